@@ -1,0 +1,246 @@
+package store
+
+import (
+	"context"
+	"encoding/binary"
+	"hash/crc32"
+)
+
+// DefaultUnitSize is the size of a unit in bytes where nothing else is set.
+const DefaultUnitSize = 256 << 10
+
+// MaxUnitSize bounds a unit, and with it a frame on the wire, in bytes.
+const MaxUnitSize = 1 << 20
+
+// Chunks is a place that keeps chunks: a disk, a node behind gRPC, memory.
+// All methods may be called at once from many goroutines. Every error is an
+// *Error or an ended context's; Unavailable and Canceled leave the outcome open.
+//
+// Implementations pass package chunktest.
+type Chunks interface {
+	ChunkWriterOpener
+	ChunkReaderOpener
+	ChunkKeeper
+}
+
+// ChunkWriterOpener begins new chunks.
+type ChunkWriterOpener interface {
+	// Create begins the chunk spec.ID. Nothing of it can be seen, and nothing
+	// is kept after a crash, before the writer's Commit has returned.
+	//
+	// ctx covers the whole write, not only this call: when it ends the writer
+	// fails. Exactly one of Commit and Abort must be called on the writer.
+	// Errors: Invalid (spec), NoSpace, Unavailable. An implementation may report
+	// them from Append or Commit instead, when asking at once would cost a round trip.
+	Create(ctx context.Context, spec ChunkSpec) (ChunkWriter, error)
+}
+
+// ChunkSpec is what must be known of a chunk before its first byte.
+type ChunkSpec struct {
+	ID       ChunkID
+	UnitSize int   // bytes of every unit but the last, 1..MaxUnitSize
+	SizeHint int64 // expected bytes of the chunk, 0 if unknown; for preallocation and the choice of form, never a limit
+}
+
+// Validate reports the first rule that the spec breaks, as Invalid.
+func (s ChunkSpec) Validate() error {
+	switch {
+	case s.ID.Part == PartID{}:
+		return Errorf(Invalid, "chunk has no part id")
+	case s.ID.Index >= MaxChunksPerPart:
+		return Errorf(Invalid, "chunk index %d is not below %d", s.ID.Index, MaxChunksPerPart)
+	case s.UnitSize < 1 || s.UnitSize > MaxUnitSize:
+		return Errorf(Invalid, "unit size %d is not within 1..%d bytes", s.UnitSize, MaxUnitSize)
+	case s.SizeHint < 0:
+		return Errorf(Invalid, "size hint %d is negative", s.SizeHint)
+	}
+	return nil
+}
+
+// ChunkWriter takes the units of one chunk in order. It is used by one goroutine at a time.
+type ChunkWriter interface {
+	// Append adds the next unit. It takes over u and releases it exactly once,
+	// whatever it returns, possibly after it returned; the caller may not touch
+	// u.Data again. Every unit but the last has UnitSize bytes, and none has 0.
+	// A unit that does not match u.CRC is Corrupt (found here or at Commit).
+	// After an error only Abort may be called.
+	Append(u Unit) error
+
+	// Commit makes the chunk durable with its label, shows it under its id, and
+	// returns what was stored, by the storing side's own reckoning. A chunk of
+	// the same id and sum that is there already is success and changes nothing
+	// (writes can be repeated); one with another sum is Exists.
+	// After an error nothing is visible (or, where the kind is Unavailable or
+	// Canceled, the outcome is open); Abort after Commit does nothing.
+	Commit(label Label) (ChunkInfo, error)
+
+	// Abort gives the chunk up and frees what it held. It may be called at any
+	// time, more than once, and also while Append is blocked in another
+	// goroutine, which then fails.
+	Abort()
+}
+
+// ChunkReaderOpener reads chunks.
+type ChunkReaderOpener interface {
+	// Open reads count units from the unit with number first (0 is the first) on;
+	// count < 0 means to the end. Units beyond the end are not there: a range
+	// that begins at or past the end is OutOfRange. ctx covers the whole read.
+	// Errors: NotFound, Corrupt (header or table unreadable), OutOfRange, Unavailable.
+	// They may come from the first Next instead.
+	Open(ctx context.Context, id ChunkID, first, count int) (ChunkReader, error)
+}
+
+// ChunkReader gives the units of one chunk in order. It is used by one goroutine at a time.
+type ChunkReader interface {
+	// Next returns the next unit, its checksum compared with what was stored, or
+	// io.EOF after the last. The caller must Release the unit. A unit whose
+	// bytes rotted is Corrupt, and the reader is then at its end.
+	Next() (Unit, error)
+
+	// Close ends the read, early or not. It may be called more than once, and
+	// while Next is blocked in another goroutine, which then fails.
+	Close() error
+}
+
+// ChunkKeeper looks after what is there.
+type ChunkKeeper interface {
+	// Stat tells what is stored under id without reading its data. NotFound if absent.
+	Stat(ctx context.Context, id ChunkID) (ChunkInfo, error)
+
+	// Delete removes the chunk durably; deleting what is absent is nil.
+	// A reader that is open may go on to its end or fail with NotFound.
+	Delete(ctx context.Context, id ChunkID) error
+
+	// List returns up to limit chunks in the order of ChunkID.Compare, from the
+	// first id after the marker on; the zero id begins at the start. Fewer than
+	// limit means the end. Chunks made or deleted meanwhile may or may not show.
+	List(ctx context.Context, after ChunkID, limit int) ([]ChunkInfo, error)
+
+	// Capacity tells the state of the space under the chunks, at most a few seconds old.
+	Capacity(ctx context.Context) (Capacity, error)
+}
+
+// ChunkVerifier is an optional power of a Chunks: checking in place.
+type ChunkVerifier interface {
+	// Verify reads the whole chunk where it lies and compares every checksum.
+	// Errors as Open and Next.
+	Verify(ctx context.Context, id ChunkID) error
+}
+
+// SmallChunkPutter is an optional power of a Chunks: a chunk of one unit in one step.
+// Package function PutSmall uses it where it is there.
+type SmallChunkPutter interface {
+	// PutSmall is Create, one Append and Commit. It takes over u as Append does.
+	PutSmall(ctx context.Context, spec ChunkSpec, u Unit, label Label) (ChunkInfo, error)
+}
+
+// PutSmall stores a chunk of one unit, in one step where c can do that. It takes over u.
+func PutSmall(ctx context.Context, c Chunks, spec ChunkSpec, u Unit, label Label) (ChunkInfo, error) {
+	if p, ok := c.(SmallChunkPutter); ok {
+		return p.PutSmall(ctx, spec, u, label)
+	}
+	w, err := c.Create(ctx, spec)
+	if err != nil {
+		u.Release()
+		return ChunkInfo{}, err
+	}
+	defer w.Abort()
+	if err := w.Append(u); err != nil {
+		return ChunkInfo{}, err
+	}
+	return w.Commit(label)
+}
+
+// Unit is a run of bytes of a chunk with its checksum. Whoever holds one must
+// Release it once or hand it on to a callee that takes it over.
+type Unit struct {
+	Data  []byte
+	CRC   uint32   // CRC32C of Data
+	Owner Releaser // nil when Data belongs to the garbage collector
+}
+
+// Releaser takes buffers back.
+type Releaser interface {
+	// Release gives back one unit's share of the buffer. Safe for concurrent use.
+	Release()
+}
+
+// NewUnit computes the checksum of data.
+func NewUnit(data []byte, owner Releaser) Unit {
+	return Unit{Data: data, CRC: CRC32C(data), Owner: owner}
+}
+
+// Release gives the unit's buffer back; Data may not be used afterwards.
+func (u Unit) Release() {
+	if u.Owner != nil {
+		u.Owner.Release()
+	}
+}
+
+// Check compares Data with CRC; a difference is Corrupt.
+func (u Unit) Check() error {
+	if got := CRC32C(u.Data); got != u.CRC {
+		return Errorf(Corrupt, "unit of %d bytes has CRC32C %08x, expected %08x", len(u.Data), got, u.CRC)
+	}
+	return nil
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// CRC32C is the CRC-32 with the Castagnoli polynomial (RFC 3720, appendix B.4).
+func CRC32C(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
+
+// ChunkSum identifies the content of a chunk: the CRC32C over its units'
+// CRC32Cs, each as four big-endian bytes, in order. It is had without a second
+// pass over the data, and binds every byte, the number of units and their order.
+type ChunkSum uint32
+
+// Add gives the sum with the next unit's CRC32C appended; begin with 0.
+func (s ChunkSum) Add(unitCRC uint32) ChunkSum {
+	var b [4]byte
+	binary.BigEndian.PutUint32(b[:], unitCRC)
+	return ChunkSum(crc32.Update(uint32(s), castagnoli, b[:]))
+}
+
+// ChunkInfo is what a place tells about a chunk that it keeps.
+type ChunkInfo struct {
+	ID       ChunkID
+	Size     int64 // bytes of data, without header, label and checksums
+	UnitSize int   // bytes of every unit but the last
+	Sum      ChunkSum
+	StoredAt int64 // Unix seconds of Commit by the place's own clock
+	Label    Label
+}
+
+// Units is the number of units in the chunk.
+func (i ChunkInfo) Units() int {
+	if i.UnitSize == 0 {
+		return 0
+	}
+	return int((i.Size + int64(i.UnitSize) - 1) / int64(i.UnitSize))
+}
+
+// Label says what a chunk is a piece of, so that the metadata of a lost
+// database can be rebuilt from the nodes alone. It is stored with the chunk.
+type Label struct {
+	File        FileID
+	Bucket      BucketName
+	Key         Key
+	ContentType string
+	CreatedAt   int64 // of the file: Unix microseconds
+	FileSize    int64 // bytes, -1 while unknown (a part of an unfinished session)
+	PartNumber  int   // from 1
+	PartOffset  int64 // of the part's first byte in the file, -1 while unknown
+	PartSize    int64 // bytes
+	PartCRC64   uint64
+	K, M        int // the part's layout
+	UnitSize    int // of the part's layout, bytes
+}
+
+// Capacity is the state of the space under a Chunks.
+type Capacity struct {
+	Total  int64 // bytes of the file system or the configured limit
+	Used   int64 // bytes used by chunks, garbage included
+	Free   int64 // bytes that new chunks may still take, the reserve left out
+	Chunks int64 // chunks kept
+}

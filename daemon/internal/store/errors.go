@@ -1,0 +1,161 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Kind says what went wrong in a way that programs act on. The values travel on
+// the wire and in the reclaim and repair queues: add at the end, change none.
+type Kind uint8
+
+// The kinds. One table each maps them to REST, gRPC and exit codes.
+const (
+	Internal    Kind = iota // a defect or an unexpected answer; also every unclassified error
+	NotFound                // the named thing does not exist
+	Exists                  // a thing of that name is there already
+	Conflict                // the state does not allow it now, or somebody else was first
+	Invalid                 // the request itself is wrong; repeating it cannot help
+	Denied                  // the caller is unknown or may not do this
+	Corrupt                 // bytes do not match their checksum
+	NoQuorum                // too few nodes took the data for it to be safe
+	NoSpace                 // the disk or the cluster is full
+	Unavailable             // a node, the database or a gateway cannot be reached; try again
+	Canceled                // the caller went away or ran out of time
+	TooLarge                // over a stated limit
+	OutOfRange              // a range that the file does not have
+
+	kindEnd
+)
+
+var kindNames = [kindEnd]string{
+	"internal", "not_found", "exists", "conflict", "invalid", "denied", "corrupt", "no_quorum",
+	"no_space", "unavailable", "canceled", "too_large", "out_of_range",
+}
+
+// String gives the stable lower-case name, the same that problem documents carry as code.
+func (k Kind) String() string {
+	if k < kindEnd {
+		return kindNames[k]
+	}
+	return kindNames[Internal]
+}
+
+// Error lets a Kind stand as a target: errors.Is(err, store.NotFound).
+func (k Kind) Error() string { return strings.ReplaceAll(k.String(), "_", " ") }
+
+// ParseKind is the inverse of Kind.String; an unknown name is Internal.
+func ParseKind(name string) Kind {
+	for k, n := range kindNames {
+		if n == name {
+			return Kind(k)
+		}
+	}
+	return Internal
+}
+
+// Error is the one error type of the domain. Adapters translate what their
+// libraries return into it, once, at their edge.
+type Error struct {
+	Op   string // "package.Operation" that failed, may be empty
+	Kind Kind
+	Item string // what it was about: a bucket, a key, a chunk id, a node; may be empty
+	Msg  string // cause in words, for a person; may be empty when Err says it
+	Hint string // the next step for that person, a full sentence; may be empty
+	Err  error  // the cause, may be nil
+}
+
+// Error gives "op: item: message: cause". Hints are shown apart, by those who show errors to people.
+func (e *Error) Error() string {
+	var parts []string
+	for _, s := range [...]string{e.Op, e.Item, e.Msg} {
+		if s != "" {
+			parts = append(parts, s)
+		}
+	}
+	if e.Err != nil {
+		if text := e.Err.Error(); text != "" {
+			parts = append(parts, text)
+		}
+	}
+	if e.Msg == "" && e.Err == nil {
+		parts = append(parts, e.Kind.Error())
+	}
+	return strings.Join(parts, ": ")
+}
+
+// Unwrap gives the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Is reports whether target is this error's Kind, so that errors.Is(err, store.NotFound) works.
+func (e *Error) Is(target error) bool {
+	k, ok := target.(Kind)
+	return ok && k == e.Kind
+}
+
+// Errorf makes an Error of the kind with a message; %w keeps a cause.
+func Errorf(kind Kind, format string, args ...any) *Error {
+	err := fmt.Errorf(format, args...)
+	return &Error{Kind: kind, Msg: err.Error(), Err: quiet(errors.Unwrap(err))}
+}
+
+// quiet keeps a cause for errors.Is and errors.As whose text the message already holds.
+func quiet(err error) error {
+	if err == nil {
+		return nil
+	}
+	return silent{err}
+}
+
+type silent struct{ error }
+
+func (silent) Error() string   { return "" }
+func (s silent) Unwrap() error { return s.error }
+
+// WithHint returns the error with the next step for a person.
+func (e *Error) WithHint(format string, args ...any) *Error {
+	e.Hint = fmt.Sprintf(format, args...)
+	return e
+}
+
+// WithItem returns the error naming what it was about.
+func (e *Error) WithItem(item fmt.Stringer) *Error {
+	e.Item = item.String()
+	return e
+}
+
+// KindOf gives the kind of the outermost Error in err's chain. Ended contexts
+// are Canceled, anything else that is not nil is Internal. KindOf(nil) panics:
+// there is no kind of success.
+func KindOf(err error) Kind {
+	if err == nil {
+		panic("store.KindOf(nil)")
+	}
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Kind
+	}
+	if k, ok := errors.AsType[Kind](err); ok {
+		return k
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return Canceled
+	}
+	return Internal
+}
+
+// HintOf gives the first hint in err's chain, or "".
+func HintOf(err error) string {
+	for err != nil {
+		e, ok := errors.AsType[*Error](err)
+		if !ok {
+			return ""
+		}
+		if e.Hint != "" {
+			return e.Hint
+		}
+		err = e.Err
+	}
+	return ""
+}

@@ -1,0 +1,82 @@
+package store
+
+import "time"
+
+// FileState is where a file is in its life. Values are stored: add at the end.
+type FileState uint8
+
+// The states of a file. Only a complete file can be read or be latest.
+const (
+	Uploading FileState = iota + 1 // bytes are arriving
+	Complete                       // acknowledged, and kept until deleted
+	Failed                         // given up; its chunks are being reclaimed
+)
+
+var fileStateNames = [...]string{"", "uploading", "complete", "failed"}
+
+// String gives the name that REST shows.
+func (s FileState) String() string {
+	if int(s) < len(fileStateNames) {
+		return fileStateNames[s]
+	}
+	return ""
+}
+
+// ParseFileState reads what String wrote. Anything else is Invalid.
+func ParseFileState(name string) (FileState, error) {
+	for s, n := range fileStateNames {
+		if s > 0 && n == name {
+			return FileState(s), nil
+		}
+	}
+	return 0, Errorf(Invalid, "status %q is not one of uploading, complete, failed", clip(name, 32))
+}
+
+// File is one immutable version of an object.
+type File struct {
+	ID           FileID
+	Bucket       BucketName
+	Key          Key
+	Size         int64 // bytes; of an uploading file what the client announced, or -1
+	ContentType  string
+	State        FileState
+	Latest       bool      // it is what its (bucket, key) shows
+	DeleteMarker bool      // it says "deleted"; has no data
+	CreatedAt    time.Time // microseconds, UTC: the upload began
+	CompletedAt  time.Time // microseconds, UTC: acknowledged; zero before
+	CRC64        uint64    // CRC64NVME of all bytes; 0 before complete
+	SHA256       []byte    // 32 bytes, or nil when nobody asked for one
+	ETag         string    // entity tag without quotes; "" before complete
+	Meta         map[string]string
+	Failure      string // why a failed file failed, for a person
+	Parts        []Part // in order of Number; listings leave it nil
+}
+
+// Part is a contiguous byte range of a file, encoded on its own.
+type Part struct {
+	ID       PartID
+	Number   int   // from 1, ascending with the offset in the file
+	Size     int64 // bytes
+	K, M     int   // data and parity chunks; K = 1: M+1 whole copies
+	UnitSize int   // bytes
+	CRC64    uint64
+	Chunks   []Placement // K+M of them, by chunk index
+}
+
+// ChunkSize is the number of bytes of the chunk of that index: whole units for
+// every full stripe, and for a last short stripe of r bytes one unit of
+// ceil(r/K) bytes, so that all chunks of a part are equally long.
+func (p Part) ChunkSize() int64 {
+	stripe := int64(p.K) * int64(p.UnitSize)
+	rest := p.Size % stripe
+	return p.Size/stripe*int64(p.UnitSize) + (rest+int64(p.K)-1)/int64(p.K)
+}
+
+// Placement says where a chunk is. The zero Node says that it is nowhere (yet).
+type Placement struct {
+	Node NodeID
+	Sum  ChunkSum
+}
+
+// ChunkID names the part's chunk of that index.
+func (p Part) ChunkID(index int) ChunkID { return ChunkID{Part: p.ID, Index: uint8(index)} }

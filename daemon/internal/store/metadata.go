@@ -1,0 +1,304 @@
+package store
+
+import (
+	"context"
+	"time"
+)
+
+// Metadata is where everything is written down. Each call is one atomic step:
+// it happens whole and durably, or not at all; no transaction handle crosses
+// this border. All methods may be called at once from many goroutines and many
+// gateways. Every error is an *Error or an ended context's. Unavailable and
+// Canceled leave the outcome of a change open. Keys order as bytes everywhere.
+// Values passed in and handed out are never changed or kept by the other side.
+//
+// Implementations pass package metatest.
+type Metadata interface {
+	Buckets
+	Files
+	Placements
+	Nodes
+	Queues
+	Leases
+	Credentials
+
+	// Ping is nil when the store answers.
+	Ping(ctx context.Context) error
+	// Close frees what the store holds. Calls after it are Unavailable.
+	Close() error
+}
+
+// Buckets keeps the buckets. DefaultBucket is there from the start.
+type Buckets interface {
+	// CreateBucket adds the bucket; CreatedAt is set by the store. Invalid, Exists.
+	CreateBucket(ctx context.Context, b Bucket) error
+	// Bucket looks one up. NotFound.
+	Bucket(ctx context.Context, name BucketName) (Bucket, error)
+	// ListBuckets returns all buckets by name.
+	ListBuckets(ctx context.Context) ([]Bucket, error)
+	// UpdateBucket replaces the policies (everything but Name and CreatedAt). NotFound, Invalid.
+	UpdateBucket(ctx context.Context, b Bucket) error
+	// DeleteBucket removes an empty bucket. NotFound; Conflict while it holds a
+	// file that is complete or uploading. Failed files go with it.
+	DeleteBucket(ctx context.Context, name BucketName) error
+}
+
+// Files keeps the versions of objects.
+type Files interface {
+	// BeginFile writes down a file as Uploading, with the parts and placements
+	// that are planned, so that a write that nobody ends can be found and its
+	// chunks reclaimed. Used for large bodies; a small one goes straight to
+	// CommitFile. NotFound (bucket), Exists (id).
+	BeginFile(ctx context.Context, f File) error
+
+	// CommitFile makes the file complete and latest. THE step in which a write
+	// becomes visible. In the same step: the parts and placements are written
+	// down as given (replacing those of BeginFile); each placement without a node is put on the
+	// repair queue; the file that was latest under the key before is removed
+	// and its chunks are put on the reclaim queue. Chunks that BeginFile planned at
+	// a place where the commit does not have them are put there too.
+	// f.ID must be new, or that of an Uploading file of the same bucket and key.
+	// State, Latest and CompletedAt are set by the store.
+	// NotFound (bucket, or a begun file that is gone), Conflict (the begun file is not Uploading any
+	// more). Returns the file as stored, without Parts, and the id of the file
+	// that it replaced, or the zero id.
+	CommitFile(ctx context.Context, f File, begun bool) (stored File, replaced FileID, err error)
+
+	// FailFile gives an Uploading file up: Failed, with the reason; the chunks of
+	// its planned parts and of the given ones are put on the reclaim queue.
+	// Failing what is Failed already is nil; NotFound; Conflict for a complete file.
+	FailFile(ctx context.Context, id FileID, reason string, attempted []Part) error
+
+	// File returns a file of any state with its parts. NotFound.
+	File(ctx context.Context, id FileID) (File, error)
+
+	// LatestFile returns the file that (bucket, key) shows, with its parts.
+	// NotFound: bucket, key, or the latest is a delete marker.
+	LatestFile(ctx context.Context, bucket BucketName, key Key) (File, error)
+
+	// DeleteFile removes a file of any state; its chunks are put on the reclaim
+	// queue. Where it was latest, the newest complete file of the key that is left becomes latest.
+	// An upload in flight finds out at its CommitFile. NotFound.
+	DeleteFile(ctx context.Context, id FileID) error
+
+	// ListObjects lists what a bucket shows. NotFound (bucket). Its cost is per
+	// entry returned: common prefixes are skipped over by index.
+	ListObjects(ctx context.Context, q ObjectQuery) (ObjectPage, error)
+
+	// ListFiles lists files of one state by time of creation (then id). An unknown bucket is NotFound.
+	ListFiles(ctx context.Context, q FileQuery) (FilePage, error)
+}
+
+// ObjectQuery asks for latest complete files by key.
+type ObjectQuery struct {
+	Bucket    BucketName
+	Prefix    string // only keys that begin with it
+	Delimiter string // group keys that share what stands up to and with its first occurrence after Prefix; "" groups nothing
+	After     string // pass over keys <= After; where After ends in Delimiter, also all keys that begin with it
+	Limit     int    // entries (keys and common prefixes together), 1..MaxListLimit
+}
+
+// MaxListLimit bounds a page.
+const MaxListLimit = 1000
+
+// ObjectPage is one page, in byte order of Entry.Name.
+type ObjectPage struct {
+	Entries []Entry
+	More    bool   // there is at least one entry after the last
+	Next    string // After for the next page, when More
+}
+
+// Entry is an object, or a common prefix (then File is nil).
+type Entry struct {
+	Name string // key or common prefix
+	File *File  // without Parts
+}
+
+// FileQuery asks for files by time of creation. Zero fields do not filter.
+type FileQuery struct {
+	Bucket     BucketName
+	Key        Key       // exactly this key
+	Prefix     string    // keys that begin with it
+	State      FileState // 0 is Complete
+	Descending bool      // newest first
+	Offset     int       // files to pass over; its cost is per file passed over
+	Limit      int       // 1..MaxListLimit
+}
+
+// FilePage is one page of files, without Parts.
+type FilePage struct {
+	Files []File
+	More  bool
+}
+
+// Placements is what upkeep reads and changes.
+type Placements interface {
+	// Part returns the part and the file it is of, without the file's Parts. NotFound.
+	Part(ctx context.Context, id PartID) (Part, File, error)
+
+	// PartsAfter returns up to limit parts of complete files in the byte order of their ids,
+	// from the first after the marker on; the zero id begins at the start.
+	PartsAfter(ctx context.Context, after PartID, limit int) ([]Part, error)
+
+	// MoveChunk changes one placement, if it still is from: Conflict if not. NotFound (part).
+	// In the same step a from that names a node is put on the reclaim queue,
+	// unless to is the same node, and a repair task for the chunk is finished.
+	// A to without a node puts the chunk on the repair queue instead.
+	MoveChunk(ctx context.Context, id ChunkID, from, to Placement) error
+}
+
+// NodeState is what the operator wants of a node. Values are stored: add at the end.
+// Whether it can be reached is not a state: package cluster works it out from the beats.
+type NodeState uint8
+
+// The states of a node.
+const (
+	NodeActive   NodeState = iota + 1 // takes new chunks
+	NodeDraining                      // is read from; upkeep moves its chunks away
+	NodeRemoved                       // holds nothing and may not come back
+)
+
+var nodeStateNames = [...]string{"", "active", "draining", "removed"}
+
+// String gives the name that operators see.
+func (s NodeState) String() string {
+	if int(s) < len(nodeStateNames) {
+		return nodeStateNames[s]
+	}
+	return ""
+}
+
+// Node is a storage daemon with one data directory.
+type Node struct {
+	ID       NodeID
+	Name     string // unique among nodes that are not removed, for people
+	Address  string // host:port of its gRPC server; "" for a node in the gateway's own process
+	Zone     string // failure domain; "": the node is its own
+	Weight   int    // 150 virtual nodes each; at least 1
+	State    NodeState
+	JoinedAt time.Time // microseconds, UTC, store's clock
+	LastBeat time.Time // microseconds, UTC, store's clock
+	Capacity Capacity
+	Version  string // of the daemon
+}
+
+// Epoch is the version of the ring; every membership change adds one.
+type Epoch uint64
+
+// Membership is a consistent picture of the nodes.
+type Membership struct {
+	Cluster ClusterID
+	Epoch   Epoch
+	Now     time.Time // store's clock; compare LastBeat with this, never with a local clock
+	Nodes   []Node    // by name, removed ones included
+}
+
+// Beat is what a node's heartbeat brings.
+type Beat struct {
+	Node     NodeID
+	Capacity Capacity
+}
+
+// Nodes keeps the membership. The ClusterID is made when the store is first opened, and never changes.
+type Nodes interface {
+	// JoinNode adds the node as active, or brings its Name, Address, Zone, Weight, Capacity
+	// and Version up to date, keeping State and JoinedAt; counts as a beat.
+	// The epoch grows when the node is new or its Address, Zone or Weight changed.
+	// Denied for a removed node, Conflict when another node has the name, Invalid.
+	JoinNode(ctx context.Context, n Node) (Membership, error)
+	// Members returns all nodes.
+	Members(ctx context.Context) (Membership, error)
+	// BeatNodes writes down heartbeats, many in one step, at the store's time.
+	// Unknown and removed nodes are passed over and returned.
+	BeatNodes(ctx context.Context, beats []Beat) (unknown []NodeID, err error)
+	// SetNodeState changes the state; the epoch grows if it differs. NotFound;
+	// Conflict for a removed node, which stays removed.
+	SetNodeState(ctx context.Context, id NodeID, s NodeState) error
+}
+
+// TaskKind says what a task is. Values are stored: add at the end.
+type TaskKind uint8
+
+// The kinds of tasks.
+const (
+	Reclaim TaskKind = iota + 1 // delete Chunk on Node; no metadata refers to it
+	Repair                      // make Chunk again from its part's others; Node is where it was lost, or zero
+)
+
+// Task is queued work on one chunk. (Kind, Chunk, Node) is its identity.
+type Task struct {
+	Kind     TaskKind
+	Chunk    ChunkID
+	Node     NodeID
+	Attempts int       // claims so far, this one included
+	QueuedAt time.Time // microseconds, UTC, store's clock
+	Reason   string    // of the last Postpone, or of the Enqueue; for a person
+}
+
+// ClaimQuery asks for tasks.
+type ClaimQuery struct {
+	Kind  TaskKind
+	Nodes []NodeID      // only tasks of these nodes; nil: all
+	Limit int           // 1..MaxListLimit
+	Hold  time.Duration // claimed tasks stay hidden so long, then come back if not finished
+}
+
+// QueueDepth counts the tasks of a queue.
+type QueueDepth struct {
+	Tasks  int64
+	Oldest time.Time // QueuedAt of the oldest, zero when empty
+}
+
+// Queues keeps work that must not be forgotten. A task is handed to one
+// claimer at a time, at least once, the oldest that are due first.
+type Queues interface {
+	// Enqueue adds tasks, due at once; one that is there already stays as it is.
+	Enqueue(ctx context.Context, tasks []Task) error
+	// Claim hides up to Limit due tasks for Hold and returns them.
+	Claim(ctx context.Context, q ClaimQuery) ([]Task, error)
+	// Finish removes tasks; those that are gone do not matter.
+	Finish(ctx context.Context, tasks []Task) error
+	// Postpone makes tasks due again after the delay, keeping Task.Reason of each.
+	Postpone(ctx context.Context, tasks []Task, delay time.Duration) error
+	// Depth counts the tasks of a kind, hidden ones included.
+	Depth(ctx context.Context, kind TaskKind) (QueueDepth, error)
+}
+
+// Lease is the right to do what must run once in a cluster, for a time.
+type Lease struct {
+	Name  string
+	Owner string
+	Term  uint64        // grows with each new holder: the fencing number
+	TTL   time.Duration // how long from the call that returned it; local time may only end trust sooner
+}
+
+// Leases hands out leases.
+type Leases interface {
+	// AcquireLease takes the lease if nobody holds it. The holder of the same
+	// Owner gets a new term. Conflict while somebody else holds it.
+	AcquireLease(ctx context.Context, name, owner string, ttl time.Duration) (Lease, error)
+	// RenewLease extends by ttl from now. Conflict when the term is not the current one or has run out.
+	RenewLease(ctx context.Context, l Lease, ttl time.Duration) (Lease, error)
+	// ReleaseLease ends it. An old term changes nothing; never an error for that.
+	ReleaseLease(ctx context.Context, l Lease) error
+}
+
+// Credential is an access key. The secret is sealed with the master key by package access.
+type Credential struct {
+	AccessKey string
+	Sealed    []byte
+	Note      string
+	CreatedAt time.Time // microseconds, UTC, store's clock
+}
+
+// Credentials keeps access keys. Secrets never stand in errors or logs.
+type Credentials interface {
+	// SaveCredential adds a key; CreatedAt is set by the store. Exists.
+	SaveCredential(ctx context.Context, c Credential) error
+	// Credential looks one up. NotFound.
+	Credential(ctx context.Context, accessKey string) (Credential, error)
+	// ListCredentials returns all by access key.
+	ListCredentials(ctx context.Context) ([]Credential, error)
+	// DeleteCredential removes one. NotFound.
+	DeleteCredential(ctx context.Context, accessKey string) error
+}
