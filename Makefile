@@ -1,0 +1,2 @@
+generate: ## write generated code anew from proto/
+	@scripts/generate
