@@ -69,7 +69,8 @@ type ChunkWriter interface {
 	// Commit makes the chunk durable with its label, shows it under its id, and
 	// returns what was stored, by the storing side's own reckoning. A chunk of
 	// the same id and sum that is there already is success and changes nothing
-	// (writes can be repeated); one with another sum is Exists.
+	// (writes can be repeated); one with another sum is Exists. A chunk without
+	// units is Invalid.
 	// After an error nothing is visible (or, where the kind is Unavailable or
 	// Canceled, the outcome is open); Abort after Commit does nothing.
 	Commit(label Label) (ChunkInfo, error)

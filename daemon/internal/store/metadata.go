@@ -94,7 +94,7 @@ type ObjectQuery struct {
 	Bucket    BucketName
 	Prefix    string // only keys that begin with it
 	Delimiter string // group keys that share what stands up to and with its first occurrence after Prefix; "" groups nothing
-	After     string // pass over keys <= After; where After ends in Delimiter, also all keys that begin with it
+	After     string // pass over keys <= After; where After is a common prefix of this very query, also all keys that begin with it
 	Limit     int    // entries (keys and common prefixes together), 1..MaxListLimit
 }
 
@@ -141,9 +141,13 @@ type Placements interface {
 	PartsAfter(ctx context.Context, after PartID, limit int) ([]Part, error)
 
 	// MoveChunk changes one placement, if it still is from: Conflict if not. NotFound (part).
+	// Conflict also while a reclaim task for the chunk at to.Node is queued: its
+	// delete may be under way, and would hit the chunk that was just put there.
 	// In the same step a from that names a node is put on the reclaim queue,
 	// unless to is the same node, and a repair task for the chunk is finished.
-	// A to without a node puts the chunk on the repair queue instead.
+	// A to without a node puts the chunk on the repair queue instead, Task.Node being from's.
+	// A reclaim that is queued for the chunk at to is taken off the queue if nobody has
+	// claimed it yet; otherwise its late end could hit the new copy, so it is a Conflict.
 	MoveChunk(ctx context.Context, id ChunkID, from, to Placement) error
 }
 

@@ -1,0 +1,355 @@
+package mem
+
+import (
+	"context"
+	"io"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+// unlimited is the capacity of a place that nobody limited: plenty, yet far from overflow.
+const unlimited = 1 << 50
+
+// Chunks keeps chunks in memory. It is a whole store.Chunks, and passes
+// chunktest; what a test does to it beyond that is in chunks_fault.go.
+// All methods may be called at once from many goroutines.
+type Chunks struct {
+	mu      sync.Mutex // guards the fields up to the blank line; held for map work only, never in a hook
+	chunks  map[store.ChunkID]*chunk
+	limit   int64 // bytes that may be kept
+	used    int64 // bytes kept
+	claimed int64 // bytes that open writers hold
+	hook    Hook
+
+	lent atomic.Int64 // units that readers handed out and nobody released yet
+}
+
+// chunk never changes once it is in the map, except under CorruptUnit, which puts another one there.
+type chunk struct {
+	info  store.ChunkInfo
+	units []store.Unit // Owner is nil
+}
+
+var (
+	_ store.Chunks           = (*Chunks)(nil)
+	_ store.ChunkVerifier    = (*Chunks)(nil)
+	_ store.SmallChunkPutter = (*Chunks)(nil)
+)
+
+// NewChunks returns an empty place without a limit.
+func NewChunks() *Chunks {
+	return &Chunks{chunks: make(map[store.ChunkID]*chunk), limit: unlimited}
+}
+
+// Create implements store.ChunkWriterOpener.
+func (c *Chunks) Create(ctx context.Context, spec store.ChunkSpec) (store.ChunkWriter, error) {
+	if err := spec.Validate(); err != nil {
+		return nil, err
+	}
+	if err := c.ask(ctx, Call{Op: OpCreate, ID: spec.ID}); err != nil {
+		return nil, err
+	}
+	if err := c.claim(0); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	return &writer{c: c, ctx: ctx, cancel: cancel, spec: spec}, nil
+}
+
+// PutSmall implements store.SmallChunkPutter.
+func (c *Chunks) PutSmall(ctx context.Context, spec store.ChunkSpec, u store.Unit, label store.Label) (store.ChunkInfo, error) {
+	w, err := c.Create(ctx, spec)
+	if err != nil {
+		u.Release()
+		return store.ChunkInfo{}, err
+	}
+	defer w.Abort()
+	if err := w.Append(u); err != nil {
+		return store.ChunkInfo{}, err
+	}
+	return w.Commit(label)
+}
+
+// Open implements store.ChunkReaderOpener.
+func (c *Chunks) Open(ctx context.Context, id store.ChunkID, first, count int) (store.ChunkReader, error) {
+	if err := c.ask(ctx, Call{Op: OpOpen, ID: id}); err != nil {
+		return nil, err
+	}
+	k, err := c.lookup(id)
+	if err != nil {
+		return nil, err
+	}
+	if first < 0 || first >= len(k.units) {
+		return nil, store.Errorf(store.OutOfRange, "unit %d of %d", first, len(k.units)).WithItem(id)
+	}
+	end := len(k.units)
+	if count >= 0 && count < end-first {
+		end = first + count
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	return &reader{c: c, ctx: ctx, cancel: cancel, id: id, next: first, units: k.units[:end]}, nil
+}
+
+// Stat implements store.ChunkKeeper.
+func (c *Chunks) Stat(ctx context.Context, id store.ChunkID) (store.ChunkInfo, error) {
+	if err := c.ask(ctx, Call{Op: OpStat, ID: id}); err != nil {
+		return store.ChunkInfo{}, err
+	}
+	k, err := c.lookup(id)
+	if err != nil {
+		return store.ChunkInfo{}, err
+	}
+	return k.info, nil
+}
+
+// Delete implements store.ChunkKeeper.
+func (c *Chunks) Delete(ctx context.Context, id store.ChunkID) error {
+	if err := c.ask(ctx, Call{Op: OpDelete, ID: id}); err != nil {
+		return err
+	}
+	c.Drop(id)
+	return nil
+}
+
+// List implements store.ChunkKeeper.
+func (c *Chunks) List(ctx context.Context, after store.ChunkID, limit int) ([]store.ChunkInfo, error) {
+	if err := c.ask(ctx, Call{Op: OpList, ID: after}); err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var infos []store.ChunkInfo
+	for id, k := range c.chunks {
+		if after == (store.ChunkID{}) || id.Compare(after) > 0 {
+			infos = append(infos, k.info)
+		}
+	}
+	slices.SortFunc(infos, func(a, b store.ChunkInfo) int { return a.ID.Compare(b.ID) })
+	return infos[:min(max(limit, 0), len(infos))], nil
+}
+
+// Capacity implements store.ChunkKeeper.
+func (c *Chunks) Capacity(ctx context.Context) (store.Capacity, error) {
+	if err := c.ask(ctx, Call{Op: OpCapacity}); err != nil {
+		return store.Capacity{}, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return store.Capacity{
+		Total:  c.limit,
+		Used:   c.used,
+		Free:   max(c.limit-c.used-c.claimed, 0),
+		Chunks: int64(len(c.chunks)),
+	}, nil
+}
+
+// Verify implements store.ChunkVerifier.
+func (c *Chunks) Verify(ctx context.Context, id store.ChunkID) error {
+	if err := c.ask(ctx, Call{Op: OpVerify, ID: id}); err != nil {
+		return err
+	}
+	k, err := c.lookup(id)
+	if err != nil {
+		return err
+	}
+	for _, u := range k.units {
+		if err := u.Check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Chunks) lookup(id store.ChunkID) (*chunk, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	k, ok := c.chunks[id]
+	if !ok {
+		return nil, store.Errorf(store.NotFound, "no such chunk").WithItem(id)
+	}
+	return k, nil
+}
+
+// claim sets n bytes aside for a writer, or is NoSpace; a full place takes not even 0.
+func (c *Chunks) claim(n int64) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if free := c.limit - c.used - c.claimed; free <= 0 || n > free {
+		return store.Errorf(store.NoSpace, "%d bytes do not fit into the %d that are free", n, max(free, 0))
+	}
+	c.claimed += n
+	return nil
+}
+
+func (c *Chunks) unclaim(n int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.claimed -= n
+}
+
+// show puts the chunk under its id, or finds the one that is there already.
+func (c *Chunks) show(k *chunk) (store.ChunkInfo, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if old, ok := c.chunks[k.info.ID]; ok {
+		if old.info.Sum != k.info.Sum || old.info.Size != k.info.Size {
+			return store.ChunkInfo{}, store.Errorf(store.Exists, "a chunk with another sum is there").WithItem(k.info.ID)
+		}
+		return old.info, nil
+	}
+	c.chunks[k.info.ID] = k
+	c.used += k.info.Size
+	return k.info, nil
+}
+
+// writer is a store.ChunkWriter. Its fields belong to the goroutine that
+// writes; Abort, which any goroutine may call, only cancels ctx and takes the claim back.
+type writer struct {
+	c      *Chunks
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	spec   store.ChunkSpec
+	units  []store.Unit
+	size   int64
+	sum    store.ChunkSum
+	failed error // of an earlier step: sticky
+
+	mu      sync.Mutex // guards the fields below
+	claimed int64      // bytes
+	ended   bool       // by Commit or Abort
+}
+
+var errEnded = store.Errorf(store.Canceled, "the write was ended before")
+
+func (w *writer) Append(u store.Unit) error {
+	defer u.Release()
+	if w.failed == nil {
+		w.failed = w.append(u)
+	}
+	return w.failed
+}
+
+func (w *writer) append(u store.Unit) error {
+	if err := w.c.ask(w.ctx, Call{Op: OpAppend, ID: w.spec.ID, Unit: len(w.units)}); err != nil {
+		return err
+	}
+	switch {
+	case len(u.Data) < 1 || len(u.Data) > w.spec.UnitSize:
+		return store.Errorf(store.Invalid, "unit of %d bytes is not within 1..%d", len(u.Data), w.spec.UnitSize)
+	case w.size%int64(w.spec.UnitSize) != 0:
+		return store.Errorf(store.Invalid, "a unit follows one that was shorter than %d bytes", w.spec.UnitSize)
+	}
+	if err := u.Check(); err != nil {
+		return err
+	}
+	if err := w.claim(int64(len(u.Data))); err != nil {
+		return err
+	}
+	w.units = append(w.units, store.Unit{Data: slices.Clone(u.Data), CRC: u.CRC})
+	w.size += int64(len(u.Data))
+	w.sum = w.sum.Add(u.CRC)
+	return nil
+}
+
+func (w *writer) claim(n int64) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ended {
+		return errEnded
+	}
+	if err := w.c.claim(n); err != nil {
+		return err
+	}
+	w.claimed += n
+	return nil
+}
+
+func (w *writer) Commit(label store.Label) (store.ChunkInfo, error) {
+	defer w.Abort() // frees what the writer holds; what is shown stays
+	if w.failed == nil {
+		w.failed = w.c.ask(w.ctx, Call{Op: OpCommit, ID: w.spec.ID, Unit: len(w.units)})
+	}
+	switch {
+	case w.failed != nil:
+		return store.ChunkInfo{}, w.failed
+	case len(w.units) == 0:
+		return store.ChunkInfo{}, store.Errorf(store.Invalid, "a chunk without units").WithItem(w.spec.ID)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ended {
+		return store.ChunkInfo{}, errEnded
+	}
+	return w.c.show(&chunk{units: w.units, info: store.ChunkInfo{
+		ID:       w.spec.ID,
+		Size:     w.size,
+		UnitSize: w.spec.UnitSize,
+		Sum:      w.sum,
+		StoredAt: time.Now().Unix(),
+		Label:    label,
+	}})
+}
+
+func (w *writer) Abort() {
+	w.cancel(errEnded)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.ended {
+		w.ended = true
+		w.c.unclaim(w.claimed)
+	}
+}
+
+// reader is a store.ChunkReader. Its fields belong to the goroutine that reads; Close only cancels ctx.
+type reader struct {
+	c      *Chunks
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	id     store.ChunkID
+	next   int          // number of the next unit
+	units  []store.Unit // from the chunk's first to the last that was asked for
+}
+
+var errClosed = store.Errorf(store.Canceled, "the reader was closed")
+
+func (r *reader) Next() (store.Unit, error) {
+	if r.next >= len(r.units) {
+		if err := ended(r.ctx); err != nil {
+			return store.Unit{}, err
+		}
+		return store.Unit{}, io.EOF
+	}
+	if err := r.c.ask(r.ctx, Call{Op: OpNext, ID: r.id, Unit: r.next}); err != nil {
+		return store.Unit{}, err
+	}
+	u := r.units[r.next]
+	if err := u.Check(); err != nil {
+		r.units = r.units[:r.next]
+		return store.Unit{}, err
+	}
+	r.next++
+	r.c.lent.Add(1)
+	return store.Unit{Data: slices.Clone(u.Data), CRC: u.CRC, Owner: loan{&r.c.lent}}, nil
+}
+
+func (r *reader) Close() error {
+	r.cancel(errClosed)
+	return nil
+}
+
+// loan counts a unit as given back.
+type loan struct{ lent *atomic.Int64 }
+
+func (l loan) Release() { l.lent.Add(-1) }
+
+// ended gives the error of a context that is over: of our own making where there is one.
+func ended(ctx context.Context) error {
+	if ctx.Err() == nil {
+		return nil
+	}
+	return context.Cause(ctx)
+}

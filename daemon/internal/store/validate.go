@@ -1,0 +1,64 @@
+package store
+
+import "time"
+
+// Validate reports the first rule that the bucket breaks, as Invalid.
+func (b Bucket) Validate() error {
+	if err := b.Name.Validate(); err != nil {
+		return err
+	}
+	if b.Survive < SurviveDefault || b.Survive > MaxSurvive {
+		return Errorf(Invalid, "bucket %q asks to survive %d node failures, which is not within 0..%d", b.Name, b.Survive, MaxSurvive)
+	}
+	return nil
+}
+
+// Validate reports the first rule that a joining node breaks, as Invalid.
+func (n Node) Validate() error {
+	switch {
+	case n.ID.IsZero():
+		return Errorf(Invalid, "node has no id")
+	case n.Name == "":
+		return Errorf(Invalid, "node %s has no name", n.ID)
+	case n.Weight < 1:
+		return Errorf(Invalid, "node %q has weight %d, the least is 1", n.Name, n.Weight)
+	}
+	return nil
+}
+
+// Validate reports a limit out of bounds, as Invalid.
+func (q ObjectQuery) Validate() error { return validLimit(q.Limit) }
+
+// Validate reports the first rule that the query breaks, as Invalid.
+func (q FileQuery) Validate() error {
+	switch {
+	case q.Offset < 0:
+		return Errorf(Invalid, "offset %d is negative", q.Offset)
+	case int(q.State) >= len(fileStateNames):
+		return Errorf(Invalid, "file state %d is unknown", q.State)
+	}
+	return validLimit(q.Limit)
+}
+
+// Validate reports the first rule that the query breaks, as Invalid.
+func (q ClaimQuery) Validate() error {
+	if q.Hold <= 0 {
+		return Errorf(Invalid, "a claim holds tasks for %s, which is no time", q.Hold)
+	}
+	return validLimit(q.Limit)
+}
+
+// ValidTTL reports a lease time that is none, as Invalid.
+func ValidTTL(ttl time.Duration) error {
+	if ttl <= 0 {
+		return Errorf(Invalid, "a lease of %s is no time", ttl)
+	}
+	return nil
+}
+
+func validLimit(n int) error {
+	if n < 1 || n > MaxListLimit {
+		return Errorf(Invalid, "limit %d is not within 1..%d", n, MaxListLimit)
+	}
+	return nil
+}
