@@ -1,0 +1,123 @@
+package profile
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// File is the path of a file of profiles. Its methods may be called at once
+// from several processes: writers take turns, and readers see the file before
+// or after a change, never half of one.
+type File string
+
+// Load reads the set. No file is an empty set.
+func (f File) Load() (Set, error) {
+	data, err := os.ReadFile(string(f))
+	if errors.Is(err, fs.ErrNotExist) {
+		return Set{Profiles: map[string]Profile{}}, nil
+	}
+	if err != nil {
+		return Set{}, fmt.Errorf("read profiles: %w", err)
+	}
+	var s Set
+	if err := json.Unmarshal(data, &s); err != nil {
+		return Set{}, fmt.Errorf("profiles in %s cannot be read: %w; mend or remove the file", string(f), err)
+	}
+	if s.Profiles == nil {
+		s.Profiles = map[string]Profile{}
+	}
+	return s, nil
+}
+
+// Save adds the profile, replacing one of the same name, after checking both.
+func (f File) Save(name string, p Profile) error {
+	if err := CheckName(name); err != nil {
+		return err
+	}
+	if err := p.Validate(); err != nil {
+		return fmt.Errorf("profile %q: %w", name, err)
+	}
+	return f.update(func(s *Set) error {
+		s.Profiles[name] = p
+		return nil
+	})
+}
+
+// Use makes the profile the default one. Errors: *MissingError.
+func (f File) Use(name string) error {
+	return f.update(func(s *Set) error {
+		if _, ok := s.Profiles[name]; !ok {
+			return &MissingError{Name: name, Known: s.Names()}
+		}
+		s.Default = name
+		return nil
+	})
+}
+
+// Remove drops the profile, and the default if it was it. Errors: *MissingError.
+func (f File) Remove(name string) error {
+	return f.update(func(s *Set) error {
+		if _, ok := s.Profiles[name]; !ok {
+			return &MissingError{Name: name, Known: s.Names()}
+		}
+		delete(s.Profiles, name)
+		if s.Default == name {
+			s.Default = ""
+		}
+		return nil
+	})
+}
+
+// update reads the set, changes it and puts it back, alone among all processes.
+func (f File) update(change func(*Set) error) error {
+	if err := os.MkdirAll(filepath.Dir(string(f)), 0o700); err != nil {
+		return fmt.Errorf("make the folder of profiles: %w", err)
+	}
+	unlock, err := lock(string(f) + ".lock")
+	if err != nil {
+		return fmt.Errorf("lock profiles: %w", err)
+	}
+	defer unlock()
+	s, err := f.Load()
+	if err != nil {
+		return err
+	}
+	if err := change(&s); err != nil {
+		return err
+	}
+	if err := f.replace(s); err != nil {
+		return fmt.Errorf("write profiles: %w", err)
+	}
+	return nil
+}
+
+// replace writes the set beside the file and renames it over the old one, so
+// that a crash leaves either of the two whole.
+func (f File) replace(s Set) (err error) {
+	data, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return err
+	}
+	// CreateTemp makes the file 0600: it holds secrets.
+	tmp, err := os.CreateTemp(filepath.Dir(string(f)), ".profiles-*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = os.Remove(tmp.Name())
+		}
+	}()
+	_, err = tmp.Write(append(data, '\n'))
+	if err == nil {
+		err = tmp.Sync()
+	}
+	if err := errors.Join(err, tmp.Close()); err != nil {
+		return err
+	}
+	return os.Rename(tmp.Name(), string(f))
+}
