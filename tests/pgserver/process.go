@@ -1,0 +1,107 @@
+package pgserver
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// process is a running postmaster.
+type process struct {
+	cmd    *exec.Cmd
+	log    *logTail
+	exited chan struct{} // closed after cmd.Wait
+}
+
+// startProcess starts the server and returns once it takes connections. A
+// failed start leaves no process.
+func startProcess(ctx context.Context, postgres string, who account, data string) (*process, error) {
+	p := &process{log: newLogTail(), exited: make(chan struct{})}
+	p.cmd = exec.Command(postgres, "-D", data)
+	p.cmd.Env = append(os.Environ(), "LC_ALL=C")
+	p.cmd.SysProcAttr = who.attributes()
+	p.cmd.Dir = data
+	p.cmd.Stderr = p.log
+	p.cmd.WaitDelay = time.Second // a child that outlives the postmaster must not hold us
+	if err := p.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("pgserver: %w", err)
+	}
+	go func() {
+		_ = p.cmd.Wait() // the log tells more than the status
+		close(p.exited)
+	}()
+	select {
+	case <-p.log.ready:
+		return p, nil
+	case <-p.exited:
+		return nil, fmt.Errorf("pgserver: postgres ended while starting:\n%s", p.log)
+	case <-ctx.Done():
+		err := p.end(syscall.SIGQUIT, stopPatience)
+		return nil, fmt.Errorf("pgserver: start: %w (%v):\n%s", ctx.Err(), err, p.log)
+	}
+}
+
+func (p *process) running() bool {
+	select {
+	case <-p.exited:
+		return false
+	default:
+		return true
+	}
+}
+
+// end sends the signal and waits; what does not end in time is ended harder.
+func (p *process) end(sig syscall.Signal, patience time.Duration) error {
+	for _, sig := range []syscall.Signal{sig, syscall.SIGQUIT, syscall.SIGKILL} {
+		_ = p.cmd.Process.Signal(sig) // fails only when it has ended
+		timer := time.NewTimer(patience)
+		select {
+		case <-p.exited:
+			timer.Stop()
+			return nil
+		case <-timer.C:
+		}
+	}
+	return fmt.Errorf("pgserver: process %d does not end", p.cmd.Process.Pid)
+}
+
+// logTail keeps the end of the server's log and tells when it says "ready".
+type logTail struct {
+	ready chan struct{} // closed at the sentence
+
+	mu   sync.Mutex // guards the following fields
+	text []byte
+	seen bool
+}
+
+const logTailBytes = 16 << 10
+
+func newLogTail() *logTail { return &logTail{ready: make(chan struct{})} }
+
+var _ io.Writer = (*logTail)(nil)
+
+func (l *logTail) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text = append(l.text, b...)
+	if !l.seen && bytes.Contains(l.text, []byte("ready to accept connections")) {
+		l.seen = true
+		close(l.ready)
+	}
+	if over := len(l.text) - logTailBytes; over > 0 {
+		l.text = append(l.text[:0], l.text[over:]...)
+	}
+	return len(b), nil
+}
+
+func (l *logTail) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return string(l.text)
+}
