@@ -1,0 +1,34 @@
+package conf
+
+import "log/slog"
+
+// Secret is a setting that shows itself to nobody who does not call Reveal:
+// printed, logged or marshalled it is "(set)" or "".
+type Secret string
+
+// Reveal gives the secret itself.
+func (s Secret) Reveal() string { return string(s) }
+
+// String hides the secret.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return "(set)"
+}
+
+// GoString hides the secret from %#v.
+func (s Secret) GoString() string { return s.String() }
+
+// MarshalText hides the secret from JSON and YAML.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// LogValue hides the secret from logs.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// secretValue puts text into a Secret.
+type secretValue Secret
+
+func (v *secretValue) Set(s string) error { *v = secretValue(s); return nil }
+func (v *secretValue) String() string     { return Secret(*v).String() }
+func (v *secretValue) Type() string       { return "secret" }
