@@ -1,2 +1,62 @@
+# Everything a developer or operator of a checkout needs. `make help` lists it.
+
+GO      ?= go
+DATA    ?= ./data
+LISTEN  ?= 127.0.0.1:8080
+NODES   ?= 6
+BENCH   ?=
+FUZZTIME ?= 30s
+MIN_COVERAGE ?= 85
+
+# The version is read by the binaries from their own build information, which
+# holds the commit when git can name one.
+BUILDVCS := $(shell git rev-parse --verify -q HEAD >/dev/null 2>&1 && echo true || echo false)
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: up
+up: build ## build, then run gateway and nodes in one process, in the foreground (DATA=, LISTEN=, NODES=)
+	@exec bin/s3gateway standalone --data $(DATA) --listen $(LISTEN) --nodes $(NODES)
+
+.PHONY: build
+build: ## build s3gateway, s3storage and s3ctl into bin/
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=$(BUILDVCS) -o bin/ ./cmd/...
+
+.PHONY: test
+test: ## install what is missing, run all tests with the race detector, sum up coverage
+	@scripts/setup --race
+	@scripts/test --race
+	@scripts/coverage
+
+.PHONY: test-fast
+test-fast: ## run all tests without the race detector
+	@scripts/setup
+	@scripts/test
+
+.PHONY: cover
+cover: test-fast ## run all tests and demand MIN_COVERAGE percent of daemon/internal
+	@scripts/coverage --min $(MIN_COVERAGE)
+
+.PHONY: lint
+lint: ## linters, format, module file, generated code
+	@scripts/lint
+
+.PHONY: bench
+bench: ## measure a cluster on this machine (BENCH='arguments')
+	$(GO) run ./tests/bench $(BENCH)
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target for FUZZTIME each
+	@FUZZTIME=$(FUZZTIME) scripts/fuzz
+
+.PHONY: generate
 generate: ## write generated code anew from proto/
 	@scripts/generate
+
+.PHONY: clean
+clean: ## remove what the other targets built; data stays
+	rm -rf bin build
