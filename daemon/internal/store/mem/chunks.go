@@ -192,9 +192,11 @@ func (c *Chunks) unclaim(n int64) {
 }
 
 // show puts the chunk under its id, or finds the one that is there already.
+// The bytes that its writer claimed are free or used from then on.
 func (c *Chunks) show(k *chunk) (store.ChunkInfo, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.claimed -= k.info.Size
 	if old, ok := c.chunks[k.info.ID]; ok {
 		if old.info.Sum != k.info.Sum || old.info.Size != k.info.Size {
 			return store.ChunkInfo{}, store.Errorf(store.Exists, "a chunk with another sum is there").WithItem(k.info.ID)
@@ -223,7 +225,7 @@ type writer struct {
 	ended   bool       // by Commit or Abort
 }
 
-var errEnded = store.Errorf(store.Canceled, "the write was ended before")
+var errEnded error = store.Errorf(store.Canceled, "the write was ended before")
 
 func (w *writer) Append(u store.Unit) error {
 	defer u.Release()
@@ -284,6 +286,7 @@ func (w *writer) Commit(label store.Label) (store.ChunkInfo, error) {
 	if w.ended {
 		return store.ChunkInfo{}, errEnded
 	}
+	w.claimed = 0
 	return w.c.show(&chunk{units: w.units, info: store.ChunkInfo{
 		ID:       w.spec.ID,
 		Size:     w.size,
@@ -314,7 +317,7 @@ type reader struct {
 	units  []store.Unit // from the chunk's first to the last that was asked for
 }
 
-var errClosed = store.Errorf(store.Canceled, "the reader was closed")
+var errClosed error = store.Errorf(store.Canceled, "the reader was closed")
 
 func (r *reader) Next() (store.Unit, error) {
 	if r.next >= len(r.units) {
@@ -346,10 +349,13 @@ type loan struct{ lent *atomic.Int64 }
 
 func (l loan) Release() { l.lent.Add(-1) }
 
-// ended gives the error of a context that is over: of our own making where there is one.
+// ended gives the error of a context that is over: what Abort or Close left there, or the context's own.
 func ended(ctx context.Context) error {
 	if ctx.Err() == nil {
 		return nil
 	}
-	return context.Cause(ctx)
+	if cause := context.Cause(ctx); cause == errEnded || cause == errClosed {
+		return cause
+	}
+	return ctx.Err()
 }
