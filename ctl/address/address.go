@@ -1,0 +1,116 @@
+// Package address reads what a person writes for a place: s3://bucket/key, a
+// local path, or "-" for a standard stream. It also matches keys against
+// wildcards, and turns keys into local paths that stay where they belong.
+//
+// A key is a name, not a path: "..", "//" and a leading "/" mean nothing in it
+// and are kept as they are written.
+package address
+
+import (
+	"strings"
+	"unicode/utf8"
+
+	"github.com/ringstore/ringstore/ctl/fault"
+)
+
+// Scheme begins every remote address.
+const Scheme = "s3://"
+
+// MaxKeyBytes is the longest key, in bytes.
+const MaxKeyBytes = 1024
+
+// Remote is a bucket or an object in one.
+type Remote struct {
+	Bucket string
+	Key    string // all bytes after "s3://bucket/", as written; "" names the bucket
+}
+
+// String writes the address as it is read.
+func (r Remote) String() string {
+	if r.Key == "" {
+		return Scheme + r.Bucket
+	}
+	return Scheme + r.Bucket + "/" + r.Key
+}
+
+// IsRemote reports whether s is meant as a remote address, also a wrong one.
+func IsRemote(s string) bool {
+	return len(s) >= 3 && strings.EqualFold(s[:3], "s3:")
+}
+
+// IsStream reports whether s stands for a standard stream. A file of that name is "./-".
+func IsStream(s string) bool { return s == "-" }
+
+// Parse reads a remote address. A wrong one is "invalid".
+func Parse(s string) (Remote, error) {
+	rest, ok := strings.CutPrefix(s, Scheme)
+	if !ok {
+		return Remote{}, bad(s, "is not of the form s3://BUCKET/KEY")
+	}
+	bucket, key, _ := strings.Cut(rest, "/")
+	if bucket == "" {
+		return Remote{}, bad(s, "names no bucket")
+	}
+	if err := CheckBucket(bucket); err != nil {
+		return Remote{}, err
+	}
+	if err := CheckKey(key); key != "" && err != nil {
+		return Remote{}, err
+	}
+	return Remote{Bucket: bucket, Key: key}, nil
+}
+
+func bad(s, why string) error {
+	return fault.New("invalid", "address %q %s", s, why).
+		WithHint("write s3://BUCKET/KEY; a local file of such a name is ./%s", s)
+}
+
+// CheckBucket reports why a name cannot be that of a bucket, as "invalid". The
+// server checks more; this catches slips before anything is sent.
+func CheckBucket(name string) error {
+	const rule = "a bucket name has 3 to 63 lower-case letters, digits, hyphens or dots, and begins and ends with a letter or digit"
+	ok := len(name) >= 3 && len(name) <= 63 && !strings.Contains(name, "..")
+	for i := range len(name) {
+		c := name[i]
+		alnum := c >= 'a' && c <= 'z' || c >= '0' && c <= '9'
+		inner := i > 0 && i < len(name)-1
+		ok = ok && (alnum || inner && (c == '-' || c == '.'))
+	}
+	if !ok {
+		return fault.New("invalid", "bucket name %q: %s", name, rule)
+	}
+	return nil
+}
+
+// CheckKey reports why a key cannot be one, as "invalid".
+func CheckKey(key string) error {
+	why := ""
+	switch {
+	case key == "":
+		why = "has no bytes"
+	case len(key) > MaxKeyBytes:
+		why = "has more than 1024 bytes"
+	case !utf8.ValidString(key):
+		why = "is not valid UTF-8"
+	case strings.IndexByte(key, 0) >= 0:
+		why = "has a NUL byte"
+	default:
+		return nil
+	}
+	return fault.New("invalid", "name %q %s", key[:min(len(key), 64)], why)
+}
+
+// Folder returns the key as a prefix that only what lies "in" it has: with one
+// "/" at its end, or "" for the whole bucket.
+func (r Remote) Folder() string {
+	if r.Key == "" || strings.HasSuffix(r.Key, "/") {
+		return r.Key
+	}
+	return r.Key + "/"
+}
+
+// Base is what follows the last "/" of a key.
+func Base(key string) string { return key[strings.LastIndexByte(key, '/')+1:] }
+
+// Parent is the key up to and with its last "/", or "".
+func Parent(key string) string { return key[:strings.LastIndexByte(key, '/')+1] }

@@ -1,0 +1,216 @@
+package address
+
+import (
+	"strings"
+	"unicode/utf8"
+
+	"github.com/ringstore/ringstore/ctl/fault"
+)
+
+// Pattern matches keys:
+//
+//   - any characters but "/", also none
+//     **     any characters, also "/" and none
+//     ?      one character but "/"
+//     [abc]  one of these; [a-z] a range; [!a] or [^a] any other one, but never "/"
+//     \x     x itself
+//
+// Matching takes time in proportion to pattern times key, whatever they are.
+type Pattern struct {
+	text   string
+	tokens []token
+}
+
+type tokenKind uint8
+
+const (
+	literal  tokenKind = iota // r itself
+	one                       // any rune but '/'
+	class                     // a rune in the ranges (or not in them)
+	star                      // any run without '/'
+	globstar                  // any run
+)
+
+type token struct {
+	kind   tokenKind
+	r      rune
+	negate bool
+	ranges []runeRange
+}
+
+type runeRange struct{ lo, hi rune }
+
+// Compile reads a pattern. An open "[" or a "\" at the end is "invalid".
+func Compile(text string) (Pattern, error) {
+	p := Pattern{text: text}
+	for rest := text; rest != ""; {
+		t, n, why := readToken(rest)
+		if why != "" {
+			return Pattern{}, fault.New("invalid", "pattern %q %s", text, why).
+				WithHint(`write \[ for a plain bracket, or use --raw to switch wildcards off`)
+		}
+		p.tokens = append(p.tokens, t)
+		rest = rest[n:]
+	}
+	return p, nil
+}
+
+// readToken reads the token at the start of s and its length in bytes.
+func readToken(s string) (t token, n int, why string) {
+	switch s[0] {
+	case '*':
+		if strings.HasPrefix(s, "**") {
+			return token{kind: globstar}, 2, ""
+		}
+		return token{kind: star}, 1, ""
+	case '?':
+		return token{kind: one}, 1, ""
+	case '[':
+		return readClass(s)
+	}
+	r, n, why := readRune(s)
+	return token{kind: literal, r: r}, n, why
+}
+
+// readRune reads one possibly escaped character.
+func readRune(s string) (r rune, n int, why string) {
+	skip := 0
+	if s[0] == '\\' {
+		skip = 1
+	}
+	if len(s) == skip {
+		return 0, 0, `ends in "\"`
+	}
+	r, n = utf8.DecodeRuneInString(s[skip:])
+	return r, n + skip, ""
+}
+
+// readClass reads "[...]". A "]" right after the opening is a member.
+func readClass(s string) (t token, n int, why string) {
+	t.kind = class
+	n = 1
+	if n < len(s) && (s[n] == '!' || s[n] == '^') {
+		t.negate = true
+		n++
+	}
+	for first := true; ; first = false {
+		switch {
+		case n >= len(s):
+			return token{}, 0, `has a "[" without "]"`
+		case s[n] == ']' && !first:
+			return t, n + 1, ""
+		}
+		lo, w, why := readRune(s[n:])
+		if why != "" {
+			return token{}, 0, why
+		}
+		n += w
+		hi := lo
+		if strings.HasPrefix(s[n:], "-") && !strings.HasPrefix(s[n:], "-]") && n+1 < len(s) {
+			hi, w, why = readRune(s[n+1:])
+			if why != "" {
+				return token{}, 0, why
+			}
+			n += 1 + w
+		}
+		t.ranges = append(t.ranges, runeRange{lo, hi})
+	}
+}
+
+// String is the pattern as written.
+func (p Pattern) String() string { return p.text }
+
+// HasWildcards reports whether the pattern can match more than one key.
+func (p Pattern) HasWildcards() bool {
+	for _, t := range p.tokens {
+		if t.kind != literal {
+			return true
+		}
+	}
+	return false
+}
+
+// Prefix returns the literal text that all matching keys begin with; for a
+// pattern without wildcards that is the whole key.
+func (p Pattern) Prefix() string {
+	var b strings.Builder
+	for _, t := range p.tokens {
+		if t.kind != literal {
+			break
+		}
+		b.WriteRune(t.r)
+	}
+	return b.String()
+}
+
+// Flat reports whether all matching keys lie beside each other: no "/" can
+// follow the literal prefix. Listing may then pass over everything deeper.
+func (p Pattern) Flat() bool {
+	wild := false
+	for _, t := range p.tokens {
+		wild = wild || t.kind != literal
+		if wild && (t.kind == globstar || t.kind == literal && t.r == '/') {
+			return false
+		}
+	}
+	return true
+}
+
+// Deep returns the pattern that matches what lies in a folder that p matches.
+func (p Pattern) Deep() Pattern {
+	tokens := append([]token(nil), p.tokens...)
+	if n := len(tokens); n == 0 || tokens[n-1].kind != literal || tokens[n-1].r != '/' {
+		tokens = append(tokens, token{kind: literal, r: '/'})
+	}
+	return Pattern{text: p.text + "/**", tokens: append(tokens, token{kind: globstar})}
+}
+
+// Match reports whether the whole key matches. It follows all ways through the
+// pattern at once, so that no pattern can make it slow.
+func (p Pattern) Match(key string) bool {
+	now := make([]bool, len(p.tokens)+1)
+	next := make([]bool, len(p.tokens)+1)
+	p.reach(now, 0)
+	for _, r := range key {
+		clear(next)
+		for i, t := range p.tokens {
+			if !now[i] || !t.accepts(r) {
+				continue
+			}
+			if t.kind == star || t.kind == globstar {
+				p.reach(next, i)
+			} else {
+				p.reach(next, i+1)
+			}
+		}
+		now, next = next, now
+	}
+	return now[len(p.tokens)]
+}
+
+// reach marks position i and those behind the stars that may match nothing.
+func (p Pattern) reach(set []bool, i int) {
+	for !set[i] {
+		set[i] = true
+		if i == len(p.tokens) || p.tokens[i].kind != star && p.tokens[i].kind != globstar {
+			return
+		}
+		i++
+	}
+}
+
+func (t token) accepts(r rune) bool {
+	switch t.kind {
+	case literal:
+		return r == t.r
+	case globstar:
+		return true
+	case one, star:
+		return r != '/'
+	}
+	in := false
+	for _, rr := range t.ranges {
+		in = in || rr.lo <= r && r <= rr.hi
+	}
+	return in != t.negate && r != '/'
+}
