@@ -1,0 +1,123 @@
+package postgres
+
+import (
+	"time"
+
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+// storeArgs are the arguments of StoreFiles: one array a column.
+func storeArgs(state store.FileState, rows []*fileRow) []any {
+	n := len(rows)
+	ids, buckets, keys := make([][16]byte, n), make([]string, n), make(pgtype.FlatArray[[]byte], n)
+	sizes, types, markers := make([]int64, n), make([]string, n), make([]bool, n)
+	created, crcs := make(pgtype.FlatArray[*time.Time], n), make([]int64, n)
+	shas, etags, metas := make(pgtype.FlatArray[[]byte], n), make([]string, n), make(pgtype.FlatArray[[]byte], n)
+	parts := newPartArrays(rows)
+	for i, r := range rows {
+		f := &r.file
+		ids[i], buckets[i], keys[i] = f.ID, string(f.Bucket), []byte(f.Key)
+		sizes[i], types[i], markers[i] = f.Size, f.ContentType, f.DeleteMarker
+		created[i], crcs[i] = timeOrNull(&f.CreatedAt), int64(f.CRC64)
+		shas[i], etags[i], metas[i] = r.sha, f.ETag, r.meta
+	}
+	return append([]any{int16(state), ids, buckets, keys, sizes, types, markers, created, crcs, shas, etags, metas, parts.files},
+		append(parts.columns(), parts.missingFiles, parts.missingParts, parts.missingIndexes)...)
+}
+
+// completeArgs are the arguments of CompleteUpload.
+func completeArgs(r *fileRow) []any {
+	f, parts := &r.file, newPartArrays([]*fileRow{r})
+	args := []any{[16]byte(f.ID), f.Size, f.ContentType, f.DeleteMarker, timeOrNull(&f.CreatedAt), int64(f.CRC64), r.sha, f.ETag, r.meta}
+	return append(append(args, parts.columns()...), parts.missingParts, parts.missingIndexes)
+}
+
+// timeOrNull lets the database put in its own time for a zero one.
+func timeOrNull(t *time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return t
+}
+
+// partArrays are the parts of some files, one array a column, and their chunks that are nowhere.
+type partArrays struct {
+	files, ids   [][16]byte
+	numbers      []int32
+	sizes        []int64
+	k, m         []int16
+	unitSizes    []int32
+	crcs         []int64
+	nodes, sums  pgtype.FlatArray[[]byte]
+	missingFiles [][16]byte
+	missingParts [][16]byte
+
+	missingIndexes []int16
+}
+
+func newPartArrays(rows []*fileRow) *partArrays {
+	n := 0
+	for _, r := range rows {
+		n += len(r.parts)
+	}
+	a := &partArrays{
+		files: make([][16]byte, 0, n), ids: make([][16]byte, 0, n), numbers: make([]int32, 0, n), sizes: make([]int64, 0, n),
+		k: make([]int16, 0, n), m: make([]int16, 0, n), unitSizes: make([]int32, 0, n), crcs: make([]int64, 0, n),
+		nodes: make(pgtype.FlatArray[[]byte], 0, n), sums: make(pgtype.FlatArray[[]byte], 0, n),
+		missingFiles: [][16]byte{}, missingParts: [][16]byte{}, missingIndexes: []int16{},
+	}
+	for _, r := range rows {
+		for i := range r.parts {
+			a.add(r.file.ID, &r.parts[i])
+		}
+	}
+	return a
+}
+
+func (a *partArrays) add(file store.FileID, r *partRow) {
+	p := &r.part
+	a.files, a.ids = append(a.files, file), append(a.ids, p.ID)
+	a.numbers, a.sizes = append(a.numbers, int32(p.Number)), append(a.sizes, p.Size)
+	a.k, a.m = append(a.k, int16(p.K)), append(a.m, int16(p.M))
+	a.unitSizes, a.crcs = append(a.unitSizes, int32(p.UnitSize)), append(a.crcs, int64(p.CRC64))
+	a.nodes, a.sums = append(a.nodes, r.nodes), append(a.sums, r.sums)
+	for _, index := range r.missing {
+		a.missingFiles, a.missingParts = append(a.missingFiles, file), append(a.missingParts, p.ID)
+		a.missingIndexes = append(a.missingIndexes, index)
+	}
+}
+
+// columns are the columns of table parts but file_id.
+func (a *partArrays) columns() []any {
+	return []any{a.ids, a.numbers, a.sizes, a.k, a.m, a.unitSizes, a.crcs, a.nodes, a.sums}
+}
+
+// chunkArrays are chunks at places, one array a column.
+type chunkArrays struct {
+	parts   [][16]byte
+	indexes []int16
+	nodes   [][16]byte
+}
+
+func (a *chunkArrays) add(part store.PartID, index int, node store.NodeID) {
+	a.parts, a.indexes, a.nodes = append(a.parts, part), append(a.indexes, int16(index)), append(a.nodes, node)
+}
+
+func newChunkArrays() *chunkArrays {
+	return &chunkArrays{parts: [][16]byte{}, indexes: []int16{}, nodes: [][16]byte{}}
+}
+
+// placedChunks are the chunks of the file that are somewhere.
+func placedChunks(r *fileRow) *chunkArrays {
+	a := newChunkArrays()
+	for _, p := range r.parts {
+		for i := range len(p.nodes) / nodeBytes {
+			if node := store.NodeID(p.nodes[i*nodeBytes:]); !node.IsZero() {
+				a.add(p.part.ID, i, node)
+			}
+		}
+	}
+	return a
+}

@@ -1,0 +1,97 @@
+package postgres
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+// CreateBucket implements store.Buckets.
+func (s *Store) CreateBucket(ctx context.Context, b store.Bucket) error {
+	if err := b.Validate(); err != nil {
+		return err
+	}
+	_, err := s.exec(ctx, "CreateBucket", s.q.CreateBucket, string(b.Name), b.Survive)
+	return err
+}
+
+// Bucket implements store.Buckets.
+func (s *Store) Bucket(ctx context.Context, name store.BucketName) (b store.Bucket, err error) {
+	err = s.read(ctx, "Bucket", func(c *pgxpool.Conn) error {
+		rows, err := c.Query(ctx, s.q.Bucket, string(name))
+		if err != nil {
+			return err
+		}
+		b, err = pgx.CollectExactlyOneRow(rows, scanBucket)
+		if isNoRows(err) {
+			return noBucket(name)
+		}
+		return err
+	})
+	return b, err
+}
+
+// ListBuckets implements store.Buckets.
+func (s *Store) ListBuckets(ctx context.Context) (all []store.Bucket, err error) {
+	err = s.read(ctx, "ListBuckets", func(c *pgxpool.Conn) error {
+		rows, err := c.Query(ctx, s.q.ListBuckets)
+		if err != nil {
+			return err
+		}
+		all, err = pgx.CollectRows(rows, scanBucket)
+		return err
+	})
+	return all, err
+}
+
+// UpdateBucket implements store.Buckets.
+func (s *Store) UpdateBucket(ctx context.Context, b store.Bucket) error {
+	if err := b.Validate(); err != nil {
+		return err
+	}
+	changed, err := s.exec(ctx, "UpdateBucket", s.q.UpdateBucket, string(b.Name), b.Survive)
+	if err == nil && changed == 0 {
+		return noBucket(b.Name)
+	}
+	return err
+}
+
+// DeleteBucket implements store.Buckets.
+func (s *Store) DeleteBucket(ctx context.Context, name store.BucketName) error {
+	return s.write(ctx, "DeleteBucket", func(c *pgxpool.Conn) error {
+		var there, dropped bool
+		b := &pgx.Batch{}
+		b.Queue(s.q.LockBucket, string(name)).Query(func(rows pgx.Rows) error {
+			there = rows.Next()
+			rows.Close()
+			return rows.Err()
+		})
+		b.Queue(s.q.DropBucket, string(name)).Exec(func(tag commandTag) error {
+			dropped = tag.RowsAffected() > 0
+			return nil
+		})
+		if err := pipeline(ctx, c, b); err != nil {
+			return err
+		}
+		switch {
+		case !there:
+			return noBucket(name)
+		case !dropped:
+			return store.Errorf(store.Conflict, "bucket %q is not empty", name).WithHint("Delete its files and end its uploads first.")
+		}
+		return nil
+	})
+}
+
+func scanBucket(row pgx.CollectableRow) (b store.Bucket, err error) {
+	err = row.Scan((*string)(&b.Name), &b.CreatedAt, &b.Survive)
+	b.CreatedAt = b.CreatedAt.UTC()
+	return b, err
+}
+
+func noBucket(name store.BucketName) error {
+	return store.Errorf(store.NotFound, "there is no bucket %q", name).WithHint("Create the bucket, or choose another one.")
+}

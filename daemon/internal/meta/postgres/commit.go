@@ -1,0 +1,211 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+type commandTag = pgconn.CommandTag
+
+// fileRow is a file as it will be stored. It shares nothing with the caller's
+// File, because a commit may go on after its caller went away.
+type fileRow struct {
+	file  store.File // without Meta, SHA256 and Parts
+	meta  []byte     // JSON, nil when empty
+	sha   []byte
+	parts []partRow
+}
+
+type partRow struct {
+	part        store.Part // without Chunks
+	nodes, sums []byte
+	missing     []int16 // indexes of the chunks that are nowhere
+}
+
+func newFileRow(f store.File) (fileRow, error) {
+	r := fileRow{file: f, sha: slices.Clone(f.SHA256)}
+	if len(f.Meta) > 0 {
+		var err error
+		if r.meta, err = json.Marshal(f.Meta); err != nil {
+			return r, store.Errorf(store.Invalid, "metadata of the file: %w", err)
+		}
+	}
+	r.parts = make([]partRow, len(f.Parts))
+	for i, p := range f.Parts {
+		row := &r.parts[i]
+		row.nodes, row.sums = pack(p.Chunks)
+		for index, c := range p.Chunks {
+			if c.Node.IsZero() {
+				row.missing = append(row.missing, int16(index))
+			}
+		}
+		row.part = p
+		row.part.Chunks = nil
+	}
+	r.file.Meta, r.file.SHA256, r.file.Parts = nil, nil, nil
+	return r, nil
+}
+
+// outcome is what became of one row of a commit.
+type outcome struct {
+	createdAt, completedAt time.Time
+	stored                 bool // false: the bucket is not there
+	replaced               store.FileID
+}
+
+// BeginFile implements store.Files.
+func (s *Store) BeginFile(ctx context.Context, f store.File) error {
+	row, err := newFileRow(f)
+	if err != nil {
+		return err
+	}
+	for i := range row.parts {
+		row.parts[i].missing = nil // planned, not lost
+	}
+	return s.write(ctx, "BeginFile", func(c *pgxpool.Conn) error {
+		rows, err := c.Query(ctx, s.q.StoreFiles, storeArgs(store.Uploading, []*fileRow{&row})...)
+		if err != nil {
+			return err
+		}
+		rows.Close()
+		if err := rows.Err(); err != nil {
+			return err
+		}
+		if rows.CommandTag().RowsAffected() == 0 {
+			return noBucket(f.Bucket)
+		}
+		return nil
+	})
+}
+
+// CommitFile implements store.Files.
+func (s *Store) CommitFile(ctx context.Context, f store.File, begun bool) (store.File, store.FileID, error) {
+	row, err := newFileRow(f)
+	if err != nil {
+		return store.File{}, store.FileID{}, err
+	}
+	var done outcome
+	if begun {
+		err = s.write(ctx, "CommitFile", func(c *pgxpool.Conn) (err error) {
+			done, err = s.commitUpload(ctx, c, &row)
+			return err
+		})
+	} else {
+		done, err = s.group.commit(ctx, &row)
+		if err == nil && !done.stored {
+			err = noBucket(f.Bucket)
+		}
+		err = translate(ctx, "CommitFile", err)
+	}
+	if err != nil {
+		return store.File{}, store.FileID{}, err
+	}
+	return storedFile(f, done), done.replaced, nil
+}
+
+// storedFile is the file as File would return it, without parts.
+func storedFile(f store.File, o outcome) store.File {
+	f.State, f.Latest, f.Parts, f.Failure = store.Complete, true, nil, ""
+	f.CreatedAt, f.CompletedAt = o.createdAt.UTC(), o.completedAt.UTC()
+	f.SHA256 = slices.Clone(f.SHA256)
+	meta := make(map[string]string, len(f.Meta))
+	for k, v := range f.Meta {
+		meta[k] = v
+	}
+	f.Meta = meta
+	return f
+}
+
+// commitRows makes files complete in one transaction. It is all or nothing but
+// for files whose bucket is missing: their outcome is not stored.
+func (s *Store) commitRows(ctx context.Context, rows []*fileRow) (outcomes []outcome, err error) {
+	err = s.untilNoCollision(ctx, func(c *pgxpool.Conn) error {
+		outcomes = make([]outcome, len(rows))
+		b := &pgx.Batch{}
+		buckets, keys := make([]string, len(rows)), make(pgtype.FlatArray[[]byte], len(rows))
+		for i, r := range rows {
+			buckets[i], keys[i] = string(r.file.Bucket), []byte(r.file.Key)
+		}
+		b.Queue(s.q.ReplaceLatest, buckets, keys, nil).Query(func(answer pgx.Rows) error {
+			return readReplaced(answer, rows, outcomes)
+		})
+		b.Queue(s.q.StoreFiles, storeArgs(store.Complete, rows)...).Query(func(answer pgx.Rows) error {
+			return readStored(answer, rows, outcomes)
+		})
+		return pipeline(ctx, c, b)
+	})
+	return outcomes, err
+}
+
+// commitUpload completes a file that was begun, in one transaction.
+func (s *Store) commitUpload(ctx context.Context, c *pgxpool.Conn, r *fileRow) (outcome, error) {
+	rows, outcomes := []*fileRow{r}, make([]outcome, 1)
+	f := &r.file
+	var there bool
+	var state *int16
+	b := &pgx.Batch{}
+	b.Queue(s.q.ClaimUpload, [16]byte(f.ID), string(f.Bucket), []byte(f.Key))
+	b.Queue(s.q.ReplaceLatest, []string{string(f.Bucket)}, pgtype.FlatArray[[]byte]{[]byte(f.Key)}, [16]byte(f.ID)).
+		Query(func(answer pgx.Rows) error { return readReplaced(answer, rows, outcomes) })
+	placed := placedChunks(r)
+	b.Queue(s.q.DropPlanned, [16]byte(f.ID), placed.parts, placed.indexes, placed.nodes)
+	b.Queue(s.q.CompleteUpload, completeArgs(r)...).
+		Query(func(answer pgx.Rows) error { return readStored(answer, rows, outcomes) })
+	b.Queue(s.q.UploadState, [16]byte(f.ID), string(f.Bucket)).
+		QueryRow(func(row pgx.Row) error { return row.Scan(&there, &state) })
+	if err := pipeline(ctx, c, b); err != nil {
+		return outcome{}, err
+	}
+	switch {
+	case outcomes[0].stored:
+		return outcomes[0], nil
+	case !there:
+		return outcome{}, noBucket(f.Bucket)
+	case state == nil:
+		return outcome{}, noFile(f.ID)
+	case store.FileState(*state) == store.Uploading:
+		return outcome{}, store.Errorf(store.Conflict, "upload %s is of another name or bucket", f.ID)
+	}
+	return outcome{}, store.Errorf(store.Conflict, "upload %s is %s already", f.ID, store.FileState(*state)).
+		WithHint("Upload the file again.")
+}
+
+// readReplaced takes up what ReplaceLatest removed.
+func readReplaced(answer pgx.Rows, rows []*fileRow, outcomes []outcome) error {
+	var id [16]byte
+	var bucket string
+	var key []byte
+	_, err := pgx.ForEachRow(answer, []any{&id, &bucket, &key}, func() error {
+		for i, r := range rows {
+			if string(r.file.Key) == string(key) && string(r.file.Bucket) == bucket {
+				outcomes[i].replaced = id
+			}
+		}
+		return nil
+	})
+	return err
+}
+
+// readStored takes up what StoreFiles or CompleteUpload wrote.
+func readStored(answer pgx.Rows, rows []*fileRow, outcomes []outcome) error {
+	var id [16]byte
+	var created, completed time.Time
+	_, err := pgx.ForEachRow(answer, []any{&id, &created, &completed}, func() error {
+		for i, r := range rows {
+			if r.file.ID == id {
+				outcomes[i].stored, outcomes[i].createdAt, outcomes[i].completedAt = true, created, completed
+			}
+		}
+		return nil
+	})
+	return err
+}

@@ -1,0 +1,68 @@
+package postgres
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+// SaveCredential implements store.Credentials.
+func (s *Store) SaveCredential(ctx context.Context, c store.Credential) error {
+	sealed := c.Sealed
+	if sealed == nil {
+		sealed = []byte{}
+	}
+	_, err := s.exec(ctx, "SaveCredential", s.q.SaveCredential, c.AccessKey, sealed, c.Note)
+	return err
+}
+
+// Credential implements store.Credentials.
+func (s *Store) Credential(ctx context.Context, accessKey string) (found store.Credential, err error) {
+	err = s.read(ctx, "Credential", func(c *pgxpool.Conn) error {
+		rows, err := c.Query(ctx, s.q.Credential, accessKey)
+		if err != nil {
+			return err
+		}
+		found, err = pgx.CollectExactlyOneRow(rows, scanCredential)
+		if isNoRows(err) {
+			return noCredential()
+		}
+		return err
+	})
+	return found, err
+}
+
+// ListCredentials implements store.Credentials.
+func (s *Store) ListCredentials(ctx context.Context) (all []store.Credential, err error) {
+	err = s.read(ctx, "ListCredentials", func(c *pgxpool.Conn) error {
+		rows, err := c.Query(ctx, s.q.ListCredentials)
+		if err != nil {
+			return err
+		}
+		all, err = pgx.CollectRows(rows, scanCredential)
+		return err
+	})
+	return all, err
+}
+
+// DeleteCredential implements store.Credentials.
+func (s *Store) DeleteCredential(ctx context.Context, accessKey string) error {
+	changed, err := s.exec(ctx, "DeleteCredential", s.q.DeleteCredential, accessKey)
+	if err == nil && changed == 0 {
+		return noCredential()
+	}
+	return err
+}
+
+func scanCredential(row pgx.CollectableRow) (c store.Credential, err error) {
+	err = row.Scan(&c.AccessKey, &c.Sealed, &c.Note, &c.CreatedAt)
+	c.CreatedAt = c.CreatedAt.UTC()
+	return c, err
+}
+
+func noCredential() error {
+	return store.Errorf(store.NotFound, "there is no such access key")
+}

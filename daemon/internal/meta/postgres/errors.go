@@ -1,0 +1,190 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+// SQLSTATE codes that mean something to us, by the names of PostgreSQL's appendix A.
+const (
+	stateUniqueViolation      = "23505"
+	stateCheckViolation       = "23514"
+	stateSerializationFailure = "40001"
+	stateDeadlockDetected     = "40P01"
+	stateQueryCanceled        = "57014"
+	stateDiskFull             = "53100"
+	stateUntranslatable       = "22P05" // \u0000 in jsonb
+	stateNotInRepertoire      = "22021" // text that is not UTF-8, or has a NUL
+	stateReadOnly             = "25006"
+	stateInvalidPassword      = "28P01"
+	stateInvalidAuthorization = "28000"
+	stateNoDatabase           = "3D000"
+	stateUndefinedObject      = "42704"
+)
+
+// Classes are the first two characters of a code.
+const (
+	classConnection = "08"
+	classResources  = "53" // too many connections, out of memory
+	classOperator   = "57" // shutdown, crash recovery, starting up
+	classSystem     = "58" // I/O error
+)
+
+// Constraints whose violation a person should hear about in other words.
+const (
+	constraintLatest      = "files_latest"
+	constraintFileID      = "files_pkey"
+	constraintPartID      = "parts_pkey"
+	constraintPartNumber  = "parts_of_file"
+	constraintBucketName  = "buckets_name"
+	constraintNodeName    = "nodes_name"
+	constraintCredentials = "credentials_pkey"
+)
+
+const (
+	hintAway  = "Check that PostgreSQL runs and is reached at the address of --database; calls succeed again by themselves once it is."
+	hintRetry = "Try again."
+)
+
+// errClosed is what calls on a closed Store get.
+var errClosed = errors.New("the metadata store is closed")
+
+// errBusy is what calls get that found no free connection in time.
+var errBusy = errors.New("all connections to the database are in use")
+
+// translate makes err a *store.Error of the operation, or leaves the error of an
+// ended context as it is. It is the only place where errors of the driver are read.
+func translate(ctx context.Context, op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if e, ok := errors.AsType[*store.Error](err); ok {
+		if e.Op == "" {
+			e.Op = "postgres." + op
+		}
+		return err
+	}
+	if ctx.Err() != nil && !errors.Is(err, errClosed) {
+		return fmt.Errorf("postgres.%s: %w", op, context.Cause(ctx))
+	}
+	e := classify(err)
+	e.Op = "postgres." + op
+	return e
+}
+
+// classify finds the kind of what the driver returned while the caller was still waiting.
+func classify(err error) *store.Error {
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return classifyState(pgErr)
+	}
+	switch {
+	case errors.Is(err, errClosed):
+		return store.Errorf(store.Unavailable, "%w", err)
+	case errors.Is(err, errBusy):
+		return store.Errorf(store.Unavailable, "%w", err).WithHint("Raise the number of connections, or lower the load.")
+	case isConnectionLoss(err):
+		return store.Errorf(store.Unavailable, "the database cannot be reached: %w", err).WithHint(hintAway)
+	}
+	return &store.Error{Kind: store.Internal, Err: err}
+}
+
+func classifyState(e *pgconn.PgError) *store.Error {
+	switch e.Code {
+	case stateUniqueViolation:
+		return classifyUnique(e)
+	case stateSerializationFailure, stateDeadlockDetected:
+		return store.Errorf(store.Unavailable, "too many changes of the same rows at once: %w", e).WithHint(hintRetry)
+	case stateQueryCanceled:
+		return store.Errorf(store.Unavailable, "the database took too long: %w", e).WithHint("Try again; if it stays so, look at the load of the database.")
+	case stateDiskFull:
+		return store.Errorf(store.NoSpace, "the database's disk is full: %w", e).WithHint("Free space on the database's disk.")
+	case stateUntranslatable, stateNotInRepertoire:
+		return store.Errorf(store.Invalid, "a text is not valid UTF-8 or has a NUL: %w", e)
+	case stateCheckViolation:
+		return store.Errorf(store.Invalid, "%w", e)
+	case stateReadOnly:
+		return store.Errorf(store.Unavailable, "the database is read-only, perhaps a standby: %w", e).
+			WithHint("Add target_session_attrs=read-write to --database, with all its hosts.")
+	case stateInvalidPassword, stateInvalidAuthorization, stateNoDatabase:
+		return store.Errorf(store.Unavailable, "the database refuses us: %w", e).WithHint("Check user, password and database name in --database.")
+	}
+	switch e.Code[:min(2, len(e.Code))] {
+	case classConnection, classResources, classOperator, classSystem:
+		return store.Errorf(store.Unavailable, "the database cannot serve now: %w", e).WithHint(hintAway)
+	}
+	return &store.Error{Kind: store.Internal, Err: e}
+}
+
+func classifyUnique(e *pgconn.PgError) *store.Error {
+	switch e.ConstraintName {
+	case constraintLatest:
+		return store.Errorf(store.Unavailable, "too many commits of the same name at once").WithHint(hintRetry)
+	case constraintFileID:
+		return store.Errorf(store.Exists, "a file of that id is there already")
+	case constraintPartID:
+		return store.Errorf(store.Exists, "a part of that id is there already")
+	case constraintPartNumber:
+		return store.Errorf(store.Invalid, "two parts of the file have the same number")
+	case constraintBucketName:
+		return store.Errorf(store.Exists, "a bucket of that name is there already")
+	case constraintNodeName:
+		return store.Errorf(store.Conflict, "another node has that name").WithHint("Give the node another name.")
+	case constraintCredentials:
+		return store.Errorf(store.Exists, "an access key of that name is there already")
+	}
+	return store.Errorf(store.Exists, "%w", e)
+}
+
+// isConnectionLoss reports whether the connection broke or was never made.
+func isConnectionLoss(err error) bool {
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[net.Error](err); ok {
+		return true
+	}
+	for _, target := range []error{io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, context.DeadlineExceeded, context.Canceled} {
+		if errors.Is(err, target) {
+			return true // a context that ended was ours, not the caller's: see translate
+		}
+	}
+	return pgconn.SafeToRetry(err) || strings.Contains(err.Error(), "conn closed")
+}
+
+// isCollision reports that another transaction was in the way, and that this
+// one left nothing: repeating it is safe and likely to succeed.
+func isCollision(err error) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok {
+		return false
+	}
+	switch e.Code {
+	case stateSerializationFailure, stateDeadlockDetected:
+		return true
+	case stateUniqueViolation:
+		return e.ConstraintName == constraintLatest
+	}
+	return false
+}
+
+// isAway reports that the server ended the connection or cannot be reached, so
+// that other pooled connections are likely to be dead too.
+func isAway(err error) bool {
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
+		class := e.Code[:min(2, len(e.Code))]
+		return class == classConnection || class == classOperator && e.Code != stateQueryCanceled
+	}
+	return isConnectionLoss(err)
+}
+
+// isNoRows reports the absence of a row.
+func isNoRows(err error) bool { return errors.Is(err, pgx.ErrNoRows) }

@@ -1,0 +1,148 @@
+package postgres
+
+import (
+	"context"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+// FailFile implements store.Files.
+func (s *Store) FailFile(ctx context.Context, id store.FileID, reason string, attempted []store.Part) error {
+	chunks := newChunkArrays()
+	for _, p := range attempted {
+		for i, c := range p.Chunks {
+			chunks.add(p.ID, i, c.Node)
+		}
+	}
+	return s.write(ctx, "FailFile", func(c *pgxpool.Conn) error {
+		var state int16
+		b := &pgx.Batch{}
+		b.Queue(s.q.FailFile, [16]byte(id), reason, chunks.parts, chunks.indexes, chunks.nodes)
+		b.Queue(s.q.FileState, [16]byte(id)).QueryRow(func(row pgx.Row) error { return row.Scan(&state) })
+		err := pipeline(ctx, c, b)
+		switch {
+		case isNoRows(err):
+			return noFile(id)
+		case err == nil && store.FileState(state) == store.Complete:
+			return store.Errorf(store.Conflict, "file %s is complete", id)
+		}
+		return err
+	})
+}
+
+// File implements store.Files.
+func (s *Store) File(ctx context.Context, id store.FileID) (f store.File, err error) {
+	err = s.read(ctx, "File", func(c *pgxpool.Conn) error {
+		rows, err := c.Query(ctx, s.q.File, [16]byte(id))
+		if err != nil {
+			return err
+		}
+		f, err = collectFile(rows)
+		if isNoRows(err) {
+			return noFile(id)
+		}
+		return err
+	})
+	return f, err
+}
+
+// LatestFile implements store.Files.
+func (s *Store) LatestFile(ctx context.Context, bucket store.BucketName, key store.Key) (f store.File, err error) {
+	err = s.read(ctx, "LatestFile", func(c *pgxpool.Conn) error {
+		rows, err := c.Query(ctx, s.q.LatestFile, string(bucket), []byte(key))
+		if err != nil {
+			return err
+		}
+		f, err = collectFile(rows)
+		if isNoRows(err) {
+			return store.Errorf(store.NotFound, "there is no %q in bucket %q", key, bucket)
+		}
+		return err
+	})
+	return f, err
+}
+
+// DeleteFile implements store.Files.
+func (s *Store) DeleteFile(ctx context.Context, id store.FileID) error {
+	return s.write(ctx, "DeleteFile", func(c *pgxpool.Conn) error {
+		var gone [16]byte
+		err := c.QueryRow(ctx, s.q.DeleteFile, [16]byte(id)).Scan(&gone)
+		if isNoRows(err) {
+			return noFile(id)
+		}
+		return err
+	})
+}
+
+// ListFiles implements store.Files.
+func (s *Store) ListFiles(ctx context.Context, q store.FileQuery) (page store.FilePage, err error) {
+	if err := q.Validate(); err != nil {
+		return page, err
+	}
+	sql, args, empty := s.listFiles(q)
+	err = s.read(ctx, "ListFiles", func(c *pgxpool.Conn) error {
+		page = store.FilePage{}
+		known := q.Bucket == ""
+		b := &pgx.Batch{}
+		b.Queue(s.q.Bucket, string(q.Bucket)).Query(func(rows pgx.Rows) error {
+			known = known || rows.Next()
+			rows.Close()
+			return rows.Err()
+		})
+		b.Queue(sql, args...).Query(func(rows pgx.Rows) (err error) {
+			page.Files, _, err = collectFiles(rows)
+			return err
+		})
+		if err := pipeline(ctx, c, b); err != nil {
+			return err
+		}
+		if !known {
+			return noBucket(q.Bucket)
+		}
+		return nil
+	})
+	if empty {
+		page.Files = nil
+	}
+	if len(page.Files) > q.Limit {
+		page.Files, page.More = slices.Clip(page.Files[:q.Limit]), true
+	}
+	return page, err
+}
+
+// listFiles chooses the statement: by key where the query narrows the keys. empty says that no key can match.
+func (s *Store) listFiles(q store.FileQuery) (sql string, args []any, empty bool) {
+	state := q.State
+	if state == 0 {
+		state = store.Complete
+	}
+	var bucket any
+	if q.Bucket != "" {
+		bucket = string(q.Bucket)
+	}
+	args = []any{bucket, int16(state), int64(q.Offset), int64(q.Limit) + 1}
+	if q.Key == "" && q.Prefix == "" {
+		return choose(q.Descending, s.q.ListFilesByTimeDown, s.q.ListFilesByTime), args, false
+	}
+	from, to := prefixRange(q.Prefix)
+	if q.Key != "" {
+		empty = len(q.Key) < len(q.Prefix) || string(q.Key[:len(q.Prefix)]) != q.Prefix
+		from, to = []byte(q.Key), append([]byte(q.Key), 0)
+	}
+	return choose(q.Descending, s.q.ListFilesByKeyDown, s.q.ListFilesByKey), append(args, from, to), empty
+}
+
+func choose(first bool, a, b string) string {
+	if first {
+		return a
+	}
+	return b
+}
+
+func noFile(id store.FileID) error {
+	return store.Errorf(store.NotFound, "there is no file %s", id)
+}

@@ -1,0 +1,178 @@
+package postgres
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+const (
+	// lanes is how many groups are on their way at once. While one waits for the
+	// server's disk the next is computed; more of them only make groups smaller.
+	lanes = 3
+	// maxGroup bounds a group, and with it how long its transaction holds rows.
+	maxGroup = 64
+)
+
+// committer brings commits together: a commit that finds a free lane goes at
+// once and alone, and those that come while all lanes are busy go together with
+// the next. Nobody waits for company.
+//
+// Two commits of one name are never under way at the same time, so within a
+// gateway they queue here instead of colliding in the database.
+type committer struct {
+	store func([]*fileRow) ([]outcome, error) // one transaction
+
+	mu      sync.Mutex // guards the following fields
+	waiting []*commit
+	names   map[objectName]bool // those under way
+	running int                 // lanes in use
+	closed  bool
+	idle    sync.WaitGroup // one count per lane in use
+}
+
+type objectName struct {
+	bucket store.BucketName
+	key    store.Key
+}
+
+// commit is one caller's.
+type commit struct {
+	row  *fileRow
+	done chan struct{} // closed after the following fields were set
+	got  outcome
+	err  error
+}
+
+func (c *commit) name() objectName { return objectName{c.row.file.Bucket, c.row.file.Key} }
+
+// newCommitter makes a committer that stores groups with f, each within the limit: a
+// group is no caller's to cancel, and must not hold its lane for ever.
+func newCommitter(limit time.Duration, f func(context.Context, []*fileRow) ([]outcome, error)) *committer {
+	return &committer{
+		store: func(rows []*fileRow) ([]outcome, error) {
+			ctx, cancel := context.WithTimeout(context.Background(), limit)
+			defer cancel()
+			return f(ctx, rows)
+		},
+		names: map[objectName]bool{},
+	}
+}
+
+// commit stores the row and returns what became of it. When ctx ends first, a
+// row that was not under way is dropped; of one that was the outcome is open.
+func (g *committer) commit(ctx context.Context, row *fileRow) (outcome, error) {
+	if err := ctx.Err(); err != nil {
+		return outcome{}, err
+	}
+	c := &commit{row: row, done: make(chan struct{})}
+	if !g.enter(c) {
+		return outcome{}, errClosed
+	}
+	select {
+	case <-c.done:
+		return c.got, c.err
+	case <-ctx.Done():
+		g.leave(c)
+		return outcome{}, ctx.Err()
+	}
+}
+
+// enter queues the commit, and opens a lane for it if one is free.
+func (g *committer) enter(c *commit) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed {
+		return false
+	}
+	g.waiting = append(g.waiting, c)
+	if g.running < lanes {
+		g.running++
+		g.idle.Add(1)
+		go g.drain()
+	}
+	return true
+}
+
+// leave takes the commit out of the queue if it still is in it.
+func (g *committer) leave(c *commit) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for i, other := range g.waiting {
+		if other == c {
+			g.waiting = append(g.waiting[:i], g.waiting[i+1:]...)
+			return
+		}
+	}
+}
+
+// drain is one lane: it stores groups until nothing waits that it may take.
+func (g *committer) drain() {
+	defer g.idle.Done()
+	var last []*commit
+	for {
+		group := g.next(last)
+		if group == nil {
+			return
+		}
+		g.settle(group)
+		last = group
+	}
+}
+
+// next frees the names of the last group and takes the next, at most one
+// commit of a name, in the order of arrival; nil ends the lane.
+func (g *committer) next(last []*commit) (group []*commit) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, c := range last {
+		delete(g.names, c.name())
+	}
+	rest := g.waiting[:0]
+	for _, c := range g.waiting {
+		if len(group) == maxGroup || g.names[c.name()] {
+			rest = append(rest, c)
+			continue
+		}
+		g.names[c.name()] = true
+		group = append(group, c)
+	}
+	clear(g.waiting[len(rest):])
+	g.waiting = rest
+	if group == nil {
+		g.running-- // a name that keeps others waiting has a lane, which comes back here
+	}
+	return group
+}
+
+// settle stores the group and tells each caller its outcome. A group that cannot be stored
+// as a whole is stored one by one, so that each commit only answers for itself.
+func (g *committer) settle(group []*commit) {
+	rows := make([]*fileRow, len(group))
+	for i, c := range group {
+		rows[i] = c.row
+	}
+	outcomes, err := g.store(rows)
+	if err != nil && len(group) > 1 && !isAway(err) {
+		for i := range group {
+			g.settle(group[i : i+1])
+		}
+		return
+	}
+	for i, c := range group {
+		if c.err = err; err == nil {
+			c.got = outcomes[i]
+		}
+		close(c.done)
+	}
+}
+
+// close waits for what is under way. Commits that come later are refused.
+func (g *committer) close() {
+	g.mu.Lock()
+	g.closed = true
+	g.mu.Unlock()
+	g.idle.Wait()
+}

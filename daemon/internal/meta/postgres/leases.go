@@ -1,0 +1,53 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+// AcquireLease implements store.Leases.
+func (s *Store) AcquireLease(ctx context.Context, name, owner string, ttl time.Duration) (store.Lease, error) {
+	if err := store.ValidTTL(ttl); err != nil {
+		return store.Lease{}, err
+	}
+	lease := store.Lease{Name: name, Owner: owner, TTL: ttl}
+	err := s.write(ctx, "AcquireLease", func(c *pgxpool.Conn) error {
+		var term int64
+		err := c.QueryRow(ctx, s.q.AcquireLease, name, owner, ttl).Scan(&term)
+		if isNoRows(err) {
+			return store.Errorf(store.Conflict, "somebody else holds the lease %q", name)
+		}
+		lease.Term = uint64(term)
+		return err
+	})
+	if err != nil {
+		return store.Lease{}, err
+	}
+	return lease, nil
+}
+
+// RenewLease implements store.Leases.
+func (s *Store) RenewLease(ctx context.Context, l store.Lease, ttl time.Duration) (store.Lease, error) {
+	if err := store.ValidTTL(ttl); err != nil {
+		return store.Lease{}, err
+	}
+	changed, err := s.exec(ctx, "RenewLease", s.q.RenewLease, l.Name, l.Owner, int64(l.Term), ttl)
+	switch {
+	case err != nil:
+		return store.Lease{}, err
+	case changed == 0:
+		return store.Lease{}, store.Errorf(store.Conflict, "the lease %q of term %d has run out or is another's", l.Name, l.Term)
+	}
+	l.TTL = ttl
+	return l, nil
+}
+
+// ReleaseLease implements store.Leases.
+func (s *Store) ReleaseLease(ctx context.Context, l store.Lease) error {
+	_, err := s.exec(ctx, "ReleaseLease", s.q.ReleaseLease, l.Name, l.Owner, int64(l.Term))
+	return err
+}

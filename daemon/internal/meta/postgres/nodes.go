@@ -1,0 +1,145 @@
+package postgres
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+// JoinNode implements store.Nodes.
+func (s *Store) JoinNode(ctx context.Context, n store.Node) (m store.Membership, err error) {
+	if err := n.Validate(); err != nil {
+		return m, err
+	}
+	err = s.write(ctx, "JoinNode", func(c *pgxpool.Conn) error {
+		b := &pgx.Batch{}
+		b.Queue(s.q.LockCluster)
+		b.Queue(s.q.JoinNode, [16]byte(n.ID), n.Name, n.Address, n.Zone, n.Weight,
+			n.Capacity.Total, n.Capacity.Used, n.Capacity.Free, n.Capacity.Chunks, n.Version)
+		b.Queue(s.q.Members).Query(func(rows pgx.Rows) (err error) {
+			m, err = collectMembers(rows)
+			return err
+		})
+		if err := pipeline(ctx, c, b); err != nil {
+			return err
+		}
+		for _, known := range m.Nodes {
+			if known.ID == n.ID && known.State == store.NodeRemoved {
+				return store.Errorf(store.Denied, "node %q was removed and may not come back", n.Name).
+					WithHint("Join with an empty data directory, as a new node.")
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return store.Membership{}, err
+	}
+	return m, nil
+}
+
+// Members implements store.Nodes.
+func (s *Store) Members(ctx context.Context) (m store.Membership, err error) {
+	err = s.read(ctx, "Members", func(c *pgxpool.Conn) error {
+		rows, err := c.Query(ctx, s.q.Members)
+		if err != nil {
+			return err
+		}
+		m, err = collectMembers(rows)
+		return err
+	})
+	return m, err
+}
+
+// BeatNodes implements store.Nodes.
+func (s *Store) BeatNodes(ctx context.Context, beats []store.Beat) (unknown []store.NodeID, err error) {
+	if len(beats) == 0 {
+		return nil, nil
+	}
+	last := make(map[store.NodeID]store.Capacity, len(beats)) // the last of a node counts
+	for _, b := range beats {
+		last[b.Node] = b.Capacity
+	}
+	var ids [][16]byte
+	var total, used, free, chunks []int64
+	for id, c := range last {
+		ids = append(ids, id)
+		total, used, free, chunks = append(total, c.Total), append(used, c.Used), append(free, c.Free), append(chunks, c.Chunks)
+	}
+	var known map[store.NodeID]bool
+	err = s.write(ctx, "BeatNodes", func(c *pgxpool.Conn) error {
+		known = make(map[store.NodeID]bool, len(last))
+		rows, err := c.Query(ctx, s.q.BeatNodes, ids, total, used, free, chunks)
+		if err != nil {
+			return err
+		}
+		var id [16]byte
+		_, err = pgx.ForEachRow(rows, []any{&id}, func() error {
+			known[id] = true
+			return nil
+		})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, b := range beats {
+		if !known[b.Node] {
+			unknown = append(unknown, b.Node)
+			known[b.Node] = true // told once
+		}
+	}
+	return unknown, nil
+}
+
+// SetNodeState implements store.Nodes.
+func (s *Store) SetNodeState(ctx context.Context, id store.NodeID, state store.NodeState) error {
+	if state < store.NodeActive || state > store.NodeRemoved {
+		return store.Errorf(store.Invalid, "node state %d is unknown", state)
+	}
+	return s.write(ctx, "SetNodeState", func(c *pgxpool.Conn) error {
+		var before int16
+		b := &pgx.Batch{}
+		b.Queue(s.q.LockCluster)
+		b.Queue(s.q.NodeState, [16]byte(id)).QueryRow(func(row pgx.Row) error { return row.Scan(&before) })
+		b.Queue(s.q.SetNodeState, [16]byte(id), int16(state))
+		err := pipeline(ctx, c, b)
+		switch {
+		case isNoRows(err):
+			return store.Errorf(store.NotFound, "there is no node %s", id)
+		case err == nil && store.NodeState(before) == store.NodeRemoved:
+			return store.Errorf(store.Conflict, "node %s was removed, and stays so", id)
+		}
+		return err
+	})
+}
+
+// collectMembers reads the rows of Members: the cluster, beside each of its nodes.
+func collectMembers(rows pgx.Rows) (m store.Membership, err error) {
+	defer rows.Close()
+	var n store.Node
+	var epoch int64
+	var state int16
+	const nodeColumns = 13
+	cluster := []any{(*[16]byte)(&m.Cluster), &epoch, &m.Now}
+	node := append(cluster, (*[16]byte)(&n.ID), &n.Name, &n.Address, &n.Zone, &n.Weight, &state, &n.JoinedAt, &n.LastBeat,
+		&n.Capacity.Total, &n.Capacity.Used, &n.Capacity.Free, &n.Capacity.Chunks, &n.Version)
+	without := append(cluster[:len(cluster):len(cluster)], make([]any, nodeColumns)...)
+	for rows.Next() {
+		if rows.RawValues()[len(cluster)] == nil {
+			if err := rows.Scan(without...); err != nil {
+				return m, err
+			}
+			continue
+		}
+		if err := rows.Scan(node...); err != nil {
+			return m, err
+		}
+		n.State, n.JoinedAt, n.LastBeat = store.NodeState(state), n.JoinedAt.UTC(), n.LastBeat.UTC()
+		m.Nodes = append(m.Nodes, n)
+	}
+	m.Epoch, m.Now = store.Epoch(epoch), m.Now.UTC()
+	return m, rows.Err()
+}

@@ -1,0 +1,138 @@
+// Package pgtest gives tests databases on a real PostgreSQL.
+//
+// A test binary that calls Main from its TestMain has one server, started when
+// the first test asks for it and gone when the tests are over. Each test has a
+// database of its own, copied from one that is already migrated.
+package pgtest
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/ringstore/ringstore/daemon/internal/meta/postgres"
+	"github.com/ringstore/ringstore/tests/pgserver"
+)
+
+// template is the migrated database that the tests' are copies of.
+const template = "template_ringstore"
+
+// startPatience bounds initdb and start on a loaded machine.
+const startPatience = 2 * time.Minute
+
+// shared is the test binary's server.
+var shared struct {
+	once   sync.Once
+	server *pgserver.Server
+	err    error
+
+	mu   sync.Mutex // guards last: copies of one template are made one at a time
+	last int
+}
+
+// Main runs the tests, stops the shared server, and ends the program. It also
+// fails when a goroutine of the tests is left.
+func Main(m *testing.M) {
+	code := m.Run()
+	if shared.server != nil {
+		if err := shared.server.Close(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = max(code, 1)
+		}
+	}
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// Server returns the shared server. It fails the test when there is no
+// PostgreSQL on the machine; it never skips.
+func Server(tb testing.TB) *pgserver.Server {
+	tb.Helper()
+	shared.once.Do(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), startPatience)
+		defer cancel()
+		shared.server, shared.err = pgserver.New(ctx, pgserver.Options{MaxConnections: 500})
+		if shared.err == nil {
+			shared.err = prepare(ctx, shared.server)
+		}
+	})
+	if shared.err != nil {
+		tb.Fatal(shared.err)
+	}
+	return shared.server
+}
+
+// Private returns a server of the test's own, which it may stop, start and
+// kill; a database is had with Prepare. It is gone at the end of the test.
+func Private(tb testing.TB, o pgserver.Options) *pgserver.Server {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), startPatience)
+	defer cancel()
+	s, err := pgserver.New(ctx, o)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { require.NoError(tb, s.Close()) })
+	return s
+}
+
+// Empty makes an empty database on the shared server and returns its DSN.
+func Empty(tb testing.TB) string {
+	tb.Helper()
+	return create(tb, Server(tb), "template0")
+}
+
+// Database makes a migrated database on the shared server and returns its DSN.
+func Database(tb testing.TB) string {
+	tb.Helper()
+	return create(tb, Server(tb), template)
+}
+
+func create(tb testing.TB, s *pgserver.Server, from string) string {
+	tb.Helper()
+	shared.mu.Lock()
+	defer shared.mu.Unlock()
+	shared.last++
+	name := fmt.Sprintf("test_%d", shared.last)
+	require.NoError(tb, admin(tb.Context(), s, fmt.Sprintf("CREATE DATABASE %s TEMPLATE %s", name, from)))
+	tb.Cleanup(func() {
+		// Databases cost memory and disk; FORCE cuts what a failed test left open.
+		_ = admin(context.WithoutCancel(tb.Context()), s, fmt.Sprintf("DROP DATABASE IF EXISTS %s WITH (FORCE)", name))
+	})
+	return s.DSN(name)
+}
+
+// prepare makes the template by opening a store on it once.
+func prepare(ctx context.Context, s *pgserver.Server) error {
+	if err := admin(ctx, s, "CREATE DATABASE "+template); err != nil {
+		return err
+	}
+	m, err := postgres.Open(ctx, s.DSN(template), postgres.Options{})
+	if err != nil {
+		return err
+	}
+	return m.Close()
+}
+
+// admin runs one statement as the superuser.
+func admin(ctx context.Context, s *pgserver.Server, sql string) error {
+	conn, err := pgx.Connect(ctx, s.DSN("postgres"))
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	_, err = conn.Exec(ctx, sql)
+	return err
+}

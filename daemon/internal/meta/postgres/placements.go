@@ -1,0 +1,72 @@
+package postgres
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+// Part implements store.Placements.
+func (s *Store) Part(ctx context.Context, id store.PartID) (p store.Part, f store.File, err error) {
+	err = s.read(ctx, "Part", func(c *pgxpool.Conn) error {
+		rows, err := c.Query(ctx, s.q.Part, [16]byte(id))
+		if err != nil {
+			return err
+		}
+		f, err = collectFile(rows)
+		if isNoRows(err) {
+			return noPart(id)
+		}
+		return err
+	})
+	if err != nil {
+		return store.Part{}, store.File{}, err
+	}
+	p, f.Parts = f.Parts[0], nil
+	return p, f, nil
+}
+
+// PartsAfter implements store.Placements.
+func (s *Store) PartsAfter(ctx context.Context, after store.PartID, limit int) (parts []store.Part, err error) {
+	err = s.read(ctx, "PartsAfter", func(c *pgxpool.Conn) error {
+		rows, err := c.Query(ctx, s.q.PartsAfter, [16]byte(after), limit)
+		if err != nil {
+			return err
+		}
+		parts, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (store.Part, error) {
+			var part partScan
+			if err := row.Scan(part.append(make([]any, 0, partColumns))...); err != nil {
+				return store.Part{}, err
+			}
+			return part.result()
+		})
+		return err
+	})
+	return parts, err
+}
+
+// MoveChunk implements store.Placements.
+func (s *Store) MoveChunk(ctx context.Context, id store.ChunkID, from, to store.Placement) error {
+	fromNode, fromSum := pack([]store.Placement{from})
+	toNode, toSum := pack([]store.Placement{to})
+	return s.write(ctx, "MoveChunk", func(c *pgxpool.Conn) error {
+		var there, moved bool
+		err := c.QueryRow(ctx, s.q.MoveChunk, [16]byte(id.Part), int32(id.Index), fromNode, fromSum, toNode, toSum).Scan(&there, &moved)
+		switch {
+		case err != nil:
+			return err
+		case !there:
+			return noPart(id.Part)
+		case !moved:
+			return store.Errorf(store.Conflict, "chunk %s is not where it is to be moved from, or is just being deleted where it is to go", id)
+		}
+		return nil
+	})
+}
+
+func noPart(id store.PartID) error {
+	return store.Errorf(store.NotFound, "there is no part %s", id)
+}

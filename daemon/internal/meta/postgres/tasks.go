@@ -1,0 +1,103 @@
+package postgres
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+// taskArrays are tasks, one array a column.
+type taskArrays struct {
+	kinds   []int16
+	chunks  *chunkArrays
+	reasons []string
+}
+
+func newTaskArrays(tasks []store.Task) taskArrays {
+	a := taskArrays{chunks: newChunkArrays()}
+	for _, t := range tasks {
+		a.kinds, a.reasons = append(a.kinds, int16(t.Kind)), append(a.reasons, t.Reason)
+		a.chunks.add(t.Chunk.Part, int(t.Chunk.Index), t.Node)
+	}
+	return a
+}
+
+// Enqueue implements store.Queues.
+func (s *Store) Enqueue(ctx context.Context, tasks []store.Task) error {
+	if len(tasks) == 0 {
+		return nil
+	}
+	a := newTaskArrays(tasks)
+	_, err := s.exec(ctx, "Enqueue", s.q.Enqueue, a.kinds, a.chunks.parts, a.chunks.indexes, a.chunks.nodes, a.reasons)
+	return err
+}
+
+// Claim implements store.Queues.
+func (s *Store) Claim(ctx context.Context, q store.ClaimQuery) (tasks []store.Task, err error) {
+	if err := q.Validate(); err != nil {
+		return nil, err
+	}
+	sql, args := s.q.Claim, []any{int16(q.Kind), q.Limit, q.Hold}
+	if q.Nodes != nil {
+		nodes := make([][16]byte, len(q.Nodes))
+		for i, n := range q.Nodes {
+			nodes[i] = n
+		}
+		sql, args = s.q.ClaimOfNodes, append(args, nodes)
+	}
+	err = s.write(ctx, "Claim", func(c *pgxpool.Conn) error {
+		rows, err := c.Query(ctx, sql, args...)
+		if err != nil {
+			return err
+		}
+		tasks, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (store.Task, error) {
+			t := store.Task{Kind: q.Kind}
+			err := row.Scan((*[16]byte)(&t.Chunk.Part), &t.Chunk.Index, (*[16]byte)(&t.Node), &t.Attempts, &t.QueuedAt, &t.Reason)
+			t.QueuedAt = t.QueuedAt.UTC()
+			return t, err
+		})
+		return err
+	})
+	slices.SortStableFunc(tasks, func(a, b store.Task) int { return a.QueuedAt.Compare(b.QueuedAt) })
+	return tasks, err
+}
+
+// Finish implements store.Queues.
+func (s *Store) Finish(ctx context.Context, tasks []store.Task) error {
+	if len(tasks) == 0 {
+		return nil
+	}
+	a := newTaskArrays(tasks)
+	_, err := s.exec(ctx, "Finish", s.q.Finish, a.kinds, a.chunks.parts, a.chunks.indexes, a.chunks.nodes)
+	return err
+}
+
+// Postpone implements store.Queues.
+func (s *Store) Postpone(ctx context.Context, tasks []store.Task, delay time.Duration) error {
+	if len(tasks) == 0 {
+		return nil
+	}
+	a := newTaskArrays(tasks)
+	_, err := s.exec(ctx, "Postpone", s.q.Postpone, a.kinds, a.chunks.parts, a.chunks.indexes, a.chunks.nodes, a.reasons, delay)
+	return err
+}
+
+// Depth implements store.Queues.
+func (s *Store) Depth(ctx context.Context, kind store.TaskKind) (d store.QueueDepth, err error) {
+	err = s.read(ctx, "Depth", func(c *pgxpool.Conn) error {
+		var oldest *time.Time
+		if err := c.QueryRow(ctx, s.q.Depth, int16(kind)).Scan(&d.Tasks, &oldest); err != nil {
+			return err
+		}
+		if oldest != nil {
+			d.Oldest = oldest.UTC()
+		}
+		return nil
+	})
+	return d, err
+}

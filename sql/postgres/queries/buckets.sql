@@ -1,0 +1,26 @@
+-- name: CreateBucket
+INSERT INTO buckets (name, survive) VALUES ($1, $2);
+
+-- name: Bucket
+SELECT name, created_at, survive FROM buckets WHERE name = $1;
+
+-- name: ListBuckets
+SELECT name, created_at, survive FROM buckets ORDER BY name;
+
+-- name: UpdateBucket
+UPDATE buckets SET survive = $2 WHERE name = $1;
+
+-- A commit holds the bucket's row FOR KEY SHARE, so once this has the row no
+-- file can come in, and the next statement sees all that did.
+-- name: LockBucket
+SELECT id FROM buckets WHERE name = $1 FOR UPDATE;
+
+-- Failed files have no parts and are never latest.
+-- name: DropBucket
+WITH bucket AS (
+    SELECT b.id FROM buckets b
+    WHERE b.name = $1 AND NOT EXISTS (SELECT FROM files f WHERE f.bucket_id = b.id AND f.state IN (1, 2))
+), failed AS (
+    DELETE FROM files USING bucket WHERE files.bucket_id = bucket.id
+)
+DELETE FROM buckets USING bucket WHERE buckets.id = bucket.id;

@@ -1,0 +1,166 @@
+-- The statements of BeginFile, CommitFile and FailFile. A commit is a pipeline of some of them in
+-- one round trip and one transaction; each sees what those before it did.
+-- Arrays hold one element a file (or part, or task) of a group of commits.
+
+-- Claims an upload for its commit: state 0 marks it for the statements after
+-- this one, and is never seen outside the transaction. Returns the claim's size: 0 or 1 row.
+-- name: ClaimUpload
+UPDATE files SET state = 0
+WHERE id = $1 AND state = 1 AND key = $3
+  AND bucket_id = (SELECT id FROM buckets WHERE name = $2 FOR KEY SHARE)
+RETURNING id;
+
+-- Removes what the keys of ($1 buckets, $2 keys) show, with its parts, and queues
+-- their chunks for reclaim. For an upload ($3 its id, else null) only once it is claimed.
+-- Rows are locked in the order of the index, so that groups with common keys do not deadlock.
+-- name: ReplaceLatest
+WITH holders AS MATERIALIZED (
+    SELECT id, name FROM buckets WHERE name = ANY ($1::text[]) ORDER BY id FOR KEY SHARE
+), shown AS MATERIALIZED (
+    SELECT f.id
+    FROM unnest($1::text[], $2::bytea[]) AS want (bucket, key)
+    JOIN holders ON holders.name = want.bucket
+    JOIN files f ON f.bucket_id = holders.id AND f.key = want.key AND f.latest
+    WHERE $3::uuid IS NULL OR EXISTS (SELECT FROM files u WHERE u.id = $3 AND u.state = 0)
+    ORDER BY f.bucket_id, f.key
+    FOR UPDATE OF f
+), gone AS (
+    DELETE FROM files USING shown WHERE files.id = shown.id
+    RETURNING files.id, files.bucket_id, files.key
+), dropped AS (
+    DELETE FROM parts USING gone WHERE parts.file_id = gone.id
+    RETURNING parts.id, parts.nodes
+), queued AS (
+    INSERT INTO tasks (kind, part_id, idx, node_id, reason)
+    SELECT 1, d.id, i, encode(substring(d.nodes FROM 16 * i + 1 FOR 16), 'hex')::uuid, 'replaced'
+    FROM dropped d, generate_series(0, length(d.nodes) / 16 - 1) AS i
+    WHERE substring(d.nodes FROM 16 * i + 1 FOR 16) <> '\x00000000000000000000000000000000'
+    ORDER BY 2, 3
+    ON CONFLICT DO NOTHING
+)
+SELECT gone.id, holders.name, gone.key FROM gone JOIN holders ON holders.id = gone.bucket_id;
+
+-- Drops the parts that a claimed upload planned, and queues the planned chunks
+-- that are not among ($2 parts, $3 indexes, $4 nodes), where the commit has them.
+-- name: DropPlanned
+WITH dropped AS (
+    DELETE FROM parts USING files
+    WHERE parts.file_id = $1 AND files.id = $1 AND files.state = 0
+    RETURNING parts.id, parts.nodes
+), planned AS (
+    SELECT d.id, i, encode(substring(d.nodes FROM 16 * i + 1 FOR 16), 'hex')::uuid AS node
+    FROM dropped d, generate_series(0, length(d.nodes) / 16 - 1) AS i
+)
+INSERT INTO tasks (kind, part_id, idx, node_id, reason)
+SELECT 1, id, i, node, 'planned, not used' FROM planned
+WHERE node <> '00000000-0000-0000-0000-000000000000'
+  AND (id, i, node) NOT IN (SELECT * FROM unnest($2::uuid[], $3::smallint[], $4::uuid[]))
+ORDER BY 2, 3, 4
+ON CONFLICT DO NOTHING;
+
+-- Writes files down that were not there before: $1 is their state. Files whose
+-- bucket is missing are left out, with their parts and repairs.
+-- name: StoreFiles
+WITH holders AS MATERIALIZED (
+    SELECT id, name FROM buckets WHERE name = ANY ($3::text[]) ORDER BY id FOR KEY SHARE
+), stored AS (
+    INSERT INTO files (id, bucket_id, key, size, content_type, state, latest, delete_marker,
+                       created_at, completed_at, crc64, sha256, etag, meta)
+    SELECT f.id, holders.id, f.key, f.size, f.content_type, $1::smallint, $1::smallint = 2, f.delete_marker,
+           coalesce(f.created_at, now()), CASE WHEN $1::smallint = 2 THEN now() END, f.crc64, f.sha256, f.etag, f.meta
+    FROM unnest($2::uuid[], $3::text[], $4::bytea[], $5::bigint[], $6::text[], $7::boolean[],
+                $8::timestamptz[], $9::bigint[], $10::bytea[], $11::text[], $12::jsonb[])
+         AS f (id, bucket, key, size, content_type, delete_marker, created_at, crc64, sha256, etag, meta)
+    JOIN holders ON holders.name = f.bucket
+    RETURNING id, created_at, completed_at
+), with_parts AS (
+    INSERT INTO parts (file_id, id, number, size, k, m, unit_size, crc64, nodes, sums)
+    SELECT p.*
+    FROM unnest($13::uuid[], $14::uuid[], $15::integer[], $16::bigint[], $17::smallint[], $18::smallint[],
+                $19::integer[], $20::bigint[], $21::bytea[], $22::bytea[])
+         AS p (file_id, id, number, size, k, m, unit_size, crc64, nodes, sums)
+    JOIN stored ON stored.id = p.file_id
+), queued AS (
+    INSERT INTO tasks (kind, part_id, idx, node_id, reason)
+    SELECT 2, r.part_id, r.idx, '00000000-0000-0000-0000-000000000000', 'not written'
+    FROM unnest($23::uuid[], $24::uuid[], $25::smallint[]) AS r (file_id, part_id, idx)
+    JOIN stored ON stored.id = r.file_id
+    ON CONFLICT DO NOTHING
+)
+SELECT id, created_at, completed_at FROM stored;
+
+-- Completes the claimed upload $1: it takes over what the commit says of it.
+-- name: CompleteUpload
+WITH stored AS (
+    UPDATE files SET state = 2, latest = true, completed_at = now(), size = $2, content_type = $3, delete_marker = $4,
+                     created_at = coalesce($5, created_at), crc64 = $6, sha256 = $7, etag = $8, meta = $9
+    WHERE id = $1 AND state = 0
+    RETURNING id, created_at, completed_at
+), with_parts AS (
+    INSERT INTO parts (file_id, id, number, size, k, m, unit_size, crc64, nodes, sums)
+    SELECT stored.id, p.*
+    FROM unnest($10::uuid[], $11::integer[], $12::bigint[], $13::smallint[], $14::smallint[],
+                $15::integer[], $16::bigint[], $17::bytea[], $18::bytea[])
+         AS p (id, number, size, k, m, unit_size, crc64, nodes, sums), stored
+), queued AS (
+    INSERT INTO tasks (kind, part_id, idx, node_id, reason)
+    SELECT 2, r.part_id, r.idx, '00000000-0000-0000-0000-000000000000', 'not written'
+    FROM unnest($19::uuid[], $20::smallint[]) AS r (part_id, idx), stored
+    ON CONFLICT DO NOTHING
+)
+SELECT id, created_at, completed_at FROM stored;
+
+-- Says why a claim found nothing: whether the bucket is there, and the file's state if it is.
+-- name: UploadState
+SELECT EXISTS (SELECT FROM buckets WHERE name = $2), (SELECT state FROM files WHERE id = $1);
+
+-- Gives an upload up. The parts that were planned and the chunks ($3 parts, $4
+-- indexes, $5 nodes) are queued for reclaim, unless the file is complete or gone.
+-- name: FailFile
+WITH target AS MATERIALIZED (
+    SELECT id, state FROM files WHERE id = $1 AND state IN (1, 3) FOR UPDATE
+), failed AS (
+    UPDATE files SET state = 3, failure = $2 FROM target WHERE files.id = target.id AND target.state = 1
+), dropped AS (
+    DELETE FROM parts USING target WHERE parts.file_id = target.id
+    RETURNING parts.id, parts.nodes
+)
+INSERT INTO tasks (kind, part_id, idx, node_id, reason)
+SELECT 1, part_id, idx, node_id, 'upload failed'
+FROM (
+    SELECT d.id AS part_id, i AS idx, encode(substring(d.nodes FROM 16 * i + 1 FOR 16), 'hex')::uuid AS node_id
+    FROM dropped d, generate_series(0, length(d.nodes) / 16 - 1) AS i
+    UNION
+    SELECT a.part_id, a.idx, a.node_id
+    FROM unnest($3::uuid[], $4::smallint[], $5::uuid[]) AS a (part_id, idx, node_id), target
+) AS chunks
+WHERE node_id <> '00000000-0000-0000-0000-000000000000'
+ORDER BY 2, 3, 4
+ON CONFLICT DO NOTHING;
+
+-- name: FileState
+SELECT state FROM files WHERE id = $1;
+
+-- Removes a file of any state. Where it was shown, the newest complete file of
+-- the key that is left is shown instead.
+-- name: DeleteFile
+WITH gone AS (
+    DELETE FROM files WHERE id = $1 RETURNING id, bucket_id, key, latest
+), dropped AS (
+    DELETE FROM parts USING gone WHERE parts.file_id = gone.id
+    RETURNING parts.id, parts.nodes
+), queued AS (
+    INSERT INTO tasks (kind, part_id, idx, node_id, reason)
+    SELECT 1, d.id, i, encode(substring(d.nodes FROM 16 * i + 1 FOR 16), 'hex')::uuid, 'deleted'
+    FROM dropped d, generate_series(0, length(d.nodes) / 16 - 1) AS i
+    WHERE substring(d.nodes FROM 16 * i + 1 FOR 16) <> '\x00000000000000000000000000000000'
+    ORDER BY 2, 3
+    ON CONFLICT DO NOTHING
+), heir AS (
+    SELECT f.id FROM files f JOIN gone ON gone.latest AND f.bucket_id = gone.bucket_id AND f.key = gone.key
+    WHERE NOT f.latest AND f.state = 2
+    ORDER BY f.completed_at DESC, f.id DESC LIMIT 1
+), shown AS (
+    UPDATE files SET latest = true FROM heir WHERE files.id = heir.id
+)
+SELECT id FROM gone;

@@ -1,0 +1,50 @@
+-- name: File
+SELECT b.name, f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
+       f.crc64, f.sha256, f.etag, f.meta, f.failure,
+       p.id, p.number, p.size, p.k, p.m, p.unit_size, p.crc64, p.nodes, p.sums
+FROM files f JOIN buckets b ON b.id = f.bucket_id LEFT JOIN parts p ON p.file_id = f.id
+WHERE f.id = $1 ORDER BY p.number;
+
+-- name: LatestFile
+SELECT b.name, f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
+       f.crc64, f.sha256, f.etag, f.meta, f.failure,
+       p.id, p.number, p.size, p.k, p.m, p.unit_size, p.crc64, p.nodes, p.sums
+FROM buckets b JOIN files f ON f.bucket_id = b.id AND f.latest AND NOT f.delete_marker LEFT JOIN parts p ON p.file_id = f.id
+WHERE b.name = $1 AND f.key = $2 ORDER BY p.number;
+
+-- The bucket is a row of its own with nulls, so that an empty answer means that it is not there.
+-- name: ListObjects
+SELECT b.name, f.*
+FROM buckets b LEFT JOIN LATERAL (
+    SELECT f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
+           f.crc64, f.sha256, f.etag, f.meta, f.failure
+    FROM files f
+    WHERE f.bucket_id = b.id AND f.latest AND NOT f.delete_marker AND f.key >= $2 AND f.key < $3
+    ORDER BY f.key LIMIT $4
+) AS f ON true
+WHERE b.name = $1;
+
+-- Steps from entry to entry: each step is one descent of the index, from next on.
+-- $5 is the delimiter, $6 the least string after all that begin with it, $7 the prefix's length.
+-- Entries are numbered from 1; row 0 stands for the bucket. A common prefix comes without a file.
+-- name: ListObjectsByDelimiter
+WITH RECURSIVE page (n, bucket_id, bucket, common, key, next) AS (
+    SELECT 0, id, name, false, NULL::bytea, $2::bytea FROM buckets WHERE name = $1
+    UNION ALL
+    SELECT page.n + 1, page.bucket_id, page.bucket, cut.at > 0,
+           CASE WHEN cut.at > 0 THEN substring(f.key FROM 1 FOR $7 + cut.at - 1 + length($5::bytea)) ELSE f.key END,
+           CASE WHEN cut.at > 0 THEN substring(f.key FROM 1 FOR $7 + cut.at - 1) || $6::bytea ELSE f.key || '\x00' END
+    FROM page
+    CROSS JOIN LATERAL (
+        SELECT files.key FROM files
+        WHERE files.bucket_id = page.bucket_id AND latest AND NOT delete_marker AND files.key >= page.next AND files.key < $3
+        ORDER BY files.key LIMIT 1
+    ) AS f
+    CROSS JOIN LATERAL (SELECT position($5::bytea IN substring(f.key FROM $7::integer + 1)) AS at) AS cut
+    WHERE page.n < $4::integer
+)
+SELECT page.bucket, f.id, page.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
+       f.crc64, f.sha256, f.etag, f.meta, f.failure
+FROM page LEFT JOIN LATERAL (
+    SELECT * FROM files WHERE NOT page.common AND files.bucket_id = page.bucket_id AND files.key = page.key AND files.latest
+) AS f ON true;

@@ -1,0 +1,54 @@
+-- Files of state $2 in the bucket $1 (null: all) by time of creation, $3 passed over, at most $4.
+-- Each bucket gives its first, by index; the buckets' are merged.
+-- name: ListFilesByTime
+SELECT b.name, f.*
+FROM buckets b CROSS JOIN LATERAL (
+    SELECT f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
+           f.crc64, f.sha256, f.etag, f.meta, f.failure
+    FROM files f
+    WHERE f.bucket_id = b.id AND f.state = $2
+    ORDER BY f.created_at, f.id LIMIT $3::bigint + $4::bigint
+) AS f
+WHERE $1::text IS NULL OR b.name = $1
+ORDER BY f.created_at, f.id OFFSET $3::bigint LIMIT $4::bigint;
+
+-- name: ListFilesByTimeDown
+SELECT b.name, f.*
+FROM buckets b CROSS JOIN LATERAL (
+    SELECT f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
+           f.crc64, f.sha256, f.etag, f.meta, f.failure
+    FROM files f
+    WHERE f.bucket_id = b.id AND f.state = $2
+    ORDER BY f.created_at DESC, f.id DESC LIMIT $3::bigint + $4::bigint
+) AS f
+WHERE $1::text IS NULL OR b.name = $1
+ORDER BY f.created_at DESC, f.id DESC OFFSET $3::bigint LIMIT $4::bigint;
+
+-- The same for files with $5 <= key < $6: finds them by key, and sorts.
+-- name: ListFilesByKey
+SELECT b.name, f.*
+FROM buckets b CROSS JOIN LATERAL (
+    SELECT f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
+           f.crc64, f.sha256, f.etag, f.meta, f.failure
+    FROM files f WHERE f.bucket_id = b.id AND f.latest AND f.key >= $5 AND f.key < $6 AND f.state = $2
+    UNION ALL
+    SELECT f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
+           f.crc64, f.sha256, f.etag, f.meta, f.failure
+    FROM files f WHERE f.bucket_id = b.id AND NOT f.latest AND f.key >= $5 AND f.key < $6 AND f.state = $2
+) AS f
+WHERE $1::text IS NULL OR b.name = $1
+ORDER BY f.created_at, f.id OFFSET $3::bigint LIMIT $4::bigint;
+
+-- name: ListFilesByKeyDown
+SELECT b.name, f.*
+FROM buckets b CROSS JOIN LATERAL (
+    SELECT f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
+           f.crc64, f.sha256, f.etag, f.meta, f.failure
+    FROM files f WHERE f.bucket_id = b.id AND f.latest AND f.key >= $5 AND f.key < $6 AND f.state = $2
+    UNION ALL
+    SELECT f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
+           f.crc64, f.sha256, f.etag, f.meta, f.failure
+    FROM files f WHERE f.bucket_id = b.id AND NOT f.latest AND f.key >= $5 AND f.key < $6 AND f.state = $2
+) AS f
+WHERE $1::text IS NULL OR b.name = $1
+ORDER BY f.created_at DESC, f.id DESC OFFSET $3::bigint LIMIT $4::bigint;

@@ -1,0 +1,46 @@
+-- name: Part
+SELECT b.name, f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
+       f.crc64, f.sha256, f.etag, f.meta, f.failure,
+       p.id, p.number, p.size, p.k, p.m, p.unit_size, p.crc64, p.nodes, p.sums
+FROM parts p JOIN files f ON f.id = p.file_id JOIN buckets b ON b.id = f.bucket_id
+WHERE p.id = $1;
+
+-- name: PartsAfter
+SELECT p.id, p.number, p.size, p.k, p.m, p.unit_size, p.crc64, p.nodes, p.sums
+FROM parts p JOIN files f ON f.id = p.file_id AND f.state = 2
+WHERE p.id > $1 ORDER BY p.id LIMIT $2;
+
+-- Moves chunk ($1 part, $2 index) from ($3 node, $4 sum) to ($5 node, $6 sum), nodes and sums as stored.
+-- The part's row is locked first. A reclaim of the chunk at the new place is
+-- taken off the queue unless somebody claimed it; then nothing moves.
+-- Returns: the part is there, the chunk was moved.
+-- name: MoveChunk
+WITH part AS MATERIALIZED (
+    SELECT id, substring(nodes FROM 16 * $2::integer + 1 FOR 16) = $3::bytea
+           AND substring(sums FROM 4 * $2::integer + 1 FOR 4) = $4::bytea AS matches
+    FROM parts WHERE id = $1 FOR UPDATE
+), reclaims AS MATERIALIZED (
+    SELECT node_id FROM tasks WHERE kind = 1 AND part_id = $1 AND idx = $2::integer AND node_id = encode($5::bytea, 'hex')::uuid
+), taken AS (
+    DELETE FROM tasks USING part
+    WHERE part.matches AND kind = 1 AND part_id = $1 AND idx = $2::integer AND node_id = encode($5::bytea, 'hex')::uuid AND attempts = 0
+    RETURNING node_id
+), moved AS (
+    UPDATE parts SET nodes = overlay(nodes PLACING $5::bytea FROM 16 * $2::integer + 1),
+                     sums = overlay(sums PLACING $6::bytea FROM 4 * $2::integer + 1)
+    FROM part
+    WHERE parts.id = part.id AND part.matches AND (SELECT count(*) FROM reclaims) = (SELECT count(*) FROM taken)
+    RETURNING parts.id
+), finished AS (
+    DELETE FROM tasks USING moved
+    WHERE kind = 2 AND part_id = moved.id AND idx = $2::integer AND $5::bytea <> '\x00000000000000000000000000000000'
+), queued AS (
+    INSERT INTO tasks (kind, part_id, idx, node_id, reason)
+    SELECT 1, id, $2::integer, encode($3::bytea, 'hex')::uuid, 'moved' FROM moved
+    WHERE $3::bytea <> '\x00000000000000000000000000000000' AND $3::bytea <> $5::bytea
+    UNION ALL
+    SELECT 2, id, $2::integer, encode($3::bytea, 'hex')::uuid, 'lost' FROM moved
+    WHERE $5::bytea = '\x00000000000000000000000000000000'
+    ON CONFLICT DO NOTHING
+)
+SELECT EXISTS (SELECT FROM part), EXISTS (SELECT FROM moved);
