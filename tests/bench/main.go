@@ -1,0 +1,114 @@
+// Command bench measures what Ringstore does on this machine, and in the same
+// run what the machine can do at best, so that every figure is also a ratio.
+//
+// It starts real processes: a gateway with six nodes on a durable PostgreSQL, and
+// standalone. Its own client shares the machine with them, as it does in the figures that
+// others publish.
+//
+//	make bench                                  the whole table, about ten minutes
+//	make bench BENCH='-quick'                   small and short, to see that it works
+//	make bench BENCH='-setups cluster -sizes 4KiB,1GiB -json out.json'
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/ringstore/ringstore/tests/cluster"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+type settings struct {
+	setups []string
+	sizes  []string
+	json   string
+	dir    string
+	quick  bool
+	time   time.Duration
+	flags  []string // of the gateway
+}
+
+func parse(args []string) (settings, error) {
+	var s settings
+	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+	setups := f.String("setups", "cluster,standalone", "what to run: cluster (separate processes, PostgreSQL), standalone")
+	sizes := f.String("sizes", "4KiB,1MiB,64MiB,1GiB", "file sizes to measure")
+	gateway := f.String("gateway", "", "further flags of the gateway, separated by spaces")
+	f.StringVar(&s.json, "json", "", "write the results to this file as JSON")
+	f.StringVar(&s.dir, "dir", "", "directory on the disk to measure; default: the temporary directory")
+	f.BoolVar(&s.quick, "quick", false, "a tenth of the time and data")
+	f.DurationVar(&s.time, "time", 8*time.Second, "how long each of the small measurements runs")
+	if err := f.Parse(args); err != nil {
+		return s, err
+	}
+	s.setups, s.sizes, s.flags = strings.Split(*setups, ","), strings.Split(*sizes, ","), strings.Fields(*gateway)
+	for _, name := range s.sizes {
+		if _, ok := cases[name]; !ok {
+			return s, fmt.Errorf("size %q is not one of 4KiB, 1MiB, 64MiB, 1GiB", name)
+		}
+	}
+	for _, name := range s.setups {
+		if name != "cluster" && name != "standalone" {
+			return s, fmt.Errorf("setup %q is not one of cluster, standalone", name)
+		}
+	}
+	if s.quick {
+		s.time /= 10
+	}
+	return s, nil
+}
+
+func run(ctx context.Context, args []string, out io.Writer) error {
+	s, err := parse(args)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp(s.dir, "ringstore-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	bin := filepath.Join(dir, "bin")
+	if err := os.Mkdir(bin, 0o755); err != nil {
+		return err
+	}
+	if err := cluster.Build(ctx, bin); err != nil {
+		return err
+	}
+	report := Report{Machine: machine(), Started: time.Now().UTC()}
+	if report.Baseline, err = measureBaseline(ctx, dir, s.quick); err != nil {
+		return err
+	}
+	for _, setup := range s.setups {
+		if err := report.measureSetup(ctx, s, setup, dir, bin); err != nil {
+			return fmt.Errorf("%s: %w", setup, err)
+		}
+	}
+	report.print(out)
+	if s.json == "" {
+		return nil
+	}
+	b, err := json.MarshalIndent(report, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(s.json, append(b, '\n'), 0o644)
+}
