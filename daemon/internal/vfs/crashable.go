@@ -1,0 +1,536 @@
+package vfs
+
+import (
+	"io"
+	"io/fs"
+	"maps"
+	"math/rand/v2"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+)
+
+// defaultSpace is the size of a Crashable's disk, until SetSpace.
+const defaultSpace = 1 << 40
+
+// Crashable is a file system in memory that remembers what was synced.
+// CrashClone gives what a power cut could leave of it.
+type Crashable struct {
+	mu    sync.Mutex // guards everything below, the inodes included
+	root  *inode
+	total int64 // bytes of the disk
+	open  int   // files that are open
+}
+
+var _ FS = (*Crashable)(nil)
+
+// inode is a file or a directory, twice: as it looks now, and as it surely is after a power cut.
+type inode struct {
+	dir *directory // nil for a file
+
+	data    []byte   // as it looks now
+	durable []byte   // as of the last sync
+	pending []change // since then, in order: durable and these make data
+	locked  bool
+}
+
+// change is an unsynced write, or a truncation where data is nil.
+type change struct {
+	off  int64 // of the write; the new size of a truncation
+	data []byte
+}
+
+// directory holds names. A name has the inode that it leads to, or nil where it was removed.
+type directory struct {
+	names   map[string]*inode
+	durable map[string]*inode
+	pending map[string][]*inode // what each name led to since the last SyncDir, in order
+}
+
+// NewCrashable returns an empty file system of 1 TiB.
+func NewCrashable() *Crashable {
+	return &Crashable{root: newDir(), total: defaultSpace}
+}
+
+func newDir() *inode {
+	return &inode{dir: &directory{names: map[string]*inode{}, durable: map[string]*inode{}, pending: map[string][]*inode{}}}
+}
+
+// SetSpace says how many bytes the disk has; writes beyond it are ENOSPC.
+func (c *Crashable) SetSpace(total int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.total = total
+}
+
+// OpenFiles is the number of files that were opened and not closed yet.
+func (c *Crashable) OpenFiles() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.open
+}
+
+// set makes a name lead to an inode, or to nothing.
+func (d *directory) set(name string, n *inode) {
+	if n == nil {
+		delete(d.names, name)
+	} else {
+		d.names[name] = n
+	}
+	d.pending[name] = append(d.pending[name], n)
+}
+
+func (c *Crashable) find(name string) (*inode, error) {
+	n := c.root
+	for _, part := range split(name) {
+		if n.dir == nil {
+			return nil, syscall.ENOTDIR
+		}
+		next, ok := n.dir.names[part]
+		if !ok {
+			return nil, fs.ErrNotExist
+		}
+		n = next
+	}
+	return n, nil
+}
+
+// parent finds the directory that holds a name.
+func (c *Crashable) parent(name string) (*directory, string, error) {
+	dir, base := path.Split(path.Clean(name))
+	n, err := c.find(dir)
+	if err != nil {
+		return nil, "", err
+	}
+	if n.dir == nil {
+		return nil, "", syscall.ENOTDIR
+	}
+	return n.dir, base, nil
+}
+
+func split(name string) []string {
+	name = strings.Trim(path.Clean(name), "/")
+	if name == "." || name == "" {
+		return nil
+	}
+	return strings.Split(name, "/")
+}
+
+func failed(op, name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &fs.PathError{Op: op, Path: name, Err: err}
+}
+
+// Create implements FS.
+func (c *Crashable) Create(name string) (File, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	d, base, err := c.parent(name)
+	if err == nil && d.names[base] != nil {
+		err = fs.ErrExist
+	}
+	if err != nil {
+		return nil, failed("create", name, err)
+	}
+	n := &inode{}
+	d.set(base, n)
+	c.open++
+	return &crashFile{c: c, n: n, name: name}, nil
+}
+
+// Open implements FS.
+func (c *Crashable) Open(name string) (File, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n, err := c.find(name)
+	if err == nil && n.dir != nil {
+		err = syscall.EISDIR
+	}
+	if err != nil {
+		return nil, failed("open", name, err)
+	}
+	c.open++
+	return &crashFile{c: c, n: n, name: name}, nil
+}
+
+// Rename implements FS.
+func (c *Crashable) Rename(from, to string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	fromDir, fromBase, err := c.parent(from)
+	if err != nil {
+		return failed("rename", from, err)
+	}
+	n := fromDir.names[fromBase]
+	if n == nil {
+		return failed("rename", from, fs.ErrNotExist)
+	}
+	toDir, toBase, err := c.parent(to)
+	if err != nil {
+		return failed("rename", to, err)
+	}
+	fromDir.set(fromBase, nil)
+	toDir.set(toBase, n)
+	return nil
+}
+
+// Remove implements FS.
+func (c *Crashable) Remove(name string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	d, base, err := c.parent(name)
+	if err != nil {
+		return failed("remove", name, err)
+	}
+	n := d.names[base]
+	switch {
+	case n == nil:
+		return failed("remove", name, fs.ErrNotExist)
+	case n.dir != nil && len(n.dir.names) > 0:
+		return failed("remove", name, syscall.ENOTEMPTY)
+	}
+	d.set(base, nil)
+	return nil
+}
+
+// MkdirAll implements FS.
+func (c *Crashable) MkdirAll(name string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := c.root
+	for _, part := range split(name) {
+		if n.dir == nil {
+			return failed("mkdir", name, syscall.ENOTDIR)
+		}
+		if n.dir.names[part] == nil {
+			n.dir.set(part, newDir())
+		}
+		n = n.dir.names[part]
+	}
+	return nil
+}
+
+// ReadDir implements FS.
+func (c *Crashable) ReadDir(name string) ([]Entry, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n, err := c.find(name)
+	if err == nil && n.dir == nil {
+		err = syscall.ENOTDIR
+	}
+	if err != nil {
+		return nil, failed("readdir", name, err)
+	}
+	var entries []Entry
+	for base, child := range n.dir.names {
+		entries = append(entries, Entry{Name: base, Dir: child.dir != nil, Size: int64(len(child.data))})
+	}
+	slices.SortFunc(entries, func(a, b Entry) int { return strings.Compare(a.Name, b.Name) })
+	return entries, nil
+}
+
+// SyncDir implements FS.
+func (c *Crashable) SyncDir(name string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n, err := c.find(name)
+	if err == nil && n.dir == nil {
+		err = syscall.ENOTDIR
+	}
+	if err != nil {
+		return failed("syncdir", name, err)
+	}
+	d := n.dir
+	for base, states := range d.pending {
+		if last := states[len(states)-1]; last == nil {
+			delete(d.durable, base)
+		} else {
+			d.durable[base] = last
+		}
+	}
+	clear(d.pending)
+	return nil
+}
+
+// Stat implements FS.
+func (c *Crashable) Stat(name string) (Entry, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n, err := c.find(name)
+	if err != nil {
+		return Entry{}, failed("stat", name, err)
+	}
+	return Entry{Name: path.Base(name), Dir: n.dir != nil, Size: int64(len(n.data))}, nil
+}
+
+// Space implements FS.
+func (c *Crashable) Space() (Space, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return Space{Total: c.total, Free: max(c.total-c.root.bytes(), 0)}, nil
+}
+
+// bytes is the size of all files at or below n.
+func (n *inode) bytes() int64 {
+	total := int64(len(n.data))
+	if n.dir != nil {
+		for _, child := range n.dir.names {
+			total += child.bytes()
+		}
+	}
+	return total
+}
+
+// Close implements FS.
+func (c *Crashable) Close() error { return nil }
+
+// The seeds of CrashClone with a meaning of their own.
+const (
+	CrashLosesAll  uint64 = 0 // nothing that was not synced survives
+	CrashLosesNone uint64 = 1 // everything survives, as after a kill of the process
+)
+
+// CrashClone gives a file system as a power cut at this moment could leave it.
+// What was synced is there. Each unsynced write may be there, or not, or in
+// part, torn at any byte; each name may lead to anything that it led to since
+// its directory was synced. The same seed on the same history gives the same
+// outcome. The original goes on untouched.
+func (c *Crashable) CrashClone(seed uint64) *Crashable {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	cut := &crash{seed: seed, rng: rand.New(rand.NewPCG(seed, 0x9e3779b97f4a7c15)), files: map[*inode]*inode{}}
+	return &Crashable{root: cut.clone(c.root), total: c.total}
+}
+
+// crash decides what survives one power cut.
+type crash struct {
+	seed  uint64
+	rng   *rand.Rand
+	files map[*inode]*inode // clones made already: a renamed file may keep both names
+}
+
+func (k *crash) clone(n *inode) *inode {
+	if made, ok := k.files[n]; ok {
+		return made
+	}
+	to := &inode{}
+	if n.dir != nil {
+		to = newDir()
+	}
+	k.files[n] = to
+	if n.dir == nil {
+		to.durable = k.content(n)
+		to.data = slices.Clone(to.durable)
+		return to
+	}
+	names := map[string]*inode{}
+	for base, child := range n.dir.durable {
+		names[base] = child
+	}
+	for _, base := range sortedKeys(n.dir.pending) {
+		states := append([]*inode{n.dir.durable[base]}, n.dir.pending[base]...)
+		names[base] = states[k.pick(len(states))]
+	}
+	for _, base := range sortedKeys(names) {
+		if child := names[base]; child != nil {
+			made := k.clone(child)
+			to.dir.names[base], to.dir.durable[base] = made, made
+		}
+	}
+	return to
+}
+
+// pick chooses among n states, of which the first is the surest and the last the newest.
+func (k *crash) pick(n int) int {
+	switch k.seed {
+	case CrashLosesAll:
+		return 0
+	case CrashLosesNone:
+		return n - 1
+	}
+	return k.rng.IntN(n)
+}
+
+// content gives the bytes of a file that survive.
+func (k *crash) content(n *inode) []byte {
+	data := slices.Clone(n.durable)
+	for _, ch := range n.pending {
+		switch k.pick(3) {
+		case 1: // torn
+			if ch.data != nil {
+				from := k.rng.IntN(len(ch.data) + 1)
+				to := from + k.rng.IntN(len(ch.data)-from+1)
+				if k.rng.IntN(2) == 0 {
+					from = 0
+				}
+				ch = change{off: ch.off + int64(from), data: ch.data[from:to]}
+				data = ch.apply(data)
+			}
+		case 2:
+			data = ch.apply(data)
+		}
+	}
+	return data
+}
+
+// apply makes the change and returns the file's bytes after it.
+func (ch change) apply(data []byte) []byte {
+	if ch.data == nil {
+		return resize(data, ch.off)
+	}
+	if end := ch.off + int64(len(ch.data)); end > int64(len(data)) {
+		data = resize(data, end)
+	}
+	copy(data[ch.off:], ch.data)
+	return data
+}
+
+func resize(data []byte, size int64) []byte {
+	if size <= int64(len(data)) {
+		return data[:size:size]
+	}
+	if size <= int64(cap(data)) {
+		grown := data[:size]
+		clear(grown[len(data):])
+		return grown
+	}
+	grown := make([]byte, size, size+size/2)
+	copy(grown, data)
+	return grown
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+// crashFile is an open file of a Crashable.
+type crashFile struct {
+	c      *Crashable
+	n      *inode
+	name   string
+	closed bool // guarded by c.mu, as all of n
+	holds  bool // the lock
+}
+
+// do runs f under the lock of the file system.
+func (f *crashFile) do(op string, run func() error) error {
+	f.c.mu.Lock()
+	defer f.c.mu.Unlock()
+	if f.closed {
+		return failed(op, f.name, fs.ErrClosed)
+	}
+	return failed(op, f.name, run())
+}
+
+// ReadAt implements File.
+func (f *crashFile) ReadAt(p []byte, off int64) (n int, err error) {
+	end := false
+	err = f.do("read", func() error {
+		if off < int64(len(f.n.data)) {
+			n = copy(p, f.n.data[off:])
+		}
+		end = n < len(p)
+		return nil
+	})
+	if err == nil && end {
+		err = io.EOF
+	}
+	return n, err
+}
+
+// WriteAt implements File.
+func (f *crashFile) WriteAt(p []byte, off int64) (int, error) {
+	n, err := f.WritevAt([][]byte{p}, off)
+	return int(n), err
+}
+
+// WritevAt implements File.
+func (f *crashFile) WritevAt(bufs [][]byte, off int64) (n int64, err error) {
+	data := slices.Concat(bufs...)
+	err = f.do("write", func() error {
+		if len(data) == 0 {
+			return nil
+		}
+		grows := off + int64(len(data)) - int64(len(f.n.data))
+		if grows > 0 && grows > f.c.total-f.c.root.bytes() {
+			return syscall.ENOSPC
+		}
+		f.apply(change{off: off, data: data})
+		n = int64(len(data))
+		return nil
+	})
+	return n, err
+}
+
+func (f *crashFile) apply(ch change) {
+	f.n.data = ch.apply(f.n.data)
+	f.n.pending = append(f.n.pending, ch)
+}
+
+// Truncate implements File.
+func (f *crashFile) Truncate(size int64) error {
+	return f.do("truncate", func() error {
+		f.apply(change{off: size})
+		return nil
+	})
+}
+
+// Preallocate implements File. Nothing is reserved; it only tells whether there is room.
+func (f *crashFile) Preallocate(size int64) error {
+	return f.do("fallocate", func() error {
+		if size-int64(len(f.n.data)) > f.c.total-f.c.root.bytes() {
+			return syscall.ENOSPC
+		}
+		return nil
+	})
+}
+
+// StartWriteback implements File; it makes nothing durable.
+func (f *crashFile) StartWriteback(int64, int64) error { return f.do("writeback", nothing) }
+
+// Datasync implements File.
+func (f *crashFile) Datasync() error {
+	return f.do("datasync", func() error {
+		for _, ch := range f.n.pending {
+			f.n.durable = ch.apply(f.n.durable)
+		}
+		f.n.pending = nil
+		return nil
+	})
+}
+
+// Sync implements File.
+func (f *crashFile) Sync() error { return f.Datasync() }
+
+// Size implements File.
+func (f *crashFile) Size() (size int64, err error) {
+	err = f.do("size", func() error { size = int64(len(f.n.data)); return nil })
+	return size, err
+}
+
+// Lock implements File.
+func (f *crashFile) Lock() error {
+	return f.do("lock", func() error {
+		if f.n.locked && !f.holds {
+			return ErrLocked
+		}
+		f.n.locked, f.holds = true, true
+		return nil
+	})
+}
+
+// Close implements File.
+func (f *crashFile) Close() error {
+	return f.do("close", func() error {
+		f.closed = true
+		f.c.open--
+		if f.holds {
+			f.n.locked = false
+		}
+		return nil
+	})
+}
+
+func nothing() error { return nil }
