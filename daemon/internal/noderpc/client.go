@@ -1,0 +1,272 @@
+package noderpc
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync/atomic"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+	storagev1 "github.com/ringstore/ringstore/proto/storage/v1"
+)
+
+// connections is how many TCP connections a client keeps to its node: each has
+// one goroutine that reads and one that writes, so that two keep two cores busy.
+const connections = 2
+
+// listPage is how many chunks are asked for at once; with long labels it stays far below maxMessage.
+const listPage = 500
+
+// DialConfig is what a client needs beyond the address.
+type DialConfig struct {
+	Node        store.NodeID                     // the node meant: a call that reaches another one is Unavailable; zero: any
+	JoinToken   string                           // of the cluster; "" sends none
+	Credentials credentials.TransportCredentials // nil: plain TCP
+	Connections int                              // 0: two
+	Buffers     *Buffers                         // nil: its own
+
+	// Dialer replaces the network's, for tests.
+	Dialer func(ctx context.Context, address string) (net.Conn, error)
+}
+
+// Client is a node's chunks over the wire: a store.Chunks, store.SmallChunkPutter
+// and store.ChunkVerifier. Its methods may be called from many goroutines.
+//
+// A node that is away is Unavailable at once, or within three seconds while the
+// first attempt to connect is under way; connecting goes on in the background.
+// A node that stalls holds a call until its context ends.
+type Client struct {
+	links []*link
+	peer  peer
+	lost  collector
+}
+
+// link is a connection and how many calls use it now.
+type link struct {
+	*grpc.ClientConn
+	busy atomic.Int64
+}
+
+var (
+	_ store.Chunks           = (*Client)(nil)
+	_ store.SmallChunkPutter = (*Client)(nil)
+	_ store.ChunkVerifier    = (*Client)(nil)
+)
+
+// Dial makes a client of the node at address (host:port) and begins to connect.
+// It does not wait, and fails only when the address or the configuration cannot
+// be used at all (Invalid). The caller must Close the client.
+func Dial(address string, c DialConfig) (*Client, error) {
+	if _, _, err := net.SplitHostPort(address); err != nil && c.Dialer == nil {
+		return nil, store.Errorf(store.Invalid, "node address %q is not host:port", address)
+	}
+	if c.Buffers == nil {
+		c.Buffers = NewBuffers()
+	}
+	if c.Connections == 0 {
+		c.Connections = connections
+	}
+	opts := dialOptions(c.Buffers, c.Credentials, newCallCredentials(dataPlane.token(c.JoinToken), c.Node))
+	if c.Dialer != nil {
+		opts = append(opts, grpc.WithContextDialer(c.Dialer))
+	}
+	client := &Client{peer: peer{"storage node", address, "Look whether s3storage runs there and whether this host can reach the address."}}
+	for range c.Connections {
+		// passthrough: the name is looked up at each attempt to connect, so that a
+		// node that moved to another address under the same name is found at once.
+		conn, err := grpc.NewClient("passthrough:///"+address, opts...)
+		if err != nil {
+			return nil, errors.Join(store.Errorf(store.Invalid, "node address %q: %w", address, err), client.Close())
+		}
+		client.links = append(client.links, &link{ClientConn: conn})
+		conn.Connect()
+	}
+	return client, nil
+}
+
+// Close ends the connections. Calls under way fail with Canceled or Unavailable.
+func (c *Client) Close() error {
+	c.lost.close()
+	var errs []error
+	for _, l := range c.links {
+		errs = append(errs, l.ClientConn.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// pick gives the connection with the fewest calls; done must be called when the call is over.
+func (c *Client) pick() *link {
+	best := c.links[0]
+	for _, l := range c.links[1:] {
+		if l.busy.Load() < best.busy.Load() {
+			best = l
+		}
+	}
+	best.busy.Add(1)
+	return best
+}
+
+func (l *link) done() { l.busy.Add(-1) }
+
+// call makes a unary call and translates its error.
+func (c *Client) call(ctx context.Context, method string, req, resp any) error {
+	l := c.pick()
+	defer l.done()
+	if err := l.Invoke(ctx, method, req, resp); err != nil {
+		return c.peer.fromStatus(ctx, err)
+	}
+	return nil
+}
+
+// PutSmall implements store.SmallChunkPutter.
+func (c *Client) PutSmall(ctx context.Context, spec store.ChunkSpec, u store.Unit, label store.Label) (store.ChunkInfo, error) {
+	if err := checkFirst(spec, u); err != nil {
+		u.Release()
+		return store.ChunkInfo{}, err
+	}
+	pending := new(atomic.Int64)
+	f := &frame{spec: specToWire(spec), label: labelToWire(label), unit: u, pending: pending}
+	resp := new(storagev1.PutSmallChunkResponse)
+	err := c.call(ctx, storagev1.StorageService_PutSmallChunk_FullMethodName, f, resp)
+	if !f.taken {
+		u.Release()
+	}
+	if err != nil {
+		c.lost.watch(pending)
+		return store.ChunkInfo{}, err
+	}
+	return infoFromWire(resp.GetInfo())
+}
+
+// checkFirst finds without asking the node what it would refuse of a spec and its first unit.
+func checkFirst(spec store.ChunkSpec, u store.Unit) error {
+	if err := spec.Validate(); err != nil {
+		return err
+	}
+	return checkUnit(spec, u)
+}
+
+func checkUnit(spec store.ChunkSpec, u store.Unit) error {
+	if len(u.Data) < 1 || len(u.Data) > spec.UnitSize {
+		return store.Errorf(store.Invalid, "unit of %d bytes is not within 1..%d", len(u.Data), spec.UnitSize).WithItem(spec.ID)
+	}
+	return nil
+}
+
+// Stat implements store.ChunkKeeper.
+func (c *Client) Stat(ctx context.Context, id store.ChunkID) (store.ChunkInfo, error) {
+	resp := new(storagev1.StatChunkResponse)
+	err := c.call(ctx, storagev1.StorageService_StatChunk_FullMethodName, &storagev1.StatChunkRequest{ChunkId: id.String()}, resp)
+	if err != nil {
+		return store.ChunkInfo{}, err
+	}
+	return infoFromWire(resp.GetInfo())
+}
+
+// Delete implements store.ChunkKeeper.
+func (c *Client) Delete(ctx context.Context, id store.ChunkID) error {
+	return c.call(ctx, storagev1.StorageService_DeleteChunk_FullMethodName,
+		&storagev1.DeleteChunkRequest{ChunkId: id.String()}, new(storagev1.DeleteChunkResponse))
+}
+
+// List implements store.ChunkKeeper. A long list takes several calls.
+func (c *Client) List(ctx context.Context, after store.ChunkID, limit int) ([]store.ChunkInfo, error) {
+	var infos []store.ChunkInfo
+	for len(infos) < limit {
+		want := min(limit-len(infos), listPage)
+		page, err := c.listPage(ctx, after, want)
+		if err != nil {
+			return nil, err
+		}
+		infos = append(infos, page...)
+		if len(page) < want {
+			break
+		}
+		after = infos[len(infos)-1].ID
+	}
+	return infos, nil
+}
+
+func (c *Client) listPage(ctx context.Context, after store.ChunkID, limit int) ([]store.ChunkInfo, error) {
+	req := &storagev1.ListChunksRequest{Limit: int32(limit)}
+	if after != (store.ChunkID{}) {
+		req.After = after.String()
+	}
+	resp := new(storagev1.ListChunksResponse)
+	if err := c.call(ctx, storagev1.StorageService_ListChunks_FullMethodName, req, resp); err != nil {
+		return nil, err
+	}
+	infos := make([]store.ChunkInfo, len(resp.GetChunks()))
+	for i, w := range resp.GetChunks() {
+		var err error
+		if infos[i], err = infoFromWire(w); err != nil {
+			return nil, err
+		}
+	}
+	return infos, nil
+}
+
+// Verify implements store.ChunkVerifier.
+func (c *Client) Verify(ctx context.Context, id store.ChunkID) error {
+	return c.call(ctx, storagev1.StorageService_VerifyChunk_FullMethodName,
+		&storagev1.VerifyChunkRequest{ChunkId: id.String()}, new(storagev1.VerifyChunkResponse))
+}
+
+// Capacity implements store.ChunkKeeper.
+func (c *Client) Capacity(ctx context.Context) (store.Capacity, error) {
+	h, err := c.Health(ctx)
+	return h.Capacity, err
+}
+
+// Health is what a node tells of itself.
+type Health struct {
+	Node     store.NodeID
+	Cluster  store.ClusterID // zero before it joined one
+	Version  string
+	Stopping bool // it ends what is under way and takes nothing new
+	Capacity store.Capacity
+}
+
+// Health asks the node how it is. Errors: Unavailable, Denied, Canceled.
+func (c *Client) Health(ctx context.Context) (Health, error) {
+	resp := new(storagev1.HealthCheckResponse)
+	if err := c.call(ctx, storagev1.StorageService_HealthCheck_FullMethodName, new(storagev1.HealthCheckRequest), resp); err != nil {
+		return Health{}, err
+	}
+	h := Health{
+		Version:  resp.GetVersion(),
+		Stopping: resp.GetState() == storagev1.NodeState_NODE_STATE_STOPPING,
+		Capacity: capacityFromWire(resp.GetCapacity()),
+	}
+	var err error
+	if h.Node, err = store.ParseNodeID(resp.GetNodeId()); err == nil && resp.GetClusterId() != "" {
+		h.Cluster, err = store.ParseClusterID(resp.GetClusterId())
+	}
+	return h, err
+}
+
+// stream is an open streaming call. Its context ends with the call, so that
+// gRPC lets go of all that belongs to it.
+type stream struct {
+	grpc.ClientStream
+	client *Client
+	ctx    context.Context // the caller's
+}
+
+// openStream begins a streaming call on a connection of its own choice. ctx must
+// end for the stream's resources to be freed; release then frees the connection's place.
+func (c *Client) openStream(ctx context.Context, desc *grpc.StreamDesc, method string) (s *stream, release func(), err error) {
+	l := c.pick()
+	raw, err := l.NewStream(ctx, desc, method)
+	if err != nil {
+		l.done()
+		return nil, nil, c.peer.fromStatus(ctx, err)
+	}
+	return &stream{raw, c, ctx}, l.done, nil
+}
+
+// wrong translates an error of the stream.
+func (s *stream) wrong(err error) error { return s.client.peer.fromStatus(s.ctx, err) }

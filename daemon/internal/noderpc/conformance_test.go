@@ -1,0 +1,21 @@
+package noderpc_test
+
+import (
+	"testing"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/store/chunktest"
+	"github.com/ringstore/ringstore/daemon/internal/store/mem"
+)
+
+// The wire loses no meaning: a client passes the suite that its store passes.
+
+func TestClient_KeepsThePromisesOverTCP(t *testing.T) {
+	t.Parallel()
+	chunktest.Run(t, func(t testing.TB) store.Chunks { return overTCP(t, mem.NewChunks()) })
+}
+
+func TestClient_KeepsThePromisesOverABuffer(t *testing.T) {
+	t.Parallel()
+	chunktest.Run(t, func(t testing.TB) store.Chunks { return overBuffer(t, mem.NewChunks()) })
+}

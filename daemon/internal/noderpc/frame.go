@@ -1,0 +1,178 @@
+package noderpc
+
+import (
+	"slices"
+	"sync/atomic"
+
+	"google.golang.org/grpc/encoding"
+	_ "google.golang.org/grpc/encoding/proto" // the stock codec, for all other messages
+	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+	storagev1 "github.com/ringstore/ringstore/proto/storage/v1"
+)
+
+// Field numbers that PutChunkRequest, PutSmallChunkRequest and GetChunkResponse share.
+const (
+	fieldSpec  protowire.Number = 1
+	fieldLabel protowire.Number = 2
+	fieldCRC   protowire.Number = 3
+	fieldData  protowire.Number = 4
+)
+
+// copyBelow is the size in bytes under which a unit is copied into its message:
+// cheaper than to pass it by reference, and its owner has it back at once.
+const copyBelow = 16 << 10
+
+// frame is any of the three messages that carry a unit, kept apart from its
+// bytes. The codec turns it into the message that other gRPC libraries know.
+type frame struct {
+	spec  *storagev1.ChunkSpec
+	label *storagev1.Label
+	unit  store.Unit // without Data: none
+
+	pending *atomic.Int64 // on the way out: counts units under way; may be nil
+	taken   bool          // on the way out: the codec took the unit over
+}
+
+// codec passes frames by reference and everything else to the stock codec,
+// whose name it bears.
+type codec struct {
+	encoding.CodecV2 // the stock one
+	buffers          *Buffers
+}
+
+func newCodec(b *Buffers) codec { return codec{encoding.GetCodecV2("proto"), b} }
+
+// Marshal implements encoding.CodecV2. It takes over a frame's unit unless it fails.
+func (c codec) Marshal(v any) (mem.BufferSlice, error) {
+	f, ok := v.(*frame)
+	if !ok {
+		return c.CodecV2.Marshal(v)
+	}
+	head, err := f.encodeHead()
+	if err != nil {
+		return nil, err
+	}
+	f.taken = true
+	switch {
+	case len(f.unit.Data) == 0:
+		f.unit.Release()
+		return mem.BufferSlice{mem.SliceBuffer(head)}, nil
+	case len(f.unit.Data) < copyBelow:
+		defer f.unit.Release()
+		b := c.buffers.Get(len(head) + len(f.unit.Data))
+		copy((*b)[copy(*b, head):], f.unit.Data)
+		return mem.BufferSlice{mem.NewBuffer(b, c.buffers)}, nil
+	default:
+		return mem.BufferSlice{mem.SliceBuffer(head), lend(f.unit, f.pending)}, nil
+	}
+}
+
+// encodeHead gives all of the message up to the unit's bytes, their tag and length included.
+func (f *frame) encodeHead() (head []byte, err error) {
+	head = make([]byte, 0, 256)
+	if f.spec != nil {
+		head, err = appendMessage(head, fieldSpec, f.spec)
+	}
+	if f.label != nil && err == nil {
+		head, err = appendMessage(head, fieldLabel, f.label)
+	}
+	if len(f.unit.Data) == 0 || err != nil {
+		return head, err
+	}
+	head = protowire.AppendTag(head, fieldCRC, protowire.Fixed32Type)
+	head = protowire.AppendFixed32(head, f.unit.CRC)
+	head = protowire.AppendTag(head, fieldData, protowire.BytesType)
+	return protowire.AppendVarint(head, uint64(len(f.unit.Data))), nil
+}
+
+func appendMessage(b []byte, field protowire.Number, m proto.Message) ([]byte, error) {
+	b = protowire.AppendTag(b, field, protowire.BytesType)
+	b = protowire.AppendVarint(b, uint64(proto.Size(m)))
+	return proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(b, m)
+}
+
+// Unmarshal implements encoding.CodecV2. A frame's unit then owns a share of the
+// buffer that its bytes are in.
+func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
+	f, ok := v.(*frame)
+	if !ok {
+		return c.CodecV2.Unmarshal(data, v)
+	}
+	whole := data.MaterializeToBuffer(c.buffers) // copies unless it is one buffer already
+	if err := f.decode(whole.ReadOnlyData()); err != nil {
+		whole.Free()
+		return err
+	}
+	if len(f.unit.Data) == 0 {
+		whole.Free()
+		return nil
+	}
+	f.unit.Owner = share{whole}
+	return nil
+}
+
+// share is a unit's hold on the buffer that its bytes are in.
+type share struct{ buffer mem.Buffer }
+
+func (s share) Release() { s.buffer.Free() }
+
+// decode reads the message, as protobuf has it: fields in any order, unknown
+// ones passed over, of a repeated scalar the last one counts. The unit's Data is a part of b.
+func (f *frame) decode(b []byte) error {
+	for len(b) > 0 {
+		field, kind, n := protowire.ConsumeTag(b)
+		if n < 0 {
+			return protowire.ParseError(n)
+		}
+		b = b[n:]
+		n, err := f.decodeField(field, kind, b)
+		if err != nil {
+			return err
+		}
+		b = b[n:]
+	}
+	return nil
+}
+
+// decodeField reads the value at the start of b and tells how long it is.
+func (f *frame) decodeField(field protowire.Number, kind protowire.Type, b []byte) (n int, err error) {
+	var value []byte
+	switch {
+	case field == fieldSpec && kind == protowire.BytesType:
+		value, n = protowire.ConsumeBytes(b)
+		if n >= 0 {
+			f.spec, err = merge(f.spec, value)
+		}
+	case field == fieldLabel && kind == protowire.BytesType:
+		value, n = protowire.ConsumeBytes(b)
+		if n >= 0 {
+			f.label, err = merge(f.label, value)
+		}
+	case field == fieldCRC && kind == protowire.Fixed32Type:
+		f.unit.CRC, n = protowire.ConsumeFixed32(b)
+	case field == fieldData && kind == protowire.BytesType:
+		value, n = protowire.ConsumeBytes(b)
+		f.unit.Data = slices.Clip(value)
+	default:
+		n = protowire.ConsumeFieldValue(field, kind, b)
+	}
+	if n < 0 {
+		return 0, protowire.ParseError(n)
+	}
+	return n, err
+}
+
+// merge reads a message into old, or into a new one when there is none yet.
+func merge[M any, P interface {
+	*M
+	proto.Message
+}](old P, b []byte) (P, error) {
+	if old == nil {
+		old = new(M)
+	}
+	return old, proto.UnmarshalOptions{Merge: true}.Unmarshal(b, old)
+}

@@ -1,0 +1,115 @@
+package noderpc
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/experimental"
+	"google.golang.org/grpc/keepalive"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+// What docs/adr/0036 gives the reasons and figures for.
+const (
+	// Window is how many bytes of a stream may be received and not yet taken.
+	// It bounds the memory of a slow reader, where gRPC's own choice grows to 16 MiB a stream.
+	Window = 1 << 20
+	// connWindow is the same for all streams of a connection together. gRPC gives
+	// it back as bytes arrive, so that streams do not stop one another.
+	connWindow = 16 << 20
+	readBuffer = 256 << 10
+	maxMessage = 4 << 20
+
+	connectTimeout   = 3 * time.Second
+	firstReconnect   = 100 * time.Millisecond
+	slowestReconnect = 5 * time.Second
+	pingAfter        = 20 * time.Second // of silence
+	pingTimeout      = 5 * time.Second
+	leastPingGap     = 10 * time.Second // what a server puts up with
+)
+
+func dialOptions(b *Buffers, creds credentials.TransportCredentials, calls callCredentials) []grpc.DialOption {
+	if creds == nil {
+		creds = insecure.NewCredentials()
+	}
+	opts := []grpc.DialOption{
+		grpc.WithTransportCredentials(creds),
+		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(newCodec(b)), grpc.MaxCallRecvMsgSize(maxMessage)),
+		experimental.WithBufferPool(b),
+		grpc.WithReadBufferSize(readBuffer),
+		grpc.WithInitialWindowSize(Window),
+		grpc.WithInitialConnWindowSize(connWindow),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: pingAfter, Timeout: pingTimeout, PermitWithoutStream: true}),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: firstReconnect, Multiplier: 1.6, Jitter: 0.2, MaxDelay: slowestReconnect},
+			MinConnectTimeout: connectTimeout,
+		}),
+		grpc.WithIdleTimeout(0), // an idle node is reached at once
+		grpc.WithNoProxy(),      // nodes are neighbours
+		grpc.WithDisableServiceConfig(),
+		grpc.WithDisableRetry(), // callers know what may be repeated
+	}
+	if len(calls) > 0 {
+		opts = append(opts, grpc.WithPerRPCCredentials(calls))
+	}
+	return opts
+}
+
+func serverOptions(b *Buffers, creds credentials.TransportCredentials, g gate, log *slog.Logger) []grpc.ServerOption {
+	if creds == nil {
+		creds = insecure.NewCredentials()
+	}
+	return []grpc.ServerOption{
+		grpc.Creds(creds),
+		grpc.ForceServerCodecV2(newCodec(b)),
+		experimental.BufferPool(b),
+		grpc.MaxRecvMsgSize(maxMessage),
+		grpc.ReadBufferSize(readBuffer),
+		grpc.InitialWindowSize(Window),
+		grpc.InitialConnWindowSize(connWindow),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingAfter, Timeout: pingTimeout}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: leastPingGap, PermitWithoutStream: true}),
+		grpc.WaitForHandlers(true),
+		grpc.UnaryInterceptor(unaryEdge(g, log)),
+		grpc.StreamInterceptor(streamEdge(g, log)),
+	}
+}
+
+// unaryEdge is the outermost layer of every call: it lets in, translates errors and survives panics.
+func unaryEdge(g gate, log *slog.Logger) grpc.UnaryServerInterceptor {
+	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (resp any, err error) {
+		defer func() { err = toStatus(survive(recover(), info.FullMethod, err, log)) }()
+		if err := g.check(ctx, info.FullMethod); err != nil {
+			return nil, err
+		}
+		return handle(ctx, req)
+	}
+}
+
+// streamEdge is unaryEdge for streams.
+func streamEdge(g gate, log *slog.Logger) grpc.StreamServerInterceptor {
+	return func(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) (err error) {
+		defer func() { err = toStatus(survive(recover(), info.FullMethod, err, log)) }()
+		if err := g.check(stream.Context(), info.FullMethod); err != nil {
+			return err
+		}
+		return handle(srv, stream)
+	}
+}
+
+// survive turns a panic into an error of this call alone. It is a defect, so the stack is logged.
+func survive(panicked any, method string, err error, log *slog.Logger) error {
+	if panicked == nil {
+		return err
+	}
+	log.Error("a call panicked", "method", method, "panic", fmt.Sprint(panicked), "stack", string(debug.Stack()))
+	return store.Errorf(store.Internal, "%s panicked", method).WithHint("This is a defect: the log of the server has the details.")
+}

@@ -1,0 +1,99 @@
+package noderpc
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+	storagev1 "github.com/ringstore/ringstore/proto/storage/v1"
+)
+
+// Open implements store.ChunkReaderOpener. It sends the request and does not
+// wait for the node, which begins to send at once: up to Window bytes are
+// fetched ahead of Next.
+func (c *Client) Open(ctx context.Context, id store.ChunkID, first, count int) (store.ChunkReader, error) {
+	req := &storagev1.GetChunkRequest{ChunkId: id.String(), FirstUnit: int64(first)}
+	if count >= 0 {
+		n := int64(count)
+		req.UnitCount = &n
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	s, release, err := c.openStream(ctx, getStream, storagev1.StorageService_GetChunk_FullMethodName)
+	if err != nil {
+		cancel(err)
+		return nil, err
+	}
+	r := &reader{stream: s, id: id, cancel: cancel, release: sync.OnceFunc(release)}
+	err = s.SendMsg(req)
+	if err == nil {
+		err = s.CloseSend()
+	}
+	if err != nil && !errors.Is(err, io.EOF) { // after EOF, Next tells what the node answered
+		r.end(errClosed)
+		return nil, s.wrong(err)
+	}
+	return r, nil
+}
+
+// reader is a store.ChunkReader over a stream. Its fields belong to the
+// goroutine that reads; Close, which any goroutine may call, only cancels.
+type reader struct {
+	stream  *stream
+	id      store.ChunkID
+	cancel  context.CancelCauseFunc
+	release func() // gives the connection's place back, once
+	over    error  // io.EOF, or what ended it early: sticky
+}
+
+var errClosed = store.Errorf(store.Canceled, "the reader was closed")
+
+// Next implements store.ChunkReader. The unit's checksum was compared by the
+// node with what it stored, and is compared here with what came.
+func (r *reader) Next() (store.Unit, error) {
+	if r.over != nil {
+		return store.Unit{}, r.over
+	}
+	u, err := r.receive()
+	if err != nil {
+		r.over = err
+		r.end(errClosed)
+	}
+	return u, err
+}
+
+func (r *reader) receive() (store.Unit, error) {
+	if err := endOf(r.stream.ctx, codes.OK); err != nil {
+		return store.Unit{}, err // what came before the end might still be handed out below
+	}
+	var f frame
+	err := r.stream.RecvMsg(&f)
+	if errors.Is(err, io.EOF) {
+		return store.Unit{}, io.EOF
+	}
+	if err != nil {
+		return store.Unit{}, r.stream.wrong(err)
+	}
+	if len(f.unit.Data) == 0 {
+		return store.Unit{}, store.Errorf(store.Internal, "node %s sent a message without a unit", r.stream.client.peer.address).WithItem(r.id)
+	}
+	if err := f.unit.Check(); err != nil {
+		f.unit.Release()
+		return store.Unit{}, store.Errorf(store.Corrupt, "on the way from node %s: %w", r.stream.client.peer.address, err).WithItem(r.id)
+	}
+	return f.unit, nil
+}
+
+// Close implements store.ChunkReader.
+func (r *reader) Close() error {
+	r.end(errClosed)
+	return nil
+}
+
+func (r *reader) end(cause error) {
+	r.cancel(cause)
+	r.release()
+}

@@ -1,0 +1,303 @@
+package noderpc
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math"
+	"slices"
+	"sync/atomic"
+
+	"google.golang.org/grpc"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+	storagev1 "github.com/ringstore/ringstore/proto/storage/v1"
+)
+
+// StorageConfig is what a storage node's server needs.
+type StorageConfig struct {
+	ServerConfig
+	Chunks  store.Chunks           // what it serves; closed by the owner, after Shutdown
+	Node    store.NodeID           // calls that mean another node are refused; zero: none are
+	Cluster func() store.ClusterID // the cluster joined, zero before; nil: always zero
+	Version string                 // of the daemon
+}
+
+// NewStorageServer makes the server of a storage node.
+func NewStorageServer(c StorageConfig) *Server {
+	c.setDefaults()
+	if c.Cluster == nil {
+		c.Cluster = func() store.ClusterID { return store.ClusterID{} }
+	}
+	s := &storage{config: c}
+	opts := serverOptions(c.Buffers, c.Credentials, gate{dataPlane.token(c.JoinToken), c.Node}, c.Log)
+	desc := storageDesc()
+	return newServer(opts, desc.ServiceName,
+		func(g *grpc.Server) { g.RegisterService(&desc, s) },
+		func() { s.stopping.Store(true) })
+}
+
+// storage answers the calls of StorageService. Errors go up as they are; the
+// server's edge translates them.
+type storage struct {
+	storagev1.UnimplementedStorageServiceServer
+	config   StorageConfig
+	stopping atomic.Bool
+}
+
+// storageDesc is the generated description, but for PutSmallChunk, whose request arrives as a frame.
+func storageDesc() grpc.ServiceDesc {
+	desc := storagev1.StorageService_ServiceDesc
+	desc.Methods = slices.Clone(desc.Methods)
+	for i := range desc.Methods {
+		if desc.Methods[i].MethodName == "PutSmallChunk" {
+			desc.Methods[i].Handler = handlePutSmall
+		}
+	}
+	return desc
+}
+
+func handlePutSmall(srv any, ctx context.Context, decode func(any) error, edge grpc.UnaryServerInterceptor) (any, error) {
+	f := new(frame)
+	if err := decode(f); err != nil {
+		return nil, err
+	}
+	info := &grpc.UnaryServerInfo{Server: srv, FullMethod: storagev1.StorageService_PutSmallChunk_FullMethodName}
+	taken := false
+	resp, err := edge(ctx, f, info, func(ctx context.Context, _ any) (any, error) {
+		taken = true
+		return srv.(*storage).putSmall(ctx, f)
+	})
+	if !taken {
+		f.unit.Release()
+	}
+	return resp, err
+}
+
+// putSmall takes over the frame's unit.
+func (s *storage) putSmall(ctx context.Context, f *frame) (*storagev1.PutSmallChunkResponse, error) {
+	spec, err := specFromWire(f.spec)
+	if err != nil {
+		f.unit.Release()
+		return nil, err
+	}
+	label, err := labelFromWire(f.label)
+	if err != nil {
+		f.unit.Release()
+		return nil, err
+	}
+	info, err := store.PutSmall(ctx, s.config.Chunks, spec, f.unit, label)
+	if err != nil {
+		return nil, err
+	}
+	return &storagev1.PutSmallChunkResponse{Info: infoToWire(info)}, nil
+}
+
+// PutChunk implements the service.
+func (s *storage) PutChunk(stream grpc.ClientStreamingServer[storagev1.PutChunkRequest, storagev1.PutChunkResponse]) error {
+	info, err := s.receive(stream)
+	if err != nil {
+		return err
+	}
+	return stream.SendAndClose(&storagev1.PutChunkResponse{Info: infoToWire(info)})
+}
+
+// receive hands unit after unit to the store, which is what slows the sender
+// down: a frame is taken off the stream only when the one before is stored.
+func (s *storage) receive(stream grpc.ServerStream) (store.ChunkInfo, error) {
+	f, err := nextFrame(stream)
+	if err != nil {
+		return store.ChunkInfo{}, err
+	}
+	spec, err := specFromWire(f.spec)
+	if err != nil {
+		f.unit.Release()
+		return store.ChunkInfo{}, err
+	}
+	w, err := s.config.Chunks.Create(stream.Context(), spec)
+	if err != nil {
+		f.unit.Release()
+		return store.ChunkInfo{}, err
+	}
+	defer w.Abort()
+	for {
+		if len(f.unit.Data) > 0 {
+			if err := w.Append(f.unit); err != nil {
+				return store.ChunkInfo{}, err
+			}
+		}
+		if f.label != nil {
+			break
+		}
+		if f, err = nextFrame(stream); err != nil {
+			return store.ChunkInfo{}, err
+		}
+		if f.spec != nil {
+			f.unit.Release()
+			return store.ChunkInfo{}, store.Errorf(store.Invalid, "a second spec came within one write").WithItem(spec.ID)
+		}
+	}
+	label, err := labelFromWire(f.label)
+	if err != nil {
+		return store.ChunkInfo{}, err
+	}
+	return w.Commit(label)
+}
+
+// nextFrame receives a frame, whose unit then belongs to the caller.
+func nextFrame(stream grpc.ServerStream) (*frame, error) {
+	f := new(frame)
+	err := stream.RecvMsg(f)
+	if errors.Is(err, io.EOF) {
+		return nil, store.Errorf(store.Invalid, "the write ended without a label")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// GetChunk implements the service.
+func (s *storage) GetChunk(req *storagev1.GetChunkRequest, stream grpc.ServerStreamingServer[storagev1.GetChunkResponse]) error {
+	id, err := store.ParseChunkID(req.GetChunkId())
+	if err != nil {
+		return err
+	}
+	count := -1
+	if req.UnitCount != nil {
+		if req.GetUnitCount() < 0 {
+			return store.Errorf(store.Invalid, "unit count %d is negative", req.GetUnitCount()).WithItem(id)
+		}
+		count = clampInt(req.GetUnitCount())
+	}
+	r, err := s.config.Chunks.Open(stream.Context(), id, clampInt(req.GetFirstUnit()), count)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	for {
+		u, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		f := frame{unit: u}
+		err = stream.SendMsg(&f)
+		if !f.taken {
+			u.Release()
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// clampInt fits a number of the wire into an int; the store refuses what is out of range.
+func clampInt(n int64) int { return int(min(max(n, math.MinInt), math.MaxInt)) }
+
+// StatChunk implements the service.
+func (s *storage) StatChunk(ctx context.Context, req *storagev1.StatChunkRequest) (*storagev1.StatChunkResponse, error) {
+	id, err := store.ParseChunkID(req.GetChunkId())
+	if err != nil {
+		return nil, err
+	}
+	info, err := s.config.Chunks.Stat(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return &storagev1.StatChunkResponse{Info: infoToWire(info)}, nil
+}
+
+// DeleteChunk implements the service.
+func (s *storage) DeleteChunk(ctx context.Context, req *storagev1.DeleteChunkRequest) (*storagev1.DeleteChunkResponse, error) {
+	id, err := store.ParseChunkID(req.GetChunkId())
+	if err != nil {
+		return nil, err
+	}
+	if err := s.config.Chunks.Delete(ctx, id); err != nil {
+		return nil, err
+	}
+	return &storagev1.DeleteChunkResponse{}, nil
+}
+
+// ListChunks implements the service.
+func (s *storage) ListChunks(ctx context.Context, req *storagev1.ListChunksRequest) (*storagev1.ListChunksResponse, error) {
+	var after store.ChunkID
+	if req.GetAfter() != "" {
+		var err error
+		if after, err = store.ParseChunkID(req.GetAfter()); err != nil {
+			return nil, err
+		}
+	}
+	if req.GetLimit() < 1 || req.GetLimit() > store.MaxListLimit {
+		return nil, store.Errorf(store.Invalid, "limit %d is not within 1..%d", req.GetLimit(), store.MaxListLimit)
+	}
+	infos, err := s.config.Chunks.List(ctx, after, int(req.GetLimit()))
+	if err != nil {
+		return nil, err
+	}
+	resp := &storagev1.ListChunksResponse{Chunks: make([]*storagev1.ChunkInfo, len(infos))}
+	for i := range infos {
+		resp.Chunks[i] = infoToWire(infos[i])
+	}
+	return resp, nil
+}
+
+// VerifyChunk implements the service. A store that cannot check in place is read instead.
+func (s *storage) VerifyChunk(ctx context.Context, req *storagev1.VerifyChunkRequest) (*storagev1.VerifyChunkResponse, error) {
+	id, err := store.ParseChunkID(req.GetChunkId())
+	if err != nil {
+		return nil, err
+	}
+	if err := verify(ctx, s.config.Chunks, id); err != nil {
+		return nil, err
+	}
+	return &storagev1.VerifyChunkResponse{}, nil
+}
+
+func verify(ctx context.Context, c store.Chunks, id store.ChunkID) error {
+	if v, ok := c.(store.ChunkVerifier); ok {
+		return v.Verify(ctx, id)
+	}
+	r, err := c.Open(ctx, id, 0, -1)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	for {
+		u, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		u.Release()
+	}
+}
+
+// HealthCheck implements the service.
+func (s *storage) HealthCheck(ctx context.Context, _ *storagev1.HealthCheckRequest) (*storagev1.HealthCheckResponse, error) {
+	capacity, err := s.config.Chunks.Capacity(ctx)
+	if err != nil {
+		return nil, err
+	}
+	resp := &storagev1.HealthCheckResponse{
+		State:    storagev1.NodeState_NODE_STATE_SERVING,
+		Version:  s.config.Version,
+		NodeId:   s.config.Node.String(),
+		Capacity: capacityToWire(capacity),
+	}
+	switch {
+	case s.stopping.Load():
+		resp.State = storagev1.NodeState_NODE_STATE_STOPPING
+	case capacity.Free <= 0:
+		resp.State = storagev1.NodeState_NODE_STATE_FULL
+	}
+	if cluster := s.config.Cluster(); !cluster.IsZero() {
+		resp.ClusterId = cluster.String()
+	}
+	return resp, nil
+}

@@ -1,0 +1,157 @@
+package noderpc
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"sync/atomic"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+	storagev1 "github.com/ringstore/ringstore/proto/storage/v1"
+)
+
+// putStream and getStream describe the two streaming calls to gRPC.
+var (
+	putStream = &grpc.StreamDesc{StreamName: "PutChunk", ClientStreams: true}
+	getStream = &grpc.StreamDesc{StreamName: "GetChunk", ServerStreams: true}
+)
+
+// Create implements store.ChunkWriterOpener. It asks the node nothing: the spec
+// goes with the first unit, and what is wrong with it otherwise comes from there.
+func (c *Client) Create(ctx context.Context, spec store.ChunkSpec) (store.ChunkWriter, error) {
+	if err := spec.Validate(); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	return &writer{client: c, ctx: ctx, cancel: cancel, spec: spec, pending: new(atomic.Int64)}, nil
+}
+
+// writer is a store.ChunkWriter over a stream. Its fields belong to the
+// goroutine that writes; Abort, which any goroutine may call, only cancels ctx and ends the accounts.
+type writer struct {
+	client  *Client
+	ctx     context.Context
+	cancel  context.CancelCauseFunc
+	spec    store.ChunkSpec
+	stream  *stream // nil before the first unit
+	short   bool    // a unit came that must be the last
+	failed  error   // of an earlier step: sticky
+	pending *atomic.Int64
+
+	mu      sync.Mutex
+	release func() // gives the connection's place back; guarded by mu
+	ended   bool   // by Commit or Abort; guarded by mu
+}
+
+var errEnded = store.Errorf(store.Canceled, "the write was ended before")
+
+// Append implements store.ChunkWriter. It waits while the node is behind by more than its window.
+func (w *writer) Append(u store.Unit) error {
+	f := &frame{unit: u, pending: w.pending}
+	if w.failed == nil {
+		w.failed = w.append(f)
+	}
+	if !f.taken {
+		u.Release()
+	}
+	return w.failed
+}
+
+func (w *writer) append(f *frame) error {
+	if err := checkUnit(w.spec, f.unit); err != nil {
+		return err
+	}
+	if w.short {
+		return store.Errorf(store.Invalid, "a unit follows one that was shorter than %d bytes", w.spec.UnitSize).WithItem(w.spec.ID)
+	}
+	w.short = len(f.unit.Data) < w.spec.UnitSize
+	if w.stream == nil {
+		if err := w.open(); err != nil {
+			return err
+		}
+		f.spec = specToWire(w.spec)
+	}
+	return w.send(f)
+}
+
+func (w *writer) open() error {
+	s, release, err := w.client.openStream(w.ctx, putStream, storagev1.StorageService_PutChunk_FullMethodName)
+	if err != nil {
+		return err
+	}
+	w.stream = s
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ended { // by an Abort meanwhile
+		release()
+		return errEnded
+	}
+	w.release = release
+	return nil
+}
+
+// send sends a frame. When the node has answered already, its answer is the error.
+func (w *writer) send(f *frame) error {
+	err := w.stream.SendMsg(f)
+	if !errors.Is(err, io.EOF) {
+		return w.stream.wrong(err)
+	}
+	if err := w.stream.RecvMsg(new(storagev1.PutChunkResponse)); err != nil {
+		return w.stream.wrong(err)
+	}
+	return store.Errorf(store.Internal, "the node answered before the chunk was whole").WithItem(w.spec.ID)
+}
+
+// Commit implements store.ChunkWriter: the node's answer says that the chunk is durable.
+func (w *writer) Commit(label store.Label) (store.ChunkInfo, error) {
+	defer w.end(errEnded)
+	info, err := w.commit(label)
+	if w.failed == nil {
+		w.failed = errEnded
+	}
+	return info, err
+}
+
+func (w *writer) commit(label store.Label) (info store.ChunkInfo, err error) {
+	switch {
+	case w.failed != nil:
+		return info, w.failed
+	case w.ctx.Err() != nil:
+		return info, endOf(w.ctx, codes.OK)
+	case w.stream == nil:
+		return info, store.Errorf(store.Invalid, "a chunk without units").WithItem(w.spec.ID)
+	}
+	if err := w.send(&frame{label: labelToWire(label)}); err != nil {
+		return info, err
+	}
+	if err := w.stream.CloseSend(); err != nil {
+		return info, w.stream.wrong(err)
+	}
+	resp := new(storagev1.PutChunkResponse)
+	if err := w.stream.RecvMsg(resp); err != nil {
+		return info, w.stream.wrong(err)
+	}
+	return infoFromWire(resp.GetInfo())
+}
+
+// Abort implements store.ChunkWriter.
+func (w *writer) Abort() { w.end(errEnded) }
+
+// end cancels the stream, which is a no-op for one that is over, and frees its place. Once only.
+func (w *writer) end(cause error) {
+	w.cancel(cause)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ended {
+		return
+	}
+	w.ended = true
+	if w.release != nil {
+		w.release()
+		w.client.lost.watch(w.pending)
+	}
+}
