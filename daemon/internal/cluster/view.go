@@ -1,0 +1,168 @@
+// Package cluster knows which nodes there are and which of them can be used.
+//
+// The metadata store keeps the members and when each was last heard of; every
+// gateway reads that ([Fleet.Refresh]) and works out for itself who is there:
+//
+//	            beat within 3 heartbeats
+//	  Inactive <------------------------> Online
+//	                                      |    ^
+//	     this gateway fails to reach it   v    |  a call or a probe succeeds
+//	                                     Suspect
+//
+// Ages are taken by the metadata store's clock at the time of the read, so
+// clocks that differ do no harm. While the store is away the last picture stays in
+// use: nodes do not fall silent because the database does. What this gateway
+// itself meets still counts: a node that it cannot reach is Suspect at once, before any beat is missed.
+package cluster
+
+import (
+	"time"
+
+	"github.com/ringstore/ringstore/daemon/internal/ring"
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+// MissedBeats is how many heartbeats a node may miss before it is Inactive.
+const MissedBeats = 3
+
+// minFree is the least free space in bytes with which a node takes new chunks:
+// one whole unit for each of many writers that have not reported what they claim.
+const minFree = 64 << 20
+
+// Status is whether a node can be used, as this gateway sees it.
+type Status uint8
+
+// The statuses of a node.
+const (
+	Inactive Status = iota + 1 // no beat for MissedBeats heartbeats
+	Suspect                    // it beats, but this gateway failed to reach it just now
+	Online                     // it beats, and nothing speaks against it
+)
+
+// String gives the name that operators see.
+func (s Status) String() string {
+	switch s {
+	case Inactive:
+		return "inactive"
+	case Suspect:
+		return "suspect"
+	case Online:
+		return "online"
+	}
+	return "unknown"
+}
+
+// Member is a node with its status.
+type Member struct {
+	store.Node
+	Status Status
+}
+
+// Readable reports whether chunks may be read from the node.
+func (m Member) Readable() bool { return m.Status == Online && m.State != store.NodeRemoved }
+
+// Writable reports whether new chunks may be placed on the node.
+func (m Member) Writable() bool {
+	return m.Status == Online && m.State == store.NodeActive && m.Capacity.Free > minFree
+}
+
+// View is a consistent picture of the nodes. It is never changed: a new picture is a new View.
+type View struct {
+	Cluster store.ClusterID
+	Epoch   store.Epoch
+	Ring    *ring.Ring // of the active nodes, whether they can be reached or not
+	Members []Member   // by name, removed ones left out
+	byID    map[store.NodeID]int
+}
+
+// NewView makes a picture from its parts. It takes members over.
+func NewView(id store.ClusterID, epoch store.Epoch, r *ring.Ring, members []Member) *View {
+	v := &View{Cluster: id, Epoch: epoch, Ring: r, Members: members, byID: make(map[store.NodeID]int, len(members))}
+	for i, m := range members {
+		v.byID[m.ID] = i
+	}
+	return v
+}
+
+// Member looks a node up. False for unknown and removed nodes.
+func (v *View) Member(id store.NodeID) (Member, bool) {
+	i, ok := v.byID[id]
+	if !ok {
+		return Member{}, false
+	}
+	return v.Members[i], true
+}
+
+// tracker is the state machine behind the views. It is pure: what happens comes in
+// as calls, views come out. Not safe for concurrent use.
+type tracker struct {
+	heartbeat time.Duration
+	members   store.Membership
+	suspects  map[store.NodeID]bool
+	ring      *ring.Ring
+}
+
+func newTracker(heartbeat time.Duration) *tracker {
+	return &tracker{heartbeat: heartbeat, suspects: map[store.NodeID]bool{}, ring: ring.New(0, nil)}
+}
+
+// load takes in what the metadata store says.
+func (t *tracker) load(m store.Membership) {
+	if m.Epoch != t.members.Epoch || m.Cluster != t.members.Cluster {
+		t.ring = ringOf(m)
+	}
+	t.members = m
+	known := make(map[store.NodeID]bool, len(m.Nodes))
+	for _, n := range m.Nodes {
+		known[n.ID] = n.State != store.NodeRemoved
+	}
+	for id := range t.suspects {
+		if !known[id] {
+			delete(t.suspects, id)
+		}
+	}
+}
+
+// report takes in how a call to a node went; true when that changed its status.
+func (t *tracker) report(id store.NodeID, reached bool) bool {
+	if reached == !t.suspects[id] {
+		return false
+	}
+	if reached {
+		delete(t.suspects, id)
+	} else {
+		t.suspects[id] = true
+	}
+	return true
+}
+
+// view is the present picture.
+func (t *tracker) view() *View {
+	members := make([]Member, 0, len(t.members.Nodes))
+	for _, n := range t.members.Nodes {
+		if n.State != store.NodeRemoved {
+			members = append(members, Member{Node: n, Status: t.status(n)})
+		}
+	}
+	return NewView(t.members.Cluster, t.members.Epoch, t.ring, members)
+}
+
+func (t *tracker) status(n store.Node) Status {
+	switch {
+	case t.members.Now.Sub(n.LastBeat) > MissedBeats*t.heartbeat:
+		return Inactive
+	case t.suspects[n.ID]:
+		return Suspect
+	}
+	return Online
+}
+
+func ringOf(m store.Membership) *ring.Ring {
+	var nodes []ring.Node
+	for _, n := range m.Nodes {
+		if n.State == store.NodeActive {
+			nodes = append(nodes, ring.Node{ID: n.ID, Zone: n.Zone, Weight: n.Weight})
+		}
+	}
+	return ring.New(m.Epoch, nodes)
+}
