@@ -11,7 +11,7 @@ import (
 const (
 	// lanes is how many groups are on their way at once. While one waits for the
 	// server's disk the next is computed; more of them only make groups smaller.
-	lanes = 3
+	lanes = 2
 	// maxGroup bounds a group, and with it how long its transaction holds rows.
 	maxGroup = 64
 )

@@ -1,0 +1,158 @@
+package postgres_test
+
+import (
+	"bytes"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ringstore/ringstore/daemon/internal/meta/postgres"
+	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/pgtest"
+	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/tests/pgserver"
+)
+
+func requireKind(tb testing.TB, want store.Kind, err error) {
+	tb.Helper()
+	require.Error(tb, err)
+	require.Equal(tb, want, store.KindOf(err), "error: %v", err)
+}
+
+// run executes one statement on a connection of its own.
+func run(tb testing.TB, dsn, sql string, args ...any) {
+	tb.Helper()
+	conn := connect(tb, dsn)
+	_, err := conn.Exec(tb.Context(), sql, args...)
+	require.NoError(tb, err)
+}
+
+// connect gives a connection that is closed at the end of the test.
+func connect(tb testing.TB, dsn string) *pgx.Conn {
+	tb.Helper()
+	conn, err := pgx.Connect(tb.Context(), dsn)
+	require.NoError(tb, err)
+	tb.Cleanup(func() { _ = conn.PgConn().Conn().Close() })
+	return conn
+}
+
+// Gateways that start together on an empty database all come up, and the schema is made once.
+func TestOpenTogether(t *testing.T) {
+	t.Parallel()
+	dsn := pgtest.Empty(t)
+	const gateways = 8
+	stores, errs := make([]*postgres.Store, gateways), make([]error, gateways)
+	var all sync.WaitGroup
+	for i := range gateways {
+		all.Go(func() { stores[i], errs[i] = postgres.Open(t.Context(), dsn, postgres.Options{MaxConns: 4}) })
+	}
+	all.Wait()
+	clusters := map[store.ClusterID]bool{}
+	for i := range gateways {
+		require.NoError(t, errs[i])
+		defer stores[i].Close()
+		m, err := stores[i].Members(t.Context())
+		require.NoError(t, err)
+		clusters[m.Cluster] = true
+	}
+	require.Len(t, clusters, 1, "one database is one cluster")
+	var applied int
+	require.NoError(t, connect(t, dsn).QueryRow(t.Context(), "SELECT count(*) FROM schema_version WHERE version_id = 1").Scan(&applied))
+	require.Equal(t, 1, applied)
+}
+
+// A gateway that died while it migrated leaves a lock that runs out.
+func TestOpenAfterADeadMigrator(t *testing.T) {
+	t.Parallel()
+	dsn := pgtest.Empty(t)
+	run(t, dsn, `CREATE TABLE schema_lock (lock_id bigint PRIMARY KEY, locked boolean NOT NULL DEFAULT false,
+		locked_at timestamptz, locked_by text, lease_expires_at timestamptz, updated_at timestamptz)`)
+	run(t, dsn, `INSERT INTO schema_lock VALUES (4097083626, true, now(), 'dead', now() + interval '1 s', now())`)
+	open(t, dsn, postgres.Options{})
+}
+
+func TestOpenOfANewerSchema(t *testing.T) {
+	t.Parallel()
+	dsn := pgtest.Database(t)
+	run(t, dsn, "INSERT INTO schema_version (version_id, is_applied) VALUES (9999, true)")
+	_, err := postgres.Open(t.Context(), dsn, postgres.Options{})
+	requireKind(t, store.Conflict, err)
+	require.ErrorContains(t, err, "9999")
+	require.NotEmpty(t, store.HintOf(err))
+}
+
+func TestOpenFails(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Server(t)
+	for name, c := range map[string]struct {
+		dsn  string
+		kind store.Kind
+	}{
+		"malformed":   {"postgres://user:secret@host:port/x", store.Invalid},
+		"nobody":      {"postgres://user:secret@127.0.0.1:1/x", store.Unavailable},
+		"no database": {server.DSN("missing"), store.Unavailable},
+		"no user":     {strings.Replace(server.DSN("postgres"), "user=postgres", "user=stranger", 1), store.Unavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := postgres.Open(t.Context(), c.dsn, postgres.Options{})
+			requireKind(t, c.kind, err)
+			require.NotEmpty(t, store.HintOf(err))
+			require.NotContains(t, err.Error(), "secret")
+		})
+	}
+}
+
+// A server that takes connections and never answers is given up in time.
+func TestOpenOfASilentServer(t *testing.T) {
+	t.Parallel()
+	silent := listen(t)
+	_, err := postgres.Open(t.Context(), "postgres://user@"+silent+"/x?sslmode=disable", postgres.Options{ConnectTimeout: 100 * time.Millisecond})
+	requireKind(t, store.Unavailable, err)
+}
+
+// The test server runs with fsync off, which Open must not keep to itself.
+func TestOpenWarnsOfRisks(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	open(t, pgtest.Database(t), postgres.Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
+	require.Contains(t, log.String(), "setting=fsync")
+	require.Contains(t, log.String(), "setting=full_page_writes")
+
+	log.Reset()
+	private := pgtest.Private(t, pgserver.Options{Durable: true})
+	open(t, private.DSN("postgres"), postgres.Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
+	require.Empty(t, log.String())
+}
+
+// A database that is set to lose commits is overruled; one that is stricter than ours is left alone.
+func TestSynchronousCommit(t *testing.T) {
+	t.Parallel()
+	for set, want := range map[string]string{"off": "on", "remote_apply": "remote_apply"} {
+		dsn := pgtest.Database(t)
+		run(t, dsn, "DO $$ BEGIN EXECUTE 'ALTER DATABASE ' || current_database() || ' SET synchronous_commit = "+set+"'; END $$")
+		var got string
+		require.NoError(t, open(t, dsn, postgres.Options{}).Pool().QueryRow(t.Context(), "SHOW synchronous_commit").Scan(&got))
+		require.Equal(t, want, got)
+	}
+}
+
+func TestClosed(t *testing.T) {
+	t.Parallel()
+	s := open(t, pgtest.Database(t), postgres.Options{})
+	require.NoError(t, s.Close())
+	require.NoError(t, s.Close())
+	requireKind(t, store.Unavailable, s.Ping(t.Context()))
+	_, _, err := s.CommitFile(t.Context(), smallFile("a"), false)
+	requireKind(t, store.Unavailable, err)
+	requireKind(t, store.Unavailable, s.DeleteFile(t.Context(), store.NewFileID()))
+}
+
+func TestEveryQueryHasItsField(t *testing.T) {
+	t.Parallel()
+	require.NoError(t, postgres.LoadQueries())
+}
