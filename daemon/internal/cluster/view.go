@@ -3,11 +3,11 @@
 // The metadata store keeps the members and when each was last heard of; every
 // gateway reads that ([Fleet.Refresh]) and works out for itself who is there:
 //
-//	            beat within 3 heartbeats
-//	  Inactive <------------------------> Online
-//	                                      |    ^
-//	     this gateway fails to reach it   v    |  a call or a probe succeeds
-//	                                     Suspect
+//	          beat within 3 heartbeats
+//	Inactive <------------------------> Online
+//	                                    |    ^
+//	   this gateway fails to reach it   v    |  a call or a probe succeeds
+//	                                   Suspect
 //
 // Ages are taken by the metadata store's clock at the time of the read, so
 // clocks that differ do no harm. While the store is away the last picture stays in

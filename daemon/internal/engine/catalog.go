@@ -1,0 +1,97 @@
+package engine
+
+import (
+	"context"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+// Delete removes a file of any state. Its chunks are reclaimed soon after;
+// those on nodes that are away, when they return. NotFound.
+func (e *Engine) Delete(ctx context.Context, id store.FileID) error {
+	if err := e.meta.DeleteFile(ctx, id); err != nil {
+		return err
+	}
+	e.cfg.Reclaim()
+	return nil
+}
+
+// ListObjects lists what a bucket shows, by key; see store.Files. Invalid, NotFound.
+func (e *Engine) ListObjects(ctx context.Context, q store.ObjectQuery) (store.ObjectPage, error) {
+	if err := checkLimit(q.Limit); err != nil {
+		return store.ObjectPage{}, err
+	}
+	if err := q.Bucket.Validate(); err != nil {
+		return store.ObjectPage{}, err
+	}
+	return e.meta.ListObjects(ctx, q)
+}
+
+// ListFiles lists files of one state by time of creation; see store.Files. Invalid, NotFound.
+func (e *Engine) ListFiles(ctx context.Context, q store.FileQuery) (store.FilePage, error) {
+	if err := checkLimit(q.Limit); err != nil {
+		return store.FilePage{}, err
+	}
+	if q.Offset < 0 {
+		return store.FilePage{}, store.Errorf(store.Invalid, "the listing begins at %d, before the first file", q.Offset)
+	}
+	return e.meta.ListFiles(ctx, q)
+}
+
+func checkLimit(n int) error {
+	if n < 1 || n > store.MaxListLimit {
+		return store.Errorf(store.Invalid, "a page of %d entries is not within 1..%d", n, store.MaxListLimit)
+	}
+	return nil
+}
+
+// CreateBucket adds a bucket. Invalid, Exists.
+func (e *Engine) CreateBucket(ctx context.Context, b store.Bucket) error {
+	if err := checkBucket(b); err != nil {
+		return err
+	}
+	return e.meta.CreateBucket(ctx, b)
+}
+
+// Bucket looks a bucket up. NotFound.
+func (e *Engine) Bucket(ctx context.Context, name store.BucketName) (store.Bucket, error) {
+	return e.meta.Bucket(ctx, name)
+}
+
+// ListBuckets returns all buckets by name.
+func (e *Engine) ListBuckets(ctx context.Context) ([]store.Bucket, error) {
+	return e.meta.ListBuckets(ctx)
+}
+
+// UpdateBucket changes a bucket's policies; new data follows them within a few seconds
+// on every gateway. Invalid, NotFound.
+func (e *Engine) UpdateBucket(ctx context.Context, b store.Bucket) error {
+	if err := checkBucket(b); err != nil {
+		return err
+	}
+	if err := e.meta.UpdateBucket(ctx, b); err != nil {
+		return err
+	}
+	e.buckets.m.Delete(b.Name)
+	return nil
+}
+
+// DeleteBucket removes an empty bucket. NotFound, Conflict.
+func (e *Engine) DeleteBucket(ctx context.Context, name store.BucketName) error {
+	if err := e.meta.DeleteBucket(ctx, name); err != nil {
+		return err
+	}
+	e.buckets.m.Delete(name)
+	return nil
+}
+
+func checkBucket(b store.Bucket) error {
+	if err := b.Name.Validate(); err != nil {
+		return err
+	}
+	if b.Survive != store.SurviveDefault && (b.Survive < 0 || b.Survive > store.MaxSurvive) {
+		return store.Errorf(store.Invalid, "survive %d is not within 0..%d", b.Survive, store.MaxSurvive).
+			WithHint("Give the number of node failures that the bucket's data must survive, or leave it out for the cluster's default.")
+	}
+	return nil
+}

@@ -1,0 +1,115 @@
+package engine
+
+import (
+	"context"
+
+	"github.com/ringstore/ringstore/daemon/internal/cluster"
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+// Description is a file and where its bytes are.
+type Description struct {
+	File     store.File
+	Parts    []PartDescription
+	Survives int // node failures that it survives from now on, counting only nodes that can be reached; -1 when it cannot be read now
+	Wanted   int // node failures that its bucket asks for
+}
+
+// PartDescription is one part with its chunks.
+type PartDescription struct {
+	store.Part
+	Chunks []ChunkDescription // by index; hides Part.Chunks
+}
+
+// ChunkDescription is one chunk and the node it is on.
+type ChunkDescription struct {
+	ID        store.ChunkID
+	Node      store.NodeID // zero: it is nowhere, and queued for repair
+	NodeName  string
+	Zone      string
+	Reachable bool
+	Bytes     int64
+	Role      string // "data", "parity" or "copy"
+}
+
+// Describe tells about a file of any state. NotFound.
+func (e *Engine) Describe(ctx context.Context, id store.FileID) (Description, error) {
+	f, err := e.meta.File(ctx, id)
+	if err != nil {
+		return Description{}, err
+	}
+	d := Description{File: f, Survives: -1, Wanted: e.cfg.Survive}
+	if b, err := e.bucket(ctx, f.Bucket); err == nil && b.Survive != store.SurviveDefault {
+		d.Wanted = b.Survive
+	}
+	view := e.fleet.View()
+	for _, p := range f.Parts {
+		d.Parts = append(d.Parts, describePart(view, p))
+	}
+	if f.State == store.Complete {
+		d.Survives = survivesNow(view, f.Parts)
+	}
+	return d, nil
+}
+
+func describePart(view *cluster.View, p store.Part) PartDescription {
+	out := PartDescription{Part: p}
+	for i, c := range p.Chunks {
+		d := ChunkDescription{ID: p.ChunkID(i), Node: c.Node, Bytes: p.ChunkSize(), Role: role(p, i)}
+		if m, ok := view.Member(c.Node); ok {
+			d.NodeName, d.Zone, d.Reachable = m.Name, m.Zone, m.Readable()
+		}
+		out.Chunks = append(out.Chunks, d)
+	}
+	return out
+}
+
+func role(p store.Part, index int) string {
+	switch {
+	case p.K == 1:
+		return "copy"
+	case index < p.K:
+		return "data"
+	}
+	return "parity"
+}
+
+// survivesNow is the smallest number over all parts. A file without bytes has
+// no chunk to lose: it survives as many failures as there are nodes.
+func survivesNow(view *cluster.View, parts []store.Part) int {
+	least := len(view.Members)
+	for _, p := range parts {
+		placed := make([]store.Placement, len(p.Chunks))
+		for i, c := range p.Chunks {
+			if m, ok := view.Member(c.Node); ok && m.Readable() {
+				placed[i] = c
+			}
+		}
+		least = min(least, survives(p.K, placed))
+	}
+	return least
+}
+
+// Health is the state of what the engine stands on.
+type Health struct {
+	Metadata error // nil when the metadata store answers
+	Nodes    []cluster.Member
+	Writable int // nodes that take new chunks
+	Survive  int // node failures that new data survives, in buckets that do not say; -1 when nothing can be written
+	Wanted   int // node failures that it should survive
+}
+
+// Health looks at the metadata store and at the present view of the nodes.
+func (e *Engine) Health(ctx context.Context) Health {
+	view := e.fleet.View()
+	h := Health{Metadata: e.meta.Ping(ctx), Nodes: view.Members, Survive: -1, Wanted: e.cfg.Survive}
+	for _, m := range view.Members {
+		if m.Writable() {
+			h.Writable++
+		}
+	}
+	if p, err := e.plans.get(view, e.cfg.Survive, e.cfg.UnitSize); err == nil {
+		h.Survive = p.survive
+	}
+	return h
+}

@@ -1,0 +1,150 @@
+// Package engine is what put, get, list and delete mean. It knows no disk,
+// network or SQL: it works on the contracts of package store, and runs whole on store/mem.
+//
+// # The data path
+//
+// A put reads top to bottom in put.go: plan (policy.go), encode (package
+// erasure), send (spread.go for striped parts, copies.go for small ones), commit (commit.go). A
+// write becomes durable when every node it counts on has answered Commit, and visible
+// in the one line of commit.go that calls CommitFile.
+//
+// A get is one metadata query and then range.go: only the data units that cover the
+// range are read, ahead of the writer; what is missing, corrupt or slow is replaced by parity.
+//
+// # Memory
+//
+// A put holds at most one stripe that it fills, and those that nodes have not
+// taken yet, at most Config.Window units a chunk. All puts together stay under Config.WriteBudget
+// by waiting. A get holds the stripe it writes out and at most two units ahead a chunk.
+package engine
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ringstore/ringstore/daemon/internal/cluster"
+	"github.com/ringstore/ringstore/daemon/internal/erasure"
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+// Fleet is the nodes as the engine needs them; *cluster.Fleet is one.
+type Fleet interface {
+	// View is the present picture of the nodes; it is not changed afterwards.
+	View() *cluster.View
+	// Chunks gives a node's chunk store. Unavailable when there is no way to it.
+	Chunks(id store.NodeID) (store.Chunks, error)
+	// Report tells how a call to the node went.
+	Report(id store.NodeID, err error)
+}
+
+// Config is what an Engine is made of. Zero values take the defaults named here.
+type Config struct {
+	Meta  store.Metadata
+	Fleet Fleet
+	Log   *slog.Logger // default: slog.Default()
+
+	Survive     int   // node failures that data survives where the bucket does not say; as given, 0 is 0
+	MaxFileSize int64 // bytes; default 10 GiB
+	UnitSize    int   // bytes; default store.DefaultUnitSize
+	CopyBelow   int64 // parts up to so many bytes are whole copies; default UnitSize
+	WriteBudget int64 // bytes of stripes in all puts together; default 128 MiB
+	Window      int   // units that may wait for one node; default 2
+
+	Stall      time.Duration // a node that takes nothing for so long is given up for this write; default 10 s
+	SyncStall  time.Duration // the same while it makes a chunk durable; default 30 s
+	HedgeFloor time.Duration // a unit is never called slow before; default 250 ms
+
+	Reclaim func() // called after chunks were put on the reclaim queue; may be nil
+	Repair  func() // called after chunks were put on the repair queue; may be nil
+}
+
+func (c Config) withDefaults() Config {
+	def := func(p *time.Duration, d time.Duration) {
+		if *p == 0 {
+			*p = d
+		}
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	if c.MaxFileSize == 0 {
+		c.MaxFileSize = 10 << 30
+	}
+	if c.UnitSize == 0 {
+		c.UnitSize = store.DefaultUnitSize
+	}
+	if c.CopyBelow == 0 {
+		c.CopyBelow = int64(c.UnitSize)
+	}
+	if c.WriteBudget == 0 {
+		c.WriteBudget = 128 << 20
+	}
+	if c.Window == 0 {
+		c.Window = 2
+	}
+	def(&c.Stall, 10*time.Second)
+	def(&c.SyncStall, 30*time.Second)
+	def(&c.HedgeFloor, 250*time.Millisecond)
+	if c.Reclaim == nil {
+		c.Reclaim = func() {}
+	}
+	if c.Repair == nil {
+		c.Repair = func() {}
+	}
+	return c
+}
+
+// Engine does what clients ask for. Safe for concurrent use.
+type Engine struct {
+	cfg     Config
+	meta    store.Metadata
+	fleet   Fleet
+	pool    *erasure.Pool
+	plans   planner
+	buckets bucketCache
+	latency latency
+	reading atomic.Int64 // gets under way
+	codes   sync.Map     // [2]int{k, m} -> *erasure.Code
+
+	aside sync.WaitGroup // work that outlives its request: reports
+}
+
+// New makes an engine. The caller keeps Meta and Fleet and closes them after Close.
+func New(cfg Config) *Engine {
+	cfg = cfg.withDefaults()
+	return &Engine{cfg: cfg, meta: cfg.Meta, fleet: cfg.Fleet, pool: erasure.NewPool(cfg.WriteBudget)}
+}
+
+// Close waits for the work that outlived its request. Requests must have ended.
+func (e *Engine) Close() { e.aside.Wait() }
+
+// WriteMemory tells how many bytes of stripes are lent to puts now, and the most there can be.
+func (e *Engine) WriteMemory() (used, budget int64) { return e.pool.Used(), e.pool.Budget() }
+
+func (e *Engine) code(k, m int) (*erasure.Code, error) {
+	id := [2]int{k, m}
+	if c, ok := e.codes.Load(id); ok {
+		return c.(*erasure.Code), nil
+	}
+	c, err := erasure.New(k, m)
+	if err != nil {
+		return nil, err
+	}
+	e.codes.Store(id, c)
+	return c, nil
+}
+
+// asideLimit bounds each piece of work that outlives its request.
+const asideLimit = 15 * time.Second
+
+// goAside runs f with a context of its own, because the request's may have ended.
+func (e *Engine) goAside(f func(ctx context.Context)) {
+	e.aside.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), asideLimit)
+		defer cancel()
+		f(ctx)
+	})
+}

@@ -1,0 +1,180 @@
+package engine
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ringstore/ringstore/daemon/internal/cluster"
+	"github.com/ringstore/ringstore/daemon/internal/erasure"
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+// dataChunks is K of striped parts. Six makes the chunks of a 10 GB file 1.67 GB each.
+const dataChunks = 6
+
+// plan is how new data is laid out while the view of the nodes stays as it is.
+type plan struct {
+	view    *cluster.View
+	wanted  int // node failures that were asked for
+	survive int // node failures that the usable nodes can give, at most wanted
+	striped erasure.Layout
+	copies  erasure.Layout
+	usable  map[store.NodeID]bool
+}
+
+// required is the number of further node failures that durable chunks must
+// survive for a write to be acknowledged when nodes failed under it.
+func (p *plan) required() int { return min(1, p.survive) }
+
+// place gives the nodes of a new part's chunks, by index.
+func (p *plan) place(id store.PartID, n int) []store.NodeID {
+	return p.view.Ring.Place(id, n, func(n store.NodeID) bool { return p.usable[n] })
+}
+
+// newPlan lays out new data over the nodes that can be written to. Errors:
+// NoSpace when all that can be reached are full, Unavailable when none can be reached.
+func newPlan(v *cluster.View, wanted, unitSize int) (*plan, error) {
+	p := &plan{view: v, wanted: wanted, usable: map[store.NodeID]bool{}}
+	zones := map[string]bool{}
+	full := 0
+	for _, m := range v.Members {
+		switch {
+		case m.Writable():
+			p.usable[m.ID] = true
+			zones[zoneOf(m)] = true
+		case m.State == store.NodeActive && m.Status == cluster.Online:
+			full++
+		}
+	}
+	n := len(p.usable)
+	switch {
+	case n == 0 && full > 0:
+		return nil, store.Errorf(store.NoSpace, "all %d storage nodes that can be reached are full", full).
+			WithHint("Delete files, or add a storage node.")
+	case n == 0:
+		return nil, store.Errorf(store.Unavailable, "none of the %d storage nodes can be written to", len(v.Members)).
+			WithHint("Start the storage nodes; GET /nodes shows which are missing.")
+	}
+	p.survive = min(wanted, n-1)
+	domains := n
+	if len(zones) > p.survive && len(zones) < n {
+		domains = len(zones)
+	}
+	p.striped = erasure.Layout{K: dataChunks, M: parityFor(dataChunks, domains, p.survive), UnitSize: unitSize}
+	p.copies = erasure.Layout{K: 1, M: p.survive, UnitSize: unitSize}
+	return p, nil
+}
+
+// zoneOf names a member's failure domain; without a zone it is its own.
+func zoneOf(m cluster.Member) string {
+	if m.Zone == "" {
+		return "node " + m.ID.String()
+	}
+	return "zone " + m.Zone
+}
+
+// parityFor is the smallest m such that losing any f of n domains, over which
+// k+m chunks are spread evenly, loses at most m of them: f*ceil((k+m)/n) <= m. For f < n it exists.
+func parityFor(k, n, f int) int {
+	m := 0
+	for f*((k+m+n-1)/n) > m {
+		m++
+	}
+	return m
+}
+
+// survives is the number of node failures, whichever they are, after which at
+// least k of the placed chunks are left; -1 when there are fewer already.
+// Placements without a node count as lost.
+func survives(k int, placed []store.Placement) int {
+	byNode := map[store.NodeID]int{}
+	left := 0
+	for _, p := range placed {
+		if !p.Node.IsZero() {
+			byNode[p.Node]++
+			left++
+		}
+	}
+	if left < k {
+		return -1
+	}
+	held := make([]int, 0, len(byNode))
+	for _, n := range byNode {
+		held = append(held, n)
+	}
+	slices.Sort(held)
+	slices.Reverse(held) // the worst that can happen: the fullest go first
+	for i, n := range held {
+		if left -= n; left < k {
+			return i
+		}
+	}
+	return len(held)
+}
+
+// planner keeps the plans of the present view, one for each number of failures,
+// so that a small put does not walk over all nodes.
+type planner struct {
+	now atomic.Pointer[planSet]
+}
+
+type planSet struct {
+	view  *cluster.View
+	plans [store.MaxSurvive + 1]atomic.Pointer[plan]
+}
+
+// get returns the plan for the view. Two callers may make the same one at once; either will do.
+func (p *planner) get(v *cluster.View, wanted, unitSize int) (*plan, error) {
+	set := p.now.Load()
+	if set == nil || set.view != v {
+		set = &planSet{view: v}
+		p.now.Store(set)
+	}
+	if made := set.plans[wanted].Load(); made != nil {
+		return made, nil
+	}
+	made, err := newPlan(v, wanted, unitSize)
+	if err != nil {
+		return nil, err
+	}
+	set.plans[wanted].Store(made)
+	return made, nil
+}
+
+// bucketTTL is how long a bucket's policy is trusted. Whether the bucket still
+// exists is not: CommitFile looks that up itself.
+const bucketTTL = 2 * time.Second
+
+type bucketCache struct {
+	m sync.Map // store.BucketName -> cachedBucket
+}
+
+type cachedBucket struct {
+	bucket store.Bucket
+	at     time.Time
+}
+
+func (e *Engine) bucket(ctx context.Context, name store.BucketName) (store.Bucket, error) {
+	if c, ok := e.buckets.m.Load(name); ok && time.Since(c.(cachedBucket).at) < bucketTTL {
+		return c.(cachedBucket).bucket, nil
+	}
+	b, err := e.meta.Bucket(ctx, name)
+	if err != nil {
+		e.buckets.m.Delete(name)
+		return store.Bucket{}, err
+	}
+	e.buckets.m.Store(name, cachedBucket{b, time.Now()})
+	return b, nil
+}
+
+// planFor gives the layout of new data in the bucket.
+func (e *Engine) planFor(b store.Bucket) (*plan, error) {
+	wanted := b.Survive
+	if wanted == store.SurviveDefault {
+		wanted = e.cfg.Survive
+	}
+	return e.plans.get(e.fleet.View(), wanted, e.cfg.UnitSize)
+}
