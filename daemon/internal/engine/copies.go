@@ -3,6 +3,8 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/ringstore/ringstore/daemon/internal/erasure"
@@ -158,8 +160,18 @@ func notEnough(p store.Part, got, required int, errs []error) error {
 		}
 	}
 	e := store.Errorf(kind, "%d of %d chunks are durable, which survives %s; a write is acknowledged when it survives %d: %w",
-		placed, len(p.Chunks), failures(got), required, errors.Join(errs...))
+		placed, len(p.Chunks), failures(got), required, firstFew(errs))
 	return e.WithHint("Nothing was stored. Try again; GET /nodes shows which storage nodes are missing or full.")
+}
+
+// firstFew keeps the message readable: one wave of failures mostly has one cause.
+func firstFew(errs []error) error {
+	const few = 3
+	errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil })
+	if len(errs) > few {
+		errs = append(errs[:few:few], fmt.Errorf("and %d more", len(errs)-few))
+	}
+	return errors.Join(errs...)
 }
 
 func failures(n int) string {

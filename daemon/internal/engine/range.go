@@ -146,7 +146,7 @@ func (r *partReader) tooFew(got int) error {
 			kind = store.Unavailable
 		}
 	}
-	e := store.Errorf(kind, "%d of the %d chunks of part %s can be read, %d are needed: %w", got, r.layout.Width(), r.part.ID, r.layout.K, errors.Join(r.causes...))
+	e := store.Errorf(kind, "%d of the %d chunks of part %s can be read, %d are needed: %w", got, r.layout.Width(), r.part.ID, r.layout.K, firstFew(r.causes))
 	return e.WithHint("Bring the missing storage nodes back; GET /nodes shows which.")
 }
 

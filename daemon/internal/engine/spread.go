@@ -53,6 +53,7 @@ func (e *Engine) spread(ctx context.Context, part store.Part, required int, size
 	for i, c := range part.Chunks {
 		k := &sink{index: i, node: c.Node, queue: make(chan store.Unit, e.cfg.Window), over: make(chan struct{})}
 		s.sinks = append(s.sinks, k)
+		spec := spec
 		spec.ID = part.ChunkID(i)
 		// Aside, because a call that hangs in a node may outlive the put.
 		e.aside.Go(func() { s.run(k, spec) })
