@@ -31,7 +31,7 @@ func TestMissingAndCorruptChunksAreReadAroundAndQueuedForRepair(t *testing.T) {
 			body := randomBytes(5000)
 			f := r.put(t, "key", body)
 			p := f.Parts[0]
-			for _, index := range []int{0, 2, 3, 8} {
+			for _, index := range []int{0, 2, 3, 9} {
 				require.True(t, harm(r.nodes.all()[p.Chunks[index].Node], p.ChunkID(index)))
 			}
 			require.Equal(t, body, r.get(t, f.ID))

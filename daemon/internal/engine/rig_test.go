@@ -27,7 +27,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // rig is an engine over nodes in memory.
 type rig struct {
 	*engine.Engine
-	meta  *mem.Metadata
+	meta  store.Metadata
 	nodes *nodes
 }
 
@@ -224,3 +224,4 @@ func broken(b []byte) io.Reader {
 type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+

@@ -1,0 +1,484 @@
+package mem
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+// Metadata is a store.Metadata in memory: one lock, maps, and listings by
+// walking over everything. It is the obvious version of the contract, for tests.
+type Metadata struct {
+	data   *data
+	closed atomic.Bool
+}
+
+var _ store.Metadata = (*Metadata)(nil)
+
+// data is what the stores opened on it share.
+type data struct {
+	mu          sync.Mutex // guards what follows
+	last        time.Time  // the clock never goes back
+	cluster     store.ClusterID
+	epoch       store.Epoch
+	buckets     map[store.BucketName]store.Bucket
+	files       map[store.FileID]store.File
+	parts       map[store.PartID]store.FileID
+	nodes       map[store.NodeID]store.Node
+	tasks       map[taskID]*task
+	leases      map[string]*lease
+	credentials map[string]store.Credential
+}
+
+// NewMetadata makes an empty store with the default bucket.
+func NewMetadata() *Metadata {
+	d := &data{
+		cluster: store.NewClusterID(), buckets: map[store.BucketName]store.Bucket{}, files: map[store.FileID]store.File{},
+		parts: map[store.PartID]store.FileID{}, nodes: map[store.NodeID]store.Node{}, tasks: map[taskID]*task{},
+		leases: map[string]*lease{}, credentials: map[string]store.Credential{},
+	}
+	d.buckets[store.DefaultBucket] = store.Bucket{Name: store.DefaultBucket, CreatedAt: d.now(), Survive: store.SurviveDefault}
+	return &Metadata{data: d}
+}
+
+// Reopen opens one more store on the same data, as a second gateway or a restart would.
+func (m *Metadata) Reopen() *Metadata { return &Metadata{data: m.data} }
+
+// Close implements store.Metadata.
+func (m *Metadata) Close() error {
+	m.closed.Store(true)
+	return nil
+}
+
+// Ping implements store.Metadata.
+func (m *Metadata) Ping(ctx context.Context) error {
+	return m.do(ctx, func(*data) error { return nil })
+}
+
+// do runs one call under the lock.
+func (m *Metadata) do(ctx context.Context, f func(d *data) error) error {
+	if err := ctx.Err(); err != nil {
+		return &store.Error{Kind: store.Canceled, Err: err}
+	}
+	if m.closed.Load() {
+		return store.Errorf(store.Unavailable, "the metadata store is closed")
+	}
+	m.data.mu.Lock()
+	defer m.data.mu.Unlock()
+	return f(m.data)
+}
+
+// now is the store's clock: microseconds, UTC, and later than any time given out before.
+func (d *data) now() time.Time {
+	t := time.Now().UTC().Truncate(time.Microsecond)
+	if !t.After(d.last) {
+		t = d.last.Add(time.Microsecond)
+	}
+	d.last = t
+	return t
+}
+
+func (d *data) bucket(name store.BucketName) (store.Bucket, error) {
+	b, ok := d.buckets[name]
+	if !ok {
+		return b, store.Errorf(store.NotFound, "bucket %q does not exist", name)
+	}
+	return b, nil
+}
+
+// CreateBucket implements store.Buckets.
+func (m *Metadata) CreateBucket(ctx context.Context, b store.Bucket) error {
+	if err := checkBucket(b); err != nil {
+		return err
+	}
+	return m.do(ctx, func(d *data) error {
+		if _, ok := d.buckets[b.Name]; ok {
+			return store.Errorf(store.Exists, "bucket %q exists already", b.Name)
+		}
+		b.CreatedAt = d.now()
+		d.buckets[b.Name] = b
+		return nil
+	})
+}
+
+func checkBucket(b store.Bucket) error {
+	if err := b.Name.Validate(); err != nil {
+		return err
+	}
+	if b.Survive < store.SurviveDefault || b.Survive > store.MaxSurvive {
+		return store.Errorf(store.Invalid, "survive %d is not within 0..%d", b.Survive, store.MaxSurvive)
+	}
+	return nil
+}
+
+// Bucket implements store.Buckets.
+func (m *Metadata) Bucket(ctx context.Context, name store.BucketName) (b store.Bucket, err error) {
+	err = m.do(ctx, func(d *data) (err error) { b, err = d.bucket(name); return err })
+	return b, err
+}
+
+// ListBuckets implements store.Buckets.
+func (m *Metadata) ListBuckets(ctx context.Context) (all []store.Bucket, err error) {
+	err = m.do(ctx, func(d *data) error {
+		all = slices.SortedFunc(maps.Values(d.buckets), func(a, b store.Bucket) int { return cmp.Compare(a.Name, b.Name) })
+		return nil
+	})
+	return all, err
+}
+
+// UpdateBucket implements store.Buckets.
+func (m *Metadata) UpdateBucket(ctx context.Context, b store.Bucket) error {
+	if err := checkBucket(b); err != nil {
+		return err
+	}
+	return m.do(ctx, func(d *data) error {
+		was, err := d.bucket(b.Name)
+		if err != nil {
+			return err
+		}
+		b.CreatedAt = was.CreatedAt
+		d.buckets[b.Name] = b
+		return nil
+	})
+}
+
+// DeleteBucket implements store.Buckets.
+func (m *Metadata) DeleteBucket(ctx context.Context, name store.BucketName) error {
+	return m.do(ctx, func(d *data) error {
+		if _, err := d.bucket(name); err != nil {
+			return err
+		}
+		var failed []store.FileID
+		for id, f := range d.files {
+			if f.Bucket != name {
+				continue
+			}
+			if f.State != store.Failed {
+				return store.Errorf(store.Conflict, "bucket %q is not empty", name).WithHint("Delete its files first.")
+			}
+			failed = append(failed, id)
+		}
+		for _, id := range failed {
+			d.removeFile(id)
+		}
+		delete(d.buckets, name)
+		return nil
+	})
+}
+
+// BeginFile implements store.Files.
+func (m *Metadata) BeginFile(ctx context.Context, f store.File) error {
+	return m.do(ctx, func(d *data) error {
+		if _, err := d.bucket(f.Bucket); err != nil {
+			return err
+		}
+		if _, ok := d.files[f.ID]; ok {
+			return store.Errorf(store.Exists, "file %s exists already", f.ID)
+		}
+		f.State, f.Latest, f.CompletedAt = store.Uploading, false, time.Time{}
+		d.saveFile(f)
+		return nil
+	})
+}
+
+func (d *data) saveFile(f store.File) {
+	f = cloneFile(f)
+	d.files[f.ID] = f
+	for _, p := range f.Parts {
+		d.parts[p.ID] = f.ID
+	}
+}
+
+// removeFile takes the file and its parts away and queues its chunks.
+func (d *data) removeFile(id store.FileID) {
+	f := d.files[id]
+	for _, p := range f.Parts {
+		d.reclaimPart(p, "its file was deleted")
+		delete(d.parts, p.ID)
+	}
+	delete(d.files, id)
+}
+
+func (d *data) reclaimPart(p store.Part, reason string) {
+	for i, c := range p.Chunks {
+		if !c.Node.IsZero() {
+			d.enqueue(store.Task{Kind: store.Reclaim, Chunk: p.ChunkID(i), Node: c.Node, Reason: reason})
+		}
+	}
+}
+
+// CommitFile implements store.Files.
+func (m *Metadata) CommitFile(ctx context.Context, f store.File, begun bool) (stored store.File, replaced store.FileID, err error) {
+	err = m.do(ctx, func(d *data) error {
+		if err := d.mayCommit(f, begun); err != nil {
+			return err
+		}
+		if begun {
+			d.reclaimPlanned(d.files[f.ID], f)
+		}
+		for id, old := range d.files {
+			if old.Bucket == f.Bucket && old.Key == f.Key && old.Latest {
+				replaced = id
+				d.removeFile(id)
+			}
+		}
+		f.State, f.Latest, f.CompletedAt = store.Complete, true, d.now()
+		d.saveFile(f)
+		for _, p := range f.Parts {
+			for i, c := range p.Chunks {
+				if c.Node.IsZero() {
+					d.enqueue(store.Task{Kind: store.Repair, Chunk: p.ChunkID(i), Reason: "it was not written"})
+				}
+			}
+		}
+		stored = withoutParts(f)
+		return nil
+	})
+	return stored, replaced, err
+}
+
+func (d *data) mayCommit(f store.File, begun bool) error {
+	if _, err := d.bucket(f.Bucket); err != nil {
+		return err
+	}
+	was, ok := d.files[f.ID]
+	switch {
+	case !begun && ok:
+		return store.Errorf(store.Exists, "file %s exists already", f.ID)
+	case !begun:
+		return nil
+	case !ok:
+		return store.Errorf(store.NotFound, "file %s was deleted while it was uploaded", f.ID)
+	case was.State != store.Uploading || was.Bucket != f.Bucket || was.Key != f.Key:
+		return store.Errorf(store.Conflict, "file %s is not being uploaded any more", f.ID)
+	}
+	return nil
+}
+
+// reclaimPlanned queues the chunks of the begun file that the commit does not have where they were planned.
+func (d *data) reclaimPlanned(begun, f store.File) {
+	has := map[taskID]bool{}
+	for _, p := range f.Parts {
+		for i, c := range p.Chunks {
+			has[taskID{chunk: p.ChunkID(i), node: c.Node}] = true
+		}
+	}
+	for _, p := range begun.Parts {
+		delete(d.parts, p.ID)
+		for i, c := range p.Chunks {
+			if !c.Node.IsZero() && !has[taskID{chunk: p.ChunkID(i), node: c.Node}] {
+				d.enqueue(store.Task{Kind: store.Reclaim, Chunk: p.ChunkID(i), Node: c.Node, Reason: "it was planned there, and put elsewhere"})
+			}
+		}
+	}
+}
+
+// FailFile implements store.Files.
+func (m *Metadata) FailFile(ctx context.Context, id store.FileID, reason string, attempted []store.Part) error {
+	return m.do(ctx, func(d *data) error {
+		f, ok := d.files[id]
+		switch {
+		case !ok:
+			return store.Errorf(store.NotFound, "file %s does not exist", id)
+		case f.State == store.Failed:
+			return nil
+		case f.State == store.Complete:
+			return store.Errorf(store.Conflict, "file %s is complete", id)
+		}
+		for _, p := range slices.Concat(f.Parts, attempted) {
+			d.reclaimPart(p, "its upload failed")
+			delete(d.parts, p.ID)
+		}
+		f.State, f.Failure, f.Parts = store.Failed, reason, nil
+		d.files[id] = f
+		return nil
+	})
+}
+
+// File implements store.Files.
+func (m *Metadata) File(ctx context.Context, id store.FileID) (f store.File, err error) {
+	err = m.do(ctx, func(d *data) error {
+		var ok bool
+		if f, ok = d.files[id]; !ok {
+			return store.Errorf(store.NotFound, "file %s does not exist", id)
+		}
+		f = cloneFile(f)
+		return nil
+	})
+	return f, err
+}
+
+// LatestFile implements store.Files.
+func (m *Metadata) LatestFile(ctx context.Context, bucket store.BucketName, key store.Key) (f store.File, err error) {
+	err = m.do(ctx, func(d *data) error {
+		if _, err := d.bucket(bucket); err != nil {
+			return err
+		}
+		for _, f = range d.files {
+			if f.Bucket == bucket && f.Key == key && f.Latest && !f.DeleteMarker {
+				f = cloneFile(f)
+				return nil
+			}
+		}
+		f = store.File{}
+		return store.Errorf(store.NotFound, "bucket %q has no object %q", bucket, key)
+	})
+	return f, err
+}
+
+// DeleteFile implements store.Files.
+func (m *Metadata) DeleteFile(ctx context.Context, id store.FileID) error {
+	return m.do(ctx, func(d *data) error {
+		f, ok := d.files[id]
+		if !ok {
+			return store.Errorf(store.NotFound, "file %s does not exist", id)
+		}
+		d.removeFile(id)
+		if f.Latest {
+			d.promote(f.Bucket, f.Key)
+		}
+		return nil
+	})
+}
+
+// promote makes the newest complete file of the key latest.
+func (d *data) promote(b store.BucketName, k store.Key) {
+	var best store.File
+	for _, f := range d.files {
+		if f.Bucket == b && f.Key == k && f.State == store.Complete && (best.ID.IsZero() || newer(f, best)) {
+			best = f
+		}
+	}
+	if !best.ID.IsZero() {
+		best.Latest = true
+		d.files[best.ID] = best
+	}
+}
+
+func newer(a, b store.File) bool {
+	return cmp.Or(a.CompletedAt.Compare(b.CompletedAt), bytes.Compare(a.ID[:], b.ID[:])) > 0
+}
+
+// ListObjects implements store.Files.
+func (m *Metadata) ListObjects(ctx context.Context, q store.ObjectQuery) (page store.ObjectPage, err error) {
+	if err := checkLimit(q.Limit); err != nil {
+		return page, err
+	}
+	err = m.do(ctx, func(d *data) error {
+		if _, err := d.bucket(q.Bucket); err != nil {
+			return err
+		}
+		page = pageOf(d.entries(q), q.Limit)
+		return nil
+	})
+	return page, err
+}
+
+// entries lists everything that the query asks for, in order, whatever its limit.
+func (d *data) entries(q store.ObjectQuery) (all []store.Entry) {
+	passed := func(name string) bool {
+		return name <= q.After || q.Delimiter != "" && strings.HasSuffix(q.After, q.Delimiter) && strings.HasPrefix(name, q.After)
+	}
+	prefixes := map[string]bool{}
+	for _, f := range d.files {
+		name := string(f.Key)
+		if f.Bucket != q.Bucket || !f.Latest || f.DeleteMarker || !strings.HasPrefix(name, q.Prefix) || passed(name) {
+			continue
+		}
+		if i := strings.Index(name[len(q.Prefix):], q.Delimiter); q.Delimiter != "" && i >= 0 {
+			prefixes[name[:len(q.Prefix)+i+len(q.Delimiter)]] = true
+			continue
+		}
+		f = withoutParts(f)
+		all = append(all, store.Entry{Name: name, File: &f})
+	}
+	for p := range prefixes {
+		all = append(all, store.Entry{Name: p})
+	}
+	slices.SortFunc(all, func(a, b store.Entry) int { return strings.Compare(a.Name, b.Name) })
+	return all
+}
+
+func pageOf(all []store.Entry, limit int) store.ObjectPage {
+	page := store.ObjectPage{Entries: all[:min(limit, len(all))], More: len(all) > limit}
+	if page.More {
+		page.Next = page.Entries[limit-1].Name
+	}
+	return page
+}
+
+func checkLimit(n int) error {
+	if n < 1 || n > store.MaxListLimit {
+		return store.Errorf(store.Invalid, "limit %d is not within 1..%d", n, store.MaxListLimit)
+	}
+	return nil
+}
+
+// ListFiles implements store.Files.
+func (m *Metadata) ListFiles(ctx context.Context, q store.FileQuery) (page store.FilePage, err error) {
+	if err := checkLimit(q.Limit); err != nil {
+		return page, err
+	}
+	if q.Offset < 0 {
+		return page, store.Errorf(store.Invalid, "offset %d is negative", q.Offset)
+	}
+	err = m.do(ctx, func(d *data) error {
+		if q.Bucket != "" {
+			if _, err := d.bucket(q.Bucket); err != nil {
+				return err
+			}
+		}
+		all := d.matching(q)
+		all = all[min(q.Offset, len(all)):]
+		page = store.FilePage{Files: all[:min(q.Limit, len(all))], More: len(all) > q.Limit}
+		return nil
+	})
+	return page, err
+}
+
+func (d *data) matching(q store.FileQuery) (all []store.File) {
+	if q.State == 0 {
+		q.State = store.Complete
+	}
+	for _, f := range d.files {
+		if f.State == q.State && !f.DeleteMarker && (q.Bucket == "" || q.Bucket == f.Bucket) &&
+			(q.Key == "" || q.Key == f.Key) && strings.HasPrefix(string(f.Key), q.Prefix) {
+			all = append(all, withoutParts(f))
+		}
+	}
+	slices.SortFunc(all, func(a, b store.File) int {
+		c := cmp.Or(a.CreatedAt.Compare(b.CreatedAt), bytes.Compare(a.ID[:], b.ID[:]))
+		if q.Descending {
+			return -c
+		}
+		return c
+	})
+	return all
+}
+
+func withoutParts(f store.File) store.File {
+	f.Parts = nil
+	return cloneFile(f)
+}
+
+// cloneFile copies all that the value refers to.
+func cloneFile(f store.File) store.File {
+	f.SHA256, f.Meta, f.Parts = bytes.Clone(f.SHA256), maps.Clone(f.Meta), slices.Clone(f.Parts)
+	for i := range f.Parts {
+		f.Parts[i] = clonePart(f.Parts[i])
+	}
+	return f
+}
+
+func clonePart(p store.Part) store.Part {
+	p.Chunks = slices.Clone(p.Chunks)
+	return p
+}

@@ -1,0 +1,377 @@
+package mem
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+// Part implements store.Placements.
+func (m *Metadata) Part(ctx context.Context, id store.PartID) (p store.Part, f store.File, err error) {
+	err = m.do(ctx, func(d *data) error {
+		found, file, err := d.part(id)
+		if err != nil {
+			return err
+		}
+		p, f = clonePart(*found), withoutParts(file)
+		return nil
+	})
+	return p, f, err
+}
+
+// part finds the stored part, to be changed under the lock.
+func (d *data) part(id store.PartID) (*store.Part, store.File, error) {
+	file, ok := d.parts[id]
+	if ok {
+		f := d.files[file]
+		for i := range f.Parts {
+			if f.Parts[i].ID == id {
+				return &f.Parts[i], f, nil
+			}
+		}
+	}
+	return nil, store.File{}, store.Errorf(store.NotFound, "part %s does not exist", id)
+}
+
+// PartsAfter implements store.Placements.
+func (m *Metadata) PartsAfter(ctx context.Context, after store.PartID, limit int) (parts []store.Part, err error) {
+	if err := checkLimit(limit); err != nil {
+		return nil, err
+	}
+	err = m.do(ctx, func(d *data) error {
+		for id := range d.parts {
+			p, f, err := d.part(id)
+			if err == nil && f.State == store.Complete && bytes.Compare(id[:], after[:]) > 0 {
+				parts = append(parts, clonePart(*p))
+			}
+		}
+		slices.SortFunc(parts, func(a, b store.Part) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+		parts = parts[:min(limit, len(parts))]
+		return nil
+	})
+	return parts, err
+}
+
+// MoveChunk implements store.Placements.
+func (m *Metadata) MoveChunk(ctx context.Context, id store.ChunkID, from, to store.Placement) error {
+	return m.do(ctx, func(d *data) error {
+		p, _, err := d.part(id.Part)
+		if err != nil {
+			return err
+		}
+		if int(id.Index) >= len(p.Chunks) {
+			return store.Errorf(store.Invalid, "part %s has no chunk %d", id.Part, id.Index)
+		}
+		if p.Chunks[id.Index] != from {
+			return store.Errorf(store.Conflict, "chunk %s was moved by somebody else", id)
+		}
+		if _, queued := d.tasks[taskID{store.Reclaim, id, to.Node}]; queued && !to.Node.IsZero() {
+			return store.Errorf(store.Conflict, "chunk %s is queued to be deleted on node %s", id, to.Node)
+		}
+		p.Chunks[id.Index] = to
+		d.afterMove(id, from, to)
+		return nil
+	})
+}
+
+func (d *data) afterMove(id store.ChunkID, from, to store.Placement) {
+	if !from.Node.IsZero() && from.Node != to.Node {
+		d.enqueue(store.Task{Kind: store.Reclaim, Chunk: id, Node: from.Node, Reason: "the chunk was moved"})
+	}
+	if to.Node.IsZero() {
+		d.enqueue(store.Task{Kind: store.Repair, Chunk: id, Reason: "the chunk was lost"})
+		return
+	}
+	for t := range d.tasks {
+		if t.kind == store.Repair && t.chunk == id {
+			delete(d.tasks, t)
+		}
+	}
+}
+
+// JoinNode implements store.Nodes.
+func (m *Metadata) JoinNode(ctx context.Context, n store.Node) (members store.Membership, err error) {
+	if n.ID.IsZero() || n.Name == "" || n.Weight < 1 {
+		return members, store.Errorf(store.Invalid, "a node needs an id, a name and a weight of at least 1")
+	}
+	err = m.do(ctx, func(d *data) error {
+		was, known := d.nodes[n.ID]
+		if known && was.State == store.NodeRemoved {
+			return store.Errorf(store.Denied, "node %s was removed from the cluster", n.ID)
+		}
+		for _, o := range d.nodes {
+			if o.Name == n.Name && o.ID != n.ID && o.State != store.NodeRemoved {
+				return store.Errorf(store.Conflict, "another node has the name %q", n.Name)
+			}
+		}
+		now := d.now()
+		n.LastBeat = now
+		if known {
+			n.State, n.JoinedAt = was.State, was.JoinedAt
+		} else {
+			n.State, n.JoinedAt = store.NodeActive, now
+		}
+		if !known || was.Address != n.Address || was.Zone != n.Zone || was.Weight != n.Weight {
+			d.epoch++
+		}
+		d.nodes[n.ID] = n
+		members = d.members()
+		return nil
+	})
+	return members, err
+}
+
+// Members implements store.Nodes.
+func (m *Metadata) Members(ctx context.Context) (members store.Membership, err error) {
+	err = m.do(ctx, func(d *data) error { members = d.members(); return nil })
+	return members, err
+}
+
+func (d *data) members() store.Membership {
+	byName := func(a, b store.Node) int { return cmp.Or(cmp.Compare(a.Name, b.Name), bytes.Compare(a.ID[:], b.ID[:])) }
+	return store.Membership{Cluster: d.cluster, Epoch: d.epoch, Now: d.now(), Nodes: slices.SortedFunc(maps.Values(d.nodes), byName)}
+}
+
+// BeatNodes implements store.Nodes.
+func (m *Metadata) BeatNodes(ctx context.Context, beats []store.Beat) (unknown []store.NodeID, err error) {
+	err = m.do(ctx, func(d *data) error {
+		now := d.now()
+		for _, b := range beats {
+			n, ok := d.nodes[b.Node]
+			if !ok || n.State == store.NodeRemoved {
+				unknown = append(unknown, b.Node)
+				continue
+			}
+			n.LastBeat, n.Capacity = now, b.Capacity
+			d.nodes[b.Node] = n
+		}
+		return nil
+	})
+	return unknown, err
+}
+
+// SetNodeState implements store.Nodes.
+func (m *Metadata) SetNodeState(ctx context.Context, id store.NodeID, s store.NodeState) error {
+	if s < store.NodeActive || s > store.NodeRemoved {
+		return store.Errorf(store.Invalid, "node state %d is unknown", s)
+	}
+	return m.do(ctx, func(d *data) error {
+		n, ok := d.nodes[id]
+		switch {
+		case !ok:
+			return store.Errorf(store.NotFound, "node %s does not exist", id)
+		case n.State == s:
+			return nil
+		case n.State == store.NodeRemoved:
+			return store.Errorf(store.Conflict, "node %s was removed from the cluster", id)
+		}
+		n.State = s
+		d.nodes[id] = n
+		d.epoch++
+		return nil
+	})
+}
+
+// taskID is the identity of a task.
+type taskID struct {
+	kind  store.TaskKind
+	chunk store.ChunkID
+	node  store.NodeID
+}
+
+// task is a queued task, hidden until due.
+type task struct {
+	store.Task
+	due time.Time
+}
+
+func idOf(t store.Task) taskID { return taskID{t.Kind, t.Chunk, t.Node} }
+
+func (d *data) enqueue(t store.Task) {
+	if _, ok := d.tasks[idOf(t)]; ok {
+		return
+	}
+	t.Attempts, t.QueuedAt = 0, d.now()
+	d.tasks[idOf(t)] = &task{Task: t, due: t.QueuedAt}
+}
+
+// Enqueue implements store.Queues.
+func (m *Metadata) Enqueue(ctx context.Context, tasks []store.Task) error {
+	return m.do(ctx, func(d *data) error {
+		for _, t := range tasks {
+			d.enqueue(t)
+		}
+		return nil
+	})
+}
+
+// Claim implements store.Queues.
+func (m *Metadata) Claim(ctx context.Context, q store.ClaimQuery) (claimed []store.Task, err error) {
+	if err := checkLimit(q.Limit); err != nil {
+		return nil, err
+	}
+	err = m.do(ctx, func(d *data) error {
+		now := d.now()
+		var due []*task
+		for _, t := range d.tasks {
+			if t.Kind == q.Kind && !t.due.After(now) && (q.Nodes == nil || slices.Contains(q.Nodes, t.Node)) {
+				due = append(due, t)
+			}
+		}
+		slices.SortFunc(due, func(a, b *task) int { return a.due.Compare(b.due) })
+		for _, t := range due[:min(q.Limit, len(due))] {
+			t.Attempts++
+			t.due = now.Add(q.Hold)
+			claimed = append(claimed, t.Task)
+		}
+		return nil
+	})
+	return claimed, err
+}
+
+// Finish implements store.Queues.
+func (m *Metadata) Finish(ctx context.Context, tasks []store.Task) error {
+	return m.do(ctx, func(d *data) error {
+		for _, t := range tasks {
+			delete(d.tasks, idOf(t))
+		}
+		return nil
+	})
+}
+
+// Postpone implements store.Queues.
+func (m *Metadata) Postpone(ctx context.Context, tasks []store.Task, delay time.Duration) error {
+	return m.do(ctx, func(d *data) error {
+		for _, t := range tasks {
+			if queued, ok := d.tasks[idOf(t)]; ok {
+				queued.due, queued.Reason = d.now().Add(delay), t.Reason
+			}
+		}
+		return nil
+	})
+}
+
+// Depth implements store.Queues.
+func (m *Metadata) Depth(ctx context.Context, kind store.TaskKind) (depth store.QueueDepth, err error) {
+	err = m.do(ctx, func(d *data) error {
+		for _, t := range d.tasks {
+			if t.Kind != kind {
+				continue
+			}
+			if depth.Tasks++; depth.Oldest.IsZero() || t.QueuedAt.Before(depth.Oldest) {
+				depth.Oldest = t.QueuedAt
+			}
+		}
+		return nil
+	})
+	return depth, err
+}
+
+// lease is a name's current or last holder.
+type lease struct {
+	owner string
+	term  uint64
+	until time.Time // zero: released
+}
+
+// AcquireLease implements store.Leases.
+func (m *Metadata) AcquireLease(ctx context.Context, name, owner string, ttl time.Duration) (got store.Lease, err error) {
+	err = m.do(ctx, func(d *data) error {
+		now := d.now()
+		l := d.leases[name]
+		if l == nil {
+			l = &lease{}
+			d.leases[name] = l
+		}
+		if now.Before(l.until) && l.owner != owner {
+			return store.Errorf(store.Conflict, "lease %q is held by %s", name, l.owner)
+		}
+		l.owner, l.until = owner, now.Add(ttl)
+		l.term++
+		got = store.Lease{Name: name, Owner: owner, Term: l.term, TTL: ttl}
+		return nil
+	})
+	return got, err
+}
+
+// RenewLease implements store.Leases.
+func (m *Metadata) RenewLease(ctx context.Context, l store.Lease, ttl time.Duration) (store.Lease, error) {
+	err := m.do(ctx, func(d *data) error {
+		now := d.now()
+		held := d.leases[l.Name]
+		if held == nil || held.owner != l.Owner || held.term != l.Term || !now.Before(held.until) {
+			return store.Errorf(store.Conflict, "term %d of lease %q is over", l.Term, l.Name)
+		}
+		held.until = now.Add(ttl)
+		l.TTL = ttl
+		return nil
+	})
+	if err != nil {
+		return store.Lease{}, err
+	}
+	return l, nil
+}
+
+// ReleaseLease implements store.Leases.
+func (m *Metadata) ReleaseLease(ctx context.Context, l store.Lease) error {
+	return m.do(ctx, func(d *data) error {
+		if held := d.leases[l.Name]; held != nil && held.owner == l.Owner && held.term == l.Term {
+			held.until = time.Time{}
+		}
+		return nil
+	})
+}
+
+// SaveCredential implements store.Credentials.
+func (m *Metadata) SaveCredential(ctx context.Context, c store.Credential) error {
+	return m.do(ctx, func(d *data) error {
+		if _, ok := d.credentials[c.AccessKey]; ok {
+			return store.Errorf(store.Exists, "access key %q exists already", c.AccessKey)
+		}
+		c.Sealed, c.CreatedAt = bytes.Clone(c.Sealed), d.now()
+		d.credentials[c.AccessKey] = c
+		return nil
+	})
+}
+
+// Credential implements store.Credentials.
+func (m *Metadata) Credential(ctx context.Context, accessKey string) (c store.Credential, err error) {
+	err = m.do(ctx, func(d *data) error {
+		var ok bool
+		if c, ok = d.credentials[accessKey]; !ok {
+			return store.Errorf(store.NotFound, "access key %q does not exist", accessKey)
+		}
+		c.Sealed = bytes.Clone(c.Sealed)
+		return nil
+	})
+	return c, err
+}
+
+// ListCredentials implements store.Credentials.
+func (m *Metadata) ListCredentials(ctx context.Context) (all []store.Credential, err error) {
+	err = m.do(ctx, func(d *data) error {
+		for _, key := range slices.Sorted(maps.Keys(d.credentials)) {
+			c := d.credentials[key]
+			c.Sealed = bytes.Clone(c.Sealed)
+			all = append(all, c)
+		}
+		return nil
+	})
+	return all, err
+}
+
+// DeleteCredential implements store.Credentials.
+func (m *Metadata) DeleteCredential(ctx context.Context, accessKey string) error {
+	return m.do(ctx, func(d *data) error {
+		if _, ok := d.credentials[accessKey]; !ok {
+			return store.Errorf(store.NotFound, "access key %q does not exist", accessKey)
+		}
+		delete(d.credentials, accessKey)
+		return nil
+	})
+}
