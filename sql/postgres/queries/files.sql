@@ -26,7 +26,7 @@ WHERE b.name = $1;
 
 -- Steps from entry to entry: each step is one descent of the index, from next on.
 -- $5 is the delimiter, $6 the least string after all that begin with it, $7 the prefix's length.
--- Entries are numbered from 1; row 0 stands for the bucket. A common prefix comes without a file.
+-- Row 0 stands for the bucket. A common prefix comes without a file. In no promised order.
 -- name: ListObjectsByDelimiter
 WITH RECURSIVE page (n, bucket_id, bucket, common, key, next) AS (
     SELECT 0, id, name, false, NULL::bytea, $2::bytea FROM buckets WHERE name = $1
@@ -45,6 +45,5 @@ WITH RECURSIVE page (n, bucket_id, bucket, common, key, next) AS (
 )
 SELECT page.bucket, f.id, page.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
        f.crc64, f.sha256, f.etag, f.meta, f.failure
-FROM page LEFT JOIN LATERAL (
-    SELECT * FROM files WHERE NOT page.common AND files.bucket_id = page.bucket_id AND files.key = page.key AND files.latest
-) AS f ON true;
+FROM page LEFT JOIN files f
+  ON f.bucket_id = page.bucket_id AND f.key = CASE WHEN NOT page.common THEN page.key END AND f.latest;

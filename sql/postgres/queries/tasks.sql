@@ -9,7 +9,7 @@ ON CONFLICT DO NOTHING;
 -- name: Claim
 WITH due AS MATERIALIZED (
     SELECT kind, part_id, idx, node_id FROM tasks
-    WHERE kind = $1 AND due_at <= now() ORDER BY due_at LIMIT $2
+    WHERE kind + 0 = $1 AND due_at <= now() ORDER BY due_at LIMIT $2
     FOR UPDATE SKIP LOCKED
 )
 UPDATE tasks t SET attempts = t.attempts + 1, due_at = now() + $3::interval
@@ -21,7 +21,7 @@ RETURNING t.part_id, t.idx, t.node_id, t.attempts, t.queued_at, t.reason;
 WITH due AS MATERIALIZED (
     SELECT d.* FROM (SELECT DISTINCT unnest($4::uuid[]) AS id) AS n CROSS JOIN LATERAL (
         SELECT kind, part_id, idx, node_id, due_at FROM tasks
-        WHERE kind = $1 AND node_id = n.id AND due_at <= now() ORDER BY due_at LIMIT $2
+        WHERE kind + 0 = $1 AND node_id = n.id AND due_at <= now() ORDER BY due_at LIMIT $2
         FOR UPDATE SKIP LOCKED
     ) AS d
     ORDER BY d.due_at LIMIT $2
@@ -53,4 +53,4 @@ FROM later
 WHERE t.kind = later.kind AND t.part_id = later.part_id AND t.idx = later.idx AND t.node_id = later.node_id;
 
 -- name: Depth
-SELECT count(*), min(queued_at) FROM tasks WHERE kind = $1;
+SELECT count(*), min(queued_at) FROM tasks WHERE kind + 0 = $1;

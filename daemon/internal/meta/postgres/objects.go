@@ -3,6 +3,7 @@ package postgres
 import (
 	"bytes"
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -122,5 +123,7 @@ func collectEntries(rows pgx.Rows) (entries []store.Entry, found bool, err error
 		}
 		entries = append(entries, store.Entry{Name: string(f.Key), File: &f})
 	}
+	// They come in order, which only the steps of the statement say; this costs one look.
+	slices.SortFunc(entries, func(a, b store.Entry) int { return strings.Compare(a.Name, b.Name) })
 	return entries, found, rows.Err()
 }

@@ -1,0 +1,200 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+// gate is a transaction that the test lets through by hand.
+type gate struct {
+	groups chan []*fileRow // each group as it arrives
+	let    chan error      // what it ends with
+}
+
+func newGate() *gate { return &gate{groups: make(chan []*fileRow), let: make(chan error)} }
+
+func (g *gate) store(_ context.Context, rows []*fileRow) ([]outcome, error) {
+	g.groups <- rows
+	if err := <-g.let; err != nil {
+		return nil, err
+	}
+	outcomes := make([]outcome, len(rows))
+	for i, r := range rows {
+		outcomes[i] = outcome{stored: true, replaced: r.file.ID} // so that a mix-up shows
+	}
+	return outcomes, nil
+}
+
+func rowOf(key string) *fileRow {
+	return &fileRow{file: store.File{ID: store.NewFileID(), Bucket: "b", Key: store.Key(key)}}
+}
+
+// waitFor returns once n commits wait.
+func waitFor(t *testing.T, c *committer, n int) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return len(c.waiting) == n
+	}, 20*time.Second, 100*time.Microsecond)
+}
+
+// occupy fills every lane with a commit of its own and returns their names.
+func occupy(t *testing.T, c *committer, g *gate, all *sync.WaitGroup) {
+	t.Helper()
+	for i := range lanes {
+		all.Go(func() {
+			_, err := c.commit(context.Background(), rowOf(fmt.Sprint("busy-", i)))
+			if err != nil {
+				t.Error(err)
+			}
+		})
+		require.Len(t, <-g.groups, 1, "a free lane is taken at once and alone")
+	}
+}
+
+func TestCommitsShareATransaction(t *testing.T) {
+	t.Parallel()
+	g := newGate()
+	c := newCommitter(time.Minute, g.store)
+	var all sync.WaitGroup
+	occupy(t, c, g, &all)
+	const waiters = 10
+	for i := range waiters {
+		all.Go(func() {
+			row := rowOf(fmt.Sprint(i))
+			got, err := c.commit(context.Background(), row)
+			if err != nil || got.replaced != row.file.ID {
+				t.Errorf("outcome of another: %v, %v", got, err)
+			}
+		})
+	}
+	waitFor(t, c, waiters)
+	g.let <- nil
+	require.Len(t, <-g.groups, waiters)
+	for range lanes {
+		g.let <- nil
+	}
+	all.Wait()
+	c.close()
+	_, err := c.commit(context.Background(), rowOf("late"))
+	require.ErrorIs(t, err, errClosed)
+}
+
+func TestCommitsOfOneNameTakeTurns(t *testing.T) {
+	t.Parallel()
+	g := newGate()
+	c := newCommitter(time.Minute, g.store)
+	var all sync.WaitGroup
+	for range 3 {
+		all.Go(func() {
+			if _, err := c.commit(context.Background(), rowOf("same")); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for range 3 {
+		require.Len(t, <-g.groups, 1)
+		select {
+		case <-g.groups:
+			t.Fatal("two commits of a name are under way")
+		case g.let <- nil:
+		}
+	}
+	all.Wait()
+	c.close()
+}
+
+func TestAGroupThatFailsIsTriedOneByOne(t *testing.T) {
+	t.Parallel()
+	bad := errors.New("bad row")
+	c := newCommitter(time.Minute, func(_ context.Context, rows []*fileRow) ([]outcome, error) {
+		for _, r := range rows {
+			if r.file.Key == "bad" {
+				return nil, bad
+			}
+		}
+		return make([]outcome, len(rows)), nil
+	})
+	group := []*commit{}
+	for _, key := range []string{"good", "bad", "fine"} {
+		group = append(group, &commit{row: rowOf(key), done: make(chan struct{})})
+	}
+	c.settle(group)
+	require.NoError(t, group[0].err)
+	require.ErrorIs(t, group[1].err, bad)
+	require.NoError(t, group[2].err)
+}
+
+func TestAnOutageFailsTheGroupOnce(t *testing.T) {
+	t.Parallel()
+	calls := 0
+	c := newCommitter(time.Minute, func(_ context.Context, rows []*fileRow) ([]outcome, error) {
+		calls++
+		return nil, context.DeadlineExceeded
+	})
+	group := []*commit{{row: rowOf("a"), done: make(chan struct{})}, {row: rowOf("b"), done: make(chan struct{})}}
+	c.settle(group)
+	require.Error(t, group[0].err)
+	require.Error(t, group[1].err)
+	require.Equal(t, 1, calls, "whether it was stored is not known: it must not be repeated")
+}
+
+func TestACanceledCommitLeavesTheQueue(t *testing.T) {
+	t.Parallel()
+	g := newGate()
+	c := newCommitter(time.Minute, g.store)
+	var all sync.WaitGroup
+	occupy(t, c, g, &all)
+	ctx, cancel := context.WithCancel(context.Background())
+	left := make(chan error, 1)
+	go func() {
+		_, err := c.commit(ctx, rowOf("canceled"))
+		left <- err
+	}()
+	waitFor(t, c, 1)
+	cancel()
+	require.ErrorIs(t, <-left, context.Canceled)
+	waitFor(t, c, 0)
+	for range lanes {
+		g.let <- nil
+	}
+	all.Wait()
+	c.close() // would wait for ever for a group of the canceled one
+	_, err := c.commit(ctx, rowOf("canceled"))
+	require.ErrorIs(t, err, context.Canceled)
+}
+
+// Groups are bounded, and what does not fit goes with the next.
+func TestGroupsAreBounded(t *testing.T) {
+	t.Parallel()
+	g := newGate()
+	c := newCommitter(time.Minute, g.store)
+	var all sync.WaitGroup
+	occupy(t, c, g, &all)
+	for i := range maxGroup + 5 {
+		all.Go(func() {
+			if _, err := c.commit(context.Background(), rowOf(fmt.Sprint(i))); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	waitFor(t, c, maxGroup+5)
+	g.let <- nil
+	require.Len(t, <-g.groups, maxGroup)
+	g.let <- nil
+	require.Len(t, <-g.groups, 5)
+	for range lanes {
+		g.let <- nil
+	}
+	all.Wait()
+	c.close()
+}

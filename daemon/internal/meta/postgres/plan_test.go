@@ -1,0 +1,157 @@
+package postgres_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/ringstore/ringstore/daemon/internal/meta/postgres"
+	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/pgtest"
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+// plan gives the plan that the store's own sessions keep for the statement: prepared, for
+// any arguments. args are SQL literals.
+func plan(t *testing.T, s *postgres.Store, sql string, args ...string) string {
+	t.Helper()
+	conn, err := s.Pool().Acquire(t.Context())
+	require.NoError(t, err)
+	defer conn.Release()
+	_, err = conn.Exec(t.Context(), "PREPARE planned AS "+sql, pgx.QueryExecModeSimpleProtocol)
+	require.NoError(t, err)
+	explain := "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) EXECUTE planned (" + strings.Join(args, ", ") + ")"
+	rows, err := conn.Query(t.Context(), explain, pgx.QueryExecModeSimpleProtocol)
+	require.NoError(t, err)
+	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	require.NoError(t, err)
+	_, err = conn.Exec(t.Context(), "DEALLOCATE planned")
+	require.NoError(t, err)
+	return strings.Join(lines, "\n")
+}
+
+// requireSteps demands a plan that finds its rows by the index, and neither sorts nor reads a table.
+func requireSteps(t *testing.T, plan, index string) {
+	t.Helper()
+	require.Contains(t, plan, "using "+index)
+	for _, costly := range []string{"Sort", "Seq Scan", "Hash", "Materialize"} {
+		require.NotContains(t, plan, costly, plan)
+	}
+}
+
+func TestListingIsByIndex(t *testing.T) {
+	t.Parallel()
+	dsn := pgtest.Database(t)
+	load(t, dsn, 5000)
+	s := open(t, dsn, postgres.Options{})
+	q := s.SQL()
+
+	byDelimiter := plan(t, s, q.ListObjectsByDelimiter, "'default'", `''`, `'\xff'`, "1001", "'/'", "'0'", "0")
+	require.Contains(t, byDelimiter, "$3", "the plan is for any arguments")
+	requireSteps(t, byDelimiter, "files_latest")
+	// Ten prefixes: eleven looks at the index, the last of which finds the end; not a row more.
+	require.Contains(t, byDelimiter, "using files_latest on files (actual rows=1 loops=11)", byDelimiter)
+
+	requireSteps(t, plan(t, s, q.ListObjects, "'default'", "'a'", "'b'", "1001"), "files_latest")
+	requireSteps(t, plan(t, s, q.PartsAfter, "'"+store.PartID{}.String()+"'", "100"), "parts_pkey")
+	byTime := plan(t, s, q.ListFilesByTime, "'default'", "2", "0", "10")
+	require.Contains(t, byTime, "using files_by_time")
+	require.NotContains(t, byTime, "Seq Scan on files")
+}
+
+// Statements that are prepared while the tables are empty keep their plans, so those must be good from the start.
+func TestPlansOfAnEmptyDatabase(t *testing.T) {
+	t.Parallel()
+	s := open(t, pgtest.Database(t), postgres.Options{})
+	q := s.SQL()
+	id := "'" + store.NewFileID().String() + "'"
+	zero := `'\x00000000000000000000000000000000'`
+	ids := "ARRAY[" + id + "]::uuid[]"
+	for index, text := range map[string]string{
+		"files_latest":        plan(t, s, q.ReplaceLatest, "'{default}'", `'{a}'`, "null"),
+		"parts_of_file":       plan(t, s, q.File, id),
+		"parts_pkey":          plan(t, s, q.Part, id),
+		"tasks_due":           plan(t, s, q.Claim, "1", "10", "'1 s'"),
+		"tasks_due_of_node":   plan(t, s, q.ClaimOfNodes, "1", "10", "'1 s'", ids),
+		"tasks_pkey":          plan(t, s, q.Finish, "'{1}'", ids, "'{1}'", ids),
+		"files_pkey":          plan(t, s, q.DeleteFile, id),
+		"files_behind":        plan(t, s, q.DeleteFile, id),
+		"parts_pkey on parts": plan(t, s, q.MoveChunk, id, "0", zero, zero, zero, zero),
+		"files_pkey on files": plan(t, s, q.ClaimUpload, id, "'default'", "'a'"),
+	} {
+		require.Contains(t, text, "using "+index, text)
+		for _, table := range []string{"files", "parts", "tasks"} {
+			require.NotContains(t, text, "Seq Scan on "+table, text)
+		}
+	}
+}
+
+// listNaively is ObjectQuery's meaning, word for word.
+func listNaively(keys []string, q store.ObjectQuery) []string {
+	var names []string
+	slices.Sort(keys)
+	for _, key := range keys {
+		rest, ok := strings.CutPrefix(key, q.Prefix)
+		if !ok {
+			continue
+		}
+		name := key
+		if at := strings.Index(rest, q.Delimiter); q.Delimiter != "" && at >= 0 {
+			name = q.Prefix + rest[:at+len(q.Delimiter)]
+			if name == q.After {
+				continue // After is this very prefix
+			}
+			if key <= q.After && !strings.HasPrefix(q.After, name) {
+				continue
+			}
+		}
+		if key <= q.After || slices.Contains(names, name) {
+			continue
+		}
+		names = append(names, name)
+	}
+	return names
+}
+
+func TestListingAgainstTheNaive(t *testing.T) {
+	t.Parallel()
+	dsn := pgtest.Database(t)
+	s := open(t, dsn, postgres.Options{})
+	text := rapid.StringOfN(rapid.SampledFrom([]rune("ab/é\U0010FFFF")), 1, 6, -1)
+	n := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		n++
+		bucket := store.BucketName(fmt.Sprintf("rapid-%d", n))
+		require.NoError(rt, s.CreateBucket(context.Background(), store.Bucket{Name: bucket}))
+		keys := rapid.SliceOfNDistinct(text, 0, 25, rapid.ID[string]).Draw(rt, "keys")
+		for _, k := range keys {
+			f := store.File{ID: store.NewFileID(), Bucket: bucket, Key: store.Key(k)}
+			_, _, err := s.CommitFile(context.Background(), f, false)
+			require.NoError(rt, err)
+		}
+		maybe := rapid.OneOf(rapid.Just(""), text)
+		for range 8 {
+			q := store.ObjectQuery{
+				Bucket: bucket, Prefix: maybe.Draw(rt, "prefix"), Delimiter: rapid.OneOf(rapid.Just("/"), maybe, rapid.Just("\xff")).Draw(rt, "delimiter"),
+				After: maybe.Draw(rt, "after"), Limit: rapid.IntRange(1, 5).Draw(rt, "limit"),
+			}
+			want := listNaively(keys, q)
+			var got []string
+			for more := true; more; {
+				page, err := s.ListObjects(context.Background(), q)
+				require.NoError(rt, err)
+				require.LessOrEqual(rt, len(page.Entries), q.Limit)
+				for _, e := range page.Entries {
+					got = append(got, e.Name)
+				}
+				q.After, more = page.Next, page.More
+			}
+			require.Equal(rt, want, got)
+		}
+	})
+}
