@@ -1,6 +1,7 @@
 package noderpc
 
 import (
+	"errors"
 	"slices"
 	"sync/atomic"
 
@@ -128,6 +129,9 @@ func (f *frame) decode(b []byte) error {
 		if n < 0 {
 			return protowire.ParseError(n)
 		}
+		if !field.IsValid() {
+			return errFieldNumber
+		}
 		b = b[n:]
 		n, err := f.decodeField(field, kind, b)
 		if err != nil {
@@ -137,6 +141,8 @@ func (f *frame) decode(b []byte) error {
 	}
 	return nil
 }
+
+var errFieldNumber = errors.New("a field number is out of range")
 
 // decodeField reads the value at the start of b and tells how long it is.
 func (f *frame) decodeField(field protowire.Number, kind protowire.Type, b []byte) (n int, err error) {

@@ -21,7 +21,7 @@ import (
 const (
 	// Window is how many bytes of a stream may be received and not yet taken.
 	// It bounds the memory of a slow reader, where gRPC's own choice grows to 16 MiB a stream.
-	Window = 1 << 20
+	Window = 512 << 10
 	// connWindow is the same for all streams of a connection together. gRPC gives
 	// it back as bytes arrive, so that streams do not stop one another.
 	connWindow = 16 << 20

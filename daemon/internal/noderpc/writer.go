@@ -31,20 +31,20 @@ func (c *Client) Create(ctx context.Context, spec store.ChunkSpec) (store.ChunkW
 }
 
 // writer is a store.ChunkWriter over a stream. Its fields belong to the
-// goroutine that writes; Abort, which any goroutine may call, only cancels ctx and ends the accounts.
+// goroutine that writes, but for those that Abort needs, which any goroutine may call.
 type writer struct {
 	client  *Client
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
 	spec    store.ChunkSpec
-	stream  *stream // nil before the first unit
-	short   bool    // a unit came that must be the last
-	failed  error   // of an earlier step: sticky
+	short   bool  // a unit came that must be the last
+	failed  error // of an earlier step: sticky
 	pending *atomic.Int64
 
-	mu      sync.Mutex
-	release func() // gives the connection's place back; guarded by mu
-	ended   bool   // by Commit or Abort; guarded by mu
+	mu      sync.Mutex // guards the fields below
+	stream  *stream    // nil before the first unit, and again after the end, lest it hold what gRPC forgot
+	release func()     // gives the connection's place back
+	ended   bool       // by Commit or Abort
 }
 
 var errEnded = store.Errorf(store.Canceled, "the write was ended before")
@@ -69,39 +69,47 @@ func (w *writer) append(f *frame) error {
 		return store.Errorf(store.Invalid, "a unit follows one that was shorter than %d bytes", w.spec.UnitSize).WithItem(w.spec.ID)
 	}
 	w.short = len(f.unit.Data) < w.spec.UnitSize
-	if w.stream == nil {
-		if err := w.open(); err != nil {
+	s := w.current()
+	if s == nil {
+		var err error
+		if s, err = w.open(); err != nil {
 			return err
 		}
 		f.spec = specToWire(w.spec)
 	}
-	return w.send(f)
+	return w.send(s, f)
 }
 
-func (w *writer) open() error {
+// current is the stream, or nil when there is none yet or any more.
+func (w *writer) current() *stream {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.stream
+}
+
+func (w *writer) open() (*stream, error) {
 	s, release, err := w.client.openStream(w.ctx, putStream, storagev1.StorageService_PutChunk_FullMethodName)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	w.stream = s
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.ended { // by an Abort meanwhile
 		release()
-		return errEnded
+		return nil, errEnded
 	}
-	w.release = release
-	return nil
+	w.stream, w.release = s, release
+	return s, nil
 }
 
 // send sends a frame. When the node has answered already, its answer is the error.
-func (w *writer) send(f *frame) error {
-	err := w.stream.SendMsg(f)
+func (w *writer) send(s *stream, f *frame) error {
+	err := s.SendMsg(f)
 	if !errors.Is(err, io.EOF) {
-		return w.stream.wrong(err)
+		return s.wrong(err)
 	}
-	if err := w.stream.RecvMsg(new(storagev1.PutChunkResponse)); err != nil {
-		return w.stream.wrong(err)
+	if err := s.RecvMsg(new(storagev1.PutChunkResponse)); err != nil {
+		return s.wrong(err)
 	}
 	return store.Errorf(store.Internal, "the node answered before the chunk was whole").WithItem(w.spec.ID)
 }
@@ -117,23 +125,24 @@ func (w *writer) Commit(label store.Label) (store.ChunkInfo, error) {
 }
 
 func (w *writer) commit(label store.Label) (info store.ChunkInfo, err error) {
+	s := w.current()
 	switch {
 	case w.failed != nil:
 		return info, w.failed
 	case w.ctx.Err() != nil:
 		return info, endOf(w.ctx, codes.OK)
-	case w.stream == nil:
+	case s == nil:
 		return info, store.Errorf(store.Invalid, "a chunk without units").WithItem(w.spec.ID)
 	}
-	if err := w.send(&frame{label: labelToWire(label)}); err != nil {
+	if err := w.send(s, &frame{label: labelToWire(label)}); err != nil {
 		return info, err
 	}
-	if err := w.stream.CloseSend(); err != nil {
-		return info, w.stream.wrong(err)
+	if err := s.CloseSend(); err != nil {
+		return info, s.wrong(err)
 	}
 	resp := new(storagev1.PutChunkResponse)
-	if err := w.stream.RecvMsg(resp); err != nil {
-		return info, w.stream.wrong(err)
+	if err := s.RecvMsg(resp); err != nil {
+		return info, s.wrong(err)
 	}
 	return infoFromWire(resp.GetInfo())
 }
@@ -149,7 +158,7 @@ func (w *writer) end(cause error) {
 	if w.ended {
 		return
 	}
-	w.ended = true
+	w.ended, w.stream = true, nil
 	if w.release != nil {
 		w.release()
 		w.client.lost.watch(w.pending)

@@ -1,0 +1,274 @@
+package noderpc
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/status"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+	clusterv1 "github.com/ringstore/ringstore/proto/cluster/v1"
+)
+
+// Bounds of the pause after an attempt to join that failed at every gateway.
+const (
+	firstPause = 500 * time.Millisecond
+	lastPause  = 15 * time.Second
+)
+
+// memberTimeout bounds one call to one gateway.
+const memberTimeout = 5 * time.Second
+
+// JoinerConfig is what a node needs to become and stay a member.
+type JoinerConfig struct {
+	Gateways    []string                         // host:port of the gateways' servers for nodes, tried in turn; at least one
+	JoinToken   string                           // of the cluster; "" sends none
+	Credentials credentials.TransportCredentials // nil: plain TCP
+	Node        store.Node                       // ID, Name, Address, Zone, Weight and Version
+	Cluster     store.ClusterID                  // the one it belongs to; zero when it never joined one
+	Capacity    func(context.Context) (store.Capacity, error)
+	Joined      func(store.ClusterID) error // called after each join, to keep the cluster's id; its error ends Run
+	Heartbeat   time.Duration               // longest time between heartbeats; 0: what the cluster says
+	Log         *slog.Logger                // nil: slog.Default
+
+	// Dialer replaces the network's, for tests.
+	Dialer func(ctx context.Context, address string) (net.Conn, error)
+}
+
+// Joiner makes a node a member of a cluster and keeps it one.
+type Joiner struct {
+	config  JoinerConfig
+	gates   []*gatewayLink
+	current int             // index of the gateway that answered last
+	cluster store.ClusterID // joined, or zero
+	logged  map[string]bool // causes that were logged since the last success
+}
+
+// gatewayLink is a connection to a gateway.
+type gatewayLink struct {
+	conn   *grpc.ClientConn
+	client clusterv1.MembershipServiceClient
+	peer   peer
+}
+
+// NewJoiner checks the configuration; Run does the work. Invalid.
+func NewJoiner(c JoinerConfig) (*Joiner, error) {
+	if len(c.Gateways) == 0 {
+		return nil, store.Errorf(store.Invalid, "there is no gateway to join through")
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	j := &Joiner{config: c, cluster: c.Cluster, logged: map[string]bool{}}
+	opts := dialOptions(NewBuffers(), c.Credentials, newCallCredentials(membership.token(c.JoinToken), store.NodeID{}))
+	if c.Dialer != nil {
+		opts = append(opts, grpc.WithContextDialer(c.Dialer))
+	}
+	for _, address := range c.Gateways {
+		if _, _, err := net.SplitHostPort(address); err != nil && c.Dialer == nil {
+			return nil, errors.Join(store.Errorf(store.Invalid, "gateway address %q is not host:port", address), j.close())
+		}
+		conn, err := grpc.NewClient("passthrough:///"+address, opts...)
+		if err != nil {
+			return nil, errors.Join(store.Errorf(store.Invalid, "gateway address %q: %w", address, err), j.close())
+		}
+		j.gates = append(j.gates, &gatewayLink{conn, clusterv1.NewMembershipServiceClient(conn),
+			peer{"gateway", address, "Look whether s3gateway runs there; the node goes on trying."}})
+	}
+	return j, nil
+}
+
+func (j *Joiner) close() error {
+	var errs []error
+	for _, g := range j.gates {
+		errs = append(errs, g.conn.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Run joins, trying for as long as it takes, then sends heartbeats, and joins
+// again when the cluster has lost sight of the node. It returns nil when ctx
+// ends, and an error when trying on cannot help: Denied (the node was removed),
+// Conflict (its data belongs to another cluster), Invalid, or what Joined returned.
+// It logs each cause of failure once until the next success. Call it once.
+func (j *Joiner) Run(ctx context.Context) error {
+	defer j.close()
+	for {
+		interval, err := j.join(ctx)
+		if err == nil {
+			err = j.beat(ctx, interval)
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// join tries every gateway, pauses, and begins anew, until one has taken the node in.
+func (j *Joiner) join(ctx context.Context) (interval time.Duration, err error) {
+	through := func(ctx context.Context, g *gatewayLink) (err error) {
+		interval, err = j.joinThrough(ctx, g)
+		return err
+	}
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		err := j.anyGateway(ctx, "join", through)
+		if err == nil || isFinal(err) || ctx.Err() != nil {
+			return interval, err
+		}
+		if !sleep(ctx, pause/2+rand.N(pause/2)) {
+			return 0, context.Cause(ctx)
+		}
+	}
+}
+
+func (j *Joiner) joinThrough(ctx context.Context, g *gatewayLink) (time.Duration, error) {
+	capacity, err := j.config.Capacity(ctx)
+	if err != nil {
+		return 0, err
+	}
+	n := j.config.Node
+	req := &clusterv1.JoinRequest{
+		NodeId: n.ID.String(), ClusterId: j.clusterText(), Name: n.Name, Address: n.Address, Zone: n.Zone,
+		Weight: weightToWire(n.Weight), Version: n.Version, Capacity: capacityToWire(capacity),
+	}
+	resp, err := g.client.Join(ctx, req)
+	if err != nil {
+		return 0, g.peer.fromStatus(ctx, err)
+	}
+	cluster, err := store.ParseClusterID(resp.GetClusterId())
+	if err != nil {
+		return 0, err
+	}
+	if err := j.config.Joined(cluster); err != nil {
+		return 0, final{err}
+	}
+	j.cluster = cluster
+	j.config.Log.Info("joined the cluster", "cluster", cluster, "gateway", g.peer.address, "name", n.Name, "epoch", resp.GetEpoch())
+	return j.interval(resp.GetHeartbeatInterval().AsDuration()), nil
+}
+
+func (j *Joiner) clusterText() string {
+	if j.cluster.IsZero() {
+		return ""
+	}
+	return j.cluster.String()
+}
+
+// interval is the shorter of what the cluster and the node want.
+func (j *Joiner) interval(cluster time.Duration) time.Duration {
+	switch own := j.config.Heartbeat; {
+	case cluster <= 0 && own <= 0:
+		return DefaultHeartbeat
+	case cluster <= 0 || own > 0 && own < cluster:
+		return own
+	default:
+		return cluster
+	}
+}
+
+// beat sends heartbeats until the cluster does not know the node any more (nil),
+// ctx ends, or there is a final error.
+func (j *Joiner) beat(ctx context.Context, interval time.Duration) error {
+	for sleep(ctx, interval) {
+		err := j.anyGateway(ctx, "heartbeat", j.beatThrough)
+		switch {
+		case err == nil || ctx.Err() != nil:
+		case isFinal(err):
+			return err
+		case errors.Is(err, store.NotFound):
+			j.config.Log.Info("the cluster does not know this node any more, so it joins again", "cluster", j.cluster)
+			return nil
+		}
+	}
+	return context.Cause(ctx)
+}
+
+func (j *Joiner) beatThrough(ctx context.Context, g *gatewayLink) error {
+	capacity, err := j.config.Capacity(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = g.client.Heartbeat(ctx, &clusterv1.HeartbeatRequest{
+		NodeId: j.config.Node.ID.String(), ClusterId: j.clusterText(), Capacity: capacityToWire(capacity),
+	})
+	return g.peer.fromStatus(ctx, err)
+}
+
+// anyGateway calls the gateway that answered last, then the others in turn,
+// until one succeeds or answers in a way that another would too.
+func (j *Joiner) anyGateway(ctx context.Context, what string, call func(context.Context, *gatewayLink) error) (err error) {
+	for range j.gates {
+		g := j.gates[j.current]
+		err = j.oneGateway(ctx, g, call)
+		if err == nil {
+			clear(j.logged)
+			return nil
+		}
+		if ctx.Err() != nil || isFinal(err) || errors.Is(err, store.NotFound) {
+			return err
+		}
+		j.logOnce(what, g, err)
+		j.current = (j.current + 1) % len(j.gates)
+	}
+	return err
+}
+
+func (j *Joiner) oneGateway(ctx context.Context, g *gatewayLink, call func(context.Context, *gatewayLink) error) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, memberTimeout,
+		store.Errorf(store.Unavailable, "%s %s did not answer within %s", g.peer.what, g.peer.address, memberTimeout).WithHint("%s", g.peer.hint))
+	defer cancel()
+	return call(ctx, g)
+}
+
+func (j *Joiner) logOnce(what string, g *gatewayLink, err error) {
+	key := what + g.peer.address + err.Error()
+	if j.logged[key] {
+		return
+	}
+	j.logged[key] = true
+	j.config.Log.Warn(what+" failed; the node goes on trying", "gateway", g.peer.address, "cause", err, "hint", store.HintOf(err))
+}
+
+// final is an error of this node itself, which no gateway can help.
+type final struct{ error }
+
+func (f final) Unwrap() error { return f.error }
+
+// isFinal reports whether trying again, here or elsewhere, cannot help.
+func isFinal(err error) bool {
+	if _, own := errors.AsType[final](err); own {
+		return true
+	}
+	s, ok := errors.AsType[statusError](err)
+	if !ok {
+		return false
+	}
+	switch status.Convert(s).Code() {
+	case codes.PermissionDenied, codes.FailedPrecondition, codes.InvalidArgument:
+		return true
+	default:
+		return false
+	}
+}
+
+// sleep waits, and reports whether ctx is still alive.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
