@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,11 +16,11 @@ import (
 type Config struct {
 	Meta store.Nodes
 	// Connect gives the chunk store of a node, without waiting for the node to
-	// answer. The closer ends the connection; calls in flight fail.
+	// answer. The closer ends the connection; calls in flight fail. It may be nil.
 	Connect   func(store.Node) (store.Chunks, io.Closer, error)
 	Heartbeat time.Duration // of the nodes; default 10 s
 	Refresh   time.Duration // between reads of the membership; default 1 s
-	Probe     time.Duration // between the first probes of a suspect; doubles up to 16 times that; default 250 ms
+	Probe     time.Duration // before the first probe of a suspect; doubles up to 16 times that; default 250 ms
 	Linger    time.Duration // how long a connection that is not needed any more stays open for calls in flight; default 1 min
 	Log       *slog.Logger  // default: slog.Default()
 }
@@ -43,117 +42,66 @@ func (c Config) withDefaults() Config {
 }
 
 // Fleet is the present view of the nodes and the connections to them. Safe for
-// concurrent use.
+// concurrent use. Locks: docs/locks.md.
 type Fleet struct {
-	cfg  Config
-	view atomic.Pointer[View]
-	wake chan struct{} // a node became suspect
+	cfg        Config
+	current    atomic.Pointer[edition]
+	refreshing chan struct{} // holds one token while the membership is read, so that an older answer never replaces a newer one
+	conns      connections
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards tracker and every store into current
 	tracker *tracker
-	conns   map[store.NodeID]*conn
-	old     map[*conn]*time.Timer // closed when the timer fires
-	closed  bool
 }
 
-// conn is an open connection to a node.
-type conn struct {
-	address string
-	chunks  store.Chunks
-	closer  io.Closer
+// edition is a view and the signal that there is a newer one.
+type edition struct {
+	view    *View
+	changed chan struct{}
 }
 
 // NewFleet makes a fleet with an empty view; Refresh fills it.
 func NewFleet(c Config) *Fleet {
 	c = c.withDefaults()
-	f := &Fleet{cfg: c, wake: make(chan struct{}, 1), tracker: newTracker(c.Heartbeat), conns: map[store.NodeID]*conn{}, old: map[*conn]*time.Timer{}}
-	f.view.Store(f.tracker.view())
+	f := &Fleet{
+		cfg: c, tracker: newTracker(c.Heartbeat), refreshing: make(chan struct{}, 1),
+		conns: connections{connect: c.Connect, linger: c.Linger, log: c.Log, open: map[store.NodeID]*conn{}, old: map[*conn]*time.Timer{}},
+	}
+	f.current.Store(&edition{view: f.tracker.view(), changed: make(chan struct{})})
 	return f
 }
 
 // View is the present picture of the nodes; it is never nil and never changed afterwards.
-func (f *Fleet) View() *View { return f.view.Load() }
+func (f *Fleet) View() *View { return f.current.Load().view }
 
-// Refresh reads the membership. On an error the last view stays in use.
+// Watch is View with a channel that is closed when there is a newer view,
+// whether or not it differs.
+func (f *Fleet) Watch() (v *View, changed <-chan struct{}) {
+	e := f.current.Load()
+	return e.view, e.changed
+}
+
+// Refresh reads the membership. On an error the last view stays in use. Calls
+// at the same time wait for each other.
 func (f *Fleet) Refresh(ctx context.Context) error {
+	select {
+	case f.refreshing <- struct{}{}:
+		defer func() { <-f.refreshing }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	m, err := f.cfg.Meta.Members(ctx)
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if err != nil {
+		if !errors.Is(err, context.Canceled) { // which is the caller's doing
+			f.tracker.fail()
+		}
 		return err
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	before := f.view.Load()
 	f.tracker.load(m)
 	f.publish()
-	f.dropStale()
-	f.tell(before)
+	f.conns.keep(f.View())
 	return nil
-}
-
-// publish makes the tracker's picture the present one. The caller holds mu.
-func (f *Fleet) publish() { f.view.Store(f.tracker.view()) }
-
-// tell logs what changed since the view before. The caller holds mu.
-func (f *Fleet) tell(before *View) {
-	for _, m := range f.view.Load().Members {
-		was, known := before.Member(m.ID)
-		switch {
-		case !known:
-			f.cfg.Log.Info("storage node joined", "node", m.Name, "id", m.ID, "address", m.Address, "status", m.Status.String())
-		case was.Status != m.Status && m.Status == Online:
-			f.cfg.Log.Info("storage node is back", "node", m.Name, "was", was.Status.String())
-		case was.Status != m.Status:
-			f.cfg.Log.Warn("storage node is not used", "node", m.Name, "status", m.Status.String(), "last_beat", m.LastBeat)
-		}
-	}
-}
-
-// dropStale takes connections out of use whose node went or moved. The caller holds mu.
-func (f *Fleet) dropStale() {
-	view := f.view.Load()
-	for id, c := range f.conns {
-		if m, ok := view.Member(id); ok && m.Address == c.address {
-			continue
-		}
-		delete(f.conns, id)
-		f.old[c] = time.AfterFunc(f.cfg.Linger, func() { f.closeOld(c) })
-	}
-}
-
-func (f *Fleet) closeOld(c *conn) {
-	f.mu.Lock()
-	_, mine := f.old[c]
-	delete(f.old, c)
-	f.mu.Unlock()
-	if mine {
-		f.end(c)
-	}
-}
-
-func (f *Fleet) end(c *conn) {
-	if err := c.closer.Close(); err != nil {
-		f.cfg.Log.Warn("a connection to a storage node did not close well", "address", c.address, "error", err)
-	}
-}
-
-// Chunks gives a node's chunk store. Unavailable when the node is unknown,
-// removed, or there is no way to it.
-func (f *Fleet) Chunks(id store.NodeID) (store.Chunks, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if c, ok := f.conns[id]; ok {
-		return c.chunks, nil
-	}
-	m, ok := f.view.Load().Member(id)
-	if !ok || f.closed {
-		return nil, store.Errorf(store.Unavailable, "storage node %s is not a member of the cluster", id)
-	}
-	chunks, closer, err := f.cfg.Connect(m.Node)
-	if err != nil {
-		return nil, err
-	}
-	f.conns[id] = &conn{address: m.Address, chunks: chunks, closer: closer}
-	return chunks, nil
 }
 
 // Report tells how a call to the node went: nil clears a suspicion, Unavailable raises
@@ -162,26 +110,46 @@ func (f *Fleet) Report(id store.NodeID, err error) {
 	if err != nil && store.KindOf(err) != store.Unavailable {
 		return
 	}
-	if err == nil {
-		// The usual case, without a lock: nothing to clear.
-		if m, ok := f.View().Member(id); ok && m.Status != Suspect {
-			return
-		}
+	m, known := f.View().Member(id)
+	if !known || err == nil && m.Status == Online {
+		return // the usual case, without a lock
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	before := f.view.Load()
-	if _, ok := before.Member(id); !ok || !f.tracker.report(id, err == nil) {
-		return
+	if f.tracker.report(id, err == nil) {
+		f.publish()
 	}
-	f.publish()
-	f.tell(before)
-	if err != nil {
-		select {
-		case f.wake <- struct{}{}:
+}
+
+// publish makes the tracker's picture the present one and logs what is new in
+// it. The caller holds mu.
+func (f *Fleet) publish() {
+	next := &edition{view: f.tracker.view(), changed: make(chan struct{})}
+	last := f.current.Swap(next)
+	for _, m := range next.view.Members {
+		was, known := last.view.Member(m.ID)
+		switch {
+		case !known:
+			f.cfg.Log.Info("storage node joined", "node", m.Name, "id", m.ID, "address", m.Address, "status", m.Status.String())
+		case was.Status == m.Status:
+		case m.Status == Online:
+			f.cfg.Log.Info("storage node is back", "node", m.Name, "was", was.Status.String())
 		default:
+			f.cfg.Log.Warn("storage node is not used", "node", m.Name, "status", m.Status.String(), "last_beat", m.LastBeat)
 		}
 	}
+	close(last.changed)
+}
+
+// Chunks gives a node's chunk store, connecting on the first call. Unavailable
+// when the node is unknown or removed, or there is no way to it. It does not
+// mind the node's status: that is the caller's choice.
+func (f *Fleet) Chunks(id store.NodeID) (store.Chunks, error) {
+	m, ok := f.View().Member(id)
+	if !ok {
+		return nil, store.Errorf(store.Unavailable, "storage node %s is not a member of the cluster", id)
+	}
+	return f.conns.get(m.Node)
 }
 
 // Run refreshes the view and probes suspects until ctx ends, and returns nil then.
@@ -221,76 +189,6 @@ func (f *Fleet) refreshInTime(ctx context.Context) error {
 	return f.Refresh(ctx)
 }
 
-// probeSuspects asks suspects until they answer, each round later than the one
-// before, from the start again when a new one comes up.
-func (f *Fleet) probeSuspects(ctx context.Context) {
-	pause := f.cfg.Probe
-	for {
-		suspects := f.suspects()
-		wait := pause + rand.N(pause/4+1)
-		if len(suspects) == 0 {
-			wait = time.Hour // wake ends it
-		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return
-		case <-f.wake:
-			timer.Stop()
-			pause = f.cfg.Probe
-			continue
-		case <-timer.C:
-		}
-		f.probe(ctx, suspects)
-		pause = min(2*pause, 16*f.cfg.Probe)
-	}
-}
-
-func (f *Fleet) suspects() (ids []store.NodeID) {
-	for _, m := range f.View().Members {
-		if m.Status == Suspect {
-			ids = append(ids, m.ID)
-		}
-	}
-	return ids
-}
-
-// probeLimit bounds one probe.
-const probeLimit = 2 * time.Second
-
-// probe asks the nodes for their capacity, all at once.
-func (f *Fleet) probe(ctx context.Context, ids []store.NodeID) {
-	ctx, cancel := context.WithTimeout(ctx, probeLimit)
-	defer cancel()
-	var wg sync.WaitGroup
-	for _, id := range ids {
-		wg.Go(func() {
-			chunks, err := f.Chunks(id)
-			if err != nil {
-				return
-			}
-			if _, err := chunks.Capacity(ctx); err == nil {
-				f.Report(id, nil)
-			}
-		})
-	}
-	wg.Wait()
-}
-
-// Close ends all connections; calls in flight fail. Run must have ended.
-func (f *Fleet) Close() error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.closed = true
-	var errs []error
-	for c, timer := range f.old {
-		timer.Stop()
-		errs = append(errs, c.closer.Close())
-	}
-	for _, c := range f.conns {
-		errs = append(errs, c.closer.Close())
-	}
-	f.old, f.conns = map[*conn]*time.Timer{}, map[store.NodeID]*conn{}
-	return errors.Join(errs...)
-}
+// Close ends all connections; calls in flight fail, later ones are Unavailable.
+// End Run first.
+func (f *Fleet) Close() error { return f.conns.close() }

@@ -11,13 +11,14 @@
 //
 // Ages are taken by the metadata store's clock at the time of the read, so
 // clocks that differ do no harm. While the store is away the last picture stays in
-// use: nodes do not fall silent because the database does. What this gateway
-// itself meets still counts: a node that it cannot reach is Suspect at once, before any beat is missed.
+// use, and the time it was away does not count as silence of the nodes, which had
+// nowhere to put their beats. What this gateway itself meets still counts: a node
+// that it cannot reach is Suspect at once, before any beat is missed.
+//
+// [Pulse] is the other end for nodes in the gateway's own process.
 package cluster
 
 import (
-	"time"
-
 	"github.com/ringstore/ringstore/daemon/internal/ring"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
@@ -73,6 +74,7 @@ type View struct {
 	Ring    *ring.Ring // of the active nodes, whether they can be reached or not
 	Members []Member   // by name, removed ones left out
 	byID    map[store.NodeID]int
+	removed map[store.NodeID]bool
 }
 
 // NewView makes a picture from its parts. It takes members over.
@@ -93,76 +95,6 @@ func (v *View) Member(id store.NodeID) (Member, bool) {
 	return v.Members[i], true
 }
 
-// tracker is the state machine behind the views. It is pure: what happens comes in
-// as calls, views come out. Not safe for concurrent use.
-type tracker struct {
-	heartbeat time.Duration
-	members   store.Membership
-	suspects  map[store.NodeID]bool
-	ring      *ring.Ring
-}
-
-func newTracker(heartbeat time.Duration) *tracker {
-	return &tracker{heartbeat: heartbeat, suspects: map[store.NodeID]bool{}, ring: ring.New(0, nil)}
-}
-
-// load takes in what the metadata store says.
-func (t *tracker) load(m store.Membership) {
-	if m.Epoch != t.members.Epoch || m.Cluster != t.members.Cluster {
-		t.ring = ringOf(m)
-	}
-	t.members = m
-	known := make(map[store.NodeID]bool, len(m.Nodes))
-	for _, n := range m.Nodes {
-		known[n.ID] = n.State != store.NodeRemoved
-	}
-	for id := range t.suspects {
-		if !known[id] {
-			delete(t.suspects, id)
-		}
-	}
-}
-
-// report takes in how a call to a node went; true when that changed its status.
-func (t *tracker) report(id store.NodeID, reached bool) bool {
-	if reached == !t.suspects[id] {
-		return false
-	}
-	if reached {
-		delete(t.suspects, id)
-	} else {
-		t.suspects[id] = true
-	}
-	return true
-}
-
-// view is the present picture.
-func (t *tracker) view() *View {
-	members := make([]Member, 0, len(t.members.Nodes))
-	for _, n := range t.members.Nodes {
-		if n.State != store.NodeRemoved {
-			members = append(members, Member{Node: n, Status: t.status(n)})
-		}
-	}
-	return NewView(t.members.Cluster, t.members.Epoch, t.ring, members)
-}
-
-func (t *tracker) status(n store.Node) Status {
-	switch {
-	case t.members.Now.Sub(n.LastBeat) > MissedBeats*t.heartbeat:
-		return Inactive
-	case t.suspects[n.ID]:
-		return Suspect
-	}
-	return Online
-}
-
-func ringOf(m store.Membership) *ring.Ring {
-	var nodes []ring.Node
-	for _, n := range m.Nodes {
-		if n.State == store.NodeActive {
-			nodes = append(nodes, ring.Node{ID: n.ID, Zone: n.Zone, Weight: n.Weight})
-		}
-	}
-	return ring.New(m.Epoch, nodes)
-}
+// Removed reports whether the node was a member and was removed for good. A
+// node that is neither a member nor removed may be one that joined after this picture.
+func (v *View) Removed(id store.NodeID) bool { return v.removed[id] }

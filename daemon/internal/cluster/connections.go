@@ -1,0 +1,108 @@
+package cluster
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+// connections keeps one connection per node, made when it is first asked for.
+type connections struct {
+	connect func(store.Node) (store.Chunks, io.Closer, error)
+	linger  time.Duration
+	log     *slog.Logger
+
+	mu     sync.Mutex // guards what follows; held while connecting, which does not wait for the node
+	open   map[store.NodeID]*conn
+	old    map[*conn]*time.Timer // out of use; closed when the timer fires
+	closed bool
+}
+
+// conn is a connection to the node at an address.
+type conn struct {
+	address string
+	chunks  store.Chunks
+	closer  io.Closer // may be nil
+}
+
+// get gives the connection to where the node is now.
+func (c *connections) get(n store.Node) (store.Chunks, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil, store.Errorf(store.Unavailable, "the connections to the storage nodes were closed")
+	}
+	if k, ok := c.open[n.ID]; ok {
+		if k.address == n.Address {
+			return k.chunks, nil
+		}
+		c.retire(n.ID, k)
+	}
+	chunks, closer, err := c.connect(n)
+	if err != nil {
+		return nil, &store.Error{Op: "cluster.Connect", Kind: store.Unavailable, Item: "node " + n.Name, Err: err}
+	}
+	c.open[n.ID] = &conn{address: n.Address, chunks: chunks, closer: closer}
+	return chunks, nil
+}
+
+// keep takes connections out of use whose node is not in the view or moved.
+func (c *connections) keep(v *View) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for id, k := range c.open {
+		if m, ok := v.Member(id); !ok || m.Address != k.address {
+			c.retire(id, k)
+		}
+	}
+}
+
+// retire takes a connection out of use. Readers in flight may finish on it for a while. The caller holds mu.
+func (c *connections) retire(id store.NodeID, k *conn) {
+	delete(c.open, id)
+	c.old[k] = time.AfterFunc(c.linger, func() {
+		c.mu.Lock()
+		_, mine := c.old[k] // or close was faster
+		delete(c.old, k)
+		c.mu.Unlock()
+		if !mine {
+			return
+		}
+		if err := k.close(); err != nil {
+			c.log.Warn("a connection to a storage node did not close well", "address", k.address, "error", err)
+		}
+	})
+}
+
+func (k *conn) close() error {
+	if k.closer == nil {
+		return nil
+	}
+	return k.closer.Close()
+}
+
+func (c *connections) close() error {
+	c.mu.Lock()
+	var all []*conn
+	for k, timer := range c.old {
+		timer.Stop()
+		all = append(all, k)
+	}
+	for _, k := range c.open {
+		all = append(all, k)
+	}
+	clear(c.old)
+	clear(c.open)
+	c.closed = true
+	c.mu.Unlock()
+
+	var errs []error
+	for _, k := range all {
+		errs = append(errs, k.close())
+	}
+	return errors.Join(errs...)
+}
