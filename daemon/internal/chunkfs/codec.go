@@ -1,0 +1,137 @@
+package chunkfs
+
+import (
+	"encoding/binary"
+	"math"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+// le is the byte order of every number on disk.
+var le = binary.LittleEndian
+
+// formatVersion is the version of both forms. A program refuses what is newer.
+const formatVersion = 1
+
+const (
+	idSize        = 17            // a chunk id: 16 bytes of the part, one of the index
+	labelFixed    = 74            // a label without its three texts
+	maxLabelBytes = 3*65535 + 128 // more than any label that checkLabel lets pass
+)
+
+func appendID(b []byte, id store.ChunkID) []byte { return append(append(b, id.Part[:]...), id.Index) }
+
+func parseID(b []byte) (id store.ChunkID) {
+	copy(id.Part[:], b)
+	id.Index = b[16]
+	return id
+}
+
+// checkLabel reports a label that the format cannot hold, as Invalid.
+func checkLabel(l store.Label) error {
+	for _, f := range []struct {
+		name  string
+		value int
+		most  int
+	}{
+		{"bucket", len(l.Bucket), math.MaxUint16},
+		{"key", len(l.Key), math.MaxUint16},
+		{"content type", len(l.ContentType), math.MaxUint16},
+		{"part number", l.PartNumber, math.MaxUint32},
+		{"unit size", l.UnitSize, math.MaxUint32},
+		{"k", l.K, math.MaxUint16},
+		{"m", l.M, math.MaxUint16},
+	} {
+		if f.value < 0 || f.value > f.most {
+			return store.Errorf(store.Invalid, "label: the %s is %d (long), not within 0..%d", f.name, f.value, f.most)
+		}
+	}
+	return nil
+}
+
+func appendLabel(b []byte, l store.Label) []byte {
+	b = append(b, l.File[:]...)
+	b = le.AppendUint64(b, uint64(l.CreatedAt))
+	b = le.AppendUint64(b, uint64(l.FileSize))
+	b = le.AppendUint64(b, uint64(l.PartOffset))
+	b = le.AppendUint64(b, uint64(l.PartSize))
+	b = le.AppendUint64(b, l.PartCRC64)
+	b = le.AppendUint32(b, uint32(l.PartNumber))
+	b = le.AppendUint32(b, uint32(l.UnitSize))
+	b = le.AppendUint16(b, uint16(l.K))
+	b = le.AppendUint16(b, uint16(l.M))
+	for _, s := range []string{string(l.Bucket), string(l.Key), l.ContentType} {
+		b = le.AppendUint16(b, uint16(len(s)))
+	}
+	b = append(b, l.Bucket...)
+	b = append(b, l.Key...)
+	return append(b, l.ContentType...)
+}
+
+// parseLabel reads what appendLabel wrote; anything else is not ok.
+func parseLabel(b []byte) (l store.Label, ok bool) {
+	if len(b) < labelFixed {
+		return l, false
+	}
+	copy(l.File[:], b)
+	l.CreatedAt = int64(le.Uint64(b[16:]))
+	l.FileSize = int64(le.Uint64(b[24:]))
+	l.PartOffset = int64(le.Uint64(b[32:]))
+	l.PartSize = int64(le.Uint64(b[40:]))
+	l.PartCRC64 = le.Uint64(b[48:])
+	l.PartNumber = int(le.Uint32(b[56:]))
+	l.UnitSize = int(le.Uint32(b[60:]))
+	l.K, l.M = int(le.Uint16(b[64:])), int(le.Uint16(b[66:]))
+	bucket, key, kind := int(le.Uint16(b[68:])), int(le.Uint16(b[70:])), int(le.Uint16(b[72:]))
+	texts := b[labelFixed:]
+	if len(texts) != bucket+key+kind {
+		return store.Label{}, false
+	}
+	l.Bucket = store.BucketName(texts[:bucket])
+	l.Key = store.Key(texts[bucket : bucket+key])
+	l.ContentType = string(texts[bucket+key:])
+	return l, true
+}
+
+func appendCRCs(b []byte, crcs []uint32) []byte {
+	for _, c := range crcs {
+		b = le.AppendUint32(b, c)
+	}
+	return b
+}
+
+func parseCRCs(b []byte) []uint32 {
+	crcs := make([]uint32, len(b)/4)
+	for i := range crcs {
+		crcs[i] = le.Uint32(b[4*i:])
+	}
+	return crcs
+}
+
+// sumOf is the chunk's sum by its units' checksums.
+func sumOf(crcs []uint32) (sum store.ChunkSum) {
+	for _, c := range crcs {
+		sum = sum.Add(c)
+	}
+	return sum
+}
+
+// unitsIn is the number of units of a chunk.
+func unitsIn(size int64, unitSize int) int64 {
+	return (size + int64(unitSize) - 1) / int64(unitSize)
+}
+
+// sealCRC appends the checksum of b.
+func sealCRC(b []byte) []byte { return le.AppendUint32(b, store.CRC32C(b)) }
+
+// sealed reports whether the last four bytes are the checksum of the rest.
+func sealed(b []byte) bool {
+	n := len(b) - 4
+	return n >= 0 && store.CRC32C(b[:n]) == le.Uint32(b[n:])
+}
+
+// content is what both forms know of a chunk besides its data.
+type content struct {
+	info store.ChunkInfo
+	crcs []uint32
+}

@@ -1,0 +1,200 @@
+package chunkfs
+
+import (
+	"slices"
+	"sync"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+// entry is what memory keeps of a chunk. Of a packed one: where it is, and what
+// Commit must compare. Of a chunk file: nothing, the name tells all. 20 bytes,
+// and 17 of the id: the size of the index is theirs.
+type entry struct {
+	seg  uint32 // 0 for a chunk file
+	off  uint32
+	head uint32 // bytes of the record's header
+	size uint32 // bytes of data
+	sum  store.ChunkSum
+}
+
+func (e entry) isFile() bool      { return e.seg == 0 }
+func (e entry) place() place      { return place{seg: e.seg, off: e.off} }
+func (e entry) recordSize() int64 { return recordSize(int64(e.head), int64(e.size)) }
+
+func entryOf(r *record) entry {
+	return entry{seg: r.at.seg, off: r.at.off, head: uint32(r.head), size: uint32(r.info.Size), sum: r.info.Sum}
+}
+
+// index finds chunks. It is split by the first byte of the id, as the
+// folders of chunk files are: List then sorts one part at a time, and writers rarely meet.
+type index struct {
+	shards [256]shard
+
+	mu      sync.Mutex // guards shadows; never taken under a shard's lock
+	shadows map[store.ChunkID][]entry
+}
+
+type shard struct {
+	mu      sync.RWMutex // guards entries
+	entries map[store.ChunkID]entry
+}
+
+func newIndex() *index {
+	x := &index{shadows: map[store.ChunkID][]entry{}}
+	for i := range x.shards {
+		x.shards[i].entries = map[store.ChunkID]entry{}
+	}
+	return x
+}
+
+func (x *index) shard(id store.ChunkID) *shard { return &x.shards[id.Part[0]] }
+
+// find gives the chunk's place. Where found is not nil it is called under the
+// lock, while the entry cannot change and its segment cannot go away.
+func (x *index) find(id store.ChunkID, found func(entry)) (entry, bool) {
+	s := x.shard(id)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	e, ok := s.entries[id]
+	if ok && found != nil {
+		found(e)
+	}
+	return e, ok
+}
+
+// put sets the chunk's place and returns the one before.
+func (x *index) put(id store.ChunkID, e entry) (before entry, was bool) {
+	s := x.shard(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before, was = s.entries[id]
+	s.entries[id] = e
+	return before, was
+}
+
+// removeAt forgets what lies at a place: the entry itself or one of its shadows.
+// It returns what was there.
+func (x *index) removeAt(id store.ChunkID, at place) (gone entry, was bool) {
+	s := x.shard(id)
+	s.mu.Lock()
+	e, ok := s.entries[id]
+	if ok && e.place() == at {
+		delete(s.entries, id)
+		s.mu.Unlock()
+		return e, true
+	}
+	s.mu.Unlock()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.dropShadow(id, func(e entry) bool { return e.place() == at })
+	return entry{}, false
+}
+
+// addShadow remembers another place where the chunk lies too.
+func (x *index) addShadow(id store.ChunkID, e entry) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.shadows[id] = append(x.shadows[id], e)
+}
+
+// shadowsOf gives the chunk's other places.
+func (x *index) shadowsOf(id store.ChunkID) []entry {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return slices.Clone(x.shadows[id])
+}
+
+// forgetSegment drops the shadows that lay in a segment that is gone.
+func (x *index) forgetSegment(seg uint32) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for id := range x.shadows {
+		x.dropShadow(id, func(e entry) bool { return e.seg == seg })
+	}
+}
+
+// dropShadow removes the shadows that match. x.mu is held.
+func (x *index) dropShadow(id store.ChunkID, match func(entry) bool) {
+	if rest := slices.DeleteFunc(x.shadows[id], match); len(rest) > 0 {
+		x.shadows[id] = rest
+	} else {
+		delete(x.shadows, id)
+	}
+}
+
+// promote makes a shadow the entry where the entry is gone, as start may find it.
+func (x *index) promote() (promoted []entry) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for id, list := range x.shadows {
+		s := x.shard(id)
+		s.mu.Lock()
+		if _, ok := s.entries[id]; !ok {
+			first := list[0]
+			s.entries[id] = first
+			promoted = append(promoted, first)
+			x.dropShadow(id, func(e entry) bool { return e == first })
+		}
+		s.mu.Unlock()
+	}
+	return promoted
+}
+
+// ids gives the ids of one shard after a marker, unsorted.
+func (x *index) ids(first byte, after store.ChunkID, to []store.ChunkID) []store.ChunkID {
+	s := &x.shards[first]
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for id := range s.entries {
+		if id.Compare(after) > 0 {
+			to = append(to, id)
+		}
+	}
+	return to
+}
+
+// len is the number of chunks.
+func (x *index) len() (n int64) {
+	for i := range x.shards {
+		s := &x.shards[i]
+		s.mu.RLock()
+		n += int64(len(s.entries))
+		s.mu.RUnlock()
+	}
+	return n
+}
+
+// idLocks lets one change of a chunk happen at a time: commit, delete, or move.
+type idLocks struct {
+	mu   sync.Mutex // guards held
+	held map[store.ChunkID]chan struct{}
+}
+
+// lock waits until nobody else changes the chunk.
+func (l *idLocks) lock(id store.ChunkID) {
+	for {
+		l.mu.Lock()
+		busy, ok := l.held[id]
+		if !ok {
+			l.held[id] = nil
+			l.mu.Unlock()
+			return
+		}
+		if busy == nil { // the first to wait makes the channel
+			busy = make(chan struct{})
+			l.held[id] = busy
+		}
+		l.mu.Unlock()
+		<-busy
+	}
+}
+
+func (l *idLocks) unlock(id store.ChunkID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if busy := l.held[id]; busy != nil {
+		close(busy)
+	}
+	delete(l.held, id)
+}

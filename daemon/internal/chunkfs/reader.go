@@ -1,0 +1,165 @@
+package chunkfs
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"sync/atomic"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+// source is a chunk of either form, open for reading.
+type source struct {
+	content
+	file   io.ReaderAt
+	dataAt int64 // of the first data byte in file
+	close  func() error
+}
+
+// source opens a chunk and checks all but its data. The caller closes it.
+func (s *Store) source(id store.ChunkID) (source, error) {
+	var seg *segment
+	e, ok := s.index.find(id, func(e entry) {
+		if !e.isFile() {
+			seg = s.table.acquire(e.seg)
+		}
+	})
+	switch {
+	case !ok:
+		return source{}, fs.ErrNotExist
+	case seg == nil:
+		return s.fileSource(id)
+	}
+	src, err := packedSource(seg, id, e)
+	if err != nil {
+		return source{}, errors.Join(err, seg.release())
+	}
+	return src, nil
+}
+
+func (s *Store) fileSource(id store.ChunkID) (source, error) {
+	f, err := s.fs.Open(chunkName(id))
+	if err != nil {
+		return source{}, err
+	}
+	c, err := readChunkFile(f, id)
+	if err != nil {
+		return source{}, errors.Join(err, f.Close())
+	}
+	return source{content: c, file: f, dataAt: fileDataAt, close: f.Close}, nil
+}
+
+func packedSource(seg *segment, id store.ChunkID, e entry) (source, error) {
+	head := make([]byte, e.head)
+	if err := readFull(seg.file, head, int64(e.off)); err != nil {
+		return source{}, err
+	}
+	r, ok := parseHeader(head, e.place())
+	switch {
+	case !ok:
+		return source{}, corrupt(id, "the record's header in segment %08x at %d does not verify", e.seg, e.off)
+	case r.info.ID != id || r.kind != kindChunk:
+		return source{}, corrupt(id, "the record in segment %08x at %d holds another chunk: %s", e.seg, e.off, r.info.ID)
+	}
+	return source{content: r.content, file: seg.file, dataAt: int64(e.off) + r.head, close: seg.release}, nil
+}
+
+// unit reads and checks a unit into a buffer of the pool, which the unit owns.
+func (src *source) unit(pool *buffers, n int) (store.Unit, error) {
+	off := int64(n) * int64(src.info.UnitSize)
+	buf := pool.get(int(min(int64(src.info.UnitSize), src.info.Size-off)))
+	u := store.Unit{Data: buf.data, CRC: src.crcs[n], Owner: buf}
+	err := readFull(src.file, buf.data, src.dataAt+off)
+	if err == nil {
+		err = u.Check()
+	}
+	if err != nil {
+		buf.Release()
+		return store.Unit{}, err
+	}
+	return u, nil
+}
+
+// Open implements store.ChunkReaderOpener.
+func (s *Store) Open(ctx context.Context, id store.ChunkID, first, count int) (store.ChunkReader, error) {
+	if err := s.begin(ctx); err != nil {
+		return nil, err
+	}
+	defer s.life.RUnlock()
+	src, err := s.source(id)
+	if err != nil {
+		return nil, translate("Open", id, err)
+	}
+	end := len(src.crcs)
+	if first < 0 || first >= end {
+		_ = src.close()
+		return nil, store.Errorf(store.OutOfRange, "unit %d of %d", first, end).WithItem(id)
+	}
+	if count >= 0 && count < end-first {
+		end = first + count
+	}
+	return &reader{ctx: ctx, pool: &s.pool, src: src, next: first, end: end}, nil
+}
+
+// Verify implements store.ChunkVerifier.
+func (s *Store) Verify(ctx context.Context, id store.ChunkID) error {
+	r, err := s.Open(ctx, id, 0, -1)
+	if err != nil {
+		return err
+	}
+	for {
+		u, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return r.Close()
+		}
+		if err != nil {
+			_ = r.Close()
+			return err
+		}
+		u.Release()
+	}
+}
+
+// reader is a store.ChunkReader. next and end belong to the goroutine that
+// reads; Close may come from another.
+type reader struct {
+	ctx    context.Context
+	pool   *buffers
+	src    source
+	next   int // number of the next unit
+	end    int // one past the last
+	closed atomic.Bool
+}
+
+// Next implements store.ChunkReader.
+func (r *reader) Next() (store.Unit, error) {
+	if r.closed.Load() {
+		return store.Unit{}, errReaderClosed
+	}
+	if err := r.ctx.Err(); err != nil {
+		return store.Unit{}, err
+	}
+	if r.next >= r.end {
+		return store.Unit{}, io.EOF
+	}
+	u, err := r.src.unit(r.pool, r.next)
+	switch {
+	case err == nil:
+		r.next++
+		return u, nil
+	case r.closed.Load(): // the file went away under the read
+		return store.Unit{}, errReaderClosed
+	}
+	r.end = r.next
+	return store.Unit{}, translate("Next", r.src.info.ID, err)
+}
+
+// Close implements store.ChunkReader.
+func (r *reader) Close() error {
+	if r.closed.Swap(true) {
+		return nil
+	}
+	return translate("Close", r.src.info.ID, r.src.close())
+}

@@ -1,0 +1,361 @@
+package chunkfs
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/vfs"
+)
+
+// Defaults of Config.
+const (
+	DefaultPackBelow   = 4 << 20
+	DefaultSegmentSize = 256 << 20
+	DefaultBufferLimit = 64 << 20
+	DefaultCompactRate = 32 << 20
+)
+
+// Config is what Open needs. Zero fields take the defaults.
+type Config struct {
+	Dir string // the data directory; made where it is not there
+	FS  vfs.FS // used instead of Dir, which then is only a name for messages; closed by Close
+
+	Identity Identity // whose directory it must be; zero ids accept what is there, a new directory gets a new node id
+
+	Reserve     int64 // bytes of the disk that new chunks leave free
+	Limit       int64 // bytes that chunks may use in all; 0 for the whole disk
+	PackBelow   int64 // chunks up to so many bytes go into segments; at most 64 MiB
+	SegmentSize int64 // bytes after which a segment is sealed; at most 1 GiB
+	BufferLimit int64 // bytes of small chunks that open writers may hold in memory together; beyond it they go to files
+	CompactRate int64 // bytes a second that compaction may copy
+
+	NoBackground bool // compaction runs in Compact only
+
+	Log *slog.Logger     // nil for none
+	Now func() time.Time // nil for time.Now
+}
+
+func (c *Config) fill() error {
+	c.PackBelow = cmp.Or(c.PackBelow, DefaultPackBelow)
+	c.SegmentSize = cmp.Or(c.SegmentSize, DefaultSegmentSize)
+	c.BufferLimit = cmp.Or(c.BufferLimit, DefaultBufferLimit)
+	c.CompactRate = cmp.Or(c.CompactRate, DefaultCompactRate)
+	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	switch {
+	case c.PackBelow < 0 || c.PackBelow > maxPackBelow:
+		return store.Errorf(store.Invalid, "chunkfs: packing below %d bytes is not within 1..%d", c.PackBelow, maxPackBelow)
+	case c.SegmentSize < segmentHeaderSize || c.SegmentSize > 1<<30:
+		return store.Errorf(store.Invalid, "chunkfs: a segment size of %d bytes is not within %d..%d", c.SegmentSize, segmentHeaderSize, 1<<30)
+	case c.Reserve < 0 || c.Limit < 0 || c.BufferLimit < 0 || c.CompactRate < 0:
+		return store.Errorf(store.Invalid, "chunkfs: a negative reserve, limit or rate")
+	}
+	return nil
+}
+
+// Store is a store.Chunks in a data directory. Open makes one.
+type Store struct {
+	cfg  Config
+	fs   vfs.FS
+	lock vfs.File
+	disk *health
+
+	life   sync.RWMutex // read: a call is under way; write: Close
+	closed bool         // guarded by life
+
+	identity atomic.Pointer[Identity]
+	index    *index
+	table    *segments
+	log      *log
+	space    *space
+	ids      idLocks
+	folders  folders
+	pool     buffers
+
+	buffered atomic.Int64  // bytes that open writers hold in memory
+	temps    atomic.Uint64 // names used in tmp
+
+	compacting sync.Mutex    // held by the one compaction that runs
+	wake       chan struct{} // tells the background that there may be work
+	stop       context.CancelFunc
+	background sync.WaitGroup
+}
+
+var (
+	_ store.Chunks           = (*Store)(nil)
+	_ store.ChunkVerifier    = (*Store)(nil)
+	_ store.SmallChunkPutter = (*Store)(nil)
+)
+
+// Open opens the data directory, and recovers it where the process before did
+// not close it: what was acknowledged is there, what was being written is gone,
+// and nothing has to be repaired by hand. One process at a time may have it.
+//
+// Errors: Conflict (in use, or another node's or cluster's), Corrupt (identity),
+// Invalid (cfg), Canceled, Internal.
+func Open(ctx context.Context, cfg Config) (*Store, error) {
+	if err := cfg.fill(); err != nil {
+		return nil, err
+	}
+	if cfg.FS == nil {
+		fsys, err := vfs.OpenOS(cfg.Dir)
+		if err != nil {
+			return nil, store.Errorf(store.Invalid, "data directory %s: %w", cfg.Dir, err)
+		}
+		cfg.FS = fsys
+	}
+	s := assemble(cfg)
+	if err := s.open(ctx); err != nil {
+		_ = s.free() // the first error tells more
+		return nil, err
+	}
+	ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
+	if !cfg.NoBackground {
+		s.background.Go(func() { s.compactLoop(ctx) })
+	}
+	return s, nil
+}
+
+func assemble(cfg Config) *Store {
+	s := &Store{
+		cfg:   cfg,
+		fs:    cfg.FS,
+		disk:  &health{log: cfg.Log},
+		index: newIndex(),
+		table: &segments{all: map[uint32]*segment{}},
+		space: &space{look: cfg.FS.Space, now: cfg.Now, reserve: cfg.Reserve, limit: cfg.Limit},
+		ids:   idLocks{held: map[store.ChunkID]chan struct{}{}},
+		wake:  make(chan struct{}, 1),
+	}
+	s.folders = folders{fs: cfg.FS, disk: s.disk, syncing: map[string]*dirSync{}}
+	s.log = &log{
+		fs: cfg.FS, limit: cfg.SegmentSize, table: s.table, space: s.space, disk: s.disk,
+		done: s.recordDone, sealed: s.poke, zeros: make([]byte, zeroAhead),
+	}
+	return s
+}
+
+func (s *Store) open(ctx context.Context) (err error) {
+	if s.lock, err = lock(s.fs, s.cfg.Dir); err != nil {
+		return err
+	}
+	id, err := settleIdentity(s.fs, s.cfg.Dir, s.cfg.Identity)
+	if err != nil {
+		return err
+	}
+	s.identity.Store(&id)
+	return s.recover(ctx)
+}
+
+// Identity tells whose data directory this is.
+func (s *Store) Identity() Identity { return *s.identity.Load() }
+
+// Bind makes the directory one of the cluster, durably and for good: the node
+// calls it when it has joined. Binding to the same cluster again does nothing;
+// to another one is Conflict.
+func (s *Store) Bind(cluster store.ClusterID) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.life.RUnlock()
+	id, err := bind(s.fs, s.cfg.Dir, s.Identity(), cluster)
+	if err != nil {
+		return err
+	}
+	s.identity.Store(&id)
+	return nil
+}
+
+// Close waits for the calls under way, seals the active segment and frees
+// everything. Calls after it are Unavailable; readers that are open may go on.
+func (s *Store) Close() error {
+	s.stop()
+	s.background.Wait()
+	s.life.Lock()
+	defer s.life.Unlock()
+	if s.closed {
+		return nil
+	}
+	s.closed = true
+	var err error
+	if s.disk.check() == nil {
+		err = s.log.close()
+	}
+	return errors.Join(err, s.free())
+}
+
+// free gives back what Open took, as far as it came.
+func (s *Store) free() error {
+	err := s.table.closeAll()
+	if s.lock != nil {
+		err = errors.Join(err, s.lock.Close())
+	}
+	return translate("Close", store.ChunkID{}, errors.Join(err, s.fs.Close()))
+}
+
+// enter begins a call; where it is nil, life.RUnlock ends the call.
+func (s *Store) enter() error {
+	s.life.RLock()
+	if s.closed {
+		s.life.RUnlock()
+		return errClosed
+	}
+	return nil
+}
+
+// begin begins a call that reads.
+func (s *Store) begin(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return s.enter()
+}
+
+// Create implements store.ChunkWriterOpener. It asks for the space of
+// spec.SizeHint, so that a full disk is known before the first byte.
+func (s *Store) Create(ctx context.Context, spec store.ChunkSpec) (store.ChunkWriter, error) {
+	if err := spec.Validate(); err != nil {
+		return nil, err
+	}
+	if err := s.begin(ctx); err != nil {
+		return nil, err
+	}
+	defer s.life.RUnlock()
+	return s.newWriter(ctx, spec)
+}
+
+// Stat implements store.ChunkKeeper.
+func (s *Store) Stat(ctx context.Context, id store.ChunkID) (store.ChunkInfo, error) {
+	if err := s.begin(ctx); err != nil {
+		return store.ChunkInfo{}, err
+	}
+	defer s.life.RUnlock()
+	return s.stat(id)
+}
+
+func (s *Store) stat(id store.ChunkID) (store.ChunkInfo, error) {
+	src, err := s.source(id)
+	if err != nil {
+		return store.ChunkInfo{}, translate("Stat", id, err)
+	}
+	return src.info, translate("Stat", id, src.close())
+}
+
+// List implements store.ChunkKeeper. A chunk whose header cannot be read any
+// more is listed with its id alone, so that whoever compares finds it.
+func (s *Store) List(ctx context.Context, after store.ChunkID, limit int) ([]store.ChunkInfo, error) {
+	if err := s.begin(ctx); err != nil {
+		return nil, err
+	}
+	defer s.life.RUnlock()
+	var infos []store.ChunkInfo
+	var ids []store.ChunkID
+	for first := int(after.Part[0]); first < 256; first++ {
+		ids = s.index.ids(byte(first), after, ids[:0])
+		slices.SortFunc(ids, store.ChunkID.Compare)
+		for _, id := range ids {
+			if len(infos) >= limit {
+				return infos, nil
+			}
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+			info, err := s.stat(id)
+			switch {
+			case errors.Is(err, store.NotFound): // deleted meanwhile
+				continue
+			case errors.Is(err, store.Corrupt):
+				info = store.ChunkInfo{ID: id}
+			case err != nil:
+				return nil, err
+			}
+			infos = append(infos, info)
+		}
+	}
+	return infos, nil
+}
+
+// Delete implements store.ChunkKeeper.
+func (s *Store) Delete(ctx context.Context, id store.ChunkID) error {
+	if err := s.begin(ctx); err != nil {
+		return err
+	}
+	defer s.life.RUnlock()
+	if err := s.disk.check(); err != nil {
+		return err
+	}
+	s.ids.lock(id)
+	defer s.ids.unlock(id)
+	e, ok := s.index.find(id, nil)
+	switch {
+	case !ok:
+		return nil
+	case e.isFile():
+		return s.removeFile(id)
+	}
+	return s.bury(id, e)
+}
+
+// bury writes tombstones for every place where the chunk is packed.
+func (s *Store) bury(id store.ChunkID, e entry) error {
+	var stones []*record
+	for _, at := range append(s.index.shadowsOf(id), e) { // the entry last: until then the chunk is whole
+		stone := &record{kind: kindTombstone, target: at.place(), head: tombstoneSize}
+		stone.info.ID = id
+		stones = append(stones, stone)
+	}
+	if err := s.log.append(stones...); err != nil {
+		return translate("Delete", id, err)
+	}
+	s.poke()
+	return nil
+}
+
+// Capacity implements store.ChunkKeeper.
+func (s *Store) Capacity(ctx context.Context) (store.Capacity, error) {
+	if err := s.begin(ctx); err != nil {
+		return store.Capacity{}, err
+	}
+	defer s.life.RUnlock()
+	c, err := s.space.capacity()
+	if err != nil {
+		return store.Capacity{}, translate("Capacity", store.ChunkID{}, err)
+	}
+	if s.disk.check() != nil {
+		c.Free = 0 // nothing can be written, so nobody should be sent here
+	}
+	c.Chunks = s.index.len()
+	return c, nil
+}
+
+// recordDone shows what became durable. The log calls it before the writer goes on,
+// so that compaction never finds a durable record that the index does not know.
+func (s *Store) recordDone(r *record) {
+	if r.kind == kindTombstone {
+		if gone, was := s.index.removeAt(r.info.ID, r.target); was {
+			s.table.died(gone)
+		}
+		return
+	}
+	if before, was := s.index.put(r.info.ID, entryOf(r)); was { // it was moved
+		s.index.addShadow(r.info.ID, before)
+		s.table.died(before)
+	}
+}
+
+// poke tells the background that there may be something to compact.
+func (s *Store) poke() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,374 @@
+package chunkfs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/vfs"
+)
+
+// writebackEvery is how many bytes of a large chunk are left to the page cache
+// before the disk is told to begin with them, so that the last sync is short.
+const writebackEvery = 8 << 20
+
+// writer is a store.ChunkWriter. It begins in memory, or in a file where the
+// hint says that the chunk is large, and goes over to a file when it grows.
+type writer struct {
+	s    *Store
+	ctx  context.Context
+	spec store.ChunkSpec
+
+	mu     sync.Mutex // guards everything below
+	ended  bool       // by Commit or Abort
+	failed error      // of an earlier step: sticky
+	crcs   []uint32
+	size   int64
+
+	taken  int64 // bytes taken from space
+	onDisk int64 // of these, what the disk knows of
+
+	bufs  []*buffer // of a chunk in memory
+	inMem int64     // bytes in bufs, counted in s.buffered
+
+	file  vfs.File // of a chunk in tmp, nil while it is in memory
+	name  string
+	alloc int64 // bytes preallocated
+	begun int64 // data bytes whose writeback was begun
+}
+
+func (s *Store) newWriter(ctx context.Context, spec store.ChunkSpec) (*writer, error) {
+	if err := s.disk.check(); err != nil {
+		return nil, err
+	}
+	w := &writer{s: s, ctx: ctx, spec: spec}
+	if err := s.space.take(spec.SizeHint); err != nil {
+		return nil, translate("Create", spec.ID, err)
+	}
+	w.taken = spec.SizeHint
+	if spec.SizeHint > s.cfg.PackBelow {
+		if err := w.toFile(); err != nil {
+			w.Abort()
+			return nil, err
+		}
+	}
+	return w, nil
+}
+
+// Append implements store.ChunkWriter.
+func (w *writer) Append(u store.Unit) error {
+	defer u.Release()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.ready(); err != nil {
+		return err
+	}
+	defer w.s.life.RUnlock()
+	w.failed = w.append(u)
+	return w.failed
+}
+
+// ready begins a step of the writer; where it is nil, life.RUnlock ends it. w.mu is held.
+func (w *writer) ready() error {
+	switch {
+	case w.ended:
+		return errEnded
+	case w.failed != nil:
+		return w.failed
+	}
+	return w.s.begin(w.ctx)
+}
+
+func (w *writer) append(u store.Unit) error {
+	if err := checkUnit(u, w.spec, w.size); err != nil {
+		return err
+	}
+	n := int64(len(u.Data))
+	if more := w.size + n - w.taken; more > 0 {
+		if err := w.s.space.take(more); err != nil {
+			return translate("Append", w.spec.ID, err)
+		}
+		w.taken += more
+	}
+	if w.file == nil && !w.fitsMemory(n) {
+		if err := w.toFile(); err != nil {
+			return err
+		}
+	}
+	if w.file == nil {
+		w.keep(u.Data)
+	} else if err := w.write(u.Data); err != nil {
+		return err
+	}
+	w.crcs = append(w.crcs, u.CRC)
+	w.size += n
+	return w.pace()
+}
+
+// checkUnit holds a unit against the rules of the contract, at the given place in the chunk.
+func checkUnit(u store.Unit, spec store.ChunkSpec, at int64) error {
+	switch n := len(u.Data); {
+	case n < 1 || n > spec.UnitSize:
+		return store.Errorf(store.Invalid, "unit of %d bytes is not within 1..%d", n, spec.UnitSize).WithItem(spec.ID)
+	case at%int64(spec.UnitSize) != 0:
+		return store.Errorf(store.Invalid, "a unit follows one that was shorter than %d bytes", spec.UnitSize).WithItem(spec.ID)
+	}
+	return u.Check()
+}
+
+// fitsMemory reports whether the chunk stays in memory with n bytes more, and claims them then.
+func (w *writer) fitsMemory(n int64) bool {
+	if w.size+n > w.s.cfg.PackBelow || len(w.crcs) >= maxPackUnits {
+		return false
+	}
+	if w.s.buffered.Add(n) > w.s.cfg.BufferLimit {
+		w.s.buffered.Add(-n)
+		return false
+	}
+	w.inMem += n
+	return true
+}
+
+// keep copies a unit: its buffer belongs to somebody who waits for it.
+func (w *writer) keep(data []byte) {
+	buf := w.s.pool.get(len(data))
+	copy(buf.data, data)
+	w.bufs = append(w.bufs, buf)
+}
+
+// toFile goes over to a file in tmp, with what is in memory so far.
+func (w *writer) toFile() error {
+	w.name = fmt.Sprintf("tmp/%s.%d", w.spec.ID, w.s.temps.Add(1))
+	f, err := w.s.fs.Create(w.name)
+	if err != nil {
+		return w.s.disk.judge(w.spec.ID, err)
+	}
+	w.file = f
+	if w.spec.SizeHint > w.s.cfg.PackBelow {
+		w.alloc = fileDataAt + w.spec.SizeHint + 4*unitsIn(w.spec.SizeHint, w.spec.UnitSize) + fileFooterSize
+		if err := f.Preallocate(w.alloc); err != nil {
+			return w.s.disk.judge(w.spec.ID, err)
+		}
+		w.land(w.spec.SizeHint)
+	}
+	bufs := [][]byte{fileHeader(w.spec)}
+	for _, b := range w.bufs {
+		bufs = append(bufs, b.data)
+	}
+	if _, err := f.WritevAt(bufs, 0); err != nil {
+		return w.s.disk.judge(w.spec.ID, err)
+	}
+	w.land(w.size)
+	w.forget()
+	return nil
+}
+
+func (w *writer) write(data []byte) error {
+	if _, err := w.file.WriteAt(data, fileDataAt+w.size); err != nil {
+		return w.s.disk.judge(w.spec.ID, err)
+	}
+	w.land(w.size + int64(len(data)))
+	return nil
+}
+
+// pace has the disk begin with what piled up.
+func (w *writer) pace() error {
+	if w.file == nil || w.size-w.begun < writebackEvery {
+		return nil
+	}
+	if err := w.file.StartWriteback(fileDataAt+w.begun, w.size-w.begun); err != nil {
+		return w.s.disk.fail(err)
+	}
+	w.begun = w.size
+	return nil
+}
+
+// land says that the first n bytes of the chunk are on the disk now, or reserved there.
+func (w *writer) land(n int64) {
+	if n = min(n, w.taken); n > w.onDisk {
+		w.s.space.landed(n - w.onDisk)
+		w.onDisk = n
+	}
+}
+
+// forget gives the memory back.
+func (w *writer) forget() {
+	for _, b := range w.bufs {
+		b.Release()
+	}
+	w.bufs = nil
+	w.s.buffered.Add(-w.inMem)
+	w.inMem = 0
+}
+
+// Commit implements store.ChunkWriter.
+func (w *writer) Commit(label store.Label) (store.ChunkInfo, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.ready(); err != nil {
+		w.end()
+		return store.ChunkInfo{}, err
+	}
+	defer w.s.life.RUnlock()
+	defer w.end()
+	if len(w.crcs) == 0 {
+		return store.ChunkInfo{}, store.Errorf(store.Invalid, "a chunk without units").WithItem(w.spec.ID)
+	}
+	c, err := w.s.describe(w.spec, label, w.size, w.crcs)
+	if err != nil {
+		return store.ChunkInfo{}, err
+	}
+	if w.file != nil {
+		return w.s.exclusively(c.info, func() error { return w.commitFile(c) })
+	}
+	data := make([][]byte, len(w.bufs))
+	for i, b := range w.bufs {
+		data[i] = b.data
+	}
+	return w.s.commitRecord(c, data)
+}
+
+// describe puts together what is stored beside the data.
+func (s *Store) describe(spec store.ChunkSpec, label store.Label, size int64, crcs []uint32) (content, error) {
+	if err := checkLabel(label); err != nil {
+		return content{}, err
+	}
+	return content{crcs: crcs, info: store.ChunkInfo{
+		ID:       spec.ID,
+		Size:     size,
+		UnitSize: spec.UnitSize,
+		Sum:      sumOf(crcs),
+		StoredAt: s.cfg.Now().Unix(),
+		Label:    label,
+	}}, s.disk.check()
+}
+
+// exclusively runs the last steps of a commit, unless the chunk is there already.
+func (s *Store) exclusively(info store.ChunkInfo, commit func() error) (store.ChunkInfo, error) {
+	s.ids.lock(info.ID)
+	defer s.ids.unlock(info.ID)
+	if _, ok := s.index.find(info.ID, nil); ok {
+		have, err := s.stat(info.ID)
+		switch {
+		case errors.Is(err, store.NotFound): // somebody took the file away: write it anew
+		case errors.Is(err, store.Corrupt):
+			return store.ChunkInfo{}, store.Errorf(store.Exists, "a damaged chunk of this id is there: %w", err).
+				WithItem(info.ID).WithHint("Delete it first.")
+		case err != nil:
+			return store.ChunkInfo{}, err
+		case have.Sum != info.Sum || have.Size != info.Size:
+			return store.ChunkInfo{}, store.Errorf(store.Exists, "a chunk with another sum is there").WithItem(info.ID)
+		default:
+			return have, nil
+		}
+	}
+	if err := commit(); err != nil {
+		return store.ChunkInfo{}, translate("Commit", info.ID, err)
+	}
+	return info, nil
+}
+
+func (s *Store) commitRecord(c content, data [][]byte) (store.ChunkInfo, error) {
+	return s.exclusively(c.info, func() error {
+		return s.log.append(&record{kind: kindChunk, content: c, data: data})
+	})
+}
+
+// commitFile makes the chunk's file whole, durable, and only then gives it its name.
+func (w *writer) commitFile(c content) error {
+	tail := fileTail(c)
+	if _, err := w.file.WriteAt(tail, fileDataAt+w.size); err != nil {
+		return w.s.disk.judge(w.spec.ID, err)
+	}
+	length := fileDataAt + w.size + int64(len(tail))
+	if w.alloc > length { // the hint was too large
+		if err := w.file.Truncate(length); err != nil {
+			return w.s.disk.judge(w.spec.ID, err)
+		}
+	}
+	if err := w.file.Datasync(); err != nil {
+		return w.s.disk.fail(err)
+	}
+	if err := w.s.folders.make(w.spec.ID); err != nil {
+		return w.s.disk.judge(w.spec.ID, err)
+	}
+	if err := w.s.fs.Rename(w.name, chunkName(w.spec.ID)); err != nil {
+		return w.s.disk.judge(w.spec.ID, err)
+	}
+	w.name = ""
+	if err := w.s.folders.sync(folderOf(w.spec.ID)); err != nil {
+		return err
+	}
+	w.land(w.size)
+	w.s.space.add(length - w.onDisk)
+	w.taken, w.onDisk = w.taken-w.onDisk, 0 // counted as the chunk's now
+	w.s.index.put(w.spec.ID, entry{})
+	return nil
+}
+
+// Abort implements store.ChunkWriter.
+func (w *writer) Abort() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.end()
+}
+
+// end frees what the writer holds. w.mu is held.
+func (w *writer) end() {
+	if w.ended {
+		return
+	}
+	w.ended = true
+	w.forget()
+	if w.file != nil {
+		_ = w.file.Close() // what counts was synced
+		if w.name != "" {
+			_ = w.s.fs.Remove(w.name) // else the next start does
+		}
+	}
+	w.s.space.giveBack(w.taken - w.onDisk)
+	w.s.space.add(-w.onDisk)
+}
+
+// PutSmall implements store.SmallChunkPutter. The data goes from u to the disk without a copy.
+func (s *Store) PutSmall(ctx context.Context, spec store.ChunkSpec, u store.Unit, label store.Label) (store.ChunkInfo, error) {
+	if int64(len(u.Data)) > s.cfg.PackBelow {
+		return s.putLarge(ctx, spec, u, label)
+	}
+	defer u.Release()
+	if err := spec.Validate(); err != nil {
+		return store.ChunkInfo{}, err
+	}
+	if err := s.begin(ctx); err != nil {
+		return store.ChunkInfo{}, err
+	}
+	defer s.life.RUnlock()
+	if err := checkUnit(u, spec, 0); err != nil {
+		return store.ChunkInfo{}, err
+	}
+	c, err := s.describe(spec, label, int64(len(u.Data)), []uint32{u.CRC})
+	if err != nil {
+		return store.ChunkInfo{}, err
+	}
+	if err := s.space.take(c.info.Size); err != nil {
+		return store.ChunkInfo{}, translate("PutSmall", spec.ID, err)
+	}
+	defer s.space.giveBack(c.info.Size) // the log counts the record
+	return s.commitRecord(c, [][]byte{u.Data})
+}
+
+// putLarge is PutSmall of a unit that is no small chunk here.
+func (s *Store) putLarge(ctx context.Context, spec store.ChunkSpec, u store.Unit, label store.Label) (store.ChunkInfo, error) {
+	w, err := s.Create(ctx, spec)
+	if err != nil {
+		u.Release()
+		return store.ChunkInfo{}, err
+	}
+	defer w.Abort()
+	if err := w.Append(u); err != nil {
+		return store.ChunkInfo{}, err
+	}
+	return w.Commit(label)
+}
