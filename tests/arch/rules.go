@@ -1,0 +1,182 @@
+package arch
+
+// Rules is what Check compares a Graph with. Paths are relative to the module; a
+// path that ends in /... means the package and all below it.
+type Rules struct {
+	// Imports lists, for each package, the packages of this module that it may
+	// import outside its tests. A package that no row names is a violation, and
+	// so is one that two rows name.
+	Imports []Row
+	// Everywhere may be imported by each package that has a row under Below.
+	Everywhere []string
+	Below      string
+	// Libraries lists the only places where an outside library may be imported,
+	// tests included.
+	Libraries []Library
+	// Binaries lists what must not be linked into a main package, however
+	// indirectly.
+	Binaries []Binary
+	// TestOnly packages may be imported from tests, from each other and from
+	// what is below TestRoots.
+	TestOnly  func(path string) bool
+	TestRoots []string
+	// StandardOnly packages import nothing but the standard library.
+	StandardOnly []string
+	// MaxSteps is the longest chain of imports inside the module, MaxLines the
+	// largest package in lines, MaxMainLines the largest main package; tests and
+	// generated code are not counted.
+	MaxSteps, MaxLines, MaxMainLines int
+	// MayExit are the packages besides main packages and test helpers that may
+	// end the process.
+	MayExit []string
+}
+
+// Row is one package and what it may import of this module.
+type Row struct {
+	Package string
+	May     []string
+}
+
+// Library is an outside module, by import path prefix, and where it belongs.
+type Library struct {
+	Name   string
+	Places []string
+}
+
+// Binary is a main package and what it must not link: packages of this module
+// by their relative path, others by import path prefix.
+type Binary struct {
+	Package string
+	Not     []string
+}
+
+// Short names for the rows of the table.
+const (
+	internal = "daemon/internal/"
+	wireNode = "proto/storage/v1"
+	wireRing = "proto/cluster/v1"
+)
+
+// ringstore are the rules of this module. In the rows of daemon/internal a
+// package stands below all that it may import: the order of DESIGN is the order
+// of this table. The domain, store, may be imported by all of them.
+var ringstore = Rules{
+	Everywhere: []string{internal + "store"},
+	Below:      "daemon/...",
+
+	Imports: []Row{
+		// The domain, its conformance suites, and the fakes that pass them.
+		{internal + "store", nil},
+		{internal + "store/metatest", nil},
+		{internal + "store/chunktest", nil},
+		{internal + "store/mem", nil},
+
+		// The centre: no disk, no network, no SQL.
+		{internal + "ring", nil},
+		{internal + "erasure", nil},
+		{internal + "cluster", in("ring")},
+		{internal + "vfs", nil},
+		{internal + "access", in("vfs")}, // vfs, to keep the master key's file
+		{internal + "engine", in("ring", "erasure", "cluster")},
+		{internal + "upkeep", in("ring", "erasure", "cluster", "engine")},
+		{internal + "upkeep/reclaim", in("ring", "erasure", "cluster", "engine", "upkeep")},
+
+		// Adapters: each knows the domain and one technology, none knows another.
+		{internal + "chunkfs", in("vfs")},
+		{internal + "meta/listing", nil},
+		{internal + "meta/pack", nil},
+		{internal + "meta/postgres", append(in("meta/listing", "meta/pack"), "sql/postgres")},
+		{internal + "meta/postgres/pgtest", []string{internal + "meta/postgres", "tests/pgserver"}},
+		{internal + "meta/sqlite", append(in("meta/listing", "meta/pack"), "sql/sqlite")},
+		{internal + "noderpc", []string{internal + "cluster", wireNode, wireRing}},
+		{internal + "restapi", append(in("ring", "cluster", "access", "engine", "upkeep"), "proto/rest", "proto/rest/server")},
+
+		// Services of a process: settings, start and stop, logs.
+		{internal + "conf", nil},
+		{internal + "lifecycle", nil},
+		{internal + "telemetry", nil},
+
+		// Composition roots wire what they need, and are wired by cmd alone.
+		{"daemon/gateway", []string{internal + "...", wireNode, wireRing, "proto/rest/..."}},
+		{"daemon/storage", append(in("vfs", "cluster", "chunkfs", "noderpc", "conf", "lifecycle", "telemetry"), wireNode, wireRing)},
+		// ctl/profile, because standalone writes the `local` profile that s3ctl reads.
+		{"daemon/standalone", []string{internal + "...", "daemon/gateway", "daemon/storage", "ctl/profile"}},
+		{"cmd/s3gateway", []string{"daemon/gateway", "daemon/standalone"}},
+		{"cmd/s3storage", []string{"daemon/storage"}},
+
+		// Contracts on the wire and in SQL import nothing of ours.
+		{wireNode, nil},
+		{wireRing, []string{wireNode}},
+		{"proto/rest", nil},
+		{"proto/rest/server", []string{"proto/rest"}},
+		{"sql/...", nil},
+
+		// The operator's tool speaks REST and knows nothing of the daemons.
+		{"ctl/...", []string{"ctl/...", "proto/rest", "tui/..."}},
+		{"tui/...", []string{"tui/...", "ctl/client", "ctl/profile", "proto/rest"}},
+		{"cmd/s3ctl", []string{"ctl"}},
+
+		// Tests outside the packages they test see the whole, from outside.
+		{"tests/arch", nil},
+		{"tests/pgserver", nil},
+		{"tests/cluster", []string{"tests/pgserver"}},
+		{"tests/bench/...", []string{"tests/bench/...", "tests/cluster", "tests/pgserver", "ctl/client", "proto/rest"}},
+	},
+
+	Libraries: []Library{
+		{"github.com/jackc/pgx", []string{internal + "meta/postgres/...", "tests/..."}},
+		{"modernc.org/sqlite", []string{internal + "meta/sqlite/..."}},
+		{"github.com/pressly/goose", []string{internal + "meta/..."}},
+		{"github.com/labstack/echo", []string{internal + "restapi", internal + "s3api", "daemon/gateway", "proto/rest/server"}},
+		{"github.com/getkin/kin-openapi", []string{internal + "restapi", "proto/rest/server", "tests/..."}},
+		{"google.golang.org/grpc", []string{internal + "noderpc", "daemon/gateway", "daemon/storage", "daemon/standalone", wireNode, wireRing, "tests/..."}},
+		{"github.com/spf13/cobra", []string{"ctl/..."}},
+		{"charm.land/bubbletea", []string{"tui/..."}},
+		{"github.com/charmbracelet/bubbletea", []string{"tui/..."}},
+		{"github.com/schollz/progressbar", []string{"ctl/term"}},
+		{"github.com/klauspost/reedsolomon", []string{internal + "erasure"}},
+		{"github.com/knadh/koanf", []string{internal + "conf"}},
+	},
+
+	Binaries: []Binary{
+		{"cmd/s3gateway", []string{
+			"charm.land/bubbletea", "github.com/charmbracelet/bubbletea",
+			"github.com/schollz/progressbar", "github.com/spf13/cobra", "github.com/stretchr/testify",
+			"ctl", "ctl/command/...", "ctl/transfer", "ctl/client", "ctl/term", "tui/...",
+		}},
+		{"cmd/s3storage", []string{
+			"github.com/jackc/pgx", "modernc.org/sqlite", "github.com/pressly/goose", "database/sql",
+			"github.com/labstack/echo", "charm.land/bubbletea", "github.com/charmbracelet/bubbletea",
+			"github.com/schollz/progressbar", "github.com/spf13/cobra", "github.com/stretchr/testify",
+			internal + "engine", internal + "upkeep/...", internal + "meta/...", internal + "restapi",
+			"sql/...", "ctl/...", "tui/...",
+		}},
+		{"cmd/s3ctl", []string{
+			"daemon/...", "sql/...", wireNode, wireRing, "proto/rest/server",
+			"github.com/labstack/echo", "github.com/jackc/pgx", "modernc.org/sqlite", "google.golang.org/grpc", "github.com/stretchr/testify",
+		}},
+	},
+
+	TestOnly:     isTestHelper,
+	TestRoots:    []string{"tests/..."},
+	StandardOnly: []string{internal + "store"},
+	MaxSteps:     8,
+	MaxLines:     3000,
+	MaxMainLines: 30,
+	MayExit:      []string{"tests/..."},
+}
+
+// in gives the full paths of packages of daemon/internal.
+func in(names ...string) []string {
+	paths := make([]string, len(names))
+	for i, name := range names {
+		paths[i] = internal + name
+	}
+	return paths
+}
+
+// isTestHelper tells the packages that exist for tests: those named *test, and
+// the in-memory stores.
+func isTestHelper(path string) bool {
+	return path == internal+"store/mem" || len(path) > len("test") && path[len(path)-len("test"):] == "test"
+}
