@@ -61,9 +61,9 @@ func TestCheckFindsEachViolation(t *testing.T) {
 		return func(g Graph) { g[path].Imports = append(g[path].Imports, more...) }
 	}
 	cases := []struct {
-		name   string
+		name  string
 		spoil func(Graph)
-		want   []string
+		want  []string
 	}{
 		{"an import upwards", imports("lib/disk", "cmd/tool"), []string{"lib/disk: may not import cmd/tool"}},
 		{"an import between neighbours", func(g Graph) {
