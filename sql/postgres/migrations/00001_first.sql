@@ -59,6 +59,39 @@ CREATE TABLE parts (
 
 CREATE UNIQUE INDEX parts_of_file ON parts (file_id, number);
 
+-- Unfinished resumable uploads, and their parts that have arrived.
+CREATE TABLE sessions (
+    id           uuid        PRIMARY KEY,
+    bucket_id    bigint      NOT NULL,
+    key          bytea       NOT NULL,
+    size         bigint      NOT NULL, -- -1 while unknown
+    content_type text        NOT NULL,
+    meta         jsonb,
+    wants_sha256 boolean     NOT NULL,
+    created_at   timestamptz NOT NULL,
+    expires_at   timestamptz NOT NULL
+);
+
+CREATE INDEX sessions_by_key ON sessions (bucket_id, key);
+CREATE INDEX sessions_by_expiry ON sessions (expires_at);
+
+CREATE TABLE session_parts (
+    session_id uuid        NOT NULL,
+    number     integer     NOT NULL,
+    id         uuid        NOT NULL,
+    size       bigint      NOT NULL,
+    k          smallint    NOT NULL,
+    m          smallint    NOT NULL,
+    unit_size  integer     NOT NULL,
+    crc64      bigint      NOT NULL,
+    nodes      bytea       NOT NULL,
+    sums       bytea       NOT NULL,
+    stored_at  timestamptz NOT NULL,
+    PRIMARY KEY (session_id, number),
+    CONSTRAINT session_parts_id UNIQUE (id),
+    CONSTRAINT session_parts_placements CHECK (length(nodes) = 16 * (k + m) AND length(sums) = 4 * (k + m))
+);
+
 CREATE TABLE nodes (
     id              uuid        PRIMARY KEY,
     name            text        COLLATE "C" NOT NULL,

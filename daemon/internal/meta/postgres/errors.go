@@ -181,7 +181,8 @@ func isCollision(err error) bool {
 func isAway(err error) bool {
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
 		class := e.Code[:min(2, len(e.Code))]
-		return class == classConnection || class == classOperator && e.Code != stateQueryCanceled
+		return class == classConnection || class == classOperator && e.Code != stateQueryCanceled ||
+			e.Code == stateReadOnly // after a failover another host of the DSN is the one to write to
 	}
 	return isConnectionLoss(err)
 }
