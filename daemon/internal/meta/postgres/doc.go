@@ -23,4 +23,12 @@
 // # Clocks
 //
 // Every time that is compared is the database's.
+//
+// # Poolers and failover
+//
+// Behind a pooler in transaction mode the DSN needs
+// default_query_exec_mode=cache_describe, unless the pooler keeps prepared
+// statements itself (PgBouncer from 1.21 on), and the pooler must let the
+// parameter statement_timeout pass. With several hosts the DSN needs
+// target_session_attrs=read-write, so that after a failover the new primary is found.
 package postgres

@@ -109,7 +109,7 @@ func (s *Store) SetNodeState(ctx context.Context, id store.NodeID, state store.N
 		switch {
 		case isNoRows(err):
 			return store.Errorf(store.NotFound, "there is no node %s", id)
-		case err == nil && store.NodeState(before) == store.NodeRemoved:
+		case err == nil && store.NodeState(before) == store.NodeRemoved && state != store.NodeRemoved:
 			return store.Errorf(store.Conflict, "node %s was removed, and stays so", id)
 		}
 		return err

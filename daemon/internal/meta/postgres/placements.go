@@ -31,6 +31,9 @@ func (s *Store) Part(ctx context.Context, id store.PartID) (p store.Part, f stor
 
 // PartsAfter implements store.Placements.
 func (s *Store) PartsAfter(ctx context.Context, after store.PartID, limit int) (parts []store.Part, err error) {
+	if limit < 1 || limit > store.MaxListLimit {
+		return nil, store.Errorf(store.Invalid, "limit %d is not within 1..%d", limit, store.MaxListLimit)
+	}
 	err = s.read(ctx, "PartsAfter", func(c *pgxpool.Conn) error {
 		rows, err := c.Query(ctx, s.q.PartsAfter, [16]byte(after), limit)
 		if err != nil {

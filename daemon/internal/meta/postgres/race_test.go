@@ -163,3 +163,78 @@ func TestClaimsAreExclusive(t *testing.T) {
 		require.Equal(t, 1, n, id)
 	}
 }
+
+// A chunk that comes back to a node that still has its delete queued: either
+// the delete is taken off the queue and never handed out, or the chunk does not come back.
+func TestMoveChunkAgainstClaim(t *testing.T) {
+	t.Parallel()
+	dsn := pgtest.Database(t)
+	mover, claimer := open(t, dsn, postgres.Options{}), open(t, dsn, postgres.Options{})
+	home, away := store.Placement{Node: store.NewNodeID(), Sum: 7}, store.Placement{Node: store.NewNodeID(), Sum: 7}
+	moves, refusals := 0, 0
+	for round := range 60 {
+		f := smallFile(store.Key(fmt.Sprint(round)))
+		f.Parts[0].K, f.Parts[0].M, f.Parts[0].Chunks = 1, 0, []store.Placement{home}
+		_, _, err := mover.CommitFile(t.Context(), f, false)
+		require.NoError(t, err)
+		id := f.Parts[0].ChunkID(0)
+		require.NoError(t, mover.MoveChunk(t.Context(), id, home, away), "this queues the delete at home")
+
+		var moved, claimFailed error
+		var claimed []store.Task
+		var all sync.WaitGroup
+		all.Go(func() { moved = mover.MoveChunk(context.Background(), id, away, home) })
+		all.Go(func() {
+			claimed, claimFailed = claimer.Claim(context.Background(), store.ClaimQuery{
+				Kind: store.Reclaim, Nodes: []store.NodeID{home.Node}, Limit: 5, Hold: time.Hour,
+			})
+		})
+		all.Wait()
+		require.NoError(t, claimFailed)
+		if moved == nil {
+			moves++
+			require.Empty(t, claimed, "the chunk is at home, and somebody was told to delete it there")
+		} else {
+			refusals++
+			requireKind(t, store.Conflict, moved)
+			require.Len(t, claimed, 1)
+		}
+		part, _, err := mover.Part(t.Context(), f.Parts[0].ID)
+		require.NoError(t, err)
+		require.Equal(t, moved == nil, part.Chunks[0] == home)
+		require.NoError(t, mover.DeleteFile(t.Context(), f.ID))
+		require.NoError(t, claimer.Finish(t.Context(), claimed))
+		run(t, dsn, "DELETE FROM tasks")
+	}
+	t.Logf("%d moves, %d refusals", moves, refusals)
+}
+
+// Of nodes that join at once under one name one gets it, and the epoch counts each that is new.
+func TestJoinsAtOnce(t *testing.T) {
+	t.Parallel()
+	dsn := pgtest.Database(t)
+	gateways := []*postgres.Store{open(t, dsn, postgres.Options{}), open(t, dsn, postgres.Options{})}
+	const pairs = 8
+	errs := make([]error, 2*pairs)
+	var all sync.WaitGroup
+	for i := range errs {
+		all.Go(func() {
+			n := store.Node{ID: store.NewNodeID(), Name: fmt.Sprint("node-", i/2), Weight: 1}
+			_, errs[i] = gateways[i%2].JoinNode(context.Background(), n)
+		})
+	}
+	all.Wait()
+	for i := 0; i < len(errs); i += 2 {
+		won, lost := errs[i], errs[i+1]
+		if won != nil {
+			won, lost = lost, won
+		}
+		require.NoError(t, won)
+		requireKind(t, store.Conflict, lost)
+	}
+	m, err := gateways[0].Members(t.Context())
+	require.NoError(t, err)
+	require.Len(t, m.Nodes, pairs)
+	require.Equal(t, store.Epoch(pairs), m.Epoch)
+	require.False(t, m.Now.Before(m.Nodes[0].LastBeat))
+}
