@@ -3,6 +3,7 @@ package pgserver
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -42,8 +43,7 @@ func startProcess(ctx context.Context, postgres string, who account, data string
 	case <-p.exited:
 		return nil, fmt.Errorf("pgserver: postgres ended while starting:\n%s", p.log)
 	case <-ctx.Done():
-		err := p.end(syscall.SIGQUIT, stopPatience)
-		return nil, fmt.Errorf("pgserver: start: %w (%v):\n%s", ctx.Err(), err, p.log)
+		return nil, errors.Join(fmt.Errorf("pgserver: start: %w:\n%s", ctx.Err(), p.log), p.end(syscall.SIGQUIT, stopPatience))
 	}
 }
 

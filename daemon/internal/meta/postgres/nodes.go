@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -122,11 +123,10 @@ func collectMembers(rows pgx.Rows) (m store.Membership, err error) {
 	var n store.Node
 	var epoch int64
 	var state int16
-	const nodeColumns = 13
 	cluster := []any{(*[16]byte)(&m.Cluster), &epoch, &m.Now}
-	node := append(cluster, (*[16]byte)(&n.ID), &n.Name, &n.Address, &n.Zone, &n.Weight, &state, &n.JoinedAt, &n.LastBeat,
-		&n.Capacity.Total, &n.Capacity.Used, &n.Capacity.Free, &n.Capacity.Chunks, &n.Version)
-	without := append(cluster[:len(cluster):len(cluster)], make([]any, nodeColumns)...)
+	node := slices.Concat(cluster, []any{(*[16]byte)(&n.ID), &n.Name, &n.Address, &n.Zone, &n.Weight, &state, &n.JoinedAt,
+		&n.LastBeat, &n.Capacity.Total, &n.Capacity.Used, &n.Capacity.Free, &n.Capacity.Chunks, &n.Version})
+	without := slices.Concat(cluster, make([]any, len(node)-len(cluster)))
 	for rows.Next() {
 		if rows.RawValues()[len(cluster)] == nil {
 			if err := rows.Scan(without...); err != nil {

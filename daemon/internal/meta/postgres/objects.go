@@ -26,7 +26,7 @@ func (s *Store) ListObjects(ctx context.Context, q store.ObjectQuery) (page stor
 		if err != nil {
 			return err
 		}
-		found := false
+		var found bool
 		page.Entries, found, err = collectEntries(rows)
 		if err == nil && !found {
 			return noBucket(q.Bucket)
