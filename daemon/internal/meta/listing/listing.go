@@ -1,0 +1,80 @@
+// Package listing is the arithmetic of listing keys by prefix and delimiter,
+// the same for every SQL engine: which range of an index holds the answer, and where to go on
+// after a common prefix, so that what it hides is skipped and not read.
+package listing
+
+import (
+	"bytes"
+	"strings"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+// afterAllKeys is above every key: no byte of valid UTF-8 is 0xFF.
+var afterAllKeys = []byte{0xff}
+
+// Range gives from and to with from <= key < to for exactly the keys that the
+// query asks for, common prefixes not yet taken into account.
+func Range(q store.ObjectQuery) (from, to []byte) {
+	from, to = PrefixRange(q.Prefix)
+	if q.After != "" {
+		from = larger(from, firstAfter(q))
+	}
+	return from, to
+}
+
+// PrefixRange gives from and to with from <= key < to for exactly the keys that begin with prefix.
+func PrefixRange(prefix string) (from, to []byte) {
+	if to = Successor([]byte(prefix)); to == nil {
+		to = afterAllKeys
+	}
+	return []byte(prefix), to
+}
+
+// firstAfter is the least string that After does not pass over.
+func firstAfter(q store.ObjectQuery) []byte {
+	if q.Delimiter != "" && strings.HasSuffix(q.After, q.Delimiter) {
+		if past := Successor([]byte(q.After)); past != nil {
+			return past
+		}
+	}
+	return append([]byte(q.After), 0)
+}
+
+// CommonPrefix gives the common prefix that the query groups the key under,
+// and the least key that is not in the group; false when the key stands for itself.
+func CommonPrefix(q store.ObjectQuery, key string) (prefix string, next []byte, ok bool) {
+	if q.Delimiter == "" {
+		return "", nil, false
+	}
+	at := strings.Index(key[len(q.Prefix):], q.Delimiter)
+	if at < 0 {
+		return "", nil, false
+	}
+	prefix = key[:len(q.Prefix)+at+len(q.Delimiter)]
+	if next = Successor([]byte(prefix)); next == nil {
+		next = afterAllKeys
+	}
+	return prefix, next, true
+}
+
+// Successor is the least string above all that begin with p, or nil when there
+// is none (p is empty, or all 0xFF). p is not changed.
+func Successor(p []byte) []byte {
+	for len(p) > 0 && p[len(p)-1] == 0xff {
+		p = p[:len(p)-1]
+	}
+	if len(p) == 0 {
+		return nil
+	}
+	p = bytes.Clone(p)
+	p[len(p)-1]++
+	return p
+}
+
+func larger(a, b []byte) []byte {
+	if bytes.Compare(a, b) >= 0 {
+		return a
+	}
+	return b
+}

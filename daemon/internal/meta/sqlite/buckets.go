@@ -1,0 +1,137 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+// asker is a snapshot or a tx: what questions are put to.
+type asker interface {
+	query(text string, args ...any) (*sql.Rows, error)
+	row(text string, args ...any) rowScanner
+}
+
+// bucketID finds a bucket's row. NotFound.
+func (s *Store) bucketID(a asker, name store.BucketName) (id int64, b store.Bucket, err error) {
+	var created int64
+	b.Name = name
+	err = a.row(s.q.Bucket, string(name)).scan(&id, &created, &b.Survive)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, b, noBucket(name)
+	}
+	b.CreatedAt = fromMicros(created)
+	return id, b, err
+}
+
+// CreateBucket implements store.Buckets.
+func (s *Store) CreateBucket(ctx context.Context, b store.Bucket) error {
+	if err := b.Validate(); err != nil {
+		return err
+	}
+	err := s.write(ctx, "CreateBucket", func(t *tx) error {
+		_, err := t.exec(s.q.CreateBucket, string(b.Name), micros(s.now()), b.Survive)
+		return err
+	})
+	if errors.Is(err, store.Exists) {
+		return store.Errorf(store.Exists, "bucket %q exists already", b.Name)
+	}
+	return err
+}
+
+// Bucket implements store.Buckets.
+func (s *Store) Bucket(ctx context.Context, name store.BucketName) (b store.Bucket, err error) {
+	err = s.read(ctx, "Bucket", func(r *snapshot) (err error) {
+		_, b, err = s.bucketID(r, name)
+		return err
+	})
+	return b, err
+}
+
+// ListBuckets implements store.Buckets.
+func (s *Store) ListBuckets(ctx context.Context) (all []store.Bucket, err error) {
+	err = s.read(ctx, "ListBuckets", func(r *snapshot) error {
+		rows, err := r.query(s.q.ListBuckets)
+		if err != nil {
+			return err
+		}
+		return each(rows, func() error {
+			var b store.Bucket
+			var name string
+			var created int64
+			err := rows.Scan(&name, &created, &b.Survive)
+			b.Name, b.CreatedAt = store.BucketName(name), fromMicros(created)
+			all = append(all, b)
+			return err
+		})
+	})
+	return all, err
+}
+
+// each calls f for every row and closes the answer.
+func each(rows *sql.Rows, f func() error) error {
+	defer rows.Close()
+	for rows.Next() {
+		if err := f(); err != nil {
+			return err
+		}
+	}
+	return errors.Join(rows.Err(), rows.Close())
+}
+
+// UpdateBucket implements store.Buckets.
+func (s *Store) UpdateBucket(ctx context.Context, b store.Bucket) error {
+	if err := b.Validate(); err != nil {
+		return err
+	}
+	return s.write(ctx, "UpdateBucket", func(t *tx) error {
+		changed, err := t.exec(s.q.UpdateBucket, b.Survive, string(b.Name))
+		if err == nil && changed == 0 {
+			return noBucket(b.Name)
+		}
+		return err
+	})
+}
+
+// DeleteBucket implements store.Buckets.
+func (s *Store) DeleteBucket(ctx context.Context, name store.BucketName) error {
+	return s.write(ctx, "DeleteBucket", func(t *tx) error {
+		id, _, err := s.bucketID(t, name)
+		if err != nil {
+			return err
+		}
+		var used bool
+		if err := t.row(s.q.BucketInUse, id).scan(&used); err != nil {
+			return err
+		}
+		if used {
+			return store.Errorf(store.Conflict, "bucket %q is not empty", name).WithHint("Delete its files first, and wait for its uploads to end.")
+		}
+		if err := s.removeBehind(t, id); err != nil {
+			return err
+		}
+		_, err = t.exec(s.q.DropBucket, id)
+		return err
+	})
+}
+
+// removeBehind removes the files of a bucket that it does not show.
+func (s *Store) removeBehind(t *tx, bucket int64) error {
+	rows, err := t.query(s.q.FilesBehind, bucket)
+	if err != nil {
+		return err
+	}
+	var ids []store.FileID
+	err = each(rows, func() error {
+		var id []byte
+		err := rows.Scan(&id)
+		ids = append(ids, store.FileID(id))
+		return err
+	})
+	for _, id := range ids {
+		err = errors.Join(err, s.remove(t, id, "its bucket was deleted"))
+	}
+	return err
+}

@@ -1,0 +1,78 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"slices"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+func noKey(accessKey string) error {
+	return store.Errorf(store.NotFound, "access key %q does not exist", accessKey)
+}
+
+// SaveCredential implements store.Credentials.
+func (s *Store) SaveCredential(ctx context.Context, c store.Credential) error {
+	c.Sealed = slices.Clone(c.Sealed)
+	err := s.write(ctx, "SaveCredential", func(t *tx) error {
+		_, err := t.exec(s.q.SaveCredential, c.AccessKey, c.Sealed, c.Note, micros(s.now()))
+		return err
+	})
+	if errors.Is(err, store.Exists) {
+		return store.Errorf(store.Exists, "access key %q exists already", c.AccessKey)
+	}
+	return err
+}
+
+// Credential implements store.Credentials.
+func (s *Store) Credential(ctx context.Context, accessKey string) (c store.Credential, err error) {
+	err = s.read(ctx, "Credential", func(r *snapshot) error {
+		all, err := scanCredentials(r.query(s.q.Credential, accessKey))
+		if err != nil {
+			return err
+		}
+		if len(all) == 0 {
+			return noKey(accessKey)
+		}
+		c = all[0]
+		return nil
+	})
+	return c, err
+}
+
+// ListCredentials implements store.Credentials.
+func (s *Store) ListCredentials(ctx context.Context) (all []store.Credential, err error) {
+	err = s.read(ctx, "ListCredentials", func(r *snapshot) (err error) {
+		all, err = scanCredentials(r.query(s.q.ListCredentials))
+		return err
+	})
+	return all, err
+}
+
+func scanCredentials(rows *sql.Rows, err error) (all []store.Credential, _ error) {
+	if err != nil {
+		return nil, err
+	}
+	err = each(rows, func() error {
+		var c store.Credential
+		var created int64
+		err := rows.Scan(&c.AccessKey, &c.Sealed, &c.Note, &created)
+		c.CreatedAt = fromMicros(created)
+		all = append(all, c)
+		return err
+	})
+	return all, err
+}
+
+// DeleteCredential implements store.Credentials.
+func (s *Store) DeleteCredential(ctx context.Context, accessKey string) error {
+	return s.write(ctx, "DeleteCredential", func(t *tx) error {
+		changed, err := t.exec(s.q.DeleteCredential, accessKey)
+		if err == nil && changed == 0 {
+			return noKey(accessKey)
+		}
+		return err
+	})
+}

@@ -1,0 +1,62 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	driver "modernc.org/sqlite"
+	lib "modernc.org/sqlite/lib"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+// translate turns what the driver returns into the domain's error. It is the
+// only place that knows SQLite's codes (sqlite.org/rescode.html).
+func translate(ctx context.Context, op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, ok := errors.AsType[*store.Error](err); ok {
+		return err
+	}
+	e := &store.Error{Op: op, Kind: store.Internal, Err: err}
+	if ctx.Err() != nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		e.Kind = store.Canceled
+		return e
+	}
+	if errors.Is(err, sql.ErrNoRows) {
+		e.Kind = store.NotFound
+		return e
+	}
+	if se, ok := errors.AsType[*driver.Error](err); ok {
+		e.Kind, e.Hint = kindOfCode(se.Code())
+	}
+	return e
+}
+
+func kindOfCode(code int) (store.Kind, string) {
+	switch code {
+	case lib.SQLITE_CONSTRAINT_UNIQUE, lib.SQLITE_CONSTRAINT_PRIMARYKEY:
+		return store.Exists, ""
+	}
+	switch code & 0xff { // the low byte is the primary code
+	case lib.SQLITE_FULL:
+		return store.NoSpace, "Free space on the disk of the metadata, then try again."
+	case lib.SQLITE_CORRUPT, lib.SQLITE_NOTADB:
+		return store.Corrupt, "Stop the gateway and restore the database file from a backup."
+	case lib.SQLITE_BUSY, lib.SQLITE_LOCKED:
+		return store.Unavailable, "Another program holds the database file; end it."
+	case lib.SQLITE_IOERR, lib.SQLITE_CANTOPEN, lib.SQLITE_READONLY, lib.SQLITE_PERM:
+		return store.Unavailable, "Check the disk and the permissions of the database file."
+	case lib.SQLITE_INTERRUPT:
+		return store.Canceled, ""
+	}
+	return store.Internal, ""
+}
+
+func noBucket(name store.BucketName) error {
+	return store.Errorf(store.NotFound, "bucket %q does not exist", name)
+}
+
+func noFile(id store.FileID) error { return store.Errorf(store.NotFound, "file %s does not exist", id) }

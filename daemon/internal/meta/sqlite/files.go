@@ -1,0 +1,162 @@
+package sqlite
+
+import (
+	"context"
+
+	"github.com/ringstore/ringstore/daemon/internal/meta/listing"
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+// File implements store.Files.
+func (s *Store) File(ctx context.Context, id store.FileID) (f store.File, err error) {
+	err = s.read(ctx, "File", func(r *snapshot) (err error) {
+		f, err = s.oneFile(r, noFile(id), s.q.File, id[:])
+		return err
+	})
+	return f, err
+}
+
+// LatestFile implements store.Files.
+func (s *Store) LatestFile(ctx context.Context, bucket store.BucketName, key store.Key) (f store.File, err error) {
+	err = s.read(ctx, "LatestFile", func(r *snapshot) (err error) {
+		none := store.Errorf(store.NotFound, "bucket %q has no object %q", bucket, key)
+		f, err = s.oneFile(r, none, s.q.LatestFile, string(bucket), []byte(key))
+		return err
+	})
+	return f, err
+}
+
+func (s *Store) oneFile(r *snapshot, none error, text string, args ...any) (store.File, error) {
+	rows, err := r.query(text, args...)
+	if err != nil {
+		return store.File{}, err
+	}
+	files, err := scanFiles(rows)
+	if err != nil {
+		return store.File{}, err
+	}
+	if len(files) == 0 {
+		return store.File{}, none
+	}
+	f := files[0]
+	if rows, err = r.query(s.q.Parts, f.ID[:]); err != nil {
+		return store.File{}, err
+	}
+	f.Parts, err = scanParts(rows)
+	return f, err
+}
+
+// ListObjects implements store.Files.
+func (s *Store) ListObjects(ctx context.Context, q store.ObjectQuery) (page store.ObjectPage, err error) {
+	if err := q.Validate(); err != nil {
+		return page, err
+	}
+	err = s.read(ctx, "ListObjects", func(r *snapshot) error {
+		bucket, _, err := s.bucketID(r, q.Bucket)
+		if err != nil {
+			return err
+		}
+		page.Entries, err = s.entries(r, bucket, q)
+		return err
+	})
+	if err != nil {
+		return store.ObjectPage{}, err
+	}
+	if len(page.Entries) > q.Limit {
+		page.Entries, page.More = page.Entries[:q.Limit], true
+		page.Next = page.Entries[q.Limit-1].Name
+	}
+	return page, nil
+}
+
+// entries lists one entry more than the limit, if there is one. It reads along the
+// index until it meets a common prefix, and then goes on behind that prefix's last key:
+// what a prefix hides is not read.
+func (s *Store) entries(r *snapshot, bucket int64, q store.ObjectQuery) (all []store.Entry, err error) {
+	from, to := listing.Range(q)
+	for from != nil && len(all) <= q.Limit {
+		if from, err = s.run(r, bucket, q, from, to, &all); err != nil {
+			return nil, err
+		}
+	}
+	for i := range all {
+		if all[i].File != nil {
+			all[i].File.Bucket = q.Bucket
+		}
+	}
+	return all, nil
+}
+
+// run reads on from a key up to and with the next common prefix, and returns
+// where to go on; nil at the end.
+func (s *Store) run(r *snapshot, bucket int64, q store.ObjectQuery, from, to []byte, all *[]store.Entry) (next []byte, err error) {
+	rows, err := r.query(s.q.ListObjects, bucket, from, to, q.Limit+1-len(*all))
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		f, err := scanFile(rows)
+		if err != nil {
+			return nil, err
+		}
+		if prefix, next, ok := listing.CommonPrefix(q, string(f.Key)); ok {
+			*all = append(*all, store.Entry{Name: prefix})
+			return next, rows.Close()
+		}
+		*all = append(*all, store.Entry{Name: string(f.Key), File: &f})
+	}
+	return nil, rows.Err()
+}
+
+// ListFiles implements store.Files.
+func (s *Store) ListFiles(ctx context.Context, q store.FileQuery) (page store.FilePage, err error) {
+	if err := q.Validate(); err != nil {
+		return page, err
+	}
+	if q.State == 0 {
+		q.State = store.Complete
+	}
+	err = s.read(ctx, "ListFiles", func(r *snapshot) error {
+		var bucket any // nil: any
+		if q.Bucket != "" {
+			id, _, err := s.bucketID(r, q.Bucket)
+			if err != nil {
+				return err
+			}
+			bucket = id
+		}
+		text, args := s.listFiles(q, bucket)
+		rows, err := r.query(text, args...)
+		if err != nil {
+			return err
+		}
+		page.Files, err = scanFiles(rows)
+		return err
+	})
+	if len(page.Files) > q.Limit {
+		page.Files, page.More = page.Files[:q.Limit], true
+	}
+	return page, err
+}
+
+// listFiles gives the statement that answers q with one file more than its limit.
+func (s *Store) listFiles(q store.FileQuery, bucket any) (text string, args []any) {
+	state, limit := int64(q.State), q.Limit+1
+	if q.Key != "" && len(q.Prefix) <= len(q.Key) && string(q.Key[:len(q.Prefix)]) == q.Prefix {
+		sign := 1
+		if q.Descending {
+			sign = -1
+		}
+		return s.q.ListFilesOfKey, []any{state, bucket, []byte(q.Key), sign, limit, q.Offset}
+	}
+	from, to := listing.PrefixRange(q.Prefix)
+	if q.Key != "" {
+		from, to = []byte{1}, []byte{0} // a key without the prefix: nothing
+	}
+	text = s.q.ListFiles
+	if q.Descending {
+		text = s.q.ListFilesDown
+	}
+	return text, []any{state, bucket, from, to, limit, q.Offset}
+}

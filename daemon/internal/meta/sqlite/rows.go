@@ -1,0 +1,68 @@
+package sqlite
+
+import (
+	"database/sql"
+	"encoding/json"
+
+	"github.com/ringstore/ringstore/daemon/internal/meta/pack"
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+// scanFile reads the columns that the queries list a file as.
+func scanFile(rows *sql.Rows) (f store.File, err error) {
+	var bucket string
+	var id, key []byte
+	var created, completed, crc int64
+	var meta sql.NullString
+	err = rows.Scan(&bucket, &id, &key, &f.Size, &f.ContentType, &f.State, &f.Latest, &f.DeleteMarker,
+		&created, &completed, &crc, &f.SHA256, &f.ETag, &meta, &f.Failure)
+	if err != nil {
+		return f, err
+	}
+	f.ID, f.Bucket, f.Key = store.FileID(id), store.BucketName(bucket), store.Key(key)
+	f.CreatedAt, f.CompletedAt, f.CRC64 = fromMicros(created), fromMicros(completed), uint64(crc)
+	if meta.Valid {
+		if err := json.Unmarshal([]byte(meta.String), &f.Meta); err != nil {
+			return f, store.Errorf(store.Internal, "metadata of file %s is malformed: %w", f.ID, err)
+		}
+	}
+	return f, nil
+}
+
+func scanFiles(rows *sql.Rows) (files []store.File, err error) {
+	err = each(rows, func() error {
+		f, err := scanFile(rows)
+		files = append(files, f)
+		return err
+	})
+	return files, err
+}
+
+// scanParts reads the columns that the queries list a part as.
+func scanParts(rows *sql.Rows) (parts []store.Part, err error) {
+	err = each(rows, func() error {
+		var p store.Part
+		var id, nodes, sums []byte
+		var crc int64
+		if err := rows.Scan(&id, &p.Number, &p.Size, &p.K, &p.M, &p.UnitSize, &crc, &nodes, &sums); err != nil {
+			return err
+		}
+		p.ID, p.CRC64 = store.PartID(id), uint64(crc)
+		p.Chunks, err = pack.Unpack(nodes, sums)
+		parts = append(parts, p)
+		return err
+	})
+	return parts, err
+}
+
+// metaColumn is the stored form of a file's own metadata.
+func metaColumn(meta map[string]string) (any, error) {
+	if len(meta) == 0 {
+		return nil, nil
+	}
+	b, err := json.Marshal(meta)
+	if err != nil {
+		return nil, store.Errorf(store.Invalid, "metadata of the file: %w", err)
+	}
+	return string(b), nil
+}

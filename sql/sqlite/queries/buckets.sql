@@ -1,0 +1,25 @@
+-- name: CreateBucket
+INSERT INTO buckets (name, created_at, survive) VALUES (?, ?, ?);
+
+-- name: EnsureBucket
+INSERT INTO buckets (name, created_at, survive) VALUES (?, ?, -1) ON CONFLICT DO NOTHING;
+
+-- name: Bucket
+SELECT id, created_at, survive FROM buckets WHERE name = ?;
+
+-- name: ListBuckets
+SELECT name, created_at, survive FROM buckets ORDER BY name;
+
+-- name: UpdateBucket
+UPDATE buckets SET survive = ? WHERE name = ?;
+
+-- Whether the bucket holds a file that is not failed.
+-- name: BucketInUse
+SELECT EXISTS (SELECT 1 FROM files WHERE bucket_id = ?1 AND latest = 1)
+    OR EXISTS (SELECT 1 FROM files WHERE bucket_id = ?1 AND latest = 0 AND state <> 3);
+
+-- name: FilesBehind
+SELECT id FROM files WHERE bucket_id = ? AND latest = 0;
+
+-- name: DropBucket
+DELETE FROM buckets WHERE id = ?;

@@ -1,0 +1,11 @@
+-- name: SaveCredential
+INSERT INTO credentials (access_key, sealed, note, created_at) VALUES (?, ?, ?, ?);
+
+-- name: Credential
+SELECT access_key, sealed, note, created_at FROM credentials WHERE access_key = ?;
+
+-- name: ListCredentials
+SELECT access_key, sealed, note, created_at FROM credentials ORDER BY access_key;
+
+-- name: DeleteCredential
+DELETE FROM credentials WHERE access_key = ?;

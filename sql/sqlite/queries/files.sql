@@ -1,0 +1,73 @@
+-- name: InsertFile
+INSERT INTO files (id, bucket_id, key, size, content_type, state, latest, delete_marker,
+                   created_at, completed_at, crc64, sha256, etag, meta, failure)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '');
+
+-- name: InsertPart
+INSERT INTO parts (file_id, number, id, size, k, m, unit_size, crc64, nodes, sums) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: FileState
+SELECT state, bucket_id, key, latest FROM files WHERE id = ?;
+
+-- name: Shown
+SELECT id FROM files WHERE bucket_id = ? AND key = ? AND latest = 1;
+
+-- The newest complete file of a key; it is asked for when the one shown is gone.
+-- name: Heir
+SELECT id FROM files WHERE bucket_id = ? AND key = ? AND latest = 0 AND state = 2 ORDER BY completed_at DESC, id DESC LIMIT 1;
+
+-- name: Show
+UPDATE files SET latest = 1 WHERE id = ?;
+
+-- name: RemoveFile
+DELETE FROM files WHERE id = ?;
+
+-- name: RemoveParts
+DELETE FROM parts WHERE file_id = ? RETURNING id, nodes;
+
+-- name: MarkFailed
+UPDATE files SET state = 3, failure = ? WHERE id = ?;
+
+-- name: File
+SELECT b.name, f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
+       f.crc64, f.sha256, f.etag, f.meta, f.failure
+FROM files f JOIN buckets b ON b.id = f.bucket_id WHERE f.id = ?;
+
+-- name: LatestFile
+SELECT b.name, f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
+       f.crc64, f.sha256, f.etag, f.meta, f.failure
+FROM buckets b JOIN files f ON f.bucket_id = b.id AND f.key = ?2 AND f.latest = 1 WHERE b.name = ?1 AND NOT f.delete_marker;
+
+-- name: Parts
+SELECT id, number, size, k, m, unit_size, crc64, nodes, sums FROM parts WHERE file_id = ? ORDER BY number;
+
+-- One run of what a bucket shows, from a key on up to another.
+-- name: ListObjects
+SELECT '', id, key, size, content_type, state, latest, delete_marker, created_at, completed_at, crc64, sha256, etag, meta, failure
+FROM files WHERE bucket_id = ? AND latest = 1 AND NOT delete_marker AND key >= ? AND key < ? ORDER BY key LIMIT ?;
+
+-- name: ListFiles
+SELECT b.name, f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
+       f.crc64, f.sha256, f.etag, f.meta, f.failure
+FROM files f JOIN buckets b ON b.id = f.bucket_id
+WHERE f.state = ?1 AND NOT f.delete_marker AND (?2 IS NULL OR f.bucket_id = ?2) AND f.key >= ?3 AND f.key < ?4
+ORDER BY f.created_at, f.id LIMIT ?5 OFFSET ?6;
+
+-- name: ListFilesDown
+SELECT b.name, f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
+       f.crc64, f.sha256, f.etag, f.meta, f.failure
+FROM files f JOIN buckets b ON b.id = f.bucket_id
+WHERE f.state = ?1 AND NOT f.delete_marker AND (?2 IS NULL OR f.bucket_id = ?2) AND f.key >= ?3 AND f.key < ?4
+ORDER BY f.created_at DESC, f.id DESC LIMIT ?5 OFFSET ?6;
+
+-- The same for one key: its files are few, and found without looking at any other.
+-- name: ListFilesOfKey
+SELECT b.name, f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
+       f.crc64, f.sha256, f.etag, f.meta, f.failure
+FROM buckets b JOIN (
+    SELECT * FROM files WHERE latest = 1 AND key = ?3
+    UNION ALL
+    SELECT * FROM files WHERE latest = 0 AND key = ?3
+) f ON b.id = f.bucket_id
+WHERE (?2 IS NULL OR f.bucket_id = ?2) AND f.state = ?1 AND NOT f.delete_marker
+ORDER BY f.created_at * ?4, f.id LIMIT ?5 OFFSET ?6;
