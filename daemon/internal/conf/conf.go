@@ -25,6 +25,7 @@ type Spec struct {
 	Args      []string  // command line without the program's name
 	Environ   []string  // as os.Environ gives it
 	Output    io.Writer // where --help and --version go
+	Lax       bool      // let required settings and the Target's own rules be, for a command that needs few of the settings
 }
 
 // Validator is an optional power of a Target: rules between settings, checked
@@ -66,6 +67,9 @@ func (s Spec) wrong(format string, args ...any) *store.Error {
 
 // check applies the rules that concern the filled struct.
 func (s Spec) check(set *settings) error {
+	if s.Lax {
+		return nil
+	}
 	for _, f := range set.fields {
 		if f.required && f.text() == "" {
 			return s.wrong("--%s (or %s) is required: %s", f.flag, f.env, f.help)

@@ -137,6 +137,14 @@ func TestLoad_Refuses(t *testing.T) {
 	}
 }
 
+func TestLoad_LaxAsksForNothing(t *testing.T) {
+	t.Parallel()
+	c := defaults()
+	err := conf.Load(conf.Spec{EnvPrefix: "RINGSTORE_", Target: c, Environ: []string{"RINGSTORE_WEIGHT=0"}, Lax: true})
+	require.NoError(t, err)
+	require.Zero(t, c.Weight)
+}
+
 func TestLoad_IgnoresOtherPrograms(t *testing.T) {
 	t.Parallel()
 	_, _, err := load([]string{"--data=/d"}, []string{"RINGSTORE_PROFILE=local", "RINGSTORE_PORT=tcp://10.0.0.1:80", "RINGSTORE_SERVICE_HOST=10.0.0.1"})

@@ -66,23 +66,29 @@ func NewJoiner(c JoinerConfig) (*Joiner, error) {
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
-	j := &Joiner{config: c, cluster: c.Cluster, logged: map[string]bool{}}
-	opts := dialOptions(NewBuffers(), c.Credentials, newCallCredentials(membership.token(c.JoinToken), store.NodeID{}))
-	if c.Dialer != nil {
-		opts = append(opts, grpc.WithContextDialer(c.Dialer))
-	}
 	for _, address := range c.Gateways {
 		if _, _, err := net.SplitHostPort(address); err != nil && c.Dialer == nil {
-			return nil, errors.Join(store.Errorf(store.Invalid, "gateway address %q is not host:port", address), j.close())
+			return nil, store.Errorf(store.Invalid, "gateway address %q is not host:port", address)
 		}
+	}
+	return &Joiner{config: c, cluster: c.Cluster, logged: map[string]bool{}}, nil
+}
+
+// dial makes the connections; gRPC opens them when they are used.
+func (j *Joiner) dial() error {
+	opts := dialOptions(NewBuffers(), j.config.Credentials, newCallCredentials(membership.token(j.config.JoinToken), store.NodeID{}))
+	if j.config.Dialer != nil {
+		opts = append(opts, grpc.WithContextDialer(j.config.Dialer))
+	}
+	for _, address := range j.config.Gateways {
 		conn, err := grpc.NewClient("passthrough:///"+address, opts...)
 		if err != nil {
-			return nil, errors.Join(store.Errorf(store.Invalid, "gateway address %q: %w", address, err), j.close())
+			return store.Errorf(store.Invalid, "gateway address %q: %w", address, err)
 		}
 		j.gates = append(j.gates, &gatewayLink{conn, clusterv1.NewMembershipServiceClient(conn),
 			peer{"gateway", address, "Look whether s3gateway runs there; the node goes on trying."}})
 	}
-	return j, nil
+	return nil
 }
 
 func (j *Joiner) close() error {
@@ -100,6 +106,9 @@ func (j *Joiner) close() error {
 // It logs each cause of failure once until the next success. Call it once.
 func (j *Joiner) Run(ctx context.Context) error {
 	defer j.close()
+	if err := j.dial(); err != nil {
+		return err
+	}
 	for {
 		interval, err := j.join(ctx)
 		if err == nil {
@@ -206,7 +215,11 @@ func (j *Joiner) beatThrough(ctx context.Context, g *gatewayLink) error {
 
 // anyGateway calls the gateway that answered last, then the others in turn,
 // until one succeeds or answers in a way that another would too.
+//
+// A gateway of another cluster is passed over like one that is away, since a
+// wrong one among several should not take a good node down; when all are, that is final.
 func (j *Joiner) anyGateway(ctx context.Context, what string, call func(context.Context, *gatewayLink) error) (err error) {
+	foreign := 0
 	for range j.gates {
 		g := j.gates[j.current]
 		err = j.oneGateway(ctx, g, call)
@@ -218,7 +231,13 @@ func (j *Joiner) anyGateway(ctx context.Context, what string, call func(context.
 			return err
 		}
 		j.logOnce(what, g, err)
+		if codeOf(err) == codes.FailedPrecondition {
+			foreign++
+		}
 		j.current = (j.current + 1) % len(j.gates)
+	}
+	if foreign == len(j.gates) {
+		return final{err}
 	}
 	return err
 }
@@ -239,26 +258,26 @@ func (j *Joiner) logOnce(what string, g *gatewayLink, err error) {
 	j.config.Log.Warn(what+" failed; the node goes on trying", "gateway", g.peer.address, "cause", err, "hint", store.HintOf(err))
 }
 
-// final is an error of this node itself, which no gateway can help.
+// final is an error that no gateway can help.
 type final struct{ error }
 
 func (f final) Unwrap() error { return f.error }
 
 // isFinal reports whether trying again, here or elsewhere, cannot help.
 func isFinal(err error) bool {
-	if _, own := errors.AsType[final](err); own {
+	if _, ok := errors.AsType[final](err); ok {
 		return true
 	}
-	s, ok := errors.AsType[statusError](err)
-	if !ok {
-		return false
+	code := codeOf(err)
+	return code == codes.PermissionDenied || code == codes.InvalidArgument
+}
+
+// codeOf gives the code with which a gateway answered, or OK when none did.
+func codeOf(err error) codes.Code {
+	if s, ok := errors.AsType[statusError](err); ok {
+		return status.Convert(s).Code()
 	}
-	switch status.Convert(s).Code() {
-	case codes.PermissionDenied, codes.FailedPrecondition, codes.InvalidArgument:
-		return true
-	default:
-		return false
-	}
+	return codes.OK
 }
 
 // sleep waits, and reports whether ctx is still alive.

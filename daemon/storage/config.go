@@ -1,0 +1,55 @@
+package storage
+
+import (
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/ringstore/ringstore/daemon/internal/conf"
+	"github.com/ringstore/ringstore/daemon/internal/noderpc"
+)
+
+// Config is all that can be set of a storage node.
+type Config struct {
+	Data      string        `conf:"data" arg:"DIR" required:"true" help:"data directory of this node: one directory, one node, one disk"`
+	Gateway   []string      `conf:"gateway" arg:"HOST:PORT" required:"true" help:"gateway's address for nodes; may be repeated, they are tried in turn"`
+	JoinToken conf.Secret   `conf:"join-token" arg:"TOKEN" help:"join token of the cluster, the same at every gateway and node"`
+	Insecure  bool          `conf:"insecure" help:"do without a join token: whoever reaches the port may read and write; for tests"`
+	Listen    string        `conf:"listen" arg:"HOST:PORT" help:"address to serve on"`
+	Advertise string        `conf:"advertise" arg:"HOST:PORT" help:"address under which gateways reach this node; by default the one served on, or this host's name and that port"`
+	Name      string        `conf:"name" arg:"NAME" help:"name for people, unique in the cluster; by default this host's name and the port"`
+	Zone      string        `conf:"zone" arg:"NAME" help:"failure domain, such as a rack; by default the node is its own"`
+	Weight    int           `conf:"weight" arg:"N" help:"share of the data compared with other nodes"`
+	Heartbeat time.Duration `conf:"heartbeat" arg:"TIME" help:"longest time between heartbeats; the cluster may want them more often"`
+	Reserve   conf.Size     `conf:"reserve" arg:"SIZE" help:"space on the disk that chunks leave free"`
+	Limit     conf.Size     `conf:"limit" arg:"SIZE" help:"most space that chunks may use; 0 is the whole disk"`
+	Grace     time.Duration `conf:"grace" arg:"TIME" help:"how long calls under way may take to end when the node is stopped"`
+	LogLevel  slog.Level    `conf:"log-level" arg:"LEVEL" help:"least level to log: DEBUG, INFO, WARN or ERROR"`
+}
+
+// DefaultConfig gives the settings that hold where nothing else is said.
+func DefaultConfig() Config {
+	return Config{
+		Listen:    ":50051",
+		Weight:    1,
+		Heartbeat: noderpc.DefaultHeartbeat,
+		Reserve:   1 << 30,
+		Grace:     20 * time.Second,
+		LogLevel:  slog.LevelInfo,
+	}
+}
+
+// Validate implements conf.Validator.
+func (c *Config) Validate() error {
+	switch {
+	case c.JoinToken == "" && !c.Insecure:
+		return errors.New("--join-token (or RINGSTORE_JOIN_TOKEN, or --join-token-file) is required, unless --insecure is given")
+	case c.JoinToken != "" && c.Insecure:
+		return errors.New("--insecure and --join-token exclude each other")
+	case c.Weight < 1:
+		return errors.New("--weight: the least is 1")
+	case c.Heartbeat <= 0 || c.Grace < 0:
+		return errors.New("--heartbeat and --grace: a time is not negative, and a heartbeat not 0")
+	}
+	return nil
+}

@@ -1,0 +1,137 @@
+// Package storage is the composition root of a storage node, s3storage: it puts
+// a data directory (chunkfs) behind gRPC (noderpc) and makes it a member of a cluster.
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"github.com/ringstore/ringstore/daemon/internal/conf"
+	"github.com/ringstore/ringstore/daemon/internal/noderpc"
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+const program = "s3storage"
+
+// Exit codes.
+const (
+	exitOK      = 0
+	exitFailure = 1
+	exitUsage   = 2
+)
+
+// healthTimeout bounds the health command, below what container runtimes allow a check.
+const healthTimeout = 3 * time.Second
+
+// Main runs a storage node until ctx ends, or the command that args name, and
+// returns the exit code: 0 after a stop that was asked for, 1 when it failed, 2
+// when it was called wrongly. The environment is the process's own. stdout gets
+// two lines, when the node serves and when it has joined; stderr gets the log.
+func Main(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writer) int {
+	run := serve
+	if len(args) > 0 && args[0] == "health" {
+		run, args = health, args[1:]
+	}
+	err := run(ctx, args, stdout, stderr)
+	switch {
+	case err == nil || errors.Is(err, conf.ErrHelp):
+		return exitOK
+	case errors.Is(err, store.Invalid):
+		report(stderr, err)
+		return exitUsage
+	default:
+		report(stderr, err)
+		return exitFailure
+	}
+}
+
+// report tells a person the cause and the next step.
+func report(w io.Writer, err error) {
+	fmt.Fprintf(w, "%s: %v\n", program, err)
+	if hint := store.HintOf(err); hint != "" {
+		fmt.Fprintln(w, hint)
+	}
+}
+
+// load fills a Config. lax is for commands that need few of the settings.
+func load(args []string, stdout io.Writer, lax bool) (Config, error) {
+	c := DefaultConfig()
+	err := conf.Load(conf.Spec{
+		Program:   program,
+		Summary:   "s3storage keeps chunks in a data directory and is a member of a Ringstore cluster.",
+		Usage:     []string{"--data DIR --gateway HOST:PORT --join-token-file FILE [flags]", "health [--listen HOST:PORT]    whether the node on this host serves"},
+		Version:   version(),
+		EnvPrefix: "RINGSTORE_",
+		Target:    &c,
+		Args:      args,
+		Environ:   os.Environ(),
+		Output:    stdout,
+		Lax:       lax,
+	})
+	return c, err
+}
+
+// version is what the build was made from.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "unknown"
+}
+
+// serve is s3storage without a command.
+func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	c, err := load(args, stdout, false)
+	if err != nil {
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: c.LogLevel}))
+	n, err := New(ctx, c, version(), log)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(stdout, "%s: serving %s, data %s, node %s\n", program, n.Address(), c.Data, n.Self().ID)
+	announced := make(chan struct{})
+	ended := make(chan struct{})
+	go func() {
+		defer close(announced)
+		select {
+		case <-n.Joined():
+			fmt.Fprintf(stdout, "%s: ready, joined as %s (%s)\n", program, n.Self().Name, n.Self().Address)
+		case <-ended:
+		}
+	}()
+	err = n.Run(ctx)
+	close(ended)
+	<-announced
+	return err
+}
+
+// health is the command for container health checks.
+func health(ctx context.Context, args []string, stdout, _ io.Writer) error {
+	c, err := load(args, stdout, true)
+	if err != nil {
+		return err
+	}
+	host, port, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return store.Errorf(store.Invalid, "--listen %q is not host:port", c.Listen)
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
+	defer cancel()
+	if err := noderpc.CheckHealth(ctx, net.JoinHostPort(host, port), nil); err != nil {
+		return err
+	}
+	fmt.Fprintln(stdout, "serving")
+	return nil
+}

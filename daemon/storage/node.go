@@ -1,0 +1,155 @@
+package storage
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+
+	"github.com/ringstore/ringstore/daemon/internal/chunkfs"
+	"github.com/ringstore/ringstore/daemon/internal/noderpc"
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+// Node is a storage node: a data directory, served over gRPC, member of a cluster.
+type Node struct {
+	config   Config
+	log      *slog.Logger
+	chunks   *chunkfs.Store
+	listener net.Listener
+	server   *noderpc.Server
+	joiner   *noderpc.Joiner
+	self     store.Node
+	joined   chan struct{} // closed after the first join
+	once     sync.Once     // closes joined
+}
+
+// New opens the data directory and the port; Run serves. Between the two only
+// Close may be called besides the methods that tell. Errors: Conflict (the
+// directory is in use, or another cluster's), Corrupt, Invalid, Unavailable (port), Canceled.
+func New(ctx context.Context, c Config, version string, log *slog.Logger) (n *Node, err error) {
+	n = &Node{config: c, log: log, joined: make(chan struct{})}
+	n.chunks, err = chunkfs.Open(ctx, chunkfs.Config{Dir: c.Data, Reserve: int64(c.Reserve), Limit: int64(c.Limit), Log: log})
+	if err != nil {
+		return nil, err
+	}
+	n.listener, err = net.Listen("tcp", c.Listen)
+	if err != nil {
+		return nil, errors.Join(store.Errorf(store.Unavailable, "--listen %s: %w", c.Listen, err).
+			WithHint("Choose another address with --listen, or stop what uses this one."), n.chunks.Close())
+	}
+	if err := n.introduce(version); err != nil {
+		return nil, errors.Join(err, n.Close())
+	}
+	n.server = noderpc.NewStorageServer(noderpc.StorageConfig{
+		ServerConfig: noderpc.ServerConfig{JoinToken: c.JoinToken.Reveal(), Log: log},
+		Chunks:       n.chunks,
+		Node:         n.self.ID,
+		Cluster:      func() store.ClusterID { return n.chunks.Identity().Cluster },
+		Version:      version,
+	})
+	n.joiner, err = noderpc.NewJoiner(noderpc.JoinerConfig{
+		Gateways:  c.Gateway,
+		JoinToken: c.JoinToken.Reveal(),
+		Node:      n.self,
+		Cluster:   n.chunks.Identity().Cluster,
+		Capacity:  n.chunks.Capacity,
+		Joined:    n.keepCluster,
+		Heartbeat: c.Heartbeat,
+		Log:       log,
+	})
+	if err != nil {
+		return nil, errors.Join(err, n.Close())
+	}
+	return n, nil
+}
+
+// introduce works out what the node tells of itself.
+func (n *Node) introduce(version string) error {
+	host, port, err := net.SplitHostPort(n.listener.Addr().String())
+	if err != nil {
+		return store.Errorf(store.Internal, "address %s: %w", n.listener.Addr(), err)
+	}
+	hostname, err := os.Hostname()
+	if err != nil {
+		hostname = host
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = hostname
+	}
+	n.self = store.Node{
+		ID:      n.chunks.Identity().Node,
+		Name:    cmp.Or(n.config.Name, hostname+"-"+port),
+		Address: cmp.Or(n.config.Advertise, net.JoinHostPort(host, port)),
+		Zone:    n.config.Zone,
+		Weight:  n.config.Weight,
+		Version: version,
+	}
+	if _, _, err := net.SplitHostPort(n.self.Address); err != nil {
+		return store.Errorf(store.Invalid, "--advertise %q is not host:port", n.self.Address)
+	}
+	return n.self.Validate()
+}
+
+// keepCluster writes down which cluster took the node in; it is for good.
+func (n *Node) keepCluster(id store.ClusterID) error {
+	if err := n.chunks.Bind(id); err != nil {
+		return err
+	}
+	n.once.Do(func() { close(n.joined) })
+	return nil
+}
+
+// Self tells how the node introduces itself to the cluster.
+func (n *Node) Self() store.Node { return n.self }
+
+// Address is where the node serves.
+func (n *Node) Address() net.Addr { return n.listener.Addr() }
+
+// Joined is closed once a cluster has taken the node in.
+func (n *Node) Joined() <-chan struct{} { return n.joined }
+
+// Run serves and stays a member until ctx ends, then lets calls under way end
+// within the grace time and closes the data directory. Its error is nil after a
+// stop, also one that had to cut calls off, and otherwise says what made going
+// on impossible, such as that the node was removed from its cluster. Call it once.
+func (n *Node) Run(ctx context.Context) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	var parts sync.WaitGroup
+	part := func(run func() error) {
+		parts.Go(func() {
+			if err := run(); err != nil {
+				stop(err) // one part that fails ends the other
+			}
+		})
+	}
+	part(func() error { return n.server.Serve(n.listener) })
+	part(func() error { return n.joiner.Run(ctx) })
+
+	<-ctx.Done()
+	n.log.Info("stopping", "grace", n.config.Grace)
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), n.config.Grace)
+	defer cancel()
+	if err := n.server.Shutdown(grace); err != nil {
+		n.log.Warn("the stop was not a clean one", "cause", err)
+	}
+	parts.Wait()
+	return errors.Join(failure(ctx), n.chunks.Close())
+}
+
+// failure gives what ended ctx, if it was not just a request to stop.
+func failure(ctx context.Context) error {
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	return nil
+}
+
+// Close frees what New took, when Run is not called.
+func (n *Node) Close() error {
+	return errors.Join(n.listener.Close(), n.chunks.Close())
+}
