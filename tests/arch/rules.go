@@ -79,15 +79,19 @@ var ringstore = Rules{
 		{internal + "access", in("vfs")}, // vfs, to keep the master key's file
 		{internal + "engine", in("ring", "erasure", "cluster")},
 		{internal + "upkeep", in("ring", "erasure", "cluster", "engine")},
+		{internal + "upkeep/expire", in("ring", "erasure", "cluster", "engine", "upkeep")},
+		{internal + "upkeep/rebalance", in("ring", "erasure", "cluster", "engine", "upkeep")},
 		{internal + "upkeep/reclaim", in("ring", "erasure", "cluster", "engine", "upkeep")},
+		{internal + "upkeep/repair", in("ring", "erasure", "cluster", "engine", "upkeep")},
+		{internal + "upkeep/scrub", in("ring", "erasure", "cluster", "engine", "upkeep")},
 
 		// Adapters: each knows the domain and one technology, none knows another.
 		{internal + "chunkfs", in("vfs")},
 		{internal + "meta/listing", nil},
 		{internal + "meta/pack", nil},
-		{internal + "meta/postgres", append(in("meta/listing", "meta/pack"), "sql/postgres")},
+		{internal + "meta/postgres", append(in("meta/listing", "meta/pack"), "sql", "sql/postgres")},
 		{internal + "meta/postgres/pgtest", []string{internal + "meta/postgres", "tests/pgserver"}},
-		{internal + "meta/sqlite", append(in("meta/listing", "meta/pack"), "sql/sqlite")},
+		{internal + "meta/sqlite", append(in("meta/listing", "meta/pack"), "sql", "sql/sqlite")},
 		{internal + "noderpc", []string{internal + "cluster", wireNode, wireRing}},
 		{internal + "restapi", append(in("ring", "cluster", "access", "engine", "upkeep"), "proto/rest", "proto/rest/server")},
 
