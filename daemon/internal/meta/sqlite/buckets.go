@@ -8,7 +8,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// asker is a snapshot or a tx: what questions are put to.
+// asker is a reader or a tx: what questions are put to.
 type asker interface {
 	query(text string, args ...any) (*sql.Rows, error)
 	row(text string, args ...any) rowScanner
@@ -43,7 +43,7 @@ func (s *Store) CreateBucket(ctx context.Context, b store.Bucket) error {
 
 // Bucket implements store.Buckets.
 func (s *Store) Bucket(ctx context.Context, name store.BucketName) (b store.Bucket, err error) {
-	err = s.read(ctx, "Bucket", func(r *snapshot) (err error) {
+	err = s.read(ctx, "Bucket", func(r *reader) (err error) {
 		_, b, err = s.bucketID(r, name)
 		return err
 	})
@@ -52,7 +52,7 @@ func (s *Store) Bucket(ctx context.Context, name store.BucketName) (b store.Buck
 
 // ListBuckets implements store.Buckets.
 func (s *Store) ListBuckets(ctx context.Context) (all []store.Bucket, err error) {
-	err = s.read(ctx, "ListBuckets", func(r *snapshot) error {
+	err = s.read(ctx, "ListBuckets", func(r *reader) error {
 		rows, err := r.query(s.q.ListBuckets)
 		if err != nil {
 			return err

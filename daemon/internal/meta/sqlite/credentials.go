@@ -28,7 +28,7 @@ func (s *Store) SaveCredential(ctx context.Context, c store.Credential) error {
 
 // Credential implements store.Credentials.
 func (s *Store) Credential(ctx context.Context, accessKey string) (c store.Credential, err error) {
-	err = s.read(ctx, "Credential", func(r *snapshot) error {
+	err = s.read(ctx, "Credential", func(r *reader) error {
 		all, err := scanCredentials(r.query(s.q.Credential, accessKey))
 		if err != nil {
 			return err
@@ -44,7 +44,7 @@ func (s *Store) Credential(ctx context.Context, accessKey string) (c store.Crede
 
 // ListCredentials implements store.Credentials.
 func (s *Store) ListCredentials(ctx context.Context) (all []store.Credential, err error) {
-	err = s.read(ctx, "ListCredentials", func(r *snapshot) (err error) {
+	err = s.read(ctx, "ListCredentials", func(r *reader) (err error) {
 		all, err = scanCredentials(r.query(s.q.ListCredentials))
 		return err
 	})

@@ -9,7 +9,7 @@ import (
 
 // File implements store.Files.
 func (s *Store) File(ctx context.Context, id store.FileID) (f store.File, err error) {
-	err = s.read(ctx, "File", func(r *snapshot) (err error) {
+	err = s.read(ctx, "File", func(r *reader) (err error) {
 		f, err = s.oneFile(r, noFile(id), s.q.File, id[:])
 		return err
 	})
@@ -18,7 +18,7 @@ func (s *Store) File(ctx context.Context, id store.FileID) (f store.File, err er
 
 // LatestFile implements store.Files.
 func (s *Store) LatestFile(ctx context.Context, bucket store.BucketName, key store.Key) (f store.File, err error) {
-	err = s.read(ctx, "LatestFile", func(r *snapshot) (err error) {
+	err = s.read(ctx, "LatestFile", func(r *reader) (err error) {
 		none := store.Errorf(store.NotFound, "bucket %q has no object %q", bucket, key)
 		f, err = s.oneFile(r, none, s.q.LatestFile, string(bucket), []byte(key))
 		return err
@@ -26,7 +26,7 @@ func (s *Store) LatestFile(ctx context.Context, bucket store.BucketName, key sto
 	return f, err
 }
 
-func (s *Store) oneFile(r *snapshot, none error, text string, args ...any) (store.File, error) {
+func (s *Store) oneFile(r *reader, none error, text string, args ...any) (store.File, error) {
 	rows, err := r.query(text, args...)
 	if err != nil {
 		return store.File{}, err
@@ -51,7 +51,7 @@ func (s *Store) ListObjects(ctx context.Context, q store.ObjectQuery) (page stor
 	if err := q.Validate(); err != nil {
 		return page, err
 	}
-	err = s.read(ctx, "ListObjects", func(r *snapshot) error {
+	err = s.read(ctx, "ListObjects", func(r *reader) error {
 		bucket, _, err := s.bucketID(r, q.Bucket)
 		if err != nil {
 			return err
@@ -72,7 +72,7 @@ func (s *Store) ListObjects(ctx context.Context, q store.ObjectQuery) (page stor
 // entries lists one entry more than the limit, if there is one. It reads along the
 // index until it meets a common prefix, and then goes on behind that prefix's last key:
 // what a prefix hides is not read.
-func (s *Store) entries(r *snapshot, bucket int64, q store.ObjectQuery) (all []store.Entry, err error) {
+func (s *Store) entries(r *reader, bucket int64, q store.ObjectQuery) (all []store.Entry, err error) {
 	from, to := listing.Range(q)
 	for from != nil && len(all) <= q.Limit {
 		if from, err = s.run(r, bucket, q, from, to, &all); err != nil {
@@ -89,7 +89,7 @@ func (s *Store) entries(r *snapshot, bucket int64, q store.ObjectQuery) (all []s
 
 // run reads on from a key up to and with the next common prefix, and returns
 // where to go on; nil at the end.
-func (s *Store) run(r *snapshot, bucket int64, q store.ObjectQuery, from, to []byte, all *[]store.Entry) (next []byte, err error) {
+func (s *Store) run(r *reader, bucket int64, q store.ObjectQuery, from, to []byte, all *[]store.Entry) (next []byte, err error) {
 	rows, err := r.query(s.q.ListObjects, bucket, from, to, q.Limit+1-len(*all))
 	if err != nil {
 		return nil, err
@@ -117,7 +117,7 @@ func (s *Store) ListFiles(ctx context.Context, q store.FileQuery) (page store.Fi
 	if q.State == 0 {
 		q.State = store.Complete
 	}
-	err = s.read(ctx, "ListFiles", func(r *snapshot) error {
+	err = s.read(ctx, "ListFiles", func(r *reader) error {
 		var bucket any // nil: any
 		if q.Bucket != "" {
 			id, _, err := s.bucketID(r, q.Bucket)

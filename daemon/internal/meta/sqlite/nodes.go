@@ -60,7 +60,7 @@ func (s *Store) mayJoin(t *tx, n store.Node) (grows bool, err error) {
 
 // Members implements store.Nodes.
 func (s *Store) Members(ctx context.Context) (m store.Membership, err error) {
-	err = s.read(ctx, "Members", func(r *snapshot) error {
+	err = s.read(ctx, "Members", func(r *reader) error {
 		m, err = s.members(r)
 		return err
 	})

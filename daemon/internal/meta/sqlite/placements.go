@@ -12,7 +12,7 @@ func noPart(id store.PartID) error { return store.Errorf(store.NotFound, "part %
 
 // Part implements store.Placements.
 func (s *Store) Part(ctx context.Context, id store.PartID) (p store.Part, f store.File, err error) {
-	err = s.read(ctx, "Part", func(r *snapshot) error {
+	err = s.read(ctx, "Part", func(r *reader) error {
 		if p, err = s.part(r, id); err != nil {
 			return err
 		}
@@ -47,7 +47,7 @@ func (s *Store) PartsAfter(ctx context.Context, after store.PartID, limit int) (
 	if err := (store.ObjectQuery{Limit: limit}).Validate(); err != nil {
 		return nil, err
 	}
-	err = s.read(ctx, "PartsAfter", func(r *snapshot) error {
+	err = s.read(ctx, "PartsAfter", func(r *reader) error {
 		rows, err := r.query(s.q.PartsAfter, after[:], limit)
 		if err != nil {
 			return err

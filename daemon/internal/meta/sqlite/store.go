@@ -4,9 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"net/url"
-	"sync"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -26,13 +24,10 @@ type Options struct {
 
 // Store is the metadata in one SQLite file. Safe for concurrent use.
 type Store struct {
-	q      queries
-	now    func() time.Time
-	reads  *sql.DB
-	writer *writer
-
-	mu    sync.Mutex           // guards stmts
-	stmts map[string]*sql.Stmt // of reads, by their text
+	q       queries
+	now     func() time.Time
+	writer  *writer
+	readers *readers
 }
 
 var _ store.Metadata = (*Store)(nil)
@@ -48,7 +43,7 @@ func Open(ctx context.Context, path string, o Options) (_ *Store, err error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Store{now: func() time.Time { return o.Now().UTC().Truncate(time.Microsecond) }, stmts: map[string]*sql.Stmt{}}
+	s := &Store{now: func() time.Time { return o.Now().UTC().Truncate(time.Microsecond) }}
 	if err := schema.Load(sqlfiles.Queries, &s.q); err != nil {
 		return nil, &store.Error{Op: op, Kind: store.Internal, Err: err}
 	}
@@ -63,11 +58,9 @@ func Open(ctx context.Context, path string, o Options) (_ *Store, err error) {
 	if s.writer, err = newWriter(ctx, writes); err != nil {
 		return nil, errors.Join(translate(ctx, op, err), writes.Close())
 	}
-	if s.reads, err = sql.Open("sqlite", dsn(path, "mode=ro", "_pragma=query_only(1)")); err != nil {
+	if s.readers, err = newReaders(ctx, dsn(path, "mode=ro", "_pragma=query_only(1)"), o.Readers); err != nil {
 		return nil, errors.Join(translate(ctx, op, err), s.writer.close())
 	}
-	s.reads.SetMaxOpenConns(o.Readers)
-	s.reads.SetMaxIdleConns(o.Readers)
 	if err := s.prepareData(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -116,23 +109,11 @@ func (s *Store) prepareData(ctx context.Context) error {
 
 // Ping implements store.Metadata.
 func (s *Store) Ping(ctx context.Context) error {
-	if s.writer.isClosed() {
-		return errClosed("Ping")
-	}
-	return translate(ctx, "sqlite.Ping", s.reads.PingContext(ctx))
+	return s.read(ctx, "Ping", func(*reader) error { return nil })
 }
 
-// Close implements store.Metadata. Changes that were taken are finished first.
-func (s *Store) Close() error {
-	err := s.writer.close()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, st := range s.stmts {
-		err = errors.Join(err, st.Close())
-	}
-	s.stmts = map[string]*sql.Stmt{}
-	return errors.Join(err, s.reads.Close())
-}
+// Close implements store.Metadata. Calls that were taken are finished first.
+func (s *Store) Close() error { return errors.Join(s.writer.close(), s.readers.close()) }
 
 func errClosed(op string) error {
 	return &store.Error{Op: "sqlite." + op, Kind: store.Unavailable, Msg: "the metadata store is closed"}
@@ -144,55 +125,11 @@ func (s *Store) write(ctx context.Context, op string, f func(*tx) error) error {
 }
 
 // read runs f on one connection, in one snapshot.
-func (s *Store) read(ctx context.Context, op string, f func(*snapshot) error) error {
-	return translate(ctx, "sqlite."+op, s.snapshot(ctx, f))
-}
-
-func (s *Store) snapshot(ctx context.Context, f func(*snapshot) error) (err error) {
+func (s *Store) read(ctx context.Context, op string, f func(*reader) error) error {
 	if s.writer.isClosed() {
-		return errClosed("read")
+		return errClosed(op)
 	}
-	t, err := s.reads.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, t.Rollback()) }()
-	return f(&snapshot{ctx: ctx, store: s, tx: t})
-}
-
-// snapshot is a read transaction.
-type snapshot struct {
-	ctx   context.Context
-	store *Store
-	tx    *sql.Tx
-}
-
-func (r *snapshot) query(text string, args ...any) (*sql.Rows, error) {
-	st, err := r.store.prepared(r.ctx, text)
-	if err != nil {
-		return nil, err
-	}
-	return r.tx.StmtContext(r.ctx, st).QueryContext(r.ctx, args...)
-}
-
-func (r *snapshot) row(text string, args ...any) rowScanner {
-	rows, err := r.query(text, args...)
-	return rowScanner{rows, err}
-}
-
-// prepared gives the statement of a text, prepared once.
-func (s *Store) prepared(ctx context.Context, text string) (*sql.Stmt, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if st, ok := s.stmts[text]; ok {
-		return st, nil
-	}
-	st, err := s.reads.PrepareContext(ctx, text)
-	if err != nil {
-		return nil, fmt.Errorf("prepare: %w", err)
-	}
-	s.stmts[text] = st
-	return st, nil
+	return translate(ctx, "sqlite."+op, s.readers.do(ctx, f))
 }
 
 // rowScanner reads the one row of an answer.

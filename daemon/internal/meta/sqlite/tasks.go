@@ -131,7 +131,7 @@ func (s *Store) Postpone(ctx context.Context, tasks []store.Task, delay time.Dur
 
 // Depth implements store.Queues.
 func (s *Store) Depth(ctx context.Context, kind store.TaskKind) (d store.QueueDepth, err error) {
-	err = s.read(ctx, "Depth", func(r *snapshot) error {
+	err = s.read(ctx, "Depth", func(r *reader) error {
 		var oldest int64
 		err := r.row(s.q.Depth, int64(kind)).scan(&d.Tasks, &oldest)
 		d.Oldest = fromMicros(oldest)

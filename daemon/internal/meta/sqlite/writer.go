@@ -3,11 +3,8 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"sync"
-
-	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
 // maxGroup bounds how many changes share one commit, so that none waits for very many others.
@@ -18,8 +15,7 @@ const maxGroup = 256
 // a lone change is committed at once.
 type writer struct {
 	db    *sql.DB
-	conn  *sql.Conn
-	stmts map[string]*sql.Stmt // used by the goroutine only
+	tx    tx // used by the goroutine only
 	queue chan *change
 	done  chan struct{} // the goroutine has ended
 
@@ -39,7 +35,7 @@ func newWriter(ctx context.Context, db *sql.DB) (*writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &writer{db: db, conn: conn, stmts: map[string]*sql.Stmt{}, queue: make(chan *change, maxGroup), done: make(chan struct{})}
+	w := &writer{db: db, tx: tx{statements{conn: conn, prepared: map[string]*sql.Stmt{}}}, queue: make(chan *change, maxGroup), done: make(chan struct{})}
 	go w.run()
 	return w, nil
 }
@@ -93,11 +89,7 @@ func (w *writer) close() error {
 	close(w.queue)
 	w.mu.Unlock()
 	<-w.done
-	var errs []error
-	for _, st := range w.stmts {
-		errs = append(errs, st.Close())
-	}
-	return errors.Join(append(errs, w.conn.Close(), w.db.Close())...)
+	return errors.Join(w.tx.close(), w.db.Close())
 }
 
 func (w *writer) run() {
@@ -129,7 +121,7 @@ func (w *writer) run() {
 
 // commit runs the group in one transaction; an error means that none of it happened.
 func (w *writer) commit(group []*change) error {
-	t := &tx{w: w}
+	t := &w.tx
 	if _, err := t.exec("BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
@@ -152,7 +144,7 @@ func (w *writer) commit(group []*change) error {
 }
 
 // tx is what a change may do. It belongs to the writer's goroutine.
-type tx struct{ w *writer }
+type tx struct{ statements }
 
 // runOne runs a change; its own error undoes it alone. The error returned is of the transaction itself.
 func (t *tx) runOne(c *change, alone bool) error {
@@ -175,43 +167,3 @@ func (t *tx) runOne(c *change, alone bool) error {
 // rollback ends the transaction. That fails only where SQLite has ended it
 // already, as it does when the disk is full.
 func (t *tx) rollback() { _, _ = t.exec("ROLLBACK") }
-
-func (t *tx) exec(text string, args ...any) (changed int64, err error) {
-	st, err := t.stmt(text)
-	if err != nil {
-		return 0, err
-	}
-	r, err := st.ExecContext(context.Background(), args...)
-	if err != nil {
-		return 0, err
-	}
-	return r.RowsAffected()
-}
-
-func (t *tx) query(text string, args ...any) (*sql.Rows, error) {
-	st, err := t.stmt(text)
-	if err != nil {
-		return nil, err
-	}
-	return st.QueryContext(context.Background(), args...)
-}
-
-func (t *tx) row(text string, args ...any) rowScanner {
-	rows, err := t.query(text, args...)
-	return rowScanner{rows, err}
-}
-
-func (t *tx) stmt(text string) (*sql.Stmt, error) {
-	if st, ok := t.w.stmts[text]; ok {
-		return st, nil
-	}
-	st, err := t.w.conn.PrepareContext(context.Background(), text)
-	if err != nil {
-		if errors.Is(err, driver.ErrBadConn) {
-			return nil, store.Errorf(store.Unavailable, "the connection to the database file broke: %w", err)
-		}
-		return nil, err
-	}
-	t.w.stmts[text] = st
-	return st, nil
-}
