@@ -132,8 +132,7 @@ func TestHashRingRefresh(t *testing.T) {
 	require.False(t, draining.Writable())
 	_, ok = third.Member(id(1))
 	require.False(t, ok)
-	require.True(t, third.Removed(id(1)))
-	require.False(t, third.Removed(id(9)))
+	require.Equal(t, []store.NodeID{id(1)}, third.Removed)
 }
 
 func TestFullNodesAreNotWritable(t *testing.T) {

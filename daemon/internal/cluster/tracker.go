@@ -77,16 +77,16 @@ func (t *tracker) report(id store.NodeID, reached bool) bool {
 // view is the present picture.
 func (t *tracker) view() *View {
 	members := make([]Member, 0, len(t.members.Nodes))
-	removed := map[store.NodeID]bool{}
+	var removed []store.NodeID
 	for _, n := range t.members.Nodes {
 		if n.State == store.NodeRemoved {
-			removed[n.ID] = true
+			removed = append(removed, n.ID)
 			continue
 		}
 		members = append(members, Member{Node: n, Status: t.status(n)})
 	}
 	v := NewView(t.members.Cluster, t.members.Epoch, t.ring, members)
-	v.removed = removed
+	v.Removed = removed
 	return v
 }
 

@@ -73,8 +73,10 @@ type View struct {
 	Epoch   store.Epoch
 	Ring    *ring.Ring // of the active nodes, whether they can be reached or not
 	Members []Member   // by name, removed ones left out
+	// Removed are the nodes that were members and were removed for good. A node that
+	// is in neither list may be one that joined after this picture.
+	Removed []store.NodeID
 	byID    map[store.NodeID]int
-	removed map[store.NodeID]bool
 }
 
 // NewView makes a picture from its parts. It takes members over.
@@ -94,7 +96,3 @@ func (v *View) Member(id store.NodeID) (Member, bool) {
 	}
 	return v.Members[i], true
 }
-
-// Removed reports whether the node was a member and was removed for good. A
-// node that is neither a member nor removed may be one that joined after this picture.
-func (v *View) Removed(id store.NodeID) bool { return v.removed[id] }

@@ -1,0 +1,102 @@
+// Package expire gives up uploads that nobody has ended: their gateway crashed,
+// or lost the metadata store at the wrong moment. Their chunks go to the reclaim queue.
+package expire
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/upkeep"
+)
+
+// Name is the job's name.
+const Name = "expire"
+
+// DefaultAfter is how long an upload may take where nothing else is set.
+const DefaultAfter = 24 * time.Hour
+
+const batch = 100
+
+// Meta is what the job needs of the metadata store.
+type Meta interface {
+	Members(ctx context.Context) (store.Membership, error)
+	ListFiles(ctx context.Context, q store.FileQuery) (store.FilePage, error)
+	FailFile(ctx context.Context, id store.FileID, reason string, attempted []store.Part) error
+}
+
+// Config is what the job is made of.
+type Config struct {
+	Meta    Meta
+	After   time.Duration // an upload that began so long ago is given up; default DefaultAfter
+	Reclaim func()        // called after chunks were put on the reclaim queue; may be nil
+	Log     *slog.Logger  // default: slog.Default()
+}
+
+// Job is the upkeep job. Make it with New.
+type Job struct{ cfg Config }
+
+var _ upkeep.Job = (*Job)(nil)
+
+// New makes the job.
+func New(c Config) *Job {
+	if c.After == 0 {
+		c.After = DefaultAfter
+	}
+	if c.Reclaim == nil {
+		c.Reclaim = func() {}
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	return &Job{cfg: c}
+}
+
+// Name implements upkeep.Job.
+func (j *Job) Name() string { return Name }
+
+// Pace implements upkeep.Job.
+func (j *Job) Pace() upkeep.Pace { return upkeep.Pace{Every: time.Minute, Throttle: 1} }
+
+// Step fails the oldest uploads, as far as they are too old by the store's clock.
+func (j *Job) Step(ctx context.Context) (upkeep.Outcome, error) {
+	idle := upkeep.Outcome{State: upkeep.Idle}
+	members, err := j.cfg.Meta.Members(ctx)
+	if err != nil {
+		return idle, err
+	}
+	page, err := j.cfg.Meta.ListFiles(ctx, store.FileQuery{State: store.Uploading, Limit: batch})
+	if err != nil {
+		return idle, err
+	}
+	limit := members.Now.Add(-j.cfg.After)
+	var failed int64
+	for _, f := range page.Files {
+		if f.CreatedAt.After(limit) {
+			break // the rest is younger
+		}
+		if err := j.fail(ctx, f); err != nil {
+			return upkeep.Outcome{Items: failed}, err
+		}
+		failed++
+	}
+	if failed == 0 {
+		return idle, nil
+	}
+	j.cfg.Reclaim()
+	return upkeep.Outcome{State: upkeep.Busy, Items: failed}, nil
+}
+
+// fail gives one upload up. One that ended meanwhile is none of ours.
+func (j *Job) fail(ctx context.Context, f store.File) error {
+	err := j.cfg.Meta.FailFile(ctx, f.ID, "the upload was not ended within "+j.cfg.After.String(), nil)
+	if err == nil {
+		j.cfg.Log.Info("an upload that nobody ended was given up", "file", f.ID, "bucket", f.Bucket, "name", f.Key, "began", f.CreatedAt)
+		return nil
+	}
+	if kind := store.KindOf(err); kind == store.NotFound || kind == store.Conflict {
+		return nil
+	}
+	return err
+}

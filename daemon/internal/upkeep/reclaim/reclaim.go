@@ -1,0 +1,225 @@
+// Package reclaim deletes chunks that no metadata refers to any more.
+//
+// The tasks come from the metadata store itself: whatever removes a file, fails
+// an upload or moves a chunk queues them in the same step. A task waits until its node can be
+// reached, so a node that was away gets its deletes when it returns.
+package reclaim
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ringstore/ringstore/daemon/internal/cluster"
+	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/upkeep"
+)
+
+// Name is the job's name.
+const Name = "reclaim"
+
+const (
+	batch = store.MaxListLimit
+	hold  = 5 * time.Minute
+
+	// stepLimit ends a step long before its claims run out: see package upkeep.
+	stepLimit   = time.Minute
+	deleteLimit = 10 * time.Second
+
+	lookups = 8  // parts looked up at once
+	perNode = 16 // deletes under way at once on one node
+)
+
+// Meta is what the job needs of the metadata store.
+type Meta interface {
+	store.Placements
+	store.Queues
+}
+
+// Config is what the job is made of.
+type Config struct {
+	Meta  Meta
+	Fleet upkeep.Fleet
+	Log   *slog.Logger // default: slog.Default()
+}
+
+// Job is the upkeep job. Make it with New.
+type Job struct{ cfg Config }
+
+var _ upkeep.Job = (*Job)(nil)
+
+// New makes the job.
+func New(c Config) *Job {
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	return &Job{cfg: c}
+}
+
+// Name implements upkeep.Job.
+func (j *Job) Name() string { return Name }
+
+// Pace implements upkeep.Job. Space is wanted back soon, and deletes are cheap.
+func (j *Job) Pace() upkeep.Pace { return upkeep.Pace{Every: 2 * time.Second, Throttle: 0.2} }
+
+// Step claims a batch of tasks and works all nodes' shares of it at the same time.
+func (j *Job) Step(ctx context.Context) (upkeep.Outcome, error) {
+	view := j.cfg.Fleet.View()
+	nodes := reachable(view)
+	if len(nodes) == 0 {
+		return upkeep.Outcome{State: upkeep.Idle}, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, stepLimit)
+	defer cancel()
+	tasks, err := j.cfg.Meta.Claim(ctx, store.ClaimQuery{Kind: store.Reclaim, Nodes: nodes, Limit: batch, Hold: hold})
+	if err != nil || len(tasks) == 0 {
+		return upkeep.Outcome{State: upkeep.Idle}, err
+	}
+	placed := j.lookUp(ctx, tasks)
+	byNode := map[store.NodeID][]store.Task{}
+	for _, t := range tasks {
+		byNode[t.Node] = append(byNode[t.Node], t)
+	}
+	out := upkeep.Outcome{State: upkeep.Busy}
+	var mu sync.Mutex // guards out.Items
+	var g errgroup.Group
+	for node, share := range byNode {
+		_, member := view.Member(node)
+		g.Go(func() error {
+			// Each node's share is settled by itself: a slow node holds up no other's.
+			done, err := upkeep.Settle(ctx, j.cfg.Meta, j.work(ctx, node, member, share, placed))
+			mu.Lock()
+			defer mu.Unlock()
+			out.Items += done
+			return err
+		})
+	}
+	return out, g.Wait()
+}
+
+// reachable is the nodes whose tasks can be done now: those that answer, and those
+// that are gone for good, which have nothing left to delete.
+func reachable(v *cluster.View) []store.NodeID {
+	nodes := append([]store.NodeID(nil), v.Removed...)
+	for _, m := range v.Members {
+		if m.Readable() {
+			nodes = append(nodes, m.ID)
+		}
+	}
+	return nodes
+}
+
+// placement is where the metadata has a part's chunks now.
+type placement struct {
+	chunks []store.Placement // none when the part is gone
+	err    error             // it could not be looked up
+}
+
+// has reports whether the chunk lives on the node after all.
+func (p placement) has(t store.Task) bool {
+	return int(t.Chunk.Index) < len(p.chunks) && p.chunks[t.Chunk.Index].Node == t.Node
+}
+
+// lookUp asks for the parts of the tasks, each once.
+func (j *Job) lookUp(ctx context.Context, tasks []store.Task) map[store.PartID]placement {
+	placed := map[store.PartID]placement{}
+	for _, t := range tasks {
+		placed[t.Chunk.Part] = placement{}
+	}
+	var mu sync.Mutex // guards placed
+	var g errgroup.Group
+	g.SetLimit(lookups)
+	parts := make([]store.PartID, 0, len(placed))
+	for id := range placed {
+		parts = append(parts, id)
+	}
+	for _, id := range parts {
+		g.Go(func() error {
+			part, _, err := j.cfg.Meta.Part(ctx, id)
+			if err != nil && store.KindOf(err) == store.NotFound {
+				err = nil
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			placed[id] = placement{chunks: part.Chunks, err: err}
+			return nil
+		})
+	}
+	_ = g.Wait() // errors stand with their parts
+	return placed
+}
+
+// work does the tasks of one node.
+func (j *Job) work(ctx context.Context, node store.NodeID, member bool, tasks []store.Task, placed map[store.PartID]placement) []upkeep.Result {
+	results := make([]upkeep.Result, len(tasks))
+	var g errgroup.Group
+	g.SetLimit(perNode)
+	gone := &failure{}
+	for i, t := range tasks {
+		results[i].Task = t
+		where := placed[t.Chunk.Part]
+		switch {
+		case where.err != nil:
+			results[i].Err = where.err
+		case where.has(t):
+			j.cfg.Log.Warn("a chunk that is in use was queued to be deleted; it stays", "chunk", t.Chunk, "node", node, "reason", t.Reason)
+		case member:
+			g.Go(func() error {
+				results[i].Err = j.remove(ctx, t, gone)
+				return nil
+			})
+		}
+	}
+	_ = g.Wait() // errors stand with their tasks
+	return results
+}
+
+// failure remembers that a node cannot be reached, so that the rest of its tasks need not find out one by one.
+type failure struct {
+	mu  sync.Mutex // guards err
+	err error
+}
+
+func (f *failure) get() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.err
+}
+
+func (f *failure) set(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.err = err
+}
+
+func (j *Job) remove(ctx context.Context, t store.Task, gone *failure) error {
+	if err := gone.get(); err != nil {
+		return err
+	}
+	err := j.delete(ctx, t)
+	j.cfg.Fleet.Report(t.Node, err)
+	if err != nil && store.KindOf(err) == store.Unavailable {
+		gone.set(err)
+	}
+	return err
+}
+
+func (j *Job) delete(ctx context.Context, t store.Task) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	chunks, err := j.cfg.Fleet.Chunks(t.Node)
+	if err != nil {
+		return err
+	}
+	limited, cancel := context.WithTimeout(ctx, deleteLimit)
+	defer cancel()
+	err = chunks.Delete(limited, t.Chunk)
+	if err != nil && ctx.Err() == nil && limited.Err() != nil {
+		return store.Errorf(store.Unavailable, "node %s did not answer for %s", t.Node, deleteLimit)
+	}
+	return err
+}

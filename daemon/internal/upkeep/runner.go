@@ -1,0 +1,220 @@
+package upkeep
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+// LeaseName is the lease that the leader holds.
+const LeaseName = "upkeep"
+
+// Config is what a Runner is made of.
+type Config struct {
+	Leases store.Leases
+	Owner  string        // names this process and no other: host, and a random part
+	Jobs   []Job         // each name once
+	TTL    time.Duration // of the lease; a leader that dies is replaced after it; default 15 s
+	Log    *slog.Logger  // default: slog.Default()
+}
+
+// Runner runs jobs while it holds the lease. Safe for concurrent use.
+type Runner struct {
+	cfg     Config
+	workers []*worker
+
+	mu   sync.Mutex // guards what follows; nothing is called while it is held
+	run  context.CancelFunc
+	over chan struct{} // closed when the run has ended
+	term uint64        // of the lease, 0 on standby
+}
+
+// NewRunner makes a runner on standby.
+func NewRunner(c Config) *Runner {
+	if c.TTL == 0 {
+		c.TTL = 15 * time.Second
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	r := &Runner{cfg: c}
+	for _, j := range c.Jobs {
+		r.workers = append(r.workers, newWorker(j, c.Log))
+	}
+	return r
+}
+
+// Start begins to ask for the lease and returns at once. On a runner that was
+// started and not stopped it does nothing.
+func (r *Runner) Start() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.run != nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	over := make(chan struct{})
+	r.run, r.over = cancel, over
+	go func() {
+		defer close(over)
+		r.campaign(ctx)
+	}()
+}
+
+// Stop ends the work, gives the lease back, and returns when all of that is
+// done. It may be called more than once, and on a runner that was not started.
+func (r *Runner) Stop() {
+	r.mu.Lock()
+	cancel, over := r.run, r.over
+	r.mu.Unlock()
+	if cancel == nil {
+		return
+	}
+	cancel()
+	<-over
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.over == over {
+		r.run, r.over = nil, nil
+	}
+}
+
+// Run is Start, and Stop when ctx ends; it returns nil.
+func (r *Runner) Run(ctx context.Context) error {
+	r.Start()
+	<-ctx.Done()
+	r.Stop()
+	return nil
+}
+
+// Kick tells the job of that name that there is work, so that it does not wait for
+// its next look. It never blocks. A runner on standby forgets it: the leader will look.
+func (r *Runner) Kick(name string) {
+	for _, w := range r.workers {
+		if w.job.Name() == name {
+			w.kick()
+		}
+	}
+}
+
+// Status is what a runner is at.
+type Status struct {
+	Leading bool
+	Owner   string
+	Term    uint64     // of the lease, while leading
+	Jobs    []Progress // in the order of Config.Jobs
+}
+
+// Status tells what the runner is at.
+func (r *Runner) Status() Status {
+	r.mu.Lock()
+	s := Status{Leading: r.term != 0, Owner: r.cfg.Owner, Term: r.term}
+	r.mu.Unlock()
+	for _, w := range r.workers {
+		s.Jobs = append(s.Jobs, w.snapshot())
+	}
+	return s
+}
+
+// campaign asks for the lease until ctx ends, and leads whenever it has it.
+func (r *Runner) campaign(ctx context.Context) {
+	failing := false
+	for ctx.Err() == nil {
+		asked := time.Now()
+		lease, err := r.acquire(ctx)
+		switch {
+		case err == nil:
+			failing = false
+			r.lead(ctx, lease, asked)
+		case store.KindOf(err) != store.Conflict && !failing && ctx.Err() == nil:
+			failing = true
+			r.cfg.Log.Warn("the upkeep lease cannot be asked for", "error", err)
+		}
+		pause(ctx, jitter(r.cfg.TTL/3))
+	}
+}
+
+func (r *Runner) acquire(ctx context.Context) (store.Lease, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.cfg.TTL)
+	defer cancel()
+	return r.cfg.Leases.AcquireLease(ctx, LeaseName, r.cfg.Owner, r.cfg.TTL)
+}
+
+// lead runs the jobs until the lease is lost or ctx ends. The lease was asked for at that time.
+func (r *Runner) lead(ctx context.Context, lease store.Lease, asked time.Time) {
+	r.setTerm(lease.Term)
+	r.cfg.Log.Info("this gateway does the upkeep now", "term", lease.Term)
+	working, stop := context.WithCancel(ctx)
+	var jobs sync.WaitGroup
+	for _, w := range r.workers {
+		jobs.Go(func() { w.work(working) })
+	}
+	lost := r.hold(ctx, lease, asked)
+	stop()
+	jobs.Wait()
+	r.setTerm(0)
+	if lost != nil {
+		r.cfg.Log.Warn("the upkeep lease was lost; another gateway goes on", "term", lease.Term, "error", lost)
+		return
+	}
+	r.release(context.WithoutCancel(ctx), lease)
+}
+
+// hold renews the lease. It returns nil when ctx ended, and otherwise why the lease is lost.
+func (r *Runner) hold(ctx context.Context, lease store.Lease, asked time.Time) error {
+	trusted := asked.Add(lease.TTL)
+	wait := r.cfg.TTL / 3
+	for {
+		pause(ctx, min(wait, time.Until(trusted)))
+		if ctx.Err() != nil {
+			return nil
+		}
+		began := time.Now()
+		limited, cancel := context.WithDeadline(ctx, trusted)
+		renewed, err := r.cfg.Leases.RenewLease(limited, lease, r.cfg.TTL)
+		cancel()
+		switch {
+		case err == nil:
+			lease, trusted, wait = renewed, began.Add(renewed.TTL), r.cfg.TTL/3
+		case ctx.Err() != nil:
+			return nil
+		case store.KindOf(err) == store.Conflict || !time.Now().Before(trusted):
+			return err
+		default:
+			wait = r.cfg.TTL / 15 // the store may be back before the lease runs out
+		}
+	}
+}
+
+// release gives the lease back, so that nobody has to wait for it to run out.
+func (r *Runner) release(ctx context.Context, lease store.Lease) {
+	ctx, cancel := context.WithTimeout(ctx, r.cfg.TTL/3)
+	defer cancel()
+	if err := r.cfg.Leases.ReleaseLease(ctx, lease); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		r.cfg.Log.Info("the upkeep lease was not given back and runs out by itself", "error", err)
+	}
+}
+
+func (r *Runner) setTerm(term uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.term = term
+}
+
+// pause waits, or returns early when ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
+
+// jitter is d give or take a quarter, so that gateways do not ask in step.
+func jitter(d time.Duration) time.Duration { return d*3/4 + rand.N(d/2+1) }

@@ -1,0 +1,58 @@
+package upkeep
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+// Result is how a claimed task went. A nil Err finishes it.
+type Result struct {
+	Task store.Task
+	Err  error
+}
+
+// maxPostpone bounds how long a task that keeps failing waits.
+const maxPostpone = 5 * time.Minute
+
+// settleLimit bounds the calls of Settle.
+const settleLimit = 10 * time.Second
+
+// Settle writes down how claimed tasks went: those that are done leave the queue,
+// the others come back, each time later, with their error as the reason. When
+// ctx has ended they come back at once, for whoever works next; the writing itself does not
+// depend on ctx. It returns the number of tasks that are done.
+func Settle(ctx context.Context, q store.Queues, results []Result) (done int64, err error) {
+	var finished []store.Task
+	later := map[time.Duration][]store.Task{}
+	for _, r := range results {
+		if r.Err == nil {
+			finished = append(finished, r.Task)
+			continue
+		}
+		delay := postponement(r.Task.Attempts)
+		if ctx.Err() != nil {
+			delay = 0
+		} else {
+			r.Task.Reason = strings.ReplaceAll(r.Err.Error(), "\n", "; ")
+		}
+		later[delay] = append(later[delay], r.Task)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleLimit)
+	defer cancel()
+	var errs []error
+	if len(finished) > 0 {
+		errs = append(errs, q.Finish(ctx, finished))
+	}
+	for delay, tasks := range later {
+		errs = append(errs, q.Postpone(ctx, tasks, delay))
+	}
+	return int64(len(finished)), errors.Join(errs...)
+}
+
+func postponement(attempts int) time.Duration {
+	return min(time.Second<<min(max(attempts-1, 0), 10), maxPostpone)
+}
