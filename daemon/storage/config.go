@@ -2,11 +2,11 @@ package storage
 
 import (
 	"errors"
-	"log/slog"
 	"time"
 
 	"github.com/ringstore/ringstore/daemon/internal/conf"
 	"github.com/ringstore/ringstore/daemon/internal/noderpc"
+	"github.com/ringstore/ringstore/daemon/internal/telemetry"
 )
 
 // Config is all that can be set of a storage node.
@@ -24,7 +24,8 @@ type Config struct {
 	Reserve   conf.Size     `conf:"reserve" arg:"SIZE" help:"space on the disk that chunks leave free"`
 	Limit     conf.Size     `conf:"limit" arg:"SIZE" help:"most space that chunks may use; 0 is the whole disk"`
 	Grace     time.Duration `conf:"grace" arg:"TIME" help:"how long calls under way may take to end when the node is stopped"`
-	LogLevel  slog.Level    `conf:"log-level" arg:"LEVEL" help:"least level to log: DEBUG, INFO, WARN or ERROR"`
+	LogLevel  string        `conf:"log-level" arg:"LEVEL" help:"least level to log: debug, info, warn or error"`
+	LogFormat string        `conf:"log-format" arg:"FORMAT" help:"text, json, or auto: text on a terminal and json elsewhere"`
 }
 
 // DefaultConfig gives the settings that hold where nothing else is said.
@@ -35,7 +36,8 @@ func DefaultConfig() Config {
 		Heartbeat: noderpc.DefaultHeartbeat,
 		Reserve:   1 << 30,
 		Grace:     20 * time.Second,
-		LogLevel:  slog.LevelInfo,
+		LogLevel:  "info",
+		LogFormat: string(telemetry.Auto),
 	}
 }
 

@@ -8,8 +8,10 @@ import (
 	"net"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs"
+	"github.com/ringstore/ringstore/daemon/internal/lifecycle"
 	"github.com/ringstore/ringstore/daemon/internal/noderpc"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
@@ -117,36 +119,34 @@ func (n *Node) Joined() <-chan struct{} { return n.joined }
 // stop, also one that had to cut calls off, and otherwise says what made going
 // on impossible, such as that the node was removed from its cluster. Call it once.
 func (n *Node) Run(ctx context.Context) error {
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	var parts sync.WaitGroup
-	part := func(run func() error) {
-		parts.Go(func() {
-			if err := run(); err != nil {
-				stop(err) // one part that fails ends the other
-			}
-		})
-	}
-	part(func() error { return n.server.Serve(n.listener) })
-	part(func() error { return n.joiner.Run(ctx) })
-
-	<-ctx.Done()
-	n.log.Info("stopping", "grace", n.config.Grace)
-	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), n.config.Grace)
-	defer cancel()
-	if err := n.server.Shutdown(grace); err != nil {
-		n.log.Warn("the stop was not a clean one", "cause", err)
-	}
-	parts.Wait()
-	return errors.Join(failure(ctx), n.chunks.Close())
+	g := lifecycle.NewGroup(n.log)
+	g.Add(lifecycle.Service{
+		Name: "data directory",
+		Stop: func(context.Context) error { return n.chunks.Close() },
+	})
+	g.Add(lifecycle.Service{
+		Name:  "server",
+		Run:   func(context.Context) error { return n.server.Serve(n.listener) },
+		Stop:  n.stopServing,
+		Limit: n.config.Grace + cutTime,
+	})
+	g.Add(lifecycle.Service{Name: "membership", Run: n.joiner.Run})
+	return g.Run(ctx)
 }
 
-// failure gives what ended ctx, if it was not just a request to stop.
-func failure(ctx context.Context) error {
-	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
-		return cause
+// cutTime is what the server may take beyond the grace time, to cut off calls that have not ended.
+const cutTime = 10 * time.Second
+
+// stopServing ends the server. Calls that had to be cut off are the callers' to repeat, not a failed stop.
+func (n *Node) stopServing(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, n.config.Grace)
+	defer cancel()
+	err := n.server.Shutdown(ctx)
+	if errors.Is(err, store.Canceled) {
+		n.log.Warn("stopped before all calls had ended", "grace", n.config.Grace, "cause", err)
+		return nil
 	}
-	return nil
+	return err
 }
 
 // Close frees what New took, when Run is not called.

@@ -231,6 +231,8 @@ func TestMain_WrongSettings(t *testing.T) {
 		"unknown":    {append(good, "--colour", "red"), "--colour"},
 		"no token":   {[]string{"--data", dir, "--gateway", "a:1"}, "--join-token"},
 		"both":       {append(good, "--insecure"), "--insecure"},
+		"log level":  {append(good, "--log-level", "loud"), "loud"},
+		"log format": {append(good, "--log-format", "xml"), "xml"},
 		"weight":     {append(good, "--weight", "0"), "--weight"},
 		"heartbeat":  {append(good, "--heartbeat", "0s"), "--heartbeat"},
 		"gateway":    {append(good, "--gateway", "nowhere"), `"nowhere"`},
