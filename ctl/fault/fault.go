@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // Exit is a code that s3ctl ends with. Scripts rely on the values: add new
@@ -77,6 +78,8 @@ type Error struct {
 	Msg  string // the cause; may be empty when Err says it
 	Hint string // the next step, often a command; lines; may be empty
 	Err  error  // may be nil
+
+	RetryAfter time.Duration // how long the server asks to wait before another try; 0 if it did not say
 }
 
 // Error gives "item: message: cause".

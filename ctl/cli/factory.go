@@ -1,0 +1,87 @@
+// Package cli is what every command of s3ctl is given: streams, the client of the
+// chosen profile, and one way to show results and errors.
+package cli
+
+import (
+	"sync"
+
+	"github.com/ringstore/ringstore/ctl/client"
+	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/ctl/profile"
+	"github.com/ringstore/ringstore/ctl/term"
+	"github.com/ringstore/ringstore/ctl/transfer"
+)
+
+// Global are the flags that all commands share.
+type Global struct {
+	Profile string
+	JSON    bool
+	Quiet   bool
+}
+
+// Factory gives commands what they need, when they need it: nothing is read
+// from disk or dialed before a command asks.
+type Factory struct {
+	IO       *term.Streams
+	Global   *Global
+	Getenv   func(string) string
+	Profiles func() (profile.File, error)
+	Client   func() (*client.Client, error)
+	Retry    func() transfer.Retry
+}
+
+// NewFactory wires the real thing. close frees the connections at the end.
+func NewFactory(streams *term.Streams, getenv func(string) string, version string) (f *Factory, closeAll func()) {
+	f = &Factory{IO: streams, Global: &Global{}, Getenv: getenv, Retry: transfer.DefaultRetry}
+	f.Profiles = func() (profile.File, error) {
+		path, err := profile.Path()
+		return profile.File(path), err
+	}
+	var made *client.Client
+	f.Client = sync.OnceValues(func() (*client.Client, error) {
+		p, err := f.choose()
+		if err == nil {
+			made = client.New(client.Config{Profile: p, Agent: "s3ctl/" + version})
+		}
+		return made, err
+	})
+	return f, func() {
+		if made != nil {
+			made.Close()
+		}
+	}
+}
+
+func (f *Factory) choose() (profile.Profile, error) {
+	file, err := f.Profiles()
+	if err != nil {
+		return profile.Profile{}, fault.Wrap("", err)
+	}
+	set, err := file.Load()
+	if err != nil {
+		return profile.Profile{}, fault.Wrap("", err)
+	}
+	p, _, err := set.Choose(f.Global.Profile, f.Getenv)
+	return p, FromProfile(err)
+}
+
+// FromProfile classifies an error of package profile.
+func FromProfile(err error) error {
+	if err == nil {
+		return nil
+	}
+	kind := "invalid"
+	if _, missing := err.(*profile.MissingError); missing { //nolint:errorlint // is returned as it is
+		kind = "not_found"
+	}
+	return &fault.Error{Kind: kind, Err: err, Hint: fault.HintOf(err)}
+}
+
+// Mover moves files with the client of the profile, and tells progress.
+func (f *Factory) Mover(progress term.Progress, retry transfer.Retry) (*transfer.Mover, *client.Client, error) {
+	c, err := f.Client()
+	if err != nil {
+		return nil, nil, err
+	}
+	return &transfer.Mover{Store: c, Meter: progress, Retry: retry}, c, nil
+}

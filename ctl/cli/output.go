@@ -1,0 +1,94 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/ctl/term"
+)
+
+// Result is one outcome in the three forms that a command can be asked for.
+type Result struct {
+	JSON  any      // one line of --json; its fields are documented in docs/json-output.md
+	Cells []string // one tab-separated line in a pipe
+	Line  string   // one line for a person
+}
+
+// Show writes a result to the result stream, in the form that fits.
+func (f *Factory) Show(r Result) error {
+	var err error
+	switch {
+	case f.Global.JSON:
+		return f.ShowJSON(r.JSON)
+	case f.IO.OutTTY:
+		_, err = fmt.Fprintln(f.IO.Out, term.Clean(r.Line))
+	default:
+		cells := make([]string, len(r.Cells))
+		for i, c := range r.Cells {
+			cells[i] = term.Clean(c)
+		}
+		_, err = fmt.Fprintln(f.IO.Out, strings.Join(cells, "\t"))
+	}
+	return err
+}
+
+// ShowJSON writes one line of JSON to the result stream.
+func (f *Factory) ShowJSON(v any) error { return writeJSON(f.IO.Out, v) }
+
+func writeJSON(w io.Writer, v any) error {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return err
+	}
+	_, err := w.Write(b.Bytes())
+	return err
+}
+
+// errorJSON is how an error looks with --json.
+type errorJSON struct {
+	Error errorBody `json:"error"`
+}
+
+type errorBody struct {
+	Command  string     `json:"command"`
+	Item     string     `json:"item,omitempty"`
+	Code     string     `json:"code"`
+	ExitCode fault.Exit `json:"exit_code"`
+	Cause    string     `json:"cause"`
+	Hint     string     `json:"hint,omitempty"`
+}
+
+// ShowError writes an error of a command to Err: for a person the cause, and
+// the next step on lines of its own; or one line of JSON.
+func (f *Factory) ShowError(command string, err error) {
+	item := ""
+	if e, ok := err.(*fault.Error); ok { //nolint:errorlint // only the outermost names the item
+		item = e.Item
+	}
+	hint := fault.HintOf(err)
+	text := term.Clean(err.Error())
+	if f.Global.JSON {
+		cause := strings.TrimPrefix(strings.TrimPrefix(err.Error(), item), ": ")
+		_ = writeJSON(f.IO.Err, errorJSON{errorBody{
+			Command: command, Item: item, Code: fault.KindOf(err), ExitCode: fault.ExitOf(err), Cause: cause, Hint: hint,
+		}})
+		return
+	}
+	lead := "s3ctl: "
+	switch {
+	case command != "" && item != "":
+		lead += command + " "
+	case command != "":
+		lead += command + ": "
+	}
+	fmt.Fprintln(f.IO.Err, lead+text)
+	for line := range strings.Lines(hint) {
+		fmt.Fprintln(f.IO.Err, "next: "+term.Clean(strings.TrimRight(line, "\n")))
+	}
+}

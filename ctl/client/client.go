@@ -1,0 +1,218 @@
+// Package client is the Go client of a gateway's REST API, as far as s3ctl
+// needs it. It speaks the types of proto/rest; every error it returns is a
+// *fault.Error or that of an ended context. Nothing is repeated here: package
+// transfer decides what may be tried again.
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/ctl/profile"
+	"github.com/ringstore/ringstore/proto/rest"
+)
+
+// callTimeout ends a call that carries no file's bytes.
+const callTimeout = time.Minute
+
+// maxAnswer bounds a JSON answer in bytes: a page of 1000 files with names of
+// 1024 bytes, or the metadata of a file of 10,000 parts.
+const maxAnswer = 256 << 20
+
+// Client calls one gateway. Its methods may be called at once from many goroutines.
+type Client struct {
+	base      string // without a trailing slash
+	accessKey string
+	secret    string
+	agent     string
+	stall     time.Duration
+	http      *http.Client
+}
+
+// Config says whom to call.
+type Config struct {
+	Profile profile.Profile
+	Agent   string        // User-Agent
+	Stall   time.Duration // give a connection up on which nothing moves for so long; 0: one minute
+}
+
+// New makes a client. Nothing is dialed yet; call Close at the end.
+func New(c Config) *Client {
+	stall := c.Stall
+	if stall == 0 {
+		stall = time.Minute
+	}
+	return &Client{
+		base:      strings.TrimRight(c.Profile.Endpoint, "/"),
+		accessKey: c.Profile.AccessKey,
+		secret:    c.Profile.Secret,
+		agent:     c.Agent,
+		stall:     stall,
+		http:      &http.Client{Transport: newTransport(stall)},
+	}
+}
+
+// Close closes the connections that nobody uses.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// Endpoint is the base URL that is called.
+func (c *Client) Endpoint() string { return c.base }
+
+// Buckets lists all buckets by name.
+func (c *Client) Buckets(ctx context.Context) ([]rest.Bucket, error) {
+	var list rest.BucketList
+	err := c.call(ctx, http.MethodGet, "/buckets", nil, nil, &list)
+	return list.Buckets, err
+}
+
+// Bucket looks a bucket up. NotFound.
+func (c *Client) Bucket(ctx context.Context, name string) (b rest.Bucket, err error) {
+	err = c.call(ctx, http.MethodGet, "/buckets/"+url.PathEscape(name), nil, nil, &b)
+	return b, inBucket(name, err)
+}
+
+// CreateBucket makes a bucket; survive nil leaves durability to the cluster. Exists, Invalid.
+func (c *Client) CreateBucket(ctx context.Context, name string, survive *int) (b rest.Bucket, err error) {
+	err = c.call(ctx, http.MethodPost, "/buckets", nil, rest.NewBucket{Name: name, Survive: survive}, &b)
+	return b, err
+}
+
+// DeleteBucket removes an empty bucket. NotFound, Conflict.
+func (c *Client) DeleteBucket(ctx context.Context, name string) error {
+	return inBucket(name, c.call(ctx, http.MethodDelete, "/buckets/"+url.PathEscape(name), nil, nil, nil))
+}
+
+// Latest finds the file that a bucket shows under exactly this name. NotFound.
+func (c *Client) Latest(ctx context.Context, bucket, name string) (rest.File, error) {
+	q := url.Values{"bucket": {bucket}, "name": {name}, "per_page": {"100"}}
+	var list rest.FileList
+	if err := c.call(ctx, http.MethodGet, "/files", q, nil, &list); err != nil {
+		return rest.File{}, inBucket(bucket, err)
+	}
+	for _, f := range list.Files {
+		if f.Latest {
+			return f, nil
+		}
+	}
+	return rest.File{}, fault.New("not_found", "there is no such object").
+		WithHint("s3ctl ls s3://%s/%s", bucket, name[:strings.LastIndexByte(name, '/')+1])
+}
+
+// Metadata returns all that is known of a file. NotFound.
+func (c *Client) Metadata(ctx context.Context, fileID string) (m rest.FileMetadata, err error) {
+	err = c.call(ctx, http.MethodGet, "/files/"+url.PathEscape(fileID)+"/metadata", nil, nil, &m)
+	return m, err
+}
+
+// DeleteFile removes a file. NotFound.
+func (c *Client) DeleteFile(ctx context.Context, fileID string) error {
+	return c.call(ctx, http.MethodDelete, "/files/"+url.PathEscape(fileID), nil, nil, nil)
+}
+
+// inBucket says which bucket is missing and how to make it, where that is the cause.
+func inBucket(bucket string, err error) error {
+	if fault.ExitOf(err) != fault.NotFound {
+		return err
+	}
+	return fault.New("not_found", "bucket %q does not exist", bucket).WithHint("s3ctl bucket create s3://%s", bucket)
+}
+
+// call sends a request without a file in it, and reads the answer into out unless that is nil.
+func (c *Client) call(ctx context.Context, method, path string, query url.Values, in, out any) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, callTimeout, errTimeout)
+	defer cancel()
+	var body io.Reader
+	if in != nil {
+		data, err := json.Marshal(in)
+		if err != nil {
+			return fault.New("internal", "encode the request: %v", err)
+		}
+		body = bytes.NewReader(data)
+	}
+	req, err := c.request(ctx, method, path, query, body)
+	if err != nil {
+		return err
+	}
+	if in != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return c.translate(ctx, err)
+	}
+	defer finish(resp.Body)
+	if resp.StatusCode/100 != 2 {
+		return c.refusal(resp)
+	}
+	if out == nil {
+		return nil
+	}
+	return c.decode(ctx, resp, out)
+}
+
+func (c *Client) decode(ctx context.Context, resp *http.Response, out any) error {
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return c.translate(ctx, err)
+	}
+	if err := json.Unmarshal(data, out); err != nil {
+		return fault.New("internal", "%s answered %s with what is not the expected JSON: %v", c.base, resp.Status, err).
+			WithHint("check that the endpoint of the profile is a Ringstore gateway: s3ctl profile ls")
+	}
+	return nil
+}
+
+func (c *Client) request(ctx context.Context, method, path string, query url.Values, body io.Reader) (*http.Request, error) {
+	target := c.base + path
+	if len(query) > 0 {
+		target += "?" + query.Encode()
+	}
+	req, err := http.NewRequestWithContext(ctx, method, target, body)
+	if err != nil {
+		return nil, fault.New("invalid", "endpoint %q: %v", c.base, err)
+	}
+	req.SetBasicAuth(c.accessKey, c.secret)
+	req.Header.Set("User-Agent", c.agent)
+	return req, nil
+}
+
+// finish lets the connection be used again where little is left to read.
+func finish(body io.ReadCloser) {
+	_, _ = io.CopyN(io.Discard, body, 64<<10)
+	_ = body.Close()
+}
+
+var (
+	errTimeout = errors.New("no answer within a minute")
+	errStalled = errors.New("nothing was received any more")
+)
+
+// translate makes a fault of what the HTTP library returned. The context's own
+// end stays what it is: only its owner knows what it means.
+func (c *Client) translate(ctx context.Context, err error) error {
+	if e, ok := errors.AsType[*fault.Error](err); ok {
+		return e
+	}
+	if cause := context.Cause(ctx); cause != nil {
+		if !errors.Is(cause, errTimeout) && !errors.Is(cause, errStalled) {
+			return ctx.Err()
+		}
+		err = cause
+	}
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		err = u.Err
+	}
+	return &fault.Error{
+		Kind: "unavailable", Msg: fmt.Sprintf("cannot talk to %s", c.base), Err: err,
+		Hint: "check that the server runs (`make up` starts one here), or choose another with --profile; s3ctl profile ls shows them",
+	}
+}

@@ -1,0 +1,65 @@
+package bucket
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ringstore/ringstore/ctl/cli"
+	"github.com/ringstore/ringstore/ctl/fault"
+)
+
+// CreateOptions are those of bucket create.
+type CreateOptions struct {
+	Factory *cli.Factory
+
+	Buckets []string
+	Survive *int // nil: what the cluster is set to
+}
+
+// NewCreate makes the command. runF, unless nil, runs instead of the real thing.
+func NewCreate(f *cli.Factory, runF func(context.Context, *CreateOptions) error) *cobra.Command {
+	o := &CreateOptions{Factory: f}
+	survive := 0
+	cmd := &cobra.Command{
+		Use:   "create s3://BUCKET...",
+		Short: "Create buckets",
+		Example: `  s3ctl bucket create s3://photos
+  s3ctl bucket create --survive 1 s3://scratch`,
+		Args: cli.Args(1, -1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.Buckets = args
+			if cmd.Flags().Changed("survive") {
+				o.Survive = &survive
+			}
+			if runF != nil {
+				return runF(cmd.Context(), o)
+			}
+			return cli.Classified(o.run(cmd.Context()))
+		},
+	}
+	cmd.Flags().IntVar(&survive, "survive", 0, "node failures that new data must survive, 0 to 3 (default: what the cluster is set to)")
+	return cmd
+}
+
+func (o *CreateOptions) run(ctx context.Context) error {
+	names, err := readNames(o.Buckets)
+	if err != nil {
+		return err
+	}
+	c, err := o.Factory.Client()
+	if err != nil {
+		return err
+	}
+	report := o.Factory.NewReport("bucket create", "bucket", o.Factory.IO.NewProgress(true))
+	for _, name := range names {
+		b, err := c.CreateBucket(ctx, name, o.Survive)
+		if err != nil {
+			report.Fail(fault.Wrap("s3://"+name, err))
+			continue
+		}
+		s := describe(b)
+		report.Done(cli.Result{JSON: s, Cells: []string{s.Address}, Line: "created " + s.Address})
+	}
+	return report.Close()
+}

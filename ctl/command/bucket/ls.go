@@ -1,0 +1,63 @@
+package bucket
+
+import (
+	"context"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ringstore/ringstore/ctl/cli"
+	"github.com/ringstore/ringstore/ctl/term"
+)
+
+// LsOptions are those of bucket ls.
+type LsOptions struct {
+	Factory *cli.Factory
+}
+
+// NewLs makes the command. runF, unless nil, runs instead of the real thing.
+func NewLs(f *cli.Factory, runF func(context.Context, *LsOptions) error) *cobra.Command {
+	o := &LsOptions{Factory: f}
+	return &cobra.Command{
+		Use:   "ls",
+		Short: "List buckets and their policies",
+		Args:  cli.Args(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if runF != nil {
+				return runF(cmd.Context(), o)
+			}
+			return cli.Classified(o.run(cmd.Context()))
+		},
+	}
+}
+
+func (o *LsOptions) run(ctx context.Context) error {
+	c, err := o.Factory.Client()
+	if err != nil {
+		return err
+	}
+	buckets, err := c.Buckets(ctx)
+	if err != nil {
+		return err
+	}
+	table := o.Factory.IO.NewTable(term.Column{Title: "BUCKET"}, term.Column{Title: "SURVIVES"}, term.Column{Title: "CREATED"})
+	for _, b := range buckets {
+		s := describe(b)
+		if o.Factory.Global.JSON {
+			err = o.Factory.ShowJSON(s)
+		} else {
+			err = table.Row(s.Address, survives(s.Survive), s.Created)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return table.Flush()
+}
+
+func survives(n *int) string {
+	if n == nil {
+		return "default"
+	}
+	return strconv.Itoa(*n)
+}

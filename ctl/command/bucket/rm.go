@@ -1,0 +1,65 @@
+package bucket
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ringstore/ringstore/ctl/cli"
+	"github.com/ringstore/ringstore/ctl/fault"
+)
+
+// RmOptions are those of bucket rm.
+type RmOptions struct {
+	Factory *cli.Factory
+
+	Buckets []string
+}
+
+// NewRm makes the command. runF, unless nil, runs instead of the real thing.
+func NewRm(f *cli.Factory, runF func(context.Context, *RmOptions) error) *cobra.Command {
+	o := &RmOptions{Factory: f}
+	return &cobra.Command{
+		Use:   "rm s3://BUCKET...",
+		Short: "Remove empty buckets",
+		Args:  cli.Args(1, -1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.Buckets = args
+			if runF != nil {
+				return runF(cmd.Context(), o)
+			}
+			return cli.Classified(o.run(cmd.Context()))
+		},
+	}
+}
+
+// gone is the line of --json for a bucket that was removed.
+type gone struct {
+	Address string `json:"address"`
+	Bucket  string `json:"bucket"`
+}
+
+func (o *RmOptions) run(ctx context.Context) error {
+	names, err := readNames(o.Buckets)
+	if err != nil {
+		return err
+	}
+	c, err := o.Factory.Client()
+	if err != nil {
+		return err
+	}
+	report := o.Factory.NewReport("bucket rm", "bucket", o.Factory.IO.NewProgress(true))
+	for _, name := range names {
+		where := "s3://" + name
+		err := c.DeleteBucket(ctx, name)
+		if e, ok := err.(*fault.Error); ok && e.Kind == "conflict" { //nolint:errorlint // the client returns it as it is
+			e.Hint = "s3ctl rm -r " + where + "    removes what is in it"
+		}
+		if err != nil {
+			report.Fail(fault.Wrap(where, err))
+			continue
+		}
+		report.Done(cli.Result{JSON: gone{Address: where, Bucket: name}, Cells: []string{where}, Line: "removed " + where})
+	}
+	return report.Close()
+}

@@ -1,0 +1,122 @@
+package command
+
+import (
+	"context"
+	"regexp"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ringstore/ringstore/ctl/cli"
+	"github.com/ringstore/ringstore/ctl/client"
+	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/ctl/locate"
+	"github.com/ringstore/ringstore/ctl/transfer"
+)
+
+// CatOptions are those of cat.
+type CatOptions struct {
+	Factory *cli.Factory
+
+	Sources []string
+	Range   string
+	Raw     bool
+}
+
+// NewCat makes the command. runF, unless nil, runs instead of the real thing.
+func NewCat(f *cli.Factory, runF func(context.Context, *CatOptions) error) *cobra.Command {
+	o := &CatOptions{Factory: f}
+	cmd := &cobra.Command{
+		Use:   "cat s3://BUCKET/KEY...",
+		Short: "Write objects to standard output",
+		Long: `Write objects to standard output, one after the other. Their checksums are
+compared at the end of each: what is corrupt has been written by then, and the exit code says so.` + wildcardHelp,
+		Example: `  s3ctl cat s3://docs/notes.txt
+  s3ctl cat --range 0-99 s3://docs/notes.txt    the first 100 bytes
+  s3ctl cat --range -100 s3://docs/notes.txt    the last 100 bytes`,
+		Args: cli.Args(1, -1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.Sources = args
+			if runF != nil {
+				return runF(cmd.Context(), o)
+			}
+			return cli.Classified(o.run(cmd.Context(), cmd))
+		},
+	}
+	cmd.Flags().StringVar(&o.Range, "range", "", "only these bytes of each: FIRST-LAST (both included, from 0), FIRST- or -COUNT")
+	cmd.Flags().BoolVar(&o.Raw, "raw", false, rawHelp)
+	return cmd
+}
+
+func (o *CatOptions) run(ctx context.Context, cmd *cobra.Command) error {
+	var rng *client.Range
+	if o.Range != "" {
+		r, ok := readRange(o.Range)
+		if !ok {
+			return cli.Usage(cmd, "range %q is none of FIRST-LAST, FIRST- and -COUNT", o.Range)
+		}
+		rng = &r
+	}
+	targets, err := readTargets(o.Sources, locate.Options{Raw: o.Raw})
+	if err != nil {
+		return err
+	}
+	progress := o.Factory.IO.NewProgress(true) // bytes on a terminal leave no place for a bar
+	mover, client, err := o.Factory.Mover(progress, o.Factory.Retry())
+	if err != nil {
+		return err
+	}
+	report := o.Factory.NewReport("cat", "object", progress)
+	eachObject(ctx, client, targets, report, func(object locate.Object) error {
+		mover.Retry.Notify = report.Retrying(object.Address.String())
+		return o.write(ctx, mover, object, rng)
+	})
+	return report.Close()
+}
+
+// eachObject runs work on every object of the targets in turn, and reports how it went.
+func eachObject(ctx context.Context, l locate.Lister, targets []locate.Target, report *cli.Report, work func(locate.Object) error) {
+	for _, t := range targets {
+		for object, err := range t.Objects(ctx, l) {
+			if err != nil {
+				report.Fail(err)
+				break
+			}
+			if err := work(object); err != nil {
+				report.Fail(fault.Wrap(object.Address.String(), err))
+				continue
+			}
+			report.Count()
+		}
+	}
+}
+
+func (o *CatOptions) write(ctx context.Context, mover *transfer.Mover, object locate.Object, rng *client.Range) error {
+	if rng != nil {
+		return mover.GetRange(ctx, object.File, *rng, o.Factory.IO.Out)
+	}
+	return mover.GetStream(ctx, object.File, o.Factory.IO.Out)
+}
+
+var rangeForm = regexp.MustCompile(`^([0-9]*)-([0-9]*)$`)
+
+// readRange reads what HTTP calls a byte range.
+func readRange(s string) (client.Range, bool) {
+	m := rangeForm.FindStringSubmatch(s)
+	if m == nil || m[1] == "" && m[2] == "" {
+		return client.Range{}, false
+	}
+	number := func(digits string) (int64, bool) {
+		if digits == "" {
+			return -1, true
+		}
+		n, err := strconv.ParseInt(digits, 10, 64)
+		return n, err == nil
+	}
+	first, ok1 := number(m[1])
+	last, ok2 := number(m[2])
+	if m[1] == "" {
+		return client.Range{First: -last}, ok2 && last > 0
+	}
+	return client.Range{First: first, Last: last}, ok1 && ok2 && (last < 0 || first <= last)
+}

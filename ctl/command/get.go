@@ -1,0 +1,291 @@
+package command
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ringstore/ringstore/ctl/address"
+	"github.com/ringstore/ringstore/ctl/cli"
+	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/ctl/locate"
+	"github.com/ringstore/ringstore/ctl/term"
+	"github.com/ringstore/ringstore/ctl/transfer"
+)
+
+// GetOptions are those of get.
+type GetOptions struct {
+	Factory *cli.Factory
+
+	Sources   []string
+	Target    string // "" is the current folder
+	Recursive bool
+	Raw       bool
+	Parallel  int
+	Tries     int
+}
+
+// NewGet makes the command. runF, unless nil, runs instead of the real thing.
+func NewGet(f *cli.Factory, runF func(context.Context, *GetOptions) error) *cobra.Command {
+	o := &GetOptions{Factory: f}
+	cmd := &cobra.Command{
+		Use:   "get s3://BUCKET/KEY... [LOCAL]",
+		Short: "Fetch objects",
+		Long: `Fetch objects to local files. LOCAL is a file or a folder; it is a folder if it
+is one already, ends in a slash, or when there may be several objects. Without it,
+objects go to the current folder. "-" is standard output.
+
+With -r, everything under a prefix is fetched: "s3://b/photos" keeps "photos" in
+the local paths, "s3://b/photos/" does not. Keys are names, not paths: one
+that cannot be a path inside the folder ("../x", "a//b") is refused, and the
+others are fetched.
+
+A file appears under its name only once it is complete and its checksum matches.
+It is not synced to disk: a power cut just after may lose it here, never there.` + wildcardHelp,
+		Example: `  s3ctl get s3://docs/2026/report.pdf
+  s3ctl get 's3://photos/bergen/*.jpg' pictures/
+  s3ctl get -r s3://www/ site
+  s3ctl get s3://backup/shop.sql - | psql shop`,
+		Args: cli.Args(1, -1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.Sources = args
+			if last := args[len(args)-1]; !address.IsRemote(last) {
+				o.Sources, o.Target = args[:len(args)-1], last
+			}
+			if runF != nil {
+				return runF(cmd.Context(), o)
+			}
+			return cli.Classified(o.run(cmd.Context(), cmd))
+		},
+	}
+	cmd.Flags().BoolVarP(&o.Recursive, "recursive", "r", false, "fetch everything under the prefix")
+	cmd.Flags().BoolVar(&o.Raw, "raw", false, rawHelp)
+	transferFlags(cmd, &o.Parallel, &o.Tries)
+	return cmd
+}
+
+const rawHelp = `take * ? [ and \ in addresses as plain characters`
+
+const wildcardHelp = `
+
+Wildcards in keys (quote them from the shell): * any characters but "/", ** any
+characters, ? one character but "/", [a-z] one of these, [!a-z] one of the
+others, \* a plain star. --raw switches them off.`
+
+func (o *GetOptions) run(ctx context.Context, cmd *cobra.Command) error {
+	if len(o.Sources) == 0 || !allRemote(o.Sources) {
+		return cli.Usage(cmd, "the sources of get are s3:// addresses; only its last argument is local")
+	}
+	targets, err := readTargets(o.Sources, locate.Options{Recursive: o.Recursive, Raw: o.Raw})
+	if err != nil {
+		return err
+	}
+	many := len(targets) > 1 || targets[0].Many()
+	if address.IsStream(o.Target) && many {
+		return cli.Usage(cmd, "get writes one object to standard output; use s3ctl cat for several")
+	}
+	progress := o.Factory.IO.NewProgress(o.Factory.Global.Quiet || o.Factory.Global.JSON)
+	mover, client, err := o.Factory.Mover(progress, o.Factory.Retry())
+	if err != nil {
+		return err
+	}
+	mover.Retry.Tries = o.Tries
+	report := o.Factory.NewReport("get", "object", progress)
+	objects := o.find(ctx, client, targets, report)
+	if !many {
+		if len(objects) == 1 {
+			progress.Plan(1, objects[0].File.Size)
+			o.getOne(ctx, mover, report, objects[0])
+			progress.Finished()
+		}
+		return report.Close()
+	}
+	if len(objects) == 0 {
+		return report.Close() // do not make a folder for nothing
+	}
+	if err := o.getMany(ctx, mover, report, progress, objects); err != nil {
+		return err
+	}
+	return report.Close()
+}
+
+func allRemote(args []string) bool {
+	return !slices.ContainsFunc(args, func(a string) bool { return !address.IsRemote(a) })
+}
+
+// readTargets reads all arguments before anything is done.
+func readTargets(args []string, opts locate.Options) ([]locate.Target, error) {
+	targets := make([]locate.Target, len(args))
+	for i, arg := range args {
+		t, err := locate.ReadTarget(arg, opts)
+		if err != nil {
+			return nil, err
+		}
+		targets[i] = t
+	}
+	return targets, nil
+}
+
+// find looks all objects up, so that the bar knows how much is to come.
+func (o *GetOptions) find(ctx context.Context, l locate.Lister, targets []locate.Target, report *cli.Report) []locate.Object {
+	var objects []locate.Object
+	for _, t := range targets {
+		for object, err := range t.Objects(ctx, l) {
+			if err != nil {
+				report.Fail(err)
+				break
+			}
+			objects = append(objects, object)
+		}
+	}
+	return objects
+}
+
+// getOne fetches the one object to a file, a folder or a stream.
+func (o *GetOptions) getOne(ctx context.Context, mover *transfer.Mover, report *cli.Report, object locate.Object) {
+	source := object.Address.String()
+	mover.Retry.Notify = report.Retrying(source)
+	if address.IsStream(o.Target) {
+		if err := mover.GetStream(ctx, object.File, o.Factory.IO.Out); err != nil {
+			report.Fail(fault.Wrap(source, err))
+			return
+		}
+		report.Count() // the result stream carries the bytes, and nothing else
+		return
+	}
+	err := o.toPath(ctx, mover, object, func(local string) {
+		report.Done(movedResult(source, local, object.File))
+	})
+	if err != nil {
+		report.Fail(fault.Wrap(source, err))
+	}
+}
+
+func (o *GetOptions) toPath(ctx context.Context, mover *transfer.Mover, object locate.Object, done func(local string)) error {
+	dir, name := filepath.Split(o.Target)
+	info, err := os.Stat(o.Target)
+	switch {
+	case o.Target == "" || name == "" || err == nil && info.IsDir():
+		if name, err = address.Localize(address.Base(object.Address.Key)); err != nil {
+			return err
+		}
+		dir = o.folder()
+		if err := os.MkdirAll(dir, 0o777); err != nil {
+			return err
+		}
+	case err == nil && !info.Mode().IsRegular():
+		// A device or a named pipe: written to, never replaced.
+		return toDevice(ctx, mover, object, o.Target, done)
+	}
+	root, err := os.OpenRoot(filepath.Clean(dir))
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	if err := mover.GetFile(ctx, object.File, root, name); err != nil {
+		return err
+	}
+	done(filepath.Join(dir, name))
+	return nil
+}
+
+func toDevice(ctx context.Context, mover *transfer.Mover, object locate.Object, path string, done func(string)) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	err = mover.GetStream(ctx, object.File, f)
+	if closed := f.Close(); err == nil {
+		err = closed
+	}
+	if err == nil {
+		done(path)
+	}
+	return err
+}
+
+// folder is the target as a folder.
+func (o *GetOptions) folder() string {
+	if o.Target == "" {
+		return "."
+	}
+	return o.Target
+}
+
+// getMany fetches objects below one folder, which none of them can leave.
+func (o *GetOptions) getMany(ctx context.Context, mover *transfer.Mover, report *cli.Report, progress term.Progress, objects []locate.Object) error {
+	if err := os.MkdirAll(o.folder(), 0o777); err != nil {
+		return fault.Wrap(o.folder(), err)
+	}
+	root, err := os.OpenRoot(o.folder())
+	if err != nil {
+		return fault.Wrap(o.folder(), err)
+	}
+	defer root.Close()
+	jobs := o.place(objects, report)
+	for _, j := range jobs {
+		progress.Plan(1, j.File.Size)
+	}
+	transfer.Each(ctx, o.Parallel, slices.Values(jobs), func(j placed) {
+		defer progress.Finished()
+		source := j.Address.String()
+		m := *mover
+		m.Retry.Notify = report.Retrying(source)
+		var err error
+		if j.folder {
+			err = root.MkdirAll(j.path, 0o777)
+		} else {
+			err = m.GetFile(ctx, j.File, root, j.path)
+		}
+		if err != nil {
+			report.Fail(fault.Wrap(source, err))
+			return
+		}
+		report.Done(movedResult(source, filepath.Join(o.folder(), j.path), j.File))
+	})
+	if ctx.Err() != nil {
+		report.Fail(ctx.Err())
+	}
+	return nil
+}
+
+// placed is an object and its path below the target folder.
+type placed struct {
+	locate.Object
+	path   string
+	folder bool // an empty object whose key ends in a slash, as some tools keep folders
+}
+
+// place finds the local paths, and reports the keys that cannot have one.
+func (o *GetOptions) place(objects []locate.Object, report *cli.Report) []placed {
+	jobs := make([]placed, 0, len(objects))
+	sourceOf := map[string]string{}
+	for _, object := range objects {
+		source := object.Address.String()
+		rel, folder := object.Rel, false
+		if object.File.Size == 0 && len(rel) > 1 {
+			rel, folder = strings.CutSuffix(rel, "/")
+		}
+		path, err := address.Localize(rel)
+		if err != nil {
+			report.Fail(fault.Wrap(source, err))
+			continue
+		}
+		if other, taken := sourceOf[path]; taken {
+			report.Fail(fault.Wrap(source, fault.New("conflict", "would be the same local file as %s", other).
+				WithHint("fetch them to different folders")))
+			continue
+		}
+		sourceOf[path] = source
+		jobs = append(jobs, placed{Object: object, path: path, folder: folder})
+	}
+	return jobs
+}
+
+// bytesOf writes a size for programs.
+func bytesOf(n int64) string { return strconv.FormatInt(n, 10) }

@@ -1,0 +1,189 @@
+package command
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ringstore/ringstore/ctl/address"
+	"github.com/ringstore/ringstore/ctl/cli"
+	"github.com/ringstore/ringstore/ctl/client"
+	"github.com/ringstore/ringstore/ctl/locate"
+	"github.com/ringstore/ringstore/ctl/term"
+	"github.com/ringstore/ringstore/proto/rest"
+)
+
+// LsOptions are those of ls.
+type LsOptions struct {
+	Factory *cli.Factory
+
+	Addresses []string // none lists the buckets
+	Recursive bool
+	Long      bool
+	Human     bool
+	Raw       bool
+}
+
+// NewLs makes the command. runF, unless nil, runs instead of the real thing.
+func NewLs(f *cli.Factory, runF func(context.Context, *LsOptions) error) *cobra.Command {
+	o := &LsOptions{Factory: f}
+	cmd := &cobra.Command{
+		Use:   "ls [s3://BUCKET[/PREFIX]...]",
+		Short: "List buckets and objects",
+		Long: `List what a bucket shows, in byte order of the keys, as addresses that other
+commands take. The prefix is the beginning of keys, not a folder: "s3://b/ph" lists
+"photo.jpg" and "photos/" alike. What lies behind a further slash is shown
+as one line, unless -r asks for all of it. Without an address, list the buckets.
+
+An empty bucket or prefix lists nothing and is no error.` + wildcardHelp,
+		Example: `  s3ctl ls
+  s3ctl ls -lh s3://photos/2026/
+  s3ctl ls 's3://photos/**.jpg'`,
+		Args: cli.Args(0, -1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.Addresses = args
+			if runF != nil {
+				return runF(cmd.Context(), o)
+			}
+			return cli.Classified(o.run(cmd.Context()))
+		},
+	}
+	cmd.Flags().Bool("help", false, "help for ls") // takes -h from it, which means sizes here as in ls(1)
+	cmd.Flags().BoolVarP(&o.Recursive, "recursive", "r", false, "list everything under the prefix")
+	cmd.Flags().BoolVarP(&o.Long, "long", "l", false, "show sizes and times too")
+	cmd.Flags().BoolVarP(&o.Human, "human", "h", false, "show sizes as 1.5 GiB; implies -l")
+	cmd.Flags().BoolVar(&o.Raw, "raw", false, rawHelp)
+	return cmd
+}
+
+func (o *LsOptions) run(ctx context.Context) error {
+	o.Long = o.Long || o.Human
+	targets, err := readTargets(o.Addresses, locate.Options{Recursive: o.Recursive, Raw: o.Raw})
+	if err != nil {
+		return err
+	}
+	c, err := o.Factory.Client()
+	if err != nil {
+		return err
+	}
+	list := o.newList()
+	if len(targets) == 0 {
+		err = o.buckets(ctx, c, list)
+	}
+	for _, t := range targets {
+		if err == nil {
+			err = o.objects(ctx, c, t, list)
+		}
+	}
+	if flushed := list.flush(); err == nil {
+		err = flushed
+	}
+	return err
+}
+
+func (o *LsOptions) buckets(ctx context.Context, c *client.Client, list *listing) error {
+	buckets, err := c.Buckets(ctx)
+	if err != nil {
+		return err
+	}
+	for _, b := range buckets {
+		line := listed{Type: "bucket", Address: address.Remote{Bucket: b.Name}.String(), Bucket: b.Name, Created: timestamp(b.CreatedAt)}
+		if err := list.add(line, nil, b.CreatedAt); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (o *LsOptions) objects(ctx context.Context, c *client.Client, t locate.Target, list *listing) error {
+	for e, err := range t.Entries(ctx, c) {
+		if err != nil {
+			return err
+		}
+		if e.File == nil {
+			err = list.prefix(t.Remote().Bucket, e.Name)
+		} else {
+			err = list.object(*e.File)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// listed is the line of --json for what ls shows.
+type listed struct {
+	Type        string `json:"type"` // bucket, prefix or object
+	Address     string `json:"address"`
+	Bucket      string `json:"bucket"`
+	Prefix      string `json:"prefix,omitempty"`
+	Key         string `json:"key,omitempty"`
+	Size        *int64 `json:"size,omitempty"`
+	FileID      string `json:"file_id,omitempty"`
+	ContentType string `json:"content_type,omitempty"`
+	ETag        string `json:"etag,omitempty"`
+	CRC         string `json:"crc64nvme,omitempty"`
+	SHA256      string `json:"sha256,omitempty"`
+	Created     string `json:"created_at,omitempty"`
+}
+
+// listing writes lines in the form that was asked for.
+type listing struct {
+	o     *LsOptions
+	table *term.Table
+}
+
+func (o *LsOptions) newList() *listing {
+	columns := []term.Column{{Title: "ADDRESS"}}
+	if o.Long {
+		columns = []term.Column{{Title: "SIZE", Right: true}, {Title: "CREATED"}, {Title: "ADDRESS"}}
+	}
+	return &listing{o: o, table: o.Factory.IO.NewTable(columns...)}
+}
+
+func (l *listing) prefix(bucket, prefix string) error {
+	line := listed{Type: "prefix", Address: address.Remote{Bucket: bucket, Key: prefix}.String(), Bucket: bucket, Prefix: prefix}
+	return l.add(line, nil, time.Time{})
+}
+
+func (l *listing) object(f rest.File) error {
+	return l.add(listed{
+		Type: "object", Address: address.Remote{Bucket: f.Bucket, Key: f.Name}.String(), Bucket: f.Bucket, Key: f.Name,
+		Size: &f.Size, FileID: f.FileID, ContentType: f.ContentType, ETag: f.ETag,
+		CRC: f.Checksums.CRC64NVME, SHA256: f.Checksums.SHA256, Created: timestamp(f.CreatedAt),
+	}, &f.Size, f.CreatedAt)
+}
+
+func (l *listing) add(line listed, size *int64, at time.Time) error {
+	switch {
+	case l.o.Factory.Global.JSON:
+		return l.o.Factory.ShowJSON(line)
+	case !l.o.Long:
+		return l.table.Row(line.Address)
+	}
+	return l.table.Row(l.size(size), l.time(at), line.Address)
+}
+
+func (l *listing) size(n *int64) string {
+	switch {
+	case n == nil:
+		return "-"
+	case l.o.Human:
+		return term.Size(*n)
+	}
+	return bytesOf(*n)
+}
+
+func (l *listing) time(at time.Time) string {
+	switch {
+	case at.IsZero():
+		return "-"
+	case l.o.Factory.IO.OutTTY:
+		return at.Local().Format("2006-01-02 15:04:05")
+	}
+	return timestamp(at)
+}
+
+func (l *listing) flush() error { return l.table.Flush() }

@@ -1,0 +1,56 @@
+package profiles
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ringstore/ringstore/ctl/cli"
+	"github.com/ringstore/ringstore/ctl/term"
+)
+
+// LsOptions are those of profile ls.
+type LsOptions struct {
+	Factory *cli.Factory
+}
+
+// NewLs makes the command. runF, unless nil, runs instead of the real thing.
+func NewLs(f *cli.Factory, runF func(context.Context, *LsOptions) error) *cobra.Command {
+	o := &LsOptions{Factory: f}
+	return &cobra.Command{
+		Use:   "ls",
+		Short: "List the profiles, without their secrets",
+		Args:  cli.Args(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if runF != nil {
+				return runF(cmd.Context(), o)
+			}
+			return cli.Classified(o.run())
+		},
+	}
+}
+
+func (o *LsOptions) run() error {
+	file, err := o.Factory.Profiles()
+	if err != nil {
+		return err
+	}
+	set, err := file.Load()
+	if err != nil {
+		return err
+	}
+	table := o.Factory.IO.NewTable(term.Column{Title: "NAME"}, term.Column{Title: "ENDPOINT"}, term.Column{Title: "ACCESS KEY"}, term.Column{Title: "DEFAULT"})
+	for _, name := range set.Names() {
+		p := set.Profiles[name]
+		line := one{Name: name, Endpoint: p.Endpoint, AccessKey: p.AccessKey, Default: name == set.DefaultName()}
+		if o.Factory.Global.JSON {
+			err = o.Factory.ShowJSON(line)
+		} else {
+			err = table.Row(name, p.Endpoint, p.AccessKey, map[bool]string{true: "*", false: ""}[line.Default])
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return table.Flush()
+}

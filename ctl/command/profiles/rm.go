@@ -1,0 +1,38 @@
+package profiles
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ringstore/ringstore/ctl/cli"
+	"github.com/ringstore/ringstore/ctl/profile"
+)
+
+// RmOptions are those of profile rm.
+type RmOptions struct {
+	Factory *cli.Factory
+
+	Name string
+}
+
+// NewRm makes the command. runF, unless nil, runs instead of the real thing.
+func NewRm(f *cli.Factory, runF func(context.Context, *RmOptions) error) *cobra.Command {
+	o := &RmOptions{Factory: f}
+	return &cobra.Command{
+		Use:   "rm NAME",
+		Short: "Forget a profile",
+		Args:  cli.Args(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.Name = args[0]
+			if runF != nil {
+				return runF(cmd.Context(), o)
+			}
+			return cli.Classified(o.run())
+		},
+	}
+}
+
+func (o *RmOptions) run() error {
+	return change(o.Factory, o.Name, "removed profile "+o.Name, profile.File.Remove, false)
+}

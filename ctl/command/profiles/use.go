@@ -1,0 +1,55 @@
+package profiles
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ringstore/ringstore/ctl/cli"
+	"github.com/ringstore/ringstore/ctl/profile"
+)
+
+// UseOptions are those of profile use.
+type UseOptions struct {
+	Factory *cli.Factory
+
+	Name string
+}
+
+// NewUse makes the command. runF, unless nil, runs instead of the real thing.
+func NewUse(f *cli.Factory, runF func(context.Context, *UseOptions) error) *cobra.Command {
+	o := &UseOptions{Factory: f}
+	return &cobra.Command{
+		Use:   "use NAME",
+		Short: "Make a profile the default one",
+		Args:  cli.Args(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.Name = args[0]
+			if runF != nil {
+				return runF(cmd.Context(), o)
+			}
+			return cli.Classified(o.run())
+		},
+	}
+}
+
+func (o *UseOptions) run() error {
+	return change(o.Factory, o.Name, "default profile is now "+o.Name, profile.File.Use, true)
+}
+
+// change does something to a profile that exists, and shows which.
+func change(f *cli.Factory, name, line string, do func(profile.File, string) error, isDefault bool) error {
+	file, err := f.Profiles()
+	if err != nil {
+		return err
+	}
+	before, err := file.Load()
+	if err != nil {
+		return err
+	}
+	if err := do(file, name); err != nil {
+		return cli.FromProfile(err)
+	}
+	p := before.Profiles[name]
+	return done(f, line, one{Name: name, Endpoint: p.Endpoint, AccessKey: p.AccessKey, Default: isDefault})
+}

@@ -1,0 +1,191 @@
+// Package command has the verbs of s3ctl that work on files, one file each. Every
+// verb is its options, a constructor that fills them from the command line, and a run.
+package command
+
+import (
+	"context"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ringstore/ringstore/ctl/address"
+	"github.com/ringstore/ringstore/ctl/cli"
+	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/ctl/locate"
+	"github.com/ringstore/ringstore/ctl/term"
+	"github.com/ringstore/ringstore/ctl/transfer"
+	"github.com/ringstore/ringstore/proto/rest"
+)
+
+// PutOptions are those of put.
+type PutOptions struct {
+	Factory *cli.Factory
+
+	Sources     []string
+	Destination string
+	Recursive   bool
+	Parallel    int
+	Tries       int
+	ContentType string
+}
+
+// NewPut makes the command. runF, unless nil, runs instead of the real thing.
+func NewPut(f *cli.Factory, runF func(context.Context, *PutOptions) error) *cobra.Command {
+	o := &PutOptions{Factory: f}
+	cmd := &cobra.Command{
+		Use:   "put FILE... s3://BUCKET[/KEY]",
+		Short: "Store files",
+		Long: `Store local files. An address that ends in a slash, or names only the bucket,
+keeps the names of the files; any other is the key of the one file. With -r,
+folders are stored with everything in them, keys being relative paths: "photos"
+keeps its own name in them, "photos/" does not. The address is taken as it is
+written; put knows no wildcards of its own.
+
+"-" is standard input. What exists under a key is replaced, in one step, once
+the new bytes are durable and their checksum was compared.`,
+		Example: `  s3ctl put report.pdf s3://docs/2026/report.pdf
+  s3ctl put *.jpg s3://photos/bergen/
+  s3ctl put -r site/ s3://www
+  pg_dump shop | s3ctl put - s3://backup/shop.sql`,
+		Args: cli.Args(2, -1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.Sources, o.Destination = args[:len(args)-1], args[len(args)-1]
+			if runF != nil {
+				return runF(cmd.Context(), o)
+			}
+			return cli.Classified(o.run(cmd.Context(), cmd))
+		},
+	}
+	cmd.Flags().BoolVarP(&o.Recursive, "recursive", "r", false, "store folders with everything in them")
+	cmd.Flags().StringVar(&o.ContentType, "content-type", "", "store this type instead of what the file's name suggests")
+	transferFlags(cmd, &o.Parallel, &o.Tries)
+	return cmd
+}
+
+// transferFlags are those that put and get share.
+func transferFlags(cmd *cobra.Command, parallel, tries *int) {
+	cmd.Flags().IntVarP(parallel, "parallel", "j", transfer.DefaultParallel, "files to move at once")
+	cmd.Flags().IntVar(tries, "tries", transfer.DefaultRetry().Tries, "times to try a file when the server or the network is away")
+}
+
+func (o *PutOptions) run(ctx context.Context, cmd *cobra.Command) error {
+	if slices.ContainsFunc(o.Sources, address.IsRemote) {
+		return cli.Usage(cmd, "the sources of put are local files; only its last argument is an s3:// address")
+	}
+	if !address.IsRemote(o.Destination) {
+		return cli.Usage(cmd, "the last argument must be an s3:// address, but is %q", o.Destination)
+	}
+	// The API would read the file as a form.
+	if strings.HasPrefix(strings.ToLower(o.ContentType), "multipart/form-data") {
+		return cli.Usage(cmd, "content type %q cannot be stored", o.ContentType)
+	}
+	dst, err := locate.ReadDestination(o.Destination, len(o.Sources) > 1, o.Recursive)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(o.Sources, address.IsStream) && (len(o.Sources) > 1 || dst.Folder()) {
+		return cli.Usage(cmd, "standard input has no name: put it alone, under a whole key: s3ctl put - s3://BUCKET/KEY")
+	}
+	progress := o.Factory.IO.NewProgress(o.Factory.Global.Quiet || o.Factory.Global.JSON)
+	report := o.Factory.NewReport("put", "file", progress)
+	mover, _, err := o.Factory.Mover(progress, o.Factory.Retry())
+	if err != nil {
+		return err
+	}
+	files := o.find(dst, report, progress)
+	transfer.Each(ctx, o.Parallel, slices.Values(files), func(l locate.Local) {
+		defer progress.Finished()
+		f, err := o.send(ctx, *mover, report, l, dst.Remote.Bucket)
+		if err != nil {
+			report.Fail(fault.Wrap(l.Path, err))
+			return
+		}
+		report.Done(putResult(l.Path, f))
+	})
+	if ctx.Err() != nil {
+		report.Fail(ctx.Err())
+	}
+	return report.Close()
+}
+
+// find turns the arguments into files and keys. What cannot be sent is reported.
+func (o *PutOptions) find(dst locate.Destination, report *cli.Report, progress term.Progress) []locate.Local {
+	var files []locate.Local
+	sourceOf := map[string]string{}
+	add := func(f locate.Found) {
+		switch other, taken := sourceOf[f.Key]; {
+		case f.Err != nil:
+			report.Fail(f.Err)
+		case f.Skip != "":
+			report.Note("put %s: skipped: %s", f.Path, f.Skip)
+		case taken:
+			report.Fail(fault.Wrap(f.Path, fault.New("conflict", "would get the same key as %s", other).
+				WithHint("put them under different prefixes")))
+		default:
+			sourceOf[f.Key] = f.Path
+			files = append(files, f.Local)
+			progress.Plan(1, f.Size)
+		}
+	}
+	for _, source := range o.Sources {
+		if address.IsStream(source) {
+			add(locate.Found{Local: locate.Local{Path: source, Key: dst.Remote.Key, Size: -1}})
+			continue
+		}
+		locate.Files(source, dst, o.Recursive, add)
+	}
+	return files
+}
+
+func (o *PutOptions) send(ctx context.Context, mover transfer.Mover, report *cli.Report, l locate.Local, bucket string) (rest.File, error) {
+	mover.Retry.Tries = o.Tries
+	mover.Retry.Notify = report.Retrying(l.Path)
+	mover.ContentType = o.ContentType
+	dst := address.Remote{Bucket: bucket, Key: l.Key}
+	switch {
+	case address.IsStream(l.Path):
+		return mover.PutStream(ctx, o.Factory.IO.In, dst)
+	case l.Size < 0:
+		f, err := os.Open(l.Path)
+		if err != nil {
+			return rest.File{}, err
+		}
+		defer f.Close()
+		return mover.PutStream(ctx, f, dst)
+	}
+	return mover.PutFile(ctx, l.Path, dst)
+}
+
+// moved is the line of --json for a file that was put or got.
+type moved struct {
+	Source  string `json:"source"`
+	Target  string `json:"target"`
+	Bucket  string `json:"bucket"`
+	Key     string `json:"key"`
+	FileID  string `json:"file_id"`
+	Size    int64  `json:"size"`
+	CRC     string `json:"crc64nvme"`
+	Created string `json:"created_at"`
+}
+
+func putResult(source string, f rest.File) cli.Result {
+	target := address.Remote{Bucket: f.Bucket, Key: f.Name}.String()
+	return movedResult(source, target, f)
+}
+
+func movedResult(source, target string, f rest.File) cli.Result {
+	return cli.Result{
+		JSON: moved{
+			Source: source, Target: target, Bucket: f.Bucket, Key: f.Name, FileID: f.FileID, Size: f.Size,
+			CRC: f.Checksums.CRC64NVME, Created: timestamp(f.CreatedAt),
+		},
+		Cells: []string{source, target, bytesOf(f.Size)},
+		Line:  source + " -> " + target + "  " + term.Size(f.Size),
+	}
+}
+
+// timestamp is the one form of times for programs.
+func timestamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }

@@ -1,0 +1,139 @@
+package command
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ringstore/ringstore/ctl/cli"
+	"github.com/ringstore/ringstore/ctl/client"
+	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/ctl/locate"
+	"github.com/ringstore/ringstore/ctl/term"
+	"github.com/ringstore/ringstore/ctl/transfer"
+)
+
+// rmParallel is how many objects are removed at once.
+const rmParallel = 16
+
+// RmOptions are those of rm.
+type RmOptions struct {
+	Factory *cli.Factory
+
+	Addresses []string
+	Recursive bool
+	Yes       bool
+	Raw       bool
+}
+
+// NewRm makes the command. runF, unless nil, runs instead of the real thing.
+func NewRm(f *cli.Factory, runF func(context.Context, *RmOptions) error) *cobra.Command {
+	o := &RmOptions{Factory: f}
+	cmd := &cobra.Command{
+		Use:   "rm s3://BUCKET/KEY...",
+		Short: "Remove objects",
+		Long: `Remove objects. With -r, remove everything that lies under a prefix: "s3://b/logs"
+means "logs/…" and never "logs-old". Before it removes what goes across slashes (-r,
+or a ** in a key) rm shows how much that is and asks; where nobody can be
+asked, it refuses unless --yes is given.` + wildcardHelp,
+		Example: `  s3ctl rm s3://docs/old.txt 's3://docs/*.tmp'
+  s3ctl rm -r --yes s3://docs/2019/`,
+		Args: cli.Args(1, -1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.Addresses = args
+			if runF != nil {
+				return runF(cmd.Context(), o)
+			}
+			return cli.Classified(o.run(cmd.Context(), cmd))
+		},
+	}
+	cmd.Flags().BoolVarP(&o.Recursive, "recursive", "r", false, "remove everything under the prefix")
+	cmd.Flags().BoolVarP(&o.Yes, "yes", "y", false, "do not ask")
+	cmd.Flags().BoolVar(&o.Raw, "raw", false, rawHelp)
+	return cmd
+}
+
+func (o *RmOptions) run(ctx context.Context, cmd *cobra.Command) error {
+	targets, err := readTargets(o.Addresses, locate.Options{Recursive: o.Recursive, Raw: o.Raw})
+	if err != nil {
+		return err
+	}
+	ask := !o.Yes && (o.Recursive || !o.Raw && slices.ContainsFunc(o.Addresses, func(a string) bool { return strings.Contains(a, "**") }))
+	if ask && !o.Factory.IO.CanAsk() {
+		return cli.Usage(cmd, "this would remove many objects, and there is nobody to ask").WithHint("add --yes if that is what you want")
+	}
+	c, err := o.Factory.Client()
+	if err != nil {
+		return err
+	}
+	report := o.Factory.NewReport("rm", "object", o.Factory.IO.NewProgress(true))
+	objects, size := o.find(ctx, c, targets, report)
+	if ask && len(objects) > 0 {
+		yes, err := o.Factory.IO.Confirm("Remove " + term.Count(len(objects), "object") + " (" + term.Size(size) + ")?")
+		if err != nil || !yes {
+			return fault.New("interrupted", "nothing was removed")
+		}
+	}
+	transfer.Each(ctx, rmParallel, slices.Values(objects), func(object locate.Object) {
+		if err := o.remove(ctx, c, object); err != nil {
+			report.Fail(fault.Wrap(object.Address.String(), err))
+			return
+		}
+		report.Done(removedResult(object))
+	})
+	if ctx.Err() != nil {
+		report.Fail(ctx.Err())
+	}
+	return report.Close()
+}
+
+// find looks up what is to be removed; an object that two arguments name counts once.
+func (o *RmOptions) find(ctx context.Context, c *client.Client, targets []locate.Target, report *cli.Report) (objects []locate.Object, size int64) {
+	seen := map[string]bool{}
+	for _, t := range targets {
+		for object, err := range t.Objects(ctx, c) {
+			if err != nil {
+				report.Fail(err)
+				break
+			}
+			if seen[object.File.FileID] {
+				continue
+			}
+			seen[object.File.FileID] = true
+			objects = append(objects, object)
+			size += object.File.Size
+		}
+	}
+	return objects, size
+}
+
+// remove deletes the file that the object showed when it was looked up. If that
+// is gone by now, somebody else removed or replaced it: either way what
+// was asked for has happened, and a newer file is not ours to remove.
+func (o *RmOptions) remove(ctx context.Context, c *client.Client, object locate.Object) error {
+	err := o.Factory.Retry().Do(ctx, func() error { return c.DeleteFile(ctx, object.File.FileID) })
+	if fault.ExitOf(err) == fault.NotFound {
+		return nil
+	}
+	return err
+}
+
+// removed is the line of --json for an object that was removed.
+type removed struct {
+	Address string `json:"address"`
+	Bucket  string `json:"bucket"`
+	Key     string `json:"key"`
+	FileID  string `json:"file_id"`
+	Size    int64  `json:"size"`
+}
+
+func removedResult(object locate.Object) cli.Result {
+	name := object.Address.String()
+	return cli.Result{
+		JSON:  removed{Address: name, Bucket: object.Address.Bucket, Key: object.Address.Key, FileID: object.File.FileID, Size: object.File.Size},
+		Cells: []string{name},
+		Line:  "removed " + name,
+	}
+}

@@ -1,0 +1,212 @@
+package command
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ringstore/ringstore/ctl/address"
+	"github.com/ringstore/ringstore/ctl/cli"
+	"github.com/ringstore/ringstore/ctl/client"
+	"github.com/ringstore/ringstore/ctl/locate"
+	"github.com/ringstore/ringstore/ctl/term"
+	"github.com/ringstore/ringstore/proto/rest"
+)
+
+// StatOptions are those of stat.
+type StatOptions struct {
+	Factory *cli.Factory
+
+	Addresses []string
+	Raw       bool
+}
+
+// NewStat makes the command. runF, unless nil, runs instead of the real thing.
+func NewStat(f *cli.Factory, runF func(context.Context, *StatOptions) error) *cobra.Command {
+	o := &StatOptions{Factory: f}
+	cmd := &cobra.Command{
+		Use:   "stat s3://BUCKET/KEY...",
+		Short: "Show what is known of objects, and where their bytes are",
+		Long: `Show size, type, times and checksums of objects, on which nodes their bytes are,
+and which failures they survive, as of now: nodes that cannot be reached do not count.` + wildcardHelp,
+		Args: cli.Args(1, -1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.Addresses = args
+			if runF != nil {
+				return runF(cmd.Context(), o)
+			}
+			return cli.Classified(o.run(cmd.Context()))
+		},
+	}
+	cmd.Flags().BoolVar(&o.Raw, "raw", false, rawHelp)
+	return cmd
+}
+
+func (o *StatOptions) run(ctx context.Context) error {
+	targets, err := readTargets(o.Addresses, locate.Options{Raw: o.Raw})
+	if err != nil {
+		return err
+	}
+	c, err := o.Factory.Client()
+	if err != nil {
+		return err
+	}
+	report := o.Factory.NewReport("stat", "object", o.Factory.IO.NewProgress(true))
+	first := true
+	eachObject(ctx, c, targets, report, func(object locate.Object) error {
+		m, err := c.Metadata(ctx, object.File.FileID)
+		if err != nil {
+			return err
+		}
+		if !first && o.Factory.IO.OutTTY && !o.Factory.Global.JSON {
+			fmt.Fprintln(o.Factory.IO.Out)
+		}
+		first = false
+		return o.show(m)
+	})
+	return report.Close()
+}
+
+// described is the line of --json for stat: what REST says, the address, and the sentence about safety.
+type described struct {
+	Address string `json:"address"`
+	Safety  string `json:"safety"`
+	rest.FileMetadata
+}
+
+func (o *StatOptions) show(m rest.FileMetadata) error {
+	name := address.Remote{Bucket: m.Bucket, Key: m.Name}.String()
+	if o.Factory.Global.JSON {
+		return o.Factory.ShowJSON(described{Address: name, Safety: safety(m), FileMetadata: m})
+	}
+	facts := [][2]string{
+		{"address", name},
+		{"size", bytesOf(m.Size)},
+		{"type", m.ContentType},
+		{"status", string(m.Status)},
+		{"created", timestamp(m.CreatedAt)},
+		{"completed", timestamp(m.CompletedAt)},
+		{"file id", m.FileID},
+		{"etag", m.ETag},
+		{"crc64nvme", m.Checksums.CRC64NVME},
+		{"sha256", m.Checksums.SHA256},
+		{"safety", safety(m)},
+	}
+	if o.Factory.IO.OutTTY {
+		facts[1][1] = term.Size(m.Size) + " (" + bytesOf(m.Size) + " bytes)"
+	}
+	out := o.Factory.IO.NewTable(term.Column{}, term.Column{})
+	for _, fact := range facts {
+		if fact[1] == "" {
+			continue
+		}
+		var err error
+		if o.Factory.IO.OutTTY {
+			_, err = fmt.Fprintf(o.Factory.IO.Out, "%-10s %s\n", fact[0], term.Clean(fact[1]))
+		} else {
+			err = out.Row(fact[0], fact[1])
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := out.Flush(); err != nil {
+		return err
+	}
+	return o.showChunks(m)
+}
+
+// showChunks is the table of where the bytes are.
+func (o *StatOptions) showChunks(m rest.FileMetadata) error {
+	table := o.Factory.IO.NewTable(
+		term.Column{Title: "PART", Right: true}, term.Column{Title: "CHUNK"}, term.Column{Title: "ROLE"}, term.Column{Title: "BYTES", Right: true},
+		term.Column{Title: "NODE"}, term.Column{Title: "ZONE"}, term.Column{Title: "STATE"},
+	)
+	if o.Factory.IO.OutTTY && len(m.Parts) > 0 {
+		fmt.Fprintln(o.Factory.IO.Out)
+	}
+	for _, part := range m.Parts {
+		for i, chunk := range part.Chunks {
+			node, state := chunk.Node, "reachable"
+			switch {
+			case chunk.NodeID == "":
+				node, state = "-", "missing, queued for repair"
+			case !chunk.Reachable:
+				state = "not reachable"
+			}
+			err := table.Row(strconv.Itoa(part.Number), strconv.Itoa(i), string(chunk.Role), o.size(chunk.Bytes), node, orDash(chunk.Zone), state)
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return table.Flush()
+}
+
+func (o *StatOptions) size(n int64) string {
+	if o.Factory.IO.OutTTY {
+		return term.Size(n)
+	}
+	return bytesOf(n)
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+// safety says in one sentence which failures the file survives.
+func safety(m rest.FileMetadata) string {
+	if m.Status != rest.StatusComplete {
+		return "is not stored: its upload is " + string(m.Status)
+	}
+	nodes, missing, away := census(m)
+	text := ""
+	switch {
+	case m.Survives < 0:
+		return "cannot be read now: too many of its nodes are away"
+	case m.Size == 0 && nodes == 0:
+		return "has no bytes to lose"
+	case m.Survives == 0:
+		text = fmt.Sprintf("does not survive any of its %s failing", term.Count(nodes, "node"))
+	case m.Survives == 1:
+		text = fmt.Sprintf("survives any one of %d nodes failing", nodes)
+	default:
+		text = fmt.Sprintf("survives any %d of %d nodes failing", m.Survives, nodes)
+	}
+	if m.Survives < m.Wanted {
+		text += fmt.Sprintf("; its bucket asks for %d", m.Wanted)
+	}
+	if away > 0 {
+		text += fmt.Sprintf("; %s not reachable", term.Count(away, "chunk"))
+	}
+	if missing > 0 {
+		text += fmt.Sprintf("; %s queued for repair", term.Count(missing, "chunk"))
+	}
+	return text
+}
+
+// census counts the nodes that hold the file and can be reached, and the chunks that have none or cannot.
+func census(m rest.FileMetadata) (nodes, missing, away int) {
+	seen := map[string]bool{}
+	for _, part := range m.Parts {
+		for _, c := range part.Chunks {
+			switch {
+			case c.NodeID == "":
+				missing++
+			case !c.Reachable:
+				away++
+			case !seen[c.NodeID]:
+				seen[c.NodeID] = true
+				nodes++
+			}
+		}
+	}
+	return nodes, missing, away
+}
+
+var _ locate.Lister = (*client.Client)(nil)

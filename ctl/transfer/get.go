@@ -1,0 +1,189 @@
+package transfer
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"unicode/utf8"
+
+	"github.com/minio/crc64nvme"
+
+	"github.com/ringstore/ringstore/ctl/client"
+	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/proto/rest"
+)
+
+// readBuffer is the size of the pieces in which a body is read and written, in bytes.
+const readBuffer = 512 << 10
+
+var readBuffers = sync.Pool{New: func() any { return new([readBuffer]byte) }}
+
+// GetFile fetches a file to a path below root, making the folders on the way. The
+// bytes go to a temporary name beside the target, which the target's name is
+// given only when all have arrived and their checksum matches; nothing else is
+// ever seen under it, and after an error the temporary file is gone. Repeated
+// as often as it takes. It is not synced to disk: what is lost in a power cut can be fetched again.
+func (m *Mover) GetFile(ctx context.Context, file rest.File, root *os.Root, path string) (err error) {
+	if err := root.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+		return localFault(err)
+	}
+	if info, err := root.Lstat(path); err == nil && info.IsDir() {
+		return fault.New("conflict", "the target is a folder").WithHint("name a file, or move the folder away")
+	}
+	temp := tempName(path)
+	f, err := root.OpenFile(temp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o666)
+	if err != nil {
+		return localFault(err)
+	}
+	defer func() {
+		if closed := f.Close(); err == nil {
+			err = localFault(closed)
+		}
+		if err == nil {
+			err = localFault(root.Rename(temp, path))
+		}
+		if err != nil {
+			_ = root.Remove(temp)
+		}
+	}()
+	if err := preallocate(f, file.Size); err != nil {
+		return localFault(err)
+	}
+	return m.Retry.Do(ctx, func() error {
+		if _, err := f.Seek(0, io.SeekStart); err != nil {
+			return localFault(err)
+		}
+		return m.fetch(ctx, file, f)
+	})
+}
+
+// GetStream writes a file to w. Bytes that were written cannot be taken back: an
+// error that is not of the very beginning is final, and Corrupt is found only
+// when all have been written.
+func (m *Mover) GetStream(ctx context.Context, file rest.File, w io.Writer) error {
+	out := &counting{w: w}
+	var final error
+	err := m.Retry.Do(ctx, func() error {
+		err := m.fetch(ctx, file, out)
+		if err != nil && out.n > 0 {
+			final = err
+			return nil // nothing that may be tried again
+		}
+		return err
+	})
+	if err == nil {
+		err = final
+	}
+	return err
+}
+
+// GetRange writes a range of a file to w. It has no checksum of its own: the
+// gateway checked each unit of it. OutOfRange.
+func (m *Mover) GetRange(ctx context.Context, file rest.File, r client.Range, w io.Writer) error {
+	body, err := m.Store.Download(ctx, file.FileID, &r)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	moved := &metered{meter: m.Meter}
+	_, err = copyOut(w, body, moved)
+	return err
+}
+
+// fetch is one try for all bytes.
+func (m *Mover) fetch(ctx context.Context, file rest.File, w io.Writer) (err error) {
+	body, err := m.Store.Download(ctx, file.FileID, nil)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	moved := &metered{meter: m.Meter}
+	defer func() {
+		if err != nil {
+			moved.takeBack()
+		}
+	}()
+	crc, err := copyOut(w, body, moved)
+	if err != nil {
+		return err
+	}
+	if got := client.EncodeCRC(crc); moved.n != file.Size || got != file.Checksums.CRC64NVME {
+		return fault.New("corrupt", "%d bytes with checksum %s arrived, but the file has %d bytes with %s",
+			moved.n, got, file.Size, file.Checksums.CRC64NVME).WithHint("try again; if it stays, look where the bytes are: s3ctl stat")
+	}
+	return nil
+}
+
+// copyOut copies all of body to w and returns its CRC64NVME.
+func copyOut(w io.Writer, body io.Reader, moved *metered) (crc uint64, err error) {
+	buf, _ := readBuffers.Get().(*[readBuffer]byte)
+	defer readBuffers.Put(buf)
+	for {
+		n, readErr := body.Read(buf[:])
+		if n > 0 {
+			crc = crc64nvme.Update(crc, buf[:n])
+			if _, err := w.Write(buf[:n]); err != nil {
+				return 0, localFault(err)
+			}
+			moved.add(int64(n))
+		}
+		switch {
+		case readErr == nil:
+		case errors.Is(readErr, io.EOF):
+			return crc, nil
+		default:
+			return 0, readErr
+		}
+	}
+}
+
+// localFault makes a fault of an error of the local file system.
+func localFault(err error) error {
+	if err == nil {
+		return nil
+	}
+	e := &fault.Error{Kind: fault.KindOf(err), Err: err}
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		e.Err = p.Err
+	}
+	switch {
+	case e.Kind == "no_space":
+		e.Hint = "free some space, or fetch to another disk; nothing of the file was left behind"
+	case errors.Is(err, syscall.ENOTDIR):
+		e.Hint = "a file stands where a folder is needed: two keys cannot both be stored here"
+	}
+	return e
+}
+
+// maxName is the longest file name, in bytes, that common file systems take.
+const maxName = 255
+
+// tempName is a name beside path that nobody else has: ".name.part-xxxx".
+func tempName(path string) string {
+	dir, name := filepath.Split(path)
+	suffix := ".part-" + strings.ToLower(rand.Text()[:8])
+	for len(name)+1+len(suffix) > maxName {
+		_, w := utf8.DecodeLastRuneInString(name)
+		name = name[:len(name)-w]
+	}
+	return dir + "." + name + suffix
+}
+
+type counting struct {
+	w io.Writer
+	n int64
+}
+
+// Write implements io.Writer.
+func (c *counting) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.n += int64(n)
+	return n, err
+}

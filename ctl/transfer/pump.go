@@ -1,0 +1,82 @@
+package transfer
+
+import (
+	"io"
+	"sync"
+)
+
+// pumpBuffer is the size of the two buffers between a stream and the network.
+const pumpBuffer = 512 << 10
+
+// pump reads ahead of its reader, and lets it go when stop is called although
+// the stream is blocked: nobody can interrupt the read of a terminal or a pipe.
+// The blocked goroutine then ends with its read, or with the process.
+type pump struct {
+	full  chan piece
+	empty chan []byte
+	done  chan struct{}
+	once  sync.Once
+
+	cur piece // what is being handed out; of the reader's goroutine
+	off int
+}
+
+type piece struct {
+	data []byte
+	err  error
+}
+
+func newPump(r io.Reader) *pump {
+	p := &pump{full: make(chan piece, 1), empty: make(chan []byte, 2), done: make(chan struct{})}
+	p.empty <- make([]byte, pumpBuffer)
+	p.empty <- make([]byte, pumpBuffer)
+	go p.run(r)
+	return p
+}
+
+func (p *pump) run(r io.Reader) {
+	for {
+		var buf []byte
+		select {
+		case buf = <-p.empty:
+		case <-p.done:
+			return
+		}
+		n, err := r.Read(buf[:pumpBuffer])
+		select {
+		case p.full <- piece{buf[:n], err}:
+		case <-p.done:
+			return
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// Read implements io.Reader.
+func (p *pump) Read(dst []byte) (int, error) {
+	for p.off == len(p.cur.data) {
+		if p.cur.err != nil {
+			return 0, p.cur.err
+		}
+		if p.cur.data != nil {
+			p.empty <- p.cur.data
+			p.cur, p.off = piece{}, 0
+		}
+		select {
+		case p.cur = <-p.full:
+		case <-p.done:
+			return 0, io.ErrClosedPipe
+		}
+		if p.cur.err != nil && p.cur.err != io.EOF { //nolint:errorlint // io.Reader says that it is io.EOF itself
+			p.cur.err = fromReading("the input", p.cur.err)
+		}
+	}
+	n := copy(dst, p.cur.data[p.off:])
+	p.off += n
+	return n, nil
+}
+
+// stop makes reads fail from now on. It may be called at any time, also often.
+func (p *pump) stop() { p.once.Do(func() { close(p.done) }) }
