@@ -1,0 +1,148 @@
+package gateway
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"os"
+
+	"github.com/ringstore/ringstore/daemon/internal/access"
+	"github.com/ringstore/ringstore/daemon/internal/cluster"
+	"github.com/ringstore/ringstore/daemon/internal/engine"
+	"github.com/ringstore/ringstore/daemon/internal/lifecycle"
+	"github.com/ringstore/ringstore/daemon/internal/restapi"
+	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/upkeep"
+	"github.com/ringstore/ringstore/daemon/internal/upkeep/expire"
+	"github.com/ringstore/ringstore/daemon/internal/upkeep/reclaim"
+	"github.com/ringstore/ringstore/daemon/internal/upkeep/repair"
+)
+
+// Parts is what a Core stands on, and what differs between a gateway process and standalone.
+type Parts struct {
+	Meta    store.Metadata
+	Master  *access.MasterKey
+	Connect func(store.Node) (store.Chunks, io.Closer, error) // to a node's chunks; see cluster.Config
+	Log     *slog.Logger
+}
+
+// Core is a gateway without its metadata store and its nodes: the view of the
+// nodes, the engine, the upkeep, and the REST API.
+type Core struct {
+	Root     access.KeyPair // the key made or given at this start; zero when there was one before
+	Listener net.Listener   // of the REST API; open since New
+	fleet    *cluster.Fleet
+	engine   *engine.Engine
+	upkeep   *upkeep.Runner
+	server   *restapi.Server
+	settings Settings
+	log      *slog.Logger
+}
+
+// NewCore opens the port, so that a second process on it fails before it
+// changes anything, sees to the root key, and puts the parts together. The caller adds its services to a group.
+func NewCore(ctx context.Context, s Settings, p Parts) (_ *Core, err error) {
+	c := &Core{settings: s, log: p.Log}
+	if c.Listener, err = net.Listen("tcp", s.Listen); err != nil {
+		return nil, store.Errorf(store.Unavailable, "--listen %s: %w", s.Listen, err).
+			WithHint("Choose another address with --listen, or stop what uses this one.")
+	}
+	given := access.KeyPair{AccessKey: s.RootAccessKey, Secret: s.RootSecretKey.Reveal()}
+	if c.Root, _, err = access.EnsureRoot(ctx, p.Meta, p.Master, given); err != nil {
+		return nil, errors.Join(err, c.Listener.Close())
+	}
+	c.fleet = cluster.NewFleet(cluster.Config{Meta: p.Meta, Connect: p.Connect, Heartbeat: s.Heartbeat, Log: p.Log})
+	c.upkeep = c.newUpkeep(p)
+	c.engine = engine.New(engine.Config{
+		Meta: p.Meta, Fleet: c.fleet, Log: p.Log,
+		Survive: s.Survive, MaxFileSize: int64(s.MaxFileSize), WriteBudget: int64(s.WriteMemory),
+		Reclaim: func() { c.upkeep.Kick(reclaim.Name) },
+		Repair:  func() { c.upkeep.Kick(repair.Name) },
+	})
+	auth := access.NewAuthenticator(access.Config{Credentials: p.Meta, Master: p.Master})
+	api := restapi.New(restapi.Config{Engine: c.engine, Auth: auth, Nodes: c.fleet, Log: p.Log, MaxFileSize: int64(s.MaxFileSize)})
+	c.server = restapi.NewServer(api, p.Log)
+	return c, nil
+}
+
+func (c *Core) newUpkeep(p Parts) *upkeep.Runner {
+	kick := func() { c.upkeep.Kick(reclaim.Name) }
+	return upkeep.NewRunner(upkeep.Config{
+		Leases: p.Meta, Owner: owner(), Log: p.Log,
+		Jobs: []upkeep.Job{
+			reclaim.New(reclaim.Config{Meta: p.Meta, Fleet: c.fleet, Log: p.Log}),
+			repair.New(repair.Config{Meta: p.Meta, Fleet: c.fleet, Reclaim: kick, Log: p.Log}),
+			expire.New(expire.Config{Meta: p.Meta, Reclaim: kick, Log: p.Log}),
+		},
+	})
+}
+
+// owner names this process and no other.
+func owner() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return host + "-" + rand.Text()[:8]
+}
+
+// AddTo adds the core's services to a group, behind those that they stand on.
+// ready is called once requests are answered.
+func (c *Core) AddTo(g *lifecycle.Group, ready func()) {
+	g.Add(lifecycle.Service{
+		Name:  "membership view",
+		Start: c.fleet.Refresh,
+		Run:   c.fleet.Run,
+		Stop:  func(context.Context) error { return nil },
+	})
+	g.Add(lifecycle.Service{
+		Name: "upkeep",
+		Run:  c.upkeep.Run,
+	})
+	if c.settings.Profile != "" {
+		g.Add(c.profiles())
+	}
+	g.Add(lifecycle.Service{
+		Name:  "REST API",
+		Start: func(context.Context) error { ready(); return nil },
+		Run:   func(context.Context) error { return c.server.Serve(c.Listener) },
+		Stop:  c.server.Shutdown,
+		Limit: c.settings.Grace,
+	})
+}
+
+// Close frees what the core holds, after the group has ended.
+func (c *Core) Close() error {
+	err := c.Listener.Close()
+	if errors.Is(err, net.ErrClosed) {
+		err = nil // the server closed it
+	}
+	c.engine.Close()
+	return errors.Join(err, c.fleet.Close())
+}
+
+// profiles serves Go's profiles on an address of their own, apart from the API and its keys.
+func (c *Core) profiles() lifecycle.Service {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	server := restapi.NewServer(mux, c.log)
+	return lifecycle.Service{
+		Name: "profiles",
+		Run: func(context.Context) error {
+			l, err := net.Listen("tcp", c.settings.Profile)
+			if err != nil {
+				return err
+			}
+			return server.Serve(l)
+		},
+		Stop: server.Shutdown,
+	}
+}

@@ -1,0 +1,160 @@
+// Package gateway is the composition root of a gateway, s3gateway: the metadata
+// in PostgreSQL, the storage nodes behind gRPC, and the Core that both kinds of
+// gateway share.
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"github.com/ringstore/ringstore/daemon/internal/access"
+	"github.com/ringstore/ringstore/daemon/internal/conf"
+	"github.com/ringstore/ringstore/daemon/internal/lifecycle"
+	"github.com/ringstore/ringstore/daemon/internal/meta/postgres"
+	"github.com/ringstore/ringstore/daemon/internal/noderpc"
+	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/telemetry"
+)
+
+const program = "s3gateway"
+
+// Main runs a gateway until ctx ends, or the command health, and returns the
+// exit code: 0 after a stop that was asked for, 1 when it failed, 2 when it was
+// called wrongly. The environment is the process's own.
+func Main(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writer) int {
+	if len(args) > 0 && args[0] == "health" {
+		return ExitCode(program, health(ctx, args[1:], stdout), stderr)
+	}
+	return ExitCode(program, serve(ctx, args, stdout, stderr), stderr)
+}
+
+// ExitCode tells a person on stderr what went wrong and what to do, and
+// returns the exit code for it.
+func ExitCode(program string, err error, stderr io.Writer) int {
+	if err == nil || errors.Is(err, conf.ErrHelp) {
+		return 0
+	}
+	fmt.Fprintf(stderr, "%s: %v\n", program, err)
+	if hint := store.HintOf(err); hint != "" {
+		fmt.Fprintln(stderr, hint)
+	}
+	if errors.Is(err, store.Invalid) {
+		return 2
+	}
+	return 1
+}
+
+// Version is what the build was made from.
+func Version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "unknown"
+}
+
+func load(args []string, stdout io.Writer, lax bool) (Config, error) {
+	c := DefaultConfig()
+	err := conf.Load(conf.Spec{
+		Program: program,
+		Summary: "s3gateway answers clients of a Ringstore cluster and takes in its storage nodes.",
+		Usage: []string{
+			"--database URL --join-token-file FILE --master-key-file FILE [flags]",
+			"standalone --data DIR [flags]    gateway and storage nodes in one process; see standalone --help",
+			"health [--listen HOST:PORT]      whether the gateway on this host is ready",
+		},
+		Version: Version(), EnvPrefix: "RINGSTORE_", Target: &c, Args: args, Environ: os.Environ(), Output: stdout, Lax: lax,
+	})
+	return c, err
+}
+
+func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	c, err := load(args, stdout, false)
+	if err != nil {
+		return err
+	}
+	log, err := telemetry.NewLogger(stderr, c.LogLevel, c.LogFormat)
+	if err != nil {
+		return err
+	}
+	master, err := access.ParseMasterKey(c.MasterKey.Reveal())
+	if err != nil {
+		return err
+	}
+	meta, err := postgres.Open(ctx, c.Database.Reveal(), postgres.Options{})
+	if err != nil {
+		return err
+	}
+	return errors.Join(run(ctx, c, meta, master, log, stdout), meta.Close())
+}
+
+// run puts the gateway together and runs it until ctx ends.
+func run(ctx context.Context, c Config, meta store.Metadata, master *access.MasterKey, log *slog.Logger, stdout io.Writer) error {
+	buffers := noderpc.NewBuffers()
+	token := c.JoinToken.Reveal()
+	joins, err := net.Listen("tcp", c.ListenGRPC)
+	if err != nil {
+		return store.Errorf(store.Unavailable, "--listen-grpc %s: %w", c.ListenGRPC, err).
+			WithHint("Choose another address with --listen-grpc, or stop what uses this one.")
+	}
+	core, err := NewCore(ctx, c.Settings, Parts{Meta: meta, Master: master, Log: log, Connect: func(n store.Node) (store.Chunks, io.Closer, error) {
+		client, err := noderpc.Dial(n.Address, noderpc.DialConfig{Node: n.ID, JoinToken: token, Buffers: buffers})
+		return client, client, err
+	}})
+	if err != nil {
+		return errors.Join(err, joins.Close())
+	}
+	members := noderpc.NewMembershipServer(noderpc.MembershipConfig{
+		ServerConfig: noderpc.ServerConfig{JoinToken: token, Buffers: buffers, Log: log}, Nodes: meta, Heartbeat: c.Heartbeat,
+	})
+	g := lifecycle.NewGroup(log)
+	g.Add(lifecycle.Service{Name: "membership", Run: func(context.Context) error { return members.Serve(joins) }, Stop: members.Shutdown})
+	core.AddTo(g, func() {
+		fmt.Fprintf(stdout, "%s: ready, REST API on http://%s, storage nodes join at %s\n", program, core.Listener.Addr(), joins.Addr())
+		if core.Root != (access.KeyPair{}) && c.RootAccessKey == "" {
+			fmt.Fprintf(stdout, "%s: first access key made, shown this once: %s secret %s\n", program, core.Root.AccessKey, core.Root.Secret)
+		}
+	})
+	return errors.Join(g.Run(ctx), core.Close())
+}
+
+// healthLimit bounds the health command, below what container runtimes allow a check.
+const healthLimit = 3 * time.Second
+
+// health is the command for container health checks.
+func health(ctx context.Context, args []string, stdout io.Writer) error {
+	c, err := load(args, stdout, true)
+	if err != nil {
+		return err
+	}
+	host, port, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return store.Errorf(store.Invalid, "--listen %q is not host:port", c.Listen)
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	ctx, cancel := context.WithTimeout(ctx, healthLimit)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/health/ready", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return store.Errorf(store.Unavailable, "the gateway does not answer: %w", err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return store.Errorf(store.Unavailable, "the gateway is not ready: %s", resp.Status)
+	}
+	fmt.Fprintln(stdout, "ready")
+	return nil
+}

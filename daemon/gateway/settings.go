@@ -1,0 +1,83 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ringstore/ringstore/daemon/internal/conf"
+	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/telemetry"
+)
+
+// Settings are what can be set of a gateway wherever it runs.
+type Settings struct {
+	Listen        string           `conf:"listen" arg:"HOST:PORT" help:"address of the REST API"`
+	Survive       int              `conf:"survive" arg:"N" help:"node failures that data survives, in buckets that do not say, 0 to 3"`
+	MaxFileSize   conf.Size        `conf:"max-file-size" arg:"SIZE" help:"largest file that is taken"`
+	WriteMemory   conf.Size        `conf:"write-memory" arg:"SIZE" help:"memory for the data of all uploads together; more uploads wait"`
+	Heartbeat     time.Duration    `conf:"heartbeat" arg:"TIME" help:"time between heartbeats of the nodes; three missed ones make a node inactive"`
+	RootAccessKey string           `conf:"root-access-key" arg:"KEY" help:"access key to make at the start, or whose secret to set; by default one is made up when there is none"`
+	RootSecretKey conf.Secret      `conf:"root-secret-key" arg:"SECRET" help:"its secret"`
+	LogLevel      string           `conf:"log-level" arg:"LEVEL" help:"least level to log: debug, info, warn or error"`
+	LogFormat     telemetry.Format `conf:"log-format" arg:"FORMAT" help:"auto (text on a terminal, else json), json or text"`
+	Grace         time.Duration    `conf:"grace" arg:"TIME" help:"how long requests under way may take to end when the gateway is stopped"`
+	Profile       string           `conf:"debug-listen" arg:"HOST:PORT" help:"address for Go's profiles (/debug/pprof); by default there is none"`
+}
+
+// DefaultSettings gives the settings that hold where nothing else is said.
+func DefaultSettings() Settings {
+	return Settings{
+		Listen: ":8080", Survive: 2, MaxFileSize: 10 << 30, WriteMemory: 128 << 20, Heartbeat: 10 * time.Second,
+		LogLevel: "info", LogFormat: telemetry.Auto, Grace: 20 * time.Second,
+	}
+}
+
+// minWriteMemory holds one stripe of the widest layout.
+const minWriteMemory = 16 << 20
+
+// Validate reports the first setting that cannot work.
+func (s *Settings) Validate() error {
+	switch {
+	case s.Survive < 0 || s.Survive > store.MaxSurvive:
+		return fmt.Errorf("--survive %d is not within 0..%d", s.Survive, store.MaxSurvive)
+	case s.MaxFileSize < 1:
+		return errors.New("--max-file-size must be at least 1 byte")
+	case s.WriteMemory < minWriteMemory:
+		return fmt.Errorf("--write-memory must be at least %s, one stripe of the widest layout", conf.Size(minWriteMemory))
+	case s.Heartbeat <= 0 || s.Grace < 0:
+		return errors.New("--heartbeat and --grace: a time is not negative, and a heartbeat not 0")
+	case (s.RootAccessKey == "") != (s.RootSecretKey == ""):
+		return errors.New("--root-access-key and --root-secret-key go together")
+	}
+	return nil
+}
+
+// Config is all that can be set of a gateway process.
+type Config struct {
+	Settings
+	Database   conf.Secret `conf:"database" arg:"URL" required:"true" help:"PostgreSQL of the metadata: postgres://user:password@host/name; several hosts may be given"`
+	ListenGRPC string      `conf:"listen-grpc" arg:"HOST:PORT" help:"address where storage nodes join and send heartbeats"`
+	JoinToken  conf.Secret `conf:"join-token" arg:"TOKEN" help:"join token of the cluster, the same at every gateway and node"`
+	MasterKey  conf.Secret `conf:"master-key" arg:"KEY" help:"key that seals the secrets in the database: 32 bytes as 64 hexadecimal digits or base64; the same at every gateway"`
+	Insecure   bool        `conf:"insecure" help:"do without a join token: whoever reaches the port may join as a node; for tests"`
+}
+
+// DefaultConfig gives the settings that hold where nothing else is said.
+func DefaultConfig() Config { return Config{Settings: DefaultSettings(), ListenGRPC: ":9090"} }
+
+// Validate implements conf.Validator.
+func (c *Config) Validate() error {
+	if err := c.Settings.Validate(); err != nil {
+		return err
+	}
+	switch {
+	case c.JoinToken == "" && !c.Insecure:
+		return errors.New("--join-token (or RINGSTORE_JOIN_TOKEN, or --join-token-file) is required, unless --insecure is given")
+	case c.JoinToken != "" && c.Insecure:
+		return errors.New("--insecure and --join-token exclude each other")
+	case c.MasterKey == "":
+		return errors.New("--master-key (or RINGSTORE_MASTER_KEY, or --master-key-file) is required; make one with: openssl rand -hex 32")
+	}
+	return nil
+}

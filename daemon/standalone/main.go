@@ -1,0 +1,143 @@
+// Package standalone is a gateway and its storage nodes in one process
+// (`s3gateway standalone`): metadata in SQLite, chunks passed in memory, all under one
+// directory:
+//
+//	DIR/lock          held by the process that runs
+//	DIR/master.key    seals the secrets in the metadata
+//	DIR/metadata.db   the metadata (meta/sqlite)
+//	DIR/nodes/NAME/   a storage node's data directory (chunkfs)
+//
+// It is the gateway's own code on other parts; see gateway.Core.
+package standalone
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+
+	"github.com/ringstore/ringstore/ctl/profile"
+	"github.com/ringstore/ringstore/daemon/gateway"
+	"github.com/ringstore/ringstore/daemon/internal/access"
+	"github.com/ringstore/ringstore/daemon/internal/conf"
+	"github.com/ringstore/ringstore/daemon/internal/lifecycle"
+	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite"
+	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/telemetry"
+)
+
+const program = "s3gateway standalone"
+
+// Main runs everything until ctx ends and returns the exit code: 0 after a stop that was
+// asked for, 1 when it failed, 2 when it was called wrongly. The environment is the process's own.
+func Main(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writer) int {
+	return gateway.ExitCode(program, serve(ctx, args, stdout, stderr), stderr)
+}
+
+func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	c := DefaultConfig()
+	err := conf.Load(conf.Spec{
+		Program: program,
+		Summary: "s3gateway standalone runs a gateway and its storage nodes in one process, on one directory.",
+		Usage:   []string{"--data DIR [flags]"},
+		Version: gateway.Version(), EnvPrefix: "RINGSTORE_", Target: &c, Args: args, Environ: os.Environ(), Output: stdout,
+	})
+	if err != nil {
+		return err
+	}
+	log, err := telemetry.NewLogger(stderr, c.LogLevel, c.LogFormat)
+	if err != nil {
+		return err
+	}
+	unlock, err := lockDirectory(c.Data)
+	if err != nil {
+		return err
+	}
+	return errors.Join(run(ctx, c, log, stdout), unlock())
+}
+
+func run(ctx context.Context, c Config, log *slog.Logger, stdout io.Writer) error {
+	master, _, err := access.EnsureMasterKey(filepath.Join(c.Data, "master.key"))
+	if err != nil {
+		return err
+	}
+	meta, err := sqlite.Open(ctx, filepath.Join(c.Data, "metadata.db"), sqlite.Options{})
+	if err != nil {
+		return err
+	}
+	ns, err := openNodes(ctx, c, meta, log)
+	if err != nil {
+		return errors.Join(err, meta.Close())
+	}
+	err = runCore(ctx, c, ns, gateway.Parts{Meta: meta, Master: master, Connect: ns.connect, Log: log}, stdout)
+	return errors.Join(err, ns.close(), meta.Close())
+}
+
+func runCore(ctx context.Context, c Config, ns *nodes, p gateway.Parts, stdout io.Writer) error {
+	core, err := gateway.NewCore(ctx, c.Settings, p)
+	if err != nil {
+		return err
+	}
+	endpoint := endpointOf(core.Listener.Addr())
+	where, err := saveProfile(ctx, p, core.Root, endpoint)
+	if err != nil {
+		return errors.Join(err, core.Close())
+	}
+	g := lifecycle.NewGroup(p.Log)
+	g.Add(lifecycle.Service{Name: "heartbeats", Run: ns.beat})
+	core.AddTo(g, func() {
+		fmt.Fprintf(stdout, "Ringstore standalone, %d storage nodes, data in %s\n", len(ns.all), c.Data)
+		fmt.Fprintf(stdout, "  REST API  %s\n  profile   %s (%q)\n", endpoint, where, profile.Local)
+		fmt.Fprintf(stdout, "ready: try  s3ctl put FILE s3://%s/  and  s3ctl ls\n", store.DefaultBucket)
+	})
+	return errors.Join(g.Run(ctx), core.Close())
+}
+
+// endpointOf is how a client on this machine reaches the address.
+func endpointOf(a net.Addr) string {
+	host, port, err := net.SplitHostPort(a.String())
+	if err != nil {
+		return "http://" + a.String()
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, port)
+}
+
+// saveProfile writes the profile "local" where s3ctl finds it, with the key of
+// this start or one that an earlier start made. It returns the file.
+func saveProfile(ctx context.Context, p gateway.Parts, root access.KeyPair, endpoint string) (string, error) {
+	if root == (access.KeyPair{}) {
+		var err error
+		if root, err = anyKey(ctx, p); err != nil {
+			return "", err
+		}
+	}
+	path, err := profile.Path()
+	if err != nil {
+		return "", err
+	}
+	err = profile.Save(profile.Local, profile.Profile{Endpoint: endpoint, AccessKey: root.AccessKey, Secret: root.Secret})
+	return path, err
+}
+
+// anyKey opens the oldest access key.
+func anyKey(ctx context.Context, p gateway.Parts) (access.KeyPair, error) {
+	all, err := p.Meta.ListCredentials(ctx)
+	if err != nil {
+		return access.KeyPair{}, err
+	}
+	var oldest store.Credential
+	for _, c := range all {
+		if oldest.AccessKey == "" || c.CreatedAt.Before(oldest.CreatedAt) {
+			oldest = c
+		}
+	}
+	secret, err := p.Master.Open(oldest.AccessKey, oldest.Sealed)
+	return access.KeyPair{AccessKey: oldest.AccessKey, Secret: secret}, err
+}

@@ -1,0 +1,124 @@
+package standalone
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/ringstore/ringstore/daemon/gateway"
+	"github.com/ringstore/ringstore/daemon/internal/chunkfs"
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+// nodes are the storage nodes of this process.
+type nodes struct {
+	meta  store.Nodes
+	every time.Duration // heartbeat
+	log   *slog.Logger
+	all   []node
+}
+
+type node struct {
+	name   string
+	chunks *chunkfs.Store
+}
+
+// openNodes opens every node's directory and makes it a member of the cluster.
+func openNodes(ctx context.Context, c Config, meta store.Nodes, log *slog.Logger) (_ *nodes, err error) {
+	ns := &nodes{meta: meta, every: c.Heartbeat, log: log}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, ns.close())
+		}
+	}()
+	members, err := meta.Members(ctx)
+	if err != nil {
+		return ns, err
+	}
+	names, dirs := c.directories()
+	for i, dir := range dirs {
+		if err := ns.open(ctx, names[i], dir, members, int64(c.Reserve)); err != nil {
+			return ns, err
+		}
+	}
+	return ns, nil
+}
+
+// open opens one directory. A directory that is new takes the place of one that was
+// lost under the same name: the lost node is removed, so that what it held is known to be gone.
+func (ns *nodes) open(ctx context.Context, name, dir string, members store.Membership, reserve int64) error {
+	chunks, err := chunkfs.Open(ctx, chunkfs.Config{Dir: dir, Reserve: reserve, Identity: chunkfs.Identity{Cluster: members.Cluster}, Log: ns.log})
+	if err != nil {
+		return err
+	}
+	ns.all = append(ns.all, node{name, chunks})
+	id := chunks.Identity().Node
+	for _, m := range members.Nodes {
+		if m.Name == name && m.ID != id && m.State != store.NodeRemoved {
+			ns.log.Warn("the directory of a node is new; the node that was there before is gone", "node", name, "directory", dir, "was", m.ID, "is", id)
+			if err := ns.meta.SetNodeState(ctx, m.ID, store.NodeRemoved); err != nil {
+				return err
+			}
+		}
+	}
+	if err := chunks.Bind(members.Cluster); err != nil {
+		return err
+	}
+	capacity, err := chunks.Capacity(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = ns.meta.JoinNode(ctx, store.Node{ID: id, Name: name, Weight: 1, Capacity: capacity, Version: gateway.Version()})
+	return err
+}
+
+// connect gives the chunks of a node without a wire between: the same interface, in memory.
+func (ns *nodes) connect(n store.Node) (store.Chunks, io.Closer, error) {
+	for _, have := range ns.all {
+		if have.chunks.Identity().Node == n.ID {
+			return have.chunks, io.NopCloser(nil), nil
+		}
+	}
+	return nil, nil, store.Errorf(store.Unavailable, "node %q is not in this process", n.Name).
+		WithHint("Start with the directories of all nodes, or remove the node.")
+}
+
+// beat sends the heartbeats of all nodes until ctx ends.
+func (ns *nodes) beat(ctx context.Context) error {
+	tick := time.NewTicker(ns.every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if err := ns.beatOnce(ctx); err != nil && ctx.Err() == nil {
+			ns.log.Warn("heartbeats could not be written down", "error", err)
+		}
+	}
+}
+
+func (ns *nodes) beatOnce(ctx context.Context) error {
+	var beats []store.Beat
+	for _, n := range ns.all {
+		c, err := n.chunks.Capacity(ctx)
+		if err != nil {
+			ns.log.Warn("a node does not answer, and sends no heartbeat", "node", n.name, "error", err)
+			continue
+		}
+		beats = append(beats, store.Beat{Node: n.chunks.Identity().Node, Capacity: c})
+	}
+	_, err := ns.meta.BeatNodes(ctx, beats)
+	return err
+}
+
+func (ns *nodes) close() error {
+	var errs []error
+	for _, n := range ns.all {
+		errs = append(errs, n.chunks.Close())
+	}
+	return errors.Join(errs...)
+}
