@@ -591,3 +591,30 @@ func TestClient_ChecksWhatArrives(t *testing.T) {
 		require.ErrorIs(t, err, want)
 	}
 }
+
+func TestCheckHealth(t *testing.T) {
+	t.Parallel()
+	l := listen(t)
+	s := noderpc.NewStorageServer(noderpc.StorageConfig{ServerConfig: noderpc.ServerConfig{JoinToken: joinToken, Log: quiet()}, Chunks: mem.NewChunks()})
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(l) }()
+	require.NoError(t, noderpc.CheckHealth(t.Context(), l.Addr().String(), nil))
+	require.NoError(t, s.Shutdown(t.Context()))
+	require.NoError(t, <-served)
+	require.ErrorIs(t, noderpc.CheckHealth(t.Context(), l.Addr().String(), nil), store.Unavailable)
+}
+
+// plain hides the optional powers of a store.
+type plain struct{ store.Chunks }
+
+func TestServer_VerifiesAStoreThatCannot(t *testing.T) {
+	t.Parallel()
+	chunks := mem.NewChunks()
+	c := overTCP(t, plain{chunks})
+	id := chunktest.NewID()
+	require.ErrorIs(t, c.Verify(t.Context(), id), store.NotFound)
+	chunktest.Put(t, c, id, chunktest.Bytes(6, 50_000))
+	require.NoError(t, c.Verify(t.Context(), id))
+	require.True(t, chunks.CorruptUnit(id, 3))
+	require.ErrorIs(t, c.Verify(t.Context(), id), store.Corrupt)
+}
