@@ -1,0 +1,66 @@
+package restapi
+
+import (
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/ringstore/ringstore/daemon/internal/access"
+	"github.com/ringstore/ringstore/daemon/internal/cluster"
+	"github.com/ringstore/ringstore/daemon/internal/engine"
+	"github.com/ringstore/ringstore/proto/rest/server"
+)
+
+// Config is what the API is made of. Zero values take the defaults named here.
+type Config struct {
+	Engine *engine.Engine
+	Auth   *access.Authenticator
+	Nodes  Nodes        // *cluster.Fleet is one
+	Log    *slog.Logger // default: slog.Default(); one line a request at debug level
+
+	MaxFileSize int64         // bytes; the engine's own limit, to refuse by Content-Length alone; default 10 GiB
+	Idle        time.Duration // a client that neither sends nor takes anything for so long is given up; default 60 s
+}
+
+// Nodes gives the present picture of the storage nodes.
+type Nodes interface {
+	View() *cluster.View
+}
+
+const (
+	defaultMaxFileSize = 10 << 30
+	defaultIdle        = time.Minute
+)
+
+// api implements the generated server interface.
+type api struct {
+	cfg     Config
+	ids     requestIDs
+	health  healthCache
+	buffers sync.Pool // *bufio.Reader for forms
+}
+
+var _ server.ServerInterface = (*api)(nil)
+
+// New makes the handler of the whole API. It holds nothing that must be closed.
+func New(c Config) http.Handler {
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	if c.MaxFileSize == 0 {
+		c.MaxFileSize = defaultMaxFileSize
+	}
+	if c.Idle == 0 {
+		c.Idle = defaultIdle
+	}
+	a := &api{cfg: c, ids: newRequestIDs()}
+	e := echo.New()
+	e.IPExtractor = echo.ExtractIPDirect() // a client's own headers say nothing about where it is
+	e.HTTPErrorHandler = func(err error, ec echo.Context) { a.fail(ec, err) }
+	e.Use(a.observe, a.guard, a.authenticate, wellFormed)
+	server.RegisterHandlers(e, a)
+	return e
+}

@@ -1,0 +1,143 @@
+package restapi
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/proto/rest"
+)
+
+// maxDocument bounds a JSON body in bytes.
+const maxDocument = 64 << 10
+
+// ListBuckets implements GET /buckets.
+func (a *api) ListBuckets(c echo.Context) error {
+	all, err := a.cfg.Engine.ListBuckets(c.Request().Context())
+	if err != nil {
+		return err
+	}
+	out := rest.BucketList{Buckets: make([]rest.Bucket, 0, len(all))}
+	for _, b := range all {
+		out.Buckets = append(out.Buckets, bucketOf(b))
+	}
+	return writeJSON(c, http.StatusOK, out)
+}
+
+// CreateBucket implements POST /buckets.
+func (a *api) CreateBucket(c echo.Context) error {
+	var in rest.NewBucket
+	if err := readJSON(c, &in); err != nil {
+		return err
+	}
+	b := store.Bucket{Name: store.BucketName(in.Name), Survive: store.SurviveDefault}
+	if in.Survive != nil {
+		if err := checkSurvive(*in.Survive); err != nil {
+			return err
+		}
+		b.Survive = *in.Survive
+	}
+	if err := a.cfg.Engine.CreateBucket(c.Request().Context(), b); err != nil {
+		return err
+	}
+	c.Response().Header().Set(echo.HeaderLocation, "/buckets/"+in.Name)
+	return a.showBucket(c, http.StatusCreated, b.Name)
+}
+
+// GetBucket implements GET /buckets/{bucket}.
+func (a *api) GetBucket(c echo.Context, name string) error {
+	return a.showBucket(c, http.StatusOK, store.BucketName(name))
+}
+
+// UpdateBucket implements PATCH /buckets/{bucket}: what is left out stays, null is the default.
+func (a *api) UpdateBucket(c echo.Context, name string) error {
+	var in struct {
+		Survive json.RawMessage `json:"survive"`
+	}
+	if err := readJSON(c, &in); err != nil {
+		return err
+	}
+	b, err := a.cfg.Engine.Bucket(c.Request().Context(), store.BucketName(name))
+	if err != nil {
+		return err
+	}
+	if in.Survive != nil {
+		if b.Survive, err = parseSurvive(in.Survive); err != nil {
+			return err
+		}
+		if err := a.cfg.Engine.UpdateBucket(c.Request().Context(), b); err != nil {
+			return err
+		}
+	}
+	return writeJSON(c, http.StatusOK, bucketOf(b))
+}
+
+// DeleteBucket implements DELETE /buckets/{bucket}.
+func (a *api) DeleteBucket(c echo.Context, name string) error {
+	if err := a.cfg.Engine.DeleteBucket(c.Request().Context(), store.BucketName(name)); err != nil {
+		return err
+	}
+	return c.NoContent(http.StatusNoContent)
+}
+
+// showBucket answers with the bucket as it is stored.
+func (a *api) showBucket(c echo.Context, status int, name store.BucketName) error {
+	b, err := a.cfg.Engine.Bucket(c.Request().Context(), name)
+	if err != nil {
+		return err
+	}
+	return writeJSON(c, status, bucketOf(b))
+}
+
+func parseSurvive(raw json.RawMessage) (int, error) {
+	if string(raw) == "null" {
+		return store.SurviveDefault, nil
+	}
+	var n int
+	if err := json.Unmarshal(raw, &n); err != nil {
+		return 0, store.Errorf(store.Invalid, "survive %.32s is not a whole number", raw).WithHint("Send the number of node failures, or null for the cluster's default.")
+	}
+	return n, checkSurvive(n)
+}
+
+// checkSurvive keeps out the number that stands for the default inside, but means nothing outside.
+func checkSurvive(n int) error {
+	if n < 0 || n > store.MaxSurvive {
+		return store.Errorf(store.Invalid, "survive %d is not within 0..%d", n, store.MaxSurvive).
+			WithHint("Send the number of node failures that the bucket's data must survive, or leave it out for the cluster's default.")
+	}
+	return nil
+}
+
+// readJSON reads the body as exactly one document without unknown members.
+func readJSON(c echo.Context, into any) error {
+	const hint = "GET /openapi.json describes the document."
+	r := c.Request()
+	if mediaType, _, err := mime.ParseMediaType(r.Header.Get(echo.HeaderContentType)); err != nil || mediaType != echo.MIMEApplicationJSON {
+		return store.Errorf(store.Invalid, "the Content-Type is not %s", echo.MIMEApplicationJSON).WithHint("Send a JSON document with this Content-Type.")
+	}
+	body := http.MaxBytesReader(c.Response().Writer, io.NopCloser(bodyOf(c)), maxDocument)
+	decoder := json.NewDecoder(body)
+	decoder.DisallowUnknownFields()
+	err := decoder.Decode(into)
+	if err == nil {
+		if _, err = decoder.Token(); errors.Is(err, io.EOF) {
+			return nil
+		}
+		err = errors.New("more follows behind the document")
+	}
+	var long *http.MaxBytesError
+	var known *store.Error
+	switch {
+	case errors.As(err, &known):
+		return err
+	case errors.As(err, &long):
+		return store.Errorf(store.TooLarge, "the document is larger than %d bytes", maxDocument).WithHint(hint)
+	}
+	return store.Errorf(store.Invalid, "the JSON document cannot be read: %w", err).WithHint(hint)
+}

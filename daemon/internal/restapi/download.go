@@ -1,0 +1,114 @@
+package restapi
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/ringstore/ringstore/daemon/internal/engine"
+	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/proto/rest"
+)
+
+// fileHeaders are what a download sets, and what a problem must not carry.
+var fileHeaders = []string{
+	"Accept-Ranges", echo.HeaderContentLength, "Content-Range", echo.HeaderContentType, echo.HeaderContentDisposition,
+	"ETag", echo.HeaderLastModified, headerCRC64, headerSHA256,
+}
+
+// DownloadFile implements GET /files/{file_id}.
+func (a *api) DownloadFile(c echo.Context, id rest.FileID) error { return a.serve(c, id) }
+
+// HeadFile implements HEAD /files/{file_id}: all that GET does, but for the body.
+func (a *api) HeadFile(c echo.Context, id rest.FileID) error { return a.serve(c, id) }
+
+func (a *api) serve(c echo.Context, text string) error {
+	id, err := fileID(text)
+	if err != nil {
+		return err
+	}
+	o, err := a.cfg.Engine.Open(c.Request().Context(), id)
+	if err != nil {
+		return err
+	}
+	f := o.File()
+	h := c.Response().Header()
+	switch evaluate(c.Request().Header, f) {
+	case notModified:
+		setETag(h, f)
+		h.Set(echo.HeaderLastModified, lastModified(f))
+		c.Response().WriteHeader(http.StatusNotModified)
+		return nil
+	case failed:
+		return withStatus(http.StatusPreconditionFailed,
+			store.Errorf(store.Conflict, "the file does not meet the request's preconditions").WithHint("Ask for the file's ETag again."))
+	}
+	return a.send(c, o, f)
+}
+
+// send answers with the range asked for. Units go from the engine's buffers to
+// the connection as they are: the length is known, so nothing collects or chunks them.
+func (a *api) send(c echo.Context, o *engine.Object, f store.File) error {
+	r, w := c.Request(), c.Response()
+	span, err := rangeOf(r.Header, f)
+	if err != nil {
+		a.problem(c, problemOf(err), "Content-Range", fmt.Sprintf("bytes */%d", f.Size))
+		return err
+	}
+	setFileHeaders(w.Header(), f, span)
+	w.Status = http.StatusOK
+	if span.partial {
+		w.Status = http.StatusPartialContent
+	}
+	if r.Method == http.MethodHead || span.n == 0 {
+		w.WriteHeader(w.Status)
+		return nil
+	}
+	// The first write sends the headers: an error before it is still a proper answer.
+	if err := o.WriteRange(r.Context(), w, span.off, span.n); err != nil {
+		if w.Committed {
+			return fmt.Errorf("%w: %w", errBroken, err)
+		}
+		return err
+	}
+	return nil
+}
+
+// fileID reads an id in an address. A malformed one is the name of no file.
+func fileID(text string) (store.FileID, error) {
+	id, err := store.ParseFileID(text)
+	if err != nil {
+		return id, store.Errorf(store.NotFound, "%v", err).WithHint("File ids are UUIDs; GET /files lists them.")
+	}
+	return id, nil
+}
+
+func setFileHeaders(h http.Header, f store.File, s span) {
+	h.Set("Accept-Ranges", "bytes")
+	h.Set(echo.HeaderContentType, f.ContentType)
+	h.Set(echo.HeaderContentLength, strconv.FormatInt(s.n, 10))
+	h.Set(echo.HeaderContentDisposition, disposition(f))
+	h.Set(echo.HeaderLastModified, lastModified(f))
+	// What somebody uploaded must not run as a page of this address.
+	h.Set(echo.HeaderXContentTypeOptions, "nosniff")
+	setETag(h, f)
+	if s.partial {
+		h.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", s.off, s.off+s.n-1, f.Size))
+		return
+	}
+	setChecksums(h, f)
+}
+
+func setETag(h http.Header, f store.File) { h["ETag"] = []string{`"` + f.ETag + `"`} }
+
+func setChecksums(h http.Header, f store.File) {
+	sums := checksumsOf(f)
+	h.Set(headerCRC64, sums.CRC64NVME)
+	if sums.SHA256 != "" {
+		h.Set(headerSHA256, sums.SHA256)
+	}
+}
+
+func lastModified(f store.File) string { return f.CompletedAt.UTC().Format(http.TimeFormat) }

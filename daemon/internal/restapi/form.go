@@ -1,0 +1,231 @@
+package restapi
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"mime"
+	"mime/multipart"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+const (
+	formBuffer  = 256 << 10 // read from the connection at once; package multipart's own 4 KiB cost a system call each
+	smallForm   = 64 << 10  // a whole body up to this is read first, so that the engine learns the file's size
+	formSlack   = 1 << 20   // what fields and framing may add to the largest file
+	maxField    = 4 << 10   // bytes of a field that is read
+	maxIgnored  = 64 << 10  // bytes of a field that is passed over
+	maxFields   = 64
+	fieldBucket = "bucket"
+	fieldName   = "name"
+	fieldFile   = "file"
+)
+
+// form is a multipart/form-data body, read as a stream: fields, then the file.
+type form struct {
+	api    *api
+	buffer *bufio.Reader // nil for small bodies
+	reader *multipart.Reader
+	part   *multipart.Part // the file
+	rest   io.Reader       // what follows the form's end in the body
+	ended  bool
+}
+
+// openForm reads up to the file's first byte and fills in what the fields say.
+func (a *api) openForm(c echo.Context, boundary string, in *incoming) (*form, error) {
+	if boundary == "" {
+		return nil, store.Errorf(store.Invalid, "Content-Type multipart/form-data has no boundary").
+			WithHint("Let the client's library write the Content-Type of the form.")
+	}
+	length := c.Request().ContentLength
+	if length > a.cfg.MaxFileSize+formSlack {
+		return nil, a.tooLarge()
+	}
+	f := &form{api: a, rest: bodyOf(c)}
+	if length < 0 || length > smallForm {
+		f.buffer = a.buffer(f.rest)
+		f.rest = f.buffer
+	}
+	f.reader = multipart.NewReader(f.rest, boundary)
+	err := f.begin(in)
+	if err == nil && f.buffer == nil {
+		err = f.readWhole(in, length)
+	}
+	if err != nil {
+		f.close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func (a *api) buffer(r io.Reader) *bufio.Reader {
+	if b, ok := a.buffers.Get().(*bufio.Reader); ok {
+		b.Reset(r)
+		return b
+	}
+	return bufio.NewReaderSize(r, formBuffer)
+}
+
+// close gives the buffer back. The form must not be used afterwards.
+func (f *form) close() {
+	if f.buffer != nil {
+		f.buffer.Reset(nil)
+		f.api.buffers.Put(f.buffer)
+		f.buffer = nil
+	}
+}
+
+// begin reads the fields that stand before the file.
+func (f *form) begin(in *incoming) error {
+	for range maxFields {
+		part, field, filename, err := f.next()
+		if err != nil {
+			return err
+		}
+		switch field {
+		case fieldFile:
+			return f.found(part, filename, in)
+		case fieldBucket:
+			in.bucket, err = readField(part, field)
+		case fieldName:
+			in.name, err = readField(part, field)
+		default:
+			err = skipField(part, field)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return store.Errorf(store.Invalid, "the form has more than %d fields before the file", maxFields).WithHint(typeHint)
+}
+
+func (f *form) found(part *multipart.Part, filename string, in *incoming) error {
+	f.part = part
+	if in.name == "" {
+		in.name = filename
+	}
+	in.contentType = part.Header.Get("Content-Type")
+	if in.contentType == "" {
+		in.contentType = octetStream
+	}
+	if _, _, err := mime.ParseMediaType(in.contentType); err != nil {
+		return store.Errorf(store.Invalid, "the Content-Type %.64q of the field file is none", in.contentType).WithHint("Leave it out, or send a media type.")
+	}
+	in.size, in.body = -1, f
+	return nil
+}
+
+// readWhole reads a small file to its end. It costs less than what the buffer
+// of a large one takes, and lets the engine set aside no more than is needed.
+func (f *form) readWhole(in *incoming, most int64) error {
+	var whole bytes.Buffer
+	whole.Grow(int(most))
+	if _, err := whole.ReadFrom(f); err != nil {
+		return err
+	}
+	in.size, in.body = int64(whole.Len()), &whole
+	return nil
+}
+
+// Read gives the file's bytes. At their end it reads the rest of the form too: a
+// body that breaks off behind the file, or names another file or bucket there, is refused
+// before anything is stored.
+func (f *form) Read(p []byte) (int, error) {
+	if f.ended {
+		return 0, io.EOF
+	}
+	n, err := f.part.Read(p)
+	if !errors.Is(err, io.EOF) {
+		return n, broken(err)
+	}
+	f.ended = true
+	if err := f.finish(); err != nil {
+		return n, err
+	}
+	return n, io.EOF
+}
+
+func (f *form) finish() error {
+	for range maxFields {
+		part, field, _, err := f.next()
+		if errors.Is(err, errNoFile) {
+			// Trailers only arrive with the body's very end.
+			_, err = io.CopyN(io.Discard, f.rest, maxIgnored)
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			if err == nil {
+				err = store.Errorf(store.Invalid, "the body goes on behind the end of the form")
+			}
+			return err
+		}
+		if err != nil {
+			return err
+		}
+		if field == fieldFile || field == fieldBucket || field == fieldName {
+			return store.Errorf(store.Invalid, "the field %s stands behind the file", field).
+				WithHint("Put the fields bucket and name before the one field file.")
+		}
+		if err := skipField(part, field); err != nil {
+			return err
+		}
+	}
+	return store.Errorf(store.Invalid, "the form has more than %d fields behind the file", maxFields)
+}
+
+// errNoFile is the end of the form where the file was expected.
+var errNoFile error = store.Errorf(store.Invalid, "the form has no field named file").WithHint(typeHint)
+
+// next moves on to the next field. The filename is taken as it is: names are no
+// paths, so a slash in it is no danger, and cutting at it would lose what the client said.
+func (f *form) next() (part *multipart.Part, field, filename string, err error) {
+	part, err = f.reader.NextRawPart() // raw: what is encoded stays so, these are the file's bytes
+	if err == io.EOF {                 //nolint:errorlint // a form that is cut short is an io.EOF wrapped; only the bare one is its proper end
+		return nil, "", "", errNoFile
+	}
+	if err != nil {
+		return nil, "", "", broken(err)
+	}
+	_, params, err := mime.ParseMediaType(part.Header.Get("Content-Disposition"))
+	if err != nil {
+		return nil, "", "", store.Errorf(store.Invalid, "a part of the form has no good Content-Disposition").WithHint(typeHint)
+	}
+	return part, params["name"], params["filename"], nil
+}
+
+func readField(part *multipart.Part, field string) (string, error) {
+	value, err := io.ReadAll(io.LimitReader(part, maxField+1))
+	if err != nil {
+		return "", broken(err)
+	}
+	if len(value) > maxField {
+		return "", store.Errorf(store.Invalid, "the field %s is longer than %d bytes", field, maxField)
+	}
+	return string(value), nil
+}
+
+func skipField(part *multipart.Part, field string) error {
+	n, err := io.Copy(io.Discard, io.LimitReader(part, maxIgnored+1))
+	if err != nil {
+		return broken(err)
+	}
+	if n > maxIgnored {
+		return store.Errorf(store.Invalid, "the field %.64q, which means nothing here, is longer than %d bytes", field, maxIgnored).WithHint(typeHint)
+	}
+	return nil
+}
+
+// broken makes one of the domain's errors of what package multipart says. What
+// the connection said below it stays what it is. The cause is not wrapped: it
+// may be an io.EOF, which the engine would take for the end of the file.
+func broken(err error) error {
+	var known *store.Error
+	if err == nil || errors.As(err, &known) {
+		return err
+	}
+	return store.Errorf(store.Invalid, "the multipart body is broken: %v", err).WithHint("Send the form again; it must end with its boundary and two hyphens.")
+}

@@ -1,0 +1,121 @@
+package restapi
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/ringstore/ringstore/daemon/internal/cluster"
+	"github.com/ringstore/ringstore/daemon/internal/engine"
+	"github.com/ringstore/ringstore/proto/rest"
+	"github.com/ringstore/ringstore/proto/rest/server"
+)
+
+const (
+	healthLimit = 2 * time.Second        // a metadata store that does not answer within it is away
+	healthFresh = 250 * time.Millisecond // so long one look serves all who ask: these routes need no key
+)
+
+// healthCache lets many probes share one look at the metadata store.
+type healthCache struct {
+	mu   sync.Mutex // guards what follows, and is held during a look
+	last engine.Health
+	at   time.Time
+}
+
+func (a *api) look(ctx context.Context) engine.Health {
+	a.health.mu.Lock()
+	defer a.health.mu.Unlock()
+	if time.Since(a.health.at) > healthFresh {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), healthLimit)
+		defer cancel()
+		a.health.last = a.cfg.Engine.Health(ctx)
+		a.health.at = time.Now()
+	}
+	return a.health.last
+}
+
+// GetHealth implements GET /health.
+func (a *api) GetHealth(c echo.Context) error {
+	h := reportOf(a.look(c.Request().Context()))
+	status := http.StatusOK
+	if h.Status == rest.HealthUnavailable {
+		status = http.StatusServiceUnavailable
+	}
+	return writeJSON(c, status, h)
+}
+
+// GetLive implements GET /health/live.
+func (a *api) GetLive(c echo.Context) error {
+	return writeJSON(c, http.StatusOK, rest.Probe{Status: rest.ProbeLive})
+}
+
+// GetReady implements GET /health/ready.
+func (a *api) GetReady(c echo.Context) error {
+	h := reportOf(a.look(c.Request().Context()))
+	if h.Status != rest.HealthUnavailable {
+		return writeJSON(c, http.StatusOK, rest.Probe{Status: rest.ProbeReady})
+	}
+	a.problem(c, rest.Problem{
+		Type: "urn:ringstore:problem:unavailable", Title: "Not available now", Status: http.StatusServiceUnavailable,
+		Code: rest.CodeUnavailable, Detail: h.Reasons[0], Reasons: h.Reasons,
+		Hint: "Start what is missing: the metadata store, or storage nodes with free space; GET /nodes shows each.",
+	})
+	return nil
+}
+
+// reportOf says what the state comes to. It names no node and repeats no error: anybody may ask.
+func reportOf(h engine.Health) rest.Health {
+	out := rest.Health{
+		Status: rest.HealthOK, Metadata: rest.MetadataOK, Reasons: []string{},
+		Nodes:   rest.NodeCounts{Total: len(h.Nodes), Writable: h.Writable},
+		Survive: rest.SurviveState{Wanted: h.Wanted, Now: h.Survive},
+	}
+	for _, m := range h.Nodes {
+		if m.Status == cluster.Online {
+			out.Nodes.Online++
+		}
+	}
+	worse := func(status rest.HealthStatus, format string, args ...any) {
+		if out.Status != rest.HealthUnavailable {
+			out.Status = status
+		}
+		out.Reasons = append(out.Reasons, fmt.Sprintf(format, args...))
+	}
+	if h.Metadata != nil {
+		out.Metadata = rest.MetadataUnavailable
+		worse(rest.HealthUnavailable, "The metadata store does not answer.")
+	}
+	if h.Writable == 0 {
+		worse(rest.HealthUnavailable, "No storage node takes new data.")
+	} else if h.Survive < h.Wanted {
+		worse(rest.HealthDegraded, "New data survives %d node failures, %d are wanted.", h.Survive, h.Wanted)
+	}
+	if away := len(h.Nodes) - out.Nodes.Online; away > 0 {
+		worse(rest.HealthDegraded, "%d of %d storage nodes are away.", away, len(h.Nodes))
+	}
+	return out
+}
+
+// ListNodes implements GET /nodes.
+func (a *api) ListNodes(c echo.Context) error {
+	view := a.cfg.Nodes.View()
+	out := rest.NodeList{ClusterID: view.Cluster.String(), Epoch: int64(view.Epoch), Nodes: make([]rest.Node, 0, len(view.Members))}
+	for _, m := range view.Members {
+		out.Nodes = append(out.Nodes, nodeOf(m))
+	}
+	return writeJSON(c, http.StatusOK, out)
+}
+
+// GetOpenAPI implements GET /openapi.json.
+func (a *api) GetOpenAPI(c echo.Context) error {
+	spec, err := server.GetSpecJSON()
+	if err != nil {
+		return err
+	}
+	return c.JSONBlob(http.StatusOK, spec)
+}

@@ -1,0 +1,157 @@
+package restapi
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+const headerRequestID = "X-Request-Id"
+
+// errBroken says that the answer was begun and cannot be finished: the connection must be
+// broken, so that the client can tell that what it has is not all.
+var errBroken = errors.New("the answer broke off")
+
+// observe gives the request an id, turns errors and panics into answers, and logs.
+func (a *api) observe(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		began := time.Now()
+		c.Response().Header().Set(headerRequestID, a.ids.of(c.Request()))
+		err := a.recovered(next, c)
+		if err != nil {
+			a.fail(c, err)
+		}
+		a.log(c, began, err)
+		if errors.Is(err, errBroken) {
+			panic(http.ErrAbortHandler) // the server closes the connection without ending the body
+		}
+		return nil
+	}
+}
+
+// recovered runs the handler; a panic in it becomes an error.
+func (a *api) recovered(next echo.HandlerFunc, c echo.Context) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			a.cfg.Log.Error("request panicked", "request", requestID(c), "panic", p, "stack", string(debug.Stack()))
+			err = fmt.Errorf("panic: %v", p)
+			if c.Response().Committed {
+				err = fmt.Errorf("%w: %w", errBroken, err)
+			}
+		}
+	}()
+	return next(c)
+}
+
+// log writes one line a request at debug level; what an operator must look at, higher.
+func (a *api) log(c echo.Context, began time.Time, err error) {
+	level := slog.LevelDebug
+	if status := c.Response().Status; err != nil && status >= 500 {
+		level = slog.LevelWarn
+		if status == http.StatusInternalServerError {
+			level = slog.LevelError
+		}
+	}
+	ctx := c.Request().Context()
+	if !a.cfg.Log.Enabled(ctx, level) {
+		return
+	}
+	attrs := []slog.Attr{
+		slog.String("request", requestID(c)), slog.String("method", c.Request().Method), slog.String("path", c.Request().URL.Path),
+		slog.Int("status", c.Response().Status), slog.Int64("bytes", c.Response().Size),
+		slog.Duration("took", time.Since(began)), slog.String("client", c.RealIP()),
+	}
+	if err != nil {
+		attrs = append(attrs, slog.Any("error", err))
+	}
+	a.cfg.Log.LogAttrs(ctx, level, "request", attrs...)
+}
+
+// public are the routes that need no key.
+var public = map[string]bool{"/health": true, "/health/live": true, "/health/ready": true, "/openapi.json": true}
+
+// authenticate lets only callers with a key through, whatever the route.
+func (a *api) authenticate(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if public[c.Path()] {
+			return next(c)
+		}
+		accessKey, secret, ok := c.Request().BasicAuth()
+		if !ok {
+			err := store.Errorf(store.Denied, "the request carries no access key").
+				WithHint("Send the access key and secret by HTTP Basic.")
+			return withStatus(http.StatusUnauthorized, err)
+		}
+		if _, err := a.cfg.Auth.Check(c.Request().Context(), accessKey, secret); err != nil {
+			if store.KindOf(err) == store.Denied {
+				return withStatus(http.StatusUnauthorized, err)
+			}
+			return err
+		}
+		return next(c)
+	}
+}
+
+// wellFormed refuses queries that Go would read in part and drop the rest of.
+func wellFormed(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		query := c.Request().URL.RawQuery
+		if strings.ContainsAny(query, "%;") {
+			if _, err := url.ParseQuery(query); err != nil {
+				return store.Errorf(store.Invalid, "the query cannot be read: %w", err).
+					WithHint("Write the characters %% ; & + # in values as %%25 %%3B %%26 %%2B %%23.")
+			}
+		}
+		return next(c)
+	}
+}
+
+func requestID(c echo.Context) string { return c.Response().Header().Get(headerRequestID) }
+
+// requestIDs makes ids that differ between processes and requests, without
+// asking the system for randomness every time.
+type requestIDs struct {
+	process string
+	count   *atomic.Uint64
+}
+
+func newRequestIDs() requestIDs {
+	var b [5]byte
+	rand.Read(b[:]) // never fails: crypto/rand ends the program instead
+	return requestIDs{process: hex.EncodeToString(b[:]) + "-", count: &atomic.Uint64{}}
+}
+
+// of takes the id that a proxy or client gave, if it is one, or makes one.
+func (r requestIDs) of(req *http.Request) string {
+	if given := req.Header.Get(headerRequestID); validRequestID(given) {
+		return given
+	}
+	return r.process + strconv.FormatUint(r.count.Add(1), 10)
+}
+
+// validRequestID keeps out what could forge a log line or grow one without bounds.
+func validRequestID(id string) bool {
+	if id == "" || len(id) > 64 {
+		return false
+	}
+	for _, c := range []byte(id) {
+		word := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		if !word && c != '-' && c != '_' && c != '.' {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,82 @@
+package restapi
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+
+	"github.com/ringstore/ringstore/daemon/internal/cluster"
+	"github.com/ringstore/ringstore/daemon/internal/engine"
+	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/proto/rest"
+)
+
+func crcText(crc uint64) string {
+	return base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint64(nil, crc))
+}
+
+func checksumsOf(f store.File) (s rest.Checksums) {
+	if f.State != store.Complete {
+		return s
+	}
+	s.CRC64NVME = crcText(f.CRC64)
+	if f.SHA256 != nil {
+		s.SHA256 = base64.StdEncoding.EncodeToString(f.SHA256)
+	}
+	return s
+}
+
+func fileOf(f store.File) rest.File {
+	return rest.File{
+		FileID: f.ID.String(), Bucket: f.Bucket.String(), Name: f.Key.String(), Size: f.Size, ContentType: f.ContentType,
+		Status: rest.FileStatus(f.State.String()), Latest: f.Latest, ETag: f.ETag, Checksums: checksumsOf(f),
+		CreatedAt: f.CreatedAt, CompletedAt: f.CompletedAt, Failure: f.Failure,
+	}
+}
+
+func metadataOf(d engine.Description) rest.FileMetadata {
+	f := fileOf(d.File)
+	m := rest.FileMetadata{
+		FileID: f.FileID, Bucket: f.Bucket, Name: f.Name, Size: f.Size, ContentType: f.ContentType, Status: f.Status,
+		Latest: f.Latest, ETag: f.ETag, Checksums: f.Checksums, CreatedAt: f.CreatedAt, CompletedAt: f.CompletedAt, Failure: f.Failure,
+		Survives: d.Survives, Wanted: d.Wanted, Parts: make([]rest.Part, 0, len(d.Parts)),
+	}
+	for _, p := range d.Parts {
+		m.Parts = append(m.Parts, partOf(p))
+	}
+	return m
+}
+
+func partOf(p engine.PartDescription) rest.Part {
+	out := rest.Part{
+		Number: p.Number, Size: p.Size, DataChunks: p.K, ParityChunks: p.M, UnitSize: p.UnitSize,
+		Chunks: make([]rest.Chunk, 0, len(p.Chunks)),
+	}
+	for _, c := range p.Chunks {
+		chunk := rest.Chunk{
+			ChunkID: c.ID.String(), Role: rest.ChunkRole(c.Role), Bytes: c.Bytes,
+			Node: c.NodeName, Zone: c.Zone, Reachable: c.Reachable,
+		}
+		if !c.Node.IsZero() {
+			chunk.NodeID = c.Node.String()
+		}
+		out.Chunks = append(out.Chunks, chunk)
+	}
+	return out
+}
+
+func bucketOf(b store.Bucket) rest.Bucket {
+	out := rest.Bucket{Name: b.Name.String(), CreatedAt: b.CreatedAt}
+	if b.Survive != store.SurviveDefault {
+		out.Survive = &b.Survive
+	}
+	return out
+}
+
+func nodeOf(m cluster.Member) rest.Node {
+	return rest.Node{
+		NodeID: m.ID.String(), Name: m.Name, Address: m.Address, Zone: m.Zone, Weight: m.Weight,
+		State: rest.NodeState(m.State.String()), Status: rest.NodeStatus(m.Status.String()), Version: m.Version,
+		JoinedAt: m.JoinedAt, LastBeat: m.LastBeat,
+		Capacity: rest.Capacity{Total: m.Capacity.Total, Used: m.Capacity.Used, Free: m.Capacity.Free, Chunks: m.Capacity.Chunks},
+	}
+}

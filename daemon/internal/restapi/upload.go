@@ -1,0 +1,108 @@
+package restapi
+
+import (
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/ringstore/ringstore/daemon/internal/engine"
+	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/proto/rest"
+)
+
+const (
+	octetStream = "application/octet-stream"
+	typeHint    = "Send multipart/form-data with a field named file, or the file's bytes with ?name= in the address and Content-Type " + octetStream + "."
+)
+
+// incoming is a file on its way in, whichever form it came in.
+type incoming struct {
+	bucket      string
+	name        string
+	contentType string
+	size        int64 // -1 when unknown
+	body        io.Reader
+}
+
+// UploadFile implements POST /files.
+func (a *api) UploadFile(c echo.Context, p rest.UploadFileParams) error {
+	r := c.Request()
+	want, err := expect(r, p)
+	if err != nil {
+		return err
+	}
+	mediaType, params, err := contentType(r)
+	if err != nil {
+		return err
+	}
+	in := incoming{bucket: p.Bucket, name: p.Name}
+	if mediaType == echo.MIMEMultipartForm {
+		form, err := a.openForm(c, params["boundary"], &in)
+		if err != nil {
+			return err
+		}
+		defer form.close()
+	} else if err := a.openRaw(c, mediaType, &in); err != nil {
+		return err
+	}
+	if in.bucket == "" {
+		in.bucket = store.DefaultBucket.String()
+	}
+	f, err := a.cfg.Engine.Put(r.Context(), engine.PutRequest{
+		Bucket: store.BucketName(in.bucket), Key: store.Key(in.name), Size: in.size, ContentType: in.contentType,
+		WantSHA256: want.wantSHA256, Verify: want.verify, Body: in.body,
+	})
+	if err != nil {
+		return err
+	}
+	return created(c, f)
+}
+
+func created(c echo.Context, f store.File) error {
+	h := c.Response().Header()
+	h.Set(echo.HeaderLocation, "/files/"+f.ID.String())
+	setETag(h, f)
+	setChecksums(h, f)
+	return writeJSON(c, http.StatusCreated, fileOf(f))
+}
+
+// contentType reads the request's Content-Type, without which nobody knows what the body is.
+func contentType(r *http.Request) (string, map[string]string, error) {
+	text := r.Header.Get(echo.HeaderContentType)
+	if text == "" {
+		return "", nil, store.Errorf(store.Invalid, "the request has no Content-Type").WithHint(typeHint)
+	}
+	mediaType, params, err := mime.ParseMediaType(text)
+	if err != nil || !strings.Contains(mediaType, "/") {
+		return "", nil, store.Errorf(store.Invalid, "Content-Type %.64q is none", text).WithHint(typeHint)
+	}
+	if strings.HasPrefix(mediaType, "multipart/") && mediaType != echo.MIMEMultipartForm {
+		return "", nil, store.Errorf(store.Invalid, "Content-Type %s is not taken apart here", mediaType).WithHint(typeHint)
+	}
+	return mediaType, params, nil
+}
+
+// openRaw takes the body as the file.
+func (a *api) openRaw(c echo.Context, mediaType string, in *incoming) error {
+	r := c.Request()
+	if !c.QueryParams().Has("name") {
+		return store.Errorf(store.Invalid, "Content-Type %s needs the file's name in the address", mediaType).WithHint(typeHint)
+	}
+	if r.ContentLength > a.cfg.MaxFileSize {
+		return a.tooLarge()
+	}
+	in.contentType = r.Header.Get(echo.HeaderContentType)
+	if mediaType == echo.MIMEApplicationForm {
+		in.contentType = octetStream // what curl says about any file, unless told otherwise
+	}
+	in.size, in.body = r.ContentLength, bodyOf(c)
+	return nil
+}
+
+func (a *api) tooLarge() error {
+	return store.Errorf(store.TooLarge, "the file is larger than the limit of %d bytes", a.cfg.MaxFileSize).
+		WithHint("Split the file, or raise the gateway's limit on file size.")
+}
