@@ -38,7 +38,7 @@ func New(ctx context.Context, c Config, version string, log *slog.Logger) (n *No
 	if err != nil {
 		return nil, err
 	}
-	n.listener, err = net.Listen("tcp", c.Listen)
+	n.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", c.Listen)
 	if err != nil {
 		return nil, errors.Join(store.Errorf(store.Unavailable, "--listen %s: %w", c.Listen, err).
 			WithHint("Choose another address with --listen, or stop what uses this one."), n.chunks.Close())

@@ -259,8 +259,10 @@ func TestMain_Help(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	require.Equal(t, 0, storage.Main(t.Context(), []string{"--help"}, nil, &out, io.Discard))
-	for _, want := range []string{"--data DIR, RINGSTORE_DATA (required)", "--heartbeat TIME, RINGSTORE_HEARTBEAT (default 10s)",
-		"--join-token-file FILE, RINGSTORE_JOIN_TOKEN_FILE", "--reserve SIZE, RINGSTORE_RESERVE (default 1GiB)", "health"} {
+	for _, want := range []string{
+		"--data DIR, RINGSTORE_DATA (required)", "--heartbeat TIME, RINGSTORE_HEARTBEAT (default 10s)",
+		"--join-token-file FILE, RINGSTORE_JOIN_TOKEN_FILE", "--reserve SIZE, RINGSTORE_RESERVE (default 1GiB)", "health",
+	} {
 		require.Contains(t, out.String(), want)
 	}
 	require.False(t, strings.Contains(out.String(), "\t"))

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -210,7 +209,7 @@ func (s stock) GetChunk(r *storagev1.GetChunkRequest, out grpc.ServerStreamingSe
 }
 
 func stockClient(b *testing.B, s stock) storagev1.StorageServiceClient {
-	var l net.Listener = listen(b)
+	l := listen(b)
 	g := grpc.NewServer()
 	storagev1.RegisterStorageServiceServer(g, s)
 	go func() { _ = g.Serve(l) }()

@@ -137,7 +137,8 @@ func TestCodec_PassesByReference(t *testing.T) {
 
 func FuzzFrame(f *testing.F) {
 	for _, m := range []*storagev1.PutChunkRequest{
-		{}, {Data: []byte("x"), Crc32C: 1},
+		{},
+		{Data: []byte("x"), Crc32C: 1},
 		{Spec: &storagev1.ChunkSpec{ChunkId: "a", UnitSize: 5}, Label: &storagev1.Label{Key: "k"}, Data: []byte("xyz")},
 	} {
 		b, err := proto.Marshal(m)

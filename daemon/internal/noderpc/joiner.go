@@ -85,8 +85,10 @@ func (j *Joiner) dial() error {
 		if err != nil {
 			return store.Errorf(store.Invalid, "gateway address %q: %w", address, err)
 		}
-		j.gates = append(j.gates, &gatewayLink{conn, clusterv1.NewMembershipServiceClient(conn),
-			peer{"gateway", address, "Look whether s3gateway runs there; the node goes on trying."}})
+		j.gates = append(j.gates, &gatewayLink{
+			conn, clusterv1.NewMembershipServiceClient(conn),
+			peer{"gateway", address, "Look whether s3gateway runs there; the node goes on trying."},
+		})
 	}
 	return nil
 }

@@ -154,13 +154,11 @@ func (w *writer) Abort() { w.end(errEnded) }
 func (w *writer) end(cause error) {
 	w.cancel(cause)
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.ended {
-		return
-	}
-	w.ended, w.stream = true, nil
-	if w.release != nil {
-		w.release()
+	release := w.release
+	w.ended, w.stream, w.release = true, nil, nil
+	w.mu.Unlock()
+	if release != nil {
+		release()
 		w.client.lost.watch(w.pending)
 	}
 }
