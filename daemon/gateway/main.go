@@ -80,7 +80,7 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	log, err := telemetry.NewLogger(stderr, c.LogLevel, c.LogFormat)
+	log, err := telemetry.NewLogger(stderr, c.LogLevel, telemetry.Format(c.LogFormat))
 	if err != nil {
 		return err
 	}

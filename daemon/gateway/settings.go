@@ -12,24 +12,24 @@ import (
 
 // Settings are what can be set of a gateway wherever it runs.
 type Settings struct {
-	Listen        string           `conf:"listen" arg:"HOST:PORT" help:"address of the REST API"`
-	Survive       int              `conf:"survive" arg:"N" help:"node failures that data survives, in buckets that do not say, 0 to 3"`
-	MaxFileSize   conf.Size        `conf:"max-file-size" arg:"SIZE" help:"largest file that is taken"`
-	WriteMemory   conf.Size        `conf:"write-memory" arg:"SIZE" help:"memory for the data of all uploads together; more uploads wait"`
-	Heartbeat     time.Duration    `conf:"heartbeat" arg:"TIME" help:"time between heartbeats of the nodes; three missed ones make a node inactive"`
-	RootAccessKey string           `conf:"root-access-key" arg:"KEY" help:"access key to make at the start, or whose secret to set; by default one is made up when there is none"`
-	RootSecretKey conf.Secret      `conf:"root-secret-key" arg:"SECRET" help:"its secret"`
-	LogLevel      string           `conf:"log-level" arg:"LEVEL" help:"least level to log: debug, info, warn or error"`
-	LogFormat     telemetry.Format `conf:"log-format" arg:"FORMAT" help:"auto (text on a terminal, else json), json or text"`
-	Grace         time.Duration    `conf:"grace" arg:"TIME" help:"how long requests under way may take to end when the gateway is stopped"`
-	Profile       string           `conf:"debug-listen" arg:"HOST:PORT" help:"address for Go's profiles (/debug/pprof); by default there is none"`
+	Listen        string        `conf:"listen" arg:"HOST:PORT" help:"address of the REST API"`
+	Survive       int           `conf:"survive" arg:"N" help:"node failures that data survives, in buckets that do not say, 0 to 3"`
+	MaxFileSize   conf.Size     `conf:"max-file-size" arg:"SIZE" help:"largest file that is taken"`
+	WriteMemory   conf.Size     `conf:"write-memory" arg:"SIZE" help:"memory for the data of all uploads together; more uploads wait"`
+	Heartbeat     time.Duration `conf:"heartbeat" arg:"TIME" help:"time between heartbeats of the nodes; three missed ones make a node inactive"`
+	RootAccessKey string        `conf:"root-access-key" arg:"KEY" help:"access key to make at the start, or whose secret to set; by default one is made up when there is none"`
+	RootSecretKey conf.Secret   `conf:"root-secret-key" arg:"SECRET" help:"its secret"`
+	LogLevel      string        `conf:"log-level" arg:"LEVEL" help:"least level to log: debug, info, warn or error"`
+	LogFormat     string        `conf:"log-format" arg:"FORMAT" help:"auto (text on a terminal, else json), json or text"`
+	Grace         time.Duration `conf:"grace" arg:"TIME" help:"how long requests under way may take to end when the gateway is stopped"`
+	Profile       string        `conf:"debug-listen" arg:"HOST:PORT" help:"address for Go's profiles (/debug/pprof); by default there is none"`
 }
 
 // DefaultSettings gives the settings that hold where nothing else is said.
 func DefaultSettings() Settings {
 	return Settings{
 		Listen: ":8080", Survive: 2, MaxFileSize: 10 << 30, WriteMemory: 128 << 20, Heartbeat: 10 * time.Second,
-		LogLevel: "info", LogFormat: telemetry.Auto, Grace: 20 * time.Second,
+		LogLevel: "info", LogFormat: string(telemetry.Auto), Grace: 20 * time.Second,
 	}
 }
 
