@@ -33,8 +33,8 @@ func PrefixRange(prefix string) (from, to []byte) {
 
 // firstAfter is the least string that After does not pass over.
 func firstAfter(q store.ObjectQuery) []byte {
-	if q.Delimiter != "" && strings.HasSuffix(q.After, q.Delimiter) {
-		if past := Successor([]byte(q.After)); past != nil {
+	if strings.HasPrefix(q.After, q.Prefix) {
+		if prefix, past, ok := CommonPrefix(q, q.After); ok && prefix == q.After {
 			return past
 		}
 	}
