@@ -5,6 +5,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgtype"
 
+	"github.com/ringstore/ringstore/daemon/internal/meta/pack"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -113,8 +114,8 @@ func newChunkArrays() *chunkArrays {
 func placedChunks(r *fileRow) *chunkArrays {
 	a := newChunkArrays()
 	for _, p := range r.parts {
-		for i := range len(p.nodes) / nodeBytes {
-			if node := store.NodeID(p.nodes[i*nodeBytes:]); !node.IsZero() {
+		for i := range len(p.nodes) / pack.NodeBytes {
+			if node := store.NodeID(p.nodes[i*pack.NodeBytes:]); !node.IsZero() {
 				a.add(p.part.ID, i, node)
 			}
 		}

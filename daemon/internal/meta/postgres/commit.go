@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/ringstore/ringstore/daemon/internal/meta/pack"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -42,7 +43,7 @@ func newFileRow(f store.File) (fileRow, error) {
 	r.parts = make([]partRow, len(f.Parts))
 	for i, p := range f.Parts {
 		row := &r.parts[i]
-		row.nodes, row.sums = pack(p.Chunks)
+		row.nodes, row.sums = pack.Pack(p.Chunks)
 		for index, c := range p.Chunks {
 			if c.Node.IsZero() {
 				row.missing = append(row.missing, int16(index))

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/ringstore/ringstore/daemon/internal/meta/listing"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -128,7 +129,7 @@ func (s *Store) listFiles(q store.FileQuery) (sql string, args []any, empty bool
 	if q.Key == "" && q.Prefix == "" {
 		return choose(q.Descending, s.q.ListFilesByTimeDown, s.q.ListFilesByTime), args, false
 	}
-	from, to := prefixRange(q.Prefix)
+	from, to := listing.PrefixRange(q.Prefix)
 	if q.Key != "" {
 		empty = len(q.Key) < len(q.Prefix) || string(q.Key[:len(q.Prefix)]) != q.Prefix
 		from, to = []byte(q.Key), append([]byte(q.Key), 0)

@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"bytes"
 	"context"
 	"slices"
 	"strings"
@@ -9,11 +8,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/ringstore/ringstore/daemon/internal/meta/listing"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
-
-// afterAllKeys is above every key: no byte of valid UTF-8 is 0xFF.
-var afterAllKeys = []byte{0xff}
 
 // ListObjects implements store.Files.
 func (s *Store) ListObjects(ctx context.Context, q store.ObjectQuery) (page store.ObjectPage, err error) {
@@ -45,57 +42,13 @@ func (s *Store) ListObjects(ctx context.Context, q store.ObjectQuery) (page stor
 
 // listObjects gives the statement that answers q with one entry more than its limit.
 func (s *Store) listObjects(q store.ObjectQuery) (sql string, args []any) {
-	from, to := prefixRange(q.Prefix)
-	if q.After != "" {
-		from = larger(from, firstAfter(q))
-	}
+	from, to := listing.Range(q)
 	args = []any{string(q.Bucket), from, to, int32(q.Limit) + 1}
-	past := successor([]byte(q.Delimiter))
+	past := listing.Successor([]byte(q.Delimiter))
 	if past == nil {
 		return s.q.ListObjects, args // no delimiter, or one that no key can have
 	}
 	return s.q.ListObjectsByDelimiter, append(args, []byte(q.Delimiter), past, int32(len(q.Prefix)))
-}
-
-// firstAfter is the least string that After does not pass over.
-func firstAfter(q store.ObjectQuery) []byte {
-	if rest, ok := strings.CutPrefix(q.After, q.Prefix); ok && q.Delimiter != "" {
-		if at := strings.Index(rest, q.Delimiter); at >= 0 && at+len(q.Delimiter) == len(rest) {
-			if past := successor([]byte(q.After)); past != nil {
-				return past
-			}
-		}
-	}
-	return append([]byte(q.After), 0)
-}
-
-// prefixRange gives from and to with from <= s < to for exactly the keys s that begin with prefix.
-func prefixRange(prefix string) (from, to []byte) {
-	if to = successor([]byte(prefix)); to == nil {
-		to = afterAllKeys
-	}
-	return []byte(prefix), to
-}
-
-// successor is the least string above all that begin with p, or nil when there
-// is none (p is empty, or all 0xFF).
-func successor(p []byte) []byte {
-	for len(p) > 0 && p[len(p)-1] == 0xff {
-		p = p[:len(p)-1]
-	}
-	if len(p) == 0 {
-		return nil
-	}
-	p = bytes.Clone(p)
-	p[len(p)-1]++
-	return p
-}
-
-func larger(a, b []byte) []byte {
-	if bytes.Compare(a, b) >= 0 {
-		return a
-	}
-	return b
 }
 
 // collectEntries reads rows of files and common prefixes (a key without an id).

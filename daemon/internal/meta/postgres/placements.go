@@ -6,6 +6,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/ringstore/ringstore/daemon/internal/meta/pack"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -53,8 +54,8 @@ func (s *Store) PartsAfter(ctx context.Context, after store.PartID, limit int) (
 
 // MoveChunk implements store.Placements.
 func (s *Store) MoveChunk(ctx context.Context, id store.ChunkID, from, to store.Placement) error {
-	fromNode, fromSum := pack([]store.Placement{from})
-	toNode, toSum := pack([]store.Placement{to})
+	fromNode, fromSum := pack.Pack([]store.Placement{from})
+	toNode, toSum := pack.Pack([]store.Placement{to})
 	return s.write(ctx, "MoveChunk", func(c *pgxpool.Conn) error {
 		var there, moved bool
 		err := c.QueryRow(ctx, s.q.MoveChunk, [16]byte(id.Part), int32(id.Index), fromNode, fromSum, toNode, toSum).Scan(&there, &moved)

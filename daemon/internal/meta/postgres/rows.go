@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/ringstore/ringstore/daemon/internal/meta/pack"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -68,7 +69,7 @@ func (s *partScan) result() (store.Part, error) {
 	p := s.part
 	p.CRC64 = uint64(s.crc64)
 	var err error
-	p.Chunks, err = unpack(s.nodes, s.sums)
+	p.Chunks, err = pack.Unpack(s.nodes, s.sums)
 	return p, err
 }
 
