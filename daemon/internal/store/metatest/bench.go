@@ -1,0 +1,153 @@
+package metatest
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+// BenchFilesVariable names the environment variable that says how many files
+// the bucket of the listing benchmarks has; 2000 when it is not set.
+const BenchFilesVariable = "RINGSTORE_BENCH_FILES"
+
+// Benchmark measures what the data path waits for. Besides the usual figures
+// each reports cpu-µs/op: user and system time of the whole process.
+func Benchmark(b *testing.B, fresh Fresh) {
+	b.Run("CommitFile16", func(b *testing.B) { benchCommit(b, opened(b, fresh(b)), false) })
+	b.Run("Overwrite16", func(b *testing.B) { benchCommit(b, opened(b, fresh(b)), true) })
+	b.Run("Read", func(b *testing.B) { benchRead(b, opened(b, fresh(b))) })
+	b.Run("ListObjects", func(b *testing.B) { benchList(b, opened(b, fresh(b))) })
+}
+
+// benchCommit has sixteen writers commit small files of three copies each, under new keys or a few old ones.
+func benchCommit(b *testing.B, m store.Metadata, overwrite bool) {
+	nodes := newNodes(3)
+	var count atomic.Int64
+	b.SetParallelism(max(1, 16/runtime.GOMAXPROCS(0)))
+	stop := cpu(b)
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			n := count.Add(1)
+			if overwrite {
+				n %= 1000
+			}
+			f := newFile(store.Key(fmt.Sprintf("photos/%03d/image-%08d.jpg", n%997, n)), newPart(1, nodes...))
+			f.Meta = nil
+			if _, _, err := m.CommitFile(b.Context(), f, false); err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	})
+	stop()
+}
+
+func benchRead(b *testing.B, m store.Metadata) {
+	nodes := newNodes(3)
+	var files []store.File
+	for i := range 1000 {
+		files = append(files, newFile(store.Key(fmt.Sprintf("photos/%04d", i)), newPart(1, nodes...)))
+	}
+	CommitAll(b, m, files)
+	b.Run("File", func(b *testing.B) {
+		stop := cpu(b)
+		for i := 0; b.Loop(); i++ {
+			_, err := m.File(b.Context(), files[i%len(files)].ID)
+			require.NoError(b, err)
+		}
+		stop()
+	})
+	b.Run("LatestFile", func(b *testing.B) {
+		stop := cpu(b)
+		for i := 0; b.Loop(); i++ {
+			_, err := m.LatestFile(b.Context(), store.DefaultBucket, files[i%len(files)].Key)
+			require.NoError(b, err)
+		}
+		stop()
+	})
+}
+
+// benchList lists a bucket of ten folders with a tenth of the files each.
+func benchList(b *testing.B, m store.Metadata) {
+	count := 2000
+	if s := os.Getenv(BenchFilesVariable); s != "" {
+		n, err := strconv.Atoi(s)
+		require.NoError(b, err)
+		count = n
+	}
+	began := time.Now()
+	var files []store.File
+	for i := range count {
+		files = append(files, store.File{
+			ID: store.NewFileID(), Bucket: store.DefaultBucket, CreatedAt: now(),
+			Key: store.Key(fmt.Sprintf("folder-%d/%04d/file-%07d", i%10, i/1000, i)),
+		})
+		if len(files) == 10000 || i == count-1 {
+			CommitAll(b, m, files)
+			files = files[:0]
+		}
+	}
+	b.Logf("%d files committed in %v", count, time.Since(began).Round(time.Millisecond))
+	for name, q := range map[string]store.ObjectQuery{
+		"TenCommonPrefixes": {Delimiter: "/"},
+		"Keys1000":          {Limit: 1000, Prefix: "folder-3/"},
+		"OneKeyInTheMiddle": {Limit: 1, After: "folder-5/"},
+	} {
+		q.Bucket = store.DefaultBucket
+		if q.Limit == 0 {
+			q.Limit = 100
+		}
+		b.Run(name, func(b *testing.B) {
+			stop := cpu(b)
+			for b.Loop() {
+				page, err := m.ListObjects(b.Context(), q)
+				require.NoError(b, err)
+				require.NotEmpty(b, page.Entries)
+			}
+			stop()
+		})
+	}
+}
+
+// CommitAll commits the files, 64 at once, for tests and benchmarks that need many.
+func CommitAll(tb testing.TB, m store.Metadata, files []store.File) {
+	tb.Helper()
+	const writers = 64
+	errs := make(chan error, writers)
+	for w := range writers {
+		go func() {
+			for i := w; i < len(files); i += writers {
+				if _, _, err := m.CommitFile(tb.Context(), files[i], false); err != nil {
+					errs <- err
+					return
+				}
+			}
+			errs <- nil
+		}()
+	}
+	for range writers {
+		require.NoError(tb, <-errs)
+	}
+}
+
+// cpu starts the clock, and returns what stops it and reports the processor time per operation.
+func cpu(b *testing.B) (stop func()) {
+	used := func() time.Duration {
+		var u syscall.Rusage
+		require.NoError(b, syscall.Getrusage(syscall.RUSAGE_SELF, &u))
+		return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	began := used()
+	return func() { b.ReportMetric(float64((used()-began).Microseconds())/float64(b.N), "cpu-µs/op") }
+}

@@ -1,0 +1,67 @@
+package metatest
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+var credentialTests = []test{
+	{"a saved key is found, with the store's time", func(t *testing.T, m store.Metadata) {
+		c := store.Credential{AccessKey: "AKIA", Sealed: []byte{0, 1, 0xff, 0}, Note: "ключ of Ann", CreatedAt: now().AddDate(-5, 0, 0)}
+		require.NoError(t, m.SaveCredential(t.Context(), c))
+		got, err := m.Credential(t.Context(), "AKIA")
+		require.NoError(t, err)
+		requireStoreTime(t, got.CreatedAt)
+		c.CreatedAt = got.CreatedAt
+		same(t, c, got)
+	}},
+	{"saving twice is Exists and changes nothing", func(t *testing.T, m store.Metadata) {
+		require.NoError(t, m.SaveCredential(t.Context(), store.Credential{AccessKey: "AKIA", Sealed: []byte("first")}))
+		requireKind(t, store.Exists, m.SaveCredential(t.Context(), store.Credential{AccessKey: "AKIA", Sealed: []byte("second")}))
+		got, err := m.Credential(t.Context(), "AKIA")
+		require.NoError(t, err)
+		require.Equal(t, "first", string(got.Sealed))
+	}},
+	{"unknown keys are NotFound", func(t *testing.T, m store.Metadata) {
+		_, err := m.Credential(t.Context(), "nobody")
+		requireKind(t, store.NotFound, err)
+		requireKind(t, store.NotFound, m.DeleteCredential(t.Context(), "nobody"))
+	}},
+	{"access keys differ by case", func(t *testing.T, m store.Metadata) {
+		require.NoError(t, m.SaveCredential(t.Context(), store.Credential{AccessKey: "abc"}))
+		require.NoError(t, m.SaveCredential(t.Context(), store.Credential{AccessKey: "ABC"}))
+		_, err := m.Credential(t.Context(), "Abc")
+		requireKind(t, store.NotFound, err)
+	}},
+	{"the list is by access key, as bytes", func(t *testing.T, m store.Metadata) {
+		none, err := m.ListCredentials(t.Context())
+		require.NoError(t, err)
+		require.Empty(t, none)
+		for _, key := range []string{"b", "B", "a", "a-"} {
+			require.NoError(t, m.SaveCredential(t.Context(), store.Credential{AccessKey: key, Sealed: []byte(key)}))
+		}
+		all, err := m.ListCredentials(t.Context())
+		require.NoError(t, err)
+		var got []string
+		for _, c := range all {
+			require.Equal(t, c.AccessKey, string(c.Sealed))
+			got = append(got, c.AccessKey)
+		}
+		require.Equal(t, []string{"B", "a", "a-", "b"}, got)
+	}},
+	{"a deleted key is gone", func(t *testing.T, m store.Metadata) {
+		require.NoError(t, m.SaveCredential(t.Context(), store.Credential{AccessKey: "AKIA"}))
+		require.NoError(t, m.DeleteCredential(t.Context(), "AKIA"))
+		_, err := m.Credential(t.Context(), "AKIA")
+		requireKind(t, store.NotFound, err)
+		require.NoError(t, m.SaveCredential(t.Context(), store.Credential{AccessKey: "AKIA"}))
+	}},
+	{"errors do not hold the secret", func(t *testing.T, m store.Metadata) {
+		c := store.Credential{AccessKey: "AKIA", Sealed: []byte("sealed-secret")}
+		require.NoError(t, m.SaveCredential(t.Context(), c))
+		require.NotContains(t, m.SaveCredential(t.Context(), c).Error(), "sealed-secret")
+	}},
+}

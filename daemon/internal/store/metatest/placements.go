@@ -1,0 +1,205 @@
+package metatest
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+var placementTests = []test{
+	{"a part is found with its file", func(t *testing.T, m store.Metadata) {
+		f := newFile("a", newPart(1, newNodes(3)...), newPart(2, newNodes(3)...))
+		stored := put(t, m, f)
+		p, of, err := m.Part(t.Context(), f.Parts[1].ID)
+		require.NoError(t, err)
+		same(t, f.Parts[1], p)
+		require.Nil(t, of.Parts)
+		same(t, stored, of)
+	}},
+	{"a part of an upload is found too", func(t *testing.T, m store.Metadata) {
+		f := newFile("a", newPart(1, newNodes(1)...))
+		begin(t, m, f)
+		p, of, err := m.Part(t.Context(), f.Parts[0].ID)
+		require.NoError(t, err)
+		same(t, f.Parts[0], p)
+		require.Equal(t, store.Uploading, of.State)
+	}},
+	{"an unknown part is NotFound", func(t *testing.T, m store.Metadata) {
+		_, _, err := m.Part(t.Context(), store.NewPartID())
+		requireKind(t, store.NotFound, err)
+		chunk := store.ChunkID{Part: store.NewPartID()}
+		requireKind(t, store.NotFound, m.MoveChunk(t.Context(), chunk, store.Placement{}, store.Placement{}))
+	}},
+	{"parts of complete files come in byte order of their ids, page by page", func(t *testing.T, m store.Metadata) {
+		var want []store.Part
+		for i := range 11 {
+			f := newFile(store.Key(fmt.Sprint(i)), newPart(1, newNodes(2)...), newPart(2, newNodes(2)...))
+			put(t, m, f)
+			want = append(want, f.Parts...)
+		}
+		begin(t, m, newFile("upload", newPart(1, newNodes(2)...)))
+		slices.SortFunc(want, func(a, b store.Part) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+		for _, limit := range []int{1, 5, 22, 100} {
+			var got []store.Part
+			after := store.PartID{}
+			for {
+				parts, err := m.PartsAfter(t.Context(), after, limit)
+				require.NoError(t, err)
+				require.LessOrEqual(t, len(parts), limit)
+				if len(parts) == 0 {
+					break
+				}
+				got = append(got, parts...)
+				after = parts[len(parts)-1].ID
+			}
+			same(t, want, got)
+		}
+	}},
+	{"a move changes one placement and reclaims the old place", func(t *testing.T, m store.Metadata) {
+		n := newNodes(4)
+		f := newFile("a", newPart(1, n[:3]...))
+		put(t, m, f)
+		p := f.Parts[0]
+		to := store.Placement{Node: n[3], Sum: 5}
+		require.NoError(t, m.MoveChunk(t.Context(), p.ChunkID(1), p.Chunks[1], to))
+		got, err := m.File(t.Context(), f.ID)
+		require.NoError(t, err)
+		same(t, []store.Placement{p.Chunks[0], to, p.Chunks[2]}, got.Parts[0].Chunks)
+		requireQueued(t, m, store.Reclaim, work{p.ChunkID(1), n[1]})
+		requireQueued(t, m, store.Repair)
+	}},
+	{"a move from elsewhere is Conflict and changes nothing", func(t *testing.T, m store.Metadata) {
+		n := newNodes(4)
+		f := newFile("a", newPart(1, n[0], n[1], store.NodeID{}))
+		put(t, m, f)
+		p := f.Parts[0]
+		requireQueued(t, m, store.Repair, work{Chunk: p.ChunkID(2)})
+		to := store.Placement{Node: n[3], Sum: 5}
+		for _, from := range []store.Placement{{}, p.Chunks[1], {Node: n[0]}, {Node: n[0], Sum: p.Chunks[0].Sum + 1}} {
+			requireKind(t, store.Conflict, m.MoveChunk(t.Context(), p.ChunkID(0), from, to))
+		}
+		requireKind(t, store.Conflict, m.MoveChunk(t.Context(), p.ChunkID(2), p.Chunks[0], to))
+		got, err := m.File(t.Context(), f.ID)
+		require.NoError(t, err)
+		same(t, p.Chunks, got.Parts[0].Chunks)
+		requireQueued(t, m, store.Reclaim)
+		requireQueued(t, m, store.Repair)
+	}},
+	{"a chunk that the part does not have is NotFound", func(t *testing.T, m store.Metadata) {
+		p := newPart(1, newNodes(2)...)
+		put(t, m, newFile("a", p))
+		requireKind(t, store.NotFound, m.MoveChunk(t.Context(), p.ChunkID(2), store.Placement{}, p.Chunks[0]))
+	}},
+	{"a repair finishes its task and reclaims nothing", func(t *testing.T, m store.Metadata) {
+		n := newNodes(3)
+		p := newPart(1, n[0], store.NodeID{}, store.NodeID{})
+		put(t, m, newFile("a", p))
+		require.NoError(t, m.MoveChunk(t.Context(), p.ChunkID(1), store.Placement{}, store.Placement{Node: n[1], Sum: 9}))
+		requireQueued(t, m, store.Repair, work{Chunk: p.ChunkID(2)})
+		requireQueued(t, m, store.Reclaim)
+	}},
+	{"a repair finishes tasks of the chunk on any node, claimed or not", func(t *testing.T, m store.Metadata) {
+		n := newNodes(3)
+		p := newPart(1, n[0], n[1])
+		put(t, m, newFile("a", p))
+		require.NoError(t, m.Enqueue(t.Context(), []store.Task{
+			{Kind: store.Repair, Chunk: p.ChunkID(1), Node: n[1]}, {Kind: store.Repair, Chunk: p.ChunkID(1)},
+			{Kind: store.Repair, Chunk: p.ChunkID(0), Node: n[0]},
+		}))
+		claimAll(t, m, store.Repair)
+		require.NoError(t, m.MoveChunk(t.Context(), p.ChunkID(1), p.Chunks[1], store.Placement{Node: n[2]}))
+		depth, err := m.Depth(t.Context(), store.Repair)
+		require.NoError(t, err)
+		require.EqualValues(t, 1, depth.Tasks)
+		requireQueued(t, m, store.Reclaim, work{p.ChunkID(1), n[1]})
+	}},
+	{"a move to nowhere queues the repair and reclaims the old place", func(t *testing.T, m store.Metadata) {
+		n := newNodes(2)
+		f := newFile("a", newPart(1, n...))
+		put(t, m, f)
+		p := f.Parts[0]
+		require.NoError(t, m.MoveChunk(t.Context(), p.ChunkID(0), p.Chunks[0], store.Placement{}))
+		got, err := m.File(t.Context(), f.ID)
+		require.NoError(t, err)
+		same(t, []store.Placement{{}, p.Chunks[1]}, got.Parts[0].Chunks)
+		requireQueued(t, m, store.Repair, work{p.ChunkID(0), n[0]})
+		requireQueued(t, m, store.Reclaim, work{p.ChunkID(0), n[0]})
+	}},
+	{"a new sum on the same node reclaims nothing", func(t *testing.T, m store.Metadata) {
+		f := newFile("a", newPart(1, newNodes(2)...))
+		put(t, m, f)
+		p := f.Parts[0]
+		require.NoError(t, m.MoveChunk(t.Context(), p.ChunkID(0), p.Chunks[0], store.Placement{Node: p.Chunks[0].Node, Sum: 1}))
+		requireQueued(t, m, store.Reclaim)
+	}},
+	{"a move back calls an unclaimed reclaim off", func(t *testing.T, m store.Metadata) {
+		n := newNodes(2)
+		p := newPart(1, n[0])
+		put(t, m, newFile("a", p))
+		away, back := store.Placement{Node: n[1], Sum: 1}, store.Placement{Node: n[0], Sum: 2}
+		require.NoError(t, m.MoveChunk(t.Context(), p.ChunkID(0), p.Chunks[0], away))
+		require.NoError(t, m.MoveChunk(t.Context(), p.ChunkID(0), away, back))
+		requireQueued(t, m, store.Reclaim, work{p.ChunkID(0), n[1]})
+	}},
+	{"a move to where a claimed reclaim may still strike is Conflict until it is finished", func(t *testing.T, m store.Metadata) {
+		n := newNodes(1)
+		p := newPart(1, n[0])
+		put(t, m, newFile("a", p))
+		require.NoError(t, m.MoveChunk(t.Context(), p.ChunkID(0), p.Chunks[0], store.Placement{}))
+		tasks := claimAll(t, m, store.Reclaim)
+		require.Len(t, tasks, 1)
+		back := store.Placement{Node: n[0], Sum: 2}
+		requireKind(t, store.Conflict, m.MoveChunk(t.Context(), p.ChunkID(0), store.Placement{}, back))
+		require.NoError(t, m.Postpone(t.Context(), tasks, 0))
+		requireKind(t, store.Conflict, m.MoveChunk(t.Context(), p.ChunkID(0), store.Placement{}, back))
+		require.NoError(t, m.Finish(t.Context(), tasks))
+		require.NoError(t, m.MoveChunk(t.Context(), p.ChunkID(0), store.Placement{}, back))
+		requireQueued(t, m, store.Repair)
+	}},
+	{"of moves at once from one place one wins", func(t *testing.T, m store.Metadata) {
+		f := newFile("a", newPart(1, newNodes(2)...))
+		put(t, m, f)
+		p := f.Parts[0]
+		targets := newNodes(8)
+		errs := make([]error, len(targets))
+		var all sync.WaitGroup
+		for i, n := range targets {
+			all.Go(func() { errs[i] = m.MoveChunk(t.Context(), p.ChunkID(1), p.Chunks[1], store.Placement{Node: n}) })
+		}
+		all.Wait()
+		got, err := m.File(t.Context(), f.ID)
+		require.NoError(t, err)
+		for i, n := range targets {
+			if errs[i] == nil {
+				require.Equal(t, n, got.Parts[0].Chunks[1].Node)
+				continue
+			}
+			requireKind(t, store.Conflict, errs[i])
+		}
+		requireQueued(t, m, store.Reclaim, work{p.ChunkID(1), p.Chunks[1].Node})
+	}},
+	{"moves of chunks of one part at once all count", func(t *testing.T, m store.Metadata) {
+		f := newFile("a", newPart(1, newNodes(10)...))
+		put(t, m, f)
+		p := f.Parts[0]
+		targets := newNodes(10)
+		errs := make([]error, len(targets))
+		var all sync.WaitGroup
+		for i, n := range targets {
+			all.Go(func() { errs[i] = m.MoveChunk(t.Context(), p.ChunkID(i), p.Chunks[i], store.Placement{Node: n}) })
+		}
+		all.Wait()
+		got, err := m.File(t.Context(), f.ID)
+		require.NoError(t, err)
+		for i, n := range targets {
+			require.NoError(t, errs[i])
+			require.Equal(t, n, got.Parts[0].Chunks[i].Node)
+		}
+	}},
+}

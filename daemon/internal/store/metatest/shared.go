@@ -1,0 +1,112 @@
+package metatest
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+// sharedTests open more than one store on the same data.
+var sharedTests = []struct {
+	name string
+	run  func(t *testing.T, open Open)
+}{
+	{"everything is there after a restart", func(t *testing.T, open Open) {
+		m := opened(t, open)
+		f := newFile("a", newPart(1, append(newNodes(2), store.NodeID{})...))
+		put(t, m, f)
+		upload := newFile("b", newPart(1, newNodes(2)...))
+		begin(t, m, upload)
+		bucket(t, m, "photos")
+		view := join(t, m, newNode("n1"))
+		task := newTask(store.Reclaim, store.NewNodeID())
+		enqueue(t, m, task)
+		l := acquire(t, m, "upkeep", "gateway-1", time.Hour)
+		require.NoError(t, m.SaveCredential(t.Context(), store.Credential{AccessKey: "k", Sealed: []byte("s")}))
+		want, err := m.File(t.Context(), f.ID)
+		require.NoError(t, err)
+		require.NoError(t, m.Close())
+
+		m = opened(t, open)
+		got, err := m.File(t.Context(), f.ID)
+		require.NoError(t, err)
+		same(t, want, got)
+		again := members(t, m)
+		again.Now = view.Now
+		same(t, view, again)
+		all, err := m.ListBuckets(t.Context())
+		require.NoError(t, err)
+		require.Len(t, all, 2)
+		requireQueued(t, m, store.Reclaim, work{task.Chunk, task.Node})
+		requireQueued(t, m, store.Repair, work{Chunk: f.Parts[0].ChunkID(2)})
+		_, err = m.RenewLease(t.Context(), l, time.Hour)
+		require.NoError(t, err)
+		_, err = m.Credential(t.Context(), "k")
+		require.NoError(t, err)
+		_, _, err = m.CommitFile(t.Context(), upload, true)
+		require.NoError(t, err)
+	}},
+	{"closing one store leaves the other open", func(t *testing.T, open Open) {
+		one, two := opened(t, open), opened(t, open)
+		require.NoError(t, one.Close())
+		put(t, two, newFile("a"))
+		requireKind(t, store.Unavailable, one.Ping(t.Context()))
+	}},
+	{"two stores that start together on new data agree", func(t *testing.T, open Open) {
+		stores := make([]store.Metadata, 4)
+		done := make(chan int)
+		for i := range stores {
+			go func() { stores[i] = open(t); done <- i }()
+		}
+		for range stores {
+			<-done
+		}
+		for _, m := range stores {
+			require.NotNil(t, m)
+			t.Cleanup(func() { _ = m.Close() })
+			require.Equal(t, members(t, stores[0]).Cluster, members(t, m).Cluster)
+			_, err := m.Bucket(t.Context(), store.DefaultBucket)
+			require.NoError(t, err)
+		}
+	}},
+	{"a change is seen by the other store at once", func(t *testing.T, open Open) {
+		one, two := opened(t, open), opened(t, open)
+		f := newFile("a", newPart(1, newNodes(2)...))
+		stored := put(t, one, f)
+		got, err := two.LatestFile(t.Context(), f.Bucket, "a")
+		require.NoError(t, err)
+		stored.Parts = f.Parts
+		same(t, stored, got)
+		require.NoError(t, two.DeleteFile(t.Context(), f.ID))
+		_, err = one.File(t.Context(), f.ID)
+		requireKind(t, store.NotFound, err)
+		name := bucket(t, two, "photos")
+		f = newFile("b")
+		f.Bucket = name
+		put(t, one, f)
+		requireKind(t, store.Conflict, two.DeleteBucket(t.Context(), name))
+		require.NoError(t, one.DeleteFile(t.Context(), f.ID))
+		require.NoError(t, two.DeleteBucket(t.Context(), name))
+		f.ID = store.NewFileID()
+		_, _, err = one.CommitFile(t.Context(), f, false)
+		requireKind(t, store.NotFound, err)
+	}},
+	{"commits of one key through two stores leave one latest", func(t *testing.T, open Open) {
+		commitOneKeyAtOnce(t, opened(t, open), opened(t, open))
+	}},
+	{"claims through two stores hand out each task once", func(t *testing.T, open Open) {
+		claimAtOnce(t, opened(t, open), opened(t, open))
+	}},
+	{"joins through two stores each get in", func(t *testing.T, open Open) {
+		joinAtOnce(t, opened(t, open), opened(t, open))
+	}},
+	{"a lease goes to one of two stores", func(t *testing.T, open Open) {
+		acquireAtOnce(t, opened(t, open), opened(t, open))
+	}},
+	{"reads in one store see whole steps of the other", func(t *testing.T, open Open) {
+		readersSeeWholeSteps(t, opened(t, open), opened(t, open))
+	}},
+}
