@@ -1,4 +1,5 @@
-// Command s3ctl stores and fetches files in Ringstore; see package ctl.
+// Command s3ctl moves files in and out of a cluster, and shows and changes the
+// cluster itself.
 package main
 
 import (
@@ -10,12 +11,10 @@ import (
 	"github.com/ringstore/ringstore/ctl"
 )
 
-func main() { os.Exit(run()) }
-
-func run() int {
+func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	// The first Ctrl-C ends things cleanly; with the handler gone, a second one ends them at once.
-	context.AfterFunc(ctx, stop)
-	return ctl.Main(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	code := ctl.Main(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
 }

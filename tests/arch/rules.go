@@ -84,6 +84,7 @@ var ringstore = Rules{
 		{internal + "upkeep/reclaim", in("ring", "erasure", "cluster", "engine", "upkeep")},
 		{internal + "upkeep/repair", in("ring", "erasure", "cluster", "engine", "upkeep")},
 		{internal + "upkeep/scrub", in("ring", "erasure", "cluster", "engine", "upkeep")},
+		{internal + "upkeep/upkeeptest", in("store/mem", "ring", "erasure", "cluster", "engine", "upkeep")},
 
 		// Adapters: each knows the domain and one technology, none knows another.
 		{internal + "chunkfs", in("vfs")},
