@@ -79,6 +79,7 @@ func BenchmarkWire(b *testing.B) {
 	}
 	b.Run("put/stock64KiB", func(b *testing.B) { benchStockPut(b, data[:64<<10]) })
 	b.Run("get/stock64KiB", func(b *testing.B) { benchStockGet(b, data[:64<<10]) })
+	b.Run("getsmall/4KiB", func(b *testing.B) { benchGetSmall(b, data[:4<<10]) })
 	for _, size := range []int{4 << 10, 64 << 10} {
 		b.Run(map[int]string{4 << 10: "putsmall/4KiB", 64 << 10: "putsmall/64KiB"}[size],
 			func(b *testing.B) { benchPutSmall(b, data[:size]) })
@@ -176,6 +177,30 @@ func benchPutSmall(b *testing.B, data []byte) {
 		for range units {
 			_, err := c.PutSmall(context.Background(), store.ChunkSpec{ID: benchID(), UnitSize: store.DefaultUnitSize}, u, store.Label{Bucket: "photos", Key: "a/key"})
 			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func benchGetSmall(b *testing.B, data []byte) {
+	c := wireClient(b, void{data: data, units: 1}, 0)
+	metered(b, len(data), func(units int) error {
+		for range units {
+			r, err := c.Open(context.Background(), benchID(), 0, -1)
+			if err != nil {
+				return err
+			}
+			u, err := r.Next()
+			if err != nil {
+				return err
+			}
+			u.Release()
+			if _, err := r.Next(); !errors.Is(err, io.EOF) {
+				return errors.New("more than one unit")
+			}
+			if err := r.Close(); err != nil {
 				return err
 			}
 		}

@@ -618,3 +618,20 @@ func TestServer_VerifiesAStoreThatCannot(t *testing.T) {
 	require.True(t, chunks.CorruptUnit(id, 3))
 	require.ErrorIs(t, c.Verify(t.Context(), id), store.Corrupt)
 }
+
+// Streams that nobody takes from do not keep others from moving, however many there are on a connection.
+func TestClient_IdleReadersHoldNobodyUp(t *testing.T) {
+	t.Parallel()
+	c := dial(t, serveChunks(t, mem.NewChunks()), noderpc.DialConfig{Connections: 1})
+	id, data := chunktest.NewID(), chunktest.Bytes(7, 8*unitSize)
+	_, err := put(t.Context(), c, id, unitsOf(data, make(chan struct{}, 8)))
+	require.NoError(t, err)
+	for range 150 { // together more than the connection's window
+		r, err := c.Open(t.Context(), id, 0, -1)
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, r.Close()) })
+	}
+	got, err := chunktest.Read(t.Context(), c, id)
+	require.NoError(t, err)
+	require.True(t, bytes.Equal(data, got))
+}
