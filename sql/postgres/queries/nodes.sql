@@ -33,7 +33,7 @@ ORDER BY n.name, n.id;
 WITH known AS MATERIALIZED (
     SELECT id FROM nodes WHERE id = ANY ($1::uuid[]) AND state <> 3 ORDER BY id FOR UPDATE
 ), beaten AS (
-    UPDATE nodes SET last_beat = clock_timestamp(), capacity_total = b.total, capacity_used = b.used,
+    UPDATE nodes SET last_beat = now(), capacity_total = b.total, capacity_used = b.used,
                      capacity_free = b.free, capacity_chunks = b.chunks
     FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[]) AS b (id, total, used, free, chunks), known
     WHERE nodes.id = known.id AND b.id = known.id

@@ -13,12 +13,12 @@ WHERE p.id > $1 ORDER BY p.id LIMIT $2;
 -- Moves chunk ($1 part, $2 index) from ($3 node, $4 sum) to ($5 node, $6 sum), nodes and sums as stored.
 -- The part's row is locked first. A reclaim of the chunk at the new place is
 -- taken off the queue unless somebody claimed it; then nothing moves.
--- Returns: the part is there, the chunk was moved.
+-- Returns: the part has such a chunk, the chunk was moved.
 -- name: MoveChunk
 WITH part AS MATERIALIZED (
     SELECT id, substring(nodes FROM 16 * $2::integer + 1 FOR 16) = $3::bytea
            AND substring(sums FROM 4 * $2::integer + 1 FOR 4) = $4::bytea AS matches
-    FROM parts WHERE id = $1 FOR UPDATE
+    FROM parts WHERE id = $1 AND $2::integer < k + m FOR UPDATE
 ), reclaims AS MATERIALIZED (
     SELECT node_id FROM tasks WHERE kind = 1 AND part_id = $1 AND idx = $2::integer AND node_id = encode($5::bytea, 'hex')::uuid
 ), taken AS (

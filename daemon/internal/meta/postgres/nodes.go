@@ -124,8 +124,10 @@ func collectMembers(rows pgx.Rows) (m store.Membership, err error) {
 	var epoch int64
 	var state int16
 	cluster := []any{(*[16]byte)(&m.Cluster), &epoch, &m.Now}
-	node := slices.Concat(cluster, []any{(*[16]byte)(&n.ID), &n.Name, &n.Address, &n.Zone, &n.Weight, &state, &n.JoinedAt,
-		&n.LastBeat, &n.Capacity.Total, &n.Capacity.Used, &n.Capacity.Free, &n.Capacity.Chunks, &n.Version})
+	node := slices.Concat(cluster, []any{
+		(*[16]byte)(&n.ID), &n.Name, &n.Address, &n.Zone, &n.Weight, &state, &n.JoinedAt,
+		&n.LastBeat, &n.Capacity.Total, &n.Capacity.Used, &n.Capacity.Free, &n.Capacity.Chunks, &n.Version,
+	})
 	without := slices.Concat(cluster, make([]any, len(node)-len(cluster)))
 	for rows.Next() {
 		if rows.RawValues()[len(cluster)] == nil {

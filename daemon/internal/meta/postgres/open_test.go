@@ -77,7 +77,7 @@ func TestOpenAfterADeadMigrator(t *testing.T) {
 
 func TestOpenOfANewerSchema(t *testing.T) {
 	t.Parallel()
-	dsn := pgtest.Database(t)
+	dsn := pgtest.Fresh(t)
 	run(t, dsn, "INSERT INTO schema_version (version_id, is_applied) VALUES (9999, true)")
 	_, err := postgres.Open(t.Context(), dsn, postgres.Options{})
 	requireKind(t, store.Conflict, err)
@@ -133,7 +133,7 @@ func TestOpenWarnsOfRisks(t *testing.T) {
 func TestSynchronousCommit(t *testing.T) {
 	t.Parallel()
 	for set, want := range map[string]string{"off": "on", "remote_apply": "remote_apply"} {
-		dsn := pgtest.Database(t)
+		dsn := pgtest.Fresh(t)
 		run(t, dsn, "DO $$ BEGIN EXECUTE 'ALTER DATABASE ' || current_database() || ' SET synchronous_commit = "+set+"'; END $$")
 		var got string
 		require.NoError(t, open(t, dsn, postgres.Options{}).Pool().QueryRow(t.Context(), "SHOW synchronous_commit").Scan(&got))

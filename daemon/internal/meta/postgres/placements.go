@@ -63,7 +63,7 @@ func (s *Store) MoveChunk(ctx context.Context, id store.ChunkID, from, to store.
 		case err != nil:
 			return err
 		case !there:
-			return noPart(id.Part)
+			return store.Errorf(store.NotFound, "there is no chunk %s", id)
 		case !moved:
 			return store.Errorf(store.Conflict, "chunk %s is not where it is to be moved from, or is just being deleted where it is to go", id)
 		}

@@ -46,7 +46,7 @@ func requireSteps(t *testing.T, plan, index string) {
 
 func TestListingIsByIndex(t *testing.T) {
 	t.Parallel()
-	dsn := pgtest.Database(t)
+	dsn := pgtest.Fresh(t)
 	load(t, dsn, 5000)
 	s := open(t, dsn, postgres.Options{})
 	q := s.SQL()
@@ -67,7 +67,7 @@ func TestListingIsByIndex(t *testing.T) {
 // Statements that are prepared while the tables are empty keep their plans, so those must be good from the start.
 func TestPlansOfAnEmptyDatabase(t *testing.T) {
 	t.Parallel()
-	s := open(t, pgtest.Database(t), postgres.Options{})
+	s := open(t, pgtest.Fresh(t), postgres.Options{})
 	q := s.SQL()
 	id := "'" + store.NewFileID().String() + "'"
 	zero := `'\x00000000000000000000000000000000'`
