@@ -30,7 +30,9 @@
 //   - repair writes a new chunk first, compares its sum, and then calls
 //     MoveChunk with the placement that it started from: of two, one wins, and the
 //     other puts its copy on the reclaim queue, where it is looked up again before it goes.
-//     It never deletes. A copy of the chunk that it finds on its target is not its own, and not trusted.
+//     It never deletes. A copy of the chunk that it finds on its target is not its own, and not
+//     trusted. After the move it looks whether the chunk is still there: the other may have had it
+//     reclaimed just before. At worst a copy that lost is left over, for scrub to find.
 //   - expire calls FailFile, which refuses a file that was completed meanwhile.
 //
 // The assumption that remains: a process that was paused for minutes between

@@ -6,7 +6,7 @@
 //	choose    a node that can take it, after the rule of the ring    (repair.go)
 //	rebuild   stripe by stripe from any K others, in constant memory (rebuild.go, sources.go)
 //	commit    durable on the new node, its sum compared
-//	move      the metadata places it there, if nobody else was faster
+//	move      the metadata places it there, if nobody else was faster; then a last look that it is there
 //
 // Nothing is deleted here: what a move leaves behind goes to the reclaim queue.
 //
@@ -92,16 +92,18 @@ func (j *Job) Step(ctx context.Context) (upkeep.Outcome, error) {
 	}
 	before := j.written.Load()
 	results := make([]upkeep.Result, len(tasks))
-	var wg sync.WaitGroup
-	busy := map[store.ChunkID]bool{}
+	byPart := map[store.PartID][]int{}
 	for i, t := range tasks {
-		results[i].Task = t
-		if busy[t.Chunk] {
-			results[i].Err = errors.New("another task for the chunk is under way")
-			continue
-		}
-		busy[t.Chunk] = true
-		wg.Go(func() { results[i].Err = j.repair(ctx, t) })
+		byPart[t.Chunk.Part] = append(byPart[t.Chunk.Part], i)
+	}
+	var wg sync.WaitGroup
+	for _, same := range byPart {
+		wg.Go(func() {
+			// One after the other: each must see where those before it went.
+			for _, i := range same {
+				results[i] = upkeep.Result{Task: tasks[i], Err: j.repair(ctx, tasks[i])}
+			}
+		})
 	}
 	wg.Wait()
 	done, err := upkeep.Settle(ctx, j.cfg.Meta, results)
@@ -267,7 +269,7 @@ func (j *Job) placeOn(ctx context.Context, p *patient, from []int, target store.
 	case err == nil:
 		j.written.Add(p.part.ChunkSize())
 		j.cfg.Reclaim()
-		return nil
+		return j.mustBeThere(ctx, p, chunks, target)
 	case store.KindOf(err) == store.NotFound:
 		return j.takeBack(ctx, p, target) // the file was deleted meanwhile
 	default:
@@ -291,6 +293,21 @@ func (j *Job) mustBeAbsent(ctx context.Context, p *patient, chunks store.Chunks,
 	}
 	j.cfg.Fleet.Report(target, err)
 	return &refusal{err}
+}
+
+// mustBeThere looks once more, now that the metadata places the chunk on the
+// target and no reclaim can take it. Between commit and move one could:
+// another gateway that repairs the same chunk takes our copy for a leftover, queues it, and
+// has it deleted in time for our move to succeed. Then it is to be repaired again.
+func (j *Job) mustBeThere(ctx context.Context, p *patient, chunks store.Chunks, target store.NodeID) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), asideLimit)
+	defer cancel()
+	_, err := chunks.Stat(ctx, p.id())
+	if err == nil {
+		return nil
+	}
+	j.cfg.Fleet.Report(target, err)
+	return j.enqueue(ctx, store.Task{Kind: store.Repair, Chunk: p.id(), Node: target, Reason: "it was repaired, but could not be found afterwards: " + err.Error()})
 }
 
 // takeBack queues the target's copy to be reclaimed, unless the metadata places

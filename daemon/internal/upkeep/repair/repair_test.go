@@ -1,0 +1,535 @@
+package repair_test
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+	"pgregory.net/rapid"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/store/mem"
+	"github.com/ringstore/ringstore/daemon/internal/upkeep"
+	"github.com/ringstore/ringstore/daemon/internal/upkeep/reclaim"
+	"github.com/ringstore/ringstore/daemon/internal/upkeep/repair"
+	"github.com/ringstore/ringstore/daemon/internal/upkeep/upkeeptest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func newJob(c *upkeeptest.Cluster) *repair.Job {
+	return repair.New(repair.Config{Meta: c.Meta, Fleet: c.Fleet, Stall: 5 * time.Second, Log: upkeeptest.Quiet})
+}
+
+func newReclaim(c *upkeeptest.Cluster) *reclaim.Job {
+	return reclaim.New(reclaim.Config{Meta: c.Meta, Fleet: c.Fleet, Log: upkeeptest.Quiet})
+}
+
+// drain steps the job until it is idle, and sums up.
+func drain(t upkeeptest.T, j upkeep.Job) (items, bytes int64) {
+	t.Helper()
+	for range 1000 {
+		out, err := j.Step(context.Background())
+		require.NoError(t, err)
+		items, bytes = items+out.Items, bytes+out.Bytes
+		if out.State == upkeep.Idle {
+			return items, bytes
+		}
+	}
+	t.Errorf("the job does not come to an end")
+	return items, bytes
+}
+
+// reason is why the only queued repair task was put off.
+func reason(t *testing.T, c *upkeeptest.Cluster) string {
+	t.Helper()
+	time.Sleep(10 * time.Minute) // in a bubble: until whatever was put off is due again
+	tasks, err := c.Meta.Claim(t.Context(), store.ClaimQuery{Kind: store.Repair, Limit: 10, Hold: time.Nanosecond})
+	require.NoError(t, err)
+	require.Len(t, tasks, 1)
+	return tasks[0].Reason
+}
+
+func TestANodeIsLostAndItsChunksAreMadeAgain(t *testing.T) {
+	t.Parallel()
+	c := upkeeptest.New(t, 7)
+	f, data := c.Put(t, 6, 4, 20*6*upkeeptest.UnitSize+77)
+	p := f.Parts[0]
+	dead := p.Chunks[0].Node
+	lost := int64(0)
+	for i, at := range p.Chunks {
+		if at.Node == dead {
+			c.Lose(t, p, i)
+			lost++
+		}
+	}
+	c.Remove(t, dead)
+	items, bytes := drain(t, newJob(c))
+	require.Equal(t, lost, items)
+	require.Equal(t, lost*p.ChunkSize(), bytes)
+	now := c.RequireWhole(t, f, data)
+	count := map[store.NodeID]int{}
+	for _, at := range now.Chunks {
+		count[at.Node]++
+		require.NotEqual(t, dead, at.Node)
+		require.LessOrEqual(t, count[at.Node], 2, "10 chunks on 6 nodes")
+	}
+	require.Zero(t, c.Depth(t, store.Repair))
+	c.RequireNothingLent(t)
+}
+
+// Whatever is lost or rotten, up to M chunks of each part: all is whole again
+// afterwards, nothing is left over, and no node holds more than it must.
+func TestRepairRestoresEverything(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		c := upkeeptest.New(t, rapid.IntRange(3, 9).Draw(t, "nodes"))
+		k := rapid.SampledFrom([]int{1, 1, 2, 6}).Draw(t, "k")
+		m := rapid.IntRange(1, 4).Draw(t, "m")
+		f, data := c.Put(t, k, m, rapid.Int64Range(1, 10*int64(k)*upkeeptest.UnitSize).Draw(t, "size"))
+		p := f.Parts[0]
+		units := int((p.ChunkSize() + upkeeptest.UnitSize - 1) / upkeeptest.UnitSize)
+		victims := rapid.SliceOfNDistinct(rapid.IntRange(0, k+m-1), 1, m, rapid.ID[int]).Draw(t, "victims")
+		for _, i := range victims {
+			switch rapid.IntRange(0, 2).Draw(t, "how") {
+			case 0:
+				c.Lose(t, p, i)
+			case 1:
+				c.Rot(t, p, i, rapid.IntRange(0, units-1).Draw(t, "unit"))
+			case 2:
+				c.Nodes[p.Chunks[i].Node].Drop(p.ChunkID(i))
+				c.Suspect(t, p, i)
+			}
+		}
+		mend(t, c, newJob(c))
+		now := c.RequireWhole(t, f, data)
+		count := map[store.NodeID]int{}
+		for _, at := range now.Chunks {
+			count[at.Node]++
+			require.LessOrEqual(t, count[at.Node], (k+m+len(c.IDs)-1)/len(c.IDs), "chunks on one node")
+		}
+		require.Equal(t, k+m, c.Stored(t), "nothing is left over")
+		c.RequireNothingLent(t)
+	})
+}
+
+// mend lets repair and reclaim take turns until neither has anything queued,
+// with tasks that were put off made due at once.
+func mend(t upkeeptest.T, c *upkeeptest.Cluster, j *repair.Job) {
+	t.Helper()
+	ctx := context.Background()
+	for range 50 {
+		drain(t, j)
+		drain(t, newReclaim(c))
+		if c.Depth(t, store.Repair)+c.Depth(t, store.Reclaim) == 0 {
+			return
+		}
+		for _, f := range c.Files(t) {
+			for i := range f.Parts[0].Chunks {
+				for _, node := range append(c.IDs, store.NodeID{}) {
+					due := store.Task{Kind: store.Repair, Chunk: f.Parts[0].ChunkID(i), Node: node}
+					require.NoError(t, c.Meta.Postpone(ctx, []store.Task{due}, 0))
+				}
+			}
+		}
+	}
+	t.Errorf("repair does not come to an end")
+}
+
+func TestABadChunkOnASmallClusterEndsUpWhereItWas(t *testing.T) {
+	t.Parallel()
+	c := upkeeptest.New(t, 3)
+	f, data := c.Put(t, 1, 2, 1000)
+	p := f.Parts[0]
+	bad := p.Chunks[1].Node
+	c.Rot(t, p, 1, 3)
+	j := newJob(c)
+	_, err := j.Step(t.Context())
+	require.NoError(t, err)
+	require.NotEqual(t, bad, c.RequireWhole(t, f, data).Chunks[1].Node, "first a sound copy elsewhere")
+	mend(t, c, j)
+	require.Equal(t, bad, c.RequireWhole(t, f, data).Chunks[1].Node, "then back, after the bad one is gone")
+	require.Equal(t, 3, c.Stored(t))
+}
+
+func TestAChunkThatIsWellStays(t *testing.T) {
+	t.Parallel()
+	c := upkeeptest.New(t, 12)
+	f, data := c.Put(t, 6, 4, 5000)
+	for i := range f.Parts[0].Chunks {
+		c.Suspect(t, f.Parts[0], i)
+	}
+	items, bytes := drain(t, newJob(c))
+	require.EqualValues(t, 10, items)
+	require.Zero(t, bytes)
+	require.Equal(t, f.Parts[0].Chunks, c.RequireWhole(t, f, data).Chunks)
+	require.Zero(t, c.Depth(t, store.Reclaim))
+}
+
+func TestTasksThatMeanNothingAreDropped(t *testing.T) {
+	t.Parallel()
+	c := upkeeptest.New(t, 6)
+	f, data := c.Put(t, 2, 1, 500)
+	p := f.Parts[0]
+	gone, _ := c.Put(t, 2, 1, 500)
+	require.NoError(t, c.Meta.DeleteFile(t.Context(), gone.ID))
+	require.NoError(t, c.Meta.Enqueue(t.Context(), []store.Task{
+		{Kind: store.Repair, Chunk: gone.Parts[0].ChunkID(1)},                  // its file was deleted
+		{Kind: store.Repair, Chunk: p.ChunkID(17)},                             // no such chunk
+		{Kind: store.Repair, Chunk: p.ChunkID(1), Node: store.NewNodeID()},     // it is elsewhere
+		{Kind: store.Repair, Chunk: p.ChunkID(2)},                              // it is somewhere by now
+		{Kind: store.Repair, Chunk: store.ChunkID{Part: store.NewPartID()}},    // no such part
+		{Kind: store.Repair, Chunk: p.ChunkID(0), Node: p.Chunks[0].Node},      // it is well
+		{Kind: store.Repair, Chunk: p.ChunkID(0), Node: store.NodeID{7, 7, 7}}, // twice
+	}))
+	j := newJob(c)
+	require.NotPanics(t, func() { drain(t, j) })
+	require.Equal(t, p.Chunks, c.RequireWhole(t, f, data).Chunks)
+}
+
+func TestTooFewChunksLeft(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := upkeeptest.New(t, 6)
+		c.Pulse(t)
+		f, data := c.Put(t, 3, 2, 3000)
+		p := f.Parts[0]
+		c.Lose(t, p, 0)
+		for _, i := range []int{1, 2} {
+			c.Kill(p.Chunks[i].Node)
+		}
+		j := newJob(c)
+		items, _ := drain(t, j)
+		require.Zero(t, items)
+		require.Contains(t, reason(t, c), "2 of the 3 chunks")
+		require.Zero(t, c.Depth(t, store.Reclaim), "nothing was written")
+		c.Revive(p.Chunks[1].Node)
+		time.Sleep(10 * time.Minute)
+		items, _ = drain(t, j)
+		require.EqualValues(t, 1, items)
+		c.Revive(p.Chunks[2].Node)
+		c.RequireWhole(t, f, data)
+	})
+}
+
+func TestASourceThatFailsMidwayIsReplaced(t *testing.T) {
+	t.Parallel()
+	for name, hook := range map[string]func(call mem.Call) error{
+		"corrupt":     func(call mem.Call) error { return store.Errorf(store.Corrupt, "rot") },
+		"unavailable": func(call mem.Call) error { return upkeeptest.ErrAway },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := upkeeptest.New(t, 6)
+			f, data := c.Put(t, 3, 3, 9*3*upkeeptest.UnitSize)
+			p := f.Parts[0]
+			c.Lose(t, p, 5)
+			c.Nodes[p.Chunks[1].Node].SetHook(func(_ context.Context, call mem.Call) error {
+				if call.Op == mem.OpNext && call.ID == p.ChunkID(1) && call.Unit >= 4 {
+					return hook(call)
+				}
+				return nil
+			})
+			out, err := newJob(c).Step(t.Context())
+			require.NoError(t, err)
+			require.EqualValues(t, 1, out.Items)
+			c.Nodes[p.Chunks[1].Node].SetHook(nil)
+			c.RequireWhole(t, f, data)
+			c.RequireNothingLent(t)
+			want := map[string]int64{"corrupt": 1, "unavailable": 0}[name]
+			require.Equal(t, want, c.Depth(t, store.Repair), "what is bad is queued, what is away is not")
+		})
+	}
+}
+
+func TestATargetThatFailsIsReplaced(t *testing.T) {
+	t.Parallel()
+	for _, op := range []mem.Op{mem.OpStat, mem.OpCreate, mem.OpAppend, mem.OpCommit} {
+		for _, kind := range []store.Kind{store.NoSpace, store.Unavailable} {
+			t.Run(string(op)+" "+kind.String(), func(t *testing.T) {
+				t.Parallel()
+				c := upkeeptest.New(t, 8)
+				f, data := c.Put(t, 3, 2, 3000)
+				p := f.Parts[0]
+				c.Lose(t, p, 1)
+				first, ok := c.Fleet.View().Ring.Next(p.ID, nodesBut(p, 1), nil)
+				require.True(t, ok)
+				c.Nodes[first].SetHook(mem.Fail(store.Errorf(kind, "test"), op))
+				out, err := newJob(c).Step(t.Context())
+				require.NoError(t, err)
+				require.EqualValues(t, 1, out.Items)
+				c.Nodes[first].SetHook(nil)
+				require.NotEqual(t, first, c.RequireWhole(t, f, data).Chunks[1].Node)
+				c.RequireNothingLent(t)
+				drain(t, newReclaim(c))
+				require.Equal(t, 5, c.Stored(t))
+			})
+		}
+	}
+}
+
+func nodesBut(p store.Part, index int) (list []store.NodeID) {
+	for i, at := range p.Chunks {
+		if i != index {
+			list = append(list, at.Node)
+		}
+	}
+	return list
+}
+
+func TestNodesThatStallAreGivenUp(t *testing.T) {
+	t.Parallel()
+	for _, op := range []mem.Op{mem.OpCreate, mem.OpAppend, mem.OpCommit, mem.OpNext, mem.OpOpen} {
+		t.Run(string(op), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				c := upkeeptest.New(t, 8)
+				f, data := c.Put(t, 3, 2, 3000)
+				p := f.Parts[0]
+				c.Lose(t, p, 4)
+				slow, _ := c.Fleet.View().Ring.Next(p.ID, nodesBut(p, 4), nil)
+				if op == mem.OpNext || op == mem.OpOpen {
+					slow = p.Chunks[1].Node
+				}
+				c.Nodes[slow].SetHook(mem.Stall(nil, op))
+				begin := time.Now()
+				out, err := newJob(c).Step(t.Context())
+				require.NoError(t, err)
+				require.EqualValues(t, 1, out.Items)
+				require.Equal(t, 5*time.Second, time.Since(begin))
+				c.Nodes[slow].SetHook(nil)
+				c.RequireWhole(t, f, data)
+				synctest.Wait()
+				c.RequireNothingLent(t)
+			})
+		})
+	}
+}
+
+func TestNobodyCanTakeTheChunk(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := upkeeptest.New(t, 3)
+		c.Pulse(t)
+		f, _ := c.Put(t, 1, 2, 100)
+		for _, id := range c.IDs {
+			c.Nodes[id].SetLimit(10)
+		}
+		time.Sleep(30 * time.Second) // beats bring the news
+		c.Lose(t, f.Parts[0], 0)
+		items, _ := drain(t, newJob(c))
+		require.Zero(t, items)
+		require.Contains(t, reason(t, c), "no node can take chunk")
+	})
+}
+
+// before calls back before a placement changes.
+type before struct {
+	repair.Meta
+	move func()
+}
+
+func (b before) MoveChunk(ctx context.Context, id store.ChunkID, from, to store.Placement) error {
+	b.move()
+	return b.Meta.MoveChunk(ctx, id, from, to)
+}
+
+// While one gateway is about to commit or to move, another repairs the same chunk.
+func TestTheLoserOfARaceTakesItsCopyBack(t *testing.T) {
+	t.Parallel()
+	for _, at := range []string{"commit", "move"} {
+		t.Run(at, func(t *testing.T) {
+			t.Parallel()
+			c := upkeeptest.New(t, 8)
+			f, data := c.Put(t, 3, 2, 3000)
+			p := f.Parts[0]
+			c.Lose(t, p, 0)
+			var raced atomic.Bool
+			race := func(step string) {
+				if step != at || !raced.CompareAndSwap(false, true) {
+					return
+				}
+				// The slow one has claimed the task; the other finds the same chunk under another name.
+				task := store.Task{Kind: store.Repair, Chunk: p.ChunkID(0), Node: store.NodeID{1, 2, 3}}
+				assertNoError(t, c.Meta.Enqueue(context.Background(), []store.Task{task}))
+				out, err := newJob(c).Step(context.Background())
+				assertNoError(t, err)
+				if out.Items != 1 {
+					t.Errorf("the fast one did %d tasks", out.Items)
+				}
+			}
+			for _, n := range c.Nodes {
+				n.SetHook(func(_ context.Context, call mem.Call) error { race(string(call.Op)); return nil })
+			}
+			meta := before{Meta: c.Meta, move: func() { race("move") }}
+			slow := repair.New(repair.Config{Meta: meta, Fleet: c.Fleet, Log: upkeeptest.Quiet})
+			out, err := slow.Step(t.Context())
+			require.NoError(t, err)
+			require.Zero(t, out.Items, "it lost")
+			mend(t, c, slow)
+			c.RequireWhole(t, f, data)
+			require.Equal(t, 5, c.Stored(t), "the copy that lost is gone")
+		})
+	}
+}
+
+func assertNoError(t *testing.T, err error) {
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTheFileIsDeletedMeanwhile(t *testing.T) {
+	t.Parallel()
+	c := upkeeptest.New(t, 8)
+	f, _ := c.Put(t, 3, 2, 3000)
+	c.Lose(t, f.Parts[0], 0)
+	for _, n := range c.Nodes {
+		n.SetHook(func(ctx context.Context, call mem.Call) error {
+			if call.Op == mem.OpCommit {
+				assertNoError(t, c.Meta.DeleteFile(ctx, f.ID))
+			}
+			return nil
+		})
+	}
+	out, err := newJob(c).Step(t.Context())
+	require.NoError(t, err)
+	require.EqualValues(t, 1, out.Items)
+	drain(t, newReclaim(c))
+	require.Zero(t, c.Stored(t))
+}
+
+func TestAnOldCopyOnTheTargetIsNotTrusted(t *testing.T) {
+	t.Parallel()
+	c := upkeeptest.New(t, 8)
+	f, data := c.Put(t, 3, 2, 3000)
+	p := f.Parts[0]
+	c.Lose(t, p, 2)
+	target, _ := c.Fleet.View().Ring.Next(p.ID, nodesBut(p, 2), nil)
+	w, err := c.Nodes[target].Create(t.Context(), store.ChunkSpec{ID: p.ChunkID(2), UnitSize: upkeeptest.UnitSize})
+	require.NoError(t, err)
+	require.NoError(t, w.Append(store.NewUnit([]byte("leftover"), nil)))
+	_, err = w.Commit(store.Label{})
+	require.NoError(t, err)
+	drain(t, newJob(c))
+	require.NotEqual(t, target, c.RequireWhole(t, f, data).Chunks[2].Node)
+	drain(t, newReclaim(c))
+	require.Equal(t, 5, c.Stored(t), "and goes")
+}
+
+func TestALostLeaseInTheMiddleGivesTheTaskBack(t *testing.T) {
+	t.Parallel()
+	c := upkeeptest.New(t, 8)
+	f, data := c.Put(t, 3, 2, 3000)
+	c.Lose(t, f.Parts[0], 0)
+	ctx, lose := context.WithCancel(t.Context())
+	defer lose()
+	for _, n := range c.Nodes {
+		n.SetHook(func(_ context.Context, call mem.Call) error {
+			if call.Op == mem.OpAppend && call.Unit == 3 {
+				lose()
+			}
+			return nil
+		})
+	}
+	out, err := newJob(c).Step(ctx)
+	require.NoError(t, err)
+	require.Zero(t, out.Items)
+	c.RequireNothingLent(t)
+	for _, n := range c.Nodes {
+		n.SetHook(nil)
+	}
+	items, _ := drain(t, newJob(c))
+	require.EqualValues(t, 1, items, "the next leader has it at once")
+	c.RequireWhole(t, f, data)
+	require.Equal(t, 5, c.Stored(t))
+}
+
+// Four gateways that all believe they lead, while chunks rot: no data is lost.
+func TestManyRunnersAtOnce(t *testing.T) {
+	t.Parallel()
+	c := upkeeptest.New(t, 7)
+	type stored struct {
+		file store.File
+		data []byte
+	}
+	var all []stored
+	for range 12 {
+		f, data := c.Put(t, 2, 2, 1000)
+		all = append(all, stored{f, data})
+	}
+	var wg sync.WaitGroup
+	var stop atomic.Bool
+	for range 4 {
+		for _, j := range []upkeep.Job{newJob(c), newReclaim(c)} {
+			wg.Go(func() {
+				for !stop.Load() {
+					_, err := j.Step(context.Background())
+					assertNoError(t, err)
+				}
+			})
+		}
+	}
+	for round := range 10 {
+		for _, s := range all {
+			p := c.Part(t, s.file.Parts[0].ID)
+			i := round % len(p.Chunks)
+			if at := p.Chunks[i]; !at.Node.IsZero() {
+				id := p.ChunkID(i)
+				c.Nodes[at.Node].CorruptUnit(id, 2)
+				c.Suspect(t, p, i)
+				// the same chunk under a second name, so that two work on it
+				require.NoError(t, c.Meta.Enqueue(t.Context(), []store.Task{{Kind: store.Repair, Chunk: id}}))
+			}
+		}
+		require.Eventually(t, func() bool {
+			for _, s := range all {
+				for i := range s.file.Parts[0].Chunks {
+					task := store.Task{Kind: store.Repair, Chunk: s.file.Parts[0].ChunkID(i)}
+					for _, node := range append(c.IDs, store.NodeID{}) {
+						task.Node = node
+						_ = c.Meta.Postpone(t.Context(), []store.Task{task}, 0)
+					}
+				}
+			}
+			return c.Depth(t, store.Repair) == 0
+		}, 30*time.Second, time.Millisecond)
+	}
+	stop.Store(true)
+	wg.Wait()
+	mend(t, c, newJob(c))
+	for _, s := range all {
+		c.RequireWhole(t, s.file, s.data)
+	}
+	require.GreaterOrEqual(t, c.Stored(t), 48, "a copy that lost a race may be left over, never one too few")
+}
+
+// Another gateway takes our copy for a leftover, and has it deleted before we move.
+func TestACopyThatWasReclaimedBeforeTheMoveIsMadeAgain(t *testing.T) {
+	t.Parallel()
+	c := upkeeptest.New(t, 8)
+	f, data := c.Put(t, 3, 2, 3000)
+	p := f.Parts[0]
+	c.Lose(t, p, 0)
+	target, _ := c.Fleet.View().Ring.Next(p.ID, nodesBut(p, 0), nil)
+	var once sync.Once
+	meta := before{Meta: c.Meta, move: func() {
+		once.Do(func() {
+			task := store.Task{Kind: store.Reclaim, Chunk: p.ChunkID(0), Node: target}
+			assertNoError(t, c.Meta.Enqueue(context.Background(), []store.Task{task}))
+			_, err := newReclaim(c).Step(context.Background())
+			assertNoError(t, err)
+			if c.Stored(t) != 4 {
+				t.Error("it was not deleted")
+			}
+		})
+	}}
+	drain(t, repair.New(repair.Config{Meta: meta, Fleet: c.Fleet, Log: upkeeptest.Quiet}))
+	c.RequireWhole(t, f, data)
+	require.Equal(t, 5, c.Stored(t))
+}
