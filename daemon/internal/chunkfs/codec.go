@@ -108,12 +108,13 @@ func parseCRCs(b []byte) []uint32 {
 	return crcs
 }
 
-// sumOf is the chunk's sum by its units' checksums.
-func sumOf(crcs []uint32) (sum store.ChunkSum) {
+// sumOf is the chunk's sum by its units' checksums: store.ChunkSum.Add for each, in one go.
+func sumOf(crcs []uint32) store.ChunkSum {
+	b := make([]byte, 0, 4*len(crcs))
 	for _, c := range crcs {
-		sum = sum.Add(c)
+		b = binary.BigEndian.AppendUint32(b, c)
 	}
-	return sum
+	return store.ChunkSum(store.CRC32C(b))
 }
 
 // unitsIn is the number of units of a chunk.

@@ -31,8 +31,9 @@
 // A chunk may lie at two places for a while, when compaction was interrupted
 // between copying a record and removing the segment; the copies are equal, one
 // is in the index, the others are its shadows, and Delete buries all of them. A
-// tombstone is needed as long as the segment that it points into is there.
-// Segment numbers are never used again.
+// tombstone is needed as long as the segment that it points into is there. It
+// never points into a later segment than its own, so that the number after the
+// highest one that exists is free of them.
 //
 // # Locks, in the order in which they are taken
 //

@@ -26,6 +26,10 @@ func translate(op string, id store.ChunkID, err error) error {
 		return nil
 	}
 	if e, ok := errors.AsType[*store.Error](err); ok {
+		if e.Kind == store.Corrupt && e.Item == "" && id != (store.ChunkID{}) {
+			named := *e
+			return named.WithItem(id)
+		}
 		return e
 	}
 	out := &store.Error{Op: "chunkfs." + op, Kind: store.Internal, Err: err}

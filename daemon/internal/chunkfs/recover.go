@@ -122,7 +122,6 @@ func (s *Store) apply(all [][]record) {
 	for _, recs := range all {
 		for i := range recs {
 			r := &recs[i]
-			s.log.next = max(s.log.next, r.target.seg) // numbers of removed segments stay used
 			s.table.wrote(s.table.all[r.at.seg], r)
 			if r.kind != kindChunk {
 				continue

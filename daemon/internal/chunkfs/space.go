@@ -65,7 +65,7 @@ func (s *space) add(n int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.used += n
-	s.taken += max(n, 0) // what was freed shows at the next look
+	s.taken += n
 }
 
 // free is what new chunks may take. s.mu is held.

@@ -134,6 +134,35 @@ func TestReplaceFailsWhole(t *testing.T) {
 	}
 }
 
+func TestCloneKeepsWhatIsNotSynced(t *testing.T) {
+	t.Parallel()
+	c := vfs.NewCrashable()
+	require.NoError(t, c.MkdirAll("d"))
+	require.NoError(t, c.SyncDir("."))
+	create(t, c, "d/f", "old")
+	require.NoError(t, c.SyncDir("d"))
+	f, err := c.Open("d/f")
+	require.NoError(t, err)
+	require.NoError(t, f.Lock())
+	_, err = f.WriteAt([]byte("new"), 0)
+	require.NoError(t, err)
+	require.NoError(t, c.Rename("d/f", "d/g"))
+
+	k := c.Clone()
+	require.Equal(t, "new", content(t, k, "d/g"))
+	require.Equal(t, "old", content(t, k.CrashClone(vfs.CrashLosesAll), "d/f"), "still not synced")
+	g, err := k.Open("d/g")
+	require.NoError(t, err)
+	require.NoError(t, g.Lock(), "the lock went with the process")
+	_, err = g.WriteAt([]byte("xxx"), 0)
+	require.NoError(t, err)
+	require.NoError(t, g.Datasync())
+	require.NoError(t, k.SyncDir("d"))
+	require.Equal(t, "xxx", content(t, k.CrashClone(vfs.CrashLosesAll), "d/g"))
+	require.Equal(t, "new", content(t, c, "d/g"), "the original is another disk")
+	require.Equal(t, "old", content(t, c.CrashClone(vfs.CrashLosesAll), "d/f"))
+}
+
 func TestCrashableDiskIsFull(t *testing.T) {
 	t.Parallel()
 	c := vfs.NewCrashable()

@@ -291,8 +291,50 @@ func (c *Crashable) Close() error { return nil }
 // The seeds of CrashClone with a meaning of their own.
 const (
 	CrashLosesAll  uint64 = 0 // nothing that was not synced survives
-	CrashLosesNone uint64 = 1 // everything survives, as after a kill of the process
+	CrashLosesNone uint64 = 1 // everything survives
 )
+
+// Clone gives a copy as a kill of the process leaves it: the page cache is still
+// there, so everything reads as before, and what was not synced still is not.
+// Locks and open files are gone.
+func (c *Crashable) Clone() *Crashable {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return &Crashable{root: (&killed{}).clone(c.root), total: c.total}
+}
+
+// killed copies a tree; an inode may be reached by several names, now and as it was.
+type killed struct{ done map[*inode]*inode }
+
+func (k *killed) clone(n *inode) *inode {
+	if n == nil {
+		return nil
+	}
+	if made, ok := k.done[n]; ok {
+		return made
+	}
+	if k.done == nil {
+		k.done = map[*inode]*inode{}
+	}
+	to := &inode{data: slices.Clone(n.data), durable: slices.Clone(n.durable), pending: slices.Clone(n.pending)}
+	k.done[n] = to
+	if n.dir == nil {
+		return to
+	}
+	to.dir = newDir().dir
+	for name, child := range n.dir.names {
+		to.dir.names[name] = k.clone(child)
+	}
+	for name, child := range n.dir.durable {
+		to.dir.durable[name] = k.clone(child)
+	}
+	for name, states := range n.dir.pending {
+		for _, child := range states {
+			to.dir.pending[name] = append(to.dir.pending[name], k.clone(child))
+		}
+	}
+	return to
+}
 
 // CrashClone gives a file system as a power cut at this moment could leave it.
 // What was synced is there. Each unsynced write may be there, or not, or in
