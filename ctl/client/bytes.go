@@ -18,7 +18,8 @@ import (
 const crcHeader = "X-Checksum-Crc64nvme"
 
 // expectSize is the size in bytes from which on an upload asks first whether it
-// would be taken: one round trip against sending for nothing.
+// would be taken: one round trip against sending for nothing. So does every stream, or the
+// refusal would have to wait until the stream has something to say.
 const expectSize = 4 << 20
 
 // EncodeCRC writes a CRC64NVME as the API does: base64 of its eight bytes, the highest first.
@@ -58,7 +59,7 @@ func (c *Client) Upload(ctx context.Context, u Upload) (rest.File, error) {
 	if u.CRC != "" {
 		req.Header.Set(crcHeader, u.CRC)
 	}
-	if u.Size >= expectSize {
+	if u.Size < 0 || u.Size >= expectSize {
 		req.Header.Set("Expect", "100-continue")
 	}
 	resp, err := c.http.Do(req)

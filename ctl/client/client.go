@@ -13,6 +13,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
@@ -208,8 +209,12 @@ func (c *Client) translate(ctx context.Context, err error) error {
 		}
 		err = cause
 	}
+	// What failed is said already; these only repeat method, URL and address.
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err
+	}
+	if s, ok := errors.AsType[*os.SyscallError](err); ok {
+		err = s.Err
 	}
 	return &fault.Error{
 		Kind: "unavailable", Msg: fmt.Sprintf("cannot talk to %s", c.base), Err: err,
