@@ -156,7 +156,7 @@ func localFault(err error) error {
 	switch {
 	case e.Kind == "no_space":
 		e.Hint = "free some space, or fetch to another disk; nothing of the file was left behind"
-	case errors.Is(err, syscall.ENOTDIR):
+	case errors.Is(err, syscall.ENOTDIR), errors.Is(err, fs.ErrExist):
 		e.Hint = "a file stands where a folder is needed: two keys cannot both be stored here"
 	}
 	return e
