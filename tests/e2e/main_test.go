@@ -1,0 +1,57 @@
+// Package e2e tests a running cluster from the outside: a gateway, six storage
+// nodes and PostgreSQL, each a process of its own.
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ringstore/ringstore/tests/cluster"
+)
+
+// bin holds the programs, built once for all tests.
+var bin string
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "ringstore-e2e-bin-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	if err := cluster.Build(context.Background(), dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	bin = dir
+	return m.Run()
+}
+
+// full reports whether files have the sizes of the specification: 5 and 10 GB.
+func full() bool { return os.Getenv("RINGSTORE_E2E_FULL") != "" }
+
+// start runs a cluster that ends with the test.
+func start(t *testing.T, o cluster.Options) *cluster.Cluster {
+	t.Helper()
+	o.Dir, o.Bin = t.TempDir(), bin
+	c, err := cluster.Start(t.Context(), o)
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		if t.Failed() {
+			logs, _ := filepath.Glob(filepath.Join(o.Dir, "*.log"))
+			for _, l := range logs {
+				b, _ := os.ReadFile(l)
+				t.Logf("%s:\n%s", filepath.Base(l), b[max(0, len(b)-4000):])
+			}
+		}
+		require.NoError(t, c.Close())
+	})
+	return c
+}
