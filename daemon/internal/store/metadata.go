@@ -85,7 +85,8 @@ type Files interface {
 	// entry returned: common prefixes are skipped over by index.
 	ListObjects(ctx context.Context, q ObjectQuery) (ObjectPage, error)
 
-	// ListFiles lists files of one state by time of creation (then id). An unknown bucket is NotFound.
+	// ListFiles lists files of one state by time of creation (then id), delete
+	// markers left out. NotFound (bucket).
 	ListFiles(ctx context.Context, q FileQuery) (FilePage, error)
 }
 
@@ -140,9 +141,7 @@ type Placements interface {
 	// from the first after the marker on; the zero id begins at the start.
 	PartsAfter(ctx context.Context, after PartID, limit int) ([]Part, error)
 
-	// MoveChunk changes one placement, if it still is from: Conflict if not. NotFound (part).
-	// Conflict also while a reclaim task for the chunk at to.Node is queued: its
-	// delete may be under way, and would hit the chunk that was just put there.
+	// MoveChunk changes one placement, if it still is from: Conflict if not. NotFound (chunk).
 	// In the same step a from that names a node is put on the reclaim queue,
 	// unless to is the same node, and a repair task for the chunk is finished.
 	// A to without a node puts the chunk on the repair queue instead, Task.Node being from's.

@@ -96,7 +96,7 @@ func (d *data) bucket(name store.BucketName) (store.Bucket, error) {
 
 // CreateBucket implements store.Buckets.
 func (m *Metadata) CreateBucket(ctx context.Context, b store.Bucket) error {
-	if err := checkBucket(b); err != nil {
+	if err := b.Validate(); err != nil {
 		return err
 	}
 	return m.do(ctx, func(d *data) error {
@@ -107,16 +107,6 @@ func (m *Metadata) CreateBucket(ctx context.Context, b store.Bucket) error {
 		d.buckets[b.Name] = b
 		return nil
 	})
-}
-
-func checkBucket(b store.Bucket) error {
-	if err := b.Name.Validate(); err != nil {
-		return err
-	}
-	if b.Survive < store.SurviveDefault || b.Survive > store.MaxSurvive {
-		return store.Errorf(store.Invalid, "survive %d is not within 0..%d", b.Survive, store.MaxSurvive)
-	}
-	return nil
 }
 
 // Bucket implements store.Buckets.
@@ -136,7 +126,7 @@ func (m *Metadata) ListBuckets(ctx context.Context) (all []store.Bucket, err err
 
 // UpdateBucket implements store.Buckets.
 func (m *Metadata) UpdateBucket(ctx context.Context, b store.Bucket) error {
-	if err := checkBucket(b); err != nil {
+	if err := b.Validate(); err != nil {
 		return err
 	}
 	return m.do(ctx, func(d *data) error {
@@ -183,14 +173,28 @@ func (m *Metadata) BeginFile(ctx context.Context, f store.File) error {
 		if _, ok := d.files[f.ID]; ok {
 			return store.Errorf(store.Exists, "file %s exists already", f.ID)
 		}
+		if err := d.partsAreNew(f); err != nil {
+			return err
+		}
 		f.State, f.Latest, f.CompletedAt = store.Uploading, false, time.Time{}
 		d.saveFile(f)
 		return nil
 	})
 }
 
+// partsAreNew refuses part ids that another file has.
+func (d *data) partsAreNew(f store.File) error {
+	for _, p := range f.Parts {
+		if of, ok := d.parts[p.ID]; ok && of != f.ID {
+			return store.Errorf(store.Exists, "part %s exists already", p.ID)
+		}
+	}
+	return nil
+}
+
 func (d *data) saveFile(f store.File) {
 	f = cloneFile(f)
+	slices.SortFunc(f.Parts, func(a, b store.Part) int { return cmp.Compare(a.Number, b.Number) })
 	d.files[f.ID] = f
 	for _, p := range f.Parts {
 		d.parts[p.ID] = f.ID
@@ -254,13 +258,13 @@ func (d *data) mayCommit(f store.File, begun bool) error {
 	case !begun && ok:
 		return store.Errorf(store.Exists, "file %s exists already", f.ID)
 	case !begun:
-		return nil
+		return d.partsAreNew(f)
 	case !ok:
 		return store.Errorf(store.NotFound, "file %s was deleted while it was uploaded", f.ID)
 	case was.State != store.Uploading || was.Bucket != f.Bucket || was.Key != f.Key:
 		return store.Errorf(store.Conflict, "file %s is not being uploaded any more", f.ID)
 	}
-	return nil
+	return d.partsAreNew(f)
 }
 
 // reclaimPlanned queues the chunks of the begun file that the commit does not have where they were planned.
@@ -288,17 +292,19 @@ func (m *Metadata) FailFile(ctx context.Context, id store.FileID, reason string,
 		switch {
 		case !ok:
 			return store.Errorf(store.NotFound, "file %s does not exist", id)
-		case f.State == store.Failed:
-			return nil
 		case f.State == store.Complete:
 			return store.Errorf(store.Conflict, "file %s is complete", id)
 		}
 		for _, p := range slices.Concat(f.Parts, attempted) {
 			d.reclaimPart(p, "its upload failed")
+		}
+		for _, p := range f.Parts {
 			delete(d.parts, p.ID)
 		}
-		f.State, f.Failure, f.Parts = store.Failed, reason, nil
-		d.files[id] = f
+		if f.State != store.Failed {
+			f.State, f.Failure, f.Parts = store.Failed, reason, nil
+			d.files[id] = f
+		}
 		return nil
 	})
 }
@@ -369,7 +375,7 @@ func newer(a, b store.File) bool {
 
 // ListObjects implements store.Files.
 func (m *Metadata) ListObjects(ctx context.Context, q store.ObjectQuery) (page store.ObjectPage, err error) {
-	if err := checkLimit(q.Limit); err != nil {
+	if err := q.Validate(); err != nil {
 		return page, err
 	}
 	err = m.do(ctx, func(d *data) error {
@@ -384,8 +390,9 @@ func (m *Metadata) ListObjects(ctx context.Context, q store.ObjectQuery) (page s
 
 // entries lists everything that the query asks for, in order, whatever its limit.
 func (d *data) entries(q store.ObjectQuery) (all []store.Entry) {
+	afterGroup, isGroup := groupOf(q, q.After)
 	passed := func(name string) bool {
-		return name <= q.After || q.Delimiter != "" && strings.HasSuffix(q.After, q.Delimiter) && strings.HasPrefix(name, q.After)
+		return name <= q.After || isGroup && afterGroup == q.After && strings.HasPrefix(name, q.After)
 	}
 	prefixes := map[string]bool{}
 	for _, f := range d.files {
@@ -393,8 +400,8 @@ func (d *data) entries(q store.ObjectQuery) (all []store.Entry) {
 		if f.Bucket != q.Bucket || !f.Latest || f.DeleteMarker || !strings.HasPrefix(name, q.Prefix) || passed(name) {
 			continue
 		}
-		if i := strings.Index(name[len(q.Prefix):], q.Delimiter); q.Delimiter != "" && i >= 0 {
-			prefixes[name[:len(q.Prefix)+i+len(q.Delimiter)]] = true
+		if group, ok := groupOf(q, name); ok {
+			prefixes[group] = true
 			continue
 		}
 		f = withoutParts(f)
@@ -407,6 +414,16 @@ func (d *data) entries(q store.ObjectQuery) (all []store.Entry) {
 	return all
 }
 
+// groupOf is the common prefix that the query shows in place of the name.
+func groupOf(q store.ObjectQuery, name string) (string, bool) {
+	rest, ok := strings.CutPrefix(name, q.Prefix)
+	i := strings.Index(rest, q.Delimiter)
+	if !ok || q.Delimiter == "" || i < 0 {
+		return "", false
+	}
+	return q.Prefix + rest[:i+len(q.Delimiter)], true
+}
+
 func pageOf(all []store.Entry, limit int) store.ObjectPage {
 	page := store.ObjectPage{Entries: all[:min(limit, len(all))], More: len(all) > limit}
 	if page.More {
@@ -415,20 +432,10 @@ func pageOf(all []store.Entry, limit int) store.ObjectPage {
 	return page
 }
 
-func checkLimit(n int) error {
-	if n < 1 || n > store.MaxListLimit {
-		return store.Errorf(store.Invalid, "limit %d is not within 1..%d", n, store.MaxListLimit)
-	}
-	return nil
-}
-
 // ListFiles implements store.Files.
 func (m *Metadata) ListFiles(ctx context.Context, q store.FileQuery) (page store.FilePage, err error) {
-	if err := checkLimit(q.Limit); err != nil {
+	if err := q.Validate(); err != nil {
 		return page, err
-	}
-	if q.Offset < 0 {
-		return page, store.Errorf(store.Invalid, "offset %d is negative", q.Offset)
 	}
 	err = m.do(ctx, func(d *data) error {
 		if q.Bucket != "" {

@@ -40,7 +40,7 @@ func (d *data) part(id store.PartID) (*store.Part, store.File, error) {
 
 // PartsAfter implements store.Placements.
 func (m *Metadata) PartsAfter(ctx context.Context, after store.PartID, limit int) (parts []store.Part, err error) {
-	if err := checkLimit(limit); err != nil {
+	if err := (store.ObjectQuery{Limit: limit}).Validate(); err != nil {
 		return nil, err
 	}
 	err = m.do(ctx, func(d *data) error {
@@ -65,14 +65,16 @@ func (m *Metadata) MoveChunk(ctx context.Context, id store.ChunkID, from, to sto
 			return err
 		}
 		if int(id.Index) >= len(p.Chunks) {
-			return store.Errorf(store.Invalid, "part %s has no chunk %d", id.Part, id.Index)
+			return store.Errorf(store.NotFound, "part %s has no chunk %d", id.Part, id.Index)
 		}
 		if p.Chunks[id.Index] != from {
 			return store.Errorf(store.Conflict, "chunk %s was moved by somebody else", id)
 		}
-		if _, queued := d.tasks[taskID{store.Reclaim, id, to.Node}]; queued && !to.Node.IsZero() {
-			return store.Errorf(store.Conflict, "chunk %s is queued to be deleted on node %s", id, to.Node)
+		reclaim := taskID{store.Reclaim, id, to.Node}
+		if t := d.tasks[reclaim]; t != nil && t.Attempts > 0 {
+			return store.Errorf(store.Conflict, "chunk %s may just be being deleted on node %s", id, to.Node)
 		}
+		delete(d.tasks, reclaim)
 		p.Chunks[id.Index] = to
 		d.afterMove(id, from, to)
 		return nil
@@ -84,7 +86,7 @@ func (d *data) afterMove(id store.ChunkID, from, to store.Placement) {
 		d.enqueue(store.Task{Kind: store.Reclaim, Chunk: id, Node: from.Node, Reason: "the chunk was moved"})
 	}
 	if to.Node.IsZero() {
-		d.enqueue(store.Task{Kind: store.Repair, Chunk: id, Reason: "the chunk was lost"})
+		d.enqueue(store.Task{Kind: store.Repair, Chunk: id, Node: from.Node, Reason: "the chunk was lost"})
 		return
 	}
 	for t := range d.tasks {
@@ -96,8 +98,8 @@ func (d *data) afterMove(id store.ChunkID, from, to store.Placement) {
 
 // JoinNode implements store.Nodes.
 func (m *Metadata) JoinNode(ctx context.Context, n store.Node) (members store.Membership, err error) {
-	if n.ID.IsZero() || n.Name == "" || n.Weight < 1 {
-		return members, store.Errorf(store.Invalid, "a node needs an id, a name and a weight of at least 1")
+	if err := n.Validate(); err != nil {
+		return members, err
 	}
 	err = m.do(ctx, func(d *data) error {
 		was, known := d.nodes[n.ID]
@@ -212,7 +214,7 @@ func (m *Metadata) Enqueue(ctx context.Context, tasks []store.Task) error {
 
 // Claim implements store.Queues.
 func (m *Metadata) Claim(ctx context.Context, q store.ClaimQuery) (claimed []store.Task, err error) {
-	if err := checkLimit(q.Limit); err != nil {
+	if err := q.Validate(); err != nil {
 		return nil, err
 	}
 	err = m.do(ctx, func(d *data) error {
@@ -281,6 +283,9 @@ type lease struct {
 
 // AcquireLease implements store.Leases.
 func (m *Metadata) AcquireLease(ctx context.Context, name, owner string, ttl time.Duration) (got store.Lease, err error) {
+	if err := store.ValidTTL(ttl); err != nil {
+		return got, err
+	}
 	err = m.do(ctx, func(d *data) error {
 		now := d.now()
 		l := d.leases[name]
@@ -301,6 +306,9 @@ func (m *Metadata) AcquireLease(ctx context.Context, name, owner string, ttl tim
 
 // RenewLease implements store.Leases.
 func (m *Metadata) RenewLease(ctx context.Context, l store.Lease, ttl time.Duration) (store.Lease, error) {
+	if err := store.ValidTTL(ttl); err != nil {
+		return store.Lease{}, err
+	}
 	err := m.do(ctx, func(d *data) error {
 		now := d.now()
 		held := d.leases[l.Name]

@@ -164,6 +164,14 @@ var listFilesTests = []test{
 			require.Equal(t, c.want, fileIDs(t, m, c.q), "%+v", c.q)
 		}
 	}},
+	{"delete markers are left out", func(t *testing.T, m store.Metadata) {
+		f, marker := newFile("a"), newFile("b")
+		marker.DeleteMarker = true
+		put(t, m, f)
+		put(t, m, marker)
+		require.Equal(t, []store.FileID{f.ID}, fileIDs(t, m, store.FileQuery{Limit: 10}))
+		require.Empty(t, fileIDs(t, m, store.FileQuery{Key: "b", Limit: 10}))
+	}},
 	{"filters take bytes as they are", func(t *testing.T, m store.Metadata) {
 		f := newFile("100%_done*?[a]")
 		put(t, m, f)

@@ -1,6 +1,7 @@
 package metatest
 
 import (
+	"sync"
 	"testing"
 	"time"
 
@@ -57,13 +58,11 @@ var sharedTests = []struct {
 	}},
 	{"two stores that start together on new data agree", func(t *testing.T, open Open) {
 		stores := make([]store.Metadata, 4)
-		done := make(chan int)
+		var all sync.WaitGroup
 		for i := range stores {
-			go func() { stores[i] = open(t); done <- i }()
+			all.Go(func() { stores[i] = open(t) })
 		}
-		for range stores {
-			<-done
-		}
+		all.Wait()
 		for _, m := range stores {
 			require.NotNil(t, m)
 			t.Cleanup(func() { _ = m.Close() })
