@@ -46,6 +46,13 @@ func (w *worker) kick() {
 	}
 }
 
+func (w *worker) settleKick() {
+	select {
+	case <-w.kicked:
+	default:
+	}
+}
+
 func (w *worker) snapshot() Progress {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -58,6 +65,7 @@ func (w *worker) work(ctx context.Context) {
 	failures := 0
 	for ctx.Err() == nil {
 		w.setState(Busy)
+		w.settleKick() // the step that begins now sees what it was about
 		begin := time.Now()
 		out, err := w.step(ctx)
 		if ctx.Err() != nil {

@@ -459,7 +459,7 @@ func TestManyRunnersAtOnce(t *testing.T) {
 		data []byte
 	}
 	var all []stored
-	for range 12 {
+	for range 8 {
 		f, data := c.Put(t, 2, 2, 1000)
 		all = append(all, stored{f, data})
 	}
@@ -475,7 +475,7 @@ func TestManyRunnersAtOnce(t *testing.T) {
 			})
 		}
 	}
-	for round := range 10 {
+	for round := range 8 {
 		for _, s := range all {
 			p := c.Part(t, s.file.Parts[0].ID)
 			i := round % len(p.Chunks)
@@ -506,7 +506,7 @@ func TestManyRunnersAtOnce(t *testing.T) {
 	for _, s := range all {
 		c.RequireWhole(t, s.file, s.data)
 	}
-	require.GreaterOrEqual(t, c.Stored(t), 48, "a copy that lost a race may be left over, never one too few")
+	require.GreaterOrEqual(t, c.Stored(t), 32, "a copy that lost a race may be left over, never one too few")
 }
 
 // Another gateway takes our copy for a leftover, and has it deleted before we move.

@@ -1,0 +1,202 @@
+package reclaim_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/store/mem"
+	"github.com/ringstore/ringstore/daemon/internal/upkeep"
+	"github.com/ringstore/ringstore/daemon/internal/upkeep/reclaim"
+	"github.com/ringstore/ringstore/daemon/internal/upkeep/upkeeptest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func newJob(c *upkeeptest.Cluster) *reclaim.Job {
+	return reclaim.New(reclaim.Config{Meta: c.Meta, Fleet: c.Fleet, Log: upkeeptest.Quiet})
+}
+
+func step(t *testing.T, j *reclaim.Job) upkeep.Outcome {
+	t.Helper()
+	out, err := j.Step(t.Context())
+	require.NoError(t, err)
+	return out
+}
+
+func TestADeletedFileLeavesTheNodes(t *testing.T) {
+	t.Parallel()
+	c := upkeeptest.New(t, 6)
+	f, _ := c.Put(t, 6, 4, 5000)
+	kept, data := c.Put(t, 6, 4, 5000)
+	j := newJob(c)
+	require.Equal(t, upkeep.Outcome{State: upkeep.Idle}, step(t, j))
+	require.NoError(t, c.Meta.DeleteFile(t.Context(), f.ID))
+	require.Equal(t, upkeep.Outcome{State: upkeep.Busy, Items: 10}, step(t, j))
+	require.Equal(t, 10, c.Stored(t))
+	require.Zero(t, c.Depth(t, store.Reclaim))
+	require.Equal(t, upkeep.Idle, step(t, j).State)
+	c.RequireWhole(t, kept, data)
+}
+
+func TestANodeThatIsAwayGetsItsDeletesWhenItReturns(t *testing.T) {
+	t.Parallel()
+	c := upkeeptest.New(t, 6)
+	f, _ := c.Put(t, 4, 2, 5000)
+	away := f.Parts[0].Chunks[3].Node
+	c.Kill(away)
+	require.NoError(t, c.Meta.DeleteFile(t.Context(), f.ID))
+	j := newJob(c)
+	require.EqualValues(t, 5, step(t, j).Items)
+	require.Equal(t, upkeep.Idle, step(t, j).State, "the task of the node that is away is not even claimed")
+	require.EqualValues(t, 1, c.Depth(t, store.Reclaim))
+	c.Revive(away)
+	require.EqualValues(t, 1, step(t, j).Items)
+	require.Zero(t, c.Stored(t))
+}
+
+func TestTasksOfARemovedNodeAreDropped(t *testing.T) {
+	t.Parallel()
+	c := upkeeptest.New(t, 6)
+	f, _ := c.Put(t, 4, 2, 5000)
+	c.Remove(t, f.Parts[0].Chunks[0].Node)
+	require.NoError(t, c.Meta.DeleteFile(t.Context(), f.ID))
+	require.EqualValues(t, 6, step(t, newJob(c)).Items)
+	require.Zero(t, c.Depth(t, store.Reclaim))
+}
+
+func TestAChunkInUseIsNeverDeleted(t *testing.T) {
+	t.Parallel()
+	c := upkeeptest.New(t, 6)
+	f, data := c.Put(t, 4, 2, 5000)
+	var tasks []store.Task
+	for i, at := range f.Parts[0].Chunks {
+		tasks = append(tasks, store.Task{Kind: store.Reclaim, Chunk: f.Parts[0].ChunkID(i), Node: at.Node, Reason: "by mistake"})
+	}
+	require.NoError(t, c.Meta.Enqueue(t.Context(), tasks))
+	require.EqualValues(t, 6, step(t, newJob(c)).Items)
+	require.Zero(t, c.Depth(t, store.Reclaim))
+	c.RequireWhole(t, f, data)
+}
+
+// A chunk that was moved is deleted where it was, and stays where it is.
+func TestOnlyTheOldPlaceIsCleared(t *testing.T) {
+	t.Parallel()
+	c := upkeeptest.New(t, 7)
+	f, _ := c.Put(t, 4, 2, 5000)
+	p := f.Parts[0]
+	require.NoError(t, c.Meta.MoveChunk(t.Context(), p.ChunkID(0), p.Chunks[0], store.Placement{Node: spare(c, p), Sum: p.Chunks[0].Sum}))
+	step(t, newJob(c))
+	_, err := c.Nodes[p.Chunks[0].Node].Stat(t.Context(), p.ChunkID(0))
+	require.ErrorIs(t, err, store.NotFound)
+	_, err = c.Nodes[p.Chunks[1].Node].Stat(t.Context(), p.ChunkID(1))
+	require.NoError(t, err)
+}
+
+func spare(c *upkeeptest.Cluster, p store.Part) store.NodeID {
+	used := map[store.NodeID]bool{}
+	for _, at := range p.Chunks {
+		used[at.Node] = true
+	}
+	for _, id := range c.IDs {
+		if !used[id] {
+			return id
+		}
+	}
+	return store.NodeID{}
+}
+
+func TestFailuresComeBackLaterAndLater(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := upkeeptest.New(t, 3)
+		c.Pulse(t)
+		f, _ := c.Put(t, 1, 2, 100)
+		bad := f.Parts[0].Chunks[0].Node
+		c.Nodes[bad].SetHook(mem.Fail(store.Errorf(store.Internal, "the disk says no"), mem.OpDelete))
+		require.NoError(t, c.Meta.DeleteFile(t.Context(), f.ID))
+		j := newJob(c)
+		require.EqualValues(t, 2, step(t, j).Items, "the others are done all the same")
+		for _, wait := range []time.Duration{time.Second, 2 * time.Second, 4 * time.Second} {
+			require.Equal(t, upkeep.Idle, step(t, j).State)
+			time.Sleep(wait + time.Millisecond)
+			require.Equal(t, upkeep.Outcome{State: upkeep.Busy}, step(t, j))
+		}
+		c.Nodes[bad].SetHook(nil)
+		time.Sleep(9 * time.Second)
+		require.EqualValues(t, 1, step(t, j).Items)
+		require.Zero(t, c.Depth(t, store.Reclaim))
+	})
+}
+
+// A node that does not answer is found out once, not once for each of its tasks.
+func TestANodeThatDiesMidwayIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := upkeeptest.New(t, 1)
+		var tasks []store.Task
+		for range 500 {
+			tasks = append(tasks, store.Task{Kind: store.Reclaim, Chunk: store.ChunkID{Part: store.NewPartID()}, Node: c.IDs[0]})
+		}
+		require.NoError(t, c.Meta.Enqueue(t.Context(), tasks))
+		c.Nodes[c.IDs[0]].SetHook(mem.Stall(nil, mem.OpDelete))
+		begin := time.Now()
+		require.Equal(t, upkeep.Outcome{State: upkeep.Busy}, step(t, newJob(c)))
+		require.Less(t, time.Since(begin), 25*time.Second)
+		require.EqualValues(t, 500, c.Depth(t, store.Reclaim))
+		require.Equal(t, "suspect", c.Fleet.View().Members[0].Status.String())
+	})
+}
+
+func TestALostLeaseGivesTheTasksBack(t *testing.T) {
+	t.Parallel()
+	c := upkeeptest.New(t, 6)
+	f, _ := c.Put(t, 4, 2, 5000)
+	require.NoError(t, c.Meta.DeleteFile(t.Context(), f.ID))
+	ctx, lose := context.WithCancel(t.Context())
+	defer lose()
+	for _, n := range c.Nodes {
+		n.SetHook(func(ctx context.Context, call mem.Call) error {
+			if call.Op == mem.OpDelete {
+				lose()
+				return ctx.Err()
+			}
+			return nil
+		})
+	}
+	out, err := newJob(c).Step(ctx)
+	require.NoError(t, err)
+	require.Zero(t, out.Items)
+	for _, n := range c.Nodes {
+		n.SetHook(nil)
+	}
+	require.EqualValues(t, 6, step(t, newJob(c)).Items, "at once")
+}
+
+// lost is a metadata store that cannot look parts up.
+type lost struct{ reclaim.Meta }
+
+func (lost) Part(context.Context, store.PartID) (store.Part, store.File, error) {
+	return store.Part{}, store.File{}, upkeeptest.ErrAway
+}
+
+func TestNothingIsDeletedWithoutTheMetadata(t *testing.T) {
+	t.Parallel()
+	c := upkeeptest.New(t, 6)
+	f, _ := c.Put(t, 4, 2, 5000)
+	require.NoError(t, c.Meta.DeleteFile(t.Context(), f.ID))
+	j := reclaim.New(reclaim.Config{Meta: lost{c.Meta}, Fleet: c.Fleet})
+	require.Zero(t, step(t, j).Items)
+	require.Equal(t, 6, c.Stored(t))
+	require.EqualValues(t, 6, c.Depth(t, store.Reclaim))
+}
+
+func TestNoNodes(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, upkeep.Idle, step(t, newJob(upkeeptest.New(t, 0))).State)
+}
