@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -49,6 +50,8 @@ type setup struct {
 	idle    time.Duration
 	gate    func(http.Handler) http.Handler
 	quick   bool // no check of answers against the description
+	silent  bool // no log
+	reclaim bool // chunks of replaced files are deleted, as upkeep would
 }
 
 // rig is a gateway's REST API on a real port, over an engine in memory.
@@ -68,6 +71,9 @@ func newRig(t testing.TB, s setup) *rig {
 	t.Helper()
 	r := &rig{t: t, meta: &metadata{Metadata: mem.NewMetadata()}, nodes: map[store.NodeID]*mem.Chunks{}, lines: make(chan line, 10_000)}
 	log := slog.New(&recorder{lines: r.lines})
+	if s.silent {
+		log = slog.New(slog.DiscardHandler)
+	}
 	if s.nodes == 0 && !s.noNodes {
 		s.nodes = 6
 	}
@@ -91,12 +97,28 @@ func newRig(t testing.TB, s setup) *rig {
 		require.NoError(t, err)
 	}
 	require.NoError(t, r.fleet.Refresh(t.Context()))
+	reclaim := func() {}
+	if s.reclaim {
+		reclaim = r.reclaim
+	}
 	r.engine = engine.New(engine.Config{
-		Meta: r.meta, Fleet: r.fleet, Log: slog.New(slog.DiscardHandler), Survive: min(2, max(0, s.nodes-1)),
+		Reclaim: reclaim, Meta: r.meta, Fleet: r.fleet, Log: slog.New(slog.DiscardHandler), Survive: min(2, max(0, s.nodes-1)),
 		MaxFileSize: s.maxFile, UnitSize: s.unit,
 	})
 	r.serve(s, log)
 	return r
+}
+
+// reclaim deletes what is on the queue.
+func (r *rig) reclaim() {
+	ctx := context.Background()
+	tasks, err := r.meta.Claim(ctx, store.ClaimQuery{Kind: store.Reclaim, Limit: store.MaxListLimit, Hold: time.Hour})
+	for _, task := range tasks {
+		err = errors.Join(err, r.nodes[task.Node].Delete(ctx, task.Chunk))
+	}
+	if err = errors.Join(err, r.meta.Finish(ctx, tasks)); err != nil {
+		r.t.Errorf("reclaim: %v", err)
+	}
 }
 
 func (r *rig) serve(s setup, log *slog.Logger) {
