@@ -144,7 +144,7 @@ type Placements interface {
 	// MoveChunk changes one placement, if it still is from: Conflict if not. NotFound (chunk).
 	// In the same step a from that names a node is put on the reclaim queue,
 	// unless to is the same node, and a repair task for the chunk is finished.
-	// A to without a node puts the chunk on the repair queue instead, Task.Node being from's.
+	// A to without a node puts the chunk on the repair queue instead, as CommitFile does: Task.Node is zero.
 	// A reclaim that is queued for the chunk at to is taken off the queue if nobody has
 	// claimed it yet; otherwise its late end could hit the new copy, so it is a Conflict.
 	MoveChunk(ctx context.Context, id ChunkID, from, to Placement) error

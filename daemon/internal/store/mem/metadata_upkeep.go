@@ -86,7 +86,7 @@ func (d *data) afterMove(id store.ChunkID, from, to store.Placement) {
 		d.enqueue(store.Task{Kind: store.Reclaim, Chunk: id, Node: from.Node, Reason: "the chunk was moved"})
 	}
 	if to.Node.IsZero() {
-		d.enqueue(store.Task{Kind: store.Repair, Chunk: id, Node: from.Node, Reason: "the chunk was lost"})
+		d.enqueue(store.Task{Kind: store.Repair, Chunk: id, Reason: "the chunk was lost"})
 		return
 	}
 	for t := range d.tasks {

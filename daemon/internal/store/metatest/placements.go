@@ -128,7 +128,7 @@ var placementTests = []test{
 		got, err := m.File(t.Context(), f.ID)
 		require.NoError(t, err)
 		same(t, []store.Placement{{}, p.Chunks[1]}, got.Parts[0].Chunks)
-		requireQueued(t, m, store.Repair, work{p.ChunkID(0), n[0]})
+		requireQueued(t, m, store.Repair, work{Chunk: p.ChunkID(0)})
 		requireQueued(t, m, store.Reclaim, work{p.ChunkID(0), n[0]})
 	}},
 	{"a new sum on the same node reclaims nothing", func(t *testing.T, m store.Metadata) {
