@@ -159,7 +159,7 @@ func (j *Job) replace(ctx context.Context, p *patient) error {
 	j.cfg.Log.Info("a lost chunk was made again", "chunk", p.id(), "was", p.at.Node, "now", target, "reason", p.task.Reason)
 	if better, ok := p.better(target); ok {
 		// Its old node is the better place, as soon as the bad copy is gone from it.
-		return j.enqueue(ctx, store.Task{Kind: store.Repair, Chunk: p.id(), Node: target, Reason: "to be moved to " + better.String() + ", which holds fewer chunks of its part"})
+		return j.again(ctx, p, target, "to be moved to node "+better.String()+", which holds fewer chunks of its part")
 	}
 	return nil
 }
@@ -307,7 +307,18 @@ func (j *Job) mustBeThere(ctx context.Context, p *patient, chunks store.Chunks, 
 		return nil
 	}
 	j.cfg.Fleet.Report(target, err)
-	return j.enqueue(ctx, store.Task{Kind: store.Repair, Chunk: p.id(), Node: target, Reason: "it was repaired, but could not be found afterwards: " + err.Error()})
+	return j.again(ctx, p, target, "it was repaired, but could not be found afterwards: "+err.Error())
+}
+
+// again queues one more repair of the chunk, where it is now. The move before has
+// finished the task that we hold; where the new one has the same identity, to
+// end well would finish that too, so it is an error, which puts the new one off.
+func (j *Job) again(ctx context.Context, p *patient, at store.NodeID, why string) error {
+	err := j.enqueue(ctx, store.Task{Kind: store.Repair, Chunk: p.id(), Node: at, Reason: why})
+	if err == nil && at == p.task.Node {
+		return store.Errorf(store.Conflict, "%s", why)
+	}
+	return err
 }
 
 // takeBack queues the target's copy to be reclaimed, unless the metadata places

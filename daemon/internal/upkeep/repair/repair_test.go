@@ -529,7 +529,7 @@ func TestACopyThatWasReclaimedBeforeTheMoveIsMadeAgain(t *testing.T) {
 			}
 		})
 	}}
-	drain(t, repair.New(repair.Config{Meta: meta, Fleet: c.Fleet, Log: upkeeptest.Quiet}))
+	mend(t, c, repair.New(repair.Config{Meta: meta, Fleet: c.Fleet, Log: upkeeptest.Quiet}))
 	c.RequireWhole(t, f, data)
 	require.Equal(t, 5, c.Stored(t))
 }
