@@ -39,7 +39,7 @@ WITH part AS MATERIALIZED (
     SELECT 1, id, $2::integer, encode($3::bytea, 'hex')::uuid, 'moved' FROM moved
     WHERE $3::bytea <> '\x00000000000000000000000000000000' AND $3::bytea <> $5::bytea
     UNION ALL
-    SELECT 2, id, $2::integer, encode($3::bytea, 'hex')::uuid, 'lost' FROM moved
+    SELECT 2, id, $2::integer, '00000000-0000-0000-0000-000000000000'::uuid, 'lost' FROM moved
     WHERE $5::bytea = '\x00000000000000000000000000000000'
     ON CONFLICT DO NOTHING
 )
