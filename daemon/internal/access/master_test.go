@@ -193,9 +193,17 @@ func TestKeyPairs(t *testing.T) {
 	}
 	good := access.NewKeyPair()
 	for _, bad := range []access.KeyPair{
-		{"", good.Secret}, {"ab", good.Secret}, {"a:b", good.Secret}, {"a/b", good.Secret}, {"a b", good.Secret},
-		{"kéy", good.Secret}, {strings.Repeat("a", 129), good.Secret},
-		{good.AccessKey, ""}, {good.AccessKey, "1234567"}, {good.AccessKey, "1234567\n"}, {good.AccessKey, strings.Repeat("a", 129)},
+		{"", good.Secret},
+		{"ab", good.Secret},
+		{"a:b", good.Secret},
+		{"a/b", good.Secret},
+		{"a b", good.Secret},
+		{"kéy", good.Secret},
+		{strings.Repeat("a", 129), good.Secret},
+		{good.AccessKey, ""},
+		{good.AccessKey, "1234567"},
+		{good.AccessKey, "1234567\n"},
+		{good.AccessKey, strings.Repeat("a", 129)},
 	} {
 		err := bad.Validate()
 		require.ErrorIs(t, err, store.Invalid)

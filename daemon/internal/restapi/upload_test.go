@@ -462,8 +462,12 @@ func TestDatabaseAway(t *testing.T) {
 	f := r.put("x", []byte("x"))
 	r.meta.away.Store(true)
 	for _, call := range [][2]string{
-		{"POST", "/files?name=y"}, {"GET", "/files"}, {"GET", "/files?prefix=x&bucket=default"}, {"GET", "/files/" + f.FileID},
-		{"GET", "/files/" + f.FileID + "/metadata"}, {"GET", "/buckets"},
+		{"POST", "/files?name=y"},
+		{"GET", "/files"},
+		{"GET", "/files?prefix=x&bucket=default"},
+		{"GET", "/files/" + f.FileID},
+		{"GET", "/files/" + f.FileID + "/metadata"},
+		{"GET", "/buckets"},
 	} {
 		got := r.call(call[0], call[1], strings.NewReader("y"), "Content-Type", "text/plain")
 		p := refused(t, got, http.StatusServiceUnavailable, rest.CodeUnavailable)
