@@ -26,6 +26,9 @@ import (
 
 const program = "s3gateway"
 
+// ballast is sized for many small requests: some ten thousand of them between two collections.
+const ballast = 64 << 20
+
 // Main runs a gateway until ctx ends, or the command health, and returns the
 // exit code: 0 after a stop that was asked for, 1 when it failed, 2 when it was
 // called wrongly. The environment is the process's own.
@@ -80,6 +83,7 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	defer lifecycle.Ballast(ballast)()
 	log, err := telemetry.NewLogger(stderr, c.LogLevel, telemetry.Format(c.LogFormat))
 	if err != nil {
 		return err

@@ -32,6 +32,9 @@ import (
 
 const program = "s3gateway standalone"
 
+// ballast is as in package gateway.
+const ballast = 64 << 20
+
 // Main runs everything until ctx ends and returns the exit code: 0 after a stop that was
 // asked for, 1 when it failed, 2 when it was called wrongly. The environment is the process's own.
 func Main(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writer) int {
@@ -49,6 +52,7 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	defer lifecycle.Ballast(ballast)()
 	log, err := telemetry.NewLogger(stderr, c.LogLevel, telemetry.Format(c.LogFormat))
 	if err != nil {
 		return err

@@ -13,12 +13,16 @@ import (
 	"time"
 
 	"github.com/ringstore/ringstore/daemon/internal/conf"
+	"github.com/ringstore/ringstore/daemon/internal/lifecycle"
 	"github.com/ringstore/ringstore/daemon/internal/noderpc"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/telemetry"
 )
 
 const program = "s3storage"
+
+// ballast is half a gateway's: several nodes may share a machine.
+const ballast = 32 << 20
 
 // Exit codes.
 const (
@@ -96,6 +100,7 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	defer lifecycle.Ballast(ballast)()
 	n, err := New(ctx, c, version(), log)
 	if err != nil {
 		return err

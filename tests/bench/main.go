@@ -39,6 +39,7 @@ func main() {
 type settings struct {
 	setups []string
 	sizes  []string
+	lanes  int
 	json   string
 	dir    string
 	quick  bool
@@ -51,6 +52,7 @@ func parse(args []string) (settings, error) {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	setups := f.String("setups", "cluster,standalone", "what to run: cluster (separate processes, PostgreSQL), standalone")
 	sizes := f.String("sizes", "4KiB,1MiB,64MiB,1GiB", "file sizes to measure")
+	f.IntVar(&s.lanes, "at-once", 0, "measure only with so many requests at once; 0: all that the size has")
 	gateway := f.String("gateway", "", "further flags of the gateway, separated by spaces")
 	f.StringVar(&s.json, "json", "", "write the results to this file as JSON")
 	f.StringVar(&s.dir, "dir", "", "directory on the disk to measure; default: the temporary directory")

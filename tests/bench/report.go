@@ -45,6 +45,9 @@ type Result struct {
 func (r *Report) measureSetup(ctx context.Context, s settings, setup, dir, bin string) error {
 	for _, size := range s.sizes {
 		for _, lanes := range cases[size].lanes {
+			if s.lanes != 0 && lanes != s.lanes {
+				continue
+			}
 			// A fresh cluster each, so that no measurement pays for the one before it.
 			if err := r.measureCase(ctx, s, setup, size, lanes, dir, bin); err != nil {
 				return fmt.Errorf("%s, %d at once: %w", size, lanes, err)
