@@ -166,7 +166,7 @@ func HintOf(err error) string {
 		if e, ok := err.(*Error); ok && e.Hint != "" { //nolint:errorlint // the loop walks the chain itself
 			return e.Hint
 		}
-		if h, ok := err.(interface{ Hint() string }); ok { //nolint:errorlint // as above
+		if h, ok := err.(interface{ Hint() string }); ok {
 			return h.Hint()
 		}
 		err = errors.Unwrap(err)

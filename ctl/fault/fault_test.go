@@ -31,8 +31,10 @@ func TestTable_EveryKindAndCodeStandsOnce(t *testing.T) {
 		}
 	}
 	// The kinds of problem documents must all be there, or a server's answer would end as "internal".
-	for _, k := range []string{"internal", "not_found", "exists", "conflict", "invalid", "denied", "corrupt", "no_quorum",
-		"no_space", "unavailable", "canceled", "too_large", "out_of_range"} {
+	for _, k := range []string{
+		"internal", "not_found", "exists", "conflict", "invalid", "denied", "corrupt", "no_quorum",
+		"no_space", "unavailable", "canceled", "too_large", "out_of_range",
+	} {
 		require.True(t, kinds[k], k)
 	}
 }

@@ -57,7 +57,7 @@ func (m *Mover) putOnce(ctx context.Context, path string, dst address.Remote) (r
 		u.Body = meter
 		return m.send(ctx, u, meter, func() uint64 { return summed.crc })
 	}
-	whole := wholeFiles.Get().(*[]byte) //nolint:errcheck,forcetypeassert // the pool holds nothing else
+	whole := wholeFiles.Get().(*[]byte) // the pool holds nothing else
 	defer wholeFiles.Put(whole)
 	data := (*whole)[:info.Size()]
 	if _, err := io.ReadFull(src, data); err != nil {

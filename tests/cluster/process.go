@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -115,6 +116,9 @@ func (p *Process) end(sig syscall.Signal) error {
 	}
 }
 
+// ending says how the process ended; valid after done.
+func (p *Process) ending() error { return cmp.Or(p.err, errors.New("exit status 0")) }
+
 // Tail gives the last lines of the process's log, for messages.
 func (p *Process) Tail(lines int) string {
 	b, err := os.ReadFile(p.log)
@@ -156,7 +160,7 @@ func (p *Process) waitFor(ctx context.Context, what string, check func(context.C
 		}
 		select {
 		case <-p.done:
-			return fmt.Errorf("%s ended before it was %s: %v\n%s", p.Name, what, p.err, p.Tail(20))
+			return fmt.Errorf("%s ended before it was %s: %w\n%s", p.Name, what, p.ending(), p.Tail(20))
 		case <-ctx.Done():
 			return fmt.Errorf("%s is not %s: %w\n%s", p.Name, what, err, p.Tail(20))
 		case <-tick.C:

@@ -123,13 +123,6 @@ func (n *nodes) change(id store.NodeID, f func(*cluster.Member)) {
 	n.view = cluster.NewView(n.view.Cluster, n.view.Epoch, n.view.Ring, members)
 }
 
-// kill takes a node away: its data with it when that is wanted.
-func (n *nodes) kill(id store.NodeID) {
-	n.mu.Lock()
-	delete(n.chunks, id)
-	n.mu.Unlock()
-}
-
 func (n *nodes) all() map[store.NodeID]*mem.Chunks {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -224,4 +217,3 @@ func broken(b []byte) io.Reader {
 type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
-

@@ -74,8 +74,11 @@ func TestLayoutAgreesWithTheSizeOfChunks(t *testing.T) {
 func TestLayoutRefusesNonsense(t *testing.T) {
 	t.Parallel()
 	for _, l := range []Layout{
-		{K: 0, M: 1, UnitSize: 1}, {K: 1, M: -1, UnitSize: 1}, {K: 60, M: 5, UnitSize: 1},
-		{K: 6, M: 4, UnitSize: 0}, {K: 6, M: 4, UnitSize: store.MaxUnitSize + 1},
+		{K: 0, M: 1, UnitSize: 1},
+		{K: 1, M: -1, UnitSize: 1},
+		{K: 60, M: 5, UnitSize: 1},
+		{K: 6, M: 4, UnitSize: 0},
+		{K: 6, M: 4, UnitSize: store.MaxUnitSize + 1},
 	} {
 		require.ErrorIs(t, l.Validate(), store.Invalid, "%+v", l)
 	}

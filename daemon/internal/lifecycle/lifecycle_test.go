@@ -136,9 +136,11 @@ func TestAStopIsToldWhenItsTimeIsOver(t *testing.T) {
 		require.NoError(t, g.Run(ctx), "asked to stop before the start")
 
 		g = lifecycle.NewGroup(quiet)
-		g.Add(lifecycle.Service{Name: "b", Limit: 2 * time.Second,
+		g.Add(lifecycle.Service{
+			Name: "b", Limit: 2 * time.Second,
 			Run:  func(ctx context.Context) error { stop(); <-ctx.Done(); return nil },
-			Stop: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }})
+			Stop: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
+		})
 		begin := time.Now()
 		err := g.Run(started)
 		require.ErrorIs(t, err, context.DeadlineExceeded)

@@ -42,7 +42,7 @@ func NewLogger(w io.Writer, level string, format Format) (*slog.Logger, error) {
 		return slog.New(withRequest{slog.NewJSONHandler(w, &slog.HandlerOptions{Level: least})}), nil
 	case Text:
 		plain := !terminal || os.Getenv("NO_COLOR") != ""
-		return slog.New(withRequest{tint.NewHandler(w, &tint.Options{Level: least, TimeFormat: "15:04:05.000", NoColor: plain})}), nil
+		return slog.New(withRequest{tint.NewTextHandler(w, &tint.Options{Level: least, TimeFormat: "15:04:05.000", NoColor: plain})}), nil
 	}
 	return nil, store.Errorf(store.Invalid, "log format %q is unknown", format).WithHint("Choose auto, json or text.")
 }

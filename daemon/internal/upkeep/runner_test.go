@@ -224,7 +224,8 @@ func TestPaces(t *testing.T) {
 		require.InDelta(t, 7, failing.Load(), 1, "1, 2, 4, 8, 16, 32 s, more or less")
 		jobs := r.Status().Jobs
 		require.Equal(t, []string{"busy", "idle", "done", "failing", "failing"}, []string{
-			jobs[0].State.String(), jobs[1].State.String(), jobs[2].State.String(), jobs[3].State.String(), jobs[4].State.String()})
+			jobs[0].State.String(), jobs[1].State.String(), jobs[2].State.String(), jobs[3].State.String(), jobs[4].State.String(),
+		})
 		require.Equal(t, "broken", jobs[3].Error)
 		require.Contains(t, jobs[4].Error, "panic: no such chunk")
 

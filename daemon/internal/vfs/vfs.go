@@ -16,6 +16,7 @@
 package vfs
 
 import (
+	"errors"
 	"io"
 	"io/fs"
 	"os"
@@ -129,7 +130,7 @@ func ReadFile(fsys FS, name string, limit int64) ([]byte, error) {
 		return nil, &fs.PathError{Op: "read", Path: name, Err: errTooLong}
 	}
 	data := make([]byte, size)
-	if n, err := f.ReadAt(data, 0); err != nil && (err != io.EOF || int64(n) != size) {
+	if n, err := f.ReadAt(data, 0); err != nil && (!errors.Is(err, io.EOF) || int64(n) != size) {
 		return nil, err
 	}
 	return data, nil

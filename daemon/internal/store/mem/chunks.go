@@ -1,7 +1,10 @@
+// Package mem keeps the contracts of package store in memory: true fakes that
+// pass the same suites as the disk and the databases, and fail on request. For tests.
 package mem
 
 import (
 	"context"
+	"errors"
 	"io"
 	"slices"
 	"sync"
@@ -354,7 +357,7 @@ func ended(ctx context.Context) error {
 	if ctx.Err() == nil {
 		return nil
 	}
-	if cause := context.Cause(ctx); cause == errEnded || cause == errClosed {
+	if cause := context.Cause(ctx); errors.Is(cause, errEnded) || errors.Is(cause, errClosed) {
 		return cause
 	}
 	return ctx.Err()

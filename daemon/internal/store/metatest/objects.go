@@ -82,20 +82,44 @@ var objectTests = []test{
 		}
 		putAll(t, m, store.DefaultBucket, keys)
 		for _, q := range []store.ObjectQuery{
-			{}, {Delimiter: "/"}, {Prefix: "a/", Delimiter: "/"}, {Prefix: "a", Delimiter: "/"},
-			{Prefix: "a//", Delimiter: "/"}, {Prefix: "a/b", Delimiter: "/"}, {Prefix: "b", Delimiter: "--"},
-			{Prefix: "b-", Delimiter: "--"}, {Prefix: "photos/", Delimiter: "/"}, {Prefix: "photos/2024/", Delimiter: "/"},
-			{Delimiter: "é"}, {Delimiter: "日本/"}, {Prefix: "日", Delimiter: "/"}, {Prefix: "日本/", Delimiter: "/"},
-			{Prefix: "nothing"}, {Prefix: "z"}, {Prefix: "\xff"}, {Prefix: "\xf4\x8f\xbf\xbf", Delimiter: "/"},
-			{Prefix: "a/", Delimiter: "/", After: "a/"}, {Delimiter: "/", After: "a/"}, {Delimiter: "/", After: "a/b"},
-			{Delimiter: "/", After: "a/b/"}, {Delimiter: "/", After: "photos/2024/01/x"}, {Prefix: "photos/", Delimiter: "/", After: "photos/2024/"},
-			{Prefix: "photos/", Delimiter: "/", After: "photos/2024/0"}, {Delimiter: "/", After: "z"}, {Prefix: "a/", After: "b"},
-			{Prefix: "a/", After: "A"}, {After: "a/2"}, {After: "a/2\x00"}, {Delimiter: "/", After: "\xff"}, {After: "/"}, {Delimiter: "x", After: "photos/2024/01/x"},
+			{},
+			{Delimiter: "/"},
+			{Prefix: "a/", Delimiter: "/"},
+			{Prefix: "a", Delimiter: "/"},
+			{Prefix: "a//", Delimiter: "/"},
+			{Prefix: "a/b", Delimiter: "/"},
+			{Prefix: "b", Delimiter: "--"},
+			{Prefix: "b-", Delimiter: "--"},
+			{Prefix: "photos/", Delimiter: "/"},
+			{Prefix: "photos/2024/", Delimiter: "/"},
+			{Delimiter: "é"},
+			{Delimiter: "日本/"},
+			{Prefix: "日", Delimiter: "/"},
+			{Prefix: "日本/", Delimiter: "/"},
+			{Prefix: "nothing"},
+			{Prefix: "z"},
+			{Prefix: "\xff"},
+			{Prefix: "\xf4\x8f\xbf\xbf", Delimiter: "/"},
+			{Prefix: "a/", Delimiter: "/", After: "a/"},
+			{Delimiter: "/", After: "a/"},
+			{Delimiter: "/", After: "a/b"},
+			{Delimiter: "/", After: "a/b/"},
+			{Delimiter: "/", After: "photos/2024/01/x"},
+			{Prefix: "photos/", Delimiter: "/", After: "photos/2024/"},
+			{Prefix: "photos/", Delimiter: "/", After: "photos/2024/0"},
+			{Delimiter: "/", After: "z"},
+			{Prefix: "a/", After: "b"},
+			{Prefix: "a/", After: "A"},
+			{After: "a/2"},
+			{After: "a/2\x00"},
+			{Delimiter: "/", After: "\xff"},
+			{After: "/"},
+			{Delimiter: "x", After: "photos/2024/01/x"},
 		} {
 			q.Bucket = store.DefaultBucket
 			for _, limit := range []int{1, 2, 3, 5, store.MaxListLimit} {
 				q.Limit = limit
-				checkListing(t, t.Context(), m, keys, q)
+				checkListing(t.Context(), t, m, keys, q)
 			}
 		}
 	}},
@@ -109,7 +133,7 @@ var objectTests = []test{
 			for range 12 {
 				q := drawQuery(rt, keys)
 				q.Bucket = name
-				checkListing(rt, t.Context(), m, keys, q)
+				checkListing(t.Context(), rt, m, keys, q)
 			}
 		})
 	}},
@@ -120,7 +144,7 @@ var objectTests = []test{
 		}
 		putAll(t, m, store.DefaultBucket, keys)
 		for _, delimiter := range []string{"", "/"} {
-			checkListing(t, t.Context(), m, keys, store.ObjectQuery{Bucket: store.DefaultBucket, Delimiter: delimiter, Limit: store.MaxListLimit})
+			checkListing(t.Context(), t, m, keys, store.ObjectQuery{Bucket: store.DefaultBucket, Delimiter: delimiter, Limit: store.MaxListLimit})
 		}
 	}},
 }
@@ -178,7 +202,7 @@ func drawQuery(rt *rapid.T, keys []store.Key) store.ObjectQuery {
 }
 
 // checkListing pages through the whole answer and holds every page against the oracle.
-func checkListing(tb rapid.TB, ctx context.Context, m store.Metadata, keys []store.Key, q store.ObjectQuery) {
+func checkListing(ctx context.Context, tb rapid.TB, m store.Metadata, keys []store.Key, q store.ObjectQuery) {
 	tb.Helper()
 	want := naive(keys, q)
 	for first := true; first || len(want) > 0; first = false {

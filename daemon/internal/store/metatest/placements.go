@@ -109,7 +109,8 @@ var placementTests = []test{
 		p := newPart(1, n[0], n[1])
 		put(t, m, newFile("a", p))
 		require.NoError(t, m.Enqueue(t.Context(), []store.Task{
-			{Kind: store.Repair, Chunk: p.ChunkID(1), Node: n[1]}, {Kind: store.Repair, Chunk: p.ChunkID(1)},
+			{Kind: store.Repair, Chunk: p.ChunkID(1), Node: n[1]},
+			{Kind: store.Repair, Chunk: p.ChunkID(1)},
 			{Kind: store.Repair, Chunk: p.ChunkID(0), Node: n[0]},
 		}))
 		claimAll(t, m, store.Repair)
