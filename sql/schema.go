@@ -51,8 +51,22 @@ func read(files fs.FS) (map[string]string, error) {
 			if _, twice := named[name]; twice {
 				return nil, fmt.Errorf("%s: query %s stands there twice", path, name)
 			}
-			named[name] = strings.TrimSpace(body)
+			named[name] = statement(body)
 		}
 	}
 	return named, nil
+}
+
+// statement cuts off the comment that stands before the next query. A driver that finds
+// text behind a statement takes it for a script, and prepares it at every call.
+func statement(body string) string {
+	lines := strings.Split(strings.TrimSpace(body), "\n")
+	for len(lines) > 0 {
+		last := strings.TrimSpace(lines[len(lines)-1])
+		if last != "" && !strings.HasPrefix(last, "--") {
+			break
+		}
+		lines = lines[:len(lines)-1]
+	}
+	return strings.Join(lines, "\n")
 }

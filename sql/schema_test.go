@@ -12,7 +12,7 @@ import (
 func TestLoad(t *testing.T) {
 	t.Parallel()
 	files := fstest.MapFS{
-		"queries/a.sql": {Data: []byte("-- What it is for.\n-- name: One\nSELECT 1;\n\n-- name: Two\nSELECT\n2;\n")},
+		"queries/a.sql": {Data: []byte("-- What it is for.\n-- name: One\nSELECT 1;\n\n-- Of the next.\n-- On two lines.\n-- name: Two\nSELECT\n2;\n")},
 		"queries/b.txt": {Data: []byte("-- name: Other\nno")},
 	}
 	var both struct{ One, Two string }
