@@ -59,11 +59,11 @@ func run(ctx context.Context, f *cli.Factory, args []string) int {
 
 // classify knows errors of cobra's own by their being no fault: they are about the command line.
 func classify(cmd *cobra.Command, err error) error {
+	if errors.Is(err, context.Canceled) {
+		return fault.New("interrupted", "interrupted")
+	}
 	if _, ok := errors.AsType[*fault.Error](err); ok {
 		return err
-	}
-	if fault.ExitOf(err) == fault.Interrupted {
-		return fault.New("interrupted", "interrupted")
 	}
 	return cli.Usage(cmd, "%v", err)
 }

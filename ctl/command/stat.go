@@ -95,7 +95,10 @@ func (o *StatOptions) show(m rest.FileMetadata) error {
 		{"safety", safety(m)},
 	}
 	if o.Factory.IO.OutTTY {
-		facts[1][1] = term.Size(m.Size) + " (" + bytesOf(m.Size) + " bytes)"
+		facts[1][1] = term.Size(m.Size)
+		if m.Size >= 1024 {
+			facts[1][1] += " (" + bytesOf(m.Size) + " bytes)"
+		}
 	}
 	out := o.Factory.IO.NewTable(term.Column{}, term.Column{})
 	for _, fact := range facts {
@@ -171,12 +174,14 @@ func safety(m rest.FileMetadata) string {
 		return "cannot be read now: too many of its nodes are away"
 	case m.Size == 0 && nodes == 0:
 		return "has no bytes to lose"
+	case m.Survives == 0 && nodes == 1:
+		text = "does not survive the failure of its one node"
 	case m.Survives == 0:
-		text = fmt.Sprintf("does not survive any of its %s failing", term.Count(nodes, "node"))
+		text = fmt.Sprintf("does not survive the failure of any of its %d nodes", nodes)
 	case m.Survives == 1:
-		text = fmt.Sprintf("survives any one of %d nodes failing", nodes)
+		text = fmt.Sprintf("survives any one of its %d nodes failing", nodes)
 	default:
-		text = fmt.Sprintf("survives any %d of %d nodes failing", m.Survives, nodes)
+		text = fmt.Sprintf("survives any %d of its %d nodes failing", m.Survives, nodes)
 	}
 	if m.Survives < m.Wanted {
 		text += fmt.Sprintf("; its bucket asks for %d", m.Wanted)
