@@ -81,6 +81,8 @@ func (b *bar) start() {
 		progressbar.OptionUseIECUnits(true),
 		progressbar.OptionThrottle(b.throttle),
 		progressbar.OptionUseANSICodes(true),
+		// Otherwise the library draws from a goroutine of its own, across our lines and after the end.
+		progressbar.OptionSetSpinnerChangeInterval(0),
 		progressbar.OptionFullWidth(),
 		progressbar.OptionSetTheme(progressbar.Theme{Saucer: "=", SaucerHead: ">", SaucerPadding: " ", BarStart: "[", BarEnd: "]"}),
 		progressbar.OptionSetDescription(b.label()),

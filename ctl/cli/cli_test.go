@@ -1,0 +1,141 @@
+package cli_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ringstore/ringstore/ctl/cli"
+	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/ctl/profile"
+	"github.com/ringstore/ringstore/ctl/term"
+)
+
+func factory(t *testing.T) (f *cli.Factory, out, errs *bytes.Buffer) {
+	t.Helper()
+	out, errs = &bytes.Buffer{}, &bytes.Buffer{}
+	f, closeAll := cli.NewFactory(&term.Streams{Out: out, Err: errs}, func(string) string { return "" }, "test")
+	t.Cleanup(closeAll)
+	return f, out, errs
+}
+
+// What a report of many things ends with.
+func TestReport_Close(t *testing.T) {
+	t.Parallel()
+	missing, denied := fault.New("not_found", "gone"), fault.New("denied", "no")
+	for name, tc := range map[string]struct {
+		done     int
+		failures []error
+		want     fault.Exit
+		text     string
+		shown    int // failures shown before the end
+	}{
+		"nothing":              {0, nil, fault.OK, "", 0},
+		"all done":             {3, nil, fault.OK, "", 0},
+		"the only one":         {0, []error{missing}, fault.NotFound, "gone", 0},
+		"all in the same way":  {0, []error{missing, missing}, fault.NotFound, "all 2 files failed, as shown above", 2},
+		"each in its own way":  {0, []error{missing, denied}, fault.Partial, "2 of 2 files failed, as shown above", 2},
+		"some":                 {2, []error{missing}, fault.Partial, "1 of 3 files failed, as shown above", 1},
+		"interrupted":          {1, []error{missing, context.Canceled}, fault.Interrupted, "interrupted; 1 file done before", 1},
+		"interrupted and held": {0, []error{missing, context.Canceled}, fault.Interrupted, "interrupted; 0 files done before", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f, out, errs := factory(t)
+			r := f.NewReport("put", "file", f.IO.NewProgress(true))
+			for range tc.done {
+				r.Done(cli.Result{Cells: []string{"a", "b\n"}})
+			}
+			for _, err := range tc.failures {
+				r.Fail(err)
+			}
+			err := r.Close()
+			require.Equal(t, tc.want, fault.ExitOf(err))
+			if tc.text != "" {
+				require.EqualError(t, err, tc.text)
+			}
+			require.Equal(t, tc.done, bytes.Count(out.Bytes(), []byte("a\tb\\n\n")))
+			require.Equal(t, tc.shown, bytes.Count(errs.Bytes(), []byte("s3ctl: put: ")), errs.String())
+		})
+	}
+}
+
+func TestReport_QuietAndNotes(t *testing.T) {
+	t.Parallel()
+	f, out, errs := factory(t)
+	r := f.NewReport("put", "file", f.IO.NewProgress(true))
+	r.Note("look: %s", "there")
+	r.Retrying("x")(errors.New("busy"), 1234*time.Millisecond)
+	require.Equal(t, "s3ctl: look: there\ns3ctl: put x: busy; trying again in 1.2s\n", errs.String())
+	f.Global.Quiet = true
+	r.Note("look")
+	r.Done(cli.Result{JSON: 1, Cells: []string{"a"}})
+	require.Empty(t, out.String())
+	f.Global.JSON = true
+	r.Done(cli.Result{JSON: 1, Cells: []string{"a"}})
+	require.Equal(t, "1\n", out.String(), "who asks for JSON gets it")
+	require.NoError(t, r.Close())
+}
+
+func TestReport_ABrokenResultStreamIsAnError(t *testing.T) {
+	t.Parallel()
+	f, _, _ := factory(t)
+	f.IO.Out = broken{}
+	r := f.NewReport("put", "file", f.IO.NewProgress(true))
+	r.Done(cli.Result{Cells: []string{"a"}})
+	require.ErrorIs(t, r.Close(), io.ErrClosedPipe)
+	require.Error(t, f.ShowJSON(make(chan int)))
+}
+
+type broken struct{}
+
+func (broken) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
+
+func TestShowError_NextStepsStandOnTheirLines(t *testing.T) {
+	t.Parallel()
+	f, _, errs := factory(t)
+	f.ShowError("put", fault.Wrap("a\x1b.txt", fault.New("denied", "no").WithHint("one\ntwo")))
+	f.ShowError("", errors.New("plain"))
+	require.Equal(t, "s3ctl: put a\\u001b.txt: no\nnext: one\nnext: two\ns3ctl: plain\n", errs.String())
+	errs.Reset()
+	f.Global.JSON = true
+	f.ShowError("put", fault.Wrap("a.txt", fault.New("denied", "no <b>")))
+	require.JSONEq(t, `{"error":{"command":"put","item":"a.txt","code":"denied","exit_code":4,"cause":"no <b>"}}`, errs.String())
+	require.Contains(t, errs.String(), "<b>")
+}
+
+func TestFactory_ClientOfTheChosenProfile(t *testing.T) {
+	t.Parallel()
+	f, _, _ := factory(t)
+	file := profile.File(t.TempDir() + "/profiles.json")
+	f.Profiles = func() (profile.File, error) { return file, nil }
+	require.NoError(t, file.Save("p", profile.Profile{Endpoint: "http://h:1", AccessKey: "k", Secret: "s"}))
+	f.Global.Profile = "p"
+	m, c, err := f.Mover(f.IO.NewProgress(true), f.Retry())
+	require.NoError(t, err)
+	require.Equal(t, "http://h:1", c.Endpoint())
+	require.Equal(t, 6, m.Retry.Tries)
+
+	f, _, _ = factory(t)
+	f.Profiles = func() (profile.File, error) { return "", errors.New("no home") }
+	_, _, err = f.Mover(f.IO.NewProgress(true), f.Retry())
+	require.EqualError(t, err, "no home")
+	require.NoError(t, cli.FromProfile(nil))
+	require.Equal(t, fault.Invalid, fault.ExitOf(cli.FromProfile(errors.New("bad"))))
+}
+
+func TestClassified(t *testing.T) {
+	t.Parallel()
+	require.NoError(t, cli.Classified(nil))
+	require.Equal(t, context.Canceled, cli.Classified(context.Canceled))
+	known := fault.New("denied", "no")
+	require.Equal(t, error(known), cli.Classified(known))
+	require.IsType(t, &fault.Error{}, cli.Classified(errors.New("x")))
+	require.Equal(t, "x --help", cli.Usage(&cobra.Command{Use: "x"}, "wrong").Hint)
+}

@@ -1,0 +1,130 @@
+package command_test
+
+import (
+	"context"
+	"io"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/spf13/cobra"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ringstore/ringstore/ctl/cli"
+	"github.com/ringstore/ringstore/ctl/command"
+	"github.com/ringstore/ringstore/ctl/command/bucket"
+	"github.com/ringstore/ringstore/ctl/command/profiles"
+)
+
+// parse runs a command line up to its options. runF keeps them in got.
+func parse[O any](t *testing.T, make func(*cli.Factory, func(context.Context, *O) error) *cobra.Command, args ...string) (got O, err error) {
+	t.Helper()
+	ran := false
+	cmd := make(&cli.Factory{}, func(_ context.Context, o *O) error {
+		got, ran = *o, true
+		return nil
+	})
+	cmd.SetArgs(args)
+	cmd.SetOut(io.Discard)
+	cmd.SetErr(io.Discard)
+	cmd.SilenceErrors, cmd.SilenceUsage = true, true
+	err = cmd.ExecuteContext(t.Context())
+	require.Equal(t, err == nil, ran, "either options or an error")
+	return got, err
+}
+
+// line is a command line and the options that it must become; no options: an error.
+type line[O any] struct {
+	args []string
+	want *O
+}
+
+func check[O any](t *testing.T, make func(*cli.Factory, func(context.Context, *O) error) *cobra.Command, lines []line[O]) {
+	t.Helper()
+	for _, l := range lines {
+		got, err := parse(t, make, l.args...)
+		if l.want == nil {
+			require.Error(t, err, "%v", l.args)
+			continue
+		}
+		require.NoError(t, err, "%v", l.args)
+		require.Empty(t, cmp.Diff(*l.want, got, cmpopts.IgnoreTypes(&cli.Factory{}), cmpopts.EquateEmpty()), "%v", l.args)
+	}
+}
+
+func TestPut_FlagsToOptions(t *testing.T) {
+	t.Parallel()
+	check(t, command.NewPut, []line[command.PutOptions]{
+		{[]string{"a", "s3://b"}, &command.PutOptions{Sources: []string{"a"}, Destination: "s3://b", Parallel: 8, Tries: 6}},
+		{[]string{"-r", "a", "b", "-j", "2", "s3://b", "--tries=1"}, &command.PutOptions{Sources: []string{"a", "b"}, Destination: "s3://b", Recursive: true, Parallel: 2, Tries: 1}},
+		{[]string{"-", "s3://b/k", "--content-type", "text/x"}, &command.PutOptions{Sources: []string{"-"}, Destination: "s3://b/k", Parallel: 8, Tries: 6, ContentType: "text/x"}},
+		{[]string{"--", "-x", "s3://b"}, &command.PutOptions{Sources: []string{"-x"}, Destination: "s3://b", Parallel: 8, Tries: 6}},
+		{[]string{"a"}, nil},
+		{[]string{"a", "s3://b", "-j", "many"}, nil},
+	})
+}
+
+func TestGet_FlagsToOptions(t *testing.T) {
+	t.Parallel()
+	check(t, command.NewGet, []line[command.GetOptions]{
+		{[]string{"s3://b/k"}, &command.GetOptions{Sources: []string{"s3://b/k"}, Parallel: 8, Tries: 6}},
+		{[]string{"s3://b/k", "."}, &command.GetOptions{Sources: []string{"s3://b/k"}, Target: ".", Parallel: 8, Tries: 6}},
+		{[]string{"-r", "--raw", "s3://b/k", "s3://b/l", "-"}, &command.GetOptions{Sources: []string{"s3://b/k", "s3://b/l"}, Target: "-", Recursive: true, Raw: true, Parallel: 8, Tries: 6}},
+		{nil, nil},
+	})
+}
+
+func TestLs_FlagsToOptions(t *testing.T) {
+	t.Parallel()
+	check(t, command.NewLs, []line[command.LsOptions]{
+		{nil, &command.LsOptions{}},
+		{[]string{"-lh", "s3://b"}, &command.LsOptions{Addresses: []string{"s3://b"}, Long: true, Human: true}},
+		{[]string{"-r", "--raw", "s3://b", "s3://c"}, &command.LsOptions{Addresses: []string{"s3://b", "s3://c"}, Recursive: true, Raw: true}},
+	})
+}
+
+func TestRm_FlagsToOptions(t *testing.T) {
+	t.Parallel()
+	check(t, command.NewRm, []line[command.RmOptions]{
+		{[]string{"s3://b/k"}, &command.RmOptions{Addresses: []string{"s3://b/k"}}},
+		{[]string{"-ry", "--raw", "s3://b/k"}, &command.RmOptions{Addresses: []string{"s3://b/k"}, Recursive: true, Yes: true, Raw: true}},
+		{nil, nil},
+	})
+}
+
+func TestStatAndCat_FlagsToOptions(t *testing.T) {
+	t.Parallel()
+	check(t, command.NewStat, []line[command.StatOptions]{
+		{[]string{"--raw", "s3://b/k"}, &command.StatOptions{Addresses: []string{"s3://b/k"}, Raw: true}},
+		{nil, nil},
+	})
+	check(t, command.NewCat, []line[command.CatOptions]{
+		{[]string{"--range", "-5", "s3://b/k"}, &command.CatOptions{Sources: []string{"s3://b/k"}, Range: "-5"}},
+		{[]string{"--raw", "s3://b/k"}, &command.CatOptions{Sources: []string{"s3://b/k"}, Raw: true}},
+		{nil, nil},
+	})
+}
+
+func TestBucket_FlagsToOptions(t *testing.T) {
+	t.Parallel()
+	zero, two := 0, 2
+	check(t, bucket.NewCreate, []line[bucket.CreateOptions]{
+		{[]string{"a"}, &bucket.CreateOptions{Buckets: []string{"a"}}},
+		{[]string{"a", "--survive", "0"}, &bucket.CreateOptions{Buckets: []string{"a"}, Survive: &zero}},
+		{[]string{"a", "b", "--survive=2"}, &bucket.CreateOptions{Buckets: []string{"a", "b"}, Survive: &two}},
+		{nil, nil},
+	})
+	check(t, bucket.NewRm, []line[bucket.RmOptions]{{[]string{"a"}, &bucket.RmOptions{Buckets: []string{"a"}}}, {nil, nil}})
+	check(t, bucket.NewLs, []line[bucket.LsOptions]{{nil, &bucket.LsOptions{}}, {[]string{"a"}, nil}})
+}
+
+func TestProfile_FlagsToOptions(t *testing.T) {
+	t.Parallel()
+	check(t, profiles.NewAdd, []line[profiles.AddOptions]{
+		{[]string{"p", "--endpoint", "e", "--access-key", "k", "--use"}, &profiles.AddOptions{Name: "p", Endpoint: "e", AccessKey: "k", Use: true}},
+		{nil, nil},
+	})
+	check(t, profiles.NewUse, []line[profiles.UseOptions]{{[]string{"p"}, &profiles.UseOptions{Name: "p"}}, {nil, nil}})
+	check(t, profiles.NewRm, []line[profiles.RmOptions]{{[]string{"p"}, &profiles.RmOptions{Name: "p"}}, {nil, nil}})
+	check(t, profiles.NewLs, []line[profiles.LsOptions]{{nil, &profiles.LsOptions{}}, {[]string{"p"}, nil}})
+}
