@@ -89,8 +89,16 @@ func TestLabelBeyondTheFormatIsInvalid(t *testing.T) {
 	t.Parallel()
 	long := string(make([]byte, 1<<16))
 	for _, l := range []store.Label{
-		{Key: store.Key(long)}, {Bucket: store.BucketName(long)}, {ContentType: long},
-		{PartNumber: -1}, {PartNumber: 1 << 32}, {K: -1}, {K: 1 << 16}, {M: 1 << 16}, {UnitSize: -1}, {UnitSize: 1 << 32},
+		{Key: store.Key(long)},
+		{Bucket: store.BucketName(long)},
+		{ContentType: long},
+		{PartNumber: -1},
+		{PartNumber: 1 << 32},
+		{K: -1},
+		{K: 1 << 16},
+		{M: 1 << 16},
+		{UnitSize: -1},
+		{UnitSize: 1 << 32},
 	} {
 		require.ErrorIs(t, checkLabel(l), store.Invalid)
 	}

@@ -137,7 +137,7 @@ func (l *log) write(batch []*request) error {
 		return err
 	}
 	end := l.layOut(batch)
-	if end > l.zeroed && end-l.end < zeroBelow {
+	if end > l.zeroed && end-l.end < zeroBelow && end < l.limit {
 		l.vec = append(l.vec, l.zeroesFrom(end))
 	}
 	n, err := l.active.file.WritevAt(l.vec, l.end)
@@ -185,10 +185,11 @@ func (l *log) layOut(batch []*request) int64 {
 	return end
 }
 
-// zeroesFrom gives the zeros to write behind a batch that ends at end, up to a whole page.
+// zeroesFrom gives the zeros to write behind a batch that ends at end: up to a
+// whole page, and not beyond where the segment will be sealed.
 func (l *log) zeroesFrom(end int64) []byte {
 	const page = 4096
-	return l.zeros[:zeroAhead-end%page]
+	return l.zeros[:min(zeroAhead-end%page, l.limit-end)]
 }
 
 // room sees to a segment that takes size more bytes.
