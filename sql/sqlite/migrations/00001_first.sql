@@ -39,6 +39,7 @@ CREATE TABLE files (
 CREATE UNIQUE INDEX files_latest ON files (bucket_id, key) WHERE latest = 1;
 CREATE INDEX files_behind ON files (bucket_id, key) WHERE latest = 0;
 CREATE INDEX files_by_time ON files (state, created_at, id);
+CREATE INDEX files_of_bucket_by_time ON files (bucket_id, state, created_at, id);
 
 -- By file and number: the parts of a file lie together, and new ones at the end.
 CREATE TABLE parts (
@@ -118,9 +119,8 @@ CREATE TABLE tasks (
     PRIMARY KEY (kind, part_id, idx, node_id)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX tasks_due ON tasks (kind, due_at);
-CREATE INDEX tasks_due_of_node ON tasks (kind, node_id, due_at);
-CREATE INDEX tasks_queued ON tasks (kind, queued_at);
+-- Every claim goes node by node. queued_at is there to be counted without the rows.
+CREATE INDEX tasks_due ON tasks (kind, node_id, due_at, queued_at);
 
 CREATE TABLE leases (
     name       TEXT    PRIMARY KEY,

@@ -1,9 +1,6 @@
 -- name: CreateBucket
 INSERT INTO buckets (name, created_at, survive) VALUES (?, ?, ?);
 
--- name: EnsureBucket
-INSERT INTO buckets (name, created_at, survive) VALUES (?, ?, -1) ON CONFLICT DO NOTHING;
-
 -- name: Bucket
 SELECT id, created_at, survive FROM buckets WHERE name = ?;
 

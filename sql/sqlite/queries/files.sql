@@ -46,28 +46,31 @@ SELECT id, number, size, k, m, unit_size, crc64, nodes, sums FROM parts WHERE fi
 SELECT '', id, key, size, content_type, state, latest, delete_marker, created_at, completed_at, crc64, sha256, etag, meta, failure
 FROM files WHERE bucket_id = ? AND latest = 1 AND NOT delete_marker AND key >= ? AND key < ? ORDER BY key LIMIT ?;
 
+-- Oldest first; for newest first, ASC is replaced by DESC.
 -- name: ListFiles
 SELECT b.name, f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
        f.crc64, f.sha256, f.etag, f.meta, f.failure
 FROM files f JOIN buckets b ON b.id = f.bucket_id
-WHERE f.state = ?1 AND NOT f.delete_marker AND (?2 IS NULL OR f.bucket_id = ?2) AND f.key >= ?3 AND f.key < ?4
-ORDER BY f.created_at, f.id LIMIT ?5 OFFSET ?6;
+WHERE f.state = ?1 AND NOT f.delete_marker AND f.key >= ?3 AND f.key < ?4
+ORDER BY f.created_at ASC, f.id ASC LIMIT ?5 OFFSET ?6;
 
--- name: ListFilesDown
+-- name: ListFilesOfBucket
 SELECT b.name, f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
        f.crc64, f.sha256, f.etag, f.meta, f.failure
 FROM files f JOIN buckets b ON b.id = f.bucket_id
-WHERE f.state = ?1 AND NOT f.delete_marker AND (?2 IS NULL OR f.bucket_id = ?2) AND f.key >= ?3 AND f.key < ?4
-ORDER BY f.created_at DESC, f.id DESC LIMIT ?5 OFFSET ?6;
+WHERE f.bucket_id = ?2 AND f.state = ?1 AND NOT f.delete_marker AND f.key >= ?3 AND f.key < ?4
+ORDER BY f.created_at ASC, f.id ASC LIMIT ?5 OFFSET ?6;
 
--- The same for one key: its files are few, and found without looking at any other.
+-- The files of one key are few: they are found by it, bucket by bucket, and sorted.
 -- name: ListFilesOfKey
-SELECT b.name, f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
-       f.crc64, f.sha256, f.etag, f.meta, f.failure
-FROM buckets b JOIN (
-    SELECT * FROM files WHERE latest = 1 AND key = ?3
+SELECT * FROM (
+    SELECT b.name, f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
+           f.crc64, f.sha256, f.etag, f.meta, f.failure
+    FROM buckets b CROSS JOIN files f ON f.bucket_id = b.id AND f.key = ?3 AND f.latest = 1
+    WHERE (?2 IS NULL OR b.id = ?2) AND f.state = ?1 AND NOT f.delete_marker
     UNION ALL
-    SELECT * FROM files WHERE latest = 0 AND key = ?3
-) f ON b.id = f.bucket_id
-WHERE (?2 IS NULL OR f.bucket_id = ?2) AND f.state = ?1 AND NOT f.delete_marker
-ORDER BY f.created_at * ?4, f.id LIMIT ?5 OFFSET ?6;
+    SELECT b.name, f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
+           f.crc64, f.sha256, f.etag, f.meta, f.failure
+    FROM buckets b CROSS JOIN files f ON f.bucket_id = b.id AND f.key = ?3 AND f.latest = 0
+    WHERE (?2 IS NULL OR b.id = ?2) AND f.state = ?1 AND NOT f.delete_marker
+) ORDER BY created_at ASC, id ASC LIMIT ?5 OFFSET ?6;

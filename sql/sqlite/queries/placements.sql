@@ -12,6 +12,10 @@ WHERE p.id > ? AND f.state = 2 ORDER BY p.id LIMIT ?;
 -- name: PlaceChunks
 UPDATE parts SET nodes = ?, sums = ? WHERE id = ?;
 
+-- A task that nobody has claimed yet is taken off the queue.
+-- name: CallOff
+DELETE FROM tasks WHERE kind = ? AND part_id = ? AND idx = ? AND node_id = ? AND attempts = 0;
+
 -- name: IsQueued
 SELECT EXISTS (SELECT 1 FROM tasks WHERE kind = ? AND part_id = ? AND idx = ? AND node_id = ?);
 

@@ -70,17 +70,6 @@ func (s *Store) ListBuckets(ctx context.Context) (all []store.Bucket, err error)
 	return all, err
 }
 
-// each calls f for every row and closes the answer.
-func each(rows *sql.Rows, f func() error) error {
-	defer rows.Close()
-	for rows.Next() {
-		if err := f(); err != nil {
-			return err
-		}
-	}
-	return errors.Join(rows.Err(), rows.Close())
-}
-
 // UpdateBucket implements store.Buckets.
 func (s *Store) UpdateBucket(ctx context.Context, b store.Bucket) error {
 	if err := b.Validate(); err != nil {

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -12,18 +13,8 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// ownFile copies what a change keeps: it may run after its caller went away.
-func ownFile(f store.File) store.File {
-	f.SHA256, f.Meta, f.Parts = slices.Clone(f.SHA256), maps.Clone(f.Meta), slices.Clone(f.Parts)
-	for i := range f.Parts {
-		f.Parts[i].Chunks = slices.Clone(f.Parts[i].Chunks)
-	}
-	return f
-}
-
 // BeginFile implements store.Files.
 func (s *Store) BeginFile(ctx context.Context, f store.File) error {
-	f = ownFile(f)
 	f.State, f.Latest, f.CompletedAt = store.Uploading, false, time.Time{}
 	err := s.write(ctx, "BeginFile", func(t *tx) error {
 		bucket, _, err := s.bucketID(t, f.Bucket)
@@ -32,8 +23,13 @@ func (s *Store) BeginFile(ctx context.Context, f store.File) error {
 		}
 		return s.insert(t, bucket, f)
 	})
+	return existing(f, err)
+}
+
+// existing says what the broken uniqueness of an id means.
+func existing(f store.File, err error) error {
 	if errors.Is(err, store.Exists) {
-		return store.Errorf(store.Exists, "file %s exists already", f.ID)
+		return store.Errorf(store.Exists, "file %s, or one of its parts, exists already", f.ID)
 	}
 	return err
 }
@@ -60,7 +56,6 @@ func (s *Store) insert(t *tx, bucket int64, f store.File) error {
 
 // CommitFile implements store.Files.
 func (s *Store) CommitFile(ctx context.Context, f store.File, begun bool) (store.File, store.FileID, error) {
-	f = ownFile(f)
 	var replaced store.FileID
 	err := s.write(ctx, "CommitFile", func(t *tx) (err error) {
 		bucket, _, err := s.bucketID(t, f.Bucket)
@@ -81,13 +76,12 @@ func (s *Store) CommitFile(ctx context.Context, f store.File, begun bool) (store
 		}
 		return s.queueRepairs(t, f)
 	})
-	switch {
-	case errors.Is(err, store.Exists):
-		return store.File{}, store.FileID{}, store.Errorf(store.Exists, "file %s exists already", f.ID)
-	case err != nil:
-		return store.File{}, store.FileID{}, err
+	if err != nil {
+		return store.File{}, store.FileID{}, existing(f, err)
 	}
 	f.Parts, f.Failure = nil, ""
+	f.SHA256, f.Meta = bytes.Clone(f.SHA256), maps.Clone(f.Meta)
+	f.CreatedAt = fromMicros(micros(f.CreatedAt))
 	return f, replaced, nil
 }
 
@@ -214,7 +208,6 @@ func (s *Store) queueRepairs(t *tx, f store.File) error {
 
 // FailFile implements store.Files.
 func (s *Store) FailFile(ctx context.Context, id store.FileID, reason string, attempted []store.Part) error {
-	attempted = ownFile(store.File{Parts: attempted}).Parts
 	return s.write(ctx, "FailFile", func(t *tx) error {
 		r, err := s.fileState(t, id)
 		switch {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"slices"
 
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
@@ -15,9 +14,8 @@ func noKey(accessKey string) error {
 
 // SaveCredential implements store.Credentials.
 func (s *Store) SaveCredential(ctx context.Context, c store.Credential) error {
-	c.Sealed = slices.Clone(c.Sealed)
 	err := s.write(ctx, "SaveCredential", func(t *tx) error {
-		_, err := t.exec(s.q.SaveCredential, c.AccessKey, c.Sealed, c.Note, micros(s.now()))
+		_, err := t.exec(s.q.SaveCredential, c.AccessKey, append([]byte{}, c.Sealed...), c.Note, micros(s.now()))
 		return err
 	})
 	if errors.Is(err, store.Exists) {

@@ -35,6 +35,15 @@ func translate(ctx context.Context, op string, err error) error {
 	return e
 }
 
+// errClosed answers every call after Close.
+var errClosed = store.Errorf(store.Unavailable, "the metadata store is closed")
+
+// isBusy reports whether another connection was in the way.
+func isBusy(err error) bool {
+	se, ok := errors.AsType[*driver.Error](err)
+	return ok && (se.Code()&0xff == lib.SQLITE_BUSY || se.Code()&0xff == lib.SQLITE_LOCKED)
+}
+
 func kindOfCode(code int) (store.Kind, string) {
 	switch code {
 	case lib.SQLITE_CONSTRAINT_UNIQUE, lib.SQLITE_CONSTRAINT_PRIMARYKEY:

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"strings"
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/listing"
 	"github.com/ringstore/ringstore/daemon/internal/store"
@@ -142,21 +143,21 @@ func (s *Store) ListFiles(ctx context.Context, q store.FileQuery) (page store.Fi
 
 // listFiles gives the statement that answers q with one file more than its limit.
 func (s *Store) listFiles(q store.FileQuery, bucket any) (text string, args []any) {
-	state, limit := int64(q.State), q.Limit+1
-	if q.Key != "" && len(q.Prefix) <= len(q.Key) && string(q.Key[:len(q.Prefix)]) == q.Prefix {
-		sign := 1
-		if q.Descending {
-			sign = -1
-		}
-		return s.q.ListFilesOfKey, []any{state, bucket, []byte(q.Key), sign, limit, q.Offset}
-	}
 	from, to := listing.PrefixRange(q.Prefix)
-	if q.Key != "" {
-		from, to = []byte{1}, []byte{0} // a key without the prefix: nothing
+	args = []any{int64(q.State), bucket, from, to, q.Limit + 1, q.Offset}
+	switch {
+	case q.Key != "":
+		text, args[2] = s.q.ListFilesOfKey, []byte(q.Key)
+		if !strings.HasPrefix(string(q.Key), q.Prefix) {
+			args[4] = 0 // no key has it
+		}
+	case q.Bucket != "":
+		text = s.q.ListFilesOfBucket
+	default:
+		text = s.q.ListFiles
 	}
-	text = s.q.ListFiles
 	if q.Descending {
-		text = s.q.ListFilesDown
+		text = strings.ReplaceAll(text, " ASC", " DESC")
 	}
-	return text, []any{state, bucket, from, to, limit, q.Offset}
+	return text, args
 }

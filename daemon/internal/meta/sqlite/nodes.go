@@ -95,7 +95,6 @@ func (s *Store) members(a asker) (m store.Membership, err error) {
 
 // BeatNodes implements store.Nodes.
 func (s *Store) BeatNodes(ctx context.Context, beats []store.Beat) (unknown []store.NodeID, err error) {
-	beats = append([]store.Beat(nil), beats...)
 	err = s.write(ctx, "BeatNodes", func(t *tx) error {
 		now := micros(s.now())
 		for _, b := range beats {

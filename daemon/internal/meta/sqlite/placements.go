@@ -77,9 +77,10 @@ func (s *Store) MoveChunk(ctx context.Context, id store.ChunkID, from, to store.
 	})
 }
 
+// mayMove checks the move, and calls a reclaim at the new place off if nobody has claimed it.
 func (s *Store) mayMove(t *tx, p store.Part, id store.ChunkID, from, to store.Placement) error {
 	if int(id.Index) >= len(p.Chunks) {
-		return store.Errorf(store.Invalid, "part %s has no chunk %d", id.Part, id.Index)
+		return store.Errorf(store.NotFound, "part %s has no chunk %d", id.Part, id.Index)
 	}
 	if p.Chunks[id.Index] != from {
 		return store.Errorf(store.Conflict, "chunk %s was moved by somebody else", id)
@@ -87,10 +88,14 @@ func (s *Store) mayMove(t *tx, p store.Part, id store.ChunkID, from, to store.Pl
 	if to.Node.IsZero() {
 		return nil
 	}
+	reclaim := identity(store.Task{Kind: store.Reclaim, Chunk: id, Node: to.Node})
+	if _, err := t.exec(s.q.CallOff, reclaim...); err != nil {
+		return err
+	}
 	var queued bool
-	err := t.row(s.q.IsQueued, int64(store.Reclaim), id.Part[:], int64(id.Index), to.Node[:]).scan(&queued)
+	err := t.row(s.q.IsQueued, reclaim...).scan(&queued)
 	if err == nil && queued {
-		return store.Errorf(store.Conflict, "chunk %s is queued to be deleted on node %s", id, to.Node)
+		return store.Errorf(store.Conflict, "chunk %s may just be being deleted on node %s", id, to.Node).WithHint("Try again when its reclaim is done.")
 	}
 	return err
 }

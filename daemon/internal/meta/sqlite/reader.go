@@ -4,14 +4,16 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"sync"
 )
 
 // readers are the connections for reads. Each keeps its own prepared
 // statements, which belong to a connection in SQLite.
 type readers struct {
-	db   *sql.DB
-	all  int
-	idle chan *reader
+	db     *sql.DB
+	idle   chan *reader  // all that are not in use
+	closed chan struct{} // close has begun
+	close1 func() error  // closes, the first time
 }
 
 func newReaders(ctx context.Context, dsn string, n int) (*readers, error) {
@@ -20,42 +22,60 @@ func newReaders(ctx context.Context, dsn string, n int) (*readers, error) {
 		return nil, err
 	}
 	db.SetMaxOpenConns(n)
-	r := &readers{db: db, idle: make(chan *reader, n)}
-	for range n {
+	rs := &readers{db: db, idle: make(chan *reader, n), closed: make(chan struct{})}
+	opened := 0
+	rs.close1 = sync.OnceValue(func() error { return rs.drain(opened) })
+	for ; opened < n; opened++ {
 		conn, err := db.Conn(ctx)
 		if err != nil {
-			return nil, errors.Join(err, r.close())
+			return nil, errors.Join(err, rs.close())
 		}
-		r.idle <- &reader{statements{conn: conn, prepared: map[string]*sql.Stmt{}}}
-		r.all++
+		rs.idle <- &reader{newStatements(conn)}
 	}
-	return r, nil
+	return rs, nil
 }
 
 // do runs f in a read transaction: all that it asks, it asks of one state of the database.
 func (rs *readers) do(ctx context.Context, f func(*reader) error) error {
-	if err := ctx.Err(); err != nil {
+	r, err := rs.take(ctx)
+	if err != nil {
 		return err
-	}
-	var r *reader
-	select {
-	case r = <-rs.idle:
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 	defer func() { rs.idle <- r }()
 	if _, err := r.exec("BEGIN"); err != nil {
 		return err
 	}
-	err := f(r)
+	err = f(r)
 	_, end := r.exec("COMMIT")
 	return errors.Join(err, end)
 }
 
-// close waits for the reads that are under way.
-func (rs *readers) close() error {
+// take waits for a connection. An ended context and a closed store come before a free one.
+func (rs *readers) take(ctx context.Context) (*reader, error) {
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-rs.closed:
+		return nil, errClosed
+	default:
+	}
+	select {
+	case r := <-rs.idle:
+		return r, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-rs.closed:
+		return nil, errClosed
+	}
+}
+
+// close waits for the reads that are under way. It may be called more than once.
+func (rs *readers) close() error { return rs.close1() }
+
+func (rs *readers) drain(opened int) error {
+	close(rs.closed)
 	var errs []error
-	for ; rs.all > 0; rs.all-- {
+	for range opened {
 		errs = append(errs, (<-rs.idle).close())
 	}
 	return errors.Join(append(errs, rs.db.Close())...)
@@ -70,6 +90,10 @@ type reader struct{ statements }
 type statements struct {
 	conn     *sql.Conn
 	prepared map[string]*sql.Stmt // by text
+}
+
+func newStatements(conn *sql.Conn) statements {
+	return statements{conn: conn, prepared: map[string]*sql.Stmt{}}
 }
 
 func (s *statements) stmt(text string) (*sql.Stmt, error) {
@@ -115,4 +139,36 @@ func (s *statements) close() error {
 		errs = append(errs, st.Close())
 	}
 	return errors.Join(append(errs, s.conn.Close())...)
+}
+
+// rowScanner reads the one row of an answer.
+type rowScanner struct {
+	rows *sql.Rows
+	err  error
+}
+
+// scan is sql.ErrNoRows when there is none.
+func (r rowScanner) scan(dest ...any) error {
+	if r.err != nil {
+		return r.err
+	}
+	defer r.rows.Close()
+	if !r.rows.Next() {
+		return errors.Join(r.rows.Err(), sql.ErrNoRows)
+	}
+	if err := r.rows.Scan(dest...); err != nil {
+		return err
+	}
+	return r.rows.Close()
+}
+
+// each calls f for every row and closes the answer.
+func each(rows *sql.Rows, f func() error) error {
+	defer rows.Close()
+	for rows.Next() {
+		if err := f(); err != nil {
+			return err
+		}
+	}
+	return errors.Join(rows.Err(), rows.Close())
 }

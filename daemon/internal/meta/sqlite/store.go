@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -19,6 +20,7 @@ import (
 // Options says how the store works. The zero value is right for production.
 type Options struct {
 	Readers int              // connections for reads; default 4
+	Rest    time.Duration    // without a change, after which the log is moved into the database; default 2 s
 	Now     func() time.Time // default time.Now
 }
 
@@ -26,6 +28,7 @@ type Options struct {
 type Store struct {
 	q       queries
 	now     func() time.Time
+	db      *sql.DB // of the writer
 	writer  *writer
 	readers *readers
 }
@@ -33,33 +36,19 @@ type Store struct {
 var _ store.Metadata = (*Store)(nil)
 
 // Open opens the database file, makes it where there is none, and brings its
-// schema up to date. The caller must Close it. One process may have it open at a
-// time; the caller sees to that. Errors: Unavailable, Corrupt, Conflict (schema of a newer release), NoSpace.
-func Open(ctx context.Context, path string, o Options) (_ *Store, err error) {
+// schema up to date. The caller must Close it. Several stores, also of several processes,
+// may be open on one file; they wait for each other's writes.
+// Errors: Unavailable, Corrupt, Conflict (schema of a newer release), NoSpace.
+func Open(ctx context.Context, path string, o Options) (*Store, error) {
 	const op = "sqlite.Open"
-	if o.Readers == 0 {
-		o.Readers = 4
+	s, err := open(ctx, path, o)
+	// Who makes a file at the same moment gets in the way: SQLite does not wait
+	// for a lock while the journal mode changes, and tables turn up that were not there.
+	for try := 0; err != nil && try < openTries(err) && pause(ctx, 20*time.Millisecond); try++ {
+		s, err = open(ctx, path, o)
 	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	s := &Store{now: func() time.Time { return o.Now().UTC().Truncate(time.Microsecond) }}
-	if err := schema.Load(sqlfiles.Queries, &s.q); err != nil {
-		return nil, &store.Error{Op: op, Kind: store.Internal, Err: err}
-	}
-	writes, err := sql.Open("sqlite", dsn(path, "_txlock=immediate", "_pragma=journal_mode(WAL)"))
 	if err != nil {
 		return nil, translate(ctx, op, err)
-	}
-	writes.SetMaxOpenConns(1)
-	if err := migrate(ctx, writes); err != nil {
-		return nil, errors.Join(translate(ctx, op, err), writes.Close())
-	}
-	if s.writer, err = newWriter(ctx, writes); err != nil {
-		return nil, errors.Join(translate(ctx, op, err), writes.Close())
-	}
-	if s.readers, err = newReaders(ctx, dsn(path, "mode=ro", "_pragma=query_only(1)"), o.Readers); err != nil {
-		return nil, errors.Join(translate(ctx, op, err), s.writer.close())
 	}
 	if err := s.prepareData(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -67,15 +56,77 @@ func Open(ctx context.Context, path string, o Options) (_ *Store, err error) {
 	return s, nil
 }
 
-// dsn names the file with the settings that each connection needs: they are
-// per connection, so a PRAGMA on the pool would reach only one.
-func dsn(path string, more ...string) string {
-	u := "file:" + (&url.URL{Path: path}).EscapedPath() +
-		"?_pragma=busy_timeout(5000)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_pragma=mmap_size(268435456)&_pragma=cache_size(-16384)"
-	for _, m := range more {
-		u += "&" + m
+// openTries is how often opening is tried again after the error.
+func openTries(err error) int {
+	switch {
+	case isBusy(err):
+		return 250
+	case store.KindOf(err) == store.Conflict:
+		return 0
 	}
-	return u
+	return 3
+}
+
+// pause reports whether the time went by before ctx ended.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func open(ctx context.Context, path string, o Options) (_ *Store, err error) {
+	s := &Store{now: clock(o.Now)}
+	if err := schema.Load(sqlfiles.Queries, &s.q); err != nil {
+		return nil, err
+	}
+	if s.db, err = sql.Open("sqlite", dsn(path, "_txlock=immediate", "_pragma=journal_mode(WAL)")); err != nil {
+		return nil, err
+	}
+	s.db.SetMaxOpenConns(1)
+	if err := migrate(ctx, s.db); err != nil {
+		return nil, errors.Join(err, s.db.Close())
+	}
+	conn, err := s.db.Conn(ctx)
+	if err != nil {
+		return nil, errors.Join(err, s.db.Close())
+	}
+	readers := o.Readers
+	if readers == 0 {
+		readers = 4
+	}
+	if s.readers, err = newReaders(ctx, dsn(path, "mode=ro", "_pragma=query_only(1)"), readers); err != nil {
+		return nil, errors.Join(err, conn.Close(), s.db.Close())
+	}
+	rest := o.Rest
+	if rest == 0 {
+		rest = 2 * time.Second
+	}
+	s.writer = newWriter(conn, rest)
+	return s, nil
+}
+
+// clock gives the store's time: UTC, in microseconds.
+func clock(now func() time.Time) func() time.Time {
+	if now == nil {
+		now = time.Now
+	}
+	return func() time.Time { return now().UTC().Truncate(time.Microsecond) }
+}
+
+// dsn names the file with the settings that each connection needs: they are
+// per connection, so a PRAGMA on the pool would reach only one. The log is moved into the
+// database whenever it has grown by 16 MiB, and cut back where it outgrew 64 MiB.
+func dsn(path string, more ...string) string {
+	settings := append([]string{
+		"_pragma=busy_timeout(5000)", "_pragma=synchronous(FULL)", "_pragma=mmap_size(268435456)", "_pragma=cache_size(-16384)",
+		"_pragma=wal_autocheckpoint(4096)", "_pragma=journal_size_limit(67108864)",
+	}, more...)
+	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + strings.Join(settings, "&")
 }
 
 func migrate(ctx context.Context, db *sql.DB) error {
@@ -95,14 +146,16 @@ func migrate(ctx context.Context, db *sql.DB) error {
 	return err
 }
 
-// prepareData writes down what is there from the start.
+// prepareData writes down what is there from the start: the cluster's id and,
+// together with it and never again, the default bucket.
 func (s *Store) prepareData(ctx context.Context) error {
 	return s.write(ctx, "Open", func(t *tx) error {
 		id := store.NewClusterID()
-		if _, err := t.exec(s.q.EnsureCluster, id[:]); err != nil {
+		isNew, err := t.exec(s.q.EnsureCluster, id[:])
+		if err != nil || isNew == 0 {
 			return err
 		}
-		_, err := t.exec(s.q.EnsureBucket, string(store.DefaultBucket), micros(s.now()))
+		_, err = t.exec(s.q.CreateBucket, string(store.DefaultBucket), micros(s.now()), store.SurviveDefault)
 		return err
 	})
 }
@@ -113,10 +166,8 @@ func (s *Store) Ping(ctx context.Context) error {
 }
 
 // Close implements store.Metadata. Calls that were taken are finished first.
-func (s *Store) Close() error { return errors.Join(s.writer.close(), s.readers.close()) }
-
-func errClosed(op string) error {
-	return &store.Error{Op: "sqlite." + op, Kind: store.Unavailable, Msg: "the metadata store is closed"}
+func (s *Store) Close() error {
+	return errors.Join(s.readers.close(), s.writer.close(), s.db.Close())
 }
 
 // write runs f in the writer, and returns when what it did is durable.
@@ -126,31 +177,7 @@ func (s *Store) write(ctx context.Context, op string, f func(*tx) error) error {
 
 // read runs f on one connection, in one snapshot.
 func (s *Store) read(ctx context.Context, op string, f func(*reader) error) error {
-	if s.writer.isClosed() {
-		return errClosed(op)
-	}
 	return translate(ctx, "sqlite."+op, s.readers.do(ctx, f))
-}
-
-// rowScanner reads the one row of an answer.
-type rowScanner struct {
-	rows *sql.Rows
-	err  error
-}
-
-// scan is sql.ErrNoRows when there is none.
-func (r rowScanner) scan(dest ...any) error {
-	if r.err != nil {
-		return r.err
-	}
-	defer r.rows.Close()
-	if !r.rows.Next() {
-		return errors.Join(r.rows.Err(), sql.ErrNoRows)
-	}
-	if err := r.rows.Scan(dest...); err != nil {
-		return err
-	}
-	return r.rows.Close()
 }
 
 func micros(t time.Time) int64 {

@@ -1,8 +1,12 @@
 package sqlite
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"database/sql"
+	"errors"
+	"slices"
 	"time"
 
 	"github.com/ringstore/ringstore/daemon/internal/store"
@@ -24,7 +28,6 @@ func (s *Store) enqueueAll(t *tx, tasks []store.Task) error {
 
 // Enqueue implements store.Queues.
 func (s *Store) Enqueue(ctx context.Context, tasks []store.Task) error {
-	tasks = append([]store.Task(nil), tasks...)
 	return s.write(ctx, "Enqueue", func(t *tx) error { return s.enqueueAll(t, tasks) })
 }
 
@@ -33,17 +36,14 @@ func (s *Store) Claim(ctx context.Context, q store.ClaimQuery) (claimed []store.
 	if err := q.Validate(); err != nil {
 		return nil, err
 	}
-	q.Nodes = append([]store.NodeID(nil), q.Nodes...)
-	all := q.Nodes == nil
-	var mine []store.Task
 	err = s.write(ctx, "Claim", func(t *tx) error {
 		now := s.now()
-		if mine, err = s.due(t, q, all, now); err != nil {
+		if claimed, err = s.due(t, q, now); err != nil {
 			return err
 		}
-		for i := range mine {
-			mine[i].Attempts++
-			if _, err := t.exec(s.q.Hide, append([]any{micros(now.Add(q.Hold))}, identity(mine[i])...)...); err != nil {
+		for i := range claimed {
+			claimed[i].Attempts++
+			if _, err := t.exec(s.q.Hide, append([]any{micros(now.Add(q.Hold))}, identity(claimed[i])...)...); err != nil {
 				return err
 			}
 		}
@@ -52,41 +52,67 @@ func (s *Store) Claim(ctx context.Context, q store.ClaimQuery) (claimed []store.
 	if err != nil {
 		return nil, err
 	}
-	return mine, nil
+	return claimed, nil
 }
 
-// due finds up to Limit tasks, the oldest first; of several nodes, node by node.
-func (s *Store) due(t *tx, q store.ClaimQuery, all bool, now time.Time) (tasks []store.Task, err error) {
-	if all {
-		rows, err := t.query(s.q.Due, int64(q.Kind), micros(now), q.Limit)
-		if err != nil {
+// due finds up to Limit tasks, the longest due first.
+func (s *Store) due(t *tx, q store.ClaimQuery, now time.Time) ([]store.Task, error) {
+	nodes := slices.SortedFunc(slices.Values(q.Nodes), compareNodes)
+	if q.Nodes == nil {
+		var err error
+		if nodes, err = s.queuedNodes(t, q.Kind); err != nil {
 			return nil, err
 		}
-		return scanTasks(rows)
 	}
-	for _, node := range q.Nodes {
-		if len(tasks) == q.Limit {
-			break
-		}
-		rows, err := t.query(s.q.DueOfNode, int64(q.Kind), node[:], micros(now), q.Limit-len(tasks))
+	var found []dueTask
+	for _, node := range slices.Compact(nodes) {
+		rows, err := t.query(s.q.DueOfNode, int64(q.Kind), node[:], micros(now), q.Limit)
 		if err != nil {
 			return nil, err
 		}
-		more, err := scanTasks(rows)
-		if err != nil {
+		if found, err = scanTasks(rows, found); err != nil {
 			return nil, err
 		}
-		tasks = append(tasks, more...)
+	}
+	slices.SortStableFunc(found, func(a, b dueTask) int { return cmp.Compare(a.due, b.due) })
+	tasks := make([]store.Task, min(q.Limit, len(found)))
+	for i := range tasks {
+		tasks[i] = found[i].Task
 	}
 	return tasks, nil
 }
 
-func scanTasks(rows *sql.Rows) (tasks []store.Task, err error) {
-	err = each(rows, func() error {
-		var task store.Task
+// queuedNodes are the nodes that have tasks of the kind; each is one step in the index.
+func (s *Store) queuedNodes(t *tx, kind store.TaskKind) (nodes []store.NodeID, err error) {
+	after := []byte{} // below every id
+	for {
+		var node []byte
+		err := t.row(s.q.NextNode, int64(kind), after).scan(&node)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nodes, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		nodes, after = append(nodes, store.NodeID(node)), node
+	}
+}
+
+func compareNodes(a, b store.NodeID) int { return bytes.Compare(a[:], b[:]) }
+
+// dueTask is a task with the time since when it may be claimed.
+type dueTask struct {
+	store.Task
+	due int64
+}
+
+// scanTasks appends the rows to tasks.
+func scanTasks(rows *sql.Rows, tasks []dueTask) ([]dueTask, error) {
+	err := each(rows, func() error {
+		var task dueTask
 		var part, node []byte
 		var queued int64
-		err := rows.Scan(&task.Kind, &part, &task.Chunk.Index, &node, &task.Attempts, &queued, &task.Reason)
+		err := rows.Scan(&task.Kind, &part, &task.Chunk.Index, &node, &task.Attempts, &queued, &task.due, &task.Reason)
 		if err != nil {
 			return err
 		}
@@ -104,7 +130,6 @@ func identity(t store.Task) []any {
 
 // Finish implements store.Queues.
 func (s *Store) Finish(ctx context.Context, tasks []store.Task) error {
-	tasks = append([]store.Task(nil), tasks...)
 	return s.write(ctx, "Finish", func(t *tx) error {
 		for _, task := range tasks {
 			if _, err := t.exec(s.q.Finish, identity(task)...); err != nil {
@@ -117,7 +142,6 @@ func (s *Store) Finish(ctx context.Context, tasks []store.Task) error {
 
 // Postpone implements store.Queues.
 func (s *Store) Postpone(ctx context.Context, tasks []store.Task, delay time.Duration) error {
-	tasks = append([]store.Task(nil), tasks...)
 	return s.write(ctx, "Postpone", func(t *tx) error {
 		due := micros(s.now().Add(delay))
 		for _, task := range tasks {

@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"sync"
+	"sync/atomic"
+	"time"
 )
 
 // maxGroup bounds how many changes share one commit, so that none waits for very many others.
@@ -14,8 +16,8 @@ const maxGroup = 256
 // came while the one before was being committed share the next commit. Nobody waits for company:
 // a lone change is committed at once.
 type writer struct {
-	db    *sql.DB
 	tx    tx // used by the goroutine only
+	idle  time.Duration
 	queue chan *change
 	done  chan struct{} // the goroutine has ended
 
@@ -26,22 +28,20 @@ type writer struct {
 // change is one call to the writer.
 type change struct {
 	f      func(*tx) error
-	result chan error // one value, buffered
-	err    error      // of f
+	begun  atomic.Bool // whoever sets it owns the change: the writer to run it, the caller to give it up
+	result chan error  // one value, buffered
+	err    error       // of f
 }
 
-func newWriter(ctx context.Context, db *sql.DB) (*writer, error) {
-	conn, err := db.Conn(ctx)
-	if err != nil {
-		return nil, err
-	}
-	w := &writer{db: db, tx: tx{statements{conn: conn, prepared: map[string]*sql.Stmt{}}}, queue: make(chan *change, maxGroup), done: make(chan struct{})}
+func newWriter(conn *sql.Conn, idle time.Duration) *writer {
+	w := &writer{tx: tx{newStatements(conn)}, idle: idle, queue: make(chan *change, maxGroup), done: make(chan struct{})}
 	go w.run()
-	return w, nil
+	return w
 }
 
 // do runs f in a transaction and returns its error, or nil once it is durable.
-// When ctx ends first, f may still be run.
+// When ctx ends while f waits for its turn, f is not run. Once f has begun its
+// end is waited for, so that f may use what belongs to the caller, and the outcome is known.
 func (w *writer) do(ctx context.Context, f func(*tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -54,7 +54,10 @@ func (w *writer) do(ctx context.Context, f func(*tx) error) error {
 	case err := <-c.result:
 		return err
 	case <-ctx.Done():
-		return ctx.Err()
+		if c.begun.CompareAndSwap(false, true) {
+			return ctx.Err()
+		}
+		return <-c.result
 	}
 }
 
@@ -62,7 +65,7 @@ func (w *writer) send(ctx context.Context, c *change) error {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
 	if w.closed {
-		return errClosed("write")
+		return errClosed
 	}
 	select {
 	case w.queue <- c:
@@ -72,13 +75,7 @@ func (w *writer) send(ctx context.Context, c *change) error {
 	}
 }
 
-func (w *writer) isClosed() bool {
-	w.mu.RLock()
-	defer w.mu.RUnlock()
-	return w.closed
-}
-
-// close finishes what was taken, and closes the database.
+// close finishes what was taken, and gives the connection back. It may be called more than once.
 func (w *writer) close() error {
 	w.mu.Lock()
 	if w.closed {
@@ -89,33 +86,63 @@ func (w *writer) close() error {
 	close(w.queue)
 	w.mu.Unlock()
 	<-w.done
-	return errors.Join(w.tx.close(), w.db.Close())
+	return w.tx.close()
 }
 
 func (w *writer) run() {
 	defer close(w.done)
 	group := make([]*change, 0, maxGroup)
-	for c := range w.queue {
-		group = append(group[:0], c)
-	waiting:
-		for len(group) < maxGroup {
-			select {
-			case c, open := <-w.queue:
-				if !open {
-					break waiting
-				}
-				group = append(group, c)
-			default:
-				break waiting
+	rest := time.NewTimer(w.idle)
+	defer rest.Stop()
+	for {
+		select {
+		case c, open := <-w.queue:
+			if !open {
+				return
 			}
+			group = w.gather(append(group[:0], c))
+			w.serve(group)
+			clear(group) // keeps nothing of the callers alive
+			rest.Reset(w.idle)
+		case <-rest.C:
+			w.tx.checkpoint()
 		}
-		err := w.commit(group)
-		for _, c := range group {
-			if err != nil {
-				c.err = err
+	}
+}
+
+// gather adds the changes that wait already.
+func (w *writer) gather(group []*change) []*change {
+	for len(group) < maxGroup {
+		select {
+		case c, open := <-w.queue:
+			if !open {
+				return group
 			}
-			c.result <- c.err
+			group = append(group, c)
+		default:
+			return group
 		}
+	}
+	return group
+}
+
+// serve commits the changes that were not given up, and answers.
+func (w *writer) serve(group []*change) {
+	live := group[:0]
+	for _, c := range group {
+		if c.begun.CompareAndSwap(false, true) {
+			live = append(live, c)
+		}
+	}
+	if len(live) == 0 {
+		return
+	}
+	err := w.commit(live)
+	for _, c := range live {
+		if err != nil {
+			c.err = err
+		}
+		c.result <- c.err
 	}
 }
 
@@ -157,7 +184,8 @@ func (t *tx) runOne(c *change, alone bool) error {
 	}
 	if c.err = c.f(t); c.err != nil {
 		if _, err := t.exec("ROLLBACK TO one"); err != nil {
-			return err
+			// A full disk or a read error has ended the whole transaction: say that, not what followed.
+			return errors.Join(c.err, err)
 		}
 	}
 	_, err := t.exec("RELEASE one")
@@ -167,3 +195,11 @@ func (t *tx) runOne(c *change, alone bool) error {
 // rollback ends the transaction. That fails only where SQLite has ended it
 // already, as it does when the disk is full.
 func (t *tx) rollback() { _, _ = t.exec("ROLLBACK") }
+
+// checkpoint moves the log into the database and cuts it off, so that a store at
+// rest is one file and starts at once. What cannot be moved now, because of a
+// reader or an error, stays in the log and is moved another time.
+func (t *tx) checkpoint() {
+	var busy, pages, moved int
+	_ = t.row("PRAGMA wal_checkpoint(TRUNCATE)").scan(&busy, &pages, &moved)
+}
