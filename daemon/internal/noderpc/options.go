@@ -26,6 +26,10 @@ const (
 	// it back as bytes arrive, so that streams do not stop one another.
 	connWindow = 16 << 20
 	readBuffer = 256 << 10
+
+	// writeBuffer is how much goes into one write call. With gRPC's 32 KiB the network stack
+	// costs a tenth more CPU a byte in both daemons together.
+	writeBuffer = 128 << 10
 	maxMessage = 4 << 20
 
 	connectTimeout   = 3 * time.Second
@@ -45,6 +49,7 @@ func dialOptions(b *Buffers, creds credentials.TransportCredentials, calls callC
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(newCodec(b)), grpc.MaxCallRecvMsgSize(maxMessage)),
 		experimental.WithBufferPool(b),
 		grpc.WithReadBufferSize(readBuffer),
+		grpc.WithWriteBufferSize(writeBuffer),
 		grpc.WithInitialWindowSize(Window),
 		grpc.WithInitialConnWindowSize(connWindow),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: pingAfter, Timeout: pingTimeout, PermitWithoutStream: true}),
@@ -77,6 +82,7 @@ func serverOptions(b *Buffers, creds credentials.TransportCredentials, g gate, l
 		experimental.BufferPool(b),
 		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.ReadBufferSize(readBuffer),
+		grpc.WriteBufferSize(writeBuffer),
 		grpc.InitialWindowSize(Window),
 		grpc.InitialConnWindowSize(connWindow),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingAfter, Timeout: pingTimeout}),
