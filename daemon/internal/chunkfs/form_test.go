@@ -207,3 +207,42 @@ func TestFewSmallSegmentsStayManyAreMerged(t *testing.T) {
 	table.all[2].spoiled = true
 	require.Empty(t, table.worthy(1000))
 }
+
+// TestTableIsAMap compares with Go's map, on few ids so that they collide.
+func TestTableIsAMap(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		var got table
+		want := map[store.ChunkID]entry{}
+		id := rapid.Custom(func(t *rapid.T) store.ChunkID {
+			return store.ChunkID{Part: store.PartID{15: 1 + rapid.ByteRange(0, 40).Draw(t, "part")}, Index: rapid.Uint8Range(0, 3).Draw(t, "index")}
+		})
+		t.Repeat(map[string]func(*rapid.T){
+			"put": func(t *rapid.T) {
+				at, e := id.Draw(t, "id"), entry{off: rapid.Uint32().Draw(t, "off")}
+				got.put(at, e)
+				want[at] = e
+			},
+			"remove": func(t *rapid.T) {
+				at := id.Draw(t, "id")
+				got.remove(at)
+				delete(want, at)
+			},
+			"": func(t *rapid.T) {
+				all := map[store.ChunkID]entry{}
+				got.each(func(id store.ChunkID, e entry) { all[id] = e })
+				require.Equal(t, want, all)
+				require.Equal(t, len(want), got.n)
+				for at, e := range want {
+					found, ok := got.get(at)
+					require.True(t, ok)
+					require.Equal(t, e, found)
+				}
+				other := id.Draw(t, "other")
+				_, ok := want[other]
+				_, found := got.get(other)
+				require.Equal(t, ok, found)
+			},
+		})
+	})
+}

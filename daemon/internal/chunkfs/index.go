@@ -37,15 +37,11 @@ type index struct {
 
 type shard struct {
 	mu      sync.RWMutex // guards entries
-	entries map[store.ChunkID]entry
+	entries table
 }
 
 func newIndex() *index {
-	x := &index{shadows: map[store.ChunkID][]entry{}}
-	for i := range x.shards {
-		x.shards[i].entries = map[store.ChunkID]entry{}
-	}
-	return x
+	return &index{shadows: map[store.ChunkID][]entry{}}
 }
 
 func (x *index) shard(id store.ChunkID) *shard { return &x.shards[id.Part[0]] }
@@ -56,7 +52,7 @@ func (x *index) find(id store.ChunkID, found func(entry)) (entry, bool) {
 	s := x.shard(id)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	e, ok := s.entries[id]
+	e, ok := s.entries.get(id)
 	if ok && found != nil {
 		found(e)
 	}
@@ -68,8 +64,8 @@ func (x *index) put(id store.ChunkID, e entry) (before entry, was bool) {
 	s := x.shard(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	before, was = s.entries[id]
-	s.entries[id] = e
+	before, was = s.entries.get(id)
+	s.entries.put(id, e)
 	return before, was
 }
 
@@ -78,9 +74,9 @@ func (x *index) put(id store.ChunkID, e entry) (before entry, was bool) {
 func (x *index) removeAt(id store.ChunkID, at place) (gone entry, was bool) {
 	s := x.shard(id)
 	s.mu.Lock()
-	e, ok := s.entries[id]
+	e, ok := s.entries.get(id)
 	if ok && e.place() == at {
-		delete(s.entries, id)
+		s.entries.remove(id)
 		s.mu.Unlock()
 		return e, true
 	}
@@ -130,9 +126,9 @@ func (x *index) promote() (promoted []entry) {
 	for id, list := range x.shadows {
 		s := x.shard(id)
 		s.mu.Lock()
-		if _, ok := s.entries[id]; !ok {
+		if _, ok := s.entries.get(id); !ok {
 			first := list[0]
-			s.entries[id] = first
+			s.entries.put(id, first)
 			promoted = append(promoted, first)
 			x.dropShadow(id, func(e entry) bool { return e == first })
 		}
@@ -146,11 +142,11 @@ func (x *index) ids(first byte, after store.ChunkID, to []store.ChunkID) []store
 	s := &x.shards[first]
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	for id := range s.entries {
+	s.entries.each(func(id store.ChunkID, _ entry) {
 		if id.Compare(after) > 0 {
 			to = append(to, id)
 		}
-	}
+	})
 	return to
 }
 
@@ -159,7 +155,7 @@ func (x *index) len() (n int64) {
 	for i := range x.shards {
 		s := &x.shards[i]
 		s.mu.RLock()
-		n += int64(len(s.entries))
+		n += int64(s.entries.n)
 		s.mu.RUnlock()
 	}
 	return n
