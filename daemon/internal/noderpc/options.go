@@ -30,7 +30,7 @@ const (
 	// writeBuffer is how much goes into one write call. With gRPC's 32 KiB the network stack
 	// costs a tenth more CPU a byte in both daemons together.
 	writeBuffer = 128 << 10
-	maxMessage = 4 << 20
+	maxMessage  = 4 << 20
 
 	connectTimeout   = 3 * time.Second
 	firstReconnect   = 100 * time.Millisecond
