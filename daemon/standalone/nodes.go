@@ -9,6 +9,7 @@ import (
 
 	"github.com/ringstore/ringstore/daemon/gateway"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs"
+	"github.com/ringstore/ringstore/daemon/internal/cluster"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -85,34 +86,13 @@ func (ns *nodes) connect(n store.Node) (store.Chunks, io.Closer, error) {
 		WithHint("Start with the directories of all nodes, or remove the node.")
 }
 
-// beat sends the heartbeats of all nodes until ctx ends.
-func (ns *nodes) beat(ctx context.Context) error {
-	tick := time.NewTicker(ns.every)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-		if err := ns.beatOnce(ctx); err != nil && ctx.Err() == nil {
-			ns.log.Warn("heartbeats could not be written down", "error", err)
-		}
-	}
-}
-
-func (ns *nodes) beatOnce(ctx context.Context) error {
-	var beats []store.Beat
+// pulse beats for all nodes of this process.
+func (ns *nodes) pulse() cluster.Pulse {
+	all := make(map[store.NodeID]store.Chunks, len(ns.all))
 	for _, n := range ns.all {
-		c, err := n.chunks.Capacity(ctx)
-		if err != nil {
-			ns.log.Warn("a node does not answer, and sends no heartbeat", "node", n.name, "error", err)
-			continue
-		}
-		beats = append(beats, store.Beat{Node: n.chunks.Identity().Node, Capacity: c})
+		all[n.chunks.Identity().Node] = n.chunks
 	}
-	_, err := ns.meta.BeatNodes(ctx, beats)
-	return err
+	return cluster.Pulse{Meta: ns.meta, Nodes: all, Every: ns.every, Log: ns.log}
 }
 
 func (ns *nodes) close() error {

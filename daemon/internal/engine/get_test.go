@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"sync/atomic"
 	"testing"
@@ -229,19 +230,33 @@ func TestBuckets(t *testing.T) {
 
 func TestZonesAreFailureDomains(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, options{nodes: 6, zones: 3, config: func(c *engine.Config) { c.Survive = 1 }})
-	body := randomBytes(5000)
-	f := r.put(t, "key", body)
-	for zone := range 3 {
-		for i, m := range r.nodes.View().Members {
-			if i%3 == zone {
-				r.nodes.all()[m.ID].SetHook(mem.Fail(store.Errorf(store.Unavailable, "zone off")))
+	for _, sizes := range [][]int{{2, 2, 2}, {1, 2, 3}, {2, 5}, {3, 3}, {1, 1, 4}} {
+		t.Run(fmt.Sprint(sizes), func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, options{zones: sizes, config: func(c *engine.Config) { c.Survive = 1 }})
+			for part := range 20 { // wherever on the ring they begin
+				body := randomBytes(5000 + part)
+				f := r.put(t, "key", body)
+				for zone := range sizes {
+					for _, m := range r.nodes.View().Members {
+						if m.Zone == fmt.Sprint("zone-", zone) {
+							r.nodes.all()[m.ID].SetHook(mem.Fail(store.Errorf(store.Unavailable, "zone off")))
+						}
+					}
+					require.Equal(t, body, r.get(t, f.ID), "zone %d off", zone)
+					r.nodes.hook(nil)
+					for _, m := range r.nodes.View().Members {
+						r.nodes.change(m.ID, func(m *cluster.Member) { m.Status = cluster.Online })
+					}
+				}
 			}
-		}
-		require.Equal(t, body, r.get(t, f.ID), "zone %d off", zone)
-		r.nodes.hook(nil)
-		for _, m := range r.nodes.View().Members {
-			r.nodes.change(m.ID, func(m *cluster.Member) { m.Status = cluster.Online })
-		}
+		})
 	}
+}
+
+// A zone that holds most of the nodes cannot be lost; the write is not refused for that.
+func TestZonesThatCannotBeCoveredLeaveTheLayoutToNodes(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, options{zones: []int{1, 30}, config: func(c *engine.Config) { c.Survive = 1 }})
+	require.Equal(t, 1, r.put(t, "key", randomBytes(5000)).Parts[0].M)
 }

@@ -59,13 +59,48 @@ func newPlan(v *cluster.View, wanted, unitSize int) (*plan, error) {
 			WithHint("Start the storage nodes; GET /nodes shows which are missing.")
 	}
 	p.survive = min(wanted, n-1)
-	domains := n
+	p.striped = erasure.Layout{K: dataChunks, M: parityFor(dataChunks, n, p.survive), UnitSize: unitSize}
 	if len(zones) > p.survive && len(zones) < n {
-		domains = len(zones)
+		p.coverZones()
 	}
-	p.striped = erasure.Layout{K: dataChunks, M: parityFor(dataChunks, domains, p.survive), UnitSize: unitSize}
 	p.copies = erasure.Layout{K: 1, M: p.survive, UnitSize: unitSize}
 	return p, nil
+}
+
+// coverZones adds parity until the loss of as many whole zones as nodes may fail is
+// survived too. Chunks are spread over nodes before they are spread over zones, so
+// zones of different sizes hold different shares: what counts is where the ring puts them. Where no
+// amount of parity does it (one zone has most of the nodes), the layout stays as nodes alone want it.
+func (p *plan) coverZones() {
+	zone := map[store.NodeID]store.NodeID{} // a zone stands for its nodes under the id of one of them
+	first := map[string]store.NodeID{}
+	for _, m := range p.view.Members {
+		if _, ok := first[zoneOf(m)]; !ok {
+			first[zoneOf(m)] = m.ID
+		}
+		zone[m.ID] = first[zoneOf(m)]
+	}
+	for m := p.striped.M; dataChunks+m <= store.MaxChunksPerPart; m++ {
+		if p.zonesSurvived(m, zone) >= p.survive {
+			p.striped.M = m
+			return
+		}
+	}
+}
+
+// zonesSurvived is the number of zones that parts with m parity chunks can
+// lose. How the ring spreads a part depends a little on where the part's walk begins, so many are tried.
+func (p *plan) zonesSurvived(m int, zone map[store.NodeID]store.NodeID) int {
+	const samples = 64
+	least := len(zone)
+	for i := range samples {
+		placed := make([]store.Placement, 0, dataChunks+m)
+		for _, n := range p.place(store.PartID{byte(i + 1)}, dataChunks+m) {
+			placed = append(placed, store.Placement{Node: zone[n]})
+		}
+		least = min(least, survives(dataChunks, placed))
+	}
+	return least
 }
 
 // zoneOf names a member's failure domain; without a zone it is its own.

@@ -33,7 +33,7 @@ type rig struct {
 
 type options struct {
 	nodes  int
-	zones  int // 0: each node its own
+	zones  []int // nodes of each zone, instead of nodes; none: each node its own
 	config func(*engine.Config)
 }
 
@@ -73,13 +73,17 @@ func newNodes(o options) *nodes {
 	n := &nodes{chunks: map[store.NodeID]*mem.Chunks{}}
 	var members []cluster.Member
 	var ringNodes []ring.Node
-	for i := range o.nodes {
+	var zoneOf []string
+	for z, size := range o.zones {
+		zoneOf = append(zoneOf, slices.Repeat([]string{fmt.Sprint("zone-", z)}, size)...)
+	}
+	for i := range max(o.nodes, len(zoneOf)) {
 		m := cluster.Member{Status: cluster.Online, Node: store.Node{
 			ID: store.NewNodeID(), Name: fmt.Sprintf("node-%d", i+1), Weight: 1,
 			State: store.NodeActive, Capacity: store.Capacity{Total: 1 << 40, Free: 1 << 40},
 		}}
-		if o.zones > 0 {
-			m.Zone = fmt.Sprintf("zone-%d", i%o.zones)
+		if zoneOf != nil {
+			m.Zone = zoneOf[i]
 		}
 		members = append(members, m)
 		ringNodes = append(ringNodes, ring.Node{ID: m.ID, Zone: m.Zone, Weight: 1})
