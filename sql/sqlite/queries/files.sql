@@ -41,10 +41,11 @@ FROM buckets b JOIN files f ON f.bucket_id = b.id AND f.key = ?2 AND f.latest = 
 -- name: Parts
 SELECT id, number, size, k, m, unit_size, crc64, nodes, sums FROM parts WHERE file_id = ? ORDER BY number;
 
--- One run of what a bucket shows, from a key on up to another.
+-- What a bucket shows, from a key on up to another. It is read only as far as needed:
+-- a LIMIT that changes would have SQLite prepare the statement again each time.
 -- name: ListObjects
 SELECT '', id, key, size, content_type, state, latest, delete_marker, created_at, completed_at, crc64, sha256, etag, meta, failure
-FROM files WHERE bucket_id = ? AND latest = 1 AND NOT delete_marker AND key >= ? AND key < ? ORDER BY key LIMIT ?;
+FROM files WHERE bucket_id = ? AND latest = 1 AND NOT delete_marker AND key >= ? AND key < ? ORDER BY key;
 
 -- Oldest first; for newest first, ASC is replaced by DESC.
 -- name: ListFiles
@@ -62,15 +63,16 @@ WHERE f.bucket_id = ?2 AND f.state = ?1 AND NOT f.delete_marker AND f.key >= ?3 
 ORDER BY f.created_at ASC, f.id ASC LIMIT ?5 OFFSET ?6;
 
 -- The files of one key are few: they are found by it, bucket by bucket, and sorted.
+-- The plus keeps SQLite from looking by state.
 -- name: ListFilesOfKey
 SELECT * FROM (
     SELECT b.name, f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
            f.crc64, f.sha256, f.etag, f.meta, f.failure
     FROM buckets b CROSS JOIN files f ON f.bucket_id = b.id AND f.key = ?3 AND f.latest = 1
-    WHERE (?2 IS NULL OR b.id = ?2) AND f.state = ?1 AND NOT f.delete_marker
+    WHERE (?2 IS NULL OR b.id = ?2) AND +f.state = ?1 AND NOT f.delete_marker
     UNION ALL
     SELECT b.name, f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
            f.crc64, f.sha256, f.etag, f.meta, f.failure
     FROM buckets b CROSS JOIN files f ON f.bucket_id = b.id AND f.key = ?3 AND f.latest = 0
-    WHERE (?2 IS NULL OR b.id = ?2) AND f.state = ?1 AND NOT f.delete_marker
+    WHERE (?2 IS NULL OR b.id = ?2) AND +f.state = ?1 AND NOT f.delete_marker
 ) ORDER BY created_at ASC, id ASC LIMIT ?5 OFFSET ?6;

@@ -6,7 +6,7 @@ SELECT file_id FROM parts WHERE id = ?;
 
 -- name: PartsAfter
 SELECT p.id, p.number, p.size, p.k, p.m, p.unit_size, p.crc64, p.nodes, p.sums
-FROM parts p JOIN files f ON f.id = p.file_id
+FROM parts p CROSS JOIN files f ON f.id = p.file_id -- CROSS: in this order, or SQLite walks over all files
 WHERE p.id > ? AND f.state = 2 ORDER BY p.id LIMIT ?;
 
 -- name: PlaceChunks

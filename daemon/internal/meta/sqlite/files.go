@@ -91,12 +91,12 @@ func (s *Store) entries(r *reader, bucket int64, q store.ObjectQuery) (all []sto
 // run reads on from a key up to and with the next common prefix, and returns
 // where to go on; nil at the end.
 func (s *Store) run(r *reader, bucket int64, q store.ObjectQuery, from, to []byte, all *[]store.Entry) (next []byte, err error) {
-	rows, err := r.query(s.q.ListObjects, bucket, from, to, q.Limit+1-len(*all))
+	rows, err := r.query(s.q.ListObjects, bucket, from, to)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	for rows.Next() {
+	for len(*all) <= q.Limit && rows.Next() {
 		f, err := scanFile(rows)
 		if err != nil {
 			return nil, err

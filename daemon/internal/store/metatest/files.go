@@ -117,6 +117,25 @@ var listFilesTests = []test{
 		}
 		require.Empty(t, fileIDs(t, m, store.FileQuery{Offset: 9, Limit: 3}))
 	}},
+	{"uploads of one key come by time of creation, then id, either way", func(t *testing.T, m store.Metadata) {
+		at := now()
+		var files []store.File
+		for i := range 6 {
+			f := newFile("same")
+			f.CreatedAt = at.Add(time.Duration(i/3) * time.Microsecond)
+			begin(t, m, f)
+			files = append(files, f)
+		}
+		want := idsByTime(files)
+		for _, q := range []store.FileQuery{{Key: "same"}, {Prefix: "sa"}, {Bucket: store.DefaultBucket, Key: "same", Prefix: "s"}, {Bucket: store.DefaultBucket}} {
+			q.State, q.Limit, q.Offset = store.Uploading, 4, 1
+			require.Equal(t, want[1:5], fileIDs(t, m, q), "%+v", q)
+			q.Descending = true
+			back := fileIDs(t, m, q)
+			slices.Reverse(back)
+			require.Equal(t, want[1:5], back, "%+v", q)
+		}
+	}},
 	{"More tells whether there is another page", func(t *testing.T, m store.Metadata) {
 		for i := range 5 {
 			put(t, m, newFile(store.Key(fmt.Sprint(i))))

@@ -90,13 +90,18 @@ var mannerTests = []test{
 		}
 	}},
 	{"Close amid calls leaves each done, or Unavailable", func(t *testing.T, m store.Metadata) {
+		known := put(t, m, newFile("known"))
 		var all sync.WaitGroup
 		errs := make([]error, 16)
 		started := make(chan struct{}, len(errs))
 		for i := range errs {
 			all.Go(func() {
 				for n := 0; errs[i] == nil; n++ {
-					_, _, errs[i] = m.CommitFile(t.Context(), newFile(store.Key(fmt.Sprint(i, "-", n)), newPart(1, newNodes(2)...)), false)
+					if i%2 == 0 {
+						_, errs[i] = m.File(t.Context(), known.ID)
+					} else {
+						_, _, errs[i] = m.CommitFile(t.Context(), newFile(store.Key(fmt.Sprint(i, "-", n)), newPart(1, newNodes(2)...)), false)
+					}
 					if n == 0 {
 						started <- struct{}{}
 					}

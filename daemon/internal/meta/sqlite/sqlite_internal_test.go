@@ -1,0 +1,323 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+func opened(t *testing.T) *Store {
+	t.Helper()
+	s, err := Open(t.Context(), filepath.Join(t.TempDir(), "metadata.db"), Options{})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	return s
+}
+
+// plan is how SQLite answers the statement, a line a step.
+func plan(t *testing.T, s *Store, text string) string {
+	t.Helper()
+	var lines []string
+	args := make([]any, 6)
+	err := s.readers.do(t.Context(), func(r *reader) error {
+		n := strings.Count(text, "?")
+		if m := regexp.MustCompile(`\?\d`).FindAllString(text, -1); m != nil {
+			n = 0
+			for _, p := range m {
+				n = max(n, int(p[1]-'0'))
+			}
+		}
+		rows, err := r.query("EXPLAIN QUERY PLAN "+text, args[:n]...)
+		if err != nil {
+			return err
+		}
+		return each(rows, func() error {
+			var id, parent, unused int
+			var detail string
+			err := rows.Scan(&id, &parent, &unused, &detail)
+			lines = append(lines, detail)
+			return err
+		})
+	})
+	require.NoError(t, err)
+	return strings.Join(lines, "\n")
+}
+
+func TestPlansUseAnIndex(t *testing.T) {
+	t.Parallel()
+	s := opened(t)
+	down := func(text string) string { return strings.ReplaceAll(text, " ASC", " DESC") }
+	for name, c := range map[string]struct{ text, uses string }{
+		"ListObjects":           {s.q.ListObjects, "USING INDEX files_latest (bucket_id=? AND key>? AND key<?)"},
+		"ListFiles":             {s.q.ListFiles, "USING INDEX files_by_time (state=?)"},
+		"ListFiles down":        {down(s.q.ListFiles), "USING INDEX files_by_time (state=?)"},
+		"ListFilesOfBucket":     {s.q.ListFilesOfBucket, "USING INDEX files_of_bucket_by_time (bucket_id=? AND state=?)"},
+		"ListFilesOfBucketDown": {down(s.q.ListFilesOfBucket), "USING INDEX files_of_bucket_by_time (bucket_id=? AND state=?)"},
+		"File":                  {s.q.File, "USING PRIMARY KEY (id=?)"},
+		"LatestFile":            {s.q.LatestFile, "USING INDEX files_latest (bucket_id=? AND key=?)"},
+		"Parts":                 {s.q.Parts, "USING PRIMARY KEY (file_id=?)"},
+		"Part":                  {s.q.Part, "(id=?)"},
+		"PartsAfter":            {s.q.PartsAfter, "(id>?)"},
+		"Shown":                 {s.q.Shown, "INDEX files_latest (bucket_id=? AND key=?)"},
+		"DueOfNode":             {s.q.DueOfNode, "USING INDEX tasks_due (kind=? AND node_id=? AND due_at<?)"},
+		"NextNode":              {s.q.NextNode, "USING COVERING INDEX tasks_due (kind=? AND node_id>?)"},
+		"Depth":                 {s.q.Depth, "USING COVERING INDEX tasks_due (kind=?)"},
+		"FinishRepairs":         {s.q.FinishRepairs, "USING PRIMARY KEY (kind=? AND part_id=? AND idx=?)"},
+	} {
+		got := plan(t, s, c.text)
+		require.Contains(t, got, c.uses, name)
+		require.NotContains(t, got, "SCAN", name)
+		require.NotContains(t, got, "TEMP B-TREE", name)
+	}
+	// The files of one key are sorted, but found bucket by bucket through their indexes.
+	got := plan(t, s, s.q.ListFilesOfKey)
+	require.Contains(t, got, "USING INDEX files_latest (bucket_id=? AND key=?)")
+	require.Contains(t, got, "USING INDEX files_behind (bucket_id=? AND key=?)")
+	require.NotContains(t, got, "SCAN f")
+}
+
+func TestEveryConnectionHasTheSettings(t *testing.T) {
+	t.Parallel()
+	s := opened(t)
+	check := func(st *statements) {
+		for pragma, want := range map[string]string{"synchronous": "2", "journal_mode": "wal", "busy_timeout": "5000"} {
+			var got string
+			require.NoError(t, st.row("PRAGMA "+pragma).scan(&got))
+			require.Equal(t, want, got, pragma)
+		}
+	}
+	require.NoError(t, s.writer.do(t.Context(), func(tx *tx) error { check(&tx.statements); return nil }))
+	for range cap(s.readers.idle) {
+		r := <-s.readers.idle
+		defer func() { s.readers.idle <- r }()
+		check(&r.statements)
+		_, err := r.exec("DELETE FROM buckets")
+		require.Error(t, err, "a reader cannot write")
+	}
+}
+
+// stalled lets the writer stand inside a change until release is called.
+func stalled(t *testing.T, w *writer) (release func()) {
+	t.Helper()
+	in, out, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	go func() {
+		done <- w.do(context.Background(), func(*tx) error { close(in); <-out; return nil })
+	}()
+	<-in
+	return func() { close(out); require.NoError(t, <-done) }
+}
+
+// await waits until so many changes stand in the queue.
+func await(t *testing.T, w *writer, n int) {
+	t.Helper()
+	require.Eventually(t, func() bool { return len(w.queue) == n }, 20*time.Second, time.Millisecond)
+}
+
+func TestWaitingChangesShareOneCommit(t *testing.T) {
+	t.Parallel()
+	w := opened(t).writer
+	release := stalled(t, w)
+	const count = 20
+	ran := 0 // by the writer alone; read after an answer
+	var all sync.WaitGroup
+	for range count {
+		all.Go(func() {
+			if err := w.do(context.Background(), func(*tx) error { ran++; return nil }); err != nil {
+				t.Error(err)
+			}
+			if ran != count {
+				t.Errorf("answered after %d of %d changes", ran, count)
+			}
+		})
+	}
+	await(t, w, count)
+	release()
+	all.Wait()
+}
+
+func TestAFailingChangeIsUndoneAlone(t *testing.T) {
+	t.Parallel()
+	s := opened(t)
+	release := stalled(t, s.writer)
+	refused := errors.New("refused")
+	insert := func(name string, then error) func(*tx) error {
+		return func(tx *tx) error {
+			_, err := tx.exec(s.q.CreateBucket, name, 0, 0)
+			return errors.Join(err, then)
+		}
+	}
+	var good, bad error
+	var both sync.WaitGroup
+	both.Go(func() { bad = s.writer.do(context.Background(), insert("bad", refused)) })
+	await(t, s.writer, 1)
+	both.Go(func() { good = s.writer.do(context.Background(), insert("good", nil)) })
+	await(t, s.writer, 2)
+	release()
+	both.Wait()
+	require.NoError(t, good)
+	require.ErrorIs(t, bad, refused)
+	_, err := s.Bucket(t.Context(), "bad")
+	require.ErrorIs(t, err, store.NotFound)
+	_, err = s.Bucket(t.Context(), "good")
+	require.NoError(t, err)
+}
+
+func TestAChangeGivenUpBeforeItsTurnIsNotRun(t *testing.T) {
+	t.Parallel()
+	w := opened(t).writer
+	release := stalled(t, w)
+	ctx, cancel := context.WithCancel(t.Context())
+	result := make(chan error, 1)
+	ran := false
+	go func() { result <- w.do(ctx, func(*tx) error { ran = true; return nil }) }()
+	await(t, w, 1)
+	cancel()
+	require.ErrorIs(t, <-result, context.Canceled)
+	release()
+	require.NoError(t, w.do(t.Context(), func(*tx) error { return nil }))
+	require.False(t, ran)
+}
+
+func TestAChangeThatHasBegunIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	w := opened(t).writer
+	ctx, cancel := context.WithCancel(t.Context())
+	require.NoError(t, w.do(ctx, func(*tx) error { cancel(); return nil }))
+}
+
+func TestFullIsNoSpaceAndPasses(t *testing.T) {
+	t.Parallel()
+	s := opened(t)
+	limit := func(pages int) {
+		require.NoError(t, s.writer.do(t.Context(), func(tx *tx) error {
+			_, err := tx.conn.ExecContext(context.Background(), "PRAGMA max_page_count = "+[]string{"1", "1073741823"}[pages])
+			return err
+		}))
+	}
+	limit(0) // the least possible: what the file has now
+	big := store.Credential{AccessKey: "k", Sealed: make([]byte, 1<<20)}
+	require.ErrorIs(t, s.SaveCredential(t.Context(), big), store.NoSpace)
+	require.NotEmpty(t, store.HintOf(s.SaveCredential(t.Context(), big)))
+
+	release := stalled(t, s.writer) // and in company: the transaction is gone, nobody is told otherwise
+	errs := make([]error, 4)
+	var all sync.WaitGroup
+	for i := range errs {
+		all.Go(func() { errs[i] = s.SaveCredential(context.Background(), big) })
+	}
+	await(t, s.writer, len(errs))
+	release()
+	all.Wait()
+	for _, err := range errs {
+		require.ErrorIs(t, err, store.NoSpace)
+	}
+	limit(1)
+	require.NoError(t, s.SaveCredential(t.Context(), big))
+}
+
+func TestTheNewestVersionInheritsTheKey(t *testing.T) {
+	t.Parallel()
+	s := opened(t)
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	files := make([]store.File, 4)
+	for i := range files {
+		files[i] = store.File{ID: store.NewFileID(), Bucket: store.DefaultBucket, Key: "versions", CreatedAt: now, DeleteMarker: i == 1}
+		// As a bucket with versions would have it: a new file stands before the old ones.
+		require.NoError(t, s.write(t.Context(), "test", func(tx *tx) error {
+			bucket, _, err := s.bucketID(tx, store.DefaultBucket)
+			if err != nil {
+				return err
+			}
+			if _, err := tx.exec("UPDATE files SET latest = 0"); err != nil {
+				return err
+			}
+			f := files[i]
+			f.State, f.Latest, f.CompletedAt = store.Complete, true, now.Add(time.Duration(i)*time.Second)
+			return s.insert(tx, bucket, f)
+		}))
+	}
+	require.NoError(t, s.DeleteFile(t.Context(), files[2].ID))
+	for _, want := range []int{3, 1, 0} {
+		shown, err := s.LatestFile(t.Context(), store.DefaultBucket, "versions")
+		if files[want].DeleteMarker {
+			require.ErrorIs(t, err, store.NotFound)
+		} else {
+			require.NoError(t, err)
+			require.Equal(t, files[want].ID, shown.ID)
+		}
+		require.NoError(t, s.DeleteFile(t.Context(), files[want].ID))
+	}
+	_, err := s.LatestFile(t.Context(), store.DefaultBucket, "versions")
+	require.ErrorIs(t, err, store.NotFound)
+}
+
+func TestANewerSchemaIsRefused(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "metadata.db")
+	s, err := Open(t.Context(), path, Options{})
+	require.NoError(t, err)
+	require.NoError(t, s.write(t.Context(), "test", func(tx *tx) error {
+		_, err := tx.exec("INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, 1)")
+		return err
+	}))
+	require.NoError(t, s.Close())
+	_, err = Open(t.Context(), path, Options{})
+	require.ErrorIs(t, err, store.Conflict)
+	require.NotEmpty(t, store.HintOf(err))
+}
+
+func TestAnotherWriterIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "metadata.db")
+	s, err := Open(t.Context(), path, Options{})
+	require.NoError(t, err)
+	defer s.Close()
+	other, err := sql.Open("sqlite", dsn(path, "_txlock=immediate"))
+	require.NoError(t, err)
+	defer other.Close()
+	held, err := other.Begin()
+	require.NoError(t, err)
+	result := make(chan error, 1)
+	go func() { result <- s.CreateBucket(context.Background(), store.Bucket{Name: "waits"}) }()
+	await(t, s.writer, 0)
+	require.NoError(t, held.Rollback())
+	require.NoError(t, <-result)
+}
+
+func TestTranslate(t *testing.T) {
+	t.Parallel()
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	own := store.Errorf(store.Denied, "no")
+	for name, c := range map[string]struct {
+		ctx  context.Context
+		err  error
+		kind store.Kind
+	}{
+		"own":      {t.Context(), own, store.Denied},
+		"ended":    {canceled, errors.New("x"), store.Canceled},
+		"canceled": {t.Context(), context.Canceled, store.Canceled},
+		"no rows":  {t.Context(), sql.ErrNoRows, store.NotFound},
+		"unknown":  {t.Context(), errors.New("x"), store.Internal},
+	} {
+		require.Equal(t, c.kind, store.KindOf(translate(c.ctx, "op", c.err)), name)
+	}
+	require.NoError(t, translate(t.Context(), "op", nil))
+	for code, kind := range map[int]store.Kind{
+		5: store.Unavailable, 6: store.Unavailable, 8: store.Unavailable, 9: store.Canceled, 10: store.Unavailable, 11: store.Corrupt,
+		13: store.NoSpace, 14: store.Unavailable, 26: store.Corrupt, 1555: store.Exists, 2067: store.Exists, 1299: store.Internal, 266: store.Unavailable, 21: store.Internal,
+	} {
+		got, _ := kindOfCode(code)
+		require.Equal(t, kind, got, "code %d", code)
+	}
+}
