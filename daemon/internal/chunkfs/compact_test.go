@@ -86,9 +86,14 @@ func TestCompactionRunsByItself(t *testing.T) {
 		require.NoError(t, s.Delete(t.Context(), fixedID(n)))
 	}
 	require.Equal(t, "segments/00000001.seg", <-removed)
+	for n := 6; n < 8; n++ {
+		require.NoError(t, put(s, fixedID(n), text(n, 2900), goldenLabel))
+	}
 	for n := 3; n < 6; n++ {
 		require.NoError(t, s.Verify(t.Context(), fixedID(n)))
+		require.NoError(t, s.Delete(t.Context(), fixedID(n)))
 	}
+	require.Equal(t, "segments/00000002.seg", <-removed)
 	require.NoError(t, s.Close())
 }
 

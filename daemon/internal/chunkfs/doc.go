@@ -37,8 +37,9 @@
 //
 // # Locks, in the order in which they are taken
 //
-//	Store.life      read: a call is under way; write: Close
 //	writer.mu       one writer's state
+//	Store.life      read: a call is under way; write: Close
+//	compacting      the one compaction that runs
 //	idLocks         one chunk id: commit, delete, move
 //	log.mu          the queue of records; not held during I/O
 //	shard.mu        the index entries of one first byte

@@ -178,7 +178,9 @@ func TestHalfADeleteShowsTheCopy(t *testing.T) {
 		s.table.add(newSegment(n, nil))
 	}
 	stone := record{kind: kindTombstone, at: place{3, 64}, head: tombstoneSize, target: place{2, 64}, content: content{info: store.ChunkInfo{ID: id}}}
-	s.apply([][]record{{at(1, 64)}, {at(2, 64)}, {stone}})
+	useless := stone
+	useless.target.seg, useless.at.off = 9, 136
+	s.apply([][]record{{at(1, 64)}, {at(2, 64)}, {stone, useless}})
 	e, ok := s.index.find(id, nil)
 	require.True(t, ok)
 	require.Equal(t, place{1, 64}, e.place())

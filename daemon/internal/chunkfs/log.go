@@ -205,7 +205,8 @@ func (l *log) room(size int64) error {
 	return l.start()
 }
 
-// start makes the next segment. Its name is durable before the first record is.
+// start makes the next segment. Its name is durable before the first record is,
+// and so is every removal of a segment that the process before did not live to sync.
 func (l *log) start() error {
 	f, err := l.fs.Create(segmentName(l.next))
 	if err != nil {

@@ -51,9 +51,6 @@ func (s *Store) readSegments(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.fs.SyncDir("segments"); err != nil {
-		return s.disk.fail(err)
-	}
 	var all [][]record
 	for _, e := range entries {
 		number, ok := parseSegmentName(e.Name)

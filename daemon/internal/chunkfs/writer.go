@@ -50,7 +50,7 @@ func (s *Store) newWriter(ctx context.Context, spec store.ChunkSpec) (*writer, e
 	w.taken = spec.SizeHint
 	if spec.SizeHint > s.cfg.PackBelow {
 		if err := w.toFile(); err != nil {
-			w.Abort()
+			w.end() // nobody else has it yet, so its lock is not needed
 			return nil, err
 		}
 	}
