@@ -1,0 +1,210 @@
+package standalone_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ringstore/ringstore/ctl/profile"
+	"github.com/ringstore/ringstore/daemon/standalone"
+)
+
+// process is a standalone run inside the test.
+type process struct {
+	t    *testing.T
+	out  *lines
+	err  *lines
+	stop context.CancelFunc
+	code chan int
+}
+
+// lines collects output and tells when a line was written that matches.
+type lines struct {
+	mu    sync.Mutex
+	buf   bytes.Buffer
+	grown chan struct{}
+}
+
+func newLines() *lines { return &lines{grown: make(chan struct{}, 1)} }
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	select {
+	case l.grown <- struct{}{}:
+	default:
+	}
+	return l.buf.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
+
+// run starts a process in a home of its own.
+func run(t *testing.T, args ...string) *process {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	p := &process{t: t, out: newLines(), err: newLines(), stop: stop, code: make(chan int, 1)}
+	go func() {
+		p.code <- standalone.Main(ctx, append(args, "--log-format", "text"), strings.NewReader(""), p.out, p.err)
+	}()
+	t.Cleanup(stop)
+	return p
+}
+
+// ready waits for the line that says so and returns the address of the API.
+func (p *process) ready() string {
+	p.t.Helper()
+	for !strings.Contains(p.out.String(), "ready:") {
+		select {
+		case <-p.out.grown:
+		case code := <-p.code:
+			p.t.Fatalf("ended with %d before it was ready:\n%s%s", code, p.out, p.err)
+		}
+	}
+	return regexp.MustCompile(`http://\S+`).FindString(p.out.String())
+}
+
+func (p *process) end() int {
+	p.stop()
+	return <-p.code
+}
+
+func home(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("HOME", dir)
+	t.Setenv("XDG_CONFIG_HOME", filepath.Join(dir, "config"))
+}
+
+func local(t *testing.T) profile.Profile {
+	t.Helper()
+	set, err := profile.Load()
+	require.NoError(t, err)
+	return set.Profiles[profile.Local]
+}
+
+func call(t *testing.T, p profile.Profile, method, path string, body []byte) (int, []byte) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, p.Endpoint+path, bytes.NewReader(body))
+	require.NoError(t, err)
+	r.Header.Set("Content-Type", "application/octet-stream")
+	r.SetBasicAuth(p.AccessKey, p.Secret)
+	resp, err := http.DefaultClient.Do(r)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	return resp.StatusCode, answer
+}
+
+func put(t *testing.T, p profile.Profile, name string, body []byte) (id string) {
+	t.Helper()
+	status, answer := call(t, p, http.MethodPost, "/files?bucket=default&name="+name, body)
+	require.Equal(t, http.StatusCreated, status, "%s", answer)
+	var f struct {
+		ID string `json:"file_id"`
+	}
+	require.NoError(t, json.Unmarshal(answer, &f))
+	return f.ID
+}
+
+func TestSecondStartFindsEverythingAgain(t *testing.T) {
+	home(t)
+	data := filepath.Join(t.TempDir(), "data")
+	p := run(t, "--data", data, "--listen", "127.0.0.1:0")
+	require.Equal(t, p.ready(), local(t).Endpoint, "the profile has the address")
+	body := bytes.Repeat([]byte("ring"), 300_000)
+	id := put(t, local(t), "kept", body)
+	require.Zero(t, p.end(), "%s", p.err)
+
+	key := local(t).AccessKey
+	path, err := profile.Path()
+	require.NoError(t, err)
+	require.NoError(t, os.Remove(path), "a lost profile is written again")
+	for _, lost := range []string{"node-2", "node-5"} {
+		require.NoError(t, os.RemoveAll(filepath.Join(data, "nodes", lost)))
+	}
+	p = run(t, "--data", data, "--listen", "127.0.0.1:0")
+	p.ready()
+	require.Equal(t, key, local(t).AccessKey)
+	status, answer := call(t, local(t), http.MethodGet, "/files/"+id, nil)
+	require.Equal(t, http.StatusOK, status, "%s", answer)
+	require.True(t, bytes.Equal(body, answer), "also after two of six nodes lost their directories")
+	put(t, local(t), "new", body)
+	require.Zero(t, p.end(), "%s", p.err)
+}
+
+func TestSecondProcessOnADirectoryIsRefused(t *testing.T) {
+	home(t)
+	data := t.TempDir()
+	p := run(t, "--data", data, "--listen", "127.0.0.1:0", "--nodes", "1")
+	p.ready()
+	second := run(t, "--data", data, "--listen", "127.0.0.1:0", "--nodes", "1")
+	require.Equal(t, 1, <-second.code)
+	require.Contains(t, second.err.String(), "another process is running on "+data)
+	require.Contains(t, second.err.String(), "stop it first")
+	status, _ := call(t, local(t), http.MethodGet, "/health/ready", nil)
+	require.Equal(t, http.StatusOK, status, "the first one goes on")
+	require.Zero(t, p.end())
+}
+
+func TestDisksAreNodes(t *testing.T) {
+	home(t)
+	disks := []string{t.TempDir(), t.TempDir(), t.TempDir()}
+	p := run(t, "--data", t.TempDir(), "--listen", "127.0.0.1:0", "--disk", disks[0], "--disk", disks[1], "--disk", disks[2])
+	p.ready()
+	require.Contains(t, p.out.String(), "3 storage nodes")
+	put(t, local(t), "file", []byte("hello"))
+	require.Zero(t, p.end(), "%s", p.err)
+	for _, d := range disks {
+		require.FileExists(t, filepath.Join(d, "identity"))
+	}
+}
+
+func TestWrongSettingsAreUsageErrors(t *testing.T) {
+	home(t)
+	data := t.TempDir()
+	for want, args := range map[string][]string{
+		"--data":                 {},
+		"--nodes and --disk":     {"--data", data, "--nodes", "3", "--disk", "x"},
+		"--nodes must be":        {"--data", data, "--nodes", "65"},
+		"--survive 4":            {"--data", data, "--survive", "4"},
+		"--write-memory":         {"--data", data, "--write-memory", "1MiB"},
+		"go together":            {"--data", data, "--root-access-key", "RSKEY"},
+		"unknown flag":           {"--data", data, "--frobnicate"},
+		"log level \"loud\"":     {"--data", data, "--log-level", "loud"},
+		"at least 1 byte":        {"--data", data, "--max-file-size", "0"},
+		"--heartbeat and --grac": {"--data", data, "--heartbeat", "0s"},
+	} {
+		p := run(t, args...)
+		require.Equal(t, 2, <-p.code, "%v: %s", args, p.err)
+		require.Contains(t, p.err.String(), want)
+	}
+	entries, err := os.ReadDir(data)
+	require.NoError(t, err)
+	require.Empty(t, entries, "nothing was changed")
+}
+
+func TestPortInUseIsSaid(t *testing.T) {
+	home(t)
+	first := run(t, "--data", t.TempDir(), "--listen", "127.0.0.1:0", "--nodes", "1")
+	address := strings.TrimPrefix(first.ready(), "http://")
+	second := run(t, "--data", t.TempDir(), "--listen", address, "--nodes", "1")
+	require.Equal(t, 1, <-second.code)
+	require.Contains(t, second.err.String(), "--listen "+address)
+	require.Contains(t, second.err.String(), "Choose another address")
+	require.Zero(t, first.end())
+}
