@@ -68,10 +68,6 @@ func dialOptions(b *Buffers, creds credentials.TransportCredentials, calls callC
 	return opts
 }
 
-// streamWorkers is how many calls of a server run on goroutines that are kept. More calls than
-// that get goroutines of their own.
-const streamWorkers = 32
-
 func serverOptions(b *Buffers, creds credentials.TransportCredentials, g gate, log *slog.Logger) []grpc.ServerOption {
 	if creds == nil {
 		creds = insecure.NewCredentials()
@@ -88,8 +84,6 @@ func serverOptions(b *Buffers, creds credentials.TransportCredentials, g gate, l
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingAfter, Timeout: pingTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: leastPingGap, PermitWithoutStream: true}),
 		grpc.WaitForHandlers(true),
-		// Handlers run on goroutines that are kept: their stacks are grown once and not with every small call.
-		grpc.NumStreamWorkers(streamWorkers),
 		grpc.UnaryInterceptor(unaryEdge(g, log)),
 		grpc.StreamInterceptor(streamEdge(g, log)),
 	}
