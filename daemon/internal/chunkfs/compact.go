@@ -80,8 +80,8 @@ func (m *mover) run(ctx context.Context) error {
 		return translate("Compact", store.ChunkID{}, err)
 	}
 	for i := range recs {
-		if sound, err := m.consider(&recs[i]); err != nil || !sound {
-			return err
+		if !m.consider(&recs[i]) {
+			return m.flush(ctx) // what was copied so far is as good there as here
 		}
 		if m.bytes >= moveBytes {
 			if err := m.flush(ctx); err != nil {
@@ -98,29 +98,29 @@ func (m *mover) run(ctx context.Context) error {
 // consider adds a record to the group if it is live. A record that does not
 // verify ends the rewriting of its segment: the rotten chunk must stay to be
 // reported, until a repair deletes it.
-func (m *mover) consider(r *record) (sound bool, err error) {
+func (m *mover) consider(r *record) (sound bool) {
 	if r.kind == kindTombstone {
 		if r.target.seg != m.seg.number && m.s.table.has(r.target.seg) {
 			m.add(&record{kind: kindTombstone, content: content{info: store.ChunkInfo{ID: r.info.ID}}, target: r.target})
 		}
-		return true, nil
+		return true
 	}
 	if !m.isLive(r) {
-		return true, nil
+		return true
 	}
 	m.s.ids.lock(r.info.ID)
 	m.locked = append(m.locked, r.info.ID)
 	if !m.isLive(r) { // deleted while we waited
-		return true, nil
+		return true
 	}
 	copied, err := m.read(r)
 	if err != nil {
 		m.s.cfg.Log.Warn("segment not rewritten: a chunk in it is damaged", "segment", m.seg.number, "chunk", r.info.ID, "cause", err)
 		m.s.table.spoil(m.seg)
-		return false, nil
+		return false
 	}
 	m.add(copied)
-	return true, nil
+	return true
 }
 
 func (m *mover) isLive(r *record) bool {

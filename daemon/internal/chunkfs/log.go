@@ -45,7 +45,6 @@ type log struct {
 	index  []byte   // of the active segment, as it will be sealed
 	heads  []byte   // headers of a batch
 	vec    [][]byte // buffers of a batch
-	taken  []*request
 	zeros  []byte
 }
 

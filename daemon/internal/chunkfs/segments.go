@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -125,13 +124,6 @@ func (t *segments) spoil(s *segment) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s.spoiled = true
-}
-
-// list gives all segments by number.
-func (t *segments) list() []*segment {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return slices.SortedFunc(maps.Values(t.all), func(a, b *segment) int { return int(a.number) - int(b.number) })
 }
 
 // A sealed segment is small below size/smallPart; so many of them are merged.
