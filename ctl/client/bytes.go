@@ -62,6 +62,8 @@ func (c *Client) Upload(ctx context.Context, u Upload) (rest.File, error) {
 	if u.Size < 0 || u.Size >= expectSize {
 		req.Header.Set("Expect", "100-continue")
 	}
+	// The library waits for a read under way before it returns, also when ctx has ended.
+	defer context.AfterFunc(ctx, func() { _ = body.Close() })()
 	resp, err := c.http.Do(req)
 	// The library may still be reading when it has returned early. Waiting for that here
 	// gives the caller its file and buffers back.

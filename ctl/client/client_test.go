@@ -218,6 +218,29 @@ func TestUpload_RefusedWhileTheStreamIsSilent(t *testing.T) {
 	require.Equal(t, fault.NotFound, fault.ExitOf(err))
 }
 
+// Ctrl-C while the stream is silent, after the server began to take it: the HTTP
+// library alone would wait for the stream.
+func TestUpload_CanceledWhileTheStreamIsSilent(t *testing.T) {
+	t.Parallel()
+	s, c := start(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	const first = 1 << 20
+	s.SetHook(func(_ http.ResponseWriter, r *http.Request) bool {
+		_, _ = io.CopyN(io.Discard, r.Body, first)
+		cancel()
+		_, _ = io.Copy(io.Discard, r.Body)
+		return true
+	})
+	unblock := make(chan struct{})
+	silent := readerFunc(func([]byte) (int, error) { <-unblock; return 0, io.ErrClosedPipe })
+	u := upload("x", "")
+	u.Size = -1
+	u.Body = io.MultiReader(io.LimitReader(readerFunc(func(p []byte) (int, error) { return len(p), nil }), first+1<<20), silent)
+	u.Cancel = sync.OnceFunc(func() { close(unblock) })
+	_, err := c.Upload(ctx, u)
+	require.ErrorIs(t, err, context.Canceled)
+}
+
 func TestDownload_WholeAndRanges(t *testing.T) {
 	t.Parallel()
 	s, c := start(t)

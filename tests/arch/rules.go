@@ -125,6 +125,7 @@ var ringstore = Rules{
 		{"tests/arch", nil},
 		{"tests/pgserver", nil},
 		{"tests/cluster", []string{"tests/pgserver"}},
+		{"tests/script", []string{"tests/cluster"}},
 		{"tests/e2e", []string{"tests/cluster", "tests/pgserver"}},
 		{"tests/bench/...", []string{"tests/bench/...", "tests/cluster", "tests/pgserver", "ctl/client", "proto/rest"}},
 	},
