@@ -209,7 +209,7 @@ func (s *session) step(w []string) error {
 		return nil
 	}
 	if not {
-		return fmt.Errorf("%s knows no !", verb)
+		return fmt.Errorf("%s cannot be denied", verb)
 	}
 	return s.more(verb, args)
 }
