@@ -87,7 +87,8 @@ var ringstore = Rules{
 		{internal + "upkeep/upkeeptest", in("store/mem", "ring", "erasure", "cluster", "engine", "upkeep")},
 
 		// Adapters: each knows the domain and one technology, none knows another.
-		{internal + "chunkfs", in("vfs")},
+		{internal + "chunkfs/form", nil},
+		{internal + "chunkfs", in("vfs", "chunkfs/form")},
 		{internal + "meta/listing", nil},
 		{internal + "meta/pack", nil},
 		{internal + "meta/postgres", append(in("meta/listing", "meta/pack"), "sql", "sql/postgres")},

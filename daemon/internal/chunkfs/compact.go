@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunkfs/form"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -68,14 +69,14 @@ type mover struct {
 	seg   *segment
 	pause func(context.Context, int64) error
 
-	group  []*record // copied, not yet written
+	group  []*form.Record // copied, not yet written
 	locked []store.ChunkID
 	bytes  int64
 }
 
 func (m *mover) run(ctx context.Context) error {
 	defer m.unlock()
-	recs, _, err := loadSegment(m.seg.file, m.seg.number)
+	recs, _, err := form.LoadSegment(m.seg.file, m.seg.number)
 	if err != nil {
 		return translate("Compact", store.ChunkID{}, err)
 	}
@@ -98,24 +99,24 @@ func (m *mover) run(ctx context.Context) error {
 // consider adds a record to the group if it is live. A record that does not
 // verify ends the rewriting of its segment: the rotten chunk must stay to be
 // reported, until a repair deletes it.
-func (m *mover) consider(r *record) (sound bool) {
-	if r.kind == kindTombstone {
-		if r.target.seg != m.seg.number && m.s.table.has(r.target.seg) {
-			m.add(&record{kind: kindTombstone, content: content{info: store.ChunkInfo{ID: r.info.ID}}, target: r.target})
+func (m *mover) consider(r *form.Record) (sound bool) {
+	if r.Kind == form.KindTombstone {
+		if r.Target.Seg != m.seg.number && m.s.table.has(r.Target.Seg) {
+			m.add(&form.Record{Kind: form.KindTombstone, Content: form.Content{Info: store.ChunkInfo{ID: r.Info.ID}}, Target: r.Target})
 		}
 		return true
 	}
 	if !m.isLive(r) {
 		return true
 	}
-	m.s.ids.lock(r.info.ID)
-	m.locked = append(m.locked, r.info.ID)
+	m.s.ids.lock(r.Info.ID)
+	m.locked = append(m.locked, r.Info.ID)
 	if !m.isLive(r) { // deleted while we waited
 		return true
 	}
 	copied, err := m.read(r)
 	if err != nil {
-		m.s.cfg.Log.Warn("segment not rewritten: a chunk in it is damaged", "segment", m.seg.number, "chunk", r.info.ID, "cause", err)
+		m.s.cfg.Log.Warn("segment not rewritten: a chunk in it is damaged", "segment", m.seg.number, "chunk", r.Info.ID, "cause", err)
 		m.s.table.spoil(m.seg)
 		return false
 	}
@@ -123,32 +124,32 @@ func (m *mover) consider(r *record) (sound bool) {
 	return true
 }
 
-func (m *mover) isLive(r *record) bool {
-	e, ok := m.s.index.find(r.info.ID, nil)
-	return ok && e.place() == r.at
+func (m *mover) isLive(r *form.Record) bool {
+	e, ok := m.s.index.find(r.Info.ID, nil)
+	return ok && e.place() == r.At
 }
 
 // read gives a verified copy of a record, ready to be appended.
-func (m *mover) read(r *record) (*record, error) {
-	src, err := packedSource(m.seg, r.info.ID, entryOf(r))
+func (m *mover) read(r *form.Record) (*form.Record, error) {
+	src, err := packedSource(m.seg, r.Info.ID, entryOf(r))
 	if err != nil {
 		return nil, err
 	}
-	copied := &record{kind: kindChunk, content: src.content}
-	for n := range src.crcs {
+	copied := &form.Record{Kind: form.KindChunk, Content: src.Content}
+	for n := range src.CRCs {
 		u, err := src.unit(&m.s.pool, n)
 		if err != nil {
 			return nil, err
 		}
-		copied.data = append(copied.data, append([]byte(nil), u.Data...))
+		copied.Data = append(copied.Data, append([]byte(nil), u.Data...))
 		u.Release()
 	}
 	return copied, nil
 }
 
-func (m *mover) add(r *record) {
+func (m *mover) add(r *form.Record) {
 	m.group = append(m.group, r)
-	m.bytes += r.info.Size + tombstoneSize
+	m.bytes += r.Info.Size + form.TombstoneSize
 }
 
 // flush writes the group and lets go of its chunks.

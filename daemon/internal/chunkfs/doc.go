@@ -8,7 +8,8 @@
 //	segments/<n>.seg  small chunks and deletions, appended as records
 //	tmp/              chunks that are being written; emptied at start
 //
-// The forms are described byte by byte in docs/format. The data directory alone
+// The forms are described byte by byte in docs/format; package form writes and
+// reads them. The data directory alone
 // is the truth: the index of the packed chunks lives in memory and is read from
 // the segments at start.
 //

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunkfs/form"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/vfs"
 )
@@ -107,6 +108,6 @@ func (s *Store) removeFile(id store.ChunkID) error {
 		return translate("Delete", id, err)
 	}
 	s.space.add(-entry.Size)
-	s.index.removeAt(id, place{})
+	s.index.removeAt(id, form.Place{})
 	return s.folders.sync(folderOf(id))
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunkfs/form"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/vfs"
 )
@@ -63,8 +64,8 @@ func readIdentity(fsys vfs.FS, dir string) (id Identity, ok bool, err error) {
 		return id, false, store.Errorf(store.Corrupt, "the identity file of %s cannot be read", dir).
 			WithHint("Restore the file %s from the node's records: it holds the format, the node's id and the cluster's.", identityFile)
 	}
-	if j.Format > formatVersion {
-		return id, false, store.Errorf(store.Conflict, "%s was written by a newer program (format %d, this one knows %d)", dir, j.Format, formatVersion).
+	if j.Format > form.Version {
+		return id, false, store.Errorf(store.Conflict, "%s was written by a newer program (format %d, this one knows %d)", dir, j.Format, form.Version).
 			WithHint("Start the newer program.")
 	}
 	return Identity{Node: j.Node, Cluster: j.Cluster}, true, nil
@@ -89,7 +90,7 @@ func requireEmpty(fsys vfs.FS, dir string) error {
 }
 
 func writeIdentity(fsys vfs.FS, id Identity) error {
-	data, err := json.MarshalIndent(identityJSON{Format: formatVersion, Node: id.Node, Cluster: id.Cluster}, "", "  ")
+	data, err := json.MarshalIndent(identityJSON{Format: form.Version, Node: id.Node, Cluster: id.Cluster}, "", "  ")
 	if err != nil {
 		return err
 	}

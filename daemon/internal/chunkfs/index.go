@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunkfs/form"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -19,11 +20,11 @@ type entry struct {
 }
 
 func (e entry) isFile() bool      { return e.seg == 0 }
-func (e entry) place() place      { return place{seg: e.seg, off: e.off} }
-func (e entry) recordSize() int64 { return recordSize(int64(e.head), int64(e.size)) }
+func (e entry) place() form.Place { return form.Place{Seg: e.seg, Off: e.off} }
+func (e entry) recordSize() int64 { return form.RecordSize(int64(e.head), int64(e.size)) }
 
-func entryOf(r *record) entry {
-	return entry{seg: r.at.seg, off: r.at.off, head: uint32(r.head), size: uint32(r.info.Size), sum: r.info.Sum}
+func entryOf(r *form.Record) entry {
+	return entry{seg: r.At.Seg, off: r.At.Off, head: uint32(r.Head), size: uint32(r.Info.Size), sum: r.Info.Sum}
 }
 
 // index finds chunks. It is split by the first byte of the id, as the
@@ -71,7 +72,7 @@ func (x *index) put(id store.ChunkID, e entry) (before entry, was bool) {
 
 // removeAt forgets what lies at a place: the entry itself or one of its shadows.
 // It returns what was there.
-func (x *index) removeAt(id store.ChunkID, at place) (gone entry, was bool) {
+func (x *index) removeAt(id store.ChunkID, at form.Place) (gone entry, was bool) {
 	s := x.shard(id)
 	s.mu.Lock()
 	e, ok := s.entries.get(id)

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunkfs/form"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/vfs"
 )
@@ -28,7 +29,7 @@ type log struct {
 	limit  int64 // bytes after which a segment is sealed
 	table  *segments
 	space  *space
-	done   func(*record) // called by the leader once a record is durable, before its writer goes on
+	done   func(*form.Record) // called by the leader once a record is durable, before its writer goes on
 	disk   *health
 	sealed func() // a segment was sealed
 
@@ -50,7 +51,7 @@ type log struct {
 
 // request is some records that become durable together.
 type request struct {
-	recs []*record
+	recs []*form.Record
 	size int64 // bytes of data
 	err  error
 	lead bool // set before wake: nobody led any more, so the one that waits does
@@ -61,11 +62,11 @@ var requests = sync.Pool{New: func() any { return &request{wake: make(chan struc
 
 // append makes records durable, all or (on an error) none to be relied on.
 // They may not be touched before it returns; it sets at, head and batch.
-func (l *log) append(recs ...*record) error {
+func (l *log) append(recs ...*form.Record) error {
 	q := requests.Get().(*request)
 	q.recs, q.size, q.err, q.lead = recs, 0, nil, false
 	for _, r := range recs {
-		q.size += r.info.Size
+		q.size += r.Info.Size
 	}
 	l.mu.Lock()
 	l.waiting = append(l.waiting, q)
@@ -153,7 +154,7 @@ func (l *log) write(batch []*request) error {
 	l.end = end
 	for _, q := range batch {
 		for _, r := range q.recs {
-			l.index = appendIndexEntry(l.index, r)
+			l.index = form.AppendIndexEntry(l.index, r)
 			l.table.wrote(l.active, r)
 			l.done(r)
 		}
@@ -166,17 +167,17 @@ func (l *log) layOut(batch []*request) int64 {
 	l.batch++
 	l.vec, l.heads = l.vec[:0], l.heads[:0]
 	end := l.end
-	pad := l.zeros[:recordAlign]
+	pad := l.zeros[:form.RecordAlign]
 	for _, q := range batch {
 		for _, r := range q.recs {
-			r.at, r.batch = place{seg: l.active.number, off: uint32(end)}, l.batch
+			r.At, r.Batch = form.Place{Seg: l.active.number, Off: uint32(end)}, l.batch
 			from := len(l.heads)
-			l.heads = r.appendHeader(l.heads)
+			l.heads = r.AppendHeader(l.heads)
 			// Where heads moved to a larger array, the buffers before keep the old one.
 			l.vec = append(l.vec, l.heads[from:])
-			l.vec = append(l.vec, r.data...)
-			end += r.size()
-			if rest := r.size() - r.head - r.info.Size; rest > 0 {
+			l.vec = append(l.vec, r.Data...)
+			end += r.Size()
+			if rest := r.Size() - r.Head - r.Info.Size; rest > 0 {
 				l.vec = append(l.vec, pad[:rest])
 			}
 		}
@@ -193,7 +194,7 @@ func (l *log) zeroesFrom(end int64) []byte {
 
 // room sees to a segment that takes size more bytes.
 func (l *log) room(size int64) error {
-	if l.active != nil && l.end+size > l.limit && l.end > segmentHeaderSize {
+	if l.active != nil && l.end+size > l.limit && l.end > form.SegmentHeaderSize {
 		if err := l.seal(); err != nil {
 			return err
 		}
@@ -211,7 +212,7 @@ func (l *log) start() error {
 	if err != nil {
 		return l.disk.judge(store.ChunkID{}, err)
 	}
-	if _, err := f.WriteAt(segmentHeader(l.next), 0); err != nil {
+	if _, err := f.WriteAt(form.SegmentHeader(l.next), 0); err != nil {
 		_ = f.Close()
 		if gone := l.fs.Remove(segmentName(l.next)); gone != nil {
 			err = gone
@@ -223,11 +224,11 @@ func (l *log) start() error {
 		return l.disk.fail(err)
 	}
 	l.active = newSegment(l.next, f)
-	l.active.size = segmentHeaderSize
+	l.active.size = form.SegmentHeaderSize
 	l.table.add(l.active)
-	l.space.add(segmentHeaderSize)
+	l.space.add(form.SegmentHeaderSize)
 	l.next++
-	l.end, l.zeroed, l.batch, l.index = segmentHeaderSize, segmentHeaderSize, 0, l.index[:0]
+	l.end, l.zeroed, l.batch, l.index = form.SegmentHeaderSize, form.SegmentHeaderSize, 0, l.index[:0]
 	return nil
 }
 
@@ -251,7 +252,7 @@ func writeSegmentEnd(s *segment, index []byte, end int64) error {
 	if err := s.file.Truncate(end); err != nil {
 		return err
 	}
-	if _, err := s.file.WritevAt([][]byte{index, segmentFooter(s.number, index, end)}, end); err != nil {
+	if _, err := s.file.WritevAt([][]byte{index, form.SegmentFooter(s.number, index, end)}, end); err != nil {
 		return err
 	}
 	return s.file.Datasync()

@@ -7,12 +7,13 @@ import (
 	"io/fs"
 	"sync/atomic"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunkfs/form"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
 // source is a chunk of either form, open for reading.
 type source struct {
-	content
+	form.Content
 	file   io.ReaderAt
 	dataAt int64 // of the first data byte in file
 	close  func() error
@@ -44,34 +45,34 @@ func (s *Store) fileSource(id store.ChunkID) (source, error) {
 	if err != nil {
 		return source{}, err
 	}
-	c, err := readChunkFile(f, id)
+	c, err := form.ReadChunkFile(f, id)
 	if err != nil {
 		return source{}, errors.Join(err, f.Close())
 	}
-	return source{content: c, file: f, dataAt: fileDataAt, close: f.Close}, nil
+	return source{Content: c, file: f, dataAt: form.FileDataAt, close: f.Close}, nil
 }
 
 func packedSource(seg *segment, id store.ChunkID, e entry) (source, error) {
 	head := make([]byte, e.head)
-	if err := readFull(seg.file, head, int64(e.off)); err != nil {
+	if err := form.ReadFull(seg.file, head, int64(e.off)); err != nil {
 		return source{}, err
 	}
-	r, ok := parseHeader(head, e.place())
+	r, ok := form.ParseHeader(head, e.place())
 	switch {
 	case !ok:
 		return source{}, corrupt(id, "the record's header in segment %08x at %d does not verify", e.seg, e.off)
-	case r.info.ID != id || r.kind != kindChunk:
-		return source{}, corrupt(id, "the record in segment %08x at %d holds another chunk: %s", e.seg, e.off, r.info.ID)
+	case r.Info.ID != id || r.Kind != form.KindChunk:
+		return source{}, corrupt(id, "the record in segment %08x at %d holds another chunk: %s", e.seg, e.off, r.Info.ID)
 	}
-	return source{content: r.content, file: seg.file, dataAt: int64(e.off) + r.head, close: seg.release}, nil
+	return source{Content: r.Content, file: seg.file, dataAt: int64(e.off) + r.Head, close: seg.release}, nil
 }
 
 // unit reads and checks a unit into a buffer of the pool, which the unit owns.
 func (src *source) unit(pool *buffers, n int) (store.Unit, error) {
-	off := int64(n) * int64(src.info.UnitSize)
-	buf := pool.get(int(min(int64(src.info.UnitSize), src.info.Size-off)))
-	u := store.Unit{Data: buf.data, CRC: src.crcs[n], Owner: buf}
-	err := readFull(src.file, buf.data, src.dataAt+off)
+	off := int64(n) * int64(src.Info.UnitSize)
+	buf := pool.get(int(min(int64(src.Info.UnitSize), src.Info.Size-off)))
+	u := store.Unit{Data: buf.data, CRC: src.CRCs[n], Owner: buf}
+	err := form.ReadFull(src.file, buf.data, src.dataAt+off)
 	if err == nil {
 		err = u.Check()
 	}
@@ -92,7 +93,7 @@ func (s *Store) Open(ctx context.Context, id store.ChunkID, first, count int) (s
 	if err != nil {
 		return nil, translate("Open", id, err)
 	}
-	end := len(src.crcs)
+	end := len(src.CRCs)
 	if first < 0 || first >= end {
 		_ = src.close()
 		return nil, store.Errorf(store.OutOfRange, "unit %d of %d", first, end).WithItem(id)
@@ -153,7 +154,7 @@ func (r *reader) Next() (store.Unit, error) {
 		return store.Unit{}, errReaderClosed
 	}
 	r.end = r.next
-	return store.Unit{}, translate("Next", r.src.info.ID, err)
+	return store.Unit{}, translate("Next", r.src.Info.ID, err)
 }
 
 // Close implements store.ChunkReader.
@@ -161,5 +162,5 @@ func (r *reader) Close() error {
 	if r.closed.Swap(true) {
 		return nil
 	}
-	return translate("Close", r.src.info.ID, r.src.close())
+	return translate("Close", r.src.Info.ID, r.src.close())
 }

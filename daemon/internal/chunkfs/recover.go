@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunkfs/form"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -51,7 +52,7 @@ func (s *Store) readSegments(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var all [][]record
+	var all [][]form.Record
 	for _, e := range entries {
 		number, ok := parseSegmentName(e.Name)
 		if !ok {
@@ -81,12 +82,12 @@ func parseSegmentName(name string) (uint32, bool) {
 
 // readSegment opens one segment and puts it into the table, sealed. One in
 // which nothing was ever acknowledged is removed.
-func (s *Store) readSegment(number uint32, newest bool) ([]record, error) {
+func (s *Store) readSegment(number uint32, newest bool) ([]form.Record, error) {
 	f, err := s.fs.Open(segmentName(number))
 	if err != nil {
 		return nil, err
 	}
-	recs, whole, err := loadSegment(f, number)
+	recs, whole, err := form.LoadSegment(f, number)
 	if err == nil && len(recs) == 0 {
 		return nil, errors.Join(f.Close(), s.dropEmpty(number, newest))
 	}
@@ -96,7 +97,7 @@ func (s *Store) readSegment(number uint32, newest bool) ([]record, error) {
 	seg := newSegment(number, f)
 	seg.closed = true
 	last := &recs[len(recs)-1]
-	seg.size = int64(last.at.off) + last.size()
+	seg.size = int64(last.At.Off) + last.Size()
 	s.table.add(seg)
 	s.space.add(seg.size)
 	if whole {
@@ -105,7 +106,7 @@ func (s *Store) readSegment(number uint32, newest bool) ([]record, error) {
 	s.cfg.Log.Info("segment was open, closed it after the last whole record", "segment", number, "records", len(recs), "end", seg.size)
 	var lines []byte
 	for i := range recs {
-		lines = appendIndexEntry(lines, &recs[i])
+		lines = form.AppendIndexEntry(lines, &recs[i])
 	}
 	if err := writeSegmentEnd(seg, lines, seg.size); err != nil && !errors.Is(err, syscall.ENOSPC) {
 		return nil, s.disk.fail(err)
@@ -115,24 +116,24 @@ func (s *Store) readSegment(number uint32, newest bool) ([]record, error) {
 
 // apply fills the index with the records of all segments, oldest first, and
 // takes out what tombstones name.
-func (s *Store) apply(all [][]record) {
+func (s *Store) apply(all [][]form.Record) {
 	for _, recs := range all {
 		for i := range recs {
 			r := &recs[i]
-			s.table.wrote(s.table.all[r.at.seg], r)
-			if r.kind != kindChunk {
+			s.table.wrote(s.table.all[r.At.Seg], r)
+			if r.Kind != form.KindChunk {
 				continue
 			}
-			if before, was := s.index.put(r.info.ID, entryOf(r)); was {
-				s.index.addShadow(r.info.ID, before)
+			if before, was := s.index.put(r.Info.ID, entryOf(r)); was {
+				s.index.addShadow(r.Info.ID, before)
 				s.table.died(before)
 			}
 		}
 	}
 	for _, recs := range all {
 		for i := range recs {
-			if r := &recs[i]; r.kind == kindTombstone {
-				if gone, was := s.index.removeAt(r.info.ID, r.target); was {
+			if r := &recs[i]; r.Kind == form.KindTombstone {
+				if gone, was := s.index.removeAt(r.Info.ID, r.Target); was {
 					s.table.died(gone)
 				}
 			}

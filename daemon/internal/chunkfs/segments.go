@@ -3,6 +3,7 @@ package chunkfs
 import (
 	"errors"
 	"fmt"
+	"github.com/ringstore/ringstore/daemon/internal/chunkfs/form"
 	"io/fs"
 	"slices"
 	"sync"
@@ -82,16 +83,16 @@ func (t *segments) has(number uint32) bool {
 }
 
 // wrote accounts for a record that was appended to s, or read from it at start.
-func (t *segments) wrote(s *segment, r *record) {
+func (t *segments) wrote(s *segment, r *form.Record) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	s.size = max(s.size, int64(r.at.off)+r.size())
+	s.size = max(s.size, int64(r.At.Off)+r.Size())
 	switch {
-	case r.kind == kindChunk:
-		s.live += r.size()
-	case t.all[r.target.seg] != nil:
-		s.live += r.size()
-		s.tombs[r.target.seg] += r.size()
+	case r.Kind == form.KindChunk:
+		s.live += r.Size()
+	case t.all[r.Target.Seg] != nil:
+		s.live += r.Size()
+		s.tombs[r.Target.Seg] += r.Size()
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunkfs/form"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/vfs"
 )
@@ -52,10 +53,10 @@ func (c *Config) fill() error {
 		c.Now = time.Now
 	}
 	switch {
-	case c.PackBelow < 0 || c.PackBelow > maxPackBelow:
-		return store.Errorf(store.Invalid, "chunkfs: packing below %d bytes is not within 1..%d", c.PackBelow, maxPackBelow)
-	case c.SegmentSize < segmentHeaderSize || c.SegmentSize > 1<<30:
-		return store.Errorf(store.Invalid, "chunkfs: a segment size of %d bytes is not within %d..%d", c.SegmentSize, segmentHeaderSize, 1<<30)
+	case c.PackBelow < 0 || c.PackBelow > form.MaxPackBelow:
+		return store.Errorf(store.Invalid, "chunkfs: packing below %d bytes is not within 1..%d", c.PackBelow, form.MaxPackBelow)
+	case c.SegmentSize < form.SegmentHeaderSize || c.SegmentSize > 1<<30:
+		return store.Errorf(store.Invalid, "chunkfs: a segment size of %d bytes is not within %d..%d", c.SegmentSize, form.SegmentHeaderSize, 1<<30)
 	case c.Reserve < 0 || c.Limit < 0 || c.BufferLimit < 0 || c.CompactRate < 0:
 		return store.Errorf(store.Invalid, "chunkfs: a negative reserve, limit or rate")
 	}
@@ -247,7 +248,7 @@ func (s *Store) stat(id store.ChunkID) (store.ChunkInfo, error) {
 	if err != nil {
 		return store.ChunkInfo{}, translate("Stat", id, err)
 	}
-	return src.info, translate("Stat", id, src.close())
+	return src.Info, translate("Stat", id, src.close())
 }
 
 // List implements store.ChunkKeeper. A chunk whose header cannot be read any
@@ -307,10 +308,10 @@ func (s *Store) Delete(ctx context.Context, id store.ChunkID) error {
 
 // bury writes tombstones for every place where the chunk is packed.
 func (s *Store) bury(id store.ChunkID, e entry) error {
-	var stones []*record
+	var stones []*form.Record
 	for _, at := range append(s.index.shadowsOf(id), e) { // the entry last: until then the chunk is whole
-		stone := &record{kind: kindTombstone, target: at.place(), head: tombstoneSize}
-		stone.info.ID = id
+		stone := &form.Record{Kind: form.KindTombstone, Target: at.place(), Head: form.TombstoneSize}
+		stone.Info.ID = id
 		stones = append(stones, stone)
 	}
 	if err := s.log.append(stones...); err != nil {
@@ -339,15 +340,15 @@ func (s *Store) Capacity(ctx context.Context) (store.Capacity, error) {
 
 // recordDone shows what became durable. The log calls it before the writer goes on,
 // so that compaction never finds a durable record that the index does not know.
-func (s *Store) recordDone(r *record) {
-	if r.kind == kindTombstone {
-		if gone, was := s.index.removeAt(r.info.ID, r.target); was {
+func (s *Store) recordDone(r *form.Record) {
+	if r.Kind == form.KindTombstone {
+		if gone, was := s.index.removeAt(r.Info.ID, r.Target); was {
 			s.table.died(gone)
 		}
 		return
 	}
-	if before, was := s.index.put(r.info.ID, entryOf(r)); was { // it was moved
-		s.index.addShadow(r.info.ID, before)
+	if before, was := s.index.put(r.Info.ID, entryOf(r)); was { // it was moved
+		s.index.addShadow(r.Info.ID, before)
 		s.table.died(before)
 	}
 }

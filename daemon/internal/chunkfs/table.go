@@ -1,6 +1,7 @@
 package chunkfs
 
 import (
+	"encoding/binary"
 	"math/bits"
 
 	"github.com/ringstore/ringstore/daemon/internal/store"
@@ -24,7 +25,7 @@ const (
 // home is the slot where the search for an id begins. Ids are random, so a
 // multiplication is hash enough.
 func (t *table) home(id store.ChunkID) int {
-	h := (le.Uint64(id.Part[1:]) ^ le.Uint64(id.Part[8:])<<1 ^ uint64(id.Index)) * 0x9e3779b97f4a7c15
+	h := (binary.LittleEndian.Uint64(id.Part[1:]) ^ binary.LittleEndian.Uint64(id.Part[8:])<<1 ^ uint64(id.Index)) * 0x9e3779b97f4a7c15
 	slot, _ := bits.Mul64(h, uint64(len(t.ids)))
 	return int(slot)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunkfs/form"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/vfs"
 )
@@ -120,7 +121,7 @@ func checkUnit(u store.Unit, spec store.ChunkSpec, at int64) error {
 
 // fitsMemory reports whether the chunk stays in memory with n bytes more, and claims them then.
 func (w *writer) fitsMemory(n int64) bool {
-	if w.size+n > w.s.cfg.PackBelow || len(w.crcs) >= maxPackUnits {
+	if w.size+n > w.s.cfg.PackBelow || len(w.crcs) >= form.MaxPackUnits {
 		return false
 	}
 	if w.s.buffered.Add(n) > w.s.cfg.BufferLimit {
@@ -147,13 +148,13 @@ func (w *writer) toFile() error {
 	}
 	w.file = f
 	if w.spec.SizeHint > w.s.cfg.PackBelow {
-		w.alloc = fileDataAt + w.spec.SizeHint + 4*unitsIn(w.spec.SizeHint, w.spec.UnitSize) + fileFooterSize
+		w.alloc = form.FileDataAt + w.spec.SizeHint + 4*form.UnitsIn(w.spec.SizeHint, w.spec.UnitSize) + form.FileFooterSize
 		if err := f.Preallocate(w.alloc); err != nil {
 			return w.s.disk.judge(w.spec.ID, err)
 		}
 		w.land(w.spec.SizeHint)
 	}
-	bufs := [][]byte{fileHeader(w.spec)}
+	bufs := [][]byte{form.FileHeader(w.spec)}
 	for _, b := range w.bufs {
 		bufs = append(bufs, b.data)
 	}
@@ -166,7 +167,7 @@ func (w *writer) toFile() error {
 }
 
 func (w *writer) write(data []byte) error {
-	if _, err := w.file.WriteAt(data, fileDataAt+w.size); err != nil {
+	if _, err := w.file.WriteAt(data, form.FileDataAt+w.size); err != nil {
 		return w.s.disk.judge(w.spec.ID, err)
 	}
 	w.land(w.size + int64(len(data)))
@@ -178,7 +179,7 @@ func (w *writer) pace() error {
 	if w.file == nil || w.size-w.begun < writebackEvery {
 		return nil
 	}
-	if err := w.file.StartWriteback(fileDataAt+w.begun, w.size-w.begun); err != nil {
+	if err := w.file.StartWriteback(form.FileDataAt+w.begun, w.size-w.begun); err != nil {
 		return w.s.disk.fail(err)
 	}
 	w.begun = w.size
@@ -221,7 +222,7 @@ func (w *writer) Commit(label store.Label) (store.ChunkInfo, error) {
 		return store.ChunkInfo{}, err
 	}
 	if w.file != nil {
-		return w.s.exclusively(c.info, func() error { return w.commitFile(c) })
+		return w.s.exclusively(c.Info, func() error { return w.commitFile(c) })
 	}
 	data := make([][]byte, len(w.bufs))
 	for i, b := range w.bufs {
@@ -231,15 +232,15 @@ func (w *writer) Commit(label store.Label) (store.ChunkInfo, error) {
 }
 
 // describe puts together what is stored beside the data.
-func (s *Store) describe(spec store.ChunkSpec, label store.Label, size int64, crcs []uint32) (content, error) {
-	if err := checkLabel(label); err != nil {
-		return content{}, err
+func (s *Store) describe(spec store.ChunkSpec, label store.Label, size int64, crcs []uint32) (form.Content, error) {
+	if err := form.CheckLabel(label); err != nil {
+		return form.Content{}, err
 	}
-	return content{crcs: crcs, info: store.ChunkInfo{
+	return form.Content{CRCs: crcs, Info: store.ChunkInfo{
 		ID:       spec.ID,
 		Size:     size,
 		UnitSize: spec.UnitSize,
-		Sum:      sumOf(crcs),
+		Sum:      form.SumOf(crcs),
 		StoredAt: s.cfg.Now().Unix(),
 		Label:    label,
 	}}, s.disk.check()
@@ -270,19 +271,19 @@ func (s *Store) exclusively(info store.ChunkInfo, commit func() error) (store.Ch
 	return info, nil
 }
 
-func (s *Store) commitRecord(c content, data [][]byte) (store.ChunkInfo, error) {
-	return s.exclusively(c.info, func() error {
-		return s.log.append(&record{kind: kindChunk, content: c, data: data})
+func (s *Store) commitRecord(c form.Content, data [][]byte) (store.ChunkInfo, error) {
+	return s.exclusively(c.Info, func() error {
+		return s.log.append(&form.Record{Kind: form.KindChunk, Content: c, Data: data})
 	})
 }
 
 // commitFile makes the chunk's file whole, durable, and only then gives it its name.
-func (w *writer) commitFile(c content) error {
-	tail := fileTail(c)
-	if _, err := w.file.WriteAt(tail, fileDataAt+w.size); err != nil {
+func (w *writer) commitFile(c form.Content) error {
+	tail := form.FileTail(c)
+	if _, err := w.file.WriteAt(tail, form.FileDataAt+w.size); err != nil {
 		return w.s.disk.judge(w.spec.ID, err)
 	}
-	length := fileDataAt + w.size + int64(len(tail))
+	length := form.FileDataAt + w.size + int64(len(tail))
 	if w.alloc > length { // the hint was too large
 		if err := w.file.Truncate(length); err != nil {
 			return w.s.disk.judge(w.spec.ID, err)
@@ -352,10 +353,10 @@ func (s *Store) PutSmall(ctx context.Context, spec store.ChunkSpec, u store.Unit
 	if err != nil {
 		return store.ChunkInfo{}, err
 	}
-	if err := s.space.take(c.info.Size); err != nil {
+	if err := s.space.take(c.Info.Size); err != nil {
 		return store.ChunkInfo{}, translate("PutSmall", spec.ID, err)
 	}
-	defer s.space.giveBack(c.info.Size) // the log counts the record
+	defer s.space.giveBack(c.Info.Size) // the log counts the record
 	return s.commitRecord(c, [][]byte{u.Data})
 }
 

@@ -1,18 +1,17 @@
-package chunkfs
+package form
 
 import (
 	"io"
 
 	"github.com/ringstore/ringstore/daemon/internal/store"
-	"github.com/ringstore/ringstore/daemon/internal/vfs"
 )
 
 // scanWindow is how much of a segment is read at once, in bytes.
 const scanWindow = 1 << 20
 
-// loadSegment gives the records of a segment, from its index where it has a
+// LoadSegment gives the records of a segment, from its index where it has a
 // sound one (whole is true), otherwise by reading everything.
-func loadSegment(f vfs.File, number uint32) (recs []record, whole bool, err error) {
+func LoadSegment(f File, number uint32) (recs []Record, whole bool, err error) {
 	size, err := f.Size()
 	if err != nil {
 		return nil, false, err
@@ -25,30 +24,30 @@ func loadSegment(f vfs.File, number uint32) (recs []record, whole bool, err erro
 }
 
 // readIndex reads the index of a sealed segment; nil when there is no sound one.
-func readIndex(f io.ReaderAt, number uint32, size int64) ([]record, error) {
-	if size < segmentHeaderSize+segmentFooterSize {
+func readIndex(f io.ReaderAt, number uint32, size int64) ([]Record, error) {
+	if size < SegmentHeaderSize+segmentFooterSize {
 		return nil, nil
 	}
 	foot := make([]byte, segmentFooterSize)
-	if err := readFull(f, foot, size-segmentFooterSize); err != nil {
+	if err := ReadFull(f, foot, size-segmentFooterSize); err != nil {
 		return nil, err
 	}
 	if string(foot[:8]) != segmentEndMagic || !sealed(foot) ||
-		le.Uint32(foot[8:]) != formatVersion || le.Uint32(foot[12:]) != number {
+		le.Uint32(foot[8:]) != Version || le.Uint32(foot[12:]) != number {
 		return nil, nil
 	}
 	count, at := int64(le.Uint64(foot[16:])), int64(le.Uint64(foot[24:]))
-	if at < segmentHeaderSize || at > size || count < 1 || count > size || at+count*indexEntrySize+segmentFooterSize != size {
+	if at < SegmentHeaderSize || at > size || count < 1 || count > size || at+count*indexEntrySize+segmentFooterSize != size {
 		return nil, nil
 	}
 	lines := make([]byte, count*indexEntrySize)
-	if err := readFull(f, lines, at); err != nil {
+	if err := ReadFull(f, lines, at); err != nil {
 		return nil, err
 	}
 	if store.CRC32C(lines) != le.Uint32(foot[32:]) {
 		return nil, nil
 	}
-	recs := make([]record, 0, count)
+	recs := make([]Record, 0, count)
 	for ; len(lines) > 0; lines = lines[indexEntrySize:] {
 		recs = append(recs, parseIndexEntry(lines, number))
 	}
@@ -60,28 +59,28 @@ func readIndex(f io.ReaderAt, number uint32, size int64) ([]record, error) {
 // of it is whole is kept, the rest was never acknowledged. A record that does
 // not verify although later batches do was acknowledged and rotted since: it is
 // kept as rotten, so that it is reported and not just gone.
-func scanSegment(f io.ReaderAt, number uint32, size int64) ([]record, error) {
+func scanSegment(f io.ReaderAt, number uint32, size int64) ([]Record, error) {
 	w := &window{f: f, size: size}
-	var recs []record
+	var recs []Record
 	var last uint64 // the newest batch with a whole record
-	for off := int64(segmentHeaderSize); off+tombstoneSize <= size; {
-		r, err := w.record(place{seg: number, off: uint32(off)})
+	for off := int64(SegmentHeaderSize); off+TombstoneSize <= size; {
+		r, err := w.record(Place{Seg: number, Off: uint32(off)})
 		if err != nil {
 			return nil, err
 		}
 		if r == nil {
-			off += recordAlign
+			off += RecordAlign
 			continue
 		}
-		if !r.rotten {
-			last = max(last, r.batch)
+		if !r.Rotten {
+			last = max(last, r.Batch)
 		}
 		recs = append(recs, *r)
-		off += r.size()
+		off += r.Size()
 	}
 	kept := recs[:0]
 	for _, r := range recs {
-		if !r.rotten || r.batch < last {
+		if !r.Rotten || r.Batch < last {
 			kept = append(kept, r)
 		}
 	}
@@ -107,7 +106,7 @@ func (w *window) bytes(off, n int64) ([]byte, error) {
 			w.buf = make([]byte, want)
 		}
 		w.buf, w.at = w.buf[:want], off
-		if err := readFull(w.f, w.buf, off); err != nil {
+		if err := ReadFull(w.f, w.buf, off); err != nil {
 			w.buf = w.buf[:0]
 			return nil, err
 		}
@@ -116,8 +115,8 @@ func (w *window) bytes(off, n int64) ([]byte, error) {
 }
 
 // record reads what lies at a place; nil when no header is there.
-func (w *window) record(at place) (*record, error) {
-	b, err := w.bytes(int64(at.off), recordPrefix)
+func (w *window) record(at Place) (*Record, error) {
+	b, err := w.bytes(int64(at.Off), recordPrefix)
 	if err != nil || b == nil {
 		return nil, err
 	}
@@ -125,23 +124,23 @@ func (w *window) record(at place) (*record, error) {
 	if n == 0 {
 		return nil, nil
 	}
-	if b, err = w.bytes(int64(at.off), n); err != nil || b == nil {
+	if b, err = w.bytes(int64(at.Off), n); err != nil || b == nil {
 		return nil, err
 	}
-	r, ok := parseHeader(b, at)
+	r, ok := ParseHeader(b, at)
 	if !ok {
 		return nil, nil
 	}
-	r.rotten, err = w.rotten(&r)
-	r.crcs, r.info.Label = nil, store.Label{} // the index does without
+	r.Rotten, err = w.rotten(&r)
+	r.CRCs, r.Info.Label = nil, store.Label{} // the index does without
 	return &r, err
 }
 
 // rotten compares the data with the checksums.
-func (w *window) rotten(r *record) (bool, error) {
-	off, left := int64(r.at.off)+r.head, r.info.Size
-	for _, crc := range r.crcs {
-		n := min(left, int64(r.info.UnitSize))
+func (w *window) rotten(r *Record) (bool, error) {
+	off, left := int64(r.At.Off)+r.Head, r.Info.Size
+	for _, crc := range r.CRCs {
+		n := min(left, int64(r.Info.UnitSize))
 		b, err := w.bytes(off, n)
 		if err != nil {
 			return false, err

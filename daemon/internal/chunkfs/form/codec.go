@@ -1,4 +1,4 @@
-package chunkfs
+package form
 
 import (
 	"encoding/binary"
@@ -10,13 +10,13 @@ import (
 // le is the byte order of every number on disk.
 var le = binary.LittleEndian
 
-// formatVersion is the version of both forms. A program refuses what is newer.
-const formatVersion = 1
+// Version is the version of both forms. A program refuses what is newer.
+const Version = 1
 
 const (
 	idSize        = 17            // a chunk id: 16 bytes of the part, one of the index
 	labelFixed    = 74            // a label without its three texts
-	maxLabelBytes = 3*65535 + 128 // more than any label that checkLabel lets pass
+	maxLabelBytes = 3*65535 + 128 // more than any label that CheckLabel lets pass
 )
 
 func appendID(b []byte, id store.ChunkID) []byte { return append(append(b, id.Part[:]...), id.Index) }
@@ -27,8 +27,8 @@ func parseID(b []byte) (id store.ChunkID) {
 	return id
 }
 
-// checkLabel reports a label that the format cannot hold, as Invalid.
-func checkLabel(l store.Label) error {
+// CheckLabel reports a label that the format cannot hold, as Invalid.
+func CheckLabel(l store.Label) error {
 	for _, f := range []struct {
 		name  string
 		value int
@@ -108,8 +108,8 @@ func parseCRCs(b []byte) []uint32 {
 	return crcs
 }
 
-// sumOf is the chunk's sum by its units' checksums: store.ChunkSum.Add for each, in one go.
-func sumOf(crcs []uint32) store.ChunkSum {
+// SumOf is the chunk's sum by its units' checksums: store.ChunkSum.Add for each, in one go.
+func SumOf(crcs []uint32) store.ChunkSum {
 	b := make([]byte, 0, 4*len(crcs))
 	for _, c := range crcs {
 		b = binary.BigEndian.AppendUint32(b, c)
@@ -117,8 +117,8 @@ func sumOf(crcs []uint32) store.ChunkSum {
 	return store.ChunkSum(store.CRC32C(b))
 }
 
-// unitsIn is the number of units of a chunk.
-func unitsIn(size int64, unitSize int) int64 {
+// UnitsIn is the number of units of a chunk.
+func UnitsIn(size int64, unitSize int) int64 {
 	return (size + int64(unitSize) - 1) / int64(unitSize)
 }
 
@@ -131,8 +131,8 @@ func sealed(b []byte) bool {
 	return n >= 0 && store.CRC32C(b[:n]) == le.Uint32(b[n:])
 }
 
-// content is what both forms know of a chunk besides its data.
-type content struct {
-	info store.ChunkInfo
-	crcs []uint32
+// Content is what both forms know of a chunk besides its data.
+type Content struct {
+	Info store.ChunkInfo
+	CRCs []uint32
 }

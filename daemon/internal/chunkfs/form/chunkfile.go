@@ -1,0 +1,170 @@
+package form
+
+import (
+	"errors"
+	"io"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+// Sizes that whoever lays out a chunk file has to know, in bytes.
+const (
+	FileDataAt     = 4096 // of the header's block, so that the data is aligned to pages
+	FileFooterSize = 72
+)
+
+// The form of a chunk file, see docs/format/chunk-file.md: a header block, the
+// data, the table of unit checksums, the label, and a footer of fixed size.
+const (
+	fileHeaderSize = 64
+	fileTailGuess  = 4096 // read at once in the hope that it holds table, label and footer
+
+	fileMagic   = "RSchunk\x00"
+	footerMagic = "RSchend\x00"
+)
+
+// FileHeader is the header block of a chunk file that is about to be written.
+func FileHeader(spec store.ChunkSpec) []byte {
+	b := make([]byte, 0, FileDataAt)
+	b = append(b, fileMagic...)
+	b = le.AppendUint32(b, Version)
+	b = le.AppendUint32(b, uint32(spec.UnitSize))
+	b = appendID(b, spec.ID)
+	b = append(b, make([]byte, fileHeaderSize-4-len(b))...)
+	return sealCRC(b)[:FileDataAt]
+}
+
+// FileTail is all that comes after the data.
+func FileTail(c Content) []byte {
+	label := appendLabel(nil, c.Info.Label)
+	b := appendCRCs(make([]byte, 0, 4*len(c.CRCs)+len(label)+FileFooterSize), c.CRCs)
+	b = append(b, label...)
+	inner := store.CRC32C(b)
+	at := len(b)
+	b = append(b, footerMagic...)
+	b = le.AppendUint32(b, Version)
+	b = le.AppendUint32(b, uint32(c.Info.UnitSize))
+	b = appendID(b, c.Info.ID)
+	b = append(b, 0, 0, 0)
+	b = le.AppendUint32(b, uint32(c.Info.Sum))
+	b = le.AppendUint64(b, uint64(c.Info.Size))
+	b = le.AppendUint64(b, uint64(c.Info.StoredAt))
+	b = le.AppendUint32(b, uint32(len(label)))
+	b = le.AppendUint32(b, inner)
+	b = le.AppendUint32(b, 0)
+	return le.AppendUint32(b, store.CRC32C(b[at:]))
+}
+
+// ReadChunkFile checks everything but the data of a file that should hold the
+// chunk id. What is wrong is Corrupt, with a message that says what.
+func ReadChunkFile(f File, id store.ChunkID) (Content, error) {
+	size, err := f.Size()
+	if err != nil {
+		return Content{}, err
+	}
+	head := make([]byte, min(size, fileHeaderSize))
+	if err := ReadFull(f, head, 0); err != nil {
+		return Content{}, err
+	}
+	if err := checkFileHeader(head, id); err != nil {
+		return Content{}, err
+	}
+	if size < FileDataAt+FileFooterSize {
+		return Content{}, corrupt(id, "chunk file is cut off: %d bytes are less than the least", size)
+	}
+	tail := make([]byte, min(size-FileDataAt, fileTailGuess))
+	if err := ReadFull(f, tail, size-int64(len(tail))); err != nil {
+		return Content{}, err
+	}
+	c, length, err := parseFooter(tail[len(tail)-FileFooterSize:], id, size)
+	if err != nil {
+		return Content{}, err
+	}
+	if length > int64(len(tail)) {
+		tail = make([]byte, length)
+		if err := ReadFull(f, tail, size-length); err != nil {
+			return Content{}, err
+		}
+	}
+	return c, parseTail(&c, tail[int64(len(tail))-length:])
+}
+
+func corrupt(id store.ChunkID, format string, args ...any) error {
+	return store.Errorf(store.Corrupt, format, args...).WithItem(id)
+}
+
+func checkFileHeader(b []byte, id store.ChunkID) error {
+	switch {
+	case len(b) < fileHeaderSize:
+		return corrupt(id, "chunk file is cut off: %d bytes are less than its header", len(b))
+	case string(b[:8]) != fileMagic:
+		return corrupt(id, "not a chunk file: it begins with %q", b[:8])
+	case !sealed(b):
+		return corrupt(id, "chunk file: the header does not match its checksum")
+	case le.Uint32(b[8:]) != Version:
+		return corrupt(id, "chunk file: format version %d is not known to this program (it knows %d)", le.Uint32(b[8:]), Version)
+	case parseID(b[16:]) != id:
+		return corrupt(id, "chunk file holds another chunk: %s", parseID(b[16:]))
+	}
+	return nil
+}
+
+// parseFooter gives what the footer says, and the length of table, label and footer.
+func parseFooter(b []byte, id store.ChunkID, fileSize int64) (c Content, length int64, err error) {
+	switch {
+	case string(b[:8]) != footerMagic:
+		return c, 0, corrupt(id, "chunk file is cut off or longer than it was: its last bytes are no footer")
+	case !sealed(b):
+		return c, 0, corrupt(id, "chunk file: the footer does not match its checksum")
+	case parseID(b[16:]) != id:
+		return c, 0, corrupt(id, "chunk file ends as another chunk: %s", parseID(b[16:]))
+	}
+	c.Info = store.ChunkInfo{
+		ID:       id,
+		UnitSize: int(le.Uint32(b[12:])),
+		Sum:      store.ChunkSum(le.Uint32(b[36:])),
+		Size:     int64(le.Uint64(b[40:])),
+		StoredAt: int64(le.Uint64(b[48:])),
+	}
+	label := int64(le.Uint32(b[56:]))
+	if c.Info.UnitSize < 1 || c.Info.UnitSize > store.MaxUnitSize || c.Info.Size < 1 || c.Info.Size > fileSize || label > maxLabelBytes {
+		return c, 0, corrupt(id, "chunk file: the footer is out of bounds")
+	}
+	length = 4*UnitsIn(c.Info.Size, c.Info.UnitSize) + label + FileFooterSize
+	if want := FileDataAt + c.Info.Size + length; want != fileSize {
+		return c, 0, corrupt(id, "chunk file has %d bytes, its footer says %d", fileSize, want)
+	}
+	return c, length, nil
+}
+
+// parseTail fills in the table and the label.
+func parseTail(c *Content, tail []byte) error {
+	footer := tail[len(tail)-FileFooterSize:]
+	inner := tail[:len(tail)-FileFooterSize]
+	if store.CRC32C(inner) != le.Uint32(footer[60:]) {
+		return corrupt(c.Info.ID, "chunk file: table and label do not match their checksum")
+	}
+	table := 4 * UnitsIn(c.Info.Size, c.Info.UnitSize)
+	c.CRCs = parseCRCs(inner[:table])
+	if SumOf(c.CRCs) != c.Info.Sum {
+		return corrupt(c.Info.ID, "chunk file: the table does not match the chunk's sum")
+	}
+	label, ok := parseLabel(inner[table:])
+	if !ok {
+		return corrupt(c.Info.ID, "chunk file: the label is malformed")
+	}
+	c.Info.Label = label
+	return nil
+}
+
+// ReadFull fills b; less than that is io.ErrUnexpectedEOF.
+func ReadFull(f io.ReaderAt, b []byte, off int64) error {
+	n, err := f.ReadAt(b, off)
+	if n == len(b) {
+		return nil
+	}
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}

@@ -1,0 +1,197 @@
+package form
+
+import (
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+// Sizes that whoever lays out a segment has to know, in bytes.
+const (
+	SegmentHeaderSize = 64                // the first record begins here
+	TombstoneSize     = recordPrefix + 16 // of a tombstone's header, which is all of it
+	RecordAlign       = 8                 // records begin at multiples of it
+
+	MaxPackBelow = 64 << 20 // the longest chunk that a record holds
+	MaxPackUnits = 1 << 20  // the most units of one
+)
+
+// The form of a segment, see docs/format/segment.md: a header, records aligned
+// to 8 bytes, and, once it is sealed, an index of them and a footer.
+const (
+	segmentMagic    = "RSsegmt\x00"
+	segmentEndMagic = "RSsgend\x00"
+	recordMagic     = 0x63725352 // "RSrc"
+
+	segmentFooterSize = 64
+	indexEntrySize    = 48
+	recordPrefix      = 52 // what all records begin with
+	chunkFixed        = 80 // of a chunk's header, before its table
+	maxRecordHeader   = chunkFixed + 4*MaxPackUnits + maxLabelBytes + 4
+)
+
+// Kind says what a record is.
+type Kind uint8
+
+// The kinds. They are stored: add at the end.
+const (
+	KindChunk     Kind = 1
+	KindTombstone Kind = 2
+)
+
+// Place is where a record lies. Segments are numbered from 1.
+type Place struct {
+	Seg uint32
+	Off uint32
+}
+
+// Record is one entry of a segment, on its way in or out.
+type Record struct {
+	Kind    Kind
+	Content          // of a chunk; of a tombstone the id alone
+	Target  Place    // of a tombstone: what is dead
+	Data    [][]byte // of a chunk that is being written
+	Batch   uint64   // number of the write that it came with, within its segment
+	At      Place    // where it lies, once it was written
+	Head    int64    // bytes of the header
+	Rotten  bool     // found by a scan: the header is sound, the data is not
+}
+
+// Size is the bytes that the record takes in its segment.
+func (r *Record) Size() int64 { return RecordSize(r.Head, r.Info.Size) }
+
+// RecordSize is the bytes of a record with a header and data of these sizes.
+func RecordSize(head, data int64) int64 { return (head + data + RecordAlign - 1) &^ (RecordAlign - 1) }
+
+// AppendHeader writes the header for the place r.at and the batch r.batch, and sets r.head.
+func (r *Record) AppendHeader(b []byte) []byte {
+	at := len(b)
+	b = le.AppendUint32(b, recordMagic)
+	b = append(b, byte(r.Kind), 0, 0, 0)
+	b = le.AppendUint32(b, r.At.Seg)
+	b = le.AppendUint32(b, 0) // the header's length, known below
+	b = le.AppendUint64(b, uint64(r.At.Off))
+	b = le.AppendUint64(b, r.Batch)
+	b = appendID(b, r.Info.ID)
+	b = append(b, 0, 0, 0)
+	if r.Kind == KindTombstone {
+		b = le.AppendUint32(b, r.Target.Seg)
+		b = le.AppendUint64(b, uint64(r.Target.Off))
+	} else {
+		b = le.AppendUint32(b, uint32(r.Info.UnitSize))
+		b = le.AppendUint64(b, uint64(r.Info.Size))
+		b = le.AppendUint64(b, uint64(r.Info.StoredAt))
+		b = le.AppendUint32(b, uint32(r.Info.Sum))
+		mark := len(b)
+		b = le.AppendUint32(b, 0)
+		b = appendCRCs(b, r.CRCs)
+		label := len(b)
+		b = appendLabel(b, r.Info.Label)
+		le.PutUint32(b[mark:], uint32(len(b)-label))
+	}
+	r.Head = int64(len(b) - at + 4)
+	le.PutUint32(b[at+12:], uint32(r.Head))
+	return le.AppendUint32(b, store.CRC32C(b[at:]))
+}
+
+// headerLength reads from the first bytes of a record how long its header is;
+// 0 when they are not the beginning of one at that place.
+func headerLength(b []byte, at Place) int64 {
+	if len(b) < recordPrefix || le.Uint32(b) != recordMagic ||
+		le.Uint32(b[8:]) != at.Seg || le.Uint64(b[16:]) != uint64(at.Off) {
+		return 0
+	}
+	n := int64(le.Uint32(b[12:]))
+	if n < TombstoneSize || n > maxRecordHeader {
+		return 0
+	}
+	return n
+}
+
+// ParseHeader reads a whole header. Anything that appendHeader would not have
+// written for that place is not ok.
+func ParseHeader(b []byte, at Place) (r Record, ok bool) {
+	if headerLength(b, at) != int64(len(b)) || !sealed(b) {
+		return r, false
+	}
+	r.Kind, r.At, r.Head = Kind(b[4]), at, int64(len(b))
+	r.Batch = le.Uint64(b[24:])
+	r.Info.ID = parseID(b[32:])
+	switch r.Kind {
+	case KindTombstone:
+		r.Target = Place{Seg: le.Uint32(b[52:]), Off: uint32(le.Uint64(b[56:]))}
+		return r, len(b) == TombstoneSize
+	case KindChunk:
+		return r, len(b) > chunkFixed && r.parseChunk(b)
+	}
+	return r, false
+}
+
+func (r *Record) parseChunk(b []byte) (ok bool) {
+	r.Info.UnitSize = int(le.Uint32(b[52:]))
+	r.Info.Size = int64(le.Uint64(b[56:]))
+	r.Info.StoredAt = int64(le.Uint64(b[64:]))
+	r.Info.Sum = store.ChunkSum(le.Uint32(b[72:]))
+	if r.Info.UnitSize < 1 || r.Info.UnitSize > store.MaxUnitSize || r.Info.Size < 1 || r.Info.Size > MaxPackBelow {
+		return false
+	}
+	table := 4 * UnitsIn(r.Info.Size, r.Info.UnitSize)
+	label := int64(le.Uint32(b[76:]))
+	if chunkFixed+table+label+4 != int64(len(b)) {
+		return false
+	}
+	r.CRCs = parseCRCs(b[chunkFixed : chunkFixed+table])
+	r.Info.Label, ok = parseLabel(b[chunkFixed+table : int64(len(b))-4])
+	return ok && SumOf(r.CRCs) == r.Info.Sum
+}
+
+// SegmentHeader is what a segment begins with.
+func SegmentHeader(number uint32) []byte {
+	b := append(make([]byte, 0, SegmentHeaderSize), segmentMagic...)
+	b = le.AppendUint32(b, Version)
+	b = le.AppendUint32(b, number)
+	b = append(b, make([]byte, SegmentHeaderSize-4-len(b))...)
+	return sealCRC(b)
+}
+
+// AppendIndexEntry writes a record's line of the index.
+func AppendIndexEntry(b []byte, r *Record) []byte {
+	b = appendID(b, r.Info.ID)
+	b = append(b, byte(r.Kind), 0, 0)
+	if r.Kind == KindTombstone {
+		b = le.AppendUint32(b, r.Target.Seg)
+		b = le.AppendUint64(b, uint64(r.At.Off))
+		b = le.AppendUint64(b, uint64(r.Target.Off))
+		return append(b, make([]byte, 8)...)
+	}
+	b = le.AppendUint32(b, uint32(r.Head))
+	b = le.AppendUint64(b, uint64(r.At.Off))
+	b = le.AppendUint64(b, uint64(r.Info.Size))
+	b = le.AppendUint32(b, uint32(r.Info.Sum))
+	return append(b, 0, 0, 0, 0)
+}
+
+// parseIndexEntry gives a record with what the index says of it.
+func parseIndexEntry(b []byte, seg uint32) Record {
+	r := Record{Kind: Kind(b[17]), At: Place{Seg: seg, Off: uint32(le.Uint64(b[24:]))}}
+	r.Info.ID = parseID(b)
+	if r.Kind == KindTombstone {
+		r.Head = TombstoneSize
+		r.Target = Place{Seg: le.Uint32(b[20:]), Off: uint32(le.Uint64(b[32:]))}
+		return r
+	}
+	r.Head = int64(le.Uint32(b[20:]))
+	r.Info.Size = int64(le.Uint64(b[32:]))
+	r.Info.Sum = store.ChunkSum(le.Uint32(b[40:]))
+	return r
+}
+
+// SegmentFooter is what a sealed segment ends with; entries are the lines of its index.
+func SegmentFooter(number uint32, entries []byte, indexAt int64) []byte {
+	b := append(make([]byte, 0, segmentFooterSize), segmentEndMagic...)
+	b = le.AppendUint32(b, Version)
+	b = le.AppendUint32(b, number)
+	b = le.AppendUint64(b, uint64(len(entries)/indexEntrySize))
+	b = le.AppendUint64(b, uint64(indexAt))
+	b = le.AppendUint32(b, store.CRC32C(entries))
+	b = append(b, make([]byte, segmentFooterSize-4-len(b))...)
+	return sealCRC(b)
+}

@@ -1,0 +1,96 @@
+package chunkfs
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/ringstore/ringstore/daemon/internal/chunkfs/form"
+	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/vfs"
+)
+
+// TestHalfADeleteShowsTheCopy: of two tombstones of one Delete, a cut left the
+// one of the entry; the copy that was not buried is the chunk, until it is deleted again.
+func TestHalfADeleteShowsTheCopy(t *testing.T) {
+	t.Parallel()
+	s := assemble(Config{FS: vfs.NewCrashable()})
+	id := store.ChunkID{Part: store.PartID{1}}
+	at := func(seg, off uint32) form.Record {
+		return form.Record{Kind: form.KindChunk, At: form.Place{Seg: seg, Off: off}, Head: 100, Content: form.Content{Info: store.ChunkInfo{ID: id, Size: 20}}}
+	}
+	for n := uint32(1); n <= 3; n++ {
+		s.table.add(newSegment(n, nil))
+	}
+	stone := form.Record{Kind: form.KindTombstone, At: form.Place{Seg: 3, Off: 64}, Head: form.TombstoneSize, Target: form.Place{Seg: 2, Off: 64}, Content: form.Content{Info: store.ChunkInfo{ID: id}}}
+	useless := stone
+	useless.Target.Seg, useless.At.Off = 9, 136
+	s.apply([][]form.Record{{at(1, 64)}, {at(2, 64)}, {stone, useless}})
+	e, ok := s.index.find(id, nil)
+	require.True(t, ok)
+	require.Equal(t, form.Place{Seg: 1, Off: 64}, e.place())
+	require.Empty(t, s.index.shadowsOf(id))
+	require.EqualValues(t, 120, s.table.all[1].live)
+	require.EqualValues(t, 0, s.table.all[2].live)
+	require.EqualValues(t, 72, s.table.all[3].live, "the tombstone is needed while segment 2 is there")
+	s.table.drop(s.table.all[2])
+	require.EqualValues(t, 0, s.table.all[3].live)
+}
+
+func TestFewSmallSegmentsStayManyAreMerged(t *testing.T) {
+	t.Parallel()
+	table := &segments{all: map[uint32]*segment{}}
+	for n := uint32(1); n <= smallCount; n++ {
+		require.Empty(t, table.worthy(1000))
+		seg := newSegment(n, nil)
+		seg.size, seg.live, seg.closed = 100, 90, true
+		table.add(seg)
+	}
+	require.Len(t, table.worthy(1000), smallCount)
+	table.all[1].closed = false
+	require.Empty(t, table.worthy(1000))
+	table.all[2].live = 10
+	require.Equal(t, []*segment{table.all[2]}, table.worthy(1000))
+	table.all[2].spoiled = true
+	require.Empty(t, table.worthy(1000))
+}
+
+// TestTableIsAMap compares with Go's map, on few ids so that they collide.
+func TestTableIsAMap(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		var got table
+		want := map[store.ChunkID]entry{}
+		id := rapid.Custom(func(t *rapid.T) store.ChunkID {
+			return store.ChunkID{Part: store.PartID{15: 1 + rapid.ByteRange(0, 40).Draw(t, "part")}, Index: rapid.Uint8Range(0, 3).Draw(t, "index")}
+		})
+		t.Repeat(map[string]func(*rapid.T){
+			"put": func(t *rapid.T) {
+				at, e := id.Draw(t, "id"), entry{off: rapid.Uint32().Draw(t, "off")}
+				got.put(at, e)
+				want[at] = e
+			},
+			"remove": func(t *rapid.T) {
+				at := id.Draw(t, "id")
+				got.remove(at)
+				delete(want, at)
+			},
+			"": func(t *rapid.T) {
+				all := map[store.ChunkID]entry{}
+				got.each(func(id store.ChunkID, e entry) { all[id] = e })
+				require.Equal(t, want, all)
+				require.Equal(t, len(want), got.n)
+				for at, e := range want {
+					found, ok := got.get(at)
+					require.True(t, ok)
+					require.Equal(t, e, found)
+				}
+				other := id.Draw(t, "other")
+				_, ok := want[other]
+				_, found := got.get(other)
+				require.Equal(t, ok, found)
+			},
+		})
+	})
+}
