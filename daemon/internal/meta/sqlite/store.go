@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -31,6 +32,7 @@ type Store struct {
 	db      *sql.DB // of the writer
 	writer  *writer
 	readers *readers
+	close1  func() error // closes, the first time
 }
 
 var _ store.Metadata = (*Store)(nil)
@@ -81,6 +83,9 @@ func pause(ctx context.Context, d time.Duration) bool {
 
 func open(ctx context.Context, path string, o Options) (_ *Store, err error) {
 	s := &Store{now: clock(o.Now)}
+	s.close1 = sync.OnceValue(func() error {
+		return errors.Join(s.readers.close(), s.writer.close(), s.db.Close())
+	})
 	if err := schema.Load(sqlfiles.Queries, &s.q); err != nil {
 		return nil, err
 	}
@@ -166,9 +171,7 @@ func (s *Store) Ping(ctx context.Context) error {
 }
 
 // Close implements store.Metadata. Calls that were taken are finished first.
-func (s *Store) Close() error {
-	return errors.Join(s.readers.close(), s.writer.close(), s.db.Close())
-}
+func (s *Store) Close() error { return s.close1() }
 
 // write runs f in the writer, and returns when what it did is durable.
 func (s *Store) write(ctx context.Context, op string, f func(*tx) error) error {
