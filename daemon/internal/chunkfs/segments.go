@@ -3,11 +3,12 @@ package chunkfs
 import (
 	"errors"
 	"fmt"
-	"github.com/ringstore/ringstore/daemon/internal/chunkfs/form"
 	"io/fs"
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"github.com/ringstore/ringstore/daemon/internal/chunkfs/form"
 
 	"github.com/ringstore/ringstore/daemon/internal/vfs"
 )
