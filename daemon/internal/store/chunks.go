@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"encoding/binary"
 	"hash/crc32"
 )
 
@@ -198,9 +197,12 @@ type ChunkSum uint32
 
 // Add gives the sum with the next unit's CRC32C appended; begin with 0.
 func (s ChunkSum) Add(unitCRC uint32) ChunkSum {
-	var b [4]byte
-	binary.BigEndian.PutUint32(b[:], unitCRC)
-	return ChunkSum(crc32.Update(uint32(s), castagnoli, b[:]))
+	// Byte by byte: a slice handed to hash/crc32 would be allocated for every unit.
+	crc := ^uint32(s)
+	for shift := 24; shift >= 0; shift -= 8 {
+		crc = castagnoli[byte(crc)^byte(unitCRC>>shift)] ^ crc>>8
+	}
+	return ChunkSum(^crc)
 }
 
 // ChunkInfo is what a place tells about a chunk that it keeps.
