@@ -115,7 +115,7 @@ func (l *loader) request(ctx context.Context, method, id string) (*http.Response
 	return l.http.Do(r)
 }
 
-// drive calls op from lanes goroutines until the time or the count is over, and
+// drive calls op from lanes goroutines until the time or the count (0: none) is over, and
 // returns how long each call took. The first error ends it.
 func drive(ctx context.Context, lanes, count int, d time.Duration, op func(ctx context.Context, lane, n int) error) ([]time.Duration, time.Duration, error) {
 	ctx, cancel := context.WithCancel(ctx)
@@ -126,7 +126,7 @@ func drive(ctx context.Context, lanes, count int, d time.Duration, op func(ctx c
 	claim := func(began time.Time) (int, bool) {
 		mu.Lock()
 		defer mu.Unlock()
-		if count > 0 && next >= count || count == 0 && time.Since(began) > d || ctx.Err() != nil {
+		if count > 0 && next >= count || d > 0 && time.Since(began) > d || ctx.Err() != nil {
 			return 0, false
 		}
 		next++
