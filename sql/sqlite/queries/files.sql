@@ -12,9 +12,10 @@ SELECT state, bucket_id, key, latest FROM files WHERE id = ?;
 -- name: Shown
 SELECT id FROM files WHERE bucket_id = ? AND key = ? AND latest = 1;
 
--- The newest complete file of a key; it is asked for when the one shown is gone.
+-- The newest complete file of a key; it is asked for when the one shown is gone. The index is
+-- named, because the one by time looks as good to the planner and would be read to its end.
 -- name: Heir
-SELECT id FROM files WHERE bucket_id = ? AND key = ? AND latest = 0 AND state = 2 ORDER BY completed_at DESC, id DESC LIMIT 1;
+SELECT id FROM files INDEXED BY files_behind WHERE bucket_id = ? AND key = ? AND latest = 0 AND state = 2 ORDER BY completed_at DESC, id DESC LIMIT 1;
 
 -- name: Show
 UPDATE files SET latest = 1 WHERE id = ?;
