@@ -98,7 +98,6 @@ func (c *Core) AddTo(g *lifecycle.Group, ready func()) {
 		Name:  "membership view",
 		Start: c.fleet.Refresh,
 		Run:   c.fleet.Run,
-		Stop:  func(context.Context) error { return nil },
 	})
 	g.Add(lifecycle.Service{
 		Name: "upkeep",

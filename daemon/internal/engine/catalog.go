@@ -18,7 +18,7 @@ func (e *Engine) Delete(ctx context.Context, id store.FileID) error {
 
 // ListObjects lists what a bucket shows, by key; see store.Files. Invalid, NotFound.
 func (e *Engine) ListObjects(ctx context.Context, q store.ObjectQuery) (store.ObjectPage, error) {
-	if err := checkLimit(q.Limit); err != nil {
+	if err := q.Validate(); err != nil {
 		return store.ObjectPage{}, err
 	}
 	if err := q.Bucket.Validate(); err != nil {
@@ -29,25 +29,15 @@ func (e *Engine) ListObjects(ctx context.Context, q store.ObjectQuery) (store.Ob
 
 // ListFiles lists files of one state by time of creation; see store.Files. Invalid, NotFound.
 func (e *Engine) ListFiles(ctx context.Context, q store.FileQuery) (store.FilePage, error) {
-	if err := checkLimit(q.Limit); err != nil {
+	if err := q.Validate(); err != nil {
 		return store.FilePage{}, err
-	}
-	if q.Offset < 0 {
-		return store.FilePage{}, store.Errorf(store.Invalid, "the listing begins at %d, before the first file", q.Offset)
 	}
 	return e.meta.ListFiles(ctx, q)
 }
 
-func checkLimit(n int) error {
-	if n < 1 || n > store.MaxListLimit {
-		return store.Errorf(store.Invalid, "a page of %d entries is not within 1..%d", n, store.MaxListLimit)
-	}
-	return nil
-}
-
 // CreateBucket adds a bucket. Invalid, Exists.
 func (e *Engine) CreateBucket(ctx context.Context, b store.Bucket) error {
-	if err := checkBucket(b); err != nil {
+	if err := b.Validate(); err != nil {
 		return err
 	}
 	return e.meta.CreateBucket(ctx, b)
@@ -66,7 +56,7 @@ func (e *Engine) ListBuckets(ctx context.Context) ([]store.Bucket, error) {
 // UpdateBucket changes a bucket's policies; new data follows them within a few seconds
 // on every gateway. Invalid, NotFound.
 func (e *Engine) UpdateBucket(ctx context.Context, b store.Bucket) error {
-	if err := checkBucket(b); err != nil {
+	if err := b.Validate(); err != nil {
 		return err
 	}
 	if err := e.meta.UpdateBucket(ctx, b); err != nil {
@@ -82,16 +72,5 @@ func (e *Engine) DeleteBucket(ctx context.Context, name store.BucketName) error 
 		return err
 	}
 	e.buckets.m.Delete(name)
-	return nil
-}
-
-func checkBucket(b store.Bucket) error {
-	if err := b.Name.Validate(); err != nil {
-		return err
-	}
-	if b.Survive != store.SurviveDefault && (b.Survive < 0 || b.Survive > store.MaxSurvive) {
-		return store.Errorf(store.Invalid, "survive %d is not within 0..%d", b.Survive, store.MaxSurvive).
-			WithHint("Give the number of node failures that the bucket's data must survive, or leave it out for the cluster's default.")
-	}
 	return nil
 }
