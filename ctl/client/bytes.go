@@ -2,8 +2,6 @@ package client
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/binary"
 	"fmt"
 	"io"
 	"net/http"
@@ -22,20 +20,16 @@ const crcHeader = "X-Checksum-Crc64nvme"
 // refusal would have to wait until the stream has something to say.
 const expectSize = 4 << 20
 
-// EncodeCRC writes a CRC64NVME as the API does: base64 of its eight bytes, the highest first.
-func EncodeCRC(crc uint64) string {
-	return base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint64(nil, crc))
-}
-
 // Upload is a file to send.
 type Upload struct {
 	Bucket, Name string
 	ContentType  string
-	Size         int64         // bytes of Body; < 0 when not known
-	CRC          string        // the checksum, where it is known before; the server then refuses other bytes
-	Trailer      func() string // gives the checksum once Body is read to its end; used when Size is not known
-	Body         io.Reader     // no read is under way any more when Upload returns
-	Cancel       func()        // makes a blocked read of Body return; may be called often; nil where reads never block long
+	Meta         map[string]string // the client's own, names in lower case; may be nil
+	Size         int64             // bytes of Body; < 0 when not known
+	CRC          string            // the checksum, where it is known before; the server then refuses other bytes
+	Trailer      func() string     // gives the checksum once Body is read to its end; used when Size is not known
+	Body         io.Reader         // no read is under way any more when Upload returns
+	Cancel       func()            // makes a blocked read of Body return; may be called often; nil where reads never block long
 }
 
 // Upload sends a file and returns it as acknowledged. After an error nothing of
@@ -59,35 +53,34 @@ func (c *Client) Upload(ctx context.Context, u Upload) (rest.File, error) {
 	if u.CRC != "" {
 		req.Header.Set(crcHeader, u.CRC)
 	}
+	for name, value := range u.Meta {
+		req.Header.Set("X-Meta-"+name, value)
+	}
 	if u.Size < 0 || u.Size >= expectSize {
 		req.Header.Set("Expect", "100-continue")
 	}
+	var f rest.File
+	if err := c.sendBody(ctx, req, body, &f); err != nil {
+		return rest.File{}, inBucket(u.Bucket, err)
+	}
+	if f.FileID == "" {
+		return rest.File{}, fault.New("internal", "%s answered an upload without a file in it", c.base)
+	}
+	return f, nil
+}
+
+// sendBody sends a request whose body is file bytes, and reads the answer into out.
+func (c *Client) sendBody(ctx context.Context, req *http.Request, body *source, out any) error {
 	// The library waits for a read under way before it returns, also when ctx has ended.
 	defer context.AfterFunc(ctx, func() { _ = body.Close() })()
-	resp, err := c.http.Do(req)
 	// The library may still be reading when it has returned early. Waiting for that here
 	// gives the caller its file and buffers back.
 	defer body.release()
-	if err != nil {
-		if failed := body.failure(); failed != nil {
-			return rest.File{}, failed
-		}
-		return rest.File{}, c.translate(ctx, err)
+	err := c.do(ctx, req, out)
+	if failed := body.failure(); err != nil && failed != nil {
+		return failed
 	}
-	defer finish(resp.Body)
-	if resp.StatusCode != http.StatusCreated {
-		return rest.File{}, c.uploadRefusal(resp, u.Bucket)
-	}
-	var f rest.File
-	return f, c.decode(ctx, resp, &f)
-}
-
-func (c *Client) uploadRefusal(resp *http.Response, bucket string) error {
-	err := c.refusal(resp)
-	if resp.StatusCode/100 == 2 {
-		return fault.New("internal", "%s answered an upload with %s", c.base, resp.Status)
-	}
-	return inBucket(bucket, err)
+	return err
 }
 
 // Range is a range of bytes, as HTTP has it: First..Last, both included; Last < 0

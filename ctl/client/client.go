@@ -131,21 +131,15 @@ func inBucket(bucket string, err error) error {
 func (c *Client) call(ctx context.Context, method, path string, query url.Values, in, out any) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, callTimeout, errTimeout)
 	defer cancel()
-	var body io.Reader
-	if in != nil {
-		data, err := json.Marshal(in)
-		if err != nil {
-			return fault.New("internal", "encode the request: %v", err)
-		}
-		body = bytes.NewReader(data)
-	}
-	req, err := c.request(ctx, method, path, query, body)
+	req, err := c.jsonRequest(ctx, method, path, query, in)
 	if err != nil {
 		return err
 	}
-	if in != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
+	return c.do(ctx, req, out)
+}
+
+// do sends a request and reads the answer into out unless that is nil.
+func (c *Client) do(ctx context.Context, req *http.Request, out any) error {
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return c.translate(ctx, err)
@@ -158,6 +152,22 @@ func (c *Client) call(ctx context.Context, method, path string, query url.Values
 		return nil
 	}
 	return c.decode(ctx, resp, out)
+}
+
+// jsonRequest makes a request with in as its body; nil is none.
+func (c *Client) jsonRequest(ctx context.Context, method, path string, query url.Values, in any) (*http.Request, error) {
+	if in == nil {
+		return c.request(ctx, method, path, query, nil)
+	}
+	data, err := json.Marshal(in)
+	if err != nil {
+		return nil, fault.New("internal", "encode the request: %v", err)
+	}
+	req, err := c.request(ctx, method, path, query, bytes.NewReader(data))
+	if err == nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	return req, err
 }
 
 func (c *Client) decode(ctx context.Context, resp *http.Response, out any) error {

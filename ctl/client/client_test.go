@@ -348,7 +348,10 @@ func TestErrors_WhatSomethingElseAnswers(t *testing.T) {
 	_, err := c.Buckets(t.Context())
 	require.ErrorContains(t, err, "not the expected JSON")
 	_, err = c.Upload(t.Context(), upload("x", "x"))
-	require.ErrorContains(t, err, "answered an upload with 200")
+	require.ErrorContains(t, err, "not the expected JSON")
+	s.SetHook(func(w http.ResponseWriter, _ *http.Request) bool { fmt.Fprint(w, "{}"); return true })
+	_, err = c.Upload(t.Context(), upload("x", "x"))
+	require.ErrorContains(t, err, "without a file in it")
 }
 
 func TestErrors_WrongKeyAndNobodyThere(t *testing.T) {

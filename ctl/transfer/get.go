@@ -17,6 +17,7 @@ import (
 
 	"github.com/ringstore/ringstore/ctl/client"
 	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/proto/checksum"
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
@@ -114,7 +115,7 @@ func (m *Mover) fetch(ctx context.Context, file rest.File, w io.Writer) (err err
 	if err != nil {
 		return err
 	}
-	if got := client.EncodeCRC(crc); moved.n != file.Size || got != file.Checksums.CRC64NVME {
+	if got := checksum.Encode(crc); moved.n != file.Size || got != file.Checksums.CRC64NVME {
 		return fault.New("corrupt", "%d bytes with checksum %s arrived, but the file has %d bytes with %s",
 			moved.n, got, file.Size, file.Checksums.CRC64NVME).WithHint("try again; if it stays, look where the bytes are: s3ctl stat")
 	}

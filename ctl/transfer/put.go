@@ -18,6 +18,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/address"
 	"github.com/ringstore/ringstore/ctl/client"
 	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/proto/checksum"
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
@@ -64,7 +65,7 @@ func (m *Mover) putOnce(ctx context.Context, path string, dst address.Remote) (r
 		return rest.File{}, fromReading(path, err)
 	}
 	crc := crc64nvme.Checksum(data)
-	u.CRC = client.EncodeCRC(crc)
+	u.CRC = checksum.Encode(crc)
 	meter.r = bytes.NewReader(data)
 	u.Body = meter
 	return m.send(ctx, u, meter, func() uint64 { return crc })
@@ -83,7 +84,7 @@ func (m *Mover) PutStream(ctx context.Context, r io.Reader, dst address.Remote) 
 	meter := &metered{meter: m.Meter, r: summed}
 	u := client.Upload{
 		Bucket: dst.Bucket, Name: dst.Key, Size: -1, ContentType: cmp.Or(m.ContentType, defaultType), Body: meter, Cancel: p.stop,
-		Trailer: func() string { return client.EncodeCRC(summed.crc) },
+		Trailer: func() string { return checksum.Encode(summed.crc) },
 	}
 	f, err := m.send(ctx, u, meter, func() uint64 { return summed.crc })
 	if e, ok := errors.AsType[*fault.Error](err); ok && passing(e) {
@@ -96,7 +97,7 @@ func (m *Mover) PutStream(ctx context.Context, r io.Reader, dst address.Remote) 
 func (m *Mover) send(ctx context.Context, u client.Upload, moved *metered, crc func() uint64) (rest.File, error) {
 	f, err := m.Store.Upload(ctx, u)
 	if err == nil {
-		err = m.confirm(ctx, f, moved.n, client.EncodeCRC(crc()))
+		err = m.confirm(ctx, f, moved.n, checksum.Encode(crc()))
 	}
 	if err != nil {
 		moved.takeBack()

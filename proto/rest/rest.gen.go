@@ -307,6 +307,18 @@ type Chunk struct {
 // ChunkRole defines model for Chunk.Role.
 type ChunkRole string
 
+// CompleteSession defines model for CompleteSession.
+type CompleteSession struct {
+	// Checksums What the whole file must have. A SHA-256 cannot be had from those of parts.
+	Checksums PartsChecksum `json:"checksums,omitempty,omitzero"`
+
+	// Parts The parts that the file is to have, in order; others are removed. Left out: all that have arrived.
+	Parts []PartRef `json:"parts,omitempty,omitzero"`
+
+	// Size Bytes that the file must have.
+	Size *int64 `json:"size,omitempty"`
+}
+
 // File One immutable version of an object.
 type File struct {
 	Bucket string `json:"bucket"`
@@ -331,8 +343,13 @@ type File struct {
 	FileID string `json:"file_id"`
 
 	// Latest It is what its bucket shows under its name.
-	Latest bool   `json:"latest"`
-	Name   string `json:"name"`
+	Latest bool `json:"latest"`
+
+	// Meta The client's own metadata, by name in lower case.
+	//
+	// Example: {"mtime":"2026-11-23T10:15:30.123456789Z"}
+	Meta Meta   `json:"meta,omitempty,omitzero"`
+	Name string `json:"name"`
 
 	// Size Bytes. Of an upload under way what was announced, or -1 when that is not known.
 	Size int64 `json:"size"`
@@ -383,9 +400,14 @@ type FileMetadata struct {
 	FileID string `json:"file_id"`
 
 	// Latest It is what its bucket shows under its name.
-	Latest bool   `json:"latest"`
-	Name   string `json:"name"`
-	Parts  []Part `json:"parts"`
+	Latest bool `json:"latest"`
+
+	// Meta The client's own metadata, by name in lower case.
+	//
+	// Example: {"mtime":"2026-11-23T10:15:30.123456789Z"}
+	Meta  Meta   `json:"meta,omitempty,omitzero"`
+	Name  string `json:"name"`
+	Parts []Part `json:"parts"`
 
 	// Size Bytes. Of an upload under way what was announced, or -1 when that is not known.
 	Size int64 `json:"size"`
@@ -427,6 +449,11 @@ type HealthMetadata string
 // HealthStatus `degraded`: works, but new data survives fewer node failures than wanted, or a node is away.
 type HealthStatus string
 
+// Meta The client's own metadata, by name in lower case.
+//
+// Example: {"mtime":"2026-11-23T10:15:30.123456789Z"}
+type Meta = map[string]string
+
 // Name 1 to 1024 bytes of UTF-8 without NUL.
 //
 // Example: 2026/bergen.jpg
@@ -439,6 +466,31 @@ type NewBucket struct {
 
 	// Survive Node failures that new data must survive. Left out or null, the cluster's default.
 	Survive *Survive `json:"survive,omitempty"`
+}
+
+// NewSession defines model for NewSession.
+type NewSession struct {
+	// Bucket Left out: `default`.
+	Bucket string `json:"bucket,omitempty,omitzero"`
+
+	// Checksums What the whole file must have. A SHA-256 cannot be had from those of parts.
+	Checksums PartsChecksum `json:"checksums,omitempty,omitzero"`
+
+	// ContentType Left out: application/octet-stream.
+	ContentType string `json:"content_type,omitempty,omitzero"`
+
+	// Meta The client's own metadata, by name in lower case.
+	//
+	// Example: {"mtime":"2026-11-23T10:15:30.123456789Z"}
+	Meta Meta `json:"meta,omitempty,omitzero"`
+
+	// Name 1 to 1024 bytes of UTF-8 without NUL.
+	//
+	// Example: 2026/bergen.jpg
+	Name Name `json:"name"`
+
+	// Size Bytes that the file will have, up to 5 TiB; left out while that is not known.
+	Size *int64 `json:"size,omitempty"`
 }
 
 // Node A storage daemon with one data directory.
@@ -495,6 +547,9 @@ type NodeList struct {
 type Part struct {
 	Chunks []Chunk `json:"chunks"`
 
+	// CRC64NVME CRC64NVME of the part, base64.
+	CRC64NVME string `json:"crc64nvme,omitempty,omitzero"`
+
 	// DataChunks How many chunks are needed to read it.
 	DataChunks int `json:"data_chunks"`
 	Number     int `json:"number"`
@@ -507,6 +562,21 @@ type Part struct {
 
 	// UnitSize Bytes of a chunk in each stripe.
 	UnitSize int `json:"unit_size"`
+}
+
+// PartRef defines model for PartRef.
+type PartRef struct {
+	// CRC64NVME What the part must have, base64 of the big-endian bytes.
+	CRC64NVME string `json:"crc64nvme,omitempty,omitzero"`
+	Number    int    `json:"number"`
+}
+
+// PartsChecksum What the whole file must have. A SHA-256 cannot be had from those of parts.
+type PartsChecksum struct {
+	// CRC64NVME Base64 of the big-endian bytes.
+	//
+	// Example: SrNGGKm3HVA=
+	CRC64NVME string `json:"crc64nvme,omitempty,omitzero"`
 }
 
 // Probe defines model for Probe.
@@ -547,6 +617,58 @@ type Problem struct {
 // ProblemCode Stable; programs act on it.
 type ProblemCode string
 
+// Session An unfinished upload in parts.
+type Session struct {
+	Bucket string `json:"bucket"`
+
+	// Checksums What the whole file must have. A SHA-256 cannot be had from those of parts.
+	Checksums   PartsChecksum `json:"checksums"`
+	ContentType string        `json:"content_type"`
+	CreatedAt   time.Time     `json:"created_at"`
+
+	// ExpiresAt When the session ends by itself, unless another part arrives.
+	ExpiresAt time.Time `json:"expires_at"`
+
+	// Meta The client's own metadata, by name in lower case.
+	//
+	// Example: {"mtime":"2026-11-23T10:15:30.123456789Z"}
+	Meta Meta   `json:"meta,omitempty,omitzero"`
+	Name string `json:"name"`
+
+	// Parts What has arrived, by number; a listing leaves it out.
+	Parts []SessionPart `json:"parts,omitempty,omitzero"`
+
+	// Received Bytes of the parts that have arrived.
+	Received int64 `json:"received"`
+
+	// SessionID A UUID, also that of the file that it becomes.
+	SessionID string `json:"session_id"`
+
+	// Size Bytes that the file will have, or -1 when that is not known.
+	Size int64 `json:"size"`
+}
+
+// SessionList defines model for SessionList.
+type SessionList struct {
+	// HasMore Another page follows.
+	HasMore bool `json:"has_more"`
+
+	// Next When another page follows: what to pass as `after`.
+	Next     string    `json:"next,omitempty,omitzero"`
+	Sessions []Session `json:"sessions"`
+}
+
+// SessionPart A part that is durable.
+type SessionPart struct {
+	// CRC64NVME Base64 of the big-endian bytes.
+	CRC64NVME string `json:"crc64nvme"`
+	Number    int    `json:"number"`
+
+	// Size Bytes.
+	Size     int64     `json:"size"`
+	StoredAt time.Time `json:"stored_at"`
+}
+
 // Survive Node failures that new data must survive. Left out or null, the cluster's default.
 type Survive = int
 
@@ -557,11 +679,25 @@ type SurviveState struct {
 	Wanted int `json:"wanted"`
 }
 
+// Target Where a file is to be seen.
+type Target struct {
+	// Bucket Left out: the bucket that the file is in.
+	Bucket string `json:"bucket,omitempty,omitzero"`
+
+	// Name 1 to 1024 bytes of UTF-8 without NUL.
+	//
+	// Example: 2026/bergen.jpg
+	Name Name `json:"name"`
+}
+
 // FileID defines model for FileID.
 type FileID = string
 
 // InBucket defines model for InBucket.
 type InBucket = string
+
+// SessionID defines model for SessionID.
+type SessionID = string
 
 // Conflict A problem document as of RFC 9457.
 type Conflict = Problem
@@ -651,6 +787,36 @@ type UploadFileParams struct {
 	XChecksumAlgorithm ChecksumAlgorithm `json:"X-Checksum-Algorithm,omitempty,omitzero"`
 }
 
+// ListSessionsParams defines parameters for ListSessions.
+type ListSessionsParams struct {
+	// Bucket The bucket.
+	Bucket InBucket `form:"bucket,omitempty" json:"bucket,omitempty,omitzero"`
+
+	// Prefix Only names that begin with it.
+	Prefix string `form:"prefix,omitempty" json:"prefix,omitempty,omitzero"`
+
+	// After `next` of the page before.
+	After string `form:"after,omitempty" json:"after,omitempty,omitzero"`
+
+	// PerPage Sessions in a page.
+	PerPage int `form:"per_page,omitempty" json:"per_page,omitempty,omitzero"`
+}
+
+// PutPartParams defines parameters for PutPart.
+type PutPartParams struct {
+	// Source The id of a complete file to take the bytes from.
+	Source string `form:"source,omitempty" json:"source,omitempty,omitzero"`
+
+	// Offset Of the first byte to take from the source.
+	Offset int64 `form:"offset,omitempty" json:"offset,omitempty,omitzero"`
+
+	// Length Bytes to take from the source; left out, all to its end.
+	Length *int64 `form:"length,omitempty" json:"length,omitempty"`
+
+	// XChecksumCrc64Nvme What the CRC64NVME of the part must be, base64 of 8 bytes; may also come as a trailer.
+	XChecksumCrc64Nvme string `json:"X-Checksum-Crc64nvme,omitempty,omitzero"`
+}
+
 // CreateBucketJSONRequestBody defines body for CreateBucket for application/json ContentType.
 type CreateBucketJSONRequestBody = NewBucket
 
@@ -659,3 +825,15 @@ type UpdateBucketJSONRequestBody = BucketChange
 
 // UploadFileMultipartRequestBody defines body for UploadFile for multipart/form-data ContentType.
 type UploadFileMultipartRequestBody UploadFileMultipartBody
+
+// CopyFileJSONRequestBody defines body for CopyFile for application/json ContentType.
+type CopyFileJSONRequestBody = Target
+
+// RenameFileJSONRequestBody defines body for RenameFile for application/json ContentType.
+type RenameFileJSONRequestBody = Target
+
+// CreateSessionJSONRequestBody defines body for CreateSession for application/json ContentType.
+type CreateSessionJSONRequestBody = NewSession
+
+// CompleteSessionJSONRequestBody defines body for CompleteSession for application/json ContentType.
+type CompleteSessionJSONRequestBody = CompleteSession

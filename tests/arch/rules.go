@@ -77,7 +77,7 @@ var ringstore = Rules{
 		{internal + "cluster", in("ring")},
 		{internal + "vfs", nil},
 		{internal + "access", in("vfs")}, // vfs, to keep the master key's file
-		{internal + "engine", in("ring", "erasure", "cluster")},
+		{internal + "engine", append(in("ring", "erasure", "cluster"), "proto/checksum")},
 		{internal + "upkeep", in("ring", "erasure", "cluster", "engine")},
 		{internal + "upkeep/expire", in("ring", "erasure", "cluster", "engine", "upkeep")},
 		{internal + "upkeep/rebalance", in("ring", "erasure", "cluster", "engine", "upkeep")},
@@ -95,7 +95,8 @@ var ringstore = Rules{
 		{internal + "meta/postgres/pgtest", []string{internal + "meta/postgres", "tests/pgserver"}},
 		{internal + "meta/sqlite", append(in("meta/listing", "meta/pack"), "sql", "sql/sqlite")},
 		{internal + "noderpc", []string{internal + "cluster", wireNode, wireRing}},
-		{internal + "restapi", append(in("ring", "cluster", "access", "engine", "upkeep"), "proto/rest", "proto/rest/server")},
+		{internal + "restapi", append(in("ring", "cluster", "access", "engine", "upkeep"), "proto/rest", "proto/rest/server", "proto/checksum")},
+		{internal + "tusapi", append(in("access", "engine"), "proto/checksum")},
 
 		// Services of a process: settings, start and stop, logs.
 		{internal + "conf", nil},
@@ -113,12 +114,13 @@ var ringstore = Rules{
 		// Contracts on the wire and in SQL import nothing of ours.
 		{wireNode, nil},
 		{wireRing, []string{wireNode}},
+		{"proto/checksum", nil},
 		{"proto/rest", nil},
 		{"proto/rest/server", []string{"proto/rest"}},
 		{"sql/...", nil},
 
 		// The operator's tool speaks REST and knows nothing of the daemons.
-		{"ctl/...", []string{"ctl/...", "proto/rest", "tui/..."}},
+		{"ctl/...", []string{"ctl/...", "proto/rest", "proto/checksum", "tui/..."}},
 		{"tui/...", []string{"tui/...", "ctl/client", "ctl/profile", "proto/rest"}},
 		{"cmd/s3ctl", []string{"ctl"}},
 
@@ -128,6 +130,8 @@ var ringstore = Rules{
 		{"tests/cluster", []string{"tests/pgserver"}},
 		{"tests/script", []string{"tests/cluster"}},
 		{"tests/e2e", []string{"tests/cluster", "tests/pgserver"}},
+		{"tests/integration", []string{"tests/cluster", "tests/pgserver", "ctl/client", "proto/rest", "proto/checksum"}},
+		{"tests/chaos/...", []string{"tests/cluster", "tests/pgserver", "ctl/client", "proto/rest", "proto/checksum"}},
 		{"tests/bench/...", []string{"tests/bench/...", "tests/cluster", "tests/pgserver", "ctl/client", "proto/rest"}},
 	},
 

@@ -51,9 +51,15 @@ type ServerInterface interface {
 	// HeadFile Ask for a file's headers
 	// (HEAD /files/{file_id})
 	HeadFile(ctx echo.Context, fileID FileID) error
+	// CopyFile Copy a file
+	// (POST /files/{file_id}/copy)
+	CopyFile(ctx echo.Context, fileID FileID) error
 	// GetFileMetadata What is known of a file
 	// (GET /files/{file_id}/metadata)
 	GetFileMetadata(ctx echo.Context, fileID FileID) error
+	// RenameFile Rename a file
+	// (POST /files/{file_id}/rename)
+	RenameFile(ctx echo.Context, fileID FileID) error
 	// GetHealth The state of the service
 	// (GET /health)
 	GetHealth(ctx echo.Context) error
@@ -69,6 +75,24 @@ type ServerInterface interface {
 	// GetOpenAPI This document
 	// (GET /openapi.json)
 	GetOpenAPI(ctx echo.Context) error
+	// ListSessions List unfinished sessions
+	// (GET /sessions)
+	ListSessions(ctx echo.Context, params ListSessionsParams) error
+	// CreateSession Begin an upload in parts
+	// (POST /sessions)
+	CreateSession(ctx echo.Context) error
+	// AbortSession Abort a session
+	// (DELETE /sessions/{session_id})
+	AbortSession(ctx echo.Context, sessionID SessionID) error
+	// GetSession What has arrived of a session
+	// (GET /sessions/{session_id})
+	GetSession(ctx echo.Context, sessionID SessionID) error
+	// CompleteSession Make the parts a file
+	// (POST /sessions/{session_id}/complete)
+	CompleteSession(ctx echo.Context, sessionID SessionID) error
+	// PutPart Upload a part
+	// (PUT /sessions/{session_id}/parts/{number})
+	PutPart(ctx echo.Context, sessionID SessionID, number int, params PutPartParams) error
 }
 
 // ServerInterfaceWrapper converts echo contexts to parameters.
@@ -336,6 +360,22 @@ func (w *ServerInterfaceWrapper) HeadFile(ctx echo.Context) error {
 	return err
 }
 
+// CopyFile converts echo context to params.
+func (w *ServerInterfaceWrapper) CopyFile(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "file_id" -------------
+	var fileID FileID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "file_id", ctx.Param("file_id"), &fileID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter file_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CopyFile(ctx, fileID)
+	return err
+}
+
 // GetFileMetadata converts echo context to params.
 func (w *ServerInterfaceWrapper) GetFileMetadata(ctx echo.Context) error {
 	var err error
@@ -349,6 +389,22 @@ func (w *ServerInterfaceWrapper) GetFileMetadata(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetFileMetadata(ctx, fileID)
+	return err
+}
+
+// RenameFile converts echo context to params.
+func (w *ServerInterfaceWrapper) RenameFile(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "file_id" -------------
+	var fileID FileID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "file_id", ctx.Param("file_id"), &fileID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter file_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RenameFile(ctx, fileID)
 	return err
 }
 
@@ -394,6 +450,166 @@ func (w *ServerInterfaceWrapper) GetOpenAPI(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetOpenAPI(ctx)
+	return err
+}
+
+// ListSessions converts echo context to params.
+func (w *ServerInterfaceWrapper) ListSessions(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListSessionsParams
+	// ------------- Optional query parameter "bucket" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "bucket", ctx.QueryParams(), &params.Bucket, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter bucket: %s", err))
+	}
+
+	// ------------- Optional query parameter "prefix" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "prefix", ctx.QueryParams(), &params.Prefix, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter prefix: %s", err))
+	}
+
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", ctx.QueryParams(), &params.After, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter after: %s", err))
+	}
+
+	// ------------- Optional query parameter "per_page" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "per_page", ctx.QueryParams(), &params.PerPage, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter per_page: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListSessions(ctx, params)
+	return err
+}
+
+// CreateSession converts echo context to params.
+func (w *ServerInterfaceWrapper) CreateSession(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreateSession(ctx)
+	return err
+}
+
+// AbortSession converts echo context to params.
+func (w *ServerInterfaceWrapper) AbortSession(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "session_id" -------------
+	var sessionID SessionID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "session_id", ctx.Param("session_id"), &sessionID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter session_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.AbortSession(ctx, sessionID)
+	return err
+}
+
+// GetSession converts echo context to params.
+func (w *ServerInterfaceWrapper) GetSession(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "session_id" -------------
+	var sessionID SessionID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "session_id", ctx.Param("session_id"), &sessionID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter session_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetSession(ctx, sessionID)
+	return err
+}
+
+// CompleteSession converts echo context to params.
+func (w *ServerInterfaceWrapper) CompleteSession(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "session_id" -------------
+	var sessionID SessionID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "session_id", ctx.Param("session_id"), &sessionID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter session_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CompleteSession(ctx, sessionID)
+	return err
+}
+
+// PutPart converts echo context to params.
+func (w *ServerInterfaceWrapper) PutPart(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "session_id" -------------
+	var sessionID SessionID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "session_id", ctx.Param("session_id"), &sessionID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter session_id: %s", err))
+	}
+
+	// ------------- Path parameter "number" -------------
+	var number int
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", ctx.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter number: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutPartParams
+	// ------------- Optional query parameter "source" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "source", ctx.QueryParams(), &params.Source, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter source: %s", err))
+	}
+
+	// ------------- Optional query parameter "offset" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "offset", ctx.QueryParams(), &params.Offset, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter offset: %s", err))
+	}
+
+	// ------------- Optional query parameter "length" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "length", ctx.QueryParams(), &params.Length, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter length: %s", err))
+	}
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "X-Checksum-Crc64nvme" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-Checksum-Crc64nvme")]; found {
+		var XChecksumCrc64Nvme string
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for X-Checksum-Crc64nvme, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-Checksum-Crc64nvme", valueList[0], &XChecksumCrc64Nvme, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter X-Checksum-Crc64nvme: %s", err))
+		}
+
+		params.XChecksumCrc64Nvme = XChecksumCrc64Nvme
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.PutPart(ctx, sessionID, number, params)
 	return err
 }
 
@@ -450,6 +666,14 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/files/:file_id", wrapper.DownloadFile, options.OperationMiddlewares["downloadFile"]...)
 	router.HEAD(options.BaseURL+"/files/:file_id", wrapper.HeadFile, options.OperationMiddlewares["headFile"]...)
 	router.GET(options.BaseURL+"/files/:file_id/metadata", wrapper.GetFileMetadata, options.OperationMiddlewares["getFileMetadata"]...)
+	router.POST(options.BaseURL+"/files/:file_id/copy", wrapper.CopyFile, options.OperationMiddlewares["copyFile"]...)
+	router.POST(options.BaseURL+"/files/:file_id/rename", wrapper.RenameFile, options.OperationMiddlewares["renameFile"]...)
+	router.GET(options.BaseURL+"/sessions", wrapper.ListSessions, options.OperationMiddlewares["listSessions"]...)
+	router.POST(options.BaseURL+"/sessions", wrapper.CreateSession, options.OperationMiddlewares["createSession"]...)
+	router.DELETE(options.BaseURL+"/sessions/:session_id", wrapper.AbortSession, options.OperationMiddlewares["abortSession"]...)
+	router.GET(options.BaseURL+"/sessions/:session_id", wrapper.GetSession, options.OperationMiddlewares["getSession"]...)
+	router.PUT(options.BaseURL+"/sessions/:session_id/parts/:number", wrapper.PutPart, options.OperationMiddlewares["putPart"]...)
+	router.POST(options.BaseURL+"/sessions/:session_id/complete", wrapper.CompleteSession, options.OperationMiddlewares["completeSession"]...)
 	router.GET(options.BaseURL+"/buckets", wrapper.ListBuckets, options.OperationMiddlewares["listBuckets"]...)
 	router.POST(options.BaseURL+"/buckets", wrapper.CreateBucket, options.OperationMiddlewares["createBucket"]...)
 	router.DELETE(options.BaseURL+"/buckets/:bucket", wrapper.DeleteBucket, options.OperationMiddlewares["deleteBucket"]...)
@@ -468,146 +692,185 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L0Lbxs39ij+VYj5/4G0viNZkmXHllFcuG7SBps6uXGyufjFQUTNUBLrEamSHCtqke9+wXNIDkcaPRy7",
-	"3W7R7GLXkmbIQ54Hz5u/J5mczaVgwuhk8HsyZTRnCv68yDI2N2+omDD4nDOdKT43XIpkkFwUC7rUZDha",
-	"GqaH7SRN2Gc6mxcsGSTwXZImOpuyGbXvmuXc/qCN4mKSfPmSJpdSGCbMD1zPpeY46OocQ2oMzaYzJsyQ",
-	"LLiZksWUGjKWRSEXmpgpI4LO2BNNCqoN0QXV05RQTS6uL1+8IFTk9sOb55fktHv6lEypJtzUQa1mOCdj",
-	"XjA73nc3yYipCRPtX+aTm6T64eC7d2+ft06fPKl+3m+VL5mYmOn6Ar+3G0XkGJYykvmyXRtvLNWMmmSQ",
-	"cGFO+knqJ+DCsAlT8QyApvUJ3k95NiUjP81ULsiMimUDukin1e30jg57/dOjTq+3a10qO+mLu1nDlJdv",
-	"Lk/6V//++Zlfl929lIyoZif9+sTX6urHH/81O/rp3xff7Zjw2Vs6WZ/r7ZQRJgw3S2Lo5JxQIc2UKTKW",
-	"irA7ppYweX3Sm6TTPeuNj2j/eHSSPc1P2dm40+0d9Y9Pnp6e0VGW3yQ7gHlJtflZ5nzMWd6050yEhZMR",
-	"y+iMEctlBTMrsFyXIiW9p+SazUmv0zsh3c6gezw46pAff367A4g3zKjlxdgwtQ7CNcukyDWh9meyACIw",
-	"khi1JHRCuWg3jR1T1fWU9o5PGgb+6aLVOz5pQu05kaJYkoVdPTfAbFKw9tZVfEmTOVV0xoyTOc95wV78",
-	"0CBtyLt3L35okwsyo4VlC5bb0YH9NRHSQWI5XkvCNaGk31mhNo/2lsV7yyK+ZTHfilGfpAm3882pmSZp",
-	"YodPBokd/BO3Pyr2a8mVxbpRJduOoBfi+zK7ZaaZbEfwWx3C+VQaqT0Mv5ZMLSsg8IVd26mYnkuhUWJf",
-	"SjEueAYQZCgn7J90Pi94Ri0wh3MlRwWb/a9fNArgAIx9I7ejZ36QNMmZobwIsBCE1263kIaw2dxYeKfc",
-	"TpP8wCy9E240IMf+r9KwYG2oKXUy6HfO0sRwA2u3e2J/YCSXDAekVswTbirBVyoxsGvVRio2cLAPAoRf",
-	"4s35/xUbJ4Pk/zusDrhD/FUfvsY3ccvWcbMBjja5lDkjQz/fMCVSkSH7zLXRQ6R8fybZTTH0lol2AqRg",
-	"mBK0eBAiuB8kQkQp2Oc5ywzLCVNKqmr7X0p5C3LQQmTJlmlDeE44wjihhi3o0h6dctIGktOGimx9l927",
-	"g+64x47yftbqPo1weNzpVDh8tw7NVsSFFT0G4i4EWd0NjzA/j0NYJpUq58ZhDEDKSU4NtUjL6YxOWE5G",
-	"bClFjgqHpeE5VfaYyaggMyZyh9Y7WvD8gVjFMSKkuiO99XY5Z8Swz+ZwXlAuiGAs10HuPtGO0BChXlo4",
-	"9F8zkZNZWRg+p8ocWpHZskuEHaB5Tv43aDpwKkyZ/UYxrR9ACP2YEN7GNKfJQkkx2U0MuBGPxcSr858T",
-	"xeaMGi4m9nzKqLC8PWXFvCITgKCRSkBBAz0plyAUZtTYQ3XKSDZl2a0uZ0QzYVBNNVM2Awq5ktdzmrEH",
-	"UYiQnzQMEpEILQogXDphRMicaUIVI+OyKCoSuMjzlWekIjlKZZDI7RofP62jLytKbZUHrv2wW7EXgHws",
-	"9NVXdW73fGpRt6DasaxHm5966HbcPJelyB+45ebTGEaJ9hzUuX2UiOrkgKOhwsiPz96SQzwMC3tmOOkC",
-	"PK1Y/WjsV+i4ktbmQWh2IMGD/WhYoFbTwp2vr6rafTcnbv+r0rwaB2PkqxEgS/NJjj8pGChWPCwLfneG",
-	"/1qk4JaqS6N5zqxOSlHnlmPizBjiTVHPExoPRUpgaOBWXmnrNRR0T2IUEF1mU+IB2oqGGvCPhQlYmFWq",
-	"hQMFVuaxEE8Jxnhkx/vjZIOJ+LY6TzT/jTWZhgd7WYUW7tcKLA+w559TXrD80XXPYFkFekRR/GLc+tn+",
-	"sY7s6MS0ZmRkAgVU9/56iugFmUeb6S0uf6oF2KayyNcUU2DFt3zGZPlA5d9qAhaLKwgYyXxpd6koWA57",
-	"3J119Ir2ERC1vt+d02q/f6R3jJRzsqDcns0799hD9Bh7fCWBjQiY6CgXZlyUhpFvIiWZzOiSjBjRzBDw",
-	"Lyy4Zt+GTXcAuU2X8iVVD5R+RspPBYzSRPdcE/jREjZF2VXwGTeWRLqdp0dP+93TXr+zKvqu5wU3kdUu",
-	"FVGUa7ZqDuBQAufyEqHilKOIU6QkHsytOKvW8xhIe3XHLKKAR3OEd5t6ECZHBL0TtDRTqfhvD5RNORN8",
-	"nTE8f2ZUKY6uCZplTGtyy5YNDFL9iM4LlilmyGhJfnr79jX5nmqe1TmnW9cLQDSxnZqBA/aReOaWLdGO",
-	"QM0a/Dxut3Gi1SPo/fv3rYvSTJkwdoMbTiFYaUrAv9reecy8E/SO8oKOiocxWhmNs4LIGTMUbELYyOgs",
-	"EHrBIjv7rfepnRNQ76aMFmZKNF1W6t2Ma83FpK5vH60g0gNChFzsQmcM92Pg9BKNoZFdpwAIPD6jmZxd",
-	"JOSnX0upypm3jKQkY7ZwCruR8hYIG/bOilQrdCSITzpmK3QBPsxWcGI2Qe+ePozcnUgDbln2vcrPNldy",
-	"zpTh6P/KFLMy4hM1NW96Tg1rGT6L5JanLu9t+339B12qO37Hdu3ytXsMnXHeW/gBx01jkD6G2eXoF4Za",
-	"A67kcupVNZrj8U+L19HKxrTQLF1Z7FfAt2H6l9ZoWdtM9PnBn9ywmd41kUNKNQ1Vii7X9sUP27Qbl3RO",
-	"M26WDf7gEDWByM+UUWVGjIJ7cYUGpqW41XtFU9JkrBjbFKUxlpkFWxAcEZQCbXhRgJ/PTrzHBEYa9AJu",
-	"iQPhwbvUhs2I016tYscnpfLn3Z6zlbopPoGT2d/sOYOrScmEqhGdMMJFVpQ5y/eaYgWXuDo3r9vN1GOg",
-	"EcHOdXJRTKTiZjoDMS3KmR0tBJKSNLn+6aJ3fBKN4fgyTT637POtO6ogFgAvulHjAfx3fqBoct14GrGT",
-	"fgjM8UmLiZxT4YyudSLbIxx27iJSPhJUWXSrMcmVsNj6iiey5YIC1RKthNoetFkJ0ICmxISBg1zfoh7f",
-	"3jGf275G4XFp8bw++yvBkMgwPGOcb8eCwDWRYn03UXHdj2Nh5E/og12X5XDK/77Bu+QcqO3GU0DmzI1a",
-	"f/klGxsiS0MWU4s+9P+V4haDIIspUwyW+WvJSmcaKTanXDVOoxjNpl6LaYYSPM4jq1jSnIyVnMHpXA02",
-	"krJgVMBoEgfyDGSP4AQibBwCM5mcL/dkoTeyYD/g6/bP134I++EShvmSJr9JwZpDX7FQCBhyAKYhPaBa",
-	"fZNseM6btsVSE5/NSgOq0h1T2hnHVBB8t4GegnqwhoAslgHbTrNKWNi3HAt7zWJb/NeyGc1uhVwULJ+w",
-	"3HEhOKtqoqAmcLeqKE7d/YQ/NK2qpvdsgK6cF5LmZMQmVOw/NzNNcfhnIQYPHjXLH7+W0jC9dbXbBA3E",
-	"++2JTHlRqsbMhiWhZAw+Jtxp/DslXJCFVLlu5Dgfyt0UYW56p6CG6YatfIHBBR8hckFRPZULTUqRMwVf",
-	"r8iYiF83q5r8t01qSJu8Alp32MNpFnSJYACxCSFLkdmdkIq0uj5+gaaIVfMtMYrG833GBZ9Z4dHqNglb",
-	"b7xsZxXLuNf45KosqALpIZrt9GJY8gpphwkDCmKG3alLWziaVVlwwe+tyIIgWlNj02RK9aeZbKLNC5eG",
-	"MrcKlctW2kAC7LNpwjSG9izvpIg/2jDkAJFuJJlTrQnVZAgJH8NGKrZvNk5lWR2majeesHOmPvl3G35V",
-	"bMw/NyWI+UVAQIySnIHmylSYKmz+GqhbDQZEXjRzBGKElE0U8bOz65skAHorIeprz3FgalCWKUZn/jlW",
-	"/jlW/ouPlTlV97DfX1NlmsTe3+dwCj6dBul1ZVVvRyXO9q9sc/dWUMeJFCnJZCkguQBI03nD7HuVAp9N",
-	"LaP6VVdJCF69d5r9joUuqDBNdn0DyBH9UH2rVyy8TWb8H3ZKRxseluHJcpO8vpbKxEZNbbhW7RMAuZ99",
-	"Y0d9VeRMm+dcAcj2myu2WPnm++UVDOqBCTSWszEtCwMxSpQ/SbouEq0xGII2XAA+Cj5mbfLKEkkkvKQI",
-	"ll4uF8LyD/pg/LqRp3BB0ZQonfZdNYD/LhoJv7msxsMvXOjWLvsn8Gev61Cz6Bz1MMrbJK351PcDyx/J",
-	"r/6VpOFD7OL/6CzyndxtWeDS8qF21rWWQjcLeePCvGXIX5S354AGzSx1Z4xYhr2PohLLoJVE9pxNlMXo",
-	"cGAPkVudklGJ3kSMMQSJwhZMod0fc7IgyC0u6oL+E03ogi5jGoH991N9FSoQ24AI/POHajT8YhUv93M7",
-	"W/Ja940HARKIyuO7Gr9CZ5OkuKJNvreu1Y27nV6/yoCHAFPQJq7evay73nqd3slhLbt/Rj/77H07Ekjn",
-	"8MUGZWONTq7YoopR3MOnLxqX9VIumGplVDNSMGOY0inJ+YQbnZLpcj5lQoMWm0ujz60mxt0XTOTa6+P4",
-	"JqSE2Vfb9aWeHNUWepT+MfGQRlQ2Ou0uQipbTtlMClyGZVdgoJwrlhmplutqukttbNAuZ3OzdFF/5KjV",
-	"1Fi5EGSuZOYyI9cV4ig+sVXL9899SZNfJBf3DEkVVJtPI/YoUazIsbmOUdMYmn3vlR+7q9RIBcIIuMl5",
-	"rp34oZlBTs0V5QL5QbGZvNv7gLK4v/Cj2A8/VCPZj2/8aFtk7U+QqkO4HpChLvWcZWZIZoyKoMZxHTI7",
-	"fim18dq+kaijEW5SMuQClzOsNKkQZYIUg/m8fkBLUXAB6hBOCqm0bkv2X/0rP4r9cB1Gsp9ehNG+pInz",
-	"fDbiccH4ZArEEjTJRkXS+2/r+/cczx2SyxlEtSGtfxD57TVshtPSt/t+PbUFBdIzo5s8wOqJL1Im/Qpj",
-	"lol5IWK/TWLEqQJruotDVaNDY0OE7qrS5xdWrbMKg6PtZrfJQnHT7NmPhjL0lgUtoL1/gC3QWphl0xY0",
-	"O8Bccu8mQcDmMmuoVvt35W2HVBeX0rBHlCYob3tZnnAC7HIDRUvwAPt5mvYCrNmGU8WaMnxSylK7jNA4",
-	"CGu82cpEJnMG1YSQ6/K+dvhgAAgkpJkyhVnLi6ksGMnknDcGDENUeq8dwdBag8Jp5/9UDbYuCWdU+Bgv",
-	"gCUYy4Osy50Ab0BYORthTsZ2EYKxpd0QuAy6QuoNE27zKuwZ7BbcfNoyjPMWYbBOgHJPLMnP2R6M5/Yj",
-	"WMDxvq/uQgzK1uj3ayVHbJ05q4PNHy1FUIDzfQN4MPZLfA/+foMvb1C9N4FXsFkT17g8JJLLrJwxYYAx",
-	"xlBpe9Y/ftpA706p2yM/6dJxv8/GagqMZrTUbLtHDtOzGqOq7LMh2rB5ao3zsiiCxdc4UFUPszpYc3lM",
-	"qADxuYBPNOH5pvBvs4H6auwTyQ4B6ekfZZja/YBMQ3ygmTddmlrTu7dc5BbzniC2osQ7lrftos9wq3bR",
-	"ks5uTcO5ohDUSIsAwgvEtIXMLxvNjms4Xc/t+iaKzjShGSTH1hXfqDIvrhzBwkD0l/k09rjcy+WPukIj",
-	"eNml1uHfvuqnnqUYpWTHecK1ooM982RAqQyg24+hegY/PvMruARtKqwC3/QrsZ9+8KvBJ/2KcMz/4xeF",
-	"H6/duuynd7W1wcvV+uzHkFCNH6P6EqsGX1dG6E5naPC2zKzS78zXNgkZHVIRURZFilSH6sUTTZynzxnI",
-	"eBYeRU7ajj0tC5eLilXBKyxU9wpYuRR909K3fN6Sc/QItOYSiMn5A6oVXjfbZtuW6Z1KELpwaXb4iCth",
-	"07TBXBZysT6Nd1n7LGvnqbTap2HiXj7rHQdt8ApbONbZ1YoylpX2uL22x4aLxFHNs4uyqcPCRVN+dUgw",
-	"hsiJfbmSL1Nj5pgiy8VYNku9N8+u35KL1y9QpXjjhZe3Kts34kZckIMDq0QeHGCa0660FQBvCiESe1yQ",
-	"C0EODvAnHAJiKNQh8kbE8SAK0aABupfBB4/BMBJcvVbhw6dCsAWqk8mM3jJtf2KLEP68EYrNC5oxLDaV",
-	"BdbaO/eItoPY4xOWeXDwL7bU7YMD8gyz22hRgG/T5UFjyhfXlaqAVaxVevtgLQ8ekhMV8OGNcBnxVEOQ",
-	"2x4ubt5nSkmlDw5ArV1VSDT5xisjKRluSgoffuu9YRoRM7THxRAbh9yIodUhnP2PjQZMrD60yUXw1eND",
-	"lhE1mfF8YdVdxeit9umbgmV2+oHFoMyXN8KjQU+lMr6WwyJw6Ou10Pk29O7pUKOGy7+yALnV7+XnJG+n",
-	"dnPBBriDTAIz1QMybLeHKRkeHrplk4IhxQwPhzfCPp5NqaKZsYZNwW8thSzR0HGQhBi2g2a0PXnSEUrI",
-	"fqQkSpF0jSMo8Y0mrNi5EXZfXFARCyuQIuPMRTDMbkSSJgXPmNCs8p8mF3OaTVmr1+7Y01QVjs314PBw",
-	"sVi0Kfzclmpy6N7Vhy9fXD67un4G71QqUBJ4PXJQDJKufUTOmaBzngySo3anfQRmgZmCfDqMcqcn6ARG",
-	"XxqX4kWeDBJrpX/vnlnp4dDrdLaUODSUNoS5PtQT4MG33eqctXpP33Y7g4797/9U7SV8QOtLuv21bv21",
-	"0LIiuIN7Xz7uXZIQ5Zs3VcCBKIHVQOlOv9PdNGDYssNafc+XNDnG/dv+0ouoEcFx52ivWaoCDHCGz2ZU",
-	"LR0qCa0gT8kIE2HsEUMnupbzbi1oqRsI4hIw8L0PvzpL4nuZL+9HDFuwtC+OqtjFl/phbXWdL2vU2r0f",
-	"gA8ktfsR2qbaWhcijwuxoyKVlxLBb0x6UZgD7EZwelEtnboKLnkxcFitZGuVU38/0g1tE76KP/qds90v",
-	"XUaFrf3uHvwRtPb/AAci7wRVqZHvvqQVNn7HP74gfiEOvsaP2Mwm4scazfe3tfixZDWBTkhfj6L+7peC",
-	"5fY1OP2zUeR6A1GB0YVtmEqbT8wfmdmEjc5/rQT6E0nkTz8WpbwNLEnK+abTMOoG9uH3ja2x6u25RvEx",
-	"uV93ro+gnTUFOd47vbzwbgFt6FKfk6E18odkIpkmI5rd+s45644C8pMscsi1CrZ46htNaNeYTQpXDeRN",
-	"xiRdIfB38/xRNIBAqt17kqorQtzr0P/vZTkC9Veuesfx359y6t5XpP/lT10gl8DiTzSZy4JnHJJ4mg/g",
-	"kIY/aWySt5AEWowaCd1yBtbabJGDA5eyfnCAnjrHdgPXZU6O0VeOqV0jn94+JkB0XApwh83pxJqiQwTI",
-	"GsCW3obpjSBkiJnlQ/INOgcEYZ8tOXNDhloqM/SjfgsW8xCnGtr5DVNgZ5NMaoPeIUjYnyi5cJk3kLsL",
-	"0aR2WA70Fj1wmf5++pQMQ878ECqvMbkf9Al+xwR8ZwH6DmAfrHqICOYMo/tvaay5nDPl7XJwaLTJFXhj",
-	"/D60yZXzc1BD9BTjmBRkoJVa5ZwYaQdGX4TSJkrrx16T9hdcAPgCJkqWc5YTLoz0K2N62CY/SisDR0vw",
-	"6oC7QbDPZhgVMZwjLuiEDX3fmxmjwj4LSjq5EEvcXbvZOvim0Amwbl8/93UD9SOmqV+qHTWtaMfXKzQ0",
-	"ZXRVB5U8Cnmh3chd3O3Av3RrMNUa3mvp79BDggtHR+eOxi3Z+b0kRk4YeGM2gVgVRzSBCWDFgN4XSshk",
-	"DbwHvr4qmNQEUIjN7CfF6+VEa5mVUQrwkHwjIIMXafNbZ9B5CeER6pndG+Yb4ZTK3A9K+wLA2PRkRXeH",
-	"oTPort1kn2lmiiXu6jZYfX72fha9fXgTJkUlACBz0EutjeQFdFibey1lci10tzrzj1ZMuKlHS8LNOSl1",
-	"SQvIkYa2zpumD/LngRC8ploTecdc32AMc4C8w4Ig3IRzL6acEAXxM2JjqTZiBoTZ/YD7+FD9yh2sH6oa",
-	"pUqPqpUmRXXr9arztWqkFTUNmhS3jzrdbq/3P6sVAYOEz+iEHf4yZ5N6AUDzMNh82Q6DZUA7GzQnUcHN",
-	"vm19fbUNWgYOOevpvphA4tqdVXHzKuXeYqeq/PNZu1Af142L5UCwVtVxH+xcx4fJ/r7RUL7Y1AJJIO39",
-	"hRXW/4jf1dcGen0TP8du1tXwvmIQ1XdFGqJNsPoqLq1D5u91ukSKzPctyEsFESMrHO645pAlgCoQFcsb",
-	"V62JzYJC2JRr/2xKSlEwrZ2+hMEr6BkUSo1kaTKJjYSruiirA1vFeCzVTDuNeNjQ5nVY5U+4lbm/WZGT",
-	"of1qiIoqfFMpgKjRoi6MVZBWCwN1M0UtkBwcoMA7OLBbgcJRoOgMfWjPQ+QpBB3dVE80To8nMNdem7Sf",
-	"U/CbY1oxeYWN3BE8q0ryiYC2XnbJIQRFnOAhVvAMQht9f/JXXcHdkR83y7UPecMWNsPCEo9nH7hlcyv1",
-	"Y4H7ubVYLFqw1aUqXGogbJfVHbXFmZGygO4aORkt7bBOBUn9kKjnRoPKzDDT0kCPQ0Dz+7CDzlINyAQf",
-	"hNWn3agOlUGyw3aZqdS1bMYnrpjV2gM3gnHfKH92bh/BFD1aaEmA6qgL0RpFecGUbpOLqtmXb7DeqWfp",
-	"3IjQNBc3PaJ715MNI+OAIh8ADZSDnefg+G+Ogio2xq41QH+OERWj+QC2+kYMn0H75wHpdjotyOwUJRv6",
-	"9lNzqlgOT2IL4CZDAQPmUPG9Zil8vVLnO6laSDBTIOASAvh/qFYX0vfXLmbAYDFkw4xCG3/742nV52Zj",
-	"VxqAF6MkFcD/t+WDwa3qhoitXfI3Qrty08BGWI96Pq58YYkXmKsm+9p7AOuuO7gXpEPshTMMlZVR1Bop",
-	"TrHsVgqWAy9YwNoRDijen8L1PvBV/ZH2pYb1zkpOr9zkRjw4PAB34frlIyMuKFDlegZew8lTH2Tvivmx",
-	"6/aya9aVXCrZfoO7trnmpaG4tSmx6PFDm//o3o+ue99Hd97aSLlZg1sJ/Po7Z7a1JfQNBfYJEsPMLkQ8",
-	"pflKcBh01cM9d3TbvSONQnjHMqoH6wNU98Bse9s99WcGre8dET3dw33uGib/Rd3t9p2n+ywb82vr5hEq",
-	"Ns7QabCQgj/+8HfH3ivx8M2MNLEaYThy0eQ5ByUuqjtxtVLYMsGE/v5aSoFmU+p/khpzFDH5jGL7CGwu",
-	"siSKmVIJyI5cazLhFUqEOXfZeK52j4m8Sd/DQLTT9/aL6sfL/hsHbH2IfhPBpM1RG29RVzqbLE2K1TZw",
-	"/Fl1aEK50MaRiLs8Q6JltqBLa2pgjxugBYdnsCF4UUQId1bIGVgVQ0gKH0JaK+bbhnouhOMbvKruu07r",
-	"7GyYuovrvrOWQvWp1e10ht+eE83umKKFJR5r86dobN6IEjIR7YlRXUMF0yCRI+17jwEsB6rAnBmKV9Gd",
-	"dbsdbNus63YbceLUDnUjavZbbRiRw2QhQA1hpl7npE2GL8bY5d+uyPfDd39fScFqX/gLzFrXXGRseCPA",
-	"TH4xbr0Ts/pPEHfBQFBYgKZL3chQLiG2maU6D1c6G8/0an9WjnC8w7BVXWK47RirXXhYXa3XWrmjcOs5",
-	"un6rYTRQdQ3gHmO4h6O77/bSQ6g2rfhuum0v1e6x+49rDr3OyR9EHigJall5fzcaWbvkY4+33/gLSv4k",
-	"ArPIOdp0rGYFZ8K4friEFlD39lfOmet3e7tfaLgPBV492f1qVOn0nzj+fWHDFgXAYrmp+aE9BKEdIQRf",
-	"/UC5ZDoNfuFw4SnBOg7I64euPFz55A0feK+fMD+xrafLP4fD3/lw+Ee2/y1l+143jERifW0K5eJkeDUW",
-	"8nol1DcbcWhSjBhG+33XtUq6f/2VTJGc3/syr0jQ199ZvVizHUn4TTd5VB0F65K9ugLNRYU8uzSGTe8V",
-	"AnG390IB0Ko34TBuGNdsOvLfWAqBt9SdACnk6+i0Cm2lUWvWyruQuqat3OLeF8PyUOOr2+S5z6ihYhml",
-	"J63llNc6xD5OJdY/DuC9HcCuQemHqj/Kh3AbwHGv3zs9jRv+J6fjbp/1j8cZY7R/8nR8lh9l/nLS49EJ",
-	"bXU6ib8EAP6vdZREHbCS49FR1su7rNUZn9FWf3Satc7yp6x1Mj6mffdbrU29gx/77Pv2+thFKVE0u211",
-	"IT2k1pTlpGqm0l3rl9Jfc3pHXUx6J71uv28H3OkYjzuZdqtq6969HOaB7rc4zv/GDi+f+A+JFtVlko8t",
-	"Fqehn+amuhbXcfOh0qeSt9gXMvRg8t2vTkKzq5O4XdVJ3Jjkw8eI3GCYqO0ftAroxeS2N725NTZQGkpq",
-	"FyXBrIHzKsfaXavFMLtGw51SBZSMIxDxwfhVW1XvtfF1ewbcsv3+sHYSb2x90j9th52iEDbZrSDs8rJN",
-	"3k659llM4G5VbC6VSXEpa2X37VqHBkc+gcOqmzWd5qSZuuNZzGKOOzAe4TrgFG4zGpWGC32rQ56JHLsO",
-	"XG3y3nVYhiBAShTThioT93dsPP9f+k5LD+G8gFeA/F73szVGLV+gbrl9c987pnAJZdBNAVrN7thdbCq1",
-	"RRxh46hH2xOc7+GbAt0M9FSWxT5M/9VXAV7J2h3aLrwQt+zzNzoG+qrduQ1WzFgxyD/KmAtzzNxlgS4I",
-	"Bq08fFOnSI7smvzjX/U+QQuAkIvzOL3xia5LGBAwj3gd4A6+cFaadjSD97lao5SpjQIoiP8NoqfeS1Qz",
-	"7BCCNzSR4AcrtIxui7KYG1Fd69+8Xqxy5bofP7DOLmrzmJyMO+MTesRap/S42+qPO6x1lh+NWh16NjrN",
-	"nuYn7HgcWikOnobD70PUQjfpdtr2P92jwXGnc9xN6j1wvVrbPe11u/42vbNO9/S0f3r09NSq7+707HY6",
-	"nV6nf3p60ume+Ivq+qdH3dOj017ntFNvlLupdUXUGHfdtul128dRIeHX6/+uLW7V3rZSiHwbzqgViN2f",
-	"qq+p1cZXDYT9Oy/4/p0bemMAgv60zhjr2dYNwm6914VryQn85FqktD2pbjpyXs2ZuHj94uvofy01Jk7x",
-	"Wrdq3Fwk+iXUMV28frFLo4k6GzVKkfrLtVZVHz6CbcfUnbcjsDXNIRiRbqg1TxA4qdLgVk+hNhLbfUPE",
-	"vl2RPNor65mLUOM3h/5OUKRMZ94zj/La1W06LY2rcNTV6q31hkTXGkW06wzYCA1UIArw+UWPuy388vHL",
-	"/wsAAP//",
+	"7H0Lc9s21uhfwfDembS+lCzJsuPIs3PHcdPUs2mSGztfv9k4E0EkJLGmAC0BWtFm/N/v4BwABCVIoh/J",
+	"9stmt9NaEonXOTjvx5coEbO54IwrGQ2+RFNGU1bAn6dJwubqHeUTBp9TJpMim6tM8GgQneYLupRkOFoq",
+	"JoftKI7YZzqb5ywaRPBdFEcymbIZ1e+q5Vz/IFWR8Ul0extHZ4IrxtUvmZwLmeGgq3MMqVI0mc4YV0Oy",
+	"yNSULKZUkbHIc7GQRE0Z4XTGnkiSU6mIzKmcxoRKcnpxdn5OKE/1h3e/npHj7vFTMqWSZKq+1GqGEzLO",
+	"cqbH+9tVNGLFhPH2n/PJVVT9sPe395e/to6fPKl+brbLV4xP1HR9g8/1QRExhq2MRLps18Ybi2JGVTSI",
+	"Mq6O+lFsJ8i4YhNW+DMAmNYn+GOaJVMystNMxYLMKF8GwEU6rW6nd7Df6x8fdHq9XfsqkqM+v5kFpjx7",
+	"d3bUf/1fv7+w+9KnF5MRleyoX5/4onj98uXfZwe//dfp33ZM+OKSTtbnupwywrjK1JIoOjkhlAs1ZQUZ",
+	"i4KwG1YsYfL6pFdRp/usNz6g/cPRUfI0PWbPxp1u76B/ePT0+BkdJelVtGMxr6hUv4s0G2csDZ05427j",
+	"ZMQSOmNE37KcqZW1XJQ8Jr2n5ILNSa/TOyLdzqB7ODjokJe/X+5YxDumiuXpWLFifQkXLBE8lYTqn8kC",
+	"kEAJoooloROa8XZobB+rLqa0d3gUGPi301bv8CgE2hMieL4kC737TMFlE5y1t+7iNo7mtKAzpgzN+TXL",
+	"2fkvAWpD3r8//6VNTsmM5vpasFSPDtdfEi7MSvSNl4JkklDS76xgmwV7S8O9pQHf0pBv+aCP4ijT882p",
+	"mkZxpIePBpEe/FOmfyzYP8us0FBXRcm2A+icPy+Ta6bCaDuC3+ornE+FEtKu4Z8lK5bVIvCFHUhxwaTM",
+	"BL/XEUp896udohn/rgd5qx+Wc8ElsqEzwcd5lsCxJkj89J90Ps+zhOrN7s8LMcrZ7P/8KZGruNXrN1I9",
+	"emIHiaOUKZrl7oAJAkHvngtF2GyuNBCmmZ4m+oXpS0wyJQHj9L8LCVCUiqpSRoN+51kcqUzBYWlA6x8Y",
+	"SQXDAanmXSRTFTUvCz7Qe5VKFGxg1j5wK7z1D+d/F2wcDaL/tV9x7X38Ve6/xTfxyNYRbsM62uRMpIwM",
+	"7XzDmIiCDNnnTCo5xOtsGa0+FEWvGW9HgN+KFZzmDwJEZgfxAFFy9nnOEsVSwopCFNXxvxLiGoi7XpFG",
+	"ISYVyVKS4RonVLEFXWp5QEzagIVSUZ6sn7J5d9Ad99hB2k9a3aceDA87nQqG79dXsxVwbkePAbhTTlZP",
+	"wwLMzmMAloiiKOfKQAyWlJKUKqqBltIZnbCUjNhS8BSlKI3Dc1po3plQTmaMpwasNzTP0gdCFcfwgGrk",
+	"lNblcs6IYp/V/jynGSecsVQ6ZvJEGkRDgFoSaMB/wXhKZmWusjkt1L4mYi29RTgBmqbk/4L4BqxuyvQ3",
+	"BZPyAYjQ9xHh0sc5SRaF4JPdyIAH8ViXeHX+E1KwOaMq4xPNdBPK9d2esnxeoQmsIIglIHWC8JcKIAoz",
+	"qrSkMGUkmbLkWpYzIhlXKHurKZsBhrwWF3OasAdhCBefJAzioQjNc0BcOmGEi5RJQgtGxmWeVyhwmqYr",
+	"z4iCpEiVgSK3a/f4aR18SV5KLRFl0g67FXpukY8FvvquTvSZTzXoFlSaK2vBZqcemhNXv4qSpw88cvVp",
+	"DKN4Zw4yahOeXnEOYA0VRF6+uCT7yAxzzTMMdYE7XbA6a+xX4HgttCKHq9kBBLvsR4MC1bIPnnx9V9Xp",
+	"mznx+N+U6s3YaVj3BoAo1Scx/lTAQL7goa/g357h/1okzzRWl0pmKdOCNkVFQoyJ0c2I1a/tnZDIFCmB",
+	"oeG2ZpUKUgNB98gHAZFlMiV2QVvBUFv8Y0ECNqY1BW6WAjuzUPCnBAuDZ5yw7GSD3ntZ8ROZ/YuF9N29",
+	"RqquXvfbAtQpMFL8SrOcpY8uezp10eEjkuLzcet3/cc6sD2OqXVjT69zoO799QTRUzL3DtOqkZarubVN",
+	"RZ6uCaZwFS+zGRPlA4V/LQloKK4AYCTSpT6lPGcpnHF31pEr0ocD1Pp5d46r835Jbxgp52RBM82bd56x",
+	"XdFjnPFrAdeIgN0B6cIs46Vi5CdPSCYzuiQjRiRTBIwmi0yyn92hmwWZQxfiFS0eSP2UEJ9yGCWE95kk",
+	"8KNGbIq0K89mmdIo0u08PXja7x73+p1V0ncxzzPlmSJEQQqaSbaqDuBQHOeyFKG6KQfeTRGC2GVuhVm1",
+	"n8cA2psbpgEFdzTF9W4TD9zkCKD3nJZqKorsXw+kTSnj2frFsPczoUWRobGAJgmTklyzZeCCVD+iLYEl",
+	"BVNktCS/XV6+Jc+pzJL6zenW5QIgTWynZGAW+0h35potUY9AyRqMV+a0caJVFvTHH3+0Tks1ZVzpAw5w",
+	"IdhpTMBo3N7JZt5zekOznI7yh1200htnBZAzpijohHCQHi/gcsE8PfvSGgpPCIh3U0ZzNSWSLivxbpZJ",
+	"mfFJXd4+WAGkXQjhYrELnP66HwOmZ6gMjfQ+OazAwtObyehFXHz6ZymKcmY1IyHImC2MwK6EuAbEhrPT",
+	"JFUTHQHkk47ZCl6AYbblLLOh1Zun9z0bLuKA2ZZ+rzIezgsxZ4XK0P6VFEzTiE9U1VwEKVWspbKZR7cs",
+	"dlkL3Jf1H2RZ3GQ3bNcpX5jH0BhnLXcfcNzYX9JHN7sY/clQasCdnE2tqEZTZP80f+vtbExzyeKVzd5j",
+	"fRumf6WVlrXDRJsf/JkpNpO7JjJAqaahRUGXa+dihw2dxhmd0yRTy4CF1rmCwJ01ZbRQI0bBvLiCA9OS",
+	"X8tGLqI4GheMbXI9KX2ZOVsQHBGEAqmyPAc7n564wQRKKLQCbnFuIeNdSsVmxEivWrDLJmVh+V3D2UoZ",
+	"crrgZPo3zWdwNzGZ0GJEJ4xkPMnLlKWNpliBJe7OzGtOM7YQCALYmE5O84koMjWdAZnm5UyP5rxjURxd",
+	"/HbaOzzyxjD3Mo4+t/TzrRtagHUeXjSj+gPY7+xA3uQyyI3YUd95G7NJi/E0o9woXetI1sDHd2LcbNa9",
+	"VWl0q47WFV/f+o4nomUcBdUWNYXa7ola8TqBpMS4AkYur1GOb++YzxxfkHicaTivz/6GM0Qy9JYoY9vR",
+	"S8gkEXz9NFFwbXZjYeRPaINdp+XA5b9ssC4ZA2o7yAVEysyo9ZdfsbEiolRkMdXgQ/tfya/RCbKYsoLB",
+	"Nv9ZstKoRgWb06wITlMwmkytFBNeJVicR1qwpCkZF2IG3LkabCREziiH0QQOZC+QZsERuA0zcMwkYr5s",
+	"eIXeiZz9gq/rP9/aIfSHMxjmNo7+JTgL+9Z8ouAgZBYYu5iHavdB2mDuifHT3ZEbJv7l3ioV0UJJSwoi",
+	"9LIqGYYH/ISMwNfGlCBTesNiknEiipQVJ6gmovmyYDNxo9URizoDLbTjKPo1ojWFGyS4jRirXvE7NtZr",
+	"ndHP5/hKt9MBA3yN1caR1t+2MjS3j1kpcT1Bwj/LeDbTWNVZu4SGQOhvW/I6m7fEHGHUmgtwvBgIBWnG",
+	"r1kI9zXJyGazUoE8fMMKaSwglBN8N0A0nAy4dssa40LFEfRbBv+s+LgtckHTUppcc7HIWTphqSG1YJGs",
+	"0fva4W6VQ41O8wl/CO2qJtxuWF05zwVNyYhNKG8+N1OhCJIXLnoEzKaaCP6zFIrJrbvdxk0gUkWLXTTL",
+	"yyIYk7MklIzBkIgnjX/DVVuIIpVBsmqDEDY59kPv5FQxGTjKc/QgWTeg8XzLqVhIUvKUFfD1CiPxiLLW",
+	"I3fh3e/6ma26x+Zr3CZv4F4YSOOSFnSJSwbE5FyUPNGnJgrS6lqHFuqmWu/TiMu33/tWN8R9rTa7fXv6",
+	"kl/gk6vMoQoXcTEbRlGCLa9cAzehA5d/uXcqV3odYd0GfDKNNRsgWrfrxHZK5aeZCOHxqQm2mmsJ28Tk",
+	"hdGFs88qBGn09ep7FiP8aGDIAQJdCTKnUhIqyRDCmoZBjNdvBqfSZAGmagdFrjkrPtl3A78WbJx9DoVB",
+	"2k2Ah5SSlIEqwwo3lTv8taVu1SAReN7M3hI9oGzCiN+NoSdELdB8DWEAWrADAgC8k6K77gcL+sGC/kNY",
+	"kBOLG8uoIRL5/TAyZxAMULrXWm8zGLUqZ9u3nC5HBI9JIkoOkSmAxsaUqt+rtL9kqi+13XUVwWJ1Q6MW",
+	"7tjognIVMgoFluzhGpXXcsU8sMkG9NU4unfgbhsWLTfR9gtRKF8jrg3Xqn2CRTZTjvWob/KUSfVrVsCS",
+	"9Tev2WLlm+fL1zCoXYzDsZSNaZkrcHAjrYridfJZMBvPkElNbDQ88mzM2uSNRhKP0AnuzASpWHB9f1Cf",
+	"tPvGO4Ub8qZEStZ017D8995I+M1ZNR5+Yfz+etu/gTNkXd6aeTzXrlFcR3HNIdNsWZZ9v/l7FLsPvn/o",
+	"ozHn7Lzd+gqc6XsojWlGCi7DDEGZGIHSBb+K6xMAg2QauxNG9IW9i1Dj06CV1I6UTQoN0eFAM5xrGZNR",
+	"iaZodFA5isIWrECjkX+TOcHbYlx2aHyThC7o0scROH871b1AgdAGQOCfv1Sj4RercLmbz0Kj17pjxREQ",
+	"h1QW3tX4FThDlOJ3wx/D5qUA5NYtQ0meMa6eSCIW3LkOYzJauhjNXGjgJFTWI2y+RDMQgQZRr9M7anW7",
+	"rd7BpU1taLtci39Ea9YTz+4SDaIZnX/ABX6s1vmahizSXa0gdDu9fpXsAm5XJ1K9fv+qbpDWS9uvJfLM",
+	"6GebqKNHArbjvtggca0d42u2qDx3d7Dt8eC2XukDbukDJjlTihUyJmk2yZSMyXQ5nzIuQZRPhZInWhzN",
+	"zBeMp9IqJfgmBErqV9v1rR4d1DZ6EH8dL2EIR1+zxf0MoaMNiRWVNXJo2FFYS7y/IXVVfdg0v++yF4li",
+	"qiVVwegsuJz7yLJbib5+5k6G0kWW58beW871VTokl9nzE5KvegbuJJY+zK7aDIWC3pBTFyOcUjYTHG+C",
+	"ZmXAXNKsYIkSxXJd3TUx4wEtbTZXSxNOhdxmNedAU8l5IRITcr6OdJ7jd6u2bJ+7jaM/Rcbv6OvPqVSf",
+	"RuxRwgM8j9E6UVDBmJc/LF7pU6VKFMCogSAbl6BhzTRRyMXSgmYcSapxKzRkzRr2p3YU/eGXaiT98Z0d",
+	"bYsc8hvEQJJMDshQlnLOEjUkM0a5uyGZdCFzf5ZSWa1ZCdRfSKZiMsw4bmdYaRnOfQ+xW/N5XXgVPM84",
+	"qAo4KeQomCNpvvs3dhT94cKNpD+du9Fu48h4G4JwXLBsMgVkcfc2qGRZx1j9/H5FmYykYgbhQpAvNfAc",
+	"ohIOw5CK7U41i21OubKX0Uzu1mqRz1O07A79K+PfBe/6bSIjRkxek+sNqIKGwQ2hD68rXXehVR5NL63L",
+	"LGh+XBSZCrtMvaEUvWZOQm43j1xwuOZm2XQEYUOyyZrYRAjYXCSB3Ob/qjxcEENoYsUauL+dYtPIKgMc",
+	"YJc51duCXbCdJ3QWYOkJcBXN/bNJKUppQu396BZlTTqMJyJlkHsOQYR/1JgPetaBQlb+1MVU5IwkYp4F",
+	"IzFcuE+jE8GYhYAyltwha3tOC+VnbTcO2NCb/FSteJ3czii3ETqwd85Y6ghqarhEACvK2Qgj6rbTKYwM",
+	"2L0CE/+cC7lhwm1mvYahSjxTn7YJYWjaxVALDto10Qc8Zw1utzkPZ4Lyz331FPylbI1dsm74O8YlbMYr",
+	"Jw5ofKr88RaztkUjNcY4DzPoZ4MZGDmwDVPCx7npUColYNfRbNg/3vCVqARySmxGfWX4nNqYGDUVEkgM",
+	"2APvFKC1O9broZFZocCHt4UYsXX+UcleVvrJnf0ibRq8A2O/wvfg73f48gbLyccNy8vZLETYTQwySUVS",
+	"zhhXQLvHUDrkWf/waeDsjd7RIDb5zDAoG4kdCsJJaCnZducLhmYHI6rYZ0WkYvOYUEgsdAa74EBVLuzq",
+	"YOHUWJf9afMAnkiSpZtCv8L2xTdjG0S+D0CPv5ZdUZ8HZBngA2HKbkLUQ+9eZzyFK2cQYitIwkaAcHR7",
+	"dYoadXYLw8aTgEv1BF1APIdMW9D8LKgZX4AAeKL3NynoTBKaQGJMXTfzsvL9rFEsCoDuDpvC5qd6m9wR",
+	"k2QML5uwevzbZvzWMxS8dCw/R6iWcNgwRhb0Hrd0/dFlzuLHF3YHZyDwu13gm3Yn+tMvdjf4pN0Rjvn/",
+	"7Kbw44XZl/70vrY3eLnan/7okqnwo5db+rEq4BGKtiAlH2c8k1OWWn9ixjfxhsdw2+80fu3wnTd0in+e",
+	"ZwWT2/3tpnYImjVHS61Tsnwck5LnTEovbqRQJvRQNnfLP64rOcD/p1TagEg0n4OscUIoZExnfEJyRm+Y",
+	"VpWJKFXjoEmDLJv80gVLmJ5zR2i+FwC6GrrZQMb1qrpsCAuICc2lwAnW9KVMizyJmLEwhb2XBfNx/eir",
+	"8oVfxaaZN9j3/TqYrLiBvVsQoukG0mH9/OuFaP3xOEFZ5syaa7CWCu5S693AO0Ki/IsSkv402bCokpaF",
+	"Jt6PLG7fR5nZquY+XDvFjNI70OodCmh1Pv7YQXBU/qSdARvOIwxak/FEVXHn+rLzMs9jFK3QzPNEEuP+",
+	"Mb4uPMeDumtCv4Y2NyxBtdlVgd82d164HV6EbeTbtmkd3xCKZfLI8BFTo0XSgNuCi8X6NJYI2jRiE02x",
+	"KDKlGL9TXM0OougiV/Q6QhC/1BKPurPuXA8XMRmXjPFt8s4mj5xyRdfWkx0y3t7mF9nta2vmrgJSmJRF",
+	"ppYX+nWzdCqz5LQM1Yc8DSVSu0xiIOH65WrtU6XmmAub8bEIqzjvXlxcktO352h9emc1FevlaF/xK35K",
+	"9vb04eztYT7TrtQFWB6IOVzrhuSUk709/AmHAHZBDQCuuB/nRyGcYIChQBAvhUGOxIXlaMjjU45KQxky",
+	"MqPXTOqf2MKFtV7xgs1zmjCsKiVyLHNn3HVSD6J1Zdjm3t7f2VK29/bIC0xjo3kOcSgm4RlzuzRTsHYB",
+	"LFdV5bEP1hLeIQuxAHp0xU3qO5XAJ7UmaeZ9URSikHt7YAFdtT5I8pO1PMRkuCn7e/izdfBLBMxQ64ZD",
+	"LHt6xYfTjCvjj8Iaf8q3FbTJqYurwoc0QZJklqULuiSjgtFrafM0OUv09AMNQZEur7gFg5yKQtmiDRqA",
+	"Q1uYBeMJhlb4csVocPv61tjdNwrdIJdTfbhgLr4BYURN5YAM2+1hTIb7+2bbWpAGjBnuD6+4fjyZ0oIm",
+	"ihWS5Nm1xpAlGt7NSlxsslnNDrukQRSX5kiJlwtpyl5SZ9TT5PeK63MxChtWUECM9FMUwVGAC7LhXnt7",
+	"dhG1OJyJYBA4R8HDmOp9Df+7pV9qvT79/cWA3NC8ZEPyE9xuIyANQELTes7wZzgokLiv+Igm19W1WNBl",
+	"bIvm4sNglYYNe2TEF+LbBCAJJ1cFA2Hpp3gtZOWK+zErcPtlIgomT3DV0tyGjCNCQxnfE8wsExMGUihV",
+	"ZCakIj3y9+x5mwzlQaLyIblmbC4Nr3giTbT/+IonkHWu9zGEmKQhXq2Dg4NnP5sDB20ci4ft7ZGJIOUc",
+	"Drg6PNSQ9HcaeQogWtxq3zTPWR4TAQU8+NKS0RjAmtKlJNlYYwbILyN2csUtP84kuclkNoIqsWNNgn1V",
+	"N5MuFlITjSiO8ixhXLIqWig6ndNkylq9dieKo7LIDQeQg/39xWLRpvBzWxSTffOu3H91fvbi9cULeKcy",
+	"hUWODXi+1EHU1Y+IOeN0nkWD6KDdaR+Ac0FNgXXte/nzhr+j2z8T/DzV7DeT6rl5ZqWOZ6/T2VLmIlDe",
+	"ws31oV4EAYPMOs9avaeX3c6go//5R1V21Mal3sbbX+vWX3O1WF3wU+/2Y+OyFF7NgVAVJOAysBso39Lv",
+	"dDcN6I5sv1bj5TaODvH8tr907hWjPOwcNJqlKsIBoV+zGS2WBpSEVit3gYBa+qATWat7cBtHcyEDCHEG",
+	"EHhu9WZjUX4u0uXdkGELlJrCqIrUu63Lb1oduF3D1u7dFvhAVLsbom2qr2bkXb8Yn1eo5JXA5Qf1fkON",
+	"zAhGdail1FceJEsG9qudbK1002+Guq505r3uR7/zbPdLZ15xs363wf1w1tt/ww3Eu+Ok6OC9u40raHzB",
+	"P24RvhDOvnYfsaCxdx9rON/fVrtao9UESnzfH0T93S85C/59YPqtQWTqQ1OOgVDbIBWHOeZLpjZBo/M/",
+	"lgJ9QxT55mxRiGt3JUk538QNvTL3H75srPler5g+8tlks2rpH0E6C8Vj/WFUNhfSKxVdyhMy5GWeD1Gv",
+	"QH1AbLClkd9EnkLKlDNXxbbYqDQdB4RVGKw1IYpXEPz9PH0UCcChaveOqGoKUTVi+v9zrxyBGjymgou5",
+	"f9+E696VpP/luS5qkPaKP5FkLvIsySAXJ8yAXeb9JNj9YSEI9M5RAvx/A62GtsjenslS39tDY7a5dgPT",
+	"aUCMMWYCM7RGNqN9TADpoHEDKKQTJttkiAsaxmSo8W0YX3FChphMPiQ/od2IE/ZZo3OmyFCKQg3tqGgj",
+	"GOJUQz2/YgWYYEiidW8wLYA7aFKIhckzgXRdcAm03Xagac6eSe6308dk6NLkh1B9D11HIE9kN4zDd3pB",
+	"f4O1D1aNhwTThNFCvlTMqOTGLAG2rjZ5DYY6ew7WTgF2KznFkEsKNFBTLch50AOjXaOQysvkxyYq4CmF",
+	"DYCRYlKIcs5SknEl7M6YHLbJS6Fp4GgJBj+wRHH2WQ09F9kJwoJO2NDWPp4xyvWzIKSTU77E09WHLZ19",
+	"Bo0A6/r1r7ZUQJ3FhBoB6VHjCndsiYJAtxFTaKCiRy69sxuvhNntDrQLZLxDHVGwsuiZTgyOa7SzZ+lM",
+	"PhuXWNVDCC0TluUv9K6rhIRUd/fADFwFFYUW5GJ0mlHxegWRtQRJL5N3SH7ikIiLuPmzUegshbAAtZfd",
+	"KuYb1ykKdbdV6hdgjaEnK7zbdy1vdp0m+0wTlS/xVLet1TrWm2n0xhcTnJtXBADy5CzV2ohegIe1udcS",
+	"BNccpKszv9RkwkwNYSsnpJQlzSHVGfqVbZre0Z8HruAtlRKNkyCXoeURc7ygBggewoklUy4mZGKNkpsW",
+	"CMTsbov7+FD5yjDWD5W/r5KjamFNnq++Ht+6VoBkRUzDFNWDTrfb6/1jNZRjEGUzOmH7f87ZpB7AER4G",
+	"M131MFj5Y2fnscirsdG005ItsIGagQHOenIrxguYkvdV/GSVOa+hU0WS2DhvKInT9evjAGGtCuJ80HMd",
+	"7kfNbaOuYlGoDDZH3PsLC6z/FrurLQdk5U387JtZV8M8CwbRncbFzdsEC6741XTw8vc6XSJ4YmtXmvAX",
+	"IA7GO3FiRCDKl1cmFggLRpN1T4YLyUN5Cf2aUDfaOd1FqRKBzaSqsCwtA2vBeCyKmTQS8TDQ6mdYxdGa",
+	"nZm/WZ6Sof5qiIIqfFMJgCjRoiyMhY+0FAbiZoxSINnbQ4K3t6ePAokjR9LpehGdOKek80ebqZ5InB45",
+	"cCatNKk/x2A3xwxI8gY7FOLytCiZTTiUdtdbdt5JYggP0YRn4PpDWs5ftbszLN9vmKQfsootHIZeiz+e",
+	"fuCazTXV9wnu59ZisWjBUZdFbrKY4Li07Cg1zJQQOVRYTcloqYc1Ikhsh0Q5d0Py8xDA/Ic7QReOYYAJ",
+	"NggtT7vkbdQ5LGWH43JZEV4HDPDNan3girPMdoCcnehHMNEHIhAB66jx3quCZjkrZJucVgXfbc+7Tj1a",
+	"+4q7xkl46B7em7r8GDQBILK+cYc52H0Ao1aDDvKCjbFyMXoB8SIWjKYDOOorPnwBLcAGpNvptCAJjZds",
+	"aANi5rRgKTyJbaBCigLGUkCRtzVN4f5Cne2mo1eCQSQOluDd/apSnUutWctdwzgC43D1U42OG+S/wHrR",
+	"S1It+L9bNk6gdeaHuW1uxbhxtSstNDeu9aBnQw5ONfLC5arRvnaDxZo+nnda6RDrIQ9dgSQvoAExrmDJ",
+	"teAshbugF9b2YECxMXAmm6yvqpHdFBvWq2sbuXKTGXFvfw/MhetddUcZp4CV63GOAc5TH6RxtP3YFIPd",
+	"NetKuKFov8NT2xxzHqhRFYo5e3zX5g/Z+9Fl77vIzlubaYUluBXHr22mvK01ha0h2MRJDDMbF/GUpivO",
+	"YZBV9xue6LbmtkEivGMb1YP1AaoGx9veNk99S6f1nT2ixw3M56Zp1l/U3K7fedpk25hnVVePULAxik5A",
+	"Q3L2+P0v5nqv+MM3X6SJlggdy0WV5wSEOC973ZR1sBm7tsejFIKj2hT7ybxaNsS4RIpVIDG/aUkKpsqC",
+	"Q+DsWq1Il5kAa05NoKYpM8J4GpL30BFt5L1mXn1/29+xw9a66DchTBz22liNupLZRKlizNkH9qfFoQnN",
+	"uFQGRUwDVYGa2YIutaqBuUqACzaHT5qOKxXAjRbyDLSKISQHDiHiGUOxXekJXMdPQ2wg2Wk9ezaMifmk",
+	"NYXqU6vb6Qx/PiGS3bCC5hp5tM4fo7J5xUsIUtUco2oODtMgkiPuW4tBPZ091ioVhCt3ux1s3SXrepsL",
+	"VKVa667pb7VheIpxpC61Y0wo6XWO2mR4PsZOj3pHtiei+fu14Kz2he3M37rIeMKGVxzU5PNx6z2f1X8C",
+	"vws6gtwGJF3K4IUysdLhK9V5uNAZ5OnV+ayw8NMkYXPT/lLuYmP4sHkWulCgCvpLJudCZpa9b+Wj+Ir/",
+	"hjeQNfs2GsM8fBvfTQ6hUjnQ7npJP+ye/bdLDr3O0VdCD6QEtai87w1H1hq9Nnj7nW1S+40QTAPnYBNb",
+	"xeh90xOJ0BzqH/yVY+b63d7uFwI9ceHVo92vehnv/w72b3NetggAGsqhZFrNBCHZFZyvdqBUMBk7u7C1",
+	"1LYJpvhAygcU180KG7xhHe91DvMb28pdfjCH75k5/KDt3yVtb9Rl1iPra1MUxk+G7dHxrldEfbMShyrF",
+	"iKG33xZPr6j7/dtye3S+cUN3j9DX33nPGXg2WEqYJpdtj8Jv6uZaNQaoU/aqDb7xCtnrEnSb3skFosny",
+	"+S8RJACtWhP2oQPd4Mt9h9zswhUFkwEvF3jwQFWz3XzBfTsTBXhfMTsNnYjYX6fA1DX8ykaH8vSKG22O",
+	"qiq2EYyHWZ6pZcXSrGdJTdmsig7WmA9eZVRMqSS5RmjMAUaUGwA84LyuOLjDuuRl9pyUklXpdSYfcb70",
+	"ipFAVF3YkXUm5kvHJe8ZOuwM2LRIplhSbIPttrFh1iS4/zC3/8eY2wFlG5nbm5jQYbSvbUL/K5uxv4Nk",
+	"rQfZsTVdu5MVe9/vNxI2WWb/YsguYqN5xBAnKuMqpCL2uoBVVu3Y9AfLtMxh65RkrvyKbJNfbSQn5Usv",
+	"LHYtl6nWjOxxMoB/UMLGlNAUJftQlRD+4DoRH/b6veNjv9lwdDzu9ln/cJwwRvtHT8fP0oOkO+6xg7Sf",
+	"HI6OaKvTiWwDYvhP6yDyisRHh6ODpJd2WaszfkZb/dFx0nqWPmWto/Eh7Zvfai1yzfqxx69t7YuFxqOC",
+	"JtetLghItZLCR1WNpO5atd/+GvX3avD2jnrdfl8PuJND+I2wulUhnN6dOIfD+y0O2+/Y0WITziDAD435",
+	"Gy0ujyiOF8zGSzyyQP4S+hE5f7cvY8e2lZWRroUTwbF/MseaM4aqUgUlTPTzGhFPTC01W6gFsltYesVt",
+	"OJgkpqINRvMZt49U6EBEAWKJZNv5Zyo53gVeLrEWPQaswZOm6Zbdki3rsr0dX9W9TX9KT9xBeF6rNU7w",
+	"Dh5+NLnd0f91ytfqfj3B/Qe7+m7iZDycZguTgfJDOv5mvAHpwXZ5d+r67G1KlDed+B56TytBGvvFuf4T",
+	"tvPHkWv0ceS36jjyK15/+OghLAzjdc2C8nw9X45ojMlmjwFcRhHcUGOk6idV0ibE3C+mpmiSJJKOWQ7l",
+	"yXARvqXtXkdVL+J8vzOD++jMWBhB7KyNGHTQjvyDrU/6zU7YWB7dIZsduFNeasas+R+mRQAnLNhcFCrG",
+	"rayVeGvXqgEa9HHX49K0YnRxEpIVN1ni3xRzO/yrsp+bwwhqg6fyWrrAdTE23Ufa5A/TeRWiimJSMKmw",
+	"HCrbnMP/kqlXtoT/Q26egyusvDHEsM9AAGDnaKzefrh/mEthMlSgch+0oNxxutitYAs5wo4Ej3YmON/D",
+	"DwUq58mpKPMml96vMLha3QAVv/odtF0NotfCNV2Dzk9oFvbbFWEHg+jC4Zf/vAS3yLhgkNCQMBM3NTsh",
+	"L19ckn0TVQfyqO0W4NGRXZN7NOSwc1CVPXutL6fdDdFExEVehMv4l3WDT3PQ5GwWAo5eABeLEz9f6oms",
+	"UxggMHWT4jumimXrFFIwd7iz4FF8Ei2Au+6FEc+lwRmsucoVJKdvuiKO/G8gPfU+apKhIgWtotvEOdZz",
+	"KVyjQeyWNKKy1td1Pfv9temK+sDCHV6Lq+ho3Bkf0QPWOqaH3VZ/3GGtZ+nBqNWhz0bHydP0iB2OXRup",
+	"wVPH/D547QOjbqet/989GBx2OofdqN7/z9oruse9bjeONNpHg2ed7vFx//jg6fHxseOe3U6n0+v0j4+P",
+	"Ot2jOCql5m7944Pu8cFxr3PcqTcJ3FQLz2sKuK4F9LrtQ68yyf0NO6YlYNXarxKIbAsyr7agPp+qp9ug",
+	"u275aV7KzfYu21BsDwD0zUrtradvBojdevE8044M7pOpudi2qLqJ5byZM3769vx++L/mKPBzRtb1JjPX",
+	"einQTJLTt+e7JBqviu4mKuLXiQ8SknOMpfXrfWQFpvPzjE+aVN8IU5GLqpD8oyXH/fuqDjxCLv/OOeyJ",
+	"VUU8vlGdjo8PxPUGfQd2ZafXo71MB5YfCes+xfN61XhNGuytd19tzmC/rJfChfTHkqssN+mxzkIGxtaR",
+	"KGwzeKvieE1XIAxBshvGsSDvT55yY/oAXnHJFOpEi0yyn22h56o1hGkrQ+alqckDLTuWRIzHwTgFMLzZ",
+	"RhaPYfQc0eQa6sut2Ps2ZVt7tURG+1Uj9nZazubO2NbtPD142u8e9/qduxROdQ06vma8Q7Vhz2x6e5f9",
+	"r1s/g73o/1FvwFI9etCxj3Y9e+u2U/U8bpvMuzX/FULh6Gm3c3x81K815QgsuFoFkkHb38d732vH09Q6",
+	"e39MqKHB1vt73/qzdogdBWgtQfmuYyT+6kbd5yDguOgv150sTPh9gW//S4W3W9PzVttpoXMMGyuTt1Uj",
+	"K1pYA0KGKVVjmuXrot+p5hs+jW6SJ+dh9XeeKgfHU0XqbWLgYZ3fnZPri+xYdgwfDdPWPFtDFAlwat2I",
+	"/RNCfSaPxTmUbQgHThxrHKUzZjpSrilIG4Hb+cGU/rOZkita6cvv320chk8z/c4gG4XyO2nB5shdTEaQ",
+	"ru87N+6dYzP88TcpDOdenEUVSYzNBY2j0ZYycg2CFjbewYu7MJI/KhF+GDz4esT4itcLMC1sYReHWFRP",
+	"OykRxWJb24Vo4bjWc3EA4R/1aLwq7g4egckKpvlZm5yPtXITV/28piZDF7oUVQuAMkqC2zpYJiLfewIa",
+	"+J5Y6qqHcvhwxSGJOUC0jXNLrhShCYZo4yuPoPw0Dpiok6zGtGJ1qbdGofkR9vGjPMp/WHmUH8Hh344l",
+	"/06vmcek1sJgmqhJ+/Du/heU224fxFQDVWP1umZ2mX6pxRXjO04vLWud0SV2EZ7QeVUBrN7WwDUO3dzW",
+	"oF5herdFeF5uMCH6RRP1gVVpVLU4TD0m8ksw+K0Wylyvj3mCLdzGps2fFh9wW364JqgryNOh2UJlX2wT",
+	"zXmoIRDIWZ94RUOAxy5FWRCx4G1iWtROqbziWLv3kLzMnpuaGaZnIZQapFIRqkjO9B9d8rt+CCGTSVen",
+	"ZLHaVnul1xjWaCRDKcoiYcPYK3pSq8BIbTCpwQ+pGE1jK4+41EVIhw7ICW9LBR15d5Yu31TnDw5lc5m/",
+	"k/XSj9TWfWx/vUp/GosyI2XbUzUdrwUEJnjHOS7EbHOZbn36d5v7zdgrYQ+18e2crj4RDrtpUjEeS6bC",
+	"rprOttbZnSYl1U3j7vCSTlzll9i0/HMFjjYsNke3WBwqpLG2wO62Dr/b+/k+eoHB20foNPJVFfk76trY",
+	"gT4sd1mC6vpq/+fWUvtrlsd4nPJrc6TkIQmmHhZQa3j84SOk47DixtJ+7GK5D4q+GWwtaRzmjF0Fjhja",
+	"qADbQbtxuyIRGFC8TolwDOls1K7KMYaUErj/RQmPS288t6/1IaHDyBzsCtAiic5sXRBkVqZrTCU62bi4",
+	"WrcnuaHMbi18pF2P1gmuBvqfcKg44D1u4i1uP97+/wAAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
