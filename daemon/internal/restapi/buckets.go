@@ -2,9 +2,6 @@ package restapi
 
 import (
 	"encoding/json"
-	"errors"
-	"io"
-	"mime"
 	"net/http"
 
 	"github.com/labstack/echo/v4"
@@ -12,9 +9,6 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/proto/rest"
 )
-
-// maxDocument bounds a JSON body in bytes.
-const maxDocument = 64 << 10
 
 // ListBuckets implements GET /buckets.
 func (a *api) ListBuckets(c echo.Context) error {
@@ -112,32 +106,4 @@ func checkSurvive(n int) error {
 			WithHint("Send the number of node failures that the bucket's data must survive, or leave it out for the cluster's default.")
 	}
 	return nil
-}
-
-// readJSON reads the body as exactly one document without unknown members.
-func readJSON(c echo.Context, into any) error {
-	const hint = "GET /openapi.json describes the document."
-	r := c.Request()
-	if mediaType, _, err := mime.ParseMediaType(r.Header.Get(echo.HeaderContentType)); err != nil || mediaType != echo.MIMEApplicationJSON {
-		return store.Errorf(store.Invalid, "the Content-Type is not %s", echo.MIMEApplicationJSON).WithHint("Send a JSON document with this Content-Type.")
-	}
-	body := http.MaxBytesReader(c.Response().Writer, io.NopCloser(bodyOf(c)), maxDocument)
-	decoder := json.NewDecoder(body)
-	decoder.DisallowUnknownFields()
-	err := decoder.Decode(into)
-	if err == nil {
-		if _, err = decoder.Token(); errors.Is(err, io.EOF) {
-			return nil
-		}
-		err = errors.New("more follows behind the document")
-	}
-	var long *http.MaxBytesError
-	var known *store.Error
-	switch {
-	case errors.As(err, &known):
-		return err
-	case errors.As(err, &long):
-		return store.Errorf(store.TooLarge, "the document is larger than %d bytes", maxDocument).WithHint(hint)
-	}
-	return store.Errorf(store.Invalid, "the JSON document cannot be read: %w", err).WithHint(hint)
 }

@@ -1,13 +1,13 @@
 package restapi
 
 import (
-	"bytes"
+	"crypto/sha256"
 	"encoding/base64"
-	"encoding/binary"
 	"net/http"
 
 	"github.com/ringstore/ringstore/daemon/internal/engine"
 	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/proto/checksum"
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
@@ -21,21 +21,23 @@ const (
 // it after the last byte, so they are read in verify.
 type expectation struct {
 	request    *http.Request
-	crc        []byte // 8 bytes, or nil
+	what       string // the bytes are a "file" or a "part"
+	crc        *uint64
 	sha        []byte // 32 bytes, or nil
 	wantSHA256 bool
 }
 
-func expect(r *http.Request, p rest.UploadFileParams) (e expectation, err error) {
-	e.request = r
+// expectFile reads what the headers of an upload say. Invalid.
+func expectFile(r *http.Request, p rest.UploadFileParams) (e expectation, err error) {
+	e = expectation{request: r, what: "file"}
 	if p.XChecksumAlgorithm != "" && !p.XChecksumAlgorithm.Valid() {
 		return e, store.Errorf(store.Invalid, "X-Checksum-Algorithm %.32q is not one of CRC64NVME, SHA256", string(p.XChecksumAlgorithm)).
 			WithHint("Leave it out, or send SHA256.")
 	}
-	if e.crc, err = decodeSum(headerCRC64, p.XChecksumCrc64Nvme, 8); err != nil {
+	if e.crc, err = decodeCRC(headerCRC64, p.XChecksumCrc64Nvme); err != nil {
 		return e, err
 	}
-	if e.sha, err = decodeSum(headerSHA256, p.XChecksumSha256, 32); err != nil {
+	if e.sha, err = decodeSHA(headerSHA256, p.XChecksumSha256); err != nil {
 		return e, err
 	}
 	_, announced := r.Trailer[headerSHA256]
@@ -43,45 +45,80 @@ func expect(r *http.Request, p rest.UploadFileParams) (e expectation, err error)
 	return e, nil
 }
 
-func decodeSum(name, text string, size int) ([]byte, error) {
+// expectPart reads what the headers of a part say. Parts have no SHA-256: that
+// of the whole could not be had from theirs. Invalid.
+func expectPart(r *http.Request, p rest.PutPartParams) (e expectation, err error) {
+	e = expectation{request: r, what: "part"}
+	_, announced := r.Trailer[headerSHA256]
+	if announced || r.Header.Get(headerSHA256) != "" {
+		return e, store.Errorf(store.Invalid, "%s of a part is not compared", headerSHA256).WithHint("Send %s, or none.", headerCRC64)
+	}
+	e.crc, err = decodeCRC(headerCRC64, p.XChecksumCrc64Nvme)
+	return e, err
+}
+
+// decodeCRC reads a CRC64NVME; name says where it stood. Nothing is nil. Invalid.
+func decodeCRC(name, text string) (*uint64, error) {
+	if text == "" {
+		return nil, nil
+	}
+	crc, err := checksum.Decode(text)
+	if err != nil {
+		return nil, notASum(name, 8)
+	}
+	return &crc, nil
+}
+
+// decodeSHA is decodeCRC for a SHA-256.
+func decodeSHA(name, text string) ([]byte, error) {
 	if text == "" {
 		return nil, nil
 	}
 	sum, err := base64.StdEncoding.DecodeString(text)
-	if err != nil || len(sum) != size {
-		return nil, store.Errorf(store.Invalid, "%s is not base64 of %d bytes", name, size).
-			WithHint("Send the big-endian bytes of the checksum in standard base64, as S3 does.")
+	if err != nil || len(sum) != sha256.Size {
+		return nil, notASum(name, sha256.Size)
 	}
 	return sum, nil
 }
 
+func notASum(name string, size int) error {
+	return store.Errorf(store.Invalid, "%s is not base64 of %d bytes", name, size).
+		WithHint("Send the big-endian bytes of the checksum in standard base64, as S3 does.")
+}
+
 // verify compares, after the last byte and before anything is visible. Invalid, Corrupt.
 func (e expectation) verify(s engine.Sums) error {
-	crc := binary.BigEndian.AppendUint64(nil, s.CRC64)
-	if err := compare(headerCRC64, e.crc, crc); err != nil {
+	if err := e.compare("", e.crc, e.sha, s); err != nil {
 		return err
 	}
-	if err := compare(headerSHA256, e.sha, s.SHA256); err != nil {
+	const late = "trailer "
+	crc, err := decodeCRC(late+headerCRC64, e.request.Trailer.Get(headerCRC64))
+	if err != nil {
 		return err
 	}
-	for name, got := range map[string][]byte{headerCRC64: crc, headerSHA256: s.SHA256} {
-		want, err := decodeSum("trailer "+name, e.request.Trailer.Get(name), len(got))
-		if err != nil {
-			return err
-		}
-		if err := compare("trailer "+name, want, got); err != nil {
-			return err
-		}
+	sha, err := decodeSHA(late+headerSHA256, e.request.Trailer.Get(headerSHA256))
+	if err != nil {
+		return err
+	}
+	if sha != nil && s.SHA256 == nil {
+		return store.Errorf(store.Invalid, "the trailer %s came unannounced, so it cannot be compared", headerSHA256).
+			WithHint("Name it in the Trailer header of an upload; of a part send %s.", headerCRC64)
+	}
+	return e.compare(late, crc, sha, s)
+}
+
+func (e expectation) compare(place string, crc *uint64, sha []byte, got engine.Sums) error {
+	if crc != nil && *crc != got.CRC64 {
+		return e.differs(place+headerCRC64, checksum.Encode(*crc), checksum.Encode(got.CRC64))
+	}
+	if sha != nil && string(sha) != string(got.SHA256) {
+		return e.differs(place+headerSHA256, base64.StdEncoding.EncodeToString(sha), base64.StdEncoding.EncodeToString(got.SHA256))
 	}
 	return nil
 }
 
-func compare(name string, want, got []byte) error {
-	if want == nil || bytes.Equal(want, got) {
-		return nil
-	}
-	err := store.Errorf(store.Corrupt, "%s is %s, but the bytes that arrived have %s", name,
-		base64.StdEncoding.EncodeToString(want), base64.StdEncoding.EncodeToString(got)).
-		WithHint("Nothing was stored. Send the file again; if it fails again, reckon the checksum anew.")
+func (e expectation) differs(name, want, got string) error {
+	err := store.Errorf(store.Corrupt, "%s is %s, but the bytes that arrived have %s", name, want, got).
+		WithHint("Nothing was stored. Send the %s again; if it fails again, reckon the checksum anew.", e.what)
 	return withStatus(http.StatusBadRequest, err) // here the client's bytes are wrong, not ours
 }

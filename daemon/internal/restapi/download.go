@@ -12,7 +12,7 @@ import (
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-// fileHeaders are what a download sets, and what a problem must not carry.
+// fileHeaders are what a download sets, and what a problem must not carry; X-Meta-* come on top.
 var fileHeaders = []string{
 	"Accept-Ranges", echo.HeaderContentLength, "Content-Range", echo.HeaderContentType, echo.HeaderContentDisposition,
 	"ETag", echo.HeaderLastModified, headerCRC64, headerSHA256,
@@ -94,6 +94,7 @@ func setFileHeaders(h http.Header, f store.File, s span) {
 	// What somebody uploaded must not run as a page of this address.
 	h.Set(echo.HeaderXContentTypeOptions, "nosniff")
 	setETag(h, f)
+	setMeta(h, f.Meta)
 	if s.partial {
 		h.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", s.off, s.off+s.n-1, f.Size))
 		return

@@ -1,10 +1,12 @@
 package restapi
 
 import (
+	"context"
 	"net/http"
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
@@ -31,4 +33,60 @@ func (a *api) DeleteFile(c echo.Context, text rest.FileID) error {
 		return err
 	}
 	return c.NoContent(http.StatusNoContent)
+}
+
+// CopyFile implements POST /files/{file_id}/copy.
+func (a *api) CopyFile(c echo.Context, text rest.FileID) error {
+	to, err := a.target(c, text)
+	if err != nil {
+		return err
+	}
+	f, err := a.cfg.Engine.Copy(c.Request().Context(), to.file, to.bucket, to.key)
+	if err != nil {
+		return err
+	}
+	return stored(c, http.StatusCreated, f)
+}
+
+// RenameFile implements POST /files/{file_id}/rename.
+func (a *api) RenameFile(c echo.Context, text rest.FileID) error {
+	to, err := a.target(c, text)
+	if err != nil {
+		return err
+	}
+	f, err := a.cfg.Engine.Rename(c.Request().Context(), to.file, to.bucket, to.key)
+	if err != nil {
+		return err
+	}
+	return writeJSON(c, http.StatusOK, fileOf(f))
+}
+
+// target is a file, and where it is to be seen.
+type target struct {
+	file   store.FileID
+	bucket store.BucketName
+	key    store.Key
+}
+
+func (a *api) target(c echo.Context, text string) (to target, err error) {
+	var in rest.Target
+	if to.file, err = fileID(text); err != nil {
+		return to, err
+	}
+	if err := readJSON(c, &in); err != nil {
+		return to, err
+	}
+	to.bucket, to.key = store.BucketName(in.Bucket), store.Key(in.Name)
+	if to.bucket == "" {
+		to.bucket, err = a.bucketOfFile(c.Request().Context(), to.file)
+	}
+	return to, err
+}
+
+func (a *api) bucketOfFile(ctx context.Context, id store.FileID) (store.BucketName, error) {
+	o, err := a.cfg.Engine.Open(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	return o.File().Bucket, nil
 }

@@ -104,7 +104,7 @@ func (b *guardedBody) arm(now time.Time) {
 // translate makes one of the domain's errors of what reading the connection met. It
 // does not wrap: an io.ErrUnexpectedEOF below would look like a body's end to some readers.
 func (b *guardedBody) translate(err error) error {
-	const again = "Send the file again."
+	const again = "Send it again."
 	var network net.Error
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):

@@ -33,11 +33,16 @@ func checkListing(given url.Values, p *rest.ListFilesParams) error {
 		return store.Errorf(store.Invalid, "sort %.32q is not one of created_at, -created_at, name", string(p.Sort)).
 			WithHint("Leave sort out for the newest first.")
 	}
+	return checkPerPage(given, &p.PerPage)
+}
+
+// checkPerPage checks the size of a page, and fills it in where it is not given.
+func checkPerPage(given url.Values, n *int) error {
 	if !given.Has("per_page") {
-		p.PerPage = defaultPerPage
+		*n = defaultPerPage
 	}
-	if p.PerPage < 1 || p.PerPage > store.MaxListLimit {
-		return store.Errorf(store.Invalid, "per_page %d is not within 1..%d", p.PerPage, store.MaxListLimit).WithHint("Ask for fewer entries, and for more pages.")
+	if *n < 1 || *n > store.MaxListLimit {
+		return store.Errorf(store.Invalid, "per_page %d is not within 1..%d", *n, store.MaxListLimit).WithHint("Ask for fewer entries, and for more pages.")
 	}
 	return nil
 }

@@ -65,6 +65,7 @@ func (a *api) problem(c echo.Context, p rest.Problem, headers ...string) {
 	for _, name := range fileHeaders {
 		delete(h, name)
 	}
+	dropMeta(h)
 	for i := 0; i+1 < len(headers); i += 2 {
 		h.Set(headers[i], headers[i+1])
 	}

@@ -30,7 +30,11 @@ type incoming struct {
 // UploadFile implements POST /files.
 func (a *api) UploadFile(c echo.Context, p rest.UploadFileParams) error {
 	r := c.Request()
-	want, err := expect(r, p)
+	want, err := expectFile(r, p)
+	if err != nil {
+		return err
+	}
+	meta, err := metaOf(r.Header)
 	if err != nil {
 		return err
 	}
@@ -52,21 +56,22 @@ func (a *api) UploadFile(c echo.Context, p rest.UploadFileParams) error {
 		in.bucket = store.DefaultBucket.String()
 	}
 	f, err := a.cfg.Engine.Put(r.Context(), engine.PutRequest{
-		Bucket: store.BucketName(in.bucket), Key: store.Key(in.name), Size: in.size, ContentType: in.contentType,
+		Bucket: store.BucketName(in.bucket), Key: store.Key(in.name), Size: in.size, ContentType: in.contentType, Meta: meta,
 		WantSHA256: want.wantSHA256, Verify: want.verify, Body: in.body,
 	})
 	if err != nil {
 		return err
 	}
-	return created(c, f)
+	return stored(c, http.StatusCreated, f)
 }
 
-func created(c echo.Context, f store.File) error {
+// stored answers with a file that just became visible.
+func stored(c echo.Context, status int, f store.File) error {
 	h := c.Response().Header()
 	h.Set(echo.HeaderLocation, "/files/"+f.ID.String())
 	setETag(h, f)
 	setChecksums(h, f)
-	return writeJSON(c, http.StatusCreated, fileOf(f))
+	return writeJSON(c, status, fileOf(f))
 }
 
 // contentType reads the request's Content-Type, without which nobody knows what the body is.

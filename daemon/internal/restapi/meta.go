@@ -1,0 +1,96 @@
+package restapi
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+// The client's own metadata of a file travels in headers of this prefix, whose
+// case means nothing: names are lower case everywhere else.
+const metaPrefix = "X-Meta-"
+
+// What metadata may be: enough for what tools keep of a file, and little enough
+// for the headers of a download to pass every proxy.
+const (
+	maxMeta     = 2 << 10 // bytes of all names and values
+	maxMetaName = 64      // bytes
+)
+
+// metaOf reads the metadata that a request's headers carry. Nothing is nil. Invalid.
+func metaOf(h http.Header) (map[string]string, error) {
+	var meta map[string]string
+	for name, values := range h {
+		name, ok := strings.CutPrefix(name, metaPrefix)
+		if !ok {
+			continue
+		}
+		if len(values) != 1 {
+			return nil, store.Errorf(store.Invalid, "%s%s is there %d times", metaPrefix, name, len(values)).WithHint("Send each header once.")
+		}
+		if meta == nil {
+			meta = map[string]string{}
+		}
+		meta[strings.ToLower(name)] = values[0]
+	}
+	return meta, checkMeta(meta)
+}
+
+// checkMeta reports what the headers of a download could not carry back as it came. Invalid.
+func checkMeta(meta map[string]string) error {
+	total := 0
+	for _, name := range slices.Sorted(maps.Keys(meta)) {
+		if !validMetaName(name) {
+			return store.Errorf(store.Invalid, "%.80q is no name of metadata", name).
+				WithHint("Names have 1 to %d lower-case letters, digits, hyphens and underscores.", maxMetaName)
+		}
+		if !validMetaValue(meta[name]) {
+			return store.Errorf(store.Invalid, "the value of the metadata %s is not printable ASCII", name).
+				WithHint("Percent-encode the value, or write it in base64; it neither begins nor ends with a space.")
+		}
+		total += len(name) + len(meta[name])
+	}
+	if total > maxMeta {
+		return store.Errorf(store.Invalid, "the metadata has %d bytes; all names and values together have at most %d", total, maxMeta).
+			WithHint("Keep larger things in a file of their own.")
+	}
+	return nil
+}
+
+func validMetaName(name string) bool {
+	for _, c := range []byte(name) {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '_' {
+			return false
+		}
+	}
+	return name != "" && len(name) <= maxMetaName
+}
+
+func validMetaValue(value string) bool {
+	return printable(value) && strings.Trim(value, " ") == value // HTTP cuts the spaces around a value off
+}
+
+// printable says whether a text is ASCII without control characters, and so can be a header's value.
+func printable(text string) bool {
+	for _, c := range []byte(text) {
+		if c < ' ' || c > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+// setMeta gives metadata back as it came.
+func setMeta(h http.Header, meta map[string]string) {
+	for name, value := range meta {
+		h.Set(metaPrefix+name, value)
+	}
+}
+
+// dropMeta takes back what setMeta set.
+func dropMeta(h http.Header) {
+	maps.DeleteFunc(h, func(name string, _ []string) bool { return strings.HasPrefix(name, metaPrefix) })
+}
