@@ -9,7 +9,8 @@
 // has one or more [Part]s, contiguous byte ranges that were encoded on their own.
 // A part is cut into stripes of K data [Unit]s plus M parity units; all units of
 // one index of a part are a chunk, which lives on one [Node] under a [ChunkID].
-// A part with K = 1 is kept as M + 1 whole copies.
+// A part with K = 1 is kept as M + 1 whole copies. A [Session] is an upload that
+// goes on across interruptions, until its parts become a file.
 //
 // # Contracts
 //

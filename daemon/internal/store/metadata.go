@@ -16,6 +16,7 @@ import (
 type Metadata interface {
 	Buckets
 	Files
+	Sessions
 	Placements
 	Nodes
 	Queues
@@ -39,7 +40,7 @@ type Buckets interface {
 	// UpdateBucket replaces the policies (everything but Name and CreatedAt). NotFound, Invalid.
 	UpdateBucket(ctx context.Context, b Bucket) error
 	// DeleteBucket removes an empty bucket. NotFound; Conflict while it holds a
-	// file that is complete or uploading. Failed files go with it.
+	// file that is complete or uploading, or a session. Failed files go with it.
 	DeleteBucket(ctx context.Context, name BucketName) error
 }
 
@@ -80,6 +81,14 @@ type Files interface {
 	// queue. Where it was latest, the newest complete file of the key that is left becomes latest.
 	// An upload in flight finds out at its CommitFile. NotFound.
 	DeleteFile(ctx context.Context, id FileID) error
+
+	// RenameFile gives a file that is latest another key, in the same or another bucket,
+	// and makes it latest there: the file that was is removed, and its chunks are put on
+	// the reclaim queue; of the old key the newest complete file that is left becomes latest.
+	// Everything else of the file stays, its parts' placements included. To its own
+	// key it changes nothing. NotFound (file, bucket), Conflict (not latest, or a
+	// delete marker). Returns as CommitFile does, without Parts.
+	RenameFile(ctx context.Context, id FileID, bucket BucketName, key Key) (stored File, replaced FileID, err error)
 
 	// ListObjects lists what a bucket shows. NotFound (bucket). Its cost is per
 	// entry returned: common prefixes are skipped over by index.

@@ -48,10 +48,10 @@ func (q ClaimQuery) Validate() error {
 	return validLimit(q.Limit)
 }
 
-// ValidTTL reports a lease time that is none, as Invalid.
+// ValidTTL reports a time to live of a lease or a session that is none, as Invalid.
 func ValidTTL(ttl time.Duration) error {
 	if ttl <= 0 {
-		return Errorf(Invalid, "a lease of %s is no time", ttl)
+		return Errorf(Invalid, "a time to live of %s is none", ttl)
 	}
 	return nil
 }

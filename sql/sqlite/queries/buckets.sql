@@ -10,10 +10,11 @@ SELECT name, created_at, survive FROM buckets ORDER BY name;
 -- name: UpdateBucket
 UPDATE buckets SET survive = ? WHERE name = ?;
 
--- Whether the bucket holds a file that is not failed.
+-- Whether the bucket holds a file that is not failed, or a session.
 -- name: BucketInUse
 SELECT EXISTS (SELECT 1 FROM files WHERE bucket_id = ?1 AND latest = 1)
-    OR EXISTS (SELECT 1 FROM files WHERE bucket_id = ?1 AND latest = 0 AND state <> 3);
+    OR EXISTS (SELECT 1 FROM files WHERE bucket_id = ?1 AND latest = 0 AND state <> 3)
+    OR EXISTS (SELECT 1 FROM sessions WHERE bucket_id = ?1);
 
 -- name: FilesBehind
 SELECT id FROM files WHERE bucket_id = ? AND latest = 0;

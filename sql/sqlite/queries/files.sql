@@ -20,6 +20,9 @@ SELECT id FROM files INDEXED BY files_behind WHERE bucket_id = ? AND key = ? AND
 -- name: Show
 UPDATE files SET latest = 1 WHERE id = ?;
 
+-- name: RenameFile
+UPDATE files SET bucket_id = ?, key = ? WHERE id = ?;
+
 -- name: RemoveFile
 DELETE FROM files WHERE id = ?;
 

@@ -96,7 +96,7 @@ func (s *Store) DeleteBucket(ctx context.Context, name store.BucketName) error {
 			return err
 		}
 		if used {
-			return store.Errorf(store.Conflict, "bucket %q is not empty", name).WithHint("Delete its files first, and wait for its uploads to end.")
+			return store.Errorf(store.Conflict, "bucket %q is not empty", name).WithHint("Delete its files first, and complete or abort its uploads.")
 		}
 		if err := s.removeBehind(t, id); err != nil {
 			return err

@@ -67,22 +67,34 @@ func (s *Store) CommitFile(ctx context.Context, f store.File, begun bool) (store
 				return err
 			}
 		}
-		if replaced, err = s.replace(t, bucket, f.Key); err != nil {
-			return err
-		}
-		f.State, f.Latest, f.CompletedAt = store.Complete, true, s.now()
-		if err := s.insert(t, bucket, f); err != nil {
-			return err
-		}
-		return s.queueRepairs(t, f)
+		replaced, err = s.show(t, bucket, &f)
+		return err
 	})
 	if err != nil {
 		return store.File{}, store.FileID{}, existing(f, err)
 	}
-	f.Parts, f.Failure = nil, ""
+	f.Parts = nil
+	return asStored(f), replaced, nil
+}
+
+// show writes the file down as complete and latest, in the place of the one that its key shows.
+func (s *Store) show(t *tx, bucket int64, f *store.File) (replaced store.FileID, err error) {
+	if replaced, err = s.replace(t, bucket, f.Key); err != nil {
+		return replaced, err
+	}
+	f.State, f.Latest, f.CompletedAt = store.Complete, true, s.now()
+	if err := s.insert(t, bucket, *f); err != nil {
+		return replaced, err
+	}
+	return replaced, s.queueRepairs(t, *f)
+}
+
+// asStored is the file as it would be read, sharing nothing with what the caller gave but Parts.
+func asStored(f store.File) store.File {
+	f.Failure = ""
 	f.SHA256, f.Meta = bytes.Clone(f.SHA256), maps.Clone(f.Meta)
 	f.CreatedAt = fromMicros(micros(f.CreatedAt))
-	return f, replaced, nil
+	return f
 }
 
 // takeOver checks the upload that the commit ends, queues the planned chunks
@@ -97,11 +109,20 @@ func (s *Store) takeOver(t *tx, bucket int64, f *store.File) error {
 	case state.bucket != bucket || state.key != string(f.Key):
 		return store.Errorf(store.Conflict, "upload %s is of another name or bucket", f.ID)
 	}
+	if err := s.reclaimPlanned(t, state.parts, f.Parts); err != nil {
+		return err
+	}
+	_, err = t.exec(s.q.RemoveFile, f.ID[:])
+	return err
+}
+
+// reclaimPlanned queues the chunks that are not where they were planned.
+func (s *Store) reclaimPlanned(t *tx, planned, parts []store.Part) error {
 	has := map[store.Task]bool{}
-	for _, task := range reclaims(f.Parts, "") {
+	for _, task := range reclaims(parts, "") {
 		has[task] = true
 	}
-	for _, task := range reclaims(state.parts, "") {
+	for _, task := range reclaims(planned, "") {
 		if !has[task] {
 			task.Reason = "it was planned there, and put elsewhere"
 			if err := s.enqueue(t, task); err != nil {
@@ -109,8 +130,7 @@ func (s *Store) takeOver(t *tx, bucket int64, f *store.File) error {
 			}
 		}
 	}
-	_, err = t.exec(s.q.RemoveFile, f.ID[:])
-	return err
+	return nil
 }
 
 // rowState is what decides over a file, and its parts, which are removed by asking.
@@ -137,8 +157,13 @@ func (s *Store) fileState(t *tx, id store.FileID) (r rowState, err error) {
 }
 
 // takeParts removes a file's parts and returns their ids and nodes.
-func (s *Store) takeParts(t *tx, id store.FileID) (parts []store.Part, err error) {
-	rows, err := t.query(s.q.RemoveParts, id[:])
+func (s *Store) takeParts(t *tx, id store.FileID) ([]store.Part, error) {
+	return s.takeNodes(t, s.q.RemoveParts, id[:])
+}
+
+// takeNodes removes what the statement removes, and returns the parts' ids and nodes.
+func (s *Store) takeNodes(t *tx, text string, args ...any) (parts []store.Part, err error) {
+	rows, err := t.query(text, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -240,14 +265,19 @@ func (s *Store) DeleteFile(ctx context.Context, id store.FileID) error {
 		if _, err := t.exec(s.q.RemoveFile, id[:]); err != nil || !r.latest {
 			return err
 		}
-		var heir []byte
-		err = t.row(s.q.Heir, r.bucket, []byte(r.key)).scan(&heir)
-		if errors.Is(err, sql.ErrNoRows) {
-			return nil
-		}
-		if err == nil {
-			_, err = t.exec(s.q.Show, heir)
-		}
-		return err
+		return s.promote(t, r.bucket, r.key)
 	})
+}
+
+// promote makes the newest complete file of the key latest, if there is one.
+func (s *Store) promote(t *tx, bucket int64, key string) error {
+	var heir []byte
+	err := t.row(s.q.Heir, bucket, []byte(key)).scan(&heir)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err == nil {
+		_, err = t.exec(s.q.Show, heir)
+	}
+	return err
 }

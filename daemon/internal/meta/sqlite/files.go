@@ -27,8 +27,23 @@ func (s *Store) LatestFile(ctx context.Context, bucket store.BucketName, key sto
 	return f, err
 }
 
+// oneFile reads a file with its parts.
 func (s *Store) oneFile(r *reader, none error, text string, args ...any) (store.File, error) {
-	rows, err := r.query(text, args...)
+	f, err := s.bareFile(r, none, text, args...)
+	if err != nil {
+		return store.File{}, err
+	}
+	rows, err := r.query(s.q.Parts, f.ID[:])
+	if err != nil {
+		return store.File{}, err
+	}
+	f.Parts, err = scanParts(rows)
+	return f, err
+}
+
+// bareFile reads a file without its parts, of which there may be very many.
+func (s *Store) bareFile(a asker, none error, text string, args ...any) (store.File, error) {
+	rows, err := a.query(text, args...)
 	if err != nil {
 		return store.File{}, err
 	}
@@ -39,12 +54,7 @@ func (s *Store) oneFile(r *reader, none error, text string, args ...any) (store.
 	if len(files) == 0 {
 		return store.File{}, none
 	}
-	f := files[0]
-	if rows, err = r.query(s.q.Parts, f.ID[:]); err != nil {
-		return store.File{}, err
-	}
-	f.Parts, err = scanParts(rows)
-	return f, err
+	return files[0], nil
 }
 
 // ListObjects implements store.Files.

@@ -20,8 +20,7 @@ func (s *Store) Part(ctx context.Context, id store.PartID) (p store.Part, f stor
 		if err := r.row(s.q.FileOfPart, id[:]).scan(&file); err != nil {
 			return err
 		}
-		f, err = s.oneFile(r, noPart(id), s.q.File, file)
-		f.Parts = nil
+		f, err = s.bareFile(r, noPart(id), s.q.File, file)
 		return err
 	})
 	return p, f, err

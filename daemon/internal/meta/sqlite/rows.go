@@ -41,18 +41,23 @@ func scanFiles(rows *sql.Rows) (files []store.File, err error) {
 // scanParts reads the columns that the queries list a part as.
 func scanParts(rows *sql.Rows) (parts []store.Part, err error) {
 	err = each(rows, func() error {
-		var p store.Part
-		var id, nodes, sums []byte
-		var crc int64
-		if err := rows.Scan(&id, &p.Number, &p.Size, &p.K, &p.M, &p.UnitSize, &crc, &nodes, &sums); err != nil {
-			return err
-		}
-		p.ID, p.CRC64 = store.PartID(id), uint64(crc)
-		p.Chunks, err = pack.Unpack(nodes, sums)
+		p, err := scanPart(rows)
 		parts = append(parts, p)
 		return err
 	})
 	return parts, err
+}
+
+// scanPart reads those columns, and more that stand behind them.
+func scanPart(rows *sql.Rows, more ...any) (p store.Part, err error) {
+	var id, nodes, sums []byte
+	var crc int64
+	if err := rows.Scan(append([]any{&id, &p.Number, &p.Size, &p.K, &p.M, &p.UnitSize, &crc, &nodes, &sums}, more...)...); err != nil {
+		return p, err
+	}
+	p.ID, p.CRC64 = store.PartID(id), uint64(crc)
+	p.Chunks, err = pack.Unpack(nodes, sums)
+	return p, err
 }
 
 // metaColumn is the stored form of a file's own metadata.

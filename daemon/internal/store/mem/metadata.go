@@ -32,6 +32,9 @@ type data struct {
 	buckets     map[store.BucketName]store.Bucket
 	files       map[store.FileID]store.File
 	parts       map[store.PartID]store.FileID
+	sessions    map[store.FileID]store.Session
+	arrived     map[store.PartID]store.FileID // parts of sessions
+	begun       map[store.PartID]begunPart
 	nodes       map[store.NodeID]store.Node
 	tasks       map[taskID]*task
 	leases      map[string]*lease
@@ -42,7 +45,7 @@ type data struct {
 func NewMetadata() *Metadata {
 	d := &data{
 		cluster: store.NewClusterID(), buckets: map[store.BucketName]store.Bucket{}, files: map[store.FileID]store.File{},
-		parts: map[store.PartID]store.FileID{}, nodes: map[store.NodeID]store.Node{}, tasks: map[taskID]*task{},
+		parts: map[store.PartID]store.FileID{}, sessions: map[store.FileID]store.Session{}, arrived: map[store.PartID]store.FileID{}, begun: map[store.PartID]begunPart{}, nodes: map[store.NodeID]store.Node{}, tasks: map[taskID]*task{},
 		leases: map[string]*lease{}, credentials: map[string]store.Credential{},
 	}
 	d.buckets[store.DefaultBucket] = store.Bucket{Name: store.DefaultBucket, CreatedAt: d.now(), Survive: store.SurviveDefault}
@@ -156,6 +159,11 @@ func (m *Metadata) DeleteBucket(ctx context.Context, name store.BucketName) erro
 			}
 			failed = append(failed, id)
 		}
+		for _, x := range d.sessions {
+			if x.Bucket == name {
+				return store.Errorf(store.Conflict, "bucket %q has an unfinished upload", name).WithHint("Complete or abort its sessions first.")
+			}
+		}
 		for _, id := range failed {
 			d.removeFile(id)
 		}
@@ -226,27 +234,39 @@ func (m *Metadata) CommitFile(ctx context.Context, f store.File, begun bool) (st
 			return err
 		}
 		if begun {
-			d.reclaimPlanned(d.files[f.ID], f)
+			d.forgetPlanned(d.files[f.ID])
+			d.reclaimPlanned(d.files[f.ID].Parts, f.Parts)
 		}
-		for id, old := range d.files {
-			if old.Bucket == f.Bucket && old.Key == f.Key && old.Latest {
-				replaced = id
-				d.removeFile(id)
-			}
-		}
-		f.State, f.Latest, f.CompletedAt = store.Complete, true, d.now()
-		d.saveFile(f)
-		for _, p := range f.Parts {
-			for i, c := range p.Chunks {
-				if c.Node.IsZero() {
-					d.enqueue(store.Task{Kind: store.Repair, Chunk: p.ChunkID(i), Reason: "it was not written"})
-				}
-			}
-		}
-		stored = withoutParts(f)
+		stored, replaced = d.show(f)
 		return nil
 	})
 	return stored, replaced, err
+}
+
+// show makes the file complete and latest, in the place of the one that its key shows.
+func (d *data) show(f store.File) (stored store.File, replaced store.FileID) {
+	replaced = d.replace(f.Bucket, f.Key)
+	f.State, f.Latest, f.CompletedAt = store.Complete, true, d.now()
+	d.saveFile(f)
+	for _, p := range f.Parts {
+		for i, c := range p.Chunks {
+			if c.Node.IsZero() {
+				d.enqueue(store.Task{Kind: store.Repair, Chunk: p.ChunkID(i), Reason: "it was not written"})
+			}
+		}
+	}
+	return withoutParts(f), replaced
+}
+
+// replace removes what the key shows.
+func (d *data) replace(b store.BucketName, k store.Key) (replaced store.FileID) {
+	for id, old := range d.files {
+		if old.Bucket == b && old.Key == k && old.Latest {
+			replaced = id
+			d.removeFile(id)
+		}
+	}
+	return replaced
 }
 
 func (d *data) mayCommit(f store.File, begun bool) error {
@@ -267,16 +287,21 @@ func (d *data) mayCommit(f store.File, begun bool) error {
 	return d.partsAreNew(f)
 }
 
-// reclaimPlanned queues the chunks of the begun file that the commit does not have where they were planned.
-func (d *data) reclaimPlanned(begun, f store.File) {
+func (d *data) forgetPlanned(begun store.File) {
+	for _, p := range begun.Parts {
+		delete(d.parts, p.ID)
+	}
+}
+
+// reclaimPlanned queues the chunks that are not where they were planned.
+func (d *data) reclaimPlanned(planned, parts []store.Part) {
 	has := map[taskID]bool{}
-	for _, p := range f.Parts {
+	for _, p := range parts {
 		for i, c := range p.Chunks {
 			has[taskID{chunk: p.ChunkID(i), node: c.Node}] = true
 		}
 	}
-	for _, p := range begun.Parts {
-		delete(d.parts, p.ID)
+	for _, p := range planned {
 		for i, c := range p.Chunks {
 			if !c.Node.IsZero() && !has[taskID{chunk: p.ChunkID(i), node: c.Node}] {
 				d.enqueue(store.Task{Kind: store.Reclaim, Chunk: p.ChunkID(i), Node: c.Node, Reason: "it was planned there, and put elsewhere"})

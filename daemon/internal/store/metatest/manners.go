@@ -38,7 +38,10 @@ func every(ctx context.Context, m store.Metadata) map[string]error {
 	one("Part", err)
 	two("PartsAfter")(m.PartsAfter(ctx, store.PartID{}, 1))
 	one("MoveChunk", m.MoveChunk(ctx, f.Parts[0].ChunkID(0), f.Parts[0].Chunks[0], store.Placement{}))
+	_, _, err = m.RenameFile(ctx, f.ID, f.Bucket, "renamed")
+	one("RenameFile", err)
 	one("DeleteFile", m.DeleteFile(ctx, f.ID))
+	everyOfSessions(ctx, m, errs)
 
 	node := newNode("every")
 	two("JoinNode")(m.JoinNode(ctx, node))
@@ -60,6 +63,21 @@ func every(ctx context.Context, m store.Metadata) map[string]error {
 	two("ListCredentials")(m.ListCredentials(ctx))
 	one("DeleteCredential", m.DeleteCredential(ctx, "every"))
 	return errs
+}
+
+// everyOfSessions is every for store.Sessions.
+func everyOfSessions(ctx context.Context, m store.Metadata, errs map[string]error) {
+	s, gone := newSession("every"), newSession("every")
+	begun, saved := newPart(1, newNodes(2)...), newPart(2, newNodes(2)...)
+	_, errs["CreateSession"] = m.CreateSession(ctx, gone, time.Hour)
+	errs["AbortSession"] = m.AbortSession(ctx, gone.ID)
+	_, _ = m.CreateSession(ctx, s, time.Hour)
+	_, errs["Session"] = m.Session(ctx, s.ID)
+	_, errs["ListSessions"] = m.ListSessions(ctx, store.SessionQuery{Limit: 1})
+	errs["BeginPart"] = m.BeginPart(ctx, s.ID, begun)
+	errs["SavePart"] = m.SavePart(ctx, s.ID, saved, time.Hour)
+	errs["DropPart"] = m.DropPart(ctx, begun)
+	_, _, errs["CompleteSession"] = m.CompleteSession(ctx, fileOf(s, saved), []store.FileID{s.ID})
 }
 
 var mannerTests = []test{

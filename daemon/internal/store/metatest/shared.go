@@ -102,6 +102,57 @@ var sharedTests = []struct {
 	{"joins through two stores each get in", func(t *testing.T, open Open) {
 		joinAtOnce(t, opened(t, open), opened(t, open))
 	}},
+	{"a session begun in one store is completed in the other", func(t *testing.T, open Open) {
+		one, two := opened(t, open), opened(t, open)
+		s := session(t, one, "a")
+		p, q := newPart(1, newNodes(2)...), newPart(2, newNodes(2)...)
+		beginPart(t, one, s.ID, p)
+		savePart(t, two, s.ID, p)
+		savePart(t, one, s.ID, q)
+		requireParts(t, two, s.ID, p, q)
+		stored := complete(t, two, fileOf(s, p, q), s.ID)
+		requireNoSession(t, one, s.ID)
+		got, err := one.LatestFile(t.Context(), s.Bucket, "a")
+		require.NoError(t, err)
+		same(t, stored, got)
+	}},
+	{"sessions and what was begun of them are there after a restart", func(t *testing.T, open Open) {
+		m := opened(t, open)
+		s := session(t, m, "a")
+		saved, begun := newPart(1, newNodes(2)...), newPart(2, newNodes(2)...)
+		savePart(t, m, s.ID, saved)
+		beginPart(t, m, s.ID, begun)
+		want := sessionOf(t, m, s.ID)
+		require.NoError(t, m.Close())
+		m = opened(t, open)
+		same(t, want, sessionOf(t, m, s.ID))
+		require.NoError(t, m.AbortSession(t.Context(), s.ID))
+		requireQueued(t, m, store.Reclaim, chunksOf(saved, begun)...)
+	}},
+	{"parts sent through two stores at once are all there", func(t *testing.T, open Open) {
+		savePartsAtOnce(t, opened(t, open), opened(t, open))
+	}},
+	{"of parts of one number sent through two stores one stays", func(t *testing.T, open Open) {
+		saveOnePartAtOnce(t, opened(t, open), opened(t, open))
+	}},
+	{"of completions through two stores one wins", func(t *testing.T, open Open) {
+		completeAtOnce(t, opened(t, open), opened(t, open))
+	}},
+	{"a completion and a save through two stores leave nothing unknown", func(t *testing.T, open Open) {
+		completeAgainstSave(t, opened(t, open), opened(t, open))
+	}},
+	{"a completion and an abort through two stores: one wins", func(t *testing.T, open Open) {
+		completeAgainstAbort(t, opened(t, open), opened(t, open))
+	}},
+	{"a session and the end of its bucket through two stores: one wins", func(t *testing.T, open Open) {
+		createAgainstDelete(t, opened(t, open), opened(t, open))
+	}},
+	{"renames onto one key through two stores leave one latest", func(t *testing.T, open Open) {
+		renameOntoOneKeyAtOnce(t, opened(t, open), opened(t, open))
+	}},
+	{"files that swap keys through two stores leave one latest a key", func(t *testing.T, open Open) {
+		swapKeysAtOnce(t, opened(t, open), opened(t, open))
+	}},
 	{"a lease goes to one of two stores", func(t *testing.T, open Open) {
 		acquireAtOnce(t, opened(t, open), opened(t, open))
 	}},

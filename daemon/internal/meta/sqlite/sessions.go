@@ -1,0 +1,205 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"maps"
+	"time"
+
+	"github.com/ringstore/ringstore/daemon/internal/meta/listing"
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+func noSession(id store.FileID) error {
+	return store.Errorf(store.NotFound, "session %s does not exist, or has expired", id)
+}
+
+// CreateSession implements store.Sessions.
+func (s *Store) CreateSession(ctx context.Context, x store.Session, ttl time.Duration) (store.Session, error) {
+	if err := x.Validate(); err != nil {
+		return store.Session{}, err
+	}
+	if err := store.ValidTTL(ttl); err != nil {
+		return store.Session{}, err
+	}
+	err := s.write(ctx, "CreateSession", func(t *tx) error {
+		bucket, _, err := s.bucketID(t, x.Bucket)
+		if err != nil {
+			return err
+		}
+		var used bool
+		if err := t.row(s.q.IDInUse, x.ID[:]).scan(&used); err != nil {
+			return err
+		}
+		if used {
+			return store.Errorf(store.Exists, "a session or a file %s exists already", x.ID)
+		}
+		x.CreatedAt = s.now()
+		x.ExpiresAt, x.Received, x.Parts = x.CreatedAt.Add(ttl).Truncate(time.Microsecond), 0, nil
+		return s.insertSession(t, bucket, x)
+	})
+	if err != nil {
+		return store.Session{}, err
+	}
+	x.Meta = maps.Clone(x.Meta)
+	if x.CRC64 != nil {
+		x.CRC64 = new(*x.CRC64)
+	}
+	return x, nil
+}
+
+func (s *Store) insertSession(t *tx, bucket int64, x store.Session) error {
+	meta, err := metaColumn(x.Meta)
+	if err != nil {
+		return err
+	}
+	var crc any
+	if x.CRC64 != nil {
+		crc = int64(*x.CRC64)
+	}
+	_, err = t.exec(s.q.InsertSession, x.ID[:], bucket, []byte(x.Key), x.Size, x.ContentType, meta, crc, x.Tag, micros(x.CreatedAt), micros(x.ExpiresAt))
+	return err
+}
+
+// Session implements store.Sessions.
+func (s *Store) Session(ctx context.Context, id store.FileID) (x store.Session, err error) {
+	err = s.read(ctx, "Session", func(r *reader) error {
+		rows, err := r.query(s.q.Session, id[:], micros(s.now()))
+		if err != nil {
+			return err
+		}
+		found, err := scanSessions(rows)
+		if err != nil {
+			return err
+		}
+		if len(found) == 0 {
+			return noSession(id)
+		}
+		x = found[0]
+		if rows, err = r.query(s.q.SessionParts, id[:]); err != nil {
+			return err
+		}
+		x.Parts, err = scanSessionParts(rows)
+		return err
+	})
+	if err != nil {
+		return store.Session{}, err
+	}
+	return x, nil
+}
+
+// alive is NotFound for a session that is not there, or has expired.
+func (s *Store) alive(t *tx, id store.FileID) error {
+	var alive bool
+	err := t.row(s.q.SessionAlive, id[:], micros(s.now())).scan(&alive)
+	if err == nil && !alive {
+		return noSession(id)
+	}
+	return err
+}
+
+// ListSessions implements store.Sessions.
+func (s *Store) ListSessions(ctx context.Context, q store.SessionQuery) (page store.SessionPage, err error) {
+	if err := q.Validate(); err != nil {
+		return page, err
+	}
+	err = s.read(ctx, "ListSessions", func(r *reader) error {
+		var bucket any // nil: any
+		if q.Bucket != "" {
+			id, _, err := s.bucketID(r, q.Bucket)
+			if err != nil {
+				return err
+			}
+			bucket = id
+		}
+		from, to := listing.PrefixRange(q.Prefix)
+		rows, err := r.query(s.listSessions(q), micros(s.now()), bucket, q.After[:], from, to, q.Limit+1)
+		if err != nil {
+			return err
+		}
+		page.Sessions, err = scanSessions(rows)
+		return err
+	})
+	if err != nil {
+		return store.SessionPage{}, err
+	}
+	if len(page.Sessions) > q.Limit {
+		page.Sessions, page.More = page.Sessions[:q.Limit], true
+	}
+	return page, nil
+}
+
+// listSessions gives the statement that answers q.
+func (s *Store) listSessions(q store.SessionQuery) string {
+	switch {
+	case q.Expired:
+		return s.q.ListExpiredSessions
+	case q.Bucket != "":
+		return s.q.ListSessionsOfBucket
+	}
+	return s.q.ListSessions
+}
+
+// AbortSession implements store.Sessions.
+func (s *Store) AbortSession(ctx context.Context, id store.FileID) error {
+	return s.write(ctx, "AbortSession", func(t *tx) error {
+		parts, err := s.takeNodes(t, s.q.RemoveSessionNodes, id[:])
+		if err != nil {
+			return err
+		}
+		const reason = "its session was ended"
+		if err := s.enqueueAll(t, reclaims(parts, reason)); err != nil {
+			return err
+		}
+		return s.endSession(t, id, reason)
+	})
+}
+
+// endSession removes a session whose parts are gone, and queues the chunks of those that are on their way.
+func (s *Store) endSession(t *tx, id store.FileID, reason string) error {
+	removed, err := t.exec(s.q.RemoveSession, id[:])
+	if err != nil {
+		return err
+	}
+	if removed == 0 {
+		return noSession(id)
+	}
+	begun, err := s.takeNodes(t, s.q.RemoveAttempts, id[:])
+	if err != nil {
+		return err
+	}
+	return s.enqueueAll(t, reclaims(begun, reason))
+}
+
+// scanSessions reads the columns that the queries list a session as.
+func scanSessions(rows *sql.Rows) (sessions []store.Session, err error) {
+	err = each(rows, func() error {
+		x, err := scanSession(rows)
+		sessions = append(sessions, x)
+		return err
+	})
+	return sessions, err
+}
+
+func scanSession(rows *sql.Rows) (x store.Session, err error) {
+	var bucket string
+	var id, key []byte
+	var meta sql.NullString
+	var crc sql.NullInt64
+	var created, expires int64
+	if err := rows.Scan(&bucket, &id, &key, &x.Size, &x.ContentType, &meta, &crc, &x.Tag, &created, &expires, &x.Received); err != nil {
+		return x, err
+	}
+	x.ID, x.Bucket, x.Key = store.FileID(id), store.BucketName(bucket), store.Key(key)
+	x.CreatedAt, x.ExpiresAt = fromMicros(created), fromMicros(expires)
+	if crc.Valid {
+		x.CRC64 = new(uint64(crc.Int64))
+	}
+	if meta.Valid {
+		if err := json.Unmarshal([]byte(meta.String), &x.Meta); err != nil {
+			return x, store.Errorf(store.Internal, "metadata of session %s is malformed: %w", x.ID, err)
+		}
+	}
+	return x, nil
+}

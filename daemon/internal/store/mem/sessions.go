@@ -1,0 +1,293 @@
+package mem
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+// begunPart is a part that is on its way to its nodes.
+type begunPart struct {
+	store.Part
+	session store.FileID
+}
+
+// CreateSession implements store.Sessions.
+func (m *Metadata) CreateSession(ctx context.Context, x store.Session, ttl time.Duration) (store.Session, error) {
+	if err := x.Validate(); err != nil {
+		return store.Session{}, err
+	}
+	if err := store.ValidTTL(ttl); err != nil {
+		return store.Session{}, err
+	}
+	x = cloneSession(x)
+	err := m.do(ctx, func(d *data) error {
+		if _, err := d.bucket(x.Bucket); err != nil {
+			return err
+		}
+		_, isSession := d.sessions[x.ID]
+		if _, isFile := d.files[x.ID]; isSession || isFile {
+			return store.Errorf(store.Exists, "a session or a file %s exists already", x.ID)
+		}
+		x.CreatedAt = d.now()
+		x.ExpiresAt, x.Received, x.Parts = x.CreatedAt.Add(ttl).Truncate(time.Microsecond), 0, nil
+		d.sessions[x.ID] = cloneSession(x)
+		return nil
+	})
+	if err != nil {
+		return store.Session{}, err
+	}
+	return x, nil
+}
+
+// Session implements store.Sessions.
+func (m *Metadata) Session(ctx context.Context, id store.FileID) (x store.Session, err error) {
+	err = m.do(ctx, func(d *data) error {
+		found, err := d.session(id)
+		x = cloneSession(found)
+		return err
+	})
+	return x, err
+}
+
+// session finds one that has not expired.
+func (d *data) session(id store.FileID) (store.Session, error) {
+	x, ok := d.sessions[id]
+	if !ok || d.expired(x) {
+		return store.Session{}, store.Errorf(store.NotFound, "session %s does not exist, or has expired", id)
+	}
+	return x, nil
+}
+
+func (d *data) expired(x store.Session) bool { return !x.ExpiresAt.After(d.now()) }
+
+// ListSessions implements store.Sessions.
+func (m *Metadata) ListSessions(ctx context.Context, q store.SessionQuery) (page store.SessionPage, err error) {
+	if err := q.Validate(); err != nil {
+		return page, err
+	}
+	err = m.do(ctx, func(d *data) error {
+		if q.Bucket != "" {
+			if _, err := d.bucket(q.Bucket); err != nil {
+				return err
+			}
+		}
+		var all []store.Session
+		for _, x := range d.sessions {
+			if (q.Bucket == "" || x.Bucket == q.Bucket) && strings.HasPrefix(string(x.Key), q.Prefix) &&
+				bytes.Compare(x.ID[:], q.After[:]) > 0 && d.expired(x) == q.Expired {
+				x.Parts = nil
+				all = append(all, cloneSession(x))
+			}
+		}
+		slices.SortFunc(all, func(a, b store.Session) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+		page = store.SessionPage{Sessions: all[:min(q.Limit, len(all))], More: len(all) > q.Limit}
+		return nil
+	})
+	return page, err
+}
+
+// BeginPart implements store.Sessions.
+func (m *Metadata) BeginPart(ctx context.Context, id store.FileID, p store.Part) error {
+	return m.do(ctx, func(d *data) error {
+		if _, err := d.session(id); err != nil {
+			return err
+		}
+		if _, ok := d.begun[p.ID]; ok || d.taken(p.ID) {
+			return store.Errorf(store.Exists, "part %s exists already", p.ID)
+		}
+		d.begun[p.ID] = begunPart{clonePart(p), id}
+		return nil
+	})
+}
+
+// taken reports whether the part is one of a file's or of a session's, expired or not.
+func (d *data) taken(id store.PartID) bool {
+	_, ofFile := d.parts[id]
+	_, ofSession := d.arrived[id]
+	return ofFile || ofSession
+}
+
+// SavePart implements store.Sessions.
+func (m *Metadata) SavePart(ctx context.Context, id store.FileID, p store.Part, ttl time.Duration) error {
+	if err := store.ValidTTL(ttl); err != nil {
+		return err
+	}
+	return m.do(ctx, func(d *data) error {
+		x, err := d.session(id)
+		switch {
+		case err != nil:
+			return err
+		case d.arrived[p.ID] == id:
+			return nil
+		case d.taken(p.ID):
+			return store.Errorf(store.Exists, "part %s exists already", p.ID)
+		}
+		d.reclaimPlanned([]store.Part{d.begun[p.ID].Part}, []store.Part{p})
+		delete(d.begun, p.ID)
+		d.savePart(x, p, ttl)
+		return nil
+	})
+}
+
+// savePart puts the part in the place of the one of its number.
+func (d *data) savePart(x store.Session, p store.Part, ttl time.Duration) {
+	now := d.now()
+	i, found := slices.BinarySearchFunc(x.Parts, p.Number, func(p store.SessionPart, n int) int { return cmp.Compare(p.Number, n) })
+	if found {
+		old := x.Parts[i]
+		d.reclaimPart(old.Part, "it was sent again")
+		delete(d.arrived, old.ID)
+		x.Received -= old.Size
+		x.Parts = slices.Delete(x.Parts, i, i+1)
+	}
+	x.Parts = slices.Insert(x.Parts, i, store.SessionPart{Part: clonePart(p), StoredAt: now})
+	x.Received += p.Size
+	x.ExpiresAt = now.Add(ttl).Truncate(time.Microsecond)
+	d.arrived[p.ID] = x.ID
+	d.sessions[x.ID] = x
+}
+
+// DropPart implements store.Sessions.
+func (m *Metadata) DropPart(ctx context.Context, p store.Part) error {
+	return m.do(ctx, func(d *data) error {
+		if d.taken(p.ID) {
+			return store.Errorf(store.Conflict, "part %s belongs to a session or a file", p.ID)
+		}
+		d.reclaimPart(d.begun[p.ID].Part, "its upload failed")
+		d.reclaimPart(p, "its upload failed")
+		delete(d.begun, p.ID)
+		return nil
+	})
+}
+
+// CompleteSession implements store.Sessions.
+func (m *Metadata) CompleteSession(ctx context.Context, f store.File, sessions []store.FileID) (stored store.File, replaced store.FileID, err error) {
+	err = m.do(ctx, func(d *data) error {
+		if _, err := d.bucket(f.Bucket); err != nil {
+			return err
+		}
+		have, err := d.partsOf(sessions)
+		if err != nil {
+			return err
+		}
+		if _, ok := d.files[f.ID]; ok {
+			return store.Errorf(store.Exists, "file %s exists already", f.ID)
+		}
+		if f.Parts, err = take(have, f.Parts); err != nil {
+			return err
+		}
+		stored, replaced = d.show(f)
+		for _, p := range have {
+			d.reclaimPart(p, "its session was completed without it")
+		}
+		for _, id := range sessions {
+			d.endSession(id, "its session was completed without it")
+		}
+		stored.Parts = cloneFile(d.files[f.ID]).Parts
+		return nil
+	})
+	return stored, replaced, err
+}
+
+// partsOf is all parts that have arrived of the sessions.
+func (d *data) partsOf(sessions []store.FileID) (map[store.PartID]store.Part, error) {
+	have := map[store.PartID]store.Part{}
+	for _, id := range sessions {
+		x, err := d.session(id)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range x.Parts {
+			have[p.ID] = p.Part
+		}
+	}
+	return have, nil
+}
+
+// take moves the wanted parts out of those that are there, renumbered.
+func take(have map[store.PartID]store.Part, want []store.Part) ([]store.Part, error) {
+	parts := make([]store.Part, len(want))
+	for i, w := range want {
+		p, ok := have[w.ID]
+		if !ok {
+			return nil, store.Errorf(store.Conflict, "part %d was replaced meanwhile", w.Number)
+		}
+		delete(have, w.ID)
+		p.Number = w.Number
+		parts[i] = p
+	}
+	return parts, nil
+}
+
+// endSession removes the session and queues the chunks of the parts that are on their way.
+func (d *data) endSession(id store.FileID, reason string) {
+	for _, p := range d.sessions[id].Parts {
+		delete(d.arrived, p.ID)
+	}
+	delete(d.sessions, id)
+	maps.DeleteFunc(d.begun, func(_ store.PartID, p begunPart) bool {
+		if p.session == id {
+			d.reclaimPart(p.Part, reason)
+		}
+		return p.session == id
+	})
+}
+
+// AbortSession implements store.Sessions.
+func (m *Metadata) AbortSession(ctx context.Context, id store.FileID) error {
+	return m.do(ctx, func(d *data) error {
+		x, ok := d.sessions[id]
+		if !ok {
+			return store.Errorf(store.NotFound, "session %s does not exist", id)
+		}
+		for _, p := range x.Parts {
+			d.reclaimPart(p.Part, "its session was ended")
+		}
+		d.endSession(id, "its session was ended")
+		return nil
+	})
+}
+
+// RenameFile implements store.Files.
+func (m *Metadata) RenameFile(ctx context.Context, id store.FileID, bucket store.BucketName, key store.Key) (stored store.File, replaced store.FileID, err error) {
+	err = m.do(ctx, func(d *data) error {
+		f, ok := d.files[id]
+		if !ok {
+			return store.Errorf(store.NotFound, "file %s does not exist", id)
+		}
+		if _, err := d.bucket(bucket); err != nil {
+			return err
+		}
+		if !f.Latest || f.DeleteMarker {
+			return store.Errorf(store.Conflict, "file %s is not what its key shows", id)
+		}
+		if f.Bucket != bucket || f.Key != key {
+			replaced = d.replace(bucket, key)
+			from, fromKey := f.Bucket, f.Key
+			f.Bucket, f.Key, f.Latest = bucket, key, true
+			d.files[id] = f
+			d.promote(from, fromKey)
+		}
+		stored = withoutParts(f)
+		return nil
+	})
+	return stored, replaced, err
+}
+
+func cloneSession(x store.Session) store.Session {
+	x.Meta, x.Parts = maps.Clone(x.Meta), slices.Clone(x.Parts)
+	if x.CRC64 != nil {
+		x.CRC64 = new(*x.CRC64)
+	}
+	for i := range x.Parts {
+		x.Parts[i].Part = clonePart(x.Parts[i].Part)
+	}
+	return x
+}

@@ -1,0 +1,129 @@
+package store
+
+import (
+	"context"
+	"time"
+)
+
+// MaxParts is the most parts that a file may have; they are numbered 1..MaxParts.
+const MaxParts = 10000
+
+// MaxFileBytes is the largest file that a session may make, in bytes: 5 TiB.
+const MaxFileBytes = 5 << 40
+
+// Session is an unfinished resumable upload: parts arrive in any order, from any
+// number of gateways, until the session is completed, aborted or expires.
+type Session struct {
+	ID          FileID // of the file that it becomes
+	Bucket      BucketName
+	Key         Key
+	Size        int64 // bytes that the file will have, or -1 when that is not known yet
+	ContentType string
+	Meta        map[string]string // of the file
+	CRC64       *uint64           // CRC64NVME that the file must have; nil: nobody said
+	Tag         string            // what the surface that made the session wants to remember of it
+	CreatedAt   time.Time         // microseconds, UTC, store's clock
+	ExpiresAt   time.Time         // microseconds, UTC, store's clock: from then on the session is as good as gone
+	Received    int64             // bytes of the parts that have arrived
+	Parts       []SessionPart     // those that have arrived, by Number; listings leave it nil
+}
+
+// SessionPart is a part that has arrived and is durable.
+type SessionPart struct {
+	Part
+	StoredAt time.Time // microseconds, UTC, store's clock
+}
+
+// SessionQuery asks for sessions in the order of their ids, which is that of their creation.
+type SessionQuery struct {
+	Bucket  BucketName // "": of all buckets
+	Prefix  string     // keys that begin with it
+	After   FileID     // pass over ids up to and with it; the zero id begins at the start
+	Expired bool       // those that have expired, instead of those that have not
+	Limit   int        // 1..MaxListLimit
+}
+
+// SessionPage is one page of sessions, without Parts.
+type SessionPage struct {
+	Sessions []Session
+	More     bool
+}
+
+// Sessions keeps unfinished resumable uploads. A session that has expired is
+// NotFound to every method but ListSessions and AbortSession. A bucket with a session in it,
+// expired or not, cannot be deleted (Buckets.DeleteBucket is then a Conflict).
+type Sessions interface {
+	// CreateSession writes a session down that expires in ttl. CreatedAt, ExpiresAt
+	// and Received are set by the store, Parts is ignored. NotFound (bucket), Exists (a session or a file of that id), Invalid.
+	CreateSession(ctx context.Context, s Session, ttl time.Duration) (Session, error)
+
+	// Session returns a session with its parts. NotFound.
+	Session(ctx context.Context, id FileID) (Session, error)
+
+	// ListSessions returns one page. NotFound (bucket, where one is named).
+	ListSessions(ctx context.Context, q SessionQuery) (SessionPage, error)
+
+	// BeginPart writes down where a part is about to be stored, so that its chunks
+	// can be reclaimed although its writer has died. It is not among the
+	// session's parts before SavePart. NotFound (session), Exists (part id).
+	BeginPart(ctx context.Context, id FileID, p Part) error
+
+	// SavePart makes the part one of the session's, in the place of the one of that
+	// Number, and lets the session expire in ttl from now. In the same step what BeginPart wrote of it
+	// is forgotten; its chunks that were planned at a place where it does not have them,
+	// and those of the part that it replaces, are put on the reclaim queue. The
+	// same part id again is nil and changes nothing.
+	// NotFound (session): the caller still has to reclaim the part's chunks.
+	SavePart(ctx context.Context, id FileID, p Part, ttl time.Duration) error
+
+	// DropPart gives up a part that BeginPart wrote down or that the session never
+	// saw: its chunks, as planned and as given, are put on the reclaim queue. A part
+	// that SavePart made one of a session's stays, and so does one that a file has
+	// taken: that is a Conflict. The session need not be there.
+	DropPart(ctx context.Context, p Part) error
+
+	// CompleteSession makes the file f of parts that sessions have, and makes it
+	// latest, as CommitFile does. THE step in which a resumable upload becomes visible.
+	// f.Parts names the parts by ID, in order; each gets the Number that it has there,
+	// and keeps the rest as stored. The sessions end in the same step: parts of theirs that f does not
+	// have, and parts that were begun, are put on the reclaim queue; each placement of f without a
+	// node is put on the repair queue.
+	// f.ID is that of the session, or a new one where several are put together. State, Latest and
+	// CompletedAt are set by the store.
+	// NotFound (a session, or the bucket), Conflict (a part of f is in none of the sessions:
+	// it was replaced meanwhile), Exists (a file of that id). Returns as CommitFile does, with Parts.
+	CompleteSession(ctx context.Context, f File, sessions []FileID) (stored File, replaced FileID, err error)
+
+	// AbortSession removes a session, expired or not; chunks of all its parts, begun
+	// ones included, are put on the reclaim queue. NotFound.
+	AbortSession(ctx context.Context, id FileID) error
+}
+
+// Validate reports the first rule that a new session breaks, as Invalid.
+func (s Session) Validate() error {
+	if err := s.Bucket.Validate(); err != nil {
+		return err
+	}
+	if err := s.Key.Validate(); err != nil {
+		return err
+	}
+	switch {
+	case s.ID.IsZero():
+		return Errorf(Invalid, "session has no id")
+	case s.Size < -1:
+		return Errorf(Invalid, "size %d is negative", s.Size)
+	}
+	return nil
+}
+
+// Validate reports a limit out of bounds, as Invalid.
+func (q SessionQuery) Validate() error { return validLimit(q.Limit) }
+
+// ValidPartNumber reports a number that no part can have, as Invalid.
+func ValidPartNumber(n int) error {
+	if n < 1 || n > MaxParts {
+		return Errorf(Invalid, "part number %d is not within 1..%d", n, MaxParts).
+			WithHint("Use larger parts: a file has at most %d.", MaxParts)
+	}
+	return nil
+}

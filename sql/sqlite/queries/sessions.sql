@@ -1,0 +1,74 @@
+-- name: InsertSession
+INSERT INTO sessions (id, bucket_id, key, size, content_type, meta, want_crc64, tag, created_at, expires_at, received)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0);
+
+-- Whether a session, expired or not, or a file has the id.
+-- name: IDInUse
+SELECT EXISTS (SELECT 1 FROM sessions WHERE id = ?1) OR EXISTS (SELECT 1 FROM files WHERE id = ?1);
+
+-- name: FileExists
+SELECT EXISTS (SELECT 1 FROM files WHERE id = ?);
+
+-- name: Session
+SELECT b.name, s.id, s.key, s.size, s.content_type, s.meta, s.want_crc64, s.tag, s.created_at, s.expires_at, s.received
+FROM sessions s JOIN buckets b ON b.id = s.bucket_id WHERE s.id = ? AND s.expires_at > ?;
+
+-- name: SessionAlive
+SELECT EXISTS (SELECT 1 FROM sessions WHERE id = ? AND expires_at > ?);
+
+-- name: SessionParts
+SELECT id, number, size, k, m, unit_size, crc64, nodes, sums, stored_at FROM session_parts WHERE session_id = ? ORDER BY number;
+
+-- CROSS: in this order, or SQLite may begin with the buckets and sort.
+-- name: ListSessions
+SELECT b.name, s.id, s.key, s.size, s.content_type, s.meta, s.want_crc64, s.tag, s.created_at, s.expires_at, s.received
+FROM sessions s CROSS JOIN buckets b ON b.id = s.bucket_id
+WHERE s.id > ?3 AND s.expires_at > ?1 AND s.key >= ?4 AND s.key < ?5 ORDER BY s.id LIMIT ?6;
+
+-- name: ListSessionsOfBucket
+SELECT b.name, s.id, s.key, s.size, s.content_type, s.meta, s.want_crc64, s.tag, s.created_at, s.expires_at, s.received
+FROM sessions s INDEXED BY sessions_of_bucket CROSS JOIN buckets b ON b.id = s.bucket_id
+WHERE s.bucket_id = ?2 AND s.id > ?3 AND s.expires_at > ?1 AND s.key >= ?4 AND s.key < ?5 ORDER BY s.id LIMIT ?6;
+
+-- Those that have expired are few among all, because upkeep ends them: they are found by time, and sorted.
+-- name: ListExpiredSessions
+SELECT b.name, s.id, s.key, s.size, s.content_type, s.meta, s.want_crc64, s.tag, s.created_at, s.expires_at, s.received
+FROM sessions s INDEXED BY sessions_by_expiry CROSS JOIN buckets b ON b.id = s.bucket_id
+WHERE s.expires_at <= ?1 AND (?2 IS NULL OR s.bucket_id = ?2) AND s.id > ?3 AND s.key >= ?4 AND s.key < ?5 ORDER BY s.id LIMIT ?6;
+
+-- name: RemoveSession
+DELETE FROM sessions WHERE id = ?;
+
+-- name: SlideSession
+UPDATE sessions SET expires_at = ?, received = received + ? WHERE id = ?;
+
+-- name: SessionOfPart
+SELECT session_id FROM session_parts WHERE id = ?;
+
+-- Whether the part is one of a session's, expired or not, or one of a file's.
+-- name: PartTaken
+SELECT EXISTS (SELECT 1 FROM session_parts WHERE id = ?1) OR EXISTS (SELECT 1 FROM parts WHERE id = ?1);
+
+-- name: InsertSessionPart
+INSERT INTO session_parts (session_id, number, id, size, k, m, unit_size, crc64, nodes, sums, stored_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: RemoveSessionPart
+DELETE FROM session_parts WHERE session_id = ? AND number = ?
+RETURNING id, number, size, k, m, unit_size, crc64, nodes, sums;
+
+-- name: RemoveSessionParts
+DELETE FROM session_parts WHERE session_id = ?
+RETURNING id, number, size, k, m, unit_size, crc64, nodes, sums;
+
+-- The same for who is after their chunks only.
+-- name: RemoveSessionNodes
+DELETE FROM session_parts WHERE session_id = ? RETURNING id, nodes;
+
+-- name: InsertAttempt
+INSERT INTO session_attempts (part_id, session_id, nodes, begun_at) VALUES (?, ?, ?, ?);
+
+-- name: RemoveAttempt
+DELETE FROM session_attempts WHERE part_id = ? RETURNING part_id, nodes;
+
+-- name: RemoveAttempts
+DELETE FROM session_attempts WHERE session_id = ? RETURNING part_id, nodes;
