@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"os"
+	"time"
 
 	"github.com/ringstore/ringstore/daemon/internal/access"
 	"github.com/ringstore/ringstore/daemon/internal/cluster"
@@ -60,7 +61,7 @@ func NewCore(ctx context.Context, s Settings, p Parts) (_ *Core, err error) {
 	c.upkeep = c.newUpkeep(p)
 	c.engine = engine.New(engine.Config{
 		Meta: p.Meta, Fleet: c.fleet, Log: p.Log,
-		Survive: s.Survive, MaxFileSize: int64(s.MaxFileSize), WriteBudget: int64(s.WriteMemory),
+		Survive: s.Survive, MaxFileSize: int64(s.MaxFileSize), WriteBudget: int64(s.WriteMemory), SessionTTL: s.SessionTTL,
 		Reclaim: func() { c.upkeep.Kick(reclaim.Name) },
 		Repair:  func() { c.upkeep.Kick(repair.Name) },
 	})
@@ -78,6 +79,7 @@ func (c *Core) newUpkeep(p Parts) *upkeep.Runner {
 			reclaim.New(reclaim.Config{Meta: p.Meta, Fleet: c.fleet, Log: p.Log}),
 			repair.New(repair.Config{Meta: p.Meta, Fleet: c.fleet, Reclaim: kick, Log: p.Log}),
 			expire.New(expire.Config{Meta: p.Meta, Reclaim: kick, Log: p.Log}),
+			expire.NewSessions(expire.SessionsConfig{Meta: p.Meta, Every: min(time.Minute, c.settings.SessionTTL/4), Reclaim: kick, Log: p.Log}),
 		},
 	})
 }

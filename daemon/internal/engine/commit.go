@@ -26,24 +26,12 @@ func (u *upload) commit(ctx context.Context) (store.File, error) {
 
 // after starts the upkeep that the commit made due.
 func (u *upload) after(replaced bool) {
-	if len(u.strays) > 0 {
-		strays := u.strays
-		u.e.goAside(func(ctx context.Context) {
-			if err := u.e.meta.Enqueue(ctx, strays); err != nil {
-				u.e.cfg.Log.Warn("chunks of failed attempts stay on their nodes until the next scrub", "file", u.file.ID, "error", err)
-			}
-		})
-	}
-	if replaced || len(u.strays) > 0 {
+	u.write.sweep(u.file.ID)
+	if replaced {
 		u.e.cfg.Reclaim()
 	}
-	for _, p := range u.file.Parts {
-		for _, c := range p.Chunks {
-			if c.Node.IsZero() {
-				u.e.cfg.Repair()
-				return
-			}
-		}
+	if u.write.wantsRepair() {
+		u.e.cfg.Repair()
 	}
 }
 
@@ -51,8 +39,7 @@ func (u *upload) after(replaced bool) {
 // Where the store was lost on the way, the file may be visible: then it is asked,
 // and as long as it does not answer nothing may be deleted.
 func (u *upload) settle(err error) (store.File, error) {
-	kind := store.KindOf(err)
-	if kind != store.Unavailable && kind != store.Canceled && kind != store.Internal {
+	if !outcomeOpen(err) {
 		u.discard(err)
 		return store.File{}, err
 	}
@@ -74,13 +61,19 @@ func (u *upload) settle(err error) (store.File, error) {
 	}
 }
 
+// outcomeOpen says whether a step of the metadata store that returned err may have happened all the same.
+func outcomeOpen(err error) bool {
+	switch store.KindOf(err) {
+	case store.Unavailable, store.Canceled, store.Internal:
+		return true
+	}
+	return false
+}
+
 // discard gives the upload's chunks to the reclaim queue. It works aside: the
 // client is answered at once, and need not be there any more.
 func (u *upload) discard(cause error) {
-	tasks := u.strays
-	for _, p := range u.tidy {
-		tasks = append(tasks, reclaimsOf(p)...)
-	}
+	tasks := u.write.litter()
 	if !u.begun && len(tasks) == 0 {
 		return
 	}
@@ -96,10 +89,10 @@ func (u *upload) discard(cause error) {
 
 func (u *upload) forget(ctx context.Context, cause error, tasks []store.Task) error {
 	if u.begun {
-		if err := u.e.meta.FailFile(ctx, u.file.ID, cause.Error(), u.tidy); err != nil && store.KindOf(err) != store.NotFound {
+		if err := u.e.meta.FailFile(ctx, u.file.ID, cause.Error(), u.write.tidy); err != nil && store.KindOf(err) != store.NotFound {
 			return err
 		}
-		tasks = u.strays
+		tasks = u.write.strays
 	}
 	if len(tasks) == 0 {
 		return nil

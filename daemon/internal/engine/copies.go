@@ -14,24 +14,24 @@ import (
 // sendCopies makes a small part durable as whole copies on distinct nodes. It
 // releases body. A node that fails is replaced by the next on the ring, because
 // the bytes are still at hand.
-func (u *upload) sendCopies(ctx context.Context, body *erasure.Stripe) error {
+func (w *partWrite) sendCopies(ctx context.Context, body *erasure.Stripe) error {
 	defer body.Release()
-	if err := u.verify(); err != nil {
+	if err := w.verify(w.in.sums()); err != nil {
 		return err
 	}
-	l := u.plan.copies
+	l := w.plan.copies
 	part := store.Part{
-		ID: store.NewPartID(), Number: 1, K: l.K, M: l.M, UnitSize: l.UnitSize,
-		Size: u.in.total, CRC64: u.in.crc, Chunks: make([]store.Placement, l.Width()),
+		ID: store.NewPartID(), Number: w.number, K: l.K, M: l.M, UnitSize: l.UnitSize,
+		Size: w.in.total, CRC64: w.in.crc, Chunks: make([]store.Placement, l.Width()),
 	}
-	c := &copies{e: u.e, part: part, body: body, label: u.label(part), nodes: u.plan.place(part.ID, len(u.plan.usable))}
+	c := &copies{e: w.e, part: part, body: body, label: w.label(part), nodes: w.plan.place(part.ID, len(w.plan.usable))}
 	errs := c.send(ctx)
-	u.tidy = append(u.tidy, c.durable()...)
-	u.strays = c.strays
-	if got := survives(1, part.Chunks); got < u.plan.required() {
-		return notEnough(part, got, u.plan.required(), errs)
+	w.tidy = append(w.tidy, c.durable()...)
+	w.strays = c.strays
+	if got := survives(1, part.Chunks); got < w.plan.required() {
+		return notEnough(part, got, w.plan.required(), errs)
 	}
-	u.file.Parts = []store.Part{part}
+	w.part = part
 	return nil
 }
 

@@ -3,10 +3,13 @@
 //
 // # The data path
 //
-// A put reads top to bottom in put.go: plan (policy.go), encode (package
+// A put reads top to bottom in put.go and part.go: plan (policy.go), encode (package
 // erasure), send (spread.go for striped parts, copies.go for small ones), commit (commit.go). A
 // write becomes durable when every node it counts on has answered Commit, and visible
 // in the one line of commit.go that calls CommitFile.
+//
+// A resumable upload is a session (session.go) whose parts take the same path one by
+// one (sessionpart.go), and become visible in the one line of complete.go that calls CompleteSession.
 //
 // A get is one metadata query and then range.go: only the data units that cover the
 // range are read, ahead of the writer; what is missing, corrupt or slow is replaced by parity.
@@ -47,11 +50,15 @@ type Config struct {
 	Log   *slog.Logger // default: slog.Default()
 
 	Survive     int   // node failures that data survives where the bucket does not say; as given, 0 is 0
-	MaxFileSize int64 // bytes; default 10 GiB
+	MaxFileSize int64 // bytes of a file in one piece; default 10 GiB
 	UnitSize    int   // bytes; default store.DefaultUnitSize
 	CopyBelow   int64 // parts up to so many bytes are whole copies; default UnitSize
 	WriteBudget int64 // bytes of stripes in all puts together; default 128 MiB
 	Window      int   // units that may wait for one node; default 2
+
+	SessionTTL     time.Duration // a session ends by itself when nothing has arrived for so long; default 7 days
+	MaxSessionFile int64         // bytes of a file in parts; default store.MaxFileBytes
+	MaxPartSize    int64         // bytes; default 5 GiB
 
 	Stall      time.Duration // a node that takes nothing for so long is given up for this write; default 10 s
 	SyncStall  time.Duration // the same while it makes a chunk durable; default 30 s
@@ -85,6 +92,13 @@ func (c Config) withDefaults() Config {
 	if c.Window == 0 {
 		c.Window = 2
 	}
+	if c.MaxSessionFile == 0 {
+		c.MaxSessionFile = store.MaxFileBytes
+	}
+	if c.MaxPartSize == 0 {
+		c.MaxPartSize = 5 << 30
+	}
+	def(&c.SessionTTL, 7*24*time.Hour)
 	def(&c.Stall, 10*time.Second)
 	def(&c.SyncStall, 30*time.Second)
 	def(&c.HedgeFloor, 250*time.Millisecond)
@@ -99,15 +113,16 @@ func (c Config) withDefaults() Config {
 
 // Engine does what clients ask for. Safe for concurrent use.
 type Engine struct {
-	cfg     Config
-	meta    store.Metadata
-	fleet   Fleet
-	pool    *erasure.Pool
-	plans   planner
-	buckets bucketCache
-	latency latency
-	reading atomic.Int64 // gets under way
-	codes   sync.Map     // [2]int{k, m} -> *erasure.Code
+	cfg      Config
+	meta     store.Metadata
+	fleet    Fleet
+	pool     *erasure.Pool
+	plans    planner
+	buckets  bucketCache
+	sessions sessionFacts
+	latency  latency
+	reading  atomic.Int64 // gets under way
+	codes    sync.Map     // [2]int{k, m} -> *erasure.Code
 
 	aside sync.WaitGroup // work that outlives its request: reports
 }

@@ -48,44 +48,82 @@ func (e *Engine) OpenLatest(ctx context.Context, b store.BucketName, k store.Key
 // Errors: OutOfRange, Unavailable (too few nodes can be reached), Corrupt (too few
 // chunks are whole), Canceled (ctx, or w failed).
 func (o *Object) WriteRange(ctx context.Context, w io.Writer, off, n int64) error {
-	if off < 0 || n < 0 || off+n > o.file.Size || off+n < off {
-		return store.Errorf(store.OutOfRange, "bytes %d to %d of a file of %d bytes", off, off+n, o.file.Size)
+	if err := o.validRange(off, n); err != nil {
+		return err
 	}
 	o.e.reading.Add(1)
 	defer o.e.reading.Add(-1)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	return o.e.writePieces(ctx, w, piecesOf(o.file.Parts, off, off+n))
+}
+
+// piece is what a read wants of one part: its bytes [from, to).
+type piece struct {
+	part     store.Part
+	from, to int64
+}
+
+// piecesOf cuts the range [from, to) of a file at the borders of its parts.
+func piecesOf(parts []store.Part, from, to int64) (pieces []piece) {
 	begin := int64(0)
-	for _, p := range o.file.Parts {
-		from, to := max(off-begin, 0), min(off+n-begin, p.Size)
+	for _, p := range parts {
+		f, t := max(from-begin, 0), min(to-begin, p.Size)
 		begin += p.Size
-		if from >= to {
-			continue
+		if f < t {
+			pieces = append(pieces, piece{p, f, t})
 		}
-		if err := o.e.writePart(ctx, w, p, from, to); err != nil {
-			return err
+	}
+	return pieces
+}
+
+// writePieces writes the pieces one after the other. The next one's chunks are
+// opened while the last stripe of the one before goes out, so that the borders of parts cost no round trip.
+func (e *Engine) writePieces(ctx context.Context, w io.Writer, pieces []piece) (err error) {
+	var r, next *partReader
+	defer func() {
+		for _, open := range []*partReader{r, next} {
+			if open != nil {
+				open.close()
+			}
 		}
+	}()
+	for i, p := range pieces {
+		if r = next; r == nil {
+			if r, err = e.newPartReader(ctx, p.part, p.from, p.to); err != nil {
+				return err
+			}
+		}
+		next = nil
+		for s := r.first; s <= r.last; s++ {
+			if s == r.last && i+1 < len(pieces) {
+				ahead := pieces[i+1]
+				if next, err = e.newPartReader(ctx, ahead.part, ahead.from, ahead.to); err != nil {
+					return err
+				}
+			}
+			if err := r.write(w, s); err != nil {
+				return err
+			}
+		}
+		r.close()
 	}
 	return nil
 }
 
-// writePart writes the bytes [from, to) of a part.
-func (e *Engine) writePart(ctx context.Context, w io.Writer, p store.Part, from, to int64) error {
-	r, err := e.newPartReader(ctx, p, from, to)
+// write writes what the range has of one stripe, which must be the next one.
+func (r *partReader) write(w io.Writer, s int) error {
+	row, err := r.stripe(s)
 	if err != nil {
 		return err
 	}
-	defer r.close()
-	for s := r.first; s <= r.last; s++ {
-		row, err := r.stripe(s)
-		if err != nil {
-			return err
-		}
-		err = row.writeTo(w, r.layout.Spans(p.Size, s, from, to))
-		row.release()
-		if err != nil {
-			return err
-		}
+	defer row.release()
+	return row.writeTo(w, r.layout.Spans(r.part.Size, s, r.from, r.to))
+}
+
+func (o *Object) validRange(off, n int64) error {
+	if off < 0 || n < 0 || off+n > o.file.Size || off+n < off {
+		return store.Errorf(store.OutOfRange, "bytes %d to %d of a file of %d bytes", off, off+n, o.file.Size)
 	}
 	return nil
 }

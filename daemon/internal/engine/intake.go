@@ -32,9 +32,9 @@ type intake struct {
 	ended bool      // the body is through, and was as long as announced
 }
 
-func newIntake(r PutRequest, limit int64) *intake {
-	in := &intake{body: r.Body, size: r.Size, limit: limit}
-	if r.WantSHA256 {
+func newIntake(body io.Reader, size, limit int64, wantSHA256 bool) *intake {
+	in := &intake{body: body, size: size, limit: limit}
+	if wantSHA256 {
 		in.sha = sha256.New()
 	}
 	return in

@@ -1,0 +1,216 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/proto/checksum"
+)
+
+// CompleteRequest makes a session a file, and says what must be true of it.
+type CompleteRequest struct {
+	Session     store.FileID
+	Parts       []PartRef // that the file is to have, by ascending number; nil: all that have arrived
+	Size        int64     // bytes that the file must have; -1: not said
+	CRC64       *uint64   // CRC64NVME that the file must have; nil: not said
+	MinPartSize int64     // bytes that every part but the last must have
+}
+
+// PartRef names a part, and what it must be.
+type PartRef struct {
+	Number int
+	CRC64  *uint64 // nil: not said
+}
+
+// CompleteSession makes the parts of a session a file, which has the session's
+// id, and makes it the latest of its key. What the request says, and what the
+// session was begun with, must be true of the parts; otherwise nothing changes and the session goes
+// on. Parts that the file does not take are reclaimed. A session that was completed before gives
+// its file, if that is what the request asks for: a lost answer can be asked for again.
+//
+// Errors: NotFound, Conflict (a part is missing or is another), Corrupt (the whole's
+// checksum), Invalid (size, a part too small, order), TooLarge, Unavailable.
+func (e *Engine) CompleteSession(ctx context.Context, r CompleteRequest) (store.File, error) {
+	s, err := e.Session(ctx, r.Session)
+	if errors.Is(err, store.NotFound) {
+		return e.completedBefore(ctx, r, err)
+	}
+	if err != nil {
+		return store.File{}, err
+	}
+	parts, err := choose(s.Parts, r.Parts)
+	if err != nil {
+		return store.File{}, err
+	}
+	if err := smallest(parts, r.MinPartSize); err != nil {
+		return store.File{}, err
+	}
+	f := assemble(s, parts)
+	for _, want := range []expected{{s.Size, s.CRC64}, {r.Size, r.CRC64}} {
+		if err := want.of(f); err != nil {
+			return store.File{}, err
+		}
+	}
+	if f.Size > e.cfg.MaxSessionFile {
+		return store.File{}, tooLarge(e.cfg.MaxSessionFile)
+	}
+	return e.commitSessions(ctx, f, []store.FileID{s.ID})
+}
+
+// Concatenate makes one file of the parts of several sessions, one session after
+// the other, and ends them. Errors: those of CompleteSession.
+func (e *Engine) Concatenate(ctx context.Context, r SessionRequest, sessions []store.FileID) (store.File, error) {
+	whole := store.Session{
+		ID: store.NewFileID(), Bucket: r.Bucket, Key: r.Key, Size: r.Size, ContentType: r.ContentType, Meta: r.Meta,
+		CRC64: r.CRC64, CreatedAt: nowMicros(),
+	}
+	if err := whole.Validate(); err != nil {
+		return store.File{}, err
+	}
+	var parts []store.Part
+	for _, id := range sessions {
+		s, err := e.Session(ctx, id)
+		if err != nil {
+			return store.File{}, err
+		}
+		for _, p := range s.Parts {
+			p.Number = len(parts) + 1
+			parts = append(parts, p.Part)
+		}
+	}
+	if err := store.ValidPartNumber(max(len(parts), 1)); err != nil {
+		return store.File{}, err
+	}
+	f := assemble(whole, parts)
+	if err := (expected{r.Size, r.CRC64}).of(f); err != nil {
+		return store.File{}, err
+	}
+	if f.Size > e.cfg.MaxSessionFile {
+		return store.File{}, tooLarge(e.cfg.MaxSessionFile)
+	}
+	return e.commitSessions(ctx, f, sessions)
+}
+
+// choose picks the parts that are asked for out of those that have arrived, both by number.
+func choose(have []store.SessionPart, want []PartRef) ([]store.Part, error) {
+	if want == nil {
+		all := make([]store.Part, len(have))
+		for i, p := range have {
+			all[i] = p.Part
+		}
+		return all, nil
+	}
+	parts := make([]store.Part, 0, len(want))
+	for i, w := range want {
+		if i > 0 && w.Number <= want[i-1].Number {
+			return nil, store.Errorf(store.Invalid, "part %d is named after part %d", w.Number, want[i-1].Number).WithHint("Name each part once, by ascending number.")
+		}
+		at, found := slices.BinarySearchFunc(have, w.Number, func(p store.SessionPart, n int) int { return p.Number - n })
+		if !found {
+			return nil, store.Errorf(store.Conflict, "part %d has not arrived", w.Number).WithHint("Send the part, then complete the session again.")
+		}
+		p := have[at].Part
+		if w.CRC64 != nil && *w.CRC64 != p.CRC64 {
+			return nil, store.Errorf(store.Conflict, "part %d has the checksum %s, not %s", w.Number, checksum.Encode(p.CRC64), checksum.Encode(*w.CRC64)).
+				WithHint("Send the part again, then complete the session again.")
+		}
+		parts = append(parts, p)
+	}
+	return parts, nil
+}
+
+// smallest finds parts that are too small to be worth what each costs when the file is read.
+func smallest(parts []store.Part, least int64) error {
+	for _, p := range parts[:max(len(parts)-1, 0)] {
+		if p.Size < least {
+			return store.Errorf(store.Invalid, "part %d has %d bytes; every part but the last has at least %d", p.Number, p.Size, least).
+				WithHint("Send larger parts in place of the small ones, or leave them out.")
+		}
+	}
+	return nil
+}
+
+// assemble gives the file that the parts make.
+func assemble(s store.Session, parts []store.Part) store.File {
+	f := store.File{
+		ID: s.ID, Bucket: s.Bucket, Key: s.Key, ContentType: s.ContentType, Meta: s.Meta,
+		CreatedAt: s.CreatedAt, ETag: etagOf(s.ID), Parts: parts,
+	}
+	for _, p := range parts {
+		f.Size += p.Size
+		f.CRC64 = checksum.Combine(f.CRC64, p.CRC64, p.Size)
+	}
+	return f
+}
+
+// expected is what somebody said of a file.
+type expected struct {
+	size  int64   // -1: nothing
+	crc64 *uint64 // nil: nothing
+}
+
+func (x expected) of(f store.File) error {
+	switch {
+	case x.size >= 0 && x.size != f.Size:
+		return store.Errorf(store.Invalid, "the parts have %d bytes together, the file is to have %d", f.Size, x.size).
+			WithHint("Send the parts that are missing; GET the session shows what has arrived.")
+	case x.crc64 != nil && *x.crc64 != f.CRC64:
+		return store.Errorf(store.Corrupt, "the parts have the CRC64NVME %s together, the file is to have %s", checksum.Encode(f.CRC64), checksum.Encode(*x.crc64)).
+			WithHint("Compare the parts' checksums with your own, and send those that differ again.")
+	}
+	return nil
+}
+
+// completedBefore answers for a session that is gone: with its file, if it became one.
+func (e *Engine) completedBefore(ctx context.Context, r CompleteRequest, gone error) (store.File, error) {
+	f, err := e.meta.File(ctx, r.Session)
+	switch {
+	case errors.Is(err, store.NotFound), err == nil && f.State != store.Complete:
+		return store.File{}, gone
+	case err != nil:
+		return store.File{}, err
+	}
+	if err := (expected{r.Size, r.CRC64}).of(f); err != nil {
+		return store.File{}, store.Errorf(store.Conflict, "the session was completed before, with another content: %w", err).
+			WithHint("Begin a new session.")
+	}
+	return f, nil
+}
+
+// commitSessions makes the file visible. All its parts are durable.
+func (e *Engine) commitSessions(ctx context.Context, f store.File, sessions []store.FileID) (store.File, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitLimit)
+	defer cancel()
+	stored, _, err := e.meta.CompleteSession(ctx, f, sessions) // here the upload becomes visible, and acknowledged
+	if err != nil && outcomeOpen(err) {
+		stored, err = e.settleSessions(f.ID, err)
+	}
+	if err != nil {
+		return store.File{}, err
+	}
+	for _, id := range sessions {
+		e.sessions.forget(id)
+	}
+	e.cfg.Reclaim() // of the file that was replaced, and of parts that were not taken
+	e.cfg.Repair()
+	return stored, nil
+}
+
+// settleSessions finds out whether the file is there although the store was lost on the way.
+func (e *Engine) settleSessions(id store.FileID, err error) (store.File, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), asideLimit)
+	defer cancel()
+	if f, lookup := e.meta.File(ctx, id); lookup == nil && f.State == store.Complete {
+		return f, nil
+	}
+	return store.File{}, &store.Error{
+		Op: "engine.CompleteSession", Kind: store.Unavailable, Item: id.String(), Err: err,
+		Msg:  "the metadata store was lost while the session was being completed; whether the file is there is not known",
+		Hint: "Complete the session again: that is safe, whichever it is.",
+	}
+}
+
+func nowMicros() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }

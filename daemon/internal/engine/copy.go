@@ -1,0 +1,54 @@
+package engine
+
+import (
+	"context"
+	"io"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/proto/checksum"
+)
+
+// Copy stores a file's bytes once more under another key, with the durability of
+// that key's bucket. Type, metadata and checksums are the same. Errors: those of Open and Put.
+func (e *Engine) Copy(ctx context.Context, id store.FileID, bucket store.BucketName, key store.Key) (store.File, error) {
+	o, err := e.Open(ctx, id)
+	if err != nil {
+		return store.File{}, err
+	}
+	f := o.file
+	body := o.reader(ctx, 0, f.Size)
+	defer body.Close()
+	return e.Put(ctx, PutRequest{
+		Bucket: bucket, Key: key, Size: f.Size, ContentType: f.ContentType, Meta: f.Meta, WantSHA256: f.SHA256 != nil, Body: body,
+		Verify: func(s Sums) error {
+			if s.CRC64 == f.CRC64 {
+				return nil
+			}
+			return store.Errorf(store.Corrupt, "the bytes of file %s have the CRC64NVME %s, not %s", id, checksum.Encode(s.CRC64), checksum.Encode(f.CRC64))
+		},
+	})
+}
+
+// Rename gives a file that is latest another key, in one step whatever its size.
+// What that key showed is replaced. The bytes stay where they are, with the durability that they
+// were stored with. Errors: Invalid, NotFound, Conflict (the file is not what its key shows).
+func (e *Engine) Rename(ctx context.Context, id store.FileID, bucket store.BucketName, key store.Key) (store.File, error) {
+	if err := validNames(bucket, key); err != nil {
+		return store.File{}, err
+	}
+	f, replaced, err := e.meta.RenameFile(ctx, id, bucket, key)
+	if err != nil {
+		return store.File{}, err
+	}
+	if !replaced.IsZero() {
+		e.cfg.Reclaim()
+	}
+	return f, nil
+}
+
+// reader gives a range of the object as a stream. It must be closed; that ends the reading.
+func (o *Object) reader(ctx context.Context, off, n int64) io.ReadCloser {
+	r, w := io.Pipe()
+	o.e.aside.Go(func() { w.CloseWithError(o.WriteRange(ctx, w, off, n)) })
+	return r
+}

@@ -1,0 +1,210 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+// PartRequest is one part of a session.
+type PartRequest struct {
+	Session store.FileID
+	Number  int   // 1..store.MaxParts; parts make the file in the order of their numbers
+	Size    int64 // bytes the body will have, or -1 when unknown
+	// Verify is called once all bytes are in, before the part takes its place in the
+	// session; an error fails the put and is returned as it is. May be nil.
+	Verify func(Sums) error
+	Body   io.Reader // read to its end, from one goroutine, until PutPart returns
+}
+
+// PutPart stores the body as a part of a session, in the place of the part that
+// has its number. When it returns nil the part is as durable as a file that was put. On an
+// error the session is as it was before, except where the kind is Unavailable with the
+// metadata store lost while the part was saved: then either is possible, and to put it again is safe.
+// Errors: those of Put, NotFound (session), Invalid (number, no bytes).
+func (e *Engine) PutPart(ctx context.Context, r PartRequest) (store.SessionPart, error) {
+	up, err := e.newPartUpload(ctx, r)
+	if err != nil {
+		return store.SessionPart{}, err
+	}
+	if err := up.write.run(ctx); err != nil {
+		up.discard()
+		return store.SessionPart{}, err
+	}
+	return up.save(ctx)
+}
+
+// partUpload is a part of a session on its way.
+type partUpload struct {
+	e       *Engine
+	req     PartRequest
+	session store.Session
+	write   *partWrite
+	begun   []store.Part // what BeginPart has written down
+}
+
+func (e *Engine) newPartUpload(ctx context.Context, r PartRequest) (*partUpload, error) {
+	if err := store.ValidPartNumber(r.Number); err != nil {
+		return nil, err
+	}
+	if r.Size > e.cfg.MaxPartSize {
+		return nil, partTooLarge(e.cfg.MaxPartSize)
+	}
+	s, err := e.sessionFacts(ctx, r.Session)
+	if err != nil {
+		return nil, err
+	}
+	bucket, err := e.bucket(ctx, s.Bucket)
+	if err != nil {
+		return nil, err
+	}
+	p, err := e.planFor(bucket)
+	if err != nil {
+		return nil, err
+	}
+	u := &partUpload{e: e, req: r, session: s}
+	in := newIntake(r.Body, r.Size, e.cfg.MaxPartSize, false)
+	u.write = &partWrite{e: e, plan: p, in: in, number: r.Number, begin: u.writeDown, verify: u.verify, label: u.label}
+	return u, nil
+}
+
+func (e *Engine) sessionFacts(ctx context.Context, id store.FileID) (store.Session, error) {
+	if s, ok := e.sessions.get(id); ok {
+		return s, nil
+	}
+	s, err := e.Session(ctx, id)
+	if err == nil {
+		e.sessions.keep(s)
+	}
+	return s, err
+}
+
+// writeDown records where the part is going, so that its chunks are reclaimed
+// with the session when this gateway does not live to save it.
+func (u *partUpload) writeDown(ctx context.Context, part store.Part) error {
+	if err := u.e.meta.BeginPart(ctx, u.req.Session, part); err != nil {
+		return u.lost(err)
+	}
+	u.begun = []store.Part{part}
+	return nil
+}
+
+func (u *partUpload) verify(s Sums) error {
+	if s.Size == 0 {
+		return store.Errorf(store.Invalid, "a part has at least one byte").WithHint("Leave empty parts out; a file without bytes needs none.")
+	}
+	if u.req.Verify == nil {
+		return nil
+	}
+	return u.req.Verify(s)
+}
+
+func (u *partUpload) label(p store.Part) store.Label {
+	return store.Label{
+		File: u.session.ID, Bucket: u.session.Bucket, Key: u.session.Key, ContentType: u.session.ContentType,
+		CreatedAt: u.session.CreatedAt.UnixMicro(), FileSize: u.session.Size,
+		PartNumber: p.Number, PartOffset: -1, PartSize: p.Size, PartCRC64: p.CRC64,
+		K: p.K, M: p.M, UnitSize: p.UnitSize,
+	}
+}
+
+// save gives the part its place in the session. All its chunks are durable.
+func (u *partUpload) save(ctx context.Context) (store.SessionPart, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitLimit)
+	defer cancel()
+	part := u.write.part
+	err := u.e.meta.SavePart(ctx, u.req.Session, part, u.e.cfg.SessionTTL) // here the part is acknowledged
+	switch {
+	case err == nil:
+		u.write.sweep(u.req.Session)
+		return store.SessionPart{Part: part, StoredAt: nowMicros()}, nil
+	case outcomeOpen(err):
+		return u.settle(err)
+	}
+	u.discard()
+	return store.SessionPart{}, u.lost(err)
+}
+
+// settle finds out whether a part was saved although the store was lost on the
+// way. As long as that is not known its chunks stay: the session's end takes care of them.
+func (u *partUpload) settle(err error) (store.SessionPart, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), asideLimit)
+	defer cancel()
+	s, lookup := u.e.meta.Session(ctx, u.req.Session)
+	if lookup == nil {
+		i := slices.IndexFunc(s.Parts, func(p store.SessionPart) bool { return p.ID == u.write.part.ID })
+		if i >= 0 {
+			u.write.sweep(u.req.Session)
+			return s.Parts[i], nil
+		}
+	}
+	return store.SessionPart{}, &store.Error{
+		Op: "engine.PutPart", Kind: store.Unavailable, Item: u.req.Session.String(), Err: err,
+		Msg:  "the metadata store was lost while the part was being saved",
+		Hint: "Send the part again.",
+	}
+}
+
+// lost makes an error of the store that says "no such session" one that says what to do.
+func (u *partUpload) lost(err error) error {
+	if errors.Is(err, store.NotFound) {
+		u.e.sessions.forget(u.req.Session)
+		return noSession(u.req.Session, err)
+	}
+	return err
+}
+
+// discard gives the part's chunks to the reclaim queue. It works aside, as an upload's discard does.
+func (u *partUpload) discard() {
+	parts := append(u.begun, u.write.tidy...)
+	strays := u.write.strays
+	if len(parts) == 0 && len(strays) == 0 {
+		return
+	}
+	u.e.goAside(func(ctx context.Context) {
+		errs := []error{}
+		for _, p := range parts {
+			errs = append(errs, u.e.meta.DropPart(ctx, p))
+		}
+		if len(strays) > 0 {
+			errs = append(errs, u.e.meta.Enqueue(ctx, strays))
+		}
+		if err := errors.Join(errs...); err != nil {
+			u.e.cfg.Log.Warn("chunks of a failed part stay on their nodes until its session ends", "session", u.req.Session, "part", u.req.Number, "error", err)
+		}
+		u.e.cfg.Reclaim()
+	})
+}
+
+func partTooLarge(limit int64) error {
+	return store.Errorf(store.TooLarge, "the part is larger than the limit of %d bytes", limit).WithHint("Send smaller parts.")
+}
+
+// CopyPartRequest makes a part of a session of bytes that are stored already.
+type CopyPartRequest struct {
+	Session        store.FileID
+	Number         int
+	Source         store.FileID
+	Offset, Length int64 // bytes; Length -1: to the end
+}
+
+// CopyPart reads a range of a file and stores it as a part of a session.
+// Errors: those of PutPart and Open, OutOfRange.
+func (e *Engine) CopyPart(ctx context.Context, r CopyPartRequest) (store.SessionPart, error) {
+	o, err := e.Open(ctx, r.Source)
+	if err != nil {
+		return store.SessionPart{}, err
+	}
+	if r.Length < 0 {
+		r.Length = o.file.Size - r.Offset
+	}
+	if err := o.validRange(r.Offset, r.Length); err != nil {
+		return store.SessionPart{}, err
+	}
+	body := o.reader(ctx, r.Offset, r.Length)
+	defer body.Close()
+	return e.PutPart(ctx, PartRequest{Session: r.Session, Number: r.Number, Size: r.Length, Body: body})
+}

@@ -1,0 +1,76 @@
+package expire
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/upkeep"
+)
+
+// SessionsName is the name of the job that ends expired sessions.
+const SessionsName = "expire-sessions"
+
+// SessionMeta is what that job needs of the metadata store.
+type SessionMeta interface {
+	ListSessions(ctx context.Context, q store.SessionQuery) (store.SessionPage, error)
+	AbortSession(ctx context.Context, id store.FileID) error
+}
+
+// SessionsConfig is what the job is made of. When a session expires stands in the session itself.
+type SessionsConfig struct {
+	Meta    SessionMeta
+	Every   time.Duration // how often to look; default a minute
+	Reclaim func()        // called after chunks were put on the reclaim queue; may be nil
+	Log     *slog.Logger  // default: slog.Default()
+}
+
+// SessionsJob removes sessions that have expired, with what had arrived of them. Nobody
+// can bring one back: to everyone else it is gone from the moment it expires. Make it with NewSessions.
+type SessionsJob struct{ cfg SessionsConfig }
+
+var _ upkeep.Job = (*SessionsJob)(nil)
+
+// NewSessions makes the job.
+func NewSessions(c SessionsConfig) *SessionsJob {
+	if c.Every == 0 {
+		c.Every = time.Minute
+	}
+	if c.Reclaim == nil {
+		c.Reclaim = func() {}
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	return &SessionsJob{cfg: c}
+}
+
+// Name implements upkeep.Job.
+func (j *SessionsJob) Name() string { return SessionsName }
+
+// Pace implements upkeep.Job.
+func (j *SessionsJob) Pace() upkeep.Pace { return upkeep.Pace{Every: j.cfg.Every, Throttle: 1} }
+
+// Step ends a batch of expired sessions.
+func (j *SessionsJob) Step(ctx context.Context) (upkeep.Outcome, error) {
+	page, err := j.cfg.Meta.ListSessions(ctx, store.SessionQuery{Expired: true, Limit: batch})
+	if err != nil || len(page.Sessions) == 0 {
+		return upkeep.Outcome{State: upkeep.Idle}, err
+	}
+	var ended int64
+	for _, s := range page.Sessions {
+		err := j.cfg.Meta.AbortSession(ctx, s.ID)
+		if errors.Is(err, store.NotFound) {
+			continue // somebody aborted it meanwhile
+		}
+		if err != nil {
+			return upkeep.Outcome{Items: ended}, err
+		}
+		ended++
+		j.cfg.Log.Info("an upload session expired and was removed", "session", s.ID, "bucket", s.Bucket, "name", s.Key, "received", s.Received, "expired", s.ExpiresAt)
+	}
+	j.cfg.Reclaim()
+	return upkeep.Outcome{State: upkeep.Busy, Items: ended}, nil
+}
