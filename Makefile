@@ -49,6 +49,11 @@ lint: ## linters, format, module file, generated code
 bench: ## measure a cluster on this machine (BENCH='arguments')
 	$(GO) run ./tests/bench $(BENCH)
 
+.PHONY: chaos
+chaos: ## kill client, gateway and nodes ten times each in the middle of a 10 GiB upload and download
+	RINGSTORE_CHAOS_MIB=$(or $(CHAOS_MIB),10240) RINGSTORE_CHAOS_KILLS=$(or $(CHAOS_KILLS),10) \
+		$(GO) test -count=1 -timeout 60m -v -run TestKills ./tests/chaos
+
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME each
 	@FUZZTIME=$(FUZZTIME) scripts/fuzz

@@ -130,8 +130,8 @@ var ringstore = Rules{
 		{"tests/cluster", []string{"tests/pgserver"}},
 		{"tests/script", []string{"tests/cluster"}},
 		{"tests/e2e", []string{"tests/cluster", "tests/pgserver"}},
-		{"tests/integration", []string{"tests/cluster", "tests/pgserver", "ctl/client", "proto/rest", "proto/checksum"}},
-		{"tests/chaos/...", []string{"tests/cluster", "tests/pgserver", "ctl/client", "proto/rest", "proto/checksum"}},
+		{"tests/integration", []string{"tests/cluster", "tests/pgserver", "ctl/client", "ctl/fault", "ctl/profile", "proto/rest", "proto/checksum"}},
+		{"tests/chaos/...", []string{"tests/cluster", "tests/pgserver", "ctl/client", "ctl/profile", "proto/rest", "proto/checksum"}},
 		{"tests/bench/...", []string{"tests/bench/...", "tests/cluster", "tests/pgserver", "ctl/client", "proto/rest"}},
 	},
 

@@ -8,6 +8,7 @@
 //	make bench                                  the whole table, about ten minutes
 //	make bench BENCH='-quick'                   small and short, to see that it works
 //	make bench BENCH='-setups cluster -sizes 4KiB,1GiB -json out.json'
+//	make bench BENCH='-tool'                    s3ctl instead: one large file, many small ones, sync
 package main
 
 import (
@@ -43,6 +44,7 @@ type settings struct {
 	json   string
 	dir    string
 	quick  bool
+	tool   bool
 	time   time.Duration
 	flags  []string // of the gateway
 }
@@ -57,6 +59,7 @@ func parse(args []string) (settings, error) {
 	f.StringVar(&s.json, "json", "", "write the results to this file as JSON")
 	f.StringVar(&s.dir, "dir", "", "directory on the disk to measure; default: the temporary directory")
 	f.BoolVar(&s.quick, "quick", false, "a tenth of the time and data")
+	f.BoolVar(&s.tool, "tool", false, "measure s3ctl instead of the server")
 	f.DurationVar(&s.time, "time", 8*time.Second, "how long each of the small measurements runs")
 	if err := f.Parse(args); err != nil {
 		return s, err
@@ -99,8 +102,12 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if report.Baseline, err = measureBaseline(ctx, dir, s.quick); err != nil {
 		return err
 	}
+	measure := report.measureSetup
+	if s.tool {
+		measure = report.measureTool
+	}
 	for _, setup := range s.setups {
-		if err := report.measureSetup(ctx, s, setup, dir, bin); err != nil {
+		if err := measure(ctx, s, setup, dir, bin); err != nil {
 			return fmt.Errorf("%s: %w", setup, err)
 		}
 	}

@@ -14,10 +14,11 @@ import (
 
 // Report is everything that a run measured.
 type Report struct {
-	Started  time.Time `json:"started"`
-	Machine  Machine   `json:"machine"`
-	Baseline Baseline  `json:"baseline"`
-	Results  []Result  `json:"results"`
+	Started  time.Time    `json:"started"`
+	Machine  Machine      `json:"machine"`
+	Baseline Baseline     `json:"baseline"`
+	Results  []Result     `json:"results"`
+	Tool     []ToolResult `json:"tool,omitempty"`
 }
 
 // Result is one measurement. MB are 10^6 bytes, GB 10^9.
@@ -228,11 +229,31 @@ func (r *Report) print(out io.Writer) {
 	fmt.Fprintf(out, "machine: %d CPUs, %s, Linux %s, %s\n", r.Machine.CPUs, r.Machine.Model, r.Machine.Kernel, r.Machine.Go)
 	fmt.Fprintf(out, "at best: disk %.0f MB/s (six writers, then fdatasync), %.0f durable 4 KiB writes/s (six writers), TCP %.0f MB/s at %.2f CPU s/GB\n\n",
 		r.Baseline.DiskMBps, r.Baseline.SyncsPerS, r.Baseline.TCPMBps, r.Baseline.TCPCPUSecs)
+	if len(r.Tool) > 0 {
+		r.printTool(out)
+		return
+	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "setup\top\tsize\tat once\tcount\tops/s\tMB/s\tp50 ms\tp99 ms\tCPU s/GB\tgateway MiB\tof disk\tof TCP\t")
 	for _, x := range r.Results {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%.0f\t%.1f\t%.1f\t%.1f\t%.2f\t%.0f\t%s\t%s\t\n",
 			x.Setup, x.Op, x.Size, x.Lanes, x.Count, x.OpsPerS, x.MBps, x.P50, x.P99, x.CPUPerGB, x.GatewayMiB, percent(x.DiskRatio), percent(x.TCPRatio))
+	}
+	_ = w.Flush()
+}
+
+func (r *Report) printTool(out io.Writer) {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "setup\twhat\tseconds\trate\t\ts3ctl CPU s/GB\tratio\t")
+	for _, x := range r.Tool {
+		cpu, ratio := "-", "-"
+		if x.CPUPerGB > 0 {
+			cpu = fmt.Sprintf("%.2f", x.CPUPerGB)
+		}
+		if x.Ratio > 0 {
+			ratio = fmt.Sprintf("%.2f of %s", x.Ratio, x.Against)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%.1f\t%.0f\t%s\t%s\t%s\t\n", x.Setup, x.What, x.Seconds, x.Rate, x.Unit, cpu, ratio)
 	}
 	_ = w.Flush()
 }

@@ -141,6 +141,12 @@ func (c *Cluster) Environ() []string {
 	}
 }
 
+// Command prepares a program that is a client of the cluster, with Environ and
+// env, which wins. It is not started, and not ended by Close; its output goes to NAME.log.
+func (c *Cluster) Command(name, path string, args []string, env ...string) *Process {
+	return newProcess(c.Dir, name, path, append(c.Environ(), env...), args...)
+}
+
 // WaitReady waits until the gateway is ready and sees that many nodes online.
 func (c *Cluster) WaitReady(ctx context.Context, nodes int) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)

@@ -64,6 +64,9 @@ func (p *Process) PID() int { return p.cmd.Process.Pid }
 // Ended is closed once the process is gone.
 func (p *Process) Ended() <-chan struct{} { return p.done }
 
+// Err says how the process ended; nil is exit status 0. It is valid once Ended is closed.
+func (p *Process) Err() error { return p.err }
+
 // Running reports whether the process was started and has not ended.
 func (p *Process) Running() bool {
 	if p.done == nil {

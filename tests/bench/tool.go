@@ -1,0 +1,209 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/ringstore/ringstore/tests/cluster"
+)
+
+// ToolResult is one measurement of s3ctl, a process of its own.
+type ToolResult struct {
+	Setup    string  `json:"setup"`
+	What     string  `json:"what"`
+	Seconds  float64 `json:"seconds"`
+	Rate     float64 `json:"rate"` // in Unit
+	Unit     string  `json:"unit"`
+	CPUPerGB float64 `json:"cpu_s_per_gb,omitempty"` // of s3ctl alone
+	Against  string  `json:"against,omitempty"`      // what Ratio compares with
+	Ratio    float64 `json:"ratio,omitempty"`
+}
+
+// tool runs s3ctl against a cluster, and compares it with what the loader reaches.
+type tool struct {
+	settings
+	setup string
+	dir   string // for the files on this side
+	bin   string
+	c     *cluster.Cluster
+	out   []ToolResult
+}
+
+// toolLanes is how many files or parts s3ctl moves at once, and the loader that it is compared with.
+const toolLanes = 8
+
+func (r *Report) measureTool(ctx context.Context, s settings, setup, dir, bin string) (err error) {
+	data := filepath.Join(dir, setup)
+	files := filepath.Join(dir, "files")
+	for _, d := range []string{data, files} {
+		if err := os.Mkdir(d, 0o755); err != nil {
+			return err
+		}
+		defer os.RemoveAll(d)
+	}
+	c, err := cluster.Start(ctx, cluster.Options{Dir: data, Bin: bin, Standalone: setup == "standalone", Durable: true, Gateway: s.flags})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if closed := c.Close(); err == nil {
+			err = closed
+		}
+	}()
+	t := &tool{settings: s, setup: setup, dir: files, bin: bin, c: c}
+	for _, step := range []func(context.Context) error{t.large, t.small, t.unchanged} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	r.Tool = append(r.Tool, t.out...)
+	return nil
+}
+
+// large compares a parallel upload of one file with a single stream of the same bytes, turn by turn.
+func (t *tool) large(ctx context.Context) error {
+	size := int64(1 << 30)
+	if t.quick {
+		size /= 10
+	}
+	load := newLoader(t.c, t.setup, size)
+	defer load.close()
+	source, target := filepath.Join(t.dir, "large"), filepath.Join(t.dir, "target")
+	if err := os.WriteFile(source, load.body, 0o644); err != nil {
+		return err
+	}
+	var single, put, get []outcome
+	for i := range 3 {
+		began := time.Now()
+		if _, err := load.put(ctx, fmt.Sprint("single-", i)); err != nil {
+			return err
+		}
+		single = append(single, outcome{wall: time.Since(began)})
+		one, err := t.s3ctl(ctx, "put", source, "s3://default/parallel")
+		if err != nil {
+			return err
+		}
+		put = append(put, one)
+		_ = os.Remove(target)
+		if one, err = t.s3ctl(ctx, "get", "s3://default/parallel", target); err != nil {
+			return err
+		}
+		get = append(get, one)
+	}
+	got, err := os.ReadFile(target)
+	if err != nil || !bytes.Equal(got, load.body) {
+		return fmt.Errorf("what s3ctl fetched differs: %w", err)
+	}
+	mb := float64(size) / 1e6
+	base := mb / median(single).wall.Seconds()
+	t.add("single stream of 1 GiB, the loader's", mb, "MB/s", median(single), 0, "", 0)
+	t.add("put of 1 GiB", mb, "MB/s", median(put), mb/1e3, "single stream", mb/median(put).wall.Seconds()/base)
+	t.add("get of 1 GiB", mb, "MB/s", median(get), mb/1e3, "", 0)
+	return nil
+}
+
+// small compares put -r of many small files with the loader at as many requests at once.
+func (t *tool) small(ctx context.Context) error {
+	count := 10000
+	if t.quick {
+		count /= 10
+	}
+	load := newLoader(t.c, t.setup, 4<<10)
+	defer load.close()
+	tree := filepath.Join(t.dir, "small")
+	if err := writeTree(tree, count, load.body); err != nil {
+		return err
+	}
+	took, wall, err := drive(ctx, toolLanes, count, 0, func(ctx context.Context, _, n int) error {
+		_, err := load.put(ctx, fmt.Sprint("load/", n))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	base := float64(len(took)) / wall.Seconds()
+	put, err := t.s3ctl(ctx, "put", "-r", tree, "s3://default/")
+	if err != nil {
+		return err
+	}
+	t.add(fmt.Sprintf("%d files of 4 KiB, the loader's", count), float64(count), "files/s", outcome{wall: wall}, 0, "", 0)
+	t.add(fmt.Sprintf("put -r of %d files of 4 KiB", count), float64(count), "files/s", put, 0, "the loader", float64(count)/put.wall.Seconds()/base)
+	return nil
+}
+
+// unchanged measures how long sync takes to find that nothing is to be done.
+func (t *tool) unchanged(ctx context.Context) error {
+	count := 100000
+	if t.quick {
+		count /= 10
+	}
+	tree := filepath.Join(t.dir, "unchanged")
+	if err := writeTree(tree, count, []byte("small")); err != nil {
+		return err
+	}
+	first, err := t.s3ctl(ctx, "sync", tree, "s3://default/unchanged")
+	if err != nil {
+		return err
+	}
+	again, err := t.s3ctl(ctx, "sync", tree, "s3://default/unchanged")
+	if err != nil {
+		return err
+	}
+	t.add(fmt.Sprintf("sync of %d new files", count), float64(count), "files/s", first, 0, "", 0)
+	t.add(fmt.Sprintf("sync of %d unchanged files", count), float64(count), "files/s", again, 0, "", 0)
+	return nil
+}
+
+// outcome is one run of a program.
+type outcome struct {
+	wall time.Duration
+	cpu  time.Duration
+}
+
+func (t *tool) s3ctl(ctx context.Context, args ...string) (outcome, error) {
+	cmd := exec.CommandContext(ctx, filepath.Join(t.bin, "s3ctl"), append([]string{"--quiet"}, append(args, "--parallel", fmt.Sprint(toolLanes))...)...)
+	cmd.Env = t.c.Environ()
+	began := time.Now()
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return outcome{}, fmt.Errorf("s3ctl %v: %w\n%s", args, err, out)
+	}
+	return outcome{time.Since(began), cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()}, nil
+}
+
+// add takes a result down; gb is what the CPU time is divided by, 0 for none.
+func (t *tool) add(what string, amount float64, unit string, r outcome, gb float64, against string, ratio float64) {
+	x := ToolResult{Setup: t.setup, What: what, Seconds: r.wall.Seconds(), Rate: amount / r.wall.Seconds(), Unit: unit, Against: against, Ratio: ratio}
+	if gb > 0 {
+		x.CPUPerGB = r.cpu.Seconds() / gb
+	}
+	fmt.Fprintf(os.Stderr, "%s %s: %.1f s, %.0f %s\n", x.Setup, x.What, x.Seconds, x.Rate, x.Unit)
+	t.out = append(t.out, x)
+}
+
+func median(runs []outcome) outcome {
+	sorted := slices.SortedFunc(slices.Values(runs), func(a, b outcome) int { return int(a.wall - b.wall) })
+	return sorted[len(sorted)/2]
+}
+
+// writeTree makes files of the same bytes, a hundred to a folder.
+func writeTree(root string, count int, body []byte) error {
+	for i := range count {
+		dir := filepath.Join(root, fmt.Sprintf("%04d", i/100))
+		if i%100 == 0 {
+			if err := os.MkdirAll(dir, 0o755); err != nil {
+				return err
+			}
+		}
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%02d", i%100)), body, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
