@@ -47,6 +47,8 @@ type setup struct {
 	noNodes bool
 	unit    int
 	maxFile int64
+	maxPart int64         // 0: 5 GiB
+	ttl     time.Duration // of sessions; 0: 7 days
 	idle    time.Duration
 	gate    func(http.Handler) http.Handler
 	quick   bool // no check of answers against the description
@@ -103,7 +105,7 @@ func newRig(t testing.TB, s setup) *rig {
 	}
 	r.engine = engine.New(engine.Config{
 		Reclaim: reclaim, Meta: r.meta, Fleet: r.fleet, Log: slog.New(slog.DiscardHandler), Survive: min(2, max(0, s.nodes-1)),
-		MaxFileSize: s.maxFile, UnitSize: s.unit,
+		MaxFileSize: s.maxFile, UnitSize: s.unit, MaxPartSize: s.maxPart, SessionTTL: s.ttl,
 	})
 	r.serve(s, log)
 	return r
@@ -209,6 +211,41 @@ func (m *metadata) File(ctx context.Context, id store.FileID) (store.File, error
 		return store.File{}, err
 	}
 	return m.Metadata.File(ctx, id)
+}
+
+func (m *metadata) CreateSession(ctx context.Context, s store.Session, ttl time.Duration) (store.Session, error) {
+	if err := m.reach(); err != nil {
+		return store.Session{}, err
+	}
+	return m.Metadata.CreateSession(ctx, s, ttl)
+}
+
+func (m *metadata) Session(ctx context.Context, id store.FileID) (store.Session, error) {
+	if err := m.reach(); err != nil {
+		return store.Session{}, err
+	}
+	return m.Metadata.Session(ctx, id)
+}
+
+func (m *metadata) ListSessions(ctx context.Context, q store.SessionQuery) (store.SessionPage, error) {
+	if err := m.reach(); err != nil {
+		return store.SessionPage{}, err
+	}
+	return m.Metadata.ListSessions(ctx, q)
+}
+
+func (m *metadata) SavePart(ctx context.Context, id store.FileID, p store.Part, ttl time.Duration) error {
+	if err := m.reach(); err != nil {
+		return err
+	}
+	return m.Metadata.SavePart(ctx, id, p, ttl)
+}
+
+func (m *metadata) AbortSession(ctx context.Context, id store.FileID) error {
+	if err := m.reach(); err != nil {
+		return err
+	}
+	return m.Metadata.AbortSession(ctx, id)
 }
 
 func (m *metadata) ListBuckets(ctx context.Context) ([]store.Bucket, error) {
@@ -337,15 +374,23 @@ type reply struct {
 // do sends a request with the key.
 func (r *rig) do(req *http.Request) reply {
 	r.t.Helper()
+	got, err := r.try(req)
+	require.NoError(r.t, err)
+	return got
+}
+
+// try is do for goroutines, which may not end the test.
+func (r *rig) try(req *http.Request) (reply, error) {
 	if req.Header.Get("Authorization") == "" {
 		req.SetBasicAuth(r.pair.AccessKey, r.pair.Secret)
 	}
 	resp, err := r.client.Do(req)
-	require.NoError(r.t, err)
+	if err != nil {
+		return reply{}, err
+	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
-	require.NoError(r.t, err)
-	return reply{resp.StatusCode, resp.Header, body}
+	return reply{resp.StatusCode, resp.Header, body}, err
 }
 
 // request makes a request to a path, with headers in pairs.
