@@ -1,9 +1,12 @@
 package restapi
 
 import (
+	"bufio"
+	"bytes"
 	"math/big"
 	"mime"
 	"net/http"
+	"net/textproto"
 	"regexp"
 	"strings"
 	"testing"
@@ -88,6 +91,31 @@ func FuzzDisposition(f *testing.F) {
 		}
 		require.Equal(t, want, params["filename"], text)
 		require.Len(t, params, 1)
+	})
+}
+
+// Whatever metadata is let in survives the way through a download's headers.
+func FuzzMeta(f *testing.F) {
+	for _, seed := range [][2]string{{"mtime", "now"}, {"a_b", ""}, {"-", " x"}, {"A", "b"}, {"", ""}, {"a", "\r\nb: c"}, {"a", "\x7f"}, {"é", "é"}} {
+		f.Add(seed[0], seed[1], "other", "value")
+	}
+	f.Fuzz(func(t *testing.T, name, value, other, more string) {
+		meta := map[string]string{name: value, other: more}
+		if checkMeta(meta) != nil {
+			return
+		}
+		h := http.Header{}
+		setMeta(h, meta)
+		var wire bytes.Buffer
+		require.NoError(t, h.Write(&wire))
+		wire.WriteString("\r\n")
+		read, err := textproto.NewReader(bufio.NewReader(&wire)).ReadMIMEHeader()
+		require.NoError(t, err)
+		got, err := metaOf(http.Header(read))
+		require.NoError(t, err)
+		require.Equal(t, meta, got)
+		dropMeta(h)
+		require.Empty(t, h)
 	})
 }
 
