@@ -72,6 +72,15 @@ func TestPlansUseAnIndex(t *testing.T) {
 		"DueOfNode":             {s.q.DueOfNode, "USING INDEX tasks_due (kind=? AND node_id=? AND due_at<?)"},
 		"NextNode":              {s.q.NextNode, "USING COVERING INDEX tasks_due (kind=? AND node_id>?)"},
 		"Depth":                 {s.q.Depth, "USING COVERING INDEX tasks_due (kind=?)"},
+		"Session":               {s.q.Session, "USING PRIMARY KEY (id=?)"},
+		"SessionParts":          {s.q.SessionParts, "USING PRIMARY KEY (session_id=?)"},
+		"SessionOfPart":         {s.q.SessionOfPart, "(id=?)"},
+		"ListSessions":          {s.q.ListSessions, "USING PRIMARY KEY (id>?)"},
+		"ListSessionsOfBucket":  {s.q.ListSessionsOfBucket, "USING INDEX sessions_of_bucket (bucket_id=? AND id>?)"},
+		"RemoveSessionPart":     {s.q.RemoveSessionPart, "USING PRIMARY KEY (session_id=? AND number=?)"},
+		"RemoveSessionParts":    {s.q.RemoveSessionParts, "USING PRIMARY KEY (session_id=?)"},
+		"RemoveAttempt":         {s.q.RemoveAttempt, "USING PRIMARY KEY (part_id=?)"},
+		"RemoveAttempts":        {s.q.RemoveAttempts, "USING INDEX session_attempts_of_session (session_id=?)"},
 		"FinishRepairs":         {s.q.FinishRepairs, "USING PRIMARY KEY (kind=? AND part_id=? AND idx=?)"},
 	} {
 		got := plan(t, s, c.text)
@@ -79,6 +88,14 @@ func TestPlansUseAnIndex(t *testing.T) {
 		require.NotContains(t, got, "SCAN", name)
 		require.NotContains(t, got, "TEMP B-TREE", name)
 	}
+	inUse := plan(t, s, s.q.BucketInUse)
+	for _, uses := range []string{"files_latest (bucket_id=?", "files_of_bucket_by_time (bucket_id=?", "sessions_of_bucket (bucket_id=?"} {
+		require.Contains(t, inUse, uses)
+	}
+	// Expired sessions are sorted, but found by their time.
+	expired := plan(t, s, s.q.ListExpiredSessions)
+	require.Contains(t, expired, "USING INDEX sessions_by_expiry (expires_at<?)")
+	require.NotContains(t, expired, "SCAN")
 	// A delete asks for the next file of its key. Through files_by_time, which
 	// looks as good to the planner, that would read every complete file there is.
 	require.Contains(t, plan(t, s, s.q.Heir), "INDEX files_behind (bucket_id=? AND key=?)")
@@ -228,20 +245,20 @@ func TestFullIsNoSpaceAndPasses(t *testing.T) {
 	require.NoError(t, s.SaveCredential(t.Context(), big))
 }
 
-func TestTheNewestVersionInheritsTheKey(t *testing.T) {
-	t.Parallel()
-	s := opened(t)
+// versions makes files of one key as a bucket with versions would have them: each new
+// one stands before the old ones. The second is a delete marker, the last is latest.
+func versions(t *testing.T, s *Store, key store.Key, n int) []store.File {
+	t.Helper()
 	now := time.Now().UTC().Truncate(time.Microsecond)
-	files := make([]store.File, 4)
+	files := make([]store.File, n)
 	for i := range files {
-		files[i] = store.File{ID: store.NewFileID(), Bucket: store.DefaultBucket, Key: "versions", CreatedAt: now, DeleteMarker: i == 1}
-		// As a bucket with versions would have it: a new file stands before the old ones.
+		files[i] = store.File{ID: store.NewFileID(), Bucket: store.DefaultBucket, Key: key, CreatedAt: now, DeleteMarker: i == 1}
 		require.NoError(t, s.write(t.Context(), "test", func(tx *tx) error {
 			bucket, _, err := s.bucketID(tx, store.DefaultBucket)
 			if err != nil {
 				return err
 			}
-			if _, err := tx.exec("UPDATE files SET latest = 0"); err != nil {
+			if _, err := tx.exec("UPDATE files SET latest = 0 WHERE key = ?", []byte(key)); err != nil {
 				return err
 			}
 			f := files[i]
@@ -249,6 +266,13 @@ func TestTheNewestVersionInheritsTheKey(t *testing.T) {
 			return s.insert(tx, bucket, f)
 		}))
 	}
+	return files
+}
+
+func TestTheNewestVersionInheritsTheKey(t *testing.T) {
+	t.Parallel()
+	s := opened(t)
+	files := versions(t, s, "versions", 4)
 	require.NoError(t, s.DeleteFile(t.Context(), files[2].ID))
 	for _, want := range []int{3, 1, 0} {
 		shown, err := s.LatestFile(t.Context(), store.DefaultBucket, "versions")
@@ -262,6 +286,36 @@ func TestTheNewestVersionInheritsTheKey(t *testing.T) {
 	}
 	_, err := s.LatestFile(t.Context(), store.DefaultBucket, "versions")
 	require.ErrorIs(t, err, store.NotFound)
+}
+
+func TestARenamedFileLeavesItsKeyToTheNewestVersion(t *testing.T) {
+	t.Parallel()
+	s := opened(t)
+	from, to := versions(t, s, "from", 4), versions(t, s, "to", 4)
+	_, replaced, err := s.RenameFile(t.Context(), from[3].ID, store.DefaultBucket, "to")
+	require.NoError(t, err)
+	require.Equal(t, to[3].ID, replaced)
+	shown := func(key store.Key, want store.FileID) {
+		t.Helper()
+		f, err := s.LatestFile(t.Context(), store.DefaultBucket, key)
+		require.NoError(t, err)
+		require.Equal(t, want, f.ID)
+	}
+	shown("from", from[2].ID)
+	shown("to", from[3].ID)
+	// The versions behind it stay under both keys, and are not for rename.
+	_, _, err = s.RenameFile(t.Context(), to[2].ID, store.DefaultBucket, "to")
+	require.ErrorIs(t, err, store.Conflict)
+	require.NoError(t, s.DeleteFile(t.Context(), from[3].ID))
+	shown("to", to[2].ID)
+	// Where a delete marker inherits, the key shows nothing.
+	_, _, err = s.RenameFile(t.Context(), from[2].ID, store.DefaultBucket, "elsewhere")
+	require.NoError(t, err)
+	_, err = s.LatestFile(t.Context(), store.DefaultBucket, "from")
+	require.ErrorIs(t, err, store.NotFound)
+	marker, err := s.File(t.Context(), from[1].ID)
+	require.NoError(t, err)
+	require.True(t, marker.Latest)
 }
 
 func TestANewerSchemaIsRefused(t *testing.T) {

@@ -26,6 +26,8 @@ func Benchmark(b *testing.B, fresh Fresh) {
 	b.Run("Overwrite16", func(b *testing.B) { benchCommit(b, opened(b, fresh(b)), true) })
 	b.Run("Read", func(b *testing.B) { benchRead(b, opened(b, fresh(b))) })
 	b.Run("ListObjects", func(b *testing.B) { benchList(b, opened(b, fresh(b))) })
+	b.Run("SavePart16", func(b *testing.B) { benchSavePart(b, opened(b, fresh(b))) })
+	b.Run("CompleteLargest", func(b *testing.B) { benchComplete(b, opened(b, fresh(b))) })
 }
 
 // benchCommit has sixteen writers commit small files of three copies each, under new keys or a few old ones.
@@ -115,6 +117,45 @@ func benchList(b *testing.B, m store.Metadata) {
 			}
 			stop()
 		})
+	}
+}
+
+// benchSavePart has sixteen writers send parts of one session, as a resumable upload does.
+func benchSavePart(b *testing.B, m store.Metadata) {
+	s, nodes := session(b, m, "large"), newNodes(8)
+	var count atomic.Int64
+	b.SetParallelism(max(1, 16/runtime.GOMAXPROCS(0)))
+	stop := cpu(b)
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			p := newPart(int(count.Add(1)-1)%store.MaxParts+1, nodes...)
+			if err := m.BeginPart(b.Context(), s.ID, p); err != nil {
+				b.Error(err)
+				return
+			}
+			if err := m.SavePart(b.Context(), s.ID, p, time.Hour); err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	})
+	stop()
+}
+
+// benchComplete makes files of as many parts as a file may have; only the completion is timed.
+func benchComplete(b *testing.B, m store.Metadata) {
+	nodes := newNodes(8)
+	for i := 0; b.Loop(); i++ {
+		b.StopTimer()
+		s := session(b, m, store.Key(fmt.Sprint("large-", i)))
+		parts := make([]store.Part, store.MaxParts)
+		for i := range parts {
+			parts[i] = newPart(i+1, nodes...)
+		}
+		saveParts(b, m, s.ID, parts)
+		f := fileOf(s, parts...)
+		b.StartTimer()
+		complete(b, m, f, s.ID)
 	}
 }
 

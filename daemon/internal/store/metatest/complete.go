@@ -326,19 +326,7 @@ func completeLargest(t *testing.T, m store.Metadata) {
 	for i := range parts {
 		parts[i] = newPart(i+1, nodes...)
 	}
-	var all sync.WaitGroup
-	errs := make([]error, 64)
-	for w := range errs {
-		all.Go(func() {
-			for i := w; i < len(parts) && errs[w] == nil; i += len(errs) {
-				errs[w] = m.SavePart(t.Context(), s.ID, parts[i], time.Hour)
-			}
-		})
-	}
-	all.Wait()
-	for _, err := range errs {
-		require.NoError(t, err)
-	}
+	saveParts(t, m, s.ID, parts)
 	f := complete(t, m, fileOf(s, parts...), s.ID)
 	require.True(t, reflect.DeepEqual(parts, f.Parts), "what is returned differs") // cmp would take seconds
 	got, err := m.File(t.Context(), s.ID)

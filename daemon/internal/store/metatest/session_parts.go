@@ -25,6 +25,24 @@ func savePart(tb testing.TB, m store.Metadata, id store.FileID, p store.Part) {
 	require.NoError(tb, m.SavePart(tb.Context(), id, p, time.Hour))
 }
 
+// saveParts saves many parts of one session, 64 at once.
+func saveParts(tb testing.TB, m store.Metadata, id store.FileID, parts []store.Part) {
+	tb.Helper()
+	errs := make([]error, 64)
+	var all sync.WaitGroup
+	for w := range errs {
+		all.Go(func() {
+			for i := w; i < len(parts) && errs[w] == nil; i += len(errs) {
+				errs[w] = m.SavePart(tb.Context(), id, parts[i], time.Hour)
+			}
+		})
+	}
+	all.Wait()
+	for _, err := range errs {
+		require.NoError(tb, err)
+	}
+}
+
 // requireParts demands that the session has exactly these parts, and knows how much that is.
 func requireParts(tb testing.TB, m store.Metadata, id store.FileID, want ...store.Part) {
 	tb.Helper()
