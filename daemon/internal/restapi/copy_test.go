@@ -1,6 +1,7 @@
 package restapi_test
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/store/mem"
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
@@ -77,6 +79,26 @@ func TestCopyOntoItself(t *testing.T) {
 	f := r.put("x", pattern(300_000))
 	twin := decode[rest.File](t, r.document("POST", "/files/"+f.FileID+"/copy", rest.Target{Name: "x"}), http.StatusCreated)
 	require.NotEqual(t, f.FileID, twin.FileID)
+	r.holds(twin, pattern(300_000))
+}
+
+// A client that waits for a long copy is not taken for one that stalls.
+func TestCopyLongerThanTheIdleTime(t *testing.T) {
+	t.Parallel()
+	const idle = 50 * time.Millisecond
+	r := newRig(t, setup{idle: idle})
+	f := r.put("x", pattern(300_000))
+	_, path := r.begin(rest.NewSession{Name: "z"})
+	for _, n := range r.nodes {
+		n.SetHook(func(_ context.Context, call mem.Call) error {
+			if call.Op == mem.OpCommit {
+				<-time.After(4 * idle) // the time is what is tested
+			}
+			return nil
+		})
+	}
+	twin := decode[rest.File](t, r.document("POST", "/files/"+f.FileID+"/copy", rest.Target{Name: "y"}), http.StatusCreated)
+	decode[rest.SessionPart](t, r.call("PUT", path+"/parts/1?source="+f.FileID, nil), http.StatusOK)
 	r.holds(twin, pattern(300_000))
 }
 
