@@ -10,8 +10,8 @@ SELECT name, created_at, survive FROM buckets ORDER BY name;
 -- name: UpdateBucket
 UPDATE buckets SET survive = $2 WHERE name = $1;
 
--- A commit holds the bucket's row FOR KEY SHARE, so once this has the row no
--- file can come in, and the next statement sees all that did.
+-- A commit holds the bucket's row FOR KEY SHARE, and so does who creates a session: once this
+-- has the row nothing can come in, and the next statement sees all that did.
 -- name: LockBucket
 SELECT id FROM buckets WHERE name = $1 FOR UPDATE;
 
@@ -20,6 +20,7 @@ SELECT id FROM buckets WHERE name = $1 FOR UPDATE;
 WITH bucket AS (
     SELECT b.id FROM buckets b
     WHERE b.name = $1 AND NOT EXISTS (SELECT FROM files f WHERE f.bucket_id = b.id AND f.state IN (1, 2))
+      AND NOT EXISTS (SELECT FROM sessions s WHERE s.bucket_id = b.id)
 ), failed AS (
     DELETE FROM files USING bucket WHERE files.bucket_id = bucket.id
 )

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"encoding/json"
 	"slices"
 	"time"
 
@@ -34,11 +33,9 @@ type partRow struct {
 
 func newFileRow(f store.File) (fileRow, error) {
 	r := fileRow{file: f, sha: slices.Clone(f.SHA256)}
-	if len(f.Meta) > 0 {
-		var err error
-		if r.meta, err = json.Marshal(f.Meta); err != nil {
-			return r, store.Errorf(store.Invalid, "metadata of the file: %w", err)
-		}
+	var err error
+	if r.meta, err = metaColumn(f.Meta); err != nil {
+		return r, err
 	}
 	r.parts = make([]partRow, len(f.Parts))
 	for i, p := range f.Parts {

@@ -48,6 +48,11 @@ const (
 	constraintBucketName  = "buckets_name"
 	constraintNodeName    = "nodes_name"
 	constraintCredentials = "credentials_pkey"
+	constraintSessionID   = "sessions_pkey"
+	constraintAttemptID   = "session_attempts_pkey"
+
+	constraintSessionPart   = "session_parts_pkey" // session and number
+	constraintSessionPartID = "session_parts_id"
 )
 
 const (
@@ -128,9 +133,13 @@ func classifyUnique(e *pgconn.PgError) *store.Error {
 	switch e.ConstraintName {
 	case constraintLatest:
 		return store.Errorf(store.Unavailable, "too many commits of the same name at once").WithHint(hintRetry)
+	case constraintSessionPart, constraintSessionPartID:
+		return store.Errorf(store.Unavailable, "too many saves of the same part at once").WithHint(hintRetry)
 	case constraintFileID:
 		return store.Errorf(store.Exists, "a file of that id is there already")
-	case constraintPartID:
+	case constraintSessionID:
+		return store.Errorf(store.Exists, "a session of that id is there already")
+	case constraintPartID, constraintAttemptID:
 		return store.Errorf(store.Exists, "a part of that id is there already")
 	case constraintPartNumber:
 		return store.Errorf(store.Invalid, "two parts of the file have the same number")
@@ -171,7 +180,10 @@ func isCollision(err error) bool {
 	case stateSerializationFailure, stateDeadlockDetected:
 		return true
 	case stateUniqueViolation:
-		return e.ConstraintName == constraintLatest
+		switch e.ConstraintName {
+		case constraintLatest, constraintSessionPart, constraintSessionPartID:
+			return true
+		}
 	}
 	return false
 }

@@ -40,13 +40,7 @@ func (s *Store) PartsAfter(ctx context.Context, after store.PartID, limit int) (
 		if err != nil {
 			return err
 		}
-		parts, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (store.Part, error) {
-			var part partScan
-			if err := row.Scan(part.append(make([]any, 0, partColumns))...); err != nil {
-				return store.Part{}, err
-			}
-			return part.result()
-		})
+		parts, err = pgx.CollectRows(rows, scanPart)
 		return err
 	})
 	return parts, err

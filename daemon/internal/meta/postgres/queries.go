@@ -12,6 +12,10 @@ type queries struct {
 	FailFile, FileState, DeleteFile, File, LatestFile                                 string
 	ListObjects, ListObjectsByDelimiter                                               string
 	ListFilesByTime, ListFilesByTimeDown, ListFilesByKey, ListFilesByKeyDown          string
+	CreateSession, Session, ListSessions, ListSessionsOfBucket, ListExpiredSessions   string
+	BeginPart, DropReplaced, StorePart, SlideSession, LockAttempt, DropPart           string
+	LockSessions, ClaimSessions, TakeParts, EndSessions, ShowFile                     string
+	LockNames, ClaimName, MoveName, BareFile                                          string
 	Part, PartsAfter, MoveChunk                                                       string
 	EnsureCluster, LockCluster, JoinNode, Members, BeatNodes, NodeState, SetNodeState string
 	Enqueue, Claim, ClaimOfNodes, Finish, Postpone, Depth                             string

@@ -73,6 +73,15 @@ func (s *partScan) result() (store.Part, error) {
 	return p, err
 }
 
+// scanPart reads a row of a part alone.
+func scanPart(row pgx.CollectableRow) (store.Part, error) {
+	var part partScan
+	if err := row.Scan(part.append(make([]any, 0, partColumns))...); err != nil {
+		return store.Part{}, err
+	}
+	return part.result()
+}
+
 // collectFile reads rows of one file, each with one of its parts, or a single one without.
 func collectFile(rows pgx.Rows) (f store.File, err error) {
 	defer rows.Close()

@@ -1,0 +1,114 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+// completion is one CompleteSession.
+type completion struct {
+	row      fileRow // without parts
+	sessions [][16]byte
+	parts    [][16]byte // that the file wants, with their numbers there
+	numbers  []int32
+}
+
+func newCompletion(f store.File, sessions []store.FileID) (*completion, error) {
+	wanted := f.Parts
+	f.Parts = nil
+	row, err := newFileRow(f)
+	if err != nil {
+		return nil, err
+	}
+	c := &completion{row: row, sessions: [][16]byte{}, parts: make([][16]byte, len(wanted)), numbers: make([]int32, len(wanted))}
+	for _, id := range sessions {
+		c.sessions = append(c.sessions, id)
+	}
+	slices.SortFunc(c.sessions, func(a, b [16]byte) int { return bytes.Compare(a[:], b[:]) })
+	c.sessions = slices.Compact(c.sessions)
+	for i, p := range wanted {
+		c.parts[i], c.numbers[i] = p.ID, int32(p.Number)
+	}
+	return c, nil
+}
+
+// claim is what a completion found when it had the sessions for itself.
+type claim struct {
+	bucket          bool // is there
+	sessions, parts int  // that are there
+	created, done   *time.Time
+}
+
+// CompleteSession implements store.Sessions.
+func (s *Store) CompleteSession(ctx context.Context, f store.File, sessions []store.FileID) (store.File, store.FileID, error) {
+	want, err := newCompletion(f, sessions)
+	if err != nil {
+		return store.File{}, store.FileID{}, err
+	}
+	var done outcome
+	var parts []store.Part
+	err = s.write(ctx, "CompleteSession", func(c *pgxpool.Conn) (err error) {
+		done, parts, err = s.completeSessions(ctx, c, want)
+		return err
+	})
+	if err != nil {
+		return store.File{}, store.FileID{}, err
+	}
+	stored := storedFile(f, done)
+	stored.Parts = parts
+	return stored, done.replaced, nil
+}
+
+// completeSessions is one transaction. Its statements after the claim do nothing without it.
+func (s *Store) completeSessions(ctx context.Context, c *pgxpool.Conn, want *completion) (done outcome, parts []store.Part, err error) {
+	f := &want.row.file
+	id, bucket, key := [16]byte(f.ID), string(f.Bucket), []byte(f.Key)
+	var found claim
+	outcomes := make([]outcome, 1)
+	b := &pgx.Batch{}
+	b.Queue(s.q.LockSessions, want.sessions)
+	b.Queue(s.q.ClaimSessions, id, bucket, key, f.Size, f.ContentType, f.DeleteMarker, timeOrNull(&f.CreatedAt), int64(f.CRC64),
+		want.row.sha, f.ETag, want.row.meta, want.sessions, want.parts).
+		QueryRow(func(row pgx.Row) error {
+			return row.Scan(&found.bucket, &found.sessions, &found.parts, &found.created, &found.done)
+		})
+	b.Queue(s.q.ReplaceLatest, []string{bucket}, pgtype.FlatArray[[]byte]{key}, id).
+		Query(func(answer pgx.Rows) error { return readReplaced(answer, []*fileRow{&want.row}, outcomes) })
+	b.Queue(s.q.TakeParts, id, want.parts, want.numbers, want.sessions).Query(func(answer pgx.Rows) (err error) {
+		parts, err = pgx.CollectRows(answer, scanPart)
+		return err
+	})
+	b.Queue(s.q.EndSessions, want.sessions, id, "not in the file")
+	b.Queue(s.q.ShowFile, id)
+	if err := pipeline(ctx, c, b); err != nil {
+		return done, nil, err
+	}
+	if err := want.missing(found); err != nil {
+		return done, nil, err
+	}
+	done = outcomes[0]
+	done.createdAt, done.completedAt = *found.created, *found.done
+	return done, parts, nil
+}
+
+// missing says what a claim did not find.
+func (w *completion) missing(found claim) error {
+	switch {
+	case !found.bucket:
+		return noBucket(w.row.file.Bucket)
+	case found.sessions < len(w.sessions):
+		return store.Errorf(store.NotFound, "%d of %d sessions are not there, or have expired", len(w.sessions)-found.sessions, len(w.sessions))
+	case found.parts < len(w.parts):
+		return store.Errorf(store.Conflict, "%d of %d parts were replaced meanwhile", len(w.parts)-found.parts, len(w.parts)).
+			WithHint("Look at the session, then complete it again.")
+	}
+	return nil
+}

@@ -1,0 +1,157 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/ringstore/ringstore/daemon/internal/meta/listing"
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+// CreateSession implements store.Sessions.
+func (s *Store) CreateSession(ctx context.Context, x store.Session, ttl time.Duration) (store.Session, error) {
+	if err := x.Validate(); err != nil {
+		return store.Session{}, err
+	}
+	if err := store.ValidTTL(ttl); err != nil {
+		return store.Session{}, err
+	}
+	meta, err := metaColumn(x.Meta)
+	if err != nil {
+		return store.Session{}, err
+	}
+	x.Meta, x.Received, x.Parts = maps.Clone(x.Meta), 0, nil
+	var crc *int64
+	if x.CRC64 != nil {
+		x.CRC64 = new(*x.CRC64)
+		crc = new(int64(*x.CRC64))
+	}
+	err = s.write(ctx, "CreateSession", func(c *pgxpool.Conn) error {
+		var created, expires *time.Time
+		err := c.QueryRow(ctx, s.q.CreateSession, [16]byte(x.ID), string(x.Bucket), []byte(x.Key), x.Size, x.ContentType, meta, crc, x.Tag, ttl).
+			Scan(&created, &expires)
+		switch {
+		case isNoRows(err):
+			return noBucket(x.Bucket)
+		case err != nil:
+			return err
+		case created == nil:
+			return store.Errorf(store.Exists, "a file %s is there already", x.ID)
+		}
+		x.CreatedAt, x.ExpiresAt = created.UTC(), expires.UTC()
+		return nil
+	})
+	if err != nil {
+		return store.Session{}, err
+	}
+	return x, nil
+}
+
+// metaColumn is JSON, nil when empty.
+func metaColumn(meta map[string]string) ([]byte, error) {
+	if len(meta) == 0 {
+		return nil, nil
+	}
+	text, err := json.Marshal(meta)
+	if err != nil {
+		return nil, store.Errorf(store.Invalid, "metadata of the file: %w", err)
+	}
+	return text, nil
+}
+
+// Session implements store.Sessions.
+func (s *Store) Session(ctx context.Context, id store.FileID) (x store.Session, err error) {
+	err = s.read(ctx, "Session", func(c *pgxpool.Conn) error {
+		rows, err := c.Query(ctx, s.q.Session, [16]byte(id))
+		if err != nil {
+			return err
+		}
+		x, err = collectSession(rows)
+		if isNoRows(err) {
+			return noSession(id)
+		}
+		return err
+	})
+	return x, err
+}
+
+// ListSessions implements store.Sessions.
+func (s *Store) ListSessions(ctx context.Context, q store.SessionQuery) (page store.SessionPage, err error) {
+	if err := q.Validate(); err != nil {
+		return page, err
+	}
+	sql, args := s.listSessions(q)
+	err = s.read(ctx, "ListSessions", func(c *pgxpool.Conn) error {
+		page = store.SessionPage{}
+		known := q.Bucket == ""
+		b := &pgx.Batch{}
+		b.Queue(s.q.Bucket, string(q.Bucket)).Query(func(rows pgx.Rows) error {
+			known = known || rows.Next()
+			rows.Close()
+			return rows.Err()
+		})
+		b.Queue(sql, args...).Query(func(rows pgx.Rows) (err error) {
+			page.Sessions, err = pgx.CollectRows(rows, scanSession)
+			return err
+		})
+		if err := pipeline(ctx, c, b); err != nil {
+			return err
+		}
+		if !known {
+			return noBucket(q.Bucket)
+		}
+		return nil
+	})
+	if err != nil {
+		return store.SessionPage{}, err
+	}
+	if len(page.Sessions) > q.Limit {
+		page.Sessions, page.More = page.Sessions[:q.Limit], true
+	}
+	return page, nil
+}
+
+// listSessions gives the statement that answers q with one session more than its limit.
+func (s *Store) listSessions(q store.SessionQuery) (sql string, args []any) {
+	from, to := listing.PrefixRange(q.Prefix)
+	args = []any{[16]byte(q.After), from, to, int64(q.Limit) + 1}
+	switch {
+	case q.Expired && q.Bucket == "":
+		return s.q.ListExpiredSessions, append(args, nil)
+	case q.Expired:
+		return s.q.ListExpiredSessions, append(args, string(q.Bucket))
+	case q.Bucket != "":
+		return s.q.ListSessionsOfBucket, append(args, string(q.Bucket))
+	}
+	return s.q.ListSessions, args
+}
+
+// AbortSession implements store.Sessions.
+func (s *Store) AbortSession(ctx context.Context, id store.FileID) error {
+	return s.write(ctx, "AbortSession", func(c *pgxpool.Conn) error {
+		ids := [][16]byte{id}
+		var ended bool
+		b := &pgx.Batch{}
+		b.Queue(s.q.LockSessions, ids)
+		b.Queue(s.q.EndSessions, ids, nil, "session ended").Exec(func(tag commandTag) error {
+			ended = tag.RowsAffected() > 0
+			return nil
+		})
+		if err := pipeline(ctx, c, b); err != nil {
+			return err
+		}
+		if !ended {
+			return noSession(id)
+		}
+		return nil
+	})
+}
+
+func noSession(id store.FileID) error {
+	return store.Errorf(store.NotFound, "there is no session %s, or it has expired", id)
+}

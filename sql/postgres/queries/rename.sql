@@ -1,0 +1,42 @@
+-- The statements of RenameFile, a pipeline: lock, claim, ReplaceLatest, move, look.
+
+-- Locks the file $1 and what the key $3 of the bucket $2 shows, in the order of the index, so
+-- that two files that swap their keys do not deadlock.
+-- name: LockNames
+WITH holder AS MATERIALIZED (
+    SELECT id FROM buckets WHERE name = $2 FOR KEY SHARE
+), named AS MATERIALIZED (
+    SELECT $1::uuid AS id
+    UNION
+    SELECT f.id FROM holder JOIN files f ON f.bucket_id = holder.id AND f.key = $3 AND f.latest
+)
+SELECT files.id FROM named JOIN files ON files.id = named.id
+ORDER BY files.bucket_id, files.key, files.id FOR UPDATE OF files;
+
+-- Takes the file $1 from its key, if it is what that shows, and it is not to stay there.
+-- State 0 is for the statements after this one, and is never seen outside the transaction.
+-- name: ClaimName
+UPDATE files SET state = 0, latest = false
+FROM buckets b
+WHERE files.id = $1 AND files.latest AND NOT files.delete_marker AND b.name = $2
+  AND (files.bucket_id <> b.id OR files.key <> $3);
+
+-- Shows the claimed file under the key $3 of the bucket $2, and in its old place the
+-- newest complete file of the key that is left.
+-- name: MoveName
+WITH claimed AS MATERIALIZED (
+    SELECT id, bucket_id, key FROM files WHERE id = $1 AND state = 0
+), heir AS (
+    SELECT f.id FROM files f JOIN claimed ON f.bucket_id = claimed.bucket_id AND f.key = claimed.key
+    WHERE NOT f.latest AND f.state = 2
+    ORDER BY f.completed_at DESC, f.id DESC LIMIT 1
+), shown AS (
+    UPDATE files SET latest = true FROM heir WHERE files.id = heir.id
+)
+UPDATE files SET state = 2, latest = true, bucket_id = b.id, key = $3
+FROM claimed, buckets b WHERE files.id = claimed.id AND b.name = $2;
+
+-- name: BareFile
+SELECT b.name, f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
+       f.crc64, f.sha256, f.etag, f.meta, f.failure
+FROM files f JOIN buckets b ON b.id = f.bucket_id WHERE f.id = $1;
