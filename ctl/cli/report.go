@@ -25,6 +25,8 @@ type Report struct {
 	mixed       bool
 	held        error // the first failure, while it may be the only outcome
 	interrupted bool
+	goOn        string // how to go on with what was interrupted
+	goOns       int
 	broken      error // the result stream is
 }
 
@@ -64,6 +66,10 @@ func (r *Report) Fail(err error) {
 	exit := fault.ExitOf(err)
 	if exit == fault.Interrupted {
 		r.interrupted = true
+		if hint := fault.HintOf(err); hint != "" {
+			r.goOn = hint
+			r.goOns++
+		}
 		return
 	}
 	if r.failures > 0 && exit != r.exit {
@@ -117,7 +123,14 @@ func (r *Report) Close() error {
 		if r.held != nil {
 			r.show(r.held)
 		}
-		return fault.New("interrupted", "interrupted; %s done before", term.Count(r.done, r.noun))
+		err := fault.New("interrupted", "interrupted; %s done before", term.Count(r.done, r.noun))
+		if r.goOn != "" {
+			err.Hint = r.goOn
+		}
+		if r.goOns > 1 {
+			err.Hint = "run the same command again to go on from here"
+		}
+		return err
 	case r.broken != nil:
 		return fault.Wrap("write results", r.broken)
 	case r.failures == 0:

@@ -55,11 +55,13 @@ func check[O any](t *testing.T, make func(*cli.Factory, func(context.Context, *O
 func TestPut_FlagsToOptions(t *testing.T) {
 	t.Parallel()
 	check(t, command.NewPut, []line[command.PutOptions]{
-		{[]string{"a", "s3://b"}, &command.PutOptions{Sources: []string{"a"}, Destination: "s3://b", Parallel: 8, Tries: 6}},
-		{[]string{"-r", "a", "b", "-j", "2", "s3://b", "--tries=1"}, &command.PutOptions{Sources: []string{"a", "b"}, Destination: "s3://b", Recursive: true, Parallel: 2, Tries: 1}},
-		{[]string{"-", "s3://b/k", "--content-type", "text/x"}, &command.PutOptions{Sources: []string{"-"}, Destination: "s3://b/k", Parallel: 8, Tries: 6, ContentType: "text/x"}},
-		{[]string{"--", "-x", "s3://b"}, &command.PutOptions{Sources: []string{"-x"}, Destination: "s3://b", Parallel: 8, Tries: 6}},
+		{[]string{"a", "s3://b"}, &command.PutOptions{Sources: []string{"a"}, Destination: "s3://b", Moving: command.Moving{Parallel: 8, Tries: 6}}},
+		{[]string{"-r", "a", "b", "-j", "2", "s3://b", "--tries=1"}, &command.PutOptions{Sources: []string{"a", "b"}, Destination: "s3://b", Recursive: true, Moving: command.Moving{Parallel: 2, Tries: 1}}},
+		{[]string{"-", "s3://b/k", "--content-type", "text/x"}, &command.PutOptions{Sources: []string{"-"}, Destination: "s3://b/k", Moving: command.Moving{Parallel: 8, Tries: 6}, ContentType: "text/x"}},
+		{[]string{"--", "-x", "s3://b"}, &command.PutOptions{Sources: []string{"-x"}, Destination: "s3://b", Moving: command.Moving{Parallel: 8, Tries: 6}}},
+		{[]string{"a", "s3://b", "--bwlimit", "1.5MiB"}, &command.PutOptions{Sources: []string{"a"}, Destination: "s3://b", Moving: command.Moving{Parallel: 8, Tries: 6, Limit: 3 << 19}}},
 		{[]string{"a"}, nil},
+		{[]string{"a", "s3://b", "--bwlimit", "0"}, nil},
 		{[]string{"a", "s3://b", "-j", "many"}, nil},
 	})
 }
@@ -67,9 +69,9 @@ func TestPut_FlagsToOptions(t *testing.T) {
 func TestGet_FlagsToOptions(t *testing.T) {
 	t.Parallel()
 	check(t, command.NewGet, []line[command.GetOptions]{
-		{[]string{"s3://b/k"}, &command.GetOptions{Sources: []string{"s3://b/k"}, Parallel: 8, Tries: 6}},
-		{[]string{"s3://b/k", "."}, &command.GetOptions{Sources: []string{"s3://b/k"}, Target: ".", Parallel: 8, Tries: 6}},
-		{[]string{"-r", "--raw", "s3://b/k", "s3://b/l", "-"}, &command.GetOptions{Sources: []string{"s3://b/k", "s3://b/l"}, Target: "-", Recursive: true, Raw: true, Parallel: 8, Tries: 6}},
+		{[]string{"s3://b/k"}, &command.GetOptions{Sources: []string{"s3://b/k"}, Moving: command.Moving{Parallel: 8, Tries: 6}}},
+		{[]string{"s3://b/k", "."}, &command.GetOptions{Sources: []string{"s3://b/k"}, Target: ".", Moving: command.Moving{Parallel: 8, Tries: 6}}},
+		{[]string{"-r", "--raw", "s3://b/k", "s3://b/l", "-"}, &command.GetOptions{Sources: []string{"s3://b/k", "s3://b/l"}, Target: "-", Recursive: true, Raw: true, Moving: command.Moving{Parallel: 8, Tries: 6}}},
 		{nil, nil},
 	})
 }

@@ -26,8 +26,7 @@ type GetOptions struct {
 	Target    string // "" is the current folder
 	Recursive bool
 	Raw       bool
-	Parallel  int
-	Tries     int
+	Moving
 }
 
 // NewGet makes the command. runF, unless nil, runs instead of the real thing.
@@ -46,7 +45,12 @@ that cannot be a path inside the folder ("../x", "a//b") is refused, and the
 others are fetched.
 
 A file appears under its name only once it is complete and its checksum matches.
-It is not synced to disk: a power cut just after may lose it here, never there.` + wildcardHelp,
+
+Objects of more than 32 MiB come in ranges, several at once, and collect in
+".NAME.part" beside the target. When that is interrupted, run the same command
+again: what has arrived is not fetched again. An object that was replaced since is
+fetched anew. Smaller ones are not synced to disk: a power cut just after may
+lose them here, never there.` + wildcardHelp,
 		Example: `  s3ctl get s3://docs/2026/report.pdf
   s3ctl get 's3://photos/bergen/*.jpg' pictures/
   s3ctl get -r s3://www/ site
@@ -65,7 +69,7 @@ It is not synced to disk: a power cut just after may lose it here, never there.`
 	}
 	cmd.Flags().BoolVarP(&o.Recursive, "recursive", "r", false, "fetch everything under the prefix")
 	cmd.Flags().BoolVar(&o.Raw, "raw", false, rawHelp)
-	transferFlags(cmd, &o.Parallel, &o.Tries)
+	o.flags(cmd)
 	return cmd
 }
 
@@ -90,12 +94,11 @@ func (o *GetOptions) run(ctx context.Context, cmd *cobra.Command) error {
 		return cli.Usage(cmd, "get writes one object to standard output; use s3ctl cat for several")
 	}
 	progress := o.Factory.IO.NewProgress(o.Factory.Global.Quiet || o.Factory.Global.JSON)
-	mover, client, err := o.Factory.Mover(progress, o.Factory.Retry())
+	report := o.Factory.NewReport("get", "object", progress)
+	mover, client, err := o.mover(o.Factory, progress, report)
 	if err != nil {
 		return err
 	}
-	mover.Retry.Tries = o.Tries
-	report := o.Factory.NewReport("get", "object", progress)
 	objects := o.find(ctx, client, targets, report)
 	if !many {
 		if len(objects) == 1 {

@@ -27,9 +27,8 @@ type PutOptions struct {
 	Sources     []string
 	Destination string
 	Recursive   bool
-	Parallel    int
-	Tries       int
 	ContentType string
+	Moving
 }
 
 // NewPut makes the command. runF, unless nil, runs instead of the real thing.
@@ -45,7 +44,11 @@ keeps its own name in them, "photos/" does not. The address is taken as it is
 written; put knows no wildcards of its own.
 
 "-" is standard input. What exists under a key is replaced, in one step, once
-the new bytes are durable and their checksum was compared.`,
+the new bytes are durable and their checksum was compared.
+
+Files of more than 32 MiB go in parts, several at once. When that is interrupted,
+by Ctrl-C, a crash or a network that is away, run the same command again: what
+has arrived is not sent again. A file that has changed since is sent anew.`,
 		Example: `  s3ctl put report.pdf s3://docs/2026/report.pdf
   s3ctl put *.jpg s3://photos/bergen/
   s3ctl put -r site/ s3://www
@@ -61,14 +64,8 @@ the new bytes are durable and their checksum was compared.`,
 	}
 	cmd.Flags().BoolVarP(&o.Recursive, "recursive", "r", false, "store folders with everything in them")
 	cmd.Flags().StringVar(&o.ContentType, "content-type", "", "store this type instead of what the file's name suggests")
-	transferFlags(cmd, &o.Parallel, &o.Tries)
+	o.flags(cmd)
 	return cmd
-}
-
-// transferFlags are those that put and get share.
-func transferFlags(cmd *cobra.Command, parallel, tries *int) {
-	cmd.Flags().IntVarP(parallel, "parallel", "j", transfer.DefaultParallel, "files to move at once")
-	cmd.Flags().IntVar(tries, "tries", transfer.DefaultRetry().Tries, "times to try a file when the server or the network is away")
 }
 
 func (o *PutOptions) run(ctx context.Context, cmd *cobra.Command) error {
@@ -91,7 +88,7 @@ func (o *PutOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	}
 	progress := o.Factory.IO.NewProgress(o.Factory.Global.Quiet || o.Factory.Global.JSON)
 	report := o.Factory.NewReport("put", "file", progress)
-	mover, _, err := o.Factory.Mover(progress, o.Factory.Retry())
+	mover, _, err := o.mover(o.Factory, progress, report)
 	if err != nil {
 		return err
 	}
@@ -141,7 +138,6 @@ func (o *PutOptions) find(dst locate.Destination, report *cli.Report, progress t
 }
 
 func (o *PutOptions) send(ctx context.Context, mover transfer.Mover, report *cli.Report, l locate.Local, bucket string) (rest.File, error) {
-	mover.Retry.Tries = o.Tries
 	mover.Retry.Notify = report.Retrying(l.Path)
 	mover.ContentType = o.ContentType
 	dst := address.Remote{Bucket: bucket, Key: l.Key}

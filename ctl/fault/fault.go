@@ -55,7 +55,7 @@ func Table() []Row {
 		{NoSpace, []string{"no_space", "too_large"}, "a disk or the cluster is full, or the file is over the limit"},
 		{Corrupt, []string{"corrupt"}, "bytes do not match their checksum"},
 		{Partial, []string{"partial"}, "some items were done, others failed; each failure was reported"},
-		{Interrupted, []string{"interrupted"}, "ended by Ctrl-C, SIGTERM or a no to a question; no temporary file is left"},
+		{Interrupted, []string{"interrupted"}, "ended by Ctrl-C, SIGTERM or a no to a question; run it again to go on"},
 	}
 }
 

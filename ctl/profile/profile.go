@@ -160,6 +160,21 @@ func Path() (string, error) {
 	return filepath.Join(dir, "ringstore", "profiles.json"), nil
 }
 
+// StateDir returns the folder for what s3ctl remembers between runs: under
+// XDG_STATE_HOME where that is an absolute path, otherwise where the system
+// keeps such state. It need not exist.
+func StateDir() (string, error) {
+	dir := os.Getenv("XDG_STATE_HOME")
+	if !filepath.IsAbs(dir) {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return "", fmt.Errorf("find the folder for state: %w; set XDG_STATE_HOME", err)
+		}
+		dir = filepath.Join(home, ".local", "state")
+	}
+	return filepath.Join(dir, "ringstore"), nil
+}
+
 // Load reads the user's profiles. No file is an empty set.
 func Load() (Set, error) {
 	path, err := Path()

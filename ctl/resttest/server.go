@@ -45,6 +45,9 @@ type Server struct {
 	serial  int
 	calls   map[string]int
 	mangle  func(rest.File) rest.File
+
+	sessions   map[string]session
+	manglePart func(rest.SessionPart) rest.SessionPart
 }
 
 type stored struct {
@@ -55,7 +58,7 @@ type stored struct {
 // New starts a server with the bucket "default"; it ends with the test.
 func New(t testing.TB) *Server {
 	t.Helper()
-	s := &Server{buckets: map[string]rest.Bucket{}, calls: map[string]int{}}
+	s := &Server{buckets: map[string]rest.Bucket{}, calls: map[string]int{}, sessions: map[string]session{}}
 	s.AddBucket("default")
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /buckets", s.listBuckets)
@@ -67,6 +70,7 @@ func New(t testing.TB) *Server {
 	mux.HandleFunc("GET /files/{id}", s.download)
 	mux.HandleFunc("GET /files/{id}/metadata", s.metadata)
 	mux.HandleFunc("DELETE /files/{id}", s.deleteFile)
+	s.routeSessions(mux)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
 		s.calls[r.Method+" "+r.URL.Path]++
@@ -158,12 +162,17 @@ var epoch = time.Date(2026, 1, 2, 3, 4, 5, 678901000, time.UTC)
 
 // put stores a file. The caller holds mu.
 func (s *Server) put(bucket, name, contentType string, data []byte) rest.File {
+	id := fmt.Sprintf("00000000-0000-7000-8000-%012d", s.serial+1)
+	return s.putAs(id, bucket, name, contentType, nil, data)
+}
+
+// putAs stores a file under an id that it was given. The caller holds mu.
+func (s *Server) putAs(id, bucket, name, contentType string, meta map[string]string, data []byte) rest.File {
 	s.serial++
-	id := fmt.Sprintf("00000000-0000-7000-8000-%012d", s.serial)
 	at := epoch.Add(time.Duration(s.serial) * time.Second)
 	f := rest.File{
 		Bucket: bucket, Name: name, FileID: id, ETag: strings.ReplaceAll(id, "-", ""), Size: int64(len(data)), ContentType: contentType,
-		Status: rest.StatusComplete, Latest: true, CreatedAt: at, CompletedAt: at.Add(time.Millisecond), Checksums: rest.Checksums{CRC64NVME: crcOf(data)},
+		Status: rest.StatusComplete, Latest: true, Meta: meta, CreatedAt: at, CompletedAt: at.Add(time.Millisecond), Checksums: rest.Checksums{CRC64NVME: crcOf(data)},
 	}
 	s.files = slices.DeleteFunc(s.files, func(old stored) bool { return old.Bucket == bucket && old.Name == name })
 	s.files = append(s.files, stored{f, data})
@@ -330,11 +339,26 @@ func (s *Server) upload(w http.ResponseWriter, r *http.Request) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f := s.put(q.Get("bucket"), q.Get("name"), r.Header.Get("Content-Type"), data)
+	id := fmt.Sprintf("00000000-0000-7000-8000-%012d", s.serial+1)
+	f := s.putAs(id, q.Get("bucket"), q.Get("name"), r.Header.Get("Content-Type"), metaOf(r.Header), data)
 	if s.mangle != nil {
 		f = s.mangle(f)
 	}
 	answer(w, http.StatusCreated, f)
+}
+
+// metaOf reads the client's own metadata.
+func metaOf(h http.Header) map[string]string {
+	var meta map[string]string
+	for name, values := range h {
+		if name, ok := strings.CutPrefix(name, "X-Meta-"); ok {
+			if meta == nil {
+				meta = map[string]string{}
+			}
+			meta[strings.ToLower(name)] = values[0]
+		}
+	}
+	return meta
 }
 
 // find looks a file up by its id.
@@ -383,7 +407,7 @@ func Describe(f rest.File) rest.FileMetadata {
 		})
 	}
 	return rest.FileMetadata{
-		Bucket: f.Bucket, Name: f.Name, FileID: f.FileID, ETag: f.ETag, Size: f.Size, ContentType: f.ContentType, Status: f.Status, Latest: f.Latest,
+		Bucket: f.Bucket, Name: f.Name, FileID: f.FileID, ETag: f.ETag, Size: f.Size, ContentType: f.ContentType, Status: f.Status, Latest: f.Latest, Meta: f.Meta,
 		CreatedAt: f.CreatedAt, CompletedAt: f.CompletedAt, Checksums: f.Checksums, Survives: 2, Wanted: 2, Parts: []rest.Part{part},
 	}
 }

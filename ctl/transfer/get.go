@@ -31,12 +31,20 @@ var readBuffers = sync.Pool{New: func() any { return new([readBuffer]byte) }}
 // given only when all have arrived and their checksum matches; nothing else is
 // ever seen under it, and after an error the temporary file is gone. Repeated
 // as often as it takes. It is not synced to disk: what is lost in a power cut can be fetched again.
+// Its time of change is the one that it was stored with, where it was.
+//
+// A file of more than 32 MiB comes in ranges, several at once, and is synced. Where that is cut
+// off, what has arrived stays, and the same call in a later process goes on with it, as long as file is the same.
 func (m *Mover) GetFile(ctx context.Context, file rest.File, root *os.Root, path string) (err error) {
+	m = m.ready()
 	if err := root.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return localFault(err)
 	}
 	if info, err := root.Lstat(path); err == nil && info.IsDir() {
 		return fault.New("conflict", "the target is a folder").WithHint("name a file, or move the folder away")
+	}
+	if file.Size > wholeBelow {
+		return m.getParts(ctx, file, root, path)
 	}
 	temp := tempName(path)
 	f, err := root.OpenFile(temp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o666)
@@ -48,6 +56,9 @@ func (m *Mover) GetFile(ctx context.Context, file rest.File, root *os.Root, path
 			err = localFault(closed)
 		}
 		if err == nil {
+			setTime(root, temp, file)
+		}
+		if err == nil {
 			err = localFault(root.Rename(temp, path))
 		}
 		if err != nil {
@@ -57,7 +68,7 @@ func (m *Mover) GetFile(ctx context.Context, file rest.File, root *os.Root, path
 	if err := preallocate(f, file.Size); err != nil {
 		return localFault(err)
 	}
-	return m.Retry.Do(ctx, func() error {
+	return m.try(ctx, file.Size, func(ctx context.Context) error {
 		if _, err := f.Seek(0, io.SeekStart); err != nil {
 			return localFault(err)
 		}
@@ -69,6 +80,7 @@ func (m *Mover) GetFile(ctx context.Context, file rest.File, root *os.Root, path
 // error that is not of the very beginning is final, and Corrupt is found only
 // when all have been written.
 func (m *Mover) GetStream(ctx context.Context, file rest.File, w io.Writer) error {
+	m = m.ready()
 	out := &counting{w: w}
 	var final error
 	err := m.Retry.Do(ctx, func() error {
@@ -94,7 +106,7 @@ func (m *Mover) GetRange(ctx context.Context, file rest.File, r client.Range, w 
 	}
 	defer body.Close()
 	moved := &metered{meter: m.Meter}
-	_, err = copyOut(w, body, moved)
+	_, err = copyOut(w, m.limited(ctx, body), moved)
 	return err
 }
 
@@ -111,7 +123,7 @@ func (m *Mover) fetch(ctx context.Context, file rest.File, w io.Writer) (err err
 			moved.takeBack()
 		}
 	}()
-	crc, err := copyOut(w, body, moved)
+	crc, err := copyOut(w, m.limited(ctx, body), moved)
 	if err != nil {
 		return err
 	}

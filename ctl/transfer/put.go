@@ -30,16 +30,11 @@ const smallFile = 1 << 20
 // PutFile sends a local regular file, as often as it takes, and returns it as
 // acknowledged: durable, visible, and of the checksum that was reckoned here.
 // A file that changes while it is sent is Conflict, and what was visible before stays.
+//
+// A file of more than 32 MiB goes in parts, several at once. Where that is cut
+// off, the same call in a later process goes on with it, as long as the file is the same.
 func (m *Mover) PutFile(ctx context.Context, path string, dst address.Remote) (rest.File, error) {
-	var stored rest.File
-	err := m.Retry.Do(ctx, func() (err error) {
-		stored, err = m.putOnce(ctx, path, dst)
-		return err
-	})
-	return stored, err
-}
-
-func (m *Mover) putOnce(ctx context.Context, path string, dst address.Remote) (rest.File, error) {
+	m = m.ready()
 	f, err := os.Open(path)
 	if err != nil {
 		return rest.File{}, err
@@ -49,8 +44,24 @@ func (m *Mover) putOnce(ctx context.Context, path string, dst address.Remote) (r
 	if err != nil {
 		return rest.File{}, err
 	}
-	u := client.Upload{Bucket: dst.Bucket, Name: dst.Key, Size: info.Size(), ContentType: cmp.Or(m.ContentType, contentType(path))}
-	src := &fileReader{f: f, info: info, left: info.Size()}
+	if info.Size() > wholeBelow {
+		return m.putParts(ctx, path, f, info, dst)
+	}
+	var stored rest.File
+	err = m.try(ctx, info.Size(), func(ctx context.Context) (err error) {
+		stored, err = m.putOnce(ctx, path, f, info, dst)
+		return err
+	})
+	return stored, err
+}
+
+// putOnce is one try for a whole file.
+func (m *Mover) putOnce(ctx context.Context, path string, f *os.File, info os.FileInfo, dst address.Remote) (rest.File, error) {
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return rest.File{}, fromReading(path, err)
+	}
+	u := client.Upload{Bucket: dst.Bucket, Name: dst.Key, Size: info.Size(), ContentType: cmp.Or(m.ContentType, contentType(path)), Meta: metaOf(info)}
+	src := m.limited(ctx, &fileReader{f: f, info: info, left: info.Size()})
 	meter := &metered{meter: m.Meter}
 	if info.Size() > smallFile {
 		summed := &summer{r: src}
@@ -73,25 +84,6 @@ func (m *Mover) putOnce(ctx context.Context, path string, dst address.Remote) (r
 
 // wholeFiles are buffers of smallFile bytes. Upload gives them back: after it, nobody reads its body.
 var wholeFiles = sync.Pool{New: func() any { b := make([]byte, smallFile); return &b }}
-
-// PutStream sends what r gives until its end. It cannot be repeated, so it is
-// tried once. The checksum goes behind the bytes, and the server checks it
-// before anything becomes visible.
-func (m *Mover) PutStream(ctx context.Context, r io.Reader, dst address.Remote) (rest.File, error) {
-	p := newPump(r)
-	defer p.stop()
-	summed := &summer{r: p}
-	meter := &metered{meter: m.Meter, r: summed}
-	u := client.Upload{
-		Bucket: dst.Bucket, Name: dst.Key, Size: -1, ContentType: cmp.Or(m.ContentType, defaultType), Body: meter, Cancel: p.stop,
-		Trailer: func() string { return checksum.Encode(summed.crc) },
-	}
-	f, err := m.send(ctx, u, meter, func() uint64 { return summed.crc })
-	if e, ok := errors.AsType[*fault.Error](err); ok && passing(e) {
-		e.Hint = "a stream cannot be sent again by itself: run the whole command once more"
-	}
-	return f, err
-}
 
 // send uploads and compares. Bytes that did not arrive are taken back from the meter.
 func (m *Mover) send(ctx context.Context, u client.Upload, moved *metered, crc func() uint64) (rest.File, error) {
@@ -169,10 +161,7 @@ func (r *fileReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-func (r *fileReader) changed() error {
-	return fault.New("conflict", "the file changed while it was sent; nothing was stored").
-		WithHint("try again when nobody writes to it, or store what it holds now: s3ctl put - s3://BUCKET/KEY < %s", r.f.Name())
-}
+func (r *fileReader) changed() error { return changed(r.f.Name()) }
 
 // fromReading makes a fault of a local read error, so that it is not taken for one of the network.
 func fromReading(path string, err error) error {

@@ -3,6 +3,7 @@ package transfer
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -11,17 +12,20 @@ import (
 )
 
 // Retry says how often and how patiently an operation is tried. The zero value
-// tries once.
+// tries once. Copies share what they know of the server.
 type Retry struct {
-	Tries   int           // in all; at least 1
-	Initial time.Duration // about the first pause; each further one is twice as long
-	Max     time.Duration // the longest pause, unless the server asks for a longer one
-	Notify  func(err error, pause time.Duration)
+	Tries    int           // in all, while the server was never reached, and for bytes that arrive damaged; at least 1
+	Patience time.Duration // how long to go on once it was, from the first failure on; 0: Tries hold then too
+	Initial  time.Duration // about the first pause; each further one is twice as long
+	Max      time.Duration // the longest pause, unless the server asks for a longer one
+	Notify   func(err error, pause time.Duration)
+	Reached  *atomic.Bool // set by the first operation that succeeds; nil: nobody remembers
 }
 
-// DefaultRetry rides out the restart of a gateway.
+// DefaultRetry gives up within seconds on a server that is not there, and rides
+// out one that goes away in the middle of the work for five minutes.
 func DefaultRetry() Retry {
-	return Retry{Tries: 6, Initial: 300 * time.Millisecond, Max: 5 * time.Second}
+	return Retry{Tries: 6, Patience: 5 * time.Minute, Initial: 300 * time.Millisecond, Max: 5 * time.Second, Reached: new(atomic.Bool)}
 }
 
 // Do runs op until it succeeds, fails for good, or was tried often enough, and
@@ -32,12 +36,24 @@ func (r Retry) Do(ctx context.Context, op func() error) error {
 	pauses := backoff.NewExponentialBackOff()
 	pauses.InitialInterval, pauses.Multiplier, pauses.MaxInterval = r.Initial, 2, r.Max
 	var last error
+	var failing time.Time // since when
+	failures := 0
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
-		last = op()
+		if last = op(); last == nil {
+			if r.Reached != nil {
+				r.Reached.Store(true)
+			}
+			return struct{}{}, nil
+		}
+		if failures++; failures == 1 {
+			failing = time.Now()
+		}
+		if r.spent(last, failures, failing) {
+			return struct{}{}, backoff.Permanent(last)
+		}
 		return struct{}{}, judge(last)
 	},
 		backoff.WithBackOff(pauses),
-		backoff.WithMaxTries(uint(max(r.Tries, 1))), //nolint:gosec // is positive
 		backoff.WithMaxElapsedTime(0),
 		backoff.WithNotify(func(_ error, pause time.Duration) {
 			if r.Notify != nil {
@@ -52,6 +68,14 @@ func (r Retry) Do(ctx context.Context, op func() error) error {
 		return ctx.Err()
 	}
 	return last
+}
+
+// spent says whether there were tries enough.
+func (r Retry) spent(err error, failures int, since time.Time) bool {
+	if r.Patience > 0 && r.Reached != nil && r.Reached.Load() && fault.KindOf(err) != "corrupt" {
+		return time.Since(since) > r.Patience
+	}
+	return failures >= max(r.Tries, 1)
 }
 
 // judge says in the library's words whether err may pass by itself.

@@ -225,19 +225,26 @@ func TestPutStream(t *testing.T) {
 	require.Equal(t, "text/x", f.ContentType)
 }
 
-func TestPutStream_TriedOnce(t *testing.T) {
+func TestPutStream_TriedAgainFromMemory(t *testing.T) {
 	t.Parallel()
 	s, m, _ := rig(t)
 	seen := failTimes(s, "POST", 1, 503, rest.CodeUnavailable)
 	_, err := m.PutStream(t.Context(), strings.NewReader("x"), to("k"))
+	require.NoError(t, err)
+	require.EqualValues(t, 2, seen.Load())
+	got, _ := s.Data("default", "k")
+	require.Equal(t, "x", got)
+
+	failTimes(s, "POST", 100, 503, rest.CodeUnavailable)
+	_, err = m.PutStream(t.Context(), strings.NewReader("x"), to("never"))
 	require.Equal(t, fault.Unavailable, fault.ExitOf(err))
 	require.Contains(t, fault.HintOf(err), "once more")
-	require.EqualValues(t, 1, seen.Load())
 
+	s.SetHook(nil)
 	broken := errors.New("tape torn")
-	_, err = m.PutStream(t.Context(), io.MultiReader(strings.NewReader("half"), errReader{broken}), to("k"))
+	_, err = m.PutStream(t.Context(), io.MultiReader(strings.NewReader("half"), errReader{broken}), to("broken"))
 	require.ErrorIs(t, err, broken)
-	require.Empty(t, s.Names("default"))
+	require.Equal(t, []string{"k"}, s.Names("default"))
 }
 
 type errReader struct{ err error }

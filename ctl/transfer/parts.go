@@ -1,0 +1,173 @@
+package transfer
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/ctl/term"
+	"github.com/ringstore/ringstore/proto/checksum"
+)
+
+const (
+	mib = 1 << 20
+
+	// wholeBelow is the size in bytes up to which a file moves in one request: a
+	// session would cost it three more, and there is little to lose.
+	wholeBelow = 32 * mib
+
+	minPart  = 8 * mib
+	maxPart  = 64 * mib // what an interruption can cost a stream
+	maxParts = 10000
+)
+
+// partSizeFor fits the parts to the file: a few for each stream, none so small that what each
+// costs shows, none so large that losing it hurts, and never more than there may be.
+func partSizeFor(size int64, streams int) int64 {
+	part := min(max(size/int64(4*max(streams, 1)), minPart), maxPart)
+	part = max(part, (size+maxParts-1)/maxParts)
+	return (part + mib - 1) / mib * mib
+}
+
+// cut is a file cut into parts of one size, the last one shorter.
+type cut struct {
+	size, part int64
+}
+
+func (c cut) count() int { return int((c.size + c.part - 1) / c.part) }
+
+// span gives the offset and the bytes of part i, from 0.
+func (c cut) span(i int) (off, n int64) {
+	off = int64(i) * c.part
+	return off, min(c.part, c.size-off)
+}
+
+// tally keeps which parts have arrived, with the CRC64NVME of each. Its methods
+// may be called at once from many goroutines.
+type tally struct {
+	cut cut
+
+	mu   sync.Mutex // guards what follows
+	have []bool
+	crcs []uint64
+}
+
+func newTally(c cut) *tally {
+	return &tally{cut: c, have: make([]bool, c.count()), crcs: make([]uint64, c.count())}
+}
+
+func (t *tally) set(i int, crc uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.have[i], t.crcs[i] = true, crc
+}
+
+func (t *tally) unset(i int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.have[i] = false
+}
+
+func (t *tally) get(i int) (crc uint64, have bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.crcs[i], t.have[i]
+}
+
+// missing lists the parts that have not arrived.
+func (t *tally) missing() (parts []int) {
+	for i := range t.have {
+		if _, have := t.get(i); !have {
+			parts = append(parts, i)
+		}
+	}
+	return parts
+}
+
+// bytes that have arrived.
+func (t *tally) bytes() (sum int64) {
+	for i := range t.have {
+		if _, have := t.get(i); have {
+			_, n := t.cut.span(i)
+			sum += n
+		}
+	}
+	return sum
+}
+
+// whole combines the checksums of all parts.
+func (t *tally) whole() (crc uint64) {
+	for i := range t.crcs {
+		one, _ := t.get(i)
+		_, n := t.cut.span(i)
+		crc = checksum.Combine(crc, one, n)
+	}
+	return crc
+}
+
+// progress says in words how far it is.
+func (t *tally) progress() string {
+	return term.Size(t.bytes()) + " of " + term.Size(t.cut.size)
+}
+
+// eachPart runs work on every part that is missing, as many at once as there are lanes, and
+// returns the first error, with all work ended. A part that fails ends the others.
+func (m *Mover) eachPart(ctx context.Context, parts []int, work func(ctx context.Context, part int) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	// Lanes bound the requests; this bounds the goroutines that wait for one.
+	slots := make(chan struct{}, m.Lanes.most)
+	var wg sync.WaitGroup
+	for _, part := range parts {
+		select {
+		case slots <- struct{}{}:
+		case <-ctx.Done():
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			if err := work(ctx, part); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	wg.Wait()
+	return context.Cause(ctx)
+}
+
+// try runs one request in a lane, again as the mover's Retry says, each try with a deadline that fits its bytes.
+func (m *Mover) try(ctx context.Context, bytes int64, request func(ctx context.Context) error) error {
+	return m.Retry.Do(ctx, func() error {
+		ln, err := m.Lanes.take(ctx)
+		if err != nil {
+			return err
+		}
+		limited, cancel := context.WithTimeoutCause(ctx, partDeadline(bytes), errDeadline)
+		defer cancel()
+		err = request(limited)
+		if err != nil && ctx.Err() == nil && limited.Err() != nil {
+			err = fault.New("unavailable", "%v", errDeadline)
+		}
+		ln.give(err)
+		return err
+	})
+}
+
+// partDeadline is the backstop behind the client's own watch over connections on
+// which nothing moves: what is slower than this goes nowhere.
+func partDeadline(bytes int64) time.Duration {
+	const slowest = 32 << 10 // bytes a second
+	return 10*time.Minute + time.Duration(bytes/slowest)*time.Second
+}
+
+var errDeadline = fmt.Errorf("it took too long")
+
+// interrupted says how to go on with what a person or a signal ended.
+func interrupted(ctx context.Context, t *tally) error {
+	return (&fault.Error{Kind: "interrupted", Msg: "interrupted", Err: ctx.Err()}).
+		WithHint("run the same command again to go on from here: %s are there", t.progress())
+}
