@@ -49,13 +49,13 @@ ORDER BY s.id;
 -- The same of those that have expired, of the bucket $5 (null: all). They are few among all,
 -- because upkeep ends them: they are found by time, and sorted.
 -- name: ListExpiredSessions
-SELECT b.name, s.id, s.key, s.size, s.content_type, s.meta, s.want_crc64, s.tag, s.created_at, s.expires_at, sent.bytes
-FROM (
+WITH expired AS MATERIALIZED (
     SELECT id, key, size, content_type, meta, want_crc64, tag, created_at, expires_at, bucket_id FROM sessions
-    WHERE expires_at <= now() AND id > $1 AND key >= $2 AND key < $3
+    WHERE expires_at <= now() AND key >= $2 AND key < $3
       AND ($5::text IS NULL OR bucket_id + 0 = (SELECT id FROM buckets WHERE name = $5))
-    ORDER BY id LIMIT $4
-) AS s
+)
+SELECT b.name, s.id, s.key, s.size, s.content_type, s.meta, s.want_crc64, s.tag, s.created_at, s.expires_at, sent.bytes
+FROM (SELECT * FROM expired WHERE id > $1 ORDER BY id LIMIT $4) AS s
 JOIN buckets b ON b.id = s.bucket_id
 CROSS JOIN LATERAL (SELECT coalesce(sum(size), 0)::bigint AS bytes FROM session_parts WHERE session_id = s.id) AS sent
 ORDER BY s.id;
