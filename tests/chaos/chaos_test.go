@@ -28,11 +28,12 @@ const (
 	envSeed  = "RINGSTORE_CHAOS_SEED"  // of the moments; every run logs its own
 )
 
-// Transfers are cut into parts of at most partSize, parallel of which are under way at once.
-const (
-	partSize = 64 << 20
-	parallel = 4
-)
+// parallel is how many parts are under way at once.
+const parallel = 4
+
+// partSize is what s3ctl cuts a file of the size into: four parts for each
+// stream, of 8 to 64 MiB.
+func partSize(size int64) int64 { return min(max(size/(4*parallel), 8<<20), 64<<20) }
 
 var bin string
 
@@ -158,9 +159,9 @@ func (d *drill) account(name string, up, down int64, kills int) {
 	moved := max(nowUp-up, nowDown-down)
 	again := moved - d.size
 	// One part for each stream and kill, and one in a hundred for headers.
-	allowed := int64(kills)*parallel*partSize + d.size/100
+	allowed := int64(kills)*parallel*partSize(d.size) + d.size/100
 	d.t.Logf("%s: %d MiB moved for %d MiB: %d MiB again over %d kills, %.2f parts a kill and stream",
-		name, moved>>20, d.size>>20, again>>20, kills, float64(again)/float64(kills)/parallel/partSize)
+		name, moved>>20, d.size>>20, again>>20, kills, float64(again)/float64(kills)/parallel/float64(partSize(d.size)))
 	require.LessOrEqual(d.t, again, allowed, "%s moved too much again", name)
 }
 
