@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"slices"
 
@@ -80,7 +79,7 @@ func (s *Store) fileIsNew(t *tx, id store.FileID) error {
 }
 
 // take moves the wanted parts, by id, out of those that are there, and gives
-// them the numbers that are wanted. They come in the order of these.
+// them the numbers that are wanted.
 func take(have map[store.PartID]store.Part, want []store.Part) ([]store.Part, error) {
 	parts := make([]store.Part, len(want))
 	for i, w := range want {
@@ -92,7 +91,6 @@ func take(have map[store.PartID]store.Part, want []store.Part) ([]store.Part, er
 		p.Number = w.Number
 		parts[i] = p
 	}
-	slices.SortFunc(parts, func(a, b store.Part) int { return cmp.Compare(a.Number, b.Number) })
 	return parts, nil
 }
 

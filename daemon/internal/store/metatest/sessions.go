@@ -79,13 +79,14 @@ func sessionIDs(tb testing.TB, m store.Metadata, q store.SessionQuery) []store.F
 		require.LessOrEqual(tb, len(page.Sessions), q.Limit)
 		for _, s := range page.Sessions {
 			require.Nil(tb, s.Parts, "a listing has no parts")
+			require.Positive(tb, slices.Compare(s.ID[:], q.After[:]), "%s does not come after %s", s.ID, q.After)
+			q.After = s.ID
 			ids = append(ids, s.ID)
 		}
 		if !page.More {
 			return ids
 		}
 		require.NotEmpty(tb, page.Sessions, "More without a session")
-		q.After = page.Sessions[len(page.Sessions)-1].ID
 	}
 }
 
@@ -256,6 +257,7 @@ var sessionTests = []test{
 		requireQueued(t, m, store.Reclaim)
 
 		same(t, []store.FileID{alive.ID}, sessionIDs(t, m, store.SessionQuery{Limit: 10}))
+		same(t, []store.FileID{alive.ID}, sessionIDs(t, m, store.SessionQuery{Bucket: s.Bucket, Prefix: "a", Limit: 10}))
 		same(t, []store.FileID{s.ID}, sessionIDs(t, m, store.SessionQuery{Expired: true, Limit: 10}))
 		same(t, []store.FileID{s.ID}, sessionIDs(t, m, store.SessionQuery{Bucket: s.Bucket, Prefix: "a", Expired: true, Limit: 10}))
 		page, err := m.ListSessions(t.Context(), store.SessionQuery{Expired: true, Limit: 1})
