@@ -9,55 +9,17 @@ import (
 	"github.com/schollz/progressbar/v3"
 )
 
-// Progress hears of transfers as they go. All methods may be called at once
-// from many goroutines.
-type Progress interface {
-	// Plan adds work to the totals, before it begins; bytes < 0 where it is not known.
-	Plan(files int, bytes int64)
-	// Moved counts bytes on their way; negative when they have to go again.
-	Moved(bytes int64)
-	// Finished counts a file whose transfer was acknowledged and verified, or has failed for good.
-	Finished()
-	// Above runs write, which shows lines on any stream, while no bar is in the way.
-	Above(write func())
-	// Close ends the display; complete says that all that was planned was verified.
-	Close(complete bool)
-}
-
-// NewProgress gives a bar on Err where that is a terminal, and silence otherwise.
-func (s *Streams) NewProgress(quiet bool) Progress {
-	if quiet || !s.ErrTTY {
-		return &silence{}
-	}
-	return newBar(s.Err, 100*time.Millisecond)
-}
-
-// silence only keeps lines whole.
-type silence struct{ mu sync.Mutex }
-
-func (*silence) Plan(int, int64) {}
-func (*silence) Moved(int64)     {}
-func (*silence) Finished()       {}
-func (*silence) Close(bool)      {}
-
-func (s *silence) Above(write func()) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	write()
-}
-
-// bar is one line for everything under way. It never shows the last byte before
-// Close(true): bytes that were sent are not yet bytes that are safe.
+// bar is one line for everything under way. The library draws; what it is told
+// are our own numbers, as it takes resumed bytes for very fast ones.
 type bar struct {
-	mu       sync.Mutex // guards all below, and the terminal
-	lib      *progressbar.ProgressBar
 	w        io.Writer
 	throttle time.Duration
 
-	files, done  int
-	total, moved int64
-	unknown      bool
-	closed       bool
+	mu     sync.Mutex // guards all below, and the terminal
+	lib    *progressbar.ProgressBar
+	count  count
+	drawn  time.Time
+	closed bool
 }
 
 func newBar(w io.Writer, throttle time.Duration) *bar {
@@ -69,75 +31,77 @@ func (b *bar) start() {
 	if b.lib != nil {
 		return
 	}
-	size := max(b.total, 1)
-	if b.unknown {
+	size := max(b.count.total, 1)
+	if b.count.unknown {
 		size = -1 // the library shows a spinner
 	}
 	b.lib = progressbar.NewOptions64(size,
 		progressbar.OptionSetWriter(b.w),
-		progressbar.OptionShowBytes(true),
-		progressbar.OptionShowCount(),
-		progressbar.OptionShowTotalBytes(true),
-		progressbar.OptionUseIECUnits(true),
-		progressbar.OptionThrottle(b.throttle),
+		progressbar.OptionSetPredictTime(false),
+		progressbar.OptionSetElapsedTime(false),
+		progressbar.OptionThrottle(0), // ours is enough, and must not swallow what Above draws again
 		progressbar.OptionUseANSICodes(true),
 		// Otherwise the library draws from a goroutine of its own, across our lines and after the end.
 		progressbar.OptionSetSpinnerChangeInterval(0),
 		progressbar.OptionFullWidth(),
 		progressbar.OptionSetTheme(progressbar.Theme{Saucer: "=", SaucerHead: ">", SaucerPadding: " ", BarStart: "[", BarEnd: "]"}),
-		progressbar.OptionSetDescription(b.label()),
+		progressbar.OptionSetDescription(label(b.count.standing(time.Now()))),
 	)
 }
 
-func (b *bar) label() string { return fmt.Sprintf("%d/%d ", b.done, b.files) }
+// label is "3/10  1.2 GiB of 4.0 GiB  105 MiB/s  27s ".
+func label(s standing) string {
+	text := fmt.Sprintf("%d/%d  %s", s.done, s.files, Size(s.moved))
+	if s.total >= 0 {
+		text += " of " + Size(s.total)
+	}
+	if s.rate >= 1 {
+		text += "  " + Size(int64(s.rate)) + "/s"
+	}
+	if left := s.left(); left > 0 {
+		text += "  " + left.String()
+	}
+	return text + " "
+}
 
 // Plan implements Progress.
 func (b *bar) Plan(files int, bytes int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.files += files
-	if bytes < 0 {
-		b.unknown = true
-	} else {
-		b.total += bytes
-	}
-	if b.lib != nil && !b.unknown {
-		b.lib.ChangeMax64(max(b.total, 1))
+	b.count.plan(files, bytes)
+	if b.lib != nil && !b.count.unknown {
+		b.lib.ChangeMax64(max(b.count.total, 1))
 	}
 }
 
 // Moved implements Progress.
-func (b *bar) Moved(bytes int64) {
+func (b *bar) Moved(bytes int64) { b.change(func() { b.count.move(bytes, time.Now()) }) }
+
+// Resumed implements Progress.
+func (b *bar) Resumed(bytes int64) { b.change(func() { b.count.resumed += bytes }) }
+
+// Finished implements Progress.
+func (b *bar) Finished() { b.change(func() { b.count.done++ }) }
+
+func (b *bar) change(what func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
 		return
 	}
-	b.start()
-	b.moved += bytes
-	b.show()
+	what()
+	if now := time.Now(); now.Sub(b.drawn) >= b.throttle {
+		b.drawn = now
+		b.start()
+		b.show(b.count.standing(now))
+	}
 }
 
 // show draws what is safe to claim. The library's own errors are of no use to
 // anyone here: a terminal that went away must not fail a transfer.
-func (b *bar) show() {
-	shown := b.moved
-	if !b.unknown {
-		shown = max(min(b.moved, b.total-1), 0)
-	}
-	_ = b.lib.Set64(shown)
-}
-
-// Finished implements Progress.
-func (b *bar) Finished() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.closed {
-		return
-	}
-	b.start()
-	b.done++
-	b.lib.Describe(b.label())
+func (b *bar) show(s standing) {
+	b.lib.Describe(label(s))
+	_ = b.lib.Set64(s.moved)
 }
 
 // Above implements Progress.
@@ -150,7 +114,7 @@ func (b *bar) Above(write func()) {
 	}
 	b.wipe()
 	write()
-	b.show()
+	b.show(b.count.standing(time.Now()))
 }
 
 func (b *bar) wipe() { fmt.Fprint(b.w, "\r\x1b[2K") }
@@ -164,7 +128,8 @@ func (b *bar) Close(complete bool) {
 	if b.lib == nil {
 		return
 	}
-	if complete && !b.unknown {
+	if complete && !b.count.unknown {
+		b.lib.Describe(label(b.count.standing(time.Now()).whole()))
 		_ = b.lib.Finish()
 		fmt.Fprintln(b.w)
 	} else {

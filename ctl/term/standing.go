@@ -1,0 +1,174 @@
+package term
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"time"
+)
+
+// count adds up what a Progress hears.
+type count struct {
+	files, done           int
+	total, moved, resumed int64
+	unknown               bool // some file's size is
+	pace                  pace
+}
+
+func (c *count) plan(files int, bytes int64) {
+	c.files += files
+	if bytes < 0 {
+		c.unknown = true
+		return
+	}
+	c.total += bytes
+}
+
+func (c *count) move(bytes int64, now time.Time) {
+	c.moved += bytes
+	c.pace.see(c.moved, now)
+}
+
+// standing is how far things are at a moment, as far as it is safe to claim.
+type standing struct {
+	at          time.Time
+	done, files int
+	moved       int64 // bytes, those of earlier runs included
+	total       int64 // < 0 while it is not known
+	resumed     int64
+	rate        float64 // bytes a second
+	ended       bool
+	complete    bool // all was acknowledged and verified
+}
+
+// standing leaves the last byte out.
+func (c *count) standing(now time.Time) standing {
+	s := standing{
+		at: now, done: c.done, files: c.files, moved: max(c.moved+c.resumed, 0), total: c.total, resumed: c.resumed, rate: c.pace.rate(c.moved, now),
+	}
+	if c.unknown {
+		s.total = -1
+		return s
+	}
+	s.moved = max(min(s.moved, s.total-1), 0)
+	return s
+}
+
+// whole is the end of what went well: it adds the last byte.
+func (s standing) whole() standing {
+	s.complete = true
+	if s.total >= 0 {
+		s.moved = s.total
+	}
+	return s
+}
+
+// percent of the bytes, rounded down; < 0 where it is not known.
+func (s standing) percent() int {
+	switch {
+	case s.total < 0:
+		return -1
+	case s.complete || s.total == 0:
+		return 100
+	}
+	return int(float64(s.moved) / float64(s.total) * 100)
+}
+
+// left is the time to go at the present rate; < 0 where that cannot be said.
+func (s standing) left() time.Duration {
+	switch {
+	case s.complete:
+		return 0
+	case s.total < 0 || s.rate < 1:
+		return -1
+	}
+	seconds := float64(s.total-s.moved) / s.rate
+	if seconds > math.MaxInt32 { // decades
+		return -1
+	}
+	return time.Duration(seconds+0.5) * time.Second
+}
+
+// pace reckons how fast things go from what moved in the last ten seconds, so
+// that it follows a change soon and does not jump.
+type pace struct {
+	seen []mark // the oldest first, paceStep or more apart
+}
+
+type mark struct {
+	moved int64
+	at    time.Time
+}
+
+const (
+	paceStep  = 500 * time.Millisecond
+	paceMarks = 20
+)
+
+func (p *pace) see(moved int64, now time.Time) {
+	if n := len(p.seen); n > 0 && now.Sub(p.seen[n-1].at) < paceStep {
+		return
+	}
+	if len(p.seen) == paceMarks {
+		copy(p.seen, p.seen[1:])
+		p.seen = p.seen[:paceMarks-1]
+	}
+	p.seen = append(p.seen, mark{moved, now})
+}
+
+// rate is in bytes a second.
+func (p *pace) rate(moved int64, now time.Time) float64 {
+	if len(p.seen) == 0 {
+		return 0
+	}
+	took := now.Sub(p.seen[0].at).Seconds()
+	if took <= 0 {
+		return 0
+	}
+	return max(float64(moved-p.seen[0].moved)/took, 0)
+}
+
+// everySecond is for programs: a line a second, and one at the end.
+func everySecond(last, now standing) bool { return now.ended || now.at.Sub(last.at) >= time.Second }
+
+// nowAndThen is for logs, which somebody reads later: nothing of what takes less than ten
+// seconds, then a line for each tenth, or each minute, and never two within ten seconds.
+func nowAndThen(last, now standing) bool {
+	gone := now.at.Sub(last.at)
+	return gone >= time.Minute || gone >= 10*time.Second && !now.ended && (now.total < 0 || now.percent()/10 > last.percent()/10)
+}
+
+// logLine is "s3ctl: 1.2 GiB of 4.0 GiB (30%), 3 of 10 files, 105 MiB/s, 27s left".
+func logLine(s standing) string {
+	text := "s3ctl: " + Size(s.moved)
+	if s.total >= 0 {
+		text += fmt.Sprintf(" of %s (%d%%)", Size(s.total), s.percent())
+	}
+	text += fmt.Sprintf(", %d of %s, %s/s", s.done, Count(s.files, "file"), Size(int64(s.rate)))
+	if left := s.left(); left > 0 && !s.ended {
+		text += ", " + left.String() + " left"
+	}
+	return text
+}
+
+// progressJSON is a line of --progress=json; docs/json-output.md describes it.
+type progressJSON struct {
+	Type       string `json:"type"`
+	BytesDone  int64  `json:"bytes_done"`
+	BytesTotal int64  `json:"bytes_total"`
+	FilesDone  int    `json:"files_done"`
+	FilesTotal int    `json:"files_total"`
+	Rate       int64  `json:"bytes_per_second"`
+	Left       int64  `json:"eta_seconds"`
+	Resumed    int64  `json:"resumed_bytes"`
+	Complete   bool   `json:"complete"`
+}
+
+func jsonLine(s standing) string {
+	left := int64(-1)
+	if d := s.left(); d >= 0 {
+		left = int64(d / time.Second)
+	}
+	data, _ := json.Marshal(progressJSON{"progress", s.moved, s.total, s.done, s.files, int64(s.rate), left, s.resumed, s.complete}) // numbers alone cannot fail
+	return string(data)
+}
