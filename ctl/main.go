@@ -84,6 +84,7 @@ in a pipe, and one JSON object a line with --json. Errors and progress go to sta
 	flags := root.PersistentFlags()
 	flags.StringVar(&f.Global.Profile, "profile", "", "server to use (environment: RINGSTORE_PROFILE); see s3ctl help profile")
 	flags.BoolVar(&f.Global.JSON, "json", false, "write results and errors as JSON, one object a line")
+	flags.Var(&f.Global.Progress, "progress", "how transfers show how far they are: auto, bar, log, json or none")
 	flags.BoolVarP(&f.Global.Quiet, "quiet", "q", false, "no progress, no notes, no lines for what went well")
 	root.AddCommand(
 		command.NewPut(f, nil), command.NewGet(f, nil), command.NewLs(f, nil), command.NewRm(f, nil),

@@ -14,9 +14,10 @@ import (
 
 // Global are the flags that all commands share.
 type Global struct {
-	Profile string
-	JSON    bool
-	Quiet   bool
+	Profile  string
+	JSON     bool
+	Quiet    bool
+	Progress term.ProgressStyle
 }
 
 // Factory gives commands what they need, when they need it: nothing is read
@@ -32,7 +33,7 @@ type Factory struct {
 
 // NewFactory wires the real thing. close frees the connections at the end.
 func NewFactory(streams *term.Streams, getenv func(string) string, version string) (f *Factory, closeAll func()) {
-	f = &Factory{IO: streams, Global: &Global{}, Getenv: getenv, Retry: transfer.DefaultRetry}
+	f = &Factory{IO: streams, Global: &Global{Progress: term.ProgressAuto}, Getenv: getenv, Retry: transfer.DefaultRetry}
 	f.Profiles = func() (profile.File, error) {
 		path, err := profile.Path()
 		return profile.File(path), err
@@ -75,6 +76,16 @@ func FromProfile(err error) error {
 		kind = "not_found"
 	}
 	return &fault.Error{Kind: kind, Err: err, Hint: fault.HintOf(err)}
+}
+
+// Progress is that of a command that moves bytes, in the style that was asked for. Where none was,
+// --quiet and --json mean that there is none: what a program reads has to be asked for.
+func (f *Factory) Progress() term.Progress {
+	style := f.Global.Progress
+	if style == term.ProgressAuto && (f.Global.Quiet || f.Global.JSON) {
+		style = term.ProgressNone
+	}
+	return f.IO.ProgressAs(style)
 }
 
 // Mover moves files with the client of the profile, and tells progress.

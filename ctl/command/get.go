@@ -93,7 +93,7 @@ func (o *GetOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if address.IsStream(o.Target) && many {
 		return cli.Usage(cmd, "get writes one object to standard output; use s3ctl cat for several")
 	}
-	progress := o.Factory.IO.NewProgress(o.Factory.Global.Quiet || o.Factory.Global.JSON)
+	progress := o.Factory.Progress()
 	report := o.Factory.NewReport("get", "object", progress)
 	mover, client, err := o.mover(o.Factory, progress, report)
 	if err != nil {

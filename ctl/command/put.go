@@ -86,7 +86,7 @@ func (o *PutOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if slices.ContainsFunc(o.Sources, address.IsStream) && (len(o.Sources) > 1 || dst.Folder()) {
 		return cli.Usage(cmd, "standard input has no name: put it alone, under a whole key: s3ctl put - s3://BUCKET/KEY")
 	}
-	progress := o.Factory.IO.NewProgress(o.Factory.Global.Quiet || o.Factory.Global.JSON)
+	progress := o.Factory.Progress()
 	report := o.Factory.NewReport("put", "file", progress)
 	mover, _, err := o.mover(o.Factory, progress, report)
 	if err != nil {
