@@ -84,7 +84,11 @@ func (c *checker) helpers(p *Package) {
 	}
 }
 
+// size holds packages to what can be read in one sitting. Conformance suites and fakes are tests, and not counted.
 func (c *checker) size(p *Package) {
+	if c.rules.TestOnly(p.Path) {
+		return
+	}
 	limit := c.rules.MaxLines
 	if p.Main && strings.HasPrefix(p.Path, "cmd/") {
 		limit = c.rules.MaxMainLines
