@@ -22,6 +22,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/command"
 	"github.com/ringstore/ringstore/ctl/command/bucket"
 	"github.com/ringstore/ringstore/ctl/command/profiles"
+	"github.com/ringstore/ringstore/ctl/command/session"
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/term"
 )
@@ -88,8 +89,10 @@ in a pipe, and one JSON object a line with --json. Errors and progress go to sta
 	flags.BoolVarP(&f.Global.Quiet, "quiet", "q", false, "no progress, no notes, no lines for what went well")
 	root.AddCommand(
 		command.NewPut(f, nil), command.NewGet(f, nil), command.NewLs(f, nil), command.NewRm(f, nil),
-		command.NewStat(f, nil), command.NewCat(f, nil),
-		bucket.New(f), profiles.New(f), exitCodes(),
+		command.NewStat(f, nil), command.NewCat(f, nil), command.NewCp(f, nil), command.NewMv(f, nil),
+		command.NewSync(f, nil), command.NewDu(f, nil), command.NewFind(f, nil), command.NewTree(f, nil),
+		command.NewDiff(f, nil), command.NewVerify(f, nil),
+		bucket.New(f), session.New(f), profiles.New(f), exitCodes(),
 	)
 	return root
 }

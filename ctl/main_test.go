@@ -57,30 +57,36 @@ func TestGolden(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for _, form := range []string{"terminal", "pipe", "json"} {
-				r := newRig(t)
-				fill(r)
-				if strings.HasPrefix(name, "profile") {
-					p := r.Profile()
-					p.Endpoint = "http://store.example:8080" // of one length, for the table
-					require.NoError(t, r.profiles.Save(profile.Local, p))
-				}
-				r.stdin, r.tty = tc.stdin, form == "terminal"
-				if tc.stdin != "" {
-					r.tty = false // typed input would be asked for
-				}
-				args := tc.args
-				if form == "json" {
-					args = append(slices.Clone(args), "--json")
-				}
-				o := r.run(args...)
-				compareGolden(t, filepath.Join("testdata", form, name+".golden"), o)
-				if form == "json" {
-					requireJSONLines(t, o.out)
-					requireJSONLines(t, o.err)
-				}
-			}
+			golden(t, name, tc.args, tc.stdin, fill)
 		})
+	}
+}
+
+// golden runs a command line in the three forms, each against a server of its own that was filled.
+func golden(t *testing.T, name string, args []string, stdin string, fill func(*rig)) {
+	t.Helper()
+	for _, form := range []string{"terminal", "pipe", "json"} {
+		r := newRig(t)
+		fill(r)
+		if strings.HasPrefix(name, "profile") {
+			p := r.Profile()
+			p.Endpoint = "http://store.example:8080" // of one length, for the table
+			require.NoError(t, r.profiles.Save(profile.Local, p))
+		}
+		r.stdin, r.tty = stdin, form == "terminal"
+		if stdin != "" {
+			r.tty = false // typed input would be asked for
+		}
+		line := args
+		if form == "json" {
+			line = append(slices.Clone(args), "--json")
+		}
+		o := r.run(line...)
+		compareGolden(t, filepath.Join("testdata", form, name+".golden"), o)
+		if form == "json" {
+			requireJSONLines(t, o.out)
+			requireJSONLines(t, o.err)
+		}
 	}
 }
 

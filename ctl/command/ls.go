@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,6 +23,7 @@ type LsOptions struct {
 	Recursive bool
 	Long      bool
 	Human     bool
+	Total     bool
 	Raw       bool
 }
 
@@ -39,6 +41,7 @@ as one line, unless -r asks for all of it. Without an address, list the buckets.
 An empty bucket or prefix lists nothing and is no error.` + wildcardHelp,
 		Example: `  s3ctl ls
   s3ctl ls -lh s3://photos/2026/
+  s3ctl ls -r --total s3://photos
   s3ctl ls 's3://photos/**.jpg'`,
 		Args: cli.Args(0, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -53,6 +56,7 @@ An empty bucket or prefix lists nothing and is no error.` + wildcardHelp,
 	cmd.Flags().BoolVarP(&o.Recursive, "recursive", "r", false, "list everything under the prefix")
 	cmd.Flags().BoolVarP(&o.Long, "long", "l", false, "show sizes and times too")
 	cmd.Flags().BoolVarP(&o.Human, "human", "h", false, "show sizes as 1.5 GiB; implies -l")
+	cmd.Flags().BoolVar(&o.Total, "total", false, "say at the end how many objects were listed, and how large they are")
 	cmd.Flags().BoolVar(&o.Raw, "raw", false, rawHelp)
 	return cmd
 }
@@ -67,7 +71,7 @@ func (o *LsOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	list := o.newList()
+	list := newListing(o.Factory, o.Long, o.Human)
 	if len(targets) == 0 {
 		err = o.buckets(ctx, c, list)
 	}
@@ -78,6 +82,9 @@ func (o *LsOptions) run(ctx context.Context) error {
 	}
 	if flushed := list.flush(); err == nil {
 		err = flushed
+	}
+	if err == nil && o.Total {
+		err = list.total()
 	}
 	return err
 }
@@ -129,38 +136,51 @@ type listed struct {
 	Created     string `json:"created_at,omitempty"`
 }
 
-// listing writes lines in the form that was asked for.
+// listing writes lines in the form that was asked for. ls and find share it.
 type listing struct {
-	o     *LsOptions
-	table *term.Table
+	f           *cli.Factory
+	long, human bool
+	table       *term.Table
+
+	count int // of objects
+	bytes int64
 }
 
-func (o *LsOptions) newList() *listing {
+func newListing(f *cli.Factory, long, human bool) *listing {
 	columns := []term.Column{{Title: "ADDRESS"}}
-	if o.Long {
+	if long {
 		columns = []term.Column{{Title: "SIZE", Right: true}, {Title: "CREATED"}, {Title: "ADDRESS"}}
 	}
-	return &listing{o: o, table: o.Factory.IO.NewTable(columns...)}
+	return &listing{f: f, long: long, human: human, table: f.IO.NewTable(columns...)}
 }
 
 func (l *listing) prefix(bucket, prefix string) error {
-	line := listed{Type: "prefix", Address: address.Remote{Bucket: bucket, Key: prefix}.String(), Bucket: bucket, Prefix: prefix}
-	return l.add(line, nil, time.Time{})
+	return l.add(prefixLine(bucket, prefix), nil, time.Time{})
+}
+
+func prefixLine(bucket, prefix string) listed {
+	return listed{Type: "prefix", Address: address.Remote{Bucket: bucket, Key: prefix}.String(), Bucket: bucket, Prefix: prefix}
 }
 
 func (l *listing) object(f rest.File) error {
-	return l.add(listed{
+	l.count++
+	l.bytes += f.Size
+	return l.add(objectLine(f), &f.Size, f.CreatedAt)
+}
+
+func objectLine(f rest.File) listed {
+	return listed{
 		Type: "object", Address: address.Remote{Bucket: f.Bucket, Key: f.Name}.String(), Bucket: f.Bucket, Key: f.Name,
 		Size: &f.Size, FileID: f.FileID, ContentType: f.ContentType, ETag: f.ETag,
 		CRC: f.Checksums.CRC64NVME, SHA256: f.Checksums.SHA256, Created: timestamp(f.CreatedAt),
-	}, &f.Size, f.CreatedAt)
+	}
 }
 
 func (l *listing) add(line listed, size *int64, at time.Time) error {
 	switch {
-	case l.o.Factory.Global.JSON:
-		return l.o.Factory.ShowJSON(line)
-	case !l.o.Long:
+	case l.f.Global.JSON:
+		return l.f.ShowJSON(line)
+	case !l.long:
 		return l.table.Row(line.Address)
 	}
 	return l.table.Row(l.size(size), l.time(at), line.Address)
@@ -170,7 +190,7 @@ func (l *listing) size(n *int64) string {
 	switch {
 	case n == nil:
 		return "-"
-	case l.o.Human:
+	case l.human:
 		return term.Size(*n)
 	}
 	return bytesOf(*n)
@@ -180,10 +200,26 @@ func (l *listing) time(at time.Time) string {
 	switch {
 	case at.IsZero():
 		return "-"
-	case l.o.Factory.IO.OutTTY:
+	case l.f.IO.OutTTY:
 		return at.Local().Format("2006-01-02 15:04:05")
 	}
 	return timestamp(at)
 }
 
 func (l *listing) flush() error { return l.table.Flush() }
+
+// total is what was listed, as a whole: to a person apart from the results, so that these stay addresses.
+func (l *listing) total() error {
+	if l.f.Global.JSON {
+		return l.f.ShowJSON(total{Type: "total", Objects: l.count, Size: l.bytes})
+	}
+	_, err := fmt.Fprintf(l.f.IO.Err, "%s, %s\n", term.Count(l.count, "object"), term.Size(l.bytes))
+	return err
+}
+
+// total is the last line of --json with --total.
+type total struct {
+	Type    string `json:"type"`
+	Objects int    `json:"objects"`
+	Size    int64  `json:"size"`
+}

@@ -10,6 +10,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/cli"
 	"github.com/ringstore/ringstore/ctl/client"
 	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/ctl/filter"
 	"github.com/ringstore/ringstore/ctl/locate"
 	"github.com/ringstore/ringstore/ctl/term"
 	"github.com/ringstore/ringstore/ctl/transfer"
@@ -26,6 +27,8 @@ type RmOptions struct {
 	Recursive bool
 	Yes       bool
 	Raw       bool
+	DryRun    bool
+	Rules     filter.Rules
 }
 
 // NewRm makes the command. runF, unless nil, runs instead of the real thing.
@@ -37,9 +40,10 @@ func NewRm(f *cli.Factory, runF func(context.Context, *RmOptions) error) *cobra.
 		Long: `Remove objects. With -r, remove everything that lies under a prefix: "s3://b/logs"
 means "logs/…" and never "logs-old". Before it removes what goes across slashes (-r,
 or a ** in a key) rm shows how much that is and asks; where nobody can be
-asked, it refuses unless --yes is given.` + wildcardHelp,
+asked, it refuses unless --yes is given.` + wildcardHelp + filter.Help,
 		Example: `  s3ctl rm s3://docs/old.txt 's3://docs/*.tmp'
-  s3ctl rm -r --yes s3://docs/2019/`,
+  s3ctl rm -r --yes s3://docs/2019/
+  s3ctl rm -r --dry-run --include '*.tmp' s3://docs`,
 		Args: cli.Args(1, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Addresses = args
@@ -52,6 +56,8 @@ asked, it refuses unless --yes is given.` + wildcardHelp,
 	cmd.Flags().BoolVarP(&o.Recursive, "recursive", "r", false, "remove everything under the prefix")
 	cmd.Flags().BoolVarP(&o.Yes, "yes", "y", false, "do not ask")
 	cmd.Flags().BoolVar(&o.Raw, "raw", false, rawHelp)
+	cmd.Flags().BoolVarP(&o.DryRun, "dry-run", "n", false, dryRunHelp)
+	o.Rules.Flags(cmd.Flags())
 	return cmd
 }
 
@@ -60,7 +66,7 @@ func (o *RmOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	ask := !o.Yes && (o.Recursive || !o.Raw && slices.ContainsFunc(o.Addresses, func(a string) bool { return strings.Contains(a, "**") }))
+	ask := !o.Yes && !o.DryRun && (o.Recursive || !o.Raw && slices.ContainsFunc(o.Addresses, func(a string) bool { return strings.Contains(a, "**") }))
 	if ask && !o.Factory.IO.CanAsk() {
 		return cli.Usage(cmd, "this would remove many objects, and there is nobody to ask").WithHint("add --yes if that is what you want")
 	}
@@ -69,9 +75,18 @@ func (o *RmOptions) run(ctx context.Context, cmd *cobra.Command) error {
 		return err
 	}
 	report := o.Factory.NewReport("rm", "object", o.Factory.IO.NewProgress(true))
-	objects, size := o.find(ctx, c, targets, report)
+	objects, err := findObjects(ctx, c, targets, o.Rules, report)
+	if err != nil {
+		return err
+	}
+	if o.DryRun {
+		for _, object := range objects {
+			report.Done(wouldRemove(object))
+		}
+		return report.Close()
+	}
 	if ask && len(objects) > 0 {
-		yes, err := o.Factory.IO.Confirm("Remove " + term.Count(len(objects), "object") + " (" + term.Size(size) + ")?")
+		yes, err := o.Factory.IO.Confirm("Remove " + term.Count(len(objects), "object") + " (" + term.Size(bytesIn(objects)) + ")?")
 		if err != nil || !yes {
 			return fault.New("interrupted", "nothing was removed")
 		}
@@ -89,24 +104,11 @@ func (o *RmOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	return report.Close()
 }
 
-// find looks up what is to be removed; an object that two arguments name counts once.
-func (o *RmOptions) find(ctx context.Context, c *client.Client, targets []locate.Target, report *cli.Report) (objects []locate.Object, size int64) {
-	seen := map[string]bool{}
-	for _, t := range targets {
-		for object, err := range t.Objects(ctx, c) {
-			if err != nil {
-				report.Fail(err)
-				break
-			}
-			if seen[object.File.FileID] {
-				continue
-			}
-			seen[object.File.FileID] = true
-			objects = append(objects, object)
-			size += object.File.Size
-		}
+func bytesIn(objects []locate.Object) (sum int64) {
+	for _, object := range objects {
+		sum += object.File.Size
 	}
-	return objects, size
+	return sum
 }
 
 // remove deletes the file that the object showed when it was looked up. If that
@@ -127,6 +129,19 @@ type removed struct {
 	Key     string `json:"key"`
 	FileID  string `json:"file_id"`
 	Size    int64  `json:"size"`
+	DryRun  bool   `json:"dry_run,omitempty"`
+}
+
+// wouldRemove is what --dry-run shows.
+func wouldRemove(object locate.Object) cli.Result {
+	name := object.Address.String()
+	return cli.Result{
+		JSON: removed{
+			Address: name, Bucket: object.Address.Bucket, Key: object.Address.Key, FileID: object.File.FileID, Size: object.File.Size, DryRun: true,
+		},
+		Cells: []string{name},
+		Line:  "would remove " + name,
+	}
 }
 
 func removedResult(object locate.Object) cli.Result {

@@ -30,6 +30,7 @@ const (
 	NoSpace     Exit = 8
 	Corrupt     Exit = 9
 	Partial     Exit = 10
+	Different   Exit = 11
 	Interrupted Exit = 130
 )
 
@@ -55,6 +56,7 @@ func Table() []Row {
 		{NoSpace, []string{"no_space", "too_large"}, "a disk or the cluster is full, or the file is over the limit"},
 		{Corrupt, []string{"corrupt"}, "bytes do not match their checksum"},
 		{Partial, []string{"partial"}, "some items were done, others failed; each failure was reported"},
+		{Different, []string{"different"}, "diff found differences"},
 		{Interrupted, []string{"interrupted"}, "ended by Ctrl-C, SIGTERM or a no to a question; run it again to go on"},
 	}
 }

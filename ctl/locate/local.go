@@ -44,6 +44,12 @@ func ReadDestination(arg string, many, recursive bool) (Destination, error) {
 // Folder reports whether keys are made from file names.
 func (d Destination) Folder() bool { return d.folder }
 
+// Place is where a file of that relative name, written with slashes, goes. Invalid.
+func (d Destination) Place(rel string) (address.Remote, error) {
+	key, err := d.key(rel)
+	return address.Remote{Bucket: d.Remote.Bucket, Key: key}, err
+}
+
 // key is where a file of that relative name, written with slashes, goes. Invalid.
 func (d Destination) key(rel string) (string, error) {
 	key := d.Remote.Key

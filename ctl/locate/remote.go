@@ -30,6 +30,7 @@ type Object struct {
 type Options struct {
 	Recursive bool // the argument names a folder: everything below it
 	Raw       bool // wildcards and backslashes are plain characters
+	MayLack   bool // to find nothing is no error, where there can be many
 }
 
 // Target is one argument that names objects.
@@ -73,8 +74,17 @@ func (t Target) Remote() address.Remote { return t.remote }
 // String is the argument as it was written.
 func (t Target) String() string { return t.arg }
 
+// Base is what the keys of a target that can be many begin with: the folder, or what
+// stands before the first wildcard up to its last slash.
+func (t Target) Base() string {
+	if t.wild {
+		return address.Parent(t.pattern.Prefix())
+	}
+	return t.remote.Folder()
+}
+
 // Objects finds the objects of the target, in byte order of their keys. When
-// there is none, the one error is NotFound. A bucket or folder without Recursive is Invalid.
+// there is none, the one error is NotFound, unless MayLack. A bucket or folder without Recursive is Invalid.
 func (t Target) Objects(ctx context.Context, l Lister) iter.Seq2[Object, error] {
 	return func(yield func(Object, error) bool) {
 		if !t.Many() {
@@ -95,7 +105,7 @@ func (t Target) Objects(ctx context.Context, l Lister) iter.Seq2[Object, error] 
 				return
 			}
 		}
-		if !found {
+		if !found && !t.opts.MayLack {
 			yield(Object{}, t.nothing())
 		}
 	}

@@ -46,6 +46,7 @@ type Server struct {
 	calls   map[string]int
 	mangle  func(rest.File) rest.File
 
+	mux        http.Handler
 	sessions   map[string]session
 	manglePart func(rest.SessionPart) rest.SessionPart
 }
@@ -71,6 +72,8 @@ func New(t testing.TB) *Server {
 	mux.HandleFunc("GET /files/{id}/metadata", s.metadata)
 	mux.HandleFunc("DELETE /files/{id}", s.deleteFile)
 	s.routeSessions(mux)
+	s.routeObjects(mux)
+	s.mux = mux
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
 		s.calls[r.Method+" "+r.URL.Path]++
@@ -90,6 +93,10 @@ func New(t testing.TB) *Server {
 	s.URL = server.URL
 	return s
 }
+
+// ServeHTTP answers a request as the server does, past the hook and the key: a
+// hook that passes a request on decides what its client sees of the answer.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
 
 // Profile reaches the server.
 func (s *Server) Profile() profile.Profile {

@@ -1,0 +1,149 @@
+package command
+
+import (
+	"context"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ringstore/ringstore/ctl/address"
+	"github.com/ringstore/ringstore/ctl/cli"
+	"github.com/ringstore/ringstore/ctl/copier"
+	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/ctl/filter"
+	"github.com/ringstore/ringstore/ctl/locate"
+	"github.com/ringstore/ringstore/ctl/transfer"
+)
+
+// CpOptions are those of cp.
+type CpOptions struct {
+	Factory *cli.Factory
+
+	Sources   []string
+	Target    string
+	Recursive bool
+	Raw       bool
+	DryRun    bool
+	Rules     filter.Rules
+	Parallel  int
+	Tries     int
+}
+
+// NewCp makes the command. runF, unless nil, runs instead of the real thing.
+func NewCp(f *cli.Factory, runF func(context.Context, *CpOptions) error) *cobra.Command {
+	o := &CpOptions{Factory: f}
+	cmd := &cobra.Command{
+		Use:   "cp s3://BUCKET/KEY... s3://BUCKET[/KEY]",
+		Short: "Copy objects on the server",
+		Long: `Copy objects, also from bucket to bucket, without their bytes passing this
+machine. Type and metadata are kept; the copy is as durable as its bucket asks. A
+target that ends in a slash, or names only the bucket, keeps the names; any other is
+the key of the one copy. With -r, everything under a prefix is copied:
+"s3://b/photos" keeps "photos" in the keys, "s3://b/photos/" does not.
+
+What exists under a key is replaced, in one step, once the copy is durable and has the
+source's checksum. Objects of more than 256 MiB are copied in parts, several at once.` + wildcardHelp + filter.Help,
+		Example: `  s3ctl cp s3://docs/plan.txt s3://archive/2026/plan.txt
+  s3ctl cp 's3://photos/bergen/*.jpg' s3://shared/bergen/
+  s3ctl cp -r --exclude '*.tmp' s3://www/ s3://www-next`,
+		Args: cli.Args(2, -1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.Sources, o.Target = args[:len(args)-1], args[len(args)-1]
+			if runF != nil {
+				return runF(cmd.Context(), o)
+			}
+			return cli.Classified(o.run(cmd.Context(), cmd))
+		},
+	}
+	cmd.Flags().BoolVarP(&o.Recursive, "recursive", "r", false, "copy everything under the prefix")
+	cmd.Flags().BoolVar(&o.Raw, "raw", false, rawHelp)
+	cmd.Flags().BoolVarP(&o.DryRun, "dry-run", "n", false, dryRunHelp)
+	cmd.Flags().IntVarP(&o.Parallel, "parallel", "j", transfer.DefaultParallel, "objects to copy at once")
+	cmd.Flags().IntVar(&o.Tries, "tries", transfer.DefaultRetry().Tries, triesHelp)
+	o.Rules.Flags(cmd.Flags())
+	return cmd
+}
+
+const triesHelp = "times to try while the server was not reached yet; one that goes away later is waited for, up to 5 minutes"
+
+func (o *CpOptions) run(ctx context.Context, cmd *cobra.Command) error {
+	targets, dst, err := readOnto(cmd, o.Sources, o.Target, locate.Options{Recursive: o.Recursive, Raw: o.Raw})
+	if err != nil {
+		return err
+	}
+	c, err := o.Factory.Client()
+	if err != nil {
+		return err
+	}
+	progress := o.Factory.IO.NewProgress(o.Factory.Global.Quiet || o.Factory.Global.JSON)
+	report := o.Factory.NewReport("cp", "object", progress)
+	pairs, err := pairUp(ctx, c, targets, dst, o.Rules, report)
+	if err != nil {
+		return err
+	}
+	for _, p := range pairs {
+		if o.DryRun {
+			report.Done(p.wouldResult("copy"))
+			continue
+		}
+		progress.Plan(1, p.File.Size)
+	}
+	if o.DryRun {
+		return report.Close()
+	}
+	copies := newCopier(o.Factory, c, progress, o.Parallel, o.Tries)
+	transfer.Each(ctx, o.Parallel, slices.Values(pairs), func(p onto) {
+		defer progress.Finished()
+		one := copies
+		one.Retry.Notify = report.Retrying(p.Address.String())
+		f, err := one.Copy(ctx, p.File, p.dst)
+		if err != nil {
+			report.Fail(fault.Wrap(p.Address.String(), err))
+			return
+		}
+		report.Done(ontoResult(p, f))
+	})
+	if ctx.Err() != nil {
+		report.Fail(ctx.Err())
+	}
+	return report.Close()
+}
+
+// newCopier makes what copies, with as many parts of a large object at once as objects.
+func newCopier(f *cli.Factory, store copier.Store, meter transfer.Meter, parallel, tries int) copier.Copier {
+	c := copier.Copier{Store: store, Retry: f.Retry(), Meter: meter, Sizes: copier.DefaultSizes(), Parallel: parallel}
+	c.Retry.Tries = tries
+	return c
+}
+
+// readOnto reads the arguments of cp and mv before anything is done.
+func readOnto(cmd *cobra.Command, sources []string, target string, opts locate.Options) ([]locate.Target, locate.Destination, error) {
+	if !allRemote(append(slices.Clone(sources), target)) {
+		return nil, locate.Destination{}, notLocal(cmd, sources, target)
+	}
+	targets, err := readTargets(sources, opts)
+	if err != nil {
+		return nil, locate.Destination{}, err
+	}
+	many := len(targets) > 1 || targets[0].Wild()
+	dst, err := locate.ReadDestination(target, many, opts.Recursive)
+	return targets, dst, err
+}
+
+// notLocal says which commands do with local files what cp and mv do on the server.
+func notLocal(cmd *cobra.Command, sources []string, target string) error {
+	way := "s3ctl put " + sources[0] + " " + target
+	switch {
+	case !address.IsRemote(sources[0]) && !address.IsRemote(target):
+		return cli.Usage(cmd, "%s works between s3:// addresses, and there is none", cmd.Name())
+	case !address.IsRemote(target):
+		way = "s3ctl get " + sources[0] + " " + target
+	case address.IsRemote(sources[0]):
+		way = "s3ctl put FILE " + target
+	}
+	err := cli.Usage(cmd, "%s works between s3:// addresses only", cmd.Name())
+	if cmd.Name() == "mv" {
+		way += "    and remove the source when that has succeeded"
+	}
+	return err.WithHint("%s", way)
+}

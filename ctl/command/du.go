@@ -1,0 +1,151 @@
+package command
+
+import (
+	"context"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ringstore/ringstore/ctl/address"
+	"github.com/ringstore/ringstore/ctl/cli"
+	"github.com/ringstore/ringstore/ctl/client"
+	"github.com/ringstore/ringstore/ctl/filter"
+	"github.com/ringstore/ringstore/ctl/locate"
+	"github.com/ringstore/ringstore/ctl/term"
+)
+
+// DuOptions are those of du.
+type DuOptions struct {
+	Factory *cli.Factory
+
+	Addresses []string
+	Depth     int
+	Raw       bool
+	Rules     filter.Rules
+}
+
+// NewDu makes the command. runF, unless nil, runs instead of the real thing.
+func NewDu(f *cli.Factory, runF func(context.Context, *DuOptions) error) *cobra.Command {
+	o := &DuOptions{Factory: f}
+	cmd := &cobra.Command{
+		Use:   "du s3://BUCKET[/PREFIX]...",
+		Short: "Sum up sizes by prefix",
+		Long: `Sum up number and size of the objects under a prefix: a line for each folder
+right below it, one for the whole at the end. --depth goes deeper, or with 0 shows the
+whole alone. Sizes are those of the objects; what they take on the nodes, with all
+copies and parity, depends on how many failures their bucket survives: s3ctl stat.` + wildcardHelp + filter.Help,
+		Example: `  s3ctl du s3://photos
+  s3ctl du --depth 0 --include '*.jpg' s3://photos s3://backup
+  s3ctl du --depth 3 s3://logs/2026`,
+		Args: cli.Args(1, -1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.Addresses = args
+			if runF != nil {
+				return runF(cmd.Context(), o)
+			}
+			return cli.Classified(o.run(cmd.Context(), cmd))
+		},
+	}
+	cmd.Flags().IntVarP(&o.Depth, "depth", "d", 1, "show folders down to this depth")
+	cmd.Flags().BoolVar(&o.Raw, "raw", false, rawHelp)
+	o.Rules.Flags(cmd.Flags())
+	return cmd
+}
+
+func (o *DuOptions) run(ctx context.Context, cmd *cobra.Command) error {
+	if o.Depth < 0 {
+		return cli.Usage(cmd, "a depth is 0 or more")
+	}
+	targets, err := readTargets(o.Addresses, locate.Options{Recursive: true, Raw: o.Raw, MayLack: true})
+	if err != nil {
+		return err
+	}
+	takes, err := o.Rules.Compile()
+	if err != nil {
+		return err
+	}
+	c, err := o.Factory.Client()
+	if err != nil {
+		return err
+	}
+	table := o.Factory.IO.NewTable(term.Column{Title: "SIZE", Right: true}, term.Column{Title: "OBJECTS", Right: true}, term.Column{Title: "ADDRESS"})
+	for _, t := range targets {
+		if err = o.sum(ctx, c, t, takes, table); err != nil {
+			break
+		}
+	}
+	if flushed := table.Flush(); err == nil {
+		err = flushed
+	}
+	return err
+}
+
+// sum shows one target. Keys come in order, so a folder is complete when the first
+// key comes that does not lie in it: no more folders are held than the depth.
+func (o *DuOptions) sum(ctx context.Context, c *client.Client, t locate.Target, takes filter.Filter, table *term.Table) error {
+	whole := usage{Address: t.String(), Bucket: t.Remote().Bucket, Prefix: t.Base()}
+	if !t.Wild() {
+		whole.Address = address.Remote{Bucket: whole.Bucket, Key: whole.Prefix}.String()
+	}
+	open := []usage{whole}
+	for object, err := range t.Objects(ctx, c) {
+		if err != nil {
+			return err
+		}
+		if !takes.Takes(object.Rel) {
+			continue
+		}
+		for last := len(open) - 1; last > 0 && !strings.HasPrefix(object.File.Name, open[last].Prefix); last-- {
+			if err := o.show(table, open[last]); err != nil {
+				return err
+			}
+			open = open[:last]
+		}
+		open = o.enter(open, object.File.Name)
+		for i := range open {
+			open[i].Objects++
+			open[i].Size += object.File.Size
+		}
+	}
+	for i := len(open) - 1; i >= 0; i-- {
+		if err := o.show(table, open[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// enter opens the folders that a key lies in, below those that are open.
+func (o *DuOptions) enter(open []usage, key string) []usage {
+	for len(open) <= o.Depth {
+		last := open[len(open)-1]
+		name, _, deeper := strings.Cut(key[len(last.Prefix):], "/")
+		if !deeper {
+			break
+		}
+		folder := usage{Bucket: last.Bucket, Prefix: last.Prefix + name + "/"}
+		folder.Address = address.Remote{Bucket: folder.Bucket, Key: folder.Prefix}.String()
+		open = append(open, folder)
+	}
+	return open
+}
+
+// usage is the line of --json for a folder.
+type usage struct {
+	Address string `json:"address"`
+	Bucket  string `json:"bucket"`
+	Prefix  string `json:"prefix"`
+	Objects int    `json:"objects"`
+	Size    int64  `json:"size"`
+}
+
+func (o *DuOptions) show(table *term.Table, u usage) error {
+	size := bytesOf(u.Size)
+	if o.Factory.IO.OutTTY {
+		size = term.Size(u.Size)
+	}
+	if o.Factory.Global.JSON {
+		return o.Factory.ShowJSON(u)
+	}
+	return table.Row(size, bytesOf(int64(u.Objects)), u.Address)
+}

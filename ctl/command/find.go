@@ -1,0 +1,183 @@
+package command
+
+import (
+	"context"
+	"math"
+	"regexp"
+	"strconv"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+
+	"github.com/ringstore/ringstore/ctl/address"
+	"github.com/ringstore/ringstore/ctl/cli"
+	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/ctl/filter"
+	"github.com/ringstore/ringstore/ctl/locate"
+	"github.com/ringstore/ringstore/proto/rest"
+)
+
+// FindOptions are those of find.
+type FindOptions struct {
+	Factory *cli.Factory
+
+	Addresses       []string
+	Name            string
+	Type            string
+	Larger, Smaller ByteCount
+	Newer, Older    string
+	Long            bool
+	Human           bool
+	Raw             bool
+	Rules           filter.Rules
+}
+
+// NewFind makes the command. runF, unless nil, runs instead of the real thing.
+func NewFind(f *cli.Factory, runF func(context.Context, *FindOptions) error) *cobra.Command {
+	o := &FindOptions{Factory: f, Larger: NoCount, Smaller: NoCount}
+	cmd := &cobra.Command{
+		Use:   "find s3://BUCKET[/PREFIX]...",
+		Short: "Find objects by name, size, age and type",
+		Long: `List the objects under a prefix that meet all conditions, in byte order of the keys,
+as addresses that other commands take. To find none is no error.
+
+A point in time is an age (90s, 12h, 7d, 2w), a day (2026-01-31, which begins at
+midnight here) or a time (2026-01-31T12:00:00Z); it is compared with when the object was stored.` + wildcardHelp + filter.Help,
+		Example: `  s3ctl find s3://logs --older 30d
+  s3ctl find s3://photos/2026 --name '*.jpg' --larger 10MiB
+  s3ctl find s3://www --type 'text/*' --newer 2026-01-31`,
+		Args: cli.Args(1, -1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.Addresses = args
+			if runF != nil {
+				return runF(cmd.Context(), o)
+			}
+			return cli.Classified(o.run(cmd.Context(), cmd))
+		},
+	}
+	cmd.Flags().Bool("help", false, "help for find") // takes -h from it, which means sizes here as in ls
+	cmd.Flags().StringVar(&o.Name, "name", "", "what follows the last slash of the key matches this pattern")
+	cmd.Flags().StringVar(&o.Type, "type", "", "the content type matches this pattern")
+	cmd.Flags().Var(&o.Larger, "larger", "larger than so many bytes, as 500K, 10M or 1.5GiB")
+	cmd.Flags().Var(&o.Smaller, "smaller", "smaller than so many bytes")
+	cmd.Flags().StringVar(&o.Newer, "newer", "", "stored after this point in time")
+	cmd.Flags().StringVar(&o.Older, "older", "", "stored before this point in time")
+	cmd.Flags().BoolVarP(&o.Long, "long", "l", false, "show sizes and times too")
+	cmd.Flags().BoolVarP(&o.Human, "human", "h", false, "show sizes as 1.5 GiB; implies -l")
+	cmd.Flags().BoolVar(&o.Raw, "raw", false, rawHelp)
+	o.Rules.Flags(cmd.Flags())
+	return cmd
+}
+
+func (o *FindOptions) run(ctx context.Context, cmd *cobra.Command) error {
+	meets, err := o.conditions(cmd, time.Now())
+	if err != nil {
+		return err
+	}
+	targets, err := readTargets(o.Addresses, locate.Options{Recursive: true, Raw: o.Raw, MayLack: true})
+	if err != nil {
+		return err
+	}
+	takes, err := o.Rules.Compile()
+	if err != nil {
+		return err
+	}
+	c, err := o.Factory.Client()
+	if err != nil {
+		return err
+	}
+	list := newListing(o.Factory, o.Long || o.Human, o.Human)
+	for _, t := range targets {
+		for object, err := range t.Objects(ctx, c) {
+			if err == nil && takes.Takes(object.Rel) && meets(object.File) {
+				err = list.object(object.File)
+			}
+			if err != nil {
+				_ = list.flush()
+				return err
+			}
+		}
+	}
+	return list.flush()
+}
+
+// conditions makes one of all that the flags say.
+func (o *FindOptions) conditions(cmd *cobra.Command, now time.Time) (func(rest.File) bool, error) {
+	name, err := readPattern(o.Name)
+	if err != nil {
+		return nil, err
+	}
+	kind, err := readPattern(o.Type)
+	if err != nil {
+		return nil, err
+	}
+	var newer, older time.Time
+	for text, at := range map[*string]*time.Time{&o.Newer: &newer, &o.Older: &older} {
+		var ok bool
+		if *at, ok = readMoment(*text, now); !ok {
+			return nil, cli.Usage(cmd, "%q is no point in time, such as 7d, 2026-01-31 or 2026-01-31T12:00:00Z", *text)
+		}
+	}
+	return func(f rest.File) bool {
+		return (name == nil || name.Match(address.Base(f.Name))) && (kind == nil || kind.Match(f.ContentType)) &&
+			(o.Larger == NoCount || f.Size > int64(o.Larger)) && (o.Smaller == NoCount || f.Size < int64(o.Smaller)) &&
+			(newer.IsZero() || f.CreatedAt.After(newer)) && (older.IsZero() || f.CreatedAt.Before(older))
+	}, nil
+}
+
+// readPattern reads a pattern; "" is none.
+func readPattern(text string) (*address.Pattern, error) {
+	if text == "" {
+		return nil, nil
+	}
+	p, err := address.Compile(text)
+	return &p, err
+}
+
+var ageForm = regexp.MustCompile(`^([0-9]+(?:\.[0-9]+)?)(s|m|h|d|w)$`)
+
+// readMoment reads an age, a day or a time; "" is the zero time.
+func readMoment(text string, now time.Time) (time.Time, bool) {
+	if text == "" {
+		return time.Time{}, true
+	}
+	if m := ageForm.FindStringSubmatch(text); m != nil {
+		unit := map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour, "w": 7 * 24 * time.Hour}[m[2]]
+		n, err := strconv.ParseFloat(m[1], 64)
+		age := n * float64(unit)
+		return now.Add(-time.Duration(min(age, math.MaxInt64/2))), err == nil
+	}
+	if at, err := time.ParseInLocation(time.DateOnly, text, time.Local); err == nil {
+		return at, true
+	}
+	at, err := time.Parse(time.RFC3339Nano, text)
+	return at, err == nil
+}
+
+// ByteCount is a number of bytes, as a flag.
+type ByteCount int64
+
+// NoCount is a flag that was not given.
+const NoCount ByteCount = -1
+
+// String implements pflag.Value.
+func (b *ByteCount) String() string {
+	if *b < 0 {
+		return ""
+	}
+	return humanize.IBytes(uint64(*b))
+}
+
+// Set implements pflag.Value.
+func (b *ByteCount) Set(text string) error {
+	n, err := humanize.ParseBytes(text)
+	if err != nil || n > math.MaxInt64 {
+		return fault.New("usage", "%q is no number of bytes, such as 500K, 10M or 1.5GiB", text)
+	}
+	*b = ByteCount(n)
+	return nil
+}
+
+// Type implements pflag.Value.
+func (*ByteCount) Type() string { return "BYTES" }

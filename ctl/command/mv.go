@@ -1,0 +1,109 @@
+package command
+
+import (
+	"context"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ringstore/ringstore/ctl/cli"
+	"github.com/ringstore/ringstore/ctl/client"
+	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/ctl/filter"
+	"github.com/ringstore/ringstore/ctl/locate"
+	"github.com/ringstore/ringstore/ctl/transfer"
+	"github.com/ringstore/ringstore/proto/rest"
+)
+
+// mvParallel is how many objects are renamed at once.
+const mvParallel = 16
+
+// MvOptions are those of mv.
+type MvOptions struct {
+	Factory *cli.Factory
+
+	Sources   []string
+	Target    string
+	Recursive bool
+	Raw       bool
+	DryRun    bool
+	Rules     filter.Rules
+}
+
+// NewMv makes the command. runF, unless nil, runs instead of the real thing.
+func NewMv(f *cli.Factory, runF func(context.Context, *MvOptions) error) *cobra.Command {
+	o := &MvOptions{Factory: f}
+	cmd := &cobra.Command{
+		Use:   "mv s3://BUCKET/KEY... s3://BUCKET[/KEY]",
+		Short: "Rename objects",
+		Long: `Give objects another name, also in another bucket. Each is one step whatever its
+size: nobody sees it under both names or under none. Its bytes stay where
+they are, as durable as they were stored; for those of another bucket's policy use
+cp and rm. What exists under the new name is replaced.
+
+A target that ends in a slash, or names only the bucket, keeps the names; any other is
+the name of the one object. With -r, everything under a prefix is renamed:
+"s3://b/photos" keeps "photos" in the keys, "s3://b/photos/" does not.` + wildcardHelp + filter.Help,
+		Example: `  s3ctl mv s3://docs/draft.txt s3://docs/2026/report.txt
+  s3ctl mv 's3://inbox/*.pdf' s3://docs/
+  s3ctl mv -r s3://www/old/ s3://www/new`,
+		Args: cli.Args(2, -1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.Sources, o.Target = args[:len(args)-1], args[len(args)-1]
+			if runF != nil {
+				return runF(cmd.Context(), o)
+			}
+			return cli.Classified(o.run(cmd.Context(), cmd))
+		},
+	}
+	cmd.Flags().BoolVarP(&o.Recursive, "recursive", "r", false, "rename everything under the prefix")
+	cmd.Flags().BoolVar(&o.Raw, "raw", false, rawHelp)
+	cmd.Flags().BoolVarP(&o.DryRun, "dry-run", "n", false, dryRunHelp)
+	o.Rules.Flags(cmd.Flags())
+	return cmd
+}
+
+func (o *MvOptions) run(ctx context.Context, cmd *cobra.Command) error {
+	targets, dst, err := readOnto(cmd, o.Sources, o.Target, locate.Options{Recursive: o.Recursive, Raw: o.Raw})
+	if err != nil {
+		return err
+	}
+	c, err := o.Factory.Client()
+	if err != nil {
+		return err
+	}
+	report := o.Factory.NewReport("mv", "object", o.Factory.IO.NewProgress(true))
+	pairs, err := pairUp(ctx, c, targets, dst, o.Rules, report)
+	if err != nil {
+		return err
+	}
+	if o.DryRun {
+		for _, p := range pairs {
+			report.Done(p.wouldResult("rename"))
+		}
+		return report.Close()
+	}
+	transfer.Each(ctx, mvParallel, slices.Values(pairs), func(p onto) {
+		f, err := o.rename(ctx, c, report, p)
+		if err != nil {
+			report.Fail(fault.Wrap(p.Address.String(), err))
+			return
+		}
+		report.Done(ontoResult(p, f))
+	})
+	if ctx.Err() != nil {
+		report.Fail(ctx.Err())
+	}
+	return report.Close()
+}
+
+// rename may be repeated: a file that has the name already keeps it.
+func (o *MvOptions) rename(ctx context.Context, c *client.Client, report *cli.Report, p onto) (f rest.File, err error) {
+	retry := o.Factory.Retry()
+	retry.Notify = report.Retrying(p.Address.String())
+	err = retry.Do(ctx, func() (err error) {
+		f, err = c.Rename(ctx, p.File.FileID, p.dst.Bucket, p.dst.Key)
+		return err
+	})
+	return f, err
+}

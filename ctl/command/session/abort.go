@@ -1,0 +1,140 @@
+package session
+
+import (
+	"context"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ringstore/ringstore/ctl/address"
+	"github.com/ringstore/ringstore/ctl/cli"
+	"github.com/ringstore/ringstore/ctl/client"
+	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/ctl/term"
+	"github.com/ringstore/ringstore/proto/rest"
+)
+
+// AbortOptions are those of session abort.
+type AbortOptions struct {
+	Factory *cli.Factory
+
+	Sessions []string // ids
+	All      string   // address whose sessions are given up instead; "" is none
+	Yes      bool
+	DryRun   bool
+}
+
+// NewAbort makes the command. runF, unless nil, runs instead of the real thing.
+func NewAbort(f *cli.Factory, runF func(context.Context, *AbortOptions) error) *cobra.Command {
+	o := &AbortOptions{Factory: f}
+	cmd := &cobra.Command{
+		Use:   "abort ID... | --all s3://BUCKET[/PREFIX]",
+		Short: "Give unfinished uploads up",
+		Long: `Give uploads up and remove what has arrived of them. With --all, those of the object of
+that name and of everything under it; abort then shows how many they are and asks. Where
+nobody can be asked it refuses, unless --yes is given.`,
+		Example: `  s3ctl session abort 0192f3a4-5b6c-7d8e-9f01-23456789abcd
+  s3ctl session abort --all --yes s3://backup/db`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := o.read(cmd, args); err != nil {
+				return err
+			}
+			if runF != nil {
+				return runF(cmd.Context(), o)
+			}
+			return cli.Classified(o.run(cmd.Context(), cmd))
+		},
+	}
+	cmd.Flags().Bool("all", false, "all under the address")
+	cmd.Flags().BoolVarP(&o.Yes, "yes", "y", false, "do not ask")
+	cmd.Flags().BoolVarP(&o.DryRun, "dry-run", "n", false, "show what would be done, and do nothing")
+	return cmd
+}
+
+// read tells ids from the one address that goes with --all.
+func (o *AbortOptions) read(cmd *cobra.Command, args []string) error {
+	all, err := cmd.Flags().GetBool("all")
+	if err != nil {
+		return err
+	}
+	switch {
+	case len(args) == 0:
+		return cli.Args(1, -1)(cmd, args)
+	case !all && slices.ContainsFunc(args, address.IsRemote):
+		return cli.Usage(cmd, "abort wants the ids that session ls shows").WithHint("for all uploads under an address: %s --all %s", cmd.CommandPath(), args[0])
+	case all && (len(args) != 1 || !address.IsRemote(args[0])):
+		return cli.Usage(cmd, "--all wants one s3:// address")
+	case all:
+		o.All = args[0]
+	default:
+		o.Sessions = args
+	}
+	return nil
+}
+
+func (o *AbortOptions) run(ctx context.Context, cmd *cobra.Command) error {
+	if o.All != "" && !o.Yes && !o.DryRun && !o.Factory.IO.CanAsk() {
+		return cli.Usage(cmd, "this could give many uploads up, and there is nobody to ask").WithHint("add --yes if that is what you want")
+	}
+	c, err := o.Factory.Client()
+	if err != nil {
+		return err
+	}
+	report := o.Factory.NewReport("session abort", "session", o.Factory.IO.NewProgress(true))
+	sessions, err := o.find(ctx, c, report)
+	if err != nil {
+		return err
+	}
+	if o.All != "" && !o.Yes && !o.DryRun && len(sessions) > 0 {
+		yes, err := o.Factory.IO.Confirm("Give up " + term.Count(len(sessions), "session") + "?")
+		if err != nil || !yes {
+			return fault.New("interrupted", "nothing was given up")
+		}
+	}
+	for _, s := range sessions {
+		if !o.DryRun {
+			if err := o.Factory.Retry().Do(ctx, func() error { return c.AbortSession(ctx, s.SessionID) }); err != nil {
+				report.Fail(fault.Wrap(s.SessionID, err))
+				continue
+			}
+		}
+		report.Done(o.result(s))
+	}
+	return report.Close()
+}
+
+// find looks the sessions up; one that is not there is reported.
+func (o *AbortOptions) find(ctx context.Context, c *client.Client, report *cli.Report) (found []rest.Session, err error) {
+	if o.All == "" {
+		for _, id := range o.Sessions {
+			s, err := c.Session(ctx, id)
+			if err != nil {
+				report.Fail(fault.Wrap(id, err))
+				continue
+			}
+			found = append(found, s)
+		}
+		return found, nil
+	}
+	at, err := address.Parse(o.All)
+	if err != nil {
+		return nil, err
+	}
+	for s, err := range find(ctx, c, at) {
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, s)
+	}
+	return found, nil
+}
+
+func (o *AbortOptions) result(s rest.Session) cli.Result {
+	line := describe(s)
+	line.DryRun = o.DryRun
+	did := "gave up "
+	if o.DryRun {
+		did = "would give up "
+	}
+	return cli.Result{JSON: line, Cells: []string{s.SessionID, line.Address}, Line: did + line.Address + "  " + progress(s) + "  " + s.SessionID}
+}

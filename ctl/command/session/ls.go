@@ -1,0 +1,86 @@
+package session
+
+import (
+	"context"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ringstore/ringstore/ctl/address"
+	"github.com/ringstore/ringstore/ctl/cli"
+	"github.com/ringstore/ringstore/ctl/term"
+	"github.com/ringstore/ringstore/proto/rest"
+)
+
+// LsOptions are those of session ls.
+type LsOptions struct {
+	Factory *cli.Factory
+
+	Address string // "" is all buckets
+}
+
+// NewLs makes the command. runF, unless nil, runs instead of the real thing.
+func NewLs(f *cli.Factory, runF func(context.Context, *LsOptions) error) *cobra.Command {
+	o := &LsOptions{Factory: f}
+	return &cobra.Command{
+		Use:   "ls [s3://BUCKET[/PREFIX]]",
+		Short: "List unfinished uploads",
+		Long: `List uploads in parts that were begun and neither completed nor given up: how much of
+each has arrived, and when it ends by itself. With an address, only those of the object of
+that name and of everything under it. Running the same put again goes on with its upload.`,
+		Args: cli.Args(0, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				o.Address = args[0]
+			}
+			if runF != nil {
+				return runF(cmd.Context(), o)
+			}
+			return cli.Classified(o.run(cmd.Context()))
+		},
+	}
+}
+
+func (o *LsOptions) run(ctx context.Context) error {
+	var at address.Remote
+	if o.Address != "" {
+		var err error
+		if at, err = address.Parse(o.Address); err != nil {
+			return err
+		}
+	}
+	c, err := o.Factory.Client()
+	if err != nil {
+		return err
+	}
+	table := o.Factory.IO.NewTable(
+		term.Column{Title: "SESSION"}, term.Column{Title: "RECEIVED", Right: true}, term.Column{Title: "SIZE", Right: true},
+		term.Column{Title: "EXPIRES"}, term.Column{Title: "ADDRESS"})
+	for s, err := range find(ctx, c, at) {
+		switch {
+		case err != nil:
+			_ = table.Flush()
+			return err
+		case o.Factory.Global.JSON:
+			err = o.Factory.ShowJSON(describe(s))
+		default:
+			err = o.row(table, s)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return table.Flush()
+}
+
+func (o *LsOptions) row(table *term.Table, s rest.Session) error {
+	name := address.Remote{Bucket: s.Bucket, Key: s.Name}.String()
+	if o.Factory.IO.OutTTY {
+		return table.Row(s.SessionID, term.Size(s.Received), term.Size(s.Size), s.ExpiresAt.Local().Format("2006-01-02 15:04"), name)
+	}
+	size := "unknown"
+	if s.Size >= 0 {
+		size = strconv.FormatInt(s.Size, 10)
+	}
+	return table.Row(s.SessionID, strconv.FormatInt(s.Received, 10), size, timestamp(s.ExpiresAt), name)
+}

@@ -1,0 +1,77 @@
+// Package session has the verbs for unfinished uploads: `s3ctl session ls` and `abort`.
+package session
+
+import (
+	"context"
+	"iter"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ringstore/ringstore/ctl/address"
+	"github.com/ringstore/ringstore/ctl/cli"
+	"github.com/ringstore/ringstore/ctl/term"
+	"github.com/ringstore/ringstore/proto/rest"
+)
+
+// New makes the command with its verbs.
+func New(f *cli.Factory) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "session COMMAND",
+		Short: "List and give up unfinished uploads",
+		Args:  cli.Args(0, -1),
+		RunE:  cli.Noun,
+	}
+	cmd.AddCommand(NewLs(f, nil), NewAbort(f, nil))
+	return cmd
+}
+
+// lister finds sessions; *client.Client is one.
+type lister interface {
+	Sessions(ctx context.Context, bucket, prefix string) iter.Seq2[rest.Session, error]
+}
+
+// find gives the sessions for an address: of the object of that name, and of
+// everything under it. An empty address is all buckets.
+func find(ctx context.Context, l lister, at address.Remote) iter.Seq2[rest.Session, error] {
+	return func(yield func(rest.Session, error) bool) {
+		for s, err := range l.Sessions(ctx, at.Bucket, at.Key) {
+			if err == nil && s.Name != at.Key && !strings.HasPrefix(s.Name, at.Folder()) {
+				continue
+			}
+			if !yield(s, err) {
+				return
+			}
+		}
+	}
+}
+
+// shown is the line of --json for a session.
+type shown struct {
+	SessionID string `json:"session_id"`
+	Address   string `json:"address"`
+	Bucket    string `json:"bucket"`
+	Key       string `json:"key"`
+	Size      *int64 `json:"size,omitempty"` // left out where it is not known
+	Received  int64  `json:"received"`
+	Created   string `json:"created_at"`
+	Expires   string `json:"expires_at"`
+	DryRun    bool   `json:"dry_run,omitempty"`
+}
+
+func describe(s rest.Session) shown {
+	line := shown{
+		SessionID: s.SessionID, Address: address.Remote{Bucket: s.Bucket, Key: s.Name}.String(), Bucket: s.Bucket, Key: s.Name,
+		Received: s.Received, Created: timestamp(s.CreatedAt), Expires: timestamp(s.ExpiresAt),
+	}
+	if s.Size >= 0 {
+		line.Size = &s.Size
+	}
+	return line
+}
+
+func timestamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
+
+// progress says how much of a session has arrived.
+func progress(s rest.Session) string { return term.Size(s.Received) + " of " + term.Size(s.Size) }

@@ -1,0 +1,105 @@
+package command
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ringstore/ringstore/ctl/cli"
+	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/ctl/filter"
+)
+
+// SyncOptions are those of sync.
+type SyncOptions struct {
+	Factory *cli.Factory
+
+	Source, Target string
+	Delete         bool
+	Checksum       bool
+	DryRun         bool
+	Yes            bool
+	Rules          filter.Rules
+	Moving
+}
+
+// NewSync makes the command. runF, unless nil, runs instead of the real thing.
+func NewSync(f *cli.Factory, runF func(context.Context, *SyncOptions) error) *cobra.Command {
+	o := &SyncOptions{Factory: f}
+	cmd := &cobra.Command{
+		Use:   "sync SOURCE TARGET",
+		Short: "Make one folder like another, here or there",
+		Long: `Bring a folder up to date with another: put, get or copy what is new or has changed.
+One of them or both are behind an s3:// prefix. Both mean what is in them, with or without a
+slash at the end, and are taken as they are written; sync knows no wildcards.
+
+A file is unchanged when size and time agree. put and sync store the time of a
+file's last change with it; an object without one must not be older than the file
+it is compared with. With --checksum, size and CRC64NVME decide, and local files are
+read for it. Between two prefixes they always do.
+
+With --delete, what only the target has is removed at the end, and only if all
+before went well. sync asks first; where nobody can be asked it refuses, unless --yes
+is given. What --exclude passes over is left alone on both sides. Empty folders, and
+links to folders, are not synced.` + filter.Help,
+		Example: `  s3ctl sync photos s3://backup/photos
+  s3ctl sync --delete --dry-run site s3://www
+  s3ctl sync s3://www restored --exclude '*.tmp'`,
+		Args: cli.Args(2, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.Source, o.Target = args[0], args[1]
+			if runF != nil {
+				return runF(cmd.Context(), o)
+			}
+			return cli.Classified(o.run(cmd.Context(), cmd))
+		},
+	}
+	cmd.Flags().BoolVar(&o.Delete, "delete", false, "remove what the source does not have")
+	cmd.Flags().BoolVarP(&o.Checksum, "checksum", "c", false, "compare checksums, not times")
+	cmd.Flags().BoolVarP(&o.DryRun, "dry-run", "n", false, dryRunHelp)
+	cmd.Flags().BoolVarP(&o.Yes, "yes", "y", false, "do not ask before removing")
+	o.Rules.Flags(cmd.Flags())
+	o.flags(cmd)
+	return cmd
+}
+
+func (o *SyncOptions) run(ctx context.Context, cmd *cobra.Command) error {
+	takes, err := o.Rules.Compile()
+	if err != nil {
+		return err
+	}
+	src, dst, err := o.folders(cmd)
+	if err != nil {
+		return err
+	}
+	if o.Delete && !o.Yes && !o.DryRun && !o.Factory.IO.CanAsk() {
+		return cli.Usage(cmd, "this could remove many files, and there is nobody to ask").WithHint("add --yes if that is what you want, or --dry-run to see")
+	}
+	progress := o.Factory.IO.NewProgress(o.Factory.Global.Quiet || o.Factory.Global.JSON || o.DryRun)
+	report := o.Factory.NewReport("sync", "file", progress)
+	mover, c, err := o.mover(o.Factory, progress, report)
+	if err != nil {
+		return err
+	}
+	s := &syncing{o: o, src: src, dst: dst, takes: takes, client: c, mover: mover, progress: progress, report: report}
+	s.copies = newCopier(o.Factory, c, progress, o.Parallel, o.Tries)
+	defer s.close()
+	return s.run(ctx)
+}
+
+// folders reads both arguments.
+func (o *SyncOptions) folders(cmd *cobra.Command) (src, dst folder, err error) {
+	if src, err = readFolder(o.Source); err != nil {
+		return src, dst, err
+	}
+	if dst, err = readFolder(o.Target); err != nil {
+		return src, dst, err
+	}
+	switch {
+	case src.local() && dst.local():
+		return src, dst, cli.Usage(cmd, "one of source and target must be an s3:// address; rsync works between local folders")
+	case within(src, dst):
+		return src, dst, fault.Wrap(dst.String(), fault.New("conflict", "source and target lie in each other").WithHint("choose prefixes that have nothing in common"))
+	}
+	return src, dst, src.exists()
+}

@@ -1,0 +1,167 @@
+package command
+
+import (
+	"bufio"
+	"context"
+	"iter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ringstore/ringstore/ctl/address"
+	"github.com/ringstore/ringstore/ctl/cli"
+	"github.com/ringstore/ringstore/ctl/client"
+	"github.com/ringstore/ringstore/ctl/locate"
+	"github.com/ringstore/ringstore/ctl/term"
+)
+
+// TreeOptions are those of tree.
+type TreeOptions struct {
+	Factory *cli.Factory
+
+	Address string
+	Depth   int // 0: no limit
+	Sizes   bool
+}
+
+// NewTree makes the command. runF, unless nil, runs instead of the real thing.
+func NewTree(f *cli.Factory, runF func(context.Context, *TreeOptions) error) *cobra.Command {
+	o := &TreeOptions{Factory: f}
+	cmd := &cobra.Command{
+		Use:   "tree s3://BUCKET[/PREFIX]",
+		Short: "Draw what lies under a prefix as a tree",
+		Long: `Draw the folders and objects under a prefix, in byte order of the keys. The address
+is taken as it is written; tree knows no wildcards. Each folder takes one request, so
+that what lies below --depth costs nothing.`,
+		Example: `  s3ctl tree s3://photos
+  s3ctl tree --depth 2 --sizes s3://backup/2026`,
+		Args: cli.Args(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.Address = args[0]
+			if runF != nil {
+				return runF(cmd.Context(), o)
+			}
+			return cli.Classified(o.run(cmd.Context(), cmd))
+		},
+	}
+	cmd.Flags().IntVarP(&o.Depth, "depth", "d", 0, "show so many levels; 0 is all of them")
+	cmd.Flags().BoolVarP(&o.Sizes, "sizes", "s", false, "show the sizes of objects")
+	return cmd
+}
+
+func (o *TreeOptions) run(ctx context.Context, cmd *cobra.Command) error {
+	if o.Depth < 0 {
+		return cli.Usage(cmd, "a depth is 0 or more")
+	}
+	t, err := locate.ReadTarget(o.Address, locate.Options{Raw: true})
+	if err != nil {
+		return err
+	}
+	c, err := o.Factory.Client()
+	if err != nil {
+		return err
+	}
+	d := &drawing{o: o, c: c, bucket: t.Remote().Bucket, out: bufio.NewWriter(o.Factory.IO.Out)}
+	root := address.Remote{Bucket: d.bucket, Key: t.Base()}
+	if !o.Factory.Global.JSON {
+		d.line("", root.String())
+	}
+	err = d.folder(ctx, root.Key, "", 1)
+	if err == nil && !o.Factory.Global.JSON {
+		d.line("", "")
+		d.line("", term.Count(d.folders, "folder")+", "+term.Count(d.objects, "object")+", "+term.Size(d.bytes))
+	}
+	if flushed := d.out.Flush(); err == nil {
+		err = flushed
+	}
+	return err
+}
+
+// drawing is a tree as it is drawn, with what was drawn so far.
+type drawing struct {
+	o      *TreeOptions
+	c      *client.Client
+	bucket string
+	out    *bufio.Writer
+
+	folders, objects int
+	bytes            int64
+}
+
+// folder draws what lies in a folder; indent stands before each of its lines.
+func (d *drawing) folder(ctx context.Context, prefix, indent string, depth int) error {
+	var held *client.Entry // which line to draw is known when it is known whether another follows
+	for e, err := range d.entries(ctx, prefix) {
+		if err != nil {
+			return err
+		}
+		if held != nil {
+			if err := d.entry(ctx, *held, prefix, indent, depth, false); err != nil {
+				return err
+			}
+		}
+		held = &e
+	}
+	if held == nil {
+		return nil
+	}
+	return d.entry(ctx, *held, prefix, indent, depth, true)
+}
+
+// entries lists one level, without the object that only stands for the folder itself.
+func (d *drawing) entries(ctx context.Context, prefix string) iter.Seq2[client.Entry, error] {
+	return func(yield func(client.Entry, error) bool) {
+		for e, err := range d.c.List(ctx, client.Query{Bucket: d.bucket, Prefix: prefix, Delimiter: "/"}) {
+			if err == nil && e.Name == prefix {
+				continue
+			}
+			if !yield(e, err) {
+				return
+			}
+		}
+	}
+}
+
+func (d *drawing) entry(ctx context.Context, e client.Entry, prefix, indent string, depth int, last bool) error {
+	branch, under := "├── ", "│   "
+	if last {
+		branch, under = "└── ", "    "
+	}
+	text := e.Name[len(prefix):]
+	if e.File != nil {
+		d.objects++
+		d.bytes += e.File.Size
+		if d.o.Sizes {
+			text += "  " + term.Size(e.File.Size)
+		}
+	} else {
+		d.folders++
+	}
+	if err := d.show(e, indent+branch, text, depth); err != nil {
+		return err
+	}
+	if e.File != nil || depth == d.o.Depth {
+		return nil
+	}
+	return d.folder(ctx, e.Name, indent+under, depth+1)
+}
+
+// leaf is the line of --json for a folder or an object of the tree: that of ls, and how deep it lies.
+type leaf struct {
+	listed
+	Depth int `json:"depth"`
+}
+
+func (d *drawing) show(e client.Entry, lead, text string, depth int) error {
+	if !d.o.Factory.Global.JSON {
+		d.line(lead, text)
+		return nil
+	}
+	l := leaf{Depth: depth, listed: prefixLine(d.bucket, e.Name)}
+	if e.File != nil {
+		l.listed = objectLine(*e.File)
+	}
+	return d.o.Factory.ShowJSON(l)
+}
+
+// line writes a line; that it failed shows when all is flushed.
+func (d *drawing) line(lead, text string) { _, _ = d.out.WriteString(lead + term.Clean(text) + "\n") }

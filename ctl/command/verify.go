@@ -1,0 +1,120 @@
+package command
+
+import (
+	"context"
+	"io"
+	"slices"
+	"sync/atomic"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ringstore/ringstore/ctl/cli"
+	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/ctl/filter"
+	"github.com/ringstore/ringstore/ctl/locate"
+	"github.com/ringstore/ringstore/ctl/term"
+	"github.com/ringstore/ringstore/ctl/transfer"
+)
+
+// VerifyOptions are those of verify.
+type VerifyOptions struct {
+	Factory *cli.Factory
+
+	Addresses []string
+	Recursive bool
+	Raw       bool
+	Rules     filter.Rules
+	Moving
+}
+
+// NewVerify makes the command. runF, unless nil, runs instead of the real thing.
+func NewVerify(f *cli.Factory, runF func(context.Context, *VerifyOptions) error) *cobra.Command {
+	o := &VerifyOptions{Factory: f}
+	cmd := &cobra.Command{
+		Use:   "verify s3://BUCKET/KEY...",
+		Short: "Read objects again and compare their checksums",
+		Long: `Read every byte of objects, as get would, keep none, and compare size and CRC64NVME
+with what was acknowledged when they were stored. What a gateway can only give with
+the help of parity counts as good, and is reported for repair. To compare with files
+here, use diff.
+
+Ends with 9 when the bytes of an object are not those that were stored.` + wildcardHelp + filter.Help,
+		Example: `  s3ctl verify s3://backup/shop.sql
+  s3ctl verify -r s3://photos`,
+		Args: cli.Args(1, -1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.Addresses = args
+			if runF != nil {
+				return runF(cmd.Context(), o)
+			}
+			return cli.Classified(o.run(cmd.Context()))
+		},
+	}
+	cmd.Flags().BoolVarP(&o.Recursive, "recursive", "r", false, "everything under the prefix")
+	cmd.Flags().BoolVar(&o.Raw, "raw", false, rawHelp)
+	o.Rules.Flags(cmd.Flags())
+	o.flags(cmd)
+	return cmd
+}
+
+func (o *VerifyOptions) run(ctx context.Context) error {
+	targets, err := readTargets(o.Addresses, locate.Options{Recursive: o.Recursive, Raw: o.Raw})
+	if err != nil {
+		return err
+	}
+	progress := o.Factory.IO.NewProgress(o.Factory.Global.Quiet || o.Factory.Global.JSON)
+	report := o.Factory.NewReport("verify", "object", progress)
+	mover, c, err := o.mover(o.Factory, progress, report)
+	if err != nil {
+		return err
+	}
+	objects, err := findObjects(ctx, c, targets, o.Rules, report)
+	if err != nil {
+		return err
+	}
+	progress.Plan(len(objects), bytesIn(objects))
+	var good, bytes atomic.Int64
+	transfer.Each(ctx, o.Parallel, slices.Values(objects), func(object locate.Object) {
+		defer progress.Finished()
+		if err := o.read(ctx, *mover, report, object); err != nil {
+			report.Fail(fault.Wrap(object.Address.String(), err))
+			return
+		}
+		good.Add(1)
+		bytes.Add(object.File.Size)
+		report.Done(verifiedResult(object))
+	})
+	if ctx.Err() != nil {
+		report.Fail(ctx.Err())
+	}
+	err = report.Close()
+	report.Note("verify: %s good, %s", term.Count(int(good.Load()), "object"), term.Size(bytes.Load()))
+	return err
+}
+
+// read may be repeated as a whole: nobody has seen the bytes.
+func (o *VerifyOptions) read(ctx context.Context, mover transfer.Mover, report *cli.Report, object locate.Object) error {
+	retry := mover.Retry
+	retry.Notify = report.Retrying(object.Address.String())
+	mover.Retry = transfer.Retry{}
+	return retry.Do(ctx, func() error { return mover.GetStream(ctx, object.File, io.Discard) })
+}
+
+// verified is the line of --json for an object that was read to its last byte and is what it should be.
+type verified struct {
+	Address string `json:"address"`
+	Bucket  string `json:"bucket"`
+	Key     string `json:"key"`
+	FileID  string `json:"file_id"`
+	Size    int64  `json:"size"`
+	CRC     string `json:"crc64nvme"`
+}
+
+func verifiedResult(object locate.Object) cli.Result {
+	name, f := object.Address.String(), object.File
+	return cli.Result{
+		JSON:  verified{Address: name, Bucket: f.Bucket, Key: f.Name, FileID: f.FileID, Size: f.Size, CRC: f.Checksums.CRC64NVME},
+		Cells: []string{name, bytesOf(f.Size), f.Checksums.CRC64NVME},
+		Line:  "good " + name + "  " + term.Size(f.Size),
+	}
+}

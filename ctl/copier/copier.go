@@ -1,0 +1,176 @@
+// Package copier stores objects once more on the server: a small one in one request, a
+// large one in parts, several at once. No byte passes the client.
+package copier
+
+import (
+	"context"
+	"iter"
+	"sync"
+	"time"
+
+	"github.com/ringstore/ringstore/ctl/address"
+	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/ctl/transfer"
+	"github.com/ringstore/ringstore/proto/rest"
+)
+
+// Store is the gateway's side; *client.Client is one.
+type Store interface {
+	Copy(ctx context.Context, fileID, bucket, name string) (rest.File, error)
+	CreateSession(ctx context.Context, n rest.NewSession) (rest.Session, error)
+	CopyPart(ctx context.Context, session string, number int, source string, offset, length int64) (rest.SessionPart, error)
+	CompleteSession(ctx context.Context, id string, want rest.CompleteSession) (rest.File, error)
+	AbortSession(ctx context.Context, id string) error
+}
+
+// Sizes tell when and how a copy is cut into parts, in bytes.
+type Sizes struct {
+	Whole    int64 // up to here an object is copied in one request
+	MinPart  int64
+	MaxPart  int64 // but for a file that would have too many parts of it
+	MaxParts int
+}
+
+const mib = 1 << 20
+
+// DefaultSizes let a request last for seconds, not minutes: it is what a lost connection costs.
+func DefaultSizes() Sizes {
+	return Sizes{Whole: 256 * mib, MinPart: 64 * mib, MaxPart: 256 * mib, MaxParts: 10000}
+}
+
+// Part is how large the parts of a file are.
+func (s Sizes) Part(size int64) int64 {
+	const wanted = 16 // parts of a middling file, so that several can go at once
+	part := min(max(size/wanted, s.MinPart), s.MaxPart)
+	return max(part, (size+int64(s.MaxParts)-1)/int64(s.MaxParts))
+}
+
+// Copier copies objects. Its methods may be called at once from many goroutines.
+type Copier struct {
+	Store    Store
+	Retry    transfer.Retry
+	Meter    transfer.Meter // hears of bytes that were copied
+	Sizes    Sizes
+	Parallel int // parts of one file at once
+}
+
+// Copy stores file once more as dst, with its type and metadata, as often as it takes,
+// and returns it as acknowledged: durable, visible, and of the source's size and checksum.
+// After an error dst shows what it showed before, and no session of ours is left where the server can be reached.
+func (c *Copier) Copy(ctx context.Context, file rest.File, dst address.Remote) (rest.File, error) {
+	if file.Size > c.Sizes.Whole {
+		return c.inParts(ctx, file, dst)
+	}
+	var copied rest.File
+	err := c.Retry.Do(ctx, func() (err error) {
+		copied, err = c.Store.Copy(ctx, file.FileID, dst.Bucket, dst.Key)
+		return err
+	})
+	if err != nil {
+		return rest.File{}, err
+	}
+	c.Meter.Moved(file.Size)
+	return copied, confirm(file, copied)
+}
+
+func (c *Copier) inParts(ctx context.Context, file rest.File, dst address.Remote) (rest.File, error) {
+	var session rest.Session
+	err := c.Retry.Do(ctx, func() (err error) {
+		session, err = c.Store.CreateSession(ctx, rest.NewSession{
+			Bucket: dst.Bucket, Name: dst.Key, Size: &file.Size, ContentType: file.ContentType, Meta: file.Meta,
+			Checksums: rest.PartsChecksum{CRC64NVME: file.Checksums.CRC64NVME},
+		})
+		return err
+	})
+	if err != nil {
+		return rest.File{}, err
+	}
+	copied, moved, err := c.fill(ctx, file, session.SessionID)
+	if err != nil {
+		c.Meter.Moved(-moved)
+		c.abort(ctx, session.SessionID)
+		return rest.File{}, err
+	}
+	return copied, confirm(file, copied)
+}
+
+// fill copies all parts and makes them the file.
+func (c *Copier) fill(ctx context.Context, file rest.File, session string) (copied rest.File, moved int64, err error) {
+	refs, moved, err := c.parts(ctx, file, session)
+	if err != nil {
+		return rest.File{}, moved, err
+	}
+	var final error
+	err = c.Retry.Do(ctx, func() (err error) {
+		copied, err = c.Store.CompleteSession(ctx, session, rest.CompleteSession{
+			Size: &file.Size, Parts: refs, Checksums: rest.PartsChecksum{CRC64NVME: file.Checksums.CRC64NVME},
+		})
+		if fault.KindOf(err) == "corrupt" {
+			final = err // the parts are what they are
+			return nil
+		}
+		return err
+	})
+	if err == nil {
+		err = final
+	}
+	return copied, moved, err
+}
+
+// parts copies the parts, several at once. The first error ends it.
+func (c *Copier) parts(ctx context.Context, file rest.File, session string) (refs []rest.PartRef, moved int64, err error) {
+	size := c.Sizes.Part(file.Size)
+	refs = make([]rest.PartRef, (file.Size+size-1)/size)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var mu sync.Mutex // guards moved
+	transfer.Each(ctx, c.Parallel, indices(len(refs)), func(i int) {
+		offset := int64(i) * size
+		length := min(size, file.Size-offset)
+		var stored rest.SessionPart
+		err := c.Retry.Do(ctx, func() (err error) {
+			stored, err = c.Store.CopyPart(ctx, session, i+1, file.FileID, offset, length)
+			return err
+		})
+		if err == nil && stored.Size != length {
+			err = fault.New("internal", "part %d has %d bytes instead of %d", i+1, stored.Size, length)
+		}
+		if err != nil {
+			cancel(err)
+			return
+		}
+		refs[i] = rest.PartRef{Number: i + 1, CRC64NVME: stored.CRC64NVME}
+		c.Meter.Moved(length)
+		mu.Lock()
+		defer mu.Unlock()
+		moved += length
+	})
+	return refs, moved, context.Cause(ctx)
+}
+
+func indices(n int) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		for i := range n {
+			if !yield(i) {
+				return
+			}
+		}
+	}
+}
+
+// abort gives a session up. Where the server cannot be reached it expires by itself.
+func (c *Copier) abort(ctx context.Context, session string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
+	_ = c.Store.AbortSession(ctx, session)
+}
+
+// confirm compares what the server has made with what it was made from.
+func confirm(source, copied rest.File) error {
+	if copied.Size == source.Size && copied.Checksums.CRC64NVME == source.Checksums.CRC64NVME {
+		return nil
+	}
+	return fault.New("corrupt", "the copy has %d bytes with checksum %s, but its source %d bytes with %s",
+		copied.Size, copied.Checksums.CRC64NVME, source.Size, source.Checksums.CRC64NVME).
+		WithHint("look whether the source can be read: s3ctl verify s3://%s/%s", source.Bucket, source.Name)
+}

@@ -1,0 +1,109 @@
+package filter_test
+
+import (
+	"io"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/spf13/pflag"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/ctl/filter"
+)
+
+// read gives the rules of a command line.
+func read(t require.TestingT, args ...string) (filter.Rules, error) {
+	var rules filter.Rules
+	flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	rules.Flags(flags)
+	err := flags.Parse(args)
+	if err == nil {
+		require.Empty(t, flags.Args())
+	}
+	return rules, err
+}
+
+func TestFilter_Takes(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		args           string
+		taken, skipped string
+	}{
+		{"", "a b/c", ""},
+		{"--exclude *.tmp", "a a.tmp.gz", "a.tmp b/c.tmp old.tmp/x"},
+		{"--include *.jpg", "a.jpg b/c.jpg", "a.png jpg"},
+		{"--exclude * --include *.jpg", "a.jpg b/c.jpg", "a.png b/c.png"},
+		{"--include *.jpg --exclude private", "a.jpg b/c.jpg", "private/a.jpg b/private/c.jpg b.png"},
+		{"--exclude node_modules", "a node_modules2/a", "node_modules/a b/node_modules/c/d node_modules"},
+		{"--exclude build/", "a", "build/a b/build/c"},
+		{"--exclude /build", "b/build/c", "build/a build"},
+		{"--exclude logs/*.gz", "a/logs/b.gz logs/a/b.gz", "logs/b.gz"},
+		{"--exclude **/logs/*.gz", "logs/a/b.gz logs/b.gz", "a/logs/b.gz a/b/logs/c.gz"},
+		{"--exclude *.gz --include keep/**", "keep/a.gz keep/b/c.gz a", "a.gz"},
+		{`--exclude \*`, "a b/c", "* b/*"},
+	} {
+		rules, err := read(t, strings.Fields(tc.args)...)
+		require.NoError(t, err)
+		f, err := rules.Compile()
+		require.NoError(t, err)
+		for name := range strings.FieldsSeq(tc.taken) {
+			require.True(t, f.Takes(name), "%s: %s", tc.args, name)
+		}
+		for name := range strings.FieldsSeq(tc.skipped) {
+			require.False(t, f.Takes(name), "%s: %s", tc.args, name)
+		}
+	}
+}
+
+func TestRules_KeepTheOrderOfTheCommandLine(t *testing.T) {
+	t.Parallel()
+	rules, err := read(t, "--exclude=a", "--include", "b", "--exclude", "c")
+	require.NoError(t, err)
+	require.Equal(t, filter.Rules{{Pattern: "a"}, {Pattern: "b", Include: true}, {Pattern: "c"}}, rules)
+
+	_, err = read(t, "--include", "[open")
+	require.ErrorContains(t, err, `has a "[" without "]"`)
+	_, err = filter.Rules{{Pattern: `x\`}}.Compile()
+	require.Equal(t, fault.Invalid, fault.ExitOf(err))
+}
+
+// The oracle writes each rule as one regular expression over the whole name.
+func TestFilter_AgreesWithRegularExpressions(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		pattern := rapid.StringMatching(`/?([ab?]|\*|\*\*|/[ab*?]){1,4}/?`)
+		rules := make(filter.Rules, rapid.IntRange(0, 4).Draw(rt, "rules"))
+		for i := range rules {
+			rules[i] = filter.Rule{Pattern: pattern.Draw(rt, "pattern"), Include: rapid.Bool().Draw(rt, "include")}
+		}
+		f, err := rules.Compile()
+		require.NoError(rt, err)
+		for _, name := range rapid.SliceOfN(rapid.StringMatching(`[ab]([ab]|/[ab]){0,6}`), 1, 20).Draw(rt, "names") {
+			require.Equal(rt, oracle(rules, name), f.Takes(name), "%v %q", rules, name)
+		}
+	})
+}
+
+func oracle(rules filter.Rules, name string) bool {
+	taken := len(rules) == 0 || !rules[0].Include
+	for _, r := range rules {
+		if expression(r.Pattern).MatchString(name) {
+			taken = r.Include
+		}
+	}
+	return taken
+}
+
+func expression(pattern string) *regexp.Regexp {
+	pattern = strings.TrimSuffix(pattern, "/")
+	before := "(.*/)?"
+	if strings.Contains(pattern, "/") {
+		before, pattern = "", strings.TrimPrefix(pattern, "/")
+	}
+	text := strings.NewReplacer("**", ".*", "*", "[^/]*", "?", "[^/]").Replace(pattern)
+	return regexp.MustCompile("^" + before + text + "(/.*)?$")
+}

@@ -1,0 +1,522 @@
+package ctl
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ringstore/ringstore/ctl/client"
+	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/ctl/resttest"
+	"github.com/ringstore/ringstore/proto/rest"
+)
+
+// The verbs that work on many objects, in the three forms: see TestGolden.
+func TestGolden_Objects(t *testing.T) {
+	t.Parallel()
+	for name, args := range map[string]string{
+		"cp":             "cp s3://default/hello.txt s3://empty/copy.txt",
+		"cp-dry-run":     "cp -rn s3://default/logs s3://empty",
+		"cp-partial":     "cp -j1 s3://default/hello.txt s3://default/absent s3://default/old/",
+		"mv":             "mv s3://default/hello.txt s3://empty",
+		"mv-dry-run":     "mv -n s3://default/logs/*.gz s3://default/old/",
+		"mv-local":       "mv DIR/a.txt s3://default",
+		"rm-dry-run":     "rm -rn --exclude 2.gz s3://default/logs",
+		"ls-total":       "ls -r --total s3://default/logs",
+		"find":           "find s3://default --larger 3 --name *.gz",
+		"find-long":      "find -h s3://default --newer 2026-01-02T03:04:08Z",
+		"du":             "du s3://default",
+		"tree":           "tree --sizes s3://default",
+		"diff":           "diff DIR/photos s3://default/photos",
+		"diff-same":      "diff s3://default/logs s3://default/logs/",
+		"verify":         "verify -j1 -r s3://default/logs",
+		"sync-put":       "sync -j1 DIR/photos s3://default/photos --delete --yes",
+		"sync-get":       "sync -j1 s3://default/logs DIR/logs",
+		"sync-copy":      "sync -j1 s3://default/logs s3://empty/logs",
+		"sync-dry-run":   "sync --delete --dry-run s3://default/photos DIR/photos",
+		"sync-refuses":   "sync --delete s3://default/logs DIR/photos",
+		"session-ls":     "session ls s3://default/big",
+		"session-abort":  "session abort 00000000-0000-7000-9000-000000000009 nope",
+		"session-except": "session abort --all -n s3://default/big",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			stdin := ""
+			if name == "sync-refuses" {
+				stdin = "nobody" // is no terminal
+			}
+			golden(t, name, strings.Fields(args), stdin, fillMore)
+		})
+	}
+}
+
+func fillMore(r *rig) {
+	fill(r)
+	r.Add("default", "photos/1.jpg", "jpg")
+	r.Add("default", "photos/9.jpg", "jpg of long ago")
+	r.Add("default", "photos/sub/2.jpg", "JPGJPG")
+	r.Add("default", "photos/sub/dir/", "")
+	c := client.New(client.Config{Profile: r.Profile()})
+	defer c.Close()
+	size := int64(100)
+	for _, name := range []string{"big", "bigger", "big/one"} {
+		s, err := c.CreateSession(context.Background(), rest.NewSession{Bucket: "default", Name: name, Size: &size})
+		require.NoError(r.t, err)
+		_, err = c.PutPart(context.Background(), client.PartUpload{Session: s.SessionID, Number: 1, Size: 5, Body: strings.NewReader("12345")})
+		require.NoError(r.t, err)
+	}
+}
+
+func TestExitCodes_Objects(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	fillMore(r)
+	for _, tc := range []struct {
+		want fault.Exit
+		args string
+	}{
+		{fault.Usage, "cp s3://default/hello.txt"},
+		{fault.Usage, "cp DIR/a.txt s3://default"},
+		{fault.Usage, "mv s3://default/hello.txt DIR"},
+		{fault.Usage, "mv DIR/a.txt DIR/b.txt"},
+		{fault.Usage, "cp --include [x s3://default/hello.txt s3://empty"},
+		{fault.Usage, "sync DIR/photos DIR/other"},
+		{fault.Usage, "sync --delete DIR/photos s3://default"},
+		{fault.Usage, "du --depth -1 s3://default"},
+		{fault.Usage, "tree --depth -1 s3://default"},
+		{fault.Usage, "find s3://default --newer yesterday"},
+		{fault.Usage, "find s3://default --larger much"},
+		{fault.Usage, "session abort"},
+		{fault.Usage, "session abort s3://default"},
+		{fault.Usage, "session abort --all 0000"},
+		{fault.Usage, "session abort --all s3://default"},
+		{fault.Usage, "session nonsense"},
+		{fault.NotFound, "cp s3://default/absent s3://empty"},
+		{fault.NotFound, "cp s3://default/hello.txt s3://nope"},
+		{fault.NotFound, "mv s3://default/absent* s3://empty"},
+		{fault.NotFound, "mv s3://default/hello.txt s3://nope"},
+		{fault.NotFound, "sync DIR/absent s3://default"},
+		{fault.NotFound, "sync s3://default/absent DIR/new"},
+		{fault.NotFound, "sync s3://nope DIR/new"},
+		{fault.NotFound, "du s3://nope"},
+		{fault.NotFound, "find s3://nope"},
+		{fault.NotFound, "tree s3://nope"},
+		{fault.NotFound, "diff DIR/absent s3://default"},
+		{fault.NotFound, "diff s3://nope s3://default"},
+		{fault.NotFound, "verify -r s3://default/absent"},
+		{fault.NotFound, "session ls s3://nope"},
+		{fault.NotFound, "session abort nope"},
+		{fault.Conflict, "cp s3://default/hello.txt s3://default/hello.txt"},
+		{fault.Conflict, "mv s3://default/hello.txt s3://default"},
+		{fault.Conflict, "sync s3://default s3://default/backup"},
+		{fault.Invalid, "cp s3://default/hello.txt s3://default/photos/1.jpg s3://default/x"},
+		{fault.Invalid, "find s3://default --name [x"},
+		{fault.Invalid, "sync DIR/a.txt s3://default"},
+		{fault.Invalid, "diff DIR/a.txt s3://default"},
+		{fault.Different, "diff DIR/photos s3://default/photos"},
+		{fault.Different, "diff s3://default/logs s3://empty"},
+		{fault.OK, "diff s3://default/logs s3://default/logs"},
+		{fault.OK, "diff --include nothing s3://default/logs s3://default/photos"},
+		{fault.OK, "du s3://empty"},
+		{fault.OK, "tree s3://empty"},
+		{fault.OK, "find s3://empty"},
+		{fault.OK, "session ls"},
+	} {
+		o := r.run(strings.Fields(tc.args + " -q")...)
+		require.Equal(t, int(tc.want), o.code, "%s: %s", tc.args, o.err)
+		require.Equal(t, tc.want == fault.OK, o.err == "", "%s: an error is told, and nothing else: %s", tc.args, o.err)
+	}
+	require.Equal(t, []string{"a.txt", "photos/1.jpg", "photos/sub/2.jpg"}, r.local())
+}
+
+func TestCp_KeepsTypeAndMetadata(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.AddBucket("other")
+	r.AddWith("default", "d/a", "text/x", map[string]string{"mtime": "2026-01-01T00:00:00Z"}, "bytes")
+	r.Add("default", "d/sub/b", "more")
+	r.ok("cp", "-r", "s3://default/d", "s3://other/p")
+	r.ok("cp", "s3://default/d/*", "s3://other/flat/")
+	r.ok("cp", "s3://default/d/a", "s3://other/one")
+	require.Equal(t, []string{"flat/a", "one", "p/d/a", "p/d/sub/b"}, r.Names("other"))
+	f, _ := r.File("other", "p/d/a")
+	require.Equal(t, "text/x", f.ContentType)
+	require.Equal(t, "2026-01-01T00:00:00Z", f.Meta["mtime"])
+	require.Equal(t, []string{"d/a", "d/sub/b"}, r.Names("default"), "sources stay")
+}
+
+func TestCp_ACopyThatIsNotTheSameIsToldOf(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.Add("default", "a", "bytes")
+	r.Damage("default", "a")
+	o := r.run("cp", "s3://default/a", "s3://default/b")
+	require.Equal(t, int(fault.Corrupt), o.code)
+	require.Contains(t, o.err, "next: look whether the source can be read: s3ctl verify s3://default/a")
+}
+
+func TestMv_IsOneStepAndLosesNothing(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.AddBucket("other")
+	a := r.Add("default", "d/x", "outer")
+	r.Add("default", "d/d/x", "inner")
+	o := r.run("mv", "-r", "s3://default/d/", "s3://default/d/d")
+	require.Equal(t, int(fault.Partial), o.code)
+	require.Contains(t, o.err, "would replace s3://default/d/d/x, which is a source itself")
+	require.Equal(t, []string{"d/d/d/x", "d/x"}, r.Names("default"), "what would replace a source stays")
+
+	r.ok("mv", "s3://default/d/x", "s3://other/y")
+	moved, ok := r.File("other", "y")
+	require.True(t, ok)
+	require.Equal(t, a.FileID, moved.FileID, "the same file under another name")
+
+	r.Add("other", "e/same", "1")
+	r.Add("other", "f/same", "2")
+	o = r.run("mv", "s3://other/**same", "s3://default/flat/same")
+	require.Equal(t, int(fault.Invalid), o.code, "several objects need a folder")
+	o = r.run("mv", "s3://other/e/same", "s3://other/f/same", "s3://default/flat/")
+	require.Equal(t, int(fault.Partial), o.code)
+	require.Contains(t, o.err, "would get the same key as s3://other/e/same")
+}
+
+func TestFilters_OfEveryVerb(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct{ args, want string }{
+		{"cp -r s3://default/ s3://other --exclude *.tmp", "a b/c.jpg"},
+		{"mv -r s3://default/ s3://other --include *.jpg", "b/c.jpg"},
+		{"sync s3://default s3://other --exclude b", "a x.tmp"},
+	} {
+		r := newRig(t)
+		r.AddBucket("other")
+		for _, name := range []string{"a", "b/c.jpg", "x.tmp"} {
+			r.Add("default", name, name)
+		}
+		r.ok(strings.Fields(tc.args)...)
+		require.Equal(t, strings.Fields(tc.want), r.Names("other"), tc.args)
+	}
+	r := newRig(t)
+	r.Add("default", "a", "1")
+	r.Add("default", "x.tmp", "22")
+	require.Equal(t, "1\t1\ts3://default\n", r.ok("du", "-d0", "s3://default", "--exclude", "*.tmp"))
+	require.Equal(t, "s3://default/x.tmp\n", r.ok("find", "s3://default", "--include", "*.tmp"))
+	require.Equal(t, "s3://default/a\t1\t"+r.crc("a")+"\n", r.ok("verify", "-r", "s3://default", "--include", "a"))
+	r.ok("rm", "-r", "--yes", "s3://default", "--include", "*.tmp")
+	require.Equal(t, []string{"a"}, r.Names("default"))
+}
+
+func (r *rig) crc(name string) string {
+	f, ok := r.File("default", name)
+	require.True(r.t, ok)
+	return f.Checksums.CRC64NVME
+}
+
+func TestFind_Conditions(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.AddWith("default", "a.jpg", "image/jpeg", nil, "123")     // stored at 03:04:06.67
+	r.AddWith("default", "b/a.jpg", "image/jpeg", nil, "12345") // :07.67
+	r.AddWith("default", "b/c.txt", "text/plain", nil, "")      // :08.67
+	for args, want := range map[string]string{
+		"":                             "a.jpg b/a.jpg b/c.txt",
+		"--name a*":                    "a.jpg b/a.jpg",
+		"--name ?.txt":                 "b/c.txt",
+		"--type image/*":               "a.jpg b/a.jpg",
+		"--larger 3":                   "b/a.jpg",
+		"--larger 0":                   "a.jpg b/a.jpg",
+		"--smaller 3":                  "b/c.txt",
+		"--smaller 1KiB --larger 2":    "a.jpg b/a.jpg",
+		"--newer 2026-01-02T03:04:07Z": "b/a.jpg b/c.txt",
+		"--older 2026-01-02T03:04:07Z": "a.jpg",
+		"--older 2026-01-02":           "",
+		"--newer 2026-01-02":           "a.jpg b/a.jpg b/c.txt",
+		"--older 1s":                   "a.jpg b/a.jpg b/c.txt",
+		"--newer 99999999w":            "a.jpg b/a.jpg b/c.txt",
+		"--newer 1.5h":                 "",
+	} {
+		got := strings.ReplaceAll(strings.Join(strings.Fields(r.ok(append([]string{"find", "s3://default"}, strings.Fields(args)...)...)), " "), "s3://default/", "")
+		require.Equal(t, want, got, args)
+	}
+	require.Equal(t, "s3://default/b/a.jpg\ns3://default/b/c.txt\n", r.ok("find", "s3://default/b"), "the prefix is a folder")
+}
+
+// du agrees with sums over the plain list of objects, at every depth.
+func TestDu_AgreesWithPlainSums(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	sizes := map[string]int{}
+	for i, name := range []string{"a", "a/1", "a/b/2", "a/b/c/3", "a-b/4", "a//5", "z/6", "z/y/7"} {
+		sizes[name] = i + 1
+		r.Add("default", name, strings.Repeat("x", i+1))
+	}
+	for depth := range 4 {
+		var got []string
+		for line := range strings.Lines(r.ok("du", "--json", "--depth", fmt.Sprint(depth), "s3://default")) {
+			var u struct {
+				Prefix        string
+				Objects, Size int
+			}
+			require.NoError(t, json.Unmarshal([]byte(line), &u))
+			require.LessOrEqual(t, strings.Count(u.Prefix, "/"), depth)
+			objects, size := 0, 0
+			for name, n := range sizes {
+				if strings.HasPrefix(name, u.Prefix) {
+					objects, size = objects+1, size+n
+				}
+			}
+			require.Equal(t, objects, u.Objects, u.Prefix)
+			require.Equal(t, size, u.Size, u.Prefix)
+			got = append(got, u.Prefix)
+		}
+		var want []string
+		for name := range sizes {
+			for i, c := range name {
+				if prefix := name[:i+1]; c == '/' && strings.Count(prefix, "/") <= depth {
+					want = append(want, prefix)
+				}
+			}
+		}
+		slices.Sort(want)
+		want = append(slices.Compact(want), "")
+		slices.Sort(got)
+		slices.Sort(want)
+		require.Equal(t, want, got)
+	}
+}
+
+func TestTree_Depth(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	for _, name := range []string{"a/", "a/b/c/d", "a/e", "f", "g/h\n"} {
+		r.Add("default", name, "")
+	}
+	require.Equal(t, "s3://default\n├── a/\n├── f\n└── g/\n\n2 folders, 1 object, 0 B\n", r.ok("tree", "-d1", "s3://default"))
+	require.Equal(t, `s3://default
+├── a/
+│   ├── b/
+│   │   └── c/
+│   │       └── d
+│   └── e
+├── f
+└── g/
+    └── h\n
+
+4 folders, 4 objects, 0 B
+`, r.ok("tree", "s3://default"))
+	require.Equal(t, "s3://default/a/\n├── b/\n└── e\n\n1 folder, 1 object, 0 B\n", r.ok("tree", "-d1", "s3://default/a"))
+}
+
+func TestVerify_NamesWhatIsDamaged(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.Add("default", "good", "good")
+	r.Add("default", "bad", "bad")
+	r.Damage("default", "bad")
+	o := r.run("verify", "s3://default/bad")
+	require.Equal(t, int(fault.Corrupt), o.code)
+	o = r.run("verify", "-r", "s3://default")
+	require.Equal(t, int(fault.Partial), o.code)
+	require.Contains(t, o.err, "s3ctl: verify s3://default/bad: 3 bytes with checksum")
+	require.Contains(t, o.err, "verify: 1 object good, 4 B")
+	require.Equal(t, "s3://default/good\t4\t"+r.crc("good")+"\n", o.out)
+}
+
+func TestSession_AbortAllAsks(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	fillMore(r)
+	r.tty, r.stdin = true, "n\n"
+	o := r.run("session", "abort", "--all", "s3://default/big")
+	require.Equal(t, int(fault.Interrupted), o.code)
+	require.Contains(t, o.err, "Give up 2 sessions? [y/N]")
+	require.Len(t, r.Sessions(), 3)
+	r.stdin = "y\n"
+	r.ok("session", "abort", "--all", "s3://default/big")
+	require.Len(t, r.Sessions(), 1, "the one whose name only begins alike stays")
+	r.tty = false
+	r.ok("session", "abort", r.Sessions()[0].SessionID)
+	require.Empty(t, r.Sessions())
+}
+
+// hourAgo sets the time of a local file.
+func (r *rig) hourAgo(name string, hours int) {
+	r.t.Helper()
+	at := time.Now().Add(-time.Duration(hours) * time.Hour)
+	require.NoError(r.t, os.Chtimes(filepath.Join(r.dir, name), at, at))
+}
+
+// result counts what sync says it did.
+func (r *rig) sync(args ...string) (changed, removed, unchanged int) {
+	r.t.Helper()
+	out := strings.TrimSpace(r.ok(append([]string{"sync", "--json"}, args...)...))
+	var last struct {
+		Summary struct{ Changed, Removed, Unchanged int }
+	}
+	require.NoError(r.t, json.Unmarshal([]byte(out[strings.LastIndexByte(out, '\n')+1:]), &last))
+	return last.Summary.Changed, last.Summary.Removed, last.Summary.Unchanged
+}
+
+func (r *rig) requireSync(changed, removed, unchanged int, args ...string) {
+	r.t.Helper()
+	c, d, u := r.sync(args...)
+	require.Equal(r.t, []int{changed, removed, unchanged}, []int{c, d, u}, "changed, removed, unchanged")
+}
+
+func TestSync_ThereAndBack(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	for _, name := range []string{"a", "a-b", "d/b", "d/e/f", "d.x"} {
+		r.write("in/"+name, name)
+		r.hourAgo("in/"+name, 5)
+	}
+	r.requireSync(5, 0, 0, "DIR/in", "s3://default/p")
+	r.requireSync(0, 0, 5, "DIR/in/", "s3://default/p/")
+	require.Equal(t, []string{"p/a", "p/a-b", "p/d.x", "p/d/b", "p/d/e/f"}, r.Names("default"))
+
+	r.requireSync(5, 0, 0, "s3://default/p", "DIR/out")
+	r.requireSync(0, 0, 5, "s3://default/p", "DIR/out")
+	r.requireSync(0, 0, 5, "DIR/out", "s3://default/p")
+	in, err := os.Stat(filepath.Join(r.dir, "in/a"))
+	require.NoError(t, err)
+	out, err := os.Stat(filepath.Join(r.dir, "out/a"))
+	require.NoError(t, err)
+	require.True(t, in.ModTime().Equal(out.ModTime()))
+
+	// A changed file of the same size shows by its time, or with --checksum by its bytes.
+	r.write("in/a", "A")
+	r.hourAgo("in/a", 3)
+	r.write("in/d/b", "b")
+	r.hourAgo("in/d/e/f", 2) // touched, not changed
+	r.requireSync(2, 0, 3, "--checksum", "DIR/in", "s3://default/p")
+	r.requireSync(1, 0, 4, "DIR/in", "s3://default/p")
+	data, _ := r.Data("default", "p/a")
+	require.Equal(t, "A", data)
+
+	// Between prefixes the checksums are known.
+	r.AddBucket("other")
+	r.requireSync(5, 0, 0, "s3://default/p", "s3://other")
+	r.requireSync(0, 0, 5, "s3://default/p", "s3://other")
+	require.Equal(t, int(fault.OK), r.run("diff", "DIR/in", "s3://other").code)
+}
+
+func TestSync_Delete(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.write("in/a", "a")
+	r.Add("default", "p/a/old", "x")
+	r.Add("default", "p/keep.tmp", "x")
+	r.Add("default", "pq", "x")
+	r.requireSync(1, 0, 0, "DIR/in", "s3://default/p")
+	r.requireSync(0, 1, 1, "--delete", "--yes", "--exclude", "*.tmp", "DIR/in", "s3://default/p")
+	require.Equal(t, []string{"p/a", "p/keep.tmp", "pq"}, r.Names("default"), "what is excluded, and what only begins alike, stays")
+
+	r.write("out/x/y/z", "z")
+	r.write("out/.a.part", "")
+	o := r.run("sync", "--delete", "--dry-run", "s3://default/p", "DIR/out")
+	require.Contains(t, o.out, "remove\t\tDIR/out/x/y/z\textra\t1\n")
+	require.FileExists(t, filepath.Join(r.dir, "out/x/y/z"))
+	r.tty, r.stdin = true, "no\n"
+	o = r.run("sync", "--delete", "s3://default/p", "DIR/out")
+	require.Equal(t, int(fault.Interrupted), o.code)
+	require.Contains(t, o.err, "Remove 1 file from DIR/out that s3://default/p/ does not have? [y/N]")
+	require.FileExists(t, filepath.Join(r.dir, "out/x/y/z"))
+	r.stdin = "y\n"
+	require.Zero(t, r.run("sync", "--delete", "s3://default/p", "DIR/out").code)
+	require.Equal(t, []string{"in/a", "out/.a.part", "out/a", "out/keep.tmp"}, r.local(), "a download under way is not extra")
+	require.NoDirExists(t, filepath.Join(r.dir, "out/x"), "folders that are empty now go too")
+}
+
+// Who could not read all of the source does not know what is extra.
+func TestSync_RemovesNothingAfterAnError(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.Add("default", "p/a", "a")
+	r.Add("default", "p/../evil", "x")
+	r.write("out/extra", "x")
+	o := r.run("sync", "--delete", "--yes", "s3://default/p", "DIR/out")
+	require.Equal(t, int(fault.Partial), o.code)
+	require.Contains(t, o.err, "would leave the target folder")
+	require.Contains(t, o.err, "nothing was removed")
+	require.Equal(t, []string{"out/a", "out/extra"}, r.local())
+
+	// A listing that breaks off in the middle.
+	for i := range 1500 {
+		r.Add("default", fmt.Sprintf("many/%04d", i), "")
+		r.write(fmt.Sprintf("many/%04d", i), "")
+	}
+	r.SetHook(func(w http.ResponseWriter, req *http.Request) bool {
+		if req.URL.Query().Get("after") == "" {
+			return false
+		}
+		resttest.Refuse(w, http.StatusForbidden, rest.CodeDenied, "no more", "")
+		return true
+	})
+	o = r.run("sync", "-q", "--delete", "--yes", "s3://default/many", "DIR/many")
+	require.Equal(t, int(fault.Denied), o.code, o.err)
+	require.FileExists(t, filepath.Join(r.dir, "many/1499"))
+
+	o = r.run("sync", "--delete", "--yes", "s3://default/nothing", "DIR/many")
+	require.Equal(t, int(fault.NotFound), o.code, "a prefix that nothing lies under is a slip, not an empty folder")
+	require.FileExists(t, filepath.Join(r.dir, "many/0000"))
+}
+
+func TestSync_LinksLeadNowhere(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.write("secret", "old")
+	require.NoError(t, os.MkdirAll(filepath.Join(r.dir, "out"), 0o700))
+	require.NoError(t, os.Symlink("../secret", filepath.Join(r.dir, "out", "a")))
+	require.NoError(t, os.Symlink("..", filepath.Join(r.dir, "out", "up")))
+	r.Add("default", "p/a", "new")
+	r.Add("default", "p/up/secret", "new")
+	o := r.run("sync", "--delete", "--yes", "s3://default/p", "DIR/out")
+	require.Equal(t, int(fault.Partial), o.code, "the link to the folder above is not followed: %s", o.err)
+	require.Equal(t, "old", r.read("secret"))
+	require.Equal(t, "new", r.read("out/a"), "a link is replaced, not written through")
+
+	require.NoError(t, os.Symlink("../secret", filepath.Join(r.dir, "out", "b")))
+	r.ok("rm", "s3://default/p/up/secret")
+	r.ok("sync", "--delete", "--yes", "s3://default/p", "DIR/out")
+	require.Equal(t, "old", r.read("secret"), "a link is removed, not what it leads to")
+	require.NoFileExists(t, filepath.Join(r.dir, "out", "b"))
+}
+
+// sync agrees with what it must lead to, whatever is on both sides.
+func TestSync_MakesFoldersTheSame(t *testing.T) {
+	t.Parallel()
+	names := []string{"a", "a-b", "b/a", "b/a-c/d", "b.x", "c d", "e/f/g"}
+	for mask := range 40 {
+		r := newRig(t)
+		for i, name := range names {
+			switch (mask*7 + i*5 + mask*i) % 5 {
+			case 0:
+				r.write("in/"+name, "new "+name)
+			case 1:
+				r.Add("default", "p/"+name, "only there")
+			case 2:
+				r.write("in/"+name, "changed")
+				r.Add("default", "p/"+name, "old")
+			case 3:
+				r.write("in/"+name, name)
+				r.hourAgo("in/"+name, 24*365*20) // long before it was stored
+				r.Add("default", "p/"+name, name)
+			}
+		}
+		r.write("in/z", "z")
+		r.ok("sync", "-q", "--delete", "--yes", "DIR/in", "s3://default/p")
+		require.Zero(t, r.run("diff", "-q", "DIR/in", "s3://default/p").code, "mask %d", mask)
+		r.ok("sync", "-q", "--delete", "--yes", "s3://default/p", "DIR/back")
+		require.Zero(t, r.run("diff", "-q", "DIR/back", "s3://default/p").code, "mask %d", mask)
+		changed, removed, _ := r.sync("--delete", "--yes", "DIR/in", "s3://default/p")
+		require.Zero(t, changed+removed)
+	}
+}

@@ -1,0 +1,92 @@
+package resttest
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/ringstore/ringstore/proto/rest"
+)
+
+func (s *Server) routeObjects(mux *http.ServeMux) {
+	mux.HandleFunc("POST /files/{id}/copy", s.copyFile)
+	mux.HandleFunc("POST /files/{id}/rename", s.renameFile)
+}
+
+// AddWith stores a file with a type and metadata, replacing one of the same name.
+func (s *Server) AddWith(bucket, name, contentType string, meta map[string]string, data string) rest.File {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.putAs(s.newID(), bucket, name, contentType, meta, []byte(data))
+}
+
+// newID is an id that no file has. The caller holds mu.
+func (s *Server) newID() string { return fmt.Sprintf("00000000-0000-7000-8000-%012d", s.serial+1) }
+
+// File is what a bucket shows under a name.
+func (s *Server) File(bucket, name string) (rest.File, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at := s.index(func(f stored) bool { return f.Bucket == bucket && f.Name == name })
+	if at < 0 {
+		return rest.File{}, false
+	}
+	return s.files[at].File, true
+}
+
+// Damage changes the bytes of a file under its checksum, as a broken server would.
+func (s *Server) Damage(bucket, name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at := s.index(func(f stored) bool { return f.Bucket == bucket && f.Name == name })
+	data := slices.Clone(s.files[at].data)
+	data[0] ^= 1
+	s.files[at].data = data
+}
+
+// index finds a file. The caller holds mu.
+func (s *Server) index(is func(stored) bool) int { return slices.IndexFunc(s.files, is) }
+
+func (s *Server) copyFile(w http.ResponseWriter, r *http.Request) {
+	f, ok := s.find(w, r.PathValue("id"))
+	if !ok {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t, ok := s.target(w, r, f)
+	if ok {
+		answer(w, http.StatusCreated, s.putAs(s.newID(), t.Bucket, t.Name, f.ContentType, f.Meta, f.data))
+	}
+}
+
+func (s *Server) renameFile(w http.ResponseWriter, r *http.Request) {
+	f, ok := s.find(w, r.PathValue("id"))
+	if !ok {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t, ok := s.target(w, r, f)
+	if !ok {
+		return
+	}
+	s.files = slices.DeleteFunc(s.files, func(other stored) bool {
+		return other.FileID != f.FileID && other.Bucket == t.Bucket && other.Name == t.Name
+	})
+	at := s.index(func(other stored) bool { return other.FileID == f.FileID })
+	s.files[at].Bucket, s.files[at].Name = t.Bucket, t.Name
+	answer(w, http.StatusOK, s.files[at].File)
+}
+
+// target reads where a file is to be seen. The caller holds mu.
+func (s *Server) target(w http.ResponseWriter, r *http.Request, f stored) (t rest.Target, ok bool) {
+	if err := json.NewDecoder(r.Body).Decode(&t); err != nil || t.Name == "" {
+		Refuse(w, http.StatusBadRequest, rest.CodeInvalid, "the document is wrong", "")
+		return t, false
+	}
+	t.Bucket = cmp.Or(t.Bucket, f.Bucket)
+	return t, s.known(w, t.Bucket)
+}
