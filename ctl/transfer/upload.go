@@ -33,12 +33,14 @@ type upload struct {
 // putParts sends an open file in parts. What an earlier run has brought over is not sent again.
 func (m *Mover) putParts(ctx context.Context, path string, f *os.File, info os.FileInfo, dst address.Remote) (rest.File, error) {
 	u := &upload{m: m, f: f, info: info, path: path, dst: dst}
+	defer func() {
+		if u.log != nil {
+			u.log.close()
+		}
+	}()
 	stored, err := u.resume(ctx)
 	if stored.FileID != "" || err != nil {
 		return stored, err
-	}
-	if u.log != nil {
-		defer u.log.close()
 	}
 	stored, err = u.send(ctx)
 	for range 2 { // a session that ended under our hands is begun anew, but not for ever
@@ -216,7 +218,7 @@ func (u *upload) send(ctx context.Context) (rest.File, error) {
 		return rest.File{}, changed(u.path)
 	case u.log == nil:
 		u.abort(ctx) // nobody could go on with it
-	case fault.ExitOf(err) == fault.Unavailable:
+	case fault.ExitOf(err) == fault.Unavailable, fault.ExitOf(err) == fault.NoSpace:
 		return rest.File{}, u.later(err)
 	}
 	return rest.File{}, err
