@@ -122,6 +122,27 @@ func TestSession_ReplacedPartsAreReclaimed(t *testing.T) {
 	require.Equal(t, int64(13), r.depth(t, store.Reclaim), "and the 3 copies of the part that was not taken")
 }
 
+// Who appends does not take the place of what is there.
+func TestSession_Append(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, options{nodes: 6})
+	s := r.session(t, "k", -1)
+	body := randomBytes(5000)
+	q := partRequest(s, 1, body)
+	q.Append = true
+	_, err := r.PutPart(context.Background(), q)
+	require.NoError(t, err)
+	q = partRequest(s, 1, randomBytes(3000))
+	q.Append = true
+	_, err = r.PutPart(context.Background(), q)
+	require.ErrorIs(t, err, store.Conflict)
+	r.Close()
+	require.Equal(t, int64(10), r.depth(t, store.Reclaim), "the chunks of the one that came late")
+	f, err := r.CompleteSession(context.Background(), all(s))
+	require.NoError(t, err)
+	require.Equal(t, body, r.get(t, f.ID))
+}
+
 func TestSession_AbortReclaimsEverything(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, options{nodes: 6})

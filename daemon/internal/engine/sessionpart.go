@@ -14,6 +14,7 @@ type PartRequest struct {
 	Session store.FileID
 	Number  int   // 1..store.MaxParts; parts make the file in the order of their numbers
 	Size    int64 // bytes the body will have, or -1 when unknown
+	Append  bool  // do not replace: Conflict when the session has a part of the number
 	// Verify is called once all bytes are in, before the part takes its place in the
 	// session; an error fails the put and is returned as it is. May be nil.
 	Verify func(Sums) error
@@ -116,7 +117,11 @@ func (u *partUpload) save(ctx context.Context) (store.SessionPart, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitLimit)
 	defer cancel()
 	part := u.write.part
-	err := u.e.meta.SavePart(ctx, u.req.Session, part, u.e.cfg.SessionTTL) // here the part is acknowledged
+	save := u.e.meta.SavePart
+	if u.req.Append {
+		save = u.e.meta.AddPart
+	}
+	err := save(ctx, u.req.Session, part, u.e.cfg.SessionTTL) // here the part is acknowledged
 	switch {
 	case err == nil:
 		u.write.sweep(u.req.Session)

@@ -76,6 +76,11 @@ type Sessions interface {
 	// NotFound (session): the caller still has to reclaim the part's chunks.
 	SavePart(ctx context.Context, id FileID, p Part, ttl time.Duration) error
 
+	// AddPart is SavePart for a part that must not replace another: Conflict when the
+	// session has a part of that Number already. Who appends to a session uses it, so that of two
+	// who append at the same place, over two gateways, only one does.
+	AddPart(ctx context.Context, id FileID, p Part, ttl time.Duration) error
+
 	// DropPart gives up a part that BeginPart wrote down or that the session never
 	// saw: its chunks, as planned and as given, are put on the reclaim queue. A part
 	// that SavePart made one of a session's stays, and so does one that a file has

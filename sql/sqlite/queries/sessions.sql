@@ -42,6 +42,9 @@ DELETE FROM sessions WHERE id = ?;
 -- name: SlideSession
 UPDATE sessions SET expires_at = ?, received = received + ? WHERE id = ?;
 
+-- name: NumberTaken
+SELECT EXISTS (SELECT 1 FROM session_parts WHERE session_id = ? AND number = ?);
+
 -- name: SessionOfPart
 SELECT session_id FROM session_parts WHERE id = ?;
 

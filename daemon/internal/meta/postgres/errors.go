@@ -188,6 +188,12 @@ func isCollision(err error) bool {
 	return false
 }
 
+// isNumberTaken reports that the session has another part of the number.
+func isNumberTaken(err error) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && e.Code == stateUniqueViolation && e.ConstraintName == constraintSessionPart
+}
+
 // isAway reports that the server ended the connection or cannot be reached, so
 // that other pooled connections are likely to be dead too.
 func isAway(err error) bool {

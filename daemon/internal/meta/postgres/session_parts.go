@@ -31,19 +31,33 @@ func (s *Store) BeginPart(ctx context.Context, id store.FileID, p store.Part) er
 
 // SavePart implements store.Sessions. ExpiresAt is that of a part saved at most a second ago: see SlideSession.
 func (s *Store) SavePart(ctx context.Context, id store.FileID, p store.Part, ttl time.Duration) error {
+	return s.takePart(ctx, "SavePart", id, p, ttl, true)
+}
+
+// AddPart implements store.Sessions. That the number is free is the primary key's to say: what is there is not dropped.
+func (s *Store) AddPart(ctx context.Context, id store.FileID, p store.Part, ttl time.Duration) error {
+	return s.takePart(ctx, "AddPart", id, p, ttl, false)
+}
+
+func (s *Store) takePart(ctx context.Context, op string, id store.FileID, p store.Part, ttl time.Duration, replace bool) error {
 	if err := store.ValidTTL(ttl); err != nil {
 		return err
 	}
 	session, part := [16]byte(id), [16]byte(p.ID)
 	nodes, sums := pack.Pack(p.Chunks)
-	return s.write(ctx, "SavePart", func(c *pgxpool.Conn) error {
+	return s.write(ctx, op, func(c *pgxpool.Conn) error {
 		var there, stored, before bool
 		b := &pgx.Batch{}
-		b.Queue(s.q.DropReplaced, session, part, int32(p.Number))
+		if replace {
+			b.Queue(s.q.DropReplaced, session, part, int32(p.Number))
+		}
 		b.Queue(s.q.StorePart, session, part, int32(p.Number), p.Size, int16(p.K), int16(p.M), int32(p.UnitSize), int64(p.CRC64), nodes, sums).
 			QueryRow(func(row pgx.Row) error { return row.Scan(&there, &stored, &before) })
 		b.Queue(s.q.SlideSession, session, part, ttl)
 		if err := pipeline(ctx, c, b); err != nil {
+			if !replace && isNumberTaken(err) {
+				return store.Errorf(store.Conflict, "session %s has a part %d already", id, p.Number)
+			}
 			return err
 		}
 		switch {

@@ -45,10 +45,19 @@ func (s *Store) partIsNew(t *tx, id store.PartID) error {
 
 // SavePart implements store.Sessions.
 func (s *Store) SavePart(ctx context.Context, id store.FileID, p store.Part, ttl time.Duration) error {
+	return s.takePart(ctx, "SavePart", id, p, ttl, true)
+}
+
+// AddPart implements store.Sessions.
+func (s *Store) AddPart(ctx context.Context, id store.FileID, p store.Part, ttl time.Duration) error {
+	return s.takePart(ctx, "AddPart", id, p, ttl, false)
+}
+
+func (s *Store) takePart(ctx context.Context, op string, id store.FileID, p store.Part, ttl time.Duration, replace bool) error {
 	if err := store.ValidTTL(ttl); err != nil {
 		return err
 	}
-	return s.write(ctx, "SavePart", func(t *tx) error {
+	return s.write(ctx, op, func(t *tx) error {
 		if err := s.alive(t, id); err != nil {
 			return err
 		}
@@ -59,6 +68,11 @@ func (s *Store) SavePart(ctx context.Context, id store.FileID, p store.Part, ttl
 		if err := s.partIsNew(t, p.ID); err != nil {
 			return err
 		}
+		if !replace {
+			if err := s.numberIsFree(t, id, p.Number); err != nil {
+				return err
+			}
+		}
 		planned, err := s.takeNodes(t, s.q.RemoveAttempt, p.ID[:])
 		if err != nil {
 			return err
@@ -68,6 +82,17 @@ func (s *Store) SavePart(ctx context.Context, id store.FileID, p store.Part, ttl
 		}
 		return s.placePart(t, id, p, ttl)
 	})
+}
+
+func (s *Store) numberIsFree(t *tx, session store.FileID, number int) error {
+	var taken bool
+	if err := t.row(s.q.NumberTaken, session[:], number).scan(&taken); err != nil {
+		return err
+	}
+	if taken {
+		return store.Errorf(store.Conflict, "session %s has a part %d already", session, number)
+	}
+	return nil
 }
 
 // hasPart reports whether the part is one of the session's.

@@ -116,6 +116,15 @@ func (d *data) taken(id store.PartID) bool {
 
 // SavePart implements store.Sessions.
 func (m *Metadata) SavePart(ctx context.Context, id store.FileID, p store.Part, ttl time.Duration) error {
+	return m.takePart(ctx, id, p, ttl, true)
+}
+
+// AddPart implements store.Sessions.
+func (m *Metadata) AddPart(ctx context.Context, id store.FileID, p store.Part, ttl time.Duration) error {
+	return m.takePart(ctx, id, p, ttl, false)
+}
+
+func (m *Metadata) takePart(ctx context.Context, id store.FileID, p store.Part, ttl time.Duration, replace bool) error {
 	if err := store.ValidTTL(ttl); err != nil {
 		return err
 	}
@@ -128,6 +137,8 @@ func (m *Metadata) SavePart(ctx context.Context, id store.FileID, p store.Part, 
 			return nil
 		case d.taken(p.ID):
 			return store.Errorf(store.Exists, "part %s exists already", p.ID)
+		case !replace && slices.ContainsFunc(x.Parts, func(old store.SessionPart) bool { return old.Number == p.Number }):
+			return store.Errorf(store.Conflict, "session %s has a part %d already", id, p.Number)
 		}
 		d.reclaimPlanned([]store.Part{d.begun[p.ID].Part}, []store.Part{p})
 		delete(d.begun, p.ID)

@@ -76,6 +76,7 @@ func everyOfSessions(ctx context.Context, m store.Metadata, errs map[string]erro
 	_, errs["ListSessions"] = m.ListSessions(ctx, store.SessionQuery{Limit: 1})
 	errs["BeginPart"] = m.BeginPart(ctx, s.ID, begun)
 	errs["SavePart"] = m.SavePart(ctx, s.ID, saved, time.Hour)
+	errs["AddPart"] = m.AddPart(ctx, s.ID, newPart(saved.Number+1, newNodes(1)...), time.Hour)
 	errs["DropPart"] = m.DropPart(ctx, begun)
 	_, _, errs["CompleteSession"] = m.CompleteSession(ctx, fileOf(s, saved), []store.FileID{s.ID})
 }

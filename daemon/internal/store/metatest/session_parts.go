@@ -157,6 +157,42 @@ var sessionPartTests = []test{
 		require.NoError(t, m.SavePart(t.Context(), s.ID, newPart(3, newNodes(1)...), time.Millisecond))
 		awaitExpired(t, m, s.ID)
 	}},
+	{"add does not replace", func(t *testing.T, m store.Metadata) {
+		s := session(t, m, "a")
+		one, late := newPart(1, newNodes(2)...), newPart(1, newNodes(2)...)
+		beginPart(t, m, s.ID, one)
+		beginPart(t, m, s.ID, late)
+		require.NoError(t, m.AddPart(t.Context(), s.ID, one, time.Hour))
+		requireKind(t, store.Conflict, m.AddPart(t.Context(), s.ID, late, time.Hour))
+		requireParts(t, m, s.ID, one)
+		requireQueued(t, m, store.Reclaim)
+		require.NoError(t, m.AddPart(t.Context(), s.ID, one, time.Hour), "the same part again changes nothing")
+		require.NoError(t, m.DropPart(t.Context(), late))
+		requireQueued(t, m, store.Reclaim, chunksOf(late)...)
+		requireKind(t, store.NotFound, m.AddPart(t.Context(), store.NewFileID(), newPart(1, newNodes(1)...), time.Hour))
+		requireKind(t, store.Invalid, m.AddPart(t.Context(), s.ID, newPart(2, newNodes(1)...), 0))
+	}},
+	{"of many that add one number, one does", func(t *testing.T, m store.Metadata) {
+		s := session(t, m, "a")
+		errs := make([]error, 16)
+		var all sync.WaitGroup
+		for i := range errs {
+			p := newPart(3, newNodes(2)...)
+			all.Go(func() { errs[i] = m.AddPart(t.Context(), s.ID, p, time.Hour) })
+		}
+		all.Wait()
+		added := 0
+		for _, err := range errs {
+			if err == nil {
+				added++
+				continue
+			}
+			requireKind(t, store.Conflict, err)
+		}
+		require.Equal(t, 1, added)
+		require.Len(t, sessionOf(t, m, s.ID).Parts, 1)
+		requireQueued(t, m, store.Reclaim)
+	}},
 	{"save for no time is Invalid", func(t *testing.T, m store.Metadata) {
 		s := session(t, m, "a")
 		for _, ttl := range []time.Duration{0, -time.Second} {
