@@ -1,6 +1,8 @@
--- Who adds to a session holds its row FOR KEY SHARE, beside others who do; who ends it
+-- Who adds to a session holds its row FOR SHARE, beside others who do; who ends it
 -- holds it FOR UPDATE, and begins its next statement only then, so that it sees what they added.
--- A time is asked for as a difference: an index by time must not be taken for a look-up by id,
+-- Not FOR KEY SHARE, which PostgreSQL sometimes grants beside FOR UPDATE: see ADR 52.
+-- The row itself never changes: what does, the time of its expiry, is a row of session_expiries.
+-- There a time is asked for as a difference: an index by time must not be taken for a look-up by id,
 -- though it looks as good to a planner that prepares its statements while the table is empty.
 
 -- One row if the bucket is there, with nulls if a file has the id.
@@ -8,27 +10,31 @@
 WITH holder AS MATERIALIZED (
     SELECT id FROM buckets WHERE name = $2 FOR KEY SHARE
 ), stored AS (
-    INSERT INTO sessions (id, bucket_id, key, size, content_type, meta, want_crc64, tag, created_at, expires_at)
-    SELECT $1, holder.id, $3, $4, $5, $6, $7, $8, now(), now() + $9::interval
+    INSERT INTO sessions (id, bucket_id, key, size, content_type, meta, want_crc64, tag, created_at)
+    SELECT $1, holder.id, $3, $4, $5, $6, $7, $8, now()
     FROM holder WHERE NOT EXISTS (SELECT FROM files WHERE files.id = $1)
-    RETURNING created_at, expires_at
+    RETURNING id, created_at
+), ends AS (
+    INSERT INTO session_expiries (session_id, expires_at) SELECT id, created_at + $9::interval FROM stored
+    RETURNING expires_at
 )
-SELECT stored.created_at, stored.expires_at FROM holder LEFT JOIN stored ON true;
+SELECT stored.created_at, ends.expires_at FROM holder LEFT JOIN stored ON true LEFT JOIN ends ON true;
 
 -- name: Session
-SELECT b.name, s.id, s.key, s.size, s.content_type, s.meta, s.want_crc64, s.tag, s.created_at, s.expires_at,
+SELECT b.name, s.id, s.key, s.size, s.content_type, s.meta, s.want_crc64, s.tag, s.created_at, e.expires_at,
        p.id, p.number, p.size, p.k, p.m, p.unit_size, p.crc64, p.nodes, p.sums, p.stored_at
-FROM sessions s JOIN buckets b ON b.id = s.bucket_id LEFT JOIN session_parts p ON p.session_id = s.id
-WHERE s.id = $1 AND s.expires_at - now() > interval '0' ORDER BY p.number;
+FROM sessions s JOIN session_expiries e ON e.session_id = s.id JOIN buckets b ON b.id = s.bucket_id
+LEFT JOIN session_parts p ON p.session_id = s.id
+WHERE s.id = $1 AND e.expires_at - now() > interval '0' ORDER BY p.number;
 
 -- Sessions after $1 with $2 <= key < $3, at most $4, by id. What has been received
 -- is summed up for those of the page: nobody who saves a part waits for a sum to be kept.
 -- name: ListSessions
 SELECT b.name, s.id, s.key, s.size, s.content_type, s.meta, s.want_crc64, s.tag, s.created_at, s.expires_at, sent.bytes
 FROM (
-    SELECT id, key, size, content_type, meta, want_crc64, tag, created_at, expires_at, bucket_id FROM sessions
-    WHERE id > $1 AND key >= $2 AND key < $3 AND expires_at - now() > interval '0'
-    ORDER BY id LIMIT $4
+    SELECT s.*, e.expires_at FROM sessions s JOIN session_expiries e ON e.session_id = s.id
+    WHERE s.id > $1 AND s.key >= $2 AND s.key < $3 AND e.expires_at - now() > interval '0'
+    ORDER BY s.id LIMIT $4
 ) AS s
 JOIN buckets b ON b.id = s.bucket_id
 CROSS JOIN LATERAL (SELECT coalesce(sum(size), 0)::bigint AS bytes FROM session_parts WHERE session_id = s.id) AS sent
@@ -38,9 +44,9 @@ ORDER BY s.id;
 -- name: ListSessionsOfBucket
 SELECT b.name, s.id, s.key, s.size, s.content_type, s.meta, s.want_crc64, s.tag, s.created_at, s.expires_at, sent.bytes
 FROM buckets b CROSS JOIN LATERAL (
-    SELECT id, key, size, content_type, meta, want_crc64, tag, created_at, expires_at, bucket_id FROM sessions
-    WHERE sessions.bucket_id = b.id AND id > $1 AND key >= $2 AND key < $3 AND expires_at - now() > interval '0'
-    ORDER BY id LIMIT $4
+    SELECT s.*, e.expires_at FROM sessions s JOIN session_expiries e ON e.session_id = s.id
+    WHERE s.bucket_id = b.id AND s.id > $1 AND s.key >= $2 AND s.key < $3 AND e.expires_at - now() > interval '0'
+    ORDER BY s.id LIMIT $4
 ) AS s
 CROSS JOIN LATERAL (SELECT coalesce(sum(size), 0)::bigint AS bytes FROM session_parts WHERE session_id = s.id) AS sent
 WHERE b.name = $5
@@ -50,12 +56,15 @@ ORDER BY s.id;
 -- because upkeep ends them: they are found by time, and sorted.
 -- name: ListExpiredSessions
 WITH expired AS MATERIALIZED (
-    SELECT id, key, size, content_type, meta, want_crc64, tag, created_at, expires_at, bucket_id FROM sessions
-    WHERE expires_at <= now() AND key >= $2 AND key < $3
-      AND ($5::text IS NULL OR bucket_id + 0 = (SELECT id FROM buckets WHERE name = $5))
+    SELECT session_id, expires_at FROM session_expiries WHERE expires_at <= now()
 )
 SELECT b.name, s.id, s.key, s.size, s.content_type, s.meta, s.want_crc64, s.tag, s.created_at, s.expires_at, sent.bytes
-FROM (SELECT * FROM expired WHERE id > $1 ORDER BY id LIMIT $4) AS s
+FROM (
+    SELECT s.*, e.expires_at FROM expired e JOIN sessions s ON s.id = e.session_id
+    WHERE e.session_id > $1 AND s.key >= $2 AND s.key < $3
+      AND ($5::text IS NULL OR s.bucket_id + 0 = (SELECT id FROM buckets WHERE name = $5))
+    ORDER BY s.id LIMIT $4
+) AS s
 JOIN buckets b ON b.id = s.bucket_id
 CROSS JOIN LATERAL (SELECT coalesce(sum(size), 0)::bigint AS bytes FROM session_parts WHERE session_id = s.id) AS sent
 ORDER BY s.id;
@@ -63,7 +72,8 @@ ORDER BY s.id;
 -- Returns: the session is there, the part was written down.
 -- name: BeginPart
 WITH session AS MATERIALIZED (
-    SELECT id FROM sessions WHERE id = $1 AND expires_at - now() > interval '0' FOR KEY SHARE
+    SELECT s.id FROM sessions s JOIN session_expiries e ON e.session_id = s.id
+    WHERE s.id = $1 AND e.expires_at - now() > interval '0' FOR SHARE OF s
 ), begun AS (
     INSERT INTO session_attempts (part_id, session_id, k, m, nodes, begun_at)
     SELECT $2, session.id, $3, $4, $5, now() FROM session
@@ -75,7 +85,8 @@ SELECT EXISTS (SELECT FROM session), EXISTS (SELECT FROM begun);
 -- Removes the part of number $3 from the session $1, unless the part $2 that is to take its place is somewhere already.
 -- name: DropReplaced
 WITH session AS MATERIALIZED (
-    SELECT id FROM sessions WHERE id = $1 AND expires_at - now() > interval '0' FOR KEY SHARE
+    SELECT s.id FROM sessions s JOIN session_expiries e ON e.session_id = s.id
+    WHERE s.id = $1 AND e.expires_at - now() > interval '0' FOR SHARE OF s
 ), dropped AS (
     DELETE FROM session_parts p USING session
     WHERE p.session_id = session.id AND p.number = $3
@@ -93,7 +104,8 @@ ON CONFLICT DO NOTHING;
 -- Returns: the session is there, the part was stored, it was the session's before.
 -- name: StorePart
 WITH session AS MATERIALIZED (
-    SELECT id FROM sessions WHERE id = $1 AND expires_at - now() > interval '0' FOR KEY SHARE
+    SELECT s.id FROM sessions s JOIN session_expiries e ON e.session_id = s.id
+    WHERE s.id = $1 AND e.expires_at - now() > interval '0' FOR SHARE OF s
 ), stored AS (
     INSERT INTO session_parts (session_id, id, number, size, k, m, unit_size, crc64, nodes, sums, stored_at)
     SELECT session.id, $2, $3, $4, $5, $6, $7, $8, $9, $10, now() FROM session
@@ -116,8 +128,8 @@ SELECT EXISTS (SELECT FROM session), EXISTS (SELECT FROM stored),
 -- Lets the session $1, of which this transaction made the part $2, expire in $3. The row is changed
 -- at most once a second: those who save parts of one session hardly ever wait here for each other.
 -- name: SlideSession
-UPDATE sessions SET expires_at = now() + $3::interval
-WHERE id = $1 AND (expires_at - now() > $3::interval OR expires_at - now() < $3::interval - interval '1 s')
+UPDATE session_expiries SET expires_at = now() + $3::interval
+WHERE session_id = $1 AND (expires_at - now() > $3::interval OR expires_at - now() < $3::interval - interval '1 s')
   AND EXISTS (SELECT FROM session_parts p WHERE p.id = $2 AND p.session_id = $1 AND p.stored_at = now());
 
 -- Whoever saves the part just now has this row too: the next statement sees what became of it.
@@ -160,7 +172,8 @@ SELECT id FROM sessions WHERE id = ANY ($1::uuid[]) ORDER BY id FOR UPDATE;
 WITH holder AS MATERIALIZED (
     SELECT id FROM buckets WHERE name = $2 FOR KEY SHARE
 ), found AS MATERIALIZED (
-    SELECT (SELECT count(*) FROM sessions WHERE id = ANY ($12::uuid[]) AND expires_at - now() > interval '0') AS sessions,
+    SELECT (SELECT count(*) FROM sessions s JOIN session_expiries e ON e.session_id = s.id
+            WHERE s.id = ANY ($12::uuid[]) AND e.expires_at - now() > interval '0') AS sessions,
            (SELECT count(DISTINCT p.id) FROM unnest($13::uuid[]) AS want (id) JOIN session_parts p ON p.id = want.id
             WHERE array_position($12::uuid[], p.session_id) IS NOT NULL) AS parts
 ), stored AS (
@@ -199,6 +212,8 @@ WITH ended AS (
     DELETE FROM sessions
     WHERE id = ANY ($1::uuid[]) AND ($2::uuid IS NULL OR EXISTS (SELECT FROM files f WHERE f.id = $2 AND f.state = 0))
     RETURNING id
+), expiries AS (
+    DELETE FROM session_expiries USING ended WHERE session_id = ended.id
 ), dropped AS (
     DELETE FROM session_parts USING ended WHERE session_id = ended.id
     RETURNING session_parts.id, session_parts.nodes

@@ -62,15 +62,15 @@ func (s *Store) UpdateBucket(ctx context.Context, b store.Bucket) error {
 // DeleteBucket implements store.Buckets.
 func (s *Store) DeleteBucket(ctx context.Context, name store.BucketName) error {
 	return s.write(ctx, "DeleteBucket", func(c *pgxpool.Conn) error {
-		var there, dropped bool
+		var there, kept bool
 		b := &pgx.Batch{}
-		b.Queue(s.q.LockBucket, string(name)).Query(func(rows pgx.Rows) error {
-			there = rows.Next()
-			rows.Close()
-			return rows.Err()
+		b.Queue(s.q.ClaimBucket, string(name)).Exec(func(tag commandTag) error {
+			there = tag.RowsAffected() > 0
+			return nil
 		})
-		b.Queue(s.q.DropBucket, string(name)).Exec(func(tag commandTag) error {
-			dropped = tag.RowsAffected() > 0
+		b.Queue(s.q.DropBucket, string(name))
+		b.Queue(s.q.KeepBucket, string(name)).Exec(func(tag commandTag) error {
+			kept = tag.RowsAffected() > 0
 			return nil
 		})
 		if err := pipeline(ctx, c, b); err != nil {
@@ -79,7 +79,7 @@ func (s *Store) DeleteBucket(ctx context.Context, name store.BucketName) error {
 		switch {
 		case !there:
 			return noBucket(name)
-		case !dropped:
+		case kept:
 			return store.Errorf(store.Conflict, "bucket %q is not empty", name).WithHint("Delete its files and end its uploads first.")
 		}
 		return nil

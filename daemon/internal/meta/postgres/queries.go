@@ -7,7 +7,8 @@ import (
 
 // queries are the statements of sql/postgres/queries, each under its name there.
 type queries struct {
-	CreateBucket, Bucket, ListBuckets, UpdateBucket, LockBucket, DropBucket           string
+	CreateBucket, Bucket, ListBuckets, UpdateBucket                                   string
+	ClaimBucket, DropBucket, KeepBucket                                               string
 	ClaimUpload, ReplaceLatest, DropPlanned, StoreFiles, CompleteUpload, UploadState  string
 	FailFile, FileState, DeleteFile, File, LatestFile                                 string
 	ListObjects, ListObjectsByDelimiter                                               string

@@ -51,7 +51,7 @@ func TestNoPartIsLost(t *testing.T) {
 	all.Wait()
 	s := gateways[0]
 	require.Zero(t, count(t, s, "SELECT count(*) FROM parts p WHERE NOT EXISTS (SELECT FROM files f WHERE f.id = p.file_id)"), "parts without a file")
-	for _, table := range []string{"session_parts", "session_attempts"} {
+	for _, table := range []string{"session_expiries", "session_parts", "session_attempts"} {
 		require.Zero(t, count(t, s, "SELECT count(*) FROM "+table+" p WHERE NOT EXISTS (SELECT FROM sessions s WHERE s.id = p.session_id)"), table)
 	}
 	require.Zero(t, count(t, s, "SELECT count(*) FROM files WHERE NOT latest OR state <> 2"), "a file that is not shown was not removed")
@@ -145,7 +145,7 @@ func (x *traffic) send(ctx context.Context, s *postgres.Store, session store.Fil
 	if rand.N(4) == 0 {
 		return s.DropPart(ctx, p)
 	}
-	// Times of their own make the saves change the session's row, too.
+	// Times of their own make each save change when the session expires.
 	err := s.SavePart(ctx, session, p, time.Hour+rand.N(time.Hour))
 	if err != nil && store.KindOf(err) == store.NotFound {
 		return s.DropPart(ctx, p)
@@ -313,11 +313,11 @@ func TestSessionsSlideOnceASecond(t *testing.T) {
 	s := open(t, dsn, postgres.Options{})
 	x := newSession(t, s, "a")
 	version := func() (v string) {
-		require.NoError(t, s.Pool().QueryRow(t.Context(), "SELECT xmin::text FROM sessions").Scan(&v))
+		require.NoError(t, s.Pool().QueryRow(t.Context(), "SELECT xmin::text FROM session_expiries").Scan(&v))
 		return v
 	}
 	expiry := func(age time.Duration) (first, second string, kept time.Duration) {
-		run(t, dsn, "UPDATE sessions SET expires_at = now() + interval '1 h' - $1::interval", age)
+		run(t, dsn, "UPDATE session_expiries SET expires_at = now() + interval '1 h' - $1::interval", age)
 		first = version()
 		require.NoError(t, s.SavePart(t.Context(), x.ID, stripedPart(1), time.Hour))
 		got, err := s.Session(t.Context(), x.ID)

@@ -128,7 +128,7 @@ func Database(tb testing.TB) string {
 // emptied brings a migrated database back to where its migration left it. A session that a
 // test left open in a transaction makes it fail, and not wait.
 const emptied = `SET lock_timeout = '5s';
-TRUNCATE cluster, buckets, files, parts, sessions, session_parts, session_attempts, nodes, tasks, leases, credentials RESTART IDENTITY;
+TRUNCATE cluster, buckets, files, parts, sessions, session_expiries, session_parts, session_attempts, nodes, tasks, leases, credentials RESTART IDENTITY;
 INSERT INTO buckets (name, survive) VALUES ('default', -1)`
 
 func takeFree() (name string) {
