@@ -26,10 +26,12 @@ type pair struct {
 	model store.Metadata
 	real  store.Metadata
 
-	files  []store.File
-	nodes  []store.Node
-	tasks  []store.Task
-	leases []store.Lease
+	files    []store.File
+	sessions []store.FileID
+	sent     []store.Part
+	nodes    []store.Node
+	tasks    []store.Task
+	leases   []store.Lease
 }
 
 // the same but for the stores' clocks, the order of what is due together, and words for people.
@@ -76,14 +78,14 @@ func TestAgainstTheModel(t *testing.T) {
 	dsn := pgtest.Database(t)
 	s := open(t, dsn, postgres.Options{})
 	rapid.Check(t, func(rt *rapid.T) {
-		_, err := s.Pool().Exec(context.Background(), `TRUNCATE files, parts, nodes, tasks, leases, credentials; UPDATE cluster SET epoch = 0`)
+		_, err := s.Pool().Exec(context.Background(), `TRUNCATE files, parts, sessions, session_expiries, session_parts, session_attempts, nodes, tasks, leases, credentials; UPDATE cluster SET epoch = 0`)
 		require.NoError(rt, err)
 		p := &pair{t: rt, model: mem.NewMetadata(), real: s}
 		actions := map[string]func(*rapid.T){}
 		for name, f := range map[string]func(*pair){
 			"commit": commitOne, "upload": uploadOne, "fail": failOne, "delete": deleteOne, "look": lookAround, "enqueue": enqueueSome,
 			"claim": claimSome, "settle": settleSome, "join": joinOne, "beat": beatSome, "set state": setState,
-			"lease": leaseOne, "credential": credentialOne,
+			"lease": leaseOne, "credential": credentialOne, "session": sessionOne, "part": partOne, "drop": dropOne, "end": endOne, "rename": renameOne,
 		} {
 			actions[name] = func(at *rapid.T) {
 				p.t = at
@@ -270,4 +272,89 @@ func credentialOne(p *pair) {
 		}
 		_, _ = both(p, "Credential", func(m store.Metadata) (store.Credential, error) { return m.Credential(ctx, key) })
 	}
+}
+
+func sessionOne(p *pair) {
+	f := p.newFile()
+	x := store.Session{ID: f.ID, Bucket: f.Bucket, Key: f.Key, Size: -1, Tag: "t"}
+	if len(p.sessions) > 0 && rapid.Bool().Draw(p.t, "again") {
+		x.ID = rapid.SampledFrom(p.sessions).Draw(p.t, "session")
+	}
+	_, err := both(p, "CreateSession", func(m store.Metadata) (store.Session, error) {
+		return m.CreateSession(context.Background(), x, time.Hour)
+	})
+	if err == nil {
+		p.sessions = append(p.sessions, x.ID)
+	}
+}
+
+// partOne begins and saves a part, either or both, and perhaps one that was sent before.
+func partOne(p *pair) {
+	ctx := context.Background()
+	id := pick(p, p.sessions, store.NewFileID)
+	part := pick(p, p.sent, func() store.Part {
+		part := p.newFile().Parts[0]
+		part.Number = rapid.IntRange(1, 3).Draw(p.t, "number")
+		return part
+	})
+	p.sent = append(p.sent, part)
+	if rapid.Bool().Draw(p.t, "begin") {
+		_ = only(p, "BeginPart", func(m store.Metadata) error { return m.BeginPart(ctx, id, part) })
+	}
+	if rapid.Bool().Draw(p.t, "elsewhere") {
+		part.Chunks = slices.Clone(part.Chunks)
+		part.Chunks[0].Node, part.Chunks[1] = store.NewNodeID(), store.Placement{}
+	}
+	if rapid.Bool().Draw(p.t, "save") {
+		_ = only(p, "SavePart", func(m store.Metadata) error { return m.SavePart(ctx, id, part, time.Hour) })
+	}
+	_, _ = both(p, "Session", func(m store.Metadata) (store.Session, error) { return m.Session(ctx, id) })
+}
+
+func dropOne(p *pair) {
+	part := pick(p, p.sent, func() store.Part { return p.newFile().Parts[0] })
+	_ = only(p, "DropPart", func(m store.Metadata) error { return m.DropPart(context.Background(), part) })
+}
+
+// endOne aborts a session, or completes one or two with some of their parts, or of others'.
+func endOne(p *pair) {
+	ctx := context.Background()
+	ids := []store.FileID{pick(p, p.sessions, store.NewFileID)}
+	q := store.SessionQuery{Bucket: store.DefaultBucket, Prefix: "a", Limit: 2}
+	_, _ = both(p, "ListSessions", func(m store.Metadata) (store.SessionPage, error) { return m.ListSessions(ctx, q) })
+	if rapid.Bool().Draw(p.t, "abort") {
+		_ = only(p, "AbortSession", func(m store.Metadata) error { return m.AbortSession(ctx, ids[0]) })
+		return
+	}
+	if rapid.Bool().Draw(p.t, "two") {
+		ids = append(ids, pick(p, p.sessions, store.NewFileID))
+	}
+	f := p.newFile()
+	f.Parts = nil
+	if rapid.Bool().Draw(p.t, "same id") {
+		f.ID = ids[0]
+	}
+	for _, id := range ids {
+		x, _ := p.model.Session(ctx, id)
+		for _, part := range x.Parts {
+			if rapid.IntRange(0, 3).Draw(p.t, "take") > 0 {
+				f.Parts = append(f.Parts, store.Part{ID: part.ID, Number: len(f.Parts) + 1})
+			}
+		}
+	}
+	if len(p.sent) > 0 && rapid.IntRange(0, 5).Draw(p.t, "any part") == 0 {
+		f.Parts = append(f.Parts, store.Part{ID: rapid.SampledFrom(p.sent).Draw(p.t, "part").ID, Number: len(f.Parts) + 1})
+	}
+	_, _ = both(p, "CompleteSession", func(m store.Metadata) (committed, error) {
+		f, replaced, err := m.CompleteSession(ctx, f, ids)
+		return committed{f, replaced}, err
+	})
+}
+
+func renameOne(p *pair) {
+	f, to := pick(p, p.files, p.newFile), p.newFile().Key
+	_, _ = both(p, "RenameFile", func(m store.Metadata) (committed, error) {
+		f, replaced, err := m.RenameFile(context.Background(), f.ID, store.DefaultBucket, to)
+		return committed{f, replaced}, err
+	})
 }

@@ -356,6 +356,11 @@ func TestOneRoundTrip(t *testing.T) {
 			_, err := s.ListFiles(ctx, store.FileQuery{Bucket: store.DefaultBucket, Limit: 9})
 			return err
 		},
+		"sessions": func() error {
+			calls, err := oneOfEachSessionCall(ctx, s)
+			turns.Add(1 - calls)
+			return err
+		},
 		"JoinNode": func() error {
 			_, err := s.JoinNode(ctx, node)
 			return err
@@ -370,4 +375,34 @@ func TestOneRoundTrip(t *testing.T) {
 		require.NoError(t, call(), name)
 		require.Equal(t, int64(1), turns.Load()-before, name)
 	}
+}
+
+// oneOfEachSessionCall makes the calls of a session's life, and renames the file that it becomes; it returns how many they were.
+func oneOfEachSessionCall(ctx context.Context, s *postgres.Store) (calls int64, err error) {
+	x := store.Session{ID: store.NewFileID(), Bucket: store.DefaultBucket, Key: "large", Size: -1}
+	aborted := x
+	aborted.ID = store.NewFileID()
+	p, dropped := stripedPart(1), stripedPart(2)
+	f := store.File{ID: x.ID, Bucket: x.Bucket, Key: x.Key, Parts: []store.Part{p}}
+	for _, call := range []func() error{
+		func() error { _, err := s.CreateSession(ctx, x, time.Hour); return err },
+		func() error { _, err := s.CreateSession(ctx, aborted, time.Hour); return err },
+		func() error { return s.BeginPart(ctx, x.ID, p) },
+		func() error { return s.SavePart(ctx, x.ID, p, 2*time.Hour) },
+		func() error { return s.DropPart(ctx, dropped) },
+		func() error { _, err := s.Session(ctx, x.ID); return err },
+		func() error {
+			_, err := s.ListSessions(ctx, store.SessionQuery{Bucket: x.Bucket, Limit: 9})
+			return err
+		},
+		func() error { _, _, err := s.CompleteSession(ctx, f, []store.FileID{x.ID}); return err },
+		func() error { return s.AbortSession(ctx, aborted.ID) },
+		func() error { _, _, err := s.RenameFile(ctx, x.ID, x.Bucket, "renamed"); return err },
+	} {
+		if err := call(); err != nil {
+			return calls, err
+		}
+		calls++
+	}
+	return calls, nil
 }

@@ -91,6 +91,75 @@ func TestPlansOfAnEmptyDatabase(t *testing.T) {
 	}
 }
 
+// The same for sessions and renames. Of each statement what is to be found in its plan.
+func TestPlansOfSessions(t *testing.T) {
+	t.Parallel()
+	s := open(t, pgtest.Fresh(t), postgres.Options{})
+	q := s.SQL()
+	id := "'" + store.NewFileID().String() + "'"
+	ids := "ARRAY[" + id + "]::uuid[]"
+	zero := `'\x00000000000000000000000000000000'`
+	page := []string{id, "''", `'\xff'`, "10"}
+	for name, c := range map[string]struct {
+		plan  string
+		steps []string
+	}{
+		"CreateSession": {
+			plan(t, s, q.CreateSession, id, "'default'", "'a'", "1", "''", "null", "null", "''", "'1 s'"),
+			[]string{"buckets_name", "files_pkey"},
+		},
+		"Session":              {plan(t, s, q.Session, id), []string{"sessions_pkey", "session_expiries_pkey", "session_parts_pkey"}},
+		"ListSessions":         {plan(t, s, q.ListSessions, page...), []string{"sessions_pkey", "session_expiries_pkey", "session_parts_pkey"}},
+		"ListSessionsOfBucket": {plan(t, s, q.ListSessionsOfBucket, append(page, "'default'")...), []string{"sessions_of_bucket", "session_expiries_pkey"}},
+		"ListExpiredSessions":  {plan(t, s, q.ListExpiredSessions, append(page, "'default'")...), []string{"session_expiries_by_time", "sessions_pkey"}},
+		"BeginPart":            {plan(t, s, q.BeginPart, id, id, "1", "0", zero), []string{"sessions_pkey", "session_expiries_pkey", "session_parts_id", "parts_pkey"}},
+		"DropReplaced":         {plan(t, s, q.DropReplaced, id, id, "1"), []string{"sessions_pkey", "session_expiries_pkey", "session_parts_pkey", "session_parts_id", "parts_pkey"}},
+		"StorePart": {
+			plan(t, s, q.StorePart, id, id, "1", "1", "1", "0", "1", "1", zero, `'\x00000000'`),
+			[]string{"sessions_pkey", "session_expiries_pkey", "session_parts_id", "parts_pkey", "session_attempts_pkey"},
+		},
+		"SlideSession": {plan(t, s, q.SlideSession, id, id, "'1 s'"), []string{"session_expiries_pkey", "session_parts_id"}},
+		"LockAttempt":  {plan(t, s, q.LockAttempt, id), []string{"session_attempts_pkey"}},
+		"DropPart":     {plan(t, s, q.DropPart, id, "'{0}'", ids), []string{"session_parts_id", "parts_pkey", "session_attempts_pkey"}},
+		"LockSessions": {plan(t, s, q.LockSessions, ids), []string{"sessions_pkey"}},
+		"ClaimSessions": {
+			plan(t, s, q.ClaimSessions, id, "'default'", "'a'", "1", "''", "false", "null", "1", "null", "''", "null", ids, ids),
+			[]string{"buckets_name", "sessions_pkey", "session_expiries_pkey", "session_parts_id"},
+		},
+		"TakeParts":   {plan(t, s, q.TakeParts, id, ids, "'{1}'", ids), []string{"files_pkey", "session_parts_id"}},
+		"EndSessions": {plan(t, s, q.EndSessions, ids, "null", "''"), []string{"sessions_pkey", "session_expiries_pkey", "session_parts_pkey", "session_attempts_of_session"}},
+		"ShowFile":    {plan(t, s, q.ShowFile, id), []string{"files_pkey"}},
+		"LockNames":   {plan(t, s, q.LockNames, id, "'default'", "'a'"), []string{"buckets_name", "files_latest", "files_pkey"}},
+		"ClaimName":   {plan(t, s, q.ClaimName, id, "'default'", "'a'"), []string{"buckets_name", "files_pkey"}},
+		"MoveName":    {plan(t, s, q.MoveName, id, "'default'", "'a'"), []string{"files_pkey", "files_behind", "buckets_name"}},
+		"BareFile":    {plan(t, s, q.BareFile, id), []string{"files_pkey", "buckets_pkey"}},
+		"DropBucket":  {plan(t, s, q.DropBucket, "'x'"), []string{"buckets_name", "files_by_time", "sessions_of_bucket"}},
+	} {
+		for _, index := range c.steps {
+			require.Contains(t, c.plan, "using "+index+" on ", "%s\n%s", name, c.plan)
+		}
+		require.NotContains(t, c.plan, "Seq Scan", "%s\n%s", name, c.plan)
+	}
+}
+
+// The parts of a completion are looked up one by one, however many the session has.
+func TestCompletionIsByIndex(t *testing.T) {
+	t.Parallel()
+	dsn := pgtest.Fresh(t)
+	s := open(t, dsn, postgres.Options{})
+	x := newSession(t, s, "a")
+	parts := loadParts(t, dsn, x.ID, 1000)
+	ids := make([]string, 10)
+	for i := range ids {
+		ids[i] = parts[7*i].ID.String()
+	}
+	wanted, id := "'{"+strings.Join(ids, ",")+"}'", "'"+x.ID.String()+"'"
+	text := plan(t, s, s.SQL().ClaimSessions, id, "'default'", "'a'", "1", "''", "false", "null", "1", "null", "''", "null", "'{"+x.ID.String()+"}'", wanted)
+	require.Contains(t, text, "using session_parts_id on session_parts p (actual rows=1 loops=10)", text)
+	text = plan(t, s, s.SQL().TakeParts, id, wanted, "'{1,2,3,4,5,6,7,8,9,10}'", "'{"+x.ID.String()+"}'")
+	require.Contains(t, text, "using session_parts_id on session_parts p (actual rows=1 loops=10)", text)
+}
+
 // listNaively is ObjectQuery's meaning, word for word.
 func listNaively(keys []string, q store.ObjectQuery) []string {
 	var names []string

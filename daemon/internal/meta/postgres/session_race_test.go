@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	"github.com/ringstore/ringstore/daemon/internal/meta/pack"
 	"github.com/ringstore/ringstore/daemon/internal/meta/postgres"
 	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/pgtest"
 	"github.com/ringstore/ringstore/daemon/internal/store"
@@ -175,10 +176,7 @@ func awaitWaiter(t *testing.T, dsn string) {
 // saveHalf runs the statements of SavePart, and leaves the transaction open.
 func saveHalf(t *testing.T, s *postgres.Store, tx pgx.Tx, session store.FileID, p store.Part) {
 	t.Helper()
-	nodes, sums := make([]byte, 16*len(p.Chunks)), make([]byte, 4*len(p.Chunks))
-	for i, c := range p.Chunks {
-		copy(nodes[16*i:], c.Node[:])
-	}
+	nodes, sums := pack.Pack(p.Chunks)
 	_, err := tx.Exec(t.Context(), s.SQL().DropReplaced, [16]byte(session), [16]byte(p.ID), p.Number)
 	require.NoError(t, err)
 	_, err = tx.Exec(t.Context(), s.SQL().StorePart, [16]byte(session), [16]byte(p.ID), p.Number, p.Size, p.K, p.M, p.UnitSize, int64(p.CRC64), nodes, sums)
