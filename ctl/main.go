@@ -5,24 +5,30 @@
 //	cli/       what every command is given       address/   s3:// addresses, wildcards
 //	transfer/  moving files                      client/    the REST API
 //	term/      tables, bar, questions            fault/     errors and exit codes
-//	profile/   servers and keys
+//	profile/   servers and keys                  manual/    help as a document and man pages
+//	complete/  what a shell may complete
 package ctl
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/ringstore/ringstore/ctl/cli"
 	"github.com/ringstore/ringstore/ctl/command"
+	"github.com/ringstore/ringstore/ctl/command/about"
 	"github.com/ringstore/ringstore/ctl/command/bucket"
 	"github.com/ringstore/ringstore/ctl/command/profiles"
 	"github.com/ringstore/ringstore/ctl/command/session"
+	"github.com/ringstore/ringstore/ctl/complete"
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/term"
 )
@@ -31,7 +37,7 @@ import (
 // ends, what is under way is given up cleanly and the code is 130. Results go
 // to stdout and everything else to stderr; what is a terminal is found out here.
 func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	f, closeAll := cli.NewFactory(term.Detect(stdin, stdout, stderr), os.Getenv, version())
+	f, closeAll := cli.NewFactory(term.Detect(stdin, stdout, stderr), os.Getenv, build())
 	defer closeAll()
 	return run(ctx, f, args)
 }
@@ -46,7 +52,7 @@ func run(ctx context.Context, f *cli.Factory, args []string) int {
 	if err == nil {
 		return int(fault.OK)
 	}
-	err = classify(cmd, err)
+	err = classify(cmd, args, err)
 	name := strings.TrimPrefix(strings.TrimPrefix(cmd.CommandPath(), root.Name()), " ")
 	// Cobra stops reading flags at the first wrong one, --json behind it included.
 	if fault.ExitOf(err) == fault.Usage {
@@ -59,17 +65,33 @@ func run(ctx context.Context, f *cli.Factory, args []string) int {
 }
 
 // classify knows errors of cobra's own by their being no fault: they are about the command line.
-func classify(cmd *cobra.Command, err error) error {
+func classify(cmd *cobra.Command, args []string, err error) error {
 	if errors.Is(err, context.Canceled) {
 		return fault.New("interrupted", "interrupted")
 	}
 	if _, ok := errors.AsType[*fault.Error](err); ok {
 		return err
 	}
+	if word := firstWord(cmd, args); word != "" && !cmd.HasParent() {
+		return cli.Unknown(cmd, word)
+	}
 	return cli.Usage(cmd, "%v", err)
 }
 
+// firstWord is the first of args that is no flag of root's, nor the value of one. Cobra does
+// not say which word it did not know.
+func firstWord(root *cobra.Command, args []string) string {
+	set := pflag.NewFlagSet("", pflag.ContinueOnError)
+	set.AddFlagSet(root.PersistentFlags())
+	set.ParseErrorsAllowlist.UnknownFlags = true
+	if set.Parse(args) != nil {
+		return ""
+	}
+	return set.Arg(0)
+}
+
 func newRoot(f *cli.Factory) *cobra.Command {
+	showVersion := false
 	root := &cobra.Command{
 		Use:   "s3ctl COMMAND",
 		Short: "Store, fetch and look after files in Ringstore",
@@ -78,38 +100,91 @@ func newRoot(f *cli.Factory) *cobra.Command {
 Objects are named s3://BUCKET/KEY, "-" is a standard stream, everything else is a
 local path. Results go to standard output: tables on a terminal, tab-separated lines
 in a pipe, and one JSON object a line with --json. Errors and progress go to standard error.`,
-		Version:       version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
+
+		DisableSuggestions: true, // cli.Unknown makes them
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if showVersion {
+				return cli.Classified(about.ShowVersion(f))
+			}
+			return cmd.Help()
+		},
 	}
+	root.Flags().BoolVar(&showVersion, "version", false, "show the version of s3ctl")
 	flags := root.PersistentFlags()
-	flags.StringVar(&f.Global.Profile, "profile", "", "server to use (environment: RINGSTORE_PROFILE); see s3ctl help profile")
+	flags.StringVar(&f.Global.Profile, "profile", "", "server to use (environment: RINGSTORE_PROFILE); see s3ctl help profiles")
 	flags.BoolVar(&f.Global.JSON, "json", false, "write results and errors as JSON, one object a line")
 	flags.Var(&f.Global.Progress, "progress", "how transfers show how far they are: auto, bar, log, json or none")
 	flags.BoolVarP(&f.Global.Quiet, "quiet", "q", false, "no progress, no notes, no lines for what went well")
-	root.AddCommand(
+	group(root, "data", "Files and objects:",
 		command.NewPut(f, nil), command.NewGet(f, nil), command.NewLs(f, nil), command.NewRm(f, nil),
 		command.NewStat(f, nil), command.NewCat(f, nil), command.NewCp(f, nil), command.NewMv(f, nil),
 		command.NewSync(f, nil), command.NewDu(f, nil), command.NewFind(f, nil), command.NewTree(f, nil),
-		command.NewDiff(f, nil), command.NewVerify(f, nil),
-		bucket.New(f), session.New(f), profiles.New(f), exitCodes(),
-	)
+		command.NewDiff(f, nil), command.NewVerify(f, nil))
+	group(root, "sessions", "Unfinished uploads:", session.New(f))
+	group(root, "buckets", "Buckets:", bucket.New(f))
+	group(root, "setup", "Setting up:", profiles.New(f), about.NewCompletion(f), about.NewMan(f), about.NewVersion(f))
+	root.AddCommand(topics()...)
+	root.SetHelpCommandGroupID("setup")
+	root.SetUsageTemplate(usageTemplate)
+	markExitCodes(root)
+	complete.Attach(root, f)
 	return root
 }
 
-// exitCodes is a help topic: `s3ctl help exit-codes`.
-func exitCodes() *cobra.Command {
-	var b strings.Builder
-	b.WriteString("s3ctl ends with one of these codes. With --json an error carries the code's name as\n\"code\" and the number as \"exit_code\".\n\n")
-	b.WriteString(ExitCodeTable())
-	return &cobra.Command{Use: "exit-codes", Short: "What the exit codes mean", Long: strings.TrimRight(b.String(), "\n")}
+// group adds commands that help lists together.
+func group(root *cobra.Command, id, title string, commands ...*cobra.Command) {
+	root.AddGroup(&cobra.Group{ID: id, Title: title})
+	for _, cmd := range commands {
+		cmd.GroupID = id
+	}
+	root.AddCommand(commands...)
 }
 
-// version is what the build knows of itself.
-func version() string {
+// usageTemplate is what help shows after the text of a command.
+const usageTemplate = `Usage:
+  {{if .HasParent}}{{.UseLine}}{{else}}{{.CommandPath}} COMMAND{{end}}{{if .HasExample}}
+
+Examples:
+{{.Example}}{{end}}{{if .HasAvailableSubCommands}}{{$all := .Commands}}{{range $group := .Groups}}
+
+{{.Title}}{{range $all}}{{if and (eq .GroupID $group.ID) (or .IsAvailableCommand (eq .Name "help"))}}
+  {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}{{end}}{{if not .AllChildCommandsHaveGroup}}
+
+Commands:{{range $all}}{{if and (eq .GroupID "") .IsAvailableCommand}}
+  {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}{{end}}{{end}}{{if .HasHelpSubCommands}}
+
+Topics (s3ctl help TOPIC):{{range .Commands}}{{if .IsAdditionalHelpTopicCommand}}
+  {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}{{end}}{{if .HasAvailableLocalFlags}}
+
+Flags:
+{{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}{{if .HasAvailableInheritedFlags}}
+
+Flags of all commands:
+{{.InheritedFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}{{with index .Annotations "` + cli.ExitCodes + `"}}
+
+Exit codes: {{.}} (s3ctl help exit-codes)
+{{- end}}{{if .HasAvailableSubCommands}}
+
+{{.CommandPath}} COMMAND --help says more.{{end}}
+`
+
+// build is what the build knows of itself.
+func build() cli.Build {
+	b := cli.Build{Version: "(unknown)", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	info, ok := debug.ReadBuildInfo()
-	if !ok || info.Main.Version == "" {
-		return "(unknown)"
+	if !ok {
+		return b
 	}
-	return info.Main.Version
+	b.Version = cmp.Or(info.Main.Version, b.Version)
+	for _, setting := range info.Settings {
+		switch setting.Key {
+		case "vcs.revision":
+			b.Commit = setting.Value
+		case "vcs.modified":
+			b.Modified = setting.Value == "true"
+		}
+	}
+	return b
 }

@@ -57,7 +57,7 @@ func (r *rig) runContext(ctx context.Context, args ...string) outcome {
 	r.t.Helper()
 	var out, errs bytes.Buffer
 	streams := &term.Streams{In: strings.NewReader(r.stdin), Out: &out, Err: &errs, InTTY: r.tty, OutTTY: r.tty, ErrTTY: r.tty}
-	f, closeAll := cli.NewFactory(streams, func(name string) string { return r.env[name] }, "test")
+	f, closeAll := cli.NewFactory(streams, func(name string) string { return r.env[name] }, cli.Build{Version: "test"})
 	defer closeAll()
 	f.Profiles = func() (profile.File, error) { return r.profiles, nil }
 	f.Retry = func() transfer.Retry { return transfer.Retry{Tries: 2, Initial: 1, Max: 1} }

@@ -20,7 +20,7 @@ import (
 func factory(t *testing.T) (f *cli.Factory, out, errs *bytes.Buffer) {
 	t.Helper()
 	out, errs = &bytes.Buffer{}, &bytes.Buffer{}
-	f, closeAll := cli.NewFactory(&term.Streams{Out: out, Err: errs}, func(string) string { return "" }, "test")
+	f, closeAll := cli.NewFactory(&term.Streams{Out: out, Err: errs}, func(string) string { return "" }, cli.Build{Version: "test"})
 	t.Cleanup(closeAll)
 	return f, out, errs
 }

@@ -8,6 +8,9 @@ import (
 	"github.com/ringstore/ringstore/ctl/fault"
 )
 
+// ExitCodes is the annotation of a command that lists the codes it can end with, in one line.
+const ExitCodes = "exit-codes"
+
 // Usage is an error of the command line. The next step is the command's help.
 func Usage(cmd *cobra.Command, format string, args ...any) *fault.Error {
 	return fault.New("usage", format, args...).WithHint("%s --help", cmd.CommandPath())
@@ -43,5 +46,15 @@ func Noun(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return cmd.Help()
 	}
-	return Usage(cmd, "unknown command %q for %q", args[0], cmd.CommandPath())
+	return Unknown(cmd, args[0])
+}
+
+// Unknown is the error of a word that is no command below cmd. The next step has those that look like it.
+func Unknown(cmd *cobra.Command, word string) *fault.Error {
+	cmd.SuggestionsMinimumDistance = 1
+	err := Usage(cmd, "unknown command %q for %q", word, cmd.CommandPath())
+	for _, near := range cmd.SuggestionsFor(word) {
+		err.Hint = cmd.CommandPath() + " " + near + " --help\n" + err.Hint
+	}
+	return err
 }

@@ -20,11 +20,21 @@ type Global struct {
 	Progress term.ProgressStyle
 }
 
+// Build is what a build knows of itself: the line of --json for version.
+type Build struct {
+	Version  string `json:"version"`
+	Commit   string `json:"commit,omitempty"`
+	Modified bool   `json:"modified,omitempty"` // built from a commit and changes to it
+	Go       string `json:"go,omitempty"`
+	Platform string `json:"platform,omitempty"`
+}
+
 // Factory gives commands what they need, when they need it: nothing is read
 // from disk or dialed before a command asks.
 type Factory struct {
 	IO       *term.Streams
 	Global   *Global
+	Build    Build
 	Getenv   func(string) string
 	Profiles func() (profile.File, error)
 	Client   func() (*client.Client, error)
@@ -32,8 +42,8 @@ type Factory struct {
 }
 
 // NewFactory wires the real thing. close frees the connections at the end.
-func NewFactory(streams *term.Streams, getenv func(string) string, version string) (f *Factory, closeAll func()) {
-	f = &Factory{IO: streams, Global: &Global{Progress: term.ProgressAuto}, Getenv: getenv, Retry: transfer.DefaultRetry}
+func NewFactory(streams *term.Streams, getenv func(string) string, build Build) (f *Factory, closeAll func()) {
+	f = &Factory{IO: streams, Global: &Global{Progress: term.ProgressAuto}, Build: build, Getenv: getenv, Retry: transfer.DefaultRetry}
 	f.Profiles = func() (profile.File, error) {
 		path, err := profile.Path()
 		return profile.File(path), err
@@ -42,7 +52,7 @@ func NewFactory(streams *term.Streams, getenv func(string) string, version strin
 	f.Client = sync.OnceValues(func() (*client.Client, error) {
 		p, err := f.choose()
 		if err == nil {
-			made = client.New(client.Config{Profile: p, Agent: "s3ctl/" + version})
+			made = client.New(client.Config{Profile: p, Agent: "s3ctl/" + build.Version})
 		}
 		return made, err
 	})

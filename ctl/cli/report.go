@@ -138,17 +138,7 @@ func (r *Report) Close() error {
 	case total == 1:
 		return r.held
 	case r.done == 0 && !r.mixed:
-		return fault.New(kindOf(r.exit), "all %s failed, as shown above", term.Count(total, r.noun))
+		return fault.New(fault.NameOf(r.exit), "all %s failed, as shown above", term.Count(total, r.noun))
 	}
 	return fault.New("partial", "%d of %s failed, as shown above", r.failures, term.Count(total, r.noun))
-}
-
-// kindOf is the first kind that ends with this exit code.
-func kindOf(exit fault.Exit) string {
-	for _, row := range fault.Table() {
-		if row.Exit == exit {
-			return row.Kinds[0]
-		}
-	}
-	return "internal"
 }

@@ -73,6 +73,16 @@ func exitOf(kind string) Exit {
 	return Failed
 }
 
+// NameOf gives the first kind that ends with this exit code.
+func NameOf(exit Exit) string {
+	for _, row := range Table() {
+		if row.Exit == exit {
+			return row.Kinds[0]
+		}
+	}
+	return "internal"
+}
+
 // Error is what went wrong, for a script (Kind) and for a person (the rest).
 type Error struct {
 	Kind string // one of the kinds in Table

@@ -1,0 +1,59 @@
+// Package about has the verbs that are about s3ctl itself: its version, its man
+// pages, and what makes a shell complete its command lines.
+package about
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ringstore/ringstore/ctl/cli"
+	"github.com/ringstore/ringstore/ctl/term"
+)
+
+// NewVersion makes the command.
+func NewVersion(f *cli.Factory) *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Show the version of s3ctl",
+		Long: `Show the version of s3ctl, the commit that it was built from, and with what. It asks no
+server. s3ctl --version shows the same.`,
+		Args: cli.Args(0, 0),
+		RunE: func(*cobra.Command, []string) error { return cli.Classified(ShowVersion(f)) },
+	}
+}
+
+// ShowVersion is what version does, and --version.
+func ShowVersion(f *cli.Factory) error {
+	b := f.Build
+	with := []string{}
+	for _, fact := range []string{short(b), b.Go, b.Platform} {
+		if fact != "" {
+			with = append(with, fact)
+		}
+	}
+	line := "s3ctl " + b.Version
+	if len(with) > 0 {
+		line += " (" + strings.Join(with, ", ") + ")"
+	}
+	if !f.Global.JSON && !f.IO.OutTTY {
+		table := f.IO.NewTable(term.Column{}, term.Column{}, term.Column{}, term.Column{})
+		if err := table.Row(b.Version, b.Commit, b.Go, b.Platform); err != nil {
+			return err
+		}
+		return table.Flush()
+	}
+	return f.Show(cli.Result{JSON: b, Line: line})
+}
+
+// short is the commit as people write it.
+func short(b cli.Build) string {
+	if b.Commit == "" {
+		return ""
+	}
+	commit := "commit " + b.Commit[:min(len(b.Commit), 12)]
+	if b.Modified {
+		commit += " and changes"
+	}
+	return commit
+}

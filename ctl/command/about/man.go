@@ -1,0 +1,137 @@
+package about
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ringstore/ringstore/ctl/cli"
+	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/ctl/manual"
+)
+
+// ManOptions are those of man.
+type ManOptions struct {
+	Factory *cli.Factory
+
+	Command  []string // the words after s3ctl
+	Dir      string   // write all pages here; "" writes one to standard output
+	Markdown bool     // the whole manual as docs/s3ctl.md
+}
+
+// NewMan makes the command.
+func NewMan(f *cli.Factory) *cobra.Command {
+	o := &ManOptions{Factory: f}
+	cmd := &cobra.Command{
+		Use:   "man [COMMAND...]",
+		Short: "Write the manual as man pages",
+		Long: `Write the man page of s3ctl, of one of its commands or of a help topic to standard
+output. With --dir, write all of them into a folder, which is made if it is not there, and
+show which. They say what --help says.`,
+		Example: `  s3ctl man bucket create | man -l -
+  s3ctl man --dir ~/.local/share/man/man1`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.Command = args
+			return cli.Classified(o.run(cmd))
+		},
+	}
+	cmd.Flags().StringVar(&o.Dir, "dir", "", "write all pages into this folder")
+	cmd.Flags().BoolVar(&o.Markdown, "markdown", false, "write the whole manual as one Markdown document")
+	_ = cmd.Flags().MarkHidden("markdown") // the flag is there
+	return cmd
+}
+
+func (o *ManOptions) run(cmd *cobra.Command) error {
+	root := manual.Read(cmd.Root())
+	switch {
+	case o.Dir != "" && len(o.Command) > 0:
+		return cli.Usage(cmd, "--dir writes all pages, and takes no command")
+	case o.Markdown:
+		_, err := io.WriteString(o.Factory.IO.Out, manual.Markdown(root))
+		return err
+	case o.Dir != "":
+		return o.all(root)
+	}
+	path := strings.Join(append([]string{root.Path}, o.Command...), " ")
+	for page, parent := range pages(root) {
+		if page.Path == path {
+			_, err := io.WriteString(o.Factory.IO.Out, page.Man(parent))
+			return err
+		}
+	}
+	return fault.New("not_found", "there is no command %q", strings.TrimPrefix(path, root.Path+" ")).
+		WithHint("%s --help    lists the commands", root.Path)
+}
+
+// pages gives all pages, each with the one that it stands under.
+func pages(root *manual.Page) func(func(page, parent *manual.Page) bool) {
+	return func(yield func(page, parent *manual.Page) bool) {
+		parents := map[*manual.Page]*manual.Page{}
+		for _, p := range root.All() {
+			if !yield(p, parents[p]) {
+				return
+			}
+			for _, g := range p.Below {
+				for _, below := range g.Pages {
+					parents[below] = p
+				}
+			}
+		}
+	}
+}
+
+// page is the line of --json for a man page that was written.
+type page struct {
+	Path string `json:"path"`
+}
+
+// all writes all pages, and shows where they are.
+func (o *ManOptions) all(root *manual.Page) error {
+	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
+		return fault.Wrap(o.Dir, err)
+	}
+	var written []string
+	for p, parent := range pages(root) {
+		path := filepath.Join(o.Dir, p.File())
+		if err := replace(path, p.Man(parent)); err != nil {
+			return fault.Wrap(path, err)
+		}
+		written = append(written, path)
+	}
+	if o.Factory.Global.Quiet && !o.Factory.Global.JSON {
+		return nil
+	}
+	slices.Sort(written)
+	for _, path := range written {
+		if err := o.Factory.Show(cli.Result{JSON: page{Path: path}, Cells: []string{path}, Line: path}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// replace writes a file under another name first: who reads the page meanwhile sees one of the two, whole.
+func replace(path, text string) (err error) {
+	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = os.Remove(tmp.Name())
+		}
+	}()
+	_, err = tmp.WriteString(text)
+	if err == nil {
+		err = tmp.Chmod(0o644)
+	}
+	if err := errors.Join(err, tmp.Close()); err != nil {
+		return err
+	}
+	return os.Rename(tmp.Name(), path)
+}

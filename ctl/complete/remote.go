@@ -1,0 +1,151 @@
+package complete
+
+import (
+	"context"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ringstore/ringstore/ctl/address"
+	"github.com/ringstore/ringstore/ctl/client"
+	"github.com/ringstore/ringstore/ctl/term"
+)
+
+// most is how many names are offered at once.
+const most = 1000
+
+// reading says how a command reads the keys of its arguments.
+type reading int
+
+const (
+	patterns reading = iota // with wildcards, unless --raw is given
+	plain                   // as they are written
+	unclear                 // one or the other: names that the two would read differently are not offered
+)
+
+// keys offers buckets, and after a bucket's slash what lies right behind the prefix: keys, and folders to go on in.
+func keys(r reading) offer {
+	return func(ctx context.Context, c *completer, _ []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		rest, remote := strings.CutPrefix(word, address.Scheme)
+		bucket, key, inBucket := strings.Cut(rest, "/")
+		switch {
+		case !remote || !inBucket:
+			return c.buckets(ctx, word, "/"), inside
+		case address.CheckBucket(bucket) != nil:
+			return nil, done
+		}
+		if flag := c.cmd.Flags().Lookup("raw"); flag != nil && flag.Changed {
+			r = plain
+		}
+		prefix, ok := r.prefix(key)
+		if !ok {
+			return nil, done
+		}
+		return c.keys(ctx, client.Query{Bucket: bucket, Prefix: prefix, Delimiter: "/", PageSize: most}, r, word)
+	}
+}
+
+// bucketNames offers whole buckets.
+func bucketNames(ctx context.Context, c *completer, _ []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return c.buckets(ctx, word, ""), done
+}
+
+func (c *completer) buckets(ctx context.Context, word, end string) []cobra.Completion {
+	if !strings.HasPrefix(word, address.Scheme) && !strings.HasPrefix(address.Scheme, word) {
+		return nil
+	}
+	server, err := c.f.Client()
+	if err != nil {
+		return nil
+	}
+	buckets, err := server.Buckets(ctx)
+	if err != nil {
+		return nil
+	}
+	var names []cobra.Completion
+	for _, b := range buckets {
+		if name := address.Scheme + b.Name + end; strings.HasPrefix(name, word) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func (c *completer) keys(ctx context.Context, q client.Query, r reading, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	server, err := c.f.Client()
+	if err != nil {
+		return nil, done
+	}
+	directive := done
+	var names []cobra.Completion
+	for e, err := range server.List(ctx, q) {
+		if err != nil {
+			return nil, done
+		}
+		if len(names) == most {
+			// What all of these begin with need not be what all names begin with: the word
+			// itself among them keeps the shell from adding to it.
+			return append(names, cobra.CompletionWithDesc(word, "there are more")), inside
+		}
+		rest, ok := r.write(e.Name[len(q.Prefix):])
+		if !ok {
+			continue
+		}
+		if e.File == nil {
+			directive = inside
+			names = append(names, word+rest)
+			continue
+		}
+		names = append(names, cobra.CompletionWithDesc(word+rest, term.Size(e.File.Size)))
+	}
+	return names, directive
+}
+
+// prefix is the beginning of keys that a half-written key means; false where it has wildcards in it.
+func (r reading) prefix(written string) (string, bool) {
+	if r == plain {
+		return written, true
+	}
+	p, err := address.Compile(written)
+	if err != nil || p.HasWildcards() || r == unclear && p.Prefix() != written {
+		return "", false
+	}
+	return p.Prefix(), true
+}
+
+// wildcards are the characters that mean something in a pattern.
+var wildcards = strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`)
+
+// write gives the rest of a key as it is to be written.
+func (r reading) write(rest string) (string, bool) {
+	switch written := wildcards.Replace(rest); r {
+	case plain:
+		return rest, true
+	case unclear:
+		return rest, written == rest
+	default:
+		return written, true
+	}
+}
+
+// sessionWords offers sessions, and with --all addresses.
+func sessionWords(ctx context.Context, c *completer, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if all, err := c.cmd.Flags().GetBool("all"); err == nil && all {
+		return first(keys(plain))(ctx, c, args, word)
+	}
+	server, err := c.f.Client()
+	if err != nil {
+		return nil, done
+	}
+	var ids []cobra.Completion
+	for s, err := range server.Sessions(ctx, "", "") {
+		if err != nil || len(ids) == most {
+			return nil, done
+		}
+		if strings.HasPrefix(s.SessionID, word) {
+			name := address.Remote{Bucket: s.Bucket, Key: s.Name}.String()
+			ids = append(ids, cobra.CompletionWithDesc(s.SessionID, term.Clean(name)))
+		}
+	}
+	return ids, done
+}

@@ -1,0 +1,103 @@
+package manual
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Man is the page for man(1), with links to the one it stands under and to those below it.
+func (p *Page) Man(parent *Page) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, ".TH %s %s \"\" \"Ringstore\" \"Ringstore\"\n", quote(strings.ToUpper(p.dashed())), p.section())
+	fmt.Fprintf(&b, ".SH NAME\n%s \\- %s\n", roff(p.dashed()), roff(p.Short))
+	if !p.Topic() {
+		fmt.Fprintf(&b, ".SH SYNOPSIS\n.B %s\n", quote(p.Use))
+	}
+	b.WriteString(".SH DESCRIPTION\n")
+	for _, block := range p.Text {
+		block.man(&b)
+	}
+	for _, g := range p.Below {
+		fmt.Fprintf(&b, ".SH %s\n", quote(strings.ToUpper(g.Title)))
+		for _, below := range g.Pages {
+			fmt.Fprintf(&b, ".TP\n.B %s\n%s\n", quote(below.Path), roff(below.Short))
+		}
+	}
+	manFlags(&b, "OPTIONS", p.Flags)
+	manFlags(&b, "OPTIONS OF ALL COMMANDS", p.Global)
+	if len(p.Examples) > 0 {
+		b.WriteString(".SH EXAMPLES\n")
+		verbatim(&b, p.Examples)
+	}
+	if p.ExitCodes != "" {
+		fmt.Fprintf(&b, ".SH EXIT STATUS\n%s.\n", roff(p.ExitCodes))
+	}
+	p.seeAlso(&b, parent)
+	return b.String()
+}
+
+func (p *Page) seeAlso(b *strings.Builder, parent *Page) {
+	var others []*Page
+	if parent != nil {
+		others = append(others, parent)
+	}
+	for _, g := range p.Below {
+		others = append(others, g.Pages...)
+	}
+	if len(others) == 0 {
+		return
+	}
+	b.WriteString(".SH SEE ALSO\n")
+	for i, other := range others {
+		end := ","
+		if i == len(others)-1 {
+			end = ""
+		}
+		fmt.Fprintf(b, ".BR %s (%s)%s\n", roff(other.dashed()), other.section(), end)
+	}
+}
+
+func (block Block) man(b *strings.Builder) {
+	if block.Plain {
+		verbatim(b, block.Lines)
+		return
+	}
+	fmt.Fprintf(b, ".PP\n%s\n", roff(block.Lines[0]))
+}
+
+func verbatim(b *strings.Builder, lines []string) {
+	b.WriteString(".PP\n.nf\n")
+	for _, line := range lines {
+		b.WriteString(roff(line) + "\n")
+	}
+	b.WriteString(".fi\n")
+}
+
+func manFlags(b *strings.Builder, title string, flags []Flag) {
+	if len(flags) == 0 {
+		return
+	}
+	fmt.Fprintf(b, ".SH %s\n", quote(title))
+	for _, f := range flags {
+		usage := f.Usage
+		if f.Default != "" {
+			usage += " (default " + f.Default + ")"
+		}
+		fmt.Fprintf(b, ".TP\n%s\n%s\n", roff(strings.TrimSpace(f.Name+" "+f.Value)), roff(usage))
+	}
+}
+
+// signs are the characters that troff takes for something else.
+var signs = strings.NewReplacer(`\`, `\e`, "-", `\-`, "'", `\(aq`, "`", `\(ga`, "^", `\(ha`, "~", `\(ti`)
+
+// roff makes a line of plain text one of troff: no character of it is a command.
+func roff(line string) string {
+	line = signs.Replace(line)
+	if strings.HasPrefix(line, ".") {
+		line = `\&` + line
+	}
+	return line
+}
+
+// quote makes one argument of a macro.
+func quote(text string) string { return `"` + strings.ReplaceAll(roff(text), `"`, `\(dq`) + `"` }

@@ -1,0 +1,165 @@
+// Package manual turns the tree of commands into pages: docs/s3ctl.md, man pages, and what
+// they have in common. The commands' own texts are the only source. They are plain text, not
+// Markdown: an asterisk in them is a wildcard.
+package manual
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/ringstore/ringstore/ctl/cli"
+)
+
+// Page is what there is to say of a command or a help topic.
+type Page struct {
+	Path      string // "s3ctl bucket create"
+	Short     string
+	Use       string // synopsis; "" of a topic
+	Text      []Block
+	Examples  []string // lines
+	Flags     []Flag   // of its own
+	Global    []Flag   // that all commands below have; of the root only
+	ExitCodes string   // one line; "" where it only has verbs below it
+	Below     []Group
+}
+
+// Block is a paragraph, or lines that stay as they are.
+type Block struct {
+	Plain bool
+	Lines []string // of a paragraph: one
+}
+
+// Flag is a flag.
+type Flag struct {
+	Name    string // "-r, --recursive"
+	Value   string // what it takes, as "int" or "PATTERN"; "" where it takes nothing
+	Usage   string
+	Default string // "" where it goes without saying
+}
+
+// Group is some of the commands below another, under a title.
+type Group struct {
+	Title string
+	Pages []*Page
+}
+
+// Topic reports whether it is about something other than a command.
+func (p *Page) Topic() bool { return p.Use == "" }
+
+// File is the page's name as a man page: commands are of section 1, topics of section 7.
+func (p *Page) File() string { return p.dashed() + "." + p.section() }
+
+func (p *Page) dashed() string { return strings.ReplaceAll(p.Path, " ", "-") }
+
+func (p *Page) section() string {
+	if p.Topic() {
+		return "7"
+	}
+	return "1"
+}
+
+// All gives the page and those below it, in the order in which help lists them.
+func (p *Page) All() []*Page {
+	pages := []*Page{p}
+	for _, g := range p.Below {
+		for _, below := range g.Pages {
+			pages = append(pages, below.All()...)
+		}
+	}
+	return pages
+}
+
+// Read makes the page of a command and of all below it, the hidden ones left out.
+func Read(cmd *cobra.Command) *Page {
+	p := &Page{Path: cmd.CommandPath(), Short: cmd.Short, ExitCodes: cmd.Annotations[cli.ExitCodes]}
+	p.Text = blocks(cmd.Long)
+	if len(p.Text) == 0 {
+		p.Text = blocks(cmd.Short + ".")
+	}
+	if !cmd.IsAdditionalHelpTopicCommand() {
+		p.Use = cmd.UseLine()
+	}
+	if cmd.HasExample() {
+		p.Examples = undent(cmd.Example)
+	}
+	p.Flags = flags(cmd.LocalNonPersistentFlags())
+	p.Global = flags(cmd.PersistentFlags())
+	p.Below = groups(cmd)
+	return p
+}
+
+// groups sorts the commands below by the titles that help shows them under.
+func groups(cmd *cobra.Command) []Group {
+	all := make([]Group, 0, len(cmd.Groups())+2)
+	byID := map[string]int{}
+	for _, g := range cmd.Groups() {
+		byID[g.ID] = len(all)
+		all = append(all, Group{Title: strings.TrimSuffix(g.Title, ":")})
+	}
+	other, topics := len(all), len(all)+1
+	all = append(all, Group{Title: "Commands"}, Group{Title: "Topics"})
+	for _, below := range cmd.Commands() {
+		at, grouped := byID[below.GroupID]
+		switch {
+		case below.IsAdditionalHelpTopicCommand():
+			at = topics
+		case !below.IsAvailableCommand(), below.Name() == "help":
+			continue
+		case !grouped:
+			at = other
+		}
+		all[at].Pages = append(all[at].Pages, Read(below))
+	}
+	var used []Group
+	for _, g := range all {
+		if len(g.Pages) > 0 {
+			used = append(used, g)
+		}
+	}
+	return used
+}
+
+func flags(set *pflag.FlagSet) (list []Flag) {
+	set.VisitAll(func(f *pflag.Flag) {
+		if f.Hidden || f.Name == "help" {
+			return
+		}
+		one := Flag{Name: "--" + f.Name}
+		if f.Shorthand != "" {
+			one.Name = "-" + f.Shorthand + ", " + one.Name
+		}
+		one.Value, one.Usage = pflag.UnquoteUsage(f)
+		if one.Value != "" && f.DefValue != "" && f.DefValue != "0" {
+			one.Default = f.DefValue
+		}
+		list = append(list, one)
+	})
+	return list
+}
+
+// blocks parts a text at blank lines. Indented lines and tables stay as they are.
+func blocks(text string) (list []Block) {
+	for part := range strings.SplitSeq(strings.Trim(text, "\n"), "\n\n") {
+		lines := strings.Split(strings.Trim(part, "\n"), "\n")
+		if lines[0] == "" {
+			continue
+		}
+		b := Block{Plain: strings.HasPrefix(lines[0], "  ") || strings.HasPrefix(lines[0], "|"), Lines: lines}
+		if !b.Plain {
+			b.Lines = []string{strings.Join(lines, " ")}
+		}
+		list = append(list, b)
+	}
+	return list
+}
+
+// undent takes the indentation off that examples have in help.
+func undent(text string) []string {
+	lines := strings.Split(strings.Trim(text, "\n"), "\n")
+	for i := range lines {
+		lines[i] = strings.TrimPrefix(lines[i], "  ")
+	}
+	return lines
+}

@@ -1,0 +1,97 @@
+package manual
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// Markdown is the whole manual as one document.
+func Markdown(root *Page) string {
+	var b strings.Builder
+	b.WriteString("# s3ctl\n\n<!-- Generated from the commands; do not edit. To write it anew: scripts/generate docs -->\n\n")
+	contents(&b, root)
+	for _, p := range root.All() {
+		if p != root {
+			fmt.Fprintf(&b, "\n## %s\n\n", p.Path)
+		}
+		p.markdown(&b)
+	}
+	return b.String()
+}
+
+// contents is the list of all pages, as links.
+func contents(b *strings.Builder, root *Page) {
+	for _, g := range root.Below {
+		fmt.Fprintf(b, "**%s**:", g.Title)
+		for _, p := range g.Pages {
+			for _, one := range p.All() {
+				if len(one.Below) == 0 {
+					fmt.Fprintf(b, "\n[%s](#%s)", strings.TrimPrefix(one.Path, root.Path+" "), one.dashed())
+				}
+			}
+		}
+		b.WriteString("\n\n")
+	}
+}
+
+func (p *Page) markdown(b *strings.Builder) {
+	if !p.Topic() {
+		fmt.Fprintf(b, "```\n%s\n```\n\n", p.Use)
+	}
+	for _, block := range p.Text {
+		block.markdown(b)
+	}
+	if len(p.Examples) > 0 {
+		fmt.Fprintf(b, "Examples:\n\n```\n%s\n```\n\n", strings.Join(p.Examples, "\n"))
+	}
+	markdownFlags(b, "Flags", p.Flags)
+	markdownFlags(b, "Flags of all commands", p.Global)
+	if p.ExitCodes != "" {
+		fmt.Fprintf(b, "Exit codes: %s.\n", escape(p.ExitCodes))
+	}
+}
+
+func (block Block) markdown(b *strings.Builder) {
+	switch {
+	case !block.Plain:
+		b.WriteString(escape(block.Lines[0]) + "\n\n")
+	case strings.HasPrefix(block.Lines[0], "|"): // a table is one there as here
+		b.WriteString(strings.Join(block.Lines, "\n") + "\n\n")
+	default:
+		b.WriteString("```\n" + strings.Join(undent(strings.Join(block.Lines, "\n")), "\n") + "\n```\n\n")
+	}
+}
+
+func markdownFlags(b *strings.Builder, title string, flags []Flag) {
+	if len(flags) == 0 {
+		return
+	}
+	fmt.Fprintf(b, "| %s | |\n| --- | --- |\n", title)
+	for _, f := range flags {
+		name := f.Name
+		if f.Value != "" {
+			name += " " + f.Value
+		}
+		usage := f.Usage
+		if f.Default != "" {
+			usage += " (default " + f.Default + ")"
+		}
+		fmt.Fprintf(b, "| `%s` | %s |\n", name, strings.ReplaceAll(escape(usage), "|", `\|`))
+	}
+	b.WriteString("\n")
+}
+
+// special is what Markdown would take for a sign of its own. A name in capitals with
+// underscores is none: inside of words they are plain.
+var special = regexp.MustCompile("[*<\\[\\]\\\\]|`[^`]*`")
+
+// escape makes plain text of the commands plain text of Markdown; `code` stays code.
+func escape(text string) string {
+	return special.ReplaceAllStringFunc(text, func(s string) string {
+		if s[0] == '`' {
+			return s
+		}
+		return `\` + s
+	})
+}
