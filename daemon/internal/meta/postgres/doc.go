@@ -16,6 +16,10 @@
 // them fails there and is repeated, and then replaces the other's file. What is
 // repeated is bounded, with jitter, and after that Unavailable.
 //
+// Who adds to a session holds its row beside others who do, and who ends it holds
+// it alone: sessions come before files in that order. Nobody relies on FOR KEY SHARE
+// against FOR UPDATE, which PostgreSQL does not always keep apart; a bucket that is deleted changes its name instead.
+//
 // Small commits that arrive while others are on their way share the next
 // pipeline (see group.go): one transaction makes many files complete. One that
 // cannot be stored is found out by repeating each alone, so it fails by itself.
