@@ -205,6 +205,17 @@ func TestFilters_OfEveryVerb(t *testing.T) {
 		require.Equal(t, strings.Fields(tc.want), r.Names("other"), tc.args)
 	}
 	r := newRig(t)
+	for _, name := range []string{"a", "b/c.jpg", "x.tmp"} {
+		r.write("in/"+name, name)
+	}
+	r.ok("put", "-r", "--exclude", "*.tmp", "DIR/in/", "s3://default/p")
+	r.ok("put", "--include", "x.*", "DIR/in/a", "DIR/in/x.tmp", "s3://default/q/")
+	require.Equal(t, []string{"p/a", "p/b/c.jpg", "q/x.tmp"}, r.Names("default"))
+	r.ok("get", "-r", "--exclude", "/p/b", "s3://default/p", "DIR/out")
+	r.ok("get", "--exclude", "q", "s3://default/**.*", "DIR/flat")
+	require.Equal(t, []string{"flat/p/b/c.jpg", "in/a", "in/b/c.jpg", "in/x.tmp", "out/p/a"}, r.local())
+
+	r = newRig(t)
 	r.Add("default", "a", "1")
 	r.Add("default", "x.tmp", "22")
 	require.Equal(t, "1\t1\ts3://default\n", r.ok("du", "-d0", "s3://default", "--exclude", "*.tmp"))
@@ -519,4 +530,16 @@ func TestSync_MakesFoldersTheSame(t *testing.T) {
 		changed, removed, _ := r.sync("--delete", "--yes", "DIR/in", "s3://default/p")
 		require.Zero(t, changed+removed)
 	}
+}
+
+// What is passed over cannot fail.
+func TestSync_TroubleWithWhatIsExcluded(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.write("in/a", "a")
+	require.NoError(t, os.Symlink("nowhere", filepath.Join(r.dir, "in", "dangling")))
+	r.write("in/d/x", "x")
+	r.ok("sync", "--exclude", "dangling", "DIR/in", "s3://default/p")
+	require.Equal(t, int(fault.NotFound), r.run("sync", "DIR/in", "s3://default/p").code)
+	require.Equal(t, []string{"p/a", "p/d/x"}, r.Names("default"))
 }

@@ -75,7 +75,7 @@ func (o *CpOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	progress := o.Factory.IO.NewProgress(o.Factory.Global.Quiet || o.Factory.Global.JSON)
+	progress := o.Factory.Progress()
 	report := o.Factory.NewReport("cp", "object", progress)
 	pairs, err := pairUp(ctx, c, targets, dst, o.Rules, report)
 	if err != nil {

@@ -66,7 +66,7 @@ func (o *DiffOptions) run(ctx context.Context) error {
 	}
 	report := o.Factory.NewReport("diff", "name", o.Factory.IO.NewProgress(true))
 	var tally diffTally
-	pairs := taken(compare.Pairs(ctx, sides[0].side(ctx, c, compare.Follow), sides[1].side(ctx, c, compare.Follow)), takes)
+	pairs := taken(compare.Pairs(ctx, sides[0].Side(ctx, c, compare.Follow), sides[1].Side(ctx, c, compare.Follow)), takes)
 	for r := range inOrder(o.Parallel, pairs, func(p compare.Pair) diffed { return look(ctx, p) }) {
 		switch {
 		case r.err != nil:
@@ -97,12 +97,12 @@ func (o *DiffOptions) run(ctx context.Context) error {
 }
 
 // readFolders reads both arguments, and makes sure that local folders are there.
-func readFolders(args ...string) ([]folder, error) {
-	folders := make([]folder, len(args))
+func readFolders(args ...string) ([]compare.Folder, error) {
+	folders := make([]compare.Folder, len(args))
 	for i, arg := range args {
-		f, err := readFolder(arg)
+		f, err := compare.ReadFolder(arg)
 		if err == nil {
-			err = f.exists()
+			err = f.Exists()
 		}
 		if err != nil {
 			return nil, err
@@ -112,11 +112,11 @@ func readFolders(args ...string) ([]folder, error) {
 	return folders, nil
 }
 
-// taken are the pairs that the rules take, and those that tell of trouble.
+// taken are the pairs that the rules take, and those that tell of more than their name.
 func taken(pairs iter.Seq[compare.Pair], takes filter.Filter) iter.Seq[compare.Pair] {
 	return func(yield func(compare.Pair) bool) {
 		for p := range pairs {
-			if (p.Trouble() != nil || takes.Takes(p.Name)) && !yield(p) {
+			if (p.Whole() || takes.Takes(p.Name)) && !yield(p) {
 				return
 			}
 		}
@@ -225,3 +225,34 @@ func (t *diffTally) add(status string) {
 }
 
 func (t *diffTally) all() int { return t.same + t.left + t.right + t.differ }
+
+// inOrder runs work on the items, several at once, and gives what it made of them in
+// their order. No more are under way, or wait to be taken, than parallel.
+func inOrder[T, R any](parallel int, items iter.Seq[T], work func(T) R) iter.Seq[R] {
+	return func(yield func(R) bool) {
+		queue := make([]chan R, 0, max(parallel, 1))
+		defer func() {
+			for _, one := range queue {
+				<-one
+			}
+		}()
+		shift := func() bool {
+			r := <-queue[0]
+			queue = queue[1:]
+			return yield(r)
+		}
+		for item := range items {
+			if len(queue) >= max(parallel, 1) && !shift() {
+				return
+			}
+			one := make(chan R, 1)
+			queue = append(queue, one)
+			go func() { one <- work(item) }()
+		}
+		for len(queue) > 0 {
+			if !shift() {
+				return
+			}
+		}
+	}
+}

@@ -14,6 +14,8 @@ import (
 	"github.com/ringstore/ringstore/ctl/command"
 	"github.com/ringstore/ringstore/ctl/command/bucket"
 	"github.com/ringstore/ringstore/ctl/command/profiles"
+	"github.com/ringstore/ringstore/ctl/command/session"
+	"github.com/ringstore/ringstore/ctl/filter"
 )
 
 // parse runs a command line up to its options. runF keeps them in got.
@@ -129,4 +131,96 @@ func TestProfile_FlagsToOptions(t *testing.T) {
 	check(t, profiles.NewUse, []line[profiles.UseOptions]{{[]string{"p"}, &profiles.UseOptions{Name: "p"}}, {nil, nil}})
 	check(t, profiles.NewRm, []line[profiles.RmOptions]{{[]string{"p"}, &profiles.RmOptions{Name: "p"}}, {nil, nil}})
 	check(t, profiles.NewLs, []line[profiles.LsOptions]{{nil, &profiles.LsOptions{}}, {[]string{"p"}, nil}})
+}
+
+func TestCpAndMv_FlagsToOptions(t *testing.T) {
+	t.Parallel()
+	check(t, command.NewCp, []line[command.CpOptions]{
+		{[]string{"s3://b/k", "s3://c"}, &command.CpOptions{Sources: []string{"s3://b/k"}, Target: "s3://c", Parallel: 8, Tries: 6}},
+		{
+			[]string{"-rn", "--raw", "-j2", "--tries", "1", "s3://b/k", "s3://b/l", "s3://c", "--exclude", "x", "--include", "y"},
+			&command.CpOptions{
+				Sources: []string{"s3://b/k", "s3://b/l"}, Target: "s3://c", Recursive: true, DryRun: true, Raw: true, Parallel: 2, Tries: 1,
+				Rules: filter.Rules{{Pattern: "x"}, {Pattern: "y", Include: true}},
+			},
+		},
+		{[]string{"s3://b/k"}, nil},
+		{[]string{"s3://b/k", "s3://c", "--include", "["}, nil},
+	})
+	check(t, command.NewMv, []line[command.MvOptions]{
+		{[]string{"s3://b/k", "s3://c"}, &command.MvOptions{Sources: []string{"s3://b/k"}, Target: "s3://c"}},
+		{
+			[]string{"-r", "--raw", "--dry-run", "--exclude=x", "s3://b/k", "s3://c"},
+			&command.MvOptions{Sources: []string{"s3://b/k"}, Target: "s3://c", Recursive: true, Raw: true, DryRun: true, Rules: filter.Rules{{Pattern: "x"}}},
+		},
+		{[]string{"s3://b/k"}, nil},
+	})
+}
+
+func TestSyncAndDiff_FlagsToOptions(t *testing.T) {
+	t.Parallel()
+	moving := command.Moving{Parallel: 8, Tries: 6}
+	check(t, command.NewSync, []line[command.SyncOptions]{
+		{[]string{"a", "s3://b"}, &command.SyncOptions{Source: "a", Target: "s3://b", Moving: moving}},
+		{
+			[]string{"-cny", "--delete", "--include", "x", "-j", "3", "a", "s3://b"},
+			&command.SyncOptions{
+				Source: "a", Target: "s3://b", Checksum: true, DryRun: true, Yes: true, Delete: true,
+				Rules: filter.Rules{{Pattern: "x", Include: true}}, Moving: command.Moving{Parallel: 3, Tries: 6},
+			},
+		},
+		{[]string{"a"}, nil},
+		{[]string{"a", "b", "c"}, nil},
+	})
+	check(t, command.NewDiff, []line[command.DiffOptions]{
+		{[]string{"a", "s3://b", "-j1"}, &command.DiffOptions{Left: "a", Right: "s3://b", Parallel: 1}},
+		{[]string{"a"}, nil},
+	})
+}
+
+func TestFindDuTreeVerify_FlagsToOptions(t *testing.T) {
+	t.Parallel()
+	check(t, command.NewFind, []line[command.FindOptions]{
+		{[]string{"s3://b"}, &command.FindOptions{Addresses: []string{"s3://b"}, Larger: command.NoCount, Smaller: command.NoCount}},
+		{
+			[]string{"-lh", "--name", "*.x", "--type", "a/*", "--larger", "1.5KiB", "--smaller", "0", "--newer", "7d", "--older", "2026-01-02", "--raw", "s3://b"},
+			&command.FindOptions{
+				Addresses: []string{"s3://b"}, Name: "*.x", Type: "a/*", Larger: 1536, Smaller: 0, Newer: "7d", Older: "2026-01-02", Long: true, Human: true, Raw: true,
+			},
+		},
+		{[]string{"s3://b", "--larger", "x"}, nil},
+		{[]string{"s3://b", "--larger", "-1"}, nil},
+		{nil, nil},
+	})
+	check(t, command.NewDu, []line[command.DuOptions]{
+		{[]string{"s3://b"}, &command.DuOptions{Addresses: []string{"s3://b"}, Depth: 1}},
+		{[]string{"-d0", "--raw", "--exclude", "x", "s3://b", "s3://c"}, &command.DuOptions{Addresses: []string{"s3://b", "s3://c"}, Raw: true, Rules: filter.Rules{{Pattern: "x"}}}},
+		{nil, nil},
+	})
+	check(t, command.NewTree, []line[command.TreeOptions]{
+		{[]string{"-s", "--depth", "2", "s3://b"}, &command.TreeOptions{Address: "s3://b", Depth: 2, Sizes: true}},
+		{[]string{"s3://b", "s3://c"}, nil},
+	})
+	check(t, command.NewVerify, []line[command.VerifyOptions]{
+		{[]string{"-r", "s3://b"}, &command.VerifyOptions{Addresses: []string{"s3://b"}, Recursive: true, Moving: command.Moving{Parallel: 8, Tries: 6}}},
+		{nil, nil},
+	})
+}
+
+func TestSession_FlagsToOptions(t *testing.T) {
+	t.Parallel()
+	check(t, session.NewLs, []line[session.LsOptions]{
+		{nil, &session.LsOptions{}},
+		{[]string{"s3://b"}, &session.LsOptions{Address: "s3://b"}},
+		{[]string{"s3://b", "s3://c"}, nil},
+	})
+	check(t, session.NewAbort, []line[session.AbortOptions]{
+		{[]string{"1", "2", "-n"}, &session.AbortOptions{Sessions: []string{"1", "2"}, DryRun: true}},
+		{[]string{"--all", "-y", "s3://b"}, &session.AbortOptions{All: "s3://b", Yes: true}},
+		{[]string{"s3://b"}, nil},
+		{[]string{"--all", "1"}, nil},
+		{[]string{"--all", "s3://b", "s3://c"}, nil},
+		{[]string{"--all"}, nil},
+		{nil, nil},
+	})
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/address"
 	"github.com/ringstore/ringstore/ctl/cli"
 	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/ctl/filter"
 	"github.com/ringstore/ringstore/ctl/locate"
 	"github.com/ringstore/ringstore/ctl/term"
 	"github.com/ringstore/ringstore/ctl/transfer"
@@ -26,6 +27,7 @@ type GetOptions struct {
 	Target    string // "" is the current folder
 	Recursive bool
 	Raw       bool
+	Rules     filter.Rules
 	Moving
 }
 
@@ -50,7 +52,7 @@ Objects of more than 32 MiB come in ranges, several at once, and collect in
 ".NAME.part" beside the target. When that is interrupted, run the same command
 again: what has arrived is not fetched again. An object that was replaced since is
 fetched anew. Smaller ones are not synced to disk: a power cut just after may
-lose them here, never there.` + wildcardHelp,
+lose them here, never there.` + wildcardHelp + filter.Help,
 		Example: `  s3ctl get s3://docs/2026/report.pdf
   s3ctl get 's3://photos/bergen/*.jpg' pictures/
   s3ctl get -r s3://www/ site
@@ -69,6 +71,7 @@ lose them here, never there.` + wildcardHelp,
 	}
 	cmd.Flags().BoolVarP(&o.Recursive, "recursive", "r", false, "fetch everything under the prefix")
 	cmd.Flags().BoolVar(&o.Raw, "raw", false, rawHelp)
+	o.Rules.Flags(cmd.Flags())
 	o.flags(cmd)
 	return cmd
 }
@@ -99,7 +102,11 @@ func (o *GetOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	objects := o.find(ctx, client, targets, report)
+	takes, err := o.Rules.Compile()
+	if err != nil {
+		return err
+	}
+	objects := o.find(ctx, client, targets, takes, report)
 	if !many {
 		if len(objects) == 1 {
 			progress.Plan(1, objects[0].File.Size)
@@ -135,7 +142,7 @@ func readTargets(args []string, opts locate.Options) ([]locate.Target, error) {
 }
 
 // find looks all objects up, so that the bar knows how much is to come.
-func (o *GetOptions) find(ctx context.Context, l locate.Lister, targets []locate.Target, report *cli.Report) []locate.Object {
+func (o *GetOptions) find(ctx context.Context, l locate.Lister, targets []locate.Target, takes filter.Filter, report *cli.Report) []locate.Object {
 	var objects []locate.Object
 	for _, t := range targets {
 		for object, err := range t.Objects(ctx, l) {
@@ -143,7 +150,9 @@ func (o *GetOptions) find(ctx context.Context, l locate.Lister, targets []locate
 				report.Fail(err)
 				break
 			}
-			objects = append(objects, object)
+			if takes.Takes(object.Rel) {
+				objects = append(objects, object)
+			}
 		}
 	}
 	return objects

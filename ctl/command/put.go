@@ -14,6 +14,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/address"
 	"github.com/ringstore/ringstore/ctl/cli"
 	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/ctl/filter"
 	"github.com/ringstore/ringstore/ctl/locate"
 	"github.com/ringstore/ringstore/ctl/term"
 	"github.com/ringstore/ringstore/ctl/transfer"
@@ -28,6 +29,7 @@ type PutOptions struct {
 	Destination string
 	Recursive   bool
 	ContentType string
+	Rules       filter.Rules
 	Moving
 }
 
@@ -48,10 +50,10 @@ the new bytes are durable and their checksum was compared.
 
 Files of more than 32 MiB go in parts, several at once. When that is interrupted,
 by Ctrl-C, a crash or a network that is away, run the same command again: what
-has arrived is not sent again. A file that has changed since is sent anew.`,
+has arrived is not sent again. A file that has changed since is sent anew.` + filter.Help,
 		Example: `  s3ctl put report.pdf s3://docs/2026/report.pdf
   s3ctl put *.jpg s3://photos/bergen/
-  s3ctl put -r site/ s3://www
+  s3ctl put -r site/ s3://www --exclude '*.tmp'
   pg_dump shop | s3ctl put - s3://backup/shop.sql`,
 		Args: cli.Args(2, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -64,6 +66,7 @@ has arrived is not sent again. A file that has changed since is sent anew.`,
 	}
 	cmd.Flags().BoolVarP(&o.Recursive, "recursive", "r", false, "store folders with everything in them")
 	cmd.Flags().StringVar(&o.ContentType, "content-type", "", "store this type instead of what the file's name suggests")
+	o.Rules.Flags(cmd.Flags())
 	o.flags(cmd)
 	return cmd
 }
@@ -92,7 +95,11 @@ func (o *PutOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	files := o.find(dst, report, progress)
+	takes, err := o.Rules.Compile()
+	if err != nil {
+		return err
+	}
+	files := o.find(dst, takes, report, progress)
 	transfer.Each(ctx, o.Parallel, slices.Values(files), func(l locate.Local) {
 		defer progress.Finished()
 		f, err := o.send(ctx, *mover, report, l, dst.Remote.Bucket)
@@ -109,11 +116,12 @@ func (o *PutOptions) run(ctx context.Context, cmd *cobra.Command) error {
 }
 
 // find turns the arguments into files and keys. What cannot be sent is reported.
-func (o *PutOptions) find(dst locate.Destination, report *cli.Report, progress term.Progress) []locate.Local {
+func (o *PutOptions) find(dst locate.Destination, takes filter.Filter, report *cli.Report, progress term.Progress) []locate.Local {
 	var files []locate.Local
 	sourceOf := map[string]string{}
 	add := func(f locate.Found) {
 		switch other, taken := sourceOf[f.Key]; {
+		case f.Key != "" && !takes.Takes(dst.Rel(f.Local)):
 		case f.Err != nil:
 			report.Fail(f.Err)
 		case f.Skip != "":

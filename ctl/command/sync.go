@@ -6,8 +6,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ringstore/ringstore/ctl/cli"
+	"github.com/ringstore/ringstore/ctl/compare"
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/filter"
+	"github.com/ringstore/ringstore/ctl/syncer"
 )
 
 // SyncOptions are those of sync.
@@ -75,31 +77,35 @@ func (o *SyncOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if o.Delete && !o.Yes && !o.DryRun && !o.Factory.IO.CanAsk() {
 		return cli.Usage(cmd, "this could remove many files, and there is nobody to ask").WithHint("add --yes if that is what you want, or --dry-run to see")
 	}
-	progress := o.Factory.IO.NewProgress(o.Factory.Global.Quiet || o.Factory.Global.JSON || o.DryRun)
+	progress := o.Factory.Progress()
+	if o.DryRun {
+		progress = o.Factory.IO.NewProgress(true)
+	}
 	report := o.Factory.NewReport("sync", "file", progress)
 	mover, c, err := o.mover(o.Factory, progress, report)
 	if err != nil {
 		return err
 	}
-	s := &syncing{o: o, src: src, dst: dst, takes: takes, client: c, mover: mover, progress: progress, report: report}
-	s.copies = newCopier(o.Factory, c, progress, o.Parallel, o.Tries)
-	defer s.close()
-	return s.run(ctx)
+	copies := newCopier(o.Factory, c, progress, o.Parallel, o.Tries)
+	return syncer.New(syncer.Job{
+		Source: src, Target: dst, Takes: takes, Delete: o.Delete, Checksum: o.Checksum, DryRun: o.DryRun, Yes: o.Yes, Parallel: o.Parallel,
+		Factory: o.Factory, Client: c, Mover: mover, Copier: copies, Progress: progress, Report: report,
+	}).Run(ctx)
 }
 
 // folders reads both arguments.
-func (o *SyncOptions) folders(cmd *cobra.Command) (src, dst folder, err error) {
-	if src, err = readFolder(o.Source); err != nil {
+func (o *SyncOptions) folders(cmd *cobra.Command) (src, dst compare.Folder, err error) {
+	if src, err = compare.ReadFolder(o.Source); err != nil {
 		return src, dst, err
 	}
-	if dst, err = readFolder(o.Target); err != nil {
+	if dst, err = compare.ReadFolder(o.Target); err != nil {
 		return src, dst, err
 	}
 	switch {
-	case src.local() && dst.local():
+	case src.Local() && dst.Local():
 		return src, dst, cli.Usage(cmd, "one of source and target must be an s3:// address; rsync works between local folders")
-	case within(src, dst):
+	case compare.Within(src, dst):
 		return src, dst, fault.Wrap(dst.String(), fault.New("conflict", "source and target lie in each other").WithHint("choose prefixes that have nothing in common"))
 	}
-	return src, dst, src.exists()
+	return src, dst, src.Exists()
 }

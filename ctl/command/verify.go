@@ -62,7 +62,7 @@ func (o *VerifyOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	progress := o.Factory.IO.NewProgress(o.Factory.Global.Quiet || o.Factory.Global.JSON)
+	progress := o.Factory.Progress()
 	report := o.Factory.NewReport("verify", "object", progress)
 	mover, c, err := o.mover(o.Factory, progress, report)
 	if err != nil {

@@ -6,6 +6,7 @@ package compare
 import (
 	"context"
 	"iter"
+	"strings"
 	"time"
 
 	"github.com/ringstore/ringstore/ctl/address"
@@ -43,6 +44,12 @@ func (p Pair) Trouble() error {
 		}
 	}
 	return nil
+}
+
+// Whole reports whether the pair tells of more than the one name: of trouble with a
+// folder, or with a side as a whole. Whoever passes over names must not pass over it.
+func (p Pair) Whole() bool {
+	return p.Trouble() != nil && (p.Name == "" || strings.HasSuffix(p.Name, "/"))
 }
 
 // broken: one of the sides could not be read to its end.

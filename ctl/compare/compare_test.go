@@ -71,6 +71,23 @@ func TestPairs_ErrorsAndSkipsKeepTheirNames(t *testing.T) {
 	require.Equal(t, []string{`a true true false ""`, `b true true false "why not"`, `c/ true false true ""`, `d true true false ""`}, got)
 }
 
+// A folder that cannot be read hides names that a rule for the folder need not be about.
+func TestPair_Whole(t *testing.T) {
+	t.Parallel()
+	trouble := errors.New("trouble")
+	for _, tc := range []struct {
+		left compare.Entry
+		want bool
+	}{
+		{compare.Entry{Name: "a", Err: trouble}, false},
+		{compare.Entry{Name: "a/", Err: trouble}, true},
+		{compare.Entry{Name: "a/"}, false},
+		{compare.Entry{Err: trouble}, true},
+	} {
+		require.Equal(t, tc.want, compare.Pair{Name: tc.left.Name, Left: &tc.left}.Whole(), "%v", tc.left)
+	}
+}
+
 // What a broken side lacks must never pass for missing.
 func TestPairs_EndWithABrokenSide(t *testing.T) {
 	t.Parallel()

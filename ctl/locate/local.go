@@ -44,6 +44,15 @@ func ReadDestination(arg string, many, recursive bool) (Destination, error) {
 // Folder reports whether keys are made from file names.
 func (d Destination) Folder() bool { return d.folder }
 
+// Rel is the name of a file that goes to the destination, as it goes by there: what
+// --include and --exclude look at.
+func (d Destination) Rel(l Local) string {
+	if d.folder {
+		return strings.TrimPrefix(l.Key, d.Remote.Key)
+	}
+	return filepath.Base(l.Path)
+}
+
 // Place is where a file of that relative name, written with slashes, goes. Invalid.
 func (d Destination) Place(rel string) (address.Remote, error) {
 	key, err := d.key(rel)

@@ -57,6 +57,10 @@ func TestLog_SaysNothingOfWhatIsShort(t *testing.T) {
 		p.Above(func() { out.WriteString("a result\n") })
 		p.Close(true)
 		require.Equal(t, "a result\n", out.String())
+		out.Reset()
+		time.Sleep(time.Hour)
+		(&Streams{Err: &out}).ProgressAs(ProgressAuto).Close(true)
+		require.Empty(t, out.String(), "nothing was to be moved")
 	})
 }
 

@@ -134,6 +134,9 @@ func everySecond(last, now standing) bool { return now.ended || now.at.Sub(last.
 // nowAndThen is for logs, which somebody reads later: nothing of what takes less than ten
 // seconds, then a line for each tenth, or each minute, and never two within ten seconds.
 func nowAndThen(last, now standing) bool {
+	if last.at.IsZero() {
+		return false // nothing was to be moved
+	}
 	gone := now.at.Sub(last.at)
 	return gone >= time.Minute || gone >= 10*time.Second && !now.ended && (now.total < 0 || now.percent()/10 > last.percent()/10)
 }

@@ -1,0 +1,86 @@
+package compare
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+
+	"github.com/ringstore/ringstore/ctl/address"
+	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/ctl/locate"
+)
+
+// Folder is where a side is: a local folder, or what lies behind a prefix.
+type Folder struct {
+	Dir    string         // local; "" where it is remote
+	Remote address.Remote // its key is empty or ends in a slash
+}
+
+// ReadFolder reads an argument, which is taken as it is written. Invalid.
+func ReadFolder(arg string) (Folder, error) {
+	if !address.IsRemote(arg) {
+		return Folder{Dir: filepath.Clean(arg)}, nil
+	}
+	remote, err := address.Parse(arg)
+	remote.Key = remote.Folder()
+	return Folder{Remote: remote}, err
+}
+
+// Local reports whether it is on this machine.
+func (f Folder) Local() bool { return f.Dir != "" }
+
+// String is the folder as an address or a path.
+func (f Folder) String() string {
+	if f.Local() {
+		return f.Dir
+	}
+	return f.Remote.String()
+}
+
+// At is where a file of that relative name is, to be shown.
+func (f Folder) At(name string) string {
+	if f.Local() {
+		return filepath.Join(f.Dir, filepath.FromSlash(name))
+	}
+	return f.Object(name).String()
+}
+
+// Object is the address that a file of that relative name has in a remote folder.
+func (f Folder) Object(name string) address.Remote {
+	return address.Remote{Bucket: f.Remote.Bucket, Key: f.Remote.Key + name}
+}
+
+// Exists makes sure that a local folder is there to be read. What is behind a prefix shows when it is listed.
+func (f Folder) Exists() error {
+	if !f.Local() {
+		return nil
+	}
+	info, err := os.Stat(f.Dir)
+	switch {
+	case err != nil:
+		return fault.Wrap(f.Dir, err)
+	case !info.IsDir():
+		return fault.Wrap(f.Dir, fault.New("invalid", "this is a file, not a folder"))
+	}
+	return nil
+}
+
+// Side reads the folder.
+func (f Folder) Side(ctx context.Context, l locate.Lister, links Links) Side {
+	if f.Local() {
+		return Local(f.Dir, links)
+	}
+	return Remote(ctx, l, f.Remote.Bucket, f.Remote.Key)
+}
+
+// Within reports whether one folder lies in the other, or is the same.
+func Within(a, b Folder) bool {
+	if a.Local() != b.Local() || a.Remote.Bucket != b.Remote.Bucket {
+		return false
+	}
+	short, long := a.Remote.Key, b.Remote.Key
+	if len(short) > len(long) {
+		short, long = long, short
+	}
+	return long[:len(short)] == short
+}
