@@ -70,6 +70,9 @@ func classify(cmd *cobra.Command, args []string, err error) error {
 		return fault.New("interrupted", "interrupted")
 	}
 	if _, ok := errors.AsType[*fault.Error](err); ok {
+		if fault.ExitOf(err) == fault.Usage && fault.NextOf(err) == "" { // a flag's own, of its value
+			return cli.Usage(cmd, "%v", err)
+		}
 		return err
 	}
 	if word := firstWord(cmd, args); word != "" && !cmd.HasParent() {

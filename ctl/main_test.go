@@ -48,7 +48,12 @@ func TestGolden(t *testing.T) {
 		"bucket-ls":      {args: []string{"bucket", "ls"}},
 		"bucket-rm":      {args: []string{"bucket", "rm", "empty"}},
 		"profile-ls":     {args: []string{"profile", "ls"}},
-		"profile-add":    {args: []string{"profile", "add", "prod", "--endpoint", "https://store.example/", "--access-key", "RK7"}, stdin: "sec\n"},
+		"profile-add":    {args: []string{"profile", "add", "prod", "--endpoint", "https://store.example/", "--access-key", "RK7", "--no-check"}, stdin: "sec\n"},
+		"profile-denied": {args: []string{"profile", "add", "prod", "--endpoint", "URL", "--access-key", "RK7"}, stdin: "sec\n"},
+		"profile-show":   {args: []string{"profile", "show"}},
+		"version":        {args: []string{"version"}},
+		"version-flag":   {args: []string{"--version"}},
+		"man-dir":        {args: []string{"man", "--dir", "DIR/man"}},
 		"profile-use":    {args: []string{"profile", "use", "local"}},
 		"profile-rm":     {args: []string{"profile", "rm", "local"}},
 		"error":          {args: []string{"put", "DIR/a.txt", "s3://nope/x"}},
@@ -68,7 +73,7 @@ func golden(t *testing.T, name string, args []string, stdin string, fill func(*r
 	for _, form := range []string{"terminal", "pipe", "json"} {
 		r := newRig(t)
 		fill(r)
-		if strings.HasPrefix(name, "profile") {
+		if strings.HasPrefix(name, "profile") && name != "profile-denied" {
 			p := r.Profile()
 			p.Endpoint = "http://store.example:8080" // of one length, for the table
 			require.NoError(t, r.profiles.Save(profile.Local, p))
@@ -396,7 +401,7 @@ func TestProfiles(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.env[profile.EnvSecret] = "from-env"
-	r.ok("profile", "add", "other", "--endpoint", r.URL, "--access-key", resttest.AccessKey, "--use", "-q")
+	r.ok("profile", "add", "other", "--endpoint", r.URL, "--access-key", resttest.AccessKey, "--use", "-q", "--no-check")
 	require.Equal(t, int(fault.Denied), r.run("ls").code, "the environment's secret is the wrong one")
 	delete(r.env, profile.EnvSecret)
 	require.Equal(t, int(fault.Denied), r.run("ls").code)
@@ -409,7 +414,8 @@ func TestProfiles(t *testing.T) {
 	for _, args := range [][]string{{"ls"}, {"profile", "ls"}, {"profile", "use", "x"}} {
 		o := r.run(args...)
 		require.Equal(t, int(fault.Failed), o.code)
-		require.Contains(t, o.err, "profiles.json")
+		require.Contains(t, o.err, "profiles in PROFILES cannot be read")
+		require.Contains(t, o.err, "next: mend PROFILES")
 	}
 }
 

@@ -3,6 +3,7 @@ package ctl
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/ringstore/ringstore/ctl/cli"
+	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/profile"
 	"github.com/ringstore/ringstore/ctl/resttest"
 	"github.com/ringstore/ringstore/ctl/term"
@@ -52,7 +54,8 @@ func newRig(t *testing.T) *rig {
 
 func (r *rig) run(args ...string) outcome { return r.runContext(r.t.Context(), args...) }
 
-// runContext runs a command line; DIR in arguments is the rig's folder, and is DIR in what is shown.
+// runContext runs a command line; DIR and URL in arguments are the rig's
+// folder and server, and are called so in what is shown, too.
 func (r *rig) runContext(ctx context.Context, args ...string) outcome {
 	r.t.Helper()
 	var out, errs bytes.Buffer
@@ -63,10 +66,12 @@ func (r *rig) runContext(ctx context.Context, args ...string) outcome {
 	f.Retry = func() transfer.Retry { return transfer.Retry{Tries: 2, Initial: 1, Max: 1} }
 	lines := make([]string, len(args))
 	for i, a := range args {
-		lines[i] = strings.ReplaceAll(a, "DIR", r.dir)
+		lines[i] = strings.ReplaceAll(strings.ReplaceAll(a, "DIR", r.dir), "URL", r.URL)
 	}
 	code := run(ctx, f, lines)
-	hide := strings.NewReplacer(r.dir, "DIR", r.URL, "URL")
+	requireDeclared(r.t, lines, code)
+	requireNextSteps(r.t, errs.String())
+	hide := strings.NewReplacer(r.dir, "DIR", r.URL, "URL", string(r.profiles), "PROFILES")
 	return outcome{code: code, out: hide.Replace(out.String()), err: hide.Replace(errs.String())}
 }
 
@@ -104,4 +109,44 @@ func (r *rig) local() []string {
 		return err
 	}))
 	return names
+}
+
+// requireDeclared holds a command to the exit codes that its help lists.
+func requireDeclared(t *testing.T, args []string, code int) {
+	t.Helper()
+	f, closeAll := cli.NewFactory(&term.Streams{}, os.Getenv, cli.Build{})
+	defer closeAll()
+	cmd, _, err := newRoot(f).Find(args)
+	if err == nil && cmd.Annotations[cli.ExitCodes] != "" {
+		require.Contains(t, endingsOf(cmd), fault.Exit(code), "%v ended with a code that is not in its help: see endings", args)
+	}
+}
+
+// requireNextSteps wants a next step after each error, but for those that are no mishap:
+// a difference that was found, and an end that somebody asked for.
+func requireNextSteps(t *testing.T, errs string) {
+	t.Helper()
+	lines := strings.Split(bars.ReplaceAllString(errs, ""), "\n")
+	for i, line := range lines {
+		var told struct {
+			Error struct{ Code, Hint string }
+		}
+		switch {
+		case strings.Contains(line, "interrupted"), strings.Contains(line, "nothing was"), strings.Contains(line, "not the same"):
+		case json.Unmarshal([]byte(line), &told) == nil && told.Error.Code != "":
+			require.NotEmpty(t, told.Error.Hint, "an error without a next step: %s", line)
+		case strings.HasPrefix(line, "s3ctl: ") && !isNote(line):
+			require.True(t, i+1 < len(lines) && strings.HasPrefix(lines[i+1], "next: "), "an error without a next step: %s", line)
+		}
+	}
+}
+
+// isNote tells what is no error, but stands among them.
+func isNote(line string) bool {
+	for _, text := range []string{"trying again in", "skipped:", "passed over:", "they agree", "others can read", " changed (", " change (", " good, "} {
+		if strings.Contains(line, text) {
+			return true
+		}
+	}
+	return false
 }

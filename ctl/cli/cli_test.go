@@ -102,11 +102,12 @@ func TestShowError_NextStepsStandOnTheirLines(t *testing.T) {
 	f, _, errs := factory(t)
 	f.ShowError("put", fault.Wrap("a\x1b.txt", fault.New("denied", "no").WithHint("one\ntwo")))
 	f.ShowError("", errors.New("plain"))
-	require.Equal(t, "s3ctl: put a\\u001b.txt: no\nnext: one\nnext: two\ns3ctl: plain\n", errs.String())
+	require.Equal(t, "s3ctl: put a\\u001b.txt: no\nnext: one\nnext: two\n"+
+		"s3ctl: plain\nnext: s3ctl version    please report this, with the command and this message\n", errs.String())
 	errs.Reset()
 	f.Global.JSON = true
 	f.ShowError("put", fault.Wrap("a.txt", fault.New("denied", "no <b>")))
-	require.JSONEq(t, `{"error":{"command":"put","item":"a.txt","code":"denied","exit_code":4,"cause":"no <b>"}}`, errs.String())
+	require.JSONEq(t, `{"error":{"command":"put","item":"a.txt","code":"denied","exit_code":4,"cause":"no <b>","hint":"s3ctl profile show    says which server and key are in use"}}`, errs.String())
 	require.Contains(t, errs.String(), "<b>")
 }
 

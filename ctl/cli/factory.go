@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"cmp"
 	"sync"
 
 	"github.com/ringstore/ringstore/ctl/client"
@@ -85,7 +86,7 @@ func FromProfile(err error) error {
 	if _, missing := err.(*profile.MissingError); missing { //nolint:errorlint // is returned as it is
 		kind = "not_found"
 	}
-	return &fault.Error{Kind: kind, Err: err, Hint: fault.HintOf(err)}
+	return &fault.Error{Kind: kind, Err: err, Hint: cmp.Or(fault.HintOf(err), "s3ctl help profiles    says what a profile needs")}
 }
 
 // Progress is that of a command that moves bytes, in the style that was asked for. Where none was,

@@ -50,6 +50,13 @@ func writeJSON(w io.Writer, v any) error {
 	return err
 }
 
+// Note tells a person something that is neither a result nor an error.
+func (f *Factory) Note(format string, args ...any) {
+	if !f.Global.Quiet && !f.Global.JSON {
+		fmt.Fprintln(f.IO.Err, "s3ctl: "+term.Clean(fmt.Sprintf(format, args...)))
+	}
+}
+
 // errorJSON is how an error looks with --json.
 type errorJSON struct {
 	Error errorBody `json:"error"`
@@ -71,7 +78,7 @@ func (f *Factory) ShowError(command string, err error) {
 	if e, ok := err.(*fault.Error); ok { //nolint:errorlint // only the outermost names the item
 		item = e.Item
 	}
-	hint := fault.HintOf(err)
+	hint := fault.NextOf(err)
 	text := term.Clean(err.Error())
 	if f.Global.JSON {
 		cause := strings.TrimPrefix(strings.TrimPrefix(err.Error(), item), ": ")

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"fmt"
 	"sync"
 	"time"
 
@@ -88,11 +87,11 @@ func (r *Report) Fail(err error) {
 // Note tells a person something that is neither a result nor an error.
 func (r *Report) Note(format string, args ...any) {
 	if r.f.Global.Quiet || r.f.Global.JSON {
-		return
+		return // and the bar stays as it is
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.progress.Above(func() { fmt.Fprintln(r.f.IO.Err, "s3ctl: "+term.Clean(fmt.Sprintf(format, args...))) })
+	r.progress.Above(func() { r.f.Note(format, args...) })
 }
 
 // Retrying is a Note for transfer.Retry.
@@ -138,7 +137,10 @@ func (r *Report) Close() error {
 	case total == 1:
 		return r.held
 	case r.done == 0 && !r.mixed:
-		return fault.New(fault.NameOf(r.exit), "all %s failed, as shown above", term.Count(total, r.noun))
+		return fault.New(fault.NameOf(r.exit), "all %s failed, as shown above", term.Count(total, r.noun)).WithHint(eachSaid)
 	}
-	return fault.New("partial", "%d of %s failed, as shown above", r.failures, term.Count(total, r.noun))
+	return fault.New("partial", "%d of %s failed, as shown above", r.failures, term.Count(total, r.noun)).WithHint(eachSaid)
 }
+
+// eachSaid is the next step after several failures.
+const eachSaid = "each message above says what to do"

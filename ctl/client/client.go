@@ -189,7 +189,7 @@ func (c *Client) request(ctx context.Context, method, path string, query url.Val
 	}
 	req, err := http.NewRequestWithContext(ctx, method, target, body)
 	if err != nil {
-		return nil, fault.New("invalid", "endpoint %q: %v", c.base, err)
+		return nil, fault.New("invalid", "endpoint %q: %v", c.base, err).WithHint("s3ctl profile show    says where it is from")
 	}
 	req.SetBasicAuth(c.accessKey, c.secret)
 	req.Header.Set("User-Agent", c.agent)

@@ -172,6 +172,45 @@ func KindOf(err error) string {
 // ExitOf gives the exit code for err. ExitOf(nil) is OK.
 func ExitOf(err error) Exit { return exitOf(KindOf(err)) }
 
+// NextOf gives the next step after err: the one that it names, or what helps with most
+// errors of its kind. "" where what to do was said before, or there is nothing to do.
+func NextOf(err error) string {
+	if hint := HintOf(err); hint != "" {
+		return hint
+	}
+	if _, ours := errors.AsType[syscall.Errno](err); ours || errors.Is(err, fs.ErrNotExist) {
+		return localNext[KindOf(err)]
+	}
+	return next[KindOf(err)]
+}
+
+// next are the steps after errors that name none.
+var next = map[string]string{
+	"internal":     "s3ctl version    please report this, with the command and this message",
+	"not_found":    "s3ctl ls    shows what is there",
+	"denied":       "s3ctl profile show    says which server and key are in use",
+	"conflict":     "look at it first: s3ctl stat, or s3ctl ls",
+	"exists":       "choose another name, or use the one that is there",
+	"invalid":      "s3ctl help addresses    says how things are named",
+	"out_of_range": "s3ctl stat    shows the size",
+	"unavailable":  "try again later; s3ctl profile show says which server is in use",
+	"no_quorum":    "try again when more nodes are back",
+	"canceled":     "try again",
+	"no_space":     "remove what is not needed, or have storage added",
+	"too_large":    "store it in several objects",
+	"corrupt":      "try again; if it stays so, s3ctl stat shows where the bytes are",
+}
+
+// localNext are those after errors of the local system.
+var localNext = map[string]string{
+	"not_found": "check the path; a relative one begins in the current folder",
+	"denied":    "check the permissions of the file and of the folders on the way to it",
+	"conflict":  "choose another path, or move away what is there",
+	"no_space":  "free space on that disk, or choose a folder on another",
+	"invalid":   "choose a shorter or plainer name",
+	"internal":  "check the disk and the path; the message is the system's",
+}
+
 // HintOf gives the first next step in err's chain, or "".
 func HintOf(err error) string {
 	for err != nil {

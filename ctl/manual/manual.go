@@ -48,8 +48,8 @@ type Group struct {
 // Topic reports whether it is about something other than a command.
 func (p *Page) Topic() bool { return p.Use == "" }
 
-// File is the page's name as a man page: commands are of section 1, topics of section 7.
-func (p *Page) File() string { return p.dashed() + "." + p.section() }
+// File is where the page stands in a folder of man pages: commands are of section 1, topics of section 7.
+func (p *Page) File() string { return "man" + p.section() + "/" + p.dashed() + "." + p.section() }
 
 func (p *Page) dashed() string { return strings.ReplaceAll(p.Path, " ", "-") }
 

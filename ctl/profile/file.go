@@ -25,12 +25,31 @@ func (f File) Load() (Set, error) {
 	}
 	var s Set
 	if err := json.Unmarshal(data, &s); err != nil {
-		return Set{}, fmt.Errorf("profiles in %s cannot be read: %w; mend or remove the file", string(f), err)
+		return Set{}, &BrokenError{Path: string(f), Err: err}
 	}
 	if s.Profiles == nil {
 		s.Profiles = map[string]Profile{}
 	}
 	return s, nil
+}
+
+// BrokenError says that a file of profiles is none. It is left as it is.
+type BrokenError struct {
+	Path string
+	Err  error
+}
+
+// Error gives the cause.
+func (e *BrokenError) Error() string {
+	return fmt.Sprintf("profiles in %s cannot be read: %v", e.Path, e.Err)
+}
+
+// Unwrap gives what was wrong with the JSON.
+func (e *BrokenError) Unwrap() error { return e.Err }
+
+// Hint gives the next step.
+func (e *BrokenError) Hint() string {
+	return fmt.Sprintf("mend %s, or move it away: s3ctl profile add then begins a new one", e.Path)
 }
 
 // Save adds the profile, replacing one of the same name, after checking both.

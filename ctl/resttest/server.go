@@ -62,6 +62,7 @@ func New(t testing.TB) *Server {
 	s := &Server{buckets: map[string]rest.Bucket{}, calls: map[string]int{}, sessions: map[string]session{}}
 	s.AddBucket("default")
 	mux := http.NewServeMux()
+	mux.HandleFunc("GET /health", health)
 	mux.HandleFunc("GET /buckets", s.listBuckets)
 	mux.HandleFunc("POST /buckets", s.createBucket)
 	mux.HandleFunc("GET /buckets/{bucket}", s.getBucket)
@@ -83,7 +84,7 @@ func New(t testing.TB) *Server {
 			return
 		}
 		user, password, _ := r.BasicAuth()
-		if user != AccessKey || password != Secret {
+		if r.URL.Path != "/health" && (user != AccessKey || password != Secret) {
 			Refuse(w, http.StatusUnauthorized, rest.CodeDenied, "the access key or its secret is wrong", "")
 			return
 		}
@@ -203,6 +204,10 @@ func answer(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(v)
+}
+
+func health(w http.ResponseWriter, _ *http.Request) {
+	answer(w, http.StatusOK, rest.Health{Status: rest.HealthOK, Metadata: rest.MetadataOK, Reasons: []string{}})
 }
 
 func (s *Server) listBuckets(w http.ResponseWriter, _ *http.Request) {

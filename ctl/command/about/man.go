@@ -31,16 +31,16 @@ func NewMan(f *cli.Factory) *cobra.Command {
 		Use:   "man [COMMAND...]",
 		Short: "Write the manual as man pages",
 		Long: `Write the man page of s3ctl, of one of its commands or of a help topic to standard
-output. With --dir, write all of them into a folder, which is made if it is not there, and
-show which. They say what --help says.`,
+output. With --dir, write all of them into the folders man1 and man7 of that one, which are
+made if they are not there, and show which. They say what --help says.`,
 		Example: `  s3ctl man bucket create | man -l -
-  s3ctl man --dir ~/.local/share/man/man1`,
+  s3ctl man --dir ~/.local/share/man`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Command = args
 			return cli.Classified(o.run(cmd))
 		},
 	}
-	cmd.Flags().StringVar(&o.Dir, "dir", "", "write all pages into this folder")
+	cmd.Flags().StringVar(&o.Dir, "dir", "", "write all pages into this folder of man pages")
 	cmd.Flags().BoolVar(&o.Markdown, "markdown", false, "write the whole manual as one Markdown document")
 	_ = cmd.Flags().MarkHidden("markdown") // the flag is there
 	return cmd
@@ -92,12 +92,12 @@ type page struct {
 
 // all writes all pages, and shows where they are.
 func (o *ManOptions) all(root *manual.Page) error {
-	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
-		return fault.Wrap(o.Dir, err)
-	}
 	var written []string
 	for p, parent := range pages(root) {
-		path := filepath.Join(o.Dir, p.File())
+		path := filepath.Join(o.Dir, filepath.FromSlash(p.File()))
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return fault.Wrap(filepath.Dir(path), err)
+		}
 		if err := replace(path, p.Man(parent)); err != nil {
 			return fault.Wrap(path, err)
 		}

@@ -1,12 +1,15 @@
 package profiles
 
 import (
+	"cmp"
 	"context"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/ringstore/ringstore/ctl/cli"
+	"github.com/ringstore/ringstore/ctl/client"
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/profile"
 )
@@ -19,6 +22,7 @@ type AddOptions struct {
 	Endpoint  string
 	AccessKey string
 	Use       bool
+	NoCheck   bool // save what the server was not asked about
 }
 
 // NewAdd makes the command. runF, unless nil, runs instead of the real thing.
@@ -29,9 +33,14 @@ func NewAdd(f *cli.Factory, runF func(context.Context, *AddOptions) error) *cobr
 		Short: "Add or replace a profile",
 		Long: `Add or replace a profile. The secret is asked for on a terminal and read as one line
 from standard input otherwise; it is not a flag, so that no list of processes and no
-shell history shows it. RINGSTORE_SECRET_KEY is taken where it is set.`,
-		Example: `  s3ctl profile add prod --endpoint https://store.example.com --access-key RK7Q --use`,
-		Args:    cli.Args(1, 1),
+shell history shows it. RINGSTORE_SECRET_KEY is taken where it is set, and
+RINGSTORE_ENDPOINT and RINGSTORE_ACCESS_KEY for flags that are not given.
+
+The server is asked first whether it is one and knows the key. If not, nothing is
+saved. --no-check saves the profile of a server that cannot be reached now.`,
+		Example: `  s3ctl profile add prod --endpoint https://store.example.com --access-key RK7Q --use
+  s3ctl profile add backup --endpoint http://10.0.0.5:8080 --access-key RK8B < secret`,
+		Args: cli.Args(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Name = args[0]
 			if runF != nil {
@@ -43,26 +52,19 @@ shell history shows it. RINGSTORE_SECRET_KEY is taken where it is set.`,
 	cmd.Flags().StringVar(&o.Endpoint, "endpoint", "", "base URL of the server's REST API")
 	cmd.Flags().StringVar(&o.AccessKey, "access-key", "", "access key")
 	cmd.Flags().BoolVar(&o.Use, "use", false, "make it the default profile")
+	cmd.Flags().BoolVar(&o.NoCheck, "no-check", false, "do not ask the server")
 	return cmd
 }
 
 func (o *AddOptions) run(cmd *cobra.Command) error {
-	if o.Endpoint == "" || o.AccessKey == "" {
-		return cli.Usage(cmd, "--endpoint and --access-key are both needed")
+	p, err := o.read(cmd)
+	if err != nil {
+		return err
 	}
-	if err := profile.CheckName(o.Name); err != nil {
-		return fault.New("invalid", "%v", err)
-	}
-	secret := o.Factory.Getenv(profile.EnvSecret)
-	if secret == "" {
-		var err error
-		if secret, err = o.Factory.IO.ReadSecret("secret of " + o.AccessKey); err != nil {
+	if !o.NoCheck {
+		if err := o.check(cmd.Context(), p); err != nil {
 			return err
 		}
-	}
-	p := profile.Profile{Endpoint: strings.TrimRight(o.Endpoint, "/"), AccessKey: o.AccessKey, Secret: strings.TrimSpace(secret)}
-	if err := p.Validate(); err != nil {
-		return fault.New("invalid", "%v", err)
 	}
 	file, err := o.Factory.Profiles()
 	if err != nil {
@@ -77,6 +79,51 @@ func (o *AddOptions) run(cmd *cobra.Command) error {
 		}
 	}
 	return done(o.Factory, "saved profile "+o.Name, one{Name: o.Name, Endpoint: p.Endpoint, AccessKey: p.AccessKey, Default: o.Use})
+}
+
+// read puts the profile together from flags, environment and standard input.
+func (o *AddOptions) read(cmd *cobra.Command) (p profile.Profile, err error) {
+	if err := profile.CheckName(o.Name); err != nil {
+		return p, cli.FromProfile(err)
+	}
+	p.Endpoint = strings.TrimRight(cmp.Or(o.Endpoint, o.Factory.Getenv(profile.EnvEndpoint)), "/")
+	p.AccessKey = cmp.Or(o.AccessKey, o.Factory.Getenv(profile.EnvAccessKey))
+	if p.Endpoint == "" || p.AccessKey == "" {
+		return p, cli.Usage(cmd, "--endpoint and --access-key are both needed")
+	}
+	if p.Secret = o.Factory.Getenv(profile.EnvSecret); p.Secret == "" {
+		if p.Secret, err = o.Factory.IO.ReadSecret("secret of " + p.AccessKey); err != nil {
+			return p, err
+		}
+	}
+	p.Secret = strings.TrimSpace(p.Secret)
+	return p, cli.FromProfile(p.Validate())
+}
+
+// patience is how long a server may take to say that it is one.
+const patience = 15 * time.Second
+
+// check asks the server whether it is a gateway, and whether it takes the key.
+func (o *AddOptions) check(ctx context.Context, p profile.Profile) error {
+	limited, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	c := client.New(client.Config{Profile: p, Agent: "s3ctl/" + o.Factory.Build.Version})
+	defer c.Close()
+	_, err := c.Health(limited)
+	if err == nil {
+		_, err = c.Buckets(limited)
+	}
+	switch {
+	case err == nil || ctx.Err() != nil:
+		return err
+	case limited.Err() != nil:
+		err = fault.New("unavailable", "%s did not answer within %s", p.Endpoint, patience)
+	}
+	hint := "nothing was saved; --no-check saves the profile all the same"
+	if first := fault.HintOf(err); first != "" && fault.ExitOf(err) != fault.Unavailable {
+		hint = first + "\n" + hint
+	}
+	return &fault.Error{Kind: fault.KindOf(err), Err: err, Hint: hint}
 }
 
 // done shows that something was done, unless --quiet asked for silence.

@@ -12,16 +12,12 @@ func New(f *cli.Factory) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "profile COMMAND",
 		Short: "Say which servers there are, and which one to use",
-		Long: `Profiles say how to reach a server: its address, an access key and its secret. They
-are kept in ringstore/profiles.json under $XDG_CONFIG_HOME or ~/.config, for you alone.
-
-The profile in use is the one of --profile, of RINGSTORE_PROFILE, the one that
-"profile use" chose, or "local", which a standalone server writes. RINGSTORE_ENDPOINT,
-RINGSTORE_ACCESS_KEY and RINGSTORE_SECRET_KEY replace what it says.`,
+		Long: `Profiles say how to reach a server: its endpoint, an access key and its secret. Where
+they are kept, and which one is in use: s3ctl help profiles.`,
 		Args: cli.Args(0, -1),
 		RunE: cli.Noun,
 	}
-	cmd.AddCommand(NewAdd(f, nil), NewLs(f, nil), NewRm(f, nil), NewUse(f, nil))
+	cmd.AddCommand(NewAdd(f, nil), NewLs(f, nil), NewRm(f, nil), NewShow(f, nil), NewUse(f, nil))
 	return cmd
 }
 

@@ -1,0 +1,129 @@
+package profiles
+
+import (
+	"context"
+	"io/fs"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ringstore/ringstore/ctl/cli"
+	"github.com/ringstore/ringstore/ctl/profile"
+	"github.com/ringstore/ringstore/ctl/term"
+)
+
+// ShowOptions are those of profile show.
+type ShowOptions struct {
+	Factory *cli.Factory
+
+	Name string // "" is the one in use
+}
+
+// NewShow makes the command. runF, unless nil, runs instead of the real thing.
+func NewShow(f *cli.Factory, runF func(context.Context, *ShowOptions) error) *cobra.Command {
+	o := &ShowOptions{Factory: f}
+	return &cobra.Command{
+		Use:   "show [NAME]",
+		Short: "Show which server and key are in use, and why",
+		Long: `Show what other commands would use now, or with --profile NAME: each field, and where it
+is from. The server is not asked, and the secret is not shown.`,
+		Example: `  s3ctl profile show
+  RINGSTORE_PROFILE=prod s3ctl profile show`,
+		Args: cli.Args(0, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				o.Name = args[0]
+			}
+			if runF != nil {
+				return runF(cmd.Context(), o)
+			}
+			return cli.Classified(o.run())
+		},
+	}
+}
+
+// inUse is the line of --json for what is in use.
+type inUse struct {
+	one
+	File string  `json:"file"`
+	From origins `json:"from"`
+}
+
+// origins say where each field is from: a flag, an environment variable, "default", or "profile".
+type origins struct {
+	Name      string `json:"name"`
+	Endpoint  string `json:"endpoint"`
+	AccessKey string `json:"access_key"`
+	Secret    string `json:"secret_key"`
+}
+
+func (o *ShowOptions) run() error {
+	file, err := o.Factory.Profiles()
+	if err != nil {
+		return err
+	}
+	set, err := file.Load()
+	if err != nil {
+		return err
+	}
+	asked := o.Factory.Global.Profile
+	if o.Name != "" {
+		asked = o.Name
+	}
+	p, name, err := set.Choose(asked, o.Factory.Getenv)
+	if err != nil {
+		return cli.FromProfile(err)
+	}
+	line := inUse{
+		one:  one{Name: name, Endpoint: p.Endpoint, AccessKey: p.AccessKey, Default: name == set.DefaultName()},
+		File: string(file),
+		From: o.origins(asked, name, set),
+	}
+	o.warn(file)
+	if o.Factory.Global.JSON {
+		return o.Factory.ShowJSON(line)
+	}
+	table := o.Factory.IO.NewTable(term.Column{Title: "FIELD"}, term.Column{Title: "FROM"}, term.Column{Title: "VALUE"})
+	for _, row := range [][]string{
+		{"name", line.From.Name, name},
+		{"endpoint", line.From.Endpoint, p.Endpoint},
+		{"access key", line.From.AccessKey, p.AccessKey},
+		{"secret", line.From.Secret, "(not shown)"},
+		{"file", "", line.File},
+	} {
+		if err := table.Row(row...); err != nil {
+			return err
+		}
+	}
+	return table.Flush()
+}
+
+func (o *ShowOptions) origins(asked, name string, set profile.Set) origins {
+	from := func(variable string) string {
+		if o.Factory.Getenv(variable) != "" {
+			return variable
+		}
+		return "profile"
+	}
+	by := "default"
+	switch _, found := set.Profiles[name]; {
+	case o.Name != "":
+		by = "argument"
+	case asked != "":
+		by = "--profile"
+	case o.Factory.Getenv(profile.EnvProfile) != "":
+		by = profile.EnvProfile
+	case !found:
+		by = "environment"
+	}
+	return origins{Name: by, Endpoint: from(profile.EnvEndpoint), AccessKey: from(profile.EnvAccessKey), Secret: from(profile.EnvSecret)}
+}
+
+// warn tells of a file with secrets that others can read. s3ctl never leaves one so.
+func (o *ShowOptions) warn(file profile.File) {
+	info, err := os.Stat(string(file))
+	if err != nil || info.Mode().Perm()&0o077 == 0 || info.Mode()&fs.ModeType != 0 {
+		return
+	}
+	o.Factory.Note("others can read the secrets in %s: chmod 600 %s", string(file), string(file))
+}
