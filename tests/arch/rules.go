@@ -95,8 +95,8 @@ var ringstore = Rules{
 		{internal + "meta/postgres/pgtest", []string{internal + "meta/postgres", "tests/pgserver"}},
 		{internal + "meta/sqlite", append(in("meta/listing", "meta/pack"), "sql", "sql/sqlite")},
 		{internal + "noderpc", []string{internal + "cluster", wireNode, wireRing}},
-		{internal + "restapi", append(in("ring", "cluster", "access", "engine", "upkeep"), "proto/rest", "proto/rest/server", "proto/checksum")},
-		{internal + "tusapi", append(in("access", "engine"), "proto/checksum")},
+		{internal + "restapi/tus", in("engine")},
+		{internal + "restapi", append(in("ring", "cluster", "access", "engine", "upkeep", "restapi/tus"), "proto/rest", "proto/rest/server", "proto/checksum")},
 
 		// Services of a process: settings, start and stop, logs.
 		{internal + "conf", nil},
@@ -139,7 +139,7 @@ var ringstore = Rules{
 		{"github.com/jackc/pgx", []string{internal + "meta/postgres/...", "tests/..."}},
 		{"modernc.org/sqlite", []string{internal + "meta/sqlite/..."}},
 		{"github.com/pressly/goose", []string{internal + "meta/..."}},
-		{"github.com/labstack/echo", []string{internal + "restapi", internal + "s3api", "daemon/gateway", "proto/rest/server"}},
+		{"github.com/labstack/echo", []string{internal + "restapi/...", internal + "s3api", "daemon/gateway", "proto/rest/server"}},
 		{"github.com/getkin/kin-openapi", []string{internal + "restapi", "proto/rest/server", "tests/..."}},
 		{"google.golang.org/grpc", []string{internal + "noderpc", "daemon/gateway", "daemon/storage", "daemon/standalone", wireNode, wireRing, "tests/..."}},
 		{"github.com/spf13/cobra", []string{"ctl/..."}},

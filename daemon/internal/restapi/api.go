@@ -11,6 +11,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/access"
 	"github.com/ringstore/ringstore/daemon/internal/cluster"
 	"github.com/ringstore/ringstore/daemon/internal/engine"
+	"github.com/ringstore/ringstore/daemon/internal/restapi/tus"
 	"github.com/ringstore/ringstore/proto/rest/server"
 )
 
@@ -62,5 +63,6 @@ func New(c Config) http.Handler {
 	e.HTTPErrorHandler = func(err error, ec echo.Context) { a.fail(ec, err) }
 	e.Use(a.observe, a.guard, a.authenticate, wellFormed)
 	server.RegisterHandlers(e, a)
+	tus.Mount(e, tus.Config{Engine: c.Engine, Body: bodyOf, BreakOff: breakOff, WithStatus: withStatus})
 	return e
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -39,6 +40,13 @@ func (a *api) guard(next echo.HandlerFunc) echo.HandlerFunc {
 // must be read to its end.
 func bodyOf(c echo.Context) io.Reader { return &c.Response().Writer.(*guarded).body }
 
+// breakOff makes reads of the request's body fail from now on, from any goroutine.
+func breakOff(c echo.Context) {
+	g := c.Response().Writer.(*guarded)
+	g.broken.Store(true)
+	_ = g.control.SetReadDeadline(time.Unix(1, 0)) // a read under way ends too
+}
+
 // guarded is a response writer whose every write has a deadline.
 type guarded struct {
 	http.ResponseWriter
@@ -46,6 +54,7 @@ type guarded struct {
 	idle    time.Duration
 	armed   time.Time // when the write deadline was last set
 	body    guardedBody
+	broken  atomic.Bool // breakOff was called
 }
 
 // Unwrap lets http.ResponseController find the connection.
@@ -82,6 +91,9 @@ type guardedBody struct {
 func (b *guardedBody) Read(p []byte) (int, error) {
 	if now := time.Now(); stale(b.armed, now, b.g.idle) {
 		b.arm(now)
+	}
+	if b.g.broken.Load() { // behind arm, which would let it go on
+		return 0, store.Errorf(store.Canceled, "another request took over")
 	}
 	n, err := b.from.Read(p)
 	switch {

@@ -1,0 +1,199 @@
+package tus
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/ringstore/ringstore/daemon/internal/engine"
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+// patch appends a body to an upload at the offset that both sides agree on.
+func (h *handler) patch(c echo.Context) error {
+	if t := c.Request().Header.Get(echo.HeaderContentType); t != offsetType {
+		return h.WithStatus(http.StatusUnsupportedMediaType, bad("the Content-Type is %.64q, not %s", t, offsetType))
+	}
+	at, err := count(c, hOffset)
+	if err != nil {
+		return err
+	}
+	if at < 0 {
+		return bad("a PATCH needs Upload-Offset")
+	}
+	id, err := store.ParseFileID(c.Param("id"))
+	if err != nil {
+		return store.Errorf(store.NotFound, "%v", err).WithHint("POST " + Base + " begins an upload.")
+	}
+	ctx := c.Request().Context()
+	release, err := h.locks.take(ctx, id, func() { h.BreakOff(c) })
+	if err != nil {
+		return h.WithStatus(http.StatusLocked, err)
+	}
+	defer release()
+	u, err := h.find(ctx, c)
+	if err != nil {
+		return err
+	}
+	if u, err = h.lengthNow(c, u); err != nil {
+		return err
+	}
+	if at != u.offset {
+		u.headers(c)
+		return store.Errorf(store.Conflict, "Upload-Offset is %d, but %d bytes are there", at, u.offset).WithHint("Ask for the offset with HEAD, and go on from there.")
+	}
+	if u.done {
+		u.headers(c)
+		return c.NoContent(http.StatusNoContent) // its last answer was lost
+	}
+	if u, err = h.take(c, u); err != nil {
+		return err
+	}
+	if u, err = h.complete(ctx, u); err != nil {
+		return err
+	}
+	u.headers(c)
+	return c.NoContent(http.StatusNoContent)
+}
+
+// lengthNow takes a length that was deferred. It is not kept before the upload is
+// complete: a client that is interrupted says it again.
+func (h *handler) lengthNow(c echo.Context, u upload) (upload, error) {
+	n, err := count(c, hLength)
+	switch {
+	case err != nil, n < 0:
+		return u, err
+	case u.length >= 0 && n != u.length:
+		return u, bad("Upload-Length is %d, but was %d before", n, u.length)
+	case n > h.MaxSize:
+		return u, store.Errorf(store.TooLarge, "Upload-Length is over the limit of %d bytes", h.MaxSize).WithHint("Split the file.")
+	case n < u.offset:
+		return u, bad("Upload-Length is %d, but %d bytes are there", n, u.offset)
+	}
+	u.length = n
+	return u, nil
+}
+
+// take stores a body behind what is there, and gives the upload as it is then. Of a
+// body that breaks off, what has arrived is kept, and the error is the client's.
+func (h *handler) take(c echo.Context, u upload) (upload, error) {
+	sum, err := parseChecksum(c.Request().Header.Get(hChecksum))
+	if err != nil {
+		return u, err
+	}
+	room := h.MaxSize - u.offset
+	if u.length >= 0 {
+		room = u.length - u.offset
+	}
+	if c.Request().ContentLength > room {
+		return u, tooMuch(room)
+	}
+	b := &body{from: bufio.NewReaderSize(h.Body(c), 64<<10), left: room}
+	// What has arrived is worth keeping although its client is gone.
+	ctx := context.WithoutCancel(c.Request().Context())
+	if sum != nil {
+		return h.takeWhole(ctx, b, u, sum)
+	}
+	for b.more() {
+		if u, err = h.takePart(ctx, b, u); err != nil {
+			return u, err
+		}
+	}
+	return u, b.failure()
+}
+
+// takePart stores one part of a body.
+func (h *handler) takePart(ctx context.Context, b *body, u upload) (upload, error) {
+	size := max(h.PartSize, (u.length+store.MaxParts/2-1)/(store.MaxParts/2))
+	return h.put(ctx, u, engine.PartRequest{Body: io.LimitReader(b, size)})
+}
+
+// takeWhole stores a body whose checksum must be right before any of it counts.
+func (h *handler) takeWhole(ctx context.Context, b *body, u upload, sum *expectedSum) (upload, error) {
+	if !b.more() {
+		if err := b.failure(); err != nil {
+			return u, err
+		}
+		if !sum.matches() {
+			return u, h.mismatch(sum)
+		}
+		return u, nil
+	}
+	return h.put(ctx, u, engine.PartRequest{Body: io.TeeReader(b, sum.hash), Verify: func(engine.Sums) error {
+		if err := b.failure(); err != nil {
+			return err
+		}
+		if !sum.matches() {
+			return h.mismatch(sum)
+		}
+		return nil
+	}})
+}
+
+func (h *handler) mismatch(sum *expectedSum) error {
+	return h.WithStatus(statusChecksumMismatch, store.Errorf(store.Corrupt, "the bytes do not have the %s that Upload-Checksum says", sum.name).
+		WithHint("Nothing of them was kept. Send them again from the same offset."))
+}
+
+// put appends a part. Where somebody else has appended at the same place meanwhile, the client has to ask for the offset again.
+func (h *handler) put(ctx context.Context, u upload, r engine.PartRequest) (upload, error) {
+	r.Session, r.Number, r.Size, r.Append = u.id, u.parts+1, -1, true
+	p, err := h.Engine.PutPart(ctx, r)
+	if errors.Is(err, store.Conflict) {
+		return u, store.Errorf(store.Conflict, "another request has appended to upload %s", u.id).WithHint("Ask for the offset with HEAD, and go on from there.")
+	}
+	if err != nil {
+		return u, err
+	}
+	u.parts, u.offset = u.parts+1, u.offset+p.Size
+	return u, nil
+}
+
+func tooMuch(room int64) error {
+	return store.Errorf(store.TooLarge, "the body has more than the %d bytes that the upload still lacks", room).WithHint(hintSpec)
+}
+
+// body is a request's body that takes its breaking off for its end, and remembers it.
+type body struct {
+	from *bufio.Reader
+	left int64 // bytes that there is room for
+	err  error // why it broke off
+}
+
+// more says whether there is another byte to store.
+func (b *body) more() bool {
+	if b.err != nil {
+		return false
+	}
+	_, err := b.from.Peek(1)
+	switch {
+	case err == nil && b.left == 0:
+		b.err = tooMuch(0)
+		return false
+	case err == nil:
+		return true
+	case !errors.Is(err, io.EOF):
+		b.err = err
+	}
+	return false
+}
+
+// Read implements io.Reader.
+func (b *body) Read(p []byte) (int, error) {
+	if b.err != nil || b.left == 0 {
+		return 0, io.EOF
+	}
+	n, err := b.from.Read(p[:min(int64(len(p)), b.left)])
+	b.left -= int64(n)
+	if err != nil && !errors.Is(err, io.EOF) {
+		b.err, err = err, io.EOF
+	}
+	return n, err
+}
+
+// failure is why the body broke off; nil: it did not.
+func (b *body) failure() error { return b.err }

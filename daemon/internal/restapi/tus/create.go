@@ -1,0 +1,133 @@
+package tus
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/ringstore/ringstore/daemon/internal/engine"
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+// create begins an upload, or puts a file together from partial ones.
+func (h *handler) create(c echo.Context) error {
+	header := c.Request().Header
+	concat := header.Get(hConcat)
+	if urls, final := strings.CutPrefix(concat, "final;"); final {
+		return h.concatenate(c, urls)
+	}
+	if concat != "" && concat != "partial" {
+		return bad("Upload-Concat %.64q is neither partial nor final;URLS", concat)
+	}
+	r, err := h.request(c)
+	if err != nil {
+		return err
+	}
+	if r.Size, err = h.length(c); err != nil {
+		return err
+	}
+	r.Tag = tag{Metadata: header.Get(hMetadata), Partial: concat == "partial"}.encode()
+	ctx := c.Request().Context()
+	s, err := h.Engine.CreateSession(ctx, r)
+	if err != nil {
+		return err
+	}
+	u := uploadOf(s)
+	if header.Get(echo.HeaderContentType) == offsetType {
+		if u, err = h.take(c, u); err != nil {
+			return err
+		}
+	}
+	if u, err = h.complete(ctx, u); err != nil {
+		return err
+	}
+	return h.created(c, u)
+}
+
+func (h *handler) created(c echo.Context, u upload) error {
+	c.Response().Header().Set(echo.HeaderLocation, Base+"/"+u.id.String())
+	u.headers(c)
+	return c.NoContent(http.StatusCreated)
+}
+
+// request reads what both kinds of creation have in common.
+func (h *handler) request(c echo.Context) (r engine.SessionRequest, err error) {
+	pairs, err := parseMetadata(c.Request().Header.Get(hMetadata))
+	if err != nil {
+		return r, err
+	}
+	r.Size = -1
+	r.Bucket, r.Key, r.ContentType = target(pairs)
+	if r.Key == "" {
+		r.Key = store.Key(store.NewFileID().String()) // nobody named it
+	}
+	return r, nil
+}
+
+// length reads how long the upload will be, or that it is not known yet.
+func (h *handler) length(c echo.Context) (int64, error) {
+	n, err := count(c, hLength)
+	if err != nil {
+		return 0, err
+	}
+	later := c.Request().Header.Get(hDefer)
+	switch {
+	case later != "" && later != "1":
+		return 0, bad("Upload-Defer-Length is %.16q, and can only be 1", later)
+	case (later == "1") == (n >= 0):
+		return 0, bad("a creation has either Upload-Length or Upload-Defer-Length: 1")
+	case n > h.MaxSize:
+		return 0, store.Errorf(store.TooLarge, "Upload-Length is over the limit of %d bytes", h.MaxSize).WithHint("Split the file.")
+	}
+	return n, nil
+}
+
+// concatenate makes one file of partial uploads, in the order in which they are named.
+func (h *handler) concatenate(c echo.Context, urls string) error {
+	if c.Request().Header.Get(hLength) != "" {
+		return bad("a final upload has no Upload-Length of its own")
+	}
+	r, err := h.request(c)
+	if err != nil {
+		return err
+	}
+	ctx := c.Request().Context()
+	var ids []store.FileID
+	for url := range strings.FieldsSeq(urls) {
+		s, err := h.partial(ctx, url)
+		if err != nil {
+			return err
+		}
+		ids = append(ids, s.ID)
+	}
+	if len(ids) == 0 {
+		return bad("a final upload names the partial ones")
+	}
+	f, err := h.Engine.Concatenate(ctx, r, ids)
+	if err != nil {
+		return err
+	}
+	c.Response().Header().Set(hConcat, "final;"+urls)
+	return h.created(c, upload{id: f.ID, offset: f.Size, length: f.Size, done: true})
+}
+
+// partial finds a partial upload that is all there, by its address.
+func (h *handler) partial(ctx context.Context, url string) (s store.Session, err error) {
+	id, err := store.ParseFileID(url[strings.LastIndexByte(url, '/')+1:])
+	if err != nil {
+		return s, bad("%.80q is no upload of this server", url)
+	}
+	if s, err = h.Engine.Session(ctx, id); err != nil {
+		return s, err
+	}
+	u := uploadOf(s)
+	switch {
+	case !u.tag.Partial:
+		return s, store.Errorf(store.Conflict, "upload %s is not a partial one", id).WithHint("Create it with Upload-Concat: partial.")
+	case u.offset != u.length:
+		return s, store.Errorf(store.Conflict, "upload %s has %d of %d bytes", id, u.offset, u.length).WithHint("Finish the partial uploads first.")
+	}
+	return s, nil
+}

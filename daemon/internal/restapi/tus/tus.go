@@ -1,0 +1,169 @@
+// Package tus speaks the resumable upload protocol tus 1.0.0 (tus.io/protocols/resumable-upload)
+// over the engine's sessions, so that browsers and the tus clients of every language resume
+// uploads too. An upload is a session; its id is that of the file that it becomes.
+//
+// Extensions: creation, creation-with-upload, creation-defer-length, termination, checksum,
+// concatenation, expiration.
+//
+// # How bytes become parts
+//
+// A PATCH's body is cut into parts, each durable before the next begins, so that of one that
+// breaks off what has arrived stays. A part is only ever appended (engine.PartRequest.Append): where two
+// requests write at the same offset, over two gateways, one of them gets a conflict and the client
+// asks for the offset again. So the parts are always one run of bytes that a client has sent in order.
+package tus
+
+import (
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/ringstore/ringstore/daemon/internal/engine"
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+// Config is what the protocol needs of the API that it is mounted in.
+type Config struct {
+	Engine *engine.Engine
+	// Body gives a request's body, whose reads fail with the domain's errors when the client stalls.
+	Body func(echo.Context) io.Reader
+	// BreakOff makes reads of the body fail from now on. It may be called from another goroutine.
+	BreakOff func(echo.Context)
+	// WithStatus gives an error another HTTP status than its kind has.
+	WithStatus func(status int, err error) error
+
+	MaxSize  int64 // bytes of the largest upload; default store.MaxFileBytes
+	PartSize int64 // bytes of the parts that bodies are cut into, at least; default 64 MiB
+}
+
+// Base is where uploads are created; each has its id behind it.
+const Base = "/tus"
+
+const (
+	version    = "1.0.0"
+	extensions = "creation,creation-with-upload,creation-defer-length,termination,checksum,concatenation,expiration"
+	offsetType = "application/offset+octet-stream"
+	hintSpec   = "See docs/tus.md, or tus.io/protocols/resumable-upload."
+
+	statusChecksumMismatch = 460 // the protocol's own
+)
+
+// The protocol's headers.
+const (
+	hResumable = "Tus-Resumable"
+	hVersion   = "Tus-Version"
+	hExtension = "Tus-Extension"
+	hMaxSize   = "Tus-Max-Size"
+	hAlgorithm = "Tus-Checksum-Algorithm"
+	hOffset    = "Upload-Offset"
+	hLength    = "Upload-Length"
+	hDefer     = "Upload-Defer-Length"
+	hMetadata  = "Upload-Metadata"
+	hConcat    = "Upload-Concat"
+	hChecksum  = "Upload-Checksum"
+	hExpires   = "Upload-Expires"
+)
+
+type handler struct {
+	Config
+	locks locks
+}
+
+// Mount adds the protocol's routes to the API's.
+func Mount(e *echo.Echo, c Config) {
+	if c.MaxSize == 0 {
+		c.MaxSize = store.MaxFileBytes
+	}
+	if c.PartSize == 0 {
+		c.PartSize = 64 << 20
+	}
+	h := &handler{Config: c}
+	for _, path := range []string{Base, Base + "/", Base + "/:id"} {
+		e.OPTIONS(path, h.manners(h.options))
+	}
+	for _, path := range []string{Base, Base + "/"} {
+		e.POST(path, h.manners(h.create))
+	}
+	one := Base + "/:id"
+	e.HEAD(one, h.manners(h.head))
+	e.PATCH(one, h.manners(h.patch))
+	e.DELETE(one, h.manners(h.remove))
+	// For clients behind proxies that know no PATCH.
+	e.POST(one, h.manners(func(ec echo.Context) error {
+		switch ec.Request().Header.Get("X-HTTP-Method-Override") {
+		case http.MethodPatch:
+			return h.patch(ec)
+		case http.MethodDelete:
+			return h.remove(ec)
+		}
+		return h.WithStatus(http.StatusMethodNotAllowed, store.Errorf(store.Invalid, "an upload is appended to with PATCH").WithHint(hintSpec))
+	}))
+}
+
+// manners are what every answer has in common, and what every request must have.
+func (h *handler) manners(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		out := c.Response().Header()
+		out.Set(hResumable, version)
+		out.Set("Cache-Control", "no-store")
+		crossOrigin(c)
+		if got := c.Request().Header.Get(hResumable); got != version && c.Request().Method != http.MethodOptions {
+			out.Set(hVersion, version)
+			return h.WithStatus(http.StatusPreconditionFailed,
+				store.Errorf(store.Invalid, "Tus-Resumable is %.16q; this server speaks %s", got, version).WithHint(hintSpec))
+		}
+		return next(c)
+	}
+}
+
+// crossOrigin lets pages of other addresses use the protocol. Nothing is given away by that: a
+// page needs an access key, and browsers send none by themselves to an origin of "*".
+func crossOrigin(c echo.Context) {
+	if c.Request().Header.Get(echo.HeaderOrigin) == "" {
+		return
+	}
+	out := c.Response().Header()
+	out.Set(echo.HeaderAccessControlAllowOrigin, "*")
+	out.Set(echo.HeaderAccessControlExposeHeaders, strings.Join([]string{
+		echo.HeaderLocation, hResumable, hVersion, hExtension, hMaxSize, hAlgorithm, hOffset, hLength, hDefer, hMetadata, hConcat, hExpires,
+	}, ", "))
+}
+
+// options says what this server can do. It needs no key: browsers ask before they send one.
+func (h *handler) options(c echo.Context) error {
+	out := c.Response().Header()
+	out.Set(hVersion, version)
+	out.Set(hExtension, extensions)
+	out.Set(hMaxSize, strconv.FormatInt(h.MaxSize, 10))
+	out.Set(hAlgorithm, algorithmNames())
+	if c.Request().Header.Get(echo.HeaderOrigin) != "" {
+		out.Set(echo.HeaderAccessControlAllowMethods, "POST, HEAD, PATCH, DELETE, OPTIONS")
+		out.Set(echo.HeaderAccessControlAllowHeaders, strings.Join([]string{
+			echo.HeaderAuthorization, echo.HeaderContentType, "X-HTTP-Method-Override",
+			hResumable, hOffset, hLength, hDefer, hMetadata, hConcat, hChecksum,
+		}, ", "))
+		out.Set(echo.HeaderAccessControlMaxAge, "86400")
+	}
+	return c.NoContent(http.StatusNoContent)
+}
+
+// bad is the error for a header that is missing or wrong.
+func bad(format string, args ...any) error {
+	return store.Errorf(store.Invalid, format, args...).WithHint(hintSpec)
+}
+
+// count reads a header that holds a number of bytes; absent is -1. Invalid.
+func count(c echo.Context, name string) (int64, error) {
+	text := c.Request().Header.Get(name)
+	if text == "" {
+		return -1, nil
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 0 || strings.HasPrefix(text, "+") {
+		return 0, bad("%s is %.32q, which is no number of bytes", name, text)
+	}
+	return n, nil
+}
