@@ -95,7 +95,7 @@ func (s *Store) ListFiles(ctx context.Context, q store.FileQuery) (page store.Fi
 			return rows.Err()
 		})
 		b.Queue(sql, args...).Query(func(rows pgx.Rows) (err error) {
-			page.Files, _, err = collectFiles(rows)
+			page.Files, err = collectFiles(rows)
 			return err
 		})
 		if err := pipeline(ctx, c, b); err != nil {

@@ -42,7 +42,7 @@ func (s *Store) rename(ctx context.Context, c *pgxpool.Conn, id store.FileID, bu
 		return rows.Err()
 	})
 	b.Queue(s.q.BareFile, file).Query(func(rows pgx.Rows) (err error) {
-		files, _, err = collectFiles(rows)
+		files, err = collectFiles(rows)
 		return err
 	})
 	if err := pipeline(ctx, c, b); err != nil {

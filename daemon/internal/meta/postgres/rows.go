@@ -121,23 +121,19 @@ func collectFile(rows pgx.Rows) (f store.File, err error) {
 	return f, err
 }
 
-// collectFiles reads rows of files. found tells whether there was any row, with a file or without.
-func collectFiles(rows pgx.Rows) (files []store.File, found bool, err error) {
+// collectFiles reads rows of files.
+func collectFiles(rows pgx.Rows) (files []store.File, err error) {
 	defer rows.Close()
 	for rows.Next() {
-		found = true
-		if rows.RawValues()[fileID] == nil {
-			continue
-		}
 		var file fileScan
 		if err := rows.Scan(file.append(make([]any, 0, fileColumns))...); err != nil {
-			return nil, false, err
+			return nil, err
 		}
 		f, err := file.result()
 		if err != nil {
-			return nil, false, err
+			return nil, err
 		}
 		files = append(files, f)
 	}
-	return files, found, rows.Err()
+	return files, rows.Err()
 }

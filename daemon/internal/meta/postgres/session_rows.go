@@ -60,9 +60,9 @@ func collectSession(rows pgx.Rows) (x store.Session, err error) {
 	var session sessionScan
 	var part partScan
 	var storedAt time.Time
-	columns := session.append(make([]any, 0, sessionColumns+partColumns+1))
-	withoutPart := append(columns[:sessionColumns:sessionColumns], make([]any, partColumns+1)...)
-	targets := append(part.append(columns), &storedAt)
+	const all = sessionColumns + partColumns + 1
+	targets := append(part.append(session.append(make([]any, 0, all))), &storedAt)
+	withoutPart := append(session.append(make([]any, 0, all)), make([]any, partColumns+1)...)
 	var parts []store.SessionPart
 	for n := 0; rows.Next(); n++ {
 		if rows.RawValues()[sessionColumns] == nil {
