@@ -6,7 +6,9 @@
 //	transfer/  moving files                      client/    the REST API
 //	term/      tables, bar, questions            fault/     errors and exit codes
 //	profile/   servers and keys                  manual/    help as a document and man pages
-//	complete/  what a shell may complete
+//	complete/  what a shell may complete         filter/    --include and --exclude
+//	syncer/    one folder made like another      compare/   two folders side by side
+//	copier/    copies on the server
 package ctl
 
 import (

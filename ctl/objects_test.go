@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -542,4 +543,41 @@ func TestSync_TroubleWithWhatIsExcluded(t *testing.T) {
 	r.ok("sync", "--exclude", "dangling", "DIR/in", "s3://default/p")
 	require.Equal(t, int(fault.NotFound), r.run("sync", "DIR/in", "s3://default/p").code)
 	require.Equal(t, []string{"p/a", "p/d/x"}, r.Names("default"))
+}
+
+func TestInterrupted_ObjectsLeaveNothingBehind(t *testing.T) {
+	t.Parallel()
+	for _, args := range []string{
+		"cp s3://default/a s3://default/b",
+		"mv s3://default/a s3://default/b",
+		"verify s3://default/a",
+		"sync DIR/in s3://default/new",
+		"sync s3://default DIR/out --delete --yes",
+		"diff DIR/in s3://default",
+		"du s3://default",
+		"tree s3://default",
+		"find s3://default",
+		"session ls s3://default",
+	} {
+		r := newRig(t)
+		r.Add("default", "a", "x")
+		r.write("in/local", "x")
+		r.write("out/extra", "x")
+		ctx, cancel := context.WithCancel(t.Context())
+		verb, _, _ := strings.Cut(args, " ")
+		r.SetHook(func(_ http.ResponseWriter, req *http.Request) bool {
+			listing := req.Method == http.MethodGet && req.URL.Path == "/files" && slices.Contains([]string{"cp", "mv", "verify", "sync"}, verb)
+			if !listing {
+				_, _ = io.Copy(io.Discard, req.Body) // only then does the server notice that the client is gone
+				cancel()
+				<-req.Context().Done()
+			}
+			return !listing
+		})
+		o := r.runContext(ctx, strings.Fields(args)...)
+		require.Equal(t, int(fault.Interrupted), o.code, "%s: %s", args, o.err)
+		require.Contains(t, o.err, "interrupted")
+		require.Equal(t, []string{"in/local", "out/extra"}, r.local(), args)
+		require.Equal(t, []string{"a"}, r.Names("default"), args)
+	}
 }
