@@ -89,8 +89,7 @@ func golden(t *testing.T, name string, args []string, stdin string, fill func(*r
 		o := r.run(line...)
 		compareGolden(t, filepath.Join("testdata", form, name+".golden"), o)
 		if form == "json" {
-			requireJSONLines(t, o.out)
-			requireJSONLines(t, o.err)
+			requireSchema(t, line, o)
 		}
 	}
 }
@@ -120,13 +119,6 @@ func compareGolden(t *testing.T, path string, o outcome) {
 	want, err := os.ReadFile(path)
 	require.NoError(t, err, "run with -update to write it")
 	require.Equal(t, string(want), got)
-}
-
-func requireJSONLines(t *testing.T, lines string) {
-	t.Helper()
-	for line := range strings.Lines(lines) {
-		require.True(t, json.Valid([]byte(line)), "not JSON: %s", line)
-	}
 }
 
 // Every field of every golden line stands in the documentation.

@@ -27,6 +27,7 @@ func TestProgress_AsJSON(t *testing.T) {
 		o := r.run(args...)
 		require.Zero(t, o.code, o.err)
 		require.NotContains(t, o.out, "progress")
+		requireSchema(t, args, outcome{err: o.err})
 		lines := strings.Split(strings.TrimSpace(o.err), "\n")
 		var last map[string]any
 		for _, line := range lines {

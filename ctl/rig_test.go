@@ -60,7 +60,9 @@ func (r *rig) runContext(ctx context.Context, args ...string) outcome {
 	r.t.Helper()
 	var out, errs bytes.Buffer
 	streams := &term.Streams{In: strings.NewReader(r.stdin), Out: &out, Err: &errs, InTTY: r.tty, OutTTY: r.tty, ErrTTY: r.tty}
-	f, closeAll := cli.NewFactory(streams, func(name string) string { return r.env[name] }, cli.Build{Version: "test"})
+	f, closeAll := cli.NewFactory(streams, func(name string) string { return r.env[name] }, cli.Build{
+		Version: "v1.2.3", Commit: "0123456789abcdef0123456789abcdef01234567", Modified: true, Go: "go1.26.0", Platform: "linux/amd64",
+	})
 	defer closeAll()
 	f.Profiles = func() (profile.File, error) { return r.profiles, nil }
 	f.Retry = func() transfer.Retry { return transfer.Retry{Tries: 2, Initial: 1, Max: 1} }
