@@ -67,7 +67,7 @@ that has any of them into single quotes, so that s3ctl sees what you wrote:
 
 --raw switches wildcards and backslashes off, for keys that come from a list:
 
-  s3ctl find --json s3://docs | jq -r .address | xargs -d '\n' s3ctl stat --raw --
+  s3ctl find --json s3://docs | jq --raw-output0 .address | xargs -0 s3ctl stat --raw --
 
 In a key with a control character, such as a line's end, tables show an escape (\n).
 --json has all names as they are.`

@@ -63,6 +63,12 @@ var flagOffers = map[string]offer{
 	"dir":      files,
 }
 
+// Knows reports whether it was said here what the arguments of a command can be.
+func Knows(cmd *cobra.Command) bool {
+	_, known := offers[cmd.CommandPath()]
+	return known
+}
+
 // completer is what the offers need.
 type completer struct {
 	f   *cli.Factory

@@ -13,11 +13,11 @@ func Markdown(root *Page) string {
 	contents(&b, root)
 	for _, p := range root.All() {
 		if p != root {
-			fmt.Fprintf(&b, "\n## %s\n\n", p.Path)
+			fmt.Fprintf(&b, "## %s\n\n", p.Path)
 		}
 		p.markdown(&b)
 	}
-	return b.String()
+	return strings.TrimRight(b.String(), "\n") + "\n"
 }
 
 // contents is the list of all pages, as links.
@@ -48,7 +48,7 @@ func (p *Page) markdown(b *strings.Builder) {
 	markdownFlags(b, "Flags", p.Flags)
 	markdownFlags(b, "Flags of all commands", p.Global)
 	if p.ExitCodes != "" {
-		fmt.Fprintf(b, "Exit codes: %s.\n", escape(p.ExitCodes))
+		fmt.Fprintf(b, "Exit codes: %s.\n\n", escape(p.ExitCodes))
 	}
 }
 
