@@ -45,6 +45,7 @@ func TestFilter_Takes(t *testing.T) {
 		{"--exclude **/logs/*.gz", "logs/a/b.gz logs/b.gz", "a/logs/b.gz a/b/logs/c.gz"},
 		{"--exclude *.gz --include keep/**", "keep/a.gz keep/b/c.gz a", "a.gz"},
 		{`--exclude \*`, "a b/c", "* b/*"},
+		{"--exclude ?**?", "a a/a", "ab a/ab ab/c"},
 	} {
 		rules, err := read(t, strings.Fields(tc.args)...)
 		require.NoError(t, err)
@@ -100,10 +101,11 @@ func oracle(rules filter.Rules, name string) bool {
 
 func expression(pattern string) *regexp.Regexp {
 	pattern = strings.TrimSuffix(pattern, "/")
-	before := "(.*/)?"
+	// Without a "/" the pattern is of one name in the path: there is no other name that ** could go on into.
+	before, deep := "(.*/)?", "[^/]*"
 	if strings.Contains(pattern, "/") {
-		before, pattern = "", strings.TrimPrefix(pattern, "/")
+		before, deep, pattern = "", ".*", strings.TrimPrefix(pattern, "/")
 	}
-	text := strings.NewReplacer("**", ".*", "*", "[^/]*", "?", "[^/]").Replace(pattern)
+	text := strings.NewReplacer("**", deep, "*", "[^/]*", "?", "[^/]").Replace(pattern)
 	return regexp.MustCompile("^" + before + text + "(/.*)?$")
 }
