@@ -164,7 +164,7 @@ func (u *partUpload) lost(err error) error {
 
 // discard gives the part's chunks to the reclaim queue. It works aside, as an upload's discard does.
 func (u *partUpload) discard() {
-	parts := append(u.begun, u.write.tidy...)
+	parts := slices.Concat(u.begun, u.write.tidy)
 	strays := u.write.strays
 	if len(parts) == 0 && len(strays) == 0 {
 		return
