@@ -109,11 +109,11 @@ in a pipe, and one JSON object a line with --json. Errors and progress go to sta
 		SilenceUsage:  true,
 
 		DisableSuggestions: true, // cli.Unknown makes them
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if showVersion {
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if showVersion && len(args) == 0 {
 				return cli.Classified(about.ShowVersion(f))
 			}
-			return cmd.Help()
+			return cli.Noun(cmd, args)
 		},
 	}
 	root.Flags().BoolVar(&showVersion, "version", false, "show the version of s3ctl")

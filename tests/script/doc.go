@@ -20,6 +20,6 @@
 //	set NAME VALUE        sets an environment variable for the runs that follow
 //
 // Words are parted by blanks; 'quotes' keep blanks and are taken off. $BUCKET is a
-// bucket of the session's own, $DIR its folder, which is also the working folder, $URL the server;
-// in files too.
+// bucket of the session's own, $DIR its folder, which is also the working folder, $URL the server with
+// $KEY and $SECRET; $NL, $TAB and $ESC are those characters. All of them in files, too.
 package script

@@ -154,7 +154,8 @@ func (s *session) path(name string) string {
 }
 
 func (s *session) expand(line string) string {
-	return strings.NewReplacer("$BUCKET", s.bucket, "$DIR", s.dir, "$URL", server.URL).Replace(line)
+	return strings.NewReplacer("$BUCKET", s.bucket, "$DIR", s.dir, "$URL", server.URL,
+		"$KEY", server.AccessKey, "$SECRET", server.SecretKey, "$NL", "\n", "$TAB", "\t", "$ESC", "\x1b").Replace(line)
 }
 
 // words parts a line at blanks outside of single quotes.
