@@ -130,6 +130,12 @@ func TestProfile_FlagsToOptions(t *testing.T) {
 	})
 	check(t, profiles.NewUse, []line[profiles.UseOptions]{{[]string{"p"}, &profiles.UseOptions{Name: "p"}}, {nil, nil}})
 	check(t, profiles.NewRm, []line[profiles.RmOptions]{{[]string{"p"}, &profiles.RmOptions{Name: "p"}}, {nil, nil}})
+	check(t, profiles.NewAdd, []line[profiles.AddOptions]{{[]string{"p", "--no-check"}, &profiles.AddOptions{Name: "p", NoCheck: true}}})
+	check(t, profiles.NewShow, []line[profiles.ShowOptions]{
+		{nil, &profiles.ShowOptions{}},
+		{[]string{"p"}, &profiles.ShowOptions{Name: "p"}},
+		{[]string{"p", "q"}, nil},
+	})
 	check(t, profiles.NewLs, []line[profiles.LsOptions]{{nil, &profiles.LsOptions{}}, {[]string{"p"}, nil}})
 }
 

@@ -51,7 +51,8 @@ func bucketNames(ctx context.Context, c *completer, _ []string, word string) ([]
 }
 
 func (c *completer) buckets(ctx context.Context, word, end string) []cobra.Completion {
-	if !strings.HasPrefix(word, address.Scheme) && !strings.HasPrefix(address.Scheme, word) {
+	scheme := address.Scheme[:min(len(word), len(address.Scheme))] // as far as it was written
+	if !strings.HasPrefix(word, scheme) {
 		return nil
 	}
 	server, err := c.f.Client()

@@ -5,7 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
+	"slices"
 	"strings"
 	"testing"
 
@@ -40,7 +40,7 @@ func TestCompletion_InBash(t *testing.T) {
 	for _, tc := range []struct {
 		words []string // as Readline parts them: at ":" and "=" too
 		line  string
-		want  []string // what stands behind the last ":" and "=" of the line
+		want  []string // without what stands up to the last ":" or "=": Readline keeps that
 	}{
 		{words: []string{"s3ctl", "buck"}, line: "s3ctl buck", want: []string{"bucket"}},
 		{words: []string{"s3ctl", "ls", "s3", ":", "//" + s.bucket}, line: "s3ctl ls s3://" + s.bucket, want: []string{"//" + s.bucket + "/"}},
@@ -54,18 +54,14 @@ func TestCompletion_InBash(t *testing.T) {
 	} {
 		cmd := exec.CommandContext(t.Context(), bash, append([]string{"--norc", "--noprofile", "-c", onTab, "bash"}, s.fill(tc.words)...)...)
 		cmd.Dir = s.dir
-		cmd.Env = append(s.command(t.Context()).Env, "SCRIPT="+s.path("script"), "LINE="+s.fill([]string{tc.line})[0])
-		for i, variable := range cmd.Env {
-			if strings.HasPrefix(variable, "PATH=") {
-				cmd.Env[i] = "PATH=" + filepath.Dir(s3ctl) + string(os.PathListSeparator) + os.Getenv("PATH")
-			}
-		}
+		path := "PATH=" + filepath.Dir(s3ctl) + string(os.PathListSeparator) + os.Getenv("PATH")
+		cmd.Env = slices.Concat(s.command(t.Context()).Env, []string{path, "SCRIPT=" + s.path("script"), "LINE=" + s.fill([]string{tc.line})[0]})
 		var errs bytes.Buffer
 		cmd.Stderr = &errs
 		out, err := cmd.Output()
 		require.NoError(t, err, "%s: %s", tc.line, errs.String())
 		require.Empty(t, errs.String(), tc.line)
-		require.Equal(t, strings.Join(s.fill(tc.want), "\n")+"\n", string(out), "%s\t<- %s", tc.line, strconv.Itoa(len(tc.words)))
+		require.Equal(t, strings.Join(s.fill(tc.want), "\n")+"\n", string(out), tc.line)
 	}
 }
 
