@@ -59,7 +59,7 @@ fuzz: ## run every fuzz target for FUZZTIME each
 	@FUZZTIME=$(FUZZTIME) scripts/fuzz
 
 .PHONY: generate
-generate: ## write generated code anew from proto/
+generate: ## write generated code and docs/s3ctl.md anew from their sources
 	@scripts/generate
 
 .PHONY: clean

@@ -82,15 +82,17 @@ func markdownFlags(b *strings.Builder, title string, flags []Flag) {
 	b.WriteString("\n")
 }
 
-// special is what Markdown would take for a sign of its own. A name in capitals with
-// underscores is none: inside of words they are plain.
-var special = regexp.MustCompile("[*<\\[\\]\\\\]|`[^`]*`")
+// special is what Markdown would take for a sign of its own. Underscores inside of words are none.
+var special = regexp.MustCompile("`[^`]*`|[*<\\[\\]\\\\]|(^|[^0-9A-Za-z_])_|_($|[^0-9A-Za-z_])")
 
 // escape makes plain text of the commands plain text of Markdown; `code` stays code.
 func escape(text string) string {
 	return special.ReplaceAllStringFunc(text, func(s string) string {
-		if s[0] == '`' {
+		switch {
+		case s[0] == '`':
 			return s
+		case strings.Contains(s, "_"):
+			return strings.ReplaceAll(s, "_", `\_`)
 		}
 		return `\` + s
 	})
