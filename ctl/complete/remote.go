@@ -24,7 +24,7 @@ const (
 )
 
 // keys offers buckets, and after a bucket's slash what lies right behind the prefix: keys, and folders to go on in.
-func keys(r reading) offer {
+func keys(usual reading) offer {
 	return func(ctx context.Context, c *completer, _ []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		rest, remote := strings.CutPrefix(word, address.Scheme)
 		bucket, key, inBucket := strings.Cut(rest, "/")
@@ -34,6 +34,7 @@ func keys(r reading) offer {
 		case address.CheckBucket(bucket) != nil:
 			return nil, done
 		}
+		r := usual
 		if flag := c.cmd.Flags().Lookup("raw"); flag != nil && flag.Changed {
 			r = plain
 		}
