@@ -48,7 +48,7 @@ others are fetched.
 
 A file appears under its name only once it is complete and its checksum matches.
 
-Objects of more than 32 MiB come in ranges, several at once, and collect in
+Objects of more than 64 MiB come in ranges, several at once, and collect in
 ".NAME.part" beside the target. When that is interrupted, run the same command
 again: what has arrived is not fetched again. An object that was replaced since is
 fetched anew. Smaller ones are not synced to disk: a power cut just after may

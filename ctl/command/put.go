@@ -48,7 +48,7 @@ written; put knows no wildcards of its own.
 "-" is standard input. What exists under a key is replaced, in one step, once
 the new bytes are durable and their checksum was compared.
 
-Files of more than 32 MiB go in parts, several at once. When that is interrupted,
+Files of more than 64 MiB go in parts, several at once. When that is interrupted,
 by Ctrl-C, a crash or a network that is away, run the same command again: what
 has arrived is not sent again. A file that has changed since is sent anew.` + filter.Help,
 		Example: `  s3ctl put report.pdf s3://docs/2026/report.pdf

@@ -80,23 +80,17 @@ func (g *fetch) later(err error) error {
 
 // open takes the two files, and finds out what they hold of this file.
 func (g *fetch) open(ctx context.Context) (err error) {
-	if g.f, err = g.openFile(g.part); err != nil {
-		return err
-	}
-	logFile, err := g.openFile(g.part + ".log")
-	if err != nil {
-		_ = g.f.Close()
-		return err
-	}
-	var entries []entry
-	var found bool
-	g.log, entries, found, err = openLog(g.part+".log", logFile, fetchFormat, &g.head)
+	entries, found, err := g.openLog()
 	if errors.Is(err, errGarbled) {
 		g.m.note("%s: %v; starting anew", g.path, err)
 		err = nil
 	}
 	if err != nil {
-		_ = g.f.Close()
+		return err
+	}
+	// Who has the log has the bytes: whoever had it before is through with giving them their name.
+	if g.f, err = g.openFile(g.part, 0); err != nil {
+		g.log.close()
 		return err
 	}
 	if found && (g.head.FileID != g.file.FileID || g.head.Endpoint != g.m.Store.Endpoint()) {
@@ -109,12 +103,28 @@ func (g *fetch) open(ctx context.Context) (err error) {
 	return g.recall(ctx, entries)
 }
 
+// openLog takes the log for this process alone; see the function openLog.
+func (g *fetch) openLog() (entries []entry, found bool, err error) {
+	name := g.part + ".log"
+	for {
+		f, err := g.openFile(name, os.O_APPEND)
+		if err != nil {
+			return nil, false, err
+		}
+		g.log, entries, found, err = openLog(name, f, fetchFormat, &g.head)
+		if g.log == nil || g.log.is(g.root.Lstat(name)) {
+			return entries, found, err
+		}
+		g.log.close() // whoever had it removed it in between
+	}
+}
+
 // openFile opens a regular file below the root, or makes it. A link is not followed.
-func (g *fetch) openFile(name string) (*os.File, error) {
+func (g *fetch) openFile(name string, flag int) (*os.File, error) {
 	if info, err := g.root.Lstat(name); err == nil && !info.Mode().IsRegular() {
 		return nil, fault.New("conflict", "%s, where the bytes are collected, is no regular file", name).WithHint("move it away")
 	}
-	f, err := g.root.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o666)
+	f, err := g.root.OpenFile(name, os.O_CREATE|os.O_RDWR|flag, 0o666)
 	return f, localFault(err)
 }
 
@@ -122,7 +132,7 @@ func (g *fetch) openFile(name string) (*os.File, error) {
 func (g *fetch) begin() error {
 	g.head = fetchHead{
 		head: head{fetchFormat, logVersion}, Endpoint: g.m.Store.Endpoint(), FileID: g.file.FileID, Size: g.file.Size,
-		CRC: g.file.Checksums.CRC64NVME, PartSize: partSizeFor(g.file.Size, g.m.Lanes.most),
+		CRC: g.file.Checksums.CRC64NVME, PartSize: g.m.Sizes.part(g.file.Size, g.m.Lanes.most),
 	}
 	g.tally = newTally(cut{g.file.Size, g.head.PartSize})
 	err := g.log.begin(g.head)
@@ -146,13 +156,7 @@ func (g *fetch) begin() error {
 // it reached the disk, and nobody knows what else happened to the file.
 func (g *fetch) recall(ctx context.Context, entries []entry) error {
 	g.tally = newTally(cut{g.head.Size, g.head.PartSize})
-	var good []entry
-	for _, e := range entries {
-		i := e.Part - 1
-		want, err := checksum.Decode(e.CRC)
-		if err != nil || i < 0 || i >= g.tally.cut.count() {
-			continue
-		}
+	for i, want := range g.tally.known(entries) {
 		off, n := g.tally.cut.span(i)
 		got, err := sumOf(ctx, io.NewSectionReader(g.f, off, n))
 		if ctx.Err() != nil {
@@ -161,12 +165,11 @@ func (g *fetch) recall(ctx context.Context, entries []entry) error {
 		}
 		if err == nil && got == want {
 			g.tally.set(i, got)
-			good = append(good, e)
 		}
 	}
-	if err := g.log.rewind(g.head, good); err != nil {
+	if err := g.f.Truncate(g.head.Size); err != nil { // nobody knows what happened to it since
 		g.close()
-		return err
+		return localFault(err)
 	}
 	if bytes := g.tally.bytes(); bytes > 0 {
 		g.m.note("%s: resuming, %s are there already", g.path, g.tally.progress())
@@ -203,9 +206,9 @@ func (g *fetch) run(ctx context.Context) error {
 }
 
 // fetchPart fetches one range, writes it to its place, and remembers it.
-func (g *fetch) fetchPart(ctx context.Context, i int) error {
+func (g *fetch) fetchPart(ctx context.Context, i int, first lane) error {
 	off, n := g.tally.cut.span(i)
-	return g.m.try(ctx, n, func(ctx context.Context) (err error) {
+	return g.m.tryFrom(ctx, first, n, func(ctx context.Context) (err error) {
 		body, err := g.m.Store.Download(ctx, g.file.FileID, &client.Range{First: off, Last: off + n - 1})
 		if err != nil {
 			return err

@@ -33,7 +33,7 @@ var readBuffers = sync.Pool{New: func() any { return new([readBuffer]byte) }}
 // as often as it takes. It is not synced to disk: what is lost in a power cut can be fetched again.
 // Its time of change is the one that it was stored with, where it was.
 //
-// A file of more than 32 MiB comes in ranges, several at once, and is synced. Where that is cut
+// A file of more than Sizes.Whole comes in ranges, several at once, and is synced. Where that is cut
 // off, what has arrived stays, and the same call in a later process goes on with it, as long as file is the same.
 func (m *Mover) GetFile(ctx context.Context, file rest.File, root *os.Root, path string) (err error) {
 	m = m.ready()
@@ -43,7 +43,7 @@ func (m *Mover) GetFile(ctx context.Context, file rest.File, root *os.Root, path
 	if info, err := root.Lstat(path); err == nil && info.IsDir() {
 		return fault.New("conflict", "the target is a folder").WithHint("name a file, or move the folder away")
 	}
-	if file.Size > wholeBelow {
+	if file.Size > m.Sizes.Whole {
 		return m.getParts(ctx, file, root, path)
 	}
 	temp := tempName(path)
@@ -76,25 +76,46 @@ func (m *Mover) GetFile(ctx context.Context, file rest.File, root *os.Root, path
 	})
 }
 
-// GetStream writes a file to w. Bytes that were written cannot be taken back: an
-// error that is not of the very beginning is final, and Corrupt is found only
-// when all have been written.
+// GetStream writes a file to w. Bytes that were written cannot be taken back: what breaks off is
+// gone on with where it broke, and Corrupt is found only when all have been written.
 func (m *Mover) GetStream(ctx context.Context, file rest.File, w io.Writer) error {
-	m = m.ready()
 	out := &counting{w: w}
-	var final error
-	err := m.Retry.Do(ctx, func() error {
-		err := m.fetch(ctx, file, out)
-		if err != nil && out.n > 0 {
-			final = err
-			return nil // nothing that may be tried again
+	moved := &metered{meter: m.Meter}
+	var crc uint64
+	for ended := false; !ended; {
+		err := m.Retry.Do(ctx, func() (err error) {
+			before := out.n
+			sum, err := m.fetchRest(ctx, file, out, moved)
+			crc = checksum.Combine(crc, sum, out.n-before)
+			e, ok := errors.AsType[*fault.Error](err)
+			if ok && passing(e) && out.n > before {
+				return nil // it got further: what fails next is another failure
+			}
+			ended = err == nil
+			return err
+		})
+		if err != nil {
+			return err
 		}
-		return err
-	})
-	if err == nil {
-		err = final
 	}
-	return err
+	return compare(file, out.n, crc)
+}
+
+// fetchRest is one try for the bytes behind those that were written, and returns the checksum of those that now were, also with an error.
+func (m *Mover) fetchRest(ctx context.Context, file rest.File, out *counting, moved *metered) (crc uint64, err error) {
+	var behind *client.Range
+	if out.n > 0 {
+		behind = &client.Range{First: out.n, Last: -1}
+	}
+	if out.n > 0 && out.n >= file.Size {
+		return 0, nil
+	}
+	body, err := m.Store.Download(ctx, file.FileID, behind)
+	if err != nil {
+		return 0, err
+	}
+	defer body.Close()
+	return copyOut(out, m.limited(ctx, body), moved)
 }
 
 // GetRange writes a range of a file to w. It has no checksum of its own: the
@@ -127,32 +148,38 @@ func (m *Mover) fetch(ctx context.Context, file rest.File, w io.Writer) (err err
 	if err != nil {
 		return err
 	}
-	if got := checksum.Encode(crc); moved.n != file.Size || got != file.Checksums.CRC64NVME {
+	return compare(file, moved.n, crc)
+}
+
+// compare says whether what arrived is the file. Corrupt.
+func compare(file rest.File, size int64, crc uint64) error {
+	if got := checksum.Encode(crc); size != file.Size || got != file.Checksums.CRC64NVME {
 		return fault.New("corrupt", "%d bytes with checksum %s arrived, but the file has %d bytes with %s",
-			moved.n, got, file.Size, file.Checksums.CRC64NVME).WithHint("try again; if it stays, look where the bytes are: s3ctl stat")
+			size, got, file.Size, file.Checksums.CRC64NVME).WithHint("try again; if it stays, look where the bytes are: s3ctl stat")
 	}
 	return nil
 }
 
-// copyOut copies all of body to w and returns its CRC64NVME.
+// copyOut copies all of body to w and returns the CRC64NVME of what was written, also with an error.
 func copyOut(w io.Writer, body io.Reader, moved *metered) (crc uint64, err error) {
 	buf, _ := readBuffers.Get().(*[readBuffer]byte)
 	defer readBuffers.Put(buf)
 	for {
 		n, readErr := body.Read(buf[:])
 		if n > 0 {
-			crc = crc64nvme.Update(crc, buf[:n])
-			if _, err := w.Write(buf[:n]); err != nil {
-				return 0, localFault(err)
+			written, err := w.Write(buf[:n])
+			crc = crc64nvme.Update(crc, buf[:written])
+			moved.add(int64(written))
+			if err != nil {
+				return crc, localFault(err)
 			}
-			moved.add(int64(n))
 		}
 		switch {
 		case readErr == nil:
 		case errors.Is(readErr, io.EOF):
 			return crc, nil
 		default:
-			return 0, readErr
+			return crc, readErr
 		}
 	}
 }

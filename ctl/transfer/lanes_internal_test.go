@@ -83,8 +83,8 @@ func TestLanes_Wait(t *testing.T) {
 
 func TestPartSizes(t *testing.T) {
 	t.Parallel()
-	for size, want := range map[int64]int64{33 * mib: 8 * mib, 1 << 30: 32 * mib, 10 << 30: 64 * mib, 5 << 40: 525 * mib} {
-		require.Equal(t, want, partSizeFor(size, 8))
+	for size, want := range map[int64]int64{65 * mib: 32 * mib, 500 * mib: 63 * mib, 1 << 30: 128 * mib, 10 << 30: 128 * mib, 5 << 40: 525 * mib} {
+		require.Equal(t, want, Sizes{}.withDefaults().part(size, 8))
 		require.LessOrEqual(t, cut{size, want}.count(), maxParts)
 	}
 }

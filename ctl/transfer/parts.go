@@ -12,21 +12,32 @@ import (
 )
 
 const (
-	mib = 1 << 20
-
-	// wholeBelow is the size in bytes up to which a file moves in one request: a
-	// session would cost it three more, and there is little to lose.
-	wholeBelow = 32 * mib
-
-	minPart  = 8 * mib
-	maxPart  = 64 * mib // what an interruption can cost a stream
+	mib      = 1 << 20
 	maxParts = 10000
 )
 
-// partSizeFor fits the parts to the file: a few for each stream, none so small that what each
-// costs shows, none so large that losing it hurts, and never more than there may be.
-func partSizeFor(size int64, streams int) int64 {
-	part := min(max(size/int64(4*max(streams, 1)), minPart), maxPart)
+// Sizes say how large files are cut into parts, in bytes. Zero values take the defaults named here.
+type Sizes struct {
+	Whole int64 // up to so much a file moves in one request: a session would cost it three more; default 64 MiB
+	Least int64 // of a part: what each costs must not show; default 32 MiB
+	Most  int64 // of a part: it is what an interruption can cost a stream; default 128 MiB
+}
+
+func (s Sizes) withDefaults() Sizes {
+	def := func(p *int64, n int64) {
+		if *p == 0 {
+			*p = n
+		}
+	}
+	def(&s.Whole, 64*mib)
+	def(&s.Least, 32*mib)
+	def(&s.Most, 128*mib)
+	return s
+}
+
+// part fits the parts to the file: one for each stream within the bounds, and never more than there may be.
+func (s Sizes) part(size int64, streams int) int64 {
+	part := min(max(size/int64(max(streams, 1)), s.Least), s.Most)
 	part = max(part, (size+maxParts-1)/maxParts)
 	return (part + mib - 1) / mib * mib
 }
@@ -97,6 +108,17 @@ func (t *tally) bytes() (sum int64) {
 	return sum
 }
 
+// known reads the checksums that a log has of parts. It changes nothing.
+func (t *tally) known(entries []entry) map[int]uint64 {
+	known := map[int]uint64{}
+	for _, e := range entries {
+		if crc, err := checksum.Decode(e.CRC); err == nil && e.Part >= 1 && e.Part <= t.cut.count() {
+			known[e.Part-1] = crc
+		}
+	}
+	return known
+}
+
 // whole combines the checksums of all parts.
 func (t *tally) whole() (crc uint64) {
 	for i := range t.crcs {
@@ -113,11 +135,12 @@ func (t *tally) progress() string {
 }
 
 // eachPart runs work on every part that is missing, as many at once as there are lanes, and
-// returns the first error, with all work ended. A part that fails ends the others.
-func (m *Mover) eachPart(ctx context.Context, parts []int, work func(ctx context.Context, part int) error) error {
+// returns the first error, with all work ended. A part that fails ends the others. Parts are begun
+// in their order, each in a lane that work gives back.
+func (m *Mover) eachPart(ctx context.Context, parts []int, work func(ctx context.Context, part int, first lane) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	// Lanes bound the requests; this bounds the goroutines that wait for one.
+	// Lanes bound the requests; this bounds the parts that wait to be tried again.
 	slots := make(chan struct{}, m.Lanes.most)
 	var wg sync.WaitGroup
 	for _, part := range parts {
@@ -128,9 +151,13 @@ func (m *Mover) eachPart(ctx context.Context, parts []int, work func(ctx context
 		if ctx.Err() != nil {
 			break
 		}
+		first, err := m.Lanes.take(ctx)
+		if err != nil {
+			break
+		}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			if err := work(ctx, part); err != nil {
+			if err := work(ctx, part, first); err != nil {
 				cancel(err)
 			}
 		})
@@ -141,12 +168,25 @@ func (m *Mover) eachPart(ctx context.Context, parts []int, work func(ctx context
 
 // try runs one request in a lane, again as the mover's Retry says, each try with a deadline that fits its bytes.
 func (m *Mover) try(ctx context.Context, bytes int64, request func(ctx context.Context) error) error {
-	return m.Retry.Do(ctx, func() error {
-		ln, err := m.Lanes.take(ctx)
-		if err != nil {
-			return err
+	first, err := m.Lanes.take(ctx)
+	if err != nil {
+		return err
+	}
+	return m.tryFrom(ctx, first, bytes, request)
+}
+
+// tryFrom is try with a lane for the first try at hand, which it gives back.
+func (m *Mover) tryFrom(ctx context.Context, first lane, bytes int64, request func(ctx context.Context) error) error {
+	again := false
+	return m.Retry.Do(ctx, func() (err error) {
+		ln := first
+		if again {
+			if ln, err = m.Lanes.take(ctx); err != nil {
+				return err
+			}
 		}
-		limited, cancel := context.WithTimeoutCause(ctx, partDeadline(bytes), errDeadline)
+		again = true
+		limited, cancel := context.WithTimeoutCause(ctx, m.deadline(bytes), errDeadline)
 		defer cancel()
 		err = request(limited)
 		if err != nil && ctx.Err() == nil && limited.Err() != nil {
@@ -157,11 +197,14 @@ func (m *Mover) try(ctx context.Context, bytes int64, request func(ctx context.C
 	})
 }
 
-// partDeadline is the backstop behind the client's own watch over connections on
-// which nothing moves: what is slower than this goes nowhere.
-func partDeadline(bytes int64) time.Duration {
-	const slowest = 32 << 10 // bytes a second
-	return 10*time.Minute + time.Duration(bytes/slowest)*time.Second
+// deadline is the backstop behind the client's own watch over connections on
+// which nothing moves: what is slower than this goes nowhere, unless a limit was asked for.
+func (m *Mover) deadline(bytes int64) time.Duration {
+	slowest := 32e3 // bytes a second
+	if m.Limit != nil {
+		slowest = min(slowest, float64(m.Limit.Limit())/float64(2*m.Lanes.most))
+	}
+	return 10*time.Minute + time.Duration(float64(bytes)/slowest*float64(time.Second))
 }
 
 var errDeadline = fmt.Errorf("it took too long")

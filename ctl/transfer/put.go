@@ -31,7 +31,7 @@ const smallFile = 1 << 20
 // acknowledged: durable, visible, and of the checksum that was reckoned here.
 // A file that changes while it is sent is Conflict, and what was visible before stays.
 //
-// A file of more than 32 MiB goes in parts, several at once. Where that is cut
+// A file of more than Sizes.Whole goes in parts, several at once. Where that is cut
 // off, the same call in a later process goes on with it, as long as the file is the same.
 func (m *Mover) PutFile(ctx context.Context, path string, dst address.Remote) (rest.File, error) {
 	m = m.ready()
@@ -44,7 +44,7 @@ func (m *Mover) PutFile(ctx context.Context, path string, dst address.Remote) (r
 	if err != nil {
 		return rest.File{}, err
 	}
-	if info.Size() > wholeBelow {
+	if info.Size() > m.Sizes.Whole {
 		return m.putParts(ctx, path, f, info, dst)
 	}
 	var stored rest.File

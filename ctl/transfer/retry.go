@@ -15,17 +15,17 @@ import (
 // tries once. Copies share what they know of the server.
 type Retry struct {
 	Tries    int           // in all, while the server was never reached, and for bytes that arrive damaged; at least 1
-	Patience time.Duration // how long to go on once it was, from the first failure on; 0: Tries hold then too
+	Patience time.Duration // how long to go on once it was, while nothing succeeds; 0: Tries hold then too
 	Initial  time.Duration // about the first pause; each further one is twice as long
 	Max      time.Duration // the longest pause, unless the server asks for a longer one
 	Notify   func(err error, pause time.Duration)
-	Reached  *atomic.Bool // set by the first operation that succeeds; nil: nobody remembers
+	Success  *atomic.Int64 // when an operation of any copy succeeded last, in Unix nanoseconds; nil: nobody remembers
 }
 
 // DefaultRetry gives up within seconds on a server that is not there, and rides
 // out one that goes away in the middle of the work for five minutes.
 func DefaultRetry() Retry {
-	return Retry{Tries: 6, Patience: 5 * time.Minute, Initial: 300 * time.Millisecond, Max: 5 * time.Second, Reached: new(atomic.Bool)}
+	return Retry{Tries: 6, Patience: 5 * time.Minute, Initial: 300 * time.Millisecond, Max: 5 * time.Second, Success: new(atomic.Int64)}
 }
 
 // Do runs op until it succeeds, fails for good, or was tried often enough, and
@@ -40,8 +40,8 @@ func (r Retry) Do(ctx context.Context, op func() error) error {
 	failures := 0
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
 		if last = op(); last == nil {
-			if r.Reached != nil {
-				r.Reached.Store(true)
+			if r.Success != nil {
+				r.Success.Store(time.Now().UnixNano())
 			}
 			return struct{}{}, nil
 		}
@@ -70,12 +70,16 @@ func (r Retry) Do(ctx context.Context, op func() error) error {
 	return last
 }
 
-// spent says whether there were tries enough.
+// spent says whether there were tries enough. As long as others succeed, it is
+// not the server that is away: then time counts from their last success.
 func (r Retry) spent(err error, failures int, since time.Time) bool {
-	if r.Patience > 0 && r.Reached != nil && r.Reached.Load() && fault.KindOf(err) != "corrupt" {
-		return time.Since(since) > r.Patience
+	if r.Patience == 0 || r.Success == nil || r.Success.Load() == 0 || fault.KindOf(err) == "corrupt" {
+		return failures >= max(r.Tries, 1)
 	}
-	return failures >= max(r.Tries, 1)
+	if last := time.Unix(0, r.Success.Load()); last.After(since) {
+		since = last
+	}
+	return time.Since(since) > r.Patience
 }
 
 // judge says in the library's words whether err may pass by itself.
@@ -95,7 +99,8 @@ func judge(err error) error {
 // passing reports whether another try may end better.
 func passing(e *fault.Error) bool {
 	switch e.Kind {
-	case "unavailable", "no_quorum", "corrupt":
+	case "unavailable", "no_quorum", "corrupt",
+		"canceled": // the server's word for a body that stopped coming; our own end is the context's error
 		return true
 	}
 	return false

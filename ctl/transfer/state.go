@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -32,26 +33,31 @@ type entry struct {
 }
 
 // log is a file of JSON lines to which lines are only added: the first says what
-// it is of, and each other names a part that has arrived. It is locked as long as it is open. What
-// a kill cut off in the middle of a line was never there.
+// it is of, and each other names a part that has arrived; of several of one part the last
+// counts. It is locked as long as it is open. What a kill cut off in the middle of a line was never there.
 type log struct {
 	path string
-	f    *os.File
+	f    *os.File // opened to append
 }
 
-// errGarbled: the log cannot be read. What it knew is lost, and nothing else.
-var errGarbled = errors.New("the record of an earlier run cannot be read")
+var (
+	// errGarbled: the log cannot be read. What it knew is lost, and nothing else.
+	errGarbled = errors.New("the record of an earlier run cannot be read")
+	// errTaken and errNewer: the transfer must be left alone.
+	errTaken = errors.New("another s3ctl is moving this file")
+	errNewer = errors.New("a newer s3ctl wrote this record of a transfer")
+)
 
 // openLog opens the log for this process alone, and reads it: first is filled with
 // its first line, and the entries are returned; found is false where it is new or empty. The file must be of
-// the format. Errors: conflict (another process has it, or a newer version wrote it), errGarbled, which leaves it open.
+// the format. Errors: errTaken, errNewer, errGarbled, which leaves it open, and what the system says.
 func openLog(path string, f *os.File, format string, first any) (l *log, entries []entry, found bool, err error) {
 	if taken, err := tryLock(f); err != nil || taken {
 		_ = f.Close()
 		if err != nil {
 			return nil, nil, false, localFault(err)
 		}
-		return nil, nil, false, fault.New("conflict", "another s3ctl is moving this file").WithHint("wait for it, or stop it")
+		return nil, nil, false, (&fault.Error{Kind: "conflict", Err: errTaken}).WithHint("wait for it, or stop it")
 	}
 	l = &log{path, f}
 	data, err := io.ReadAll(f)
@@ -68,6 +74,13 @@ func openLog(path string, f *os.File, format string, first any) (l *log, entries
 		e.Item = path
 		return nil, nil, false, e
 	}
+	// The next line must not become one with a torn one.
+	if err == nil {
+		if cut := localFault(f.Truncate(int64(bytes.LastIndexByte(data, '\n') + 1))); cut != nil {
+			_ = f.Close()
+			return nil, nil, false, cut
+		}
+	}
 	return l, entries, err == nil, err
 }
 
@@ -81,7 +94,7 @@ func parseLog(data []byte, format string, first any) ([]entry, error) {
 		return nil, errGarbled
 	}
 	if h.Version > logVersion {
-		return nil, fault.New("conflict", "a newer s3ctl wrote this record of a transfer (version %d)", h.Version).
+		return nil, (&fault.Error{Kind: "conflict", Err: fmt.Errorf("%w (version %d)", errNewer, h.Version)}).
 			WithHint("go on with that version of s3ctl, or remove the file to begin anew")
 	}
 	if json.Unmarshal(lines[0], first) != nil {
@@ -103,23 +116,7 @@ func (l *log) begin(first any) error {
 	if err := l.f.Truncate(0); err != nil {
 		return localFault(err)
 	}
-	if _, err := l.f.Seek(0, io.SeekStart); err != nil {
-		return localFault(err)
-	}
 	return l.add(first)
-}
-
-// rewind begins the log anew with what is known of it.
-func (l *log) rewind(first any, entries []entry) error {
-	if err := l.begin(first); err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if err := l.add(e); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // add appends a line in one write.
@@ -182,20 +179,19 @@ func (m *Mover) openUploadLog(path, bucket, key string, h *uploadHead) (l *log, 
 			return nil, nil, false, localFault(err)
 		}
 		l, entries, found, err = openLog(name, f, uploadFormat, h)
-		if l == nil || l.current() {
+		if l == nil || l.is(os.Lstat(name)) {
 			return l, entries, found, err
 		}
 		l.close() // whoever had it removed it in between
 	}
 }
 
-// current says whether the open file is still the one of its name.
-func (l *log) current() bool {
-	mine, err := l.f.Stat()
+// is says whether the log is the file that was found under its name.
+func (l *log) is(there fs.FileInfo, err error) bool {
 	if err != nil {
 		return false
 	}
-	there, err := os.Lstat(l.path)
+	mine, err := l.f.Stat()
 	return err == nil && os.SameFile(mine, there)
 }
 

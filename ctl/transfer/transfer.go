@@ -57,17 +57,18 @@ type Mover struct {
 	ContentType string        // of what is sent; "" guesses from the file's name
 	Lanes       *Lanes        // requests at once, over all files; nil: DefaultParallel for each file
 	Limit       *rate.Limiter // bytes a second, over all files and both ways; nil: as fast as it goes
+	Sizes       Sizes         // of parts
 	State       string        // folder that remembers uploads under way; "": they cannot be resumed
 	Note        func(string)  // hears what a person should know, such as what is resumed; may be nil
 }
 
-// ready gives a mover that has lanes.
+// ready gives a mover that has lanes and sizes.
 func (m *Mover) ready() *Mover {
-	if m.Lanes != nil {
-		return m
-	}
 	own := *m
-	own.Lanes = NewLanes(DefaultParallel)
+	own.Sizes = m.Sizes.withDefaults()
+	if m.Lanes == nil {
+		own.Lanes = NewLanes(DefaultParallel)
+	}
 	return &own
 }
 

@@ -65,8 +65,10 @@ func (u *upload) resume(ctx context.Context) (rest.File, error) {
 	switch {
 	case errors.Is(err, errGarbled):
 		u.m.note("%s: %v; starting anew", u.path, err)
-	case err != nil:
+	case errors.Is(err, errTaken), errors.Is(err, errNewer):
 		return rest.File{}, err
+	case err != nil:
+		u.m.note("%s: this upload could not be resumed, as it cannot be remembered: %v", u.path, err)
 	}
 	u.log = l
 	if !found {
@@ -78,7 +80,7 @@ func (u *upload) resume(ctx context.Context) (rest.File, error) {
 		return rest.File{}, u.begin(ctx)
 	}
 	u.tally = newTally(cut{u.info.Size(), u.head.PartSize})
-	known := u.known(entries)
+	known := u.tally.known(entries)
 	var s rest.Session
 	err = u.m.Retry.Do(ctx, func() (err error) { s, err = u.m.Store.Session(ctx, u.head.Session); return err })
 	switch {
@@ -95,17 +97,6 @@ func (u *upload) resume(ctx context.Context) (rest.File, error) {
 		u.m.resumed(bytes)
 	}
 	return rest.File{}, nil
-}
-
-// known reads the checksums that the log has of parts that were acknowledged.
-func (u *upload) known(entries []entry) map[int]uint64 {
-	known := map[int]uint64{}
-	for _, e := range entries {
-		if crc, err := checksum.Decode(e.CRC); err == nil && e.Part >= 1 && e.Part <= u.tally.cut.count() {
-			known[e.Part-1] = crc
-		}
-	}
-	return known
 }
 
 // reckon compares what the server has with what the parts are. Where the log does
@@ -182,13 +173,18 @@ func (u *upload) begin(ctx context.Context) error {
 	}
 	u.head = uploadHead{
 		head: head{uploadFormat, logVersion}, Session: s.SessionID, Endpoint: u.m.Store.Endpoint(), Bucket: u.dst.Bucket, Key: u.dst.Key,
-		Path: u.path, Source: fingerprintOf(u.info), PartSize: partSizeFor(size, u.m.Lanes.most),
+		Path: u.path, Source: fingerprintOf(u.info), PartSize: u.m.Sizes.part(size, u.m.Lanes.most),
 	}
 	u.tally = newTally(cut{size, u.head.PartSize})
 	if u.log == nil {
 		return nil
 	}
-	return u.log.begin(u.head)
+	if err := u.log.begin(u.head); err != nil {
+		u.m.note("%s: this upload could not be resumed, as it cannot be remembered: %v", u.path, err)
+		u.log.remove()
+		u.log = nil
+	}
+	return nil
 }
 
 // errSessionGone: somebody aborted the session, or it expired.
@@ -235,9 +231,9 @@ func (u *upload) later(err error) error {
 	return e
 }
 
-func (u *upload) sendPart(ctx context.Context, i int) error {
+func (u *upload) sendPart(ctx context.Context, i int, first lane) error {
 	off, n := u.tally.cut.span(i)
-	err := u.m.try(ctx, n, func(ctx context.Context) error {
+	err := u.m.tryFrom(ctx, first, n, func(ctx context.Context) error {
 		body := &metered{meter: u.m.Meter, r: &summer{r: u.m.limited(ctx, &partReader{r: io.NewSectionReader(u.f, off, n), left: n, path: u.path})}}
 		p, err := u.m.Store.PutPart(ctx, client.PartUpload{Session: u.head.Session, Number: i + 1, Size: n, Body: body})
 		crc := body.r.(*summer).crc //nolint:forcetypeassert // made above
@@ -250,7 +246,8 @@ func (u *upload) sendPart(ctx context.Context, i int) error {
 			return err
 		}
 		u.tally.set(i, crc)
-		return u.remember(i, crc)
+		u.remember(i, crc)
+		return nil
 	})
 	if fault.KindOf(err) == "not_found" && !errors.Is(err, os.ErrNotExist) {
 		return errSessionGone
@@ -258,11 +255,12 @@ func (u *upload) sendPart(ctx context.Context, i int) error {
 	return err
 }
 
-func (u *upload) remember(i int, crc uint64) error {
-	if u.log == nil {
-		return nil
+// remember spares the next run from reading the part once more to know its checksum;
+// where that fails, it will read it.
+func (u *upload) remember(i int, crc uint64) {
+	if u.log != nil {
+		_ = u.log.add(entry{i + 1, checksum.Encode(crc)})
 	}
-	return u.log.add(entry{i + 1, checksum.Encode(crc)})
 }
 
 // complete makes the parts the file, and compares what the server then has.

@@ -31,9 +31,8 @@ const (
 // parallel is how many parts are under way at once.
 const parallel = 4
 
-// partSize is what s3ctl cuts a file of the size into: four parts for each
-// stream, of 8 to 64 MiB.
-func partSize(size int64) int64 { return min(max(size/(4*parallel), 8<<20), 64<<20) }
+// partSize is what s3ctl cuts a file of the size into: one part for each stream, of 32 to 128 MiB.
+func partSize(size int64) int64 { return min(max(size/parallel, 32<<20), 128<<20) }
 
 var bin string
 

@@ -16,8 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// large is a file that goes in parts, with one stream four of 12 MiB.
-const large = "48000000"
+// large is a file that goes in parts, with four streams three of 32 MiB.
+const large = "100000000"
 
 // holdingProxy stands between s3ctl and the server, and holds the first request that
 // held picks until its client is gone; it tells the channel when it does.
@@ -74,9 +74,9 @@ func TestResume_Put(t *testing.T) {
 			s := newSession(t)
 			require.NoError(t, s.random("big", large))
 			holding := holdingProxy(t, s, func(r *http.Request) bool {
-				return r.Method == http.MethodPut && strings.HasSuffix(r.URL.Path, "/parts/4")
+				return r.Method == http.MethodPut && strings.HasSuffix(r.URL.Path, "/parts/3")
 			})
-			put := []string{"put", "-j", "1", "big", "s3://" + s.bucket + "/big"}
+			put := []string{"put", "-j", "4", "big", "s3://" + s.bucket + "/big"}
 			code, errs := cutOff(t, s, holding, sig, put...)
 			if sig == syscall.SIGINT {
 				require.Equal(t, 130, code, errs)
@@ -108,8 +108,8 @@ func TestResume_Get(t *testing.T) {
 			s := newSession(t)
 			require.NoError(t, s.random("big", large))
 			require.NoError(t, s.run(0, "put", "-q", "big", "s3://"+s.bucket+"/big"), string(s.stderr))
-			holding := holdingProxy(t, s, func(r *http.Request) bool { return strings.HasPrefix(r.Header.Get("Range"), "bytes=37") })
-			get := []string{"get", "-j", "1", "s3://" + s.bucket + "/big", "back"}
+			holding := holdingProxy(t, s, func(r *http.Request) bool { return strings.HasPrefix(r.Header.Get("Range"), "bytes=67") })
+			get := []string{"get", "-j", "4", "s3://" + s.bucket + "/big", "back"}
 			code, errs := cutOff(t, s, holding, sig, get...)
 			if sig == syscall.SIGINT {
 				require.Equal(t, 130, code, errs)
@@ -131,8 +131,8 @@ func TestResume_GetOfAnObjectThatWasReplaced(t *testing.T) {
 	require.NoError(t, s.random("big", large))
 	require.NoError(t, s.random("other", large))
 	require.NoError(t, s.run(0, "put", "-q", "big", "s3://"+s.bucket+"/big"), string(s.stderr))
-	holding := holdingProxy(t, s, func(r *http.Request) bool { return strings.HasPrefix(r.Header.Get("Range"), "bytes=25") })
-	get := []string{"get", "-j", "1", "s3://" + s.bucket + "/big", "back"}
+	holding := holdingProxy(t, s, func(r *http.Request) bool { return strings.HasPrefix(r.Header.Get("Range"), "bytes=67") })
+	get := []string{"get", "-j", "4", "s3://" + s.bucket + "/big", "back"}
 	_, _ = cutOff(t, s, holding, syscall.SIGINT, get...)
 	require.NoError(t, s.run(0, "put", "-q", "other", "s3://"+s.bucket+"/big"), string(s.stderr))
 	require.NoError(t, s.run(0, get...), string(s.stderr))

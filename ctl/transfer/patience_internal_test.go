@@ -1,0 +1,66 @@
+package transfer
+
+import (
+	"bytes"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ringstore/ringstore/ctl/fault"
+)
+
+// While others get through, it is not the server that is away: patience counts from their last success.
+func TestRetry_PatienceIsTimeWithoutProgress(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := DefaultRetry()
+		began := time.Now()
+		go func() {
+			for range 20 {
+				_ = r.Do(t.Context(), func() error { return nil })
+				time.Sleep(time.Minute)
+			}
+		}()
+		time.Sleep(time.Second)
+		require.Error(t, r.Do(t.Context(), func() error { return fault.New("unavailable", "not this one") }))
+		require.InDelta(t, (19*time.Minute + 5*time.Minute).Seconds(), time.Since(began).Seconds(), 20)
+	})
+}
+
+// Who asked for few bytes a second gets them, however long a part then takes.
+func TestDeadline_LeavesRoomForALimit(t *testing.T) {
+	t.Parallel()
+	free := &Mover{Lanes: NewLanes(8)}
+	slow := &Mover{Lanes: NewLanes(8), Limit: NewLimit(10_000)}
+	require.Less(t, free.deadline(64*mib), time.Hour)
+	// Eight parts at once through 10 kB/s: each has an eighth of it.
+	require.Greater(t, slow.deadline(64*mib).Seconds(), float64(64*mib)/(10_000/8))
+	require.Equal(t, free.deadline(64*mib), (&Mover{Lanes: NewLanes(8), Limit: NewLimit(1 << 30)}).deadline(64*mib), "a high limit changes nothing")
+}
+
+// Through a low limit, none of many connections stands still for long.
+func TestLimit_EachOfManyMovesOn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := &Mover{Limit: NewLimit(8 << 10)}
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				r, buf := m.limited(t.Context(), bytes.NewReader(make([]byte, 64<<10))), make([]byte, 256<<10)
+				for left := 64 << 10; left > 0; {
+					began := time.Now()
+					n, err := r.Read(buf)
+					if err != nil || time.Since(began) > 10*time.Second {
+						t.Error(err, time.Since(began))
+						return
+					}
+					left -= n
+				}
+			})
+		}
+		wg.Wait()
+	})
+}
