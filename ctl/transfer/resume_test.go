@@ -17,6 +17,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ringstore/ringstore/ctl/client"
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/resttest"
 	"github.com/ringstore/ringstore/ctl/transfer"
@@ -84,10 +85,26 @@ func partsSent(s *resttest.Server, into *atomic.Int64, then resttest.Hook) {
 	})
 }
 
+// runs numbers the clients of another.
+var runs atomic.Int64
+
+// another gives a mover of another process, whose requests can be told from those of
+// processes before it: the server may see late what they had sent.
+func another(t *testing.T, s *resttest.Server, m *transfer.Mover) (own *transfer.Mover, agent string) {
+	t.Helper()
+	agent = fmt.Sprint("run ", runs.Add(1))
+	c := client.New(client.Config{Profile: s.Profile(), Agent: agent})
+	t.Cleanup(c.Close)
+	copied := *m
+	copied.Store = c
+	return &copied, agent
+}
+
 // interruptPut runs a put that is cancelled when its part with the number begins.
 func interruptPut(t *testing.T, s *resttest.Server, m *transfer.Mover, path string, number int) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
+	m, agent := another(t, s, m)
 	var handling sync.RWMutex // the server may still take a part whose client is gone
 	s.SetHook(func(w http.ResponseWriter, r *http.Request) bool {
 		if !isPart(r) {
@@ -95,7 +112,7 @@ func interruptPut(t *testing.T, s *resttest.Server, m *transfer.Mover, path stri
 		}
 		handling.RLock()
 		defer handling.RUnlock()
-		if strings.HasSuffix(r.URL.Path, fmt.Sprint("/", number)) {
+		if r.UserAgent() == agent && strings.HasSuffix(r.URL.Path, fmt.Sprint("/", number)) {
 			cancel()
 			_, _ = io.Copy(io.Discard, r.Body) // until the client is gone
 			return true
@@ -496,8 +513,9 @@ func same(t *testing.T, path string, want []byte) {
 func interruptGet(t *testing.T, s *resttest.Server, m *transfer.Mover, f rest.File, root *os.Root, n int) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
+	m, agent := another(t, s, m)
 	s.SetHook(func(_ http.ResponseWriter, r *http.Request) bool {
-		if strings.HasPrefix(r.Header.Get("Range"), fmt.Sprintf("bytes=%d-", n*largePart)) {
+		if r.UserAgent() == agent && strings.HasPrefix(r.Header.Get("Range"), fmt.Sprintf("bytes=%d-", n*largePart)) {
 			cancel()
 			<-r.Context().Done()
 			return true
