@@ -9,6 +9,7 @@
 //	make bench BENCH='-quick'                   small and short, to see that it works
 //	make bench BENCH='-setups cluster -sizes 4KiB,1GiB -json out.json'
 //	make bench BENCH='-tool'                    s3ctl instead: one large file, many small ones, sync
+//	make bench BENCH='-tool -sizes 1GiB'        s3ctl, the large file only
 package main
 
 import (

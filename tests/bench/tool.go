@@ -57,8 +57,14 @@ func (r *Report) measureTool(ctx context.Context, s settings, setup, dir, bin st
 		}
 	}()
 	t := &tool{settings: s, setup: setup, dir: files, bin: bin, c: c}
-	for _, step := range []func(context.Context) error{t.large, t.small, t.unchanged} {
-		if err := step(ctx); err != nil {
+	for _, step := range []struct {
+		size string
+		run  func(context.Context) error
+	}{{"1GiB", t.large}, {"4KiB", t.small}, {"4KiB", t.unchanged}} {
+		if !slices.Contains(s.sizes, step.size) {
+			continue
+		}
+		if err := step.run(ctx); err != nil {
 			return err
 		}
 	}
