@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -48,11 +49,30 @@ func newLoader(c *cluster.Cluster, setup string, size int64) *loader {
 func (l *loader) close() { l.http.CloseIdleConnections() }
 
 func (l *loader) put(ctx context.Context, name string) (string, error) {
-	q := url.Values{"bucket": {l.bucket}, "name": {name}}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, l.c.URL+"/files?"+q.Encode(), bytes.NewReader(l.body))
+	return l.send(ctx, name, bytes.NewReader(l.body), int64(len(l.body)))
+}
+
+// putFile sends the file at path in one request.
+func (l *loader) putFile(ctx context.Context, name, path string) (string, error) {
+	f, err := os.Open(path)
 	if err != nil {
 		return "", err
 	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return "", err
+	}
+	return l.send(ctx, name, f, info.Size())
+}
+
+func (l *loader) send(ctx context.Context, name string, body io.Reader, size int64) (string, error) {
+	q := url.Values{"bucket": {l.bucket}, "name": {name}}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, l.c.URL+"/files?"+q.Encode(), body)
+	if err != nil {
+		return "", err
+	}
+	r.ContentLength = size
 	r.Header.Set("Content-Type", "application/octet-stream")
 	r.SetBasicAuth(l.c.AccessKey, l.c.SecretKey)
 	resp, err := l.http.Do(r)
