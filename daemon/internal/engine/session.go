@@ -47,6 +47,20 @@ func (e *Engine) Session(ctx context.Context, id store.FileID) (store.Session, e
 	return s, nil
 }
 
+// SetSessionSize says how many bytes the file will have, of a session that was created
+// without saying so. The same size again is nil. Errors: NotFound, Invalid
+// (negative), Conflict (it is to have another size), TooLarge.
+func (e *Engine) SetSessionSize(ctx context.Context, id store.FileID, size int64) error {
+	if size > e.cfg.MaxSessionFile {
+		return tooLarge(e.cfg.MaxSessionFile)
+	}
+	if err := e.meta.SetSessionSize(ctx, id, size); err != nil {
+		return noSession(id, err)
+	}
+	e.sessions.forget(id)
+	return nil
+}
+
 // ListSessions lists sessions; see store.Sessions. Invalid, NotFound.
 func (e *Engine) ListSessions(ctx context.Context, q store.SessionQuery) (store.SessionPage, error) {
 	if err := q.Validate(); err != nil {

@@ -113,6 +113,29 @@ func TestTus_DeferredLength(t *testing.T) {
 	r.tusStored(url, data)
 }
 
+// A client may say the length with any PATCH, once. It holds from then on, also for a partial upload.
+func TestTus_DeferredLengthIsKept(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, setup{})
+	data := pattern(50_000)
+	var urls []string
+	for _, header := range [][]string{nil, {"Upload-Concat", "partial"}} {
+		url := r.tus("POST", "/tus", nil, append(header, "Upload-Defer-Length", "1")...).header.Get("Location")
+		require.Equal(t, http.StatusConflict, r.tusPatch(url, 1, bytes.NewReader(data), "Upload-Length", "50000").status)
+		require.Equal(t, "1", r.tusHead(url).Get("Upload-Defer-Length"), "a PATCH that was refused said nothing")
+		require.Equal(t, http.StatusNoContent, r.tusPatch(url, 0, bytes.NewReader(data[:10_000]), "Upload-Length", "50000").status)
+		require.Equal(t, "50000", r.tusHead(url).Get("Upload-Length"))
+		require.Empty(t, r.tusHead(url).Get("Upload-Defer-Length"))
+		require.Equal(t, http.StatusBadRequest, r.tusPatch(url, 10_000, bytes.NewReader(data[10_000:]), "Upload-Length", "60000").status)
+		require.Equal(t, http.StatusNoContent, r.tusPatch(url, 10_000, bytes.NewReader(data[10_000:])).status)
+		urls = append(urls, url)
+	}
+	r.tusStored(urls[0], data)
+	final := r.tus("POST", "/tus", nil, "Upload-Concat", "final;"+urls[1])
+	require.Equal(t, http.StatusCreated, final.status)
+	r.tusStored(final.header.Get("Location"), data)
+}
+
 func TestTus_Checksum(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{})

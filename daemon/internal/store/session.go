@@ -60,6 +60,11 @@ type Sessions interface {
 	// Session returns a session with its parts. NotFound.
 	Session(ctx context.Context, id FileID) (Session, error)
 
+	// SetSessionSize says how many bytes the file will have, of a session that was created
+	// without saying so. The same size again is nil. NotFound, Invalid (negative), Conflict (it is to have
+	// another size).
+	SetSessionSize(ctx context.Context, id FileID, size int64) error
+
 	// ListSessions returns one page. NotFound (bucket, where one is named).
 	ListSessions(ctx context.Context, q SessionQuery) (SessionPage, error)
 
@@ -119,6 +124,16 @@ func (s Session) Validate() error {
 		return Errorf(Invalid, "size %d is negative", s.Size)
 	}
 	return nil
+}
+
+// Resize is the session when somebody has said that its file will have size bytes.
+// Conflict (it is to have another size).
+func (s Session) Resize(size int64) (Session, error) {
+	if s.Size >= 0 && s.Size != size {
+		return s, Errorf(Conflict, "the file of session %s is to have %d bytes, not %d", s.ID, s.Size, size)
+	}
+	s.Size = size
+	return s, nil
 }
 
 // Validate reports a limit out of bounds, as Invalid.

@@ -56,6 +56,14 @@ func ValidTTL(ttl time.Duration) error {
 	return nil
 }
 
+// ValidSize reports a number of bytes that nothing can have, as Invalid.
+func ValidSize(n int64) error {
+	if n < 0 {
+		return Errorf(Invalid, "size %d is negative", n)
+	}
+	return nil
+}
+
 func validLimit(n int) error {
 	if n < 1 || n > MaxListLimit {
 		return Errorf(Invalid, "limit %d is not within 1..%d", n, MaxListLimit)

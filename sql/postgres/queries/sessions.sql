@@ -1,7 +1,8 @@
 -- Who adds to a session holds its row FOR SHARE, beside others who do; who ends it
 -- holds it FOR UPDATE, and begins its next statement only then, so that it sees what they added.
 -- Not FOR KEY SHARE, which PostgreSQL sometimes grants beside FOR UPDATE: see ADR 52.
--- The row itself never changes: what does, the time of its expiry, is a row of session_expiries.
+-- The row itself changes at most once, when a size that nobody knew is said; what changes often, the time of its
+-- expiry, is a row of session_expiries.
 -- There a time is asked for as a difference: an index by time must not be taken for a look-up by id,
 -- though it looks as good to a planner that prepares its statements while the table is empty.
 
@@ -26,6 +27,14 @@ SELECT b.name, s.id, s.key, s.size, s.content_type, s.meta, s.want_crc64, s.tag,
 FROM sessions s JOIN session_expiries e ON e.session_id = s.id JOIN buckets b ON b.id = s.bucket_id
 LEFT JOIN session_parts p ON p.session_id = s.id
 WHERE s.id = $1 AND e.expires_at - now() > interval '0' ORDER BY p.number;
+
+-- name: SetSessionSize
+UPDATE sessions s SET size = $2 FROM session_expiries e
+WHERE s.id = $1 AND s.size = -1 AND e.session_id = s.id AND e.expires_at - now() > interval '0';
+
+-- name: SessionSize
+SELECT s.size FROM sessions s JOIN session_expiries e ON e.session_id = s.id
+WHERE s.id = $1 AND e.expires_at - now() > interval '0';
 
 -- Sessions after $1 with $2 <= key < $3, at most $4, by id. What has been received
 -- is summed up for those of the page: nobody who saves a part waits for a sum to be kept.

@@ -16,6 +16,12 @@ FROM sessions s JOIN buckets b ON b.id = s.bucket_id WHERE s.id = ? AND s.expire
 -- name: SessionAlive
 SELECT EXISTS (SELECT 1 FROM sessions WHERE id = ? AND expires_at > ?);
 
+-- name: SessionSize
+SELECT size FROM sessions WHERE id = ? AND expires_at > ?;
+
+-- name: SetSessionSize
+UPDATE sessions SET size = ? WHERE id = ?;
+
 -- name: SessionParts
 SELECT id, number, size, k, m, unit_size, crc64, nodes, sums, stored_at FROM session_parts WHERE session_id = ? ORDER BY number;
 

@@ -308,6 +308,10 @@ func partOne(p *pair) {
 	if rapid.Bool().Draw(p.t, "save") {
 		_ = only(p, "SavePart", func(m store.Metadata) error { return m.SavePart(ctx, id, part, time.Hour) })
 	}
+	if rapid.IntRange(0, 3).Draw(p.t, "size") == 0 {
+		size := rapid.Int64Range(-1, 2).Draw(p.t, "bytes")
+		_ = only(p, "SetSessionSize", func(m store.Metadata) error { return m.SetSessionSize(ctx, id, size) })
+	}
 	_, _ = both(p, "Session", func(m store.Metadata) (store.Session, error) { return m.Session(ctx, id) })
 }
 

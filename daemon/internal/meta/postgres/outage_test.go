@@ -390,6 +390,7 @@ func oneOfEachSessionCall(ctx context.Context, s *postgres.Store) (calls int64, 
 		func() error { return s.BeginPart(ctx, x.ID, p) },
 		func() error { return s.SavePart(ctx, x.ID, p, 2*time.Hour) },
 		func() error { return s.DropPart(ctx, dropped) },
+		func() error { return s.SetSessionSize(ctx, x.ID, 1) },
 		func() error { _, err := s.Session(ctx, x.ID); return err },
 		func() error {
 			_, err := s.ListSessions(ctx, store.SessionQuery{Bucket: x.Bucket, Limit: 9})

@@ -109,6 +109,8 @@ func TestPlansOfSessions(t *testing.T) {
 			[]string{"buckets_name", "files_pkey"},
 		},
 		"Session":              {plan(t, s, q.Session, id), []string{"sessions_pkey", "session_expiries_pkey", "session_parts_pkey"}},
+		"SetSessionSize":       {plan(t, s, q.SetSessionSize, id, "1"), []string{"sessions_pkey", "session_expiries_pkey"}},
+		"SessionSize":          {plan(t, s, q.SessionSize, id), []string{"sessions_pkey", "session_expiries_pkey"}},
 		"ListSessions":         {plan(t, s, q.ListSessions, page...), []string{"sessions_pkey", "session_expiries_pkey", "session_parts_pkey"}},
 		"ListSessionsOfBucket": {plan(t, s, q.ListSessionsOfBucket, append(page, "'default'")...), []string{"sessions_of_bucket", "session_expiries_pkey"}},
 		"ListExpiredSessions":  {plan(t, s, q.ListExpiredSessions, append(page, "'default'")...), []string{"session_expiries_by_time", "sessions_pkey"}},

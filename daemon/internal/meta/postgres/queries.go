@@ -13,7 +13,7 @@ type queries struct {
 	FailFile, FileState, DeleteFile, File, LatestFile                                 string
 	ListObjects, ListObjectsByDelimiter                                               string
 	ListFilesByTime, ListFilesByTimeDown, ListFilesByKey, ListFilesByKeyDown          string
-	CreateSession, Session, ListSessions, ListSessionsOfBucket, ListExpiredSessions   string
+	CreateSession, Session, SetSessionSize, SessionSize, ListSessions, ListSessionsOfBucket, ListExpiredSessions   string
 	BeginPart, DropReplaced, StorePart, SlideSession, LockAttempt, DropPart           string
 	LockSessions, ClaimSessions, TakeParts, EndSessions, ShowFile                     string
 	LockNames, ClaimName, MoveName, BareFile                                          string

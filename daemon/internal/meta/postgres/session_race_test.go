@@ -91,7 +91,7 @@ func (x *traffic) change(ctx context.Context, s *postgres.Store) error {
 	at := rand.N(len(x.sessions))
 	session := x.sessions[at].Load()
 	var err error
-	switch rand.N(9) {
+	switch rand.N(10) {
 	case 0:
 		err = x.complete(ctx, s, at, *session)
 	case 1:
@@ -100,6 +100,8 @@ func (x *traffic) change(ctx context.Context, s *postgres.Store) error {
 		}
 	case 2, 3:
 		err = x.commit(ctx, s)
+	case 4:
+		err = s.SetSessionSize(ctx, session.ID, rand.Int64N(2))
 	default:
 		return x.send(ctx, s, session.ID)
 	}

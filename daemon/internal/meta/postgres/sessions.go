@@ -80,6 +80,27 @@ func (s *Store) Session(ctx context.Context, id store.FileID) (x store.Session, 
 	return x, err
 }
 
+// SetSessionSize implements store.Sessions. It waits for those who save parts of the session just now, and holds nothing else.
+func (s *Store) SetSessionSize(ctx context.Context, id store.FileID, size int64) error {
+	if err := store.ValidSize(size); err != nil {
+		return err
+	}
+	return s.write(ctx, "SetSessionSize", func(c *pgxpool.Conn) error {
+		x := store.Session{ID: id}
+		b := &pgx.Batch{}
+		b.Queue(s.q.SetSessionSize, [16]byte(id), size)
+		b.Queue(s.q.SessionSize, [16]byte(id)).QueryRow(func(row pgx.Row) error { return row.Scan(&x.Size) })
+		err := pipeline(ctx, c, b)
+		if isNoRows(err) {
+			return noSession(id)
+		}
+		if err == nil {
+			_, err = x.Resize(size)
+		}
+		return err
+	})
+}
+
 // ListSessions implements store.Sessions.
 func (s *Store) ListSessions(ctx context.Context, q store.SessionQuery) (page store.SessionPage, err error) {
 	if err := q.Validate(); err != nil {

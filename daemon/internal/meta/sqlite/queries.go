@@ -9,7 +9,7 @@ type queries struct {
 	EnsureCluster, Cluster, NextEpoch, Members, Node, NodeNamed, SaveNode, BeatNode, SetNodeState                       string
 	Enqueue, NextNode, DueOfNode, Hide, Finish, Postpone, Depth                                                         string
 	AcquireLease, LeaseOwner, RenewLease, ReleaseLease                                                                  string
-	InsertSession, IDInUse, FileExists, Session, SessionAlive, SessionParts, RemoveSession, SlideSession                string
+	InsertSession, IDInUse, FileExists, Session, SessionAlive, SessionSize, SetSessionSize, SessionParts, RemoveSession, SlideSession                string
 	ListSessions, ListSessionsOfBucket, ListExpiredSessions                                                             string
 	NumberTaken, SessionOfPart, PartTaken, InsertSessionPart, RemoveSessionPart, RemoveSessionParts, RemoveSessionNodes string
 	InsertAttempt, RemoveAttempt, RemoveAttempts                                                                        string

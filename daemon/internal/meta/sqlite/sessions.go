@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"maps"
 	"time"
 
@@ -87,6 +88,28 @@ func (s *Store) Session(ctx context.Context, id store.FileID) (x store.Session, 
 		return store.Session{}, err
 	}
 	return x, nil
+}
+
+// SetSessionSize implements store.Sessions.
+func (s *Store) SetSessionSize(ctx context.Context, id store.FileID, size int64) error {
+	if err := store.ValidSize(size); err != nil {
+		return err
+	}
+	return s.write(ctx, "SetSessionSize", func(t *tx) error {
+		x := store.Session{ID: id}
+		err := t.row(s.q.SessionSize, id[:], micros(s.now())).scan(&x.Size)
+		if errors.Is(err, sql.ErrNoRows) {
+			return noSession(id)
+		}
+		if err != nil {
+			return err
+		}
+		if x, err = x.Resize(size); err != nil {
+			return err
+		}
+		_, err = t.exec(s.q.SetSessionSize, x.Size, id[:])
+		return err
+	})
 }
 
 // alive is NotFound for a session that is not there, or has expired.

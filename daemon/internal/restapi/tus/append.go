@@ -39,12 +39,12 @@ func (h *handler) patch(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if u, err = h.lengthNow(c, u); err != nil {
-		return err
-	}
 	if at != u.offset {
 		u.headers(c)
 		return store.Errorf(store.Conflict, "Upload-Offset is %d, but %d bytes are there", at, u.offset).WithHint("Ask for the offset with HEAD, and go on from there.")
+	}
+	if u, err = h.lengthNow(c, u); err != nil {
+		return err
 	}
 	if u.done {
 		u.headers(c)
@@ -60,19 +60,21 @@ func (h *handler) patch(c echo.Context) error {
 	return c.NoContent(http.StatusNoContent)
 }
 
-// lengthNow takes a length that was deferred. It is not kept before the upload is
-// complete: a client that is interrupted says it again.
+// lengthNow takes a length that was deferred. From then on it is the upload's.
 func (h *handler) lengthNow(c echo.Context, u upload) (upload, error) {
 	n, err := count(c, hLength)
 	switch {
-	case err != nil, n < 0:
+	case err != nil, n < 0, n == u.length:
 		return u, err
-	case u.length >= 0 && n != u.length:
+	case u.length >= 0:
 		return u, bad("Upload-Length is %d, but was %d before", n, u.length)
 	case n > h.MaxSize:
 		return u, store.Errorf(store.TooLarge, "Upload-Length is over the limit of %d bytes", h.MaxSize).WithHint("Split the file.")
 	case n < u.offset:
 		return u, bad("Upload-Length is %d, but %d bytes are there", n, u.offset)
+	}
+	if err := h.Engine.SetSessionSize(c.Request().Context(), u.id, n); err != nil {
+		return u, err
 	}
 	u.length = n
 	return u, nil

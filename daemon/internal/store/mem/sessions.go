@@ -56,6 +56,23 @@ func (m *Metadata) Session(ctx context.Context, id store.FileID) (x store.Sessio
 	return x, err
 }
 
+// SetSessionSize implements store.Sessions.
+func (m *Metadata) SetSessionSize(ctx context.Context, id store.FileID, size int64) error {
+	if err := store.ValidSize(size); err != nil {
+		return err
+	}
+	return m.do(ctx, func(d *data) error {
+		x, err := d.session(id)
+		if err != nil {
+			return err
+		}
+		if x, err = x.Resize(size); err == nil {
+			d.sessions[id] = x
+		}
+		return err
+	})
+}
+
 // session finds one that has not expired.
 func (d *data) session(id store.FileID) (store.Session, error) {
 	x, ok := d.sessions[id]

@@ -114,6 +114,44 @@ var sessionTests = []test{
 		require.Zero(t, got.Received)
 		require.Equal(t, int64(-1), got.Size)
 	}},
+	{"a size that nobody knew can be said once, and said again", func(t *testing.T, m store.Metadata) {
+		for _, size := range []int64{0, 7, store.MaxFileBytes} {
+			s := newSession("a")
+			s.Size = -1
+			s = create(t, m, s, time.Hour)
+			savePart(t, m, s.ID, newPart(1, newNodes(1)...))
+			s = sessionOf(t, m, s.ID)
+			requireKind(t, store.Invalid, m.SetSessionSize(t.Context(), s.ID, -1))
+			same(t, s, sessionOf(t, m, s.ID))
+			for range 2 {
+				require.NoError(t, m.SetSessionSize(t.Context(), s.ID, size))
+				s.Size = size
+				same(t, s, sessionOf(t, m, s.ID))
+			}
+			requireKind(t, store.Conflict, m.SetSessionSize(t.Context(), s.ID, size+1))
+			requireKind(t, store.Invalid, m.SetSessionSize(t.Context(), s.ID, -1))
+			same(t, s, sessionOf(t, m, s.ID))
+		}
+	}},
+	{"of two sizes said at once one counts", func(t *testing.T, m store.Metadata) {
+		s := newSession("a")
+		s.Size = -1
+		create(t, m, s, time.Hour)
+		errs := make([]error, 4)
+		var wg sync.WaitGroup
+		for i := range errs {
+			wg.Go(func() { errs[i] = m.SetSessionSize(t.Context(), s.ID, int64(i)) })
+		}
+		wg.Wait()
+		counts := sessionOf(t, m, s.ID).Size
+		for i, err := range errs {
+			if int64(i) == counts {
+				require.NoError(t, err)
+			} else {
+				requireKind(t, store.Conflict, err)
+			}
+		}
+	}},
 	{"a wanted checksum keeps its whole range, zero included", func(t *testing.T, m store.Metadata) {
 		for _, crc := range []uint64{0, 1, 1 << 63, 1<<64 - 1} {
 			s := newSession("a")
@@ -169,6 +207,8 @@ var sessionTests = []test{
 		requireNoSession(t, m, id)
 		requireKind(t, store.NotFound, m.BeginPart(t.Context(), id, newPart(1, newNodes(1)...)))
 		requireKind(t, store.NotFound, m.SavePart(t.Context(), id, newPart(1, newNodes(1)...), time.Hour))
+		requireKind(t, store.NotFound, m.SetSessionSize(t.Context(), id, 1))
+		requireKind(t, store.Invalid, m.SetSessionSize(t.Context(), id, -1))
 		requireKind(t, store.NotFound, m.AbortSession(t.Context(), id))
 		_, _, err := m.CompleteSession(t.Context(), newFile("a"), []store.FileID{id})
 		requireKind(t, store.NotFound, err)
@@ -249,6 +289,7 @@ var sessionTests = []test{
 		requireKind(t, store.NotFound, m.BeginPart(t.Context(), s.ID, newPart(3, newNodes(1)...)))
 		requireKind(t, store.NotFound, m.SavePart(t.Context(), s.ID, begun, time.Hour))
 		requireKind(t, store.NotFound, m.SavePart(t.Context(), s.ID, saved, time.Hour))
+		requireKind(t, store.NotFound, m.SetSessionSize(t.Context(), s.ID, 1))
 		_, _, err := m.CompleteSession(t.Context(), fileOf(s, saved), []store.FileID{s.ID})
 		requireKind(t, store.NotFound, err)
 		_, _, err = m.CompleteSession(t.Context(), newFile("b"), []store.FileID{alive.ID, s.ID})
