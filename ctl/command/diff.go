@@ -10,6 +10,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/compare"
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/filter"
+	"github.com/ringstore/ringstore/ctl/locate"
 	"github.com/ringstore/ringstore/ctl/term"
 	"github.com/ringstore/ringstore/ctl/transfer"
 )
@@ -28,14 +29,18 @@ func NewDiff(f *cli.Factory, runF func(context.Context, *DiffOptions) error) *co
 	o := &DiffOptions{Factory: f}
 	cmd := &cobra.Command{
 		Use:   "diff LEFT RIGHT",
-		Short: "Compare two folders, here or there",
+		Short: "Compare two folders or files, here or there",
 		Long: `Compare what lies in two folders, each of them local or behind an s3:// prefix, by
 size and CRC64NVME checksum. Local files are read for it, objects are not: their
 checksums were compared when they were stored (verify reads them again). One line for
 each name that is on one side only ("<" left, ">" right) or differs ("!").
+Where LEFT or RIGHT is a file here, the other one is a file, too: the object of exactly
+that key, or the file of the same name in a folder, a bucket, or behind a prefix that
+ends in "/".
 
 Ends with 0 when there is no difference and with 11 when there is one.` + filter.Help,
 		Example: `  s3ctl diff photos s3://backup/photos
+  s3ctl diff report.pdf s3://backup/2026/
   s3ctl diff --exclude '*.tmp' s3://www s3://www-next`,
 		Args: cli.Args(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -56,17 +61,17 @@ func (o *DiffOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	sides, err := readFolders(o.Left, o.Right)
+	c, err := o.Factory.Client()
 	if err != nil {
 		return err
 	}
-	c, err := o.Factory.Client()
+	left, right, what, err := o.sides(ctx, c)
 	if err != nil {
 		return err
 	}
 	report := o.Factory.NewReport("diff", "name", o.Factory.IO.NewProgress(true))
 	var tally diffTally
-	pairs := taken(compare.Pairs(ctx, sides[0].Side(ctx, c, compare.Follow), sides[1].Side(ctx, c, compare.Follow)), takes)
+	pairs := taken(compare.Pairs(ctx, left, right), takes)
 	for r := range inOrder(o.Parallel, pairs, func(p compare.Pair) diffed { return look(ctx, p) }) {
 		switch {
 		case r.err != nil:
@@ -90,10 +95,29 @@ func (o *DiffOptions) run(ctx context.Context) error {
 		return err
 	}
 	if tally.all() > tally.same {
-		return fault.New("different", "the folders are not the same: %d only left, %d only right, %d differ, %d agree", tally.left, tally.right, tally.differ, tally.same)
+		return fault.New("different", "the %s are not the same: %d only left, %d only right, %d differ, %d agree", what, tally.left, tally.right, tally.differ, tally.same)
 	}
 	report.Note("diff: %s, and they agree", term.Count(tally.same, "name"))
 	return nil
+}
+
+// sides reads the arguments: two folders, or two files where one of them is a file here.
+func (o *DiffOptions) sides(ctx context.Context, c locate.Lister) (left, right compare.Side, what string, err error) {
+	l, r, single, err := compare.ReadFiles(o.Left, o.Right)
+	if err != nil {
+		return nil, nil, "", err
+	}
+	if single {
+		if left, err = l.Side(ctx, c, l.Name()); err == nil {
+			right, err = r.Side(ctx, c, l.Name())
+		}
+		return left, right, "files", err
+	}
+	folders, err := readFolders(o.Left, o.Right)
+	if err != nil {
+		return nil, nil, "", err
+	}
+	return folders[0].Side(ctx, c, compare.Follow), folders[1].Side(ctx, c, compare.Follow), "folders", nil
 }
 
 // readFolders reads both arguments, and makes sure that local folders are there.
