@@ -63,7 +63,7 @@ func (l *loader) putFile(ctx context.Context, name, path string) (string, error)
 	if err != nil {
 		return "", err
 	}
-	return l.send(ctx, name, f, info.Size())
+	return l.send(ctx, name, struct{ io.Reader }{f}, info.Size()) // read and written, as most clients do
 }
 
 func (l *loader) send(ctx context.Context, name string, body io.Reader, size int64) (string, error) {

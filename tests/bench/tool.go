@@ -3,12 +3,16 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/ringstore/ringstore/tests/cluster"
 )
@@ -37,6 +41,13 @@ type tool struct {
 
 // toolLanes is how many files or parts s3ctl moves at once, and the loader that it is compared with.
 const toolLanes = 8
+
+// toolRounds is how often each large file is moved, and toolSpace for how many copies of it there must
+// be room: each round stores two files, with parity, and the source and the target are there, too.
+const (
+	toolRounds = 5
+	toolSpace  = 2*toolRounds*5/3 + 4
+)
 
 func (r *Report) measureTool(ctx context.Context, s settings, setup, dir, bin string) (err error) {
 	data := filepath.Join(dir, setup)
@@ -72,36 +83,29 @@ func (r *Report) measureTool(ctx context.Context, s settings, setup, dir, bin st
 	return nil
 }
 
-// large compares a parallel upload of one file with one request that sends the same file, turn by turn: the machine's
-// pace changes within seconds, so the ratio is the median of those of neighbours.
+// large compares a parallel upload of one file with one request that sends the same file, from beside the
+// server and over a link.
 func (t *tool) large(ctx context.Context) error {
 	size := int64(1 << 30)
 	if t.quick {
 		size /= 10
 	}
-	load := newLoader(t.c, t.setup, 0)
-	defer load.close()
+	if free, err := freeSpace(t.dir); err != nil || free < toolSpace*size {
+		return errors.Join(err, fmt.Errorf("%s has %d bytes free; this takes %d: try -dir or -quick", t.dir, free, toolSpace*size))
+	}
 	source, target := filepath.Join(t.dir, "large"), filepath.Join(t.dir, "target")
 	want := randomBytes(int(size))
 	if err := os.WriteFile(source, want, 0o644); err != nil {
 		return err
 	}
-	var single, put, get []outcome
-	var ratios []float64
-	for range 5 {
-		began := time.Now()
-		if _, err := load.putFile(ctx, "single", source); err != nil {
-			return err
-		}
-		alone := outcome{wall: time.Since(began)}
-		one, err := t.s3ctl(ctx, "put", source, "s3://default/parallel")
-		if err != nil {
-			return err
-		}
-		single, put = append(single, alone), append(put, one)
-		ratios = append(ratios, alone.wall.Seconds()/one.wall.Seconds())
+	if err := t.parallel(ctx, "1 GiB", source, size); err != nil {
+		return err
+	}
+	var get []outcome
+	for range toolRounds {
 		_ = os.Remove(target)
-		if one, err = t.s3ctl(ctx, "get", "s3://default/parallel", target); err != nil {
+		one, err := t.move(ctx, "get", "s3://default/1 GiB", target)
+		if err != nil {
 			return err
 		}
 		get = append(get, one)
@@ -110,11 +114,82 @@ func (t *tool) large(ctx context.Context) error {
 	if err != nil || !bytes.Equal(got, want) {
 		return fmt.Errorf("what s3ctl fetched differs: %w", err)
 	}
+	mb := float64(size) / 1e6
+	t.add("get of 1 GiB", mb, "MB/s", median(get), mb/1e3, "", 0)
+	if err := t.clear(ctx, size); err != nil {
+		return err
+	}
+	return t.far(ctx, source, size)
+}
+
+// far is parallel over a link.
+func (t *tool) far(ctx context.Context, source string, size int64) error {
+	l, err := newLink(strings.TrimPrefix(t.c.URL, "http://"))
+	if err != nil {
+		return err
+	}
+	near, away := t.c, *t.c
+	away.URL = l.URL
+	t.c = &away
+	err = t.parallel(ctx, "1 GiB over a link", source, size)
+	t.c = near
+	return errors.Join(err, l.close())
+}
+
+// clear removes all that was put, and waits until most of the disk is free again: nobody is to pay for that later.
+func (t *tool) clear(ctx context.Context, size int64) error {
+	before, err := freeSpace(t.dir)
+	if err != nil {
+		return err
+	}
+	if _, err := t.s3ctl(ctx, "rm", "--recursive", "--yes", "s3://default"); err != nil {
+		return err
+	}
+	limit := time.Now().Add(time.Minute)
+	for free := before; free < before+2*toolRounds*size*3/2 && time.Now().Before(limit); time.Sleep(100 * time.Millisecond) {
+		if free, err = freeSpace(t.dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func freeSpace(dir string) (int64, error) {
+	var s unix.Statfs_t
+	if err := unix.Statfs(dir, &s); err != nil {
+		return 0, fmt.Errorf("free space of %s: %w", dir, err)
+	}
+	return int64(s.Bavail) * s.Bsize, nil
+}
+
+// parallel takes turns: the machine's pace changes within seconds, so the ratio is the median of those of neighbours.
+// Nothing is replaced or removed on the way, or one would pay for the removal of what the other has put.
+func (t *tool) parallel(ctx context.Context, what, source string, size int64) error {
+	load := newLoader(t.c, t.setup, 0)
+	defer load.close()
+	var single, put []outcome
+	var ratios []float64
+	for round := range toolRounds {
+		name := what
+		if round > 0 {
+			name += fmt.Sprint(" ", round)
+		}
+		began := time.Now()
+		if _, err := load.putFile(ctx, "single "+name, source); err != nil {
+			return err
+		}
+		alone := outcome{wall: time.Since(began)}
+		one, err := t.move(ctx, "put", source, "s3://default/"+name)
+		if err != nil {
+			return err
+		}
+		single, put = append(single, alone), append(put, one)
+		ratios = append(ratios, alone.wall.Seconds()/one.wall.Seconds())
+	}
 	slices.Sort(ratios)
 	mb := float64(size) / 1e6
-	t.add("single stream of 1 GiB, the loader's", mb, "MB/s", median(single), 0, "", 0)
-	t.add("put of 1 GiB", mb, "MB/s", median(put), mb/1e3, "single stream", ratios[len(ratios)/2])
-	t.add("get of 1 GiB", mb, "MB/s", median(get), mb/1e3, "", 0)
+	t.add("single stream of "+what+", the loader's", mb, "MB/s", median(single), 0, "", 0)
+	t.add("put of "+what, mb, "MB/s", median(put), mb/1e3, "single stream", ratios[len(ratios)/2])
 	return nil
 }
 
@@ -138,7 +213,7 @@ func (t *tool) small(ctx context.Context) error {
 		return err
 	}
 	base := float64(len(took)) / wall.Seconds()
-	put, err := t.s3ctl(ctx, "put", "-r", tree, "s3://default/")
+	put, err := t.move(ctx, "put", "-r", tree, "s3://default/")
 	if err != nil {
 		return err
 	}
@@ -157,11 +232,11 @@ func (t *tool) unchanged(ctx context.Context) error {
 	if err := writeTree(tree, count, []byte("small")); err != nil {
 		return err
 	}
-	first, err := t.s3ctl(ctx, "sync", tree, "s3://default/unchanged")
+	first, err := t.move(ctx, "sync", tree, "s3://default/unchanged")
 	if err != nil {
 		return err
 	}
-	again, err := t.s3ctl(ctx, "sync", tree, "s3://default/unchanged")
+	again, err := t.move(ctx, "sync", tree, "s3://default/unchanged")
 	if err != nil {
 		return err
 	}
@@ -176,8 +251,13 @@ type outcome struct {
 	cpu  time.Duration
 }
 
+// move runs a command of s3ctl that moves files.
+func (t *tool) move(ctx context.Context, args ...string) (outcome, error) {
+	return t.s3ctl(ctx, append(args, "--parallel", fmt.Sprint(toolLanes))...)
+}
+
 func (t *tool) s3ctl(ctx context.Context, args ...string) (outcome, error) {
-	cmd := exec.CommandContext(ctx, filepath.Join(t.bin, "s3ctl"), append([]string{"--quiet"}, append(args, "--parallel", fmt.Sprint(toolLanes))...)...)
+	cmd := exec.CommandContext(ctx, filepath.Join(t.bin, "s3ctl"), append([]string{"--quiet"}, args...)...)
 	cmd.Env = t.c.Environ()
 	began := time.Now()
 	out, err := cmd.CombinedOutput()
