@@ -15,6 +15,7 @@ import (
 
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/resttest"
+	"github.com/ringstore/ringstore/ctl/transfer"
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
@@ -30,6 +31,7 @@ func tear(t *testing.T, record string) {
 func TestLargePut_InterruptedAgainAfterATornRecord(t *testing.T) {
 	t.Parallel()
 	s, m, moved, told := resumable(t)
+	m.Lanes = transfer.NewLanes(1) // one after the other: the last has not come when the one before it is interrupted
 	path, data := writeFile(t, large)
 	interruptPut(t, s, m, path, 3)
 	tear(t, states(t, m)[0])
@@ -47,6 +49,7 @@ func TestLargePut_InterruptedAgainAfterATornRecord(t *testing.T) {
 func TestLargeGet_InterruptedAgainAfterATornRecord(t *testing.T) {
 	t.Parallel()
 	s, m, moved, told := resumable(t)
+	m.Lanes = transfer.NewLanes(1) // one after the other: the last has not come when the one before it is interrupted
 	root, dir := openRoot(t)
 	_, data := writeFile(t, large)
 	f := s.Add("default", "k", string(data))
@@ -64,6 +67,7 @@ func TestLargeGet_InterruptedAgainAfterATornRecord(t *testing.T) {
 func TestLargeGet_DamagedThenInterruptedAgain(t *testing.T) {
 	t.Parallel()
 	s, m, moved, _ := resumable(t)
+	m.Lanes = transfer.NewLanes(1) // one after the other: the last has not come when the one before it is interrupted
 	root, dir := openRoot(t)
 	_, data := writeFile(t, large)
 	f := s.Add("default", "k", string(data))

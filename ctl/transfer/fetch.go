@@ -206,9 +206,9 @@ func (g *fetch) run(ctx context.Context) error {
 }
 
 // fetchPart fetches one range, writes it to its place, and remembers it.
-func (g *fetch) fetchPart(ctx context.Context, i int, first lane) error {
+func (g *fetch) fetchPart(ctx context.Context, i int, first *lane) error {
 	off, n := g.tally.cut.span(i)
-	return g.m.tryFrom(ctx, first, n, func(ctx context.Context) (err error) {
+	return g.m.tryFrom(ctx, first, n, func(ctx context.Context, _ *lane) (err error) {
 		body, err := g.m.Store.Download(ctx, g.file.FileID, &client.Range{First: off, Last: off + n - 1})
 		if err != nil {
 			return err

@@ -30,19 +30,20 @@ func NewLanes(most int) *Lanes {
 	return &Lanes{most: most, open: max(float64(most)/2, 1)}
 }
 
-// lane is the right to one request.
+// lane is the right to one request that carries bytes.
 type lane struct {
 	of   *Lanes
-	cuts int // of the lanes when it was taken
+	cuts int  // of the lanes when it was taken
+	free bool // somebody else may have it; guarded by of.mu
 }
 
 // take waits for a lane. Errors: the context's.
-func (l *Lanes) take(ctx context.Context) (lane, error) {
+func (l *Lanes) take(ctx context.Context) (*lane, error) {
 	l.mu.Lock()
 	if l.busy < int(l.open) && len(l.waiting) == 0 {
 		defer l.mu.Unlock()
 		l.busy++
-		return lane{l, l.cuts}, nil
+		return &lane{of: l, cuts: l.cuts}, nil
 	}
 	turn := make(chan struct{})
 	l.waiting = append(l.waiting, turn)
@@ -51,10 +52,10 @@ func (l *Lanes) take(ctx context.Context) (lane, error) {
 	case <-turn: // the lane was counted as busy by whoever gave it
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		return lane{l, l.cuts}, nil
+		return &lane{of: l, cuts: l.cuts}, nil
 	case <-ctx.Done():
 		l.leave(turn)
-		return lane{}, ctx.Err()
+		return nil, ctx.Err()
 	}
 }
 
@@ -72,14 +73,29 @@ func (l *Lanes) leave(turn chan struct{}) {
 	l.wake()
 }
 
-// give returns a lane and says how its request went. Requests that were under way
+// through frees the lane before its request has its answer: the last byte is on its way, and while the
+// server makes it durable others can use the line. May be called often, and beside give.
+func (ln *lane) through() {
+	ln.of.mu.Lock()
+	defer ln.of.mu.Unlock()
+	ln.release()
+}
+
+func (ln *lane) release() {
+	if !ln.free {
+		ln.free = true
+		ln.of.busy--
+		ln.of.wake()
+	}
+}
+
+// give says how the request of a lane went, and frees it. Requests that were under way
 // together and failed together are one sign of trouble, not many: only those that
 // began after the last halving count.
-func (ln lane) give(err error) {
+func (ln *lane) give(err error) {
 	l := ln.of
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.busy--
 	switch {
 	case err == nil:
 		l.open = min(l.open+1/l.open, float64(l.most))
@@ -87,7 +103,8 @@ func (ln lane) give(err error) {
 		l.open = max(l.open/2, 1)
 		l.cuts++
 	}
-	l.wake()
+	ln.release()
+	l.wake() // there may be more lanes now
 }
 
 func (l *Lanes) wake() {

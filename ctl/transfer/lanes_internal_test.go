@@ -18,7 +18,7 @@ func TestLanes_FollowWhatTheServerTakes(t *testing.T) {
 	t.Parallel()
 	l := NewLanes(8)
 	busy := fault.New("unavailable", "busy")
-	take := func(n int) (taken []lane) {
+	take := func(n int) (taken []*lane) {
 		for range n {
 			ln, err := l.take(t.Context())
 			require.NoError(t, err)
@@ -131,4 +131,23 @@ func TestLimit(t *testing.T) {
 		_, err = m.limited(ctx, bytes.NewReader(make([]byte, 10<<20))).Read(make([]byte, 1<<20))
 		require.ErrorIs(t, err, context.Canceled)
 	})
+}
+
+func TestLanes_AreFreeOnceTheBytesAreThrough(t *testing.T) {
+	t.Parallel()
+	l := NewLanes(2)
+	first, err := l.take(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, int(l.open))
+	for range 2 {
+		first.through()
+		require.Zero(t, l.busy)
+	}
+	second, err := l.take(t.Context())
+	require.NoError(t, err)
+	first.give(nil)
+	require.Equal(t, 1, l.busy, "the second still has its own")
+	require.Equal(t, 2, int(l.open), "and how the first went counts")
+	second.give(nil)
+	require.Zero(t, l.busy)
 }

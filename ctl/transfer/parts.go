@@ -137,7 +137,7 @@ func (t *tally) progress() string {
 // eachPart runs work on every part that is missing, as many at once as there are lanes, and
 // returns the first error, with all work ended. A part that fails ends the others. Parts are begun
 // in their order, each in a lane that work gives back.
-func (m *Mover) eachPart(ctx context.Context, parts []int, work func(ctx context.Context, part int, first lane) error) error {
+func (m *Mover) eachPart(ctx context.Context, parts []int, work func(ctx context.Context, part int, first *lane) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	// Lanes bound the requests; this bounds the parts that wait to be tried again.
@@ -172,11 +172,11 @@ func (m *Mover) try(ctx context.Context, bytes int64, request func(ctx context.C
 	if err != nil {
 		return err
 	}
-	return m.tryFrom(ctx, first, bytes, request)
+	return m.tryFrom(ctx, first, bytes, func(ctx context.Context, _ *lane) error { return request(ctx) })
 }
 
-// tryFrom is try with a lane for the first try at hand, which it gives back.
-func (m *Mover) tryFrom(ctx context.Context, first lane, bytes int64, request func(ctx context.Context) error) error {
+// tryFrom is try with a lane for the first try at hand, which it gives back. The request may free its lane earlier.
+func (m *Mover) tryFrom(ctx context.Context, first *lane, bytes int64, request func(ctx context.Context, ln *lane) error) error {
 	again := false
 	return m.Retry.Do(ctx, func() (err error) {
 		ln := first
@@ -188,7 +188,7 @@ func (m *Mover) tryFrom(ctx context.Context, first lane, bytes int64, request fu
 		again = true
 		limited, cancel := context.WithTimeoutCause(ctx, m.deadline(bytes), errDeadline)
 		defer cancel()
-		err = request(limited)
+		err = request(limited, ln)
 		if err != nil && ctx.Err() == nil && limited.Err() != nil {
 			err = fault.New("unavailable", "%v", errDeadline)
 		}

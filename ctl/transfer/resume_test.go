@@ -642,3 +642,37 @@ func TestLargeGet_Trouble(t *testing.T) {
 	require.Error(t, m.GetFile(t.Context(), huge, root, "huge"))
 	require.Equal(t, []string{"f"}, tree(t, dir), "nothing of it is left")
 }
+
+// While the server makes one part durable the next is on its way, although there is one lane only.
+func TestLargePut_DoesNotWaitForTheDisk(t *testing.T) {
+	t.Parallel()
+	s, m, _, _ := resumable(t)
+	m.Lanes = transfer.NewLanes(2) // of which one is open to begin with
+	path, data := writeFile(t, large)
+	next := make(chan struct{})
+	var parts atomic.Int64
+	s.SetHook(func(w http.ResponseWriter, r *http.Request) bool {
+		if !isPart(r) {
+			return false
+		}
+		switch parts.Add(1) {
+		case 1:
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				return false
+			}
+			r.Body = io.NopCloser(bytes.NewReader(body))
+			select {
+			case <-next:
+			case <-time.After(time.Minute):
+				t.Error("the next part waits for the answer to the first")
+			}
+		case 2:
+			close(next)
+		}
+		return false
+	})
+	_, err := m.PutFile(t.Context(), path, to("k"))
+	require.NoError(t, err)
+	stored(t, s, data)
+}

@@ -231,10 +231,10 @@ func (u *upload) later(err error) error {
 	return e
 }
 
-func (u *upload) sendPart(ctx context.Context, i int, first lane) error {
+func (u *upload) sendPart(ctx context.Context, i int, first *lane) error {
 	off, n := u.tally.cut.span(i)
-	err := u.m.tryFrom(ctx, first, n, func(ctx context.Context) error {
-		body := &metered{meter: u.m.Meter, r: &summer{r: u.m.limited(ctx, &partReader{r: io.NewSectionReader(u.f, off, n), left: n, path: u.path})}}
+	err := u.m.tryFrom(ctx, first, n, func(ctx context.Context, ln *lane) error {
+		body := &metered{meter: u.m.Meter, r: &summer{r: u.m.limited(ctx, &partReader{r: io.NewSectionReader(u.f, off, n), left: n, path: u.path, through: ln.through})}}
 		p, err := u.m.Store.PutPart(ctx, client.PartUpload{Session: u.head.Session, Number: i + 1, Size: n, Body: body})
 		crc := body.r.(*summer).crc //nolint:forcetypeassert // made above
 		if err == nil && (p.Size != n || p.CRC64NVME != checksum.Encode(crc)) {
@@ -316,12 +316,17 @@ type partReader struct {
 	r    io.Reader
 	left int64
 	path string
+
+	through func() // called with the last byte
 }
 
 // Read implements io.Reader. An end before the part's is a *fault.Error that wraps errChanged.
 func (r *partReader) Read(p []byte) (int, error) {
 	n, err := r.r.Read(p)
 	r.left -= int64(n)
+	if r.left == 0 {
+		r.through()
+	}
 	switch {
 	case errors.Is(err, io.EOF) && r.left > 0:
 		return n, &fault.Error{Kind: "conflict", Err: errChanged}

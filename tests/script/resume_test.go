@@ -20,22 +20,30 @@ import (
 const large = "100000000"
 
 // holdingProxy stands between s3ctl and the server, and holds the first request that
-// held picks until its client is gone; it tells the channel when it does.
+// held picks until its client is gone; it tells the channel when it does, and a part or a range has
+// come through whole, so that there is something to go on from.
 func holdingProxy(t *testing.T, s *session, held func(*http.Request) bool) <-chan struct{} {
 	t.Helper()
 	target, err := url.Parse(server.URL)
 	require.NoError(t, err)
 	proxy := httputil.NewSingleHostReverseProxy(target)
 	holding := make(chan struct{})
-	var once atomic.Bool
+	whole := make(chan struct{})
+	var once, through atomic.Bool
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if held(r) && once.CompareAndSwap(false, true) {
-			close(holding)
+			go func() {
+				<-whole
+				close(holding)
+			}()
 			_, _ = io.Copy(io.Discard, r.Body)
 			<-r.Context().Done()
 			return
 		}
 		proxy.ServeHTTP(w, r)
+		if (r.Method == http.MethodPut || r.Header.Get("Range") != "") && through.CompareAndSwap(false, true) {
+			close(whole)
+		}
 	}))
 	t.Cleanup(front.Close)
 	s.env["RINGSTORE_ENDPOINT"] = front.URL
