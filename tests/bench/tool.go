@@ -43,10 +43,10 @@ type tool struct {
 const toolLanes = 8
 
 // toolRounds is how often each large file is moved, and toolSpace for how many copies of it there must
-// be room: each round stores two files, with parity, and the source and the target are there, too.
+// be room: the source, the target, and what is stored, with parity.
 const (
 	toolRounds = 5
-	toolSpace  = 2*toolRounds*5/3 + 4
+	toolSpace  = 6
 )
 
 func (r *Report) measureTool(ctx context.Context, s settings, setup, dir, bin string) (err error) {
@@ -101,10 +101,13 @@ func (t *tool) large(ctx context.Context) error {
 	if err := t.parallel(ctx, "1 GiB", source, size); err != nil {
 		return err
 	}
+	if _, err := t.move(ctx, "put", source, "s3://default/large"); err != nil {
+		return err
+	}
 	var get []outcome
 	for range toolRounds {
 		_ = os.Remove(target)
-		one, err := t.move(ctx, "get", "s3://default/1 GiB", target)
+		one, err := t.move(ctx, "get", "s3://default/large", target)
 		if err != nil {
 			return err
 		}
@@ -136,17 +139,18 @@ func (t *tool) far(ctx context.Context, source string, size int64) error {
 	return errors.Join(err, l.close())
 }
 
-// clear removes all that was put, and waits until most of the disk is free again: nobody is to pay for that later.
+// clear removes the one large file that is stored, and waits until most of its space is free: whoever is measured
+// next must not pay for that, nor for memory that the page cache has not had before.
 func (t *tool) clear(ctx context.Context, size int64) error {
 	before, err := freeSpace(t.dir)
 	if err != nil {
 		return err
 	}
-	if _, err := t.s3ctl(ctx, "rm", "--recursive", "--yes", "s3://default"); err != nil {
+	if _, err := t.s3ctl(ctx, "rm", "s3://default/large"); err != nil {
 		return err
 	}
 	limit := time.Now().Add(time.Minute)
-	for free := before; free < before+2*toolRounds*size*3/2 && time.Now().Before(limit); time.Sleep(100 * time.Millisecond) {
+	for free := before; free < before+size*3/2 && time.Now().Before(limit); time.Sleep(100 * time.Millisecond) {
 		if free, err = freeSpace(t.dir); err != nil {
 			return err
 		}
@@ -163,24 +167,25 @@ func freeSpace(dir string) (int64, error) {
 }
 
 // parallel takes turns: the machine's pace changes within seconds, so the ratio is the median of those of neighbours.
-// Nothing is replaced or removed on the way, or one would pay for the removal of what the other has put.
 func (t *tool) parallel(ctx context.Context, what, source string, size int64) error {
 	load := newLoader(t.c, t.setup, 0)
 	defer load.close()
 	var single, put []outcome
 	var ratios []float64
-	for round := range toolRounds {
-		name := what
-		if round > 0 {
-			name += fmt.Sprint(" ", round)
-		}
+	for range toolRounds {
 		began := time.Now()
-		if _, err := load.putFile(ctx, "single "+name, source); err != nil {
+		if _, err := load.putFile(ctx, "large", source); err != nil {
 			return err
 		}
 		alone := outcome{wall: time.Since(began)}
-		one, err := t.move(ctx, "put", source, "s3://default/"+name)
+		if err := t.clear(ctx, size); err != nil {
+			return err
+		}
+		one, err := t.move(ctx, "put", source, "s3://default/large")
 		if err != nil {
+			return err
+		}
+		if err := t.clear(ctx, size); err != nil {
 			return err
 		}
 		single, put = append(single, alone), append(put, one)
