@@ -61,17 +61,17 @@ func (o *DiffOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c, err := o.Factory.Client()
+	left, right, what, err := readSides(o.Left, o.Right)
 	if err != nil {
 		return err
 	}
-	left, right, what, err := o.sides(ctx, c)
+	c, err := o.Factory.Client()
 	if err != nil {
 		return err
 	}
 	report := o.Factory.NewReport("diff", "name", o.Factory.IO.NewProgress(true))
 	var tally diffTally
-	pairs := taken(compare.Pairs(ctx, left, right), takes)
+	pairs := taken(compare.Pairs(ctx, left.Side(ctx, c, compare.Follow), right.Side(ctx, c, compare.Follow)), takes)
 	for r := range inOrder(o.Parallel, pairs, func(p compare.Pair) diffed { return look(ctx, p) }) {
 		switch {
 		case r.err != nil:
@@ -101,23 +101,21 @@ func (o *DiffOptions) run(ctx context.Context) error {
 	return nil
 }
 
-// sides reads the arguments: two folders, or two files where one of them is a file here.
-func (o *DiffOptions) sides(ctx context.Context, c locate.Lister) (left, right compare.Side, what string, err error) {
-	l, r, single, err := compare.ReadFiles(o.Left, o.Right)
+// sider is a folder or a file.
+type sider interface {
+	Side(ctx context.Context, l locate.Lister, links compare.Links) compare.Side
+}
+
+// readSides reads both arguments: two folders, or two files where one of them is a file here. It says which.
+func readSides(left, right string) (l, r sider, what string, err error) {
+	if l, r, ok, err := compare.ReadFiles(left, right); ok || err != nil {
+		return l, r, "files", err
+	}
+	folders, err := readFolders(left, right)
 	if err != nil {
 		return nil, nil, "", err
 	}
-	if single {
-		if left, err = l.Side(ctx, c, l.Name()); err == nil {
-			right, err = r.Side(ctx, c, l.Name())
-		}
-		return left, right, "files", err
-	}
-	folders, err := readFolders(o.Left, o.Right)
-	if err != nil {
-		return nil, nil, "", err
-	}
-	return folders[0].Side(ctx, c, compare.Follow), folders[1].Side(ctx, c, compare.Follow), "folders", nil
+	return folders[0], folders[1], "folders", nil
 }
 
 // readFolders reads both arguments, and makes sure that local folders are there.

@@ -3,9 +3,7 @@ package compare
 import (
 	"context"
 	"os"
-	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/ringstore/ringstore/ctl/address"
@@ -17,19 +15,20 @@ import (
 type File struct {
 	Path   string         // local; "" where it is remote
 	Remote address.Remote // its key is not empty
+	Name   string         // of the entry that it is: one for both sides
 }
 
 // ReadFiles reads two arguments of which at least one is a file here: both sides are
-// then one file each. An argument that is a folder, a bucket, or ends in a slash means the file
-// in it that has the other's name. Not ok: neither is a file here, and both are folders. Invalid.
+// then one file each, under its name. An argument that is a folder, a bucket, or ends in a slash means the
+// file in it that has that name. Not ok: neither is a file here, and both are folders. Invalid.
 func ReadFiles(left, right string) (l, r File, ok bool, err error) {
 	switch {
 	case isFile(left):
-		l = File{Path: left}
-		r, err = beside(right, l)
+		l = File{Path: left, Name: filepath.Base(left)}
+		r, err = beside(right, l.Name)
 	case isFile(right):
-		r = File{Path: right}
-		l, err = beside(left, r)
+		r = File{Path: right, Name: filepath.Base(right)}
+		l, err = beside(left, r.Name)
 	default:
 		return l, r, false, nil
 	}
@@ -44,59 +43,42 @@ func isFile(arg string) bool {
 	return err == nil && !info.IsDir()
 }
 
-// beside is the file that arg names, or that it has under the name of the local file.
-func beside(arg string, local File) (File, error) {
-	name := filepath.Base(local.Path)
+// beside is the file that arg names, or has under the name.
+func beside(arg, name string) (File, error) {
 	if !address.IsRemote(arg) {
 		if info, err := os.Stat(arg); err == nil && info.IsDir() {
 			arg = filepath.Join(arg, name)
 		}
-		return File{Path: arg}, nil
+		return File{Path: arg, Name: name}, nil
 	}
 	remote, err := address.Parse(arg)
 	if remote.Key == "" || strings.HasSuffix(remote.Key, "/") {
 		remote.Key += name
 	}
-	return File{Remote: remote}, err
+	return File{Remote: remote, Name: name}, err
 }
 
-// String is the file as a path or an address.
-func (f File) String() string {
-	if f.Path != "" {
-		return f.Path
-	}
-	return f.Remote.String()
+// Side is the file as its one entry. A link is followed, whatever links says: it was named.
+func (f File) Side(ctx context.Context, l locate.Lister, _ Links) Side {
+	return func(yield func(Entry) bool) { yield(f.entry(ctx, l)) }
 }
 
-// Name is the last element of the path or the key.
-func (f File) Name() string {
-	if f.Path != "" {
-		return filepath.Base(f.Path)
-	}
-	return path.Base(f.Remote.Key)
-}
-
-// Side finds the file, and is that one entry under the name, so that files of two names can be a pair. NotFound.
-func (f File) Side(ctx context.Context, l locate.Lister, name string) (Side, error) {
-	e, err := f.entry(ctx, l)
-	if err != nil {
-		return nil, fault.Wrap(f.String(), err)
-	}
-	e.Name = name
-	return Side(slices.Values([]Entry{e})), nil
-}
-
-func (f File) entry(ctx context.Context, l locate.Lister) (Entry, error) {
+func (f File) entry(ctx context.Context, l locate.Lister) Entry {
 	if f.Path == "" {
 		found, err := l.Latest(ctx, f.Remote.Bucket, f.Remote.Key)
-		return object(found, ""), err
+		if err != nil {
+			return Entry{Err: fault.Wrap(f.Remote.String(), err)}
+		}
+		e := object(found, "")
+		e.Name = f.Name
+		return e
 	}
 	info, err := os.Stat(f.Path)
 	switch {
 	case err != nil:
-		return Entry{}, err
+		return Entry{Err: fault.Wrap(f.Path, err)}
 	case !info.Mode().IsRegular():
-		return Entry{}, fault.New("invalid", "this is no regular file")
+		return Entry{Err: fault.Wrap(f.Path, fault.New("invalid", "this is no regular file"))}
 	}
-	return Entry{Path: f.Path, Size: info.Size(), Time: info.ModTime(), Own: true}, nil
+	return Entry{Name: f.Name, Path: f.Path, Size: info.Size(), Time: info.ModTime(), Own: true}
 }

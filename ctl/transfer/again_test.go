@@ -27,11 +27,19 @@ func tear(t *testing.T, record string) {
 	require.NoError(t, os.WriteFile(record, data[:len(data)-7], 0o600))
 }
 
+// inTurn is a resumable that moves one part after the other: none behind the one that is
+// interrupted has come.
+func inTurn(t *testing.T) (*resttest.Server, *transfer.Mover, *resumeMeter, *notes) {
+	t.Helper()
+	s, m, meter, told := resumable(t)
+	m.Lanes = transfer.NewLanes(1)
+	return s, m, meter, told
+}
+
 // What is written behind a torn line must not become one with it.
 func TestLargePut_InterruptedAgainAfterATornRecord(t *testing.T) {
 	t.Parallel()
-	s, m, moved, told := resumable(t)
-	m.Lanes = transfer.NewLanes(1) // one after the other: the last has not come when the one before it is interrupted
+	s, m, moved, told := inTurn(t)
 	path, data := writeFile(t, large)
 	interruptPut(t, s, m, path, 3)
 	tear(t, states(t, m)[0])
@@ -48,8 +56,7 @@ func TestLargePut_InterruptedAgainAfterATornRecord(t *testing.T) {
 
 func TestLargeGet_InterruptedAgainAfterATornRecord(t *testing.T) {
 	t.Parallel()
-	s, m, moved, told := resumable(t)
-	m.Lanes = transfer.NewLanes(1) // one after the other: the last has not come when the one before it is interrupted
+	s, m, moved, told := inTurn(t)
 	root, dir := openRoot(t)
 	_, data := writeFile(t, large)
 	f := s.Add("default", "k", string(data))
@@ -66,8 +73,7 @@ func TestLargeGet_InterruptedAgainAfterATornRecord(t *testing.T) {
 // A range that was found damaged is fetched and remembered once more; the later line counts.
 func TestLargeGet_DamagedThenInterruptedAgain(t *testing.T) {
 	t.Parallel()
-	s, m, moved, _ := resumable(t)
-	m.Lanes = transfer.NewLanes(1) // one after the other: the last has not come when the one before it is interrupted
+	s, m, moved, _ := inTurn(t)
 	root, dir := openRoot(t)
 	_, data := writeFile(t, large)
 	f := s.Add("default", "k", string(data))

@@ -85,8 +85,8 @@ func (ln *lane) release() {
 	if !ln.free {
 		ln.free = true
 		ln.of.busy--
-		ln.of.wake()
 	}
+	ln.of.wake()
 }
 
 // give says how the request of a lane went, and frees it. Requests that were under way
@@ -104,7 +104,6 @@ func (ln *lane) give(err error) {
 		l.cuts++
 	}
 	ln.release()
-	l.wake() // there may be more lanes now
 }
 
 func (l *Lanes) wake() {

@@ -127,12 +127,13 @@ var ringstore = Rules{
 		// Tests outside the packages they test see the whole, from outside.
 		{"tests/arch", nil},
 		{"tests/pgserver", nil},
+		{"tests/relay", nil},
 		{"tests/cluster", []string{"tests/pgserver"}},
 		{"tests/script", []string{"tests/cluster"}},
 		{"tests/e2e", []string{"tests/cluster", "tests/pgserver"}},
 		{"tests/integration", []string{"tests/cluster", "tests/pgserver", "ctl/client", "ctl/fault", "ctl/profile", "proto/rest", "proto/checksum"}},
-		{"tests/chaos/...", []string{"tests/cluster", "tests/pgserver", "ctl/client", "ctl/profile", "proto/rest", "proto/checksum"}},
-		{"tests/bench/...", []string{"tests/bench/...", "tests/cluster", "tests/pgserver", "ctl/client", "proto/rest"}},
+		{"tests/chaos/...", []string{"tests/cluster", "tests/pgserver", "tests/relay", "ctl/client", "ctl/profile", "proto/rest", "proto/checksum"}},
+		{"tests/bench/...", []string{"tests/bench/...", "tests/cluster", "tests/pgserver", "tests/relay", "ctl/client", "proto/rest"}},
 	},
 
 	Libraries: []Library{

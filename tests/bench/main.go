@@ -8,7 +8,7 @@
 //	make bench                                  the whole table, about ten minutes
 //	make bench BENCH='-quick'                   small and short, to see that it works
 //	make bench BENCH='-setups cluster -sizes 4KiB,1GiB -json out.json'
-//	make bench BENCH='-tool'                    s3ctl instead: one large file, many small ones, sync
+//	make bench BENCH='-tool'                    s3ctl instead: one large file, here and over a link of 20 ms, many small ones, sync
 //	make bench BENCH='-tool -sizes 1GiB'        s3ctl, the large file only
 package main
 

@@ -90,8 +90,12 @@ func (t *tool) large(ctx context.Context) error {
 	if t.quick {
 		size /= 10
 	}
-	if free, err := freeSpace(t.dir); err != nil || free < toolSpace*size {
-		return errors.Join(err, fmt.Errorf("%s has %d bytes free; this takes %d: try -dir or -quick", t.dir, free, toolSpace*size))
+	free, err := freeSpace(t.dir)
+	if err != nil {
+		return err
+	}
+	if free < toolSpace*size {
+		return fmt.Errorf("%s has %d bytes free; this takes %d: try -dir or -quick", t.dir, free, toolSpace*size)
 	}
 	source, target := filepath.Join(t.dir, "large"), filepath.Join(t.dir, "target")
 	want := randomBytes(int(size))
@@ -132,11 +136,11 @@ func (t *tool) far(ctx context.Context, source string, size int64) error {
 		return err
 	}
 	near, away := t.c, *t.c
-	away.URL = l.URL
+	away.URL = "http://" + l.Address
 	t.c = &away
 	err = t.parallel(ctx, "1 GiB over a link", source, size)
 	t.c = near
-	return errors.Join(err, l.close())
+	return errors.Join(err, l.Close())
 }
 
 // clear removes the one large file that is stored, and waits until most of its space is free: whoever is measured
@@ -150,9 +154,12 @@ func (t *tool) clear(ctx context.Context, size int64) error {
 		return err
 	}
 	limit := time.Now().Add(time.Minute)
-	for free := before; free < before+size*3/2 && time.Now().Before(limit); time.Sleep(100 * time.Millisecond) {
+	for free := before; free < before+size*3/2; time.Sleep(100 * time.Millisecond) {
 		if free, err = freeSpace(t.dir); err != nil {
 			return err
+		}
+		if time.Now().After(limit) {
+			return fmt.Errorf("what was removed still takes its space in %s: is somebody else writing there?", t.dir)
 		}
 	}
 	return nil

@@ -68,10 +68,11 @@ func (h *handler) lengthNow(c echo.Context, u upload) (upload, error) {
 		return u, err
 	case u.length >= 0:
 		return u, bad("Upload-Length is %d, but was %d before", n, u.length)
-	case n > h.MaxSize:
-		return u, store.Errorf(store.TooLarge, "Upload-Length is over the limit of %d bytes", h.MaxSize).WithHint("Split the file.")
 	case n < u.offset:
 		return u, bad("Upload-Length is %d, but %d bytes are there", n, u.offset)
+	}
+	if err := h.fits(n); err != nil {
+		return u, err
 	}
 	if err := h.Engine.SetSessionSize(c.Request().Context(), u.id, n); err != nil {
 		return u, err

@@ -78,10 +78,15 @@ func (h *handler) length(c echo.Context) (int64, error) {
 		return 0, bad("Upload-Defer-Length is %.16q, and can only be 1", later)
 	case (later == "1") == (n >= 0):
 		return 0, bad("a creation has either Upload-Length or Upload-Defer-Length: 1")
-	case n > h.MaxSize:
-		return 0, store.Errorf(store.TooLarge, "Upload-Length is over the limit of %d bytes", h.MaxSize).WithHint("Split the file.")
 	}
-	return n, nil
+	return n, h.fits(n)
+}
+
+func (h *handler) fits(length int64) error {
+	if length > h.MaxSize {
+		return store.Errorf(store.TooLarge, "Upload-Length is over the limit of %d bytes", h.MaxSize).WithHint("Split the file.")
+	}
+	return nil
 }
 
 // concatenate makes one file of partial uploads, in the order in which they are named.
