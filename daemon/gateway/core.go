@@ -62,8 +62,8 @@ func NewCore(ctx context.Context, s Settings, p Parts) (_ *Core, err error) {
 	c.engine = engine.New(engine.Config{
 		Meta: p.Meta, Fleet: c.fleet, Log: p.Log,
 		Survive: s.Survive, MaxFileSize: int64(s.MaxFileSize), WriteBudget: int64(s.WriteMemory), SessionTTL: s.SessionTTL,
-		Reclaim: func() { c.upkeep.Kick(reclaim.Name) },
-		Repair:  func() { c.upkeep.Kick(repair.Name) },
+		WakeReclaim: func() { c.upkeep.Kick(reclaim.Name) },
+		WakeRepair:  func() { c.upkeep.Kick(repair.Name) },
 	})
 	auth := access.NewAuthenticator(access.Config{Credentials: p.Meta, Master: p.Master})
 	api := restapi.New(restapi.Config{Engine: c.engine, Auth: auth, Nodes: c.fleet, Log: p.Log, MaxFileSize: int64(s.MaxFileSize)})
@@ -74,9 +74,9 @@ func NewCore(ctx context.Context, s Settings, p Parts) (_ *Core, err error) {
 func (c *Core) newUpkeep(p Parts) *upkeep.Runner {
 	kick := func() { c.upkeep.Kick(reclaim.Name) }
 	return upkeep.NewRunner(upkeep.Config{
-		Leases: p.Meta, Owner: owner(), Log: p.Log,
+		Meta: p.Meta, Owner: owner(), Log: p.Log,
 		Jobs: []upkeep.Job{
-			reclaim.New(reclaim.Config{Meta: p.Meta, Fleet: c.fleet, Log: p.Log}),
+			reclaim.New(reclaim.Config{Meta: p.Meta, Fleet: c.fleet, Grace: c.settings.DeleteGrace, Log: p.Log}),
 			repair.New(repair.Config{Meta: p.Meta, Fleet: c.fleet, Reclaim: kick, Log: p.Log}),
 			expire.New(expire.Config{Meta: p.Meta, Reclaim: kick, Log: p.Log}),
 			expire.NewSessions(expire.SessionsConfig{Meta: p.Meta, Every: min(time.Minute, c.settings.SessionTTL/4), Reclaim: kick, Log: p.Log}),

@@ -16,6 +16,7 @@ type Settings struct {
 	Survive       int           `conf:"survive" arg:"N" help:"node failures that data survives, in buckets that do not say, 0 to 3"`
 	MaxFileSize   conf.Size     `conf:"max-file-size" arg:"SIZE" help:"largest file that is taken in one piece; in parts, 5 TiB"`
 	SessionTTL    time.Duration `conf:"session-ttl" arg:"TIME" help:"an upload in parts is removed when nothing has arrived for so long"`
+	DeleteGrace   time.Duration `conf:"delete-grace" arg:"TIME" help:"what is deleted or replaced stays readable so long for downloads that began before; less where space is short"`
 	WriteMemory   conf.Size     `conf:"write-memory" arg:"SIZE" help:"memory for the data of all uploads together; more uploads wait"`
 	Heartbeat     time.Duration `conf:"heartbeat" arg:"TIME" help:"time between heartbeats of the nodes; three missed ones make a node inactive"`
 	RootAccessKey string        `conf:"root-access-key" arg:"KEY" help:"access key to make at the start, or whose secret to set; by default one is made up when there is none"`
@@ -30,8 +31,8 @@ type Settings struct {
 func DefaultSettings() Settings {
 	return Settings{
 		Listen: ":8080", Survive: 2, MaxFileSize: 10 << 30, WriteMemory: 128 << 20, Heartbeat: 10 * time.Second,
-		SessionTTL: 7 * 24 * time.Hour,
-		LogLevel:   "info", LogFormat: string(telemetry.Auto), Grace: 20 * time.Second,
+		SessionTTL: 7 * 24 * time.Hour, DeleteGrace: 15 * time.Minute,
+		LogLevel: "info", LogFormat: string(telemetry.Auto), Grace: 20 * time.Second,
 	}
 }
 
@@ -47,6 +48,8 @@ func (s *Settings) Validate() error {
 		return errors.New("--max-file-size must be at least 1 byte")
 	case s.WriteMemory < minWriteMemory:
 		return fmt.Errorf("--write-memory must be at least %s, one stripe of the widest layout", conf.Size(minWriteMemory))
+	case s.DeleteGrace < 0:
+		return errors.New("--delete-grace must not be negative")
 	case s.SessionTTL < time.Second:
 		return errors.New("--session-ttl must be at least a second")
 	case s.Heartbeat <= 0 || s.Grace < 0:

@@ -6,16 +6,6 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// Delete removes a file of any state. Its chunks are reclaimed soon after;
-// those on nodes that are away, when they return. NotFound.
-func (e *Engine) Delete(ctx context.Context, id store.FileID) error {
-	if err := e.meta.DeleteFile(ctx, id); err != nil {
-		return err
-	}
-	e.cfg.Reclaim()
-	return nil
-}
-
 // ListObjects lists what a bucket shows, by key; see store.Files. Invalid, NotFound.
 func (e *Engine) ListObjects(ctx context.Context, q store.ObjectQuery) (store.ObjectPage, error) {
 	if err := q.Validate(); err != nil {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/ringstore/ringstore/daemon/internal/store"
@@ -168,7 +170,7 @@ func (x expected) of(f store.File) error {
 func (e *Engine) completedBefore(ctx context.Context, r CompleteRequest, gone error) (store.File, error) {
 	f, err := e.meta.File(ctx, r.Session)
 	switch {
-	case errors.Is(err, store.NotFound), err == nil && f.State != store.Complete:
+	case isGone(f, err), err == nil && f.State != store.Complete:
 		return store.File{}, gone
 	case err != nil:
 		return store.File{}, err
@@ -181,12 +183,16 @@ func (e *Engine) completedBefore(ctx context.Context, r CompleteRequest, gone er
 }
 
 // commitSessions makes the file visible. All its parts are durable.
-func (e *Engine) commitSessions(ctx context.Context, f store.File, sessions []store.FileID) (store.File, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitLimit)
-	defer cancel()
-	stored, _, err := e.meta.CompleteSession(ctx, f, sessions) // here the upload becomes visible, and acknowledged
-	if err != nil && outcomeOpen(err) {
-		stored, err = e.settleSessions(f.ID, err)
+func (e *Engine) commitSessions(ctx context.Context, f store.File, sessions []store.FileID) (stored store.File, err error) {
+	if err := e.readable(f.Parts); err != nil {
+		return store.File{}, err
+	}
+	done, err := e.change(ctx, "engine.CompleteSession", func(ctx context.Context, a store.AttemptID) (err error) {
+		stored, _, err = e.meta.CompleteSession(ctx, f, sessions, a) // here the upload becomes visible, and acknowledged
+		return err
+	})
+	if done {
+		stored, err = e.meta.File(context.WithoutCancel(ctx), f.ID)
 	}
 	if err != nil {
 		return store.File{}, err
@@ -194,23 +200,30 @@ func (e *Engine) commitSessions(ctx context.Context, f store.File, sessions []st
 	for _, id := range sessions {
 		e.sessions.forget(id)
 	}
-	e.cfg.Reclaim() // of the file that was replaced, and of parts that were not taken
-	e.cfg.Repair()
+	e.cfg.WakeReclaim() // of the file that was replaced, and of parts that were not taken
+	e.cfg.WakeRepair()
 	return stored, nil
 }
 
-// settleSessions finds out whether the file is there although the store was lost on the way.
-func (e *Engine) settleSessions(id store.FileID, err error) (store.File, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), asideLimit)
-	defer cancel()
-	if f, lookup := e.meta.File(ctx, id); lookup == nil && f.State == store.Complete {
-		return f, nil
+// readable refuses to complete a file of parts that cannot be read now, and names those to send again.
+func (e *Engine) readable(parts []store.Part) error {
+	view := e.fleet.View()
+	var lost []string
+	for _, p := range parts {
+		if survives(p.K, reachable(view, p)) < 0 {
+			lost = append(lost, strconv.Itoa(p.Number))
+		}
 	}
-	return store.File{}, &store.Error{
-		Op: "engine.CompleteSession", Kind: store.Unavailable, Item: id.String(), Err: err,
-		Msg:  "the metadata store was lost while the session was being completed; whether the file is there is not known",
-		Hint: "Complete the session again: that is safe, whichever it is.",
+	if lost == nil {
+		return nil
 	}
+	const few = 20
+	named := strings.Join(lost[:min(few, len(lost))], ", ")
+	if len(lost) > few {
+		named += " and " + strconv.Itoa(len(lost)-few) + " more"
+	}
+	return store.Errorf(store.Conflict, "%d of %d parts cannot be read, because too many of their storage nodes cannot be reached: part %s", len(lost), len(parts), named).
+		WithHint("Bring the storage nodes back, or send these parts again; then complete the session again.")
 }
 
 func nowMicros() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }

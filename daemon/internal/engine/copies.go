@@ -24,10 +24,10 @@ func (w *partWrite) sendCopies(ctx context.Context, body *erasure.Stripe) error 
 		ID: store.NewPartID(), Number: w.number, K: l.K, M: l.M, UnitSize: l.UnitSize,
 		Size: w.in.total, CRC64: w.in.crc, Chunks: make([]store.Placement, l.Width()),
 	}
-	c := &copies{e: w.e, part: part, body: body, label: w.label(part), nodes: w.plan.place(part.ID, len(w.plan.usable))}
+	c := &copies{e: w.e, part: part, body: body, label: w.label(part), nodes: w.plan.substitutes(part.ID)}
 	errs := c.send(ctx)
-	w.tidy = append(w.tidy, c.durable()...)
-	w.strays = c.strays
+	w.stored = append(w.stored, c.durable()...)
+	w.uncertain = c.uncertain
 	if got := survives(1, part.Chunks); got < w.plan.required() {
 		return notEnough(part, got, w.plan.required(), errs)
 	}
@@ -42,9 +42,9 @@ type copies struct {
 	body  *erasure.Stripe
 	label store.Label
 
-	mu     sync.Mutex     // guards what follows
-	nodes  []store.NodeID // in the ring's order; those not yet tried
-	strays []store.Task   // where a failed attempt may have left a copy after all
+	mu        sync.Mutex     // guards what follows
+	nodes     []store.NodeID // in the ring's order; those not yet tried
+	uncertain []store.Task   // where a failed attempt may have left a copy after all
 }
 
 // send fills part.Chunks as far as it can, and returns the errors it met.
@@ -52,6 +52,9 @@ func (c *copies) send(ctx context.Context) []error {
 	ctx, cancel := context.WithTimeout(ctx, c.e.cfg.Stall)
 	defer cancel()
 	units := c.body.Share(len(c.part.Chunks))
+	for i, u := range units {
+		c.part.Chunks[i].Sum = store.ChunkSum(0).Add(u.CRC) // also of a copy that is not written: its repair is compared with it
+	}
 	results := make([][]error, len(units))
 	var wg sync.WaitGroup
 	for i := 1; i < len(units); i++ {
@@ -78,10 +81,10 @@ func (c *copies) sendOne(ctx context.Context, index int, u store.Unit) (errs []e
 		err := c.put(ctx, node, index, u, sum)
 		c.e.fleet.Report(node, err)
 		if err == nil {
-			c.part.Chunks[index] = store.Placement{Node: node, Sum: sum}
+			c.part.Chunks[index].Node = node
 			return errs
 		}
-		c.stray(node, index, err)
+		c.mayLinger(node, index, err)
 		errs = append(errs, &store.Error{Kind: store.KindOf(err), Item: "node " + node.String(), Err: err})
 		u = c.body.Share(1)[0] // put took the unit over
 	}
@@ -122,13 +125,13 @@ func (c *copies) next() (store.NodeID, bool) {
 	return node, true
 }
 
-func (c *copies) stray(node store.NodeID, index int, err error) {
+func (c *copies) mayLinger(node store.NodeID, index int, err error) {
 	if kind := store.KindOf(err); kind == store.NoSpace || kind == store.Invalid {
 		return // refused before anything was written
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.strays = append(c.strays, store.Task{Kind: store.Reclaim, Chunk: c.part.ChunkID(index), Node: node, Reason: "an attempt to write it failed"})
+	c.uncertain = append(c.uncertain, store.Task{Kind: store.Reclaim, Chunk: c.part.ChunkID(index), Node: node, Reason: "an attempt to write it failed"})
 }
 
 // durable gives the part where any copy was taken, for the reclaim queue should the put still fail.

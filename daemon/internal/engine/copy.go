@@ -29,26 +29,9 @@ func (e *Engine) Copy(ctx context.Context, id store.FileID, bucket store.BucketN
 	})
 }
 
-// Rename gives a file that is latest another key, in one step whatever its size.
-// What that key showed is replaced. The bytes stay where they are, with the durability that they
-// were stored with. Errors: Invalid, NotFound, Conflict (the file is not what its key shows).
-func (e *Engine) Rename(ctx context.Context, id store.FileID, bucket store.BucketName, key store.Key) (store.File, error) {
-	if err := validNames(bucket, key); err != nil {
-		return store.File{}, err
-	}
-	f, replaced, err := e.meta.RenameFile(ctx, id, bucket, key)
-	if err != nil {
-		return store.File{}, err
-	}
-	if !replaced.IsZero() {
-		e.cfg.Reclaim()
-	}
-	return f, nil
-}
-
 // reader gives a range of the object as a stream. It must be closed; that ends the reading.
 func (o *Object) reader(ctx context.Context, off, n int64) io.ReadCloser {
 	r, w := io.Pipe()
-	o.e.aside.Go(func() { w.CloseWithError(o.WriteRange(ctx, w, off, n)) })
+	o.e.background.Go(func() { w.CloseWithError(o.WriteRange(ctx, w, off, n)) })
 	return r
 }

@@ -35,6 +35,9 @@ type ChunkDescription struct {
 // Describe tells about a file of any state. NotFound.
 func (e *Engine) Describe(ctx context.Context, id store.FileID) (Description, error) {
 	f, err := e.meta.File(ctx, id)
+	if isGone(f, err) {
+		return Description{}, noFile(id)
+	}
 	if err != nil {
 		return Description{}, err
 	}
@@ -79,15 +82,20 @@ func role(p store.Part, index int) string {
 func survivesNow(view *cluster.View, parts []store.Part) int {
 	least := len(view.Members)
 	for _, p := range parts {
-		placed := make([]store.Placement, len(p.Chunks))
-		for i, c := range p.Chunks {
-			if m, ok := view.Member(c.Node); ok && m.Readable() {
-				placed[i] = c
-			}
-		}
-		least = min(least, survives(p.K, placed))
+		least = min(least, survives(p.K, reachable(view, p)))
 	}
 	return least
+}
+
+// reachable is the part's placements on nodes that can be read now; the others are without a node.
+func reachable(view *cluster.View, p store.Part) []store.Placement {
+	placed := make([]store.Placement, len(p.Chunks))
+	for i, c := range p.Chunks {
+		if m, ok := view.Member(c.Node); ok && m.Readable() {
+			placed[i] = c
+		}
+	}
+	return placed
 }
 
 // Health is the state of what the engine stands on.
@@ -109,7 +117,7 @@ func (e *Engine) Health(ctx context.Context) Health {
 		}
 	}
 	if p, err := e.plans.get(view, e.cfg.Survive, e.cfg.UnitSize); err == nil {
-		h.Survive = p.survive
+		h.Survive = p.atOnce
 	}
 	return h
 }

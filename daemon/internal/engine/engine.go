@@ -64,8 +64,8 @@ type Config struct {
 	SyncStall  time.Duration // the same while it makes a chunk durable; default 30 s
 	HedgeFloor time.Duration // a unit is never called slow before; default 250 ms
 
-	Reclaim func() // called after chunks were put on the reclaim queue; may be nil
-	Repair  func() // called after chunks were put on the repair queue; may be nil
+	WakeReclaim func() // called after files were deleted or chunks put on the reclaim queue; may be nil
+	WakeRepair  func() // called after chunks were put on the repair queue; may be nil
 }
 
 func (c Config) withDefaults() Config {
@@ -102,11 +102,11 @@ func (c Config) withDefaults() Config {
 	def(&c.Stall, 10*time.Second)
 	def(&c.SyncStall, 30*time.Second)
 	def(&c.HedgeFloor, 250*time.Millisecond)
-	if c.Reclaim == nil {
-		c.Reclaim = func() {}
+	if c.WakeReclaim == nil {
+		c.WakeReclaim = func() {}
 	}
-	if c.Repair == nil {
-		c.Repair = func() {}
+	if c.WakeRepair == nil {
+		c.WakeRepair = func() {}
 	}
 	return c
 }
@@ -124,17 +124,25 @@ type Engine struct {
 	reading  atomic.Int64 // gets under way
 	codes    sync.Map     // [2]int{k, m} -> *erasure.Code
 
-	aside sync.WaitGroup // work that outlives its request: reports
+	background sync.WaitGroup // work that outlives its request: reports, fences
+	closing    context.Context // ended by Close: work that could go on for long ends
+	close      context.CancelFunc
 }
 
 // New makes an engine. The caller keeps Meta and Fleet and closes them after Close.
 func New(cfg Config) *Engine {
 	cfg = cfg.withDefaults()
-	return &Engine{cfg: cfg, meta: cfg.Meta, fleet: cfg.Fleet, pool: erasure.NewPool(cfg.WriteBudget)}
+	e := &Engine{cfg: cfg, meta: cfg.Meta, fleet: cfg.Fleet, pool: erasure.NewPool(cfg.WriteBudget)}
+	e.closing, e.close = context.WithCancel(context.Background())
+	return e
 }
 
-// Close waits for the work that outlived its request. Requests must have ended.
-func (e *Engine) Close() { e.aside.Wait() }
+// Close waits for the work that outlived its request, and ends fences that wait for the metadata store. Requests must
+// have ended. It may be called more than once.
+func (e *Engine) Close() {
+	e.close()
+	e.background.Wait()
+}
 
 // WriteMemory tells how many bytes of stripes are lent to puts now, and the most there can be.
 func (e *Engine) WriteMemory() (used, budget int64) { return e.pool.Used(), e.pool.Budget() }
@@ -152,13 +160,13 @@ func (e *Engine) code(k, m int) (*erasure.Code, error) {
 	return c, nil
 }
 
-// asideLimit bounds each piece of work that outlives its request.
-const asideLimit = 15 * time.Second
+// backgroundLimit bounds each piece of work that outlives its request.
+const backgroundLimit = 15 * time.Second
 
-// goAside runs f with a context of its own, because the request's may have ended.
-func (e *Engine) goAside(f func(ctx context.Context)) {
-	e.aside.Go(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), asideLimit)
+// inBackground runs f with a context of its own, because the request's may have ended.
+func (e *Engine) inBackground(f func(ctx context.Context)) {
+	e.background.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), backgroundLimit)
 		defer cancel()
 		f(ctx)
 	})

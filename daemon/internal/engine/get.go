@@ -19,17 +19,20 @@ func (o *Object) File() store.File { return o.file }
 // Open finds a complete file by its id. NotFound; Conflict while it is uploading.
 func (e *Engine) Open(ctx context.Context, id store.FileID) (*Object, error) {
 	f, err := e.meta.File(ctx, id)
-	if err != nil {
-		return nil, err
-	}
 	switch {
+	case isGone(f, err):
+		return nil, noFile(id)
+	case err != nil:
+		return nil, err
 	case f.State == store.Uploading:
 		return nil, store.Errorf(store.Conflict, "file %s is still being uploaded", id).WithHint("Ask for its metadata until its status is complete.")
 	case f.State != store.Complete || f.DeleteMarker:
-		return nil, store.Errorf(store.NotFound, "file %s does not exist", id)
+		return nil, noFile(id)
 	}
 	return &Object{e: e, file: f}, nil
 }
+
+func noFile(id store.FileID) error { return store.Errorf(store.NotFound, "file %s does not exist", id) }
 
 // OpenLatest finds what a key shows. NotFound.
 func (e *Engine) OpenLatest(ctx context.Context, b store.BucketName, k store.Key) (*Object, error) {

@@ -28,7 +28,7 @@ func TestMissingAndCorruptChunksAreReadAroundAndQueuedForRepair(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var asked atomic.Int64
-			r := newRig(t, options{nodes: 6, config: func(c *engine.Config) { c.Repair = func() { asked.Add(1) } }})
+			r := newRig(t, options{nodes: 6, config: func(c *engine.Config) { c.WakeRepair = func() { asked.Add(1) } }})
 			body := randomBytes(5000)
 			f := r.put(t, "key", body)
 			p := f.Parts[0]

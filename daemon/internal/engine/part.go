@@ -2,14 +2,15 @@ package engine
 
 import (
 	"context"
+	"slices"
 
 	"github.com/ringstore/ringstore/daemon/internal/erasure"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
 // partWrite brings one part from a body to its nodes. When run returns nil the
-// part is durable. What it leaves on nodes, after an error too, stands in tidy and strays, for
-// whoever commits the part or gives it up.
+// part is durable. What it leaves on nodes, after an error too, stands in stored and uncertain, for
+// the caller that commits or abandons the part.
 type partWrite struct {
 	e      *Engine
 	plan   *plan
@@ -19,9 +20,9 @@ type partWrite struct {
 	verify func(Sums) error                        // hears of the sums before the part's chunks are made durable
 	label  func(store.Part) store.Label            // is called after verify
 
-	part   store.Part   // as it is stored; without bytes where the body had none
-	tidy   []store.Part // parts whose chunks may have become durable on nodes
-	strays []store.Task // chunks that may lie where the part does not have them
+	part      store.Part   // as it is stored; without bytes where the body had none
+	stored    []store.Part // parts whose chunks may have become durable on nodes
+	uncertain []store.Task // chunks that may lie where the part does not have them
 }
 
 // run reads the body to its end and sends it. Errors: those of Put.
@@ -79,9 +80,9 @@ func (w *partWrite) sendStripes(ctx context.Context, first *erasure.Stripe) erro
 		return err
 	}
 	part.Size, part.CRC64 = sums.Size, sums.CRC64
-	w.tidy = append(w.tidy, part)
+	w.stored = append(w.stored, part)
 	part.Chunks, err = out.commit(w.label(part))
-	w.strays = out.strays()
+	w.uncertain = out.uncertain()
 	if err != nil {
 		return err
 	}
@@ -124,25 +125,25 @@ func (w *partWrite) wantsRepair() bool {
 	return false
 }
 
-// litter is what must be reclaimed when the part is given up.
-func (w *partWrite) litter() []store.Task {
-	tasks := w.strays
-	for _, p := range w.tidy {
+// orphans is what must be reclaimed when the part is abandoned.
+func (w *partWrite) orphans() []store.Task {
+	tasks := slices.Clone(w.uncertain)
+	for _, p := range w.stored {
 		tasks = append(tasks, reclaimsOf(p)...)
 	}
 	return tasks
 }
 
-// sweep queues what failed attempts may have left behind beside a part that is stored. It works aside.
+// sweep queues what failed attempts may have left behind beside a part that is stored. It works in the background.
 func (w *partWrite) sweep(owner store.FileID) {
-	if len(w.strays) == 0 {
+	if len(w.uncertain) == 0 {
 		return
 	}
-	w.e.goAside(func(ctx context.Context) {
-		if err := w.e.meta.Enqueue(ctx, w.strays); err != nil {
+	w.e.inBackground(func(ctx context.Context) {
+		if err := w.e.meta.Enqueue(ctx, w.uncertain); err != nil {
 			w.e.cfg.Log.Warn("chunks of failed attempts stay on their nodes until the next scrub", "file", owner, "error", err)
 			return
 		}
-		w.e.cfg.Reclaim()
+		w.e.cfg.WakeReclaim()
 	})
 }

@@ -19,52 +19,95 @@ const dataChunks = 6
 type plan struct {
 	view    *cluster.View
 	wanted  int // node failures that were asked for
-	survive int // node failures that the usable nodes can give, at most wanted
+	survive int // node failures that the members can give, at most wanted; reachable or not
+	atOnce  int // node failures that a write survives when it is acknowledged, with the nodes that are usable now
 	striped erasure.Layout
 	copies  erasure.Layout
+	members int // active nodes
 	usable  map[store.NodeID]bool
 }
 
 // required is the number of further node failures that durable chunks must
-// survive for a write to be acknowledged when nodes failed under it.
+// survive for a write to be acknowledged. It is 0 only in a cluster of one node,
+// or where the operator asked for it.
 func (p *plan) required() int { return min(1, p.survive) }
 
-// place gives the nodes of a new part's chunks, by index.
+// place gives the nodes of a new part's chunks, by index. Nodes that cannot be used leave holes, the
+// zero node, rather than have the others hold more than their share: repair fills them.
 func (p *plan) place(id store.PartID, n int) []store.NodeID {
-	return p.view.Ring.Place(id, n, func(n store.NodeID) bool { return p.usable[n] })
+	placed := p.view.Ring.Place(id, n, func(n store.NodeID) bool { return p.usable[n] })
+	share := (n + p.members - 1) / p.members
+	held := map[store.NodeID]int{}
+	for i, node := range placed {
+		if held[node]++; held[node] > share {
+			placed[i] = store.NodeID{}
+		}
+	}
+	return placed
 }
 
-// newPlan lays out new data over the nodes that can be written to. Errors:
-// NoSpace when all that can be reached are full, Unavailable when none can be reached.
+// substitutes gives all usable nodes, those that a part's copies go to first.
+func (p *plan) substitutes(id store.PartID) []store.NodeID {
+	return p.view.Ring.Place(id, len(p.usable), func(n store.NodeID) bool { return p.usable[n] })
+}
+
+// newPlan lays out new data over the members. Which of them happen to be reachable decides only where
+// chunks can go at once, not what is promised. Errors: NoSpace when what can be reached is full, Unavailable when
+// too few can be reached for a write to survive one more failure.
 func newPlan(v *cluster.View, wanted, unitSize int) (*plan, error) {
 	p := &plan{view: v, wanted: wanted, usable: map[store.NodeID]bool{}}
 	zones := map[string]bool{}
 	full := 0
 	for _, m := range v.Members {
+		if m.State != store.NodeActive {
+			continue
+		}
+		p.members++
+		zones[zoneOf(m)] = true
 		switch {
 		case m.Writable():
 			p.usable[m.ID] = true
-			zones[zoneOf(m)] = true
-		case m.State == store.NodeActive && m.Status == cluster.Online:
+		case m.Status == cluster.Online:
 			full++
 		}
 	}
-	n := len(p.usable)
-	switch {
-	case n == 0 && full > 0:
-		return nil, store.Errorf(store.NoSpace, "all %d storage nodes that can be reached are full", full).
-			WithHint("Delete files, or add a storage node.")
-	case n == 0:
-		return nil, store.Errorf(store.Unavailable, "none of the %d storage nodes can be written to", len(v.Members)).
-			WithHint("Start the storage nodes; GET /nodes shows which are missing.")
+	p.survive = max(min(wanted, p.members-1), 0)
+	if err := p.enough(full); err != nil {
+		return nil, err
 	}
-	p.survive = min(wanted, n-1)
-	p.striped = erasure.Layout{K: dataChunks, M: parityFor(dataChunks, n, p.survive), UnitSize: unitSize}
-	if len(zones) > p.survive && len(zones) < n {
+	p.striped = erasure.Layout{K: dataChunks, M: parityFor(dataChunks, p.members, p.survive), UnitSize: unitSize}
+	if len(zones) > p.survive && len(zones) < p.members {
 		p.coverZones()
 	}
 	p.copies = erasure.Layout{K: 1, M: p.survive, UnitSize: unitSize}
+	p.atOnce = p.survivesAtOnce()
 	return p, nil
+}
+
+// enough refuses to begin a write that could not be acknowledged.
+func (p *plan) enough(full int) error {
+	n := len(p.usable)
+	switch {
+	case n > p.required():
+		return nil
+	case n+full > p.required():
+		return store.Errorf(store.NoSpace, "%d of the %d storage nodes that can be reached are full, and a write needs %d with room", full, n+full, p.required()+1).
+			WithHint("Delete files, or add a storage node.")
+	case n == 0:
+		return store.Errorf(store.Unavailable, "none of the %d storage nodes can be written to", p.members).
+			WithHint("Start the storage nodes; GET /nodes shows which are missing.")
+	}
+	return store.Errorf(store.Unavailable, "%d of the %d storage nodes can be written to; a write must survive the loss of one more and needs %d", n, p.members, p.required()+1).
+		WithHint("Start the storage nodes; GET /nodes shows which are missing.")
+}
+
+// survivesAtOnce is what a part survives that is written now, on the nodes that are usable.
+func (p *plan) survivesAtOnce() int {
+	placed := make([]store.Placement, p.striped.Width())
+	for i, n := range p.place(store.PartID{1}, len(placed)) {
+		placed[i].Node = n
+	}
+	return min(p.survive, len(p.usable)-1, survives(dataChunks, placed))
 }
 
 // coverZones adds parity until the loss of as many whole zones as nodes may fail is
@@ -95,7 +138,7 @@ func (p *plan) zonesSurvived(m int, zone map[store.NodeID]store.NodeID) int {
 	least := len(zone)
 	for i := range samples {
 		placed := make([]store.Placement, 0, dataChunks+m)
-		for _, n := range p.place(store.PartID{byte(i + 1)}, dataChunks+m) {
+		for _, n := range p.view.Ring.Place(store.PartID{byte(i + 1)}, dataChunks+m, nil) {
 			placed = append(placed, store.Placement{Node: zone[n]})
 		}
 		least = min(least, survives(dataChunks, placed))

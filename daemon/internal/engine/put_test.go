@@ -145,7 +145,7 @@ func TestTooManyFailuresAreRefusedAndLeaveNothing(t *testing.T) {
 	}
 	r.Close()
 	r.invisible(t, "key")
-	require.Positive(t, r.depth(t, store.Reclaim), "what was durable already is reclaimed")
+	require.Positive(t, r.reclaims(t), "what was durable already is reclaimed")
 	page, err := r.ListFiles(context.Background(), store.FileQuery{State: store.Failed, Limit: 10})
 	require.NoError(t, err)
 	require.Len(t, page.Files, 1, "the large one was written down, and says that it failed")
@@ -321,13 +321,13 @@ func TestNoNodesIsUnavailableAndFullNodesAreNoSpace(t *testing.T) {
 func TestOverwriteShowsTheNewAndReclaimsTheOld(t *testing.T) {
 	t.Parallel()
 	kicked := atomic.Int64{}
-	r := newRig(t, options{nodes: 6, config: func(c *engine.Config) { c.Reclaim = func() { kicked.Add(1) } }})
+	r := newRig(t, options{nodes: 6, config: func(c *engine.Config) { c.WakeReclaim = func() { kicked.Add(1) } }})
 	old := r.put(t, "key", randomBytes(1000))
 	now := r.put(t, "key", []byte("new"))
 	require.Equal(t, "new", string(r.get(t, now.ID)))
 	_, err := r.Open(context.Background(), old.ID)
 	require.ErrorIs(t, err, store.NotFound)
-	require.EqualValues(t, len(old.Parts[0].Chunks), r.depth(t, store.Reclaim))
+	require.EqualValues(t, len(old.Parts[0].Chunks), r.reclaims(t))
 	require.EqualValues(t, 1, kicked.Load())
 }
 
@@ -338,55 +338,7 @@ func TestDeleteReclaims(t *testing.T) {
 	require.NoError(t, r.Delete(context.Background(), f.ID))
 	require.ErrorIs(t, r.Delete(context.Background(), f.ID), store.NotFound)
 	r.invisible(t, "key")
-	require.EqualValues(t, len(f.Parts[0].Chunks), r.depth(t, store.Reclaim))
-}
-
-// lossy is a metadata store whose commits go wrong in a chosen way.
-type lossy struct {
-	store.Metadata
-	after  bool // the commit happens, its answer is lost
-	silent bool // and the store cannot be asked afterwards
-}
-
-func (l *lossy) CommitFile(ctx context.Context, f store.File, begun bool) (store.File, store.FileID, error) {
-	if l.after {
-		if _, _, err := l.Metadata.CommitFile(ctx, f, begun); err != nil {
-			return store.File{}, store.FileID{}, err
-		}
-	}
-	return store.File{}, store.FileID{}, store.Errorf(store.Unavailable, "connection reset")
-}
-
-func (l *lossy) File(ctx context.Context, id store.FileID) (store.File, error) {
-	if l.silent {
-		return store.File{}, store.Errorf(store.Unavailable, "connection refused")
-	}
-	return l.Metadata.File(ctx, id)
-}
-
-func TestCommitWhoseAnswerIsLost(t *testing.T) {
-	t.Parallel()
-	body := randomBytes(1000)
-	over := func(l *lossy) *rig {
-		return newRig(t, options{nodes: 6, config: func(c *engine.Config) { l.Metadata = c.Meta; c.Meta = l }})
-	}
-	r := over(&lossy{after: true})
-	f := r.put(t, "key", body)
-	require.Equal(t, body, r.get(t, f.ID), "it did happen, and is acknowledged")
-
-	r = over(&lossy{})
-	_, err := r.Put(context.Background(), request("key", body))
-	require.ErrorIs(t, err, store.Unavailable)
-	r.Close()
-	require.Positive(t, r.depth(t, store.Reclaim), "it did not happen, and the chunks go")
-
-	r = over(&lossy{after: true, silent: true})
-	_, err = r.Put(context.Background(), request("key", body))
-	require.ErrorIs(t, err, store.Unavailable)
-	require.Contains(t, store.HintOf(err), "look the file up")
-	r.Close()
-	require.Zero(t, r.depth(t, store.Reclaim), "nobody knows, so nothing is deleted")
-	require.Positive(t, r.nodes.stored(t))
+	require.EqualValues(t, len(f.Parts[0].Chunks), r.reclaims(t))
 }
 
 // TestManyUploadsShareOneBudget has 500 clients that are all slow, under memory for a few.

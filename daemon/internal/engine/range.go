@@ -26,7 +26,9 @@ type partReader struct {
 	first  int // stripes
 	last   int
 	state  [store.MaxChunksPerPart]chunkState
-	causes []error // why chunks were given up, for the error that says they were too many
+	looked [store.MaxChunksPerPart]bool // the placements were read again because of this chunk
+	gone   bool                         // the part is in the metadata no more
+	causes []error                      // why chunks were given up, for the error that says they were too many
 
 	sources [store.MaxChunksPerPart]*source
 	rebuild bool     // the sources are any K chunks, not the data units of the range
@@ -135,6 +137,9 @@ func (r *partReader) choose() []int {
 }
 
 func (r *partReader) tooFew(got int) error {
+	if r.gone {
+		return store.Errorf(store.NotFound, "the file was deleted, and its chunks are removed from their nodes")
+	}
 	kind := store.Unavailable
 	for _, err := range r.causes {
 		if k := store.KindOf(err); k == store.Corrupt || k == store.NotFound {
@@ -206,10 +211,13 @@ func (r *partReader) collect(s int) (row, error) {
 		}
 		u, err := r.await(src)
 		if err == nil && len(u.Data) != want {
-			u.Release()
 			err = store.Errorf(store.Corrupt, "unit %d has %d bytes, expected %d", s, len(u.Data), want)
 		}
+		if err == nil {
+			err = r.verifyWhole(i, u)
+		}
 		if err != nil {
+			u.Release()
 			got.release()
 			return row{}, r.giveUp(i, err)
 		}
@@ -306,10 +314,14 @@ func (r *partReader) giveUp(index int, err error) error {
 		return errAgain
 	}
 	node := r.part.Chunks[index].Node
+	if r.movedOn(index) {
+		return errAgain
+	}
 	r.state[index] = chunkGone
 	r.causes = append(r.causes, &store.Error{Kind: store.KindOf(err), Item: "chunk " + r.part.ChunkID(index).String() + " on node " + node.String(), Err: err})
-	switch store.KindOf(err) {
-	case store.NotFound, store.Corrupt, store.OutOfRange:
+	switch kind := store.KindOf(err); {
+	case r.gone:
+	case kind == store.NotFound, kind == store.Corrupt, kind == store.OutOfRange:
 		r.e.askRepair(r.part.ChunkID(index), node, err)
 	default:
 		r.e.fleet.Report(node, err)
@@ -317,16 +329,46 @@ func (r *partReader) giveUp(index int, err error) error {
 	return errAgain
 }
 
-// askRepair queues the chunk for repair, aside.
+// verifyWhole compares a chunk of one unit with what the metadata says of it, so that intact bytes of another
+// chunk are found before any of them is handed on.
+func (r *partReader) verifyWhole(index int, u store.Unit) error {
+	want := r.part.Chunks[index].Sum
+	if r.part.ChunkSize() > int64(r.part.UnitSize) || store.ChunkSum(0).Add(u.CRC) == want {
+		return nil
+	}
+	return store.Errorf(store.Corrupt, "the chunk has the sum %08x, expected %08x: these are not its bytes", uint32(store.ChunkSum(0).Add(u.CRC)), uint32(want))
+}
+
+// movedOn reads the part's placements again, once for each chunk that cannot be read: while the read went on it may
+// have been moved, or its file deleted. True if the chunk is somewhere else now.
+func (r *partReader) movedOn(index int) bool {
+	if r.looked[index] || r.gone {
+		return false
+	}
+	r.looked[index] = true
+	now, _, err := r.e.meta.Part(r.ctx, r.part.ID)
+	switch {
+	case errors.Is(err, store.NotFound):
+		r.gone = true
+		return false
+	case err != nil || len(now.Chunks) < len(r.part.Chunks):
+		return false
+	}
+	was := r.part.Chunks[index]
+	r.part.Chunks = now.Chunks[:len(r.part.Chunks)] // a part that was widened is read as it was
+	return r.part.Chunks[index] != was && !r.part.Chunks[index].Node.IsZero()
+}
+
+// askRepair queues the chunk for repair, in the background.
 func (e *Engine) askRepair(id store.ChunkID, node store.NodeID, cause error) {
 	e.cfg.Log.Warn("a chunk cannot be read; it is rebuilt from the others and queued for repair", "chunk", id, "node", node, "error", cause)
-	e.goAside(func(ctx context.Context) {
+	e.inBackground(func(ctx context.Context) {
 		task := store.Task{Kind: store.Repair, Chunk: id, Node: node, Reason: cause.Error()}
 		if err := e.meta.Enqueue(ctx, []store.Task{task}); err != nil {
 			e.cfg.Log.Warn("a bad chunk could not be queued for repair", "chunk", id, "node", node, "error", err)
 			return
 		}
-		e.cfg.Repair()
+		e.cfg.WakeRepair()
 	})
 }
 

@@ -192,6 +192,17 @@ func (r *rig) depth(t testing.TB, kind store.TaskKind) int64 {
 	return d.Tasks
 }
 
+// reclaims sweeps what is deleted, without any grace, and counts what is to be reclaimed.
+func (r *rig) reclaims(t testing.TB) int64 {
+	t.Helper()
+	for swept := 1; swept > 0; {
+		var err error
+		swept, err = r.meta.SweepDeleted(context.Background(), 0, store.MaxListLimit)
+		require.NoError(t, err)
+	}
+	return r.depth(t, store.Reclaim)
+}
+
 func (r *rig) invisible(t testing.TB, key string) {
 	t.Helper()
 	_, err := r.OpenLatest(context.Background(), store.DefaultBucket, store.Key(key))

@@ -76,7 +76,7 @@ func (e *Engine) AbortSession(ctx context.Context, id store.FileID) error {
 	if err := e.meta.AbortSession(ctx, id); err != nil {
 		return noSession(id, err)
 	}
-	e.cfg.Reclaim()
+	e.cfg.WakeReclaim()
 	return nil
 }
 

@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/minio/crc64nvme"
 	"github.com/stretchr/testify/require"
@@ -111,15 +110,15 @@ func TestSession_ReplacedPartsAreReclaimed(t *testing.T) {
 	r := newRig(t, options{nodes: 6})
 	s := r.session(t, "k", -1)
 	r.part(t, s, 1, randomBytes(5000))
-	require.Zero(t, r.depth(t, store.Reclaim))
+	require.Zero(t, r.reclaims(t))
 	body := randomBytes(3000)
 	r.part(t, s, 1, body)
-	require.Equal(t, int64(10), r.depth(t, store.Reclaim), "6+4 chunks of the part that was replaced")
+	require.Equal(t, int64(10), r.reclaims(t), "6+4 chunks of the part that was replaced")
 	r.part(t, s, 2, randomBytes(10))
 	f, err := r.CompleteSession(context.Background(), engine.CompleteRequest{Session: s.ID, Size: 3000, Parts: []engine.PartRef{{Number: 1, CRC64: crcOf(body)}}})
 	require.NoError(t, err)
 	require.Equal(t, body, r.get(t, f.ID))
-	require.Equal(t, int64(13), r.depth(t, store.Reclaim), "and the 3 copies of the part that was not taken")
+	require.Equal(t, int64(13), r.reclaims(t), "and the 3 copies of the part that was not taken")
 }
 
 // Who appends does not take the place of what is there.
@@ -137,7 +136,7 @@ func TestSession_Append(t *testing.T) {
 	_, err = r.PutPart(context.Background(), q)
 	require.ErrorIs(t, err, store.Conflict)
 	r.Close()
-	require.Equal(t, int64(10), r.depth(t, store.Reclaim), "the chunks of the one that came late")
+	require.Equal(t, int64(10), r.reclaims(t), "the chunks of the one that came late")
 	f, err := r.CompleteSession(context.Background(), all(s))
 	require.NoError(t, err)
 	require.Equal(t, body, r.get(t, f.ID))
@@ -150,7 +149,7 @@ func TestSession_AbortReclaimsEverything(t *testing.T) {
 	r.part(t, s, 1, randomBytes(5000))
 	r.part(t, s, 2, randomBytes(10))
 	require.NoError(t, r.AbortSession(context.Background(), s.ID))
-	require.Equal(t, int64(13), r.depth(t, store.Reclaim))
+	require.Equal(t, int64(13), r.reclaims(t))
 	require.ErrorIs(t, r.AbortSession(context.Background(), s.ID), store.NotFound)
 	_, err := r.CompleteSession(context.Background(), all(s))
 	require.ErrorIs(t, err, store.NotFound)
@@ -171,7 +170,7 @@ func TestSession_AbortedUnderAPart(t *testing.T) {
 	})
 	require.ErrorIs(t, err, store.NotFound)
 	r.Close()
-	require.Equal(t, int64(10), r.depth(t, store.Reclaim))
+	require.Equal(t, int64(10), r.reclaims(t))
 }
 
 func TestSession_WhatIsRefused(t *testing.T) {
@@ -276,7 +275,7 @@ func TestSession_WithoutBytes(t *testing.T) {
 	require.Empty(t, r.get(t, f.ID))
 }
 
-// Nodes that fail under a part cost its chunks, which are repaired once the file is there.
+// Nodes that fail under a part cost its chunks, which are queued for repair when it is saved.
 func TestSession_NodesFailUnderAPart(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, options{nodes: 6})
@@ -286,10 +285,9 @@ func TestSession_NodesFailUnderAPart(t *testing.T) {
 	r.nodes.all()[down].SetHook(func(context.Context, mem.Call) error { return store.Errorf(store.Unavailable, "away") })
 	p := r.part(t, s, 1, body)
 	require.Len(t, p.Chunks, 10)
-	require.Zero(t, r.depth(t, store.Repair), "not before it is a file's")
+	require.NotZero(t, r.depth(t, store.Repair), "a part of a session is cared for as one of a file")
 	f, err := r.CompleteSession(context.Background(), all(s))
 	require.NoError(t, err)
-	require.NotZero(t, r.depth(t, store.Repair))
 	require.Equal(t, body, r.get(t, f.ID))
 }
 
@@ -376,55 +374,11 @@ func TestRename(t *testing.T) {
 	require.Equal(t, store.Key("b"), moved.Key)
 	r.invisible(t, "a")
 	require.Equal(t, body, r.get(t, f.ID))
-	require.Equal(t, int64(3), r.depth(t, store.Reclaim), "the copies of what b was")
+	require.Equal(t, int64(3), r.reclaims(t), "the copies of what b was")
 	_, err = r.Rename(context.Background(), f.ID, store.DefaultBucket, "")
 	require.ErrorIs(t, err, store.Invalid)
 	_, err = r.Rename(context.Background(), store.NewFileID(), store.DefaultBucket, "c")
 	require.ErrorIs(t, err, store.NotFound)
-}
-
-// forgetful loses the answers of the steps that make things visible, after or before they happened.
-type forgetful struct {
-	store.Metadata
-	after bool
-}
-
-func (l *forgetful) lose(do func() error) error {
-	if l.after {
-		if err := do(); err != nil {
-			return err
-		}
-	}
-	return store.Errorf(store.Unavailable, "the connection broke")
-}
-
-func (l *forgetful) SavePart(ctx context.Context, id store.FileID, p store.Part, ttl time.Duration) error {
-	return l.lose(func() error { return l.Metadata.SavePart(ctx, id, p, ttl) })
-}
-
-func (l *forgetful) CompleteSession(ctx context.Context, f store.File, ids []store.FileID) (store.File, store.FileID, error) {
-	return store.File{}, store.FileID{}, l.lose(func() error { _, _, err := l.Metadata.CompleteSession(ctx, f, ids); return err })
-}
-
-func TestSession_LostAnswersOfTheMetadataStore(t *testing.T) {
-	t.Parallel()
-	meta := &forgetful{Metadata: mem.NewMetadata()}
-	r := newRig(t, options{nodes: 6, config: func(c *engine.Config) { c.Meta = meta }})
-	s := r.session(t, "k", -1)
-	body := randomBytes(5000)
-	_, err := r.PutPart(context.Background(), partRequest(s, 1, body))
-	require.ErrorIs(t, err, store.Unavailable, "it did not happen")
-	meta.after = true
-	p := r.part(t, s, 1, body)
-	require.False(t, p.StoredAt.IsZero(), "it did happen, and was found out")
-	meta.after = false
-	_, err = r.CompleteSession(context.Background(), all(s))
-	require.ErrorIs(t, err, store.Unavailable)
-	meta.after = true
-	f, err := r.CompleteSession(context.Background(), all(s))
-	require.NoError(t, err)
-	require.Equal(t, body, r.get(t, f.ID))
-	require.NoError(t, meta.Close())
 }
 
 // Any two of six nodes may be off for a file of many parts.

@@ -114,6 +114,10 @@ func (u *partUpload) label(p store.Part) store.Label {
 
 // save gives the part its place in the session. All its chunks are durable.
 func (u *partUpload) save(ctx context.Context) (store.SessionPart, error) {
+	if err := ctx.Err(); err != nil {
+		u.discard() // the caller has left: nothing is started for it
+		return store.SessionPart{}, &store.Error{Op: "engine.PutPart", Kind: store.Canceled, Err: err}
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitLimit)
 	defer cancel()
 	part := u.write.part
@@ -124,33 +128,36 @@ func (u *partUpload) save(ctx context.Context) (store.SessionPart, error) {
 	err := save(ctx, u.req.Session, part, u.e.cfg.SessionTTL) // here the part is acknowledged
 	switch {
 	case err == nil:
-		u.write.sweep(u.req.Session)
-		return store.SessionPart{Part: part, StoredAt: nowMicros()}, nil
+		return u.saved(), nil
 	case outcomeOpen(err):
-		return u.settle(err)
+		return u.resolve(err)
 	}
 	u.discard()
 	return store.SessionPart{}, u.lost(err)
 }
 
-// settle finds out whether a part was saved although the store was lost on the
-// way. As long as that is not known its chunks stay: the session's end takes care of them.
-func (u *partUpload) settle(err error) (store.SessionPart, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), asideLimit)
-	defer cancel()
-	s, lookup := u.e.meta.Session(ctx, u.req.Session)
-	if lookup == nil {
-		i := slices.IndexFunc(s.Parts, func(p store.SessionPart) bool { return p.ID == u.write.part.ID })
-		if i >= 0 {
-			u.write.sweep(u.req.Session)
-			return s.Parts[i], nil
+// saved is what a part that was saved makes due.
+func (u *partUpload) saved() store.SessionPart {
+	u.write.sweep(u.req.Session)
+	if u.write.wantsRepair() {
+		u.e.cfg.WakeRepair()
+	}
+	return store.SessionPart{Part: u.write.part, StoredAt: nowMicros()}
+}
+
+// resolve fences a save whose answer was lost: it was first, and the part is the session's, or it can never happen.
+func (u *partUpload) resolve(cause error) (store.SessionPart, error) {
+	switch u.e.resolveOutcome(u.drop, func(found outcome) {
+		if found == happened {
+			u.saved()
 		}
+	}) {
+	case happened:
+		return u.saved(), nil
+	case abandoned:
+		return store.SessionPart{}, notDone("engine.PutPart", cause)
 	}
-	return store.SessionPart{}, &store.Error{
-		Op: "engine.PutPart", Kind: store.Unavailable, Item: u.req.Session.String(), Err: err,
-		Msg:  "the metadata store was lost while the part was being saved",
-		Hint: "Send the part again.",
-	}
+	return store.SessionPart{}, notKnown("engine.PutPart", u.req.Session.String(), cause)
 }
 
 // lost makes an error of the store that says "no such session" one that says what to do.
@@ -162,26 +169,31 @@ func (u *partUpload) lost(err error) error {
 	return err
 }
 
-// discard gives the part's chunks to the reclaim queue. It works aside, as an upload's discard does.
+// discard gives the part's chunks to the reclaim queue, in the background, as an upload's discard does.
 func (u *partUpload) discard() {
-	parts := slices.Concat(u.begun, u.write.tidy)
-	strays := u.write.strays
-	if len(parts) == 0 && len(strays) == 0 {
+	if len(u.begun) == 0 && len(u.write.orphans()) == 0 {
 		return
 	}
-	u.e.goAside(func(ctx context.Context) {
-		errs := []error{}
-		for _, p := range parts {
-			errs = append(errs, u.e.meta.DropPart(ctx, p))
-		}
-		if len(strays) > 0 {
-			errs = append(errs, u.e.meta.Enqueue(ctx, strays))
-		}
-		if err := errors.Join(errs...); err != nil {
+	u.e.inBackground(func(ctx context.Context) {
+		if err := u.drop(ctx); err != nil {
 			u.e.cfg.Log.Warn("chunks of a failed part stay on their nodes until its session ends", "session", u.req.Session, "part", u.req.Number, "error", err)
 		}
-		u.e.cfg.Reclaim()
 	})
+}
+
+// drop makes a save of the part impossible and queues its chunks. Conflict where it is saved.
+func (u *partUpload) drop(ctx context.Context) error {
+	for _, p := range append(slices.Clone(u.write.stored), u.begun...) {
+		if err := u.e.meta.DropPart(ctx, p); err != nil {
+			return err
+		}
+	}
+	var err error
+	if len(u.write.uncertain) > 0 {
+		err = u.e.meta.Enqueue(ctx, u.write.uncertain)
+	}
+	u.e.cfg.WakeReclaim()
+	return err
 }
 
 func partTooLarge(limit int64) error {

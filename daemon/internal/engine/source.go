@@ -35,7 +35,7 @@ func (e *Engine) startSource(ctx context.Context, p store.Part, index, from, to 
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	s := &source{from: from, to: to, units: make(chan sourceUnit, ahead), cancel: cancel}
-	e.aside.Go(func() {
+	e.background.Go(func() {
 		defer s.end(ctx)
 		if err := e.readChunk(ctx, s, p, index); err != nil {
 			s.give(ctx, sourceUnit{err: err})

@@ -55,10 +55,13 @@ func (e *Engine) spread(ctx context.Context, part store.Part, required int, size
 		s.sinks = append(s.sinks, k)
 		spec := spec
 		spec.ID = part.ChunkID(i)
-		// Aside, because a call that hangs in a node may outlive the put.
-		e.aside.Go(func() { s.run(k, spec) })
+		if c.Node.IsZero() {
+			k.fail(errNoNode)
+		}
+		// In the background, because a call that hangs in a node may outlive the put.
+		e.background.Go(func() { s.run(k, spec) })
 	}
-	e.aside.Go(s.watch)
+	e.background.Go(s.watch)
 	return s
 }
 
@@ -108,8 +111,9 @@ func (s *spread) commit(label store.Label) ([]store.Placement, error) {
 		case <-s.ctx.Done():
 			return nil, s.ctx.Err()
 		}
+		placed[i].Sum = k.sum // also of a chunk that is lost: its repair is compared with it
 		if k.error() == nil {
-			placed[i] = store.Placement{Node: k.node, Sum: k.sum}
+			placed[i].Node = k.node
 		}
 	}
 	if got := survives(s.part.K, placed); got < s.required {
@@ -120,8 +124,8 @@ func (s *spread) commit(label store.Label) ([]store.Placement, error) {
 	return placed, nil
 }
 
-// strays names the chunks that may be on their nodes although they were given up.
-func (s *spread) strays() (tasks []store.Task) {
+// uncertain names the chunks that may be on their nodes although they were abandoned.
+func (s *spread) uncertain() (tasks []store.Task) {
 	for _, k := range s.sinks {
 		if k.mayLinger() {
 			tasks = append(tasks, store.Task{Kind: store.Reclaim, Chunk: s.part.ChunkID(k.index), Node: k.node, Reason: "its write was given up"})
@@ -130,7 +134,7 @@ func (s *spread) strays() (tasks []store.Task) {
 	return tasks
 }
 
-// abort gives up what is not committed. It does not wait: what hangs, hangs aside.
+// abort ends what is not committed. It does not wait for a call that hangs.
 func (s *spread) abort() {
 	s.cancel()
 	s.closeQueues()
@@ -155,11 +159,17 @@ func (s *spread) errors() (errs []error) {
 	return errs
 }
 
+// errNoNode: the plan has no node for the chunk now. It is left to repair.
+var errNoNode = store.Errorf(store.Unavailable, "no storage node can take the chunk now")
+
 // run is a sink's goroutine: create, append what comes, commit. Whatever
 // happens it empties its queue, so that no unit is left unreleased.
 func (s *spread) run(k *sink, spec store.ChunkSpec) {
-	err := s.write(k, spec)
-	if err != nil && s.ctx.Err() == nil {
+	err := error(errNoNode)
+	if !k.node.IsZero() {
+		err = s.write(k, spec)
+	}
+	if err != nil && s.ctx.Err() == nil && !k.node.IsZero() {
 		s.e.fleet.Report(k.node, err)
 	}
 	k.fail(err)

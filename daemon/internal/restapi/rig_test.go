@@ -104,7 +104,7 @@ func newRig(t testing.TB, s setup) *rig {
 		reclaim = r.reclaim
 	}
 	r.engine = engine.New(engine.Config{
-		Reclaim: reclaim, Meta: r.meta, Fleet: r.fleet, Log: slog.New(slog.DiscardHandler), Survive: min(2, max(0, s.nodes-1)),
+		WakeReclaim: reclaim, Meta: r.meta, Fleet: r.fleet, Log: slog.New(slog.DiscardHandler), Survive: min(2, max(0, s.nodes-1)),
 		MaxFileSize: s.maxFile, UnitSize: s.unit, MaxPartSize: s.maxPart, SessionTTL: s.ttl,
 	})
 	r.serve(s, log)
@@ -114,7 +114,7 @@ func newRig(t testing.TB, s setup) *rig {
 // reclaim deletes what is on the queue.
 func (r *rig) reclaim() {
 	ctx := context.Background()
-	tasks, err := r.meta.Claim(ctx, store.ClaimQuery{Kind: store.Reclaim, Limit: store.MaxListLimit, Hold: time.Hour})
+	tasks, err := r.meta.Claim(ctx, store.ClaimQuery{Term: 1, Kind: store.Reclaim, Limit: store.MaxListLimit, Hold: time.Hour})
 	for _, task := range tasks {
 		err = errors.Join(err, r.nodes[task.Node].Delete(ctx, task.Chunk))
 	}

@@ -9,10 +9,11 @@ type FileState uint8
 const (
 	Uploading FileState = iota + 1 // bytes are arriving
 	Complete                       // acknowledged, and kept until deleted
-	Failed                         // given up; its chunks are being reclaimed
+	Failed                         // abandoned; its chunks are being reclaimed
+	Deleted                        // deleted or replaced; reads that began before may still finish, then its chunks are reclaimed
 )
 
-var fileStateNames = [...]string{"", "uploading", "complete", "failed"}
+var fileStateNames = [...]string{"", "uploading", "complete", "failed", "deleted"}
 
 // String gives the name that REST shows.
 func (s FileState) String() string {
@@ -22,9 +23,9 @@ func (s FileState) String() string {
 	return ""
 }
 
-// ParseFileState reads what String wrote. Anything else is Invalid.
+// ParseFileState reads the name of a state that files are listed by: all but Deleted. Anything else is Invalid.
 func ParseFileState(name string) (FileState, error) {
-	for s, n := range fileStateNames {
+	for s, n := range fileStateNames[:Deleted] {
 		if s > 0 && n == name {
 			return FileState(s), nil
 		}
@@ -72,7 +73,8 @@ func (p Part) ChunkSize() int64 {
 	return p.Size/stripe*int64(p.UnitSize) + (rest+int64(p.K)-1)/int64(p.K)
 }
 
-// Placement says where a chunk is. The zero Node says that it is nowhere (yet).
+// Placement says where a chunk is. The zero Node says that it is nowhere (yet); Sum is then
+// what the chunk must have once it is written, where the writer knew it, else 0.
 type Placement struct {
 	Node NodeID
 	Sum  ChunkSum

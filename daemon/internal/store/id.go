@@ -24,6 +24,12 @@ type NodeID UUID
 // ClusterID names the cluster that a node or a metadata store belongs to.
 type ClusterID UUID
 
+// AttemptID names one try of a change whose answer can be lost, so that it can be abandoned. Version 7.
+type AttemptID UUID
+
+// NewAttemptID returns a fresh id for a change that is about to be tried.
+func NewAttemptID() AttemptID { return AttemptID(newV7(time.Now())) }
+
 // NewFileID returns a fresh id for a file created now.
 func NewFileID() FileID { return FileID(newV7(time.Now())) }
 
@@ -35,6 +41,13 @@ func NewNodeID() NodeID { return NodeID(newV4()) }
 
 // NewClusterID returns a fresh random id.
 func NewClusterID() ClusterID { return ClusterID(newV4()) }
+
+// AttemptsFrom is the least id of an attempt made at that time: all ids below it are older.
+func AttemptsFrom(at time.Time) (id AttemptID) {
+	ms := uint64(max(at.UnixMilli(), 0))
+	binary.BigEndian.PutUint64(id[:8], ms<<16)
+	return id
+}
 
 // String gives the canonical form: 8-4-4-4-12 lower-case hexadecimal digits.
 func (u UUID) String() string {
@@ -52,6 +65,7 @@ func (id FileID) String() string    { return UUID(id).String() }
 func (id PartID) String() string    { return UUID(id).String() }
 func (id NodeID) String() string    { return UUID(id).String() }
 func (id ClusterID) String() string { return UUID(id).String() }
+func (id AttemptID) String() string { return UUID(id).String() }
 
 // IsZero reports whether the id was never assigned.
 func (id FileID) IsZero() bool { return id == FileID{} }
@@ -61,6 +75,9 @@ func (id NodeID) IsZero() bool { return id == NodeID{} }
 
 // IsZero reports whether the id was never assigned.
 func (id ClusterID) IsZero() bool { return id == ClusterID{} }
+
+// IsZero reports whether the id was never assigned.
+func (id AttemptID) IsZero() bool { return id == AttemptID{} }
 
 // MarshalText writes the canonical form; JSON uses it.
 func (id FileID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }

@@ -8,8 +8,13 @@ import (
 // Metadata is where everything is written down. Each call is one atomic step:
 // it happens whole and durably, or not at all; no transaction handle crosses
 // this border. All methods may be called at once from many goroutines and many
-// gateways. Every error is an *Error or an ended context's. Unavailable and
-// Canceled leave the outcome of a change open. Keys order as bytes everywhere.
+// gateways. Every error is an *Error or an ended context's. Unavailable,
+// Canceled and Internal leave the outcome of a change open: it may have
+// happened, or may still happen later. Looking for its effect proves nothing, because
+// the change may land after the look. Only a fence decides: FailFile for a
+// CommitFile, DropPart for a SavePart or AddPart, Abandon for the changes that carry an AttemptID.
+// A change whose context has ended is not started any more, and not restarted.
+// Keys order as bytes everywhere.
 // Values passed in and handed out are never changed or kept by the other side.
 //
 // Implementations pass package metatest.
@@ -17,6 +22,7 @@ type Metadata interface {
 	Buckets
 	Files
 	Sessions
+	Fences
 	Placements
 	Nodes
 	Queues
@@ -40,7 +46,7 @@ type Buckets interface {
 	// UpdateBucket replaces the policies (everything but Name and CreatedAt). NotFound, Invalid.
 	UpdateBucket(ctx context.Context, b Bucket) error
 	// DeleteBucket removes an empty bucket. NotFound; Conflict while it holds a
-	// file that is complete or uploading, or a session. Failed files go with it.
+	// file that is complete or uploading, or a session. Its failed files become Deleted.
 	DeleteBucket(ctx context.Context, name BucketName) error
 }
 
@@ -53,42 +59,46 @@ type Files interface {
 	BeginFile(ctx context.Context, f File) error
 
 	// CommitFile makes the file complete and latest. THE step in which a write
-	// becomes visible. In the same step: the parts and placements are written
-	// down as given (replacing those of BeginFile); each placement without a node is put on the
-	// repair queue; the file that was latest under the key before is removed
-	// and its chunks are put on the reclaim queue. Chunks that BeginFile planned at
-	// a place where the commit does not have them are put there too.
+	// becomes visible. In the same step: the parts and placements are stored
+	// as given (replacing those of BeginFile); each placement without a node is put on the
+	// repair queue; the file that was latest under the key before becomes Deleted.
+	// Chunks that BeginFile planned at a place where the commit does not have them are put
+	// on the reclaim queue.
 	// f.ID must be new, or that of an Uploading file of the same bucket and key.
 	// State, Latest and CompletedAt are set by the store.
-	// NotFound (bucket, or a begun file that is gone), Conflict (the begun file is not Uploading any
-	// more). Returns the file as stored, without Parts, and the id of the file
-	// that it replaced, or the zero id.
+	// NotFound (bucket, or a begun file that was deleted), Conflict (the file was given up with
+	// FailFile, or the begun file is not Uploading any more), Exists (id). Returns the file as
+	// stored, without Parts, and the id of the file that it replaced, or the zero id.
 	CommitFile(ctx context.Context, f File, begun bool) (stored File, replaced FileID, err error)
 
-	// FailFile gives an Uploading file up: Failed, with the reason; the chunks of
-	// its planned parts and of the given ones are put on the reclaim queue.
-	// Failing what is Failed already is nil; NotFound; Conflict for a complete file.
-	FailFile(ctx context.Context, id FileID, reason string, attempted []Part) error
+	// FailFile abandons the write of a file, begun or not, and fences it: afterwards no CommitFile
+	// of f.ID can happen, however late it arrives. The file becomes Failed, with the reason, under
+	// its id (of f only ID, Bucket, Key, Size and CreatedAt are used, and only where the store has no file of that id yet);
+	// the chunks of its planned parts and of the attempted ones are put on the reclaim queue in the same step.
+	// Failing what is Failed or Deleted already queues the attempted chunks and is nil.
+	// Conflict for a complete file: the commit came first, nothing changes, and the write succeeded.
+	FailFile(ctx context.Context, f File, reason string, attempted []Part) error
 
-	// File returns a file of any state with its parts. NotFound.
+	// File returns a file of any state, Deleted included, with its parts. NotFound.
 	File(ctx context.Context, id FileID) (File, error)
 
 	// LatestFile returns the file that (bucket, key) shows, with its parts.
 	// NotFound: bucket, key, or the latest is a delete marker.
 	LatestFile(ctx context.Context, bucket BucketName, key Key) (File, error)
 
-	// DeleteFile removes a file of any state; its chunks are put on the reclaim
-	// queue. Where it was latest, the newest complete file of the key that is left becomes latest.
-	// An upload in flight finds out at its CommitFile. NotFound.
-	DeleteFile(ctx context.Context, id FileID) error
+	// DeleteFile makes a file of any other state Deleted, in one step of the same cost
+	// however many parts it has. Where it was latest, the newest complete file of the key
+	// that is left becomes latest. An upload in flight finds out at its CommitFile.
+	// NotFound (also for a file that is Deleted already); Conflict (the attempt was abandoned).
+	DeleteFile(ctx context.Context, id FileID, attempt AttemptID) error
 
 	// RenameFile gives a file that is latest another key, in the same or another bucket,
-	// and makes it latest there: the file that was is removed, and its chunks are put on
-	// the reclaim queue; of the old key the newest complete file that is left becomes latest.
+	// and makes it latest there: the file that was becomes Deleted; of the old key
+	// the newest complete file that is left becomes latest.
 	// Everything else of the file stays, its parts' placements included. To its own
-	// key it changes nothing. NotFound (file, bucket), Conflict (not latest, or a
-	// delete marker). Returns as CommitFile does, without Parts.
-	RenameFile(ctx context.Context, id FileID, bucket BucketName, key Key) (stored File, replaced FileID, err error)
+	// key it changes nothing. NotFound (file, bucket), Conflict (not latest, a
+	// delete marker, or the attempt was abandoned). Returns as CommitFile does, without Parts.
+	RenameFile(ctx context.Context, id FileID, bucket BucketName, key Key, attempt AttemptID) (stored File, replaced FileID, err error)
 
 	// ListObjects lists what a bucket shows. NotFound (bucket). Its cost is per
 	// entry returned: common prefixes are skipped over by index.
@@ -97,6 +107,19 @@ type Files interface {
 	// ListFiles lists files of one state by time of creation (then id), delete
 	// markers left out. NotFound (bucket).
 	ListFiles(ctx context.Context, q FileQuery) (FilePage, error)
+}
+
+// FenceFor is how long a fence keeps a change that was abandoned from happening. It is
+// far longer than any statement or packet lives.
+const FenceFor = 24 * time.Hour
+
+// Fences end the uncertainty about changes whose answer was lost.
+type Fences interface {
+	// Abandon makes sure that the change of this attempt does not happen any more, unless it has:
+	// then happened is true, and it is durable. Afterwards the outcome is final: an abandoned change that
+	// arrives late is a Conflict. It may be repeated, with the same answer, within FenceFor.
+	// A step that found nothing to do, or was refused, counts as not happened. Invalid (the zero attempt).
+	Abandon(ctx context.Context, attempt AttemptID) (happened bool, err error)
 }
 
 // ObjectQuery asks for latest complete files by key.
@@ -141,12 +164,14 @@ type FilePage struct {
 	More  bool
 }
 
-// Placements is what upkeep reads and changes.
+// Placements is what upkeep reads and changes: of files and of unfinished sessions alike.
 type Placements interface {
-	// Part returns the part and the file it is of, without the file's Parts. NotFound.
+	// Part returns the part and the file it is of, without the file's Parts. Of a part of a
+	// session the file is what the session will become: its ID, Bucket, Key and State Uploading are set.
+	// A part of a Deleted file is found until SweepDeleted has taken it. NotFound.
 	Part(ctx context.Context, id PartID) (Part, File, error)
 
-	// PartsAfter returns up to limit parts of complete files in the byte order of their ids,
+	// PartsAfter returns up to limit parts of complete files and of sessions in the byte order of their ids,
 	// from the first after the marker on; the zero id begins at the start.
 	PartsAfter(ctx context.Context, after PartID, limit int) ([]Part, error)
 
@@ -157,6 +182,20 @@ type Placements interface {
 	// A reclaim that is queued for the chunk at to is taken off the queue if nobody has
 	// claimed it yet; otherwise its late end could hit the new copy, so it is a Conflict.
 	MoveChunk(ctx context.Context, id ChunkID, from, to Placement) error
+
+	// WidenPart raises the number of a part's parity chunks (or further copies) to m, because the membership
+	// now gives what its policy asks for: the new chunks have no node and are put on the repair queue. The chunks
+	// that are there stay as they are: parity chunk i does not depend on how many there are.
+	// An m that is not higher changes nothing. NotFound, Invalid (more than MaxChunksPerPart chunks).
+	WidenPart(ctx context.Context, id PartID, m int) error
+
+	// SweepDeleted takes up to limit parts (1..MaxListLimit) out of files that became Deleted at least
+	// grace ago, the longest deleted first, and puts their chunks on the reclaim queue; a Deleted file
+	// without parts is removed. What a client deletes or replaces thus stays readable for the reads that
+	// began before. Parts of sessions that ended are swept whatever the grace. A Deleted file that was never
+	// complete, and every other fence, stays for FenceFor and is then removed, too.
+	// swept is the number of parts and files that were removed; 0 means that nothing is due.
+	SweepDeleted(ctx context.Context, grace time.Duration, limit int) (swept int, err error)
 }
 
 // NodeState is what the operator wants of a node. Values are stored: add at the end.
@@ -243,6 +282,7 @@ type Task struct {
 	Chunk    ChunkID
 	Node     NodeID
 	Attempts int       // claims so far, this one included
+	Term     uint64    // of the lease under which it was claimed; 0: it is not claimed
 	QueuedAt time.Time // microseconds, UTC, store's clock
 	Reason   string    // of the last Postpone, or of the Enqueue; for a person
 }
@@ -253,6 +293,7 @@ type ClaimQuery struct {
 	Nodes []NodeID      // only tasks of these nodes; nil: all
 	Limit int           // 1..MaxListLimit
 	Hold  time.Duration // claimed tasks stay hidden so long, then come back if not finished
+	Term  uint64        // of the lease that the claimer holds; at least 1
 }
 
 // QueueDepth counts the tasks of a queue.
@@ -262,16 +303,21 @@ type QueueDepth struct {
 }
 
 // Queues keeps work that must not be forgotten. A task is handed to one
-// claimer at a time, at least once, the oldest that are due first.
+// claimer at a time, at least once, the oldest that are due first. A claim is bound to the term
+// of the claimer's lease: it ends with Hold, or as soon as a newer term takes over.
 type Queues interface {
 	// Enqueue adds tasks, due at once; one that is there already stays as it is.
 	Enqueue(ctx context.Context, tasks []Task) error
-	// Claim hides up to Limit due tasks for Hold and returns them.
+	// Claim hides up to Limit due tasks for Hold and returns them, with the Term.
 	Claim(ctx context.Context, q ClaimQuery) ([]Task, error)
-	// Finish removes tasks; those that are gone do not matter.
+	// TakeOver ends all claims of terms before this one: their tasks are due at once.
+	TakeOver(ctx context.Context, term uint64) error
+	// Finish removes tasks that are still claimed under Task.Term; others do not matter.
 	Finish(ctx context.Context, tasks []Task) error
-	// Postpone makes tasks due again after the delay, keeping Task.Reason of each.
+	// Postpone makes tasks that are still claimed under Task.Term due again after the delay, keeping Task.Reason of each.
 	Postpone(ctx context.Context, tasks []Task, delay time.Duration) error
+	// Hasten makes all tasks of the kind due now that were postponed and are not claimed: what stood in their way may be gone.
+	Hasten(ctx context.Context, kind TaskKind) error
 	// Depth counts the tasks of a kind, hidden ones included.
 	Depth(ctx context.Context, kind TaskKind) (QueueDepth, error)
 }

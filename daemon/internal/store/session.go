@@ -68,26 +68,28 @@ type Sessions interface {
 	// ListSessions returns one page. NotFound (bucket, where one is named).
 	ListSessions(ctx context.Context, q SessionQuery) (SessionPage, error)
 
-	// BeginPart writes down where a part is about to be stored, so that its chunks
+	// BeginPart records where a part is about to be stored, so that its chunks
 	// can be reclaimed although its writer has died. It is not among the
-	// session's parts before SavePart. NotFound (session), Exists (part id).
+	// session's parts before SavePart. NotFound (session), Exists (part id), Conflict (the part was dropped).
 	BeginPart(ctx context.Context, id FileID, p Part) error
 
 	// SavePart makes the part one of the session's, in the place of the one of that
-	// Number, and lets the session expire in ttl from now. In the same step what BeginPart wrote of it
-	// is forgotten; its chunks that were planned at a place where it does not have them,
-	// and those of the part that it replaces, are put on the reclaim queue. The
+	// Number, and lets the session expire in ttl from now. In the same step what BeginPart recorded of it
+	// is removed; its chunks that were planned at a place where it does not have them,
+	// and those of the part that it replaces, are put on the reclaim queue; each placement without a
+	// node is put on the repair queue: parts of sessions are cared for as those of files are. The
 	// same part id again is nil and changes nothing.
-	// NotFound (session): the caller still has to reclaim the part's chunks.
+	// NotFound (session): the caller still has to reclaim the part's chunks. Conflict (the part was dropped).
 	SavePart(ctx context.Context, id FileID, p Part, ttl time.Duration) error
 
 	// AddPart is SavePart for a part that must not replace another: Conflict when the
-	// session has a part of that Number already. Who appends to a session uses it, so that of two
-	// who append at the same place, over two gateways, only one does.
+	// session has a part of that Number already. Callers that append to a session use it, so that of two
+	// that append at the same place, over two gateways, only one does.
 	AddPart(ctx context.Context, id FileID, p Part, ttl time.Duration) error
 
-	// DropPart gives up a part that BeginPart wrote down or that the session never
-	// saw: its chunks, as planned and as given, are put on the reclaim queue. A part
+	// DropPart abandons a part that BeginPart recorded or that the session never
+	// saw, and fences it: afterwards no SavePart of that part id can happen, however late it arrives. Its
+	// chunks, as planned and as given, are put on the reclaim queue. A part
 	// that SavePart made one of a session's stays, and so does one that a file has
 	// taken: that is a Conflict. The session need not be there.
 	DropPart(ctx context.Context, p Part) error
@@ -95,17 +97,16 @@ type Sessions interface {
 	// CompleteSession makes the file f of parts that sessions have, and makes it
 	// latest, as CommitFile does. THE step in which a resumable upload becomes visible.
 	// f.Parts names the parts by ID, in order; each gets the Number that it has there,
-	// and keeps the rest as stored. The sessions end in the same step: parts of theirs that f does not
-	// have, and parts that were begun, are put on the reclaim queue; each placement of f without a
-	// node is put on the repair queue.
-	// f.ID is that of the session, or a new one where several are put together. State, Latest and
+	// and keeps the rest as stored. The sessions end in the same step: the chunks of parts of theirs that f does not
+	// have, and of parts that were begun, are put on the reclaim queue by SweepDeleted.
+	// f.ID is that of the session, or a new one where several are joined. State, Latest and
 	// CompletedAt are set by the store.
 	// NotFound (a session, or the bucket), Conflict (a part of f is in none of the sessions:
-	// it was replaced meanwhile), Exists (a file of that id). Returns as CommitFile does, with Parts.
-	CompleteSession(ctx context.Context, f File, sessions []FileID) (stored File, replaced FileID, err error)
+	// it was replaced meanwhile; or the attempt was abandoned), Exists (a file of that id). Returns as CommitFile does, with Parts.
+	CompleteSession(ctx context.Context, f File, sessions []FileID, attempt AttemptID) (stored File, replaced FileID, err error)
 
-	// AbortSession removes a session, expired or not; chunks of all its parts, begun
-	// ones included, are put on the reclaim queue. NotFound.
+	// AbortSession removes a session, expired or not, in one step of the same cost however many parts it
+	// has; the chunks of all its parts, begun ones included, are put on the reclaim queue by SweepDeleted. NotFound.
 	AbortSession(ctx context.Context, id FileID) error
 }
 

@@ -34,7 +34,7 @@ func (q FileQuery) Validate() error {
 	switch {
 	case q.Offset < 0:
 		return Errorf(Invalid, "offset %d is negative", q.Offset)
-	case int(q.State) >= len(fileStateNames):
+	case q.State > Failed:
 		return Errorf(Invalid, "file state %d is unknown", q.State)
 	}
 	return validLimit(q.Limit)
@@ -43,9 +43,28 @@ func (q FileQuery) Validate() error {
 // Validate reports the first rule that the query breaks, as Invalid.
 func (q ClaimQuery) Validate() error {
 	if q.Hold <= 0 {
-		return Errorf(Invalid, "a claim holds tasks for %s, which is no time", q.Hold)
+		return Errorf(Invalid, "a claim must hold tasks for more than %s", q.Hold)
+	}
+	if q.Term == 0 {
+		return Errorf(Invalid, "a claim needs the term of a lease")
 	}
 	return validLimit(q.Limit)
+}
+
+// ValidSweep reports a grace or a limit of SweepDeleted out of bounds, as Invalid.
+func ValidSweep(grace time.Duration, limit int) error {
+	if grace < 0 {
+		return Errorf(Invalid, "grace %s is negative", grace)
+	}
+	return validLimit(limit)
+}
+
+// ValidWidth reports a number of chunks that no part can have, as Invalid.
+func ValidWidth(k, m int) error {
+	if m < 0 || k+m > MaxChunksPerPart {
+		return Errorf(Invalid, "a part of %d data chunks cannot have %d more; all together are at most %d", k, m, MaxChunksPerPart)
+	}
+	return nil
 }
 
 // ValidTTL reports a time to live of a lease or a session that is none, as Invalid.

@@ -14,13 +14,20 @@ import (
 // LeaseName is the lease that the leader holds.
 const LeaseName = "upkeep"
 
+// Meta is what a Runner needs of the metadata store.
+type Meta interface {
+	store.Leases
+	// TakeOver ends the claims of earlier terms; see store.Queues.
+	TakeOver(ctx context.Context, term uint64) error
+}
+
 // Config is what a Runner is made of.
 type Config struct {
-	Leases store.Leases
-	Owner  string        // names this process and no other: host, and a random part
-	Jobs   []Job         // each name once
-	TTL    time.Duration // of the lease; a leader that dies is replaced after it; default 15 s
-	Log    *slog.Logger  // default: slog.Default()
+	Meta  Meta
+	Owner string        // names this process and no other: host, and a random part
+	Jobs  []Job         // each name once
+	TTL   time.Duration // of the lease; a leader that dies is replaced after it; default 15 s
+	Log   *slog.Logger  // default: slog.Default()
 }
 
 // Runner runs jobs while it holds the lease. Safe for concurrent use.
@@ -142,7 +149,7 @@ func (r *Runner) campaign(ctx context.Context) {
 func (r *Runner) acquire(ctx context.Context) (store.Lease, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.TTL)
 	defer cancel()
-	return r.cfg.Leases.AcquireLease(ctx, LeaseName, r.cfg.Owner, r.cfg.TTL)
+	return r.cfg.Meta.AcquireLease(ctx, LeaseName, r.cfg.Owner, r.cfg.TTL)
 }
 
 // lead runs the jobs until the lease is lost or ctx ends. The lease was asked for at that time.
@@ -152,7 +159,11 @@ func (r *Runner) lead(ctx context.Context, lease store.Lease, asked time.Time) {
 	working, stop := context.WithCancel(ctx)
 	var jobs sync.WaitGroup
 	for _, w := range r.workers {
-		jobs.Go(func() { w.work(working) })
+		jobs.Go(func() {
+			if r.takeOver(working, lease.Term) {
+				w.work(working, lease.Term)
+			}
+		})
 	}
 	lost := r.hold(ctx, lease, asked)
 	stop()
@@ -163,6 +174,21 @@ func (r *Runner) lead(ctx context.Context, lease store.Lease, asked time.Time) {
 		return
 	}
 	r.release(context.WithoutCancel(ctx), lease)
+}
+
+// takeOver ends the claims of earlier leaders, so that what they left is not hidden until its time is over. It tries until it has,
+// or ctx ends. False: it ended.
+func (r *Runner) takeOver(ctx context.Context, term uint64) bool {
+	for n := 1; ctx.Err() == nil; n++ {
+		limited, cancel := context.WithTimeout(ctx, r.cfg.TTL)
+		err := r.cfg.Meta.TakeOver(limited, term)
+		cancel()
+		if err == nil {
+			return true
+		}
+		pause(ctx, jitter(retryAfter(n)))
+	}
+	return false
 }
 
 // hold renews the lease. It returns nil when ctx ended, and otherwise why the lease is lost.
@@ -176,7 +202,7 @@ func (r *Runner) hold(ctx context.Context, lease store.Lease, asked time.Time) e
 		}
 		began := time.Now()
 		limited, cancel := context.WithDeadline(ctx, trusted)
-		renewed, err := r.cfg.Leases.RenewLease(limited, lease, r.cfg.TTL)
+		renewed, err := r.cfg.Meta.RenewLease(limited, lease, r.cfg.TTL)
 		cancel()
 		switch {
 		case err == nil:
@@ -195,7 +221,7 @@ func (r *Runner) hold(ctx context.Context, lease store.Lease, asked time.Time) e
 func (r *Runner) release(ctx context.Context, lease store.Lease) {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.TTL/3)
 	defer cancel()
-	if err := r.cfg.Leases.ReleaseLease(ctx, lease); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+	if err := r.cfg.Meta.ReleaseLease(ctx, lease); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		r.cfg.Log.Info("the upkeep lease was not given back and runs out by itself", "error", err)
 	}
 }

@@ -28,9 +28,9 @@ type job struct {
 	step func(ctx context.Context) (upkeep.Outcome, error)
 }
 
-func (j job) Name() string                                     { return j.name }
-func (j job) Pace() upkeep.Pace                                { return j.pace }
-func (j job) Step(ctx context.Context) (upkeep.Outcome, error) { return j.step(ctx) }
+func (j job) Name() string                                               { return j.name }
+func (j job) Pace() upkeep.Pace                                          { return j.pace }
+func (j job) Step(ctx context.Context, _ uint64) (upkeep.Outcome, error) { return j.step(ctx) }
 
 // gateway is a runner with one job that counts its steps and works one second in each.
 type gateway struct {
@@ -43,7 +43,7 @@ type gateway struct {
 
 // flaky is leases that can be away.
 type flaky struct {
-	store.Leases
+	upkeep.Meta
 	mu  sync.Mutex
 	err error
 }
@@ -64,26 +64,26 @@ func (f *flaky) AcquireLease(ctx context.Context, name, owner string, ttl time.D
 	if err := f.get(); err != nil {
 		return store.Lease{}, err
 	}
-	return f.Leases.AcquireLease(ctx, name, owner, ttl)
+	return f.Meta.AcquireLease(ctx, name, owner, ttl)
 }
 
 func (f *flaky) RenewLease(ctx context.Context, l store.Lease, ttl time.Duration) (store.Lease, error) {
 	if err := f.get(); err != nil {
 		return store.Lease{}, err
 	}
-	return f.Leases.RenewLease(ctx, l, ttl)
+	return f.Meta.RenewLease(ctx, l, ttl)
 }
 
 func (f *flaky) ReleaseLease(ctx context.Context, l store.Lease) error {
 	if err := f.get(); err != nil {
 		return err
 	}
-	return f.Leases.ReleaseLease(ctx, l)
+	return f.Meta.ReleaseLease(ctx, l)
 }
 
 func newGateway(m *mem.Metadata, name string, active, most *atomic.Int64) *gateway {
-	g := &gateway{leases: &flaky{Leases: m}, active: active, most: most}
-	g.Runner = upkeep.NewRunner(upkeep.Config{Leases: g.leases, Owner: name, Log: upkeeptest.Quiet, Jobs: []upkeep.Job{job{name: "work", step: g.step}}})
+	g := &gateway{leases: &flaky{Meta: m}, active: active, most: most}
+	g.Runner = upkeep.NewRunner(upkeep.Config{Meta: g.leases, Owner: name, Log: upkeeptest.Quiet, Jobs: []upkeep.Job{job{name: "work", step: g.step}}})
 	return g
 }
 
@@ -197,6 +197,52 @@ func TestALeaseThatSomebodyTookEndsWorkAtOnce(t *testing.T) {
 	})
 }
 
+// What a leader had claimed when it died is due for the next one at once, and the dead one's end of it changes nothing.
+func TestANewLeaderTakesOverWhatTheOldOneClaimed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := mem.NewMetadata()
+		task := store.Task{Kind: store.Repair, Chunk: store.ChunkID{Part: store.NewPartID()}, Node: store.NewNodeID()}
+		require.NoError(t, m.Enqueue(t.Context(), []store.Task{task}))
+		lease, err := m.AcquireLease(t.Context(), upkeep.LeaseName, "dead", 15*time.Second)
+		require.NoError(t, err)
+		old, err := m.Claim(t.Context(), store.ClaimQuery{Kind: store.Repair, Term: lease.Term, Limit: 1, Hold: 10 * time.Minute})
+		require.NoError(t, err)
+		require.Len(t, old, 1)
+
+		claimed := make(chan store.Task, 1)
+		claim := func(ctx context.Context, term uint64) (upkeep.Outcome, error) {
+			tasks, err := m.Claim(ctx, store.ClaimQuery{Kind: store.Repair, Term: term, Limit: 1, Hold: 10 * time.Minute})
+			for _, t := range tasks {
+				claimed <- t
+			}
+			return upkeep.Outcome{State: upkeep.Idle}, err
+		}
+		r := upkeep.NewRunner(upkeep.Config{Meta: m, Owner: "next", Log: upkeeptest.Quiet, Jobs: []upkeep.Job{termJob{claim}}})
+		begin := time.Now()
+		r.Start()
+		got := <-claimed
+		require.Less(t, time.Since(begin), 22*time.Second, "the lease runs out, and the pause between two tries")
+		require.Greater(t, got.Term, lease.Term)
+		require.NoError(t, m.Finish(t.Context(), old))
+		depth, err := m.Depth(t.Context(), store.Repair)
+		require.NoError(t, err)
+		require.EqualValues(t, 1, depth.Tasks)
+		r.Stop()
+	})
+}
+
+// termJob is a Job that looks at its term.
+type termJob struct {
+	step func(ctx context.Context, term uint64) (upkeep.Outcome, error)
+}
+
+func (termJob) Name() string      { return "claim" }
+func (termJob) Pace() upkeep.Pace { return upkeep.Pace{Every: time.Hour} }
+func (j termJob) Step(ctx context.Context, term uint64) (upkeep.Outcome, error) {
+	return j.step(ctx, term)
+}
+
 func TestPaces(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -209,7 +255,7 @@ func TestPaces(t *testing.T) {
 			}
 		}
 		broken := errors.New("broken")
-		r := upkeep.NewRunner(upkeep.Config{Leases: mem.NewMetadata(), Owner: "a", Log: upkeeptest.Quiet, Jobs: []upkeep.Job{
+		r := upkeep.NewRunner(upkeep.Config{Meta: mem.NewMetadata(), Owner: "a", Log: upkeeptest.Quiet, Jobs: []upkeep.Job{
 			job{"busy", upkeep.Pace{Throttle: 3}, count(&busy, time.Second, upkeep.Busy, nil)},
 			job{"idle", upkeep.Pace{Every: time.Minute}, count(&idle, 0, upkeep.Idle, nil)},
 			job{"done", upkeep.Pace{}, count(&done, 0, upkeep.Done, nil)},
@@ -243,7 +289,7 @@ func TestAKickDuringAStepIsNotLost(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var steps atomic.Int64
-		r := upkeep.NewRunner(upkeep.Config{Leases: mem.NewMetadata(), Owner: "a", Log: upkeeptest.Quiet, Jobs: []upkeep.Job{
+		r := upkeep.NewRunner(upkeep.Config{Meta: mem.NewMetadata(), Owner: "a", Log: upkeeptest.Quiet, Jobs: []upkeep.Job{
 			job{"slow", upkeep.Pace{Every: time.Hour}, func(context.Context) (upkeep.Outcome, error) {
 				steps.Add(1)
 				time.Sleep(time.Second)
@@ -261,7 +307,7 @@ func TestAKickDuringAStepIsNotLost(t *testing.T) {
 
 func TestStartAndStopInAnyOrder(t *testing.T) {
 	t.Parallel()
-	r := upkeep.NewRunner(upkeep.Config{Leases: mem.NewMetadata(), Owner: "a", TTL: time.Second, Log: upkeeptest.Quiet})
+	r := upkeep.NewRunner(upkeep.Config{Meta: mem.NewMetadata(), Owner: "a", TTL: time.Second, Log: upkeeptest.Quiet})
 	r.Stop()
 	var wg sync.WaitGroup
 	for i := range 8 {
@@ -289,12 +335,12 @@ func TestADeleteIsReclaimedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := upkeeptest.New(t, 6)
 		f, _ := c.Put(t, 6, 4, 5000)
-		r := upkeep.NewRunner(upkeep.Config{Leases: c.Meta, Owner: "a", Log: upkeeptest.Quiet, Jobs: []upkeep.Job{
+		r := upkeep.NewRunner(upkeep.Config{Meta: c.Meta, Owner: "a", Log: upkeeptest.Quiet, Jobs: []upkeep.Job{
 			reclaim.New(reclaim.Config{Meta: c.Meta, Fleet: c.Fleet, Log: upkeeptest.Quiet}),
 		}})
 		r.Start()
 		synctest.Wait()
-		require.NoError(t, c.Meta.DeleteFile(t.Context(), f.ID))
+		require.NoError(t, c.Meta.DeleteFile(t.Context(), f.ID, store.NewAttemptID()))
 		begin := time.Now()
 		r.Kick(reclaim.Name)
 		synctest.Wait()

@@ -35,6 +35,9 @@
 //     reclaimed just before. At worst a copy that lost is left over, for scrub to find.
 //   - expire calls FailFile, which refuses a file that was completed meanwhile.
 //
+// Claims end with their leader: they carry the lease's term, and a new leader first takes over what older terms
+// claimed. What an old leader then still finishes or postpones changes nothing in the queue.
+//
 // The assumption that remains: a process that was paused for minutes between
 // a context's check and the send that follows, its packets delivered all the same, could
 // delete a chunk that was put back meanwhile. It would show as missing, and be repaired from the others.
@@ -57,7 +60,8 @@ type Job interface {
 	// Step does a little work, seconds rather than minutes, and returns soon
 	// after ctx ended. It must be safe when another gateway is in a step of the same
 	// job: see the package comment. After an error it is called again, later each time.
-	Step(ctx context.Context) (Outcome, error)
+	// term is that of the lease under which it works: claims are bound to it.
+	Step(ctx context.Context, term uint64) (Outcome, error)
 }
 
 // Pace is how fast a job goes.

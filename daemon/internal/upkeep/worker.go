@@ -60,14 +60,14 @@ func (w *worker) snapshot() Progress {
 }
 
 // work runs steps until ctx ends or the job is done.
-func (w *worker) work(ctx context.Context) {
+func (w *worker) work(ctx context.Context, term uint64) {
 	defer w.setState(Standby)
 	failures := 0
 	for ctx.Err() == nil {
 		w.setState(Busy)
 		w.settleKick() // the step that begins now sees what it was about
 		begin := time.Now()
-		out, err := w.step(ctx)
+		out, err := w.step(ctx, term)
 		if ctx.Err() != nil {
 			return // what it says now is about the stop
 		}
@@ -95,14 +95,14 @@ func (w *worker) work(ctx context.Context) {
 
 // step runs one step. A panic becomes its error: a defect in a background job must not take the
 // gateway down, again and again if one piece of work is the cause.
-func (w *worker) step(ctx context.Context) (out Outcome, err error) {
+func (w *worker) step(ctx context.Context, term uint64) (out Outcome, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = store.Errorf(store.Internal, "panic: %v", p)
 			w.log.Error("upkeep panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 		}
 	}()
-	return w.job.Step(ctx)
+	return w.job.Step(ctx, term)
 }
 
 func (w *worker) setState(s State) {

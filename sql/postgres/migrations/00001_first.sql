@@ -35,31 +35,48 @@ CREATE TABLE files (
     etag          text        NOT NULL,
     meta          jsonb,
     failure       text        NOT NULL DEFAULT '',
+    deleted_at    timestamptz, -- of state 4; 1970: no read can be in progress
     CONSTRAINT files_latest_is_complete CHECK (state = 2 OR NOT latest)
 );
 
 -- What a bucket shows, and everything else: each file is in exactly one of the two.
 CREATE UNIQUE INDEX files_latest ON files (bucket_id, key) WHERE latest;
 CREATE INDEX files_behind ON files (bucket_id, key) WHERE NOT latest;
+CREATE INDEX files_deleted ON files (deleted_at) WHERE state = 4;
 CREATE INDEX files_by_time ON files (bucket_id, state, created_at, id);
 
+-- The parts of files and of unfinished sessions alike; owner is the id of one or the other, and a session that
+-- becomes a file keeps its id, so its rows stay. State: 1 begun (of a session, its chunks are being written),
+-- 2 stored, 3 dropped: a fence that keeps a late save of that part id out; it owns nothing and has no chunks.
 CREATE TABLE parts (
-    id        uuid     PRIMARY KEY,
-    file_id   uuid     NOT NULL,
-    number    integer  NOT NULL,
-    size      bigint   NOT NULL,
-    k         smallint NOT NULL,
-    m         smallint NOT NULL,
-    unit_size integer  NOT NULL,
-    crc64     bigint   NOT NULL,
-    nodes     bytea    NOT NULL, -- 16 bytes a chunk, by index
-    sums      bytea    NOT NULL, -- 4 bytes a chunk, big endian, by index
+    id        uuid        PRIMARY KEY,
+    owner     uuid        NOT NULL,
+    number    integer     NOT NULL,
+    state     smallint    NOT NULL,
+    size      bigint      NOT NULL,
+    k         smallint    NOT NULL,
+    m         smallint    NOT NULL,
+    unit_size integer     NOT NULL,
+    crc64     bigint      NOT NULL,
+    nodes     bytea       NOT NULL, -- 16 bytes a chunk, by index
+    sums      bytea       NOT NULL, -- 4 bytes a chunk, big endian, by index
+    stored_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT parts_placements CHECK (length(nodes) = 16 * (k + m) AND length(sums) = 4 * (k + m))
 );
 
-CREATE UNIQUE INDEX parts_of_file ON parts (file_id, number);
+-- Of the stored parts of an owner no two have the same number; others may.
+CREATE UNIQUE INDEX parts_of_owner ON parts
+    (owner, number, (CASE WHEN state = 2 THEN '00000000-0000-0000-0000-000000000000'::uuid ELSE id END));
+CREATE INDEX parts_dropped ON parts (stored_at) WHERE state = 3;
 
--- Unfinished resumable uploads, and their parts that have arrived.
+-- Attempts of changes whose answer can be lost. A row says that the change happened, or
+-- that it was abandoned and must not happen. Ids begin with the time when they were made.
+CREATE TABLE attempts (
+    id       uuid    PRIMARY KEY,
+    happened boolean NOT NULL
+);
+
+-- Unfinished resumable uploads.
 CREATE TABLE sessions (
     id           uuid        PRIMARY KEY,
     bucket_id    bigint      NOT NULL,
@@ -67,30 +84,22 @@ CREATE TABLE sessions (
     size         bigint      NOT NULL, -- -1 while unknown
     content_type text        NOT NULL,
     meta         jsonb,
-    wants_sha256 boolean     NOT NULL,
-    created_at   timestamptz NOT NULL,
-    expires_at   timestamptz NOT NULL
+    want_crc64   bigint,               -- null: not said
+    tag          text        NOT NULL,
+    created_at   timestamptz NOT NULL
 );
 
-CREATE INDEX sessions_by_key ON sessions (bucket_id, key);
-CREATE INDEX sessions_by_expiry ON sessions (expires_at);
+-- Sessions of a bucket are listed by id, not by key.
+CREATE INDEX sessions_of_bucket ON sessions (bucket_id, id);
 
-CREATE TABLE session_parts (
-    session_id uuid        NOT NULL,
-    number     integer     NOT NULL,
-    id         uuid        NOT NULL,
-    size       bigint      NOT NULL,
-    k          smallint    NOT NULL,
-    m          smallint    NOT NULL,
-    unit_size  integer     NOT NULL,
-    crc64      bigint      NOT NULL,
-    nodes      bytea       NOT NULL,
-    sums       bytea       NOT NULL,
-    stored_at  timestamptz NOT NULL,
-    PRIMARY KEY (session_id, number),
-    CONSTRAINT session_parts_id UNIQUE (id),
-    CONSTRAINT session_parts_placements CHECK (length(nodes) = 16 * (k + m) AND length(sums) = 4 * (k + m))
+-- The time at which a session expires slides on with its parts, in a row of its own: the session's row never
+-- changes, and so can be locked by many who add to it, and against them by who ends it.
+CREATE TABLE session_expiries (
+    session_id uuid        PRIMARY KEY,
+    expires_at timestamptz NOT NULL
 );
+
+CREATE INDEX session_expiries_by_time ON session_expiries (expires_at);
 
 CREATE TABLE nodes (
     id              uuid        PRIMARY KEY,
@@ -119,8 +128,11 @@ CREATE TABLE tasks (
     queued_at timestamptz NOT NULL DEFAULT now(),
     due_at    timestamptz NOT NULL DEFAULT now(),
     reason    text        NOT NULL DEFAULT '',
+    term      bigint      NOT NULL DEFAULT 0, -- of the lease under which it is claimed, 0 while it is not
     PRIMARY KEY (kind, part_id, idx, node_id)
 );
+
+CREATE INDEX tasks_claimed ON tasks (term) WHERE term > 0;
 
 -- kind + 0: a look-up by the primary key must never take these, though they look
 -- as good to a planner that prepares its statements while the table is empty.

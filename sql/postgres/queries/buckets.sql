@@ -16,14 +16,15 @@ UPDATE buckets SET survive = $2 WHERE name = $1;
 -- name: ClaimBucket
 UPDATE buckets SET name = '/' || name WHERE name = $1;
 
--- Removes the claimed bucket if it is empty. Failed files have no parts and are never latest.
+-- Removes the claimed bucket if it is empty. Failed files have no parts and are never latest; their rows stay for a
+-- while, so that no late commit takes their place.
 -- name: DropBucket
 WITH bucket AS (
     SELECT b.id FROM buckets b
     WHERE b.name = '/' || $1::text AND NOT EXISTS (SELECT FROM files f WHERE f.bucket_id = b.id AND f.state IN (1, 2))
       AND NOT EXISTS (SELECT FROM sessions s WHERE s.bucket_id = b.id)
 ), failed AS (
-    DELETE FROM files USING bucket WHERE files.bucket_id = bucket.id
+    UPDATE files SET state = 4, deleted_at = now() FROM bucket WHERE files.bucket_id = bucket.id AND files.state = 3
 )
 DELETE FROM buckets USING bucket WHERE buckets.id = bucket.id;
 

@@ -11,8 +11,8 @@ WHERE id = $1 AND state = 1 AND key = $3
   AND bucket_id + 0 = (SELECT id FROM buckets WHERE name = $2 FOR KEY SHARE)
 RETURNING id;
 
--- Removes what the keys of ($1 buckets, $2 keys) show, with its parts, and queues
--- their chunks for reclaim. For an upload ($3 its id, else null) only once it is claimed.
+-- Makes what the keys of ($1 buckets, $2 keys) show Deleted. For an upload ($3 its id, else null) only once
+-- it is claimed. Its parts stay until they are swept: this costs the same however many they are.
 -- Rows are locked in the order of the index, so that groups with common keys do not deadlock.
 -- name: ReplaceLatest
 WITH holders AS MATERIALIZED (
@@ -26,18 +26,8 @@ WITH holders AS MATERIALIZED (
     ORDER BY f.bucket_id, f.key
     FOR UPDATE OF f
 ), gone AS (
-    DELETE FROM files USING shown WHERE files.id = shown.id
+    UPDATE files SET state = 4, latest = false, deleted_at = now() FROM shown WHERE files.id = shown.id
     RETURNING files.id, files.bucket_id, files.key
-), dropped AS (
-    DELETE FROM parts USING gone WHERE parts.file_id = gone.id
-    RETURNING parts.id, parts.nodes
-), queued AS (
-    INSERT INTO tasks (kind, part_id, idx, node_id, reason)
-    SELECT 1, d.id, i, encode(substring(d.nodes FROM 16 * i + 1 FOR 16), 'hex')::uuid, 'replaced'
-    FROM dropped d, generate_series(0, length(d.nodes) / 16 - 1) AS i
-    WHERE substring(d.nodes FROM 16 * i + 1 FOR 16) <> '\x00000000000000000000000000000000'
-    ORDER BY 2, 3
-    ON CONFLICT DO NOTHING
 )
 SELECT gone.id, holders.name, gone.key FROM gone JOIN holders ON holders.id = gone.bucket_id;
 
@@ -46,7 +36,7 @@ SELECT gone.id, holders.name, gone.key FROM gone JOIN holders ON holders.id = go
 -- name: DropPlanned
 WITH dropped AS (
     DELETE FROM parts USING files
-    WHERE parts.file_id = $1 AND files.id = $1 AND files.state = 0
+    WHERE parts.owner = $1 AND files.id = $1 AND files.state = 0
     RETURNING parts.id, parts.nodes
 ), planned AS (
     SELECT d.id, i, encode(substring(d.nodes FROM 16 * i + 1 FOR 16), 'hex')::uuid AS node
@@ -75,8 +65,8 @@ WITH holders AS MATERIALIZED (
     JOIN holders ON holders.name = f.bucket
     RETURNING id, created_at, completed_at
 ), with_parts AS (
-    INSERT INTO parts (file_id, id, number, size, k, m, unit_size, crc64, nodes, sums)
-    SELECT p.*
+    INSERT INTO parts (owner, id, number, size, k, m, unit_size, crc64, nodes, sums, state)
+    SELECT p.*, 2
     FROM unnest($13::uuid[], $14::uuid[], $15::integer[], $16::bigint[], $17::smallint[], $18::smallint[],
                 $19::integer[], $20::bigint[], $21::bytea[], $22::bytea[])
          AS p (file_id, id, number, size, k, m, unit_size, crc64, nodes, sums)
@@ -98,8 +88,8 @@ WITH stored AS (
     WHERE id = $1 AND state = 0
     RETURNING id, created_at, completed_at
 ), with_parts AS (
-    INSERT INTO parts (file_id, id, number, size, k, m, unit_size, crc64, nodes, sums)
-    SELECT stored.id, p.*
+    INSERT INTO parts (owner, id, number, size, k, m, unit_size, crc64, nodes, sums, state)
+    SELECT stored.id, p.*, 2
     FROM unnest($10::uuid[], $11::integer[], $12::bigint[], $13::smallint[], $14::smallint[],
                 $15::integer[], $16::bigint[], $17::bytea[], $18::bytea[])
          AS p (id, number, size, k, m, unit_size, crc64, nodes, sums), stored
@@ -115,15 +105,27 @@ SELECT id, created_at, completed_at FROM stored;
 -- name: UploadState
 SELECT EXISTS (SELECT FROM buckets WHERE name = $2), (SELECT state FROM files WHERE id = $1);
 
--- Gives an upload up. The parts that were planned and the chunks ($3 parts, $4
--- indexes, $5 nodes) are queued for reclaim, unless the file is complete or gone.
+-- Makes sure that the file $1 has a row: where there is none, one that no commit of that id can pass. It waits for
+-- a commit in progress. Without its bucket $2 the row is Deleted. $3 key, $4 size, $5 created_at, $6 reason.
+-- name: FenceFile
+WITH holder AS MATERIALIZED (
+    SELECT id FROM buckets WHERE name = $2 FOR KEY SHARE
+)
+INSERT INTO files (id, bucket_id, key, size, content_type, state, latest, delete_marker, created_at, crc64, etag, failure, deleted_at)
+SELECT $1, coalesce(holder.id, 0), $3::bytea, $4::bigint, '', CASE WHEN holder.id IS NULL THEN 4 ELSE 3 END, false, false,
+       coalesce($5::timestamptz, now()), 0, '', $6::text, CASE WHEN holder.id IS NULL THEN now() END
+FROM (SELECT 1) AS one LEFT JOIN holder ON true
+ON CONFLICT (id) DO NOTHING;
+
+-- Abandons an upload. The parts that were planned and the chunks ($3 parts, $4
+-- indexes, $5 nodes) are queued for reclaim, unless the file is complete.
 -- name: FailFile
 WITH target AS MATERIALIZED (
-    SELECT id, state FROM files WHERE id = $1 AND state IN (1, 3) FOR UPDATE
+    SELECT id, state FROM files WHERE id = $1 AND state IN (1, 3, 4) FOR UPDATE
 ), failed AS (
     UPDATE files SET state = 3, failure = $2 FROM target WHERE files.id = target.id AND target.state = 1
 ), dropped AS (
-    DELETE FROM parts USING target WHERE parts.file_id = target.id
+    DELETE FROM parts USING target WHERE parts.owner = target.id AND target.state = 1
     RETURNING parts.id, parts.nodes
 )
 INSERT INTO tasks (kind, part_id, idx, node_id, reason)
@@ -142,13 +144,38 @@ ON CONFLICT DO NOTHING;
 -- name: FileState
 SELECT state FROM files WHERE id = $1;
 
--- Removes a file of any state. Where it was shown, the newest complete file of
--- the key that is left is shown instead.
+-- Makes a file Deleted, with the attempt $2 (null: without). Where it was shown, the newest complete file of
+-- the key that is left is shown instead: once it is not shown itself, which is why the heir is looked for behind "gone".
 -- name: DeleteFile
-WITH gone AS (
-    DELETE FROM files WHERE id = $1 RETURNING id, bucket_id, key, latest
+WITH target AS MATERIALIZED (
+    SELECT id, latest FROM files WHERE id = $1 AND state <> 4 FOR UPDATE
+), noted AS (
+    INSERT INTO attempts (id, happened) SELECT $2::uuid, true FROM target WHERE $2::uuid IS NOT NULL
+), gone AS (
+    UPDATE files SET state = 4, latest = false, deleted_at = now() FROM target WHERE files.id = target.id
+    RETURNING files.id, bucket_id, key, target.latest AS shown
+), heir AS (
+    SELECT f.id FROM gone JOIN files f ON gone.shown AND f.bucket_id = gone.bucket_id AND f.key = gone.key
+    WHERE NOT f.latest AND f.state = 2
+    ORDER BY f.completed_at DESC, f.id DESC LIMIT 1
+), shown AS (
+    UPDATE files SET latest = true FROM heir WHERE files.id = heir.id
+)
+SELECT id FROM gone;
+
+-- Takes up to $3 parts out of files that are Deleted since $1 (an interval) or longer, and queues their chunks for reclaim. A file
+-- without parts is removed; one that was never complete is a fence, and stays for the interval $2.
+-- name: SweepDeleted
+WITH due AS MATERIALIZED (
+    SELECT f.id, f.completed_at IS NOT NULL OR f.deleted_at <= now() - $2::interval AS removable FROM files f
+    WHERE f.state = 4 AND f.deleted_at <= now() - $1::interval
+      AND (f.completed_at IS NOT NULL OR f.deleted_at <= now() - $2::interval OR EXISTS (SELECT FROM parts WHERE parts.owner = f.id))
+    ORDER BY f.deleted_at LIMIT $3
+    FOR UPDATE OF f SKIP LOCKED
+), picked AS MATERIALIZED (
+    SELECT p.id FROM due CROSS JOIN LATERAL (SELECT id FROM parts WHERE owner = due.id ORDER BY number LIMIT $3) AS p LIMIT $3
 ), dropped AS (
-    DELETE FROM parts USING gone WHERE parts.file_id = gone.id
+    DELETE FROM parts USING picked WHERE parts.id = picked.id
     RETURNING parts.id, parts.nodes
 ), queued AS (
     INSERT INTO tasks (kind, part_id, idx, node_id, reason)
@@ -157,11 +184,28 @@ WITH gone AS (
     WHERE substring(d.nodes FROM 16 * i + 1 FOR 16) <> '\x00000000000000000000000000000000'
     ORDER BY 2, 3
     ON CONFLICT DO NOTHING
-), heir AS (
-    SELECT f.id FROM files f JOIN gone ON gone.latest AND f.bucket_id = gone.bucket_id AND f.key = gone.key
-    WHERE NOT f.latest AND f.state = 2
-    ORDER BY f.completed_at DESC, f.id DESC LIMIT 1
-), shown AS (
-    UPDATE files SET latest = true FROM heir WHERE files.id = heir.id
+), empty AS MATERIALIZED (
+    SELECT due.id FROM due WHERE due.removable AND NOT EXISTS (SELECT FROM parts WHERE parts.owner = due.id)
+    LIMIT greatest($3 - (SELECT count(*) FROM picked), 0)
+), removed AS (
+    DELETE FROM files USING empty WHERE files.id = empty.id RETURNING files.id
 )
-SELECT id FROM gone;
+SELECT (SELECT count(*) FROM dropped) + (SELECT count(*) FROM removed);
+
+-- name: ForgetDropped
+DELETE FROM parts WHERE id IN (SELECT id FROM parts WHERE state = 3 AND stored_at <= now() - $1::interval LIMIT 1000);
+
+-- name: ForgetAttempts
+DELETE FROM attempts WHERE id IN (SELECT id FROM attempts WHERE id < $1 ORDER BY id LIMIT 1000);
+
+-- Notes that the change of the file $2, which this transaction has claimed, happens with the attempt $1.
+-- name: NoteAttempt
+INSERT INTO attempts (id, happened) SELECT $1::uuid, true
+WHERE $1::uuid IS NOT NULL AND EXISTS (SELECT FROM files WHERE id = $2 AND state = 0);
+
+-- It waits for the change, where that is in progress.
+-- name: AbandonAttempt
+INSERT INTO attempts (id, happened) VALUES ($1, false) ON CONFLICT (id) DO NOTHING;
+
+-- name: Attempt
+SELECT happened FROM attempts WHERE id = $1;

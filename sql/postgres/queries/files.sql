@@ -1,15 +1,16 @@
+-- A bucket that is gone leaves its deleted files without a name.
 -- name: File
-SELECT b.name, f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
+SELECT coalesce(b.name, ''), f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
        f.crc64, f.sha256, f.etag, f.meta, f.failure,
        p.id, p.number, p.size, p.k, p.m, p.unit_size, p.crc64, p.nodes, p.sums
-FROM files f JOIN buckets b ON b.id = f.bucket_id LEFT JOIN parts p ON p.file_id = f.id
+FROM files f LEFT JOIN buckets b ON b.id = f.bucket_id LEFT JOIN parts p ON p.owner = f.id AND p.state = 2
 WHERE f.id = $1 ORDER BY p.number;
 
 -- name: LatestFile
 SELECT b.name, f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
        f.crc64, f.sha256, f.etag, f.meta, f.failure,
        p.id, p.number, p.size, p.k, p.m, p.unit_size, p.crc64, p.nodes, p.sums
-FROM buckets b JOIN files f ON f.bucket_id = b.id AND f.latest AND NOT f.delete_marker LEFT JOIN parts p ON p.file_id = f.id
+FROM buckets b JOIN files f ON f.bucket_id = b.id AND f.latest AND NOT f.delete_marker LEFT JOIN parts p ON p.owner = f.id AND p.state = 2
 WHERE b.name = $1 AND f.key = $2 ORDER BY p.number;
 
 -- The bucket is a row of its own with nulls, so that an empty answer means that it is not there.

@@ -1,4 +1,4 @@
--- The statements of RenameFile, a pipeline: lock, claim, ReplaceLatest, move, look.
+-- The statements of RenameFile, a pipeline: lock, claim, NoteAttempt, ReplaceLatest, move, look.
 
 -- Locks the file $1 and what the key $3 of the bucket $2 shows, in the order of the index, so
 -- that two files that swap their keys do not deadlock.
@@ -39,4 +39,4 @@ FROM claimed, buckets b WHERE files.id = claimed.id AND b.name = $2;
 -- name: BareFile
 SELECT b.name, f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
        f.crc64, f.sha256, f.etag, f.meta, f.failure
-FROM files f JOIN buckets b ON b.id = f.bucket_id WHERE f.id = $1;
+FROM files f JOIN buckets b ON b.id = f.bucket_id WHERE f.id = $1 AND f.state <> 4;

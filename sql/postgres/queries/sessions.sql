@@ -25,7 +25,7 @@ SELECT stored.created_at, ends.expires_at FROM holder LEFT JOIN stored ON true L
 SELECT b.name, s.id, s.key, s.size, s.content_type, s.meta, s.want_crc64, s.tag, s.created_at, e.expires_at,
        p.id, p.number, p.size, p.k, p.m, p.unit_size, p.crc64, p.nodes, p.sums, p.stored_at
 FROM sessions s JOIN session_expiries e ON e.session_id = s.id JOIN buckets b ON b.id = s.bucket_id
-LEFT JOIN session_parts p ON p.session_id = s.id
+LEFT JOIN parts p ON p.owner = s.id AND p.state = 2
 WHERE s.id = $1 AND e.expires_at - now() > interval '0' ORDER BY p.number;
 
 -- name: SetSessionSize
@@ -46,7 +46,7 @@ FROM (
     ORDER BY s.id LIMIT $4
 ) AS s
 JOIN buckets b ON b.id = s.bucket_id
-CROSS JOIN LATERAL (SELECT coalesce(sum(size), 0)::bigint AS bytes FROM session_parts WHERE session_id = s.id) AS sent
+CROSS JOIN LATERAL (SELECT coalesce(sum(size), 0)::bigint AS bytes FROM parts WHERE owner = s.id AND state = 2) AS sent
 ORDER BY s.id;
 
 -- The same of the bucket $5.
@@ -57,7 +57,7 @@ FROM buckets b CROSS JOIN LATERAL (
     WHERE s.bucket_id = b.id AND s.id > $1 AND s.key >= $2 AND s.key < $3 AND e.expires_at - now() > interval '0'
     ORDER BY s.id LIMIT $4
 ) AS s
-CROSS JOIN LATERAL (SELECT coalesce(sum(size), 0)::bigint AS bytes FROM session_parts WHERE session_id = s.id) AS sent
+CROSS JOIN LATERAL (SELECT coalesce(sum(size), 0)::bigint AS bytes FROM parts WHERE owner = s.id AND state = 2) AS sent
 WHERE b.name = $5
 ORDER BY s.id;
 
@@ -75,31 +75,31 @@ FROM (
     ORDER BY s.id LIMIT $4
 ) AS s
 JOIN buckets b ON b.id = s.bucket_id
-CROSS JOIN LATERAL (SELECT coalesce(sum(size), 0)::bigint AS bytes FROM session_parts WHERE session_id = s.id) AS sent
+CROSS JOIN LATERAL (SELECT coalesce(sum(size), 0)::bigint AS bytes FROM parts WHERE owner = s.id AND state = 2) AS sent
 ORDER BY s.id;
 
--- Returns: the session is there, the part was written down.
+-- Returns: the session is there, the part was recorded, the state of the row that had its id before.
 -- name: BeginPart
 WITH session AS MATERIALIZED (
     SELECT s.id FROM sessions s JOIN session_expiries e ON e.session_id = s.id
     WHERE s.id = $1 AND e.expires_at - now() > interval '0' FOR SHARE OF s
 ), begun AS (
-    INSERT INTO session_attempts (part_id, session_id, k, m, nodes, begun_at)
-    SELECT $2, session.id, $3, $4, $5, now() FROM session
-    WHERE NOT EXISTS (SELECT FROM session_parts WHERE id = $2) AND NOT EXISTS (SELECT FROM parts WHERE id = $2)
-    RETURNING part_id
+    INSERT INTO parts (owner, id, number, state, size, k, m, unit_size, crc64, nodes, sums)
+    SELECT session.id, $2, $3, 1, $4, $5, $6, $7, $8, $9, $10 FROM session
+    WHERE NOT EXISTS (SELECT FROM parts WHERE id = $2)
+    RETURNING id
 )
-SELECT EXISTS (SELECT FROM session), EXISTS (SELECT FROM begun);
+SELECT EXISTS (SELECT FROM session), EXISTS (SELECT FROM begun), coalesce((SELECT state FROM parts WHERE id = $2), 0);
 
--- Removes the part of number $3 from the session $1, unless the part $2 that is to take its place is somewhere already.
+-- Removes the stored part of number $3 from the session $1, unless the part $2 that is to take its place is stored or dropped already.
 -- name: DropReplaced
 WITH session AS MATERIALIZED (
     SELECT s.id FROM sessions s JOIN session_expiries e ON e.session_id = s.id
     WHERE s.id = $1 AND e.expires_at - now() > interval '0' FOR SHARE OF s
 ), dropped AS (
-    DELETE FROM session_parts p USING session
-    WHERE p.session_id = session.id AND p.number = $3
-      AND NOT EXISTS (SELECT FROM session_parts WHERE id = $2) AND NOT EXISTS (SELECT FROM parts WHERE id = $2)
+    DELETE FROM parts p USING session
+    WHERE p.owner = session.id AND p.number = $3 AND p.state = 2
+      AND NOT EXISTS (SELECT FROM parts WHERE id = $2 AND state <> 1)
     RETURNING p.id, p.nodes
 )
 INSERT INTO tasks (kind, part_id, idx, node_id, reason)
@@ -109,58 +109,76 @@ WHERE substring(d.nodes FROM 16 * i + 1 FOR 16) <> '\x00000000000000000000000000
 ORDER BY 2, 3
 ON CONFLICT DO NOTHING;
 
--- Makes the part $2 one of the session $1, and queues the chunks that were planned where it does not have them.
--- Returns: the session is there, the part was stored, it was the session's before.
+-- Queues for reclaim the chunks that the begun part $2 planned at a place where it does not have them; $3 are the nodes as they are.
+-- A statement of its own: in that of StorePart the row could be read after it was changed.
+-- name: DropUnused
+WITH session AS MATERIALIZED (
+    SELECT s.id FROM sessions s JOIN session_expiries e ON e.session_id = s.id
+    WHERE s.id = $1 AND e.expires_at - now() > interval '0' FOR SHARE OF s
+), begun AS MATERIALIZED (
+    SELECT p.id, p.nodes FROM parts p CROSS JOIN session WHERE p.id = $2 AND p.state = 1 FOR UPDATE OF p
+)
+INSERT INTO tasks (kind, part_id, idx, node_id, reason)
+SELECT 1, id, i, encode(substring(nodes FROM 16 * i + 1 FOR 16), 'hex')::uuid, 'planned, not used'
+FROM begun, generate_series(0, length(nodes) / 16 - 1) AS i
+WHERE substring(nodes FROM 16 * i + 1 FOR 16) NOT IN ('\x00000000000000000000000000000000', substring($3::bytea FROM 16 * i + 1 FOR 16))
+ORDER BY 2, 3
+ON CONFLICT DO NOTHING;
+
+-- Makes the part $2 one of the session $1. Chunks that it has nowhere are queued for repair.
+-- Where a row has the id already, it passes only if that was begun.
+-- Returns: the session is there, the part was stored.
 -- name: StorePart
 WITH session AS MATERIALIZED (
     SELECT s.id FROM sessions s JOIN session_expiries e ON e.session_id = s.id
     WHERE s.id = $1 AND e.expires_at - now() > interval '0' FOR SHARE OF s
 ), stored AS (
-    INSERT INTO session_parts (session_id, id, number, size, k, m, unit_size, crc64, nodes, sums, stored_at)
-    SELECT session.id, $2, $3, $4, $5, $6, $7, $8, $9, $10, now() FROM session
-    WHERE NOT EXISTS (SELECT FROM session_parts WHERE id = $2) AND NOT EXISTS (SELECT FROM parts WHERE id = $2)
+    INSERT INTO parts (owner, id, number, state, size, k, m, unit_size, crc64, nodes, sums)
+    SELECT session.id, $2, $3, 2, $4, $5, $6, $7, $8, $9, $10 FROM session
+    ON CONFLICT (id) DO UPDATE SET owner = excluded.owner, number = excluded.number, state = 2, size = excluded.size, k = excluded.k, m = excluded.m,
+        unit_size = excluded.unit_size, crc64 = excluded.crc64, nodes = excluded.nodes, sums = excluded.sums, stored_at = now()
+    WHERE parts.state = 1
     RETURNING id
-), begun AS (
-    DELETE FROM session_attempts USING stored WHERE part_id = stored.id
-    RETURNING part_id, nodes
 ), queued AS (
     INSERT INTO tasks (kind, part_id, idx, node_id, reason)
-    SELECT 1, part_id, i, encode(substring(nodes FROM 16 * i + 1 FOR 16), 'hex')::uuid, 'planned, not used'
-    FROM begun, generate_series(0, length(nodes) / 16 - 1) AS i
-    WHERE substring(nodes FROM 16 * i + 1 FOR 16) NOT IN ('\x00000000000000000000000000000000', substring($9::bytea FROM 16 * i + 1 FOR 16))
+    SELECT 2, stored.id, i, '00000000-0000-0000-0000-000000000000', 'not written'
+    FROM stored, generate_series(0, length($9::bytea) / 16 - 1) AS i
+    WHERE substring($9::bytea FROM 16 * i + 1 FOR 16) = '\x00000000000000000000000000000000'
     ORDER BY 2, 3
     ON CONFLICT DO NOTHING
 )
-SELECT EXISTS (SELECT FROM session), EXISTS (SELECT FROM stored),
-       EXISTS (SELECT FROM session_parts WHERE id = $2 AND session_id = $1);
+SELECT EXISTS (SELECT FROM session), EXISTS (SELECT FROM stored);
+
+-- name: PartState
+SELECT owner, state FROM parts WHERE id = $1;
 
 -- Lets the session $1, of which this transaction made the part $2, expire in $3. The row is changed
 -- at most once a second: those who save parts of one session hardly ever wait here for each other.
 -- name: SlideSession
 UPDATE session_expiries SET expires_at = now() + $3::interval
 WHERE session_id = $1 AND (expires_at - now() > $3::interval OR expires_at - now() < $3::interval - interval '1 s')
-  AND EXISTS (SELECT FROM session_parts p WHERE p.id = $2 AND p.session_id = $1 AND p.stored_at = now());
+  AND EXISTS (SELECT FROM parts p WHERE p.id = $2 AND p.owner = $1 AND p.state = 2 AND p.stored_at = now());
 
--- Whoever saves the part just now has this row too: the next statement sees what became of it.
--- name: LockAttempt
-SELECT part_id FROM session_attempts WHERE part_id = $1 FOR UPDATE;
+-- A save of the part that is in progress has this row too: the next statement sees what became of it.
+-- name: LockPart
+SELECT id FROM parts WHERE id = $1 FOR UPDATE;
 
--- Gives up the part $1, unless a session or a file has it: its planned chunks and the
--- chunks ($2 indexes, $3 nodes) are queued for reclaim. Returns: somebody has it.
+-- Makes sure that the part $1 has a row: where there is none, one that no save of that id can pass. It waits for a save in progress.
+-- name: FencePart
+INSERT INTO parts (id, owner, number, state, size, k, m, unit_size, crc64, nodes, sums)
+VALUES ($1, $1, 0, 3, 0, 0, 0, 0, 0, '', '') ON CONFLICT (id) DO NOTHING;
+
+-- Abandons the part $1, unless a session or a file has it: its planned chunks and the
+-- chunks ($2 indexes, $3 nodes) are queued for reclaim. Returns: it is stored.
 -- name: DropPart
 WITH kept AS MATERIALIZED (
-    SELECT id FROM session_parts WHERE id = $1
-    UNION ALL
-    SELECT id FROM parts WHERE id = $1
-), begun AS (
-    DELETE FROM session_attempts WHERE part_id = $1 AND NOT EXISTS (SELECT FROM kept)
-    RETURNING part_id, nodes
+    SELECT id FROM parts WHERE id = $1 AND state = 2
 ), queued AS (
     INSERT INTO tasks (kind, part_id, idx, node_id, reason)
     SELECT 1, $1, idx, node_id, 'part failed'
     FROM (
         SELECT i AS idx, encode(substring(nodes FROM 16 * i + 1 FOR 16), 'hex')::uuid AS node_id
-        FROM begun, generate_series(0, length(nodes) / 16 - 1) AS i
+        FROM parts, generate_series(0, length(nodes) / 16 - 1) AS i WHERE id = $1 AND state = 1
         UNION
         SELECT a.idx, a.node_id FROM unnest($2::smallint[], $3::uuid[]) AS a (idx, node_id)
     ) AS chunks
@@ -169,6 +187,9 @@ WITH kept AS MATERIALIZED (
     ON CONFLICT DO NOTHING
 )
 SELECT EXISTS (SELECT FROM kept);
+
+-- name: MarkDropped
+UPDATE parts SET owner = id, number = 0, state = 3, k = 0, m = 0, nodes = '', sums = '', stored_at = now() WHERE id = $1 AND state = 1;
 
 -- Waits for those who add to the sessions.
 -- name: LockSessions
@@ -183,8 +204,8 @@ WITH holder AS MATERIALIZED (
 ), found AS MATERIALIZED (
     SELECT (SELECT count(*) FROM sessions s JOIN session_expiries e ON e.session_id = s.id
             WHERE s.id = ANY ($12::uuid[]) AND e.expires_at - now() > interval '0') AS sessions,
-           (SELECT count(DISTINCT p.id) FROM unnest($13::uuid[]) AS want (id) JOIN session_parts p ON p.id = want.id
-            WHERE array_position($12::uuid[], p.session_id) IS NOT NULL) AS parts
+           (SELECT count(DISTINCT p.id) FROM unnest($13::uuid[]) AS want (id) JOIN parts p ON p.id = want.id
+            WHERE p.state = 2 AND array_position($12::uuid[], p.owner) IS NOT NULL) AS parts
 ), stored AS (
     INSERT INTO files (id, bucket_id, key, size, content_type, state, latest, delete_marker,
                        created_at, completed_at, crc64, sha256, etag, meta)
@@ -195,49 +216,50 @@ WITH holder AS MATERIALIZED (
 SELECT EXISTS (SELECT FROM holder), found.sessions, found.parts, stored.created_at, stored.completed_at
 FROM found LEFT JOIN stored ON true;
 
--- Moves the parts $2 of the sessions $4 to the claimed file $1, with the numbers $3.
--- name: TakeParts
-WITH taken AS (
-    DELETE FROM session_parts p USING files, unnest($2::uuid[], $3::integer[]) AS want (id, number)
-    WHERE files.id = $1 AND files.state = 0 AND p.id = want.id AND array_position($4::uuid[], p.session_id) IS NOT NULL
-    RETURNING p.id, want.number, p.size, p.k, p.m, p.unit_size, p.crc64, p.nodes, p.sums
-), stored AS (
-    INSERT INTO parts (file_id, id, number, size, k, m, unit_size, crc64, nodes, sums)
-    SELECT $1, taken.* FROM taken
-), queued AS (
-    INSERT INTO tasks (kind, part_id, idx, node_id, reason)
-    SELECT 2, id, i, '00000000-0000-0000-0000-000000000000', 'not written'
-    FROM taken, generate_series(0, k + m - 1) AS i
-    WHERE substring(nodes FROM 16 * i + 1 FOR 16) = '\x00000000000000000000000000000000'
-    ORDER BY 2, 3
-    ON CONFLICT DO NOTHING
-)
-SELECT id, number, size, k, m, unit_size, crc64, nodes, sums FROM taken ORDER BY number;
+-- Hands all parts of the sessions $4 over to $5, but those that are in their place already: of the claimed file $1,
+-- wanted ($2 parts, $3 numbers) under the number that they have. A session that becomes a file with all its parts changes no row.
+-- name: HandOver
+UPDATE parts SET owner = $5, state = 1 FROM files
+WHERE files.id = $1 AND files.state = 0 AND parts.owner = ANY ($4::uuid[])
+  AND NOT EXISTS (
+    SELECT FROM unnest($2::uuid[], $3::integer[]) AS want (id, number)
+    WHERE want.id = parts.id AND want.number = parts.number AND parts.owner = $1 AND parts.state = 2
+  );
 
--- Removes the locked sessions $1 with all that they still have, and queues its chunks for
--- reclaim with the reason $3. Where they become a file ($2 its id, else null) only once it is claimed.
+-- Gives the claimed file $1 the parts ($2, with the numbers $3) that were handed over to $4. They are looked up by their ids, one
+-- by one: the owner is compared in a way that no index serves.
+-- name: TakeParts
+UPDATE parts SET owner = $1, number = want.number, state = 2
+FROM files, unnest($2::uuid[], $3::integer[]) AS want (id, number)
+WHERE files.id = $1 AND files.state = 0 AND parts.id = want.id AND parts.owner IS NOT DISTINCT FROM $4::uuid;
+
+-- name: PartsOf
+SELECT id, number, size, k, m, unit_size, crc64, nodes, sums FROM parts WHERE owner = $1 AND state = 2 ORDER BY number;
+
+-- Removes the locked sessions $1 once the file $2 is claimed. What was handed over to $3 and not taken stays
+-- there as the parts of a Deleted file, to be swept at once.
 -- name: EndSessions
 WITH ended AS (
     DELETE FROM sessions
-    WHERE id = ANY ($1::uuid[]) AND ($2::uuid IS NULL OR EXISTS (SELECT FROM files f WHERE f.id = $2 AND f.state = 0))
+    WHERE id = ANY ($1::uuid[]) AND EXISTS (SELECT FROM files f WHERE f.id = $2 AND f.state = 0)
     RETURNING id
 ), expiries AS (
     DELETE FROM session_expiries USING ended WHERE session_id = ended.id
-), dropped AS (
-    DELETE FROM session_parts USING ended WHERE session_id = ended.id
-    RETURNING session_parts.id, session_parts.nodes
-), begun AS (
-    DELETE FROM session_attempts USING ended WHERE session_id = ended.id
-    RETURNING part_id, nodes
-), queued AS (
-    INSERT INTO tasks (kind, part_id, idx, node_id, reason)
-    SELECT 1, d.id, i, encode(substring(d.nodes FROM 16 * i + 1 FOR 16), 'hex')::uuid, $3
-    FROM (SELECT * FROM dropped UNION ALL SELECT * FROM begun) AS d (id, nodes), generate_series(0, length(d.nodes) / 16 - 1) AS i
-    WHERE substring(d.nodes FROM 16 * i + 1 FOR 16) <> '\x00000000000000000000000000000000'
-    ORDER BY 2, 3, 4
-    ON CONFLICT DO NOTHING
 )
-SELECT id FROM ended;
+INSERT INTO files (id, bucket_id, key, size, content_type, state, latest, delete_marker, created_at, crc64, etag, failure, deleted_at)
+SELECT $3, 0, '', 0, '', 4, false, false, now(), 0, '', 'not in the file', 'epoch'
+WHERE EXISTS (SELECT FROM ended) AND EXISTS (SELECT FROM parts WHERE owner = $3);
+
+-- Removes the locked session $1. Its parts stay as those of a Deleted file of its id, to be swept at once:
+-- this costs the same however many they are.
+-- name: EndSession
+WITH ended AS (
+    DELETE FROM sessions WHERE id = $1 RETURNING id
+), expiries AS (
+    DELETE FROM session_expiries USING ended WHERE session_id = ended.id
+)
+INSERT INTO files (id, bucket_id, key, size, content_type, state, latest, delete_marker, created_at, crc64, etag, failure, deleted_at)
+SELECT id, 0, '', 0, '', 4, false, false, now(), 0, '', 'session ended', 'epoch' FROM ended;
 
 -- Shows the claimed file.
 -- name: ShowFile

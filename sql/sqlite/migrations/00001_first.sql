@@ -32,6 +32,7 @@ CREATE TABLE files (
     etag          TEXT    NOT NULL,
     meta          TEXT,             -- JSON object
     failure       TEXT    NOT NULL,
+    deleted_at    INTEGER NOT NULL DEFAULT 0, -- of state 4; 0 there: no read can be in progress
     CHECK (state = 2 OR NOT latest)
 ) STRICT, WITHOUT ROWID;
 
@@ -39,13 +40,18 @@ CREATE TABLE files (
 CREATE UNIQUE INDEX files_latest ON files (bucket_id, key) WHERE latest = 1;
 CREATE INDEX files_behind ON files (bucket_id, key) WHERE latest = 0;
 CREATE INDEX files_by_time ON files (state, created_at, id);
+CREATE INDEX files_deleted ON files (deleted_at) WHERE state = 4;
 CREATE INDEX files_of_bucket_by_time ON files (bucket_id, state, created_at, id);
 
--- By file and number: the parts of a file lie together, and new ones at the end.
+-- The parts of files and of unfinished sessions alike; owner is the id of one or the other, and a session that becomes a
+-- file keeps its id, so its rows stay. By owner and number: the parts of a file lie together, and new ones at the end.
+-- State: 1 begun (of a session, its chunks are being written), 2 stored, 3 dropped: a fence that keeps
+-- a late save of that part id out; it owns nothing and has no chunks.
 CREATE TABLE parts (
-    file_id   BLOB    NOT NULL,
+    owner     BLOB    NOT NULL,
     number    INTEGER NOT NULL,
     id        BLOB    NOT NULL UNIQUE,
+    state     INTEGER NOT NULL,
     size      INTEGER NOT NULL,
     k         INTEGER NOT NULL,
     m         INTEGER NOT NULL,
@@ -53,11 +59,21 @@ CREATE TABLE parts (
     crc64     INTEGER NOT NULL,
     nodes     BLOB    NOT NULL, -- 16 bytes a chunk, by index
     sums      BLOB    NOT NULL, -- 4 bytes a chunk, big endian, by index
-    PRIMARY KEY (file_id, number),
+    stored_at INTEGER NOT NULL,
+    PRIMARY KEY (owner, number, id),
     CHECK (length(nodes) = 16 * (k + m) AND length(sums) = 4 * (k + m))
 ) STRICT, WITHOUT ROWID;
 
--- Unfinished resumable uploads, and their parts that have arrived.
+CREATE INDEX parts_dropped ON parts (stored_at) WHERE state = 3;
+
+-- Attempts of changes whose answer can be lost. A row says that the change happened (1), or
+-- that it was abandoned and must not happen (0). Ids begin with the time when they were made.
+CREATE TABLE attempts (
+    id       BLOB    PRIMARY KEY,
+    happened INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Unfinished resumable uploads.
 CREATE TABLE sessions (
     id           BLOB    PRIMARY KEY,
     bucket_id    INTEGER NOT NULL,
@@ -65,29 +81,16 @@ CREATE TABLE sessions (
     size         INTEGER NOT NULL, -- -1 while unknown
     content_type TEXT    NOT NULL,
     meta         TEXT,
-    wants_sha256 INTEGER NOT NULL,
+    want_crc64   INTEGER,          -- null: not said
+    tag          TEXT    NOT NULL,
     created_at   INTEGER NOT NULL,
-    expires_at   INTEGER NOT NULL
+    expires_at   INTEGER NOT NULL,
+    received     INTEGER NOT NULL  -- bytes of the parts that are stored
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX sessions_by_key ON sessions (bucket_id, key);
+-- Sessions of a bucket are listed by id, not by key.
+CREATE INDEX sessions_of_bucket ON sessions (bucket_id, id);
 CREATE INDEX sessions_by_expiry ON sessions (expires_at);
-
-CREATE TABLE session_parts (
-    session_id BLOB    NOT NULL,
-    number     INTEGER NOT NULL,
-    id         BLOB    NOT NULL UNIQUE,
-    size       INTEGER NOT NULL,
-    k          INTEGER NOT NULL,
-    m          INTEGER NOT NULL,
-    unit_size  INTEGER NOT NULL,
-    crc64      INTEGER NOT NULL,
-    nodes      BLOB    NOT NULL,
-    sums       BLOB    NOT NULL,
-    stored_at  INTEGER NOT NULL,
-    PRIMARY KEY (session_id, number),
-    CHECK (length(nodes) = 16 * (k + m) AND length(sums) = 4 * (k + m))
-) STRICT, WITHOUT ROWID;
 
 CREATE TABLE nodes (
     id              BLOB    PRIMARY KEY,
@@ -116,8 +119,11 @@ CREATE TABLE tasks (
     queued_at INTEGER NOT NULL,
     due_at    INTEGER NOT NULL,
     reason    TEXT    NOT NULL,
+    term      INTEGER NOT NULL, -- of the lease under which it is claimed, 0 while it is not
     PRIMARY KEY (kind, part_id, idx, node_id)
 ) STRICT, WITHOUT ROWID;
+
+CREATE INDEX tasks_claimed ON tasks (term) WHERE term > 0;
 
 -- Every claim goes node by node. queued_at is there to be counted without the rows.
 CREATE INDEX tasks_due ON tasks (kind, node_id, due_at, queued_at);

@@ -4,7 +4,7 @@ INSERT INTO files (id, bucket_id, key, size, content_type, state, latest, delete
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '');
 
 -- name: InsertPart
-INSERT INTO parts (file_id, number, id, size, k, m, unit_size, crc64, nodes, sums) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+INSERT INTO parts (owner, number, id, state, size, k, m, unit_size, crc64, nodes, sums, stored_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: FileState
 SELECT state, bucket_id, key, latest FROM files WHERE id = ?;
@@ -27,7 +27,41 @@ UPDATE files SET bucket_id = ?, key = ? WHERE id = ?;
 DELETE FROM files WHERE id = ?;
 
 -- name: RemoveParts
-DELETE FROM parts WHERE file_id = ? RETURNING id, nodes;
+DELETE FROM parts WHERE owner = ? RETURNING id, nodes;
+
+-- name: MarkDeleted
+UPDATE files SET state = 4, latest = 0, deleted_at = ? WHERE id = ?;
+
+-- A file that stands for parts to be swept, or for a write that must not happen any more.
+-- name: InsertMarker
+INSERT INTO files (id, bucket_id, key, size, content_type, state, latest, delete_marker,
+                   created_at, completed_at, crc64, sha256, etag, meta, failure, deleted_at)
+VALUES (?, ?, ?, ?, '', ?, 0, 0, ?, 0, 0, NULL, '', NULL, ?, ?);
+
+-- Deleted files that have something to sweep: parts, or themselves. One that was never complete is a fence until ?2.
+-- name: DueDeleted
+SELECT id FROM files INDEXED BY files_deleted
+WHERE state = 4 AND deleted_at <= ?1
+  AND (completed_at <> 0 OR deleted_at <= ?2 OR EXISTS (SELECT 1 FROM parts WHERE owner = files.id))
+ORDER BY deleted_at LIMIT ?3;
+
+-- name: SweepParts
+DELETE FROM parts WHERE id IN (SELECT id FROM parts WHERE owner = ? ORDER BY number LIMIT ?) RETURNING id, nodes;
+
+-- name: RemoveSwept
+DELETE FROM files WHERE id = ?1 AND (completed_at <> 0 OR deleted_at <= ?2) AND NOT EXISTS (SELECT 1 FROM parts WHERE owner = ?1);
+
+-- name: ForgetDropped
+DELETE FROM parts WHERE id IN (SELECT id FROM parts WHERE state = 3 AND stored_at <= ? LIMIT 1000);
+
+-- name: ForgetAttempts
+DELETE FROM attempts WHERE id IN (SELECT id FROM attempts WHERE id < ? ORDER BY id LIMIT 1000);
+
+-- name: Attempt
+SELECT happened FROM attempts WHERE id = ?;
+
+-- name: InsertAttempt
+INSERT INTO attempts (id, happened) VALUES (?, ?) ON CONFLICT DO NOTHING;
 
 -- name: MarkFailed
 UPDATE files SET state = 3, failure = ? WHERE id = ?;
@@ -43,7 +77,7 @@ SELECT b.name, f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_
 FROM buckets b JOIN files f ON f.bucket_id = b.id AND f.key = ?2 AND f.latest = 1 WHERE b.name = ?1 AND NOT f.delete_marker;
 
 -- name: Parts
-SELECT id, number, size, k, m, unit_size, crc64, nodes, sums FROM parts WHERE file_id = ? ORDER BY number;
+SELECT id, number, size, k, m, unit_size, crc64, nodes, sums FROM parts WHERE owner = ? AND state <> 3 ORDER BY number;
 
 -- What a bucket shows, from a key on up to another. It is read only as far as needed:
 -- a LIMIT that changes would have SQLite prepare the statement again each time.

@@ -1,13 +1,25 @@
 -- name: Part
-SELECT id, number, size, k, m, unit_size, crc64, nodes, sums FROM parts WHERE id = ?;
+SELECT id, number, size, k, m, unit_size, crc64, nodes, sums FROM parts WHERE id = ? AND state = 2;
 
--- name: FileOfPart
-SELECT file_id FROM parts WHERE id = ?;
+-- name: OwnerOfPart
+SELECT owner FROM parts WHERE id = ? AND state = 2;
+
+-- name: SessionNames
+SELECT b.name, s.key FROM sessions s JOIN buckets b ON b.id = s.bucket_id WHERE s.id = ?;
+
+-- A bucket that is gone leaves its deleted files without a name.
+-- name: FileStanding
+SELECT coalesce(b.name, ''), f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
+       f.crc64, f.sha256, f.etag, f.meta, f.failure
+FROM files f LEFT JOIN buckets b ON b.id = f.bucket_id WHERE f.id = ?;
 
 -- name: PartsAfter
 SELECT p.id, p.number, p.size, p.k, p.m, p.unit_size, p.crc64, p.nodes, p.sums
-FROM parts p CROSS JOIN files f ON f.id = p.file_id -- CROSS: in this order, or SQLite walks over all files
-WHERE p.id > ? AND f.state = 2 ORDER BY p.id LIMIT ?;
+FROM parts p LEFT JOIN files f ON f.id = p.owner
+WHERE p.id > ? AND p.state = 2 AND (f.state IS NULL OR f.state = 2) ORDER BY p.id LIMIT ?;
+
+-- name: Widen
+UPDATE parts SET m = ?, nodes = ?, sums = ? WHERE id = ?;
 
 -- name: PlaceChunks
 UPDATE parts SET nodes = ?, sums = ? WHERE id = ?;

@@ -23,7 +23,7 @@ SELECT size FROM sessions WHERE id = ? AND expires_at > ?;
 UPDATE sessions SET size = ? WHERE id = ?;
 
 -- name: SessionParts
-SELECT id, number, size, k, m, unit_size, crc64, nodes, sums, stored_at FROM session_parts WHERE session_id = ? ORDER BY number;
+SELECT id, number, size, k, m, unit_size, crc64, nodes, sums, stored_at FROM parts WHERE owner = ? AND state = 2 ORDER BY number;
 
 -- CROSS: in this order, or SQLite may begin with the buckets and sort.
 -- name: ListSessions
@@ -49,35 +49,21 @@ DELETE FROM sessions WHERE id = ?;
 UPDATE sessions SET expires_at = ?, received = received + ? WHERE id = ?;
 
 -- name: NumberTaken
-SELECT EXISTS (SELECT 1 FROM session_parts WHERE session_id = ? AND number = ?);
+SELECT EXISTS (SELECT 1 FROM parts WHERE owner = ? AND number = ? AND state = 2);
 
--- name: SessionOfPart
-SELECT session_id FROM session_parts WHERE id = ?;
+-- name: PartState
+SELECT owner, state FROM parts WHERE id = ?;
 
--- Whether the part is one of a session's, expired or not, or one of a file's.
--- name: PartTaken
-SELECT EXISTS (SELECT 1 FROM session_parts WHERE id = ?1) OR EXISTS (SELECT 1 FROM parts WHERE id = ?1);
-
--- name: InsertSessionPart
-INSERT INTO session_parts (session_id, number, id, size, k, m, unit_size, crc64, nodes, sums, stored_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
-
--- name: RemoveSessionPart
-DELETE FROM session_parts WHERE session_id = ? AND number = ?
+-- Removes the stored part of a number, for the one that takes its place.
+-- name: RemoveNumber
+DELETE FROM parts WHERE owner = ? AND number = ? AND state = 2
 RETURNING id, number, size, k, m, unit_size, crc64, nodes, sums;
 
--- name: RemoveSessionParts
-DELETE FROM session_parts WHERE session_id = ?
-RETURNING id, number, size, k, m, unit_size, crc64, nodes, sums;
+-- name: RemoveBegun
+DELETE FROM parts WHERE id = ? AND state = 1 RETURNING id, nodes;
 
--- The same for who is after their chunks only.
--- name: RemoveSessionNodes
-DELETE FROM session_parts WHERE session_id = ? RETURNING id, nodes;
+-- name: TakePart
+UPDATE parts SET owner = ?, number = ? WHERE id = ?;
 
--- name: InsertAttempt
-INSERT INTO session_attempts (part_id, session_id, nodes, begun_at) VALUES (?, ?, ?, ?);
-
--- name: RemoveAttempt
-DELETE FROM session_attempts WHERE part_id = ? RETURNING part_id, nodes;
-
--- name: RemoveAttempts
-DELETE FROM session_attempts WHERE session_id = ? RETURNING part_id, nodes;
+-- name: HandOver
+UPDATE parts SET owner = ? WHERE owner = ?;

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -102,12 +103,24 @@ func (s *Store) CommitFile(ctx context.Context, f store.File, begun bool) (store
 		if err == nil && !done.stored {
 			err = noBucket(f.Bucket)
 		}
-		err = translate(ctx, "CommitFile", err)
+		err = s.unlessGivenUp(ctx, f.ID, translate(ctx, "CommitFile", err))
 	}
 	if err != nil {
 		return store.File{}, store.FileID{}, err
 	}
 	return storedFile(f, done), done.replaced, nil
+}
+
+// unlessGivenUp makes Conflict of an id that is there already because the write of its file was abandoned.
+func (s *Store) unlessGivenUp(ctx context.Context, id store.FileID, err error) error {
+	if !errors.Is(err, store.Exists) {
+		return err
+	}
+	f, lookup := s.File(ctx, id)
+	if lookup == nil && (f.State == store.Failed || f.State == store.Deleted) {
+		return &store.Error{Op: "postgres.CommitFile", Kind: store.Conflict, Msg: "the write of file " + id.String() + " was abandoned", Err: err}
+	}
+	return err
 }
 
 // storedFile is the file as File would return it, without parts.
@@ -168,7 +181,7 @@ func (s *Store) commitUpload(ctx context.Context, c *pgxpool.Conn, r *fileRow) (
 		return outcomes[0], nil
 	case !there:
 		return outcome{}, noBucket(f.Bucket)
-	case state == nil:
+	case state == nil || store.FileState(*state) == store.Deleted:
 		return outcome{}, noFile(f.ID)
 	case store.FileState(*state) == store.Uploading:
 		return outcome{}, store.Errorf(store.Conflict, "upload %s is of another name or bucket", f.ID)

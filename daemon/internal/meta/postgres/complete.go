@@ -48,7 +48,7 @@ type claim struct {
 }
 
 // CompleteSession implements store.Sessions.
-func (s *Store) CompleteSession(ctx context.Context, f store.File, sessions []store.FileID) (store.File, store.FileID, error) {
+func (s *Store) CompleteSession(ctx context.Context, f store.File, sessions []store.FileID, attempt store.AttemptID) (store.File, store.FileID, error) {
 	want, err := newCompletion(f, sessions)
 	if err != nil {
 		return store.File{}, store.FileID{}, err
@@ -56,7 +56,7 @@ func (s *Store) CompleteSession(ctx context.Context, f store.File, sessions []st
 	var done outcome
 	var parts []store.Part
 	err = s.write(ctx, "CompleteSession", func(c *pgxpool.Conn) (err error) {
-		done, parts, err = s.completeSessions(ctx, c, want)
+		done, parts, err = s.completeSessions(ctx, c, want, attempt)
 		return err
 	})
 	if err != nil {
@@ -68,7 +68,7 @@ func (s *Store) CompleteSession(ctx context.Context, f store.File, sessions []st
 }
 
 // completeSessions is one transaction. Its statements after the claim do nothing without it.
-func (s *Store) completeSessions(ctx context.Context, c *pgxpool.Conn, want *completion) (done outcome, parts []store.Part, err error) {
+func (s *Store) completeSessions(ctx context.Context, c *pgxpool.Conn, want *completion, attempt store.AttemptID) (done outcome, parts []store.Part, err error) {
 	f := &want.row.file
 	id, bucket, key := [16]byte(f.ID), string(f.Bucket), []byte(f.Key)
 	var found claim
@@ -82,12 +82,16 @@ func (s *Store) completeSessions(ctx context.Context, c *pgxpool.Conn, want *com
 		})
 	b.Queue(s.q.ReplaceLatest, []string{bucket}, pgtype.FlatArray[[]byte]{key}, id).
 		Query(func(answer pgx.Rows) error { return readReplaced(answer, []*fileRow{&want.row}, outcomes) })
-	b.Queue(s.q.TakeParts, id, want.parts, want.numbers, want.sessions).Query(func(answer pgx.Rows) (err error) {
+	left := [16]byte(store.NewFileID())
+	b.Queue(s.q.NoteAttempt, attemptOrNull(attempt), id)
+	b.Queue(s.q.HandOver, id, want.parts, want.numbers, want.sessions, left)
+	b.Queue(s.q.TakeParts, id, want.parts, want.numbers, left)
+	b.Queue(s.q.EndSessions, want.sessions, id, left)
+	b.Queue(s.q.ShowFile, id)
+	b.Queue(s.q.PartsOf, id).Query(func(answer pgx.Rows) (err error) {
 		parts, err = pgx.CollectRows(answer, scanPart)
 		return err
 	})
-	b.Queue(s.q.EndSessions, want.sessions, id, "not in the file")
-	b.Queue(s.q.ShowFile, id)
 	if err := pipeline(ctx, c, b); err != nil {
 		return done, nil, err
 	}

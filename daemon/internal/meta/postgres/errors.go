@@ -44,15 +44,12 @@ const (
 	constraintLatest      = "files_latest"
 	constraintFileID      = "files_pkey"
 	constraintPartID      = "parts_pkey"
-	constraintPartNumber  = "parts_of_file"
+	constraintPartNumber  = "parts_of_owner" // owner and number
 	constraintBucketName  = "buckets_name"
 	constraintNodeName    = "nodes_name"
 	constraintCredentials = "credentials_pkey"
 	constraintSessionID   = "sessions_pkey"
-	constraintAttemptID   = "session_attempts_pkey"
-
-	constraintSessionPart   = "session_parts_pkey" // session and number
-	constraintSessionPartID = "session_parts_id"
+	constraintAttemptID   = "attempts_pkey"
 )
 
 const (
@@ -62,6 +59,9 @@ const (
 
 // errClosed is what calls on a closed Store get.
 var errClosed = errors.New("the metadata store is closed")
+
+// errSavedAtOnce is what a save gets whose part of the same number another save has stored meanwhile.
+var errSavedAtOnce = store.Errorf(store.Unavailable, "too many saves of the same part at once").WithHint(hintRetry)
 
 // errBusy is what calls get that found no free connection in time.
 var errBusy = errors.New("all connections to the database are in use")
@@ -133,13 +133,13 @@ func classifyUnique(e *pgconn.PgError) *store.Error {
 	switch e.ConstraintName {
 	case constraintLatest:
 		return store.Errorf(store.Unavailable, "too many commits of the same name at once").WithHint(hintRetry)
-	case constraintSessionPart, constraintSessionPartID:
-		return store.Errorf(store.Unavailable, "too many saves of the same part at once").WithHint(hintRetry)
 	case constraintFileID:
 		return store.Errorf(store.Exists, "a file of that id is there already")
 	case constraintSessionID:
 		return store.Errorf(store.Exists, "a session of that id is there already")
-	case constraintPartID, constraintAttemptID:
+	case constraintAttemptID:
+		return store.Errorf(store.Conflict, "the change was abandoned before it arrived")
+	case constraintPartID:
 		return store.Errorf(store.Exists, "a part of that id is there already")
 	case constraintPartNumber:
 		return store.Errorf(store.Invalid, "two parts of the file have the same number")
@@ -172,6 +172,9 @@ func isConnectionLoss(err error) bool {
 // isCollision reports that another transaction was in the way, and that this
 // one left nothing: repeating it is safe and likely to succeed.
 func isCollision(err error) bool {
+	if errors.Is(err, errSavedAtOnce) {
+		return true
+	}
 	e, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok {
 		return false
@@ -181,7 +184,7 @@ func isCollision(err error) bool {
 		return true
 	case stateUniqueViolation:
 		switch e.ConstraintName {
-		case constraintLatest, constraintSessionPart, constraintSessionPartID:
+		case constraintLatest:
 			return true
 		}
 	}
@@ -191,7 +194,7 @@ func isCollision(err error) bool {
 // isNumberTaken reports that the session has another part of the number.
 func isNumberTaken(err error) bool {
 	e, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && e.Code == stateUniqueViolation && e.ConstraintName == constraintSessionPart
+	return ok && e.Code == stateUniqueViolation && e.ConstraintName == constraintPartNumber
 }
 
 // isAway reports that the server ended the connection or cannot be reached, so

@@ -42,7 +42,7 @@ func TestTranslate(t *testing.T) {
 		"many of one name":      {pg("23505", "files_latest"), store.Unavailable, true},
 		"file id":               {pg("23505", "files_pkey"), store.Exists, false},
 		"part id":               {pg("23505", "parts_pkey"), store.Exists, false},
-		"part number":           {pg("23505", "parts_of_file"), store.Invalid, false},
+		"part number":           {pg("23505", "parts_of_owner"), store.Invalid, false},
 		"bucket":                {pg("23505", "buckets_name"), store.Exists, false},
 		"node name":             {pg("23505", "nodes_name"), store.Conflict, true},
 		"access key":            {pg("23505", "credentials_pkey"), store.Exists, false},

@@ -12,7 +12,7 @@ import (
 )
 
 // FailFile implements store.Files.
-func (s *Store) FailFile(ctx context.Context, id store.FileID, reason string, attempted []store.Part) error {
+func (s *Store) FailFile(ctx context.Context, f store.File, reason string, attempted []store.Part) error {
 	chunks := newChunkArrays()
 	for _, p := range attempted {
 		for i, c := range p.Chunks {
@@ -21,15 +21,14 @@ func (s *Store) FailFile(ctx context.Context, id store.FileID, reason string, at
 	}
 	return s.write(ctx, "FailFile", func(c *pgxpool.Conn) error {
 		var state int16
+		id := [16]byte(f.ID)
 		b := &pgx.Batch{}
-		b.Queue(s.q.FailFile, [16]byte(id), reason, chunks.parts, chunks.indexes, chunks.nodes)
-		b.Queue(s.q.FileState, [16]byte(id)).QueryRow(func(row pgx.Row) error { return row.Scan(&state) })
+		b.Queue(s.q.FenceFile, id, string(f.Bucket), []byte(f.Key), f.Size, timeOrNull(&f.CreatedAt), reason)
+		b.Queue(s.q.FailFile, id, reason, chunks.parts, chunks.indexes, chunks.nodes)
+		b.Queue(s.q.FileState, id).QueryRow(func(row pgx.Row) error { return row.Scan(&state) })
 		err := pipeline(ctx, c, b)
-		switch {
-		case isNoRows(err):
-			return noFile(id)
-		case err == nil && store.FileState(state) == store.Complete:
-			return store.Errorf(store.Conflict, "file %s is complete", id)
+		if err == nil && store.FileState(state) == store.Complete {
+			return store.Errorf(store.Conflict, "file %s is complete", f.ID)
 		}
 		return err
 	})
@@ -68,10 +67,10 @@ func (s *Store) LatestFile(ctx context.Context, bucket store.BucketName, key sto
 }
 
 // DeleteFile implements store.Files.
-func (s *Store) DeleteFile(ctx context.Context, id store.FileID) error {
+func (s *Store) DeleteFile(ctx context.Context, id store.FileID, attempt store.AttemptID) error {
 	return s.write(ctx, "DeleteFile", func(c *pgxpool.Conn) error {
 		var gone [16]byte
-		err := c.QueryRow(ctx, s.q.DeleteFile, [16]byte(id)).Scan(&gone)
+		err := c.QueryRow(ctx, s.q.DeleteFile, [16]byte(id), attemptOrNull(attempt)).Scan(&gone)
 		if isNoRows(err) {
 			return noFile(id)
 		}

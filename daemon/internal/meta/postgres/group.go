@@ -23,7 +23,8 @@ const (
 // Two commits of one name are never under way at the same time, so within a
 // gateway they queue here instead of colliding in the database.
 type committer struct {
-	store func([]*fileRow) ([]outcome, error) // one transaction
+	limit time.Duration // of one transaction
+	store func(context.Context, []*fileRow) ([]outcome, error)
 
 	mu      sync.Mutex // guards the following fields
 	waiting []*commit
@@ -40,29 +41,32 @@ type objectName struct {
 
 // commit is one caller's.
 type commit struct {
-	row  *fileRow
+	row   *fileRow
+	left  bool  // its caller left; guarded by committer.mu
+	group *lane // that it is in, while it is being stored; guarded by committer.mu
+
 	done chan struct{} // closed after the following fields were set
 	got  outcome
 	err  error
 }
 
+// lane is one transaction in progress.
+type lane struct {
+	live   int // callers that still wait; guarded by committer.mu
+	cancel context.CancelFunc
+}
+
 func (c *commit) name() objectName { return objectName{c.row.file.Bucket, c.row.file.Key} }
 
 // newCommitter makes a committer that stores groups with f, each within the limit: a
-// group is no caller's to cancel, and must not hold its lane for ever.
+// group is no single caller's to cancel, and must not hold its lane for ever.
 func newCommitter(limit time.Duration, f func(context.Context, []*fileRow) ([]outcome, error)) *committer {
-	return &committer{
-		store: func(rows []*fileRow) ([]outcome, error) {
-			ctx, cancel := context.WithTimeout(context.Background(), limit)
-			defer cancel()
-			return f(ctx, rows)
-		},
-		names: map[objectName]bool{},
-	}
+	return &committer{limit: limit, store: f, names: map[objectName]bool{}}
 }
 
-// commit stores the row and returns what became of it. When ctx ends first, a
-// row that was not under way is dropped; of one that was the outcome is open.
+// commit stores the row and returns what became of it. When ctx ends first, a row that was not
+// being stored is dropped, and one that was is never started again: its outcome is open. The
+// transaction of a group is canceled when the last of its callers has left.
 func (g *committer) commit(ctx context.Context, row *fileRow) (outcome, error) {
 	if err := ctx.Err(); err != nil {
 		return outcome{}, err
@@ -96,10 +100,16 @@ func (g *committer) enter(c *commit) bool {
 	return true
 }
 
-// leave takes the commit out of the queue if it still is in it.
+// leave takes the commit out of the queue if it still is in it, and else out of its group.
 func (g *committer) leave(c *commit) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	c.left = true
+	if c.group != nil {
+		if c.group.live--; c.group.live == 0 {
+			c.group.cancel()
+		}
+	}
 	for i, other := range g.waiting {
 		if other == c {
 			g.waiting = append(g.waiting[:i], g.waiting[i+1:]...)
@@ -150,17 +160,50 @@ func (g *committer) next(last []*commit) (group []*commit) {
 // settle stores the group and tells each caller its outcome. A group that cannot be stored
 // as a whole is stored one by one, so that each commit only answers for itself.
 func (g *committer) settle(group []*commit) {
-	rows := make([]*fileRow, len(group))
-	for i, c := range group {
-		rows[i] = c.row
+	ctx, rows, end := g.begin(group)
+	if rows == nil {
+		end()
+		finish(group, nil, context.Canceled)
+		return
 	}
-	outcomes, err := g.store(rows)
+	outcomes, err := g.store(ctx, rows)
+	end()
 	if err != nil && len(group) > 1 && !isAway(err) {
 		for i := range group {
 			g.settle(group[i : i+1])
 		}
 		return
 	}
+	finish(group, outcomes, err)
+}
+
+// begin makes the group's context, and the rows to store: none when all callers have left.
+func (g *committer) begin(group []*commit) (ctx context.Context, rows []*fileRow, end func()) {
+	ctx, cancel := context.WithTimeout(context.Background(), g.limit)
+	l := &lane{cancel: cancel}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	all := make([]*fileRow, len(group))
+	for i, c := range group {
+		all[i], c.group = c.row, l
+		if !c.left {
+			l.live++
+		}
+	}
+	if l.live > 0 {
+		rows = all
+	}
+	return ctx, rows, func() {
+		cancel()
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		for _, c := range group {
+			c.group = nil
+		}
+	}
+}
+
+func finish(group []*commit, outcomes []outcome, err error) {
 	for i, c := range group {
 		if c.err = err; err == nil {
 			c.got = outcomes[i]

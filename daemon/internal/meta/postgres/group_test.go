@@ -198,3 +198,51 @@ func TestGroupsAreBounded(t *testing.T) {
 	all.Wait()
 	c.close()
 }
+
+// A commit whose caller has left is not started again when its group is stored one by one.
+func TestACommitWithoutACallerIsNotRestarted(t *testing.T) {
+	t.Parallel()
+	var stored []store.Key
+	first := true
+	c := newCommitter(time.Minute, nil)
+	group := []*commit{}
+	for _, key := range []string{"stays", "left", "also stays"} {
+		group = append(group, &commit{row: rowOf(key), done: make(chan struct{})})
+	}
+	c.store = func(_ context.Context, rows []*fileRow) ([]outcome, error) {
+		if first {
+			first = false
+			c.leave(group[1])
+			return nil, errors.New("the statement took too long")
+		}
+		for _, r := range rows {
+			stored = append(stored, r.file.Key)
+		}
+		return make([]outcome, len(rows)), nil
+	}
+	c.settle(group)
+	require.NoError(t, group[0].err)
+	require.ErrorIs(t, group[1].err, context.Canceled)
+	require.NoError(t, group[2].err)
+	require.Equal(t, []store.Key{"stays", "also stays"}, stored)
+}
+
+// The transaction of a group ends with the last of its callers, and not before.
+func TestAGroupEndsWithItsLastCaller(t *testing.T) {
+	t.Parallel()
+	begun, ended := make(chan struct{}), make(chan error, 1)
+	c := newCommitter(time.Minute, func(ctx context.Context, _ []*fileRow) ([]outcome, error) {
+		close(begun)
+		<-ctx.Done()
+		ended <- ctx.Err()
+		return nil, ctx.Err()
+	})
+	group := []*commit{{row: rowOf("a"), done: make(chan struct{})}, {row: rowOf("b"), done: make(chan struct{})}}
+	go c.settle(group)
+	<-begun
+	c.leave(group[0])
+	require.Empty(t, ended)
+	c.leave(group[1])
+	require.ErrorIs(t, <-ended, context.Canceled)
+	<-group[1].done
+}

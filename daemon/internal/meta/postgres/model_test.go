@@ -78,7 +78,7 @@ func TestAgainstTheModel(t *testing.T) {
 	dsn := pgtest.Database(t)
 	s := open(t, dsn, postgres.Options{})
 	rapid.Check(t, func(rt *rapid.T) {
-		_, err := s.Pool().Exec(context.Background(), `TRUNCATE files, parts, sessions, session_expiries, session_parts, session_attempts, nodes, tasks, leases, credentials; UPDATE cluster SET epoch = 0`)
+		_, err := s.Pool().Exec(context.Background(), `TRUNCATE files, parts, sessions, session_expiries, attempts, nodes, tasks, leases, credentials; UPDATE cluster SET epoch = 0`)
 		require.NoError(rt, err)
 		p := &pair{t: rt, model: mem.NewMetadata(), real: s}
 		actions := map[string]func(*rapid.T){}
@@ -151,12 +151,12 @@ func failOne(p *pair) {
 	if err == nil && got.State == store.Failed {
 		return // what a second attempt brings is metatest's
 	}
-	_ = only(p, "FailFile", func(m store.Metadata) error { return m.FailFile(context.Background(), f.ID, "why", f.Parts) })
+	_ = only(p, "FailFile", func(m store.Metadata) error { return m.FailFile(context.Background(), f, "why", f.Parts) })
 }
 
 func deleteOne(p *pair) {
 	f := pick(p, p.files, p.newFile)
-	_ = only(p, "DeleteFile", func(m store.Metadata) error { return m.DeleteFile(context.Background(), f.ID) })
+	_ = only(p, "DeleteFile", func(m store.Metadata) error { return m.DeleteFile(context.Background(), f.ID, store.NewAttemptID()) })
 }
 
 // lookAround compares everything that can be asked without a change.
@@ -192,7 +192,7 @@ func enqueueSome(p *pair) {
 }
 
 func claimSome(p *pair) {
-	q := store.ClaimQuery{
+	q := store.ClaimQuery{Term: 1,
 		Kind: rapid.SampledFrom([]store.TaskKind{store.Reclaim, store.Repair}).Draw(p.t, "kind"), Limit: store.MaxListLimit, Hold: time.Hour,
 	}
 	switch rapid.IntRange(0, 2).Draw(p.t, "nodes") {
@@ -350,7 +350,7 @@ func endOne(p *pair) {
 		f.Parts = append(f.Parts, store.Part{ID: rapid.SampledFrom(p.sent).Draw(p.t, "part").ID, Number: len(f.Parts) + 1})
 	}
 	_, _ = both(p, "CompleteSession", func(m store.Metadata) (committed, error) {
-		f, replaced, err := m.CompleteSession(ctx, f, ids)
+		f, replaced, err := m.CompleteSession(ctx, f, ids, store.NewAttemptID())
 		return committed{f, replaced}, err
 	})
 }
@@ -358,7 +358,7 @@ func endOne(p *pair) {
 func renameOne(p *pair) {
 	f, to := pick(p, p.files, p.newFile), p.newFile().Key
 	_, _ = both(p, "RenameFile", func(m store.Metadata) (committed, error) {
-		f, replaced, err := m.RenameFile(context.Background(), f.ID, store.DefaultBucket, to)
+		f, replaced, err := m.RenameFile(context.Background(), f.ID, store.DefaultBucket, to, store.NewAttemptID())
 		return committed{f, replaced}, err
 	})
 }

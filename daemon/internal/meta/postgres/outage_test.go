@@ -67,7 +67,7 @@ func away(t *testing.T, s *postgres.Store) {
 	_, _, err = s.CommitFile(ctx, smallFile("lost"), true)
 	requireAway(t, err)
 	requireAway(t, s.Ping(ctx))
-	requireAway(t, s.DeleteFile(ctx, store.NewFileID()))
+	requireAway(t, s.DeleteFile(ctx, store.NewFileID(), store.NewAttemptID()))
 	_, err = s.ListObjects(ctx, store.ObjectQuery{Bucket: store.DefaultBucket, Limit: 1})
 	requireAway(t, err)
 }
@@ -197,7 +197,7 @@ func TestBusyConnections(t *testing.T) {
 	require.NoError(t, err)
 	tx := holdFile(t, dsn, f.ID)
 	deleted := make(chan error, 1)
-	go func() { deleted <- s.DeleteFile(t.Context(), f.ID) }()
+	go func() { deleted <- s.DeleteFile(t.Context(), f.ID, store.NewAttemptID()) }()
 	waiting(t, dsn)
 	err = s.Ping(t.Context())
 	requireAway(t, err)
@@ -215,11 +215,11 @@ func TestStatementTimeout(t *testing.T) {
 	_, _, err := s.CommitFile(t.Context(), f, false)
 	require.NoError(t, err)
 	tx := holdFile(t, dsn, f.ID)
-	requireAway(t, s.DeleteFile(t.Context(), f.ID))
+	requireAway(t, s.DeleteFile(t.Context(), f.ID, store.NewAttemptID()))
 	_, _, err = s.CommitFile(t.Context(), smallFile("a"), false)
 	requireAway(t, err)
 	require.NoError(t, tx.Rollback(t.Context()))
-	require.NoError(t, s.DeleteFile(t.Context(), f.ID), "nothing of the attempts before is left")
+	require.NoError(t, s.DeleteFile(t.Context(), f.ID, store.NewAttemptID()), "nothing of the attempts before is left")
 }
 
 // A caller that goes away comes back at once, while the database is still held up.
@@ -232,7 +232,7 @@ func TestCanceledWhileWaiting(t *testing.T) {
 	require.NoError(t, err)
 	tx := holdFile(t, dsn, f.ID)
 	for name, call := range map[string]func(context.Context) error{
-		"delete": func(ctx context.Context) error { return s.DeleteFile(ctx, f.ID) },
+		"delete": func(ctx context.Context) error { return s.DeleteFile(ctx, f.ID, store.NewAttemptID()) },
 		"commit": func(ctx context.Context) error {
 			_, _, err := s.CommitFile(ctx, smallFile("a"), false)
 			return err
@@ -338,7 +338,7 @@ func TestOneRoundTrip(t *testing.T) {
 				return err
 			}
 			turns.Add(-1)
-			return s.FailFile(ctx, f.ID, "why", f.Parts)
+			return s.FailFile(ctx, f, "why", f.Parts)
 		},
 		"File and LatestFile": func() error {
 			if _, err := s.File(ctx, shown.ID); err != nil {
@@ -366,7 +366,7 @@ func TestOneRoundTrip(t *testing.T) {
 			return err
 		},
 		"Claim": func() error {
-			_, err := s.Claim(ctx, store.ClaimQuery{Kind: store.Reclaim, Limit: 9, Hold: time.Second})
+			_, err := s.Claim(ctx, store.ClaimQuery{Term: 1, Kind: store.Reclaim, Limit: 9, Hold: time.Second})
 			return err
 		},
 	} {
@@ -396,9 +396,15 @@ func oneOfEachSessionCall(ctx context.Context, s *postgres.Store) (calls int64, 
 			_, err := s.ListSessions(ctx, store.SessionQuery{Bucket: x.Bucket, Limit: 9})
 			return err
 		},
-		func() error { _, _, err := s.CompleteSession(ctx, f, []store.FileID{x.ID}); return err },
+		func() error {
+			_, _, err := s.CompleteSession(ctx, f, []store.FileID{x.ID}, store.NewAttemptID())
+			return err
+		},
 		func() error { return s.AbortSession(ctx, aborted.ID) },
-		func() error { _, _, err := s.RenameFile(ctx, x.ID, x.Bucket, "renamed"); return err },
+		func() error {
+			_, _, err := s.RenameFile(ctx, x.ID, x.Bucket, "renamed", store.NewAttemptID())
+			return err
+		},
 	} {
 		if err := call(); err != nil {
 			return calls, err

@@ -13,21 +13,57 @@ import (
 // Part implements store.Placements.
 func (s *Store) Part(ctx context.Context, id store.PartID) (p store.Part, f store.File, err error) {
 	err = s.read(ctx, "Part", func(c *pgxpool.Conn) error {
-		rows, err := c.Query(ctx, s.q.Part, [16]byte(id))
-		if err != nil {
+		p, f = store.Part{}, store.File{}
+		b := &pgx.Batch{}
+		b.Queue(s.q.Part, [16]byte(id)).Query(func(rows pgx.Rows) error {
+			var err error
+			if f, err = collectFile(rows); err == nil {
+				p, f.Parts = f.Parts[0], nil
+			}
+			if isNoRows(err) {
+				return nil
+			}
+			return err
+		})
+		b.Queue(s.q.PartOfSession, [16]byte(id)).Query(func(rows pgx.Rows) error {
+			var part partScan
+			var bucket string
+			var key []byte
+			_, err := pgx.ForEachRow(rows, part.append([]any{&bucket, (*[16]byte)(&f.ID), &key}), func() (err error) {
+				f.Bucket, f.Key, f.State = store.BucketName(bucket), store.Key(key), store.Uploading
+				p, err = part.result()
+				return err
+			})
+			return err
+		})
+		if err := pipeline(ctx, c, b); err != nil {
 			return err
 		}
-		f, err = collectFile(rows)
-		if isNoRows(err) {
+		if f.ID.IsZero() {
 			return noPart(id)
 		}
-		return err
+		return nil
 	})
 	if err != nil {
 		return store.Part{}, store.File{}, err
 	}
-	p, f.Parts = f.Parts[0], nil
 	return p, f, nil
+}
+
+// WidenPart implements store.Placements.
+func (s *Store) WidenPart(ctx context.Context, id store.PartID, parity int) error {
+	return s.write(ctx, "WidenPart", func(c *pgxpool.Conn) error {
+		var k, m int
+		zeros := make([]byte, pack.NodeBytes*store.MaxChunksPerPart)
+		err := c.QueryRow(ctx, s.q.WidenPart, [16]byte(id), parity, zeros, store.MaxChunksPerPart).Scan(&k, &m)
+		if isNoRows(err) {
+			return noPart(id)
+		}
+		if err == nil {
+			err = store.ValidWidth(k, parity)
+		}
+		return err
+	})
 }
 
 // PartsAfter implements store.Placements.

@@ -74,15 +74,19 @@ func TestPlansOfAnEmptyDatabase(t *testing.T) {
 	ids := "ARRAY[" + id + "]::uuid[]"
 	for index, text := range map[string]string{
 		"files_latest":        plan(t, s, q.ReplaceLatest, "'{default}'", `'{a}'`, "null"),
-		"parts_of_file":       plan(t, s, q.File, id),
+		"parts_of_owner":      plan(t, s, q.File, id),
 		"parts_pkey":          plan(t, s, q.Part, id),
-		"tasks_due":           plan(t, s, q.Claim, "1", "10", "'1 s'"),
-		"tasks_due_of_node":   plan(t, s, q.ClaimOfNodes, "1", "10", "'1 s'", ids),
-		"tasks_pkey":          plan(t, s, q.Finish, "'{1}'", ids, "'{1}'", ids),
-		"files_pkey":          plan(t, s, q.DeleteFile, id),
-		"files_behind":        plan(t, s, q.DeleteFile, id),
+		"tasks_due":           plan(t, s, q.Claim, "1", "10", "'1 s'", "1"),
+		"tasks_due_of_node":   plan(t, s, q.ClaimOfNodes, "1", "10", "'1 s'", "1", ids),
+		"tasks_pkey":          plan(t, s, q.Finish, "'{1}'", ids, "'{1}'", ids, "'{1}'"),
+		"files_pkey":          plan(t, s, q.DeleteFile, id, "null"),
+		"files_behind":        plan(t, s, q.DeleteFile, id, "null"),
 		"parts_pkey on parts": plan(t, s, q.MoveChunk, id, "0", zero, zero, zero, zero),
 		"files_pkey on files": plan(t, s, q.ClaimUpload, id, "'default'", "'a'"),
+		"files_deleted":       plan(t, s, q.SweepDeleted, "'1 s'", "'1 s'", "10"),
+		"parts_dropped":       plan(t, s, q.ForgetDropped, "'1 s'"),
+		"attempts_pkey":       plan(t, s, q.ForgetAttempts, id),
+		"tasks_claimed":       plan(t, s, q.TakeOver, "2"),
 	} {
 		require.Contains(t, text, "using "+index, text)
 		for _, table := range []string{"files", "parts", "tasks"} {
@@ -108,28 +112,34 @@ func TestPlansOfSessions(t *testing.T) {
 			plan(t, s, q.CreateSession, id, "'default'", "'a'", "1", "''", "null", "null", "''", "'1 s'"),
 			[]string{"buckets_name", "files_pkey"},
 		},
-		"Session":              {plan(t, s, q.Session, id), []string{"sessions_pkey", "session_expiries_pkey", "session_parts_pkey"}},
+		"Session":              {plan(t, s, q.Session, id), []string{"sessions_pkey", "session_expiries_pkey", "parts_of_owner"}},
 		"SetSessionSize":       {plan(t, s, q.SetSessionSize, id, "1"), []string{"sessions_pkey", "session_expiries_pkey"}},
 		"SessionSize":          {plan(t, s, q.SessionSize, id), []string{"sessions_pkey", "session_expiries_pkey"}},
-		"ListSessions":         {plan(t, s, q.ListSessions, page...), []string{"sessions_pkey", "session_expiries_pkey", "session_parts_pkey"}},
+		"ListSessions":         {plan(t, s, q.ListSessions, page...), []string{"sessions_pkey", "session_expiries_pkey", "parts_of_owner"}},
 		"ListSessionsOfBucket": {plan(t, s, q.ListSessionsOfBucket, append(page, "'default'")...), []string{"sessions_of_bucket", "session_expiries_pkey"}},
 		"ListExpiredSessions":  {plan(t, s, q.ListExpiredSessions, append(page, "'default'")...), []string{"session_expiries_by_time", "sessions_pkey"}},
-		"BeginPart":            {plan(t, s, q.BeginPart, id, id, "1", "0", zero), []string{"sessions_pkey", "session_expiries_pkey", "session_parts_id", "parts_pkey"}},
-		"DropReplaced":         {plan(t, s, q.DropReplaced, id, id, "1"), []string{"sessions_pkey", "session_expiries_pkey", "session_parts_pkey", "session_parts_id", "parts_pkey"}},
+		"BeginPart": {
+			plan(t, s, q.BeginPart, id, id, "1", "1", "1", "0", "1", "1", zero, `'\x00000000'`),
+			[]string{"sessions_pkey", "session_expiries_pkey", "parts_pkey"},
+		},
+		"DropReplaced": {plan(t, s, q.DropReplaced, id, id, "1"), []string{"sessions_pkey", "session_expiries_pkey", "parts_of_owner", "parts_pkey"}},
 		"StorePart": {
 			plan(t, s, q.StorePart, id, id, "1", "1", "1", "0", "1", "1", zero, `'\x00000000'`),
-			[]string{"sessions_pkey", "session_expiries_pkey", "session_parts_id", "parts_pkey", "session_attempts_pkey"},
+			[]string{"sessions_pkey", "session_expiries_pkey", "parts_pkey"},
 		},
-		"SlideSession": {plan(t, s, q.SlideSession, id, id, "'1 s'"), []string{"session_expiries_pkey", "session_parts_id"}},
-		"LockAttempt":  {plan(t, s, q.LockAttempt, id), []string{"session_attempts_pkey"}},
-		"DropPart":     {plan(t, s, q.DropPart, id, "'{0}'", ids), []string{"session_parts_id", "parts_pkey", "session_attempts_pkey"}},
+		"SlideSession": {plan(t, s, q.SlideSession, id, id, "'1 s'"), []string{"session_expiries_pkey", "parts_pkey"}},
+		"LockPart":     {plan(t, s, q.LockPart, id), []string{"parts_pkey"}},
+		"DropPart":     {plan(t, s, q.DropPart, id, "'{0}'", ids), []string{"parts_pkey"}},
 		"LockSessions": {plan(t, s, q.LockSessions, ids), []string{"sessions_pkey"}},
 		"ClaimSessions": {
 			plan(t, s, q.ClaimSessions, id, "'default'", "'a'", "1", "''", "false", "null", "1", "null", "''", "null", ids, ids),
-			[]string{"buckets_name", "sessions_pkey", "session_expiries_pkey", "session_parts_id"},
+			[]string{"buckets_name", "sessions_pkey", "session_expiries_pkey", "parts_pkey"},
 		},
-		"TakeParts":   {plan(t, s, q.TakeParts, id, ids, "'{1}'", ids), []string{"files_pkey", "session_parts_id"}},
-		"EndSessions": {plan(t, s, q.EndSessions, ids, "null", "''"), []string{"sessions_pkey", "session_expiries_pkey", "session_parts_pkey", "session_attempts_of_session"}},
+		"HandOver":    {plan(t, s, q.HandOver, id, ids, "'{1}'", ids, id), []string{"files_pkey", "parts_of_owner"}},
+		"TakeParts":   {plan(t, s, q.TakeParts, id, ids, "'{1}'", id), []string{"files_pkey", "parts_pkey"}},
+		"PartsOf":     {plan(t, s, q.PartsOf, id), []string{"parts_of_owner"}},
+		"EndSessions": {plan(t, s, q.EndSessions, ids, id, "'"+store.NewFileID().String()+"'"), []string{"sessions_pkey", "session_expiries_pkey", "files_pkey", "parts_of_owner"}},
+		"EndSession":  {plan(t, s, q.EndSession, "'"+store.NewFileID().String()+"'"), []string{"sessions_pkey", "session_expiries_pkey"}},
 		"ShowFile":    {plan(t, s, q.ShowFile, id), []string{"files_pkey"}},
 		"LockNames":   {plan(t, s, q.LockNames, id, "'default'", "'a'"), []string{"buckets_name", "files_latest", "files_pkey"}},
 		"ClaimName":   {plan(t, s, q.ClaimName, id, "'default'", "'a'"), []string{"buckets_name", "files_pkey"}},
@@ -157,9 +167,7 @@ func TestCompletionIsByIndex(t *testing.T) {
 	}
 	wanted, id := "'{"+strings.Join(ids, ",")+"}'", "'"+x.ID.String()+"'"
 	text := plan(t, s, s.SQL().ClaimSessions, id, "'default'", "'a'", "1", "''", "false", "null", "1", "null", "''", "null", "'{"+x.ID.String()+"}'", wanted)
-	require.Contains(t, text, "using session_parts_id on session_parts p (actual rows=1 loops=10)", text)
-	text = plan(t, s, s.SQL().TakeParts, id, wanted, "'{1,2,3,4,5,6,7,8,9,10}'", "'{"+x.ID.String()+"}'")
-	require.Contains(t, text, "using session_parts_id on session_parts p (actual rows=1 loops=10)", text)
+	require.Contains(t, text, "using parts_pkey on parts p (actual rows=1 loops=10)", text)
 }
 
 // listNaively is ObjectQuery's meaning, word for word.

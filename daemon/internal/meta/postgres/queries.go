@@ -7,21 +7,22 @@ import (
 
 // queries are the statements of sql/postgres/queries, each under its name there.
 type queries struct {
-	CreateBucket, Bucket, ListBuckets, UpdateBucket                                                              string
-	ClaimBucket, DropBucket, KeepBucket                                                                          string
-	ClaimUpload, ReplaceLatest, DropPlanned, StoreFiles, CompleteUpload, UploadState                             string
-	FailFile, FileState, DeleteFile, File, LatestFile                                                            string
-	ListObjects, ListObjectsByDelimiter                                                                          string
-	ListFilesByTime, ListFilesByTimeDown, ListFilesByKey, ListFilesByKeyDown                                     string
-	CreateSession, Session, SetSessionSize, SessionSize, ListSessions, ListSessionsOfBucket, ListExpiredSessions string
-	BeginPart, DropReplaced, StorePart, SlideSession, LockAttempt, DropPart                                      string
-	LockSessions, ClaimSessions, TakeParts, EndSessions, ShowFile                                                string
-	LockNames, ClaimName, MoveName, BareFile                                                                     string
-	Part, PartsAfter, MoveChunk                                                                                  string
-	EnsureCluster, LockCluster, JoinNode, Members, BeatNodes, NodeState, SetNodeState                            string
-	Enqueue, Claim, ClaimOfNodes, Finish, Postpone, Depth                                                        string
-	AcquireLease, RenewLease, ReleaseLease                                                                       string
-	SaveCredential, Credential, ListCredentials, DeleteCredential                                                string
+	CreateBucket, Bucket, ListBuckets, UpdateBucket                                                                     string
+	ClaimBucket, DropBucket, KeepBucket                                                                                 string
+	ClaimUpload, ReplaceLatest, DropPlanned, StoreFiles, CompleteUpload, UploadState                                    string
+	FenceFile, FailFile, FileState, DeleteFile, File, LatestFile                                                        string
+	ListObjects, ListObjectsByDelimiter                                                                                 string
+	ListFilesByTime, ListFilesByTimeDown, ListFilesByKey, ListFilesByKeyDown                                            string
+	CreateSession, Session, SetSessionSize, SessionSize, ListSessions, ListSessionsOfBucket, ListExpiredSessions        string
+	BeginPart, DropReplaced, DropUnused, StorePart, PartState, SlideSession, LockPart, FencePart, DropPart, MarkDropped string
+	LockSessions, ClaimSessions, HandOver, TakeParts, PartsOf, EndSessions, EndSession, ShowFile                        string
+	LockNames, ClaimName, MoveName, BareFile                                                                            string
+	SweepDeleted, ForgetDropped, ForgetAttempts, NoteAttempt, AbandonAttempt, Attempt                                   string
+	Part, PartOfSession, PartsAfter, WidenPart, MoveChunk                                                               string
+	EnsureCluster, LockCluster, JoinNode, Members, BeatNodes, NodeState, SetNodeState                                   string
+	Enqueue, Claim, ClaimOfNodes, TakeOver, Hasten, Finish, Postpone, Depth                                             string
+	AcquireLease, RenewLease, ReleaseLease                                                                              string
+	SaveCredential, Credential, ListCredentials, DeleteCredential                                                       string
 }
 
 func loadQueries() (*queries, error) {

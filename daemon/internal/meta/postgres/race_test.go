@@ -41,8 +41,9 @@ func TestNoChunkIsLost(t *testing.T) {
 	}
 	all.Wait()
 	s := gateways[0]
-	require.Zero(t, count(t, s, "SELECT count(*) FROM parts p WHERE NOT EXISTS (SELECT FROM files f WHERE f.id = p.file_id)"), "parts without a file")
-	require.Zero(t, count(t, s, "SELECT count(*) FROM files WHERE state NOT IN (1, 2, 3)"))
+	sweepAll(t, s)
+	require.Zero(t, count(t, s, "SELECT count(*) FROM parts p WHERE NOT EXISTS (SELECT FROM files f WHERE f.id = p.owner)"), "parts without a file")
+	require.Zero(t, count(t, s, "SELECT count(*) FROM files WHERE state NOT IN (1, 2, 3) AND NOT (state = 4 AND completed_at IS NULL)"))
 	require.Zero(t, count(t, s, "SELECT count(*) FROM files WHERE latest IS DISTINCT FROM (state = 2)"), "a complete file that is not shown was not removed")
 	require.Zero(t, count(t, s, "SELECT count(*) FROM tasks JOIN parts ON parts.id = part_id WHERE kind = 1"), "a chunk is alive and is being reclaimed")
 	parts := count(t, s, "SELECT count(*) FROM parts")
@@ -51,6 +52,16 @@ func TestNoChunkIsLost(t *testing.T) {
 }
 
 const chunksPerFile = 3
+
+// sweepAll takes all that is deleted to the reclaim queue.
+func sweepAll(t *testing.T, s *postgres.Store) {
+	t.Helper()
+	for swept := 1; swept > 0; {
+		var err error
+		swept, err = s.SweepDeleted(t.Context(), 0, store.MaxListLimit)
+		require.NoError(t, err)
+	}
+}
 
 // randomChange brings one new file of chunksPerFile chunks in, one way or another.
 func randomChange(ctx context.Context, s *postgres.Store, key store.Key) error {
@@ -66,12 +77,12 @@ func randomChange(ctx context.Context, s *postgres.Store, key store.Key) error {
 		if err := s.BeginFile(ctx, f); err != nil {
 			return err
 		}
-		return s.FailFile(ctx, f.ID, "test", f.Parts)
+		return s.FailFile(ctx, f, "test", f.Parts)
 	case 2: // complete, then deleted, if nobody replaced it
 		if _, _, err := s.CommitFile(ctx, f, false); err != nil {
 			return err
 		}
-		if err := s.DeleteFile(ctx, f.ID); err != nil && store.KindOf(err) != store.NotFound {
+		if err := s.DeleteFile(ctx, f.ID, store.NewAttemptID()); err != nil && store.KindOf(err) != store.NotFound {
 			return err
 		}
 		return nil
@@ -134,7 +145,7 @@ func TestClaimsAreExclusive(t *testing.T) {
 	var all sync.WaitGroup
 	for worker := range 8 {
 		all.Go(func() {
-			q := store.ClaimQuery{Kind: store.Repair, Limit: 7, Hold: time.Hour}
+			q := store.ClaimQuery{Term: 1, Kind: store.Repair, Limit: 7, Hold: time.Hour}
 			if worker%2 == 0 {
 				q.Nodes = nodes
 			}
@@ -185,7 +196,7 @@ func TestMoveChunkAgainstClaim(t *testing.T) {
 		var all sync.WaitGroup
 		all.Go(func() { moved = mover.MoveChunk(context.Background(), id, away, home) })
 		all.Go(func() {
-			claimed, claimFailed = claimer.Claim(context.Background(), store.ClaimQuery{
+			claimed, claimFailed = claimer.Claim(context.Background(), store.ClaimQuery{Term: 1,
 				Kind: store.Reclaim, Nodes: []store.NodeID{home.Node}, Limit: 5, Hold: time.Hour,
 			})
 		})
@@ -202,7 +213,7 @@ func TestMoveChunkAgainstClaim(t *testing.T) {
 		part, _, err := mover.Part(t.Context(), f.Parts[0].ID)
 		require.NoError(t, err)
 		require.Equal(t, moved == nil, part.Chunks[0] == home)
-		require.NoError(t, mover.DeleteFile(t.Context(), f.ID))
+		require.NoError(t, mover.DeleteFile(t.Context(), f.ID, store.NewAttemptID()))
 		require.NoError(t, claimer.Finish(t.Context(), claimed))
 		run(t, dsn, "DELETE FROM tasks")
 	}

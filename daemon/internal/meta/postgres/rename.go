@@ -11,9 +11,9 @@ import (
 )
 
 // RenameFile implements store.Files.
-func (s *Store) RenameFile(ctx context.Context, id store.FileID, bucket store.BucketName, key store.Key) (f store.File, replaced store.FileID, err error) {
+func (s *Store) RenameFile(ctx context.Context, id store.FileID, bucket store.BucketName, key store.Key, attempt store.AttemptID) (f store.File, replaced store.FileID, err error) {
 	err = s.write(ctx, "RenameFile", func(c *pgxpool.Conn) (err error) {
-		f, replaced, err = s.rename(ctx, c, id, bucket, key)
+		f, replaced, err = s.rename(ctx, c, id, bucket, key, attempt)
 		return err
 	})
 	if err != nil {
@@ -24,7 +24,7 @@ func (s *Store) RenameFile(ctx context.Context, id store.FileID, bucket store.Bu
 
 // rename is one transaction. Its statements after the claim do nothing without it; what
 // became of it shows in the file at the end.
-func (s *Store) rename(ctx context.Context, c *pgxpool.Conn, id store.FileID, bucket store.BucketName, key store.Key) (f store.File, replaced store.FileID, err error) {
+func (s *Store) rename(ctx context.Context, c *pgxpool.Conn, id store.FileID, bucket store.BucketName, key store.Key, attempt store.AttemptID) (f store.File, replaced store.FileID, err error) {
 	file, name, to := [16]byte(id), string(bucket), []byte(key)
 	there := &fileRow{file: store.File{Bucket: bucket, Key: key}}
 	outcomes := make([]outcome, 1)
@@ -33,6 +33,7 @@ func (s *Store) rename(ctx context.Context, c *pgxpool.Conn, id store.FileID, bu
 	b := &pgx.Batch{}
 	b.Queue(s.q.LockNames, file, name, to)
 	b.Queue(s.q.ClaimName, file, name, to)
+	b.Queue(s.q.NoteAttempt, attemptOrNull(attempt), file)
 	b.Queue(s.q.ReplaceLatest, []string{name}, pgtype.FlatArray[[]byte]{to}, file).
 		Query(func(answer pgx.Rows) error { return readReplaced(answer, []*fileRow{there}, outcomes) })
 	b.Queue(s.q.MoveName, file, name, to)

@@ -54,7 +54,7 @@ func BenchmarkCompleteSession(b *testing.B) {
 		x := newSession(b, s, store.Key(fmt.Sprint("large-", i)))
 		f := store.File{ID: x.ID, Bucket: x.Bucket, Key: x.Key, Parts: loadParts(b, dsn, x.ID, store.MaxParts)}
 		b.StartTimer()
-		stored, _, err := s.CompleteSession(b.Context(), f, []store.FileID{x.ID})
+		stored, _, err := s.CompleteSession(b.Context(), f, []store.FileID{x.ID}, store.NewAttemptID())
 		require.NoError(b, err)
 		require.Len(b, stored.Parts, store.MaxParts)
 	}
@@ -63,8 +63,8 @@ func BenchmarkCompleteSession(b *testing.B) {
 // loadParts gives a session n parts of eight chunks, and returns what a completion says of them.
 func loadParts(tb testing.TB, dsn string, session store.FileID, n int) []store.Part {
 	tb.Helper()
-	run(tb, dsn, fmt.Sprintf(`INSERT INTO session_parts (session_id, number, id, size, k, m, unit_size, crc64, nodes, sums, stored_at)
-		SELECT '%s', i, gen_random_uuid(), 8388608, 6, 2, 262144, i, decode(repeat('07', 128), 'hex'), decode(repeat('05', 32), 'hex'), now()
+	run(tb, dsn, fmt.Sprintf(`INSERT INTO parts (owner, number, id, state, size, k, m, unit_size, crc64, nodes, sums, stored_at)
+		SELECT '%s', i, gen_random_uuid(), 2, 8388608, 6, 2, 262144, i, decode(repeat('07', 128), 'hex'), decode(repeat('05', 32), 'hex'), now()
 		FROM generate_series(1, %d) AS i`, session, n))
 	m := open(tb, dsn, postgres.Options{})
 	x, err := m.Session(tb.Context(), session)

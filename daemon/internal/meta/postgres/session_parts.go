@@ -13,21 +13,31 @@ import (
 
 // BeginPart implements store.Sessions.
 func (s *Store) BeginPart(ctx context.Context, id store.FileID, p store.Part) error {
-	nodes, _ := pack.Pack(p.Chunks)
+	nodes, sums := pack.Pack(p.Chunks)
 	return s.write(ctx, "BeginPart", func(c *pgxpool.Conn) error {
 		var there, begun bool
-		err := c.QueryRow(ctx, s.q.BeginPart, [16]byte(id), [16]byte(p.ID), int16(p.K), int16(p.M), nodes).Scan(&there, &begun)
+		var before int16
+		err := c.QueryRow(ctx, s.q.BeginPart, [16]byte(id), [16]byte(p.ID), int32(p.Number), p.Size, int16(p.K), int16(p.M), int32(p.UnitSize),
+			int64(p.CRC64), nodes, sums).Scan(&there, &begun, &before)
 		switch {
 		case err != nil:
 			return err
 		case !there:
 			return noSession(id)
+		case before == partDropped:
+			return partDroppedError(p.ID)
 		case !begun:
 			return partExists(p.ID)
 		}
 		return nil
 	})
 }
+
+// The states of a part's row; 1 is begun.
+const (
+	partStored  = 2
+	partDropped = 3 // a fence: no part of that id may come any more
+)
 
 // SavePart implements store.Sessions. ExpiresAt is that of a part saved at most a second ago: see SlideSession.
 func (s *Store) SavePart(ctx context.Context, id store.FileID, p store.Part, ttl time.Duration) error {
@@ -46,16 +56,26 @@ func (s *Store) takePart(ctx context.Context, op string, id store.FileID, p stor
 	session, part := [16]byte(id), [16]byte(p.ID)
 	nodes, sums := pack.Pack(p.Chunks)
 	return s.write(ctx, op, func(c *pgxpool.Conn) error {
-		var there, stored, before bool
+		var there, stored bool
+		var owner [16]byte
+		var state int16
 		b := &pgx.Batch{}
 		if replace {
 			b.Queue(s.q.DropReplaced, session, part, int32(p.Number))
 		}
+		b.Queue(s.q.DropUnused, session, part, nodes)
 		b.Queue(s.q.StorePart, session, part, int32(p.Number), p.Size, int16(p.K), int16(p.M), int32(p.UnitSize), int64(p.CRC64), nodes, sums).
-			QueryRow(func(row pgx.Row) error { return row.Scan(&there, &stored, &before) })
+			QueryRow(func(row pgx.Row) error { return row.Scan(&there, &stored) })
 		b.Queue(s.q.SlideSession, session, part, ttl)
+		b.Queue(s.q.PartState, part).Query(func(rows pgx.Rows) error {
+			_, err := pgx.ForEachRow(rows, []any{&owner, &state}, func() error { return nil })
+			return err
+		})
 		if err := pipeline(ctx, c, b); err != nil {
-			if !replace && isNumberTaken(err) {
+			if replace && isNumberTaken(err) {
+				return errSavedAtOnce
+			}
+			if isNumberTaken(err) {
 				return store.Errorf(store.Conflict, "session %s has a part %d already", id, p.Number)
 			}
 			return err
@@ -63,10 +83,12 @@ func (s *Store) takePart(ctx context.Context, op string, id store.FileID, p stor
 		switch {
 		case !there:
 			return noSession(id)
-		case !stored && !before:
-			return partExists(p.ID)
+		case stored, state == partStored && owner == session:
+			return nil
+		case state == partDropped:
+			return partDroppedError(p.ID)
 		}
-		return nil
+		return partExists(p.ID)
 	})
 }
 
@@ -79,9 +101,11 @@ func (s *Store) DropPart(ctx context.Context, p store.Part) error {
 	return s.write(ctx, "DropPart", func(c *pgxpool.Conn) error {
 		var kept bool
 		b := &pgx.Batch{}
-		b.Queue(s.q.LockAttempt, [16]byte(p.ID))
+		b.Queue(s.q.LockPart, [16]byte(p.ID))
+		b.Queue(s.q.FencePart, [16]byte(p.ID))
 		b.Queue(s.q.DropPart, [16]byte(p.ID), chunks.indexes, chunks.nodes).
 			QueryRow(func(row pgx.Row) error { return row.Scan(&kept) })
+		b.Queue(s.q.MarkDropped, [16]byte(p.ID))
 		if err := pipeline(ctx, c, b); err != nil {
 			return err
 		}
@@ -90,6 +114,10 @@ func (s *Store) DropPart(ctx context.Context, p store.Part) error {
 		}
 		return nil
 	})
+}
+
+func partDroppedError(id store.PartID) error {
+	return store.Errorf(store.Conflict, "part %s was abandoned", id)
 }
 
 func partExists(id store.PartID) error {

@@ -68,16 +68,13 @@ func letTrafficFlow(t *testing.T, dsn string, renames bool) {
 	}
 	all.Wait()
 	s := gateways[0]
-	require.Zero(t, count(t, s, "SELECT count(*) FROM parts p WHERE NOT EXISTS (SELECT FROM files f WHERE f.id = p.file_id)"), "parts without a file")
-	for _, table := range []string{"session_expiries", "session_parts", "session_attempts"} {
-		require.Zero(t, count(t, s, "SELECT count(*) FROM "+table+" p WHERE NOT EXISTS (SELECT FROM sessions s WHERE s.id = p.session_id)"), table)
-	}
+	sweepAll(t, s)
+	require.Zero(t, count(t, s, `SELECT count(*) FROM parts p WHERE state <> 3
+		AND NOT EXISTS (SELECT FROM files f WHERE f.id = p.owner) AND NOT EXISTS (SELECT FROM sessions s WHERE s.id = p.owner)`), "parts without an owner")
+	require.Zero(t, count(t, s, "SELECT count(*) FROM session_expiries p WHERE NOT EXISTS (SELECT FROM sessions s WHERE s.id = p.session_id)"))
 	require.Zero(t, count(t, s, "SELECT count(*) FROM files WHERE NOT latest OR state <> 2"), "a file that is not shown was not removed")
-	known := 0
-	for table, id := range map[string]string{"parts": "id", "session_parts": "id", "session_attempts": "part_id"} {
-		require.Zero(t, count(t, s, "SELECT count(*) FROM tasks t JOIN "+table+" p ON p."+id+" = t.part_id WHERE t.kind = 1"), "a chunk is alive and is being reclaimed: "+table)
-		known += count(t, s, "SELECT count(*) FROM "+table)
-	}
+	require.Zero(t, count(t, s, "SELECT count(*) FROM tasks t JOIN parts p ON p.id = t.part_id AND p.state <> 3 WHERE t.kind = 1"), "a chunk is alive and is being reclaimed")
+	known := count(t, s, "SELECT count(*) FROM parts WHERE state <> 3")
 	reclaims := count(t, s, "SELECT count(*) FROM tasks WHERE kind = 1")
 	require.Equal(t, int(x.parts.Load())*chunksPerFile, known*chunksPerFile+reclaims, "chunks are known or queued")
 
@@ -124,7 +121,7 @@ func (x *traffic) commit(ctx context.Context, s *postgres.Store) error {
 			return err
 		}
 	}
-	_, _, err := s.RenameFile(ctx, f.ID, f.Bucket, anyKey())
+	_, _, err := s.RenameFile(ctx, f.ID, f.Bucket, anyKey(), store.NewAttemptID())
 	return err
 }
 
@@ -147,7 +144,7 @@ func (x *traffic) complete(ctx context.Context, s *postgres.Store, at int, sessi
 			f.Parts = append(f.Parts, p.Part)
 		}
 	}
-	if _, _, err := s.CompleteSession(ctx, f, []store.FileID{session.ID}); err != nil {
+	if _, _, err := s.CompleteSession(ctx, f, []store.FileID{session.ID}, store.NewAttemptID()); err != nil {
 		return err
 	}
 	return x.begin(ctx, s, at)
@@ -218,7 +215,7 @@ func TestTheEndOfASessionWaitsForItsParts(t *testing.T) {
 		},
 		"complete": func(s *postgres.Store, x store.Session, taken store.Part) error {
 			f := store.File{ID: x.ID, Bucket: x.Bucket, Key: x.Key, Parts: []store.Part{taken}}
-			_, _, err := s.CompleteSession(context.Background(), f, []store.FileID{x.ID})
+			_, _, err := s.CompleteSession(context.Background(), f, []store.FileID{x.ID}, store.NewAttemptID())
 			return err
 		},
 	} {
@@ -251,8 +248,9 @@ func TestTheEndOfASessionWaitsForItsParts(t *testing.T) {
 				require.NoError(t, err)
 				require.Equal(t, slow.ID, f.Parts[0].ID)
 			}
+			sweepAll(t, s)
 			require.Equal(t, reclaims, count(t, s, "SELECT count(*) FROM tasks WHERE kind = 1"))
-			require.Zero(t, count(t, s, "SELECT count(*) FROM session_attempts"))
+			require.Zero(t, count(t, s, "SELECT count(*) FROM parts WHERE state = 1"))
 		})
 	}
 }
@@ -271,7 +269,7 @@ func TestAPartWaitsForTheEndOfItsSession(t *testing.T) {
 		tx := transaction(t, dsn)
 		_, err := tx.Exec(t.Context(), s.SQL().LockSessions, [][16]byte{x.ID})
 		require.NoError(t, err)
-		_, err = tx.Exec(t.Context(), s.SQL().EndSessions, [][16]byte{x.ID}, nil, "test")
+		_, err = tx.Exec(t.Context(), s.SQL().EndSession, [16]byte(x.ID))
 		require.NoError(t, err)
 		added := make(chan error, 1)
 		go func() { added <- add(x.ID) }()
@@ -280,7 +278,7 @@ func TestAPartWaitsForTheEndOfItsSession(t *testing.T) {
 		require.NoError(t, tx.Commit(t.Context()))
 		requireKind(t, store.NotFound, <-added)
 	}
-	require.Zero(t, count(t, s, "SELECT (SELECT count(*) FROM session_parts) + (SELECT count(*) FROM session_attempts) + (SELECT count(*) FROM tasks)"))
+	require.Zero(t, count(t, s, "SELECT (SELECT count(*) FROM parts) + (SELECT count(*) FROM tasks)"))
 }
 
 // Of two saves of one number the second waits for the first, and then takes its place: the first's chunks are reclaimed.

@@ -159,7 +159,7 @@ func (s *Store) AbortSession(ctx context.Context, id store.FileID) error {
 		var ended bool
 		b := &pgx.Batch{}
 		b.Queue(s.q.LockSessions, ids)
-		b.Queue(s.q.EndSessions, ids, nil, "session ended").Exec(func(tag commandTag) error {
+		b.Queue(s.q.EndSession, [16]byte(id)).Exec(func(tag commandTag) error {
 			ended = tag.RowsAffected() > 0
 			return nil
 		})

@@ -15,13 +15,14 @@ import (
 type taskArrays struct {
 	kinds   []int16
 	chunks  *chunkArrays
+	terms   []int64
 	reasons []string
 }
 
 func newTaskArrays(tasks []store.Task) taskArrays {
 	a := taskArrays{chunks: newChunkArrays()}
 	for _, t := range tasks {
-		a.kinds, a.reasons = append(a.kinds, int16(t.Kind)), append(a.reasons, t.Reason)
+		a.kinds, a.terms, a.reasons = append(a.kinds, int16(t.Kind)), append(a.terms, int64(t.Term)), append(a.reasons, t.Reason)
 		a.chunks.add(t.Chunk.Part, int(t.Chunk.Index), t.Node)
 	}
 	return a
@@ -42,7 +43,7 @@ func (s *Store) Claim(ctx context.Context, q store.ClaimQuery) (tasks []store.Ta
 	if err := q.Validate(); err != nil {
 		return nil, err
 	}
-	sql, args := s.q.Claim, []any{int16(q.Kind), q.Limit, q.Hold}
+	sql, args := s.q.Claim, []any{int16(q.Kind), q.Limit, q.Hold, int64(q.Term)}
 	if q.Nodes != nil {
 		nodes := make([][16]byte, len(q.Nodes))
 		for i, n := range q.Nodes {
@@ -56,7 +57,7 @@ func (s *Store) Claim(ctx context.Context, q store.ClaimQuery) (tasks []store.Ta
 			return err
 		}
 		tasks, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (store.Task, error) {
-			t := store.Task{Kind: q.Kind}
+			t := store.Task{Kind: q.Kind, Term: q.Term}
 			err := row.Scan((*[16]byte)(&t.Chunk.Part), &t.Chunk.Index, (*[16]byte)(&t.Node), &t.Attempts, &t.QueuedAt, &t.Reason)
 			t.QueuedAt = t.QueuedAt.UTC()
 			return t, err
@@ -67,13 +68,25 @@ func (s *Store) Claim(ctx context.Context, q store.ClaimQuery) (tasks []store.Ta
 	return tasks, err
 }
 
+// TakeOver implements store.Queues.
+func (s *Store) TakeOver(ctx context.Context, term uint64) error {
+	_, err := s.exec(ctx, "TakeOver", s.q.TakeOver, int64(term))
+	return err
+}
+
+// Hasten implements store.Queues.
+func (s *Store) Hasten(ctx context.Context, kind store.TaskKind) error {
+	_, err := s.exec(ctx, "Hasten", s.q.Hasten, int16(kind))
+	return err
+}
+
 // Finish implements store.Queues.
 func (s *Store) Finish(ctx context.Context, tasks []store.Task) error {
 	if len(tasks) == 0 {
 		return nil
 	}
 	a := newTaskArrays(tasks)
-	_, err := s.exec(ctx, "Finish", s.q.Finish, a.kinds, a.chunks.parts, a.chunks.indexes, a.chunks.nodes)
+	_, err := s.exec(ctx, "Finish", s.q.Finish, a.kinds, a.chunks.parts, a.chunks.indexes, a.chunks.nodes, a.terms)
 	return err
 }
 
@@ -83,7 +96,7 @@ func (s *Store) Postpone(ctx context.Context, tasks []store.Task, delay time.Dur
 		return nil
 	}
 	a := newTaskArrays(tasks)
-	_, err := s.exec(ctx, "Postpone", s.q.Postpone, a.kinds, a.chunks.parts, a.chunks.indexes, a.chunks.nodes, a.reasons, delay)
+	_, err := s.exec(ctx, "Postpone", s.q.Postpone, a.kinds, a.chunks.parts, a.chunks.indexes, a.chunks.nodes, a.terms, a.reasons, delay)
 	return err
 }
 

@@ -98,29 +98,10 @@ func (s *Store) DeleteBucket(ctx context.Context, name store.BucketName) error {
 		if used {
 			return store.Errorf(store.Conflict, "bucket %q is not empty", name).WithHint("Delete its files first, and complete or abort its uploads.")
 		}
-		if err := s.removeBehind(t, id); err != nil {
+		if _, err := t.exec(s.q.DeleteFailed, micros(s.now()), id); err != nil {
 			return err
 		}
 		_, err = t.exec(s.q.DropBucket, id)
 		return err
 	})
-}
-
-// removeBehind removes the files of a bucket that it does not show.
-func (s *Store) removeBehind(t *tx, bucket int64) error {
-	rows, err := t.query(s.q.FilesBehind, bucket)
-	if err != nil {
-		return err
-	}
-	var ids []store.FileID
-	err = each(rows, func() error {
-		var id []byte
-		err := rows.Scan(&id)
-		ids = append(ids, store.FileID(id))
-		return err
-	})
-	for _, id := range ids {
-		err = errors.Join(err, s.remove(t, id, "its bucket was deleted"))
-	}
-	return err
 }

@@ -6,7 +6,6 @@ import (
 	"database/sql"
 	"errors"
 	"maps"
-	"slices"
 	"time"
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/pack"
@@ -45,13 +44,34 @@ func (s *Store) insert(t *tx, bucket int64, f store.File) error {
 	if err != nil {
 		return err
 	}
-	for _, p := range f.Parts {
-		nodes, sums := pack.Pack(p.Chunks)
-		if _, err := t.exec(s.q.InsertPart, f.ID[:], p.Number, p.ID[:], p.Size, p.K, p.M, p.UnitSize, int64(p.CRC64), nodes, sums); err != nil {
+	return s.insertParts(t, f.ID, partStored, f.Parts)
+}
+
+// The states of a part's row.
+const (
+	partBegun   = iota + 1 // of a session: its chunks are being written
+	partStored             // of a session or a file
+	partDropped            // a fence: no part of that id may come any more
+)
+
+func (s *Store) insertParts(t *tx, owner store.FileID, state int, parts []store.Part) error {
+	numbers := map[int]bool{}
+	for _, p := range parts {
+		if err := s.insertPart(t, owner, state, p); err != nil {
 			return err
 		}
+		numbers[p.Number] = true
+	}
+	if len(numbers) < len(parts) {
+		return store.Errorf(store.Invalid, "two parts of the file have the same number")
 	}
 	return nil
+}
+
+func (s *Store) insertPart(t *tx, owner store.FileID, state int, p store.Part) error {
+	nodes, sums := pack.Pack(p.Chunks)
+	_, err := t.exec(s.q.InsertPart, owner[:], p.Number, p.ID[:], state, p.Size, p.K, p.M, p.UnitSize, int64(p.CRC64), nodes, sums, micros(s.now()))
+	return err
 }
 
 // CommitFile implements store.Files.
@@ -63,12 +83,20 @@ func (s *Store) CommitFile(ctx context.Context, f store.File, begun bool) (store
 			return err
 		}
 		if begun {
-			if err := s.takeOver(t, bucket, &f); err != nil {
-				return err
-			}
+			err = s.takeOver(t, bucket, &f)
+		} else {
+			err = s.notGivenUp(t, f.ID)
 		}
-		replaced, err = s.show(t, bucket, &f)
-		return err
+		if err != nil {
+			return err
+		}
+		if replaced, err = s.show(t, bucket, &f); err != nil {
+			return err
+		}
+		if err := s.insertParts(t, f.ID, partStored, f.Parts); err != nil {
+			return err
+		}
+		return s.queueRepairs(t, f.Parts)
 	})
 	if err != nil {
 		return store.File{}, store.FileID{}, existing(f, err)
@@ -77,16 +105,27 @@ func (s *Store) CommitFile(ctx context.Context, f store.File, begun bool) (store
 	return asStored(f), replaced, nil
 }
 
-// show writes the file down as complete and latest, in the place of the one that its key shows.
+// show stores the file, without its parts, as complete and latest, in the place of the one that its key shows.
 func (s *Store) show(t *tx, bucket int64, f *store.File) (replaced store.FileID, err error) {
 	if replaced, err = s.replace(t, bucket, f.Key); err != nil {
 		return replaced, err
 	}
 	f.State, f.Latest, f.CompletedAt = store.Complete, true, s.now()
-	if err := s.insert(t, bucket, *f); err != nil {
-		return replaced, err
+	bare := *f
+	bare.Parts = nil
+	return replaced, s.insert(t, bucket, bare)
+}
+
+// notGivenUp is Conflict for a file whose write was abandoned.
+func (s *Store) notGivenUp(t *tx, id store.FileID) error {
+	r, err := s.fileState(t, id)
+	switch {
+	case errors.Is(err, store.NotFound):
+		return nil
+	case err == nil && (r.state == store.Failed || r.state == store.Deleted):
+		return store.Errorf(store.Conflict, "the write of file %s was abandoned", id)
 	}
-	return replaced, s.queueRepairs(t, *f)
+	return err
 }
 
 // asStored is the file as it would be read, sharing nothing with what the caller gave but Parts.
@@ -104,12 +143,18 @@ func (s *Store) takeOver(t *tx, bucket int64, f *store.File) error {
 	switch {
 	case err != nil:
 		return err
+	case state.state == store.Deleted:
+		return noFile(f.ID)
 	case state.state != store.Uploading:
 		return store.Errorf(store.Conflict, "upload %s is %s already", f.ID, state.state).WithHint("Upload the file again.")
 	case state.bucket != bucket || state.key != string(f.Key):
 		return store.Errorf(store.Conflict, "upload %s is of another name or bucket", f.ID)
 	}
-	if err := s.reclaimPlanned(t, state.parts, f.Parts); err != nil {
+	planned, err := s.takeParts(t, f.ID)
+	if err != nil {
+		return err
+	}
+	if err := s.reclaimPlanned(t, planned, f.Parts); err != nil {
 		return err
 	}
 	_, err = t.exec(s.q.RemoveFile, f.ID[:])
@@ -133,13 +178,12 @@ func (s *Store) reclaimPlanned(t *tx, planned, parts []store.Part) error {
 	return nil
 }
 
-// rowState is what decides over a file, and its parts, which are removed by asking.
+// rowState is what decides over a file.
 type rowState struct {
 	state  store.FileState
 	bucket int64
 	key    string
 	latest bool
-	parts  []store.Part // ids and nodes only
 }
 
 func (s *Store) fileState(t *tx, id store.FileID) (r rowState, err error) {
@@ -152,8 +196,7 @@ func (s *Store) fileState(t *tx, id store.FileID) (r rowState, err error) {
 		return r, err
 	}
 	r.key = string(key)
-	r.parts, err = s.takeParts(t, id)
-	return r, err
+	return r, nil
 }
 
 // takeParts removes a file's parts and returns their ids and nodes.
@@ -189,19 +232,12 @@ func (s *Store) replace(t *tx, bucket int64, key store.Key) (store.FileID, error
 	case err != nil:
 		return store.FileID{}, err
 	}
-	return store.FileID(id), s.remove(t, store.FileID(id), "its file was replaced")
+	return store.FileID(id), s.remove(t, store.FileID(id))
 }
 
-// remove takes a file's rows away and queues its chunks.
-func (s *Store) remove(t *tx, id store.FileID, reason string) error {
-	parts, err := s.takeParts(t, id)
-	if err != nil {
-		return err
-	}
-	if err := s.enqueueAll(t, reclaims(parts, reason)); err != nil {
-		return err
-	}
-	_, err = t.exec(s.q.RemoveFile, id[:])
+// remove makes a file Deleted. Its parts stay until they are swept.
+func (s *Store) remove(t *tx, id store.FileID) error {
+	_, err := t.exec(s.q.MarkDeleted, micros(s.now()), id[:])
 	return err
 }
 
@@ -217,8 +253,8 @@ func reclaims(parts []store.Part, reason string) (tasks []store.Task) {
 	return tasks
 }
 
-func (s *Store) queueRepairs(t *tx, f store.File) error {
-	for _, p := range f.Parts {
+func (s *Store) queueRepairs(t *tx, parts []store.Part) error {
+	for _, p := range parts {
 		for i, c := range p.Chunks {
 			if !c.Node.IsZero() {
 				continue
@@ -232,37 +268,70 @@ func (s *Store) queueRepairs(t *tx, f store.File) error {
 }
 
 // FailFile implements store.Files.
-func (s *Store) FailFile(ctx context.Context, id store.FileID, reason string, attempted []store.Part) error {
+func (s *Store) FailFile(ctx context.Context, f store.File, reason string, attempted []store.Part) error {
 	return s.write(ctx, "FailFile", func(t *tx) error {
-		r, err := s.fileState(t, id)
+		if err := s.enqueueAll(t, reclaims(attempted, "its upload failed")); err != nil {
+			return err
+		}
+		r, err := s.fileState(t, f.ID)
 		switch {
+		case errors.Is(err, store.NotFound):
+			return s.fence(t, f, reason)
 		case err != nil:
 			return err
 		case r.state == store.Complete:
-			return store.Errorf(store.Conflict, "file %s is complete", id)
-		}
-		if err := s.enqueueAll(t, reclaims(slices.Concat(r.parts, attempted), "its upload failed")); err != nil {
-			return err
-		}
-		if r.state == store.Failed {
+			return store.Errorf(store.Conflict, "file %s is complete", f.ID)
+		case r.state != store.Uploading:
 			return nil
 		}
-		_, err = t.exec(s.q.MarkFailed, reason, id[:])
+		planned, err := s.takeParts(t, f.ID)
+		if err != nil {
+			return err
+		}
+		if err := s.enqueueAll(t, reclaims(planned, "its upload failed")); err != nil {
+			return err
+		}
+		_, err = t.exec(s.q.MarkFailed, reason, f.ID[:])
 		return err
 	})
 }
 
+// fence stores a file that was never begun as Failed, or as Deleted where its bucket is gone: no commit of its id can follow.
+func (s *Store) fence(t *tx, f store.File, reason string) error {
+	bucket, _, err := s.bucketID(t, f.Bucket)
+	switch {
+	case errors.Is(err, store.NotFound):
+		return s.insertMarker(t, f, 0, store.Deleted, reason, s.now())
+	case err != nil:
+		return err
+	}
+	return s.insertMarker(t, f, bucket, store.Failed, reason, time.Time{})
+}
+
+// insertMarker stores a file that was never complete. Without deleted its parts are swept whatever the grace.
+func (s *Store) insertMarker(t *tx, f store.File, bucket int64, state store.FileState, reason string, deleted time.Time) error {
+	created := f.CreatedAt
+	if created.IsZero() {
+		created = s.now()
+	}
+	_, err := t.exec(s.q.InsertMarker, f.ID[:], bucket, []byte(f.Key), f.Size, int64(state), micros(created), reason, micros(deleted))
+	return err
+}
+
 // DeleteFile implements store.Files.
-func (s *Store) DeleteFile(ctx context.Context, id store.FileID) error {
+func (s *Store) DeleteFile(ctx context.Context, id store.FileID, attempt store.AttemptID) error {
 	return s.write(ctx, "DeleteFile", func(t *tx) error {
 		r, err := s.fileState(t, id)
 		if err != nil {
 			return err
 		}
-		if err := s.enqueueAll(t, reclaims(r.parts, "its file was deleted")); err != nil {
+		if r.state == store.Deleted {
+			return noFile(id)
+		}
+		if err := s.attempt(t, attempt); err != nil {
 			return err
 		}
-		if _, err := t.exec(s.q.RemoveFile, id[:]); err != nil || !r.latest {
+		if err := s.remove(t, id); err != nil || !r.latest {
 			return err
 		}
 		return s.promote(t, r.bucket, r.key)

@@ -1,32 +1,35 @@
 package sqlite
 
 import (
-	"bytes"
 	"context"
 	"slices"
+	"time"
 
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
 // CompleteSession implements store.Sessions.
-func (s *Store) CompleteSession(ctx context.Context, f store.File, sessions []store.FileID) (store.File, store.FileID, error) {
+func (s *Store) CompleteSession(ctx context.Context, f store.File, sessions []store.FileID, attempt store.AttemptID) (store.File, store.FileID, error) {
 	var replaced store.FileID
 	err := s.write(ctx, "CompleteSession", func(t *tx) (err error) {
 		bucket, _, err := s.bucketID(t, f.Bucket)
 		if err != nil {
 			return err
 		}
-		have, err := s.takeSessions(t, sessions)
+		have, err := s.partsOf(t, sessions)
 		if err != nil {
 			return err
 		}
 		if err := s.fileIsNew(t, f.ID); err != nil {
 			return err
 		}
-		if f.Parts, err = take(have, f.Parts); err != nil {
+		if f.Parts, err = choose(have, f.Parts); err != nil {
 			return err
 		}
-		if err := s.reclaimLeft(t, have); err != nil {
+		if err := s.attempt(t, attempt); err != nil {
+			return err
+		}
+		if err := s.endSessions(t, sessions, f); err != nil {
 			return err
 		}
 		replaced, err = s.show(t, bucket, &f)
@@ -38,32 +41,23 @@ func (s *Store) CompleteSession(ctx context.Context, f store.File, sessions []st
 	return asStored(f), replaced, nil
 }
 
-// leftReason is why the parts that a file does not take are reclaimed.
-const leftReason = "its session was completed without it"
-
-// takeSessions ends the sessions, and returns the parts that had arrived.
-func (s *Store) takeSessions(t *tx, sessions []store.FileID) (map[store.PartID]store.Part, error) {
+// partsOf gives the parts that the sessions have.
+func (s *Store) partsOf(t *tx, sessions []store.FileID) (map[store.PartID]store.Part, error) {
 	have := map[store.PartID]store.Part{}
-	for i, id := range sessions {
-		if slices.Contains(sessions[:i], id) {
-			continue
-		}
+	for _, id := range sessions {
 		if err := s.alive(t, id); err != nil {
 			return nil, err
 		}
-		rows, err := t.query(s.q.RemoveSessionParts, id[:])
+		rows, err := t.query(s.q.SessionParts, id[:])
 		if err != nil {
 			return nil, err
 		}
-		parts, err := scanParts(rows)
+		parts, err := scanSessionParts(rows)
 		if err != nil {
 			return nil, err
 		}
 		for _, p := range parts {
-			have[p.ID] = p
-		}
-		if err := s.endSession(t, id, leftReason); err != nil {
-			return nil, err
+			have[p.ID] = p.Part
 		}
 	}
 	return have, nil
@@ -78,9 +72,9 @@ func (s *Store) fileIsNew(t *tx, id store.FileID) error {
 	return err
 }
 
-// take moves the wanted parts, by id, out of those that are there, and gives
+// choose finds the wanted parts, by id, among those that are there, and gives
 // them the numbers that are wanted.
-func take(have map[store.PartID]store.Part, want []store.Part) ([]store.Part, error) {
+func choose(have map[store.PartID]store.Part, want []store.Part) ([]store.Part, error) {
 	parts := make([]store.Part, len(want))
 	for i, w := range want {
 		p, ok := have[w.ID]
@@ -94,12 +88,60 @@ func take(have map[store.PartID]store.Part, want []store.Part) ([]store.Part, er
 	return parts, nil
 }
 
-// reclaimLeft queues the chunks of the parts that the file did not take, in an order that does not depend on the map's.
-func (s *Store) reclaimLeft(t *tx, left map[store.PartID]store.Part) error {
-	parts := make([]store.Part, 0, len(left))
-	for _, p := range left {
-		parts = append(parts, p)
+// endSessions removes the sessions, gives the file its parts, and leaves the others to a Deleted file of their own.
+func (s *Store) endSessions(t *tx, sessions []store.FileID, f store.File) error {
+	left, handed := store.NewFileID(), int64(0)
+	for i, id := range sessions {
+		if slices.Contains(sessions[:i], id) {
+			continue
+		}
+		if _, err := t.exec(s.q.RemoveSession, id[:]); err != nil {
+			return err
+		}
+		n, err := s.split(t, id, left, f)
+		if err != nil {
+			return err
+		}
+		handed += n
 	}
-	slices.SortFunc(parts, func(a, b store.Part) int { return bytes.Compare(a.ID[:], b.ID[:]) })
-	return s.enqueueAll(t, reclaims(parts, leftReason))
+	if handed == 0 {
+		return nil
+	}
+	for _, p := range f.Parts {
+		if _, err := t.exec(s.q.TakePart, f.ID[:], p.Number, p.ID[:]); err != nil {
+			return err
+		}
+	}
+	if handed == int64(len(f.Parts)) {
+		return nil
+	}
+	return s.insertMarker(t, store.File{ID: left}, 0, store.Deleted, "not in the file", time.Time{})
+}
+
+// split hands the session's parts over to left, and returns their number. Where the file has the session's id and all of its
+// parts, as most have, there is nothing to do, however many they are.
+func (s *Store) split(t *tx, session, left store.FileID, f store.File) (handed int64, err error) {
+	if session == f.ID {
+		same, err := s.hasExactly(t, session, f.Parts)
+		if err != nil || same {
+			return 0, err
+		}
+	}
+	return t.exec(s.q.HandOver, left[:], session[:])
+}
+
+// hasExactly reports whether the rows of the owner are these parts and no others.
+func (s *Store) hasExactly(t *tx, owner store.FileID, parts []store.Part) (bool, error) {
+	rows, err := t.query(s.q.Parts, owner[:])
+	if err != nil {
+		return false, err
+	}
+	at, same := 0, true
+	err = each(rows, func() error {
+		p, err := scanPart(rows)
+		same = same && at < len(parts) && parts[at].ID == p.ID && parts[at].Number == p.Number
+		at++
+		return err
+	})
+	return same && at == len(parts), err
 }

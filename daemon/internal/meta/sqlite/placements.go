@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/pack"
@@ -16,14 +17,55 @@ func (s *Store) Part(ctx context.Context, id store.PartID) (p store.Part, f stor
 		if p, err = s.part(r, id); err != nil {
 			return err
 		}
-		var file []byte
-		if err := r.row(s.q.FileOfPart, id[:]).scan(&file); err != nil {
-			return err
-		}
-		f, err = s.bareFile(r, noPart(id), s.q.File, file)
+		f, err = s.owner(r, id)
 		return err
 	})
 	return p, f, err
+}
+
+// owner is the file of a stored part, or what its session will become.
+func (s *Store) owner(r *reader, id store.PartID) (f store.File, err error) {
+	var owner []byte
+	if err := r.row(s.q.OwnerOfPart, id[:]).scan(&owner); err != nil {
+		return f, err
+	}
+	f, err = s.bareFile(r, noPart(id), s.q.FileStanding, owner)
+	if !errors.Is(err, store.NotFound) {
+		return f, err
+	}
+	var bucket string
+	var key []byte
+	err = r.row(s.q.SessionNames, owner).scan(&bucket, &key)
+	if errors.Is(err, sql.ErrNoRows) {
+		return store.File{}, noPart(id)
+	}
+	return store.File{ID: store.FileID(owner), Bucket: store.BucketName(bucket), Key: store.Key(key), State: store.Uploading}, err
+}
+
+// WidenPart implements store.Placements.
+func (s *Store) WidenPart(ctx context.Context, id store.PartID, parity int) error {
+	return s.write(ctx, "WidenPart", func(t *tx) error {
+		p, err := s.part(t, id)
+		if err != nil {
+			return err
+		}
+		if err := store.ValidWidth(p.K, parity); err != nil || parity <= p.M {
+			return err
+		}
+		old := len(p.Chunks)
+		p.M = parity
+		p.Chunks = append(p.Chunks, make([]store.Placement, p.K+p.M-old)...)
+		nodes, sums := pack.Pack(p.Chunks)
+		if _, err := t.exec(s.q.Widen, p.M, nodes, sums, id[:]); err != nil {
+			return err
+		}
+		for i := old; i < len(p.Chunks); i++ {
+			if err := s.enqueue(t, store.Task{Kind: store.Repair, Chunk: p.ChunkID(i), Reason: "its part was widened"}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 func (s *Store) part(a asker, id store.PartID) (store.Part, error) {

@@ -7,7 +7,7 @@ import (
 )
 
 // RenameFile implements store.Files.
-func (s *Store) RenameFile(ctx context.Context, id store.FileID, bucket store.BucketName, key store.Key) (f store.File, replaced store.FileID, err error) {
+func (s *Store) RenameFile(ctx context.Context, id store.FileID, bucket store.BucketName, key store.Key, attempt store.AttemptID) (f store.File, replaced store.FileID, err error) {
 	err = s.write(ctx, "RenameFile", func(t *tx) error {
 		if f, err = s.bareFile(t, noFile(id), s.q.File, id[:]); err != nil {
 			return err
@@ -16,9 +16,15 @@ func (s *Store) RenameFile(ctx context.Context, id store.FileID, bucket store.Bu
 		switch {
 		case err != nil:
 			return err
+		case f.State == store.Deleted:
+			return noFile(id)
 		case !f.Latest || f.DeleteMarker:
 			return store.Errorf(store.Conflict, "file %s is not what its key shows", id)
-		case f.Bucket == bucket && f.Key == key:
+		}
+		if err := s.attempt(t, attempt); err != nil {
+			return err
+		}
+		if f.Bucket == bucket && f.Key == key {
 			return nil
 		}
 		replaced, err = s.move(t, f, to, key)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/ringstore/ringstore/daemon/internal/meta/pack"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -16,12 +15,10 @@ func (s *Store) BeginPart(ctx context.Context, id store.FileID, p store.Part) er
 		if err := s.alive(t, id); err != nil {
 			return err
 		}
-		if err := s.partIsNew(t, p.ID); err != nil {
+		if err := s.partIsNew(t, p.ID, false); err != nil {
 			return err
 		}
-		nodes, _ := pack.Pack(p.Chunks)
-		_, err := t.exec(s.q.InsertAttempt, p.ID[:], id[:], nodes, micros(s.now()))
-		return err
+		return s.insertPart(t, id, partBegun, p)
 	})
 	if errors.Is(err, store.Exists) {
 		return partExists(p.ID)
@@ -33,14 +30,32 @@ func partExists(id store.PartID) error {
 	return store.Errorf(store.Exists, "part %s exists already", id)
 }
 
-// partIsNew is Exists for a part of a session's or a file's.
-func (s *Store) partIsNew(t *tx, id store.PartID) error {
-	var taken bool
-	err := t.row(s.q.PartTaken, id[:]).scan(&taken)
-	if err == nil && taken {
+// partIsNew is Exists for a part of a session's or a file's, and Conflict for one that was dropped.
+// One that was begun is new where mayBeBegun.
+func (s *Store) partIsNew(t *tx, id store.PartID, mayBeBegun bool) error {
+	_, state, err := s.partState(t, id)
+	switch {
+	case err != nil:
+		return err
+	case state == partDropped:
+		return store.Errorf(store.Conflict, "part %s was abandoned", id)
+	case state == partStored, state == partBegun && !mayBeBegun:
 		return partExists(id)
 	}
-	return err
+	return nil
+}
+
+// partState is the owner and the state of the part's row; 0 when there is none.
+func (s *Store) partState(t *tx, id store.PartID) (owner store.FileID, state int, err error) {
+	var of []byte
+	err = t.row(s.q.PartState, id[:]).scan(&of, &state)
+	if errors.Is(err, sql.ErrNoRows) {
+		return owner, 0, nil
+	}
+	if err != nil {
+		return owner, 0, err
+	}
+	return store.FileID(of), state, nil
 }
 
 // SavePart implements store.Sessions.
@@ -61,11 +76,11 @@ func (s *Store) takePart(ctx context.Context, op string, id store.FileID, p stor
 		if err := s.alive(t, id); err != nil {
 			return err
 		}
-		has, err := s.hasPart(t, id, p.ID)
-		if err != nil || has {
+		owner, state, err := s.partState(t, p.ID)
+		if err != nil || owner == id && state == partStored {
 			return err
 		}
-		if err := s.partIsNew(t, p.ID); err != nil {
+		if err := s.partIsNew(t, p.ID, true); err != nil {
 			return err
 		}
 		if !replace {
@@ -73,7 +88,7 @@ func (s *Store) takePart(ctx context.Context, op string, id store.FileID, p stor
 				return err
 			}
 		}
-		planned, err := s.takeNodes(t, s.q.RemoveAttempt, p.ID[:])
+		planned, err := s.takeNodes(t, s.q.RemoveBegun, p.ID[:])
 		if err != nil {
 			return err
 		}
@@ -95,19 +110,9 @@ func (s *Store) numberIsFree(t *tx, session store.FileID, number int) error {
 	return nil
 }
 
-// hasPart reports whether the part is one of the session's.
-func (s *Store) hasPart(t *tx, session store.FileID, part store.PartID) (bool, error) {
-	var owner []byte
-	err := t.row(s.q.SessionOfPart, part[:]).scan(&owner)
-	if errors.Is(err, sql.ErrNoRows) {
-		return false, nil
-	}
-	return err == nil && store.FileID(owner) == session, err
-}
-
 // placePart puts the part in the place of the one of its number, and lets the session live on.
 func (s *Store) placePart(t *tx, id store.FileID, p store.Part, ttl time.Duration) error {
-	rows, err := t.query(s.q.RemoveSessionPart, id[:], p.Number)
+	rows, err := t.query(s.q.RemoveNumber, id[:], p.Number)
 	if err != nil {
 		return err
 	}
@@ -122,30 +127,34 @@ func (s *Store) placePart(t *tx, id store.FileID, p store.Part, ttl time.Duratio
 	for _, o := range old {
 		grown -= o.Size
 	}
-	now := s.now()
-	nodes, sums := pack.Pack(p.Chunks)
-	if _, err := t.exec(s.q.InsertSessionPart, id[:], p.Number, p.ID[:], p.Size, p.K, p.M, p.UnitSize, int64(p.CRC64), nodes, sums, micros(now)); err != nil {
+	if err := s.insertPart(t, id, partStored, p); err != nil {
 		return err
 	}
-	_, err = t.exec(s.q.SlideSession, micros(now.Add(ttl)), grown, id[:])
+	if err := s.queueRepairs(t, []store.Part{p}); err != nil {
+		return err
+	}
+	_, err = t.exec(s.q.SlideSession, micros(s.now().Add(ttl)), grown, id[:])
 	return err
 }
 
 // DropPart implements store.Sessions.
 func (s *Store) DropPart(ctx context.Context, p store.Part) error {
 	return s.write(ctx, "DropPart", func(t *tx) error {
-		err := s.partIsNew(t, p.ID)
-		if errors.Is(err, store.Exists) {
+		_, state, err := s.partState(t, p.ID)
+		switch {
+		case err != nil:
+			return err
+		case state == partStored:
 			return store.Errorf(store.Conflict, "part %s belongs to a session or a file", p.ID)
 		}
+		planned, err := s.takeNodes(t, s.q.RemoveBegun, p.ID[:])
 		if err != nil {
 			return err
 		}
-		planned, err := s.takeNodes(t, s.q.RemoveAttempt, p.ID[:])
-		if err != nil {
+		if err := s.enqueueAll(t, reclaims(append(planned, p), "its upload failed")); err != nil || state == partDropped {
 			return err
 		}
-		return s.enqueueAll(t, reclaims(append(planned, p), "its upload failed"))
+		return s.insertPart(t, store.FileID(p.ID), partDropped, store.Part{ID: p.ID})
 	})
 }
 

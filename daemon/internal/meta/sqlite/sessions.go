@@ -164,35 +164,18 @@ func (s *Store) listSessions(q store.SessionQuery) string {
 	return s.q.ListSessions
 }
 
-// AbortSession implements store.Sessions.
+// AbortSession implements store.Sessions. The parts stay where they are, as those of a Deleted file of the session's id.
 func (s *Store) AbortSession(ctx context.Context, id store.FileID) error {
 	return s.write(ctx, "AbortSession", func(t *tx) error {
-		parts, err := s.takeNodes(t, s.q.RemoveSessionNodes, id[:])
+		removed, err := t.exec(s.q.RemoveSession, id[:])
 		if err != nil {
 			return err
 		}
-		const reason = "its session was ended"
-		if err := s.enqueueAll(t, reclaims(parts, reason)); err != nil {
-			return err
+		if removed == 0 {
+			return noSession(id)
 		}
-		return s.endSession(t, id, reason)
+		return s.insertMarker(t, store.File{ID: id}, 0, store.Deleted, "its session was ended", time.Time{})
 	})
-}
-
-// endSession removes a session whose parts are gone, and queues the chunks of those that are on their way.
-func (s *Store) endSession(t *tx, id store.FileID, reason string) error {
-	removed, err := t.exec(s.q.RemoveSession, id[:])
-	if err != nil {
-		return err
-	}
-	if removed == 0 {
-		return noSession(id)
-	}
-	begun, err := s.takeNodes(t, s.q.RemoveAttempts, id[:])
-	if err != nil {
-		return err
-	}
-	return s.enqueueAll(t, reclaims(begun, reason))
 }
 
 // scanSessions reads the columns that the queries list a session as.

@@ -65,7 +65,7 @@ func TestPlansUseAnIndex(t *testing.T) {
 		"ListFilesOfBucketDown": {down(s.q.ListFilesOfBucket), "USING INDEX files_of_bucket_by_time (bucket_id=? AND state=?)"},
 		"File":                  {s.q.File, "USING PRIMARY KEY (id=?)"},
 		"LatestFile":            {s.q.LatestFile, "USING INDEX files_latest (bucket_id=? AND key=?)"},
-		"Parts":                 {s.q.Parts, "USING PRIMARY KEY (file_id=?)"},
+		"Parts":                 {s.q.Parts, "USING PRIMARY KEY (owner=?)"},
 		"Part":                  {s.q.Part, "(id=?)"},
 		"PartsAfter":            {s.q.PartsAfter, "(id>?)"},
 		"Shown":                 {s.q.Shown, "INDEX files_latest (bucket_id=? AND key=?)"},
@@ -73,14 +73,18 @@ func TestPlansUseAnIndex(t *testing.T) {
 		"NextNode":              {s.q.NextNode, "USING COVERING INDEX tasks_due (kind=? AND node_id>?)"},
 		"Depth":                 {s.q.Depth, "USING COVERING INDEX tasks_due (kind=?)"},
 		"Session":               {s.q.Session, "USING PRIMARY KEY (id=?)"},
-		"SessionParts":          {s.q.SessionParts, "USING PRIMARY KEY (session_id=?)"},
-		"SessionOfPart":         {s.q.SessionOfPart, "(id=?)"},
+		"SessionParts":          {s.q.SessionParts, "USING PRIMARY KEY (owner=?)"},
+		"PartState":             {s.q.PartState, "(id=?)"},
 		"ListSessions":          {s.q.ListSessions, "USING PRIMARY KEY (id>?)"},
 		"ListSessionsOfBucket":  {s.q.ListSessionsOfBucket, "USING INDEX sessions_of_bucket (bucket_id=? AND id>?)"},
-		"RemoveSessionPart":     {s.q.RemoveSessionPart, "USING PRIMARY KEY (session_id=? AND number=?)"},
-		"RemoveSessionParts":    {s.q.RemoveSessionParts, "USING PRIMARY KEY (session_id=?)"},
-		"RemoveAttempt":         {s.q.RemoveAttempt, "USING PRIMARY KEY (part_id=?)"},
-		"RemoveAttempts":        {s.q.RemoveAttempts, "USING INDEX session_attempts_of_session (session_id=?)"},
+		"RemoveNumber":          {s.q.RemoveNumber, "USING PRIMARY KEY (owner=? AND number=?)"},
+		"RemoveBegun":           {s.q.RemoveBegun, "(id=?)"},
+		"HandOver":              {s.q.HandOver, "USING PRIMARY KEY (owner=?)"},
+		"DueDeleted":            {s.q.DueDeleted, "USING INDEX files_deleted (deleted_at<?)"},
+		"SweepParts":            {s.q.SweepParts, "USING PRIMARY KEY (owner=?)"},
+		"ForgetDropped":         {s.q.ForgetDropped, "USING COVERING INDEX parts_dropped (stored_at<?)"},
+		"ForgetAttempts":        {s.q.ForgetAttempts, "PRIMARY KEY (id<?)"},
+		"TakeOver":              {s.q.TakeOver, "INDEX tasks_claimed (term>? AND term<?)"},
 		"FinishRepairs":         {s.q.FinishRepairs, "USING PRIMARY KEY (kind=? AND part_id=? AND idx=?)"},
 	} {
 		got := plan(t, s, c.text)
@@ -273,7 +277,7 @@ func TestTheNewestVersionInheritsTheKey(t *testing.T) {
 	t.Parallel()
 	s := opened(t)
 	files := versions(t, s, "versions", 4)
-	require.NoError(t, s.DeleteFile(t.Context(), files[2].ID))
+	require.NoError(t, s.DeleteFile(t.Context(), files[2].ID, store.NewAttemptID()))
 	for _, want := range []int{3, 1, 0} {
 		shown, err := s.LatestFile(t.Context(), store.DefaultBucket, "versions")
 		if files[want].DeleteMarker {
@@ -282,7 +286,7 @@ func TestTheNewestVersionInheritsTheKey(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, files[want].ID, shown.ID)
 		}
-		require.NoError(t, s.DeleteFile(t.Context(), files[want].ID))
+		require.NoError(t, s.DeleteFile(t.Context(), files[want].ID, store.NewAttemptID()))
 	}
 	_, err := s.LatestFile(t.Context(), store.DefaultBucket, "versions")
 	require.ErrorIs(t, err, store.NotFound)
@@ -292,7 +296,7 @@ func TestARenamedFileLeavesItsKeyToTheNewestVersion(t *testing.T) {
 	t.Parallel()
 	s := opened(t)
 	from, to := versions(t, s, "from", 4), versions(t, s, "to", 4)
-	_, replaced, err := s.RenameFile(t.Context(), from[3].ID, store.DefaultBucket, "to")
+	_, replaced, err := s.RenameFile(t.Context(), from[3].ID, store.DefaultBucket, "to", store.NewAttemptID())
 	require.NoError(t, err)
 	require.Equal(t, to[3].ID, replaced)
 	shown := func(key store.Key, want store.FileID) {
@@ -304,12 +308,12 @@ func TestARenamedFileLeavesItsKeyToTheNewestVersion(t *testing.T) {
 	shown("from", from[2].ID)
 	shown("to", from[3].ID)
 	// The versions behind it stay under both keys, and are not for rename.
-	_, _, err = s.RenameFile(t.Context(), to[2].ID, store.DefaultBucket, "to")
+	_, _, err = s.RenameFile(t.Context(), to[2].ID, store.DefaultBucket, "to", store.NewAttemptID())
 	require.ErrorIs(t, err, store.Conflict)
-	require.NoError(t, s.DeleteFile(t.Context(), from[3].ID))
+	require.NoError(t, s.DeleteFile(t.Context(), from[3].ID, store.NewAttemptID()))
 	shown("to", to[2].ID)
 	// Where a delete marker inherits, the key shows nothing.
-	_, _, err = s.RenameFile(t.Context(), from[2].ID, store.DefaultBucket, "elsewhere")
+	_, _, err = s.RenameFile(t.Context(), from[2].ID, store.DefaultBucket, "elsewhere", store.NewAttemptID())
 	require.NoError(t, err)
 	_, err = s.LatestFile(t.Context(), store.DefaultBucket, "from")
 	require.ErrorIs(t, err, store.NotFound)

@@ -43,7 +43,8 @@ func (s *Store) Claim(ctx context.Context, q store.ClaimQuery) (claimed []store.
 		}
 		for i := range claimed {
 			claimed[i].Attempts++
-			if _, err := t.exec(s.q.Hide, append([]any{micros(now.Add(q.Hold))}, identity(claimed[i])...)...); err != nil {
+			claimed[i].Term = q.Term
+			if _, err := t.exec(s.q.Hide, append([]any{micros(now.Add(q.Hold)), int64(q.Term)}, identity(claimed[i])...)...); err != nil {
 				return err
 			}
 		}
@@ -128,11 +129,27 @@ func identity(t store.Task) []any {
 	return []any{int64(t.Kind), t.Chunk.Part[:], int64(t.Chunk.Index), t.Node[:]}
 }
 
+// TakeOver implements store.Queues.
+func (s *Store) TakeOver(ctx context.Context, term uint64) error {
+	return s.write(ctx, "TakeOver", func(t *tx) error {
+		_, err := t.exec(s.q.TakeOver, micros(s.now()), int64(term))
+		return err
+	})
+}
+
+// Hasten implements store.Queues.
+func (s *Store) Hasten(ctx context.Context, kind store.TaskKind) error {
+	return s.write(ctx, "Hasten", func(t *tx) error {
+		_, err := t.exec(s.q.Hasten, micros(s.now()), int64(kind))
+		return err
+	})
+}
+
 // Finish implements store.Queues.
 func (s *Store) Finish(ctx context.Context, tasks []store.Task) error {
 	return s.write(ctx, "Finish", func(t *tx) error {
 		for _, task := range tasks {
-			if _, err := t.exec(s.q.Finish, identity(task)...); err != nil {
+			if _, err := t.exec(s.q.Finish, append(identity(task), int64(task.Term))...); err != nil {
 				return err
 			}
 		}
@@ -145,7 +162,7 @@ func (s *Store) Postpone(ctx context.Context, tasks []store.Task, delay time.Dur
 	return s.write(ctx, "Postpone", func(t *tx) error {
 		due := micros(s.now().Add(delay))
 		for _, task := range tasks {
-			if _, err := t.exec(s.q.Postpone, append([]any{due, task.Reason}, identity(task)...)...); err != nil {
+			if _, err := t.exec(s.q.Postpone, append(append([]any{due, task.Reason}, identity(task)...), int64(task.Term))...); err != nil {
 				return err
 			}
 		}

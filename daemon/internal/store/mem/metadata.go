@@ -35,6 +35,9 @@ type data struct {
 	sessions    map[store.FileID]store.Session
 	arrived     map[store.PartID]store.FileID // parts of sessions
 	begun       map[store.PartID]begunPart
+	deleted     map[store.FileID]time.Time // since when a Deleted file is
+	dropped     map[store.PartID]time.Time // fences of parts
+	attempts    map[store.AttemptID]attempt
 	nodes       map[store.NodeID]store.Node
 	tasks       map[taskID]*task
 	leases      map[string]*lease
@@ -45,7 +48,8 @@ type data struct {
 func NewMetadata() *Metadata {
 	d := &data{
 		cluster: store.NewClusterID(), buckets: map[store.BucketName]store.Bucket{}, files: map[store.FileID]store.File{},
-		parts: map[store.PartID]store.FileID{}, sessions: map[store.FileID]store.Session{}, arrived: map[store.PartID]store.FileID{}, begun: map[store.PartID]begunPart{}, nodes: map[store.NodeID]store.Node{}, tasks: map[taskID]*task{},
+		parts: map[store.PartID]store.FileID{}, sessions: map[store.FileID]store.Session{}, arrived: map[store.PartID]store.FileID{}, begun: map[store.PartID]begunPart{},
+		deleted: map[store.FileID]time.Time{}, dropped: map[store.PartID]time.Time{}, attempts: map[store.AttemptID]attempt{}, nodes: map[store.NodeID]store.Node{}, tasks: map[taskID]*task{},
 		leases: map[string]*lease{}, credentials: map[string]store.Credential{},
 	}
 	d.buckets[store.DefaultBucket] = store.Bucket{Name: store.DefaultBucket, CreatedAt: d.now(), Survive: store.SurviveDefault}
@@ -154,6 +158,9 @@ func (m *Metadata) DeleteBucket(ctx context.Context, name store.BucketName) erro
 			if f.Bucket != name {
 				continue
 			}
+			if f.State == store.Deleted {
+				continue
+			}
 			if f.State != store.Failed {
 				return store.Errorf(store.Conflict, "bucket %q is not empty", name).WithHint("Delete its files first.")
 			}
@@ -165,7 +172,7 @@ func (m *Metadata) DeleteBucket(ctx context.Context, name store.BucketName) erro
 			}
 		}
 		for _, id := range failed {
-			d.removeFile(id)
+			d.remove(id)
 		}
 		delete(d.buckets, name)
 		return nil
@@ -209,14 +216,11 @@ func (d *data) saveFile(f store.File) {
 	}
 }
 
-// removeFile takes the file and its parts away and queues its chunks.
-func (d *data) removeFile(id store.FileID) {
+// remove makes the file Deleted. Its parts stay until they are swept.
+func (d *data) remove(id store.FileID) {
 	f := d.files[id]
-	for _, p := range f.Parts {
-		d.reclaimPart(p, "its file was deleted")
-		delete(d.parts, p.ID)
-	}
-	delete(d.files, id)
+	f.State, f.Latest = store.Deleted, false
+	d.files[id], d.deleted[id] = f, d.now()
 }
 
 func (d *data) reclaimPart(p store.Part, reason string) {
@@ -238,6 +242,9 @@ func (m *Metadata) CommitFile(ctx context.Context, f store.File, begun bool) (st
 			d.reclaimPlanned(d.files[f.ID].Parts, f.Parts)
 		}
 		stored, replaced = d.show(f)
+		for _, p := range f.Parts {
+			d.repairMissing(p)
+		}
 		return nil
 	})
 	return stored, replaced, err
@@ -248,14 +255,15 @@ func (d *data) show(f store.File) (stored store.File, replaced store.FileID) {
 	replaced = d.replace(f.Bucket, f.Key)
 	f.State, f.Latest, f.CompletedAt = store.Complete, true, d.now()
 	d.saveFile(f)
-	for _, p := range f.Parts {
-		for i, c := range p.Chunks {
-			if c.Node.IsZero() {
-				d.enqueue(store.Task{Kind: store.Repair, Chunk: p.ChunkID(i), Reason: "it was not written"})
-			}
+	return withoutParts(f), replaced
+}
+
+func (d *data) repairMissing(p store.Part) {
+	for i, c := range p.Chunks {
+		if c.Node.IsZero() {
+			d.enqueue(store.Task{Kind: store.Repair, Chunk: p.ChunkID(i), Reason: "it was not written"})
 		}
 	}
-	return withoutParts(f), replaced
 }
 
 // replace removes what the key shows.
@@ -263,7 +271,7 @@ func (d *data) replace(b store.BucketName, k store.Key) (replaced store.FileID) 
 	for id, old := range d.files {
 		if old.Bucket == b && old.Key == k && old.Latest {
 			replaced = id
-			d.removeFile(id)
+			d.remove(id)
 		}
 	}
 	return replaced
@@ -275,11 +283,13 @@ func (d *data) mayCommit(f store.File, begun bool) error {
 	}
 	was, ok := d.files[f.ID]
 	switch {
+	case !begun && ok && (was.State == store.Failed || was.State == store.Deleted):
+		return store.Errorf(store.Conflict, "the write of file %s was abandoned", f.ID)
 	case !begun && ok:
 		return store.Errorf(store.Exists, "file %s exists already", f.ID)
 	case !begun:
 		return d.partsAreNew(f)
-	case !ok:
+	case !ok || was.State == store.Deleted:
 		return store.Errorf(store.NotFound, "file %s was deleted while it was uploaded", f.ID)
 	case was.State != store.Uploading || was.Bucket != f.Bucket || was.Key != f.Key:
 		return store.Errorf(store.Conflict, "file %s is not being uploaded any more", f.ID)
@@ -311,24 +321,29 @@ func (d *data) reclaimPlanned(planned, parts []store.Part) {
 }
 
 // FailFile implements store.Files.
-func (m *Metadata) FailFile(ctx context.Context, id store.FileID, reason string, attempted []store.Part) error {
+func (m *Metadata) FailFile(ctx context.Context, f store.File, reason string, attempted []store.Part) error {
 	return m.do(ctx, func(d *data) error {
-		f, ok := d.files[id]
+		was, ok := d.files[f.ID]
 		switch {
+		case ok && was.State == store.Complete:
+			return store.Errorf(store.Conflict, "file %s is complete", f.ID)
 		case !ok:
-			return store.Errorf(store.NotFound, "file %s does not exist", id)
-		case f.State == store.Complete:
-			return store.Errorf(store.Conflict, "file %s is complete", id)
+			was = store.File{ID: f.ID, Bucket: f.Bucket, Key: f.Key, Size: f.Size, CreatedAt: f.CreatedAt}
 		}
-		for _, p := range slices.Concat(f.Parts, attempted) {
+		for _, p := range attempted {
 			d.reclaimPart(p, "its upload failed")
 		}
-		for _, p := range f.Parts {
+		if was.State == store.Failed || was.State == store.Deleted {
+			return nil
+		}
+		for _, p := range was.Parts {
+			d.reclaimPart(p, "its upload failed")
 			delete(d.parts, p.ID)
 		}
-		if f.State != store.Failed {
-			f.State, f.Failure, f.Parts = store.Failed, reason, nil
-			d.files[id] = f
+		was.State, was.Failure, was.Parts = store.Failed, reason, nil
+		d.files[f.ID] = was
+		if _, err := d.bucket(f.Bucket); err != nil {
+			d.remove(f.ID) // a fence needs no bucket
 		}
 		return nil
 	})
@@ -366,13 +381,16 @@ func (m *Metadata) LatestFile(ctx context.Context, bucket store.BucketName, key 
 }
 
 // DeleteFile implements store.Files.
-func (m *Metadata) DeleteFile(ctx context.Context, id store.FileID) error {
+func (m *Metadata) DeleteFile(ctx context.Context, id store.FileID, attempt store.AttemptID) error {
 	return m.do(ctx, func(d *data) error {
 		f, ok := d.files[id]
-		if !ok {
+		if !ok || f.State == store.Deleted {
 			return store.Errorf(store.NotFound, "file %s does not exist", id)
 		}
-		d.removeFile(id)
+		if err := d.attempt(attempt); err != nil {
+			return err
+		}
+		d.remove(id)
 		if f.Latest {
 			d.promote(f.Bucket, f.Key)
 		}

@@ -24,14 +24,21 @@ func (m *Metadata) Part(ctx context.Context, id store.PartID) (p store.Part, f s
 	return p, f, err
 }
 
-// part finds the stored part, to be changed under the lock.
+// part finds the stored part, to be changed under the lock, and the file that it is of, or will be of.
 func (d *data) part(id store.PartID) (*store.Part, store.File, error) {
-	file, ok := d.parts[id]
-	if ok {
+	if file, ok := d.parts[id]; ok {
 		f := d.files[file]
 		for i := range f.Parts {
 			if f.Parts[i].ID == id {
 				return &f.Parts[i], f, nil
+			}
+		}
+	}
+	if session, ok := d.arrived[id]; ok {
+		x := d.sessions[session]
+		for i := range x.Parts {
+			if x.Parts[i].ID == id {
+				return &x.Parts[i].Part, store.File{ID: x.ID, Bucket: x.Bucket, Key: x.Key, State: store.Uploading}, nil
 			}
 		}
 	}
@@ -44,17 +51,82 @@ func (m *Metadata) PartsAfter(ctx context.Context, after store.PartID, limit int
 		return nil, err
 	}
 	err = m.do(ctx, func(d *data) error {
-		for id := range d.parts {
-			p, f, err := d.part(id)
-			if err == nil && f.State == store.Complete && bytes.Compare(id[:], after[:]) > 0 {
-				parts = append(parts, clonePart(*p))
+		for _, f := range d.files {
+			if f.State == store.Complete {
+				parts = append(parts, f.Parts...)
 			}
 		}
+		for _, x := range d.sessions {
+			for _, p := range x.Parts {
+				parts = append(parts, p.Part)
+			}
+		}
+		parts = slices.DeleteFunc(parts, func(p store.Part) bool { return bytes.Compare(p.ID[:], after[:]) <= 0 })
 		slices.SortFunc(parts, func(a, b store.Part) int { return bytes.Compare(a.ID[:], b.ID[:]) })
 		parts = parts[:min(limit, len(parts))]
+		for i := range parts {
+			parts[i] = clonePart(parts[i])
+		}
 		return nil
 	})
 	return parts, err
+}
+
+// WidenPart implements store.Placements.
+func (m *Metadata) WidenPart(ctx context.Context, id store.PartID, parity int) error {
+	return m.do(ctx, func(d *data) error {
+		p, _, err := d.part(id)
+		if err != nil {
+			return err
+		}
+		if err := store.ValidWidth(p.K, parity); err != nil {
+			return err
+		}
+		for p.M < parity {
+			p.M++
+			p.Chunks = append(p.Chunks, store.Placement{})
+			d.enqueue(store.Task{Kind: store.Repair, Chunk: p.ChunkID(len(p.Chunks) - 1), Reason: "its part was widened"})
+		}
+		return nil
+	})
+}
+
+// SweepDeleted implements store.Placements.
+func (m *Metadata) SweepDeleted(ctx context.Context, grace time.Duration, limit int) (swept int, err error) {
+	if err := store.ValidSweep(grace, limit); err != nil {
+		return 0, err
+	}
+	err = m.do(ctx, func(d *data) error {
+		now := d.now()
+		d.forgetFences(now.Add(-store.FenceFor))
+		due := slices.SortedFunc(maps.Keys(d.deleted), func(a, b store.FileID) int { return d.deleted[a].Compare(d.deleted[b]) })
+		for _, id := range due {
+			if swept < limit && !d.deleted[id].After(now.Add(-grace)) {
+				swept += d.sweep(id, limit-swept, now)
+			}
+		}
+		return nil
+	})
+	return swept, err
+}
+
+// sweep takes parts out of a Deleted file, and removes it once it has none.
+func (d *data) sweep(id store.FileID, limit int, now time.Time) (swept int) {
+	f := d.files[id]
+	for swept < limit && len(f.Parts) > 0 {
+		d.reclaimPart(f.Parts[0], "its file was deleted")
+		delete(d.parts, f.Parts[0].ID)
+		f.Parts = f.Parts[1:]
+		swept++
+	}
+	d.files[id] = f
+	fence := f.CompletedAt.IsZero() && d.deleted[id].After(now.Add(-store.FenceFor))
+	if len(f.Parts) == 0 && !fence && swept < limit {
+		delete(d.files, id)
+		delete(d.deleted, id)
+		swept++
+	}
+	return swept
 }
 
 // MoveChunk implements store.Placements.
@@ -198,7 +270,7 @@ func (d *data) enqueue(t store.Task) {
 	if _, ok := d.tasks[idOf(t)]; ok {
 		return
 	}
-	t.Attempts, t.QueuedAt = 0, d.now()
+	t.Attempts, t.Term, t.QueuedAt = 0, 0, d.now()
 	d.tasks[idOf(t)] = &task{Task: t, due: t.QueuedAt}
 }
 
@@ -228,7 +300,7 @@ func (m *Metadata) Claim(ctx context.Context, q store.ClaimQuery) (claimed []sto
 		slices.SortFunc(due, func(a, b *task) int { return a.due.Compare(b.due) })
 		for _, t := range due[:min(q.Limit, len(due))] {
 			t.Attempts++
-			t.due = now.Add(q.Hold)
+			t.Term, t.due = q.Term, now.Add(q.Hold)
 			claimed = append(claimed, t.Task)
 		}
 		return nil
@@ -236,11 +308,43 @@ func (m *Metadata) Claim(ctx context.Context, q store.ClaimQuery) (claimed []sto
 	return claimed, err
 }
 
+// TakeOver implements store.Queues.
+func (m *Metadata) TakeOver(ctx context.Context, term uint64) error {
+	return m.do(ctx, func(d *data) error {
+		for _, t := range d.tasks {
+			if t.Term > 0 && t.Term < term {
+				t.Term, t.due = 0, d.now()
+			}
+		}
+		return nil
+	})
+}
+
+// Hasten implements store.Queues.
+func (m *Metadata) Hasten(ctx context.Context, kind store.TaskKind) error {
+	return m.do(ctx, func(d *data) error {
+		for _, t := range d.tasks {
+			if t.Kind == kind && t.Term == 0 && t.due.After(d.now()) {
+				t.due = d.now()
+			}
+		}
+		return nil
+	})
+}
+
+// claimed is the queued task, if it is still claimed under the term of t.
+func (d *data) claimed(t store.Task) (*task, bool) {
+	queued, ok := d.tasks[idOf(t)]
+	return queued, ok && queued.Term == t.Term
+}
+
 // Finish implements store.Queues.
 func (m *Metadata) Finish(ctx context.Context, tasks []store.Task) error {
 	return m.do(ctx, func(d *data) error {
 		for _, t := range tasks {
-			delete(d.tasks, idOf(t))
+			if _, ok := d.claimed(t); ok {
+				delete(d.tasks, idOf(t))
+			}
 		}
 		return nil
 	})
@@ -250,8 +354,8 @@ func (m *Metadata) Finish(ctx context.Context, tasks []store.Task) error {
 func (m *Metadata) Postpone(ctx context.Context, tasks []store.Task, delay time.Duration) error {
 	return m.do(ctx, func(d *data) error {
 		for _, t := range tasks {
-			if queued, ok := d.tasks[idOf(t)]; ok {
-				queued.due, queued.Reason = d.now().Add(delay), t.Reason
+			if queued, ok := d.claimed(t); ok {
+				queued.Term, queued.due, queued.Reason = 0, d.now().Add(delay), t.Reason
 			}
 		}
 		return nil

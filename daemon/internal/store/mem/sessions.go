@@ -116,6 +116,9 @@ func (m *Metadata) BeginPart(ctx context.Context, id store.FileID, p store.Part)
 		if _, err := d.session(id); err != nil {
 			return err
 		}
+		if err := d.notDropped(p.ID); err != nil {
+			return err
+		}
 		if _, ok := d.begun[p.ID]; ok || d.taken(p.ID) {
 			return store.Errorf(store.Exists, "part %s exists already", p.ID)
 		}
@@ -157,6 +160,9 @@ func (m *Metadata) takePart(ctx context.Context, id store.FileID, p store.Part, 
 		case !replace && slices.ContainsFunc(x.Parts, func(old store.SessionPart) bool { return old.Number == p.Number }):
 			return store.Errorf(store.Conflict, "session %s has a part %d already", id, p.Number)
 		}
+		if err := d.notDropped(p.ID); err != nil {
+			return err
+		}
 		d.reclaimPlanned([]store.Part{d.begun[p.ID].Part}, []store.Part{p})
 		delete(d.begun, p.ID)
 		d.savePart(x, p, ttl)
@@ -180,6 +186,7 @@ func (d *data) savePart(x store.Session, p store.Part, ttl time.Duration) {
 	x.ExpiresAt = now.Add(ttl).Truncate(time.Microsecond)
 	d.arrived[p.ID] = x.ID
 	d.sessions[x.ID] = x
+	d.repairMissing(p)
 }
 
 // DropPart implements store.Sessions.
@@ -191,12 +198,13 @@ func (m *Metadata) DropPart(ctx context.Context, p store.Part) error {
 		d.reclaimPart(d.begun[p.ID].Part, "its upload failed")
 		d.reclaimPart(p, "its upload failed")
 		delete(d.begun, p.ID)
+		d.dropped[p.ID] = d.now()
 		return nil
 	})
 }
 
 // CompleteSession implements store.Sessions.
-func (m *Metadata) CompleteSession(ctx context.Context, f store.File, sessions []store.FileID) (stored store.File, replaced store.FileID, err error) {
+func (m *Metadata) CompleteSession(ctx context.Context, f store.File, sessions []store.FileID, attempt store.AttemptID) (stored store.File, replaced store.FileID, err error) {
 	err = m.do(ctx, func(d *data) error {
 		if _, err := d.bucket(f.Bucket); err != nil {
 			return err
@@ -211,12 +219,16 @@ func (m *Metadata) CompleteSession(ctx context.Context, f store.File, sessions [
 		if f.Parts, err = take(have, f.Parts); err != nil {
 			return err
 		}
-		stored, replaced = d.show(f)
-		for _, p := range have {
-			d.reclaimPart(p, "its session was completed without it")
+		if err := d.attempt(attempt); err != nil {
+			return err
 		}
+		left := slices.Collect(maps.Values(have))
 		for _, id := range sessions {
-			d.endSession(id, "its session was completed without it")
+			left = append(left, d.endSession(id)...)
+		}
+		stored, replaced = d.show(f)
+		if len(left) > 0 {
+			d.leave(store.File{ID: store.NewFileID(), Bucket: f.Bucket, Key: f.Key, Parts: left})
 		}
 		stored.Parts = cloneFile(d.files[f.ID]).Parts
 		return nil
@@ -254,18 +266,26 @@ func take(have map[store.PartID]store.Part, want []store.Part) ([]store.Part, er
 	return parts, nil
 }
 
-// endSession removes the session and queues the chunks of the parts that are on their way.
-func (d *data) endSession(id store.FileID, reason string) {
+// endSession removes the session, and returns the parts that were begun.
+func (d *data) endSession(id store.FileID) (begun []store.Part) {
 	for _, p := range d.sessions[id].Parts {
 		delete(d.arrived, p.ID)
 	}
 	delete(d.sessions, id)
 	maps.DeleteFunc(d.begun, func(_ store.PartID, p begunPart) bool {
 		if p.session == id {
-			d.reclaimPart(p.Part, reason)
+			begun = append(begun, p.Part)
 		}
 		return p.session == id
 	})
+	return begun
+}
+
+// leave keeps parts that no reader can have as those of a Deleted file, to be swept at once.
+func (d *data) leave(f store.File) {
+	f.State = store.Deleted
+	d.saveFile(f)
+	d.deleted[f.ID] = time.Time{}
 }
 
 // AbortSession implements store.Sessions.
@@ -275,19 +295,21 @@ func (m *Metadata) AbortSession(ctx context.Context, id store.FileID) error {
 		if !ok {
 			return store.Errorf(store.NotFound, "session %s does not exist", id)
 		}
+		f := store.File{ID: id, Bucket: x.Bucket, Key: x.Key}
 		for _, p := range x.Parts {
-			d.reclaimPart(p.Part, "its session was ended")
+			f.Parts = append(f.Parts, p.Part)
 		}
-		d.endSession(id, "its session was ended")
+		f.Parts = append(f.Parts, d.endSession(id)...)
+		d.leave(f)
 		return nil
 	})
 }
 
 // RenameFile implements store.Files.
-func (m *Metadata) RenameFile(ctx context.Context, id store.FileID, bucket store.BucketName, key store.Key) (stored store.File, replaced store.FileID, err error) {
+func (m *Metadata) RenameFile(ctx context.Context, id store.FileID, bucket store.BucketName, key store.Key, attempt store.AttemptID) (stored store.File, replaced store.FileID, err error) {
 	err = m.do(ctx, func(d *data) error {
 		f, ok := d.files[id]
-		if !ok {
+		if !ok || f.State == store.Deleted {
 			return store.Errorf(store.NotFound, "file %s does not exist", id)
 		}
 		if _, err := d.bucket(bucket); err != nil {
@@ -295,6 +317,9 @@ func (m *Metadata) RenameFile(ctx context.Context, id store.FileID, bucket store
 		}
 		if !f.Latest || f.DeleteMarker {
 			return store.Errorf(store.Conflict, "file %s is not what its key shows", id)
+		}
+		if err := d.attempt(attempt); err != nil {
+			return err
 		}
 		if f.Bucket != bucket || f.Key != key {
 			replaced = d.replace(bucket, key)

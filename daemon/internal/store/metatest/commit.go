@@ -85,8 +85,7 @@ var commitTests = []test{
 		f.Bucket = "nowhere"
 		_, _, err := m.CommitFile(t.Context(), f, false)
 		requireKind(t, store.NotFound, err)
-		_, err = m.File(t.Context(), f.ID)
-		requireKind(t, store.NotFound, err)
+		requireNoFile(t, m, f.ID)
 		requireQueued(t, m, store.Repair)
 	}},
 	{"an id that is there already is Exists", func(t *testing.T, m store.Metadata) {
@@ -109,8 +108,7 @@ var commitTests = []test{
 		next := newFile("b", f.Parts[0])
 		_, _, err := m.CommitFile(t.Context(), next, false)
 		requireKind(t, store.Exists, err)
-		_, err = m.File(t.Context(), next.ID)
-		requireKind(t, store.NotFound, err)
+		requireNoFile(t, m, next.ID)
 	}},
 	{"placements without a node are queued for repair", func(t *testing.T, m store.Metadata) {
 		nodes := newNodes(3)
@@ -132,10 +130,7 @@ var commitTests = []test{
 		require.True(t, stored.Latest)
 		require.Equal(t, old.ID, replaced)
 
-		_, err = m.File(t.Context(), old.ID)
-		requireKind(t, store.NotFound, err)
-		_, _, err = m.Part(t.Context(), old.Parts[0].ID)
-		requireKind(t, store.NotFound, err)
+		requireNoFile(t, m, old.ID)
 		got, err := m.LatestFile(t.Context(), old.Bucket, old.Key)
 		require.NoError(t, err)
 		require.Equal(t, next.ID, got.ID)
@@ -243,8 +238,7 @@ func commitOneKeyAtOnce(t *testing.T, stores ...store.Metadata) {
 			continue
 		}
 		require.True(t, gone[f.ID], "%s is not latest and was not replaced", f.ID)
-		_, err := m.File(t.Context(), f.ID)
-		requireKind(t, store.NotFound, err)
+		requireNoFile(t, m, f.ID)
 		lost = append(lost, f.Parts...)
 	}
 	require.Len(t, fileIDs(t, m, store.FileQuery{Key: "contended", Limit: 100}), 1)

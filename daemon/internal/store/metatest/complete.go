@@ -26,7 +26,7 @@ func fileOf(s store.Session, parts ...store.Part) store.File {
 // complete ends sessions, and gives the file as stored.
 func complete(tb testing.TB, m store.Metadata, f store.File, sessions ...store.FileID) store.File {
 	tb.Helper()
-	stored, _, err := m.CompleteSession(tb.Context(), f, sessions)
+	stored, _, err := m.CompleteSession(tb.Context(), f, sessions, store.NewAttemptID())
 	require.NoError(tb, err)
 	return stored
 }
@@ -44,7 +44,7 @@ func requireRefused(t *testing.T, m store.Metadata, kind store.Kind, f store.Fil
 	t.Helper()
 	want := sessionOf(t, m, session)
 	shown, none := m.LatestFile(t.Context(), f.Bucket, f.Key)
-	_, _, err := m.CompleteSession(t.Context(), f, append([]store.FileID{session}, more...))
+	_, _, err := m.CompleteSession(t.Context(), f, append([]store.FileID{session}, more...), store.NewAttemptID())
 	requireKind(t, kind, err)
 	same(t, want, sessionOf(t, m, session))
 	again, err := m.LatestFile(t.Context(), f.Bucket, f.Key)
@@ -66,7 +66,7 @@ var completeTests = []test{
 		f := fileOf(s, parts...)
 		f.SHA256 = make([]byte, 32)
 		f.State, f.Latest, f.CompletedAt = store.Failed, false, now().AddDate(-1, 0, 0)
-		stored, replaced, err := m.CompleteSession(t.Context(), f, []store.FileID{s.ID})
+		stored, replaced, err := m.CompleteSession(t.Context(), f, []store.FileID{s.ID}, store.NewAttemptID())
 		require.NoError(t, err)
 		require.True(t, replaced.IsZero())
 		requireStoreTime(t, stored.CompletedAt)
@@ -143,19 +143,18 @@ var completeTests = []test{
 		require.NoError(t, err)
 		same(t, stored, got)
 		require.Nil(t, got.Meta)
-		_, err = m.File(t.Context(), s.ID)
-		requireKind(t, store.NotFound, err)
+		requireNoFile(t, m, s.ID)
 	}},
-	{"each placement without a node is queued for repair", func(t *testing.T, m store.Metadata) {
+	{"each placement without a node is queued for repair when its part is saved", func(t *testing.T, m store.Metadata) {
 		s := session(t, m, "a")
 		n := newNodes(3)
 		p, whole, left := newPart(1, n[0], store.NodeID{}, n[1], store.NodeID{}), newPart(2, n...), newPart(3, n[0], store.NodeID{})
 		for _, x := range []store.Part{p, whole, left} {
 			savePart(t, m, s.ID, x)
 		}
-		requireQueued(t, m, store.Repair)
+		requireQueued(t, m, store.Repair, work{Chunk: p.ChunkID(1)}, work{Chunk: p.ChunkID(3)}, work{Chunk: left.ChunkID(1)})
 		complete(t, m, fileOf(s, p, whole), s.ID)
-		requireQueued(t, m, store.Repair, work{Chunk: p.ChunkID(1)}, work{Chunk: p.ChunkID(3)})
+		requireQueued(t, m, store.Repair)
 		requireQueued(t, m, store.Reclaim, work{left.ChunkID(0), n[0]})
 		require.NoError(t, m.MoveChunk(t.Context(), p.ChunkID(1), store.Placement{}, store.Placement{Node: n[2], Sum: 4}))
 	}},
@@ -165,11 +164,10 @@ var completeTests = []test{
 		s := session(t, m, "a")
 		p := newPart(1, newNodes(2)...)
 		savePart(t, m, s.ID, p)
-		_, replaced, err := m.CompleteSession(t.Context(), fileOf(s, p), []store.FileID{s.ID})
+		_, replaced, err := m.CompleteSession(t.Context(), fileOf(s, p), []store.FileID{s.ID}, store.NewAttemptID())
 		require.NoError(t, err)
 		require.Equal(t, old.ID, replaced)
-		_, err = m.File(t.Context(), old.ID)
-		requireKind(t, store.NotFound, err)
+		requireNoFile(t, m, old.ID)
 		got, err := m.LatestFile(t.Context(), s.Bucket, "a")
 		require.NoError(t, err)
 		require.Equal(t, s.ID, got.ID)
@@ -226,8 +224,6 @@ var completeTests = []test{
 		requireQueued(t, m, store.Reclaim, chunksOf(old)...)
 		requireRefused(t, m, store.Conflict, fileOf(s, one, old), s.ID)
 		requireRefused(t, m, store.Conflict, fileOf(s, one, begun), s.ID) // has not arrived
-		_, _, err := m.Part(t.Context(), one.ID)
-		requireKind(t, store.NotFound, err)
 		require.NoError(t, m.AbortSession(t.Context(), s.ID))
 		requireQueued(t, m, store.Reclaim, chunksOf(one, next, begun)...)
 	}},
@@ -271,7 +267,7 @@ var completeTests = []test{
 		p := newPart(1, newNodes(2)...)
 		savePart(t, m, s.ID, p)
 		stored := complete(t, m, fileOf(s, p), s.ID)
-		_, _, err := m.CompleteSession(t.Context(), fileOf(s, p), []store.FileID{s.ID})
+		_, _, err := m.CompleteSession(t.Context(), fileOf(s, p), []store.FileID{s.ID}, store.NewAttemptID())
 		requireKind(t, store.NotFound, err)
 		requireKind(t, store.NotFound, m.AbortSession(t.Context(), s.ID))
 		requireKind(t, store.NotFound, m.BeginPart(t.Context(), s.ID, newPart(2, newNodes(1)...)))
@@ -292,7 +288,7 @@ var completeTests = []test{
 		savePart(t, m, s.ID, p)
 		complete(t, m, fileOf(s, p), s.ID)
 		requireKind(t, store.Conflict, m.DeleteBucket(t.Context(), "photos"))
-		require.NoError(t, m.DeleteFile(t.Context(), s.ID))
+		require.NoError(t, m.DeleteFile(t.Context(), s.ID, store.NewAttemptID()))
 		require.NoError(t, m.DeleteBucket(t.Context(), "photos"))
 		requireQueued(t, m, store.Reclaim, chunksOf(p)...)
 	}},
@@ -347,7 +343,7 @@ func completeAtOnce(t *testing.T, stores ...store.Metadata) {
 	var all sync.WaitGroup
 	for i := range errs {
 		all.Go(func() {
-			_, _, errs[i] = stores[i%len(stores)].CompleteSession(t.Context(), fileOf(s, p, q), []store.FileID{s.ID})
+			_, _, errs[i] = stores[i%len(stores)].CompleteSession(t.Context(), fileOf(s, p, q), []store.FileID{s.ID}, store.NewAttemptID())
 		})
 	}
 	all.Wait()
@@ -369,14 +365,16 @@ func completeAgainstSave(t *testing.T, one, two store.Metadata) {
 		beginPart(t, one, s.ID, next)
 		var completed, saved error
 		var both sync.WaitGroup
-		both.Go(func() { _, _, completed = one.CompleteSession(t.Context(), fileOf(s, old), []store.FileID{s.ID}) })
+		both.Go(func() {
+			_, _, completed = one.CompleteSession(t.Context(), fileOf(s, old), []store.FileID{s.ID}, store.NewAttemptID())
+		})
 		both.Go(func() { saved = two.SavePart(t.Context(), s.ID, next, time.Hour) })
 		both.Wait()
 		require.NotEqual(t, completed == nil, saved == nil, "complete: %v, save: %v", completed, saved)
 		if completed == nil {
 			requireKind(t, store.NotFound, saved)
 			requireQueued(t, one, store.Reclaim, chunksOf(next)...)
-			require.NoError(t, one.DeleteFile(t.Context(), s.ID))
+			require.NoError(t, one.DeleteFile(t.Context(), s.ID, store.NewAttemptID()))
 			requireQueued(t, one, store.Reclaim, chunksOf(old)...)
 			continue
 		}
@@ -395,14 +393,16 @@ func completeAgainstAbort(t *testing.T, one, two store.Metadata) {
 		savePart(t, one, s.ID, p)
 		var completed, aborted error
 		var both sync.WaitGroup
-		both.Go(func() { _, _, completed = one.CompleteSession(t.Context(), fileOf(s, p), []store.FileID{s.ID}) })
+		both.Go(func() {
+			_, _, completed = one.CompleteSession(t.Context(), fileOf(s, p), []store.FileID{s.ID}, store.NewAttemptID())
+		})
 		both.Go(func() { aborted = two.AbortSession(t.Context(), s.ID) })
 		both.Wait()
 		require.NotEqual(t, completed == nil, aborted == nil, "complete: %v, abort: %v", completed, aborted)
 		if completed == nil {
 			requireKind(t, store.NotFound, aborted)
 			requireQueued(t, one, store.Reclaim)
-			require.NoError(t, one.DeleteFile(t.Context(), s.ID))
+			require.NoError(t, one.DeleteFile(t.Context(), s.ID, store.NewAttemptID()))
 		} else {
 			requireKind(t, store.NotFound, completed)
 		}

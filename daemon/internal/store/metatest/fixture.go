@@ -110,7 +110,7 @@ func claimAll(tb testing.TB, m store.Metadata, kind store.TaskKind) []store.Task
 	tb.Helper()
 	var all []store.Task
 	for {
-		tasks, err := m.Claim(tb.Context(), store.ClaimQuery{Kind: kind, Limit: 100, Hold: time.Hour})
+		tasks, err := m.Claim(tb.Context(), store.ClaimQuery{Term: 1, Kind: kind, Limit: 100, Hold: time.Hour})
 		require.NoError(tb, err)
 		if len(tasks) == 0 {
 			return all
@@ -132,9 +132,34 @@ func compareWork(a, b work) int {
 	return slices.Compare(a.Node[:], b.Node[:])
 }
 
-// requireQueued demands that exactly the wanted work is in the queue, and empties it.
+// sweep takes all that is deleted to the reclaim queue, without any grace.
+func sweep(tb testing.TB, m store.Metadata) {
+	tb.Helper()
+	for {
+		n, err := m.SweepDeleted(tb.Context(), 0, 100)
+		require.NoError(tb, err)
+		if n == 0 {
+			return
+		}
+	}
+}
+
+// requireNoFile demands that the file cannot be used: it was never there, or is Deleted.
+func requireNoFile(tb testing.TB, m store.Metadata, id store.FileID) {
+	tb.Helper()
+	f, err := m.File(tb.Context(), id)
+	if err == nil {
+		require.Equal(tb, store.Deleted, f.State)
+		require.False(tb, f.Latest)
+		return
+	}
+	requireKind(tb, store.NotFound, err)
+}
+
+// requireQueued demands that exactly the wanted work is in the queue, once what is deleted was swept, and empties it.
 func requireQueued(tb testing.TB, m store.Metadata, kind store.TaskKind, want ...work) {
 	tb.Helper()
+	sweep(tb, m)
 	tasks := claimAll(tb, m, kind)
 	var got []work
 	for _, task := range tasks {

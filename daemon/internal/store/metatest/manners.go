@@ -29,7 +29,7 @@ func every(ctx context.Context, m store.Metadata) map[string]error {
 	one("BeginFile", m.BeginFile(ctx, begun))
 	_, _, err := m.CommitFile(ctx, f, false)
 	one("CommitFile", err)
-	one("FailFile", m.FailFile(ctx, begun.ID, "every", nil))
+	one("FailFile", m.FailFile(ctx, begun, "every", nil))
 	two("File")(m.File(ctx, f.ID))
 	two("LatestFile")(m.LatestFile(ctx, f.Bucket, f.Key))
 	two("ListObjects")(m.ListObjects(ctx, store.ObjectQuery{Bucket: f.Bucket, Limit: 1}))
@@ -38,9 +38,9 @@ func every(ctx context.Context, m store.Metadata) map[string]error {
 	one("Part", err)
 	two("PartsAfter")(m.PartsAfter(ctx, store.PartID{}, 1))
 	one("MoveChunk", m.MoveChunk(ctx, f.Parts[0].ChunkID(0), f.Parts[0].Chunks[0], store.Placement{}))
-	_, _, err = m.RenameFile(ctx, f.ID, f.Bucket, "renamed")
+	_, _, err = m.RenameFile(ctx, f.ID, f.Bucket, "renamed", store.NewAttemptID())
 	one("RenameFile", err)
-	one("DeleteFile", m.DeleteFile(ctx, f.ID))
+	one("DeleteFile", m.DeleteFile(ctx, f.ID, store.NewAttemptID()))
 	everyOfSessions(ctx, m, errs)
 
 	node := newNode("every")
@@ -50,7 +50,7 @@ func every(ctx context.Context, m store.Metadata) map[string]error {
 	one("SetNodeState", m.SetNodeState(ctx, node.ID, store.NodeDraining))
 	tasks := []store.Task{newTask(store.Repair, node.ID)}
 	one("Enqueue", m.Enqueue(ctx, tasks))
-	two("Claim")(m.Claim(ctx, store.ClaimQuery{Kind: store.Repair, Limit: 1, Hold: time.Hour}))
+	two("Claim")(m.Claim(ctx, store.ClaimQuery{Term: 1, Kind: store.Repair, Limit: 1, Hold: time.Hour}))
 	one("Postpone", m.Postpone(ctx, tasks, time.Hour))
 	one("Finish", m.Finish(ctx, tasks))
 	two("Depth")(m.Depth(ctx, store.Repair))
@@ -79,7 +79,7 @@ func everyOfSessions(ctx context.Context, m store.Metadata, errs map[string]erro
 	errs["SavePart"] = m.SavePart(ctx, s.ID, saved, time.Hour)
 	errs["AddPart"] = m.AddPart(ctx, s.ID, newPart(saved.Number+1, newNodes(1)...), time.Hour)
 	errs["DropPart"] = m.DropPart(ctx, begun)
-	_, _, errs["CompleteSession"] = m.CompleteSession(ctx, fileOf(s, saved), []store.FileID{s.ID})
+	_, _, errs["CompleteSession"] = m.CompleteSession(ctx, fileOf(s, saved), []store.FileID{s.ID}, store.NewAttemptID())
 }
 
 var mannerTests = []test{

@@ -46,6 +46,8 @@ func Run(t *testing.T, fresh Fresh) {
 		{"ListObjects", objectTests},
 		{"ListFiles", listFilesTests},
 		{"Placements", placementTests},
+		{"Fences", fenceTests},
+		{"Sweep", sweepTests},
 		{"Nodes", nodeTests},
 		{"Queues", queueTests},
 		{"Leases", leaseTests},

@@ -44,7 +44,7 @@ var objectTests = []test{
 		begin(t, m, newFile("uploading"))
 		failed := newFile("failed")
 		begin(t, m, failed)
-		require.NoError(t, m.FailFile(t.Context(), failed.ID, "x", nil))
+		require.NoError(t, m.FailFile(t.Context(), failed, "x", nil))
 		elsewhere := newFile("elsewhere")
 		elsewhere.Bucket = bucket(t, m, "other")
 		put(t, m, elsewhere)

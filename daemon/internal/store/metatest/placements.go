@@ -159,8 +159,59 @@ var placementTests = []test{
 		requireKind(t, store.Conflict, m.MoveChunk(t.Context(), p.ChunkID(0), store.Placement{}, back))
 		require.NoError(t, m.Postpone(t.Context(), tasks, 0))
 		requireKind(t, store.Conflict, m.MoveChunk(t.Context(), p.ChunkID(0), store.Placement{}, back))
-		require.NoError(t, m.Finish(t.Context(), tasks))
+		require.NoError(t, m.Finish(t.Context(), claimAll(t, m, store.Reclaim)))
 		require.NoError(t, m.MoveChunk(t.Context(), p.ChunkID(0), store.Placement{}, back))
+		requireQueued(t, m, store.Repair)
+	}},
+	{"a part of a session is found, walked over and moved as one of a file", func(t *testing.T, m store.Metadata) {
+		s := session(t, m, "a")
+		n := newNodes(3)
+		p := newPart(3, n[0], store.NodeID{}, n[1])
+		savePart(t, m, s.ID, p)
+		got, f, err := m.Part(t.Context(), p.ID)
+		require.NoError(t, err)
+		same(t, p, got)
+		require.Equal(t, store.File{ID: s.ID, Bucket: s.Bucket, Key: s.Key, State: store.Uploading}, f)
+		parts, err := m.PartsAfter(t.Context(), store.PartID{}, 10)
+		require.NoError(t, err)
+		same(t, []store.Part{p}, parts)
+		to := store.Placement{Node: n[2], Sum: 4}
+		require.NoError(t, m.MoveChunk(t.Context(), p.ChunkID(1), p.Chunks[1], to))
+		p.Chunks[1] = to
+		requireParts(t, m, s.ID, p)
+		requireQueued(t, m, store.Repair)
+		stored := complete(t, m, fileOf(s, p), s.ID)
+		same(t, numbered(p), stored.Parts)
+	}},
+	{"a missing chunk keeps the sum that it must have", func(t *testing.T, m store.Metadata) {
+		n := newNodes(2)
+		p := newPart(1, n[0], store.NodeID{})
+		p.Chunks[1].Sum = 77
+		put(t, m, newFile("a", p))
+		got, _, err := m.Part(t.Context(), p.ID)
+		require.NoError(t, err)
+		same(t, p, got)
+		requireKind(t, store.Conflict, m.MoveChunk(t.Context(), p.ChunkID(1), store.Placement{}, store.Placement{Node: n[1], Sum: 77}))
+		require.NoError(t, m.MoveChunk(t.Context(), p.ChunkID(1), p.Chunks[1], store.Placement{Node: n[1], Sum: 77}))
+	}},
+	{"a part can be widened, and its new chunks are queued for repair", func(t *testing.T, m store.Metadata) {
+		n := newNodes(2)
+		s := session(t, m, "b")
+		of, ofSession := newPart(1, n[0]), newPart(1, n[1])
+		f := newFile("a", of)
+		put(t, m, f)
+		savePart(t, m, s.ID, ofSession)
+		for _, p := range []store.Part{of, ofSession} {
+			require.NoError(t, m.WidenPart(t.Context(), p.ID, 2))
+			require.NoError(t, m.WidenPart(t.Context(), p.ID, 1), "less changes nothing")
+			got, _, err := m.Part(t.Context(), p.ID)
+			require.NoError(t, err)
+			p.M, p.Chunks = 2, append(slices.Clone(p.Chunks), store.Placement{}, store.Placement{})
+			same(t, p, got)
+		}
+		requireQueued(t, m, store.Repair, work{Chunk: of.ChunkID(1)}, work{Chunk: of.ChunkID(2)}, work{Chunk: ofSession.ChunkID(1)}, work{Chunk: ofSession.ChunkID(2)})
+		requireKind(t, store.NotFound, m.WidenPart(t.Context(), store.NewPartID(), 2))
+		requireKind(t, store.Invalid, m.WidenPart(t.Context(), of.ID, store.MaxChunksPerPart))
 		requireQueued(t, m, store.Repair)
 	}},
 	{"of moves at once from one place one wins", func(t *testing.T, m store.Metadata) {

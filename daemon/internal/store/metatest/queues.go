@@ -1,6 +1,7 @@
 package metatest
 
 import (
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -65,10 +66,10 @@ var queueTests = []test{
 		task := newTask(store.Reclaim, store.NewNodeID())
 		task.Reason, task.Attempts = "because", 77
 		enqueue(t, m, task)
-		got := claim(t, m, store.ClaimQuery{Kind: store.Reclaim, Limit: 10, Hold: time.Hour})
+		got := claim(t, m, store.ClaimQuery{Term: 1, Kind: store.Reclaim, Limit: 10, Hold: time.Hour})
 		require.Len(t, got, 1)
 		requireStoreTime(t, got[0].QueuedAt)
-		task.Attempts, task.QueuedAt = 1, got[0].QueuedAt
+		task.Attempts, task.Term, task.QueuedAt = 1, 1, got[0].QueuedAt
 		same(t, task, got[0])
 	}},
 	{"kinds are queues of their own", func(t *testing.T, m store.Metadata) {
@@ -76,9 +77,10 @@ var queueTests = []test{
 		extra := lost
 		extra.Kind = store.Reclaim
 		enqueue(t, m, lost, extra)
-		requireTasks(t, []store.Task{lost}, claimAll(t, m, store.Repair))
+		claimed := claimAll(t, m, store.Repair)
+		requireTasks(t, []store.Task{lost}, claimed)
 		requireTasks(t, []store.Task{extra}, claimAll(t, m, store.Reclaim))
-		require.NoError(t, m.Finish(t.Context(), []store.Task{lost}))
+		require.NoError(t, m.Finish(t.Context(), claimed))
 		require.Zero(t, depth(t, m, store.Repair).Tasks)
 		require.EqualValues(t, 1, depth(t, m, store.Reclaim).Tasks)
 	}},
@@ -99,7 +101,7 @@ var queueTests = []test{
 		enqueue(t, m, task, newTask(store.Reclaim, task.Node))
 		require.Len(t, claimAll(t, m, store.Reclaim), 1, "the held one stays hidden")
 		require.NoError(t, m.Postpone(t.Context(), first, 0))
-		again := awaitClaim(t, m, store.ClaimQuery{Kind: store.Reclaim, Limit: 10, Hold: time.Hour})
+		again := awaitClaim(t, m, store.ClaimQuery{Term: 1, Kind: store.Reclaim, Limit: 10, Hold: time.Hour})
 		require.Len(t, again, 1)
 		require.Equal(t, "first", again[0].Reason)
 		require.Equal(t, first[0].QueuedAt, again[0].QueuedAt)
@@ -112,8 +114,8 @@ var queueTests = []test{
 			enqueue(t, m, task)
 			want = append(want, task)
 		}
-		requireTasks(t, want[:4], claim(t, m, store.ClaimQuery{Kind: store.Reclaim, Limit: 4, Hold: time.Hour}))
-		byNode := store.ClaimQuery{Kind: store.Reclaim, Nodes: []store.NodeID{store.NewNodeID(), node}, Limit: 4, Hold: time.Hour}
+		requireTasks(t, want[:4], claim(t, m, store.ClaimQuery{Term: 1, Kind: store.Reclaim, Limit: 4, Hold: time.Hour}))
+		byNode := store.ClaimQuery{Term: 1, Kind: store.Reclaim, Nodes: []store.NodeID{store.NewNodeID(), node}, Limit: 4, Hold: time.Hour}
 		requireTasks(t, want[4:8], claim(t, m, byNode))
 		requireTasks(t, want[8:], claim(t, m, byNode))
 	}},
@@ -124,7 +126,7 @@ var queueTests = []test{
 			tasks = append(tasks, newTask(store.Repair, node))
 			enqueue(t, m, tasks[len(tasks)-1])
 		}
-		q := store.ClaimQuery{Kind: store.Repair, Nodes: []store.NodeID{}, Limit: 10, Hold: time.Hour}
+		q := store.ClaimQuery{Term: 1, Kind: store.Repair, Nodes: []store.NodeID{}, Limit: 10, Hold: time.Hour}
 		require.Empty(t, claim(t, m, q), "no nodes are not all nodes")
 		q.Nodes = []store.NodeID{store.NewNodeID()}
 		require.Empty(t, claim(t, m, q))
@@ -138,19 +140,21 @@ var queueTests = []test{
 	{"a held task is hidden, and comes back when the hold runs out", func(t *testing.T, m store.Metadata) {
 		held, lapsing := newTask(store.Reclaim, store.NewNodeID()), newTask(store.Reclaim, store.NewNodeID())
 		enqueue(t, m, held, lapsing)
-		require.Len(t, claim(t, m, store.ClaimQuery{Kind: store.Reclaim, Nodes: []store.NodeID{held.Node}, Limit: 10, Hold: time.Hour}), 1)
-		require.Len(t, claim(t, m, store.ClaimQuery{Kind: store.Reclaim, Limit: 10, Hold: time.Millisecond}), 1)
-		again := awaitClaim(t, m, store.ClaimQuery{Kind: store.Reclaim, Limit: 10, Hold: time.Hour})
+		require.Len(t, claim(t, m, store.ClaimQuery{Term: 1, Kind: store.Reclaim, Nodes: []store.NodeID{held.Node}, Limit: 10, Hold: time.Hour}), 1)
+		require.Len(t, claim(t, m, store.ClaimQuery{Term: 1, Kind: store.Reclaim, Limit: 10, Hold: time.Millisecond}), 1)
+		again := awaitClaim(t, m, store.ClaimQuery{Term: 1, Kind: store.Reclaim, Limit: 10, Hold: time.Hour})
 		requireTasks(t, []store.Task{lapsing}, again)
 		require.Equal(t, 2, again[0].Attempts)
 		require.EqualValues(t, 2, depth(t, m, store.Reclaim).Tasks)
 	}},
-	{"a finished task is gone, and may be queued anew", func(t *testing.T, m store.Metadata) {
+	{"a finished task is removed, and may be queued again", func(t *testing.T, m store.Metadata) {
 		one, two := newTask(store.Reclaim, store.NewNodeID()), newTask(store.Reclaim, store.NewNodeID())
 		enqueue(t, m, one, two)
-		require.NoError(t, m.Finish(t.Context(), []store.Task{one}))
-		requireTasks(t, []store.Task{two}, claimAll(t, m, store.Reclaim))
-		require.NoError(t, m.Finish(t.Context(), []store.Task{one, two, newTask(store.Reclaim, one.Node)}))
+		first := claim(t, m, store.ClaimQuery{Term: 1, Kind: store.Reclaim, Nodes: []store.NodeID{one.Node}, Limit: 1, Hold: time.Hour})
+		require.NoError(t, m.Finish(t.Context(), first))
+		second := claimAll(t, m, store.Reclaim)
+		requireTasks(t, []store.Task{two}, second)
+		require.NoError(t, m.Finish(t.Context(), append(slices.Concat(first, second), newTask(store.Reclaim, one.Node))))
 		require.Zero(t, depth(t, m, store.Reclaim))
 		enqueue(t, m, one)
 		again := claimAll(t, m, store.Reclaim)
@@ -161,10 +165,11 @@ var queueTests = []test{
 		now, later := newTask(store.Repair, store.NewNodeID()), newTask(store.Repair, store.NewNodeID())
 		enqueue(t, m, now, later)
 		claimAll(t, m, store.Repair)
+		now.Term, later.Term = 1, 1
 		now.Reason, later.Reason = "node is away", "disk is full"
 		require.NoError(t, m.Postpone(t.Context(), []store.Task{later}, time.Hour))
 		require.NoError(t, m.Postpone(t.Context(), []store.Task{now, newTask(store.Repair, now.Node)}, time.Millisecond))
-		got := awaitClaim(t, m, store.ClaimQuery{Kind: store.Repair, Limit: 10, Hold: time.Hour})
+		got := awaitClaim(t, m, store.ClaimQuery{Term: 1, Kind: store.Repair, Limit: 10, Hold: time.Hour})
 		requireTasks(t, []store.Task{now}, got)
 		require.Equal(t, "node is away", got[0].Reason)
 		require.Equal(t, 2, got[0].Attempts)
@@ -175,10 +180,11 @@ var queueTests = []test{
 		require.Equal(t, store.QueueDepth{}, depth(t, m, store.Reclaim))
 		first := newTask(store.Reclaim, store.NewNodeID())
 		enqueue(t, m, first)
-		queued := claimAll(t, m, store.Reclaim)[0].QueuedAt
+		claimed := claimAll(t, m, store.Reclaim)
+		queued := claimed[0].QueuedAt
 		enqueue(t, m, newTask(store.Reclaim, first.Node), newTask(store.Repair, first.Node))
 		require.Equal(t, store.QueueDepth{Tasks: 2, Oldest: queued}, depth(t, m, store.Reclaim))
-		require.NoError(t, m.Finish(t.Context(), []store.Task{first}))
+		require.NoError(t, m.Finish(t.Context(), claimed))
 		rest := depth(t, m, store.Reclaim)
 		require.EqualValues(t, 1, rest.Tasks)
 		require.False(t, rest.Oldest.Before(queued))
@@ -190,8 +196,8 @@ var queueTests = []test{
 		require.NoError(t, m.Postpone(t.Context(), nil, time.Hour))
 		require.Empty(t, claimAll(t, m, store.Reclaim))
 	}},
-	{"a claim without limit or hold is Invalid", func(t *testing.T, m store.Metadata) {
-		for _, q := range []store.ClaimQuery{{Limit: 0, Hold: 1}, {Limit: store.MaxListLimit + 1, Hold: 1}, {Limit: 1}} {
+	{"a claim without limit, hold or term is Invalid", func(t *testing.T, m store.Metadata) {
+		for _, q := range []store.ClaimQuery{{Term: 1, Hold: 1}, {Term: 1, Limit: store.MaxListLimit + 1, Hold: 1}, {Term: 1, Limit: 1}, {Limit: 1, Hold: 1}} {
 			q.Kind = store.Reclaim
 			_, err := m.Claim(t.Context(), q)
 			requireKind(t, store.Invalid, err)
@@ -204,10 +210,47 @@ var queueTests = []test{
 		}
 		enqueue(t, m, tasks...)
 		require.EqualValues(t, 2500, depth(t, m, store.Reclaim).Tasks)
-		require.NoError(t, m.Postpone(t.Context(), tasks[:1200], time.Hour))
-		require.Len(t, claim(t, m, store.ClaimQuery{Kind: store.Reclaim, Limit: store.MaxListLimit, Hold: time.Hour}), store.MaxListLimit)
-		require.NoError(t, m.Finish(t.Context(), tasks[:2400]))
-		require.EqualValues(t, 100, depth(t, m, store.Reclaim).Tasks)
+		q := store.ClaimQuery{Term: 1, Kind: store.Reclaim, Limit: store.MaxListLimit, Hold: time.Hour}
+		first, second := claim(t, m, q), claim(t, m, q)
+		require.Len(t, first, store.MaxListLimit)
+		require.Len(t, second, store.MaxListLimit)
+		require.NoError(t, m.Postpone(t.Context(), first, time.Hour))
+		require.NoError(t, m.Finish(t.Context(), slices.Concat(first[:400], second)))
+		require.EqualValues(t, 1500, depth(t, m, store.Reclaim).Tasks, "what is postponed is not claimed any more")
+		require.Len(t, claimAll(t, m, store.Reclaim), 500)
+	}},
+	{"a newer term takes over at once what an older one claimed", func(t *testing.T, m store.Metadata) {
+		one, two := newTask(store.Repair, store.NewNodeID()), newTask(store.Reclaim, store.NewNodeID())
+		enqueue(t, m, one, two)
+		q := func(kind store.TaskKind, term uint64) store.ClaimQuery {
+			return store.ClaimQuery{Kind: kind, Term: term, Limit: 10, Hold: time.Hour}
+		}
+		old := append(claim(t, m, q(store.Repair, 7)), claim(t, m, q(store.Reclaim, 7))...)
+		require.Len(t, old, 2)
+		require.NoError(t, m.TakeOver(t.Context(), 7), "its own claims stay")
+		require.Empty(t, claim(t, m, q(store.Repair, 7)))
+		require.NoError(t, m.TakeOver(t.Context(), 8))
+		again := claim(t, m, q(store.Repair, 8))
+		requireTasks(t, []store.Task{one}, again)
+		require.EqualValues(t, 8, again[0].Term)
+		require.Equal(t, 2, again[0].Attempts)
+
+		require.NoError(t, m.Finish(t.Context(), old))
+		require.NoError(t, m.Postpone(t.Context(), old, 10*time.Hour))
+		require.EqualValues(t, 1, depth(t, m, store.Repair).Tasks, "the old term ends nothing that it lost")
+		requireTasks(t, []store.Task{two}, claim(t, m, q(store.Reclaim, 8)))
+		require.NoError(t, m.Finish(t.Context(), again))
+		require.Zero(t, depth(t, m, store.Repair))
+	}},
+	{"what was postponed can be hastened, what is claimed stays claimed", func(t *testing.T, m store.Metadata) {
+		later, held, other := newTask(store.Repair, store.NewNodeID()), newTask(store.Repair, store.NewNodeID()), newTask(store.Reclaim, store.NewNodeID())
+		enqueue(t, m, later, held, other)
+		require.NoError(t, m.Postpone(t.Context(), claim(t, m, store.ClaimQuery{Term: 1, Kind: store.Repair, Nodes: []store.NodeID{later.Node}, Limit: 1, Hold: time.Hour}), time.Hour))
+		require.NoError(t, m.Postpone(t.Context(), claimAll(t, m, store.Reclaim), time.Hour))
+		require.Len(t, claimAll(t, m, store.Repair), 1)
+		require.NoError(t, m.Hasten(t.Context(), store.Repair))
+		requireTasks(t, []store.Task{later}, claimAll(t, m, store.Repair))
+		require.Empty(t, claimAll(t, m, store.Reclaim))
 	}},
 	{"claims at once hand out each task once", func(t *testing.T, m store.Metadata) {
 		claimAtOnce(t, m)
@@ -227,7 +270,7 @@ func claimAtOnce(t *testing.T, stores ...store.Metadata) {
 	errs := make([]error, claimers)
 	var all sync.WaitGroup
 	for i := range claimers {
-		q := store.ClaimQuery{Kind: store.Reclaim, Limit: 7, Hold: time.Hour}
+		q := store.ClaimQuery{Term: 1, Kind: store.Reclaim, Limit: 7, Hold: time.Hour}
 		if i%2 == 0 {
 			q.Nodes = nodes
 		}

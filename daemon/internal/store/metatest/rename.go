@@ -14,7 +14,7 @@ import (
 // rename gives a file another key.
 func rename(tb testing.TB, m store.Metadata, id store.FileID, bucket store.BucketName, key store.Key) (store.File, store.FileID) {
 	tb.Helper()
-	stored, replaced, err := m.RenameFile(tb.Context(), id, bucket, key)
+	stored, replaced, err := m.RenameFile(tb.Context(), id, bucket, key, store.NewAttemptID())
 	require.NoError(tb, err)
 	return stored, replaced
 }
@@ -90,10 +90,7 @@ var renameTests = []test{
 		stored, replaced := rename(t, m, f.ID, f.Bucket, "b")
 		require.Equal(t, old.ID, replaced)
 		require.True(t, stored.Latest)
-		_, err := m.File(t.Context(), old.ID)
-		requireKind(t, store.NotFound, err)
-		_, _, err = m.Part(t.Context(), old.Parts[0].ID)
-		requireKind(t, store.NotFound, err)
+		requireNoFile(t, m, old.ID)
 		requireShown(t, m, f.Bucket, "b", f.ID)
 		require.Equal(t, []string{"b", "b/c"}, names(t, m, store.ObjectQuery{Bucket: f.Bucket, Limit: 10}))
 		requireQueued(t, m, store.Reclaim, chunksOf(old.Parts...)...)
@@ -127,7 +124,7 @@ var renameTests = []test{
 		same(t, want, stored)
 		requireShown(t, m, f.Bucket, "b", store.FileID{})
 		requireShown(t, m, f.Bucket, "a", f.ID)
-		require.NoError(t, m.DeleteFile(t.Context(), f.ID))
+		require.NoError(t, m.DeleteFile(t.Context(), f.ID, store.NewAttemptID()))
 		requireQueued(t, m, store.Reclaim, chunksOf(f.Parts...)...)
 	}},
 	{"the old key is free, and takes another file", func(t *testing.T, m store.Metadata) {
@@ -160,9 +157,9 @@ var renameTests = []test{
 	{"an unknown file or bucket is NotFound and changes nothing", func(t *testing.T, m store.Metadata) {
 		f := newFile("a")
 		put(t, m, f)
-		_, _, err := m.RenameFile(t.Context(), store.NewFileID(), f.Bucket, "a")
+		_, _, err := m.RenameFile(t.Context(), store.NewFileID(), f.Bucket, "a", store.NewAttemptID())
 		requireKind(t, store.NotFound, err)
-		_, _, err = m.RenameFile(t.Context(), f.ID, "nowhere", "a")
+		_, _, err = m.RenameFile(t.Context(), f.ID, "nowhere", "a", store.NewAttemptID())
 		requireKind(t, store.NotFound, err)
 		requireShown(t, m, f.Bucket, "a", f.ID)
 	}},
@@ -173,11 +170,11 @@ var renameTests = []test{
 		put(t, m, marker)
 		begin(t, m, begun)
 		begin(t, m, failed)
-		require.NoError(t, m.FailFile(t.Context(), failed.ID, "gone", nil))
+		require.NoError(t, m.FailFile(t.Context(), failed, "gone", nil))
 		for _, f := range []store.File{begun, failed, marker} {
 			want, err := m.File(t.Context(), f.ID)
 			require.NoError(t, err)
-			_, _, err = m.RenameFile(t.Context(), f.ID, f.Bucket, "a")
+			_, _, err = m.RenameFile(t.Context(), f.ID, f.Bucket, "a", store.NewAttemptID())
 			requireKind(t, store.Conflict, err)
 			got, err := m.File(t.Context(), f.ID)
 			require.NoError(t, err)
@@ -213,7 +210,7 @@ func renameOntoOneKeyAtOnce(t *testing.T, stores ...store.Metadata) {
 				_, replaced[i], errs[i] = stores[i%len(stores)].CommitFile(t.Context(), f, false)
 				return
 			}
-			_, replaced[i], errs[i] = stores[i%len(stores)].RenameFile(t.Context(), f.ID, f.Bucket, "contended")
+			_, replaced[i], errs[i] = stores[i%len(stores)].RenameFile(t.Context(), f.ID, f.Bucket, "contended", store.NewAttemptID())
 		})
 	}
 	all.Wait()
@@ -246,8 +243,8 @@ func swapKeysAtOnce(t *testing.T, one, two store.Metadata) {
 		put(t, one, b)
 		errs := make([]error, 2)
 		var both sync.WaitGroup
-		both.Go(func() { _, _, errs[0] = one.RenameFile(t.Context(), a.ID, a.Bucket, "b") })
-		both.Go(func() { _, _, errs[1] = two.RenameFile(t.Context(), b.ID, b.Bucket, "a") })
+		both.Go(func() { _, _, errs[0] = one.RenameFile(t.Context(), a.ID, a.Bucket, "b", store.NewAttemptID()) })
+		both.Go(func() { _, _, errs[1] = two.RenameFile(t.Context(), b.ID, b.Bucket, "a", store.NewAttemptID()) })
 		both.Wait()
 		left, lost, key := a, b, store.Key("b")
 		if requireOneWon(t, store.NotFound, errs) == 1 {
@@ -256,7 +253,7 @@ func swapKeysAtOnce(t *testing.T, one, two store.Metadata) {
 		require.Equal(t, []string{string(key)}, names(t, one, store.ObjectQuery{Bucket: a.Bucket, Limit: 10}))
 		requireShown(t, one, a.Bucket, key, left.ID)
 		requireQueued(t, one, store.Reclaim, chunksOf(lost.Parts...)...)
-		require.NoError(t, one.DeleteFile(t.Context(), left.ID))
+		require.NoError(t, one.DeleteFile(t.Context(), left.ID, store.NewAttemptID()))
 		requireQueued(t, one, store.Reclaim, chunksOf(left.Parts...)...)
 	}
 }

@@ -210,7 +210,7 @@ var sessionTests = []test{
 		requireKind(t, store.NotFound, m.SetSessionSize(t.Context(), id, 1))
 		requireKind(t, store.Invalid, m.SetSessionSize(t.Context(), id, -1))
 		requireKind(t, store.NotFound, m.AbortSession(t.Context(), id))
-		_, _, err := m.CompleteSession(t.Context(), newFile("a"), []store.FileID{id})
+		_, _, err := m.CompleteSession(t.Context(), newFile("a"), []store.FileID{id}, store.NewAttemptID())
 		requireKind(t, store.NotFound, err)
 		requireQueued(t, m, store.Reclaim)
 	}},
@@ -221,8 +221,7 @@ var sessionTests = []test{
 		same(t, two, sessionOf(t, m, two.ID))
 		require.Equal(t, []string{"a"}, names(t, m, store.ObjectQuery{Bucket: store.DefaultBucket, Limit: 10}))
 		require.Empty(t, fileIDs(t, m, store.FileQuery{State: store.Uploading, Limit: 10}))
-		_, err := m.File(t.Context(), one.ID)
-		requireKind(t, store.NotFound, err)
+		requireNoFile(t, m, one.ID)
 	}},
 	{"the list is by id, page after page", func(t *testing.T, m store.Metadata) {
 		want := newIDs(7)
@@ -290,9 +289,9 @@ var sessionTests = []test{
 		requireKind(t, store.NotFound, m.SavePart(t.Context(), s.ID, begun, time.Hour))
 		requireKind(t, store.NotFound, m.SavePart(t.Context(), s.ID, saved, time.Hour))
 		requireKind(t, store.NotFound, m.SetSessionSize(t.Context(), s.ID, 1))
-		_, _, err := m.CompleteSession(t.Context(), fileOf(s, saved), []store.FileID{s.ID})
+		_, _, err := m.CompleteSession(t.Context(), fileOf(s, saved), []store.FileID{s.ID}, store.NewAttemptID())
 		requireKind(t, store.NotFound, err)
-		_, _, err = m.CompleteSession(t.Context(), newFile("b"), []store.FileID{alive.ID, s.ID})
+		_, _, err = m.CompleteSession(t.Context(), newFile("b"), []store.FileID{alive.ID, s.ID}, store.NewAttemptID())
 		requireKind(t, store.NotFound, err)
 		requireNoSession(t, m, s.ID)
 		requireQueued(t, m, store.Reclaim)
@@ -345,17 +344,18 @@ var sessionTests = []test{
 		require.NoError(t, m.AbortSession(t.Context(), s.ID))
 		requireNoSession(t, m, s.ID)
 		requireQueued(t, m, store.Reclaim, chunksOf(one, two, begun)...)
-		requireQueued(t, m, store.Repair)
+		requireQueued(t, m, store.Repair, work{Chunk: one.ChunkID(1)})
 		requireKind(t, store.NotFound, m.AbortSession(t.Context(), s.ID))
 		requireKind(t, store.NotFound, m.SavePart(t.Context(), s.ID, begun, time.Hour))
 		requireParts(t, m, other.ID, beside)
 		require.NoError(t, m.AbortSession(t.Context(), other.ID))
 		requireQueued(t, m, store.Reclaim, chunksOf(beside, besideBegun)...)
 	}},
-	{"the id of an aborted session is free", func(t *testing.T, m store.Metadata) {
+	{"the id of an aborted session is free once its parts were swept", func(t *testing.T, m store.Metadata) {
 		s := session(t, m, "a")
 		savePart(t, m, s.ID, newPart(1, newNodes(1)...))
 		require.NoError(t, m.AbortSession(t.Context(), s.ID))
+		sweep(t, m)
 		again := newSession("b")
 		again.ID = s.ID
 		again = create(t, m, again, time.Hour)
@@ -392,7 +392,7 @@ var sessionTests = []test{
 		s.Bucket = bucket(t, m, "photos")
 		f.Bucket = s.Bucket
 		begin(t, m, f)
-		require.NoError(t, m.FailFile(t.Context(), f.ID, "gone", nil))
+		require.NoError(t, m.FailFile(t.Context(), f, "gone", nil))
 		create(t, m, s, time.Hour)
 		requireKind(t, store.Conflict, m.DeleteBucket(t.Context(), "photos"))
 		_, err := m.File(t.Context(), f.ID)

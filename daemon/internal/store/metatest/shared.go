@@ -79,15 +79,14 @@ var sharedTests = []struct {
 		require.NoError(t, err)
 		stored.Parts = f.Parts
 		same(t, stored, got)
-		require.NoError(t, two.DeleteFile(t.Context(), f.ID))
-		_, err = one.File(t.Context(), f.ID)
-		requireKind(t, store.NotFound, err)
+		require.NoError(t, two.DeleteFile(t.Context(), f.ID, store.NewAttemptID()))
+		requireNoFile(t, one, f.ID)
 		name := bucket(t, two, "photos")
 		f = newFile("b")
 		f.Bucket = name
 		put(t, one, f)
 		requireKind(t, store.Conflict, two.DeleteBucket(t.Context(), name))
-		require.NoError(t, one.DeleteFile(t.Context(), f.ID))
+		require.NoError(t, one.DeleteFile(t.Context(), f.ID, store.NewAttemptID()))
 		require.NoError(t, two.DeleteBucket(t.Context(), name))
 		f.ID = store.NewFileID()
 		_, _, err = one.CommitFile(t.Context(), f, false)
@@ -95,6 +94,15 @@ var sharedTests = []struct {
 	}},
 	{"commits of one key through two stores leave one latest", func(t *testing.T, open Open) {
 		commitOneKeyAtOnce(t, opened(t, open), opened(t, open))
+	}},
+	{"a commit and its being given up through two stores: one wins", func(t *testing.T, open Open) {
+		commitAgainstFail(t, opened(t, open), opened(t, open))
+	}},
+	{"a save and a drop of a part through two stores: one wins", func(t *testing.T, open Open) {
+		saveAgainstDrop(t, opened(t, open), opened(t, open))
+	}},
+	{"a change and its being abandoned through two stores: one wins", func(t *testing.T, open Open) {
+		changeAgainstAbandon(t, opened(t, open), opened(t, open))
 	}},
 	{"claims through two stores hand out each task once", func(t *testing.T, open Open) {
 		claimAtOnce(t, opened(t, open), opened(t, open))

@@ -90,7 +90,7 @@ var uploadTests = []test{
 		_, _, err := m.CommitFile(t.Context(), f, true)
 		requireKind(t, store.NotFound, err)
 		begin(t, m, f)
-		require.NoError(t, m.DeleteFile(t.Context(), f.ID))
+		require.NoError(t, m.DeleteFile(t.Context(), f.ID, store.NewAttemptID()))
 		_, _, err = m.CommitFile(t.Context(), f, true)
 		requireKind(t, store.NotFound, err)
 		_, err = m.LatestFile(t.Context(), f.Bucket, f.Key)
@@ -99,7 +99,7 @@ var uploadTests = []test{
 	{"commit of a begun file that is no longer uploading is Conflict", func(t *testing.T, m store.Metadata) {
 		failed, done := newFile("a", newPart(1, newNodes(1)...)), newFile("b", newPart(1, newNodes(1)...))
 		begin(t, m, failed)
-		require.NoError(t, m.FailFile(t.Context(), failed.ID, "too slow", nil))
+		require.NoError(t, m.FailFile(t.Context(), failed, "too slow", nil))
 		_, _, err := m.CommitFile(t.Context(), failed, true)
 		requireKind(t, store.Conflict, err)
 		put(t, m, done)
@@ -126,7 +126,7 @@ var uploadTests = []test{
 	{"a failed file keeps the reason and loses its parts", func(t *testing.T, m store.Metadata) {
 		f := newFile("a", newPart(1, newNodes(3)...))
 		begin(t, m, f)
-		require.NoError(t, m.FailFile(t.Context(), f.ID, "the client went away", nil))
+		require.NoError(t, m.FailFile(t.Context(), f, "the client went away", nil))
 		got, err := m.File(t.Context(), f.ID)
 		require.NoError(t, err)
 		require.Equal(t, store.Failed, got.State)
@@ -145,23 +145,22 @@ var uploadTests = []test{
 		again := f.Parts[0]
 		again.Chunks = []store.Placement{{Node: n[0]}, {Node: n[3], Sum: 4}, {}}
 		more := newPart(2, n[0], store.NodeID{})
-		require.NoError(t, m.FailFile(t.Context(), f.ID, "no quorum", []store.Part{again, more}))
+		require.NoError(t, m.FailFile(t.Context(), f, "no quorum", []store.Part{again, more}))
 		want := append(chunksOf(f.Parts...), work{again.ChunkID(1), n[3]}, work{more.ChunkID(0), n[0]})
 		requireQueued(t, m, store.Reclaim, want...)
 	}},
 	{"failing twice is nil and reclaims what the second attempt brings", func(t *testing.T, m store.Metadata) {
 		f := newFile("a")
 		begin(t, m, f)
-		require.NoError(t, m.FailFile(t.Context(), f.ID, "expired", nil))
+		require.NoError(t, m.FailFile(t.Context(), f, "expired", nil))
 		late := newPart(1, newNodes(2)...)
-		require.NoError(t, m.FailFile(t.Context(), f.ID, "conflict", []store.Part{late}))
+		require.NoError(t, m.FailFile(t.Context(), f, "conflict", []store.Part{late}))
 		requireQueued(t, m, store.Reclaim, chunksOf(late)...)
 	}},
-	{"failing is NotFound for an unknown file and Conflict for a complete one", func(t *testing.T, m store.Metadata) {
-		requireKind(t, store.NotFound, m.FailFile(t.Context(), store.NewFileID(), "x", nil))
+	{"failing is Conflict for a complete file and changes nothing", func(t *testing.T, m store.Metadata) {
 		f := newFile("a", newPart(1, newNodes(2)...))
 		put(t, m, f)
-		requireKind(t, store.Conflict, m.FailFile(t.Context(), f.ID, "x", f.Parts))
+		requireKind(t, store.Conflict, m.FailFile(t.Context(), f, "x", f.Parts))
 		requireQueued(t, m, store.Reclaim)
 		got, err := m.LatestFile(t.Context(), f.Bucket, f.Key)
 		require.NoError(t, err)
@@ -174,7 +173,7 @@ var uploadTests = []test{
 			var committed, failed error
 			var both sync.WaitGroup
 			both.Go(func() { _, _, committed = m.CommitFile(t.Context(), f, true) })
-			both.Go(func() { failed = m.FailFile(t.Context(), f.ID, "expired", nil) })
+			both.Go(func() { failed = m.FailFile(t.Context(), f, "expired", nil) })
 			both.Wait()
 			require.NotEqual(t, committed == nil, failed == nil, "commit: %v, fail: %v", committed, failed)
 			if committed != nil {
@@ -184,7 +183,7 @@ var uploadTests = []test{
 			}
 			requireKind(t, store.Conflict, failed)
 			requireQueued(t, m, store.Reclaim)
-			require.NoError(t, m.DeleteFile(t.Context(), f.ID))
+			require.NoError(t, m.DeleteFile(t.Context(), f.ID, store.NewAttemptID()))
 			requireQueued(t, m, store.Reclaim, chunksOf(f.Parts...)...)
 		}
 	}},

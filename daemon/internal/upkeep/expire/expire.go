@@ -23,7 +23,7 @@ const batch = 100
 type Meta interface {
 	Members(ctx context.Context) (store.Membership, error)
 	ListFiles(ctx context.Context, q store.FileQuery) (store.FilePage, error)
-	FailFile(ctx context.Context, id store.FileID, reason string, attempted []store.Part) error
+	FailFile(ctx context.Context, f store.File, reason string, attempted []store.Part) error
 }
 
 // Config is what the job is made of.
@@ -60,7 +60,7 @@ func (j *Job) Name() string { return Name }
 func (j *Job) Pace() upkeep.Pace { return upkeep.Pace{Every: time.Minute, Throttle: 1} }
 
 // Step fails the oldest uploads, as far as they are too old by the store's clock.
-func (j *Job) Step(ctx context.Context) (upkeep.Outcome, error) {
+func (j *Job) Step(ctx context.Context, _ uint64) (upkeep.Outcome, error) {
 	idle := upkeep.Outcome{State: upkeep.Idle}
 	members, err := j.cfg.Meta.Members(ctx)
 	if err != nil {
@@ -90,7 +90,7 @@ func (j *Job) Step(ctx context.Context) (upkeep.Outcome, error) {
 
 // fail gives one upload up. One that ended meanwhile is none of ours.
 func (j *Job) fail(ctx context.Context, f store.File) error {
-	err := j.cfg.Meta.FailFile(ctx, f.ID, "the upload was not ended within "+j.cfg.After.String(), nil)
+	err := j.cfg.Meta.FailFile(ctx, f, "the upload was not ended within "+j.cfg.After.String(), nil)
 	if err == nil {
 		j.cfg.Log.Info("an upload that nobody ended was given up", "file", f.ID, "bucket", f.Bucket, "name", f.Key, "began", f.CreatedAt)
 		return nil

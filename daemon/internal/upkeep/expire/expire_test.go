@@ -52,13 +52,13 @@ func TestOldUploadsAreGivenUp(t *testing.T) {
 		require.NoError(t, err)
 
 		time.Sleep(22 * time.Hour)
-		out, err := j.Step(t.Context())
+		out, err := j.Step(t.Context(), 1)
 		require.NoError(t, err)
 		require.Equal(t, upkeep.Outcome{State: upkeep.Idle}, out)
 		require.Equal(t, store.Uploading, state(t, m, old.ID))
 
 		time.Sleep(time.Hour + time.Second)
-		out, err = j.Step(t.Context())
+		out, err = j.Step(t.Context(), 1)
 		require.NoError(t, err)
 		require.Equal(t, upkeep.Outcome{State: upkeep.Busy, Items: 1}, out)
 		require.Equal(t, 1, kicked)
@@ -85,7 +85,7 @@ func TestManyPagesOfOldUploads(t *testing.T) {
 		j := expire.New(expire.Config{Meta: m, After: time.Hour, Log: upkeeptest.Quiet})
 		var items int64
 		for range 4 {
-			out, err := j.Step(t.Context())
+			out, err := j.Step(t.Context(), 1)
 			require.NoError(t, err)
 			items += out.Items
 		}
@@ -99,7 +99,7 @@ type broken struct {
 	err error
 }
 
-func (b broken) FailFile(context.Context, store.FileID, string, []store.Part) error { return b.err }
+func (b broken) FailFile(context.Context, store.File, string, []store.Part) error { return b.err }
 
 func TestAnUploadThatEndsMeanwhile(t *testing.T) {
 	t.Parallel()
@@ -108,13 +108,13 @@ func TestAnUploadThatEndsMeanwhile(t *testing.T) {
 		begin(t, m, "racing")
 		time.Sleep(25 * time.Hour)
 		for _, kind := range []store.Kind{store.NotFound, store.Conflict} {
-			_, err := expire.New(expire.Config{Meta: broken{m, store.Errorf(kind, "test")}}).Step(t.Context())
+			_, err := expire.New(expire.Config{Meta: broken{m, store.Errorf(kind, "test")}}).Step(t.Context(), 1)
 			require.NoError(t, err)
 		}
-		_, err := expire.New(expire.Config{Meta: broken{m, upkeeptest.ErrAway}}).Step(t.Context())
+		_, err := expire.New(expire.Config{Meta: broken{m, upkeeptest.ErrAway}}).Step(t.Context(), 1)
 		require.ErrorIs(t, err, store.Unavailable)
 		require.NoError(t, m.Close())
-		_, err = expire.New(expire.Config{Meta: m}).Step(t.Context())
+		_, err = expire.New(expire.Config{Meta: m}).Step(t.Context(), 1)
 		require.ErrorIs(t, err, store.Unavailable)
 	})
 }

@@ -54,7 +54,7 @@ func (j *SessionsJob) Name() string { return SessionsName }
 func (j *SessionsJob) Pace() upkeep.Pace { return upkeep.Pace{Every: j.cfg.Every, Throttle: 1} }
 
 // Step ends a batch of expired sessions.
-func (j *SessionsJob) Step(ctx context.Context) (upkeep.Outcome, error) {
+func (j *SessionsJob) Step(ctx context.Context, _ uint64) (upkeep.Outcome, error) {
 	page, err := j.cfg.Meta.ListSessions(ctx, store.SessionQuery{Expired: true, Limit: batch})
 	if err != nil || len(page.Sessions) == 0 {
 		return upkeep.Outcome{State: upkeep.Idle}, err

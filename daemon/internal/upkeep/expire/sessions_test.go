@@ -44,19 +44,22 @@ func TestCleanupJob_ExpiredSessions(t *testing.T) {
 		time.Sleep(24*time.Hour + time.Second)
 		var items int64
 		for range 3 {
-			out, err := j.Step(t.Context())
+			out, err := j.Step(t.Context(), 1)
 			require.NoError(t, err)
 			require.Equal(t, upkeep.Busy, out.State)
 			items += out.Items
 		}
 		require.EqualValues(t, len(old), items)
 		require.Equal(t, 3, kicked)
-		out, err := j.Step(t.Context())
+		out, err := j.Step(t.Context(), 1)
 		require.NoError(t, err)
 		require.Equal(t, upkeep.Idle, out.State)
 		for _, s := range old {
 			require.ErrorIs(t, m.AbortSession(t.Context(), s.ID), store.NotFound)
 		}
+		swept, err := m.SweepDeleted(t.Context(), time.Hour, store.MaxListLimit)
+		require.NoError(t, err)
+		require.Equal(t, 2*len(old), swept, "the part and the rest of each; nothing can be read of them, so there is no grace")
 		depth, err := m.Depth(t.Context(), store.Reclaim)
 		require.NoError(t, err)
 		require.EqualValues(t, len(old), depth.Tasks, "the chunk of each one's part")
@@ -71,7 +74,7 @@ func TestCleanupJob_ActiveSessions(t *testing.T) {
 		s := open(t, m, "active")
 		for range 5 { // each part puts the end off
 			time.Sleep(23 * time.Hour)
-			out, err := j.Step(t.Context())
+			out, err := j.Step(t.Context(), 1)
 			require.NoError(t, err)
 			require.Equal(t, upkeep.Outcome{State: upkeep.Idle}, out)
 			feed(t, m, s)
@@ -99,13 +102,13 @@ func TestSessionsThatEndMeanwhile(t *testing.T) {
 		m := mem.NewMetadata()
 		open(t, m, "racing")
 		time.Sleep(25 * time.Hour)
-		_, err := expire.NewSessions(expire.SessionsConfig{Meta: stubborn{m, store.Errorf(store.NotFound, "test")}}).Step(t.Context())
+		_, err := expire.NewSessions(expire.SessionsConfig{Meta: stubborn{m, store.Errorf(store.NotFound, "test")}}).Step(t.Context(), 1)
 		require.NoError(t, err)
-		_, err = expire.NewSessions(expire.SessionsConfig{Meta: stubborn{m, upkeeptest.ErrAway}}).Step(t.Context())
+		_, err = expire.NewSessions(expire.SessionsConfig{Meta: stubborn{m, upkeeptest.ErrAway}}).Step(t.Context(), 1)
 		require.ErrorIs(t, err, store.Unavailable)
 		require.NoError(t, m.Close())
 		j := expire.NewSessions(expire.SessionsConfig{Meta: m})
-		_, err = j.Step(t.Context())
+		_, err = j.Step(t.Context(), 1)
 		require.ErrorIs(t, err, store.Unavailable)
 		require.Equal(t, expire.SessionsName, j.Name())
 		require.Positive(t, j.Pace().Every)

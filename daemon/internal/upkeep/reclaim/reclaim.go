@@ -43,7 +43,8 @@ type Meta interface {
 type Config struct {
 	Meta  Meta
 	Fleet upkeep.Fleet
-	Log   *slog.Logger // default: slog.Default()
+	Grace time.Duration // what was deleted or replaced stays readable so long for reads that began before; less where space is short
+	Log   *slog.Logger  // default: slog.Default()
 }
 
 // Job is the upkeep job. Make it with New.
@@ -65,16 +66,42 @@ func (j *Job) Name() string { return Name }
 // Pace implements upkeep.Job. Space is wanted back soon, and deletes are cheap.
 func (j *Job) Pace() upkeep.Pace { return upkeep.Pace{Every: 2 * time.Second, Throttle: 0.2} }
 
-// Step claims a batch of tasks and works all nodes' shares of it at the same time.
-func (j *Job) Step(ctx context.Context) (upkeep.Outcome, error) {
+// shortOfSpace is the share of a node's space below which deleted files get no grace: 1/shortOfSpace.
+const shortOfSpace = 10
+
+// grace is how long ago a file must have been deleted to be swept now.
+func (j *Job) grace(v *cluster.View) time.Duration {
+	for _, m := range v.Members {
+		if m.State == store.NodeActive && m.Capacity.Free < m.Capacity.Total/shortOfSpace {
+			return 0
+		}
+	}
+	return j.cfg.Grace
+}
+
+// Step sweeps files whose grace is over into the queue, claims a batch of tasks and works all nodes' shares of it at the same time.
+func (j *Job) Step(ctx context.Context, term uint64) (upkeep.Outcome, error) {
 	view := j.cfg.Fleet.View()
+	ctx, cancel := context.WithTimeout(ctx, stepLimit)
+	defer cancel()
+	swept, err := j.cfg.Meta.SweepDeleted(ctx, j.grace(view), batch)
+	if err != nil {
+		return upkeep.Outcome{State: upkeep.Idle}, err
+	}
+	out, err := j.work(ctx, view, term)
+	if err == nil && swept > 0 {
+		out.State = upkeep.Busy // there may be more to sweep
+	}
+	return out, err
+}
+
+// work claims a batch of tasks and does them.
+func (j *Job) work(ctx context.Context, view *cluster.View, term uint64) (upkeep.Outcome, error) {
 	nodes := reachable(view)
 	if len(nodes) == 0 {
 		return upkeep.Outcome{State: upkeep.Idle}, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, stepLimit)
-	defer cancel()
-	tasks, err := j.cfg.Meta.Claim(ctx, store.ClaimQuery{Kind: store.Reclaim, Nodes: nodes, Limit: batch, Hold: hold})
+	tasks, err := j.cfg.Meta.Claim(ctx, store.ClaimQuery{Kind: store.Reclaim, Nodes: nodes, Limit: batch, Hold: hold, Term: term})
 	if err != nil || len(tasks) == 0 {
 		return upkeep.Outcome{State: upkeep.Idle}, err
 	}
@@ -90,7 +117,7 @@ func (j *Job) Step(ctx context.Context) (upkeep.Outcome, error) {
 		_, member := view.Member(node)
 		g.Go(func() error {
 			// Each node's share is settled by itself: a slow node holds up no other's.
-			done, err := upkeep.Settle(ctx, j.cfg.Meta, j.work(ctx, node, member, share, placed))
+			done, err := upkeep.Settle(ctx, j.cfg.Meta, j.workNode(ctx, node, member, share, placed))
 			mu.Lock()
 			defer mu.Unlock()
 			out.Items += done
@@ -152,8 +179,8 @@ func (j *Job) lookUp(ctx context.Context, tasks []store.Task) map[store.PartID]p
 	return placed
 }
 
-// work does the tasks of one node.
-func (j *Job) work(ctx context.Context, node store.NodeID, member bool, tasks []store.Task, placed map[store.PartID]placement) []upkeep.Result {
+// workNode does the tasks of one node.
+func (j *Job) workNode(ctx context.Context, node store.NodeID, member bool, tasks []store.Task, placed map[store.PartID]placement) []upkeep.Result {
 	results := make([]upkeep.Result, len(tasks))
 	var g errgroup.Group
 	g.SetLimit(perNode)

@@ -24,7 +24,7 @@ func newJob(c *upkeeptest.Cluster) *reclaim.Job {
 
 func step(t *testing.T, j *reclaim.Job) upkeep.Outcome {
 	t.Helper()
-	out, err := j.Step(t.Context())
+	out, err := j.Step(t.Context(), 1)
 	require.NoError(t, err)
 	return out
 }
@@ -36,7 +36,7 @@ func TestADeletedFileLeavesTheNodes(t *testing.T) {
 	kept, data := c.Put(t, 6, 4, 5000)
 	j := newJob(c)
 	require.Equal(t, upkeep.Outcome{State: upkeep.Idle}, step(t, j))
-	require.NoError(t, c.Meta.DeleteFile(t.Context(), f.ID))
+	require.NoError(t, c.Meta.DeleteFile(t.Context(), f.ID, store.NewAttemptID()))
 	require.Equal(t, upkeep.Outcome{State: upkeep.Busy, Items: 10}, step(t, j))
 	require.Equal(t, 10, c.Stored(t))
 	require.Zero(t, c.Depth(t, store.Reclaim))
@@ -50,7 +50,7 @@ func TestANodeThatIsAwayGetsItsDeletesWhenItReturns(t *testing.T) {
 	f, _ := c.Put(t, 4, 2, 5000)
 	away := f.Parts[0].Chunks[3].Node
 	c.Kill(away)
-	require.NoError(t, c.Meta.DeleteFile(t.Context(), f.ID))
+	require.NoError(t, c.Meta.DeleteFile(t.Context(), f.ID, store.NewAttemptID()))
 	j := newJob(c)
 	require.EqualValues(t, 5, step(t, j).Items)
 	require.Equal(t, upkeep.Idle, step(t, j).State, "the task of the node that is away is not even claimed")
@@ -65,7 +65,7 @@ func TestTasksOfARemovedNodeAreDropped(t *testing.T) {
 	c := upkeeptest.New(t, 6)
 	f, _ := c.Put(t, 4, 2, 5000)
 	c.Remove(t, f.Parts[0].Chunks[0].Node)
-	require.NoError(t, c.Meta.DeleteFile(t.Context(), f.ID))
+	require.NoError(t, c.Meta.DeleteFile(t.Context(), f.ID, store.NewAttemptID()))
 	require.EqualValues(t, 6, step(t, newJob(c)).Items)
 	require.Zero(t, c.Depth(t, store.Reclaim))
 }
@@ -119,7 +119,7 @@ func TestFailuresComeBackLaterAndLater(t *testing.T) {
 		f, _ := c.Put(t, 1, 2, 100)
 		bad := f.Parts[0].Chunks[0].Node
 		c.Nodes[bad].SetHook(mem.Fail(store.Errorf(store.Internal, "the disk says no"), mem.OpDelete))
-		require.NoError(t, c.Meta.DeleteFile(t.Context(), f.ID))
+		require.NoError(t, c.Meta.DeleteFile(t.Context(), f.ID, store.NewAttemptID()))
 		j := newJob(c)
 		require.EqualValues(t, 2, step(t, j).Items, "the others are done all the same")
 		for _, wait := range []time.Duration{time.Second, 2 * time.Second, 4 * time.Second} {
@@ -157,7 +157,7 @@ func TestALostLeaseGivesTheTasksBack(t *testing.T) {
 	t.Parallel()
 	c := upkeeptest.New(t, 6)
 	f, _ := c.Put(t, 4, 2, 5000)
-	require.NoError(t, c.Meta.DeleteFile(t.Context(), f.ID))
+	require.NoError(t, c.Meta.DeleteFile(t.Context(), f.ID, store.NewAttemptID()))
 	ctx, lose := context.WithCancel(t.Context())
 	defer lose()
 	for _, n := range c.Nodes {
@@ -169,7 +169,7 @@ func TestALostLeaseGivesTheTasksBack(t *testing.T) {
 			return nil
 		})
 	}
-	out, err := newJob(c).Step(ctx)
+	out, err := newJob(c).Step(ctx, 1)
 	require.NoError(t, err)
 	require.Zero(t, out.Items)
 	for _, n := range c.Nodes {
@@ -189,7 +189,7 @@ func TestNothingIsDeletedWithoutTheMetadata(t *testing.T) {
 	t.Parallel()
 	c := upkeeptest.New(t, 6)
 	f, _ := c.Put(t, 4, 2, 5000)
-	require.NoError(t, c.Meta.DeleteFile(t.Context(), f.ID))
+	require.NoError(t, c.Meta.DeleteFile(t.Context(), f.ID, store.NewAttemptID()))
 	j := reclaim.New(reclaim.Config{Meta: lost{c.Meta}, Fleet: c.Fleet})
 	require.Zero(t, step(t, j).Items)
 	require.Equal(t, 6, c.Stored(t))
@@ -199,4 +199,31 @@ func TestNothingIsDeletedWithoutTheMetadata(t *testing.T) {
 func TestNoNodes(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, upkeep.Idle, step(t, newJob(upkeeptest.New(t, 0))).State)
+}
+
+// What is deleted stays on its nodes for the grace, so that reads in progress end whole; where space is short, it goes at once.
+func TestDeletedFilesHaveAGraceUnlessSpaceIsShort(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := upkeeptest.New(t, 6)
+		f, data := c.Put(t, 6, 4, 5000)
+		j := reclaim.New(reclaim.Config{Meta: c.Meta, Fleet: c.Fleet, Grace: 20 * time.Second, Log: upkeeptest.Quiet})
+		require.NoError(t, c.Meta.DeleteFile(t.Context(), f.ID, store.NewAttemptID()))
+		time.Sleep(19 * time.Second)
+		require.Equal(t, upkeep.Outcome{State: upkeep.Idle}, step(t, j))
+		require.Equal(t, 10, c.Stored(t))
+		c.RequireWhole(t, f, data)
+		time.Sleep(2 * time.Second)
+		require.EqualValues(t, 10, step(t, j).Items)
+		require.Zero(t, c.Stored(t))
+
+		f, _ = c.Put(t, 6, 4, 5000)
+		require.NoError(t, c.Meta.DeleteFile(t.Context(), f.ID, store.NewAttemptID()))
+		require.Equal(t, upkeep.Idle, step(t, j).State)
+		_, err := c.Meta.BeatNodes(t.Context(), []store.Beat{{Node: c.IDs[2], Capacity: store.Capacity{Total: 100 << 30, Free: 9 << 30}}})
+		require.NoError(t, err)
+		c.Refresh(t)
+		require.EqualValues(t, 10, step(t, j).Items)
+		require.Zero(t, c.Stored(t))
+	})
 }

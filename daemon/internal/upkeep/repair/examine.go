@@ -43,8 +43,15 @@ func (j *Job) examine(ctx context.Context, p *patient) (lost bool, err error) {
 	if ctx.Err() == nil {
 		j.cfg.Fleet.Report(p.at.Node, err)
 	}
+	if store.KindOf(err) == store.Internal && p.task.Attempts >= lostAfter && ctx.Err() == nil {
+		return true, nil
+	}
 	return false, err
 }
+
+// lostAfter is the number of tries after which a node that answers, but always with a defect of
+// its own in place of the chunk, has lost it: its bytes are of no use to anyone where they are.
+const lostAfter = 5
 
 // verifyLimit bounds a check in place, which says nothing until its end.
 const verifyLimit = 5 * time.Minute

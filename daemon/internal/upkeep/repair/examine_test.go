@@ -81,7 +81,7 @@ func TestWhatABadWireBringsIsNotUsed(t *testing.T) {
 				return bent{k}
 			}
 			return k
-		}).Step(t.Context())
+		}).Step(t.Context(), 1)
 		require.NoError(t, err)
 		require.EqualValues(t, 1, out.Items)
 		require.EqualValues(t, 1, c.Depth(t, store.Repair), "the chunk that came in bad is looked at")

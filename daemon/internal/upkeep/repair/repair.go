@@ -85,8 +85,8 @@ func (j *Job) Name() string { return Name }
 func (j *Job) Pace() upkeep.Pace { return upkeep.Pace{Every: 5 * time.Second, Throttle: 0.5} }
 
 // Step repairs a few chunks at the same time.
-func (j *Job) Step(ctx context.Context) (upkeep.Outcome, error) {
-	tasks, err := j.cfg.Meta.Claim(ctx, store.ClaimQuery{Kind: store.Repair, Limit: j.cfg.Parallel, Hold: hold})
+func (j *Job) Step(ctx context.Context, term uint64) (upkeep.Outcome, error) {
+	tasks, err := j.cfg.Meta.Claim(ctx, store.ClaimQuery{Kind: store.Repair, Limit: j.cfg.Parallel, Hold: hold, Term: term})
 	if err != nil || len(tasks) == 0 {
 		return upkeep.Outcome{State: upkeep.Idle}, err
 	}
@@ -132,7 +132,7 @@ func (j *Job) repair(ctx context.Context, t store.Task) error {
 		return err
 	}
 	index := int(t.Chunk.Index)
-	if index >= len(part.Chunks) || file.State == store.Failed {
+	if index >= len(part.Chunks) || file.State == store.Failed || file.State == store.Deleted {
 		return nil
 	}
 	p := &patient{task: t, part: part, index: index, at: part.Chunks[index], view: j.cfg.Fleet.View(), avoid: map[store.NodeID]bool{}}

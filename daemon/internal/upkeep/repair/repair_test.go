@@ -34,7 +34,7 @@ func newReclaim(c *upkeeptest.Cluster) *reclaim.Job {
 func drain(t upkeeptest.T, j upkeep.Job) (items, bytes int64) {
 	t.Helper()
 	for range 1000 {
-		out, err := j.Step(context.Background())
+		out, err := j.Step(context.Background(), 1)
 		require.NoError(t, err)
 		items, bytes = items+out.Items, bytes+out.Bytes
 		if out.State == upkeep.Idle {
@@ -49,7 +49,7 @@ func drain(t upkeeptest.T, j upkeep.Job) (items, bytes int64) {
 func reason(t *testing.T, c *upkeeptest.Cluster) string {
 	t.Helper()
 	time.Sleep(10 * time.Minute) // in a bubble: until whatever was put off is due again
-	tasks, err := c.Meta.Claim(t.Context(), store.ClaimQuery{Kind: store.Repair, Limit: 10, Hold: time.Nanosecond})
+	tasks, err := c.Meta.Claim(t.Context(), store.ClaimQuery{Term: 1, Kind: store.Repair, Limit: 10, Hold: time.Nanosecond})
 	require.NoError(t, err)
 	require.Len(t, tasks, 1)
 	return tasks[0].Reason
@@ -149,7 +149,7 @@ func TestABadChunkOnASmallClusterEndsUpWhereItWas(t *testing.T) {
 	bad := p.Chunks[1].Node
 	c.Rot(t, p, 1, 3)
 	j := newJob(c)
-	_, err := j.Step(t.Context())
+	_, err := j.Step(t.Context(), 1)
 	require.NoError(t, err)
 	require.NotEqual(t, bad, c.RequireWhole(t, f, data).Chunks[1].Node, "first a sound copy elsewhere")
 	mend(t, c, j)
@@ -177,7 +177,7 @@ func TestTasksThatMeanNothingAreDropped(t *testing.T) {
 	f, data := c.Put(t, 2, 1, 500)
 	p := f.Parts[0]
 	gone, _ := c.Put(t, 2, 1, 500)
-	require.NoError(t, c.Meta.DeleteFile(t.Context(), gone.ID))
+	require.NoError(t, c.Meta.DeleteFile(t.Context(), gone.ID, store.NewAttemptID()))
 	require.NoError(t, c.Meta.Enqueue(t.Context(), []store.Task{
 		{Kind: store.Repair, Chunk: gone.Parts[0].ChunkID(1)},                  // its file was deleted
 		{Kind: store.Repair, Chunk: p.ChunkID(17)},                             // no such chunk
@@ -235,7 +235,7 @@ func TestASourceThatFailsMidwayIsReplaced(t *testing.T) {
 				}
 				return nil
 			})
-			out, err := newJob(c).Step(t.Context())
+			out, err := newJob(c).Step(t.Context(), 1)
 			require.NoError(t, err)
 			require.EqualValues(t, 1, out.Items)
 			c.Nodes[p.Chunks[1].Node].SetHook(nil)
@@ -260,7 +260,7 @@ func TestATargetThatFailsIsReplaced(t *testing.T) {
 				first, ok := c.Fleet.View().Ring.Next(p.ID, nodesBut(p, 1), nil)
 				require.True(t, ok)
 				c.Nodes[first].SetHook(mem.Fail(store.Errorf(kind, "test"), op))
-				out, err := newJob(c).Step(t.Context())
+				out, err := newJob(c).Step(t.Context(), 1)
 				require.NoError(t, err)
 				require.EqualValues(t, 1, out.Items)
 				c.Nodes[first].SetHook(nil)
@@ -298,7 +298,7 @@ func TestNodesThatStallAreGivenUp(t *testing.T) {
 				}
 				c.Nodes[slow].SetHook(mem.Stall(nil, op))
 				begin := time.Now()
-				out, err := newJob(c).Step(t.Context())
+				out, err := newJob(c).Step(t.Context(), 1)
 				require.NoError(t, err)
 				require.EqualValues(t, 1, out.Items)
 				require.Equal(t, 5*time.Second, time.Since(begin))
@@ -357,7 +357,7 @@ func TestTheLoserOfARaceTakesItsCopyBack(t *testing.T) {
 				// The slow one has claimed the task; the other finds the same chunk under another name.
 				task := store.Task{Kind: store.Repair, Chunk: p.ChunkID(0), Node: store.NodeID{1, 2, 3}}
 				assertNoError(t, c.Meta.Enqueue(context.Background(), []store.Task{task}))
-				out, err := newJob(c).Step(context.Background())
+				out, err := newJob(c).Step(context.Background(), 1)
 				assertNoError(t, err)
 				if out.Items != 1 {
 					t.Errorf("the fast one did %d tasks", out.Items)
@@ -368,7 +368,7 @@ func TestTheLoserOfARaceTakesItsCopyBack(t *testing.T) {
 			}
 			meta := before{Meta: c.Meta, move: func() { race("move") }}
 			slow := repair.New(repair.Config{Meta: meta, Fleet: c.Fleet, Log: upkeeptest.Quiet})
-			out, err := slow.Step(t.Context())
+			out, err := slow.Step(t.Context(), 1)
 			require.NoError(t, err)
 			require.Zero(t, out.Items, "it lost")
 			mend(t, c, slow)
@@ -392,12 +392,12 @@ func TestTheFileIsDeletedMeanwhile(t *testing.T) {
 	for _, n := range c.Nodes {
 		n.SetHook(func(ctx context.Context, call mem.Call) error {
 			if call.Op == mem.OpCommit {
-				assertNoError(t, c.Meta.DeleteFile(ctx, f.ID))
+				assertNoError(t, c.Meta.DeleteFile(ctx, f.ID, store.NewAttemptID()))
 			}
 			return nil
 		})
 	}
-	out, err := newJob(c).Step(t.Context())
+	out, err := newJob(c).Step(t.Context(), 1)
 	require.NoError(t, err)
 	require.EqualValues(t, 1, out.Items)
 	drain(t, newReclaim(c))
@@ -437,7 +437,7 @@ func TestALostLeaseInTheMiddleGivesTheTaskBack(t *testing.T) {
 			return nil
 		})
 	}
-	out, err := newJob(c).Step(ctx)
+	out, err := newJob(c).Step(ctx, 1)
 	require.NoError(t, err)
 	require.Zero(t, out.Items)
 	c.RequireNothingLent(t)
@@ -469,7 +469,7 @@ func TestManyRunnersAtOnce(t *testing.T) {
 		for _, j := range []upkeep.Job{newJob(c), newReclaim(c)} {
 			wg.Go(func() {
 				for !stop.Load() {
-					_, err := j.Step(context.Background())
+					_, err := j.Step(context.Background(), 1)
 					assertNoError(t, err)
 				}
 			})
@@ -522,7 +522,7 @@ func TestACopyThatWasReclaimedBeforeTheMoveIsMadeAgain(t *testing.T) {
 		once.Do(func() {
 			task := store.Task{Kind: store.Reclaim, Chunk: p.ChunkID(0), Node: target}
 			assertNoError(t, c.Meta.Enqueue(context.Background(), []store.Task{task}))
-			_, err := newReclaim(c).Step(context.Background())
+			_, err := newReclaim(c).Step(context.Background(), 1)
 			assertNoError(t, err)
 			if c.Stored(t) != 4 {
 				t.Error("it was not deleted")

@@ -1,0 +1,129 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+// A step of the metadata store whose answer was lost may have happened, or may still happen later. Looking proves
+// nothing. It is resolved by a fence (see store.Metadata): afterwards it has happened, and the request
+// succeeded, or it never will, and what it left may be reclaimed. While the store does not answer the fence either, the
+// request is answered with OutcomeUnknown, and the fence is tried again in the background.
+
+const (
+	// commitLimit bounds a step that makes a change visible. The client's going away
+	// must not cut it short: that would leave its outcome open for nothing.
+	commitLimit = 15 * time.Second
+	// fenceLimit bounds how long a request waits for its outcome.
+	fenceLimit = 10 * time.Second
+	// fencePause is between two tries in the background, and fenceFor the end of them. What is not
+	// fenced by then is not reclaimed either: its chunks stay until a scrub finds them.
+	fencePause = 5 * time.Second
+	fenceFor   = time.Hour
+)
+
+// outcomeOpen says whether a step of the metadata store that returned err may have happened all the same.
+func outcomeOpen(err error) bool {
+	switch store.KindOf(err) {
+	case store.Unavailable, store.Canceled, store.Internal, store.OutcomeUnknown:
+		return true
+	}
+	return false
+}
+
+// outcome is what a fence found.
+type outcome uint8
+
+const (
+	unknown   outcome = iota // the store does not answer
+	abandoned                // it did not happen, and never will
+	happened                 // it happened, and is durable
+)
+
+// resolveOutcome runs the fence until it answers or the time is over; then it goes on in the background, and
+// calls later with what it found. fence returns Conflict where the change was first.
+func (e *Engine) resolveOutcome(fence func(context.Context) error, later func(outcome)) outcome {
+	try := func(ctx context.Context) outcome {
+		ctx, cancel := context.WithTimeout(ctx, fenceLimit)
+		defer cancel()
+		err := fence(ctx)
+		switch {
+		case err == nil:
+			return abandoned
+		case errors.Is(err, store.Conflict):
+			return happened
+		}
+		return unknown
+	}
+	if found := try(context.Background()); found != unknown {
+		return found
+	}
+	e.background.Go(func() {
+		end := time.Now().Add(fenceFor)
+		for time.Now().Before(end) {
+			select {
+			case <-e.closing.Done():
+				return
+			case <-time.After(fencePause):
+			}
+			if found := try(context.Background()); found != unknown {
+				later(found)
+				return
+			}
+		}
+	})
+	return unknown
+}
+
+// abandonFence is the fence of changes that carry an attempt.
+func (e *Engine) abandonFence(attempt store.AttemptID) func(context.Context) error {
+	return func(ctx context.Context) error {
+		done, err := e.meta.Abandon(ctx, attempt)
+		if err == nil && done {
+			return store.Errorf(store.Conflict, "the change happened")
+		}
+		return err
+	}
+}
+
+// change runs a step that carries an attempt. What the step itself returns is final where its answer came; else
+// done tells that it happened although its answer was lost.
+func (e *Engine) change(ctx context.Context, op string, step func(context.Context, store.AttemptID) error) (done bool, err error) {
+	if err := ctx.Err(); err != nil {
+		return false, &store.Error{Op: op, Kind: store.Canceled, Err: err} // the caller has left: nothing is started for it
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitLimit)
+	defer cancel()
+	attempt := store.NewAttemptID()
+	err = step(ctx, attempt)
+	if err == nil || !outcomeOpen(err) {
+		return false, err
+	}
+	switch e.resolveOutcome(e.abandonFence(attempt), func(outcome) { e.cfg.WakeReclaim() }) {
+	case happened:
+		return true, nil
+	case abandoned:
+		return false, notDone(op, err)
+	}
+	return false, notKnown(op, "", err)
+}
+
+// notDone is the answer to a request whose change was fenced: it did not happen.
+func notDone(op string, cause error) error {
+	return &store.Error{
+		Op: op, Kind: store.Unavailable, Err: cause, RetryAfter: time.Second,
+		Msg: "the metadata store did not answer in time; nothing was changed", Hint: "Try again.",
+	}
+}
+
+// notKnown is the answer to a request whose outcome is open.
+func notKnown(op, item string, cause error) error {
+	return &store.Error{
+		Op: op, Kind: store.OutcomeUnknown, Item: item, Err: cause, RetryAfter: fencePause,
+		Msg:  "the metadata store was lost while the change was being made; whether it happened is not known yet",
+		Hint: "When the metadata store answers again, look whether it happened, or repeat the request.",
+	}
+}

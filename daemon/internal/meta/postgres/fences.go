@@ -1,0 +1,48 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+// attemptOrNull is the argument of statements that note an attempt: null notes none.
+func attemptOrNull(id store.AttemptID) any {
+	if id.IsZero() {
+		return nil
+	}
+	return [16]byte(id)
+}
+
+// Abandon implements store.Fences.
+func (s *Store) Abandon(ctx context.Context, id store.AttemptID) (happened bool, err error) {
+	if id.IsZero() {
+		return false, store.Errorf(store.Invalid, "the attempt has no id")
+	}
+	err = s.write(ctx, "Abandon", func(c *pgxpool.Conn) error {
+		b := &pgx.Batch{}
+		b.Queue(s.q.AbandonAttempt, [16]byte(id))
+		b.Queue(s.q.Attempt, [16]byte(id)).QueryRow(func(row pgx.Row) error { return row.Scan(&happened) })
+		return pipeline(ctx, c, b)
+	})
+	return happened, err
+}
+
+// SweepDeleted implements store.Placements.
+func (s *Store) SweepDeleted(ctx context.Context, grace time.Duration, limit int) (swept int, err error) {
+	if err := store.ValidSweep(grace, limit); err != nil {
+		return 0, err
+	}
+	err = s.write(ctx, "SweepDeleted", func(c *pgxpool.Conn) error {
+		b := &pgx.Batch{}
+		b.Queue(s.q.ForgetDropped, store.FenceFor)
+		b.Queue(s.q.ForgetAttempts, [16]byte(store.AttemptsFrom(time.Now().Add(-store.FenceFor))))
+		b.Queue(s.q.SweepDeleted, grace, store.FenceFor, limit).QueryRow(func(row pgx.Row) error { return row.Scan(&swept) })
+		return pipeline(ctx, c, b)
+	})
+	return swept, err
+}
