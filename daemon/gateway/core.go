@@ -22,6 +22,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/upkeep/expire"
 	"github.com/ringstore/ringstore/daemon/internal/upkeep/reclaim"
 	"github.com/ringstore/ringstore/daemon/internal/upkeep/repair"
+	"github.com/ringstore/ringstore/daemon/internal/upkeep/review"
 )
 
 // Parts is what a Core stands on, and what differs between a gateway process and standalone.
@@ -78,6 +79,7 @@ func (c *Core) newUpkeep(p Parts) *upkeep.Runner {
 		Jobs: []upkeep.Job{
 			reclaim.New(reclaim.Config{Meta: p.Meta, Fleet: c.fleet, Grace: c.settings.DeleteGrace, Log: p.Log}),
 			repair.New(repair.Config{Meta: p.Meta, Fleet: c.fleet, Reclaim: kick, Log: p.Log}),
+			review.New(review.Config{Meta: p.Meta, Fleet: c.fleet, Survive: c.settings.Survive, Repair: func() { c.upkeep.Kick(repair.Name) }, Log: p.Log}),
 			expire.New(expire.Config{Meta: p.Meta, Reclaim: kick, Log: p.Log}),
 			expire.NewSessions(expire.SessionsConfig{Meta: p.Meta, Every: min(time.Minute, c.settings.SessionTTL/4), Reclaim: kick, Log: p.Log}),
 		},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -41,6 +42,7 @@ func full() bool { return os.Getenv("RINGSTORE_E2E_FULL") != "" }
 func start(t *testing.T, o cluster.Options) *cluster.Cluster {
 	t.Helper()
 	o.Dir, o.Bin = t.TempDir(), bin
+	o.Gateway = append(slices.Clone(o.Gateway), "--delete-grace", "0s") // what is deleted leaves the nodes at once
 	c, err := cluster.Start(t.Context(), o)
 	require.NoError(t, err)
 	t.Cleanup(func() {

@@ -19,6 +19,7 @@
 package cluster
 
 import (
+	"github.com/ringstore/ringstore/daemon/internal/placement"
 	"github.com/ringstore/ringstore/daemon/internal/ring"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
@@ -86,6 +87,17 @@ func NewView(id store.ClusterID, epoch store.Epoch, r *ring.Ring, members []Memb
 		v.byID[m.ID] = i
 	}
 	return v
+}
+
+// Policy is what new data gets when so many node failures are to be survived.
+func (v *View) Policy(wanted int) placement.Policy {
+	var nodes []placement.Node
+	for _, m := range v.Members {
+		if m.State == store.NodeActive {
+			nodes = append(nodes, placement.Node{ID: m.ID, Zone: m.Zone})
+		}
+	}
+	return placement.PolicyFor(nodes, func(part store.PartID, n int) []store.NodeID { return v.Ring.Place(part, n, nil) }, wanted)
 }
 
 // Member looks a node up. False for unknown and removed nodes.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ringstore/ringstore/daemon/internal/placement"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/proto/checksum"
 )
@@ -210,7 +211,7 @@ func (e *Engine) readable(parts []store.Part) error {
 	view := e.fleet.View()
 	var lost []string
 	for _, p := range parts {
-		if survives(p.K, reachable(view, p)) < 0 {
+		if placement.Survives(p.K, reachable(view, p)) < 0 {
 			lost = append(lost, strconv.Itoa(p.Number))
 		}
 	}

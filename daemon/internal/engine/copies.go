@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/ringstore/ringstore/daemon/internal/erasure"
+	"github.com/ringstore/ringstore/daemon/internal/placement"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -28,7 +29,7 @@ func (w *partWrite) sendCopies(ctx context.Context, body *erasure.Stripe) error 
 	errs := c.send(ctx)
 	w.stored = append(w.stored, c.durable()...)
 	w.uncertain = c.uncertain
-	if got := survives(1, part.Chunks); got < w.plan.required() {
+	if got := placement.Survives(1, part.Chunks); got < w.plan.required() {
 		return notEnough(part, got, w.plan.required(), errs)
 	}
 	w.part = part

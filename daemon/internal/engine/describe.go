@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/ringstore/ringstore/daemon/internal/cluster"
+	"github.com/ringstore/ringstore/daemon/internal/placement"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -82,7 +83,7 @@ func role(p store.Part, index int) string {
 func survivesNow(view *cluster.View, parts []store.Part) int {
 	least := len(view.Members)
 	for _, p := range parts {
-		least = min(least, survives(p.K, reachable(view, p)))
+		least = min(least, placement.Survives(p.K, reachable(view, p)))
 	}
 	return least
 }

@@ -124,7 +124,7 @@ type Engine struct {
 	reading  atomic.Int64 // gets under way
 	codes    sync.Map     // [2]int{k, m} -> *erasure.Code
 
-	background sync.WaitGroup // work that outlives its request: reports, fences
+	background sync.WaitGroup  // work that outlives its request: reports, fences
 	closing    context.Context // ended by Close: work that could go on for long ends
 	close      context.CancelFunc
 }

@@ -2,41 +2,36 @@ package engine
 
 import (
 	"context"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/ringstore/ringstore/daemon/internal/cluster"
 	"github.com/ringstore/ringstore/daemon/internal/erasure"
+	"github.com/ringstore/ringstore/daemon/internal/placement"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// dataChunks is K of striped parts. Six makes the chunks of a 10 GB file 1.67 GB each.
-const dataChunks = 6
-
 // plan is how new data is laid out while the view of the nodes stays as it is.
 type plan struct {
+	placement.Policy
 	view    *cluster.View
-	wanted  int // node failures that were asked for
-	survive int // node failures that the members can give, at most wanted; reachable or not
 	atOnce  int // node failures that a write survives when it is acknowledged, with the nodes that are usable now
 	striped erasure.Layout
 	copies  erasure.Layout
-	members int // active nodes
 	usable  map[store.NodeID]bool
 }
 
 // required is the number of further node failures that durable chunks must
 // survive for a write to be acknowledged. It is 0 only in a cluster of one node,
 // or where the operator asked for it.
-func (p *plan) required() int { return min(1, p.survive) }
+func (p *plan) required() int { return min(1, p.Survive) }
 
 // place gives the nodes of a new part's chunks, by index. Nodes that cannot be used leave holes, the
 // zero node, rather than have the others hold more than their share: repair fills them.
 func (p *plan) place(id store.PartID, n int) []store.NodeID {
 	placed := p.view.Ring.Place(id, n, func(n store.NodeID) bool { return p.usable[n] })
-	share := (n + p.members - 1) / p.members
+	share := p.Share(n)
 	held := map[store.NodeID]int{}
 	for i, node := range placed {
 		if held[node]++; held[node] > share {
@@ -55,31 +50,21 @@ func (p *plan) substitutes(id store.PartID) []store.NodeID {
 // chunks can go at once, not what is promised. Errors: NoSpace when what can be reached is full, Unavailable when
 // too few can be reached for a write to survive one more failure.
 func newPlan(v *cluster.View, wanted, unitSize int) (*plan, error) {
-	p := &plan{view: v, wanted: wanted, usable: map[store.NodeID]bool{}}
-	zones := map[string]bool{}
+	p := &plan{Policy: v.Policy(wanted), view: v, usable: map[store.NodeID]bool{}}
 	full := 0
 	for _, m := range v.Members {
-		if m.State != store.NodeActive {
-			continue
-		}
-		p.members++
-		zones[zoneOf(m)] = true
 		switch {
 		case m.Writable():
 			p.usable[m.ID] = true
-		case m.Status == cluster.Online:
+		case m.State == store.NodeActive && m.Status == cluster.Online:
 			full++
 		}
 	}
-	p.survive = max(min(wanted, p.members-1), 0)
 	if err := p.enough(full); err != nil {
 		return nil, err
 	}
-	p.striped = erasure.Layout{K: dataChunks, M: parityFor(dataChunks, p.members, p.survive), UnitSize: unitSize}
-	if len(zones) > p.survive && len(zones) < p.members {
-		p.coverZones()
-	}
-	p.copies = erasure.Layout{K: 1, M: p.survive, UnitSize: unitSize}
+	p.striped = erasure.Layout{K: placement.DataChunks, M: p.Parity, UnitSize: unitSize}
+	p.copies = erasure.Layout{K: 1, M: p.Survive, UnitSize: unitSize}
 	p.atOnce = p.survivesAtOnce()
 	return p, nil
 }
@@ -94,10 +79,10 @@ func (p *plan) enough(full int) error {
 		return store.Errorf(store.NoSpace, "%d of the %d storage nodes that can be reached are full, and a write needs %d with room", full, n+full, p.required()+1).
 			WithHint("Delete files, or add a storage node.")
 	case n == 0:
-		return store.Errorf(store.Unavailable, "none of the %d storage nodes can be written to", p.members).
+		return store.Errorf(store.Unavailable, "none of the %d storage nodes can be written to", p.Members).
 			WithHint("Start the storage nodes; GET /nodes shows which are missing.")
 	}
-	return store.Errorf(store.Unavailable, "%d of the %d storage nodes can be written to; a write must survive the loss of one more and needs %d", n, p.members, p.required()+1).
+	return store.Errorf(store.Unavailable, "%d of the %d storage nodes can be written to; a write must survive the loss of one more and needs %d", n, p.Members, p.required()+1).
 		WithHint("Start the storage nodes; GET /nodes shows which are missing.")
 }
 
@@ -107,90 +92,7 @@ func (p *plan) survivesAtOnce() int {
 	for i, n := range p.place(store.PartID{1}, len(placed)) {
 		placed[i].Node = n
 	}
-	return min(p.survive, len(p.usable)-1, survives(dataChunks, placed))
-}
-
-// coverZones adds parity until the loss of as many whole zones as nodes may fail is
-// survived too. Chunks are spread over nodes before they are spread over zones, so
-// zones of different sizes hold different shares: what counts is where the ring puts them. Where no
-// amount of parity does it (one zone has most of the nodes), the layout stays as nodes alone want it.
-func (p *plan) coverZones() {
-	zone := map[store.NodeID]store.NodeID{} // a zone stands for its nodes under the id of one of them
-	first := map[string]store.NodeID{}
-	for _, m := range p.view.Members {
-		if _, ok := first[zoneOf(m)]; !ok {
-			first[zoneOf(m)] = m.ID
-		}
-		zone[m.ID] = first[zoneOf(m)]
-	}
-	for m := p.striped.M; dataChunks+m <= store.MaxChunksPerPart; m++ {
-		if p.zonesSurvived(m, zone) >= p.survive {
-			p.striped.M = m
-			return
-		}
-	}
-}
-
-// zonesSurvived is the number of zones that parts with m parity chunks can
-// lose. How the ring spreads a part depends a little on where the part's walk begins, so many are tried.
-func (p *plan) zonesSurvived(m int, zone map[store.NodeID]store.NodeID) int {
-	const samples = 64
-	least := len(zone)
-	for i := range samples {
-		placed := make([]store.Placement, 0, dataChunks+m)
-		for _, n := range p.view.Ring.Place(store.PartID{byte(i + 1)}, dataChunks+m, nil) {
-			placed = append(placed, store.Placement{Node: zone[n]})
-		}
-		least = min(least, survives(dataChunks, placed))
-	}
-	return least
-}
-
-// zoneOf names a member's failure domain; without a zone it is its own.
-func zoneOf(m cluster.Member) string {
-	if m.Zone == "" {
-		return "node " + m.ID.String()
-	}
-	return "zone " + m.Zone
-}
-
-// parityFor is the smallest m such that losing any f of n domains, over which
-// k+m chunks are spread evenly, loses at most m of them: f*ceil((k+m)/n) <= m. For f < n it exists.
-func parityFor(k, n, f int) int {
-	m := 0
-	for f*((k+m+n-1)/n) > m {
-		m++
-	}
-	return m
-}
-
-// survives is the number of node failures, whichever they are, after which at
-// least k of the placed chunks are left; -1 when there are fewer already.
-// Placements without a node count as lost.
-func survives(k int, placed []store.Placement) int {
-	byNode := map[store.NodeID]int{}
-	left := 0
-	for _, p := range placed {
-		if !p.Node.IsZero() {
-			byNode[p.Node]++
-			left++
-		}
-	}
-	if left < k {
-		return -1
-	}
-	held := make([]int, 0, len(byNode))
-	for _, n := range byNode {
-		held = append(held, n)
-	}
-	slices.Sort(held)
-	slices.Reverse(held) // the worst that can happen: the fullest go first
-	for i, n := range held {
-		if left -= n; left < k {
-			return i
-		}
-	}
-	return len(held)
+	return min(p.Survive, len(p.usable)-1, placement.Survives(placement.DataChunks, placed))
 }
 
 // planner keeps the plans of the present view, one for each number of failures,

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ringstore/ringstore/daemon/internal/placement"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -91,7 +92,7 @@ func (s *spread) hopeless() error {
 			alive[i].Node = k.node
 		}
 	}
-	if got := survives(s.part.K, alive); got < s.required {
+	if got := placement.Survives(s.part.K, alive); got < s.required {
 		part := s.part
 		part.Chunks = alive
 		return notEnough(part, got, s.required, s.errors())
@@ -116,7 +117,7 @@ func (s *spread) commit(label store.Label) ([]store.Placement, error) {
 			placed[i].Node = k.node
 		}
 	}
-	if got := survives(s.part.K, placed); got < s.required {
+	if got := placement.Survives(s.part.K, placed); got < s.required {
 		part := s.part
 		part.Chunks = placed
 		return nil, notEnough(part, got, s.required, s.errors())

@@ -2,6 +2,7 @@ package erasure
 
 import (
 	"bytes"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -96,4 +97,30 @@ func BenchmarkEncode6p4(b *testing.B) {
 	for b.Loop() {
 		_ = code.Encode(units)
 	}
+}
+
+// A parity chunk does not depend on how many there are, so a part can be given more of them and keeps those that it has.
+func TestParityDoesNotDependOnItsNumber(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		k := rapid.IntRange(1, 12).Draw(t, "k")
+		few := rapid.IntRange(0, 6).Draw(t, "few")
+		many := few + rapid.IntRange(1, 6).Draw(t, "more")
+		size := rapid.IntRange(1, 40).Draw(t, "size")
+		data := make([][]byte, k)
+		for i := range data {
+			data[i] = rapid.SliceOfN(rapid.Byte(), size, size).Draw(t, "data")
+		}
+		parity := func(m int) [][]byte {
+			code, err := New(k, m)
+			require.NoError(t, err)
+			views, want := append(slices.Clone(data), make([][]byte, m)...), make([]bool, k+m)
+			for i := k; i < k+m; i++ {
+				views[i], want[i] = make([]byte, 0, size), true
+			}
+			require.NoError(t, code.Reconstruct(views, want))
+			return views[k:]
+		}
+		require.Equal(t, parity(few), parity(many)[:few])
+	})
 }

@@ -51,17 +51,24 @@ func New(t T, nodes int) *Cluster {
 	t.Helper()
 	c := &Cluster{Meta: mem.NewMetadata(), Nodes: map[store.NodeID]*mem.Chunks{}}
 	c.Fleet = cluster.NewFleet(cluster.Config{Meta: c.Meta, Connect: c.connect, Log: Quiet})
-	for i := range nodes {
-		id := store.NodeID{0: byte(i + 1), 15: 1}
-		c.IDs = append(c.IDs, id)
-		c.Nodes[id] = mem.NewChunks()
-		_, err := c.Meta.JoinNode(context.Background(), store.Node{
-			ID: id, Name: fmt.Sprintf("node-%02d", i+1), Weight: 1, Capacity: store.Capacity{Total: 1 << 40, Free: 1 << 40},
-		})
-		require.NoError(t, err)
+	for range nodes {
+		c.Join(t)
 	}
 	c.Refresh(t)
 	return c
+}
+
+// Join adds an empty node. The view does not know it before Refresh.
+func (c *Cluster) Join(t T) {
+	t.Helper()
+	n := len(c.IDs) + 1
+	id := store.NodeID{0: byte(n), 15: 1}
+	c.IDs = append(c.IDs, id)
+	c.Nodes[id] = mem.NewChunks()
+	_, err := c.Meta.JoinNode(context.Background(), store.Node{
+		ID: id, Name: fmt.Sprintf("node-%02d", n), Weight: 1, Capacity: store.Capacity{Total: 1 << 40, Free: 1 << 40},
+	})
+	require.NoError(t, err)
 }
 
 func (c *Cluster) connect(n store.Node) (store.Chunks, io.Closer, error) {
