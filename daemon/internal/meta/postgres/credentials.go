@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
@@ -21,7 +20,7 @@ func (s *Store) SaveCredential(ctx context.Context, c store.Credential) error {
 
 // Credential implements store.Credentials.
 func (s *Store) Credential(ctx context.Context, accessKey string) (found store.Credential, err error) {
-	err = s.read(ctx, "Credential", func(c *pgxpool.Conn) error {
+	err = s.read(ctx, "Credential", func(c *conn) error {
 		rows, err := c.Query(ctx, s.q.Credential, accessKey)
 		if err != nil {
 			return err
@@ -37,7 +36,7 @@ func (s *Store) Credential(ctx context.Context, accessKey string) (found store.C
 
 // ListCredentials implements store.Credentials.
 func (s *Store) ListCredentials(ctx context.Context) (all []store.Credential, err error) {
-	err = s.read(ctx, "ListCredentials", func(c *pgxpool.Conn) error {
+	err = s.read(ctx, "ListCredentials", func(c *conn) error {
 		rows, err := c.Query(ctx, s.q.ListCredentials)
 		if err != nil {
 			return err

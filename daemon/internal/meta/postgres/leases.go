@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -15,7 +13,7 @@ func (s *Store) AcquireLease(ctx context.Context, name, owner string, ttl time.D
 		return store.Lease{}, err
 	}
 	lease := store.Lease{Name: name, Owner: owner, TTL: ttl}
-	err := s.write(ctx, "AcquireLease", func(c *pgxpool.Conn) error {
+	err := s.write(ctx, "AcquireLease", func(c *conn) error {
 		var term int64
 		err := c.QueryRow(ctx, s.q.AcquireLease, name, owner, ttl).Scan(&term)
 		if isNoRows(err) {

@@ -99,7 +99,7 @@ func open(ctx context.Context, dsn string, o Options) (_ *Store, err error) {
 
 // Ping implements store.Metadata.
 func (s *Store) Ping(ctx context.Context) error {
-	return s.read(ctx, "Ping", func(c *pgxpool.Conn) error { return c.Ping(ctx) })
+	return s.read(ctx, "Ping", func(c *conn) error { return c.Ping(ctx) })
 }
 
 // Close implements store.Metadata. It waits for the calls that are under way,
@@ -113,8 +113,11 @@ func (s *Store) Close() error {
 	return nil
 }
 
+// conn is a connection as calls get it.
+type conn = pgxpool.Conn
+
 // read runs f, which changes nothing, and once more if the connection turns out to be dead.
-func (s *Store) read(ctx context.Context, op string, f func(*pgxpool.Conn) error) error {
+func (s *Store) read(ctx context.Context, op string, f func(*conn) error) error {
 	err := s.attempt(ctx, f)
 	if err != nil && ctx.Err() == nil && isAway(err) && !errors.Is(err, errBusy) {
 		if _, unmade := errors.AsType[*pgconn.ConnectError](err); !unmade {
@@ -126,7 +129,7 @@ func (s *Store) read(ctx context.Context, op string, f func(*pgxpool.Conn) error
 
 // write runs f, one transaction, and again while others are in its way. f must
 // set all it hands out anew each time.
-func (s *Store) write(ctx context.Context, op string, f func(*pgxpool.Conn) error) error {
+func (s *Store) write(ctx context.Context, op string, f func(*conn) error) error {
 	return translate(ctx, op, s.untilNoCollision(ctx, f))
 }
 
@@ -136,7 +139,7 @@ const (
 )
 
 // untilNoCollision repeats f with growing, random pauses. What never reached the server is repeated once.
-func (s *Store) untilNoCollision(ctx context.Context, f func(*pgxpool.Conn) error) error {
+func (s *Store) untilNoCollision(ctx context.Context, f func(*conn) error) error {
 	pause, unsent := time.Millisecond, false
 	for n := 1; ; n++ {
 		err := s.attempt(ctx, f)
@@ -160,7 +163,7 @@ func (s *Store) untilNoCollision(ctx context.Context, f func(*pgxpool.Conn) erro
 
 // attempt runs f on a connection of the pool. A connection that broke takes the
 // idle ones with it: after a restart of the server all of them are dead.
-func (s *Store) attempt(ctx context.Context, f func(*pgxpool.Conn) error) error {
+func (s *Store) attempt(ctx context.Context, f func(*conn) error) error {
 	c, err := s.acquire(ctx)
 	if err != nil {
 		return err
@@ -194,7 +197,7 @@ func (s *Store) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 
 // exec runs one statement that changes something.
 func (s *Store) exec(ctx context.Context, op, sql string, args ...any) (changed int64, err error) {
-	err = s.write(ctx, op, func(c *pgxpool.Conn) error {
+	err = s.write(ctx, op, func(c *conn) error {
 		tag, err := c.Exec(ctx, sql, args...)
 		changed = tag.RowsAffected()
 		return err
@@ -204,6 +207,6 @@ func (s *Store) exec(ctx context.Context, op, sql string, args ...any) (changed 
 
 // pipeline sends the batch as one round trip and one transaction. Its rows are read by the
 // functions that were given to QueuedQuery.
-func pipeline(ctx context.Context, c *pgxpool.Conn, b *pgx.Batch) error {
+func pipeline(ctx context.Context, c *conn, b *pgx.Batch) error {
 	return c.SendBatch(ctx, b).Close()
 }
