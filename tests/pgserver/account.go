@@ -40,12 +40,12 @@ func (a account) attributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Credential: a.credential, Setsid: true}
 }
 
-// own gives the directory to the account.
-func (a account) own(dir string) error {
+// own gives a file or directory to the account.
+func (a account) own(name string) error {
 	if a.credential == nil {
 		return nil
 	}
-	return os.Chown(dir, int(a.credential.Uid), int(a.credential.Gid))
+	return os.Chown(name, int(a.credential.Uid), int(a.credential.Gid))
 }
 
 // binaries are the programs of one PostgreSQL installation.

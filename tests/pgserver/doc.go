@@ -7,5 +7,7 @@
 // small companion process ends the server and removes its directory when
 // the program that started it goes away without calling Close, be it by a panic or kill -9.
 //
+// A [Pooler] is a PgBouncer in transaction mode before a Server, with what Debian's package brings.
+//
 // It knows nothing of Ringstore and may be imported by any test.
 package pgserver

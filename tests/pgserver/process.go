@@ -13,21 +13,29 @@ import (
 	"time"
 )
 
-// process is a running postmaster.
+// process is a running server: PostgreSQL's postmaster, or a pooler.
 type process struct {
 	cmd    *exec.Cmd
 	log    *logTail
 	exited chan struct{} // closed after cmd.Wait
 }
 
+// program says how a server is started, and what it logs once it takes connections.
+type program struct {
+	path  string
+	args  []string
+	dir   string // where it runs
+	ready string
+}
+
 // startProcess starts the server and returns once it takes connections. A
 // failed start leaves no process.
-func startProcess(ctx context.Context, postgres string, who account, data string) (*process, error) {
-	p := &process{log: newLogTail(), exited: make(chan struct{})}
-	p.cmd = exec.Command(postgres, "-D", data)
+func startProcess(ctx context.Context, what program, who account) (*process, error) {
+	p := &process{log: newLogTail(what.ready), exited: make(chan struct{})}
+	p.cmd = exec.Command(what.path, what.args...)
 	p.cmd.Env = append(os.Environ(), "LC_ALL=C")
 	p.cmd.SysProcAttr = who.attributes()
-	p.cmd.Dir = data
+	p.cmd.Dir = what.dir
 	p.cmd.Stderr = p.log
 	p.cmd.WaitDelay = time.Second // a child that outlives the postmaster must not hold us
 	if err := p.cmd.Start(); err != nil {
@@ -41,7 +49,7 @@ func startProcess(ctx context.Context, postgres string, who account, data string
 	case <-p.log.ready:
 		return p, nil
 	case <-p.exited:
-		return nil, fmt.Errorf("pgserver: postgres ended while starting:\n%s", p.log)
+		return nil, fmt.Errorf("pgserver: %s ended while starting:\n%s", what.path, p.log)
 	case <-ctx.Done():
 		return nil, errors.Join(fmt.Errorf("pgserver: start: %w:\n%s", ctx.Err(), p.log), p.end(syscall.SIGQUIT, stopPatience))
 	}
@@ -71,9 +79,10 @@ func (p *process) end(sig syscall.Signal, patience time.Duration) error {
 	return fmt.Errorf("pgserver: process %d does not end", p.cmd.Process.Pid)
 }
 
-// logTail keeps the end of the server's log and tells when it says "ready".
+// logTail keeps the end of the server's log and tells when it says that it is ready.
 type logTail struct {
-	ready chan struct{} // closed at the sentence
+	sentence []byte
+	ready    chan struct{} // closed at the sentence
 
 	mu   sync.Mutex // guards the following fields
 	text []byte
@@ -82,7 +91,9 @@ type logTail struct {
 
 const logTailBytes = 16 << 10
 
-func newLogTail() *logTail { return &logTail{ready: make(chan struct{})} }
+func newLogTail(sentence string) *logTail {
+	return &logTail{sentence: []byte(sentence), ready: make(chan struct{})}
+}
 
 var _ io.Writer = (*logTail)(nil)
 
@@ -90,7 +101,7 @@ func (l *logTail) Write(b []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.text = append(l.text, b...)
-	if !l.seen && bytes.Contains(l.text, []byte("ready to accept connections")) {
+	if !l.seen && bytes.Contains(l.text, l.sentence) {
 		l.seen = true
 		close(l.ready)
 	}

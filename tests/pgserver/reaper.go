@@ -18,15 +18,17 @@ type reaper struct {
 // A pid file that is there names a live postmaster of ours: nothing else writes
 // into the directory, and a postmaster that ends removes it. After a crash of the
 // postmaster itself the number may be stale, so the process must also be a
-// postgres on this directory.
+// postgres on this directory. The same holds for the poolers beside it.
 const reaperScript = `
 cat >/dev/null
-pid=$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null)
-if [ -n "$pid" ] && tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -q -F "$1/data"; then
-	kill -QUIT "$pid"
-	n=0
-	while kill -0 "$pid" 2>/dev/null && [ $n -lt 100 ]; do sleep 0.1; n=$((n+1)); done
-fi
+for file in "$1"/pooler-*/pid "$1/data/postmaster.pid"; do
+	pid=$(head -n 1 "$file" 2>/dev/null)
+	if [ -n "$pid" ] && tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -q -F "${file%/*}"; then
+		kill -QUIT "$pid"
+		n=0
+		while kill -0 "$pid" 2>/dev/null && [ $n -lt 100 ]; do sleep 0.1; n=$((n+1)); done
+	fi
+done
 rm -rf "$1"
 `
 

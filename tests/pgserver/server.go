@@ -19,6 +19,7 @@ import (
 type Options struct {
 	Durable        bool              // fsync and full_page_writes on, as in production; for benchmarks
 	TCP            bool              // listen on a free port of 127.0.0.1 too; whoever connects is trusted
+	TLS            bool              // offer TLS on that port, with a certificate made for the server
 	MaxConnections int               // 0: 200
 	Settings       map[string]string // further lines of postgresql.conf, taken last
 	TempDir        string            // parent of the server's directory; "": the system's
@@ -94,6 +95,13 @@ func (s *Server) TCPDSN(database string) string {
 	return u.String()
 }
 
+// TLSDSN is TCPDSN over TLS, with the server's certificate verified. Options.TCP and TLS must be on.
+func (s *Server) TLSDSN(database string) string {
+	q := url.Values{"sslmode": {"verify-full"}, "sslrootcert": {s.certificate()}}
+	u := url.URL{Scheme: "postgres", User: url.User(User), Host: s.address(), Path: "/" + database, RawQuery: q.Encode()}
+	return u.String()
+}
+
 // Dir is the server's directory. It is gone after Close.
 func (s *Server) Dir() string { return s.dir }
 
@@ -105,7 +113,7 @@ func (s *Server) Start(ctx context.Context) error {
 	if s.process != nil && s.process.running() {
 		return nil
 	}
-	p, err := startProcess(ctx, s.binaries.postgres, s.account, s.dataDir())
+	p, err := startProcess(ctx, program{s.binaries.postgres, []string{"-D", s.dataDir()}, s.dataDir(), "ready to accept connections"}, s.account)
 	if err != nil {
 		return err
 	}
@@ -152,6 +160,11 @@ func (s *Server) initialize(ctx context.Context, o Options) error {
 	cmd.Dir = s.dir
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("pgserver: initdb: %w\n%s", err, out)
+	}
+	if o.TLS {
+		if err := s.makeCertificate(); err != nil {
+			return err
+		}
 	}
 	conf := filepath.Join(s.dataDir(), "postgresql.conf")
 	f, err := os.OpenFile(conf, os.O_APPEND|os.O_WRONLY, 0)

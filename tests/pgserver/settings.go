@@ -14,6 +14,7 @@ func (s *Server) settings(o Options) string {
 		listen = "127.0.0.1"
 	}
 	onOff := map[bool]string{true: "on", false: "off"}[o.Durable]
+	tls := map[bool]string{true: "on", false: "off"}[o.TLS]
 	connections := o.MaxConnections
 	if connections == 0 {
 		connections = 200
@@ -26,6 +27,7 @@ func (s *Server) settings(o Options) string {
 	set("listen_addresses", listen)
 	set("port", s.port)
 	set("unix_socket_directories", s.dir)
+	set("ssl", tls)
 	set("max_connections", connections)
 	set("fsync", onOff)
 	set("full_page_writes", onOff)

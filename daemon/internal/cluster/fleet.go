@@ -63,7 +63,7 @@ type edition struct {
 func NewFleet(c Config) *Fleet {
 	c = c.withDefaults()
 	f := &Fleet{
-		cfg: c, tracker: newTracker(c.Heartbeat), refreshing: make(chan struct{}, 1),
+		cfg: c, tracker: newTracker(c.Heartbeat, c.Refresh), refreshing: make(chan struct{}, 1),
 		conns: connections{connect: c.Connect, linger: c.Linger, log: c.Log, open: map[store.NodeID]*conn{}, old: map[*conn]*time.Timer{}},
 	}
 	f.current.Store(&edition{view: f.tracker.view(), changed: make(chan struct{})})
@@ -89,6 +89,7 @@ func (f *Fleet) Refresh(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	at := time.Now()
 	m, err := f.cfg.Meta.Members(ctx)
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -98,7 +99,7 @@ func (f *Fleet) Refresh(ctx context.Context) error {
 		}
 		return err
 	}
-	f.tracker.load(m)
+	f.tracker.load(m, at)
 	f.publish()
 	f.conns.keep(f.View())
 	return nil

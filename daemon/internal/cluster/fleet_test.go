@@ -254,6 +254,55 @@ func TestDatabaseAwayDoesNotMakeNodesInactive(t *testing.T) {
 	})
 }
 
+// The database's clock moves by hours, as in a failover to another host: no node falls silent by that.
+func TestAClockThatJumpsMakesNoNodeInactive(t *testing.T) {
+	t.Parallel()
+	for _, jump := range []time.Duration{5 * time.Hour, -5 * time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, 2)
+			stop := r.run(0)
+			time.Sleep(8500 * time.Millisecond)
+			r.meta.jump.Store(int64(jump))
+			time.Sleep(time.Second)
+			require.Equal(t, cluster.Online, r.status(0))
+			require.Equal(t, cluster.Online, r.status(1), "silent for 9 s")
+			time.Sleep(22 * time.Second)
+			require.Equal(t, cluster.Online, r.status(0))
+			require.Equal(t, cluster.Inactive, r.status(1), "silent for 31 s, whatever the clock says")
+			stop()
+			time.Sleep(3*heartbeat + 2*time.Second)
+			require.Equal(t, cluster.Inactive, r.status(0))
+		})
+	}
+}
+
+// A gateway that was paused listens for a whole interval of heartbeats before it judges.
+func TestAPausedGatewayJudgesNoNode(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 2)
+		listen := func(seconds int) {
+			for range seconds {
+				require.NoError(t, r.fleet.Refresh(t.Context()))
+				time.Sleep(time.Second)
+			}
+		}
+		beat := func(i int) {
+			_, err := r.meta.BeatNodes(t.Context(), []store.Beat{{Node: id(i)}})
+			require.NoError(t, err)
+		}
+		listen(25)
+		time.Sleep(time.Minute) // paused: no node's beat arrives
+		listen(10)
+		require.Equal(t, cluster.Online, r.status(0))
+		require.Equal(t, cluster.Online, r.status(1))
+		beat(0)
+		listen(10)
+		require.Equal(t, cluster.Online, r.status(0))
+		require.Equal(t, cluster.Inactive, r.status(1), "it had its time")
+	})
+}
+
 func TestRefreshTellsWhatFailed(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 1)

@@ -8,22 +8,28 @@ import (
 )
 
 // tracker is the state machine behind the views. It is pure: what happens comes in
-// as calls, views come out, and no clock is read. Not safe for concurrent use.
+// as calls, with the time of this process where it matters; views come out, and no clock is read. Not safe for concurrent use.
+//
+// The silence of a node is counted here, from one read of the membership to the next. A beat is known by its time in
+// the store being another than before; how long ago it was is the store's to say, but never
+// longer than the time between the two reads. So a clock of the store that jumps, in either direction, changes nothing.
 type tracker struct {
 	heartbeat time.Duration
+	refresh   time.Duration // between two reads when all is well
 	ring      *ring.Ring
 	members   store.Membership // as last read
+	readAt    time.Time        // when that read began, by this process's clock; zero: never
 	missed    bool             // a read failed since
-	excused   map[store.NodeID]time.Duration
+	silence   map[store.NodeID]time.Duration
 	suspects  map[store.NodeID]bool
 }
 
-func newTracker(heartbeat time.Duration) *tracker {
-	return &tracker{heartbeat: heartbeat, ring: ring.New(0, nil), suspects: map[store.NodeID]bool{}}
+func newTracker(heartbeat, refresh time.Duration) *tracker {
+	return &tracker{heartbeat: heartbeat, refresh: refresh, ring: ring.New(0, nil), suspects: map[store.NodeID]bool{}}
 }
 
-// load takes in what the metadata store says.
-func (t *tracker) load(m store.Membership) {
+// load takes in what the metadata store said to a read that began at the given time.
+func (t *tracker) load(m store.Membership, at time.Time) {
 	if m.Epoch != t.members.Epoch || m.Cluster != t.members.Cluster {
 		t.ring = ringOf(m)
 	}
@@ -31,7 +37,7 @@ func (t *tracker) load(m store.Membership) {
 	for _, n := range t.members.Nodes {
 		before[n.ID] = n
 	}
-	t.excused = t.excuses(m, before)
+	t.silence = t.listen(m, before, at)
 	suspects := map[store.NodeID]bool{}
 	for _, n := range m.Nodes {
 		// A node that moved is a new way to try.
@@ -39,24 +45,40 @@ func (t *tracker) load(m store.Membership) {
 			suspects[n.ID] = true
 		}
 	}
-	t.members, t.suspects, t.missed = m, suspects, false
+	t.members, t.readAt, t.suspects, t.missed = m, at, suspects, false
 }
 
-// excuses is the silence that is not the nodes' own, since the last beat of each:
-// between two reads of which the store failed one, it took no beats either.
-func (t *tracker) excuses(m store.Membership, before map[store.NodeID]store.Node) map[store.NodeID]time.Duration {
-	var gap time.Duration
-	if t.missed && !t.members.Now.IsZero() {
-		gap = max(0, m.Now.Sub(t.members.Now))
-	}
-	excused := map[store.NodeID]time.Duration{}
+// listen computes the silence of each node. Time in which this gateway was deaf is not counted: it was paused, or the
+// store failed a read and then took no beats either. Where that may have cost a node a beat, it is not judged before a
+// whole interval of heartbeats, and half of another, was listened to again.
+func (t *tracker) listen(m store.Membership, before map[store.NodeID]store.Node, at time.Time) map[store.NodeID]time.Duration {
+	first := t.readAt.IsZero() || m.Cluster != t.members.Cluster
+	step := max(0, at.Sub(t.readAt))
+	deaf := !first && (t.missed || step > max(2*t.refresh, t.heartbeat/2))
+	most := MissedBeats*t.heartbeat - t.heartbeat*3/2
+	silence := make(map[store.NodeID]time.Duration, len(m.Nodes))
 	for _, n := range m.Nodes {
-		if was, known := before[n.ID]; known && was.LastBeat.Equal(n.LastBeat) && t.excused[n.ID]+gap > 0 {
-			excused[n.ID] = t.excused[n.ID] + gap
+		was, known := before[n.ID]
+		s := max(0, m.Now.Sub(n.LastBeat))
+		switch {
+		case first:
+		case !known || !was.LastBeat.Equal(n.LastBeat):
+			s = min(s, step)
+		case deaf:
+			s = t.silence[n.ID]
+		default:
+			s = t.silence[n.ID] + step
 		}
+		if deaf && 2*step >= t.heartbeat && !t.inactive(was.ID) {
+			s = min(s, most)
+		}
+		silence[n.ID] = s
 	}
-	return excused
+	return silence
 }
+
+// inactive reports whether the node has been silent for too long.
+func (t *tracker) inactive(id store.NodeID) bool { return t.silence[id] >= MissedBeats*t.heartbeat }
 
 // fail takes in that the metadata store did not answer.
 func (t *tracker) fail() { t.missed = true }
@@ -91,9 +113,8 @@ func (t *tracker) view() *View {
 }
 
 func (t *tracker) status(n store.Node) Status {
-	silence := t.members.Now.Sub(n.LastBeat) - t.excused[n.ID]
 	switch {
-	case silence >= MissedBeats*t.heartbeat:
+	case t.inactive(n.ID):
 		return Inactive
 	case t.suspects[n.ID]:
 		return Suspect

@@ -9,10 +9,10 @@
 //	   this gateway fails to reach it   v    |  a call or a probe succeeds
 //	                                   Suspect
 //
-// Ages are taken by the metadata store's clock at the time of the read, so
-// clocks that differ do no harm. While the store is away the last picture stays in
-// use, and the time it was away does not count as silence of the nodes, which had
-// nowhere to put their beats. What this gateway itself meets still counts: a node
+// The silence of a node is counted from read to read, so clocks that differ or jump
+// do no harm. While the store is away the last picture stays in
+// use. The time in which it was away, or this gateway was paused, does not count as silence of the nodes, which had
+// nowhere to put their beats, and they have time to beat again before they are judged. What this gateway itself meets still counts: a node
 // that it cannot reach is Suspect at once, before any beat is missed.
 //
 // [Pulse] is the other end for nodes in the gateway's own process.

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
@@ -20,7 +19,7 @@ func (s *Store) CreateBucket(ctx context.Context, b store.Bucket) error {
 
 // Bucket implements store.Buckets.
 func (s *Store) Bucket(ctx context.Context, name store.BucketName) (b store.Bucket, err error) {
-	err = s.read(ctx, "Bucket", func(c *pgxpool.Conn) error {
+	err = s.read(ctx, "Bucket", func(c *conn) error {
 		rows, err := c.Query(ctx, s.q.Bucket, string(name))
 		if err != nil {
 			return err
@@ -36,7 +35,7 @@ func (s *Store) Bucket(ctx context.Context, name store.BucketName) (b store.Buck
 
 // ListBuckets implements store.Buckets.
 func (s *Store) ListBuckets(ctx context.Context) (all []store.Bucket, err error) {
-	err = s.read(ctx, "ListBuckets", func(c *pgxpool.Conn) error {
+	err = s.read(ctx, "ListBuckets", func(c *conn) error {
 		rows, err := c.Query(ctx, s.q.ListBuckets)
 		if err != nil {
 			return err
@@ -61,7 +60,7 @@ func (s *Store) UpdateBucket(ctx context.Context, b store.Bucket) error {
 
 // DeleteBucket implements store.Buckets.
 func (s *Store) DeleteBucket(ctx context.Context, name store.BucketName) error {
-	return s.write(ctx, "DeleteBucket", func(c *pgxpool.Conn) error {
+	return s.write(ctx, "DeleteBucket", func(c *conn) error {
 		var there, kept bool
 		b := &pgx.Batch{}
 		b.Queue(s.q.ClaimBucket, string(name)).Exec(func(tag commandTag) error {

@@ -9,7 +9,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/pack"
 	"github.com/ringstore/ringstore/daemon/internal/store"
@@ -70,7 +69,7 @@ func (s *Store) BeginFile(ctx context.Context, f store.File) error {
 	for i := range row.parts {
 		row.parts[i].missing = nil // planned, not lost
 	}
-	return s.write(ctx, "BeginFile", func(c *pgxpool.Conn) error {
+	return s.write(ctx, "BeginFile", func(c *conn) error {
 		rows, err := c.Query(ctx, s.q.StoreFiles, storeArgs(store.Uploading, []*fileRow{&row})...)
 		if err != nil {
 			return err
@@ -94,7 +93,7 @@ func (s *Store) CommitFile(ctx context.Context, f store.File, begun bool) (store
 	}
 	var done outcome
 	if begun {
-		err = s.write(ctx, "CommitFile", func(c *pgxpool.Conn) (err error) {
+		err = s.write(ctx, "CommitFile", func(c *conn) (err error) {
 			done, err = s.commitUpload(ctx, c, &row)
 			return err
 		})
@@ -139,7 +138,7 @@ func storedFile(f store.File, o outcome) store.File {
 // commitRows makes files complete in one transaction. It is all or nothing but
 // for files whose bucket is missing: their outcome is not stored.
 func (s *Store) commitRows(ctx context.Context, rows []*fileRow) (outcomes []outcome, err error) {
-	err = s.untilNoCollision(ctx, func(c *pgxpool.Conn) error {
+	err = s.untilNoCollision(ctx, func(c *conn) error {
 		outcomes = make([]outcome, len(rows))
 		b := &pgx.Batch{}
 		buckets, keys := make([]string, len(rows)), make(pgtype.FlatArray[[]byte], len(rows))
@@ -158,7 +157,7 @@ func (s *Store) commitRows(ctx context.Context, rows []*fileRow) (outcomes []out
 }
 
 // commitUpload completes a file that was begun, in one transaction.
-func (s *Store) commitUpload(ctx context.Context, c *pgxpool.Conn, r *fileRow) (outcome, error) {
+func (s *Store) commitUpload(ctx context.Context, c *conn, r *fileRow) (outcome, error) {
 	rows, outcomes := []*fileRow{r}, make([]outcome, 1)
 	f := &r.file
 	var there bool

@@ -8,7 +8,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
@@ -55,7 +54,7 @@ func (s *Store) CompleteSession(ctx context.Context, f store.File, sessions []st
 	}
 	var done outcome
 	var parts []store.Part
-	err = s.write(ctx, "CompleteSession", func(c *pgxpool.Conn) (err error) {
+	err = s.write(ctx, "CompleteSession", func(c *conn) (err error) {
 		done, parts, err = s.completeSessions(ctx, c, want, attempt)
 		return err
 	})
@@ -68,7 +67,7 @@ func (s *Store) CompleteSession(ctx context.Context, f store.File, sessions []st
 }
 
 // completeSessions is one transaction. Its statements after the claim do nothing without it.
-func (s *Store) completeSessions(ctx context.Context, c *pgxpool.Conn, want *completion, attempt store.AttemptID) (done outcome, parts []store.Part, err error) {
+func (s *Store) completeSessions(ctx context.Context, c *conn, want *completion, attempt store.AttemptID) (done outcome, parts []store.Part, err error) {
 	f := &want.row.file
 	id, bucket, key := [16]byte(f.ID), string(f.Bucket), []byte(f.Key)
 	var found claim

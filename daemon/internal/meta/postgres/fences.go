@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
@@ -23,7 +22,7 @@ func (s *Store) Abandon(ctx context.Context, id store.AttemptID) (happened bool,
 	if id.IsZero() {
 		return false, store.Errorf(store.Invalid, "the attempt has no id")
 	}
-	err = s.write(ctx, "Abandon", func(c *pgxpool.Conn) error {
+	err = s.write(ctx, "Abandon", func(c *conn) error {
 		b := &pgx.Batch{}
 		b.Queue(s.q.AbandonAttempt, [16]byte(id))
 		b.Queue(s.q.Attempt, [16]byte(id)).QueryRow(func(row pgx.Row) error { return row.Scan(&happened) })
@@ -37,7 +36,7 @@ func (s *Store) SweepDeleted(ctx context.Context, grace time.Duration, limit int
 	if err := store.ValidSweep(grace, limit); err != nil {
 		return 0, err
 	}
-	err = s.write(ctx, "SweepDeleted", func(c *pgxpool.Conn) error {
+	err = s.write(ctx, "SweepDeleted", func(c *conn) error {
 		b := &pgx.Batch{}
 		b.Queue(s.q.ForgetDropped, store.FenceFor)
 		b.Queue(s.q.ForgetAttempts, [16]byte(store.AttemptsFrom(time.Now().Add(-store.FenceFor))))

@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/listing"
 	"github.com/ringstore/ringstore/daemon/internal/store"
@@ -19,7 +18,7 @@ func (s *Store) FailFile(ctx context.Context, f store.File, reason string, attem
 			chunks.add(p.ID, i, c.Node)
 		}
 	}
-	return s.write(ctx, "FailFile", func(c *pgxpool.Conn) error {
+	return s.write(ctx, "FailFile", func(c *conn) error {
 		var state int16
 		id := [16]byte(f.ID)
 		b := &pgx.Batch{}
@@ -36,7 +35,7 @@ func (s *Store) FailFile(ctx context.Context, f store.File, reason string, attem
 
 // File implements store.Files.
 func (s *Store) File(ctx context.Context, id store.FileID) (f store.File, err error) {
-	err = s.read(ctx, "File", func(c *pgxpool.Conn) error {
+	err = s.read(ctx, "File", func(c *conn) error {
 		rows, err := c.Query(ctx, s.q.File, [16]byte(id))
 		if err != nil {
 			return err
@@ -52,7 +51,7 @@ func (s *Store) File(ctx context.Context, id store.FileID) (f store.File, err er
 
 // LatestFile implements store.Files.
 func (s *Store) LatestFile(ctx context.Context, bucket store.BucketName, key store.Key) (f store.File, err error) {
-	err = s.read(ctx, "LatestFile", func(c *pgxpool.Conn) error {
+	err = s.read(ctx, "LatestFile", func(c *conn) error {
 		rows, err := c.Query(ctx, s.q.LatestFile, string(bucket), []byte(key))
 		if err != nil {
 			return err
@@ -68,7 +67,7 @@ func (s *Store) LatestFile(ctx context.Context, bucket store.BucketName, key sto
 
 // DeleteFile implements store.Files.
 func (s *Store) DeleteFile(ctx context.Context, id store.FileID, attempt store.AttemptID) error {
-	return s.write(ctx, "DeleteFile", func(c *pgxpool.Conn) error {
+	return s.write(ctx, "DeleteFile", func(c *conn) error {
 		var gone [16]byte
 		err := c.QueryRow(ctx, s.q.DeleteFile, [16]byte(id), attemptOrNull(attempt)).Scan(&gone)
 		if isNoRows(err) {
@@ -84,7 +83,7 @@ func (s *Store) ListFiles(ctx context.Context, q store.FileQuery) (page store.Fi
 		return page, err
 	}
 	sql, args, empty := s.listFiles(q)
-	err = s.read(ctx, "ListFiles", func(c *pgxpool.Conn) error {
+	err = s.list(ctx, "ListFiles", func(c *conn) error {
 		page = store.FilePage{}
 		known := q.Bucket == ""
 		b := &pgx.Batch{}

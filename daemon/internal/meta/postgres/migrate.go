@@ -34,7 +34,7 @@ const (
 // migrate brings the schema up to date. Gateways that start together take turns by a
 // row with a lease, not by an advisory lock, which not every engine has; the
 // usual start, with nothing to do, takes no lock at all.
-func migrate(ctx context.Context, pool *pgxpool.Pool) error {
+func migrate(ctx context.Context, pool *pgxpool.Pool, settings *session) error {
 	files, err := fs.Sub(sqlfiles.Migrations, "migrations")
 	if err != nil {
 		return err
@@ -53,14 +53,13 @@ func migrate(ctx context.Context, pool *pgxpool.Pool) error {
 		return store.Errorf(store.Conflict, "the database has schema %d, this release knows up to %d", have, want).
 			WithHint("Run a release that is at least as new as the newest that used this database.")
 	}
-	return migrateUnderLock(ctx, pool.Config(), files)
+	return migrateUnderLock(ctx, pool.Config(), settings.unlimited(), files)
 }
 
 // migrateUnderLock runs what is missing on connections of its own, which may take their time.
-func migrateUnderLock(ctx context.Context, cfg *pgxpool.Config, files fs.FS) error {
+func migrateUnderLock(ctx context.Context, cfg *pgxpool.Config, settings *session, files fs.FS) error {
 	cfg.MaxConns, cfg.MinConns = 3, 0 // the migration, the lock's heartbeat, and one to spare
-	cfg.ConnConfig.RuntimeParams["statement_timeout"] = "0"
-	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	pool, err := newPool(ctx, cfg, settings)
 	if err != nil {
 		return err
 	}

@@ -199,7 +199,7 @@ func TestBusyConnections(t *testing.T) {
 	deleted := make(chan error, 1)
 	go func() { deleted <- s.DeleteFile(t.Context(), f.ID, store.NewAttemptID()) }()
 	waiting(t, dsn)
-	err = s.Ping(t.Context())
+	_, err = s.File(t.Context(), f.ID)
 	requireAway(t, err)
 	require.ErrorContains(t, err, "in use")
 	require.NoError(t, tx.Rollback(t.Context()))

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/pack"
 	"github.com/ringstore/ringstore/daemon/internal/store"
@@ -12,7 +11,7 @@ import (
 
 // Part implements store.Placements.
 func (s *Store) Part(ctx context.Context, id store.PartID) (p store.Part, f store.File, err error) {
-	err = s.read(ctx, "Part", func(c *pgxpool.Conn) error {
+	err = s.read(ctx, "Part", func(c *conn) error {
 		p, f = store.Part{}, store.File{}
 		b := &pgx.Batch{}
 		b.Queue(s.q.Part, [16]byte(id)).Query(func(rows pgx.Rows) error {
@@ -52,7 +51,7 @@ func (s *Store) Part(ctx context.Context, id store.PartID) (p store.Part, f stor
 
 // WidenPart implements store.Placements.
 func (s *Store) WidenPart(ctx context.Context, id store.PartID, parity int) error {
-	return s.write(ctx, "WidenPart", func(c *pgxpool.Conn) error {
+	return s.write(ctx, "WidenPart", func(c *conn) error {
 		var k, m int
 		zeros := make([]byte, pack.NodeBytes*store.MaxChunksPerPart)
 		err := c.QueryRow(ctx, s.q.WidenPart, [16]byte(id), parity, zeros, store.MaxChunksPerPart).Scan(&k, &m)
@@ -71,7 +70,7 @@ func (s *Store) PartsAfter(ctx context.Context, after store.PartID, limit int) (
 	if limit < 1 || limit > store.MaxListLimit {
 		return nil, store.Errorf(store.Invalid, "limit %d is not within 1..%d", limit, store.MaxListLimit)
 	}
-	err = s.read(ctx, "PartsAfter", func(c *pgxpool.Conn) error {
+	err = s.read(ctx, "PartsAfter", func(c *conn) error {
 		rows, err := c.Query(ctx, s.q.PartsAfter, [16]byte(after), limit)
 		if err != nil {
 			return err
@@ -86,7 +85,7 @@ func (s *Store) PartsAfter(ctx context.Context, after store.PartID, limit int) (
 func (s *Store) MoveChunk(ctx context.Context, id store.ChunkID, from, to store.Placement) error {
 	fromNode, fromSum := pack.Pack([]store.Placement{from})
 	toNode, toSum := pack.Pack([]store.Placement{to})
-	return s.write(ctx, "MoveChunk", func(c *pgxpool.Conn) error {
+	return s.write(ctx, "MoveChunk", func(c *conn) error {
 		var there, moved bool
 		err := c.QueryRow(ctx, s.q.MoveChunk, [16]byte(id.Part), int32(id.Index), fromNode, fromSum, toNode, toSum).Scan(&there, &moved)
 		switch {

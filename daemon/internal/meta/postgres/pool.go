@@ -2,10 +2,10 @@ package postgres
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -22,19 +22,23 @@ import (
 const (
 	// keptConns are held open when there is nothing to do, so that the first calls after a pause are fast.
 	keptConns = 2
-	// deadPeer is how long unacknowledged bytes may lie on a connection before it counts as broken.
-	deadPeer = 10 * time.Second
 	// graceOfCanceled is the time in which the statement of a caller that went away
 	// may still end by itself; the connection is then kept, and closed otherwise.
 	graceOfCanceled = 50 * time.Millisecond
+	// idleForPing is how long a connection was idle that is asked for an answer before it is used, and pingLimit how
+	// long it may take for that.
+	idleForPing = time.Second
+	pingLimit   = time.Second
+	// probesOfDeadPeer is how many keepalive probes go unanswered before a connection counts as broken.
+	probesOfDeadPeer = 3
 )
 
-// newPool makes a pool; it connects when first used.
-func newPool(ctx context.Context, dsn string, o Options) (*pgxpool.Pool, error) {
+// poolConfig reads the DSN. The session has those of its parameters that are settings of the server.
+func poolConfig(dsn string, o Options) (*pgxpool.Config, *session, error) {
 	cfg, err := pgxpool.ParseConfig(dsn)
 	if err != nil {
 		// The driver leaves the password out of its message.
-		return nil, store.Errorf(store.Invalid, "the address of the database is malformed: %w", err).
+		return nil, nil, store.Errorf(store.Invalid, "the address of the database is malformed: %w", err).
 			WithHint("Give --database as postgres://user:password@host:5432/name.")
 	}
 	if !strings.Contains(dsn, "pool_max_conns") {
@@ -42,62 +46,92 @@ func newPool(ctx context.Context, dsn string, o Options) (*pgxpool.Pool, error) 
 	}
 	cfg.MinConns = min(keptConns, cfg.MaxConns)
 	cfg.HealthCheckPeriod = 5 * time.Second
-	cfg.PingTimeout = o.ConnectTimeout
-	cfg.AfterConnect = prepareSession
+	cfg.PingTimeout = min(pingLimit, o.ConnectTimeout)
 
-	conn := cfg.ConnConfig
-	conn.ConnectTimeout = o.ConnectTimeout
-	conn.DialFunc = (&net.Dialer{Control: breakDeadPeers, KeepAlive: deadPeer}).DialContext
-	conn.BuildContextWatcherHandler = func(c *pgconn.PgConn) ctxwatch.Handler {
+	c := cfg.ConnConfig
+	c.ConnectTimeout = o.ConnectTimeout
+	c.DialFunc = dialer(o.DeadPeer).DialContext
+	c.BuildContextWatcherHandler = func(c *pgconn.PgConn) ctxwatch.Handler {
 		return &pgconn.DeadlineContextWatcherHandler{Conn: c.Conn(), DeadlineDelay: graceOfCanceled}
 	}
-	defaultParam(conn, "application_name", "ringstore")
-	defaultParam(conn, "statement_timeout", strconv.FormatInt(o.StatementTimeout.Milliseconds(), 10))
+	if _, ok := c.RuntimeParams["application_name"]; !ok {
+		c.RuntimeParams["application_name"] = "ringstore"
+	}
+	s, err := newSession(c.RuntimeParams, o.StatementTimeout)
+	return cfg, s, err
+}
+
+// newPool makes a pool; it connects when first used.
+func newPool(ctx context.Context, cfg *pgxpool.Config, s *session) (*pgxpool.Pool, error) {
+	limit := cfg.ConnConfig.ConnectTimeout
+	cfg.BeforeConnect = s.configure
+	cfg.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
+		ctx, cancel := context.WithTimeout(ctx, limit)
+		defer cancel()
+		return s.start(ctx, c)
+	}
+	cfg.ShouldPing = func(_ context.Context, p pgxpool.ShouldPingParams) bool {
+		return p.IdleDuration > idleForPing && !s.pooled.Load() // which would wait for a server connection
+	}
+	cfg.PrepareConn = func(ctx context.Context, c *pgx.Conn) (bool, error) {
+		return isAlive(ctx, c), nil
+	}
 	return pgxpool.NewWithConfig(ctx, cfg)
 }
 
-// defaultParam sets a parameter that the DSN left open.
-func defaultParam(c *pgx.ConnConfig, name, value string) {
-	if _, ok := c.RuntimeParams[name]; !ok {
-		c.RuntimeParams[name] = value
-	}
+// dialer notices a server that vanished within the given time, while a connection is idle or waits for
+// an answer. Bytes that a server does not take are no sign of that: one that is busy with the first
+// statement of a pipeline leaves the rest of it in the sockets for as long as the statement
+// takes. So there is no limit on those (TCP_USER_TIMEOUT); the limit of each call ends it.
+func dialer(deadPeer time.Duration) *net.Dialer {
+	return &net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
+		Enable: true, Idle: max(deadPeer/2, time.Second), Interval: max(deadPeer/2/probesOfDeadPeer, time.Second), Count: probesOfDeadPeer,
+	}}
 }
 
-// breakDeadPeers makes the kernel give up on a server that vanished without a word.
-func breakDeadPeers(network, _ string, raw syscall.RawConn) (err error) {
-	if !strings.HasPrefix(network, "tcp") {
-		return nil
+// isAlive looks at a connection of the pool before it is used. One that the server ended meanwhile is not
+// used: as nothing was sent on it, taking another is safe for changes, too.
+func isAlive(ctx context.Context, c *pgx.Conn) bool {
+	nc := c.PgConn().Conn()
+	if encrypted, ok := nc.(*tls.Conn); ok {
+		nc = encrypted.NetConn()
 	}
-	ctlErr := raw.Control(func(fd uintptr) {
-		err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(deadPeer.Milliseconds()))
+	switch n := peek(nc); {
+	case n < 0:
+		return true // nothing waits to be read, as it should be
+	case n == 0:
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, pingLimit)
+	defer cancel()
+	return c.Ping(ctx) == nil // there is a notice, perhaps the one that says why the server ended the connection
+}
+
+// peek reports how many bytes wait to be read, at most 1; 0 at the end of the stream, and -1 when there is nothing yet.
+func peek(c net.Conn) (n int) {
+	sys, ok := c.(syscall.Conn)
+	if !ok {
+		return -1
+	}
+	raw, err := sys.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	var buf [1]byte
+	var failed error
+	// Not raw.Read, which would wait for a read that the driver left in progress on the idle connection.
+	err = raw.Control(func(fd uintptr) {
+		n, _, failed = unix.Recvfrom(int(fd), buf[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
 	})
-	return errors.Join(err, ctlErr)
-}
-
-// sessionSettings hold for every connection. All our statements find their rows by an index and
-// are prepared; a plan that was made while a table was small must not stay
-// with us as it grows, so plans that read whole tables are ruled out from the start.
-const sessionSettings = `SELECT set_config('plan_cache_mode', 'force_generic_plan', false), set_config('enable_seqscan', 'off', false),
-	set_config('enable_hashjoin', 'off', false), set_config('enable_mergejoin', 'off', false),
-	set_config('enable_bitmapscan', 'off', false), set_config('jit', 'off', false)`
-
-// prepareSession settles a new connection: never less than synchronous commits, and stable plans
-// where the engine knows these settings.
-func prepareSession(ctx context.Context, c *pgx.Conn) error {
-	var level string
-	if err := c.QueryRow(ctx, "SHOW synchronous_commit", pgx.QueryExecModeSimpleProtocol).Scan(&level); err != nil {
-		return err
+	switch {
+	case err != nil:
+		return 0
+	case errors.Is(failed, unix.EAGAIN), errors.Is(failed, unix.EINTR):
+		return -1
+	case failed != nil:
+		return 0 // the connection was reset
 	}
-	if level == "off" {
-		if _, err := c.Exec(ctx, "SET synchronous_commit = on"); err != nil {
-			return err
-		}
-	}
-	_, err := c.Exec(ctx, sessionSettings, pgx.QueryExecModeSimpleProtocol)
-	if e, ok := errors.AsType[*pgconn.PgError](err); ok && e.Code != "" && e.Code[:2] == "42" {
-		return nil // an engine with another planner: it has no such settings
-	}
-	return err
+	return n
 }
 
 // warnOfRisks tells the log when the server may lose what it acknowledged.

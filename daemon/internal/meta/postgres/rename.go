@@ -5,14 +5,13 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
 // RenameFile implements store.Files.
 func (s *Store) RenameFile(ctx context.Context, id store.FileID, bucket store.BucketName, key store.Key, attempt store.AttemptID) (f store.File, replaced store.FileID, err error) {
-	err = s.write(ctx, "RenameFile", func(c *pgxpool.Conn) (err error) {
+	err = s.write(ctx, "RenameFile", func(c *conn) (err error) {
 		f, replaced, err = s.rename(ctx, c, id, bucket, key, attempt)
 		return err
 	})
@@ -24,7 +23,7 @@ func (s *Store) RenameFile(ctx context.Context, id store.FileID, bucket store.Bu
 
 // rename is one transaction. Its statements after the claim do nothing without it; what
 // became of it shows in the file at the end.
-func (s *Store) rename(ctx context.Context, c *pgxpool.Conn, id store.FileID, bucket store.BucketName, key store.Key, attempt store.AttemptID) (f store.File, replaced store.FileID, err error) {
+func (s *Store) rename(ctx context.Context, c *conn, id store.FileID, bucket store.BucketName, key store.Key, attempt store.AttemptID) (f store.File, replaced store.FileID, err error) {
 	file, name, to := [16]byte(id), string(bucket), []byte(key)
 	there := &fileRow{file: store.File{Bucket: bucket, Key: key}}
 	outcomes := make([]outcome, 1)

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/pack"
 	"github.com/ringstore/ringstore/daemon/internal/store"
@@ -14,7 +13,7 @@ import (
 // BeginPart implements store.Sessions.
 func (s *Store) BeginPart(ctx context.Context, id store.FileID, p store.Part) error {
 	nodes, sums := pack.Pack(p.Chunks)
-	return s.write(ctx, "BeginPart", func(c *pgxpool.Conn) error {
+	return s.write(ctx, "BeginPart", func(c *conn) error {
 		var there, begun bool
 		var before int16
 		err := c.QueryRow(ctx, s.q.BeginPart, [16]byte(id), [16]byte(p.ID), int32(p.Number), p.Size, int16(p.K), int16(p.M), int32(p.UnitSize),
@@ -55,7 +54,7 @@ func (s *Store) takePart(ctx context.Context, op string, id store.FileID, p stor
 	}
 	session, part := [16]byte(id), [16]byte(p.ID)
 	nodes, sums := pack.Pack(p.Chunks)
-	return s.write(ctx, op, func(c *pgxpool.Conn) error {
+	return s.write(ctx, op, func(c *conn) error {
 		var there, stored bool
 		var owner [16]byte
 		var state int16
@@ -98,7 +97,7 @@ func (s *Store) DropPart(ctx context.Context, p store.Part) error {
 	for i, c := range p.Chunks {
 		chunks.add(p.ID, i, c.Node)
 	}
-	return s.write(ctx, "DropPart", func(c *pgxpool.Conn) error {
+	return s.write(ctx, "DropPart", func(c *conn) error {
 		var kept bool
 		b := &pgx.Batch{}
 		b.Queue(s.q.LockPart, [16]byte(p.ID))

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/listing"
 	"github.com/ringstore/ringstore/daemon/internal/store"
@@ -31,7 +30,7 @@ func (s *Store) CreateSession(ctx context.Context, x store.Session, ttl time.Dur
 		x.CRC64 = new(*x.CRC64)
 		crc = new(int64(*x.CRC64))
 	}
-	err = s.write(ctx, "CreateSession", func(c *pgxpool.Conn) error {
+	err = s.write(ctx, "CreateSession", func(c *conn) error {
 		var created, expires *time.Time
 		err := c.QueryRow(ctx, s.q.CreateSession, [16]byte(x.ID), string(x.Bucket), []byte(x.Key), x.Size, x.ContentType, meta, crc, x.Tag, ttl).
 			Scan(&created, &expires)
@@ -66,7 +65,7 @@ func metaColumn(meta map[string]string) ([]byte, error) {
 
 // Session implements store.Sessions.
 func (s *Store) Session(ctx context.Context, id store.FileID) (x store.Session, err error) {
-	err = s.read(ctx, "Session", func(c *pgxpool.Conn) error {
+	err = s.read(ctx, "Session", func(c *conn) error {
 		rows, err := c.Query(ctx, s.q.Session, [16]byte(id))
 		if err != nil {
 			return err
@@ -85,7 +84,7 @@ func (s *Store) SetSessionSize(ctx context.Context, id store.FileID, size int64)
 	if err := store.ValidSize(size); err != nil {
 		return err
 	}
-	return s.write(ctx, "SetSessionSize", func(c *pgxpool.Conn) error {
+	return s.write(ctx, "SetSessionSize", func(c *conn) error {
 		x := store.Session{ID: id}
 		b := &pgx.Batch{}
 		b.Queue(s.q.SetSessionSize, [16]byte(id), size)
@@ -107,7 +106,7 @@ func (s *Store) ListSessions(ctx context.Context, q store.SessionQuery) (page st
 		return page, err
 	}
 	sql, args := s.listSessions(q)
-	err = s.read(ctx, "ListSessions", func(c *pgxpool.Conn) error {
+	err = s.list(ctx, "ListSessions", func(c *conn) error {
 		page = store.SessionPage{}
 		known := q.Bucket == ""
 		b := &pgx.Batch{}
@@ -154,7 +153,7 @@ func (s *Store) listSessions(q store.SessionQuery) (sql string, args []any) {
 
 // AbortSession implements store.Sessions.
 func (s *Store) AbortSession(ctx context.Context, id store.FileID) error {
-	return s.write(ctx, "AbortSession", func(c *pgxpool.Conn) error {
+	return s.write(ctx, "AbortSession", func(c *conn) error {
 		ids := [][16]byte{id}
 		var ended bool
 		b := &pgx.Batch{}

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
@@ -51,7 +50,7 @@ func (s *Store) Claim(ctx context.Context, q store.ClaimQuery) (tasks []store.Ta
 		}
 		sql, args = s.q.ClaimOfNodes, append(args, nodes)
 	}
-	err = s.write(ctx, "Claim", func(c *pgxpool.Conn) error {
+	err = s.write(ctx, "Claim", func(c *conn) error {
 		rows, err := c.Query(ctx, sql, args...)
 		if err != nil {
 			return err
@@ -102,7 +101,7 @@ func (s *Store) Postpone(ctx context.Context, tasks []store.Task, delay time.Dur
 
 // Depth implements store.Queues.
 func (s *Store) Depth(ctx context.Context, kind store.TaskKind) (d store.QueueDepth, err error) {
-	err = s.read(ctx, "Depth", func(c *pgxpool.Conn) error {
+	err = s.read(ctx, "Depth", func(c *conn) error {
 		var oldest *time.Time
 		if err := c.QueryRow(ctx, s.q.Depth, int16(kind)).Scan(&d.Tasks, &oldest); err != nil {
 			return err
