@@ -16,7 +16,7 @@ type Settings struct {
 	Survive       int           `conf:"survive" arg:"N" help:"node failures that data survives, in buckets that do not say, 0 to 3"`
 	MaxFileSize   conf.Size     `conf:"max-file-size" arg:"SIZE" help:"largest file that is taken in one piece; in parts, 5 TiB"`
 	SessionTTL    time.Duration `conf:"session-ttl" arg:"TIME" help:"an upload in parts is removed when nothing has arrived for so long"`
-	WriteMemory   conf.Size     `conf:"write-memory" arg:"SIZE" help:"memory for the data of all uploads together; more uploads wait"`
+	WriteMemory   conf.Size     `conf:"write-memory" arg:"SIZE" help:"memory for the data of all uploads together; more uploads wait, then are refused"`
 	Heartbeat     time.Duration `conf:"heartbeat" arg:"TIME" help:"time between heartbeats of the nodes; three missed ones make a node inactive"`
 	RootAccessKey string        `conf:"root-access-key" arg:"KEY" help:"access key to make at the start, or whose secret to set; by default one is made up when there is none"`
 	RootSecretKey conf.Secret   `conf:"root-secret-key" arg:"SECRET" help:"its secret"`
@@ -35,8 +35,8 @@ func DefaultSettings() Settings {
 	}
 }
 
-// minWriteMemory holds one stripe of the widest layout.
-const minWriteMemory = 16 << 20
+// minWriteMemory holds one stripe of the widest layout beside the share of small uploads, with room for others.
+const minWriteMemory = 32 << 20
 
 // Validate reports the first setting that cannot work.
 func (s *Settings) Validate() error {
@@ -46,7 +46,7 @@ func (s *Settings) Validate() error {
 	case s.MaxFileSize < 1:
 		return errors.New("--max-file-size must be at least 1 byte")
 	case s.WriteMemory < minWriteMemory:
-		return fmt.Errorf("--write-memory must be at least %s, one stripe of the widest layout", conf.Size(minWriteMemory))
+		return fmt.Errorf("--write-memory must be at least %s, for the widest stripe and the share of small uploads", conf.Size(minWriteMemory))
 	case s.SessionTTL < time.Second:
 		return errors.New("--session-ttl must be at least a second")
 	case s.Heartbeat <= 0 || s.Grace < 0:

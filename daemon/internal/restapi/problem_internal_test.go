@@ -51,7 +51,10 @@ func TestProblem_OwnTimeLimitsAreNot408(t *testing.T) {
 		require.Equal(t, "2", h.Get("Retry-After"))
 		require.Equal(t, 2, p.RetryAfter)
 	}
-	p, _ := answerTo(t, "POST", func(c echo.Context) { breakOff(c); _, _ = bodyOf(c).Read(make([]byte, 1)) }, late)
+	p, _ := answerTo(t, "POST", func(c echo.Context) {
+		breakOff(c, store.Errorf(store.Canceled, "another request took over"))
+		_, _ = bodyOf(c).Read(make([]byte, 1))
+	}, late)
 	require.Equal(t, http.StatusRequestTimeout, p.Status, "here it was the body that did not come")
 	p, _ = answerTo(t, "POST", func(c echo.Context) {
 		ctx, cancel := context.WithCancel(c.Request().Context())
