@@ -17,7 +17,7 @@ type Settings struct {
 	MaxFileSize   conf.Size     `conf:"max-file-size" arg:"SIZE" help:"largest file that is taken in one piece; in parts, 5 TiB"`
 	SessionTTL    time.Duration `conf:"session-ttl" arg:"TIME" help:"an upload in parts is removed when nothing has arrived for so long"`
 	DeleteGrace   time.Duration `conf:"delete-grace" arg:"TIME" help:"what is deleted or replaced stays readable so long for downloads that began before; less where space is short"`
-	WriteMemory   conf.Size     `conf:"write-memory" arg:"SIZE" help:"memory for the data of all uploads together; more uploads wait"`
+	WriteMemory   conf.Size     `conf:"write-memory" arg:"SIZE" help:"memory for the data of all uploads together; more uploads wait, then are refused"`
 	Heartbeat     time.Duration `conf:"heartbeat" arg:"TIME" help:"time between heartbeats of the nodes; three missed ones make a node inactive"`
 	RootAccessKey string        `conf:"root-access-key" arg:"KEY" help:"access key to make at the start, or whose secret to set; by default one is made up when there is none"`
 	RootSecretKey conf.Secret   `conf:"root-secret-key" arg:"SECRET" help:"its secret"`
@@ -36,8 +36,8 @@ func DefaultSettings() Settings {
 	}
 }
 
-// minWriteMemory holds one stripe of the widest layout.
-const minWriteMemory = 16 << 20
+// minWriteMemory holds one stripe of the widest layout beside the share of small uploads, with room for others.
+const minWriteMemory = 32 << 20
 
 // Validate reports the first setting that cannot work.
 func (s *Settings) Validate() error {
@@ -47,7 +47,7 @@ func (s *Settings) Validate() error {
 	case s.MaxFileSize < 1:
 		return errors.New("--max-file-size must be at least 1 byte")
 	case s.WriteMemory < minWriteMemory:
-		return fmt.Errorf("--write-memory must be at least %s, one stripe of the widest layout", conf.Size(minWriteMemory))
+		return fmt.Errorf("--write-memory must be at least %s, for the widest stripe and the share of small uploads", conf.Size(minWriteMemory))
 	case s.DeleteGrace < 0:
 		return errors.New("--delete-grace must not be negative")
 	case s.SessionTTL < time.Second:

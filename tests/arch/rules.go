@@ -73,12 +73,13 @@ var ringstore = Rules{
 
 		// The centre: no disk, no network, no SQL.
 		{internal + "ring", nil},
-		{internal + "erasure", nil},
 		{internal + "placement", nil},
+		{internal + "writemem", nil},
+		{internal + "erasure", in("writemem")},
 		{internal + "cluster", in("ring", "placement")},
 		{internal + "vfs", nil},
 		{internal + "access", in("vfs")}, // vfs, to keep the master key's file
-		{internal + "engine", append(in("ring", "erasure", "cluster", "placement"), "proto/checksum")},
+		{internal + "engine", append(in("ring", "placement", "writemem", "erasure", "cluster"), "proto/checksum")},
 		{internal + "upkeep", in("ring", "erasure", "cluster", "engine")},
 		{internal + "upkeep/expire", in("ring", "erasure", "cluster", "engine", "upkeep")},
 		{internal + "upkeep/rebalance", in("ring", "erasure", "cluster", "engine", "upkeep")},

@@ -9,8 +9,9 @@ import (
 )
 
 // Copy stores a file's bytes once more under another key, with the durability of
-// that key's bucket. Type, metadata and checksums are the same. Errors: those of Open and Put.
-func (e *Engine) Copy(ctx context.Context, id store.FileID, bucket store.BucketName, key store.Key) (store.File, error) {
+// that key's bucket, on behalf of a caller as in PutRequest. Type, metadata and checksums are the
+// same. Errors: those of Open and Put.
+func (e *Engine) Copy(ctx context.Context, caller string, id store.FileID, bucket store.BucketName, key store.Key) (store.File, error) {
 	o, err := e.Open(ctx, id)
 	if err != nil {
 		return store.File{}, err
@@ -19,7 +20,7 @@ func (e *Engine) Copy(ctx context.Context, id store.FileID, bucket store.BucketN
 	body := o.reader(ctx, 0, f.Size)
 	defer body.Close()
 	return e.Put(ctx, PutRequest{
-		Bucket: bucket, Key: key, Size: f.Size, ContentType: f.ContentType, Meta: f.Meta, WantSHA256: f.SHA256 != nil, Body: body,
+		Bucket: bucket, Key: key, Size: f.Size, ContentType: f.ContentType, Meta: f.Meta, WantSHA256: f.SHA256 != nil, Caller: caller, Body: body,
 		Verify: func(s Sums) error {
 			if s.CRC64 == f.CRC64 {
 				return nil

@@ -16,9 +16,9 @@
 //
 // # Memory
 //
-// A put holds at most one stripe that it fills, and those that nodes have not
-// taken yet, at most Config.Window units a chunk. All puts together stay under Config.WriteBudget
-// by waiting. A get holds the stripe it writes out and at most two units ahead a chunk.
+// A put holds at most one stripe that it fills, unit by unit as its bytes arrive, and those that nodes
+// have not taken yet, at most Config.Window units a chunk. All puts together stay under Config.WriteBudget: they wait, and
+// fail when that takes too long (package writemem). A get holds the stripe it writes out and at most two units ahead a chunk.
 package engine
 
 import (
@@ -31,6 +31,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/cluster"
 	"github.com/ringstore/ringstore/daemon/internal/erasure"
 	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/writemem"
 )
 
 // Fleet is the nodes as the engine needs them; *cluster.Fleet is one.
@@ -55,6 +56,10 @@ type Config struct {
 	CopyBelow   int64 // parts up to so many bytes are whole copies; default UnitSize
 	WriteBudget int64 // bytes of stripes in all puts together; default 128 MiB
 	Window      int   // units that may wait for one node; default 2
+
+	WriteWait time.Duration // a put waits for write memory so long at most; default 10 s
+	MinRate   int64         // bytes per second that a client must send while others wait for memory; default 16 KiB
+	MaxLag    time.Duration // how far behind MinRate it may be; default 30 s
 
 	SessionTTL     time.Duration // a session ends by itself when nothing has arrived for so long; default 7 days
 	MaxSessionFile int64         // bytes of a file in parts; default store.MaxFileBytes
@@ -116,7 +121,7 @@ type Engine struct {
 	cfg      Config
 	meta     store.Metadata
 	fleet    Fleet
-	pool     *erasure.Pool
+	pool     *writemem.Pool
 	plans    planner
 	buckets  bucketCache
 	sessions sessionFacts
@@ -132,7 +137,11 @@ type Engine struct {
 // New makes an engine. The caller keeps Meta and Fleet and closes them after Close.
 func New(cfg Config) *Engine {
 	cfg = cfg.withDefaults()
-	e := &Engine{cfg: cfg, meta: cfg.Meta, fleet: cfg.Fleet, pool: erasure.NewPool(cfg.WriteBudget)}
+	pool := writemem.New(writemem.Config{
+		Budget: cfg.WriteBudget, Unit: cfg.UnitSize, Largest: erasure.MaxMemory(cfg.UnitSize),
+		Wait: cfg.WriteWait, MinRate: cfg.MinRate, Lag: cfg.MaxLag,
+	})
+	e := &Engine{cfg: cfg, meta: cfg.Meta, fleet: cfg.Fleet, pool: pool}
 	e.closing, e.close = context.WithCancel(context.Background())
 	return e
 }

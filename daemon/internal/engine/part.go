@@ -27,12 +27,14 @@ type partWrite struct {
 
 // run reads the body to its end and sends it. Errors: those of Put.
 func (w *partWrite) run(ctx context.Context) error {
-	// The copies' layout holds small bodies in less memory; when the size is not known it may be a large one.
+	// The copies' layout holds small bodies in less memory; when nothing is known of the size it may be a large one.
 	l := w.plan.striped
-	if w.in.size >= 0 && w.in.size <= w.e.cfg.CopyBelow {
+	if w.in.most >= 0 && w.in.most <= w.e.cfg.CopyBelow {
 		l = w.plan.copies
 	}
-	first, err := w.in.next(ctx, w.e.pool, l)
+	w.in.open(w.e.pool)
+	defer w.in.mem.Close()
+	first, err := w.in.next(ctx, l)
 	if err != nil {
 		return err
 	}
@@ -95,7 +97,7 @@ func (w *partWrite) pump(ctx context.Context, out *spread, code *erasure.Code, s
 	for {
 		if stripe.Len() > 0 {
 			var err error
-			if units, err = stripe.Units(code, units); err != nil {
+			if units, err = stripe.Units(ctx, code, units); err != nil {
 				stripe.Release()
 				return err
 			}
@@ -109,7 +111,7 @@ func (w *partWrite) pump(ctx context.Context, out *spread, code *erasure.Code, s
 			return nil
 		}
 		var err error
-		if stripe, err = w.in.next(ctx, w.e.pool, w.plan.striped); err != nil {
+		if stripe, err = w.in.next(ctx, w.plan.striped); err != nil {
 			return err
 		}
 	}

@@ -13,13 +13,19 @@ type PutRequest struct {
 	Bucket      store.BucketName
 	Key         store.Key
 	Size        int64 // bytes the body will have, or -1 when unknown
+	Most        int64 // where Size is unknown: bytes the body has at most; 0: unknown
 	ContentType string
 	Meta        map[string]string
 	WantSHA256  bool
+	Caller      string // the access key; write memory is shared equally among callers
 	// Verify is called once all bytes are in, before anything becomes visible;
 	// an error fails the put and is returned as it is. May be nil.
 	Verify func(Sums) error
-	Body   io.Reader // read to its end, from one goroutine, until Put returns
+	// Interrupt ends a read of Body that is in progress, and all later ones, with the error, from
+	// another goroutine and without blocking. It is called, at most once, when the client is too slow while others
+	// wait for memory; not after Put has returned. nil: the body is never too slow.
+	Interrupt func(error)
+	Body      io.Reader // read to its end, from one goroutine, until Put returns
 }
 
 // Put stores the body as a new file and makes it the latest of its key. When it
@@ -28,8 +34,8 @@ type PutRequest struct {
 // On an error nothing became visible, except where the kind is Unavailable with
 // the metadata store lost during the commit: then the outcome is open, and says so.
 //
-// Errors: Invalid, NotFound (bucket), TooLarge, NoSpace, Unavailable, NoQuorum,
-// Canceled, what Verify returned.
+// Errors: Invalid, NotFound (bucket), TooLarge, NoSpace, Unavailable (also when write memory did
+// not become free in time), NoQuorum, Canceled (also when the client was too slow), what Verify returned.
 func (e *Engine) Put(ctx context.Context, r PutRequest) (store.File, error) {
 	up, err := e.newUpload(ctx, r)
 	if err != nil {
@@ -79,6 +85,8 @@ func (e *Engine) newUpload(ctx context.Context, r PutRequest) (*upload, error) {
 		},
 	}
 	in := newIntake(r.Body, r.Size, e.cfg.MaxFileSize, r.WantSHA256)
+	in.caller, in.interrupt = r.Caller, r.Interrupt
+	in.atMost(r.Most)
 	u.write = &partWrite{e: e, plan: p, in: in, number: 1, begin: u.writeDown, verify: u.verify, label: u.label}
 	return u, nil
 }

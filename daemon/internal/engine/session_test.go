@@ -347,7 +347,7 @@ func TestCopy(t *testing.T) {
 		q.WantSHA256, q.Meta = true, map[string]string{"a": "b"}
 		src, err := r.Put(context.Background(), q)
 		require.NoError(t, err)
-		f, err := r.Copy(context.Background(), src.ID, "other", "dst")
+		f, err := r.Copy(context.Background(), "key", src.ID, "other", "dst")
 		require.NoError(t, err)
 		require.NotEqual(t, src.ID, f.ID)
 		require.Equal(t, src.SHA256, f.SHA256)
@@ -355,10 +355,10 @@ func TestCopy(t *testing.T) {
 		require.Equal(t, string(body), string(r.get(t, f.ID)))
 		require.Equal(t, string(body), string(r.get(t, src.ID)))
 	}
-	_, err := r.Copy(context.Background(), store.NewFileID(), "other", "dst")
+	_, err := r.Copy(context.Background(), "key", store.NewFileID(), "other", "dst")
 	require.ErrorIs(t, err, store.NotFound)
 	src := r.put(t, "src", randomBytes(50000))
-	_, err = r.Copy(context.Background(), src.ID, "nowhere", "dst")
+	_, err = r.Copy(context.Background(), "key", src.ID, "nowhere", "dst")
 	require.ErrorIs(t, err, store.NotFound)
 }
 

@@ -12,13 +12,16 @@ import (
 // PartRequest is one part of a session.
 type PartRequest struct {
 	Session store.FileID
-	Number  int   // 1..store.MaxParts; parts make the file in the order of their numbers
-	Size    int64 // bytes the body will have, or -1 when unknown
-	Append  bool  // do not replace: Conflict when the session has a part of the number
+	Number  int    // 1..store.MaxParts; parts make the file in the order of their numbers
+	Size    int64  // bytes the body will have, or -1 when unknown
+	Most    int64  // as in PutRequest
+	Append  bool   // do not replace: Conflict when the session has a part of the number
+	Caller  string // as in PutRequest
 	// Verify is called once all bytes are in, before the part takes its place in the
 	// session; an error fails the put and is returned as it is. May be nil.
-	Verify func(Sums) error
-	Body   io.Reader // read to its end, from one goroutine, until PutPart returns
+	Verify    func(Sums) error
+	Interrupt func(error) // as in PutRequest
+	Body      io.Reader   // read to its end, from one goroutine, until PutPart returns
 }
 
 // PutPart stores the body as a part of a session, in the place of the part that
@@ -68,6 +71,8 @@ func (e *Engine) newPartUpload(ctx context.Context, r PartRequest) (*partUpload,
 	}
 	u := &partUpload{e: e, req: r, session: s}
 	in := newIntake(r.Body, r.Size, e.cfg.MaxPartSize, false)
+	in.caller, in.interrupt = r.Caller, r.Interrupt
+	in.atMost(r.Most)
 	u.write = &partWrite{e: e, plan: p, in: in, number: r.Number, begin: u.writeDown, verify: u.verify, label: u.label}
 	return u, nil
 }
@@ -205,7 +210,8 @@ type CopyPartRequest struct {
 	Session        store.FileID
 	Number         int
 	Source         store.FileID
-	Offset, Length int64 // bytes; Length -1: to the end
+	Offset, Length int64  // bytes; Length -1: to the end
+	Caller         string // as in PutRequest
 }
 
 // CopyPart reads a range of a file and stores it as a part of a session.
@@ -223,5 +229,5 @@ func (e *Engine) CopyPart(ctx context.Context, r CopyPartRequest) (store.Session
 	}
 	body := o.reader(ctx, r.Offset, r.Length)
 	defer body.Close()
-	return e.PutPart(ctx, PartRequest{Session: r.Session, Number: r.Number, Size: r.Length, Body: body})
+	return e.PutPart(ctx, PartRequest{Session: r.Session, Number: r.Number, Size: r.Length, Caller: r.Caller, Body: body})
 }

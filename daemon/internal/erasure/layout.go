@@ -1,7 +1,6 @@
 // Package erasure cuts parts into stripes and protects them with Reed-Solomon
-// parity. It is pure: no disk, no network, no clock. [Layout] is the arithmetic,
-// [Code] the coding, [Pool] and [Stripe] the memory that a stream of stripes
-// passes through.
+// parity: no disk, no network. [Layout] is the arithmetic, [Code] the coding, [Stripe] a
+// stripe that is filled from a body, in memory that package writemem lends.
 package erasure
 
 import "github.com/ringstore/ringstore/daemon/internal/store"

@@ -2,186 +2,199 @@ package erasure
 
 import (
 	"context"
-	"io"
-	"sync"
-	"sync/atomic"
-
-	"golang.org/x/sync/semaphore"
 
 	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/writemem"
 )
 
-// Pool lends the memory for stripes, never more than its budget at a time.
-// Who finds it empty waits, first come first served. Safe for concurrent use.
+// firstBuffer is what the first bytes of an upload are read into; it grows by
+// steps of four, so that a client which stalls early holds little.
+const (
+	firstBuffer = 4 << 10
+	growth      = 4
+)
+
+// Stripe is one stripe that is being filled: a buffer for each data unit, taken when the
+// first byte for it has arrived, and those of the parity once the data is
+// complete. A body's bytes are read straight into the units, where the stripe's size was
+// announced; otherwise a short last stripe is cut again when its size is known.
 //
-// Nobody may wait for a second loan while the first one depends on the second
-// to be given back; a writer that sends a stripe off and then asks for the next keeps
-// that rule, because what was sent comes back by itself.
-type Pool struct {
-	budget int64
-	sem    *semaphore.Weighted
-	used   atomic.Int64
-	free   sync.Map // int (bytes) -> *sync.Pool of *[]byte
+// It is used by one goroutine, except Share. Release ends it, whatever happened before.
+type Stripe struct {
+	mem    *writemem.Upload
+	layout Layout
+	unit   int                // data bytes of a buffer, as far as is known
+	first  int                // bytes of the first buffer at first
+	size   int                // data bytes that are in
+	bufs   []*writemem.Buffer // data units in order, then parity; nil: handed out
 }
 
-// NewPool makes a pool of budget bytes.
-func NewPool(budget int64) *Pool {
-	return &Pool{budget: budget, sem: semaphore.NewWeighted(budget)}
-}
-
-// Used is the number of bytes lent now; Budget the most there can be.
-func (p *Pool) Used() int64 { return p.used.Load() }
-
-// Budget is the number of bytes the pool was made with.
-func (p *Pool) Budget() int64 { return p.budget }
-
-// Stripe waits for the memory of one stripe of the layout whose data has up to
-// size bytes (at most, and for 0, a full stripe). The caller holds one reference
-// and gives it back with Release. Errors: the context's; TooLarge when the
-// budget could never hold it.
-func (p *Pool) Stripe(ctx context.Context, l Layout, size int) (*Stripe, error) {
-	unit := l.UnitSize
+// NewStripe begins a stripe of the layout whose data has up to size bytes (at most, and
+// for 0, a full stripe). It holds no memory yet. gradual lets the first buffer begin
+// small. Error: TooLarge when the write memory could never hold it.
+func NewStripe(mem *writemem.Upload, l Layout, size int, gradual bool) (*Stripe, error) {
+	s := &Stripe{mem: mem, layout: l, unit: l.UnitSize}
 	if size > 0 && size < l.StripeSize() {
-		unit = l.unitLen(size)
+		s.unit = l.unitLen(size)
 	}
-	parity := l.M
-	if l.K == 1 {
-		parity = 0 // copies share the data unit
+	s.first = s.unit
+	if gradual {
+		s.first = min(s.unit, firstBuffer)
 	}
-	want := roundUp((l.K + parity) * unit)
-	if int64(want) > p.budget {
-		return nil, store.Errorf(store.TooLarge, "a stripe of %d bytes is over the memory budget of %d bytes", want, p.budget)
-	}
-	if err := p.sem.Acquire(ctx, int64(want)); err != nil {
+	if err := mem.Begin(s.buffers() * writemem.Class(s.unit)); err != nil {
 		return nil, err
 	}
-	p.used.Add(int64(want))
-	s := &Stripe{pool: p, layout: l, cap: l.K * unit, mem: p.take(want)}
-	s.refs.Store(1)
+	s.bufs = make([]*writemem.Buffer, 0, s.buffers())
 	return s, nil
 }
 
-// roundUp limits the number of sizes that lie about: powers of two up to 64 KiB, then multiples of that.
-func roundUp(n int) int {
-	const step = 64 << 10
-	if n > step {
-		return (n + step - 1) / step * step
-	}
-	size := 1 << 10
-	for size < n {
-		size <<= 1
-	}
-	return size
-}
+// MaxMemory is the write memory that the largest stripe with units of unitSize bytes takes, in bytes.
+func MaxMemory(unitSize int) int { return store.MaxChunksPerPart * writemem.Class(unitSize) }
 
-func (p *Pool) take(n int) *[]byte {
-	if list, ok := p.free.Load(n); ok {
-		if b, ok := list.(*sync.Pool).Get().(*[]byte); ok {
-			return b
-		}
+// buffers is how many the stripe needs; copies share the data unit.
+func (s *Stripe) buffers() int {
+	if s.layout.K == 1 {
+		return 1
 	}
-	b := make([]byte, n)
-	return &b
+	return s.layout.Width()
 }
-
-func (p *Pool) give(b *[]byte) {
-	n := len(*b)
-	list, ok := p.free.Load(n)
-	if !ok {
-		list, _ = p.free.LoadOrStore(n, new(sync.Pool))
-	}
-	list.(*sync.Pool).Put(b)
-	p.used.Add(-int64(n))
-	p.sem.Release(int64(n))
-}
-
-// Stripe is the memory of one stripe: its data in one run, so that the bytes
-// of a body are read straight into place however long they turn out to be, and
-// its parity behind. It is counted: each unit that was handed out is one reference.
-type Stripe struct {
-	pool   *Pool
-	layout Layout
-	mem    *[]byte
-	cap    int // data bytes that fit
-	size   int // data bytes that are in
-	refs   atomic.Int32
-}
-
-// Release gives one reference back; the last one returns the memory.
-func (s *Stripe) Release() {
-	switch n := s.refs.Add(-1); {
-	case n == 0:
-		s.pool.give(s.mem)
-		s.mem = nil
-	case n < 0:
-		panic("erasure: stripe released more often than it was lent")
-	}
-}
-
-// Data is the stripe's data so far. It may be changed only before Units.
-func (s *Stripe) Data() []byte { return (*s.mem)[:s.size] }
 
 // Len is the number of data bytes that are in.
 func (s *Stripe) Len() int { return s.size }
 
-// Fill reads from r until the stripe is full or r ends, after what is in
-// already. It returns io.EOF when r ended (with or without bytes before), and
-// any other error as it came: above all io.ErrUnexpectedEOF, with which an HTTP
-// body tells that the client went away, and which must never pass for the end.
-func (s *Stripe) Fill(r io.Reader) error {
-	for s.size < s.cap {
-		n, err := r.Read((*s.mem)[s.size:s.cap])
-		s.size += n
-		if err != nil {
-			return err
-		}
+// Full reports whether no more data fits.
+func (s *Stripe) Full() bool { return s.size == s.layout.K*s.unit }
+
+// Space is the memory for the next bytes: read into it, then call Add. When it is
+// empty and the stripe not full, Extend takes more.
+func (s *Stripe) Space() []byte {
+	last := len(s.bufs) - 1
+	if last < 0 {
+		return nil
 	}
-	return nil
+	data := s.bufs[last].Data
+	return data[s.size-last*s.unit : min(len(data), s.unit)]
 }
 
-// Full reports whether no more data fits.
-func (s *Stripe) Full() bool { return s.size == s.cap }
+// Add counts n bytes that were put into Space.
+func (s *Stripe) Add(n int) { s.size += n }
 
-// Units pads the data to K equal units, computes the parity with code, and
-// returns all K+M units with their checksums. Each unit holds a reference of
-// its own; the caller's stays with the caller. dst is reused if it has room.
-func (s *Stripe) Units(code *Code, dst []store.Unit) ([]store.Unit, error) {
+// Extend waits for memory behind what is full. It is called when a byte for it has
+// arrived. Errors: those of writemem.Upload.Take.
+func (s *Stripe) Extend(ctx context.Context) error {
+	if len(s.bufs) == 1 && len(s.bufs[0].Data) < s.unit {
+		b, err := s.mem.Grow(ctx, s.bufs[0], min(s.unit, growth*len(s.bufs[0].Data)))
+		if err == nil {
+			s.bufs[0] = b
+		}
+		return err
+	}
+	n := s.unit
+	if len(s.bufs) == 0 {
+		n = s.first
+	}
+	return s.take(ctx, n)
+}
+
+func (s *Stripe) take(ctx context.Context, n int) error {
+	b, err := s.mem.Take(ctx, n)
+	if err == nil {
+		s.bufs = append(s.bufs, b)
+	}
+	return err
+}
+
+// Data is the data of a stripe that is at most one unit.
+func (s *Stripe) Data() []byte {
+	if len(s.bufs) == 0 {
+		return nil
+	}
+	return s.bufs[0].Data[:s.size]
+}
+
+// Units takes the rest of the memory, pads the data to K equal units, computes the parity with
+// code, and returns all K+M units with their checksums. The units have the memory from then
+// on. dst is reused if it has room. Errors: those of writemem.Upload.Take.
+func (s *Stripe) Units(ctx context.Context, code *Code, dst []store.Unit) ([]store.Unit, error) {
 	l := s.layout
 	unit := l.unitLen(s.size)
-	buf := *s.mem
-	clear(buf[s.size : l.K*unit])
+	for len(s.bufs) < l.K {
+		if err := s.take(ctx, unit); err != nil {
+			return nil, err
+		}
+	}
+	s.cut(unit)
+	for len(s.bufs) < s.buffers() {
+		if err := s.take(ctx, unit); err != nil {
+			return nil, err
+		}
+	}
+	s.mem.Finish()
 	var array [store.MaxChunksPerPart][]byte
 	views := array[:l.Width()]
-	for i := range views {
-		if l.K == 1 {
-			views[i] = buf[:unit:unit]
-			continue
-		}
-		views[i] = buf[i*unit : (i+1)*unit : (i+1)*unit]
+	for i := range s.bufs {
+		views[i] = s.bufs[i].Data[:unit:unit]
 	}
 	if err := code.Encode(views); err != nil {
 		return nil, err
 	}
-	dst = dst[:0]
-	for i, v := range views {
-		if l.K == 1 && i > 0 {
-			dst = append(dst, store.Unit{Data: v, CRC: dst[0].CRC, Owner: s})
-			continue
-		}
-		dst = append(dst, store.NewUnit(v, s))
-	}
-	s.refs.Add(int32(len(dst)))
-	return dst, nil
+	return s.handOut(views, dst), nil
 }
 
-// Share hands out the data as it is, unpadded, as one unit n times, for whole
-// copies. Each unit holds a reference of its own; the caller's stays with the caller.
+// cut moves the data so that each of K buffers has unit bytes of it, zeros at the end. Every byte
+// moves to the same place or one behind, so they are moved from the last to the first.
+func (s *Stripe) cut(unit int) {
+	for i := s.layout.K - 1; i >= 0; i-- {
+		from, to := min(i*unit, s.size), min((i+1)*unit, s.size)
+		dst := s.bufs[i].Data[:unit]
+		clear(dst[to-from:])
+		if unit == s.unit {
+			continue
+		}
+		for to > from {
+			b := (to - 1) / s.unit
+			begin := max(from, b*s.unit)
+			copy(dst[begin-from:to-from], s.bufs[b].Data[begin-b*s.unit:to-b*s.unit])
+			to = begin
+		}
+	}
+}
+
+func (s *Stripe) handOut(views [][]byte, dst []store.Unit) []store.Unit {
+	dst = dst[:0]
+	if s.layout.K == 1 {
+		s.bufs[0].Retain(len(views) - 1)
+	}
+	for i, v := range views {
+		if s.layout.K == 1 && i > 0 {
+			dst = append(dst, store.Unit{Data: v, CRC: dst[0].CRC, Owner: s.bufs[0]})
+			continue
+		}
+		dst = append(dst, store.NewUnit(v, s.bufs[i]))
+	}
+	s.bufs = s.bufs[:0]
+	return dst
+}
+
+// Share hands out the data of a stripe of at most one unit as it is, unpadded, as one unit n
+// times, for whole copies. Each holds a reference of its own; the stripe's stays until Release.
+// Nothing more may be read into it. Safe for concurrent use.
 func (s *Stripe) Share(n int) []store.Unit {
+	s.mem.Finish()
 	units := make([]store.Unit, n)
 	crc := store.CRC32C(s.Data())
 	for i := range units {
-		units[i] = store.Unit{Data: s.Data(), CRC: crc, Owner: s}
+		units[i] = store.Unit{Data: s.Data(), CRC: crc, Owner: s.bufs[0]}
 	}
-	s.refs.Add(int32(n))
+	s.bufs[0].Retain(n)
 	return units
+}
+
+// Release returns what was not handed out. May be called more than once.
+func (s *Stripe) Release() {
+	for _, b := range s.bufs {
+		b.Release()
+	}
+	s.bufs = s.bufs[:0]
+	s.mem.Finish()
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"sync"
 	"testing"
 	"testing/iotest"
 
@@ -13,19 +12,45 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/writemem"
 )
 
-// TestStripesCarryABody sends bodies of any length through stripes and puts
-// them together again from the data units alone.
+// lender is write memory for a test.
+func lender(t testing.TB, budget int64, unit int) (*writemem.Pool, *writemem.Upload) {
+	pool := writemem.New(writemem.Config{Budget: budget, Unit: unit, Largest: MaxMemory(unit)})
+	up := pool.Open(writemem.Client{Most: -1})
+	t.Cleanup(up.Close)
+	return pool, up
+}
+
+// pour reads into the stripe until it is full or r ends.
+func pour(ctx context.Context, s *Stripe, r io.Reader) error {
+	for !s.Full() {
+		if len(s.Space()) == 0 {
+			if err := s.Extend(ctx); err != nil {
+				return err
+			}
+		}
+		n, err := r.Read(s.Space())
+		s.Add(n)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// TestStripesCarryABody sends bodies of any length through stripes and assembles
+// them again from the data units alone, whether their size was announced or not.
 func TestStripesCarryABody(t *testing.T) {
 	t.Parallel()
+	pool, up := lender(t, 8<<20, 64)
 	rapid.Check(t, func(t *rapid.T) {
 		l := Layout{K: rapid.IntRange(1, 7).Draw(t, "k"), M: rapid.IntRange(0, 4).Draw(t, "m"), UnitSize: rapid.IntRange(1, 64).Draw(t, "unit")}
 		body := rapid.SliceOfN(rapid.Byte(), 0, 600).Draw(t, "body")
 		known := rapid.Bool().Draw(t, "size known")
 		code, err := New(l.K, l.M)
 		require.NoError(t, err)
-		pool := NewPool(1 << 20)
 		src := iotest.HalfReader(bytes.NewReader(body))
 		var back []byte
 		for stripe, ended := 0, false; !ended; stripe++ {
@@ -33,9 +58,9 @@ func TestStripesCarryABody(t *testing.T) {
 			if known {
 				expect = l.DataLen(int64(len(body)), stripe)
 			}
-			s, err := pool.Stripe(t.Context(), l, expect)
+			s, err := NewStripe(up, l, expect, rapid.Bool().Draw(t, "gradual"))
 			require.NoError(t, err)
-			err = s.Fill(src)
+			err = pour(context.Background(), s, src)
 			ended = errors.Is(err, io.EOF)
 			if !ended {
 				require.NoError(t, err)
@@ -55,7 +80,7 @@ func TestStripesCarryABody(t *testing.T) {
 }
 
 func unitsOf(t *rapid.T, s *Stripe, code *Code, l Layout, n int) []byte {
-	units, err := s.Units(code, nil)
+	units, err := s.Units(context.Background(), code, nil)
 	require.NoError(t, err)
 	require.Len(t, units, l.Width())
 	var data []byte
@@ -75,24 +100,48 @@ func unitsOf(t *rapid.T, s *Stripe, code *Code, l Layout, n int) []byte {
 	return data[:n]
 }
 
-// A client that goes away must not look like the end of its body.
-func TestFillTellsABrokenBodyFromItsEnd(t *testing.T) {
+// Memory is lent behind what has arrived: at most four times as much in the first
+// unit, then at most a unit more.
+func TestStripeHoldsWhatArrived(t *testing.T) {
 	t.Parallel()
-	l := Layout{K: 2, M: 1, UnitSize: 8}
-	s, err := NewPool(1<<20).Stripe(t.Context(), l, 0)
+	const unit = 256 << 10
+	l := Layout{K: 6, M: 4, UnitSize: unit}
+	code, err := New(l.K, l.M)
 	require.NoError(t, err)
-	defer s.Release()
-	broken := io.MultiReader(bytes.NewReader([]byte("abc")), iotest.ErrReader(io.ErrUnexpectedEOF))
-	require.ErrorIs(t, s.Fill(broken), io.ErrUnexpectedEOF)
-	require.Equal(t, "abc", string(s.Data()))
+	pool, up := lender(t, 64<<20, unit)
+	s, err := NewStripe(up, l, 0, true)
+	require.NoError(t, err)
+	require.Zero(t, pool.Used(), "nothing has arrived")
+	body := bytes.Repeat([]byte("0123456789abcdef"), 50<<10/16*16)
+	for off := 0; off < len(body); {
+		n := min(1000, len(body)-off)
+		require.ErrorIs(t, pour(t.Context(), s, bytes.NewReader(body[off:off+n])), io.EOF)
+		off += n
+		require.LessOrEqual(t, pool.Used(), int64(max(4<<10, min(4*off, off+unit))), "after %d bytes", off)
+	}
+	units, err := s.Units(t.Context(), code, nil)
+	require.NoError(t, err)
+	s.Release()
+	var back []byte
+	for i, u := range units {
+		require.NoError(t, u.Check())
+		if i < l.K {
+			back = append(back, u.Data...)
+		}
+		before := pool.Used()
+		u.Release()
+		require.Less(t, pool.Used(), before, "each unit's memory returns by itself")
+	}
+	require.True(t, bytes.Equal(body, back[:len(body)]))
+	require.Zero(t, pool.Used())
 }
 
 func TestShareHandsOutWholeCopies(t *testing.T) {
 	t.Parallel()
-	pool := NewPool(1 << 20)
-	s, err := pool.Stripe(t.Context(), Layout{K: 1, M: 2, UnitSize: 64}, 5)
+	pool, up := lender(t, 1<<20, 64)
+	s, err := NewStripe(up, Layout{K: 1, M: 2, UnitSize: 64}, 5, false)
 	require.NoError(t, err)
-	require.NoError(t, s.Fill(bytes.NewReader([]byte("hello"))), "full before the end was seen")
+	require.NoError(t, pour(t.Context(), s, bytes.NewReader([]byte("hello"))), "full before the end was seen")
 	units := s.Share(3)
 	s.Release()
 	for _, u := range units {
@@ -104,44 +153,9 @@ func TestShareHandsOutWholeCopies(t *testing.T) {
 	require.Zero(t, pool.Used())
 }
 
-// TestPoolWaitsInsteadOfFailing has far more writers than memory.
-func TestPoolWaitsInsteadOfFailing(t *testing.T) {
+func TestStripeThatNeverFitsIsRefused(t *testing.T) {
 	t.Parallel()
-	l := Layout{K: 4, M: 2, UnitSize: 1 << 10}
-	pool := NewPool(3 * 8 << 10)
-	var wg sync.WaitGroup
-	for range 50 {
-		wg.Go(func() {
-			for range 20 {
-				s, err := pool.Stripe(context.Background(), l, 0)
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				if used := pool.Used(); used > pool.Budget() {
-					t.Errorf("%d bytes lent out of %d", used, pool.Budget())
-				}
-				s.Release()
-			}
-		})
-	}
-	wg.Wait()
-	require.Zero(t, pool.Used())
-}
-
-func TestPoolEndsTheWaitWithTheContext(t *testing.T) {
-	t.Parallel()
-	l := Layout{K: 1, M: 0, UnitSize: 1 << 10}
-	pool := NewPool(1 << 10)
-	held, err := pool.Stripe(t.Context(), l, 0)
-	require.NoError(t, err)
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	_, err = pool.Stripe(ctx, l, 0)
-	require.ErrorIs(t, err, context.Canceled)
-	held.Release()
-	require.Panics(t, held.Release, "a second release is a defect")
-
-	_, err = pool.Stripe(t.Context(), Layout{K: 2, M: 0, UnitSize: 1 << 10}, 0)
-	require.ErrorIs(t, err, store.TooLarge, "what can never fit is refused, not waited for")
+	_, up := lender(t, 1<<10, 1<<10)
+	_, err := NewStripe(up, Layout{K: 2, M: 0, UnitSize: 1 << 10}, 0, false)
+	require.ErrorIs(t, err, store.TooLarge, "not waited for")
 }

@@ -63,6 +63,6 @@ func New(c Config) http.Handler {
 	e.HTTPErrorHandler = func(err error, ec echo.Context) { a.fail(ec, err) }
 	e.Use(a.observe, a.guard, a.authenticate, wellFormed)
 	server.RegisterHandlers(e, a)
-	tus.Mount(e, tus.Config{Engine: c.Engine, Body: bodyOf, BreakOff: breakOff, WithStatus: withStatus})
+	tus.Mount(e, tus.Config{Engine: c.Engine, Body: bodyOf, BreakOff: breakOff, Caller: callerOf, WithStatus: withStatus})
 	return e
 }

@@ -77,7 +77,7 @@ func BenchmarkBare(b *testing.B) {
 }
 
 func BenchmarkPost(b *testing.B) {
-	for _, size := range []int{4 << 10, 1 << 20} {
+	for _, size := range []int{4 << 10, 200 << 10, 1 << 20, 32 << 20} {
 		data := pattern(size)
 		form, formType := makeForm(b, field{name: "file", value: string(data), filename: "x"})
 		for name, c := range map[string]struct {
@@ -88,7 +88,7 @@ func BenchmarkPost(b *testing.B) {
 			"form": {"/files", formType, form},
 		} {
 			b.Run(fmt.Sprintf("%s/%dKiB", name, size>>10), func(b *testing.B) {
-				r := newRig(b, setup{quick: true, silent: true, reclaim: true, unit: 256 << 10})
+				r := newRig(b, setup{quick: true, silent: true, reclaim: true, unit: 256 << 10, maxFile: 64 << 20})
 				measure(b, int64(size), func(pb *testing.PB) {
 					r.spend(b, pb, http.StatusCreated, func() *http.Request {
 						return r.request("POST", c.path, bytes.NewReader(c.body), "Content-Type", c.contentType)

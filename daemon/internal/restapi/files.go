@@ -41,7 +41,7 @@ func (a *api) CopyFile(c echo.Context, text rest.FileID) error {
 	if err != nil {
 		return err
 	}
-	f, err := a.cfg.Engine.Copy(c.Request().Context(), to.file, to.bucket, to.key)
+	f, err := a.cfg.Engine.Copy(c.Request().Context(), callerOf(c), to.file, to.bucket, to.key)
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package restapi
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"io"
 	"mime"
@@ -14,11 +13,10 @@ import (
 )
 
 const (
-	formBuffer  = 256 << 10 // read from the connection at once; package multipart's own 4 KiB cost a system call each
-	smallForm   = 64 << 10  // a whole body up to this is read first, so that the engine learns the file's size
-	formSlack   = 1 << 20   // what fields and framing may add to the largest file
-	maxField    = 4 << 10   // bytes of a field that is read
-	maxIgnored  = 64 << 10  // bytes of a field that is passed over
+	formBuffer  = 16 << 10 // read from the connection at once; outside the write memory, so that it is small
+	formSlack   = 1 << 20  // what fields and framing may add to the largest file
+	maxField    = 4 << 10  // bytes of a field that is read
+	maxIgnored  = 64 << 10 // bytes of a field that is passed over
 	maxFields   = 64
 	fieldBucket = "bucket"
 	fieldName   = "name"
@@ -28,7 +26,7 @@ const (
 // form is a multipart/form-data body, read as a stream: fields, then the file.
 type form struct {
 	api    *api
-	buffer *bufio.Reader // nil for small bodies
+	buffer *bufio.Reader // nil once it was given back
 	reader *multipart.Reader
 	part   *multipart.Part // the file
 	rest   io.Reader       // what follows the form's end in the body
@@ -45,16 +43,11 @@ func (a *api) openForm(c echo.Context, boundary string, in *incoming) (*form, er
 	if length > a.cfg.MaxFileSize+formSlack {
 		return nil, a.tooLarge()
 	}
-	f := &form{api: a, rest: bodyOf(c)}
-	if length < 0 || length > smallForm {
-		f.buffer = a.buffer(f.rest)
-		f.rest = f.buffer
-	}
+	f := &form{api: a, buffer: a.buffer(bodyOf(c))}
+	f.rest = f.buffer
 	f.reader = multipart.NewReader(f.rest, boundary)
 	err := f.begin(in)
-	if err == nil && f.buffer == nil {
-		err = f.readWhole(in, length)
-	}
+	in.most = max(0, length)
 	if err != nil {
 		f.close()
 		return nil, err
@@ -116,18 +109,6 @@ func (f *form) found(part *multipart.Part, filename string, in *incoming) error 
 		return store.Errorf(store.Invalid, "the Content-Type %.64q of the field file is none", in.contentType).WithHint("Leave it out, or send a media type.")
 	}
 	in.size, in.body = -1, f
-	return nil
-}
-
-// readWhole reads a small file to its end. It costs less than what the buffer
-// of a large one takes, and lets the engine set aside no more than is needed.
-func (f *form) readWhole(in *incoming, most int64) error {
-	var whole bytes.Buffer
-	whole.Grow(int(most))
-	if _, err := whole.ReadFrom(f); err != nil {
-		return err
-	}
-	in.size, in.body = int64(whole.Len()), &whole
 	return nil
 }
 

@@ -40,11 +40,19 @@ func (a *api) guard(next echo.HandlerFunc) echo.HandlerFunc {
 // must be read to its end.
 func bodyOf(c echo.Context) io.Reader { return &c.Response().Writer.(*guarded).body }
 
-// breakOff makes reads of the request's body fail from now on, from any goroutine.
-func breakOff(c echo.Context) {
-	g := c.Response().Writer.(*guarded)
-	g.broken.Store(true)
-	_ = g.control.SetReadDeadline(time.Unix(1, 0)) // a read under way ends too
+// breakOff makes reads of the request's body fail with the error from now on, from
+// any goroutine. The first error counts.
+func breakOff(c echo.Context, cause error) { c.Response().Writer.(*guarded).breakOff(cause) }
+
+func (g *guarded) breakOff(cause error) {
+	g.broken.CompareAndSwap(nil, &cause)
+	_ = g.control.SetReadDeadline(time.Unix(1, 0)) // a read in progress ends too
+}
+
+// callerOf is the access key of a request that was authenticated.
+func callerOf(c echo.Context) string {
+	key, _, _ := c.Request().BasicAuth()
+	return key
 }
 
 // guarded is a response writer whose every write has a deadline.
@@ -54,7 +62,8 @@ type guarded struct {
 	idle    time.Duration
 	armed   time.Time // when the write deadline was last set
 	body    guardedBody
-	broken  atomic.Bool // breakOff was called
+	broken  atomic.Pointer[error] // why breakOff was called
+	failed  atomic.Bool           // the body ended before its end: the client stalled, went away, or another request took over
 }
 
 // Unwrap lets http.ResponseController find the connection.
@@ -92,8 +101,9 @@ func (b *guardedBody) Read(p []byte) (int, error) {
 	if now := time.Now(); stale(b.armed, now, b.g.idle) {
 		b.arm(now)
 	}
-	if b.g.broken.Load() { // behind arm, which would let it go on
-		return 0, store.Errorf(store.Canceled, "another request took over")
+	if cause := b.g.broken.Load(); cause != nil { // behind arm, which would let it continue
+		b.g.failed.Store(true)
+		return 0, *cause
 	}
 	n, err := b.from.Read(p)
 	switch {
@@ -104,6 +114,10 @@ func (b *guardedBody) Read(p []byte) (int, error) {
 		// away: a deadline that ran out would look like one.
 		_ = b.g.control.SetReadDeadline(time.Time{})
 		return n, io.EOF
+	}
+	b.g.failed.Store(true)
+	if cause := b.g.broken.Load(); cause != nil {
+		return n, *cause
 	}
 	return n, b.translate(err)
 }

@@ -45,6 +45,7 @@ func (a *api) receivePart(c echo.Context, id store.FileID, number int, p rest.Pu
 	}
 	return a.cfg.Engine.PutPart(r.Context(), engine.PartRequest{
 		Session: id, Number: number, Size: r.ContentLength, Verify: want.verify, Body: bodyOf(c),
+		Caller: callerOf(c), Interrupt: func(cause error) { breakOff(c, cause) },
 	})
 }
 
@@ -70,5 +71,7 @@ func (a *api) copyPart(c echo.Context, id store.FileID, number int, p rest.PutPa
 		return part, store.Errorf(store.Invalid, "offset or length is too small").
 			WithHint("Offsets begin at 0, lengths at 1; without a length all to the source's end is taken.")
 	}
-	return a.cfg.Engine.CopyPart(r.Context(), engine.CopyPartRequest{Session: id, Number: number, Source: source, Offset: p.Offset, Length: length})
+	return a.cfg.Engine.CopyPart(r.Context(), engine.CopyPartRequest{
+		Session: id, Number: number, Source: source, Offset: p.Offset, Length: length, Caller: callerOf(c),
+	})
 }

@@ -24,6 +24,7 @@ type incoming struct {
 	name        string
 	contentType string
 	size        int64 // -1 when unknown
+	most        int64 // where the size is unknown: bytes at most; 0: unknown
 	body        io.Reader
 }
 
@@ -56,8 +57,9 @@ func (a *api) UploadFile(c echo.Context, p rest.UploadFileParams) error {
 		in.bucket = store.DefaultBucket.String()
 	}
 	f, err := a.cfg.Engine.Put(r.Context(), engine.PutRequest{
-		Bucket: store.BucketName(in.bucket), Key: store.Key(in.name), Size: in.size, ContentType: in.contentType, Meta: meta,
+		Bucket: store.BucketName(in.bucket), Key: store.Key(in.name), Size: in.size, Most: in.most, ContentType: in.contentType, Meta: meta,
 		WantSHA256: want.wantSHA256, Verify: want.verify, Body: in.body,
+		Caller: callerOf(c), Interrupt: func(cause error) { breakOff(c, cause) },
 	})
 	if err != nil {
 		return err

@@ -30,7 +30,7 @@ func (h *handler) patch(c echo.Context) error {
 		return store.Errorf(store.NotFound, "%v", err).WithHint("POST " + Base + " begins an upload.")
 	}
 	ctx := c.Request().Context()
-	release, err := h.locks.take(ctx, id, func() { h.BreakOff(c) })
+	release, err := h.locks.take(ctx, id, func() { h.BreakOff(c, store.Errorf(store.Canceled, "another request took over")) })
 	if err != nil {
 		return h.WithStatus(http.StatusLocked, err)
 	}
@@ -81,6 +81,9 @@ func (h *handler) lengthNow(c echo.Context, u upload) (upload, error) {
 	return u, nil
 }
 
+// bodyBuffer is outside the write memory, so that it is small: the engine reads past it into its own.
+const bodyBuffer = 4 << 10
+
 // take stores a body behind what is there, and gives the upload as it is then. Of a
 // body that breaks off, what has arrived is kept, and the error is the client's.
 func (h *handler) take(c echo.Context, u upload) (upload, error) {
@@ -95,7 +98,8 @@ func (h *handler) take(c echo.Context, u upload) (upload, error) {
 	if c.Request().ContentLength > room {
 		return u, tooMuch(room)
 	}
-	b := &body{from: bufio.NewReaderSize(h.Body(c), 64<<10), left: room}
+	b := &body{from: bufio.NewReaderSize(h.Body(c), bodyBuffer), left: room}
+	b.req = engine.PartRequest{Most: max(0, c.Request().ContentLength), Caller: h.Caller(c), Interrupt: func(cause error) { h.BreakOff(c, cause) }}
 	// What has arrived is worth keeping although its client is gone.
 	ctx := context.WithoutCancel(c.Request().Context())
 	if sum != nil {
@@ -112,7 +116,9 @@ func (h *handler) take(c echo.Context, u upload) (upload, error) {
 // takePart stores one part of a body.
 func (h *handler) takePart(ctx context.Context, b *body, u upload) (upload, error) {
 	size := max(h.PartSize, (u.length+store.MaxParts/2-1)/(store.MaxParts/2))
-	return h.put(ctx, u, engine.PartRequest{Body: io.LimitReader(b, size)})
+	r := b.req
+	r.Body = io.LimitReader(b, size)
+	return h.put(ctx, u, r)
 }
 
 // takeWhole stores a body whose checksum must be right before any of it counts.
@@ -126,7 +132,9 @@ func (h *handler) takeWhole(ctx context.Context, b *body, u upload, sum *expecte
 		}
 		return u, nil
 	}
-	return h.put(ctx, u, engine.PartRequest{Body: io.TeeReader(b, sum.hash), Verify: func(engine.Sums) error {
+	r := b.req
+	r.Body = io.TeeReader(b, sum.hash)
+	r.Verify = func(engine.Sums) error {
 		if err := b.failure(); err != nil {
 			return err
 		}
@@ -134,7 +142,8 @@ func (h *handler) takeWhole(ctx context.Context, b *body, u upload, sum *expecte
 			return h.mismatch(sum)
 		}
 		return nil
-	}})
+	}
+	return h.put(ctx, u, r)
 }
 
 func (h *handler) mismatch(sum *expectedSum) error {
@@ -163,8 +172,9 @@ func tooMuch(room int64) error {
 // body is a request's body that takes its breaking off for its end, and remembers it.
 type body struct {
 	from *bufio.Reader
-	left int64 // bytes that there is room for
-	err  error // why it broke off
+	req  engine.PartRequest // what its parts have in common
+	left int64              // bytes that there is room for
+	err  error              // why it broke off
 }
 
 // more says whether there is another byte to store.

@@ -30,8 +30,10 @@ type Config struct {
 	Engine *engine.Engine
 	// Body gives a request's body, whose reads fail with the domain's errors when the client stalls.
 	Body func(echo.Context) io.Reader
-	// BreakOff makes reads of the body fail from now on. It may be called from another goroutine.
-	BreakOff func(echo.Context)
+	// BreakOff makes reads of the body fail with the error from now on. It may be called from another goroutine.
+	BreakOff func(echo.Context, error)
+	// Caller is the access key of the request.
+	Caller func(echo.Context) string
 	// WithStatus gives an error another HTTP status than its kind has.
 	WithStatus func(status int, err error) error
 
