@@ -15,7 +15,7 @@ import (
 // and in `s3ctl help exit-codes`: readable as it is, and Markdown.
 func ExitCodeTable() string {
 	var b strings.Builder
-	line := func(exit, names, meaning string) { fmt.Fprintf(&b, "| %4s | %-34s | %-75s |\n", exit, names, meaning) }
+	line := func(exit, names, meaning string) { fmt.Fprintf(&b, "| %4s | %-49s | %-75s |\n", exit, names, meaning) }
 	line("exit", "code", "meaning")
 	line("---:", "---", "---")
 	for _, row := range fault.Table() {

@@ -52,7 +52,7 @@ func Table() []Row {
 		{Denied, []string{"denied"}, "the access key or the file permissions do not allow it"},
 		{Conflict, []string{"conflict", "exists"}, "it exists already, or its state does not allow it now"},
 		{Invalid, []string{"invalid", "out_of_range"}, "a name, an address or a range is not a possible one"},
-		{Unavailable, []string{"unavailable", "no_quorum", "canceled"}, "server, node or network away after all retries; try again later"},
+		{Unavailable, []string{"unavailable", "no_quorum", "canceled", "outcome_unknown"}, "server, node or network away after all retries; try again later"},
 		{NoSpace, []string{"no_space", "too_large"}, "a disk or the cluster is full, or the file is over the limit"},
 		{Corrupt, []string{"corrupt"}, "bytes do not match their checksum"},
 		{Partial, []string{"partial"}, "some items were done, others failed; each failure was reported"},
@@ -186,19 +186,20 @@ func NextOf(err error) string {
 
 // next are the steps after errors that name none.
 var next = map[string]string{
-	"internal":     "s3ctl version    please report this, with the command and this message",
-	"not_found":    "s3ctl ls    shows what is there",
-	"denied":       "s3ctl profile show    says which server and key are in use",
-	"conflict":     "look at it first: s3ctl stat, or s3ctl ls",
-	"exists":       "choose another name, or use the one that is there",
-	"invalid":      "s3ctl help addresses    says how things are named",
-	"out_of_range": "s3ctl stat    shows the size",
-	"unavailable":  "try again later; s3ctl profile show says which server is in use",
-	"no_quorum":    "try again when more nodes are back",
-	"canceled":     "try again",
-	"no_space":     "remove what is not needed, or have storage added",
-	"too_large":    "store it in several objects",
-	"corrupt":      "try again; if it stays so, s3ctl stat shows where the bytes are",
+	"internal":        "s3ctl version    please report this, with the command and this message",
+	"not_found":       "s3ctl ls    shows what is there",
+	"denied":          "s3ctl profile show    says which server and key are in use",
+	"conflict":        "look at it first: s3ctl stat, or s3ctl ls",
+	"exists":          "choose another name, or use the one that is there",
+	"invalid":         "s3ctl help addresses    says how things are named",
+	"out_of_range":    "s3ctl stat    shows the size",
+	"unavailable":     "try again later; s3ctl profile show says which server is in use",
+	"no_quorum":       "try again when more nodes are back",
+	"canceled":        "try again",
+	"outcome_unknown": "it may have happened: s3ctl stat or s3ctl ls shows what is there now",
+	"no_space":        "remove what is not needed, or have storage added",
+	"too_large":       "store it in several objects",
+	"corrupt":         "try again; if it stays so, s3ctl stat shows where the bytes are",
 }
 
 // localNext are those after errors of the local system.

@@ -33,7 +33,7 @@ func TestTable_EveryKindAndCodeStandsOnce(t *testing.T) {
 	// The kinds of problem documents must all be there, or a server's answer would end as "internal".
 	for _, k := range []string{
 		"internal", "not_found", "exists", "conflict", "invalid", "denied", "corrupt", "no_quorum",
-		"no_space", "unavailable", "canceled", "too_large", "out_of_range",
+		"no_space", "unavailable", "canceled", "too_large", "out_of_range", "outcome_unknown",
 	} {
 		require.True(t, kinds[k], k)
 	}

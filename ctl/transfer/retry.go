@@ -100,7 +100,8 @@ func judge(err error) error {
 func passing(e *fault.Error) bool {
 	switch e.Kind {
 	case "unavailable", "no_quorum", "corrupt",
-		"canceled": // the server's word for a body that stopped coming; our own end is the context's error
+		"outcome_unknown", // what is retried here may be repeated: it names an id, or replaces the same bytes
+		"canceled":        // the server's word for a body that stopped coming; our own end is the context's error
 		return true
 	}
 	return false

@@ -28,6 +28,8 @@ var kindCodes = map[store.Kind]codes.Code{
 	store.Canceled:    codes.Canceled,
 	store.TooLarge:    codes.ResourceExhausted,
 	store.OutOfRange:  codes.OutOfRange,
+	// gRPC's word for "it may have happened all the same".
+	store.OutcomeUnknown: codes.DeadlineExceeded,
 }
 
 // codeKinds is for answers that carry no exact kind: from gRPC itself, or from

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // Kind says what went wrong in a way that programs act on. The values travel on
@@ -13,19 +14,20 @@ type Kind uint8
 
 // The kinds. One table each maps them to REST, gRPC and exit codes.
 const (
-	Internal    Kind = iota // a defect or an unexpected answer; also every unclassified error
-	NotFound                // the named thing does not exist
-	Exists                  // a thing of that name is there already
-	Conflict                // the state does not allow it now, or somebody else was first
-	Invalid                 // the request itself is wrong; repeating it cannot help
-	Denied                  // the caller is unknown or may not do this
-	Corrupt                 // bytes do not match their checksum
-	NoQuorum                // too few nodes took the data for it to be safe
-	NoSpace                 // the disk or the cluster is full
-	Unavailable             // a node, the database or a gateway cannot be reached; try again
-	Canceled                // the caller went away or ran out of time
-	TooLarge                // over a stated limit
-	OutOfRange              // a range that the file does not have
+	Internal       Kind = iota // a defect or an unexpected answer; also every unclassified error
+	NotFound                   // the named thing does not exist
+	Exists                     // a thing of that name is there already
+	Conflict                   // the state does not allow it now, or somebody else was first
+	Invalid                    // the request itself is wrong; repeating it cannot help
+	Denied                     // the caller is unknown or may not do this
+	Corrupt                    // bytes do not match their checksum
+	NoQuorum                   // too few nodes took the data for it to be safe
+	NoSpace                    // the disk or the cluster is full
+	Unavailable                // a node, the database or a gateway cannot be reached; try again
+	Canceled                   // the caller went away or ran out of time
+	TooLarge                   // over a stated limit
+	OutOfRange                 // a range that the file does not have
+	OutcomeUnknown             // the answer of a step that changes state was lost; it may have happened or may still be decided
 
 	kindEnd
 )
@@ -33,6 +35,7 @@ const (
 var kindNames = [kindEnd]string{
 	"internal", "not_found", "exists", "conflict", "invalid", "denied", "corrupt", "no_quorum",
 	"no_space", "unavailable", "canceled", "too_large", "out_of_range",
+	"outcome_unknown",
 }
 
 // String gives the stable lower-case name, the same that problem documents carry as code.
@@ -65,6 +68,9 @@ type Error struct {
 	Msg  string // cause in words, for a person; may be empty when Err says it
 	Hint string // the next step for that person, a full sentence; may be empty
 	Err  error  // the cause, may be nil
+
+	Limit      string        // stable name of the limit that was hit, such as "write_memory"; empty when it was none
+	RetryAfter time.Duration // when another try may succeed; 0 when that is not known
 }
 
 // Error gives "op: item: message: cause". Hints are shown apart, by those who show errors to people.
@@ -120,6 +126,13 @@ func (e *Error) WithHint(format string, args ...any) *Error {
 	return e
 }
 
+// WithLimit returns the error naming the limit that was hit and when it may have
+// room again. Clients receive both: the name is stable, lower case, with underscores.
+func (e *Error) WithLimit(name string, retryAfter time.Duration) *Error {
+	e.Limit, e.RetryAfter = name, retryAfter
+	return e
+}
+
 // WithItem returns the error naming what it was about.
 func (e *Error) WithItem(item fmt.Stringer) *Error {
 	e.Item = item.String()
@@ -147,15 +160,30 @@ func KindOf(err error) Kind {
 
 // HintOf gives the first hint in err's chain, or "".
 func HintOf(err error) string {
+	return first(err, func(e *Error) string { return e.Hint })
+}
+
+// LimitOf gives the first limit that err's chain names, or "".
+func LimitOf(err error) string {
+	return first(err, func(e *Error) string { return e.Limit })
+}
+
+// RetryAfterOf gives the first wait that err's chain names, or 0.
+func RetryAfterOf(err error) time.Duration {
+	return first(err, func(e *Error) time.Duration { return e.RetryAfter })
+}
+
+// first gives the first value that is not zero among the Errors of err's chain.
+func first[T comparable](err error, field func(*Error) T) (zero T) {
 	for err != nil {
 		e, ok := errors.AsType[*Error](err)
 		if !ok {
-			return ""
+			return zero
 		}
-		if e.Hint != "" {
-			return e.Hint
+		if v := field(e); v != zero {
+			return v
 		}
 		err = e.Err
 	}
-	return ""
+	return zero
 }
