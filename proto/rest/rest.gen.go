@@ -604,8 +604,14 @@ type Problem struct {
 	// Instance urn:ringstore:request: with the request's id.
 	Instance string `json:"instance,omitempty,omitzero"`
 
+	// Limit Stable name of the limit that was hit, such as write_memory; docs/rest.md lists them.
+	Limit string `json:"limit,omitempty,omitzero"`
+
 	// Reasons Of /health/ready, one sentence each.
 	Reasons []string `json:"reasons,omitempty,omitzero"`
+
+	// RetryAfter Seconds after which another try may succeed; the Retry-After header says the same.
+	RetryAfter int `json:"retry_after,omitempty,omitzero"`
 
 	// Status The HTTP status.
 	Status int `json:"status"`
@@ -705,6 +711,9 @@ type SessionID = string
 // Conflict A problem document as of RFC 9457.
 type Conflict = Problem
 
+// Forbidden A problem document as of RFC 9457.
+type Forbidden = Problem
+
 // Internal A problem document as of RFC 9457.
 type Internal = Problem
 
@@ -728,6 +737,9 @@ type Timeout = Problem
 
 // TooLarge A problem document as of RFC 9457.
 type TooLarge = Problem
+
+// TooManyRequests A problem document as of RFC 9457.
+type TooManyRequests = Problem
 
 // Unauthorized A problem document as of RFC 9457.
 type Unauthorized = Problem

@@ -55,6 +55,7 @@ type guarded struct {
 	armed   time.Time // when the write deadline was last set
 	body    guardedBody
 	broken  atomic.Bool // breakOff was called
+	failed  atomic.Bool // the body ended before its end: the client stalled, went away, or another request took over
 }
 
 // Unwrap lets http.ResponseController find the connection.
@@ -93,6 +94,7 @@ func (b *guardedBody) Read(p []byte) (int, error) {
 		b.arm(now)
 	}
 	if b.g.broken.Load() { // behind arm, which would let it go on
+		b.g.failed.Store(true)
 		return 0, store.Errorf(store.Canceled, "another request took over")
 	}
 	n, err := b.from.Read(p)
@@ -105,6 +107,7 @@ func (b *guardedBody) Read(p []byte) (int, error) {
 		_ = b.g.control.SetReadDeadline(time.Time{})
 		return n, io.EOF
 	}
+	b.g.failed.Store(true)
 	return n, b.translate(err)
 }
 

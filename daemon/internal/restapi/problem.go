@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -39,7 +40,8 @@ var answers = map[store.Kind]answer{
 		"It may have happened. Look at what the request would have changed before you repeat it."},
 }
 
-// retryAfter is what a client is told to wait, in seconds, when the trouble is ours.
+// retryAfter is what a client is told to wait, in seconds, when the trouble is
+// ours and the error does not say how long it will last.
 const retryAfter = 2
 
 // statusError gives an error another status than its kind has.
@@ -58,7 +60,22 @@ func (a *api) fail(c echo.Context, err error) {
 	if c.Response().Committed {
 		return
 	}
-	a.problem(c, problemOf(err))
+	a.problem(c, problemOf(outOfTime(c, err)))
+}
+
+// outOfTime replaces Canceled where it was a time limit of ours that ended a step, while
+// the client still waits and has sent all that it was asked for. 408 would tell it
+// that it was too slow, and invite a repetition although the step may still happen.
+func outOfTime(c echo.Context, err error) error {
+	g, ok := c.Response().Writer.(*guarded)
+	if !ok || store.KindOf(err) != store.Canceled || c.Request().Context().Err() != nil || g.failed.Load() {
+		return err
+	}
+	kind := store.OutcomeUnknown
+	if m := c.Request().Method; m == http.MethodGet || m == http.MethodHead {
+		kind = store.Unavailable
+	}
+	return &store.Error{Kind: kind, Err: err}
 }
 
 // problem writes a problem document. Headers that the handler set for a success go.
@@ -76,7 +93,12 @@ func (a *api) problem(c echo.Context, p rest.Problem, headers ...string) {
 	case http.StatusUnauthorized:
 		h.Set("WWW-Authenticate", `Basic realm="ringstore", charset="UTF-8"`)
 	case http.StatusServiceUnavailable:
-		h.Set("Retry-After", strconv.Itoa(retryAfter))
+		if p.RetryAfter == 0 {
+			p.RetryAfter = retryAfter
+		}
+	}
+	if p.RetryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(p.RetryAfter))
 	}
 	if err := write(c, p.Status, "application/problem+json", p); err != nil {
 		a.cfg.Log.Debug("an answer did not reach its client", "request", requestID(c), "error", err)
@@ -92,6 +114,7 @@ func problemOf(err error) rest.Problem {
 	p := rest.Problem{
 		Type: "urn:ringstore:problem:" + kind.String(), Title: as.title, Status: as.status,
 		Code: rest.ProblemCode(kind.String()), Detail: err.Error(), Hint: as.hint,
+		Limit: store.LimitOf(err), RetryAfter: int((store.RetryAfterOf(err) + time.Second - 1) / time.Second),
 	}
 	if kind == store.Internal {
 		p.Detail = "unexpected error"
