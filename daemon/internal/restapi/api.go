@@ -62,7 +62,16 @@ func New(c Config) http.Handler {
 	e.IPExtractor = echo.ExtractIPDirect() // a client's own headers say nothing about where it is
 	e.HTTPErrorHandler = func(err error, ec echo.Context) { a.fail(ec, err) }
 	e.Use(a.observe, a.guard, a.authenticate, wellFormed)
-	server.RegisterHandlers(e, a)
-	tus.Mount(e, tus.Config{Engine: c.Engine, Body: bodyOf, BreakOff: breakOff, WithStatus: withStatus})
+	server.RegisterHandlers(alsoHead{e}, a)
+	tus.Mount(e, tus.Config{Engine: c.Engine, Body: bodyOf, BreakOff: breakOff, SetLocation: setLocation, WithStatus: withStatus})
 	return e
+}
+
+// alsoHead answers HEAD wherever a GET is registered: net/http leaves the body away.
+type alsoHead struct{ *echo.Echo }
+
+// GET registers a handler for GET and HEAD.
+func (e alsoHead) GET(path string, h echo.HandlerFunc, m ...echo.MiddlewareFunc) *echo.Route {
+	e.HEAD(path, h, m...)
+	return e.Echo.GET(path, h, m...)
 }

@@ -167,7 +167,7 @@ func TestBuckets(t *testing.T) {
 	}
 	made := send("POST", "/buckets", `{"name":"photos","survive":0}`)
 	b := decode[rest.Bucket](t, made, http.StatusCreated)
-	require.Equal(t, "/buckets/photos", made.header.Get("Location"))
+	require.Equal(t, "/buckets/photos", made.location)
 	require.Zero(t, *b.Survive)
 	require.WithinDuration(t, time.Now(), b.CreatedAt, time.Hour)
 	require.Equal(t, b, decode[rest.Bucket](t, send("GET", "/buckets/photos", ""), http.StatusOK))

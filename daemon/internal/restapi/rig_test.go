@@ -366,9 +366,19 @@ func (c *conforming) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // reply is an answer, read whole.
 type reply struct {
-	status int
-	header http.Header
-	body   []byte
+	status   int
+	header   http.Header
+	body     []byte
+	location string // path that the Location header leads to; "" without one
+}
+
+// replyOf makes one of what was read.
+func replyOf(resp *http.Response, body []byte) reply {
+	out := reply{status: resp.StatusCode, header: resp.Header, body: body}
+	if at, err := resp.Location(); err == nil {
+		out.location = at.Path
+	}
+	return out
 }
 
 // do sends a request with the key.
@@ -390,7 +400,7 @@ func (r *rig) try(req *http.Request) (reply, error) {
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
-	return reply{resp.StatusCode, resp.Header, body}, err
+	return replyOf(resp, body), err
 }
 
 // request makes a request to a path, with headers in pairs.

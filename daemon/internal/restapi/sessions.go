@@ -26,7 +26,7 @@ func (a *api) CreateSession(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	c.Response().Header().Set(echo.HeaderLocation, "/sessions/"+s.ID.String())
+	setLocation(c, "/sessions/"+s.ID.String())
 	return writeJSON(c, http.StatusCreated, sessionOf(s))
 }
 

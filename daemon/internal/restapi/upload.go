@@ -68,7 +68,7 @@ func (a *api) UploadFile(c echo.Context, p rest.UploadFileParams) error {
 // stored answers with a file that just became visible.
 func stored(c echo.Context, status int, f store.File) error {
 	h := c.Response().Header()
-	h.Set(echo.HeaderLocation, "/files/"+f.ID.String())
+	setLocation(c, "/files/"+f.ID.String())
 	setETag(h, f)
 	setChecksums(h, f)
 	return writeJSON(c, status, fileOf(f))

@@ -47,7 +47,7 @@ func (h *handler) create(c echo.Context) error {
 }
 
 func (h *handler) created(c echo.Context, u upload) error {
-	c.Response().Header().Set(echo.HeaderLocation, Base+"/"+u.id.String())
+	h.SetLocation(c, Base+"/"+u.id.String())
 	u.headers(c)
 	return c.NoContent(http.StatusCreated)
 }

@@ -32,6 +32,8 @@ type Config struct {
 	Body func(echo.Context) io.Reader
 	// BreakOff makes reads of the body fail from now on. It may be called from another goroutine.
 	BreakOff func(echo.Context)
+	// SetLocation says where an upload that was just made is, by its address on this server.
+	SetLocation func(c echo.Context, path string)
 	// WithStatus gives an error another HTTP status than its kind has.
 	WithStatus func(status int, err error) error
 
