@@ -88,6 +88,7 @@ func (a *api) problem(c echo.Context, p rest.Problem, headers ...string) {
 	for i := 0; i+1 < len(headers); i += 2 {
 		h.Set(headers[i], headers[i+1])
 	}
+	h.Set(echo.HeaderCacheControl, "no-store")
 	p.Instance = "urn:ringstore:request:" + requestID(c)
 	switch p.Status {
 	case http.StatusUnauthorized:
@@ -101,7 +102,7 @@ func (a *api) problem(c echo.Context, p rest.Problem, headers ...string) {
 		h.Set("Retry-After", strconv.Itoa(p.RetryAfter))
 	}
 	if err := write(c, p.Status, "application/problem+json", p); err != nil {
-		a.cfg.Log.Debug("an answer did not reach its client", "request", requestID(c), "error", err)
+		a.cfg.Log.Debug("an answer did not reach its client", "request", requestID(c), "error", visibleError{err})
 	}
 }
 

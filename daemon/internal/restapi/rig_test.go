@@ -53,6 +53,7 @@ type setup struct {
 	gate    func(http.Handler) http.Handler
 	quick   bool // no check of answers against the description
 	silent  bool // no log
+	config  func(*restapi.Config)
 	reclaim bool // chunks of replaced files are deleted, as upkeep would
 }
 
@@ -129,10 +130,14 @@ func (r *rig) serve(s setup, log *slog.Logger) {
 	require.NoError(r.t, err)
 	r.pair, _, err = access.EnsureRoot(r.t.Context(), r.meta, master, access.KeyPair{})
 	require.NoError(r.t, err)
-	handler := restapi.New(restapi.Config{
+	config := restapi.Config{
 		Engine: r.engine, Auth: access.NewAuthenticator(access.Config{Credentials: r.meta, Master: master}),
 		Nodes: r.fleet, Log: log, MaxFileSize: s.maxFile, Idle: s.idle,
-	})
+	}
+	if s.config != nil {
+		s.config(&config)
+	}
+	handler := restapi.New(config)
 	if s.gate != nil {
 		handler = s.gate(handler)
 	}
