@@ -78,7 +78,7 @@ func New(c Config) http.Handler {
 	e.HTTPErrorHandler = func(err error, ec echo.Context) { a.fail(ec, err) }
 	e.Use(a.observe, a.guard, a.crossOrigin, a.authenticate, wellFormed)
 	server.RegisterHandlers(alsoHead{e}, a)
-	tus.Mount(e, tus.Config{Engine: c.Engine, Body: bodyOf, BreakOff: breakOff, SetLocation: setLocation, WithStatus: withStatus})
+	tus.Mount(e, tus.Config{Engine: c.Engine, Body: bodyOf, BreakOff: breakOff, SetLocation: setLocation, WithStatus: withStatus, ValidType: validContentType})
 	return e
 }
 

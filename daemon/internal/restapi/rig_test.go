@@ -178,6 +178,15 @@ type metadata struct {
 	store.Metadata
 	away   atomic.Bool
 	panics atomic.Bool
+
+	noComplete atomic.Bool // sessions cannot be completed
+}
+
+func (m *metadata) CompleteSession(ctx context.Context, f store.File, sessions []store.FileID) (store.File, store.FileID, error) {
+	if m.noComplete.Load() {
+		return store.File{}, store.FileID{}, store.Errorf(store.Unavailable, "connection to the database refused")
+	}
+	return m.Metadata.CompleteSession(ctx, f, sessions)
 }
 
 func (m *metadata) reach() error {

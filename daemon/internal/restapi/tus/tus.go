@@ -34,6 +34,8 @@ type Config struct {
 	BreakOff func(echo.Context)
 	// SetLocation says where an upload that was just made is, by its address on this server.
 	SetLocation func(c echo.Context, path string)
+	// ValidType reports whether a text can be the Content-Type of a download.
+	ValidType func(string) bool
 	// WithStatus gives an error another HTTP status than its kind has.
 	WithStatus func(status int, err error) error
 
