@@ -129,6 +129,17 @@ func TestForm_ContentTypeIsOneThatADownloadCanCarry(t *testing.T) {
 	}
 }
 
+// What comes as it is obeys the same rule.
+func TestRaw_ContentTypeIsOneThatADownloadCanCarry(t *testing.T) {
+	t.Parallel()
+	for _, bad := range []string{"text", "a/b; charset=\"\x80\"", "a/b; x=" + strings.Repeat("y", maxContentType)} {
+		r := httptest.NewRequestWithContext(t.Context(), "POST", "/files?name=x", nil)
+		r.Header.Set("Content-Type", bad)
+		_, _, err := contentType(r)
+		require.ErrorIs(t, err, store.Invalid, "%.40q", bad)
+	}
+}
+
 // What is taken for a form is one that the library reads to the same file, with its closing
 // delimiter as its last; cut shorter it is none.
 func FuzzForm(f *testing.F) {

@@ -36,8 +36,10 @@ var answers = map[store.Kind]answer{
 	store.Canceled:    {http.StatusRequestTimeout, "Gave up waiting", "Try again."},
 	store.TooLarge:    {http.StatusRequestEntityTooLarge, "Too large", "Send less at once."},
 	store.OutOfRange:  {http.StatusRequestedRangeNotSatisfiable, "No such range", "Ask for a range within the file."},
-	store.OutcomeUnknown: {http.StatusServiceUnavailable, "The outcome is not known",
-		"It may have happened. Look at what the request would have changed before you repeat it."},
+	store.OutcomeUnknown: {
+		http.StatusServiceUnavailable, "The outcome is not known",
+		"It may have happened. Look at what the request would have changed before you repeat it.",
+	},
 }
 
 // retryAfter is what a client is told to wait, in seconds, when the trouble is

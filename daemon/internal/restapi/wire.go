@@ -46,15 +46,16 @@ func (w *wire) Read(p []byte) (int, error) {
 // a connection that is closed in vain is harmless, one that is kept wrongly is not.
 func (w *wire) watch(p []byte) {
 	const short = len(lengthLine) - 1 // no line fits, so none counts twice
-	seam := append(w.carry, p[:min(len(p), short)]...)
+	var buffer [2 * short]byte
+	seam := append(append(buffer[:0], w.carry...), p[:min(len(p), short)]...)
 	if n := lengthsIn(seam) + lengthsIn(p); n > 0 {
 		w.lengths.Add(n)
 	}
-	if len(p) >= short {
-		w.carry = append(w.carry[:0], p[len(p)-short:]...)
-		return
+	end := p
+	if len(p) < short {
+		end = seam
 	}
-	w.carry = append(w.carry[:0], seam[max(0, len(seam)-short):]...)
+	w.carry = append(w.carry[:0], end[max(0, len(end)-short):]...)
 }
 
 func lengthsIn(p []byte) (n int64) {
