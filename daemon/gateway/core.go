@@ -66,10 +66,30 @@ func NewCore(ctx context.Context, s Settings, p Parts) (_ *Core, err error) {
 		WakeReclaim: func() { c.upkeep.Kick(reclaim.Name) },
 		WakeRepair:  func() { c.upkeep.Kick(repair.Name) },
 	})
-	auth := access.NewAuthenticator(access.Config{Credentials: p.Meta, Master: p.Master})
-	api := restapi.New(restapi.Config{Engine: c.engine, Auth: auth, Nodes: c.fleet, Log: p.Log, MaxFileSize: int64(s.MaxFileSize)})
+	api, err := c.newAPI(s, p)
+	if err != nil {
+		return nil, errors.Join(err, c.Listener.Close())
+	}
 	c.server = restapi.NewServer(api, p.Log)
 	return c, nil
+}
+
+// newAPI puts the REST API over the engine.
+func (c *Core) newAPI(s Settings, p Parts) (http.Handler, error) {
+	origins, err := restapi.ParseOrigins(s.Origins)
+	if err != nil {
+		return nil, err
+	}
+	proxies, err := restapi.ParseProxies(s.Proxies)
+	if err != nil {
+		return nil, err
+	}
+	return restapi.New(restapi.Config{
+		Engine: c.engine, Nodes: c.fleet, Log: p.Log, MaxFileSize: int64(s.MaxFileSize),
+		Auth:           access.NewAuthenticator(access.Config{Credentials: p.Meta, Master: p.Master}),
+		Guard:          access.NewThrottle(access.ThrottleConfig{Log: p.Log}),
+		AllowedOrigins: origins, TrustedProxies: proxies,
+	}), nil
 }
 
 func (c *Core) newUpkeep(p Parts) *upkeep.Runner {

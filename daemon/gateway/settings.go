@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ringstore/ringstore/daemon/internal/conf"
+	"github.com/ringstore/ringstore/daemon/internal/restapi"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/telemetry"
 )
@@ -13,6 +14,8 @@ import (
 // Settings are what can be set of a gateway wherever it runs.
 type Settings struct {
 	Listen        string        `conf:"listen" arg:"HOST:PORT" help:"address of the REST API"`
+	Origins       []string      `conf:"allowed-origins" arg:"ORIGIN" help:"origin of web pages that may use the API, such as https://console.example.org; may be repeated; tus needs none"`
+	Proxies       []string      `conf:"trusted-proxies" arg:"CIDR" help:"network of proxies whose X-Forwarded-For or Forwarded names the client; may be repeated; by default none is believed"`
 	Survive       int           `conf:"survive" arg:"N" help:"node failures that data survives, in buckets that do not say, 0 to 3"`
 	MaxFileSize   conf.Size     `conf:"max-file-size" arg:"SIZE" help:"largest file that is taken in one piece; in parts, 5 TiB"`
 	SessionTTL    time.Duration `conf:"session-ttl" arg:"TIME" help:"an upload in parts is removed when nothing has arrived for so long"`
@@ -41,6 +44,12 @@ const minWriteMemory = 32 << 20
 
 // Validate reports the first setting that cannot work.
 func (s *Settings) Validate() error {
+	if _, err := restapi.ParseOrigins(s.Origins); err != nil {
+		return fmt.Errorf("--allowed-origins: %w", err)
+	}
+	if _, err := restapi.ParseProxies(s.Proxies); err != nil {
+		return fmt.Errorf("--trusted-proxies: %w", err)
+	}
 	switch {
 	case s.Survive < 0 || s.Survive > store.MaxSurvive:
 		return fmt.Errorf("--survive %d is not within 0..%d", s.Survive, store.MaxSurvive)

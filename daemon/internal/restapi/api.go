@@ -3,6 +3,7 @@ package restapi
 import (
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -22,6 +23,10 @@ type Config struct {
 	Nodes  Nodes        // *cluster.Fleet is one
 	Log    *slog.Logger // default: slog.Default(); one line a request at debug level
 
+	Guard          AuthGuard // slows who tries keys; *access.Throttle is one; nil: nothing is slowed
+	AllowedOrigins Origins   // whose pages may change things, besides the gateway's own
+	TrustedProxies Proxies   // who may say where a request comes from
+
 	MaxFileSize int64         // bytes; the engine's own limit, to refuse by Content-Length alone; default 10 GiB
 	Idle        time.Duration // a client that neither sends nor takes anything for so long is given up; default 60 s
 }
@@ -29,6 +34,17 @@ type Config struct {
 // Nodes gives the present picture of the storage nodes.
 type Nodes interface {
 	View() *cluster.View
+}
+
+// AuthGuard counts failed authentications by client address, and says when an
+// address must wait. It is safe for concurrent use.
+type AuthGuard interface {
+	// Allow reports whether credentials from this address may be looked up now, and if not, when to come back.
+	Allow(addr netip.Addr) (retryAfter time.Duration, ok bool)
+	// Failed counts a failure. key is the access key that was claimed, fit for a log.
+	Failed(addr netip.Addr, key string)
+	// Succeeded notes that a caller proved itself by a look-up.
+	Succeeded(addr netip.Addr)
 }
 
 const (
@@ -59,10 +75,20 @@ func New(c Config) http.Handler {
 	}
 	a := &api{cfg: c, ids: newRequestIDs()}
 	e := echo.New()
-	e.IPExtractor = echo.ExtractIPDirect() // a client's own headers say nothing about where it is
 	e.HTTPErrorHandler = func(err error, ec echo.Context) { a.fail(ec, err) }
-	e.Use(a.observe, a.guard, a.authenticate, wellFormed)
-	server.RegisterHandlers(e, a)
-	tus.Mount(e, tus.Config{Engine: c.Engine, Body: bodyOf, BreakOff: breakOff, Caller: callerOf, WithStatus: withStatus})
+	e.Use(a.observe, a.guard, a.crossOrigin, a.authenticate, wellFormed)
+	server.RegisterHandlers(alsoHead{e}, a)
+	tus.Mount(e, tus.Config{
+		Engine: c.Engine, Body: bodyOf, BreakOff: breakOff, Caller: callerOf, SetLocation: setLocation, WithStatus: withStatus, ValidType: validContentType,
+	})
 	return e
+}
+
+// alsoHead answers HEAD wherever a GET is registered: net/http leaves the body away.
+type alsoHead struct{ *echo.Echo }
+
+// GET registers a handler for GET and HEAD.
+func (e alsoHead) GET(path string, h echo.HandlerFunc, m ...echo.MiddlewareFunc) *echo.Route {
+	e.HEAD(path, h, m...)
+	return e.Echo.GET(path, h, m...)
 }

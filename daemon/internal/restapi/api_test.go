@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
@@ -167,7 +169,7 @@ func TestBuckets(t *testing.T) {
 	}
 	made := send("POST", "/buckets", `{"name":"photos","survive":0}`)
 	b := decode[rest.Bucket](t, made, http.StatusCreated)
-	require.Equal(t, "/buckets/photos", made.header.Get("Location"))
+	require.Equal(t, "/buckets/photos", made.location)
 	require.Zero(t, *b.Survive)
 	require.WithinDuration(t, time.Now(), b.CreatedAt, time.Hour)
 	require.Equal(t, b, decode[rest.Bucket](t, send("GET", "/buckets/photos", ""), http.StatusOK))
@@ -319,6 +321,25 @@ func TestLogHoldsNoSecrets(t *testing.T) {
 		require.NotContains(t, text, r.pair.Secret)
 		require.NotContains(t, text, "Basic")
 		require.Contains(t, text, "127.0.0.1")
+	}
+}
+
+// Nothing that a client wrote reaches the log as a control character, whatever the log's format.
+func TestLogHoldsNoControlCharacters(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, setup{})
+	const escape = "%1b%5d0;OWNED%07%0aline%c2%9b31m%e2%80%ae%ff"
+	for _, path := range []string{"/files/" + escape, "/files?bucket=" + escape, "/buckets/" + escape, "/" + escape, "/sessions/" + escape + "/parts/" + escape, "/tus/" + escape} {
+		r.call("GET", path, nil, "Origin", "http://\u202e")
+		r.call("DELETE", path, nil)
+		for range 2 {
+			l := <-r.lines
+			for name, value := range l.attrs {
+				text := value.String()
+				require.False(t, strings.ContainsFunc(text, func(c rune) bool { return !unicode.IsPrint(c) }), "%s: %q", name, text)
+				require.True(t, utf8.ValidString(text), "%s: %q", name, text)
+			}
+		}
 	}
 }
 

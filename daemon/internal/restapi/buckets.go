@@ -3,6 +3,7 @@ package restapi
 import (
 	"encoding/json"
 	"net/http"
+	"net/url"
 
 	"github.com/labstack/echo/v4"
 
@@ -39,7 +40,7 @@ func (a *api) CreateBucket(c echo.Context) error {
 	if err := a.cfg.Engine.CreateBucket(c.Request().Context(), b); err != nil {
 		return err
 	}
-	c.Response().Header().Set(echo.HeaderLocation, "/buckets/"+in.Name)
+	setLocation(c, "/buckets/"+url.PathEscape(in.Name))
 	return a.showBucket(c, http.StatusCreated, b.Name)
 }
 

@@ -43,7 +43,7 @@ func TestCopy(t *testing.T) {
 		got := r.document("POST", "/files/"+f.FileID+"/copy", rest.Target{Bucket: "archive", Name: "../b"})
 		twin := decode[rest.File](t, got, http.StatusCreated)
 		require.NotEqual(t, f.FileID, twin.FileID)
-		require.Equal(t, "/files/"+twin.FileID, got.header.Get("Location"))
+		require.Equal(t, "/files/"+twin.FileID, got.location)
 		require.Equal(t, "archive", twin.Bucket)
 		require.Equal(t, "../b", twin.Name)
 		require.Equal(t, f.Checksums, twin.Checksums)

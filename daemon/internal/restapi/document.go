@@ -43,7 +43,7 @@ func readLongJSON(c echo.Context, into any, most int64) error {
 	case errors.As(err, &known):
 		return err
 	case errors.As(err, &long):
-		return store.Errorf(store.TooLarge, "the document is larger than %d bytes", most).WithHint(hint)
+		return store.Errorf(store.TooLarge, "the document is larger than %d bytes", most).WithLimit("document_size", 0).WithHint(hint)
 	}
 	return store.Errorf(store.Invalid, "the JSON document cannot be read: %w", err).WithHint(hint)
 }

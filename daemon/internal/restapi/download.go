@@ -15,8 +15,11 @@ import (
 // fileHeaders are what a download sets, and what a problem must not carry; X-Meta-* come on top.
 var fileHeaders = []string{
 	"Accept-Ranges", echo.HeaderContentLength, "Content-Range", echo.HeaderContentType, echo.HeaderContentDisposition,
-	"ETag", echo.HeaderLastModified, headerCRC64, headerSHA256,
+	"ETag", echo.HeaderLastModified, echo.HeaderContentSecurityPolicy, headerCRC64, headerSHA256,
 }
+
+// cachePrivate lets a browser keep what its user may read, and no cache between.
+const cachePrivate = "private"
 
 // DownloadFile implements GET /files/{file_id}.
 func (a *api) DownloadFile(c echo.Context, id rest.FileID) error { return a.serve(c, id) }
@@ -39,6 +42,7 @@ func (a *api) serve(c echo.Context, text string) error {
 	case notModified:
 		setETag(h, f)
 		h.Set(echo.HeaderLastModified, lastModified(f))
+		h.Set(echo.HeaderCacheControl, cachePrivate)
 		c.Response().WriteHeader(http.StatusNotModified)
 		return nil
 	case failed:
@@ -91,8 +95,9 @@ func setFileHeaders(h http.Header, f store.File, s span) {
 	h.Set(echo.HeaderContentLength, strconv.FormatInt(s.n, 10))
 	h.Set(echo.HeaderContentDisposition, disposition(f))
 	h.Set(echo.HeaderLastModified, lastModified(f))
-	// What somebody uploaded must not run as a page of this address.
-	h.Set(echo.HeaderXContentTypeOptions, "nosniff")
+	// What a client uploaded must not run as a page of this address, nor be kept by a cache that others share.
+	h.Set(echo.HeaderContentSecurityPolicy, "sandbox; default-src 'none'")
+	h.Set(echo.HeaderCacheControl, cachePrivate)
 	setETag(h, f)
 	setMeta(h, f.Meta)
 	if s.partial {

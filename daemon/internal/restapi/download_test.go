@@ -326,3 +326,30 @@ func TestPanics(t *testing.T) {
 	r.meta.panics.Store(false)
 	require.Equal(t, http.StatusOK, r.call("GET", "/files/"+f.FileID, nil).status)
 }
+
+// What a client uploaded runs nowhere, is embedded in no other page, and is kept by no shared cache.
+func TestDownload_HeadersThatContainIt(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, setup{})
+	f := r.put("page.html", []byte("<script>alert(1)</script>"))
+	path := "/files/" + f.FileID
+	for name, got := range map[string]reply{
+		"GET": r.call("GET", path, nil), "HEAD": r.call("HEAD", path, nil), "range": r.call("GET", path, nil, "Range", "bytes=0-3"),
+	} {
+		for header, want := range map[string]string{
+			"Content-Security-Policy": "sandbox; default-src 'none'", "Cross-Origin-Resource-Policy": "same-origin",
+			"Cache-Control": "private", "X-Content-Type-Options": "nosniff",
+		} {
+			require.Equal(t, want, got.header.Get(header), "%s: %s", name, header)
+		}
+		require.Contains(t, got.header.Get("Content-Disposition"), "attachment")
+	}
+	same := r.call("GET", path, nil, "If-None-Match", `"`+f.ETag+`"`)
+	require.Equal(t, http.StatusNotModified, same.status)
+	require.Equal(t, "private", same.header.Get("Cache-Control"), "a 304 says what the 200 would")
+	for _, path := range []string{"/files/nonsense", "/files", "/buckets"} {
+		got := r.call("GET", path, nil)
+		require.Equal(t, "same-origin", got.header.Get("Cross-Origin-Resource-Policy"), path)
+		require.Equal(t, "nosniff", got.header.Get("X-Content-Type-Options"), path)
+	}
+}

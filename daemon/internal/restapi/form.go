@@ -28,6 +28,7 @@ type form struct {
 	api    *api
 	buffer *bufio.Reader // nil once it was given back
 	reader *multipart.Reader
+	seen   *tail           // what reader has read
 	part   *multipart.Part // the file
 	rest   io.Reader       // what follows the form's end in the body
 	ended  bool
@@ -45,7 +46,8 @@ func (a *api) openForm(c echo.Context, boundary string, in *incoming) (*form, er
 	}
 	f := &form{api: a, buffer: a.buffer(bodyOf(c))}
 	f.rest = f.buffer
-	f.reader = multipart.NewReader(f.rest, boundary)
+	f.seen = &tail{from: f.rest, delimiter: []byte("--" + boundary)}
+	f.reader = multipart.NewReader(f.seen, boundary)
 	err := f.begin(in)
 	in.most = max(0, length)
 	if err != nil {
@@ -105,8 +107,8 @@ func (f *form) found(part *multipart.Part, filename string, in *incoming) error 
 	if in.contentType == "" {
 		in.contentType = octetStream
 	}
-	if _, _, err := mime.ParseMediaType(in.contentType); err != nil {
-		return store.Errorf(store.Invalid, "the Content-Type %.64q of the field file is none", in.contentType).WithHint("Leave it out, or send a media type.")
+	if err := checkContentType("Content-Type of the field file", in.contentType); err != nil {
+		return err
 	}
 	in.size, in.body = -1, f
 	return nil
@@ -165,15 +167,18 @@ var errNoFile error = store.Errorf(store.Invalid, "the form has no field named f
 // paths, so a slash in it is no danger, and cutting at it would lose what the client said.
 func (f *form) next() (part *multipart.Part, field, filename string, err error) {
 	part, err = f.reader.NextRawPart() // raw: what is encoded stays so, these are the file's bytes
-	if err == io.EOF {                 //nolint:errorlint // a form that is cut short is an io.EOF wrapped; only the bare one is its proper end
+	if err == io.EOF {                 //nolint:errorlint // most forms that are cut short are an io.EOF wrapped
+		if !f.seen.ended() {
+			return nil, "", "", broken(errors.New("its closing delimiter never came"))
+		}
 		return nil, "", "", errNoFile
 	}
 	if err != nil {
 		return nil, "", "", broken(err)
 	}
-	_, params, err := mime.ParseMediaType(part.Header.Get("Content-Disposition"))
-	if err != nil {
-		return nil, "", "", store.Errorf(store.Invalid, "a part of the form has no good Content-Disposition").WithHint(typeHint)
+	kind, params, err := mime.ParseMediaType(part.Header.Get("Content-Disposition"))
+	if err != nil || kind != "form-data" {
+		return nil, "", "", store.Errorf(store.Invalid, "a part of the form has no Content-Disposition of the type form-data").WithHint(typeHint)
 	}
 	return part, params["name"], params["filename"], nil
 }

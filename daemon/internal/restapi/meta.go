@@ -54,7 +54,7 @@ func checkMeta(meta map[string]string) error {
 		total += len(name) + len(meta[name])
 	}
 	if total > maxMeta {
-		return store.Errorf(store.Invalid, "the metadata has %d bytes; all names and values together have at most %d", total, maxMeta).
+		return store.Errorf(store.Invalid, "the metadata has %d bytes; all names and values together have at most %d", total, maxMeta).WithLimit("metadata_size", 0).
 			WithHint("Keep larger things in a file of their own.")
 	}
 	return nil
@@ -83,9 +83,25 @@ func printable(text string) bool {
 	return true
 }
 
+// shownMeta leaves out what a surface keeps for itself among a file's metadata: names
+// with a colon, which no client can send.
+func shownMeta(meta map[string]string) map[string]string {
+	var shown map[string]string
+	for name, value := range meta {
+		if strings.Contains(name, ":") {
+			continue
+		}
+		if shown == nil {
+			shown = make(map[string]string, len(meta))
+		}
+		shown[name] = value
+	}
+	return shown
+}
+
 // setMeta gives metadata back as it came.
 func setMeta(h http.Header, meta map[string]string) {
-	for name, value := range meta {
+	for name, value := range shownMeta(meta) {
 		h.Set(metaPrefix+name, value)
 	}
 }

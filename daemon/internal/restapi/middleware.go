@@ -46,7 +46,7 @@ func (a *api) observe(next echo.HandlerFunc) echo.HandlerFunc {
 func (a *api) recovered(next echo.HandlerFunc, c echo.Context) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			a.cfg.Log.Error("request panicked", "request", requestID(c), "panic", p, "stack", string(debug.Stack()))
+			a.cfg.Log.Error("request panicked", "request", requestID(c), "panic", visible(fmt.Sprint(p)), "stack", string(debug.Stack()))
 			err = fmt.Errorf("panic: %v", p)
 			if c.Response().Committed {
 				err = fmt.Errorf("%w: %w", errBroken, err)
@@ -57,6 +57,7 @@ func (a *api) recovered(next echo.HandlerFunc, c echo.Context) (err error) {
 }
 
 // log writes one line a request at debug level; what an operator must look at, higher.
+// Nothing that a client or a node wrote reaches it as a control character.
 func (a *api) log(c echo.Context, began time.Time, err error) {
 	level := slog.LevelDebug
 	if status := c.Response().Status; err != nil && status >= 500 {
@@ -70,12 +71,12 @@ func (a *api) log(c echo.Context, began time.Time, err error) {
 		return
 	}
 	attrs := []slog.Attr{
-		slog.String("request", requestID(c)), slog.String("method", c.Request().Method), slog.String("path", c.Request().URL.Path),
+		slog.String("request", requestID(c)), slog.String("method", c.Request().Method), slog.String("path", visible(c.Request().URL.EscapedPath())),
 		slog.Int("status", c.Response().Status), slog.Int64("bytes", c.Response().Size),
-		slog.Duration("took", time.Since(began)), slog.String("client", c.RealIP()),
+		slog.Duration("took", time.Since(began)), slog.String("client", a.cfg.TrustedProxies.clientAddress(c.Request()).String()),
 	}
 	if err != nil {
-		attrs = append(attrs, slog.Any("error", err))
+		attrs = append(attrs, slog.Any("error", visibleError{err}))
 	}
 	a.cfg.Log.LogAttrs(ctx, level, "request", attrs...)
 }
@@ -96,15 +97,40 @@ func (a *api) authenticate(next echo.HandlerFunc) echo.HandlerFunc {
 				WithHint("Send the access key and secret by HTTP Basic.")
 			return withStatus(http.StatusUnauthorized, err)
 		}
-		if _, err := a.cfg.Auth.Check(c.Request().Context(), accessKey, secret); err != nil {
-			if store.KindOf(err) == store.Denied {
-				return withStatus(http.StatusUnauthorized, err)
-			}
+		if err := a.check(c.Request(), accessKey, secret); err != nil {
 			return err
 		}
 		return next(c)
 	}
 }
+
+// check compares a key. One that is in use costs no look-up, and passes whatever others
+// tried from the same address, so that behind a shared proxy no client locks out another.
+// 401 where it is wrong; 429 where too many were wrong lately; what else Check says.
+func (a *api) check(r *http.Request, accessKey, secret string) error {
+	guard, addr := a.cfg.Guard, a.cfg.TrustedProxies.clientAddress(r)
+	guarded := guard != nil && !a.cfg.Auth.Remembers(accessKey, secret)
+	if guarded {
+		if wait, ok := guard.Allow(addr); !ok {
+			return withStatus(http.StatusTooManyRequests, store.Errorf(store.Unavailable, "too many authentications failed at this address").
+				WithLimit("failed_authentications", wait).WithHint("Wait, then check the access key and secret."))
+		}
+	}
+	_, err := a.cfg.Auth.Check(r.Context(), accessKey, secret)
+	switch {
+	case err == nil && guarded:
+		guard.Succeeded(addr)
+	case err != nil && store.KindOf(err) == store.Denied:
+		if guard != nil {
+			guard.Failed(addr, visible(accessKey[:min(len(accessKey), maxClaimed)]))
+		}
+		return withStatus(http.StatusUnauthorized, err)
+	}
+	return err
+}
+
+// maxClaimed bounds how much of an access key that does not exist goes to the log, in bytes.
+const maxClaimed = 64
 
 // wellFormed refuses queries that Go would read in part and drop the rest of.
 func wellFormed(next echo.HandlerFunc) echo.HandlerFunc {

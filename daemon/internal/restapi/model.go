@@ -25,7 +25,7 @@ func fileOf(f store.File) rest.File {
 	return rest.File{
 		FileID: f.ID.String(), Bucket: f.Bucket.String(), Name: f.Key.String(), Size: f.Size, ContentType: f.ContentType,
 		Status: rest.FileStatus(f.State.String()), Latest: f.Latest, ETag: f.ETag, Checksums: checksumsOf(f),
-		CreatedAt: f.CreatedAt, CompletedAt: f.CompletedAt, Failure: f.Failure, Meta: f.Meta,
+		CreatedAt: f.CreatedAt, CompletedAt: f.CompletedAt, Failure: f.Failure, Meta: shownMeta(f.Meta),
 	}
 }
 
@@ -68,7 +68,7 @@ func partOf(p engine.PartDescription) rest.Part {
 func sessionOf(s store.Session) rest.Session {
 	out := rest.Session{
 		SessionID: s.ID.String(), Bucket: s.Bucket.String(), Name: s.Key.String(), Size: s.Size, ContentType: s.ContentType,
-		Meta: s.Meta, Received: s.Received, CreatedAt: s.CreatedAt, ExpiresAt: s.ExpiresAt,
+		Meta: shownMeta(s.Meta), Received: s.Received, CreatedAt: s.CreatedAt, ExpiresAt: s.ExpiresAt,
 	}
 	if s.CRC64 != nil {
 		out.Checksums.CRC64NVME = checksum.Encode(*s.CRC64)

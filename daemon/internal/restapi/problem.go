@@ -36,8 +36,10 @@ var answers = map[store.Kind]answer{
 	store.Canceled:    {http.StatusRequestTimeout, "Gave up waiting", "Try again."},
 	store.TooLarge:    {http.StatusRequestEntityTooLarge, "Too large", "Send less at once."},
 	store.OutOfRange:  {http.StatusRequestedRangeNotSatisfiable, "No such range", "Ask for a range within the file."},
-	store.OutcomeUnknown: {http.StatusServiceUnavailable, "The outcome is not known",
-		"It may have happened. Look at what the request would have changed before you repeat it."},
+	store.OutcomeUnknown: {
+		http.StatusServiceUnavailable, "The outcome is not known",
+		"It may have happened. Look at what the request would have changed before you repeat it.",
+	},
 }
 
 // retryAfter is what a client is told to wait, in seconds, when the trouble is
@@ -88,6 +90,7 @@ func (a *api) problem(c echo.Context, p rest.Problem, headers ...string) {
 	for i := 0; i+1 < len(headers); i += 2 {
 		h.Set(headers[i], headers[i+1])
 	}
+	h.Set(echo.HeaderCacheControl, "no-store")
 	p.Instance = "urn:ringstore:request:" + requestID(c)
 	switch p.Status {
 	case http.StatusUnauthorized:
@@ -101,7 +104,7 @@ func (a *api) problem(c echo.Context, p rest.Problem, headers ...string) {
 		h.Set("Retry-After", strconv.Itoa(p.RetryAfter))
 	}
 	if err := write(c, p.Status, "application/problem+json", p); err != nil {
-		a.cfg.Log.Debug("an answer did not reach its client", "request", requestID(c), "error", err)
+		a.cfg.Log.Debug("an answer did not reach its client", "request", requestID(c), "error", visibleError{err})
 	}
 }
 

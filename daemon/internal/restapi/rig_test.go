@@ -53,6 +53,7 @@ type setup struct {
 	gate    func(http.Handler) http.Handler
 	quick   bool // no check of answers against the description
 	silent  bool // no log
+	config  func(*restapi.Config)
 	reclaim bool // chunks of replaced files are deleted, as upkeep would
 }
 
@@ -129,10 +130,14 @@ func (r *rig) serve(s setup, log *slog.Logger) {
 	require.NoError(r.t, err)
 	r.pair, _, err = access.EnsureRoot(r.t.Context(), r.meta, master, access.KeyPair{})
 	require.NoError(r.t, err)
-	handler := restapi.New(restapi.Config{
+	config := restapi.Config{
 		Engine: r.engine, Auth: access.NewAuthenticator(access.Config{Credentials: r.meta, Master: master}),
 		Nodes: r.fleet, Log: log, MaxFileSize: s.maxFile, Idle: s.idle,
-	})
+	}
+	if s.config != nil {
+		s.config(&config)
+	}
+	handler := restapi.New(config)
 	if s.gate != nil {
 		handler = s.gate(handler)
 	}
@@ -173,6 +178,15 @@ type metadata struct {
 	store.Metadata
 	away   atomic.Bool
 	panics atomic.Bool
+
+	noComplete atomic.Bool // sessions cannot be completed
+}
+
+func (m *metadata) CompleteSession(ctx context.Context, f store.File, sessions []store.FileID, a store.AttemptID) (store.File, store.FileID, error) {
+	if m.noComplete.Load() {
+		return store.File{}, store.FileID{}, store.Errorf(store.Unavailable, "connection to the database refused")
+	}
+	return m.Metadata.CompleteSession(ctx, f, sessions, a)
 }
 
 func (m *metadata) reach() error {
@@ -366,9 +380,19 @@ func (c *conforming) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // reply is an answer, read whole.
 type reply struct {
-	status int
-	header http.Header
-	body   []byte
+	status   int
+	header   http.Header
+	body     []byte
+	location string // path that the Location header leads to; "" without one
+}
+
+// replyOf makes one of what was read.
+func replyOf(resp *http.Response, body []byte) reply {
+	out := reply{status: resp.StatusCode, header: resp.Header, body: body}
+	if at, err := resp.Location(); err == nil {
+		out.location = at.Path
+	}
+	return out
 }
 
 // do sends a request with the key.
@@ -390,7 +414,7 @@ func (r *rig) try(req *http.Request) (reply, error) {
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
-	return reply{resp.StatusCode, resp.Header, body}, err
+	return replyOf(resp, body), err
 }
 
 // request makes a request to a path, with headers in pairs.

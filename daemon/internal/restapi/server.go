@@ -12,7 +12,7 @@ import (
 const (
 	headerLimit = 15 * time.Second // for a request's headers to arrive
 	keepLimit   = 2 * time.Minute  // for the next request on a connection to begin
-	maxHeader   = 64 << 10         // bytes of a request's headers
+	maxHeader   = 16 << 10         // bytes of a request's headers; net/http lets up to 8 KiB more pass
 )
 
 // Server is an HTTP server for streams: it limits how long headers and idle
@@ -28,7 +28,7 @@ func NewServer(h http.Handler, log *slog.Logger) *Server {
 		log = slog.Default()
 	}
 	return &Server{http: &http.Server{
-		Handler: h, ReadHeaderTimeout: headerLimit, IdleTimeout: keepLimit, MaxHeaderBytes: maxHeader,
+		Handler: onWire(h), ConnContext: withWire, ConnState: idleWire, ReadHeaderTimeout: headerLimit, IdleTimeout: keepLimit, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}}
 }
@@ -36,7 +36,7 @@ func NewServer(h http.Handler, log *slog.Logger) *Server {
 // Serve answers on the listener until Shutdown or Close, and closes it. It
 // returns nil then, and otherwise why it could not go on.
 func (s *Server) Serve(l net.Listener) error {
-	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+	if err := s.http.Serve(wires{l}); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil

@@ -26,7 +26,7 @@ func (a *api) CreateSession(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	c.Response().Header().Set(echo.HeaderLocation, "/sessions/"+s.ID.String())
+	setLocation(c, "/sessions/"+s.ID.String())
 	return writeJSON(c, http.StatusCreated, sessionOf(s))
 }
 
@@ -39,7 +39,7 @@ func newSession(in rest.NewSession) (r engine.SessionRequest, err error) {
 	if r.ContentType == "" {
 		r.ContentType = octetStream
 	}
-	if err := checkContentType(r.ContentType); err != nil {
+	if err := checkContentType("content_type", r.ContentType); err != nil {
 		return r, err
 	}
 	if err := checkMeta(in.Meta); err != nil {
@@ -55,14 +55,22 @@ func newSession(in rest.NewSession) (r engine.SessionRequest, err error) {
 // maxContentType bounds a content type in bytes: it goes into a header of each download.
 const maxContentType = 1 << 10
 
-// checkContentType lets any type stand that a download can carry; nothing is taken
-// apart here, so multipart types are as good as others.
-func checkContentType(text string) error {
-	mediaType, _, err := mime.ParseMediaType(text)
-	if err != nil || !strings.Contains(mediaType, "/") || !printable(text) || len(text) > maxContentType {
-		return store.Errorf(store.Invalid, "content_type %.64q is none", text).WithHint("Leave it out, or send a media type.")
+// checkContentType reports a type that a download cannot carry; what says where it
+// stood. Nothing is parsed here, so multipart types are as good as others. Invalid.
+func checkContentType(what, text string) error {
+	if len(text) > maxContentType {
+		return store.Errorf(store.Invalid, "the %s has %d bytes, at most %d are possible", what, len(text), maxContentType).
+			WithLimit("content_type_size", 0).WithHint("Leave it out, or send a media type.")
+	}
+	if !validContentType(text) {
+		return store.Errorf(store.Invalid, "the %s %.64q is not valid", what, text).WithHint("Leave it out, or send a media type in printable ASCII.")
 	}
 	return nil
+}
+
+func validContentType(text string) bool {
+	mediaType, _, err := mime.ParseMediaType(text)
+	return err == nil && strings.Contains(mediaType, "/") && printable(text) && len(text) <= maxContentType
 }
 
 // sizeOf reads a size that may have been left out, which is -1. Invalid.

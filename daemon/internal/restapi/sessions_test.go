@@ -40,7 +40,7 @@ func (r *rig) begin(n rest.NewSession) (rest.Session, string) {
 	r.t.Helper()
 	got := r.document("POST", "/sessions", n)
 	s := decode[rest.Session](r.t, got, http.StatusCreated)
-	require.Equal(r.t, "/sessions/"+s.SessionID, got.header.Get("Location"))
+	require.Equal(r.t, "/sessions/"+s.SessionID, got.location)
 	return s, "/sessions/" + s.SessionID
 }
 
@@ -138,7 +138,7 @@ func TestSession(t *testing.T) {
 	got := r.document("POST", path+"/complete", rest.CompleteSession{Size: &size, Checksums: rest.PartsChecksum{CRC64NVME: sum}, Parts: refs})
 	f := decode[rest.File](t, got, http.StatusOK)
 	require.Equal(t, s.SessionID, f.FileID)
-	require.Equal(t, "/files/"+f.FileID, got.header.Get("Location"))
+	require.Equal(t, "/files/"+f.FileID, got.location)
 	require.Equal(t, `"`+f.ETag+`"`, got.header.Get("ETag"))
 	require.Equal(t, sum, got.header.Get("X-Checksum-Crc64nvme"))
 	require.Equal(t, "multipart/mixed; boundary=x", f.ContentType)

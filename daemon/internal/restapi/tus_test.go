@@ -35,7 +35,7 @@ func (r *rig) tusCreate(length int, headers ...string) string {
 	got := r.tus("POST", "/tus", nil, append([]string{"Upload-Length", fmt.Sprint(length), "Upload-Metadata", "filename " + b64("a/b.txt") + ",filetype " + b64("text/x")}, headers...)...)
 	require.Equal(r.t, http.StatusCreated, got.status, "%s", got.body)
 	require.Equal(r.t, "1.0.0", got.header.Get("Tus-Resumable"))
-	return got.header.Get("Location")
+	return got.location
 }
 
 func (r *rig) tusPatch(url string, offset int, body io.Reader, headers ...string) reply {
@@ -92,11 +92,11 @@ func TestTus_EmptyAndInTheCreation(t *testing.T) {
 	got := r.tus("POST", "/tus", bytes.NewReader(data), "Upload-Length", "50000", "Content-Type", tusType)
 	require.Equal(t, http.StatusCreated, got.status, "%s", got.body)
 	require.Equal(t, "50000", got.header.Get("Upload-Offset"))
-	r.tusStored(got.header.Get("Location"), data)
+	r.tusStored(got.location, data)
 	half := r.tus("POST", "/tus/", bytes.NewReader(data[:20_000]), "Upload-Length", "50000", "Content-Type", tusType)
 	require.Equal(t, "20000", half.header.Get("Upload-Offset"))
-	require.Equal(t, http.StatusNoContent, r.tusPatch(half.header.Get("Location"), 20_000, bytes.NewReader(data[20_000:])).status)
-	r.tusStored(half.header.Get("Location"), data)
+	require.Equal(t, http.StatusNoContent, r.tusPatch(half.location, 20_000, bytes.NewReader(data[20_000:])).status)
+	r.tusStored(half.location, data)
 }
 
 func TestTus_DeferredLength(t *testing.T) {
@@ -105,7 +105,7 @@ func TestTus_DeferredLength(t *testing.T) {
 	data := pattern(50_000)
 	got := r.tus("POST", "/tus", nil, "Upload-Defer-Length", "1")
 	require.Equal(t, http.StatusCreated, got.status)
-	url := got.header.Get("Location")
+	url := got.location
 	require.Equal(t, "1", r.tusHead(url).Get("Upload-Defer-Length"))
 	require.Equal(t, http.StatusNoContent, r.tusPatch(url, 0, bytes.NewReader(data[:30_000])).status)
 	require.Equal(t, http.StatusBadRequest, r.tusPatch(url, 30_000, nil, "Upload-Length", "10").status)
@@ -120,7 +120,7 @@ func TestTus_DeferredLengthIsKept(t *testing.T) {
 	data := pattern(50_000)
 	var urls []string
 	for _, header := range [][]string{nil, {"Upload-Concat", "partial"}} {
-		url := r.tus("POST", "/tus", nil, append(header, "Upload-Defer-Length", "1")...).header.Get("Location")
+		url := r.tus("POST", "/tus", nil, append(header, "Upload-Defer-Length", "1")...).location
 		require.Equal(t, http.StatusConflict, r.tusPatch(url, 1, bytes.NewReader(data), "Upload-Length", "50000").status)
 		require.Equal(t, "1", r.tusHead(url).Get("Upload-Defer-Length"), "a PATCH that was refused said nothing")
 		require.Equal(t, http.StatusNoContent, r.tusPatch(url, 0, bytes.NewReader(data[:10_000]), "Upload-Length", "50000").status)
@@ -133,7 +133,7 @@ func TestTus_DeferredLengthIsKept(t *testing.T) {
 	r.tusStored(urls[0], data)
 	final := r.tus("POST", "/tus", nil, "Upload-Concat", "final;"+urls[1])
 	require.Equal(t, http.StatusCreated, final.status)
-	r.tusStored(final.header.Get("Location"), data)
+	r.tusStored(final.location, data)
 }
 
 func TestTus_Checksum(t *testing.T) {
@@ -170,7 +170,7 @@ func TestTus_Concatenation(t *testing.T) {
 	require.Equal(t, http.StatusBadRequest, final("nonsense").status)
 	got := final("http://elsewhere"+a, b)
 	require.Equal(t, http.StatusCreated, got.status, "%s", got.body)
-	r.tusStored(got.header.Get("Location"), data)
+	r.tusStored(got.location, data)
 }
 
 func TestTus_Termination(t *testing.T) {

@@ -70,24 +70,27 @@ func (a *api) UploadFile(c echo.Context, p rest.UploadFileParams) error {
 // stored answers with a file that just became visible.
 func stored(c echo.Context, status int, f store.File) error {
 	h := c.Response().Header()
-	h.Set(echo.HeaderLocation, "/files/"+f.ID.String())
+	setLocation(c, "/files/"+f.ID.String())
 	setETag(h, f)
 	setChecksums(h, f)
 	return writeJSON(c, status, fileOf(f))
 }
 
-// contentType reads the request's Content-Type, without which nobody knows what the body is.
+// contentType reads the request's Content-Type, without which it is not known what the body is.
 func contentType(r *http.Request) (string, map[string]string, error) {
 	text := r.Header.Get(echo.HeaderContentType)
 	if text == "" {
 		return "", nil, store.Errorf(store.Invalid, "the request has no Content-Type").WithHint(typeHint)
 	}
+	if err := checkContentType("Content-Type", text); err != nil {
+		return "", nil, err
+	}
 	mediaType, params, err := mime.ParseMediaType(text)
-	if err != nil || !strings.Contains(mediaType, "/") {
-		return "", nil, store.Errorf(store.Invalid, "Content-Type %.64q is none", text).WithHint(typeHint)
+	if err != nil {
+		return "", nil, err // checkContentType has read it before
 	}
 	if strings.HasPrefix(mediaType, "multipart/") && mediaType != echo.MIMEMultipartForm {
-		return "", nil, store.Errorf(store.Invalid, "Content-Type %s is not taken apart here", mediaType).WithHint(typeHint)
+		return "", nil, store.Errorf(store.Invalid, "Content-Type %s cannot be read here", mediaType).WithHint(typeHint)
 	}
 	return mediaType, params, nil
 }
@@ -111,5 +114,5 @@ func (a *api) openRaw(c echo.Context, mediaType string, in *incoming) error {
 
 func (a *api) tooLarge() error {
 	return store.Errorf(store.TooLarge, "the file is larger than the limit of %d bytes", a.cfg.MaxFileSize).
-		WithHint("Split the file, or raise the gateway's limit on file size.")
+		WithLimit("file_size", 0).WithHint("Split the file, or raise the gateway's limit on file size.")
 }

@@ -61,7 +61,7 @@ func TestUploadAndDownload(t *testing.T) {
 			name := fmt.Sprintf("%s-%d", strings.ReplaceAll(form, " ", "_"), size)
 			got := send(name)
 			f := decode[rest.File](t, got, http.StatusCreated)
-			require.Equal(t, "/files/"+f.FileID, got.header.Get("Location"))
+			require.Equal(t, "/files/"+f.FileID, got.location)
 			require.Equal(t, rest.File{
 				FileID: f.FileID, Bucket: "default", Name: name, Size: int64(size), ContentType: "image/png", Status: rest.StatusComplete,
 				Latest: true, ETag: f.ETag, Checksums: rest.Checksums{CRC64NVME: crcOf(data)}, CreatedAt: f.CreatedAt, CompletedAt: f.CompletedAt,
@@ -500,5 +500,5 @@ func whole(t testing.TB, resp *http.Response) reply {
 	t.Helper()
 	body, err := io.ReadAll(resp.Body)
 	require.NoError(t, err)
-	return reply{resp.StatusCode, resp.Header, body}
+	return replyOf(resp, body)
 }

@@ -39,6 +39,9 @@ func (h *handler) patch(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	if u.tag.final() {
+		return store.Errorf(store.Denied, "upload %s was made of partial ones", u.id).WithHint("A final upload is not appended to; create another.")
+	}
 	if at != u.offset {
 		u.headers(c)
 		return store.Errorf(store.Conflict, "Upload-Offset is %d, but %d bytes are there", at, u.offset).WithHint("Ask for the offset with HEAD, and go on from there.")
@@ -46,9 +49,12 @@ func (h *handler) patch(c echo.Context) error {
 	if u, err = h.lengthNow(c, u); err != nil {
 		return err
 	}
-	if u.done {
+	if u.done { // its last answer was lost
 		u.headers(c)
-		return c.NoContent(http.StatusNoContent) // its last answer was lost
+		if err := (&body{from: bufio.NewReaderSize(h.Body(c), 16)}).surplus(); err != nil {
+			return err
+		}
+		return c.NoContent(http.StatusNoContent)
 	}
 	if u, err = h.take(c, u); err != nil {
 		return err
@@ -113,11 +119,12 @@ func (h *handler) take(c echo.Context, u upload) (upload, error) {
 	return u, b.failure()
 }
 
-// takePart stores one part of a body.
+// takePart stores one part of a body, unless more follows than there is room for: of the
+// bytes that would complete the upload none is kept then.
 func (h *handler) takePart(ctx context.Context, b *body, u upload) (upload, error) {
 	size := max(h.PartSize, (u.length+store.MaxParts/2-1)/(store.MaxParts/2))
 	r := b.req
-	r.Body = io.LimitReader(b, size)
+	r.Body, r.Verify = io.LimitReader(b, size), func(engine.Sums) error { return b.surplus() }
 	return h.put(ctx, u, r)
 }
 
@@ -135,8 +142,8 @@ func (h *handler) takeWhole(ctx context.Context, b *body, u upload, sum *expecte
 	r := b.req
 	r.Body = io.TeeReader(b, sum.hash)
 	r.Verify = func(engine.Sums) error {
-		if err := b.failure(); err != nil {
-			return err
+		if b.more(); b.failure() != nil {
+			return b.failure()
 		}
 		if !sum.matches() {
 			return h.mismatch(sum)
@@ -175,6 +182,8 @@ type body struct {
 	req  engine.PartRequest // what its parts have in common
 	left int64              // bytes that there is room for
 	err  error              // why it broke off
+
+	tooLong bool // err says that there is no room for more that came
 }
 
 // more says whether there is another byte to store.
@@ -185,7 +194,7 @@ func (b *body) more() bool {
 	_, err := b.from.Peek(1)
 	switch {
 	case err == nil && b.left == 0:
-		b.err = tooMuch(0)
+		b.err, b.tooLong = tooMuch(0), true
 		return false
 	case err == nil:
 		return true
@@ -206,6 +215,15 @@ func (b *body) Read(p []byte) (int, error) {
 		b.err, err = err, io.EOF
 	}
 	return n, err
+}
+
+// surplus is the error for a body that has more than there is room for; nil when
+// there is room left, and where the body broke off.
+func (b *body) surplus() error {
+	if b.left == 0 && !b.more() && b.tooLong {
+		return b.err
+	}
+	return nil
 }
 
 // failure is why the body broke off; nil: it did not.

@@ -15,10 +15,11 @@ import (
 func (h *handler) create(c echo.Context) error {
 	header := c.Request().Header
 	concat := header.Get(hConcat)
-	if urls, final := strings.CutPrefix(concat, "final;"); final {
-		return h.concatenate(c, urls)
+	kept := tag{Metadata: header.Get(hMetadata), Concat: concat}
+	if kept.final() {
+		return h.concatenate(c, kept)
 	}
-	if concat != "" && concat != "partial" {
+	if concat != "" && !kept.partial() {
 		return bad("Upload-Concat %.64q is neither partial nor final;URLS", concat)
 	}
 	r, err := h.request(c)
@@ -28,7 +29,7 @@ func (h *handler) create(c echo.Context) error {
 	if r.Size, err = h.length(c); err != nil {
 		return err
 	}
-	r.Tag = tag{Metadata: header.Get(hMetadata), Partial: concat == "partial"}.encode()
+	r.Meta = kept.meta()
 	ctx := c.Request().Context()
 	s, err := h.Engine.CreateSession(ctx, r)
 	if err != nil {
@@ -47,7 +48,7 @@ func (h *handler) create(c echo.Context) error {
 }
 
 func (h *handler) created(c echo.Context, u upload) error {
-	c.Response().Header().Set(echo.HeaderLocation, Base+"/"+u.id.String())
+	h.SetLocation(c, Base+"/"+u.id.String())
 	u.headers(c)
 	return c.NoContent(http.StatusCreated)
 }
@@ -59,7 +60,7 @@ func (h *handler) request(c echo.Context) (r engine.SessionRequest, err error) {
 		return r, err
 	}
 	r.Size = -1
-	r.Bucket, r.Key, r.ContentType = target(pairs)
+	r.Bucket, r.Key, r.ContentType = h.target(pairs)
 	if r.Key == "" {
 		r.Key = store.Key(store.NewFileID().String()) // nobody named it
 	}
@@ -84,13 +85,13 @@ func (h *handler) length(c echo.Context) (int64, error) {
 
 func (h *handler) fits(length int64) error {
 	if length > h.MaxSize {
-		return store.Errorf(store.TooLarge, "Upload-Length is over the limit of %d bytes", h.MaxSize).WithHint("Split the file.")
+		return store.Errorf(store.TooLarge, "Upload-Length is over the limit of %d bytes", h.MaxSize).WithLimit("file_size", 0).WithHint("Split the file.")
 	}
 	return nil
 }
 
 // concatenate makes one file of partial uploads, in the order in which they are named.
-func (h *handler) concatenate(c echo.Context, urls string) error {
+func (h *handler) concatenate(c echo.Context, kept tag) error {
 	if c.Request().Header.Get(hLength) != "" {
 		return bad("a final upload has no Upload-Length of its own")
 	}
@@ -98,9 +99,10 @@ func (h *handler) concatenate(c echo.Context, urls string) error {
 	if err != nil {
 		return err
 	}
+	r.Meta = kept.meta()
 	ctx := c.Request().Context()
 	var ids []store.FileID
-	for url := range strings.FieldsSeq(urls) {
+	for url := range strings.FieldsSeq(strings.TrimPrefix(kept.Concat, "final;")) {
 		s, err := h.partial(ctx, url)
 		if err != nil {
 			return err
@@ -114,8 +116,7 @@ func (h *handler) concatenate(c echo.Context, urls string) error {
 	if err != nil {
 		return err
 	}
-	c.Response().Header().Set(hConcat, "final;"+urls)
-	return h.created(c, upload{id: f.ID, offset: f.Size, length: f.Size, done: true})
+	return h.created(c, uploadOfFile(f))
 }
 
 // partial finds a partial upload that is all there, by its address.
@@ -129,7 +130,7 @@ func (h *handler) partial(ctx context.Context, url string) (s store.Session, err
 	}
 	u := uploadOf(s)
 	switch {
-	case !u.tag.Partial:
+	case !u.tag.partial():
 		return s, store.Errorf(store.Conflict, "upload %s is not a partial one", id).WithHint("Create it with Upload-Concat: partial.")
 	case u.offset != u.length:
 		return s, store.Errorf(store.Conflict, "upload %s has %d of %d bytes", id, u.offset, u.length).WithHint("Finish the partial uploads first.")

@@ -34,6 +34,10 @@ type Config struct {
 	BreakOff func(echo.Context, error)
 	// Caller is the access key of the request.
 	Caller func(echo.Context) string
+	// SetLocation says where an upload that was just made is, by its address on this server.
+	SetLocation func(c echo.Context, path string)
+	// ValidType reports whether a text can be the Content-Type of a download.
+	ValidType func(string) bool
 	// WithStatus gives an error another HTTP status than its kind has.
 	WithStatus func(status int, err error) error
 
@@ -84,17 +88,17 @@ func Mount(e *echo.Echo, c Config) {
 	}
 	h := &handler{Config: c}
 	for _, path := range []string{Base, Base + "/", Base + "/:id"} {
-		e.OPTIONS(path, h.manners(h.options))
+		e.OPTIONS(path, h.withProtocolHeaders(h.options))
 	}
 	for _, path := range []string{Base, Base + "/"} {
-		e.POST(path, h.manners(h.create))
+		e.POST(path, h.withProtocolHeaders(h.create))
 	}
 	one := Base + "/:id"
-	e.HEAD(one, h.manners(h.head))
-	e.PATCH(one, h.manners(h.patch))
-	e.DELETE(one, h.manners(h.remove))
+	e.HEAD(one, h.withProtocolHeaders(h.head))
+	e.PATCH(one, h.withProtocolHeaders(h.patch))
+	e.DELETE(one, h.withProtocolHeaders(h.remove))
 	// For clients behind proxies that know no PATCH.
-	e.POST(one, h.manners(func(ec echo.Context) error {
+	e.POST(one, h.withProtocolHeaders(func(ec echo.Context) error {
 		switch ec.Request().Header.Get("X-HTTP-Method-Override") {
 		case http.MethodPatch:
 			return h.patch(ec)
@@ -105,15 +109,19 @@ func Mount(e *echo.Echo, c Config) {
 	}))
 }
 
-// manners are what every answer has in common, and what every request must have.
-func (h *handler) manners(next echo.HandlerFunc) echo.HandlerFunc {
+// Serves reports whether a path is one of the protocol's.
+func Serves(path string) bool { return path == Base || strings.HasPrefix(path, Base+"/") }
+
+// Preflighted reports whether a browser that sent the request for a page of another
+// origin must have asked before: the protocol's own header is none that it sends without.
+func Preflighted(r *http.Request) bool { return r.Header.Get(hResumable) != "" }
+
+// withProtocolHeaders refuses requests that lack what every request must have. Nothing
+// of the protocol works without it: it is what makes a browser ask first.
+func (h *handler) withProtocolHeaders(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		out := c.Response().Header()
-		out.Set(hResumable, version)
-		out.Set("Cache-Control", "no-store")
-		crossOrigin(c)
 		if got := c.Request().Header.Get(hResumable); got != version && c.Request().Method != http.MethodOptions {
-			out.Set(hVersion, version)
+			c.Response().Header().Set(hVersion, version)
 			return h.WithStatus(http.StatusPreconditionFailed,
 				store.Errorf(store.Invalid, "Tus-Resumable is %.16q; this server speaks %s", got, version).WithHint(hintSpec))
 		}
@@ -121,16 +129,19 @@ func (h *handler) manners(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// crossOrigin lets pages of other addresses use the protocol. Nothing is given away by that: a
+// SetCommonHeaders sets what every answer has in common, refusals that come before the
+// protocol's own handlers included. Pages of any origin may read it. Nothing is given away by that: a
 // page needs an access key, and browsers send none by themselves to an origin of "*".
-func crossOrigin(c echo.Context) {
-	if c.Request().Header.Get(echo.HeaderOrigin) == "" {
+func SetCommonHeaders(out http.Header, r *http.Request) {
+	out.Set(hResumable, version)
+	out.Set("Cache-Control", "no-store")
+	if r.Header.Get(echo.HeaderOrigin) == "" {
 		return
 	}
-	out := c.Response().Header()
 	out.Set(echo.HeaderAccessControlAllowOrigin, "*")
 	out.Set(echo.HeaderAccessControlExposeHeaders, strings.Join([]string{
 		echo.HeaderLocation, hResumable, hVersion, hExtension, hMaxSize, hAlgorithm, hOffset, hLength, hDefer, hMetadata, hConcat, hExpires,
+		echo.HeaderXRequestID, "Retry-After", echo.HeaderWWWAuthenticate,
 	}, ", "))
 }
 
@@ -144,7 +155,7 @@ func (h *handler) options(c echo.Context) error {
 	if c.Request().Header.Get(echo.HeaderOrigin) != "" {
 		out.Set(echo.HeaderAccessControlAllowMethods, "POST, HEAD, PATCH, DELETE, OPTIONS")
 		out.Set(echo.HeaderAccessControlAllowHeaders, strings.Join([]string{
-			echo.HeaderAuthorization, echo.HeaderContentType, "X-HTTP-Method-Override",
+			echo.HeaderAuthorization, echo.HeaderContentType, "X-HTTP-Method-Override", echo.HeaderXRequestID, echo.HeaderXRequestedWith,
 			hResumable, hOffset, hLength, hDefer, hMetadata, hConcat, hChecksum,
 		}, ", "))
 		out.Set(echo.HeaderAccessControlMaxAge, "86400")

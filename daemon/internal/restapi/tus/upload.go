@@ -35,8 +35,7 @@ func (h *handler) find(ctx context.Context, c echo.Context) (upload, error) {
 		if openErr != nil {
 			return upload{}, err // what became of the session is what the client should hear
 		}
-		size := o.File().Size
-		return upload{id: id, offset: size, length: size, done: true}, nil
+		return uploadOfFile(o.File()), nil
 	}
 	if err != nil {
 		return upload{}, err
@@ -44,10 +43,15 @@ func (h *handler) find(ctx context.Context, c echo.Context) (upload, error) {
 	return uploadOf(s), nil
 }
 
+// uploadOfFile is an upload that is complete.
+func uploadOfFile(f store.File) upload {
+	return upload{id: f.ID, tag: tagOf(f.Meta), offset: f.Size, length: f.Size, done: true}
+}
+
 // uploadOf takes the parts that have arrived in a row; there are no others, unless
 // somebody has put some by another surface.
 func uploadOf(s store.Session) upload {
-	u := upload{session: s, tag: readTag(s.Tag), id: s.ID, length: s.Size}
+	u := upload{session: s, tag: tagOf(s.Meta), id: s.ID, length: s.Size}
 	for _, p := range s.Parts {
 		if p.Number != u.parts+1 {
 			break
@@ -70,8 +74,8 @@ func (u upload) headers(c echo.Context) {
 	if u.tag.Metadata != "" {
 		out.Set(hMetadata, u.tag.Metadata)
 	}
-	if u.tag.Partial {
-		out.Set(hConcat, "partial")
+	if u.tag.Concat != "" {
+		out.Set(hConcat, u.tag.Concat)
 	}
 	u.expires(c)
 }
@@ -82,8 +86,11 @@ func (u upload) expires(c echo.Context) {
 	}
 }
 
-// head tells a client where to go on. A request that is still appending is broken off first: it
+// head tells a client where to resume. A request that is still appending is broken off first: it
 // is most likely the client's own, from before it was interrupted.
+//
+// A client takes an offset that equals the length for success. So an upload whose bytes are all
+// there becomes a file before that is said, where the PATCH that sent the last byte could not make it one.
 func (h *handler) head(c echo.Context) error {
 	ctx := c.Request().Context()
 	if id, err := store.ParseFileID(c.Param("id")); err == nil {
@@ -96,6 +103,11 @@ func (h *handler) head(c echo.Context) error {
 	u, err := h.find(ctx, c)
 	if err != nil {
 		return err
+	}
+	if !u.done {
+		if u, err = h.complete(ctx, u); err != nil {
+			return err
+		}
 	}
 	u.headers(c)
 	return c.NoContent(http.StatusOK)
@@ -119,7 +131,7 @@ func (h *handler) remove(c echo.Context) error {
 
 // complete makes an upload a file once all its bytes are there. A partial one waits to be put together with others.
 func (h *handler) complete(ctx context.Context, u upload) (upload, error) {
-	if u.tag.Partial || u.length < 0 || u.offset < u.length {
+	if u.tag.partial() || u.length < 0 || u.offset < u.length {
 		return u, nil
 	}
 	_, err := h.Engine.CompleteSession(context.WithoutCancel(ctx), engine.CompleteRequest{Session: u.id, Size: u.length})

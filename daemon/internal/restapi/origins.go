@@ -1,0 +1,105 @@
+package restapi
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/ringstore/ringstore/daemon/internal/restapi/tus"
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+// Origins are the origins of web pages that may use the API besides its own. The zero value is none.
+type Origins struct{ allowed map[string]bool }
+
+// ParseOrigins reads origins as browsers write them: scheme://host, with the port
+// where it is not the scheme's own.
+func ParseOrigins(list []string) (Origins, error) {
+	o := Origins{allowed: map[string]bool{}}
+	for _, text := range list {
+		u, err := url.Parse(text)
+		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.Scheme+"://"+u.Host != text || text != strings.ToLower(text) {
+			return Origins{}, fmt.Errorf("%q is not an origin such as https://console.example.org (lower case, no path, no *)", text)
+		}
+		o.allowed[text] = true
+	}
+	return o, nil
+}
+
+// protection gives the check that refuses what pages of other origins send.
+func (o Origins) protection() *http.CrossOriginProtection {
+	p := http.NewCrossOriginProtection()
+	for origin := range o.allowed {
+		if err := p.AddTrustedOrigin(origin); err != nil {
+			panic(err) // ParseOrigins lets nothing through that this refuses
+		}
+	}
+	return p
+}
+
+// crossOrigin decides what web pages of other origins may do. It comes before
+// authentication, so that a page can read why it was refused.
+//
+// A browser adds a key that it remembers to requests of any page. Reading the answer
+// takes our permission, but a form can change things without it. So everything that changes
+// something is refused when a page of another origin sends it, unless that origin is configured.
+// The exception is tus: pages of any origin may use it, because the header that it demands makes a browser
+// ask first, and the answer "*" forbids it to add a key that it remembers: the page has to bring one.
+func (a *api) crossOrigin(next echo.HandlerFunc) echo.HandlerFunc {
+	protection := a.cfg.AllowedOrigins.protection()
+	return func(c echo.Context) error {
+		r, h := c.Request(), c.Response().Header()
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set(echo.HeaderXContentTypeOptions, "nosniff")
+		if tus.Serves(r.URL.Path) {
+			tus.SetCommonHeaders(h, r)
+			if tus.Preflighted(r) {
+				return next(c)
+			}
+		} else if a.cfg.AllowedOrigins.welcome(h, r) {
+			return c.NoContent(http.StatusNoContent)
+		}
+		if protection.Check(r) != nil {
+			return foreign(r)
+		}
+		return next(c)
+	}
+}
+
+// welcome lets a page of a configured origin read the answer, and reports whether
+// the request only asks what the page may do and is answered by that. Keys that the browser
+// remembers stay forbidden: Access-Control-Allow-Credentials is never sent.
+func (o Origins) welcome(h http.Header, r *http.Request) (preflight bool) {
+	if len(o.allowed) == 0 {
+		return false
+	}
+	h.Add(echo.HeaderVary, echo.HeaderOrigin)
+	origin := r.Header.Get(echo.HeaderOrigin)
+	if !o.allowed[origin] {
+		return false
+	}
+	h.Set(echo.HeaderAccessControlAllowOrigin, origin)
+	h.Set(echo.HeaderAccessControlExposeHeaders, "*")
+	if r.Method != http.MethodOptions || r.Header.Get(echo.HeaderAccessControlRequestMethod) == "" {
+		return false
+	}
+	h.Set(echo.HeaderAccessControlAllowMethods, "GET, HEAD, POST, PUT, PATCH, DELETE")
+	if wanted := r.Header.Get(echo.HeaderAccessControlRequestHeaders); wanted != "" {
+		h.Set(echo.HeaderAccessControlAllowHeaders, wanted)
+	}
+	h.Set(echo.HeaderAccessControlMaxAge, "600")
+	return true
+}
+
+func foreign(r *http.Request) error {
+	origin, hint := r.Header.Get(echo.HeaderOrigin), "Send it from a page of the gateway's own origin, or by a program."
+	if _, err := ParseOrigins([]string{origin}); err == nil {
+		hint = "If pages of that origin may do this, start the gateway with --allowed-origins " + origin + "."
+	} else {
+		origin = "another origin"
+	}
+	return store.Errorf(store.Denied, "a web page of %s sent this request", origin).WithHint("%s", hint)
+}

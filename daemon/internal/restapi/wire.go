@@ -1,0 +1,190 @@
+package restapi
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync/atomic"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+// wire is a connection of the server. It sees two things that net/http keeps to
+// itself: requests with both Content-Length and Transfer-Encoding, whose former is dropped
+// before a handler is called, and the library's own answers to what it cannot read.
+type wire struct {
+	net.Conn
+	lengths   atomic.Int64 // Content-Length lines that may have stood in headers
+	explained int64        // of them, those of requests that handlers have seen; only the server's goroutine uses it
+	answering atomic.Bool  // what is written is a handler's answer, not the library's
+	carry     []byte       // the end of what was read last, in case that a line is cut there
+}
+
+const lengthLine = "\ncontent-length:"
+
+// headerRead is the largest read in which net/http takes in headers, that of its
+// buffer. Larger ones go past the buffer, into a body and no further.
+const headerRead = 4 << 10
+
+// Read implements net.Conn.
+func (w *wire) Read(p []byte) (int, error) {
+	n, err := w.Conn.Read(p)
+	if len(p) > headerRead {
+		w.carry = w.carry[:0]
+	} else if n > 0 {
+		w.watch(p[:n])
+	}
+	return n, err
+}
+
+// watch counts lines that begin as Content-Length does. Those of bodies count, too:
+// a connection that is closed in vain is harmless, one that is kept wrongly is not.
+func (w *wire) watch(p []byte) {
+	const short = len(lengthLine) - 1 // no line fits, so none counts twice
+	var buffer [2 * short]byte
+	seam := append(append(buffer[:0], w.carry...), p[:min(len(p), short)]...)
+	if n := lengthsIn(seam) + lengthsIn(p); n > 0 {
+		w.lengths.Add(n)
+	}
+	end := p
+	if len(p) < short {
+		end = seam
+	}
+	w.carry = append(w.carry[:0], end[max(0, len(end)-short):]...)
+}
+
+func lengthsIn(p []byte) (n int64) {
+	for {
+		i := bytes.IndexByte(p, '\n')
+		if i < 0 || len(p)-i < len(lengthLine) {
+			return n
+		}
+		if strings.EqualFold(string(p[i:i+len(lengthLine)]), lengthLine) {
+			n++
+		}
+		p = p[i+1:]
+	}
+}
+
+// ambiguous reports whether the request may have had both a length and chunks. What
+// stands between this server and the client may have read such a request by its length, and take
+// what it believes to lie behind it for another request.
+func (w *wire) ambiguous(r *http.Request) bool {
+	if len(r.TransferEncoding) > 0 {
+		return w.lengths.Load() > w.explained
+	}
+	if r.Header.Get("Content-Length") != "" {
+		w.explained++
+	}
+	return false
+}
+
+// Write implements net.Conn. The library's own refusals become problem documents.
+func (w *wire) Write(p []byte) (int, error) {
+	if w.answering.Load() {
+		return w.Conn.Write(p)
+	}
+	refusal := refusalFor(p)
+	if refusal == nil {
+		return w.Conn.Write(p)
+	}
+	if _, err := w.Conn.Write(refusal); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// CloseWrite lets the server end an answer before it closes the connection.
+func (w *wire) CloseWrite() error {
+	if c, ok := w.Conn.(interface{ CloseWrite() error }); ok {
+		return c.CloseWrite()
+	}
+	return nil
+}
+
+// refusalFor gives the answer to send in place of one that net/http wrote without a
+// handler; nil where that is no refusal.
+func refusalFor(p []byte) []byte {
+	line, ok := strings.CutPrefix(string(p[:min(len(p), 256)]), "HTTP/1.1 ")
+	if !ok {
+		return nil
+	}
+	line, _, _ = strings.Cut(line, "\r\n")
+	code, text, _ := strings.Cut(line, " ")
+	status, err := strconv.Atoi(code)
+	if err != nil || status < 400 {
+		return nil
+	}
+	doc := problemOf(withStatus(status, unreadable(status, text)))
+	body, err := json.Marshal(doc)
+	if err != nil {
+		return nil
+	}
+	return fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nContent-Type: application/problem+json\r\nContent-Length: %d\r\n"+
+		"X-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n%s\n", status, http.StatusText(status), len(body)+1, body)
+}
+
+// unreadable says what is wrong with a request that never reached a handler. text is
+// the library's reason phrase, which quotes nothing of the request.
+func unreadable(status int, text string) error {
+	switch status {
+	case http.StatusRequestHeaderFieldsTooLarge:
+		return store.Errorf(store.TooLarge, "the request line and headers have more than %d bytes", maxHeader).
+			WithLimit("header_size", 0).WithHint("Send fewer or shorter headers.")
+	case http.StatusExpectationFailed:
+		return store.Errorf(store.Invalid, "the Expect header asks for what this server does not do").WithHint("Send Expect: 100-continue, or leave it out.")
+	case http.StatusNotImplemented:
+		return store.Errorf(store.Invalid, "the Transfer-Encoding is not supported").WithHint("Send Transfer-Encoding: chunked, or a Content-Length.")
+	case http.StatusHTTPVersionNotSupported:
+		return store.Errorf(store.Invalid, "the version of HTTP is not supported").WithHint("Speak HTTP/1.1.")
+	}
+	detail := "the request line or a header cannot be read"
+	if _, cause, ok := strings.Cut(text, ": "); ok {
+		detail = cause
+	}
+	return store.Errorf(store.Invalid, "%s", detail).WithHint("Check how the client writes the request: a line, headers, an empty line.")
+}
+
+// wires makes each accepted connection a wire.
+type wires struct{ net.Listener }
+
+// Accept implements net.Listener.
+func (l wires) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &wire{Conn: c}, nil
+}
+
+type wireKey struct{}
+
+func withWire(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, wireKey{}, c)
+}
+
+// onWire tells the connection which answers are a handler's, and ends the connection
+// after an ambiguous request.
+func onWire(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
+		if w, ok := r.Context().Value(wireKey{}).(*wire); ok {
+			w.answering.Store(true)
+			if w.ambiguous(r) {
+				out.Header().Set("Connection", "close")
+			}
+		}
+		next.ServeHTTP(out, r)
+	})
+}
+
+// idleWire is called by the server when a connection changes its state.
+func idleWire(c net.Conn, state http.ConnState) {
+	if w, ok := c.(*wire); ok && state == http.StateIdle {
+		w.answering.Store(false)
+	}
+}
