@@ -76,7 +76,8 @@ var ringstore = Rules{
 		{internal + "erasure", nil},
 		{internal + "cluster", in("ring")},
 		{internal + "vfs", nil},
-		{internal + "access", in("vfs")}, // vfs, to keep the master key's file
+		{internal + "connlimit", nil},
+		{internal + "access", in("vfs", "connlimit")}, // vfs, to keep the master key's file
 		{internal + "engine", append(in("ring", "erasure", "cluster"), "proto/checksum")},
 		{internal + "upkeep", in("ring", "erasure", "cluster", "engine")},
 		{internal + "upkeep/expire", in("ring", "erasure", "cluster", "engine", "upkeep")},

@@ -263,3 +263,21 @@ func BenchmarkCheck(b *testing.B) {
 		}
 	}
 }
+
+func TestRemembersOnlyWhatIsProven(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	require.False(t, b.Remembers(b.pair.AccessKey, b.pair.Secret), "nothing was looked up yet")
+	_, err := b.Check(t.Context(), b.pair.AccessKey, "wrong")
+	require.ErrorIs(t, err, store.Denied)
+	require.False(t, b.Remembers(b.pair.AccessKey, "wrong"))
+	require.True(t, b.Remembers(b.pair.AccessKey, b.pair.Secret))
+	unknown := access.NewKeyPair()
+	_, err = b.Check(t.Context(), unknown.AccessKey, unknown.Secret)
+	require.ErrorIs(t, err, store.Denied)
+	require.False(t, b.Remembers(unknown.AccessKey, unknown.Secret))
+	b.pass(9 * time.Minute)
+	require.True(t, b.Remembers(b.pair.AccessKey, b.pair.Secret), "a key that rested is still known")
+	b.pass(2 * time.Minute)
+	require.False(t, b.Remembers(b.pair.AccessKey, b.pair.Secret))
+}

@@ -6,3 +6,10 @@ func (a *Authenticator) Remembered() int {
 	defer a.mu.RUnlock()
 	return len(a.known)
 }
+
+// Remembered counts the addresses that are held in memory.
+func (t *Throttle) Remembered() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.clients)
+}

@@ -1,0 +1,231 @@
+package connlimit
+
+import (
+	"container/list"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// Config holds the limits. A zero limit is no limit.
+type Config struct {
+	Total      int // open connections; one more is closed at once
+	PerAddress int // open connections of one client, see Client; one more is closed at once
+
+	Unproven           int // open connections without Prove; one more closes the oldest of them
+	UnprovenPerAddress int // the same for one client
+
+	FreeLoopback bool         // PerAddress does not count for loopback: a proxy or many programs of this host
+	Log          *slog.Logger // what was closed, at most one line a minute; nil: slog.Default
+	Now          func() time.Time
+}
+
+// Client is the address that limits and failures are counted under: an IPv6
+// client has a whole /64 to choose addresses from, so that is one client.
+func Client(a netip.Addr) netip.Addr {
+	a = a.Unmap().WithZone("")
+	if a.Is4() || !a.IsValid() {
+		return a
+	}
+	p, err := a.Prefix(64)
+	if err != nil { // 64 fits every IPv6 address
+		return a
+	}
+	return p.Addr()
+}
+
+// ClientOf is the client behind the remote address of a connection; the zero
+// address where that is no IP address.
+func ClientOf(a net.Addr) netip.Addr {
+	if a == nil {
+		return netip.Addr{}
+	}
+	p, err := netip.ParseAddrPort(a.String())
+	if err != nil {
+		return netip.Addr{}
+	}
+	return Client(p.Addr())
+}
+
+// Listener is a net.Listener with limits.
+type Listener struct {
+	net.Listener
+	config Config
+
+	mu       sync.Mutex // guards what follows, and the state of each Conn
+	open     int
+	clients  map[netip.Addr]*client
+	unproven list.List // of *Conn, oldest first
+	closed   int       // by limits since the last log line
+	logged   time.Time
+}
+
+// client is what one client has open. It is dropped with its last connection.
+type client struct {
+	open     int
+	unproven list.List // of *Conn, oldest first
+}
+
+// New limits the connections of l.
+func New(l net.Listener, c Config) *Listener {
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return &Listener{Listener: l, config: c, clients: map[netip.Addr]*client{}}
+}
+
+// Accept waits for a connection that is within the limits. Its RemoteAddr is what Prove takes.
+func (l *Listener) Accept() (net.Conn, error) {
+	for {
+		raw, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		c := &Conn{Conn: raw, listener: l, from: ClientOf(raw.RemoteAddr())}
+		evicted, ok := l.add(c)
+		for _, old := range evicted {
+			old.Close()
+		}
+		if ok {
+			return c, nil
+		}
+		raw.Close()
+	}
+}
+
+// add counts the connection, unless a limit is reached, and returns the connections to close for it.
+func (l *Listener) add(c *Conn) (evicted []*Conn, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	k := l.clients[c.from]
+	if k == nil {
+		k = &client{}
+	}
+	free := l.config.FreeLoopback && c.from.IsLoopback()
+	if reached(l.open, l.config.Total) || !free && reached(k.open, l.config.PerAddress) {
+		l.count(c.from)
+		return nil, false
+	}
+	l.clients[c.from] = k
+	l.open++
+	k.open++
+	c.counted = true
+	if l.config.Unproven == 0 {
+		return nil, true
+	}
+	if reached(k.unproven.Len(), l.config.UnprovenPerAddress) {
+		evicted = append(evicted, l.evict(k.unproven.Front().Value.(*Conn)))
+	} else if reached(l.unproven.Len(), l.config.Unproven) {
+		evicted = append(evicted, l.evict(l.unproven.Front().Value.(*Conn)))
+	}
+	c.inAll, c.inOwn = l.unproven.PushBack(c), k.unproven.PushBack(c)
+	return evicted, true
+}
+
+func reached(n, limit int) bool { return limit > 0 && n >= limit }
+
+// evict takes the connection out of the list of the unproven; the caller closes it. The caller holds mu.
+func (l *Listener) evict(c *Conn) *Conn {
+	l.count(c.from)
+	l.settle(c)
+	return c
+}
+
+// settle takes c off the lists of the unproven. The caller holds mu.
+func (l *Listener) settle(c *Conn) {
+	if c.inAll == nil {
+		return
+	}
+	l.unproven.Remove(c.inAll)
+	if k := l.clients[c.from]; k != nil {
+		k.unproven.Remove(c.inOwn)
+	}
+	c.inAll, c.inOwn = nil, nil
+}
+
+func (l *Listener) remove(c *Conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !c.counted {
+		return
+	}
+	c.counted = false
+	l.settle(c)
+	l.open--
+	k := l.clients[c.from]
+	if k.open--; k.open == 0 {
+		delete(l.clients, c.from)
+	}
+}
+
+// logEvery is the time between two lines about connections that were closed.
+const logEvery = time.Minute
+
+// count notes a connection that a limit closes. The caller holds mu.
+func (l *Listener) count(from netip.Addr) {
+	l.closed++
+	now := l.config.Now()
+	if !l.logged.IsZero() && now.Sub(l.logged) < logEvery {
+		return
+	}
+	l.config.Log.Warn("connections were closed because a limit of open connections is reached",
+		"listener", l.Addr().String(), "last_client", from.String(), "closed", l.closed, "open", l.open, "unproven", l.unproven.Len())
+	l.logged, l.closed = now, 0
+}
+
+// Open reports how many connections are open, and how many of them are not proven.
+func (l *Listener) Open() (open, unproven int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.open, l.unproven.Len()
+}
+
+// Conn is a connection that a Listener counts until it is closed.
+type Conn struct {
+	net.Conn
+	listener *Listener
+	from     netip.Addr
+
+	// Guarded by listener.mu.
+	counted      bool
+	inAll, inOwn *list.Element // nil: proven, or no limit
+}
+
+// Close closes the connection and frees its place.
+func (c *Conn) Close() error {
+	c.listener.remove(c)
+	return c.Conn.Close()
+}
+
+// RemoteAddr is the peer's address, which also leads back to the connection.
+func (c *Conn) RemoteAddr() net.Addr { return peer{c.Conn.RemoteAddr(), c} }
+
+// peer is the remote address of a Conn.
+type peer struct {
+	net.Addr
+	conn *Conn
+}
+
+// Prove notes that the peer of the connection with this remote address has
+// proven who it is. Addresses of other connections are ignored. It is cheap when repeated.
+func Prove(remote net.Addr) {
+	p, ok := remote.(peer)
+	if !ok {
+		return
+	}
+	p.conn.listener.mu.Lock()
+	defer p.conn.listener.mu.Unlock()
+	p.conn.listener.settle(p.conn)
+}
+
+// Drop closes the connection with this remote address. Addresses of other connections are ignored.
+func Drop(remote net.Addr) {
+	if p, ok := remote.(peer); ok {
+		p.conn.Close()
+	}
+}
