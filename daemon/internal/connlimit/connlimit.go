@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -41,6 +42,9 @@ func Client(a netip.Addr) netip.Addr {
 func ClientOf(a net.Addr) netip.Addr {
 	if a == nil {
 		return netip.Addr{}
+	}
+	if p, ok := a.(peer); ok {
+		return p.conn.from
 	}
 	p, err := netip.ParseAddrPort(a.String())
 	if err != nil {
@@ -190,6 +194,7 @@ type Conn struct {
 	net.Conn
 	listener *Listener
 	from     netip.Addr
+	proven   atomic.Bool // set once, so that Prove costs little when repeated
 
 	// Guarded by listener.mu.
 	counted      bool
@@ -215,7 +220,7 @@ type peer struct {
 // proven who it is. Addresses of other connections are ignored. It is cheap when repeated.
 func Prove(remote net.Addr) {
 	p, ok := remote.(peer)
-	if !ok {
+	if !ok || p.conn.proven.Swap(true) {
 		return
 	}
 	p.conn.listener.mu.Lock()
