@@ -96,6 +96,7 @@ func owner() string {
 // AddTo adds the core's services to a group, behind those that they stand on.
 // ready is called once requests are answered.
 func (c *Core) AddTo(g *lifecycle.Group, ready func()) {
+	g.Add(lifecycle.ReturnMemory())
 	g.Add(lifecycle.Service{
 		Name:  "membership view",
 		Start: c.fleet.Refresh,

@@ -104,9 +104,13 @@ func remoteOf(ctx context.Context) net.Addr {
 func (g *gate) admit(ctx context.Context, info *tap.Info, remote net.Addr, client netip.Addr) (*call, error) {
 	for _, prefix := range openServices {
 		if strings.HasPrefix(info.FullMethodName, prefix) {
-			c := newCall(ctx, client, openCallLimit)
+			c := newCall(ctx, client, g.limits.waits.open)
 			c.whole = true
-			return c, c.within(nil, &g.limits.open)
+			err := c.within(nil, &g.limits.strangers)
+			if err != nil && !connlimit.Proven(remote) {
+				connlimit.Drop(remote) // a stranger with more calls than a health check makes
+			}
+			return c, err
 		}
 	}
 	if err := g.authenticate(info.Header, remote, client); err != nil {
@@ -117,15 +121,15 @@ func (g *gate) admit(ctx context.Context, info *tap.Info, remote net.Addr, clien
 	}
 	switch info.FullMethodName {
 	case storagev1.StorageService_PutChunk_FullMethodName:
-		c := newCall(ctx, client, idleLimit)
-		c.idle = idleLimit
+		c := newCall(ctx, client, g.limits.idle)
+		c.idle = g.limits.idle
 		return c, c.within(nil, &g.limits.writes)
 	case storagev1.StorageService_PutSmallChunk_FullMethodName:
-		c := newCall(ctx, client, unitArrivalLimit)
+		c := newCall(ctx, client, g.limits.unit)
 		return c, c.within(&g.limits.arriving, &g.limits.writes)
 	default:
-		c := newCall(ctx, client, controlArrivalLimit)
-		c.idle = idleLimit
+		c := newCall(ctx, client, g.limits.control)
+		c.idle = g.limits.idle
 		return c, c.within(&g.limits.arriving, &g.limits.calls)
 	}
 }

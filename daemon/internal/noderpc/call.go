@@ -24,7 +24,7 @@ type call struct {
 
 	client   netip.Addr
 	held     *quota // until the call ends
-	arriving *quota   // until the request has arrived; nil: does not count
+	arriving *quota // until the request has arrived; nil: does not count
 	arrival  sync.Once
 
 	timer *time.Timer // ends the call; stopped by arrived
@@ -36,7 +36,7 @@ var (
 		WithHint("Look whether the network between the two is overloaded."))
 	errBusy = withCode(codes.Unavailable, store.Errorf(store.Unavailable, "too many calls are in progress here").
 		WithHint("Try again in a second. The limits are listed in docs/security.md."))
-	errIdle = withCode(codes.DeadlineExceeded, store.Errorf(store.Unavailable, "nothing was sent for %s, so the stream was ended", idleLimit).
+	errIdle = withCode(codes.DeadlineExceeded, store.Errorf(store.Unavailable, "nothing was sent for too long, so the stream was ended").
 		WithHint("Send again; look whether the other end is stopped or overloaded."))
 )
 

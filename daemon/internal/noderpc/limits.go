@@ -15,9 +15,9 @@ import (
 
 // The limits of a server. docs/security.md lists them with the answers that they give.
 const (
-	maxControl = 64 << 10                      // bytes of a request without chunk data
+	maxControl = 64 << 10                       // bytes of a request without chunk data
 	maxFrame   = store.MaxUnitSize + maxControl // bytes of one that carries a unit
-	maxHeaders = 8 << 10                       // bytes of a call's metadata
+	maxHeaders = 8 << 10                        // bytes of a call's metadata
 
 	maxConnections        = 2048
 	maxConnectionsEach    = 256 // of one client address
@@ -27,30 +27,40 @@ const (
 	maxMembershipStreams  = 64
 	maxOpenCalls          = 16 // of the services that need no token
 	maxOpenCallsEach      = 4
-	handshakeLimit        = 5 * time.Second  // from a connection to the end of its HTTP/2 preface
-	openCallLimit         = 30 * time.Second // for the whole of a call that needs no token
-	controlArrivalLimit   = 10 * time.Second // for a request without chunk data to arrive
-	unitArrivalLimit      = time.Minute      // for one with a unit
-	idleLimit             = 10 * time.Minute // between two frames of a stream; an upload may wait for its client
-	longestRefusedTimeout = time.Minute      // deadlines beyond it are ended by the gate; see refuse
+	handshakeLimit        = 5 * time.Second // from a connection to the end of its HTTP/2 preface
+	longestRefusedTimeout = time.Minute     // deadlines beyond it are ended by the gate; see refuse
 	refusedCallLimit      = 50 * time.Millisecond
 )
 
 // limits are the quotas of one server.
 type limits struct {
-	open     quota // calls of the services that need no token
-	arriving quota // calls whose request has not arrived
-	writes   quota // calls that carry units here
-	calls    quota // all other authenticated calls
+	strangers quota // calls of the services that need no token
+	arriving  quota // calls whose request has not arrived
+	writes    quota // calls that carry units here
+	calls     quota // all other authenticated calls
+	waits
+}
+
+// waits are the deadlines of calls.
+type waits struct {
+	open    time.Duration // for the whole of a call that needs no token
+	control time.Duration // for a request without chunk data to arrive
+	unit    time.Duration // for one with a unit
+	idle    time.Duration // between two frames of a stream; an upload may wait for its client
+}
+
+func defaultWaits() waits {
+	return waits{open: 30 * time.Second, control: 10 * time.Second, unit: time.Minute, idle: 10 * time.Minute}
 }
 
 // storageLimits fit a node that serves some gateways, each with hundreds of transfers.
 func storageLimits() *limits {
 	return &limits{
-		open:     openQuota(),
-		arriving: quota{total: 1024, each: 512},
-		writes:   quota{total: 1024, each: 512},
-		calls:    quota{total: 4096, each: 2048},
+		strangers: openQuota(),
+		arriving:  quota{total: 1024, each: 512},
+		writes:    quota{total: 1024, each: 512},
+		calls:     quota{total: 4096, each: 2048},
+		waits:     defaultWaits(),
 	}
 }
 
@@ -58,9 +68,10 @@ func storageLimits() *limits {
 // one call at a time. Many nodes may share an address.
 func membershipLimits() *limits {
 	return &limits{
-		open:     openQuota(),
-		arriving: quota{total: 256, each: 64},
-		calls:    quota{total: 2048, each: 512},
+		strangers: openQuota(),
+		arriving:  quota{total: 256, each: 64},
+		calls:     quota{total: 2048, each: 512},
+		waits:     defaultWaits(),
 	}
 }
 
@@ -69,22 +80,31 @@ func openQuota() quota {
 	return quota{total: maxOpenCalls, each: maxOpenCallsEach, free: netip.Addr.IsLoopback}
 }
 
-// limited are the server options that bound what one connection can take.
-func limited(message int, window int32, streams uint32) []grpc.ServerOption {
+// storageSizes bound what one connection of a gateway can take of a node.
+func storageSizes() []grpc.ServerOption {
 	return []grpc.ServerOption{
-		grpc.MaxRecvMsgSize(message),
-		grpc.MaxHeaderListSize(maxHeaders),
-		grpc.MaxConcurrentStreams(streams),
-		grpc.InitialWindowSize(window),
-		grpc.ConnectionTimeout(handshakeLimit),
+		grpc.MaxRecvMsgSize(maxFrame),
+		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.InitialWindowSize(Window),
+		grpc.WriteBufferSize(writeBuffer),
 	}
 }
 
-// connectionLimits bound the connections of a server.
-func connectionLimits(c ServerConfig) connlimit.Config {
+// membershipSizes bound what one connection of a node can take of a gateway.
+func membershipSizes() []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.MaxRecvMsgSize(maxControl),
+		grpc.MaxConcurrentStreams(maxMembershipStreams),
+		grpc.InitialWindowSize(membershipWindow),
+		grpc.WriteBufferSize(membershipBuffer),
+	}
+}
+
+// connectionLimits bound the connections of a server. buffer is what a member's connection reads through.
+func connectionLimits(c ServerConfig, buffer int) connlimit.Config {
 	return connlimit.Config{
 		Total: maxConnections, PerAddress: maxConnectionsEach,
-		Unproven: maxStrangers, UnprovenPerAddress: maxStrangersEach, Log: c.Log,
+		Unproven: maxStrangers, UnprovenPerAddress: maxStrangersEach, ReadBuffer: buffer, Log: c.Log,
 	}
 }
 

@@ -32,8 +32,9 @@ const (
 	writeBuffer = 128 << 10
 	maxMessage  = 4 << 20 // of an answer
 
-	// membershipWindow is the least that gRPC takes: one request.
-	membershipWindow = 64 << 10
+	// The membership server moves small messages over many connections.
+	membershipWindow = 64 << 10 // the least that gRPC takes: one request
+	membershipBuffer = 8 << 10  // of a connection, for each direction
 
 	connectTimeout   = 3 * time.Second
 	firstReconnect   = 100 * time.Millisecond
@@ -80,12 +81,14 @@ func serverOptions(c ServerConfig, g *gate) []grpc.ServerOption {
 		grpc.Creds(creds),
 		grpc.ForceServerCodecV2(newCodec(c.Buffers)),
 		experimental.BufferPool(c.Buffers),
-		grpc.ReadBufferSize(readBuffer),
-		grpc.WriteBufferSize(writeBuffer),
+		grpc.ReadBufferSize(0), // see connlimit.Config.ReadBuffer
+		grpc.SharedWriteBuffer(true),
 		grpc.InitialConnWindowSize(connWindow),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingAfter, Timeout: pingTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: leastPingGap, PermitWithoutStream: true}),
 		grpc.WaitForHandlers(true),
+		grpc.MaxHeaderListSize(maxHeaders),
+		grpc.ConnectionTimeout(handshakeLimit),
 		grpc.InTapHandle(g.enter),
 		grpc.UnaryInterceptor(unaryEdge(c.Log)),
 		grpc.StreamInterceptor(streamEdge(c.Log)),

@@ -31,8 +31,8 @@ type Server struct {
 }
 
 // newServer makes a server; register adds the service, which health reports by name too.
-func newServer(c ServerConfig, opts []grpc.ServerOption, service string, register func(*grpc.Server), onStop func()) *Server {
-	s := &Server{grpc: grpc.NewServer(opts...), health: health.NewServer(), limits: connectionLimits(c), onStop: onStop}
+func newServer(limits connlimit.Config, opts []grpc.ServerOption, service string, register func(*grpc.Server), onStop func()) *Server {
+	s := &Server{grpc: grpc.NewServer(opts...), health: health.NewServer(), limits: limits, onStop: onStop}
 	register(s.grpc)
 	grpc_health_v1.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc)

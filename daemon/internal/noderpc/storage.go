@@ -24,17 +24,19 @@ type StorageConfig struct {
 }
 
 // NewStorageServer makes the server of a storage node.
-func NewStorageServer(c StorageConfig) *Server {
+func NewStorageServer(c StorageConfig) *Server { return newStorageServer(c, storageLimits()) }
+
+func newStorageServer(c StorageConfig, l *limits) *Server {
 	c.setDefaults()
 	if c.Cluster == nil {
 		c.Cluster = func() store.ClusterID { return store.ClusterID{} }
 	}
 	s := &storage{config: c}
-	g := c.gate(dataPlane, storageLimits())
+	g := c.gate(dataPlane, l)
 	g.node = c.Node
-	opts := append(serverOptions(c.ServerConfig, g), limited(maxFrame, Window, maxStreams)...)
+	opts := append(serverOptions(c.ServerConfig, g), storageSizes()...)
 	desc := storageDesc()
-	return newServer(c.ServerConfig, opts, desc.ServiceName,
+	return newServer(connectionLimits(c.ServerConfig, readBuffer), opts, desc.ServiceName,
 		func(g *grpc.Server) { g.RegisterService(&desc, s) },
 		func() { s.stopping.Store(true) })
 }
