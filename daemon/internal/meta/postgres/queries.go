@@ -22,6 +22,7 @@ type queries struct {
 	Enqueue, Claim, ClaimOfNodes, Finish, Postpone, Depth                                                        string
 	AcquireLease, RenewLease, ReleaseLease                                                                       string
 	SaveCredential, Credential, ListCredentials, DeleteCredential                                                string
+	ReplaceCredentials                                                                                           string
 }
 
 func loadQueries() (*queries, error) {

@@ -14,4 +14,5 @@ type queries struct {
 	NumberTaken, SessionOfPart, PartTaken, InsertSessionPart, RemoveSessionPart, RemoveSessionParts, RemoveSessionNodes               string
 	InsertAttempt, RemoveAttempt, RemoveAttempts                                                                                      string
 	SaveCredential, Credential, ListCredentials, DeleteCredential                                                                     string
+	EndCredentials                                                                                                                    string
 }
