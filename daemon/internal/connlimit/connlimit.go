@@ -225,6 +225,15 @@ func (c *Conn) Close() error {
 	return c.Conn.Close()
 }
 
+// CloseWrite ends the sending direction, where the network can. net/http wants it,
+// so that an answer to a request that is still arriving is not lost.
+func (c *Conn) CloseWrite() error {
+	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return w.CloseWrite()
+	}
+	return nil
+}
+
 // RemoteAddr is the peer's address, which also leads back to the connection.
 func (c *Conn) RemoteAddr() net.Addr { return peer{c.Conn.RemoteAddr(), c} }
 
