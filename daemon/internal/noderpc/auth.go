@@ -27,6 +27,18 @@ const (
 	nodeKey          = "ringstore-node" // id of the node that the caller means to reach
 )
 
+// minJoinToken is the least length of a join token in bytes. What is shorter can be guessed.
+const minJoinToken = 16
+
+// CheckJoinToken refuses a token that can be guessed: Invalid.
+func CheckJoinToken(token string) error {
+	if len(token) < minJoinToken {
+		return store.Errorf(store.Invalid, "the join token has %d bytes, where %d are the least", len(token), minJoinToken).
+			WithHint("Make one with: openssl rand -hex 32")
+	}
+	return nil
+}
+
 // purpose separates the tokens that are made from one join token, so that none
 // is good for another service, and the join token itself is never sent.
 type purpose string
