@@ -14,6 +14,7 @@ import (
 
 	"github.com/ringstore/ringstore/daemon/internal/access"
 	"github.com/ringstore/ringstore/daemon/internal/cluster"
+	"github.com/ringstore/ringstore/daemon/internal/connlimit"
 	"github.com/ringstore/ringstore/daemon/internal/engine"
 	"github.com/ringstore/ringstore/daemon/internal/lifecycle"
 	"github.com/ringstore/ringstore/daemon/internal/restapi"
@@ -37,7 +38,8 @@ type Parts struct {
 // nodes, the engine, the upkeep, and the REST API.
 type Core struct {
 	Root     access.KeyPair // the key made or given at this start; zero when there was one before
-	Listener net.Listener   // of the REST API; open since New
+	Listener net.Listener   // of the REST API, with its limits; open since New
+	Throttle *access.Throttle
 	fleet    *cluster.Fleet
 	engine   *engine.Engine
 	upkeep   *upkeep.Runner
@@ -49,11 +51,13 @@ type Core struct {
 // NewCore opens the port, so that a second process on it fails before it
 // changes anything, sees to the root key, and puts the parts together. The caller adds its services to a group.
 func NewCore(ctx context.Context, s Settings, p Parts) (_ *Core, err error) {
-	c := &Core{settings: s, log: p.Log}
-	if c.Listener, err = net.Listen("tcp", s.Listen); err != nil {
+	c := &Core{settings: s, log: p.Log, Throttle: access.NewThrottle(access.ThrottleConfig{Log: p.Log})}
+	plain, err := net.Listen("tcp", s.Listen)
+	if err != nil {
 		return nil, store.Errorf(store.Unavailable, "--listen %s: %w", s.Listen, err).
 			WithHint("Choose another address with --listen, or stop what uses this one.")
 	}
+	c.Listener = connlimit.New(plain, connlimit.Config{Total: s.Connections, PerAddress: s.Connections / 4, FreeLoopback: true, Log: p.Log})
 	given := access.KeyPair{AccessKey: s.RootAccessKey, Secret: s.RootSecretKey.Reveal()}
 	if c.Root, _, err = access.EnsureRoot(ctx, p.Meta, p.Master, given); err != nil {
 		return nil, errors.Join(err, c.Listener.Close())
@@ -118,6 +122,7 @@ func owner() string {
 // AddTo adds the core's services to a group, behind those that they stand on.
 // ready is called once requests are answered.
 func (c *Core) AddTo(g *lifecycle.Group, ready func()) {
+	g.Add(lifecycle.ReturnMemory())
 	g.Add(lifecycle.Service{
 		Name:  "membership view",
 		Start: c.fleet.Refresh,

@@ -24,17 +24,23 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/telemetry"
 )
 
-const program = "s3gateway"
+const (
+	program   = "s3gateway"
+	envPrefix = "RINGSTORE_"
+)
 
 // ballast is sized for many small requests: some ten thousand of them between two collections.
 const ballast = 64 << 20
 
-// Main runs a gateway until ctx ends, or the command health, and returns the
+// Main runs a gateway until ctx ends, or one of the commands health and secrets, and returns the
 // exit code: 0 after a stop that was asked for, 1 when it failed, 2 when it was
 // called wrongly. The environment is the process's own.
 func Main(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	if len(args) > 0 && args[0] == "health" {
 		return ExitCode(program, health(ctx, args[1:], stdout), stderr)
+	}
+	if len(args) > 0 && args[0] == "secrets" {
+		return ExitCode(program, secrets(args[1:], stdout), stderr)
 	}
 	return ExitCode(program, serve(ctx, args, stdout, stderr), stderr)
 }
@@ -63,23 +69,24 @@ func Version() string {
 	return "unknown"
 }
 
-func load(args []string, stdout io.Writer, lax bool) (Config, error) {
-	c := DefaultConfig()
-	err := conf.Load(conf.Spec{
+func load(args []string, stdout io.Writer, lax bool) (c Config, exposed []string, err error) {
+	c = DefaultConfig()
+	err = conf.Load(conf.Spec{
 		Program: program,
 		Summary: "s3gateway answers clients of a Ringstore cluster and takes in its storage nodes.",
 		Usage: []string{
 			"--database URL --join-token-file FILE --master-key-file FILE [flags]",
 			"standalone --data DIR [flags]    gateway and storage nodes in one process; see standalone --help",
 			"health [--listen HOST:PORT]      whether the gateway on this host is ready",
+			"secrets --help                   make the secrets of a cluster in containers",
 		},
-		Version: Version(), EnvPrefix: "RINGSTORE_", Target: &c, Args: args, Environ: os.Environ(), Output: stdout, Lax: lax,
+		Version: Version(), EnvPrefix: envPrefix, Target: &c, Args: args, Environ: os.Environ(), Output: stdout, Lax: lax, Exposed: &exposed,
 	})
-	return c, err
+	return c, exposed, err
 }
 
 func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	c, err := load(args, stdout, false)
+	c, exposed, err := load(args, stdout, false)
 	if err != nil {
 		return err
 	}
@@ -88,6 +95,7 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	lifecycle.WarnExposed(log, worthWarning(exposed, c), envPrefix)
 	master, err := access.ParseMasterKey(c.MasterKey.Reveal())
 	if err != nil {
 		return err
@@ -115,16 +123,19 @@ func run(ctx context.Context, c Config, meta store.Metadata, master *access.Mast
 	if err != nil {
 		return errors.Join(err, joins.Close())
 	}
+	showKey, err := firstKey(ctx, core.Root, c, meta, stdout)
+	if err != nil {
+		return errors.Join(err, core.Close(), joins.Close())
+	}
+	lifecycle.WarnPlain(log, core.Listener.Addr(), joins.Addr())
 	members := noderpc.NewMembershipServer(noderpc.MembershipConfig{
-		ServerConfig: noderpc.ServerConfig{JoinToken: token, Buffers: buffers, Log: log}, Nodes: meta, Heartbeat: c.Heartbeat,
+		ServerConfig: noderpc.ServerConfig{JoinToken: token, Buffers: buffers, Throttle: core.Throttle, Log: log}, Nodes: meta, Heartbeat: c.Heartbeat,
 	})
 	g := lifecycle.NewGroup(log)
 	g.Add(lifecycle.Service{Name: "membership", Run: func(context.Context) error { return members.Serve(joins) }, Stop: members.Shutdown})
 	core.AddTo(g, func() {
 		fmt.Fprintf(stdout, "%s: ready, REST API on http://%s, storage nodes join at %s\n", program, core.Listener.Addr(), joins.Addr())
-		if core.Root != (access.KeyPair{}) && c.RootAccessKey == "" {
-			fmt.Fprintf(stdout, "%s: first access key made, shown this once: %s secret %s\n", program, core.Root.AccessKey, core.Root.Secret)
-		}
+		showKey()
 	})
 	return errors.Join(g.Run(ctx), core.Close())
 }
@@ -134,7 +145,7 @@ const healthLimit = 3 * time.Second
 
 // health is the command for container health checks.
 func health(ctx context.Context, args []string, stdout io.Writer) error {
-	c, err := load(args, stdout, true)
+	c, _, err := load(args, stdout, true)
 	if err != nil {
 		return err
 	}

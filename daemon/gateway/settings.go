@@ -3,9 +3,15 @@ package gateway
 import (
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/ringstore/ringstore/daemon/internal/conf"
+	"github.com/ringstore/ringstore/daemon/internal/noderpc"
 	"github.com/ringstore/ringstore/daemon/internal/restapi"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/telemetry"
@@ -13,7 +19,8 @@ import (
 
 // Settings are what can be set of a gateway wherever it runs.
 type Settings struct {
-	Listen        string        `conf:"listen" arg:"HOST:PORT" help:"address of the REST API"`
+	Listen        string        `conf:"listen" arg:"HOST:PORT" help:"address of the REST API; beyond this host what passes is not encrypted"`
+	Connections   int           `conf:"max-connections" arg:"N" help:"open connections to the REST API; of one client address, unless it is this host, a quarter of them"`
 	Origins       []string      `conf:"allowed-origins" arg:"ORIGIN" help:"origin of web pages that may use the API, such as https://console.example.org; may be repeated; tus needs none"`
 	Proxies       []string      `conf:"trusted-proxies" arg:"CIDR" help:"network of proxies whose X-Forwarded-For or Forwarded names the client; may be repeated; by default none is believed"`
 	Survive       int           `conf:"survive" arg:"N" help:"node failures that data survives, in buckets that do not say, 0 to 3"`
@@ -27,13 +34,13 @@ type Settings struct {
 	LogLevel      string        `conf:"log-level" arg:"LEVEL" help:"least level to log: debug, info, warn or error"`
 	LogFormat     string        `conf:"log-format" arg:"FORMAT" help:"auto (text on a terminal, else json), json or text"`
 	Grace         time.Duration `conf:"grace" arg:"TIME" help:"how long requests under way may take to end when the gateway is stopped"`
-	Profile       string        `conf:"debug-listen" arg:"HOST:PORT" help:"address for Go's profiles (/debug/pprof); by default there is none"`
+	Profile       string        `conf:"debug-listen" arg:"HOST:PORT" help:"address on this host for Go's profiles (/debug/pprof); by default there is none"`
 }
 
 // DefaultSettings gives the settings that hold where nothing else is said.
 func DefaultSettings() Settings {
 	return Settings{
-		Listen: ":8080", Survive: 2, MaxFileSize: 10 << 30, WriteMemory: 128 << 20, Heartbeat: 10 * time.Second,
+		Listen: "127.0.0.1:8080", Connections: 4096, Survive: 2, MaxFileSize: 10 << 30, WriteMemory: 128 << 20, Heartbeat: 10 * time.Second,
 		SessionTTL: 7 * 24 * time.Hour, DeleteGrace: 15 * time.Minute,
 		LogLevel: "info", LogFormat: string(telemetry.Auto), Grace: 20 * time.Second,
 	}
@@ -53,6 +60,8 @@ func (s *Settings) Validate() error {
 	switch {
 	case s.Survive < 0 || s.Survive > store.MaxSurvive:
 		return fmt.Errorf("--survive %d is not within 0..%d", s.Survive, store.MaxSurvive)
+	case s.Connections < 8:
+		return errors.New("--max-connections must be at least 8")
 	case s.MaxFileSize < 1:
 		return errors.New("--max-file-size must be at least 1 byte")
 	case s.WriteMemory < minWriteMemory:
@@ -65,22 +74,53 @@ func (s *Settings) Validate() error {
 		return errors.New("--heartbeat and --grace: a time is not negative, and a heartbeat not 0")
 	case (s.RootAccessKey == "") != (s.RootSecretKey == ""):
 		return errors.New("--root-access-key and --root-secret-key go together")
+	case s.Profile != "" && !onThisHost(s.Profile):
+		return fmt.Errorf("--debug-listen %q is not an address of this host alone: profiles need no key, so they are served on 127.0.0.1, [::1] or localhost", s.Profile)
 	}
 	return nil
+}
+
+// onThisHost reports whether only this host can reach the address host:port.
+func onThisHost(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
+}
+
+// worthWarning leaves out a database's address that holds no password.
+func worthWarning(exposed []string, c Config) []string {
+	return slices.DeleteFunc(exposed, func(flag string) bool {
+		return flag == "database" && !holdsPassword(c.Database.Reveal())
+	})
+}
+
+// holdsPassword reports whether a connection string holds a password, in either of its forms.
+func holdsPassword(dsn string) bool {
+	if u, err := url.Parse(dsn); err == nil && u.Scheme != "" {
+		_, in := u.User.Password()
+		return in || u.Query().Has("password")
+	}
+	return strings.Contains(dsn, "password")
 }
 
 // Config is all that can be set of a gateway process.
 type Config struct {
 	Settings
-	Database   conf.Secret `conf:"database" arg:"URL" required:"true" help:"PostgreSQL of the metadata: postgres://user:password@host/name; several hosts may be given"`
-	ListenGRPC string      `conf:"listen-grpc" arg:"HOST:PORT" help:"address where storage nodes join and send heartbeats"`
-	JoinToken  conf.Secret `conf:"join-token" arg:"TOKEN" help:"join token of the cluster, the same at every gateway and node"`
-	MasterKey  conf.Secret `conf:"master-key" arg:"KEY" help:"key that seals the secrets in the database: 32 bytes as 64 hexadecimal digits or base64; the same at every gateway"`
-	Insecure   bool        `conf:"insecure" help:"do without a join token: whoever reaches the port may join as a node; for tests"`
+	Database     conf.Secret `conf:"database" arg:"URL" required:"true" help:"PostgreSQL of the metadata: postgres://user:password@host/name; several hosts may be given"`
+	ListenGRPC   string      `conf:"listen-grpc" arg:"HOST:PORT" help:"address where storage nodes join and send heartbeats; beyond this host what passes is not encrypted"`
+	FirstKeyFile string      `conf:"first-key-file" arg:"FILE" help:"new file for the first access key, when standard output is no terminal"`
+	JoinToken    conf.Secret `conf:"join-token" arg:"TOKEN" help:"join token of the cluster, the same at every gateway and node"`
+	MasterKey    conf.Secret `conf:"master-key" arg:"KEY" help:"key that seals the secrets in the database: 32 bytes as 64 hexadecimal digits or base64; the same at every gateway"`
+	Insecure     bool        `conf:"insecure" help:"do without a join token: whoever reaches the port may join as a node; for tests"`
 }
 
 // DefaultConfig gives the settings that hold where nothing else is said.
-func DefaultConfig() Config { return Config{Settings: DefaultSettings(), ListenGRPC: ":9090"} }
+func DefaultConfig() Config {
+	return Config{Settings: DefaultSettings(), ListenGRPC: "127.0.0.1:9090", FirstKeyFile: "ringstore-first-key"}
+}
 
 // Validate implements conf.Validator.
 func (c *Config) Validate() error {
@@ -92,6 +132,8 @@ func (c *Config) Validate() error {
 		return errors.New("--join-token (or RINGSTORE_JOIN_TOKEN, or --join-token-file) is required, unless --insecure is given")
 	case c.JoinToken != "" && c.Insecure:
 		return errors.New("--insecure and --join-token exclude each other")
+	case !c.Insecure && noderpc.CheckJoinToken(c.JoinToken.Reveal()) != nil:
+		return fmt.Errorf("--join-token: %w; make one with: openssl rand -hex 32", noderpc.CheckJoinToken(c.JoinToken.Reveal()))
 	case c.MasterKey == "":
 		return errors.New("--master-key (or RINGSTORE_MASTER_KEY, or --master-key-file) is required; make one with: openssl rand -hex 32")
 	}

@@ -26,7 +26,6 @@ const (
 // DefaultConfig gives the settings that hold where nothing else is said.
 func DefaultConfig() Config {
 	c := Config{Settings: gateway.DefaultSettings(), Reserve: 1 << 30}
-	c.Listen = "127.0.0.1:8080" // a machine of one's own needs no open door
 	return c
 }
 

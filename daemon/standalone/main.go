@@ -43,11 +43,12 @@ func Main(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Wri
 
 func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	c := DefaultConfig()
+	var exposed []string
 	err := conf.Load(conf.Spec{
 		Program: program,
 		Summary: "s3gateway standalone runs a gateway and its storage nodes in one process, on one directory.",
 		Usage:   []string{"--data DIR [flags]"},
-		Version: gateway.Version(), EnvPrefix: "RINGSTORE_", Target: &c, Args: args, Environ: os.Environ(), Output: stdout,
+		Version: gateway.Version(), EnvPrefix: "RINGSTORE_", Target: &c, Args: args, Environ: os.Environ(), Output: stdout, Exposed: &exposed,
 	})
 	if err != nil {
 		return err
@@ -57,6 +58,7 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	lifecycle.WarnExposed(log, exposed, "RINGSTORE_")
 	unlock, err := lockDirectory(c.Data)
 	if err != nil {
 		return err
@@ -87,7 +89,8 @@ func runCore(ctx context.Context, c Config, ns *nodes, p gateway.Parts, stdout i
 		return err
 	}
 	endpoint := endpointOf(core.Listener.Addr())
-	where, err := saveProfile(ctx, p, core.Root, endpoint)
+	lifecycle.WarnPlain(p.Log, core.Listener.Addr())
+	name, where, err := saveProfile(ctx, p, core.Root, endpoint)
 	if err != nil {
 		return errors.Join(err, core.Close())
 	}
@@ -95,8 +98,8 @@ func runCore(ctx context.Context, c Config, ns *nodes, p gateway.Parts, stdout i
 	g.Add(lifecycle.Service{Name: "heartbeats", Run: ns.pulse().Run})
 	core.AddTo(g, func() {
 		fmt.Fprintf(stdout, "Ringstore standalone, %d storage nodes, data in %s\n", len(ns.all), c.Data)
-		fmt.Fprintf(stdout, "  REST API  %s\n  profile   %s (%q)\n", endpoint, where, profile.Local)
-		fmt.Fprintf(stdout, "ready: try  s3ctl put FILE s3://%s/  and  s3ctl ls\n", store.DefaultBucket)
+		fmt.Fprintf(stdout, "  REST API  %s\n  profile   %s (%q)\n", endpoint, where, name)
+		fmt.Fprint(stdout, nextStep(name))
 	})
 	return errors.Join(g.Run(ctx), core.Close())
 }
@@ -113,21 +116,61 @@ func endpointOf(a net.Addr) string {
 	return "http://" + net.JoinHostPort(host, port)
 }
 
-// saveProfile writes the profile "local" where s3ctl finds it, with the key of
-// this start or one that an earlier start made. It returns the file.
-func saveProfile(ctx context.Context, p gateway.Parts, root access.KeyPair, endpoint string) (string, error) {
+// nextStep tells how to use the server under the name of its profile.
+func nextStep(name string) string {
+	if name == profile.Local {
+		return fmt.Sprintf("ready: try  s3ctl put FILE s3://%s/  and  s3ctl ls\n", store.DefaultBucket)
+	}
+	return fmt.Sprintf("  note      profile %q belongs to another server and was left as it is\nready: try  s3ctl --profile %s ls  or make it the default with  s3ctl profile use %s\n",
+		profile.Local, name, name)
+}
+
+// saveProfile writes a profile of this server where s3ctl finds it, with the key of
+// this start or one that an earlier start made. That is "local", unless a profile of
+// this name has the key of another server: then it is left, since its secret may stand nowhere
+// else, and this server's profile has a name of its own. It returns the name and the file.
+func saveProfile(ctx context.Context, p gateway.Parts, root access.KeyPair, endpoint string) (name, path string, err error) {
 	if root == (access.KeyPair{}) {
-		var err error
 		if root, err = anyKey(ctx, p); err != nil {
-			return "", err
+			return "", "", err
 		}
 	}
-	path, err := profile.Path()
+	if path, err = profile.Path(); err != nil {
+		return "", "", err
+	}
+	if name, err = profileName(ctx, p, endpoint); err != nil {
+		return "", "", err
+	}
+	err = profile.Save(name, profile.Profile{Endpoint: endpoint, AccessKey: root.AccessKey, Secret: root.Secret})
+	return name, path, err
+}
+
+// profileName is "local" where there is no such profile or its key is one of
+// this server's, and otherwise a name that belongs to this server's data alone.
+func profileName(ctx context.Context, p gateway.Parts, endpoint string) (string, error) {
+	set, err := profile.Load()
 	if err != nil {
 		return "", err
 	}
-	err = profile.Save(profile.Local, profile.Profile{Endpoint: endpoint, AccessKey: root.AccessKey, Secret: root.Secret})
-	return path, err
+	have, taken := set.Profiles[profile.Local]
+	if !taken {
+		return profile.Local, nil
+	}
+	c, err := p.Meta.Credential(ctx, have.AccessKey)
+	switch {
+	case err == nil:
+		secret, err := p.Master.Open(c.AccessKey, c.Sealed)
+		if err == nil && secret == have.Secret || have.Endpoint == endpoint {
+			return profile.Local, nil // of an earlier start, maybe before the secret was changed
+		}
+	case store.KindOf(err) != store.NotFound:
+		return "", err
+	}
+	members, err := p.Meta.Members(ctx)
+	if err != nil {
+		return "", err
+	}
+	return profile.Local + "-" + members.Cluster.String()[:8], nil
 }
 
 // anyKey opens the oldest access key.

@@ -208,3 +208,30 @@ func TestPortInUseIsSaid(t *testing.T) {
 	require.Contains(t, second.err.String(), "Choose another address")
 	require.Zero(t, first.end())
 }
+
+// The profile of another server holds a secret that may stand nowhere else.
+func TestTheProfileOfAnotherServerIsLeft(t *testing.T) {
+	home(t)
+	theirs := profile.Profile{Endpoint: "https://prod.example.com", AccessKey: "RSOTHER", Secret: "not to be lost"}
+	require.NoError(t, profile.Save(profile.Local, theirs))
+	data := t.TempDir()
+	for range 2 { // the second start finds its own profile
+		p := run(t, "--data", data, "--listen", "127.0.0.1:0", "--nodes", "1", "--survive", "0")
+		endpoint := p.ready()
+		require.Equal(t, theirs, local(t))
+		set, err := profile.Load()
+		require.NoError(t, err)
+		require.Len(t, set.Profiles, 2)
+		for name, own := range set.Profiles {
+			if name == profile.Local {
+				continue
+			}
+			require.Equal(t, endpoint, own.Endpoint)
+			require.Contains(t, p.out.String(), "s3ctl --profile "+name+" ls")
+			status, _ := call(t, own, http.MethodGet, "/buckets", nil)
+			require.Equal(t, http.StatusOK, status)
+		}
+		require.Contains(t, p.out.String(), "belongs to another server")
+		require.Equal(t, 0, p.end())
+	}
+}

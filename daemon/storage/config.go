@@ -2,6 +2,7 @@ package storage
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/ringstore/ringstore/daemon/internal/conf"
@@ -14,8 +15,8 @@ type Config struct {
 	Data      string        `conf:"data" arg:"DIR" required:"true" help:"data directory of this node: one directory, one node, one disk"`
 	Gateway   []string      `conf:"gateway" arg:"HOST:PORT" required:"true" help:"gateway's address for nodes; may be repeated, they are tried in turn"`
 	JoinToken conf.Secret   `conf:"join-token" arg:"TOKEN" help:"join token of the cluster, the same at every gateway and node"`
-	Insecure  bool          `conf:"insecure" help:"do without a join token: whoever reaches the port may read and write; for tests"`
-	Listen    string        `conf:"listen" arg:"HOST:PORT" help:"address to serve on"`
+	Insecure  bool          `conf:"insecure" help:"do without a join token: all that reaches the port may read and write; for tests"`
+	Listen    string        `conf:"listen" arg:"HOST:PORT" help:"address to serve on; beyond this host what passes is not encrypted"`
 	Advertise string        `conf:"advertise" arg:"HOST:PORT" help:"address under which gateways reach this node; by default the one served on, or this host's name and that port"`
 	Name      string        `conf:"name" arg:"NAME" help:"name for people, unique in the cluster; by default this host's name and the port"`
 	Zone      string        `conf:"zone" arg:"NAME" help:"failure domain, such as a rack; by default the node is its own"`
@@ -31,7 +32,7 @@ type Config struct {
 // DefaultConfig gives the settings that hold where nothing else is said.
 func DefaultConfig() Config {
 	return Config{
-		Listen:    ":50051",
+		Listen:    "127.0.0.1:50051",
 		Weight:    1,
 		Heartbeat: noderpc.DefaultHeartbeat,
 		Reserve:   1 << 30,
@@ -48,6 +49,8 @@ func (c *Config) Validate() error {
 		return errors.New("--join-token (or RINGSTORE_JOIN_TOKEN, or --join-token-file) is required, unless --insecure is given")
 	case c.JoinToken != "" && c.Insecure:
 		return errors.New("--insecure and --join-token exclude each other")
+	case !c.Insecure && noderpc.CheckJoinToken(c.JoinToken.Reveal()) != nil:
+		return fmt.Errorf("--join-token: %w; make one with: openssl rand -hex 32", noderpc.CheckJoinToken(c.JoinToken.Reveal()))
 	case c.Weight < 1:
 		return errors.New("--weight: the least is 1")
 	case c.Heartbeat <= 0 || c.Grace < 0:

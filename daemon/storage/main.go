@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"runtime/debug"
 	"time"
@@ -19,7 +21,10 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/telemetry"
 )
 
-const program = "s3storage"
+const (
+	program   = "s3storage"
+	envPrefix = "RINGSTORE_"
+)
 
 // ballast is half a gateway's: several nodes may share a machine.
 const ballast = 32 << 20
@@ -65,21 +70,22 @@ func report(w io.Writer, err error) {
 }
 
 // load fills a Config. lax is for commands that need few of the settings.
-func load(args []string, stdout io.Writer, lax bool) (Config, error) {
-	c := DefaultConfig()
-	err := conf.Load(conf.Spec{
+func load(args []string, stdout io.Writer, lax bool) (c Config, exposed []string, err error) {
+	c = DefaultConfig()
+	err = conf.Load(conf.Spec{
 		Program:   program,
 		Summary:   "s3storage keeps chunks in a data directory and is a member of a Ringstore cluster.",
 		Usage:     []string{"--data DIR --gateway HOST:PORT --join-token-file FILE [flags]", "health [--listen HOST:PORT]    whether the node on this host serves"},
 		Version:   version(),
-		EnvPrefix: "RINGSTORE_",
+		EnvPrefix: envPrefix,
 		Target:    &c,
 		Args:      args,
 		Environ:   os.Environ(),
 		Output:    stdout,
 		Lax:       lax,
+		Exposed:   &exposed,
 	})
-	return c, err
+	return c, exposed, err
 }
 
 // version is what the build was made from.
@@ -92,7 +98,7 @@ func version() string {
 
 // serve is s3storage without a command.
 func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	c, err := load(args, stdout, false)
+	c, exposed, err := load(args, stdout, false)
 	if err != nil {
 		return err
 	}
@@ -100,11 +106,14 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	lifecycle.WarnExposed(log, exposed, envPrefix)
 	defer lifecycle.Ballast(ballast)()
 	n, err := New(ctx, c, version(), log)
 	if err != nil {
 		return err
 	}
+	lifecycle.WarnPlain(log, n.Address())
+	warnUnreachable(log, n.Self().Address, c.Gateway)
 	fmt.Fprintf(stdout, "%s: serving %s, data %s, node %s\n", program, n.Address(), c.Data, n.Self().ID)
 	announced := make(chan struct{})
 	ended := make(chan struct{})
@@ -122,9 +131,30 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	return err
 }
 
+// warnUnreachable warns when gateways elsewhere are told an address that only this host has.
+func warnUnreachable(log *slog.Logger, own string, gateways []string) {
+	if !onLoopback(own) {
+		return
+	}
+	for _, g := range gateways {
+		if !onLoopback(g) {
+			log.Warn("a gateway on another host cannot reach this node", "address", own, "gateway", g,
+				"next", "give --listen an address of this host's network, and --advertise if gateways know it by another")
+			return
+		}
+	}
+}
+
+// onLoopback reports whether an address is of the host that uses it.
+func onLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	ip, bad := netip.ParseAddr(host)
+	return err == nil && (host == "localhost" || bad == nil && ip.Unmap().IsLoopback())
+}
+
 // health is the command for container health checks.
 func health(ctx context.Context, args []string, stdout, _ io.Writer) error {
-	c, err := load(args, stdout, true)
+	c, _, err := load(args, stdout, true)
 	if err != nil {
 		return err
 	}

@@ -120,6 +120,7 @@ func (n *Node) Joined() <-chan struct{} { return n.joined }
 // on impossible, such as that the node was removed from its cluster. Call it once.
 func (n *Node) Run(ctx context.Context) error {
 	g := lifecycle.NewGroup(n.log)
+	g.Add(lifecycle.ReturnMemory())
 	g.Add(lifecycle.Service{
 		Name: "data directory",
 		Stop: func(context.Context) error { return n.chunks.Close() },

@@ -28,7 +28,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
-	token    = "swordfish"
+	token    = "swordfish-swordfish"
 	patience = 30 * time.Second
 )
 
@@ -230,6 +230,7 @@ func TestMain_WrongSettings(t *testing.T) {
 		"nothing":    {nil, "--data"},
 		"unknown":    {append(good, "--colour", "red"), "--colour"},
 		"no token":   {[]string{"--data", dir, "--gateway", "a:1"}, "--join-token"},
+		"short":      {[]string{"--data", dir, "--gateway", "a:1", "--join-token", "fifteen letters"}, "--join-token"},
 		"both":       {append(good, "--insecure"), "--insecure"},
 		"log level":  {append(good, "--log-level", "loud"), "loud"},
 		"log format": {append(good, "--log-format", "xml"), "xml"},
@@ -283,4 +284,11 @@ func TestNew_NamesItself(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, host+"-"+port, n.Self().Name)
 	require.Equal(t, net.JoinHostPort(host, port), n.Self().Address)
+}
+
+func TestConfig_ClosedByDefault(t *testing.T) {
+	t.Parallel()
+	host, _, err := net.SplitHostPort(storage.DefaultConfig().Listen)
+	require.NoError(t, err)
+	require.True(t, net.ParseIP(host).IsLoopback())
 }

@@ -98,7 +98,7 @@ var ringstore = Rules{
 		{internal + "meta/postgres", append(in("meta/listing", "meta/pack"), "sql", "sql/postgres")},
 		{internal + "meta/postgres/pgtest", []string{internal + "meta/postgres", "tests/pgserver"}},
 		{internal + "meta/sqlite", append(in("meta/listing", "meta/pack"), "sql", "sql/sqlite")},
-		{internal + "noderpc", []string{internal + "cluster", wireNode, wireRing}},
+		{internal + "noderpc", append(in("connlimit", "access", "cluster"), wireNode, wireRing)},
 		{internal + "restapi/tus", in("engine")},
 		{internal + "restapi", append(in("ring", "cluster", "access", "engine", "upkeep", "restapi/tus"), "proto/rest", "proto/rest/server", "proto/checksum")},
 

@@ -36,16 +36,20 @@ type Cluster struct {
 	Database  *pgserver.Server // nil when standalone
 	Gateway   *Process
 	Nodes     []*Process // none when standalone
+	Join      string     // address where nodes join; "" when standalone
+	Addresses []string   // of the nodes, in their order
 	Dir       string
 
 	client http.Client
 }
 
+// JoinToken is the join token of every cluster.
+const JoinToken = "test-join-token-0123456789"
+
 // The root key that clusters are started with.
 const (
 	rootAccessKey = "RSTESTROOTACCESSKEY1"
 	rootSecretKey = "test-root-secret-key-0123456789abcdefgh"
-	joinToken     = "test-join-token-0123456789"
 	masterKey     = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
 )
 
@@ -101,6 +105,7 @@ func (c *Cluster) startDaemons(ctx context.Context, o Options, rest string) (err
 	if err != nil {
 		return err
 	}
+	c.Join = join
 	args := append([]string{"--database", c.Database.DSN("postgres"), "--listen", rest, "--listen-grpc", join}, o.Gateway...)
 	c.Gateway = newProcess(o.Dir, "gateway", filepath.Join(o.Bin, "s3gateway"), c.environ(), args...)
 	if err := c.Gateway.Start(); err != nil {
@@ -116,7 +121,7 @@ func (c *Cluster) startDaemons(ctx context.Context, o Options, rest string) (err
 			"--gateway", join, "--data", filepath.Join(o.Dir, name), "--listen", address, "--advertise", address, "--name", name,
 		}, o.Storage...)
 		p := newProcess(o.Dir, name, filepath.Join(o.Bin, "s3storage"), c.environ(), args...)
-		c.Nodes = append(c.Nodes, p)
+		c.Nodes, c.Addresses = append(c.Nodes, p), append(c.Addresses, address)
 		if err := p.Start(); err != nil {
 			return err
 		}
@@ -129,7 +134,7 @@ func (c *Cluster) environ() []string {
 	return []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + c.Dir, "XDG_CONFIG_HOME=" + filepath.Join(c.Dir, "config"), "TMPDIR=" + os.TempDir(),
 		"RINGSTORE_ROOT_ACCESS_KEY=" + rootAccessKey, "RINGSTORE_ROOT_SECRET_KEY=" + rootSecretKey,
-		"RINGSTORE_JOIN_TOKEN=" + joinToken, "RINGSTORE_MASTER_KEY=" + masterKey,
+		"RINGSTORE_JOIN_TOKEN=" + JoinToken, "RINGSTORE_MASTER_KEY=" + masterKey,
 	}
 }
 

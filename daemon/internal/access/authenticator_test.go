@@ -216,8 +216,9 @@ func TestEnsureRoot(t *testing.T) {
 	require.False(t, made)
 	require.Zero(t, again)
 
-	chosen := access.KeyPair{AccessKey: "operator", Secret: "first secret"}
-	for _, secret := range []string{"first secret", "first secret", "second secret"} {
+	require.NoError(t, b.meta.SaveCredential(t.Context(), store.Credential{AccessKey: "ann", Sealed: b.key.Seal("ann", "secret of Ann")}))
+	chosen := access.KeyPair{AccessKey: "operator"}
+	for _, secret := range []string{"the first secret", "the first secret", "the second secret"} {
 		chosen.Secret = secret
 		got, made, err := access.EnsureRoot(t.Context(), b.meta, b.key, chosen)
 		require.NoError(t, err)
@@ -227,8 +228,17 @@ func TestEnsureRoot(t *testing.T) {
 		_, err = b.Check(t.Context(), chosen.AccessKey, secret)
 		require.NoError(t, err)
 	}
-	_, _, err = access.EnsureRoot(t.Context(), b.meta, b.key, access.KeyPair{AccessKey: "operator"})
-	require.ErrorIs(t, err, store.Invalid)
+	b.Forget(b.pair.AccessKey)
+	_, err = b.Check(t.Context(), b.pair.AccessKey, b.pair.Secret)
+	require.ErrorIs(t, err, store.Denied, "the root key made before has ended")
+	_, err = b.Check(t.Context(), "ann", "secret of Ann")
+	require.NoError(t, err, "other keys stay")
+	for _, bad := range []access.KeyPair{{AccessKey: "operator"}, {AccessKey: "operator", Secret: "fifteen letters"}} {
+		_, _, err = access.EnsureRoot(t.Context(), b.meta, b.key, bad)
+		require.ErrorIs(t, err, store.Invalid)
+	}
+	_, err = b.Check(t.Context(), chosen.AccessKey, chosen.Secret)
+	require.NoError(t, err, "and bad ones change nothing")
 }
 
 // A gateway with another master key says so at its start, and changes nothing.
@@ -237,7 +247,7 @@ func TestEnsureRootWithAnotherMasterKey(t *testing.T) {
 	b := newBench(t)
 	other, err := access.NewMasterKey(make([]byte, 32))
 	require.NoError(t, err)
-	for _, given := range []access.KeyPair{{}, {AccessKey: b.pair.AccessKey, Secret: "another secret"}} {
+	for _, given := range []access.KeyPair{{}, {AccessKey: b.pair.AccessKey, Secret: "quite another secret"}} {
 		_, _, err = access.EnsureRoot(t.Context(), b.meta, other, given)
 		require.ErrorIs(t, err, store.Conflict)
 		require.NotEmpty(t, store.HintOf(err))

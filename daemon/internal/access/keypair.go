@@ -38,7 +38,7 @@ func randomText(n int) string {
 // Bounds of what an operator may choose.
 const (
 	minAccessKey, maxAccessKey = 3, 128
-	minSecret, maxSecret       = 8, 128
+	minSecret, maxSecret       = 16, 128 // what cannot be guessed at any rate, see Throttle
 )
 
 // Validate reports the first rule that the pair breaks, as Invalid. The secret

@@ -8,11 +8,12 @@ import (
 
 const rootNote = "root, made at the first start"
 
-// EnsureRoot sees to it that there is a key to begin with.
+// EnsureRoot sees to it that there is a root key.
 //
-// A pair given by the operator is saved, or, where its access key is there
-// already, its secret is replaced by the given one if it differs. With the zero
-// pair a fresh one is made if there is no key at all; two gateways that first start at the same
+// A pair given by the operator takes the place of every root key that an earlier
+// start made or was given, in one step: the old ones are good for nothing from then
+// on, but for the seconds that other gateways remember them (Config.Trust). With the zero pair a
+// fresh one is made if there is no key at all; two gateways that first start at the same
 // moment may then make one each, and both are good.
 //
 // It returns the pair in effect and whether it is fresh; the zero pair when keys
@@ -22,29 +23,26 @@ const rootNote = "root, made at the first start"
 // fails at start and not at its first request. Errors: Invalid (the given pair),
 // Conflict (another master key), Corrupt, and those of the store.
 func EnsureRoot(ctx context.Context, creds store.Credentials, master *MasterKey, given KeyPair) (pair KeyPair, made bool, err error) {
-	if err := checkMaster(ctx, creds, master); err != nil {
+	keys, err := creds.ListCredentials(ctx)
+	if err != nil {
+		return KeyPair{}, false, err
+	}
+	if err := checkMaster(keys, master); err != nil {
 		return KeyPair{}, false, err
 	}
 	if given != (KeyPair{}) {
-		if err := given.Validate(); err != nil {
-			return KeyPair{}, false, err
-		}
-		return given, false, adopt(ctx, creds, master, given)
+		return given, false, adopt(ctx, creds, keys, master, given)
 	}
-	keys, err := creds.ListCredentials(ctx)
-	if err != nil || len(keys) > 0 {
-		return KeyPair{}, false, err
+	if len(keys) > 0 {
+		return KeyPair{}, false, nil
 	}
 	pair = NewKeyPair()
-	return pair, true, save(ctx, creds, master, pair)
+	return pair, true, creds.SaveCredential(ctx, sealed(master, pair))
 }
 
-func checkMaster(ctx context.Context, creds store.Credentials, master *MasterKey) error {
-	keys, err := creds.ListCredentials(ctx)
-	if err != nil {
-		return err
-	}
-	// One damaged row must not keep a gateway from starting, another master key must.
+// checkMaster opens one of the keys. One damaged row must not keep a gateway from
+// starting, another master key must.
+func checkMaster(keys []store.Credential, master *MasterKey) error {
 	for _, k := range keys {
 		if _, err := master.Open(k.AccessKey, k.Sealed); err == nil || store.KindOf(err) == store.Conflict {
 			return err
@@ -53,24 +51,26 @@ func checkMaster(ctx context.Context, creds store.Credentials, master *MasterKey
 	return nil
 }
 
-func adopt(ctx context.Context, creds store.Credentials, master *MasterKey, given KeyPair) error {
-	err := save(ctx, creds, master, given)
-	if err == nil || store.KindOf(err) != store.Exists {
+// adopt makes the given pair the root key, unless it is the only one already.
+func adopt(ctx context.Context, creds store.Credentials, keys []store.Credential, master *MasterKey, given KeyPair) error {
+	if err := given.Validate(); err != nil {
 		return err
 	}
-	c, err := creds.Credential(ctx, given.AccessKey)
-	if err != nil {
-		return err
+	same, others := false, false
+	for _, k := range keys {
+		if k.AccessKey != given.AccessKey {
+			others = others || k.Note == rootNote
+			continue
+		}
+		secret, err := master.Open(k.AccessKey, k.Sealed)
+		same = err == nil && secret == given.Secret && k.Note == rootNote
 	}
-	if secret, err := master.Open(c.AccessKey, c.Sealed); err == nil && secret == given.Secret {
+	if same && !others {
 		return nil
 	}
-	if err := creds.DeleteCredential(ctx, given.AccessKey); err != nil && store.KindOf(err) != store.NotFound {
-		return err
-	}
-	return save(ctx, creds, master, given)
+	return creds.ReplaceCredentials(ctx, sealed(master, given))
 }
 
-func save(ctx context.Context, creds store.Credentials, master *MasterKey, k KeyPair) error {
-	return creds.SaveCredential(ctx, store.Credential{AccessKey: k.AccessKey, Sealed: master.Seal(k.AccessKey, k.Secret), Note: rootNote})
+func sealed(master *MasterKey, k KeyPair) store.Credential {
+	return store.Credential{AccessKey: k.AccessKey, Sealed: master.Seal(k.AccessKey, k.Secret), Note: rootNote}
 }

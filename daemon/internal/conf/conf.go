@@ -25,6 +25,7 @@ type Spec struct {
 	Args      []string  // command line without the program's name
 	Environ   []string  // as os.Environ gives it
 	Output    io.Writer // where --help and --version go
+	Exposed   *[]string // gets the names of the secrets that the command line gave, which every user of the host can read; may be nil
 	Lax       bool      // let required settings and the Target's own rules be, for a command that needs few of the settings
 }
 
@@ -56,6 +57,9 @@ func Load(s Spec) error {
 	}
 	if err := s.fill(set); err != nil {
 		return err
+	}
+	if s.Exposed != nil {
+		*s.Exposed = set.exposed()
 	}
 	return s.check(set)
 }

@@ -273,3 +273,25 @@ func ExampleLoad() {
 	fmt.Printf("%+v %v\n", settings, err)
 	// Output: {Data:/srv/disk1 Heartbeat:5s Reserve:10GiB JoinToken:(set)} <nil>
 }
+
+func TestLoad_TellsWhichSecretsEveryUserCanSee(t *testing.T) {
+	t.Parallel()
+	path := write(t, "token", "hidden")
+	for name, c := range map[string]struct {
+		args, environ []string
+		want          []string
+	}{
+		"flag":     {[]string{"--join-token=hidden"}, nil, []string{"join-token"}},
+		"file":     {[]string{"--join-token-file", path}, nil, nil},
+		"variable": {nil, []string{"RINGSTORE_JOIN_TOKEN=hidden"}, nil},
+		"none":     {nil, nil, nil},
+	} {
+		var exposed []string
+		err := conf.Load(conf.Spec{
+			Program: "s3storage", EnvPrefix: "RINGSTORE_", Target: defaults(), Environ: c.environ, Output: &bytes.Buffer{}, Exposed: &exposed,
+			Args: append(c.args, "--data", "d"),
+		})
+		require.NoError(t, err, name)
+		require.Equal(t, c.want, exposed, name)
+	}
+}

@@ -26,6 +26,16 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 // LogValue hides the secret from logs.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
+// exposed names the secrets whose present value a flag gave.
+func (set *settings) exposed() (flags []string) {
+	for _, f := range set.fields {
+		if f.twin != nil && f.origin == fromFlag && f.twin.origin != fromFlag {
+			flags = append(flags, f.flag)
+		}
+	}
+	return flags
+}
+
 // secretValue puts text into a Secret.
 type secretValue Secret
 

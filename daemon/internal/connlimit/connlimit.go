@@ -1,11 +1,13 @@
 package connlimit
 
 import (
+	"bufio"
 	"container/list"
 	"log/slog"
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -16,6 +18,10 @@ type Config struct {
 
 	Unproven           int // open connections without Prove; one more closes the oldest of them
 	UnprovenPerAddress int // the same for one client
+
+	// ReadBuffer is the size in bytes of a buffer that a connection reads through
+	// once its peer is proven; before that it reads without one, so that strangers hold none. 0: never one.
+	ReadBuffer int
 
 	FreeLoopback bool         // PerAddress does not count for loopback: a proxy or many programs of this host
 	Log          *slog.Logger // what was closed, at most one line a minute; nil: slog.Default
@@ -41,6 +47,9 @@ func Client(a netip.Addr) netip.Addr {
 func ClientOf(a net.Addr) netip.Addr {
 	if a == nil {
 		return netip.Addr{}
+	}
+	if p, ok := a.(peer); ok {
+		return p.conn.from
 	}
 	p, err := netip.ParseAddrPort(a.String())
 	if err != nil {
@@ -190,16 +199,39 @@ type Conn struct {
 	net.Conn
 	listener *Listener
 	from     netip.Addr
+	proven   atomic.Bool   // set once, so that Prove costs little when repeated
+	buffer   *bufio.Reader // nil until a read after Prove; used by the one goroutine that reads
 
 	// Guarded by listener.mu.
 	counted      bool
 	inAll, inOwn *list.Element // nil: proven, or no limit
 }
 
+// Read implements net.Conn. It is called by one goroutine at a time.
+func (c *Conn) Read(p []byte) (int, error) {
+	if c.buffer != nil {
+		return c.buffer.Read(p)
+	}
+	if c.listener.config.ReadBuffer > 0 && c.proven.Load() {
+		c.buffer = bufio.NewReaderSize(c.Conn, c.listener.config.ReadBuffer)
+		return c.buffer.Read(p)
+	}
+	return c.Conn.Read(p)
+}
+
 // Close closes the connection and frees its place.
 func (c *Conn) Close() error {
 	c.listener.remove(c)
 	return c.Conn.Close()
+}
+
+// CloseWrite ends the sending direction, where the network can. net/http wants it,
+// so that an answer to a request that is still arriving is not lost.
+func (c *Conn) CloseWrite() error {
+	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return w.CloseWrite()
+	}
+	return nil
 }
 
 // RemoteAddr is the peer's address, which also leads back to the connection.
@@ -215,12 +247,19 @@ type peer struct {
 // proven who it is. Addresses of other connections are ignored. It is cheap when repeated.
 func Prove(remote net.Addr) {
 	p, ok := remote.(peer)
-	if !ok {
+	if !ok || p.conn.proven.Swap(true) {
 		return
 	}
 	p.conn.listener.mu.Lock()
 	defer p.conn.listener.mu.Unlock()
 	p.conn.listener.settle(p.conn)
+}
+
+// Proven reports whether Prove was called for the connection with this remote
+// address; true for addresses of other connections.
+func Proven(remote net.Addr) bool {
+	p, ok := remote.(peer)
+	return !ok || p.conn.proven.Load()
 }
 
 // Drop closes the connection with this remote address. Addresses of other connections are ignored.

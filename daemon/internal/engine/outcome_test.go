@@ -149,7 +149,10 @@ var scenes = map[string]func(t *testing.T, r *rig) scene{
 		from, there := r.put(t, "from", randomBytes(300)), randomBytes(70)
 		r.put(t, "key", there)
 		return scene{
-			func() error { _, err := r.Copy(context.Background(), "", from.ID, store.DefaultBucket, "key"); return err },
+			func() error {
+				_, err := r.Copy(context.Background(), "", from.ID, store.DefaultBucket, "key")
+				return err
+			},
 			shows(r, "key", there), shows(r, "key", randomBytes(300)),
 		}
 	},

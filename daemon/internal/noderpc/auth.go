@@ -5,12 +5,20 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"net"
+	"net/netip"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	grpcpeer "google.golang.org/grpc/peer"
+	"google.golang.org/grpc/tap"
 
+	"github.com/ringstore/ringstore/daemon/internal/access"
+	"github.com/ringstore/ringstore/daemon/internal/connlimit"
 	"github.com/ringstore/ringstore/daemon/internal/store"
+	storagev1 "github.com/ringstore/ringstore/proto/storage/v1"
 )
 
 // Metadata keys that calls carry.
@@ -18,6 +26,18 @@ const (
 	authorizationKey = "authorization"
 	nodeKey          = "ringstore-node" // id of the node that the caller means to reach
 )
+
+// minJoinToken is the least length of a join token in bytes. What is shorter can be guessed.
+const minJoinToken = 16
+
+// CheckJoinToken refuses a token that can be guessed: Invalid.
+func CheckJoinToken(token string) error {
+	if len(token) < minJoinToken {
+		return store.Errorf(store.Invalid, "the join token has %d bytes, where %d are the least", len(token), minJoinToken).
+			WithHint("Make one with: openssl rand -hex 32")
+	}
+	return nil
+}
 
 // purpose separates the tokens that are made from one join token, so that none
 // is good for another service, and the join token itself is never sent.
@@ -62,36 +82,116 @@ func (c callCredentials) GetRequestMetadata(context.Context, ...string) (map[str
 // though not those who can listen on the wire.
 func (c callCredentials) RequireTransportSecurity() bool { return false }
 
-// gate decides which calls a server takes.
+// gate decides which calls a server takes, before a byte of a request is read or decoded.
 type gate struct {
-	token string       // "" takes all
-	node  store.NodeID // zero: calls for any
+	token    string       // "" takes all
+	node     store.NodeID // zero: calls for any
+	throttle *access.Throttle
+	limits   *limits
 }
 
-// openServices are for everybody: whether the server is alive, and what its
+// openServices need no token: whether the server is alive, and what its
 // interface is, which is public anyway.
 var openServices = []string{"/grpc.health.v1.Health/", "/grpc.reflection."}
 
-// check refuses a call without the token, or one that means another node.
-func (g gate) check(ctx context.Context, method string) error {
+// enter is the server's tap.ServerInHandle. It runs on the connection's reading goroutine and must not wait.
+func (g *gate) enter(ctx context.Context, info *tap.Info) (context.Context, error) {
+	remote := remoteOf(ctx)
+	client := connlimit.ClientOf(remote)
+	c, err := g.admit(ctx, info, remote, client)
+	if err == nil {
+		return c, nil
+	}
+	return refuse(ctx, client, toStatus(err))
+}
+
+func remoteOf(ctx context.Context) net.Addr {
+	if p, ok := grpcpeer.FromContext(ctx); ok {
+		return p.Addr
+	}
+	return nil
+}
+
+// admit gives the call its context and its shares of the limits.
+func (g *gate) admit(ctx context.Context, info *tap.Info, remote net.Addr, client netip.Addr) (*call, error) {
 	for _, prefix := range openServices {
-		if strings.HasPrefix(method, prefix) {
-			return nil
+		if strings.HasPrefix(info.FullMethodName, prefix) {
+			c := newCall(ctx, client, g.limits.waits.open)
+			c.whole = true
+			err := c.within(nil, &g.limits.strangers)
+			if err != nil && !connlimit.Proven(remote) {
+				connlimit.Drop(remote) // a stranger with more calls than a health check makes
+			}
+			return c, err
 		}
 	}
-	if g.token != "" {
-		sent := strings.TrimPrefix(first(metadata.ValueFromIncomingContext(ctx, authorizationKey)), "Bearer ")
-		if !hmac.Equal([]byte(sent), []byte(g.token)) {
-			return withCode(codes.Unauthenticated, store.Errorf(store.Denied, "the call has no token of this cluster, or a wrong one").
-				WithHint("Give all gateways and nodes of the cluster the same join token."))
-		}
+	if err := g.authenticate(info.Header, remote, client); err != nil {
+		return nil, err
 	}
-	meant := first(metadata.ValueFromIncomingContext(ctx, nodeKey))
+	if err := g.meant(info.Header); err != nil {
+		return nil, err
+	}
+	switch info.FullMethodName {
+	case storagev1.StorageService_PutChunk_FullMethodName:
+		c := newCall(ctx, client, g.limits.idle)
+		c.idle = g.limits.idle
+		return c, c.within(nil, &g.limits.writes)
+	case storagev1.StorageService_PutSmallChunk_FullMethodName:
+		c := newCall(ctx, client, g.limits.unit)
+		return c, c.within(&g.limits.arriving, &g.limits.writes)
+	default:
+		c := newCall(ctx, client, g.limits.control)
+		c.idle = g.limits.idle
+		return c, c.within(&g.limits.arriving, &g.limits.calls)
+	}
+}
+
+// authenticate refuses a call without the token. A client that fails too often loses its
+// connection with each further attempt. The right token is never slowed.
+func (g *gate) authenticate(header metadata.MD, remote net.Addr, client netip.Addr) error {
+	if g.token == "" {
+		connlimit.Prove(remote)
+		return nil
+	}
+	sent := strings.TrimPrefix(first(header.Get(authorizationKey)), "Bearer ")
+	if hmac.Equal([]byte(sent), []byte(g.token)) {
+		connlimit.Prove(remote)
+		g.throttle.Succeeded(client)
+		return nil
+	}
+	_, allowed := g.throttle.Allow(client)
+	g.throttle.Failed(client, "join token")
+	if !allowed {
+		connlimit.Drop(remote)
+	}
+	return withCode(codes.Unauthenticated, store.Errorf(store.Denied, "the call has no token of this cluster, or a wrong one").
+		WithHint("Give all gateways and nodes of the cluster the same join token."))
+}
+
+// meant refuses a call that means another node.
+func (g *gate) meant(header metadata.MD) error {
+	meant := first(header.Get(nodeKey))
 	if g.node.IsZero() || meant == "" || meant == g.node.String() {
 		return nil
 	}
 	return store.Errorf(store.Unavailable, "node %s answers here, not node %s", g.node, meant).
 		WithHint("Look whether two nodes were given the same address.")
+}
+
+// refuse answers a call that was not admitted.
+//
+// gRPC frees the timer of a call's deadline when the call ends, but not when a tap
+// refuses it: that timer stays until the deadline, and a stranger can send millions of
+// calls that end in a thousand years. So a call with a far deadline is let in, with
+// nothing that it could use, and ended right after.
+func refuse(ctx context.Context, client netip.Addr, err error) (context.Context, error) {
+	deadline, limited := ctx.Deadline()
+	if !limited || time.Until(deadline) < longestRefusedTimeout {
+		return nil, err
+	}
+	c := newCall(ctx, client, refusedCallLimit)
+	c.refused = err
+	return c, nil
 }
 
 func first(values []string) string {

@@ -99,6 +99,12 @@ func appendMessage(b []byte, field protowire.Number, m proto.Message) ([]byte, e
 // Unmarshal implements encoding.CodecV2. A frame's unit then owns a share of the
 // buffer that its bytes are in.
 func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
+	if b, ok := v.(*boundedRequest); ok {
+		if !b.accept(data) {
+			return nil
+		}
+		v = b.message
+	}
 	f, ok := v.(*frame)
 	if !ok {
 		return c.CodecV2.Unmarshal(data, v)

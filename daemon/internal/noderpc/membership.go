@@ -37,8 +37,8 @@ func NewMembershipServer(c MembershipConfig) *Server {
 		c.Heartbeat = DefaultHeartbeat
 	}
 	m := &members{config: c, beats: beats{nodes: c.Nodes}}
-	opts := serverOptions(c.Buffers, c.Credentials, gate{token: membership.token(c.JoinToken)}, c.Log)
-	return newServer(opts, clusterv1.MembershipService_ServiceDesc.ServiceName,
+	opts := append(serverOptions(c.ServerConfig, c.gate(membership, membershipLimits())), membershipSizes()...)
+	return newServer(connectionLimits(c.ServerConfig, membershipBuffer), opts, clusterv1.MembershipService_ServiceDesc.ServiceName,
 		func(g *grpc.Server) { clusterv1.RegisterMembershipServiceServer(g, m) }, nil)
 }
 

@@ -30,7 +30,11 @@ const (
 	// writeBuffer is how much goes into one write call. With gRPC's 32 KiB the network stack
 	// costs a tenth more CPU a byte in both daemons together.
 	writeBuffer = 128 << 10
-	maxMessage  = 4 << 20
+	maxMessage  = 4 << 20 // of an answer
+
+	// The membership server moves small messages over many connections.
+	membershipWindow = 64 << 10 // the least that gRPC takes: one request
+	membershipBuffer = 8 << 10  // of a connection, for each direction
 
 	connectTimeout   = 3 * time.Second
 	firstReconnect   = 100 * time.Millisecond
@@ -68,46 +72,56 @@ func dialOptions(b *Buffers, creds credentials.TransportCredentials, calls callC
 	return opts
 }
 
-func serverOptions(b *Buffers, creds credentials.TransportCredentials, g gate, log *slog.Logger) []grpc.ServerOption {
+func serverOptions(c ServerConfig, g *gate) []grpc.ServerOption {
+	creds := c.Credentials
 	if creds == nil {
 		creds = insecure.NewCredentials()
 	}
 	return []grpc.ServerOption{
 		grpc.Creds(creds),
-		grpc.ForceServerCodecV2(newCodec(b)),
-		experimental.BufferPool(b),
-		grpc.MaxRecvMsgSize(maxMessage),
-		grpc.ReadBufferSize(readBuffer),
-		grpc.WriteBufferSize(writeBuffer),
-		grpc.InitialWindowSize(Window),
+		grpc.ForceServerCodecV2(newCodec(c.Buffers)),
+		experimental.BufferPool(c.Buffers),
+		grpc.ReadBufferSize(0), // see connlimit.Config.ReadBuffer
+		grpc.SharedWriteBuffer(true),
 		grpc.InitialConnWindowSize(connWindow),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingAfter, Timeout: pingTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: leastPingGap, PermitWithoutStream: true}),
 		grpc.WaitForHandlers(true),
-		grpc.UnaryInterceptor(unaryEdge(g, log)),
-		grpc.StreamInterceptor(streamEdge(g, log)),
+		grpc.MaxHeaderListSize(maxHeaders),
+		grpc.ConnectionTimeout(handshakeLimit),
+		grpc.InTapHandle(g.enter),
+		grpc.UnaryInterceptor(unaryEdge(c.Log)),
+		grpc.StreamInterceptor(streamEdge(c.Log)),
 	}
 }
 
-// unaryEdge is the outermost layer of every call: it lets in, translates errors and survives panics.
-func unaryEdge(g gate, log *slog.Logger) grpc.UnaryServerInterceptor {
+// unaryEdge is the outermost layer of every call that the gate let in, once its
+// request is here: it translates errors and survives panics.
+func unaryEdge(log *slog.Logger) grpc.UnaryServerInterceptor {
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (resp any, err error) {
 		defer func() { err = toStatus(survive(recover(), info.FullMethod, err, log)) }()
-		if err := g.check(ctx, info.FullMethod); err != nil {
-			return nil, err
+		c := callOf(ctx)
+		c.arrived()
+		if c.refused != nil {
+			return nil, c.refused
 		}
 		return handle(ctx, req)
 	}
 }
 
-// streamEdge is unaryEdge for streams.
-func streamEdge(g gate, log *slog.Logger) grpc.StreamServerInterceptor {
+// streamEdge is unaryEdge for streams, whose requests arrive later.
+func streamEdge(log *slog.Logger) grpc.StreamServerInterceptor {
 	return func(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) (err error) {
 		defer func() { err = toStatus(survive(recover(), info.FullMethod, err, log)) }()
-		if err := g.check(stream.Context(), info.FullMethod); err != nil {
-			return err
+		c := callOf(stream.Context())
+		if c.refused != nil {
+			return c.refused
 		}
-		return handle(srv, stream)
+		err = handle(srv, &timedStream{ServerStream: stream, call: c, idle: c.idle})
+		if limit := c.reached(); err != nil && limit != nil {
+			return limit
+		}
+		return err
 	}
 }
 

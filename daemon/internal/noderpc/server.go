@@ -13,6 +13,8 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/reflection"
 
+	"github.com/ringstore/ringstore/daemon/internal/access"
+	"github.com/ringstore/ringstore/daemon/internal/connlimit"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -24,12 +26,13 @@ const hardStop = 5 * time.Second
 type Server struct {
 	grpc   *grpc.Server
 	health *health.Server
+	limits connlimit.Config
 	onStop func()
 }
 
 // newServer makes a server; register adds the service, which health reports by name too.
-func newServer(opts []grpc.ServerOption, service string, register func(*grpc.Server), onStop func()) *Server {
-	s := &Server{grpc: grpc.NewServer(opts...), health: health.NewServer(), onStop: onStop}
+func newServer(limits connlimit.Config, opts []grpc.ServerOption, service string, register func(*grpc.Server), onStop func()) *Server {
+	s := &Server{grpc: grpc.NewServer(opts...), health: health.NewServer(), limits: limits, onStop: onStop}
 	register(s.grpc)
 	grpc_health_v1.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc)
@@ -38,9 +41,10 @@ func newServer(opts []grpc.ServerOption, service string, register func(*grpc.Ser
 }
 
 // Serve takes calls from the listener until Shutdown, and then returns nil. It
-// closes the listener. It may run on several listeners at once.
+// closes the listener. It may run on several listeners at once, and each has the
+// limits of connections for itself.
 func (s *Server) Serve(l net.Listener) error {
-	if err := s.grpc.Serve(l); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+	if err := s.grpc.Serve(connlimit.New(l, s.limits)); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 		return store.Errorf(store.Unavailable, "serving on %s: %w", l.Addr(), err)
 	}
 	return nil
@@ -77,9 +81,10 @@ func (s *Server) Shutdown(ctx context.Context) error {
 
 // ServerConfig is what both kinds of server need.
 type ServerConfig struct {
-	JoinToken   string                           // of the cluster; "" takes calls from everybody
+	JoinToken   string                           // of the cluster; "" takes all calls
 	Credentials credentials.TransportCredentials // nil: plain TCP
 	Buffers     *Buffers                         // nil: its own
+	Throttle    *access.Throttle                 // counts calls with a wrong token; nil: its own
 	Log         *slog.Logger                     // nil: slog.Default
 }
 
@@ -90,4 +95,12 @@ func (c *ServerConfig) setDefaults() {
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
+	if c.Throttle == nil {
+		c.Throttle = access.NewThrottle(access.ThrottleConfig{Log: c.Log})
+	}
+}
+
+// gate makes the gate of a server whose calls need the token of a purpose.
+func (c *ServerConfig) gate(p purpose, l *limits) *gate {
+	return &gate{token: p.token(c.JoinToken), throttle: c.Throttle, limits: l}
 }

@@ -24,15 +24,19 @@ type StorageConfig struct {
 }
 
 // NewStorageServer makes the server of a storage node.
-func NewStorageServer(c StorageConfig) *Server {
+func NewStorageServer(c StorageConfig) *Server { return newStorageServer(c, storageLimits()) }
+
+func newStorageServer(c StorageConfig, l *limits) *Server {
 	c.setDefaults()
 	if c.Cluster == nil {
 		c.Cluster = func() store.ClusterID { return store.ClusterID{} }
 	}
 	s := &storage{config: c}
-	opts := serverOptions(c.Buffers, c.Credentials, gate{dataPlane.token(c.JoinToken), c.Node}, c.Log)
+	g := c.gate(dataPlane, l)
+	g.node = c.Node
+	opts := append(serverOptions(c.ServerConfig, g), storageSizes()...)
 	desc := storageDesc()
-	return newServer(opts, desc.ServiceName,
+	return newServer(connectionLimits(c.ServerConfig, readBuffer), opts, desc.ServiceName,
 		func(g *grpc.Server) { g.RegisterService(&desc, s) },
 		func() { s.stopping.Store(true) })
 }
@@ -45,13 +49,16 @@ type storage struct {
 	stopping atomic.Bool
 }
 
-// storageDesc is the generated description, but for PutSmallChunk, whose request arrives as a frame.
+// storageDesc is the generated description, but for PutSmallChunk, whose request
+// arrives as a frame, and with a bound on all other requests.
 func storageDesc() grpc.ServiceDesc {
 	desc := storagev1.StorageService_ServiceDesc
 	desc.Methods = slices.Clone(desc.Methods)
 	for i := range desc.Methods {
 		if desc.Methods[i].MethodName == "PutSmallChunk" {
 			desc.Methods[i].Handler = handlePutSmall
+		} else {
+			desc.Methods[i].Handler = boundControl(desc.Methods[i].Handler)
 		}
 	}
 	return desc

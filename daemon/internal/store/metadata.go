@@ -353,6 +353,10 @@ type Credential struct {
 type Credentials interface {
 	// SaveCredential adds a key; CreatedAt is set by the store. Exists.
 	SaveCredential(ctx context.Context, c Credential) error
+	// ReplaceCredentials saves c and removes all other keys with c's Note, in one
+	// step: no one ever finds both, or neither. A key of c's name is replaced,
+	// whatever its Note; CreatedAt is set by the store. It is durable when it returns.
+	ReplaceCredentials(ctx context.Context, c Credential) error
 	// Credential looks one up. NotFound.
 	Credential(ctx context.Context, accessKey string) (Credential, error)
 	// ListCredentials returns all by access key.

@@ -24,14 +24,15 @@ const (
 	Text Format = "text" // one line an event, for people; coloured on a terminal unless NO_COLOR is set
 )
 
-// NewLogger makes a logger that writes to w. Events logged with the context of
+// NewLogger makes a logger that writes to w. No control character and none that
+// changes the direction of text reaches w as it is, wherever the text came from. Events logged with the context of
 // a request carry its id as "request". level is debug, info, warn or error. Errors: Invalid.
 func NewLogger(w io.Writer, level string, format Format) (*slog.Logger, error) {
 	var least slog.Level
 	if err := least.UnmarshalText([]byte(level)); err != nil {
 		return nil, store.Errorf(store.Invalid, "log level %q is unknown", level).WithHint("Choose debug, info, warn or error.")
 	}
-	terminal := isTerminal(w)
+	terminal := IsTerminal(w)
 	if format == Auto {
 		if format = JSON; terminal {
 			format = Text
@@ -39,15 +40,16 @@ func NewLogger(w io.Writer, level string, format Format) (*slog.Logger, error) {
 	}
 	switch format {
 	case JSON:
-		return slog.New(withRequest{slog.NewJSONHandler(w, &slog.HandlerOptions{Level: least})}), nil
+		return slog.New(withRequest{cleaned{slog.NewJSONHandler(w, &slog.HandlerOptions{Level: least})}}), nil
 	case Text:
 		plain := !terminal || os.Getenv("NO_COLOR") != ""
-		return slog.New(withRequest{tint.NewTextHandler(w, &tint.Options{Level: least, TimeFormat: "15:04:05.000", NoColor: plain})}), nil
+		return slog.New(withRequest{cleaned{tint.NewTextHandler(w, &tint.Options{Level: least, TimeFormat: "15:04:05.000", NoColor: plain})}}), nil
 	}
 	return nil, store.Errorf(store.Invalid, "log format %q is unknown", format).WithHint("Choose auto, json or text.")
 }
 
-func isTerminal(w io.Writer) bool {
+// IsTerminal reports whether w is a terminal.
+func IsTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }

@@ -1,6 +1,9 @@
 -- name: SaveCredential
 INSERT INTO credentials (access_key, sealed, note, created_at) VALUES (?, ?, ?, ?);
 
+-- name: EndCredentials
+DELETE FROM credentials WHERE access_key = ? OR note = ?;
+
 -- name: Credential
 SELECT access_key, sealed, note, created_at FROM credentials WHERE access_key = ?;
 

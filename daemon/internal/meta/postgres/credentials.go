@@ -10,12 +10,22 @@ import (
 
 // SaveCredential implements store.Credentials.
 func (s *Store) SaveCredential(ctx context.Context, c store.Credential) error {
-	sealed := c.Sealed
-	if sealed == nil {
-		sealed = []byte{}
-	}
-	_, err := s.control.exec(ctx, "SaveCredential", s.q.SaveCredential, c.AccessKey, sealed, c.Note)
+	_, err := s.control.exec(ctx, "SaveCredential", s.q.SaveCredential, c.AccessKey, notNull(c.Sealed), c.Note)
 	return err
+}
+
+// ReplaceCredentials implements store.Credentials.
+func (s *Store) ReplaceCredentials(ctx context.Context, c store.Credential) error {
+	_, err := s.control.exec(ctx, "ReplaceCredentials", s.q.ReplaceCredentials, c.AccessKey, notNull(c.Sealed), c.Note)
+	return err
+}
+
+// notNull is b, or no bytes where b is nil.
+func notNull(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
 }
 
 // Credential implements store.Credentials.

@@ -22,7 +22,7 @@ type queries struct {
 	EnsureCluster, LockCluster, JoinNode, Members, BeatNodes, NodeState, SetNodeState                                   string
 	Enqueue, Claim, ClaimOfNodes, TakeOver, Hasten, Finish, Postpone, Depth                                             string
 	AcquireLease, RenewLease, ReleaseLease                                                                              string
-	SaveCredential, Credential, ListCredentials, DeleteCredential                                                       string
+	SaveCredential, Credential, ListCredentials, DeleteCredential, ReplaceCredentials                                   string
 }
 
 func loadQueries() (*queries, error) {

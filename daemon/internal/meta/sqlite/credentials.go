@@ -24,6 +24,17 @@ func (s *Store) SaveCredential(ctx context.Context, c store.Credential) error {
 	return err
 }
 
+// ReplaceCredentials implements store.Credentials.
+func (s *Store) ReplaceCredentials(ctx context.Context, c store.Credential) error {
+	return s.write(ctx, "ReplaceCredentials", func(t *tx) error {
+		if _, err := t.exec(s.q.EndCredentials, c.AccessKey, c.Note); err != nil {
+			return err
+		}
+		_, err := t.exec(s.q.SaveCredential, c.AccessKey, append([]byte{}, c.Sealed...), c.Note, micros(s.now()))
+		return err
+	})
+}
+
 // Credential implements store.Credentials.
 func (s *Store) Credential(ctx context.Context, accessKey string) (c store.Credential, err error) {
 	err = s.read(ctx, "Credential", func(r *reader) error {

@@ -70,3 +70,28 @@ func TestCloseTwice(t *testing.T) {
 	require.NoError(t, s.Close())
 	require.NoError(t, s.Close())
 }
+
+// The umask of a service is often 022, and a mount point open to all.
+func TestFilesAreTheirOwnersAlone(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	require.NoError(t, os.Chmod(dir, 0o755))
+	path := filepath.Join(dir, "metadata.db")
+	for _, before := range []os.FileMode{0, 0o644} {
+		if before != 0 {
+			require.NoError(t, os.Chmod(path, before))
+		}
+		s, err := sqlite.Open(t.Context(), path, sqlite.Options{})
+		require.NoError(t, err)
+		require.NoError(t, s.SaveCredential(t.Context(), store.Credential{AccessKey: before.String()}))
+		files, err := os.ReadDir(dir)
+		require.NoError(t, err)
+		require.GreaterOrEqual(t, len(files), 2, "the log is there, too")
+		for _, f := range files {
+			info, err := f.Info()
+			require.NoError(t, err)
+			require.Equal(t, os.FileMode(0o600), info.Mode(), f.Name())
+		}
+		require.NoError(t, s.Close())
+	}
+}

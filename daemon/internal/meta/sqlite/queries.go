@@ -14,4 +14,5 @@ type queries struct {
 	ListSessions, ListSessionsOfBucket, ListExpiredSessions                                                                           string
 	NumberTaken, PartState, RemoveNumber, RemoveBegun, TakePart, HandOver                                                             string
 	SaveCredential, Credential, ListCredentials, DeleteCredential                                                                     string
+	EndCredentials                                                                                                                    string
 }

@@ -89,6 +89,7 @@ func open(ctx context.Context, path string, o Options) (_ *Store, err error) {
 	if err := schema.Load(sqlfiles.Queries, &s.q); err != nil {
 		return nil, err
 	}
+	makePrivate(path)
 	if s.db, err = sql.Open("sqlite", dsn(path, "_txlock=immediate", "_pragma=journal_mode(WAL)")); err != nil {
 		return nil, err
 	}

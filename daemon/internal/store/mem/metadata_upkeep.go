@@ -451,6 +451,16 @@ func (m *Metadata) SaveCredential(ctx context.Context, c store.Credential) error
 	})
 }
 
+// ReplaceCredentials implements store.Credentials.
+func (m *Metadata) ReplaceCredentials(ctx context.Context, c store.Credential) error {
+	return m.do(ctx, func(d *data) error {
+		maps.DeleteFunc(d.credentials, func(_ string, old store.Credential) bool { return old.Note == c.Note })
+		c.Sealed, c.CreatedAt = bytes.Clone(c.Sealed), d.now()
+		d.credentials[c.AccessKey] = c
+		return nil
+	})
+}
+
 // Credential implements store.Credentials.
 func (m *Metadata) Credential(ctx context.Context, accessKey string) (c store.Credential, err error) {
 	err = m.do(ctx, func(d *data) error {

@@ -1,6 +1,7 @@
 package metatest
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -24,6 +25,56 @@ var credentialTests = []test{
 		got, err := m.Credential(t.Context(), "AKIA")
 		require.NoError(t, err)
 		require.Equal(t, "first", string(got.Sealed))
+	}},
+	{"a key takes the place of all with its note", func(t *testing.T, m store.Metadata) {
+		for _, c := range []store.Credential{
+			{AccessKey: "old", Sealed: []byte("1"), Note: "root"}, {AccessKey: "older", Sealed: []byte("2"), Note: "root"},
+			{AccessKey: "ann", Sealed: []byte("3"), Note: "of Ann"}, {AccessKey: "taken", Sealed: []byte("4"), Note: "of Bob"},
+		} {
+			require.NoError(t, m.SaveCredential(t.Context(), c))
+		}
+		keys := func() (all []string) {
+			list, err := m.ListCredentials(t.Context())
+			require.NoError(t, err)
+			for _, c := range list {
+				all = append(all, c.AccessKey+"="+string(c.Sealed)+" "+c.Note)
+			}
+			return all
+		}
+		require.NoError(t, m.ReplaceCredentials(t.Context(), store.Credential{AccessKey: "new", Sealed: []byte("5"), Note: "root"}))
+		require.Equal(t, []string{"ann=3 of Ann", "new=5 root", "taken=4 of Bob"}, keys())
+		require.NoError(t, m.ReplaceCredentials(t.Context(), store.Credential{AccessKey: "new", Sealed: []byte("6"), Note: "root"}))
+		require.Equal(t, []string{"ann=3 of Ann", "new=6 root", "taken=4 of Bob"}, keys(), "and of its own former secret")
+		require.NoError(t, m.ReplaceCredentials(t.Context(), store.Credential{AccessKey: "taken", Sealed: []byte("7"), Note: "root"}))
+		require.Equal(t, []string{"ann=3 of Ann", "taken=7 root"}, keys(), "and of the key of its name")
+		require.NoError(t, m.ReplaceCredentials(t.Context(), store.Credential{AccessKey: "first", CreatedAt: now().AddDate(-5, 0, 0)}))
+		got, err := m.Credential(t.Context(), "first")
+		require.NoError(t, err, "where there was none")
+		requireStoreTime(t, got.CreatedAt)
+	}},
+	{"a replacement is one step", func(t *testing.T, m store.Metadata) {
+		require.NoError(t, m.SaveCredential(t.Context(), store.Credential{AccessKey: "key-0", Note: "root"}))
+		done := make(chan error, 1)
+		go func() {
+			for i := range 20 {
+				if err := m.ReplaceCredentials(t.Context(), store.Credential{AccessKey: fmt.Sprintf("key-%d", i+1), Note: "root"}); err != nil {
+					done <- err
+					return
+				}
+			}
+			done <- nil
+		}()
+		for ended := false; !ended; {
+			select {
+			case err := <-done:
+				require.NoError(t, err)
+				ended = true
+			default:
+			}
+			all, err := m.ListCredentials(t.Context())
+			require.NoError(t, err)
+			require.Len(t, all, 1)
+		}
 	}},
 	{"unknown keys are NotFound", func(t *testing.T, m store.Metadata) {
 		_, err := m.Credential(t.Context(), "nobody")

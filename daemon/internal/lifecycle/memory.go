@@ -1,0 +1,61 @@
+package lifecycle
+
+import (
+	"context"
+	"runtime/debug"
+	"runtime/metrics"
+	"time"
+)
+
+// When memory is returned.
+const (
+	returnEvery = 15 * time.Second
+	quietBelow  = 16 << 20 // bytes allocated in that time by a daemon that has nothing to do
+	worthAbove  = 16 << 20 // bytes that can be returned
+)
+
+// ReturnMemory is a service that gives memory back to the system when the daemon has become
+// quiet. By itself the runtime collects an idle process once in two minutes and then
+// returns pages slowly, so that a daemon would stay as large as its busiest minute.
+// It does nothing while the daemon works, nor when there is little to return.
+func ReturnMemory() Service {
+	return Service{Name: "memory", Run: func(ctx context.Context) error {
+		tick := time.NewTicker(returnEvery)
+		defer tick.Stop()
+		var last memory
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-tick.C:
+			}
+			now := readMemory()
+			if now.worthReturning(last) {
+				debug.FreeOSMemory()
+				now = readMemory()
+			}
+			last = now
+		}
+	}}
+}
+
+// memory is what the runtime has, in bytes.
+type memory struct {
+	allocated uint64 // since the start
+	live      uint64 // found by the last collection
+	objects   uint64 // live or not collected yet
+	idle      uint64 // held from the system and not in use
+}
+
+// worthReturning reports whether little was allocated since last, and much can be returned.
+func (m memory) worthReturning(last memory) bool {
+	return m.allocated-last.allocated < quietBelow && m.idle+m.objects-min(m.objects, m.live) > worthAbove
+}
+
+func readMemory() memory {
+	s := []metrics.Sample{
+		{Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/heap/free:bytes"},
+	}
+	metrics.Read(s)
+	return memory{s[0].Value.Uint64(), s[1].Value.Uint64(), s[2].Value.Uint64(), s[3].Value.Uint64()}
+}

@@ -1,0 +1,182 @@
+package noderpc_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/reflection/grpc_reflection_v1"
+	"google.golang.org/grpc/status"
+
+	"github.com/ringstore/ringstore/daemon/internal/noderpc"
+	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/store/chunktest"
+	"github.com/ringstore/ringstore/daemon/internal/store/mem"
+	clusterv1 "github.com/ringstore/ringstore/proto/cluster/v1"
+	storagev1 "github.com/ringstore/ringstore/proto/storage/v1"
+)
+
+// impatient serves chunks without a token, with short deadlines.
+func impatient(t *testing.T, chunks store.Chunks, calls int) string {
+	t.Helper()
+	l := listen(t)
+	serve(t, noderpc.NewImpatientServer(noderpc.StorageConfig{ServerConfig: noderpc.ServerConfig{Log: quiet()}, Chunks: chunks}, 50*time.Millisecond, calls), l)
+	return l.Addr().String()
+}
+
+// A stream whose sender is silent ends, and nothing of it is kept.
+func TestLimits_IdleStreamsEnd(t *testing.T) {
+	t.Parallel()
+	chunks := mem.NewChunks()
+	client := storagev1.NewStorageServiceClient(plainConn(t, impatient(t, chunks, 0)))
+	for name, frames := range map[string]int{"before the first frame": 0, "in the middle": 1} {
+		id := chunktest.NewID()
+		s, err := client.PutChunk(t.Context())
+		require.NoError(t, err)
+		for range frames {
+			data := chunktest.Bytes(1, 1000)
+			require.NoError(t, s.Send(&storagev1.PutChunkRequest{Spec: &storagev1.ChunkSpec{ChunkId: id.String(), UnitSize: unitSize}, Data: data, Crc32C: store.CRC32C(data)}))
+		}
+		err = s.RecvMsg(new(storagev1.PutChunkResponse)) // only the server can end the call
+		require.Equal(t, codes.DeadlineExceeded, status.Code(err), "%s: %v", name, err)
+		_, err = chunks.Stat(t.Context(), id)
+		require.ErrorIs(t, err, store.NotFound, name)
+	}
+	r, err := grpc_reflection_v1.NewServerReflectionClient(plainConn(t, impatient(t, chunks, 0))).ServerReflectionInfo(t.Context())
+	require.NoError(t, err)
+	_, err = r.Recv()
+	require.Error(t, err, "a call that needs no token has a limit for the whole")
+	require.NotErrorIs(t, err, io.EOF)
+}
+
+// A reader that does not take what it asked for loses its stream.
+func TestLimits_IdleReadersEnd(t *testing.T) {
+	t.Parallel()
+	chunks := mem.NewChunks()
+	id := chunktest.NewID()
+	chunktest.Put(t, chunks, id, chunktest.Bytes(2, 16*unitSize))
+	client := storagev1.NewStorageServiceClient(plainConn(t, impatient(t, chunks, 1)))
+	s, err := client.GetChunk(t.Context(), &storagev1.GetChunkRequest{ChunkId: id.String()})
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { // its place is free again
+		_, err := client.StatChunk(t.Context(), &storagev1.StatChunkRequest{ChunkId: id.String()})
+		return err == nil
+	}, patience, time.Millisecond)
+	for err == nil {
+		_, err = s.Recv()
+	}
+	require.False(t, errors.Is(err, io.EOF), "it did not get all")
+}
+
+// More calls than a client may have are refused as Unavailable, not as a full disk, and its places come back.
+func TestLimits_CallsOfOneClient(t *testing.T) {
+	t.Parallel()
+	chunks := mem.NewChunks()
+	id := chunktest.NewID()
+	chunktest.Put(t, chunks, id, chunktest.Bytes(2, 16*unitSize))
+	l := listen(t)
+	serve(t, noderpc.NewImpatientServer(noderpc.StorageConfig{ServerConfig: noderpc.ServerConfig{Log: quiet()}, Chunks: chunks}, patience, 2), l)
+	c := dial(t, l.Addr().String(), noderpc.DialConfig{})
+	var readers []store.ChunkReader
+	for range 2 {
+		r, err := c.Open(t.Context(), id, 0, -1)
+		require.NoError(t, err)
+		u, err := r.Next()
+		require.NoError(t, err)
+		u.Release()
+		readers = append(readers, r)
+	}
+	_, err := c.Stat(t.Context(), id)
+	require.ErrorIs(t, err, store.Unavailable)
+	require.ErrorContains(t, err, "too many calls")
+	require.NotEmpty(t, store.HintOf(err))
+	for _, r := range readers {
+		require.NoError(t, r.Close())
+	}
+	require.Eventually(t, func() bool { return errOf(c.Stat(t.Context(), id)) == nil }, patience, time.Millisecond)
+}
+
+func TestLimits_SizeOfRequests(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", noderpc.MaxControl)
+	node := storagev1.NewStorageServiceClient(plainConn(t, serveChunks(t, mem.NewChunks())))
+	_, err := node.StatChunk(t.Context(), &storagev1.StatChunkRequest{ChunkId: long})
+	require.Equal(t, codes.InvalidArgument, status.Code(err))
+	require.ErrorContains(t, err, "65536 are the limit")
+	s, err := node.GetChunk(t.Context(), &storagev1.GetChunkRequest{ChunkId: long})
+	require.NoError(t, err)
+	_, err = s.Recv()
+	require.Equal(t, codes.InvalidArgument, status.Code(err))
+	require.ErrorContains(t, err, "65536 are the limit")
+	_, err = membershipClient(t, mem.NewMetadata()).Join(t.Context(), &clusterv1.JoinRequest{Name: long})
+	require.Equal(t, codes.ResourceExhausted, status.Code(err))
+	_, err = node.StatChunk(metadata.AppendToOutgoingContext(t.Context(), "x", long), &storagev1.StatChunkRequest{})
+	require.Error(t, err, "and so is the metadata of a call")
+}
+
+// A call that the gate refuses is answered the same, however far its deadline is.
+func TestLimits_RefusedWithAFarDeadline(t *testing.T) {
+	t.Parallel()
+	l := listen(t)
+	serve(t, noderpc.NewStorageServer(noderpc.StorageConfig{ServerConfig: noderpc.ServerConfig{JoinToken: joinToken, Log: quiet()}, Chunks: mem.NewChunks()}), l)
+	client := storagev1.NewStorageServiceClient(plainConn(t, l.Addr().String()))
+	ctx, cancel := context.WithTimeout(t.Context(), 10_000*time.Hour)
+	defer cancel()
+	_, err := client.HealthCheck(ctx, &storagev1.HealthCheckRequest{})
+	require.Equal(t, codes.Unauthenticated, status.Code(err))
+	p, err := client.PutChunk(ctx)
+	require.NoError(t, err)
+	require.Equal(t, codes.Unauthenticated, status.Code(p.RecvMsg(new(storagev1.PutChunkResponse))))
+}
+
+// Guesses are logged and lose their connection; the right token works all the while, from the same address.
+func TestLimits_GuessesOfTheToken(t *testing.T) {
+	t.Parallel()
+	var log syncBuffer
+	l := listen(t)
+	serve(t, noderpc.NewStorageServer(noderpc.StorageConfig{
+		ServerConfig: noderpc.ServerConfig{JoinToken: joinToken, Log: slog.New(slog.NewTextHandler(&log, nil))}, Chunks: mem.NewChunks(),
+	}), l)
+	member := dial(t, l.Addr().String(), noderpc.DialConfig{JoinToken: joinToken})
+	stranger := storagev1.NewStorageServiceClient(plainConn(t, l.Addr().String()))
+	dropped := 0
+	for range 100 {
+		_, err := stranger.HealthCheck(metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer guess"), &storagev1.HealthCheckRequest{})
+		require.Error(t, err)
+		if status.Code(err) == codes.Unavailable {
+			dropped++
+		}
+		_, err = member.Capacity(t.Context())
+		require.NoError(t, err)
+	}
+	require.Positive(t, dropped)
+	require.Equal(t, 1, bytes.Count([]byte(log.String()), []byte("authentication failed")))
+	require.NotContains(t, log.String(), "guess")
+}
+
+// Many health checks from one address are refused, a normal number is not.
+func TestLimits_ServicesWithoutKey(t *testing.T) {
+	t.Parallel()
+	address := serveChunks(t, mem.NewChunks())
+	conn := plainConn(t, address)
+	var watches []grpc_health_v1.Health_WatchClient
+	for range 4 {
+		w, err := grpc_health_v1.NewHealthClient(conn).Watch(t.Context(), &grpc_health_v1.HealthCheckRequest{})
+		require.NoError(t, err)
+		_, err = w.Recv()
+		require.NoError(t, err)
+		watches = append(watches, w)
+	}
+	_, err := grpc_health_v1.NewHealthClient(plainConn(t, address)).Check(t.Context(), &grpc_health_v1.HealthCheckRequest{})
+	require.Equal(t, codes.Unavailable, status.Code(err))
+	require.Len(t, watches, 4)
+}

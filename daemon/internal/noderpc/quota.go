@@ -1,0 +1,47 @@
+package noderpc
+
+import (
+	"net/netip"
+	"sync"
+)
+
+// quota counts how much of a bounded resource is in use, in all and by client.
+// A zero limit is no limit. Safe for concurrent use.
+type quota struct {
+	total, each int
+	free        func(netip.Addr) bool // clients that do not count against total; nil: none
+
+	mu    sync.Mutex // guards what follows
+	taken int
+	by    map[netip.Addr]int
+}
+
+// take reports whether one more is within the limits, and counts it if so. give returns it.
+func (q *quota) take(client netip.Addr) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	counts := q.free == nil || !q.free(client)
+	if counts && q.total > 0 && q.taken >= q.total || q.each > 0 && q.by[client] >= q.each {
+		return false
+	}
+	if q.by == nil {
+		q.by = map[netip.Addr]int{}
+	}
+	q.by[client]++
+	if counts {
+		q.taken++
+	}
+	return true
+}
+
+// give returns one that was taken for the client.
+func (q *quota) give(client netip.Addr) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.by[client]--; q.by[client] <= 0 {
+		delete(q.by, client)
+	}
+	if q.free == nil || !q.free(client) {
+		q.taken--
+	}
+}
