@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -22,7 +23,17 @@ import (
 // tiny makes everything happen with few bytes: chunks over 3000 bytes are files,
 // and a segment is full after a few small ones.
 func tiny(fs vfs.FS) chunkfs.Config {
-	return chunkfs.Config{FS: fs, PackBelow: 3000, SegmentSize: 6000, NoBackground: true, Now: func() time.Time { return time.Unix(1_700_000_000, 0) }}
+	return chunkfs.Config{
+		FS: fs, PackBelow: 3000, SegmentSize: 6000, Spare: 1024, NoBackground: true,
+		Now:  func() time.Time { return time.Unix(1_700_000_000, 0) },
+		Salt: salts(),
+	}
+}
+
+// salts counts: what is written is the same in every run, and yet no segment has the salt of another.
+func salts() func() uint64 {
+	var n atomic.Uint64
+	return func() uint64 { return 0x5a17_0000 + n.Add(1) }
 }
 
 // oracle is what must be found: a map, and the one change whose outcome is open.
