@@ -145,6 +145,13 @@ func history(ctx context.Context, fs vfs.FS, o *oracle) error {
 	if err != nil {
 		return err
 	}
+	var failed error
+	steps(ctx, s, o, func(err error) bool { failed = err; return err == nil })
+	return errors.Join(failed, s.Close())
+}
+
+// steps is the history on an open store. It ends where further says so of a step's outcome.
+func steps(ctx context.Context, s *chunkfs.Store, o *oracle, further func(error) bool) {
 	write := func(n, size int) error {
 		data := text(n*7919+size, size)
 		return o.attempt(fixedID(n), data, func() error { return put(s, fixedID(n), data, chunktest.SampleLabel()) })
@@ -152,7 +159,7 @@ func history(ctx context.Context, fs vfs.FS, o *oracle) error {
 	remove := func(n int) error {
 		return o.attempt(fixedID(n), "", func() error { return s.Delete(ctx, fixedID(n)) })
 	}
-	steps := []func() error{
+	for _, step := range []func() error{
 		func() error { return write(1, 10) },
 		func() error { return write(2, 900) },
 		func() error { return write(3, 2500) }, // several units, packed
@@ -176,13 +183,11 @@ func history(ctx context.Context, fs vfs.FS, o *oracle) error {
 		func() error { return remove(5) },
 		func() error { return s.Compact(ctx) },
 		func() error { return s.Bind(store.ClusterID{7}) },
-	}
-	for _, step := range steps {
-		if err := step(); err != nil {
-			return errors.Join(err, s.Close())
+	} {
+		if !further(step()) {
+			return
 		}
 	}
-	return s.Close()
 }
 
 func aborted(s *chunkfs.Store, id store.ChunkID, size int) error {

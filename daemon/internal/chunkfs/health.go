@@ -43,6 +43,12 @@ func (h *health) state() store.Disk {
 	return h.disk
 }
 
+// takesNothing reports whether not even a change that needs no space is possible.
+func (h *health) takesNothing() bool {
+	state := h.state().State
+	return state == store.DiskReadOnly || state == store.DiskFailing
+}
+
 // failures are the errors of a disk that does not work.
 var failures = []syscall.Errno{
 	syscall.EIO, syscall.ENXIO, syscall.ENODEV, syscall.EUCLEAN, syscall.EBADMSG, syscall.EREMOTEIO, syscall.ENOMEDIUM, syscall.ESHUTDOWN,

@@ -189,6 +189,10 @@ func (s *Store) finish(seg *segment, read *form.Segment) error {
 		return nil
 	}
 	s.cfg.Log.Info("segment was open, closed it after the last whole record", "segment", segmentName(seg.number), "records", len(read.Records), "end", seg.size)
+	if n := len(read.Torn); n > 0 {
+		s.cfg.Log.Warn("the last write to a segment was cut: what of it is not whole was not acknowledged, and is dropped",
+			"segment", segmentName(seg.number), "places", n, "from", read.Torn[0].From, "to", read.Torn[n-1].To)
+	}
 	var lines []byte
 	for i := range read.Records {
 		lines = form.AppendIndexEntry(lines, &read.Records[i])
@@ -250,7 +254,7 @@ func wipe(f vfs.File, torn []form.Span, end int64, zeros []byte, behind bool) er
 func (s *Store) resumeSpare(seg *segment, read *form.Segment) bool {
 	sp := &s.log.spare
 	size, err := seg.file.Size()
-	if err != nil || sp.size == 0 || size < sp.size || read.Whole || read.Salt == 0 || read.Damage.Any() || s.disk.troubled.Load() {
+	if err != nil || sp.size == 0 || size < sp.size || read.Whole || read.Salt == 0 || read.Damage.Any() || s.disk.takesNothing() {
 		return false
 	}
 	f, err := s.fs.Open(segmentName(seg.number))
@@ -283,7 +287,7 @@ func (s *Store) dropEmpty(number uint32, newest bool) error {
 		s.cfg.Log.Warn("no record of this segment can be read, left alone", "segment", segmentName(number))
 		return nil
 	}
-	if s.disk.troubled.Load() {
+	if s.disk.takesNothing() {
 		return nil
 	}
 	if err := s.fs.Remove(segmentName(number)); err != nil {
