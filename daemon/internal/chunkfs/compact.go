@@ -163,7 +163,7 @@ func (m *mover) run(ctx context.Context) error {
 		if !m.consider(r) {
 			return m.flush(ctx) // what was copied so far is as good there as here
 		}
-		if m.bytes >= moveBytes {
+		if m.bytes >= m.s.moveBytes {
 			if err := m.flush(ctx); err != nil {
 				return err
 			}

@@ -359,7 +359,10 @@ func TestErrorsOfReadingAreTheLossOfTheChunk(t *testing.T) {
 // store writes, deletes and compacts again.
 func TestFullIsNeverFinal(t *testing.T) {
 	t.Parallel()
-	eachCallFails(t, []error{syscall.ENOSPC, syscall.EDQUOT}, vfs.Call.Changes, func(t *testing.T, s *chunkfs.Store, o *oracle, _ *vfs.Crashable, when string) {
+	eachCallFails(t, []error{syscall.ENOSPC, syscall.EDQUOT}, vfs.Call.Changes, func(t *testing.T, s *chunkfs.Store, o *oracle, disk *vfs.Crashable, when string) {
+		for seed := range uint64(3) {
+			reopened(t, disk.CrashClone(seed*5), o.clone(), fmt.Sprintf("%s, cut with seed %d", when, seed*5))
+		}
 		o.check(named{t, when}, s)
 		for n, size := range []int{300, 2000, 5000} {
 			id := fixedID(40 + n)

@@ -114,6 +114,7 @@ type Store struct {
 	probing sync.Mutex // held by the one probe that runs; guards probed
 	probed  time.Time  // when the last began
 
+	moveBytes  int64         // moveBytes, but in tests
 	compacting sync.Mutex    // held by the one compaction that runs
 	wake       chan struct{} // tells the background that there may be work
 	stop       context.CancelFunc
@@ -170,6 +171,8 @@ func assemble(cfg Config) *Store {
 		space: &space{look: cfg.FS.Space, now: cfg.Now, reserve: cfg.Reserve, limit: cfg.Limit},
 		ids:   idLocks{held: map[store.ChunkID]chan struct{}{}},
 		wake:  make(chan struct{}, 1),
+
+		moveBytes: moveBytes,
 	}
 	s.folders = folders{fs: cfg.FS, disk: s.disk, syncing: map[string]*dirSync{}}
 	s.log = &log{
