@@ -1,6 +1,10 @@
 package chunkfs_test
 
 import (
+	"io"
+	"log/slog"
+	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -51,3 +55,37 @@ func TestContract(t *testing.T) {
 		})
 	})
 }
+
+// TestContractDamaged has the disk answer reads with an error: of a chunk's file, or
+// of the place in a segment where it lies.
+func TestContractDamaged(t *testing.T) {
+	t.Parallel()
+	for what, below := range map[string]int64{"packed": 1 << 20, "files": 1} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			chunktest.RunDamage(t, func(t testing.TB) (store.Chunks, chunktest.Damage) {
+				var end int64 // of the segment, before the last record
+				fs := vfs.NewInject(vfs.NewCrashable(), nil)
+				fs.SetHook(func(c vfs.Call) error {
+					if c.Op == "write" && strings.HasPrefix(c.Name, "segments/0") {
+						end = c.Off
+					}
+					return nil
+				})
+				s := open(t, chunkfs.Config{FS: fs, PackBelow: below})
+				return s, func(id store.ChunkID) {
+					bad := end
+					fs.SetHook(func(c vfs.Call) error {
+						if c.Op == "read" && (strings.HasSuffix(c.Name, id.String()) || strings.HasPrefix(c.Name, "segments/0") && c.Off >= bad) {
+							return syscall.EIO
+						}
+						return nil
+					})
+				}
+			})
+		})
+	}
+}
+
+// logTo gives a log that writes lines of text to b. One goroutine at a time may use it.
+func logTo(b io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(b, nil)) }

@@ -109,10 +109,10 @@ func TestCompactionThatFailsIsTriedAgain(t *testing.T) {
 	for n := range 2 {
 		require.NoError(t, s.Delete(t.Context(), fixedID(n)))
 	}
-	for _, op := range []string{"write", "remove", "read"} {
+	for op, err := range map[string]syscall.Errno{"write": syscall.ENOSPC, "remove": syscall.EDQUOT, "read": syscall.ENOMEM} {
 		fs.SetHook(func(c vfs.Call) error {
 			if c.Op == op {
-				return syscall.ENOSPC
+				return err
 			}
 			return nil
 		})

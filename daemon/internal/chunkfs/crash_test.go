@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -22,7 +23,17 @@ import (
 // tiny makes everything happen with few bytes: chunks over 3000 bytes are files,
 // and a segment is full after a few small ones.
 func tiny(fs vfs.FS) chunkfs.Config {
-	return chunkfs.Config{FS: fs, PackBelow: 3000, SegmentSize: 6000, NoBackground: true, Now: func() time.Time { return time.Unix(1_700_000_000, 0) }}
+	return chunkfs.Config{
+		FS: fs, PackBelow: 3000, SegmentSize: 6000, Spare: 1024, NoBackground: true,
+		Now:  func() time.Time { return time.Unix(1_700_000_000, 0) },
+		Salt: salts(),
+	}
+}
+
+// salts counts: what is written is the same in every run, and yet no segment has the salt of another.
+func salts() func() uint64 {
+	var n atomic.Uint64
+	return func() uint64 { return 0x5a17_0000 + n.Add(1) }
 }
 
 // oracle is what must be found: a map, and the one change whose outcome is open.
@@ -134,6 +145,13 @@ func history(ctx context.Context, fs vfs.FS, o *oracle) error {
 	if err != nil {
 		return err
 	}
+	var failed error
+	steps(ctx, s, o, func(err error) bool { failed = err; return err == nil })
+	return errors.Join(failed, s.Close())
+}
+
+// steps is the history on an open store. It ends where further says so of a step's outcome.
+func steps(ctx context.Context, s *chunkfs.Store, o *oracle, further func(error) bool) {
 	write := func(n, size int) error {
 		data := text(n*7919+size, size)
 		return o.attempt(fixedID(n), data, func() error { return put(s, fixedID(n), data, chunktest.SampleLabel()) })
@@ -141,7 +159,7 @@ func history(ctx context.Context, fs vfs.FS, o *oracle) error {
 	remove := func(n int) error {
 		return o.attempt(fixedID(n), "", func() error { return s.Delete(ctx, fixedID(n)) })
 	}
-	steps := []func() error{
+	for _, step := range []func() error{
 		func() error { return write(1, 10) },
 		func() error { return write(2, 900) },
 		func() error { return write(3, 2500) }, // several units, packed
@@ -165,13 +183,11 @@ func history(ctx context.Context, fs vfs.FS, o *oracle) error {
 		func() error { return remove(5) },
 		func() error { return s.Compact(ctx) },
 		func() error { return s.Bind(store.ClusterID{7}) },
-	}
-	for _, step := range steps {
-		if err := step(); err != nil {
-			return errors.Join(err, s.Close())
+	} {
+		if !further(step()) {
+			return
 		}
 	}
-	return s.Close()
 }
 
 func aborted(s *chunkfs.Store, id store.ChunkID, size int) error {

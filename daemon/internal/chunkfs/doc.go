@@ -5,7 +5,7 @@
 //	identity          whose directory this is (JSON)
 //	lock              held by the process that uses it
 //	chunks/ab/<id>    a large chunk, a file of its own; "ab" are the id's first two characters
-//	segments/<n>.seg  small chunks and deletions, appended as records
+//	segments/<n>.seg  small chunks and deletions, appended as records; from 80000001 on spare segments
 //	tmp/              chunks that are being written; emptied at start
 //
 // The forms are described byte by byte in docs/format; package form writes and
@@ -33,12 +33,21 @@
 // between copying a record and removing the segment; the copies are equal, one
 // is in the index, the others are its shadows, and Delete buries all of them. A
 // tombstone is needed as long as the segment that it points into is there. It
-// never points into a later segment than its own, so that the number after the
-// highest one that exists is free of them.
+// names that segment's salt too, so that a later segment of the same number is
+// not meant.
+//
+// # Full disks, damage
+//
+// A spare segment, written ahead, takes tombstones when the disk is full (log.go,
+// spare.go). Compaction removes a segment only where the index agrees that nothing
+// lies in it any more (compact.go). What cannot be read at start is reported and
+// left out, and keeps nothing else from being served (recover.go). What the disk
+// can do at present is in health.go.
 //
 // # Locks, in the order in which they are taken
 //
 //	writer.mu       one writer's state
+//	Store.probing   the one probe of the disk that runs
 //	Store.life      read: a call is under way; write: Close
 //	compacting      the one compaction that runs
 //	idLocks         one chunk id: commit, delete, move

@@ -19,40 +19,108 @@ var (
 	errReaderClosed error = store.Errorf(store.Canceled, "the reader was closed")
 )
 
-// translate makes what a file system says into an error of the domain. It is
-// the one place that looks at errnos.
+// isFull reports whether the disk, or a quota on it, has no space left.
+func isFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, store.NoSpace)
+}
+
+// passes reports an error that says nothing about the disk: the process or the
+// machine has too little of something for the moment.
+func passes(err error) bool {
+	for _, e := range []syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENOBUFS, syscall.EAGAIN, syscall.EINTR} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// isFailure reports one of the errors of a disk that does not work.
+func isFailure(err error) bool {
+	for _, e := range failures {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// translate makes the error of a file system into one of the domain.
 func translate(op string, id store.ChunkID, err error) error {
+	out, done := classify(op, id, err)
+	if done != nil || err == nil {
+		return done
+	}
+	switch {
+	case isFull(err):
+		out.Kind = store.NoSpace
+		return out.WithHint("Free space on the node's disk, or add nodes.")
+	case errors.Is(err, syscall.EROFS):
+		return readOnlyError(err)
+	case isFailure(err), passes(err):
+		out.Kind = store.Unavailable
+		return out.WithHint("Look at the message for the cause, and at the kernel's log for errors of this disk.")
+	}
+	return out
+}
+
+// readFailed is translate for an error met while a chunk was read: what the disk
+// does not give is lost here, for whatever reason, and belongs on another place.
+func readFailed(op string, id store.ChunkID, err error) error {
+	out, done := classify(op, id, err)
+	switch {
+	case done != nil || err == nil:
+		return done
+	case passes(err):
+		out.Kind = store.Unavailable
+		return out.WithHint("Look at the message for the cause; a later attempt may succeed.")
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		out.Kind, out.Msg, out.Err = store.Corrupt, "cut off: it is shorter than it was", nil
+		return out
+	}
+	out.Kind, out.Msg = store.Corrupt, "the disk cannot read it"
+	return out.WithHint("Look at the kernel's log for errors of this disk.")
+}
+
+// classify handles what reading and writing have in common: done is the answer where
+// it is set, otherwise out is one without a kind.
+func classify(op string, id store.ChunkID, err error) (out *store.Error, done error) {
 	if err == nil {
-		return nil
+		return nil, nil
 	}
 	if e, ok := errors.AsType[*store.Error](err); ok {
 		if e.Kind == store.Corrupt && e.Item == "" && id != (store.ChunkID{}) {
 			named := *e
-			return named.WithItem(id)
+			return nil, named.WithItem(id)
 		}
-		return e
+		return nil, e
 	}
-	out := &store.Error{Op: "chunkfs." + op, Kind: store.Internal, Err: err}
+	out = &store.Error{Op: "chunkfs." + op, Kind: store.Internal, Err: err}
 	if id != (store.ChunkID{}) {
 		out.Item = id.String()
 	}
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return err
+		return nil, err
 	case errors.Is(err, fs.ErrNotExist):
 		out.Kind, out.Msg, out.Err = store.NotFound, "no such chunk", nil
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		out.Kind = store.NoSpace
-		return out.WithHint("Free space on the node's disk, or add nodes.")
+		return nil, out
 	case errors.Is(err, fs.ErrClosed):
-		return errClosed
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		out.Kind, out.Msg, out.Err = store.Corrupt, "cut off: it is shorter than it was", nil
-	case errors.Is(err, syscall.EIO):
-		out.Kind, out.Msg = store.Corrupt, "the disk cannot read it"
-		return out.WithHint("Look at the kernel's log for errors of this disk.")
+		return nil, errClosed
 	}
-	return out
+	return out, nil
+}
+
+// readOnlyError is the answer to a change of a read-only file system.
+func readOnlyError(err error) error {
+	return (&store.Error{Op: "chunkfs", Kind: store.Unavailable, Msg: "the file system of the data directory is read-only", Err: err}).
+		WithHint("Look at the kernel's log for the reason, and mount it writable; chunks on it can be read meanwhile.")
+}
+
+// openOutcome is the answer where a full disk kept a write from being taken back.
+func openOutcome(err error) error {
+	return (&store.Error{Op: "chunkfs.write", Kind: store.Unavailable, Msg: "the disk is full; whether the chunk is found after a restart is open", Err: err}).
+		WithHint("Free space on the node's disk, then store or delete the chunk again.")
 }
 
 // diskBad is the answer to every change after a write or a sync failed: what is

@@ -16,6 +16,7 @@ type folders struct {
 	fs   vfs.FS
 	disk *health
 	made [256]atomic.Bool // chunks/<byte> is there, durably
+	dark [256]bool        // chunks/<byte> could not be listed; set at start only
 
 	mu      sync.Mutex // guards syncing
 	syncing map[string]*dirSync
@@ -36,6 +37,9 @@ func folderOf(id store.ChunkID) string {
 }
 
 func chunkName(id store.ChunkID) string { return folderOf(id) + "/" + id.String() }
+
+// unlisted reports whether the index may not know all files of the chunk's folder.
+func (f *folders) unlisted(id store.ChunkID) bool { return f.dark[id.Part[0]] }
 
 // make sees to the folder of a chunk.
 func (f *folders) make(id store.ChunkID) error {
@@ -83,7 +87,12 @@ func (f *folders) sync(dir string) error {
 // run syncs, and leaves the directory to the one that waits, or to nobody.
 func (f *folders) run(dir string, own *dirSync) {
 	if own.err = f.disk.check(); own.err == nil {
-		if err := f.fs.SyncDir(dir); err != nil {
+		switch err := f.fs.SyncDir(dir); {
+		case err == nil:
+		case isFull(err):
+			_ = f.disk.full(store.ChunkID{}, err)
+			own.err = openOutcome(err)
+		default:
 			own.err = f.disk.fail(err)
 		}
 	}
@@ -97,7 +106,7 @@ func (f *folders) run(dir string, own *dirSync) {
 	close(own.done)
 }
 
-// removeFile removes the chunk's file durably. Where somebody removed it before, that is fine.
+// removeFile removes the chunk's file durably. A file that is not there is no error.
 func (s *Store) removeFile(id store.ChunkID) error {
 	name := chunkName(id)
 	entry, err := s.fs.Stat(name)
@@ -105,7 +114,7 @@ func (s *Store) removeFile(id store.ChunkID) error {
 		err = s.fs.Remove(name)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return translate("Delete", id, err)
+		return s.disk.judge(id, err)
 	}
 	s.space.add(-entry.Size)
 	s.index.removeAt(id, form.Place{})

@@ -32,8 +32,11 @@ type identityJSON struct {
 // lock takes the data directory for this process.
 func lock(fsys vfs.FS, dir string) (vfs.File, error) {
 	f, err := fsys.Open(lockFile)
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		f, err = fsys.Create(lockFile)
+	case err != nil: // a read-only disk; to lock, reading is enough
+		f, err = fsys.OpenRead(lockFile)
 	}
 	if err != nil {
 		return nil, translate("Open", store.ChunkID{}, err)

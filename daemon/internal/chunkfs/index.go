@@ -102,6 +102,59 @@ func (x *index) shadowsOf(id store.ChunkID) []entry {
 	return slices.Clone(x.shadows[id])
 }
 
+// shadowAt gives the shadow of a chunk at a place.
+func (x *index) shadowAt(id store.ChunkID, at form.Place) (entry, bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, e := range x.shadows[id] {
+		if e.place() == at {
+			return e, true
+		}
+	}
+	return entry{}, false
+}
+
+// swap makes a shadow the entry and the entry a shadow.
+func (x *index) swap(id store.ChunkID, shadow entry) {
+	if before, was := x.put(id, shadow); was {
+		x.addShadow(id, before)
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.dropShadow(id, func(e entry) bool { return e == shadow })
+}
+
+// refersTo gives a chunk whose entry lies in a segment. It looks at every entry:
+// what compaction removes depends on no count that could be wrong.
+func (x *index) refersTo(seg uint32) (id store.ChunkID, ok bool) {
+	for i := range x.shards {
+		s := &x.shards[i]
+		s.mu.RLock()
+		s.entries.each(func(at store.ChunkID, e entry) {
+			if e.seg == seg {
+				id, ok = at, true
+			}
+		})
+		s.mu.RUnlock()
+		if ok {
+			return id, true
+		}
+	}
+	return id, false
+}
+
+// shadowed reports whether a chunk has a shadow in a segment.
+func (x *index) shadowed(seg uint32) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, list := range x.shadows {
+		if slices.ContainsFunc(list, func(e entry) bool { return e.seg == seg }) {
+			return true
+		}
+	}
+	return false
+}
+
 // forgetSegment drops the shadows that lay in a segment that is gone.
 func (x *index) forgetSegment(seg uint32) {
 	x.mu.Lock()

@@ -2,6 +2,7 @@ package chunkfs
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -15,18 +16,21 @@ import (
 // one of the entry; the copy that was not buried is the chunk, until it is deleted again.
 func TestHalfADeleteShowsTheCopy(t *testing.T) {
 	t.Parallel()
-	s := assemble(Config{FS: vfs.NewCrashable()})
+	s := assemble(Config{FS: vfs.NewCrashable(), Now: time.Now})
 	id := store.ChunkID{Part: store.PartID{1}}
 	at := func(seg, off uint32) form.Record {
 		return form.Record{Kind: form.KindChunk, At: form.Place{Seg: seg, Off: off}, Head: 100, Content: form.Content{Info: store.ChunkInfo{ID: id, Size: 20}}}
 	}
 	for n := uint32(1); n <= 3; n++ {
-		s.table.add(newSegment(n, nil))
+		s.table.add(newSegment(n, form.Salt(n), nil))
 	}
-	stone := form.Record{Kind: form.KindTombstone, At: form.Place{Seg: 3, Off: 64}, Head: form.TombstoneSize, Target: form.Place{Seg: 2, Off: 64}, Content: form.Content{Info: store.ChunkInfo{ID: id}}}
+	stone := form.Record{Kind: form.KindTombstone, At: form.Place{Seg: 3, Off: 64}, Head: form.TombstoneSize, Target: form.Place{Seg: 2, Off: 64}, TargetSalt: 2, Content: form.Content{Info: store.ChunkInfo{ID: id}}}
 	useless := stone
 	useless.Target.Seg, useless.At.Off = 9, 136
-	s.apply([][]form.Record{{at(1, 64)}, {at(2, 64)}, {stone, useless}})
+	stale := stone // of an earlier segment of that number
+	stale.Target, stale.TargetSalt, stale.At.Off = form.Place{Seg: 1, Off: 64}, 77, 208
+	r := recovery{s: s, records: [][]form.Record{{at(1, 64)}, {at(2, 64)}, {stone, useless, stale}}}
+	r.apply()
 	e, ok := s.index.find(id, nil)
 	require.True(t, ok)
 	require.Equal(t, form.Place{Seg: 1, Off: 64}, e.place())
@@ -42,18 +46,18 @@ func TestFewSmallSegmentsStayManyAreMerged(t *testing.T) {
 	t.Parallel()
 	table := &segments{all: map[uint32]*segment{}}
 	for n := uint32(1); n <= smallCount; n++ {
-		require.Empty(t, table.worthy(1000))
-		seg := newSegment(n, nil)
+		require.Empty(t, table.compactable(1000))
+		seg := newSegment(n, form.Salt(n), nil)
 		seg.size, seg.live, seg.closed = 100, 90, true
 		table.add(seg)
 	}
-	require.Len(t, table.worthy(1000), smallCount)
+	require.Len(t, table.compactable(1000), smallCount)
 	table.all[1].closed = false
-	require.Empty(t, table.worthy(1000))
+	require.Empty(t, table.compactable(1000))
 	table.all[2].live = 10
-	require.Equal(t, []*segment{table.all[2]}, table.worthy(1000))
+	require.Equal(t, []*segment{table.all[2]}, table.compactable(1000))
 	table.all[2].spoiled = true
-	require.Empty(t, table.worthy(1000))
+	require.Empty(t, table.compactable(1000))
 }
 
 // TestTableIsAMap compares with Go's map, on few ids so that they collide.

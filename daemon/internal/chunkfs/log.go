@@ -3,7 +3,6 @@ package chunkfs
 import (
 	"errors"
 	"sync"
-	"syscall"
 
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs/form"
 	"github.com/ringstore/ringstore/daemon/internal/store"
@@ -29,13 +28,14 @@ type log struct {
 	limit  int64 // bytes after which a segment is sealed
 	table  *segments
 	space  *space
-	done   func(*form.Record) // called by the leader once a record is durable, before its writer goes on
+	done   func(*form.Record) // called by the leader once a record is durable, before its writer continues
 	disk   *health
 	sealed func() // a segment was sealed
+	salt   func() form.Salt
 
 	mu      sync.Mutex // guards the next two fields
 	waiting []*request
-	led     bool // somebody leads
+	led     bool // a caller leads
 
 	// Of the leader alone:
 	next   uint32   // number of the next segment
@@ -47,27 +47,41 @@ type log struct {
 	heads  []byte   // headers of a batch
 	vec    [][]byte // buffers of a batch
 	zeros  []byte
+	spare  spare
 }
 
-// request is some records that become durable together.
+// request is some records that become durable together, or a job for the leader.
 type request struct {
 	recs []*form.Record
-	size int64 // bytes of data
+	job  func() error // run in place of a write
+	size int64        // bytes of data
 	err  error
-	lead bool // set before wake: nobody led any more, so the one that waits does
+	lead bool // set before wake: no one leads any more, so the one that waits does
 	wake chan struct{}
 }
 
 var requests = sync.Pool{New: func() any { return &request{wake: make(chan struct{}, 1)} }}
 
 // append makes records durable, all or (on an error) none to be relied on.
-// They may not be touched before it returns; it sets at, head and batch.
+// They may not be touched before it returns; it sets At, Head and Batch.
 func (l *log) append(recs ...*form.Record) error {
 	q := requests.Get().(*request)
-	q.recs, q.size, q.err, q.lead = recs, 0, nil, false
+	q.recs, q.job, q.size, q.err, q.lead = recs, nil, 0, nil, false
 	for _, r := range recs {
 		q.size += r.Info.Size
 	}
+	return l.enter(q)
+}
+
+// exclusively runs a job as the leader, alone with what is the leader's.
+func (l *log) exclusively(job func() error) error {
+	q := requests.Get().(*request)
+	q.recs, q.job, q.size, q.err, q.lead = nil, job, 0, nil, false
+	return l.enter(q)
+}
+
+// enter waits until the request was handled, as the leader where no one else leads.
+func (l *log) enter(q *request) error {
 	l.mu.Lock()
 	l.waiting = append(l.waiting, q)
 	follow := l.led
@@ -80,7 +94,7 @@ func (l *log) append(recs ...*form.Record) error {
 		l.leadFor(q)
 	}
 	err := q.err
-	q.recs = nil
+	q.recs, q.job = nil, nil
 	requests.Put(q)
 	return err
 }
@@ -89,7 +103,7 @@ func (l *log) append(recs ...*form.Record) error {
 // first of those that came meanwhile.
 func (l *log) leadFor(q *request) {
 	batch := l.take()
-	err := l.write(batch)
+	l.handle(batch)
 	l.mu.Lock()
 	var next *request
 	if len(l.waiting) > 0 {
@@ -103,7 +117,6 @@ func (l *log) leadFor(q *request) {
 		next.wake <- struct{}{}
 	}
 	for _, r := range batch {
-		r.err = err
 		if r != q {
 			r.wake <- struct{}{}
 		}
@@ -124,6 +137,27 @@ func (l *log) take() []*request {
 	return batch
 }
 
+// handle writes the requests of a batch, runs its jobs, and sets the outcome of each.
+func (l *log) handle(batch []*request) {
+	writes := batch[:0:0]
+	for _, q := range batch {
+		if q.job != nil {
+			q.err = q.job()
+		} else {
+			writes = append(writes, q)
+		}
+	}
+	if len(writes) == 0 {
+		return
+	}
+	err := l.write(writes)
+	for _, q := range writes {
+		if q.err = err; err != nil && isFull(err) && onlyTombstones(q.recs) {
+			q.err = l.writeSpare(q.recs)
+		}
+	}
+}
+
 // write makes the requests durable and visible.
 func (l *log) write(batch []*request) error {
 	if err := l.disk.check(); err != nil {
@@ -137,29 +171,55 @@ func (l *log) write(batch []*request) error {
 		return err
 	}
 	end := l.layOut(batch)
-	if end > l.zeroed && end-l.end < zeroBelow && end < l.limit {
-		l.vec = append(l.vec, l.zeroesFrom(end))
-	}
-	n, err := l.active.file.WritevAt(l.vec, l.end)
-	clear(l.vec)
+	err := l.put(end, end > l.zeroed && end-l.end < zeroBelow && end < l.limit && !l.disk.troubled.Load())
 	if err != nil {
-		return l.undo(err)
+		return err
 	}
-	// What follows cannot be undone: a failed sync leaves the disk in doubt.
-	if err := l.active.file.Datasync(); err != nil {
-		return l.disk.fail(err)
-	}
-	l.zeroed = max(l.zeroed, l.end+n)
 	l.space.add(end - l.end)
 	l.end = end
 	for _, q := range batch {
-		for _, r := range q.recs {
-			l.index = form.AppendIndexEntry(l.index, r)
-			l.table.wrote(l.active, r)
-			l.done(r)
-		}
+		l.show(l.active, q.recs)
 	}
 	return nil
+}
+
+// show accounts for records that are durable now.
+func (l *log) show(seg *segment, recs []*form.Record) {
+	for _, r := range recs {
+		if seg == l.active {
+			l.index = form.AppendIndexEntry(l.index, r)
+		}
+		l.table.wrote(seg, r)
+		l.done(r)
+	}
+}
+
+// put writes l.vec, which ends at end, and syncs it; with zeros behind it where
+// that is wanted and the disk has room for them.
+func (l *log) put(end int64, withZeros bool) error {
+	vec := l.vec
+	if withZeros {
+		vec = append(vec, l.zeroesFrom(end))
+		l.vec = vec
+	}
+	n, err := l.active.file.WritevAt(vec, l.end)
+	if err == nil {
+		// What follows cannot be undone where the disk is not just full: a failed
+		// sync leaves it in doubt.
+		err = l.active.file.Datasync()
+	}
+	if err == nil {
+		clear(vec)
+		l.zeroed = max(l.zeroed, l.end+n)
+		return nil
+	}
+	undone := l.undo(err)
+	if withZeros && errors.Is(undone, store.NoSpace) {
+		l.vec = vec[:len(vec)-1]
+		return l.put(end, false)
+	}
+	clear(vec)
+	return undone
 }
 
 // layOut gives every record its place, fills l.vec, and returns the new end.
@@ -172,7 +232,7 @@ func (l *log) layOut(batch []*request) int64 {
 		for _, r := range q.recs {
 			r.At, r.Batch = form.Place{Seg: l.active.number, Off: uint32(end)}, l.batch
 			from := len(l.heads)
-			l.heads = r.AppendHeader(l.heads)
+			l.heads = r.AppendHeader(l.heads, l.active.salt)
 			// Where heads moved to a larger array, the buffers before keep the old one.
 			l.vec = append(l.vec, l.heads[from:])
 			l.vec = append(l.vec, r.Data...)
@@ -208,22 +268,21 @@ func (l *log) room(size int64) error {
 // start makes the next segment. Its name is durable before the first record is,
 // and so is every removal of a segment that the process before did not live to sync.
 func (l *log) start() error {
-	f, err := l.fs.Create(segmentName(l.next))
+	salt := l.salt()
+	f, err := createSegment(l.fs, l.next, salt, nil)
 	if err != nil {
 		return l.disk.judge(store.ChunkID{}, err)
 	}
-	if _, err := f.WriteAt(form.SegmentHeader(l.next), 0); err != nil {
-		_ = f.Close()
-		if gone := l.fs.Remove(segmentName(l.next)); gone != nil {
-			err = gone
-		}
-		return l.orFull(err)
-	}
 	if err := l.fs.SyncDir("segments"); err != nil {
 		_ = f.Close()
+		if isFull(err) {
+			_ = l.fs.Remove(segmentName(l.next)) // else the next start does
+			l.next++
+			return l.disk.full(store.ChunkID{}, err)
+		}
 		return l.disk.fail(err)
 	}
-	l.active = newSegment(l.next, f)
+	l.active = newSegment(l.next, salt, f)
 	l.active.size = form.SegmentHeaderSize
 	l.table.add(l.active)
 	l.space.add(form.SegmentHeaderSize)
@@ -232,55 +291,96 @@ func (l *log) start() error {
 	return nil
 }
 
-// seal ends the active segment with its index, so that the next start reads only that.
-func (l *log) seal() error {
-	err := writeSegmentEnd(l.active, l.index, l.end)
-	if errors.Is(err, syscall.ENOSPC) {
-		err = nil // it is whole without: then it is scanned at the next start
-	}
+// createSegment makes a segment's file with its header and, behind that, the
+// given bytes. Nothing is left where it fails.
+func createSegment(fs vfs.FS, number uint32, salt form.Salt, rest [][]byte) (vfs.File, error) {
+	f, err := fs.Create(segmentName(number))
 	if err != nil {
+		return nil, err
+	}
+	if _, err := f.WritevAt(append([][]byte{form.SegmentHeader(number, salt)}, rest...), 0); err != nil {
+		_ = f.Close()
+		_ = fs.Remove(segmentName(number)) // else the next start does: nothing in it was acknowledged
+		return nil, err
+	}
+	return f, nil
+}
+
+// seal ends the active segment with its index, so that the next start reads only
+// that. On a full disk it stays without: then it is scanned at the next start.
+func (l *log) seal() error {
+	if err := writeSegmentEnd(l.active, l.active.file, l.index, l.end); err != nil && !isFull(err) {
 		return l.disk.fail(err)
 	}
-	l.table.seal(l.active)
-	l.active = nil
-	l.sealed()
+	l.close()
 	return nil
 }
 
-// writeSegmentEnd cuts what lies behind the last record and writes index and footer there.
-func writeSegmentEnd(s *segment, index []byte, end int64) error {
-	if err := s.file.Truncate(end); err != nil {
-		return err
-	}
-	if _, err := s.file.WritevAt([][]byte{index, form.SegmentFooter(s.number, index, end)}, end); err != nil {
-		return err
-	}
-	return s.file.Datasync()
+// close ends the active segment as it is.
+func (l *log) close() {
+	l.table.seal(l.active)
+	l.active = nil
+	l.sealed()
 }
 
-// undo takes a batch back that could not be written whole, so that no part of
-// it is found at the next start. Only a full disk can be undone.
-func (l *log) undo(err error) error {
-	if full := l.orFull(err); store.KindOf(full) != store.NoSpace {
-		return full
+// retire closes the active segment when no chunk in it is live, so that it can be
+// removed. It writes nothing: that works on a full disk, too.
+func (l *log) retire() error {
+	if l.active == nil || !l.table.isDead(l.active) {
+		return nil
 	}
-	if cut := l.active.file.Truncate(l.end); cut != nil {
-		return l.disk.fail(cut)
+	l.close()
+	return nil
+}
+
+// writeSegmentEnd cuts what lies behind the last record and writes index and
+// footer there. All records are durable before, so that a full disk costs the
+// index and nothing else: the cut is synced in any case.
+func writeSegmentEnd(s *segment, f vfs.File, index []byte, end int64) error {
+	if err := f.Truncate(end); err != nil {
+		return err
+	}
+	_, err := f.WritevAt([][]byte{index, form.SegmentFooter(s.number, s.salt, index, end)}, end)
+	if err != nil && !isFull(err) {
+		return err
+	}
+	if err != nil {
+		if cut := f.Truncate(end); cut != nil { // a part of the index may be there
+			return cut
+		}
+	}
+	if synced := f.Datasync(); synced != nil {
+		return synced
+	}
+	return err
+}
+
+// undo takes a batch back that could not be written whole or synced, durably, so
+// that no part of it is found at the next start. Only a full disk can be undone:
+// what was acknowledged was synced before, and stays.
+func (l *log) undo(err error) error {
+	if !isFull(err) {
+		return l.disk.fail(err)
+	}
+	cut := l.active.file.Truncate(l.end)
+	if cut == nil {
+		cut = l.active.file.Datasync()
 	}
 	l.zeroed = l.end
-	return translate("append", store.ChunkID{}, err)
-}
-
-// orFull tells a full disk, which passes, from a bad one.
-func (l *log) orFull(err error) error {
-	if full := translate("append", store.ChunkID{}, err); store.KindOf(full) == store.NoSpace {
-		return full
+	switch {
+	case cut == nil:
+		return l.disk.full(store.ChunkID{}, err)
+	case isFull(cut):
+		// Nothing is written behind what may come back at the next start.
+		_ = l.disk.full(store.ChunkID{}, err)
+		l.close()
+		return openOutcome(err)
 	}
-	return l.disk.fail(err)
+	return l.disk.fail(cut)
 }
 
-// close seals the active segment. Nobody may call append any more.
-func (l *log) close() error {
+// shut seals the active segment. No one may call append any more.
+func (l *log) shut() error {
 	if l.active == nil {
 		return nil
 	}

@@ -28,10 +28,12 @@ func (s *Store) source(id store.ChunkID) (source, error) {
 		}
 	})
 	switch {
-	case !ok:
+	case !ok && !s.folders.unlisted(id):
 		return source{}, fs.ErrNotExist
-	case seg == nil:
+	case !ok, e.isFile():
 		return s.fileSource(id)
+	case seg == nil:
+		return source{}, corrupt(id, "%s, where it lies, is not there", segmentName(e.seg))
 	}
 	src, err := packedSource(seg, id, e)
 	if err != nil {
@@ -41,7 +43,7 @@ func (s *Store) source(id store.ChunkID) (source, error) {
 }
 
 func (s *Store) fileSource(id store.ChunkID) (source, error) {
-	f, err := s.fs.Open(chunkName(id))
+	f, err := s.fs.OpenRead(chunkName(id))
 	if err != nil {
 		return source{}, err
 	}
@@ -57,7 +59,7 @@ func packedSource(seg *segment, id store.ChunkID, e entry) (source, error) {
 	if err := form.ReadFull(seg.file, head, int64(e.off)); err != nil {
 		return source{}, err
 	}
-	r, ok := form.ParseHeader(head, e.place())
+	r, ok := form.ParseHeader(head, e.place(), seg.salt)
 	switch {
 	case !ok:
 		return source{}, corrupt(id, "the record's header in segment %08x at %d does not verify", e.seg, e.off)
@@ -65,6 +67,23 @@ func packedSource(seg *segment, id store.ChunkID, e entry) (source, error) {
 		return source{}, corrupt(id, "the record in segment %08x at %d holds another chunk: %s", e.seg, e.off, r.Info.ID)
 	}
 	return source{Content: r.Content, file: seg.file, dataAt: int64(e.off) + r.Head, close: seg.release}, nil
+}
+
+// sound reports whether the chunk reads back whole.
+func (s *Store) sound(id store.ChunkID) bool {
+	src, err := s.source(id)
+	if err != nil {
+		return false
+	}
+	for n := range src.CRCs {
+		u, err := src.unit(&s.pool, n)
+		if err != nil {
+			_ = src.close()
+			return false
+		}
+		u.Release()
+	}
+	return src.close() == nil
 }
 
 // unit reads and checks a unit into a buffer of the pool, which the unit owns.
@@ -91,7 +110,7 @@ func (s *Store) Open(ctx context.Context, id store.ChunkID, first, count int) (s
 	defer s.life.RUnlock()
 	src, err := s.source(id)
 	if err != nil {
-		return nil, translate("Open", id, err)
+		return nil, readFailed("Open", id, err)
 	}
 	end := len(src.CRCs)
 	if first < 0 || first >= end {
@@ -154,7 +173,7 @@ func (r *reader) Next() (store.Unit, error) {
 		return store.Unit{}, errReaderClosed
 	}
 	r.end = r.next
-	return store.Unit{}, translate("Next", r.src.Info.ID, err)
+	return store.Unit{}, readFailed("Next", r.src.Info.ID, err)
 }
 
 // Close implements store.ChunkReader.

@@ -85,17 +85,36 @@ func (s *space) free() (int64, error) {
 	return free, nil
 }
 
-// capacity tells the state for Chunks.Capacity; the number of chunks is left to the caller.
-func (s *space) capacity() (store.Capacity, error) {
+// roomFor reports whether the disk has n bytes for compaction, which may use the
+// reserve: what it frees is more.
+func (s *space) roomFor(n int64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, err := s.free(); err != nil {
+		return false
+	}
+	return s.disk.Free-s.taken >= n
+}
+
+// exhausted reports whether new chunks find no space.
+func (s *space) exhausted() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	free, err := s.free()
+	return err == nil && free <= 0
+}
+
+// capacity tells the space for Chunks.Capacity, and whether the file system is read-only.
+func (s *space) capacity() (c store.Capacity, readOnly bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	free, err := s.free()
 	if err != nil {
-		return store.Capacity{}, err
+		return c, false, err
 	}
 	total := s.disk.Total
 	if s.limit > 0 {
 		total = min(total, s.limit)
 	}
-	return store.Capacity{Total: total, Used: s.used, Free: max(free, 0)}, nil
+	return store.Capacity{Total: total, Used: s.used, Free: max(free, 0)}, s.disk.ReadOnly, nil
 }

@@ -3,6 +3,8 @@ package chunkfs
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"log/slog"
 	"slices"
@@ -21,6 +23,7 @@ const (
 	DefaultSegmentSize = 256 << 20
 	DefaultBufferLimit = 64 << 20
 	DefaultCompactRate = 32 << 20
+	DefaultSpare       = 4 << 20 // 58,000 deletions
 )
 
 // Config is what Open needs. Zero fields take the defaults.
@@ -37,10 +40,16 @@ type Config struct {
 	BufferLimit int64 // bytes of small chunks that open writers may hold in memory together; beyond it they go to files
 	CompactRate int64 // bytes a second that compaction may copy
 
+	Spare int64 // bytes kept written ahead for deletions on a full disk; negative for none
+
 	NoBackground bool // compaction runs in Compact only
 
 	Log *slog.Logger     // nil for none
 	Now func() time.Time // nil for time.Now
+
+	// Salt gives the random number of a new segment; nil for one that cannot be
+	// guessed. For tests that compare bytes.
+	Salt func() uint64
 }
 
 func (c *Config) fill() error {
@@ -48,9 +57,13 @@ func (c *Config) fill() error {
 	c.SegmentSize = cmp.Or(c.SegmentSize, DefaultSegmentSize)
 	c.BufferLimit = cmp.Or(c.BufferLimit, DefaultBufferLimit)
 	c.CompactRate = cmp.Or(c.CompactRate, DefaultCompactRate)
+	c.Spare = cmp.Or(c.Spare, DefaultSpare)
 	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Salt == nil {
+		c.Salt = randomSalt
 	}
 	switch {
 	case c.PackBelow < 0 || c.PackBelow > form.MaxPackBelow:
@@ -59,8 +72,21 @@ func (c *Config) fill() error {
 		return store.Errorf(store.Invalid, "chunkfs: a segment size of %d bytes is not within %d..%d", c.SegmentSize, form.SegmentHeaderSize, 1<<30)
 	case c.Reserve < 0 || c.Limit < 0 || c.BufferLimit < 0 || c.CompactRate < 0:
 		return store.Errorf(store.Invalid, "chunkfs: a negative reserve, limit or rate")
+	case c.Spare > 1<<30:
+		return store.Errorf(store.Invalid, "chunkfs: a spare segment of %d bytes is over %d", c.Spare, 1<<30)
 	}
 	return nil
+}
+
+// randomSalt gives a random number that is not 0.
+func randomSalt() uint64 {
+	var b [8]byte
+	for {
+		_, _ = rand.Read(b[:]) // never fails
+		if n := binary.LittleEndian.Uint64(b[:]); n != 0 {
+			return n
+		}
+	}
 }
 
 // Store is a store.Chunks in a data directory. Open makes one.
@@ -85,6 +111,10 @@ type Store struct {
 	buffered atomic.Int64  // bytes that open writers hold in memory
 	temps    atomic.Uint64 // names used in tmp
 
+	probing sync.Mutex // held by the one probe that runs; guards probed
+	probed  time.Time  // when the last began
+
+	moveBytes  int64         // moveBytes, but in tests
 	compacting sync.Mutex    // held by the one compaction that runs
 	wake       chan struct{} // tells the background that there may be work
 	stop       context.CancelFunc
@@ -101,8 +131,13 @@ var (
 // not close it: what was acknowledged is there, what was being written is gone,
 // and nothing has to be repaired by hand. One process at a time may have it.
 //
+// Damage never keeps it from opening: what can be read is served, what cannot is
+// reported in the log. On a disk that cannot be written it serves reads, and
+// Capacity names the state.
+//
 // Errors: Conflict (in use, or another node's or cluster's), Corrupt (identity),
-// Invalid (cfg), Canceled, Internal.
+// Invalid (cfg), Unavailable (identity or lock cannot be read; too few file
+// descriptors or too little memory), Canceled.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err := cfg.fill(); err != nil {
 		return nil, err
@@ -136,12 +171,17 @@ func assemble(cfg Config) *Store {
 		space: &space{look: cfg.FS.Space, now: cfg.Now, reserve: cfg.Reserve, limit: cfg.Limit},
 		ids:   idLocks{held: map[store.ChunkID]chan struct{}{}},
 		wake:  make(chan struct{}, 1),
+
+		moveBytes: moveBytes,
 	}
 	s.folders = folders{fs: cfg.FS, disk: s.disk, syncing: map[string]*dirSync{}}
 	s.log = &log{
 		fs: cfg.FS, limit: cfg.SegmentSize, table: s.table, space: s.space, disk: s.disk,
 		done: s.recordDone, sealed: s.poke, zeros: make([]byte, zeroAhead),
+		salt:  func() form.Salt { return form.Salt(cfg.Salt()) },
+		spare: spare{size: max(cfg.Spare, 0), next: spareBit},
 	}
+	s.probed = cfg.Now()
 	return s
 }
 
@@ -189,7 +229,7 @@ func (s *Store) Close() error {
 	s.closed = true
 	var err error
 	if s.disk.check() == nil {
-		err = s.log.close()
+		err = s.log.shut()
 	}
 	return errors.Join(err, s.free())
 }
@@ -197,6 +237,9 @@ func (s *Store) Close() error {
 // free gives back what Open took, as far as it came.
 func (s *Store) free() error {
 	err := s.table.closeAll()
+	if sp := &s.log.spare; sp.seg != nil && sp.file != sp.seg.file {
+		err = errors.Join(err, sp.file.Close())
+	}
 	if s.lock != nil {
 		err = errors.Join(err, s.lock.Close())
 	}
@@ -246,13 +289,13 @@ func (s *Store) Stat(ctx context.Context, id store.ChunkID) (store.ChunkInfo, er
 func (s *Store) stat(id store.ChunkID) (store.ChunkInfo, error) {
 	src, err := s.source(id)
 	if err != nil {
-		return store.ChunkInfo{}, translate("Stat", id, err)
+		return store.ChunkInfo{}, readFailed("Stat", id, err)
 	}
-	return src.Info, translate("Stat", id, src.close())
+	return src.Info, readFailed("Stat", id, src.close())
 }
 
-// List implements store.ChunkKeeper. A chunk whose header cannot be read any
-// more is listed with its id alone, so that whoever compares finds it.
+// List implements store.ChunkKeeper. The index answers which chunks there are. One
+// whose header cannot be read is listed with its id alone, so that a comparison finds it.
 func (s *Store) List(ctx context.Context, after store.ChunkID, limit int) ([]store.ChunkInfo, error) {
 	if err := s.begin(ctx); err != nil {
 		return nil, err
@@ -276,7 +319,7 @@ func (s *Store) List(ctx context.Context, after store.ChunkID, limit int) ([]sto
 				continue
 			case errors.Is(err, store.Corrupt):
 				info = store.ChunkInfo{ID: id}
-			case err != nil:
+			case err != nil: // says nothing about the chunk
 				return nil, err
 			}
 			infos = append(infos, info)
@@ -298,44 +341,39 @@ func (s *Store) Delete(ctx context.Context, id store.ChunkID) error {
 	defer s.ids.unlock(id)
 	e, ok := s.index.find(id, nil)
 	switch {
-	case !ok:
+	case !ok && !s.folders.unlisted(id):
 		return nil
-	case e.isFile():
-		return s.removeFile(id)
+	case ok && !e.isFile():
+		return s.bury(id, append(s.index.shadowsOf(id), e)) // the entry last: until then the chunk is whole
 	}
-	return s.bury(id, e)
+	// A file may have shadows where damage brought back what was deleted before.
+	if err := s.bury(id, s.index.shadowsOf(id)); err != nil {
+		return err
+	}
+	return s.removeFile(id)
 }
 
-// bury writes tombstones for every place where the chunk is packed.
-func (s *Store) bury(id store.ChunkID, e entry) error {
+// bury writes tombstones for places where the chunk is packed.
+func (s *Store) bury(id store.ChunkID, places []entry) error {
 	var stones []*form.Record
-	for _, at := range append(s.index.shadowsOf(id), e) { // the entry last: until then the chunk is whole
-		stone := &form.Record{Kind: form.KindTombstone, Target: at.place(), Head: form.TombstoneSize}
+	for _, at := range places {
+		salt := s.table.saltOf(at.seg)
+		if salt == 0 { // there is no such segment, and nothing to come back from it
+			s.index.removeAt(id, at.place())
+			continue
+		}
+		stone := &form.Record{Kind: form.KindTombstone, Target: at.place(), TargetSalt: salt, Head: form.TombstoneSize}
 		stone.Info.ID = id
 		stones = append(stones, stone)
+	}
+	if len(stones) == 0 {
+		return nil
 	}
 	if err := s.log.append(stones...); err != nil {
 		return translate("Delete", id, err)
 	}
 	s.poke()
 	return nil
-}
-
-// Capacity implements store.ChunkKeeper.
-func (s *Store) Capacity(ctx context.Context) (store.Capacity, error) {
-	if err := s.begin(ctx); err != nil {
-		return store.Capacity{}, err
-	}
-	defer s.life.RUnlock()
-	c, err := s.space.capacity()
-	if err != nil {
-		return store.Capacity{}, translate("Capacity", store.ChunkID{}, err)
-	}
-	if s.disk.check() != nil {
-		c.Free = 0 // nothing can be written, so nobody should be sent here
-	}
-	c.Chunks = s.index.len()
-	return c, nil
 }
 
 // recordDone shows what became durable. The log calls it before the writer goes on,

@@ -41,7 +41,7 @@ type writer struct {
 }
 
 func (s *Store) newWriter(ctx context.Context, spec store.ChunkSpec) (*writer, error) {
-	if err := s.disk.check(); err != nil {
+	if err := s.writable(); err != nil {
 		return nil, err
 	}
 	w := &writer{s: s, ctx: ctx, spec: spec}
@@ -180,7 +180,7 @@ func (w *writer) pace() error {
 		return nil
 	}
 	if err := w.file.StartWriteback(form.FileDataAt+w.begun, w.size-w.begun); err != nil {
-		return w.s.disk.fail(err)
+		return w.s.disk.judge(w.spec.ID, err)
 	}
 	w.begun = w.size
 	return nil
@@ -243,14 +243,14 @@ func (s *Store) describe(spec store.ChunkSpec, label store.Label, size int64, cr
 		Sum:      form.SumOf(crcs),
 		StoredAt: s.cfg.Now().Unix(),
 		Label:    label,
-	}}, s.disk.check()
+	}}, s.writable()
 }
 
 // exclusively runs the last steps of a commit, unless the chunk is there already.
 func (s *Store) exclusively(info store.ChunkInfo, commit func() error) (store.ChunkInfo, error) {
 	s.ids.lock(info.ID)
 	defer s.ids.unlock(info.ID)
-	if _, ok := s.index.find(info.ID, nil); ok {
+	if _, ok := s.index.find(info.ID, nil); ok || s.folders.unlisted(info.ID) {
 		have, err := s.stat(info.ID)
 		switch {
 		case errors.Is(err, store.NotFound): // somebody took the file away: write it anew
@@ -290,6 +290,9 @@ func (w *writer) commitFile(c form.Content) error {
 		}
 	}
 	if err := w.file.Datasync(); err != nil {
+		if isFull(err) { // the file has no name yet, so nothing is in doubt
+			return w.s.disk.full(w.spec.ID, err)
+		}
 		return w.s.disk.fail(err)
 	}
 	if err := w.s.folders.make(w.spec.ID); err != nil {
@@ -300,6 +303,7 @@ func (w *writer) commitFile(c form.Content) error {
 	}
 	w.name = ""
 	if err := w.s.folders.sync(folderOf(w.spec.ID)); err != nil {
+		_ = w.s.fs.Remove(chunkName(w.spec.ID)) // it was not acknowledged; whether it comes back is open
 		return err
 	}
 	w.land(w.size)

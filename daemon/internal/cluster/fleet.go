@@ -133,6 +133,7 @@ func (f *Fleet) publish() {
 		case !known:
 			f.cfg.Log.Info("storage node joined", "node", m.Name, "id", m.ID, "address", m.Address, "status", m.Status.String())
 		case was.Status == m.Status:
+			f.logDisk(was, m)
 		case m.Status == Online:
 			f.cfg.Log.Info("storage node is back", "node", m.Name, "was", was.Status.String())
 		default:
@@ -140,6 +141,17 @@ func (f *Fleet) publish() {
 		}
 	}
 	close(last.changed)
+}
+
+// logDisk logs that a node's disk stopped or began to take new chunks.
+func (f *Fleet) logDisk(was, m Member) {
+	switch before, now := was.Capacity.Disk.State, m.Capacity.Disk.State; {
+	case before == now:
+	case m.Capacity.Disk.Writable():
+		f.cfg.Log.Info("storage node takes new chunks again", "node", m.Name, "was", before.String())
+	default:
+		f.cfg.Log.Warn("storage node takes no new chunks", "node", m.Name, "disk", now.String(), "cause", m.Capacity.Disk.Reason)
+	}
 }
 
 // Chunks gives a node's chunk store, connecting on the first call. Unavailable

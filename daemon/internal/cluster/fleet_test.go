@@ -82,6 +82,32 @@ func TestStorageServerFailover(t *testing.T) {
 	})
 }
 
+// TestDiskOfANodeStopsWrites: a node whose disk takes no new chunks is read and not
+// written, and the view says why; with a later heartbeat it is written again.
+func TestDiskOfANodeStopsWrites(t *testing.T) {
+	t.Parallel()
+	for _, state := range []store.DiskState{store.DiskFull, store.DiskReadOnly, store.DiskFailing, store.DiskFailing + 1} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, 2)
+			r.run(0, 1)
+			r.chunks[id(1)].SetDisk(store.Disk{State: state, Reason: "sector 7 is gone"})
+			time.Sleep(heartbeat + 2*time.Second)
+			m, ok := r.fleet.View().Member(id(1))
+			require.True(t, ok)
+			require.True(t, m.Readable())
+			require.False(t, m.Writable())
+			require.Contains(t, m.Unwritable(), "sector 7 is gone")
+			require.Contains(t, m.Unwritable(), state.String())
+			other, _ := r.fleet.View().Member(id(0))
+			require.True(t, other.Writable())
+			r.chunks[id(1)].SetDisk(store.Disk{})
+			time.Sleep(heartbeat + 2*time.Second)
+			m, _ = r.fleet.View().Member(id(1))
+			require.Empty(t, m.Unwritable())
+		})
+	}
+}
+
 func TestAddStorageServer_Dynamic(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -19,6 +19,8 @@
 package cluster
 
 import (
+	"fmt"
+
 	"github.com/ringstore/ringstore/daemon/internal/placement"
 	"github.com/ringstore/ringstore/daemon/internal/ring"
 	"github.com/ringstore/ringstore/daemon/internal/store"
@@ -64,8 +66,23 @@ type Member struct {
 func (m Member) Readable() bool { return m.Status == Online && m.State != store.NodeRemoved }
 
 // Writable reports whether new chunks may be placed on the node.
-func (m Member) Writable() bool {
-	return m.Status == Online && m.State == store.NodeActive && m.Capacity.Free > minFree
+func (m Member) Writable() bool { return m.Unwritable() == "" }
+
+// Unwritable says for a person why no new chunks may be placed on the node; "" where they may.
+func (m Member) Unwritable() string {
+	switch {
+	case m.Status != Online:
+		return "it is " + m.Status.String()
+	case m.State != store.NodeActive:
+		return "it is " + m.State.String()
+	case !m.Capacity.Disk.Writable() && m.Capacity.Disk.Reason != "":
+		return "its disk is " + m.Capacity.Disk.State.String() + ": " + m.Capacity.Disk.Reason
+	case !m.Capacity.Disk.Writable():
+		return "its disk is " + m.Capacity.Disk.State.String()
+	case m.Capacity.Free <= minFree:
+		return fmt.Sprintf("its disk is full: %d bytes are free", m.Capacity.Free)
+	}
+	return ""
 }
 
 // View is a consistent picture of the nodes. It is never changed: a new picture is a new View.

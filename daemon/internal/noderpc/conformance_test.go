@@ -19,3 +19,11 @@ func TestClient_KeepsThePromisesOverABuffer(t *testing.T) {
 	t.Parallel()
 	chunktest.Run(t, func(t testing.TB) store.Chunks { return overBuffer(t, mem.NewChunks()) })
 }
+
+func TestClient_TellsDamageOverTheWire(t *testing.T) {
+	t.Parallel()
+	chunktest.RunDamage(t, func(t testing.TB) (store.Chunks, chunktest.Damage) {
+		c := mem.NewChunks()
+		return overBuffer(t, c), func(id store.ChunkID) { c.CorruptUnit(id, 0) }
+	})
+}

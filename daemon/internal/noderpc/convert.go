@@ -1,6 +1,8 @@
 package noderpc
 
 import (
+	"strings"
+
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	storagev1 "github.com/ringstore/ringstore/proto/storage/v1"
 )
@@ -84,9 +86,25 @@ func infoFromWire(w *storagev1.ChunkInfo) (i store.ChunkInfo, err error) {
 }
 
 func capacityToWire(c store.Capacity) *storagev1.Capacity {
-	return &storagev1.Capacity{Total: c.Total, Used: c.Used, Free: c.Free, Chunks: c.Chunks}
+	return &storagev1.Capacity{
+		Total: c.Total, Used: c.Used, Free: c.Free, Chunks: c.Chunks,
+		Disk: storagev1.DiskState(c.Disk.State), DiskReason: strings.ToValidUTF8(c.Disk.Reason, "\uFFFD"),
+	}
 }
 
+// maxDiskReason bounds what a node may say of its disk, in bytes.
+const maxDiskReason = 1 << 10
+
+// capacityFromWire takes a state that this version does not know for the worst.
 func capacityFromWire(w *storagev1.Capacity) store.Capacity {
-	return store.Capacity{Total: w.GetTotal(), Used: w.GetUsed(), Free: w.GetFree(), Chunks: w.GetChunks()}
+	c := store.Capacity{Total: w.GetTotal(), Used: w.GetUsed(), Free: w.GetFree(), Chunks: w.GetChunks()}
+	c.Disk.State = store.DiskFailing
+	if n := w.GetDisk(); n >= 0 && n <= storagev1.DiskState_DISK_STATE_FAILING {
+		c.Disk.State = store.DiskState(n)
+	}
+	c.Disk.Reason = w.GetDiskReason()
+	if len(c.Disk.Reason) > maxDiskReason {
+		c.Disk.Reason = strings.ToValidUTF8(c.Disk.Reason[:maxDiskReason], "")
+	}
+	return c
 }

@@ -29,6 +29,9 @@ type watched struct {
 	fail  atomic.Pointer[error]
 }
 
+// told is what a node says of its disk.
+var told = store.Capacity{Total: 10, Free: 5, Disk: store.Disk{State: store.DiskReadOnly, Reason: "remounted read-only"}}
+
 func newWatched() *watched {
 	return &watched{Nodes: mem.NewMetadata(), joins: make(chan store.Node, 100), beats: make(chan []store.Beat, 10_000)}
 }
@@ -203,7 +206,7 @@ func startJoiner(t testing.TB, c noderpc.JoinerConfig) *joining {
 		c.Node = store.Node{ID: store.NewNodeID(), Name: "n1", Address: "127.0.0.1:1", Weight: 1}
 	}
 	if c.Capacity == nil {
-		c.Capacity = func(context.Context) (store.Capacity, error) { return store.Capacity{Total: 10, Free: 5}, nil }
+		c.Capacity = func(context.Context) (store.Capacity, error) { return told, nil }
 	}
 	if c.Joined == nil {
 		c.Joined = func(id store.ClusterID) error { j.clusters <- id; return nil }
@@ -229,7 +232,7 @@ func TestJoiner_JoinsAndBeats(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, view.Cluster, await(t, "the cluster's id", j.clusters))
 	for range 3 {
-		require.Equal(t, []store.Beat{{Node: n.ID, Capacity: store.Capacity{Total: 10, Free: 5}}}, await(t, "a beat", meta.beats))
+		require.Equal(t, []store.Beat{{Node: n.ID, Capacity: told}}, await(t, "a beat", meta.beats))
 	}
 	j.stop()
 	require.NoError(t, await(t, "Run to end", j.done))

@@ -309,6 +309,9 @@ func TestClient_HealthTellsWhoAnswers(t *testing.T) {
 	}), l)
 	h, err := dial(t, l.Addr().String(), noderpc.DialConfig{}).Health(t.Context())
 	require.NoError(t, err)
+	require.Equal(t, store.DiskFull, h.Capacity.Disk.State)
+	require.NotEmpty(t, h.Capacity.Disk.Reason)
+	h.Capacity.Disk = store.Disk{}
 	require.Equal(t, noderpc.Health{Node: node, Cluster: cluster, Version: "1.2.3"}, h)
 	full, err := storagev1.NewStorageServiceClient(plainConn(t, l.Addr().String())).HealthCheck(t.Context(), &storagev1.HealthCheckRequest{})
 	require.NoError(t, err)

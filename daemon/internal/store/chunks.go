@@ -15,6 +15,22 @@ const MaxUnitSize = 1 << 20
 // All methods may be called at once from many goroutines. Every error is an
 // *Error or an ended context's; Unavailable and Canceled leave the outcome open.
 //
+// The kind of an error tells whether the chunk is lost at this place:
+//
+//   - Corrupt: its bytes, its header or the record of where it lies cannot be read
+//     as they were written, for whatever reason: they changed, or the disk answers
+//     with an error (EIO, a file system that found itself damaged). It stays so
+//     until the chunk is deleted; the same chunk belongs on another place. The
+//     message names the cause.
+//   - NotFound: it is not there.
+//   - Unavailable, Canceled: unknown; a later attempt may tell.
+//   - Internal: a defect, never a property of the disk.
+//
+// Damage to one chunk changes no answer about another one. A place that cannot
+// write any more still reads: writes are NoSpace or Unavailable with the reason,
+// Capacity names the state, and Open, Stat, List and Verify answer as before. A
+// full place still deletes.
+//
 // Implementations pass package chunktest.
 type Chunks interface {
 	ChunkWriterOpener
@@ -109,11 +125,15 @@ type ChunkKeeper interface {
 
 	// Delete removes the chunk durably; deleting what is absent is nil.
 	// A reader that is open may go on to its end or fail with NotFound.
+	// A full disk does not prevent it. Errors: Unavailable (a disk that cannot be
+	// written), NoSpace (full to the point that not even a deletion can be recorded).
 	Delete(ctx context.Context, id ChunkID) error
 
 	// List returns up to limit chunks in the order of ChunkID.Compare, from the
 	// first id after the marker on; the zero id begins at the start. Fewer than
 	// limit means the end. Chunks made or deleted meanwhile may or may not show.
+	// A chunk of which nothing but the id can be read is listed with its id alone:
+	// no damage makes List fail.
 	List(ctx context.Context, after ChunkID, limit int) ([]ChunkInfo, error)
 
 	// Capacity tells the state of the space under the chunks, at most a few seconds old.
@@ -244,6 +264,40 @@ type Label struct {
 type Capacity struct {
 	Total  int64 // bytes of the file system or the configured limit
 	Used   int64 // bytes used by chunks, garbage included
-	Free   int64 // bytes that new chunks may still take, the reserve left out
+	Free   int64 // bytes that new chunks may still take, the reserve left out; 0 unless Disk.State is DiskOK
 	Chunks int64 // chunks kept
+	Disk   Disk
 }
+
+// Disk is what the place under a Chunks can do at present.
+type Disk struct {
+	State  DiskState
+	Reason string // cause in words, for a person; may be set with DiskOK too, where something else needs attention
+}
+
+// DiskState tells which calls a disk can serve. Reads are served in every state.
+// The values travel in heartbeats and are stored: add at the end, change none.
+type DiskState uint8
+
+// The states of a disk.
+const (
+	DiskOK       DiskState = iota // takes new chunks
+	DiskFull                      // takes deletions, but no new chunks (disk, quota or limit used up)
+	DiskReadOnly                  // takes no change: the file system is read-only
+	DiskFailing                   // takes no change: a write or a sync failed, what is on the disk is in doubt
+
+	diskStateEnd
+)
+
+var diskStateNames = [diskStateEnd]string{"ok", "full", "read_only", "failing"}
+
+// String gives the name that operators see; an unknown state is failing.
+func (s DiskState) String() string {
+	if s < diskStateEnd {
+		return diskStateNames[s]
+	}
+	return diskStateNames[DiskFailing]
+}
+
+// Writable reports whether the disk takes new chunks.
+func (d Disk) Writable() bool { return d.State == DiskOK }

@@ -22,6 +22,9 @@ type Crashable struct {
 	root  *inode
 	total int64 // bytes of the disk
 	open  int   // files that are open
+
+	readOnly bool
+	freed    [][]byte // durable bytes of files removed last: what old blocks may hold
 }
 
 var _ FS = (*Crashable)(nil)
@@ -63,6 +66,22 @@ func (c *Crashable) SetSpace(total int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.total = total
+}
+
+// SetReadOnly makes the file system read-only, as a kernel does after an error,
+// or writable again. Calls that change anything are EROFS meanwhile.
+func (c *Crashable) SetReadOnly(readOnly bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.readOnly = readOnly
+}
+
+// writable is EROFS on a read-only file system. c.mu is held.
+func (c *Crashable) writable() error {
+	if c.readOnly {
+		return syscall.EROFS
+	}
+	return nil
 }
 
 // OpenFiles is the number of files that were opened and not closed yet.
@@ -133,6 +152,9 @@ func (c *Crashable) Create(name string) (File, error) {
 	if err == nil && d.names[base] != nil {
 		err = fs.ErrExist
 	}
+	if err == nil {
+		err = c.writable()
+	}
 	if err != nil {
 		return nil, failed("create", name, err)
 	}
@@ -143,18 +165,26 @@ func (c *Crashable) Create(name string) (File, error) {
 }
 
 // Open implements FS.
-func (c *Crashable) Open(name string) (File, error) {
+func (c *Crashable) Open(name string) (File, error) { return c.openFile(name, false) }
+
+// OpenRead implements FS.
+func (c *Crashable) OpenRead(name string) (File, error) { return c.openFile(name, true) }
+
+func (c *Crashable) openFile(name string, readOnly bool) (File, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	n, err := c.find(name)
 	if err == nil && n.dir != nil {
 		err = syscall.EISDIR
 	}
+	if err == nil && !readOnly {
+		err = c.writable()
+	}
 	if err != nil {
 		return nil, failed("open", name, err)
 	}
 	c.open++
-	return &crashFile{c: c, n: n, name: name}, nil
+	return &crashFile{c: c, n: n, name: name, readOnly: readOnly}, nil
 }
 
 // Rename implements FS.
@@ -170,6 +200,9 @@ func (c *Crashable) Rename(from, to string) error {
 		return failed("rename", from, fs.ErrNotExist)
 	}
 	toDir, toBase, err := c.parent(to)
+	if err == nil {
+		err = c.writable()
+	}
 	if err != nil {
 		return failed("rename", to, err)
 	}
@@ -192,8 +225,11 @@ func (c *Crashable) Remove(name string) error {
 		return failed("remove", name, fs.ErrNotExist)
 	case n.dir != nil && len(n.dir.names) > 0:
 		return failed("remove", name, syscall.ENOTEMPTY)
+	case c.readOnly:
+		return failed("remove", name, syscall.EROFS)
 	}
 	d.set(base, nil)
+	c.release(n)
 	return nil
 }
 
@@ -207,6 +243,9 @@ func (c *Crashable) MkdirAll(name string) error {
 			return failed("mkdir", name, syscall.ENOTDIR)
 		}
 		if n.dir.names[part] == nil {
+			if err := c.writable(); err != nil {
+				return failed("mkdir", name, err)
+			}
 			n.dir.set(part, newDir())
 		}
 		n = n.dir.names[part]
@@ -271,7 +310,22 @@ func (c *Crashable) Stat(name string) (Entry, error) {
 func (c *Crashable) Space() (Space, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return Space{Total: c.total, Free: max(c.total-c.root.bytes(), 0)}, nil
+	return Space{Total: c.total, Free: max(c.total-c.root.bytes(), 0), ReadOnly: c.readOnly}, nil
+}
+
+// freedFiles is how many removed files are remembered for their old bytes.
+const freedFiles = 4
+
+// release remembers the bytes of a file whose name is removed: its blocks may be
+// given to other files before they are overwritten. c.mu is held.
+func (c *Crashable) release(n *inode) {
+	if n.dir != nil || len(n.durable) == 0 {
+		return
+	}
+	c.freed = append(c.freed, slices.Clone(n.durable))
+	if len(c.freed) > freedFiles {
+		c.freed = slices.Clone(c.freed[1:]) // clones keep the slice that they took
+	}
 }
 
 // bytes is the size of all files at or below n.
@@ -300,7 +354,7 @@ const (
 func (c *Crashable) Clone() *Crashable {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return &Crashable{root: (&killed{}).clone(c.root), total: c.total}
+	return &Crashable{root: (&killed{}).clone(c.root), total: c.total, freed: c.freed}
 }
 
 // killed copies a tree; an inode may be reached by several names, now and as it was.
@@ -338,14 +392,16 @@ func (k *killed) clone(n *inode) *inode {
 
 // CrashClone gives a file system as a power cut at this moment could leave it.
 // What was synced is there. Each unsynced write may be there, or not, or in
-// part, torn at any byte; each name may lead to anything that it led to since
-// its directory was synced. The same seed on the same history gives the same
-// outcome. The original goes on untouched.
+// part: torn at any byte, or any subset of its sectors. Where a file grew and its
+// new bytes did not reach the disk, they read as zeros or as what the blocks held
+// before: bytes of files that were removed, or noise. Each name may lead to
+// anything that it led to since its directory was synced. The same seed on the
+// same history gives the same outcome. The original is not changed.
 func (c *Crashable) CrashClone(seed uint64) *Crashable {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	cut := &crash{seed: seed, rng: rand.New(rand.NewPCG(seed, 0x9e3779b97f4a7c15)), files: map[*inode]*inode{}}
-	return &Crashable{root: cut.clone(c.root), total: c.total}
+	cut := &crash{seed: seed, rng: rand.New(rand.NewPCG(seed, 0x9e3779b97f4a7c15)), files: map[*inode]*inode{}, freed: c.freed}
+	return &Crashable{root: cut.clone(c.root), total: c.total, freed: c.freed}
 }
 
 // crash decides what survives one power cut.
@@ -353,6 +409,7 @@ type crash struct {
 	seed  uint64
 	rng   *rand.Rand
 	files map[*inode]*inode // clones made already: a renamed file may keep both names
+	freed [][]byte          // what old blocks may hold
 }
 
 func (k *crash) clone(n *inode) *inode {
@@ -404,17 +461,62 @@ func (k *crash) content(n *inode) []byte {
 		switch k.pick(3) {
 		case 1: // torn
 			if ch.data != nil {
-				from := k.rng.IntN(len(ch.data) + 1)
-				to := from + k.rng.IntN(len(ch.data)-from+1)
-				if k.rng.IntN(2) == 0 {
-					from = 0
-				}
-				ch = change{off: ch.off + int64(from), data: ch.data[from:to]}
-				data = ch.apply(data)
+				data = k.tear(ch, data)
 			}
 		case 2:
+			data = k.grow(data, ch)
 			data = ch.apply(data)
 		}
+	}
+	return data
+}
+
+// sectorSize is what a disk writes whole or not at all, in bytes.
+const sectorSize = 512
+
+// tear applies a part of a write: a run of its bytes, or any of its sectors.
+func (k *crash) tear(ch change, data []byte) []byte {
+	if k.rng.IntN(2) == 0 {
+		from := k.rng.IntN(len(ch.data) + 1)
+		to := from + k.rng.IntN(len(ch.data)-from+1)
+		if k.rng.IntN(2) == 0 {
+			from = 0
+		}
+		part := change{off: ch.off + int64(from), data: ch.data[from:to]}
+		return part.apply(k.grow(data, part))
+	}
+	if k.rng.IntN(2) == 0 { // the size reached the disk whatever its bytes did
+		data = k.grow(data, change{off: ch.off + int64(len(ch.data)), data: []byte{}})
+	}
+	page := int64(sectorSize << (3 * k.rng.IntN(2)))
+	for at := ch.off; at < ch.off+int64(len(ch.data)); {
+		next := min((at/page+1)*page, ch.off+int64(len(ch.data)))
+		if k.rng.IntN(2) == 0 {
+			part := change{off: at, data: ch.data[at-ch.off : next-ch.off]}
+			data = part.apply(k.grow(data, part))
+		}
+		at = next
+	}
+	return data
+}
+
+// grow extends the file to the end of a write, with zeros or with what the blocks
+// held before: what was never written shows it where the write is torn.
+func (k *crash) grow(data []byte, ch change) []byte {
+	was, end := len(data), ch.off+int64(len(ch.data))
+	if ch.data == nil || end <= int64(was) || k.seed <= CrashLosesNone || k.rng.IntN(2) == 0 {
+		return data
+	}
+	data = resize(data, end)
+	fresh := data[was:]
+	if len(k.freed) > 0 && k.rng.IntN(4) > 0 {
+		if old := k.freed[k.rng.IntN(len(k.freed))]; len(old) > was {
+			copy(fresh, old[was:]) // the same place of the file before
+		}
+		return data
+	}
+	for i := range fresh {
+		fresh[i] = byte(k.rng.Uint32())
 	}
 	return data
 }
@@ -454,6 +556,21 @@ type crashFile struct {
 	name   string
 	closed bool // guarded by c.mu, as all of n
 	holds  bool // the lock
+
+	readOnly bool // opened by OpenRead
+}
+
+// change runs a call that changes the file.
+func (f *crashFile) change(op string, run func() error) error {
+	return f.do(op, func() error {
+		if f.readOnly {
+			return syscall.EBADF
+		}
+		if err := f.c.writable(); err != nil {
+			return err
+		}
+		return run()
+	})
 }
 
 // do runs f under the lock of the file system.
@@ -491,7 +608,7 @@ func (f *crashFile) WriteAt(p []byte, off int64) (int, error) {
 // WritevAt implements File.
 func (f *crashFile) WritevAt(bufs [][]byte, off int64) (n int64, err error) {
 	data := slices.Concat(bufs...)
-	err = f.do("write", func() error {
+	err = f.change("write", func() error {
 		if len(data) == 0 {
 			return nil
 		}
@@ -513,7 +630,7 @@ func (f *crashFile) apply(ch change) {
 
 // Truncate implements File.
 func (f *crashFile) Truncate(size int64) error {
-	return f.do("truncate", func() error {
+	return f.change("truncate", func() error {
 		f.apply(change{off: size})
 		return nil
 	})
@@ -521,7 +638,7 @@ func (f *crashFile) Truncate(size int64) error {
 
 // Preallocate implements File. Nothing is reserved; it only tells whether there is room.
 func (f *crashFile) Preallocate(size int64) error {
-	return f.do("fallocate", func() error {
+	return f.change("fallocate", func() error {
 		if size-int64(len(f.n.data)) > f.c.total-f.c.root.bytes() {
 			return syscall.ENOSPC
 		}
@@ -535,6 +652,9 @@ func (f *crashFile) StartWriteback(int64, int64) error { return f.do("writeback"
 // Datasync implements File.
 func (f *crashFile) Datasync() error {
 	return f.do("datasync", func() error {
+		if f.c.readOnly && len(f.n.pending) > 0 {
+			return syscall.EROFS
+		}
 		for _, ch := range f.n.pending {
 			f.n.durable = ch.apply(f.n.durable)
 		}

@@ -32,7 +32,7 @@ func (c Call) String() string {
 // Changes reports whether the call can alter what is on the disk.
 func (c Call) Changes() bool {
 	switch c.Op {
-	case "open", "read", "readdir", "stat", "space", "size", "close", "lock":
+	case "open", "openread", "read", "readdir", "stat", "space", "size", "close", "lock":
 		return false
 	}
 	return true
@@ -88,6 +88,14 @@ func (i *Inject) Open(name string) (File, error) {
 		return nil, err
 	}
 	return i.wrap(name)(i.FS.Open(name))
+}
+
+// OpenRead implements FS.
+func (i *Inject) OpenRead(name string) (File, error) {
+	if err := i.ask(Call{Op: "openread", Name: name}); err != nil {
+		return nil, err
+	}
+	return i.wrap(name)(i.FS.OpenRead(name))
 }
 
 func (i *Inject) wrap(name string) func(File, error) (File, error) {

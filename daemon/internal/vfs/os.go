@@ -63,6 +63,9 @@ func (o *OS) Create(name string) (File, error) {
 // Open implements FS.
 func (o *OS) Open(name string) (File, error) { return o.open(name, os.O_RDWR) }
 
+// OpenRead implements FS.
+func (o *OS) OpenRead(name string) (File, error) { return o.open(name, os.O_RDONLY) }
+
 func (o *OS) open(name string, flag int) (File, error) {
 	f, err := o.root.OpenFile(name, flag, fileMode)
 	if err != nil {

@@ -21,7 +21,11 @@ func (o *OS) Space() (Space, error) {
 	err = osFile{dir}.control("statfs", func(fd int) error {
 		return retry(func() error { return unix.Fstatfs(fd, &st) })
 	})
-	return Space{Total: int64(st.Blocks) * st.Bsize, Free: int64(st.Bavail) * st.Bsize}, err
+	return Space{
+		Total:    int64(st.Blocks) * st.Bsize,
+		Free:     int64(st.Bavail) * st.Bsize,
+		ReadOnly: st.Flags&unix.ST_RDONLY != 0,
+	}, err
 }
 
 func (f osFile) WritevAt(bufs [][]byte, off int64) (written int64, err error) {

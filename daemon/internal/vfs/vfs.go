@@ -31,6 +31,9 @@ type FS interface {
 	Create(name string) (File, error)
 	// Open opens a file that is there, for reading and writing.
 	Open(name string) (File, error)
+	// OpenRead opens a file that is there for reading alone, which a file system
+	// that became read-only allows. Calls that change the file fail; Lock does not.
+	OpenRead(name string) (File, error)
 	// Rename gives the file a new name, atomically replacing a file of that name.
 	Rename(from, to string) error
 	// Remove takes away the name of a file or of an empty directory. Files that are open stay readable.
@@ -87,6 +90,8 @@ type Entry struct {
 type Space struct {
 	Total int64
 	Free  int64 // for this process: what is kept back for the superuser left out
+
+	ReadOnly bool // the file system is mounted read-only, or became so after an error
 }
 
 // Replace writes data durably under name: all of it or, after a crash, what was there before.
@@ -117,7 +122,7 @@ func Replace(fsys FS, dir, name string, data []byte) (err error) {
 
 // ReadFile reads a whole file of at most limit bytes.
 func ReadFile(fsys FS, name string, limit int64) ([]byte, error) {
-	f, err := fsys.Open(name)
+	f, err := fsys.OpenRead(name)
 	if err != nil {
 		return nil, err
 	}

@@ -82,6 +82,63 @@ func (NodeState) EnumDescriptor() ([]byte, []int) {
 	return file_storage_v1_storage_proto_rawDescGZIP(), []int{0}
 }
 
+// DiskState tells which changes a node's disk takes.
+type DiskState int32
+
+const (
+	// It takes new chunks.
+	DiskState_DISK_STATE_UNSPECIFIED DiskState = 0
+	// It takes deletions, and no new chunks: disk, quota or limit are used up.
+	DiskState_DISK_STATE_FULL DiskState = 1
+	// It takes no change: the file system is read-only.
+	DiskState_DISK_STATE_READ_ONLY DiskState = 2
+	// It takes no change: a write or a sync failed.
+	DiskState_DISK_STATE_FAILING DiskState = 3
+)
+
+// Enum value maps for DiskState.
+var (
+	DiskState_name = map[int32]string{
+		0: "DISK_STATE_UNSPECIFIED",
+		1: "DISK_STATE_FULL",
+		2: "DISK_STATE_READ_ONLY",
+		3: "DISK_STATE_FAILING",
+	}
+	DiskState_value = map[string]int32{
+		"DISK_STATE_UNSPECIFIED": 0,
+		"DISK_STATE_FULL":        1,
+		"DISK_STATE_READ_ONLY":   2,
+		"DISK_STATE_FAILING":     3,
+	}
+)
+
+func (x DiskState) Enum() *DiskState {
+	p := new(DiskState)
+	*p = x
+	return p
+}
+
+func (x DiskState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (DiskState) Descriptor() protoreflect.EnumDescriptor {
+	return file_storage_v1_storage_proto_enumTypes[1].Descriptor()
+}
+
+func (DiskState) Type() protoreflect.EnumType {
+	return &file_storage_v1_storage_proto_enumTypes[1]
+}
+
+func (x DiskState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use DiskState.Descriptor instead.
+func (DiskState) EnumDescriptor() ([]byte, []int) {
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{1}
+}
+
 // ChunkSpec is what must be known of a chunk before its first byte.
 type ChunkSpec struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1238,7 +1295,11 @@ type Capacity struct {
 	// Bytes that new chunks may still take, the reserve left out.
 	Free int64 `protobuf:"varint,3,opt,name=free,proto3" json:"free,omitempty"`
 	// Chunks kept.
-	Chunks        int64 `protobuf:"varint,4,opt,name=chunks,proto3" json:"chunks,omitempty"`
+	Chunks int64 `protobuf:"varint,4,opt,name=chunks,proto3" json:"chunks,omitempty"`
+	// What the disk can do. Chunks can be read in every state.
+	Disk DiskState `protobuf:"varint,5,opt,name=disk,proto3,enum=ringstore.storage.v1.DiskState" json:"disk,omitempty"`
+	// Why it is in that state, for a person; also what else needs attention where it takes new chunks.
+	DiskReason    string `protobuf:"bytes,6,opt,name=disk_reason,json=diskReason,proto3" json:"disk_reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1299,6 +1360,20 @@ func (x *Capacity) GetChunks() int64 {
 		return x.Chunks
 	}
 	return 0
+}
+
+func (x *Capacity) GetDisk() DiskState {
+	if x != nil {
+		return x.Disk
+	}
+	return DiskState_DISK_STATE_UNSPECIFIED
+}
+
+func (x *Capacity) GetDiskReason() string {
+	if x != nil {
+		return x.DiskReason
+	}
+	return ""
 }
 
 var File_storage_v1_storage_proto protoreflect.FileDescriptor
@@ -1382,17 +1457,25 @@ const file_storage_v1_storage_proto_rawDesc = "" +
 	"\anode_id\x18\x03 \x01(\tR\x06nodeId\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x04 \x01(\tR\tclusterId\x12:\n" +
-	"\bcapacity\x18\x05 \x01(\v2\x1e.ringstore.storage.v1.CapacityR\bcapacity\"`\n" +
+	"\bcapacity\x18\x05 \x01(\v2\x1e.ringstore.storage.v1.CapacityR\bcapacity\"\xb6\x01\n" +
 	"\bCapacity\x12\x14\n" +
 	"\x05total\x18\x01 \x01(\x03R\x05total\x12\x12\n" +
 	"\x04used\x18\x02 \x01(\x03R\x04used\x12\x12\n" +
 	"\x04free\x18\x03 \x01(\x03R\x04free\x12\x16\n" +
-	"\x06chunks\x18\x04 \x01(\x03R\x06chunks*m\n" +
+	"\x06chunks\x18\x04 \x01(\x03R\x06chunks\x123\n" +
+	"\x04disk\x18\x05 \x01(\x0e2\x1f.ringstore.storage.v1.DiskStateR\x04disk\x12\x1f\n" +
+	"\vdisk_reason\x18\x06 \x01(\tR\n" +
+	"diskReason*m\n" +
 	"\tNodeState\x12\x1a\n" +
 	"\x16NODE_STATE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12NODE_STATE_SERVING\x10\x01\x12\x13\n" +
 	"\x0fNODE_STATE_FULL\x10\x02\x12\x17\n" +
-	"\x13NODE_STATE_STOPPING\x10\x032\x9f\x06\n" +
+	"\x13NODE_STATE_STOPPING\x10\x03*n\n" +
+	"\tDiskState\x12\x1a\n" +
+	"\x16DISK_STATE_UNSPECIFIED\x10\x00\x12\x13\n" +
+	"\x0fDISK_STATE_FULL\x10\x01\x12\x18\n" +
+	"\x14DISK_STATE_READ_ONLY\x10\x02\x12\x16\n" +
+	"\x12DISK_STATE_FAILING\x10\x032\x9f\x06\n" +
 	"\x0eStorageService\x12[\n" +
 	"\bPutChunk\x12%.ringstore.storage.v1.PutChunkRequest\x1a&.ringstore.storage.v1.PutChunkResponse(\x01\x12[\n" +
 	"\bGetChunk\x12%.ringstore.storage.v1.GetChunkRequest\x1a&.ringstore.storage.v1.GetChunkResponse0\x01\x12h\n" +
@@ -1416,64 +1499,66 @@ func file_storage_v1_storage_proto_rawDescGZIP() []byte {
 	return file_storage_v1_storage_proto_rawDescData
 }
 
-var file_storage_v1_storage_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_storage_v1_storage_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
 var file_storage_v1_storage_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_storage_v1_storage_proto_goTypes = []any{
 	(NodeState)(0),                // 0: ringstore.storage.v1.NodeState
-	(*ChunkSpec)(nil),             // 1: ringstore.storage.v1.ChunkSpec
-	(*Label)(nil),                 // 2: ringstore.storage.v1.Label
-	(*ChunkInfo)(nil),             // 3: ringstore.storage.v1.ChunkInfo
-	(*PutChunkRequest)(nil),       // 4: ringstore.storage.v1.PutChunkRequest
-	(*PutChunkResponse)(nil),      // 5: ringstore.storage.v1.PutChunkResponse
-	(*GetChunkRequest)(nil),       // 6: ringstore.storage.v1.GetChunkRequest
-	(*GetChunkResponse)(nil),      // 7: ringstore.storage.v1.GetChunkResponse
-	(*PutSmallChunkRequest)(nil),  // 8: ringstore.storage.v1.PutSmallChunkRequest
-	(*PutSmallChunkResponse)(nil), // 9: ringstore.storage.v1.PutSmallChunkResponse
-	(*StatChunkRequest)(nil),      // 10: ringstore.storage.v1.StatChunkRequest
-	(*StatChunkResponse)(nil),     // 11: ringstore.storage.v1.StatChunkResponse
-	(*DeleteChunkRequest)(nil),    // 12: ringstore.storage.v1.DeleteChunkRequest
-	(*DeleteChunkResponse)(nil),   // 13: ringstore.storage.v1.DeleteChunkResponse
-	(*ListChunksRequest)(nil),     // 14: ringstore.storage.v1.ListChunksRequest
-	(*ListChunksResponse)(nil),    // 15: ringstore.storage.v1.ListChunksResponse
-	(*VerifyChunkRequest)(nil),    // 16: ringstore.storage.v1.VerifyChunkRequest
-	(*VerifyChunkResponse)(nil),   // 17: ringstore.storage.v1.VerifyChunkResponse
-	(*HealthCheckRequest)(nil),    // 18: ringstore.storage.v1.HealthCheckRequest
-	(*HealthCheckResponse)(nil),   // 19: ringstore.storage.v1.HealthCheckResponse
-	(*Capacity)(nil),              // 20: ringstore.storage.v1.Capacity
+	(DiskState)(0),                // 1: ringstore.storage.v1.DiskState
+	(*ChunkSpec)(nil),             // 2: ringstore.storage.v1.ChunkSpec
+	(*Label)(nil),                 // 3: ringstore.storage.v1.Label
+	(*ChunkInfo)(nil),             // 4: ringstore.storage.v1.ChunkInfo
+	(*PutChunkRequest)(nil),       // 5: ringstore.storage.v1.PutChunkRequest
+	(*PutChunkResponse)(nil),      // 6: ringstore.storage.v1.PutChunkResponse
+	(*GetChunkRequest)(nil),       // 7: ringstore.storage.v1.GetChunkRequest
+	(*GetChunkResponse)(nil),      // 8: ringstore.storage.v1.GetChunkResponse
+	(*PutSmallChunkRequest)(nil),  // 9: ringstore.storage.v1.PutSmallChunkRequest
+	(*PutSmallChunkResponse)(nil), // 10: ringstore.storage.v1.PutSmallChunkResponse
+	(*StatChunkRequest)(nil),      // 11: ringstore.storage.v1.StatChunkRequest
+	(*StatChunkResponse)(nil),     // 12: ringstore.storage.v1.StatChunkResponse
+	(*DeleteChunkRequest)(nil),    // 13: ringstore.storage.v1.DeleteChunkRequest
+	(*DeleteChunkResponse)(nil),   // 14: ringstore.storage.v1.DeleteChunkResponse
+	(*ListChunksRequest)(nil),     // 15: ringstore.storage.v1.ListChunksRequest
+	(*ListChunksResponse)(nil),    // 16: ringstore.storage.v1.ListChunksResponse
+	(*VerifyChunkRequest)(nil),    // 17: ringstore.storage.v1.VerifyChunkRequest
+	(*VerifyChunkResponse)(nil),   // 18: ringstore.storage.v1.VerifyChunkResponse
+	(*HealthCheckRequest)(nil),    // 19: ringstore.storage.v1.HealthCheckRequest
+	(*HealthCheckResponse)(nil),   // 20: ringstore.storage.v1.HealthCheckResponse
+	(*Capacity)(nil),              // 21: ringstore.storage.v1.Capacity
 }
 var file_storage_v1_storage_proto_depIdxs = []int32{
-	2,  // 0: ringstore.storage.v1.ChunkInfo.label:type_name -> ringstore.storage.v1.Label
-	1,  // 1: ringstore.storage.v1.PutChunkRequest.spec:type_name -> ringstore.storage.v1.ChunkSpec
-	2,  // 2: ringstore.storage.v1.PutChunkRequest.label:type_name -> ringstore.storage.v1.Label
-	3,  // 3: ringstore.storage.v1.PutChunkResponse.info:type_name -> ringstore.storage.v1.ChunkInfo
-	1,  // 4: ringstore.storage.v1.PutSmallChunkRequest.spec:type_name -> ringstore.storage.v1.ChunkSpec
-	2,  // 5: ringstore.storage.v1.PutSmallChunkRequest.label:type_name -> ringstore.storage.v1.Label
-	3,  // 6: ringstore.storage.v1.PutSmallChunkResponse.info:type_name -> ringstore.storage.v1.ChunkInfo
-	3,  // 7: ringstore.storage.v1.StatChunkResponse.info:type_name -> ringstore.storage.v1.ChunkInfo
-	3,  // 8: ringstore.storage.v1.ListChunksResponse.chunks:type_name -> ringstore.storage.v1.ChunkInfo
+	3,  // 0: ringstore.storage.v1.ChunkInfo.label:type_name -> ringstore.storage.v1.Label
+	2,  // 1: ringstore.storage.v1.PutChunkRequest.spec:type_name -> ringstore.storage.v1.ChunkSpec
+	3,  // 2: ringstore.storage.v1.PutChunkRequest.label:type_name -> ringstore.storage.v1.Label
+	4,  // 3: ringstore.storage.v1.PutChunkResponse.info:type_name -> ringstore.storage.v1.ChunkInfo
+	2,  // 4: ringstore.storage.v1.PutSmallChunkRequest.spec:type_name -> ringstore.storage.v1.ChunkSpec
+	3,  // 5: ringstore.storage.v1.PutSmallChunkRequest.label:type_name -> ringstore.storage.v1.Label
+	4,  // 6: ringstore.storage.v1.PutSmallChunkResponse.info:type_name -> ringstore.storage.v1.ChunkInfo
+	4,  // 7: ringstore.storage.v1.StatChunkResponse.info:type_name -> ringstore.storage.v1.ChunkInfo
+	4,  // 8: ringstore.storage.v1.ListChunksResponse.chunks:type_name -> ringstore.storage.v1.ChunkInfo
 	0,  // 9: ringstore.storage.v1.HealthCheckResponse.state:type_name -> ringstore.storage.v1.NodeState
-	20, // 10: ringstore.storage.v1.HealthCheckResponse.capacity:type_name -> ringstore.storage.v1.Capacity
-	4,  // 11: ringstore.storage.v1.StorageService.PutChunk:input_type -> ringstore.storage.v1.PutChunkRequest
-	6,  // 12: ringstore.storage.v1.StorageService.GetChunk:input_type -> ringstore.storage.v1.GetChunkRequest
-	8,  // 13: ringstore.storage.v1.StorageService.PutSmallChunk:input_type -> ringstore.storage.v1.PutSmallChunkRequest
-	10, // 14: ringstore.storage.v1.StorageService.StatChunk:input_type -> ringstore.storage.v1.StatChunkRequest
-	12, // 15: ringstore.storage.v1.StorageService.DeleteChunk:input_type -> ringstore.storage.v1.DeleteChunkRequest
-	14, // 16: ringstore.storage.v1.StorageService.ListChunks:input_type -> ringstore.storage.v1.ListChunksRequest
-	16, // 17: ringstore.storage.v1.StorageService.VerifyChunk:input_type -> ringstore.storage.v1.VerifyChunkRequest
-	18, // 18: ringstore.storage.v1.StorageService.HealthCheck:input_type -> ringstore.storage.v1.HealthCheckRequest
-	5,  // 19: ringstore.storage.v1.StorageService.PutChunk:output_type -> ringstore.storage.v1.PutChunkResponse
-	7,  // 20: ringstore.storage.v1.StorageService.GetChunk:output_type -> ringstore.storage.v1.GetChunkResponse
-	9,  // 21: ringstore.storage.v1.StorageService.PutSmallChunk:output_type -> ringstore.storage.v1.PutSmallChunkResponse
-	11, // 22: ringstore.storage.v1.StorageService.StatChunk:output_type -> ringstore.storage.v1.StatChunkResponse
-	13, // 23: ringstore.storage.v1.StorageService.DeleteChunk:output_type -> ringstore.storage.v1.DeleteChunkResponse
-	15, // 24: ringstore.storage.v1.StorageService.ListChunks:output_type -> ringstore.storage.v1.ListChunksResponse
-	17, // 25: ringstore.storage.v1.StorageService.VerifyChunk:output_type -> ringstore.storage.v1.VerifyChunkResponse
-	19, // 26: ringstore.storage.v1.StorageService.HealthCheck:output_type -> ringstore.storage.v1.HealthCheckResponse
-	19, // [19:27] is the sub-list for method output_type
-	11, // [11:19] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	21, // 10: ringstore.storage.v1.HealthCheckResponse.capacity:type_name -> ringstore.storage.v1.Capacity
+	1,  // 11: ringstore.storage.v1.Capacity.disk:type_name -> ringstore.storage.v1.DiskState
+	5,  // 12: ringstore.storage.v1.StorageService.PutChunk:input_type -> ringstore.storage.v1.PutChunkRequest
+	7,  // 13: ringstore.storage.v1.StorageService.GetChunk:input_type -> ringstore.storage.v1.GetChunkRequest
+	9,  // 14: ringstore.storage.v1.StorageService.PutSmallChunk:input_type -> ringstore.storage.v1.PutSmallChunkRequest
+	11, // 15: ringstore.storage.v1.StorageService.StatChunk:input_type -> ringstore.storage.v1.StatChunkRequest
+	13, // 16: ringstore.storage.v1.StorageService.DeleteChunk:input_type -> ringstore.storage.v1.DeleteChunkRequest
+	15, // 17: ringstore.storage.v1.StorageService.ListChunks:input_type -> ringstore.storage.v1.ListChunksRequest
+	17, // 18: ringstore.storage.v1.StorageService.VerifyChunk:input_type -> ringstore.storage.v1.VerifyChunkRequest
+	19, // 19: ringstore.storage.v1.StorageService.HealthCheck:input_type -> ringstore.storage.v1.HealthCheckRequest
+	6,  // 20: ringstore.storage.v1.StorageService.PutChunk:output_type -> ringstore.storage.v1.PutChunkResponse
+	8,  // 21: ringstore.storage.v1.StorageService.GetChunk:output_type -> ringstore.storage.v1.GetChunkResponse
+	10, // 22: ringstore.storage.v1.StorageService.PutSmallChunk:output_type -> ringstore.storage.v1.PutSmallChunkResponse
+	12, // 23: ringstore.storage.v1.StorageService.StatChunk:output_type -> ringstore.storage.v1.StatChunkResponse
+	14, // 24: ringstore.storage.v1.StorageService.DeleteChunk:output_type -> ringstore.storage.v1.DeleteChunkResponse
+	16, // 25: ringstore.storage.v1.StorageService.ListChunks:output_type -> ringstore.storage.v1.ListChunksResponse
+	18, // 26: ringstore.storage.v1.StorageService.VerifyChunk:output_type -> ringstore.storage.v1.VerifyChunkResponse
+	20, // 27: ringstore.storage.v1.StorageService.HealthCheck:output_type -> ringstore.storage.v1.HealthCheckResponse
+	20, // [20:28] is the sub-list for method output_type
+	12, // [12:20] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_storage_v1_storage_proto_init() }
@@ -1487,7 +1572,7 @@ func file_storage_v1_storage_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_storage_v1_storage_proto_rawDesc), len(file_storage_v1_storage_proto_rawDesc)),
-			NumEnums:      1,
+			NumEnums:      2,
 			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   1,

@@ -1,8 +1,7 @@
 package form
 
 import (
-	"errors"
-	"io"
+	"hash/crc32"
 
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
@@ -36,10 +35,10 @@ func FileHeader(spec store.ChunkSpec) []byte {
 
 // FileTail is all that comes after the data.
 func FileTail(c Content) []byte {
-	label := appendLabel(nil, c.Info.Label)
+	label := appendLabel(nil, c.Info.Label, c.Ext)
 	b := appendCRCs(make([]byte, 0, 4*len(c.CRCs)+len(label)+FileFooterSize), c.CRCs)
 	b = append(b, label...)
-	inner := store.CRC32C(b)
+	inner := boundCRC(c.Info.ID, b)
 	at := len(b)
 	b = append(b, footerMagic...)
 	b = le.AppendUint32(b, Version)
@@ -53,6 +52,11 @@ func FileTail(c Content) []byte {
 	b = le.AppendUint32(b, inner)
 	b = le.AppendUint32(b, 0)
 	return le.AppendUint32(b, store.CRC32C(b[at:]))
+}
+
+// boundCRC is the checksum of bytes that belong to a chunk: those of another chunk do not match.
+func boundCRC(id store.ChunkID, b []byte) uint32 {
+	return crc32.Update(store.CRC32C(appendID(nil, id)), castagnoli, b)
 }
 
 // ReadChunkFile checks everything but the data of a file that should hold the
@@ -141,7 +145,7 @@ func parseFooter(b []byte, id store.ChunkID, fileSize int64) (c Content, length 
 func parseTail(c *Content, tail []byte) error {
 	footer := tail[len(tail)-FileFooterSize:]
 	inner := tail[:len(tail)-FileFooterSize]
-	if store.CRC32C(inner) != le.Uint32(footer[60:]) {
+	if boundCRC(c.Info.ID, inner) != le.Uint32(footer[60:]) {
 		return corrupt(c.Info.ID, "chunk file: table and label do not match their checksum")
 	}
 	table := 4 * UnitsIn(c.Info.Size, c.Info.UnitSize)
@@ -149,22 +153,10 @@ func parseTail(c *Content, tail []byte) error {
 	if SumOf(c.CRCs) != c.Info.Sum {
 		return corrupt(c.Info.ID, "chunk file: the table does not match the chunk's sum")
 	}
-	label, ok := parseLabel(inner[table:])
+	label, ext, ok := parseLabel(inner[table:])
 	if !ok {
 		return corrupt(c.Info.ID, "chunk file: the label is malformed")
 	}
-	c.Info.Label = label
+	c.Info.Label, c.Ext = label, ext
 	return nil
-}
-
-// ReadFull fills b; less than that is io.ErrUnexpectedEOF.
-func ReadFull(f io.ReaderAt, b []byte, off int64) error {
-	n, err := f.ReadAt(b, off)
-	if n == len(b) {
-		return nil
-	}
-	if errors.Is(err, io.EOF) {
-		return io.ErrUnexpectedEOF
-	}
-	return err
 }

@@ -2,6 +2,7 @@ package form
 
 import (
 	"encoding/binary"
+	"hash/crc32"
 	"math"
 
 	"github.com/ringstore/ringstore/daemon/internal/store"
@@ -10,13 +11,16 @@ import (
 // le is the byte order of every number on disk.
 var le = binary.LittleEndian
 
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
 // Version is the version of both forms. A program refuses what is newer.
-const Version = 1
+const Version = 2
 
 const (
-	idSize        = 17            // a chunk id: 16 bytes of the part, one of the index
-	labelFixed    = 74            // a label without its three texts
-	maxLabelBytes = 3*65535 + 128 // more than any label that CheckLabel lets pass
+	idSize        = 17                     // a chunk id: 16 bytes of the part, one of the index
+	labelFixed    = 74                     // a label without its three texts
+	maxExtension  = 64 << 10               // the most bytes of a label's extension
+	maxLabelBytes = 4*65535 + maxExtension // more than any label that CheckLabel lets pass
 )
 
 func appendID(b []byte, id store.ChunkID) []byte { return append(append(b, id.Part[:]...), id.Index) }
@@ -49,7 +53,8 @@ func CheckLabel(l store.Label) error {
 	return nil
 }
 
-func appendLabel(b []byte, l store.Label) []byte {
+// appendLabel writes a label and behind it the extension, which is kept as it was read.
+func appendLabel(b []byte, l store.Label, ext []byte) []byte {
 	b = append(b, l.File[:]...)
 	b = le.AppendUint64(b, uint64(l.CreatedAt))
 	b = le.AppendUint64(b, uint64(l.FileSize))
@@ -65,13 +70,14 @@ func appendLabel(b []byte, l store.Label) []byte {
 	}
 	b = append(b, l.Bucket...)
 	b = append(b, l.Key...)
-	return append(b, l.ContentType...)
+	b = append(b, l.ContentType...)
+	return append(b, ext...)
 }
 
-// parseLabel reads what appendLabel wrote; anything else is not ok.
-func parseLabel(b []byte) (l store.Label, ok bool) {
+// parseLabel reads what appendLabel wrote; anything else is not ok. ext is a copy.
+func parseLabel(b []byte) (l store.Label, ext []byte, ok bool) {
 	if len(b) < labelFixed {
-		return l, false
+		return l, nil, false
 	}
 	copy(l.File[:], b)
 	l.CreatedAt = int64(le.Uint64(b[16:]))
@@ -84,13 +90,33 @@ func parseLabel(b []byte) (l store.Label, ok bool) {
 	l.K, l.M = int(le.Uint16(b[64:])), int(le.Uint16(b[66:]))
 	bucket, key, kind := int(le.Uint16(b[68:])), int(le.Uint16(b[70:])), int(le.Uint16(b[72:]))
 	texts := b[labelFixed:]
-	if len(texts) != bucket+key+kind {
-		return store.Label{}, false
+	if len(texts) < bucket+key+kind {
+		return store.Label{}, nil, false
 	}
 	l.Bucket = store.BucketName(texts[:bucket])
 	l.Key = store.Key(texts[bucket : bucket+key])
-	l.ContentType = string(texts[bucket+key:])
-	return l, true
+	l.ContentType = string(texts[bucket+key : bucket+key+kind])
+	rest := texts[bucket+key+kind:]
+	if !soundExtension(rest) {
+		return store.Label{}, nil, false
+	}
+	return l, append([]byte(nil), rest...), true
+}
+
+// soundExtension reports whether b is a sequence of fields: a type and a length of
+// two bytes each, then so many bytes. What a type means is for later versions; a
+// program keeps and copies those that it does not know.
+func soundExtension(b []byte) bool {
+	if len(b) > maxExtension {
+		return false
+	}
+	for len(b) > 0 {
+		if len(b) < 4 || len(b)-4 < int(le.Uint16(b[2:])) {
+			return false
+		}
+		b = b[4+int(le.Uint16(b[2:])):]
+	}
+	return true
 }
 
 func appendCRCs(b []byte, crcs []uint32) []byte {
@@ -135,4 +161,5 @@ func sealed(b []byte) bool {
 type Content struct {
 	Info store.ChunkInfo
 	CRCs []uint32
+	Ext  []byte // fields of the label that this version does not know, as they were read
 }

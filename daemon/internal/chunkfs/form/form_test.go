@@ -16,6 +16,11 @@ import (
 // anyContent draws what a chunk may be.
 func anyContent(t *rapid.T) Content {
 	c := Content{CRCs: rapid.SliceOfN(rapid.Uint32(), 1, 40).Draw(t, "crcs")}
+	for range rapid.IntRange(0, 3).Draw(t, "fields") {
+		value := rapid.SliceOfN(rapid.Byte(), 0, 20).Draw(t, "value")
+		c.Ext = le.AppendUint16(c.Ext, rapid.Uint16().Draw(t, "type"))
+		c.Ext = append(le.AppendUint16(c.Ext, uint16(len(value))), value...)
+	}
 	unit := rapid.IntRange(1, store.MaxUnitSize).Draw(t, "unit size")
 	c.Info = store.ChunkInfo{
 		ID:       store.ChunkID{Part: store.PartID{0: rapid.Byte().Draw(t, "part"), 15: 1}, Index: rapid.Uint8().Draw(t, "index")},
@@ -46,23 +51,31 @@ func TestRecordHeaderReadsBack(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		r := Record{Kind: KindChunk, Content: anyContent(t), At: Place{rapid.Uint32().Draw(t, "seg"), rapid.Uint32().Draw(t, "off")}, Batch: rapid.Uint64().Draw(t, "batch")}
+		salt := Salt(rapid.Uint64().Draw(t, "salt"))
 		if rapid.Bool().Draw(t, "tombstone") {
+			r.TargetSalt = Salt(rapid.Uint64().Draw(t, "target's salt"))
 			r.Kind, r.Target = KindTombstone, Place{rapid.Uint32().Draw(t, "target"), rapid.Uint32().Draw(t, "at")}
 			r.Content = Content{Info: store.ChunkInfo{ID: r.Info.ID}}
 		}
-		b := r.AppendHeader([]byte("before"))[6:]
+		b := r.AppendHeader([]byte("before"), salt)[6:]
 		require.EqualValues(t, len(b), r.Head)
-		got, ok := ParseHeader(b, r.At)
+		got, ok := ParseHeader(b, r.At, salt)
 		if r.Info.Size > MaxPackBelow {
 			require.False(t, ok)
 			return
 		}
 		require.True(t, ok)
 		require.Empty(t, cmp.Diff(r, got, cmp.AllowUnexported(Record{}, Content{}, Place{})))
-		_, ok = ParseHeader(b, Place{r.At.Seg, r.At.Off + 8})
+		_, ok = ParseHeader(b, Place{r.At.Seg, r.At.Off + 8}, salt)
 		require.False(t, ok, "at another place it is no record")
-		_, ok = ParseHeader(b, Place{r.At.Seg + 1, r.At.Off})
+		_, ok = ParseHeader(b, Place{r.At.Seg + 1, r.At.Off}, salt)
 		require.False(t, ok, "in another segment it is no record")
+		_, ok = ParseHeader(b, r.At, salt+1)
+		require.False(t, ok, "in an earlier segment of the same number it is no record")
+		moved := bytes.Clone(b)
+		le.PutUint64(moved[24:], uint64(salt+1))
+		_, ok = ParseHeader(moved, r.At, salt+1)
+		require.False(t, ok, "the salt is under the checksum")
 
 		line := AppendIndexEntry(nil, &r)
 		require.Len(t, line, indexEntrySize)
@@ -72,8 +85,25 @@ func TestRecordHeaderReadsBack(t *testing.T) {
 		require.Equal(t, r.Size(), entry.Size())
 		require.Equal(t, r.Info.Sum, entry.Info.Sum)
 		require.Equal(t, r.Target, entry.Target)
+		require.Equal(t, r.TargetSalt, entry.TargetSalt)
 		require.Equal(t, r.Info.ID, entry.Info.ID)
 	})
+}
+
+// TestExtensionOfTheLabel: fields of later versions are kept, anything that is none is refused.
+func TestExtensionOfTheLabel(t *testing.T) {
+	t.Parallel()
+	l := store.Label{Bucket: "b", Key: "k"}
+	for _, ext := range [][]byte{nil, {1, 0, 0, 0}, {1, 0, 2, 0, 7, 8, 2, 0, 1, 0, 9}} {
+		got, kept, ok := parseLabel(appendLabel(nil, l, ext))
+		require.True(t, ok)
+		require.Equal(t, l, got)
+		require.Equal(t, ext, kept)
+	}
+	for _, bad := range [][]byte{{1}, {1, 0, 1, 0}, {1, 0, 0, 0, 5}} {
+		_, _, ok := parseLabel(appendLabel(nil, l, bad))
+		require.False(t, ok)
+	}
 }
 
 func TestSumIsTheSameAsUnitByUnit(t *testing.T) {
@@ -123,18 +153,21 @@ func FuzzParseHeader(f *testing.F) {
 	chunk := Record{Kind: KindChunk, At: at, Content: Content{CRCs: []uint32{1, 2}, Info: store.ChunkInfo{UnitSize: 10, Size: 15, Label: store.Label{Key: "k"}}}}
 	chunk.Info.Sum = SumOf(chunk.CRCs)
 	stone := Record{Kind: KindTombstone, At: at}
-	f.Add(chunk.AppendHeader(nil))
-	f.Add(stone.AppendHeader(nil))
+	f.Add(chunk.AppendHeader(nil, 5))
+	f.Add(stone.AppendHeader(nil, 5))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		b = reseal(b)
-		r, ok := ParseHeader(b, at)
+		b = bytes.Clone(b)
+		if len(b) >= 4 {
+			le.PutUint32(b[len(b)-4:], recordCRC(at.Seg, b[:len(b)-4]))
+		}
+		r, ok := ParseHeader(b, at, 5)
 		if !ok {
 			return
 		}
 		require.True(t, r.Size() > 0 && r.Head == int64(len(b)))
 		if r.Kind == KindChunk {
 			require.EqualValues(t, UnitsIn(r.Info.Size, r.Info.UnitSize), len(r.CRCs))
-			require.Len(t, r.AppendHeader(nil), len(b), "nothing in it is unread")
+			require.Len(t, r.AppendHeader(nil, 5), len(b), "nothing in it is unread")
 		}
 	})
 }
@@ -150,7 +183,7 @@ func FuzzFileTail(f *testing.F) {
 		}
 		tail = bytes.Clone(tail)
 		inner := len(tail) - FileFooterSize
-		binary.LittleEndian.PutUint32(tail[inner+60:], store.CRC32C(tail[:inner]))
+		binary.LittleEndian.PutUint32(tail[inner+60:], boundCRC(store.ChunkID{}, tail[:inner]))
 		copy(tail[inner:], reseal(tail[inner:]))
 		disk := vfs.NewCrashable()
 		file, err := disk.Create("f")

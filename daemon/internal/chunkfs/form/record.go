@@ -1,13 +1,15 @@
 package form
 
 import (
+	"hash/crc32"
+
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// Sizes that whoever lays out a segment has to know, in bytes.
+// Sizes that the writer of a segment has to know, in bytes.
 const (
 	SegmentHeaderSize = 64                // the first record begins here
-	TombstoneSize     = recordPrefix + 16 // of a tombstone's header, which is all of it
+	TombstoneSize     = recordPrefix + 20 // of a tombstone's header, which is all of it
 	RecordAlign       = 8                 // records begin at multiples of it
 
 	MaxPackBelow = 64 << 20 // the longest chunk that a record holds
@@ -28,6 +30,11 @@ const (
 	maxRecordHeader   = chunkFixed + 4*MaxPackUnits + maxLabelBytes + 4
 )
 
+// Salt is the random number of a segment that each of its records carries. No one
+// who stores data knows it, so that no bytes of a chunk are taken for a record,
+// and neither are those of an earlier segment of the same number. Never 0.
+type Salt uint64
+
 // Kind says what a record is.
 type Kind uint8
 
@@ -45,14 +52,15 @@ type Place struct {
 
 // Record is one entry of a segment, on its way in or out.
 type Record struct {
-	Kind    Kind
-	Content          // of a chunk; of a tombstone the id alone
-	Target  Place    // of a tombstone: what is dead
-	Data    [][]byte // of a chunk that is being written
-	Batch   uint64   // number of the write that it came with, within its segment
-	At      Place    // where it lies, once it was written
-	Head    int64    // bytes of the header
-	Rotten  bool     // found by a scan: the header is sound, the data is not
+	Kind       Kind
+	Content             // of a chunk; of a tombstone the id alone
+	Target     Place    // of a tombstone: what is dead
+	TargetSalt Salt     // of a tombstone: of the segment that Target names
+	Data       [][]byte // of a chunk that is being written
+	Batch      uint64   // number of the write that it came with, within its segment
+	At         Place    // where it lies, once it was written
+	Head       int64    // bytes of the header
+	Rotten     bool     // found by a scan: the header is sound, the data is not
 }
 
 // Size is the bytes that the record takes in its segment.
@@ -61,20 +69,22 @@ func (r *Record) Size() int64 { return RecordSize(r.Head, r.Info.Size) }
 // RecordSize is the bytes of a record with a header and data of these sizes.
 func RecordSize(head, data int64) int64 { return (head + data + RecordAlign - 1) &^ (RecordAlign - 1) }
 
-// AppendHeader writes the header for the place r.at and the batch r.batch, and sets r.head.
-func (r *Record) AppendHeader(b []byte) []byte {
+// AppendHeader writes the header for the place r.At and the batch r.Batch in a
+// segment of that salt, and sets r.Head.
+func (r *Record) AppendHeader(b []byte, salt Salt) []byte {
 	at := len(b)
 	b = le.AppendUint32(b, recordMagic)
 	b = append(b, byte(r.Kind), 0, 0, 0)
-	b = le.AppendUint32(b, r.At.Seg)
 	b = le.AppendUint32(b, 0) // the header's length, known below
-	b = le.AppendUint64(b, uint64(r.At.Off))
+	b = le.AppendUint32(b, r.At.Off)
 	b = le.AppendUint64(b, r.Batch)
+	b = le.AppendUint64(b, uint64(salt))
 	b = appendID(b, r.Info.ID)
 	b = append(b, 0, 0, 0)
 	if r.Kind == KindTombstone {
 		b = le.AppendUint32(b, r.Target.Seg)
-		b = le.AppendUint64(b, uint64(r.Target.Off))
+		b = le.AppendUint32(b, r.Target.Off)
+		b = le.AppendUint64(b, uint64(r.TargetSalt))
 	} else {
 		b = le.AppendUint32(b, uint32(r.Info.UnitSize))
 		b = le.AppendUint64(b, uint64(r.Info.Size))
@@ -84,45 +94,73 @@ func (r *Record) AppendHeader(b []byte) []byte {
 		b = le.AppendUint32(b, 0)
 		b = appendCRCs(b, r.CRCs)
 		label := len(b)
-		b = appendLabel(b, r.Info.Label)
+		b = appendLabel(b, r.Info.Label, r.Ext)
 		le.PutUint32(b[mark:], uint32(len(b)-label))
 	}
 	r.Head = int64(len(b) - at + 4)
-	le.PutUint32(b[at+12:], uint32(r.Head))
-	return le.AppendUint32(b, store.CRC32C(b[at:]))
+	le.PutUint32(b[at+8:], uint32(r.Head))
+	return le.AppendUint32(b, recordCRC(r.At.Seg, b[at:]))
+}
+
+// recordCRC is the checksum of a record's header in the segment of that number.
+func recordCRC(seg uint32, b []byte) uint32 {
+	var n [4]byte
+	le.PutUint32(n[:], seg)
+	return crc32.Update(store.CRC32C(n[:]), castagnoli, b)
 }
 
 // headerLength reads from the first bytes of a record how long its header is;
-// 0 when they are not the beginning of one at that place.
-func headerLength(b []byte, at Place) int64 {
-	if len(b) < recordPrefix || le.Uint32(b) != recordMagic ||
-		le.Uint32(b[8:]) != at.Seg || le.Uint64(b[16:]) != uint64(at.Off) {
+// 0 when they are not the beginning of one at that offset in a segment of that salt.
+func headerLength(b []byte, off uint32, salt Salt) int64 {
+	if len(b) < recordPrefix || le.Uint32(b) != recordMagic || le.Uint32(b[12:]) != off || saltOf(b) != salt {
 		return 0
 	}
-	n := int64(le.Uint32(b[12:]))
+	n := int64(le.Uint32(b[8:]))
 	if n < TombstoneSize || n > maxRecordHeader {
 		return 0
 	}
 	return n
 }
 
-// ParseHeader reads a whole header. Anything that appendHeader would not have
-// written for that place is not ok.
-func ParseHeader(b []byte, at Place) (r Record, ok bool) {
-	if headerLength(b, at) != int64(len(b)) || !sealed(b) {
+// saltOf is the salt that a record's first bytes name.
+func saltOf(b []byte) Salt { return Salt(le.Uint64(b[24:])) }
+
+// ParseHeader reads a whole header. Anything that AppendHeader would not have
+// written for that place and salt is not ok.
+func ParseHeader(b []byte, at Place, salt Salt) (r Record, ok bool) {
+	if headerLength(b, at.Off, salt) != int64(len(b)) || recordCRC(at.Seg, b[:len(b)-4]) != le.Uint32(b[len(b)-4:]) {
 		return r, false
 	}
-	r.Kind, r.At, r.Head = Kind(b[4]), at, int64(len(b))
-	r.Batch = le.Uint64(b[24:])
-	r.Info.ID = parseID(b[32:])
+	r.parsePrefix(b, at)
 	switch r.Kind {
 	case KindTombstone:
-		r.Target = Place{Seg: le.Uint32(b[52:]), Off: uint32(le.Uint64(b[56:]))}
 		return r, len(b) == TombstoneSize
 	case KindChunk:
 		return r, len(b) > chunkFixed && r.parseChunk(b)
 	}
 	return r, false
+}
+
+// parsePrefix reads what a header says of itself, and of a tombstone the target.
+// b has at least TombstoneSize bytes.
+func (r *Record) parsePrefix(b []byte, at Place) {
+	r.Kind, r.At, r.Head = Kind(b[4]), at, int64(len(b))
+	r.Batch = le.Uint64(b[16:])
+	r.Info.ID = parseID(b[32:])
+	if r.Kind == KindTombstone {
+		r.Target = Place{Seg: le.Uint32(b[52:]), Off: le.Uint32(b[56:])}
+		r.TargetSalt = Salt(le.Uint64(b[60:]))
+	}
+}
+
+// suspect gives what a header says that does not verify: unproven, but its salt
+// shows that a record was written there, and no one outside can write one.
+func suspect(b []byte, at Place, salt Salt) (r Record, ok bool) {
+	if len(b) < TombstoneSize || saltOf(b) != salt || (le.Uint32(b) != recordMagic && le.Uint32(b[12:]) != at.Off) {
+		return r, false
+	}
+	r.parsePrefix(b[:TombstoneSize], at)
+	return r, true
 }
 
 func (r *Record) parseChunk(b []byte) (ok bool) {
@@ -139,17 +177,26 @@ func (r *Record) parseChunk(b []byte) (ok bool) {
 		return false
 	}
 	r.CRCs = parseCRCs(b[chunkFixed : chunkFixed+table])
-	r.Info.Label, ok = parseLabel(b[chunkFixed+table : int64(len(b))-4])
+	r.Info.Label, r.Ext, ok = parseLabel(b[chunkFixed+table : int64(len(b))-4])
 	return ok && SumOf(r.CRCs) == r.Info.Sum
 }
 
 // SegmentHeader is what a segment begins with.
-func SegmentHeader(number uint32) []byte {
+func SegmentHeader(number uint32, salt Salt) []byte {
 	b := append(make([]byte, 0, SegmentHeaderSize), segmentMagic...)
 	b = le.AppendUint32(b, Version)
 	b = le.AppendUint32(b, number)
+	b = le.AppendUint64(b, uint64(salt))
 	b = append(b, make([]byte, SegmentHeaderSize-4-len(b))...)
 	return sealCRC(b)
+}
+
+// parseSegmentHeader gives the salt; not ok for what is no header of this version.
+func parseSegmentHeader(b []byte) (number uint32, salt Salt, ok bool) {
+	if string(b[:8]) != segmentMagic || !sealed(b) || le.Uint32(b[8:]) != Version {
+		return 0, 0, false
+	}
+	return le.Uint32(b[12:]), Salt(le.Uint64(b[16:])), true
 }
 
 // AppendIndexEntry writes a record's line of the index.
@@ -158,12 +205,14 @@ func AppendIndexEntry(b []byte, r *Record) []byte {
 	b = append(b, byte(r.Kind), 0, 0)
 	if r.Kind == KindTombstone {
 		b = le.AppendUint32(b, r.Target.Seg)
-		b = le.AppendUint64(b, uint64(r.At.Off))
-		b = le.AppendUint64(b, uint64(r.Target.Off))
+		b = le.AppendUint32(b, r.At.Off)
+		b = le.AppendUint32(b, r.Target.Off)
+		b = le.AppendUint64(b, uint64(r.TargetSalt))
 		return append(b, make([]byte, 8)...)
 	}
 	b = le.AppendUint32(b, uint32(r.Head))
-	b = le.AppendUint64(b, uint64(r.At.Off))
+	b = le.AppendUint32(b, r.At.Off)
+	b = le.AppendUint32(b, 0)
 	b = le.AppendUint64(b, uint64(r.Info.Size))
 	b = le.AppendUint32(b, uint32(r.Info.Sum))
 	return append(b, 0, 0, 0, 0)
@@ -171,11 +220,12 @@ func AppendIndexEntry(b []byte, r *Record) []byte {
 
 // parseIndexEntry gives a record with what the index says of it.
 func parseIndexEntry(b []byte, seg uint32) Record {
-	r := Record{Kind: Kind(b[17]), At: Place{Seg: seg, Off: uint32(le.Uint64(b[24:]))}}
+	r := Record{Kind: Kind(b[17]), At: Place{Seg: seg, Off: le.Uint32(b[24:])}}
 	r.Info.ID = parseID(b)
 	if r.Kind == KindTombstone {
 		r.Head = TombstoneSize
-		r.Target = Place{Seg: le.Uint32(b[20:]), Off: uint32(le.Uint64(b[32:]))}
+		r.Target = Place{Seg: le.Uint32(b[20:]), Off: le.Uint32(b[28:])}
+		r.TargetSalt = Salt(le.Uint64(b[32:]))
 		return r
 	}
 	r.Head = int64(le.Uint32(b[20:]))
@@ -185,12 +235,13 @@ func parseIndexEntry(b []byte, seg uint32) Record {
 }
 
 // SegmentFooter is what a sealed segment ends with; entries are the lines of its index.
-func SegmentFooter(number uint32, entries []byte, indexAt int64) []byte {
+func SegmentFooter(number uint32, salt Salt, entries []byte, indexAt int64) []byte {
 	b := append(make([]byte, 0, segmentFooterSize), segmentEndMagic...)
 	b = le.AppendUint32(b, Version)
 	b = le.AppendUint32(b, number)
 	b = le.AppendUint64(b, uint64(len(entries)/indexEntrySize))
 	b = le.AppendUint64(b, uint64(indexAt))
+	b = le.AppendUint64(b, uint64(salt))
 	b = le.AppendUint32(b, store.CRC32C(entries))
 	b = append(b, make([]byte, segmentFooterSize-4-len(b))...)
 	return sealCRC(b)

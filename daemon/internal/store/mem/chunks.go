@@ -26,6 +26,7 @@ type Chunks struct {
 	limit   int64 // bytes that may be kept
 	used    int64 // bytes kept
 	claimed int64 // bytes that open writers hold
+	disk    store.Disk
 	hook    Hook
 
 	lent atomic.Int64 // units that readers handed out and nobody released yet
@@ -114,6 +115,12 @@ func (c *Chunks) Delete(ctx context.Context, id store.ChunkID) error {
 	if err := c.ask(ctx, Call{Op: OpDelete, ID: id}); err != nil {
 		return err
 	}
+	c.mu.Lock()
+	disk := c.disk
+	c.mu.Unlock()
+	if disk.State != store.DiskOK && disk.State != store.DiskFull {
+		return store.Errorf(store.Unavailable, "the disk is %s: %s", disk.State, disk.Reason)
+	}
 	c.Drop(id)
 	return nil
 }
@@ -142,12 +149,20 @@ func (c *Chunks) Capacity(ctx context.Context) (store.Capacity, error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return store.Capacity{
+	space := store.Capacity{
 		Total:  c.limit,
 		Used:   c.used,
 		Free:   max(c.limit-c.used-c.claimed, 0),
 		Chunks: int64(len(c.chunks)),
-	}, nil
+		Disk:   c.disk,
+	}
+	switch {
+	case !c.disk.Writable():
+		space.Free = 0
+	case space.Free == 0:
+		space.Disk = store.Disk{State: store.DiskFull, Reason: "the limit is used up"}
+	}
+	return space, nil
 }
 
 // Verify implements store.ChunkVerifier.
@@ -181,6 +196,13 @@ func (c *Chunks) lookup(id store.ChunkID) (*chunk, error) {
 func (c *Chunks) claim(n int64) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	switch c.disk.State {
+	case store.DiskOK:
+	case store.DiskFull:
+		return store.Errorf(store.NoSpace, "%s", c.disk.Reason)
+	default:
+		return store.Errorf(store.Unavailable, "the disk is %s: %s", c.disk.State, c.disk.Reason)
+	}
 	if free := c.limit - c.used - c.claimed; free <= 0 || n > free {
 		return store.Errorf(store.NoSpace, "%d bytes do not fit into the %d that are free", n, max(free, 0))
 	}

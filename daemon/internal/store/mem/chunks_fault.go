@@ -108,6 +108,14 @@ func (c *Chunks) SetLimit(bytes int64) {
 	c.limit = bytes
 }
 
+// SetDisk says what the disk under the place can do. Reading is not affected;
+// without DiskOK nothing is written, and with DiskFull still deleted.
+func (c *Chunks) SetDisk(d store.Disk) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.disk = d
+}
+
 // Lent is the number of units that readers handed out and nobody released yet.
 func (c *Chunks) Lent() int64 { return c.lent.Load() }
 

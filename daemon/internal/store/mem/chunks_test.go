@@ -18,6 +18,33 @@ func TestChunks(t *testing.T) {
 	chunktest.Run(t, func(testing.TB) store.Chunks { return mem.NewChunks() })
 }
 
+func TestChunksDamaged(t *testing.T) {
+	t.Parallel()
+	chunktest.RunDamage(t, func(testing.TB) (store.Chunks, chunktest.Damage) {
+		c := mem.NewChunks()
+		return c, func(id store.ChunkID) { c.CorruptUnit(id, 0) }
+	})
+}
+
+func TestDiskThatTakesNothingIsRead(t *testing.T) {
+	t.Parallel()
+	for state, kind := range map[store.DiskState]store.Kind{store.DiskFull: store.NoSpace, store.DiskReadOnly: store.Unavailable, store.DiskFailing: store.Unavailable} {
+		c, id := mem.NewChunks(), chunktest.NewID()
+		chunktest.Put(t, c, id, chunktest.Bytes(1, 5000))
+		c.SetDisk(store.Disk{State: state, Reason: "because"})
+		_, err := c.Create(t.Context(), chunktest.Spec(chunktest.NewID()))
+		require.ErrorIs(t, err, kind)
+		require.ErrorContains(t, err, "because")
+		_, err = chunktest.Read(t.Context(), c, id)
+		require.NoError(t, err)
+		space, err := c.Capacity(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, store.Disk{State: state, Reason: "because"}, space.Disk)
+		require.Zero(t, space.Free)
+		require.Equal(t, state == store.DiskFull, c.Delete(t.Context(), id) == nil)
+	}
+}
+
 func BenchmarkChunks(b *testing.B) {
 	chunktest.Benchmark(b, func(testing.TB) store.Chunks { return mem.NewChunks() })
 }

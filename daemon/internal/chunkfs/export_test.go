@@ -1,0 +1,11 @@
+package chunkfs
+
+// Waiting is the number of callers that wait for the next batch of the log.
+func (s *Store) Waiting() int {
+	s.log.mu.Lock()
+	defer s.log.mu.Unlock()
+	return len(s.log.waiting)
+}
+
+// SetMoveBytes has compaction write its copies in groups of so many bytes.
+func (s *Store) SetMoveBytes(n int64) { s.moveBytes = n }

@@ -1,0 +1,271 @@
+package chunkfs_test
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ringstore/ringstore/daemon/internal/chunkfs"
+	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/store/chunktest"
+	"github.com/ringstore/ringstore/daemon/internal/vfs"
+)
+
+// filled gives a store of small chunks on a disk that others then filled to the last byte.
+func filled(t *testing.T, chunks int) (*chunkfs.Store, *vfs.Crashable, *oracle) {
+	disk, o := vfs.NewCrashable(), &oracle{kept: map[store.ChunkID]string{}}
+	s := open(t, roomy(disk))
+	for n := range chunks {
+		require.NoError(t, o.attempt(fixedID(n), text(n, 700), func() error { return put(s, fixedID(n), text(n, 700), goldenLabel) }))
+	}
+	fill(t, disk)
+	return s, disk, o
+}
+
+// roomy keeps enough written ahead for the deletions of a test, and has a clock
+// that is always later, so that each look at the disk is a fresh one.
+func roomy(fs vfs.FS) chunkfs.Config {
+	cfg := tiny(fs)
+	cfg.Spare = 16 << 10
+	now := time.Unix(1_700_000_000, 0)
+	cfg.Now = func() time.Time { now = now.Add(time.Minute); return now }
+	return cfg
+}
+
+func fill(t *testing.T, disk *vfs.Crashable) {
+	t.Helper()
+	disk.SetSpace(1 << 30)
+	space, err := disk.Space()
+	require.NoError(t, err)
+	disk.SetSpace(space.Total - space.Free)
+}
+
+// TestFullDiskDeletes: on a disk without a free byte everything can be deleted, and
+// the space returns.
+func TestFullDiskDeletes(t *testing.T) {
+	t.Parallel()
+	s, disk, o := filled(t, 100)
+	require.ErrorIs(t, put(s, store.ChunkID{Part: store.PartID{9}}, text(1, 7000), goldenLabel), store.NoSpace)
+	space, err := s.Capacity(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, store.DiskFull, space.Disk.State)
+	require.NotEmpty(t, space.Disk.Reason)
+	o.check(t, s)
+	for n := range 100 {
+		require.NoError(t, o.attempt(fixedID(n), "", func() error { return s.Delete(t.Context(), fixedID(n)) }), "deletion %d", n)
+	}
+	o.check(t, s)
+	for seed := range uint64(5) {
+		reopened(t, disk.CrashClone(seed), o.clone(), "deleted on a full disk")
+	}
+	require.NoError(t, s.Compact(t.Context()))
+	left, err := disk.Space()
+	require.NoError(t, err)
+	require.Greater(t, left.Free, int64(80_000), "of 90 KB of chunks")
+	disk.SetSpace(1 << 30)
+	require.NoError(t, put(s, fixedID(1), text(1, 700), goldenLabel))
+	space, err = s.Capacity(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, store.Disk{}, space.Disk)
+}
+
+// TestFullDiskDeletesAfterARestart: the spare segment is used further, and what was
+// deleted in it stays deleted.
+func TestFullDiskDeletesAfterARestart(t *testing.T) {
+	t.Parallel()
+	s, disk, o := filled(t, 60)
+	remove := func(s *chunkfs.Store, from, to int) {
+		t.Helper()
+		for n := from; n < to; n++ {
+			require.NoError(t, o.attempt(fixedID(n), "", func() error { return s.Delete(t.Context(), fixedID(n)) }), "deletion %d", n)
+		}
+	}
+	remove(s, 5, 15)
+	for round := 1; round < 4; round++ {
+		left := disk.CrashClone(uint64(round))
+		fill(t, left)
+		s, disk = open(t, roomy(left)), left
+		o.check(t, s)
+		remove(s, 5+10*round, 15+10*round)
+	}
+	o.check(t, s)
+}
+
+// TestWholeSegmentsGoWithoutAWrite: where the spare is used up, too, segments in
+// which nothing is live are still removed, and the space is there for more.
+func TestWholeSegmentsGoWithoutAWrite(t *testing.T) {
+	t.Parallel()
+	disk := vfs.NewCrashable()
+	cfg := roomy(disk)
+	cfg.Spare = -1
+	s := open(t, cfg)
+	for n := range 60 {
+		require.NoError(t, put(s, fixedID(n), text(n, 700), goldenLabel))
+	}
+	for n := range 12 { // two segments, while there is room
+		require.NoError(t, s.Delete(t.Context(), fixedID(n)))
+	}
+	fill(t, disk)
+	before, err := disk.Space()
+	require.NoError(t, err)
+	require.NoError(t, s.Compact(t.Context()))
+	after, err := disk.Space()
+	require.NoError(t, err)
+	require.Greater(t, after.Free, before.Free+9_000)
+	require.NoError(t, s.Delete(t.Context(), fixedID(20)))
+}
+
+// TestSpareOverCuts cuts the power before every call while a full disk deletes.
+func TestSpareOverCuts(t *testing.T) {
+	t.Parallel()
+	_, disk, o := filled(t, 30)
+	left := disk.Clone()
+	fill(t, left)
+	fs := vfs.NewInject(left, nil)
+	s := open(t, roomy(fs))
+	cuts := uint64(0)
+	fs.SetHook(func(call vfs.Call) error {
+		if !call.Changes() {
+			return nil
+		}
+		for range 3 {
+			cuts++
+			at := left.CrashClone(cuts)
+			again, err := chunkfs.Open(t.Context(), roomy(at))
+			require.NoError(t, err)
+			then := o.clone()
+			then.check(named{t, "cut before " + call.String()}, again)
+			// What was cut is not taken for damage or a deletion when more follows.
+			for id := range then.kept {
+				require.NoError(t, then.attempt(id, "", func() error { return again.Delete(t.Context(), id) }))
+				break
+			}
+			space, err := again.Capacity(t.Context())
+			require.NoError(t, err)
+			require.NotContains(t, space.Disk.Reason, "damaged")
+			reopened(t, at.CrashClone(vfs.CrashLosesAll), then, "after it")
+			require.NoError(t, again.Close())
+		}
+		return nil
+	})
+	for n := range 10 {
+		require.NoError(t, o.attempt(fixedID(n), "", func() error { return s.Delete(t.Context(), fixedID(n)) }))
+	}
+	fs.SetHook(nil)
+	require.NotZero(t, cuts)
+}
+
+// TestFailedBatchIsTakenBackDurably: a write that landed in part and then found the
+// disk full does not come back after a cut, once the caller was told so.
+func TestFailedBatchIsTakenBackDurably(t *testing.T) {
+	t.Parallel()
+	for _, fault := range []error{syscall.ENOSPC, syscall.EDQUOT} {
+		for _, op := range []string{"write", "datasync"} {
+			disk := vfs.NewCrashable()
+			fs := vfs.NewInject(disk, nil)
+			s := open(t, tiny(fs))
+			o := &oracle{kept: map[store.ChunkID]string{}}
+			require.NoError(t, o.attempt(fixedID(1), text(1, 700), func() error { return put(s, fixedID(1), text(1, 700), goldenLabel) }))
+			landed := false
+			fs.SetHook(func(c vfs.Call) error {
+				switch {
+				case c.Op == "write" && !landed:
+					if landed = true; op == "write" {
+						return vfs.ErrShortWrite
+					}
+				case c.Op == "datasync" && landed && op == "datasync":
+					op = ""
+					return fault
+				}
+				return nil
+			})
+			err := put(s, fixedID(2), text(2, 700), goldenLabel)
+			if op == "write" {
+				require.Error(t, err) // a short write without a reason leaves the disk in doubt
+				continue
+			}
+			require.ErrorIs(t, err, store.NoSpace)
+			for seed := range uint64(20) {
+				reopened(t, disk.CrashClone(seed), o.clone(), "after a full disk")
+			}
+			fs.SetHook(nil)
+			require.NoError(t, put(s, fixedID(3), text(3, 700), goldenLabel))
+		}
+	}
+}
+
+// TestRealFullDisk fills an ext4 of 48 MiB from outside, deletes everything that
+// the store has on it, and sees the space return.
+func TestRealFullDisk(t *testing.T) {
+	dir := smallDisk(t)
+	cfg := chunkfs.Config{Dir: filepath.Join(dir, "node"), SegmentSize: 2 << 20, PackBelow: 1 << 20, NoBackground: true}
+	s := open(t, cfg)
+	ids := []store.ChunkID{}
+	for {
+		id := chunktest.NewID()
+		if err := put(s, id, text(len(ids), 40<<10), goldenLabel); err != nil {
+			require.ErrorIs(t, err, store.NoSpace)
+			break
+		}
+		ids = append(ids, id)
+		if len(ids) == 500 {
+			break
+		}
+	}
+	fillDir(t, dir)
+	require.ErrorIs(t, put(s, chunktest.NewID(), text(1, 40<<10), goldenLabel), store.NoSpace)
+	space, err := s.Capacity(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, store.DiskFull, space.Disk.State)
+	require.NoError(t, s.Close())
+	s = open(t, cfg) // a start on the full disk
+	for _, id := range ids {
+		require.NoError(t, s.Verify(t.Context(), id))
+		require.NoError(t, s.Delete(t.Context(), id))
+	}
+	require.NoError(t, s.Compact(t.Context()))
+	used, err := filepath.Glob(filepath.Join(dir, "node", "segments", "0*.seg"))
+	require.NoError(t, err)
+	require.LessOrEqual(t, len(used), 2, "of ten")
+	require.NoError(t, put(s, chunktest.NewID(), text(2, 40<<10), goldenLabel), "the space is back")
+}
+
+// smallDisk mounts a small ext4 for the test; it is skipped where that cannot be done.
+func smallDisk(t *testing.T) string {
+	t.Helper()
+	if runtime.GOOS != "linux" || os.Geteuid() != 0 {
+		t.Skip("mounting a disk needs Linux and root")
+	}
+	image, dir := filepath.Join(t.TempDir(), "disk.img"), t.TempDir()
+	require.NoError(t, os.WriteFile(image, nil, 0o600))
+	require.NoError(t, os.Truncate(image, 48<<20))
+	for _, args := range [][]string{{"mkfs.ext4", "-q", "-m", "0", image}, {"mount", "-o", "loop", image, dir}} {
+		if out, err := exec.CommandContext(t.Context(), args[0], args[1:]...).CombinedOutput(); err != nil {
+			t.Skipf("no loop-mounted ext4 here: %s: %v: %s", args[0], err, out)
+		}
+	}
+	t.Cleanup(func() { require.NoError(t, syscall.Unmount(dir, 0)) })
+	return dir
+}
+
+// fillDir takes every byte that the disk has left, in ever smaller files.
+func fillDir(t *testing.T, dir string) {
+	t.Helper()
+	for size := 1 << 20; size > 0; size /= 4 {
+		f, err := os.OpenFile(filepath.Join(dir, "others"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		require.NoError(t, err)
+		for err == nil {
+			_, err = f.Write(make([]byte, size))
+		}
+		require.True(t, errors.Is(err, syscall.ENOSPC), "%v", err)
+		_ = f.Sync()
+		require.NoError(t, f.Close())
+	}
+}

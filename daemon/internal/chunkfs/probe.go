@@ -1,0 +1,98 @@
+package chunkfs
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+const (
+	// probeBytes is what must be free before new chunks are taken again.
+	probeBytes = 1 << 20
+	// probeAge is after how much time without a probe Capacity makes one, so that
+	// a disk that nobody writes to is known as read-only before chunks are sent to it.
+	probeAge = 10 * time.Second
+)
+
+// writable is nil while the disk takes new chunks. Where it did not when it was
+// last written, this tries again.
+func (s *Store) writable() error {
+	if !s.disk.troubled.Load() {
+		return nil
+	}
+	if err := s.disk.check(); err != nil {
+		return err
+	}
+	return s.probe()
+}
+
+// probe writes a file of some size and removes it. Success ends what blocked
+// writes, an error is judged.
+func (s *Store) probe() error {
+	s.probing.Lock()
+	defer s.probing.Unlock()
+	s.probed = s.cfg.Now()
+	if err := s.tryWrite(); err != nil {
+		return s.disk.judge(store.ChunkID{}, err)
+	}
+	s.disk.passed()
+	return nil
+}
+
+func (s *Store) tryWrite() error {
+	name := fmt.Sprintf("tmp/probe.%d", s.temps.Add(1))
+	f, err := s.fs.Create(name)
+	if err != nil {
+		return err
+	}
+	err = f.Preallocate(probeBytes)
+	if err == nil {
+		_, err = f.WriteAt(make([]byte, 4096), 0)
+	}
+	_ = f.Close() // nothing in it counts
+	if gone := s.fs.Remove(name); err == nil {
+		err = gone
+	}
+	return err
+}
+
+// probeNow makes a probe where the last is old or writes are blocked.
+func (s *Store) probeNow() {
+	s.probing.Lock()
+	old := s.cfg.Now().Sub(s.probed) >= probeAge
+	s.probing.Unlock()
+	if s.disk.check() == nil && (old || s.disk.troubled.Load()) {
+		_ = s.probe() // the state tells the outcome
+	}
+}
+
+// Capacity implements store.ChunkKeeper. It notices by itself that a disk became
+// full, read-only or writable again.
+func (s *Store) Capacity(ctx context.Context) (store.Capacity, error) {
+	if err := s.begin(ctx); err != nil {
+		return store.Capacity{}, err
+	}
+	defer s.life.RUnlock()
+	c, readOnly, err := s.space.capacity()
+	if err != nil {
+		return store.Capacity{}, translate("Capacity", store.ChunkID{}, err)
+	}
+	if readOnly {
+		_ = s.disk.block(store.DiskReadOnly, readOnlyError(nil))
+	} else {
+		s.probeNow()
+	}
+	c.Chunks = s.index.len()
+	c.Disk = s.disk.state()
+	switch {
+	case !c.Disk.Writable():
+		c.Free = 0
+	case c.Free == 0:
+		c.Disk = store.Disk{State: store.DiskFull, Reason: fmt.Sprintf("nothing is free beyond the reserve of %d bytes", s.cfg.Reserve)}
+	default:
+		c.Disk.Reason = s.table.damageSummary()
+	}
+	return c, nil
+}
