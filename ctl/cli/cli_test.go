@@ -150,6 +150,15 @@ func TestFactory_ClientOfTheChosenProfile(t *testing.T) {
 	f.Profiles = func() (profile.File, error) { return "", errors.New("no home") }
 	_, _, err = f.Mover(f.IO.NewProgress(true), f.Retry())
 	require.EqualError(t, err, "no home")
+	require.Equal(t, fault.Invalid, fault.ExitOf(err), "and no defect of s3ctl's")
+	env := map[string]string{profile.EnvEndpoint: "http://h:2", profile.EnvAccessKey: "k", profile.EnvSecret: "s"}
+	f.Getenv = func(name string) string { return env[name] }
+	f2, closeAll := cli.NewFactory(f.IO, f.Getenv, cli.Build{})
+	t.Cleanup(closeAll)
+	f2.Profiles = f.Profiles
+	c, err = f2.Client()
+	require.NoError(t, err, "the environment says all, and so no file is needed")
+	require.Equal(t, "http://h:2", c.Endpoint())
 	require.NoError(t, cli.FromProfile(nil))
 	require.Equal(t, fault.Invalid, fault.ExitOf(cli.FromProfile(errors.New("bad"))))
 }

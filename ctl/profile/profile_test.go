@@ -186,7 +186,11 @@ func TestPath_HonorsTheEnvironmentAtEachCall(t *testing.T) {
 
 	t.Setenv("HOME", "")
 	_, err = profile.Path()
-	require.ErrorContains(t, err, "XDG_CONFIG_HOME")
+	var homeless *profile.NoHomeError
+	require.ErrorAs(t, err, &homeless)
+	require.Contains(t, homeless.Hint(), "XDG_CONFIG_HOME")
+	_, err = profile.StateDir()
+	require.ErrorAs(t, err, &homeless)
 	require.Error(t, profile.Save("local", good))
 	_, err = profile.Load()
 	require.Error(t, err)

@@ -3,6 +3,7 @@
 package transfer
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"time"
@@ -30,3 +31,5 @@ func foreign(info fs.FileInfo) string {
 func keepOwner(*os.File, fs.FileInfo) bool { return true }
 
 func chtimes(root *os.Root, name string, at time.Time) error { return root.Chtimes(name, at, at) }
+
+func duplicate(int, string) (*os.File, error) { return nil, errors.ErrUnsupported }

@@ -99,3 +99,12 @@ func chtimes(root *os.Root, name string, at time.Time) error {
 	}
 	return unix.UtimesNanoAt(int(dir.Fd()), filepath.Base(name), []unix.Timespec{t, t}, unix.AT_SYMLINK_NOFOLLOW)
 }
+
+// duplicate gives another number to an open file, to be closed apart from the first.
+func duplicate(fd int, name string) (*os.File, error) {
+	own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
+	}
+	return os.NewFile(uintptr(own), name), nil
+}
