@@ -12,14 +12,14 @@ import (
 
 // unseen are characters of each kind that must not reach a terminal: they steer it, change the order of what it shows, or
 // are not seen.
-const unseen = "\x00\x07\x1b\x7f\u0085\u009b\u061c\u200b\u200e\u202e\u2028\u2029\u2066\u2060\ufeff\u00ad\u180e\u3164\U000e0041\U000e0100"
+const unseen = "\x00\x07\x1b\x7f\u0085\u009b\u061c\u200b\u200e\u202e\u2028\u2029\u2066\u2060\ufeff\u00ad\u180e\u3164\U000e0041"
 
 func TestClean_ShowsNothingThatIsNotSeen(t *testing.T) {
 	t.Parallel()
 	for _, r := range unseen {
 		require.NotContains(t, Clean("a"+string(r)+"b"), string(r), "%U", r)
 	}
-	for _, name := range []string{"العربية", "नमस्\u200dते", "می\u200cخواهم", "👩\u200d💻", "\u0600١", "עברית", "日本", "e\u0301"} {
+	for _, name := range []string{"العربية", "नमस्\u200dते", "می\u200cخواهم", "👩\u200d💻", "\u0600١", "עברית", "日本\U000e0100", "e\u0301"} {
 		require.Equal(t, name, Clean(name), "a name of its script stays as it is")
 	}
 }
