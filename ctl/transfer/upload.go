@@ -226,7 +226,7 @@ func (u *upload) send(ctx context.Context) (rest.File, error) {
 // later adds to an error that may pass how to go on then.
 func (u *upload) later(err error) error {
 	e := &fault.Error{Kind: fault.KindOf(err), Err: err, Hint: fault.HintOf(err)}
-	hint := "run the same command again to go on from here: " + u.tally.progress() + " are there"
+	hint := "run the same command again to continue from here: " + u.tally.progress() + " are there"
 	if e.Hint != "" {
 		hint = e.Hint + "\n" + hint
 	}
