@@ -52,7 +52,13 @@ func (c cut) possible() bool {
 	return c.part >= mib && c.part%mib == 0 && c.part-mib < c.size && c.size/maxParts <= c.part && c.count() <= maxParts
 }
 
-func (c cut) count() int { return int((c.size + c.part - 1) / c.part) }
+func (c cut) count() int {
+	n := c.size / c.part
+	if c.size%c.part > 0 {
+		n++
+	}
+	return int(n)
+}
 
 // span gives the offset and the bytes of part i, from 0.
 func (c cut) span(i int) (off, n int64) {
