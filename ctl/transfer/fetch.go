@@ -196,18 +196,27 @@ func (g *fetch) recall(ctx context.Context, entries []entry) error {
 	return nil
 }
 
-// compare reads the ranges that have arrived from the disk, several at once, and forgets those that do not have their checksum.
+// compare reads the ranges that have arrived from the disk, and forgets those that do not have their checksum.
 func (g *fetch) compare(ctx context.Context) error {
-	var failed atomic.Pointer[error]
-	Each(ctx, runtime.GOMAXPROCS(0), slices.Values(g.tally.present()), func(i int) {
-		off, n := g.tally.cut.span(i)
-		got, read, err := sumOf(ctx, io.NewSectionReader(g.f, off, n))
-		if want, _ := g.tally.get(i); err == nil && (got != want || read != n) {
+	return eachSum(ctx, g.f, g.tally.cut, g.tally.present(), func(i int, got uint64, whole bool) {
+		if want, _ := g.tally.get(i); got != want || !whole {
 			g.tally.unset(i)
 		}
+	})
+}
+
+// eachSum reads parts of a file, on all processors, and gives the CRC64NVME of each; whole says whether all of it was there.
+// done is called from many goroutines.
+func eachSum(ctx context.Context, f io.ReaderAt, c cut, parts []int, done func(i int, crc uint64, whole bool)) error {
+	var failed atomic.Pointer[error]
+	Each(ctx, runtime.GOMAXPROCS(0), slices.Values(parts), func(i int) {
+		off, n := c.span(i)
+		crc, read, err := sumOf(ctx, io.NewSectionReader(f, off, n))
 		if err != nil {
 			failed.CompareAndSwap(nil, &err)
+			return
 		}
+		done(i, crc, read == n)
 	})
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -216,6 +225,18 @@ func (g *fetch) compare(ctx context.Context) error {
 		return localFault(*err)
 	}
 	return nil
+}
+
+// sumFile computes the CRC64NVME of the first size bytes of a file; short says that there are fewer.
+func sumFile(ctx context.Context, f io.ReaderAt, size int64) (crc uint64, short bool, err error) {
+	const least = 4 * mib // of what is worth a goroutine
+	all := newTally(cut{size, max(size/int64(runtime.GOMAXPROCS(0))+1, least)})
+	err = eachSum(ctx, f, all.cut, all.missing(), func(i int, crc uint64, whole bool) {
+		if whole {
+			all.set(i, crc)
+		}
+	})
+	return all.whole(), len(all.missing()) > 0, err
 }
 
 // run fetches what is missing until the bytes on disk have the checksum of the whole, and are safe there.

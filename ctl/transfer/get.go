@@ -168,11 +168,14 @@ func (m *Mover) fetch(ctx context.Context, file rest.File, f *os.File) (err erro
 	if err := arrived(moved.n, file.Size); err != nil {
 		return err
 	}
-	crc, n, err := sumOf(ctx, io.NewSectionReader(f, 0, file.Size))
-	if err != nil {
-		return localFault(err)
+	crc, short, err := sumFile(ctx, f, file.Size)
+	switch {
+	case err != nil:
+		return err
+	case short:
+		return fault.New("corrupt", "the file became shorter while it was written").WithHint("run the same command again, in a folder that no other program writes to")
 	}
-	return compare(file, n, crc)
+	return compare(file, file.Size, crc)
 }
 
 // compare says whether what arrived is the file. Corrupt.

@@ -18,12 +18,20 @@ import (
 )
 
 // sizesOfFiles are below and above the size from which on a file comes in ranges.
-var sizesOfFiles = []int{10, large}
+var sizesOfFiles = []int{10, 2*mib + 5}
+
+// inSmallParts is a rig whose files come in ranges from 1 MiB on.
+func inSmallParts(t *testing.T) (*resttest.Server, *transfer.Mover, *notes) {
+	t.Helper()
+	s, m, _, told := resumable(t)
+	m.Sizes = transfer.Sizes{Whole: mib, Least: mib, Most: mib}
+	return s, m, told
+}
 
 func TestGetFile_WritesThroughALinkToAFile(t *testing.T) {
 	t.Parallel()
 	for _, size := range sizesOfFiles {
-		s, m, _, _ := resumable(t)
+		s, m, _ := inSmallParts(t)
 		root, dir := openRoot(t)
 		_, data := writeFile(t, size)
 		f := s.Add("default", "k", string(data))
@@ -93,7 +101,7 @@ func TestGetFile_WhatItDoesNotWriteTo(t *testing.T) {
 func TestGetFile_KeepsTheModeOfWhatItReplaces(t *testing.T) {
 	t.Parallel()
 	for _, size := range sizesOfFiles {
-		s, m, _, _ := resumable(t)
+		s, m, _ := inSmallParts(t)
 		root, dir := openRoot(t)
 		_, data := writeFile(t, size)
 		f := s.Add("default", "k", string(data))
@@ -117,7 +125,7 @@ func TestGetFile_KeepsTheModeOfWhatItReplaces(t *testing.T) {
 func TestGetFile_IsNeverMoreOpenThanBefore(t *testing.T) {
 	t.Parallel()
 	for _, size := range sizesOfFiles {
-		s, m, _, _ := resumable(t)
+		s, m, _ := inSmallParts(t)
 		root, dir := openRoot(t)
 		_, data := writeFile(t, size)
 		f := s.Add("default", "k", string(data))
@@ -174,7 +182,7 @@ func TestGetFile_KeepsTheOwner(t *testing.T) {
 func TestGetFile_TimesFarAway(t *testing.T) {
 	t.Parallel()
 	for _, size := range sizesOfFiles {
-		s, m, _, _ := resumable(t)
+		s, m, _ := inSmallParts(t)
 		root, dir := openRoot(t)
 		_, data := writeFile(t, size)
 		for _, text := range []string{
