@@ -33,6 +33,9 @@ type Profile struct {
 	Endpoint  string `json:"endpoint"`   // base URL of the REST API, http://HOST:PORT
 	AccessKey string `json:"access_key"` // sent with every request
 	Secret    string `json:"secret_key"` // never shown by any command
+
+	// Owner is the server that wrote the profile by itself: the absolute path of its data directory. "" where a person did.
+	Owner string `json:"owner,omitempty"`
 }
 
 // Validate reports the first thing that keeps the profile from working.
@@ -145,6 +148,25 @@ func (e *MissingError) Hint() string {
 	return fmt.Sprintf("s3ctl profile add %s --endpoint http://HOST:8080 --access-key KEY", e.Name)
 }
 
+// TakenError says that a name is that of a profile which a server did not write, and so does not replace.
+type TakenError struct {
+	Name  string
+	Owner string // the server that wrote it; "" for a person
+}
+
+// Error gives the cause.
+func (e *TakenError) Error() string {
+	if e.Owner == "" {
+		return fmt.Sprintf("profile %q was not written by this server", e.Name)
+	}
+	return fmt.Sprintf("profile %q was written by the server with its data in %s", e.Name, e.Owner)
+}
+
+// Hint gives the next step.
+func (e *TakenError) Hint() string {
+	return fmt.Sprintf("s3ctl profile show %s    says what it leads to; s3ctl profile rm %s makes room for this server's", e.Name, e.Name)
+}
+
 // CheckName reports why a name cannot be that of a profile.
 func CheckName(name string) error {
 	ok := func(r rune) bool {
@@ -216,4 +238,13 @@ func Save(name string, p Profile) error {
 		return err
 	}
 	return File(path).Save(name, p)
+}
+
+// SaveOwned adds the profile of a server to the user's; see File.SaveOwned.
+func SaveOwned(name string, p Profile) error {
+	path, err := Path()
+	if err != nil {
+		return err
+	}
+	return File(path).SaveOwned(name, p)
 }
