@@ -89,7 +89,8 @@ func firstWord(root *cobra.Command, args []string) string {
 	set := pflag.NewFlagSet("", pflag.ContinueOnError)
 	set.AddFlagSet(root.PersistentFlags())
 	set.ParseErrorsAllowlist.UnknownFlags = true
-	if set.Parse(args) != nil {
+	set.Usage = func() {} // --help behind the word would show that of the set
+	if err := set.Parse(args); err != nil && !errors.Is(err, pflag.ErrHelp) {
 		return ""
 	}
 	return set.Arg(0)

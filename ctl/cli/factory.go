@@ -64,10 +64,15 @@ func NewFactory(streams *term.Streams, getenv func(string) string, build Build) 
 	}
 }
 
+// choose finds the profile. Where the environment says all, no file is needed, nor a place for one.
 func (f *Factory) choose() (profile.Profile, error) {
+	if profile.Complete(f.Global.Profile, f.Getenv) {
+		p, _, err := profile.Set{}.Choose("", f.Getenv)
+		return p, FromProfile(err)
+	}
 	file, err := f.Profiles()
 	if err != nil {
-		return profile.Profile{}, fault.Wrap("", err)
+		return profile.Profile{}, FromProfile(err)
 	}
 	set, err := file.Load()
 	if err != nil {

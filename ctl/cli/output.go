@@ -46,7 +46,7 @@ func writeJSON(w io.Writer, v any) error {
 	if err := e.Encode(v); err != nil {
 		return err
 	}
-	_, err := w.Write(b.Bytes())
+	_, err := w.Write(term.CleanJSON(b.Bytes()))
 	return err
 }
 
@@ -69,10 +69,11 @@ type errorBody struct {
 	ExitCode fault.Exit `json:"exit_code"`
 	Cause    string     `json:"cause"`
 	Hint     string     `json:"hint,omitempty"`
+	Server   string     `json:"server_hint,omitempty"`
 }
 
-// ShowError writes an error of a command to Err: for a person the cause, and
-// the next step on lines of its own; or one line of JSON.
+// ShowError writes an error of a command to Err: for a person the cause, then on lines of their own what the
+// server says to do, marked as its words, and the next step of ours; or one line of JSON.
 func (f *Factory) ShowError(command string, err error) {
 	item := ""
 	if e, ok := err.(*fault.Error); ok { //nolint:errorlint // only the outermost names the item
@@ -83,7 +84,7 @@ func (f *Factory) ShowError(command string, err error) {
 	if f.Global.JSON {
 		cause := strings.TrimPrefix(strings.TrimPrefix(err.Error(), item), ": ")
 		_ = writeJSON(f.IO.Err, errorJSON{errorBody{
-			Command: command, Item: item, Code: fault.KindOf(err), ExitCode: fault.ExitOf(err), Cause: cause, Hint: hint,
+			Command: command, Item: item, Code: fault.KindOf(err), ExitCode: fault.ExitOf(err), Cause: cause, Hint: hint, Server: fault.SaidOf(err),
 		}})
 		return
 	}
@@ -95,6 +96,9 @@ func (f *Factory) ShowError(command string, err error) {
 		lead += command + ": "
 	}
 	fmt.Fprintln(f.IO.Err, lead+text)
+	if said := fault.SaidOf(err); said != "" {
+		fmt.Fprintln(f.IO.Err, "server says: "+term.Clean(said))
+	}
 	for line := range strings.Lines(hint) {
 		fmt.Fprintln(f.IO.Err, "next: "+term.Clean(strings.TrimRight(line, "\n")))
 	}

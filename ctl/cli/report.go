@@ -127,7 +127,7 @@ func (r *Report) Close() error {
 			err.Hint = r.goOn
 		}
 		if r.goOns > 1 {
-			err.Hint = "run the same command again to go on from here"
+			err.Hint = "run the same command again to continue from here"
 		}
 		return err
 	case r.broken != nil:

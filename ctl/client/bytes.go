@@ -2,11 +2,9 @@ package client
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
-	"time"
 
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/proto/rest"
@@ -81,58 +79,4 @@ func (c *Client) sendBody(ctx context.Context, req *http.Request, body *source, 
 		return failed
 	}
 	return err
-}
-
-// Range is a range of bytes, as HTTP has it: First..Last, both included; Last < 0
-// is the end of the file; First < 0 asks for the last -First bytes.
-type Range struct{ First, Last int64 }
-
-func (r Range) header() string {
-	switch {
-	case r.First < 0:
-		return fmt.Sprintf("bytes=%d", r.First)
-	case r.Last < 0:
-		return fmt.Sprintf("bytes=%d-", r.First)
-	}
-	return fmt.Sprintf("bytes=%d-%d", r.First, r.Last)
-}
-
-// Download is a file, or a range of one, as it arrives. Close it.
-type Download struct {
-	io.ReadCloser
-	Size int64  // bytes to come
-	CRC  string // checksum of the whole file, encoded; "" for a range
-}
-
-// Download asks for the bytes of a file; r nil is all of them. Reads fail with a
-// *fault.Error, also when the body ends early. NotFound, OutOfRange, Conflict.
-func (c *Client) Download(ctx context.Context, fileID string, r *Range) (*Download, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	// The timer covers the wait for the answer too, and every read afterwards.
-	watchdog := time.AfterFunc(c.stall, func() { cancel(errStalled) })
-	fail := func(err error) (*Download, error) {
-		watchdog.Stop()
-		cancel(nil)
-		return nil, err
-	}
-	req, err := c.request(ctx, http.MethodGet, "/files/"+url.PathEscape(fileID), nil, nil)
-	if err != nil {
-		return fail(err)
-	}
-	want := http.StatusOK
-	if r != nil {
-		req.Header.Set("Range", r.header())
-		want = http.StatusPartialContent
-	}
-	resp, err := c.http.Do(req)
-	if err != nil {
-		return fail(c.translate(ctx, err))
-	}
-	if resp.StatusCode != want {
-		err := c.refusal(resp)
-		finish(resp.Body)
-		return fail(err)
-	}
-	body := &sink{c: c, ctx: ctx, cancel: cancel, watchdog: watchdog, body: resp.Body, left: resp.ContentLength}
-	return &Download{ReadCloser: body, Size: resp.ContentLength, CRC: resp.Header.Get(crcHeader)}, nil
 }

@@ -13,7 +13,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
@@ -25,9 +24,11 @@ import (
 // callTimeout ends a call that carries no file's bytes.
 const callTimeout = time.Minute
 
-// maxAnswer bounds a JSON answer in bytes: a page of 1000 files with names of
-// 1024 bytes, or the metadata of a file of 10,000 parts.
-const maxAnswer = 256 << 20
+// Bounds of a JSON answer, in bytes. A page of a listing that is larger is asked for once more with fewer entries.
+const (
+	maxAnswer   = 16 << 20 // 1000 files with names of 1024 bytes
+	maxMetadata = 64 << 20 // of one file: 10,000 parts, and where the chunks of each are
+)
 
 // Client calls one gateway. Its methods may be called at once from many goroutines.
 type Client struct {
@@ -58,11 +59,14 @@ func New(c Config) *Client {
 		secret:    c.Profile.Secret,
 		agent:     c.Agent,
 		stall:     stall,
-		http:      &http.Client{Transport: newTransport(stall)},
+		http:      &http.Client{Transport: newTransport(stall), CheckRedirect: stay},
 	}
 }
 
-// Close closes the connections that nobody uses.
+// stay follows no redirect: it would take the key, and the bytes of files, to where no profile sent them.
+func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+// Close closes the idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // Endpoint is the base URL that is called.
@@ -100,7 +104,7 @@ func (c *Client) Latest(ctx context.Context, bucket, name string) (rest.File, er
 		return rest.File{}, inBucket(bucket, err)
 	}
 	for _, f := range list.Files {
-		if f.Latest {
+		if f.Latest && f.Name == name {
 			return f, nil
 		}
 	}
@@ -110,8 +114,13 @@ func (c *Client) Latest(ctx context.Context, bucket, name string) (rest.File, er
 
 // Metadata returns all that is known of a file. NotFound.
 func (c *Client) Metadata(ctx context.Context, fileID string) (m rest.FileMetadata, err error) {
-	err = c.call(ctx, http.MethodGet, "/files/"+url.PathEscape(fileID)+"/metadata", nil, nil, &m)
-	return m, err
+	ctx, cancel := context.WithTimeoutCause(ctx, callTimeout, errTimeout)
+	defer cancel()
+	req, err := c.request(ctx, http.MethodGet, "/files/"+url.PathEscape(fileID)+"/metadata", nil, nil)
+	if err != nil {
+		return m, err
+	}
+	return m, c.doUpTo(ctx, req, maxMetadata, &m)
 }
 
 // DeleteFile removes a file. NotFound.
@@ -140,6 +149,11 @@ func (c *Client) call(ctx context.Context, method, path string, query url.Values
 
 // do sends a request and reads the answer into out unless that is nil.
 func (c *Client) do(ctx context.Context, req *http.Request, out any) error {
+	return c.doUpTo(ctx, req, maxAnswer, out)
+}
+
+// doUpTo is do for an answer of at most so many bytes.
+func (c *Client) doUpTo(ctx context.Context, req *http.Request, most int64, out any) error {
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return c.translate(ctx, err)
@@ -151,7 +165,7 @@ func (c *Client) do(ctx context.Context, req *http.Request, out any) error {
 	if out == nil {
 		return nil
 	}
-	return c.decode(ctx, resp, out)
+	return c.decode(ctx, resp, most, out)
 }
 
 // jsonRequest makes a request with in as its body; nil is none.
@@ -170,17 +184,25 @@ func (c *Client) jsonRequest(ctx context.Context, method, path string, query url
 	return req, err
 }
 
-func (c *Client) decode(ctx context.Context, resp *http.Response, out any) error {
-	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+// errTooLong: an answer is larger than its bound.
+var errTooLong = errors.New("the answer is too long")
+
+func (c *Client) decode(ctx context.Context, resp *http.Response, most int64, out any) error {
+	data, err := io.ReadAll(io.LimitReader(resp.Body, most+1))
 	if err != nil {
 		return c.translate(ctx, err)
 	}
+	if int64(len(data)) > most {
+		return &fault.Error{Kind: "internal", Msg: fmt.Sprintf("%s answered with more than %d MiB of JSON", c.base, most>>20), Err: errTooLong, Hint: noGateway}
+	}
 	if err := json.Unmarshal(data, out); err != nil {
-		return fault.New("internal", "%s answered %s with what is not the expected JSON: %v", c.base, resp.Status, err).
-			WithHint("check that the endpoint of the profile is a Ringstore gateway: s3ctl profile ls")
+		return fault.New("internal", "%s answered %s with what is not the expected JSON: %v", c.base, resp.Status, err).WithHint("%s", noGateway)
 	}
 	return nil
 }
+
+// noGateway is the next step after an answer that no gateway gives.
+const noGateway = "check that the endpoint of the profile is a Ringstore gateway: s3ctl profile ls"
 
 func (c *Client) request(ctx context.Context, method, path string, query url.Values, body io.Reader) (*http.Request, error) {
 	target := c.base + path
@@ -200,34 +222,4 @@ func (c *Client) request(ctx context.Context, method, path string, query url.Val
 func finish(body io.ReadCloser) {
 	_, _ = io.CopyN(io.Discard, body, 64<<10)
 	_ = body.Close()
-}
-
-var (
-	errTimeout = errors.New("no answer within a minute")
-	errStalled = errors.New("nothing was received any more")
-)
-
-// translate makes a fault of what the HTTP library returned. The context's own
-// end stays what it is: only its owner knows what it means.
-func (c *Client) translate(ctx context.Context, err error) error {
-	if e, ok := errors.AsType[*fault.Error](err); ok {
-		return e
-	}
-	if cause := context.Cause(ctx); cause != nil {
-		if !errors.Is(cause, errTimeout) && !errors.Is(cause, errStalled) {
-			return ctx.Err()
-		}
-		err = cause
-	}
-	// What failed is said already; these only repeat method, URL and address.
-	if u, ok := errors.AsType[*url.Error](err); ok {
-		err = u.Err
-	}
-	if s, ok := errors.AsType[*os.SyscallError](err); ok {
-		err = s.Err
-	}
-	return &fault.Error{
-		Kind: "unavailable", Msg: fmt.Sprintf("cannot talk to %s", c.base), Err: err,
-		Hint: "check that the server runs (`make up` starts one here), or choose another with --profile; s3ctl profile ls shows them",
-	}
 }

@@ -25,6 +25,9 @@ func (c *Client) Health(ctx context.Context) (h rest.Health, err error) {
 		return h, c.translate(ctx, err)
 	}
 	defer finish(resp.Body)
+	if resp.StatusCode/100 == 3 {
+		return h, c.redirected(resp)
+	}
 	data, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	if err != nil {
 		return h, c.translate(ctx, err)

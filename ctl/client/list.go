@@ -2,11 +2,14 @@ package client
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 
+	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
@@ -24,37 +27,88 @@ type Query struct {
 	PageSize  int    // entries per request, 1..1000; 0: 1000
 }
 
-// List gives the entries in byte order of their names, fetching page after page
-// as they are asked for. An error ends it. NotFound (bucket).
+// maxEmpty is how many pages in a row may have nothing in them before a listing is refused.
+const maxEmpty = 3
+
+// List gives the entries in byte order of their names, each once, fetching page after page
+// as they are asked for. An error ends it. A listing that a server gives in another order, with other names than
+// were asked for, or without an end is refused: the caller concludes from a name that is not in it that there is
+// no such object. NotFound (bucket), Internal (such a listing).
 func (c *Client) List(ctx context.Context, q Query) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
-		after := ""
+		if q.PageSize == 0 {
+			q.PageSize = 1000
+		}
+		p := pager{c: c}
+		last := ""
 		for {
-			page, err := c.page(ctx, q, after)
+			page, err := c.page(ctx, q, p.after)
+			if errors.Is(err, errTooLong) && q.PageSize > 1 {
+				q.PageSize = max(q.PageSize/8, 1) // of names that are mostly escapes
+				continue
+			}
 			if err != nil {
 				yield(Entry{}, inBucket(q.Bucket, err))
 				return
 			}
+			entries := 0
 			for e := range merged(page) {
+				entries++
+				if !strings.HasPrefix(e.Name, q.Prefix) || e.Name <= last {
+					yield(Entry{}, c.badListing("%q after %q, under the prefix %q", e.Name, last, q.Prefix))
+					return
+				}
+				last = e.Name
 				if !yield(e, nil) {
 					return
 				}
 			}
-			// A server that says "more" without saying where would have us ask for ever.
-			if !page.HasMore || page.Next <= after {
+			more, err := p.next(page.HasMore, page.Next, entries)
+			if err != nil {
+				yield(Entry{}, err)
+			}
+			if !more {
 				return
 			}
-			after = page.Next
 		}
 	}
 }
 
-func (c *Client) page(ctx context.Context, q Query, after string) (page rest.FileList, err error) {
-	size := q.PageSize
-	if size == 0 {
-		size = 1000
+// pager follows the pages of a listing, and tells one that never ends.
+type pager struct {
+	c     *Client
+	after string // where the next page begins
+	empty int    // pages in a row
+}
+
+// next takes note of a page with so many entries, and says whether there is another. An error: there is said to be one that
+// cannot be reached, or pages come without anything in them.
+func (p *pager) next(more bool, next string, entries int) (bool, error) {
+	if !more {
+		return false, nil
 	}
-	values := url.Values{"bucket": {q.Bucket}, "sort": {string(rest.SortByName)}, "per_page": {strconv.Itoa(size)}}
+	if next <= p.after {
+		return false, p.c.badListing("another page after %q, which begins at %q", p.after, next)
+	}
+	if p.empty++; entries > 0 {
+		p.empty = 0
+	}
+	if p.empty == maxEmpty {
+		return false, p.c.badListing("%d empty pages in a row", maxEmpty)
+	}
+	p.after = next
+	return true, nil
+}
+
+// badListing is the error of a listing from which nothing may be concluded.
+func (c *Client) badListing(format string, args ...any) error {
+	e := fault.New("internal", format, args...).WithHint("%s", noGateway)
+	e.Msg = c.base + " gives a listing that makes no sense: " + e.Msg
+	return e
+}
+
+func (c *Client) page(ctx context.Context, q Query, after string) (page rest.FileList, err error) {
+	values := url.Values{"bucket": {q.Bucket}, "sort": {string(rest.SortByName)}, "per_page": {strconv.Itoa(q.PageSize)}}
 	for name, value := range map[string]string{"prefix": q.Prefix, "delimiter": q.Delimiter, "after": after} {
 		if value != "" {
 			values.Set(name, value)

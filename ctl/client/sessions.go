@@ -27,10 +27,10 @@ func (c *Client) Session(ctx context.Context, id string) (s rest.Session, err er
 // begin with prefix, in the order of their beginning and without their parts. An error ends it. NotFound (bucket).
 func (c *Client) Sessions(ctx context.Context, bucket, prefix string) iter.Seq2[rest.Session, error] {
 	return func(yield func(rest.Session, error) bool) {
-		after := ""
+		p := pager{c: c}
 		for {
 			var page rest.SessionList
-			if err := c.call(ctx, http.MethodGet, "/sessions", sessionQuery(bucket, prefix, after), nil, &page); err != nil {
+			if err := c.call(ctx, http.MethodGet, "/sessions", sessionQuery(bucket, prefix, p.after), nil, &page); err != nil {
 				yield(rest.Session{}, inBucket(bucket, err))
 				return
 			}
@@ -39,11 +39,13 @@ func (c *Client) Sessions(ctx context.Context, bucket, prefix string) iter.Seq2[
 					return
 				}
 			}
-			// A server that says "more" without saying where would have us ask for ever.
-			if !page.HasMore || page.Next <= after {
+			more, err := p.next(page.HasMore, page.Next, len(page.Sessions))
+			if err != nil {
+				yield(rest.Session{}, err)
+			}
+			if !more {
 				return
 			}
-			after = page.Next
 		}
 	}
 }

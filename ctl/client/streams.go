@@ -1,11 +1,9 @@
 package client
 
 import (
-	"context"
 	"errors"
 	"io"
 	"sync"
-	"time"
 
 	"github.com/ringstore/ringstore/ctl/fault"
 )
@@ -65,40 +63,4 @@ func (s *source) release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.gone = true
-}
-
-// sink is an answer's body that gives up when nothing comes any more, and takes
-// an early end for the error that it is.
-type sink struct {
-	c        *Client
-	ctx      context.Context //nolint:containedctx // the answer's own, ended by Close
-	cancel   context.CancelCauseFunc
-	watchdog *time.Timer
-	body     io.ReadCloser
-	left     int64 // bytes still to come; < 0 when the server did not say
-}
-
-// Read implements io.Reader.
-func (s *sink) Read(p []byte) (int, error) {
-	s.watchdog.Reset(s.c.stall)
-	n, err := s.body.Read(p)
-	if s.left >= 0 {
-		s.left -= int64(n)
-	}
-	switch {
-	case err == nil:
-		return n, nil
-	case errors.Is(err, io.EOF) && s.left <= 0:
-		return n, io.EOF
-	case errors.Is(err, io.EOF):
-		err = io.ErrUnexpectedEOF
-	}
-	return n, s.c.translate(s.ctx, err)
-}
-
-// Close implements io.Closer.
-func (s *sink) Close() error {
-	s.watchdog.Stop()
-	s.cancel(nil)
-	return s.body.Close()
 }

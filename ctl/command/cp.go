@@ -58,13 +58,11 @@ source's checksum. Objects of more than 256 MiB are copied in parts, several at 
 	cmd.Flags().BoolVarP(&o.Recursive, "recursive", "r", false, "copy everything under the prefix")
 	cmd.Flags().BoolVar(&o.Raw, "raw", false, rawHelp)
 	cmd.Flags().BoolVarP(&o.DryRun, "dry-run", "n", false, dryRunHelp)
-	cmd.Flags().IntVarP(&o.Parallel, "parallel", "j", transfer.DefaultParallel, "objects to copy at once")
-	cmd.Flags().IntVar(&o.Tries, "tries", transfer.DefaultRetry().Tries, triesHelp)
+	parallelFlag(cmd, &o.Parallel, "objects to copy at once")
+	triesFlag(cmd, &o.Tries)
 	o.Rules.Flags(cmd.Flags())
 	return cmd
 }
-
-const triesHelp = "times to try while the server was not reached yet; one that goes away later is waited for, up to 5 minutes"
 
 func (o *CpOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	targets, dst, err := readOnto(cmd, o.Sources, o.Target, locate.Options{Recursive: o.Recursive, Raw: o.Raw})

@@ -5,6 +5,7 @@ import (
 	"math"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -172,8 +173,8 @@ func (b *ByteCount) String() string {
 // Set implements pflag.Value.
 func (b *ByteCount) Set(text string) error {
 	n, err := humanize.ParseBytes(text)
-	if err != nil || n > math.MaxInt64 {
-		return fault.New("usage", "%q is no number of bytes, such as 500K, 10M or 1.5GiB", text)
+	if err != nil || n > math.MaxInt64 || strings.Contains(text, ",") {
+		return fault.New("usage", "%q is not a number of bytes, such as 500K, 10M or 1.5GiB", text)
 	}
 	*b = ByteCount(n)
 	return nil

@@ -64,7 +64,12 @@ func TestPut_FlagsToOptions(t *testing.T) {
 		{[]string{"a", "s3://b", "--bwlimit", "1.5MiB"}, &command.PutOptions{Sources: []string{"a"}, Destination: "s3://b", Moving: command.Moving{Parallel: 8, Tries: 6, Limit: 3 << 19}}},
 		{[]string{"a"}, nil},
 		{[]string{"a", "s3://b", "--bwlimit", "0"}, nil},
+		{[]string{"a", "s3://b", "--bwlimit", "1,000"}, nil},
 		{[]string{"a", "s3://b", "-j", "many"}, nil},
+		{[]string{"a", "s3://b", "-j", "0"}, nil},
+		{[]string{"a", "s3://b", "-j", "-1"}, nil},
+		{[]string{"a", "s3://b", "-j", "100000"}, nil},
+		{[]string{"a", "s3://b", "--tries", "0"}, nil},
 	})
 }
 

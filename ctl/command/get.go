@@ -51,7 +51,7 @@ A file appears under its name only once it is complete and its checksum matches.
 Objects of more than 64 MiB come in ranges, several at once, and collect in
 ".NAME.part" beside the target. When that is interrupted, run the same command
 again: what has arrived is not fetched again. An object that was replaced since is
-fetched anew. Smaller ones are not synced to disk: a power cut just after may
+fetched from the beginning. Smaller ones are not synced to disk: a power cut just after may
 lose them here, never there.` + wildcardHelp + filter.Help,
 		Example: `  s3ctl get s3://docs/2026/report.pdf
   s3ctl get 's3://photos/bergen/*.jpg' pictures/
@@ -170,53 +170,95 @@ func (o *GetOptions) getOne(ctx context.Context, mover *transfer.Mover, report *
 		report.Count() // the result stream carries the bytes, and nothing else
 		return
 	}
-	err := o.toPath(ctx, mover, object, func(local string) {
-		report.Done(movedResult(source, local, object.File))
-	})
-	if err != nil {
+	if err := o.toPath(ctx, mover, object, report); err != nil {
 		report.Fail(fault.Wrap(source, err))
 	}
 }
 
-func (o *GetOptions) toPath(ctx context.Context, mover *transfer.Mover, object locate.Object, done func(local string)) error {
-	dir, name := filepath.Split(o.Target)
-	info, err := os.Stat(o.Target)
-	switch {
-	case o.Target == "" || name == "" || err == nil && info.IsDir():
-		if name, err = address.Localize(address.Base(object.Address.Key)); err != nil {
-			return err
-		}
-		dir = o.folder()
-		if err := os.MkdirAll(dir, 0o777); err != nil {
-			return err
-		}
-	case err == nil && !info.Mode().IsRegular():
-		// A device or a named pipe: written to, never replaced.
-		return toDevice(ctx, mover, object, o.Target, done)
+func (o *GetOptions) toPath(ctx context.Context, mover *transfer.Mover, object locate.Object, report *cli.Report) error {
+	path, err := o.path(object)
+	if err != nil {
+		return err
 	}
-	root, err := os.OpenRoot(filepath.Clean(dir))
+	spot, err := transfer.Follow(path)
+	if err != nil {
+		return err
+	}
+	switch {
+	case o.isStdout(spot):
+		err = mover.GetStream(ctx, object.File, o.Factory.IO.Out)
+	case spot.Stream:
+		err = toStream(ctx, mover, object, spot)
+	default:
+		err = toFile(ctx, mover, object, spot.Path)
+	}
+	switch {
+	case err != nil:
+		return err
+	case o.isStdout(spot):
+		report.Count() // the result stream carries the bytes, and nothing else
+	default:
+		report.Done(movedResult(object.Address.String(), path, object.File))
+	}
+	return nil
+}
+
+// path is the target of one object: the name that was given, or that of the key in a folder, which is made.
+func (o *GetOptions) path(object locate.Object) (string, error) {
+	info, err := os.Stat(o.Target)
+	inside := o.Target == "" || os.IsPathSeparator(o.Target[len(o.Target)-1]) || err == nil && info.IsDir()
+	if !inside {
+		return o.Target, nil
+	}
+	name, err := address.Localize(address.Base(object.Address.Key))
+	if err != nil {
+		return "", err
+	}
+	dir := o.folder()
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return "", err
+	}
+	switch {
+	case dir == ".":
+		return name, nil
+	case os.IsPathSeparator(dir[len(dir)-1]):
+		return dir + name, nil
+	}
+	return dir + string(filepath.Separator) + name, nil // not joined: ".." behind a link means what the system means by it
+}
+
+// isStdout tells standard output under whatever name it goes by: to replace the file that it is redirected to
+// would part the two.
+func (o *GetOptions) isStdout(spot transfer.Spot) bool {
+	out, ok := o.Factory.IO.Out.(*os.File)
+	switch {
+	case !ok:
+		return false
+	case spot.Stream && spot.FD >= 0:
+		return spot.FD == int(out.Fd())
+	}
+	there, err := os.Stat(spot.Path)
+	mine, failed := out.Stat()
+	return err == nil && failed == nil && mine.Mode().IsRegular() && os.SameFile(there, mine)
+}
+
+func toFile(ctx context.Context, mover *transfer.Mover, object locate.Object, path string) error {
+	root, err := os.OpenRoot(filepath.Dir(path))
 	if err != nil {
 		return err
 	}
 	defer root.Close()
-	if err := mover.GetFile(ctx, object.File, root, name); err != nil {
-		return err
-	}
-	done(filepath.Join(dir, name))
-	return nil
+	return mover.GetFile(ctx, object.File, root, filepath.Base(path))
 }
 
-func toDevice(ctx context.Context, mover *transfer.Mover, object locate.Object, path string, done func(string)) error {
-	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+func toStream(ctx context.Context, mover *transfer.Mover, object locate.Object, spot transfer.Spot) error {
+	f, err := spot.Open()
 	if err != nil {
 		return err
 	}
 	err = mover.GetStream(ctx, object.File, f)
 	if closed := f.Close(); err == nil {
 		err = closed
-	}
-	if err == nil {
-		done(path)
 	}
 	return err
 }
@@ -250,7 +292,7 @@ func (o *GetOptions) getMany(ctx context.Context, mover *transfer.Mover, report 
 		m.Retry.Notify = report.Retrying(source)
 		var err error
 		if j.folder {
-			err = root.MkdirAll(j.path, 0o777)
+			err = transfer.MkdirAll(root, j.path)
 		} else {
 			err = m.GetFile(ctx, j.File, root, j.path)
 		}
@@ -273,30 +315,37 @@ type placed struct {
 	folder bool // an empty object whose key ends in a slash, as some tools keep folders
 }
 
-// place finds the local paths, and reports the keys that cannot have one.
+// place finds the local paths, and reports the keys that cannot have one. Two objects may stand for one folder.
 func (o *GetOptions) place(objects []locate.Object, report *cli.Report) []placed {
 	jobs := make([]placed, 0, len(objects))
-	sourceOf := map[string]string{}
+	at := map[string]placed{}
 	for _, object := range objects {
-		source := object.Address.String()
-		rel, folder := object.Rel, false
-		if object.File.Size == 0 && len(rel) > 1 {
-			rel, folder = strings.CutSuffix(rel, "/")
+		path, folder, err := localPath(object)
+		if other, taken := at[path]; err == nil && taken && !(folder && other.folder) {
+			err = fault.New("conflict", "would be the same local file as %s", other.Address).WithHint("fetch them to different folders")
 		}
-		path, err := address.Localize(rel)
 		if err != nil {
-			report.Fail(fault.Wrap(source, err))
+			report.Fail(fault.Wrap(object.Address.String(), err))
 			continue
 		}
-		if other, taken := sourceOf[path]; taken {
-			report.Fail(fault.Wrap(source, fault.New("conflict", "would be the same local file as %s", other).
-				WithHint("fetch them to different folders")))
-			continue
-		}
-		sourceOf[path] = source
-		jobs = append(jobs, placed{Object: object, path: path, folder: folder})
+		at[path] = placed{Object: object, path: path, folder: folder}
+		jobs = append(jobs, at[path])
 	}
 	return jobs
+}
+
+// localPath is the path of an object below the target folder, which is itself ".": that is where an object belongs that
+// stands for the folder that was asked for. Invalid.
+func localPath(object locate.Object) (path string, folder bool, err error) {
+	rel := object.Rel
+	if object.File.Size == 0 && strings.HasSuffix(object.Address.Key, "/") {
+		rel, folder = strings.TrimSuffix(rel, "/"), true
+		if rel == "" {
+			return ".", true, nil
+		}
+	}
+	path, err = address.Localize(rel)
+	return path, folder, err
 }
 
 // bytesOf writes a size for programs.

@@ -49,7 +49,7 @@ func Table() []Row {
 		{Failed, []string{"internal"}, "an unexpected error: a defect, or an answer that makes no sense"},
 		{Usage, []string{"usage"}, "the command line is wrong; nothing was tried"},
 		{NotFound, []string{"not_found"}, "a bucket, an object, a local file or a profile does not exist"},
-		{Denied, []string{"denied"}, "the access key or the file permissions do not allow it"},
+		{Denied, []string{"denied"}, "the access key, the permissions or a certificate do not allow it"},
 		{Conflict, []string{"conflict", "exists"}, "it exists already, or its state does not allow it now"},
 		{Invalid, []string{"invalid", "out_of_range"}, "a name, an address or a range is not a possible one"},
 		{Unavailable, []string{"unavailable", "no_quorum", "canceled", "outcome_unknown"}, "server, node or network away after all retries; try again later"},
@@ -89,6 +89,7 @@ type Error struct {
 	Item string // what it was about: an address, a path; may be empty
 	Msg  string // the cause; may be empty when Err says it
 	Hint string // the next step, often a command; lines; may be empty
+	Said string // what a server says to do, in its own words: shown as such, and never as a step of ours; may be empty
 	Err  error  // may be nil
 
 	RetryAfter time.Duration // how long the server asks to wait before another try; 0 if it did not say
@@ -173,9 +174,9 @@ func KindOf(err error) string {
 func ExitOf(err error) Exit { return exitOf(KindOf(err)) }
 
 // NextOf gives the next step after err: the one that it names, or what helps with most
-// errors of its kind. "" where what to do was said before, or there is nothing to do.
+// errors of its kind. "" where what to do was said before, also by the server, or there is nothing to do.
 func NextOf(err error) string {
-	if hint := HintOf(err); hint != "" {
+	if hint := HintOf(err); hint != "" || SaidOf(err) != "" {
 		return hint
 	}
 	if _, ours := errors.AsType[syscall.Errno](err); ours || errors.Is(err, fs.ErrNotExist) {
@@ -210,6 +211,17 @@ var localNext = map[string]string{
 	"no_space":  "free space on that disk, or choose a folder on another",
 	"invalid":   "choose a shorter or plainer name",
 	"internal":  "check the disk and the path; the message is the system's",
+}
+
+// SaidOf gives what a server says to do, of the first error in err's chain that has it, or "".
+func SaidOf(err error) string {
+	for err != nil {
+		if e, ok := err.(*Error); ok && e.Said != "" { //nolint:errorlint // the loop walks the chain itself
+			return e.Said
+		}
+		err = errors.Unwrap(err)
+	}
+	return ""
 }
 
 // HintOf gives the first next step in err's chain, or "".

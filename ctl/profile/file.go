@@ -52,8 +52,26 @@ func (e *BrokenError) Hint() string {
 	return fmt.Sprintf("mend %s, or move it away: s3ctl profile add then begins a new one", e.Path)
 }
 
-// Save adds the profile, replacing one of the same name, after checking both.
+// Save adds the profile, replacing one of the same name, after checking both. A person asked for it: no server owns it then.
 func (f File) Save(name string, p Profile) error {
+	p.Owner = ""
+	return f.put(name, p, func(Profile) bool { return true })
+}
+
+// SaveOwned adds the profile of the server that p.Owner names. One of the same name is replaced only if the same server wrote it, or
+// it says the same: a key that is replaced is lost, and s3ctl would remove and overwrite elsewhere than its user believes. Errors: *TakenError.
+func (f File) SaveOwned(name string, p Profile) error {
+	if p.Owner == "" {
+		return errors.New("a server that writes a profile must name itself")
+	}
+	return f.put(name, p, func(old Profile) bool {
+		same := old.Endpoint == p.Endpoint && old.AccessKey == p.AccessKey && old.Secret == p.Secret
+		return old.Owner == p.Owner || same
+	})
+}
+
+// put checks a profile and adds it, if what has the name may be replaced.
+func (f File) put(name string, p Profile, replaces func(old Profile) bool) error {
 	if err := CheckName(name); err != nil {
 		return err
 	}
@@ -61,6 +79,9 @@ func (f File) Save(name string, p Profile) error {
 		return fmt.Errorf("profile %q: %w", name, err)
 	}
 	return f.update(func(s *Set) error {
+		if old, taken := s.Profiles[name]; taken && !replaces(old) {
+			return &TakenError{Name: name, Owner: old.Owner}
+		}
 		s.Profiles[name] = p
 		return nil
 	})

@@ -33,6 +33,9 @@ type Profile struct {
 	Endpoint  string `json:"endpoint"`   // base URL of the REST API, http://HOST:PORT
 	AccessKey string `json:"access_key"` // sent with every request
 	Secret    string `json:"secret_key"` // never shown by any command
+
+	// Owner is the server that wrote the profile by itself: the absolute path of its data directory. "" where a person did.
+	Owner string `json:"owner,omitempty"`
 }
 
 // Validate reports the first thing that keeps the profile from working.
@@ -86,9 +89,8 @@ func (s Set) Choose(name string, getenv func(string) string) (Profile, string, e
 	if !asked {
 		name = s.DefaultName()
 	}
-	over := Profile{Endpoint: getenv(EnvEndpoint), AccessKey: getenv(EnvAccessKey), Secret: getenv(EnvSecret)}
+	over, complete := fromEnvironment(getenv)
 	p, found := s.Profiles[name]
-	complete := over.Endpoint != "" && over.AccessKey != "" && over.Secret != ""
 	if !found && (asked || !complete) {
 		return Profile{}, name, &MissingError{Name: name, Known: s.Names()}
 	}
@@ -100,6 +102,18 @@ func (s Set) Choose(name string, getenv func(string) string) (Profile, string, e
 		return Profile{}, name, fmt.Errorf("profile %q: %w", name, err)
 	}
 	return p, name, nil
+}
+
+// Complete reports whether the environment, read through getenv, says all that is needed, and no profile was asked for, by
+// name or by it: then Choose needs no set.
+func Complete(name string, getenv func(string) string) bool {
+	_, complete := fromEnvironment(getenv)
+	return complete && name == "" && getenv(EnvProfile) == ""
+}
+
+func fromEnvironment(getenv func(string) string) (p Profile, complete bool) {
+	p = Profile{Endpoint: getenv(EnvEndpoint), AccessKey: getenv(EnvAccessKey), Secret: getenv(EnvSecret)}
+	return p, p.Endpoint != "" && p.AccessKey != "" && p.Secret != ""
 }
 
 // overlaid returns p with the fields of over that are set.
@@ -134,6 +148,25 @@ func (e *MissingError) Hint() string {
 	return fmt.Sprintf("s3ctl profile add %s --endpoint http://HOST:8080 --access-key KEY", e.Name)
 }
 
+// TakenError says that a name is that of a profile which a server did not write, and so does not replace.
+type TakenError struct {
+	Name  string
+	Owner string // the server that wrote it; "" for a person
+}
+
+// Error gives the cause.
+func (e *TakenError) Error() string {
+	if e.Owner == "" {
+		return fmt.Sprintf("profile %q was not written by this server", e.Name)
+	}
+	return fmt.Sprintf("profile %q was written by the server with its data in %s", e.Name, e.Owner)
+}
+
+// Hint gives the next step.
+func (e *TakenError) Hint() string {
+	return fmt.Sprintf("s3ctl profile show %s    says what it leads to; s3ctl profile rm %s makes room for this server's", e.Name, e.Name)
+}
+
 // CheckName reports why a name cannot be that of a profile.
 func CheckName(name string) error {
 	ok := func(r rune) bool {
@@ -145,15 +178,29 @@ func CheckName(name string) error {
 	return nil
 }
 
+// NoHomeError says that the user has no folder in which anything could be kept.
+type NoHomeError struct{ Err error }
+
+// Error gives the cause.
+func (e *NoHomeError) Error() string { return "there is no home folder: " + e.Err.Error() }
+
+// Unwrap gives what the system said.
+func (e *NoHomeError) Unwrap() error { return e.Err }
+
+// Hint gives the next step.
+func (e *NoHomeError) Hint() string {
+	return "set HOME, or XDG_CONFIG_HOME and XDG_STATE_HOME; or all of RINGSTORE_ENDPOINT, RINGSTORE_ACCESS_KEY and RINGSTORE_SECRET_KEY, which need no file"
+}
+
 // Path returns where the file is for this user: under XDG_CONFIG_HOME where
 // that is an absolute path, otherwise where the system keeps configuration.
-// The environment is read at each call.
+// The environment is read at each call. Errors: *NoHomeError.
 func Path() (string, error) {
 	dir := os.Getenv("XDG_CONFIG_HOME")
 	if !filepath.IsAbs(dir) { // the XDG specification says to ignore a relative one
 		home, err := os.UserHomeDir()
 		if err != nil {
-			return "", fmt.Errorf("find the configuration folder: %w; set XDG_CONFIG_HOME", err)
+			return "", &NoHomeError{Err: err}
 		}
 		dir = filepath.Join(home, ".config")
 	}
@@ -162,13 +209,13 @@ func Path() (string, error) {
 
 // StateDir returns the folder for what s3ctl remembers between runs: under
 // XDG_STATE_HOME where that is an absolute path, otherwise where the system
-// keeps such state. It need not exist.
+// keeps such state. It need not exist. Errors: *NoHomeError.
 func StateDir() (string, error) {
 	dir := os.Getenv("XDG_STATE_HOME")
 	if !filepath.IsAbs(dir) {
 		home, err := os.UserHomeDir()
 		if err != nil {
-			return "", fmt.Errorf("find the folder for state: %w; set XDG_STATE_HOME", err)
+			return "", &NoHomeError{Err: err}
 		}
 		dir = filepath.Join(home, ".local", "state")
 	}
@@ -191,4 +238,13 @@ func Save(name string, p Profile) error {
 		return err
 	}
 	return File(path).Save(name, p)
+}
+
+// SaveOwned adds the profile of a server to the user's; see File.SaveOwned.
+func SaveOwned(name string, p Profile) error {
+	path, err := Path()
+	if err != nil {
+		return err
+	}
+	return File(path).SaveOwned(name, p)
 }

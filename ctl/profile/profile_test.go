@@ -186,8 +186,47 @@ func TestPath_HonorsTheEnvironmentAtEachCall(t *testing.T) {
 
 	t.Setenv("HOME", "")
 	_, err = profile.Path()
-	require.ErrorContains(t, err, "XDG_CONFIG_HOME")
+	var homeless *profile.NoHomeError
+	require.ErrorAs(t, err, &homeless)
+	require.Contains(t, homeless.Hint(), "XDG_CONFIG_HOME")
+	_, err = profile.StateDir()
+	require.ErrorAs(t, err, &homeless)
 	require.Error(t, profile.Save("local", good))
 	_, err = profile.Load()
 	require.Error(t, err)
+}
+
+// A server takes no profile from a person or another server: its key would be lost for good.
+func TestFile_AServerReplacesOnlyItsOwn(t *testing.T) {
+	t.Parallel()
+	file := profile.File(filepath.Join(t.TempDir(), "profiles.json"))
+	load := func(name string) profile.Profile {
+		set, err := file.Load()
+		require.NoError(t, err)
+		return set.Profiles[name]
+	}
+	mine := profile.Profile{Endpoint: "http://127.0.0.1:1", AccessKey: "a", Secret: "s", Owner: "/data/one"}
+	require.NoError(t, file.SaveOwned("local", mine))
+	mine.Endpoint = "http://127.0.0.1:2"
+	require.NoError(t, file.SaveOwned("local", mine), "at another port it is the same server")
+	require.Equal(t, mine, load("local"))
+
+	other := profile.Profile{Endpoint: "http://127.0.0.1:3", AccessKey: "b", Secret: "t", Owner: "/data/two"}
+	err := file.SaveOwned("local", other)
+	var taken *profile.TakenError
+	require.ErrorAs(t, err, &taken)
+	require.ErrorContains(t, err, "/data/one")
+	require.Contains(t, taken.Hint(), "profile rm local")
+	require.Equal(t, mine, load("local"))
+
+	require.NoError(t, file.Save("local", good), "a person may")
+	require.Empty(t, load("local").Owner)
+	require.ErrorAs(t, file.SaveOwned("local", mine), &taken)
+	same := good
+	same.Owner = "/data/one"
+	require.NoError(t, file.SaveOwned("local", same), "what says the same loses nothing")
+	unnamed := good
+	unnamed.Owner = ""
+	require.Error(t, file.SaveOwned("new", unnamed))
+	require.Error(t, file.SaveOwned("../x", mine))
 }

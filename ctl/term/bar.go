@@ -3,65 +3,41 @@ package term
 import (
 	"fmt"
 	"io"
+	"os"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
 )
 
-// bar is one line for everything under way. The library draws; what it is told
-// are our own numbers, as it takes resumed bytes for very fast ones.
+// bar is one line for all that moves. Each frame is made whole, of our own numbers and for the columns that the terminal
+// has at that moment, and written once: a line that is longer than the terminal would leave a line with every frame.
 type bar struct {
 	w        io.Writer
 	throttle time.Duration
+	columns  func() int
 
 	mu     sync.Mutex // guards all below, and the terminal
-	lib    *progressbar.ProgressBar
 	count  count
 	drawn  time.Time
+	frames int
 	closed bool
 }
 
 func newBar(w io.Writer, throttle time.Duration) *bar {
-	return &bar{w: w, throttle: throttle}
+	return &bar{w: w, throttle: throttle, columns: func() int { return columnsOf(w) }}
 }
 
-// start makes the library's bar as soon as there is something to show.
-func (b *bar) start() {
-	if b.lib != nil {
-		return
+// columnsOf is how many columns a terminal has now; 80 where that cannot be found out.
+func columnsOf(w io.Writer) int {
+	if f, ok := w.(*os.File); ok {
+		if columns, _, err := term.GetSize(int(f.Fd())); err == nil && columns > 0 {
+			return columns
+		}
 	}
-	size := max(b.count.total, 1)
-	if b.count.unknown {
-		size = -1 // the library shows a spinner
-	}
-	b.lib = progressbar.NewOptions64(size,
-		progressbar.OptionSetWriter(b.w),
-		progressbar.OptionSetPredictTime(false),
-		progressbar.OptionSetElapsedTime(false),
-		progressbar.OptionThrottle(0), // ours is enough, and must not swallow what Above draws again
-		progressbar.OptionUseANSICodes(true),
-		// Otherwise the library draws from a goroutine of its own, across our lines and after the end.
-		progressbar.OptionSetSpinnerChangeInterval(0),
-		progressbar.OptionFullWidth(),
-		progressbar.OptionSetTheme(progressbar.Theme{Saucer: "=", SaucerHead: ">", SaucerPadding: " ", BarStart: "[", BarEnd: "]"}),
-		progressbar.OptionSetDescription(label(b.count.standing(time.Now()))),
-	)
-}
-
-// label is "3/10  1.2 GiB of 4.0 GiB  105 MiB/s  27s ".
-func label(s standing) string {
-	text := fmt.Sprintf("%d/%d  %s", s.done, s.files, Size(s.moved))
-	if s.total >= 0 {
-		text += " of " + Size(s.total)
-	}
-	if s.rate >= 1 {
-		text += "  " + Size(int64(s.rate)) + "/s"
-	}
-	if left := s.left(); left > 0 {
-		text += "  " + left.String()
-	}
-	return text + " "
+	return 80
 }
 
 // Plan implements Progress.
@@ -69,9 +45,6 @@ func (b *bar) Plan(files int, bytes int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.count.plan(files, bytes)
-	if b.lib != nil && !b.count.unknown {
-		b.lib.ChangeMax64(max(b.count.total, 1))
-	}
 }
 
 // Moved implements Progress.
@@ -92,29 +65,29 @@ func (b *bar) change(what func()) {
 	what()
 	if now := time.Now(); now.Sub(b.drawn) >= b.throttle {
 		b.drawn = now
-		b.start()
-		b.show(b.count.standing(now))
+		b.draw(b.count.standing(now), "")
 	}
 }
 
-// show draws what is safe to claim. The library's own errors are of no use to
+// draw shows what is safe to claim, over the frame before, in one write. Its errors are of no use to
 // anyone here: a terminal that went away must not fail a transfer.
-func (b *bar) show(s standing) {
-	b.lib.Describe(label(s))
-	_ = b.lib.Set64(s.moved)
+func (b *bar) draw(s standing, end string) {
+	// The last column stays free: some terminals begin a line behind it.
+	fmt.Fprint(b.w, "\r"+frame(s, b.columns()-1, b.frames)+"\x1b[0K"+end)
+	b.frames++
 }
 
 // Above implements Progress.
 func (b *bar) Above(write func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.lib == nil {
+	if b.frames == 0 || b.closed {
 		write()
 		return
 	}
 	b.wipe()
 	write()
-	b.show(b.count.standing(time.Now()))
+	b.draw(b.count.standing(time.Now()), "")
 }
 
 func (b *bar) wipe() { fmt.Fprint(b.w, "\r\x1b[2K") }
@@ -124,16 +97,100 @@ func (b *bar) wipe() { fmt.Fprint(b.w, "\r\x1b[2K") }
 func (b *bar) Close(complete bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.closed = true
-	if b.lib == nil {
+	if b.closed {
 		return
 	}
-	if complete && !b.count.unknown {
-		b.lib.Describe(label(b.count.standing(time.Now()).whole()))
-		_ = b.lib.Finish()
-		fmt.Fprintln(b.w)
-	} else {
+	b.closed = true
+	switch {
+	case b.frames == 0:
+	case complete && !b.count.unknown:
+		b.draw(b.count.standing(time.Now()).whole(), "\n")
+	default:
 		b.wipe()
 	}
-	b.lib = nil
+}
+
+// leastBar is the fewest columns in which a bar says something.
+const leastBar = 8
+
+// frame shows a standing in at most so many columns, all of its characters being one wide. What says least goes first as
+// they become fewer: the rate, the time to go, the bar, and then all but the percentage.
+func frame(s standing, columns, number int) string {
+	sized := Size(s.moved)
+	if s.total >= 0 {
+		sized += " of " + Size(s.total)
+	}
+	counted := fmt.Sprintf("%d/%d", s.done, s.files)
+	rate, left := "", ""
+	if s.rate >= 1 {
+		rate = Size(int64(s.rate)) + "/s"
+	}
+	if d := s.left(); d > 0 {
+		left = d.String()
+	}
+	for _, label := range []string{join(counted, sized, rate, left), join(counted, sized, left), join(counted, sized)} {
+		if text := rendered(s, label, columns, number); text != "" {
+			return text
+		}
+	}
+	percent := ""
+	if s.total >= 0 {
+		percent = fmt.Sprintf("%d%%", s.percent())
+	}
+	for _, text := range []string{join(counted, sized, percent), join(sized, percent), join(Size(s.moved), percent), percent} {
+		if len(text) <= columns {
+			return text
+		}
+	}
+	return ""
+}
+
+func join(parts ...string) string {
+	return strings.Join(strings.FieldsFunc(strings.Join(parts, "\x00"), func(r rune) bool { return r == 0 }), "  ")
+}
+
+// rendered has the library draw a bar behind the label that fills the columns; "" where there are too few.
+func rendered(s standing, label string, columns, number int) string {
+	if s.total < 0 {
+		if text := drawn(s, label, 0, number); len(text) <= columns {
+			return text
+		}
+		return ""
+	}
+	width := leastBar + columns - len(drawn(s, label, leastBar, number))
+	if width < leastBar {
+		return ""
+	}
+	return drawn(s, label, width, number)
+}
+
+// spinner are the frames of what has no known end.
+var spinner = []string{"|", "/", "-", "\\"}
+
+// drawn is one frame of the library, for a bar of so many columns.
+func drawn(s standing, label string, width, number int) string {
+	size, done := max(s.total, 1), s.moved
+	if s.total < 0 {
+		size = -1 // the library shows a spinner
+	}
+	if s.complete {
+		done = size
+	}
+	one := progressbar.NewOptions64(size,
+		progressbar.OptionSetWriter(io.Discard),
+		progressbar.OptionSetWidth(width),
+		progressbar.OptionSetPredictTime(false),
+		progressbar.OptionSetElapsedTime(false),
+		progressbar.OptionThrottle(0),
+		// Otherwise the library draws from a goroutine of its own.
+		progressbar.OptionSetSpinnerChangeInterval(0),
+		progressbar.OptionSpinnerCustom(spinner[number%len(spinner):]),
+		progressbar.OptionSetTheme(progressbar.Theme{Saucer: "=", SaucerHead: ">", SaucerPadding: " ", BarStart: "[", BarEnd: "]"}),
+		progressbar.OptionSetDescription(label),
+	)
+	if done == 0 {
+		_ = one.RenderBlank()
+	}
+	_ = one.Set64(done)
+	return strings.TrimSpace(one.String())
 }

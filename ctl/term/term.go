@@ -5,12 +5,14 @@ package term
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/dustin/go-humanize"
@@ -41,9 +43,9 @@ func isTTY(stream any) bool {
 // CanAsk reports whether there is a person to ask.
 func (s *Streams) CanAsk() bool { return s.InTTY && s.ErrTTY }
 
-// Confirm asks a yes-or-no question on Err; anything but y or yes is no.
+// Confirm asks a yes-or-no question, made safe with Clean, on Err; anything but y or yes is no.
 func (s *Streams) Confirm(question string) (bool, error) {
-	if _, err := fmt.Fprintf(s.Err, "%s [y/N] ", question); err != nil {
+	if _, err := fmt.Fprintf(s.Err, "%s [y/N] ", Clean(question)); err != nil {
 		return false, err
 	}
 	line, err := bufio.NewReader(s.In).ReadString('\n')
@@ -101,9 +103,39 @@ func Clean(name string) string {
 	return b.String()
 }
 
-// hidden: control characters, and those that change the order of what is shown.
+// hidden: control characters, those that change the order of what is shown, and those that are not seen at all, with
+// which one name could pass for another. Joiners are part of many scripts and are shown.
 func hidden(r rune) bool {
-	return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029'
+	const nonJoiner, joiner = '\u200c', '\u200d'
+	switch {
+	case r < 0x7f:
+		return r < ' '
+	case r == nonJoiner, r == joiner:
+		return false
+	case unicode.Is(unicode.Cf, r):
+		return !unicode.Is(unicode.Prepended_Concatenation_Mark, r)
+	}
+	return unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp, unicode.Other_Default_Ignorable_Code_Point)
+}
+
+// CleanJSON makes JSON safe to show: the characters that Clean replaces become the escapes that JSON has for
+// them, so that every reader gets the same text as before. JSON without such is returned as it is.
+func CleanJSON(data []byte) []byte {
+	shown := func(r rune) bool { return r == '\n' || !hidden(r) } // a line's end stands between values
+	if !bytes.ContainsFunc(data, func(r rune) bool { return !shown(r) }) {
+		return data
+	}
+	var b bytes.Buffer
+	for _, r := range string(data) {
+		if shown(r) {
+			b.WriteRune(r)
+			continue
+		}
+		for _, unit := range utf16.Encode([]rune{r}) {
+			fmt.Fprintf(&b, `\u%04x`, unit)
+		}
+	}
+	return b.Bytes()
 }
 
 // Size shows a number of bytes to a person: 1.5 GiB.

@@ -175,6 +175,7 @@ func TestGetStream_GoesOnWhereItBroke(t *testing.T) {
 		case n <= 6: // more often than it is tried without progress, and once in between with
 			if n == 4 {
 				w.Header().Set("Content-Length", fmt.Sprint(f.Size-3<<20))
+				w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", 3<<20, f.Size-1, f.Size))
 				w.WriteHeader(http.StatusPartialContent)
 				_, _ = w.Write(data[3<<20 : 3<<20+1000])
 				_ = http.NewResponseController(w).Flush()

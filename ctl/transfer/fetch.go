@@ -7,7 +7,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
+	"runtime"
+	"slices"
+	"sync/atomic"
 	"unicode/utf8"
 
 	"github.com/ringstore/ringstore/ctl/client"
@@ -16,19 +18,19 @@ import (
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-// fetch is a large file on its way from the server, in ranges.
+// fetch is a large file in flight from the server, in ranges.
 //
 // The bytes go to ".name.part" beside the target, which has its whole size from the
-// start, and ".name.part.log" tells which ranges have arrived with which checksum. Both are there
-// until the file is complete, and are gone with it.
+// start, and ".name.part.log" records which ranges have arrived with which checksum. Both are there
+// until the file is complete, are the user's alone to read and write, and are removed with its completion. Where one of
+// the names is taken by what this package cannot have made, the bytes go to a name that none can foresee, and there is no log.
 type fetch struct {
 	m     *Mover
 	file  rest.File
-	root  *os.Root
-	path  string
+	at    target
 	part  string // name of the file that fills up
 	f     *os.File
-	log   *log
+	log   *log // nil: a later run cannot continue
 	head  fetchHead
 	tally *tally
 }
@@ -45,18 +47,33 @@ type fetchHead struct {
 
 const fetchFormat = "s3ctl download"
 
+// of says whether the download was of this file.
+func (h fetchHead) of(file rest.File, endpoint string) bool {
+	return h.FileID == file.FileID && h.Endpoint == endpoint
+}
+
 // getParts fetches a file in ranges. What an earlier run has brought over, and is still whole, is not fetched again.
-func (m *Mover) getParts(ctx context.Context, file rest.File, root *os.Root, path string) error {
-	g := &fetch{m: m, file: file, root: root, path: path, part: partName(path)}
+func (m *Mover) getParts(ctx context.Context, file rest.File, t target) error {
+	g := &fetch{m: m, file: file, at: t, part: partName(t.path)}
+	if !t.folder {
+		if err := t.root.MkdirAll(filepath.Dir(t.path), 0o777); err != nil {
+			return localFault(err)
+		}
+	}
 	if err := g.open(ctx); err != nil {
 		return err
 	}
 	defer g.close()
 	err := g.run(ctx)
 	if err == nil {
-		return g.finish()
+		err = g.finish()
 	}
 	switch {
+	case err == nil:
+		return nil
+	case g.log == nil:
+		g.discard() // no other run would find it
+		return err
 	case ctx.Err() != nil:
 		return interrupted(ctx, g.tally)
 	case fault.KindOf(err) == "not_found":
@@ -68,10 +85,10 @@ func (m *Mover) getParts(ctx context.Context, file rest.File, root *os.Root, pat
 	return err
 }
 
-// later adds to an error that may pass how to go on then.
+// later adds to an error that may pass how to continue then.
 func (g *fetch) later(err error) error {
 	e := &fault.Error{Kind: fault.KindOf(err), Err: err}
-	e.Hint = "run the same command again to go on from here: " + g.tally.progress() + " are there"
+	e.Hint = "run the same command again to continue from here: " + g.tally.progress() + " are there"
 	if e.Kind == "no_space" {
 		e.Hint = "free some space, then " + e.Hint + "; or remove " + g.part + " and its .log"
 	}
@@ -79,53 +96,58 @@ func (g *fetch) later(err error) error {
 }
 
 // open takes the two files, and finds out what they hold of this file.
-func (g *fetch) open(ctx context.Context) (err error) {
-	entries, found, err := g.openLog()
-	if errors.Is(err, errGarbled) {
-		g.m.note("%s: %v; starting anew", g.path, err)
-		err = nil
-	}
-	if err != nil {
+func (g *fetch) open(ctx context.Context) error {
+	entries, found, err := g.openBoth()
+	switch {
+	case errors.Is(err, errForeign):
+		g.m.note("%s: %v; the bytes are collected under another name, and this download cannot be resumed", g.at.path, err)
+		g.part = tempName(g.at.path)
+		if g.f, err = g.at.root.OpenFile(g.part, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600); err != nil {
+			return localFault(err)
+		}
+		return g.begin()
+	case errors.Is(err, errGarbled):
+		g.m.note("%s: %v; starting from the beginning", g.at.path, err)
+	case err != nil:
 		return err
 	}
-	// Who has the log has the bytes: whoever had it before is through with giving them their name.
-	if g.f, err = g.openFile(g.part, 0); err != nil {
-		g.log.close()
-		return err
-	}
-	if found && (g.head.FileID != g.file.FileID || g.head.Endpoint != g.m.Store.Endpoint()) {
-		g.m.note("%s: the object was replaced since its download was interrupted; starting anew", g.path)
+	if found && !g.head.of(g.file, g.m.Store.Endpoint()) {
+		g.m.note("%s: the object was replaced since its download was interrupted; starting from the beginning", g.at.path)
 		found = false
 	}
-	if !found || g.head.Size != g.file.Size || g.head.PartSize < 1 {
+	// A size of parts that no run of ours chooses would have us reserve any memory.
+	if !found || g.head.Size != g.file.Size || !(cut{g.head.Size, g.head.PartSize}).possible() {
 		return g.begin()
 	}
 	return g.recall(ctx, entries)
 }
 
-// openLog takes the log for this process alone; see the function openLog.
-func (g *fetch) openLog() (entries []entry, found bool, err error) {
+// openBoth takes the log for this process alone, and then the file. Where one of them is errForeign, neither is kept.
+func (g *fetch) openBoth() (entries []entry, found bool, err error) {
 	name := g.part + ".log"
 	for {
-		f, err := g.openFile(name, os.O_APPEND)
+		f, err := openOwn(g.at.root, name, os.O_APPEND)
 		if err != nil {
 			return nil, false, err
 		}
-		g.log, entries, found, err = openLog(name, f, fetchFormat, &g.head)
-		if g.log == nil || g.log.is(g.root.Lstat(name)) {
-			return entries, found, err
+		g.log, entries, found, err = openLog(g.at.root, name, f, fetchFormat, &g.head)
+		if g.log == nil {
+			return nil, false, err
 		}
-		g.log.close() // whoever had it removed it in between
+		if !g.log.isNamed() {
+			g.log.close() // its owner removed it in between
+			continue
+		}
+		// Whose log it is, his are the bytes: the process that had it before has given them their name.
+		part, failed := openOwn(g.at.root, g.part, 0)
+		if failed != nil {
+			g.log.remove()
+			g.log = nil
+			return nil, false, failed
+		}
+		g.f = part
+		return entries, found, err
 	}
-}
-
-// openFile opens a regular file below the root, or makes it. A link is not followed.
-func (g *fetch) openFile(name string, flag int) (*os.File, error) {
-	if info, err := g.root.Lstat(name); err == nil && !info.Mode().IsRegular() {
-		return nil, fault.New("conflict", "%s, where the bytes are collected, is no regular file", name).WithHint("move it away")
-	}
-	f, err := g.root.OpenFile(name, os.O_CREATE|os.O_RDWR|flag, 0o666)
-	return f, localFault(err)
 }
 
 // begin starts with nothing.
@@ -146,47 +168,89 @@ func (g *fetch) begin() error {
 		err = localFault(g.f.Truncate(g.file.Size))
 	}
 	if err != nil {
-		g.discard() // there is nothing in it worth going on with
+		g.discard() // there is nothing in it worth keeping
 		g.close()
 	}
 	return err
 }
 
 // recall reads what an earlier run has fetched once more: the system may have gone down before
-// it reached the disk, and nobody knows what else happened to the file.
+// it reached the disk, and anything may have happened to the file since.
 func (g *fetch) recall(ctx context.Context, entries []entry) error {
 	g.tally = newTally(cut{g.head.Size, g.head.PartSize})
-	for i, want := range g.tally.known(entries) {
-		off, n := g.tally.cut.span(i)
-		got, err := sumOf(ctx, io.NewSectionReader(g.f, off, n))
-		if ctx.Err() != nil {
-			g.close()
-			return ctx.Err()
+	err := localFault(g.f.Truncate(g.head.Size)) // a hole where bytes are missing, and none too many
+	if err == nil {
+		for i, crc := range g.tally.known(entries) {
+			g.tally.set(i, crc)
 		}
-		if err == nil && got == want {
-			g.tally.set(i, got)
-		}
+		err = g.compare(ctx)
 	}
-	if err := g.f.Truncate(g.head.Size); err != nil { // nobody knows what happened to it since
+	if err != nil {
 		g.close()
-		return localFault(err)
+		return err
 	}
 	if bytes := g.tally.bytes(); bytes > 0 {
-		g.m.note("%s: resuming, %s are there already", g.path, g.tally.progress())
+		g.m.note("%s: resuming, %s are there already", g.at.path, g.tally.progress())
 		g.m.resumed(bytes)
 	}
 	return nil
 }
 
-// run fetches what is missing until the whole has its checksum.
+// compare reads the ranges that have arrived from the disk, and forgets those that do not have their checksum.
+func (g *fetch) compare(ctx context.Context) error {
+	return eachSum(ctx, g.f, g.tally.cut, g.tally.present(), func(i int, got uint64, whole bool) {
+		if want, _ := g.tally.get(i); got != want || !whole {
+			g.tally.unset(i)
+		}
+	})
+}
+
+// eachSum reads parts of a file, on all processors, and gives the CRC64NVME of each; whole says whether all of it was there.
+// done is called from many goroutines.
+func eachSum(ctx context.Context, f io.ReaderAt, c cut, parts []int, done func(i int, crc uint64, whole bool)) error {
+	var failed atomic.Pointer[error]
+	Each(ctx, runtime.GOMAXPROCS(0), slices.Values(parts), func(i int) {
+		off, n := c.span(i)
+		crc, read, err := sumOf(ctx, io.NewSectionReader(f, off, n))
+		if err != nil {
+			failed.CompareAndSwap(nil, &err)
+			return
+		}
+		done(i, crc, read == n)
+	})
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err := failed.Load(); err != nil {
+		return localFault(*err)
+	}
+	return nil
+}
+
+// sumFile computes the CRC64NVME of the first size bytes of a file; short says that there are fewer.
+func sumFile(ctx context.Context, f io.ReaderAt, size int64) (crc uint64, short bool, err error) {
+	const least = 4 * mib // of what is worth a goroutine
+	all := newTally(cut{size, max(size/int64(runtime.GOMAXPROCS(0))+1, least)})
+	err = eachSum(ctx, f, all.cut, all.missing(), func(i int, crc uint64, whole bool) {
+		if whole {
+			all.set(i, crc)
+		}
+	})
+	return all.whole(), len(all.missing()) > 0, err
+}
+
+// run fetches what is missing until the bytes on disk have the checksum of the whole, and are safe there.
 func (g *fetch) run(ctx context.Context) error {
 	const rounds = 2
 	for round := 1; ; round++ {
 		if err := g.m.eachPart(ctx, g.tally.missing(), g.fetchPart); err != nil {
 			return err
 		}
-		got := checksum.Encode(g.tally.whole())
-		if got == g.file.Checksums.CRC64NVME {
+		if err := g.verify(ctx); err != nil {
+			return err
+		}
+		missing, got := g.tally.missing(), checksum.Encode(g.tally.whole())
+		if len(missing) == 0 && got == g.file.Checksums.CRC64NVME {
 			return nil
 		}
 		if round == rounds {
@@ -194,7 +258,11 @@ func (g *fetch) run(ctx context.Context) error {
 			return fault.New("corrupt", "the bytes that arrived have the checksum %s, but the file has %s", got, g.file.Checksums.CRC64NVME).
 				WithHint("try again; if it stays, look where the bytes are: s3ctl stat")
 		}
-		g.m.note("%s: the checksum of the whole is wrong; fetching it once more", g.path)
+		if len(missing) > 0 {
+			g.m.note("%s: %d of %d ranges changed on disk after they had arrived; fetching those again", g.at.path, len(missing), g.tally.cut.count())
+			continue
+		}
+		g.m.note("%s: the checksum of the whole is wrong; fetching all of it again", g.at.path)
 		g.m.Meter.Moved(-g.tally.bytes())
 		for i := range g.tally.cut.count() {
 			g.tally.unset(i)
@@ -205,11 +273,24 @@ func (g *fetch) run(ctx context.Context) error {
 	}
 }
 
-// fetchPart fetches one range, writes it to its place, and remembers it.
+// verify reads back what has arrived while it is written to disk: what counts is what is there, not what came.
+func (g *fetch) verify(ctx context.Context) error {
+	synced := make(chan error, 1)
+	go func() { synced <- g.f.Sync() }()
+	before := g.tally.bytes()
+	err := g.compare(ctx)
+	g.m.Meter.Moved(g.tally.bytes() - before)
+	if failed := <-synced; err == nil {
+		err = localFault(failed)
+	}
+	return err
+}
+
+// fetchPart fetches one range, writes it to its place and to no other, and records it.
 func (g *fetch) fetchPart(ctx context.Context, i int, first *lane) error {
 	off, n := g.tally.cut.span(i)
 	return g.m.tryFrom(ctx, first, n, func(ctx context.Context, _ *lane) (err error) {
-		body, err := g.m.Store.Download(ctx, g.file.FileID, &client.Range{First: off, Last: off + n - 1})
+		body, err := g.m.Store.Download(ctx, g.file, &client.Range{First: off, Last: off + n - 1})
 		if err != nil {
 			return err
 		}
@@ -220,43 +301,47 @@ func (g *fetch) fetchPart(ctx context.Context, i int, first *lane) error {
 				moved.takeBack()
 			}
 		}()
-		crc, err := copyOut(io.NewOffsetWriter(g.f, off), g.m.limited(ctx, body), moved)
-		if err != nil {
+		summed := &summer{r: g.m.limited(ctx, body)}
+		if err := copyOut(&window{f: g.f, off: off, end: off + n}, summed, moved); err != nil {
 			return err
 		}
-		if moved.n != n {
-			return fault.New("corrupt", "%d bytes arrived where %d were asked for", moved.n, n).WithHint("try again")
+		if err := arrived(moved.n, n); err != nil {
+			return err
 		}
-		g.tally.set(i, crc)
-		return g.log.add(entry{i + 1, checksum.Encode(crc)})
+		g.tally.set(i, summed.crc)
+		return g.log.add(entry{i + 1, checksum.Encode(summed.crc)})
 	})
 }
 
-// finish gives the bytes their name once they are on the disk.
+// finish gives the bytes, which are on disk, their name.
 func (g *fetch) finish() error {
-	err := g.f.Sync()
+	err := g.at.dress(g.f)
 	if err == nil {
-		setTime(g.root, g.part, g.file)
-		err = g.root.Rename(g.part, g.path)
+		err = g.at.place(g.f, g.part, g.file)
 	}
 	if err == nil {
-		err = syncDir(g.root, filepath.Dir(g.path))
+		err = localFault(syncDir(g.at.root, filepath.Dir(g.at.path)))
 	}
-	if err != nil {
-		return localFault(err)
+	if err == nil && g.log != nil {
+		g.log.remove()
+		g.log = nil
 	}
-	return localFault(g.root.Remove(g.part + ".log"))
+	return err
 }
 
 // discard removes what was collected.
 func (g *fetch) discard() {
-	_ = g.root.Remove(g.part)
-	_ = g.root.Remove(g.part + ".log")
+	_ = g.at.root.Remove(g.part)
+	if g.log != nil {
+		g.log.remove()
+	}
 }
 
 func (g *fetch) close() {
 	_ = g.f.Close()
-	g.log.close()
+	if g.log != nil {
+		g.log.close()
+	}
 }
 
 // syncDir makes a renamed file's name durable.
@@ -270,14 +355,6 @@ func syncDir(root *os.Root, dir string) error {
 		return err
 	}
 	return nil
-}
-
-// setTime gives a fetched file the time of change that it had where it came from.
-// Where that is not known, or the file system cannot keep it, it stays as it is.
-func setTime(root *os.Root, name string, file rest.File) {
-	if at, err := time.Parse(time.RFC3339Nano, file.Meta["mtime"]); err == nil {
-		_ = root.Chtimes(name, at, at)
-	}
 }
 
 // partName is where the bytes of a file collect: the same for every run.

@@ -26,67 +26,71 @@ const readBuffer = 512 << 10
 
 var readBuffers = sync.Pool{New: func() any { return new([readBuffer]byte) }}
 
-// GetFile fetches a file to a path below root, making the folders on the way. The
-// bytes go to a temporary name beside the target, which the target's name is
-// given only when all have arrived and their checksum matches; nothing else is
-// ever seen under it, and after an error the temporary file is gone. Repeated
+// maxSize is more bytes than any file has: a server that says more is not believed.
+const maxSize = 1 << 56
+
+// GetFile fetches a file to a path below root, making the folders on the way; findTarget says what is followed and what
+// is replaced. The bytes go to a temporary name beside the target, which the target's name is
+// given only when all have arrived and those on disk, read again, have the checksum; nothing else is
+// ever seen under it, and after an error the temporary file is removed. Repeated
 // as often as it takes. It is not synced to disk: what is lost in a power cut can be fetched again.
-// Its time of change is the one that it was stored with, where it was.
+// Its time of change is the one that it was stored with, where it was; mode and owner are those of the file that it replaces.
 //
 // A file of more than Sizes.Whole comes in ranges, several at once, and is synced. Where that is cut
-// off, what has arrived stays, and the same call in a later process goes on with it, as long as file is the same.
-func (m *Mover) GetFile(ctx context.Context, file rest.File, root *os.Root, path string) (err error) {
+// off, what has arrived stays, and the same call in a later process continues with it, as long as file is the same.
+func (m *Mover) GetFile(ctx context.Context, file rest.File, root *os.Root, path string) error {
 	m = m.ready()
-	if err := root.MkdirAll(filepath.Dir(path), 0o777); err != nil {
-		return localFault(err)
+	t, err := findTarget(root, path)
+	switch {
+	case err != nil:
+		return err
+	case file.Size < 0, file.Size > maxSize:
+		return fault.New("internal", "the server says that the file has %d bytes", file.Size)
+	case file.Size > m.Sizes.Whole:
+		return m.getParts(ctx, file, t)
 	}
-	if info, err := root.Lstat(path); err == nil && info.IsDir() {
-		return fault.New("conflict", "the target is a folder").WithHint("name a file, or move the folder away")
-	}
-	if file.Size > m.Sizes.Whole {
-		return m.getParts(ctx, file, root, path)
-	}
-	temp := tempName(path)
-	f, err := root.OpenFile(temp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o666)
+	return m.getWhole(ctx, file, t)
+}
+
+// getWhole fetches a file in one request.
+func (m *Mover) getWhole(ctx context.Context, file rest.File, t target) (err error) {
+	temp := tempName(t.path)
+	f, err := t.create(temp)
 	if err != nil {
-		return localFault(err)
+		return err
 	}
 	defer func() {
-		if closed := f.Close(); err == nil {
-			err = localFault(closed)
-		}
-		if err == nil {
-			setTime(root, temp, file)
-		}
-		if err == nil {
-			err = localFault(root.Rename(temp, path))
-		}
+		_ = f.Close()
 		if err != nil {
-			_ = root.Remove(temp)
+			_ = t.root.Remove(temp)
 		}
 	}()
+	if t.old != nil {
+		if err := t.dress(f); err != nil {
+			return err
+		}
+	}
 	if err := preallocate(f, file.Size); err != nil {
 		return localFault(err)
 	}
-	return m.try(ctx, file.Size, func(ctx context.Context) error {
-		if _, err := f.Seek(0, io.SeekStart); err != nil {
-			return localFault(err)
-		}
-		return m.fetch(ctx, file, f)
-	})
+	if err := m.try(ctx, file.Size, func(ctx context.Context) error { return m.fetch(ctx, file, f) }); err != nil {
+		return err
+	}
+	if err := t.place(f, temp, file); err != nil {
+		return err
+	}
+	return localFault(f.Close())
 }
 
 // GetStream writes a file to w. Bytes that were written cannot be taken back: what breaks off is
-// gone on with where it broke, and Corrupt is found only when all have been written.
+// continued where it broke, and Corrupt is found only when all have been written.
 func (m *Mover) GetStream(ctx context.Context, file rest.File, w io.Writer) error {
-	out := &counting{w: w}
+	out := &counting{w: w, most: file.Size}
 	moved := &metered{meter: m.Meter}
-	var crc uint64
 	for ended := false; !ended; {
 		err := m.Retry.Do(ctx, func() (err error) {
 			before := out.n
-			sum, err := m.fetchRest(ctx, file, out, moved)
-			crc = checksum.Combine(crc, sum, out.n-before)
+			err = m.fetchRest(ctx, file, out, moved)
 			e, ok := errors.AsType[*fault.Error](err)
 			if ok && passing(e) && out.n > before {
 				return nil // it got further: what fails next is another failure
@@ -98,21 +102,21 @@ func (m *Mover) GetStream(ctx context.Context, file rest.File, w io.Writer) erro
 			return err
 		}
 	}
-	return compare(file, out.n, crc)
+	return compare(file, out.n, out.crc)
 }
 
-// fetchRest is one try for the bytes behind those that were written, and returns the checksum of those that now were, also with an error.
-func (m *Mover) fetchRest(ctx context.Context, file rest.File, out *counting, moved *metered) (crc uint64, err error) {
+// fetchRest is one try for the bytes behind those that were written.
+func (m *Mover) fetchRest(ctx context.Context, file rest.File, out *counting, moved *metered) error {
 	var behind *client.Range
 	if out.n > 0 {
 		behind = &client.Range{First: out.n, Last: -1}
 	}
 	if out.n > 0 && out.n >= file.Size {
-		return 0, nil
+		return nil
 	}
-	body, err := m.Store.Download(ctx, file.FileID, behind)
+	body, err := m.Store.Download(ctx, file, behind)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer body.Close()
 	return copyOut(out, m.limited(ctx, body), moved)
@@ -121,19 +125,33 @@ func (m *Mover) fetchRest(ctx context.Context, file rest.File, out *counting, mo
 // GetRange writes a range of a file to w. It has no checksum of its own: the
 // gateway checked each unit of it. OutOfRange.
 func (m *Mover) GetRange(ctx context.Context, file rest.File, r client.Range, w io.Writer) error {
-	body, err := m.Store.Download(ctx, file.FileID, &r)
+	_, n, err := r.Of(file.Size)
+	if err != nil {
+		return err
+	}
+	body, err := m.Store.Download(ctx, file, &r)
 	if err != nil {
 		return err
 	}
 	defer body.Close()
-	moved := &metered{meter: m.Meter}
-	_, err = copyOut(w, m.limited(ctx, body), moved)
-	return err
+	out := &counting{w: w, most: n}
+	if err := copyOut(out, m.limited(ctx, body), &metered{meter: m.Meter}); err != nil {
+		return err
+	}
+	return arrived(out.n, n)
 }
 
-// fetch is one try for all bytes.
-func (m *Mover) fetch(ctx context.Context, file rest.File, w io.Writer) (err error) {
-	body, err := m.Store.Download(ctx, file.FileID, nil)
+// arrived says whether as many bytes came as were asked for. Corrupt.
+func arrived(got, want int64) error {
+	if got != want {
+		return fault.New("corrupt", "%d bytes arrived where %d were asked for", got, want).WithHint("try again")
+	}
+	return nil
+}
+
+// fetch is one try for all bytes of a file, and compares what is then on disk.
+func (m *Mover) fetch(ctx context.Context, file rest.File, f *os.File) (err error) {
+	body, err := m.Store.Download(ctx, file, nil)
 	if err != nil {
 		return err
 	}
@@ -144,11 +162,20 @@ func (m *Mover) fetch(ctx context.Context, file rest.File, w io.Writer) (err err
 			moved.takeBack()
 		}
 	}()
-	crc, err := copyOut(w, m.limited(ctx, body), moved)
-	if err != nil {
+	if err := copyOut(&window{f: f, end: file.Size}, m.limited(ctx, body), moved); err != nil {
 		return err
 	}
-	return compare(file, moved.n, crc)
+	if err := arrived(moved.n, file.Size); err != nil {
+		return err
+	}
+	crc, short, err := sumFile(ctx, f, file.Size)
+	switch {
+	case err != nil:
+		return err
+	case short:
+		return fault.New("corrupt", "the file became shorter while it was written").WithHint("run the same command again, in a folder that no other program writes to")
+	}
+	return compare(file, file.Size, crc)
 }
 
 // compare says whether what arrived is the file. Corrupt.
@@ -160,28 +187,50 @@ func compare(file rest.File, size int64, crc uint64) error {
 	return nil
 }
 
-// copyOut copies all of body to w and returns the CRC64NVME of what was written, also with an error.
-func copyOut(w io.Writer, body io.Reader, moved *metered) (crc uint64, err error) {
+// copyOut copies all of body to w.
+func copyOut(w io.Writer, body io.Reader, moved *metered) error {
 	buf, _ := readBuffers.Get().(*[readBuffer]byte)
 	defer readBuffers.Put(buf)
 	for {
 		n, readErr := body.Read(buf[:])
 		if n > 0 {
 			written, err := w.Write(buf[:n])
-			crc = crc64nvme.Update(crc, buf[:written])
 			moved.add(int64(written))
 			if err != nil {
-				return crc, localFault(err)
+				return localFault(err)
 			}
 		}
 		switch {
 		case readErr == nil:
 		case errors.Is(readErr, io.EOF):
-			return crc, nil
+			return nil
 		default:
-			return crc, readErr
+			return readErr
 		}
 	}
+}
+
+// errBeyond: more bytes came than were asked for.
+func errBeyond() error {
+	return fault.New("corrupt", "more bytes arrived than were asked for").WithHint("try again; if it stays so, check the endpoint and the proxies on the way")
+}
+
+// window is the part of a file that one answer may write: the bytes from off to end, and no other, whatever is sent.
+// A byte beyond is Corrupt.
+type window struct {
+	f        io.WriterAt
+	off, end int64
+}
+
+// Write implements io.Writer.
+func (w *window) Write(p []byte) (int, error) {
+	fits := p[:min(int64(len(p)), w.end-w.off)]
+	n, err := w.f.WriteAt(fits, w.off)
+	w.off += int64(n)
+	if err == nil && len(fits) < len(p) {
+		err = errBeyond()
+	}
+	return n, err
 }
 
 // localFault makes a fault of an error of the local file system.
@@ -205,7 +254,7 @@ func localFault(err error) error {
 // maxName is the longest file name, in bytes, that common file systems take.
 const maxName = 255
 
-// tempName is a name beside path that nobody else has: ".name.part-xxxx".
+// tempName is a name beside path that no other has and none can foresee: ".name.part-xxxx".
 func tempName(path string) string {
 	dir, name := filepath.Split(path)
 	suffix := ".part-" + strings.ToLower(rand.Text()[:8])
@@ -216,14 +265,21 @@ func tempName(path string) string {
 	return dir + "." + name + suffix
 }
 
+// counting writes at most so many bytes, of which it keeps the CRC64NVME. A byte beyond is Corrupt.
 type counting struct {
-	w io.Writer
-	n int64
+	w       io.Writer
+	n, most int64
+	crc     uint64
 }
 
 // Write implements io.Writer.
 func (c *counting) Write(p []byte) (int, error) {
-	n, err := c.w.Write(p)
+	fits := p[:min(int64(len(p)), c.most-c.n)]
+	n, err := c.w.Write(fits)
+	c.crc = crc64nvme.Update(c.crc, fits[:n])
 	c.n += int64(n)
+	if err == nil && len(fits) < len(p) {
+		err = errBeyond()
+	}
 	return n, err
 }

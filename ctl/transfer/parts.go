@@ -47,7 +47,18 @@ type cut struct {
 	size, part int64
 }
 
-func (c cut) count() int { return int((c.size + c.part - 1) / c.part) }
+// possible says whether Sizes.part can have cut a file so.
+func (c cut) possible() bool {
+	return c.part >= mib && c.part%mib == 0 && c.part-mib < c.size && c.size/maxParts <= c.part && c.count() <= maxParts
+}
+
+func (c cut) count() int {
+	n := c.size / c.part
+	if c.size%c.part > 0 {
+		n++
+	}
+	return int(n)
+}
 
 // span gives the offset and the bytes of part i, from 0.
 func (c cut) span(i int) (off, n int64) {
@@ -85,6 +96,16 @@ func (t *tally) get(i int) (crc uint64, have bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.crcs[i], t.have[i]
+}
+
+// present lists the parts that have arrived.
+func (t *tally) present() (parts []int) {
+	for i := range t.have {
+		if _, have := t.get(i); have {
+			parts = append(parts, i)
+		}
+	}
+	return parts
 }
 
 // missing lists the parts that have not arrived.
@@ -209,8 +230,8 @@ func (m *Mover) deadline(bytes int64) time.Duration {
 
 var errDeadline = fmt.Errorf("it took too long")
 
-// interrupted says how to go on with what a person or a signal ended.
+// interrupted says how to continue what a person or a signal ended.
 func interrupted(ctx context.Context, t *tally) error {
 	return (&fault.Error{Kind: "interrupted", Msg: "interrupted", Err: ctx.Err()}).
-		WithHint("run the same command again to go on from here: %s are there", t.progress())
+		WithHint("run the same command again to continue from here: %s are there", t.progress())
 }

@@ -28,11 +28,12 @@ import (
 const smallFile = 1 << 20
 
 // PutFile sends a local regular file, as often as it takes, and returns it as
-// acknowledged: durable, visible, and of the checksum that was reckoned here.
-// A file that changes while it is sent is Conflict, and what was visible before stays.
+// acknowledged: durable, visible, and of the checksum that was computed here.
+// A file that changes while it is sent, or has more bytes than the system says, is Conflict, and what was visible before
+// stays. A file of which the system says that it is empty, but that has bytes (as in /proc), is sent as a stream.
 //
 // A file of more than Sizes.Whole goes in parts, several at once. Where that is cut
-// off, the same call in a later process goes on with it, as long as the file is the same.
+// off, the same call in a later process continues with it, as long as the file is the same.
 func (m *Mover) PutFile(ctx context.Context, path string, dst address.Remote) (rest.File, error) {
 	m = m.ready()
 	f, err := os.Open(path)
@@ -44,6 +45,11 @@ func (m *Mover) PutFile(ctx context.Context, path string, dst address.Remote) (r
 	if err != nil {
 		return rest.File{}, err
 	}
+	if info.Size() == 0 {
+		if more, err := behind(f, 0); err != nil || more {
+			return m.putUnsized(ctx, path, f, err, dst)
+		}
+	}
 	if info.Size() > m.Sizes.Whole {
 		return m.putParts(ctx, path, f, info, dst)
 	}
@@ -53,6 +59,30 @@ func (m *Mover) PutFile(ctx context.Context, path string, dst address.Remote) (r
 		return err
 	})
 	return stored, err
+}
+
+// putUnsized sends a file whose size is not known before its end.
+func (m *Mover) putUnsized(ctx context.Context, path string, f *os.File, err error, dst address.Remote) (rest.File, error) {
+	if err != nil {
+		return rest.File{}, fromReading(path, err)
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return rest.File{}, fromReading(path, err)
+	}
+	m.ContentType = cmp.Or(m.ContentType, contentType(path))
+	return m.PutStream(ctx, f, dst)
+}
+
+// behind says whether an open file has a byte at the offset, whatever the system says about its size. It moves the file's own offset there.
+func behind(f *os.File, off int64) (bool, error) {
+	if _, err := f.Seek(off, io.SeekStart); err != nil {
+		return false, err
+	}
+	n, err := f.Read(make([]byte, 1))
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return n > 0, err
 }
 
 // putOnce is one try for a whole file.
@@ -128,7 +158,7 @@ func contentType(path string) string {
 const defaultType = "application/octet-stream"
 
 // fileReader reads exactly the bytes that the file had when it was opened. Before
-// it gives the last of them it looks whether the file is still the same: a server
+// it gives the last of them it looks whether there is no other behind them, and the file is still the same: a server
 // that lacks them stores nothing.
 type fileReader struct {
 	f    *os.File
@@ -151,11 +181,15 @@ func (r *fileReader) Read(p []byte) (int, error) {
 	case r.left > 0:
 		return n, nil
 	}
+	more, err := behind(r.f, r.info.Size())
+	if err != nil {
+		return 0, fromReading(r.f.Name(), err)
+	}
 	now, err := r.f.Stat()
 	if err != nil {
 		return 0, fromReading(r.f.Name(), err)
 	}
-	if now.Size() != r.info.Size() || !now.ModTime().Equal(r.info.ModTime()) {
+	if more || now.Size() != r.info.Size() || !now.ModTime().Equal(r.info.ModTime()) {
 		return 0, r.changed()
 	}
 	return n, nil

@@ -35,10 +35,16 @@ type entry struct {
 // log is a file of JSON lines to which lines are only added: the first says what
 // it is of, and each other names a part that has arrived; of several of one part the last
 // counts. It is locked as long as it is open. What a kill cut off in the middle of a line was never there.
+//
+// A nil log is one in which nothing is recorded.
 type log struct {
-	path string
+	in   folder
+	name string
 	f    *os.File // opened to append
 }
+
+// maxLog bounds a log in bytes: ten lines for each part that there can be.
+const maxLog = 16 << 20
 
 var (
 	// errGarbled: the log cannot be read. What it knew is lost, and nothing else.
@@ -51,7 +57,7 @@ var (
 // openLog opens the log for this process alone, and reads it: first is filled with
 // its first line, and the entries are returned; found is false where it is new or empty. The file must be of
 // the format. Errors: errTaken, errNewer, errGarbled, which leaves it open, and what the system says.
-func openLog(path string, f *os.File, format string, first any) (l *log, entries []entry, found bool, err error) {
+func openLog(in folder, name string, f *os.File, format string, first any) (l *log, entries []entry, found bool, err error) {
 	if taken, err := tryLock(f); err != nil || taken {
 		_ = f.Close()
 		if err != nil {
@@ -59,8 +65,8 @@ func openLog(path string, f *os.File, format string, first any) (l *log, entries
 		}
 		return nil, nil, false, (&fault.Error{Kind: "conflict", Err: errTaken}).WithHint("wait for it, or stop it")
 	}
-	l = &log{path, f}
-	data, err := io.ReadAll(f)
+	l = &log{in, name, f}
+	data, err := io.ReadAll(io.LimitReader(f, maxLog+1))
 	if err != nil {
 		_ = f.Close()
 		return nil, nil, false, localFault(err)
@@ -68,10 +74,13 @@ func openLog(path string, f *os.File, format string, first any) (l *log, entries
 	if len(data) == 0 {
 		return l, nil, false, nil
 	}
+	if len(data) > maxLog {
+		return l, nil, false, errGarbled
+	}
 	entries, err = parseLog(data, format, first)
 	if e, ok := errors.AsType[*fault.Error](err); ok {
 		_ = f.Close()
-		e.Item = path
+		e.Item = name
 		return nil, nil, false, e
 	}
 	// The next line must not become one with a torn one.
@@ -95,7 +104,7 @@ func parseLog(data []byte, format string, first any) ([]entry, error) {
 	}
 	if h.Version > logVersion {
 		return nil, (&fault.Error{Kind: "conflict", Err: fmt.Errorf("%w (version %d)", errNewer, h.Version)}).
-			WithHint("go on with that version of s3ctl, or remove the file to begin anew")
+			WithHint("use that version of s3ctl, or remove the file to start from the beginning")
 	}
 	if json.Unmarshal(lines[0], first) != nil {
 		return nil, errGarbled
@@ -113,6 +122,9 @@ func parseLog(data []byte, format string, first any) ([]entry, error) {
 
 // begin empties the log and writes its first line.
 func (l *log) begin(first any) error {
+	if l == nil {
+		return nil
+	}
 	if err := l.f.Truncate(0); err != nil {
 		return localFault(err)
 	}
@@ -121,6 +133,9 @@ func (l *log) begin(first any) error {
 
 // add appends a line in one write.
 func (l *log) add(line any) error {
+	if l == nil {
+		return nil
+	}
 	data, err := json.Marshal(line)
 	if err != nil {
 		return fault.New("internal", "%v", err)
@@ -174,20 +189,21 @@ func (m *Mover) openUploadLog(path, bucket, key string, h *uploadHead) (l *log, 
 	sum := sha256.Sum256([]byte(strings.Join([]string{m.Store.Endpoint(), bucket, key, whole}, "\x00")))
 	name := filepath.Join(dir, hex.EncodeToString(sum[:16])+".jsonl")
 	for {
-		f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600)
+		f, err := openOwn(system{}, name, os.O_APPEND)
 		if err != nil {
-			return nil, nil, false, localFault(err)
+			return nil, nil, false, err
 		}
-		l, entries, found, err = openLog(name, f, uploadFormat, h)
-		if l == nil || l.is(os.Lstat(name)) {
+		l, entries, found, err = openLog(system{}, name, f, uploadFormat, h)
+		if l == nil || l.isNamed() {
 			return l, entries, found, err
 		}
-		l.close() // whoever had it removed it in between
+		l.close() // its owner removed it in between
 	}
 }
 
-// is says whether the log is the file that was found under its name.
-func (l *log) is(there fs.FileInfo, err error) bool {
+// isNamed says whether the log is the file that has its name.
+func (l *log) isNamed() bool {
+	there, err := l.in.Lstat(l.name)
 	if err != nil {
 		return false
 	}
@@ -197,6 +213,6 @@ func (l *log) is(there fs.FileInfo, err error) bool {
 
 // remove ends the log for good.
 func (l *log) remove() {
-	_ = os.Remove(l.path)
+	_ = l.in.Remove(l.name)
 	l.close()
 }

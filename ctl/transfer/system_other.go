@@ -3,11 +3,33 @@
 package transfer
 
 import (
+	"errors"
 	"io/fs"
 	"os"
+	"time"
+)
+
+// There is nothing to follow or to wait for here, and no mask of modes.
+const (
+	noFollow = 0
+	umask    = fs.FileMode(0)
 )
 
 // tryLock does nothing where there are no such locks.
 func tryLock(*os.File) (taken bool, err error) { return false, nil }
 
 func identity(fs.FileInfo) (device, inode uint64) { return 0, 0 }
+
+// foreign knows no owners here.
+func foreign(info fs.FileInfo) string {
+	if !info.Mode().IsRegular() {
+		return "it is no regular file"
+	}
+	return ""
+}
+
+func keepOwner(*os.File, fs.FileInfo) bool { return true }
+
+func chtimes(root *os.Root, name string, at time.Time) error { return root.Chtimes(name, at, at) }
+
+func duplicate(int, string) (*os.File, error) { return nil, errors.ErrUnsupported }

@@ -6,7 +6,8 @@
 //	put.go stream.go   a file or a stream in one request; a stream in parts
 //	upload.go state.go a large file in parts, and what is remembered of it on this side
 //	get.go             a file in one request, a range, a stream
-//	fetch.go journal.go a large file in ranges, and which of them have arrived
+//	fetch.go           a large file in ranges, and which of them have arrived
+//	target.go own.go   where a file goes, and which files of earlier runs are used
 //	parts.go lanes.go retry.go  what both directions share
 package transfer
 
@@ -28,7 +29,7 @@ const DefaultParallel = 8
 // Store is the gateway's side; *client.Client is one.
 type Store interface {
 	Upload(ctx context.Context, u client.Upload) (rest.File, error)
-	Download(ctx context.Context, fileID string, r *client.Range) (*client.Download, error)
+	Download(ctx context.Context, file rest.File, r *client.Range) (*client.Download, error)
 	DeleteFile(ctx context.Context, fileID string) error
 	Endpoint() string
 

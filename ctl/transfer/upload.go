@@ -65,6 +65,8 @@ func (u *upload) resume(ctx context.Context) (rest.File, error) {
 	switch {
 	case errors.Is(err, errGarbled):
 		u.m.note("%s: %v; starting anew", u.path, err)
+	case err == nil && l == nil:
+		u.m.note("%s: this upload cannot be resumed if it is interrupted: there is no folder to record it in; set HOME or XDG_STATE_HOME", u.path)
 	case errors.Is(err, errTaken), errors.Is(err, errNewer):
 		return rest.File{}, err
 	case err != nil:
@@ -74,7 +76,7 @@ func (u *upload) resume(ctx context.Context) (rest.File, error) {
 	if !found {
 		return rest.File{}, u.begin(ctx)
 	}
-	if u.head.Source != fingerprintOf(u.info) || u.head.PartSize < 1 {
+	if u.head.Source != fingerprintOf(u.info) || !(cut{u.info.Size(), u.head.PartSize}).possible() {
 		u.m.note("%s: the file has changed since its upload was interrupted; starting anew", u.path)
 		u.abort(ctx)
 		return rest.File{}, u.begin(ctx)
@@ -111,7 +113,7 @@ func (u *upload) reckon(ctx context.Context, s rest.Session, known map[int]uint6
 		crc, ok := known[i]
 		if !ok {
 			var err error
-			if crc, err = sumOf(ctx, io.NewSectionReader(u.f, off, n)); err != nil {
+			if crc, _, err = sumOf(ctx, io.NewSectionReader(u.f, off, n)); err != nil {
 				return fromReading(u.path, err)
 			}
 		}
@@ -122,21 +124,22 @@ func (u *upload) reckon(ctx context.Context, s rest.Session, known map[int]uint6
 	return nil
 }
 
-// sumOf reckons the CRC64NVME of what r gives.
-func sumOf(ctx context.Context, r io.Reader) (crc uint64, err error) {
+// sumOf computes the CRC64NVME of the n bytes that r gives.
+func sumOf(ctx context.Context, r io.Reader) (crc uint64, n int64, err error) {
 	buf, _ := readBuffers.Get().(*[readBuffer]byte)
 	defer readBuffers.Put(buf)
 	for ctx.Err() == nil {
-		n, err := r.Read(buf[:])
-		crc = crc64nvme.Update(crc, buf[:n])
+		got, err := r.Read(buf[:])
+		crc = crc64nvme.Update(crc, buf[:got])
+		n += int64(got)
 		if errors.Is(err, io.EOF) {
-			return crc, nil
+			return crc, n, nil
 		}
 		if err != nil {
-			return 0, err
+			return 0, n, err
 		}
 	}
-	return 0, ctx.Err()
+	return 0, n, ctx.Err()
 }
 
 // wasCompleted deals with a session that is gone: the earlier run may have
@@ -223,7 +226,7 @@ func (u *upload) send(ctx context.Context) (rest.File, error) {
 // later adds to an error that may pass how to go on then.
 func (u *upload) later(err error) error {
 	e := &fault.Error{Kind: fault.KindOf(err), Err: err, Hint: fault.HintOf(err)}
-	hint := "run the same command again to go on from here: " + u.tally.progress() + " are there"
+	hint := "run the same command again to continue from here: " + u.tally.progress() + " are there"
 	if e.Hint != "" {
 		hint = e.Hint + "\n" + hint
 	}
@@ -296,16 +299,20 @@ var errChanged = errors.New("the file changed while it was sent")
 
 func changed(path string) error {
 	return fault.New("conflict", "%v; nothing was stored", errChanged).
-		WithHint("try again when nobody writes to it, or store what it holds now: s3ctl put - s3://BUCKET/KEY < %s", path)
+		WithHint("try again when no program writes to it, or store what it holds now: s3ctl put - s3://BUCKET/KEY < %s", path)
 }
 
-// unchanged looks whether the file under the path is still the one that was sent, as it was.
+// unchanged looks whether the file is still the one that was sent, as it was, and has no byte behind those.
 func (u *upload) unchanged() error {
 	now, err := u.f.Stat()
 	if err != nil {
 		return fromReading(u.path, err)
 	}
-	if fingerprintOf(now) != fingerprintOf(u.info) {
+	more, err := behind(u.f, u.info.Size())
+	switch {
+	case err != nil:
+		return fromReading(u.path, err)
+	case more, fingerprintOf(now) != fingerprintOf(u.info):
 		return errChanged
 	}
 	return nil

@@ -48,7 +48,7 @@ func complete(t *testing.T, api *client.Client, s rest.Session, whole []byte) {
 
 func same(t *testing.T, api *client.Client, id string, want []byte) {
 	t.Helper()
-	body, err := api.Download(t.Context(), id, nil)
+	body, err := api.Download(t.Context(), rest.File{FileID: id, Size: int64(len(want))}, nil)
 	require.NoError(t, err)
 	defer body.Close()
 	got, err := io.ReadAll(body)

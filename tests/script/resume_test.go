@@ -88,7 +88,7 @@ func TestResume_Put(t *testing.T) {
 			code, errs := cutOff(t, s, holding, sig, put...)
 			if sig == syscall.SIGINT {
 				require.Equal(t, 130, code, errs)
-				require.Contains(t, errs, "run the same command again to go on from here")
+				require.Contains(t, errs, "run the same command again to continue from here")
 			}
 			require.NoError(t, s.run(0, "ls", "s3://"+s.bucket))
 			require.Empty(t, string(s.stdout), "nothing is visible")
@@ -121,7 +121,7 @@ func TestResume_Get(t *testing.T) {
 			code, errs := cutOff(t, s, holding, sig, get...)
 			if sig == syscall.SIGINT {
 				require.Equal(t, 130, code, errs)
-				require.Contains(t, errs, "run the same command again to go on from here")
+				require.Contains(t, errs, "run the same command again to continue from here")
 			}
 			require.NoError(t, s.tree(".", []string{".back.part", ".back.part.log", "big"}))
 			require.NoError(t, s.run(0, get...), string(s.stderr))

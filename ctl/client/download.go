@@ -1,0 +1,180 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/proto/rest"
+)
+
+// Range is a range of bytes, as HTTP has it: First..Last, both included; Last < 0
+// is the end of the file; First < 0 asks for the last -First bytes.
+type Range struct{ First, Last int64 }
+
+func (r Range) header() string {
+	switch {
+	case r.First < 0:
+		return fmt.Sprintf("bytes=%d", r.First)
+	case r.Last < 0:
+		return fmt.Sprintf("bytes=%d-", r.First)
+	}
+	return fmt.Sprintf("bytes=%d-%d", r.First, r.Last)
+}
+
+// Of gives the offset and the number of bytes that the range has in a file of size bytes. OutOfRange.
+func (r Range) Of(size int64) (off, n int64, err error) {
+	off, end := r.First, size
+	if off < 0 {
+		off = max(size+off, 0)
+	} else if r.Last >= 0 && r.Last < size {
+		end = r.Last + 1
+	}
+	if off >= end {
+		return 0, 0, fault.New("out_of_range", "the file has %d bytes", size)
+	}
+	return off, end - off, nil
+}
+
+// Download is a file, or a range of one, as it arrives. Close it.
+type Download struct {
+	io.ReadCloser
+	Size int64  // bytes to come
+	CRC  string // checksum of the whole file, encoded; "" for a range
+}
+
+// Download asks for the bytes of a file; r nil is all of them. The server is not believed: an
+// answer that is not of exactly these bytes of a file of that size and ETag is Corrupt before its first byte is
+// read, whatever its status; reads never give more bytes than were asked for, and fail with a *fault.Error when
+// there are more or fewer. NotFound, OutOfRange, Conflict, Corrupt.
+func (c *Client) Download(ctx context.Context, file rest.File, r *Range) (*Download, error) {
+	off, n, err := int64(0), file.Size, error(nil)
+	if r != nil {
+		off, n, err = r.Of(file.Size)
+	}
+	switch {
+	case err != nil:
+		return nil, err
+	case file.Size < 0:
+		return nil, fault.New("internal", "%s says that the file has %d bytes", c.base, file.Size)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	// The timer covers the wait for the answer too, and every read afterwards.
+	watchdog := time.AfterFunc(c.stall, func() { cancel(errStalled) })
+	fail := func(err error) (*Download, error) {
+		watchdog.Stop()
+		cancel(nil)
+		return nil, err
+	}
+	req, err := c.request(ctx, http.MethodGet, "/files/"+url.PathEscape(file.FileID), nil, nil)
+	if err != nil {
+		return fail(err)
+	}
+	if r != nil {
+		req.Header.Set("Range", r.header())
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return fail(c.translate(ctx, err))
+	}
+	if resp.StatusCode/100 != 2 {
+		err := c.refusal(resp)
+		finish(resp.Body)
+		return fail(err)
+	}
+	if err := c.checkBytes(resp, file, off, n, r != nil); err != nil {
+		_ = resp.Body.Close()
+		return fail(err)
+	}
+	body := &sink{c: c, ctx: ctx, cancel: cancel, watchdog: watchdog, body: resp.Body, left: n}
+	return &Download{ReadCloser: body, Size: n, CRC: resp.Header.Get(crcHeader)}, nil
+}
+
+// checkBytes holds the head of an answer to what was asked for: n bytes from off of the file. A length that is not
+// said (a proxy may send chunks) is left to the reading.
+func (c *Client) checkBytes(resp *http.Response, file rest.File, off, n int64, ranged bool) error {
+	want, span := http.StatusOK, ""
+	if ranged {
+		want, span = http.StatusPartialContent, fmt.Sprintf("bytes %d-%d/%d", off, off+n-1, file.Size)
+	}
+	h := resp.Header
+	etag, encoding := h.Get("ETag"), h.Get("Content-Encoding")
+	var what string
+	switch {
+	case resp.StatusCode != want:
+		what = fmt.Sprintf("status %s where %d was expected", resp.Status, want)
+	case h.Get("Content-Range") != span:
+		what = fmt.Sprintf("Content-Range %q where %q was expected", h.Get("Content-Range"), span)
+	case resp.ContentLength >= 0 && resp.ContentLength != n:
+		what = fmt.Sprintf("%d bytes where %d were asked for", resp.ContentLength, n)
+	case etag != "" && file.ETag != "" && etag != `"`+file.ETag+`"`:
+		what = fmt.Sprintf("ETag %s where %q was expected", etag, file.ETag)
+	case encoding != "" && encoding != "identity":
+		what = fmt.Sprintf("bytes in the encoding %q", encoding)
+	default:
+		return nil
+	}
+	return c.wrongBytes("answered with " + what)
+}
+
+// wrongBytes is the error of an answer that is not of the bytes that were asked for.
+func (c *Client) wrongBytes(what string) error {
+	return fault.New("corrupt", "%s %s", c.base, what).
+		WithHint("try again; if it stays so, something between here and the gateway changes answers: check the endpoint and the proxies on the way")
+}
+
+// sink is a download's body. It gives exactly the bytes that were asked for, stops when nothing comes any
+// more, and reports an early end or a byte too many as an error.
+type sink struct {
+	c        *Client
+	ctx      context.Context //nolint:containedctx // the answer's own, ended by Close
+	cancel   context.CancelCauseFunc
+	watchdog *time.Timer
+	body     io.ReadCloser
+	left     int64 // bytes still to come
+}
+
+// Read implements io.Reader.
+func (s *sink) Read(p []byte) (int, error) {
+	s.watchdog.Reset(s.c.stall)
+	if s.left == 0 {
+		return 0, s.end()
+	}
+	n, err := s.body.Read(p[:min(int64(len(p)), s.left)])
+	s.left -= int64(n)
+	switch {
+	case err == nil:
+		return n, nil
+	case !errors.Is(err, io.EOF):
+	case s.left == 0:
+		return n, io.EOF
+	default:
+		err = io.ErrUnexpectedEOF
+	}
+	return n, s.c.translate(s.ctx, err)
+}
+
+// end looks behind the last byte that was asked for: an endless body ends here.
+func (s *sink) end() error {
+	var one [1]byte
+	n, err := s.body.Read(one[:])
+	switch {
+	case n > 0:
+		return s.c.wrongBytes("sent more bytes than were asked for")
+	case err == nil, errors.Is(err, io.EOF):
+		return err
+	}
+	return s.c.translate(s.ctx, err)
+}
+
+// Close implements io.Closer.
+func (s *sink) Close() error {
+	s.watchdog.Stop()
+	s.cancel(nil)
+	return s.body.Close()
+}

@@ -1,0 +1,197 @@
+package transfer
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/proto/rest"
+)
+
+// target is where a file goes below a root.
+type target struct {
+	root   *os.Root
+	path   string      // of the file itself: links of the name that was given are followed
+	old    fs.FileInfo // what is there and will be replaced; nil: nothing
+	folder bool        // the folder that it goes to is there
+}
+
+// maxLinks is how many links in a row are followed, as the system has it.
+const maxLinks = 40
+
+// findTarget follows a name to where its bytes belong. A link to a file is written through, as by any
+// program that opens it, if it stays below the root. A folder that is a link is not followed: what
+// lies behind it is compared with nothing, and may be the user's in another place. Only regular files are
+// replaced. Conflict.
+func findTarget(root *os.Root, path string) (target, error) {
+	todo := elements(path)
+	var done []string
+	t := target{root: root, folder: true}
+	for links := 0; len(todo) > 0; {
+		here := filepath.Join(append(done, todo[0])...)
+		switch {
+		case todo[0] != "..":
+		case len(done) == 0:
+			return target{}, leaves(path)
+		case !t.old.IsDir():
+			return target{}, localFault(&fs.PathError{Op: "open", Path: here, Err: syscall.ENOTDIR})
+		case len(todo) == 1:
+			return target{}, isFolder()
+		default:
+			done, todo = done[:len(done)-1], todo[1:]
+			continue
+		}
+		todo = todo[1:]
+		var err error
+		t.old, err = root.Lstat(here)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return missing(t, here, todo)
+		case err != nil:
+			return target{}, localFault(err)
+		case t.old.Mode()&fs.ModeSymlink == 0:
+			done = append(done, filepath.Base(here))
+			continue
+		}
+		if len(todo) > 0 {
+			return target{}, linkedFolder(here)
+		}
+		to, err := root.Readlink(here)
+		switch {
+		case err != nil:
+			return target{}, localFault(err)
+		case filepath.IsAbs(to):
+			return target{}, leaves(here)
+		case links == maxLinks:
+			return target{}, localFault(&fs.PathError{Op: "open", Path: path, Err: syscall.ELOOP})
+		}
+		links++
+		todo = elements(to)
+	}
+	t.path = filepath.Join(done...)
+	return t, t.check()
+}
+
+// missing is the target where the element before todo is not there.
+func missing(t target, here string, todo []string) (target, error) {
+	for _, element := range todo {
+		if element == ".." {
+			return target{}, localFault(&fs.PathError{Op: "open", Path: here, Err: syscall.ENOENT})
+		}
+	}
+	t.old, t.folder = nil, len(todo) == 0
+	t.path = filepath.Join(append([]string{here}, todo...)...)
+	return t, nil
+}
+
+// elements are those of a path, as they are to be walked: a ".." is only known to lead back once what is before it
+// has been looked at.
+func elements(path string) []string {
+	all := strings.FieldsFunc(path, func(r rune) bool { return r < 0x80 && os.IsPathSeparator(uint8(r)) })
+	return slices.DeleteFunc(all, func(element string) bool { return element == "." })
+}
+
+func (t target) check() error {
+	switch {
+	case t.path == "", t.old.IsDir():
+		return isFolder()
+	case !t.old.Mode().IsRegular():
+		return fault.New("conflict", "%s is no regular file, and is not replaced", t.path).
+			WithHint("move it away, or write to it: s3ctl get s3://BUCKET/KEY FILE")
+	}
+	return nil
+}
+
+func isFolder() error {
+	return fault.New("conflict", "the target is a folder").WithHint("name a file, or move the folder away")
+}
+
+func leaves(path string) error {
+	return fault.New("conflict", "%s leads out of the target folder, and nothing is written there", path).
+		WithHint("fetch it alone to where it leads, or remove the link: s3ctl get s3://BUCKET/KEY FILE")
+}
+
+func linkedFolder(path string) error {
+	return fault.New("conflict", "%s is a link to a folder, and nothing is written through it", path).
+		WithHint("fetch to the folder itself, or remove the link")
+}
+
+// MkdirAll makes a folder below the root, and those on the way to it, unless a link stands on the way. Conflict.
+func MkdirAll(root *os.Root, path string) error {
+	for i, r := range path + string(filepath.Separator) {
+		if r != filepath.Separator || i == 0 {
+			continue
+		}
+		switch info, err := root.Lstat(path[:i]); {
+		case err == nil && info.Mode()&fs.ModeSymlink != 0:
+			return linkedFolder(path[:i])
+		case errors.Is(err, fs.ErrNotExist):
+			return localFault(root.MkdirAll(path, 0o777))
+		case err == nil && !info.IsDir():
+			return localFault(&fs.PathError{Op: "mkdir", Path: path[:i], Err: syscall.ENOTDIR})
+		case err != nil:
+			return localFault(err)
+		}
+	}
+	return nil
+}
+
+// create makes the temporary file of a target: readable by the user alone where that is what is replaced, too.
+func (t target) create(temp string) (*os.File, error) {
+	if !t.folder {
+		if err := t.root.MkdirAll(filepath.Dir(t.path), 0o777); err != nil {
+			return nil, localFault(err)
+		}
+	}
+	mode := fs.FileMode(0o666) // less what the user's mask takes
+	if t.old != nil {
+		mode = 0o600
+	}
+	f, err := t.root.OpenFile(temp, os.O_CREATE|os.O_EXCL|os.O_RDWR, mode)
+	return f, localFault(err)
+}
+
+// dress gives a file the mode of the one that it replaces, or that of a new one, and its owner as far as that is
+// allowed. Where the group cannot be kept, a group that could not read the old file cannot read the new one either.
+func (t target) dress(f *os.File) error {
+	if t.old == nil {
+		return localFault(f.Chmod(0o666 &^ umask))
+	}
+	mode := t.old.Mode().Perm()
+	if !keepOwner(f, t.old) {
+		mode &= 0o707 | mode<<3&0o070
+	}
+	return localFault(f.Chmod(mode))
+}
+
+// place gives a complete file its time and the target's name, if what has the temporary name still is that file.
+func (t target) place(f *os.File, temp string, file rest.File) error {
+	setTime(t.root, temp, file)
+	mine, err := f.Stat()
+	if err != nil {
+		return localFault(err)
+	}
+	there, err := t.root.Lstat(temp)
+	if err != nil {
+		return localFault(err)
+	}
+	if !os.SameFile(mine, there) || mine.Size() != file.Size {
+		return fault.New("conflict", "%s, where the bytes were collected, was changed meanwhile", temp).
+			WithHint("run the same command again, in a folder that no other program writes to")
+	}
+	return localFault(t.root.Rename(temp, t.path))
+}
+
+// setTime gives a fetched file the time of change that it had where it came from.
+// Where that is not known, or the file system cannot keep it, it stays as it is.
+func setTime(root *os.Root, name string, file rest.File) {
+	if at, err := time.Parse(time.RFC3339Nano, file.Meta["mtime"]); err == nil {
+		_ = chtimes(root, name, at)
+	}
+}
