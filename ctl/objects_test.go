@@ -39,6 +39,7 @@ func TestGolden_Objects(t *testing.T) {
 		"tree":           "tree --sizes s3://default",
 		"diff":           "diff DIR/photos s3://default/photos",
 		"diff-file":      "diff DIR/a.txt s3://default/hello.txt",
+		"diff-linked":    "diff DIR/linked s3://default/photos/sub",
 		"diff-same":      "diff s3://default/logs s3://default/logs/",
 		"verify":         "verify -j1 -r s3://default/logs",
 		"sync-put":       "sync -j1 DIR/photos s3://default/photos --delete --yes",
@@ -67,6 +68,8 @@ func fillMore(r *rig) {
 	r.Add("default", "photos/9.jpg", "jpg of long ago")
 	r.Add("default", "photos/sub/2.jpg", "JPGJPG")
 	r.Add("default", "photos/sub/dir/", "")
+	r.write("linked/2.jpg", "JPGJPG")
+	require.NoError(r.t, os.Symlink("../photos", filepath.Join(r.dir, "linked", "dir")))
 	c := client.New(client.Config{Profile: r.Profile()})
 	defer c.Close()
 	size := int64(100)
@@ -144,7 +147,7 @@ func TestExitCodes_Objects(t *testing.T) {
 		require.Equal(t, int(tc.want), o.code, "%s: %s", tc.args, o.err)
 		require.Equal(t, tc.want == fault.OK, o.err == "", "%s: an error is told, and nothing else: %s", tc.args, o.err)
 	}
-	require.Equal(t, []string{"a.txt", "photos/1.jpg", "photos/sub/2.jpg"}, r.local())
+	require.Equal(t, []string{"a.txt", "linked/2.jpg", "linked/dir", "photos/1.jpg", "photos/sub/2.jpg"}, r.local())
 }
 
 func TestCp_KeepsTypeAndMetadata(t *testing.T) {
@@ -440,7 +443,8 @@ func TestSync_Delete(t *testing.T) {
 	require.Equal(t, []string{"p/a", "p/keep.tmp", "pq"}, r.Names("default"), "what is excluded, and what only begins alike, stays")
 
 	r.write("out/x/y/z", "z")
-	r.write("out/.a.part", "")
+	r.write("out/.a.part", "half")
+	r.write("out/.a.part.log", `{"format":"s3ctl download","version":1}`+"\n")
 	o := r.run("sync", "--delete", "--dry-run", "s3://default/p", "DIR/out")
 	require.Contains(t, o.out, "remove\t\tDIR/out/x/y/z\textra\t1\n")
 	require.FileExists(t, filepath.Join(r.dir, "out/x/y/z"))
@@ -451,7 +455,7 @@ func TestSync_Delete(t *testing.T) {
 	require.FileExists(t, filepath.Join(r.dir, "out/x/y/z"))
 	r.stdin = "y\n"
 	require.Zero(t, r.run("sync", "--delete", "s3://default/p", "DIR/out").code)
-	require.Equal(t, []string{"in/a", "out/.a.part", "out/a", "out/keep.tmp"}, r.local(), "a download under way is not extra")
+	require.Equal(t, []string{"in/a", "out/.a.part", "out/.a.part.log", "out/a", "out/keep.tmp"}, r.local(), "a download in progress is not extra")
 	require.NoDirExists(t, filepath.Join(r.dir, "out/x"), "folders that are empty now go too")
 }
 
@@ -499,15 +503,26 @@ func TestSync_LinksLeadNowhere(t *testing.T) {
 	r.Add("default", "p/a", "new")
 	r.Add("default", "p/up/secret", "new")
 	o := r.run("sync", "--delete", "--yes", "s3://default/p", "DIR/out")
-	require.Equal(t, int(fault.Partial), o.code, "the link to the folder above is not followed: %s", o.err)
-	require.Equal(t, "old", r.read("secret"))
-	require.Equal(t, "new", r.read("out/a"), "a link is replaced, not written through")
+	require.Equal(t, int(fault.Conflict), o.code, o.err)
+	require.Contains(t, o.err, "a link to a folder is not followed")
+	require.Contains(t, o.err, "0 files changed (0 B), 0 removed, 1 unchanged, 1 failed")
+	require.Equal(t, "old", r.read("secret"), "what a link leads to has the size, and is no older")
+	o = r.run("sync", "--checksum", "s3://default/p", "DIR/out")
+	require.Equal(t, int(fault.Conflict), o.code, o.err)
+	require.Contains(t, o.err, "all 2 files failed")
+	require.Equal(t, "old", r.read("secret"), "a link is not written through")
 
+	// A link that only the target has stays: it may lead to what the source has elsewhere.
 	require.NoError(t, os.Symlink("../secret", filepath.Join(r.dir, "out", "b")))
 	r.ok("rm", "s3://default/p/up/secret")
-	r.ok("sync", "--delete", "--yes", "s3://default/p", "DIR/out")
-	require.Equal(t, "old", r.read("secret"), "a link is removed, not what it leads to")
-	require.NoFileExists(t, filepath.Join(r.dir, "out", "b"))
+	o = r.run("sync", "--delete", "--yes", "s3://default/p", "DIR/out")
+	require.Zero(t, o.code, o.err)
+	require.Contains(t, o.err, "sync DIR/out/b: passed over: it is a link")
+	require.Contains(t, o.err, "2 passed over")
+	for _, name := range []string{"a", "b", "up"} {
+		_, err := os.Readlink(filepath.Join(r.dir, "out", name))
+		require.NoError(t, err, "no link is replaced or removed")
+	}
 }
 
 // sync agrees with what it must lead to, whatever is on both sides.
