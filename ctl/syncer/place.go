@@ -94,7 +94,7 @@ func (s *Syncer) place(name string) (*late, error) {
 		case i == len(parts)-1 && !info.Mode().IsRegular():
 			return nil, inTheWay(compare.Irregular)
 		case i < len(parts)-1:
-			return s.waitForFile(strings.Join(parts[:i+1], "/"), at)
+			return s.waitForFile(strings.Join(parts[:i+1], "/"), at, parts[i+1:])
 		}
 		if i == len(parts)-2 {
 			s.checked = folder
@@ -119,13 +119,26 @@ func mayBeNamed(folder string, names []string) error {
 	return nil
 }
 
-// waitForFile is for a change that needs a folder where a file stands.
-func (s *Syncer) waitForFile(name, path string) (*late, error) {
+// surelyShort is a length in bytes up to which every file system takes a name.
+const surelyShort = 128
+
+// longElements are the elements of a name that a file system may refuse.
+func longElements(name string) (long []string) {
+	for e := range strings.SplitSeq(name, "/") {
+		if len(e) > surelyShort {
+			long = append(long, e)
+		}
+	}
+	return long
+}
+
+// waitForFile is for a change that needs a folder where a file stands, and in it the names of below.
+func (s *Syncer) waitForFile(name, path string, below []string) (*late, error) {
 	_, extra := slices.BinarySearchFunc(s.extra, name, func(e compare.Entry, name string) int { return strings.Compare(e.Name, name) })
 	if !extra {
 		return nil, fault.New("conflict", "%s is a file, where a folder is needed", path).WithHint("move it away, or let it be removed with --delete")
 	}
-	return &late{file: name}, nil
+	return &late{file: name}, mayBeNamed(filepath.Dir(path), below)
 }
 
 // writable says why a name in the local target cannot be made or replaced: the folder that it is to be in, or the next one above

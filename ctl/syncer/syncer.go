@@ -148,7 +148,9 @@ func (s *Syncer) foreign(name string) string {
 	var err error
 	switch {
 	case s.Source.Local():
-		_, err = address.Localize(name)
+		if _, err = address.Localize(name); err == nil {
+			err = mayBeNamed(s.Source.Dir, longElements(name))
+		}
 	case s.Target.Local() && !strings.HasSuffix(name, "/"):
 		err = address.CheckKey(s.Source.Object(name).Key)
 	}
