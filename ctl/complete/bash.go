@@ -34,8 +34,7 @@ func Bash(line, word, kind string, ask func(args []string) string) string {
 		flag = current[:at+1]
 	}
 	values, descriptions, directive := readReply(ask(whole.words[1:]))
-	var b strings.Builder
-	b.WriteString(orders(directive))
+	offers := []string{orders(directive)}
 	for i, value := range values {
 		rest, ok := strings.CutPrefix(flag+value, head.words[len(head.words)-1])
 		if !ok || !strings.HasPrefix(flag+value, current) {
@@ -45,9 +44,12 @@ func Bash(line, word, kind string, ask func(args []string) string) string {
 		if kind == listing && len(values) > 1 && descriptions[i] != "" {
 			text += "  (" + descriptions[i] + ")"
 		}
-		b.WriteString(text + "\n")
+		offers = append(offers, text)
 	}
-	return b.String()
+	if len(offers) == 2 && directive&cobra.ShellCompDirectiveNoSpace == 0 {
+		offers[1] += head.quote.end() // bash does it itself, but not behind an escaped quote
+	}
+	return strings.Join(offers, "\n") + "\n"
 }
 
 // orders are what bash is to do with the offers.
@@ -59,7 +61,7 @@ func orders(directive cobra.ShellCompDirective) string {
 	if directive&cobra.ShellCompDirectiveNoFileComp != 0 {
 		text += " nofiles"
 	}
-	return text + "\n"
+	return text
 }
 
 // readReply reads the answer to a completion request.
@@ -113,6 +115,17 @@ func (q quoting) write(text string) string {
 		}
 	}
 	return b.String()
+}
+
+// end is what ends the quotes.
+func (q quoting) end() string {
+	switch q {
+	case single:
+		return "'"
+	case double:
+		return `"`
+	}
+	return ""
 }
 
 // harmless characters mean nothing to bash in the middle of a word.
