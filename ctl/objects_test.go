@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -457,6 +458,106 @@ func TestSync_Delete(t *testing.T) {
 	require.Zero(t, r.run("sync", "--delete", "s3://default/p", "DIR/out").code)
 	require.Equal(t, []string{"in/a", "out/.a.part", "out/.a.part.log", "out/a", "out/keep.tmp"}, r.local(), "a download in progress is not extra")
 	require.NoDirExists(t, filepath.Join(r.dir, "out/x"), "folders that are empty now go too")
+}
+
+// What vanishes between the listing and its turn is treated as what vanished a moment earlier: a note, and the rest is done, removals
+// included. A folder that vanishes hides what was in it.
+func TestSync_Vanished(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	for i := range 20 {
+		r.write(fmt.Sprintf("in/f%02d", i), "x")
+	}
+	r.write("in/z/y", "y")
+	r.Add("default", "p/old", "x")
+	r.Add("default", "p/f19", "older and longer")
+	var once sync.Once
+	r.SetHook(func(_ http.ResponseWriter, req *http.Request) bool {
+		if req.Method == http.MethodPost && req.URL.Path == "/files" {
+			once.Do(func() {
+				require.NoError(t, os.Remove(filepath.Join(r.dir, "in/f18")))
+				require.NoError(t, os.Remove(filepath.Join(r.dir, "in/f19")))
+				require.NoError(t, os.RemoveAll(filepath.Join(r.dir, "in/z")))
+			})
+		}
+		return false
+	})
+	o := r.run("sync", "-j1", "--delete", "--yes", "DIR/in", "s3://default/p")
+	require.Zero(t, o.code, o.err)
+	for _, name := range []string{"f18", "f19", "z/y"} {
+		require.Contains(t, o.err, "sync DIR/in/"+name+": passed over: it vanished meanwhile")
+	}
+	require.Contains(t, o.err, "18 files changed (18 B), 1 removed, 0 unchanged, 0 failed, 3 passed over")
+	names := r.Names("default")
+	require.NotContains(t, names, "p/old")
+	require.Contains(t, names, "p/f19", "that it vanished in this run is no reason to remove it")
+	r.SetHook(nil)
+	r.requireSync(0, 1, 18, "--delete", "--yes", "DIR/in", "s3://default/p")
+}
+
+// An object that was removed meanwhile is a note; one that was replaced is fetched as it is now.
+func TestSync_VanishedObjects(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.Add("default", "p/a", "a")
+	r.Add("default", "p/b", "b")
+	r.Add("default", "p/c", "c")
+	r.write("out/extra", "x")
+	var once sync.Once
+	r.SetHook(func(_ http.ResponseWriter, req *http.Request) bool {
+		if strings.HasPrefix(req.URL.Path, "/files/") {
+			once.Do(func() {
+				r.Add("default", "p/b", "replaced")
+				r.Remove("default", "p/c")
+			})
+		}
+		return false
+	})
+	o := r.run("sync", "-j1", "--delete", "--yes", "s3://default/p", "DIR/out")
+	require.Zero(t, o.code, o.err)
+	require.Contains(t, o.err, "sync s3://default/p/c: passed over: it vanished meanwhile")
+	require.Contains(t, o.err, "1 removed")
+	require.Equal(t, []string{"out/a", "out/b"}, r.local())
+	require.Equal(t, "replaced", r.read("out/b"))
+}
+
+// What appears in the source while sync runs is not removed from the target as extra.
+func TestSync_AppearedMeanwhile(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.write("in/a", "a")
+	r.Add("default", "p/0", "x")
+	r.Add("default", "p/1", "x")
+	r.SetHook(func(_ http.ResponseWriter, req *http.Request) bool {
+		if req.Method == http.MethodPost && req.URL.Path == "/files" {
+			r.write("in/0", "new")
+		}
+		return false
+	})
+	o := r.run("sync", "--delete", "--yes", "DIR/in", "s3://default/p")
+	require.Zero(t, o.code, o.err)
+	require.Equal(t, []string{"p/0", "p/a"}, r.Names("default"))
+}
+
+// A dry run of cp and mv ends as the run does.
+func TestDryRun_RefusesAsTheRunDoes(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	fillMore(r)
+	for _, args := range []string{
+		"cp s3://default/hello.txt s3://nope", "mv s3://default/hello.txt s3://nope", "cp -r s3://default/logs s3://nope/", "mv s3://default/logs/*.gz s3://nope/",
+		"cp s3://default/absent s3://empty", "mv s3://default/hello.txt s3://default/hello.txt", "cp s3://default/hello.txt s3://default/absent s3://nope",
+		"cp -r s3://default/logs s3://empty/" + strings.Repeat("k", 1020), "rm s3://default/absent", "sync DIR/absent s3://default", "sync DIR/photos s3://nope",
+		"sync s3://nope DIR/photos", "session abort absent",
+	} {
+		before := r.Names("default")
+		dry := r.run(append(strings.Fields(args), "--dry-run")...)
+		require.Equal(t, before, r.Names("default"))
+		real := r.run(strings.Fields(args)...)
+		require.NotZero(t, real.code, args)
+		require.Equal(t, real.code, dry.code, args)
+		require.Equal(t, real.err, strings.ReplaceAll(dry.err, "sync, as it would be", "sync"), args)
+	}
 }
 
 // Who could not read all of the source does not know what is extra.
