@@ -45,6 +45,11 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 }
 
 func run(ctx context.Context, f *cli.Factory, args []string) int {
+	if len(args) == 4 && args[0] == complete.BashRequest {
+		answer := complete.Bash(args[1], args[2], args[3], func(words []string) string { return completions(ctx, f, words) })
+		_, _ = io.WriteString(f.IO.Out, answer) // where the shell no longer reads, no one can be told
+		return int(fault.OK)
+	}
 	root := newRoot(f)
 	root.SetArgs(args)
 	root.SetIn(f.IO.In)
@@ -64,6 +69,19 @@ func run(ctx context.Context, f *cli.Factory, args []string) int {
 	}
 	f.ShowError(name, err)
 	return int(fault.ExitOf(err))
+}
+
+// completions is what cobra answers to a shell that asks what the last of the words may become.
+func completions(ctx context.Context, f *cli.Factory, words []string) string {
+	var answer strings.Builder
+	root := newRoot(f)
+	root.SetArgs(append([]string{cobra.ShellCompRequestCmd}, words...))
+	root.SetOut(&answer)
+	root.SetErr(io.Discard)
+	if root.ExecuteContext(ctx) != nil {
+		return "" // nothing is offered then
+	}
+	return answer.String()
 }
 
 // classify knows errors of cobra's own by their being no fault: they are about the command line.

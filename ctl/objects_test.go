@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -39,6 +40,7 @@ func TestGolden_Objects(t *testing.T) {
 		"tree":           "tree --sizes s3://default",
 		"diff":           "diff DIR/photos s3://default/photos",
 		"diff-file":      "diff DIR/a.txt s3://default/hello.txt",
+		"diff-linked":    "diff DIR/linked s3://default/photos/sub",
 		"diff-same":      "diff s3://default/logs s3://default/logs/",
 		"verify":         "verify -j1 -r s3://default/logs",
 		"sync-put":       "sync -j1 DIR/photos s3://default/photos --delete --yes",
@@ -67,6 +69,8 @@ func fillMore(r *rig) {
 	r.Add("default", "photos/9.jpg", "jpg of long ago")
 	r.Add("default", "photos/sub/2.jpg", "JPGJPG")
 	r.Add("default", "photos/sub/dir/", "")
+	r.write("linked/2.jpg", "JPGJPG")
+	require.NoError(r.t, os.Symlink("../photos", filepath.Join(r.dir, "linked", "dir")))
 	c := client.New(client.Config{Profile: r.Profile()})
 	defer c.Close()
 	size := int64(100)
@@ -144,7 +148,7 @@ func TestExitCodes_Objects(t *testing.T) {
 		require.Equal(t, int(tc.want), o.code, "%s: %s", tc.args, o.err)
 		require.Equal(t, tc.want == fault.OK, o.err == "", "%s: an error is told, and nothing else: %s", tc.args, o.err)
 	}
-	require.Equal(t, []string{"a.txt", "photos/1.jpg", "photos/sub/2.jpg"}, r.local())
+	require.Equal(t, []string{"a.txt", "linked/2.jpg", "linked/dir", "photos/1.jpg", "photos/sub/2.jpg"}, r.local())
 }
 
 func TestCp_KeepsTypeAndMetadata(t *testing.T) {
@@ -440,7 +444,8 @@ func TestSync_Delete(t *testing.T) {
 	require.Equal(t, []string{"p/a", "p/keep.tmp", "pq"}, r.Names("default"), "what is excluded, and what only begins alike, stays")
 
 	r.write("out/x/y/z", "z")
-	r.write("out/.a.part", "")
+	r.write("out/.a.part", "half")
+	r.write("out/.a.part.log", `{"format":"s3ctl download","version":1}`+"\n")
 	o := r.run("sync", "--delete", "--dry-run", "s3://default/p", "DIR/out")
 	require.Contains(t, o.out, "remove\t\tDIR/out/x/y/z\textra\t1\n")
 	require.FileExists(t, filepath.Join(r.dir, "out/x/y/z"))
@@ -451,8 +456,108 @@ func TestSync_Delete(t *testing.T) {
 	require.FileExists(t, filepath.Join(r.dir, "out/x/y/z"))
 	r.stdin = "y\n"
 	require.Zero(t, r.run("sync", "--delete", "s3://default/p", "DIR/out").code)
-	require.Equal(t, []string{"in/a", "out/.a.part", "out/a", "out/keep.tmp"}, r.local(), "a download under way is not extra")
+	require.Equal(t, []string{"in/a", "out/.a.part", "out/.a.part.log", "out/a", "out/keep.tmp"}, r.local(), "a download in progress is not extra")
 	require.NoDirExists(t, filepath.Join(r.dir, "out/x"), "folders that are empty now go too")
+}
+
+// What vanishes between the listing and its turn is treated as what vanished a moment earlier: a note, and the rest is done, removals
+// included. A folder that vanishes hides what was in it.
+func TestSync_Vanished(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	for i := range 20 {
+		r.write(fmt.Sprintf("in/f%02d", i), "x")
+	}
+	r.write("in/z/y", "y")
+	r.Add("default", "p/old", "x")
+	r.Add("default", "p/f19", "older and longer")
+	var once sync.Once
+	r.SetHook(func(_ http.ResponseWriter, req *http.Request) bool {
+		if req.Method == http.MethodPost && req.URL.Path == "/files" {
+			once.Do(func() {
+				require.NoError(t, os.Remove(filepath.Join(r.dir, "in/f18")))
+				require.NoError(t, os.Remove(filepath.Join(r.dir, "in/f19")))
+				require.NoError(t, os.RemoveAll(filepath.Join(r.dir, "in/z")))
+			})
+		}
+		return false
+	})
+	o := r.run("sync", "-j1", "--delete", "--yes", "DIR/in", "s3://default/p")
+	require.Zero(t, o.code, o.err)
+	for _, name := range []string{"f18", "f19", "z/y"} {
+		require.Contains(t, o.err, "sync DIR/in/"+name+": passed over: it vanished meanwhile")
+	}
+	require.Contains(t, o.err, "18 files changed (18 B), 1 removed, 0 unchanged, 0 failed, 3 passed over")
+	names := r.Names("default")
+	require.NotContains(t, names, "p/old")
+	require.Contains(t, names, "p/f19", "that it vanished in this run is no reason to remove it")
+	r.SetHook(nil)
+	r.requireSync(0, 1, 18, "--delete", "--yes", "DIR/in", "s3://default/p")
+}
+
+// An object that was removed meanwhile is a note; one that was replaced is fetched as it is now.
+func TestSync_VanishedObjects(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.Add("default", "p/a", "a")
+	r.Add("default", "p/b", "b")
+	r.Add("default", "p/c", "c")
+	r.write("out/extra", "x")
+	var once sync.Once
+	r.SetHook(func(_ http.ResponseWriter, req *http.Request) bool {
+		if strings.HasPrefix(req.URL.Path, "/files/") {
+			once.Do(func() {
+				r.Add("default", "p/b", "replaced")
+				r.Remove("default", "p/c")
+			})
+		}
+		return false
+	})
+	o := r.run("sync", "-j1", "--delete", "--yes", "s3://default/p", "DIR/out")
+	require.Zero(t, o.code, o.err)
+	require.Contains(t, o.err, "sync s3://default/p/c: passed over: it vanished meanwhile")
+	require.Contains(t, o.err, "1 removed")
+	require.Equal(t, []string{"out/a", "out/b"}, r.local())
+	require.Equal(t, "replaced", r.read("out/b"))
+}
+
+// What appears in the source while sync runs is not removed from the target as extra.
+func TestSync_AppearedMeanwhile(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.write("in/a", "a")
+	r.Add("default", "p/0", "x")
+	r.Add("default", "p/1", "x")
+	r.SetHook(func(_ http.ResponseWriter, req *http.Request) bool {
+		if req.Method == http.MethodPost && req.URL.Path == "/files" {
+			r.write("in/0", "new")
+		}
+		return false
+	})
+	o := r.run("sync", "--delete", "--yes", "DIR/in", "s3://default/p")
+	require.Zero(t, o.code, o.err)
+	require.Equal(t, []string{"p/0", "p/a"}, r.Names("default"))
+}
+
+// A dry run of cp and mv ends as the run does.
+func TestDryRun_RefusesAsTheRunDoes(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	fillMore(r)
+	for _, args := range []string{
+		"cp s3://default/hello.txt s3://nope", "mv s3://default/hello.txt s3://nope", "cp -r s3://default/logs s3://nope/", "mv s3://default/logs/*.gz s3://nope/",
+		"cp s3://default/absent s3://empty", "mv s3://default/hello.txt s3://default/hello.txt", "cp s3://default/hello.txt s3://default/absent s3://nope",
+		"cp -r s3://default/logs s3://empty/" + strings.Repeat("k", 1020), "rm s3://default/absent", "sync DIR/absent s3://default", "sync DIR/photos s3://nope",
+		"sync s3://nope DIR/photos", "session abort absent",
+	} {
+		before := r.Names("default")
+		dry := r.run(append(strings.Fields(args), "--dry-run")...)
+		require.Equal(t, before, r.Names("default"))
+		real := r.run(strings.Fields(args)...)
+		require.NotZero(t, real.code, args)
+		require.Equal(t, real.code, dry.code, args)
+		require.Equal(t, real.err, strings.ReplaceAll(dry.err, "sync, as it would be", "sync"), args)
+	}
 }
 
 // Who could not read all of the source does not know what is extra.
@@ -499,15 +604,26 @@ func TestSync_LinksLeadNowhere(t *testing.T) {
 	r.Add("default", "p/a", "new")
 	r.Add("default", "p/up/secret", "new")
 	o := r.run("sync", "--delete", "--yes", "s3://default/p", "DIR/out")
-	require.Equal(t, int(fault.Partial), o.code, "the link to the folder above is not followed: %s", o.err)
-	require.Equal(t, "old", r.read("secret"))
-	require.Equal(t, "new", r.read("out/a"), "a link is replaced, not written through")
+	require.Equal(t, int(fault.Conflict), o.code, o.err)
+	require.Contains(t, o.err, "a link to a folder is not followed")
+	require.Contains(t, o.err, "0 files changed (0 B), 0 removed, 1 unchanged, 1 failed")
+	require.Equal(t, "old", r.read("secret"), "what a link leads to has the size, and is no older")
+	o = r.run("sync", "--checksum", "s3://default/p", "DIR/out")
+	require.Equal(t, int(fault.Conflict), o.code, o.err)
+	require.Contains(t, o.err, "all 2 files failed")
+	require.Equal(t, "old", r.read("secret"), "a link is not written through")
 
+	// A link that only the target has stays: it may lead to what the source has elsewhere.
 	require.NoError(t, os.Symlink("../secret", filepath.Join(r.dir, "out", "b")))
 	r.ok("rm", "s3://default/p/up/secret")
-	r.ok("sync", "--delete", "--yes", "s3://default/p", "DIR/out")
-	require.Equal(t, "old", r.read("secret"), "a link is removed, not what it leads to")
-	require.NoFileExists(t, filepath.Join(r.dir, "out", "b"))
+	o = r.run("sync", "--delete", "--yes", "s3://default/p", "DIR/out")
+	require.Zero(t, o.code, o.err)
+	require.Contains(t, o.err, "sync DIR/out/b: passed over: it is a link")
+	require.Contains(t, o.err, "2 passed over")
+	for _, name := range []string{"a", "b", "up"} {
+		_, err := os.Readlink(filepath.Join(r.dir, "out", name))
+		require.NoError(t, err, "no link is replaced or removed")
+	}
 }
 
 // sync agrees with what it must lead to, whatever is on both sides.

@@ -1,7 +1,9 @@
 package command
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"iter"
 
 	"github.com/spf13/cobra"
@@ -33,12 +35,14 @@ func NewDiff(f *cli.Factory, runF func(context.Context, *DiffOptions) error) *co
 		Long: `Compare what lies in two folders, each of them local or behind an s3:// prefix, by
 size and CRC64NVME checksum. Local files are read for it, objects are not: their
 checksums were compared when they were stored (verify reads them again). One line for
-each name that is on one side only ("<" left, ">" right) or differs ("!").
+each name that is on one side only ("<" left, ">" right), differs ("!"), or cannot be
+compared ("?"), such as what lies behind a link to a folder.
 Where LEFT or RIGHT is a file here, the other one is a file, too: the object of exactly
 that key, or the file of the same name in a folder, a bucket, or behind a prefix that
 ends in "/".
 
-Ends with 0 when there is no difference and with 11 when there is one.` + filter.Help,
+Ends with 0 when all was compared and agrees, with 11 when there is a difference, and with
+10 when there is none but something could not be compared.` + filter.Help,
 		Example: `  s3ctl diff photos s3://backup/photos
   s3ctl diff report.pdf s3://backup/2026/
   s3ctl diff --exclude '*.tmp' s3://www s3://www-next`,
@@ -70,19 +74,16 @@ func (o *DiffOptions) run(ctx context.Context) error {
 		return err
 	}
 	report := o.Factory.NewReport("diff", "name", o.Factory.IO.NewProgress(true))
-	var tally diffTally
-	pairs := taken(compare.Pairs(ctx, left.Side(ctx, c, compare.Follow), right.Side(ctx, c, compare.Follow)), takes)
+	tally := diffTally{}
+	pairs := compare.Pairs(ctx, left.Side(ctx, c, compare.Follow).Only(takes), right.Side(ctx, c, compare.Follow).Only(takes))
 	for r := range inOrder(o.Parallel, pairs, func(p compare.Pair) diffed { return look(ctx, p) }) {
-		switch {
-		case r.err != nil:
+		if r.err != nil {
 			report.Fail(r.err)
-		case r.skip != "":
-			report.Note("diff %s: passed over: %s", r.line.Name, r.skip)
-		default:
-			tally.add(r.line.Status)
-			report.Count()
+			continue
 		}
-		if r.err == nil && r.skip == "" && r.line.Status != same {
+		tally[r.line.Status]++
+		report.Count()
+		if r.line.Status != same && r.line.Status != excluded {
 			if err := o.show(r.line); err != nil {
 				return err
 			}
@@ -94,11 +95,7 @@ func (o *DiffOptions) run(ctx context.Context) error {
 	if err := report.Close(); err != nil {
 		return err
 	}
-	if tally.all() > tally.same {
-		return fault.New("different", "the %s are not the same: %d only left, %d only right, %d differ, %d agree", what, tally.left, tally.right, tally.differ, tally.same)
-	}
-	report.Note("diff: %s, and they agree", term.Count(tally.same, "name"))
-	return nil
+	return tally.conclude(report, what)
 }
 
 // sider is a folder or a file.
@@ -111,53 +108,31 @@ func readSides(left, right string) (l, r sider, what string, err error) {
 	if l, r, ok, err := compare.ReadFiles(left, right); ok || err != nil {
 		return l, r, "files", err
 	}
-	folders, err := readFolders(left, right)
-	if err != nil {
-		return nil, nil, "", err
-	}
-	return folders[0], folders[1], "folders", nil
-}
-
-// readFolders reads both arguments, and makes sure that local folders are there.
-func readFolders(args ...string) ([]compare.Folder, error) {
-	folders := make([]compare.Folder, len(args))
-	for i, arg := range args {
-		f, err := compare.ReadFolder(arg)
+	a, b, err := compare.ReadFolders(left, right)
+	for _, folder := range []compare.Folder{a, b} {
 		if err == nil {
-			err = f.Exists()
-		}
-		if err != nil {
-			return nil, err
-		}
-		folders[i] = f
-	}
-	return folders, nil
-}
-
-// taken are the pairs that the rules take, and those that tell of more than their name.
-func taken(pairs iter.Seq[compare.Pair], takes filter.Filter) iter.Seq[compare.Pair] {
-	return func(yield func(compare.Pair) bool) {
-		for p := range pairs {
-			if (p.Whole() || takes.Takes(p.Name)) && !yield(p) {
-				return
-			}
+			err = folder.Exists()
 		}
 	}
+	return a, b, "folders", err
 }
 
 // What diff finds out of a name.
 const (
-	same      = "same"
-	onlyLeft  = "only_left"
-	onlyRight = "only_right"
-	differs   = "differs"
+	same        = "same"
+	excluded    = "excluded"
+	onlyLeft    = "only_left"
+	onlyRight   = "only_right"
+	differs     = "differs"
+	notCompared = "not_compared"
 )
 
-// difference is the line of --json for a name that is not the same on both sides.
+// difference is the line of --json for a name that is not known to be the same on both sides.
 type difference struct {
-	Status string    `json:"status"` // only_left, only_right or differs
+	Status string    `json:"status"` // only_left, only_right, differs or not_compared
 	Name   string    `json:"name"`
-	By     string    `json:"by,omitempty"` // size or checksum
+	By     string    `json:"by,omitempty"`  // size or checksum
+	Why    string    `json:"why,omitempty"` // it could not be compared
 	Left   *diffSide `json:"left,omitempty"`
 	Right  *diffSide `json:"right,omitempty"`
 }
@@ -171,18 +146,21 @@ type diffSide struct {
 // diffed is what became of a pair.
 type diffed struct {
 	line difference
-	skip string
 	err  error
 }
 
 // look compares a pair; it reads local files only where the sizes agree.
 func look(ctx context.Context, p compare.Pair) diffed {
-	d := diffed{err: p.Trouble(), skip: p.Skip(), line: difference{Name: p.Name, Left: sideOf(p.Left), Right: sideOf(p.Right)}}
-	switch {
-	case d.err != nil || d.skip != "":
-	case p.Right == nil:
+	d := diffed{err: p.Trouble(), line: difference{Name: p.Name, Left: sideOf(&p.Left), Right: sideOf(&p.Right)}}
+	switch why := p.Why(); {
+	case d.err != nil:
+	case why == compare.Excluded:
+		d.line.Status = excluded
+	case why != "":
+		d.line.Status, d.line.Why = notCompared, why
+	case p.Right.State == compare.Absent:
 		d.line.Status = onlyLeft
-	case p.Left == nil:
+	case p.Left.State == compare.Absent:
 		d.line.Status = onlyRight
 	case p.Left.Size != p.Right.Size:
 		d.line.Status, d.line.By = differs, "size"
@@ -193,7 +171,7 @@ func look(ctx context.Context, p compare.Pair) diffed {
 }
 
 func (d *diffed) sums(ctx context.Context, p compare.Pair) {
-	for i, e := range []*compare.Entry{p.Left, p.Right} {
+	for i, e := range []*compare.Entry{&p.Left, &p.Right} {
 		sum, err := e.Sum(ctx)
 		if err != nil {
 			d.err = fault.Wrap(e.At(), err)
@@ -208,7 +186,7 @@ func (d *diffed) sums(ctx context.Context, p compare.Pair) {
 }
 
 func sideOf(e *compare.Entry) *diffSide {
-	if e == nil {
+	if e.State != compare.Present {
 		return nil
 	}
 	s := &diffSide{Size: e.Size}
@@ -222,34 +200,40 @@ func (o *DiffOptions) show(d difference) error {
 	if o.Factory.Global.Quiet && !o.Factory.Global.JSON {
 		return nil
 	}
-	sign := map[string]string{onlyLeft: "<", onlyRight: ">", differs: "!"}[d.Status]
-	line := sign + " " + d.Name
-	if d.By != "" {
-		line += "  (" + d.By + ")"
+	sign := map[string]string{onlyLeft: "<", onlyRight: ">", differs: "!", notCompared: "?"}[d.Status]
+	line, how := sign+" "+d.Name, cmp.Or(d.By, d.Why)
+	if how != "" {
+		line += "  (" + how + ")"
 	}
-	return o.Factory.Show(cli.Result{JSON: d, Cells: []string{sign, d.Name, d.By}, Line: line})
+	return o.Factory.Show(cli.Result{JSON: d, Cells: []string{sign, d.Name, how}, Line: line})
 }
 
 // diffTally counts names by what was found out of them.
-type diffTally struct{ same, left, right, differ int }
+type diffTally map[string]int
 
-func (t *diffTally) add(status string) {
-	switch status {
-	case onlyLeft:
-		t.left++
-	case onlyRight:
-		t.right++
-	case differs:
-		t.differ++
-	default:
-		t.same++
+// conclude says what all names come to. That the sides agree is only said when all of them were compared.
+func (t diffTally) conclude(report *cli.Report, what string) error {
+	others := ""
+	if t[notCompared] > 0 {
+		others += fmt.Sprintf(", %d not compared", t[notCompared])
 	}
+	if t[excluded] > 0 {
+		others += fmt.Sprintf(", %d excluded", t[excluded])
+	}
+	switch {
+	case t[onlyLeft]+t[onlyRight]+t[differs] > 0:
+		return fault.New("different", "the %s are not the same: %d only left, %d only right, %d differ, %d agree%s",
+			what, t[onlyLeft], t[onlyRight], t[differs], t[same], others)
+	case t[notCompared] > 0:
+		return fault.New("partial", "no difference was found, but not all was compared: %d agree%s", t[same], others).
+			WithHint("the lines with ? say why; s3ctl diff on the folder behind a link compares what is in it")
+	}
+	report.Note("diff: %s, and they agree%s", term.Count(t[same], "name"), others)
+	return nil
 }
 
-func (t *diffTally) all() int { return t.same + t.left + t.right + t.differ }
-
 // inOrder runs work on the items, several at once, and gives what it made of them in
-// their order. No more are under way, or wait to be taken, than parallel.
+// their order. No more are in progress, or wait to be taken, than parallel.
 func inOrder[T, R any](parallel int, items iter.Seq[T], work func(T) R) iter.Seq[R] {
 	return func(yield func(R) bool) {
 		queue := make([]chan R, 0, max(parallel, 1))

@@ -18,9 +18,16 @@ type onto struct {
 	dst address.Remote
 }
 
+// buckets looks up objects and buckets; *client.Client is one.
+type buckets interface {
+	locate.Lister
+	Bucket(ctx context.Context, name string) (rest.Bucket, error)
+}
+
 // pairUp finds the objects of the targets and where each goes. What has no good
-// place is reported and left out: no object may be lost under another.
-func pairUp(ctx context.Context, l locate.Lister, targets []locate.Target, dst locate.Destination, rules filter.Rules, report *cli.Report) ([]onto, error) {
+// place is reported and left out: no object may be lost under another. All that refuses an object before its bytes move is
+// found here, so that --dry-run ends as the run does.
+func pairUp(ctx context.Context, l buckets, targets []locate.Target, dst locate.Destination, rules filter.Rules, report *cli.Report) ([]onto, error) {
 	objects, err := findObjects(ctx, l, targets, rules, report)
 	if err != nil {
 		return nil, err
@@ -31,11 +38,14 @@ func pairUp(ctx context.Context, l locate.Lister, targets []locate.Target, dst l
 	}
 	pairs := make([]onto, 0, len(objects))
 	taken := map[address.Remote]address.Remote{}
+	there := bucketIsThere(ctx, l, dst.Remote.Bucket, objects)
 	for _, object := range objects {
 		to, err := dst.Place(object.Rel)
 		other, twice := taken[to]
 		switch {
 		case err != nil:
+		case there != nil:
+			err = there
 		case to == object.Address:
 			err = fault.New("conflict", "source and target are the same object").WithHint("name another target")
 		case twice:
@@ -51,6 +61,17 @@ func pairUp(ctx context.Context, l locate.Lister, targets []locate.Target, dst l
 		pairs = append(pairs, onto{Object: object, dst: to})
 	}
 	return pairs, nil
+}
+
+// bucketIsThere makes sure that the target's bucket exists, unless that shows by what was found in it.
+func bucketIsThere(ctx context.Context, l buckets, name string, objects []locate.Object) error {
+	for _, object := range objects {
+		if object.Address.Bucket != name {
+			_, err := l.Bucket(ctx, name)
+			return err
+		}
+	}
+	return nil
 }
 
 // findObjects looks up what the targets name and the rules take; an object that two of them name counts once.

@@ -41,9 +41,15 @@ it is compared with. With --checksum, size and CRC64NVME decide, and local files
 read for it. Between two prefixes they always do.
 
 With --delete, what only the target has is removed at the end, and only if all
-before went well. sync asks first; where nobody can be asked it refuses, unless --yes
-is given. What --exclude passes over is left alone on both sides. Empty folders, and
-links to folders, are not synced.` + filter.Help,
+before went well; what stands in the way of a new name goes just before it comes. sync
+asks first; where it cannot ask it refuses, unless --yes is given. A source without any file is
+refused: it may be a disk that is not mounted.
+
+What sync cannot know, it leaves alone on both sides, says so, and counts it: what --exclude
+passes over, links to folders and what lies behind them, devices, downloads that are not
+complete, what vanished meanwhile, and names that the other side cannot have. Links in a local
+target are neither replaced nor followed. Empty folders, and objects that only stand for a
+folder, are not synced with a local folder.` + filter.Help,
 		Example: `  s3ctl sync photos s3://backup/photos
   s3ctl sync --delete --dry-run site s3://www
   s3ctl sync s3://www restored --exclude '*.tmp'`,
@@ -95,10 +101,7 @@ func (o *SyncOptions) run(ctx context.Context, cmd *cobra.Command) error {
 
 // folders reads both arguments.
 func (o *SyncOptions) folders(cmd *cobra.Command) (src, dst compare.Folder, err error) {
-	if src, err = compare.ReadFolder(o.Source); err != nil {
-		return src, dst, err
-	}
-	if dst, err = compare.ReadFolder(o.Target); err != nil {
+	if src, dst, err = compare.ReadFolders(o.Source, o.Target); err != nil {
 		return src, dst, err
 	}
 	switch {

@@ -19,8 +19,10 @@ import (
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
+	"github.com/ringstore/ringstore/ctl/address"
 	"github.com/ringstore/ringstore/ctl/client"
 	"github.com/ringstore/ringstore/ctl/compare"
+	"github.com/ringstore/ringstore/ctl/filter"
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
@@ -31,7 +33,7 @@ func side(entries ...compare.Entry) compare.Side { return compare.Side(slices.Va
 func named(names ...string) compare.Side {
 	return func(yield func(compare.Entry) bool) {
 		for _, name := range names {
-			if !yield(compare.Entry{Name: name}) {
+			if !yield(compare.Entry{Name: name, State: compare.Present}) {
 				return
 			}
 		}
@@ -51,48 +53,69 @@ func TestPairs_AgreeWithSets(t *testing.T) {
 		var got []string
 		for p := range compare.Pairs(context.Background(), named(left...), named(right...)) {
 			got = append(got, p.Name)
-			require.Equal(rt, slices.Contains(left, p.Name), p.Left != nil)
-			require.Equal(rt, slices.Contains(right, p.Name), p.Right != nil)
-			require.True(rt, p.Left == nil || p.Left.Name == p.Name)
-			require.True(rt, p.Right == nil || p.Right.Name == p.Name)
+			require.Equal(rt, slices.Contains(left, p.Name), p.Left.State == compare.Present)
+			require.Equal(rt, slices.Contains(right, p.Name), p.Right.State == compare.Present)
+			require.Equal(rt, []string{p.Name, p.Name}, []string{p.Left.Name, p.Right.Name})
 		}
 		require.Equal(rt, all, got)
 	})
 }
 
-func TestPairs_ErrorsAndSkipsKeepTheirNames(t *testing.T) {
+// A name below what is Unknown is Unknown itself, on either side; so is nothing else.
+func TestPairs_UnknownHidesWhatLiesBehind(t *testing.T) {
 	t.Parallel()
 	trouble := errors.New("trouble")
-	left := side(compare.Entry{Name: "a"}, compare.Entry{Name: "b", Skip: "why not"}, compare.Entry{Name: "c/", Err: trouble}, compare.Entry{Name: "d"})
-	var got []string
-	for p := range compare.Pairs(t.Context(), left, named("a", "b", "d")) {
-		got = append(got, fmt.Sprintf("%s %v %v %v %q", p.Name, p.Left != nil, p.Right != nil, p.Trouble() != nil, p.Skip()))
+	hiding := side(
+		compare.Entry{Name: "b", Why: "a link", Below: true}, compare.Entry{Name: "b-", State: compare.Present}, compare.Entry{Name: "c", Why: compare.Excluded},
+		compare.Entry{Name: "d/", Err: trouble, Below: true}, compare.Entry{Name: "d/seen", State: compare.Present})
+	const hidden = 2 // an Unknown that the other side shows
+	want := map[string]int{
+		"a": 0, "b": hidden, "b-": 0, "b-c": 0, "b/c": hidden, "b/d/e": hidden, "b0": 0, "c": hidden, "c/d": 0,
+		"d": 0, "d-": 0, "d/": hidden, "d/hidden": hidden, "d/seen": 0, "e": 0,
 	}
-	require.Equal(t, []string{`a true true false ""`, `b true true false "why not"`, `c/ true false true ""`, `d true true false ""`}, got)
+	others := slices.Sorted(maps.Keys(want))
+	for _, flip := range []bool{false, true} {
+		left, right := hiding, named(others...)
+		if flip {
+			left, right = right, left
+		}
+		got := map[string]int{}
+		for p := range compare.Pairs(t.Context(), left, right) {
+			mine := p.Left
+			if flip {
+				mine = p.Right
+			}
+			got[p.Name] = 0
+			if mine.State == compare.Unknown {
+				got[p.Name] = hidden
+				require.NotEmpty(t, p.Why())
+			}
+			require.Equal(t, p.Name == "d/", p.Trouble() != nil, p.Name)
+		}
+		require.Equal(t, want, got, "flip %t", flip)
+	}
 }
 
-// A folder that cannot be read hides names that a rule for the folder need not be about.
-func TestPair_Whole(t *testing.T) {
+// Rules make names Unknown, but not the trouble with a folder: it hides names that the rules need not be about.
+func TestSide_Only(t *testing.T) {
 	t.Parallel()
 	trouble := errors.New("trouble")
-	for _, tc := range []struct {
-		left compare.Entry
-		want bool
-	}{
-		{compare.Entry{Name: "a", Err: trouble}, false},
-		{compare.Entry{Name: "a/", Err: trouble}, true},
-		{compare.Entry{Name: "a/"}, false},
-		{compare.Entry{Err: trouble}, true},
-	} {
-		require.Equal(t, tc.want, compare.Pair{Name: tc.left.Name, Left: &tc.left}.Whole(), "%v", tc.left)
+	takes, err := filter.Rules{{Pattern: "x"}}.Compile()
+	require.NoError(t, err)
+	var got []string
+	for e := range side(compare.Entry{Name: "a", State: compare.Present}, compare.Entry{Name: "x", Err: trouble}, compare.Entry{Name: "x/", Err: trouble},
+		compare.Entry{Name: "x/y", State: compare.Present}, compare.Entry{Err: trouble}).Only(takes) {
+		got = append(got, fmt.Sprintf("%s %d %s %t", e.Name, e.State, e.Why, e.Err != nil))
 	}
+	require.Equal(t, []string{"a 2  false", "x 0 excluded false", "x/ 0  true", "x/y 0 excluded false", " 0  true"}, got)
+	require.Zero(t, compare.Unknown, "what was not set is not known")
 }
 
 // What a broken side lacks must never pass for missing.
 func TestPairs_EndWithABrokenSide(t *testing.T) {
 	t.Parallel()
 	for name, broken := range map[string]compare.Side{
-		"listing failed": side(compare.Entry{Name: "a"}, compare.Entry{Err: errors.New("away")}),
+		"listing failed": side(compare.Entry{Name: "a", State: compare.Present}, compare.Entry{Err: errors.New("away")}),
 		"out of order":   named("a", "c", "b", "x"),
 		"twice":          named("a", "a", "b"),
 	} {
@@ -108,7 +131,7 @@ func TestPairs_EndWithABrokenSide(t *testing.T) {
 func TestPairs_StopEarly(t *testing.T) {
 	t.Parallel()
 	endless := func(yield func(compare.Entry) bool) {
-		for i := 0; yield(compare.Entry{Name: fmt.Sprintf("%09d", i)}); i++ { // until nobody wants more
+		for i := 0; yield(compare.Entry{Name: fmt.Sprintf("%09d", i)}); i++ { // until it is stopped
 		}
 	}
 	for range compare.Pairs(t.Context(), endless, endless) {
@@ -156,22 +179,33 @@ func TestLocal_LinksPipesAndUnfinished(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
 	outside := filepath.Join(t.TempDir(), "outside")
-	require.NoError(t, os.WriteFile(outside, []byte("12345"), 0o600))
-	require.NoError(t, os.WriteFile(filepath.Join(root, "file"), []byte("123"), 0o600))
-	require.NoError(t, os.WriteFile(filepath.Join(root, ".big.part"), nil, 0o600))
-	require.NoError(t, os.WriteFile(filepath.Join(root, ".big.part.log"), nil, 0o600))
+	write := func(path, data string) { require.NoError(t, os.WriteFile(path, []byte(data), 0o600)) }
+	write(outside, "12345")
+	write(filepath.Join(root, "file"), "123")
+	write(filepath.Join(root, ".big.part"), "bytes of a download")
+	write(filepath.Join(root, ".big.part.log"), `{"format":"s3ctl download","version":1}`+"\n")
+	write(filepath.Join(root, ".mine.part"), "1")
+	write(filepath.Join(root, ".yours.part"), "1")
+	write(filepath.Join(root, ".yours.part.log"), "12")
 	require.NoError(t, os.Symlink(outside, filepath.Join(root, "link")))
 	require.NoError(t, os.Symlink("nowhere", filepath.Join(root, "dangling")))
 	require.NoError(t, os.Symlink(".", filepath.Join(root, "loop")))
 	require.NoError(t, syscall.Mkfifo(filepath.Join(root, "pipe"), 0o600))
 	read := func(links compare.Links) (out []string) {
 		for e := range compare.Local(root, links) {
-			out = append(out, fmt.Sprintf("%s %d %t %t", e.Name, e.Size, e.Skip != "", e.Err != nil))
+			require.Equal(t, e.State == compare.Unknown, e.Below, e.Name)
+			why := e.Why
+			if e.Err != nil {
+				why = "an error"
+			}
+			out = append(out, fmt.Sprintf("%s %d %s", e.Name, e.Size, why))
 		}
 		return out
 	}
-	require.Equal(t, []string{"dangling 0 false true", "file 3 false false", "link 5 false false", "loop 0 true false", "pipe 0 true false"}, read(compare.Follow))
-	require.Equal(t, []string{"dangling -1 false false", "file 3 false false", "link -1 false false", "loop 0 true false", "pipe -1 false false"}, read(compare.Keep))
+	own := []string{".big.part 0 " + compare.Unfinished, ".big.part.log 0 " + compare.Unfinished, ".mine.part 1 ", ".yours.part 1 ", ".yours.part.log 2 "}
+	ends := []string{"loop 0 " + compare.LinkFolder, "pipe 0 " + compare.Irregular}
+	require.Equal(t, slices.Concat(own, []string{"dangling 0 an error", "file 3 ", "link 5 "}, ends), read(compare.Follow))
+	require.Equal(t, slices.Concat(own, []string{"dangling 0 " + compare.LinkFile, "file 3 ", "link 5 " + compare.LinkFile}, ends), read(compare.Keep))
 	for range compare.Local(filepath.Join(root, "absent"), compare.Keep) {
 		t.Fatal("what is not there has nothing in it")
 	}
@@ -179,6 +213,27 @@ func TestLocal_LinksPipesAndUnfinished(t *testing.T) {
 		require.Error(t, e.Err)
 		require.Empty(t, e.Name, "about the side as a whole")
 	}
+}
+
+// A folder that vanishes while the walk is in the one above is not empty: nothing is known of it.
+func TestLocal_VanishedFolder(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	for _, name := range []string{"a/x", "b/x", "c/x"} {
+		require.NoError(t, os.MkdirAll(filepath.Join(root, filepath.Dir(name)), 0o700))
+		require.NoError(t, os.WriteFile(filepath.Join(root, name), nil, 0o600))
+	}
+	got := map[string]compare.State{}
+	for e := range compare.Local(root, compare.Follow) {
+		require.NoError(t, e.Err)
+		got[e.Name] = e.State
+		if e.Name == "a/x" {
+			require.NoError(t, os.RemoveAll(filepath.Join(root, "b")))
+			require.NoError(t, os.RemoveAll(filepath.Join(root, "c")))
+			require.NoError(t, os.WriteFile(filepath.Join(root, "c"), nil, 0o600))
+		}
+	}
+	require.Equal(t, map[string]compare.State{"a/x": compare.Present, "b/": compare.Unknown, "c/": compare.Unknown}, got)
 }
 
 type bucket []rest.File
@@ -209,16 +264,23 @@ func TestRemote(t *testing.T) {
 		{Name: "q/c"},
 	}
 	var got []compare.Entry
-	for e := range compare.Remote(t.Context(), b, "bkt", "p/") {
+	folder := compare.Folder{Remote: address.Remote{Bucket: "bkt", Key: "p/"}}
+	for e := range compare.Remote(t.Context(), b, folder) {
 		got = append(got, e)
 	}
 	require.Len(t, got, 3)
 	require.Equal(t, "a", got[0].Name)
 	require.True(t, got[0].Own)
 	require.True(t, got[0].Time.Equal(changed))
-	require.False(t, got[1].Own, "a time that nobody can read is none")
+	require.False(t, got[1].Own, "a time that cannot be read is none")
 	require.True(t, got[1].Time.Equal(created))
 	require.EqualError(t, got[2].Err, "s3://bkt/p/: away")
+
+	got, folder.Markers = nil, true
+	for e := range compare.Remote(t.Context(), b, folder) {
+		got = append(got, e)
+	}
+	require.Equal(t, "dir/", got[2].Name, "between prefixes it is an object like others")
 }
 
 func TestOlder(t *testing.T) {

@@ -46,10 +46,11 @@ func isFile(arg string) bool {
 // beside is the file that arg names, or has under the name.
 func beside(arg, name string) (File, error) {
 	if !address.IsRemote(arg) {
-		if info, err := os.Stat(arg); err == nil && info.IsDir() {
-			arg = filepath.Join(arg, name)
+		path, err := address.Resolve(arg)
+		if info, failed := os.Stat(arg); failed == nil && info.IsDir() {
+			path = filepath.Join(path, name)
 		}
-		return File{Path: arg, Name: name}, nil
+		return File{Path: path, Name: name}, err
 	}
 	remote, err := address.Parse(arg)
 	if remote.Key == "" || strings.HasSuffix(remote.Key, "/") {
@@ -80,5 +81,5 @@ func (f File) entry(ctx context.Context, l locate.Lister) Entry {
 	case !info.Mode().IsRegular():
 		return Entry{Err: fault.Wrap(f.Path, fault.New("invalid", "this is no regular file"))}
 	}
-	return Entry{Name: f.Name, Path: f.Path, Size: info.Size(), Time: info.ModTime(), Own: true}
+	return Entry{Name: f.Name, State: Present, Path: f.Path, Size: info.Size(), Time: info.ModTime(), Own: true}
 }

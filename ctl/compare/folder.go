@@ -14,12 +14,30 @@ import (
 type Folder struct {
 	Dir    string         // local; "" where it is remote
 	Remote address.Remote // its key is empty or ends in a slash
+
+	// Markers: objects that only stand for a folder (empty, with a slash at the end of the key) are objects like others. Without
+	// it they are left out, as local folders are.
+	Markers bool
 }
 
-// ReadFolder reads an argument, which is taken as it is written. Invalid.
-func ReadFolder(arg string) (Folder, error) {
+// ReadFolders reads two arguments, which are taken as they are written. Between two prefixes markers are objects like
+// others: nothing has to become a file. Invalid, and what the system says of a local path.
+func ReadFolders(left, right string) (l, r Folder, err error) {
+	if l, err = readFolder(left); err != nil {
+		return l, r, err
+	}
+	if r, err = readFolder(right); err != nil {
+		return l, r, err
+	}
+	l.Markers = !l.Local() && !r.Local()
+	r.Markers = l.Markers
+	return l, r, nil
+}
+
+func readFolder(arg string) (Folder, error) {
 	if !address.IsRemote(arg) {
-		return Folder{Dir: filepath.Clean(arg)}, nil
+		dir, err := address.Resolve(arg)
+		return Folder{Dir: dir}, err
 	}
 	remote, err := address.Parse(arg)
 	remote.Key = remote.Folder()
@@ -70,7 +88,7 @@ func (f Folder) Side(ctx context.Context, l locate.Lister, links Links) Side {
 	if f.Local() {
 		return Local(f.Dir, links)
 	}
-	return Remote(ctx, l, f.Remote.Bucket, f.Remote.Key)
+	return Remote(ctx, l, f)
 }
 
 // Within reports whether one folder lies in the other, or is the same.

@@ -9,28 +9,28 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
-	"github.com/ringstore/ringstore/ctl/address"
 	"github.com/ringstore/ringstore/ctl/client"
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/locate"
+	"github.com/ringstore/ringstore/ctl/transfer"
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-// Remote is what a bucket shows behind a prefix. Objects that only stand for a folder
-// (empty, and named with a slash at the end) are left out.
-func Remote(ctx context.Context, l locate.Lister, bucket, prefix string) Side {
+// Remote is what a bucket shows behind a prefix.
+func Remote(ctx context.Context, l locate.Lister, f Folder) Side {
 	return func(yield func(Entry) bool) {
-		for e, err := range l.List(ctx, client.Query{Bucket: bucket, Prefix: prefix}) {
+		for e, err := range l.List(ctx, client.Query{Bucket: f.Remote.Bucket, Prefix: f.Remote.Key}) {
 			if err != nil {
-				yield(Entry{Err: fault.Wrap(address.Remote{Bucket: bucket, Key: prefix}.String(), err)})
+				yield(Entry{Err: fault.Wrap(f.Remote.String(), err)})
 				return
 			}
-			if e.File == nil || e.File.Size == 0 && strings.HasSuffix(e.Name, "/") {
+			if e.File == nil || !f.Markers && e.File.Size == 0 && strings.HasSuffix(e.Name, "/") {
 				continue
 			}
-			if !yield(object(*e.File, prefix)) {
+			if !yield(object(*e.File, f.Remote.Key)) {
 				return
 			}
 		}
@@ -38,24 +38,25 @@ func Remote(ctx context.Context, l locate.Lister, bucket, prefix string) Side {
 }
 
 func object(f rest.File, prefix string) Entry {
-	e := Entry{Name: strings.TrimPrefix(f.Name, prefix), Size: f.Size, Time: f.CreatedAt, File: &f}
+	e := Entry{Name: strings.TrimPrefix(f.Name, prefix), State: Present, Size: f.Size, Time: f.CreatedAt, File: &f}
 	if at, err := time.Parse(time.RFC3339Nano, f.Meta["mtime"]); err == nil {
 		e.Time, e.Own = at, true
 	}
 	return e
 }
 
-// Links say what a walk does with links.
+// Links say what a walk does with links to files; links to folders are never followed.
 type Links bool
 
-// Links to files are read as what they point to, or stand for themselves. Links to folders are never followed.
+// With Follow, links to files are read as what they lead to, as a source is. With Keep they are Unknown, as in a
+// target: a link is neither replaced nor written through.
 const (
 	Follow Links = true
 	Keep   Links = false
 )
 
-// Local is what lies in a local folder; one that is not there has nothing in it. The
-// parts of downloads under way are left out.
+// Local is what lies in a local folder; one that is not there has nothing in it. What an unfinished download has
+// collected, devices, and what lies behind links to folders are Unknown.
 func Local(root string, links Links) Side {
 	return func(yield func(Entry) bool) {
 		w := &walk{root: root, links: links, yield: yield}
@@ -63,7 +64,7 @@ func Local(root string, links Links) Side {
 	}
 }
 
-// walk goes through a folder in byte order of the keys that its files would have.
+// walk visits a folder in byte order of the keys that its files would have.
 type walk struct {
 	root  string
 	links Links
@@ -74,16 +75,26 @@ type walk struct {
 func (w *walk) folder(prefix string) bool {
 	path := w.path(prefix)
 	entries, err := os.ReadDir(path)
+	gone := errors.Is(err, fs.ErrNotExist)
 	switch {
-	case errors.Is(err, fs.ErrNotExist) && prefix == "":
+	case gone && prefix == "":
 		return true
-	case err != nil && !w.yield(Entry{Name: prefix, Err: fault.Wrap(path, err)}):
+	case gone || prefix != "" && errors.Is(err, syscall.ENOTDIR): // it was a folder a moment ago
+		return w.yield(Entry{Name: prefix, Why: Vanished, Below: true, Path: path})
+	case err != nil && !w.yield(Entry{Name: prefix, Why: "it cannot be read", Below: true, Err: fault.Wrap(path, err), Path: path}):
 		return false
 	}
-	// In keys a folder's name goes on with a slash: "a-b" comes before what lies in "a".
+	// In keys a folder's name continues with a slash: "a-b" comes before what lies in "a".
 	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return cmp.Compare(keyOf(a), keyOf(b)) })
 	for _, d := range entries {
-		if !w.entry(prefix, d) {
+		name := prefix + d.Name()
+		if d.IsDir() {
+			if !w.folder(name + "/") {
+				return false
+			}
+			continue
+		}
+		if !w.yield(w.entry(path, name, d)) {
 			return false
 		}
 	}
@@ -99,46 +110,36 @@ func keyOf(d fs.DirEntry) string {
 
 func (w *walk) path(name string) string { return filepath.Join(w.root, filepath.FromSlash(name)) }
 
-func (w *walk) entry(prefix string, d fs.DirEntry) bool {
-	name := prefix + d.Name()
-	switch {
-	case d.IsDir():
-		return w.folder(name + "/")
-	case unfinished(d.Name()):
-		return true
+// entry says what is known of a name that is no folder.
+func (w *walk) entry(dir, name string, d fs.DirEntry) Entry {
+	e := Entry{Name: name, Path: w.path(name), Below: true}
+	link := d.Type()&fs.ModeSymlink != 0
+	if d.Type().IsRegular() && transfer.Unfinished(dir, d.Name()) {
+		e.Why = Unfinished
+		return e
 	}
-	info, err := w.info(name, d)
-	e := Entry{Name: name, Path: w.path(name)}
+	info, err := d.Info()
+	if link {
+		info, err = os.Stat(e.Path)
+	}
 	switch {
-	case errors.Is(err, fs.ErrNotExist) && d.Type()&fs.ModeSymlink == 0:
-		e.Skip = "it vanished meanwhile"
+	case err != nil && link && w.links == Keep: // it leads nowhere, but it is there
+		e.Why = LinkFile
+	case errors.Is(err, fs.ErrNotExist) && !link:
+		e.Why = Vanished
 	case err != nil:
-		e.Err = fault.Wrap(e.Path, err)
-	case info.IsDir():
-		e.Skip = "a link to a folder is not followed"
-	case !info.Mode().IsRegular() && w.links == Follow:
-		e.Skip = "not a regular file"
+		e.Why, e.Err = "it cannot be read", fault.Wrap(e.Path, err)
+	case info.IsDir() && link:
+		e.Why = LinkFolder
+	case !info.Mode().IsRegular():
+		e.Why = Irregular
 	default:
 		e.Size, e.Time, e.Own = info.Size(), info.ModTime(), true
-		if !info.Mode().IsRegular() {
-			e.Size = -1 // the same as no object
+		if link && w.links == Keep {
+			e.Why, e.Linked = LinkFile, true
+			return e
 		}
+		e.State, e.Below = Present, false
 	}
-	return w.yield(e)
-}
-
-func (w *walk) info(name string, d fs.DirEntry) (fs.FileInfo, error) {
-	if d.Type()&fs.ModeSymlink == 0 {
-		return d.Info()
-	}
-	info, err := os.Stat(w.path(name))
-	if w.links == Follow || err == nil && info.IsDir() {
-		return info, err
-	}
-	return d.Info()
-}
-
-// unfinished tells the names under which a download collects its bytes until it is complete.
-func unfinished(name string) bool {
-	return strings.HasPrefix(name, ".") && (strings.HasSuffix(name, ".part") || strings.HasSuffix(name, ".part.log"))
+	return e
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -128,8 +130,11 @@ func (c *completer) run(o offer) cobra.CompletionFunc {
 	}
 }
 
-// unprintable characters would end the line that a name is handed to the shell in, or steer the terminal.
-func unprintable(r rune) bool { return r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 }
+// unprintable characters would end the line that a name is handed to the shell in, steer the terminal, or change the order of what it
+// shows; bytes that are no text cannot be told from another name's.
+func unprintable(r rune) bool {
+	return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029' || r == utf8.RuneError
+}
 
 // What a shell does with the words that it was given.
 const (

@@ -1,6 +1,7 @@
 package locate
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/ringstore/ringstore/ctl/address"
 	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/ctl/transfer"
 )
 
 // Local is a local file to be sent.
@@ -105,22 +107,30 @@ func one(path, rel string, info fs.FileInfo, dst Destination) Found {
 	return f
 }
 
-func walk(root string, dst Destination, found func(Found)) {
+func walk(arg string, dst Destination, found func(Found)) {
 	// As with rsync, "dir" keeps its own name in the keys and "dir/" does not. Neither
 	// do "." and "..", which are no names.
 	base := ""
-	if !strings.HasSuffix(root, "/") && !strings.HasSuffix(root, string(filepath.Separator)) {
-		if name := filepath.Base(root); name != "." && name != ".." {
+	if !strings.HasSuffix(arg, "/") && !strings.HasSuffix(arg, string(filepath.Separator)) {
+		if name := filepath.Base(arg); name != "." && name != ".." {
 			base = name + "/"
 		}
 	}
+	root, err := address.Resolve(arg)
+	if err != nil {
+		found(Found{Local: Local{Path: arg}, Err: err})
+		return
+	}
 	_ = filepath.WalkDir(root+string(filepath.Separator), func(path string, d fs.DirEntry, err error) error {
 		path = filepath.Clean(path)
-		if err != nil {
+		switch {
+		case errors.Is(err, fs.ErrNotExist) && path != root:
+			found(Found{Local: Local{Path: path}, Skip: "it vanished meanwhile"})
+			return nil
+		case err != nil:
 			found(Found{Local: Local{Path: path}, Err: fault.Wrap(path, err)})
 			return nil // the others can still be sent
-		}
-		if d.IsDir() {
+		case d.IsDir():
 			return nil
 		}
 		rel, err := filepath.Rel(root, path)
@@ -128,15 +138,19 @@ func walk(root string, dst Destination, found func(Found)) {
 			found(Found{Local: Local{Path: path}, Err: fault.Wrap(path, err)})
 			return nil
 		}
-		found(entry(path, base+filepath.ToSlash(rel), dst))
+		found(entry(path, base+filepath.ToSlash(rel), d, dst))
 		return nil
 	})
 }
 
 // entry describes what the walk came upon.
-func entry(path, rel string, dst Destination) Found {
+func entry(path, rel string, d fs.DirEntry, dst Destination) Found {
 	info, err := os.Stat(path) // follows links
 	switch {
+	case d.Type().IsRegular() && transfer.Unfinished(filepath.Dir(path), d.Name()):
+		return Found{Local: Local{Path: path}, Skip: "a download that is not complete"}
+	case errors.Is(err, fs.ErrNotExist) && d.Type()&fs.ModeSymlink == 0:
+		return Found{Local: Local{Path: path}, Skip: "it vanished meanwhile"}
 	case err != nil:
 		return Found{Local: Local{Path: path}, Err: fault.Wrap(path, err)}
 	case info.IsDir():

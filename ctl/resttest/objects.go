@@ -36,6 +36,13 @@ func (s *Server) File(bucket, name string) (rest.File, bool) {
 	return s.files[at].File, true
 }
 
+// Remove takes a file away, as another client would.
+func (s *Server) Remove(bucket, name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.files = slices.DeleteFunc(s.files, func(f stored) bool { return f.Bucket == bucket && f.Name == name })
+}
+
 // Damage changes the bytes of a file under its checksum, as a broken server would.
 func (s *Server) Damage(bucket, name string) {
 	s.mu.Lock()

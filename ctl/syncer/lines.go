@@ -64,19 +64,32 @@ type counts struct {
 	Changed   int64 `json:"changed"`
 	Removed   int64 `json:"removed"`
 	Unchanged int64 `json:"unchanged"`
+	Passed    int64 `json:"passed_over"`
+	Excluded  int64 `json:"excluded"`
 	Failed    int64 `json:"failed"`
 	Bytes     int64 `json:"bytes"`
 }
 
 func (s *Syncer) summary() {
-	c := counts{s.changed.Load(), s.removed.Load(), s.unchanged.Load(), s.failed.Load(), s.bytes.Load()}
+	c := counts{s.changed.Load(), s.removed.Load(), s.unchanged.Load(), s.passed.Load(), s.excluded.Load(), s.failed.Load(), s.bytes.Load()}
 	if s.Factory.Global.JSON {
 		_ = s.Factory.ShowJSON(lastLine{c}) // a broken stream has failed the lines before
 		return
 	}
-	form := "sync: %s changed (%s), %d removed, %d unchanged, %d failed"
+	form := "sync: %s changed (%s), %d removed, %d unchanged, %d failed%s"
 	if s.DryRun {
-		form = "sync, as it would be: %s changed (%s), %d removed, %d unchanged, %d failed"
+		form = "sync, as it would be: %s changed (%s), %d removed, %d unchanged, %d failed%s"
 	}
-	s.Report.Note(form, term.Count(int(c.Changed), "file"), term.Size(c.Bytes), c.Removed, c.Unchanged, c.Failed)
+	s.Report.Note(form, term.Count(int(c.Changed), "file"), term.Size(c.Bytes), c.Removed, c.Unchanged, c.Failed, c.others())
+}
+
+// others are the names that were not compared, where there are any.
+func (c counts) others() (text string) {
+	if c.Passed > 0 {
+		text += ", " + strconv.FormatInt(c.Passed, 10) + " passed over"
+	}
+	if c.Excluded > 0 {
+		text += ", " + strconv.FormatInt(c.Excluded, 10) + " excluded"
+	}
+	return text
 }

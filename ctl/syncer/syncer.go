@@ -1,15 +1,23 @@
 // Package syncer makes one folder like another, of which one at least is behind a
 // prefix: it compares them and puts, gets or copies what differs, and at the end removes
 // what only the target has.
+//
+// What it works by:
+//
+//   - Nothing is removed that the source was not seen to lack, and nothing is written where it is not known what the target has:
+//     what compare calls Unknown stays as it is, is shown and is counted.
+//   - A dry run is the run, up to the last step: all that is decided, looked up and refused is so in both, and only what would change
+//     a byte is left out. There is no second way to find out what would be done.
+//   - Each name is decided from what was listed and from what stands in its place, in the order of the names; what happens at the same
+//     time does not change what is decided.
 package syncer
 
 import (
 	"context"
 	"iter"
 	"os"
-	"path"
-	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -22,7 +30,6 @@ import (
 	"github.com/ringstore/ringstore/ctl/filter"
 	"github.com/ringstore/ringstore/ctl/term"
 	"github.com/ringstore/ringstore/ctl/transfer"
-	"github.com/ringstore/ringstore/proto/rest"
 )
 
 // removing is how many files are removed at once.
@@ -47,7 +54,7 @@ type Job struct {
 }
 
 // Syncer is one run of a job. The folders are compared on one goroutine while others
-// bring over what differs; what is to be removed waits for the end.
+// bring over what differs; what is to be removed, and what needs its place, waits for the end.
 type Syncer struct {
 	Job
 
@@ -55,10 +62,15 @@ type Syncer struct {
 	root    *os.Root
 	rootErr error
 
-	sources int             // entries that the source had
-	extra   []compare.Entry // of the target, which the source does not have
+	listed  int             // names that the source has something under, known or not
+	files   int             // files of the source that the rules take
+	extra   []compare.Entry // of the target, which the source was seen to lack; by name
+	late    []*late         // changes that wait for their place, by name
+	open    []*late         // those of late of whose folder more names may come
+	above   []string        // files of the source that the next names may continue, each with a slash; the widest first
+	checked string          // a folder below the target that was seen to be one
 
-	changed, removed, unchanged, failed, bytes atomic.Int64
+	changed, removed, unchanged, failed, passed, excluded, bytes atomic.Int64
 }
 
 // change is a file that may have to be brought over.
@@ -74,16 +86,16 @@ func New(job Job) *Syncer { return &Syncer{Job: job} }
 func (s *Syncer) Run(ctx context.Context) error {
 	defer s.close()
 	transfer.Each(ctx, s.parallel(), s.changes(ctx), func(c change) { s.apply(ctx, c) })
-	if ctx.Err() != nil {
-		s.Report.Fail(ctx.Err())
-	}
-	if !s.Source.Local() && s.sources == 0 && s.failed.Load() == 0 && ctx.Err() == nil {
+	if !s.Source.Local() && s.listed == 0 && s.failed.Load() == 0 && ctx.Err() == nil {
 		s.fail(fault.Wrap(s.Source.String(), fault.New("not_found", "nothing lies under it").
 			WithHint("s3ctl ls %s    shows what is there; to empty the target, use rm", address.Remote{Bucket: s.Source.Remote.Bucket})))
 	}
 	var refused error
 	if ctx.Err() == nil {
-		refused = s.removeExtra(ctx)
+		refused = s.settle(ctx)
+	}
+	if ctx.Err() != nil {
+		s.Report.Fail(ctx.Err())
 	}
 	err := s.Report.Close()
 	if err == nil {
@@ -108,49 +120,123 @@ func (s *Syncer) fail(err error) {
 	s.Report.Fail(err)
 }
 
+// passOver takes note of a name that stays as it is because a side does not say what it has under it.
+func (s *Syncer) passOver(side compare.Folder, e compare.Entry) {
+	s.passed.Add(1)
+	if !e.Veiled() { // of what lies behind it, it is enough to name it
+		s.Report.Note("sync %s: passed over: %s", side.At(e.Name), e.Why)
+	}
+}
+
 // changes compares the folders and gives what differs, as far as that shows without reading files.
 func (s *Syncer) changes(ctx context.Context) iter.Seq[change] {
-	left, right := s.Source.Side(ctx, s.Client, compare.Follow), s.Target.Side(ctx, s.Client, compare.Keep)
+	left := s.Source.Side(ctx, s.Client, compare.Follow).Only(s.Takes)
+	right := s.Target.Side(ctx, s.Client, compare.Keep).Unless(s.foreign).Only(s.Takes)
 	return func(yield func(change) bool) {
 		for p := range compare.Pairs(ctx, left, right) {
-			if p.Left != nil {
-				s.sources++
-			}
+			s.note(p)
 			c, differs := s.decide(p)
-			if differs && !yield(c) {
+			if differs && s.placed(c) && !yield(c) {
 				return
 			}
 		}
 	}
 }
 
+// foreign says why a name of the target can be none of the source's: that the source lacks it then means nothing.
+func (s *Syncer) foreign(name string) string {
+	var err error
+	switch {
+	case s.Source.Local():
+		if _, err = address.Localize(name); err == nil {
+			err = mayBeNamed(s.Source.Dir, longElements(name))
+		}
+	case s.Target.Local() && !strings.HasSuffix(name, "/"):
+		err = address.CheckKey(s.Source.Object(name).Key)
+	}
+	if err != nil {
+		return compare.Foreign
+	}
+	return ""
+}
+
+// note counts what the source has, and tells the changes that wait for a folder's place of what is to stay in it.
+func (s *Syncer) note(p compare.Pair) {
+	if p.Left.State != compare.Absent && p.Left.Err == nil {
+		s.listed++
+	}
+	if p.Left.State == compare.Present {
+		s.files++
+	}
+	if s.Delete && p.Left.State == compare.Absent && p.Right.State == compare.Present {
+		return
+	}
+	s.stays(p.Name)
+}
+
 // decide says whether a pair may have to be worked on, and takes note of the others.
 func (s *Syncer) decide(p compare.Pair) (c change, differs bool) {
 	c.Pair = p
+	left, right := p.Left.State, p.Right.State
 	switch {
-	case !p.Whole() && !s.Takes.Takes(p.Name):
+	case p.Left.Why == compare.Excluded || p.Right.Why == compare.Excluded:
+		s.excluded.Add(1)
 	case p.Trouble() != nil:
 		s.fail(p.Trouble())
-	case p.Skip() != "":
-		if p.Left != nil && p.Left.Skip != "" {
-			s.Report.Note("sync %s: passed over: %s", s.Source.At(p.Name), p.Skip())
-		}
-	case p.Left == nil:
-		if s.Delete {
-			s.extra = append(s.extra, *p.Right)
-		}
+	case left == compare.Unknown:
+		s.passOver(s.Source, p.Left)
+	case left == compare.Absent && !s.Delete: // the target's own affair
+	case left == compare.Absent && right == compare.Unknown:
+		s.passOver(s.Target, p.Right)
+	case left == compare.Absent:
+		s.extra = append(s.extra, p.Right)
+	case s.under(p.Name) != "":
+		s.failAt(p.Name, fault.New("conflict", "%s is a file, and cannot be a folder at the same time", s.Source.At(s.under(p.Name))).
+			WithHint("two keys cannot both be stored here; fetch one of them to another folder"))
+	case right == compare.Unknown && !p.Right.Linked:
+		s.failAt(p.Name, inTheWay(p.Right.Why))
 	default:
+		s.below(p.Name)
 		if c.reason, differs = s.judge(p); !differs {
 			s.unchanged.Add(1)
+		} else if right == compare.Unknown && c.reason != "" {
+			s.failAt(p.Name, inTheWay(p.Right.Why))
+			differs = false
 		}
 	}
 	return c, differs
 }
 
+// inTheWay is the error about a place in the target that cannot be written.
+func inTheWay(why string) error {
+	return fault.New("conflict", "the target is left as it is: %s", why).WithHint("move away what is there, or pass it over: --exclude NAME")
+}
+
+// failAt reports a failure of a name of the source.
+func (s *Syncer) failAt(name string, err error) { s.fail(fault.Wrap(s.Source.At(name), err)) }
+
+// below remembers a file of the source: a local target cannot have what continues its name.
+func (s *Syncer) below(name string) {
+	if s.Target.Local() {
+		s.above = append(s.above, name+"/")
+	}
+}
+
+// under is the file of the source that a name continues, or "". It is called with names in order.
+func (s *Syncer) under(name string) string {
+	s.above = slices.DeleteFunc(s.above, func(folder string) bool { return name >= folder[:len(folder)-1]+"0" }) // '0' follows '/'
+	for _, folder := range s.above {
+		if strings.HasPrefix(name, folder) {
+			return folder[:len(folder)-1]
+		}
+	}
+	return ""
+}
+
 // judge compares what both sides have under a name.
 func (s *Syncer) judge(p compare.Pair) (reason string, differs bool) {
 	switch {
-	case p.Right == nil:
+	case p.Right.State == compare.Absent:
 		return "new", true
 	case p.Left.Size != p.Right.Size:
 		return "size", true
@@ -159,163 +245,5 @@ func (s *Syncer) judge(p compare.Pair) (reason string, differs bool) {
 	case s.Checksum:
 		return "", true
 	}
-	return "time", compare.Older(p.Right, p.Left)
-}
-
-// apply brings a file over, unless its checksum shows that there is no need.
-func (s *Syncer) apply(ctx context.Context, c change) {
-	if c.reason == "" {
-		same, err := sameSums(ctx, c.Pair)
-		switch {
-		case err != nil:
-			s.fail(fault.Wrap(s.Source.At(c.Name), err))
-			return
-		case same:
-			s.unchanged.Add(1)
-			return
-		}
-		c.reason = "checksum"
-	}
-	if s.DryRun {
-		s.done(c, rest.File{Size: c.Left.Size})
-		return
-	}
-	s.Progress.Plan(1, c.Left.Size)
-	defer s.Progress.Finished()
-	f, err := s.bring(ctx, c)
-	if err != nil {
-		s.fail(fault.Wrap(s.Source.At(c.Name), err))
-		return
-	}
-	s.done(c, f)
-}
-
-func sameSums(ctx context.Context, p compare.Pair) (bool, error) {
-	left, err := p.Left.Sum(ctx)
-	if err != nil {
-		return false, err
-	}
-	right, err := p.Right.Sum(ctx)
-	return left == right, err
-}
-
-func (s *Syncer) done(c change, f rest.File) {
-	s.changed.Add(1)
-	s.bytes.Add(f.Size)
-	s.Report.Done(s.changeResult(c, f))
-}
-
-// bring puts, gets or copies a file.
-func (s *Syncer) bring(ctx context.Context, c change) (rest.File, error) {
-	source := s.Source.At(c.Name)
-	mover := *s.Mover
-	mover.Retry.Notify = s.Report.Retrying(source)
-	switch {
-	case s.Source.Local():
-		dst := s.Target.Object(c.Name)
-		if err := address.CheckKey(dst.Key); err != nil {
-			return rest.File{}, err
-		}
-		return mover.PutFile(ctx, c.Left.Path, dst)
-	case s.Target.Local():
-		local, err := address.Localize(c.Name)
-		if err != nil {
-			return rest.File{}, err
-		}
-		root, err := s.openRoot()
-		if err != nil {
-			return rest.File{}, err
-		}
-		return *c.Left.File, mover.GetFile(ctx, *c.Left.File, root, local)
-	}
-	one := s.Copier
-	one.Retry.Notify = mover.Retry.Notify
-	return one.Copy(ctx, *c.Left.File, s.Target.Object(c.Name))
-}
-
-// openRoot opens the local target, which no name leads out of, when it is first needed.
-func (s *Syncer) openRoot() (*os.Root, error) {
-	s.once.Do(func() {
-		if s.rootErr = os.MkdirAll(s.Target.Dir, 0o777); s.rootErr == nil {
-			s.root, s.rootErr = os.OpenRoot(s.Target.Dir)
-		}
-	})
-	return s.root, s.rootErr
-}
-
-func (s *Syncer) close() {
-	if s.root != nil {
-		_ = s.root.Close()
-	}
-}
-
-// removeExtra removes what the source does not have, if all went well so far: who could
-// not read all of the source does not know that.
-func (s *Syncer) removeExtra(ctx context.Context) error {
-	switch {
-	case len(s.extra) == 0:
-		return nil
-	case s.failed.Load() > 0:
-		s.Report.Note("sync: nothing was removed, because of the errors above")
-		return nil
-	case s.DryRun:
-	case !s.Yes:
-		yes, err := false, error(nil)
-		s.Progress.Above(func() {
-			yes, err = s.Factory.IO.Confirm("Remove " + term.Count(len(s.extra), "file") + " from " + s.Target.String() + " that " + s.Source.String() + " does not have?")
-		})
-		if err != nil || !yes {
-			return fault.New("interrupted", "nothing was removed")
-		}
-	}
-	transfer.Each(ctx, s.removers(), slices.Values(s.extra), func(e compare.Entry) {
-		if err := s.remove(ctx, e); err != nil {
-			s.fail(fault.Wrap(s.Target.At(e.Name), err))
-			return
-		}
-		s.removed.Add(1)
-		s.Report.Done(s.removedResult(e))
-	})
-	if ctx.Err() != nil {
-		s.Report.Fail(ctx.Err())
-	}
-	return nil
-}
-
-func (s *Syncer) removers() int {
-	if s.DryRun {
-		return 1
-	}
-	return removing
-}
-
-func (s *Syncer) remove(ctx context.Context, e compare.Entry) error {
-	if s.DryRun {
-		return nil
-	}
-	if e.File == nil {
-		return s.removeLocal(e.Name)
-	}
-	err := s.Mover.Retry.Do(ctx, func() error { return s.Client.DeleteFile(ctx, e.File.FileID) })
-	if fault.ExitOf(err) == fault.NotFound {
-		return nil // somebody else removed or replaced it: a newer file is not ours to remove
-	}
-	return err
-}
-
-// removeLocal removes a file, and the folders that are empty without it.
-func (s *Syncer) removeLocal(name string) error {
-	root, err := s.openRoot()
-	if err != nil {
-		return err
-	}
-	if err := root.Remove(filepath.FromSlash(name)); err != nil {
-		return err
-	}
-	for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
-		if root.Remove(filepath.FromSlash(dir)) != nil {
-			break // not empty, or not ours
-		}
-	}
-	return nil
+	return "time", compare.Older(&p.Right, &p.Left)
 }

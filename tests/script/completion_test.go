@@ -1,10 +1,13 @@
+//go:build linux
+
 package script_test
 
 import (
-	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -12,64 +15,117 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// onTab has bash complete a line: it parts the line into words as Readline does, calls the function
-// that the script registered, and prints what would be offered, a line each.
-const onTab = `
-complete() { function=${*: -2:1}; }
-source "$SCRIPT"
-COMP_LINE=$LINE COMP_POINT=${#LINE} COMP_TYPE=9 COMP_WORDBREAKS=$' \t\n"\'><=;|&(:' COMP_WORDS=("${@}") COMP_CWORD=$(($# - 1))
-compopt() { :; }
-"$function" s3ctl
-printf '%s\n' "${COMPREPLY[@]}"
-`
+// shells are started without anybody's settings, load the script that s3ctl writes, and then show "ready". What is typed
+// has that word in two pieces, for a terminal shows what is typed, too.
+var shells = map[string]struct {
+	args []string
+	load string
+}{
+	"bash": {[]string{"--norc", "--noprofile", "-i"}, `source <(s3ctl completion bash); PS1='rea''dy> '`},
+	"zsh":  {[]string{"-f", "-i"}, `autoload -Uz compinit; compinit -u -D; source <(s3ctl completion zsh); PS1='rea''dy> '`},
+	"fish": {[]string{"--no-config", "-i"}, `s3ctl completion fish | source; function fish_prompt; echo 'rea''dy> '; end`},
+}
 
-// A real bash runs the script that s3ctl writes, without the bash-completion package, against a real server.
-func TestCompletion_InBash(t *testing.T) {
+var ready = regexp.MustCompile(`ready> `)
+
+// openShell starts a shell that completes the command lines of s3ctl.
+func (s *session) openShell(name string) *terminal {
+	s.t.Helper()
+	path, err := exec.LookPath(name)
+	require.NoError(s.t, err, "scripts/setup installs the shells that the tests need")
+	shell := shells[name]
+	cmd := exec.CommandContext(s.t.Context(), path, shell.args...)
+	cmd.Dir = s.dir
+	cmd.Env = slices.Concat(s.command(s.t.Context()).Env, []string{
+		"PATH=" + filepath.Dir(s3ctl) + string(os.PathListSeparator) + os.Getenv("PATH"), "TERM=xterm", "LC_ALL=C.UTF-8",
+	})
+	t := startTerminal(s.t, cmd)
+	t.press(shell.load + "\n")
+	t.wait(ready)
+	return t
+}
+
+// store puts an object into the session's bucket.
+func (s *session) store(key, content string) {
+	s.t.Helper()
+	require.NoError(s.t, os.WriteFile(s.path("content"), []byte(content+"\n"), 0o600))
+	require.NoError(s.t, s.run(0, "put", "-q", "content", "s3://"+s.bucket+"/"+key), string(s.stderr))
+}
+
+// hostile are the ends of keys that mean something to a shell.
+var hostile = []string{
+	"$(touch RAN)", "`touch RAN`", ";touch RAN;", "&touch RAN&", "|touch RAN|", ">RAN", "<(touch RAN)", "$((RAN))", "${IFS}x", "(touch RAN)", "{a,b}",
+	"with blanks", "two  blanks", "it's", `say "hi"`, `'";touch RAN;"'`, `back\slash`, `end\`, "st*r?[x]", "~", "#hash", "!!", "a!b!", "^a^b", "%f", "$HOME",
+	"a=b:c", "ümläut", "-dash", "@at,comma+",
+}
+
+// Whatever a key is called, completing it gives the command exactly that key, in whatever quotes it was begun, and runs nothing.
+func TestCompletion_OfHostileKeys(t *testing.T) {
 	t.Parallel()
-	bash, err := exec.LookPath("bash")
-	if err != nil {
-		t.Skip("there is no bash here")
-	}
 	s := newSession(t)
-	require.NoError(t, os.WriteFile(s.path("x"), []byte("x"), 0o600))
-	for _, key := range []string{"photos/one.jpg", "photos/two.jpg", "photos/sub/3.jpg", "plan one.txt", "notes=a:b"} {
-		require.NoError(t, s.run(0, "put", "-q", "x", "s3://"+s.bucket+"/"+key), string(s.stderr))
+	for i, end := range hostile {
+		for _, key := range []string{fmt.Sprintf("one/%02d-%s", i, end), fmt.Sprintf("two/%02d-%sA", i, end), fmt.Sprintf("two/%02d-%sB", i, end)} {
+			s.store(key, "content of "+strings.ReplaceAll(key[:6], "/", "-")+key[len(key)-1:])
+		}
 	}
-	require.NoError(t, s.run(0, "completion", "bash"))
-	require.NoError(t, os.WriteFile(s.path("script"), s.stdout, 0o600))
-	for _, tc := range []struct {
-		words []string // as Readline parts them: at ":" and "=" too
-		line  string
-		want  []string // without what stands up to the last ":" or "=": Readline keeps that
-	}{
-		{words: []string{"s3ctl", "buck"}, line: "s3ctl buck", want: []string{"bucket"}},
-		{words: []string{"s3ctl", "ls", "s3", ":", "//" + s.bucket}, line: "s3ctl ls s3://" + s.bucket, want: []string{"//" + s.bucket + "/"}},
-		{words: []string{"s3ctl", "ls", "s3", ":", "//$/ph"}, line: "s3ctl ls s3://$/ph", want: []string{"//$/photos/"}},
-		{words: []string{"s3ctl", "ls", "s3", ":", "//$/photos/t"}, line: "s3ctl   ls s3://$/photos/t", want: []string{"//$/photos/two.jpg"}},
-		{words: []string{"s3ctl", "get", "s3", ":", "//$/pl"}, line: "s3ctl get s3://$/pl", want: []string{`//$/plan\ one.txt`}},
-		{words: []string{"s3ctl", "get", "s3", ":", "//$/n"}, line: "s3ctl get s3://$/n", want: []string{"//$/notes=a:b"}},
-		{words: []string{"s3ctl", "put", "x", "s3", ":", "//$/photos/s"}, line: "s3ctl put x s3://$/photos/s", want: []string{"//$/photos/sub/"}},
-		{words: []string{"s3ctl", "--progress", "=", "js"}, line: "s3ctl --progress=js", want: []string{"json"}},
-		{words: []string{"s3ctl", "ls", "s3", ":", "//no-such-bucket/"}, line: "s3ctl ls s3://no-such-bucket/", want: []string{""}},
-	} {
-		cmd := exec.CommandContext(t.Context(), bash, append([]string{"--norc", "--noprofile", "-c", onTab, "bash"}, s.fill(tc.words)...)...)
-		cmd.Dir = s.dir
-		path := "PATH=" + filepath.Dir(s3ctl) + string(os.PathListSeparator) + os.Getenv("PATH")
-		cmd.Env = slices.Concat(s.command(t.Context()).Env, []string{path, "SCRIPT=" + s.path("script"), "LINE=" + s.fill([]string{tc.line})[0]})
-		var errs bytes.Buffer
-		cmd.Stderr = &errs
-		out, err := cmd.Output()
-		require.NoError(t, err, "%s: %s", tc.line, errs.String())
-		require.Empty(t, errs.String(), tc.line)
-		require.Equal(t, strings.Join(s.fill(tc.want), "\n")+"\n", string(out), tc.line)
+	for name := range shells {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			own := *s
+			own.t, own.dir = t, t.TempDir()
+			shell := own.openShell(name)
+			for i, end := range hostile {
+				for _, quote := range []string{"", `"`, "'"} {
+					shell.press(fmt.Sprintf("s3ctl cat %ss3://%s/one/%02d\t\n", quote, s.bucket, i))
+					shell.wait(regexp.MustCompile(regexp.QuoteMeta(fmt.Sprintf("content of one-%02d%s", i, end[len(end)-1:]))))
+					shell.wait(ready)
+				}
+				// Of several, what they have in common is put into the line; then one is picked, or none.
+				shell.press(fmt.Sprintf("s3ctl cat s3://%s/two/%02d\tB\t\n", s.bucket, i))
+				shell.wait(regexp.MustCompile(fmt.Sprintf("content of two-%02dB", i)))
+				shell.wait(ready)
+				shell.press(fmt.Sprintf("s3ctl cat s3://%s/two/%02d\t\t\t\x15echo st''ill-%02d\n", s.bucket, i, i))
+				shell.wait(regexp.MustCompile(fmt.Sprintf("still-%02d", i)))
+				shell.wait(ready)
+			}
+			left, err := os.ReadDir(own.dir)
+			require.NoError(t, err)
+			require.Empty(t, left, "what a key is called was run")
+		})
 	}
 }
 
-// fill puts the session's bucket in place of "$".
-func (s *session) fill(words []string) []string {
-	filled := make([]string, len(words))
-	for i, w := range words {
-		filled[i] = strings.ReplaceAll(w, "$", s.bucket)
+// A real shell runs the script that s3ctl writes, against a real server. Tabs are where they stand.
+func TestCompletion_InShells(t *testing.T) {
+	t.Parallel()
+	s := newSession(t)
+	require.NoError(t, os.WriteFile(s.path("local file"), []byte("x"), 0o600))
+	for _, key := range []string{"photos/one.jpg", "photos/two.jpg", "photos/sub/3.jpg", "plan one.txt", "notes=a:b"} {
+		s.store(key, "it is "+key)
 	}
-	return filled
+	for name := range shells {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			own := *s
+			own.t = t
+			shell := own.openShell(name)
+			for _, tc := range []struct{ keys, want string }{
+				{"s3ctl buck\tls\n", "s3://" + s.bucket},
+				{"s3ctl cat s3://$/ph\ton\t\n", "it is photos/one.jpg"},
+				{"s3ctl   cat  --range 0-  s3://$/photos/t\t\n", "it is photos/two.jpg"},
+				{"s3ctl cat s3://$/photos/s\t3\t\n", "it is photos/sub/3.jpg"},
+				{"s3ctl cat s3://$/pl\t\n", "it is plan one.txt"},
+				{`s3ctl cat s3://$/plan\ ` + "\t\n", "it is plan one.txt"},
+				{"s3ctl cat s3://$/n\t\n", "it is notes=a:b"},
+				{"s3ctl cat s3://$/notes=a:\t\n", "it is notes=a:b"},
+				{"s3ctl --progress=js\tcat s3://$/n\t\n", "it is notes=a:b"},
+				{"s3ctl put loc\ts3://$/photos/su\tsent-" + name + "\n", "photos/sub/sent-" + name + "  1 B"},
+				{"s3ctl ls s3://no-such-bucket/\t\n", "not_found|no such bucket|s3ctl: ls"},
+			} {
+				shell.press(strings.ReplaceAll(tc.keys, "$", s.bucket))
+				shell.wait(regexp.MustCompile(tc.want))
+				shell.wait(ready)
+			}
+		})
+	}
 }

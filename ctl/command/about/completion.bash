@@ -1,34 +1,24 @@
+# bash completion for s3ctl. Nothing that stands on the line is evaluated: s3ctl reads the line itself, and
+# quotes what it offers for the place that it is put in.
 
-# The words of the command line up to the cursor. Bash parts them at ":" and "=", too; the
-# bash-completion package puts them together again, and where it is missing this does.
-__s3ctl_init_completion()
+_s3ctl()
 {
+    local program line first=
     COMPREPLY=()
-    if declare -F _get_comp_words_by_ref >/dev/null; then
-        _get_comp_words_by_ref "$@" cur prev words cword
-        return
-    fi
-    local i word blanks last rest=${COMP_LINE:0:COMP_POINT}
-    words=()
-    for ((i = 0; i <= COMP_CWORD; i++)); do
-        blanks=${rest%%[![:blank:]]*}
-        rest=${rest#"$blanks"}
-        word=${COMP_WORDS[i]}
-        if ((i == COMP_CWORD)); then
-            word=$rest
-        fi
-        rest=${rest#"$word"}
-        last=$((${#words[@]} - 1))
-        if ((last >= 0)) && [[ -z $blanks && ($word == [:=]* || ${words[last]} == *[:=]) ]]; then
-            words[last]+=$word
+    program=$(type -P -- "$1") || program=s3ctl
+    while IFS= read -r line; do
+        if [[ -z $first ]]; then
+            first=$line
         else
-            words+=("$word")
+            COMPREPLY+=("$line")
         fi
-    done
-    cword=$((${#words[@]} - 1))
-    cur=${words[cword]}
-    prev=
-    if ((cword > 0)); then
-        prev=${words[cword - 1]}
+    done < <("$program" __complete-bash "${COMP_LINE:0:COMP_POINT}" "$2" "$COMP_TYPE" 2>/dev/null)
+    if [[ $first == *nospace* ]]; then
+        compopt -o nospace 2>/dev/null
+    fi
+    if [[ $first == *nofiles* ]]; then
+        compopt +o default 2>/dev/null
     fi
 }
+
+complete -o default -F _s3ctl s3ctl

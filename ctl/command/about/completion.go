@@ -1,7 +1,6 @@
 package about
 
 import (
-	"bytes"
 	_ "embed"
 
 	"github.com/spf13/cobra"
@@ -10,13 +9,18 @@ import (
 	"github.com/ringstore/ringstore/ctl/fault"
 )
 
-// withoutPackage makes the script for bash work where the bash-completion package is missing.
-//
-//go:embed completion.bash
-var withoutPackage []byte
+// The scripts. No key may be able to run a command, so none of them evaluates the line or what is offered.
+var (
+	//go:embed completion.bash
+	bashScript []byte
+	//go:embed completion.zsh
+	zshScript []byte
+	//go:embed completion.fish
+	fishScript []byte
+)
 
-// NewCompletion makes the command. It stands in for cobra's own, whose script for bash
-// needs a package that servers often do not have.
+// NewCompletion makes the command. It stands in for cobra's own, whose scripts evaluate the line that is being written, with
+// all that a completed name brought into it.
 func NewCompletion(f *cli.Factory) *cobra.Command {
 	return &cobra.Command{
 		Use:   "completion bash|zsh|fish",
@@ -30,30 +34,13 @@ asks for at most two seconds, and is silent where there is no answer.`,
   s3ctl completion fish > ~/.config/fish/completions/s3ctl.fish`,
 		Args:      cli.Args(1, 1),
 		ValidArgs: []string{"bash", "zsh", "fish"},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			script, err := completionScript(cmd.Root(), args[0])
-			if err != nil {
-				return err
+		RunE: func(_ *cobra.Command, args []string) error {
+			script, known := map[string][]byte{"bash": bashScript, "zsh": zshScript, "fish": fishScript}[args[0]]
+			if !known {
+				return fault.New("usage", "there is no completion for %q", args[0]).WithHint("choose bash, zsh or fish")
 			}
-			_, err = f.IO.Out.Write(script)
+			_, err := f.IO.Out.Write(script)
 			return cli.Classified(err)
 		},
 	}
-}
-
-func completionScript(root *cobra.Command, shell string) ([]byte, error) {
-	var b bytes.Buffer
-	var err error
-	switch shell {
-	case "bash":
-		err = root.GenBashCompletionV2(&b, true)
-		b.Write(withoutPackage)
-	case "zsh":
-		err = root.GenZshCompletion(&b)
-	case "fish":
-		err = root.GenFishCompletion(&b, true)
-	default:
-		return nil, fault.New("usage", "there is no completion for %q", shell).WithHint("choose bash, zsh or fish")
-	}
-	return b.Bytes(), cli.Classified(err)
 }

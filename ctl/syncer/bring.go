@@ -1,0 +1,165 @@
+package syncer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/ringstore/ringstore/ctl/address"
+	"github.com/ringstore/ringstore/ctl/compare"
+	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/proto/rest"
+)
+
+// apply brings a file over, unless its checksum shows that there is no need. Every refusal that can be known before a byte moves
+// is made before the dry run ends.
+func (s *Syncer) apply(ctx context.Context, c change) {
+	err := s.compareSums(ctx, &c)
+	if err == nil && c.reason == "" {
+		s.unchanged.Add(1)
+		return
+	}
+	if err == nil {
+		err = s.ready(c)
+	}
+	f := rest.File{Size: c.Left.Size}
+	if err == nil && !s.DryRun {
+		s.Progress.Plan(1, c.Left.Size)
+		f, err = s.bring(ctx, c)
+		s.Progress.Finished()
+	}
+	switch {
+	case err == nil:
+		s.changed.Add(1)
+		s.bytes.Add(f.Size)
+		s.Report.Done(s.changeResult(c, f))
+	case s.vanished(ctx, c, err):
+		c.Left.Why = compare.Vanished
+		s.passOver(s.Source, c.Left)
+	default:
+		s.failAt(c.Name, err)
+	}
+}
+
+// compareSums decides what only the checksums can tell: the reason stays "" where they are the same.
+func (s *Syncer) compareSums(ctx context.Context, c *change) error {
+	if c.reason != "" {
+		return nil
+	}
+	left, err := c.Left.Sum(ctx)
+	if err != nil {
+		return err
+	}
+	right, err := c.Right.Sum(ctx)
+	if err != nil || left == right {
+		return err
+	}
+	c.reason = "checksum"
+	if c.Right.State == compare.Unknown {
+		return inTheWay(c.Right.Why)
+	}
+	return nil
+}
+
+// ready says why a file cannot be brought over, as far as this can be known without trying.
+func (s *Syncer) ready(c change) error {
+	if s.Source.Local() {
+		if err := readable(c.Left.Path); err != nil {
+			return err
+		}
+	}
+	if !s.Target.Local() {
+		return address.CheckKey(s.Target.Object(c.Name).Key)
+	}
+	return s.writable(c.Name)
+}
+
+// readable opens a file, and reads nothing. It does not wait for a pipe that took the file's place.
+func readable(path string) error {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// bring puts, gets or copies a file.
+func (s *Syncer) bring(ctx context.Context, c change) (rest.File, error) {
+	mover := *s.Mover
+	mover.Retry.Notify = s.Report.Retrying(s.Source.At(c.Name))
+	if s.Source.Local() {
+		return mover.PutFile(ctx, c.Left.Path, s.Target.Object(c.Name))
+	}
+	fetch := func(f rest.File) (rest.File, error) {
+		one := s.Copier
+		one.Retry.Notify = mover.Retry.Notify
+		return one.Copy(ctx, f, s.Target.Object(c.Name))
+	}
+	if s.Target.Local() {
+		root, err := s.openRoot()
+		if err != nil {
+			return rest.File{}, err
+		}
+		fetch = func(f rest.File) (rest.File, error) {
+			return f, mover.GetFile(ctx, f, root, filepath.FromSlash(c.Name))
+		}
+	}
+	f, err := fetch(*c.Left.File)
+	if now, replaced := s.replaced(ctx, c, err); replaced {
+		return fetch(now)
+	}
+	return f, err
+}
+
+// replaced gives the object that took the place of the one that was listed, where that is why it could not be read.
+func (s *Syncer) replaced(ctx context.Context, c change, err error) (now rest.File, yes bool) {
+	if !mayBeGone(err) {
+		return now, false
+	}
+	now, err = s.Client.Latest(ctx, c.Left.File.Bucket, c.Left.File.Name)
+	return now, err == nil && now.FileID != c.Left.File.FileID
+}
+
+// vanished reports whether a file failed only because it is not there any more since it was listed: as if it had vanished a moment earlier.
+func (s *Syncer) vanished(ctx context.Context, c change, err error) bool {
+	if !mayBeGone(err) {
+		return false
+	}
+	if c.Left.File != nil {
+		_, err = s.Client.Latest(ctx, c.Left.File.Bucket, c.Left.File.Name)
+		return fault.ExitOf(err) == fault.NotFound
+	}
+	_, err = os.Lstat(c.Left.Path)
+	return absent(err)
+}
+
+func mayBeGone(err error) bool {
+	exit := fault.ExitOf(err)
+	return err != nil && (exit == fault.NotFound || exit == fault.Conflict)
+}
+
+// absent: nothing has the name that the system was asked for.
+func absent(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) }
+
+// openRoot opens the local target, which no name leads out of, when it is first needed.
+func (s *Syncer) openRoot() (*os.Root, error) {
+	s.once.Do(func() {
+		if s.rootErr = os.MkdirAll(s.Target.Dir, 0o777); s.rootErr == nil {
+			s.root, s.rootErr = os.OpenRoot(s.Target.Dir)
+		}
+		if s.rootErr != nil {
+			s.rootErr = fmt.Errorf("open the target folder: %w", s.rootErr)
+		}
+	})
+	return s.root, s.rootErr
+}
+
+func (s *Syncer) close() {
+	if s.root != nil {
+		_ = s.root.Close()
+	}
+}

@@ -1,0 +1,40 @@
+package transfer
+
+import (
+	"bufio"
+	"encoding/json"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// maxHead bounds the first line of a log, in bytes: a key and an address are far shorter.
+const maxHead = 64 << 10
+
+// Unfinished reports whether a file in a folder belongs to a download that is not complete: the log of
+// one, or the bytes that it tells of. The name alone does not say so; a file of such a name without the log beside it
+// is an ordinary one.
+func Unfinished(dir, name string) bool {
+	base, isLog := strings.CutSuffix(name, ".log")
+	if !strings.HasPrefix(base, ".") || !strings.HasSuffix(base, ".part") {
+		return false
+	}
+	if !isLog {
+		// The .log of a log is not one, and neither is a folder or a link.
+		name += ".log"
+	}
+	path := filepath.Join(dir, name)
+	info, err := os.Lstat(path)
+	if err != nil || !info.Mode().IsRegular() {
+		return false
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	line, err := bufio.NewReader(io.LimitReader(f, maxHead)).ReadBytes('\n')
+	var h head
+	return err == nil && json.Unmarshal(line, &h) == nil && h.Format == fetchFormat
+}
