@@ -73,13 +73,9 @@ func setting(t *testing.T, name string, otherwise int) int {
 // keepReplaced gives the flags for how long the chunks of deleted and replaced files stay, where the program has that.
 func keepReplaced(t *testing.T, program string, d time.Duration) []string {
 	t.Helper()
-	const flag = "--reclaim-grace"
-	ok, err := cluster.Accepts(t.Context(), bin, program, flag)
+	flags, err := cluster.KeepReplaced(t.Context(), bin, program, d)
 	require.NoError(t, err)
-	if !ok {
-		return nil
-	}
-	return []string{flag, d.String()}
+	return flags
 }
 
 // drill is one transfer under fire.

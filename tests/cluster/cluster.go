@@ -293,6 +293,17 @@ func Accepts(ctx context.Context, bin, program, flag string) (bool, error) {
 	return slices.Contains(strings.Fields(string(out)), flag), nil
 }
 
+// KeepReplaced gives the flags for how long the chunks of deleted and replaced files stay, where the program of the
+// folder bin ("s3gateway", or "s3gateway standalone") has that; others delete them at once.
+func KeepReplaced(ctx context.Context, bin, program string, d time.Duration) ([]string, error) {
+	const flag = "--reclaim-grace"
+	ok, err := Accepts(ctx, bin, program, flag)
+	if err != nil || !ok {
+		return nil, err
+	}
+	return []string{flag, d.String()}, nil
+}
+
 // FreeAddress finds a loopback port that nobody listens on.
 func FreeAddress() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
