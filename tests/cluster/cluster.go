@@ -28,10 +28,10 @@ type Options struct {
 	Gateway    []string // further flags of each gateway
 	Storage    []string // further flags of each storage node
 
-	Gateways int                                 // default 1; all on one database
+	Gateways int                                  // default 1; all on one database
 	Database func(gateway int, dsn string) string // the connection string that a gateway uses instead of dsn, such as one through a relay; nil: dsn
-	NodeDir  func(node int) string               // data directory of a node, such as one on a small file system; nil: in Dir
-	NodeArgs func(node int) []string             // further flags of one storage node; nil: none
+	NodeDir  func(node int) string                // data directory of a node, such as one on a small file system; nil: in Dir
+	NodeArgs func(node int) []string              // further flags of one storage node; nil: none
 }
 
 // Cluster is a running Ringstore.
