@@ -267,6 +267,10 @@ func (w *workload) read(ctx context.Context, gateway int, key string) {
 		case errors.Is(err, errMixed):
 			w.h.fail(key, "file %s: %v", id, err)
 			return
+		case isStatus(err, http.StatusInternalServerError):
+			// Whatever is away: a file that cannot be read now is a 503, one that is not there any more a 404.
+			w.h.fail(key, "file %s: %v", id, err)
+			return
 		case err != nil:
 			w.count("read failed: " + statusOf(err))
 			return
