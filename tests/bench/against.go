@@ -42,7 +42,7 @@ type sample struct {
 // both have the same past; they run in turn (new old, old new, ...), so that what the machine does at the time meets both.
 func (r *Report) compare(ctx context.Context, s settings, setup, dir, bin string) error {
 	chosen := chooseRows(s.rows)
-	if err := checkRoom(dir, chosen); err != nil {
+	if err := checkRoom(dir, chosen, s.pairs); err != nil {
 		return err
 	}
 	sides := [2]*side{}
@@ -77,10 +77,10 @@ func chooseRows(names []string) (chosen []row) {
 }
 
 // checkRoom refuses to begin what would fill the disk: rows leave what they store until the end of the setup.
-func checkRoom(dir string, chosen []row) error {
+func checkRoom(dir string, chosen []row, pairs int) error {
 	need := int64(3 << 30) // preallocated segments, and the nodes' reserve
 	for _, r := range chosen {
-		need += 2 * r.room
+		need += 2 * r.room * int64(max(pairs, 15)) / 15
 	}
 	free, err := freeSpace(dir)
 	if err != nil {
@@ -177,6 +177,10 @@ func measureSide(ctx context.Context, s settings, r row, one *side, sides [2]*si
 	}
 	count, wall, err := r.run(ctx, one, s.each)
 	if err != nil {
+		return sample{}, err
+	}
+	// What a request leaves for later, such as the removal of chunks, is part of its cost.
+	if err := idle(ctx, sides); err != nil {
 		return sample{}, err
 	}
 	after, err := one.cpu(r)

@@ -40,7 +40,7 @@ type row struct {
 	per  string  // what CPU seconds are divided by
 	size float64 // how many of per an operation is
 	tool bool    // its CPU time is that of s3ctl, not that of the daemons
-	room int64   // bytes that the row leaves on the disk, one side and all pairs
+	room int64   // bytes that the row leaves on the disk, one side, 15 pairs
 
 	prepare func(ctx context.Context, s *side) error                                        // once; nil: nothing
 	before  func(ctx context.Context, s *side) error                                        // before each run, unmeasured; nil: nothing
@@ -58,21 +58,21 @@ const (
 )
 
 func rows() []row {
-	const smallRoom, mediumRoom = 2 << 30, 6 << 30
+	const mib, gib = 1 << 20, 1 << 30
 	return []row{
-		{name: "put4k", what: "put 4 KiB, 16 at once", unit: "/s", per: "op", size: 1, room: smallRoom, run: putFor(16, smallSize, 0)},
-		{name: "get4k", what: "get 4 KiB, 16 at once", unit: "/s", per: "op", size: 1, room: smallRoom, prepare: storeSmall, run: getFor(16, smallIDs)},
-		{name: "put1m", what: "put 1 MiB, 8 at once", unit: "MB/s", per: "GB", size: mediumSize / gigabyte, room: mediumRoom, run: putFor(8, mediumSize, 200)},
-		{name: "get1m", what: "get 1 MiB, 8 at once", unit: "MB/s", per: "GB", size: mediumSize / gigabyte, room: mediumRoom, prepare: storeMedium, run: getFor(8, mediumIDs)},
-		{name: "put1g", what: "put 1 GiB", unit: "MB/s", per: "GB", size: largeFile / gigabyte, room: 2 * largeFile, run: putLarge, after: removeLarge},
-		{name: "get1g", what: "get 1 GiB", unit: "MB/s", per: "GB", size: largeFile / gigabyte, room: 2 * largeFile, prepare: storeLarge, run: getLarge},
+		{name: "put4k", what: "put 4 KiB, 16 at once", unit: "/s", per: "op", size: 1, room: gib, run: putFor(16, smallSize, 0)},
+		{name: "get4k", what: "get 4 KiB, 16 at once", unit: "/s", per: "op", size: 1, room: 256 * mib, prepare: storeSmall, run: getFor(16, smallIDs)},
+		{name: "put1m", what: "put 1 MiB, 8 at once", unit: "MB/s", per: "GB", size: mediumSize / gigabyte, room: 6 * gib, run: putFor(8, mediumSize, 200)},
+		{name: "get1m", what: "get 1 MiB, 8 at once", unit: "MB/s", per: "GB", size: mediumSize / gigabyte, room: 512 * mib, prepare: storeMedium, run: getFor(8, mediumIDs)},
+		{name: "put1g", what: "put 1 GiB", unit: "MB/s", per: "GB", size: largeFile / gigabyte, room: 2 * gib, run: putLarge, after: removeLarge},
+		{name: "get1g", what: "get 1 GiB", unit: "MB/s", per: "GB", size: largeFile / gigabyte, room: 2 * gib, prepare: storeLarge, run: getLarge},
 		{name: "stat", what: "headers of a file, 16 at once", unit: "/s", per: "op", size: 1, prepare: storeSmall, run: statFor(16)},
-		{name: "list", what: "pages of 1000 of 3000 names, 4 at once", unit: "/s", per: "op", size: 1, room: smallRoom, prepare: storeSmall, run: listFor(4)},
-		{name: "delete", what: "delete 4 KiB, 16 at once", unit: "/s", per: "op", size: 1, room: smallRoom, before: storeDoomed, run: deleteDoomed(16)},
-		{name: "mixed", what: "half gets, a quarter puts, stats and deletes, 4 KiB, 16 at once", unit: "/s", per: "op", size: 1, room: smallRoom, prepare: storeSmall, run: mixedFor(16)},
-		{name: "s3ctl-put", what: "s3ctl put of 256 MiB", unit: "MB/s", per: "GB", size: toolFile / gigabyte, tool: true, room: 4 * toolFile, prepare: writeToolFile, run: toolPut, after: toolRemove},
-		{name: "s3ctl-get", what: "s3ctl get of 256 MiB", unit: "MB/s", per: "GB", size: toolFile / gigabyte, tool: true, room: 4 * toolFile, prepare: putToolFile, run: toolGet, after: removeTarget},
-		{name: "s3ctl-many", what: "s3ctl put -r of 1000 files of 4 KiB", unit: "/s", per: "op", size: 1, tool: true, room: smallRoom, prepare: writeToolTree, run: toolMany},
+		{name: "list", what: "pages of 1000 of 3000 names, 4 at once", unit: "/s", per: "op", size: 1,  prepare: storeSmall, run: listFor(4)},
+		{name: "delete", what: "delete 4 KiB, 16 at once", unit: "/s", per: "op", size: 1, room: 512 * mib, before: storeDoomed, run: deleteDoomed(16)},
+		{name: "mixed", what: "half gets, a quarter puts, stats and deletes, 4 KiB, 16 at once", unit: "/s", per: "op", size: 1, room: 512 * mib, prepare: storeSmall, run: mixedFor(16)},
+		{name: "s3ctl-put", what: "s3ctl put of 256 MiB", unit: "MB/s", per: "GB", size: toolFile / gigabyte, tool: true, room: gib, prepare: writeToolFile, run: toolPut, after: toolRemove},
+		{name: "s3ctl-get", what: "s3ctl get of 256 MiB", unit: "MB/s", per: "GB", size: toolFile / gigabyte, tool: true, room: gib, prepare: putToolFile, run: toolGet, after: removeTarget},
+		{name: "s3ctl-many", what: "s3ctl put -r of 1000 files of 4 KiB", unit: "/s", per: "op", size: 1, tool: true, room: gib, prepare: writeToolTree, run: toolMany},
 	}
 }
 
@@ -235,7 +235,7 @@ func listFor(lanes int) runner {
 }
 
 // doomed are the files of one run of deletes.
-const doomed = 1000
+const doomed = 2000
 
 func storeDoomed(ctx context.Context, s *side) (err error) {
 	s.doomedIDs, err = s.store(ctx, "doomed", smallSize, doomed)
