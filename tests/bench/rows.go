@@ -67,7 +67,7 @@ func rows() []row {
 		{name: "put1g", what: "put 1 GiB", unit: "MB/s", per: "GB", size: largeFile / gigabyte, room: 2 * gib, run: putLarge, after: removeLarge},
 		{name: "get1g", what: "get 1 GiB", unit: "MB/s", per: "GB", size: largeFile / gigabyte, room: 2 * gib, prepare: storeLarge, run: getLarge},
 		{name: "stat", what: "headers of a file, 16 at once", unit: "/s", per: "op", size: 1, prepare: storeSmall, run: statFor(16)},
-		{name: "list", what: "pages of 1000 of 3000 names, 4 at once", unit: "/s", per: "op", size: 1,  prepare: storeSmall, run: listFor(4)},
+		{name: "list", what: "pages of 1000 of 3000 names, 4 at once", unit: "/s", per: "op", size: 1, prepare: storeSmall, run: listFor(4)},
 		{name: "delete", what: "delete 4 KiB, 16 at once", unit: "/s", per: "op", size: 1, room: 512 * mib, before: storeDoomed, run: deleteDoomed(16)},
 		{name: "mixed", what: "half gets, a quarter puts, stats and deletes, 4 KiB, 16 at once", unit: "/s", per: "op", size: 1, room: 512 * mib, prepare: storeSmall, run: mixedFor(16)},
 		{name: "s3ctl-put", what: "s3ctl put of 256 MiB", unit: "MB/s", per: "GB", size: toolFile / gigabyte, tool: true, room: gib, prepare: writeToolFile, run: toolPut, after: toolRemove},
