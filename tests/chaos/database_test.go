@@ -71,9 +71,12 @@ func (d database) number(ctx context.Context, query string) (n int, err error) {
 	return n, err
 }
 
-// tasks counts the work that is queued.
+// tasks counts the work that is queued, and the deleted files whose chunks are still to be queued for reclaim. Columns
+// that only one of the schemas has are asked for as JSON.
 func (d database) tasks(ctx context.Context) (int, error) {
-	return d.number(ctx, "SELECT count(*) FROM tasks")
+	return d.number(ctx, `SELECT (SELECT count(*) FROM tasks) + (
+		SELECT count(*) FROM files f WHERE to_jsonb(f)->>'deleted_at' IS NOT NULL AND (completed_at IS NOT NULL OR EXISTS (
+			SELECT FROM parts p WHERE coalesce(to_jsonb(p)->>'owner', to_jsonb(p)->>'file_id') = f.id::text)))`)
 }
 
 // queue describes the queued work in a form that changes whenever any of it does.
@@ -90,8 +93,8 @@ func (d database) busy(ctx context.Context) (int, error) {
 		WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND state <> 'idle'`)
 }
 
-// knownParts gives the ids of all parts that any table knows: those that describe parts by layout and nodes have them
-// as id, those that refer to parts as part_id. Ids are 32 hexadecimal digits.
+// knownParts gives the ids of all parts with chunks that any table knows: those that describe parts by layout and nodes
+// have them as id, those that refer to parts as part_id. Ids are 32 hexadecimal digits.
 func (d database) knownParts(ctx context.Context) (map[string]bool, error) {
 	known := map[string]bool{}
 	err := d.with(ctx, func(conn *pgx.Conn) error {
@@ -109,7 +112,7 @@ func (d database) knownParts(ctx context.Context) (map[string]bool, error) {
 			return err
 		}
 		for _, at := range columns {
-			ids, err := conn.Query(ctx, fmt.Sprintf("SELECT replace(%s::text, '-', '') FROM %s",
+			ids, err := conn.Query(ctx, fmt.Sprintf("SELECT replace(%s::text, '-', '') FROM %s t WHERE coalesce(to_jsonb(t)->>'nodes', '?') <> '\\x'",
 				pgx.Identifier{at[1]}.Sanitize(), pgx.Identifier{at[0]}.Sanitize()))
 			if err != nil {
 				return err

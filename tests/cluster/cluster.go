@@ -296,7 +296,7 @@ func Accepts(ctx context.Context, bin, program, flag string) (bool, error) {
 // KeepReplaced gives the flags for how long the chunks of deleted and replaced files stay, where the program of the
 // folder bin ("s3gateway", or "s3gateway standalone") has that; others delete them at once.
 func KeepReplaced(ctx context.Context, bin, program string, d time.Duration) ([]string, error) {
-	const flag = "--reclaim-grace"
+	const flag = "--delete-grace"
 	ok, err := Accepts(ctx, bin, program, flag)
 	if err != nil || !ok {
 		return nil, err
