@@ -149,6 +149,7 @@ func (f *faults) killGateway(ctx context.Context, rng *rand.Rand) error {
 	i := rng.IntN(len(f.c.Gateways))
 	f.hanging[i].Store(true)
 	defer f.hanging[i].Store(false)
+	f.t.Logf("          it is gateway %d", i+1)
 	f.killing(i)
 	if err := f.c.Gateways[i].Kill(); err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -31,8 +32,19 @@ type workload struct {
 	counts  map[string]int
 	open    []*openSession
 	inHand  map[*claim]int // writes without an answer, and their gateway
-	cutKeys map[string]int // keys of writes that were in hand when their gateway was killed
+	failed  []failedWrite  // writes whose chunks their gateway may still have to give to reclaim
+	cutKeys map[string]int // how many writes to a key their gateway had in hand, in this sense or that, when it was killed
 }
+
+// failedWrite is a write that was not acknowledged. Its gateway tells the metadata in the background, as soon as that is possible.
+type failedWrite struct {
+	key     string
+	gateway int
+	at      time.Time
+}
+
+// cleanUp is how long a gateway may take for that: longer than any fault of the database lasts, and the wait for it.
+const cleanUp = 30 * time.Second
 
 // openSession is an upload in parts, all of them acknowledged, that is completed after the storm only.
 type openSession struct {
@@ -162,6 +174,9 @@ func (w *workload) settle(what string, err error, claims ...*claim) outcome {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, c := range claims {
+		if o != done {
+			w.failed = append(w.failed, failedWrite{c.key, w.inHand[c], time.Now()})
+		}
 		delete(w.inHand, c)
 	}
 	return o
@@ -176,6 +191,13 @@ func (w *workload) killed(gateway int) {
 			w.cutKeys[c.key]++
 		}
 	}
+	w.failed = slices.DeleteFunc(w.failed, func(f failedWrite) bool {
+		recent := time.Since(f.at) < cleanUp
+		if recent && f.gateway == gateway {
+			w.cutKeys[f.key]++
+		}
+		return !recent || f.gateway == gateway
+	})
 }
 
 func (w *workload) know(id string, v version) {
