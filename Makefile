@@ -73,7 +73,7 @@ fuzz: ## run every fuzz target for FUZZTIME each
 	@FUZZTIME=$(FUZZTIME) scripts/fuzz
 
 .PHONY: generate
-generate: ## write generated code and docs/s3ctl.md anew from their sources
+generate: ## regenerate generated code and docs/s3ctl.md from their sources
 	@scripts/generate
 
 .PHONY: clean

@@ -23,7 +23,7 @@ import (
 
 // What `make chaos` and its companions set.
 const (
-	envBin     = "RINGSTORE_CHAOS_BIN"     // folder of the programs to test; by default those of this tree are built
+	envBin     = "RINGSTORE_CHAOS_BIN"     // absolute path of the programs to test; by default those of this tree are built
 	envSeconds = "RINGSTORE_CHAOS_SECONDS" // how long the storm lasts
 	envCommits = "RINGSTORE_CHAOS_COMMITS" // changes that meet a slow commit of 10 to 40 s; 0: a few of 19 s
 	envGets    = "RINGSTORE_CHAOS_GETS"    // downloads whose object is changed in the middle

@@ -173,8 +173,8 @@ func (s *slowCommits) current(ctx context.Context, key string) (string, version)
 	return id, v
 }
 
-// quiet waits until the database has no statement in progress and no work is queued, for a while: a commit that was
-// given up may still be on its way.
+// quiet waits until the database has no statement in progress and no work is queued, for a while: a commit
+// that was abandoned may still be in flight.
 func (s *slowCommits) quiet(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()

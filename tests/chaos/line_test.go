@@ -8,7 +8,7 @@ import (
 )
 
 // line is the network between a gateway and its database. It can be cut: bytes stop where they are, and
-// nobody is told, as when a cable is pulled.
+// neither end notices, as when a cable is pulled.
 type line struct {
 	*relay.Relay
 
