@@ -79,6 +79,19 @@ func (d database) tasks(ctx context.Context) (int, error) {
 			SELECT FROM parts p WHERE coalesce(to_jsonb(p)->>'owner', to_jsonb(p)->>'file_id') = f.id::text)))`)
 }
 
+// describe gives some of the queued work for people.
+func (d database) describe(ctx context.Context) (tasks []string, err error) {
+	err = d.with(ctx, func(conn *pgx.Conn) error {
+		rows, err := conn.Query(ctx, "SELECT now()::text || ' ' || to_jsonb(t)::text FROM tasks t ORDER BY due_at LIMIT 10")
+		if err != nil {
+			return err
+		}
+		tasks, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		return err
+	})
+	return tasks, err
+}
+
 // queue describes the queued work in a form that changes whenever any of it does.
 func (d database) queue(ctx context.Context) (text string, err error) {
 	err = d.with(ctx, func(conn *pgx.Conn) error {

@@ -180,23 +180,31 @@ func (s *storm) whole() {
 	defer cancel()
 	began := time.Now()
 	for {
-		tasks, err := s.db.tasks(ctx)
-		var below []string
-		if err == nil && tasks == 0 {
-			_, below, err = s.belowPolicy()
-		}
-		if err == nil && tasks == 0 && len(below) == 0 {
+		tasks, below := s.todo()
+		if tasks == 0 && len(below) == 0 {
 			s.t.Logf("whole after %.1f s; %.1f MB were missing", time.Since(began).Seconds(), missing/1e6)
 			return
 		}
 		if ctx.Err() != nil {
-			_, below, err = s.belowPolicy()
-			s.t.Errorf("after %v %d tasks are queued, and %d files survive less than their policy says:\n    %s\n%v",
-				limit, tasks, len(below), strings.Join(below[:min(len(below), 10)], "\n    "), err)
+			queued, err := s.db.describe(s.t.Context())
+			require.NoError(s.t, err)
+			s.t.Errorf("after %v %d tasks are queued, and %d files survive less than their policy says:\n    %s", limit, tasks, len(below),
+				strings.Join(append(queued, below[:min(len(below), 10)]...), "\n    "))
 			return
 		}
 		time.Sleep(200 * time.Millisecond) // polling is all that can be done from outside
 	}
+}
+
+// todo counts the queued tasks; when there are none, it gives the files that survive less than they should.
+func (s *storm) todo() (tasks int, below []string) {
+	tasks, err := s.db.tasks(s.t.Context())
+	require.NoError(s.t, err)
+	if tasks == 0 {
+		_, below, err = s.belowPolicy()
+		require.NoError(s.t, err)
+	}
+	return tasks, below
 }
 
 // belowPolicy gives the bytes of chunks that are nowhere, and the files that survive less than they should.
