@@ -16,7 +16,7 @@ BUILDVCS := $(shell git rev-parse --verify -q HEAD >/dev/null 2>&1 && echo true 
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: up
 up: build ## build, then run gateway and nodes in one process, in the foreground (DATA=, LISTEN=, NODES=)
@@ -49,17 +49,31 @@ lint: ## linters, format, module file, generated code
 bench: ## measure a cluster on this machine (BENCH='arguments')
 	$(GO) run ./tests/bench $(BENCH)
 
+CHAOS = $(GO) test -count=1 -timeout 120m -v ./tests/chaos -run
+
 .PHONY: chaos
-chaos: ## kill client, gateway and nodes ten times each in the middle of a 10 GiB upload and download
-	RINGSTORE_CHAOS_MIB=$(or $(CHAOS_MIB),10240) RINGSTORE_CHAOS_KILLS=$(or $(CHAOS_KILLS),10) \
-		$(GO) test -count=1 -timeout 60m -v -run TestKills ./tests/chaos
+chaos: ## break a cluster under load for CHAOS_SECONDS=600, then check every write (CHAOS_SEED=n repeats a run)
+	RINGSTORE_CHAOS_SECONDS=$(or $(CHAOS_SECONDS),600) RINGSTORE_CHAOS_SEED=$(CHAOS_SEED) $(CHAOS) '^TestStorm$$'
+
+.PHONY: chaos-commits
+chaos-commits: ## change 200 objects while the database holds their commits up for 10 to 40 s
+	RINGSTORE_CHAOS_COMMITS=$(or $(CHAOS_COMMITS),200) RINGSTORE_CHAOS_SEED=$(CHAOS_SEED) $(CHAOS) '^TestSlowCommitOnOverwrite$$'
+
+.PHONY: chaos-gets
+chaos-gets: ## overwrite, rename or delete 500 objects in the middle of their download
+	RINGSTORE_CHAOS_GETS=$(or $(CHAOS_GETS),500) $(CHAOS) '^TestDownloadsEndWhole$$'
+
+.PHONY: chaos-kills
+chaos-kills: ## kill client, gateway and nodes ten times each in the middle of a 10 GiB upload and download
+	RINGSTORE_CHAOS_MIB=$(or $(CHAOS_MIB),10240) RINGSTORE_CHAOS_KILLS=$(or $(CHAOS_KILLS),10) RINGSTORE_CHAOS_SEED=$(CHAOS_SEED) \
+		$(CHAOS) '^TestKills$$'
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME each
 	@FUZZTIME=$(FUZZTIME) scripts/fuzz
 
 .PHONY: generate
-generate: ## write generated code and docs/s3ctl.md anew from their sources
+generate: ## regenerate generated code and docs/s3ctl.md from their sources
 	@scripts/generate
 
 .PHONY: clean

@@ -136,7 +136,7 @@ var ringstore = Rules{
 		{"tests/script", []string{"tests/cluster"}},
 		{"tests/e2e", []string{"tests/cluster", "tests/pgserver"}},
 		{"tests/integration", []string{"tests/cluster", "tests/pgserver", "ctl/client", "ctl/fault", "ctl/profile", "proto/rest", "proto/checksum"}},
-		{"tests/chaos/...", []string{"tests/cluster", "tests/pgserver", "tests/relay", "ctl/client", "ctl/profile", "proto/rest", "proto/checksum"}},
+		{"tests/chaos/...", []string{wireNode, "tests/cluster", "tests/pgserver", "tests/relay", "ctl/client", "ctl/profile", "proto/rest", "proto/checksum"}},
 		{"tests/bench/...", []string{"tests/bench/...", "tests/cluster", "tests/pgserver", "tests/relay", "ctl/client", "proto/rest"}},
 	},
 

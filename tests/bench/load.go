@@ -126,6 +126,42 @@ func (l *loader) delete(ctx context.Context, id string) error {
 	return nil
 }
 
+// stat asks for the headers of a file.
+func (l *loader) stat(ctx context.Context, id string) error {
+	resp, err := l.request(ctx, http.MethodHead, id)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("stat: %s", resp.Status)
+	}
+	return nil
+}
+
+// list reads one full page of the names that begin with prefix.
+func (l *loader) list(ctx context.Context, prefix string, entries int) error {
+	q := url.Values{"bucket": {l.bucket}, "prefix": {prefix}, "sort": {"name"}, "per_page": {fmt.Sprint(entries)}}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, l.c.URL+"/files?"+q.Encode(), nil)
+	if err != nil {
+		return err
+	}
+	r.SetBasicAuth(l.c.AccessKey, l.c.SecretKey)
+	resp, err := l.http.Do(r)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	page, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err
+	}
+	if n := bytes.Count(page, []byte(`"file_id"`)); resp.StatusCode != http.StatusOK || n != entries {
+		return fmt.Errorf("list: %s, %d of %d entries", resp.Status, n, entries)
+	}
+	return nil
+}
+
 func (l *loader) request(ctx context.Context, method, id string) (*http.Response, error) {
 	r, err := http.NewRequestWithContext(ctx, method, l.c.URL+"/files/"+id, nil)
 	if err != nil {

@@ -10,6 +10,8 @@
 //	make bench BENCH='-setups cluster -sizes 4KiB,1GiB -json out.json'
 //	make bench BENCH='-tool'                    s3ctl instead: one large file, here and over a link of 20 ms, many small ones, sync
 //	make bench BENCH='-tool -sizes 1GiB'        s3ctl, the large file only
+//	make bench BENCH='-against FOLDER'          these programs beside those of FOLDER, in turn: medians of the ratios
+//	make bench BENCH='-against FOLDER -rows put4k,get4k -pairs 31 -setups cluster'
 package main
 
 import (
@@ -48,6 +50,12 @@ type settings struct {
 	tool   bool
 	time   time.Duration
 	flags  []string // of the gateway
+
+	bin     string // folder of the programs; "": they are built
+	against string // folder of the programs to compare with; "": no comparison
+	rows    []string
+	pairs   int
+	each    time.Duration
 }
 
 func parse(args []string) (settings, error) {
@@ -62,8 +70,25 @@ func parse(args []string) (settings, error) {
 	f.BoolVar(&s.quick, "quick", false, "a tenth of the time and data")
 	f.BoolVar(&s.tool, "tool", false, "measure s3ctl instead of the server")
 	f.DurationVar(&s.time, "time", 8*time.Second, "how long each of the small measurements runs")
+	f.StringVar(&s.bin, "bin", "", "folder of the programs to measure; by default they are built from this tree")
+	f.StringVar(&s.against, "against", "", "folder of s3gateway, s3storage and s3ctl to compare with, run by run in turn")
+	rows := f.String("rows", "", "with -against, which rows; default: all ("+rowNames()+")")
+	f.IntVar(&s.pairs, "pairs", 15, "with -against, runs of each row and side")
+	f.DurationVar(&s.each, "each", time.Second, "with -against, how long a run of a small row lasts")
 	if err := f.Parse(args); err != nil {
 		return s, err
+	}
+	if s.rows, s.against = splitRows(*rows), absolute(s.against); s.against == "" && len(s.rows) > 0 {
+		return s, errors.New("-rows needs -against")
+	}
+	s.bin = absolute(s.bin)
+	for _, name := range s.rows {
+		if len(chooseRows([]string{name})) == 0 {
+			return s, fmt.Errorf("row %q is not one of %s", name, rowNames())
+		}
+	}
+	if s.pairs < 1 {
+		return s, fmt.Errorf("-pairs %d: at least one is needed", s.pairs)
 	}
 	s.setups, s.sizes, s.flags = strings.Split(*setups, ","), strings.Split(*sizes, ","), strings.Fields(*gateway)
 	for _, name := range s.sizes {
@@ -82,6 +107,43 @@ func parse(args []string) (settings, error) {
 	return s, nil
 }
 
+func splitRows(names string) []string {
+	if names == "" {
+		return nil
+	}
+	return strings.Split(names, ",")
+}
+
+// absolute makes a path one that holds in every directory; "" stays.
+func absolute(path string) string {
+	if full, err := filepath.Abs(path); err == nil && path != "" {
+		return full
+	}
+	return path
+}
+
+// programs gives the folder of the programs to measure, and checks that those to compare with are there.
+func (s settings) programs(ctx context.Context, dir string) (string, error) {
+	for _, folder := range []string{s.bin, s.against} {
+		for _, name := range []string{"s3gateway", "s3storage", "s3ctl"} {
+			if folder == "" {
+				continue
+			}
+			if _, err := os.Stat(filepath.Join(folder, name)); err != nil {
+				return "", fmt.Errorf("the folder of programs is not complete: %w", err)
+			}
+		}
+	}
+	if s.bin != "" {
+		return s.bin, nil
+	}
+	bin := filepath.Join(dir, "bin")
+	if err := os.Mkdir(bin, 0o755); err != nil {
+		return "", err
+	}
+	return bin, cluster.Build(ctx, bin)
+}
+
 func run(ctx context.Context, args []string, out io.Writer) error {
 	s, err := parse(args)
 	if err != nil {
@@ -92,20 +154,22 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	bin := filepath.Join(dir, "bin")
-	if err := os.Mkdir(bin, 0o755); err != nil {
-		return err
-	}
-	if err := cluster.Build(ctx, bin); err != nil {
+	bin, err := s.programs(ctx, dir)
+	if err != nil {
 		return err
 	}
 	report := Report{Machine: machine(), Started: time.Now().UTC()}
-	if report.Baseline, err = measureBaseline(ctx, dir, s.quick); err != nil {
-		return err
-	}
 	measure := report.measureSetup
-	if s.tool {
+	switch {
+	case s.against != "":
+		measure = report.compare
+	case s.tool:
 		measure = report.measureTool
+	}
+	if s.against == "" {
+		if report.Baseline, err = measureBaseline(ctx, dir, s.quick); err != nil {
+			return err
+		}
 	}
 	for _, setup := range s.setups {
 		if err := measure(ctx, s, setup, dir, bin); err != nil {

@@ -16,9 +16,11 @@ import (
 type Report struct {
 	Started  time.Time    `json:"started"`
 	Machine  Machine      `json:"machine"`
-	Baseline Baseline     `json:"baseline"`
-	Results  []Result     `json:"results"`
+	Baseline Baseline     `json:"baseline,omitzero"`
+	Results  []Result     `json:"results,omitempty"`
 	Tool     []ToolResult `json:"tool,omitempty"`
+
+	Comparisons []Comparison `json:"comparisons,omitempty"`
 }
 
 // Result is one measurement. MB are 10^6 bytes, GB 10^9.
@@ -227,6 +229,10 @@ func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1e3 }
 
 func (r *Report) print(out io.Writer) {
 	fmt.Fprintf(out, "machine: %d CPUs, %s, Linux %s, %s\n", r.Machine.CPUs, r.Machine.Model, r.Machine.Kernel, r.Machine.Go)
+	if len(r.Comparisons) > 0 {
+		r.printComparisons(out)
+		return
+	}
 	fmt.Fprintf(out, "at best: disk %.0f MB/s (six writers, then fdatasync), %.0f durable 4 KiB writes/s (six writers), TCP %.0f MB/s at %.2f CPU s/GB\n\n",
 		r.Baseline.DiskMBps, r.Baseline.SyncsPerS, r.Baseline.TCPMBps, r.Baseline.TCPCPUSecs)
 	if len(r.Tool) > 0 {

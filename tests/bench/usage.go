@@ -9,11 +9,10 @@ import (
 	"strings"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/ringstore/ringstore/tests/cluster"
 )
-
-// ticks is the unit of CPU time in /proc/PID/stat on Linux, per second.
-const ticks = 100
 
 // usage is what processes have used so far.
 type usage struct {
@@ -35,23 +34,14 @@ func used(c *cluster.Cluster) (u usage, err error) {
 	return u, nil
 }
 
-// cpuOf reads user and system time of a process (proc(5), fields 14 and 15).
+// cpuOf reads the CPU time of a process from its own clock, which counts nanoseconds: clock_getcpuclockid(3) makes the
+// clock's number of the process's, and 2 says that it is the scheduler's.
 func cpuOf(pid int) (float64, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, err
+	var t unix.Timespec
+	if err := unix.ClockGettime(int32(^pid<<3|2), &t); err != nil {
+		return 0, fmt.Errorf("CPU time of process %d: %w", pid, err)
 	}
-	_, rest, ok := strings.Cut(string(b), ") ")
-	fields := strings.Fields(rest)
-	if !ok || len(fields) < 13 {
-		return 0, fmt.Errorf("/proc/%d/stat has an unknown form", pid)
-	}
-	user, err := strconv.ParseFloat(fields[11], 64)
-	if err != nil {
-		return 0, err
-	}
-	system, err := strconv.ParseFloat(fields[12], 64)
-	return (user + system) / ticks, err
+	return float64(t.Nano()) / 1e9, nil
 }
 
 func ownCPU() float64 {

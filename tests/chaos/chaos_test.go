@@ -21,11 +21,15 @@ import (
 	"github.com/ringstore/ringstore/tests/cluster"
 )
 
-// What `make chaos` sets.
+// What `make chaos` and its companions set.
 const (
-	envSize  = "RINGSTORE_CHAOS_MIB"   // of the file, in MiB
-	envKills = "RINGSTORE_CHAOS_KILLS" // of client, gateway and node, each
-	envSeed  = "RINGSTORE_CHAOS_SEED"  // of the moments; every run logs its own
+	envBin     = "RINGSTORE_CHAOS_BIN"     // absolute path of the programs to test; by default those of this tree are built
+	envSeconds = "RINGSTORE_CHAOS_SECONDS" // how long the storm lasts
+	envCommits = "RINGSTORE_CHAOS_COMMITS" // changes that meet a slow commit of 10 to 40 s; 0: a few of 19 s
+	envGets    = "RINGSTORE_CHAOS_GETS"    // downloads whose object is changed in the middle
+	envSize    = "RINGSTORE_CHAOS_MIB"     // of the file, in MiB
+	envKills   = "RINGSTORE_CHAOS_KILLS"   // of client, gateway and node, each
+	envSeed    = "RINGSTORE_CHAOS_SEED"    // of the moments; every run logs its own
 )
 
 // parallel is how many parts are under way at once.
@@ -39,6 +43,9 @@ var bin string
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
+	if bin = os.Getenv(envBin); bin != "" {
+		return m.Run()
+	}
 	dir, err := os.MkdirTemp("", "ringstore-chaos-bin-")
 	if err == nil {
 		defer os.RemoveAll(dir)
@@ -61,6 +68,14 @@ func setting(t *testing.T, name string, otherwise int) int {
 	n, err := strconv.Atoi(text)
 	require.NoError(t, err, name)
 	return n
+}
+
+// keepReplaced gives the flags for how long the chunks of deleted and replaced files stay, where the program has that.
+func keepReplaced(t *testing.T, program string, d time.Duration) []string {
+	t.Helper()
+	flags, err := cluster.KeepReplaced(t.Context(), bin, program, d)
+	require.NoError(t, err)
+	return flags
 }
 
 // drill is one transfer under fire.

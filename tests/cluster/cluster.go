@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,8 +25,13 @@ type Options struct {
 	Nodes      int      // default 6
 	Standalone bool     // gateway and nodes in one process on SQLite
 	Durable    bool     // PostgreSQL with fsync, as in production
-	Gateway    []string // further flags of the gateway
+	Gateway    []string // further flags of each gateway
 	Storage    []string // further flags of each storage node
+
+	Gateways int                                  // default 1; all on one database
+	Database func(gateway int, dsn string) string // the connection string that a gateway uses instead of dsn, such as one through a relay; nil: dsn
+	NodeDir  func(node int) string                // data directory of a node, such as one on a small file system; nil: in Dir
+	NodeArgs func(node int) []string              // further flags of one storage node; nil: none
 }
 
 // Cluster is a running Ringstore.
@@ -34,17 +40,16 @@ type Cluster struct {
 	AccessKey string
 	SecretKey string
 	Database  *pgserver.Server // nil when standalone
-	Gateway   *Process
+	Gateway   *Process         // the first of Gateways, or the one process of a standalone
+	Gateways  []*Process
+	URLs      []string   // of the REST API of each gateway
 	Nodes     []*Process // none when standalone
-	Join      string     // address where nodes join; "" when standalone
-	Addresses []string   // of the nodes, in their order
+	Join      string     // address where nodes join the first gateway; "" when standalone
+	Addresses []string   // where each node serves, host:port
 	Dir       string
 
 	client http.Client
 }
-
-// JoinToken is the join token of every cluster.
-const JoinToken = "test-join-token-0123456789"
 
 // The root key that clusters are started with.
 const (
@@ -52,6 +57,9 @@ const (
 	rootSecretKey = "test-root-secret-key-0123456789abcdefgh"
 	masterKey     = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
 )
+
+// JoinToken is the join token of every cluster, for tests that talk to its nodes themselves.
+const JoinToken = "test-join-token-0123456789"
 
 // Build compiles the programs into dir.
 func Build(ctx context.Context, dir string) error {
@@ -75,15 +83,10 @@ func Start(ctx context.Context, o Options) (_ *Cluster, err error) {
 			err = errors.Join(err, c.Close())
 		}
 	}()
-	rest, err := FreeAddress()
-	if err != nil {
-		return nil, err
-	}
-	c.URL = "http://" + rest
 	if o.Standalone {
-		err = c.startStandalone(o, rest)
+		err = c.startStandalone(o)
 	} else {
-		err = c.startDaemons(ctx, o, rest)
+		err = c.startDaemons(ctx, o)
 	}
 	if err != nil {
 		return nil, err
@@ -91,42 +94,82 @@ func Start(ctx context.Context, o Options) (_ *Cluster, err error) {
 	return c, c.WaitReady(ctx, o.Nodes)
 }
 
-func (c *Cluster) startStandalone(o Options, rest string) error {
-	args := append([]string{"standalone", "--data", filepath.Join(o.Dir, "data"), "--listen", rest, "--nodes", fmt.Sprint(o.Nodes)}, o.Gateway...)
-	c.Gateway = newProcess(o.Dir, "standalone", filepath.Join(o.Bin, "s3gateway"), c.environ(), args...)
-	return c.Gateway.Start()
-}
-
-func (c *Cluster) startDaemons(ctx context.Context, o Options, rest string) (err error) {
-	if c.Database, err = pgserver.New(ctx, pgserver.Options{Durable: o.Durable, TCP: true, TempDir: os.TempDir()}); err != nil {
-		return err
-	}
-	join, err := FreeAddress()
+func (c *Cluster) startStandalone(o Options) error {
+	rest, err := FreeAddress()
 	if err != nil {
 		return err
 	}
-	c.Join = join
-	args := append([]string{"--database", c.Database.DSN("postgres"), "--listen", rest, "--listen-grpc", join}, o.Gateway...)
-	c.Gateway = newProcess(o.Dir, "gateway", filepath.Join(o.Bin, "s3gateway"), c.environ(), args...)
-	if err := c.Gateway.Start(); err != nil {
+	args := append([]string{"standalone", "--data", filepath.Join(o.Dir, "data"), "--listen", rest, "--nodes", fmt.Sprint(o.Nodes)}, o.Gateway...)
+	return c.startGateway(newProcess(o.Dir, "standalone", filepath.Join(o.Bin, "s3gateway"), c.environ(), args...), rest)
+}
+
+// startGateway adds a gateway that serves REST on an address, and starts it.
+func (c *Cluster) startGateway(p *Process, rest string) error {
+	c.Gateways, c.URLs = append(c.Gateways, p), append(c.URLs, "http://"+rest)
+	c.Gateway, c.URL = c.Gateways[0], c.URLs[0]
+	return p.Start()
+}
+
+func (c *Cluster) startDaemons(ctx context.Context, o Options) (err error) {
+	if c.Database, err = pgserver.New(ctx, pgserver.Options{Durable: o.Durable, TCP: true, TempDir: os.TempDir()}); err != nil {
 		return err
 	}
-	for i := range o.Nodes {
-		address, err := FreeAddress()
+	var joins []string
+	for i := range max(o.Gateways, 1) {
+		join, err := c.addGateway(o, i)
 		if err != nil {
 			return err
 		}
-		name := fmt.Sprintf("storage-%d", i+1)
-		args := append([]string{
-			"--gateway", join, "--data", filepath.Join(o.Dir, name), "--listen", address, "--advertise", address, "--name", name,
-		}, o.Storage...)
-		p := newProcess(o.Dir, name, filepath.Join(o.Bin, "s3storage"), c.environ(), args...)
-		c.Nodes, c.Addresses = append(c.Nodes, p), append(c.Addresses, address)
-		if err := p.Start(); err != nil {
+		joins = append(joins, "--gateway", join)
+	}
+	c.Join = joins[1]
+	for i := range o.Nodes {
+		if err := c.addNode(o, i, joins); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// addGateway starts the gateway of a number from 0, and returns where nodes join.
+func (c *Cluster) addGateway(o Options, i int) (join string, err error) {
+	rest, err := FreeAddress()
+	if err != nil {
+		return "", err
+	}
+	if join, err = FreeAddress(); err != nil {
+		return "", err
+	}
+	name, dsn := "gateway", c.Database.DSN("postgres")
+	if i > 0 {
+		name = fmt.Sprintf("gateway-%d", i+1)
+	}
+	if o.Database != nil {
+		dsn = o.Database(i, dsn)
+	}
+	args := append([]string{"--database", dsn, "--listen", rest, "--listen-grpc", join}, o.Gateway...)
+	return join, c.startGateway(newProcess(o.Dir, name, filepath.Join(o.Bin, "s3gateway"), c.environ(), args...), rest)
+}
+
+// addNode starts the storage node of a number from 0.
+func (c *Cluster) addNode(o Options, i int, joins []string) error {
+	address, err := FreeAddress()
+	if err != nil {
+		return err
+	}
+	name := fmt.Sprintf("storage-%d", i+1)
+	dir := filepath.Join(o.Dir, name)
+	if o.NodeDir != nil {
+		dir = o.NodeDir(i)
+	}
+	args := append([]string{"--data", dir, "--listen", address, "--advertise", address, "--name", name}, joins...)
+	args = append(args, o.Storage...)
+	if o.NodeArgs != nil {
+		args = append(args, o.NodeArgs(i)...)
+	}
+	p := newProcess(o.Dir, name, filepath.Join(o.Bin, "s3storage"), c.environ(), args...)
+	c.Nodes, c.Addresses = append(c.Nodes, p), append(c.Addresses, address)
+	return p.Start()
 }
 
 // environ is what the daemons see: nothing of the user's own settings.
@@ -152,30 +195,39 @@ func (c *Cluster) Command(name, path string, args []string, env ...string) *Proc
 	return newProcess(c.Dir, name, path, append(c.Environ(), env...), args...)
 }
 
-// WaitReady waits until the gateway is ready and sees that many nodes online.
+// WaitReady waits until every gateway is ready and sees that many nodes online.
 func (c *Cluster) WaitReady(ctx context.Context, nodes int) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	return c.Gateway.waitFor(ctx, "ready", func(ctx context.Context) error {
-		if err := c.Get(ctx, "/health/ready", nil); err != nil {
+	for i, g := range c.Gateways {
+		if err := g.waitFor(ctx, "ready", func(ctx context.Context) error { return c.ready(ctx, c.URLs[i], nodes) }); err != nil {
 			return err
 		}
-		online, err := c.Online(ctx)
-		if err == nil && online != nodes {
-			err = fmt.Errorf("%d of %d nodes are online", online, nodes)
-		}
-		return err
-	})
+	}
+	return nil
 }
 
-// Online counts the nodes that the gateway can use.
-func (c *Cluster) Online(ctx context.Context) (n int, err error) {
+func (c *Cluster) ready(ctx context.Context, gateway string, nodes int) error {
+	if err := c.get(ctx, gateway+"/health/ready", nil); err != nil {
+		return err
+	}
+	online, err := c.online(ctx, gateway)
+	if err == nil && online != nodes {
+		err = fmt.Errorf("%d of %d nodes are online", online, nodes)
+	}
+	return err
+}
+
+// Online counts the nodes that the first gateway can use.
+func (c *Cluster) Online(ctx context.Context) (int, error) { return c.online(ctx, c.URL) }
+
+func (c *Cluster) online(ctx context.Context, gateway string) (n int, err error) {
 	var list struct {
 		Nodes []struct {
 			Status string `json:"status"`
 		} `json:"nodes"`
 	}
-	if err := c.Get(ctx, "/nodes", &list); err != nil {
+	if err := c.get(ctx, gateway+"/nodes", &list); err != nil {
 		return 0, err
 	}
 	for _, m := range list.Nodes {
@@ -186,9 +238,13 @@ func (c *Cluster) Online(ctx context.Context) (n int, err error) {
 	return n, nil
 }
 
-// Get asks the REST API and decodes the JSON answer into out, unless it is nil.
+// Get asks the REST API of the first gateway and decodes the JSON answer into out, unless it is nil.
 func (c *Cluster) Get(ctx context.Context, path string, out any) error {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, c.URL+path, nil)
+	return c.get(ctx, c.URL+path, out)
+}
+
+func (c *Cluster) get(ctx context.Context, address string, out any) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return err
 	}
@@ -203,7 +259,7 @@ func (c *Cluster) Get(ctx context.Context, path string, out any) error {
 		return err
 	}
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("GET %s: %s: %s", path, resp.Status, strings.TrimSpace(string(body)))
+		return fmt.Errorf("GET %s: %s: %s", address, resp.Status, strings.TrimSpace(string(body)))
 	}
 	if out == nil {
 		return nil
@@ -215,8 +271,8 @@ func (c *Cluster) Get(ctx context.Context, path string, out any) error {
 func (c *Cluster) Close() error {
 	c.client.CloseIdleConnections()
 	var errs []error
-	if c.Gateway != nil {
-		errs = append(errs, c.Gateway.Stop())
+	for _, g := range c.Gateways {
+		errs = append(errs, g.Stop())
 	}
 	for _, n := range c.Nodes {
 		errs = append(errs, n.Stop())
@@ -225,6 +281,28 @@ func (c *Cluster) Close() error {
 		errs = append(errs, c.Database.Close())
 	}
 	return errors.Join(errs...)
+}
+
+// Accepts reports whether a program of the folder bin has a flag, such as "--heartbeat": one harness runs
+// old and new programs side by side, and gives each what it knows.
+func Accepts(ctx context.Context, bin, program, flag string) (bool, error) {
+	args := strings.Fields(program)
+	out, err := exec.CommandContext(ctx, filepath.Join(bin, args[0]), append(args[1:], "--help")...).CombinedOutput()
+	if err != nil {
+		return false, fmt.Errorf("%s --help: %w\n%s", program, err, out)
+	}
+	return slices.Contains(strings.Fields(string(out)), flag), nil
+}
+
+// KeepReplaced gives the flags for how long the chunks of deleted and replaced files stay, where the program of the
+// folder bin ("s3gateway", or "s3gateway standalone") has that; others delete them at once.
+func KeepReplaced(ctx context.Context, bin, program string, d time.Duration) ([]string, error) {
+	const flag = "--delete-grace"
+	ok, err := Accepts(ctx, bin, program, flag)
+	if err != nil || !ok {
+		return nil, err
+	}
+	return []string{flag, d.String()}, nil
 }
 
 // FreeAddress finds a loopback port that nobody listens on.

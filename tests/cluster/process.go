@@ -27,9 +27,10 @@ type Process struct {
 	env  []string
 	log  string
 
-	cmd  *exec.Cmd
-	done chan struct{} // closed when it has ended
-	err  error         // how; valid after done
+	cmd    *exec.Cmd
+	done   chan struct{} // closed when it has ended
+	err    error         // how; valid after done
+	killed bool          // by Kill, since the last Start
 }
 
 // newProcess prepares a process whose output goes to NAME.log in dir.
@@ -50,7 +51,7 @@ func (p *Process) Start() error {
 	if err := startOnLastingThread(cmd); err != nil {
 		return fmt.Errorf("start %s: %w", p.Name, err)
 	}
-	p.cmd, p.done = cmd, make(chan struct{})
+	p.cmd, p.done, p.killed = cmd, make(chan struct{}), false
 	go func(done chan struct{}) {
 		p.err = cmd.Wait()
 		close(done)
@@ -81,7 +82,10 @@ func (p *Process) Running() bool {
 }
 
 // Kill ends the process as a crash would.
-func (p *Process) Kill() error { return p.end(syscall.SIGKILL) }
+func (p *Process) Kill() error {
+	p.killed = p.Running()
+	return p.end(syscall.SIGKILL)
+}
 
 // Pause stops the process where it is, as a hanging machine would; Resume lets it go on.
 func (p *Process) Pause() error { return p.cmd.Process.Signal(syscall.SIGSTOP) }
@@ -89,12 +93,12 @@ func (p *Process) Pause() error { return p.cmd.Process.Signal(syscall.SIGSTOP) }
 // Resume ends a Pause.
 func (p *Process) Resume() error { return p.cmd.Process.Signal(syscall.SIGCONT) }
 
-// Stop asks the process to end and waits for it. An exit code other than 0 is an error.
+// Stop asks the process to end and waits for it. An exit code other than 0 is an error, unless Kill caused it.
 func (p *Process) Stop() error {
 	if err := p.end(syscall.SIGTERM); err != nil {
 		return err
 	}
-	if p.err != nil {
+	if p.err != nil && !p.killed {
 		return fmt.Errorf("%s: %w\n%s", p.Name, p.err, p.Tail(20))
 	}
 	return nil

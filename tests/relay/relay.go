@@ -50,6 +50,15 @@ func (r *Relay) Close() error {
 	return err
 }
 
+// Break ends all connections that are open now, as a router that loses its state does. New ones are taken.
+func (r *Relay) Break() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for c := range r.conns {
+		_ = c.Close()
+	}
+}
+
 func (r *Relay) accept() {
 	for {
 		client, err := r.listener.Accept()

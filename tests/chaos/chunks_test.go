@@ -1,0 +1,57 @@
+package chaos
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+
+	storagev1 "github.com/ringstore/ringstore/proto/storage/v1"
+	"github.com/ringstore/ringstore/tests/cluster"
+)
+
+// onNode calls a storage node, with the token that docs/format/storage-grpc.md describes.
+func onNode(ctx context.Context, address string, f func(ctx context.Context, node storagev1.StorageServiceClient) error) error {
+	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	mac := hmac.New(sha256.New, []byte(cluster.JoinToken))
+	mac.Write([]byte("ringstore data plane v1"))
+	ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+hex.EncodeToString(mac.Sum(nil)))
+	return f(ctx, storagev1.NewStorageServiceClient(conn))
+}
+
+// chunksOf lists what a storage node keeps: the key that each chunk's label names, by chunk id.
+func chunksOf(ctx context.Context, address string) (map[string]string, error) {
+	all := map[string]string{}
+	err := onNode(ctx, address, func(ctx context.Context, node storagev1.StorageServiceClient) error {
+		for after := ""; ; {
+			page, err := node.ListChunks(ctx, &storagev1.ListChunksRequest{After: after, Limit: 1000})
+			if err != nil {
+				return err
+			}
+			for _, c := range page.GetChunks() {
+				all[c.GetChunkId()] = c.GetLabel().GetKey()
+				after = c.GetChunkId()
+			}
+			if len(page.GetChunks()) < 1000 {
+				return nil
+			}
+		}
+	})
+	return all, err
+}
+
+// deleteChunk removes a chunk from a node.
+func deleteChunk(ctx context.Context, address, id string) error {
+	return onNode(ctx, address, func(ctx context.Context, node storagev1.StorageServiceClient) error {
+		_, err := node.DeleteChunk(ctx, &storagev1.DeleteChunkRequest{ChunkId: id})
+		return err
+	})
+}
