@@ -45,11 +45,12 @@ func (s *session) openShell(name string) *terminal {
 	return t
 }
 
-// store puts an object into the session's bucket.
-func (s *session) store(key, content string) {
+// store puts bytes under a key of the session's bucket.
+func (s *session) store(key, data string) {
 	s.t.Helper()
-	require.NoError(s.t, os.WriteFile(s.path("content"), []byte(content+"\n"), 0o600))
-	require.NoError(s.t, s.run(0, "put", "-q", "content", "s3://"+s.bucket+"/"+key), string(s.stderr))
+	require.NoError(s.t, os.WriteFile(s.path(".stored"), []byte(data), 0o600))
+	require.NoError(s.t, s.run(0, "put", "-q", ".stored", "s3://"+s.bucket+"/"+key), string(s.stderr))
+	require.NoError(s.t, os.Remove(s.path(".stored")))
 }
 
 // hostile are the ends of keys that mean something to a shell.
@@ -65,7 +66,7 @@ func TestCompletion_OfHostileKeys(t *testing.T) {
 	s := newSession(t)
 	for i, end := range hostile {
 		for _, key := range []string{fmt.Sprintf("one/%02d-%s", i, end), fmt.Sprintf("two/%02d-%sA", i, end), fmt.Sprintf("two/%02d-%sB", i, end)} {
-			s.store(key, "content of "+strings.ReplaceAll(key[:6], "/", "-")+key[len(key)-1:])
+			s.store(key, "content of "+strings.ReplaceAll(key[:6], "/", "-")+key[len(key)-1:]+"\n")
 		}
 	}
 	for name := range shells {
@@ -101,7 +102,7 @@ func TestCompletion_InShells(t *testing.T) {
 	s := newSession(t)
 	require.NoError(t, os.WriteFile(s.path("local file"), []byte("x"), 0o600))
 	for _, key := range []string{"photos/one.jpg", "photos/two.jpg", "photos/sub/3.jpg", "plan one.txt", "notes=a:b"} {
-		s.store(key, "it is "+key)
+		s.store(key, "it is "+key+"\n")
 	}
 	for name := range shells {
 		t.Run(name, func(t *testing.T) {

@@ -16,14 +16,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// store puts bytes under a key of the session's bucket.
-func (s *session) store(key, data string) {
-	s.t.Helper()
-	require.NoError(s.t, os.WriteFile(s.path(".stored"), []byte(data), 0o600))
-	require.NoError(s.t, s.run(0, "put", "-q", ".stored", "s3://"+s.bucket+"/"+key), string(s.stderr))
-	require.NoError(s.t, os.Remove(s.path(".stored")))
-}
-
 func (s *session) read(name string) string {
 	s.t.Helper()
 	data, err := os.ReadFile(s.path(name))

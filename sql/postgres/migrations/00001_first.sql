@@ -47,7 +47,8 @@ CREATE INDEX files_by_time ON files (bucket_id, state, created_at, id);
 
 -- The parts of files and of unfinished sessions alike; owner is the id of one or the other, and a session that
 -- becomes a file keeps its id, so its rows stay. State: 1 begun (of a session, its chunks are being written),
--- 2 stored, 3 dropped: a fence that keeps a late save of that part id out; it owns nothing and has no chunks.
+-- 2 stored, 3 dropped: a fence that keeps a late save of that part id out; it owns nothing and has no chunks,
+-- 4 left over from a session that became a file without it, to be swept.
 CREATE TABLE parts (
     id        uuid        PRIMARY KEY,
     owner     uuid        NOT NULL,

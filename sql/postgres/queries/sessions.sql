@@ -172,7 +172,7 @@ VALUES ($1, $1, 0, 3, 0, 0, 0, 0, 0, '', '') ON CONFLICT (id) DO NOTHING;
 -- chunks ($2 indexes, $3 nodes) are queued for reclaim. Returns: it is stored.
 -- name: DropPart
 WITH kept AS MATERIALIZED (
-    SELECT id FROM parts WHERE id = $1 AND state = 2
+    SELECT id FROM parts WHERE id = $1 AND state IN (2, 4)
 ), queued AS (
     INSERT INTO tasks (kind, part_id, idx, node_id, reason)
     SELECT 1, $1, idx, node_id, 'part failed'
@@ -218,13 +218,14 @@ FROM found LEFT JOIN stored ON true;
 
 -- Hands all parts of the sessions $4 over to $5, but those that are in their place already: of the claimed file $1,
 -- wanted ($2 parts, $3 numbers) under the number that they have. A session that becomes a file with all its parts changes no row.
+-- A stored one has state 4 until it is taken, so that numbers of several sessions may be the same.
 -- name: HandOver
-UPDATE parts SET owner = $5, state = 1 FROM files
-WHERE files.id = $1 AND files.state = 0 AND parts.owner = ANY ($4::uuid[])
-  AND NOT EXISTS (
-    SELECT FROM unnest($2::uuid[], $3::integer[]) AS want (id, number)
-    WHERE want.id = parts.id AND want.number = parts.number AND parts.owner = $1 AND parts.state = 2
-  );
+WITH kept AS MATERIALIZED (
+    SELECT p.id FROM unnest($2::uuid[], $3::integer[]) AS want (id, number) JOIN parts p ON p.id = want.id
+    WHERE p.number = want.number AND p.owner IS NOT DISTINCT FROM $1::uuid AND p.state = 2
+)
+UPDATE parts SET owner = $5, state = CASE WHEN parts.state = 2 THEN 4 ELSE parts.state END FROM files
+WHERE files.id = $1 AND files.state = 0 AND parts.owner = ANY ($4::uuid[]) AND parts.id NOT IN (SELECT id FROM kept);
 
 -- Gives the claimed file $1 the parts ($2, with the numbers $3) that were handed over to $4. They are looked up by their ids, one
 -- by one: the owner is compared in a way that no index serves.
