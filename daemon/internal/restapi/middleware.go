@@ -132,9 +132,14 @@ func (a *api) check(r *http.Request, accessKey, secret string) error {
 // maxClaimed bounds how much of an access key that does not exist goes to the log, in bytes.
 const maxClaimed = 64
 
-// wellFormed refuses queries that Go would read in part and drop the rest of.
+// wellFormed refuses queries that Go would read in part and drop the rest of, and
+// conditions that would not be kept: a request that changes something must not do so
+// where its condition is not evaluated.
 func wellFormed(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
+		if err := unconditional(c.Request()); err != nil {
+			return err
+		}
 		query := c.Request().URL.RawQuery
 		if strings.ContainsAny(query, "%;") {
 			if _, err := url.ParseQuery(query); err != nil {
@@ -144,6 +149,19 @@ func wellFormed(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		return next(c)
 	}
+}
+
+func unconditional(r *http.Request) error {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodOptions {
+		return nil
+	}
+	for _, name := range []string{"If-Match", "If-None-Match", "If-Unmodified-Since"} {
+		if r.Header.Get(name) != "" {
+			return store.Errorf(store.Invalid, "%s is not evaluated for %s", name, r.Method).
+				WithHint("Nothing was changed. Leave the header out, or look at the present state first.")
+		}
+	}
+	return nil
 }
 
 func requestID(c echo.Context) string { return c.Response().Header().Get(headerRequestID) }
