@@ -92,7 +92,7 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	meta, err := postgres.Open(ctx, c.Database.Reveal(), postgres.Options{})
+	meta, err := postgres.Open(ctx, c.Database.Reveal(), postgres.Options{Log: log})
 	if err != nil {
 		return err
 	}

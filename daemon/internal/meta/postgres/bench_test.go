@@ -146,3 +146,33 @@ func BenchmarkListObjects(b *testing.B) {
 		})
 	}
 }
+
+// What a pooler in transaction mode costs: the same calls directly and through one.
+func BenchmarkPooler(b *testing.B) {
+	server := pgtest.Private(b, pgserver.Options{Durable: true})
+	pooler, err := server.NewPooler(b.Context(), pgserver.PoolerOptions{})
+	require.NoError(b, err)
+	b.Cleanup(func() { require.NoError(b, pooler.Close()) })
+	for name, dsn := range map[string]string{"direct": server.DSN("postgres"), "pooler": pooler.DSN("postgres")} {
+		s := open(b, dsn, postgres.Options{})
+		f := smallFile("read")
+		_, _, err := s.CommitFile(b.Context(), f, false)
+		require.NoError(b, err)
+		for call, run := range map[string]func(n int64) error{
+			"CommitFile": func(n int64) error {
+				_, _, err := s.CommitFile(context.Background(), smallFile(store.Key(fmt.Sprintf("dir/%08d", n))), false)
+				return err
+			},
+			"File": func(int64) error {
+				_, err := s.File(context.Background(), f.ID)
+				return err
+			},
+			"ListObjects": func(int64) error {
+				_, err := s.ListObjects(context.Background(), store.ObjectQuery{Bucket: store.DefaultBucket, Delimiter: "/", Limit: 100})
+				return err
+			},
+		} {
+			b.Run(call+"/"+name, func(b *testing.B) { parallel(b, 16, run) })
+		}
+	}
+}

@@ -17,7 +17,7 @@
 // repeated is bounded, with jitter, and after that Unavailable.
 //
 // Who adds to a session holds its row beside others who do, and who ends it holds
-// it alone: sessions come before files in that order. Nobody relies on FOR KEY SHARE
+// it alone: sessions come before files in that order. Nothing relies on FOR KEY SHARE
 // against FOR UPDATE, which PostgreSQL does not always keep apart; a bucket that is deleted changes its name instead.
 //
 // Small commits that arrive while others are on their way share the next
@@ -28,11 +28,14 @@
 //
 // Every time that is compared is the database's.
 //
+// # Connections
+//
+// How a call reaches the server, and what is repeated after which failure, is in package link; what a
+// statement's failure means is in errors.go. Membership, leases, keys and Ping have connections of
+// their own (Store.control), so that no number of slow calls of clients makes them wait.
+//
 // # Poolers and failover
 //
-// Behind a pooler in transaction mode the DSN needs
-// default_query_exec_mode=cache_describe, unless the pooler keeps prepared
-// statements itself (PgBouncer from 1.21 on), and the pooler must let the
-// parameter statement_timeout pass. With several hosts the DSN needs
+// A pooler in transaction mode is noticed; it needs no settings. With several hosts the DSN needs
 // target_session_attrs=read-write, so that after a failover the new primary is found.
 package postgres

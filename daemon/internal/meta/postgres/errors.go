@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/link"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -20,23 +18,9 @@ const (
 	stateCheckViolation       = "23514"
 	stateSerializationFailure = "40001"
 	stateDeadlockDetected     = "40P01"
-	stateQueryCanceled        = "57014"
 	stateDiskFull             = "53100"
 	stateUntranslatable       = "22P05" // \u0000 in jsonb
 	stateNotInRepertoire      = "22021" // text that is not UTF-8, or has a NUL
-	stateReadOnly             = "25006"
-	stateInvalidPassword      = "28P01"
-	stateInvalidAuthorization = "28000"
-	stateNoDatabase           = "3D000"
-	stateUndefinedObject      = "42704"
-)
-
-// Classes are the first two characters of a code.
-const (
-	classConnection = "08"
-	classResources  = "53" // too many connections, out of memory
-	classOperator   = "57" // shutdown, crash recovery, starting up
-	classSystem     = "58" // I/O error
 )
 
 // Constraints whose violation a person should hear about in other words.
@@ -55,19 +39,13 @@ const (
 	constraintSessionPartID = "session_parts_id"
 )
 
-const (
-	hintAway  = "Check that PostgreSQL runs and is reached at the address of --database; calls succeed again by themselves once it is."
-	hintRetry = "Try again."
-)
+const hintRetry = "Try again."
 
 // errClosed is what calls on a closed Store get.
-var errClosed = errors.New("the metadata store is closed")
-
-// errBusy is what calls get that found no free connection in time.
-var errBusy = errors.New("all connections to the database are in use")
+var errClosed = link.ErrClosed
 
 // translate makes err a *store.Error of the operation, or leaves the error of an
-// ended context as it is. It is the only place where errors of the driver are read.
+// ended context as it is. Errors of the driver are read here and in link.Explain only.
 func translate(ctx context.Context, op string, err error) error {
 	if err == nil {
 		return nil
@@ -88,16 +66,11 @@ func translate(ctx context.Context, op string, err error) error {
 
 // classify finds the kind of what the driver returned while the caller was still waiting.
 func classify(err error) *store.Error {
-	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return classifyState(pgErr)
+	if e := link.Explain(err); e != nil {
+		return e
 	}
-	switch {
-	case errors.Is(err, errClosed):
-		return store.Errorf(store.Unavailable, "%w", err)
-	case errors.Is(err, errBusy):
-		return store.Errorf(store.Unavailable, "%w", err).WithHint("Raise the number of connections, or lower the load.")
-	case isConnectionLoss(err):
-		return store.Errorf(store.Unavailable, "the database cannot be reached: %w", err).WithHint(hintAway)
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return classifyState(e)
 	}
 	return &store.Error{Kind: store.Internal, Err: err}
 }
@@ -108,23 +81,12 @@ func classifyState(e *pgconn.PgError) *store.Error {
 		return classifyUnique(e)
 	case stateSerializationFailure, stateDeadlockDetected:
 		return store.Errorf(store.Unavailable, "too many changes of the same rows at once: %w", e).WithHint(hintRetry)
-	case stateQueryCanceled:
-		return store.Errorf(store.Unavailable, "the database took too long: %w", e).WithHint("Try again; if it stays so, look at the load of the database.")
 	case stateDiskFull:
 		return store.Errorf(store.NoSpace, "the database's disk is full: %w", e).WithHint("Free space on the database's disk.")
 	case stateUntranslatable, stateNotInRepertoire:
 		return store.Errorf(store.Invalid, "a text is not valid UTF-8 or has a NUL: %w", e)
 	case stateCheckViolation:
 		return store.Errorf(store.Invalid, "%w", e)
-	case stateReadOnly:
-		return store.Errorf(store.Unavailable, "the database is read-only, perhaps a standby: %w", e).
-			WithHint("Add target_session_attrs=read-write to --database, with all its hosts.")
-	case stateInvalidPassword, stateInvalidAuthorization, stateNoDatabase:
-		return store.Errorf(store.Unavailable, "the database refuses us: %w", e).WithHint("Check user, password and database name in --database.")
-	}
-	switch e.Code[:min(2, len(e.Code))] {
-	case classConnection, classResources, classOperator, classSystem:
-		return store.Errorf(store.Unavailable, "the database cannot serve now: %w", e).WithHint(hintAway)
 	}
 	return &store.Error{Kind: store.Internal, Err: e}
 }
@@ -153,22 +115,6 @@ func classifyUnique(e *pgconn.PgError) *store.Error {
 	return store.Errorf(store.Exists, "%w", e)
 }
 
-// isConnectionLoss reports whether the connection broke or was never made.
-func isConnectionLoss(err error) bool {
-	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
-		return true
-	}
-	if _, ok := errors.AsType[net.Error](err); ok {
-		return true
-	}
-	for _, target := range []error{io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, context.DeadlineExceeded, context.Canceled} {
-		if errors.Is(err, target) {
-			return true // a context that ended was ours, not the caller's: see translate
-		}
-	}
-	return pgconn.SafeToRetry(err) || strings.Contains(err.Error(), "conn closed")
-}
-
 // isCollision reports that another transaction was in the way, and that this
 // one left nothing: repeating it is safe and likely to succeed.
 func isCollision(err error) bool {
@@ -194,16 +140,8 @@ func isNumberTaken(err error) bool {
 	return ok && e.Code == stateUniqueViolation && e.ConstraintName == constraintSessionPart
 }
 
-// isAway reports that the server ended the connection or cannot be reached, so
-// that other pooled connections are likely to be dead too.
-func isAway(err error) bool {
-	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
-		class := e.Code[:min(2, len(e.Code))]
-		return class == classConnection || class == classOperator && e.Code != stateQueryCanceled ||
-			e.Code == stateReadOnly // after a failover another host of the DSN is the one to write to
-	}
-	return isConnectionLoss(err)
-}
+// isAway reports that the server ended the connection or cannot be reached.
+func isAway(err error) bool { return link.IsAway(err) }
 
 // isNoRows reports the absence of a row.
 func isNoRows(err error) bool { return errors.Is(err, pgx.ErrNoRows) }

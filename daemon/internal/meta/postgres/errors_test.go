@@ -64,6 +64,25 @@ func TestTranslate(t *testing.T) {
 	}
 }
 
+// The message says what happened, in words for a person, and the hint what to do next.
+func TestErrorsSayWhatHappened(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ code, message, says, hint string }{
+		{"57P01", "terminating connection due to administrator command", "stopped or restarted during the call", "Look at what the call changed"},
+		{"57P02", "", "stopped or restarted during the call", "Look at what the call changed"},
+		{"57P03", "the database system is not accepting connections", "starting, in recovery or stopping", "Wait"},
+		{"53300", "sorry, too many clients already", "takes no more connections", "max_connections"},
+		{"26000", "", "a prepared statement is not what it was", "default_query_exec_mode"},
+		{"08P01", "unsupported startup parameter: options", "the connection pooler refuses a parameter", "ignore_startup_parameters"},
+	} {
+		err := postgres.Translate(t.Context(), "Op", &pgconn.PgError{Code: c.code, Message: c.message})
+		require.ErrorContains(t, err, c.says)
+		require.Contains(t, store.HintOf(err), c.hint)
+	}
+	err := postgres.Translate(t.Context(), "Op", io.ErrUnexpectedEOF)
+	require.ErrorContains(t, err, "the connection to the database was lost")
+}
+
 func TestTranslateLeavesTheRestAlone(t *testing.T) {
 	t.Parallel()
 	require.NoError(t, postgres.Translate(t.Context(), "Op", nil))

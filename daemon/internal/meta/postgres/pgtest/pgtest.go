@@ -189,3 +189,21 @@ func execute(ctx context.Context, dsn, sql string) error {
 	_, err = conn.Exec(ctx, sql)
 	return err
 }
+
+// Pooler starts a pooler in transaction mode before the shared server, for this test, and returns the DSN
+// through it of the database that another DSN names.
+func Pooler(tb testing.TB, o pgserver.PoolerOptions) (through func(dsn string) string) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), startPatience)
+	defer cancel()
+	p, err := Server(tb).NewPooler(ctx, o)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { require.NoError(tb, p.Close()) })
+	return func(dsn string) string {
+		cfg, err := pgx.ParseConfig(dsn)
+		require.NoError(tb, err)
+		return p.DSN(cfg.Database)
+	}
+}

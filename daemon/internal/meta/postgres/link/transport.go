@@ -1,0 +1,71 @@
+package link
+
+import (
+	"context"
+	"crypto/tls"
+	"log/slog"
+	"net"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// Report tells the log what the store is connected to, and how that connection is protected. A DSN that leaves TLS to
+// the server is a choice that may not have been meant, so its outcome is a warning where the bytes leave the machine.
+// It makes the first connection, and fails when there is none.
+func (k *Calls) Report(ctx context.Context, log *slog.Logger) error {
+	pooled, err := k.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer pooled.Release()
+	c := pooled.Conn()
+	cfg := c.Config()
+	nc := c.PgConn().Conn()
+	protection := "none"
+	encrypted, isTLS := nc.(*tls.Conn)
+	if isTLS {
+		protection = tls.VersionName(encrypted.ConnectionState().Version)
+	}
+	mode := sslMode(&cfg.Config)
+	attrs := []any{
+		"address", nc.RemoteAddr().String(), "database", cfg.Database, "server_version", c.PgConn().ParameterStatus("server_version"),
+		"sslmode", mode, "tls", protection, "pooler", k.session.pooled.Load(),
+	}
+	if !isTLS && isUnmeant(mode, nc.RemoteAddr()) {
+		log.WarnContext(ctx, "the connection to the database is not encrypted: the server offers no TLS, and --database does not demand it",
+			append(attrs, "hint", "switch TLS on in the server and add sslmode=verify-full to --database; sslmode=disable says that plain text is meant")...)
+		return nil
+	}
+	log.InfoContext(ctx, "connected to the database", attrs...)
+	return nil
+}
+
+// isUnmeant reports whether plain text to the address may not have been meant: it leaves the machine, and the
+// mode left the choice to the server.
+func isUnmeant(mode string, a net.Addr) bool {
+	t, ok := a.(*net.TCPAddr)
+	return ok && !t.IP.IsLoopback() && (mode == "prefer" || mode == "allow")
+}
+
+// sslMode is the sslmode that the configuration was made from, by the DSN, the environment or the driver's default.
+func sslMode(c *pgconn.Config) string {
+	var others []*pgconn.FallbackConfig // other ways to the same host
+	for _, f := range c.Fallbacks {
+		if f.Host == c.Host && f.Port == c.Port {
+			others = append(others, f)
+		}
+	}
+	switch t := c.TLSConfig; {
+	case t == nil && len(others) > 0 && others[0].TLSConfig != nil:
+		return "allow"
+	case t == nil:
+		return "disable"
+	case len(others) > 0 && others[0].TLSConfig == nil:
+		return "prefer"
+	case !t.InsecureSkipVerify:
+		return "verify-full"
+	case t.VerifyPeerCertificate != nil || t.VerifyConnection != nil:
+		return "verify-ca"
+	}
+	return "require"
+}
