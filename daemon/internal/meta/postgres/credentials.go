@@ -14,13 +14,13 @@ func (s *Store) SaveCredential(ctx context.Context, c store.Credential) error {
 	if sealed == nil {
 		sealed = []byte{}
 	}
-	_, err := s.exec(ctx, "SaveCredential", s.q.SaveCredential, c.AccessKey, sealed, c.Note)
+	_, err := s.control.exec(ctx, "SaveCredential", s.q.SaveCredential, c.AccessKey, sealed, c.Note)
 	return err
 }
 
 // Credential implements store.Credentials.
 func (s *Store) Credential(ctx context.Context, accessKey string) (found store.Credential, err error) {
-	err = s.read(ctx, "Credential", func(c *conn) error {
+	err = s.control.read(ctx, "Credential", func(c *conn) error {
 		rows, err := c.Query(ctx, s.q.Credential, accessKey)
 		if err != nil {
 			return err
@@ -36,7 +36,7 @@ func (s *Store) Credential(ctx context.Context, accessKey string) (found store.C
 
 // ListCredentials implements store.Credentials.
 func (s *Store) ListCredentials(ctx context.Context) (all []store.Credential, err error) {
-	err = s.read(ctx, "ListCredentials", func(c *conn) error {
+	err = s.control.read(ctx, "ListCredentials", func(c *conn) error {
 		rows, err := c.Query(ctx, s.q.ListCredentials)
 		if err != nil {
 			return err
@@ -49,7 +49,7 @@ func (s *Store) ListCredentials(ctx context.Context) (all []store.Credential, er
 
 // DeleteCredential implements store.Credentials.
 func (s *Store) DeleteCredential(ctx context.Context, accessKey string) error {
-	changed, err := s.exec(ctx, "DeleteCredential", s.q.DeleteCredential, accessKey)
+	changed, err := s.control.exec(ctx, "DeleteCredential", s.q.DeleteCredential, accessKey)
 	if err == nil && changed == 0 {
 		return noCredential()
 	}

@@ -84,7 +84,7 @@ func (s *Store) ListFiles(ctx context.Context, q store.FileQuery) (page store.Fi
 		return page, err
 	}
 	sql, args, empty := s.listFiles(q)
-	err = s.read(ctx, "ListFiles", func(c *conn) error {
+	err = s.list(ctx, "ListFiles", func(c *conn) error {
 		page = store.FilePage{}
 		known := q.Bucket == ""
 		b := &pgx.Batch{}

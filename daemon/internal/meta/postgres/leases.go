@@ -13,7 +13,7 @@ func (s *Store) AcquireLease(ctx context.Context, name, owner string, ttl time.D
 		return store.Lease{}, err
 	}
 	lease := store.Lease{Name: name, Owner: owner, TTL: ttl}
-	err := s.write(ctx, "AcquireLease", func(c *conn) error {
+	err := s.control.write(ctx, "AcquireLease", func(c *conn) error {
 		var term int64
 		err := c.QueryRow(ctx, s.q.AcquireLease, name, owner, ttl).Scan(&term)
 		if isNoRows(err) {
@@ -33,7 +33,7 @@ func (s *Store) RenewLease(ctx context.Context, l store.Lease, ttl time.Duration
 	if err := store.ValidTTL(ttl); err != nil {
 		return store.Lease{}, err
 	}
-	changed, err := s.exec(ctx, "RenewLease", s.q.RenewLease, l.Name, l.Owner, int64(l.Term), ttl)
+	changed, err := s.control.exec(ctx, "RenewLease", s.q.RenewLease, l.Name, l.Owner, int64(l.Term), ttl)
 	switch {
 	case err != nil:
 		return store.Lease{}, err
@@ -46,6 +46,6 @@ func (s *Store) RenewLease(ctx context.Context, l store.Lease, ttl time.Duration
 
 // ReleaseLease implements store.Leases.
 func (s *Store) ReleaseLease(ctx context.Context, l store.Lease) error {
-	_, err := s.exec(ctx, "ReleaseLease", s.q.ReleaseLease, l.Name, l.Owner, int64(l.Term))
+	_, err := s.control.exec(ctx, "ReleaseLease", s.q.ReleaseLease, l.Name, l.Owner, int64(l.Term))
 	return err
 }

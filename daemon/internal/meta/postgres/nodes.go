@@ -14,7 +14,7 @@ func (s *Store) JoinNode(ctx context.Context, n store.Node) (m store.Membership,
 	if err := n.Validate(); err != nil {
 		return m, err
 	}
-	err = s.write(ctx, "JoinNode", func(c *conn) error {
+	err = s.control.write(ctx, "JoinNode", func(c *conn) error {
 		b := &pgx.Batch{}
 		b.Queue(s.q.LockCluster)
 		b.Queue(s.q.JoinNode, [16]byte(n.ID), n.Name, n.Address, n.Zone, n.Weight,
@@ -42,7 +42,7 @@ func (s *Store) JoinNode(ctx context.Context, n store.Node) (m store.Membership,
 
 // Members implements store.Nodes.
 func (s *Store) Members(ctx context.Context) (m store.Membership, err error) {
-	err = s.read(ctx, "Members", func(c *conn) error {
+	err = s.control.read(ctx, "Members", func(c *conn) error {
 		rows, err := c.Query(ctx, s.q.Members)
 		if err != nil {
 			return err
@@ -69,7 +69,7 @@ func (s *Store) BeatNodes(ctx context.Context, beats []store.Beat) (unknown []st
 		total, used, free, chunks = append(total, c.Total), append(used, c.Used), append(free, c.Free), append(chunks, c.Chunks)
 	}
 	var known map[store.NodeID]bool
-	err = s.write(ctx, "BeatNodes", func(c *conn) error {
+	err = s.control.write(ctx, "BeatNodes", func(c *conn) error {
 		known = make(map[store.NodeID]bool, len(last))
 		rows, err := c.Query(ctx, s.q.BeatNodes, ids, total, used, free, chunks)
 		if err != nil {
@@ -99,7 +99,7 @@ func (s *Store) SetNodeState(ctx context.Context, id store.NodeID, state store.N
 	if state < store.NodeActive || state > store.NodeRemoved {
 		return store.Errorf(store.Invalid, "node state %d is unknown", state)
 	}
-	return s.write(ctx, "SetNodeState", func(c *conn) error {
+	return s.control.write(ctx, "SetNodeState", func(c *conn) error {
 		var before int16
 		b := &pgx.Batch{}
 		b.Queue(s.q.LockCluster)

@@ -17,7 +17,7 @@ func (s *Store) ListObjects(ctx context.Context, q store.ObjectQuery) (page stor
 		return page, err
 	}
 	sql, args := s.listObjects(q)
-	err = s.read(ctx, "ListObjects", func(c *conn) error {
+	err = s.list(ctx, "ListObjects", func(c *conn) error {
 		rows, err := c.Query(ctx, sql, args...)
 		if err != nil {
 			return err

@@ -106,7 +106,7 @@ func (s *Store) ListSessions(ctx context.Context, q store.SessionQuery) (page st
 		return page, err
 	}
 	sql, args := s.listSessions(q)
-	err = s.read(ctx, "ListSessions", func(c *conn) error {
+	err = s.list(ctx, "ListSessions", func(c *conn) error {
 		page = store.SessionPage{}
 		known := q.Bucket == ""
 		b := &pgx.Batch{}
