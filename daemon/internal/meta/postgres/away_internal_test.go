@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"errors"
-	"io"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -32,30 +31,4 @@ func TestWhatCountsAsCollisionAndAway(t *testing.T) {
 	}
 	require.False(t, isCollision(errors.New("other")))
 	require.False(t, isAway(errors.New("other")))
-}
-
-// What any call is repeated after, what a reading one is, and what none is.
-func TestWhatIsRepeatedOnce(t *testing.T) {
-	t.Parallel()
-	pg := func(code, routine string) error { return &pgconn.PgError{Code: code, Routine: routine} }
-	for name, c := range map[string]struct {
-		err           error
-		refused, lost bool
-	}{
-		"no such prepared statement":        {pg("26000", ""), true, false},
-		"prepared statement there already":  {pg("42P05", ""), true, false},
-		"plan of before a change of schema": {pg("0A000", "RevalidateCachedQuery"), true, false},
-		"what the server cannot do":         {pg("0A000", "transformLockingClause"), false, false},
-		"standby":                           {pg("25006", ""), true, true},
-		"shutdown, perhaps after a commit":  {pg("57P01", ""), false, true},
-		"end of the connection":             {io.ErrUnexpectedEOF, false, true},
-		"statement too slow":                {pg("57014", ""), false, false},
-		"no connection":                     {&unmade{io.ErrUnexpectedEOF}, false, false},
-		"no connection, in recovery":        {&unmade{pg("57P03", "")}, false, false},
-		"all connections in use":            {errBusy, false, false},
-		"success":                           {nil, false, false},
-	} {
-		require.Equal(t, c.refused, isRefused(c.err), name)
-		require.Equal(t, c.lost, isLost(c.err), name)
-	}
 }

@@ -1,81 +1,45 @@
 package postgres
 
 import (
-	"cmp"
 	"context"
-	"errors"
-	"fmt"
 	"math/rand/v2"
-	"sync/atomic"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5"
 
-	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/link"
 )
 
-// calls run functions of one call each on connections of one pool, and repeat them where that is safe:
-//
-//   - a connection that turns out to be dead before anything was sent on it is replaced, for any call;
-//   - a statement that the server refused because of what it had kept of it (a prepared statement or plan of
-//     before a change of the schema), or because it is read-only since a failover, left nothing: any
-//     call is repeated once, on a new connection;
-//   - a call that changes nothing is repeated once when its connection is lost;
-//   - a change that others were in the way of left nothing, and is repeated for a while.
-//
-// A change whose connection is lost after it was sent is not repeated: it may have happened. Its
-// error is Unavailable, which leaves the outcome open.
-type calls struct {
-	pool    *pgxpool.Pool
-	session *session
-	opts    Options
-	closed  *atomic.Bool
-	outage  outage
-	resets  atomic.Int64 // how often the pool was emptied; connections know the count at which they were first used
-}
+// conn is a connection as calls get it.
+type conn = link.Conn
+
+// calls run each call on a connection of one pool, and make its error one of the store. What is repeated
+// after a failure of the connection is link.Calls' to know.
+type calls struct{ on *link.Calls }
 
 const (
 	maxAttempts = 24
 	maxBackoff  = 64 * time.Millisecond
-	// reconnectPause is between two attempts to connect while an outage is young (Options.Reconnect): a restart that is
-	// shorter is not noticed. Later calls of the outage fail at once.
-	reconnectPause = 25 * time.Millisecond
 )
 
 // read runs f, which changes nothing.
-func (k *calls) read(ctx context.Context, op string, f func(*conn) error) error {
-	return translate(ctx, op, k.lookUp(ctx, 0, f))
+func (k calls) read(ctx context.Context, op string, f func(*conn) error) error {
+	return translate(ctx, op, k.on.Read(ctx, f))
 }
 
-// list is read for calls whose cost grows with what they are asked for: each of their
-// statements has the limit of listings.
-func (k *calls) list(ctx context.Context, op string, f func(*conn) error) error {
-	err := k.lookUp(ctx, k.opts.ListTimeout, f)
-	if ctx.Err() == nil && isTooSlow(err) {
-		err = store.Errorf(store.Unavailable, "the listing took longer than %s: %w", k.opts.ListTimeout, err).
-			WithHint("Ask for less at once: a narrower prefix, or a smaller page.")
-	}
-	return translate(ctx, op, err)
-}
-
-func (k *calls) lookUp(ctx context.Context, limit time.Duration, f func(*conn) error) error {
-	most := k.opts.answerLimit(cmp.Or(limit, k.opts.StatementTimeout))
-	err := k.attempt(ctx, limit, most, f)
-	if ctx.Err() == nil && (isRefused(err) || isLost(err)) {
-		err = k.attempt(ctx, limit, most, f)
-	}
-	return err
+// list is read for listings, each of whose statements has their limit.
+func (k calls) list(ctx context.Context, op string, f func(*conn) error) error {
+	return translate(ctx, op, k.on.List(ctx, f))
 }
 
 // write runs f, one transaction, and again while others are in its way. f must
 // set all that it returns each time.
-func (k *calls) write(ctx context.Context, op string, f func(*conn) error) error {
+func (k calls) write(ctx context.Context, op string, f func(*conn) error) error {
 	return translate(ctx, op, k.untilNoCollision(ctx, f))
 }
 
 // exec runs one statement that changes something.
-func (k *calls) exec(ctx context.Context, op, sql string, args ...any) (changed int64, err error) {
+func (k calls) exec(ctx context.Context, op, sql string, args ...any) (changed int64, err error) {
 	err = k.write(ctx, op, func(c *conn) error {
 		tag, err := c.Exec(ctx, sql, args...)
 		changed = tag.RowsAffected()
@@ -84,111 +48,26 @@ func (k *calls) exec(ctx context.Context, op, sql string, args ...any) (changed 
 	return changed, err
 }
 
-// untilNoCollision repeats f with growing, random pauses.
-func (k *calls) untilNoCollision(ctx context.Context, f func(*conn) error) error {
-	pause, repeated := time.Millisecond, false
+// untilNoCollision repeats f with growing, random pauses while others are in its way: what they stopped left nothing.
+func (k calls) untilNoCollision(ctx context.Context, f func(*conn) error) error {
+	pause := time.Millisecond
 	for n := 1; ; n++ {
-		err := k.attempt(ctx, 0, k.opts.changeLimit(), f)
+		err := k.on.Change(ctx, f)
 		switch {
 		case err == nil:
 			return nil
-		case !repeated && ctx.Err() == nil && (isRefused(err) || pgconn.SafeToRetry(err)):
-			repeated = true
-			continue
 		case n == maxAttempts || !isCollision(err):
 			return err
 		}
-		if err := sleep(ctx, rand.N(pause)); err != nil {
-			return err
+		select {
+		case <-time.After(rand.N(pause)):
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 		pause = min(2*pause, maxBackoff)
 	}
 }
 
-// sleep waits, and returns early with the error of a context that ends.
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// resetsKey is where a connection keeps the count of resets at which it was first used.
-const resetsKey = "ringstore.resets"
-
-// attempt runs f on a connection of the pool, each of its statements within the limit (0: the store's), and all
-// within the most (0: for ever). A connection that broke, or kept what no longer holds, takes the others of its time with it:
-// after a restart of the server all of them are dead, after a change of the schema all are stale.
-func (k *calls) attempt(ctx context.Context, limit, most time.Duration, f func(*conn) error) error {
-	pooled, err := k.acquire(ctx)
-	if err != nil {
-		return err
-	}
-	data := pooled.Conn().PgConn().CustomData()
-	since, ok := data[resetsKey].(int64)
-	if !ok {
-		since = k.resets.Load()
-		data[resetsKey] = since
-	}
-	c := lend(pooled, k.session.before(limit), most)
-	defer c.release()
-	err = f(c)
-	if err != nil && ctx.Err() == nil && (isAway(err) || isRefused(err)) && k.resets.CompareAndSwap(since, since+1) {
-		k.pool.Reset()
-	}
-	return err
-}
-
-// acquire takes a connection from the pool, waiting a bounded time for one. Nothing was sent when it fails.
-func (k *calls) acquire(ctx context.Context) (*pgxpool.Conn, error) {
-	bounded, cancel := context.WithTimeout(ctx, k.opts.AcquireTimeout)
-	defer cancel()
-	for {
-		if k.closed.Load() {
-			return nil, errClosed
-		}
-		began := time.Now()
-		c, err := k.pool.Acquire(bounded)
-		switch {
-		case err == nil:
-			k.outage.end()
-			return c, nil
-		case k.closed.Load():
-			return nil, errClosed
-		case errors.Is(err, errPooled):
-			continue // the next one is made for a pooler
-		case bounded.Err() != nil && ctx.Err() == nil && k.pool.Stat().AcquiredConns() == k.pool.Config().MaxConns:
-			return nil, fmt.Errorf("%w: %d for %s", errBusy, k.pool.Config().MaxConns, k.opts.AcquireTimeout)
-		case bounded.Err() != nil || !isAway(err) || k.outage.age(began) >= k.opts.Reconnect:
-			return nil, &unmade{err}
-		}
-		if sleep(bounded, reconnectPause) != nil {
-			return nil, &unmade{err}
-		}
-	}
-}
-
-// outage is the time since the database was first found not to take connections. Safe for concurrent use.
-type outage struct{ since atomic.Pointer[time.Time] }
-
-// age is how long it lasts. The first attempt that fails is its begin.
-func (o *outage) age(attempt time.Time) time.Duration {
-	if o.since.Load() == nil {
-		o.since.CompareAndSwap(nil, &attempt)
-	}
-	if since := o.since.Load(); since != nil {
-		return time.Since(*since)
-	}
-	return 0 // it has ended just now
-}
-
-// end is called with each connection that was had.
-func (o *outage) end() {
-	if o.since.Load() != nil {
-		o.since.Store(nil)
-	}
-}
+// pipeline sends the batch as one round trip and one transaction. Its rows are read by the
+// functions that were given to QueuedQuery.
+func pipeline(ctx context.Context, c *conn, b *pgx.Batch) error { return c.Pipeline(ctx, b) }

@@ -28,15 +28,14 @@
 //
 // Every time that is compared is the database's.
 //
-// # The seam
+// # Connections
 //
-// Every query goes through a [conn], which holds what each call needs of its connection: the settings (see
-// session.go) and a time limit. What is repeated after which failure is in calls.go; what
-// the driver's errors mean is in errors.go. Membership, leases, keys and Ping have connections of
+// How a call reaches the server, and what is repeated after which failure, is in package link; what a
+// statement's failure means is in errors.go. Membership, leases, keys and Ping have connections of
 // their own (Store.control), so that no number of slow calls of clients makes them wait.
 //
 // # Poolers and failover
 //
-// A pooler in transaction mode is noticed, see session.go; it needs no settings. With several hosts the DSN needs
+// A pooler in transaction mode is noticed; it needs no settings. With several hosts the DSN needs
 // target_session_attrs=read-write, so that after a failover the new primary is found.
 package postgres

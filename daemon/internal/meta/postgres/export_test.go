@@ -9,7 +9,7 @@ import (
 // What the tests look at from inside.
 
 // Pool is the store's pool.
-func (s *Store) Pool() *pgxpool.Pool { return s.pool }
+func (s *Store) Pool() *pgxpool.Pool { return s.on.Pool() }
 
 // SQL gives the statement of that name.
 func (s *Store) SQL() *queries { return s.q }
@@ -38,7 +38,7 @@ func (s *Store) Settings(ctx context.Context, list bool, names ...string) (value
 }
 
 // Pooled reports whether the store found a pooler between.
-func (s *Store) Pooled() bool { return s.session.pooled.Load() }
+func (s *Store) Pooled() bool { return s.on.Pooled() }
 
 // ControlPool is the pool of the calls that keep the cluster together.
-func (s *Store) ControlPool() *pgxpool.Pool { return s.control.pool }
+func (s *Store) ControlPool() *pgxpool.Pool { return s.control.on.Pool() }

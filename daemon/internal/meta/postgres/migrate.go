@@ -14,6 +14,7 @@ import (
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
 
+	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/link"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	sqlfiles "github.com/ringstore/ringstore/sql/postgres"
 )
@@ -34,7 +35,7 @@ const (
 // migrate brings the schema up to date. Gateways that start together take turns by a
 // row with a lease, not by an advisory lock, which not every engine has; the
 // usual start, with nothing to do, takes no lock at all.
-func migrate(ctx context.Context, pool *pgxpool.Pool, settings *session) error {
+func migrate(ctx context.Context, pool *pgxpool.Pool, address *link.Address) error {
 	files, err := fs.Sub(sqlfiles.Migrations, "migrations")
 	if err != nil {
 		return err
@@ -53,13 +54,12 @@ func migrate(ctx context.Context, pool *pgxpool.Pool, settings *session) error {
 		return store.Errorf(store.Conflict, "the database has schema %d, this release knows up to %d", have, want).
 			WithHint("Run a release that is at least as new as the newest that used this database.")
 	}
-	return migrateUnderLock(ctx, pool.Config(), settings.unlimited(), files)
+	return migrateUnderLock(ctx, address, files)
 }
 
 // migrateUnderLock runs what is missing on connections of its own, which may take their time.
-func migrateUnderLock(ctx context.Context, cfg *pgxpool.Config, settings *session, files fs.FS) error {
-	cfg.MaxConns, cfg.MinConns = 3, 0 // the migration, the lock's heartbeat, and one to spare
-	pool, err := newPool(ctx, cfg, settings)
+func migrateUnderLock(ctx context.Context, address *link.Address, files fs.FS) error {
+	pool, err := address.Unlimited(ctx, 3) // the migration, the lock's heartbeat, and one to spare
 	if err != nil {
 		return err
 	}

@@ -191,7 +191,7 @@ func waiting(t *testing.T, dsn string) {
 func TestBusyConnections(t *testing.T) {
 	t.Parallel()
 	dsn := pgtest.Database(t)
-	s := open(t, dsn, postgres.Options{MaxConns: 1, AcquireTimeout: 20 * time.Millisecond})
+	s := open(t, dsn, postgres.Options{MaxConns: 1, AcquireTimeout: 500 * time.Millisecond})
 	f := smallFile("a")
 	_, _, err := s.CommitFile(t.Context(), f, false)
 	require.NoError(t, err)

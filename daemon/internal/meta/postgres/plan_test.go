@@ -127,7 +127,7 @@ func TestPlansOfSessions(t *testing.T) {
 			plan(t, s, q.StorePart, id, id, "1", "1", "1", "0", "1", "1", zero, `'\x00000000'`),
 			[]string{"sessions_pkey", "session_expiries_pkey"},
 		},
-		"DropUnused": {plan(t, s, q.DropUnused, id, id, zero), []string{"sessions_pkey", "session_expiries_pkey", "parts_pkey"}},
+		"DropUnused":   {plan(t, s, q.DropUnused, id, id, zero), []string{"sessions_pkey", "session_expiries_pkey", "parts_pkey"}},
 		"SlideSession": {plan(t, s, q.SlideSession, id, id, "'1 s'"), []string{"session_expiries_pkey", "parts_pkey"}},
 		"LockPart":     {plan(t, s, q.LockPart, id), []string{"parts_pkey"}},
 		"DropPart":     {plan(t, s, q.DropPart, id, "'{0}'", ids), []string{"parts_pkey"}},

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -17,11 +18,11 @@ import (
 	"github.com/ringstore/ringstore/tests/pgserver"
 )
 
-// atOnce runs f that often at the same time, so that as many connections are used.
-func atOnce(t *testing.T, n int, f func(i int) error) {
+// atOnce runs f eight times at the same time, so that several connections are used.
+func atOnce(t *testing.T, f func(i int) error) {
 	t.Helper()
 	var all sync.WaitGroup
-	for i := range n {
+	for i := range 8 {
 		all.Go(func() {
 			if err := f(i); err != nil {
 				t.Error(err)
@@ -41,7 +42,7 @@ func TestSchemaChangesWhileCallsRun(t *testing.T) {
 		_, _, err := s.CommitFile(t.Context(), f, false)
 		require.NoError(t, err)
 		use := func() {
-			atOnce(t, 8, func(i int) error {
+			atOnce(t, func(int) error {
 				_, err := s.File(t.Context(), f.ID)
 				return err
 			})
@@ -113,17 +114,17 @@ func TestDeadConnectionsInThePool(t *testing.T) {
 			return err
 		}
 		for how, end := range map[string]func() error{
-			"restart": func() error { return server.Stop() },
-			"crash":   func() error { return server.Kill() },
+			"restart": server.Stop,
+			"crash":   server.Kill,
 		} {
-			atOnce(t, 8, change)
+			atOnce(t, change)
 			require.NoError(t, end(), how)
 			require.NoError(t, server.Start(t.Context()))
-			atOnce(t, 8, change)
+			atOnce(t, change)
 		}
-		atOnce(t, 8, change)
+		atOnce(t, change)
 		terminate(t, server.DSN("postgres"))
-		atOnce(t, 8, change)
+		atOnce(t, change)
 	}
 }
 
@@ -208,10 +209,7 @@ func TestABusyServerIsNotDead(t *testing.T) {
 	require.NoError(t, err)
 	tx := holdFile(t, server.DSN("postgres"), shown.ID)
 	large := smallFile("a")
-	large.Meta = map[string]string{"large": string(make([]byte, 32<<20))}
-	for i := range large.Meta {
-		large.Meta[i] = fmt.Sprintf("%0*d", 32<<20, 1)
-	}
+	large.Meta = map[string]string{"large": strings.Repeat("0", 32<<20)}
 	answered := make(chan error, 1)
 	go func() {
 		_, _, err := s.CommitFile(t.Context(), large, false)

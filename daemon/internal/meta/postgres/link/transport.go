@@ -1,4 +1,4 @@
-package postgres
+package link
 
 import (
 	"context"
@@ -6,13 +6,19 @@ import (
 	"log/slog"
 	"net"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// report tells the log what the store is connected to, and how that connection is protected. A DSN that leaves TLS to
+// Report tells the log what the store is connected to, and how that connection is protected. A DSN that leaves TLS to
 // the server is a choice that may not have been meant, so its outcome is a warning where the bytes leave the machine.
-func report(ctx context.Context, c *pgx.Conn, s *session, log *slog.Logger) {
+// It makes the first connection, and fails when there is none.
+func (k *Calls) Report(ctx context.Context, log *slog.Logger) error {
+	pooled, err := k.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer pooled.Release()
+	c := pooled.Conn()
 	cfg := c.Config()
 	nc := c.PgConn().Conn()
 	protection := "none"
@@ -23,14 +29,15 @@ func report(ctx context.Context, c *pgx.Conn, s *session, log *slog.Logger) {
 	mode := sslMode(&cfg.Config)
 	attrs := []any{
 		"address", nc.RemoteAddr().String(), "database", cfg.Database, "server_version", c.PgConn().ParameterStatus("server_version"),
-		"sslmode", mode, "tls", protection, "pooler", s.pooled.Load(),
+		"sslmode", mode, "tls", protection, "pooler", k.session.pooled.Load(),
 	}
 	if !isTLS && isUnmeant(mode, nc.RemoteAddr()) {
 		log.WarnContext(ctx, "the connection to the database is not encrypted: the server offers no TLS, and --database does not demand it",
 			append(attrs, "hint", "switch TLS on in the server and add sslmode=verify-full to --database; sslmode=disable says that plain text is meant")...)
-		return
+		return nil
 	}
 	log.InfoContext(ctx, "connected to the database", attrs...)
+	return nil
 }
 
 // isUnmeant reports whether plain text to the address may not have been meant: it leaves the machine, and the

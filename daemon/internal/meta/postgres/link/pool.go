@@ -1,4 +1,4 @@
-package postgres
+package link
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -25,20 +26,29 @@ const (
 	// graceOfCanceled is the time in which the statement of a caller that went away
 	// may still end by itself; the connection is then kept, and closed otherwise.
 	graceOfCanceled = 50 * time.Millisecond
-	// idleForPing is how long a connection was idle that is asked for an answer before it is used, and pingLimit how
-	// long it may take for that.
+	// idleForLook is how long a connection was idle that is looked at before it is used; idleForPing is the same for
+	// asking the server for an answer, and pingLimit how long that may take.
+	idleForLook = time.Millisecond
 	idleForPing = time.Second
 	pingLimit   = time.Second
 	// probesOfDeadPeer is how many keepalive probes go unanswered before a connection counts as broken.
 	probesOfDeadPeer = 3
 )
 
-// poolConfig reads the DSN. The session has those of its parameters that are settings of the server.
-func poolConfig(dsn string, o Options) (*pgxpool.Config, *session, error) {
+// Address is where a database is, and how it is talked to.
+type Address struct {
+	config  *pgxpool.Config
+	session *session
+	opts    Options
+}
+
+// Parse reads a DSN: a postgres:// URL or key=value pairs, several hosts allowed. Its parameters go before the options. Invalid.
+func Parse(dsn string, o Options) (*Address, error) {
+	o = o.WithDefaults()
 	cfg, err := pgxpool.ParseConfig(dsn)
 	if err != nil {
 		// The driver leaves the password out of its message.
-		return nil, nil, store.Errorf(store.Invalid, "the address of the database is malformed: %w", err).
+		return nil, store.Errorf(store.Invalid, "the address of the database is malformed: %w", err).
 			WithHint("Give --database as postgres://user:password@host:5432/name.")
 	}
 	if !strings.Contains(dsn, "pool_max_conns") {
@@ -58,7 +68,41 @@ func poolConfig(dsn string, o Options) (*pgxpool.Config, *session, error) {
 		c.RuntimeParams["application_name"] = "ringstore"
 	}
 	s, err := newSession(c.RuntimeParams, o.StatementTimeout)
-	return cfg, s, err
+	if err != nil {
+		return nil, err
+	}
+	o.StatementTimeout = s.limit
+	return &Address{config: cfg, session: s, opts: o}, nil
+}
+
+// Options are those that hold with what the DSN says.
+func (a *Address) Options() Options { return a.opts }
+
+// Calls makes a pool for calls of clients. It connects when first used. Once closed is set its calls fail with ErrClosed.
+func (a *Address) Calls(ctx context.Context, closed *atomic.Bool) (*Calls, error) {
+	return a.calls(ctx, a.config.Copy(), closed)
+}
+
+// Control makes a pool of a few connections for the calls that keep the cluster together.
+func (a *Address) Control(ctx context.Context, closed *atomic.Bool) (*Calls, error) {
+	few := a.config.Copy()
+	few.MaxConns, few.MinConns = int32(a.opts.ControlConns), 0
+	return a.calls(ctx, few, closed)
+}
+
+func (a *Address) calls(ctx context.Context, cfg *pgxpool.Config, closed *atomic.Bool) (*Calls, error) {
+	pool, err := newPool(ctx, cfg, a.session)
+	if err != nil {
+		return nil, err
+	}
+	return &Calls{pool: pool, session: a.session, opts: a.opts, closed: closed}, nil
+}
+
+// Unlimited makes a pool of so many connections whose statements have no limit of ours, for migrations. It must be closed.
+func (a *Address) Unlimited(ctx context.Context, conns int32) (*pgxpool.Pool, error) {
+	cfg := a.config.Copy()
+	cfg.MaxConns, cfg.MinConns = conns, 0
+	return newPool(ctx, cfg, a.session.unlimited())
 }
 
 // newPool makes a pool; it connects when first used.
@@ -71,10 +115,7 @@ func newPool(ctx context.Context, cfg *pgxpool.Config, s *session) (*pgxpool.Poo
 		return s.start(ctx, c)
 	}
 	cfg.ShouldPing = func(_ context.Context, p pgxpool.ShouldPingParams) bool {
-		return p.IdleDuration > idleForPing && !s.pooled.Load() // which would wait for a server connection
-	}
-	cfg.PrepareConn = func(ctx context.Context, c *pgx.Conn) (bool, error) {
-		return isAlive(ctx, c), nil
+		return isDoubtful(p.Conn, p.IdleDuration, s.pooled.Load())
 	}
 	return pgxpool.NewWithConfig(ctx, cfg)
 }
@@ -89,22 +130,21 @@ func dialer(deadPeer time.Duration) *net.Dialer {
 	}}
 }
 
-// isAlive looks at a connection of the pool before it is used. One that the server ended meanwhile is not
-// used: as nothing was sent on it, taking another is safe for changes, too.
-func isAlive(ctx context.Context, c *pgx.Conn) bool {
+// isDoubtful looks at a connection of the pool before it is used, and reports whether the server should be asked for an
+// answer first. One that the server ended meanwhile does not answer, and is replaced: as nothing was sent on
+// it, that is safe for changes, too.
+func isDoubtful(c *pgx.Conn, idle time.Duration, pooled bool) bool {
+	if idle < idleForLook {
+		return false // a server that ends now is met in any case by what is sent next
+	}
 	nc := c.PgConn().Conn()
 	if encrypted, ok := nc.(*tls.Conn); ok {
 		nc = encrypted.NetConn()
 	}
-	switch n := peek(nc); {
-	case n < 0:
-		return true // nothing waits to be read, as it should be
-	case n == 0:
-		return false
+	if peek(nc) >= 0 {
+		return true // the end, or a notice, perhaps the one that says why the server ended the connection
 	}
-	ctx, cancel := context.WithTimeout(ctx, pingLimit)
-	defer cancel()
-	return c.Ping(ctx) == nil // there is a notice, perhaps the one that says why the server ended the connection
+	return idle > idleForPing && !pooled // an answer through a pooler takes a server connection, and so the time until one is free
 }
 
 // peek reports how many bytes wait to be read, at most 1; 0 at the end of the stream, and -1 when there is nothing yet.
@@ -134,11 +174,11 @@ func peek(c net.Conn) (n int) {
 	return n
 }
 
-// warnOfRisks tells the log when the server may lose what it acknowledged.
-func warnOfRisks(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger) error {
+// WarnOfRisks tells the log when the server may lose what it acknowledged.
+func (k *Calls) WarnOfRisks(ctx context.Context, log *slog.Logger) error {
 	for _, name := range []string{"fsync", "full_page_writes"} {
 		var value *string
-		if err := pool.QueryRow(ctx, "SELECT current_setting($1, true)", name).Scan(&value); err != nil {
+		if err := k.pool.QueryRow(ctx, "SELECT current_setting($1, true)", name).Scan(&value); err != nil {
 			return err
 		}
 		if value != nil && *value == "off" {

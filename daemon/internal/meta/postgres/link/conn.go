@@ -1,39 +1,40 @@
-package postgres
+package link
 
 import (
 	"context"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// conn is a connection of the pool for one attempt of one call. What it sends is one pipeline and one
+// Conn is a connection of the pool for one attempt of one call. What it sends is one pipeline and one
 // transaction, within the time limit of the attempt (see lend), and runs under the session's settings
 // whichever server connection a pooler lends for it. Not safe for concurrent use.
-type conn struct {
+type Conn struct {
 	pooled *pgxpool.Conn
 	before string // statement that each pipeline begins with; "": none
 }
 
 // lend prepares a connection for one attempt. All that it sends must be answered within the most (0: no limit), for a server
 // that vanished does not answer, and the kernel asks it again for a quarter of an hour.
-func lend(pooled *pgxpool.Conn, before string, most time.Duration) *conn {
+func lend(pooled *pgxpool.Conn, before string, most time.Duration) *Conn {
 	if most > 0 {
 		// On the socket, not in a context, which would cost each statement a goroutine that watches it.
 		_ = pooled.Conn().PgConn().Conn().SetDeadline(time.Now().Add(most)) // fails on a closed one, as all else does
 	}
-	return &conn{pooled: pooled, before: before}
+	return &Conn{pooled: pooled, before: before}
 }
 
 // release gives the connection back to the pool. A broken one is closed there.
-func (c *conn) release() {
+func (c *Conn) release() {
 	_ = c.pooled.Conn().PgConn().Conn().SetDeadline(time.Time{})
 	c.pooled.Release()
 }
 
 // Query runs one statement. The caller must close the rows, or read them to their end, and look at their Err.
-func (c *conn) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+func (c *Conn) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
 	if c.before == "" {
 		return c.pooled.Query(ctx, sql, args...)
 	}
@@ -54,7 +55,7 @@ func (c *conn) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, er
 }
 
 // QueryRow runs one statement for its first row; Scan returns pgx.ErrNoRows when there is none.
-func (c *conn) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
+func (c *Conn) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
 	if c.before == "" {
 		return c.pooled.QueryRow(ctx, sql, args...)
 	}
@@ -63,21 +64,21 @@ func (c *conn) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
 }
 
 // Exec runs one statement.
-func (c *conn) Exec(ctx context.Context, sql string, args ...any) (commandTag, error) {
+func (c *Conn) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
 	if c.before == "" {
 		return c.pooled.Exec(ctx, sql, args...)
 	}
 	rows, err := c.Query(ctx, sql, args...)
 	if err != nil {
-		return commandTag{}, err
+		return pgconn.CommandTag{}, err
 	}
 	rows.Close()
 	return rows.CommandTag(), rows.Err()
 }
 
-// pipeline sends the batch as one round trip and one transaction. Its rows are read by the
+// Pipeline sends the batch as one round trip and one transaction. Its rows are read by the
 // functions that were given to QueuedQuery.
-func pipeline(ctx context.Context, c *conn, b *pgx.Batch) error {
+func (c *Conn) Pipeline(ctx context.Context, b *pgx.Batch) error {
 	if c.before != "" {
 		first := &pgx.Batch{}
 		first.Queue(c.before)
@@ -87,7 +88,7 @@ func pipeline(ctx context.Context, c *conn, b *pgx.Batch) error {
 }
 
 // Ping asks the server for an answer, whatever it is.
-func (c *conn) Ping(ctx context.Context) error { return c.pooled.Ping(ctx) }
+func (c *Conn) Ping(ctx context.Context) error { return c.pooled.Ping(ctx) }
 
 // lastRows are the rows of the last statement of a batch: their end is the batch's.
 type lastRows struct {

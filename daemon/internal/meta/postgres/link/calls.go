@@ -1,0 +1,167 @@
+package link
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+// Calls run functions of one call each on connections of one pool, and repeat them where that is safe:
+//
+//   - a connection that turns out to be dead before anything was sent on it is replaced, for any call;
+//   - a statement that the server refused because of what it had kept of it (a prepared statement or plan of
+//     before a change of the schema), or because it is read-only since a failover, left nothing: any
+//     call is repeated once, on a new connection;
+//   - a call that changes nothing is repeated once when its connection is lost.
+//
+// A change whose connection is lost after it was sent is not repeated: it may have happened. Its
+// error is Unavailable, which leaves the outcome open.
+type Calls struct {
+	pool    *pgxpool.Pool
+	session *session
+	opts    Options
+	closed  *atomic.Bool
+	outage  outage
+	resets  atomic.Int64 // how often the pool was emptied; connections know the count at which they were first used
+}
+
+// reconnectPause is between two attempts to connect while an outage is young (Options.Reconnect): a restart that is
+// shorter is not noticed. Later calls of the outage fail at once.
+const reconnectPause = 25 * time.Millisecond
+
+// Pool is the pool of the connections.
+func (k *Calls) Pool() *pgxpool.Pool { return k.pool }
+
+// Pooled reports whether a pooler was found between.
+func (k *Calls) Pooled() bool { return k.session.pooled.Load() }
+
+// Close ends all connections, once those in use are given back.
+func (k *Calls) Close() { k.pool.Close() }
+
+// Read runs f, which changes nothing.
+func (k *Calls) Read(ctx context.Context, f func(*Conn) error) error { return k.lookUp(ctx, 0, f) }
+
+// List is Read for calls whose cost grows with what they are asked for: each of their
+// statements has the limit of listings.
+func (k *Calls) List(ctx context.Context, f func(*Conn) error) error {
+	err := k.lookUp(ctx, k.opts.ListTimeout, f)
+	if ctx.Err() == nil && isTooSlow(err) {
+		return store.Errorf(store.Unavailable, "the listing took longer than %s: %w", k.opts.ListTimeout, err).
+			WithHint("Ask for less at once: a narrower prefix, or a smaller page.")
+	}
+	return err
+}
+
+func (k *Calls) lookUp(ctx context.Context, limit time.Duration, f func(*Conn) error) error {
+	most := k.opts.answerLimit(cmp.Or(limit, k.opts.StatementTimeout))
+	err := k.attempt(ctx, limit, most, f)
+	if ctx.Err() == nil && (isRefused(err) || isLost(err)) {
+		err = k.attempt(ctx, limit, most, f)
+	}
+	return err
+}
+
+// Change runs f, one transaction that may change something. f must set all that it returns each time.
+func (k *Calls) Change(ctx context.Context, f func(*Conn) error) error {
+	err := k.attempt(ctx, 0, k.opts.ChangeLimit(), f)
+	if ctx.Err() == nil && (isRefused(err) || pgconn.SafeToRetry(err)) {
+		err = k.attempt(ctx, 0, k.opts.ChangeLimit(), f)
+	}
+	return err
+}
+
+// sleep waits, and returns early with the error of a context that ends.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// resetsKey is where a connection keeps the count of resets at which it was first used.
+const resetsKey = "ringstore.resets"
+
+// attempt runs f on a connection of the pool, each of its statements within the limit (0: the store's), and all
+// within the most (0: for ever). A connection that broke, or kept what no longer holds, takes the others of its time with it:
+// after a restart of the server all of them are dead, after a change of the schema all are stale.
+func (k *Calls) attempt(ctx context.Context, limit, most time.Duration, f func(*Conn) error) error {
+	pooled, err := k.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	data := pooled.Conn().PgConn().CustomData()
+	since, ok := data[resetsKey].(int64)
+	if !ok {
+		since = k.resets.Load()
+		data[resetsKey] = since
+	}
+	c := lend(pooled, k.session.before(limit), most)
+	defer c.release()
+	err = f(c)
+	if err != nil && ctx.Err() == nil && (IsAway(err) || isRefused(err)) && k.resets.CompareAndSwap(since, since+1) {
+		k.pool.Reset()
+	}
+	return err
+}
+
+// acquire takes a connection from the pool, waiting a bounded time for one. Nothing was sent when it fails.
+func (k *Calls) acquire(ctx context.Context) (*pgxpool.Conn, error) {
+	bounded, cancel := context.WithTimeout(ctx, k.opts.AcquireTimeout)
+	defer cancel()
+	for {
+		if k.closed.Load() {
+			return nil, ErrClosed
+		}
+		began := time.Now()
+		c, err := k.pool.Acquire(bounded)
+		switch {
+		case err == nil:
+			k.outage.end()
+			return c, nil
+		case k.closed.Load():
+			return nil, ErrClosed
+		case errors.Is(err, errPooled):
+			continue // the next one is made for a pooler
+		case bounded.Err() != nil && ctx.Err() == nil && k.pool.Stat().AcquiredConns() == k.pool.Config().MaxConns:
+			return nil, fmt.Errorf("%w: %d for %s", errBusy, k.pool.Config().MaxConns, k.opts.AcquireTimeout)
+		case bounded.Err() != nil || !IsAway(err) || k.outage.age(began) >= k.opts.Reconnect:
+			return nil, &unmade{err}
+		}
+		if sleep(bounded, reconnectPause) != nil {
+			return nil, &unmade{err}
+		}
+	}
+}
+
+// outage is the time since the database was first found not to take connections. Safe for concurrent use.
+type outage struct{ since atomic.Pointer[time.Time] }
+
+// age is how long it lasts. The first attempt that fails is its begin.
+func (o *outage) age(attempt time.Time) time.Duration {
+	if o.since.Load() == nil {
+		o.since.CompareAndSwap(nil, &attempt)
+	}
+	if since := o.since.Load(); since != nil {
+		return time.Since(*since)
+	}
+	return 0 // it has ended just now
+}
+
+// end is called with each connection that was had.
+func (o *outage) end() {
+	if o.since.Load() != nil {
+		o.since.Store(nil)
+	}
+}
