@@ -55,6 +55,7 @@ type setup struct {
 	silent  bool // no log
 	config  func(*restapi.Config)
 	reclaim bool // chunks of replaced files are deleted, as upkeep would
+	engine  func(*engine.Config)
 }
 
 // rig is a gateway's REST API on a real port, over an engine in memory.
@@ -104,10 +105,14 @@ func newRig(t testing.TB, s setup) *rig {
 	if s.reclaim {
 		reclaim = r.reclaim
 	}
-	r.engine = engine.New(engine.Config{
+	cfg := engine.Config{
 		WakeReclaim: reclaim, Meta: r.meta, Fleet: r.fleet, Log: slog.New(slog.DiscardHandler), Survive: min(2, max(0, s.nodes-1)),
 		MaxFileSize: s.maxFile, UnitSize: s.unit, MaxPartSize: s.maxPart, SessionTTL: s.ttl,
-	})
+	}
+	if s.engine != nil {
+		s.engine(&cfg)
+	}
+	r.engine = engine.New(cfg)
 	r.serve(s, log)
 	return r
 }

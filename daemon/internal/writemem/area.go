@@ -86,6 +86,7 @@ func (a *area) forget(c *caller) {
 func (a *area) ask(u *Upload, n int64) bool {
 	if u.stripe.promise > 0 || a.spare(n) {
 		a.lend(u, n)
+		a.serve() // its caller has more now: another may be the poorest
 		return true
 	}
 	if u.granted == nil {

@@ -174,6 +174,46 @@ func TestOldestStripeFirst(t *testing.T) {
 	})
 }
 
+// What becomes free goes to the caller that holds least, also when another's stripe is older.
+func TestPoorestCallerFirst(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := writemem.New(config())
+		ups, _, bufs := hog(t, p, "rich")
+		held, _ := open(t, p, "rich", 10)
+		bufs = append(bufs, take(t, held, 10)...)
+		poor, _ := open(t, p, "poor", 10)
+		var order []string
+		var wg sync.WaitGroup
+		ask := func(who string, u *writemem.Upload, n int) {
+			wg.Go(func() {
+				for range n {
+					b, err := u.Take(t.Context(), unit)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					order = append(order, who)
+					defer b.Release()
+				}
+			})
+			synctest.Wait()
+		}
+		ask("rich", ups[0], 1)
+		ask("poor", poor, 3)
+		for _, b := range bufs[80:] {
+			b.Release()
+			synctest.Wait()
+		}
+		wg.Wait()
+		require.Equal(t, []string{"poor", "poor", "poor", "rich"}, order)
+		release(bufs[:80])
+		for _, u := range append(ups, held, poor) {
+			u.Close()
+		}
+	})
+}
+
 func TestSmallUploadsAreNotBehindLargeOnes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
