@@ -100,11 +100,29 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if err := reportTransport(c.Database.Reveal(), log); err != nil {
+		return err
+	}
 	meta, err := postgres.Open(ctx, c.Database.Reveal(), postgres.Options{})
 	if err != nil {
 		return err
 	}
 	return errors.Join(run(ctx, c, meta, master, log, stdout), meta.Close())
+}
+
+// reportTransport says how safe the way to the database is: as a warning where others may read what passes.
+func reportTransport(dsn string, log *slog.Logger) error {
+	t, err := postgres.TransportOf(dsn)
+	switch {
+	case err != nil:
+		return err
+	case t == postgres.Plain || t == postgres.Unverified:
+		log.Warn("the way to the database is not safe from others on the network", "transport", t,
+			"next", "add sslmode=verify-full to the database's address, or keep the network private")
+	default:
+		log.Info("the way to the database", "transport", t)
+	}
+	return nil
 }
 
 // run puts the gateway together and runs it until ctx ends.
