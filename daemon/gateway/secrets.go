@@ -62,7 +62,9 @@ func initSecrets(dir, database string, stdout io.Writer) error {
 	}
 	u.User = url.UserPassword(u.User.Username(), password)
 	for _, s := range [][2]string{
-		{"cluster/join-token", randomHex()}, {"gateway/master-key", randomHex()}, {"gateway/root-secret-key", randomHex()},
+		{"cluster/join-token", randomHex()},
+		{"gateway/master-key", randomHex()},
+		{"gateway/root-secret-key", randomHex()},
 		{"gateway/database-url", u.String()},
 	} {
 		if _, err := ensureSecret(dir, s[0], s[1], 0o600); err != nil {

@@ -28,8 +28,10 @@ var credentialTests = []test{
 	}},
 	{"a key takes the place of all with its note", func(t *testing.T, m store.Metadata) {
 		for _, c := range []store.Credential{
-			{AccessKey: "old", Sealed: []byte("1"), Note: "root"}, {AccessKey: "older", Sealed: []byte("2"), Note: "root"},
-			{AccessKey: "ann", Sealed: []byte("3"), Note: "of Ann"}, {AccessKey: "taken", Sealed: []byte("4"), Note: "of Bob"},
+			{AccessKey: "old", Sealed: []byte("1"), Note: "root"},
+			{AccessKey: "older", Sealed: []byte("2"), Note: "root"},
+			{AccessKey: "ann", Sealed: []byte("3"), Note: "of Ann"},
+			{AccessKey: "taken", Sealed: []byte("4"), Note: "of Bob"},
 		} {
 			require.NoError(t, m.SaveCredential(t.Context(), c))
 		}
