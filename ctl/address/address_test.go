@@ -1,6 +1,7 @@
 package address_test
 
 import (
+	"os"
 	"path"
 	"path/filepath"
 	"strings"
@@ -271,4 +272,25 @@ func FuzzLocalize(f *testing.F) {
 		require.True(t, strings.HasPrefix(joined, root+string(filepath.Separator)), "%q became %q", name, joined)
 		require.Equal(t, name, filepath.ToSlash(got), "no key becomes another one's file")
 	})
+}
+
+// A ".." behind a link leads where the system follows it to.
+func TestResolve(t *testing.T) {
+	t.Parallel()
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	require.NoError(t, err)
+	require.NoError(t, os.MkdirAll(filepath.Join(dir, "e/real/in"), 0o700))
+	require.NoError(t, os.Symlink("real/in", filepath.Join(dir, "e/lnk")))
+	require.NoError(t, os.Symlink(filepath.Join(dir, "e/real"), filepath.Join(dir, "abs")))
+	for path, want := range map[string]string{
+		"DIR/e/lnk/..": "DIR/e/real", "DIR/e/lnk/../": "DIR/e/real", "DIR/e/lnk/../x/y/": "DIR/e/real/x/y", "DIR/e/lnk/../.././lnk/../in": "DIR/e/real/in",
+		"DIR/abs/in/../../real": "DIR/e/real", "DIR/e/lnk": "DIR/e/lnk", "DIR/e/lnk/": "DIR/e/lnk", "DIR/e/real/..": "DIR/e",
+		"a//b/.": "a/b", "../a": "../a", "./..": "..", "": ".", "/": "/",
+	} {
+		got, err := address.Resolve(strings.ReplaceAll(path, "DIR", dir))
+		require.NoError(t, err, path)
+		require.Equal(t, strings.ReplaceAll(want, "DIR", dir), got, path)
+	}
+	_, err = address.Resolve(filepath.Join(dir, "absent") + "/../e")
+	require.Equal(t, fault.NotFound, fault.ExitOf(err), "the system does not look behind what is not there")
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// shells are started without anybody's settings, load the script that s3ctl writes, and then show "ready". What is typed
+// shells are started without settings of a user, load the script that s3ctl writes, and then show "ready". What is typed
 // has that word in two pieces, for a terminal shows what is typed, too.
 var shells = map[string]struct {
 	args []string
