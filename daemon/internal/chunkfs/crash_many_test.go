@@ -75,7 +75,7 @@ func (l *ledger) survived(t *testing.T, disk *vfs.Crashable, when string) {
 }
 
 // TestCutInAGroupCommit cuts the power at every change of the disk while batches of
-// several writers and deleters are written: whoever was told success finds it,
+// several writers and deleters are written: a caller that was told success finds its chunk,
 // and the others find all or nothing.
 func TestCutInAGroupCommit(t *testing.T) {
 	t.Parallel()

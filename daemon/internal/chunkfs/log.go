@@ -2,6 +2,7 @@ package chunkfs
 
 import (
 	"errors"
+	"slices"
 	"sync"
 
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs/form"
@@ -139,7 +140,10 @@ func (l *log) take() []*request {
 
 // handle writes the requests of a batch, runs its jobs, and sets the outcome of each.
 func (l *log) handle(batch []*request) {
-	writes := batch[:0:0]
+	writes := batch[:0] // the batch again, unless there are jobs in it
+	if slices.ContainsFunc(batch, func(q *request) bool { return q.job != nil }) {
+		writes = nil
+	}
 	for _, q := range batch {
 		if q.job != nil {
 			q.err = q.job()

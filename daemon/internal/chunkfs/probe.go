@@ -12,7 +12,7 @@ const (
 	// probeBytes is what must be free before new chunks are taken again.
 	probeBytes = 1 << 20
 	// probeAge is after how much time without a probe Capacity makes one, so that
-	// a disk that nobody writes to is known as read-only before chunks are sent to it.
+	// a disk that no one writes to is known as read-only before chunks are sent to it.
 	probeAge = 10 * time.Second
 )
 

@@ -104,9 +104,8 @@ func (r *Record) AppendHeader(b []byte, salt Salt) []byte {
 
 // recordCRC is the checksum of a record's header in the segment of that number.
 func recordCRC(seg uint32, b []byte) uint32 {
-	var n [4]byte
-	le.PutUint32(n[:], seg)
-	return crc32.Update(store.CRC32C(n[:]), castagnoli, b)
+	number := uint32(store.ChunkSum(0).Add(seg)) // of its four bytes, without an allocation
+	return crc32.Update(number, castagnoli, b)
 }
 
 // headerLength reads from the first bytes of a record how long its header is;

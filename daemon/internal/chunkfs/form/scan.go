@@ -374,9 +374,9 @@ func (w *window) isIndex(s *Segment, gap Span) bool {
 	if bytes.HasPrefix(got, lines) {
 		return true
 	}
-	want := append(lines, SegmentFooter(w.number, w.salt, lines, s.End)...)
+	lines = append(lines, SegmentFooter(w.number, w.salt, lines, s.End)...)
 	for i, b := range got {
-		if b != 0 && (i >= len(want) || b != want[i]) {
+		if b != 0 && (i >= len(lines) || b != lines[i]) {
 			return false
 		}
 	}

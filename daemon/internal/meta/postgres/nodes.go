@@ -18,7 +18,8 @@ func (s *Store) JoinNode(ctx context.Context, n store.Node) (m store.Membership,
 		b := &pgx.Batch{}
 		b.Queue(s.q.LockCluster)
 		b.Queue(s.q.JoinNode, [16]byte(n.ID), n.Name, n.Address, n.Zone, n.Weight,
-			n.Capacity.Total, n.Capacity.Used, n.Capacity.Free, n.Capacity.Chunks, n.Version)
+			n.Capacity.Total, n.Capacity.Used, n.Capacity.Free, n.Capacity.Chunks,
+			int16(n.Capacity.Disk.State), n.Capacity.Disk.Reason, n.Version)
 		b.Queue(s.q.Members).Query(func(rows pgx.Rows) (err error) {
 			m, err = collectMembers(rows)
 			return err
@@ -64,14 +65,17 @@ func (s *Store) BeatNodes(ctx context.Context, beats []store.Beat) (unknown []st
 	}
 	var ids [][16]byte
 	var total, used, free, chunks []int64
+	var states []int16
+	var reasons []string
 	for id, c := range last {
 		ids = append(ids, id)
 		total, used, free, chunks = append(total, c.Total), append(used, c.Used), append(free, c.Free), append(chunks, c.Chunks)
+		states, reasons = append(states, int16(c.Disk.State)), append(reasons, c.Disk.Reason)
 	}
 	var known map[store.NodeID]bool
 	err = s.control.write(ctx, "BeatNodes", func(c *conn) error {
 		known = make(map[store.NodeID]bool, len(last))
-		rows, err := c.Query(ctx, s.q.BeatNodes, ids, total, used, free, chunks)
+		rows, err := c.Query(ctx, s.q.BeatNodes, ids, total, used, free, chunks, states, reasons)
 		if err != nil {
 			return err
 		}
@@ -121,11 +125,11 @@ func collectMembers(rows pgx.Rows) (m store.Membership, err error) {
 	defer rows.Close()
 	var n store.Node
 	var epoch int64
-	var state int16
+	var state, disk int16
 	cluster := []any{(*[16]byte)(&m.Cluster), &epoch, &m.Now}
 	node := slices.Concat(cluster, []any{
 		(*[16]byte)(&n.ID), &n.Name, &n.Address, &n.Zone, &n.Weight, &state, &n.JoinedAt,
-		&n.LastBeat, &n.Capacity.Total, &n.Capacity.Used, &n.Capacity.Free, &n.Capacity.Chunks, &n.Version,
+		&n.LastBeat, &n.Capacity.Total, &n.Capacity.Used, &n.Capacity.Free, &n.Capacity.Chunks, &disk, &n.Capacity.Disk.Reason, &n.Version,
 	})
 	without := slices.Concat(cluster, make([]any, len(node)-len(cluster)))
 	for rows.Next() {
@@ -139,6 +143,7 @@ func collectMembers(rows pgx.Rows) (m store.Membership, err error) {
 			return m, err
 		}
 		n.State, n.JoinedAt, n.LastBeat = store.NodeState(state), n.JoinedAt.UTC(), n.LastBeat.UTC()
+		n.Capacity.Disk.State = store.DiskState(disk)
 		m.Nodes = append(m.Nodes, n)
 	}
 	m.Epoch, m.Now = store.Epoch(epoch), m.Now.UTC()

@@ -20,7 +20,7 @@ func (s *Store) JoinNode(ctx context.Context, n store.Node) (m store.Membership,
 		}
 		c := n.Capacity
 		if _, err := t.exec(s.q.SaveNode, n.ID[:], n.Name, n.Address, n.Zone, n.Weight, micros(s.now()),
-			c.Total, c.Used, c.Free, c.Chunks, n.Version); err != nil {
+			c.Total, c.Used, c.Free, c.Chunks, n.Version, c.Disk.State, c.Disk.Reason); err != nil {
 			return err
 		}
 		if grows {
@@ -82,7 +82,8 @@ func (s *Store) members(a asker) (m store.Membership, err error) {
 		var id []byte
 		var joined, beat int64
 		c := &n.Capacity
-		err := rows.Scan(&id, &n.Name, &n.Address, &n.Zone, &n.Weight, &n.State, &joined, &beat, &c.Total, &c.Used, &c.Free, &c.Chunks, &n.Version)
+		err := rows.Scan(&id, &n.Name, &n.Address, &n.Zone, &n.Weight, &n.State, &joined, &beat, &c.Total, &c.Used, &c.Free, &c.Chunks,
+			&c.Disk.State, &c.Disk.Reason, &n.Version)
 		if err != nil {
 			return err
 		}
@@ -99,7 +100,7 @@ func (s *Store) BeatNodes(ctx context.Context, beats []store.Beat) (unknown []st
 		now := micros(s.now())
 		for _, b := range beats {
 			c := b.Capacity
-			changed, err := t.exec(s.q.BeatNode, now, c.Total, c.Used, c.Free, c.Chunks, b.Node[:])
+			changed, err := t.exec(s.q.BeatNode, now, c.Total, c.Used, c.Free, c.Chunks, c.Disk.State, c.Disk.Reason, b.Node[:])
 			if err != nil {
 				return err
 			}

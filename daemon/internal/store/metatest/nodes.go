@@ -15,7 +15,7 @@ import (
 func newNode(name string) store.Node {
 	return store.Node{
 		ID: store.NewNodeID(), Name: name, Address: name + ":50051", Zone: "z1", Weight: 1, Version: "v1",
-		Capacity: store.Capacity{Total: 1 << 50, Used: 1, Free: 2, Chunks: 3},
+		Capacity: store.Capacity{Total: 1 << 50, Used: 1, Free: 2, Chunks: 3, Disk: store.Disk{State: store.DiskReadOnly, Reason: "as joined"}},
 	}
 }
 
@@ -162,7 +162,7 @@ var nodeTests = []test{
 		join(t, m, one)
 		join(t, m, two)
 		before := join(t, m, three)
-		full := store.Capacity{Total: 1 << 60, Used: 1 << 59, Free: 0, Chunks: 1 << 40}
+		full := store.Capacity{Total: 1 << 60, Used: 1 << 59, Free: 0, Chunks: 1 << 40, Disk: store.Disk{State: store.DiskFull, Reason: "é: no space left"}}
 		unknown, err := m.BeatNodes(t.Context(), []store.Beat{{Node: one.ID, Capacity: full}, {Node: three.ID}})
 		require.NoError(t, err)
 		require.Empty(t, unknown)
