@@ -91,7 +91,7 @@ func (c *Core) newAPI(s Settings, p Parts) (http.Handler, error) {
 	return restapi.New(restapi.Config{
 		Engine: c.engine, Nodes: c.fleet, Log: p.Log, MaxFileSize: int64(s.MaxFileSize),
 		Auth:           access.NewAuthenticator(access.Config{Credentials: p.Meta, Master: p.Master}),
-		Guard:          access.NewThrottle(access.ThrottleConfig{Log: p.Log}),
+		Guard:          c.Throttle,
 		AllowedOrigins: origins, TrustedProxies: proxies,
 	}), nil
 }
