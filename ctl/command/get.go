@@ -321,7 +321,7 @@ func (o *GetOptions) place(objects []locate.Object, report *cli.Report) []placed
 	at := map[string]placed{}
 	for _, object := range objects {
 		path, folder, err := localPath(object)
-		if other, taken := at[path]; err == nil && taken && !(folder && other.folder) {
+		if other, taken := at[path]; err == nil && taken && (!folder || !other.folder) {
 			err = fault.New("conflict", "would be the same local file as %s", other.Address).WithHint("fetch them to different folders")
 		}
 		if err != nil {
