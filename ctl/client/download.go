@@ -77,6 +77,10 @@ func (c *Client) Download(ctx context.Context, file rest.File, r *Range) (*Downl
 	}
 	if r != nil {
 		req.Header.Set("Range", r.header())
+		if file.ETag != "" {
+			// Other ranges of the file may have come before: the server then gives the rest, although it was replaced meanwhile.
+			req.Header.Set("If-Match", `"`+file.ETag+`"`)
+		}
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {

@@ -18,8 +18,20 @@ func (o *Object) File() store.File { return o.file }
 
 // Open finds a complete file by its id. NotFound; Conflict while it is uploading.
 func (e *Engine) Open(ctx context.Context, id store.FileID) (*Object, error) {
+	return e.open(ctx, id, "")
+}
+
+// Resume is Open for a read of several requests that has begun before, which it proves by the file's ETag: until the
+// grace is over it goes on although the file was deleted or replaced meanwhile.
+func (e *Engine) Resume(ctx context.Context, id store.FileID, etag string) (*Object, error) {
+	return e.open(ctx, id, etag)
+}
+
+func (e *Engine) open(ctx context.Context, id store.FileID, etag string) (*Object, error) {
 	f, err := e.meta.File(ctx, id)
 	switch {
+	case err == nil && f.State == store.Deleted && etag != "" && etag == f.ETag && !f.CompletedAt.IsZero() && !f.DeleteMarker:
+		return &Object{e: e, file: f}, nil
 	case isGone(f, err):
 		return nil, noFile(id)
 	case err != nil:

@@ -191,6 +191,61 @@ func (r *rig) move(t *testing.T, id store.ChunkID, from store.Placement, to stor
 	require.NoError(t, source.Delete(ctx, id))
 }
 
+// A read of several requests continues after its file was replaced or deleted, if it can name the file's ETag.
+func TestAReadOfSeveralRequestsContinues(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, options{nodes: 6})
+	body := randomBytes(5000)
+	f := r.put(t, "key", body)
+	r.put(t, "key", randomBytes(10))
+	_, err := r.Open(context.Background(), f.ID)
+	require.ErrorIs(t, err, store.NotFound)
+	for _, tag := range []string{"", "other"} {
+		_, err = r.Resume(context.Background(), f.ID, tag)
+		require.ErrorIs(t, err, store.NotFound)
+	}
+	o, err := r.Resume(context.Background(), f.ID, f.ETag)
+	require.NoError(t, err)
+	require.Equal(t, body[1000:3000], r.read(t, o, 1000, 2000))
+	r.reclaimAll(t)
+	_, err = r.Resume(context.Background(), f.ID, f.ETag)
+	require.ErrorIs(t, err, store.NotFound, "the grace is over")
+}
+
+// The same of a chunk of many units: what is read whole fails rather than give bytes of another chunk for its own.
+func TestIntactBytesOfAnotherLongChunk(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, options{nodes: 6})
+	body := randomBytes(200 * testUnit)
+	f, other := r.put(t, "key", body), r.put(t, "other", randomBytes(200*testUnit-1))
+	p := f.Parts[0]
+	from, to := r.nodes.all()[other.Parts[0].Chunks[2].Node], r.nodes.all()[p.Chunks[2].Node]
+	ctx := context.Background()
+	require.NoError(t, to.Delete(ctx, p.ChunkID(2)))
+	in, err := from.Open(ctx, other.Parts[0].ChunkID(2), 0, -1)
+	require.NoError(t, err)
+	out, err := to.Create(ctx, store.ChunkSpec{ID: p.ChunkID(2), UnitSize: p.UnitSize})
+	require.NoError(t, err)
+	for {
+		u, err := in.Next()
+		if err != nil {
+			break
+		}
+		require.NoError(t, out.Append(u))
+	}
+	require.NoError(t, in.Close())
+	_, err = out.Commit(store.Label{})
+	require.NoError(t, err)
+
+	o, err := r.Open(ctx, f.ID)
+	require.NoError(t, err)
+	var got bytes.Buffer
+	require.ErrorIs(t, o.WriteRange(ctx, &got, 0, f.Size), store.Corrupt)
+	require.Less(t, got.Len(), len(body), "the end is kept back")
+	r.Close()
+	require.Positive(t, r.depth(t, store.Repair))
+}
+
 // Intact bytes of the wrong chunk are found before one of them is handed on, replaced, and reported for repair.
 func TestIntactBytesOfTheWrongChunk(t *testing.T) {
 	t.Parallel()

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 
@@ -26,9 +27,11 @@ type partReader struct {
 	first  int // stripes
 	last   int
 	state  [store.MaxChunksPerPart]chunkState
-	looked [store.MaxChunksPerPart]bool // the placements were read again because of this chunk
-	gone   bool                         // the part is in the metadata no more
-	causes []error                      // why chunks were given up, for the error that says they were too many
+	looked [store.MaxChunksPerPart]bool           // the placements were read again because of this chunk
+	gone   bool                                   // the part is in the metadata no more
+	sums   [store.MaxChunksPerPart]store.ChunkSum // of the units so far, of chunks that are read whole
+	whole  [store.MaxChunksPerPart]bool
+	causes []error // why chunks were given up, for the error that says they were too many
 
 	sources [store.MaxChunksPerPart]*source
 	rebuild bool     // the sources are any K chunks, not the data units of the range
@@ -214,12 +217,16 @@ func (r *partReader) collect(s int) (row, error) {
 			err = store.Errorf(store.Corrupt, "unit %d has %d bytes, expected %d", s, len(u.Data), want)
 		}
 		if err == nil {
-			err = r.verifyWhole(i, u)
+			err = r.verify(i, s, u)
 		}
 		if err != nil {
 			u.Release()
 			got.release()
-			return row{}, r.giveUp(i, err)
+			again := r.giveUp(i, err)
+			if errors.Is(err, errOtherChunk) && s > r.first {
+				return row{}, err // bytes of it have been handed on: the read must not seem to have gone well
+			}
+			return row{}, again
 		}
 		got.units = append(got.units, u)
 		got.data[i] = u.Data
@@ -329,14 +336,22 @@ func (r *partReader) giveUp(index int, err error) error {
 	return errAgain
 }
 
-// verifyWhole compares a chunk of one unit with what the metadata says of it, so that intact bytes of another
-// chunk are found before any of them is handed on.
-func (r *partReader) verifyWhole(index int, u store.Unit) error {
-	want := r.part.Chunks[index].Sum
-	if r.part.ChunkSize() > int64(r.part.UnitSize) || store.ChunkSum(0).Add(u.CRC) == want {
+// errOtherChunk: the bytes are intact, but not those of the chunk that the metadata means.
+var errOtherChunk = store.Errorf(store.Corrupt, "these are the bytes of another chunk")
+
+// verify compares a chunk that is read whole with what the metadata says of it. A node checks each unit against what lies
+// beside it, which does not tell that the chunk is the right one. Chunks of one unit, and so all small files, are compared before a
+// byte is handed on; of longer ones the last unit is kept back when the others were not the chunk's, and the read fails.
+func (r *partReader) verify(index, s int, u store.Unit) error {
+	if !r.whole[index] {
 		return nil
 	}
-	return store.Errorf(store.Corrupt, "the chunk has the sum %08x, expected %08x: these are not its bytes", uint32(store.ChunkSum(0).Add(u.CRC)), uint32(want))
+	r.sums[index] = r.sums[index].Add(u.CRC)
+	want := r.part.Chunks[index].Sum
+	if s < r.layout.Stripes(r.part.Size)-1 || r.sums[index] == want {
+		return nil
+	}
+	return fmt.Errorf("%w: sum %08x, expected %08x", errOtherChunk, uint32(r.sums[index]), uint32(want))
 }
 
 // movedOn reads the part's placements again, once for each chunk that cannot be read: while the read went on it may
@@ -385,5 +400,6 @@ func (r *partReader) closeSources() {
 
 // start begins to read a chunk's units of the stripes from..to.
 func (r *partReader) start(index, from, to int) {
+	r.whole[index], r.sums[index] = from == 0 && to == r.layout.Stripes(r.part.Size)-1, 0
 	r.sources[index] = r.e.startSource(r.ctx, r.part, index, from, to)
 }

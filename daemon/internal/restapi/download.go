@@ -32,7 +32,7 @@ func (a *api) serve(c echo.Context, text string) error {
 	if err != nil {
 		return err
 	}
-	o, err := a.cfg.Engine.Open(c.Request().Context(), id)
+	o, err := a.open(c, id)
 	if err != nil {
 		return err
 	}
@@ -50,6 +50,17 @@ func (a *api) serve(c echo.Context, text string) error {
 			store.Errorf(store.Conflict, "the file does not meet the request's preconditions").WithHint("Ask for the file's ETag again."))
 	}
 	return a.send(c, o, f)
+}
+
+// open finds the file. A request for a range that names the file's ETag continues a download that began before,
+// perhaps before the file was deleted or replaced.
+func (a *api) open(c echo.Context, id store.FileID) (*engine.Object, error) {
+	r := c.Request()
+	tag, _, ok := cutTag(r.Header.Get("If-Match"))
+	if ok && r.Header.Get("Range") != "" {
+		return a.cfg.Engine.Resume(r.Context(), id, tag)
+	}
+	return a.cfg.Engine.Open(r.Context(), id)
 }
 
 // send answers with the range asked for. Units go from the engine's buffers to

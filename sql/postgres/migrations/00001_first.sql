@@ -115,7 +115,9 @@ CREATE TABLE nodes (
     capacity_used   bigint      NOT NULL,
     capacity_free   bigint      NOT NULL,
     capacity_chunks bigint      NOT NULL,
-    version         text        NOT NULL
+    version         text        NOT NULL,
+    disk_state      smallint    NOT NULL DEFAULT 0, -- what the disk takes: 0 ok, 1 full, 2 read-only, 3 failing
+    disk_reason     text        NOT NULL DEFAULT ''
 );
 
 CREATE UNIQUE INDEX nodes_name ON nodes (name) WHERE state <> 3;

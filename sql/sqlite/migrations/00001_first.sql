@@ -105,7 +105,9 @@ CREATE TABLE nodes (
     capacity_used   INTEGER NOT NULL,
     capacity_free   INTEGER NOT NULL,
     capacity_chunks INTEGER NOT NULL,
-    version         TEXT    NOT NULL
+    version         TEXT    NOT NULL,
+    disk_state      INTEGER NOT NULL DEFAULT 0, -- what the disk takes: 0 ok, 1 full, 2 read-only, 3 failing
+    disk_reason     TEXT    NOT NULL DEFAULT ''
 ) STRICT, WITHOUT ROWID;
 
 CREATE UNIQUE INDEX nodes_name ON nodes (name) WHERE state <> 3;
