@@ -75,10 +75,8 @@ func (u *upload) discard(cause error) {
 	if !u.begun && len(u.write.orphans()) == 0 {
 		return
 	}
-	u.e.inBackground(func(ctx context.Context) {
-		if err := u.forget(ctx, cause); err != nil {
-			u.e.cfg.Log.Warn("chunks of a failed upload stay on their nodes", "file", u.file.ID, "recorded", u.begun, "error", err)
-		}
+	u.e.persist(func(ctx context.Context) error { return u.forget(ctx, cause) }, func(err error) {
+		u.e.cfg.Log.Warn("chunks of a failed upload stay on their nodes", "file", u.file.ID, "recorded", u.begun, "error", err)
 	})
 }
 

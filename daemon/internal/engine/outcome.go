@@ -62,20 +62,50 @@ func (e *Engine) resolveOutcome(fence func(context.Context) error, later func(ou
 		return found
 	}
 	e.background.Go(func() {
-		end := time.Now().Add(fenceFor)
-		for time.Now().Before(end) {
-			select {
-			case <-e.closing.Done():
-				return
-			case <-time.After(fencePause):
-			}
-			if found := try(context.Background()); found != unknown {
+		e.untilAnswered(func() bool {
+			found := try(context.Background())
+			if found != unknown {
 				later(found)
-				return
 			}
-		}
+			return found != unknown
+		})
 	})
 	return unknown
+}
+
+// untilAnswered calls f, with pauses, until it returns true, the engine closes, or fenceFor is over. It reports whether f did.
+func (e *Engine) untilAnswered(f func() bool) bool {
+	for end := time.Now().Add(fenceFor); time.Now().Before(end); {
+		select {
+		case <-e.closing.Done():
+			return false
+		case <-time.After(fencePause):
+		}
+		if f() {
+			return true
+		}
+	}
+	return false
+}
+
+// persist does in the background what a failed request leaves to do in the metadata store, again and again while the
+// store does not answer. A refusal ends it, too. failed is called with the error that it ended with.
+func (e *Engine) persist(do func(context.Context) error, failed func(error)) {
+	e.background.Go(func() {
+		var err error
+		try := func() bool {
+			ctx, cancel := context.WithTimeout(context.Background(), backgroundLimit)
+			defer cancel()
+			err = do(ctx)
+			return err == nil || !outcomeOpen(err)
+		}
+		if !try() {
+			e.untilAnswered(try)
+		}
+		if err != nil && !errors.Is(err, store.Conflict) {
+			failed(err)
+		}
+	})
 }
 
 // abandonFence is the fence of changes that carry an attempt.

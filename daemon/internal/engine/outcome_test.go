@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"bytes"
 	"context"
 	"sync"
 	"testing"
@@ -109,6 +110,10 @@ func (s *slow) FailFile(ctx context.Context, f store.File, reason string, attemp
 
 func (s *slow) DropPart(ctx context.Context, p store.Part) error {
 	return s.fence(func() error { return s.Metadata.DropPart(ctx, p) })
+}
+
+func (s *slow) Enqueue(ctx context.Context, tasks []store.Task) error {
+	return s.fence(func() error { return s.Metadata.Enqueue(ctx, tasks) })
 }
 
 func (s *slow) Abandon(ctx context.Context, a store.AttemptID) (happened bool, err error) {
@@ -303,6 +308,33 @@ func TestAChangeWhoseOutcomeIsOpen(t *testing.T) {
 			})
 		}
 	}
+}
+
+// What a refused upload left on nodes is queued as soon as the store answers, however long that takes.
+func TestWhatAFailedUploadLeftIsQueuedWhenTheStoreIsBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		meta := &slow{}
+		r := newRig(t, options{nodes: 6, config: func(c *engine.Config) { meta.Metadata = c.Meta; c.Meta = meta }})
+		q := request("key", randomBytes(100))
+		q.Bucket = "nowhere"
+		_, err := r.Put(context.Background(), q)
+		require.ErrorIs(t, err, store.NotFound)
+		require.Zero(t, r.nodes.stored(t), "it is refused before a byte is sent")
+
+		require.NoError(t, r.CreateBucket(context.Background(), store.Bucket{Name: "nowhere"}))
+		q.Body, q.Verify = bytes.NewReader(randomBytes(100)), func(engine.Sums) error { return r.meta.DeleteBucket(context.Background(), "nowhere") }
+		meta.set(false, false, true)
+		_, err = r.Put(context.Background(), q)
+		require.ErrorIs(t, err, store.NotFound)
+		time.Sleep(time.Minute)
+		require.Zero(t, r.depth(t, store.Reclaim), "the store does not answer")
+		meta.set(false, false, false)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		require.EqualValues(t, r.nodes.stored(t), r.depth(t, store.Reclaim))
+		require.Positive(t, r.nodes.stored(t))
+	})
 }
 
 // A request whose caller has left before the change is not started.

@@ -141,11 +141,11 @@ func (w *partWrite) sweep(owner store.FileID) {
 	if len(w.uncertain) == 0 {
 		return
 	}
-	w.e.inBackground(func(ctx context.Context) {
-		if err := w.e.meta.Enqueue(ctx, w.uncertain); err != nil {
-			w.e.cfg.Log.Warn("chunks of failed attempts stay on their nodes until the next scrub", "file", owner, "error", err)
-			return
-		}
+	w.e.persist(func(ctx context.Context) error {
+		err := w.e.meta.Enqueue(ctx, w.uncertain)
 		w.e.cfg.WakeReclaim()
+		return err
+	}, func(err error) {
+		w.e.cfg.Log.Warn("chunks of failed attempts stay on their nodes until the next scrub", "file", owner, "error", err)
 	})
 }

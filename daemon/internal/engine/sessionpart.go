@@ -179,10 +179,8 @@ func (u *partUpload) discard() {
 	if len(u.begun) == 0 && len(u.write.orphans()) == 0 {
 		return
 	}
-	u.e.inBackground(func(ctx context.Context) {
-		if err := u.drop(ctx); err != nil {
-			u.e.cfg.Log.Warn("chunks of a failed part stay on their nodes until its session ends", "session", u.req.Session, "part", u.req.Number, "error", err)
-		}
+	u.e.persist(u.drop, func(err error) {
+		u.e.cfg.Log.Warn("chunks of a failed part stay on their nodes until its session ends", "session", u.req.Session, "part", u.req.Number, "error", err)
 	})
 }
 
