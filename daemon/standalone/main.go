@@ -126,9 +126,9 @@ func nextStep(name string) string {
 }
 
 // saveProfile writes a profile of this server where s3ctl finds it, with the key of
-// this start or one that an earlier start made. That is "local", unless a profile of
-// this name has the key of another server: then it is left, since its secret may stand nowhere
-// else, and this server's profile has a name of its own. It returns the name and the file.
+// this start or one that an earlier start made. That is "local", unless another server or a person wrote a profile of
+// this name: then it is left, since its secret may stand nowhere else, and this
+// server's profile has a name of its own. It returns the name and the file.
 func saveProfile(ctx context.Context, p gateway.Parts, root access.KeyPair, endpoint string) (name, path string, err error) {
 	if root == (access.KeyPair{}) {
 		if root, err = anyKey(ctx, p); err != nil {
@@ -138,39 +138,19 @@ func saveProfile(ctx context.Context, p gateway.Parts, root access.KeyPair, endp
 	if path, err = profile.Path(); err != nil {
 		return "", "", err
 	}
-	if name, err = profileName(ctx, p, endpoint); err != nil {
-		return "", "", err
-	}
-	err = profile.Save(name, profile.Profile{Endpoint: endpoint, AccessKey: root.AccessKey, Secret: root.Secret})
-	return name, path, err
-}
-
-// profileName is "local" where there is no such profile or its key is one of
-// this server's, and otherwise a name that belongs to this server's data alone.
-func profileName(ctx context.Context, p gateway.Parts, endpoint string) (string, error) {
-	set, err := profile.Load()
-	if err != nil {
-		return "", err
-	}
-	have, taken := set.Profiles[profile.Local]
-	if !taken {
-		return profile.Local, nil
-	}
-	c, err := p.Meta.Credential(ctx, have.AccessKey)
-	switch {
-	case err == nil:
-		secret, err := p.Master.Open(c.AccessKey, c.Sealed)
-		if err == nil && secret == have.Secret || have.Endpoint == endpoint {
-			return profile.Local, nil // of an earlier start, maybe before the secret was changed
-		}
-	case store.KindOf(err) != store.NotFound:
-		return "", err
-	}
 	members, err := p.Meta.Members(ctx)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
-	return profile.Local + "-" + members.Cluster.String()[:8], nil
+	cluster := members.Cluster.String()
+	own := profile.Profile{Endpoint: endpoint, AccessKey: root.AccessKey, Secret: root.Secret, Owner: "cluster " + cluster}
+	name = profile.Local
+	err = profile.SaveOwned(name, own)
+	if _, taken := errors.AsType[*profile.TakenError](err); taken {
+		name = profile.Local + "-" + cluster[:8]
+		err = profile.SaveOwned(name, own)
+	}
+	return name, path, err
 }
 
 // anyKey opens the oldest access key.
