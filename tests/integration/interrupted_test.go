@@ -185,7 +185,7 @@ func TestCleanupJob_ExpiredSessions(t *testing.T) {
 	})
 	_, err := api.PutPart(t.Context(), client.PartUpload{Session: s.SessionID, Number: 2, Size: 5, Body: bytes.NewReader(make([]byte, 5))})
 	require.Equal(t, fault.NotFound, fault.ExitOf(err))
-	require.NotEmpty(t, fault.HintOf(err))
+	require.NotEmpty(t, fault.SaidOf(err))
 	eventually(t, "its chunks are gone", func() bool { return chunks(t, c) == 0 })
 }
 
