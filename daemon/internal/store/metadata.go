@@ -312,6 +312,9 @@ type Queues interface {
 	Claim(ctx context.Context, q ClaimQuery) ([]Task, error)
 	// TakeOver ends all claims of terms before this one: their tasks are due at once.
 	TakeOver(ctx context.Context, term uint64) error
+	// Unclaim ends all claims of the kind under this term: their tasks are due at once. It is for a claimer that works on none,
+	// and may have claims that it does not know of, because the answer of a Claim, Finish or Postpone was lost.
+	Unclaim(ctx context.Context, kind TaskKind, term uint64) error
 	// Finish removes tasks that are still claimed under Task.Term; others do not matter.
 	Finish(ctx context.Context, tasks []Task) error
 	// Postpone makes tasks that are still claimed under Task.Term due again after the delay, keeping Task.Reason of each.

@@ -59,6 +59,13 @@ WITH held AS MATERIALIZED (
 UPDATE tasks t SET due_at = now(), term = 0 FROM held
 WHERE t.kind = held.kind AND t.part_id = held.part_id AND t.idx = held.idx AND t.node_id = held.node_id;
 
+-- name: Unclaim
+WITH held AS MATERIALIZED (
+    SELECT kind, part_id, idx, node_id FROM tasks WHERE term > 0 AND term = $2 AND kind + 0 = $1 ORDER BY 1, 2, 3, 4 FOR UPDATE
+)
+UPDATE tasks t SET due_at = now(), term = 0 FROM held
+WHERE t.kind = held.kind AND t.part_id = held.part_id AND t.idx = held.idx AND t.node_id = held.node_id;
+
 -- name: Hasten
 WITH waiting AS MATERIALIZED (
     SELECT kind, part_id, idx, node_id FROM tasks WHERE kind + 0 = $1 AND due_at > now() AND term = 0 ORDER BY 1, 2, 3, 4 FOR UPDATE

@@ -16,6 +16,9 @@ UPDATE tasks SET attempts = attempts + 1, due_at = ?, term = ? WHERE kind = ? AN
 -- name: TakeOver
 UPDATE tasks INDEXED BY tasks_claimed SET term = 0, due_at = ? WHERE term > 0 AND term < ?;
 
+-- name: Unclaim
+UPDATE tasks INDEXED BY tasks_claimed SET term = 0, due_at = ?1 WHERE term > 0 AND term = ?2 AND +kind = ?3;
+
 -- name: Hasten
 UPDATE tasks SET due_at = ?1 WHERE kind = ?2 AND due_at > ?1 AND term = 0;
 

@@ -20,7 +20,7 @@ type queries struct {
 	SweepDeleted, ForgetDropped, ForgetAttempts, NoteAttempt, AbandonAttempt, Attempt                                   string
 	Part, PartOfSession, PartsAfter, WidenPart, MoveChunk                                                               string
 	EnsureCluster, LockCluster, JoinNode, Members, BeatNodes, NodeState, SetNodeState                                   string
-	Enqueue, Claim, ClaimOfNodes, TakeOver, Hasten, Finish, Postpone, Depth                                             string
+	Enqueue, Claim, ClaimOfNodes, TakeOver, Unclaim, Hasten, Finish, Postpone, Depth                                    string
 	AcquireLease, RenewLease, ReleaseLease                                                                              string
 	SaveCredential, Credential, ListCredentials, DeleteCredential, ReplaceCredentials                                   string
 }

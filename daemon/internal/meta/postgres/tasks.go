@@ -73,6 +73,12 @@ func (s *Store) TakeOver(ctx context.Context, term uint64) error {
 	return err
 }
 
+// Unclaim implements store.Queues.
+func (s *Store) Unclaim(ctx context.Context, kind store.TaskKind, term uint64) error {
+	_, err := s.exec(ctx, "Unclaim", s.q.Unclaim, int16(kind), int64(term))
+	return err
+}
+
 // Hasten implements store.Queues.
 func (s *Store) Hasten(ctx context.Context, kind store.TaskKind) error {
 	_, err := s.exec(ctx, "Hasten", s.q.Hasten, int16(kind))

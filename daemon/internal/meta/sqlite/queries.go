@@ -8,7 +8,7 @@ type queries struct {
 	DueDeleted, SweepParts, RemoveSwept, ForgetDropped, ForgetAttempts, Attempt, InsertAttempt                                        string
 	Part, OwnerOfPart, SessionNames, FileStanding, PartsAfter, Widen, PlaceChunks, CallOff, IsQueued, FinishRepairs                   string
 	EnsureCluster, Cluster, NextEpoch, Members, Node, NodeNamed, SaveNode, BeatNode, SetNodeState                                     string
-	Enqueue, NextNode, DueOfNode, Hide, TakeOver, Hasten, Finish, Postpone, Depth                                                     string
+	Enqueue, NextNode, DueOfNode, Hide, TakeOver, Unclaim, Hasten, Finish, Postpone, Depth                                            string
 	AcquireLease, LeaseOwner, RenewLease, ReleaseLease                                                                                string
 	InsertSession, IDInUse, FileExists, Session, SessionAlive, SessionSize, SetSessionSize, SessionParts, RemoveSession, SlideSession string
 	ListSessions, ListSessionsOfBucket, ListExpiredSessions                                                                           string

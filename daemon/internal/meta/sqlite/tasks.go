@@ -137,6 +137,14 @@ func (s *Store) TakeOver(ctx context.Context, term uint64) error {
 	})
 }
 
+// Unclaim implements store.Queues.
+func (s *Store) Unclaim(ctx context.Context, kind store.TaskKind, term uint64) error {
+	return s.write(ctx, "Unclaim", func(t *tx) error {
+		_, err := t.exec(s.q.Unclaim, micros(s.now()), int64(term), int64(kind))
+		return err
+	})
+}
+
 // Hasten implements store.Queues.
 func (s *Store) Hasten(ctx context.Context, kind store.TaskKind) error {
 	return s.write(ctx, "Hasten", func(t *tx) error {

@@ -320,6 +320,18 @@ func (m *Metadata) TakeOver(ctx context.Context, term uint64) error {
 	})
 }
 
+// Unclaim implements store.Queues.
+func (m *Metadata) Unclaim(ctx context.Context, kind store.TaskKind, term uint64) error {
+	return m.do(ctx, func(d *data) error {
+		for _, t := range d.tasks {
+			if t.Kind == kind && t.Term > 0 && t.Term == term {
+				t.Term, t.due = 0, d.now()
+			}
+		}
+		return nil
+	})
+}
+
 // Hasten implements store.Queues.
 func (m *Metadata) Hasten(ctx context.Context, kind store.TaskKind) error {
 	return m.do(ctx, func(d *data) error {

@@ -242,6 +242,18 @@ var queueTests = []test{
 		require.NoError(t, m.Finish(t.Context(), again))
 		require.Zero(t, depth(t, m, store.Repair))
 	}},
+	{"a claimer that works on nothing ends claims that it does not know of", func(t *testing.T, m store.Metadata) {
+		mine, other, kind := newTask(store.Repair, store.NewNodeID()), newTask(store.Repair, store.NewNodeID()), newTask(store.Reclaim, store.NewNodeID())
+		enqueue(t, m, mine, other, kind)
+		q := store.ClaimQuery{Kind: store.Repair, Term: 2, Nodes: []store.NodeID{mine.Node}, Limit: 1, Hold: time.Hour}
+		require.Len(t, claim(t, m, q), 1, "its answer is lost")
+		q.Term, q.Nodes = 3, []store.NodeID{other.Node}
+		require.Len(t, claim(t, m, q), 1)
+		require.Len(t, claimAll(t, m, store.Reclaim), 1)
+		require.NoError(t, m.Unclaim(t.Context(), store.Repair, 2))
+		requireTasks(t, []store.Task{mine}, claimAll(t, m, store.Repair))
+		require.Empty(t, claimAll(t, m, store.Reclaim))
+	}},
 	{"what was postponed can be hastened, what is claimed stays claimed", func(t *testing.T, m store.Metadata) {
 		later, held, other := newTask(store.Repair, store.NewNodeID()), newTask(store.Repair, store.NewNodeID()), newTask(store.Reclaim, store.NewNodeID())
 		enqueue(t, m, later, held, other)

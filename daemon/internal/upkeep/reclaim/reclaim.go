@@ -48,7 +48,10 @@ type Config struct {
 }
 
 // Job is the upkeep job. Make it with New.
-type Job struct{ cfg Config }
+type Job struct {
+	cfg    Config
+	claims upkeep.Claims
+}
 
 var _ upkeep.Job = (*Job)(nil)
 
@@ -101,7 +104,7 @@ func (j *Job) work(ctx context.Context, view *cluster.View, term uint64) (upkeep
 	if len(nodes) == 0 {
 		return upkeep.Outcome{State: upkeep.Idle}, nil
 	}
-	tasks, err := j.cfg.Meta.Claim(ctx, store.ClaimQuery{Kind: store.Reclaim, Nodes: nodes, Limit: batch, Hold: hold, Term: term})
+	tasks, err := j.claims.Claim(ctx, j.cfg.Meta, store.ClaimQuery{Kind: store.Reclaim, Nodes: nodes, Limit: batch, Hold: hold, Term: term})
 	if err != nil || len(tasks) == 0 {
 		return upkeep.Outcome{State: upkeep.Idle}, err
 	}
@@ -117,7 +120,7 @@ func (j *Job) work(ctx context.Context, view *cluster.View, term uint64) (upkeep
 		_, member := view.Member(node)
 		g.Go(func() error {
 			// Each node's share is settled by itself: a slow node holds up no other's.
-			done, err := upkeep.Settle(ctx, j.cfg.Meta, j.workNode(ctx, node, member, share, placed))
+			done, err := j.claims.Settle(ctx, j.cfg.Meta, j.workNode(ctx, node, member, share, placed))
 			mu.Lock()
 			defer mu.Unlock()
 			out.Items += done

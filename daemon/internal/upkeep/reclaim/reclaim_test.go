@@ -227,3 +227,31 @@ func TestDeletedFilesHaveAGraceUnlessSpaceIsShort(t *testing.T) {
 		require.Zero(t, c.Stored(t))
 	})
 }
+
+// losing is a store that claims tasks, and loses the answer once.
+type losing struct {
+	reclaim.Meta
+	lost bool
+}
+
+func (l *losing) Claim(ctx context.Context, q store.ClaimQuery) ([]store.Task, error) {
+	tasks, err := l.Meta.Claim(ctx, q)
+	if !l.lost {
+		l.lost = true
+		return nil, upkeeptest.ErrAway
+	}
+	return tasks, err
+}
+
+// Tasks that were claimed by a call whose answer was lost are not hidden until their hold is over.
+func TestAClaimWhoseAnswerIsLost(t *testing.T) {
+	t.Parallel()
+	c := upkeeptest.New(t, 6)
+	f, _ := c.Put(t, 6, 4, 5000)
+	require.NoError(t, c.Meta.DeleteFile(t.Context(), f.ID, store.NewAttemptID()))
+	j := reclaim.New(reclaim.Config{Meta: &losing{Meta: c.Meta}, Fleet: c.Fleet, Log: upkeeptest.Quiet})
+	_, err := j.Step(t.Context(), 1)
+	require.ErrorIs(t, err, store.Unavailable)
+	require.EqualValues(t, 10, step(t, j).Items)
+	require.Zero(t, c.Stored(t))
+}

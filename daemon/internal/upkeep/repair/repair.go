@@ -55,6 +55,7 @@ type Config struct {
 // Job is the upkeep job. Make it with New.
 type Job struct {
 	cfg     Config
+	claims  upkeep.Claims
 	written atomic.Int64 // bytes of chunks moved to their places
 	buffers buffers
 }
@@ -86,7 +87,7 @@ func (j *Job) Pace() upkeep.Pace { return upkeep.Pace{Every: 5 * time.Second, Th
 
 // Step repairs a few chunks at the same time.
 func (j *Job) Step(ctx context.Context, term uint64) (upkeep.Outcome, error) {
-	tasks, err := j.cfg.Meta.Claim(ctx, store.ClaimQuery{Kind: store.Repair, Limit: j.cfg.Parallel, Hold: hold, Term: term})
+	tasks, err := j.claims.Claim(ctx, j.cfg.Meta, store.ClaimQuery{Kind: store.Repair, Limit: j.cfg.Parallel, Hold: hold, Term: term})
 	if err != nil || len(tasks) == 0 {
 		return upkeep.Outcome{State: upkeep.Idle}, err
 	}
@@ -106,7 +107,7 @@ func (j *Job) Step(ctx context.Context, term uint64) (upkeep.Outcome, error) {
 		})
 	}
 	wg.Wait()
-	done, err := upkeep.Settle(ctx, j.cfg.Meta, results)
+	done, err := j.claims.Settle(ctx, j.cfg.Meta, results)
 	return upkeep.Outcome{State: upkeep.Busy, Items: done, Bytes: j.written.Load() - before}, err
 }
 
