@@ -43,7 +43,7 @@ const (
 	happened                 // it happened, and is durable
 )
 
-// resolveOutcome runs the fence until it answers or the time is over; then it goes on in the background, and
+// resolveOutcome runs the fence until it answers or the time is over; then it continues in the background, and
 // calls later with what it found. fence returns Conflict where the change was first.
 func (e *Engine) resolveOutcome(fence func(context.Context) error, later func(outcome)) outcome {
 	try := func(ctx context.Context) outcome {

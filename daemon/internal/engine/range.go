@@ -28,7 +28,7 @@ type partReader struct {
 	state  [store.MaxChunksPerPart]chunkState
 	looked [store.MaxChunksPerPart]bool // the placements were read again because of this chunk
 	gone   bool                         // the part is in the metadata no more
-	causes []error                      // why chunks were given up, for the error that says they were too many
+	causes []error                      // why chunks were abandoned, for the error that says they were too many
 
 	sources [store.MaxChunksPerPart]*source
 	rebuild bool     // the sources are any K chunks, not the data units of the range
@@ -339,7 +339,7 @@ func (r *partReader) verifyWhole(index int, u store.Unit) error {
 	return store.Errorf(store.Corrupt, "the chunk has the sum %08x, expected %08x: these are not its bytes", uint32(store.ChunkSum(0).Add(u.CRC)), uint32(want))
 }
 
-// movedOn reads the part's placements again, once for each chunk that cannot be read: while the read went on it may
+// movedOn reads the part's placements again, once for each chunk that cannot be read: during the read it may
 // have been moved, or its file deleted. True if the chunk is somewhere else now.
 func (r *partReader) movedOn(index int) bool {
 	if r.looked[index] || r.gone {
