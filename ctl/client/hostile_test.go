@@ -108,8 +108,12 @@ func TestRange_Of(t *testing.T) {
 		r            client.Range
 		size, off, n int64
 	}{
-		{client.Range{First: 0, Last: 0}, 10, 0, 1}, {client.Range{First: 9, Last: 99}, 10, 9, 1}, {client.Range{First: 3, Last: -1}, 10, 3, 7},
-		{client.Range{First: -3}, 10, 7, 3}, {client.Range{First: -30}, 10, 0, 10}, {client.Range{First: 1, Last: 1<<63 - 1}, 10, 1, 9},
+		{client.Range{First: 0, Last: 0}, 10, 0, 1},
+		{client.Range{First: 9, Last: 99}, 10, 9, 1},
+		{client.Range{First: 3, Last: -1}, 10, 3, 7},
+		{client.Range{First: -3}, 10, 7, 3},
+		{client.Range{First: -30}, 10, 0, 10},
+		{client.Range{First: 1, Last: 1<<63 - 1}, 10, 1, 9},
 		{client.Range{First: -1 << 63}, 10, 0, 10},
 	} {
 		off, n, err := tc.r.Of(tc.size)

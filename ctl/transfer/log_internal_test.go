@@ -39,7 +39,7 @@ func parsed(t *testing.T, data []byte, format string, first any, of func() cut) 
 	}
 }
 
-// FuzzParseLog: no log, whoever wrote it, makes a run reserve memory without bound or leave the bytes of the file.
+// FuzzParseLog: no log, whatever program wrote it, makes a run reserve memory without bound or leave the bytes of the file.
 func FuzzParseLog(f *testing.F) {
 	head := `{"format":"s3ctl download","version":1,"endpoint":"http://h","file_id":"x","size":%d,"crc64nvme":"SrNGGKm3HVA=","part_size":%d}` + "\n"
 	for _, size := range []int64{0, 1, 33 << 20, 5 << 40, 1<<63 - 1, -1} {

@@ -114,7 +114,7 @@ type Config struct {
 	FirstKeyFile string      `conf:"first-key-file" arg:"FILE" help:"new file for the first access key, when standard output is no terminal"`
 	JoinToken    conf.Secret `conf:"join-token" arg:"TOKEN" help:"join token of the cluster, the same at every gateway and node"`
 	MasterKey    conf.Secret `conf:"master-key" arg:"KEY" help:"key that seals the secrets in the database: 32 bytes as 64 hexadecimal digits or base64; the same at every gateway"`
-	Insecure     bool        `conf:"insecure" help:"do without a join token: whoever reaches the port may join as a node; for tests"`
+	Insecure     bool        `conf:"insecure" help:"do without a join token: any process that reaches the port may join as a node; for tests"`
 }
 
 // DefaultConfig gives the settings that hold where nothing else is said.

@@ -98,7 +98,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 		c := &Conn{Conn: raw, listener: l, from: ClientOf(raw.RemoteAddr())}
 		evicted, ok := l.add(c)
 		for _, old := range evicted {
-			old.Close()
+			_ = old.Close()
 		}
 		if ok {
 			return c, nil
@@ -265,6 +265,6 @@ func Proven(remote net.Addr) bool {
 // Drop closes the connection with this remote address. Addresses of other connections are ignored.
 func Drop(remote net.Addr) {
 	if p, ok := remote.(peer); ok {
-		p.conn.Close()
+		_ = p.conn.Close()
 	}
 }

@@ -130,7 +130,7 @@ type Engine struct {
 	codes    sync.Map     // [2]int{k, m} -> *erasure.Code
 
 	background sync.WaitGroup  // work that outlives its request: reports, fences
-	closing    context.Context // ended by Close: work that could go on for long ends
+	closing    context.Context // ended by Close: work that could take long ends
 	close      context.CancelFunc
 }
 

@@ -43,7 +43,7 @@ const (
 	happened                 // it happened, and is durable
 )
 
-// resolveOutcome runs the fence until it answers or the time is over; then it goes on in the background, and
+// resolveOutcome runs the fence until it answers or the time is over; then it continues in the background, and
 // calls later with what it found. fence returns Conflict where the change was first.
 func (e *Engine) resolveOutcome(fence func(context.Context) error, later func(outcome)) outcome {
 	try := func(ctx context.Context) outcome {
@@ -73,19 +73,18 @@ func (e *Engine) resolveOutcome(fence func(context.Context) error, later func(ou
 	return unknown
 }
 
-// untilAnswered calls f, with pauses, until it returns true, the engine closes, or fenceFor is over. It reports whether f did.
-func (e *Engine) untilAnswered(f func() bool) bool {
+// untilAnswered calls f, with pauses, until it returns true, the engine closes, or fenceFor is over.
+func (e *Engine) untilAnswered(f func() bool) {
 	for end := time.Now().Add(fenceFor); time.Now().Before(end); {
 		select {
 		case <-e.closing.Done():
-			return false
+			return
 		case <-time.After(fencePause):
 		}
 		if f() {
-			return true
+			return
 		}
 	}
-	return false
 }
 
 // persist does in the background what a failed request leaves to do in the metadata store, again and again while the

@@ -31,7 +31,7 @@ type partReader struct {
 	gone   bool                                   // the part is in the metadata no more
 	sums   [store.MaxChunksPerPart]store.ChunkSum // of the units so far, of chunks that are read whole
 	whole  [store.MaxChunksPerPart]bool
-	causes []error // why chunks were given up, for the error that says they were too many
+	causes []error // why chunks were abandoned, for the error that says they were too many
 
 	sources [store.MaxChunksPerPart]*source
 	rebuild bool     // the sources are any K chunks, not the data units of the range
@@ -354,7 +354,7 @@ func (r *partReader) verify(index, s int, u store.Unit) error {
 	return fmt.Errorf("%w: sum %08x, expected %08x", errOtherChunk, uint32(r.sums[index]), uint32(want))
 }
 
-// movedOn reads the part's placements again, once for each chunk that cannot be read: while the read went on it may
+// movedOn reads the part's placements again, once for each chunk that cannot be read: during the read it may
 // have been moved, or its file deleted. True if the chunk is somewhere else now.
 func (r *partReader) movedOn(index int) bool {
 	if r.looked[index] || r.gone {

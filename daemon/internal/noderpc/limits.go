@@ -137,8 +137,6 @@ func receiveControl(receive func(any) error, m any) error {
 }
 
 // controlHandler is the form that grpc.MethodDesc wants of a handler.
-//
-//nolint:revive // the context is not first there
 type controlHandler = func(srv any, ctx context.Context, decode func(any) error, edge grpc.UnaryServerInterceptor) (any, error)
 
 // boundControl makes a handler refuse a request that is larger than maxControl.

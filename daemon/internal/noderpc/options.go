@@ -82,7 +82,6 @@ func serverOptions(c ServerConfig, g *gate) []grpc.ServerOption {
 		grpc.ForceServerCodecV2(newCodec(c.Buffers)),
 		experimental.BufferPool(c.Buffers),
 		grpc.ReadBufferSize(0), // see connlimit.Config.ReadBuffer
-		grpc.SharedWriteBuffer(true),
 		grpc.InitialConnWindowSize(connWindow),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingAfter, Timeout: pingTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: leastPingGap, PermitWithoutStream: true}),

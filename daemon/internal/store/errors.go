@@ -17,7 +17,7 @@ const (
 	Internal       Kind = iota // a defect or an unexpected answer; also every unclassified error
 	NotFound                   // the named thing does not exist
 	Exists                     // a thing of that name is there already
-	Conflict                   // the state does not allow it now, or somebody else was first
+	Conflict                   // the state does not allow it now, or another caller was first
 	Invalid                    // the request itself is wrong; repeating it cannot help
 	Denied                     // the caller is unknown or may not do this
 	Corrupt                    // bytes do not match their checksum

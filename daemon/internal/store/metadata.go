@@ -66,7 +66,7 @@ type Files interface {
 	// on the reclaim queue.
 	// f.ID must be new, or that of an Uploading file of the same bucket and key.
 	// State, Latest and CompletedAt are set by the store.
-	// NotFound (bucket, or a begun file that was deleted), Conflict (the file was given up with
+	// NotFound (bucket, or a begun file that was deleted), Conflict (the file was abandoned with
 	// FailFile, or the begun file is not Uploading any more), Exists (id). Returns the file as
 	// stored, without Parts, and the id of the file that it replaced, or the zero id.
 	CommitFile(ctx context.Context, f File, begun bool) (stored File, replaced FileID, err error)

@@ -26,7 +26,7 @@ func classOf(n int) (index, size int) {
 	return (power-bits.Len(smallestClass)+1)*4 + quarter, 1<<power + quarter*step
 }
 
-// Buffer is lent memory. It is counted: whoever was handed it releases it once.
+// Buffer is lent memory. It is counted: the caller that received it releases it once.
 type Buffer struct {
 	Data []byte // as long as its class
 	refs atomic.Int32

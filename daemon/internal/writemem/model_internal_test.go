@@ -165,8 +165,8 @@ func (m *machine) checkSafe(t *rapid.T, a *area) {
 	}
 }
 
-// checkServed demands that memory does not lie idle while someone waits, and that somebody other than those
-// who wait can act, so that no one waits for ever.
+// checkServed demands that memory does not lie idle while someone waits, and that a caller other than those
+// that wait can act, so that no one waits for ever.
 func (m *machine) checkServed(t *rapid.T, a *area) {
 	waiting, acting := 0, 0
 	for _, u := range m.open {

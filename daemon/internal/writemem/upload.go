@@ -149,7 +149,7 @@ func (u *Upload) Read(r io.Reader, p []byte) (int, error) {
 	took := time.Duration(u.pool.now() - began)
 	earned := time.Duration(float64(n) / float64(cfg.MinRate) * float64(time.Second))
 	u.behind = max(0, u.behind+took-earned)
-	if err != nil && err != io.EOF { //nolint:errorlint // io.EOF alone is the end of a body
+	if err != nil && err != io.EOF {
 		if cause, ok := u.cause.Load().(error); ok {
 			return n, cause
 		}

@@ -1,4 +1,4 @@
--- A bucket that is gone leaves its deleted files without a name.
+-- A bucket that was deleted leaves its deleted files without a name.
 -- name: File
 SELECT coalesce(b.name, ''), f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
        f.crc64, f.sha256, f.etag, f.meta, f.failure,

@@ -66,10 +66,11 @@ INSERT INTO attempts (id, happened) VALUES (?, ?) ON CONFLICT DO NOTHING;
 -- name: MarkFailed
 UPDATE files SET state = 3, failure = ? WHERE id = ?;
 
+-- A bucket that is gone leaves its deleted files without a name.
 -- name: File
-SELECT b.name, f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
+SELECT coalesce(b.name, ''), f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
        f.crc64, f.sha256, f.etag, f.meta, f.failure
-FROM files f JOIN buckets b ON b.id = f.bucket_id WHERE f.id = ?;
+FROM files f LEFT JOIN buckets b ON b.id = f.bucket_id WHERE f.id = ?;
 
 -- name: LatestFile
 SELECT b.name, f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,

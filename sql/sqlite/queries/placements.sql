@@ -7,7 +7,7 @@ SELECT owner FROM parts WHERE id = ? AND state = 2;
 -- name: SessionNames
 SELECT b.name, s.key FROM sessions s JOIN buckets b ON b.id = s.bucket_id WHERE s.id = ?;
 
--- A bucket that is gone leaves its deleted files without a name.
+-- A bucket that was deleted leaves its deleted files without a name.
 -- name: FileStanding
 SELECT coalesce(b.name, ''), f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
        f.crc64, f.sha256, f.etag, f.meta, f.failure

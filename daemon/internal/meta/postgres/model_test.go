@@ -192,7 +192,8 @@ func enqueueSome(p *pair) {
 }
 
 func claimSome(p *pair) {
-	q := store.ClaimQuery{Term: 1,
+	q := store.ClaimQuery{
+		Term: 1,
 		Kind: rapid.SampledFrom([]store.TaskKind{store.Reclaim, store.Repair}).Draw(p.t, "kind"), Limit: store.MaxListLimit, Hold: time.Hour,
 	}
 	switch rapid.IntRange(0, 2).Draw(p.t, "nodes") {

@@ -196,7 +196,8 @@ func TestMoveChunkAgainstClaim(t *testing.T) {
 		var all sync.WaitGroup
 		all.Go(func() { moved = mover.MoveChunk(context.Background(), id, away, home) })
 		all.Go(func() {
-			claimed, claimFailed = claimer.Claim(context.Background(), store.ClaimQuery{Term: 1,
+			claimed, claimFailed = claimer.Claim(context.Background(), store.ClaimQuery{
+				Term: 1,
 				Kind: store.Reclaim, Nodes: []store.NodeID{home.Node}, Limit: 5, Hold: time.Hour,
 			})
 		})

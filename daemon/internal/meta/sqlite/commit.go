@@ -85,7 +85,7 @@ func (s *Store) CommitFile(ctx context.Context, f store.File, begun bool) (store
 		if begun {
 			err = s.takeOver(t, bucket, &f)
 		} else {
-			err = s.notGivenUp(t, f.ID)
+			err = s.notAbandoned(t, f.ID)
 		}
 		if err != nil {
 			return err
@@ -116,8 +116,8 @@ func (s *Store) show(t *tx, bucket int64, f *store.File) (replaced store.FileID,
 	return replaced, s.insert(t, bucket, bare)
 }
 
-// notGivenUp is Conflict for a file whose write was abandoned.
-func (s *Store) notGivenUp(t *tx, id store.FileID) error {
+// notAbandoned is Conflict for a file whose write was abandoned.
+func (s *Store) notAbandoned(t *tx, id store.FileID) error {
 	r, err := s.fileState(t, id)
 	switch {
 	case errors.Is(err, store.NotFound):
@@ -296,7 +296,7 @@ func (s *Store) FailFile(ctx context.Context, f store.File, reason string, attem
 	})
 }
 
-// fence stores a file that was never begun as Failed, or as Deleted where its bucket is gone: no commit of its id can follow.
+// fence stores a file that was never begun as Failed, or as Deleted where its bucket was deleted: no commit of its id can follow.
 func (s *Store) fence(t *tx, f store.File, reason string) error {
 	bucket, _, err := s.bucketID(t, f.Bucket)
 	switch {

@@ -15,7 +15,7 @@ import (
 // fenceTests hold every change whose answer can be lost to one rule: once it was abandoned, it cannot happen any more,
 // however late it arrives; and where it came first, abandoning it says so and changes nothing.
 var fenceTests = []test{
-	{"a commit that is given up, and then arrives, is Conflict", func(t *testing.T, m store.Metadata) {
+	{"a commit that was abandoned, and then arrives, is Conflict", func(t *testing.T, m store.Metadata) {
 		old := newFile("a", newPart(1, newNodes(2)...))
 		put(t, m, old)
 		f := newFile("a", newPart(1, newNodes(2)...))
@@ -34,14 +34,14 @@ var fenceTests = []test{
 		requireKind(t, store.Exists, m.BeginFile(t.Context(), f))
 		requireShown(t, m, f.Bucket, "a", old.ID)
 	}},
-	{"a commit that came before it was given up stays", func(t *testing.T, m store.Metadata) {
+	{"a commit that came before it was abandoned stays", func(t *testing.T, m store.Metadata) {
 		f := newFile("a", newPart(1, newNodes(2)...))
 		put(t, m, f)
 		requireKind(t, store.Conflict, m.FailFile(t.Context(), f, "no answer", f.Parts))
 		requireShown(t, m, f.Bucket, "a", f.ID)
 		requireQueued(t, m, store.Reclaim)
 	}},
-	{"a commit into a bucket that is gone can be given up", func(t *testing.T, m store.Metadata) {
+	{"a commit into a bucket that was deleted can be abandoned", func(t *testing.T, m store.Metadata) {
 		name := bucket(t, m, "photos")
 		f := newFile("a", newPart(1, newNodes(2)...))
 		f.Bucket = name
@@ -57,10 +57,10 @@ var fenceTests = []test{
 			requireKind(t, store.Conflict, err)
 		}
 	}},
-	{"of a commit and its being given up at once exactly one wins", func(t *testing.T, m store.Metadata) {
+	{"of a commit and its being abandoned at once exactly one wins", func(t *testing.T, m store.Metadata) {
 		commitAgainstFail(t, m, m)
 	}},
-	{"a group of commits is not harmed by one of them that was given up", func(t *testing.T, m store.Metadata) {
+	{"a group of commits is not harmed by one of them that was abandoned", func(t *testing.T, m store.Metadata) {
 		commitBesideFailed(t, m)
 	}},
 	{"a part that was dropped, and then arrives, is Conflict", func(t *testing.T, m store.Metadata) {
@@ -182,7 +182,7 @@ func both(one, two func() error) (first, second error) {
 	return first, second
 }
 
-// commitAgainstFail overwrites a key and gives the write up at the same time: one of the two versions is there, whole.
+// commitAgainstFail overwrites a key and abandons the write at the same time: one of the two versions is there, whole.
 func commitAgainstFail(t *testing.T, one, two store.Metadata) {
 	for i := range 20 {
 		key := store.Key(fmt.Sprint("contended-", i))
@@ -204,7 +204,7 @@ func commitAgainstFail(t *testing.T, one, two store.Metadata) {
 	}
 }
 
-// commitBesideFailed commits many files at once, one of which was given up.
+// commitBesideFailed commits many files at once, one of which was abandoned.
 func commitBesideFailed(t *testing.T, m store.Metadata) {
 	lost := newFile("lost", newPart(1, newNodes(2)...))
 	require.NoError(t, m.FailFile(t.Context(), lost, "no answer", nil))
@@ -372,7 +372,7 @@ var sweepTests = []test{
 		requireQueued(t, m, store.Reclaim, chunksOf(left, begun, other)...)
 		requireNoFile(t, m, aborted.ID)
 	}},
-	{"a bucket with deleted files only is empty, and their parts are swept after it is gone", func(t *testing.T, m store.Metadata) {
+	{"a bucket with deleted files only is empty, and their parts are swept after it was deleted", func(t *testing.T, m store.Metadata) {
 		f := newFile("a", newPart(1, newNodes(2)...))
 		f.Bucket = bucket(t, m, "photos")
 		put(t, m, f)

@@ -95,7 +95,7 @@ var sharedTests = []struct {
 	{"commits of one key through two stores leave one latest", func(t *testing.T, open Open) {
 		commitOneKeyAtOnce(t, opened(t, open), opened(t, open))
 	}},
-	{"a commit and its being given up through two stores: one wins", func(t *testing.T, open Open) {
+	{"a commit and its being abandoned through two stores: one wins", func(t *testing.T, open Open) {
 		commitAgainstFail(t, opened(t, open), opened(t, open))
 	}},
 	{"a save and a drop of a part through two stores: one wins", func(t *testing.T, open Open) {
