@@ -7,12 +7,6 @@ SELECT owner FROM parts WHERE id = ? AND state = 2;
 -- name: SessionNames
 SELECT b.name, s.key FROM sessions s JOIN buckets b ON b.id = s.bucket_id WHERE s.id = ?;
 
--- A bucket that was deleted leaves its deleted files without a name.
--- name: FileStanding
-SELECT coalesce(b.name, ''), f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
-       f.crc64, f.sha256, f.etag, f.meta, f.failure
-FROM files f LEFT JOIN buckets b ON b.id = f.bucket_id WHERE f.id = ?;
-
 -- name: PartsAfter
 SELECT p.id, p.number, p.size, p.k, p.m, p.unit_size, p.crc64, p.nodes, p.sums
 FROM parts p LEFT JOIN files f ON f.id = p.owner

@@ -29,7 +29,7 @@ func (s *Store) owner(r *reader, id store.PartID) (f store.File, err error) {
 	if err := r.row(s.q.OwnerOfPart, id[:]).scan(&owner); err != nil {
 		return f, err
 	}
-	f, err = s.bareFile(r, noPart(id), s.q.FileStanding, owner)
+	f, err = s.bareFile(r, noPart(id), s.q.File, owner)
 	if !errors.Is(err, store.NotFound) {
 		return f, err
 	}

@@ -6,7 +6,7 @@ type queries struct {
 	InsertFile, InsertPart, FileState, Shown, Heir, Show, RenameFile, RemoveFile, RemoveParts, MarkFailed, MarkDeleted, InsertMarker  string
 	File, LatestFile, Parts, ListObjects, ListFiles, ListFilesOfBucket, ListFilesOfKey                                                string
 	DueDeleted, SweepParts, RemoveSwept, ForgetDropped, ForgetAttempts, Attempt, InsertAttempt                                        string
-	Part, OwnerOfPart, SessionNames, FileStanding, PartsAfter, Widen, PlaceChunks, CallOff, IsQueued, FinishRepairs                   string
+	Part, OwnerOfPart, SessionNames, PartsAfter, Widen, PlaceChunks, CallOff, IsQueued, FinishRepairs                                 string
 	EnsureCluster, Cluster, NextEpoch, Members, Node, NodeNamed, SaveNode, BeatNode, SetNodeState                                     string
 	Enqueue, NextNode, DueOfNode, Hide, TakeOver, Unclaim, Hasten, Finish, Postpone, Depth                                            string
 	AcquireLease, LeaseOwner, RenewLease, ReleaseLease                                                                                string
