@@ -67,8 +67,9 @@ func NewCore(ctx context.Context, s Settings, p Parts) (_ *Core, err error) {
 	c.engine = engine.New(engine.Config{
 		Meta: p.Meta, Fleet: c.fleet, Log: p.Log,
 		Survive: s.Survive, MaxFileSize: int64(s.MaxFileSize), WriteBudget: int64(s.WriteMemory), SessionTTL: s.SessionTTL,
-		WakeReclaim: func() { c.upkeep.Kick(reclaim.Name) },
-		WakeRepair:  func() { c.upkeep.Kick(repair.Name) },
+		SessionLimits: store.SessionLimits{PerOwner: s.KeySessions, PerBucket: s.MaxSessions},
+		WakeReclaim:   func() { c.upkeep.Kick(reclaim.Name) },
+		WakeRepair:    func() { c.upkeep.Kick(repair.Name) },
 	})
 	api, err := c.newAPI(s, p)
 	if err != nil {

@@ -26,6 +26,8 @@ type Settings struct {
 	Survive       int           `conf:"survive" arg:"N" help:"node failures that data survives, in buckets that do not say, 0 to 3"`
 	MaxFileSize   conf.Size     `conf:"max-file-size" arg:"SIZE" help:"largest file that is taken in one piece; in parts, 5 TiB"`
 	SessionTTL    time.Duration `conf:"session-ttl" arg:"TIME" help:"an upload in parts is removed when nothing has arrived for so long"`
+	MaxSessions   int           `conf:"max-sessions" arg:"N" help:"open uploads in parts of one bucket; more are refused; 0: no limit"`
+	KeySessions   int           `conf:"max-sessions-per-key" arg:"N" help:"open uploads in parts of one access key; more are refused; 0: no limit"`
 	DeleteGrace   time.Duration `conf:"delete-grace" arg:"TIME" help:"what is deleted or replaced stays readable so long for downloads that began before; less where space is short"`
 	WriteMemory   conf.Size     `conf:"write-memory" arg:"SIZE" help:"memory for the data of all uploads together; more uploads wait, then are refused"`
 	Heartbeat     time.Duration `conf:"heartbeat" arg:"TIME" help:"time between heartbeats of the nodes; three missed ones make a node inactive"`
@@ -41,13 +43,16 @@ type Settings struct {
 func DefaultSettings() Settings {
 	return Settings{
 		Listen: "127.0.0.1:8080", Connections: 4096, Survive: 2, MaxFileSize: 10 << 30, WriteMemory: 128 << 20, Heartbeat: 10 * time.Second,
-		SessionTTL: 7 * 24 * time.Hour, DeleteGrace: 15 * time.Minute,
+		SessionTTL: 7 * 24 * time.Hour, MaxSessions: 10000, KeySessions: 1000, DeleteGrace: 15 * time.Minute,
 		LogLevel: "info", LogFormat: string(telemetry.Auto), Grace: 20 * time.Second,
 	}
 }
 
 // minWriteMemory holds one stripe of the widest layout beside the share of small uploads, with room for others.
 const minWriteMemory = 32 << 20
+
+// maxSessions bounds the limits on open sessions: once one is reached, each session that is created counts up to it.
+const maxSessions = 1_000_000
 
 // Validate reports the first setting that cannot work.
 func (s *Settings) Validate() error {
@@ -70,6 +75,8 @@ func (s *Settings) Validate() error {
 		return errors.New("--delete-grace must not be negative")
 	case s.SessionTTL < time.Second:
 		return errors.New("--session-ttl must be at least a second")
+	case s.MaxSessions < 0 || s.MaxSessions > maxSessions || s.KeySessions < 0 || s.KeySessions > maxSessions:
+		return fmt.Errorf("--max-sessions and --max-sessions-per-key must be within 0..%d; 0 is no limit", maxSessions)
 	case s.Heartbeat <= 0 || s.Grace < 0:
 		return errors.New("--heartbeat and --grace: a time is not negative, and a heartbeat not 0")
 	case (s.RootAccessKey == "") != (s.RootSecretKey == ""):

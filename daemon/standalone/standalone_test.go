@@ -183,6 +183,7 @@ func TestWrongSettingsAreUsageErrors(t *testing.T) {
 		"--nodes must be":        {"--data", data, "--nodes", "65"},
 		"--survive 4":            {"--data", data, "--survive", "4"},
 		"--write-memory":         {"--data", data, "--write-memory", "1MiB"},
+		"0..1000000":             {"--data", data, "--max-sessions-per-key", "-1"},
 		"go together":            {"--data", data, "--root-access-key", "RSKEY"},
 		"unknown flag":           {"--data", data, "--frobnicate"},
 		"log level \"loud\"":     {"--data", data, "--log-level", "loud"},

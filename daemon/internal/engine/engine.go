@@ -61,9 +61,10 @@ type Config struct {
 	MinRate   int64         // bytes per second that a client must send while others wait for memory; default 16 KiB
 	MaxLag    time.Duration // how far behind MinRate it may be; default 30 s
 
-	SessionTTL     time.Duration // a session ends by itself when nothing has arrived for so long; default 7 days
-	MaxSessionFile int64         // bytes of a file in parts; default store.MaxFileBytes
-	MaxPartSize    int64         // bytes; default 5 GiB
+	SessionLimits  store.SessionLimits // open sessions; zero: no limit
+	SessionTTL     time.Duration       // a session ends by itself when nothing has arrived for so long; default 7 days
+	MaxSessionFile int64               // bytes of a file in parts; default store.MaxFileBytes
+	MaxPartSize    int64               // bytes; default 5 GiB
 
 	Stall      time.Duration // a node that takes nothing for so long is given up for this write; default 10 s
 	SyncStall  time.Duration // the same while it makes a chunk durable; default 30 s

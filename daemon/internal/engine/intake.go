@@ -189,7 +189,7 @@ func (in *intake) sums() Sums {
 
 func tooLarge(limit int64) error {
 	return store.Errorf(store.TooLarge, "the file is larger than the limit of %d bytes", limit).
-		WithHint("Split the file, or raise the gateway's limit on file size.")
+		WithLimit("file_size", 0).WithHint("Split the file, or raise the gateway's limit on file size.")
 }
 
 // bodyError keeps what the surface said about a body that it could not read on

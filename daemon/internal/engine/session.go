@@ -17,16 +17,17 @@ type SessionRequest struct {
 	ContentType string
 	Meta        map[string]string
 	CRC64       *uint64 // CRC64NVME that the file must have; nil: not said
-	Tag         string  // kept for the caller
+	Caller      string  // the access key; open sessions are limited per key
 }
 
 // CreateSession begins an upload whose parts come one by one, over any gateway.
 // Nothing is visible before CompleteSession. It ends by itself when no part has
-// arrived for Config.SessionTTL. Errors: Invalid, NotFound (bucket), TooLarge.
+// arrived for Config.SessionTTL. Errors: Invalid, NotFound (bucket), TooLarge,
+// Unavailable (Config.SessionLimits).
 func (e *Engine) CreateSession(ctx context.Context, r SessionRequest) (store.Session, error) {
 	s := store.Session{
 		ID: store.NewFileID(), Bucket: r.Bucket, Key: r.Key, Size: r.Size, ContentType: r.ContentType,
-		Meta: r.Meta, CRC64: r.CRC64, Tag: r.Tag,
+		Meta: r.Meta, CRC64: r.CRC64, Owner: r.Caller,
 	}
 	if err := s.Validate(); err != nil {
 		return store.Session{}, err
@@ -34,7 +35,7 @@ func (e *Engine) CreateSession(ctx context.Context, r SessionRequest) (store.Ses
 	if r.Size > e.cfg.MaxSessionFile {
 		return store.Session{}, tooLarge(e.cfg.MaxSessionFile)
 	}
-	return e.meta.CreateSession(ctx, s, e.cfg.SessionTTL)
+	return e.meta.CreateSession(ctx, s, e.cfg.SessionTTL, e.cfg.SessionLimits)
 }
 
 // Session tells what has arrived of a session. NotFound.

@@ -20,7 +20,7 @@ import (
 func sessionRequest(key string, size int64) engine.SessionRequest {
 	return engine.SessionRequest{
 		Bucket: store.DefaultBucket, Key: store.Key(key), Size: size, ContentType: "text/plain",
-		Meta: map[string]string{"mtime": "2026-11-23T10:00:00Z"}, Tag: "tag",
+		Meta: map[string]string{"mtime": "2026-11-23T10:00:00Z"}, Caller: "key",
 	}
 }
 
@@ -63,7 +63,7 @@ func TestSession_PartsInAnyOrderMakeTheFile(t *testing.T) {
 		whole = append(whole, parts[i]...)
 	}
 	s := r.session(t, "k", int64(len(whole)))
-	require.Equal(t, "tag", s.Tag)
+	require.Equal(t, "key", s.Owner)
 	var wg sync.WaitGroup
 	for _, i := range rand.Perm(len(parts)) {
 		wg.Go(func() {
@@ -173,6 +173,29 @@ func TestSession_AbortedUnderAPart(t *testing.T) {
 	require.Equal(t, int64(10), r.reclaims(t))
 }
 
+func TestSession_OpenOnesAreLimited(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, options{nodes: 6, config: func(c *engine.Config) { c.SessionLimits = store.SessionLimits{PerOwner: 1, PerBucket: 2} }})
+	create := func(caller string) (store.Session, error) {
+		q := sessionRequest("k", -1)
+		q.Caller = caller
+		return r.CreateSession(t.Context(), q)
+	}
+	first, err := create("one")
+	require.NoError(t, err)
+	_, err = create("one")
+	require.ErrorIs(t, err, store.Unavailable)
+	require.Contains(t, err.Error(), "access key one has 1 open sessions")
+	_, err = create("two")
+	require.NoError(t, err)
+	_, err = create("three")
+	require.ErrorIs(t, err, store.Unavailable)
+	require.Contains(t, err.Error(), "bucket "+first.Bucket.String()+" has 2 open sessions")
+	require.NoError(t, r.AbortSession(t.Context(), first.ID))
+	_, err = create("one")
+	require.NoError(t, err)
+}
+
 func TestSession_WhatIsRefused(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, options{nodes: 6, config: func(c *engine.Config) { c.MaxPartSize, c.MaxSessionFile = 6000, 9000 }})
@@ -190,6 +213,7 @@ func TestSession_WhatIsRefused(t *testing.T) {
 	q := sessionRequest("k", 9001)
 	_, err := r.CreateSession(ctx, q)
 	require.ErrorIs(t, err, store.TooLarge)
+	require.Equal(t, "file_size", store.LimitOf(err))
 	q = sessionRequest("k", 1)
 	q.Bucket = "nowhere"
 	_, err = r.CreateSession(ctx, q)

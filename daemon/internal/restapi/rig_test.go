@@ -232,11 +232,11 @@ func (m *metadata) File(ctx context.Context, id store.FileID) (store.File, error
 	return m.Metadata.File(ctx, id)
 }
 
-func (m *metadata) CreateSession(ctx context.Context, s store.Session, ttl time.Duration) (store.Session, error) {
+func (m *metadata) CreateSession(ctx context.Context, s store.Session, ttl time.Duration, limits store.SessionLimits) (store.Session, error) {
 	if err := m.reach(); err != nil {
 		return store.Session{}, err
 	}
-	return m.Metadata.CreateSession(ctx, s, ttl)
+	return m.Metadata.CreateSession(ctx, s, ttl, limits)
 }
 
 func (m *metadata) Session(ctx context.Context, id store.FileID) (store.Session, error) {

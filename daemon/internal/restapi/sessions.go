@@ -22,6 +22,7 @@ func (a *api) CreateSession(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	r.Caller = callerOf(c)
 	s, err := a.cfg.Engine.CreateSession(c.Request().Context(), r)
 	if err != nil {
 		return err

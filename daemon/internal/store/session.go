@@ -21,7 +21,7 @@ type Session struct {
 	ContentType string
 	Meta        map[string]string // of the file
 	CRC64       *uint64           // CRC64NVME that the file must have; nil: nobody said
-	Tag         string            // what the surface that made the session wants to remember of it
+	Owner       string            // access key that created it
 	CreatedAt   time.Time         // microseconds, UTC, store's clock
 	ExpiresAt   time.Time         // microseconds, UTC, store's clock: from then on the session is as good as gone
 	Received    int64             // bytes of the parts that have arrived
@@ -32,6 +32,28 @@ type Session struct {
 type SessionPart struct {
 	Part
 	StoredAt time.Time // microseconds, UTC, store's clock
+}
+
+// SessionLimits bound the open sessions, those that have neither expired nor been completed or aborted. 0: no limit.
+type SessionLimits struct {
+	PerOwner  int // of one Session.Owner, in all buckets; "" is an owner like any other
+	PerBucket int
+}
+
+// sessionsRetry is when to try again after a limit was reached: other uploads end in the meantime.
+const sessionsRetry = 10 * time.Second
+
+// Reached is the error of a CreateSession that found a limit reached, naming it: of the owner, or else of the bucket; nil when of neither.
+func (l SessionLimits) Reached(s Session, ofOwner, ofBucket bool) error {
+	switch {
+	case ofOwner:
+		return Errorf(Unavailable, "access key %s has %d open sessions, its limit (--max-sessions-per-key)", s.Owner, l.PerOwner).
+			WithLimit("open_sessions", sessionsRetry).WithHint("Complete or abort sessions that are not needed; GET /sessions lists them.")
+	case ofBucket:
+		return Errorf(Unavailable, "bucket %s has %d open sessions, its limit (--max-sessions)", s.Bucket, l.PerBucket).
+			WithLimit("open_sessions", sessionsRetry).WithHint("Complete or abort sessions that are not needed; GET /sessions lists them.")
+	}
+	return nil
 }
 
 // SessionQuery asks for sessions in the order of their ids, which is that of their creation.
@@ -53,9 +75,12 @@ type SessionPage struct {
 // NotFound to every method but ListSessions and AbortSession. A bucket with a session in it,
 // expired or not, cannot be deleted (Buckets.DeleteBucket is then a Conflict).
 type Sessions interface {
-	// CreateSession writes a session down that expires in ttl. CreatedAt, ExpiresAt
-	// and Received are set by the store, Parts is ignored. NotFound (bucket), Exists (a session or a file of that id), Invalid.
-	CreateSession(ctx context.Context, s Session, ttl time.Duration) (Session, error)
+	// CreateSession stores a session that expires in ttl. CreatedAt, ExpiresAt
+	// and Received are set by the store, Parts is ignored. NotFound (bucket), Exists (a session or a file of that id), Invalid,
+	// Unavailable with the limit "open_sessions" when the owner or the bucket has as many open sessions as the limits allow.
+	// Sessions are counted in the transaction that stores the new one, but without a lock: calls at the same time
+	// may each store theirs, so the count exceeds a limit by at most the number of concurrent calls less one.
+	CreateSession(ctx context.Context, s Session, ttl time.Duration, limits SessionLimits) (Session, error)
 
 	// Session returns a session with its parts. NotFound.
 	Session(ctx context.Context, id FileID) (Session, error)

@@ -56,7 +56,7 @@ func (u *Upload) Begin(need int) error {
 	defer p.mu.Unlock()
 	if limit := p.large.reserve; int64(need) > limit && !p.fitsSmall(u, int64(need)) {
 		return store.Errorf(store.TooLarge, "a stripe of %d bytes is larger than the %d bytes of write memory that it may use", need, limit).
-			WithHint("Raise the gateway's --write-memory.")
+			WithLimit("write_memory", 0).WithHint("Raise the gateway's --write-memory.")
 	}
 	u.stripe = stripe{need: int64(need)}
 	return nil

@@ -86,12 +86,13 @@ CREATE TABLE sessions (
     content_type text        NOT NULL,
     meta         jsonb,
     want_crc64   bigint,               -- null: not said
-    tag          text        NOT NULL,
+    owner        text        NOT NULL, -- access key that created it
     created_at   timestamptz NOT NULL
 );
 
 -- Sessions of a bucket are listed by id, not by key.
 CREATE INDEX sessions_of_bucket ON sessions (bucket_id, id);
+CREATE INDEX sessions_of_owner ON sessions (owner, id);
 
 -- The time at which a session expires slides on with its parts, in a row of its own: the session's row never
 -- changes, and so can be locked by many who add to it, and against them by who ends it.

@@ -6,23 +6,37 @@
 -- There a time is asked for as a difference: an index by time must not be taken for a look-up by id,
 -- though it looks as good to a planner that prepares its statements while the table is empty.
 
--- One row if the bucket is there, with nulls if a file has the id.
+-- One row if the bucket is there, with nulls if a file has the id or a limit ($10 of the owner, $11 of the bucket; 0: none)
+-- is reached. Sessions are counted in the index alone, and only where those are enough without the ones that have expired.
 -- name: CreateSession
 WITH holder AS MATERIALIZED (
     SELECT id FROM buckets WHERE name = $2 FOR KEY SHARE
+), reached AS MATERIALIZED (
+    SELECT $10::integer > 0
+           AND $10 <= (SELECT count(*) FROM (SELECT FROM sessions WHERE owner = $8 LIMIT $10) AS s)
+           AND $10 <= (SELECT count(*) FROM (
+               SELECT FROM sessions s JOIN session_expiries e ON e.session_id = s.id
+               WHERE s.owner = $8 AND e.expires_at - now() > interval '0' LIMIT $10) AS s) AS of_owner,
+           $11::integer > 0
+           AND $11 <= (SELECT count(*) FROM (SELECT FROM sessions WHERE bucket_id = holder.id LIMIT $11) AS s)
+           AND $11 <= (SELECT count(*) FROM (
+               SELECT FROM sessions s JOIN session_expiries e ON e.session_id = s.id
+               WHERE s.bucket_id = holder.id AND e.expires_at - now() > interval '0' LIMIT $11) AS s) AS of_bucket
+    FROM holder
 ), stored AS (
-    INSERT INTO sessions (id, bucket_id, key, size, content_type, meta, want_crc64, tag, created_at)
+    INSERT INTO sessions (id, bucket_id, key, size, content_type, meta, want_crc64, owner, created_at)
     SELECT $1, holder.id, $3, $4, $5, $6, $7, $8, now()
-    FROM holder WHERE NOT EXISTS (SELECT FROM files WHERE files.id = $1)
+    FROM holder, reached
+    WHERE NOT reached.of_owner AND NOT reached.of_bucket AND NOT EXISTS (SELECT FROM files WHERE files.id = $1)
     RETURNING id, created_at
 ), ends AS (
     INSERT INTO session_expiries (session_id, expires_at) SELECT id, created_at + $9::interval FROM stored
     RETURNING expires_at
 )
-SELECT stored.created_at, ends.expires_at FROM holder LEFT JOIN stored ON true LEFT JOIN ends ON true;
+SELECT stored.created_at, ends.expires_at, reached.of_owner, reached.of_bucket FROM reached LEFT JOIN stored ON true LEFT JOIN ends ON true;
 
 -- name: Session
-SELECT b.name, s.id, s.key, s.size, s.content_type, s.meta, s.want_crc64, s.tag, s.created_at, e.expires_at,
+SELECT b.name, s.id, s.key, s.size, s.content_type, s.meta, s.want_crc64, s.owner, s.created_at, e.expires_at,
        p.id, p.number, p.size, p.k, p.m, p.unit_size, p.crc64, p.nodes, p.sums, p.stored_at
 FROM sessions s JOIN session_expiries e ON e.session_id = s.id JOIN buckets b ON b.id = s.bucket_id
 LEFT JOIN parts p ON p.owner = s.id AND p.state = 2
@@ -39,7 +53,7 @@ WHERE s.id = $1 AND e.expires_at - now() > interval '0';
 -- Sessions after $1 with $2 <= key < $3, at most $4, by id. What has been received
 -- is summed up for those of the page: nobody who saves a part waits for a sum to be kept.
 -- name: ListSessions
-SELECT b.name, s.id, s.key, s.size, s.content_type, s.meta, s.want_crc64, s.tag, s.created_at, s.expires_at, sent.bytes
+SELECT b.name, s.id, s.key, s.size, s.content_type, s.meta, s.want_crc64, s.owner, s.created_at, s.expires_at, sent.bytes
 FROM (
     SELECT s.*, e.expires_at FROM sessions s JOIN session_expiries e ON e.session_id = s.id
     WHERE s.id > $1 AND s.key >= $2 AND s.key < $3 AND e.expires_at - now() > interval '0'
@@ -51,7 +65,7 @@ ORDER BY s.id;
 
 -- The same of the bucket $5.
 -- name: ListSessionsOfBucket
-SELECT b.name, s.id, s.key, s.size, s.content_type, s.meta, s.want_crc64, s.tag, s.created_at, s.expires_at, sent.bytes
+SELECT b.name, s.id, s.key, s.size, s.content_type, s.meta, s.want_crc64, s.owner, s.created_at, s.expires_at, sent.bytes
 FROM buckets b CROSS JOIN LATERAL (
     SELECT s.*, e.expires_at FROM sessions s JOIN session_expiries e ON e.session_id = s.id
     WHERE s.bucket_id = b.id AND s.id > $1 AND s.key >= $2 AND s.key < $3 AND e.expires_at - now() > interval '0'
@@ -67,7 +81,7 @@ ORDER BY s.id;
 WITH expired AS MATERIALIZED (
     SELECT session_id, expires_at FROM session_expiries WHERE expires_at <= now()
 )
-SELECT b.name, s.id, s.key, s.size, s.content_type, s.meta, s.want_crc64, s.tag, s.created_at, s.expires_at, sent.bytes
+SELECT b.name, s.id, s.key, s.size, s.content_type, s.meta, s.want_crc64, s.owner, s.created_at, s.expires_at, sent.bytes
 FROM (
     SELECT s.*, e.expires_at FROM expired e JOIN sessions s ON s.id = e.session_id
     WHERE e.session_id > $1 AND s.key >= $2 AND s.key < $3

@@ -82,7 +82,7 @@ CREATE TABLE sessions (
     content_type TEXT    NOT NULL,
     meta         TEXT,
     want_crc64   INTEGER,          -- null: not said
-    tag          TEXT    NOT NULL,
+    owner        TEXT    NOT NULL, -- access key that created it
     created_at   INTEGER NOT NULL,
     expires_at   INTEGER NOT NULL,
     received     INTEGER NOT NULL  -- bytes of the parts that are stored
@@ -90,6 +90,7 @@ CREATE TABLE sessions (
 
 -- Sessions of a bucket are listed by id, not by key.
 CREATE INDEX sessions_of_bucket ON sessions (bucket_id, id);
+CREATE INDEX sessions_of_owner ON sessions (owner, id);
 CREATE INDEX sessions_by_expiry ON sessions (expires_at);
 
 CREATE TABLE nodes (

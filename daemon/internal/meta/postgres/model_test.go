@@ -277,12 +277,12 @@ func credentialOne(p *pair) {
 
 func sessionOne(p *pair) {
 	f := p.newFile()
-	x := store.Session{ID: f.ID, Bucket: f.Bucket, Key: f.Key, Size: -1, Tag: "t"}
+	x := store.Session{ID: f.ID, Bucket: f.Bucket, Key: f.Key, Size: -1, Owner: "t"}
 	if len(p.sessions) > 0 && rapid.Bool().Draw(p.t, "again") {
 		x.ID = rapid.SampledFrom(p.sessions).Draw(p.t, "session")
 	}
 	_, err := both(p, "CreateSession", func(m store.Metadata) (store.Session, error) {
-		return m.CreateSession(context.Background(), x, time.Hour)
+		return m.CreateSession(context.Background(), x, time.Hour, store.SessionLimits{})
 	})
 	if err == nil {
 		p.sessions = append(p.sessions, x.ID)

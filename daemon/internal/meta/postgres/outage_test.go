@@ -385,8 +385,8 @@ func oneOfEachSessionCall(ctx context.Context, s *postgres.Store) (calls int64, 
 	p, dropped := stripedPart(1), stripedPart(2)
 	f := store.File{ID: x.ID, Bucket: x.Bucket, Key: x.Key, Parts: []store.Part{p}}
 	for _, call := range []func() error{
-		func() error { _, err := s.CreateSession(ctx, x, time.Hour); return err },
-		func() error { _, err := s.CreateSession(ctx, aborted, time.Hour); return err },
+		func() error { _, err := s.CreateSession(ctx, x, time.Hour, store.SessionLimits{}); return err },
+		func() error { _, err := s.CreateSession(ctx, aborted, time.Hour, store.SessionLimits{}); return err },
 		func() error { return s.BeginPart(ctx, x.ID, p) },
 		func() error { return s.SavePart(ctx, x.ID, p, 2*time.Hour) },
 		func() error { return s.DropPart(ctx, dropped) },

@@ -109,8 +109,8 @@ func TestPlansOfSessions(t *testing.T) {
 		steps []string
 	}{
 		"CreateSession": {
-			plan(t, s, q.CreateSession, id, "'default'", "'a'", "1", "''", "null", "null", "''", "'1 s'"),
-			[]string{"buckets_name", "files_pkey"},
+			plan(t, s, q.CreateSession, id, "'default'", "'a'", "1", "''", "null", "null", "''", "'1 s'", "10", "10"),
+			[]string{"buckets_name", "files_pkey", "sessions_of_owner", "sessions_of_bucket", "session_expiries_pkey"},
 		},
 		"Session":              {plan(t, s, q.Session, id), []string{"sessions_pkey", "session_expiries_pkey", "parts_of_owner"}},
 		"SetSessionSize":       {plan(t, s, q.SetSessionSize, id, "1"), []string{"sessions_pkey", "session_expiries_pkey"}},

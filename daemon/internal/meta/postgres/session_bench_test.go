@@ -24,7 +24,7 @@ func stripedPart(number int) store.Part {
 // newSession begins a session of the key.
 func newSession(tb testing.TB, s store.Metadata, key store.Key) store.Session {
 	tb.Helper()
-	x, err := s.CreateSession(tb.Context(), store.Session{ID: store.NewFileID(), Bucket: store.DefaultBucket, Key: key, Size: -1}, time.Hour)
+	x, err := s.CreateSession(tb.Context(), store.Session{ID: store.NewFileID(), Bucket: store.DefaultBucket, Key: key, Size: -1}, time.Hour, store.SessionLimits{})
 	require.NoError(tb, err)
 	return x
 }

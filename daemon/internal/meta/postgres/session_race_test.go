@@ -127,7 +127,7 @@ func (x *traffic) commit(ctx context.Context, s *postgres.Store) error {
 
 // begin puts a new session in the place of one that has ended.
 func (x *traffic) begin(ctx context.Context, s *postgres.Store, at int) error {
-	next, err := s.CreateSession(ctx, store.Session{ID: store.NewFileID(), Bucket: store.DefaultBucket, Key: anyKey(), Size: -1}, time.Hour)
+	next, err := s.CreateSession(ctx, store.Session{ID: store.NewFileID(), Bucket: store.DefaultBucket, Key: anyKey(), Size: -1}, time.Hour, store.SessionLimits{})
 	x.sessions[at].Store(&next)
 	return err
 }

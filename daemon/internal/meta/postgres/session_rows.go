@@ -10,7 +10,7 @@ import (
 )
 
 // The queries list a session as sessionColumns columns (bucket name, id, key, size,
-// content_type, meta, want_crc64, tag, created_at, expires_at), and then either the bytes that have been
+// content_type, meta, want_crc64, owner, created_at, expires_at), and then either the bytes that have been
 // received of it, or one of its parts with the time when it was stored.
 const sessionColumns = 10
 
@@ -26,7 +26,7 @@ type sessionScan struct {
 // append adds the targets of the columns to dst.
 func (s *sessionScan) append(dst []any) []any {
 	x := &s.session
-	return append(dst, &s.bucket, (*[16]byte)(&x.ID), &s.key, &x.Size, &x.ContentType, &s.meta, &s.crc64, &x.Tag, &x.CreatedAt, &x.ExpiresAt)
+	return append(dst, &s.bucket, (*[16]byte)(&x.ID), &s.key, &x.Size, &x.ContentType, &s.meta, &s.crc64, &x.Owner, &x.CreatedAt, &x.ExpiresAt)
 }
 
 // result is the session that was scanned.

@@ -13,7 +13,7 @@ import (
 )
 
 // CreateSession implements store.Sessions.
-func (s *Store) CreateSession(ctx context.Context, x store.Session, ttl time.Duration) (store.Session, error) {
+func (s *Store) CreateSession(ctx context.Context, x store.Session, ttl time.Duration, limits store.SessionLimits) (store.Session, error) {
 	if err := x.Validate(); err != nil {
 		return store.Session{}, err
 	}
@@ -32,13 +32,16 @@ func (s *Store) CreateSession(ctx context.Context, x store.Session, ttl time.Dur
 	}
 	err = s.write(ctx, "CreateSession", func(c *conn) error {
 		var created, expires *time.Time
-		err := c.QueryRow(ctx, s.q.CreateSession, [16]byte(x.ID), string(x.Bucket), []byte(x.Key), x.Size, x.ContentType, meta, crc, x.Tag, ttl).
-			Scan(&created, &expires)
+		var ofOwner, ofBucket bool
+		err := c.QueryRow(ctx, s.q.CreateSession, [16]byte(x.ID), string(x.Bucket), []byte(x.Key), x.Size, x.ContentType, meta, crc, x.Owner, ttl, limits.PerOwner, limits.PerBucket).
+			Scan(&created, &expires, &ofOwner, &ofBucket)
 		switch {
 		case isNoRows(err):
 			return noBucket(x.Bucket)
 		case err != nil:
 			return err
+		case ofOwner || ofBucket:
+			return limits.Reached(x, ofOwner, ofBucket)
 		case created == nil:
 			return store.Errorf(store.Exists, "a file %s is there already", x.ID)
 		}

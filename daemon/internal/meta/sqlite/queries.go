@@ -11,7 +11,7 @@ type queries struct {
 	Enqueue, NextNode, DueOfNode, Hide, TakeOver, Unclaim, Hasten, Finish, Postpone, Depth                                            string
 	AcquireLease, LeaseOwner, RenewLease, ReleaseLease                                                                                string
 	InsertSession, IDInUse, FileExists, Session, SessionAlive, SessionSize, SetSessionSize, SessionParts, RemoveSession, SlideSession string
-	ListSessions, ListSessionsOfBucket, ListExpiredSessions                                                                           string
+	ListSessions, ListSessionsOfBucket, ListExpiredSessions, OwnerFull, BucketFull                                                    string
 	NumberTaken, PartState, RemoveNumber, RemoveBegun, TakePart, HandOver                                                             string
 	SaveCredential, Credential, ListCredentials, DeleteCredential                                                                     string
 	EndCredentials                                                                                                                    string

@@ -17,7 +17,7 @@ func noSession(id store.FileID) error {
 }
 
 // CreateSession implements store.Sessions.
-func (s *Store) CreateSession(ctx context.Context, x store.Session, ttl time.Duration) (store.Session, error) {
+func (s *Store) CreateSession(ctx context.Context, x store.Session, ttl time.Duration, limits store.SessionLimits) (store.Session, error) {
 	if err := x.Validate(); err != nil {
 		return store.Session{}, err
 	}
@@ -37,6 +37,9 @@ func (s *Store) CreateSession(ctx context.Context, x store.Session, ttl time.Dur
 			return store.Errorf(store.Exists, "a session or a file %s exists already", x.ID)
 		}
 		x.CreatedAt = s.now()
+		if err := s.withinLimits(t, bucket, x, limits); err != nil {
+			return err
+		}
 		x.ExpiresAt, x.Received, x.Parts = x.CreatedAt.Add(ttl).Truncate(time.Microsecond), 0, nil
 		return s.insertSession(t, bucket, x)
 	})
@@ -50,6 +53,22 @@ func (s *Store) CreateSession(ctx context.Context, x store.Session, ttl time.Dur
 	return x, nil
 }
 
+// withinLimits is Unavailable when one more session would be over a limit.
+func (s *Store) withinLimits(t *tx, bucket int64, x store.Session, limits store.SessionLimits) error {
+	var ofOwner, ofBucket bool
+	if limits.PerOwner > 0 {
+		if err := t.row(s.q.OwnerFull, x.Owner, limits.PerOwner, micros(x.CreatedAt)).scan(&ofOwner); err != nil {
+			return err
+		}
+	}
+	if limits.PerBucket > 0 {
+		if err := t.row(s.q.BucketFull, bucket, limits.PerBucket, micros(x.CreatedAt)).scan(&ofBucket); err != nil {
+			return err
+		}
+	}
+	return limits.Reached(x, ofOwner, ofBucket)
+}
+
 func (s *Store) insertSession(t *tx, bucket int64, x store.Session) error {
 	meta, err := metaColumn(x.Meta)
 	if err != nil {
@@ -59,7 +78,7 @@ func (s *Store) insertSession(t *tx, bucket int64, x store.Session) error {
 	if x.CRC64 != nil {
 		crc = int64(*x.CRC64)
 	}
-	_, err = t.exec(s.q.InsertSession, x.ID[:], bucket, []byte(x.Key), x.Size, x.ContentType, meta, crc, x.Tag, micros(x.CreatedAt), micros(x.ExpiresAt))
+	_, err = t.exec(s.q.InsertSession, x.ID[:], bucket, []byte(x.Key), x.Size, x.ContentType, meta, crc, x.Owner, micros(x.CreatedAt), micros(x.ExpiresAt))
 	return err
 }
 
@@ -194,7 +213,7 @@ func scanSession(rows *sql.Rows) (x store.Session, err error) {
 	var meta sql.NullString
 	var crc sql.NullInt64
 	var created, expires int64
-	if err := rows.Scan(&bucket, &id, &key, &x.Size, &x.ContentType, &meta, &crc, &x.Tag, &created, &expires, &x.Received); err != nil {
+	if err := rows.Scan(&bucket, &id, &key, &x.Size, &x.ContentType, &meta, &crc, &x.Owner, &created, &expires, &x.Received); err != nil {
 		return x, err
 	}
 	x.ID, x.Bucket, x.Key = store.FileID(id), store.BucketName(bucket), store.Key(key)

@@ -100,6 +100,13 @@ func TestPlansUseAnIndex(t *testing.T) {
 	expired := plan(t, s, s.q.ListExpiredSessions)
 	require.Contains(t, expired, "USING INDEX sessions_by_expiry (expires_at<?)")
 	require.NotContains(t, expired, "SCAN")
+	// Open sessions are counted in the index alone first. The SCANs are of the rows that a LIMIT counts.
+	for full, index := range map[string]string{s.q.OwnerFull: "sessions_of_owner (owner=?)", s.q.BucketFull: "sessions_of_bucket (bucket_id=?)"} {
+		got := plan(t, s, full)
+		require.Contains(t, got, "SEARCH sessions USING COVERING INDEX "+index)
+		require.Contains(t, got, "SEARCH sessions USING INDEX "+index)
+		require.NotContains(t, got, "SCAN sessions")
+	}
 	// A delete asks for the next file of its key. Through files_by_time, which
 	// looks as good to the planner, that would read every complete file there is.
 	require.Contains(t, plan(t, s, s.q.Heir), "INDEX files_behind (bucket_id=? AND key=?)")

@@ -59,7 +59,7 @@ func (h *handler) request(c echo.Context) (r engine.SessionRequest, err error) {
 	if err != nil {
 		return r, err
 	}
-	r.Size = -1
+	r.Size, r.Caller = -1, h.Caller(c)
 	r.Bucket, r.Key, r.ContentType = h.target(pairs)
 	if r.Key == "" {
 		r.Key = store.Key(store.NewFileID().String()) // nobody named it

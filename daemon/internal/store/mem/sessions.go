@@ -19,7 +19,7 @@ type begunPart struct {
 }
 
 // CreateSession implements store.Sessions.
-func (m *Metadata) CreateSession(ctx context.Context, x store.Session, ttl time.Duration) (store.Session, error) {
+func (m *Metadata) CreateSession(ctx context.Context, x store.Session, ttl time.Duration, limits store.SessionLimits) (store.Session, error) {
 	if err := x.Validate(); err != nil {
 		return store.Session{}, err
 	}
@@ -35,6 +35,9 @@ func (m *Metadata) CreateSession(ctx context.Context, x store.Session, ttl time.
 		if _, isFile := d.files[x.ID]; isSession || isFile {
 			return store.Errorf(store.Exists, "a session or a file %s exists already", x.ID)
 		}
+		if err := d.withinLimits(x, limits); err != nil {
+			return err
+		}
 		x.CreatedAt = d.now()
 		x.ExpiresAt, x.Received, x.Parts = x.CreatedAt.Add(ttl).Truncate(time.Microsecond), 0, nil
 		d.sessions[x.ID] = cloneSession(x)
@@ -44,6 +47,23 @@ func (m *Metadata) CreateSession(ctx context.Context, x store.Session, ttl time.
 		return store.Session{}, err
 	}
 	return x, nil
+}
+
+// withinLimits is Unavailable when one more session would be over a limit.
+func (d *data) withinLimits(x store.Session, limits store.SessionLimits) error {
+	var ofOwner, ofBucket int
+	for _, other := range d.sessions {
+		if d.expired(other) {
+			continue
+		}
+		if other.Owner == x.Owner {
+			ofOwner++
+		}
+		if other.Bucket == x.Bucket {
+			ofBucket++
+		}
+	}
+	return limits.Reached(x, limits.PerOwner > 0 && ofOwner >= limits.PerOwner, limits.PerBucket > 0 && ofBucket >= limits.PerBucket)
 }
 
 // Session implements store.Sessions.

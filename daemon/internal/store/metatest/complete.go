@@ -273,7 +273,7 @@ var completeTests = []test{
 		requireKind(t, store.NotFound, m.BeginPart(t.Context(), s.ID, newPart(2, newNodes(1)...)))
 		requireKind(t, store.NotFound, m.SavePart(t.Context(), s.ID, newPart(2, newNodes(1)...), time.Hour))
 		requireKind(t, store.NotFound, m.SavePart(t.Context(), s.ID, p, time.Hour))
-		_, err = m.CreateSession(t.Context(), s, time.Hour)
+		_, err = m.CreateSession(t.Context(), s, time.Hour, store.SessionLimits{})
 		requireKind(t, store.Exists, err)
 		got, err := m.File(t.Context(), s.ID)
 		require.NoError(t, err)

@@ -69,9 +69,9 @@ func every(ctx context.Context, m store.Metadata) map[string]error {
 func everyOfSessions(ctx context.Context, m store.Metadata, errs map[string]error) {
 	s, gone := newSession("every"), newSession("every")
 	begun, saved := newPart(1, newNodes(2)...), newPart(2, newNodes(2)...)
-	_, errs["CreateSession"] = m.CreateSession(ctx, gone, time.Hour)
+	_, errs["CreateSession"] = m.CreateSession(ctx, gone, time.Hour, store.SessionLimits{})
 	errs["AbortSession"] = m.AbortSession(ctx, gone.ID)
-	_, _ = m.CreateSession(ctx, s, time.Hour)
+	_, _ = m.CreateSession(ctx, s, time.Hour, store.SessionLimits{})
 	_, errs["Session"] = m.Session(ctx, s.ID)
 	_, errs["ListSessions"] = m.ListSessions(ctx, store.SessionQuery{Limit: 1})
 	errs["SetSessionSize"] = m.SetSessionSize(ctx, s.ID, s.Size)

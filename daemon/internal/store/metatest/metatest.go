@@ -41,6 +41,7 @@ func Run(t *testing.T, fresh Fresh) {
 		{"Files", fileTests},
 		{"Rename", renameTests},
 		{"Sessions", sessionTests},
+		{"SessionLimits", limitTests},
 		{"SessionParts", sessionPartTests},
 		{"CompleteSession", completeTests},
 		{"ListObjects", objectTests},

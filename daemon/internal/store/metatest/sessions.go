@@ -16,14 +16,14 @@ func newSession(key store.Key) store.Session {
 	return store.Session{
 		ID: store.NewFileID(), Bucket: store.DefaultBucket, Key: key, Size: 1 << 40, ContentType: "text/plain",
 		Meta:  map[string]string{"colour": "blue", "": "empty name", "ключ": "\"quoted\" \x01"},
-		CRC64: new(uint64(0xfedcba9876543210)), Tag: "s3 \"tag\" ключ",
+		CRC64: new(uint64(0xfedcba9876543210)), Owner: "RS \"key\" ключ",
 	}
 }
 
 // create writes a session down and gives it as stored.
 func create(tb testing.TB, m store.Metadata, s store.Session, ttl time.Duration) store.Session {
 	tb.Helper()
-	stored, err := m.CreateSession(tb.Context(), s, ttl)
+	stored, err := m.CreateSession(tb.Context(), s, ttl, store.SessionLimits{})
 	require.NoError(tb, err)
 	return stored
 }
@@ -109,7 +109,7 @@ var sessionTests = []test{
 		require.Nil(t, got.CRC64)
 		require.Nil(t, got.Meta)
 		require.Empty(t, got.ContentType)
-		require.Empty(t, got.Tag)
+		require.Empty(t, got.Owner)
 		require.Empty(t, got.Parts)
 		require.Zero(t, got.Received)
 		require.Equal(t, int64(-1), got.Size)
@@ -165,7 +165,7 @@ var sessionTests = []test{
 	{"create is NotFound for an unknown bucket, and nothing is kept", func(t *testing.T, m store.Metadata) {
 		s := newSession("a")
 		s.Bucket = "nowhere"
-		_, err := m.CreateSession(t.Context(), s, time.Hour)
+		_, err := m.CreateSession(t.Context(), s, time.Hour, store.SessionLimits{})
 		requireKind(t, store.NotFound, err)
 		requireNoSession(t, m, s.ID)
 	}},
@@ -178,7 +178,7 @@ var sessionTests = []test{
 		for _, id := range []store.FileID{alive.ID, old.ID, whole.ID, begun.ID} {
 			other := newSession("b")
 			other.ID = id
-			_, err := m.CreateSession(t.Context(), other, time.Hour)
+			_, err := m.CreateSession(t.Context(), other, time.Hour, store.SessionLimits{})
 			requireKind(t, store.Exists, err)
 		}
 		same(t, alive, sessionOf(t, m, alive.ID))
@@ -192,12 +192,12 @@ var sessionTests = []test{
 		} {
 			s := newSession("a")
 			spoil(&s)
-			_, err := m.CreateSession(t.Context(), s, time.Hour)
+			_, err := m.CreateSession(t.Context(), s, time.Hour, store.SessionLimits{})
 			require.Error(t, err, name)
 			requireKind(t, store.Invalid, err)
 		}
 		for _, ttl := range []time.Duration{0, -time.Second} {
-			_, err := m.CreateSession(t.Context(), newSession("a"), ttl)
+			_, err := m.CreateSession(t.Context(), newSession("a"), ttl, store.SessionLimits{})
 			requireKind(t, store.Invalid, err)
 		}
 		require.Empty(t, sessionIDs(t, m, store.SessionQuery{Limit: 10}))
@@ -384,7 +384,7 @@ var sessionTests = []test{
 		requireKind(t, store.Conflict, m.DeleteBucket(t.Context(), "photos"))
 		require.NoError(t, m.AbortSession(t.Context(), s.ID))
 		require.NoError(t, m.DeleteBucket(t.Context(), "photos"))
-		_, err := m.CreateSession(t.Context(), s, time.Hour)
+		_, err := m.CreateSession(t.Context(), s, time.Hour, store.SessionLimits{})
 		requireKind(t, store.NotFound, err)
 	}},
 	{"a bucket refused because of a session keeps its failed files", func(t *testing.T, m store.Metadata) {
@@ -463,7 +463,7 @@ func createAgainstDelete(t *testing.T, one, two store.Metadata) {
 		s.Bucket = bucket(t, one, "photos")
 		var created, deleted error
 		var both sync.WaitGroup
-		both.Go(func() { _, created = one.CreateSession(t.Context(), s, time.Hour) })
+		both.Go(func() { _, created = one.CreateSession(t.Context(), s, time.Hour, store.SessionLimits{}) })
 		both.Go(func() { deleted = two.DeleteBucket(t.Context(), s.Bucket) })
 		both.Wait()
 		require.NotEqual(t, created == nil, deleted == nil, "create: %v, delete: %v", created, deleted)

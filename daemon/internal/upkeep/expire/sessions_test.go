@@ -19,7 +19,7 @@ import (
 // open begins a session that expires in a day unless a part arrives, with one part in it.
 func open(t *testing.T, m *mem.Metadata, name string) store.Session {
 	t.Helper()
-	s, err := m.CreateSession(t.Context(), store.Session{ID: store.NewFileID(), Bucket: store.DefaultBucket, Key: store.Key(name), Size: -1}, 24*time.Hour)
+	s, err := m.CreateSession(t.Context(), store.Session{ID: store.NewFileID(), Bucket: store.DefaultBucket, Key: store.Key(name), Size: -1}, 24*time.Hour, store.SessionLimits{})
 	require.NoError(t, err)
 	feed(t, m, s)
 	return s
