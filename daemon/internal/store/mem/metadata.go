@@ -35,6 +35,7 @@ type data struct {
 	sessions    map[store.FileID]store.Session
 	arrived     map[store.PartID]store.FileID // parts of sessions
 	begun       map[store.PartID]begunPart
+	loose       map[store.PartID]bool      // parts that were begun and left behind by their sessions
 	deleted     map[store.FileID]time.Time // since when a Deleted file is
 	dropped     map[store.PartID]time.Time // fences of parts
 	attempts    map[store.AttemptID]attempt
@@ -48,7 +49,7 @@ type data struct {
 func NewMetadata() *Metadata {
 	d := &data{
 		cluster: store.NewClusterID(), buckets: map[store.BucketName]store.Bucket{}, files: map[store.FileID]store.File{},
-		parts: map[store.PartID]store.FileID{}, sessions: map[store.FileID]store.Session{}, arrived: map[store.PartID]store.FileID{}, begun: map[store.PartID]begunPart{},
+		parts: map[store.PartID]store.FileID{}, sessions: map[store.FileID]store.Session{}, arrived: map[store.PartID]store.FileID{}, begun: map[store.PartID]begunPart{}, loose: map[store.PartID]bool{},
 		deleted: map[store.FileID]time.Time{}, dropped: map[store.PartID]time.Time{}, attempts: map[store.AttemptID]attempt{}, nodes: map[store.NodeID]store.Node{}, tasks: map[taskID]*task{},
 		leases: map[string]*lease{}, credentials: map[string]store.Credential{},
 	}

@@ -116,6 +116,7 @@ func (d *data) sweep(id store.FileID, limit int, now time.Time) (swept int) {
 	for swept < limit && len(f.Parts) > 0 {
 		d.reclaimPart(f.Parts[0], "its file was deleted")
 		delete(d.parts, f.Parts[0].ID)
+		delete(d.loose, f.Parts[0].ID)
 		f.Parts = f.Parts[1:]
 		swept++
 	}

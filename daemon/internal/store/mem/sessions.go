@@ -139,7 +139,7 @@ func (m *Metadata) BeginPart(ctx context.Context, id store.FileID, p store.Part)
 		if err := d.notDropped(p.ID); err != nil {
 			return err
 		}
-		if _, ok := d.begun[p.ID]; ok || d.taken(p.ID) {
+		if _, ok := d.begun[p.ID]; ok || d.loose[p.ID] || d.taken(p.ID) {
 			return store.Errorf(store.Exists, "part %s exists already", p.ID)
 		}
 		d.begun[p.ID] = begunPart{clonePart(p), id}
@@ -150,6 +150,7 @@ func (m *Metadata) BeginPart(ctx context.Context, id store.FileID, p store.Part)
 // taken reports whether the part is one of a file's or of a session's, expired or not.
 func (d *data) taken(id store.PartID) bool {
 	_, ofFile := d.parts[id]
+	ofFile = ofFile && !d.loose[id]
 	_, ofSession := d.arrived[id]
 	return ofFile || ofSession
 }
@@ -183,7 +184,7 @@ func (m *Metadata) takePart(ctx context.Context, id store.FileID, p store.Part, 
 		if err := d.notDropped(p.ID); err != nil {
 			return err
 		}
-		d.reclaimPlanned([]store.Part{d.begun[p.ID].Part}, []store.Part{p})
+		d.reclaimPlanned([]store.Part{d.begun[p.ID].Part, d.takeLoose(p.ID)}, []store.Part{p})
 		delete(d.begun, p.ID)
 		d.savePart(x, p, ttl)
 		return nil
@@ -216,6 +217,7 @@ func (m *Metadata) DropPart(ctx context.Context, p store.Part) error {
 			return store.Errorf(store.Conflict, "part %s belongs to a session or a file", p.ID)
 		}
 		d.reclaimPart(d.begun[p.ID].Part, "its upload failed")
+		d.reclaimPart(d.takeLoose(p.ID), "its upload failed")
 		d.reclaimPart(p, "its upload failed")
 		delete(d.begun, p.ID)
 		d.dropped[p.ID] = d.now()
@@ -295,10 +297,27 @@ func (d *data) endSession(id store.FileID) (begun []store.Part) {
 	maps.DeleteFunc(d.begun, func(_ store.PartID, p begunPart) bool {
 		if p.session == id {
 			begun = append(begun, p.Part)
+			d.loose[p.ID] = true
 		}
 		return p.session == id
 	})
 	return begun
+}
+
+// takeLoose takes a part that was begun and left behind out of the Deleted file that keeps it; the zero part if it is none.
+func (d *data) takeLoose(id store.PartID) (p store.Part) {
+	if !d.loose[id] {
+		return p
+	}
+	f := d.files[d.parts[id]]
+	if i := slices.IndexFunc(f.Parts, func(p store.Part) bool { return p.ID == id }); i >= 0 {
+		p = f.Parts[i]
+		f.Parts = slices.Delete(slices.Clone(f.Parts), i, i+1)
+		d.files[f.ID] = f
+	}
+	delete(d.parts, id)
+	delete(d.loose, id)
+	return p
 }
 
 // leave keeps parts that no reader can have as those of a Deleted file, to be swept at once.
