@@ -26,6 +26,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/conf"
 	"github.com/ringstore/ringstore/daemon/internal/lifecycle"
 	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite"
+	"github.com/ringstore/ringstore/daemon/internal/meta/watch"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/telemetry"
 )
@@ -71,10 +72,11 @@ func run(ctx context.Context, c Config, log *slog.Logger, stdout io.Writer) erro
 	if err != nil {
 		return err
 	}
-	meta, err := sqlite.Open(ctx, filepath.Join(c.Data, "metadata.db"), sqlite.Options{})
+	database, err := sqlite.Open(ctx, filepath.Join(c.Data, "metadata.db"), sqlite.Options{})
 	if err != nil {
 		return err
 	}
+	meta := watch.New(database, c.Heartbeat)
 	ns, err := openNodes(ctx, c, meta, log)
 	if err != nil {
 		return errors.Join(err, meta.Close())
