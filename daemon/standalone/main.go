@@ -2,10 +2,11 @@
 // (`s3gateway standalone`): metadata in SQLite, chunks passed in memory, all under one
 // directory:
 //
-//	DIR/lock          held by the process that runs
-//	DIR/master.key    seals the secrets in the metadata
-//	DIR/metadata.db   the metadata (meta/sqlite)
-//	DIR/nodes/NAME/   a storage node's data directory (chunkfs)
+//	DIR/lock              held by the process that runs
+//	DIR/master.key        seals the secrets in the metadata
+//	DIR/metadata.db       the metadata (meta/sqlite)
+//	DIR/metadata.reserve  disk space kept for deletions
+//	DIR/nodes/NAME/       a storage node's data directory (chunkfs)
 //
 // It is the gateway's own code on other parts; see gateway.Core.
 package standalone
