@@ -17,6 +17,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/connlimit"
 	"github.com/ringstore/ringstore/daemon/internal/engine"
 	"github.com/ringstore/ringstore/daemon/internal/lifecycle"
+	"github.com/ringstore/ringstore/daemon/internal/meta/watch"
 	"github.com/ringstore/ringstore/daemon/internal/restapi"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/upkeep"
@@ -28,7 +29,7 @@ import (
 
 // Parts is what a Core stands on, and what differs between a gateway process and standalone.
 type Parts struct {
-	Meta    store.Metadata
+	Meta    *watch.Store
 	Master  *access.MasterKey
 	Connect func(store.Node) (store.Chunks, io.Closer, error) // to a node's chunks; see cluster.Config
 	Log     *slog.Logger
@@ -62,7 +63,7 @@ func NewCore(ctx context.Context, s Settings, p Parts) (_ *Core, err error) {
 	if c.Root, _, err = access.EnsureRoot(ctx, p.Meta, p.Master, given); err != nil {
 		return nil, errors.Join(err, c.Listener.Close())
 	}
-	c.fleet = cluster.NewFleet(cluster.Config{Meta: p.Meta, Connect: p.Connect, Heartbeat: s.Heartbeat, Log: p.Log})
+	c.fleet = cluster.NewFleet(cluster.Config{Meta: p.Meta, WriteFailure: p.Meta.WriteFailure, Connect: p.Connect, Heartbeat: s.Heartbeat, Log: p.Log})
 	c.upkeep = c.newUpkeep(p)
 	c.engine = engine.New(engine.Config{
 		Meta: p.Meta, Fleet: c.fleet, Log: p.Log,

@@ -19,6 +19,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/conf"
 	"github.com/ringstore/ringstore/daemon/internal/lifecycle"
 	"github.com/ringstore/ringstore/daemon/internal/meta/postgres"
+	"github.com/ringstore/ringstore/daemon/internal/meta/watch"
 	"github.com/ringstore/ringstore/daemon/internal/noderpc"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/telemetry"
@@ -100,15 +101,16 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	meta, err := postgres.Open(ctx, c.Database.Reveal(), postgres.Options{Log: log})
+	database, err := postgres.Open(ctx, c.Database.Reveal(), postgres.Options{Log: log})
 	if err != nil {
 		return err
 	}
+	meta := watch.New(database, c.Heartbeat)
 	return errors.Join(run(ctx, c, meta, master, log, stdout), meta.Close())
 }
 
 // run puts the gateway together and runs it until ctx ends.
-func run(ctx context.Context, c Config, meta store.Metadata, master *access.MasterKey, log *slog.Logger, stdout io.Writer) error {
+func run(ctx context.Context, c Config, meta *watch.Store, master *access.MasterKey, log *slog.Logger, stdout io.Writer) error {
 	buffers := noderpc.NewBuffers()
 	token := c.JoinToken.Reveal()
 	joins, err := net.Listen("tcp", c.ListenGRPC)

@@ -2,10 +2,11 @@
 // (`s3gateway standalone`): metadata in SQLite, chunks passed in memory, all under one
 // directory:
 //
-//	DIR/lock          held by the process that runs
-//	DIR/master.key    seals the secrets in the metadata
-//	DIR/metadata.db   the metadata (meta/sqlite)
-//	DIR/nodes/NAME/   a storage node's data directory (chunkfs)
+//	DIR/lock              held by the process that runs
+//	DIR/master.key        seals the secrets in the metadata
+//	DIR/metadata.db       the metadata (meta/sqlite)
+//	DIR/metadata.reserve  disk space kept for deletions
+//	DIR/nodes/NAME/       a storage node's data directory (chunkfs)
 //
 // It is the gateway's own code on other parts; see gateway.Core.
 package standalone
@@ -26,6 +27,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/conf"
 	"github.com/ringstore/ringstore/daemon/internal/lifecycle"
 	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite"
+	"github.com/ringstore/ringstore/daemon/internal/meta/watch"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/telemetry"
 )
@@ -71,10 +73,11 @@ func run(ctx context.Context, c Config, log *slog.Logger, stdout io.Writer) erro
 	if err != nil {
 		return err
 	}
-	meta, err := sqlite.Open(ctx, filepath.Join(c.Data, "metadata.db"), sqlite.Options{})
+	database, err := sqlite.Open(ctx, filepath.Join(c.Data, "metadata.db"), sqlite.Options{})
 	if err != nil {
 		return err
 	}
+	meta := watch.New(database, c.Heartbeat)
 	ns, err := openNodes(ctx, c, meta, log)
 	if err != nil {
 		return errors.Join(err, meta.Close())

@@ -99,6 +99,7 @@ var ringstore = Rules{
 		{internal + "meta/postgres", append(in("meta/listing", "meta/pack", "meta/postgres/link"), "sql", "sql/postgres")},
 		{internal + "meta/postgres/pgtest", []string{internal + "meta/postgres", "tests/pgserver"}},
 		{internal + "meta/sqlite", append(in("meta/listing", "meta/pack"), "sql", "sql/sqlite")},
+		{internal + "meta/watch", nil},
 		{internal + "noderpc", append(in("connlimit", "access", "cluster"), wireNode, wireRing)},
 		{internal + "restapi/tus", in("engine")},
 		{internal + "restapi", append(in("ring", "cluster", "access", "engine", "upkeep", "restapi/tus"), "proto/rest", "proto/rest/server", "proto/checksum")},

@@ -15,6 +15,9 @@ import (
 // Config is what a Fleet is made of. Zero durations take the defaults named here.
 type Config struct {
 	Meta store.Nodes
+	// WriteFailure is why the metadata store takes no writes, or nil. Meanwhile no beat can be
+	// stored, and no node is judged by its silence. It may be nil: the store always takes them.
+	WriteFailure func() error
 	// Connect gives the chunk store of a node, without waiting for the node to
 	// answer. The closer ends the connection; calls in flight fail. It may be nil.
 	Connect   func(store.Node) (store.Chunks, io.Closer, error)
@@ -37,6 +40,9 @@ func (c Config) withDefaults() Config {
 	def(&c.Linger, time.Minute)
 	if c.Log == nil {
 		c.Log = slog.Default()
+	}
+	if c.WriteFailure == nil {
+		c.WriteFailure = func() error { return nil }
 	}
 	return c
 }
@@ -80,8 +86,8 @@ func (f *Fleet) Watch() (v *View, changed <-chan struct{}) {
 	return e.view, e.changed
 }
 
-// Refresh reads the membership. On an error the last view stays in use. Calls
-// at the same time wait for each other.
+// Refresh reads the membership. On an error, and while the store takes no writes, the last view
+// stays in use. Calls at the same time wait for each other.
 func (f *Fleet) Refresh(ctx context.Context) error {
 	select {
 	case f.refreshing <- struct{}{}:
@@ -98,6 +104,10 @@ func (f *Fleet) Refresh(ctx context.Context) error {
 			f.tracker.fail()
 		}
 		return err
+	}
+	if f.cfg.WriteFailure() != nil && f.tracker.loaded() {
+		f.tracker.fail() // the beats that it lacks could not be stored
+		return nil
 	}
 	f.tracker.load(m, at)
 	f.publish()

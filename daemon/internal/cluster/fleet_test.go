@@ -280,6 +280,27 @@ func TestDatabaseAwayDoesNotMakeNodesInactive(t *testing.T) {
 	})
 }
 
+func TestAStoreThatTakesNoBeatsDoesNotMakeNodesInactive(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 2)
+		r.meta.full.Store(true)
+		r.run(0)
+		time.Sleep(500 * time.Millisecond)
+		require.NoError(t, r.fleet.Refresh(t.Context()))
+		require.Len(t, r.fleet.View().Members, 2, "the first view is loaded all the same")
+		time.Sleep(time.Hour)
+		require.Equal(t, cluster.Online, r.status(0))
+		r.meta.full.Store(false)
+		time.Sleep(11 * time.Second)
+		require.Equal(t, cluster.Online, r.status(0), "its beat is stored again")
+		require.Equal(t, cluster.Online, r.status(1), "it has had one interval")
+		time.Sleep(30 * time.Second)
+		require.Equal(t, cluster.Online, r.status(0))
+		require.Equal(t, cluster.Inactive, r.status(1), "it is silent of its own")
+	})
+}
+
 // The database's clock moves by hours, as in a failover to another host: no node falls silent by that.
 func TestAClockThatJumpsMakesNoNodeInactive(t *testing.T) {
 	t.Parallel()

@@ -28,6 +28,7 @@ var away = store.Errorf(store.Unavailable, "no answer")
 type roll struct {
 	mem  *mem.Metadata
 	away atomic.Bool
+	full atomic.Bool  // reads work, beats are not stored
 	jump atomic.Int64 // by which its clock is ahead since the last beats
 }
 
@@ -36,6 +37,13 @@ const clockOff = -5 * 365 * 24 * time.Hour
 func (r *roll) answer() error {
 	if r.away.Load() {
 		return away
+	}
+	return nil
+}
+
+func (r *roll) writeFailure() error {
+	if r.full.Load() {
+		return store.Errorf(store.NoSpace, "full")
 	}
 	return nil
 }
@@ -66,6 +74,9 @@ func (r *roll) BeatNodes(ctx context.Context, beats []store.Beat) ([]store.NodeI
 	if err := r.answer(); err != nil {
 		return nil, err
 	}
+	if err := r.writeFailure(); err != nil {
+		return nil, err
+	}
 	return r.mem.BeatNodes(ctx, beats)
 }
 
@@ -89,7 +100,7 @@ type rig struct {
 func newRig(t *testing.T, count int) *rig {
 	r := &rig{t: t, meta: &roll{mem: mem.NewMetadata()}, chunks: map[store.NodeID]*mem.Chunks{}}
 	r.fleet = cluster.NewFleet(cluster.Config{
-		Meta: r.meta, Connect: r.connect, Heartbeat: heartbeat, Log: slog.New(slog.DiscardHandler),
+		Meta: r.meta, WriteFailure: r.meta.writeFailure, Connect: r.connect, Heartbeat: heartbeat, Log: slog.New(slog.DiscardHandler),
 	})
 	for i := range count {
 		r.join(i)

@@ -52,7 +52,7 @@ func (t *tracker) load(m store.Membership, at time.Time) {
 // store failed a read and then took no beats either. Where that may have cost a node a beat, it is not judged before a
 // whole interval of heartbeats, and half of another, was listened to again.
 func (t *tracker) listen(m store.Membership, before map[store.NodeID]store.Node, at time.Time) map[store.NodeID]time.Duration {
-	first := t.readAt.IsZero() || m.Cluster != t.members.Cluster
+	first := !t.loaded() || m.Cluster != t.members.Cluster
 	step := max(0, at.Sub(t.readAt))
 	deaf := !first && (t.missed || step > max(2*t.refresh, t.heartbeat/2))
 	most := MissedBeats*t.heartbeat - t.heartbeat*3/2
@@ -80,7 +80,10 @@ func (t *tracker) listen(m store.Membership, before map[store.NodeID]store.Node,
 // inactive reports whether the node has been silent for too long.
 func (t *tracker) inactive(id store.NodeID) bool { return t.silence[id] >= MissedBeats*t.heartbeat }
 
-// fail takes in that the metadata store did not answer.
+// loaded reports whether the membership was read before.
+func (t *tracker) loaded() bool { return !t.readAt.IsZero() }
+
+// fail takes in that the metadata store did not answer, or took no beats.
 func (t *tracker) fail() { t.missed = true }
 
 // report takes in how a call to a node went; true when that changed its standing.

@@ -260,6 +260,17 @@ func TestHealth(t *testing.T) {
 	health(http.StatusOK)
 }
 
+func TestHealthTellsOfAFullMetadataDisk(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, setup{})
+	r.meta.full.Store(true)
+	h := decode[rest.Health](t, r.bare("GET", "/health"), http.StatusServiceUnavailable)
+	require.Equal(t, rest.MetadataUnavailable, h.Metadata)
+	require.Contains(t, h.Reasons[0], "has no space")
+	p := refused(t, r.bare("GET", "/health/ready"), http.StatusServiceUnavailable, rest.CodeUnavailable)
+	require.Equal(t, h.Reasons, p.Reasons)
+}
+
 func TestHealthOfAWoundedCluster(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{})

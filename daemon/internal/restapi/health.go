@@ -2,6 +2,7 @@ package restapi
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/ringstore/ringstore/daemon/internal/cluster"
 	"github.com/ringstore/ringstore/daemon/internal/engine"
+	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/proto/rest"
 	"github.com/ringstore/ringstore/proto/rest/server"
 )
@@ -63,7 +65,7 @@ func (a *api) GetReady(c echo.Context) error {
 	a.problem(c, rest.Problem{
 		Type: "urn:ringstore:problem:unavailable", Title: "Not available now", Status: http.StatusServiceUnavailable,
 		Code: rest.CodeUnavailable, Detail: h.Reasons[0], Reasons: h.Reasons,
-		Hint: "Start what is missing: the metadata store, or storage nodes with free space; GET /nodes shows each.",
+		Hint: "Start what is missing: the metadata store, or storage nodes with free space; free space on a full disk. GET /nodes shows each node.",
 	})
 	return nil
 }
@@ -86,9 +88,13 @@ func reportOf(h engine.Health) rest.Health {
 		}
 		out.Reasons = append(out.Reasons, fmt.Sprintf(format, args...))
 	}
-	if h.Metadata != nil {
+	switch {
+	case errors.Is(h.Metadata, store.NoSpace):
 		out.Metadata = rest.MetadataUnavailable
-		worse(rest.HealthUnavailable, "The metadata store does not answer.")
+		worse(rest.HealthUnavailable, "The metadata store has no space: nothing can be written until some is free.")
+	case h.Metadata != nil:
+		out.Metadata = rest.MetadataUnavailable
+		worse(rest.HealthUnavailable, "The metadata store does not answer, or takes no writes.")
 	}
 	if h.Writable == 0 {
 		worse(rest.HealthUnavailable, "No storage node takes new data.")

@@ -182,6 +182,7 @@ func (r *rig) serve(s setup, log *slog.Logger) {
 type metadata struct {
 	store.Metadata
 	away   atomic.Bool
+	full   atomic.Bool // the store answers, and takes no writes
 	panics atomic.Bool
 
 	noComplete atomic.Bool // sessions cannot be completed
@@ -207,6 +208,9 @@ func (m *metadata) reach() error {
 func (m *metadata) Ping(ctx context.Context) error {
 	if err := m.reach(); err != nil {
 		return err
+	}
+	if m.full.Load() {
+		return store.Errorf(store.NoSpace, "no space left on the volume of the database")
 	}
 	return m.Metadata.Ping(ctx)
 }

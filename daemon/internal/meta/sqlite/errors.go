@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"syscall"
 
 	driver "modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
@@ -42,6 +43,21 @@ var errClosed = store.Errorf(store.Unavailable, "the metadata store is closed")
 func isBusy(err error) bool {
 	se, ok := errors.AsType[*driver.Error](err)
 	return ok && (se.Code()&0xff == lib.SQLITE_BUSY || se.Code()&0xff == lib.SQLITE_LOCKED)
+}
+
+// isDiskFull reports whether there was no space, said by SQLite or by the file system.
+func isDiskFull(err error) bool {
+	if se, ok := errors.AsType[*driver.Error](err); ok {
+		return se.Code()&0xff == lib.SQLITE_FULL
+	}
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
+
+// needsSpace reports whether a full disk may be why the database cannot be opened: its shared memory
+// fails with codes that say no more.
+func needsSpace(err error) bool {
+	se, ok := errors.AsType[*driver.Error](err)
+	return ok && (se.Code()&0xff == lib.SQLITE_IOERR || se.Code()&0xff == lib.SQLITE_CANTOPEN) || isDiskFull(err)
 }
 
 func kindOfCode(code int) (store.Kind, string) {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -32,6 +33,7 @@ type Store struct {
 	db      *sql.DB // of the writer
 	writer  *writer
 	readers *readers
+	reserve *reserve
 	close1  func() error // closes, the first time
 }
 
@@ -47,6 +49,9 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 	// Who makes a file at the same moment gets in the way: SQLite does not wait
 	// for a lock while the journal mode changes, and tables turn up that were not there.
 	for try := 0; err != nil && try < openTries(err) && pause(ctx, 20*time.Millisecond); try++ {
+		if needsSpace(err) {
+			_ = os.Truncate(reservePath(path), 0) // the log and the shared memory are made at an open
+		}
 		s, err = open(ctx, path, o)
 	}
 	if err != nil {
@@ -112,7 +117,8 @@ func open(ctx context.Context, path string, o Options) (_ *Store, err error) {
 	if rest == 0 {
 		rest = 2 * time.Second
 	}
-	s.writer = newWriter(conn, rest)
+	s.reserve = openReserve(path)
+	s.writer = newWriter(conn, rest, &s.reserve.spent)
 	return s, nil
 }
 
@@ -174,9 +180,21 @@ func (s *Store) Ping(ctx context.Context) error {
 // Close implements store.Metadata. Calls that were taken are finished first.
 func (s *Store) Close() error { return s.close1() }
 
-// write runs f in the writer, and returns when what it did is durable.
+// write runs f in the writer, and returns when what it did is durable. On a full disk f runs a second
+// time where it frees space, and what it has set in the first does not count.
 func (s *Store) write(ctx context.Context, op string, f func(*tx) error) error {
-	return translate(ctx, "sqlite."+op, s.writer.do(ctx, f))
+	op, free := "sqlite."+op, frees(op)
+	if !free {
+		if err := s.reserve.admit(); err != nil {
+			return err
+		}
+	}
+	err := translate(ctx, op, s.writer.do(ctx, f))
+	if free && errors.Is(err, store.NoSpace) {
+		s.reserve.release()
+		err = translate(ctx, op, s.writer.do(ctx, f))
+	}
+	return err
 }
 
 // read runs f on one connection, in one snapshot.

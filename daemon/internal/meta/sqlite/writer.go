@@ -12,12 +12,16 @@ import (
 // maxGroup bounds how many changes share one commit, so that none waits for very many others.
 const maxGroup = 256
 
+// maxTight bounds a group while the disk is full.
+const maxTight = 16
+
 // writer makes all changes, in one goroutine on one connection. Changes that
 // came while the one before was being committed share the next commit. Nobody waits for company:
 // a lone change is committed at once.
 type writer struct {
 	tx    tx // used by the goroutine only
 	idle  time.Duration
+	tight *atomic.Bool // the disk is full, and changes use what was kept for them
 	queue chan *change
 	done  chan struct{} // the goroutine has ended
 
@@ -33,8 +37,8 @@ type change struct {
 	err    error       // of f
 }
 
-func newWriter(conn *sql.Conn, idle time.Duration) *writer {
-	w := &writer{tx: tx{newStatements(conn)}, idle: idle, queue: make(chan *change, maxGroup), done: make(chan struct{})}
+func newWriter(conn *sql.Conn, idle time.Duration, tight *atomic.Bool) *writer {
+	w := &writer{tx: tx{newStatements(conn)}, idle: idle, tight: tight, queue: make(chan *change, maxGroup), done: make(chan struct{})}
 	go w.run()
 	return w
 }
@@ -112,7 +116,11 @@ func (w *writer) run() {
 
 // gather adds the changes that wait already.
 func (w *writer) gather(group []*change) []*change {
-	for len(group) < maxGroup {
+	most := maxGroup
+	if w.tight.Load() {
+		most = maxTight
+	}
+	for len(group) < most {
 		select {
 		case c, open := <-w.queue:
 			if !open {
@@ -137,7 +145,17 @@ func (w *writer) serve(group []*change) {
 	if len(live) == 0 {
 		return
 	}
+	if w.tight.Load() {
+		w.tx.checkpoint() // so that the log never needs more than one small group does
+	}
 	err := w.commit(live)
+	full := isDiskFull(err)
+	for _, c := range live {
+		full = full || isDiskFull(c.err)
+	}
+	if full {
+		w.tx.checkpoint() // cuts the log off, so that a second try has room
+	}
 	for _, c := range live {
 		if err != nil {
 			c.err = err

@@ -1,0 +1,119 @@
+package sqlite
+
+import (
+	"errors"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+const (
+	reserveSize  = 4 << 20         // far more than the log grows between two cuts while only deletes run
+	reserveRetry = 2 * time.Second // between two tries to take the reserve back
+)
+
+// reserve is a file beside the database that holds disk space for deletions: a deletion, too, needs room
+// in the log before it frees anything. On a full disk the file is emptied for them, and until it can be
+// filled again the calls that take space are refused, so that they cannot use what it held.
+// Safe for concurrent use. Stores that share a database share the file, and each follows its own state.
+type reserve struct {
+	path  string
+	spent atomic.Bool // stored under mu
+
+	mu    sync.Mutex // held across the disk
+	tried time.Time  // when filling was last tried
+}
+
+func reservePath(database string) string {
+	return strings.TrimSuffix(database, filepath.Ext(database)) + ".reserve"
+}
+
+// openReserve fills the file beside the database; on a full disk the reserve is spent from the start.
+func openReserve(database string) *reserve {
+	r := &reserve{path: reservePath(database)}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.fill()
+	return r
+}
+
+// admit is nil when a call that takes space may run. It fills the file again when space is back.
+func (r *reserve) admit() error {
+	if !r.spent.Load() {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.spent.Load() && time.Since(r.tried) >= reserveRetry {
+		r.fill()
+	}
+	if r.spent.Load() {
+		return store.Errorf(store.NoSpace, "the disk of the metadata is full, and only deletes are possible").
+			WithHint("Delete files or free space on the disk of the metadata, then try again.")
+	}
+	return nil
+}
+
+// release gives the space to deletions.
+func (r *reserve) release() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.spent.Load() {
+		return
+	}
+	r.empty()
+	r.tried = time.Now()
+}
+
+// empty is called with mu held. Cutting the file needs no new block, unlike writing another.
+func (r *reserve) empty() {
+	_ = os.Truncate(r.path, 0) // where it fails no space was freed, and the deletion says so
+	r.spent.Store(true)
+}
+
+// fill is called with mu held. A reserve that cannot be filled because the disk is full is spent; where
+// there can be none for another reason, the database runs without.
+func (r *reserve) fill() {
+	r.tried = time.Now()
+	err := writeReserve(r.path)
+	if isDiskFull(err) {
+		r.empty()
+		return
+	}
+	r.spent.Store(false)
+}
+
+// writeReserve makes the file whole and durable, with bytes that no file system stores in less space.
+func writeReserve(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	if info, err := f.Stat(); err != nil || info.Size() == reserveSize {
+		return errors.Join(err, f.Close())
+	}
+	_, err = io.CopyN(f, rand.NewChaCha8([32]byte{}), reserveSize)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+// frees tells of a change whether it frees space, or is what such changes need to run (leases, a node's
+// return at a start). All others take space, heartbeats included: these tell whether a write would succeed.
+func frees(op string) bool {
+	switch op {
+	case "DeleteFile", "FailFile", "DeleteBucket", "DeleteCredential", "AbortSession", "DropPart", "Abandon", "SweepDeleted", "MoveChunk",
+		"Enqueue", "Claim", "TakeOver", "Unclaim", "Hasten", "Finish", "Postpone",
+		"AcquireLease", "RenewLease", "ReleaseLease", "Open", "JoinNode":
+		return true
+	}
+	return false
+}

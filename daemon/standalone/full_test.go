@@ -1,0 +1,95 @@
+package standalone_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+const (
+	patience = 30 * time.Second
+	tick     = 20 * time.Millisecond
+)
+
+// smallDisk mounts a file system of its own, so that it can be full.
+func smallDisk(t *testing.T, size int) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d,mode=700", size)); err != nil {
+		t.Skipf("a file system that can be full cannot be mounted, only root may: %v", err)
+	}
+	t.Cleanup(func() { require.NoError(t, syscall.Unmount(dir, syscall.MNT_DETACH)) })
+	return dir
+}
+
+// fill takes all that is free, and returns the file that holds it.
+func fill(t *testing.T, dir string) string {
+	t.Helper()
+	f, err := os.OpenFile(filepath.Join(dir, "filler"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	require.NoError(t, err)
+	defer f.Close()
+	for err == nil {
+		_, err = f.Write(make([]byte, 4096))
+	}
+	require.True(t, errors.Is(err, syscall.ENOSPC), "%v", err)
+	return f.Name()
+}
+
+// The metadata's disk is full, the nodes' disks are not: nothing is stored, /health says why, deletes work,
+// no node is away, and all is well by itself once space is free.
+func TestAFullMetadataDiskIsToldAndDeletes(t *testing.T) {
+	home(t)
+	data, chunks := smallDisk(t, 24<<20), t.TempDir()
+	args := []string{"--data", data, "--listen", "127.0.0.1:0", "--heartbeat", "200ms"}
+	for i := range 3 {
+		args = append(args, "--disk", filepath.Join(chunks, fmt.Sprint("disk-", i)))
+	}
+	p := run(t, args...)
+	p.ready()
+	key := local(t)
+	ids := make([]string, 0, 20)
+	for i := range 20 {
+		ids = append(ids, put(t, key, fmt.Sprint("kept-", i), []byte("ring")))
+	}
+	filler := fill(t, data)
+	for i := 0; ; i++ { // uses up what the log has left over
+		fill(t, data)
+		status, answer := call(t, key, http.MethodPost, fmt.Sprint("/files?bucket=default&name=more-", i), bytes.Repeat([]byte("x"), 100))
+		if status == http.StatusInsufficientStorage {
+			break
+		}
+		require.Equal(t, http.StatusCreated, status, "%s", answer)
+	}
+	health := func() (int, string) {
+		status, answer := call(t, key, http.MethodGet, "/health", nil)
+		return status, string(answer)
+	}
+	require.Eventually(t, func() bool {
+		status, answer := health()
+		return status == http.StatusServiceUnavailable && strings.Contains(answer, "has no space")
+	}, patience, tick)
+	for _, id := range ids {
+		status, answer := call(t, key, http.MethodDelete, "/files/"+id, nil)
+		require.Less(t, status, 300, "%s", answer)
+	}
+	fill(t, data)
+	status, answer := call(t, key, http.MethodPost, "/files?bucket=default&name=refused", []byte("ring"))
+	require.Equal(t, http.StatusInsufficientStorage, status, "%s", answer)
+	status, _ = call(t, key, http.MethodGet, "/health/ready", nil)
+	require.Equal(t, http.StatusServiceUnavailable, status)
+	_, text := health()
+	require.NotContains(t, text, "are away")
+	require.NoError(t, os.Remove(filler))
+	require.Eventually(t, func() bool { status, _ := health(); return status == http.StatusOK }, patience, tick)
+	put(t, key, "after", []byte("ring"))
+	require.Zero(t, p.end(), "%s", p.err)
+}
