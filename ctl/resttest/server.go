@@ -400,6 +400,7 @@ func (s *Server) download(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	w.Header().Set("Content-Type", f.ContentType)
+	w.Header().Set("ETag", `"`+f.ETag+`"`)
 	http.ServeContent(w, r, "", f.CompletedAt, strings.NewReader(string(f.data)))
 }
 

@@ -38,19 +38,19 @@ const ballast = 64 << 20
 // called wrongly. The environment is the process's own.
 func Main(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	if len(args) > 0 && args[0] == "health" {
-		return ExitCode(program, health(ctx, args[1:], stdout), stderr)
+		return ExitCode(ctx, program, health(ctx, args[1:], stdout), stderr)
 	}
 	if len(args) > 0 && args[0] == "secrets" {
-		return ExitCode(program, secrets(args[1:], stdout), stderr)
+		return ExitCode(ctx, program, secrets(args[1:], stdout), stderr)
 	}
-	return ExitCode(program, serve(ctx, args, stdout, stderr), stderr)
+	return ExitCode(ctx, program, serve(ctx, args, stdout, stderr), stderr)
 }
 
 // ExitCode tells a person on stderr what went wrong and what to do, and
 // returns the exit code for it.
-func ExitCode(program string, err error, stderr io.Writer) int {
-	if err == nil || errors.Is(err, conf.ErrHelp) {
-		return 0
+func ExitCode(ctx context.Context, program string, err error, stderr io.Writer) int {
+	if err == nil || errors.Is(err, conf.ErrHelp) || ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return 0 // the last: it was stopped while it started
 	}
 	fmt.Fprintf(stderr, "%s: %v\n", program, err)
 	if hint := store.HintOf(err); hint != "" {

@@ -40,7 +40,7 @@ const ballast = 64 << 20
 // Main runs everything until ctx ends and returns the exit code: 0 after a stop that was
 // asked for, 1 when it failed, 2 when it was called wrongly. The environment is the process's own.
 func Main(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writer) int {
-	return gateway.ExitCode(program, serve(ctx, args, stdout, stderr), stderr)
+	return gateway.ExitCode(ctx, program, serve(ctx, args, stdout, stderr), stderr)
 }
 
 func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {

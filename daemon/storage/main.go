@@ -52,6 +52,8 @@ func Main(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Wri
 	switch {
 	case err == nil || errors.Is(err, conf.ErrHelp):
 		return exitOK
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+		return exitOK // it was stopped while it started
 	case errors.Is(err, store.Invalid):
 		report(stderr, err)
 		return exitUsage

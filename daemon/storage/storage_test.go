@@ -292,3 +292,13 @@ func TestConfig_ClosedByDefault(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, net.ParseIP(host).IsLoopback())
 }
+
+// A node that is told to stop while it starts has not failed.
+func TestMain_StoppedWhileItStarts(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var out, log bytes.Buffer
+	require.Equal(t, 0, storage.Main(ctx, []string{
+		"--data", t.TempDir(), "--listen", "127.0.0.1:0", "--gateway", "127.0.0.1:1", "--join-token", "0123456789abcdef",
+	}, nil, &out, &log), "%s", log.String())
+}
