@@ -119,6 +119,9 @@ func (n *Node) Joined() <-chan struct{} { return n.joined }
 // stop, also one that had to cut calls off, and otherwise says what made going
 // on impossible, such as that the node was removed from its cluster. Call it once.
 func (n *Node) Run(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return n.Close() // no service has begun that would do it
+	}
 	g := lifecycle.NewGroup(n.log)
 	g.Add(lifecycle.ReturnMemory())
 	g.Add(lifecycle.Service{
