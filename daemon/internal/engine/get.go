@@ -22,7 +22,7 @@ func (e *Engine) Open(ctx context.Context, id store.FileID) (*Object, error) {
 }
 
 // Resume is Open for a read of several requests that has begun before, which it proves by the file's ETag: until the
-// grace is over it goes on although the file was deleted or replaced meanwhile.
+// grace is over it continues although the file was deleted or replaced meanwhile.
 func (e *Engine) Resume(ctx context.Context, id store.FileID, etag string) (*Object, error) {
 	return e.open(ctx, id, etag)
 }
