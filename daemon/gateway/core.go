@@ -69,7 +69,7 @@ func NewCore(ctx context.Context, s Settings, p Parts) (_ *Core, err error) {
 		Meta: p.Meta, Fleet: c.fleet, Log: p.Log,
 		Survive: s.Survive, MaxFileSize: int64(s.MaxFileSize), WriteBudget: int64(s.WriteMemory), SessionTTL: s.SessionTTL,
 		SessionLimits: store.SessionLimits{PerOwner: s.KeySessions, PerBucket: s.MaxSessions},
-		WakeReclaim:   func() { c.upkeep.Kick(reclaim.Name) },
+		WakeReclaim:   c.wakeReclaim(),
 		WakeRepair:    func() { c.upkeep.Kick(repair.Name) },
 	})
 	api, err := c.newAPI(s, p)
@@ -78,6 +78,15 @@ func NewCore(ctx context.Context, s Settings, p Parts) (_ *Core, err error) {
 	}
 	c.server = restapi.NewServer(api, p.Log)
 	return c, nil
+}
+
+// wakeReclaim is nil where deleted files keep a grace: none of them is due yet, and a busy stream of deletes and overwrites
+// would make the job ask the database without a pause. Its own pace is soon enough then.
+func (c *Core) wakeReclaim() func() {
+	if c.settings.DeleteGrace > 0 {
+		return nil
+	}
+	return func() { c.upkeep.Kick(reclaim.Name) }
 }
 
 // newAPI puts the REST API over the engine.
