@@ -6,9 +6,9 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// Code encodes and rebuilds stripes of K+M units of equal length with a
-// systematic Reed-Solomon code over GF(2^8): any K units give back the rest. It cannot tell
-// which unit is wrong; callers check every unit's CRC32C first. Safe for concurrent use.
+// Code encodes and reconstructs stripes of K+M units of equal length with a
+// systematic Reed-Solomon code over GF(2^8): any K units determine the others. It cannot detect
+// a wrong unit; callers check every unit's CRC32C first. Safe for concurrent use.
 type Code struct {
 	k, m int
 	rs   reedsolomon.Encoder // nil where there is nothing to compute: copies, or no parity
@@ -32,11 +32,11 @@ func New(k, m int) (*Code, error) {
 	return c, nil
 }
 
-// Encode fills units[K:] from units[:K]. All K+M units have the same length.
-// With K = 1 the copies are made by sharing: units[1:] are set to units[0].
+// Encode computes units[K:] from units[:K]. All K+M units have the same length.
+// With K = 1 the copies share memory: units[1:] are set to units[0].
 func (c *Code) Encode(units [][]byte) error {
 	if len(units) != c.k+c.m {
-		return store.Errorf(store.Invalid, "%d units given to a %d+%d code", len(units), c.k, c.m)
+		return store.Errorf(store.Invalid, "%d units for a %d+%d code", len(units), c.k, c.m)
 	}
 	switch {
 	case c.k == 1:
@@ -53,13 +53,13 @@ func (c *Code) Encode(units [][]byte) error {
 	return nil
 }
 
-// Reconstruct fills the units that are missing (length 0) and wanted, from any
-// K that are there. A missing unit with the capacity for it is filled in place;
-// otherwise it is allocated. With K = 1 a missing unit is set to share one that is
-// there. Fewer than K units there is Corrupt.
+// Reconstruct computes the units that are missing (length 0) and wanted from any
+// K that are present. A missing unit with enough capacity is filled in place;
+// otherwise it is allocated. With K = 1 a missing unit shares the memory of one that is
+// present. With fewer than K units present the error is Corrupt.
 func (c *Code) Reconstruct(units [][]byte, want []bool) error {
 	if len(units) != c.k+c.m || len(want) != len(units) {
-		return store.Errorf(store.Invalid, "%d units and %d wishes given to a %d+%d code", len(units), len(want), c.k, c.m)
+		return store.Errorf(store.Invalid, "%d units and %d flags for a %d+%d code", len(units), len(want), c.k, c.m)
 	}
 	there, missing := -1, 0
 	count := 0

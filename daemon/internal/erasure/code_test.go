@@ -99,7 +99,7 @@ func BenchmarkEncode6p4(b *testing.B) {
 	}
 }
 
-// A parity chunk does not depend on how many there are, so a part can be given more of them and keeps those that it has.
+// A parity chunk does not depend on the number of parity chunks, so a part can be widened without changing its chunks.
 func TestParityDoesNotDependOnItsNumber(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

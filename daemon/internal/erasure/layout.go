@@ -1,18 +1,18 @@
 // Package erasure cuts parts into stripes and protects them with Reed-Solomon
-// parity: no disk, no network. [Layout] is the arithmetic, [Code] the coding, [Stripe] a
-// stripe that is filled from a body, in memory that package writemem lends.
+// parity. It knows no disk and no network. [Layout] is the arithmetic, [Code] the coding, [Stripe] a
+// stripe that is filled from a body, in memory lent by package writemem.
 package erasure
 
 import "github.com/ringstore/ringstore/daemon/internal/store"
 
-// Layout says how a part is cut: K data and M parity chunks in units of
+// Layout is how a part is cut: K data and M parity chunks in units of
 // UnitSize bytes. K = 1 means M+1 whole copies.
 type Layout struct {
 	K, M     int
 	UnitSize int // bytes
 }
 
-// LayoutOf gives the layout that a part was written with.
+// LayoutOf returns the layout that a part was written with.
 func LayoutOf(p store.Part) Layout { return Layout{K: p.K, M: p.M, UnitSize: p.UnitSize} }
 
 // Validate reports the first rule that the layout breaks, as Invalid.
@@ -59,7 +59,7 @@ type Span struct {
 	From, To int // within the unit
 }
 
-// Spans lists, in order, the pieces of the stripe's data units that hold the
+// Spans returns, in order, the runs of the stripe's data units that hold the
 // bytes [off, end) of a part of size bytes. Empty where the stripe has none of them.
 func (l Layout) Spans(size int64, stripe int, off, end int64) []Span {
 	begin := int64(stripe) * int64(l.StripeSize())

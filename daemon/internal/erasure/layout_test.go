@@ -17,7 +17,7 @@ func drawLayout(t *rapid.T) Layout {
 	}
 }
 
-// where is the oracle for Spans: byte after byte, as the layout is described in words.
+// where is the oracle of Spans: it locates a single byte by the description of the layout.
 func where(l Layout, size, at int64) (stripe, index, offset int) {
 	per := int64(l.K * l.UnitSize)
 	stripe = int(at / per)

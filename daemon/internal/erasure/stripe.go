@@ -7,30 +7,30 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/writemem"
 )
 
-// firstBuffer is what the first bytes of an upload are read into; it grows by
-// steps of four, so that a client which stalls early holds little.
+// firstBuffer is the size in bytes of the buffer for the first bytes of an upload. It grows by
+// a factor of growth, so that a client which stalls early holds little memory.
 const (
 	firstBuffer = 4 << 10
 	growth      = 4
 )
 
 // Stripe is one stripe that is being filled: a buffer for each data unit, taken when the
-// first byte for it has arrived, and those of the parity once the data is
-// complete. A body's bytes are read straight into the units, where the stripe's size was
-// announced; otherwise a short last stripe is cut again when its size is known.
+// first byte for it has arrived, and buffers for the parity once the data is
+// complete. Where the stripe's size was announced, a body's bytes are read directly into the
+// units; otherwise a short last stripe is cut again when its size is known.
 //
-// It is used by one goroutine, except Share. Release ends it, whatever happened before.
+// It is used by one goroutine, except Share. Release must be called in all cases.
 type Stripe struct {
 	mem    *writemem.Upload
 	layout Layout
-	unit   int                // data bytes of a buffer, as far as is known
-	first  int                // bytes of the first buffer at first
-	size   int                // data bytes that are in
-	bufs   []*writemem.Buffer // data units in order, then parity; nil: handed out
+	unit   int                // data bytes of a buffer, by the announced size
+	first  int                // initial bytes of the first buffer
+	size   int                // data bytes so far
+	bufs   []*writemem.Buffer // data units in order, then parity; empty once they were passed on
 }
 
-// NewStripe begins a stripe of the layout whose data has up to size bytes (at most, and
-// for 0, a full stripe). It holds no memory yet. gradual lets the first buffer begin
+// NewStripe returns a stripe of the layout for up to size data bytes (0: unknown, a full stripe).
+// It holds no memory yet. gradual makes the first buffer start
 // small. Error: TooLarge when the write memory could never hold it.
 func NewStripe(mem *writemem.Upload, l Layout, size int, gradual bool) (*Stripe, error) {
 	s := &Stripe{mem: mem, layout: l, unit: l.UnitSize}
@@ -48,10 +48,10 @@ func NewStripe(mem *writemem.Upload, l Layout, size int, gradual bool) (*Stripe,
 	return s, nil
 }
 
-// MaxMemory is the write memory that the largest stripe with units of unitSize bytes takes, in bytes.
+// MaxMemory is the write memory in bytes of the largest stripe with units of unitSize bytes.
 func MaxMemory(unitSize int) int { return store.MaxChunksPerPart * writemem.Class(unitSize) }
 
-// buffers is how many the stripe needs; copies share the data unit.
+// buffers is the number of buffers that the stripe needs; copies share the data unit.
 func (s *Stripe) buffers() int {
 	if s.layout.K == 1 {
 		return 1
@@ -59,14 +59,14 @@ func (s *Stripe) buffers() int {
 	return s.layout.Width()
 }
 
-// Len is the number of data bytes that are in.
+// Len is the number of data bytes so far.
 func (s *Stripe) Len() int { return s.size }
 
 // Full reports whether no more data fits.
 func (s *Stripe) Full() bool { return s.size == s.layout.K*s.unit }
 
 // Space is the memory for the next bytes: read into it, then call Add. When it is
-// empty and the stripe not full, Extend takes more.
+// empty and the stripe is not full, call Extend.
 func (s *Stripe) Space() []byte {
 	last := len(s.bufs) - 1
 	if last < 0 {
@@ -79,7 +79,7 @@ func (s *Stripe) Space() []byte {
 // Add counts n bytes that were put into Space.
 func (s *Stripe) Add(n int) { s.size += n }
 
-// Extend waits for memory behind what is full. It is called when a byte for it has
+// Extend waits for memory for the bytes after those so far. Call it only when a byte for it has
 // arrived. Errors: those of writemem.Upload.Take.
 func (s *Stripe) Extend(ctx context.Context) error {
 	if len(s.bufs) == 1 && len(s.bufs[0].Data) < s.unit {
@@ -104,7 +104,7 @@ func (s *Stripe) take(ctx context.Context, n int) error {
 	return err
 }
 
-// Data is the data of a stripe that is at most one unit.
+// Data is the data of a stripe of at most one unit.
 func (s *Stripe) Data() []byte {
 	if len(s.bufs) == 0 {
 		return nil
@@ -113,7 +113,7 @@ func (s *Stripe) Data() []byte {
 }
 
 // Units takes the rest of the memory, pads the data to K equal units, computes the parity with
-// code, and returns all K+M units with their checksums. The units have the memory from then
+// code, and returns all K+M units with their checksums. The units own the memory from then
 // on. dst is reused if it has room. Errors: those of writemem.Upload.Take.
 func (s *Stripe) Units(ctx context.Context, code *Code, dst []store.Unit) ([]store.Unit, error) {
 	l := s.layout
@@ -138,11 +138,11 @@ func (s *Stripe) Units(ctx context.Context, code *Code, dst []store.Unit) ([]sto
 	if err := code.Encode(views); err != nil {
 		return nil, err
 	}
-	return s.handOut(views, dst), nil
+	return s.passOn(views, dst), nil
 }
 
-// cut moves the data so that each of K buffers has unit bytes of it, zeros at the end. Every byte
-// moves to the same place or one behind, so they are moved from the last to the first.
+// cut moves the data so that each of K buffers has unit bytes of it, padded with zeros. Every byte
+// stays or moves to a higher position, so buffers are filled from the last to the first.
 func (s *Stripe) cut(unit int) {
 	for i := s.layout.K - 1; i >= 0; i-- {
 		from, to := min(i*unit, s.size), min((i+1)*unit, s.size)
@@ -160,7 +160,7 @@ func (s *Stripe) cut(unit int) {
 	}
 }
 
-func (s *Stripe) handOut(views [][]byte, dst []store.Unit) []store.Unit {
+func (s *Stripe) passOn(views [][]byte, dst []store.Unit) []store.Unit {
 	dst = dst[:0]
 	if s.layout.K == 1 {
 		s.bufs[0].Retain(len(views) - 1)
@@ -176,9 +176,9 @@ func (s *Stripe) handOut(views [][]byte, dst []store.Unit) []store.Unit {
 	return dst
 }
 
-// Share hands out the data of a stripe of at most one unit as it is, unpadded, as one unit n
-// times, for whole copies. Each holds a reference of its own; the stripe's stays until Release.
-// Nothing more may be read into it. Safe for concurrent use.
+// Share returns the data of a stripe of at most one unit, unpadded, as n units with the same
+// memory, for whole copies. Each unit holds its own reference; the stripe keeps one until Release.
+// No more bytes may be added afterwards. Safe for concurrent use.
 func (s *Stripe) Share(n int) []store.Unit {
 	s.mem.Finish()
 	units := make([]store.Unit, n)
@@ -190,7 +190,7 @@ func (s *Stripe) Share(n int) []store.Unit {
 	return units
 }
 
-// Release returns what was not handed out. May be called more than once.
+// Release returns the memory that was not passed on. It may be called more than once.
 func (s *Stripe) Release() {
 	for _, b := range s.bufs {
 		b.Release()

@@ -15,7 +15,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/writemem"
 )
 
-// lender is write memory for a test.
+// lender returns write memory for a test.
 func lender(t testing.TB, budget int64, unit int) (*writemem.Pool, *writemem.Upload) {
 	pool := writemem.New(writemem.Config{Budget: budget, Unit: unit, Largest: MaxMemory(unit)})
 	up := pool.Open(writemem.Client{Most: -1})
@@ -23,7 +23,7 @@ func lender(t testing.TB, budget int64, unit int) (*writemem.Pool, *writemem.Upl
 	return pool, up
 }
 
-// pour reads into the stripe until it is full or r ends.
+// pour fills the stripe from r until it is full or r ends.
 func pour(ctx context.Context, s *Stripe, r io.Reader) error {
 	for !s.Full() {
 		if len(s.Space()) == 0 {
@@ -40,8 +40,8 @@ func pour(ctx context.Context, s *Stripe, r io.Reader) error {
 	return nil
 }
 
-// TestStripesCarryABody sends bodies of any length through stripes and assembles
-// them again from the data units alone, whether their size was announced or not.
+// TestStripesCarryABody cuts bodies of any length into stripes and reassembles
+// them from the data units alone, whether their size was announced or not.
 func TestStripesCarryABody(t *testing.T) {
 	t.Parallel()
 	pool, up := lender(t, 8<<20, 64)
@@ -100,8 +100,8 @@ func unitsOf(t *rapid.T, s *Stripe, code *Code, l Layout, n int) []byte {
 	return data[:n]
 }
 
-// Memory is lent behind what has arrived: at most four times as much in the first
-// unit, then at most a unit more.
+// Memory is taken as bytes arrive: in the first unit at most four times what
+// has arrived, then at most one unit more.
 func TestStripeHoldsWhatArrived(t *testing.T) {
 	t.Parallel()
 	const unit = 256 << 10

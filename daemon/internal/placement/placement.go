@@ -1,4 +1,4 @@
-// Package placement says what a durability policy means for the members of a cluster: how many chunks a part has, how many
+// Package placement computes what a durability policy means for the members of a cluster: how many chunks a part has, how many
 // of them a node may hold, and which failures a part survives. It is pure.
 package placement
 

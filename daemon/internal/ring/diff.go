@@ -7,16 +7,16 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// Transfer says that a share of the circle went from one node to another.
-// The zero From or To stands for a ring without nodes.
+// Transfer is a share of the circle whose owner changes from one node to another.
+// A zero From or To stands for a ring without nodes.
 type Transfer struct {
 	From, To store.NodeID
 	Share    float64 // of the whole circle, above 0, up to 1
 }
 
-// Diff tells which shares of the circle have another owner on the ring after
+// Diff returns the shares of the circle that have another owner on the ring after
 // than on the ring before: the largest first, each pair of nodes once. The
-// sum of the shares is the part of all first chunks that should move.
+// sum of the shares is the fraction of all first chunks that should move.
 func Diff(before, after *Ring) []Transfer {
 	points := slices.Concat(before.tokens, after.tokens)
 	slices.Sort(points)

@@ -4,10 +4,10 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// Place returns the node of each of the part's n chunks, by chunk index, after
-// the rule of the package comment. Nodes that usable refuses are passed over as if
-// they were not on the ring; nil refuses none. usable is asked at most once a
-// node, and only for nodes that the walk meets before the answer is clear.
+// Place returns the node of each of the part's n chunks, by chunk index, by
+// the rule of the package comment. Nodes for which usable returns false are skipped as if
+// they were not on the ring; nil skips none. usable is called at most once per
+// node, and only for nodes that the walk meets before the result is decided.
 // The result is nil when no node is usable or n < 1.
 func (r *Ring) Place(part store.PartID, n int, usable func(store.NodeID) bool) []store.NodeID {
 	if n < 1 || len(r.nodes) == 0 {
@@ -27,11 +27,11 @@ func (r *Ring) Place(part store.PartID, n int, usable func(store.NodeID) bool) [
 }
 
 // Next returns the node for one more chunk of a part whose other chunks are on
-// the nodes in held: the next one after the rule of the package comment. IDs in
-// held that the ring does not have, the zero one included, do not count. False when no
-// node is usable. It asks usable once for every node of the ring.
+// the nodes in held, by the rule of the package comment. IDs in
+// held that are not on the ring, the zero one included, do not count. False when no
+// node is usable. It calls usable once for every node of the ring.
 //
-// Place is the same as asking Next n times.
+// Place returns the same nodes as n calls of Next.
 func (r *Ring) Next(part store.PartID, held []store.NodeID, usable func(store.NodeID) bool) (store.NodeID, bool) {
 	onNode := map[store.NodeID]int{}
 	for _, id := range held {
@@ -56,7 +56,7 @@ func (r *Ring) Next(part store.PartID, held []store.NodeID, usable func(store.No
 	return r.nodes[best].ID, true
 }
 
-// before reports whether a holds less than b, the node before the zone. At equal loads b, met earlier, stays.
+// before reports whether a holds fewer chunks than b, comparing nodes first and then zones. At equal loads it is false: b was met earlier.
 func (r *Ring) before(a, b int32, onNode map[store.NodeID]int, inZone []int) bool {
 	na, nb := onNode[r.nodes[a].ID], onNode[r.nodes[b].ID]
 	if na != nb {
@@ -78,9 +78,9 @@ func (r *Ring) clockwise(part store.PartID) []int32 {
 }
 
 // walk is the state of one Place. The nodes met so far are kept in order, so that the circle
-// is gone along once, and only as far as needed, however many passes there are.
+// is scanned once, and only as far as needed, however many passes there are.
 //
-// In one pass each zone takes one chunk more, up to level, and no node goes over limit.
+// In one pass each zone takes one more chunk, up to level, and no node exceeds limit.
 type walk struct {
 	r      *Ring
 	usable func(store.NodeID) bool
@@ -118,7 +118,7 @@ func (w *walk) begin(at int, usable func(store.NodeID) bool) {
 	w.level, w.limit, w.open = 1, 1, len(w.unmet)
 }
 
-// pass goes along the walk once and fills placed, not beyond its capacity.
+// pass scans the nodes of the walk once and appends to placed, up to its capacity.
 func (w *walk) pass(placed []store.NodeID) []store.NodeID {
 	for i := 0; w.open > 0 && len(placed) < cap(placed); i++ {
 		if i == len(w.order) && !w.discover() {
@@ -139,7 +139,7 @@ func (w *walk) pass(placed []store.NodeID) []store.NodeID {
 	return placed
 }
 
-// discover goes on to the next usable node not met before; false when all have been met.
+// discover advances to the next usable node that was not met before; false when all have been met.
 func (w *walk) discover() bool {
 	for w.fresh > 0 {
 		node := w.r.owners[w.at]
@@ -179,8 +179,8 @@ func (w *walk) hasRoom(zone int32) bool {
 	return w.unmet[zone] > 0 || w.inZone[zone] < w.limit*w.serving[zone]
 }
 
-// advance prepares the next pass: the emptiest zones take one more each, or,
-// once every node is at the limit, the nodes do. False when no node is usable.
+// advance prepares the next pass: the zones with the fewest chunks take one more each, or,
+// once every node is at the limit, the limit is raised by one. False when no node is usable.
 func (w *walk) advance() bool {
 	if w.fresh == 0 && len(w.order) == 0 {
 		return false

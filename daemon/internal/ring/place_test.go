@@ -14,7 +14,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// naive is the rule of the package comment, written down as slowly and plainly as it reads.
+// naive is the rule of the package comment as a direct and slow implementation: the oracle of Place.
 func naive(list []ring.Node, part store.PartID, n int, usable func(store.NodeID) bool) []store.NodeID {
 	walk := naiveWalk(list, part)
 	walk = slices.DeleteFunc(walk, func(x ring.Node) bool { return !usable(x.ID) })
@@ -139,7 +139,7 @@ func TestPlaceSpreadsOverNodesThenZones(t *testing.T) {
 	})
 }
 
-// counts is how many chunks each node has: what costs something to change.
+// counts is the number of chunks of each node: a change of it moves data.
 func counts(placed []store.NodeID) map[store.NodeID]int {
 	c := map[store.NodeID]int{}
 	for _, id := range placed {
@@ -164,7 +164,7 @@ func TestAddingANodeMovesChunksToItOnly(t *testing.T) {
 	})
 }
 
-// The other way round, and the same for a node that is passed over: only its chunks go elsewhere.
+// The same for a node that leaves or is skipped: only its chunks move.
 func TestPassingOverIsLikeLeaving(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

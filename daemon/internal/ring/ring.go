@@ -1,23 +1,23 @@
-// Package ring is the consistent hash ring that says where new chunks go and
-// where upkeep moves old ones. Where a chunk is, metadata says. The package is pure: no clock, no I/O.
+// Package ring is the consistent hash ring. It decides on which nodes new chunks are placed and
+// to which nodes upkeep moves existing ones; where a chunk is now is recorded in the metadata. The package is pure: no clock, no I/O.
 //
 // A node owns [VirtualNodes] points on a circle of 64 bits per unit of weight.
-// A part's id is hashed onto the circle, and the walk goes clockwise from there.
-// One rule decides where each chunk goes:
+// A part's id is hashed onto the circle, and its walk visits the points clockwise from there.
+// One rule decides where each chunk is placed:
 //
 //	to the usable nodes that hold the fewest chunks of the part,
 //	among these, to the zones that hold the fewest,
 //	among these, to the first met on the walk.
 //
-// What follows from it: the first chunks go to distinct zones, the next to
+// Consequences: the first chunks are placed in distinct zones, the next on
 // distinct nodes, and only then does the walk wrap, so that no node holds more
 // than ceil(chunks / usable nodes). Zones are filled evenly as far as their numbers of
-// nodes allow; where the two collide the nodes come first, because a second
-// chunk on a node always costs safety, and a fuller zone only if a zone is lost.
+// nodes allow. Where the two conflict, nodes take precedence: a second chunk on a node always reduces
+// what the part survives, a fuller zone only when a whole zone fails.
 //
-// When a node joins, chunks move to it and nowhere else, and when one leaves
-// only its chunks move. This holds for how many chunks of a part each node has; which
-// of them it has (by index) may differ, and nobody should move data for that.
+// When a node joins, chunks move only to it, and when one leaves
+// only its chunks move. This holds for the number of chunks of a part on each node. The
+// indexes of these chunks may differ; that is no reason to move data.
 package ring
 
 import (
@@ -57,8 +57,8 @@ type Ring struct {
 	walks    sync.Pool
 }
 
-// New makes the ring of these nodes. Their order does not matter. An ID given
-// twice counts once. It takes tens of milliseconds for a thousand nodes: make one an epoch.
+// New makes the ring of these nodes. Their order does not matter. An ID that is given
+// twice counts once. It takes tens of milliseconds for a thousand nodes, so make one per epoch.
 func New(epoch store.Epoch, nodes []Node) *Ring {
 	r := &Ring{epoch: epoch, nodes: unique(nodes)}
 	r.findZones()
@@ -70,7 +70,7 @@ func New(epoch store.Epoch, nodes []Node) *Ring {
 // Epoch is the version of the membership that the ring was made from.
 func (r *Ring) Epoch() store.Epoch { return r.epoch }
 
-// Nodes returns the ring's nodes by ID, with the weights that count.
+// Nodes returns the ring's nodes by ID, with their effective weights.
 func (r *Ring) Nodes() []Node { return slices.Clone(r.nodes) }
 
 // Shares returns the share of the circle that each node owns, in the order of
@@ -83,7 +83,7 @@ func (r *Ring) Shares() []float64 {
 	return shares
 }
 
-// arc is the share of the circle that lies clockwise from one point to another.
+// arc is the share of the circle clockwise from one point to another.
 func arc(from, to uint64) float64 { return math.Ldexp(float64(to-from), -64) }
 
 func unique(nodes []Node) []Node {
@@ -129,7 +129,7 @@ func (r *Ring) placeTokens() {
 			points = append(points, point{token(n.ID, uint32(v)), int32(i)})
 		}
 	}
-	// Owners are in the order of IDs, so equal tokens come out the same whatever the input order.
+	// Owners are in the order of IDs, so equal tokens are ordered the same whatever the input order.
 	slices.SortFunc(points, func(a, b point) int {
 		if a.token != b.token {
 			return cmp.Compare(a.token, b.token)
@@ -143,8 +143,8 @@ func (r *Ring) placeTokens() {
 	}
 }
 
-// token is the place of a node's virtual node: XXH64, seed 0, of the 16 bytes of the ID
-// and the number in four big-endian bytes. Pinned by testdata: another hash would move all data.
+// token is the position of a node's virtual node: XXH64, seed 0, of the 16 bytes of the ID
+// and the number in four big-endian bytes. Testdata pins it, because another hash would move all data.
 func token(id store.NodeID, virtual uint32) uint64 {
 	var b [20]byte
 	copy(b[:], id[:])

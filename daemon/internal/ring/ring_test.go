@@ -20,7 +20,7 @@ import (
 
 var update = flag.Bool("update", false, "write testdata anew")
 
-// nodeID and partID are fixed ids, so that a failure can be repeated.
+// nodeID and partID are fixed ids, so that a failure is reproducible.
 func nodeID(i int) (id store.NodeID) {
 	binary.BigEndian.PutUint64(id[:], uint64(i)*0x9e3779b97f4a7c15+1)
 	binary.BigEndian.PutUint64(id[8:], uint64(i)*0xbf58476d1ce4e5b9+1)
@@ -40,7 +40,7 @@ func nodes(count, zones int) []ring.Node {
 	return list
 }
 
-// deviation is the t for which N nodes stay under 1+t times the mean but once in a million
+// deviation is the t for which N nodes stay under 1+t times the mean in all but one of a million
 // rings. A node's share is a sum of 150 spacings, each near to exponential, so nearly
 // Gamma(150)/150 times the mean; Chernoff bounds its tail by
 // exp(-150 (t - ln(1+t))), and N such tails may add up to 1e-6.
@@ -80,8 +80,8 @@ func TestSharesOfRandomNodes(t *testing.T) {
 	})
 }
 
-// Chunks spread like shares, or better: the bound holds with five standard
-// deviations of the counting itself on top.
+// Chunks are distributed like shares, or more evenly: the bound holds with five standard
+// deviations of the count added.
 func TestChunksAreBalanced(t *testing.T) {
 	t.Parallel()
 	const parts, width = 4000, 10
@@ -163,7 +163,7 @@ func TestInputOrderAndRepeatsDoNotMatter(t *testing.T) {
 	})
 }
 
-// Data of clusters in use is where these say. A change here moves all of it.
+// Clusters in use have placed their data by these values. A change here moves all of it.
 func TestGoldenPlacements(t *testing.T) {
 	t.Parallel()
 	type golden struct {
@@ -200,7 +200,7 @@ func drawNodes(t *rapid.T, least, most int) []ring.Node {
 	list := make([]ring.Node, count)
 	for i := range list {
 		list[i] = ring.Node{ID: nodeID(first + i), Weight: rapid.IntRange(1, 3).Draw(t, "weight")}
-		if zones > 0 { // 0 of them stays without a zone now and then
+		if zones > 0 { // one node in a few has no zone
 			list[i].Zone = rapid.SampledFrom([]string{"", "a", "b", "c", "d"}[min(1, zones-1):zones]).Draw(t, "zone")
 		}
 	}

@@ -8,19 +8,19 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// doubtFor is how long after a lost answer of the metadata store a change may still land.
+// doubtFor is how long after a lost answer of the metadata store its change may still be applied.
 const doubtFor = time.Minute
 
-// Claims hands a job its tasks. When the answer of the store to a claim, or to the end of one, was lost, tasks may be
-// claimed that no one works on; they would stay hidden until the hold is over. So for a while
-// afterwards the job's next claim first ends all that it may still have. The zero value is ready. Its methods may be called
-// at once, but Claim only while the job works on no task.
+// Claims claims tasks for a job. When the answer of the store to a claim, or to the end of one, was lost, tasks may be
+// claimed that no one works on; they would stay hidden until the hold expires. Therefore, for doubtFor
+// afterwards, the job's next claim first ends all claims that the job may still hold. The zero value is ready. Its methods
+// are safe for concurrent use, but Claim may be called only while the job works on no task.
 type Claims struct {
 	mu    sync.Mutex // guards doubt
-	doubt time.Time  // until then there may be claims that are not known
+	doubt time.Time  // until then there may be claims that the job does not know of
 }
 
-// Claim claims tasks for a step that begins.
+// Claim claims tasks for a step that starts.
 func (c *Claims) Claim(ctx context.Context, q store.Queues, query store.ClaimQuery) ([]store.Task, error) {
 	if c.inDoubt() {
 		if err := q.Unclaim(ctx, query.Kind, query.Term); err != nil {
@@ -32,7 +32,7 @@ func (c *Claims) Claim(ctx context.Context, q store.Queues, query store.ClaimQue
 	return tasks, err
 }
 
-// Settle is Settle of the package.
+// Settle calls the function Settle and notes a lost answer.
 func (c *Claims) Settle(ctx context.Context, q store.Queues, results []Result) (done int64, err error) {
 	done, err = Settle(ctx, q, results)
 	c.note(err)

@@ -24,9 +24,9 @@ type Meta interface {
 // Config is what a Runner is made of.
 type Config struct {
 	Meta  Meta
-	Owner string        // names this process and no other: host, and a random part
+	Owner string        // unique to this process: host, and a random part
 	Jobs  []Job         // each name once
-	TTL   time.Duration // of the lease; a leader that dies is replaced after it; default 15 s
+	TTL   time.Duration // of the lease; a leader that dies is replaced after this time; default 15 s
 	Log   *slog.Logger  // default: slog.Default()
 }
 
@@ -35,7 +35,7 @@ type Runner struct {
 	cfg     Config
 	workers []*worker
 
-	mu   sync.Mutex // guards what follows; nothing is called while it is held
+	mu   sync.Mutex // guards the fields below; nothing is called while it is held
 	run  context.CancelFunc
 	over chan struct{} // closed when the run has ended
 	term uint64        // of the lease, 0 on standby
@@ -56,8 +56,8 @@ func NewRunner(c Config) *Runner {
 	return r
 }
 
-// Start begins to ask for the lease and returns at once. On a runner that was
-// started and not stopped it does nothing.
+// Start starts to request the lease and returns at once. On a runner that is already
+// running it does nothing.
 func (r *Runner) Start() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -73,7 +73,7 @@ func (r *Runner) Start() {
 	}()
 }
 
-// Stop ends the work, gives the lease back, and returns when all of that is
+// Stop ends the work, releases the lease, and returns when both are
 // done. It may be called more than once, and on a runner that was not started.
 func (r *Runner) Stop() {
 	r.mu.Lock()
@@ -91,7 +91,7 @@ func (r *Runner) Stop() {
 	}
 }
 
-// Run is Start, and Stop when ctx ends; it returns nil.
+// Run calls Start, and Stop when ctx ends; it returns nil.
 func (r *Runner) Run(ctx context.Context) error {
 	r.Start()
 	<-ctx.Done()
@@ -99,8 +99,8 @@ func (r *Runner) Run(ctx context.Context) error {
 	return nil
 }
 
-// Kick tells the job of that name that there is work, so that it does not wait for
-// its next look. It never blocks. A runner on standby forgets it: the leader will look.
+// Kick wakes the job of that name because there is work for it. It never blocks. A runner on standby ignores it: the
+// leader finds the work when its job looks next.
 func (r *Runner) Kick(name string) {
 	for _, w := range r.workers {
 		if w.job.Name() == name {
@@ -109,7 +109,7 @@ func (r *Runner) Kick(name string) {
 	}
 }
 
-// Status is what a runner is at.
+// Status is the state of a runner and its jobs.
 type Status struct {
 	Leading bool
 	Owner   string
@@ -117,7 +117,7 @@ type Status struct {
 	Jobs    []Progress // in the order of Config.Jobs
 }
 
-// Status tells what the runner is at.
+// Status returns the current state of the runner.
 func (r *Runner) Status() Status {
 	r.mu.Lock()
 	s := Status{Leading: r.term != 0, Owner: r.cfg.Owner, Term: r.term}
@@ -128,7 +128,7 @@ func (r *Runner) Status() Status {
 	return s
 }
 
-// campaign asks for the lease until ctx ends, and leads whenever it has it.
+// campaign requests the lease until ctx ends, and leads whenever it has it.
 func (r *Runner) campaign(ctx context.Context) {
 	failing := false
 	for ctx.Err() == nil {
@@ -140,7 +140,7 @@ func (r *Runner) campaign(ctx context.Context) {
 			r.lead(ctx, lease, asked)
 		case store.KindOf(err) != store.Conflict && !failing && ctx.Err() == nil:
 			failing = true
-			r.cfg.Log.Warn("the upkeep lease cannot be asked for", "error", err)
+			r.cfg.Log.Warn("the upkeep lease cannot be requested", "error", err)
 		}
 		pause(ctx, jitter(r.cfg.TTL/3))
 	}
@@ -152,10 +152,10 @@ func (r *Runner) acquire(ctx context.Context) (store.Lease, error) {
 	return r.cfg.Meta.AcquireLease(ctx, LeaseName, r.cfg.Owner, r.cfg.TTL)
 }
 
-// lead runs the jobs until the lease is lost or ctx ends. The lease was asked for at that time.
+// lead runs the jobs until the lease is lost or ctx ends. The lease was requested at the time asked.
 func (r *Runner) lead(ctx context.Context, lease store.Lease, asked time.Time) {
 	r.setTerm(lease.Term)
-	r.cfg.Log.Info("this gateway does the upkeep now", "term", lease.Term)
+	r.cfg.Log.Info("this gateway runs the upkeep jobs now", "term", lease.Term)
 	working, stop := context.WithCancel(ctx)
 	var jobs sync.WaitGroup
 	for _, w := range r.workers {
@@ -170,14 +170,14 @@ func (r *Runner) lead(ctx context.Context, lease store.Lease, asked time.Time) {
 	jobs.Wait()
 	r.setTerm(0)
 	if lost != nil {
-		r.cfg.Log.Warn("the upkeep lease was lost; another gateway goes on", "term", lease.Term, "error", lost)
+		r.cfg.Log.Warn("the upkeep lease was lost; another gateway takes over", "term", lease.Term, "error", lost)
 		return
 	}
 	r.release(context.WithoutCancel(ctx), lease)
 }
 
-// takeOver ends the claims of earlier leaders, so that what they left is not hidden until its time is over. It tries until it has,
-// or ctx ends. False: it ended.
+// takeOver ends the claims of earlier leaders, so that their unfinished tasks are not hidden until the claims expire. It retries
+// until it succeeds or ctx ends. False: ctx ended.
 func (r *Runner) takeOver(ctx context.Context, term uint64) bool {
 	for n := 1; ctx.Err() == nil; n++ {
 		limited, cancel := context.WithTimeout(ctx, r.cfg.TTL)
@@ -191,7 +191,7 @@ func (r *Runner) takeOver(ctx context.Context, term uint64) bool {
 	return false
 }
 
-// hold renews the lease. It returns nil when ctx ended, and otherwise why the lease is lost.
+// hold renews the lease. It returns nil when ctx ended, and otherwise the reason why the lease is lost.
 func (r *Runner) hold(ctx context.Context, lease store.Lease, asked time.Time) error {
 	trusted := asked.Add(lease.TTL)
 	wait := r.cfg.TTL / 3
@@ -212,17 +212,17 @@ func (r *Runner) hold(ctx context.Context, lease store.Lease, asked time.Time) e
 		case store.KindOf(err) == store.Conflict || !time.Now().Before(trusted):
 			return err
 		default:
-			wait = r.cfg.TTL / 15 // the store may be back before the lease runs out
+			wait = r.cfg.TTL / 15 // the store may answer again before the lease expires
 		}
 	}
 }
 
-// release gives the lease back, so that nobody has to wait for it to run out.
+// release returns the lease, so that the next leader need not wait until it expires.
 func (r *Runner) release(ctx context.Context, lease store.Lease) {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.TTL/3)
 	defer cancel()
 	if err := r.cfg.Meta.ReleaseLease(ctx, lease); err != nil && !errors.Is(err, context.DeadlineExceeded) {
-		r.cfg.Log.Info("the upkeep lease was not given back and runs out by itself", "error", err)
+		r.cfg.Log.Info("the upkeep lease was not released and will expire", "error", err)
 	}
 }
 
@@ -242,5 +242,5 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// jitter is d give or take a quarter, so that gateways do not ask in step.
+// jitter is d plus or minus up to a quarter, so that gateways do not send requests at the same time.
 func jitter(d time.Duration) time.Duration { return d*3/4 + rand.N(d/2+1) }

@@ -21,7 +21,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// job is a Job made of a function.
+// job is a Job whose Step is a function.
 type job struct {
 	name string
 	pace upkeep.Pace
@@ -32,7 +32,7 @@ func (j job) Name() string                                               { retur
 func (j job) Pace() upkeep.Pace                                          { return j.pace }
 func (j job) Step(ctx context.Context, _ uint64) (upkeep.Outcome, error) { return j.step(ctx) }
 
-// gateway is a runner with one job that counts its steps and works one second in each.
+// gateway is a runner with one job that counts its steps and takes one second for each.
 type gateway struct {
 	*upkeep.Runner
 	leases *flaky
@@ -41,7 +41,7 @@ type gateway struct {
 	most   *atomic.Int64
 }
 
-// flaky is leases that can be away.
+// flaky is a lease store that can be made unavailable.
 type flaky struct {
 	upkeep.Meta
 	mu  sync.Mutex
@@ -125,7 +125,7 @@ func TestOneGatewayWorksAtATime(t *testing.T) {
 		require.Equal(t, upkeep.Standby, b.Status().Jobs[0].State)
 		require.False(t, b.Status().Leading)
 
-		a.Stop() // gives the lease back: b need not wait for it to run out
+		a.Stop() // releases the lease: b need not wait until it expires
 		require.Equal(t, upkeep.Standby, a.Status().Jobs[0].State)
 		require.False(t, a.Status().Leading)
 		time.Sleep(7 * time.Second)
@@ -177,7 +177,7 @@ func TestAShortOutageDoesNotEndTheTerm(t *testing.T) {
 		time.Sleep(30 * time.Second)
 		require.EqualValues(t, 1, a.Status().Term)
 		a.leases.set(upkeeptest.ErrAway)
-		a.Stop() // the lease cannot be given back; that is no reason to hang
+		a.Stop() // the lease cannot be released; Stop must return anyway
 	})
 }
 
@@ -197,7 +197,7 @@ func TestALeaseThatSomebodyTookEndsWorkAtOnce(t *testing.T) {
 	})
 }
 
-// What a leader had claimed when it died is due for the next one at once, and the dead one's end of it changes nothing.
+// What a leader had claimed when it died is due for the next one at once; when the old leader finishes it later, nothing changes.
 func TestANewLeaderTakesOverWhatTheOldOneClaimed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -232,7 +232,7 @@ func TestANewLeaderTakesOverWhatTheOldOneClaimed(t *testing.T) {
 	})
 }
 
-// termJob is a Job that looks at its term.
+// termJob is a Job that records its term.
 type termJob struct {
 	step func(ctx context.Context, term uint64) (upkeep.Outcome, error)
 }
@@ -329,7 +329,7 @@ func TestStartAndStopInAnyOrder(t *testing.T) {
 	r.Stop()
 }
 
-// The whole: a file is deleted, the runner is kicked, and the chunks are gone without a poll.
+// End to end: a file is deleted, the runner is kicked, and the chunks are deleted without waiting for Pace.Every.
 func TestADeleteIsReclaimedAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// Result is how a claimed task went. A nil Err finishes it.
+// Result is the outcome of a claimed task. A nil Err finishes it.
 type Result struct {
 	Task store.Task
 	Err  error
@@ -21,10 +21,10 @@ const maxPostpone = 5 * time.Minute
 // settleLimit bounds the calls of Settle.
 const settleLimit = 10 * time.Second
 
-// Settle writes down how claimed tasks went: those that are done leave the queue,
-// the others come back, each time later, with their error as the reason. When
-// ctx has ended they come back at once, for whoever works next; the writing itself does not
-// depend on ctx. It returns the number of tasks that are done.
+// Settle records the outcome of claimed tasks: finished ones leave the queue,
+// the others become due again with increasing delay and their error as the reason. When
+// ctx has ended they are due at once, for the next leader; the calls to the store do not
+// depend on ctx. It returns the number of finished tasks.
 func Settle(ctx context.Context, q store.Queues, results []Result) (done int64, err error) {
 	var finished []store.Task
 	later := map[time.Duration][]store.Task{}

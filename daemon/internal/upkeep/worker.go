@@ -11,16 +11,16 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// Progress is what a job is at and what it has done since the process began.
+// Progress is the state of a job and what it has done since the process started.
 type Progress struct {
 	Job      string
 	State    State
-	Steps    int64         // that ended well
-	Items    int64         // pieces of work finished
-	Bytes    int64         // data written or removed, where the job knows
+	Steps    int64         // that succeeded
+	Items    int64         // units of work finished
+	Bytes    int64         // data written or removed, where the job counts it
 	Failures int64         // steps that failed
-	Cost     time.Duration // what a busy step takes on average, lately
-	LastStep time.Time     // when the last one ended, well or not; zero before
+	Cost     time.Duration // moving average of the duration of busy steps
+	LastStep time.Time     // when the last one ended, with or without an error; zero before the first
 	Error    string        // of the last step, if it failed
 }
 
@@ -29,7 +29,7 @@ type worker struct {
 	job    Job
 	pace   Pace
 	log    *slog.Logger
-	kicked chan struct{} // holds one kick
+	kicked chan struct{} // buffers one kick
 
 	mu       sync.Mutex // guards progress
 	progress Progress
@@ -46,7 +46,7 @@ func (w *worker) kick() {
 	}
 }
 
-func (w *worker) settleKick() {
+func (w *worker) clearKick() {
 	select {
 	case <-w.kicked:
 	default:
@@ -65,17 +65,17 @@ func (w *worker) work(ctx context.Context, term uint64) {
 	failures := 0
 	for ctx.Err() == nil {
 		w.setState(Busy)
-		w.settleKick() // the step that begins now sees what it was about
+		w.clearKick() // the step that starts now sees the work that the kick announced
 		begin := time.Now()
 		out, err := w.step(ctx, term)
 		if ctx.Err() != nil {
-			return // what it says now is about the stop
+			return // the error is a consequence of the stop
 		}
 		w.note(out, err, time.Since(begin))
 		switch {
 		case err != nil:
 			if failures++; failures == 1 {
-				w.log.Warn("upkeep failed; it is tried again", "error", err)
+				w.log.Warn("upkeep failed and will be retried", "error", err)
 			}
 			w.setState(Failing)
 			pause(ctx, jitter(retryAfter(failures)))
@@ -93,8 +93,8 @@ func (w *worker) work(ctx context.Context, term uint64) {
 	}
 }
 
-// step runs one step. A panic becomes its error: a defect in a background job must not take the
-// gateway down, again and again if one piece of work is the cause.
+// step runs one step. A panic becomes its error: a defect in a background job must not stop the
+// gateway, which would recur as long as the same task is due.
 func (w *worker) step(ctx context.Context, term uint64) (out Outcome, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -143,7 +143,7 @@ func smooth(average, next time.Duration) time.Duration {
 	return average + (next-average)/5
 }
 
-// rest is the break after a busy step.
+// rest is the pause after a busy step.
 func (w *worker) rest(ctx context.Context) {
 	if d := time.Duration(w.pace.Throttle * float64(w.snapshot().Cost)); d > 0 {
 		w.setState(Throttled)
@@ -151,7 +151,7 @@ func (w *worker) rest(ctx context.Context) {
 	}
 }
 
-// wait is for the next look, or a kick.
+// wait waits for Pace.Every or a kick.
 func (w *worker) wait(ctx context.Context) {
 	timer := time.NewTimer(w.pace.Every)
 	defer timer.Stop()

@@ -1,5 +1,5 @@
-// Package expire gives up uploads that nobody has ended: their gateway crashed,
-// or lost the metadata store at the wrong moment. Their chunks go to the reclaim queue.
+// Package expire fails uploads that were neither completed nor aborted, because their gateway crashed
+// or lost the metadata store, and removes expired sessions. Their chunks are queued for reclaim.
 package expire
 
 import (
@@ -29,7 +29,7 @@ type Meta interface {
 // Config is what the job is made of.
 type Config struct {
 	Meta    Meta
-	After   time.Duration // an upload that began so long ago is given up; default DefaultAfter
+	After   time.Duration // an upload that started so long ago is failed; default DefaultAfter
 	Reclaim func()        // called after chunks were put on the reclaim queue; may be nil
 	Log     *slog.Logger  // default: slog.Default()
 }
@@ -59,7 +59,7 @@ func (j *Job) Name() string { return Name }
 // Pace implements upkeep.Job.
 func (j *Job) Pace() upkeep.Pace { return upkeep.Pace{Every: time.Minute, Throttle: 1} }
 
-// Step fails the oldest uploads, as far as they are too old by the store's clock.
+// Step fails the oldest uploads that are older than Config.After by the store's clock.
 func (j *Job) Step(ctx context.Context, _ uint64) (upkeep.Outcome, error) {
 	idle := upkeep.Outcome{State: upkeep.Idle}
 	members, err := j.cfg.Meta.Members(ctx)
@@ -74,7 +74,7 @@ func (j *Job) Step(ctx context.Context, _ uint64) (upkeep.Outcome, error) {
 	var failed int64
 	for _, f := range page.Files {
 		if f.CreatedAt.After(limit) {
-			break // the rest is younger
+			break // the others are younger
 		}
 		if err := j.fail(ctx, f); err != nil {
 			return upkeep.Outcome{Items: failed}, err
@@ -88,11 +88,11 @@ func (j *Job) Step(ctx context.Context, _ uint64) (upkeep.Outcome, error) {
 	return upkeep.Outcome{State: upkeep.Busy, Items: failed}, nil
 }
 
-// fail gives one upload up. One that ended meanwhile is none of ours.
+// fail fails one upload. One that was completed or failed meanwhile is left alone.
 func (j *Job) fail(ctx context.Context, f store.File) error {
-	err := j.cfg.Meta.FailFile(ctx, f, "the upload was not ended within "+j.cfg.After.String(), nil)
+	err := j.cfg.Meta.FailFile(ctx, f, "the upload was not completed within "+j.cfg.After.String(), nil)
 	if err == nil {
-		j.cfg.Log.Info("an upload that nobody ended was given up", "file", f.ID, "bucket", f.Bucket, "name", f.Key, "began", f.CreatedAt)
+		j.cfg.Log.Info("an upload that was not completed in time was failed", "file", f.ID, "bucket", f.Bucket, "name", f.Key, "began", f.CreatedAt)
 		return nil
 	}
 	if kind := store.KindOf(err); kind == store.NotFound || kind == store.Conflict {

@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// begin writes down an upload with one planned chunk.
+// begin records an upload with one planned chunk.
 func begin(t *testing.T, m *mem.Metadata, name string) store.File {
 	t.Helper()
 	f := store.File{

@@ -19,7 +19,7 @@ type SessionMeta interface {
 	AbortSession(ctx context.Context, id store.FileID) error
 }
 
-// SessionsConfig is what the job is made of. When a session expires stands in the session itself.
+// SessionsConfig is what the job is made of. The time of expiry is part of each session.
 type SessionsConfig struct {
 	Meta    SessionMeta
 	Every   time.Duration // how often to look; default a minute
@@ -27,8 +27,8 @@ type SessionsConfig struct {
 	Log     *slog.Logger  // default: slog.Default()
 }
 
-// SessionsJob removes sessions that have expired, with what had arrived of them. Nobody
-// can bring one back: to everyone else it is gone from the moment it expires. Make it with NewSessions.
+// SessionsJob removes expired sessions and their parts. For all other calls of the metadata store a session does not exist
+// from the moment it expires, so none can be revived. Make it with NewSessions.
 type SessionsJob struct{ cfg SessionsConfig }
 
 var _ upkeep.Job = (*SessionsJob)(nil)
@@ -53,7 +53,7 @@ func (j *SessionsJob) Name() string { return SessionsName }
 // Pace implements upkeep.Job.
 func (j *SessionsJob) Pace() upkeep.Pace { return upkeep.Pace{Every: j.cfg.Every, Throttle: 1} }
 
-// Step ends a batch of expired sessions.
+// Step removes a batch of expired sessions.
 func (j *SessionsJob) Step(ctx context.Context, _ uint64) (upkeep.Outcome, error) {
 	page, err := j.cfg.Meta.ListSessions(ctx, store.SessionQuery{Expired: true, Limit: batch})
 	if err != nil || len(page.Sessions) == 0 {
@@ -63,7 +63,7 @@ func (j *SessionsJob) Step(ctx context.Context, _ uint64) (upkeep.Outcome, error
 	for _, s := range page.Sessions {
 		err := j.cfg.Meta.AbortSession(ctx, s.ID)
 		if errors.Is(err, store.NotFound) {
-			continue // somebody aborted it meanwhile
+			continue // it was aborted meanwhile
 		}
 		if err != nil {
 			return upkeep.Outcome{Items: ended}, err

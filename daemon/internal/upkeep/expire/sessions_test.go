@@ -16,7 +16,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/upkeep/upkeeptest"
 )
 
-// open begins a session that expires in a day unless a part arrives, with one part in it.
+// open creates a session that expires in a day unless a part arrives, with one part in it.
 func open(t *testing.T, m *mem.Metadata, name string) store.Session {
 	t.Helper()
 	s, err := m.CreateSession(t.Context(), store.Session{ID: store.NewFileID(), Bucket: store.DefaultBucket, Key: store.Key(name), Size: -1}, 24*time.Hour, store.SessionLimits{})
@@ -72,7 +72,7 @@ func TestCleanupJob_ActiveSessions(t *testing.T) {
 		m := mem.NewMetadata()
 		j := expire.NewSessions(expire.SessionsConfig{Meta: m, Log: upkeeptest.Quiet})
 		s := open(t, m, "active")
-		for range 5 { // each part puts the end off
+		for range 5 { // each part extends the session
 			time.Sleep(23 * time.Hour)
 			out, err := j.Step(t.Context(), 1)
 			require.NoError(t, err)
@@ -88,7 +88,7 @@ func TestCleanupJob_ActiveSessions(t *testing.T) {
 	})
 }
 
-// stubborn refuses to end sessions.
+// stubborn is a store that fails to abort sessions.
 type stubborn struct {
 	expire.SessionMeta
 	err error

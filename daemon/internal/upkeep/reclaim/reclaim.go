@@ -1,8 +1,8 @@
 // Package reclaim deletes chunks that no metadata refers to any more.
 //
-// The tasks come from the metadata store itself: whatever removes a file, fails
-// an upload or moves a chunk queues them in the same step. A task waits until its node can be
-// reached, so a node that was away gets its deletes when it returns.
+// The tasks come from the metadata store itself: each step that removes a file, fails
+// an upload or moves a chunk also queues them. A task waits until its node can be
+// reached, so a node that was away gets its deletions when it returns.
 package reclaim
 
 import (
@@ -25,12 +25,12 @@ const (
 	batch = store.MaxListLimit
 	hold  = 5 * time.Minute
 
-	// stepLimit ends a step long before its claims run out: see package upkeep.
+	// stepLimit ends a step long before its claims expire: see package upkeep.
 	stepLimit   = time.Minute
 	deleteLimit = 10 * time.Second
 
-	lookups = 8  // parts looked up at once
-	perNode = 16 // deletes under way at once on one node
+	lookups = 8  // concurrent lookups of parts
+	perNode = 16 // concurrent deletions on one node
 )
 
 // Meta is what the job needs of the metadata store.
@@ -43,7 +43,7 @@ type Meta interface {
 type Config struct {
 	Meta  Meta
 	Fleet upkeep.Fleet
-	Grace time.Duration // what was deleted or replaced stays readable so long for reads that began before; less where space is short
+	Grace time.Duration // how long deleted or replaced files stay readable for reads that started before; none where space is short
 	Log   *slog.Logger  // default: slog.Default()
 }
 
@@ -66,7 +66,7 @@ func New(c Config) *Job {
 // Name implements upkeep.Job.
 func (j *Job) Name() string { return Name }
 
-// Pace implements upkeep.Job. Space is wanted back soon, and deletes are cheap.
+// Pace implements upkeep.Job. Space should be free again soon, and deletions are cheap.
 func (j *Job) Pace() upkeep.Pace { return upkeep.Pace{Every: 2 * time.Second, Throttle: 0.2} }
 
 // shortOfSpace is the share of a node's space below which deleted files get no grace: 1/shortOfSpace.
@@ -82,7 +82,7 @@ func (j *Job) grace(v *cluster.View) time.Duration {
 	return j.cfg.Grace
 }
 
-// Step sweeps files whose grace is over into the queue, claims a batch of tasks and works all nodes' shares of it at the same time.
+// Step queues the chunks of files whose grace is over, claims a batch of tasks and works on all nodes' shares of it concurrently.
 func (j *Job) Step(ctx context.Context, term uint64) (upkeep.Outcome, error) {
 	view := j.cfg.Fleet.View()
 	ctx, cancel := context.WithTimeout(ctx, stepLimit)
@@ -119,7 +119,7 @@ func (j *Job) work(ctx context.Context, view *cluster.View, term uint64) (upkeep
 	for node, share := range byNode {
 		_, member := view.Member(node)
 		g.Go(func() error {
-			// Each node's share is settled by itself: a slow node holds up no other's.
+			// Each node's share is settled on its own, so that a slow node delays no other.
 			done, err := j.claims.Settle(ctx, j.cfg.Meta, j.workNode(ctx, node, member, share, placed))
 			mu.Lock()
 			defer mu.Unlock()
@@ -130,8 +130,8 @@ func (j *Job) work(ctx context.Context, view *cluster.View, term uint64) (upkeep
 	return out, g.Wait()
 }
 
-// reachable is the nodes whose tasks can be done now: those that answer, and those
-// that are gone for good, which have nothing left to delete.
+// reachable returns the nodes whose tasks can be done now: those that answer, and those
+// that were removed from the cluster, which have nothing left to delete.
 func reachable(v *cluster.View) []store.NodeID {
 	nodes := append([]store.NodeID(nil), v.Removed...)
 	for _, m := range v.Members {
@@ -144,16 +144,16 @@ func reachable(v *cluster.View) []store.NodeID {
 
 // placement is where the metadata has a part's chunks now.
 type placement struct {
-	chunks []store.Placement // none when the part is gone
-	err    error             // it could not be looked up
+	chunks []store.Placement // none when the part does not exist any more
+	err    error             // of the lookup
 }
 
-// has reports whether the chunk lives on the node after all.
+// has reports whether the metadata places the chunk on the task's node.
 func (p placement) has(t store.Task) bool {
 	return int(t.Chunk.Index) < len(p.chunks) && p.chunks[t.Chunk.Index].Node == t.Node
 }
 
-// lookUp asks for the parts of the tasks, each once.
+// lookUp looks up the parts of the tasks, each once.
 func (j *Job) lookUp(ctx context.Context, tasks []store.Task) map[store.PartID]placement {
 	placed := map[store.PartID]placement{}
 	for _, t := range tasks {
@@ -178,7 +178,7 @@ func (j *Job) lookUp(ctx context.Context, tasks []store.Task) map[store.PartID]p
 			return nil
 		})
 	}
-	_ = g.Wait() // errors stand with their parts
+	_ = g.Wait() // errors are recorded with their parts
 	return placed
 }
 
@@ -187,7 +187,7 @@ func (j *Job) workNode(ctx context.Context, node store.NodeID, member bool, task
 	results := make([]upkeep.Result, len(tasks))
 	var g errgroup.Group
 	g.SetLimit(perNode)
-	gone := &failure{}
+	unreachable := &failure{}
 	for i, t := range tasks {
 		results[i].Task = t
 		where := placed[t.Chunk.Part]
@@ -195,19 +195,19 @@ func (j *Job) workNode(ctx context.Context, node store.NodeID, member bool, task
 		case where.err != nil:
 			results[i].Err = where.err
 		case where.has(t):
-			j.cfg.Log.Warn("a chunk that is in use was queued to be deleted; it stays", "chunk", t.Chunk, "node", node, "reason", t.Reason)
+			j.cfg.Log.Warn("a chunk that is in use was queued for reclaim; it is kept", "chunk", t.Chunk, "node", node, "reason", t.Reason)
 		case member:
 			g.Go(func() error {
-				results[i].Err = j.remove(ctx, t, gone)
+				results[i].Err = j.remove(ctx, t, unreachable)
 				return nil
 			})
 		}
 	}
-	_ = g.Wait() // errors stand with their tasks
+	_ = g.Wait() // errors are recorded with their tasks
 	return results
 }
 
-// failure remembers that a node cannot be reached, so that the rest of its tasks need not find out one by one.
+// failure records that a node cannot be reached, so that its remaining tasks fail without a call each.
 type failure struct {
 	mu  sync.Mutex // guards err
 	err error
@@ -225,14 +225,14 @@ func (f *failure) set(err error) {
 	f.err = err
 }
 
-func (j *Job) remove(ctx context.Context, t store.Task, gone *failure) error {
-	if err := gone.get(); err != nil {
+func (j *Job) remove(ctx context.Context, t store.Task, unreachable *failure) error {
+	if err := unreachable.get(); err != nil {
 		return err
 	}
 	err := j.delete(ctx, t)
 	j.cfg.Fleet.Report(t.Node, err)
 	if err != nil && store.KindOf(err) == store.Unavailable {
-		gone.set(err)
+		unreachable.set(err)
 	}
 	return err
 }

@@ -134,7 +134,7 @@ func TestFailuresComeBackLaterAndLater(t *testing.T) {
 	})
 }
 
-// A node that does not answer is found out once, not once for each of its tasks.
+// A node that does not answer is called once, not once for each of its tasks.
 func TestANodeThatDiesMidwayIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -178,7 +178,7 @@ func TestALostLeaseGivesTheTasksBack(t *testing.T) {
 	require.EqualValues(t, 6, step(t, newJob(c)).Items, "at once")
 }
 
-// lost is a metadata store that cannot look parts up.
+// lost is a metadata store whose lookups of parts fail.
 type lost struct{ reclaim.Meta }
 
 func (lost) Part(context.Context, store.PartID) (store.Part, store.File, error) {
@@ -201,7 +201,7 @@ func TestNoNodes(t *testing.T) {
 	require.Equal(t, upkeep.Idle, step(t, newJob(upkeeptest.New(t, 0))).State)
 }
 
-// What is deleted stays on its nodes for the grace, so that reads in progress end whole; where space is short, it goes at once.
+// Chunks of deleted files stay on their nodes for the grace, so that reads in progress complete; where space is short, they are deleted at once.
 func TestDeletedFilesHaveAGraceUnlessSpaceIsShort(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -228,7 +228,7 @@ func TestDeletedFilesHaveAGraceUnlessSpaceIsShort(t *testing.T) {
 	})
 }
 
-// losing is a store that claims tasks, and loses the answer once.
+// losing is a store that claims tasks and loses one answer.
 type losing struct {
 	reclaim.Meta
 	lost bool
@@ -243,7 +243,7 @@ func (l *losing) Claim(ctx context.Context, q store.ClaimQuery) ([]store.Task, e
 	return tasks, err
 }
 
-// Tasks that were claimed by a call whose answer was lost are not hidden until their hold is over.
+// Tasks that were claimed by a call whose answer was lost do not stay hidden until their hold expires.
 func TestAClaimWhoseAnswerIsLost(t *testing.T) {
 	t.Parallel()
 	c := upkeeptest.New(t, 6)

@@ -1,10 +1,10 @@
-// Package review looks whether what is stored has what its policy asks for, each time the membership changes.
+// Package review checks, after each change of the membership, that every part has what its policy requires.
 //
-// A part can stand below its policy because nodes were away when it was written (holes), because the cluster was too
-// small for what was asked for, or because a repair had to put several of its chunks on one node. Nothing of that is
-// mended by reads, which meet only damage. So whenever nodes came, went or returned, all parts are walked once, slowly: what is
-// too narrow is widened, and chunks that are nowhere or crowded are put on the repair queue. Chunks on
-// nodes that are away for a while are not lost and are left alone.
+// A part can be below its policy because nodes were away when it was written (holes), because the cluster was too
+// small for the policy, or because a repair had to place several of its chunks on one node. Reads find
+// only damage and repair none of these. So when nodes have joined, left or returned, the job visits all parts once, throttled: it
+// widens parts that have too few chunks, and queues holes and chunks beyond their node's share for repair. Chunks on
+// nodes that are temporarily away are not lost and are left alone.
 package review
 
 import (
@@ -48,19 +48,19 @@ type Config struct {
 // Job is the upkeep job. Make it with New.
 type Job struct {
 	cfg  Config
-	walk *walk  // in progress
-	done uint64 // signature of the membership for which a walk came to its end
+	walk *walk  // in progress; nil: none
+	done uint64 // signature of the membership for which a walk was completed
 }
 
 var _ upkeep.Job = (*Job)(nil)
 
-// walk is one look at all parts.
+// walk is one visit of all parts.
 type walk struct {
 	signature uint64
 	after     store.PartID
-	policies  map[int]placement.Policy // by the number of failures asked for
+	policies  map[int]placement.Policy // by the number of failures that must be survived
 	wanted    map[store.BucketName]int
-	most      int // the highest of them: a part that has it needs no look at its bucket
+	most      int // the highest of them: a part that meets it meets the policy of every bucket
 	found     int
 }
 
@@ -81,7 +81,7 @@ func (j *Job) Name() string { return Name }
 // Pace implements upkeep.Job.
 func (j *Job) Pace() upkeep.Pace { return upkeep.Pace{Every: 5 * time.Second, Throttle: 4} }
 
-// Step looks at some parts, if the membership has changed since they were looked at.
+// Step checks a batch of parts, if the membership has changed since they were checked last.
 func (j *Job) Step(ctx context.Context, _ uint64) (upkeep.Outcome, error) {
 	view := j.cfg.Fleet.View()
 	if now := signature(view); j.walk == nil && now == j.done {
@@ -114,7 +114,7 @@ func (j *Job) Step(ctx context.Context, _ uint64) (upkeep.Outcome, error) {
 	return upkeep.Outcome{State: upkeep.Busy, Items: int64(len(tasks))}, nil
 }
 
-// signature changes with everything that could make a part's place better: the members, and which of them take chunks.
+// signature changes with everything that could improve a part's placement: the members, and which of them take chunks.
 func signature(v *cluster.View) uint64 {
 	h := fnv.New64a()
 	_ = binary.Write(h, binary.BigEndian, uint64(v.Epoch)+1)
@@ -126,7 +126,7 @@ func signature(v *cluster.View) uint64 {
 	return h.Sum64()
 }
 
-// begin starts a walk, and lets repairs that waited for better times try again.
+// begin starts a walk, and makes postponed repairs due at once.
 func (j *Job) begin(ctx context.Context, view *cluster.View, now uint64) error {
 	buckets, err := j.cfg.Meta.ListBuckets(ctx)
 	if err != nil {
@@ -154,12 +154,12 @@ func (j *Job) begin(ctx context.Context, view *cluster.View, now uint64) error {
 
 func (j *Job) end() {
 	if j.walk.found > 0 {
-		j.cfg.Log.Info("parts stood below their policy and were queued", "chunks", j.walk.found)
+		j.cfg.Log.Info("parts below their policy were queued for repair", "chunks", j.walk.found)
 	}
 	j.done, j.walk = j.walk.signature, nil
 }
 
-// look gives the repairs that the part needs, and widens it where the members now give what was asked for.
+// look returns the repairs that the part needs, and widens it where the members now allow what its policy requires.
 func (j *Job) look(ctx context.Context, view *cluster.View, p store.Part) ([]store.Task, error) {
 	if enough(view, j.walk.policies[j.walk.most], p) {
 		return nil, nil
@@ -173,7 +173,7 @@ func (j *Job) look(ctx context.Context, view *cluster.View, p store.Part) ([]sto
 	}
 	wanted, ok := j.walk.wanted[f.Bucket]
 	if !ok {
-		return nil, nil // its bucket was made after the walk began, and its policy is of today
+		return nil, nil // its bucket was created after the walk started, so it has the current layout
 	}
 	policy := j.walk.policies[wanted]
 	if m := policy.ParityOf(p.K); m > p.M {
@@ -186,19 +186,19 @@ func (j *Job) look(ctx context.Context, view *cluster.View, p store.Part) ([]sto
 	return misplaced(view, policy, p), nil
 }
 
-// enough reports a part that has all that the policy asks for.
+// enough reports whether the part has all that the policy requires.
 func enough(view *cluster.View, policy placement.Policy, p store.Part) bool {
 	return p.M >= policy.ParityOf(p.K) && len(misplaced(view, policy, p)) == 0
 }
 
-// misplaced gives the repairs of chunks that are nowhere, and of those beyond their node's share.
+// misplaced returns the repairs of holes, and of chunks beyond their node's share.
 func misplaced(view *cluster.View, policy placement.Policy, p store.Part) (tasks []store.Task) {
 	share, held := policy.Share(len(p.Chunks)), map[store.NodeID]int{}
 	for i, c := range p.Chunks {
 		held[c.Node]++
 		switch _, member := view.Member(c.Node); {
 		case c.Node.IsZero():
-			tasks = append(tasks, store.Task{Kind: store.Repair, Chunk: p.ChunkID(i), Reason: "it is nowhere"})
+			tasks = append(tasks, store.Task{Kind: store.Repair, Chunk: p.ChunkID(i), Reason: "it is on no node"})
 		case member && held[c.Node] > share:
 			tasks = append(tasks, store.Task{Kind: store.Repair, Chunk: p.ChunkID(i), Node: c.Node, Reason: "its node holds more than its share of the part"})
 		}

@@ -16,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// rig is a cluster with the jobs that bring parts to their policy.
+// rig is a cluster with the two jobs that bring parts to their policy: review and repair.
 type rig struct {
 	*upkeeptest.Cluster
 	review *review.Job
@@ -62,7 +62,7 @@ func (r *rig) join(t *testing.T, n int) {
 	r.Refresh(t)
 }
 
-// What was stored while the cluster was too small gets what was asked for once there are nodes for it.
+// Parts that were stored while the cluster was too small for their policy are widened once there are enough nodes.
 func TestPartsAreWidenedWhenTheClusterGrows(t *testing.T) {
 	t.Parallel()
 	for _, k := range []int{1, placement.DataChunks} {
@@ -79,7 +79,7 @@ func TestPartsAreWidenedWhenTheClusterGrows(t *testing.T) {
 	}
 }
 
-// A hole is filled as soon as there is a node for it, whatever became of the task that was queued for it.
+// A hole is filled as soon as there is a node for it, even when the task that was queued for it was lost.
 func TestHolesAreQueuedAgain(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 6)
@@ -90,7 +90,7 @@ func TestHolesAreQueuedAgain(t *testing.T) {
 	require.NoError(t, r.Meta.MoveChunk(t.Context(), p.ChunkID(3), lost, store.Placement{Sum: lost.Sum}))
 	tasks, err := r.Meta.Claim(t.Context(), store.ClaimQuery{Kind: store.Repair, Term: 1, Limit: 10, Hold: 1})
 	require.NoError(t, err)
-	require.NoError(t, r.Meta.Finish(t.Context(), tasks)) // forgotten
+	require.NoError(t, r.Meta.Finish(t.Context(), tasks)) // the tasks are lost
 	r.settle(t)
 	require.True(t, r.part(t, f).Chunks[3].Node.IsZero(), "nothing has changed")
 	r.join(t, 1)
@@ -101,7 +101,7 @@ func TestHolesAreQueuedAgain(t *testing.T) {
 	r.RequireWhole(t, f, data)
 }
 
-// A bucket's own policy counts, and parts that have what theirs asks for are left alone.
+// The policy of the part's bucket applies, and parts that meet it are left alone.
 func TestWhatIsEnoughIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 6)

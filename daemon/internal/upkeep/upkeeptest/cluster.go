@@ -1,5 +1,5 @@
 // Package upkeeptest is a small cluster in memory for the tests of upkeep jobs:
-// real metadata contract, real fleet, chunks written and read back by hand.
+// the in-memory metadata store, the real fleet, and chunks written and read without the engine.
 package upkeeptest
 
 import (
@@ -25,20 +25,20 @@ import (
 // UnitSize of all parts that Put makes: small, so that small parts have many stripes.
 const UnitSize = 64
 
-// ErrAway is what a node that was killed answers.
+// ErrAway is the error of a node that was killed.
 var ErrAway = store.Errorf(store.Unavailable, "no answer")
 
-// Quiet is a logger that says nothing.
+// Quiet is a logger that discards everything.
 var Quiet = slog.New(slog.DiscardHandler)
 
-// T is what the helpers need of a test; *testing.T and *rapid.T are ones.
+// T is what the helpers need of a test; *testing.T and *rapid.T implement it.
 type T interface {
 	require.TestingT
 	Helper()
 	Errorf(format string, args ...any)
 }
 
-// Cluster is metadata, nodes and a view of them.
+// Cluster is a metadata store, nodes and the fleet that knows them.
 type Cluster struct {
 	Meta  *mem.Metadata
 	Fleet *cluster.Fleet
@@ -46,7 +46,7 @@ type Cluster struct {
 	Nodes map[store.NodeID]*mem.Chunks
 }
 
-// New makes a cluster of so many nodes, all online. Nothing of it runs by itself.
+// New returns a cluster of n online nodes. It starts no background work.
 func New(t T, nodes int) *Cluster {
 	t.Helper()
 	c := &Cluster{Meta: mem.NewMetadata(), Nodes: map[store.NodeID]*mem.Chunks{}}
@@ -58,7 +58,7 @@ func New(t T, nodes int) *Cluster {
 	return c
 }
 
-// Join adds an empty node. The view does not know it before Refresh.
+// Join adds an empty node. The view shows it after Refresh.
 func (c *Cluster) Join(t T) {
 	t.Helper()
 	n := len(c.IDs) + 1
@@ -75,13 +75,13 @@ func (c *Cluster) connect(n store.Node) (store.Chunks, io.Closer, error) {
 	return c.Nodes[n.ID], nil, nil
 }
 
-// Refresh brings the fleet's view up to date.
+// Refresh updates the fleet's view.
 func (c *Cluster) Refresh(t T) {
 	t.Helper()
 	require.NoError(t, c.Fleet.Refresh(context.Background()))
 }
 
-// Pulse makes the nodes that are not killed beat, and the view follow, until the test ends.
+// Pulse sends heartbeats of the nodes that are not killed, and refreshes the view, until the test ends.
 func (c *Cluster) Pulse(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	nodes := map[store.NodeID]store.Chunks{}
@@ -94,7 +94,7 @@ func (c *Cluster) Pulse(t *testing.T) {
 	t.Cleanup(func() { cancel(); wg.Wait() })
 }
 
-// Kill makes a node unreachable, which the fleet knows at once.
+// Kill makes a node unreachable and reports it to the fleet.
 func (c *Cluster) Kill(id store.NodeID) {
 	c.Nodes[id].SetHook(mem.Fail(ErrAway))
 	c.Fleet.Report(id, ErrAway)
@@ -106,7 +106,7 @@ func (c *Cluster) Revive(id store.NodeID) {
 	c.Fleet.Report(id, nil)
 }
 
-// Remove takes a node out of the cluster for good, with all it has.
+// Remove removes a node from the cluster permanently, with all its chunks.
 func (c *Cluster) Remove(t T, id store.NodeID) {
 	t.Helper()
 	require.NoError(t, c.Meta.SetNodeState(context.Background(), id, store.NodeRemoved))
@@ -133,7 +133,7 @@ func (c *Cluster) Put(t T, k, m int, size int64) (store.File, []byte) {
 	return f, data
 }
 
-// write stores one chunk by hand.
+// write stores one chunk.
 func (c *Cluster) write(t T, chunks store.Chunks, f store.File, p store.Part, index int, data []byte) store.ChunkSum {
 	t.Helper()
 	w, err := chunks.Create(context.Background(), store.ChunkSpec{ID: p.ChunkID(index), UnitSize: p.UnitSize})
@@ -148,7 +148,7 @@ func (c *Cluster) write(t T, chunks store.Chunks, f store.File, p store.Part, in
 	return info.Sum
 }
 
-// encode gives all units of a stripe.
+// encode returns all units of a stripe.
 func encode(t T, l erasure.Layout, size int64, stripe int, data []byte) [][]byte {
 	code, err := erasure.New(l.K, l.M)
 	require.NoError(t, err)
@@ -171,7 +171,7 @@ func (c *Cluster) Lose(t T, p store.Part, index int) {
 	require.NoError(t, c.Meta.Finish(context.Background(), []store.Task{deleted}))
 }
 
-// Rot changes bytes of one unit of a chunk and queues its repair, as a reader would that met it.
+// Rot changes bytes of one unit of a chunk and queues its repair, as a reader that found the damage would.
 func (c *Cluster) Rot(t T, p store.Part, index, unit int) {
 	t.Helper()
 	at := p.Chunks[index]
@@ -215,8 +215,8 @@ func (c *Cluster) Depth(t T, kind store.TaskKind) int64 {
 	return d.Tasks
 }
 
-// RequireWhole requires that every chunk of the file is where the metadata has
-// it, sound, and that the data chunks hold the data.
+// RequireWhole requires that every chunk of the file is on the node where the metadata places
+// it and undamaged, and that the data chunks hold the data.
 func (c *Cluster) RequireWhole(t T, f store.File, data []byte) store.Part {
 	t.Helper()
 	p := c.Part(t, f.Parts[0].ID)
@@ -265,7 +265,7 @@ func (c *Cluster) Stored(t T) (count int) {
 	return count
 }
 
-// RequireNothingLent requires that every unit that was read came back.
+// RequireNothingLent requires that every unit that was read was released.
 func (c *Cluster) RequireNothingLent(t T) {
 	t.Helper()
 	for _, n := range c.Nodes {
