@@ -91,8 +91,8 @@ var ringstore = Rules{
 		{internal + "upkeep/upkeeptest", in("store/mem", "ring", "erasure", "cluster", "engine", "upkeep")},
 
 		// Adapters: each knows the domain and one technology, none knows another.
-		{internal + "chunkfs/form", nil},
-		{internal + "chunkfs", in("vfs", "chunkfs/form")},
+		{internal + "chunkfs/format", nil},
+		{internal + "chunkfs", in("vfs", "chunkfs/format")},
 		{internal + "meta/listing", nil},
 		{internal + "meta/pack", nil},
 		{internal + "meta/postgres/link", nil},

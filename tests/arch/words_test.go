@@ -30,8 +30,6 @@ var unrevised = map[string]bool{
 	"ctl/transfer":                         true,
 	"daemon/gateway":                       true,
 	"daemon/internal/access":               true,
-	"daemon/internal/chunkfs":              true,
-	"daemon/internal/chunkfs/form":         true,
 	"daemon/internal/cluster":              true,
 	"daemon/internal/conf":                 true,
 	"daemon/internal/engine":               true,

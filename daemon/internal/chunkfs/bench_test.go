@@ -21,7 +21,7 @@ func BenchmarkChunks(b *testing.B) {
 	chunktest.Benchmark(b, func(b testing.TB) store.Chunks { return open(b, chunkfs.Config{Dir: b.TempDir()}) })
 }
 
-// cpuTime is what this process used so far.
+// cpuTime is the CPU time that this process has used.
 func cpuTime() time.Duration {
 	var u syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
@@ -30,8 +30,8 @@ func cpuTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// spread runs step b.N times, by so many writers on each of six places, and
-// reports steps a second and CPU time a step.
+// spread runs step b.N times, by the given number of writers on each of six stores, and
+// reports steps per second and CPU time per step.
 func spread(b *testing.B, writers int, step func(place, writer int) error) {
 	var next atomic.Int64
 	var wg sync.WaitGroup
@@ -56,8 +56,8 @@ func spread(b *testing.B, writers int, step func(place, writer int) error) {
 }
 
 // BenchmarkSixSmall is 4 KiB puts on six stores of one disk by 48 writers, beside
-// six bare files: the same bytes a sync, each written and synced by one loop, at
-// the end of the file and over blocks that are there.
+// six plain files: the same bytes per sync, each written and synced by one loop, at the end
+// of the file and over existing blocks.
 func BenchmarkSixSmall(b *testing.B) {
 	const size = 4 << 10
 	b.Run("stores", func(b *testing.B) {
@@ -104,8 +104,8 @@ func bareFiles(b *testing.B) (files [6]vfs.File, ends [6]int64) {
 	return files, ends
 }
 
-// BenchmarkSixLarge is six parallel writers of 64 MiB chunks, each to a store of
-// its own on one disk, beside six bare streams that write and sync the same.
+// BenchmarkSixLarge is six parallel writers of 64 MiB chunks, each to its own store on one
+// disk, beside six plain streams that write and sync the same.
 func BenchmarkSixLarge(b *testing.B) {
 	const size = 64 << 20
 	data := chunktest.Bytes(1, store.DefaultUnitSize)

@@ -6,21 +6,21 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// buffers lends memory for units in a few sizes, so that no unit costs an allocation.
+// buffers is a pool of unit buffers in a few sizes, so that no unit costs an allocation.
 type buffers struct {
 	pools [len(bufferSizes)]sync.Pool
 }
 
-// bufferSizes ascend to the largest unit.
+// bufferSizes are in ascending order, up to the largest unit.
 var bufferSizes = [...]int{8 << 10, 64 << 10, store.DefaultUnitSize, store.MaxUnitSize}
 
-// buffer is lent memory. It is the Releaser of the unit in it.
+// buffer is memory of a pool. It is the Releaser of the unit in it.
 type buffer struct {
 	data []byte
 	home *sync.Pool
 }
 
-// get lends n bytes, n up to store.MaxUnitSize. What is in them is undefined.
+// get returns n bytes with undefined content.
 func (b *buffers) get(n int) *buffer {
 	for i, size := range bufferSizes {
 		if n > size {
@@ -33,10 +33,10 @@ func (b *buffers) get(n int) *buffer {
 		buf.data = buf.data[:n]
 		return buf
 	}
-	return &buffer{data: make([]byte, n)} // larger than any unit: for the garbage collector
+	return &buffer{data: make([]byte, n)} // larger than any unit: not pooled
 }
 
-// Release gives the memory back. It implements store.Releaser.
+// Release returns the memory to its pool. It implements store.Releaser.
 func (b *buffer) Release() {
 	if b.home != nil {
 		b.home.Put(b)

@@ -27,8 +27,8 @@ func open(t testing.TB, cfg chunkfs.Config) *chunkfs.Store {
 	return s
 }
 
-// TestContract runs the suite on both forms, on the disk and in memory, with
-// segments so small that every few records begin a new one.
+// TestContract runs the suite on both formats, on the disk and in memory, with segments so
+// small that every few records begin a new one.
 func TestContract(t *testing.T) {
 	t.Parallel()
 	for name, cfg := range map[string]chunkfs.Config{
@@ -57,7 +57,7 @@ func TestContract(t *testing.T) {
 }
 
 // TestContractDamaged has the disk answer reads with an error: of a chunk's file, or
-// of the place in a segment where it lies.
+// of its place in a segment.
 func TestContractDamaged(t *testing.T) {
 	t.Parallel()
 	for what, below := range map[string]int64{"packed": 1 << 20, "files": 1} {
@@ -87,5 +87,5 @@ func TestContractDamaged(t *testing.T) {
 	}
 }
 
-// logTo gives a log that writes lines of text to b. One goroutine at a time may use it.
+// logTo returns a log that writes lines of text to b. It is used by one goroutine at a time.
 func logTo(b io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(b, nil)) }

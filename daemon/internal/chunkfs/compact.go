@@ -4,17 +4,17 @@ import (
 	"context"
 	"time"
 
-	"github.com/ringstore/ringstore/daemon/internal/chunkfs/form"
+	"github.com/ringstore/ringstore/daemon/internal/chunkfs/format"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// moveBytes is how much compaction copies between two pauses. The chunks of one
-// such step cannot be deleted meanwhile, so it also bounds how long Delete waits.
+// moveBytes is how many bytes compaction copies between two pauses. The chunks of one such
+// step are locked, so it also bounds how long Delete waits.
 const moveBytes = 1 << 20
 
-// compactLoop rewrites segments as deletions make them worth it, until ctx ends.
+// compactLoop rewrites segments when deletions left enough garbage in them, until ctx ends.
 func (s *Store) compactLoop(ctx context.Context) {
-	s.poke()
+	s.wakeCompaction()
 	for {
 		select {
 		case <-ctx.Done():
@@ -22,12 +22,12 @@ func (s *Store) compactLoop(ctx context.Context) {
 		case <-s.wake:
 		}
 		if err := s.compact(ctx, s.throttle); err != nil && ctx.Err() == nil {
-			s.cfg.Log.Warn("compaction stopped; it goes on after the next deletion", "cause", err)
+			s.cfg.Log.Warn("compaction failed; it is tried again after the next deletion", "cause", err)
 		}
 	}
 }
 
-// throttle waits as long as n bytes take at the configured rate.
+// throttle waits for the time that n bytes take at the configured rate.
 func (s *Store) throttle(ctx context.Context, n int64) error {
 	pause := time.NewTimer(time.Duration(float64(n) / float64(s.cfg.CompactRate) * float64(time.Second)))
 	defer pause.Stop()
@@ -39,8 +39,8 @@ func (s *Store) throttle(ctx context.Context, n int64) error {
 	}
 }
 
-// Compact rewrites all segments that are worth it now, without pauses. The
-// store does so by itself, slowly; this is for who needs the space at once.
+// Compact rewrites all segments with enough garbage now, without pauses. The store does so
+// by itself in the background, at Config.CompactRate.
 func (s *Store) Compact(ctx context.Context) error {
 	if err := s.begin(ctx); err != nil {
 		return err
@@ -62,12 +62,12 @@ func (s *Store) compact(ctx context.Context, pause func(context.Context, int64) 
 		return err
 	}
 	for _, seg := range s.table.compactable(s.cfg.SegmentSize) {
-		live, _ := s.table.weigh(seg)
+		live, _ := s.table.sizes(seg)
 		if !s.space.roomFor(live + moveRoom) {
 			s.cfg.Log.Info("segment not rewritten: the disk has no room for the copies", "segment", seg.number, "bytes", live)
 			continue
 		}
-		m := &mover{s: s, seg: seg, pause: pause, tombs: map[uint32]int64{}, locked: map[store.ChunkID]bool{}}
+		m := &rewriter{s: s, seg: seg, pause: pause, tombs: map[uint32]int64{}, locked: map[store.ChunkID]bool{}}
 		if err := m.run(ctx); err != nil {
 			return err
 		}
@@ -78,9 +78,9 @@ func (s *Store) compact(ctx context.Context, pause func(context.Context, int64) 
 // moveRoom is what must be free beyond the copies before a segment is rewritten.
 const moveRoom = 1 << 20
 
-// removeDead removes the segments in which nothing is live, without a write. One
-// removal makes the tombstones that point into it needless, and others dead so.
-// On a disk without space the active segment is not spared either.
+// removeDead removes the segments in which nothing is live, which takes no write. A removal
+// makes the tombstones that point into the segment garbage, after which others may be dead.
+// On a disk without space the active segment is included.
 func (s *Store) removeDead(ctx context.Context) error {
 	if s.space.exhausted() || s.disk.state().State == store.DiskFull {
 		if err := s.log.exclusively(s.log.retire); err != nil {
@@ -93,8 +93,8 @@ func (s *Store) removeDead(ctx context.Context) error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			if s.index.shadowed(seg.number) {
-				continue // its copies are compared first, by the mover
+			if s.index.hasDuplicateIn(seg.number) {
+				continue // the rewriter compares the copies first
 			}
 			if !s.agreed(seg) {
 				continue
@@ -110,12 +110,12 @@ func (s *Store) removeDead(ctx context.Context) error {
 	}
 }
 
-// agreed reports whether the index agrees that no chunk's entry lies in a segment.
-// Where one does, the segment is damaged, or the account is wrong: it is kept.
+// agreed reports whether no entry of the index is in a segment. If one is, the segment is
+// damaged or its live bytes are wrong, and the segment is kept.
 func (s *Store) agreed(seg *segment) bool {
 	id, refers := s.index.refersTo(seg.number)
 	if refers {
-		s.keepDamaged(seg, "a chunk in it was not found where the index has it: "+id.String())
+		s.keepDamaged(seg, "the index refers to a chunk in it that was not found: "+id.String())
 	}
 	return !refers
 }
@@ -123,45 +123,45 @@ func (s *Store) agreed(seg *segment) bool {
 // keepDamaged marks a segment as damaged, and reports it once.
 func (s *Store) keepDamaged(seg *segment, reason string) {
 	if s.table.damage(seg, reason) {
-		s.cfg.Log.Warn("segment is damaged: it is read, but neither rewritten nor removed", "segment", segmentName(seg.number), "cause", reason)
+		s.cfg.Log.Warn("segment is damaged: it is readable, but neither rewritten nor removed", "segment", segmentName(seg.number), "cause", reason)
 	}
 }
 
-// mover rewrites one segment: it copies what is live to the active segment and
-// then removes the old one. It may be cut at any point: until the removal
-// every record is in the old segment, and copies are known as such (shadows).
+// rewriter rewrites one segment: it copies the live records to the active segment and then
+// removes the old one. It may be interrupted at any point: until the removal every record is
+// in the old segment, and copies are recorded as duplicates.
 //
-// What the file says may be less than what was written to it. The index is what
-// counts: as long as an entry lies in the segment, or a tombstone of it was not
-// found that is needed, the segment stays.
-type mover struct {
+// A damaged file may yield fewer records than were written to it, so the index decides: as
+// long as an entry refers to the segment, or a needed tombstone in it was not found, the
+// segment is kept.
+type rewriter struct {
 	s     *Store
 	seg   *segment
 	pause func(context.Context, int64) error
 
-	group  []*form.Record // copied, not yet written
+	group  []*format.Record // read, not yet written
 	locked map[store.ChunkID]bool
 	bytes  int64
 	tombs  map[uint32]int64 // bytes of tombstones found, by the segment that they point into
 }
 
-func (m *mover) run(ctx context.Context) error {
+func (m *rewriter) run(ctx context.Context) error {
 	defer m.unlock()
-	read, err := form.LoadSegment(m.seg.file, m.seg.number, false)
+	read, err := format.LoadSegment(m.seg.file, m.seg.number, false)
 	if err == nil && passes(read.Damage.Cause) {
 		err = read.Damage.Cause
 	}
 	if err != nil {
 		return translate("Compact", store.ChunkID{}, err)
 	}
-	_, end := m.s.table.weigh(m.seg)
+	_, end := m.s.table.sizes(m.seg)
 	for i := range read.Records {
 		r := &read.Records[i]
 		if int64(r.At.Off) >= end {
-			break // of a write that was taken back
+			break // part of a write that was undone
 		}
 		if !m.consider(r) {
-			return m.flush(ctx) // what was copied so far is as good there as here
+			return m.flush(ctx) // the copies made so far remain valid
 		}
 		if m.bytes >= m.s.moveBytes {
 			if err := m.flush(ctx); err != nil {
@@ -182,75 +182,75 @@ func (m *mover) run(ctx context.Context) error {
 	return m.s.removeSegment(m.seg)
 }
 
-// consider adds a record to the group if it is live. A record that does not
-// verify ends the rewriting of its segment: the rotten chunk must stay to be
-// reported, until a repair deletes it.
-func (m *mover) consider(r *form.Record) (sound bool) {
-	if r.Kind == form.KindTombstone {
+// consider adds a record to the group if it is live. A chunk that does not match its
+// checksum ends the rewriting of its segment: the hasBadData chunk must remain, and be reported,
+// until a repair deletes it.
+func (m *rewriter) consider(r *format.Record) (sound bool) {
+	if r.Kind == format.KindTombstone {
 		if r.Target.Seg != m.seg.number && m.s.table.holds(r.Target.Seg, r.TargetSalt) {
 			m.tombs[r.Target.Seg] += r.Size()
-			m.add(&form.Record{
-				Kind: form.KindTombstone, Content: form.Content{Info: store.ChunkInfo{ID: r.Info.ID}},
+			m.add(&format.Record{
+				Kind: format.KindTombstone, Content: format.Content{Info: store.ChunkInfo{ID: r.Info.ID}},
 				Target: r.Target, TargetSalt: r.TargetSalt,
 			})
 		}
 		return true
 	}
-	if !m.isLive(r) && !m.isShadow(r) {
+	if !m.isLive(r) && !m.isDuplicate(r) {
 		return true
 	}
-	if !m.locked[r.Info.ID] { // a chunk may lie here twice
+	if !m.locked[r.Info.ID] { // a chunk may be in the segment twice
 		m.s.ids.lock(r.Info.ID)
 		m.locked[r.Info.ID] = true
 	}
-	if m.isShadow(r) {
+	if m.isDuplicate(r) {
 		m.preferSound(r)
 	}
-	if !m.isLive(r) { // deleted while we waited, or the other copy is sound
+	if !m.isLive(r) { // deleted during the wait, or the other copy is intact
 		return true
 	}
 	copied, err := m.read(r)
 	if err != nil {
 		m.s.cfg.Log.Warn("segment not rewritten: a chunk in it is damaged", "segment", m.seg.number, "chunk", r.Info.ID, "cause", err)
-		m.s.table.spoil(m.seg)
+		m.s.table.markBadChunk(m.seg)
 		return false
 	}
 	m.add(copied)
 	return true
 }
 
-func (m *mover) isLive(r *form.Record) bool {
+func (m *rewriter) isLive(r *format.Record) bool {
 	e, ok := m.s.index.find(r.Info.ID, nil)
 	return ok && e.place() == r.At
 }
 
-func (m *mover) isShadow(r *form.Record) bool {
-	_, ok := m.s.index.shadowAt(r.Info.ID, r.At)
+func (m *rewriter) isDuplicate(r *format.Record) bool {
+	_, ok := m.s.index.duplicateAt(r.Info.ID, r.At)
 	return ok
 }
 
-// preferSound makes the shadow r the chunk's entry where the entry does not
-// verify, so that the last sound copy is not removed with its segment. The
-// chunk's lock is held.
-func (m *mover) preferSound(r *form.Record) {
-	shadow, ok := m.s.index.shadowAt(r.Info.ID, r.At)
+// preferSound makes the duplicate r the chunk's entry if the entry does not match its
+// checksums, so that the last intact copy is not removed with its segment. The chunk's lock
+// is held.
+func (m *rewriter) preferSound(r *format.Record) {
+	duplicate, ok := m.s.index.duplicateAt(r.Info.ID, r.At)
 	e, was := m.s.index.find(r.Info.ID, nil)
 	if !ok || !was || e.isFile() || m.s.sound(r.Info.ID) {
 		return
 	}
-	m.s.index.swap(r.Info.ID, shadow)
-	m.s.table.revived(shadow)
-	m.s.table.died(e)
+	m.s.index.swap(r.Info.ID, duplicate)
+	m.s.table.becameLive(duplicate)
+	m.s.table.becameGarbage(e)
 }
 
-// read gives a verified copy of a record, ready to be appended.
-func (m *mover) read(r *form.Record) (*form.Record, error) {
+// read returns a verified copy of a record, ready to be appended.
+func (m *rewriter) read(r *format.Record) (*format.Record, error) {
 	e, _ := m.s.index.find(r.Info.ID, nil)
 	src, err := packedSource(m.seg, r.Info.ID, e)
 	if err != nil {
 		return nil, err
 	}
-	copied := &form.Record{Kind: form.KindChunk, Content: src.Content}
+	copied := &format.Record{Kind: format.KindChunk, Content: src.Content}
 	for n := range src.CRCs {
 		u, err := src.unit(&m.s.pool, n)
 		if err != nil {
@@ -262,13 +262,13 @@ func (m *mover) read(r *form.Record) (*form.Record, error) {
 	return copied, nil
 }
 
-func (m *mover) add(r *form.Record) {
+func (m *rewriter) add(r *format.Record) {
 	m.group = append(m.group, r)
-	m.bytes += r.Info.Size + form.TombstoneSize
+	m.bytes += r.Info.Size + format.TombstoneSize
 }
 
-// flush writes the group and lets go of its chunks.
-func (m *mover) flush(ctx context.Context) error {
+// flush writes the group and unlocks its chunks.
+func (m *rewriter) flush(ctx context.Context) error {
 	if len(m.group) > 0 {
 		if err := m.s.log.append(m.group...); err != nil {
 			return err
@@ -280,14 +280,14 @@ func (m *mover) flush(ctx context.Context) error {
 	return m.pause(ctx, n)
 }
 
-func (m *mover) unlock() {
+func (m *rewriter) unlock() {
 	for id := range m.locked {
 		m.s.ids.unlock(id)
 	}
 	clear(m.locked)
 }
 
-// removeSegment removes a segment of which nothing is live but what lies elsewhere too.
+// removeSegment removes a segment whose live records are all stored elsewhere, too.
 func (s *Store) removeSegment(seg *segment) error {
 	if err := s.disk.check(); err != nil {
 		return err
@@ -298,16 +298,16 @@ func (s *Store) removeSegment(seg *segment) error {
 	switch err := s.fs.SyncDir("segments"); {
 	case err == nil:
 	case isFull(err):
-		s.keepDamaged(seg, "it is removed, but the full disk did not make that durable")
+		s.keepDamaged(seg, "it was removed, but the full disk prevented making that durable")
 		return translate("Compact", store.ChunkID{}, err)
 	default:
 		return s.disk.fail(err)
 	}
-	// Only now the removal is for good: until here a cut could have brought the
-	// segment back, and Delete had to bury the copies in it too.
+	// Only now the removal is durable: until here a power cut could have restored the
+	// segment, so Delete had to write tombstones for the copies in it, too.
 	s.index.forgetSegment(seg.number)
 	s.table.drop(seg)
-	_, size := s.table.weigh(seg)
+	_, size := s.table.sizes(seg)
 	s.space.add(-size)
 	return translate("Compact", store.ChunkID{}, seg.release())
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/vfs"
 )
 
-// killedAt runs steps on a disk until the first call that matches, and gives
-// the disk as a kill at that moment leaves it.
+// killedAt runs steps on a disk until the first call that matches, and returns the disk as a
+// kill of the process at that moment leaves it.
 func killedAt(t *testing.T, disk *vfs.Crashable, call string, steps func(s *chunkfs.Store)) *vfs.Crashable {
 	t.Helper()
 	var left *vfs.Crashable
@@ -37,7 +37,7 @@ func killedAt(t *testing.T, disk *vfs.Crashable, call string, steps func(s *chun
 
 // TestRemovalUnsyncedAtAKill: compaction removed a segment, the process was
 // killed before the removal was durable, the next process deletes a chunk that
-// lay there, and a power cut brings the segment back.
+// was in it, and a power cut restores the segment.
 func TestRemovalUnsyncedAtAKill(t *testing.T) {
 	t.Parallel()
 	left := killedAt(t, vfs.NewCrashable(), "syncdir segments", func(s *chunkfs.Store) {
@@ -53,7 +53,7 @@ func TestRemovalUnsyncedAtAKill(t *testing.T) {
 	reopened(t, left.CrashClone(vfs.CrashLosesAll), &oracle{kept: map[store.ChunkID]string{fixedID(3): text(3, 2900)}}, "after the cut")
 }
 
-// TestFolderUnsyncedAtAKill: the folder of a chunk was made, but not durably.
+// TestFolderUnsyncedAtAKill: the folder of a chunk was created, but not durably.
 func TestFolderUnsyncedAtAKill(t *testing.T) {
 	t.Parallel()
 	left := killedAt(t, vfs.NewCrashable(), "syncdir chunks", func(s *chunkfs.Store) {
@@ -97,7 +97,7 @@ func TestCompactionRunsByItself(t *testing.T) {
 	require.NoError(t, s.Close())
 }
 
-// TestCompactionThatFailsIsTriedAgain: trouble that passes stops nothing for good.
+// TestCompactionThatFailsIsTriedAgain: a temporary error does not stop compaction for good.
 func TestCompactionThatFailsIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	disk := vfs.NewCrashable()
@@ -147,7 +147,7 @@ func TestThrottleEndsWithTheStore(t *testing.T) {
 		}
 		return nil
 	})
-	require.NoError(t, s.Delete(t.Context(), fixedID(1))) // now the first segment is worth it
+	require.NoError(t, s.Delete(t.Context(), fixedID(1))) // now the first segment is rewritten
 	<-wrote                                               // the tombstone
 	<-wrote                                               // the copy
 	require.NoError(t, s.Close())

@@ -17,8 +17,8 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/vfs"
 )
 
-// ledger is what many callers at once know: what is acknowledged, and what may be
-// either way because its call has not returned.
+// ledger records the calls of concurrent goroutines: what was acknowledged, and what may
+// have happened or not because its call has not returned.
 type ledger struct {
 	mu   sync.Mutex
 	kept map[store.ChunkID]string
@@ -42,7 +42,7 @@ func (l *ledger) change(id store.ChunkID, data string, change func() error) erro
 	return nil
 }
 
-// survived opens what a cut left and compares.
+// survived opens the disk that a power cut left and compares it with the ledger.
 func (l *ledger) survived(t *testing.T, disk *vfs.Crashable, when string) {
 	t.Helper()
 	l.mu.Lock()
@@ -75,8 +75,8 @@ func (l *ledger) survived(t *testing.T, disk *vfs.Crashable, when string) {
 }
 
 // TestCutInAGroupCommit cuts the power at every change of the disk while batches of
-// several writers and deleters are written: a caller that was told success finds its chunk,
-// and the others find all or nothing.
+// several writers and deleters are written: every acknowledged chunk exists afterwards, and
+// each of the others exists completely or not at all.
 func TestCutInAGroupCommit(t *testing.T) {
 	t.Parallel()
 	const callers, rounds = 6, 8
@@ -89,7 +89,7 @@ func TestCutInAGroupCommit(t *testing.T) {
 	cuts, gathered := uint64(0), false
 	for round := range rounds {
 		gathered = false
-		fs.SetHook(func(call vfs.Call) error { // of the log's leader: one at a time
+		fs.SetHook(func(call vfs.Call) error { // called by the log's leader, so one call at a time
 			if !call.Changes() {
 				return nil
 			}
@@ -132,9 +132,8 @@ func TestCutInAGroupCommit(t *testing.T) {
 	require.Greater(t, cuts, uint64(100))
 }
 
-// TestCutBetweenTheFlushesOfACompaction has every few records moved in a group of
-// their own, cuts the power before every change meanwhile, and rots bits of the old
-// segment in between.
+// TestCutBetweenTheFlushesOfACompaction moves records in small groups, cuts the power before
+// every change of the disk, and damages bits of the old segment between two groups.
 func TestCutBetweenTheFlushesOfACompaction(t *testing.T) {
 	t.Parallel()
 	for _, rot := range []bool{false, true} {
@@ -183,7 +182,7 @@ func TestCutBetweenTheFlushesOfACompaction(t *testing.T) {
 			continue
 		}
 		_, err := disk.Stat("segments/00000001.seg")
-		require.NoError(t, err, "a segment with a rotten chunk stays")
+		require.NoError(t, err, "a segment with a damaged chunk stays")
 		bad := 0
 		for id := range l.kept {
 			if _, err := chunktest.Read(t.Context(), s, id); err != nil {
@@ -195,9 +194,9 @@ func TestCutBetweenTheFlushesOfACompaction(t *testing.T) {
 	}
 }
 
-// TestCutThenDamage: recovery after a cut meets a rotten bit or a bad sector. One
-// place of damage costs what lies there; nothing has wrong bytes, and compaction
-// afterwards costs nothing more.
+// TestCutThenDamage: recovery after a power cut encounters a flipped bit or a bad sector.
+// Only the records at the damaged place are lost; no chunk has wrong bytes, and compaction
+// afterwards loses nothing more.
 func TestCutThenDamage(t *testing.T) {
 	t.Parallel()
 	disk, o := vfs.NewCrashable(), &oracle{kept: map[store.ChunkID]string{}}
@@ -237,7 +236,7 @@ func cutThenDamage(t *testing.T, disk *vfs.Crashable, o *oracle, seed uint64, wh
 	if seed%2 == 0 {
 		require.LessOrEqual(t, lost, 1, "%s: a bit of %s at %d costs one chunk at most", when, name, at)
 	}
-	_ = s.Close() // a sector that is bad may keep the last segment from being sealed
+	_ = s.Close() // a bad sector may prevent sealing the last segment
 	require.Zero(t, disk.OpenFiles(), when)
 }
 
@@ -274,7 +273,7 @@ func lostOf(t *testing.T, s *chunkfs.Store, o *oracle, when string) (lost int) {
 		case err == nil && string(got) == want:
 		case err == nil:
 			// The deletion was lost together with the chunk that was written after it:
-			// the one before is back, which its sum tells.
+			// the previous one exists again, as its checksum shows.
 			require.True(t, id == fixedID(3) && string(got) == text(3*7919+2500, 2500), "%s: chunk %s has other bytes", when, id)
 			lost++
 		default:

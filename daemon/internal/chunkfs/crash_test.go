@@ -20,8 +20,8 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/vfs"
 )
 
-// tiny makes everything happen with few bytes: chunks over 3000 bytes are files,
-// and a segment is full after a few small ones.
+// tiny is a configuration with small limits: chunks over 3000 bytes are files, and a segment
+// is full after a few small chunks.
 func tiny(fs vfs.FS) chunkfs.Config {
 	return chunkfs.Config{
 		FS: fs, PackBelow: 3000, SegmentSize: 6000, Spare: 1024, NoBackground: true,
@@ -30,27 +30,28 @@ func tiny(fs vfs.FS) chunkfs.Config {
 	}
 }
 
-// salts counts: what is written is the same in every run, and yet no segment has the salt of another.
+// salts returns consecutive numbers, so that every run writes the same bytes and no two
+// segments share a salt.
 func salts() func() uint64 {
 	var n atomic.Uint64
 	return func() uint64 { return 0x5a17_0000 + n.Add(1) }
 }
 
-// oracle is what must be found: a map, and the one change whose outcome is open.
+// oracle is the expected content: a map, and the one change whose outcome is unknown.
 type oracle struct {
 	kept map[store.ChunkID]string
-	// The change under way: the chunk may be as kept says, or as open says ("" is absent).
+	// The change in progress: the chunk may be as in kept or as in open ("" is absent).
 	busy bool
 	id   store.ChunkID
 	open string
 }
 
-// attempt runs a change that makes the chunk's content data when it succeeds.
+// attempt runs a change after which the chunk's content is data if it succeeds.
 func (o *oracle) attempt(id store.ChunkID, data string, change func() error) error {
 	o.busy, o.id, o.open = true, id, data
 	err := change()
 	if err != nil {
-		return err // the outcome stays open
+		return err // the outcome remains unknown
 	}
 	o.busy = false
 	o.settle(id, data)
@@ -72,7 +73,7 @@ type TB interface {
 	FailNow()
 }
 
-// check holds a store against the oracle, and settles what was open.
+// check compares a store with the oracle, and resolves an unknown outcome.
 func (o *oracle) check(t TB, s *chunkfs.Store) {
 	t.Helper()
 	ctx := context.Background()
@@ -129,7 +130,7 @@ func put(s store.Chunks, id store.ChunkID, data string, label store.Label) error
 	return err
 }
 
-// fixedID gives ids that are the same in every run; some share a folder.
+// fixedID returns the same ids in every run; some share a folder.
 func fixedID(n int) store.ChunkID {
 	id := store.ChunkID{Index: uint8(n % 64)}
 	id.Part[0], id.Part[15] = byte(n%3)+1, byte(n)+1
@@ -138,8 +139,8 @@ func fixedID(n int) store.ChunkID {
 
 func text(seed, n int) string { return string(chunktest.Bytes(uint64(seed), n)) }
 
-// history does a bit of everything, one thing at a time, with every boundary
-// between two calls of the file system crossed in a known state.
+// history performs every kind of operation, one at a time, so that the state between any two
+// calls of the file system is known.
 func history(ctx context.Context, fs vfs.FS, o *oracle) error {
 	s, err := chunkfs.Open(ctx, tiny(fs))
 	if err != nil {
@@ -150,7 +151,7 @@ func history(ctx context.Context, fs vfs.FS, o *oracle) error {
 	return errors.Join(failed, s.Close())
 }
 
-// steps is the history on an open store. It ends where further says so of a step's outcome.
+// steps runs the history on an open store. It ends when further returns false for a step's outcome.
 func steps(ctx context.Context, s *chunkfs.Store, o *oracle, further func(error) bool) {
 	write := func(n, size int) error {
 		data := text(n*7919+size, size)
@@ -200,7 +201,7 @@ func aborted(s *chunkfs.Store, id store.ChunkID, size int) error {
 }
 
 // TestCutAtEveryBoundary cuts the power before every call that changes the
-// disk, in several ways each, and opens what is left: every acknowledged chunk
+// disk, in several ways each, and opens the result: every acknowledged chunk
 // reads back, nothing else is visible, and nothing has to be repaired.
 func TestCutAtEveryBoundary(t *testing.T) {
 	t.Parallel()
@@ -220,7 +221,7 @@ func TestCutAtEveryBoundary(t *testing.T) {
 		cuts++
 		return nil
 	}
-	for range 2 { // the second time on what the first left
+	for range 2 { // the second time on the result of the first
 		require.NoError(t, history(t.Context(), fs, o))
 		require.False(t, o.busy)
 		require.NoError(t, cut(vfs.Call{Op: "end"}))
@@ -229,14 +230,14 @@ func TestCutAtEveryBoundary(t *testing.T) {
 	require.Greater(t, cuts, 150)
 }
 
-// survives opens what a cut left, and checks it.
+// survives opens the disk that a power cut left, and checks it.
 func survives(t *testing.T, disk *vfs.Crashable, o *oracle, when string) {
 	t.Helper()
 	then := o.clone()
 	s, err := chunkfs.Open(t.Context(), tiny(disk))
 	require.NoError(t, err, when)
 	then.check(named{t, when}, s)
-	// What was shown must be there for good, whatever happens now.
+	// What was visible must remain, whatever happens next.
 	shown := then.clone()
 	reopened(t, disk.CrashClone(vfs.CrashLosesAll), shown, when+", cut after recovery")
 	require.NoError(t, s.Compact(t.Context()), when)
@@ -257,7 +258,7 @@ func reopened(t *testing.T, disk *vfs.Crashable, o *oracle, when string) {
 	require.NoError(t, s.Close(), when)
 }
 
-// named adds to each failure when it happened.
+// named adds to each failure the step at which it happened.
 type named struct {
 	*testing.T
 	when string
@@ -275,7 +276,7 @@ func TestCutInRecovery(t *testing.T) {
 	for seed := uint64(0); seed < 6; seed++ {
 		disk, o := vfs.NewCrashable(), &oracle{kept: map[store.ChunkID]string{}}
 		calls := 0
-		stop := func(call vfs.Call) error { // the power goes off in the middle of the history
+		stop := func(call vfs.Call) error { // the power fails in the middle of the history
 			if call.Changes() {
 				calls++
 			}
@@ -310,14 +311,14 @@ func TestCutInRecovery(t *testing.T) {
 	}
 }
 
-// TestAgainstOracle does random things in random order, with the power cut in
-// between and in the middle of them, and compares with a map.
+// TestAgainstOracle performs random operations in random order, with power cuts between and
+// during them, and compares with a map.
 func TestAgainstOracle(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		disk := vfs.NewCrashable()
 		o := &oracle{kept: map[store.ChunkID]string{}}
-		var fuse int // calls left until the power goes off; negative for never
+		var fuse int // calls left until the power fails; negative: never
 		fs := vfs.NewInject(disk, nil)
 		blow := func(call vfs.Call) error {
 			if call.Changes() {
@@ -344,7 +345,7 @@ func TestAgainstOracle(t *testing.T) {
 			if !rapid.Bool().Draw(t, "killed only") {
 				left = disk.CrashClone(rapid.Uint64Range(0, 50).Draw(t, "seed"))
 			}
-			_ = s.Close() // the old process; what it does no longer matters
+			_ = s.Close() // the old process; its result no longer matters
 			disk = left
 			s = reopen()
 			o.check(t, s)

@@ -17,7 +17,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/vfs"
 )
 
-// overwrite replaces a file in place, as an accident does.
+// overwrite replaces a file in place.
 func overwrite(t testing.TB, fs vfs.FS, name string, data []byte) {
 	t.Helper()
 	f, err := fs.Open(name)
@@ -41,7 +41,7 @@ func flipped(data []byte, bit int) []byte {
 	return out
 }
 
-// TestDamagedChunkFile reports each accident as what it is.
+// TestDamagedChunkFile: each kind of damage is reported by name.
 func TestDamagedChunkFile(t *testing.T) {
 	t.Parallel()
 	disk := vfs.NewCrashable()
@@ -57,12 +57,12 @@ func TestDamagedChunkFile(t *testing.T) {
 		data    []byte
 		message string
 	}{
-		"empty":               {nil, "cut off"},
-		"header only":         {whole[:dataAt], "cut off"},
-		"less than a header":  {whole[:10], "cut off"},
-		"cut in the data":     {whole[:dataAt+2000], "cut off"},
-		"last byte gone":      {whole[:len(whole)-1], "cut off"},
-		"a byte too many":     {append(bytes.Clone(whole), 0), "cut off or longer"},
+		"empty":               {nil, "truncated"},
+		"header only":         {whole[:dataAt], "truncated"},
+		"less than a header":  {whole[:10], "truncated"},
+		"cut in the data":     {whole[:dataAt+2000], "truncated"},
+		"last byte gone":      {whole[:len(whole)-1], "truncated"},
+		"a byte too many":     {append(bytes.Clone(whole), 0), "truncated or has bytes appended"},
 		"swapped":             {theirs, "holds another chunk: " + other.String()},
 		"foreign":             {bytes.Repeat([]byte("ELF!"), 5000), "not a chunk file"},
 		"zeros":               {make([]byte, 9000), "not a chunk file"},
@@ -71,7 +71,7 @@ func TestDamagedChunkFile(t *testing.T) {
 		"table flipped":       {flipped(whole, 8*tail), "table and label do not match"},
 		"label flipped":       {flipped(whole, 8*(tail+30)), "table and label do not match"},
 		"footer flipped":      {flipped(whole, 8*(len(whole)-30)), "footer does not match"},
-		"end of another":      {append(bytes.Clone(whole[:len(whole)-72]), theirs[len(theirs)-72:]...), "ends as another chunk"},
+		"end of another":      {append(bytes.Clone(whole[:len(whole)-72]), theirs[len(theirs)-72:]...), "footer of another chunk"},
 		"data of two lengths": {append(bytes.Clone(whole[:dataAt+1000]), whole[dataAt+2000:]...), "its footer says"},
 	} {
 		overwrite(t, disk, name, c.data)
@@ -91,7 +91,7 @@ func TestDamagedChunkFile(t *testing.T) {
 		require.Equal(t, store.ChunkInfo{ID: id}, listed[0], what)
 		require.ErrorIs(t, put(s, id, text(1, 3500), goldenLabel), store.Exists, what)
 	}
-	// The one beside it is well, and the damaged one can be deleted and written anew.
+	// The other chunk is intact, and the damaged one can be deleted and written again.
 	_, err := chunktest.Read(t.Context(), s, other)
 	require.NoError(t, err)
 	require.NoError(t, s.Delete(t.Context(), id))
@@ -109,7 +109,7 @@ func TestEveryFlippedBitOfAChunkFileIsSeen(t *testing.T) {
 	whole := contentOf(t, disk, name)
 	for bit := 0; bit < 8*len(whole); bit += 5 {
 		if at := bit / 8; at >= 64 && at < 4096 {
-			continue // the rest of the header's block means nothing
+			continue // the rest of the header's block has no meaning
 		}
 		overwrite(t, disk, name, flipped(whole, bit))
 		require.ErrorIs(t, s.Verify(t.Context(), id), store.Corrupt, "bit %d of byte %d", bit%8, bit/8)
@@ -134,8 +134,8 @@ func TestChunkFileTakenAway(t *testing.T) {
 	require.NoError(t, s.Delete(t.Context(), id))
 }
 
-// TestDamagedSegment flips every few bits of a sealed segment: the chunk that
-// was hit is reported, or the index saves it; the others read as ever.
+// TestDamagedSegment flips every few bits of a sealed segment: the damaged
+// chunk is reported, or the index makes up for it; the others read as before.
 func TestDamagedSegment(t *testing.T) {
 	t.Parallel()
 	disk := vfs.NewCrashable()
@@ -167,8 +167,8 @@ func TestDamagedSegment(t *testing.T) {
 	}
 }
 
-// TestDamageInAnOpenSegment: what was acknowledged after the damage is still
-// found, and a rotten record is reported, not lost.
+// TestDamageInAnOpenSegment: records that were acknowledged after the damage are found, and a
+// record with bad data is reported, not lost.
 func TestDamageInAnOpenSegment(t *testing.T) {
 	t.Parallel()
 	disk := vfs.NewCrashable()
@@ -273,13 +273,13 @@ func TestForeignSegmentIsNotTakenForOurs(t *testing.T) {
 	_, err = s.Stat(t.Context(), fixedID(2))
 	require.NoError(t, err)
 	require.NoError(t, s.Close())
-	overwrite(t, disk, "segments/00000001.seg", first) // it was left alone, and can be put right
+	overwrite(t, disk, "segments/00000001.seg", first) // it was not changed, so it can be restored
 	s = open(t, tiny(disk))
 	require.NoError(t, s.Verify(t.Context(), fixedID(1)))
 }
 
 // TestRottenChunkStopsCompaction: a segment with a damaged chunk is kept until
-// somebody dealt with that chunk.
+// that chunk is deleted.
 func TestRottenChunkStopsCompaction(t *testing.T) {
 	t.Parallel()
 	disk := vfs.NewCrashable()
@@ -305,8 +305,8 @@ func TestRottenChunkStopsCompaction(t *testing.T) {
 	require.ErrorIs(t, err, os.ErrNotExist)
 }
 
-// FuzzOpenChunkFile gives the reader any bytes under a chunk's name: it answers
-// Corrupt, or with a chunk that verifies.
+// FuzzOpenChunkFile passes arbitrary bytes as a chunk file: reading returns Corrupt, or a
+// chunk that verifies.
 func FuzzOpenChunkFile(f *testing.F) {
 	seed, err := os.ReadFile("testdata/chunk-file.golden")
 	if err != nil {
@@ -325,8 +325,8 @@ func FuzzOpenChunkFile(f *testing.F) {
 	})
 }
 
-// FuzzSegmentScan gives recovery any bytes as a segment: the store opens, and
-// whatever it then shows reads back or is Corrupt.
+// FuzzSegmentScan passes arbitrary bytes as a segment: the store opens, and every chunk that
+// it lists reads back or is Corrupt.
 func FuzzSegmentScan(f *testing.F) {
 	seed, err := os.ReadFile("testdata/segment.golden")
 	if err != nil {

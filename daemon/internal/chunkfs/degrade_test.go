@@ -17,7 +17,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/vfs"
 )
 
-// badSector answers reads of a byte of a file with an error, as a disk does.
+// badSector fails reads of a byte of a file, as a disk with a bad sector does.
 func badSector(name string, at int64) func(vfs.Call) error {
 	return func(c vfs.Call) error {
 		if c.Op == "read" && c.Name == name && c.Off <= at && at < c.Off+c.Len {
@@ -87,7 +87,7 @@ func TestCompactionKeepsWhatItDoesNotFind(t *testing.T) {
 }
 
 // TestUnreadableSectorAtStart: wherever the disk has a bad block in a segment, the
-// store opens, and all chunks that do not lie there read back.
+// store opens, and all chunks outside of it read back.
 func TestUnreadableSectorAtStart(t *testing.T) {
 	t.Parallel()
 	disk := vfs.NewCrashable()
@@ -164,8 +164,8 @@ func TestUnreadableFolderAtStart(t *testing.T) {
 	}
 }
 
-// TestTroubleOfTheProcessStopsTheStart: too few descriptors say nothing about the
-// disk, and a start that left chunks out for it would be taken for their loss.
+// TestTroubleOfTheProcessStopsTheStart: a lack of descriptors says nothing about the disk, and
+// a start without the unreadable chunks would report them as lost.
 func TestTroubleOfTheProcessStopsTheStart(t *testing.T) {
 	t.Parallel()
 	disk := vfs.NewCrashable()
@@ -182,8 +182,8 @@ func TestTroubleOfTheProcessStopsTheStart(t *testing.T) {
 	}
 }
 
-// TestOnlyTheNewestSegmentCanBeTorn: in an older one without index, what does not
-// verify was acknowledged: it is kept and reads as damaged.
+// TestOnlyTheNewestSegmentCanBeTorn: in an older one without index, a record
+// that does not match its checksum was acknowledged: it is kept and reads as damaged.
 func TestOnlyTheNewestSegmentCanBeTorn(t *testing.T) {
 	t.Parallel()
 	disk := vfs.NewCrashable()
@@ -223,8 +223,8 @@ func TestOnlyTheNewestSegmentCanBeTorn(t *testing.T) {
 	}
 }
 
-// TestDamagedTombstone: a deletion of which a bit is damaged still counts where it
-// is clear what it deleted; otherwise the chunk is back, and is reported.
+// TestDamagedTombstone: a tombstone with a flipped bit still counts if it identifies the
+// deleted chunk; otherwise the chunk exists again, and that is reported.
 func TestDamagedTombstone(t *testing.T) {
 	t.Parallel()
 	disk := vfs.NewCrashable()
@@ -232,10 +232,10 @@ func TestDamagedTombstone(t *testing.T) {
 	require.NoError(t, put(s, fixedID(1), text(1, 700), goldenLabel))
 	require.NoError(t, s.Delete(t.Context(), fixedID(1)))
 	require.NoError(t, put(s, fixedID(2), text(2, 700), goldenLabel))
-	const name, stone = "segments/00000001.seg", 64 + 896
+	const name, tombstone = "segments/00000001.seg", 64 + 896
 	whole := contentOf(t, disk, name)
 	kept := 0
-	for at := stone; at < stone+72; at++ {
+	for at := tombstone; at < tombstone+72; at++ {
 		left := disk.Clone()
 		overwrite(t, left, name, flipped(whole, 8*at))
 		var log strings.Builder
@@ -243,18 +243,18 @@ func TestDamagedTombstone(t *testing.T) {
 		cfg.Log = logTo(&log)
 		s, err := chunkfs.Open(t.Context(), cfg)
 		require.NoError(t, err)
-		require.NoError(t, s.Verify(t.Context(), fixedID(2)), "byte %d", at-stone)
+		require.NoError(t, s.Verify(t.Context(), fixedID(2)), "byte %d", at-tombstone)
 		if _, err := s.Stat(t.Context(), fixedID(1)); errors.Is(err, store.NotFound) {
 			kept++
 		}
-		require.Contains(t, log.String(), "level=WARN", "byte %d", at-stone)
+		require.Contains(t, log.String(), "level=WARN", "byte %d", at-tombstone)
 		require.NoError(t, s.Close())
 	}
 	require.Greater(t, kept, 20, "where neither id nor target is hit, it still counts")
 }
 
-// TestReadOnlyDisk: a file system that becomes read-only is read, and takes writes
-// again when it is writable again.
+// TestReadOnlyDisk: a file system that becomes read-only can be read, and written when it is
+// writable again.
 func TestReadOnlyDisk(t *testing.T) {
 	t.Parallel()
 	disk := vfs.NewCrashable()
@@ -292,9 +292,9 @@ func TestReadOnlyDisk(t *testing.T) {
 	o.check(t, second)
 }
 
-// TestReadOnlyIsNotForEver: where nothing was in doubt, the store takes writes
-// again by itself.
-func TestReadOnlyIsNotForEver(t *testing.T) {
+// TestReadOnlyIsNotFinal: where the content of the disk is known, the store accepts writes again
+// by itself.
+func TestReadOnlyIsNotFinal(t *testing.T) {
 	t.Parallel()
 	disk := vfs.NewCrashable()
 	cfg := tiny(disk)
@@ -317,7 +317,7 @@ func TestReadOnlyIsNotForEver(t *testing.T) {
 	require.Positive(t, space.Free)
 }
 
-// TestErrorsOfReadingAreTheLossOfTheChunk, except those that say nothing about the disk.
+// TestErrorsOfReadingAreTheLossOfTheChunk, except those that are unrelated to the disk.
 func TestErrorsOfReadingAreTheLossOfTheChunk(t *testing.T) {
 	t.Parallel()
 	s, _, fail := failing(t)
@@ -376,8 +376,8 @@ func TestFullIsNeverFinal(t *testing.T) {
 	})
 }
 
-// TestAnyCallFailsOnce with the error of a disk: what was acknowledged is there
-// after the next start, whatever the store did meanwhile.
+// TestAnyCallFailsOnce with the error of a disk: acknowledged chunks exist
+// after the next start, whatever the store did in between.
 func TestAnyCallFailsOnce(t *testing.T) {
 	t.Parallel()
 	eachCallFails(t, []error{syscall.EIO}, func(vfs.Call) bool { return true }, func(t *testing.T, _ *chunkfs.Store, o *oracle, disk *vfs.Crashable, when string) {
@@ -387,8 +387,8 @@ func TestAnyCallFailsOnce(t *testing.T) {
 	})
 }
 
-// eachCallFails runs the history again and again, each time with another call
-// failing once; those that match only. The steps after it are still tried.
+// eachCallFails runs the history once for each call that matches, and lets that call fail.
+// The steps after the failure are still tried.
 func eachCallFails(t *testing.T, errs []error, match func(vfs.Call) bool, then func(*testing.T, *chunkfs.Store, *oracle, *vfs.Crashable, string)) {
 	t.Helper()
 	for _, fault := range errs {

@@ -10,10 +10,10 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// errClosed answers every call after Close.
+// errClosed is returned by every call after Close.
 var errClosed error = store.Errorf(store.Unavailable, "the chunk store is closed")
 
-// errEnded answers a writer that is used after its end, errReaderClosed a reader.
+// errEnded is returned by a writer that is used after its end, errReaderClosed by a reader.
 var (
 	errEnded        error = store.Errorf(store.Canceled, "the write was ended before")
 	errReaderClosed error = store.Errorf(store.Canceled, "the reader was closed")
@@ -25,7 +25,7 @@ func isFull(err error) bool {
 }
 
 // passes reports an error that says nothing about the disk: the process or the
-// machine has too little of something for the moment.
+// machine has run out of a resource for the moment.
 func passes(err error) bool {
 	for _, e := range []syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENOBUFS, syscall.EAGAIN, syscall.EINTR} {
 		if errors.Is(err, e) {
@@ -35,7 +35,7 @@ func passes(err error) bool {
 	return false
 }
 
-// isFailure reports one of the errors of a disk that does not work.
+// isFailure reports an error of a disk that does not work.
 func isFailure(err error) bool {
 	for _, e := range failures {
 		if errors.Is(err, e) {
@@ -45,7 +45,7 @@ func isFailure(err error) bool {
 	return false
 }
 
-// translate makes the error of a file system into one of the domain.
+// translate turns the error of a file system into a *store.Error.
 func translate(op string, id store.ChunkID, err error) error {
 	out, done := classify(op, id, err)
 	if done != nil || err == nil {
@@ -59,13 +59,13 @@ func translate(op string, id store.ChunkID, err error) error {
 		return readOnlyError(err)
 	case isFailure(err), passes(err):
 		out.Kind = store.Unavailable
-		return out.WithHint("Look at the message for the cause, and at the kernel's log for errors of this disk.")
+		return out.WithHint("The message names the cause; check the kernel's log for errors of this disk.")
 	}
 	return out
 }
 
-// readFailed is translate for an error met while a chunk was read: what the disk
-// does not give is lost here, for whatever reason, and belongs on another place.
+// readFailed is translate for an error of reading a chunk: bytes that the disk cannot
+// return are lost on this node, whatever the cause, so the chunk has to be repaired elsewhere.
 func readFailed(op string, id store.ChunkID, err error) error {
 	out, done := classify(op, id, err)
 	switch {
@@ -73,17 +73,17 @@ func readFailed(op string, id store.ChunkID, err error) error {
 		return done
 	case passes(err):
 		out.Kind = store.Unavailable
-		return out.WithHint("Look at the message for the cause; a later attempt may succeed.")
+		return out.WithHint("The message names the cause; a later attempt may succeed.")
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		out.Kind, out.Msg, out.Err = store.Corrupt, "cut off: it is shorter than it was", nil
+		out.Kind, out.Msg, out.Err = store.Corrupt, "truncated: it is shorter than when it was written", nil
 		return out
 	}
 	out.Kind, out.Msg = store.Corrupt, "the disk cannot read it"
-	return out.WithHint("Look at the kernel's log for errors of this disk.")
+	return out.WithHint("Check the kernel's log for errors of this disk.")
 }
 
-// classify handles what reading and writing have in common: done is the answer where
-// it is set, otherwise out is one without a kind.
+// classify handles what reading and writing have in common: done, where set, is the final
+// error; otherwise out is an error whose kind the caller decides.
 func classify(op string, id store.ChunkID, err error) (out *store.Error, done error) {
 	if err == nil {
 		return nil, nil
@@ -111,26 +111,26 @@ func classify(op string, id store.ChunkID, err error) (out *store.Error, done er
 	return out, nil
 }
 
-// readOnlyError is the answer to a change of a read-only file system.
+// readOnlyError is the error of a change of a read-only file system.
 func readOnlyError(err error) error {
 	return (&store.Error{Op: "chunkfs", Kind: store.Unavailable, Msg: "the file system of the data directory is read-only", Err: err}).
-		WithHint("Look at the kernel's log for the reason, and mount it writable; chunks on it can be read meanwhile.")
+		WithHint("Check the kernel's log for the reason, and mount it writable; its chunks can be read meanwhile.")
 }
 
-// openOutcome is the answer where a full disk kept a write from being taken back.
+// openOutcome is the error where a full disk prevented a write from being undone.
 func openOutcome(err error) error {
-	return (&store.Error{Op: "chunkfs.write", Kind: store.Unavailable, Msg: "the disk is full; whether the chunk is found after a restart is open", Err: err}).
+	return (&store.Error{Op: "chunkfs.write", Kind: store.Unavailable, Msg: "the disk is full; whether the chunk exists after a restart is unknown", Err: err}).
 		WithHint("Free space on the node's disk, then store or delete the chunk again.")
 }
 
-// diskBad is the answer to every change after a write or a sync failed: what is
-// on the disk is not known any more, and a sync that is repeated may report
-// success without having written anything.
+// diskBad is the error of every change after a write or a sync failed: the content of
+// the disk is unknown from then on, and a repeated sync may report success without
+// having written anything.
 func diskBad(err error) error {
 	return (&store.Error{Op: "chunkfs", Kind: store.Unavailable, Msg: "the disk failed, the chunk store is read-only", Err: err}).
-		WithHint("Look at the kernel's log; restart the node when the disk is sound, or remove the node so that its data is rebuilt elsewhere.")
+		WithHint("Check the kernel's log; restart the node when the disk works again, or remove the node so that its data is rebuilt elsewhere.")
 }
 
-func corrupt(id store.ChunkID, format string, args ...any) error {
-	return store.Errorf(store.Corrupt, format, args...).WithItem(id)
+func corrupt(id store.ChunkID, text string, args ...any) error {
+	return store.Errorf(store.Corrupt, text, args...).WithItem(id)
 }

@@ -7,5 +7,5 @@ func (s *Store) Waiting() int {
 	return len(s.log.waiting)
 }
 
-// SetMoveBytes has compaction write its copies in groups of so many bytes.
+// SetMoveBytes makes compaction write its copies in groups of n bytes.
 func (s *Store) SetMoveBytes(n int64) { s.moveBytes = n }

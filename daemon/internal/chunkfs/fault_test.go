@@ -22,7 +22,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/vfs"
 )
 
-// failing opens a store on a file system that answers one kind of call with an error.
+// failing opens a store on a file system on which one kind of call fails.
 func failing(t *testing.T) (s *chunkfs.Store, disk *vfs.Crashable, fail func(op string, err error)) {
 	disk = vfs.NewCrashable()
 	inject := vfs.NewInject(disk, nil)
@@ -55,7 +55,7 @@ func TestFailedSyncMakesTheStoreReadOnly(t *testing.T) {
 				require.ErrorIs(t, err, syscall.EIO)
 				require.Contains(t, store.HintOf(err), "remove the node")
 
-				fail("nothing", nil) // the disk seems well again: a sync is never tried twice
+				fail("nothing", nil) // the disk works again: a sync is never repeated
 				for _, again := range []error{
 					put(s, fixedID(7), text(7, 500), goldenLabel),
 					put(s, fixedID(7), text(7, 5000), goldenLabel),
@@ -65,9 +65,9 @@ func TestFailedSyncMakesTheStoreReadOnly(t *testing.T) {
 				}
 				space, err := s.Capacity(t.Context())
 				require.NoError(t, err)
-				require.Zero(t, space.Free, "nobody should be sent here")
+				require.Zero(t, space.Free, "no new chunk may be placed here")
 				if op == "datasync" {
-					require.NoError(t, s.Verify(t.Context(), fixedID(1)), "reading goes on")
+					require.NoError(t, s.Verify(t.Context(), fixedID(1)), "reading continues")
 				}
 				for seed := uint64(0); seed < 20; seed++ {
 					reopened(t, disk.CrashClone(seed), o.clone(), fmt.Sprint("seed ", seed))
@@ -108,9 +108,9 @@ func TestFullDiskLeavesNoPartOfAChunk(t *testing.T) {
 	}
 }
 
-// TestShortWriteOfABatchIsTakenBack: the first half of a batch that failed may
-// hold a whole record, which must not come to light at the next start.
-func TestShortWriteOfABatchIsTakenBack(t *testing.T) {
+// TestShortWriteOfABatchIsUndone: the first half of a failed batch may hold a complete
+// record, which must not appear at the next start.
+func TestShortWriteOfABatchIsUndone(t *testing.T) {
 	t.Parallel()
 	disk := vfs.NewCrashable()
 	room := int64(-1)
@@ -286,7 +286,7 @@ func TestLimitCountsWhatChunksUse(t *testing.T) {
 	require.NoError(t, put(s, fixedID(1), text(1, 5000), goldenLabel))
 }
 
-// TestUsedIsWhatIsThere compares the running account with a fresh count.
+// TestUsedIsWhatIsThere compares the running count of used bytes with a fresh one.
 func TestUsedIsWhatIsThere(t *testing.T) {
 	t.Parallel()
 	disk := vfs.NewCrashable()
@@ -397,7 +397,7 @@ func TestSecondProcessIsRefused(t *testing.T) {
 			return
 		}
 		fmt.Println("held")
-		_, _ = io.Copy(io.Discard, os.Stdin) // until the test lets go
+		_, _ = io.Copy(io.Discard, os.Stdin) // until the test closes it
 		_ = s.Close()
 		return
 	}
@@ -438,7 +438,7 @@ func TestCallsAfterClose(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, w.Append(store.NewUnit([]byte(text(3, 5000)), nil)))
 	require.NoError(t, s.Close())
-	for _, r := range readers { // they may go on
+	for _, r := range readers { // they may continue
 		u, err := r.Next()
 		require.NoError(t, err)
 		u.Release()
@@ -459,8 +459,8 @@ func TestCallsAfterClose(t *testing.T) {
 	require.Zero(t, disk.OpenFiles())
 }
 
-// TestEverythingAtOnce has writers, readers, deleters and compaction meet on a
-// store of tiny segments, then compares with what each of them knows.
+// TestEverythingAtOnce runs writers, readers, deleters and compaction concurrently on a store
+// with tiny segments, then compares with the result of each of them.
 func TestEverythingAtOnce(t *testing.T) {
 	t.Parallel()
 	cfg := chunkfs.Config{Dir: t.TempDir(), PackBelow: 3000, SegmentSize: 20_000, BufferLimit: 20_000, CompactRate: 1 << 40}
@@ -516,7 +516,7 @@ func TestEverythingAtOnce(t *testing.T) {
 	o.check(t, s)
 }
 
-// churn writes, reads and deletes chunks of its own, and notes what is left.
+// churn writes, reads and deletes its own chunks, and returns those that remain.
 func churn(s *chunkfs.Store, kept map[store.ChunkID]string, seed, n int) error {
 	ctx := context.Background()
 	for i := range n {

@@ -6,26 +6,26 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/ringstore/ringstore/daemon/internal/chunkfs/form"
+	"github.com/ringstore/ringstore/daemon/internal/chunkfs/format"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/vfs"
 )
 
-// folders makes and syncs the folders of chunk files.
+// folders creates and syncs the folders of chunk files.
 type folders struct {
-	fs   vfs.FS
-	disk *health
-	made [256]atomic.Bool // chunks/<byte> is there, durably
-	dark [256]bool        // chunks/<byte> could not be listed; set at start only
+	fs         vfs.FS
+	disk       *health
+	made       [256]atomic.Bool // chunks/<byte> exists durably
+	unlistable [256]bool        // chunks/<byte> could not be listed; set at start only
 
 	mu      sync.Mutex // guards syncing
 	syncing map[string]*dirSync
 }
 
-// dirSync is a sync of a directory that was asked for. Whoever asks while one
-// runs waits for the next, which covers all that asked meanwhile.
+// dirSync is a requested sync of a directory. Callers that arrive while one runs share the
+// next one.
 type dirSync struct {
-	next *dirSync // asked for after this one began; nil when nobody did
+	next *dirSync // requested after this one began; nil for none
 	done chan struct{}
 	err  error
 }
@@ -38,10 +38,10 @@ func folderOf(id store.ChunkID) string {
 
 func chunkName(id store.ChunkID) string { return folderOf(id) + "/" + id.String() }
 
-// unlisted reports whether the index may not know all files of the chunk's folder.
-func (f *folders) unlisted(id store.ChunkID) bool { return f.dark[id.Part[0]] }
+// unlisted reports whether the index may lack files of the chunk's folder.
+func (f *folders) unlisted(id store.ChunkID) bool { return f.unlistable[id.Part[0]] }
 
-// make sees to the folder of a chunk.
+// make ensures that the folder of a chunk exists durably.
 func (f *folders) make(id store.ChunkID) error {
 	made := &f.made[id.Part[0]]
 	if made.Load() {
@@ -57,8 +57,8 @@ func (f *folders) make(id store.ChunkID) error {
 	return nil
 }
 
-// sync makes the names in a directory durable, together with all others that
-// ask for the same directory at the time.
+// sync makes the names in a directory durable, with one sync for all concurrent callers of
+// the same directory.
 func (f *folders) sync(dir string) error {
 	f.mu.Lock()
 	running, busy := f.syncing[dir]
@@ -84,7 +84,7 @@ func (f *folders) sync(dir string) error {
 	return own.err
 }
 
-// run syncs, and leaves the directory to the one that waits, or to nobody.
+// run syncs, and makes the waiting sync the directory's current one, if there is one.
 func (f *folders) run(dir string, own *dirSync) {
 	if own.err = f.disk.check(); own.err == nil {
 		switch err := f.fs.SyncDir(dir); {
@@ -106,7 +106,7 @@ func (f *folders) run(dir string, own *dirSync) {
 	close(own.done)
 }
 
-// removeFile removes the chunk's file durably. A file that is not there is no error.
+// removeFile removes the chunk's file durably. A missing file is no error.
 func (s *Store) removeFile(id store.ChunkID) error {
 	name := chunkName(id)
 	entry, err := s.fs.Stat(name)
@@ -117,6 +117,6 @@ func (s *Store) removeFile(id store.ChunkID) error {
 		return s.disk.judge(id, err)
 	}
 	s.space.add(-entry.Size)
-	s.index.removeAt(id, form.Place{})
+	s.index.removeAt(id, format.Place{})
 	return s.folders.sync(folderOf(id))
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/vfs"
 )
 
-// filled gives a store of small chunks on a disk that others then filled to the last byte.
+// filled returns a store of small chunks on a disk that was then filled to the last byte.
 func filled(t *testing.T, chunks int) (*chunkfs.Store, *vfs.Crashable, *oracle) {
 	disk, o := vfs.NewCrashable(), &oracle{kept: map[store.ChunkID]string{}}
 	s := open(t, roomy(disk))
@@ -29,8 +29,8 @@ func filled(t *testing.T, chunks int) (*chunkfs.Store, *vfs.Crashable, *oracle) 
 	return s, disk, o
 }
 
-// roomy keeps enough written ahead for the deletions of a test, and has a clock
-// that is always later, so that each look at the disk is a fresh one.
+// roomy preallocates enough for the deletions of a test, and has a clock that advances with
+// each call, so that no measurement of the disk is reused.
 func roomy(fs vfs.FS) chunkfs.Config {
 	cfg := tiny(fs)
 	cfg.Spare = 16 << 10
@@ -76,8 +76,8 @@ func TestFullDiskDeletes(t *testing.T) {
 	require.Equal(t, store.Disk{}, space.Disk)
 }
 
-// TestFullDiskDeletesAfterARestart: the spare segment is used further, and what was
-// deleted in it stays deleted.
+// TestFullDiskDeletesAfterARestart: the spare segment stays in use, and chunks
+// deleted in it stay deleted.
 func TestFullDiskDeletesAfterARestart(t *testing.T) {
 	t.Parallel()
 	s, disk, o := filled(t, 60)
@@ -98,9 +98,9 @@ func TestFullDiskDeletesAfterARestart(t *testing.T) {
 	o.check(t, s)
 }
 
-// TestWholeSegmentsGoWithoutAWrite: where the spare is used up, too, segments in
+// TestDeadSegmentsAreRemovedWithoutAWrite: when the spare is used up, too, segments in
 // which nothing is live are still removed, and the space is there for more.
-func TestWholeSegmentsGoWithoutAWrite(t *testing.T) {
+func TestDeadSegmentsAreRemovedWithoutAWrite(t *testing.T) {
 	t.Parallel()
 	disk := vfs.NewCrashable()
 	cfg := roomy(disk)
@@ -142,7 +142,7 @@ func TestSpareOverCuts(t *testing.T) {
 			require.NoError(t, err)
 			then := o.clone()
 			then.check(named{t, "cut before " + call.String()}, again)
-			// What was cut is not taken for damage or a deletion when more follows.
+			// A torn write is not reported as damage or as a deletion when more records follow.
 			for id := range then.kept {
 				require.NoError(t, then.attempt(id, "", func() error { return again.Delete(t.Context(), id) }))
 				break
@@ -162,9 +162,9 @@ func TestSpareOverCuts(t *testing.T) {
 	require.NotZero(t, cuts)
 }
 
-// TestFailedBatchIsTakenBackDurably: a write that landed in part and then found the
-// disk full does not come back after a cut, once the caller was told so.
-func TestFailedBatchIsTakenBackDurably(t *testing.T) {
+// TestFailedBatchIsUndoneDurably: a write that was stored in part and then failed on a full
+// disk does not reappear after a power cut, once the caller received the error.
+func TestFailedBatchIsUndoneDurably(t *testing.T) {
 	t.Parallel()
 	for _, fault := range []error{syscall.ENOSPC, syscall.EDQUOT} {
 		for _, op := range []string{"write", "datasync"} {
@@ -188,7 +188,7 @@ func TestFailedBatchIsTakenBackDurably(t *testing.T) {
 			})
 			err := put(s, fixedID(2), text(2, 700), goldenLabel)
 			if op == "write" {
-				require.Error(t, err) // a short write without a reason leaves the disk in doubt
+				require.Error(t, err) // after a short write without a reason the content of the disk is unknown
 				continue
 			}
 			require.ErrorIs(t, err, store.NoSpace)
@@ -201,8 +201,8 @@ func TestFailedBatchIsTakenBackDurably(t *testing.T) {
 	}
 }
 
-// TestRealFullDisk fills an ext4 of 48 MiB from outside, deletes everything that
-// the store has on it, and sees the space return.
+// TestRealFullDisk fills an ext4 of 48 MiB from outside, deletes all chunks, and checks that the
+// space becomes free.
 func TestRealFullDisk(t *testing.T) {
 	dir := smallDisk(t)
 	cfg := chunkfs.Config{Dir: filepath.Join(dir, "node"), SegmentSize: 2 << 20, PackBelow: 1 << 20, NoBackground: true}
@@ -255,7 +255,7 @@ func smallDisk(t *testing.T) string {
 	return dir
 }
 
-// fillDir takes every byte that the disk has left, in ever smaller files.
+// fillDir uses every free byte of the disk, in ever smaller files.
 func fillDir(t *testing.T, dir string) {
 	t.Helper()
 	for size := 1 << 20; size > 0; size /= 4 {

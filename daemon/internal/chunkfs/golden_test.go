@@ -14,10 +14,10 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/vfs"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "rewrite the golden files")
 
 // golden compares with a file of testdata. A change there is a change of the
-// format, or of the order of durable calls, and wants a review as such.
+// format, or of the order of durable calls, and is to be reviewed as such.
 func golden(t *testing.T, name string, got []byte) {
 	t.Helper()
 	path := filepath.Join("testdata", name)
@@ -30,7 +30,7 @@ func golden(t *testing.T, name string, got []byte) {
 	require.True(t, string(want) == string(got), "%s differs; run the test with -update and look at the difference", path)
 }
 
-// goldenLabel has a value of its own in every field.
+// goldenLabel has a different value in every field.
 var goldenLabel = store.Label{
 	File: store.FileID{1, 2, 3, 15: 16}, Bucket: "photos", Key: "summer/ä.jpg", ContentType: "image/jpeg", CreatedAt: 1_700_000_000_123_456,
 	FileSize: 12345, PartNumber: 2, PartOffset: 5000, PartSize: 7345, PartCRC64: 0x0123456789abcdef, K: 6, M: 4, UnitSize: 1000,
@@ -39,7 +39,7 @@ var goldenLabel = store.Label{
 // goldenNode is an identity that never changes.
 var goldenNode = chunkfs.Identity{Node: store.NodeID{0xaa, 15: 1}, Cluster: store.ClusterID{0xbb, 15: 2}}
 
-// goldenDisk writes a directory with one chunk of each form and a deletion.
+// goldenDisk writes a directory with one chunk in each format and a deletion.
 func goldenDisk(t *testing.T, fs vfs.FS) {
 	cfg := tiny(fs)
 	cfg.Identity = goldenNode
@@ -67,7 +67,7 @@ func TestFormatsAreAsWrittenDown(t *testing.T) {
 	}
 }
 
-// TestGoldenFilesAreRead proves that what this version wrote stays readable.
+// TestGoldenFilesAreRead: what this version wrote stays readable.
 func TestGoldenFilesAreRead(t *testing.T) {
 	t.Parallel()
 	disk := vfs.NewCrashable()
@@ -93,8 +93,8 @@ func TestGoldenFilesAreRead(t *testing.T) {
 	}
 }
 
-// TestDurableSequence writes down every call that changes the disk, from an
-// empty directory on: the order is the promise of durability, read as text.
+// TestDurableSequence records every call that changes the disk, beginning with an empty
+// directory. The golden file makes a change of the durable order visible as a diff.
 func TestDurableSequence(t *testing.T) {
 	t.Parallel()
 	var b strings.Builder

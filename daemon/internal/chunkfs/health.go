@@ -10,23 +10,23 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// health remembers what the disk can do.
+// health tracks which operations the disk supports.
 //
-// Final, until the store is opened again: a write or a sync failed, so that what
-// is on the disk is in doubt. A full disk is never final, and neither is a file
-// system that refused a change because it is read-only: both are tried again
-// before the next write (Store.probe). Reading is never affected.
+// A failed write or sync is final until the store is opened again, because the content of
+// the disk is unknown. A full disk is never final, and neither is a file system that refused
+// a change because it is read-only: both are probed again before the next write
+// (Store.probe). Reading is never affected.
 type health struct {
 	log      *slog.Logger
 	troubled atomic.Bool // bad or blocked is set
 
 	mu      sync.Mutex // guards the fields below
 	bad     error      // final
-	blocked error      // may pass
-	disk    store.Disk // in the words of the heartbeat
+	blocked error      // may end
+	disk    store.Disk // as reported in heartbeats
 }
 
-// check is nil while the disk is not in doubt.
+// check is nil unless a write or sync failed.
 func (h *health) check() error {
 	if !h.troubled.Load() {
 		return nil
@@ -36,7 +36,7 @@ func (h *health) check() error {
 	return h.bad
 }
 
-// state tells what the disk can do.
+// state returns which operations the disk supports.
 func (h *health) state() store.Disk {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -49,13 +49,13 @@ func (h *health) takesNothing() bool {
 	return state == store.DiskReadOnly || state == store.DiskFailing
 }
 
-// failures are the errors of a disk that does not work.
+// failures are the errnos of a disk that does not work.
 var failures = []syscall.Errno{
 	syscall.EIO, syscall.ENXIO, syscall.ENODEV, syscall.EUCLEAN, syscall.EBADMSG, syscall.EREMOTEIO, syscall.ENOMEDIUM, syscall.ESHUTDOWN,
 }
 
-// judge is called with the error of a change that left nothing in doubt. It tells
-// a full disk and other troubles that pass from a disk that fails.
+// judge classifies the error of a change whose outcome is known: a full disk, another
+// temporary condition, or a disk that fails. It returns the error for the caller.
 func (h *health) judge(id store.ChunkID, err error) error {
 	if isFull(err) {
 		return h.full(id, err)
@@ -67,17 +67,17 @@ func (h *health) judge(id store.ChunkID, err error) error {
 		return h.fail(err)
 	}
 	return (&store.Error{Op: "chunkfs.write", Kind: store.Unavailable, Item: id.String(), Err: err}).
-		WithHint("Look at the message for the cause; nothing was stored, and a later attempt may succeed.")
+		WithHint("The message names the cause; nothing was stored, and a later attempt may succeed.")
 }
 
-// full notes that the disk, or a quota on it, has no space left.
+// full records that the disk, or a quota on it, has no space left.
 func (h *health) full(id store.ChunkID, err error) error {
 	e := translate("write", id, err)
 	_ = h.block(store.DiskFull, e)
 	return e
 }
 
-// block stops writes until a probe succeeds.
+// block refuses writes until a probe succeeds.
 func (h *health) block(state store.DiskState, cause error) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -85,14 +85,14 @@ func (h *health) block(state store.DiskState, cause error) error {
 		return h.bad
 	}
 	if h.blocked == nil || h.disk.State != state {
-		h.log.Warn("no new chunks are taken until the disk can be written again", "state", state.String(), "cause", cause)
+		h.log.Warn("new chunks are refused until the disk can be written again", "state", state.String(), "cause", cause)
 	}
 	h.blocked, h.disk = cause, store.Disk{State: state, Reason: cause.Error()}
 	h.troubled.Store(true)
 	return cause
 }
 
-// passed takes block back.
+// passed ends block.
 func (h *health) passed() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -104,8 +104,8 @@ func (h *health) passed() {
 	h.troubled.Store(false)
 }
 
-// fail notes the first failure that leaves the disk in doubt, and returns what
-// callers are told from now on.
+// fail records the first failure after which the content of the disk is unknown, and returns
+// the error of all later changes.
 func (h *health) fail(cause error) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()

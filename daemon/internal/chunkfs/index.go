@@ -4,13 +4,13 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/ringstore/ringstore/daemon/internal/chunkfs/form"
+	"github.com/ringstore/ringstore/daemon/internal/chunkfs/format"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// entry is what memory keeps of a chunk. Of a packed one: where it is, and what
-// Commit must compare. Of a chunk file: nothing, the name tells all. 20 bytes,
-// and 17 of the id: the size of the index is theirs.
+// entry is the index entry of a chunk. For a packed chunk it holds the place, and what
+// Commit compares. For a chunk file it is zero: the id determines the name. An entry takes
+// 20 bytes and its id 17, which determines the memory of the index.
 type entry struct {
 	seg  uint32 // 0 for a chunk file
 	off  uint32
@@ -19,21 +19,21 @@ type entry struct {
 	sum  store.ChunkSum
 }
 
-func (e entry) isFile() bool      { return e.seg == 0 }
-func (e entry) place() form.Place { return form.Place{Seg: e.seg, Off: e.off} }
-func (e entry) recordSize() int64 { return form.RecordSize(int64(e.head), int64(e.size)) }
+func (e entry) isFile() bool        { return e.seg == 0 }
+func (e entry) place() format.Place { return format.Place{Seg: e.seg, Off: e.off} }
+func (e entry) recordSize() int64   { return format.RecordSize(int64(e.head), int64(e.size)) }
 
-func entryOf(r *form.Record) entry {
+func entryOf(r *format.Record) entry {
 	return entry{seg: r.At.Seg, off: r.At.Off, head: uint32(r.Head), size: uint32(r.Info.Size), sum: r.Info.Sum}
 }
 
-// index finds chunks. It is split by the first byte of the id, as the
-// folders of chunk files are: List then sorts one part at a time, and writers rarely meet.
+// index maps chunk ids to entries. Like the folders of chunk files it is split by the first
+// byte of the id, so that List sorts one shard at a time and writers rarely contend.
 type index struct {
 	shards [256]shard
 
-	mu      sync.Mutex // guards shadows; never taken under a shard's lock
-	shadows map[store.ChunkID][]entry
+	mu         sync.Mutex // guards duplicates; never taken under a shard's lock
+	duplicates map[store.ChunkID][]entry
 }
 
 type shard struct {
@@ -42,13 +42,13 @@ type shard struct {
 }
 
 func newIndex() *index {
-	return &index{shadows: map[store.ChunkID][]entry{}}
+	return &index{duplicates: map[store.ChunkID][]entry{}}
 }
 
 func (x *index) shard(id store.ChunkID) *shard { return &x.shards[id.Part[0]] }
 
-// find gives the chunk's place. Where found is not nil it is called under the
-// lock, while the entry cannot change and its segment cannot go away.
+// find returns the chunk's entry. found, unless nil, is called under the shard's lock, while
+// the entry cannot change and its segment cannot be removed.
 func (x *index) find(id store.ChunkID, found func(entry)) (entry, bool) {
 	s := x.shard(id)
 	s.mu.RLock()
@@ -60,7 +60,7 @@ func (x *index) find(id store.ChunkID, found func(entry)) (entry, bool) {
 	return e, ok
 }
 
-// put sets the chunk's place and returns the one before.
+// put sets the chunk's entry and returns the previous one.
 func (x *index) put(id store.ChunkID, e entry) (before entry, was bool) {
 	s := x.shard(id)
 	s.mu.Lock()
@@ -70,9 +70,9 @@ func (x *index) put(id store.ChunkID, e entry) (before entry, was bool) {
 	return before, was
 }
 
-// removeAt forgets what lies at a place: the entry itself or one of its shadows.
-// It returns what was there.
-func (x *index) removeAt(id store.ChunkID, at form.Place) (gone entry, was bool) {
+// removeAt removes the entry at a place, or the duplicate there. was reports whether it
+// was the entry, which it returns.
+func (x *index) removeAt(id store.ChunkID, at format.Place) (gone entry, was bool) {
 	s := x.shard(id)
 	s.mu.Lock()
 	e, ok := s.entries.get(id)
@@ -84,29 +84,29 @@ func (x *index) removeAt(id store.ChunkID, at form.Place) (gone entry, was bool)
 	s.mu.Unlock()
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.dropShadow(id, func(e entry) bool { return e.place() == at })
+	x.dropDuplicates(id, func(e entry) bool { return e.place() == at })
 	return entry{}, false
 }
 
-// addShadow remembers another place where the chunk lies too.
-func (x *index) addShadow(id store.ChunkID, e entry) {
+// addDuplicate records another place where the chunk is stored.
+func (x *index) addDuplicate(id store.ChunkID, e entry) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.shadows[id] = append(x.shadows[id], e)
+	x.duplicates[id] = append(x.duplicates[id], e)
 }
 
-// shadowsOf gives the chunk's other places.
-func (x *index) shadowsOf(id store.ChunkID) []entry {
+// duplicatesOf returns the chunk's other places.
+func (x *index) duplicatesOf(id store.ChunkID) []entry {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return slices.Clone(x.shadows[id])
+	return slices.Clone(x.duplicates[id])
 }
 
-// shadowAt gives the shadow of a chunk at a place.
-func (x *index) shadowAt(id store.ChunkID, at form.Place) (entry, bool) {
+// duplicateAt returns the duplicate of a chunk at a place.
+func (x *index) duplicateAt(id store.ChunkID, at format.Place) (entry, bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	for _, e := range x.shadows[id] {
+	for _, e := range x.duplicates[id] {
 		if e.place() == at {
 			return e, true
 		}
@@ -114,18 +114,18 @@ func (x *index) shadowAt(id store.ChunkID, at form.Place) (entry, bool) {
 	return entry{}, false
 }
 
-// swap makes a shadow the entry and the entry a shadow.
-func (x *index) swap(id store.ChunkID, shadow entry) {
-	if before, was := x.put(id, shadow); was {
-		x.addShadow(id, before)
+// swap exchanges the entry and one of its duplicates.
+func (x *index) swap(id store.ChunkID, duplicate entry) {
+	if before, was := x.put(id, duplicate); was {
+		x.addDuplicate(id, before)
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.dropShadow(id, func(e entry) bool { return e == shadow })
+	x.dropDuplicates(id, func(e entry) bool { return e == duplicate })
 }
 
-// refersTo gives a chunk whose entry lies in a segment. It looks at every entry:
-// what compaction removes depends on no count that could be wrong.
+// refersTo returns a chunk whose entry is in a segment. It examines every entry, so that
+// the removal of a segment depends on no counter that could be wrong.
 func (x *index) refersTo(seg uint32) (id store.ChunkID, ok bool) {
 	for i := range x.shards {
 		s := &x.shards[i]
@@ -143,11 +143,11 @@ func (x *index) refersTo(seg uint32) (id store.ChunkID, ok bool) {
 	return id, false
 }
 
-// shadowed reports whether a chunk has a shadow in a segment.
-func (x *index) shadowed(seg uint32) bool {
+// hasDuplicateIn reports whether any chunk has a duplicate in a segment.
+func (x *index) hasDuplicateIn(seg uint32) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	for _, list := range x.shadows {
+	for _, list := range x.duplicates {
 		if slices.ContainsFunc(list, func(e entry) bool { return e.seg == seg }) {
 			return true
 		}
@@ -155,43 +155,43 @@ func (x *index) shadowed(seg uint32) bool {
 	return false
 }
 
-// forgetSegment drops the shadows that lay in a segment that is gone.
+// forgetSegment removes the duplicates of a removed segment.
 func (x *index) forgetSegment(seg uint32) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	for id := range x.shadows {
-		x.dropShadow(id, func(e entry) bool { return e.seg == seg })
+	for id := range x.duplicates {
+		x.dropDuplicates(id, func(e entry) bool { return e.seg == seg })
 	}
 }
 
-// dropShadow removes the shadows that match. x.mu is held.
-func (x *index) dropShadow(id store.ChunkID, match func(entry) bool) {
-	if rest := slices.DeleteFunc(x.shadows[id], match); len(rest) > 0 {
-		x.shadows[id] = rest
+// dropDuplicates removes the duplicates that match. x.mu is held.
+func (x *index) dropDuplicates(id store.ChunkID, match func(entry) bool) {
+	if rest := slices.DeleteFunc(x.duplicates[id], match); len(rest) > 0 {
+		x.duplicates[id] = rest
 	} else {
-		delete(x.shadows, id)
+		delete(x.duplicates, id)
 	}
 }
 
-// promote makes a shadow the entry where the entry is gone, as start may find it.
+// promote turns a duplicate into the entry where a chunk has none, which can happen at start.
 func (x *index) promote() (promoted []entry) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	for id, list := range x.shadows {
+	for id, list := range x.duplicates {
 		s := x.shard(id)
 		s.mu.Lock()
 		if _, ok := s.entries.get(id); !ok {
 			first := list[0]
 			s.entries.put(id, first)
 			promoted = append(promoted, first)
-			x.dropShadow(id, func(e entry) bool { return e == first })
+			x.dropDuplicates(id, func(e entry) bool { return e == first })
 		}
 		s.mu.Unlock()
 	}
 	return promoted
 }
 
-// ids gives the ids of one shard after a marker, unsorted.
+// ids appends the ids of one shard that follow a marker, unsorted.
 func (x *index) ids(first byte, after store.ChunkID, to []store.ChunkID) []store.ChunkID {
 	s := &x.shards[first]
 	s.mu.RLock()
@@ -215,13 +215,13 @@ func (x *index) len() (n int64) {
 	return n
 }
 
-// idLocks lets one change of a chunk happen at a time: commit, delete, or move.
+// idLocks serializes the changes of a chunk: commit, delete, and move.
 type idLocks struct {
 	mu   sync.Mutex // guards held
 	held map[store.ChunkID]chan struct{}
 }
 
-// lock waits until nobody else changes the chunk.
+// lock waits until no other goroutine holds the chunk's lock.
 func (l *idLocks) lock(id store.ChunkID) {
 	for {
 		l.mu.Lock()
@@ -231,7 +231,7 @@ func (l *idLocks) lock(id store.ChunkID) {
 			l.mu.Unlock()
 			return
 		}
-		if busy == nil { // the first to wait makes the channel
+		if busy == nil { // the first waiter creates the channel
 			busy = make(chan struct{})
 			l.held[id] = busy
 		}

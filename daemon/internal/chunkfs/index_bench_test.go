@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ringstore/ringstore/daemon/internal/chunkfs/form"
+	"github.com/ringstore/ringstore/daemon/internal/chunkfs/format"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -45,10 +45,10 @@ func BenchmarkStart(b *testing.B) {
 	data := [][]byte{make([]byte, size)}
 	crcs := []uint32{store.CRC32C(data[0])}
 	for range chunks / 1000 {
-		var recs []*form.Record
+		var recs []*format.Record
 		for range 1000 {
-			info := store.ChunkInfo{ID: store.ChunkID{Part: store.NewPartID()}, UnitSize: store.DefaultUnitSize, Size: size, Sum: form.SumOf(crcs), Label: store.Label{Bucket: "bucket", Key: "some/key/of/usual/length.jpg"}}
-			recs = append(recs, &form.Record{Kind: form.KindChunk, Content: form.Content{Info: info, CRCs: crcs}, Data: data})
+			info := store.ChunkInfo{ID: store.ChunkID{Part: store.NewPartID()}, UnitSize: store.DefaultUnitSize, Size: size, Sum: format.SumOf(crcs), Label: store.Label{Bucket: "bucket", Key: "some/key/of/usual/length.jpg"}}
+			recs = append(recs, &format.Record{Kind: format.KindChunk, Content: format.Content{Info: info, CRCs: crcs}, Data: data})
 		}
 		if err := s.log.append(recs...); err != nil {
 			b.Fatal(err)

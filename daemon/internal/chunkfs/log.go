@@ -5,67 +5,66 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/ringstore/ringstore/daemon/internal/chunkfs/form"
+	"github.com/ringstore/ringstore/daemon/internal/chunkfs/format"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/vfs"
 )
 
 const (
-	// maxBatch bounds one write, in bytes of data; a single request may be larger.
+	// maxBatch bounds one write, in bytes of data; only a single request may exceed it.
 	maxBatch = 8 << 20
 
-	// zeroAhead bytes are written behind a batch shorter than zeroBelow, when the
-	// zeros of the time before are used up. A sync that neither moves the end of
-	// the file nor maps new blocks leaves the file system's journal alone and
-	// takes half the time; long batches are bound by the disk's bandwidth
-	// instead, and would pay double. Measured in docs/adr/0020.
+	// zeroAhead bytes of zeros are written behind a batch shorter than zeroBelow when the
+	// previous zeros are used up. A sync that neither extends the file nor maps new blocks
+	// does not touch the file system's journal and takes half the time. Long batches are
+	// limited by the disk's bandwidth and would pay twice. Measured in docs/adr/0020.
 	zeroAhead = 256 << 10
 	zeroBelow = 64 << 10
 )
 
-// log appends records to the active segment: all that wait, with one write and one sync.
+// log appends records to the active segment: all waiting requests with one write and one sync.
 type log struct {
 	fs     vfs.FS
 	limit  int64 // bytes after which a segment is sealed
 	table  *segments
 	space  *space
-	done   func(*form.Record) // called by the leader once a record is durable, before its writer continues
+	done   func(*format.Record) // called by the leader when a record is durable, before its writer continues
 	disk   *health
-	sealed func() // a segment was sealed
-	salt   func() form.Salt
+	sealed func() // called when a segment was sealed
+	salt   func() format.Salt
 
 	mu      sync.Mutex // guards the next two fields
 	waiting []*request
-	led     bool // a caller leads
+	led     bool // there is a leader
 
-	// Of the leader alone:
+	// Used by the leader only:
 	next   uint32   // number of the next segment
 	active *segment // nil before the first record
-	end    int64    // where the next record goes
-	zeroed int64    // up to here the file holds bytes, zeros from end on
+	end    int64    // offset of the next record
+	zeroed int64    // the file's bytes from end to here are zeros
 	batch  uint64   // number of the last batch
-	index  []byte   // of the active segment, as it will be sealed
+	index  []byte   // encoded index of the active segment, written when it is sealed
 	heads  []byte   // headers of a batch
 	vec    [][]byte // buffers of a batch
 	zeros  []byte
 	spare  spare
 }
 
-// request is some records that become durable together, or a job for the leader.
+// request is a group of records that become durable together, or a job for the leader.
 type request struct {
-	recs []*form.Record
+	recs []*format.Record
 	job  func() error // run in place of a write
 	size int64        // bytes of data
 	err  error
-	lead bool // set before wake: no one leads any more, so the one that waits does
+	lead bool // set before wake: the receiver becomes the leader
 	wake chan struct{}
 }
 
 var requests = sync.Pool{New: func() any { return &request{wake: make(chan struct{}, 1)} }}
 
-// append makes records durable, all or (on an error) none to be relied on.
-// They may not be touched before it returns; it sets At, Head and Batch.
-func (l *log) append(recs ...*form.Record) error {
+// append makes records durable. On an error none of them may be relied on. The records
+// belong to the log until it returns; it sets At, Head and Batch.
+func (l *log) append(recs ...*format.Record) error {
 	q := requests.Get().(*request)
 	q.recs, q.job, q.size, q.err, q.lead = recs, nil, 0, nil, false
 	for _, r := range recs {
@@ -74,14 +73,14 @@ func (l *log) append(recs ...*form.Record) error {
 	return l.enter(q)
 }
 
-// exclusively runs a job as the leader, alone with what is the leader's.
+// exclusively runs a job as the leader, with exclusive use of the leader's fields.
 func (l *log) exclusively(job func() error) error {
 	q := requests.Get().(*request)
 	q.recs, q.job, q.size, q.err, q.lead = nil, job, 0, nil, false
 	return l.enter(q)
 }
 
-// enter waits until the request was handled, as the leader where no one else leads.
+// enter returns when the request was handled. The caller becomes the leader if no other is.
 func (l *log) enter(q *request) error {
 	l.mu.Lock()
 	l.waiting = append(l.waiting, q)
@@ -100,8 +99,8 @@ func (l *log) enter(q *request) error {
 	return err
 }
 
-// leadFor writes one batch, which begins with q, and hands the lead to the
-// first of those that came meanwhile.
+// leadFor writes one batch, which begins with q, and makes the first request that arrived
+// in the meantime the next leader.
 func (l *log) leadFor(q *request) {
 	batch := l.take()
 	l.handle(batch)
@@ -124,7 +123,7 @@ func (l *log) leadFor(q *request) {
 	}
 }
 
-// take picks the requests of the next batch, in the order in which they came.
+// take removes the requests of the next batch from the queue, in order of arrival.
 func (l *log) take() []*request {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -140,7 +139,7 @@ func (l *log) take() []*request {
 
 // handle writes the requests of a batch, runs its jobs, and sets the outcome of each.
 func (l *log) handle(batch []*request) {
-	writes := batch[:0] // the batch again, unless there are jobs in it
+	writes := batch[:0] // the same array, unless the batch contains jobs
 	if slices.ContainsFunc(batch, func(q *request) bool { return q.job != nil }) {
 		writes = nil
 	}
@@ -187,19 +186,19 @@ func (l *log) write(batch []*request) error {
 	return nil
 }
 
-// show accounts for records that are durable now.
-func (l *log) show(seg *segment, recs []*form.Record) {
+// show counts durable records and makes them visible.
+func (l *log) show(seg *segment, recs []*format.Record) {
 	for _, r := range recs {
 		if seg == l.active {
-			l.index = form.AppendIndexEntry(l.index, r)
+			l.index = format.AppendIndexEntry(l.index, r)
 		}
 		l.table.wrote(seg, r)
 		l.done(r)
 	}
 }
 
-// put writes l.vec, which ends at end, and syncs it; with zeros behind it where
-// that is wanted and the disk has room for them.
+// put writes l.vec, which ends at end, and syncs it. withZeros asks for zeros behind it,
+// which are left out when the disk has no room for them.
 func (l *log) put(end int64, withZeros bool) error {
 	vec := l.vec
 	if withZeros {
@@ -208,8 +207,8 @@ func (l *log) put(end int64, withZeros bool) error {
 	}
 	n, err := l.active.file.WritevAt(vec, l.end)
 	if err == nil {
-		// What follows cannot be undone where the disk is not just full: a failed
-		// sync leaves it in doubt.
+		// A failed sync cannot be undone unless the disk is merely full: what reached the
+		// disk is unknown.
 		err = l.active.file.Datasync()
 	}
 	if err == nil {
@@ -226,18 +225,18 @@ func (l *log) put(end int64, withZeros bool) error {
 	return undone
 }
 
-// layOut gives every record its place, fills l.vec, and returns the new end.
+// layOut assigns every record its place, fills l.vec, and returns the new end.
 func (l *log) layOut(batch []*request) int64 {
 	l.batch++
 	l.vec, l.heads = l.vec[:0], l.heads[:0]
 	end := l.end
-	pad := l.zeros[:form.RecordAlign]
+	pad := l.zeros[:format.RecordAlign]
 	for _, q := range batch {
 		for _, r := range q.recs {
-			r.At, r.Batch = form.Place{Seg: l.active.number, Off: uint32(end)}, l.batch
+			r.At, r.Batch = format.Place{Seg: l.active.number, Off: uint32(end)}, l.batch
 			from := len(l.heads)
 			l.heads = r.AppendHeader(l.heads, l.active.salt)
-			// Where heads moved to a larger array, the buffers before keep the old one.
+			// When heads is reallocated, earlier buffers keep referring to the old array.
 			l.vec = append(l.vec, l.heads[from:])
 			l.vec = append(l.vec, r.Data...)
 			end += r.Size()
@@ -249,16 +248,16 @@ func (l *log) layOut(batch []*request) int64 {
 	return end
 }
 
-// zeroesFrom gives the zeros to write behind a batch that ends at end: up to a
-// whole page, and not beyond where the segment will be sealed.
+// zeroesFrom returns the zeros to write behind a batch that ends at end: up to a page
+// boundary, and not beyond the size at which the segment is sealed.
 func (l *log) zeroesFrom(end int64) []byte {
 	const page = 4096
 	return l.zeros[:min(zeroAhead-end%page, l.limit-end)]
 }
 
-// room sees to a segment that takes size more bytes.
+// room ensures an active segment that has room for size more bytes.
 func (l *log) room(size int64) error {
-	if l.active != nil && l.end+size > l.limit && l.end > form.SegmentHeaderSize {
+	if l.active != nil && l.end+size > l.limit && l.end > format.SegmentHeaderSize {
 		if err := l.seal(); err != nil {
 			return err
 		}
@@ -269,8 +268,8 @@ func (l *log) room(size int64) error {
 	return l.start()
 }
 
-// start makes the next segment. Its name is durable before the first record is,
-// and so is every removal of a segment that the process before did not live to sync.
+// start creates the next segment. Its name is durable before its first record, and so is
+// every removal of a segment that a killed process did not sync.
 func (l *log) start() error {
 	salt := l.salt()
 	f, err := createSegment(l.fs, l.next, salt, nil)
@@ -280,38 +279,38 @@ func (l *log) start() error {
 	if err := l.fs.SyncDir("segments"); err != nil {
 		_ = f.Close()
 		if isFull(err) {
-			_ = l.fs.Remove(segmentName(l.next)) // else the next start does
+			_ = l.fs.Remove(segmentName(l.next)) // if that fails, the next start removes it
 			l.next++
 			return l.disk.full(store.ChunkID{}, err)
 		}
 		return l.disk.fail(err)
 	}
 	l.active = newSegment(l.next, salt, f)
-	l.active.size = form.SegmentHeaderSize
+	l.active.size = format.SegmentHeaderSize
 	l.table.add(l.active)
-	l.space.add(form.SegmentHeaderSize)
+	l.space.add(format.SegmentHeaderSize)
 	l.next++
-	l.end, l.zeroed, l.batch, l.index = form.SegmentHeaderSize, form.SegmentHeaderSize, 0, l.index[:0]
+	l.end, l.zeroed, l.batch, l.index = format.SegmentHeaderSize, format.SegmentHeaderSize, 0, l.index[:0]
 	return nil
 }
 
-// createSegment makes a segment's file with its header and, behind that, the
-// given bytes. Nothing is left where it fails.
-func createSegment(fs vfs.FS, number uint32, salt form.Salt, rest [][]byte) (vfs.File, error) {
+// createSegment creates a segment's file with its header, followed by rest. It leaves no
+// file when it fails.
+func createSegment(fs vfs.FS, number uint32, salt format.Salt, rest [][]byte) (vfs.File, error) {
 	f, err := fs.Create(segmentName(number))
 	if err != nil {
 		return nil, err
 	}
-	if _, err := f.WritevAt(append([][]byte{form.SegmentHeader(number, salt)}, rest...), 0); err != nil {
+	if _, err := f.WritevAt(append([][]byte{format.SegmentHeader(number, salt)}, rest...), 0); err != nil {
 		_ = f.Close()
-		_ = fs.Remove(segmentName(number)) // else the next start does: nothing in it was acknowledged
+		_ = fs.Remove(segmentName(number)) // if that fails, the next start removes it: nothing in it was acknowledged
 		return nil, err
 	}
 	return f, nil
 }
 
-// seal ends the active segment with its index, so that the next start reads only
-// that. On a full disk it stays without: then it is scanned at the next start.
+// seal ends the active segment with its index, so that the next start reads only that.
+// On a full disk the segment stays without an index, and the next start scans it.
 func (l *log) seal() error {
 	if err := writeSegmentEnd(l.active, l.active.file, l.index, l.end); err != nil && !isFull(err) {
 		return l.disk.fail(err)
@@ -320,15 +319,15 @@ func (l *log) seal() error {
 	return nil
 }
 
-// close ends the active segment as it is.
+// close ends the active segment without writing to it.
 func (l *log) close() {
 	l.table.seal(l.active)
 	l.active = nil
 	l.sealed()
 }
 
-// retire closes the active segment when no chunk in it is live, so that it can be
-// removed. It writes nothing: that works on a full disk, too.
+// retire closes the active segment when nothing in it is live, so that it can be removed.
+// It writes nothing, so it works on a full disk.
 func (l *log) retire() error {
 	if l.active == nil || !l.table.isDead(l.active) {
 		return nil
@@ -337,19 +336,19 @@ func (l *log) retire() error {
 	return nil
 }
 
-// writeSegmentEnd cuts what lies behind the last record and writes index and
-// footer there. All records are durable before, so that a full disk costs the
-// index and nothing else: the cut is synced in any case.
+// writeSegmentEnd truncates the file behind the last record and appends index and footer.
+// All records are durable already, so a full disk costs only the index: the truncation is
+// synced in any case.
 func writeSegmentEnd(s *segment, f vfs.File, index []byte, end int64) error {
 	if err := f.Truncate(end); err != nil {
 		return err
 	}
-	_, err := f.WritevAt([][]byte{index, form.SegmentFooter(s.number, s.salt, index, end)}, end)
+	_, err := f.WritevAt([][]byte{index, format.SegmentFooter(s.number, s.salt, index, end)}, end)
 	if err != nil && !isFull(err) {
 		return err
 	}
 	if err != nil {
-		if cut := f.Truncate(end); cut != nil { // a part of the index may be there
+		if cut := f.Truncate(end); cut != nil { // part of the index may have been written
 			return cut
 		}
 	}
@@ -359,9 +358,9 @@ func writeSegmentEnd(s *segment, f vfs.File, index []byte, end int64) error {
 	return err
 }
 
-// undo takes a batch back that could not be written whole or synced, durably, so
-// that no part of it is found at the next start. Only a full disk can be undone:
-// what was acknowledged was synced before, and stays.
+// undo durably removes a batch that could not be written or synced completely, so that the
+// next start finds no part of it. This is possible on a full disk only; after other errors
+// the store becomes read-only. Acknowledged records were synced before and are not affected.
 func (l *log) undo(err error) error {
 	if !isFull(err) {
 		return l.disk.fail(err)
@@ -375,7 +374,7 @@ func (l *log) undo(err error) error {
 	case cut == nil:
 		return l.disk.full(store.ChunkID{}, err)
 	case isFull(cut):
-		// Nothing is written behind what may come back at the next start.
+		// The batch may reappear at the next start, so nothing may be written behind it.
 		_ = l.disk.full(store.ChunkID{}, err)
 		l.close()
 		return openOutcome(err)
@@ -383,7 +382,7 @@ func (l *log) undo(err error) error {
 	return l.disk.fail(cut)
 }
 
-// shut seals the active segment. No one may call append any more.
+// shut seals the active segment. append must not be called afterwards.
 func (l *log) shut() error {
 	if l.active == nil {
 		return nil

@@ -9,15 +9,15 @@ import (
 )
 
 const (
-	// probeBytes is what must be free before new chunks are taken again.
+	// probeBytes must be free before new chunks are accepted again.
 	probeBytes = 1 << 20
-	// probeAge is after how much time without a probe Capacity makes one, so that
-	// a disk that no one writes to is known as read-only before chunks are sent to it.
+	// probeAge is the age of the last probe after which Capacity runs another, so that a
+	// read-only disk is known before chunks are sent to it.
 	probeAge = 10 * time.Second
 )
 
-// writable is nil while the disk takes new chunks. Where it did not when it was
-// last written, this tries again.
+// writable is nil while the disk accepts new chunks. If it did not at the last write, it is
+// probed again.
 func (s *Store) writable() error {
 	if !s.disk.troubled.Load() {
 		return nil
@@ -28,8 +28,8 @@ func (s *Store) writable() error {
 	return s.probe()
 }
 
-// probe writes a file of some size and removes it. Success ends what blocked
-// writes, an error is judged.
+// probe writes a small file and removes it. Success unblocks writes; an error is classified
+// by health.judge.
 func (s *Store) probe() error {
 	s.probing.Lock()
 	defer s.probing.Unlock()
@@ -51,25 +51,25 @@ func (s *Store) tryWrite() error {
 	if err == nil {
 		_, err = f.WriteAt(make([]byte, 4096), 0)
 	}
-	_ = f.Close() // nothing in it counts
+	_ = f.Close() // its content does not matter
 	if gone := s.fs.Remove(name); err == nil {
 		err = gone
 	}
 	return err
 }
 
-// probeNow makes a probe where the last is old or writes are blocked.
+// probeNow runs a probe if the last one is old or writes are blocked.
 func (s *Store) probeNow() {
 	s.probing.Lock()
 	old := s.cfg.Now().Sub(s.probed) >= probeAge
 	s.probing.Unlock()
 	if s.disk.check() == nil && (old || s.disk.troubled.Load()) {
-		_ = s.probe() // the state tells the outcome
+		_ = s.probe() // s.disk records the outcome
 	}
 }
 
-// Capacity implements store.ChunkKeeper. It notices by itself that a disk became
-// full, read-only or writable again.
+// Capacity implements store.ChunkKeeper. It detects that a disk became full, read-only or
+// writable again without a write by a client.
 func (s *Store) Capacity(ctx context.Context) (store.Capacity, error) {
 	if err := s.begin(ctx); err != nil {
 		return store.Capacity{}, err

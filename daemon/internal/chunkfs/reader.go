@@ -7,19 +7,19 @@ import (
 	"io/fs"
 	"sync/atomic"
 
-	"github.com/ringstore/ringstore/daemon/internal/chunkfs/form"
+	"github.com/ringstore/ringstore/daemon/internal/chunkfs/format"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// source is a chunk of either form, open for reading.
+// source is a chunk in either format, open for reading.
 type source struct {
-	form.Content
+	format.Content
 	file   io.ReaderAt
-	dataAt int64 // of the first data byte in file
+	dataAt int64 // offset of the first data byte in file
 	close  func() error
 }
 
-// source opens a chunk and checks all but its data. The caller closes it.
+// source opens a chunk and checks everything but its data. The caller closes it.
 func (s *Store) source(id store.ChunkID) (source, error) {
 	var seg *segment
 	e, ok := s.index.find(id, func(e entry) {
@@ -33,7 +33,7 @@ func (s *Store) source(id store.ChunkID) (source, error) {
 	case !ok, e.isFile():
 		return s.fileSource(id)
 	case seg == nil:
-		return source{}, corrupt(id, "%s, where it lies, is not there", segmentName(e.seg))
+		return source{}, corrupt(id, "%s, which holds it, does not exist", segmentName(e.seg))
 	}
 	src, err := packedSource(seg, id, e)
 	if err != nil {
@@ -47,29 +47,29 @@ func (s *Store) fileSource(id store.ChunkID) (source, error) {
 	if err != nil {
 		return source{}, err
 	}
-	c, err := form.ReadChunkFile(f, id)
+	c, err := format.ReadChunkFile(f, id)
 	if err != nil {
 		return source{}, errors.Join(err, f.Close())
 	}
-	return source{Content: c, file: f, dataAt: form.FileDataAt, close: f.Close}, nil
+	return source{Content: c, file: f, dataAt: format.FileDataAt, close: f.Close}, nil
 }
 
 func packedSource(seg *segment, id store.ChunkID, e entry) (source, error) {
 	head := make([]byte, e.head)
-	if err := form.ReadFull(seg.file, head, int64(e.off)); err != nil {
+	if err := format.ReadFull(seg.file, head, int64(e.off)); err != nil {
 		return source{}, err
 	}
-	r, ok := form.ParseHeader(head, e.place(), seg.salt)
+	r, ok := format.ParseHeader(head, e.place(), seg.salt)
 	switch {
 	case !ok:
-		return source{}, corrupt(id, "the record's header in segment %08x at %d does not verify", e.seg, e.off)
-	case r.Info.ID != id || r.Kind != form.KindChunk:
+		return source{}, corrupt(id, "the record's header in segment %08x at %d does not match its checksum", e.seg, e.off)
+	case r.Info.ID != id || r.Kind != format.KindChunk:
 		return source{}, corrupt(id, "the record in segment %08x at %d holds another chunk: %s", e.seg, e.off, r.Info.ID)
 	}
 	return source{Content: r.Content, file: seg.file, dataAt: int64(e.off) + r.Head, close: seg.release}, nil
 }
 
-// sound reports whether the chunk reads back whole.
+// sound reports whether the whole chunk matches its checksums.
 func (s *Store) sound(id store.ChunkID) bool {
 	src, err := s.source(id)
 	if err != nil {
@@ -86,12 +86,12 @@ func (s *Store) sound(id store.ChunkID) bool {
 	return src.close() == nil
 }
 
-// unit reads and checks a unit into a buffer of the pool, which the unit owns.
+// unit reads unit n into a buffer of the pool and checks it. The unit owns the buffer.
 func (src *source) unit(pool *buffers, n int) (store.Unit, error) {
 	off := int64(n) * int64(src.Info.UnitSize)
 	buf := pool.get(int(min(int64(src.Info.UnitSize), src.Info.Size-off)))
 	u := store.Unit{Data: buf.data, CRC: src.CRCs[n], Owner: buf}
-	err := form.ReadFull(src.file, buf.data, src.dataAt+off)
+	err := format.ReadFull(src.file, buf.data, src.dataAt+off)
 	if err == nil {
 		err = u.Check()
 	}
@@ -169,7 +169,7 @@ func (r *reader) Next() (store.Unit, error) {
 	case err == nil:
 		r.next++
 		return u, nil
-	case r.closed.Load(): // the file went away under the read
+	case r.closed.Load(): // the file was closed during the read
 		return store.Unit{}, errReaderClosed
 	}
 	r.end = r.next

@@ -7,19 +7,18 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/ringstore/ringstore/daemon/internal/chunkfs/form"
+	"github.com/ringstore/ringstore/daemon/internal/chunkfs/format"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/vfs"
 )
 
-// recover brings the directory to a known state and fills the index. What it
-// shows it has made durable before: a process that was killed may have left
-// names and bytes that only the page cache knows.
+// recover brings the directory to a known state and fills the index. Whatever becomes
+// visible is made durable first: a killed process may have left names and bytes that exist
+// only in the page cache.
 //
-// Nothing that the disk does not give, and nothing that it does not take, stops
-// it: that part is reported and left out, or the store takes no changes. Only
-// trouble that says nothing about the disk is an error, since a start without
-// what is there would be taken for its loss.
+// Failing reads and writes do not stop it: an unreadable part is reported and left out, and
+// after a failed write the store accepts no changes. Only errors that are unrelated to the
+// disk (passes) are returned, since a store without its chunks would report them as lost.
 func (s *Store) recover(ctx context.Context) error {
 	s.prepare()
 	for _, step := range []func(context.Context) error{s.emptyTmp, s.readSegments, s.readFolders} {
@@ -28,12 +27,12 @@ func (s *Store) recover(ctx context.Context) error {
 		}
 	}
 	if s.disk.check() == nil {
-		_ = s.log.renewSpare() // the state of the disk tells why not
+		_ = s.log.renewSpare() // s.disk records why it failed
 	}
 	return nil
 }
 
-// prepare makes the folders.
+// prepare creates the folders.
 func (s *Store) prepare() {
 	for _, dir := range []string{"chunks", "segments", "tmp"} {
 		if err := s.fs.MkdirAll(dir); err != nil {
@@ -43,23 +42,24 @@ func (s *Store) prepare() {
 	s.syncDir(".")
 }
 
-// syncDir makes the names in a directory durable, or the store read-only.
+// syncDir makes the names in a directory durable. On failure the store becomes read-only.
 func (s *Store) syncDir(dir string) {
 	if err := s.fs.SyncDir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		_ = s.disk.fail(err)
 	}
 }
 
-// unreadable handles what the disk does not give at start: it is reported and left out.
+// unreadable reports a part of the directory that cannot be read at start. It returns only
+// errors that are unrelated to the disk.
 func (s *Store) unreadable(name string, err error) error {
 	if passes(err) {
 		return err
 	}
-	s.cfg.Log.Error("part of the data directory cannot be read; what is in it is missing here", "name", name, "cause", err)
+	s.cfg.Log.Error("part of the data directory cannot be read; the chunks in it are missing on this node", "name", name, "cause", err)
 	return nil
 }
 
-// emptyTmp removes what writers left.
+// emptyTmp removes the files of unfinished writes.
 func (s *Store) emptyTmp(context.Context) error {
 	left, err := s.fs.ReadDir("tmp")
 	if err != nil {
@@ -74,11 +74,11 @@ func (s *Store) emptyTmp(context.Context) error {
 	return nil
 }
 
-// readSegments reads every segment, seals what was open, and works out what is live.
+// readSegments reads every segment, seals open ones, and computes which records are live.
 func (s *Store) readSegments(ctx context.Context) error {
 	entries, err := s.fs.ReadDir("segments")
 	if err != nil {
-		// Without the names the next segment could get the number of one that is there.
+		// Without the names the next segment could reuse the number of an existing one.
 		_ = s.disk.fail(err)
 		return s.unreadable("segments", err)
 	}
@@ -87,7 +87,7 @@ func (s *Store) readSegments(ctx context.Context) error {
 	for _, e := range entries {
 		number, ok := parseSegmentName(e.Name)
 		if !ok {
-			s.cfg.Log.Warn("not a segment, left alone", "name", "segments/"+e.Name)
+			s.cfg.Log.Warn("not a segment, ignored", "name", "segments/"+e.Name)
 			continue
 		}
 		numbers = append(numbers, number)
@@ -118,22 +118,22 @@ func parseSegmentName(name string) (uint32, bool) {
 	return uint32(n), ok && err == nil && n&^spareBit > 0 && len(digits) == 8
 }
 
-// recovery is what the segments say, while they are read.
+// recovery collects the content of the segments while they are read.
 type recovery struct {
 	s        *Store
-	records  [][]form.Record // by segment, oldest first
-	suspects []form.Record   // of damaged headers
+	records  [][]format.Record // by segment, oldest first
+	suspects []format.Record   // decoded from damaged headers
 }
 
-// read opens one segment and puts it into the table, closed. One in which nothing
-// was ever acknowledged is removed.
+// read opens one segment and adds it to the table as closed. A segment in which nothing was
+// ever acknowledged is removed.
 func (r *recovery) read(number uint32, newest bool) error {
 	s, name := r.s, segmentName(number)
 	f, err := s.fs.OpenRead(name)
 	if err != nil {
 		return s.unreadable(name, err)
 	}
-	read, err := form.LoadSegment(f, number, newest)
+	read, err := format.LoadSegment(f, number, newest)
 	if err == nil && passes(read.Damage.Cause) {
 		err = read.Damage.Cause
 	}
@@ -142,7 +142,7 @@ func (r *recovery) read(number uint32, newest bool) error {
 		_ = f.Close()
 		return s.unreadable(name, err)
 	case read.Foreign:
-		s.cfg.Log.Warn("this is the segment of another number, left alone", "segment", name)
+		s.cfg.Log.Warn("the segment has the header of another number, ignored", "segment", name)
 		return f.Close()
 	}
 	seg := newSegment(number, read.Salt, f)
@@ -150,7 +150,7 @@ func (r *recovery) read(number uint32, newest bool) error {
 	isSpare := number&spareBit != 0
 	switch {
 	case isSpare && newest && s.resumeSpare(seg, &read):
-		// its bytes count when it is closed
+		// its bytes are counted when it is closed
 	case len(read.Records) == 0 && !read.Damage.Any():
 		_ = f.Close()
 		return s.dropEmpty(number, newest)
@@ -169,36 +169,36 @@ func (r *recovery) read(number uint32, newest bool) error {
 	return nil
 }
 
-// report marks a damaged segment. A chunk whose data rotted is found by reading;
-// everything else keeps the segment from being rewritten.
-func (r *recovery) report(seg *segment, d *form.Damage) {
-	r.s.cfg.Log.Warn("damage found in a segment; what can be read is served", "segment", segmentName(seg.number),
-		"unreadable bytes", d.Unreadable, "lost records", d.Lost, "damaged chunks", d.Rotten)
+// report logs the damage of a segment. Chunks with bad data are found by reading them; all
+// other damage prevents the segment from being rewritten.
+func (r *recovery) report(seg *segment, d *format.Damage) {
+	r.s.cfg.Log.Warn("damage found in a segment; its readable chunks are served", "segment", segmentName(seg.number),
+		"unreadable bytes", d.Unreadable, "lost records", d.Lost, "damaged chunks", d.BadData)
 	if d.Unreadable > 0 || d.Lost > 0 {
 		r.s.table.damage(seg, strconv.Itoa(d.Lost)+" records lost, "+strconv.FormatInt(d.Unreadable, 10)+" bytes unreadable at start")
 	}
 	r.suspects = append(r.suspects, d.Suspects...)
 }
 
-// finish ends a segment that was open when the process before ended: what was
-// cut is wiped, so that it is not taken for damage later, and index and footer
-// are written. One with lost records gets no index: it stays as it is for a closer look.
-func (s *Store) finish(seg *segment, read *form.Segment) error {
+// finish seals a segment that was open when the previous process ended: torn writes are
+// overwritten with zeros, so that no later scan reports them as damage, and index and footer
+// are written. A segment with lost records gets no index, so that later starts scan it again.
+func (s *Store) finish(seg *segment, read *format.Segment) error {
 	clean := read.Damage.Lost == 0 && read.Damage.Unreadable == 0
 	if read.Whole || !clean && len(read.Torn) == 0 || s.disk.check() != nil {
 		return nil
 	}
-	s.cfg.Log.Info("segment was open, closed it after the last whole record", "segment", segmentName(seg.number), "records", len(read.Records), "end", seg.size)
+	s.cfg.Log.Info("segment was open; closed after its last complete record", "segment", segmentName(seg.number), "records", len(read.Records), "end", seg.size)
 	if n := len(read.Torn); n > 0 {
-		s.cfg.Log.Warn("the last write to a segment was cut: what of it is not whole was not acknowledged, and is dropped",
+		s.cfg.Log.Warn("the last write to a segment was interrupted: its incomplete records were not acknowledged and are dropped",
 			"segment", segmentName(seg.number), "places", n, "from", read.Torn[0].From, "to", read.Torn[n-1].To)
 	}
 	var lines []byte
 	for i := range read.Records {
-		lines = form.AppendIndexEntry(lines, &read.Records[i])
+		lines = format.AppendIndexEntry(lines, &read.Records[i])
 	}
 	err := s.withWritable(seg, func(f vfs.File) error {
-		if err := wipe(f, read.Torn, read.End, s.log.zeros, !clean); err != nil {
+		if err := zeroTorn(f, read.Torn, read.End, s.log.zeros, !clean); err != nil {
 			return err
 		}
 		if !clean {
@@ -206,16 +206,16 @@ func (s *Store) finish(seg *segment, read *form.Segment) error {
 		}
 		return writeSegmentEnd(seg, f, lines, seg.size)
 	})
-	return s.mend(err)
+	return s.judgeStartup(err)
 }
 
-// mend judges an error of a change at start. It returns those that say nothing about the disk.
-func (s *Store) mend(err error) error {
+// judgeStartup handles the error of a change at start. It returns only errors that are unrelated to the disk.
+func (s *Store) judgeStartup(err error) error {
 	switch {
 	case err == nil:
 	case passes(err):
 		return err
-	case isFull(err): // what was to be cut is told from damage again at the next start
+	case isFull(err): // the next start distinguishes torn writes from damage again
 		_ = s.disk.full(store.ChunkID{}, err)
 	default:
 		_ = s.disk.fail(err)
@@ -232,8 +232,8 @@ func (s *Store) withWritable(seg *segment, step func(vfs.File) error) error {
 	return errors.Join(step(f), f.Close())
 }
 
-// wipe writes zeros over what was cut before the end, and behind it where asked to.
-func wipe(f vfs.File, torn []form.Span, end int64, zeros []byte, behind bool) error {
+// zeroTorn writes zeros over the torn ranges before end, and over those behind it if behind is set.
+func zeroTorn(f vfs.File, torn []format.Span, end int64, zeros []byte, behind bool) error {
 	for _, t := range torn {
 		if t.From >= end && !behind {
 			continue
@@ -249,9 +249,9 @@ func wipe(f vfs.File, torn []form.Span, end int64, zeros []byte, behind bool) er
 	return nil
 }
 
-// resumeSpare takes the spare segment of the process before into use. False for
-// one that was sealed, is damaged, or was never whole.
-func (s *Store) resumeSpare(seg *segment, read *form.Segment) bool {
+// resumeSpare continues to use the spare segment of the previous process. False for one that
+// was sealed, is damaged, or was never complete.
+func (s *Store) resumeSpare(seg *segment, read *format.Segment) bool {
 	sp := &s.log.spare
 	size, err := seg.file.Size()
 	if err != nil || sp.size == 0 || size < sp.size || read.Whole || read.Salt == 0 || read.Damage.Any() || s.disk.takesNothing() {
@@ -261,13 +261,13 @@ func (s *Store) resumeSpare(seg *segment, read *form.Segment) bool {
 	if err != nil {
 		return false
 	}
-	err = wipe(f, read.Torn, read.End, s.log.zeros, true)
+	err = zeroTorn(f, read.Torn, read.End, s.log.zeros, true)
 	if err == nil {
 		err = f.Datasync()
 	}
 	if err != nil {
 		_ = f.Close()
-		_ = s.mend(err) // without it there is just no spare
+		_ = s.judgeStartup(err) // the store works without a spare
 		return false
 	}
 	seg.closed = false
@@ -275,16 +275,16 @@ func (s *Store) resumeSpare(seg *segment, read *form.Segment) bool {
 	for i := range read.Records {
 		rec := &read.Records[i]
 		sp.batch = max(sp.batch, rec.Batch)
-		sp.index = form.AppendIndexEntry(sp.index, rec)
+		sp.index = format.AppendIndexEntry(sp.index, rec)
 	}
 	return true
 }
 
-// dropEmpty removes a segment in which no record is whole: the active one,
-// whose first write was cut. Any other is left for a person to look at.
+// dropEmpty removes a segment without a complete record if it was the active one, whose
+// first write was interrupted. Any other is kept for an operator to examine.
 func (s *Store) dropEmpty(number uint32, newest bool) error {
 	if !newest && number&spareBit == 0 {
-		s.cfg.Log.Warn("no record of this segment can be read, left alone", "segment", segmentName(number))
+		s.cfg.Log.Warn("no record of this segment can be read, ignored", "segment", segmentName(number))
 		return nil
 	}
 	if s.disk.takesNothing() {
@@ -296,26 +296,26 @@ func (s *Store) dropEmpty(number uint32, newest bool) error {
 	return nil
 }
 
-// apply fills the index with the records of all segments, oldest first, and
-// takes out what tombstones name.
+// apply adds the records of all segments to the index, oldest first, and removes those
+// that tombstones refer to.
 func (r *recovery) apply() {
 	s := r.s
 	for _, recs := range r.records {
 		for i := range recs {
 			rec := &recs[i]
 			s.table.wrote(s.table.all[rec.At.Seg], rec)
-			if rec.Kind == form.KindChunk {
+			if rec.Kind == format.KindChunk {
 				r.show(rec)
 			}
 		}
 	}
-	dead := map[form.Place]bool{} // of the suspects
+	dead := map[format.Place]bool{} // suspects that a tombstone refers to
 	for i := range r.suspects {
 		dead[r.suspects[i].At] = false
 	}
 	for _, recs := range r.records {
 		for i := range recs {
-			if rec := &recs[i]; rec.Kind == form.KindTombstone && s.table.saltOf(rec.Target.Seg) == rec.TargetSalt {
+			if rec := &recs[i]; rec.Kind == format.KindTombstone && s.table.saltOf(rec.Target.Seg) == rec.TargetSalt {
 				if _, ok := dead[rec.Target]; ok {
 					dead[rec.Target] = true
 				}
@@ -324,52 +324,52 @@ func (r *recovery) apply() {
 		}
 	}
 	for i := range r.suspects {
-		if rec := &r.suspects[i]; rec.Kind == form.KindTombstone {
+		if rec := &r.suspects[i]; rec.Kind == format.KindTombstone {
 			r.suspectTombstone(rec)
 		}
 	}
 	for _, e := range s.index.promote() {
-		s.table.revived(e)
+		s.table.becameLive(e)
 	}
 	for i := range r.suspects {
-		if rec := &r.suspects[i]; rec.Kind == form.KindChunk && !dead[rec.At] {
+		if rec := &r.suspects[i]; rec.Kind == format.KindChunk && !dead[rec.At] {
 			r.suspectChunk(rec)
 		}
 	}
 }
 
-func (r *recovery) show(rec *form.Record) {
+func (r *recovery) show(rec *format.Record) {
 	if before, was := r.s.index.put(rec.Info.ID, entryOf(rec)); was {
-		r.s.index.addShadow(rec.Info.ID, before)
-		r.s.table.died(before)
+		r.s.index.addDuplicate(rec.Info.ID, before)
+		r.s.table.becameGarbage(before)
 	}
 }
 
-func (r *recovery) hide(rec *form.Record) {
+func (r *recovery) hide(rec *format.Record) {
 	if gone, was := r.s.index.removeAt(rec.Info.ID, rec.Target); was {
-		r.s.table.died(gone)
+		r.s.table.becameGarbage(gone)
 	}
 }
 
-// suspectTombstone handles a deletion whose header does not verify. Where it names
-// a chunk and a place, and just that chunk lies at just that place, what is damaged
-// is something else in it: the chunk was deleted. Otherwise the deletion is lost,
-// and what was deleted is back; that is reported, and is garbage at worst.
-func (r *recovery) suspectTombstone(rec *form.Record) {
+// suspectTombstone handles a tombstone whose header does not match its checksum. If exactly
+// the chunk that it names is stored at exactly the place that it names, those fields are
+// intact, and the chunk stays deleted. Otherwise the deletion is lost and the chunk exists
+// again; that is reported, and at worst leaves garbage.
+func (r *recovery) suspectTombstone(rec *format.Record) {
 	s := r.s
 	e, ok := s.index.find(rec.Info.ID, nil)
-	_, shadow := s.index.shadowAt(rec.Info.ID, rec.Target)
-	if s.table.saltOf(rec.Target.Seg) == rec.TargetSalt && (shadow || ok && e.place() == rec.Target) {
+	_, duplicate := s.index.duplicateAt(rec.Info.ID, rec.Target)
+	if s.table.saltOf(rec.Target.Seg) == rec.TargetSalt && (duplicate || ok && e.place() == rec.Target) {
 		r.hide(rec)
-		s.cfg.Log.Warn("a damaged deletion was still clear, the chunk stays deleted", "segment", segmentName(rec.At.Seg), "offset", rec.At.Off, "chunk", rec.Info.ID)
+		s.cfg.Log.Warn("a damaged tombstone still identifies its chunk, which stays deleted", "segment", segmentName(rec.At.Seg), "offset", rec.At.Off, "chunk", rec.Info.ID)
 		return
 	}
-	s.cfg.Log.Warn("a deletion cannot be read; the chunk that it deleted may be back", "segment", segmentName(rec.At.Seg), "offset", rec.At.Off, "chunk, unproven", rec.Info.ID)
+	s.cfg.Log.Warn("a tombstone cannot be read; the chunk that it deleted may exist again", "segment", segmentName(rec.At.Seg), "offset", rec.At.Off, "chunk, unproven", rec.Info.ID)
 }
 
-// suspectChunk shows a chunk whose record's header does not verify, so that it
-// reads as damaged and is repaired, and is not just missing.
-func (r *recovery) suspectChunk(rec *form.Record) {
+// suspectChunk adds a chunk whose header does not match its checksum to the index, so that
+// it reads as damaged and is repaired, instead of being missing.
+func (r *recovery) suspectChunk(rec *format.Record) {
 	s := r.s
 	if _, ok := s.index.find(rec.Info.ID, nil); ok || rec.Info.ID == (store.ChunkID{}) {
 		return
@@ -377,15 +377,15 @@ func (r *recovery) suspectChunk(rec *form.Record) {
 	s.cfg.Log.Warn("the header of a chunk is damaged", "segment", segmentName(rec.At.Seg), "offset", rec.At.Off, "chunk, unproven", rec.Info.ID)
 	e := entryOf(rec)
 	s.index.put(rec.Info.ID, e)
-	s.table.revived(e)
+	s.table.becameLive(e)
 }
 
 // readFolders finds the chunk files.
 func (s *Store) readFolders(ctx context.Context) error {
 	folders, err := s.fs.ReadDir("chunks")
 	if err != nil {
-		for i := range s.folders.dark {
-			s.folders.dark[i] = true
+		for i := range s.folders.unlistable {
+			s.folders.unlistable[i] = true
 		}
 		return s.unreadable("chunks", err)
 	}
@@ -396,7 +396,7 @@ func (s *Store) readFolders(ctx context.Context) error {
 		}
 		n, err := strconv.ParseUint(folder.Name, 16, 8)
 		if err != nil || len(folder.Name) != 2 || !folder.Dir {
-			s.cfg.Log.Warn("not a folder of chunks, left alone", "name", "chunks/"+folder.Name)
+			s.cfg.Log.Warn("not a folder of chunks, ignored", "name", "chunks/"+folder.Name)
 			continue
 		}
 		if err := s.readFolder("chunks/"+folder.Name, byte(n)); err != nil {
@@ -411,8 +411,8 @@ func (s *Store) readFolder(dir string, first byte) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if err != nil { // its files are found by their names
-		s.folders.dark[first] = true
+	if err != nil { // lookups then try the file's name, see folders.unlisted
+		s.folders.unlistable[first] = true
 		return s.unreadable(dir, err)
 	}
 	s.syncDir(dir)
@@ -420,13 +420,13 @@ func (s *Store) readFolder(dir string, first byte) error {
 	for _, e := range entries {
 		id, err := store.ParseChunkID(e.Name)
 		if err != nil || id.Part[0] != first || e.Dir {
-			s.cfg.Log.Warn("not a chunk file, left alone", "name", dir+"/"+e.Name)
+			s.cfg.Log.Warn("not a chunk file, ignored", "name", dir+"/"+e.Name)
 			continue
 		}
 		s.space.add(e.Size)
-		if before, was := s.index.put(id, entry{}); was { // a lost deletion brought it back
-			s.index.addShadow(id, before)
-			s.table.died(before)
+		if before, was := s.index.put(id, entry{}); was { // a lost tombstone restored the packed copy
+			s.index.addDuplicate(id, before)
+			s.table.becameGarbage(before)
 		}
 	}
 	return nil

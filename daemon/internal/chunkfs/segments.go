@@ -9,34 +9,34 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/ringstore/ringstore/daemon/internal/chunkfs/form"
+	"github.com/ringstore/ringstore/daemon/internal/chunkfs/format"
 
 	"github.com/ringstore/ringstore/daemon/internal/vfs"
 )
 
-// segment is one file of records. The file is closed when the last reference is released.
+// segment is one file of records. Releasing the last reference closes the file.
 type segment struct {
 	number uint32
-	salt   form.Salt
+	salt   format.Salt
 	file   vfs.File
-	refs   atomic.Int32 // one of the table while the segment is in it, one of each reader
+	refs   atomic.Int32 // one for the table while the segment is in it, one for each reader
 
 	// Guarded by segments.mu:
-	size    int64            // bytes of the header and all records
-	live    int64            // bytes of live records
-	tombs   map[uint32]int64 // bytes of tombstones, by the segment that they point into; part of live
-	closed  bool             // no record is added any more
-	spoiled bool             // a record in it does not verify: not to be rewritten until that chunk is deleted
-	damaged string           // what is wrong with it beyond single records, for a person: never rewritten or removed; "" for nothing
+	size     int64            // bytes of the header and all records
+	live     int64            // bytes of live records
+	tombs    map[uint32]int64 // bytes of tombstones by the segment that they point into; included in live
+	closed   bool             // no more records are added
+	badChunk bool             // a chunk in it does not match its checksum: not rewritten until that chunk is deleted
+	damaged  string           // damage beyond single records, as text: the segment is never rewritten or removed; "" for none
 }
 
-func newSegment(number uint32, salt form.Salt, f vfs.File) *segment {
+func newSegment(number uint32, salt format.Salt, f vfs.File) *segment {
 	s := &segment{number: number, salt: salt, file: f, tombs: map[uint32]int64{}}
 	s.refs.Store(1)
 	return s
 }
 
-// release gives a reference back.
+// release returns a reference.
 func (s *segment) release() error {
 	if s.refs.Add(-1) > 0 {
 		return nil
@@ -46,14 +46,14 @@ func (s *segment) release() error {
 
 func segmentName(number uint32) string { return fmt.Sprintf("segments/%08x.seg", number) }
 
-// segments is the table of those that exist, and what is live in them.
+// segments is the table of all segments, with the bytes that are live in each.
 type segments struct {
 	mu  sync.Mutex // guards the map and the marked fields of each segment
 	all map[uint32]*segment
 }
 
-// acquire takes a reference for a reader; nil where there is no such segment. The
-// caller holds the lock of the shard where it found the number.
+// acquire takes a reference for a reader; nil if there is no such segment. The caller
+// holds the lock of the shard in which it found the number, so the segment cannot be removed before.
 func (t *segments) acquire(number uint32) *segment {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -70,8 +70,7 @@ func (t *segments) add(s *segment) {
 	t.all[s.number] = s
 }
 
-// drop takes a segment out of the table, and with it the need for the
-// tombstones that point into it.
+// drop removes a segment from the table; tombstones that point into it are garbage from then on.
 func (t *segments) drop(s *segment) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -82,24 +81,24 @@ func (t *segments) drop(s *segment) {
 	}
 }
 
-// holds reports whether the segment that a tombstone names is there: of that
-// number, and not a later one that got the number again.
-func (t *segments) holds(number uint32, salt form.Salt) bool {
+// holds reports whether the segment that a tombstone refers to exists: with that number and
+// that salt, so that a later segment with the same number does not count.
+func (t *segments) holds(number uint32, salt format.Salt) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.salted(number, salt) != nil
 }
 
 // salted finds a segment by number and salt. t.mu is held.
-func (t *segments) salted(number uint32, salt form.Salt) *segment {
+func (t *segments) salted(number uint32, salt format.Salt) *segment {
 	if s := t.all[number]; s != nil && s.salt == salt {
 		return s
 	}
 	return nil
 }
 
-// saltOf gives the salt of the segment where an entry lies; 0 where there is none.
-func (t *segments) saltOf(number uint32) form.Salt {
+// saltOf returns the salt of a segment; 0 if there is no such segment.
+func (t *segments) saltOf(number uint32) format.Salt {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if s := t.all[number]; s != nil {
@@ -108,13 +107,13 @@ func (t *segments) saltOf(number uint32) form.Salt {
 	return 0
 }
 
-// wrote accounts for a record that was appended to s, or read from it at start.
-func (t *segments) wrote(s *segment, r *form.Record) {
+// wrote counts a record that was appended to s, or read from it at start.
+func (t *segments) wrote(s *segment, r *format.Record) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s.size = max(s.size, int64(r.At.Off)+r.Size())
 	switch {
-	case r.Kind == form.KindChunk:
+	case r.Kind == format.KindChunk:
 		s.live += r.Size()
 	case t.salted(r.Target.Seg, r.TargetSalt) != nil:
 		s.live += r.Size()
@@ -122,18 +121,18 @@ func (t *segments) wrote(s *segment, r *form.Record) {
 	}
 }
 
-// died accounts for a record that is garbage from now on.
-func (t *segments) died(e entry) {
+// becameGarbage counts a record that is garbage from now on.
+func (t *segments) becameGarbage(e entry) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if s := t.all[e.seg]; s != nil {
 		s.live -= e.recordSize()
-		s.spoiled = false // it may have been this one
+		s.badChunk = false // this may have been the bad one
 	}
 }
 
-// revived takes died back, for a copy that turned out to be the one that counts.
-func (t *segments) revived(e entry) {
+// becameLive reverts becameGarbage, for a copy that became the chunk's entry.
+func (t *segments) becameLive(e entry) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if s := t.all[e.seg]; s != nil {
@@ -147,14 +146,14 @@ func (t *segments) seal(s *segment) {
 	s.closed = true
 }
 
-func (t *segments) spoil(s *segment) {
+func (t *segments) markBadChunk(s *segment) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	s.spoiled = true
+	s.badChunk = true
 }
 
-// damage marks a segment as one that is never rewritten or removed, for the
-// reason given. It reports whether it was not before.
+// damage marks a segment so that it is never rewritten or removed. first reports whether
+// it was not marked before.
 func (t *segments) damage(s *segment, reason string) (first bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -163,7 +162,7 @@ func (t *segments) damage(s *segment, reason string) (first bool) {
 	return first
 }
 
-// damageSummary says for a person how many segments are damaged, and how one is; "" for none.
+// damageSummary describes the number of damaged segments and one of them for operators; "" for none.
 func (t *segments) damageSummary() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -184,20 +183,20 @@ func (t *segments) damageSummary() string {
 	return fmt.Sprintf("%d segments are damaged, among them %s: %s", n, segmentName(example), t.all[example].damaged)
 }
 
-// isDead reports whether nothing in a segment is live, and no tombstone in it is needed.
+// isDead reports whether no record of a segment is live and no tombstone in it is needed.
 func (t *segments) isDead(s *segment) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return s.live-s.tombs[s.number] <= 0
 }
 
-// dead picks the closed segments in which nothing is live: they are removed
-// without a write, and with each the need for tombstones that point into it.
+// dead returns the closed segments in which nothing is live. Removing them takes no write,
+// and each removal makes the tombstones that point into it garbage.
 func (t *segments) dead() (picked []*segment) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, s := range t.all {
-		if s.closed && !s.spoiled && s.damaged == "" && s.live-s.tombs[s.number] <= 0 {
+		if s.closed && !s.badChunk && s.damaged == "" && s.live-s.tombs[s.number] <= 0 {
 			picked = append(picked, s)
 		}
 	}
@@ -205,8 +204,8 @@ func (t *segments) dead() (picked []*segment) {
 	return picked
 }
 
-// missing names a segment that is there and into which the segment has more bytes
-// of tombstones than were found in it; ok is false where none is.
+// missing returns an existing segment for which s holds more bytes of tombstones than found
+// lists; ok is false if all were found.
 func (t *segments) missing(s *segment, found map[uint32]int64) (number uint32, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -218,21 +217,21 @@ func (t *segments) missing(s *segment, found map[uint32]int64) (number uint32, o
 	return 0, false
 }
 
-// A sealed segment is small below size/smallPart; so many of them are merged.
+// A sealed segment below size/smallPart is small; smallCount of them are merged.
 const (
 	smallPart  = 8
 	smallCount = 8
 )
 
-// compactable picks what compaction should rewrite: segments over half garbage,
-// the emptiest first, and small ones when they became many.
+// compactable returns the segments that compaction should rewrite: those with more than half
+// garbage, least live bytes first, and small ones when there are smallCount of them.
 func (t *segments) compactable(segmentSize int64) []*segment {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var picked, small []*segment
 	for _, s := range t.all {
 		switch {
-		case !s.closed || s.spoiled || s.damaged != "":
+		case !s.closed || s.badChunk || s.damaged != "":
 		case 2*s.live < s.size:
 			picked = append(picked, s)
 		case s.size < segmentSize/smallPart:
@@ -248,15 +247,14 @@ func (t *segments) compactable(segmentSize int64) []*segment {
 	return picked
 }
 
-// weigh gives what the table knows of a segment's records: the bytes that are
-// live, and where the last one ends.
-func (t *segments) weigh(s *segment) (live, size int64) {
+// sizes returns the live bytes of a segment, and where its last record ends.
+func (t *segments) sizes(s *segment) (live, size int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return s.live, s.size
 }
 
-// closeAll gives back the table's references.
+// closeAll releases the table's references.
 func (t *segments) closeAll() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -8,7 +8,8 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/vfs"
 )
 
-// spaceAge is how old the last look at the disk may be. Between looks the store's own writes are counted.
+// spaceAge is the greatest age of the disk's measured free space. Between measurements the
+// store's own writes are counted.
 const spaceAge = time.Second
 
 // space keeps account of the disk: what it has, what is used, and what was promised to writers.
@@ -104,7 +105,7 @@ func (s *space) exhausted() bool {
 	return err == nil && free <= 0
 }
 
-// capacity tells the space for Chunks.Capacity, and whether the file system is read-only.
+// capacity returns the space for Chunks.Capacity, and whether the file system is read-only.
 func (s *space) capacity() (c store.Capacity, readOnly bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

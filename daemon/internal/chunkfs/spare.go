@@ -1,31 +1,31 @@
 package chunkfs
 
 import (
-	"github.com/ringstore/ringstore/daemon/internal/chunkfs/form"
+	"github.com/ringstore/ringstore/daemon/internal/chunkfs/format"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/vfs"
 )
 
-// spareBit marks the numbers of spare segments. They hold tombstones only.
+// spareBit marks the numbers of spare segments, which hold tombstones only.
 const spareBit = 1 << 31
 
-// spare is a segment whose bytes were written, as zeros, while there was space, so
-// that a full disk can still delete: overwriting takes no new block. It is used
-// when a tombstone finds no room in the active segment, and is replaced when half
-// of it is used up and there is space again. It belongs to the leader of the log.
+// spare is a segment that was filled with zeros while there was space, so that a full disk
+// can still delete: overwriting takes no new block. It is used when a tombstone finds no
+// room in the active segment, and is replaced when half of it is used and there is space
+// again. Only the leader of the log uses it.
 type spare struct {
-	seg   *segment // nil when none could be made
+	seg   *segment // nil when none could be created
 	file  vfs.File // the same file, open for writing
-	size  int64    // bytes of a whole one; 0 for none at all
-	end   int64    // where the next record goes
+	size  int64    // bytes of a spare segment; 0: spare segments are disabled
+	end   int64    // offset of the next record
 	batch uint64
-	index []byte // as it will be sealed
+	index []byte // encoded index, written when it is sealed
 	next  uint32 // number of the next, with spareBit
 }
 
-func onlyTombstones(recs []*form.Record) bool {
+func onlyTombstones(recs []*format.Record) bool {
 	for _, r := range recs {
-		if r.Kind != form.KindTombstone {
+		if r.Kind != format.KindTombstone {
 			return false
 		}
 	}
@@ -33,19 +33,19 @@ func onlyTombstones(recs []*form.Record) bool {
 }
 
 // writeSpare makes tombstones durable in the spare segment.
-func (l *log) writeSpare(recs []*form.Record) error {
+func (l *log) writeSpare(recs []*format.Record) error {
 	if err := l.disk.check(); err != nil {
 		return err
 	}
 	sp := &l.spare
-	if sp.seg == nil || sp.end+int64(len(recs))*form.RecordSize(form.TombstoneSize, 0) > sp.size {
-		return store.Errorf(store.NoSpace, "the disk is full, and so is what is kept for deletions").
+	if sp.seg == nil || sp.end+int64(len(recs))*format.RecordSize(format.TombstoneSize, 0) > sp.size {
+		return store.Errorf(store.NoSpace, "the disk is full, and so is the segment that is reserved for deletions").
 			WithHint("Free space on the node's disk; deletions of whole segments and of large chunks are still possible.")
 	}
 	sp.batch++
 	end, heads := sp.end, []byte(nil)
 	for _, r := range recs {
-		r.At, r.Batch = form.Place{Seg: sp.seg.number, Off: uint32(end)}, sp.batch
+		r.At, r.Batch = format.Place{Seg: sp.seg.number, Off: uint32(end)}, sp.batch
 		heads = r.AppendHeader(heads, sp.seg.salt)
 		end += r.Size()
 		heads = append(heads, make([]byte, end-sp.end-int64(len(heads)))...)
@@ -56,7 +56,7 @@ func (l *log) writeSpare(recs []*form.Record) error {
 	}
 	switch {
 	case err == nil:
-	case isFull(err): // a file system that never overwrites in place
+	case isFull(err): // possible on a file system that never overwrites in place
 		sp.close(l)
 		return openOutcome(err)
 	default:
@@ -64,24 +64,24 @@ func (l *log) writeSpare(recs []*form.Record) error {
 	}
 	sp.end = end
 	for _, r := range recs {
-		sp.index = form.AppendIndexEntry(sp.index, r)
+		sp.index = format.AppendIndexEntry(sp.index, r)
 	}
 	l.show(sp.seg, recs)
 	return nil
 }
 
-// close ends the spare segment: from now on it is one like the others.
+// close ends the spare segment: from now on it is an ordinary closed segment.
 func (sp *spare) close(l *log) {
 	l.space.add(sp.end)
 	l.table.seal(sp.seg)
 	if sp.file != sp.seg.file {
-		_ = sp.file.Close() // what counts was synced
+		_ = sp.file.Close() // everything that matters was synced
 	}
 	sp.seg, sp.file = nil, nil
 }
 
-// renewSpare replaces a spare segment that is half used, or makes the first. A
-// full disk is no error: the one that is there stays.
+// renewSpare replaces a spare segment that is half used, or creates the first. A full disk
+// is no error: the present one stays in use.
 func (l *log) renewSpare() error {
 	sp := &l.spare
 	if sp.size == 0 || (sp.seg != nil && sp.end < sp.size/2) {
@@ -91,7 +91,7 @@ func (l *log) renewSpare() error {
 		return err
 	}
 	number, salt := sp.next, l.salt()
-	f, err := createSegment(l.fs, number, salt, zeroPieces(l.zeros, sp.size-form.SegmentHeaderSize))
+	f, err := createSegment(l.fs, number, salt, zeroPieces(l.zeros, sp.size-format.SegmentHeaderSize))
 	if err == nil {
 		if err = f.Datasync(); err == nil {
 			err = l.fs.SyncDir("segments")
@@ -116,13 +116,13 @@ func (l *log) renewSpare() error {
 		sp.close(l)
 	}
 	seg := newSegment(number, salt, f)
-	seg.size = form.SegmentHeaderSize
+	seg.size = format.SegmentHeaderSize
 	l.table.add(seg)
-	sp.seg, sp.file, sp.end, sp.batch, sp.index = seg, f, form.SegmentHeaderSize, 0, nil
+	sp.seg, sp.file, sp.end, sp.batch, sp.index = seg, f, format.SegmentHeaderSize, 0, nil
 	return nil
 }
 
-// zeroPieces gives n bytes of zeros as buffers.
+// zeroPieces returns n bytes of zeros as buffers.
 func zeroPieces(zeros []byte, n int64) (pieces [][]byte) {
 	for n > 0 {
 		piece := zeros[:min(int64(len(zeros)), n)]

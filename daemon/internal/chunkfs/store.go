@@ -12,7 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/ringstore/ringstore/daemon/internal/chunkfs/form"
+	"github.com/ringstore/ringstore/daemon/internal/chunkfs/format"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/vfs"
 )
@@ -23,32 +23,32 @@ const (
 	DefaultSegmentSize = 256 << 20
 	DefaultBufferLimit = 64 << 20
 	DefaultCompactRate = 32 << 20
-	DefaultSpare       = 4 << 20 // 58,000 deletions
+	DefaultSpare       = 4 << 20 // room for 58,000 deletions
 )
 
-// Config is what Open needs. Zero fields take the defaults.
+// Config configures Open. Zero fields take the defaults.
 type Config struct {
-	Dir string // the data directory; made where it is not there
-	FS  vfs.FS // used instead of Dir, which then is only a name for messages; closed by Close
+	Dir string // the data directory; created if missing
+	FS  vfs.FS // used instead of Dir, which then only appears in messages; closed by Close
 
-	Identity Identity // whose directory it must be; zero ids accept what is there, a new directory gets a new node id
+	Identity Identity // required owner; a zero id accepts any, and a new directory gets a new node id
 
-	Reserve     int64 // bytes of the disk that new chunks leave free
-	Limit       int64 // bytes that chunks may use in all; 0 for the whole disk
-	PackBelow   int64 // chunks up to so many bytes go into segments; at most 64 MiB
+	Reserve     int64 // bytes of the disk that new chunks must leave free
+	Limit       int64 // bytes that all chunks together may use; 0: the whole disk
+	PackBelow   int64 // chunks of up to this many bytes go into segments; at most 64 MiB
 	SegmentSize int64 // bytes after which a segment is sealed; at most 1 GiB
-	BufferLimit int64 // bytes of small chunks that open writers may hold in memory together; beyond it they go to files
-	CompactRate int64 // bytes a second that compaction may copy
+	BufferLimit int64 // bytes of small chunks that all open writers together may hold in memory; beyond it they write files
+	CompactRate int64 // bytes per second that compaction may copy
 
-	Spare int64 // bytes kept written ahead for deletions on a full disk; negative for none
+	Spare int64 // bytes preallocated for deletions on a full disk; negative: none
 
-	NoBackground bool // compaction runs in Compact only
+	NoBackground bool // no background compaction: only Compact runs it
 
 	Log *slog.Logger     // nil for none
 	Now func() time.Time // nil for time.Now
 
-	// Salt gives the random number of a new segment; nil for one that cannot be
-	// guessed. For tests that compare bytes.
+	// Salt returns the random number of a new segment; nil: a cryptographic one.
+	// For tests that compare bytes.
 	Salt func() uint64
 }
 
@@ -66,10 +66,10 @@ func (c *Config) fill() error {
 		c.Salt = randomSalt
 	}
 	switch {
-	case c.PackBelow < 0 || c.PackBelow > form.MaxPackBelow:
-		return store.Errorf(store.Invalid, "chunkfs: packing below %d bytes is not within 1..%d", c.PackBelow, form.MaxPackBelow)
-	case c.SegmentSize < form.SegmentHeaderSize || c.SegmentSize > 1<<30:
-		return store.Errorf(store.Invalid, "chunkfs: a segment size of %d bytes is not within %d..%d", c.SegmentSize, form.SegmentHeaderSize, 1<<30)
+	case c.PackBelow < 0 || c.PackBelow > format.MaxPackBelow:
+		return store.Errorf(store.Invalid, "chunkfs: packing below %d bytes is not within 1..%d", c.PackBelow, format.MaxPackBelow)
+	case c.SegmentSize < format.SegmentHeaderSize || c.SegmentSize > 1<<30:
+		return store.Errorf(store.Invalid, "chunkfs: a segment size of %d bytes is not within %d..%d", c.SegmentSize, format.SegmentHeaderSize, 1<<30)
 	case c.Reserve < 0 || c.Limit < 0 || c.BufferLimit < 0 || c.CompactRate < 0:
 		return store.Errorf(store.Invalid, "chunkfs: a negative reserve, limit or rate")
 	case c.Spare > 1<<30:
@@ -78,7 +78,7 @@ func (c *Config) fill() error {
 	return nil
 }
 
-// randomSalt gives a random number that is not 0.
+// randomSalt returns an unpredictable number that is not 0.
 func randomSalt() uint64 {
 	var b [8]byte
 	for {
@@ -89,14 +89,14 @@ func randomSalt() uint64 {
 	}
 }
 
-// Store is a store.Chunks in a data directory. Open makes one.
+// Store is a store.Chunks in a data directory. Open creates one.
 type Store struct {
 	cfg  Config
 	fs   vfs.FS
 	lock vfs.File
 	disk *health
 
-	life   sync.RWMutex // read: a call is under way; write: Close
+	life   sync.RWMutex // read: a call is in progress; write: Close
 	closed bool         // guarded by life
 
 	identity atomic.Pointer[Identity]
@@ -109,14 +109,14 @@ type Store struct {
 	pool     buffers
 
 	buffered atomic.Int64  // bytes that open writers hold in memory
-	temps    atomic.Uint64 // names used in tmp
+	temps    atomic.Uint64 // number of names used in tmp so far
 
-	probing sync.Mutex // held by the one probe that runs; guards probed
-	probed  time.Time  // when the last began
+	probing sync.Mutex // held by the running probe; guards probed
+	probed  time.Time  // when the last one began
 
-	moveBytes  int64         // moveBytes, but in tests
-	compacting sync.Mutex    // held by the one compaction that runs
-	wake       chan struct{} // tells the background that there may be work
+	moveBytes  int64         // the constant, except in tests
+	compacting sync.Mutex    // held by the running compaction
+	wake       chan struct{} // signals the background that there may be work
 	stop       context.CancelFunc
 	background sync.WaitGroup
 }
@@ -127,13 +127,13 @@ var (
 	_ store.SmallChunkPutter = (*Store)(nil)
 )
 
-// Open opens the data directory, and recovers it where the process before did
-// not close it: what was acknowledged is there, what was being written is gone,
-// and nothing has to be repaired by hand. One process at a time may have it.
+// Open opens the data directory, and recovers it where the previous process did not
+// close it: acknowledged chunks exist, unfinished ones do not, and nothing has to be
+// repaired by hand. Only one process at a time may have the directory open.
 //
-// Damage never keeps it from opening: what can be read is served, what cannot is
-// reported in the log. On a disk that cannot be written it serves reads, and
-// Capacity names the state.
+// Damage never prevents opening: readable chunks are served, unreadable ones are reported
+// in the log. On a disk that cannot be written the store serves reads, and Capacity
+// reports the state.
 //
 // Errors: Conflict (in use, or another node's or cluster's), Corrupt (identity),
 // Invalid (cfg), Unavailable (identity or lock cannot be read; too few file
@@ -151,7 +151,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	s := assemble(cfg)
 	if err := s.open(ctx); err != nil {
-		_ = s.free() // the first error tells more
+		_ = s.free() // the first error matters more
 		return nil, err
 	}
 	ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
@@ -177,8 +177,8 @@ func assemble(cfg Config) *Store {
 	s.folders = folders{fs: cfg.FS, disk: s.disk, syncing: map[string]*dirSync{}}
 	s.log = &log{
 		fs: cfg.FS, limit: cfg.SegmentSize, table: s.table, space: s.space, disk: s.disk,
-		done: s.recordDone, sealed: s.poke, zeros: make([]byte, zeroAhead),
-		salt:  func() form.Salt { return form.Salt(cfg.Salt()) },
+		done: s.recordDone, sealed: s.wakeCompaction, zeros: make([]byte, zeroAhead),
+		salt:  func() format.Salt { return format.Salt(cfg.Salt()) },
 		spare: spare{size: max(cfg.Spare, 0), next: spareBit},
 	}
 	s.probed = cfg.Now()
@@ -189,7 +189,7 @@ func (s *Store) open(ctx context.Context) (err error) {
 	if s.lock, err = lock(s.fs, s.cfg.Dir); err != nil {
 		return err
 	}
-	id, err := settleIdentity(s.fs, s.cfg.Dir, s.cfg.Identity)
+	id, err := ensureIdentity(s.fs, s.cfg.Dir, s.cfg.Identity)
 	if err != nil {
 		return err
 	}
@@ -197,12 +197,11 @@ func (s *Store) open(ctx context.Context) (err error) {
 	return s.recover(ctx)
 }
 
-// Identity tells whose data directory this is.
+// Identity returns the owner of the data directory.
 func (s *Store) Identity() Identity { return *s.identity.Load() }
 
-// Bind makes the directory one of the cluster, durably and for good: the node
-// calls it when it has joined. Binding to the same cluster again does nothing;
-// to another one is Conflict.
+// Bind durably and permanently assigns the directory to a cluster; the node calls it when
+// it has joined. Binding to the same cluster again does nothing; to another one is Conflict.
 func (s *Store) Bind(cluster store.ClusterID) error {
 	if err := s.enter(); err != nil {
 		return err
@@ -216,8 +215,8 @@ func (s *Store) Bind(cluster store.ClusterID) error {
 	return nil
 }
 
-// Close waits for the calls under way, seals the active segment and frees
-// everything. Calls after it are Unavailable; readers that are open may go on.
+// Close waits for the calls in progress, seals the active segment and frees all
+// resources. Later calls are Unavailable; open readers may continue to their end.
 func (s *Store) Close() error {
 	s.stop()
 	s.background.Wait()
@@ -234,7 +233,7 @@ func (s *Store) Close() error {
 	return errors.Join(err, s.free())
 }
 
-// free gives back what Open took, as far as it came.
+// free releases what Open acquired, also after an incomplete Open.
 func (s *Store) free() error {
 	err := s.table.closeAll()
 	if sp := &s.log.spare; sp.seg != nil && sp.file != sp.seg.file {
@@ -246,7 +245,7 @@ func (s *Store) free() error {
 	return translate("Close", store.ChunkID{}, errors.Join(err, s.fs.Close()))
 }
 
-// enter begins a call; where it is nil, life.RUnlock ends the call.
+// enter begins a call. On success the caller ends it with life.RUnlock.
 func (s *Store) enter() error {
 	s.life.RLock()
 	if s.closed {
@@ -256,7 +255,7 @@ func (s *Store) enter() error {
 	return nil
 }
 
-// begin begins a call that reads.
+// begin is enter for a call with a context.
 func (s *Store) begin(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -264,8 +263,8 @@ func (s *Store) begin(ctx context.Context) error {
 	return s.enter()
 }
 
-// Create implements store.ChunkWriterOpener. It asks for the space of
-// spec.SizeHint, so that a full disk is known before the first byte.
+// Create implements store.ChunkWriterOpener. It reserves space for spec.SizeHint, so that
+// a full disk is reported before the first byte.
 func (s *Store) Create(ctx context.Context, spec store.ChunkSpec) (store.ChunkWriter, error) {
 	if err := spec.Validate(); err != nil {
 		return nil, err
@@ -294,8 +293,8 @@ func (s *Store) stat(id store.ChunkID) (store.ChunkInfo, error) {
 	return src.Info, readFailed("Stat", id, src.close())
 }
 
-// List implements store.ChunkKeeper. The index answers which chunks there are. One
-// whose header cannot be read is listed with its id alone, so that a comparison finds it.
+// List implements store.ChunkKeeper. The ids come from the index. A chunk whose header
+// cannot be read is listed with its id alone, so that a comparison with the metadata finds it.
 func (s *Store) List(ctx context.Context, after store.ChunkID, limit int) ([]store.ChunkInfo, error) {
 	if err := s.begin(ctx); err != nil {
 		return nil, err
@@ -315,11 +314,11 @@ func (s *Store) List(ctx context.Context, after store.ChunkID, limit int) ([]sto
 			}
 			info, err := s.stat(id)
 			switch {
-			case errors.Is(err, store.NotFound): // deleted meanwhile
+			case errors.Is(err, store.NotFound): // deleted since the index was read
 				continue
 			case errors.Is(err, store.Corrupt):
 				info = store.ChunkInfo{ID: id}
-			case err != nil: // says nothing about the chunk
+			case err != nil: // no statement about the chunk
 				return nil, err
 			}
 			infos = append(infos, info)
@@ -344,55 +343,55 @@ func (s *Store) Delete(ctx context.Context, id store.ChunkID) error {
 	case !ok && !s.folders.unlisted(id):
 		return nil
 	case ok && !e.isFile():
-		return s.bury(id, append(s.index.shadowsOf(id), e)) // the entry last: until then the chunk is whole
+		return s.deletePacked(id, append(s.index.duplicatesOf(id), e)) // the entry last: until then the chunk exists
 	}
-	// A file may have shadows where damage brought back what was deleted before.
-	if err := s.bury(id, s.index.shadowsOf(id)); err != nil {
+	// A file may have duplicates where a damaged tombstone restored a deleted record.
+	if err := s.deletePacked(id, s.index.duplicatesOf(id)); err != nil {
 		return err
 	}
 	return s.removeFile(id)
 }
 
-// bury writes tombstones for places where the chunk is packed.
-func (s *Store) bury(id store.ChunkID, places []entry) error {
-	var stones []*form.Record
+// deletePacked writes tombstones for the places of a packed chunk.
+func (s *Store) deletePacked(id store.ChunkID, places []entry) error {
+	var tombstones []*format.Record
 	for _, at := range places {
 		salt := s.table.saltOf(at.seg)
-		if salt == 0 { // there is no such segment, and nothing to come back from it
+		if salt == 0 { // no such segment, so the record cannot reappear
 			s.index.removeAt(id, at.place())
 			continue
 		}
-		stone := &form.Record{Kind: form.KindTombstone, Target: at.place(), TargetSalt: salt, Head: form.TombstoneSize}
-		stone.Info.ID = id
-		stones = append(stones, stone)
+		tombstone := &format.Record{Kind: format.KindTombstone, Target: at.place(), TargetSalt: salt, Head: format.TombstoneSize}
+		tombstone.Info.ID = id
+		tombstones = append(tombstones, tombstone)
 	}
-	if len(stones) == 0 {
+	if len(tombstones) == 0 {
 		return nil
 	}
-	if err := s.log.append(stones...); err != nil {
+	if err := s.log.append(tombstones...); err != nil {
 		return translate("Delete", id, err)
 	}
-	s.poke()
+	s.wakeCompaction()
 	return nil
 }
 
-// recordDone shows what became durable. The log calls it before the writer goes on,
-// so that compaction never finds a durable record that the index does not know.
-func (s *Store) recordDone(r *form.Record) {
-	if r.Kind == form.KindTombstone {
+// recordDone makes a durable record visible in the index. The log calls it before the
+// writer continues, so that compaction never finds a durable record without an entry.
+func (s *Store) recordDone(r *format.Record) {
+	if r.Kind == format.KindTombstone {
 		if gone, was := s.index.removeAt(r.Info.ID, r.Target); was {
-			s.table.died(gone)
+			s.table.becameGarbage(gone)
 		}
 		return
 	}
 	if before, was := s.index.put(r.Info.ID, entryOf(r)); was { // it was moved
-		s.index.addShadow(r.Info.ID, before)
-		s.table.died(before)
+		s.index.addDuplicate(r.Info.ID, before)
+		s.table.becameGarbage(before)
 	}
 }
 
-// poke tells the background that there may be something to compact.
-func (s *Store) poke() {
+// wakeCompaction signals the background that there may be something to compact.
+func (s *Store) wakeCompaction() {
 	select {
 	case s.wake <- struct{}{}:
 	default:

@@ -7,9 +7,9 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// table maps chunk ids to entries in as little memory as it can: two plain
-// arrays without pointers, open addressing, growth in small steps. A Go map of
-// the same costs twice as much (docs/adr/0022). The zero table is empty.
+// table is a memory-saving map from chunk ids to entries: two arrays without pointers,
+// open addressing, growth in small steps. A Go map takes twice as much (docs/adr/0022).
+// The zero table is empty.
 type table struct {
 	ids     []store.ChunkID // the zero id, which no chunk has, marks a free slot
 	entries []entry
@@ -17,20 +17,20 @@ type table struct {
 }
 
 const (
-	tableFirst = 8 // slots of the first growth
-	// Full at 7/8 and grown to 3/2: between 58 and 88 of 100 slots are in use.
+	tableFirst = 8 // slots after the first growth
+	// It grows by half when 7/8 are in use: between 58% and 88% of the slots are in use.
 	tableFullNum, tableFullDen = 7, 8
 )
 
-// home is the slot where the search for an id begins. Ids are random, so a
-// multiplication is hash enough.
+// home is the slot where the search for an id begins. Ids are random, so one
+// multiplication suffices as a hash.
 func (t *table) home(id store.ChunkID) int {
 	h := (binary.LittleEndian.Uint64(id.Part[1:]) ^ binary.LittleEndian.Uint64(id.Part[8:])<<1 ^ uint64(id.Index)) * 0x9e3779b97f4a7c15
 	slot, _ := bits.Mul64(h, uint64(len(t.ids)))
 	return int(slot)
 }
 
-// slot finds where the id is, or the free slot where it would go. The table is never full.
+// slot returns the slot of the id, or the free slot where it belongs. The table is never full.
 func (t *table) slot(id store.ChunkID) (at int, found bool) {
 	for at = t.home(id); ; at = t.after(at) {
 		switch t.ids[at] {
@@ -79,8 +79,8 @@ func (t *table) grow() {
 	}
 }
 
-// remove frees the id's slot, and moves up those behind it that were pushed
-// away from home, so that no search ends too early.
+// remove frees the id's slot, and moves displaced entries behind it into the hole, so that
+// no search ends too early.
 func (t *table) remove(id store.ChunkID) {
 	if t.n == 0 {
 		return
@@ -99,7 +99,7 @@ func (t *table) remove(id store.ChunkID) {
 	t.ids[hole], t.entries[hole] = store.ChunkID{}, entry{}
 }
 
-// between reports whether x lies in (low, high] on the circle of slots.
+// between reports whether x is in (low, high], modulo the number of slots.
 func between(low, x, high int) bool {
 	if low < high {
 		return low < x && x <= high
@@ -107,7 +107,7 @@ func between(low, x, high int) bool {
 	return low < x || x <= high
 }
 
-// each calls f for every entry, in no order.
+// each calls f for every entry, in no particular order.
 func (t *table) each(f func(store.ChunkID, entry)) {
 	for at, id := range t.ids {
 		if id != (store.ChunkID{}) {

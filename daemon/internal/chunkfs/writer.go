@@ -6,17 +6,17 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/ringstore/ringstore/daemon/internal/chunkfs/form"
+	"github.com/ringstore/ringstore/daemon/internal/chunkfs/format"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/vfs"
 )
 
-// writebackEvery is how many bytes of a large chunk are left to the page cache
-// before the disk is told to begin with them, so that the last sync is short.
+// writebackEvery is how many bytes of a large chunk may be dirty in the page cache before
+// their writeback is started, so that the final sync is short.
 const writebackEvery = 8 << 20
 
-// writer is a store.ChunkWriter. It begins in memory, or in a file where the
-// hint says that the chunk is large, and goes over to a file when it grows.
+// writer is a store.ChunkWriter. It buffers in memory, or writes to a file if the size hint
+// says that the chunk is large; a chunk that grows beyond the limit is moved to a file.
 type writer struct {
 	s    *Store
 	ctx  context.Context
@@ -28,16 +28,16 @@ type writer struct {
 	crcs   []uint32
 	size   int64
 
-	taken  int64 // bytes taken from space
-	onDisk int64 // of these, what the disk knows of
+	taken  int64 // bytes reserved in space
+	onDisk int64 // of these, bytes that the file system counts as used
 
-	bufs  []*buffer // of a chunk in memory
+	bufs  []*buffer // the units of a chunk in memory
 	inMem int64     // bytes in bufs, counted in s.buffered
 
-	file  vfs.File // of a chunk in tmp, nil while it is in memory
+	file  vfs.File // the chunk's file in tmp, nil while it is in memory
 	name  string
 	alloc int64 // bytes preallocated
-	begun int64 // data bytes whose writeback was begun
+	begun int64 // data bytes whose writeback was started
 }
 
 func (s *Store) newWriter(ctx context.Context, spec store.ChunkSpec) (*writer, error) {
@@ -51,7 +51,7 @@ func (s *Store) newWriter(ctx context.Context, spec store.ChunkSpec) (*writer, e
 	w.taken = spec.SizeHint
 	if spec.SizeHint > s.cfg.PackBelow {
 		if err := w.toFile(); err != nil {
-			w.end() // nobody else has it yet, so its lock is not needed
+			w.end() // no other goroutine has it yet, so its lock is not needed
 			return nil, err
 		}
 	}
@@ -71,7 +71,7 @@ func (w *writer) Append(u store.Unit) error {
 	return w.failed
 }
 
-// ready begins a step of the writer; where it is nil, life.RUnlock ends it. w.mu is held.
+// ready begins a step of the writer. On success the caller ends it with life.RUnlock. w.mu is held.
 func (w *writer) ready() error {
 	switch {
 	case w.ended:
@@ -108,7 +108,7 @@ func (w *writer) append(u store.Unit) error {
 	return w.pace()
 }
 
-// checkUnit holds a unit against the rules of the contract, at the given place in the chunk.
+// checkUnit checks a unit that begins at the given offset of the chunk against the contract.
 func checkUnit(u store.Unit, spec store.ChunkSpec, at int64) error {
 	switch n := len(u.Data); {
 	case n < 1 || n > spec.UnitSize:
@@ -119,9 +119,9 @@ func checkUnit(u store.Unit, spec store.ChunkSpec, at int64) error {
 	return u.Check()
 }
 
-// fitsMemory reports whether the chunk stays in memory with n bytes more, and claims them then.
+// fitsMemory reports whether the chunk stays in memory with n more bytes, and if so reserves them.
 func (w *writer) fitsMemory(n int64) bool {
-	if w.size+n > w.s.cfg.PackBelow || len(w.crcs) >= form.MaxPackUnits {
+	if w.size+n > w.s.cfg.PackBelow || len(w.crcs) >= format.MaxPackUnits {
 		return false
 	}
 	if w.s.buffered.Add(n) > w.s.cfg.BufferLimit {
@@ -132,14 +132,14 @@ func (w *writer) fitsMemory(n int64) bool {
 	return true
 }
 
-// keep copies a unit: its buffer belongs to somebody who waits for it.
+// keep copies a unit, because its owner needs the buffer back soon.
 func (w *writer) keep(data []byte) {
 	buf := w.s.pool.get(len(data))
 	copy(buf.data, data)
 	w.bufs = append(w.bufs, buf)
 }
 
-// toFile goes over to a file in tmp, with what is in memory so far.
+// toFile creates the chunk's file in tmp and moves the units in memory to it.
 func (w *writer) toFile() error {
 	w.name = fmt.Sprintf("tmp/%s.%d", w.spec.ID, w.s.temps.Add(1))
 	f, err := w.s.fs.Create(w.name)
@@ -148,13 +148,13 @@ func (w *writer) toFile() error {
 	}
 	w.file = f
 	if w.spec.SizeHint > w.s.cfg.PackBelow {
-		w.alloc = form.FileDataAt + w.spec.SizeHint + 4*form.UnitsIn(w.spec.SizeHint, w.spec.UnitSize) + form.FileFooterSize
+		w.alloc = format.FileDataAt + w.spec.SizeHint + 4*format.UnitsIn(w.spec.SizeHint, w.spec.UnitSize) + format.FileFooterSize
 		if err := f.Preallocate(w.alloc); err != nil {
 			return w.s.disk.judge(w.spec.ID, err)
 		}
 		w.land(w.spec.SizeHint)
 	}
-	bufs := [][]byte{form.FileHeader(w.spec)}
+	bufs := [][]byte{format.FileHeader(w.spec)}
 	for _, b := range w.bufs {
 		bufs = append(bufs, b.data)
 	}
@@ -167,26 +167,27 @@ func (w *writer) toFile() error {
 }
 
 func (w *writer) write(data []byte) error {
-	if _, err := w.file.WriteAt(data, form.FileDataAt+w.size); err != nil {
+	if _, err := w.file.WriteAt(data, format.FileDataAt+w.size); err != nil {
 		return w.s.disk.judge(w.spec.ID, err)
 	}
 	w.land(w.size + int64(len(data)))
 	return nil
 }
 
-// pace has the disk begin with what piled up.
+// pace starts the writeback of the bytes that accumulated.
 func (w *writer) pace() error {
 	if w.file == nil || w.size-w.begun < writebackEvery {
 		return nil
 	}
-	if err := w.file.StartWriteback(form.FileDataAt+w.begun, w.size-w.begun); err != nil {
+	if err := w.file.StartWriteback(format.FileDataAt+w.begun, w.size-w.begun); err != nil {
 		return w.s.disk.judge(w.spec.ID, err)
 	}
 	w.begun = w.size
 	return nil
 }
 
-// land says that the first n bytes of the chunk are on the disk now, or reserved there.
+// land records that the first n bytes of the chunk are written or preallocated, so that the
+// file system counts them as used.
 func (w *writer) land(n int64) {
 	if n = min(n, w.taken); n > w.onDisk {
 		w.s.space.landed(n - w.onDisk)
@@ -194,7 +195,7 @@ func (w *writer) land(n int64) {
 	}
 }
 
-// forget gives the memory back.
+// forget releases the memory.
 func (w *writer) forget() {
 	for _, b := range w.bufs {
 		b.Release()
@@ -231,36 +232,36 @@ func (w *writer) Commit(label store.Label) (store.ChunkInfo, error) {
 	return w.s.commitRecord(c, data)
 }
 
-// describe puts together what is stored beside the data.
-func (s *Store) describe(spec store.ChunkSpec, label store.Label, size int64, crcs []uint32) (form.Content, error) {
-	if err := form.CheckLabel(label); err != nil {
-		return form.Content{}, err
+// describe assembles what is stored beside the data.
+func (s *Store) describe(spec store.ChunkSpec, label store.Label, size int64, crcs []uint32) (format.Content, error) {
+	if err := format.CheckLabel(label); err != nil {
+		return format.Content{}, err
 	}
-	return form.Content{CRCs: crcs, Info: store.ChunkInfo{
+	return format.Content{CRCs: crcs, Info: store.ChunkInfo{
 		ID:       spec.ID,
 		Size:     size,
 		UnitSize: spec.UnitSize,
-		Sum:      form.SumOf(crcs),
+		Sum:      format.SumOf(crcs),
 		StoredAt: s.cfg.Now().Unix(),
 		Label:    label,
 	}}, s.writable()
 }
 
-// exclusively runs the last steps of a commit, unless the chunk is there already.
+// exclusively runs the last steps of a commit under the chunk's lock, unless the chunk exists already.
 func (s *Store) exclusively(info store.ChunkInfo, commit func() error) (store.ChunkInfo, error) {
 	s.ids.lock(info.ID)
 	defer s.ids.unlock(info.ID)
 	if _, ok := s.index.find(info.ID, nil); ok || s.folders.unlisted(info.ID) {
 		have, err := s.stat(info.ID)
 		switch {
-		case errors.Is(err, store.NotFound): // somebody took the file away: write it anew
+		case errors.Is(err, store.NotFound): // the file was removed behind our back: write it again
 		case errors.Is(err, store.Corrupt):
-			return store.ChunkInfo{}, store.Errorf(store.Exists, "a damaged chunk of this id is there: %w", err).
+			return store.ChunkInfo{}, store.Errorf(store.Exists, "a damaged chunk with this id exists: %w", err).
 				WithItem(info.ID).WithHint("Delete it first.")
 		case err != nil:
 			return store.ChunkInfo{}, err
 		case have.Sum != info.Sum || have.Size != info.Size:
-			return store.ChunkInfo{}, store.Errorf(store.Exists, "a chunk with another sum is there").WithItem(info.ID)
+			return store.ChunkInfo{}, store.Errorf(store.Exists, "a chunk with this id and another checksum exists").WithItem(info.ID)
 		default:
 			return have, nil
 		}
@@ -271,26 +272,26 @@ func (s *Store) exclusively(info store.ChunkInfo, commit func() error) (store.Ch
 	return info, nil
 }
 
-func (s *Store) commitRecord(c form.Content, data [][]byte) (store.ChunkInfo, error) {
+func (s *Store) commitRecord(c format.Content, data [][]byte) (store.ChunkInfo, error) {
 	return s.exclusively(c.Info, func() error {
-		return s.log.append(&form.Record{Kind: form.KindChunk, Content: c, Data: data})
+		return s.log.append(&format.Record{Kind: format.KindChunk, Content: c, Data: data})
 	})
 }
 
-// commitFile makes the chunk's file whole, durable, and only then gives it its name.
-func (w *writer) commitFile(c form.Content) error {
-	tail := form.FileTail(c)
-	if _, err := w.file.WriteAt(tail, form.FileDataAt+w.size); err != nil {
+// commitFile completes the chunk's file, makes it durable, and only then renames it.
+func (w *writer) commitFile(c format.Content) error {
+	tail := format.FileTail(c)
+	if _, err := w.file.WriteAt(tail, format.FileDataAt+w.size); err != nil {
 		return w.s.disk.judge(w.spec.ID, err)
 	}
-	length := form.FileDataAt + w.size + int64(len(tail))
+	length := format.FileDataAt + w.size + int64(len(tail))
 	if w.alloc > length { // the hint was too large
 		if err := w.file.Truncate(length); err != nil {
 			return w.s.disk.judge(w.spec.ID, err)
 		}
 	}
 	if err := w.file.Datasync(); err != nil {
-		if isFull(err) { // the file has no name yet, so nothing is in doubt
+		if isFull(err) { // the file is not visible yet, so the outcome is known
 			return w.s.disk.full(w.spec.ID, err)
 		}
 		return w.s.disk.fail(err)
@@ -303,12 +304,12 @@ func (w *writer) commitFile(c form.Content) error {
 	}
 	w.name = ""
 	if err := w.s.folders.sync(folderOf(w.spec.ID)); err != nil {
-		_ = w.s.fs.Remove(chunkName(w.spec.ID)) // it was not acknowledged; whether it comes back is open
+		_ = w.s.fs.Remove(chunkName(w.spec.ID)) // not acknowledged; it may still reappear after a crash
 		return err
 	}
 	w.land(w.size)
 	w.s.space.add(length - w.onDisk)
-	w.taken, w.onDisk = w.taken-w.onDisk, 0 // counted as the chunk's now
+	w.taken, w.onDisk = w.taken-w.onDisk, 0 // from now on part of the chunk's size
 	w.s.index.put(w.spec.ID, entry{})
 	return nil
 }
@@ -320,7 +321,7 @@ func (w *writer) Abort() {
 	w.end()
 }
 
-// end frees what the writer holds. w.mu is held.
+// end releases everything that the writer holds. w.mu is held.
 func (w *writer) end() {
 	if w.ended {
 		return
@@ -328,16 +329,16 @@ func (w *writer) end() {
 	w.ended = true
 	w.forget()
 	if w.file != nil {
-		_ = w.file.Close() // what counts was synced
+		_ = w.file.Close() // everything that matters was synced
 		if w.name != "" {
-			_ = w.s.fs.Remove(w.name) // else the next start does
+			_ = w.s.fs.Remove(w.name) // if that fails, the next start does
 		}
 	}
 	w.s.space.giveBack(w.taken - w.onDisk)
 	w.s.space.add(-w.onDisk)
 }
 
-// PutSmall implements store.SmallChunkPutter. The data goes from u to the disk without a copy.
+// PutSmall implements store.SmallChunkPutter. The data is written from u's buffer without a copy.
 func (s *Store) PutSmall(ctx context.Context, spec store.ChunkSpec, u store.Unit, label store.Label) (store.ChunkInfo, error) {
 	if int64(len(u.Data)) > s.cfg.PackBelow {
 		return s.putLarge(ctx, spec, u, label)
@@ -364,7 +365,7 @@ func (s *Store) PutSmall(ctx context.Context, spec store.ChunkSpec, u store.Unit
 	return s.commitRecord(c, [][]byte{u.Data})
 }
 
-// putLarge is PutSmall of a unit that is no small chunk here.
+// putLarge is PutSmall for a unit that is too large for a segment.
 func (s *Store) putLarge(ctx context.Context, spec store.ChunkSpec, u store.Unit, label store.Label) (store.ChunkInfo, error) {
 	w, err := s.Create(ctx, spec)
 	if err != nil {

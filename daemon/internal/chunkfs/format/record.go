@@ -1,4 +1,4 @@
-package form
+package format
 
 import (
 	"hash/crc32"
@@ -6,17 +6,17 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// Sizes that the writer of a segment has to know, in bytes.
+// Sizes in bytes that the writer of a segment needs.
 const (
 	SegmentHeaderSize = 64                // the first record begins here
-	TombstoneSize     = recordPrefix + 20 // of a tombstone's header, which is all of it
+	TombstoneSize     = recordPrefix + 20 // a tombstone has a header and no data
 	RecordAlign       = 8                 // records begin at multiples of it
 
-	MaxPackBelow = 64 << 20 // the longest chunk that a record holds
-	MaxPackUnits = 1 << 20  // the most units of one
+	MaxPackBelow = 64 << 20 // bytes of the largest chunk that a record holds
+	MaxPackUnits = 1 << 20  // units of a packed chunk, at most
 )
 
-// The form of a segment, see docs/format/segment.md: a header, records aligned
+// The format of a segment, see docs/format/segment.md: a header, records aligned
 // to 8 bytes, and, once it is sealed, an index of them and a footer.
 const (
 	segmentMagic    = "RSsegmt\x00"
@@ -25,57 +25,57 @@ const (
 
 	segmentFooterSize = 64
 	indexEntrySize    = 48
-	recordPrefix      = 52 // what all records begin with
-	chunkFixed        = 80 // of a chunk's header, before its table
+	recordPrefix      = 52 // bytes that all records begin with
+	chunkFixed        = 80 // bytes of a chunk's header before its table
 	maxRecordHeader   = chunkFixed + 4*MaxPackUnits + maxLabelBytes + 4
 )
 
-// Salt is the random number of a segment that each of its records carries. No one
-// who stores data knows it, so that no bytes of a chunk are taken for a record,
-// and neither are those of an earlier segment of the same number. Never 0.
+// Salt is the random number of a segment that each of its records carries. Clients do
+// not know it, so they cannot store bytes that a scan would take for a record, and
+// records of an earlier segment with the same number do not match either. Never 0.
 type Salt uint64
 
-// Kind says what a record is.
+// Kind is the type of a record.
 type Kind uint8
 
-// The kinds. They are stored: add at the end.
+// The kinds. The values are stored: append new ones, change none.
 const (
 	KindChunk     Kind = 1
 	KindTombstone Kind = 2
 )
 
-// Place is where a record lies. Segments are numbered from 1.
+// Place is the position of a record: the segment, numbered from 1, and the offset in bytes.
 type Place struct {
 	Seg uint32
 	Off uint32
 }
 
-// Record is one entry of a segment, on its way in or out.
+// Record is one entry of a segment, to be written or as it was read.
 type Record struct {
 	Kind       Kind
 	Content             // of a chunk; of a tombstone the id alone
-	Target     Place    // of a tombstone: what is dead
-	TargetSalt Salt     // of a tombstone: of the segment that Target names
+	Target     Place    // of a tombstone: the place of the deleted record
+	TargetSalt Salt     // of a tombstone: the salt of Target's segment
 	Data       [][]byte // of a chunk that is being written
-	Batch      uint64   // number of the write that it came with, within its segment
-	At         Place    // where it lies, once it was written
+	Batch      uint64   // number of the write that it was part of, within its segment
+	At         Place    // set once the record was written
 	Head       int64    // bytes of the header
-	Rotten     bool     // found by a scan: the header is sound, the data is not
+	BadData    bool     // found by a scan: the header matches its checksum, the data does not
 }
 
-// Size is the bytes that the record takes in its segment.
+// Size is the number of bytes that the record occupies in its segment.
 func (r *Record) Size() int64 { return RecordSize(r.Head, r.Info.Size) }
 
-// RecordSize is the bytes of a record with a header and data of these sizes.
+// RecordSize is the size of a record with a header and data of these sizes, in bytes.
 func RecordSize(head, data int64) int64 { return (head + data + RecordAlign - 1) &^ (RecordAlign - 1) }
 
-// AppendHeader writes the header for the place r.At and the batch r.Batch in a
-// segment of that salt, and sets r.Head.
+// AppendHeader encodes the header for the place r.At and the batch r.Batch in a segment
+// with that salt, and sets r.Head.
 func (r *Record) AppendHeader(b []byte, salt Salt) []byte {
 	at := len(b)
 	b = le.AppendUint32(b, recordMagic)
 	b = append(b, byte(r.Kind), 0, 0, 0)
-	b = le.AppendUint32(b, 0) // the header's length, known below
+	b = le.AppendUint32(b, 0) // the header's length, set below
 	b = le.AppendUint32(b, r.At.Off)
 	b = le.AppendUint64(b, r.Batch)
 	b = le.AppendUint64(b, uint64(salt))
@@ -102,14 +102,14 @@ func (r *Record) AppendHeader(b []byte, salt Salt) []byte {
 	return le.AppendUint32(b, recordCRC(r.At.Seg, b[at:]))
 }
 
-// recordCRC is the checksum of a record's header in the segment of that number.
+// recordCRC is the checksum of a record's header, bound to the segment's number.
 func recordCRC(seg uint32, b []byte) uint32 {
-	number := uint32(store.ChunkSum(0).Add(seg)) // of its four bytes, without an allocation
+	number := uint32(store.ChunkSum(0).Add(seg)) // the CRC of the number's four bytes, without an allocation
 	return crc32.Update(number, castagnoli, b)
 }
 
-// headerLength reads from the first bytes of a record how long its header is;
-// 0 when they are not the beginning of one at that offset in a segment of that salt.
+// headerLength decodes the length of the header from the first bytes of a record;
+// 0 when no record of a segment with that salt begins there with that offset.
 func headerLength(b []byte, off uint32, salt Salt) int64 {
 	if len(b) < recordPrefix || le.Uint32(b) != recordMagic || le.Uint32(b[12:]) != off || saltOf(b) != salt {
 		return 0
@@ -121,11 +121,11 @@ func headerLength(b []byte, off uint32, salt Salt) int64 {
 	return n
 }
 
-// saltOf is the salt that a record's first bytes name.
+// saltOf decodes the salt from a record's first bytes.
 func saltOf(b []byte) Salt { return Salt(le.Uint64(b[24:])) }
 
-// ParseHeader reads a whole header. Anything that AppendHeader would not have
-// written for that place and salt is not ok.
+// ParseHeader decodes a whole header. ok is false for anything that AppendHeader would
+// not have written for that place and salt.
 func ParseHeader(b []byte, at Place, salt Salt) (r Record, ok bool) {
 	if headerLength(b, at.Off, salt) != int64(len(b)) || recordCRC(at.Seg, b[:len(b)-4]) != le.Uint32(b[len(b)-4:]) {
 		return r, false
@@ -140,7 +140,7 @@ func ParseHeader(b []byte, at Place, salt Salt) (r Record, ok bool) {
 	return r, false
 }
 
-// parsePrefix reads what a header says of itself, and of a tombstone the target.
+// parsePrefix decodes the fields that all headers have, and a tombstone's target.
 // b has at least TombstoneSize bytes.
 func (r *Record) parsePrefix(b []byte, at Place) {
 	r.Kind, r.At, r.Head = Kind(b[4]), at, int64(len(b))
@@ -152,8 +152,8 @@ func (r *Record) parsePrefix(b []byte, at Place) {
 	}
 }
 
-// suspect gives what a header says that does not verify: unproven, but its salt
-// shows that a record was written there, and no one outside can write one.
+// suspect decodes a header that does not match its checksum. Its fields are unproven, but
+// the salt shows that a record was written there, and clients cannot forge the salt.
 func suspect(b []byte, at Place, salt Salt) (r Record, ok bool) {
 	if len(b) < TombstoneSize || saltOf(b) != salt || (le.Uint32(b) != recordMagic && le.Uint32(b[12:]) != at.Off) {
 		return r, false
@@ -180,7 +180,7 @@ func (r *Record) parseChunk(b []byte) (ok bool) {
 	return ok && SumOf(r.CRCs) == r.Info.Sum
 }
 
-// SegmentHeader is what a segment begins with.
+// SegmentHeader encodes the first SegmentHeaderSize bytes of a segment.
 func SegmentHeader(number uint32, salt Salt) []byte {
 	b := append(make([]byte, 0, SegmentHeaderSize), segmentMagic...)
 	b = le.AppendUint32(b, Version)
@@ -190,7 +190,7 @@ func SegmentHeader(number uint32, salt Salt) []byte {
 	return sealCRC(b)
 }
 
-// parseSegmentHeader gives the salt; not ok for what is no header of this version.
+// parseSegmentHeader decodes a header; ok is false for anything but a header of this version.
 func parseSegmentHeader(b []byte) (number uint32, salt Salt, ok bool) {
 	if string(b[:8]) != segmentMagic || !sealed(b) || le.Uint32(b[8:]) != Version {
 		return 0, 0, false
@@ -198,7 +198,7 @@ func parseSegmentHeader(b []byte) (number uint32, salt Salt, ok bool) {
 	return le.Uint32(b[12:]), Salt(le.Uint64(b[16:])), true
 }
 
-// AppendIndexEntry writes a record's line of the index.
+// AppendIndexEntry encodes a record's entry of the index.
 func AppendIndexEntry(b []byte, r *Record) []byte {
 	b = appendID(b, r.Info.ID)
 	b = append(b, byte(r.Kind), 0, 0)
@@ -217,7 +217,7 @@ func AppendIndexEntry(b []byte, r *Record) []byte {
 	return append(b, 0, 0, 0, 0)
 }
 
-// parseIndexEntry gives a record with what the index says of it.
+// parseIndexEntry decodes an index entry: a record without its label and checksums.
 func parseIndexEntry(b []byte, seg uint32) Record {
 	r := Record{Kind: Kind(b[17]), At: Place{Seg: seg, Off: le.Uint32(b[24:])}}
 	r.Info.ID = parseID(b)
@@ -233,7 +233,8 @@ func parseIndexEntry(b []byte, seg uint32) Record {
 	return r
 }
 
-// SegmentFooter is what a sealed segment ends with; entries are the lines of its index.
+// SegmentFooter encodes the end of a sealed segment. entries is its whole encoded index,
+// which begins at indexAt.
 func SegmentFooter(number uint32, salt Salt, entries []byte, indexAt int64) []byte {
 	b := append(make([]byte, 0, segmentFooterSize), segmentEndMagic...)
 	b = le.AppendUint32(b, Version)

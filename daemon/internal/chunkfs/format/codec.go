@@ -1,4 +1,4 @@
-package form
+package format
 
 import (
 	"encoding/binary"
@@ -8,19 +8,19 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// le is the byte order of every number on disk.
+// le is the byte order of every number on the disk.
 var le = binary.LittleEndian
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// Version is the version of both forms. A program refuses what is newer.
+// Version is the version of both formats. A program refuses newer ones.
 const Version = 2
 
 const (
 	idSize        = 17                     // a chunk id: 16 bytes of the part, one of the index
-	labelFixed    = 74                     // a label without its three texts
-	maxExtension  = 64 << 10               // the most bytes of a label's extension
-	maxLabelBytes = 4*65535 + maxExtension // more than any label that CheckLabel lets pass
+	labelFixed    = 74                     // bytes of a label without its three strings
+	maxExtension  = 64 << 10               // bytes of a label's extension, at most
+	maxLabelBytes = 4*65535 + maxExtension // upper bound of every label that CheckLabel accepts
 )
 
 func appendID(b []byte, id store.ChunkID) []byte { return append(append(b, id.Part[:]...), id.Index) }
@@ -31,29 +31,29 @@ func parseID(b []byte) (id store.ChunkID) {
 	return id
 }
 
-// CheckLabel reports a label that the format cannot hold, as Invalid.
+// CheckLabel is Invalid for a label that the format cannot hold.
 func CheckLabel(l store.Label) error {
 	for _, f := range []struct {
 		name  string
 		value int
 		most  int
 	}{
-		{"bucket", len(l.Bucket), math.MaxUint16},
-		{"key", len(l.Key), math.MaxUint16},
-		{"content type", len(l.ContentType), math.MaxUint16},
+		{"length of the bucket", len(l.Bucket), math.MaxUint16},
+		{"length of the key", len(l.Key), math.MaxUint16},
+		{"length of the content type", len(l.ContentType), math.MaxUint16},
 		{"part number", l.PartNumber, math.MaxUint32},
 		{"unit size", l.UnitSize, math.MaxUint32},
 		{"k", l.K, math.MaxUint16},
 		{"m", l.M, math.MaxUint16},
 	} {
 		if f.value < 0 || f.value > f.most {
-			return store.Errorf(store.Invalid, "label: the %s is %d (long), not within 0..%d", f.name, f.value, f.most)
+			return store.Errorf(store.Invalid, "label: %s is %d, not within 0..%d", f.name, f.value, f.most)
 		}
 	}
 	return nil
 }
 
-// appendLabel writes a label and behind it the extension, which is kept as it was read.
+// appendLabel encodes a label, followed by the extension bytes as they are.
 func appendLabel(b []byte, l store.Label, ext []byte) []byte {
 	b = append(b, l.File[:]...)
 	b = le.AppendUint64(b, uint64(l.CreatedAt))
@@ -74,7 +74,7 @@ func appendLabel(b []byte, l store.Label, ext []byte) []byte {
 	return append(b, ext...)
 }
 
-// parseLabel reads what appendLabel wrote; anything else is not ok. ext is a copy.
+// parseLabel decodes what appendLabel encoded; ok is false for anything else. ext is a copy.
 func parseLabel(b []byte) (l store.Label, ext []byte, ok bool) {
 	if len(b) < labelFixed {
 		return l, nil, false
@@ -103,9 +103,9 @@ func parseLabel(b []byte) (l store.Label, ext []byte, ok bool) {
 	return l, append([]byte(nil), rest...), true
 }
 
-// soundExtension reports whether b is a sequence of fields: a type and a length of
-// two bytes each, then so many bytes. What a type means is for later versions; a
-// program keeps and copies those that it does not know.
+// soundExtension reports whether b is a sequence of type-length-value fields: a type and a
+// length of two bytes each, then the value. A program preserves the fields that it does not
+// know when it copies a chunk.
 func soundExtension(b []byte) bool {
 	if len(b) > maxExtension {
 		return false
@@ -134,7 +134,7 @@ func parseCRCs(b []byte) []uint32 {
 	return crcs
 }
 
-// SumOf is the chunk's sum by its units' checksums: store.ChunkSum.Add for each, in one go.
+// SumOf computes the chunk's sum from its units' checksums: store.ChunkSum.Add for each of them.
 func SumOf(crcs []uint32) store.ChunkSum {
 	b := make([]byte, 0, 4*len(crcs))
 	for _, c := range crcs {
@@ -143,12 +143,12 @@ func SumOf(crcs []uint32) store.ChunkSum {
 	return store.ChunkSum(store.CRC32C(b))
 }
 
-// UnitsIn is the number of units of a chunk.
+// UnitsIn is the number of units of a chunk of size bytes.
 func UnitsIn(size int64, unitSize int) int64 {
 	return (size + int64(unitSize) - 1) / int64(unitSize)
 }
 
-// sealCRC appends the checksum of b.
+// sealCRC appends the checksum of all of b.
 func sealCRC(b []byte) []byte { return le.AppendUint32(b, store.CRC32C(b)) }
 
 // sealed reports whether the last four bytes are the checksum of the rest.
@@ -157,9 +157,9 @@ func sealed(b []byte) bool {
 	return n >= 0 && store.CRC32C(b[:n]) == le.Uint32(b[n:])
 }
 
-// Content is what both forms know of a chunk besides its data.
+// Content is what both formats store of a chunk besides its data.
 type Content struct {
 	Info store.ChunkInfo
 	CRCs []uint32
-	Ext  []byte // fields of the label that this version does not know, as they were read
+	Ext  []byte // the label's extension, as it was read
 }

@@ -1,4 +1,4 @@
-package form
+package format
 
 import (
 	"bytes"
@@ -27,8 +27,8 @@ func load(t *testing.T, b []byte, number uint32, mayBeTorn bool) Segment {
 	return s
 }
 
-// segmentOf lays out chunks of the given sizes, each a batch of its own, then a
-// tombstone, and gives the bytes, the ends of the records, and the index.
+// segmentOf encodes chunks of the given sizes, each a batch of its own, then a tombstone, and
+// returns the bytes, the ends of the records, and the index.
 func segmentOf(sizes ...int) (b []byte, ends []int, lines []byte) {
 	b = SegmentHeader(1, salt)
 	add := func(r Record, data []byte) {
@@ -74,7 +74,7 @@ func TestSealedAndOpenSegmentReadTheSame(t *testing.T) {
 		require.Equal(t, r.Target, scanned.Records[i].Target)
 		require.Equal(t, r.Info.Sum, scanned.Records[i].Info.Sum)
 	}
-	// A damaged index is not believed, nor is the end taken for a write that was cut.
+	// A damaged index is not used, and the end is not taken for an interrupted write.
 	for bit := len(b) * 8; bit < len(sealed)*8; bit += 11 {
 		hurt := bytes.Clone(sealed)
 		hurt[bit/8] ^= 1 << (bit % 8)
@@ -84,13 +84,13 @@ func TestSealedAndOpenSegmentReadTheSame(t *testing.T) {
 			require.Equal(t, offsets(indexed.Records), offsets(read.Records))
 			require.Empty(t, read.Torn, "byte %d", bit/8)
 			inFooter := bit/8 >= len(sealed)-len(footer)
-			if hurt[bit/8] != 0 { // a byte less may be a sealing that was cut
+			if hurt[bit/8] != 0 { // a missing byte may be an interrupted sealing
 				require.Equal(t, !inFooter, read.Damage.Any(), "byte %d: with the index whole nothing else can be missing", bit/8)
 			}
 		}
 	}
 	require.True(t, load(t, sealed, 2, true).Foreign)
-	// Sealing that was cut is no damage: no record is lost by it.
+	// An interrupted sealing is no damage: it loses no record.
 	for length := len(b); length < len(sealed); length += 7 {
 		read := load(t, append(bytes.Clone(sealed[:length]), make([]byte, length%13)...), 1, false)
 		require.False(t, read.Damage.Any(), "%d bytes", length)
@@ -98,8 +98,8 @@ func TestSealedAndOpenSegmentReadTheSame(t *testing.T) {
 	}
 }
 
-// TestDamageIsNotTakenForACut flips bytes of an open segment: as the newest, the
-// last batch may have been cut; all else, and everything in an older segment, was
+// TestDamageIsNotTakenForACut flips bytes of an open segment: in the newest one, the last batch
+// may be an interrupted write; everything else, and everything in an older segment, was
 // acknowledged, and is kept and counted.
 func TestDamageIsNotTakenForACut(t *testing.T) {
 	t.Parallel()
@@ -112,12 +112,12 @@ func TestDamageIsNotTakenForACut(t *testing.T) {
 		for at >= ends[n] {
 			n++
 		}
-		header := at < ends[n]-500-2 // the data stands at the end, before two bytes of padding
+		header := at < ends[n]-500-2 // the data is at the end, before two bytes of padding
 		padding := at >= ends[n]-2
 		for _, newest := range []bool{true, false} {
 			read := load(t, hurt, 1, newest)
 			begin := append([]int{SegmentHeaderSize}, ends...)[n]
-			// Without its batch or its salt, what stands before the last batch may be a part of that.
+			// Without its batch or its salt, a record before the last batch may be part of that batch.
 			unclear := at >= begin+16 && at < begin+32
 			torn := newest && (n == 2 || n == 1 && unclear)
 			switch {
@@ -130,13 +130,13 @@ func TestDamageIsNotTakenForACut(t *testing.T) {
 			case header:
 				require.Len(t, read.Records, 2, "byte %d: what lies behind is found", at)
 				require.Equal(t, 1, read.Damage.Lost)
-				if at < begin+24 || at >= begin+32 { // without its salt it may be anyone's
+				if at < begin+24 || at >= begin+32 { // without its salt the segment that wrote it is unknown
 					require.Len(t, read.Damage.Suspects, 1, "byte %d", at)
 				}
 			default:
 				require.Len(t, read.Records, 3)
-				require.True(t, read.Records[n].Rotten)
-				require.Equal(t, Damage{Rotten: 1}, read.Damage)
+				require.True(t, read.Records[n].BadData)
+				require.Equal(t, Damage{BadData: 1}, read.Damage)
 			}
 		}
 	}
@@ -149,7 +149,7 @@ func TestDamageIsNotTakenForACut(t *testing.T) {
 	}
 }
 
-// TestSuspectsKeepWhatTheySay: of a damaged header the kind and the id are mostly still there.
+// TestSuspectsKeepWhatTheySay: a damaged header mostly still has its kind and id.
 func TestSuspectsKeepWhatTheySay(t *testing.T) {
 	t.Parallel()
 	b, ends, _ := segmentOf(500, 500)
@@ -158,15 +158,15 @@ func TestSuspectsKeepWhatTheySay(t *testing.T) {
 	hurt[ends[1]+18] ^= 1 // and of the tombstone
 	read := load(t, hurt, 1, false)
 	require.Len(t, read.Damage.Suspects, 2)
-	chunk, stone := read.Damage.Suspects[0], read.Damage.Suspects[1]
+	chunk, tombstone := read.Damage.Suspects[0], read.Damage.Suspects[1]
 	require.Equal(t, KindChunk, chunk.Kind)
 	require.EqualValues(t, 1, chunk.Info.ID.Index)
-	require.Equal(t, KindTombstone, stone.Kind)
-	require.Equal(t, Place{Seg: 1, Off: SegmentHeaderSize}, stone.Target)
-	require.Equal(t, salt, stone.TargetSalt)
+	require.Equal(t, KindTombstone, tombstone.Kind)
+	require.Equal(t, Place{Seg: 1, Off: SegmentHeaderSize}, tombstone.Target)
+	require.Equal(t, salt, tombstone.TargetSalt)
 }
 
-// TestHeaderOfASegmentLost: the records name the salt.
+// TestHeaderOfASegmentLost: the salt is taken from the records.
 func TestHeaderOfASegmentLost(t *testing.T) {
 	t.Parallel()
 	b, _, _ := segmentOf(500, 500, 500)
@@ -177,16 +177,16 @@ func TestHeaderOfASegmentLost(t *testing.T) {
 	require.Equal(t, offsets(want.Records), offsets(read.Records))
 }
 
-// TestUserBytesAreNoRecords: a chunk whose data are records, of the right place
-// and number, shows none of them when its own header is lost.
+// TestUserBytesAreNoRecords: of a chunk whose data are encoded records with the right place and
+// number, none is found when the chunk's own header is lost.
 func TestUserBytesAreNoRecords(t *testing.T) {
 	t.Parallel()
 	evil := make([]byte, 0, 4096)
-	const begins = 136 + SegmentHeaderSize // where the data of the first chunk is
+	const begins = 136 + SegmentHeaderSize // offset of the first chunk's data
 	for len(evil) < 3000 {
 		r := Record{Kind: KindTombstone, Target: Place{Seg: 1, Off: SegmentHeaderSize}, TargetSalt: 1, Batch: 1, At: Place{Seg: 1, Off: uint32(begins + len(evil))}}
 		r.Info.ID.Index = 66
-		evil = r.AppendHeader(evil, salt+1) // they cannot know the salt
+		evil = r.AppendHeader(evil, salt+1) // clients cannot know the salt
 	}
 	b := SegmentHeader(1, salt)
 	r := Record{Kind: KindChunk, Batch: 1, At: Place{Seg: 1, Off: SegmentHeaderSize}, Content: Content{CRCs: []uint32{store.CRC32C(evil)}}}
@@ -215,8 +215,7 @@ func (f badSectors) ReadAt(p []byte, off int64) (int, error) {
 	return f.memory.ReadAt(p, off)
 }
 
-// TestScanReadsAroundBadSectors: one block that the disk does not give costs the
-// records in it, and only those.
+// TestScanReadsAroundBadSectors: an unreadable block costs the records in it, and only those.
 func TestScanReadsAroundBadSectors(t *testing.T) {
 	t.Parallel()
 	sizes := make([]int, 40)
@@ -232,7 +231,7 @@ func TestScanReadsAroundBadSectors(t *testing.T) {
 			require.Equal(t, bad.To-bad.From, read.Damage.Unreadable, "block %d", block)
 			sound := map[uint32]bool{}
 			for _, r := range read.Records {
-				sound[r.At.Off] = !r.Rotten
+				sound[r.At.Off] = !r.BadData
 			}
 			from := int64(SegmentHeaderSize)
 			for _, end := range ends {
@@ -271,7 +270,7 @@ func TestChunkFileReadsBackAndNothingElseDoes(t *testing.T) {
 	}
 	for at := range whole {
 		if at >= 64 && at < FileDataAt+len(data) {
-			continue // what means nothing, and the data, which is checked unit by unit
+			continue // bytes without meaning, and the data, which is checked unit by unit
 		}
 		hurt := bytes.Clone(whole)
 		hurt[at] ^= 4

@@ -1,4 +1,4 @@
-package form
+package format
 
 import (
 	"bytes"
@@ -10,49 +10,49 @@ import (
 )
 
 const (
-	scanWindow = 1 << 20 // how much of a segment is read at once, in bytes
-	blockSize  = 4096    // how much is read at once around what the disk does not give
+	scanWindow = 1 << 20 // bytes of a segment that are read at once
+	blockSize  = 4096    // bytes that are read at once near an unreadable block
 )
 
-// Segment is what a segment's file says.
+// Segment is the decoded content of a segment's file.
 type Segment struct {
-	Salt    Salt     // 0 when it cannot be known
-	Records []Record // in order, damaged ones (Rotten) included
-	Whole   bool     // the records come from a sound index
-	Foreign bool     // it is the segment of another number; nothing else is set
+	Salt    Salt     // 0 when it cannot be determined
+	Records []Record // in order, including those with BadData
+	Whole   bool     // the records come from an intact index
+	Foreign bool     // the file is a segment with another number; nothing else is set
 	End     int64    // where the last record ends
 
-	// Torn are the parts that belong to a write that was cut, which no one was
-	// told of: behind End, and before it where a later record of the same write is
-	// whole. They must not be taken for damage when records follow.
+	// Torn are the parts of a write that was interrupted and therefore never acknowledged:
+	// behind End, and before it where a later record of the same write is intact. They must
+	// be zeroed before records follow, so that a later scan does not report them as damage.
 	Torn   []Span
 	Damage Damage
 }
 
-// Span is a part of a file.
+// Span is a range of a file, in bytes; To is exclusive.
 type Span struct{ From, To int64 }
 
-// Damage is what is not as it was written. The zero Damage is none.
+// Damage lists what is not as it was written. The zero Damage means an intact segment.
 type Damage struct {
-	Unreadable int64    // bytes that the disk does not give
-	Lost       int      // places between records, or behind them, where something was written that cannot be read
-	Rotten     int      // records whose data does not verify
-	Cause      error    // the first that the disk gave instead of bytes
-	Suspects   []Record // what headers say that do not verify: kind, id, and of a tombstone the target
+	Unreadable int64    // bytes that the disk cannot read
+	Lost       int      // gaps between or behind the records that hold something that cannot be decoded
+	BadData    int      // records whose data does not match its checksums
+	Cause      error    // the first error of the disk
+	Suspects   []Record // decoded headers that do not match their checksum: kind, id, and a tombstone's target
 }
 
 // Any reports whether there is damage.
-func (d *Damage) Any() bool { return d.Unreadable > 0 || d.Lost > 0 || d.Rotten > 0 }
+func (d *Damage) Any() bool { return d.Unreadable > 0 || d.Lost > 0 || d.BadData > 0 }
 
-// LoadSegment reads a segment: from its index where it has a sound one, otherwise
-// by reading everything, around what the disk does not give. mayBeTorn tells that
-// the last write to it may have been cut: so it is with the newest segment only.
+// LoadSegment decodes a segment: from its index where that is intact, otherwise by scanning
+// the whole file and skipping blocks that the disk cannot read. mayBeTorn tells that the last
+// write may have been interrupted, which is possible for the newest segment only.
 //
-// A cut in the middle of a write leaves a last batch of which any part may be
-// missing; what of it is whole is kept, the rest was never acknowledged (Torn).
-// Everything else that does not verify was acknowledged and is Damage.
+// An interrupted write leaves a last batch of which any part may be missing. Its intact
+// records are kept; the rest was never acknowledged and is reported as Torn. Everything else
+// that does not match its checksum was acknowledged and is Damage.
 //
-// The error is that of finding out the file's size; anything else is Damage.
+// The error is that of determining the file's size; every other problem is Damage.
 func LoadSegment(f File, number uint32, mayBeTorn bool) (Segment, error) {
 	size, err := f.Size()
 	if err != nil {
@@ -68,7 +68,7 @@ func LoadSegment(f File, number uint32, mayBeTorn bool) (Segment, error) {
 	return w.scan(mayBeTorn), nil
 }
 
-// readIndex reads a sealed segment; not ok without a sound index.
+// readIndex decodes a sealed segment from its index; ok is false without an intact one.
 func readIndex(f io.ReaderAt, number uint32, size int64) (s Segment, ok bool) {
 	if size < SegmentHeaderSize+segmentFooterSize {
 		return s, false
@@ -95,7 +95,7 @@ func readIndex(f io.ReaderAt, number uint32, size int64) (s Segment, ok bool) {
 	return s, true
 }
 
-// window reads a segment's file in large pieces.
+// window reads a segment's file in large blocks and remembers the last one.
 type window struct {
 	f      io.ReaderAt
 	size   int64
@@ -103,12 +103,13 @@ type window struct {
 	salt   Salt
 	buf    []byte
 	at     int64  // of buf in the file
-	bad    []Span // what the disk did not give, in order; it reads as zeros
-	cause  error  // why, the first time
+	bad    []Span // ranges that the disk could not read, in order; they read as zeros
+	cause  error  // the first error
 }
 
-// findSalt reads the header. Where that is damaged the salt is the one that most
-// records name that verify with it. False for a segment of another number.
+// findSalt decodes the segment's header. Where that is damaged, the salt is taken from the
+// records: the one under which most of them match their checksum. False for a segment with
+// another number.
 func (w *window) findSalt() bool {
 	if head := w.bytes(0, SegmentHeaderSize); head != nil {
 		if number, salt, ok := parseSegmentHeader(head); ok {
@@ -136,7 +137,7 @@ func (w *window) findSalt() bool {
 	return true
 }
 
-// bytes gives n bytes from off on, valid until the next call; nil when the file ends before.
+// bytes returns n bytes from off on, valid until the next call; nil when the file ends before.
 func (w *window) bytes(off, n int64) []byte {
 	if off+n > w.size {
 		return nil
@@ -154,7 +155,7 @@ func (w *window) bytes(off, n int64) []byte {
 	return w.buf[off-w.at:][:n]
 }
 
-// readAround fills the buffer block by block, and notes the blocks that the disk does not give.
+// readAround fills the buffer block by block, and records the blocks that cannot be read.
 func (w *window) readAround() {
 	for from := int64(0); from < int64(len(w.buf)); {
 		to := min(from+blockSize-(w.at+from)%blockSize, int64(len(w.buf)))
@@ -169,7 +170,7 @@ func (w *window) readAround() {
 }
 
 func (w *window) addBad(s Span) {
-	if n := len(w.bad); n > 0 && s.From <= w.bad[n-1].To { // read again, or the next block
+	if n := len(w.bad); n > 0 && s.From <= w.bad[n-1].To { // the same block again, or the next one
 		w.bad[n-1].From = min(w.bad[n-1].From, s.From)
 		w.bad[n-1].To = max(w.bad[n-1].To, s.To)
 		return
@@ -177,7 +178,7 @@ func (w *window) addBad(s Span) {
 	w.bad = append(w.bad, s)
 }
 
-// isBad reports whether any byte of the part could not be read.
+// isBad reports whether any byte of the range could not be read.
 func (w *window) isBad(s Span) bool {
 	for _, b := range w.bad {
 		if b.From < s.To && s.From < b.To {
@@ -187,7 +188,7 @@ func (w *window) isBad(s Span) bool {
 	return false
 }
 
-// header reads the header at a place; nil when none is there.
+// header decodes the header at a place; nil where no record begins.
 func (w *window) header(at Place, salt Salt) *Record {
 	b := w.bytes(int64(at.Off), recordPrefix)
 	n := headerLength(b, at.Off, salt)
@@ -204,19 +205,19 @@ func (w *window) header(at Place, salt Salt) *Record {
 	return &r
 }
 
-// found is what a scan meets: a record, or a gap where none begins although
-// something is there. gap is zero for a record.
+// found is one finding of a scan: a record, or a gap that holds bytes but no record.
+// gap is zero for a record.
 type found struct {
 	Record
 	gap      Span
-	bad      bool // the disk does not give all of it
+	bad      bool // part of it cannot be read
 	suspects []Record
 }
 
-// scan finds the records one after the other.
+// scan decodes the records one after the other, without the index.
 func (w *window) scan(mayBeTorn bool) Segment {
 	var all []found
-	var gap found // the one that is open, where gap.To > 0
+	var gap found // the current gap, where gap.To > 0
 	closeGap := func() {
 		if gap.gap.To > 0 {
 			gap.bad = w.isBad(gap.gap)
@@ -230,9 +231,9 @@ func (w *window) scan(mayBeTorn bool) Segment {
 		if r := w.header(at, w.salt); r != nil {
 			closeGap()
 			f := found{Record: *r}
-			f.Rotten = w.rotten(r)
-			f.bad = f.Rotten && w.isBad(Span{off, off + r.Size()})
-			f.CRCs, f.Ext, f.Info.Label = nil, nil, store.Label{} // the index does without
+			f.BadData = w.hasBadData(r)
+			f.bad = f.BadData && w.isBad(Span{off, off + r.Size()})
+			f.CRCs, f.Ext, f.Info.Label = nil, nil, store.Label{} // not kept in the index
 			all = append(all, f)
 			off += r.Size()
 			continue
@@ -251,7 +252,7 @@ func (w *window) scan(mayBeTorn bool) Segment {
 	return w.judge(all, mayBeTorn)
 }
 
-// addToGap takes the eight bytes at a place into the gap, if anything was written there.
+// addToGap extends the gap by the eight bytes at a place, if anything was written there.
 func (w *window) addToGap(gap *found, at Place) {
 	off := int64(at.Off)
 	here := Span{off, off + RecordAlign}
@@ -280,8 +281,8 @@ func zero(b []byte) bool {
 	return true
 }
 
-// rotten compares the data with the checksums.
-func (w *window) rotten(r *Record) bool {
+// hasBadData compares a record's data with its checksums.
+func (w *window) hasBadData(r *Record) bool {
 	off, left := int64(r.At.Off)+r.Head, r.Info.Size
 	for _, crc := range r.CRCs {
 		n := min(left, int64(r.Info.UnitSize))
@@ -293,14 +294,14 @@ func (w *window) rotten(r *Record) bool {
 	return false
 }
 
-// judge tells a write that was cut from damage.
+// judge distinguishes an interrupted write from damage.
 func (w *window) judge(all []found, mayBeTorn bool) Segment {
 	s := Segment{Salt: w.salt, End: SegmentHeaderSize}
-	last := uint64(0) // the newest batch: those before it were synced before it was written
+	last := uint64(0) // the newest batch: earlier ones were synced before it was written
 	for i := range all {
 		last = max(last, all[i].Batch)
 	}
-	firm := 0 // what stands before a record of an earlier batch is of such a batch, too
+	firm := 0 // everything before a record of an earlier batch belongs to an earlier batch, too
 	for i := range all {
 		if all[i].gap.To == 0 && all[i].Batch < last {
 			firm = i
@@ -315,15 +316,15 @@ func (w *window) judge(all []found, mayBeTorn bool) Segment {
 			s.Torn = append(s.Torn, f.gap)
 		case f.gap.To > 0:
 			if i == len(all)-1 && !f.bad && w.isIndex(&s, f.gap) {
-				continue // the beginning of the index, or one with a damaged footer
+				continue // an incomplete index, or one with a damaged footer
 			}
 			s.Damage.Lost++
 			s.Damage.Suspects = append(s.Damage.Suspects, f.suspects...)
-		case f.Rotten && torn && f.Batch >= last:
+		case f.BadData && torn && f.Batch >= last:
 			s.Torn = append(s.Torn, Span{int64(f.At.Off), min(int64(f.At.Off)+f.Size(), w.size)})
 		default:
-			if f.Rotten {
-				s.Damage.Rotten++
+			if f.BadData {
+				s.Damage.BadData++
 			}
 			s.Records = append(s.Records, f.Record)
 			s.End = int64(f.At.Off) + f.Size()
@@ -336,8 +337,8 @@ func (w *window) judge(all []found, mayBeTorn bool) Segment {
 	return s
 }
 
-// isOlder reports whether a gap holds a header of an earlier batch than the last.
-// The salt shows that it was written to this segment.
+// isOlder reports whether a gap holds a header of an earlier batch than the last. Its salt
+// proves that it was written to this segment.
 func (g *found) isOlder(last uint64) bool {
 	for _, r := range g.suspects {
 		if r.Batch > 0 && r.Batch < last {
@@ -347,7 +348,7 @@ func (g *found) isOlder(last uint64) bool {
 	return false
 }
 
-// wasSealed reports whether the file ends as a sealed segment does, damaged or not.
+// wasSealed reports whether the file ends with a footer, damaged or not.
 func (w *window) wasSealed() bool {
 	foot := make([]byte, segmentFooterSize)
 	if w.size < SegmentHeaderSize+segmentFooterSize {
@@ -360,8 +361,8 @@ func (w *window) wasSealed() bool {
 		le.Uint32(foot[8:]) == Version && le.Uint32(foot[12:]) == w.number && Salt(le.Uint64(foot[32:])) == w.salt
 }
 
-// isIndex reports whether what lies behind the records is the index of exactly
-// these: whole, whatever the footer is, or a part of what sealing would write.
+// isIndex reports whether the bytes behind the records are the index of exactly these
+// records: complete with any footer, or a prefix of what sealing would write.
 func (w *window) isIndex(s *Segment, gap Span) bool {
 	if len(s.Records) == 0 || gap.From < s.End || gap.To-s.End > int64(len(s.Records)+2)*indexEntrySize+segmentFooterSize {
 		return false

@@ -1,4 +1,4 @@
-package form
+package format
 
 import (
 	"bytes"
@@ -13,7 +13,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/vfs"
 )
 
-// anyContent draws what a chunk may be.
+// anyContent draws an arbitrary valid content.
 func anyContent(t *rapid.T) Content {
 	c := Content{CRCs: rapid.SliceOfN(rapid.Uint32(), 1, 40).Draw(t, "crcs")}
 	for range rapid.IntRange(0, 3).Draw(t, "fields") {
@@ -90,7 +90,7 @@ func TestRecordHeaderReadsBack(t *testing.T) {
 	})
 }
 
-// TestExtensionOfTheLabel: fields of later versions are kept, anything that is none is refused.
+// TestExtensionOfTheLabel: fields of later versions are preserved, malformed ones are refused.
 func TestExtensionOfTheLabel(t *testing.T) {
 	t.Parallel()
 	l := store.Label{Bucket: "b", Key: "k"}
@@ -138,7 +138,7 @@ func TestLabelBeyondTheFormatIsInvalid(t *testing.T) {
 	require.NoError(t, CheckLabel(store.Label{Key: store.Key(long[1:]), Bucket: store.BucketName(long[1:]), ContentType: long[1:]}))
 }
 
-// reseal puts right the checksum in the last four bytes, so that a fuzzer gets past it.
+// reseal corrects the checksum in the last four bytes, so that a fuzzer gets past it.
 func reseal(b []byte) []byte {
 	b = bytes.Clone(b)
 	if len(b) >= 4 {
@@ -147,14 +147,14 @@ func reseal(b []byte) []byte {
 	return b
 }
 
-// FuzzParseHeader goes behind the checksum of a record's header.
+// FuzzParseHeader fuzzes a record's header with a correct checksum.
 func FuzzParseHeader(f *testing.F) {
 	at := Place{1, 64}
 	chunk := Record{Kind: KindChunk, At: at, Content: Content{CRCs: []uint32{1, 2}, Info: store.ChunkInfo{UnitSize: 10, Size: 15, Label: store.Label{Key: "k"}}}}
 	chunk.Info.Sum = SumOf(chunk.CRCs)
-	stone := Record{Kind: KindTombstone, At: at}
+	tombstone := Record{Kind: KindTombstone, At: at}
 	f.Add(chunk.AppendHeader(nil, 5))
-	f.Add(stone.AppendHeader(nil, 5))
+	f.Add(tombstone.AppendHeader(nil, 5))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		b = bytes.Clone(b)
 		if len(b) >= 4 {
@@ -172,7 +172,7 @@ func FuzzParseHeader(f *testing.F) {
 	})
 }
 
-// FuzzFileTail goes behind the checksums of a chunk file's end.
+// FuzzFileTail fuzzes the end of a chunk file with correct checksums.
 func FuzzFileTail(f *testing.F) {
 	c := Content{CRCs: []uint32{7, 8}, Info: store.ChunkInfo{UnitSize: 10, Size: 15, Label: store.Label{Key: "k"}}}
 	c.Info.Sum = SumOf(c.CRCs)

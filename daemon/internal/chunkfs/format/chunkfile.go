@@ -1,4 +1,4 @@
-package form
+package format
 
 import (
 	"hash/crc32"
@@ -6,23 +6,23 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// Sizes that whoever lays out a chunk file has to know, in bytes.
+// Sizes in bytes that the writer of a chunk file needs.
 const (
 	FileDataAt     = 4096 // of the header's block, so that the data is aligned to pages
 	FileFooterSize = 72
 )
 
-// The form of a chunk file, see docs/format/chunk-file.md: a header block, the
+// The format of a chunk file, see docs/format/chunk-file.md: a header block, the
 // data, the table of unit checksums, the label, and a footer of fixed size.
 const (
 	fileHeaderSize = 64
-	fileTailGuess  = 4096 // read at once in the hope that it holds table, label and footer
+	fileTailGuess  = 4096 // read first: it usually holds table, label and footer
 
 	fileMagic   = "RSchunk\x00"
 	footerMagic = "RSchend\x00"
 )
 
-// FileHeader is the header block of a chunk file that is about to be written.
+// FileHeader encodes the header block of a new chunk file.
 func FileHeader(spec store.ChunkSpec) []byte {
 	b := make([]byte, 0, FileDataAt)
 	b = append(b, fileMagic...)
@@ -33,7 +33,7 @@ func FileHeader(spec store.ChunkSpec) []byte {
 	return sealCRC(b)[:FileDataAt]
 }
 
-// FileTail is all that comes after the data.
+// FileTail encodes everything behind the data: table, label and footer.
 func FileTail(c Content) []byte {
 	label := appendLabel(nil, c.Info.Label, c.Ext)
 	b := appendCRCs(make([]byte, 0, 4*len(c.CRCs)+len(label)+FileFooterSize), c.CRCs)
@@ -54,13 +54,14 @@ func FileTail(c Content) []byte {
 	return le.AppendUint32(b, store.CRC32C(b[at:]))
 }
 
-// boundCRC is the checksum of bytes that belong to a chunk: those of another chunk do not match.
+// boundCRC is the checksum of the chunk's id followed by b, so that the same bytes stored
+// under another chunk's id do not match.
 func boundCRC(id store.ChunkID, b []byte) uint32 {
 	return crc32.Update(store.CRC32C(appendID(nil, id)), castagnoli, b)
 }
 
-// ReadChunkFile checks everything but the data of a file that should hold the
-// chunk id. What is wrong is Corrupt, with a message that says what.
+// ReadChunkFile reads and checks everything but the data of a file that should hold the
+// chunk id. Anything that does not match is Corrupt, with a message that names it.
 func ReadChunkFile(f File, id store.ChunkID) (Content, error) {
 	size, err := f.Size()
 	if err != nil {
@@ -74,7 +75,7 @@ func ReadChunkFile(f File, id store.ChunkID) (Content, error) {
 		return Content{}, err
 	}
 	if size < FileDataAt+FileFooterSize {
-		return Content{}, corrupt(id, "chunk file is cut off: %d bytes are less than the least", size)
+		return Content{}, corrupt(id, "chunk file is truncated: %d bytes are less than the minimum", size)
 	}
 	tail := make([]byte, min(size-FileDataAt, fileTailGuess))
 	if err := ReadFull(f, tail, size-int64(len(tail))); err != nil {
@@ -93,35 +94,35 @@ func ReadChunkFile(f File, id store.ChunkID) (Content, error) {
 	return c, parseTail(&c, tail[int64(len(tail))-length:])
 }
 
-func corrupt(id store.ChunkID, format string, args ...any) error {
-	return store.Errorf(store.Corrupt, format, args...).WithItem(id)
+func corrupt(id store.ChunkID, text string, args ...any) error {
+	return store.Errorf(store.Corrupt, text, args...).WithItem(id)
 }
 
 func checkFileHeader(b []byte, id store.ChunkID) error {
 	switch {
 	case len(b) < fileHeaderSize:
-		return corrupt(id, "chunk file is cut off: %d bytes are less than its header", len(b))
+		return corrupt(id, "chunk file is truncated: %d bytes are less than its header", len(b))
 	case string(b[:8]) != fileMagic:
 		return corrupt(id, "not a chunk file: it begins with %q", b[:8])
 	case !sealed(b):
 		return corrupt(id, "chunk file: the header does not match its checksum")
 	case le.Uint32(b[8:]) != Version:
-		return corrupt(id, "chunk file: format version %d is not known to this program (it knows %d)", le.Uint32(b[8:]), Version)
+		return corrupt(id, "chunk file: format version %d is not supported by this program (it supports %d)", le.Uint32(b[8:]), Version)
 	case parseID(b[16:]) != id:
 		return corrupt(id, "chunk file holds another chunk: %s", parseID(b[16:]))
 	}
 	return nil
 }
 
-// parseFooter gives what the footer says, and the length of table, label and footer.
+// parseFooter decodes the footer. length is that of table, label and footer together.
 func parseFooter(b []byte, id store.ChunkID, fileSize int64) (c Content, length int64, err error) {
 	switch {
 	case string(b[:8]) != footerMagic:
-		return c, 0, corrupt(id, "chunk file is cut off or longer than it was: its last bytes are no footer")
+		return c, 0, corrupt(id, "chunk file is truncated or has bytes appended: it does not end with a footer")
 	case !sealed(b):
 		return c, 0, corrupt(id, "chunk file: the footer does not match its checksum")
 	case parseID(b[16:]) != id:
-		return c, 0, corrupt(id, "chunk file ends as another chunk: %s", parseID(b[16:]))
+		return c, 0, corrupt(id, "chunk file has the footer of another chunk: %s", parseID(b[16:]))
 	}
 	c.Info = store.ChunkInfo{
 		ID:       id,
@@ -141,7 +142,7 @@ func parseFooter(b []byte, id store.ChunkID, fileSize int64) (c Content, length 
 	return c, length, nil
 }
 
-// parseTail fills in the table and the label.
+// parseTail decodes the table of unit checksums and the label into c.
 func parseTail(c *Content, tail []byte) error {
 	footer := tail[len(tail)-FileFooterSize:]
 	inner := tail[:len(tail)-FileFooterSize]
