@@ -27,7 +27,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/upkeep/review"
 )
 
-// Parts is what a Core stands on, and what differs between a gateway process and standalone.
+// Parts are the dependencies of a Core that differ between a gateway process and standalone.
 type Parts struct {
 	Meta    *watch.Store
 	Master  *access.MasterKey
@@ -38,7 +38,7 @@ type Parts struct {
 // Core is a gateway without its metadata store and its nodes: the view of the
 // nodes, the engine, the upkeep, and the REST API.
 type Core struct {
-	Root     access.KeyPair // the key made or given at this start; zero when there was one before
+	Root     access.KeyPair // the key created or given at this start; zero if keys existed
 	Listener net.Listener   // of the REST API, with its limits; open since New
 	Throttle *access.Throttle
 	fleet    *cluster.Fleet
@@ -49,8 +49,9 @@ type Core struct {
 	log      *slog.Logger
 }
 
-// NewCore opens the port, so that a second process on it fails before it
-// changes anything, sees to the root key, and puts the parts together. The caller adds its services to a group.
+// NewCore opens the port, so that a second process on it fails before it changes
+// anything, ensures the root key, and wires the parts. The caller adds its services to a
+// group with AddTo, and calls Close after the group has ended.
 func NewCore(ctx context.Context, s Settings, p Parts) (_ *Core, err error) {
 	c := &Core{settings: s, log: p.Log, Throttle: access.NewThrottle(access.ThrottleConfig{Log: p.Log})}
 	plain, err := net.Listen("tcp", s.Listen)
@@ -80,8 +81,9 @@ func NewCore(ctx context.Context, s Settings, p Parts) (_ *Core, err error) {
 	return c, nil
 }
 
-// wakeReclaim is nil where deleted files keep a grace: none of them is due yet, and a busy stream of deletes and overwrites
-// would make the job ask the database without a pause. Its own pace is soon enough then.
+// wakeReclaim is nil where deleted files are kept for a grace period: none of them is due yet,
+// and a steady stream of deletes and overwrites would make the job query the database without
+// a pause. Its own interval suffices then.
 func (c *Core) wakeReclaim() func() {
 	if c.settings.DeleteGrace > 0 {
 		return nil
@@ -89,7 +91,7 @@ func (c *Core) wakeReclaim() func() {
 	return func() { c.upkeep.Kick(reclaim.Name) }
 }
 
-// newAPI puts the REST API over the engine.
+// newAPI returns the REST API of the engine.
 func (c *Core) newAPI(s Settings, p Parts) (http.Handler, error) {
 	origins, err := restapi.ParseOrigins(s.Origins)
 	if err != nil {
@@ -121,7 +123,7 @@ func (c *Core) newUpkeep(p Parts) *upkeep.Runner {
 	})
 }
 
-// owner names this process and no other.
+// owner returns a name that is unique to this process.
 func owner() string {
 	host, err := os.Hostname()
 	if err != nil {
@@ -130,8 +132,8 @@ func owner() string {
 	return host + "-" + rand.Text()[:8]
 }
 
-// AddTo adds the core's services to a group, behind those that they stand on.
-// ready is called once requests are answered.
+// AddTo adds the core's services to a group, after the services that they depend on.
+// ready is called once requests are accepted.
 func (c *Core) AddTo(g *lifecycle.Group, ready func()) {
 	g.Add(lifecycle.ReturnMemory())
 	g.Add(lifecycle.Service{
@@ -155,7 +157,7 @@ func (c *Core) AddTo(g *lifecycle.Group, ready func()) {
 	})
 }
 
-// Close frees what the core holds, after the group has ended.
+// Close releases the core's resources, after the group has ended.
 func (c *Core) Close() error {
 	err := c.Listener.Close()
 	if errors.Is(err, net.ErrClosed) {
@@ -165,7 +167,7 @@ func (c *Core) Close() error {
 	return errors.Join(err, c.fleet.Close())
 }
 
-// profiles serves Go's profiles on an address of their own, apart from the API and its keys.
+// profiles serves Go's profiles on a separate address, without keys.
 func (c *Core) profiles() lifecycle.Service {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/debug/pprof/", pprof.Index)

@@ -14,17 +14,17 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/telemetry"
 )
 
-// firstKey sees to it that the operator gets the root key that this start made.
-// On a terminal show prints it. Elsewhere output ends in log archives, so it is
-// stored in a new file of mode 0600, before requests are answered, and show names the
-// file. When that fails the key is removed again, so that the next start makes another.
+// firstKey passes the root key that this start created to the operator. On a terminal
+// show prints it. Other output may end in log archives, so the key is stored in a new file
+// of mode 0600 before requests are accepted, and show prints the file's name. If that
+// fails the key is deleted again, so that the next start creates another.
 func firstKey(ctx context.Context, root access.KeyPair, c Config, meta store.Credentials, stdout io.Writer) (show func(), err error) {
 	if root == (access.KeyPair{}) || c.RootAccessKey != "" {
 		return func() {}, nil
 	}
 	if telemetry.IsTerminal(stdout) {
 		return func() {
-			fmt.Fprintf(stdout, "%s: first access key made, shown this once: %s secret %s\n", program, root.AccessKey, root.Secret)
+			fmt.Fprintf(stdout, "%s: first access key created, shown only once: %s secret %s\n", program, root.AccessKey, root.Secret)
 		}, nil
 	}
 	if err := writePrivate(c.FirstKeyFile, keyText(root)); err != nil {
@@ -39,16 +39,16 @@ func firstKey(ctx context.Context, root access.KeyPair, c Config, meta store.Cre
 		if whole, err := filepath.Abs(path); err == nil {
 			path = whole
 		}
-		fmt.Fprintf(stdout, "%s: first access key %s made; its secret is in %s\n", program, root.AccessKey, path)
+		fmt.Fprintf(stdout, "%s: first access key %s created; its secret is in %s\n", program, root.AccessKey, path)
 	}, nil
 }
 
-// keyText is a key in the form of a shell's assignments, which s3ctl understands as its environment.
+// keyText returns a key as shell assignments of the variables that s3ctl reads.
 func keyText(k access.KeyPair) string {
 	return fmt.Sprintf("RINGSTORE_ACCESS_KEY=%s\nRINGSTORE_SECRET_KEY=%s\n", k.AccessKey, k.Secret)
 }
 
-// writePrivate makes a file that is its owner's alone from its first byte, durably. It replaces none.
+// writePrivate durably creates a file of mode 0600. It never replaces an existing file.
 func writePrivate(path, text string) (err error) {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {

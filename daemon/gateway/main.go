@@ -34,8 +34,8 @@ const (
 const ballast = 64 << 20
 
 // Main runs a gateway until ctx ends, or one of the commands health and secrets, and returns the
-// exit code: 0 after a stop that was asked for, 1 when it failed, 2 when it was
-// called wrongly. The environment is the process's own.
+// exit code: 0 after a requested stop, 1 after a failure, 2 for wrong usage. The
+// environment is the process's own.
 func Main(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	if len(args) > 0 && args[0] == "health" {
 		return ExitCode(ctx, program, health(ctx, args[1:], stdout), stderr)
@@ -46,11 +46,10 @@ func Main(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Wri
 	return ExitCode(ctx, program, serve(ctx, args, stdout, stderr), stderr)
 }
 
-// ExitCode tells a person on stderr what went wrong and what to do, and
-// returns the exit code for it.
+// ExitCode prints the error and its hint to stderr and returns the exit code.
 func ExitCode(ctx context.Context, program string, err error, stderr io.Writer) int {
 	if err == nil || errors.Is(err, conf.ErrHelp) || ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-		return 0 // the last: it was stopped while it started
+		return 0 // the last: it was stopped while starting
 	}
 	fmt.Fprintf(stderr, "%s: %v\n", program, err)
 	if hint := store.HintOf(err); hint != "" {
@@ -62,7 +61,7 @@ func ExitCode(ctx context.Context, program string, err error, stderr io.Writer) 
 	return 1
 }
 
-// Version is what the build was made from.
+// Version returns the module version of the build.
 func Version() string {
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		return info.Main.Version
@@ -74,7 +73,7 @@ func load(args []string, stdout io.Writer, lax bool) (c Config, exposed []string
 	c = DefaultConfig()
 	err = conf.Load(conf.Spec{
 		Program: program,
-		Summary: "s3gateway answers clients of a Ringstore cluster and takes in its storage nodes.",
+		Summary: "s3gateway serves the clients of a Ringstore cluster and admits its storage nodes.",
 		Usage: []string{
 			"--database URL --join-token-file FILE --master-key-file FILE [flags]",
 			"standalone --data DIR [flags]    gateway and storage nodes in one process; see standalone --help",
@@ -109,7 +108,7 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	return errors.Join(run(ctx, c, meta, master, log, stdout), meta.Close())
 }
 
-// run puts the gateway together and runs it until ctx ends.
+// run wires the gateway and runs it until ctx ends.
 func run(ctx context.Context, c Config, meta *watch.Store, master *access.MasterKey, log *slog.Logger, stdout io.Writer) error {
 	buffers := noderpc.NewBuffers()
 	token := c.JoinToken.Reveal()

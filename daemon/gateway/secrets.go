@@ -20,7 +20,7 @@ import (
 const secretsUsage = `s3gateway secrets makes the secrets of a cluster in containers.
 
 Usage:
-  s3gateway secrets init DIR DATABASE-URL   make what is not there yet; no file that is there is changed
+  s3gateway secrets init DIR DATABASE-URL   create the missing files; existing files are not changed
   s3gateway secrets show DIR                print the root key as shell assignments
 
 DATABASE-URL is that of the metadata without a password, such as
@@ -30,10 +30,10 @@ postgres://ringstore@postgres:5432/ringstore. The files, one folder for each rea
   DIR/gateway/master-key           for gateways
   DIR/gateway/root-secret-key      of the access key ringstore-root
   DIR/gateway/database-url         with the password
-  DIR/database/password            for the database, whose user is another: its folder decides who reads it
+  DIR/database/password            for the database, which runs as another user: its folder restricts who reads it
 `
 
-// secretsRootKey is the access key that the root secret is made for.
+// secretsRootKey is the access key of the root secret.
 const secretsRootKey = "ringstore-root"
 
 // secrets is the command of that name. Errors: Invalid, and those of the file system.
@@ -47,10 +47,10 @@ func secrets(args []string, stdout io.Writer) error {
 	case len(args) == 2 && args[0] == "show":
 		return showSecrets(args[1], stdout)
 	}
-	return store.Errorf(store.Invalid, "secrets: the arguments are not right").WithHint("Run s3gateway secrets --help.")
+	return store.Errorf(store.Invalid, "secrets: wrong arguments").WithHint("Run s3gateway secrets --help.")
 }
 
-// initSecrets makes each secret that is absent, whole or not at all, so that it can be repeated.
+// initSecrets creates each missing secret atomically, so that it can be repeated.
 func initSecrets(dir, database string, stdout io.Writer) error {
 	u, err := url.Parse(database)
 	if err != nil || u.User.Username() == "" || u.Host == "" {
@@ -75,14 +75,14 @@ func initSecrets(dir, database string, stdout io.Writer) error {
 	return nil
 }
 
-// randomHex is a secret of 256 bits.
+// randomHex returns a secret of 256 bits.
 func randomHex() string {
 	var raw [32]byte
 	rand.Read(raw[:]) // never fails: crypto/rand ends the program instead
 	return hex.EncodeToString(raw[:])
 }
 
-// ensureSecret stores a secret durably under dir, unless there is one, and returns the one in effect.
+// ensureSecret durably stores a secret under dir, unless it exists, and returns the one in effect.
 func ensureSecret(dir, name, fresh string, mode fs.FileMode) (string, error) {
 	path := filepath.Join(dir, name)
 	have, err := os.ReadFile(path)

@@ -17,29 +17,29 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/telemetry"
 )
 
-// Settings are what can be set of a gateway wherever it runs.
+// Settings are the settings of a gateway process and of standalone.
 type Settings struct {
-	Listen        string        `conf:"listen" arg:"HOST:PORT" help:"address of the REST API; beyond this host what passes is not encrypted"`
-	Connections   int           `conf:"max-connections" arg:"N" help:"open connections to the REST API; of one client address, unless it is this host, a quarter of them"`
+	Listen        string        `conf:"listen" arg:"HOST:PORT" help:"address of the REST API; traffic is not encrypted, also beyond this host"`
+	Connections   int           `conf:"max-connections" arg:"N" help:"open connections to the REST API; one client address, unless it is this host, may have a quarter of them"`
 	Origins       []string      `conf:"allowed-origins" arg:"ORIGIN" help:"origin of web pages that may use the API, such as https://console.example.org; may be repeated; tus needs none"`
-	Proxies       []string      `conf:"trusted-proxies" arg:"CIDR" help:"network of proxies whose X-Forwarded-For or Forwarded names the client; may be repeated; by default none is believed"`
-	Survive       int           `conf:"survive" arg:"N" help:"node failures that data survives, in buckets that do not say, 0 to 3"`
-	MaxFileSize   conf.Size     `conf:"max-file-size" arg:"SIZE" help:"largest file that is taken in one piece; in parts, 5 TiB"`
-	SessionTTL    time.Duration `conf:"session-ttl" arg:"TIME" help:"an upload in parts is removed when nothing has arrived for so long"`
+	Proxies       []string      `conf:"trusted-proxies" arg:"CIDR" help:"network of proxies whose X-Forwarded-For or Forwarded names the client; may be repeated; by default these headers are ignored"`
+	Survive       int           `conf:"survive" arg:"N" help:"node failures that data survives, in buckets without a setting of their own, 0 to 3"`
+	MaxFileSize   conf.Size     `conf:"max-file-size" arg:"SIZE" help:"largest file in one request; in parts, 5 TiB"`
+	SessionTTL    time.Duration `conf:"session-ttl" arg:"TIME" help:"an upload in parts is removed after this time without a request"`
 	MaxSessions   int           `conf:"max-sessions" arg:"N" help:"open uploads in parts of one bucket; more are refused; 0: no limit"`
 	KeySessions   int           `conf:"max-sessions-per-key" arg:"N" help:"open uploads in parts of one access key; more are refused; 0: no limit"`
-	DeleteGrace   time.Duration `conf:"delete-grace" arg:"TIME" help:"what is deleted or replaced stays readable so long for downloads that began before; less where space is short"`
+	DeleteGrace   time.Duration `conf:"delete-grace" arg:"TIME" help:"how long deleted or replaced files stay readable for downloads in progress; less when space is short"`
 	WriteMemory   conf.Size     `conf:"write-memory" arg:"SIZE" help:"memory for the data of all uploads together; more uploads wait, then are refused"`
 	Heartbeat     time.Duration `conf:"heartbeat" arg:"TIME" help:"time between heartbeats of the nodes; three missed ones make a node inactive"`
-	RootAccessKey string        `conf:"root-access-key" arg:"KEY" help:"access key to make at the start, or whose secret to set; by default one is made up when there is none"`
+	RootAccessKey string        `conf:"root-access-key" arg:"KEY" help:"access key to create at the start, or whose secret to set; by default one is generated at the first start"`
 	RootSecretKey conf.Secret   `conf:"root-secret-key" arg:"SECRET" help:"its secret"`
 	LogLevel      string        `conf:"log-level" arg:"LEVEL" help:"least level to log: debug, info, warn or error"`
 	LogFormat     string        `conf:"log-format" arg:"FORMAT" help:"auto (text on a terminal, else json), json or text"`
-	Grace         time.Duration `conf:"grace" arg:"TIME" help:"how long requests under way may take to end when the gateway is stopped"`
-	Profile       string        `conf:"debug-listen" arg:"HOST:PORT" help:"address on this host for Go's profiles (/debug/pprof); by default there is none"`
+	Grace         time.Duration `conf:"grace" arg:"TIME" help:"how long requests in progress may take to end when the gateway is stopped"`
+	Profile       string        `conf:"debug-listen" arg:"HOST:PORT" help:"address on this host for Go's profiles (/debug/pprof); by default they are not served"`
 }
 
-// DefaultSettings gives the settings that hold where nothing else is said.
+// DefaultSettings returns the defaults.
 func DefaultSettings() Settings {
 	return Settings{
 		Listen: "127.0.0.1:8080", Connections: 4096, Survive: 2, MaxFileSize: 10 << 30, WriteMemory: 128 << 20, Heartbeat: 10 * time.Second,
@@ -48,10 +48,10 @@ func DefaultSettings() Settings {
 	}
 }
 
-// minWriteMemory holds one stripe of the widest layout beside the share of small uploads, with room for others.
+// minWriteMemory suffices for one stripe of the widest layout besides the share of small uploads, with room for others.
 const minWriteMemory = 32 << 20
 
-// maxSessions bounds the limits on open sessions: once one is reached, each session that is created counts up to it.
+// maxSessions bounds the limits on open sessions: once one is reached, each creation counts that many rows.
 const maxSessions = 1_000_000
 
 // Validate reports the first setting that cannot work.
@@ -78,7 +78,7 @@ func (s *Settings) Validate() error {
 	case s.MaxSessions < 0 || s.MaxSessions > maxSessions || s.KeySessions < 0 || s.KeySessions > maxSessions:
 		return fmt.Errorf("--max-sessions and --max-sessions-per-key must be within 0..%d; 0 is no limit", maxSessions)
 	case s.Heartbeat <= 0 || s.Grace < 0:
-		return errors.New("--heartbeat and --grace: a time is not negative, and a heartbeat not 0")
+		return errors.New("--heartbeat must be positive and --grace must not be negative")
 	case (s.RootAccessKey == "") != (s.RootSecretKey == ""):
 		return errors.New("--root-access-key and --root-secret-key go together")
 	case s.Profile != "" && !onThisHost(s.Profile):
@@ -97,7 +97,7 @@ func onThisHost(address string) bool {
 	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
 }
 
-// worthWarning leaves out a database's address that holds no password.
+// worthWarning leaves out a database address without a password.
 func worthWarning(exposed []string, c Config) []string {
 	return slices.DeleteFunc(exposed, func(flag string) bool {
 		return flag == "database" && !holdsPassword(c.Database.Reveal())
@@ -113,18 +113,18 @@ func holdsPassword(dsn string) bool {
 	return strings.Contains(dsn, "password")
 }
 
-// Config is all that can be set of a gateway process.
+// Config holds all settings of a gateway process.
 type Config struct {
 	Settings
 	Database     conf.Secret `conf:"database" arg:"URL" required:"true" help:"PostgreSQL of the metadata: postgres://user:password@host/name; several hosts may be given"`
-	ListenGRPC   string      `conf:"listen-grpc" arg:"HOST:PORT" help:"address where storage nodes join and send heartbeats; beyond this host what passes is not encrypted"`
+	ListenGRPC   string      `conf:"listen-grpc" arg:"HOST:PORT" help:"address where storage nodes join and send heartbeats; traffic is not encrypted, also beyond this host"`
 	FirstKeyFile string      `conf:"first-key-file" arg:"FILE" help:"new file for the first access key, when standard output is no terminal"`
 	JoinToken    conf.Secret `conf:"join-token" arg:"TOKEN" help:"join token of the cluster, the same at every gateway and node"`
 	MasterKey    conf.Secret `conf:"master-key" arg:"KEY" help:"key that seals the secrets in the database: 32 bytes as 64 hexadecimal digits or base64; the same at every gateway"`
-	Insecure     bool        `conf:"insecure" help:"do without a join token: any process that reaches the port may join as a node; for tests"`
+	Insecure     bool        `conf:"insecure" help:"run without a join token: any process that reaches the port may join as a node; for tests"`
 }
 
-// DefaultConfig gives the settings that hold where nothing else is said.
+// DefaultConfig returns the defaults.
 func DefaultConfig() Config {
 	return Config{Settings: DefaultSettings(), ListenGRPC: "127.0.0.1:9090", FirstKeyFile: "ringstore-first-key"}
 }

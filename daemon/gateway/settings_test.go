@@ -58,7 +58,7 @@ func TestWorthWarning(t *testing.T) {
 	}
 }
 
-// Where output is no terminal the key's secret is in a private file, and nowhere in the output.
+// Where output is not a terminal the key's secret is in a private file, and not in the output.
 func TestFirstKey(t *testing.T) {
 	t.Parallel()
 	meta, out := mem.NewMetadata(), new(bytes.Buffer)

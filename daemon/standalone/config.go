@@ -9,12 +9,12 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/conf"
 )
 
-// Config is all that can be set of a standalone process.
+// Config holds all settings of a standalone process.
 type Config struct {
 	gateway.Settings
 	Data    string    `conf:"data" arg:"DIR" required:"true" help:"directory for metadata, keys and, without --disk, the nodes"`
 	Nodes   int       `conf:"nodes" arg:"N" help:"number of storage nodes, each under DIR/nodes; not with --disk"`
-	Disks   []string  `conf:"disk" arg:"DIR" help:"directory of one storage node on a disk of its own; may be repeated, and takes the place of --nodes"`
+	Disks   []string  `conf:"disk" arg:"DIR" help:"directory of one storage node on a disk of its own; may be repeated, instead of --nodes"`
 	Reserve conf.Size `conf:"reserve" arg:"SIZE" help:"space on each disk that chunks leave free"`
 }
 
@@ -23,7 +23,7 @@ const (
 	maxNodes     = 64
 )
 
-// DefaultConfig gives the settings that hold where nothing else is said.
+// DefaultConfig returns the defaults.
 func DefaultConfig() Config {
 	c := Config{Settings: gateway.DefaultSettings(), Reserve: 1 << 30}
 	return c
@@ -43,7 +43,7 @@ func (c *Config) Validate() error {
 	return nil
 }
 
-// directories names the nodes and says where each keeps its data.
+// directories returns the names and data directories of the nodes.
 func (c *Config) directories() (names, dirs []string) {
 	if len(c.Disks) > 0 {
 		for i, d := range c.Disks {

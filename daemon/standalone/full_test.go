@@ -20,7 +20,7 @@ const (
 	tick     = 20 * time.Millisecond
 )
 
-// smallDisk mounts a file system of its own, so that it can be full.
+// smallDisk mounts a separate file system that can be filled.
 func smallDisk(t *testing.T, size int) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -31,7 +31,7 @@ func smallDisk(t *testing.T, size int) string {
 	return dir
 }
 
-// fill takes all that is free, and returns the file that holds it.
+// fill uses all free space, and returns the file that occupies it.
 func fill(t *testing.T, dir string) string {
 	t.Helper()
 	f, err := os.OpenFile(filepath.Join(dir, "filler"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
@@ -44,8 +44,8 @@ func fill(t *testing.T, dir string) string {
 	return f.Name()
 }
 
-// The metadata's disk is full, the nodes' disks are not: nothing is stored, /health says why, deletes work,
-// no node is away, and all is well by itself once space is free.
+// The metadata's disk is full, the nodes' disks are not: nothing is stored, /health gives the reason, deletes work,
+// no node counts as offline, and the service recovers by itself once space is free.
 func TestAFullMetadataDiskIsToldAndDeletes(t *testing.T) {
 	home(t)
 	data, chunks := smallDisk(t, 24<<20), t.TempDir()

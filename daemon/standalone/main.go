@@ -8,7 +8,7 @@
 //	DIR/metadata.reserve  disk space kept for deletions
 //	DIR/nodes/NAME/       a storage node's data directory (chunkfs)
 //
-// It is the gateway's own code on other parts; see gateway.Core.
+// It runs the gateway's own code with other parts; see gateway.Core.
 package standalone
 
 import (
@@ -37,8 +37,8 @@ const program = "s3gateway standalone"
 // ballast is as in package gateway.
 const ballast = 64 << 20
 
-// Main runs everything until ctx ends and returns the exit code: 0 after a stop that was
-// asked for, 1 when it failed, 2 when it was called wrongly. The environment is the process's own.
+// Main runs everything until ctx ends and returns the exit code: 0 after a requested stop,
+// 1 after a failure, 2 for wrong usage. The environment is the process's own.
 func Main(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	return gateway.ExitCode(ctx, program, serve(ctx, args, stdout, stderr), stderr)
 }
@@ -107,7 +107,7 @@ func runCore(ctx context.Context, c Config, ns *nodes, p gateway.Parts, stdout i
 	return errors.Join(g.Run(ctx), core.Close())
 }
 
-// endpointOf is how a client on this machine reaches the address.
+// endpointOf returns the URL by which a client on this host reaches the address.
 func endpointOf(a net.Addr) string {
 	host, port, err := net.SplitHostPort(a.String())
 	if err != nil {
@@ -119,19 +119,19 @@ func endpointOf(a net.Addr) string {
 	return "http://" + net.JoinHostPort(host, port)
 }
 
-// nextStep tells how to use the server under the name of its profile.
+// nextStep returns what to print about using the server with its profile.
 func nextStep(name string) string {
 	if name == profile.Local {
 		return fmt.Sprintf("ready: try  s3ctl put FILE s3://%s/  and  s3ctl ls\n", store.DefaultBucket)
 	}
-	return fmt.Sprintf("  note      profile %q belongs to another server and was left as it is\nready: try  s3ctl --profile %s ls  or make it the default with  s3ctl profile use %s\n",
+	return fmt.Sprintf("  note      profile %q belongs to another server and was not changed\nready: try  s3ctl --profile %s ls  or make it the default with  s3ctl profile use %s\n",
 		profile.Local, name, name)
 }
 
-// saveProfile writes a profile of this server where s3ctl finds it, with the key of
-// this start or one that an earlier start made. That is "local", unless another server or a person wrote a profile of
-// this name: then it is left, since its secret may stand nowhere else, and this
-// server's profile has a name of its own. It returns the name and the file.
+// saveProfile writes a profile of this server for s3ctl, with the key of this start or of
+// an earlier one. Its name is "local", unless another server or a person wrote a profile
+// of this name: that one is kept, since its secret may be stored nowhere else, and this
+// server's profile gets its own name. It returns the name and the file.
 func saveProfile(ctx context.Context, p gateway.Parts, root access.KeyPair, endpoint string) (name, path string, err error) {
 	if root == (access.KeyPair{}) {
 		if root, err = anyKey(ctx, p); err != nil {
@@ -156,7 +156,7 @@ func saveProfile(ctx context.Context, p gateway.Parts, root access.KeyPair, endp
 	return name, path, err
 }
 
-// anyKey opens the oldest access key.
+// anyKey returns the oldest access key with its secret.
 func anyKey(ctx context.Context, p gateway.Parts) (access.KeyPair, error) {
 	all, err := p.Meta.ListCredentials(ctx)
 	if err != nil {

@@ -47,8 +47,8 @@ func openNodes(ctx context.Context, c Config, meta store.Nodes, log *slog.Logger
 	return ns, nil
 }
 
-// open opens one directory. A directory that is new takes the place of one that was
-// lost under the same name: the lost node is removed, so that what it held is known to be gone.
+// open opens one directory. A new directory replaces one that was lost under the same
+// name: the lost node is marked removed, so that its chunks count as lost.
 func (ns *nodes) open(ctx context.Context, name, dir string, members store.Membership, reserve int64) error {
 	chunks, err := chunkfs.Open(ctx, chunkfs.Config{Dir: dir, Reserve: reserve, Identity: chunkfs.Identity{Cluster: members.Cluster}, Log: ns.log})
 	if err != nil {
@@ -58,7 +58,7 @@ func (ns *nodes) open(ctx context.Context, name, dir string, members store.Membe
 	id := chunks.Identity().Node
 	for _, m := range members.Nodes {
 		if m.Name == name && m.ID != id && m.State != store.NodeRemoved {
-			ns.log.Warn("the directory of a node is new; the node that was there before is gone", "node", name, "directory", dir, "was", m.ID, "is", id)
+			ns.log.Warn("the directory of a node is new; the node that used this name before is removed", "node", name, "directory", dir, "was", m.ID, "is", id)
 			if err := ns.meta.SetNodeState(ctx, m.ID, store.NodeRemoved); err != nil {
 				return err
 			}
@@ -75,7 +75,7 @@ func (ns *nodes) open(ctx context.Context, name, dir string, members store.Membe
 	return err
 }
 
-// connect gives the chunks of a node without a wire between: the same interface, in memory.
+// connect returns the chunks of a node: the same interface as over gRPC, called directly.
 func (ns *nodes) connect(n store.Node) (store.Chunks, io.Closer, error) {
 	for _, have := range ns.all {
 		if have.chunks.Identity().Node == n.ID {
@@ -86,7 +86,7 @@ func (ns *nodes) connect(n store.Node) (store.Chunks, io.Closer, error) {
 		WithHint("Start with the directories of all nodes, or remove the node.")
 }
 
-// pulse beats for all nodes of this process.
+// pulse sends the heartbeats of all nodes of this process.
 func (ns *nodes) pulse() cluster.Pulse {
 	all := make(map[store.NodeID]store.Chunks, len(ns.all))
 	for _, n := range ns.all {

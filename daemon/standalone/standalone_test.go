@@ -19,7 +19,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/standalone"
 )
 
-// process is a standalone run inside the test.
+// process is a standalone gateway in the test process.
 type process struct {
 	t    *testing.T
 	out  *lines
@@ -28,7 +28,7 @@ type process struct {
 	code chan int
 }
 
-// lines collects output and tells when a line was written that matches.
+// lines collects output and signals when a matching line was written.
 type lines struct {
 	mu    sync.Mutex
 	buf   bytes.Buffer
@@ -53,7 +53,7 @@ func (l *lines) String() string {
 	return l.buf.String()
 }
 
-// run starts a process in a home of its own.
+// run starts a process with its own home directory.
 func run(t *testing.T, args ...string) *process {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
@@ -65,7 +65,7 @@ func run(t *testing.T, args ...string) *process {
 	return p
 }
 
-// ready waits for the line that says so and returns the address of the API.
+// ready waits for the ready line and returns the address of the API.
 func (p *process) ready() string {
 	p.t.Helper()
 	for !strings.Contains(p.out.String(), "ready:") {
@@ -155,7 +155,7 @@ func TestSecondProcessOnADirectoryIsRefused(t *testing.T) {
 	second := run(t, "--data", data, "--listen", "127.0.0.1:0", "--nodes", "1")
 	require.Equal(t, 1, <-second.code)
 	require.Contains(t, second.err.String(), "another process is running on "+data)
-	require.Contains(t, second.err.String(), "stop it first")
+	require.Contains(t, second.err.String(), "Use or stop the running process")
 	status, _ := call(t, local(t), http.MethodGet, "/health/ready", nil)
 	require.Equal(t, http.StatusOK, status, "the first one goes on")
 	require.Zero(t, p.end())
@@ -178,17 +178,17 @@ func TestWrongSettingsAreUsageErrors(t *testing.T) {
 	home(t)
 	data := t.TempDir()
 	for want, args := range map[string][]string{
-		"--data":                 {},
-		"--nodes and --disk":     {"--data", data, "--nodes", "3", "--disk", "x"},
-		"--nodes must be":        {"--data", data, "--nodes", "65"},
-		"--survive 4":            {"--data", data, "--survive", "4"},
-		"--write-memory":         {"--data", data, "--write-memory", "1MiB"},
-		"0..1000000":             {"--data", data, "--max-sessions-per-key", "-1"},
-		"go together":            {"--data", data, "--root-access-key", "RSKEY"},
-		"unknown flag":           {"--data", data, "--frobnicate"},
-		"log level \"loud\"":     {"--data", data, "--log-level", "loud"},
-		"at least 1 byte":        {"--data", data, "--max-file-size", "0"},
-		"--heartbeat and --grac": {"--data", data, "--heartbeat", "0s"},
+		"--data":                       {},
+		"--nodes and --disk":           {"--data", data, "--nodes", "3", "--disk", "x"},
+		"--nodes must be":              {"--data", data, "--nodes", "65"},
+		"--survive 4":                  {"--data", data, "--survive", "4"},
+		"--write-memory":               {"--data", data, "--write-memory", "1MiB"},
+		"0..1000000":                   {"--data", data, "--max-sessions-per-key", "-1"},
+		"go together":                  {"--data", data, "--root-access-key", "RSKEY"},
+		"unknown flag":                 {"--data", data, "--frobnicate"},
+		"log level \"loud\"":           {"--data", data, "--log-level", "loud"},
+		"at least 1 byte":              {"--data", data, "--max-file-size", "0"},
+		"--heartbeat must be positive": {"--data", data, "--heartbeat", "0s"},
 	} {
 		p := run(t, args...)
 		require.Equal(t, 2, <-p.code, "%v: %s", args, p.err)
@@ -210,7 +210,7 @@ func TestPortInUseIsSaid(t *testing.T) {
 	require.Zero(t, first.end())
 }
 
-// The profile of another server holds a secret that may stand nowhere else.
+// The profile of another server holds a secret that may be stored nowhere else, so it is kept.
 func TestTheProfileOfAnotherServerIsLeft(t *testing.T) {
 	home(t)
 	theirs := profile.Profile{Endpoint: "https://prod.example.com", AccessKey: "RSOTHER", Secret: "not to be lost"}

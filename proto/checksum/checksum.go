@@ -1,6 +1,6 @@
-// Package checksum is what both ends of the API know of CRC64NVME, the checksum
-// of every file: how it is written, and how that of a whole comes from those of
-// its pieces. Reckoning it over bytes is github.com/minio/crc64nvme's.
+// Package checksum holds what both ends of the API share about CRC64NVME, the checksum
+// of every file: its encoding, and how that of a whole is combined from those of its
+// parts. github.com/minio/crc64nvme computes it over bytes.
 package checksum
 
 import (
@@ -9,12 +9,12 @@ import (
 	"fmt"
 )
 
-// Encode writes a CRC64NVME as the API does: standard base64 of its eight bytes, the highest first.
+// Encode returns a CRC64NVME in the API's form: standard base64 of its eight bytes, big-endian.
 func Encode(crc uint64) string {
 	return base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint64(nil, crc))
 }
 
-// Decode reads what Encode wrote; anything else is an error.
+// Decode parses the form of Encode; anything else is an error.
 func Decode(text string) (uint64, error) {
 	b, err := base64.StdEncoding.DecodeString(text)
 	if err != nil || len(b) != 8 {
@@ -23,9 +23,9 @@ func Decode(text string) (uint64, error) {
 	return binary.BigEndian.Uint64(b), nil
 }
 
-// Combine gives the CRC64NVME of two runs of bytes, one behind the other, from
-// those of each and the number of bytes of the second, which is not negative. Its
-// cost grows with the logarithm of that number.
+// Combine returns the CRC64NVME of the concatenation of two byte sequences, from the
+// CRCs of both and the length of the second, which must not be negative. Its cost grows
+// with the logarithm of that length.
 //
 // To append n zero bytes is to multiply by x^8n modulo the polynomial, and the
 // CRC of the second run is added to that: the initial and the final inversion cancel out.
@@ -52,7 +52,7 @@ var squares = func() (s [64]uint64) {
 	return s
 }()
 
-// power gives x^(8n) modulo the polynomial. n has at most 60 bits: a file has fewer bytes.
+// power returns x^(8n) modulo the polynomial. n has at most 60 bits: a file has fewer bytes.
 func power(n int64) uint64 {
 	p := uint64(one)
 	for i := 3; n != 0; i++ { // from x^(2^3), which is one byte
@@ -64,7 +64,7 @@ func power(n int64) uint64 {
 	return p
 }
 
-// multiply is a*b modulo the polynomial.
+// multiply returns a*b modulo the polynomial.
 func multiply(a, b uint64) (product uint64) {
 	for m := uint64(one); m != 0; m >>= 1 {
 		if a&m != 0 {

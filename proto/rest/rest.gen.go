@@ -247,13 +247,13 @@ type Bucket struct {
 	CreatedAt time.Time `json:"created_at"`
 	Name      string    `json:"name"`
 
-	// Survive Node failures that new data must survive. Left out or null, the cluster's default.
+	// Survive Node failures that new data must survive. Absent or null: the cluster's default.
 	Survive *Survive `json:"survive,omitempty"`
 }
 
 // BucketChange defines model for BucketChange.
 type BucketChange struct {
-	// Survive Node failures that new data must survive. Left out or null, the cluster's default.
+	// Survive Node failures that new data must survive. Absent or null: the cluster's default.
 	Survive *Survive `json:"survive,omitempty"`
 }
 
@@ -266,7 +266,7 @@ type BucketList struct {
 type Capacity struct {
 	Chunks int64 `json:"chunks"`
 
-	// Free Bytes that new chunks may still take.
+	// Free Bytes available to new chunks.
 	Free int64 `json:"free"`
 
 	// Total Bytes of the file system or the configured limit.
@@ -286,7 +286,7 @@ type Checksums struct {
 	// Example: SrNGGKm3HVA=
 	CRC64NVME string `json:"crc64nvme,omitempty,omitzero"`
 
-	// SHA256 SHA-256; only when it was sent or asked for.
+	// SHA256 SHA-256; only if it was sent or requested.
 	SHA256 string `json:"sha256,omitempty,omitzero"`
 }
 
@@ -298,7 +298,7 @@ type Chunk struct {
 	// Node The node's name.
 	Node string `json:"node,omitempty,omitzero"`
 
-	// NodeID Left out while the chunk is nowhere and queued for repair.
+	// NodeID Absent while the chunk is missing and queued for repair.
 	NodeID string `json:"node_id,omitempty,omitzero"`
 
 	// Reachable The node can be read from now.
@@ -312,10 +312,10 @@ type ChunkRole string
 
 // CompleteSession defines model for CompleteSession.
 type CompleteSession struct {
-	// Checksums What the whole file must have. A SHA-256 cannot be had from those of parts.
+	// Checksums Expected checksums of the whole file. A SHA-256 cannot be computed from those of parts.
 	Checksums PartsChecksum `json:"checksums,omitempty,omitzero"`
 
-	// Parts The parts that the file is to have, in order; others are removed. Left out: all that have arrived.
+	// Parts The parts of the file, in order; others are removed. Default: all stored parts.
 	Parts []PartRef `json:"parts,omitempty,omitzero"`
 
 	// Size Bytes that the file must have.
@@ -339,13 +339,13 @@ type File struct {
 	// ETag Entity tag without quotes; only of a complete file.
 	ETag string `json:"etag,omitempty,omitzero"`
 
-	// Failure Why a failed file failed, in words.
+	// Failure Why a failed file failed, as text.
 	Failure string `json:"failure,omitempty,omitzero"`
 
 	// FileID A UUID.
 	FileID string `json:"file_id"`
 
-	// Latest It is what its bucket shows under its name.
+	// Latest It is the latest file of its name.
 	Latest bool `json:"latest"`
 
 	// Meta The client's own metadata, by name in lower case.
@@ -354,10 +354,10 @@ type File struct {
 	Meta Meta   `json:"meta,omitempty,omitzero"`
 	Name string `json:"name"`
 
-	// Size Bytes. Of an upload under way what was announced, or -1 when that is not known.
+	// Size Bytes. Of an upload in progress the announced size, or -1 if unknown.
 	Size int64 `json:"size"`
 
-	// Status Where a file is in its life. Only a complete one can be downloaded.
+	// Status State of a file. Only a complete one can be downloaded.
 	Status FileStatus `json:"status"`
 }
 
@@ -368,7 +368,7 @@ type FileList struct {
 	// HasMore Another page follows.
 	HasMore bool `json:"has_more"`
 
-	// Next By name only, when another page follows: what to pass as `after`.
+	// Next By name only, if another page follows: the value of `after` for it.
 	Next string `json:"next,omitempty,omitzero"`
 
 	// Page By time only.
@@ -396,13 +396,13 @@ type FileMetadata struct {
 	// ETag Entity tag without quotes; only of a complete file.
 	ETag string `json:"etag,omitempty,omitzero"`
 
-	// Failure Why a failed file failed, in words.
+	// Failure Why a failed file failed, as text.
 	Failure string `json:"failure,omitempty,omitzero"`
 
 	// FileID A UUID.
 	FileID string `json:"file_id"`
 
-	// Latest It is what its bucket shows under its name.
+	// Latest It is the latest file of its name.
 	Latest bool `json:"latest"`
 
 	// Meta The client's own metadata, by name in lower case.
@@ -412,10 +412,10 @@ type FileMetadata struct {
 	Name  string `json:"name"`
 	Parts []Part `json:"parts"`
 
-	// Size Bytes. Of an upload under way what was announced, or -1 when that is not known.
+	// Size Bytes. Of an upload in progress the announced size, or -1 if unknown.
 	Size int64 `json:"size"`
 
-	// Status Where a file is in its life. Only a complete one can be downloaded.
+	// Status State of a file. Only a complete one can be downloaded.
 	Status FileStatus `json:"status"`
 
 	// Survives Node failures that the file survives from now on, counting only nodes that can be reached; -1 when it cannot be read now.
@@ -428,7 +428,7 @@ type FileMetadata struct {
 // FileSort defines model for FileSort.
 type FileSort string
 
-// FileStatus Where a file is in its life. Only a complete one can be downloaded.
+// FileStatus State of a file. Only a complete one can be downloaded.
 type FileStatus string
 
 // Health defines model for Health.
@@ -439,17 +439,17 @@ type Health struct {
 	// Reasons Why the status is not ok; one sentence each.
 	Reasons []string `json:"reasons"`
 
-	// Status `degraded`: works, but new data survives fewer node failures than wanted, or a node is away.
+	// Status `degraded`: works, but new data survives fewer node failures than wanted, or a node is offline.
 	Status HealthStatus `json:"status"`
 
-	// Survive Node failures that new data survives, in buckets that do not say.
+	// Survive Node failures that new data survives, in buckets without their own setting.
 	Survive SurviveState `json:"survive"`
 }
 
 // HealthMetadata defines model for Health.Metadata.
 type HealthMetadata string
 
-// HealthStatus `degraded`: works, but new data survives fewer node failures than wanted, or a node is away.
+// HealthStatus `degraded`: works, but new data survives fewer node failures than wanted, or a node is offline.
 type HealthStatus string
 
 // Meta The client's own metadata, by name in lower case.
@@ -467,19 +467,19 @@ type NewBucket struct {
 	// Name Lower-case letters, digits, hyphens and dots; begins and ends with a letter or digit.
 	Name string `json:"name"`
 
-	// Survive Node failures that new data must survive. Left out or null, the cluster's default.
+	// Survive Node failures that new data must survive. Absent or null: the cluster's default.
 	Survive *Survive `json:"survive,omitempty"`
 }
 
 // NewSession defines model for NewSession.
 type NewSession struct {
-	// Bucket Left out: `default`.
+	// Bucket Default: `default`.
 	Bucket string `json:"bucket,omitempty,omitzero"`
 
-	// Checksums What the whole file must have. A SHA-256 cannot be had from those of parts.
+	// Checksums Expected checksums of the whole file. A SHA-256 cannot be computed from those of parts.
 	Checksums PartsChecksum `json:"checksums,omitempty,omitzero"`
 
-	// ContentType Left out: application/octet-stream.
+	// ContentType Default: application/octet-stream.
 	ContentType string `json:"content_type,omitempty,omitzero"`
 
 	// Meta The client's own metadata, by name in lower case.
@@ -492,7 +492,7 @@ type NewSession struct {
 	// Example: 2026/bergen.jpg
 	Name Name `json:"name"`
 
-	// Size Bytes that the file will have, up to 5 TiB; left out while that is not known.
+	// Size Bytes that the file will have, up to 5 TiB; absent while unknown.
 	Size *int64 `json:"size,omitempty"`
 }
 
@@ -508,22 +508,22 @@ type Node struct {
 	Name     string    `json:"name"`
 	NodeID   string    `json:"node_id"`
 
-	// State What the operator wants of it.
+	// State The operator's setting.
 	State NodeState `json:"state"`
 
-	// Status How it is: `suspect` means that this gateway just failed to reach it, `inactive` that its heartbeats stopped.
+	// Status Observed state: `suspect` means that this gateway just failed to reach it, `inactive` that its heartbeats stopped.
 	Status  NodeStatus `json:"status"`
 	Version string     `json:"version"`
 	Weight  int        `json:"weight"`
 
-	// Zone Failure domain; empty: the node is its own.
+	// Zone Failure domain; empty: the host of the node.
 	Zone string `json:"zone"`
 }
 
-// NodeState What the operator wants of it.
+// NodeState The operator's setting.
 type NodeState string
 
-// NodeStatus How it is: `suspect` means that this gateway just failed to reach it, `inactive` that its heartbeats stopped.
+// NodeStatus Observed state: `suspect` means that this gateway just failed to reach it, `inactive` that its heartbeats stopped.
 type NodeStatus string
 
 // NodeCounts defines model for NodeCounts.
@@ -569,12 +569,12 @@ type Part struct {
 
 // PartRef defines model for PartRef.
 type PartRef struct {
-	// CRC64NVME What the part must have, base64 of the big-endian bytes.
+	// CRC64NVME Expected CRC64NVME of the part, base64 of the big-endian bytes.
 	CRC64NVME string `json:"crc64nvme,omitempty,omitzero"`
 	Number    int    `json:"number"`
 }
 
-// PartsChecksum What the whole file must have. A SHA-256 cannot be had from those of parts.
+// PartsChecksum Expected checksums of the whole file. A SHA-256 cannot be computed from those of parts.
 type PartsChecksum struct {
 	// CRC64NVME Base64 of the big-endian bytes.
 	//
@@ -595,7 +595,7 @@ type Problem struct {
 	// Code Stable; programs act on it.
 	Code ProblemCode `json:"code"`
 
-	// Detail The cause in words.
+	// Detail The cause as text.
 	Detail string `json:"detail"`
 
 	// Hint The next step, a full sentence.
@@ -616,7 +616,7 @@ type Problem struct {
 	// Status The HTTP status.
 	Status int `json:"status"`
 
-	// Title The kind of problem in words.
+	// Title The kind of problem as text.
 	Title string `json:"title"`
 
 	// Type urn:ringstore:problem: with the code.
@@ -630,12 +630,12 @@ type ProblemCode string
 type Session struct {
 	Bucket string `json:"bucket"`
 
-	// Checksums What the whole file must have. A SHA-256 cannot be had from those of parts.
+	// Checksums Expected checksums of the whole file. A SHA-256 cannot be computed from those of parts.
 	Checksums   PartsChecksum `json:"checksums"`
 	ContentType string        `json:"content_type"`
 	CreatedAt   time.Time     `json:"created_at"`
 
-	// ExpiresAt When the session ends by itself, unless another part arrives.
+	// ExpiresAt When the session expires, unless another part arrives.
 	ExpiresAt time.Time `json:"expires_at"`
 
 	// Meta The client's own metadata, by name in lower case.
@@ -644,16 +644,16 @@ type Session struct {
 	Meta Meta   `json:"meta,omitempty,omitzero"`
 	Name string `json:"name"`
 
-	// Parts What has arrived, by number; a listing leaves it out.
+	// Parts The stored parts, by number; absent in a listing.
 	Parts []SessionPart `json:"parts,omitempty,omitzero"`
 
-	// Received Bytes of the parts that have arrived.
+	// Received Bytes of the stored parts.
 	Received int64 `json:"received"`
 
 	// SessionID A UUID, also that of the file that it becomes.
 	SessionID string `json:"session_id"`
 
-	// Size Bytes that the file will have, or -1 when that is not known.
+	// Size Bytes that the file will have, or -1 if unknown.
 	Size int64 `json:"size"`
 }
 
@@ -662,7 +662,7 @@ type SessionList struct {
 	// HasMore Another page follows.
 	HasMore bool `json:"has_more"`
 
-	// Next When another page follows: what to pass as `after`.
+	// Next If another page follows: the value of `after` for it.
 	Next     string    `json:"next,omitempty,omitzero"`
 	Sessions []Session `json:"sessions"`
 }
@@ -678,19 +678,19 @@ type SessionPart struct {
 	StoredAt time.Time `json:"stored_at"`
 }
 
-// Survive Node failures that new data must survive. Left out or null, the cluster's default.
+// Survive Node failures that new data must survive. Absent or null: the cluster's default.
 type Survive = int
 
-// SurviveState Node failures that new data survives, in buckets that do not say.
+// SurviveState Node failures that new data survives, in buckets without their own setting.
 type SurviveState struct {
 	// Now -1 when nothing can be written.
 	Now    int `json:"now"`
 	Wanted int `json:"wanted"`
 }
 
-// Target Where a file is to be seen.
+// Target Bucket and name of the target.
 type Target struct {
-	// Bucket Left out: the bucket that the file is in.
+	// Bucket Default: the bucket of the file.
 	Bucket string `json:"bucket,omitempty,omitzero"`
 
 	// Name 1 to 1024 bytes of UTF-8 without NUL.
@@ -749,7 +749,7 @@ type Unavailable = Problem
 
 // ListFilesParams defines parameters for ListFiles.
 type ListFilesParams struct {
-	// Page Which page, by time only.
+	// Page Page number, by time only.
 	Page int `form:"page,omitempty" json:"page,omitempty,omitzero"`
 
 	// PerPage Entries in a page; files and prefixes together.
@@ -773,7 +773,7 @@ type ListFilesParams struct {
 	// Delimiter Group names by it; usually a slash.
 	Delimiter string `form:"delimiter,omitempty" json:"delimiter,omitempty,omitzero"`
 
-	// After Pass over everything up to and with it; `next` of the page before.
+	// After Skip everything up to and including it; `next` of the previous page.
 	After string `form:"after,omitempty" json:"after,omitempty,omitzero"`
 }
 
@@ -792,13 +792,13 @@ type UploadFileParams struct {
 	// Name The name to store the file under.
 	Name Name `form:"name,omitempty" json:"name,omitempty,omitzero"`
 
-	// XChecksumCrc64Nvme What the CRC64NVME of the bytes must be, base64 of 8 bytes.
+	// XChecksumCrc64Nvme Expected CRC64NVME of the bytes, base64 of 8 bytes.
 	XChecksumCrc64Nvme string `json:"X-Checksum-Crc64nvme,omitempty,omitzero"`
 
-	// XChecksumSha256 What the SHA-256 of the bytes must be, base64 of 32 bytes. Also kept with the file.
+	// XChecksumSha256 Expected SHA-256 of the bytes, base64 of 32 bytes. Also stored with the file.
 	XChecksumSha256 string `json:"X-Checksum-Sha256,omitempty,omitzero"`
 
-	// XChecksumAlgorithm `SHA256` asks for a SHA-256 to be reckoned and kept. CRC64NVME always is.
+	// XChecksumAlgorithm `SHA256` requests a SHA-256 to be computed and stored. CRC64NVME always is.
 	XChecksumAlgorithm ChecksumAlgorithm `json:"X-Checksum-Algorithm,omitempty,omitzero"`
 }
 
@@ -810,7 +810,7 @@ type ListSessionsParams struct {
 	// Prefix Only names that begin with it.
 	Prefix string `form:"prefix,omitempty" json:"prefix,omitempty,omitzero"`
 
-	// After `next` of the page before.
+	// After `next` of the previous page.
 	After string `form:"after,omitempty" json:"after,omitempty,omitzero"`
 
 	// PerPage Sessions in a page.
@@ -819,16 +819,16 @@ type ListSessionsParams struct {
 
 // PutPartParams defines parameters for PutPart.
 type PutPartParams struct {
-	// Source The id of a complete file to take the bytes from.
+	// Source The id of a complete file to copy the bytes from.
 	Source string `form:"source,omitempty" json:"source,omitempty,omitzero"`
 
-	// Offset Of the first byte to take from the source.
+	// Offset Offset of the first byte to copy from the source.
 	Offset int64 `form:"offset,omitempty" json:"offset,omitempty,omitzero"`
 
-	// Length Bytes to take from the source; left out, all to its end.
+	// Length Bytes to copy from the source; by default all to its end.
 	Length *int64 `form:"length,omitempty" json:"length,omitempty"`
 
-	// XChecksumCrc64Nvme What the CRC64NVME of the part must be, base64 of 8 bytes; may also come as a trailer.
+	// XChecksumCrc64Nvme Expected CRC64NVME of the part, base64 of 8 bytes; may also be sent as a trailer.
 	XChecksumCrc64Nvme string `json:"X-Checksum-Crc64nvme,omitempty,omitzero"`
 }
 

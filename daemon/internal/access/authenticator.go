@@ -13,20 +13,20 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// Principal is a caller that proved itself.
+// Principal is an authenticated caller.
 type Principal struct {
 	AccessKey string
 }
 
-// Config is what an Authenticator is made of. Zero durations take the defaults named here.
+// Config holds the dependencies and settings of an Authenticator. Zero durations take the defaults named here.
 type Config struct {
 	Credentials store.Credentials
 	Master      *MasterKey
 
-	Trust  time.Duration    // a key that was read is not read again before; default 15 s
-	Absent time.Duration    // the same for a key that is not there, and for a store that did not answer; default 1 s
-	Outage time.Duration    // a key read before stays good so long while the store does not answer; default 10 min
-	Lookup time.Duration    // bounds one read of the store; default 5 s
+	Trust  time.Duration    // how long a key that was read is used without reading it again; default 15 s
+	Absent time.Duration    // the same for an unknown key, and for a store that did not answer; default 1 s
+	Outage time.Duration    // how long a key that was read stays valid while the store does not answer; default 10 min
+	Lookup time.Duration    // time limit of one read of the store; default 5 s
 	Now    func() time.Time // default time.Now
 }
 
@@ -46,12 +46,12 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// maxCached bounds the memory that strangers can fill with invented access keys.
+// maxCached bounds the memory that requests with invented access keys can fill.
 const maxCached = 4096
 
-// Authenticator checks access keys and secrets. It remembers what it read for
-// Config.Trust, so a key that was deleted or changed may stay in use on other
-// gateways for so long. Safe for concurrent use.
+// Authenticator checks access keys and secrets. It caches what it read for Config.Trust,
+// so a key that was deleted or changed may stay valid on other gateways for that long.
+// Safe for concurrent use.
 type Authenticator struct {
 	cfg    Config
 	decoy  store.Credential // opened in place of an unknown key
@@ -61,16 +61,16 @@ type Authenticator struct {
 	known map[string]entry
 }
 
-// entry is what is remembered of one access key.
+// entry is the cached state of one access key.
 type entry struct {
-	digest [sha256.Size]byte // of the secret; random where there is no such key
+	digest [sha256.Size]byte // of the secret; random for an unknown key
 	exists bool
-	err    error     // the key is there, but its secret cannot be opened
+	err    error     // the key exists, but its secret cannot be opened
 	read   time.Time // when the store last answered
-	until  time.Time // good without asking the store again
+	until  time.Time // valid without asking the store again
 }
 
-// NewAuthenticator makes an Authenticator.
+// NewAuthenticator returns an Authenticator.
 func NewAuthenticator(c Config) *Authenticator {
 	decoy := NewKeyPair()
 	return &Authenticator{
@@ -80,8 +80,8 @@ func NewAuthenticator(c Config) *Authenticator {
 	}
 }
 
-// Remembers reports whether this pair is right by what is in memory, without a
-// look-up: true for keys in use. It is what [Throttle] never stands in the way of; Check must still be called.
+// Remembers reports whether the cache proves this pair right, without a look-up: true for
+// keys in use, which [Throttle] must not slow. Check must still be called.
 func (a *Authenticator) Remembers(accessKey, secret string) bool {
 	digest := sha256.Sum256([]byte(secret))
 	a.mu.RLock()
@@ -91,15 +91,15 @@ func (a *Authenticator) Remembers(accessKey, secret string) bool {
 	return ok && same && e.exists && e.err == nil && a.cfg.Now().Sub(e.read) <= a.cfg.Outage
 }
 
-// Check tells who the caller is. A wrong secret and an unknown access key are
+// Check authenticates the caller. A wrong secret and an unknown access key are
 // the same error.
 //
-// The time that it takes does not depend on the secret. It does tell a key that
-// is in use on this gateway, which is in memory, from one that must be looked up.
-// That gives away that a name exists to a caller who guessed its 90 random bits, and no more.
+// Its duration does not depend on the secret. It does distinguish a key that is in use on
+// this gateway, which is cached, from one that must be looked up. That discloses the
+// existence of a name to a caller who guessed its 90 random bits, and nothing more.
 //
 // Errors: Denied; Unavailable (the store does not answer, and the key was not
-// read lately); Canceled; Conflict and Corrupt (the secret cannot be opened, see MasterKey.Open).
+// read within Config.Outage); Canceled; Conflict and Corrupt (the secret cannot be opened, see MasterKey.Open).
 func (a *Authenticator) Check(ctx context.Context, accessKey, secret string) (Principal, error) {
 	digest := sha256.Sum256([]byte(secret))
 	e, err := a.entry(ctx, accessKey)
@@ -112,13 +112,13 @@ func (a *Authenticator) Check(ctx context.Context, accessKey, secret string) (Pr
 		return Principal{}, e.err
 	case !same || !e.exists:
 		return Principal{}, store.Errorf(store.Denied, "the access key is unknown or the secret is wrong").
-			WithHint("Check the access key and secret; a key that was just made is known everywhere within a second or two.")
+			WithHint("Check the access key and secret; a new key is known everywhere within two seconds.")
 	}
 	return Principal{AccessKey: accessKey}, nil
 }
 
-// Forget drops what is remembered of an access key, after it was made, changed
-// or deleted through this gateway.
+// Forget drops an access key from the cache, after it was created, changed or deleted
+// through this gateway.
 func (a *Authenticator) Forget(accessKey string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -133,10 +133,10 @@ func (a *Authenticator) entry(ctx context.Context, accessKey string) (entry, err
 		return e, nil
 	}
 	if validAccessKey(accessKey) != nil {
-		return entry{}, nil // cannot exist: not worth a question
+		return entry{}, nil // cannot exist: no look-up needed
 	}
-	// One question for all who wait, with a time limit of its own: a caller that
-	// goes away must not fail the others.
+	// One look-up for all callers that wait, with its own time limit: a caller that is
+	// canceled must not fail the others.
 	answer := a.flight.DoChan(accessKey, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.cfg.Lookup)
 		defer cancel()
@@ -153,7 +153,7 @@ func (a *Authenticator) entry(ctx context.Context, accessKey string) (entry, err
 	}
 }
 
-// lookup asks the store and remembers the answer.
+// lookup reads the store and caches the result.
 func (a *Authenticator) lookup(ctx context.Context, accessKey string) (entry, error) {
 	c, err := a.cfg.Credentials.Credential(ctx, accessKey)
 	now := a.cfg.Now()
@@ -178,8 +178,8 @@ func (a *Authenticator) lookup(ctx context.Context, accessKey string) (entry, er
 	return e, nil
 }
 
-// outage uses what was known before, so that a database that is away locks no
-// client out of what works without it.
+// outage uses the cached entry, so that clients are not refused while the database does
+// not answer.
 func (a *Authenticator) outage(accessKey string, now time.Time, cause error) (entry, error) {
 	a.mu.RLock()
 	e, ok := a.known[accessKey]
@@ -204,7 +204,7 @@ func (a *Authenticator) remember(accessKey string, e entry) {
 	a.known[accessKey] = e
 }
 
-// evict makes room: what is no key goes first, then anything. The caller holds mu.
+// evict makes room: unknown keys and expired entries first, then any. The caller holds mu.
 func (a *Authenticator) evict(now time.Time) {
 	for key, e := range a.known {
 		if !e.exists || now.After(e.read.Add(a.cfg.Outage)) {

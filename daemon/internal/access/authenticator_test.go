@@ -15,7 +15,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store/mem"
 )
 
-// bench is an Authenticator over memory whose clock and database are at hand.
+// bench is an Authenticator on an in-memory store, with a clock and a database that the test controls.
 type bench struct {
 	*access.Authenticator
 	meta  *watched
@@ -39,7 +39,7 @@ func newBench(t testing.TB) *bench {
 
 func (b *bench) pass(d time.Duration) { b.clock.Add(int64(d)) }
 
-// watched counts lookups, and can be away or slow.
+// watched counts look-ups, and can be unavailable or slow.
 type watched struct {
 	store.Credentials
 	lookups atomic.Int64
@@ -141,7 +141,7 @@ func TestCheckWhileTheDatabaseIsAway(t *testing.T) {
 	require.NoError(t, err, "it recovers by itself")
 }
 
-// Callers that wait for one key ask once, and one that gives up does not fail the others.
+// Concurrent callers share one look-up, and a canceled one does not fail the others.
 func TestCheckAsksOnce(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -169,7 +169,7 @@ func TestCheckAsksOnce(t *testing.T) {
 	require.EqualValues(t, 1, b.meta.lookups.Load())
 }
 
-// Strangers who invent access keys push nobody out whose key is real, and fill no memory.
+// Requests with invented access keys evict no real key and use bounded memory.
 func TestCheckUnderAFlood(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -186,7 +186,7 @@ func TestCheckUnderAFlood(t *testing.T) {
 	require.Equal(t, before, b.meta.lookups.Load())
 }
 
-// Many real keys fill no memory either.
+// Many real keys use bounded memory, too.
 func TestCheckManyKeys(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -241,7 +241,7 @@ func TestEnsureRoot(t *testing.T) {
 	require.NoError(t, err, "and bad ones change nothing")
 }
 
-// A gateway with another master key says so at its start, and changes nothing.
+// A gateway with another master key fails at its start, and changes nothing.
 func TestEnsureRootWithAnotherMasterKey(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

@@ -1,9 +1,9 @@
-// Package access decides who may speak to a gateway.
+// Package access authenticates the clients of a gateway.
 //
-// A client proves itself with an access key, which is a name, and a secret.
-// Secrets are kept in the metadata store, sealed with a master key that only
-// the gateways have ([MasterKey]), so that who reads the database can sign nothing.
-// [Authenticator] checks what a request brings; [EnsureRoot] makes the first key.
+// A client authenticates with an access key, which is a name, and a secret.
+// Secrets are stored in the metadata store, sealed with a master key that only
+// the gateways have ([MasterKey]), so that a reader of the database cannot sign requests.
+// [Authenticator] checks the credentials of a request; [EnsureRoot] creates the first key.
 //
 // Every key may do everything, until there are policies.
 package access

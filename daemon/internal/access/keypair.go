@@ -10,8 +10,8 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// KeyPair is what a client proves itself with. It shows its secret to nobody who
-// does not read the field: printed or logged it is the access key alone.
+// KeyPair is an access key and its secret. Printed or logged it is the access key alone;
+// the secret is readable in its field only.
 type KeyPair struct {
 	AccessKey string
 	Secret    string
@@ -24,7 +24,7 @@ func (k KeyPair) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "%s:***", k.Access
 func (k KeyPair) LogValue() slog.Value { return slog.StringValue(k.AccessKey) }
 
 // NewKeyPair returns a fresh pair: RS and 18 characters, and a secret of 40
-// characters that hold 200 random bits. Both are of A-Z and 2-7, and so survive shells, URLs and files.
+// characters that hold 200 random bits. Both use A-Z and 2-7, which need no quoting in shells, URLs and files.
 func NewKeyPair() KeyPair {
 	return KeyPair{AccessKey: "RS" + randomText(18), Secret: randomText(40)}
 }
@@ -38,11 +38,11 @@ func randomText(n int) string {
 // Bounds of what an operator may choose.
 const (
 	minAccessKey, maxAccessKey = 3, 128
-	minSecret, maxSecret       = 16, 128 // what cannot be guessed at any rate, see Throttle
+	minSecret, maxSecret       = 16, 128 // long enough that it cannot be guessed at any rate, see Throttle
 )
 
-// Validate reports the first rule that the pair breaks, as Invalid. The secret
-// never stands in the error.
+// Validate reports the first rule that the pair violates, as Invalid. The error never
+// contains the secret.
 func (k KeyPair) Validate() error {
 	if err := validAccessKey(k.AccessKey); err != nil {
 		return err
@@ -54,8 +54,8 @@ func (k KeyPair) Validate() error {
 	return nil
 }
 
-// validAccessKey keeps out what HTTP Basic (colon) and signatures (slash, comma,
-// equals) use as separators.
+// validAccessKey refuses the separators of HTTP Basic (colon) and of signatures (slash,
+// comma, equals).
 func validAccessKey(key string) error {
 	bad := func(r rune) bool { return notPrintable(r) || strings.ContainsRune(`:/,= "\`, r) }
 	if len(key) < minAccessKey || len(key) > maxAccessKey || strings.ContainsFunc(key, bad) {

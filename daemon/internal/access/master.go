@@ -22,10 +22,10 @@ import (
 // MasterKeySize is the size of a master key in bytes.
 const MasterKeySize = 32
 
-// MasterKey seals secrets. All gateways of a cluster have the same one. It shows
-// itself to nobody: printed or logged it is "(master key)". Safe for concurrent use.
+// MasterKey seals secrets. All gateways of a cluster have the same one. Printed or logged
+// it is "(master key)". Safe for concurrent use.
 type MasterKey struct {
-	id   [keyIDSize]byte // tells master keys apart, and gives nothing away
+	id   [keyIDSize]byte // identifies the master key, and discloses nothing of it
 	aead cipher.AEAD
 }
 
@@ -35,7 +35,7 @@ const (
 	infoID   = "ringstore/v1/master-key-id"
 )
 
-// NewMasterKey makes a master key from its 32 bytes; raw is not kept. Invalid.
+// NewMasterKey returns the master key of 32 bytes; raw is not retained. Invalid.
 func NewMasterKey(raw []byte) (*MasterKey, error) {
 	if len(raw) != MasterKeySize {
 		return nil, store.Errorf(store.Invalid, "a master key has %d bytes, not %d", MasterKeySize, len(raw)).
@@ -71,8 +71,8 @@ func (m *MasterKey) GoString() string { return m.String() }
 func (m *MasterKey) LogValue() slog.Value { return slog.StringValue(m.String()) }
 
 // ParseMasterKey reads 64 hexadecimal digits or base64 of 32 bytes, of either
-// alphabet, padded or not. White space around it is passed over. The text
-// never stands in the error. Invalid.
+// alphabet, padded or not. White space around it is ignored. The error
+// never contains the text. Invalid.
 func ParseMasterKey(text string) (*MasterKey, error) {
 	text = strings.TrimSpace(text)
 	if raw, err := hex.DecodeString(text); err == nil && len(raw) == MasterKeySize {
@@ -88,8 +88,8 @@ func ParseMasterKey(text string) (*MasterKey, error) {
 		WithHint("Make one with: openssl rand -hex %d", MasterKeySize)
 }
 
-// ReadMasterKey reads a file that holds the 32 bytes themselves or what
-// ParseMasterKey takes. NotFound, Denied, Invalid.
+// ReadMasterKey reads a file that holds the 32 bytes themselves or a text for
+// ParseMasterKey. NotFound, Denied, Invalid.
 func ReadMasterKey(path string) (*MasterKey, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -105,10 +105,9 @@ func ReadMasterKey(path string) (*MasterKey, error) {
 	return m, nil
 }
 
-// EnsureMasterKey reads the file, or makes it with a fresh key, durably, for its
-// owner's eyes only. A file that is there but cannot be read is never replaced:
-// without its key the sealed secrets are lost. The caller sees to it that no two
-// processes do this at once. Errors as ReadMasterKey, without NotFound; Internal.
+// EnsureMasterKey reads the file, or creates it durably with a fresh key, readable by its
+// owner only. An existing file that cannot be read is never replaced: without its key
+// the sealed secrets are lost. The caller ensures that no two processes do this at once. Errors as ReadMasterKey, without NotFound; Internal.
 func EnsureMasterKey(path string) (m *MasterKey, made bool, err error) {
 	m, err = ReadMasterKey(path)
 	if err == nil || store.KindOf(err) != store.NotFound {
@@ -129,7 +128,7 @@ func EnsureMasterKey(path string) (m *MasterKey, made bool, err error) {
 	return m, true, err
 }
 
-// fileError translates what the operating system says about the key's file.
+// fileError translates an error of the operating system about the key's file.
 func fileError(do, path string, err error) error {
 	e := &store.Error{Op: "access.MasterKey", Kind: store.Internal, Item: path, Msg: "cannot " + do + " the master key", Err: err}
 	switch {

@@ -82,7 +82,7 @@ func TestEnsureMasterKey(t *testing.T) {
 	require.Equal(t, "secret", secret)
 }
 
-// A key that cannot be read is never replaced by a fresh one.
+// A key file that cannot be read is never replaced.
 func TestEnsureMasterKeyKeepsWhatItCannotRead(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "master.key")
@@ -148,7 +148,7 @@ func TestSealingIsBound(t *testing.T) {
 	})
 }
 
-// What was sealed by an earlier version opens for ever.
+// Secrets sealed by earlier versions can be opened permanently.
 func TestGolden(t *testing.T) {
 	t.Parallel()
 	data, err := os.ReadFile("testdata/sealed-secret-v1.json")

@@ -8,16 +8,15 @@ import (
 
 const rootNote = "root, made at the first start"
 
-// EnsureRoot sees to it that there is a root key.
+// EnsureRoot ensures that a root key exists.
 //
-// A pair given by the operator takes the place of every root key that an earlier
-// start made or was given, in one step: the old ones are good for nothing from then
-// on, but for the seconds that other gateways remember them (Config.Trust). With the zero pair a
-// fresh one is made if there is no key at all; two gateways that first start at the same
-// moment may then make one each, and both are good.
+// A pair given by the operator atomically replaces every root key of earlier starts. The
+// old ones stay valid only as long as other gateways cache them (Config.Trust). With the
+// zero pair a fresh one is created if there are no keys yet; two gateways that start for the
+// first time at the same moment may then create one each, and both are valid.
 //
-// It returns the pair in effect and whether it is fresh; the zero pair when keys
-// are there and none was given. The secret of a fresh pair is shown nowhere else.
+// It returns the pair in effect and whether it is fresh; the zero pair if keys
+// exist and none was given. The secret of a fresh pair is shown nowhere else.
 //
 // In any case it opens one sealed secret, so that a gateway with the wrong master key
 // fails at start and not at its first request. Errors: Invalid (the given pair),
@@ -40,8 +39,8 @@ func EnsureRoot(ctx context.Context, creds store.Credentials, master *MasterKey,
 	return pair, true, creds.SaveCredential(ctx, sealed(master, pair))
 }
 
-// checkMaster opens one of the keys. One damaged row must not keep a gateway from
-// starting, another master key must.
+// checkMaster opens one of the keys. A damaged row must not prevent a gateway from
+// starting, a wrong master key must.
 func checkMaster(keys []store.Credential, master *MasterKey) error {
 	for _, k := range keys {
 		if _, err := master.Open(k.AccessKey, k.Sealed); err == nil || store.KindOf(err) == store.Conflict {
@@ -51,7 +50,7 @@ func checkMaster(keys []store.Credential, master *MasterKey) error {
 	return nil
 }
 
-// adopt makes the given pair the root key, unless it is the only one already.
+// adopt makes the given pair the only root key, if it is not already.
 func adopt(ctx context.Context, creds store.Credentials, keys []store.Credential, master *MasterKey, given KeyPair) error {
 	if err := given.Validate(); err != nil {
 		return err

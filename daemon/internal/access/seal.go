@@ -17,7 +17,7 @@ const (
 )
 
 // Seal encrypts a secret so that only Open with the same master key and the same
-// access key gives it back: a row copied to another key's place opens nothing.
+// access key returns it: a row copied to another access key cannot be opened.
 func (m *MasterKey) Seal(accessKey, secret string) []byte {
 	sealed := make([]byte, sealHead, sealHead+len(secret)+tagSize)
 	sealed[0] = sealVersion
@@ -27,11 +27,11 @@ func (m *MasterKey) Seal(accessKey, secret string) []byte {
 	return m.aead.Seal(sealed, nonce, []byte(secret), sealBinding(sealed, accessKey))
 }
 
-// Open gives the secret back. Corrupt: not an envelope, damaged, or of another
+// Open returns the secret. Corrupt: not an envelope, damaged, or of another
 // access key. Conflict: sealed with another master key.
 func (m *MasterKey) Open(accessKey string, sealed []byte) (string, error) {
 	if len(sealed) < sealHead+tagSize || sealed[0] != sealVersion {
-		return "", store.Errorf(store.Corrupt, "the sealed secret of access key %s is no envelope of version %d", accessKey, sealVersion).
+		return "", store.Errorf(store.Corrupt, "the sealed secret of access key %s is not an envelope of version %d", accessKey, sealVersion).
 			WithHint("Upgrade the gateway if a newer one made this key; otherwise delete the key and make a new one.")
 	}
 	if !bytes.Equal(sealed[1:1+keyIDSize], m.id[:]) {
@@ -46,7 +46,7 @@ func (m *MasterKey) Open(accessKey string, sealed []byte) (string, error) {
 	return string(secret), nil
 }
 
-// sealBinding is what the tag covers beside the secret: version, key id, access key.
+// sealBinding is the data that the tag authenticates besides the secret: version, key id, access key.
 func sealBinding(sealed []byte, accessKey string) []byte {
 	return append(append(make([]byte, 0, 1+keyIDSize+len(accessKey)), sealed[:1+keyIDSize]...), accessKey...)
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// FuzzOpen gives sealed secrets as a database might hold them: nothing opens but what this key sealed for this access key.
+// FuzzOpen opens arbitrary sealed secrets: only what this key sealed for this access key can be opened.
 func FuzzOpen(f *testing.F) {
 	m, err := ParseMasterKey("000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f")
 	require.NoError(f, err)

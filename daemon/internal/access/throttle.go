@@ -11,41 +11,40 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/connlimit"
 )
 
-// What a client address may fail at, and what is remembered.
+// Limits of failed authentications by client address.
 const (
-	maxThrottled = 4096 // addresses; the one that failed longest ago is forgotten for a new one
+	maxThrottled = 4096 // addresses; the one that failed longest ago is evicted for a new one
 
 	strangerBurst = 20 // failures at once
 	strangerRate  = 1  // failures a second after that
 
-	// An address from which a caller proved itself lately may be a proxy or a
-	// whole office: it gets more, so that one bad client there does not block the others.
+	// An address from which a caller authenticated recently may be a proxy or a
+	// whole office: it has higher limits, so that one bad client there does not block the others.
 	sharedBurst = 200
 	sharedRate  = 50
 	sharedFor   = 10 * time.Minute
 
-	warnEach = time.Minute // between two log lines about one address
-	warnAll  = 20          // log lines a minute about all addresses
+	warnEach = time.Minute // between two log lines of one address
+	warnAll  = 20          // log lines a minute of all addresses
 	maxName  = 64          // bytes of a claimed access key in the log
 )
 
-// ThrottleConfig is what a Throttle is made of.
+// ThrottleConfig holds the dependencies of a Throttle.
 type ThrottleConfig struct {
 	Log *slog.Logger     // default: slog.Default()
 	Now func() time.Time // default: time.Now
 }
 
 // Throttle counts failed authentications by client address (an IPv6 /64 is one
-// client), logs them at a limited rate, and says when an address has failed too often.
+// client), logs them at a limited rate, and reports when an address has failed too often.
 //
-// It slows failures and must not be asked about credentials that are proven: a
-// caller first compares with what it has in memory ([Authenticator.Remembers]; the
-// token of a cluster), lets that pass, and calls Allow only before it looks
-// anything up. So an attacker behind a proxy locks out none of the proxy's clients whose
-// keys are in use. A key that this gateway has not seen in the last minutes competes with the
-// attacker for 50 lookups a second at an address that others have proven themselves from, and
-// for 1 a second elsewhere. Guessing is not what this prevents (a secret of 16 random
-// characters cannot be guessed at any rate); it bounds the work and the log that strangers cause.
+// It must not be consulted for credentials that are proven: a caller first compares them
+// with its cache ([Authenticator.Remembers]; the token of a cluster) and calls Allow only
+// before a look-up. So an attacker behind a proxy cannot lock out the proxy's clients whose
+// keys are in use. A key that this gateway has not seen in the last minutes competes with
+// the attacker for 50 look-ups a second at an address that other callers have authenticated
+// from, and for 1 a second elsewhere. The purpose is not to prevent guessing (a secret of 16
+// random characters cannot be guessed at any rate) but to bound work and log lines.
 //
 // Memory is bounded. Safe for concurrent use.
 type Throttle struct {
@@ -60,19 +59,19 @@ type Throttle struct {
 	unlogged int // failures of addresses that got no line, since the last line
 }
 
-// failures is what is known of one address that failed.
+// failures is the state of one address that failed.
 type failures struct {
 	client  netip.Addr
 	place   *list.Element
 	left    float64   // failures that are allowed now, as of at
 	at      time.Time // when left was computed
-	proven  time.Time // when a caller last proved itself from there; zero: never since the first failure
+	proven  time.Time // when a caller last authenticated from there; zero: never since the first failure
 	count   int       // failures since the last log line
 	warned  time.Time
 	warning bool // a line was logged
 }
 
-// NewThrottle makes a Throttle that knows no failures.
+// NewThrottle returns a Throttle without failures.
 func NewThrottle(c ThrottleConfig) *Throttle {
 	if c.Log == nil {
 		c.Log = slog.Default()
@@ -87,7 +86,7 @@ func NewThrottle(c ThrottleConfig) *Throttle {
 func (t *Throttle) Failures() uint64 { return t.failed.Load() }
 
 // Allow reports whether credentials from this address may be looked up now, and
-// if not, when to come back. It changes nothing.
+// otherwise how long to wait. It changes nothing.
 func (t *Throttle) Allow(addr netip.Addr) (retryAfter time.Duration, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -103,8 +102,8 @@ func (t *Throttle) Allow(addr netip.Addr) (retryAfter time.Duration, ok bool) {
 	return max(time.Second, time.Duration((1-f.left)/rate*float64(time.Second))), false
 }
 
-// Failed counts a failed authentication. key is the name that was claimed, never
-// a secret; it goes to the log.
+// Failed counts a failed authentication. key is the access key of the request, never
+// a secret; it is logged.
 func (t *Throttle) Failed(addr netip.Addr, key string) {
 	t.failed.Add(1)
 	now, client := t.cfg.Now(), connlimit.Client(addr)
@@ -121,20 +120,20 @@ func (t *Throttle) Failed(addr netip.Addr, key string) {
 	t.warn(f, key, now)
 }
 
-// Succeeded notes that a caller proved itself from this address. It forgives no failures.
+// Succeeded records that a caller authenticated from this address. Earlier failures still count.
 func (t *Throttle) Succeeded(addr netip.Addr) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	f := t.clients[connlimit.Client(addr)]
 	if f == nil {
-		return // it has not failed lately
+		return // it has not failed recently
 	}
 	now := t.cfg.Now()
 	f.refill(now)
 	f.proven = now
 }
 
-// add begins to count an address. The caller holds mu.
+// add creates the state of an address. The caller holds mu.
 func (t *Throttle) add(client netip.Addr, now time.Time) *failures {
 	if len(t.clients) >= maxThrottled {
 		oldest := t.recent.Remove(t.recent.Front()).(*failures)
@@ -164,7 +163,7 @@ func (f *failures) refill(now time.Time) {
 	f.left = min(f.left, burst)
 }
 
-// warn logs the failure, unless this address or all together had enough lines. The caller holds mu.
+// warn logs the failure, unless this address or all together reached their limit of lines. The caller holds mu.
 func (t *Throttle) warn(f *failures, key string, now time.Time) {
 	if now.Sub(t.since) >= time.Minute {
 		t.since, t.lines = now, 0

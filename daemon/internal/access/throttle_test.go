@@ -15,7 +15,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/access"
 )
 
-// steps is a clock that moves when told.
+// steps is a clock that the test advances.
 type steps struct {
 	mu  sync.Mutex
 	now time.Time

@@ -10,11 +10,11 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// ErrHelp is returned by Load after it has printed what --help or --version
-// asked for: the program ends with success.
+// ErrHelp is returned by Load after it has printed the output of --help or --version;
+// the program then ends with success.
 var ErrHelp = errors.New("help was shown")
 
-// Spec is what Load needs of a program and its surroundings.
+// Spec is the input of Load: the program, its settings and its environment.
 type Spec struct {
 	Program   string    // name as typed, for messages
 	Summary   string    // one sentence for --help
@@ -24,21 +24,21 @@ type Spec struct {
 	Target    any       // pointer to the struct of settings, holding the defaults; filled by Load
 	Args      []string  // command line without the program's name
 	Environ   []string  // as os.Environ gives it
-	Output    io.Writer // where --help and --version go
-	Exposed   *[]string // gets the names of the secrets that the command line gave, which every user of the host can read; may be nil
-	Lax       bool      // let required settings and the Target's own rules be, for a command that needs few of the settings
+	Output    io.Writer // of --help and --version
+	Exposed   *[]string // set to the names of the secrets on the command line, which every user of the host can read; may be nil
+	Lax       bool      // skip required settings and the Target's own rules, for a command that needs few of the settings
 }
 
-// Validator is an optional power of a Target: rules between settings, checked
-// after all are in. The error should name the flag at fault.
+// Validator is an optional interface of a Target: rules between settings, checked
+// after all are read. The error should name the flag at fault.
 type Validator interface {
 	Validate() error
 }
 
-// Load fills s.Target. It returns ErrHelp when there is nothing left to do, and
-// otherwise an Invalid *store.Error that names the setting at fault and never a
-// secret's value. It panics when the Target is not declared well, which is a
-// defect of the program and shows on its first start.
+// Load fills s.Target. It returns ErrHelp after --help and --version, and otherwise an
+// Invalid *store.Error that names the setting at fault and never contains a secret. It
+// panics if the declaration of the Target is not valid, which is a defect of the program
+// that shows on its first start.
 func Load(s Spec) error {
 	set := describe(s)
 	flags := newFlagSet(s, set)
@@ -64,7 +64,7 @@ func Load(s Spec) error {
 	return s.check(set)
 }
 
-// wrong makes the error of a command line, variable or file that cannot be used.
+// wrong returns the error of a command line, variable or file that cannot be used.
 func (s Spec) wrong(format string, args ...any) *store.Error {
 	return store.Errorf(store.Invalid, format, args...).WithHint("Run %s --help for all settings.", s.Program)
 }

@@ -51,7 +51,7 @@ func defaults() *config {
 	return c
 }
 
-// load runs Load with the arguments and environment given, and gives what was filled and printed.
+// load runs Load with the given arguments and environment, and returns the filled target and the output.
 func load(args, environ []string) (*config, string, error) {
 	c := defaults()
 	var out bytes.Buffer

@@ -22,6 +22,6 @@
 // # Strictness
 //
 // An unknown flag or key of the file is an error that names it. The environment
-// is shared with other programs, so there only a variable whose name is a slip
-// away from a known one is an error. An empty variable counts as not set.
+// is shared with other programs, so there only a variable whose name is
+// likely a misspelling of a known one is an error. An empty variable counts as not set.
 package conf

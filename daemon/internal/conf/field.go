@@ -17,7 +17,7 @@ const (
 	fileSuffix  = "-file"
 )
 
-// origin says where a value came from; a higher one wins.
+// origin is the source of a value; a higher one wins.
 type origin int
 
 const (
@@ -32,12 +32,12 @@ type field struct {
 	key      string // in the file: db.max-conns
 	flag     string // db-max-conns
 	env      string // RINGSTORE_DB_MAX_CONNS
-	arg      string // what stands for the value in help
+	arg      string // placeholder of the value in help
 	help     string
 	required bool
-	value    pflag.Value // writes into the target
-	was      string      // the default as text, "" for secrets
-	origin   origin      // of the present value
+	value    pflag.Value // sets the target's field
+	was      string      // default as text, "" for secrets
+	origin   origin      // of the current value
 	twin     *field      // of a secret: the setting that names a file to read it from
 	twinOf   *field      // of such a setting: the secret
 }
@@ -45,7 +45,7 @@ type field struct {
 // settings are the fields of a target, found by name.
 type settings struct {
 	fields []*field
-	config *field // names the file
+	config *field // names the YAML file
 	byKey  map[string]*field
 	byEnv  map[string]*field
 }
@@ -88,7 +88,7 @@ func (set *settings) addStruct(prefix, path string, v reflect.Value) {
 	}
 }
 
-// addTwin gives a secret the setting that names a file to read it from.
+// addTwin adds, for a secret, the setting that names a file to read it from.
 func (set *settings) addTwin(prefix string, f *field) {
 	if _, secret := f.value.(*secretValue); !secret {
 		return
@@ -122,7 +122,7 @@ func newField(prefix, key string, pointer any) *field {
 	return f
 }
 
-// text gives the present value as set takes it; of a secret only whether there is one.
+// text returns the current value in the form that set accepts; for a secret only whether it is set.
 func (f *field) text() string {
 	if list, ok := f.value.(pflag.SliceValue); ok {
 		return strings.Join(list.GetSlice(), ",")
@@ -130,7 +130,7 @@ func (f *field) text() string {
 	return f.value.String()
 }
 
-// newValue wraps a pointer to a field so that text can be put into it.
+// newValue wraps a pointer to a field as a value that can be set from text.
 func newValue(key string, pointer any) pflag.Value {
 	fs := pflag.NewFlagSet("", pflag.ContinueOnError)
 	const name = "v"
@@ -183,7 +183,7 @@ func (v textValue) Type() string {
 func newFlagSet(s Spec, set *settings) *pflag.FlagSet {
 	flags := pflag.NewFlagSet(s.Program, pflag.ContinueOnError)
 	flags.SetOutput(discard{})
-	flags.Usage = func() {} // shown by Load, to the right place
+	flags.Usage = func() {} // printed by Load, to Spec.Output
 	for _, f := range set.fields {
 		flag := flags.VarPF(&recorder{f.value, f}, f.flag, "", f.help)
 		if f.value.Type() == "bool" {
@@ -196,7 +196,7 @@ func newFlagSet(s Spec, set *settings) *pflag.FlagSet {
 	return flags
 }
 
-// recorder notes that a flag set its field.
+// recorder records that a flag set its field.
 type recorder struct {
 	pflag.Value
 	field *field

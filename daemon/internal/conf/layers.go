@@ -14,7 +14,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// fill puts the environment and the file under what the flags have set.
+// fill reads the environment and the file; flags that were set take precedence.
 func (s Spec) fill(set *settings) error {
 	if err := s.fillFromEnv(set); err != nil {
 		return err
@@ -36,7 +36,7 @@ func (s Spec) fill(set *settings) error {
 }
 
 func (s Spec) fillFromEnv(set *settings) error {
-	k := koanf.New("=") // no variable's name holds one, so that none is taken apart
+	k := koanf.New("=") // names of variables contain no =, so none is split
 	err := k.Load(env.Provider("=", env.Opt{
 		Prefix:      s.EnvPrefix,
 		EnvironFunc: func() []string { return s.Environ },
@@ -85,7 +85,7 @@ func (s Spec) fillFromFile(set *settings, path string) error {
 	return nil
 }
 
-// set puts text in place of the field's value.
+// set replaces the field's value, given as text.
 func (f *field) set(text string) error {
 	if list, ok := f.value.(pflag.SliceValue); ok {
 		items := strings.Split(text, ",")
@@ -97,7 +97,7 @@ func (f *field) set(text string) error {
 	return f.value.Set(text)
 }
 
-// setAny puts a value that YAML made in place of the field's value.
+// setAny replaces the field's value, given as a decoded YAML value.
 func (f *field) setAny(v any) error {
 	switch v := v.(type) {
 	case nil:
@@ -120,13 +120,13 @@ func (f *field) setAny(v any) error {
 }
 
 // readSecret reads a secret from the file that its twin names, if that was
-// set at a higher place than the secret itself.
+// set by a source of higher precedence than the secret itself.
 func (s Spec) readSecret(f *field) error {
 	switch {
 	case f.twin.origin == fromDefault || f.twin.origin < f.origin:
 		return nil
 	case f.twin.origin == f.origin:
-		return s.wrong("--%s and --%s are both set, in the same place", f.flag, f.twin.flag)
+		return s.wrong("--%s and --%s are both set, by the same source", f.flag, f.twin.flag)
 	}
 	b, err := os.ReadFile(f.twin.value.String())
 	if err != nil {
@@ -139,7 +139,7 @@ func (s Spec) readSecret(f *field) error {
 	return f.value.Set(string(b))
 }
 
-// at names the line of the file on which the last step of key stands first, for a person to look there.
+// at returns the file and the line where the last element of key first occurs, for the error message.
 func at(path, key string) string {
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -155,7 +155,7 @@ func at(path, key string) string {
 	return path
 }
 
-// nearestEnv gives the known variable that name is a slip away from, or "".
+// nearestEnv returns the known variable that name is likely a misspelling of, or "".
 func (set *settings) nearestEnv(name string, prefix int) string {
 	known := make([]string, 0, len(set.byEnv))
 	for e := range set.byEnv {
@@ -165,7 +165,7 @@ func (set *settings) nearestEnv(name string, prefix int) string {
 	for _, e := range known {
 		slips := 1
 		if len(e)-prefix > 6 {
-			slips = 2 // short names of other programs may well be that near
+			slips = 2 // short names of other programs may be that similar
 		}
 		if distance(name, e) <= slips {
 			return e

@@ -2,11 +2,11 @@ package conf
 
 import "log/slog"
 
-// Secret is a setting that shows itself to nobody who does not call Reveal:
-// printed, logged or marshalled it is "(set)" or "".
+// Secret is a setting that only Reveal returns: printed, logged or marshalled it is
+// "(set)" or "".
 type Secret string
 
-// Reveal gives the secret itself.
+// Reveal returns the secret itself.
 func (s Secret) Reveal() string { return string(s) }
 
 // String hides the secret.
@@ -26,7 +26,7 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 // LogValue hides the secret from logs.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
-// exposed names the secrets whose present value a flag gave.
+// exposed returns the names of the secrets whose current value came from a flag.
 func (set *settings) exposed() (flags []string) {
 	for _, f := range set.fields {
 		if f.twin != nil && f.origin == fromFlag && f.twin.origin != fromFlag {
@@ -36,7 +36,7 @@ func (set *settings) exposed() (flags []string) {
 	return flags
 }
 
-// secretValue puts text into a Secret.
+// secretValue sets a Secret from text.
 type secretValue Secret
 
 func (v *secretValue) Set(s string) error { *v = secretValue(s); return nil }

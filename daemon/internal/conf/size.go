@@ -15,7 +15,7 @@ type Size int64
 
 var binaryUnits = [...]string{"", "KiB", "MiB", "GiB", "TiB", "PiB"}
 
-// String gives the shortest text that is read back as the same size.
+// String returns the shortest text that parses to the same size.
 func (s Size) String() string {
 	n, unit := int64(s), 0
 	for n != 0 && n%1024 == 0 && unit < len(binaryUnits)-1 {
@@ -25,10 +25,10 @@ func (s Size) String() string {
 	return strconv.FormatInt(n, 10) + binaryUnits[unit]
 }
 
-// MarshalText writes what String gives.
+// MarshalText returns the text of String.
 func (s Size) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// UnmarshalText reads a size. Negative sizes and those over 8 EiB are errors.
+// UnmarshalText parses a size. Negative sizes and those over 8 EiB are errors.
 func (s *Size) UnmarshalText(b []byte) error {
 	text := strings.TrimSpace(string(b))
 	if last := len(text) - 1; last >= 0 && strings.ContainsRune("KMGTPkmgtp", rune(text[last])) {

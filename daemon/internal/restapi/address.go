@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Proxies are the addresses that may say for whom they speak. The zero value
-// trusts none: then a client is where its connection comes from.
+// Proxies are the networks whose forwarding headers are believed. The zero value
+// trusts none: the client address is then the peer address of the connection.
 type Proxies struct{ trusted []netip.Prefix }
 
 // ParseProxies reads networks in CIDR notation, or single addresses.
@@ -33,11 +33,11 @@ func (p Proxies) trusts(a netip.Addr) bool {
 	return slices.ContainsFunc(p.trusted, func(n netip.Prefix) bool { return n.Contains(a) })
 }
 
-// clientAddress is where a request comes from: the peer of its connection, or what
-// trusted proxies say in X-Forwarded-For or Forwarded. It is the one place that reads these
-// headers; no other forwarded header is read at all. Each proxy adds the address that it was
-// called from at the end, so the last one that is not a trusted proxy is the client: what stands before it
-// is only the client's word. Where the two headers disagree, one of them passed
+// clientAddress returns the address a request comes from: the peer of its connection, or what
+// trusted proxies report in X-Forwarded-For or Forwarded. It is the only place that reads these
+// headers; no other forwarding header is read. Each proxy appends the address of its peer,
+// so the last address that is not a trusted proxy is the client; entries before it were
+// sent by the client and prove nothing. If the two headers disagree, one of them passed
 // through a proxy that does not know it, so neither is believed.
 //
 // The address is unmapped and without a zone. The zero Addr means that the peer has none.
@@ -50,7 +50,7 @@ func (p Proxies) clientAddress(r *http.Request) netip.Addr {
 	for i := len(hops) - 1; i >= 0 && p.trusts(client); i-- {
 		hop, err := parseHop(hops[i])
 		if err != nil {
-			break // hidden or unknown: the proxy that says so is the last that is known
+			break // hidden or unknown: the proxy that reports it is the last known address
 		}
 		client = hop
 	}
@@ -77,7 +77,7 @@ func forwardedBy(h http.Header) []string {
 	return nil
 }
 
-// forOf gives the address of one element of a Forwarded header (RFC 7239); "" when it names none.
+// forOf returns the address in one element of a Forwarded header (RFC 7239), or "".
 func forOf(element string) string {
 	for pair := range strings.SplitSeq(element, ";") {
 		if name, value, _ := strings.Cut(strings.TrimSpace(pair), "="); strings.EqualFold(name, "for") {
@@ -93,7 +93,7 @@ func sameHop(a, b string) bool {
 	return errX == nil && errY == nil && x == y
 }
 
-// parseHop reads an address with or without a port; an IPv6 address may stand in brackets.
+// parseHop reads an address with or without a port; an IPv6 address may be in brackets.
 func parseHop(text string) (netip.Addr, error) {
 	text = strings.TrimSpace(text)
 	if ap, err := netip.ParseAddrPort(text); err == nil {

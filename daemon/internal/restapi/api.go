@@ -16,34 +16,34 @@ import (
 	"github.com/ringstore/ringstore/proto/rest/server"
 )
 
-// Config is what the API is made of. Zero values take the defaults named here.
+// Config holds the dependencies and settings of the API. Zero values take the defaults named here.
 type Config struct {
 	Engine *engine.Engine
 	Auth   *access.Authenticator
-	Nodes  Nodes        // *cluster.Fleet is one
-	Log    *slog.Logger // default: slog.Default(); one line a request at debug level
+	Nodes  Nodes        // *cluster.Fleet implements it
+	Log    *slog.Logger // default: slog.Default(); one line per request at debug level
 
-	Guard          AuthGuard // slows who tries keys; *access.Throttle is one; nil: nothing is slowed
-	AllowedOrigins Origins   // whose pages may change things, besides the gateway's own
-	TrustedProxies Proxies   // who may say where a request comes from
+	Guard          AuthGuard // limits failed authentications; *access.Throttle implements it; nil: no limit
+	AllowedOrigins Origins   // origins of web pages that may change data, besides the gateway's own
+	TrustedProxies Proxies   // whose forwarding headers are believed
 
-	MaxFileSize int64         // bytes; the engine's own limit, to refuse by Content-Length alone; default 10 GiB
-	Idle        time.Duration // a client that neither sends nor takes anything for so long is given up; default 60 s
+	MaxFileSize int64         // bytes; the engine's own limit, checked here against Content-Length before the body is read; default 10 GiB
+	Idle        time.Duration // a request is aborted when its client neither sends nor receives for this long; default 60 s
 }
 
-// Nodes gives the present picture of the storage nodes.
+// Nodes returns the current view of the storage nodes.
 type Nodes interface {
 	View() *cluster.View
 }
 
-// AuthGuard counts failed authentications by client address, and says when an
+// AuthGuard counts failed authentications by client address and reports when an
 // address must wait. It is safe for concurrent use.
 type AuthGuard interface {
-	// Allow reports whether credentials from this address may be looked up now, and if not, when to come back.
+	// Allow reports whether credentials from this address may be looked up now, and otherwise how long to wait.
 	Allow(addr netip.Addr) (retryAfter time.Duration, ok bool)
-	// Failed counts a failure. key is the access key that was claimed, fit for a log.
+	// Failed counts a failure. key is the access key of the request, escaped for the log.
 	Failed(addr netip.Addr, key string)
-	// Succeeded notes that a caller proved itself by a look-up.
+	// Succeeded records that a look-up authenticated a caller.
 	Succeeded(addr netip.Addr)
 }
 
@@ -62,7 +62,7 @@ type api struct {
 
 var _ server.ServerInterface = (*api)(nil)
 
-// New makes the handler of the whole API. It holds nothing that must be closed.
+// New returns the handler of the whole API. It holds nothing that must be closed.
 func New(c Config) http.Handler {
 	if c.Log == nil {
 		c.Log = slog.Default()
@@ -79,12 +79,12 @@ func New(c Config) http.Handler {
 	e.Use(a.observe, a.guard, a.crossOrigin, a.authenticate, wellFormed)
 	server.RegisterHandlers(alsoHead{e}, a)
 	tus.Mount(e, tus.Config{
-		Engine: c.Engine, Body: bodyOf, BreakOff: breakOff, Caller: callerOf, SetLocation: setLocation, WithStatus: withStatus, ValidType: validContentType,
+		Engine: c.Engine, Body: bodyOf, Interrupt: interrupt, Caller: callerOf, SetLocation: setLocation, WithStatus: withStatus, ValidType: validContentType,
 	})
 	return e
 }
 
-// alsoHead answers HEAD wherever a GET is registered: net/http leaves the body away.
+// alsoHead registers HEAD with every GET; net/http discards the body.
 type alsoHead struct{ *echo.Echo }
 
 // GET registers a handler for GET and HEAD.

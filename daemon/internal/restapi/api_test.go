@@ -321,7 +321,7 @@ func TestRequestIDs(t *testing.T) {
 	}
 }
 
-// No line of the log holds a secret.
+// No line of the log contains a secret.
 func TestLogHoldsNoSecrets(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{})
@@ -335,7 +335,7 @@ func TestLogHoldsNoSecrets(t *testing.T) {
 	}
 }
 
-// Nothing that a client wrote reaches the log as a control character, whatever the log's format.
+// No client text reaches the log as a control character, whatever the log's format.
 func TestLogHoldsNoControlCharacters(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{})

@@ -52,7 +52,7 @@ func (r *rig) spend(b *testing.B, pb *testing.PB, status int, make func() *http.
 	}
 }
 
-// The floor: the same client and server around a handler that does next to nothing.
+// The baseline: the same client and server with a handler that does almost nothing.
 func BenchmarkBare(b *testing.B) {
 	data := pattern(4 << 10)
 	for _, method := range []string{"GET", "POST"} {

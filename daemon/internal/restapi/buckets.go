@@ -49,7 +49,7 @@ func (a *api) GetBucket(c echo.Context, name string) error {
 	return a.showBucket(c, http.StatusOK, store.BucketName(name))
 }
 
-// UpdateBucket implements PATCH /buckets/{bucket}: what is left out stays, null is the default.
+// UpdateBucket implements PATCH /buckets/{bucket}: an absent member keeps its value, null sets the cluster's default.
 func (a *api) UpdateBucket(c echo.Context, name string) error {
 	var in struct {
 		Survive json.RawMessage `json:"survive"`
@@ -80,7 +80,7 @@ func (a *api) DeleteBucket(c echo.Context, name string) error {
 	return c.NoContent(http.StatusNoContent)
 }
 
-// showBucket answers with the bucket as it is stored.
+// showBucket writes the bucket as it is stored.
 func (a *api) showBucket(c echo.Context, status int, name store.BucketName) error {
 	b, err := a.cfg.Engine.Bucket(c.Request().Context(), name)
 	if err != nil {
@@ -100,7 +100,7 @@ func parseSurvive(raw json.RawMessage) (int, error) {
 	return n, checkSurvive(n)
 }
 
-// checkSurvive keeps out the number that stands for the default inside, but means nothing outside.
+// checkSurvive refuses store.SurviveDefault, which has a meaning inside the gateway only.
 func checkSurvive(n int) error {
 	if n < 0 || n > store.MaxSurvive {
 		return store.Errorf(store.Invalid, "survive %d is not within 0..%d", n, store.MaxSurvive).

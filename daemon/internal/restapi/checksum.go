@@ -17,8 +17,8 @@ const (
 	headerSHA256 = "X-Checksum-Sha256"
 )
 
-// expectation is what a client says about the bytes that it sends. Trailers say
-// it after the last byte, so they are read in verify.
+// expectation holds the checksums that a client sends with its bytes. Trailers arrive
+// after the last byte, so they are read in verify.
 type expectation struct {
 	request    *http.Request
 	what       string // the bytes are a "file" or a "part"
@@ -27,7 +27,7 @@ type expectation struct {
 	wantSHA256 bool
 }
 
-// expectFile reads what the headers of an upload say. Invalid.
+// expectFile reads the checksum headers of an upload. Invalid.
 func expectFile(r *http.Request, p rest.UploadFileParams) (e expectation, err error) {
 	e = expectation{request: r, what: "file"}
 	if p.XChecksumAlgorithm != "" && !p.XChecksumAlgorithm.Valid() {
@@ -45,8 +45,8 @@ func expectFile(r *http.Request, p rest.UploadFileParams) (e expectation, err er
 	return e, nil
 }
 
-// expectPart reads what the headers of a part say. Parts have no SHA-256: that
-// of the whole could not be had from theirs. Invalid.
+// expectPart reads the checksum headers of a part. Parts have no SHA-256, because that
+// of the file cannot be computed from theirs. Invalid.
 func expectPart(r *http.Request, p rest.PutPartParams) (e expectation, err error) {
 	e = expectation{request: r, what: "part"}
 	_, announced := r.Trailer[headerSHA256]
@@ -57,7 +57,7 @@ func expectPart(r *http.Request, p rest.PutPartParams) (e expectation, err error
 	return e, err
 }
 
-// decodeCRC reads a CRC64NVME; name says where it stood. Nothing is nil. Invalid.
+// decodeCRC reads a CRC64NVME; name is the header or member for the error. Empty text is nil. Invalid.
 func decodeCRC(name, text string) (*uint64, error) {
 	if text == "" {
 		return nil, nil
@@ -86,7 +86,7 @@ func notASum(name string, size int) error {
 		WithHint("Send the big-endian bytes of the checksum in standard base64, as S3 does.")
 }
 
-// verify compares, after the last byte and before anything is visible. Invalid, Corrupt.
+// verify compares the checksums. It is called after the last byte and before the file becomes visible. Invalid, Corrupt.
 func (e expectation) verify(s engine.Sums) error {
 	if err := e.compare("", e.crc, e.sha, s); err != nil {
 		return err
@@ -101,7 +101,7 @@ func (e expectation) verify(s engine.Sums) error {
 		return err
 	}
 	if sha != nil && s.SHA256 == nil {
-		return store.Errorf(store.Invalid, "the trailer %s came unannounced, so it cannot be compared", headerSHA256).
+		return store.Errorf(store.Invalid, "the trailer %s was not announced, so it cannot be compared", headerSHA256).
 			WithHint("Name it in the Trailer header of an upload; of a part send %s.", headerCRC64)
 	}
 	return e.compare(late, crc, sha, s)
@@ -119,6 +119,6 @@ func (e expectation) compare(place string, crc *uint64, sha []byte, got engine.S
 
 func (e expectation) differs(name, want, got string) error {
 	err := store.Errorf(store.Corrupt, "%s is %s, but the bytes that arrived have %s", name, want, got).
-		WithHint("Nothing was stored. Send the %s again; if it fails again, reckon the checksum anew.", e.what)
+		WithHint("Nothing was stored. Send the %s again; if it fails again, compute the checksum again.", e.what)
 	return withStatus(http.StatusBadRequest, err) // here the client's bytes are wrong, not ours
 }

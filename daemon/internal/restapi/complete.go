@@ -11,8 +11,8 @@ import (
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-// minPartSize is what all parts of a file but the last must have, in bytes: each
-// part costs rows, and a look-up for every read that crosses it.
+// minPartSize is the smallest size of all parts of a file but the last, in bytes: each
+// part costs rows, and a look-up in every read that covers it.
 const minPartSize = 1 << 20
 
 // CompleteSession implements POST /sessions/{session_id}/complete.
@@ -33,7 +33,7 @@ func (a *api) CompleteSession(c echo.Context, text rest.SessionID) error {
 	}
 	f, err := a.cfg.Engine.CompleteSession(c.Request().Context(), r)
 	if err != nil && store.KindOf(err) == store.Corrupt {
-		return withStatus(http.StatusBadRequest, err) // the client's parts are not what it said, nothing stored is damaged
+		return withStatus(http.StatusBadRequest, err) // the client's parts differ from its checksums; no stored data is damaged
 	}
 	if err != nil {
 		return err
@@ -41,7 +41,7 @@ func (a *api) CompleteSession(c echo.Context, text rest.SessionID) error {
 	return stored(c, http.StatusOK, f)
 }
 
-// completion reads what must be true of the file. Invalid.
+// completion reads the size, checksum and parts that the file must have. Invalid.
 func completion(id store.FileID, in rest.CompleteSession) (r engine.CompleteRequest, err error) {
 	r = engine.CompleteRequest{Session: id, MinPartSize: minPartSize}
 	if r.Size, err = sizeOf(in.Size); err != nil {

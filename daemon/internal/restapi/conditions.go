@@ -8,7 +8,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// verdict is what a request's preconditions come to.
+// verdict is the result of evaluating a request's preconditions.
 type verdict int
 
 const (
@@ -36,8 +36,8 @@ func evaluate(h http.Header, f store.File) verdict {
 	return met
 }
 
-// tagged reports whether a list of entity tags names the file. Weak ones count
-// only where a weak comparison is asked for. A malformed list ends where it breaks.
+// tagged reports whether a list of entity tags names the file. Weak tags match
+// only in a weak comparison. A malformed list is read up to its first error.
 func tagged(lists []string, f store.File, weak bool) bool {
 	for _, list := range lists {
 		if strings.TrimSpace(list) == "*" {
@@ -59,7 +59,7 @@ func tagged(lists []string, f store.File, weak bool) bool {
 	return false
 }
 
-// cutTag splits a list behind its first quoted tag.
+// cutTag splits a list after its first quoted tag.
 func cutTag(list string) (opaque, rest string, ok bool) {
 	list, ok = strings.CutPrefix(list, `"`)
 	if !ok {
@@ -68,7 +68,7 @@ func cutTag(list string) (opaque, rest string, ok bool) {
 	return strings.Cut(list, `"`)
 }
 
-// date reads a header; anything that is no date counts as absent, as the RFC has it.
+// date reads a header; a malformed date counts as absent, as the RFC requires.
 func date(h http.Header, name string) (time.Time, bool) {
 	text := h.Get(name)
 	if text == "" {
@@ -78,7 +78,7 @@ func date(h http.Header, name string) (time.Time, bool) {
 	return t, err == nil
 }
 
-// modifiedAfter compares in whole seconds: HTTP dates have no more.
+// modifiedAfter compares in whole seconds: HTTP dates have no finer resolution.
 func modifiedAfter(f store.File, t time.Time) bool {
 	return f.CompletedAt.Truncate(time.Second).After(t)
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-// A condition that would not be kept is refused: a client that sends one relies on it.
+// A condition that would not be evaluated is refused: a client that sends one relies on it.
 func TestConditions_OfWritesAreRefused(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{})

@@ -15,7 +15,7 @@ import (
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-// shown gives what a bucket shows under a name; none is the zero file.
+// shown returns the latest file of a name; or the zero file.
 func (r *rig) shown(bucket, name string) (f rest.File) {
 	r.t.Helper()
 	page := decode[rest.FileList](r.t, r.call("GET", "/files?sort=name&bucket="+bucket+"&prefix="+url.QueryEscape(name), nil), http.StatusOK)
@@ -32,7 +32,7 @@ func (r *rig) bucket(name string) {
 	decode[rest.Bucket](r.t, r.document("POST", "/buckets", rest.NewBucket{Name: name}), http.StatusCreated)
 }
 
-// A copy is a file of its own, with the same bytes, type, metadata and checksums.
+// A copy is a separate file with the same bytes, type, metadata and checksums.
 func TestCopy(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{})
@@ -56,7 +56,7 @@ func TestCopy(t *testing.T) {
 	}
 }
 
-// A file of many parts is copied as one; without a bucket the copy stays in the file's.
+// A file of many parts is copied as one; without a bucket the copy is in the file's.
 func TestCopyOfParts(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{})
@@ -72,7 +72,7 @@ func TestCopyOfParts(t *testing.T) {
 	r.holds(f, data)
 }
 
-// A file copied over itself is its own successor.
+// A file can be copied to its own name.
 func TestCopyOntoItself(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{})
@@ -82,7 +82,7 @@ func TestCopyOntoItself(t *testing.T) {
 	r.holds(twin, pattern(300_000))
 }
 
-// A client that waits for a long copy is not taken for one that stalls.
+// A client that waits for a long copy does not count as stalled.
 func TestCopyLongerThanTheIdleTime(t *testing.T) {
 	t.Parallel()
 	const idle = 50 * time.Millisecond
@@ -102,7 +102,7 @@ func TestCopyLongerThanTheIdleTime(t *testing.T) {
 	r.holds(twin, pattern(300_000))
 }
 
-// A rename is the same file under another name; what that name showed is gone.
+// A rename keeps the file and replaces the file that had the new name.
 func TestRename(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{})

@@ -6,12 +6,12 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// disposition tells a browser to save the file, and under what name: what
-// follows the last slash of the file's name, or the id where that is nothing.
+// disposition returns a Content-Disposition that makes a browser save the file under
+// the last segment of its name, or under its id where that segment is empty.
 //
 // The name is given twice, as RFC 6266 advises: in ASCII for old clients, with
-// everything that could end the value or the header replaced, and as RFC 8187
-// has it, where every byte outside a small set is percent-encoded.
+// every character that could end the value or the header replaced, and in the form of
+// RFC 8187, with every byte outside a small set percent-encoded.
 func disposition(f store.File) string {
 	name := f.Key.String()
 	name = name[strings.LastIndexByte(name, '/')+1:]

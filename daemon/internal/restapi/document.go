@@ -12,7 +12,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// How many bytes a JSON body may have. The largest one names all parts of a file, each with its checksum.
+// Limits of a JSON body in bytes. The largest document lists all parts of a file, each with its checksum.
 const (
 	maxDocument = 64 << 10
 	maxPartList = 1 << 20
@@ -35,7 +35,7 @@ func readLongJSON(c echo.Context, into any, most int64) error {
 		if _, err = decoder.Token(); errors.Is(err, io.EOF) {
 			return nil
 		}
-		err = errors.New("more follows behind the document")
+		err = errors.New("there is data after the document")
 	}
 	var long *http.MaxBytesError
 	var known *store.Error

@@ -12,19 +12,19 @@ import (
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-// fileHeaders are what a download sets, and what a problem must not carry; X-Meta-* come on top.
+// fileHeaders are the headers that a download sets, besides X-Meta-*; a problem document must not carry them.
 var fileHeaders = []string{
 	"Accept-Ranges", echo.HeaderContentLength, "Content-Range", echo.HeaderContentType, echo.HeaderContentDisposition,
 	"ETag", echo.HeaderLastModified, echo.HeaderContentSecurityPolicy, headerCRC64, headerSHA256,
 }
 
-// cachePrivate lets a browser keep what its user may read, and no cache between.
+// cachePrivate lets a browser cache the file, and no shared cache between.
 const cachePrivate = "private"
 
 // DownloadFile implements GET /files/{file_id}.
 func (a *api) DownloadFile(c echo.Context, id rest.FileID) error { return a.serve(c, id) }
 
-// HeadFile implements HEAD /files/{file_id}: all that GET does, but for the body.
+// HeadFile implements HEAD /files/{file_id}: the same as GET without the body.
 func (a *api) HeadFile(c echo.Context, id rest.FileID) error { return a.serve(c, id) }
 
 func (a *api) serve(c echo.Context, text string) error {
@@ -52,8 +52,8 @@ func (a *api) serve(c echo.Context, text string) error {
 	return a.send(c, o, f)
 }
 
-// open finds the file. A request for a range that names the file's ETag continues a download that began before,
-// perhaps before the file was deleted or replaced.
+// open finds the file. A range request with If-Match resumes an earlier download, which
+// may have begun before the file was deleted or replaced.
 func (a *api) open(c echo.Context, id store.FileID) (*engine.Object, error) {
 	r := c.Request()
 	tag, _, ok := cutTag(r.Header.Get("If-Match"))
@@ -63,8 +63,8 @@ func (a *api) open(c echo.Context, id store.FileID) (*engine.Object, error) {
 	return a.cfg.Engine.Open(r.Context(), id)
 }
 
-// send answers with the range asked for. Units go from the engine's buffers to
-// the connection as they are: the length is known, so nothing collects or chunks them.
+// send writes the requested range. Units are written from the engine's buffers to the
+// connection without a copy: the length is known, so no chunked encoding is needed.
 func (a *api) send(c echo.Context, o *engine.Object, f store.File) error {
 	r, w := c.Request(), c.Response()
 	span, err := rangeOf(r.Header, f)
@@ -81,7 +81,7 @@ func (a *api) send(c echo.Context, o *engine.Object, f store.File) error {
 		w.WriteHeader(w.Status)
 		return nil
 	}
-	// The first write sends the headers: an error before it is still a proper answer.
+	// The first write sends the headers; an error before it still becomes a problem document.
 	if err := o.WriteRange(r.Context(), w, span.off, span.n); err != nil {
 		if w.Committed {
 			return fmt.Errorf("%w: %w", errBroken, err)
@@ -91,7 +91,7 @@ func (a *api) send(c echo.Context, o *engine.Object, f store.File) error {
 	return nil
 }
 
-// fileID reads an id in an address. A malformed one is the name of no file.
+// fileID parses an id in a path. A malformed id is NotFound.
 func fileID(text string) (store.FileID, error) {
 	id, err := store.ParseFileID(text)
 	if err != nil {
@@ -106,7 +106,7 @@ func setFileHeaders(h http.Header, f store.File, s span) {
 	h.Set(echo.HeaderContentLength, strconv.FormatInt(s.n, 10))
 	h.Set(echo.HeaderContentDisposition, disposition(f))
 	h.Set(echo.HeaderLastModified, lastModified(f))
-	// What a client uploaded must not run as a page of this address, nor be kept by a cache that others share.
+	// What a client uploaded must not run as a page of this address, nor be stored by a shared cache.
 	h.Set(echo.HeaderContentSecurityPolicy, "sandbox; default-src 'none'")
 	h.Set(echo.HeaderCacheControl, cachePrivate)
 	setETag(h, f)

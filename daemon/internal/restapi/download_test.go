@@ -149,7 +149,7 @@ func TestDownloadOfNothing(t *testing.T) {
 	require.Contains(t, got.header.Get("Allow"), "POST")
 }
 
-// A file whose upload is under way can be seen and asked about, but not read.
+// A file whose upload is in progress is listed and described, but cannot be read.
 func TestDownloadWhileUploading(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{maxFile: 64 << 20})
@@ -180,7 +180,7 @@ func TestDownloadWhileUploading(t *testing.T) {
 	require.Equal(t, http.StatusOK, r.call("GET", "/files/"+f.FileID, nil).status)
 }
 
-// Nothing in a name gets out of the header's value.
+// No name can escape from the header's value.
 func TestDownloadDisposition(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{})
@@ -206,7 +206,7 @@ func TestDownloadDisposition(t *testing.T) {
 	require.Equal(t, f.FileID, params["filename"])
 }
 
-// damage does something to every chunk of a file.
+// damage applies a function to every chunk of a file.
 func (r *rig) damage(f rest.File, hit func(n *mem.Chunks, id store.ChunkID)) {
 	r.t.Helper()
 	m := decode[rest.FileMetadata](r.t, r.call("GET", "/files/"+f.FileID+"/metadata", nil), http.StatusOK)
@@ -221,7 +221,7 @@ func (r *rig) damage(f rest.File, hit func(n *mem.Chunks, id store.ChunkID)) {
 	}
 }
 
-// Data that cannot be rebuilt is a 500 with the code corrupt, as long as nothing was sent.
+// Data that cannot be reconstructed is a 500 with the code corrupt, if nothing was sent yet.
 func TestDownloadCorruptAtOnce(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{})
@@ -237,7 +237,7 @@ func TestDownloadCorruptAtOnce(t *testing.T) {
 	require.Equal(t, got.header.Get("X-Request-Id"), l.attrs["request"].String())
 }
 
-// A download that fails midway does not look like one that ended well.
+// A download that fails midway cannot be mistaken for a complete one.
 func TestDownloadBreaksMidway(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{quick: true})
@@ -257,7 +257,7 @@ func TestDownloadBreaksMidway(t *testing.T) {
 	require.ErrorIs(t, r.failed("GET").attrs["error"].Any().(error), store.Corrupt)
 }
 
-// A client that takes nothing is given up, and frees what it held.
+// A download whose client does not read is aborted, and its memory is freed.
 func TestDownloadStalled(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{idle: 200 * time.Millisecond, maxFile: 64 << 20, unit: 256 << 10})
@@ -272,7 +272,7 @@ func TestDownloadStalled(t *testing.T) {
 	require.ErrorIs(t, l.attrs["error"].Any().(error), store.Canceled)
 }
 
-// Bytes are served while as many nodes are gone as the file survives.
+// Files are readable with as many nodes down as they survive.
 func TestDownloadWithNodesGone(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{})
@@ -327,7 +327,7 @@ func TestPanics(t *testing.T) {
 	require.Equal(t, http.StatusOK, r.call("GET", "/files/"+f.FileID, nil).status)
 }
 
-// What a client uploaded runs nowhere, is embedded in no other page, and is kept by no shared cache.
+// Uploaded content is not executed, not embedded in other pages and not stored by shared caches.
 func TestDownload_HeadersThatContainIt(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{})

@@ -61,7 +61,7 @@ func (a *api) RenameFile(c echo.Context, text rest.FileID) error {
 	return writeJSON(c, http.StatusOK, fileOf(f))
 }
 
-// target is a file, and where it is to be seen.
+// target is a file and the bucket and key that it is copied or renamed to.
 type target struct {
 	file   store.FileID
 	bucket store.BucketName

@@ -13,10 +13,10 @@ import (
 )
 
 const (
-	formBuffer  = 16 << 10 // read from the connection at once; outside the write memory, so that it is small
-	formSlack   = 1 << 20  // what fields and framing may add to the largest file
-	maxField    = 4 << 10  // bytes of a field that is read
-	maxIgnored  = 64 << 10 // bytes of a field that is passed over
+	formBuffer  = 16 << 10 // bytes read from the connection at once; small, because it is not counted against the write memory
+	formSlack   = 1 << 20  // bytes that fields and framing may add to the largest file
+	maxField    = 4 << 10  // bytes of a field that is used
+	maxIgnored  = 64 << 10 // bytes of a field that is ignored
 	maxFields   = 64
 	fieldBucket = "bucket"
 	fieldName   = "name"
@@ -26,15 +26,15 @@ const (
 // form is a multipart/form-data body, read as a stream: fields, then the file.
 type form struct {
 	api    *api
-	buffer *bufio.Reader // nil once it was given back
+	buffer *bufio.Reader // nil after close
 	reader *multipart.Reader
-	seen   *tail           // what reader has read
+	seen   *tail           // records the end of what reader has read
 	part   *multipart.Part // the file
-	rest   io.Reader       // what follows the form's end in the body
+	rest   io.Reader       // the body after the form's end
 	ended  bool
 }
 
-// openForm reads up to the file's first byte and fills in what the fields say.
+// openForm reads up to the file's first byte and sets the values of the fields in in.
 func (a *api) openForm(c echo.Context, boundary string, in *incoming) (*form, error) {
 	if boundary == "" {
 		return nil, store.Errorf(store.Invalid, "Content-Type multipart/form-data has no boundary").
@@ -65,7 +65,7 @@ func (a *api) buffer(r io.Reader) *bufio.Reader {
 	return bufio.NewReaderSize(r, formBuffer)
 }
 
-// close gives the buffer back. The form must not be used afterwards.
+// close returns the buffer to the pool. The form must not be used afterwards.
 func (f *form) close() {
 	if f.buffer != nil {
 		f.buffer.Reset(nil)
@@ -74,7 +74,7 @@ func (f *form) close() {
 	}
 }
 
-// begin reads the fields that stand before the file.
+// begin reads the fields before the file.
 func (f *form) begin(in *incoming) error {
 	for range maxFields {
 		part, field, filename, err := f.next()
@@ -114,9 +114,9 @@ func (f *form) found(part *multipart.Part, filename string, in *incoming) error 
 	return nil
 }
 
-// Read gives the file's bytes. At their end it reads the rest of the form too: a
-// body that breaks off behind the file, or names another file or bucket there, is refused
-// before anything is stored.
+// Read implements io.Reader for the file's bytes. At their end it also reads the rest of the
+// form: a body that ends early after the file, or names another file or bucket there, is
+// refused before anything is stored.
 func (f *form) Read(p []byte) (int, error) {
 	if f.ended {
 		return 0, io.EOF
@@ -136,13 +136,13 @@ func (f *form) finish() error {
 	for range maxFields {
 		part, field, _, err := f.next()
 		if errors.Is(err, errNoFile) {
-			// Trailers only arrive with the body's very end.
+			// Trailers are only available after the end of the body.
 			_, err = io.CopyN(io.Discard, f.rest, maxIgnored)
 			if errors.Is(err, io.EOF) {
 				return nil
 			}
 			if err == nil {
-				err = store.Errorf(store.Invalid, "the body goes on behind the end of the form")
+				err = store.Errorf(store.Invalid, "the body continues after the end of the form")
 			}
 			return err
 		}
@@ -150,26 +150,26 @@ func (f *form) finish() error {
 			return err
 		}
 		if field == fieldFile || field == fieldBucket || field == fieldName {
-			return store.Errorf(store.Invalid, "the field %s stands behind the file", field).
+			return store.Errorf(store.Invalid, "the field %s comes after the file", field).
 				WithHint("Put the fields bucket and name before the one field file.")
 		}
 		if err := skipField(part, field); err != nil {
 			return err
 		}
 	}
-	return store.Errorf(store.Invalid, "the form has more than %d fields behind the file", maxFields)
+	return store.Errorf(store.Invalid, "the form has more than %d fields after the file", maxFields)
 }
 
 // errNoFile is the end of the form where the file was expected.
 var errNoFile error = store.Errorf(store.Invalid, "the form has no field named file").WithHint(typeHint)
 
-// next moves on to the next field. The filename is taken as it is: names are no
-// paths, so a slash in it is no danger, and cutting at it would lose what the client said.
+// next returns the next field. The filename is used unchanged: names are not
+// paths, so a slash in it is harmless, and cutting at it would lose part of the name.
 func (f *form) next() (part *multipart.Part, field, filename string, err error) {
-	part, err = f.reader.NextRawPart() // raw: what is encoded stays so, these are the file's bytes
-	if err == io.EOF {                 //nolint:errorlint // most forms that are cut short are an io.EOF wrapped
+	part, err = f.reader.NextRawPart() // raw: a transfer encoding is not decoded, these are the file's bytes
+	if err == io.EOF {                 //nolint:errorlint // a form that ends early is mostly a wrapped io.EOF
 		if !f.seen.ended() {
-			return nil, "", "", broken(errors.New("its closing delimiter never came"))
+			return nil, "", "", broken(errors.New("its closing delimiter is missing"))
 		}
 		return nil, "", "", errNoFile
 	}
@@ -200,13 +200,13 @@ func skipField(part *multipart.Part, field string) error {
 		return broken(err)
 	}
 	if n > maxIgnored {
-		return store.Errorf(store.Invalid, "the field %.64q, which means nothing here, is longer than %d bytes", field, maxIgnored).WithHint(typeHint)
+		return store.Errorf(store.Invalid, "the unknown field %.64q is longer than %d bytes", field, maxIgnored).WithHint(typeHint)
 	}
 	return nil
 }
 
-// broken makes one of the domain's errors of what package multipart says. What
-// the connection said below it stays what it is. The cause is not wrapped: it
+// broken translates an error of package multipart into a domain error. An error that is
+// one already, from the connection, is returned unchanged. The cause is not wrapped: it
 // may be an io.EOF, which the engine would take for the end of the file.
 func broken(err error) error {
 	var known *store.Error

@@ -20,7 +20,7 @@ import (
 
 const border = "border"
 
-// takeForm reads a form as an upload does, to its end. length -1 is a body in chunks.
+// takeForm reads a form to its end as an upload does. length -1 is a chunked body.
 func takeForm(t testing.TB, body []byte, length int64) (in incoming, data []byte, err error) {
 	t.Helper()
 	a := &api{cfg: Config{Idle: time.Minute, MaxFileSize: 1 << 30}}
@@ -38,7 +38,7 @@ func takeForm(t testing.TB, body []byte, length int64) (in incoming, data []byte
 	return in, data, err
 }
 
-// fileIn reads the form with the library alone, and gives the first file in it.
+// fileIn reads the form with package multipart alone and returns its first file.
 func fileIn(body []byte) ([]byte, error) {
 	r := multipart.NewReader(bytes.NewReader(body), border)
 	for {
@@ -76,8 +76,8 @@ func formOf(file string, more ...string) []byte {
 	return []byte(b.String())
 }
 
-// A body that ends anywhere before its closing delimiter is no form, wherever that is, and
-// whatever the file holds.
+// A body that ends before its closing delimiter is refused, wherever it ends and whatever
+// the file contains.
 func TestForm_EveryCutIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, file := range map[string]string{
@@ -129,7 +129,7 @@ func TestForm_ContentTypeIsOneThatADownloadCanCarry(t *testing.T) {
 	}
 }
 
-// What comes as it is obeys the same rule.
+// Raw bodies follow the same rule.
 func TestRaw_ContentTypeIsOneThatADownloadCanCarry(t *testing.T) {
 	t.Parallel()
 	for _, bad := range []string{"text", "a/b; charset=\"\x80\"", "a/b; x=" + strings.Repeat("y", maxContentType)} {
@@ -140,8 +140,8 @@ func TestRaw_ContentTypeIsOneThatADownloadCanCarry(t *testing.T) {
 	}
 }
 
-// What is taken for a form is one that the library reads to the same file, with its closing
-// delimiter as its last; cut shorter it is none.
+// An accepted form is one that package multipart reads to the same file, and whose last
+// delimiter is the closing one; any shorter prefix is refused.
 func FuzzForm(f *testing.F) {
 	f.Add(formOf("content"), uint16(1))
 	f.Add(formOf("", `Content-Disposition: form-data; name="note"`), uint16(20))

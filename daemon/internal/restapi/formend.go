@@ -5,17 +5,17 @@ import (
 	"io"
 )
 
-// tail passes on what a multipart.Reader reads and keeps the end of it. The reader says
+// tail forwards the reads of a multipart.Reader and keeps the last bytes. The reader returns
 // io.EOF both at the form's closing delimiter and where a body ends within the headers of a
-// part; only the former is a whole form.
+// part; only the former is a complete form.
 type tail struct {
 	from      io.Reader
 	delimiter []byte // two hyphens and the boundary
-	last      []byte // what was read last: all of it, or at least tailSize bytes
+	last      []byte // the last bytes read: all of them, or at least tailSize
 }
 
-// tailSize is more than package multipart reads ahead of the line that it looks
-// at: it has both in its buffer of 4 KiB.
+// tailSize is more than package multipart reads ahead of the line that it parses:
+// both fit in its buffer of 4 KiB.
 const tailSize = 8 << 10
 
 // Read implements io.Reader.
@@ -28,8 +28,8 @@ func (t *tail) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// ended reports whether the last delimiter is the closing one, where the
-// multipart.Reader has found an end.
+// ended reports whether the last delimiter is the closing one. It is called when the
+// multipart.Reader has returned io.EOF.
 func (t *tail) ended() bool {
 	lines := bytes.Split(t.last, []byte("\n"))
 	for i := len(lines) - 1; i >= 0; i-- {

@@ -14,12 +14,11 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// guard gives up clients that stall. A time limit on the whole request would
-// cut off slow clients with large files, so each read and each write has its own.
+// guard aborts requests of clients that stall. A time limit on the whole request would
+// end slow transfers of large files, so each read and each write has its own deadline.
 //
-// net/http looks after what comes later: it sets the read deadline anew for the
-// next request on the connection, and reads on past a body that the handler
-// left unread only as long as the deadline set here lets it.
+// net/http sets the read deadline again for the next request on the connection. It
+// discards a body that the handler left unread only until the deadline set here.
 func (a *api) guard(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		g := &guarded{ResponseWriter: c.Response().Writer, idle: a.cfg.Idle}
@@ -35,42 +34,42 @@ func (a *api) guard(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// bodyOf gives the request's body, guarded. It does not take the place of
-// Request.Body, by whose type the server decides whether a body that was refused
-// must be read to its end.
+// bodyOf returns the request's body with deadlines. It does not replace Request.Body,
+// by whose type the server decides whether a body that was refused must be read to its
+// end.
 func bodyOf(c echo.Context) io.Reader { return &c.Response().Writer.(*guarded).body }
 
-// breakOff makes reads of the request's body fail with the error from now on, from
-// any goroutine. The first error counts.
-func breakOff(c echo.Context, cause error) { c.Response().Writer.(*guarded).breakOff(cause) }
+// interrupt makes all further reads of the request's body fail with the cause. It may be
+// called from any goroutine; the first cause wins.
+func interrupt(c echo.Context, cause error) { c.Response().Writer.(*guarded).interrupt(cause) }
 
-func (g *guarded) breakOff(cause error) {
+func (g *guarded) interrupt(cause error) {
 	g.broken.CompareAndSwap(nil, &cause)
 	_ = g.control.SetReadDeadline(time.Unix(1, 0)) // a read in progress ends too
 }
 
-// callerOf is the access key of a request that was authenticated.
+// callerOf returns the access key of an authenticated request.
 func callerOf(c echo.Context) string {
 	key, _, _ := c.Request().BasicAuth()
 	return key
 }
 
-// guarded is a response writer whose every write has a deadline.
+// guarded is a response writer in which every write has a deadline.
 type guarded struct {
 	http.ResponseWriter
 	control *http.ResponseController
 	idle    time.Duration
 	armed   time.Time // when the write deadline was last set
 	body    guardedBody
-	broken  atomic.Pointer[error] // why breakOff was called
-	failed  atomic.Bool           // the body ended before its end: the client stalled, went away, or another request took over
+	broken  atomic.Pointer[error] // why interrupt was called
+	failed  atomic.Bool           // the body ended early: the client stalled or disconnected, or another request took over
 }
 
-// Unwrap lets http.ResponseController find the connection.
+// Unwrap gives http.ResponseController access to the connection.
 func (g *guarded) Unwrap() http.ResponseWriter { return g.ResponseWriter }
 
-// Write passes p on in one piece: a client must take what a reader hands over at
-// once, at most a unit, within the idle time.
+// Write forwards p in one piece: a client must accept the bytes of one call, at most a
+// unit, within the idle time.
 func (g *guarded) Write(p []byte) (int, error) {
 	if now := time.Now(); stale(g.armed, now, g.idle) {
 		g.armWrite(now)
@@ -79,29 +78,29 @@ func (g *guarded) Write(p []byte) (int, error) {
 }
 
 func (g *guarded) armWrite(now time.Time) {
-	// An error means that there is no connection under it, as in tests with a recorder.
+	// An error means that there is no connection below, as in tests with a recorder.
 	_ = g.control.SetWriteDeadline(now.Add(g.idle))
 	g.armed = now
 }
 
-// stale says whether a deadline is old enough to be worth setting anew: setting
-// one costs more than a small read.
+// stale reports whether a deadline is old enough to be set again: setting it costs more
+// than a small read.
 func stale(armed, now time.Time, idle time.Duration) bool { return now.Sub(armed) > idle/16 }
 
-// guardedBody is a request body whose every read has a deadline, and whose
-// errors are the domain's.
+// guardedBody is a request body in which every read has a deadline. Its errors are
+// domain errors.
 type guardedBody struct {
 	from  io.Reader
 	g     *guarded
 	armed time.Time // when the read deadline was last set
 }
 
-// Read implements io.Reader. Errors: io.EOF; Canceled (the client stalled or went away), Invalid (broken framing).
+// Read implements io.Reader. Errors: io.EOF; Canceled (the client stalled or disconnected), Invalid (broken framing).
 func (b *guardedBody) Read(p []byte) (int, error) {
 	if now := time.Now(); stale(b.armed, now, b.g.idle) {
 		b.arm(now)
 	}
-	if cause := b.g.broken.Load(); cause != nil { // behind arm, which would let it continue
+	if cause := b.g.broken.Load(); cause != nil { // after arm, which resets the deadline of interrupt
 		b.g.failed.Store(true)
 		return 0, *cause
 	}
@@ -110,8 +109,8 @@ func (b *guardedBody) Read(p []byte) (int, error) {
 	case err == nil:
 		return n, nil
 	case errors.Is(err, io.EOF):
-		// From here on the server itself reads, to notice a client that goes
-		// away: a deadline that ran out would look like one.
+		// From here on the server itself reads, to detect a client that
+		// disconnects: an expired deadline would look like that.
 		_ = b.g.control.SetReadDeadline(time.Time{})
 		return n, io.EOF
 	}
@@ -127,8 +126,8 @@ func (b *guardedBody) arm(now time.Time) {
 	b.armed = now
 }
 
-// translate makes one of the domain's errors of what reading the connection met. It
-// does not wrap: an io.ErrUnexpectedEOF below would look like a body's end to some readers.
+// translate turns an error of a read from the connection into a domain error. It does
+// not wrap: some readers would take a wrapped io.ErrUnexpectedEOF for the body's end.
 func (b *guardedBody) translate(err error) error {
 	const again = "Send it again."
 	var network net.Error
@@ -136,7 +135,7 @@ func (b *guardedBody) translate(err error) error {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return store.Errorf(store.Canceled, "the body stalled for %v", b.g.idle).WithHint(again)
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &network), errors.Is(err, http.ErrBodyReadAfterClose):
-		return store.Errorf(store.Canceled, "the body broke off: %v", err).WithHint(again)
+		return store.Errorf(store.Canceled, "the body ended early: %v", err).WithHint(again)
 	}
 	return store.Errorf(store.Invalid, "the body cannot be read: %v", err).
 		WithHint("Check how the client frames the body: Content-Length or chunks.")

@@ -12,7 +12,7 @@ import (
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-// throttled is a rig that slows failures; addresses come from X-Forwarded-For where proxy is set.
+// throttled is a rig that limits failures; with proxy set, addresses come from X-Forwarded-For.
 func throttled(t *testing.T, proxies ...string) *rig {
 	t.Helper()
 	p, err := restapi.ParseProxies(proxies)
@@ -22,7 +22,7 @@ func throttled(t *testing.T, proxies ...string) *rig {
 	}})
 }
 
-// guess tries wrong keys from an address until it is told to wait.
+// guess tries wrong keys from an address until it gets 429.
 func (r *rig) guess(from string) reply {
 	r.t.Helper()
 	for range 1000 {

@@ -18,13 +18,13 @@ import (
 )
 
 const (
-	healthLimit = 2 * time.Second        // a metadata store that does not answer within it is away
-	healthFresh = 250 * time.Millisecond // so long one look serves all who ask: these routes need no key
+	healthLimit = 2 * time.Second        // a metadata store that takes longer counts as unavailable
+	healthFresh = 250 * time.Millisecond // one check serves all requests for this long, because these routes need no key
 )
 
-// healthCache lets many probes share one look at the metadata store.
+// healthCache lets many probes share one check of the metadata store.
 type healthCache struct {
-	mu   sync.Mutex // guards what follows, and is held during a look
+	mu   sync.Mutex // guards what follows, and is held during a check
 	last engine.Health
 	at   time.Time
 }
@@ -70,7 +70,7 @@ func (a *api) GetReady(c echo.Context) error {
 	return nil
 }
 
-// reportOf says what the state comes to. It names no node and repeats no error: anybody may ask.
+// reportOf renders the state. It names no node and repeats no error, because the route needs no key.
 func reportOf(h engine.Health) rest.Health {
 	out := rest.Health{
 		Status: rest.HealthOK, Metadata: rest.MetadataOK, Reasons: []string{},

@@ -27,7 +27,7 @@ func (a *api) ListFiles(c echo.Context, p rest.ListFilesParams) error {
 	return a.listByTime(c, given, p)
 }
 
-// checkListing checks what both ways have in common, and fills in the page's size.
+// checkListing checks what both listings share and sets the default page size.
 func checkListing(given url.Values, p *rest.ListFilesParams) error {
 	if p.Sort != "" && !p.Sort.Valid() {
 		return store.Errorf(store.Invalid, "sort %.32q is not one of created_at, -created_at, name", string(p.Sort)).
@@ -36,7 +36,7 @@ func checkListing(given url.Values, p *rest.ListFilesParams) error {
 	return checkPerPage(given, &p.PerPage)
 }
 
-// checkPerPage checks the size of a page, and fills it in where it is not given.
+// checkPerPage checks the size of a page and sets the default.
 func checkPerPage(given url.Values, n *int) error {
 	if !given.Has("per_page") {
 		*n = defaultPerPage
@@ -47,7 +47,8 @@ func checkPerPage(given url.Values, n *int) error {
 	return nil
 }
 
-// byName: what only makes sense by name asks for it, unless a sort by time stands against it.
+// byName reports whether the listing is by name: the sort requests it, or a parameter
+// that has a meaning only by name is given and no sort by time.
 func byName(given url.Values, p rest.ListFilesParams) bool {
 	if p.Sort == rest.SortByName || given.Has("delimiter") || given.Has("after") {
 		return true
@@ -63,7 +64,7 @@ func (a *api) listByName(c echo.Context, given url.Values, p rest.ListFilesParam
 		}
 	}
 	if p.Sort != "" && p.Sort != rest.SortByName {
-		return store.Errorf(store.Invalid, "delimiter and after have no meaning in a listing by time").WithHint("Leave sort out, or the others.")
+		return store.Errorf(store.Invalid, "delimiter and after have no meaning in a listing by time").WithHint("Leave out sort, or delimiter and after.")
 	}
 	if p.Bucket == "" {
 		return store.Errorf(store.Invalid, "a listing by name needs the bucket").WithHint("Add ?bucket= to the address; GET /buckets lists them.")

@@ -13,7 +13,7 @@ import (
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-// behindProxy gives the address of a proxy that maps a folder of its own to the whole API.
+// behindProxy returns the URL of a proxy that serves the whole API below a path prefix.
 func (r *rig) behindProxy(folder string) string {
 	r.t.Helper()
 	transport := &http.Transport{}
@@ -27,7 +27,7 @@ func (r *rig) behindProxy(folder string) string {
 	return srv.URL + folder
 }
 
-// A Location leads to what was made also where a proxy has put a folder before every address.
+// A Location is correct behind a proxy that adds a prefix to every path.
 // tus/tus-node-server#366, tus/tusd#38.
 func TestLocation_BehindAProxyWithAFolder(t *testing.T) {
 	t.Parallel()
@@ -76,7 +76,7 @@ func TestLocation_BehindAProxyWithAFolder(t *testing.T) {
 	}
 }
 
-// HEAD is answered wherever GET is, with the same status and headers and no body.
+// Every GET route also serves HEAD, with the same status and headers and no body.
 func TestHead_WhereverGetIs(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{quick: true})

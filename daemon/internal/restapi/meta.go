@@ -9,18 +9,18 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// The client's own metadata of a file travels in headers of this prefix, whose
-// case means nothing: names are lower case everywhere else.
+// The client's own metadata of a file is sent in headers with this prefix. Their case has
+// no meaning: names are lower case everywhere else.
 const metaPrefix = "X-Meta-"
 
-// What metadata may be: enough for what tools keep of a file, and little enough
+// Limits of metadata: enough for what tools store with a file, and small enough
 // for the headers of a download to pass every proxy.
 const (
 	maxMeta     = 2 << 10 // bytes of all names and values
 	maxMetaName = 64      // bytes
 )
 
-// metaOf reads the metadata that a request's headers carry. Nothing is nil. Invalid.
+// metaOf reads the metadata in a request's headers, or nil. Invalid.
 func metaOf(h http.Header) (map[string]string, error) {
 	var meta map[string]string
 	for name, values := range h {
@@ -29,7 +29,7 @@ func metaOf(h http.Header) (map[string]string, error) {
 			continue
 		}
 		if len(values) != 1 {
-			return nil, store.Errorf(store.Invalid, "%s%s is there %d times", metaPrefix, name, len(values)).WithHint("Send each header once.")
+			return nil, store.Errorf(store.Invalid, "%s%s is present %d times", metaPrefix, name, len(values)).WithHint("Send each header once.")
 		}
 		if meta == nil {
 			meta = map[string]string{}
@@ -39,12 +39,12 @@ func metaOf(h http.Header) (map[string]string, error) {
 	return meta, checkMeta(meta)
 }
 
-// checkMeta reports what the headers of a download could not carry back as it came. Invalid.
+// checkMeta refuses metadata that the headers of a download could not return unchanged. Invalid.
 func checkMeta(meta map[string]string) error {
 	total := 0
 	for _, name := range slices.Sorted(maps.Keys(meta)) {
 		if !validMetaName(name) {
-			return store.Errorf(store.Invalid, "%.80q is no name of metadata", name).
+			return store.Errorf(store.Invalid, "%.80q is not a valid metadata name", name).
 				WithHint("Names have 1 to %d lower-case letters, digits, hyphens and underscores.", maxMetaName)
 		}
 		if !validMetaValue(meta[name]) {
@@ -70,10 +70,10 @@ func validMetaName(name string) bool {
 }
 
 func validMetaValue(value string) bool {
-	return printable(value) && strings.Trim(value, " ") == value // HTTP cuts the spaces around a value off
+	return printable(value) && strings.Trim(value, " ") == value // HTTP trims spaces around a value
 }
 
-// printable says whether a text is ASCII without control characters, and so can be a header's value.
+// printable reports whether a text is ASCII without control characters, and so can be a header's value.
 func printable(text string) bool {
 	for _, c := range []byte(text) {
 		if c < ' ' || c > '~' {
@@ -83,7 +83,7 @@ func printable(text string) bool {
 	return true
 }
 
-// shownMeta leaves out what a surface keeps for itself among a file's metadata: names
+// shownMeta leaves out the metadata that a surface stores for itself: names
 // with a colon, which no client can send.
 func shownMeta(meta map[string]string) map[string]string {
 	var shown map[string]string
@@ -99,14 +99,14 @@ func shownMeta(meta map[string]string) map[string]string {
 	return shown
 }
 
-// setMeta gives metadata back as it came.
+// setMeta sets the headers of the metadata, unchanged.
 func setMeta(h http.Header, meta map[string]string) {
 	for name, value := range shownMeta(meta) {
 		h.Set(metaPrefix+name, value)
 	}
 }
 
-// dropMeta takes back what setMeta set.
+// dropMeta removes what setMeta set.
 func dropMeta(h http.Header) {
 	maps.DeleteFunc(h, func(name string, _ []string) bool { return strings.HasPrefix(name, metaPrefix) })
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-// What goes in comes back in every way that a file can be asked about.
+// Metadata is returned unchanged by every route that describes a file.
 func TestMeta(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{})
@@ -53,7 +53,7 @@ func metaIn(h http.Header) rest.Meta {
 	return meta
 }
 
-// A problem is not the file, and says nothing of it.
+// A problem document carries no metadata of the file.
 func TestMetaNotOfProblems(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{})

@@ -21,11 +21,11 @@ import (
 
 const headerRequestID = "X-Request-Id"
 
-// errBroken says that the answer was begun and cannot be finished: the connection must be
-// broken, so that the client can tell that what it has is not all.
-var errBroken = errors.New("the answer broke off")
+// errBroken marks a response that was begun and cannot be finished: the connection must be
+// closed, so that the client detects that the body is incomplete.
+var errBroken = errors.New("the response ended early")
 
-// observe gives the request an id, turns errors and panics into answers, and logs.
+// observe assigns the request id, turns errors and panics into responses, and logs.
 func (a *api) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		began := time.Now()
@@ -56,8 +56,8 @@ func (a *api) recovered(next echo.HandlerFunc, c echo.Context) (err error) {
 	return next(c)
 }
 
-// log writes one line a request at debug level; what an operator must look at, higher.
-// Nothing that a client or a node wrote reaches it as a control character.
+// log writes one line per request: errors that an operator must act on at warn or error
+// level, others at debug level. Text from clients and nodes is escaped.
 func (a *api) log(c echo.Context, began time.Time, err error) {
 	level := slog.LevelDebug
 	if status := c.Response().Status; err != nil && status >= 500 {
@@ -81,13 +81,13 @@ func (a *api) log(c echo.Context, began time.Time, err error) {
 	a.cfg.Log.LogAttrs(ctx, level, "request", attrs...)
 }
 
-// public are the routes that need no key.
+// public are the routes that require no key.
 var public = map[string]bool{"/health": true, "/health/live": true, "/health/ready": true, "/openapi.json": true}
 
-// authenticate lets only callers with a key through, whatever the route.
+// authenticate refuses requests without a valid key, on every route that is not public.
 func (a *api) authenticate(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		// Browsers ask with OPTIONS whether they may send a key, before they have one to send.
+		// A browser's preflight OPTIONS carries no key.
 		if public[c.Path()] || c.Request().Method == http.MethodOptions {
 			return next(c)
 		}
@@ -104,9 +104,9 @@ func (a *api) authenticate(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// check compares a key. One that is in use costs no look-up, and passes whatever others
-// tried from the same address, so that behind a shared proxy no client locks out another.
-// 401 where it is wrong; 429 where too many were wrong lately; what else Check says.
+// check compares a key. A key in use costs no look-up and is accepted however many
+// authentications failed at the same address, so that clients behind a shared proxy cannot
+// lock each other out. 401 for a wrong key, 429 after too many, and the errors of Check.
 func (a *api) check(r *http.Request, accessKey, secret string) error {
 	guard, addr := a.cfg.Guard, a.cfg.TrustedProxies.clientAddress(r)
 	guarded := guard != nil && !a.cfg.Auth.Remembers(accessKey, secret)
@@ -129,12 +129,11 @@ func (a *api) check(r *http.Request, accessKey, secret string) error {
 	return err
 }
 
-// maxClaimed bounds how much of an access key that does not exist goes to the log, in bytes.
+// maxClaimed bounds how much of an unknown access key is logged, in bytes.
 const maxClaimed = 64
 
-// wellFormed refuses queries that Go would read in part and drop the rest of, and
-// conditions that would not be kept: a request that changes something must not do so
-// where its condition is not evaluated.
+// wellFormed refuses queries of which Go would silently drop a part, and conditions that
+// would not be evaluated: a conditional request must not change anything unconditionally.
 func wellFormed(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if err := unconditional(c.Request()); err != nil {
@@ -166,8 +165,8 @@ func unconditional(r *http.Request) error {
 
 func requestID(c echo.Context) string { return c.Response().Header().Get(headerRequestID) }
 
-// requestIDs makes ids that differ between processes and requests, without
-// asking the system for randomness every time.
+// requestIDs generates ids that are unique among processes and requests, without
+// a system call for randomness each time.
 type requestIDs struct {
 	process string
 	count   *atomic.Uint64
@@ -179,7 +178,7 @@ func newRequestIDs() requestIDs {
 	return requestIDs{process: hex.EncodeToString(b[:]) + "-", count: &atomic.Uint64{}}
 }
 
-// of takes the id that a proxy or client gave, if it is one, or makes one.
+// of returns the id that a proxy or client sent, if it is valid, or a new one.
 func (r requestIDs) of(req *http.Request) string {
 	if given := req.Header.Get(headerRequestID); validRequestID(given) {
 		return given
@@ -187,7 +186,7 @@ func (r requestIDs) of(req *http.Request) string {
 	return r.process + strconv.FormatUint(r.count.Add(1), 10)
 }
 
-// validRequestID keeps out what could forge a log line or grow one without bounds.
+// validRequestID refuses ids that could forge a log line or are too long for one.
 func validRequestID(id string) bool {
 	if id == "" || len(id) > 64 {
 		return false

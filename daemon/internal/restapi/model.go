@@ -64,7 +64,7 @@ func partOf(p engine.PartDescription) rest.Part {
 	return out
 }
 
-// sessionOf leaves parts out where the session comes without them, as in a listing.
+// sessionOf leaves out the parts of a session that was read without them, as in a listing.
 func sessionOf(s store.Session) rest.Session {
 	out := rest.Session{
 		SessionID: s.ID.String(), Bucket: s.Bucket.String(), Name: s.Key.String(), Size: s.Size, ContentType: s.ContentType,

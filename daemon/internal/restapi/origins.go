@@ -12,7 +12,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// Origins are the origins of web pages that may use the API besides its own. The zero value is none.
+// Origins are the origins of web pages that may use the API besides its own. The zero value has none.
 type Origins struct{ allowed map[string]bool }
 
 // ParseOrigins reads origins as browsers write them: scheme://host, with the port
@@ -29,25 +29,26 @@ func ParseOrigins(list []string) (Origins, error) {
 	return o, nil
 }
 
-// protection gives the check that refuses what pages of other origins send.
+// protection returns the check that refuses requests of pages of other origins.
 func (o Origins) protection() *http.CrossOriginProtection {
 	p := http.NewCrossOriginProtection()
 	for origin := range o.allowed {
 		if err := p.AddTrustedOrigin(origin); err != nil {
-			panic(err) // ParseOrigins lets nothing through that this refuses
+			panic(err) // ParseOrigins accepts only what this accepts
 		}
 	}
 	return p
 }
 
-// crossOrigin decides what web pages of other origins may do. It comes before
+// crossOrigin enforces what web pages of other origins may do. It runs before
 // authentication, so that a page can read why it was refused.
 //
-// A browser adds a key that it remembers to requests of any page. Reading the answer
-// takes our permission, but a form can change things without it. So everything that changes
-// something is refused when a page of another origin sends it, unless that origin is configured.
-// The exception is tus: pages of any origin may use it, because the header that it demands makes a browser
-// ask first, and the answer "*" forbids it to add a key that it remembers: the page has to bring one.
+// A browser adds remembered credentials to requests of any page. A page may read the
+// response only with our permission, but a form can change data without it. So every
+// request that changes something is refused if a page of another origin sends it, unless
+// that origin is configured. The exception is tus: pages of any origin may use it, because
+// its required header makes a browser send a preflight, and the answer "*" forbids it to
+// add remembered credentials: the page must supply its own.
 func (a *api) crossOrigin(next echo.HandlerFunc) echo.HandlerFunc {
 	protection := a.cfg.AllowedOrigins.protection()
 	return func(c echo.Context) error {
@@ -59,7 +60,7 @@ func (a *api) crossOrigin(next echo.HandlerFunc) echo.HandlerFunc {
 			if tus.Preflighted(r) {
 				return next(c)
 			}
-		} else if a.cfg.AllowedOrigins.welcome(h, r) {
+		} else if a.cfg.AllowedOrigins.allow(h, r) {
 			return c.NoContent(http.StatusNoContent)
 		}
 		if protection.Check(r) != nil {
@@ -69,10 +70,10 @@ func (a *api) crossOrigin(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// welcome lets a page of a configured origin read the answer, and reports whether
-// the request only asks what the page may do and is answered by that. Keys that the browser
-// remembers stay forbidden: Access-Control-Allow-Credentials is never sent.
-func (o Origins) welcome(h http.Header, r *http.Request) (preflight bool) {
+// allow lets a page of a configured origin read the response, and reports whether the
+// request is a preflight, which needs no more than these headers. Remembered credentials
+// stay forbidden: Access-Control-Allow-Credentials is never sent.
+func (o Origins) allow(h http.Header, r *http.Request) (preflight bool) {
 	if len(o.allowed) == 0 {
 		return false
 	}

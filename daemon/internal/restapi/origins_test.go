@@ -19,7 +19,7 @@ func origins(t *testing.T, list ...string) setup {
 	return setup{config: func(c *restapi.Config) { c.AllowedOrigins = o }}
 }
 
-// A browser adds the key that it remembers to what any page sends. Nothing that such a page sends changes anything.
+// A browser adds remembered credentials to requests of any page. No such request changes anything.
 func TestCrossOrigin_WritesOfForeignPagesAreRefused(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, origins(t, "https://console.example.org"))
@@ -74,7 +74,7 @@ func TestCrossOrigin_OwnPagesProgramsAndConfiguredOriginsMayWrite(t *testing.T) 
 	}
 }
 
-// A page of a configured origin reads every answer, a refusal of its key included.
+// A page of a configured origin can read every response, including a refusal of its key.
 func TestCrossOrigin_ConfiguredPagesReadAnswers(t *testing.T) {
 	t.Parallel()
 	const origin = "https://console.example.org"
@@ -107,7 +107,7 @@ func TestCrossOrigin_ConfiguredPagesReadAnswers(t *testing.T) {
 	}
 }
 
-// Every answer of tus to a page carries what lets the page read it, refusals that come early included.
+// Every tus response to a page has the headers that let the page read it, including early refusals.
 // tus/tus-node-server#873.
 func TestCrossOrigin_PagesReadRefusalsOfTus(t *testing.T) {
 	t.Parallel()
@@ -131,7 +131,7 @@ func TestCrossOrigin_PagesReadRefusalsOfTus(t *testing.T) {
 	}
 }
 
-// Nothing of tus works without the header that makes a browser ask first, or answers with leave to use remembered keys.
+// No tus request works without the header that forces a preflight, and no response permits remembered credentials.
 func TestCrossOrigin_NothingSimpleWorksOnTus(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{})

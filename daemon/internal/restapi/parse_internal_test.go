@@ -68,8 +68,8 @@ func FuzzRangeHeader(f *testing.F) {
 	})
 }
 
-// What a browser makes of the header is the last element of the name, and
-// nothing of the name stands outside of its value.
+// A browser reads the last segment of the name from the header, and no part of the
+// name is outside of the header's value.
 func FuzzDisposition(f *testing.F) {
 	for _, seed := range []string{"a.txt", "a/b", `"; filename=x`, "a\r\nX: y", "é%41\\", "dir/", "'", "\x00"} {
 		f.Add(seed)
@@ -94,7 +94,7 @@ func FuzzDisposition(f *testing.F) {
 	})
 }
 
-// Whatever metadata is let in survives the way through a download's headers.
+// All accepted metadata is returned unchanged by a download's headers.
 func FuzzMeta(f *testing.F) {
 	for _, seed := range [][2]string{{"mtime", "now"}, {"a_b", ""}, {"-", " x"}, {"A", "b"}, {"", ""}, {"a", "\r\nb: c"}, {"a", "\x7f"}, {"é", "é"}} {
 		f.Add(seed[0], seed[1], "other", "value")
@@ -119,7 +119,7 @@ func FuzzMeta(f *testing.F) {
 	})
 }
 
-// Every kind of error has its line in the table, and none of them is a success.
+// Every kind of error has a row in the table with an error status.
 func TestEveryKindHasAnAnswer(t *testing.T) {
 	t.Parallel()
 	for kind := store.Internal; kind.String() != "internal" || kind == store.Internal; kind++ {

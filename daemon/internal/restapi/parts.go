@@ -10,14 +10,14 @@ import (
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-// PutPart implements PUT /sessions/{session_id}/parts/{number}. A part over the limit
-// by its Content-Length is refused by the engine before the first byte is asked for.
+// PutPart implements PUT /sessions/{session_id}/parts/{number}. The engine refuses a
+// part whose Content-Length is over the limit before it reads the first byte.
 func (a *api) PutPart(c echo.Context, text rest.SessionID, number int, p rest.PutPartParams) error {
 	id, err := sessionID(text)
 	if err != nil {
 		return err
 	}
-	// Before anything else, so that a number that cannot be is not called a missing session.
+	// First, so that an invalid number is not reported as a missing session.
 	if err := store.ValidPartNumber(number); err != nil {
 		return err
 	}
@@ -32,7 +32,7 @@ func (a *api) PutPart(c echo.Context, text rest.SessionID, number int, p rest.Pu
 	return writeJSON(c, http.StatusOK, sessionPartOf(part))
 }
 
-// receivePart takes the body as the part, whatever its type.
+// receivePart stores the body as the part, whatever its Content-Type.
 func (a *api) receivePart(c echo.Context, id store.FileID, number int, p rest.PutPartParams) (part store.SessionPart, err error) {
 	given := c.QueryParams()
 	if given.Has("offset") || given.Has("length") {
@@ -45,11 +45,11 @@ func (a *api) receivePart(c echo.Context, id store.FileID, number int, p rest.Pu
 	}
 	return a.cfg.Engine.PutPart(r.Context(), engine.PartRequest{
 		Session: id, Number: number, Size: r.ContentLength, Verify: want.verify, Body: bodyOf(c),
-		Caller: callerOf(c), Interrupt: func(cause error) { breakOff(c, cause) },
+		Caller: callerOf(c), Interrupt: func(cause error) { interrupt(c, cause) },
 	})
 }
 
-// copyPart takes bytes of a stored file as the part.
+// copyPart stores bytes of a stored file as the part.
 func (a *api) copyPart(c echo.Context, id store.FileID, number int, p rest.PutPartParams) (part store.SessionPart, err error) {
 	r := c.Request()
 	if r.ContentLength != 0 {
@@ -65,7 +65,7 @@ func (a *api) copyPart(c echo.Context, id store.FileID, number int, p rest.PutPa
 	}
 	length := int64(-1)
 	if p.Length != nil {
-		length = max(*p.Length, 0) // a length that was given never means "to the end"
+		length = max(*p.Length, 0) // an explicit length never means "to the end"
 	}
 	if p.Offset < 0 || length == 0 {
 		return part, store.Errorf(store.Invalid, "offset or length is too small").

@@ -17,7 +17,7 @@ import (
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-// A part of the same number takes the other's place, whatever their sizes.
+// A part replaces an earlier one of the same number, whatever their sizes.
 func TestPartReplaced(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{reclaim: true})
@@ -33,7 +33,7 @@ func TestPartReplaced(t *testing.T) {
 	r.holds(r.complete(path, nil), data)
 }
 
-// A part whose checksum is wrong is not stored, and the one that was there stays.
+// A part whose checksum is wrong is not stored, and the earlier one is kept.
 func TestPartWrongChecksum(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{})
@@ -78,8 +78,8 @@ func TestPartInvalid(t *testing.T) {
 	require.Empty(t, r.session(path).Parts)
 }
 
-// A part over the limit by its length is refused before a byte of it is asked
-// for; of another the rest is not read.
+// A part whose length is over the limit is refused before a byte is read; for other
+// refusals the rest of the body is not read.
 func TestPartTooLarge(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{maxPart: 100_000})
@@ -94,7 +94,7 @@ func TestPartTooLarge(t *testing.T) {
 	r.putPart(path, 1, data[1:])
 }
 
-// With an Expect, whatever is wrong is said before the body is asked for.
+// With Expect: 100-continue, errors are returned before the body is requested.
 func TestPartExpect(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{})
@@ -109,7 +109,7 @@ func TestPartExpect(t *testing.T) {
 	decode[rest.SessionPart](t, r.part(path, 1, pattern(1000), "Expect", "100-continue"), http.StatusOK)
 }
 
-// Of a part whose client goes away half way nothing arrives, and the one before it stays.
+// A part whose client disconnects midway is not stored, and the earlier one is kept.
 func TestPartClientGone(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{})
@@ -147,7 +147,7 @@ func TestPartStalled(t *testing.T) {
 	require.Empty(t, r.session(path).Parts)
 }
 
-// A part that is on its way while its session ends is not stored, and its client is told.
+// A part in flight while its session ends is not stored, and its client gets an error.
 func TestPartOfASessionThatEnds(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{})
@@ -194,7 +194,7 @@ func TestPartOnBadNodes(t *testing.T) {
 	require.Empty(t, r.session(path).Parts)
 }
 
-// Bytes of a stored file become parts without coming to the client.
+// Bytes of a stored file become parts without passing through the client.
 func TestPartCopied(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{})

@@ -14,26 +14,26 @@ import (
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-// answer is how an error of a kind looks to the client.
+// answer is the response for an error of a kind.
 type answer struct {
 	status int
 	title  string
-	hint   string // where the error brings none
+	hint   string // for errors without their own
 }
 
-// answers is THE table from kinds of error to HTTP. docs/adr/0041 says why each is as it is.
+// answers is the only table from kinds of error to HTTP. docs/adr/0041 gives the reasons.
 var answers = map[store.Kind]answer{
 	store.Internal:    {http.StatusInternalServerError, "Unexpected error", "Look for the request id in the gateway's log."},
-	store.NotFound:    {http.StatusNotFound, "Not found", "GET /files and GET /buckets list what is there."},
-	store.Exists:      {http.StatusConflict, "There already", "Choose another name."},
-	store.Conflict:    {http.StatusConflict, "The state does not allow it", "Look at the present state, then try again."},
+	store.NotFound:    {http.StatusNotFound, "Not found", "GET /files and GET /buckets list files and buckets."},
+	store.Exists:      {http.StatusConflict, "Already exists", "Choose another name."},
+	store.Conflict:    {http.StatusConflict, "The current state does not allow it", "Read the current state, then try again."},
 	store.Invalid:     {http.StatusBadRequest, "The request is wrong", "GET /openapi.json describes the request."},
 	store.Denied:      {http.StatusForbidden, "Not allowed", "Use an access key that may do this."},
-	store.Corrupt:     {http.StatusInternalServerError, "Stored data is damaged", "Too few chunks are whole; the file's metadata shows where they are."},
+	store.Corrupt:     {http.StatusInternalServerError, "Stored data is damaged", "Too few chunks are intact; the file's metadata shows where they are."},
 	store.NoQuorum:    {http.StatusServiceUnavailable, "Not safe now", "Nothing was stored. Try again; GET /nodes shows the storage nodes."},
 	store.NoSpace:     {http.StatusInsufficientStorage, "The cluster is full", "Nothing was stored. Add storage nodes or delete files."},
 	store.Unavailable: {http.StatusServiceUnavailable, "Not available now", "Try again; GET /health says what is missing."},
-	store.Canceled:    {http.StatusRequestTimeout, "Gave up waiting", "Try again."},
+	store.Canceled:    {http.StatusRequestTimeout, "Timed out", "Try again."},
 	store.TooLarge:    {http.StatusRequestEntityTooLarge, "Too large", "Send less at once."},
 	store.OutOfRange:  {http.StatusRequestedRangeNotSatisfiable, "No such range", "Ask for a range within the file."},
 	store.OutcomeUnknown: {
@@ -42,8 +42,8 @@ var answers = map[store.Kind]answer{
 	},
 }
 
-// retryAfter is what a client is told to wait, in seconds, when the trouble is
-// ours and the error does not say how long it will last.
+// retryAfter is the Retry-After in seconds of a server-side failure whose error names no
+// duration.
 const retryAfter = 2
 
 // statusError gives an error another status than its kind has.
@@ -57,7 +57,7 @@ func withStatus(status int, err error) error { return &statusError{status, err} 
 func (e *statusError) Error() string { return e.err.Error() }
 func (e *statusError) Unwrap() error { return e.err }
 
-// fail answers with the problem, unless the answer was begun.
+// fail writes the problem document, unless the response was begun.
 func (a *api) fail(c echo.Context, err error) {
 	if c.Response().Committed {
 		return
@@ -65,9 +65,9 @@ func (a *api) fail(c echo.Context, err error) {
 	a.problem(c, problemOf(outOfTime(c, err)))
 }
 
-// outOfTime replaces Canceled where it was a time limit of ours that ended a step, while
-// the client still waits and has sent all that it was asked for. 408 would tell it
-// that it was too slow, and invite a repetition although the step may still happen.
+// outOfTime replaces Canceled where a time limit of the gateway ended a step while the
+// client still waits and has sent its whole body. 408 would tell the client that it was
+// too slow, and invite a repetition although the step may still take effect.
 func outOfTime(c echo.Context, err error) error {
 	g, ok := c.Response().Writer.(*guarded)
 	if !ok || store.KindOf(err) != store.Canceled || c.Request().Context().Err() != nil || g.failed.Load() {
@@ -80,7 +80,7 @@ func outOfTime(c echo.Context, err error) error {
 	return &store.Error{Kind: kind, Err: err}
 }
 
-// problem writes a problem document. Headers that the handler set for a success go.
+// problem writes a problem document. It removes the headers that the handler set for success.
 func (a *api) problem(c echo.Context, p rest.Problem, headers ...string) {
 	h := c.Response().Header()
 	for _, name := range fileHeaders {
@@ -108,8 +108,8 @@ func (a *api) problem(c echo.Context, p rest.Problem, headers ...string) {
 	}
 }
 
-// problemOf describes an error to the client. Of unexpected ones it tells no
-// more than that: their text may hold what is nobody's business.
+// problemOf describes an error to the client. The text of unexpected errors is left out,
+// because it may contain internal details.
 func problemOf(err error) rest.Problem {
 	err = fromEcho(err)
 	kind := store.KindOf(err)
@@ -135,7 +135,7 @@ func problemOf(err error) rest.Problem {
 	return p
 }
 
-// fromEcho translates what the router and the generated binding report.
+// fromEcho translates errors of the router and of the generated binding.
 func fromEcho(err error) error {
 	var he *echo.HTTPError
 	if !errors.As(err, &he) {
@@ -143,17 +143,17 @@ func fromEcho(err error) error {
 	}
 	switch he.Code {
 	case http.StatusNotFound:
-		return store.Errorf(store.NotFound, "there is nothing at this address").WithHint("GET /openapi.json describes what there is.")
+		return store.Errorf(store.NotFound, "there is nothing at this path").WithHint("GET /openapi.json describes all paths.")
 	case http.StatusMethodNotAllowed:
-		return withStatus(he.Code, store.Errorf(store.Invalid, "this address does not take this method").
-			WithHint("The Allow header says which it takes."))
+		return withStatus(he.Code, store.Errorf(store.Invalid, "this path does not support this method").
+			WithHint("The Allow header lists the supported methods."))
 	case http.StatusBadRequest:
 		return store.Errorf(store.Invalid, "%s", fmt.Sprint(he.Message)).WithHint("GET /openapi.json describes the parameters.")
 	}
 	return err
 }
 
-// write answers with v as JSON.
+// write writes v as JSON.
 func write(c echo.Context, status int, contentType string, v any) error {
 	body, err := json.Marshal(v)
 	if err != nil {

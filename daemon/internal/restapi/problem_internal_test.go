@@ -17,7 +17,7 @@ import (
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-// answerTo gives the problem document for a handler's error, and the headers around it.
+// answerTo returns the problem document for a handler's error, and its headers.
 func answerTo(t *testing.T, method string, prepare func(echo.Context), err error) (rest.Problem, http.Header) {
 	t.Helper()
 	a := &api{cfg: Config{Idle: time.Minute}}
@@ -36,7 +36,7 @@ func answerTo(t *testing.T, method string, prepare func(echo.Context), err error
 	return p, rec.Header()
 }
 
-// A time limit of ours is never told as the client's fault, and never as proof that nothing happened.
+// A time limit of the gateway is never reported as the client's fault, nor as proof that nothing happened.
 func TestProblem_OwnTimeLimitsAreNot408(t *testing.T) {
 	t.Parallel()
 	late := fmt.Errorf("postgres.CommitFile: %w", context.DeadlineExceeded)
@@ -52,7 +52,7 @@ func TestProblem_OwnTimeLimitsAreNot408(t *testing.T) {
 		require.Equal(t, 2, p.RetryAfter)
 	}
 	p, _ := answerTo(t, "POST", func(c echo.Context) {
-		breakOff(c, store.Errorf(store.Canceled, "another request took over"))
+		interrupt(c, store.Errorf(store.Canceled, "another request took over"))
 		_, _ = bodyOf(c).Read(make([]byte, 1))
 	}, late)
 	require.Equal(t, http.StatusRequestTimeout, p.Status, "here it was the body that did not come")

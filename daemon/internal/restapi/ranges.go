@@ -10,13 +10,13 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// span is the run of bytes to send.
+// span is the byte range to send.
 type span struct {
 	off, n  int64
-	partial bool // it is an answer to a Range, and so a 206 even where it covers all
+	partial bool // the response to a Range, a 206 even if it covers the whole file
 }
 
-// rangeOf says which bytes the request is for. OutOfRange.
+// rangeOf returns the bytes that the request asks for. OutOfRange.
 func rangeOf(h http.Header, f store.File) (span, error) {
 	header := h.Get("Range")
 	if header == "" || !rangeApplies(h, f) {
@@ -38,9 +38,9 @@ func rangeApplies(h http.Header, f store.File) bool {
 	return ok && t.Equal(f.CompletedAt.Truncate(time.Second))
 }
 
-// parseRange reads a Range header of RFC 9110, section 14.2. What is malformed, of
-// another unit or more than one range asks, by that section, for the whole.
-// OutOfRange: the range begins behind the end.
+// parseRange reads a Range header of RFC 9110, section 14.2. A header that is
+// malformed, has another unit or lists several ranges is ignored, as that section
+// permits. OutOfRange: the range begins after the end.
 func parseRange(header string, size int64) (span, error) {
 	whole := span{n: size}
 	unit, spec, ok := strings.Cut(header, "=")
@@ -68,7 +68,7 @@ func parseRange(header string, size int64) (span, error) {
 	return span{off: from, n: to - from + 1, partial: true}, nil
 }
 
-// suffix is the last n bytes. Those of an empty file cannot be said with a Content-Range.
+// suffix returns the last n bytes. A Content-Range cannot express those of an empty file.
 func suffix(header string, n, size int64) (span, error) {
 	switch {
 	case n == 0:
@@ -84,7 +84,7 @@ func digits(s string) bool {
 	return strings.IndexFunc(s, func(r rune) bool { return r < '0' || r > '9' }) < 0
 }
 
-// number reads digits; what is too large for any file is the largest number.
+// number reads digits; a number that overflows is the largest one.
 func number(s string) int64 {
 	n, err := strconv.ParseInt(s, 10, 64)
 	if err != nil {

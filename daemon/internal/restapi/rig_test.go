@@ -41,7 +41,7 @@ const (
 	maxFile = 4 << 20
 )
 
-// setup is what a test wants otherwise than usual.
+// setup holds what a test configures differently from the default.
 type setup struct {
 	nodes   int // 0: six
 	noNodes bool
@@ -117,7 +117,7 @@ func newRig(t testing.TB, s setup) *rig {
 	return r
 }
 
-// reclaim deletes what is on the queue.
+// reclaim deletes the chunks on the queue.
 func (r *rig) reclaim() {
 	ctx := context.Background()
 	tasks, err := r.meta.Claim(ctx, store.ClaimQuery{Term: 1, Kind: store.Reclaim, Limit: store.MaxListLimit, Hold: time.Hour})
@@ -178,7 +178,7 @@ func (r *rig) serve(s setup, log *slog.Logger) {
 	})
 }
 
-// metadata can be away, or defective, for the calls that these tests make.
+// metadata can be made unavailable or faulty.
 type metadata struct {
 	store.Metadata
 	away   atomic.Bool
@@ -292,14 +292,14 @@ func (m *metadata) ListObjects(ctx context.Context, q store.ObjectQuery) (store.
 	return m.Metadata.ListObjects(ctx, q)
 }
 
-// line is what the access log says of a request.
+// line is a request's line in the access log.
 type line struct {
 	message string
 	level   slog.Level
 	attrs   map[string]slog.Value
 }
 
-// recorder is a slog.Handler that hands the access log to the test.
+// recorder is a slog.Handler that passes the access log to the test.
 type recorder struct{ lines chan line }
 
 func (*recorder) Enabled(context.Context, slog.Level) bool { return true }
@@ -395,7 +395,7 @@ type reply struct {
 	location string // path that the Location header leads to; "" without one
 }
 
-// replyOf makes one of what was read.
+// replyOf reads a response.
 func replyOf(resp *http.Response, body []byte) reply {
 	out := reply{status: resp.StatusCode, header: resp.Header, body: body}
 	if at, err := resp.Location(); err == nil {
@@ -404,7 +404,7 @@ func replyOf(resp *http.Response, body []byte) reply {
 	return out
 }
 
-// do sends a request with the key.
+// do sends a request with the access key.
 func (r *rig) do(req *http.Request) reply {
 	r.t.Helper()
 	got, err := r.try(req)
@@ -456,7 +456,7 @@ func decode[T any](t testing.TB, got reply, status int) (v T) {
 	return v
 }
 
-// refused demands a problem document with a cause and a next step.
+// refused requires a problem document with a cause and a next step.
 func refused(t testing.TB, got reply, status int, code rest.ProblemCode) rest.Problem {
 	t.Helper()
 	p := decode[rest.Problem](t, got, status)
@@ -471,7 +471,7 @@ func refused(t testing.TB, got reply, status int, code rest.ProblemCode) rest.Pr
 	return p
 }
 
-// empty demands that nothing is visible.
+// empty requires that no file is visible.
 func (r *rig) empty() {
 	r.t.Helper()
 	all := decode[rest.FileList](r.t, r.call("GET", "/files", nil), http.StatusOK)
@@ -481,7 +481,7 @@ func (r *rig) empty() {
 // field is one field of a form; filename makes it a file.
 type field struct{ name, value, filename, contentType string }
 
-// makeForm gives a form and its Content-Type.
+// makeForm returns a form and its Content-Type.
 func makeForm(t testing.TB, fields ...field) ([]byte, string) {
 	t.Helper()
 	var b bytes.Buffer
@@ -503,7 +503,7 @@ func makeForm(t testing.TB, fields ...field) ([]byte, string) {
 	return b.Bytes(), w.FormDataContentType()
 }
 
-// pattern is data in which no two places look alike.
+// pattern returns data without repetition.
 func pattern(n int) []byte {
 	data := make([]byte, n)
 	x := uint32(2463534242)

@@ -12,17 +12,17 @@ import (
 const (
 	headerLimit = 15 * time.Second // for a request's headers to arrive
 	keepLimit   = 2 * time.Minute  // for the next request on a connection to begin
-	maxHeader   = 16 << 10         // bytes of a request's headers; net/http lets up to 8 KiB more pass
+	maxHeader   = 16 << 10         // bytes of a request's headers; net/http accepts up to 8 KiB more
 )
 
-// Server is an HTTP server for streams: it limits how long headers and idle
-// connections may take, but not a whole request, which may carry gigabytes; the
-// handler looks after clients that stall.
+// Server is an HTTP server for streams: it limits the time of headers and of idle
+// connections, but not of a whole request, which may carry gigabytes; the handler aborts
+// requests of clients that stall.
 type Server struct {
 	http *http.Server
 }
 
-// NewServer makes a server of the handler. log takes what net/http has to say; nil is slog.Default().
+// NewServer returns a server of the handler. log receives the messages of net/http; nil is slog.Default().
 func NewServer(h http.Handler, log *slog.Logger) *Server {
 	if log == nil {
 		log = slog.Default()
@@ -33,8 +33,8 @@ func NewServer(h http.Handler, log *slog.Logger) *Server {
 	}}
 }
 
-// Serve answers on the listener until Shutdown or Close, and closes it. It
-// returns nil then, and otherwise why it could not go on.
+// Serve accepts connections until Shutdown and closes the listener. It returns nil after
+// Shutdown, and otherwise the error that ended it.
 func (s *Server) Serve(l net.Listener) error {
 	if err := s.http.Serve(wires{l}); !errors.Is(err, http.ErrServerClosed) {
 		return err
@@ -42,8 +42,8 @@ func (s *Server) Serve(l net.Listener) error {
 	return nil
 }
 
-// Shutdown takes no more connections and waits for the requests under way. When
-// ctx ends first they are broken off, and its error is returned.
+// Shutdown accepts no more connections and waits for the requests in progress. When ctx
+// ends first their connections are closed, and its error is returned.
 func (s *Server) Shutdown(ctx context.Context) error {
 	err := s.http.Shutdown(ctx)
 	if err != nil {

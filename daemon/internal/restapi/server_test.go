@@ -13,7 +13,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/restapi"
 )
 
-// begin starts a server whose requests wait for release.
+// begin starts a server whose requests block until release.
 func begin(t *testing.T) (srv *restapi.Server, url string, entered, release chan struct{}, served chan error) {
 	t.Helper()
 	entered, release, served = make(chan struct{}), make(chan struct{}), make(chan error, 1)

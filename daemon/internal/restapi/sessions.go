@@ -31,7 +31,7 @@ func (a *api) CreateSession(c echo.Context) error {
 	return writeJSON(c, http.StatusCreated, sessionOf(s))
 }
 
-// newSession checks what the engine does not, and fills in what was left out. Invalid.
+// newSession checks what the engine does not, and sets defaults. Invalid.
 func newSession(in rest.NewSession) (r engine.SessionRequest, err error) {
 	r = engine.SessionRequest{Bucket: store.BucketName(in.Bucket), Key: store.Key(in.Name), ContentType: in.ContentType, Meta: in.Meta}
 	if r.Bucket == "" {
@@ -53,11 +53,11 @@ func newSession(in rest.NewSession) (r engine.SessionRequest, err error) {
 	return r, err
 }
 
-// maxContentType bounds a content type in bytes: it goes into a header of each download.
+// maxContentType bounds a content type in bytes: it is sent in a header of each download.
 const maxContentType = 1 << 10
 
-// checkContentType reports a type that a download cannot carry; what says where it
-// stood. Nothing is parsed here, so multipart types are as good as others. Invalid.
+// checkContentType refuses a type that the header of a download cannot carry; what names
+// its source for the error. Multipart types are valid like any other. Invalid.
 func checkContentType(what, text string) error {
 	if len(text) > maxContentType {
 		return store.Errorf(store.Invalid, "the %s has %d bytes, at most %d are possible", what, len(text), maxContentType).
@@ -74,7 +74,7 @@ func validContentType(text string) bool {
 	return err == nil && strings.Contains(mediaType, "/") && printable(text) && len(text) <= maxContentType
 }
 
-// sizeOf reads a size that may have been left out, which is -1. Invalid.
+// sizeOf returns a size, or -1 if it is absent. Invalid.
 func sizeOf(size *int64) (int64, error) {
 	if size == nil {
 		return -1, nil
@@ -114,7 +114,7 @@ func sessionQuery(c echo.Context, p rest.ListSessionsParams) (q store.SessionQue
 		return q, nil
 	}
 	if q.After, err = store.ParseFileID(p.After); err != nil {
-		return q, store.Errorf(store.Invalid, "after %.64q is no session's id", p.After).WithHint("Pass `next` of the page before, or leave it out.")
+		return q, store.Errorf(store.Invalid, "after %.64q is not a session id", p.After).WithHint("Pass `next` of the page before, or leave it out.")
 	}
 	return q, nil
 }
@@ -144,11 +144,11 @@ func (a *api) AbortSession(c echo.Context, text rest.SessionID) error {
 	return c.NoContent(http.StatusNoContent)
 }
 
-// sessionID reads an id in an address. A malformed one is the name of no session.
+// sessionID parses an id in a path. A malformed id is NotFound.
 func sessionID(text string) (store.FileID, error) {
 	id, err := store.ParseFileID(text)
 	if err != nil {
-		return id, store.Errorf(store.NotFound, "%v", err).WithHint("Session ids are UUIDs; GET /sessions lists them, POST /sessions begins one.")
+		return id, store.Errorf(store.NotFound, "%v", err).WithHint("Session ids are UUIDs; GET /sessions lists them, POST /sessions creates one.")
 	}
 	return id, nil
 }

@@ -21,7 +21,7 @@ import (
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-// least is the smallest part that may stand before another.
+// least is the smallest size of a part that is not the last.
 const least = 1 << 20
 
 // document sends a JSON document; nil sends none.
@@ -35,7 +35,7 @@ func (r *rig) document(method, path string, v any) reply {
 	return r.call(method, path, bytes.NewReader(body), "Content-Type", "application/json")
 }
 
-// begin begins a session, and gives its address too.
+// begin creates a session and returns it with its path.
 func (r *rig) begin(n rest.NewSession) (rest.Session, string) {
 	r.t.Helper()
 	got := r.document("POST", "/sessions", n)
@@ -66,7 +66,7 @@ func (r *rig) session(path string) rest.Session {
 	return decode[rest.Session](r.t, r.call("GET", path, nil), http.StatusOK)
 }
 
-// holds demands that the file has these bytes, from end to end.
+// holds requires that the file has exactly these bytes.
 func (r *rig) holds(f rest.File, data []byte) {
 	r.t.Helper()
 	got := r.call("GET", "/files/"+f.FileID, nil)
@@ -77,7 +77,7 @@ func (r *rig) holds(f rest.File, data []byte) {
 	require.Equal(r.t, crcOf(data), f.Checksums.CRC64NVME)
 }
 
-// partBodies sends a part in each way that there is.
+// partBodies sends a part in every supported way.
 var partBodies = map[string]func(r *rig, path string, data []byte) *http.Request{
 	"length known": func(r *rig, path string, data []byte) *http.Request {
 		return r.request("PUT", path, bytes.NewReader(data))
@@ -95,7 +95,7 @@ var partBodies = map[string]func(r *rig, path string, data []byte) *http.Request
 	},
 }
 
-// Parts come in any order, at once and with gaps in their numbers; together they are the file.
+// Parts may arrive in any order, concurrently and with gaps in their numbers; the file is their concatenation.
 func TestSession(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{})
@@ -157,7 +157,7 @@ func TestSession(t *testing.T) {
 	gone(t, r.call("GET", path, nil))
 }
 
-// gone demands a 404 that says what to do next.
+// gone requires a 404 with a hint.
 func gone(t testing.TB, got reply) {
 	t.Helper()
 	p := refused(t, got, http.StatusNotFound, rest.CodeNotFound)
@@ -165,7 +165,7 @@ func gone(t testing.TB, got reply) {
 	require.Contains(t, p.Hint, "file has the same id")
 }
 
-// What is left out gets what a plain upload would get.
+// Absent members have the defaults of a plain upload.
 func TestSessionDefaults(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{})
@@ -204,7 +204,7 @@ func TestSessionInvalid(t *testing.T) {
 	require.Empty(t, decode[rest.SessionList](t, r.call("GET", "/sessions", nil), http.StatusOK).Sessions)
 }
 
-// A whole checksum that is wrong changes nothing, and the session goes on.
+// A wrong checksum of the file changes nothing, and the session remains usable.
 func TestSessionWrongWholeChecksum(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{})
@@ -225,7 +225,7 @@ func TestSessionWrongWholeChecksum(t *testing.T) {
 	refused(t, r.call("GET", "/files/"+old.FileID, nil), http.StatusNotFound, rest.CodeNotFound)
 }
 
-// What a session was begun with holds as well as what its completion says.
+// The size and checksum of the creation are enforced as well as those of the completion.
 func TestSessionBegunWithSizeAndChecksum(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{})
@@ -277,7 +277,7 @@ func TestSessionPartsNamed(t *testing.T) {
 	r.holds(r.complete(path, rest.CompleteSession{Parts: []rest.PartRef{{Number: 1}, {Number: 3, CRC64NVME: crcOf(data[least:])}}}), data)
 }
 
-// The list of all parts that a file can have is read; what cannot be one is not.
+// The longest possible part list is accepted; a longer document is refused.
 func TestSessionLongPartList(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{})
@@ -290,7 +290,7 @@ func TestSessionLongPartList(t *testing.T) {
 	refused(t, r.document("POST", path+"/complete", rest.CompleteSession{Parts: slices.Repeat(parts, 5)}), http.StatusRequestEntityTooLarge, rest.CodeTooLarge)
 }
 
-// An answer that was lost is asked for again.
+// A completion whose response was lost can be repeated.
 func TestSessionCompletedTwice(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{})
@@ -331,7 +331,7 @@ func TestSessionExpired(t *testing.T) {
 	require.Empty(t, decode[rest.SessionList](t, r.call("GET", "/sessions", nil), http.StatusOK).Sessions)
 }
 
-// unknown demands that no call finds the session.
+// unknown requires that no call finds the session.
 func (r *rig) unknown(path string) {
 	r.t.Helper()
 	gone(r.t, r.call("GET", path, nil))
@@ -392,7 +392,7 @@ func TestListSessions(t *testing.T) {
 	require.Contains(t, p.Hint, "session")
 }
 
-// No call to a session, and none that copies or renames, is answered without a key.
+// Session, copy and rename routes require a key.
 func TestSessionsNeedAKey(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{})
@@ -418,7 +418,7 @@ func TestSessionsNeedAKey(t *testing.T) {
 	r.holds(r.complete(path, nil), []byte("x"))
 }
 
-// While the database is away a session says so, and goes on when it is back.
+// While the database is unavailable session calls return 503; afterwards the session continues.
 func TestSessionDatabaseAway(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{})

@@ -29,7 +29,7 @@ func (r *rig) tus(method, path string, body io.Reader, headers ...string) reply 
 	return r.call(method, path, body, append([]string{"Tus-Resumable", "1.0.0"}, headers...)...)
 }
 
-// tusCreate begins an upload and gives its address.
+// tusCreate creates an upload and returns its path.
 func (r *rig) tusCreate(length int, headers ...string) string {
 	r.t.Helper()
 	got := r.tus("POST", "/tus", nil, append([]string{"Upload-Length", fmt.Sprint(length), "Upload-Metadata", "filename " + b64("a/b.txt") + ",filetype " + b64("text/x")}, headers...)...)
@@ -43,7 +43,7 @@ func (r *rig) tusPatch(url string, offset int, body io.Reader, headers ...string
 	return r.tus("PATCH", url, body, append([]string{"Content-Type", tusType, "Upload-Offset", fmt.Sprint(offset)}, headers...)...)
 }
 
-// tusHead asks how far an upload is.
+// tusHead returns the offset of an upload.
 func (r *rig) tusHead(url string) http.Header {
 	r.t.Helper()
 	got := r.tus("HEAD", url, nil)
@@ -52,7 +52,7 @@ func (r *rig) tusHead(url string) http.Header {
 	return got.header
 }
 
-// tusStored demands that the upload became the file of these bytes.
+// tusStored requires that the upload became a file of these bytes.
 func (r *rig) tusStored(url string, want []byte) {
 	r.t.Helper()
 	got := r.call("GET", strings.Replace(url, "/tus/", "/files/", 1), nil)
@@ -113,7 +113,7 @@ func TestTus_DeferredLength(t *testing.T) {
 	r.tusStored(url, data)
 }
 
-// A client may say the length with any PATCH, once. It holds from then on, also for a partial upload.
+// A client may set the length with any PATCH, once, also for a partial upload.
 func TestTus_DeferredLengthIsKept(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{})
@@ -220,7 +220,7 @@ func TestTus_WhatIsRefused(t *testing.T) {
 	require.NotEmpty(t, problem.Hint)
 }
 
-// Browsers ask before they have a key to send; everything else needs one.
+// A preflight needs no key; every other request does.
 func TestTus_DiscoveryAndKeys(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{})
@@ -247,7 +247,7 @@ func TestTus_DiscoveryAndKeys(t *testing.T) {
 	require.Contains(t, got.header.Get("Access-Control-Expose-Headers"), "Upload-Offset")
 }
 
-// What arrived of a body that breaks off stays, unless a checksum binds it.
+// The bytes of an interrupted body are kept, unless they come with a checksum.
 func TestTus_BrokenOffBodiesAreKept(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{})
@@ -270,7 +270,7 @@ func TestTus_BrokenOffBodiesAreKept(t *testing.T) {
 	}
 }
 
-// A client that comes back while its old connection still hangs takes over.
+// A client that reconnects while its old connection is still open takes over.
 func TestTus_TheNewConnectionTakesOver(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{idle: time.Hour})
@@ -298,7 +298,7 @@ func TestTus_TheNewConnectionTakesOver(t *testing.T) {
 	<-old
 }
 
-// Two gateways that append at the same place: one does, the other's client asks again.
+// Two gateways append at the same offset: one succeeds, the other's client reads the offset again.
 func TestTus_AppendedElsewhereMeanwhile(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{})

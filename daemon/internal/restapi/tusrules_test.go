@@ -15,7 +15,7 @@ import (
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-// HEAD of an upload that is complete has what it was created with, and so has a final one: tus/tusd#116.
+// HEAD of a complete upload returns its creation headers, as does that of a final one: tus/tusd#116.
 func TestTus_HeadOfCompleteUploads(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{})
@@ -52,7 +52,7 @@ func TestTus_HeadOfCompleteUploads(t *testing.T) {
 	}
 }
 
-// A final upload is never appended to, and no upload takes a byte more than its length.
+// A final upload cannot be appended to, and no upload accepts more bytes than its length.
 func TestTus_PatchOfCompleteUploads(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{})
@@ -77,7 +77,7 @@ func TestTus_PatchOfCompleteUploads(t *testing.T) {
 	r.tusStored(whole, []byte("abc"))
 }
 
-// Of a body that has more bytes than the upload lacks, nothing is kept, whichever way it comes.
+// Nothing is kept of a body with more bytes than the upload lacks, however it is sent.
 func TestTus_SurplusBytesAreNotDroppedSilently(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{})
@@ -100,7 +100,7 @@ func TestTus_SurplusBytesAreNotDroppedSilently(t *testing.T) {
 	require.Equal(t, "0", r.tusHead(partial).Get("Upload-Offset"))
 }
 
-// Clients take an offset that equals the length for success. So nothing says that before the file is there.
+// Clients take an offset that equals the length for success, so it is reported only once the file exists.
 func TestTus_AnOffsetAtTheLengthMeansThatTheFileIsThere(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{})
@@ -125,7 +125,7 @@ func TestTus_MetadataIsLimited(t *testing.T) {
 	require.Len(t, decode[rest.SessionList](t, r.call("GET", "/sessions", nil), http.StatusOK).Sessions, 1)
 }
 
-// A type that no download can carry is not kept: pages send what the browser told them, which may be anything.
+// A type that no download can carry is dropped: pages send the type that the browser reports, which may be any text.
 func TestTus_FileTypeIsOneThatADownloadCanCarry(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{})

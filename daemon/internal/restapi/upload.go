@@ -18,13 +18,13 @@ const (
 	typeHint    = "Send multipart/form-data with a field named file, or the file's bytes with ?name= in the address and Content-Type " + octetStream + "."
 )
 
-// incoming is a file on its way in, whichever form it came in.
+// incoming is a file that is being uploaded, as a form or as a raw body.
 type incoming struct {
 	bucket      string
 	name        string
 	contentType string
 	size        int64 // -1 when unknown
-	most        int64 // where the size is unknown: bytes at most; 0: unknown
+	most        int64 // upper bound in bytes where the size is unknown; 0: none
 	body        io.Reader
 }
 
@@ -59,7 +59,7 @@ func (a *api) UploadFile(c echo.Context, p rest.UploadFileParams) error {
 	f, err := a.cfg.Engine.Put(r.Context(), engine.PutRequest{
 		Bucket: store.BucketName(in.bucket), Key: store.Key(in.name), Size: in.size, Most: in.most, ContentType: in.contentType, Meta: meta,
 		WantSHA256: want.wantSHA256, Verify: want.verify, Body: in.body,
-		Caller: callerOf(c), Interrupt: func(cause error) { breakOff(c, cause) },
+		Caller: callerOf(c), Interrupt: func(cause error) { interrupt(c, cause) },
 	})
 	if err != nil {
 		return err
@@ -67,7 +67,7 @@ func (a *api) UploadFile(c echo.Context, p rest.UploadFileParams) error {
 	return stored(c, http.StatusCreated, f)
 }
 
-// stored answers with a file that just became visible.
+// stored writes the response for a file that just became visible.
 func stored(c echo.Context, status int, f store.File) error {
 	h := c.Response().Header()
 	setLocation(c, "/files/"+f.ID.String())
@@ -76,7 +76,7 @@ func stored(c echo.Context, status int, f store.File) error {
 	return writeJSON(c, status, fileOf(f))
 }
 
-// contentType reads the request's Content-Type, without which it is not known what the body is.
+// contentType reads the request's Content-Type, which tells a form from a raw body.
 func contentType(r *http.Request) (string, map[string]string, error) {
 	text := r.Header.Get(echo.HeaderContentType)
 	if text == "" {
@@ -95,7 +95,7 @@ func contentType(r *http.Request) (string, map[string]string, error) {
 	return mediaType, params, nil
 }
 
-// openRaw takes the body as the file.
+// openRaw uses the body as the file.
 func (a *api) openRaw(c echo.Context, mediaType string, in *incoming) error {
 	r := c.Request()
 	if !c.QueryParams().Has("name") {
@@ -106,7 +106,7 @@ func (a *api) openRaw(c echo.Context, mediaType string, in *incoming) error {
 	}
 	in.contentType = r.Header.Get(echo.HeaderContentType)
 	if mediaType == echo.MIMEApplicationForm {
-		in.contentType = octetStream // what curl says about any file, unless told otherwise
+		in.contentType = octetStream // curl's default for --data-binary, whatever the file
 	}
 	in.size, in.body = r.ContentLength, bodyOf(c)
 	return nil

@@ -33,7 +33,7 @@ func shaOf(data []byte) string {
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// Sizes around every border: empty, one copy, one stripe, many, a short last one.
+// Sizes around every boundary: empty, one copy, one stripe, many stripes, a short last one.
 var sizes = []int{0, 1, 100, unit - 1, unit, unit + 1, 4 * unit, 6*unit + 7, 70_000, 300_001}
 
 func TestUploadAndDownload(t *testing.T) {
@@ -122,7 +122,7 @@ func TestUploadContentTypes(t *testing.T) {
 	require.Equal(t, "application/octet-stream", f.ContentType)
 }
 
-// The form's fields win over the address.
+// The form's fields take precedence over the query.
 func TestUploadFormOverAddress(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{})
@@ -134,8 +134,8 @@ func TestUploadFormOverAddress(t *testing.T) {
 	require.Equal(t, "address", f.Name)
 }
 
-// TestUpload_InvalidContentType and all other requests that are wrong: each gets
-// its problem, and nothing becomes visible.
+// TestUpload_InvalidContentType sends this and all other invalid requests: each gets
+// its problem document, and nothing becomes visible.
 func TestUpload_InvalidContentType(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{})
@@ -299,7 +299,7 @@ func TestUploadTrailers(t *testing.T) {
 	}
 }
 
-// TestUpload_ExceedsMaxSize: at once where the length is announced, else in the stream.
+// TestUpload_ExceedsMaxSize: refused at once by Content-Length, otherwise within the stream.
 func TestUpload_ExceedsMaxSize(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{maxFile: 100_000})
@@ -313,8 +313,8 @@ func TestUpload_ExceedsMaxSize(t *testing.T) {
 	decode[rest.File](t, r.call("POST", "/files", bytes.NewReader(body), "Content-Type", contentType), http.StatusCreated)
 }
 
-// A body that is too large by its length is refused before a byte of it is sent
-// or read, with and without an Expect.
+// A body whose length is too large is refused before a byte of it is sent or read, with
+// and without Expect.
 func TestUploadTooLargeAtOnce(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{maxFile: 100_000})
@@ -332,7 +332,7 @@ func TestUploadTooLargeAtOnce(t *testing.T) {
 	r.empty()
 }
 
-// With an Expect, whatever is wrong is said before the body is asked for.
+// With Expect: 100-continue, errors are returned before the body is requested.
 func TestUploadExpect(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{})
@@ -353,7 +353,7 @@ func (u unsent) Read([]byte) (int, error) {
 	return 0, io.EOF
 }
 
-// A client that goes away half way leaves nothing that can be seen, whichever form it used.
+// An upload whose client disconnects midway leaves nothing visible, as a form and as a raw body.
 func TestUploadClientGone(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{})
@@ -374,7 +374,7 @@ func TestUploadClientGone(t *testing.T) {
 	}
 }
 
-// A client that stalls is told so, and given up.
+// The request of a client that stalls gets an error and is aborted.
 func TestUploadStalled(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{idle: 100 * time.Millisecond})
@@ -389,7 +389,7 @@ func TestUploadStalled(t *testing.T) {
 	r.empty()
 }
 
-// A slow client whose bytes keep coming is not cut off, however long it takes.
+// A slow client that keeps sending is not aborted, however long it takes.
 func TestUploadSlow(t *testing.T) {
 	t.Parallel()
 	const idle = 400 * time.Millisecond
@@ -455,7 +455,7 @@ func TestUploadWhileNodesFail(t *testing.T) {
 	r.empty()
 }
 
-// While the database is away everything says so, and works again when it is back.
+// While the database is unavailable every route reports it; afterwards everything works again.
 func TestDatabaseAway(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{})

@@ -6,9 +6,9 @@ import (
 	"unicode/utf8"
 )
 
-// visible escapes what a terminal would act on or show wrongly: control characters,
-// marks of text direction, and bytes that are not UTF-8. Everything of a request that
-// goes to the log passes it, whatever the log's format does by itself.
+// visible escapes characters that a terminal would act on or show wrongly: control characters,
+// marks of text direction, and bytes that are not UTF-8. All text of a request that is
+// logged passes through it, whatever the log's format escapes by itself.
 func visible(text string) string {
 	if !strings.ContainsFunc(text, hidden) {
 		return text
@@ -28,7 +28,7 @@ func visible(text string) string {
 	return b.String()
 }
 
-// visibleError is an error whose text is fit for a log.
+// visibleError is an error whose text is escaped for a log.
 type visibleError struct{ error }
 
 func (e visibleError) Error() string { return visible(e.error.Error()) }

@@ -14,21 +14,21 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// wire is a connection of the server. It sees two things that net/http keeps to
-// itself: requests with both Content-Length and Transfer-Encoding, whose former is dropped
-// before a handler is called, and the library's own answers to what it cannot read.
+// wire is a connection of the server. It observes two things that net/http hides from
+// handlers: requests with both Content-Length and Transfer-Encoding, of which net/http
+// drops the former, and net/http's own responses to requests that it cannot parse.
 type wire struct {
 	net.Conn
-	lengths   atomic.Int64 // Content-Length lines that may have stood in headers
-	explained int64        // of them, those of requests that handlers have seen; only the server's goroutine uses it
-	answering atomic.Bool  // what is written is a handler's answer, not the library's
-	carry     []byte       // the end of what was read last, in case that a line is cut there
+	lengths   atomic.Int64 // Content-Length lines that may have been in headers
+	explained int64        // of them, those of requests that reached handlers; only the server's goroutine uses it
+	answering atomic.Bool  // a handler writes now, not net/http itself
+	carry     []byte       // the end of the last read, in case a line continues in the next one
 }
 
 const lengthLine = "\ncontent-length:"
 
-// headerRead is the largest read in which net/http takes in headers, that of its
-// buffer. Larger ones go past the buffer, into a body and no further.
+// headerRead is the largest read by which net/http reads headers, the size of its
+// buffer. Larger reads bypass the buffer and contain bytes of one body only.
 const headerRead = 4 << 10
 
 // Read implements net.Conn.
@@ -42,10 +42,10 @@ func (w *wire) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// watch counts lines that begin as Content-Length does. Those of bodies count, too:
-// a connection that is closed in vain is harmless, one that is kept wrongly is not.
+// watch counts lines that begin with Content-Length. Lines of bodies count, too: closing a
+// connection needlessly is harmless, keeping one that must be closed is not.
 func (w *wire) watch(p []byte) {
-	const short = len(lengthLine) - 1 // no line fits, so none counts twice
+	const short = len(lengthLine) - 1 // shorter than a line, so none counts twice
 	var buffer [2 * short]byte
 	seam := append(append(buffer[:0], w.carry...), p[:min(len(p), short)]...)
 	if n := lengthsIn(seam) + lengthsIn(p); n > 0 {
@@ -71,9 +71,9 @@ func lengthsIn(p []byte) (n int64) {
 	}
 }
 
-// ambiguous reports whether the request may have had both a length and chunks. What
-// stands between this server and the client may have read such a request by its length, and take
-// what it believes to lie behind it for another request.
+// ambiguous reports whether the request may have had both a length and chunks. A proxy
+// between client and server may have delimited such a request by its length and take the
+// bytes after it for another request.
 func (w *wire) ambiguous(r *http.Request) bool {
 	if len(r.TransferEncoding) > 0 {
 		return w.lengths.Load() > w.explained
@@ -84,7 +84,7 @@ func (w *wire) ambiguous(r *http.Request) bool {
 	return false
 }
 
-// Write implements net.Conn. The library's own refusals become problem documents.
+// Write implements net.Conn. Error responses of net/http itself become problem documents.
 func (w *wire) Write(p []byte) (int, error) {
 	if w.answering.Load() {
 		return w.Conn.Write(p)
@@ -99,7 +99,7 @@ func (w *wire) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// CloseWrite lets the server end an answer before it closes the connection.
+// CloseWrite lets the server end a response before it closes the connection.
 func (w *wire) CloseWrite() error {
 	if c, ok := w.Conn.(interface{ CloseWrite() error }); ok {
 		return c.CloseWrite()
@@ -107,8 +107,8 @@ func (w *wire) CloseWrite() error {
 	return nil
 }
 
-// refusalFor gives the answer to send in place of one that net/http wrote without a
-// handler; nil where that is no refusal.
+// refusalFor returns the response to send in place of one that net/http wrote without a
+// handler; nil if that is not an error response.
 func refusalFor(p []byte) []byte {
 	line, ok := strings.CutPrefix(string(p[:min(len(p), 256)]), "HTTP/1.1 ")
 	if !ok {
@@ -129,19 +129,19 @@ func refusalFor(p []byte) []byte {
 		"X-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n%s\n", status, http.StatusText(status), len(body)+1, body)
 }
 
-// unreadable says what is wrong with a request that never reached a handler. text is
-// the library's reason phrase, which quotes nothing of the request.
+// unreadable describes the error of a request that never reached a handler. text is
+// net/http's reason phrase, which quotes nothing of the request.
 func unreadable(status int, text string) error {
 	switch status {
 	case http.StatusRequestHeaderFieldsTooLarge:
 		return store.Errorf(store.TooLarge, "the request line and headers have more than %d bytes", maxHeader).
 			WithLimit("header_size", 0).WithHint("Send fewer or shorter headers.")
 	case http.StatusExpectationFailed:
-		return store.Errorf(store.Invalid, "the Expect header asks for what this server does not do").WithHint("Send Expect: 100-continue, or leave it out.")
+		return store.Errorf(store.Invalid, "the Expect header names an expectation that is not supported").WithHint("Send Expect: 100-continue, or leave it out.")
 	case http.StatusNotImplemented:
 		return store.Errorf(store.Invalid, "the Transfer-Encoding is not supported").WithHint("Send Transfer-Encoding: chunked, or a Content-Length.")
 	case http.StatusHTTPVersionNotSupported:
-		return store.Errorf(store.Invalid, "the version of HTTP is not supported").WithHint("Speak HTTP/1.1.")
+		return store.Errorf(store.Invalid, "the version of HTTP is not supported").WithHint("Use HTTP/1.1.")
 	}
 	detail := "the request line or a header cannot be read"
 	if _, cause, ok := strings.Cut(text, ": "); ok {
@@ -150,7 +150,7 @@ func unreadable(status int, text string) error {
 	return store.Errorf(store.Invalid, "%s", detail).WithHint("Check how the client writes the request: a line, headers, an empty line.")
 }
 
-// wires makes each accepted connection a wire.
+// wires wraps each accepted connection in a wire.
 type wires struct{ net.Listener }
 
 // Accept implements net.Listener.
@@ -168,8 +168,8 @@ func withWire(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, wireKey{}, c)
 }
 
-// onWire tells the connection which answers are a handler's, and ends the connection
-// after an ambiguous request.
+// onWire marks on the connection that a handler responds, and closes the connection after
+// an ambiguous request.
 func onWire(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
 		if w, ok := r.Context().Value(wireKey{}).(*wire); ok {
@@ -182,7 +182,8 @@ func onWire(next http.Handler) http.Handler {
 	})
 }
 
-// idleWire is called by the server when a connection changes its state.
+// idleWire is the server's ConnState hook: the next response is again net/http's own until
+// a handler is called.
 func idleWire(c net.Conn, state http.ConnState) {
 	if w, ok := c.(*wire); ok && state == http.StateIdle {
 		w.answering.Store(false)

@@ -16,7 +16,7 @@ import (
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-// talk opens a connection that sends by hand and reads answers.
+// talk opens a raw connection that writes requests and reads responses.
 type talk struct {
 	t    *testing.T
 	conn net.Conn
@@ -60,7 +60,7 @@ func (k *talk) answer() reply {
 	return reply{status: resp.StatusCode, header: resp.Header, body: body}
 }
 
-// over demands that the connection ends without another answer.
+// over requires that the connection closes without another response.
 func (k *talk) over() {
 	k.t.Helper()
 	rest, _ := io.ReadAll(k.in) // a reset is an end, too
@@ -69,7 +69,7 @@ func (k *talk) over() {
 
 const chunks = "3\r\nabc\r\n0\r\n\r\n"
 
-// A request with both lengths ends its connection, so that what a proxy may have taken for the next request is none.
+// A request with both lengths closes its connection, so that bytes that a proxy may have forwarded as body are not served as a request.
 func TestWire_AmbiguousRequestsEndTheirConnection(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{quick: true})
@@ -104,7 +104,7 @@ func TestWire_AmbiguousRequestsEndTheirConnection(t *testing.T) {
 	}
 }
 
-// What is not ambiguous keeps its connection: bodies in chunks, with a length and without any, in turn.
+// Unambiguous requests keep their connection: chunked, with a length and without a body, in turn.
 func TestWire_PlainRequestsKeepTheirConnection(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{quick: true})
@@ -126,7 +126,7 @@ func TestWire_PlainRequestsKeepTheirConnection(t *testing.T) {
 	}
 }
 
-// What never reaches a handler is refused as everything else is.
+// Requests that never reach a handler get problem documents, too.
 func TestWire_TheLibrarysRefusalsAreProblemDocuments(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{quick: true})
@@ -168,7 +168,7 @@ func TestWire_TheLibrarysRefusalsAreProblemDocuments(t *testing.T) {
 	}
 }
 
-// A file that looks like the library's answer stays as it is, wherever it is cut into writes.
+// A file that looks like an error response of net/http is sent unchanged, however it is split into writes.
 func TestWire_DownloadsThatLookLikeRefusalsStay(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{quick: true})

@@ -14,7 +14,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/engine"
 )
 
-// stall begins an upload by hand, sends some of its bytes and nothing more.
+// stall begins an upload on a raw connection, sends some of its bytes and then nothing.
 func (r *rig) stall(name string, size, sent int) net.Conn {
 	r.t.Helper()
 	var d net.Dialer
@@ -29,7 +29,7 @@ func (r *rig) stall(name string, size, sent int) net.Conn {
 	return conn
 }
 
-// A thousand clients that stall hold little, and no small upload waits for them.
+// A thousand stalled clients hold little memory, and no small upload waits for them.
 func TestWriteMemory_StalledUploadsDoNotStopSmallOnes(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{silent: true, idle: time.Minute, engine: func(c *engine.Config) { c.WriteBudget = 2 << 20 }})
@@ -47,7 +47,7 @@ func TestWriteMemory_StalledUploadsDoNotStopSmallOnes(t *testing.T) {
 	}
 }
 
-// A client that is too slow is ended when another upload waits for memory, not before.
+// A slow upload is aborted when another upload waits for its memory, not before.
 func TestWriteMemory_SlowClientsAreEndedOnlyWhileOthersWait(t *testing.T) {
 	t.Parallel()
 	const stripe = 10 * unit

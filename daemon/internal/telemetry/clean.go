@@ -9,9 +9,9 @@ import (
 	"unicode/utf8"
 )
 
-// cleaned shows characters that could command a terminal or forge a line as
-// escapes such as \x1b and \u202e. Keys, file names and paths of requests
-// are what strangers chose. Line ends and tabs of values stay: the handler quotes them.
+// cleaned escapes characters that could control a terminal or forge a line, such as
+// \x1b and \u202e: keys, file names and paths are text that clients choose. Line ends and
+// tabs of values are kept, because the handler quotes them.
 type cleaned struct{ slog.Handler }
 
 // Handle implements slog.Handler.
@@ -57,7 +57,7 @@ func cleanAttr(a slog.Attr) slog.Attr {
 	return a
 }
 
-// cleanAny gives the text of a value, since what stands inside of it cannot be changed.
+// cleanAny returns the cleaned text of a value, since its fields cannot be changed.
 func cleanAny(v any) slog.Value {
 	switch v := v.(type) {
 	case nil:
@@ -69,7 +69,7 @@ func cleanAny(v any) slog.Value {
 	}
 }
 
-// cleanText replaces what must not reach a terminal. lines keeps line ends and tabs.
+// cleanText escapes what must not reach a terminal. lines keeps line ends and tabs.
 func cleanText(s string, lines bool) string {
 	if isPlain(s) {
 		return s
@@ -94,8 +94,8 @@ func cleanText(s string, lines bool) string {
 	return b.String()
 }
 
-// hidden reports whether r commands a terminal, changes the direction of text, ends a
-// line, or cannot be seen.
+// hidden reports whether r controls a terminal, changes the direction of text, ends a
+// line, or is invisible.
 func hidden(r rune) bool {
 	return unicode.IsControl(r) || unicode.In(r, unicode.Bidi_Control, unicode.Zl, unicode.Zp, unicode.Cf)
 }

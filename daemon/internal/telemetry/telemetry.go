@@ -1,5 +1,5 @@
-// Package telemetry sets up what the daemons tell about themselves: logs, and
-// the request id that ties the lines of one request together.
+// Package telemetry sets up the daemons' logs, and the request id that connects the log
+// lines of one request.
 package telemetry
 
 import (
@@ -14,19 +14,19 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// Format is how log lines look.
+// Format is the form of log lines.
 type Format string
 
 // The formats.
 const (
 	Auto Format = "auto" // text on a terminal, JSON elsewhere
-	JSON Format = "json" // one object a line, for machines
-	Text Format = "text" // one line an event, for people; coloured on a terminal unless NO_COLOR is set
+	JSON Format = "json" // one object per line, for machines
+	Text Format = "text" // one line per event, for people; coloured on a terminal unless NO_COLOR is set
 )
 
-// NewLogger makes a logger that writes to w. No control character and none that
-// changes the direction of text reaches w as it is, wherever the text came from. Events logged with the context of
-// a request carry its id as "request". level is debug, info, warn or error. Errors: Invalid.
+// NewLogger returns a logger that writes to w. Control characters and characters that
+// change the direction of text are escaped, wherever the text came from. Events logged
+// with the context of a request carry its id as "request". level is debug, info, warn or error. Errors: Invalid.
 func NewLogger(w io.Writer, level string, format Format) (*slog.Logger, error) {
 	var least slog.Level
 	if err := least.UnmarshalText([]byte(level)); err != nil {
@@ -61,7 +61,7 @@ func WithRequest(ctx context.Context, id string) context.Context {
 	return context.WithValue(ctx, requestKey{}, id)
 }
 
-// Request is the id that ctx carries, or "".
+// Request returns the request id of ctx, or "".
 func Request(ctx context.Context) string {
 	id, _ := ctx.Value(requestKey{}).(string)
 	return id

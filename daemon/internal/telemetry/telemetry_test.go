@@ -62,12 +62,12 @@ func TestBadSettings(t *testing.T) {
 	require.ErrorIs(t, err, store.Invalid)
 }
 
-// stranger is a value whose text a client chose.
+// stranger is a value with text chosen by a client.
 type stranger struct{ text string }
 
 func (s stranger) String() string { return s.text }
 
-// Every control and format character, in each place where text can stand, in both formats.
+// Every control and format character is escaped, wherever text can be, in both formats.
 func TestNoControlCharacterReachesTheLog(t *testing.T) {
 	t.Parallel()
 	bad := []string{"\x9b31m", "\xff\x1b"} // raw bytes that are no text

@@ -27,10 +27,10 @@ func (h *handler) patch(c echo.Context) error {
 	}
 	id, err := store.ParseFileID(c.Param("id"))
 	if err != nil {
-		return store.Errorf(store.NotFound, "%v", err).WithHint("POST " + Base + " begins an upload.")
+		return store.Errorf(store.NotFound, "%v", err).WithHint("POST " + Base + " creates an upload.")
 	}
 	ctx := c.Request().Context()
-	release, err := h.locks.take(ctx, id, func() { h.BreakOff(c, store.Errorf(store.Canceled, "another request took over")) })
+	release, err := h.locks.take(ctx, id, func() { h.Interrupt(c, store.Errorf(store.Canceled, "another request took over")) })
 	if err != nil {
 		return h.WithStatus(http.StatusLocked, err)
 	}
@@ -44,12 +44,12 @@ func (h *handler) patch(c echo.Context) error {
 	}
 	if at != u.offset {
 		u.headers(c)
-		return store.Errorf(store.Conflict, "Upload-Offset is %d, but %d bytes are there", at, u.offset).WithHint("Ask for the offset with HEAD, and go on from there.")
+		return store.Errorf(store.Conflict, "Upload-Offset is %d, but the upload has %d bytes", at, u.offset).WithHint("Read the offset with HEAD and continue from there.")
 	}
 	if u, err = h.lengthNow(c, u); err != nil {
 		return err
 	}
-	if u.done { // its last answer was lost
+	if u.done { // the response to its last PATCH was lost
 		u.headers(c)
 		if err := (&body{from: bufio.NewReaderSize(h.Body(c), 16)}).surplus(); err != nil {
 			return err
@@ -66,7 +66,7 @@ func (h *handler) patch(c echo.Context) error {
 	return c.NoContent(http.StatusNoContent)
 }
 
-// lengthNow takes a length that was deferred. From then on it is the upload's.
+// lengthNow sets a length that was deferred. It can be set once.
 func (h *handler) lengthNow(c echo.Context, u upload) (upload, error) {
 	n, err := count(c, hLength)
 	switch {
@@ -75,7 +75,7 @@ func (h *handler) lengthNow(c echo.Context, u upload) (upload, error) {
 	case u.length >= 0:
 		return u, bad("Upload-Length is %d, but was %d before", n, u.length)
 	case n < u.offset:
-		return u, bad("Upload-Length is %d, but %d bytes are there", n, u.offset)
+		return u, bad("Upload-Length is %d, but the upload has %d bytes", n, u.offset)
 	}
 	if err := h.fits(n); err != nil {
 		return u, err
@@ -87,11 +87,11 @@ func (h *handler) lengthNow(c echo.Context, u upload) (upload, error) {
 	return u, nil
 }
 
-// bodyBuffer is outside the write memory, so that it is small: the engine reads past it into its own.
+// bodyBuffer is not counted against the write memory, so it is small: the engine's reads bypass it.
 const bodyBuffer = 4 << 10
 
-// take stores a body behind what is there, and gives the upload as it is then. Of a
-// body that breaks off, what has arrived is kept, and the error is the client's.
+// take appends a body to the upload and returns the new state. The bytes of a body that
+// ends early are kept, and the error is returned.
 func (h *handler) take(c echo.Context, u upload) (upload, error) {
 	sum, err := parseChecksum(c.Request().Header.Get(hChecksum))
 	if err != nil {
@@ -105,8 +105,8 @@ func (h *handler) take(c echo.Context, u upload) (upload, error) {
 		return u, tooMuch(room)
 	}
 	b := &body{from: bufio.NewReaderSize(h.Body(c), bodyBuffer), left: room}
-	b.req = engine.PartRequest{Most: max(0, c.Request().ContentLength), Caller: h.Caller(c), Interrupt: func(cause error) { h.BreakOff(c, cause) }}
-	// What has arrived is worth keeping although its client is gone.
+	b.req = engine.PartRequest{Most: max(0, c.Request().ContentLength), Caller: h.Caller(c), Interrupt: func(cause error) { h.Interrupt(c, cause) }}
+	// Bytes that arrived are kept although the client has disconnected.
 	ctx := context.WithoutCancel(c.Request().Context())
 	if sum != nil {
 		return h.takeWhole(ctx, b, u, sum)
@@ -119,8 +119,8 @@ func (h *handler) take(c echo.Context, u upload) (upload, error) {
 	return u, b.failure()
 }
 
-// takePart stores one part of a body, unless more follows than there is room for: of the
-// bytes that would complete the upload none is kept then.
+// takePart stores one part of a body. If more bytes follow than the upload lacks, the part
+// is refused, so that such a body does not complete the upload.
 func (h *handler) takePart(ctx context.Context, b *body, u upload) (upload, error) {
 	size := max(h.PartSize, (u.length+store.MaxParts/2-1)/(store.MaxParts/2))
 	r := b.req
@@ -128,7 +128,7 @@ func (h *handler) takePart(ctx context.Context, b *body, u upload) (upload, erro
 	return h.put(ctx, u, r)
 }
 
-// takeWhole stores a body whose checksum must be right before any of it counts.
+// takeWhole stores a body whose checksum must match before any of it is kept.
 func (h *handler) takeWhole(ctx context.Context, b *body, u upload, sum *expectedSum) (upload, error) {
 	if !b.more() {
 		if err := b.failure(); err != nil {
@@ -154,16 +154,17 @@ func (h *handler) takeWhole(ctx context.Context, b *body, u upload, sum *expecte
 }
 
 func (h *handler) mismatch(sum *expectedSum) error {
-	return h.WithStatus(statusChecksumMismatch, store.Errorf(store.Corrupt, "the bytes do not have the %s that Upload-Checksum says", sum.name).
+	return h.WithStatus(statusChecksumMismatch, store.Errorf(store.Corrupt, "the bytes do not have the %s of Upload-Checksum", sum.name).
 		WithHint("Nothing of them was kept. Send them again from the same offset."))
 }
 
-// put appends a part. Where somebody else has appended at the same place meanwhile, the client has to ask for the offset again.
+// put appends a part. If another request has appended at the same offset meanwhile, the
+// client must read the offset again.
 func (h *handler) put(ctx context.Context, u upload, r engine.PartRequest) (upload, error) {
 	r.Session, r.Number, r.Size, r.Append = u.id, u.parts+1, -1, true
 	p, err := h.Engine.PutPart(ctx, r)
 	if errors.Is(err, store.Conflict) {
-		return u, store.Errorf(store.Conflict, "another request has appended to upload %s", u.id).WithHint("Ask for the offset with HEAD, and go on from there.")
+		return u, store.Errorf(store.Conflict, "another request has appended to upload %s", u.id).WithHint("Read the offset with HEAD and continue from there.")
 	}
 	if err != nil {
 		return u, err
@@ -176,17 +177,17 @@ func tooMuch(room int64) error {
 	return store.Errorf(store.TooLarge, "the body has more than the %d bytes that the upload still lacks", room).WithHint(hintSpec)
 }
 
-// body is a request's body that takes its breaking off for its end, and remembers it.
+// body is a request's body that reports an early end as io.EOF and keeps the error.
 type body struct {
 	from *bufio.Reader
-	req  engine.PartRequest // what its parts have in common
-	left int64              // bytes that there is room for
-	err  error              // why it broke off
+	req  engine.PartRequest // the fields that all its parts share
+	left int64              // bytes that the upload still lacks
+	err  error              // why it ended early
 
-	tooLong bool // err says that there is no room for more that came
+	tooLong bool // err is that more bytes came than the upload lacks
 }
 
-// more says whether there is another byte to store.
+// more reports whether there is another byte to store.
 func (b *body) more() bool {
 	if b.err != nil {
 		return false
@@ -217,8 +218,8 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// surplus is the error for a body that has more than there is room for; nil when
-// there is room left, and where the body broke off.
+// surplus returns the error of a body that has more bytes than the upload lacks, and nil for
+// any other body.
 func (b *body) surplus() error {
 	if b.left == 0 && !b.more() && b.tooLong {
 		return b.err
@@ -226,5 +227,5 @@ func (b *body) surplus() error {
 	return nil
 }
 
-// failure is why the body broke off; nil: it did not.
+// failure returns why the body ended early, or nil.
 func (b *body) failure() error { return b.err }

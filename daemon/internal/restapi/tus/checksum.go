@@ -2,7 +2,7 @@ package tus
 
 import (
 	"bytes"
-	"crypto/md5"  //nolint:gosec // against damage on the way, as the protocol has it
+	"crypto/md5"  //nolint:gosec // detects transmission errors, as the protocol defines it
 	"crypto/sha1" //nolint:gosec // the protocol demands it
 	"crypto/sha256"
 	"encoding/base64"
@@ -14,7 +14,7 @@ import (
 	"github.com/minio/crc64nvme"
 )
 
-// algorithms are those that Upload-Checksum may name.
+// algorithms are the algorithms of Upload-Checksum.
 var algorithms = map[string]func() hash.Hash{
 	"sha1":      sha1.New,
 	"sha256":    sha256.New,
@@ -24,14 +24,14 @@ var algorithms = map[string]func() hash.Hash{
 
 func algorithmNames() string { return strings.Join(slices.Sorted(maps.Keys(algorithms)), ",") }
 
-// expectedSum is what a client says about the bytes of one PATCH.
+// expectedSum is the checksum that a client sends for the bytes of one PATCH.
 type expectedSum struct {
 	name string
 	hash hash.Hash
 	want []byte
 }
 
-// parseChecksum reads an Upload-Checksum header; without one it is nil. Invalid.
+// parseChecksum reads an Upload-Checksum header; an empty one is nil. Invalid.
 func parseChecksum(header string) (*expectedSum, error) {
 	if header == "" {
 		return nil, nil //nolint:nilnil // none is not an error

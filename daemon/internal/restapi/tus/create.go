@@ -11,7 +11,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// create begins an upload, or puts a file together from partial ones.
+// create begins an upload, or concatenates partial uploads into a file.
 func (h *handler) create(c echo.Context) error {
 	header := c.Request().Header
 	concat := header.Get(hConcat)
@@ -53,7 +53,7 @@ func (h *handler) created(c echo.Context, u upload) error {
 	return c.NoContent(http.StatusCreated)
 }
 
-// request reads what both kinds of creation have in common.
+// request reads the fields that both kinds of creation share.
 func (h *handler) request(c echo.Context) (r engine.SessionRequest, err error) {
 	pairs, err := parseMetadata(c.Request().Header.Get(hMetadata))
 	if err != nil {
@@ -62,12 +62,12 @@ func (h *handler) request(c echo.Context) (r engine.SessionRequest, err error) {
 	r.Size, r.Caller = -1, h.Caller(c)
 	r.Bucket, r.Key, r.ContentType = h.target(pairs)
 	if r.Key == "" {
-		r.Key = store.Key(store.NewFileID().String()) // nobody named it
+		r.Key = store.Key(store.NewFileID().String()) // the client gave no name
 	}
 	return r, nil
 }
 
-// length reads how long the upload will be, or that it is not known yet.
+// length reads the length of the upload; -1 if it is deferred.
 func (h *handler) length(c echo.Context) (int64, error) {
 	n, err := count(c, hLength)
 	if err != nil {
@@ -90,7 +90,7 @@ func (h *handler) fits(length int64) error {
 	return nil
 }
 
-// concatenate makes one file of partial uploads, in the order in which they are named.
+// concatenate makes one file of partial uploads, in the given order.
 func (h *handler) concatenate(c echo.Context, kept tag) error {
 	if c.Request().Header.Get(hLength) != "" {
 		return bad("a final upload has no Upload-Length of its own")
@@ -119,11 +119,11 @@ func (h *handler) concatenate(c echo.Context, kept tag) error {
 	return h.created(c, uploadOfFile(f))
 }
 
-// partial finds a partial upload that is all there, by its address.
+// partial finds a complete partial upload by its URL.
 func (h *handler) partial(ctx context.Context, url string) (s store.Session, err error) {
 	id, err := store.ParseFileID(url[strings.LastIndexByte(url, '/')+1:])
 	if err != nil {
-		return s, bad("%.80q is no upload of this server", url)
+		return s, bad("%.80q is not an upload of this server", url)
 	}
 	if s, err = h.Engine.Session(ctx, id); err != nil {
 		return s, err

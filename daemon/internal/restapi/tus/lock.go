@@ -11,30 +11,30 @@ import (
 // lockWait is how long a request waits for the one before it on the same upload.
 const lockWait = 10 * time.Second
 
-// locks let one request at a time work on an upload. A new one breaks the one before
-// off: that is mostly a connection whose client has long gone, and has come back.
+// locks let one request at a time work on an upload. A new request interrupts the one
+// before it, which is mostly a dead connection of the same client.
 type locks struct {
 	mu   sync.Mutex // guards what follows
 	held map[store.FileID]*held
 }
 
 type held struct {
-	breakOff func()
-	released chan struct{}
+	interrupt func()
+	released  chan struct{}
 }
 
-// take waits for the upload. breakOff is called when another request wants it. The caller calls release.
-// Errors: Conflict (the one before does not end), Canceled.
-func (l *locks) take(ctx context.Context, id store.FileID, breakOff func()) (release func(), err error) {
+// take waits for the upload. interrupt is called when another request wants it. The caller calls release.
+// Errors: Conflict (the request before does not end, or ctx ended).
+func (l *locks) take(ctx context.Context, id store.FileID, interrupt func()) (release func(), err error) {
 	ctx, cancel := context.WithTimeout(ctx, lockWait)
 	defer cancel()
-	mine := &held{breakOff: breakOff, released: make(chan struct{})}
+	mine := &held{interrupt: interrupt, released: make(chan struct{})}
 	for {
 		other := l.try(id, mine)
 		if other == nil {
 			return func() { l.release(id, mine) }, nil
 		}
-		other.breakOff()
+		other.interrupt()
 		select {
 		case <-other.released:
 		case <-ctx.Done():
@@ -43,7 +43,7 @@ func (l *locks) take(ctx context.Context, id store.FileID, breakOff func()) (rel
 	}
 }
 
-// try takes the upload for mine, or gives who has it.
+// try locks the upload for mine, or returns the holder.
 func (l *locks) try(id store.FileID, mine *held) *held {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -8,15 +8,15 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// tag is what an upload was created with and HEAD must repeat. It is kept among the
-// metadata of the session, and so of the file that the session becomes: a client may
-// ask for an upload when that is complete, too.
+// tag holds the creation headers that HEAD must repeat. It is stored in the metadata of
+// the session, and so of the file that the session becomes: a client may also send HEAD
+// for a complete upload.
 type tag struct {
 	Metadata string `json:"metadata,omitempty"` // Upload-Metadata as it came
 	Concat   string `json:"concat,omitempty"`   // Upload-Concat as it came: empty, partial, or final with its addresses
 }
 
-// tagName is where the tag is among the metadata. No client can send or see a name with a colon.
+// tagName is the metadata name of the tag. No client can send or see a name with a colon.
 const tagName = "tus:upload"
 
 const partial = "partial"
@@ -24,7 +24,7 @@ const partial = "partial"
 func (t tag) partial() bool { return t.Concat == partial }
 func (t tag) final() bool   { return strings.HasPrefix(t.Concat, "final;") }
 
-// meta gives the metadata that keeps the tag.
+// meta returns the metadata that stores the tag.
 func (t tag) meta() map[string]string {
 	if t == (tag{}) {
 		return nil
@@ -33,14 +33,14 @@ func (t tag) meta() map[string]string {
 	return map[string]string{tagName: string(text)}
 }
 
-// tagOf reads what meta made. What another surface made has no tag; it is then empty.
+// tagOf reads the tag that meta stored; it is empty for files of other surfaces.
 func tagOf(meta map[string]string) (t tag) {
 	_ = json.Unmarshal([]byte(meta[tagName]), &t)
 	return t
 }
 
-// What Upload-Metadata may be: as much as metadata that comes in headers of its own,
-// because it goes out in one header with each HEAD, and is kept as long as the file.
+// Limits of Upload-Metadata, as large as metadata in headers of its own,
+// because it is sent in one header with each HEAD and stored as long as the file.
 const (
 	maxMetadata       = 2 << 10 // bytes of all keys and decoded values
 	maxMetadataHeader = 4 << 10 // bytes of the header
@@ -70,7 +70,7 @@ func parseMetadata(header string) (map[string]string, error) {
 	return pairs, nil
 }
 
-// first gives the first of the keys that has a value.
+// first returns the value of the first key that has one.
 func first(pairs map[string]string, keys ...string) string {
 	for _, k := range keys {
 		if v := pairs[k]; v != "" {
@@ -80,8 +80,9 @@ func first(pairs map[string]string, keys ...string) string {
 	return ""
 }
 
-// target says where an upload is to be seen, and as what. Without a name it has its
-// id; a type that is none, which pages send where the browser knows none, is left out.
+// target returns the bucket, key and content type of an upload. The key is empty without
+// a name. A type that is not valid, as pages send where the browser knows none, becomes
+// application/octet-stream.
 func (h *handler) target(pairs map[string]string) (bucket store.BucketName, key store.Key, contentType string) {
 	bucket = store.BucketName(first(pairs, "bucket"))
 	if bucket == "" {

@@ -1,16 +1,16 @@
-// Package tus speaks the resumable upload protocol tus 1.0.0 (tus.io/protocols/resumable-upload)
-// over the engine's sessions, so that browsers and the tus clients of every language resume
-// uploads too. An upload is a session; its id is that of the file that it becomes.
+// Package tus implements the resumable upload protocol tus 1.0.0 (tus.io/protocols/resumable-upload)
+// on the engine's sessions, so that browsers and tus clients of every language can resume
+// uploads. An upload is a session; its id is that of the file that it becomes.
 //
 // Extensions: creation, creation-with-upload, creation-defer-length, termination, checksum,
 // concatenation, expiration.
 //
 // # How bytes become parts
 //
-// A PATCH's body is cut into parts, each durable before the next begins, so that of one that
-// breaks off what has arrived stays. A part is only ever appended (engine.PartRequest.Append): where two
-// requests write at the same offset, over two gateways, one of them gets a conflict and the client
-// asks for the offset again. So the parts are always one run of bytes that a client has sent in order.
+// A PATCH's body is cut into parts, each durable before the next begins, so that the bytes
+// of an interrupted body are kept. Parts are only appended (engine.PartRequest.Append): if two
+// requests write at the same offset through two gateways, one of them gets a conflict and its
+// client reads the offset again. So the parts are always contiguous, in the order sent.
 package tus
 
 import (
@@ -25,16 +25,16 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// Config is what the protocol needs of the API that it is mounted in.
+// Config holds what the protocol needs of the API that it is mounted in.
 type Config struct {
 	Engine *engine.Engine
-	// Body gives a request's body, whose reads fail with the domain's errors when the client stalls.
+	// Body returns a request's body, whose reads fail with domain errors when the client stalls.
 	Body func(echo.Context) io.Reader
-	// BreakOff makes reads of the body fail with the error from now on. It may be called from another goroutine.
-	BreakOff func(echo.Context, error)
+	// Interrupt makes all further reads of the body fail with the error. It may be called from any goroutine.
+	Interrupt func(echo.Context, error)
 	// Caller is the access key of the request.
 	Caller func(echo.Context) string
-	// SetLocation says where an upload that was just made is, by its address on this server.
+	// SetLocation sets Location to an upload that was just created, by its path on this server.
 	SetLocation func(c echo.Context, path string)
 	// ValidType reports whether a text can be the Content-Type of a download.
 	ValidType func(string) bool
@@ -42,10 +42,10 @@ type Config struct {
 	WithStatus func(status int, err error) error
 
 	MaxSize  int64 // bytes of the largest upload; default store.MaxFileBytes
-	PartSize int64 // bytes of the parts that bodies are cut into, at least; default 64 MiB
+	PartSize int64 // least bytes of the parts that bodies are cut into; default 64 MiB
 }
 
-// Base is where uploads are created; each has its id behind it.
+// Base is the path where uploads are created; an upload's path is Base and its id.
 const Base = "/tus"
 
 const (
@@ -97,7 +97,7 @@ func Mount(e *echo.Echo, c Config) {
 	e.HEAD(one, h.withProtocolHeaders(h.head))
 	e.PATCH(one, h.withProtocolHeaders(h.patch))
 	e.DELETE(one, h.withProtocolHeaders(h.remove))
-	// For clients behind proxies that know no PATCH.
+	// For clients behind proxies that do not support PATCH.
 	e.POST(one, h.withProtocolHeaders(func(ec echo.Context) error {
 		switch ec.Request().Header.Get("X-HTTP-Method-Override") {
 		case http.MethodPatch:
@@ -105,7 +105,7 @@ func Mount(e *echo.Echo, c Config) {
 		case http.MethodDelete:
 			return h.remove(ec)
 		}
-		return h.WithStatus(http.StatusMethodNotAllowed, store.Errorf(store.Invalid, "an upload is appended to with PATCH").WithHint(hintSpec))
+		return h.WithStatus(http.StatusMethodNotAllowed, store.Errorf(store.Invalid, "PATCH appends to an upload, POST does not").WithHint(hintSpec))
 	}))
 }
 
@@ -113,25 +113,25 @@ func Mount(e *echo.Echo, c Config) {
 func Serves(path string) bool { return path == Base || strings.HasPrefix(path, Base+"/") }
 
 // Preflighted reports whether a browser that sent the request for a page of another
-// origin must have asked before: the protocol's own header is none that it sends without.
+// origin must have sent a preflight first, as the protocol's own header requires.
 func Preflighted(r *http.Request) bool { return r.Header.Get(hResumable) != "" }
 
-// withProtocolHeaders refuses requests that lack what every request must have. Nothing
-// of the protocol works without it: it is what makes a browser ask first.
+// withProtocolHeaders refuses requests without Tus-Resumable. No request of the protocol
+// is served without it, because it makes a browser send a preflight.
 func (h *handler) withProtocolHeaders(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if got := c.Request().Header.Get(hResumable); got != version && c.Request().Method != http.MethodOptions {
 			c.Response().Header().Set(hVersion, version)
 			return h.WithStatus(http.StatusPreconditionFailed,
-				store.Errorf(store.Invalid, "Tus-Resumable is %.16q; this server speaks %s", got, version).WithHint(hintSpec))
+				store.Errorf(store.Invalid, "Tus-Resumable is %.16q; this server supports %s", got, version).WithHint(hintSpec))
 		}
 		return next(c)
 	}
 }
 
-// SetCommonHeaders sets what every answer has in common, refusals that come before the
-// protocol's own handlers included. Pages of any origin may read it. Nothing is given away by that: a
-// page needs an access key, and browsers send none by themselves to an origin of "*".
+// SetCommonHeaders sets the headers of every response, including errors from before the
+// protocol's own handlers. Pages of any origin may read the response. That discloses nothing: a
+// page needs an access key, and browsers send no remembered one to an origin of "*".
 func SetCommonHeaders(out http.Header, r *http.Request) {
 	out.Set(hResumable, version)
 	out.Set("Cache-Control", "no-store")
@@ -145,7 +145,7 @@ func SetCommonHeaders(out http.Header, r *http.Request) {
 	}, ", "))
 }
 
-// options says what this server can do. It needs no key: browsers ask before they send one.
+// options lists what this server supports. It needs no key, because a preflight carries none.
 func (h *handler) options(c echo.Context) error {
 	out := c.Response().Header()
 	out.Set(hVersion, version)
@@ -176,7 +176,7 @@ func count(c echo.Context, name string) (int64, error) {
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n < 0 || strings.HasPrefix(text, "+") {
-		return 0, bad("%s is %.32q, which is no number of bytes", name, text)
+		return 0, bad("%s is %.32q, which is not a number of bytes", name, text)
 	}
 	return n, nil
 }

@@ -12,28 +12,28 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// upload is an upload as the protocol sees it.
+// upload is the state of an upload in the protocol's terms.
 type upload struct {
-	session store.Session // the zero one of an upload that is complete
+	session store.Session // zero for a complete upload
 	tag     tag
 	id      store.FileID
-	parts   int   // that have arrived in a row
-	offset  int64 // bytes that have
-	length  int64 // -1: not said yet
+	parts   int   // stored, contiguous from the first
+	offset  int64 // bytes in these parts
+	length  int64 // -1: deferred
 	done    bool  // it is a file
 }
 
-// find looks an upload up, under way or complete. NotFound.
+// find looks up an upload, unfinished or complete. NotFound.
 func (h *handler) find(ctx context.Context, c echo.Context) (upload, error) {
 	id, err := store.ParseFileID(c.Param("id"))
 	if err != nil {
-		return upload{}, store.Errorf(store.NotFound, "%v", err).WithHint("POST " + Base + " begins an upload.")
+		return upload{}, store.Errorf(store.NotFound, "%v", err).WithHint("POST " + Base + " creates an upload.")
 	}
 	s, err := h.Engine.Session(ctx, id)
 	if errors.Is(err, store.NotFound) {
 		o, openErr := h.Engine.Open(ctx, id)
 		if openErr != nil {
-			return upload{}, err // what became of the session is what the client should hear
+			return upload{}, err // the client asked for the session, so its error is reported
 		}
 		return uploadOfFile(o.File()), nil
 	}
@@ -48,8 +48,8 @@ func uploadOfFile(f store.File) upload {
 	return upload{id: f.ID, tag: tagOf(f.Meta), offset: f.Size, length: f.Size, done: true}
 }
 
-// uploadOf takes the parts that have arrived in a row; there are no others, unless
-// somebody has put some by another surface.
+// uploadOf counts the contiguous parts; there are no others, unless a client has stored some
+// through another surface.
 func uploadOf(s store.Session) upload {
 	u := upload{session: s, tag: tagOf(s.Meta), id: s.ID, length: s.Size}
 	for _, p := range s.Parts {
@@ -61,7 +61,7 @@ func uploadOf(s store.Session) upload {
 	return u
 }
 
-// headers tell how far the upload is.
+// headers sets the offset and the creation headers of the upload.
 func (u upload) headers(c echo.Context) {
 	out := c.Response().Header()
 	out.Set(hOffset, strconv.FormatInt(u.offset, 10))
@@ -86,11 +86,11 @@ func (u upload) expires(c echo.Context) {
 	}
 }
 
-// head tells a client where to resume. A request that is still appending is broken off first: it
-// is most likely the client's own, from before it was interrupted.
+// head reports the offset from which a client resumes. A request that is still appending is
+// interrupted first: it is most likely the client's own, on a dead connection.
 //
-// A client takes an offset that equals the length for success. So an upload whose bytes are all
-// there becomes a file before that is said, where the PATCH that sent the last byte could not make it one.
+// A client takes an offset that equals the length for success. So if the PATCH that sent the
+// last byte could not make the upload a file, that happens here, before the offset is reported.
 func (h *handler) head(c echo.Context) error {
 	ctx := c.Request().Context()
 	if id, err := store.ParseFileID(c.Param("id")); err == nil {
@@ -129,7 +129,7 @@ func (h *handler) remove(c echo.Context) error {
 	return c.NoContent(http.StatusNoContent)
 }
 
-// complete makes an upload a file once all its bytes are there. A partial one waits to be put together with others.
+// complete makes an upload a file once it has all its bytes. A partial one waits for concatenation.
 func (h *handler) complete(ctx context.Context, u upload) (upload, error) {
 	if u.tag.partial() || u.length < 0 || u.offset < u.length {
 		return u, nil
