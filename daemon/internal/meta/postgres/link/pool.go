@@ -28,7 +28,7 @@ const (
 	graceOfCanceled = 50 * time.Millisecond
 	// idleForLook is how long a connection was idle that is looked at before it is used; idleForPing is the same for
 	// asking the server for an answer, and pingLimit how long that may take.
-	idleForLook = time.Millisecond
+	idleForLook = 10 * time.Millisecond
 	idleForPing = time.Second
 	pingLimit   = time.Second
 	// probesOfDeadPeer is how many keepalive probes go unanswered before a connection counts as broken.
