@@ -1,5 +1,5 @@
 // Package schema holds the SQL: migrations and named queries, a folder per
-// engine (sql/postgres, sql/sqlite), and what reads the queries.
+// engine (sql/postgres, sql/sqlite), and the loader of the queries.
 package schema
 
 import (
@@ -49,7 +49,7 @@ func read(files fs.FS) (map[string]string, error) {
 			name, body, _ := strings.Cut(chunk, "\n")
 			name = strings.TrimSpace(name)
 			if _, twice := named[name]; twice {
-				return nil, fmt.Errorf("%s: query %s stands there twice", path, name)
+				return nil, fmt.Errorf("%s: query %s is defined twice", path, name)
 			}
 			named[name] = statement(body)
 		}
@@ -57,8 +57,8 @@ func read(files fs.FS) (map[string]string, error) {
 	return named, nil
 }
 
-// statement cuts off the comment that stands before the next query. A driver that finds
-// text behind a statement takes it for a script, and prepares it at every call.
+// statement removes the comment that belongs to the next query. A driver that finds
+// text after a statement treats it as a script, and prepares it at every call.
 func statement(body string) string {
 	lines := strings.Split(strings.TrimSpace(body), "\n")
 	for len(lines) > 0 {

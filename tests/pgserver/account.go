@@ -11,16 +11,16 @@ import (
 	"syscall"
 )
 
-// account is who the server runs as; nil is whoever runs the program.
+// account is the user that the server runs as; nil is the user of the program.
 type account struct{ credential *syscall.Credential }
 
-// unprivileged picks the account: PostgreSQL refuses to run as root, so root
-// gives it to the user postgres, or nobody.
+// unprivileged picks the account: PostgreSQL refuses to run as root, so for root
+// it is the user postgres, or else daemon.
 func unprivileged() (account, error) {
 	if os.Geteuid() != 0 {
 		return account{}, nil
 	}
-	for _, name := range []string{"postgres", "nobody"} {
+	for _, name := range []string{"postgres", "daemon"} {
 		u, err := user.Lookup(name)
 		if err != nil {
 			continue
@@ -31,11 +31,11 @@ func unprivileged() (account, error) {
 			return account{&syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}, nil
 		}
 	}
-	return account{}, fmt.Errorf("pgserver: PostgreSQL does not run as root, and there is no user postgres or nobody; run the tests as an ordinary user")
+	return account{}, fmt.Errorf("pgserver: PostgreSQL does not run as root, and neither a user postgres nor a user daemon exists; run the tests as an ordinary user")
 }
 
 // attributes makes a child run as the account, in a session of its own so that
-// a Ctrl-C on the terminal leaves its end to us.
+// a Ctrl-C on the terminal does not reach it: the program stops it.
 func (a account) attributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Credential: a.credential, Setsid: true}
 }

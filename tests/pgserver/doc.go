@@ -3,11 +3,11 @@
 //
 // A Server has a data directory of its own, listens on a Unix socket in it (and
 // on a loopback port when asked), and can be stopped and started again on the same data, so that
-// tests can take the database away and bring it back. It leaves nothing behind: a
+// tests can stop the database and bring it back. It leaves nothing behind: a
 // small companion process ends the server and removes its directory when
-// the program that started it goes away without calling Close, be it by a panic or kill -9.
+// the program that started it ends without calling Close, by a panic or kill -9.
 //
-// A [Pooler] is a PgBouncer in transaction mode before a Server, with what Debian's package brings.
+// A [Pooler] is a PgBouncer in transaction mode before a Server, as Debian packages it.
 //
 // It knows nothing of Ringstore and may be imported by any test.
 package pgserver

@@ -14,7 +14,7 @@ import (
 	"syscall"
 )
 
-// PoolerOptions says how a Pooler lends its server connections. The zero value suits tests.
+// PoolerOptions configure how a Pooler lends its server connections. The zero value suits tests.
 type PoolerOptions struct {
 	ServerConns int // to each database at most; 0: 20
 }

@@ -37,12 +37,12 @@ func startProcess(ctx context.Context, what program, who account) (*process, err
 	p.cmd.SysProcAttr = who.attributes()
 	p.cmd.Dir = what.dir
 	p.cmd.Stderr = p.log
-	p.cmd.WaitDelay = time.Second // a child that outlives the postmaster must not hold us
+	p.cmd.WaitDelay = time.Second // do not wait for a child that outlives the postmaster
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("pgserver: %w", err)
 	}
 	go func() {
-		_ = p.cmd.Wait() // the log tells more than the status
+		_ = p.cmd.Wait() // the log is more informative than the status
 		close(p.exited)
 	}()
 	select {
@@ -64,7 +64,7 @@ func (p *process) running() bool {
 	}
 }
 
-// end sends the signal and waits; what does not end in time is ended harder.
+// end sends the signal and waits; a process that does not end in time is killed.
 func (p *process) end(sig syscall.Signal, patience time.Duration) error {
 	for _, sig := range []syscall.Signal{sig, syscall.SIGQUIT, syscall.SIGKILL} {
 		_ = p.cmd.Process.Signal(sig) // fails only when it has ended

@@ -15,10 +15,10 @@ import (
 	"time"
 )
 
-// Options says how the server runs. The zero value suits tests.
+// Options configure the server. The zero value suits tests.
 type Options struct {
 	Durable        bool              // fsync and full_page_writes on, as in production; for benchmarks
-	TCP            bool              // listen on a free port of 127.0.0.1 too; whoever connects is trusted
+	TCP            bool              // listen on a free port of 127.0.0.1 too; every connection is trusted
 	TLS            bool              // offer TLS on that port, with a certificate made for the server
 	MaxConnections int               // 0: 200
 	Settings       map[string]string // further lines of postgresql.conf, taken last
@@ -102,7 +102,7 @@ func (s *Server) TLSDSN(database string) string {
 	return u.String()
 }
 
-// Dir is the server's directory. It is gone after Close.
+// Dir is the server's directory. Close removes it.
 func (s *Server) Dir() string { return s.dir }
 
 // Start starts a stopped server and returns once it takes connections.
@@ -121,8 +121,8 @@ func (s *Server) Start(ctx context.Context) error {
 	return nil
 }
 
-// Stop ends the server as an administrator would: connections are cut, what was
-// committed is kept. It returns once no process of it is left; nil when it was stopped already.
+// Stop ends the server as an administrator would: connections are closed, commits
+// are kept. It returns once no process of it is left; nil when it was stopped already.
 func (s *Server) Stop() error { return s.end(syscall.SIGINT) }
 
 // Kill ends the server without a shutdown, as a crash would. The next Start recovers.
@@ -152,7 +152,7 @@ func (s *Server) dataDir() string { return filepath.Join(s.dir, "data") }
 
 func (s *Server) address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)) }
 
-// initialize makes the data directory with all settings written down in it.
+// initialize creates the data directory with all settings in its configuration.
 func (s *Server) initialize(ctx context.Context, o Options) error {
 	args := []string{"-D", s.dataDir(), "-U", User, "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"}
 	cmd := exec.CommandContext(ctx, s.binaries.initdb, args...)

@@ -52,7 +52,7 @@ func exec1(t *testing.T, dsn, sql string) {
 	require.NoError(t, err)
 }
 
-// One server goes through its whole life: both listeners, stop, crash, close.
+// The life of one server: both listeners, stop, crash, close.
 func TestServer(t *testing.T) {
 	t.Parallel()
 	s, err := pgserver.New(t.Context(), pgserver.Options{TCP: true, Settings: map[string]string{"application_name": "it's"}})
@@ -116,7 +116,7 @@ func TestCanceledStartLeavesNothing(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 }
 
-// A program that is killed outright can clean nothing up; its reaper does.
+// A killed program cannot clean up; its reaper does.
 func TestKilledProgramLeavesNothing(t *testing.T) {
 	t.Parallel()
 	self, err := os.Executable()

@@ -12,8 +12,8 @@ const DefaultUnitSize = 256 << 10
 const MaxUnitSize = 1 << 20
 
 // Chunks is a place that keeps chunks: a disk, a node behind gRPC, memory.
-// All methods may be called at once from many goroutines. Every error is an
-// *Error or an ended context's; Unavailable and Canceled leave the outcome open.
+// All methods are safe for concurrent use. Every error is an
+// *Error or that of an ended context; Unavailable and Canceled leave the outcome open.
 //
 // The kind of an error tells whether the chunk is lost at this place:
 //
@@ -22,13 +22,13 @@ const MaxUnitSize = 1 << 20
 //     with an error (EIO, a file system that found itself damaged). It stays so
 //     until the chunk is deleted; the same chunk belongs on another place. The
 //     message names the cause.
-//   - NotFound: it is not there.
-//   - Unavailable, Canceled: unknown; a later attempt may tell.
+//   - NotFound: it is absent.
+//   - Unavailable, Canceled: unknown; a later attempt may find out.
 //   - Internal: a defect, never a property of the disk.
 //
-// Damage to one chunk changes no answer about another one. A place that cannot
-// write any more still reads: writes are NoSpace or Unavailable with the reason,
-// Capacity names the state, and Open, Stat, List and Verify answer as before. A
+// Damage to one chunk does not affect calls about other chunks. A place that can no
+// longer write still reads: writes are NoSpace or Unavailable with the reason,
+// Capacity reports the state, and Open, Stat, List and Verify work as before. A
 // full place still deletes.
 //
 // Implementations pass package chunktest.
@@ -38,10 +38,10 @@ type Chunks interface {
 	ChunkKeeper
 }
 
-// ChunkWriterOpener begins new chunks.
+// ChunkWriterOpener creates chunks.
 type ChunkWriterOpener interface {
-	// Create begins the chunk spec.ID. Nothing of it can be seen, and nothing
-	// is kept after a crash, before the writer's Commit has returned.
+	// Create begins the chunk spec.ID. It is not visible, and a crash leaves nothing
+	// of it, before the writer's Commit has returned.
 	//
 	// ctx covers the whole write, not only this call: when it ends the writer
 	// fails. Exactly one of Commit and Abort must be called on the writer.
@@ -82,15 +82,15 @@ type ChunkWriter interface {
 	Append(u Unit) error
 
 	// Commit makes the chunk durable with its label, shows it under its id, and
-	// returns what was stored, by the storing side's own reckoning. A chunk of
-	// the same id and sum that is there already is success and changes nothing
+	// returns what was stored, as computed by the storing side. A chunk of
+	// the same id and sum that exists already is success and changes nothing
 	// (writes can be repeated); one with another sum is Exists. A chunk without
 	// units is Invalid.
 	// After an error nothing is visible (or, where the kind is Unavailable or
 	// Canceled, the outcome is open); Abort after Commit does nothing.
 	Commit(label Label) (ChunkInfo, error)
 
-	// Abort gives the chunk up and frees what it held. It may be called at any
+	// Abort discards the chunk and frees its resources. It may be called at any
 	// time, more than once, and also while Append is blocked in another
 	// goroutine, which then fails.
 	Abort()
@@ -98,19 +98,19 @@ type ChunkWriter interface {
 
 // ChunkReaderOpener reads chunks.
 type ChunkReaderOpener interface {
-	// Open reads count units from the unit with number first (0 is the first) on;
-	// count < 0 means to the end. Units beyond the end are not there: a range
-	// that begins at or past the end is OutOfRange. ctx covers the whole read.
+	// Open reads count units, beginning with number first (0 is the first);
+	// count < 0 means to the end. A range that begins at or past the end
+	// is OutOfRange, one that reaches past it ends there. ctx covers the whole read.
 	// Errors: NotFound, Corrupt (header or table unreadable), OutOfRange, Unavailable.
 	// They may come from the first Next instead.
 	Open(ctx context.Context, id ChunkID, first, count int) (ChunkReader, error)
 }
 
-// ChunkReader gives the units of one chunk in order. It is used by one goroutine at a time.
+// ChunkReader returns the units of one chunk in order. It is used by one goroutine at a time.
 type ChunkReader interface {
 	// Next returns the next unit, its checksum compared with what was stored, or
 	// io.EOF after the last. The caller must Release the unit. A unit whose
-	// bytes rotted is Corrupt, and the reader is then at its end.
+	// bytes changed is Corrupt, and the reader is then at its end.
 	Next() (Unit, error)
 
 	// Close ends the read, early or not. It may be called more than once, and
@@ -118,37 +118,37 @@ type ChunkReader interface {
 	Close() error
 }
 
-// ChunkKeeper looks after what is there.
+// ChunkKeeper manages stored chunks.
 type ChunkKeeper interface {
-	// Stat tells what is stored under id without reading its data. NotFound if absent.
+	// Stat describes what is stored under id without reading its data. NotFound if absent.
 	Stat(ctx context.Context, id ChunkID) (ChunkInfo, error)
 
 	// Delete removes the chunk durably; deleting what is absent is nil.
-	// A reader that is open may go on to its end or fail with NotFound.
+	// An open reader may continue to its end or fail with NotFound.
 	// A full disk does not prevent it. Errors: Unavailable (a disk that cannot be
 	// written), NoSpace (full to the point that not even a deletion can be recorded).
 	Delete(ctx context.Context, id ChunkID) error
 
-	// List returns up to limit chunks in the order of ChunkID.Compare, from the
-	// first id after the marker on; the zero id begins at the start. Fewer than
-	// limit means the end. Chunks made or deleted meanwhile may or may not show.
-	// A chunk of which nothing but the id can be read is listed with its id alone:
+	// List returns up to limit chunks in the order of ChunkID.Compare, beginning with the
+	// first id after the marker; the zero id means the start. Fewer than
+	// limit means the end. Chunks that are created or deleted during the listing may be missing or present.
+	// A chunk of which only the id can be read is listed with its id alone:
 	// no damage makes List fail.
 	List(ctx context.Context, after ChunkID, limit int) ([]ChunkInfo, error)
 
-	// Capacity tells the state of the space under the chunks, at most a few seconds old.
+	// Capacity returns the state of the disk under the chunks, at most a few seconds old.
 	Capacity(ctx context.Context) (Capacity, error)
 }
 
-// ChunkVerifier is an optional power of a Chunks: checking in place.
+// ChunkVerifier is an optional capability of a Chunks: checking in place.
 type ChunkVerifier interface {
-	// Verify reads the whole chunk where it lies and compares every checksum.
+	// Verify reads the whole chunk where it is stored and compares every checksum.
 	// Errors as Open and Next.
 	Verify(ctx context.Context, id ChunkID) error
 }
 
-// SmallChunkPutter is an optional power of a Chunks: a chunk of one unit in one step.
-// Package function PutSmall uses it where it is there.
+// SmallChunkPutter is an optional capability of a Chunks: a chunk of one unit in one step.
+// The function PutSmall uses it where it is available.
 type SmallChunkPutter interface {
 	// PutSmall is Create, one Append and Commit. It takes over u as Append does.
 	PutSmall(ctx context.Context, spec ChunkSpec, u Unit, label Label) (ChunkInfo, error)
@@ -171,17 +171,17 @@ func PutSmall(ctx context.Context, c Chunks, spec ChunkSpec, u Unit, label Label
 	return w.Commit(label)
 }
 
-// Unit is a run of bytes of a chunk with its checksum. Whoever holds one must
-// Release it once or hand it on to a callee that takes it over.
+// Unit is a range of bytes of a chunk with its checksum. Its owner must
+// Release it once, or pass it to a callee that takes ownership.
 type Unit struct {
 	Data  []byte
 	CRC   uint32   // CRC32C of Data
-	Owner Releaser // nil when Data belongs to the garbage collector
+	Owner Releaser // nil when Data is left to the garbage collector
 }
 
-// Releaser takes buffers back.
+// Releaser owns buffers that units share.
 type Releaser interface {
-	// Release gives back one unit's share of the buffer. Safe for concurrent use.
+	// Release returns one unit's share of the buffer. Safe for concurrent use.
 	Release()
 }
 
@@ -190,7 +190,7 @@ func NewUnit(data []byte, owner Releaser) Unit {
 	return Unit{Data: data, CRC: CRC32C(data), Owner: owner}
 }
 
-// Release gives the unit's buffer back; Data may not be used afterwards.
+// Release returns the unit's buffer; Data may not be used afterwards.
 func (u Unit) Release() {
 	if u.Owner != nil {
 		u.Owner.Release()
@@ -211,13 +211,13 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 func CRC32C(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
 
 // ChunkSum identifies the content of a chunk: the CRC32C over its units'
-// CRC32Cs, each as four big-endian bytes, in order. It is had without a second
-// pass over the data, and binds every byte, the number of units and their order.
+// CRC32Cs, each as four big-endian bytes, in order. It needs no second
+// pass over the data, and covers every byte, the number of units and their order.
 type ChunkSum uint32
 
-// Add gives the sum with the next unit's CRC32C appended; begin with 0.
+// Add returns the sum with the next unit's CRC32C appended; begin with 0.
 func (s ChunkSum) Add(unitCRC uint32) ChunkSum {
-	// Byte by byte: a slice handed to hash/crc32 would be allocated for every unit.
+	// Byte by byte: a slice passed to hash/crc32 would be allocated for every unit.
 	crc := ^uint32(s)
 	for shift := 24; shift >= 0; shift -= 8 {
 		crc = castagnoli[byte(crc)^byte(unitCRC>>shift)] ^ crc>>8
@@ -225,7 +225,7 @@ func (s ChunkSum) Add(unitCRC uint32) ChunkSum {
 	return ChunkSum(^crc)
 }
 
-// ChunkInfo is what a place tells about a chunk that it keeps.
+// ChunkInfo describes a chunk as its place keeps it.
 type ChunkInfo struct {
 	ID       ChunkID
 	Size     int64 // bytes of data, without header, label and checksums
@@ -243,7 +243,7 @@ func (i ChunkInfo) Units() int {
 	return int((i.Size + int64(i.UnitSize) - 1) / int64(i.UnitSize))
 }
 
-// Label says what a chunk is a piece of, so that the metadata of a lost
+// Label describes the file that a chunk belongs to, so that the metadata of a lost
 // database can be rebuilt from the nodes alone. It is stored with the chunk.
 type Label struct {
 	File        FileID
@@ -260,7 +260,7 @@ type Label struct {
 	UnitSize    int // of the part's layout, bytes
 }
 
-// Capacity is the state of the space under a Chunks.
+// Capacity is the state of the disk under a Chunks.
 type Capacity struct {
 	Total  int64 // bytes of the file system or the configured limit
 	Used   int64 // bytes used by chunks, garbage included
@@ -269,14 +269,14 @@ type Capacity struct {
 	Disk   Disk
 }
 
-// Disk is what the place under a Chunks can do at present.
+// Disk is what the disk under a Chunks can do at present.
 type Disk struct {
 	State  DiskState
 	Reason string // cause in words, for a person; may be set with DiskOK too, where something else needs attention
 }
 
 // DiskState tells which calls a disk can serve. Reads are served in every state.
-// The values travel in heartbeats and are stored: add at the end, change none.
+// The values are sent in heartbeats and stored: add at the end, change none.
 type DiskState uint8
 
 // The states of a disk.
@@ -284,7 +284,7 @@ const (
 	DiskOK       DiskState = iota // takes new chunks
 	DiskFull                      // takes deletions, but no new chunks (disk, quota or limit used up)
 	DiskReadOnly                  // takes no change: the file system is read-only
-	DiskFailing                   // takes no change: a write or a sync failed, what is on the disk is in doubt
+	DiskFailing                   // takes no change: a write or a sync failed, the disk's content is uncertain
 
 	diskStateEnd
 )

@@ -8,23 +8,23 @@ import (
 	"time"
 )
 
-// Kind says what went wrong in a way that programs act on. The values travel on
-// the wire and in the reclaim and repair queues: add at the end, change none.
+// Kind classifies an error for programs. The values are sent on
+// the wire and stored in the queues: add at the end, change none.
 type Kind uint8
 
 // The kinds. One table each maps them to REST, gRPC and exit codes.
 const (
 	Internal       Kind = iota // a defect or an unexpected answer; also every unclassified error
 	NotFound                   // the named thing does not exist
-	Exists                     // a thing of that name is there already
+	Exists                     // a thing of that name exists already
 	Conflict                   // the state does not allow it now, or another caller was first
 	Invalid                    // the request itself is wrong; repeating it cannot help
 	Denied                     // the caller is unknown or may not do this
 	Corrupt                    // bytes do not match their checksum
-	NoQuorum                   // too few nodes took the data for it to be safe
+	NoQuorum                   // too few nodes stored the data for it to be safe
 	NoSpace                    // the disk or the cluster is full
 	Unavailable                // a node, the database or a gateway cannot be reached; try again
-	Canceled                   // the caller went away or ran out of time
+	Canceled                   // the caller canceled the call or its deadline passed
 	TooLarge                   // over a stated limit
 	OutOfRange                 // a range that the file does not have
 	OutcomeUnknown             // the answer of a step that changes state was lost; it may have happened or may still be decided
@@ -46,7 +46,7 @@ func (k Kind) String() string {
 	return kindNames[Internal]
 }
 
-// Error lets a Kind stand as a target: errors.Is(err, store.NotFound).
+// Error makes a Kind usable as a target: errors.Is(err, store.NotFound).
 func (k Kind) Error() string { return strings.ReplaceAll(k.String(), "_", " ") }
 
 // ParseKind is the inverse of Kind.String; an unknown name is Internal.
@@ -59,21 +59,21 @@ func ParseKind(name string) Kind {
 	return Internal
 }
 
-// Error is the one error type of the domain. Adapters translate what their
-// libraries return into it, once, at their edge.
+// Error is the only error type of the domain. Adapters translate the errors of their
+// libraries into it in one place.
 type Error struct {
 	Op   string // "package.Operation" that failed, may be empty
 	Kind Kind
-	Item string // what it was about: a bucket, a key, a chunk id, a node; may be empty
-	Msg  string // cause in words, for a person; may be empty when Err says it
+	Item string // the bucket, key, chunk id or node concerned; may be empty
+	Msg  string // cause in words, for a person; may be empty when Err states it
 	Hint string // the next step for that person, a full sentence; may be empty
 	Err  error  // the cause, may be nil
 
-	Limit      string        // stable name of the limit that was hit, such as "write_memory"; empty when it was none
-	RetryAfter time.Duration // when another try may succeed; 0 when that is not known
+	Limit      string        // stable name of the limit that was hit, such as "write_memory"; empty when no limit was hit
+	RetryAfter time.Duration // when a retry may succeed; 0 when that is not known
 }
 
-// Error gives "op: item: message: cause". Hints are shown apart, by those who show errors to people.
+// Error returns "op: item: message: cause". Callers that show errors to people show the hint separately.
 func (e *Error) Error() string {
 	var parts []string
 	for _, s := range [...]string{e.Op, e.Item, e.Msg} {
@@ -92,7 +92,7 @@ func (e *Error) Error() string {
 	return strings.Join(parts, ": ")
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
 // Is reports whether target is this error's Kind, so that errors.Is(err, store.NotFound) works.
@@ -101,13 +101,13 @@ func (e *Error) Is(target error) bool {
 	return ok && k == e.Kind
 }
 
-// Errorf makes an Error of the kind with a message; %w keeps a cause.
+// Errorf returns an Error of the kind with a message; %w keeps a cause.
 func Errorf(kind Kind, format string, args ...any) *Error {
 	err := fmt.Errorf(format, args...)
 	return &Error{Kind: kind, Msg: err.Error(), Err: quiet(errors.Unwrap(err))}
 }
 
-// quiet keeps a cause for errors.Is and errors.As whose text the message already holds.
+// quiet keeps a cause for errors.Is and errors.As whose text is in the message already.
 func quiet(err error) error {
 	if err == nil {
 		return nil
@@ -126,20 +126,20 @@ func (e *Error) WithHint(format string, args ...any) *Error {
 	return e
 }
 
-// WithLimit returns the error naming the limit that was hit and when it may have
-// room again. Clients receive both: the name is stable, lower case, with underscores.
+// WithLimit returns the error with the name of the limit that was hit and the time after which
+// a retry may succeed. Clients receive both: the name is stable, lower case, with underscores.
 func (e *Error) WithLimit(name string, retryAfter time.Duration) *Error {
 	e.Limit, e.RetryAfter = name, retryAfter
 	return e
 }
 
-// WithItem returns the error naming what it was about.
+// WithItem returns the error with the item concerned.
 func (e *Error) WithItem(item fmt.Stringer) *Error {
 	e.Item = item.String()
 	return e
 }
 
-// KindOf gives the kind of the outermost Error in err's chain. Ended contexts
+// KindOf returns the kind of the outermost Error in err's chain. Ended contexts
 // are Canceled, anything else that is not nil is Internal. KindOf(nil) panics:
 // there is no kind of success.
 func KindOf(err error) Kind {
@@ -158,22 +158,22 @@ func KindOf(err error) Kind {
 	return Internal
 }
 
-// HintOf gives the first hint in err's chain, or "".
+// HintOf returns the first hint in err's chain, or "".
 func HintOf(err error) string {
 	return first(err, func(e *Error) string { return e.Hint })
 }
 
-// LimitOf gives the first limit that err's chain names, or "".
+// LimitOf returns the first limit in err's chain, or "".
 func LimitOf(err error) string {
 	return first(err, func(e *Error) string { return e.Limit })
 }
 
-// RetryAfterOf gives the first wait that err's chain names, or 0.
+// RetryAfterOf returns the first RetryAfter in err's chain, or 0.
 func RetryAfterOf(err error) time.Duration {
 	return first(err, func(e *Error) time.Duration { return e.RetryAfter })
 }
 
-// first gives the first value that is not zero among the Errors of err's chain.
+// first returns the first value that is not zero among the Errors of err's chain.
 func first[T comparable](err error, field func(*Error) T) (zero T) {
 	for err != nil {
 		e, ok := errors.AsType[*Error](err)

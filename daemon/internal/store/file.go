@@ -23,7 +23,7 @@ func (s FileState) String() string {
 	return ""
 }
 
-// ParseFileState reads the name of a state that files are listed by: all but Deleted. Anything else is Invalid.
+// ParseFileState parses the name of a state that files are listed by: all but Deleted. Anything else is Invalid.
 func ParseFileState(name string) (FileState, error) {
 	for s, n := range fileStateNames[:Deleted] {
 		if s > 0 && n == name {
@@ -42,18 +42,18 @@ type File struct {
 	ContentType  string
 	State        FileState
 	Latest       bool      // it is what its (bucket, key) shows
-	DeleteMarker bool      // it says "deleted"; has no data
+	DeleteMarker bool      // it hides the object; it has no data
 	CreatedAt    time.Time // microseconds, UTC: the upload began
 	CompletedAt  time.Time // microseconds, UTC: acknowledged; zero before
 	CRC64        uint64    // CRC64NVME of all bytes; 0 before complete
-	SHA256       []byte    // 32 bytes, or nil when nobody asked for one
+	SHA256       []byte    // 32 bytes, or nil when none was requested
 	ETag         string    // entity tag without quotes; "" before complete
 	Meta         map[string]string
 	Failure      string // why a failed file failed, for a person
 	Parts        []Part // in order of Number; listings leave it nil
 }
 
-// Part is a contiguous byte range of a file, encoded on its own.
+// Part is a contiguous byte range of a file that is encoded independently.
 type Part struct {
 	ID       PartID
 	Number   int   // from 1, ascending with the offset in the file
@@ -73,8 +73,8 @@ func (p Part) ChunkSize() int64 {
 	return p.Size/stripe*int64(p.UnitSize) + (rest+int64(p.K)-1)/int64(p.K)
 }
 
-// Placement says where a chunk is. The zero Node says that it is nowhere (yet); Sum is then
-// what the chunk must have once it is written, where the writer knew it, else 0.
+// Placement is the location of a chunk. The zero Node means that the chunk is not stored (yet); Sum is then
+// the sum that it must have once it is written, where the writer knew it, else 0.
 type Placement struct {
 	Node NodeID
 	Sum  ChunkSum

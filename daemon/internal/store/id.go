@@ -8,26 +8,26 @@ import (
 	"time"
 )
 
-// UUID is an RFC 9562 identifier. The zero value is nil and never assigned.
+// UUID is an RFC 9562 identifier. The zero value is the nil UUID, which is never assigned.
 type UUID [16]byte
 
 // FileID names one immutable file. Version 7: ids sort by time of creation.
 type FileID UUID
 
-// PartID names one part of one file, for ever. Version 4: the first characters
-// are evenly spread, because chunk folders and the walk on the ring use them.
+// PartID names one part of one file and is never reused. Version 4: the first characters
+// are evenly distributed, because chunk folders and the walk on the ring use them.
 type PartID UUID
 
-// NodeID names a storage node. The node makes it once and keeps it in its data directory.
+// NodeID names a storage node. The node creates it once and keeps it in its data directory.
 type NodeID UUID
 
 // ClusterID names the cluster that a node or a metadata store belongs to.
 type ClusterID UUID
 
-// AttemptID names one try of a change whose answer can be lost, so that it can be abandoned. Version 7.
+// AttemptID names one attempt of a change whose answer can be lost, so that it can be abandoned. Version 7.
 type AttemptID UUID
 
-// NewAttemptID returns a fresh id for a change that is about to be tried.
+// NewAttemptID returns a new id for a change that is about to be made.
 func NewAttemptID() AttemptID { return AttemptID(newV7(time.Now())) }
 
 // NewFileID returns a fresh id for a file created now.
@@ -42,7 +42,7 @@ func NewNodeID() NodeID { return NodeID(newV4()) }
 // NewClusterID returns a fresh random id.
 func NewClusterID() ClusterID { return ClusterID(newV4()) }
 
-// AttemptsFrom is the least id of an attempt made at that time: all ids below it are older.
+// AttemptsFrom returns the least id of an attempt made at that time: all smaller ids are older.
 func AttemptsFrom(at time.Time) (id AttemptID) {
 	ms := uint64(max(at.UnixMilli(), 0))
 	binary.BigEndian.PutUint64(id[:8], ms<<16)
@@ -169,7 +169,7 @@ type ChunkID struct {
 }
 
 // String gives 32 hexadecimal digits of the part, a hyphen, and two digits of the index:
-// safe as a file name, and evenly spread over its first two characters.
+// safe as a file name, and evenly distributed over its first two characters.
 func (id ChunkID) String() string {
 	var b [35]byte
 	hex.Encode(b[0:32], id.Part[:])
@@ -178,7 +178,7 @@ func (id ChunkID) String() string {
 	return string(b[:])
 }
 
-// ParseChunkID reads what String wrote, lower case only, so that one chunk has
+// ParseChunkID parses the result of String, lower case only, so that each chunk has
 // one name. Anything else, and an index beyond MaxChunksPerPart, is Invalid.
 func ParseChunkID(s string) (ChunkID, error) {
 	var id ChunkID

@@ -5,17 +5,17 @@ import (
 	"time"
 )
 
-// Metadata is where everything is written down. Each call is one atomic step:
-// it happens whole and durably, or not at all; no transaction handle crosses
-// this border. All methods may be called at once from many goroutines and many
-// gateways. Every error is an *Error or an ended context's. Unavailable,
+// Metadata stores all state of the cluster but the chunks. Each call is one atomic step:
+// it happens completely and durably, or not at all; the contract has no transaction
+// handles. All methods are safe for concurrent use by many goroutines and many
+// gateways. Every error is an *Error or that of an ended context. Unavailable,
 // Canceled and Internal leave the outcome of a change open: it may have
 // happened, or may still happen later. Looking for its effect proves nothing, because
 // the change may land after the look. Only a fence decides: FailFile for a
 // CommitFile, DropPart for a SavePart or AddPart, Abandon for the changes that carry an AttemptID.
-// A change whose context has ended is not started any more, and not restarted.
+// A change whose context has ended is neither started nor retried.
 // Keys order as bytes everywhere.
-// Values passed in and handed out are never changed or kept by the other side.
+// Arguments and results are never changed or retained by the other side.
 //
 // Implementations pass package metatest.
 type Metadata interface {
@@ -29,9 +29,9 @@ type Metadata interface {
 	Leases
 	Credentials
 
-	// Ping is nil when the store answers.
+	// Ping returns nil when the store answers.
 	Ping(ctx context.Context) error
-	// Close frees what the store holds. Calls after it are Unavailable.
+	// Close releases the store's resources. Later calls are Unavailable.
 	Close() error
 }
 
@@ -39,7 +39,7 @@ type Metadata interface {
 type Buckets interface {
 	// CreateBucket adds the bucket; CreatedAt is set by the store. Invalid, Exists.
 	CreateBucket(ctx context.Context, b Bucket) error
-	// Bucket looks one up. NotFound.
+	// Bucket returns the bucket of that name. NotFound.
 	Bucket(ctx context.Context, name BucketName) (Bucket, error)
 	// ListBuckets returns all buckets by name.
 	ListBuckets(ctx context.Context) ([]Bucket, error)
@@ -52,13 +52,13 @@ type Buckets interface {
 
 // Files keeps the versions of objects.
 type Files interface {
-	// BeginFile writes down a file as Uploading, with the parts and placements
-	// that are planned, so that a write that nobody ends can be found and its
-	// chunks reclaimed. Used for large bodies; a small one goes straight to
-	// CommitFile. NotFound (bucket), Exists (id).
+	// BeginFile records a file as Uploading, with the parts and placements
+	// that are planned, so that an abandoned write can be found and its
+	// chunks reclaimed. Used for large bodies; small ones call CommitFile alone.
+	// NotFound (bucket), Exists (id).
 	BeginFile(ctx context.Context, f File) error
 
-	// CommitFile makes the file complete and latest. THE step in which a write
+	// CommitFile makes the file complete and latest: it is the step in which a write
 	// becomes visible. In the same step: the parts and placements are stored
 	// as given (replacing those of BeginFile); each placement without a node is put on the
 	// repair queue; the file that was latest under the key before becomes Deleted.
@@ -88,7 +88,7 @@ type Files interface {
 
 	// DeleteFile makes a file of any other state Deleted, in one step of the same cost
 	// however many parts it has. Where it was latest, the newest complete file of the key
-	// that is left becomes latest. An upload in flight finds out at its CommitFile.
+	// that is left becomes latest. The CommitFile of an upload in flight is then NotFound.
 	// NotFound (also for a file that is Deleted already); Conflict (the attempt was abandoned).
 	DeleteFile(ctx context.Context, id FileID, attempt AttemptID) error
 
@@ -122,12 +122,12 @@ type Fences interface {
 	Abandon(ctx context.Context, attempt AttemptID) (happened bool, err error)
 }
 
-// ObjectQuery asks for latest complete files by key.
+// ObjectQuery selects latest complete files by key.
 type ObjectQuery struct {
 	Bucket    BucketName
 	Prefix    string // only keys that begin with it
-	Delimiter string // group keys that share what stands up to and with its first occurrence after Prefix; "" groups nothing
-	After     string // pass over keys <= After; where After is a common prefix of this very query, also all keys that begin with it
+	Delimiter string // group keys that agree up to and including its first occurrence after Prefix; "": no grouping
+	After     string // skip keys <= After; where After is a common prefix of this query, also all keys that begin with it
 	Limit     int    // entries (keys and common prefixes together), 1..MaxListLimit
 }
 
@@ -147,14 +147,14 @@ type Entry struct {
 	File *File  // without Parts
 }
 
-// FileQuery asks for files by time of creation. Zero fields do not filter.
+// FileQuery selects files by time of creation. Zero fields do not filter.
 type FileQuery struct {
 	Bucket     BucketName
 	Key        Key       // exactly this key
 	Prefix     string    // keys that begin with it
 	State      FileState // 0 is Complete
 	Descending bool      // newest first
-	Offset     int       // files to pass over; its cost is per file passed over
+	Offset     int       // files to skip; its cost is per file skipped
 	Limit      int       // 1..MaxListLimit
 }
 
@@ -164,49 +164,49 @@ type FilePage struct {
 	More  bool
 }
 
-// Placements is what upkeep reads and changes: of files and of unfinished sessions alike.
+// Placements is what background work reads and changes: the parts of files and of unfinished sessions.
 type Placements interface {
-	// Part returns the part and the file it is of, without the file's Parts. Of a part of a
+	// Part returns the part and the file that it belongs to, without the file's Parts. For a part of a
 	// session the file is what the session will become: its ID, Bucket, Key and State Uploading are set.
-	// A part of a Deleted file is found until SweepDeleted has taken it. NotFound.
+	// A part of a Deleted file is found until SweepDeleted has removed it. NotFound.
 	Part(ctx context.Context, id PartID) (Part, File, error)
 
 	// PartsAfter returns up to limit parts of complete files and of sessions in the byte order of their ids,
-	// from the first after the marker on; the zero id begins at the start.
+	// beginning with the first after the marker; the zero id means the start.
 	PartsAfter(ctx context.Context, after PartID, limit int) ([]Part, error)
 
 	// MoveChunk changes one placement, if it still is from: Conflict if not. NotFound (chunk).
 	// In the same step a from that names a node is put on the reclaim queue,
 	// unless to is the same node, and a repair task for the chunk is finished.
 	// A to without a node puts the chunk on the repair queue instead, as CommitFile does: Task.Node is zero.
-	// A reclaim that is queued for the chunk at to is taken off the queue if nobody has
-	// claimed it yet; otherwise its late end could hit the new copy, so it is a Conflict.
+	// A reclaim that is queued for the chunk at to is removed from the queue if it was
+	// never claimed; otherwise it could still delete the new copy, so it is a Conflict.
 	MoveChunk(ctx context.Context, id ChunkID, from, to Placement) error
 
 	// WidenPart raises the number of a part's parity chunks (or further copies) to m, because the membership
-	// now gives what its policy asks for: the new chunks have no node and are put on the repair queue. The chunks
-	// that are there stay as they are: parity chunk i does not depend on how many there are.
+	// now allows what its policy asks for: the new chunks have no node and are put on the repair queue. The existing
+	// chunks stay as they are: parity chunk i does not depend on how many there are.
 	// An m that is not higher changes nothing. NotFound, Invalid (more than MaxChunksPerPart chunks).
 	WidenPart(ctx context.Context, id PartID, m int) error
 
-	// SweepDeleted takes up to limit parts (1..MaxListLimit) out of files that became Deleted at least
+	// SweepDeleted removes up to limit parts (1..MaxListLimit) of files that became Deleted at least
 	// grace ago, the longest deleted first, and puts their chunks on the reclaim queue; a Deleted file
-	// without parts is removed. What a client deletes or replaces thus stays readable for the reads that
-	// began before. Parts of sessions that ended are swept whatever the grace. A Deleted file that was never
-	// complete, and every other fence, stays for FenceFor and is then removed, too.
+	// without parts is removed. So reads that began before a file was deleted or replaced can finish.
+	// Parts of ended sessions are swept without a grace. A Deleted file that was never
+	// complete, and every other fence, is kept for FenceFor and then removed.
 	// swept is the number of parts and files that were removed; 0 means that nothing is due.
 	SweepDeleted(ctx context.Context, grace time.Duration, limit int) (swept int, err error)
 }
 
 // NodeState is what the operator wants of a node. Values are stored: add at the end.
-// Whether it can be reached is not a state: package cluster works it out from the beats.
+// Whether it can be reached is not a state: package cluster derives it from the heartbeats.
 type NodeState uint8
 
 // The states of a node.
 const (
 	NodeActive   NodeState = iota + 1 // takes new chunks
-	NodeDraining                      // is read from; upkeep moves its chunks away
-	NodeRemoved                       // holds nothing and may not come back
+	NodeDraining                      // is read from; background work moves its chunks away
+	NodeRemoved                       // holds nothing and may not rejoin
 )
 
 var nodeStateNames = [...]string{"", "active", "draining", "removed"}
@@ -236,7 +236,7 @@ type Node struct {
 // Epoch is the version of the ring; every membership change adds one.
 type Epoch uint64
 
-// Membership is a consistent picture of the nodes.
+// Membership is a consistent snapshot of the nodes.
 type Membership struct {
 	Cluster ClusterID
 	Epoch   Epoch
@@ -244,13 +244,13 @@ type Membership struct {
 	Nodes   []Node    // by name, removed ones included
 }
 
-// Beat is what a node's heartbeat brings.
+// Beat is the content of a node's heartbeat.
 type Beat struct {
 	Node     NodeID
 	Capacity Capacity
 }
 
-// Nodes keeps the membership. The ClusterID is made when the store is first opened, and never changes.
+// Nodes keeps the membership. The ClusterID is assigned when the store is first opened, and never changes.
 type Nodes interface {
 	// JoinNode adds the node as active, or brings its Name, Address, Zone, Weight, Capacity
 	// and Version up to date, keeping State and JoinedAt; counts as a beat.
@@ -259,8 +259,8 @@ type Nodes interface {
 	JoinNode(ctx context.Context, n Node) (Membership, error)
 	// Members returns all nodes.
 	Members(ctx context.Context) (Membership, error)
-	// BeatNodes writes down heartbeats, many in one step, at the store's time.
-	// Unknown and removed nodes are passed over and returned.
+	// BeatNodes stores heartbeats, many in one step, with the store's time.
+	// Unknown and removed nodes are skipped and returned.
 	BeatNodes(ctx context.Context, beats []Beat) (unknown []NodeID, err error)
 	// SetNodeState changes the state; the epoch grows if it differs. NotFound;
 	// Conflict for a removed node, which stays removed.
@@ -302,49 +302,49 @@ type QueueDepth struct {
 	Oldest time.Time // QueuedAt of the oldest, zero when empty
 }
 
-// Queues keeps work that must not be forgotten. A task is handed to one
-// claimer at a time, at least once, the oldest that are due first. A claim is bound to the term
-// of the claimer's lease: it ends with Hold, or as soon as a newer term takes over.
+// Queues keeps work that must not be lost. A task is given to one
+// claimer at a time, at least once, in the order in which tasks became due. A claim is bound to the term
+// of the claimer's lease: it ends after Hold, or as soon as a newer term takes over.
 type Queues interface {
-	// Enqueue adds tasks, due at once; one that is there already stays as it is.
+	// Enqueue adds tasks, due at once; a task that is queued already is not changed.
 	Enqueue(ctx context.Context, tasks []Task) error
 	// Claim hides up to Limit due tasks for Hold and returns them, with the Term.
 	Claim(ctx context.Context, q ClaimQuery) ([]Task, error)
 	// TakeOver ends all claims of terms before this one: their tasks are due at once.
 	TakeOver(ctx context.Context, term uint64) error
-	// Unclaim ends all claims of the kind under this term: their tasks are due at once. It is for a claimer that works on none,
-	// and may have claims that it does not know of, because the answer of a Claim, Finish or Postpone was lost.
+	// Unclaim ends all claims of the kind under this term: their tasks are due at once. It is for a claimer that works on no task
+	// and may hold claims that it does not know of, because the answer of a Claim, Finish or Postpone was lost.
 	Unclaim(ctx context.Context, kind TaskKind, term uint64) error
-	// Finish removes tasks that are still claimed under Task.Term; others do not matter.
+	// Finish removes tasks that are still claimed under Task.Term, and ignores the others.
 	Finish(ctx context.Context, tasks []Task) error
-	// Postpone makes tasks that are still claimed under Task.Term due again after the delay, keeping Task.Reason of each.
+	// Postpone makes tasks that are still claimed under Task.Term due again after the delay, and stores the Task.Reason of each.
 	Postpone(ctx context.Context, tasks []Task, delay time.Duration) error
-	// Hasten makes all tasks of the kind due now that were postponed and are not claimed: what stood in their way may be gone.
+	// Hasten makes all postponed, unclaimed tasks of the kind due now: the reason for the delay may no longer hold.
 	Hasten(ctx context.Context, kind TaskKind) error
 	// Depth counts the tasks of a kind, hidden ones included.
 	Depth(ctx context.Context, kind TaskKind) (QueueDepth, error)
 }
 
-// Lease is the right to do what must run once in a cluster, for a time.
+// Lease is the right to run, for a limited time, work that must run only once in a cluster.
 type Lease struct {
 	Name  string
 	Owner string
 	Term  uint64        // grows with each new holder: the fencing number
-	TTL   time.Duration // how long from the call that returned it; local time may only end trust sooner
+	TTL   time.Duration // validity, from the start of the call that returned it; a local clock may only end it earlier
 }
 
-// Leases hands out leases.
+// Leases grants leases.
 type Leases interface {
-	// AcquireLease takes the lease if nobody holds it. The holder of the same
-	// Owner gets a new term. Conflict while somebody else holds it.
+	// AcquireLease takes the lease if it is free. The current owner
+	// gets a new term. Conflict while another owner holds it.
 	AcquireLease(ctx context.Context, name, owner string, ttl time.Duration) (Lease, error)
 	// RenewLease extends by ttl from now. Conflict when the term is not the current one or has run out.
 	RenewLease(ctx context.Context, l Lease, ttl time.Duration) (Lease, error)
-	// ReleaseLease ends it. An old term changes nothing; never an error for that.
+	// ReleaseLease ends the lease. With an old term it changes nothing, which is not an error.
 	ReleaseLease(ctx context.Context, l Lease) error
 }
 
-// Credential is an access key. The secret is sealed with the master key by package access.
+// Credential is an access key. Package access encrypts the secret with the master key.
 type Credential struct {
 	AccessKey string
 	Sealed    []byte
@@ -352,15 +352,15 @@ type Credential struct {
 	CreatedAt time.Time // microseconds, UTC, store's clock
 }
 
-// Credentials keeps access keys. Secrets never stand in errors or logs.
+// Credentials keeps access keys. Secrets never appear in errors or logs.
 type Credentials interface {
 	// SaveCredential adds a key; CreatedAt is set by the store. Exists.
 	SaveCredential(ctx context.Context, c Credential) error
 	// ReplaceCredentials saves c and removes all other keys with c's Note, in one
-	// step: no one ever finds both, or neither. A key of c's name is replaced,
+	// step: no reader finds both, or neither. A key of c's name is replaced,
 	// whatever its Note; CreatedAt is set by the store. It is durable when it returns.
 	ReplaceCredentials(ctx context.Context, c Credential) error
-	// Credential looks one up. NotFound.
+	// Credential returns one access key. NotFound.
 	Credential(ctx context.Context, accessKey string) (Credential, error)
 	// ListCredentials returns all by access key.
 	ListCredentials(ctx context.Context) ([]Credential, error)

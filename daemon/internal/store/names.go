@@ -11,13 +11,13 @@ import (
 type BucketName string
 
 // Key names an object in a bucket: 1 to 1024 bytes of valid UTF-8 without NUL.
-// Keys sort as bytes. They are never paths: "..", "//" and a leading "/" mean nothing.
+// Keys sort as bytes. They are not paths: "..", "//" and a leading "/" have no special meaning.
 type Key string
 
 // MaxKeyBytes is the longest Key.
 const MaxKeyBytes = 1024
 
-// DefaultBucket exists from the first start on.
+// DefaultBucket exists from the first start.
 const DefaultBucket BucketName = "default"
 
 func (b BucketName) String() string { return string(b) }
@@ -37,7 +37,7 @@ func (b BucketName) Validate() error {
 		}
 	}
 	if strings.Contains(string(b), "..") {
-		return badName("bucket name", string(b), "two dots may not stand together")
+		return badName("bucket name", string(b), "a bucket name has no two dots in a row")
 	}
 	return nil
 }
@@ -61,7 +61,7 @@ func badName(what, value, rule string) error {
 	return Errorf(Invalid, "%s %q: %s", what, clip(value, 64), rule).WithHint("Choose another %s.", what)
 }
 
-// SurviveDefault in Bucket.Survive means: what the cluster is set to.
+// SurviveDefault in Bucket.Survive means the cluster's setting.
 const SurviveDefault = -1
 
 // MaxSurvive is the highest number of node failures that can be asked for.

@@ -20,10 +20,10 @@ type Session struct {
 	Size        int64 // bytes that the file will have, or -1 when that is not known yet
 	ContentType string
 	Meta        map[string]string // of the file
-	CRC64       *uint64           // CRC64NVME that the file must have; nil: nobody said
+	CRC64       *uint64           // CRC64NVME that the file must have; nil: not given
 	Owner       string            // access key that created it
 	CreatedAt   time.Time         // microseconds, UTC, store's clock
-	ExpiresAt   time.Time         // microseconds, UTC, store's clock: from then on the session is as good as gone
+	ExpiresAt   time.Time         // microseconds, UTC, store's clock: from then on the session is treated as absent
 	Received    int64             // bytes of the parts that have arrived
 	Parts       []SessionPart     // those that have arrived, by Number; listings leave it nil
 }
@@ -43,7 +43,7 @@ type SessionLimits struct {
 // sessionsRetry is when to try again after a limit was reached: other uploads end in the meantime.
 const sessionsRetry = 10 * time.Second
 
-// Reached is the error of a CreateSession that found a limit reached, naming it: of the owner, or else of the bucket; nil when of neither.
+// Reached returns the error of a CreateSession that reached a limit, and names it: the owner's, or else the bucket's; nil when neither is reached.
 func (l SessionLimits) Reached(s Session, ofOwner, ofBucket bool) error {
 	switch {
 	case ofOwner:
@@ -56,11 +56,11 @@ func (l SessionLimits) Reached(s Session, ofOwner, ofBucket bool) error {
 	return nil
 }
 
-// SessionQuery asks for sessions in the order of their ids, which is that of their creation.
+// SessionQuery selects sessions in the order of their ids, which is that of their creation.
 type SessionQuery struct {
 	Bucket  BucketName // "": of all buckets
 	Prefix  string     // keys that begin with it
-	After   FileID     // pass over ids up to and with it; the zero id begins at the start
+	After   FileID     // skip ids up to and including it; the zero id means the start
 	Expired bool       // those that have expired, instead of those that have not
 	Limit   int        // 1..MaxListLimit
 }
@@ -85,8 +85,8 @@ type Sessions interface {
 	// Session returns a session with its parts. NotFound.
 	Session(ctx context.Context, id FileID) (Session, error)
 
-	// SetSessionSize says how many bytes the file will have, of a session that was created
-	// without saying so. The same size again is nil. NotFound, Invalid (negative), Conflict (it is to have
+	// SetSessionSize sets how many bytes the file will have, for a session that was created
+	// without a size. The same size again is nil. NotFound, Invalid (negative), Conflict (it has
 	// another size).
 	SetSessionSize(ctx context.Context, id FileID, size int64) error
 
@@ -94,40 +94,39 @@ type Sessions interface {
 	ListSessions(ctx context.Context, q SessionQuery) (SessionPage, error)
 
 	// BeginPart records where a part is about to be stored, so that its chunks
-	// can be reclaimed although its writer has died. It is not among the
+	// can be reclaimed if its writer dies. It is not one of the
 	// session's parts before SavePart. NotFound (session), Exists (part id), Conflict (the part was dropped).
 	BeginPart(ctx context.Context, id FileID, p Part) error
 
-	// SavePart makes the part one of the session's, in the place of the one of that
-	// Number, and lets the session expire in ttl from now. In the same step what BeginPart recorded of it
-	// is removed; its chunks that were planned at a place where it does not have them,
-	// and those of the part that it replaces, are put on the reclaim queue; each placement without a
-	// node is put on the repair queue: parts of sessions are cared for as those of files are. The
+	// SavePart adds the part to the session, replacing the part of that
+	// Number, and sets the session's expiry to ttl from now. In the same step, what BeginPart recorded of it
+	// is removed; chunks that were planned on a node where the part does not have them,
+	// and the chunks of the part that it replaces, are put on the reclaim queue; each placement without a
+	// node is put on the repair queue, as for parts of files. The
 	// same part id again is nil and changes nothing.
 	// NotFound (session): the caller still has to reclaim the part's chunks. Conflict (the part was dropped).
 	SavePart(ctx context.Context, id FileID, p Part, ttl time.Duration) error
 
 	// AddPart is SavePart for a part that must not replace another: Conflict when the
 	// session has a part of that Number already. Callers that append to a session use it, so that of two
-	// that append at the same place, over two gateways, only one does.
+	// appends at the same offset, through two gateways, only one succeeds.
 	AddPart(ctx context.Context, id FileID, p Part, ttl time.Duration) error
 
-	// DropPart abandons a part that BeginPart recorded or that the session never
-	// saw, and fences it: afterwards no SavePart of that part id can happen, however late it arrives. Its
+	// DropPart abandons a part that BeginPart recorded, or that the session does not
+	// know, and fences it: afterwards no SavePart of that part id can happen, however late it arrives. Its
 	// chunks, as planned and as given, are put on the reclaim queue. A part
-	// that SavePart made one of a session's stays, and so does one that a file has
-	// taken: that is a Conflict. The session need not be there.
+	// that belongs to a session or a file is kept: that is a Conflict. The session need not exist.
 	DropPart(ctx context.Context, p Part) error
 
-	// CompleteSession makes the file f of parts that sessions have, and makes it
-	// latest, as CommitFile does. THE step in which a resumable upload becomes visible.
-	// f.Parts names the parts by ID, in order; each gets the Number that it has there,
-	// and keeps the rest as stored. The sessions end in the same step: the chunks of parts of theirs that f does not
-	// have, and of parts that were begun, are put on the reclaim queue by SweepDeleted.
+	// CompleteSession creates the file f from parts of sessions, and makes it
+	// latest, as CommitFile does: it is the step in which a resumable upload becomes visible.
+	// f.Parts names the parts by ID, in order; each gets the Number that it has in f.Parts,
+	// and keeps the rest as stored. The sessions end in the same step: SweepDeleted puts the chunks of their parts that
+	// are not in f, and of parts that were only begun, on the reclaim queue.
 	// f.ID is that of the session, or a new one where several are joined. State, Latest and
 	// CompletedAt are set by the store.
-	// NotFound (a session, or the bucket), Conflict (a part of f is in none of the sessions:
-	// it was replaced meanwhile; or the attempt was abandoned), Exists (a file of that id). Returns as CommitFile does, with Parts.
+	// NotFound (a session, or the bucket), Conflict (a part of f is not in any of the sessions:
+	// it was replaced in the meantime; or the attempt was abandoned), Exists (a file of that id). Returns as CommitFile does, with Parts.
 	CompleteSession(ctx context.Context, f File, sessions []FileID, attempt AttemptID) (stored File, replaced FileID, err error)
 
 	// AbortSession removes a session, expired or not, in one step of the same cost however many parts it
@@ -152,11 +151,11 @@ func (s Session) Validate() error {
 	return nil
 }
 
-// Resize is the session when somebody has said that its file will have size bytes.
-// Conflict (it is to have another size).
+// Resize returns the session with the size of its file set.
+// Conflict (another size is set already).
 func (s Session) Resize(size int64) (Session, error) {
 	if s.Size >= 0 && s.Size != size {
-		return s, Errorf(Conflict, "the file of session %s is to have %d bytes, not %d", s.ID, s.Size, size)
+		return s, Errorf(Conflict, "session %s was created for a file of %d bytes, not %d", s.ID, s.Size, size)
 	}
 	s.Size = size
 	return s, nil

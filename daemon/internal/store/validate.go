@@ -43,7 +43,7 @@ func (q FileQuery) Validate() error {
 // Validate reports the first rule that the query breaks, as Invalid.
 func (q ClaimQuery) Validate() error {
 	if q.Hold <= 0 {
-		return Errorf(Invalid, "a claim must hold tasks for more than %s", q.Hold)
+		return Errorf(Invalid, "the hold of a claim must be positive, not %s", q.Hold)
 	}
 	if q.Term == 0 {
 		return Errorf(Invalid, "a claim needs the term of a lease")
@@ -67,15 +67,15 @@ func ValidWidth(k, m int) error {
 	return nil
 }
 
-// ValidTTL reports a time to live of a lease or a session that is none, as Invalid.
+// ValidTTL reports a time to live of a lease or a session that is not positive, as Invalid.
 func ValidTTL(ttl time.Duration) error {
 	if ttl <= 0 {
-		return Errorf(Invalid, "a time to live of %s is none", ttl)
+		return Errorf(Invalid, "time to live must be positive, not %s", ttl)
 	}
 	return nil
 }
 
-// ValidSize reports a number of bytes that nothing can have, as Invalid.
+// ValidSize reports a negative number of bytes, as Invalid.
 func ValidSize(n int64) error {
 	if n < 0 {
 		return Errorf(Invalid, "size %d is negative", n)

@@ -39,7 +39,7 @@ CREATE TABLE files (
     CONSTRAINT files_latest_is_complete CHECK (state = 2 OR NOT latest)
 );
 
--- What a bucket shows, and everything else: each file is in exactly one of the two.
+-- The latest file of each key, and all other files: each file is in exactly one of the two.
 CREATE UNIQUE INDEX files_latest ON files (bucket_id, key) WHERE latest;
 CREATE INDEX files_behind ON files (bucket_id, key) WHERE NOT latest;
 CREATE INDEX files_deleted ON files (deleted_at) WHERE state = 4;
@@ -47,7 +47,7 @@ CREATE INDEX files_by_time ON files (bucket_id, state, created_at, id);
 
 -- The parts of files and of unfinished sessions alike; owner is the id of one or the other, and a session that
 -- becomes a file keeps its id, so its rows stay. State: 1 begun (of a session, its chunks are being written),
--- 2 stored, 3 dropped: a fence that keeps a late save of that part id out; it owns nothing and has no chunks,
+-- 2 stored, 3 dropped: a fence against a late save of that part id, without an owner or chunks,
 -- 4 left over from a session that became a file without it, to be swept.
 CREATE TABLE parts (
     id        uuid        PRIMARY KEY,
@@ -70,8 +70,8 @@ CREATE UNIQUE INDEX parts_of_owner ON parts
     (owner, number, (CASE WHEN state = 2 THEN '00000000-0000-0000-0000-000000000000'::uuid ELSE id END));
 CREATE INDEX parts_dropped ON parts (stored_at) WHERE state = 3;
 
--- Attempts of changes whose answer can be lost. A row says that the change happened, or
--- that it was abandoned and must not happen. Ids begin with the time when they were made.
+-- Attempts of changes whose answer can be lost. A row records that the change happened, or
+-- that it was abandoned and must not happen. Ids begin with the time of their creation.
 CREATE TABLE attempts (
     id       uuid    PRIMARY KEY,
     happened boolean NOT NULL
@@ -85,7 +85,7 @@ CREATE TABLE sessions (
     size         bigint      NOT NULL, -- -1 while unknown
     content_type text        NOT NULL,
     meta         jsonb,
-    want_crc64   bigint,               -- null: not said
+    want_crc64   bigint,               -- null: not given
     owner        text        NOT NULL, -- access key that created it
     created_at   timestamptz NOT NULL
 );
@@ -94,8 +94,8 @@ CREATE TABLE sessions (
 CREATE INDEX sessions_of_bucket ON sessions (bucket_id, id);
 CREATE INDEX sessions_of_owner ON sessions (owner, id);
 
--- The time at which a session expires slides on with its parts, in a row of its own: the session's row never
--- changes, and so can be locked by many who add to it, and against them by who ends it.
+-- A session's expiry moves with each part, so it is a row of its own: the session's row does not
+-- change, so that changes that add to it can lock it together, and the one that ends it alone.
 CREATE TABLE session_expiries (
     session_id uuid        PRIMARY KEY,
     expires_at timestamptz NOT NULL
@@ -138,8 +138,8 @@ CREATE TABLE tasks (
 
 CREATE INDEX tasks_claimed ON tasks (term) WHERE term > 0;
 
--- kind + 0: a look-up by the primary key must never take these, though they look
--- as good to a planner that prepares its statements while the table is empty.
+-- kind + 0: the planner must not use these for a look-up by the primary key, though they cost
+-- as little while the table is empty and statements are prepared.
 CREATE INDEX tasks_due ON tasks ((kind + 0), due_at);
 CREATE INDEX tasks_due_of_node ON tasks ((kind + 0), node_id, due_at);
 

@@ -10,9 +10,9 @@ SELECT name, created_at, survive FROM buckets ORDER BY name;
 -- name: UpdateBucket
 UPDATE buckets SET survive = $2 WHERE name = $1;
 
--- A commit holds the bucket's row FOR KEY SHARE, and so does who creates a session. A change of the key keeps them out:
--- once this has the row nothing can come in, and the next statement sees all that did. FOR UPDATE
--- would not be enough: see ADR 52. No name has a slash, and this one is never seen outside the transaction.
+-- Commits and the creation of sessions lock the bucket's row FOR KEY SHARE. A change of the row's key conflicts with that:
+-- once this statement has the row no file or session can be added, and the next statement sees all that were. FOR UPDATE
+-- would not be enough: see ADR 52. No bucket name has a slash, and this one is never visible outside the transaction.
 -- name: ClaimBucket
 UPDATE buckets SET name = '/' || name WHERE name = $1;
 

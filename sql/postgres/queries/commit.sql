@@ -1,18 +1,18 @@
 -- The statements of BeginFile, CommitFile and FailFile. A commit is a pipeline of some of them in
--- one round trip and one transaction; each sees what those before it did.
--- Arrays hold one element a file (or part, or task) of a group of commits.
+-- one round trip and one transaction; each sees the effects of those before it.
+-- Arrays hold one element per file (or part, or task) of a group of commits.
 
--- Claims an upload for its commit: state 0 marks it for the statements after
--- this one, and is never seen outside the transaction. + 0 keeps the planner
--- from files_by_time, which looks as good as the primary key while the table is empty.
+-- Claims an upload for its commit: state 0 marks it for the following
+-- statements, and is never visible outside the transaction. + 0 keeps the planner
+-- from files_by_time, which costs as little as the primary key while the table is empty.
 -- name: ClaimUpload
 UPDATE files SET state = 0
 WHERE id = $1 AND state = 1 AND key = $3
   AND bucket_id + 0 = (SELECT id FROM buckets WHERE name = $2 FOR KEY SHARE)
 RETURNING id;
 
--- Makes what the keys of ($1 buckets, $2 keys) show Deleted. For an upload ($3 its id, else null) only once
--- it is claimed. Its parts stay until they are swept: this costs the same however many they are.
+-- Makes the latest files of ($1 buckets, $2 keys) Deleted. For an upload ($3 its id, else null) only once
+-- it is claimed. Their parts stay until they are swept, so the cost does not depend on their number.
 -- Rows are locked in the order of the index, so that groups with common keys do not deadlock.
 -- name: ReplaceLatest
 WITH holders AS MATERIALIZED (
@@ -49,8 +49,8 @@ WHERE node <> '00000000-0000-0000-0000-000000000000'
 ORDER BY 2, 3, 4
 ON CONFLICT DO NOTHING;
 
--- Writes files down that were not there before: $1 is their state. Files whose
--- bucket is missing are left out, with their parts and repairs.
+-- Inserts new files: $1 is their state. Files whose
+-- bucket does not exist are left out, with their parts and repairs.
 -- name: StoreFiles
 WITH holders AS MATERIALIZED (
     SELECT id, name FROM buckets WHERE name = ANY ($3::text[]) ORDER BY id FOR KEY SHARE
@@ -80,7 +80,7 @@ WITH holders AS MATERIALIZED (
 )
 SELECT id, created_at, completed_at FROM stored;
 
--- Completes the claimed upload $1: it takes over what the commit says of it.
+-- Completes the claimed upload $1 with the values of the commit.
 -- name: CompleteUpload
 WITH stored AS (
     UPDATE files SET state = 2, latest = true, completed_at = now(), size = $2, content_type = $3, delete_marker = $4,
@@ -101,11 +101,11 @@ WITH stored AS (
 )
 SELECT id, created_at, completed_at FROM stored;
 
--- Says why a claim found nothing: whether the bucket is there, and the file's state if it is.
+-- Why a claim found nothing: whether the bucket exists, and the state of the file.
 -- name: UploadState
 SELECT EXISTS (SELECT FROM buckets WHERE name = $2), (SELECT state FROM files WHERE id = $1);
 
--- Makes sure that the file $1 has a row: where there is none, one that no commit of that id can pass. It waits for
+-- Makes sure that the file $1 has a row: a new one keeps any later commit of that id from happening. It waits for
 -- a commit in progress. Without its bucket $2 the row is Deleted. $3 key, $4 size, $5 created_at, $6 reason.
 -- name: FenceFile
 WITH holder AS MATERIALIZED (
@@ -163,8 +163,8 @@ WITH target AS MATERIALIZED (
 )
 SELECT id FROM gone;
 
--- Takes up to $3 parts out of files that are Deleted since $1 (an interval) or longer, and queues their chunks for reclaim. A file
--- without parts is removed; one that was never complete is a fence, and stays for the interval $2.
+-- Removes up to $3 parts of files that have been Deleted for $1 (an interval) or longer, and queues their chunks for reclaim. A file
+-- without parts is removed; one that was never complete is a fence, and is kept for the interval $2.
 -- name: SweepDeleted
 WITH due AS MATERIALIZED (
     SELECT f.id, f.completed_at IS NOT NULL OR f.deleted_at <= now() - $2::interval AS removable FROM files f
@@ -198,12 +198,12 @@ DELETE FROM parts WHERE id IN (SELECT id FROM parts WHERE state = 3 AND stored_a
 -- name: ForgetAttempts
 DELETE FROM attempts WHERE id IN (SELECT id FROM attempts WHERE id < $1 ORDER BY id LIMIT 1000);
 
--- Notes that the change of the file $2, which this transaction has claimed, happens with the attempt $1.
+-- Records that the change of the file $2, which this transaction has claimed, happens with the attempt $1.
 -- name: NoteAttempt
 INSERT INTO attempts (id, happened) SELECT $1::uuid, true
 WHERE $1::uuid IS NOT NULL AND EXISTS (SELECT FROM files WHERE id = $2 AND state = 0);
 
--- It waits for the change, where that is in progress.
+-- It waits for the change where that is in progress.
 -- name: AbandonAttempt
 INSERT INTO attempts (id, happened) VALUES ($1, false) ON CONFLICT (id) DO NOTHING;
 

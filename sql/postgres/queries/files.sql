@@ -1,4 +1,4 @@
--- A bucket that was deleted leaves its deleted files without a name.
+-- The deleted files of a deleted bucket have no bucket name.
 -- name: File
 SELECT coalesce(b.name, ''), f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
        f.crc64, f.sha256, f.etag, f.meta, f.failure,
@@ -13,7 +13,7 @@ SELECT b.name, f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_
 FROM buckets b JOIN files f ON f.bucket_id = b.id AND f.latest AND NOT f.delete_marker LEFT JOIN parts p ON p.owner = f.id AND p.state = 2
 WHERE b.name = $1 AND f.key = $2 ORDER BY p.number;
 
--- The bucket is a row of its own with nulls, so that an empty answer means that it is not there.
+-- An empty bucket is a row with nulls, so that an empty result means that the bucket does not exist.
 -- name: ListObjects
 SELECT b.name, f.*
 FROM buckets b LEFT JOIN LATERAL (
@@ -27,7 +27,7 @@ WHERE b.name = $1;
 
 -- Steps from entry to entry: each step is one descent of the index, from next on.
 -- $5 is the delimiter, $6 the least string after all that begin with it, $7 the prefix's length.
--- Row 0 stands for the bucket. A common prefix comes without a file. In no promised order.
+-- Row 0 stands for the bucket. A common prefix has no file. The order is not guaranteed.
 -- name: ListObjectsByDelimiter
 WITH RECURSIVE page (n, bucket_id, bucket, common, key, next) AS (
     SELECT 0, id, name, false, NULL::bytea, $2::bytea FROM buckets WHERE name = $1

@@ -1,4 +1,4 @@
--- clock_timestamp, not now: the row may be waited for.
+-- clock_timestamp, not now: the statement may wait for the row.
 
 -- name: AcquireLease
 INSERT INTO leases (name, owner, term, expires_at) VALUES ($1, $2, 1, clock_timestamp() + $3::interval)
@@ -10,6 +10,6 @@ RETURNING term;
 UPDATE leases SET expires_at = clock_timestamp() + $4::interval
 WHERE name = $1 AND owner = $2 AND term = $3 AND expires_at > clock_timestamp();
 
--- The row stays, so that the term goes on growing.
+-- The row stays, so that terms are never reused.
 -- name: ReleaseLease
 UPDATE leases SET expires_at = '-infinity' WHERE name = $1 AND owner = $2 AND term = $3;

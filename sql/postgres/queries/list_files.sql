@@ -1,5 +1,5 @@
--- Files of state $2 in the bucket $1 (null: all) by time of creation, $3 passed over, at most $4.
--- Each bucket gives its first, by index; the buckets' are merged.
+-- Files of state $2 in the bucket $1 (null: all) by time of creation, $3 skipped, at most $4.
+-- Each bucket contributes its first files, by index; the buckets are merged.
 -- name: ListFilesByTime
 SELECT b.name, f.*
 FROM buckets b CROSS JOIN LATERAL (

@@ -1,7 +1,7 @@
 -- name: EnsureCluster
 INSERT INTO cluster (id, epoch) VALUES ($1, 0) ON CONFLICT DO NOTHING;
 
--- Every change of membership takes this row first: they happen one after the other.
+-- Every change of membership locks this row first, so that they are serialized.
 -- name: LockCluster
 SELECT epoch FROM cluster FOR UPDATE;
 

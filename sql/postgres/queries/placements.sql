@@ -35,7 +35,7 @@ SELECT k, m FROM part;
 
 -- Moves chunk ($1 part, $2 index) from ($3 node, $4 sum) to ($5 node, $6 sum), nodes and sums as stored.
 -- The part's row is locked first. A reclaim of the chunk at the new place is
--- taken off the queue unless somebody claimed it; then nothing moves.
+-- removed from the queue; if it was ever claimed nothing moves.
 -- Returns: the part has such a chunk, the chunk was moved.
 -- name: MoveChunk
 WITH part AS MATERIALIZED (

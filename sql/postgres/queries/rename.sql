@@ -1,6 +1,6 @@
 -- The statements of RenameFile, a pipeline: lock, claim, NoteAttempt, ReplaceLatest, move, look.
 
--- Locks the file $1 and what the key $3 of the bucket $2 shows, in the order of the index, so
+-- Locks the file $1 and the latest file of the key $3 of the bucket $2, in the order of the index, so
 -- that two files that swap their keys do not deadlock.
 -- name: LockNames
 WITH holder AS MATERIALIZED (
@@ -13,16 +13,16 @@ WITH holder AS MATERIALIZED (
 SELECT files.id FROM named JOIN files ON files.id = named.id
 ORDER BY files.bucket_id, files.key, files.id FOR UPDATE OF files;
 
--- Takes the file $1 from its key, if it is what that shows, and it is not to stay there.
--- State 0 is for the statements after this one, and is never seen outside the transaction.
+-- Removes the file $1 from its key, if it is the latest there and the new key is another one.
+-- State 0 marks it for the following statements, and is never visible outside the transaction.
 -- name: ClaimName
 UPDATE files SET state = 0, latest = false
 FROM buckets b
 WHERE files.id = $1 AND files.latest AND NOT files.delete_marker AND b.name = $2
   AND (files.bucket_id <> b.id OR files.key <> $3);
 
--- Shows the claimed file under the key $3 of the bucket $2, and in its old place the
--- newest complete file of the key that is left.
+-- Makes the claimed file latest under the key $3 of the bucket $2, and under its old key the
+-- newest complete file that is left.
 -- name: MoveName
 WITH claimed AS MATERIALIZED (
     SELECT id, bucket_id, key FROM files WHERE id = $1 AND state = 0

@@ -1,13 +1,13 @@
--- Who adds to a session holds its row FOR SHARE, beside others who do; who ends it
--- holds it FOR UPDATE, and begins its next statement only then, so that it sees what they added.
+-- Changes that add to a session lock its row FOR SHARE, several at once; the change that ends it
+-- locks it FOR UPDATE, and only then begins its next statement, so that it sees what they added.
 -- Not FOR KEY SHARE, which PostgreSQL sometimes grants beside FOR UPDATE: see ADR 52.
--- The row itself changes at most once, when a size that nobody knew is said; what changes often, the time of its
--- expiry, is a row of session_expiries.
--- There a time is asked for as a difference: an index by time must not be taken for a look-up by id,
--- though it looks as good to a planner that prepares its statements while the table is empty.
+-- The row itself changes at most once, when an unknown size is set; the expiry, which changes often,
+-- is a row of session_expiries.
+-- Conditions on it compare a difference of times: the planner must not use the index by time for a look-up by id,
+-- though that costs as little while the table is empty and statements are prepared.
 
--- One row if the bucket is there, with nulls if a file has the id or a limit ($10 of the owner, $11 of the bucket; 0: none)
--- is reached. Sessions are counted in the index alone, and only where those are enough without the ones that have expired.
+-- One row if the bucket exists, with nulls if a file has the id or a limit ($10 of the owner, $11 of the bucket; 0: unlimited)
+-- is reached. Sessions are counted in the index first; only if those are enough, the expired ones are left out.
 -- name: CreateSession
 WITH holder AS MATERIALIZED (
     SELECT id FROM buckets WHERE name = $2 FOR KEY SHARE
@@ -50,8 +50,8 @@ WHERE s.id = $1 AND s.size = -1 AND e.session_id = s.id AND e.expires_at - now()
 SELECT s.size FROM sessions s JOIN session_expiries e ON e.session_id = s.id
 WHERE s.id = $1 AND e.expires_at - now() > interval '0';
 
--- Sessions after $1 with $2 <= key < $3, at most $4, by id. What has been received
--- is summed up for those of the page: nobody who saves a part waits for a sum to be kept.
+-- Sessions after $1 with $2 <= key < $3, at most $4, by id. The received bytes
+-- are summed for the sessions of the page, so that saves of parts need not update a common sum.
 -- name: ListSessions
 SELECT b.name, s.id, s.key, s.size, s.content_type, s.meta, s.want_crc64, s.owner, s.created_at, s.expires_at, sent.bytes
 FROM (
@@ -75,8 +75,8 @@ CROSS JOIN LATERAL (SELECT coalesce(sum(size), 0)::bigint AS bytes FROM parts WH
 WHERE b.name = $5
 ORDER BY s.id;
 
--- The same of those that have expired, of the bucket $5 (null: all). They are few among all,
--- because upkeep ends them: they are found by time, and sorted.
+-- The same for expired sessions, of the bucket $5 (null: all). They are few,
+-- because background work ends them: they are found by time, and sorted.
 -- name: ListExpiredSessions
 WITH expired AS MATERIALIZED (
     SELECT session_id, expires_at FROM session_expiries WHERE expires_at <= now()
@@ -92,7 +92,7 @@ JOIN buckets b ON b.id = s.bucket_id
 CROSS JOIN LATERAL (SELECT coalesce(sum(size), 0)::bigint AS bytes FROM parts WHERE owner = s.id AND state = 2) AS sent
 ORDER BY s.id;
 
--- Returns: the session is there, the part was recorded, the state of the row that had its id before.
+-- Returns: the session exists, the part was recorded, the state of the row that had its id before.
 -- name: BeginPart
 WITH session AS MATERIALIZED (
     SELECT s.id FROM sessions s JOIN session_expiries e ON e.session_id = s.id
@@ -105,7 +105,7 @@ WITH session AS MATERIALIZED (
 )
 SELECT EXISTS (SELECT FROM session), EXISTS (SELECT FROM begun), coalesce((SELECT state FROM parts WHERE id = $2), 0);
 
--- Removes the stored part of number $3 from the session $1, unless the part $2 that is to take its place is stored or dropped already.
+-- Removes the stored part of number $3 from the session $1, unless the part $2 that replaces it is stored or dropped already.
 -- name: DropReplaced
 WITH session AS MATERIALIZED (
     SELECT s.id FROM sessions s JOIN session_expiries e ON e.session_id = s.id
@@ -123,8 +123,8 @@ WHERE substring(d.nodes FROM 16 * i + 1 FOR 16) <> '\x00000000000000000000000000
 ORDER BY 2, 3
 ON CONFLICT DO NOTHING;
 
--- Queues for reclaim the chunks that the begun part $2 planned at a place where it does not have them; $3 are the nodes as they are.
--- A statement of its own: in that of StorePart the row could be read after it was changed.
+-- Queues for reclaim the chunks that the begun part $2 planned on a node where it does not have them; $3 are the actual nodes.
+-- A separate statement, because in StorePart the row could be read after its change.
 -- name: DropUnused
 WITH session AS MATERIALIZED (
     SELECT s.id FROM sessions s JOIN session_expiries e ON e.session_id = s.id
@@ -139,9 +139,9 @@ WHERE substring(nodes FROM 16 * i + 1 FOR 16) NOT IN ('\x00000000000000000000000
 ORDER BY 2, 3
 ON CONFLICT DO NOTHING;
 
--- Makes the part $2 one of the session $1. Chunks that it has nowhere are queued for repair.
--- Where a row has the id already, it passes only if that was begun.
--- Returns: the session is there, the part was stored.
+-- Adds the part $2 to the session $1. Chunks that are not stored are queued for repair.
+-- Where a row has the id already, it must be a begun part.
+-- Returns: the session exists, the part was stored.
 -- name: StorePart
 WITH session AS MATERIALIZED (
     SELECT s.id FROM sessions s JOIN session_expiries e ON e.session_id = s.id
@@ -166,18 +166,18 @@ SELECT EXISTS (SELECT FROM session), EXISTS (SELECT FROM stored);
 -- name: PartState
 SELECT owner, state FROM parts WHERE id = $1;
 
--- Lets the session $1, of which this transaction made the part $2, expire in $3. The row is changed
--- at most once a second: those who save parts of one session hardly ever wait here for each other.
+-- Sets the expiry of the session $1, to which this transaction added the part $2, to $3 from now. The row is changed
+-- at most once a second, so that concurrent saves of parts of one session rarely wait for each other here.
 -- name: SlideSession
 UPDATE session_expiries SET expires_at = now() + $3::interval
 WHERE session_id = $1 AND (expires_at - now() > $3::interval OR expires_at - now() < $3::interval - interval '1 s')
   AND EXISTS (SELECT FROM parts p WHERE p.id = $2 AND p.owner = $1 AND p.state = 2 AND p.stored_at = now());
 
--- A save of the part that is in progress has this row too: the next statement sees what became of it.
+-- A concurrent save of the part locks this row too: the next statement sees its outcome.
 -- name: LockPart
 SELECT id FROM parts WHERE id = $1 FOR UPDATE;
 
--- Makes sure that the part $1 has a row: where there is none, one that no save of that id can pass. It waits for a save in progress.
+-- Makes sure that the part $1 has a row: a new one keeps any later save of that id from happening. It waits for a save in progress.
 -- name: FencePart
 INSERT INTO parts (id, owner, number, state, size, k, m, unit_size, crc64, nodes, sums)
 VALUES ($1, $1, 0, 3, 0, 0, 0, 0, 0, '', '') ON CONFLICT (id) DO NOTHING;
@@ -205,13 +205,13 @@ SELECT EXISTS (SELECT FROM kept);
 -- name: MarkDropped
 UPDATE parts SET owner = id, number = 0, state = 3, k = 0, m = 0, nodes = '', sums = '', stored_at = now() WHERE id = $1 AND state = 1;
 
--- Waits for those who add to the sessions.
+-- Waits for changes that add to the sessions.
 -- name: LockSessions
 SELECT id FROM sessions WHERE id = ANY ($1::uuid[]) ORDER BY id FOR UPDATE;
 
--- Writes the file $1 down in state 0, if the bucket and all of the locked sessions ($12) are there and they have
--- all the parts ($13): this is what the statements after it ask for, and is never seen outside the transaction.
--- Returns: the bucket is there, sessions and parts found, and the times if the file was written.
+-- Inserts the file $1 in state 0, if the bucket and all of the locked sessions ($12) exist and have
+-- all the parts ($13): the following statements depend on it, and it is never visible outside the transaction.
+-- Returns: the bucket exists, sessions and parts found, and the times if the file was inserted.
 -- name: ClaimSessions
 WITH holder AS MATERIALIZED (
     SELECT id FROM buckets WHERE name = $2 FOR KEY SHARE
@@ -230,9 +230,9 @@ WITH holder AS MATERIALIZED (
 SELECT EXISTS (SELECT FROM holder), found.sessions, found.parts, stored.created_at, stored.completed_at
 FROM found LEFT JOIN stored ON true;
 
--- Hands all parts of the sessions $4 over to $5, but those that are in their place already: of the claimed file $1,
+-- Moves all parts of the sessions $4 to the owner $5, except those that need no change: of the claimed file $1,
 -- wanted ($2 parts, $3 numbers) under the number that they have. A session that becomes a file with all its parts changes no row.
--- A stored one has state 4 until it is taken, so that numbers of several sessions may be the same.
+-- A stored part has state 4 until it is taken, so that parts of several sessions may have the same number.
 -- name: HandOver
 WITH kept AS MATERIALIZED (
     SELECT p.id FROM unnest($2::uuid[], $3::integer[]) AS want (id, number) JOIN parts p ON p.id = want.id
@@ -241,8 +241,8 @@ WITH kept AS MATERIALIZED (
 UPDATE parts SET owner = $5, state = CASE WHEN parts.state = 2 THEN 4 ELSE parts.state END FROM files
 WHERE files.id = $1 AND files.state = 0 AND parts.owner = ANY ($4::uuid[]) AND parts.id NOT IN (SELECT id FROM kept);
 
--- Gives the claimed file $1 the parts ($2, with the numbers $3) that were handed over to $4. They are looked up by their ids, one
--- by one: the owner is compared in a way that no index serves.
+-- Gives the claimed file $1 the parts ($2, with the numbers $3) that were moved to $4. They are looked up by their ids, one
+-- by one: the comparison of the owner is written so that no index matches it.
 -- name: TakeParts
 UPDATE parts SET owner = $1, number = want.number, state = 2
 FROM files, unnest($2::uuid[], $3::integer[]) AS want (id, number)
@@ -251,8 +251,8 @@ WHERE files.id = $1 AND files.state = 0 AND parts.id = want.id AND parts.owner I
 -- name: PartsOf
 SELECT id, number, size, k, m, unit_size, crc64, nodes, sums FROM parts WHERE owner = $1 AND state = 2 ORDER BY number;
 
--- Removes the locked sessions $1 once the file $2 is claimed. What was handed over to $3 and not taken stays
--- there as the parts of a Deleted file, to be swept at once.
+-- Removes the locked sessions $1 once the file $2 is claimed. Parts that were moved to $3 and not taken stay
+-- there as the parts of a Deleted file, to be swept without a grace.
 -- name: EndSessions
 WITH ended AS (
     DELETE FROM sessions
@@ -265,8 +265,8 @@ INSERT INTO files (id, bucket_id, key, size, content_type, state, latest, delete
 SELECT $3, 0, '', 0, '', 4, false, false, now(), 0, '', 'not in the file', 'epoch'
 WHERE EXISTS (SELECT FROM ended) AND EXISTS (SELECT FROM parts WHERE owner = $3);
 
--- Removes the locked session $1. Its parts stay as those of a Deleted file of its id, to be swept at once:
--- this costs the same however many they are.
+-- Removes the locked session $1. Its parts stay as those of a Deleted file of its id, to be swept without a grace,
+-- so the cost does not depend on their number.
 -- name: EndSession
 WITH ended AS (
     DELETE FROM sessions WHERE id = $1 RETURNING id
@@ -276,6 +276,6 @@ WITH ended AS (
 INSERT INTO files (id, bucket_id, key, size, content_type, state, latest, delete_marker, created_at, crc64, etag, failure, deleted_at)
 SELECT id, 0, '', 0, '', 4, false, false, now(), 0, '', 'session ended', 'epoch' FROM ended;
 
--- Shows the claimed file.
+-- Makes the claimed file complete and latest.
 -- name: ShowFile
 UPDATE files SET state = 2, latest = true WHERE id = $1 AND state = 0;

@@ -36,7 +36,7 @@ CREATE TABLE files (
     CHECK (state = 2 OR NOT latest)
 ) STRICT, WITHOUT ROWID;
 
--- What a bucket shows, and everything else: each file is in exactly one of the two.
+-- The latest file of each key, and all other files: each file is in exactly one of the two.
 CREATE UNIQUE INDEX files_latest ON files (bucket_id, key) WHERE latest = 1;
 CREATE INDEX files_behind ON files (bucket_id, key) WHERE latest = 0;
 CREATE INDEX files_by_time ON files (state, created_at, id);
@@ -45,8 +45,8 @@ CREATE INDEX files_of_bucket_by_time ON files (bucket_id, state, created_at, id)
 
 -- The parts of files and of unfinished sessions alike; owner is the id of one or the other, and a session that becomes a
 -- file keeps its id, so its rows stay. By owner and number: the parts of a file lie together, and new ones at the end.
--- State: 1 begun (of a session, its chunks are being written), 2 stored, 3 dropped: a fence that keeps
--- a late save of that part id out; it owns nothing and has no chunks.
+-- State: 1 begun (of a session, its chunks are being written), 2 stored, 3 dropped: a fence against
+-- a late save of that part id, without an owner or chunks.
 CREATE TABLE parts (
     owner     BLOB    NOT NULL,
     number    INTEGER NOT NULL,
@@ -66,8 +66,8 @@ CREATE TABLE parts (
 
 CREATE INDEX parts_dropped ON parts (stored_at) WHERE state = 3;
 
--- Attempts of changes whose answer can be lost. A row says that the change happened (1), or
--- that it was abandoned and must not happen (0). Ids begin with the time when they were made.
+-- Attempts of changes whose answer can be lost. A row records that the change happened (1), or
+-- that it was abandoned and must not happen (0). Ids begin with the time of their creation.
 CREATE TABLE attempts (
     id       BLOB    PRIMARY KEY,
     happened INTEGER NOT NULL
@@ -81,7 +81,7 @@ CREATE TABLE sessions (
     size         INTEGER NOT NULL, -- -1 while unknown
     content_type TEXT    NOT NULL,
     meta         TEXT,
-    want_crc64   INTEGER,          -- null: not said
+    want_crc64   INTEGER,          -- null: not given
     owner        TEXT    NOT NULL, -- access key that created it
     created_at   INTEGER NOT NULL,
     expires_at   INTEGER NOT NULL,
@@ -128,7 +128,7 @@ CREATE TABLE tasks (
 
 CREATE INDEX tasks_claimed ON tasks (term) WHERE term > 0;
 
--- Every claim goes node by node. queued_at is there to be counted without the rows.
+-- Every claim proceeds node by node. queued_at is included so that a count reads the index alone.
 CREATE INDEX tasks_due ON tasks (kind, node_id, due_at, queued_at);
 
 CREATE TABLE leases (

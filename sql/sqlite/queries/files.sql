@@ -12,8 +12,8 @@ SELECT state, bucket_id, key, latest FROM files WHERE id = ?;
 -- name: Shown
 SELECT id FROM files WHERE bucket_id = ? AND key = ? AND latest = 1;
 
--- The newest complete file of a key; it is asked for when the one shown is gone. The index is
--- named, because the one by time looks as good to the planner and would be read to its end.
+-- The newest complete file of a key, needed when the latest one was deleted. The index is
+-- named, because the planner would otherwise choose the one by time and read all of it.
 -- name: Heir
 SELECT id FROM files INDEXED BY files_behind WHERE bucket_id = ? AND key = ? AND latest = 0 AND state = 2 ORDER BY completed_at DESC, id DESC LIMIT 1;
 
@@ -32,7 +32,7 @@ DELETE FROM parts WHERE owner = ? RETURNING id, nodes;
 -- name: MarkDeleted
 UPDATE files SET state = 4, latest = 0, deleted_at = ? WHERE id = ?;
 
--- A file that stands for parts to be swept, or for a write that must not happen any more.
+-- A file that owns parts to be swept, or is a fence against a write.
 -- name: InsertMarker
 INSERT INTO files (id, bucket_id, key, size, content_type, state, latest, delete_marker,
                    created_at, completed_at, crc64, sha256, etag, meta, failure, deleted_at)
@@ -66,7 +66,7 @@ INSERT INTO attempts (id, happened) VALUES (?, ?) ON CONFLICT DO NOTHING;
 -- name: MarkFailed
 UPDATE files SET state = 3, failure = ? WHERE id = ?;
 
--- A bucket that is gone leaves its deleted files without a name.
+-- The deleted files of a deleted bucket have no bucket name.
 -- name: File
 SELECT coalesce(b.name, ''), f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
        f.crc64, f.sha256, f.etag, f.meta, f.failure
@@ -80,8 +80,8 @@ FROM buckets b JOIN files f ON f.bucket_id = b.id AND f.key = ?2 AND f.latest = 
 -- name: Parts
 SELECT id, number, size, k, m, unit_size, crc64, nodes, sums FROM parts WHERE owner = ? AND state <> 3 ORDER BY number;
 
--- What a bucket shows, from a key on up to another. It is read only as far as needed:
--- a LIMIT that changes would have SQLite prepare the statement again each time.
+-- The latest files of a bucket, from one key to another. The result is read only as far as needed:
+-- with a changing LIMIT SQLite would prepare the statement again each time.
 -- name: ListObjects
 SELECT '', id, key, size, content_type, state, latest, delete_marker, created_at, completed_at, crc64, sha256, etag, meta, failure
 FROM files WHERE bucket_id = ? AND latest = 1 AND NOT delete_marker AND key >= ? AND key < ? ORDER BY key;

@@ -18,7 +18,7 @@ UPDATE parts SET m = ?, nodes = ?, sums = ? WHERE id = ?;
 -- name: PlaceChunks
 UPDATE parts SET nodes = ?, sums = ? WHERE id = ?;
 
--- A task that nobody has claimed yet is taken off the queue.
+-- Removes a task that was never claimed.
 -- name: CallOff
 DELETE FROM tasks WHERE kind = ? AND part_id = ? AND idx = ? AND node_id = ? AND attempts = 0;
 

@@ -49,7 +49,7 @@ SELECT b.name, s.id, s.key, s.size, s.content_type, s.meta, s.want_crc64, s.owne
 FROM sessions s INDEXED BY sessions_of_bucket CROSS JOIN buckets b ON b.id = s.bucket_id
 WHERE s.bucket_id = ?2 AND s.id > ?3 AND s.expires_at > ?1 AND s.key >= ?4 AND s.key < ?5 ORDER BY s.id LIMIT ?6;
 
--- Those that have expired are few among all, because upkeep ends them: they are found by time, and sorted.
+-- Expired sessions are few, because background work ends them: they are found by time, and sorted.
 -- name: ListExpiredSessions
 SELECT b.name, s.id, s.key, s.size, s.content_type, s.meta, s.want_crc64, s.owner, s.created_at, s.expires_at, s.received
 FROM sessions s INDEXED BY sessions_by_expiry CROSS JOIN buckets b ON b.id = s.bucket_id
@@ -67,7 +67,7 @@ SELECT EXISTS (SELECT 1 FROM parts WHERE owner = ? AND number = ? AND state = 2)
 -- name: PartState
 SELECT owner, state FROM parts WHERE id = ?;
 
--- Removes the stored part of a number, for the one that takes its place.
+-- Removes the stored part of a number, before another replaces it.
 -- name: RemoveNumber
 DELETE FROM parts WHERE owner = ? AND number = ? AND state = 2
 RETURNING id, number, size, k, m, unit_size, crc64, nodes, sums;

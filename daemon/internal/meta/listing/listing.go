@@ -1,6 +1,6 @@
-// Package listing is the arithmetic of listing keys by prefix and delimiter,
-// the same for every SQL engine: which range of an index holds the answer, and where to go on
-// after a common prefix, so that what it hides is skipped and not read.
+// Package listing computes, for every SQL engine alike, which range of an index answers a
+// listing by prefix and delimiter, and where to continue
+// after a common prefix, so that the keys below it are skipped and not read.
 package listing
 
 import (
@@ -13,8 +13,8 @@ import (
 // afterAllKeys is above every key: no byte of valid UTF-8 is 0xFF.
 var afterAllKeys = []byte{0xff}
 
-// Range gives from and to with from <= key < to for exactly the keys that the
-// query asks for, common prefixes not yet taken into account.
+// Range returns from and to with from <= key < to for exactly the keys that the
+// query selects, before they are grouped by common prefix.
 func Range(q store.ObjectQuery) (from, to []byte) {
 	from, to = PrefixRange(q.Prefix)
 	if q.After != "" {
@@ -23,7 +23,7 @@ func Range(q store.ObjectQuery) (from, to []byte) {
 	return from, to
 }
 
-// PrefixRange gives from and to with from <= key < to for exactly the keys that begin with prefix.
+// PrefixRange returns from and to with from <= key < to for exactly the keys that begin with prefix.
 func PrefixRange(prefix string) (from, to []byte) {
 	if to = Successor([]byte(prefix)); to == nil {
 		to = afterAllKeys
@@ -31,7 +31,7 @@ func PrefixRange(prefix string) (from, to []byte) {
 	return []byte(prefix), to
 }
 
-// firstAfter is the least string that After does not pass over.
+// firstAfter is the least string that After does not skip.
 func firstAfter(q store.ObjectQuery) []byte {
 	if strings.HasPrefix(q.After, q.Prefix) {
 		if prefix, past, ok := CommonPrefix(q, q.After); ok && prefix == q.After {
@@ -41,8 +41,8 @@ func firstAfter(q store.ObjectQuery) []byte {
 	return append([]byte(q.After), 0)
 }
 
-// CommonPrefix gives the common prefix that the query groups the key under,
-// and the least key that is not in the group; false when the key stands for itself.
+// CommonPrefix returns the common prefix that the query groups the key under,
+// and the least key that is not in the group; false when the key is listed by itself.
 func CommonPrefix(q store.ObjectQuery, key string) (prefix string, next []byte, ok bool) {
 	if q.Delimiter == "" {
 		return "", nil, false
@@ -58,8 +58,8 @@ func CommonPrefix(q store.ObjectQuery, key string) (prefix string, next []byte, 
 	return prefix, next, true
 }
 
-// Successor is the least string above all that begin with p, or nil when there
-// is none (p is empty, or all 0xFF). p is not changed.
+// Successor returns the least string above all strings that begin with p, or nil when there
+// is no such string (p is empty, or all 0xFF). p is not changed.
 func Successor(p []byte) []byte {
 	for len(p) > 0 && p[len(p)-1] == 0xff {
 		p = p[:len(p)-1]

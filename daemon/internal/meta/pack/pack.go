@@ -1,6 +1,6 @@
-// Package pack is the stored form of a part's placements, the same in every SQL
-// engine: 16 bytes of node id a chunk in one column and 4 big-endian bytes of sum a chunk in
-// another, both by chunk index. Zero bytes stand for a chunk that is nowhere.
+// Package pack encodes a part's placements, the same way in every SQL
+// engine: 16 bytes of node id per chunk in one column and 4 big-endian bytes of sum per chunk in
+// another, both in order of chunk index. A node id of zero bytes means that the chunk is not stored.
 package pack
 
 import (
@@ -15,7 +15,7 @@ const (
 	SumBytes  = 4
 )
 
-// Pack gives the two columns of the placements.
+// Pack encodes the placements into the two columns.
 func Pack(chunks []store.Placement) (nodes, sums []byte) {
 	nodes = make([]byte, 0, NodeBytes*len(chunks))
 	sums = make([]byte, 0, SumBytes*len(chunks))
@@ -26,7 +26,7 @@ func Pack(chunks []store.Placement) (nodes, sums []byte) {
 	return nodes, sums
 }
 
-// Unpack reads what Pack wrote. Columns that do not match are Internal: the
+// Unpack decodes the columns that Pack wrote. Columns of different lengths are Internal: the
 // schema checks them.
 func Unpack(nodes, sums []byte) ([]store.Placement, error) {
 	n := len(sums) / SumBytes

@@ -9,7 +9,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// storeArgs are the arguments of StoreFiles: one array a column.
+// storeArgs are the arguments of StoreFiles: one array per column.
 func storeArgs(state store.FileState, rows []*fileRow) []any {
 	n := len(rows)
 	ids, buckets, keys := make([][16]byte, n), make([]string, n), make(pgtype.FlatArray[[]byte], n)
@@ -35,7 +35,7 @@ func completeArgs(r *fileRow) []any {
 	return append(append(args, parts.columns()...), parts.missingParts, parts.missingIndexes)
 }
 
-// timeOrNull lets the database put in its own time for a zero one.
+// timeOrNull makes the database use its own time instead of a zero one.
 func timeOrNull(t *time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
@@ -43,7 +43,7 @@ func timeOrNull(t *time.Time) *time.Time {
 	return t
 }
 
-// partArrays are the parts of some files, one array a column, and their chunks that are nowhere.
+// partArrays are the parts of some files, one array per column, and their chunks that are not stored.
 type partArrays struct {
 	files, ids   [][16]byte
 	numbers      []int32
@@ -95,7 +95,7 @@ func (a *partArrays) columns() []any {
 	return []any{a.ids, a.numbers, a.sizes, a.k, a.m, a.unitSizes, a.crcs, a.nodes, a.sums}
 }
 
-// chunkArrays are chunks at places, one array a column.
+// chunkArrays are chunks on nodes, one array per column.
 type chunkArrays struct {
 	parts   [][16]byte
 	indexes []int16
@@ -110,7 +110,7 @@ func newChunkArrays() *chunkArrays {
 	return &chunkArrays{parts: [][16]byte{}, indexes: []int16{}, nodes: [][16]byte{}}
 }
 
-// placedChunks are the chunks of the file that are somewhere.
+// placedChunks are the stored chunks of the file.
 func placedChunks(r *fileRow) *chunkArrays {
 	a := newChunkArrays()
 	for _, p := range r.parts {

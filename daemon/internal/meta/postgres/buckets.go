@@ -92,5 +92,5 @@ func scanBucket(row pgx.CollectableRow) (b store.Bucket, err error) {
 }
 
 func noBucket(name store.BucketName) error {
-	return store.Errorf(store.NotFound, "there is no bucket %q", name).WithHint("Create the bucket, or choose another one.")
+	return store.Errorf(store.NotFound, "bucket %q does not exist", name).WithHint("Create the bucket, or choose another one.")
 }

@@ -10,11 +10,11 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/link"
 )
 
-// conn is a connection as calls get it.
+// conn is a connection of one call.
 type conn = link.Conn
 
-// calls run each call on a connection of one pool, and make its error one of the store. What is repeated
-// after a failure of the connection is link.Calls' to know.
+// calls run each call on a connection of one pool, and translate its error. link.Calls decides what is
+// retried after a failure of the connection.
 type calls struct{ on *link.Calls }
 
 const (
@@ -27,13 +27,13 @@ func (k calls) read(ctx context.Context, op string, f func(*conn) error) error {
 	return translate(ctx, op, k.on.Read(ctx, f))
 }
 
-// list is read for listings, each of whose statements has their limit.
+// list is read with the statement limit of listings.
 func (k calls) list(ctx context.Context, op string, f func(*conn) error) error {
 	return translate(ctx, op, k.on.List(ctx, f))
 }
 
-// write runs f, one transaction, and again while others are in its way. f must
-// set all that it returns each time.
+// write runs f, one transaction, and retries it while other transactions collide with it. f must
+// set all its results each time.
 func (k calls) write(ctx context.Context, op string, f func(*conn) error) error {
 	return translate(ctx, op, k.untilNoCollision(ctx, f))
 }
@@ -48,7 +48,8 @@ func (k calls) exec(ctx context.Context, op, sql string, args ...any) (changed i
 	return changed, err
 }
 
-// untilNoCollision repeats f with growing, random pauses while others are in its way: what they stopped left nothing.
+// untilNoCollision retries f with growing, random pauses while other transactions collide with it: a transaction that
+// was rolled back has no effect.
 func (k calls) untilNoCollision(ctx context.Context, f func(*conn) error) error {
 	pause := time.Millisecond
 	for n := 1; ; n++ {

@@ -17,7 +17,7 @@ import (
 type commandTag = pgconn.CommandTag
 
 // fileRow is a file as it will be stored. It shares nothing with the caller's
-// File, because a commit may go on after its caller went away.
+// File, because a commit may continue after its caller has returned.
 type fileRow struct {
 	file  store.File // without Meta, SHA256 and Parts
 	meta  []byte     // JSON, nil when empty
@@ -28,7 +28,7 @@ type fileRow struct {
 type partRow struct {
 	part        store.Part // without Chunks
 	nodes, sums []byte
-	missing     []int16 // indexes of the chunks that are nowhere
+	missing     []int16 // indexes of the chunks that are not stored
 }
 
 func newFileRow(f store.File) (fileRow, error) {
@@ -102,7 +102,7 @@ func (s *Store) CommitFile(ctx context.Context, f store.File, begun bool) (store
 		if err == nil && !done.stored {
 			err = noBucket(f.Bucket)
 		}
-		err = s.unlessGivenUp(ctx, f.ID, translate(ctx, "CommitFile", err))
+		err = s.unlessAbandoned(ctx, f.ID, translate(ctx, "CommitFile", err))
 	}
 	if err != nil {
 		return store.File{}, store.FileID{}, err
@@ -110,8 +110,8 @@ func (s *Store) CommitFile(ctx context.Context, f store.File, begun bool) (store
 	return storedFile(f, done), done.replaced, nil
 }
 
-// unlessGivenUp makes Conflict of an id that is there already because the write of its file was abandoned.
-func (s *Store) unlessGivenUp(ctx context.Context, id store.FileID, err error) error {
+// unlessAbandoned turns Exists into Conflict where the id exists because the write of its file was abandoned.
+func (s *Store) unlessAbandoned(ctx context.Context, id store.FileID, err error) error {
 	if !errors.Is(err, store.Exists) {
 		return err
 	}
@@ -183,13 +183,13 @@ func (s *Store) commitUpload(ctx context.Context, c *conn, r *fileRow) (outcome,
 	case state == nil || store.FileState(*state) == store.Deleted:
 		return outcome{}, noFile(f.ID)
 	case store.FileState(*state) == store.Uploading:
-		return outcome{}, store.Errorf(store.Conflict, "upload %s is of another name or bucket", f.ID)
+		return outcome{}, store.Errorf(store.Conflict, "upload %s was begun for another name or bucket", f.ID)
 	}
 	return outcome{}, store.Errorf(store.Conflict, "upload %s is %s already", f.ID, store.FileState(*state)).
 		WithHint("Upload the file again.")
 }
 
-// readReplaced takes up what ReplaceLatest removed.
+// readReplaced reads which files ReplaceLatest deleted.
 func readReplaced(answer pgx.Rows, rows []*fileRow, outcomes []outcome) error {
 	var id [16]byte
 	var bucket string
@@ -205,7 +205,7 @@ func readReplaced(answer pgx.Rows, rows []*fileRow, outcomes []outcome) error {
 	return err
 }
 
-// readStored takes up what StoreFiles or CompleteUpload wrote.
+// readStored reads which files StoreFiles or CompleteUpload stored.
 func readStored(answer pgx.Rows, rows []*fileRow, outcomes []outcome) error {
 	var id [16]byte
 	var created, completed time.Time

@@ -16,7 +16,7 @@ import (
 type completion struct {
 	row      fileRow // without parts
 	sessions [][16]byte
-	parts    [][16]byte // that the file wants, with their numbers there
+	parts    [][16]byte // of the file, and their numbers in it
 	numbers  []int32
 }
 
@@ -39,10 +39,10 @@ func newCompletion(f store.File, sessions []store.FileID) (*completion, error) {
 	return c, nil
 }
 
-// claim is what a completion found when it had the sessions for itself.
+// claim is what a completion found after it had locked the sessions.
 type claim struct {
-	bucket          bool // is there
-	sessions, parts int  // that are there
+	bucket          bool // exists
+	sessions, parts int  // numbers of those that exist
 	created, done   *time.Time
 }
 
@@ -102,16 +102,16 @@ func (s *Store) completeSessions(ctx context.Context, c *conn, want *completion,
 	return done, parts, nil
 }
 
-// missing says what a claim did not find.
+// missing returns an error for what a claim did not find.
 func (w *completion) missing(found claim) error {
 	switch {
 	case !found.bucket:
 		return noBucket(w.row.file.Bucket)
 	case found.sessions < len(w.sessions):
-		return store.Errorf(store.NotFound, "%d of %d sessions are not there, or have expired", len(w.sessions)-found.sessions, len(w.sessions))
+		return store.Errorf(store.NotFound, "%d of %d sessions do not exist, or have expired", len(w.sessions)-found.sessions, len(w.sessions))
 	case found.parts < len(w.parts):
-		return store.Errorf(store.Conflict, "%d of %d parts were replaced meanwhile", len(w.parts)-found.parts, len(w.parts)).
-			WithHint("Look at the session, then complete it again.")
+		return store.Errorf(store.Conflict, "%d of %d parts were replaced in the meantime", len(w.parts)-found.parts, len(w.parts)).
+			WithHint("Read the session, then complete it again.")
 	}
 	return nil
 }

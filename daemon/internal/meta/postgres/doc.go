@@ -5,24 +5,24 @@
 //
 // Each call is one statement or one pipeline of statements, which the server
 // runs as one transaction: a call costs one round trip and one flush of the
-// server's log. Statements of a pipeline see what those before them did, and run at
-// READ COMMITTED, so each begins with a fresh look at what others committed.
+// server's log. Statements of a pipeline see the effects of those before them, and run at
+// READ COMMITTED, so each sees everything that was committed before it began.
 //
-// # Who waits for whom
+// # Lock order
 //
-// A commit holds its bucket's row (shared), then the shown file of its key,
+// A commit locks its bucket's row (shared), then the latest file of its key,
 // then parts, then tasks; in each table rows are locked in the order of an index.
-// Two commits of one new key meet at the unique index files_latest: one of
-// them fails there and is repeated, and then replaces the other's file. What is
-// repeated is bounded, with jitter, and after that Unavailable.
+// Two commits of one new key collide at the unique index files_latest: one of
+// them fails there and is retried, and then replaces the other's file. Retries
+// are bounded, with jitter; after the last the call is Unavailable.
 //
-// Who adds to a session holds its row beside others who do, and who ends it holds
-// it alone: sessions come before files in that order. Nothing relies on FOR KEY SHARE
-// against FOR UPDATE, which PostgreSQL does not always keep apart; a bucket that is deleted changes its name instead.
+// Changes that add to a session lock its row shared, and the change that ends it locks
+// it exclusively: sessions come before files in the order. Nothing relies on a conflict between FOR KEY SHARE
+// and FOR UPDATE, which PostgreSQL does not always enforce; deleting a bucket changes its name instead.
 //
-// Small commits that arrive while others are on their way share the next
-// pipeline (see group.go): one transaction makes many files complete. One that
-// cannot be stored is found out by repeating each alone, so it fails by itself.
+// Small commits that arrive while others are in flight share the next
+// pipeline (see group.go): one transaction makes many files complete. If it fails,
+// each commit is retried alone, so that a commit fails only for its own reasons.
 //
 // # Clocks
 //
@@ -30,12 +30,12 @@
 //
 // # Connections
 //
-// How a call reaches the server, and what is repeated after which failure, is in package link; what a
-// statement's failure means is in errors.go. Membership, leases, keys and Ping have connections of
-// their own (Store.control), so that no number of slow calls of clients makes them wait.
+// Package link sends calls to the server and knows what is retried after which failure; errors.go
+// translates the failures of statements. Membership, leases, keys and Ping use connections of
+// their own (Store.control), so that no number of slow client calls delays them.
 //
 // # Poolers and failover
 //
-// A pooler in transaction mode is noticed; it needs no settings. With several hosts the DSN needs
-// target_session_attrs=read-write, so that after a failover the new primary is found.
+// A pooler in transaction mode is detected and needs no settings. With several hosts the DSN needs
+// target_session_attrs=read-write, so that the new primary is found after a failover.
 package postgres

@@ -12,7 +12,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// SQLSTATE codes that mean something to us, by the names of PostgreSQL's appendix A.
+// SQLSTATE codes that this package handles, by the names of PostgreSQL's appendix A.
 const (
 	stateUniqueViolation      = "23505"
 	stateCheckViolation       = "23514"
@@ -23,7 +23,7 @@ const (
 	stateNotInRepertoire      = "22021" // text that is not UTF-8, or has a NUL
 )
 
-// Constraints whose violation a person should hear about in other words.
+// Constraints whose violation has a message of its own.
 const (
 	constraintLatest      = "files_latest"
 	constraintFileID      = "files_pkey"
@@ -38,14 +38,14 @@ const (
 
 const hintRetry = "Try again."
 
-// errClosed is what calls on a closed Store get.
+// errClosed is the error of calls on a closed Store.
 var errClosed = link.ErrClosed
 
-// errSavedAtOnce is what a save gets whose part of the same number another save has stored meanwhile.
+// errSavedAtOnce is the error of a save when a concurrent save has stored a part of the same number.
 var errSavedAtOnce = store.Errorf(store.Unavailable, "too many saves of the same part at once").WithHint(hintRetry)
 
-// translate makes err a *store.Error of the operation, or leaves the error of an
-// ended context as it is. Errors of the driver are read here and in link.Explain only.
+// translate turns err into a *store.Error of the operation, or wraps the error of an
+// ended context. Only this function and link.Explain interpret errors of the driver.
 func translate(ctx context.Context, op string, err error) error {
 	if err == nil {
 		return nil
@@ -64,7 +64,7 @@ func translate(ctx context.Context, op string, err error) error {
 	return e
 }
 
-// classify finds the kind of what the driver returned while the caller was still waiting.
+// classify finds the kind of an error that the driver returned before the caller's context ended.
 func classify(err error) *store.Error {
 	if e := link.Explain(err); e != nil {
 		return e
@@ -96,27 +96,27 @@ func classifyUnique(e *pgconn.PgError) *store.Error {
 	case constraintLatest:
 		return store.Errorf(store.Unavailable, "too many commits of the same name at once").WithHint(hintRetry)
 	case constraintFileID:
-		return store.Errorf(store.Exists, "a file of that id is there already")
+		return store.Errorf(store.Exists, "a file of that id exists already")
 	case constraintSessionID:
-		return store.Errorf(store.Exists, "a session of that id is there already")
+		return store.Errorf(store.Exists, "a session of that id exists already")
 	case constraintAttemptID:
 		return store.Errorf(store.Conflict, "the change was abandoned before it arrived")
 	case constraintPartID:
-		return store.Errorf(store.Exists, "a part of that id is there already")
+		return store.Errorf(store.Exists, "a part of that id exists already")
 	case constraintPartNumber:
 		return store.Errorf(store.Invalid, "two parts of the file have the same number")
 	case constraintBucketName:
-		return store.Errorf(store.Exists, "a bucket of that name is there already")
+		return store.Errorf(store.Exists, "a bucket of that name exists already")
 	case constraintNodeName:
 		return store.Errorf(store.Conflict, "another node has that name").WithHint("Give the node another name.")
 	case constraintCredentials:
-		return store.Errorf(store.Exists, "an access key of that name is there already")
+		return store.Errorf(store.Exists, "an access key of that name exists already")
 	}
 	return store.Errorf(store.Exists, "%w", e)
 }
 
-// isCollision reports that another transaction was in the way, and that this
-// one left nothing: repeating it is safe and likely to succeed.
+// isCollision reports whether the transaction was rolled back because of another
+// one: retrying it is safe and likely to succeed.
 func isCollision(err error) bool {
 	if errors.Is(err, errSavedAtOnce) {
 		return true
@@ -137,14 +137,14 @@ func isCollision(err error) bool {
 	return false
 }
 
-// isNumberTaken reports that the session has another part of the number.
+// isNumberTaken reports whether the session has another part of the number.
 func isNumberTaken(err error) bool {
 	e, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && e.Code == stateUniqueViolation && e.ConstraintName == constraintPartNumber
 }
 
-// isAway reports that the server ended the connection or cannot be reached.
+// isAway reports whether the server ended the connection or cannot be reached.
 func isAway(err error) bool { return link.IsAway(err) }
 
-// isNoRows reports the absence of a row.
+// isNoRows reports whether a query returned no row.
 func isNoRows(err error) bool { return errors.Is(err, pgx.ErrNoRows) }

@@ -143,5 +143,5 @@ func choose(first bool, a, b string) string {
 }
 
 func noFile(id store.FileID) error {
-	return store.Errorf(store.NotFound, "there is no file %s", id)
+	return store.Errorf(store.NotFound, "file %s does not exist", id)
 }

@@ -9,18 +9,18 @@ import (
 )
 
 const (
-	// lanes is how many groups are on their way at once. While one waits for the
-	// server's disk the next is computed; more of them only make groups smaller.
+	// lanes is how many groups are in flight at once. While one waits for the
+	// server's disk the next is computed; more lanes only make groups smaller.
 	lanes = 2
 	// maxGroup bounds a group, and with it how long its transaction holds rows.
 	maxGroup = 64
 )
 
-// committer brings commits together: a commit that finds a free lane goes at
-// once and alone, and those that come while all lanes are busy go together with
-// the next. Nobody waits for company.
+// committer groups commits: a commit that finds a free lane is sent at
+// once and alone, and those that arrive while all lanes are busy share
+// the next group. No commit waits for others to arrive.
 //
-// Two commits of one name are never under way at the same time, so within a
+// Two commits of one name are never in flight at the same time, so within a
 // gateway they queue here instead of colliding in the database.
 type committer struct {
 	limit time.Duration // of one transaction
@@ -28,7 +28,7 @@ type committer struct {
 
 	mu      sync.Mutex // guards the following fields
 	waiting []*commit
-	names   map[objectName]bool // those under way
+	names   map[objectName]bool // those in flight
 	running int                 // lanes in use
 	closed  bool
 	idle    sync.WaitGroup // one count per lane in use
@@ -39,11 +39,11 @@ type objectName struct {
 	key    store.Key
 }
 
-// commit is one caller's.
+// commit is the commit of one caller.
 type commit struct {
 	row   *fileRow
-	left  bool  // its caller left; guarded by committer.mu
-	group *lane // that it is in, while it is being stored; guarded by committer.mu
+	left  bool  // its caller has returned; guarded by committer.mu
+	group *lane // that stores it, while it is being stored; guarded by committer.mu
 
 	done chan struct{} // closed after the following fields were set
 	got  outcome
@@ -58,15 +58,15 @@ type lane struct {
 
 func (c *commit) name() objectName { return objectName{c.row.file.Bucket, c.row.file.Key} }
 
-// newCommitter makes a committer that stores groups with f, each within the limit: a
-// group is no single caller's to cancel, and must not hold its lane for ever.
+// newCommitter returns a committer that stores groups with f, each within the limit: no
+// single caller can cancel a group, and a group must not hold its lane indefinitely.
 func newCommitter(limit time.Duration, f func(context.Context, []*fileRow) ([]outcome, error)) *committer {
 	return &committer{limit: limit, store: f, names: map[objectName]bool{}}
 }
 
 // commit stores the row and returns what became of it. When ctx ends first, a row that was not
-// being stored is dropped, and one that was is never started again: its outcome is open. The
-// transaction of a group is canceled when the last of its callers has left.
+// being stored is dropped, and one that was is never retried: its outcome is open. The
+// transaction of a group is canceled when the last of its callers has returned.
 func (g *committer) commit(ctx context.Context, row *fileRow) (outcome, error) {
 	if err := ctx.Err(); err != nil {
 		return outcome{}, err
@@ -127,7 +127,7 @@ func (g *committer) drain() {
 		if group == nil {
 			return
 		}
-		g.settle(group)
+		g.storeGroup(group)
 		last = group
 	}
 }
@@ -152,14 +152,14 @@ func (g *committer) next(last []*commit) (group []*commit) {
 	clear(g.waiting[len(rest):])
 	g.waiting = rest
 	if group == nil {
-		g.running-- // a name that keeps others waiting has a lane, which comes back here
+		g.running-- // a name that others wait for is in flight in a lane, which calls next again
 	}
 	return group
 }
 
-// settle stores the group and tells each caller its outcome. A group that cannot be stored
-// as a whole is stored one by one, so that each commit only answers for itself.
-func (g *committer) settle(group []*commit) {
+// storeGroup stores the group and passes each caller its outcome. A group that cannot be stored
+// as a whole is stored one by one, so that a commit fails only for its own reasons.
+func (g *committer) storeGroup(group []*commit) {
 	ctx, rows, end := g.begin(group)
 	if rows == nil {
 		end()
@@ -170,14 +170,14 @@ func (g *committer) settle(group []*commit) {
 	end()
 	if err != nil && len(group) > 1 && !isAway(err) {
 		for i := range group {
-			g.settle(group[i : i+1])
+			g.storeGroup(group[i : i+1])
 		}
 		return
 	}
 	finish(group, outcomes, err)
 }
 
-// begin makes the group's context, and the rows to store: none when all callers have left.
+// begin returns the group's context and the rows to store: none when all callers have returned.
 func (g *committer) begin(group []*commit) (ctx context.Context, rows []*fileRow, end func()) {
 	ctx, cancel := context.WithTimeout(context.Background(), g.limit)
 	l := &lane{cancel: cancel}
@@ -212,7 +212,7 @@ func finish(group []*commit, outcomes []outcome, err error) {
 	}
 }
 
-// close waits for what is under way. Commits that come later are refused.
+// close waits for the groups in flight. Later commits are refused.
 func (g *committer) close() {
 	g.mu.Lock()
 	g.closed = true

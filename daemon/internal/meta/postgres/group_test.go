@@ -128,7 +128,7 @@ func TestAGroupThatFailsIsTriedOneByOne(t *testing.T) {
 	for _, key := range []string{"good", "bad", "fine"} {
 		group = append(group, &commit{row: rowOf(key), done: make(chan struct{})})
 	}
-	c.settle(group)
+	c.storeGroup(group)
 	require.NoError(t, group[0].err)
 	require.ErrorIs(t, group[1].err, bad)
 	require.NoError(t, group[2].err)
@@ -142,7 +142,7 @@ func TestAnOutageFailsTheGroupOnce(t *testing.T) {
 		return nil, context.DeadlineExceeded
 	})
 	group := []*commit{{row: rowOf("a"), done: make(chan struct{})}, {row: rowOf("b"), done: make(chan struct{})}}
-	c.settle(group)
+	c.storeGroup(group)
 	require.Error(t, group[0].err)
 	require.Error(t, group[1].err)
 	require.Equal(t, 1, calls, "whether it was stored is not known: it must not be repeated")
@@ -168,12 +168,12 @@ func TestACanceledCommitLeavesTheQueue(t *testing.T) {
 		g.let <- nil
 	}
 	all.Wait()
-	c.close() // would wait for ever for a group of the canceled one
+	c.close() // would block if the canceled commit were still in a group
 	_, err := c.commit(ctx, rowOf("canceled"))
 	require.ErrorIs(t, err, context.Canceled)
 }
 
-// Groups are bounded, and what does not fit goes with the next.
+// Groups are bounded, and commits that do not fit are sent with the next.
 func TestGroupsAreBounded(t *testing.T) {
 	t.Parallel()
 	g := newGate()
@@ -220,7 +220,7 @@ func TestACommitWithoutACallerIsNotRestarted(t *testing.T) {
 		}
 		return make([]outcome, len(rows)), nil
 	}
-	c.settle(group)
+	c.storeGroup(group)
 	require.NoError(t, group[0].err)
 	require.ErrorIs(t, group[1].err, context.Canceled)
 	require.NoError(t, group[2].err)
@@ -238,7 +238,7 @@ func TestAGroupEndsWithItsLastCaller(t *testing.T) {
 		return nil, ctx.Err()
 	})
 	group := []*commit{{row: rowOf("a"), done: make(chan struct{})}, {row: rowOf("b"), done: make(chan struct{})}}
-	go c.settle(group)
+	go c.storeGroup(group)
 	<-begun
 	c.leave(group[0])
 	require.Empty(t, ended)

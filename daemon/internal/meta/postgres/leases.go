@@ -17,7 +17,7 @@ func (s *Store) AcquireLease(ctx context.Context, name, owner string, ttl time.D
 		var term int64
 		err := c.QueryRow(ctx, s.q.AcquireLease, name, owner, ttl).Scan(&term)
 		if isNoRows(err) {
-			return store.Errorf(store.Conflict, "somebody else holds the lease %q", name)
+			return store.Errorf(store.Conflict, "another owner holds the lease %q", name)
 		}
 		lease.Term = uint64(term)
 		return err
@@ -38,7 +38,7 @@ func (s *Store) RenewLease(ctx context.Context, l store.Lease, ttl time.Duration
 	case err != nil:
 		return store.Lease{}, err
 	case changed == 0:
-		return store.Lease{}, store.Errorf(store.Conflict, "the lease %q of term %d has run out or is another's", l.Name, l.Term)
+		return store.Lease{}, store.Errorf(store.Conflict, "term %[2]d of lease %[1]q has expired or was superseded", l.Name, l.Term)
 	}
 	l.TTL = ttl
 	return l, nil

@@ -23,7 +23,7 @@ const (
 	versionTable = "schema_version"
 	lockTable    = "schema_lock"
 
-	// A gateway that dies while it migrates keeps the others waiting so long.
+	// The others wait this long for a gateway that dies during a migration.
 	lockLease     = 15 * time.Second
 	lockHeartbeat = 3 * time.Second
 	lockPoll      = 100 * time.Millisecond
@@ -32,9 +32,9 @@ const (
 	stateUndefinedTable = "42P01"
 )
 
-// migrate brings the schema up to date. Gateways that start together take turns by a
-// row with a lease, not by an advisory lock, which not every engine has; the
-// usual start, with nothing to do, takes no lock at all.
+// migrate brings the schema up to date. Gateways that start together take turns with a
+// lease row, not with an advisory lock, which some engines lack; the
+// usual start, with nothing to do, takes no lock.
 func migrate(ctx context.Context, pool *pgxpool.Pool, address *link.Address) error {
 	files, err := fs.Sub(sqlfiles.Migrations, "migrations")
 	if err != nil {
@@ -57,7 +57,7 @@ func migrate(ctx context.Context, pool *pgxpool.Pool, address *link.Address) err
 	return migrateUnderLock(ctx, address, files)
 }
 
-// migrateUnderLock runs what is missing on connections of its own, which may take their time.
+// migrateUnderLock runs the missing migrations on connections of its own, without statement limits.
 func migrateUnderLock(ctx context.Context, address *link.Address, files fs.FS) error {
 	pool, err := address.Unlimited(ctx, 3) // the migration, the lock's heartbeat, and one to spare
 	if err != nil {

@@ -29,7 +29,7 @@ func (s *Store) JoinNode(ctx context.Context, n store.Node) (m store.Membership,
 		}
 		for _, known := range m.Nodes {
 			if known.ID == n.ID && known.State == store.NodeRemoved {
-				return store.Errorf(store.Denied, "node %q was removed and may not come back", n.Name).
+				return store.Errorf(store.Denied, "node %q was removed and may not rejoin", n.Name).
 					WithHint("Join with an empty data directory, as a new node.")
 			}
 		}
@@ -59,7 +59,7 @@ func (s *Store) BeatNodes(ctx context.Context, beats []store.Beat) (unknown []st
 	if len(beats) == 0 {
 		return nil, nil
 	}
-	last := make(map[store.NodeID]store.Capacity, len(beats)) // the last of a node counts
+	last := make(map[store.NodeID]store.Capacity, len(beats)) // of several heartbeats of a node the last one counts
 	for _, b := range beats {
 		last[b.Node] = b.Capacity
 	}
@@ -92,7 +92,7 @@ func (s *Store) BeatNodes(ctx context.Context, beats []store.Beat) (unknown []st
 	for _, b := range beats {
 		if !known[b.Node] {
 			unknown = append(unknown, b.Node)
-			known[b.Node] = true // told once
+			known[b.Node] = true // returned once
 		}
 	}
 	return unknown, nil
@@ -112,9 +112,9 @@ func (s *Store) SetNodeState(ctx context.Context, id store.NodeID, state store.N
 		err := pipeline(ctx, c, b)
 		switch {
 		case isNoRows(err):
-			return store.Errorf(store.NotFound, "there is no node %s", id)
+			return store.Errorf(store.NotFound, "node %s does not exist", id)
 		case err == nil && store.NodeState(before) == store.NodeRemoved && state != store.NodeRemoved:
-			return store.Errorf(store.Conflict, "node %s was removed, and stays so", id)
+			return store.Errorf(store.Conflict, "node %s was removed from the cluster", id)
 		}
 		return err
 	})

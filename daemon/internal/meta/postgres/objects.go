@@ -39,7 +39,7 @@ func (s *Store) ListObjects(ctx context.Context, q store.ObjectQuery) (page stor
 	return page, nil
 }
 
-// listObjects gives the statement that answers q with one entry more than its limit.
+// listObjects returns the statement that answers q with one entry more than its limit.
 func (s *Store) listObjects(q store.ObjectQuery) (sql string, args []any) {
 	from, to := listing.Range(q)
 	args = []any{string(q.Bucket), from, to, int32(q.Limit) + 1}
@@ -75,7 +75,7 @@ func collectEntries(rows pgx.Rows) (entries []store.Entry, found bool, err error
 		}
 		entries = append(entries, store.Entry{Name: string(f.Key), File: &f})
 	}
-	// They come in order, which only the steps of the statement say; this costs one look.
+	// They arrive in order, though the statement does not guarantee it; sorting a sorted slice is one pass.
 	slices.SortFunc(entries, func(a, b store.Entry) int { return strings.Compare(a.Name, b.Name) })
 	return entries, found, rows.Err()
 }

@@ -107,7 +107,7 @@ func TestOpenFails(t *testing.T) {
 	}
 }
 
-// A server that takes connections and never answers is given up in time.
+// Opening fails in time when the server takes connections and never answers.
 func TestOpenOfASilentServer(t *testing.T) {
 	t.Parallel()
 	silent := listen(t)

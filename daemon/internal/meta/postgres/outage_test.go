@@ -22,7 +22,7 @@ import (
 // patience bounds waits for something that must happen.
 const patience = 30 * time.Second
 
-// listen gives the address of a listener that accepts and never says a word.
+// listen returns the address of a listener that accepts and never answers.
 func listen(tb testing.TB) string {
 	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -78,8 +78,8 @@ func requireAway(t *testing.T, err error) {
 	require.NotEmpty(t, store.HintOf(err))
 }
 
-// Calls that are under way when the server goes down all come back, none with
-// a kind that says more than is known.
+// Calls that are in progress when the server stops all return, none with
+// a kind that claims more than is known.
 func TestOutageUnderLoad(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Private(t, pgserver.Options{})
@@ -222,7 +222,7 @@ func TestStatementTimeout(t *testing.T) {
 	require.NoError(t, s.DeleteFile(t.Context(), f.ID, store.NewAttemptID()), "nothing of the attempts before is left")
 }
 
-// A caller that goes away comes back at once, while the database is still held up.
+// A canceled call returns at once, while the database is still blocked.
 func TestCanceledWhileWaiting(t *testing.T) {
 	t.Parallel()
 	dsn := pgtest.Database(t)

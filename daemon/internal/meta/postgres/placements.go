@@ -92,14 +92,14 @@ func (s *Store) MoveChunk(ctx context.Context, id store.ChunkID, from, to store.
 		case err != nil:
 			return err
 		case !there:
-			return store.Errorf(store.NotFound, "there is no chunk %s", id)
+			return store.Errorf(store.NotFound, "chunk %s does not exist", id)
 		case !moved:
-			return store.Errorf(store.Conflict, "chunk %s is not where it is to be moved from, or is just being deleted where it is to go", id)
+			return store.Errorf(store.Conflict, "chunk %s is no longer at the place it was to be moved from, or is being deleted at the new one", id)
 		}
 		return nil
 	})
 }
 
 func noPart(id store.PartID) error {
-	return store.Errorf(store.NotFound, "there is no part %s", id)
+	return store.Errorf(store.NotFound, "part %s does not exist", id)
 }

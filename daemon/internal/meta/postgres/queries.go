@@ -5,7 +5,7 @@ import (
 	sqlfiles "github.com/ringstore/ringstore/sql/postgres"
 )
 
-// queries are the statements of sql/postgres/queries, each under its name there.
+// queries are the statements of sql/postgres/queries, each in the field of its name.
 type queries struct {
 	CreateBucket, Bucket, ListBuckets, UpdateBucket                                                                     string
 	ClaimBucket, DropBucket, KeepBucket                                                                                 string

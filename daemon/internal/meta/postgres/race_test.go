@@ -22,8 +22,8 @@ func count(t *testing.T, s *postgres.Store, sql string) (n int) {
 	return n
 }
 
-// Gateways that commit, replace, upload, move and delete the same few names at
-// once lose no chunk: each that was written down is either in a part or queued, and never both.
+// Gateways that commit, replace, upload, move and delete the same few names
+// concurrently lose no chunk: each recorded chunk is either in a part or queued, and never both.
 func TestNoChunkIsLost(t *testing.T) {
 	t.Parallel()
 	dsn := pgtest.Database(t)
@@ -53,7 +53,7 @@ func TestNoChunkIsLost(t *testing.T) {
 
 const chunksPerFile = 3
 
-// sweepAll takes all that is deleted to the reclaim queue.
+// sweepAll queues the chunks of all deleted files for reclaim.
 func sweepAll(t *testing.T, s *postgres.Store) {
 	t.Helper()
 	for swept := 1; swept > 0; {
@@ -73,12 +73,12 @@ func randomChange(ctx context.Context, s *postgres.Store, key store.Key) error {
 		}
 		_, _, err := s.CommitFile(ctx, f, true)
 		return err
-	case 1: // begun, then given up
+	case 1: // begun, then abandoned
 		if err := s.BeginFile(ctx, f); err != nil {
 			return err
 		}
 		return s.FailFile(ctx, f, "test", f.Parts)
-	case 2: // complete, then deleted, if nobody replaced it
+	case 2: // complete, then deleted, unless it was replaced
 		if _, _, err := s.CommitFile(ctx, f, false); err != nil {
 			return err
 		}
@@ -91,7 +91,7 @@ func randomChange(ctx context.Context, s *postgres.Store, key store.Key) error {
 	return err
 }
 
-// A bucket that is deleted while files come in either goes without a file or stays.
+// A bucket that is deleted during commits is either deleted empty or kept.
 func TestDeleteBucketAgainstCommits(t *testing.T) {
 	t.Parallel()
 	dsn := pgtest.Database(t)

@@ -21,8 +21,8 @@ func (s *Store) RenameFile(ctx context.Context, id store.FileID, bucket store.Bu
 	return f, replaced, nil
 }
 
-// rename is one transaction. Its statements after the claim do nothing without it; what
-// became of it shows in the file at the end.
+// rename is one transaction. Its statements after the claim do nothing without it; the
+// file, read at the end, shows the outcome.
 func (s *Store) rename(ctx context.Context, c *conn, id store.FileID, bucket store.BucketName, key store.Key, attempt store.AttemptID) (f store.File, replaced store.FileID, err error) {
 	file, name, to := [16]byte(id), string(bucket), []byte(key)
 	there := &fileRow{file: store.File{Bucket: bucket, Key: key}}

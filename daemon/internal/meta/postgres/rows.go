@@ -19,7 +19,7 @@ const (
 	partColumns = 9
 )
 
-// fileScan takes up the columns of one file.
+// fileScan is the target of the columns of one file.
 type fileScan struct {
 	bucket      string
 	file        store.File
@@ -53,7 +53,7 @@ func (s *fileScan) result() (store.File, error) {
 	return f, nil
 }
 
-// partScan takes up the columns of one part.
+// partScan is the target of the columns of one part.
 type partScan struct {
 	part        store.Part
 	crc64       int64

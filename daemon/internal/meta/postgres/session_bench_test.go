@@ -29,7 +29,7 @@ func newSession(tb testing.TB, s store.Metadata, key store.Key) store.Session {
 	return x
 }
 
-// Parts of one session, each written down before and saved.
+// Parts of one session, each begun and saved.
 func BenchmarkSavePart(b *testing.B) {
 	for _, callers := range []int{1, 8, 16} {
 		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {

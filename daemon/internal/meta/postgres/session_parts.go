@@ -35,15 +35,15 @@ func (s *Store) BeginPart(ctx context.Context, id store.FileID, p store.Part) er
 // The states of a part's row; 1 is begun.
 const (
 	partStored  = 2
-	partDropped = 3 // a fence: no part of that id may come any more
+	partDropped = 3 // a fence: no part of that id can be stored any more
 )
 
-// SavePart implements store.Sessions. ExpiresAt is that of a part saved at most a second ago: see SlideSession.
+// SavePart implements store.Sessions. The expiry may be that of a part saved up to a second earlier: see SlideSession.
 func (s *Store) SavePart(ctx context.Context, id store.FileID, p store.Part, ttl time.Duration) error {
 	return s.takePart(ctx, "SavePart", id, p, ttl, true)
 }
 
-// AddPart implements store.Sessions. That the number is free is the primary key's to say: what is there is not dropped.
+// AddPart implements store.Sessions. It does not remove the part of the number, so the unique index refuses a second one.
 func (s *Store) AddPart(ctx context.Context, id store.FileID, p store.Part, ttl time.Duration) error {
 	return s.takePart(ctx, "AddPart", id, p, ttl, false)
 }
@@ -120,5 +120,5 @@ func partDroppedError(id store.PartID) error {
 }
 
 func partExists(id store.PartID) error {
-	return store.Errorf(store.Exists, "part %s is there already", id)
+	return store.Errorf(store.Exists, "part %s exists already", id)
 }

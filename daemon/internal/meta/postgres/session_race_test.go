@@ -30,7 +30,7 @@ var keysInTraffic = []store.Key{"name-0", "name-1", "name-2"}
 func anyKey() store.Key { return keysInTraffic[rand.N(len(keysInTraffic))] }
 
 // Gateways that save, replace, drop, complete, abort, commit and perhaps rename at once lose no chunk: each
-// is in a part of a file or of a session, on its way or queued, and only once.
+// is in a part of a file or of a session, begun or queued, and only once.
 func TestNoPartIsLost(t *testing.T) {
 	t.Parallel()
 	for _, renames := range []bool{false, true} {
@@ -83,7 +83,7 @@ func letTrafficFlow(t *testing.T, dsn string, renames bool) {
 	}
 }
 
-// change does one thing to a session or a name. That somebody else was faster is no error.
+// change makes one change of a session or a name. Losing a race against another change is not an error.
 func (x *traffic) change(ctx context.Context, s *postgres.Store) error {
 	at := rand.N(len(x.sessions))
 	session := x.sessions[at].Load()
@@ -108,7 +108,7 @@ func (x *traffic) change(ctx context.Context, s *postgres.Store) error {
 	return err
 }
 
-// commit stores a file, and perhaps renames it, or the one that somebody else stored.
+// commit stores a file, and perhaps renames it, or the one that another client stored.
 func (x *traffic) commit(ctx context.Context, s *postgres.Store) error {
 	f := smallFile(anyKey())
 	x.parts.Add(1)
@@ -150,7 +150,7 @@ func (x *traffic) complete(ctx context.Context, s *postgres.Store, at int, sessi
 	return x.begin(ctx, s, at)
 }
 
-// send saves a part of one of three numbers, written down before or not, or drops it.
+// send saves a part of one of three numbers, begun before or not, or drops it.
 func (x *traffic) send(ctx context.Context, s *postgres.Store, session store.FileID) error {
 	p := smallFile("").Parts[0]
 	p.Number = 1 + rand.N(3)
@@ -182,7 +182,7 @@ func transaction(t *testing.T, dsn string) pgx.Tx {
 	return tx
 }
 
-// awaitWaiter returns once somebody waits for a row of the database.
+// awaitWaiter returns once a session waits for a row of the database.
 func awaitWaiter(t *testing.T, dsn string) {
 	t.Helper()
 	conn := connect(t, dsn)
@@ -205,8 +205,8 @@ func saveHalf(t *testing.T, s *postgres.Store, tx pgx.Tx, session store.FileID, 
 	require.NoError(t, err)
 }
 
-// While a part is being saved others of the session are begun and saved, and lists go on; who ends
-// the session waits for it, and then knows the part.
+// While a part is being saved, other parts of the session can be begun and saved, and lists work; the end of
+// the session waits for the save, and then includes the part.
 func TestTheEndOfASessionWaitsForItsParts(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(*postgres.Store, store.Session, store.Part) error{

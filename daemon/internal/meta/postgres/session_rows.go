@@ -10,11 +10,11 @@ import (
 )
 
 // The queries list a session as sessionColumns columns (bucket name, id, key, size,
-// content_type, meta, want_crc64, owner, created_at, expires_at), and then either the bytes that have been
-// received of it, or one of its parts with the time when it was stored.
+// content_type, meta, want_crc64, owner, created_at, expires_at), and then either the number of received
+// bytes, or one of its parts with the time when it was stored.
 const sessionColumns = 10
 
-// sessionScan takes up the columns of one session.
+// sessionScan is the target of the columns of one session.
 type sessionScan struct {
 	bucket  string
 	session store.Session

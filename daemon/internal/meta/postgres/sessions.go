@@ -82,7 +82,7 @@ func (s *Store) Session(ctx context.Context, id store.FileID) (x store.Session, 
 	return x, err
 }
 
-// SetSessionSize implements store.Sessions. It waits for those who save parts of the session just now, and holds nothing else.
+// SetSessionSize implements store.Sessions. It waits for concurrent saves of the session's parts, and locks nothing else.
 func (s *Store) SetSessionSize(ctx context.Context, id store.FileID, size int64) error {
 	if err := store.ValidSize(size); err != nil {
 		return err
@@ -139,7 +139,7 @@ func (s *Store) ListSessions(ctx context.Context, q store.SessionQuery) (page st
 	return page, nil
 }
 
-// listSessions gives the statement that answers q with one session more than its limit.
+// listSessions returns the statement that answers q with one session more than its limit.
 func (s *Store) listSessions(q store.SessionQuery) (sql string, args []any) {
 	from, to := listing.PrefixRange(q.Prefix)
 	args = []any{[16]byte(q.After), from, to, int64(q.Limit) + 1}

@@ -72,7 +72,7 @@ func onTheConnection(t *testing.T, s *postgres.Store, sql string) {
 	require.NoError(t, err)
 }
 
-// Prepared statements that are not there, or whose names are taken, are what a pooler leaves that does not show itself.
+// A pooler that was not detected leaves prepared statements that are missing or whose names are taken.
 func TestStatementsOfAnother(t *testing.T) {
 	t.Parallel()
 	s := open(t, pgtest.Database(t), postgres.Options{MaxConns: 1})

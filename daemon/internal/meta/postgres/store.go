@@ -23,7 +23,7 @@ const noLimit = 24 * time.Hour
 // fsync or full_page_writes off.
 type Store struct {
 	calls            // of clients
-	control calls    // of what keeps the cluster together: membership, leases, keys, Ping. No client's call makes them wait
+	control calls    // of the control plane: membership, leases, keys, Ping. They never wait for calls of clients
 	q       *queries // the statements
 	group   *committer
 	closing atomic.Bool

@@ -10,7 +10,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// taskArrays are tasks, one array a column.
+// taskArrays are tasks, one array per column.
 type taskArrays struct {
 	kinds   []int16
 	chunks  *chunkArrays

@@ -8,13 +8,13 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// asker is a reader or a tx: what questions are put to.
+// asker is a reader or a tx.
 type asker interface {
 	query(text string, args ...any) (*sql.Rows, error)
 	row(text string, args ...any) rowScanner
 }
 
-// bucketID finds a bucket's row. NotFound.
+// bucketID returns a bucket and the id of its row. NotFound.
 func (s *Store) bucketID(a asker, name store.BucketName) (id int64, b store.Bucket, err error) {
 	var created int64
 	b.Name = name

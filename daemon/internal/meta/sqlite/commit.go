@@ -25,7 +25,7 @@ func (s *Store) BeginFile(ctx context.Context, f store.File) error {
 	return existing(f, err)
 }
 
-// existing says what the broken uniqueness of an id means.
+// existing gives the violation of a unique id a message.
 func existing(f store.File, err error) error {
 	if errors.Is(err, store.Exists) {
 		return store.Errorf(store.Exists, "file %s, or one of its parts, exists already", f.ID)
@@ -33,7 +33,7 @@ func existing(f store.File, err error) error {
 	return err
 }
 
-// insert writes a file and its parts down.
+// insert stores a file and its parts.
 func (s *Store) insert(t *tx, bucket int64, f store.File) error {
 	meta, err := metaColumn(f.Meta)
 	if err != nil {
@@ -51,7 +51,7 @@ func (s *Store) insert(t *tx, bucket int64, f store.File) error {
 const (
 	partBegun   = iota + 1 // of a session: its chunks are being written
 	partStored             // of a session or a file
-	partDropped            // a fence: no part of that id may come any more
+	partDropped            // a fence: no part of that id can be stored any more
 )
 
 func (s *Store) insertParts(t *tx, owner store.FileID, state int, parts []store.Part) error {
@@ -105,7 +105,7 @@ func (s *Store) CommitFile(ctx context.Context, f store.File, begun bool) (store
 	return asStored(f), replaced, nil
 }
 
-// show stores the file, without its parts, as complete and latest, in the place of the one that its key shows.
+// show stores the file, without its parts, as complete and latest, and deletes the one that was latest.
 func (s *Store) show(t *tx, bucket int64, f *store.File) (replaced store.FileID, err error) {
 	if replaced, err = s.replace(t, bucket, f.Key); err != nil {
 		return replaced, err
@@ -128,7 +128,7 @@ func (s *Store) notAbandoned(t *tx, id store.FileID) error {
 	return err
 }
 
-// asStored is the file as it would be read, sharing nothing with what the caller gave but Parts.
+// asStored is the file as it would be read; it shares only Parts with the argument.
 func asStored(f store.File) store.File {
 	f.Failure = ""
 	f.SHA256, f.Meta = bytes.Clone(f.SHA256), maps.Clone(f.Meta)
@@ -137,7 +137,7 @@ func asStored(f store.File) store.File {
 }
 
 // takeOver checks the upload that the commit ends, queues the planned chunks
-// that the commit has not, and removes its rows: the commit writes them anew.
+// that the commit does not have, and removes its rows: the commit inserts them again.
 func (s *Store) takeOver(t *tx, bucket int64, f *store.File) error {
 	state, err := s.fileState(t, f.ID)
 	switch {
@@ -148,7 +148,7 @@ func (s *Store) takeOver(t *tx, bucket int64, f *store.File) error {
 	case state.state != store.Uploading:
 		return store.Errorf(store.Conflict, "upload %s is %s already", f.ID, state.state).WithHint("Upload the file again.")
 	case state.bucket != bucket || state.key != string(f.Key):
-		return store.Errorf(store.Conflict, "upload %s is of another name or bucket", f.ID)
+		return store.Errorf(store.Conflict, "upload %s was begun for another name or bucket", f.ID)
 	}
 	planned, err := s.takeParts(t, f.ID)
 	if err != nil {
@@ -169,7 +169,7 @@ func (s *Store) reclaimPlanned(t *tx, planned, parts []store.Part) error {
 	}
 	for _, task := range reclaims(planned, "") {
 		if !has[task] {
-			task.Reason = "it was planned there, and put elsewhere"
+			task.Reason = "planned there, stored elsewhere"
 			if err := s.enqueue(t, task); err != nil {
 				return err
 			}
@@ -178,7 +178,7 @@ func (s *Store) reclaimPlanned(t *tx, planned, parts []store.Part) error {
 	return nil
 }
 
-// rowState is what decides over a file.
+// rowState is the state of a file's row.
 type rowState struct {
 	state  store.FileState
 	bucket int64
@@ -204,7 +204,7 @@ func (s *Store) takeParts(t *tx, id store.FileID) ([]store.Part, error) {
 	return s.takeNodes(t, s.q.RemoveParts, id[:])
 }
 
-// takeNodes removes what the statement removes, and returns the parts' ids and nodes.
+// takeNodes runs a statement that removes parts, and returns their ids and nodes.
 func (s *Store) takeNodes(t *tx, text string, args ...any) (parts []store.Part, err error) {
 	rows, err := t.query(text, args...)
 	if err != nil {
@@ -222,7 +222,7 @@ func (s *Store) takeNodes(t *tx, text string, args ...any) (parts []store.Part, 
 	return parts, err
 }
 
-// replace removes what the key shows and returns its id, or the zero id.
+// replace deletes the latest file of the key and returns its id, or the zero id.
 func (s *Store) replace(t *tx, bucket int64, key store.Key) (store.FileID, error) {
 	var id []byte
 	err := t.row(s.q.Shown, bucket, []byte(key)).scan(&id)
@@ -241,7 +241,7 @@ func (s *Store) remove(t *tx, id store.FileID) error {
 	return err
 }
 
-// reclaims are the tasks that take the parts' chunks off their nodes.
+// reclaims are the tasks that delete the parts' chunks from their nodes.
 func reclaims(parts []store.Part, reason string) (tasks []store.Task) {
 	for _, p := range parts {
 		for i, c := range p.Chunks {
@@ -259,7 +259,7 @@ func (s *Store) queueRepairs(t *tx, parts []store.Part) error {
 			if !c.Node.IsZero() {
 				continue
 			}
-			if err := s.enqueue(t, store.Task{Kind: store.Repair, Chunk: p.ChunkID(i), Reason: "it was not written"}); err != nil {
+			if err := s.enqueue(t, store.Task{Kind: store.Repair, Chunk: p.ChunkID(i), Reason: "not written"}); err != nil {
 				return err
 			}
 		}

@@ -41,7 +41,7 @@ func (s *Store) CompleteSession(ctx context.Context, f store.File, sessions []st
 	return asStored(f), replaced, nil
 }
 
-// partsOf gives the parts that the sessions have.
+// partsOf returns the stored parts of the sessions.
 func (s *Store) partsOf(t *tx, sessions []store.FileID) (map[store.PartID]store.Part, error) {
 	have := map[store.PartID]store.Part{}
 	for _, id := range sessions {
@@ -72,14 +72,14 @@ func (s *Store) fileIsNew(t *tx, id store.FileID) error {
 	return err
 }
 
-// choose finds the wanted parts, by id, among those that are there, and gives
-// them the numbers that are wanted.
+// choose finds the wanted parts, by id, among the existing ones, and gives
+// them the wanted numbers.
 func choose(have map[store.PartID]store.Part, want []store.Part) ([]store.Part, error) {
 	parts := make([]store.Part, len(want))
 	for i, w := range want {
 		p, ok := have[w.ID]
 		if !ok {
-			return nil, store.Errorf(store.Conflict, "part %d was replaced meanwhile", w.Number).WithHint("Look at the session, then complete it again.")
+			return nil, store.Errorf(store.Conflict, "part %d was replaced in the meantime", w.Number).WithHint("Read the session, then complete it again.")
 		}
 		delete(have, w.ID)
 		p.Number = w.Number
@@ -88,7 +88,7 @@ func choose(have map[store.PartID]store.Part, want []store.Part) ([]store.Part, 
 	return parts, nil
 }
 
-// endSessions removes the sessions, gives the file its parts, and leaves the others to a Deleted file of their own.
+// endSessions removes the sessions, gives the file its parts, and moves the other parts to a Deleted file of their own.
 func (s *Store) endSessions(t *tx, sessions []store.FileID, f store.File) error {
 	left, handed := store.NewFileID(), int64(0)
 	for i, id := range sessions {
@@ -118,8 +118,8 @@ func (s *Store) endSessions(t *tx, sessions []store.FileID, f store.File) error 
 	return s.insertMarker(t, store.File{ID: left}, 0, store.Deleted, "not in the file", time.Time{})
 }
 
-// split hands the session's parts over to left, and returns their number. Where the file has the session's id and all of its
-// parts, as most have, there is nothing to do, however many they are.
+// split moves the session's parts to left, and returns their number. Where the file has the session's id and all of its
+// parts, which is the usual case, it changes no row.
 func (s *Store) split(t *tx, session, left store.FileID, f store.File) (handed int64, err error) {
 	if session == f.ID {
 		same, err := s.hasExactly(t, session, f.Parts)

@@ -12,7 +12,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// translate turns what the driver returns into the domain's error. It is the
+// translate turns errors of the driver into errors of the domain. It is the
 // only place that knows SQLite's codes (sqlite.org/rescode.html).
 func translate(ctx context.Context, op string, err error) error {
 	if err == nil {
@@ -36,16 +36,16 @@ func translate(ctx context.Context, op string, err error) error {
 	return e
 }
 
-// errClosed answers every call after Close.
+// errClosed is the error of every call after Close.
 var errClosed = store.Errorf(store.Unavailable, "the metadata store is closed")
 
-// isBusy reports whether another connection was in the way.
+// isBusy reports whether another connection holds a lock.
 func isBusy(err error) bool {
 	se, ok := errors.AsType[*driver.Error](err)
 	return ok && (se.Code()&0xff == lib.SQLITE_BUSY || se.Code()&0xff == lib.SQLITE_LOCKED)
 }
 
-// isDiskFull reports whether there was no space, said by SQLite or by the file system.
+// isDiskFull reports whether SQLite or the file system found no space.
 func isDiskFull(err error) bool {
 	if se, ok := errors.AsType[*driver.Error](err); ok {
 		return se.Code()&0xff == lib.SQLITE_FULL
@@ -53,8 +53,8 @@ func isDiskFull(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
-// needsSpace reports whether a full disk may be why the database cannot be opened: its shared memory
-// fails with codes that say no more.
+// needsSpace reports whether a full disk may be why the database cannot be opened: the shared memory file
+// then fails with unspecific codes.
 func needsSpace(err error) bool {
 	se, ok := errors.AsType[*driver.Error](err)
 	return ok && (se.Code()&0xff == lib.SQLITE_IOERR || se.Code()&0xff == lib.SQLITE_CANTOPEN) || isDiskFull(err)

@@ -76,7 +76,7 @@ func (s *Store) dueDeleted(t *tx, before, fence int64, limit int) (due [][]byte,
 	return due, err
 }
 
-// sweep takes up to limit parts out of a Deleted file, and removes it when it has no more and is no fence.
+// sweep removes up to limit parts of a Deleted file, and then the file if it has no more parts and is not a fence.
 func (s *Store) sweep(t *tx, id []byte, fence int64, limit int) (swept int, err error) {
 	parts, err := s.takeNodes(t, s.q.SweepParts, id, limit)
 	if err != nil {
@@ -89,7 +89,7 @@ func (s *Store) sweep(t *tx, id []byte, fence int64, limit int) (swept int, err 
 	return len(parts) + int(removed), err
 }
 
-// forgetFences removes those from before the limit.
+// forgetFences removes those older than the limit.
 func (s *Store) forgetFences(t *tx, limit time.Time) error {
 	if _, err := t.exec(s.q.ForgetDropped, micros(limit)); err != nil {
 		return err

@@ -81,8 +81,8 @@ func (s *Store) ListObjects(ctx context.Context, q store.ObjectQuery) (page stor
 }
 
 // entries lists one entry more than the limit, if there is one. It reads along the
-// index until it meets a common prefix, and then goes on behind that prefix's last key:
-// what a prefix hides is not read.
+// index until it finds a common prefix, and then continues after that prefix's last key:
+// the keys below a common prefix are not read.
 func (s *Store) entries(r *reader, bucket int64, q store.ObjectQuery) (all []store.Entry, err error) {
 	from, to := listing.Range(q)
 	for from != nil && len(all) <= q.Limit {
@@ -98,8 +98,8 @@ func (s *Store) entries(r *reader, bucket int64, q store.ObjectQuery) (all []sto
 	return all, nil
 }
 
-// run reads on from a key up to and with the next common prefix, and returns
-// where to go on; nil at the end.
+// run reads from a key up to and including the next common prefix, and returns
+// the key to continue from; nil at the end.
 func (s *Store) run(r *reader, bucket int64, q store.ObjectQuery, from, to []byte, all *[]store.Entry) (next []byte, err error) {
 	rows, err := r.query(s.q.ListObjects, bucket, from, to)
 	if err != nil {
@@ -151,7 +151,7 @@ func (s *Store) ListFiles(ctx context.Context, q store.FileQuery) (page store.Fi
 	return page, err
 }
 
-// listFiles gives the statement that answers q with one file more than its limit.
+// listFiles returns the statement that answers q with one file more than its limit.
 func (s *Store) listFiles(q store.FileQuery, bucket any) (text string, args []any) {
 	from, to := listing.PrefixRange(q.Prefix)
 	args = []any{int64(q.State), bucket, from, to, q.Limit + 1, q.Offset}

@@ -23,7 +23,7 @@ func (s *Store) Part(ctx context.Context, id store.PartID) (p store.Part, f stor
 	return p, f, err
 }
 
-// owner is the file of a stored part, or what its session will become.
+// owner returns the file of a stored part, or the file that its session will become.
 func (s *Store) owner(r *reader, id store.PartID) (f store.File, err error) {
 	var owner []byte
 	if err := r.row(s.q.OwnerOfPart, id[:]).scan(&owner); err != nil {
@@ -118,13 +118,13 @@ func (s *Store) MoveChunk(ctx context.Context, id store.ChunkID, from, to store.
 	})
 }
 
-// mayMove checks the move, and calls a reclaim at the new place off if nobody has claimed it.
+// mayMove checks the move, and removes a reclaim at the new place if it was never claimed.
 func (s *Store) mayMove(t *tx, p store.Part, id store.ChunkID, from, to store.Placement) error {
 	if int(id.Index) >= len(p.Chunks) {
 		return store.Errorf(store.NotFound, "part %s has no chunk %d", id.Part, id.Index)
 	}
 	if p.Chunks[id.Index] != from {
-		return store.Errorf(store.Conflict, "chunk %s was moved by somebody else", id)
+		return store.Errorf(store.Conflict, "chunk %s was moved in the meantime", id)
 	}
 	if to.Node.IsZero() {
 		return nil
@@ -136,7 +136,7 @@ func (s *Store) mayMove(t *tx, p store.Part, id store.ChunkID, from, to store.Pl
 	var queued bool
 	err := t.row(s.q.IsQueued, reclaim...).scan(&queued)
 	if err == nil && queued {
-		return store.Errorf(store.Conflict, "chunk %s may just be being deleted on node %s", id, to.Node).WithHint("Try again when its reclaim is done.")
+		return store.Errorf(store.Conflict, "chunk %s may be being deleted on node %s", id, to.Node).WithHint("Try again when its reclaim is done.")
 	}
 	return err
 }

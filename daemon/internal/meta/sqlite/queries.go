@@ -1,6 +1,6 @@
 package sqlite
 
-// queries are the statements of sql/sqlite/queries, each under its name there.
+// queries are the statements of sql/sqlite/queries, each in the field of its name.
 type queries struct {
 	CreateBucket, Bucket, ListBuckets, UpdateBucket, BucketInUse, DeleteFailed, DropBucket                                            string
 	InsertFile, InsertPart, FileState, Shown, Heir, Show, RenameFile, RemoveFile, RemoveParts, MarkFailed, MarkDeleted, InsertMarker  string

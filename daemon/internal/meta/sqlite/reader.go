@@ -35,7 +35,7 @@ func newReaders(ctx context.Context, dsn string, n int) (*readers, error) {
 	return rs, nil
 }
 
-// do runs f in a read transaction: all that it asks, it asks of one state of the database.
+// do runs f in a read transaction: all its queries see one snapshot of the database.
 func (rs *readers) do(ctx context.Context, f func(*reader) error) error {
 	r, err := rs.take(ctx)
 	if err != nil {
@@ -50,7 +50,7 @@ func (rs *readers) do(ctx context.Context, f func(*reader) error) error {
 	return errors.Join(err, end)
 }
 
-// take waits for a connection. An ended context and a closed store come before a free one.
+// take waits for a connection. An ended context and a closed store take precedence over a free connection.
 func (rs *readers) take(ctx context.Context) (*reader, error) {
 	select {
 	case <-ctx.Done():
@@ -69,7 +69,7 @@ func (rs *readers) take(ctx context.Context) (*reader, error) {
 	}
 }
 
-// close waits for the reads that are under way. It may be called more than once.
+// close waits for the reads in progress. It may be called more than once.
 func (rs *readers) close() error { return rs.close1() }
 
 func (rs *readers) drain(opened int) error {
@@ -84,8 +84,8 @@ func (rs *readers) drain(opened int) error {
 // reader is one connection in a read transaction.
 type reader struct{ statements }
 
-// statements are a connection and what was prepared on it. Used by one goroutine
-// at a time. Contexts stop at the door: a statement that has begun is short,
+// statements are a connection and its prepared statements. Used by one goroutine
+// at a time. Contexts are checked before a statement, not during it: a statement is short,
 // and watching a context would cost more than running it.
 type statements struct {
 	conn     *sql.Conn
@@ -141,13 +141,13 @@ func (s *statements) close() error {
 	return errors.Join(append(errs, s.conn.Close())...)
 }
 
-// rowScanner reads the one row of an answer.
+// rowScanner reads the single row of a result.
 type rowScanner struct {
 	rows *sql.Rows
 	err  error
 }
 
-// scan is sql.ErrNoRows when there is none.
+// scan returns sql.ErrNoRows when the result is empty.
 func (r rowScanner) scan(dest ...any) error {
 	if r.err != nil {
 		return r.err
@@ -162,7 +162,7 @@ func (r rowScanner) scan(dest ...any) error {
 	return r.rows.Close()
 }
 
-// each calls f for every row and closes the answer.
+// each calls f for every row and closes the result.
 func each(rows *sql.Rows, f func() error) error {
 	defer rows.Close()
 	for rows.Next() {

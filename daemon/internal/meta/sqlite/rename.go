@@ -37,7 +37,7 @@ func (s *Store) RenameFile(ctx context.Context, id store.FileID, bucket store.Bu
 	return f, replaced, nil
 }
 
-// move lets another key show the file, and hands on the key that it leaves.
+// move makes the file latest under another key, and the newest complete file that is left latest under its old key.
 func (s *Store) move(t *tx, f store.File, to int64, key store.Key) (replaced store.FileID, err error) {
 	from, _, err := s.bucketID(t, f.Bucket)
 	if err != nil {

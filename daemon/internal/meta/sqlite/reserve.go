@@ -15,13 +15,13 @@ import (
 )
 
 const (
-	reserveSize  = 4 << 20         // far more than the log grows between two cuts while only deletes run
-	reserveRetry = 2 * time.Second // between two tries to take the reserve back
+	reserveSize  = 4 << 20         // far more than the log grows between two checkpoints while only deletes run
+	reserveRetry = 2 * time.Second // between two attempts to fill the reserve again
 )
 
-// reserve is a file beside the database that holds disk space for deletions: a deletion, too, needs room
+// reserve is a file beside the database that reserves disk space for deletions: a deletion, too, needs room
 // in the log before it frees anything. On a full disk the file is emptied for them, and until it can be
-// filled again the calls that take space are refused, so that they cannot use what it held.
+// filled again the calls that take space are refused, so that they cannot use the reserved space.
 // Safe for concurrent use. Stores that share a database share the file, and each follows its own state.
 type reserve struct {
 	path  string
@@ -44,7 +44,7 @@ func openReserve(database string) *reserve {
 	return r
 }
 
-// admit is nil when a call that takes space may run. It fills the file again when space is back.
+// admit returns nil when a call that takes space may run. It fills the file again when space is available.
 func (r *reserve) admit() error {
 	if !r.spent.Load() {
 		return nil
@@ -72,14 +72,14 @@ func (r *reserve) release() {
 	r.tried = time.Now()
 }
 
-// empty is called with mu held. Cutting the file needs no new block, unlike writing another.
+// empty is called with mu held. Truncating the file needs no new block, unlike writing another.
 func (r *reserve) empty() {
-	_ = os.Truncate(r.path, 0) // where it fails no space was freed, and the deletion says so
+	_ = os.Truncate(r.path, 0) // where it fails no space was freed, and the deletion fails with that reason
 	r.spent.Store(true)
 }
 
-// fill is called with mu held. A reserve that cannot be filled because the disk is full is spent; where
-// there can be none for another reason, the database runs without.
+// fill is called with mu held. A reserve that cannot be filled because the disk is full is spent; if it
+// fails for another reason, the database runs without a reserve.
 func (r *reserve) fill() {
 	r.tried = time.Now()
 	err := writeReserve(r.path)
@@ -90,7 +90,7 @@ func (r *reserve) fill() {
 	r.spent.Store(false)
 }
 
-// writeReserve makes the file whole and durable, with bytes that no file system stores in less space.
+// writeReserve writes the whole file durably, with bytes that no file system can compress.
 func writeReserve(path string) error {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -106,8 +106,8 @@ func writeReserve(path string) error {
 	return errors.Join(err, f.Close())
 }
 
-// frees tells of a change whether it frees space, or is what such changes need to run (leases, a node's
-// return at a start). All others take space, heartbeats included: these tell whether a write would succeed.
+// frees reports whether a change frees space, or is needed by changes that do (leases, a node that rejoins
+// at a start). All others take space, heartbeats included: these show whether a write would succeed.
 func frees(op string) bool {
 	switch op {
 	case "DeleteFile", "FailFile", "DeleteBucket", "DeleteCredential", "AbortSession", "DropPart", "Abandon", "SweepDeleted", "MoveChunk",

@@ -48,7 +48,7 @@ func scanParts(rows *sql.Rows) (parts []store.Part, err error) {
 	return parts, err
 }
 
-// scanPart reads those columns, and more that stand behind them.
+// scanPart reads those columns, and further ones that follow them.
 func scanPart(rows *sql.Rows, more ...any) (p store.Part, err error) {
 	var id, nodes, sums []byte
 	var crc int64

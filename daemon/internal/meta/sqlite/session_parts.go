@@ -30,8 +30,8 @@ func partExists(id store.PartID) error {
 	return store.Errorf(store.Exists, "part %s exists already", id)
 }
 
-// partIsNew is Exists for a part of a session's or a file's, and Conflict for one that was dropped.
-// One that was begun is new where mayBeBegun.
+// partIsNew returns Exists for a part of a session or a file, and Conflict for a dropped one.
+// A begun part counts as new where mayBeBegun is set.
 func (s *Store) partIsNew(t *tx, id store.PartID, mayBeBegun bool) error {
 	_, state, err := s.partState(t, id)
 	switch {
@@ -45,7 +45,7 @@ func (s *Store) partIsNew(t *tx, id store.PartID, mayBeBegun bool) error {
 	return nil
 }
 
-// partState is the owner and the state of the part's row; 0 when there is none.
+// partState returns the owner and the state of the part's row; 0 when it has no row.
 func (s *Store) partState(t *tx, id store.PartID) (owner store.FileID, state int, err error) {
 	var of []byte
 	err = t.row(s.q.PartState, id[:]).scan(&of, &state)
@@ -110,7 +110,7 @@ func (s *Store) numberIsFree(t *tx, session store.FileID, number int) error {
 	return nil
 }
 
-// placePart puts the part in the place of the one of its number, and lets the session live on.
+// placePart replaces the part of the same number, and extends the session.
 func (s *Store) placePart(t *tx, id store.FileID, p store.Part, ttl time.Duration) error {
 	rows, err := t.query(s.q.RemoveNumber, id[:], p.Number)
 	if err != nil {

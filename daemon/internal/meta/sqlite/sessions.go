@@ -53,7 +53,7 @@ func (s *Store) CreateSession(ctx context.Context, x store.Session, ttl time.Dur
 	return x, nil
 }
 
-// withinLimits is Unavailable when one more session would be over a limit.
+// withinLimits returns Unavailable when one more session would exceed a limit.
 func (s *Store) withinLimits(t *tx, bucket int64, x store.Session, limits store.SessionLimits) error {
 	var ofOwner, ofBucket bool
 	if limits.PerOwner > 0 {
@@ -131,7 +131,7 @@ func (s *Store) SetSessionSize(ctx context.Context, id store.FileID, size int64)
 	})
 }
 
-// alive is NotFound for a session that is not there, or has expired.
+// alive returns NotFound for a session that does not exist, or has expired.
 func (s *Store) alive(t *tx, id store.FileID) error {
 	var alive bool
 	err := t.row(s.q.SessionAlive, id[:], micros(s.now())).scan(&alive)
@@ -172,7 +172,7 @@ func (s *Store) ListSessions(ctx context.Context, q store.SessionQuery) (page st
 	return page, nil
 }
 
-// listSessions gives the statement that answers q.
+// listSessions returns the statement that answers q.
 func (s *Store) listSessions(q store.SessionQuery) string {
 	switch {
 	case q.Expired:
@@ -183,7 +183,7 @@ func (s *Store) listSessions(q store.SessionQuery) string {
 	return s.q.ListSessions
 }
 
-// AbortSession implements store.Sessions. The parts stay where they are, as those of a Deleted file of the session's id.
+// AbortSession implements store.Sessions. The parts keep their rows, as those of a Deleted file of the session's id.
 func (s *Store) AbortSession(ctx context.Context, id store.FileID) error {
 	return s.write(ctx, "AbortSession", func(t *tx) error {
 		removed, err := t.exec(s.q.RemoveSession, id[:])

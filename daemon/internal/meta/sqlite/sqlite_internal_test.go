@@ -137,7 +137,7 @@ func TestEveryConnectionHasTheSettings(t *testing.T) {
 	}
 }
 
-// stalled lets the writer stand inside a change until release is called.
+// stalled blocks the writer inside a change until release is called.
 func stalled(t *testing.T, w *writer) (release func()) {
 	t.Helper()
 	in, out, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
@@ -148,7 +148,7 @@ func stalled(t *testing.T, w *writer) (release func()) {
 	return func() { close(out); require.NoError(t, <-done) }
 }
 
-// await waits until so many changes stand in the queue.
+// await waits until that many changes are queued.
 func await(t *testing.T, w *writer, n int) {
 	t.Helper()
 	require.Eventually(t, func() bool { return len(w.queue) == n }, 20*time.Second, time.Millisecond)
@@ -240,7 +240,7 @@ func TestFullIsNoSpaceAndPasses(t *testing.T) {
 	require.ErrorIs(t, s.SaveCredential(t.Context(), big), store.NoSpace)
 	require.NotEmpty(t, store.HintOf(s.SaveCredential(t.Context(), big)))
 
-	release := stalled(t, s.writer) // and in company: the transaction is gone, nobody is told otherwise
+	release := stalled(t, s.writer) // and in a group: the transaction was rolled back, and every caller learns it
 	errs := make([]error, 4)
 	var all sync.WaitGroup
 	for i := range errs {

@@ -19,10 +19,10 @@ import (
 	sqlfiles "github.com/ringstore/ringstore/sql/sqlite"
 )
 
-// Options says how the store works. The zero value is right for production.
+// Options configure a Store. The zero value is right for production.
 type Options struct {
 	Readers int              // connections for reads; default 4
-	Rest    time.Duration    // without a change, after which the log is moved into the database; default 2 s
+	Rest    time.Duration    // time without a change after which the log is moved into the database; default 2 s
 	Now     func() time.Time // default time.Now
 }
 
@@ -39,15 +39,15 @@ type Store struct {
 
 var _ store.Metadata = (*Store)(nil)
 
-// Open opens the database file, makes it where there is none, and brings its
+// Open opens the database file, creates it where it does not exist, and brings its
 // schema up to date. The caller must Close it. Several stores, also of several processes,
 // may be open on one file; they wait for each other's writes.
 // Errors: Unavailable, Corrupt, Conflict (schema of a newer release), NoSpace.
 func Open(ctx context.Context, path string, o Options) (*Store, error) {
 	const op = "sqlite.Open"
 	s, err := open(ctx, path, o)
-	// Who makes a file at the same moment gets in the way: SQLite does not wait
-	// for a lock while the journal mode changes, and tables turn up that were not there.
+	// Retry when another process creates the file at the same time: SQLite does not wait
+	// for a lock while the journal mode changes, and the tables may appear during the migration.
 	for try := 0; err != nil && try < openTries(err) && pause(ctx, 20*time.Millisecond); try++ {
 		if needsSpace(err) {
 			_ = os.Truncate(reservePath(path), 0) // the log and the shared memory are made at an open
@@ -63,7 +63,7 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 	return s, nil
 }
 
-// openTries is how often opening is tried again after the error.
+// openTries is how often opening is retried after the error.
 func openTries(err error) int {
 	switch {
 	case isBusy(err):
@@ -74,7 +74,7 @@ func openTries(err error) int {
 	return 3
 }
 
-// pause reports whether the time went by before ctx ended.
+// pause waits, and reports whether the time passed before ctx ended.
 func pause(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -132,7 +132,7 @@ func clock(now func() time.Time) func() time.Time {
 
 // dsn names the file with the settings that each connection needs: they are
 // per connection, so a PRAGMA on the pool would reach only one. The log is moved into the
-// database whenever it has grown by 16 MiB, and cut back where it outgrew 64 MiB.
+// database whenever it has grown by 16 MiB, and truncated where it exceeds 64 MiB.
 func dsn(path string, more ...string) string {
 	settings := append([]string{
 		"_pragma=busy_timeout(5000)", "_pragma=synchronous(FULL)", "_pragma=mmap_size(268435456)", "_pragma=cache_size(-16384)",
@@ -158,8 +158,7 @@ func migrate(ctx context.Context, db *sql.DB) error {
 	return err
 }
 
-// prepareData writes down what is there from the start: the cluster's id and,
-// together with it and never again, the default bucket.
+// prepareData stores the cluster's id and, in the same step and never again, the default bucket.
 func (s *Store) prepareData(ctx context.Context) error {
 	return s.write(ctx, "Open", func(t *tx) error {
 		id := store.NewClusterID()
@@ -177,11 +176,11 @@ func (s *Store) Ping(ctx context.Context) error {
 	return s.read(ctx, "Ping", func(*reader) error { return nil })
 }
 
-// Close implements store.Metadata. Calls that were taken are finished first.
+// Close implements store.Metadata. Calls that were accepted are finished first.
 func (s *Store) Close() error { return s.close1() }
 
-// write runs f in the writer, and returns when what it did is durable. On a full disk f runs a second
-// time where it frees space, and what it has set in the first does not count.
+// write runs f in the writer, and returns when its changes are durable. On a full disk an f that frees space
+// runs a second time, and must set all its results again.
 func (s *Store) write(ctx context.Context, op string, f func(*tx) error) error {
 	op, free := "sqlite."+op, frees(op)
 	if !free {

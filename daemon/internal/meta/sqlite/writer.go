@@ -9,30 +9,30 @@ import (
 	"time"
 )
 
-// maxGroup bounds how many changes share one commit, so that none waits for very many others.
+// maxGroup bounds how many changes share one commit, and so how long each waits for the others.
 const maxGroup = 256
 
 // maxTight bounds a group while the disk is full.
 const maxTight = 16
 
 // writer makes all changes, in one goroutine on one connection. Changes that
-// came while the one before was being committed share the next commit. Nobody waits for company:
-// a lone change is committed at once.
+// arrive during a commit share the next one. No change waits for others to arrive:
+// a single change is committed at once.
 type writer struct {
 	tx    tx // used by the goroutine only
 	idle  time.Duration
-	tight *atomic.Bool // the disk is full, and changes use what was kept for them
+	tight *atomic.Bool // the disk is full, and changes use the reserve
 	queue chan *change
 	done  chan struct{} // the goroutine has ended
 
-	mu     sync.RWMutex // guards closed, and queue against being closed while somebody sends
+	mu     sync.RWMutex // guards closed, and queue against being closed during a send
 	closed bool
 }
 
 // change is one call to the writer.
 type change struct {
 	f      func(*tx) error
-	begun  atomic.Bool // whoever sets it owns the change: the writer to run it, the caller to give it up
+	begun  atomic.Bool // set by the owner of the change: the writer runs it, or the caller cancels it
 	result chan error  // one value, buffered
 	err    error       // of f
 }
@@ -44,8 +44,8 @@ func newWriter(conn *sql.Conn, idle time.Duration, tight *atomic.Bool) *writer {
 }
 
 // do runs f in a transaction and returns its error, or nil once it is durable.
-// When ctx ends while f waits for its turn, f is not run. Once f has begun its
-// end is waited for, so that f may use what belongs to the caller, and the outcome is known.
+// When ctx ends while f is queued, f is not run. Once f has begun do waits for its
+// end, so that f may use variables of the caller, and the outcome is known.
 func (w *writer) do(ctx context.Context, f func(*tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -79,7 +79,7 @@ func (w *writer) send(ctx context.Context, c *change) error {
 	}
 }
 
-// close finishes what was taken, and gives the connection back. It may be called more than once.
+// close finishes the queued changes, and returns the connection. It may be called more than once.
 func (w *writer) close() error {
 	w.mu.Lock()
 	if w.closed {
@@ -114,7 +114,7 @@ func (w *writer) run() {
 	}
 }
 
-// gather adds the changes that wait already.
+// gather adds the changes that are queued already.
 func (w *writer) gather(group []*change) []*change {
 	most := maxGroup
 	if w.tight.Load() {
@@ -134,7 +134,7 @@ func (w *writer) gather(group []*change) []*change {
 	return group
 }
 
-// serve commits the changes that were not given up, and answers.
+// serve commits the changes that were not canceled, and returns their results.
 func (w *writer) serve(group []*change) {
 	live := group[:0]
 	for _, c := range group {
@@ -146,7 +146,7 @@ func (w *writer) serve(group []*change) {
 		return
 	}
 	if w.tight.Load() {
-		w.tx.checkpoint() // so that the log never needs more than one small group does
+		w.tx.checkpoint() // so that the log never grows beyond one small group
 	}
 	err := w.commit(live)
 	full := isDiskFull(err)
@@ -154,7 +154,7 @@ func (w *writer) serve(group []*change) {
 		full = full || isDiskFull(c.err)
 	}
 	if full {
-		w.tx.checkpoint() // cuts the log off, so that a second try has room
+		w.tx.checkpoint() // truncates the log, so that a retry has room
 	}
 	for _, c := range live {
 		if err != nil {
@@ -164,7 +164,7 @@ func (w *writer) serve(group []*change) {
 	}
 }
 
-// commit runs the group in one transaction; an error means that none of it happened.
+// commit runs the group in one transaction; an error means that all of it was rolled back.
 func (w *writer) commit(group []*change) error {
 	t := &w.tx
 	if _, err := t.exec("BEGIN IMMEDIATE"); err != nil {
@@ -180,7 +180,7 @@ func (w *writer) commit(group []*change) error {
 		t.rollback()
 		return nil
 	}
-	// Here the group becomes durable: COMMIT returns after the log is synced.
+	// The group becomes durable here: COMMIT returns after the log is synced.
 	if _, err := t.exec("COMMIT"); err != nil {
 		t.rollback()
 		return err
@@ -191,7 +191,7 @@ func (w *writer) commit(group []*change) error {
 // tx is what a change may do. It belongs to the writer's goroutine.
 type tx struct{ statements }
 
-// runOne runs a change; its own error undoes it alone. The error returned is of the transaction itself.
+// runOne runs a change; an error of the change undoes that change only. The returned error concerns the whole transaction.
 func (t *tx) runOne(c *change, alone bool) error {
 	if alone {
 		c.err = c.f(t)
@@ -202,7 +202,7 @@ func (t *tx) runOne(c *change, alone bool) error {
 	}
 	if c.err = c.f(t); c.err != nil {
 		if _, err := t.exec("ROLLBACK TO one"); err != nil {
-			// A full disk or a read error has ended the whole transaction: say that, not what followed.
+			// A full disk or a read error has ended the whole transaction: report that first.
 			return errors.Join(c.err, err)
 		}
 	}
@@ -210,13 +210,13 @@ func (t *tx) runOne(c *change, alone bool) error {
 	return err
 }
 
-// rollback ends the transaction. That fails only where SQLite has ended it
+// rollback ends the transaction. It fails only where SQLite has ended it
 // already, as it does when the disk is full.
 func (t *tx) rollback() { _, _ = t.exec("ROLLBACK") }
 
-// checkpoint moves the log into the database and cuts it off, so that a store at
-// rest is one file and starts at once. What cannot be moved now, because of a
-// reader or an error, stays in the log and is moved another time.
+// checkpoint moves the log into the database and truncates it, so that an idle store
+// is one file and opens fast. What cannot be moved now, because of a
+// reader or an error, stays in the log until the next checkpoint.
 func (t *tx) checkpoint() {
 	var busy, pages, moved int
 	_ = t.row("PRAGMA wal_checkpoint(TRUNCATE)").scan(&busy, &pages, &moved)

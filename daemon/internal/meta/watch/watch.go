@@ -1,5 +1,5 @@
-// Package watch remembers whether a metadata store takes writes, so that a health check and the
-// membership view know of a store that only reads: its disk is full, or it is read-only.
+// Package watch records whether a metadata store accepts writes, so that a health check and the
+// membership view can report a store that is only readable: its disk is full, or it is read-only.
 package watch
 
 import (
@@ -10,28 +10,28 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// Store is a metadata store of which the last writes are remembered. Safe for concurrent use.
+// Store is a metadata store that records the outcome of its last writes. Safe for concurrent use.
 //
-// Heartbeats are the probe: they are small, wait for no other change, and come whether or not a client
-// writes. So the truth is known within one heartbeat, in both directions. Deletes tell nothing: a store
-// may keep space for them alone.
+// Heartbeats are the probe: they are small, wait for no other change, and arrive whether or not a client
+// writes. So a change in either direction is noticed within one heartbeat. Deletes are no probe: a store
+// may reserve space for them.
 type Store struct {
 	store.Metadata
 	fresh time.Duration
 	now   func() time.Time
 
 	mu       sync.Mutex // guards what follows
-	failure  error      // of the last write that tells something; nil when it succeeded
+	failure  error      // of the last write that counts; nil when it succeeded
 	failedAt time.Time
 }
 
-// New watches a store. heartbeat is the interval of the nodes' beats: a failure that no write of three such
-// intervals has confirmed counts no more, because a gateway that no node beats through has no other probe.
+// New watches a store. heartbeat is the interval of the nodes' heartbeats: a failure that no write within three such
+// intervals has confirmed is dropped, because a gateway that receives no heartbeats has no other probe.
 func New(meta store.Metadata, heartbeat time.Duration) *Store {
 	return &Store{Metadata: meta, fresh: 3 * heartbeat, now: time.Now}
 }
 
-// WriteFailure is why the store takes no writes (NoSpace or Unavailable), or nil.
+// WriteFailure returns why the store accepts no writes (NoSpace or Unavailable), or nil.
 func (s *Store) WriteFailure() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -41,7 +41,7 @@ func (s *Store) WriteFailure() error {
 	return s.failure
 }
 
-// Ping implements store.Metadata: it fails, too, while writes fail, with the kind and the cause of theirs.
+// Ping implements store.Metadata. While writes fail it fails too, with their kind and cause.
 func (s *Store) Ping(ctx context.Context) error {
 	if err := s.Metadata.Ping(ctx); err != nil {
 		return err
@@ -49,7 +49,7 @@ func (s *Store) Ping(ctx context.Context) error {
 	return s.WriteFailure()
 }
 
-// note remembers how a write of a client went. Only a full disk is told by one: it may be Unavailable for
+// note records the outcome of a client's write. Of its failures only a full disk counts: it may be Unavailable for
 // reasons of its own, such as too many changes of the same rows.
 func (s *Store) note(err error) {
 	if err == nil || store.KindOf(err) == store.NoSpace {

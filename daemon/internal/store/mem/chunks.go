@@ -1,4 +1,4 @@
-// Package mem keeps the contracts of package store in memory: true fakes that
+// Package mem implements the contracts of package store in memory: fakes that
 // pass the same suites as the disk and the databases, and fail on request. For tests.
 package mem
 
@@ -14,12 +14,12 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// unlimited is the capacity of a place that nobody limited: plenty, yet far from overflow.
+// unlimited is the capacity of a place without a limit, far below an overflow.
 const unlimited = 1 << 50
 
 // Chunks keeps chunks in memory. It is a whole store.Chunks, and passes
 // chunktest; what a test does to it beyond that is in chunks_fault.go.
-// All methods may be called at once from many goroutines.
+// All methods are safe for concurrent use.
 type Chunks struct {
 	mu      sync.Mutex // guards the fields up to the blank line; held for map work only, never in a hook
 	chunks  map[store.ChunkID]*chunk
@@ -29,7 +29,7 @@ type Chunks struct {
 	disk    store.Disk
 	hook    Hook
 
-	lent atomic.Int64 // units that readers handed out and nobody released yet
+	lent atomic.Int64 // units that readers returned and that are not released yet
 }
 
 // chunk never changes once it is in the map, except under CorruptUnit, which puts another one there.
@@ -192,7 +192,7 @@ func (c *Chunks) lookup(id store.ChunkID) (*chunk, error) {
 	return k, nil
 }
 
-// claim sets n bytes aside for a writer, or is NoSpace; a full place takes not even 0.
+// claim reserves n bytes for a writer, or returns NoSpace; a full place refuses even 0 bytes.
 func (c *Chunks) claim(n int64) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -216,7 +216,7 @@ func (c *Chunks) unclaim(n int64) {
 	c.claimed -= n
 }
 
-// show puts the chunk under its id, or finds the one that is there already.
+// show makes the chunk visible under its id, or finds the one that exists already.
 // The bytes that its writer claimed are free or used from then on.
 func (c *Chunks) show(k *chunk) (store.ChunkInfo, error) {
 	c.mu.Lock()
@@ -234,7 +234,7 @@ func (c *Chunks) show(k *chunk) (store.ChunkInfo, error) {
 }
 
 // writer is a store.ChunkWriter. Its fields belong to the goroutine that
-// writes; Abort, which any goroutine may call, only cancels ctx and takes the claim back.
+// writes; Abort, which any goroutine may call, only cancels ctx and returns the claim.
 type writer struct {
 	c      *Chunks
 	ctx    context.Context
@@ -296,7 +296,7 @@ func (w *writer) claim(n int64) error {
 }
 
 func (w *writer) Commit(label store.Label) (store.ChunkInfo, error) {
-	defer w.Abort() // frees what the writer holds; what is shown stays
+	defer w.Abort() // frees the writer's claim; the chunk stays
 	if w.failed == nil {
 		w.failed = w.c.ask(w.ctx, Call{Op: OpCommit, ID: w.spec.ID, Unit: len(w.units)})
 	}
@@ -361,7 +361,7 @@ func (r *reader) Next() (store.Unit, error) {
 	}
 	r.next++
 	r.c.lent.Add(1)
-	return store.Unit{Data: slices.Clone(u.Data), CRC: u.CRC, Owner: loan{&r.c.lent}}, nil
+	return store.Unit{Data: slices.Clone(u.Data), CRC: u.CRC, Owner: lentUnit{&r.c.lent}}, nil
 }
 
 func (r *reader) Close() error {
@@ -369,12 +369,12 @@ func (r *reader) Close() error {
 	return nil
 }
 
-// loan counts a unit as given back.
-type loan struct{ lent *atomic.Int64 }
+// lentUnit counts a unit as released.
+type lentUnit struct{ lent *atomic.Int64 }
 
-func (l loan) Release() { l.lent.Add(-1) }
+func (l lentUnit) Release() { l.lent.Add(-1) }
 
-// ended gives the error of a context that is over: what Abort or Close left there, or the context's own.
+// ended returns the error of an ended context: the cause that Abort or Close set, or the context's own.
 func ended(ctx context.Context) error {
 	if ctx.Err() == nil {
 		return nil

@@ -10,7 +10,7 @@ import (
 // Op names a step of a Chunks.
 type Op string
 
-// The steps that a Hook is asked about.
+// The steps for which a Hook is called.
 const (
 	OpCreate   Op = "create"
 	OpAppend   Op = "append"
@@ -24,27 +24,27 @@ const (
 	OpVerify   Op = "verify"
 )
 
-// Call is one step about to be taken.
+// Call describes a step that is about to run.
 type Call struct {
 	Op   Op
 	ID   store.ChunkID // zero for OpCapacity, the marker for OpList
 	Unit int           // number of the unit for OpAppend and OpNext; of units for OpCommit
 }
 
-// Hook is asked before every step, from the goroutine that takes it, and from
-// many at once. An error becomes the step's answer, and nothing is done. A hook
-// may wait, to play a place that stalls; ctx ends when the caller gives up,
+// Hook is called before every step, in the goroutine of the step, and by
+// many goroutines at once. The step returns its error and does nothing else. A hook
+// may wait, to simulate a place that stalls; ctx ends with the caller's,
 // and with Abort and Close.
 type Hook func(ctx context.Context, call Call) error
 
-// SetHook has h asked from now on; nil ends that. Steps that wait in the hook before stay there.
+// SetHook makes h the hook; nil removes it. Steps that wait in the previous hook are not affected.
 func (c *Chunks) SetHook(h Hook) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.hook = h
 }
 
-// Fail is a Hook that answers the given steps, or all when none is given, with err.
+// Fail returns a Hook that makes the given steps, or without any all steps, fail with err.
 func Fail(err error, ops ...Op) Hook {
 	return func(_ context.Context, call Call) error {
 		if !concerns(call, ops) {
@@ -54,8 +54,8 @@ func Fail(err error, ops ...Op) Hook {
 	}
 }
 
-// Stall is a Hook that holds the given steps, or all when none is given, until
-// the channel is closed. Abort, Close and an ended context free the caller at once.
+// Stall returns a Hook that blocks the given steps, or without any all steps, until
+// the channel is closed. Abort, Close and an ended context unblock the caller at once.
 func Stall(until <-chan struct{}, ops ...Op) Hook {
 	return func(ctx context.Context, call Call) error {
 		if !concerns(call, ops) {
@@ -72,7 +72,7 @@ func Stall(until <-chan struct{}, ops ...Op) Hook {
 
 func concerns(call Call, ops []Op) bool { return len(ops) == 0 || slices.Contains(ops, call.Op) }
 
-// Drop loses a chunk, as a disk does. It reports whether there was one.
+// Drop removes a chunk, as a disk that loses it. It reports whether it existed.
 func (c *Chunks) Drop(id store.ChunkID) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -84,8 +84,8 @@ func (c *Chunks) Drop(id store.ChunkID) bool {
 	return ok
 }
 
-// CorruptUnit flips a bit of the unit, so that reading it is Corrupt. Readers
-// that are open keep what they saw. It reports whether there is such a unit.
+// CorruptUnit flips a bit of the unit, so that reading it is Corrupt. Open
+// readers are not affected. It reports whether the unit exists.
 func (c *Chunks) CorruptUnit(id store.ChunkID, unit int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -100,26 +100,26 @@ func (c *Chunks) CorruptUnit(id store.ChunkID, unit int) bool {
 	return true
 }
 
-// SetLimit says how many bytes may be kept. At a limit of what is used already,
-// or of 0, the place is full: Create and Append are NoSpace.
+// SetLimit limits the bytes that may be kept. When as much is used already,
+// the place is full: Create and Append are NoSpace.
 func (c *Chunks) SetLimit(bytes int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.limit = bytes
 }
 
-// SetDisk says what the disk under the place can do. Reading is not affected;
-// without DiskOK nothing is written, and with DiskFull still deleted.
+// SetDisk sets the state of the disk under the place. Reads are not affected;
+// without DiskOK writes fail, and with DiskFull deletes still work.
 func (c *Chunks) SetDisk(d store.Disk) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.disk = d
 }
 
-// Lent is the number of units that readers handed out and nobody released yet.
+// Lent is the number of units that readers returned and that are not released yet.
 func (c *Chunks) Lent() int64 { return c.lent.Load() }
 
-// ask lets the hook answer first, then an ended context.
+// ask returns the hook's error, or that of an ended context.
 func (c *Chunks) ask(ctx context.Context, call Call) error {
 	if err := ended(ctx); err != nil {
 		return err

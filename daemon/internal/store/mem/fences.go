@@ -8,7 +8,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// attempt is what became of one: it happened, or it was abandoned.
+// attempt is the outcome of an attempt: it happened, or it was abandoned.
 type attempt struct {
 	happened bool
 	at       time.Time
@@ -50,7 +50,7 @@ func (d *data) notDropped(id store.PartID) error {
 	return nil
 }
 
-// forgetFences removes those from before the limit.
+// forgetFences removes those older than the limit.
 func (d *data) forgetFences(limit time.Time) {
 	maps.DeleteFunc(d.dropped, func(_ store.PartID, at time.Time) bool { return at.Before(limit) })
 	maps.DeleteFunc(d.attempts, func(_ store.AttemptID, a attempt) bool { return a.at.Before(limit) })

@@ -14,8 +14,8 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// Metadata is a store.Metadata in memory: one lock, maps, and listings by
-// walking over everything. It is the obvious version of the contract, for tests.
+// Metadata is a store.Metadata in memory: one lock, maps, and listings that
+// scan everything. It is the simplest implementation of the contract, for tests.
 type Metadata struct {
 	data   *data
 	closed atomic.Bool
@@ -23,10 +23,10 @@ type Metadata struct {
 
 var _ store.Metadata = (*Metadata)(nil)
 
-// data is what the stores opened on it share.
+// data is shared by all stores that are opened on it.
 type data struct {
-	mu          sync.Mutex // guards what follows
-	last        time.Time  // the clock never goes back
+	mu          sync.Mutex // guards the following fields
+	last        time.Time  // the latest time returned by now
 	cluster     store.ClusterID
 	epoch       store.Epoch
 	buckets     map[store.BucketName]store.Bucket
@@ -35,7 +35,7 @@ type data struct {
 	sessions    map[store.FileID]store.Session
 	arrived     map[store.PartID]store.FileID // parts of sessions
 	begun       map[store.PartID]begunPart
-	loose       map[store.PartID]bool      // parts that were begun and left behind by their sessions
+	loose       map[store.PartID]bool      // begun parts of ended sessions
 	deleted     map[store.FileID]time.Time // since when a Deleted file is
 	dropped     map[store.PartID]time.Time // fences of parts
 	attempts    map[store.AttemptID]attempt
@@ -45,7 +45,7 @@ type data struct {
 	credentials map[string]store.Credential
 }
 
-// NewMetadata makes an empty store with the default bucket.
+// NewMetadata returns an empty store with the default bucket.
 func NewMetadata() *Metadata {
 	d := &data{
 		cluster: store.NewClusterID(), buckets: map[store.BucketName]store.Bucket{}, files: map[store.FileID]store.File{},
@@ -84,7 +84,7 @@ func (m *Metadata) do(ctx context.Context, f func(d *data) error) error {
 	return f(m.data)
 }
 
-// now is the store's clock: microseconds, UTC, and later than any time given out before.
+// now is the store's clock: microseconds, UTC, and later than any time that it returned before.
 func (d *data) now() time.Time {
 	t := time.Now().UTC().Truncate(time.Microsecond)
 	if !t.After(d.last) {
@@ -251,7 +251,7 @@ func (m *Metadata) CommitFile(ctx context.Context, f store.File, begun bool) (st
 	return stored, replaced, err
 }
 
-// show makes the file complete and latest, in the place of the one that its key shows.
+// show makes the file complete and latest, and deletes the one that was latest.
 func (d *data) show(f store.File) (stored store.File, replaced store.FileID) {
 	replaced = d.replace(f.Bucket, f.Key)
 	f.State, f.Latest, f.CompletedAt = store.Complete, true, d.now()
@@ -262,12 +262,12 @@ func (d *data) show(f store.File) (stored store.File, replaced store.FileID) {
 func (d *data) repairMissing(p store.Part) {
 	for i, c := range p.Chunks {
 		if c.Node.IsZero() {
-			d.enqueue(store.Task{Kind: store.Repair, Chunk: p.ChunkID(i), Reason: "it was not written"})
+			d.enqueue(store.Task{Kind: store.Repair, Chunk: p.ChunkID(i), Reason: "not written"})
 		}
 	}
 }
 
-// replace removes what the key shows.
+// replace deletes the latest file of the key.
 func (d *data) replace(b store.BucketName, k store.Key) (replaced store.FileID) {
 	for id, old := range d.files {
 		if old.Bucket == b && old.Key == k && old.Latest {
@@ -315,7 +315,7 @@ func (d *data) reclaimPlanned(planned, parts []store.Part) {
 	for _, p := range planned {
 		for i, c := range p.Chunks {
 			if !c.Node.IsZero() && !has[taskID{chunk: p.ChunkID(i), node: c.Node}] {
-				d.enqueue(store.Task{Kind: store.Reclaim, Chunk: p.ChunkID(i), Node: c.Node, Reason: "it was planned there, and put elsewhere"})
+				d.enqueue(store.Task{Kind: store.Reclaim, Chunk: p.ChunkID(i), Node: c.Node, Reason: "planned there, stored elsewhere"})
 			}
 		}
 	}
@@ -432,7 +432,7 @@ func (m *Metadata) ListObjects(ctx context.Context, q store.ObjectQuery) (page s
 	return page, err
 }
 
-// entries lists everything that the query asks for, in order, whatever its limit.
+// entries lists everything that the query selects, in order, without its limit.
 func (d *data) entries(q store.ObjectQuery) (all []store.Entry) {
 	afterGroup, isGroup := groupOf(q, q.After)
 	passed := func(name string) bool {
@@ -458,7 +458,7 @@ func (d *data) entries(q store.ObjectQuery) (all []store.Entry) {
 	return all
 }
 
-// groupOf is the common prefix that the query shows in place of the name.
+// groupOf is the common prefix that the query lists instead of the name.
 func groupOf(q store.ObjectQuery, name string) (string, bool) {
 	rest, ok := strings.CutPrefix(name, q.Prefix)
 	i := strings.Index(rest, q.Delimiter)

@@ -24,7 +24,7 @@ func (m *Metadata) Part(ctx context.Context, id store.PartID) (p store.Part, f s
 	return p, f, err
 }
 
-// part finds the stored part, to be changed under the lock, and the file that it is of, or will be of.
+// part returns the stored part, to be changed under the lock, and the file that it belongs to or will belong to.
 func (d *data) part(id store.PartID) (*store.Part, store.File, error) {
 	if file, ok := d.parts[id]; ok {
 		f := d.files[file]
@@ -110,7 +110,7 @@ func (m *Metadata) SweepDeleted(ctx context.Context, grace time.Duration, limit 
 	return swept, err
 }
 
-// sweep takes parts out of a Deleted file, and removes it once it has none.
+// sweep removes parts of a Deleted file, and then the file once it has no more.
 func (d *data) sweep(id store.FileID, limit int, now time.Time) (swept int) {
 	f := d.files[id]
 	for swept < limit && len(f.Parts) > 0 {
@@ -141,11 +141,11 @@ func (m *Metadata) MoveChunk(ctx context.Context, id store.ChunkID, from, to sto
 			return store.Errorf(store.NotFound, "part %s has no chunk %d", id.Part, id.Index)
 		}
 		if p.Chunks[id.Index] != from {
-			return store.Errorf(store.Conflict, "chunk %s was moved by somebody else", id)
+			return store.Errorf(store.Conflict, "chunk %s was moved in the meantime", id)
 		}
 		reclaim := taskID{store.Reclaim, id, to.Node}
 		if t := d.tasks[reclaim]; t != nil && t.Attempts > 0 {
-			return store.Errorf(store.Conflict, "chunk %s may just be being deleted on node %s", id, to.Node)
+			return store.Errorf(store.Conflict, "chunk %s may be being deleted on node %s", id, to.Node)
 		}
 		delete(d.tasks, reclaim)
 		p.Chunks[id.Index] = to

@@ -12,7 +12,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// begunPart is a part that is on its way to its nodes.
+// begunPart is a part whose chunks are being written.
 type begunPart struct {
 	store.Part
 	session store.FileID
@@ -49,7 +49,7 @@ func (m *Metadata) CreateSession(ctx context.Context, x store.Session, ttl time.
 	return x, nil
 }
 
-// withinLimits is Unavailable when one more session would be over a limit.
+// withinLimits returns Unavailable when one more session would exceed a limit.
 func (d *data) withinLimits(x store.Session, limits store.SessionLimits) error {
 	var ofOwner, ofBucket int
 	for _, other := range d.sessions {
@@ -191,7 +191,7 @@ func (m *Metadata) takePart(ctx context.Context, id store.FileID, p store.Part, 
 	})
 }
 
-// savePart puts the part in the place of the one of its number.
+// savePart replaces the part of the same number.
 func (d *data) savePart(x store.Session, p store.Part, ttl time.Duration) {
 	now := d.now()
 	i, found := slices.BinarySearchFunc(x.Parts, p.Number, func(p store.SessionPart, n int) int { return cmp.Compare(p.Number, n) })
@@ -258,7 +258,7 @@ func (m *Metadata) CompleteSession(ctx context.Context, f store.File, sessions [
 	return stored, replaced, err
 }
 
-// partsOf is all parts that have arrived of the sessions.
+// partsOf returns all received parts of the sessions.
 func (d *data) partsOf(sessions []store.FileID) (map[store.PartID]store.Part, error) {
 	have := map[store.PartID]store.Part{}
 	for _, id := range sessions {
@@ -273,13 +273,13 @@ func (d *data) partsOf(sessions []store.FileID) (map[store.PartID]store.Part, er
 	return have, nil
 }
 
-// take moves the wanted parts out of those that are there, renumbered.
+// take moves the wanted parts out of the existing ones, and renumbers them.
 func take(have map[store.PartID]store.Part, want []store.Part) ([]store.Part, error) {
 	parts := make([]store.Part, len(want))
 	for i, w := range want {
 		p, ok := have[w.ID]
 		if !ok {
-			return nil, store.Errorf(store.Conflict, "part %d was replaced meanwhile", w.Number)
+			return nil, store.Errorf(store.Conflict, "part %d was replaced in the meantime", w.Number)
 		}
 		delete(have, w.ID)
 		p.Number = w.Number
@@ -304,7 +304,7 @@ func (d *data) endSession(id store.FileID) (begun []store.Part) {
 	return begun
 }
 
-// takeLoose takes a part that was begun and left behind out of the Deleted file that keeps it; the zero part if it is none.
+// takeLoose removes a begun part of an ended session from the Deleted file that keeps it; the zero part if no such part exists.
 func (d *data) takeLoose(id store.PartID) (p store.Part) {
 	if !d.loose[id] {
 		return p
@@ -320,7 +320,7 @@ func (d *data) takeLoose(id store.PartID) (p store.Part) {
 	return p
 }
 
-// leave keeps parts that no reader can have as those of a Deleted file, to be swept at once.
+// leave keeps parts that no read can use as those of a Deleted file, to be swept without a grace.
 func (d *data) leave(f store.File) {
 	f.State = store.Deleted
 	d.saveFile(f)

@@ -33,7 +33,7 @@ var commitTests = []test{
 		want.Parts = nil
 		same(t, want, stored)
 	}},
-	{"what nobody asked for stays absent", func(t *testing.T, m store.Metadata) {
+	{"what was not given stays absent", func(t *testing.T, m store.Metadata) {
 		f := store.File{ID: store.NewFileID(), Bucket: store.DefaultBucket, Key: "empty", CreatedAt: now()}
 		put(t, m, f)
 		got, err := m.File(t.Context(), f.ID)
@@ -209,7 +209,7 @@ var commitTests = []test{
 	}},
 }
 
-// commitOneKeyAtOnce lets sixteen writers fight for one key, spread over the stores.
+// commitOneKeyAtOnce commits one key from sixteen writers, spread over the stores.
 func commitOneKeyAtOnce(t *testing.T, stores ...store.Metadata) {
 	const writers = 16
 	m := stores[0]

@@ -11,8 +11,8 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// fileOf is the file that the parts make of the session, numbered from 1 in the order given. Of
-// the parts it has what CompleteSession looks at; the rest is the store's to know.
+// fileOf is the file that the session becomes with these parts, numbered from 1 in the order given. Of
+// the parts it has only what CompleteSession reads; the store knows the rest.
 func fileOf(s store.Session, parts ...store.Part) store.File {
 	f := newFile(s.Key)
 	f.ID, f.Bucket = s.ID, s.Bucket
@@ -55,7 +55,7 @@ func requireRefused(t *testing.T, m store.Metadata, kind store.Kind, f store.Fil
 }
 
 var completeTests = []test{
-	{"the file has the parts as stored, is complete and latest, and the session is gone", func(t *testing.T, m store.Metadata) {
+	{"the file has the parts as stored, is complete and latest, and the session is removed", func(t *testing.T, m store.Metadata) {
 		s := session(t, m, "docs/a.txt")
 		nodes := newNodes(5)
 		parts := []store.Part{newPart(1, nodes...), newPart(2, nodes[1:]...), newPart(3, nodes[2:]...)}
@@ -280,7 +280,7 @@ var completeTests = []test{
 		same(t, stored, got)
 		requireQueued(t, m, store.Reclaim)
 	}},
-	{"a bucket can be deleted after its session became a file that is gone", func(t *testing.T, m store.Metadata) {
+	{"a bucket can be deleted after its session became a file that was deleted", func(t *testing.T, m store.Metadata) {
 		s := newSession("a")
 		s.Bucket = bucket(t, m, "photos")
 		create(t, m, s, time.Hour)

@@ -79,9 +79,9 @@ var credentialTests = []test{
 		}
 	}},
 	{"unknown keys are NotFound", func(t *testing.T, m store.Metadata) {
-		_, err := m.Credential(t.Context(), "nobody")
+		_, err := m.Credential(t.Context(), "unknown")
 		requireKind(t, store.NotFound, err)
-		requireKind(t, store.NotFound, m.DeleteCredential(t.Context(), "nobody"))
+		requireKind(t, store.NotFound, m.DeleteCredential(t.Context(), "unknown"))
 	}},
 	{"access keys differ by case", func(t *testing.T, m store.Metadata) {
 		require.NoError(t, m.SaveCredential(t.Context(), store.Credential{AccessKey: "abc"}))
@@ -105,7 +105,7 @@ var credentialTests = []test{
 		}
 		require.Equal(t, []string{"B", "a", "a-", "b"}, got)
 	}},
-	{"a deleted key is gone", func(t *testing.T, m store.Metadata) {
+	{"a deleted key is NotFound", func(t *testing.T, m store.Metadata) {
 		require.NoError(t, m.SaveCredential(t.Context(), store.Credential{AccessKey: "AKIA"}))
 		require.NoError(t, m.DeleteCredential(t.Context(), "AKIA"))
 		_, err := m.Credential(t.Context(), "AKIA")

@@ -13,7 +13,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// patience bounds the waits for something that must happen; it is never waited out in a passing run.
+// patience bounds the waits for something that must happen; a passing run never waits that long.
 const patience = 20 * time.Second
 
 // now is the present as the contract keeps it.
@@ -64,7 +64,7 @@ func put(tb testing.TB, m store.Metadata, f store.File) store.File {
 	return stored
 }
 
-// begin writes an upload down.
+// begin records an upload.
 func begin(tb testing.TB, m store.Metadata, f store.File) {
 	tb.Helper()
 	require.NoError(tb, m.BeginFile(tb.Context(), f))
@@ -105,7 +105,7 @@ func requireStoreTime(tb testing.TB, at time.Time) {
 	require.Less(tb, time.Since(at).Abs(), time.Hour)
 }
 
-// claimAll takes every task that is due, holding it for an hour.
+// claimAll claims every task that is due, for an hour.
 func claimAll(tb testing.TB, m store.Metadata, kind store.TaskKind) []store.Task {
 	tb.Helper()
 	var all []store.Task
@@ -132,7 +132,7 @@ func compareWork(a, b work) int {
 	return slices.Compare(a.Node[:], b.Node[:])
 }
 
-// sweep takes all that is deleted to the reclaim queue, without any grace.
+// sweep queues the chunks of all deleted files for reclaim, without a grace.
 func sweep(tb testing.TB, m store.Metadata) {
 	tb.Helper()
 	for {
@@ -144,7 +144,7 @@ func sweep(tb testing.TB, m store.Metadata) {
 	}
 }
 
-// requireNoFile demands that the file cannot be used: it was never there, or is Deleted.
+// requireNoFile demands that the file cannot be used: it does not exist, or is Deleted.
 func requireNoFile(tb testing.TB, m store.Metadata, id store.FileID) {
 	tb.Helper()
 	f, err := m.File(tb.Context(), id)

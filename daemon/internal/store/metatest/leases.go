@@ -60,7 +60,7 @@ var leaseTests = []test{
 		_, err = m.RenewLease(t.Context(), next, time.Hour)
 		require.NoError(t, err)
 	}},
-	{"a lease that ran out goes to the next, and the old term stays ended", func(t *testing.T, m store.Metadata) {
+	{"another owner can take an expired lease, and the old term stays ended", func(t *testing.T, m store.Metadata) {
 		old := acquire(t, m, "upkeep", "gateway-1", time.Millisecond)
 		l := awaitLease(t, m, "upkeep", "gateway-2")
 		require.Greater(t, l.Term, old.Term)
@@ -72,7 +72,7 @@ var leaseTests = []test{
 		_, err = m.RenewLease(t.Context(), l, time.Hour)
 		require.NoError(t, err)
 	}},
-	{"a lease that ran out cannot be renewed, even if nobody took it", func(t *testing.T, m store.Metadata) {
+	{"an expired lease cannot be renewed, even if no other owner took it", func(t *testing.T, m store.Metadata) {
 		l := acquire(t, m, "upkeep", "gateway-1", time.Microsecond)
 		require.Eventually(t, func() bool {
 			_, err := m.RenewLease(t.Context(), l, time.Microsecond)
@@ -101,7 +101,7 @@ var leaseTests = []test{
 		_, err = m.RenewLease(t.Context(), l, -time.Second)
 		requireKind(t, store.Invalid, err)
 	}},
-	{"of those who ask at once one gets it", func(t *testing.T, m store.Metadata) {
+	{"of concurrent callers one gets it", func(t *testing.T, m store.Metadata) {
 		acquireAtOnce(t, m)
 	}},
 }

@@ -5,8 +5,8 @@
 //
 //	func TestMetadata(t *testing.T) { metatest.Run(t, fresh) }
 //
-// The suite waits for time to pass only where the contract speaks of time, by
-// asking again until the answer changes, never by a measured sleep.
+// The suite waits for time to pass only where the contract depends on time, by
+// polling until the answer changes, never by a fixed sleep.
 package metatest
 
 import (
@@ -15,7 +15,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// Fresh makes new, empty data (freed through tb.Cleanup) and returns what opens
+// Fresh creates new, empty data (freed through tb.Cleanup) and returns a function that opens
 // a store on it. Open may be called more than once for the same data, also
 // while an earlier store is open: two gateways on one database, or a restart.
 // The suite closes each store that it opens.
@@ -53,7 +53,7 @@ func Run(t *testing.T, fresh Fresh) {
 		{"Queues", queueTests},
 		{"Leases", leaseTests},
 		{"Credentials", credentialTests},
-		{"Manners", mannerTests},
+		{"Calls", callTests},
 	}
 	for _, g := range groups {
 		t.Run(g.name, func(t *testing.T) {

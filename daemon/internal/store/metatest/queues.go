@@ -264,7 +264,7 @@ var queueTests = []test{
 		requireTasks(t, []store.Task{later}, claimAll(t, m, store.Repair))
 		require.Empty(t, claimAll(t, m, store.Reclaim))
 	}},
-	{"claims at once hand out each task once", func(t *testing.T, m store.Metadata) {
+	{"concurrent claims return each task once", func(t *testing.T, m store.Metadata) {
 		claimAtOnce(t, m)
 	}},
 }

@@ -137,7 +137,7 @@ var renameTests = []test{
 		requireShown(t, m, f.Bucket, "a", next.ID)
 		requireShown(t, m, f.Bucket, "b", f.ID)
 	}},
-	{"uploads and sessions of the keys go on", func(t *testing.T, m store.Metadata) {
+	{"uploads and sessions of the keys are not affected", func(t *testing.T, m store.Metadata) {
 		f, here, there := newFile("a"), newFile("a", newPart(1, newNodes(1)...)), newFile("b", newPart(1, newNodes(1)...))
 		put(t, m, f)
 		begin(t, m, here)
@@ -191,7 +191,7 @@ var renameTests = []test{
 	}},
 }
 
-// renameOntoOneKeyAtOnce lets renames and commits fight for one key, spread over the stores.
+// renameOntoOneKeyAtOnce runs renames and commits of one key concurrently, spread over the stores.
 func renameOntoOneKeyAtOnce(t *testing.T, stores ...store.Metadata) {
 	m := stores[0]
 	const writers = 16
@@ -234,8 +234,8 @@ func renameOntoOneKeyAtOnce(t *testing.T, stores ...store.Metadata) {
 	requireQueued(t, m, store.Reclaim, chunksOf(parts...)...)
 }
 
-// swapKeysAtOnce renames a to b and b to a: who comes second finds that its file was replaced,
-// because the first rename took its key.
+// swapKeysAtOnce renames a to b and b to a: the second rename finds that its file was replaced,
+// because the first one took its key.
 func swapKeysAtOnce(t *testing.T, one, two store.Metadata) {
 	for range 20 {
 		a, b := newFile("a", newPart(1, newNodes(2)...)), newFile("b", newPart(1, newNodes(2)...))

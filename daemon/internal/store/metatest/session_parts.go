@@ -13,7 +13,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// beginPart writes a part of a session down as on its way.
+// beginPart records a part of a session before it is stored.
 func beginPart(tb testing.TB, m store.Metadata, id store.FileID, p store.Part) {
 	tb.Helper()
 	require.NoError(tb, m.BeginPart(tb.Context(), id, p))
@@ -99,7 +99,7 @@ var sessionPartTests = []test{
 		requireQueued(t, m, store.Reclaim)
 		requireQueued(t, m, store.Repair)
 	}},
-	{"two parts of one number may be on their way", func(t *testing.T, m store.Metadata) {
+	{"two parts of one number may be begun", func(t *testing.T, m store.Metadata) {
 		s := session(t, m, "a")
 		one, two := newPart(1, newNodes(2)...), newPart(1, newNodes(2)...)
 		beginPart(t, m, s.ID, one)

@@ -20,7 +20,7 @@ func newSession(key store.Key) store.Session {
 	}
 }
 
-// create writes a session down and gives it as stored.
+// create stores a session and returns it as stored.
 func create(tb testing.TB, m store.Metadata, s store.Session, ttl time.Duration) store.Session {
 	tb.Helper()
 	stored, err := m.CreateSession(tb.Context(), s, ttl, store.SessionLimits{})
@@ -103,7 +103,7 @@ var sessionTests = []test{
 		same(t, s, stored)
 		same(t, s, sessionOf(t, m, s.ID))
 	}},
-	{"what nobody said of a session stays absent", func(t *testing.T, m store.Metadata) {
+	{"what was not given of a session stays absent", func(t *testing.T, m store.Metadata) {
 		s := create(t, m, store.Session{ID: store.NewFileID(), Bucket: store.DefaultBucket, Key: "a", Size: -1}, time.Hour)
 		got := sessionOf(t, m, s.ID)
 		require.Nil(t, got.CRC64)
@@ -114,7 +114,7 @@ var sessionTests = []test{
 		require.Zero(t, got.Received)
 		require.Equal(t, int64(-1), got.Size)
 	}},
-	{"a size that nobody knew can be said once, and said again", func(t *testing.T, m store.Metadata) {
+	{"an unknown size can be set once, and the same size again", func(t *testing.T, m store.Metadata) {
 		for _, size := range []int64{0, 7, store.MaxFileBytes} {
 			s := newSession("a")
 			s.Size = -1
@@ -133,7 +133,7 @@ var sessionTests = []test{
 			same(t, s, sessionOf(t, m, s.ID))
 		}
 	}},
-	{"of two sizes said at once one counts", func(t *testing.T, m store.Metadata) {
+	{"of two sizes set at once one counts", func(t *testing.T, m store.Metadata) {
 		s := newSession("a")
 		s.Size = -1
 		create(t, m, s, time.Hour)
@@ -252,7 +252,7 @@ var sessionTests = []test{
 			require.False(t, page.More)
 		}
 	}},
-	{"the list goes by bucket and prefix, as bytes", func(t *testing.T, m store.Metadata) {
+	{"the list filters by bucket and prefix, as bytes", func(t *testing.T, m store.Metadata) {
 		photos := bucket(t, m, "photos")
 		ids := map[store.Key]store.FileID{}
 		for _, key := range []store.Key{"a", "a/", "a/b", "a0", "b", "a/\U0010ffff", "a/\U0010ffff\U0010ffff"} {
@@ -452,7 +452,7 @@ func requireOneWon(tb testing.TB, kind store.Kind, errs []error) (winner int) {
 		require.Equal(tb, -1, winner, "two won")
 		winner = i
 	}
-	require.NotEqual(tb, -1, winner, "nobody won")
+	require.NotEqual(tb, -1, winner, "none won")
 	return winner
 }
 

@@ -104,7 +104,7 @@ var sharedTests = []struct {
 	{"a change and its being abandoned through two stores: one wins", func(t *testing.T, open Open) {
 		changeAgainstAbandon(t, opened(t, open), opened(t, open))
 	}},
-	{"claims through two stores hand out each task once", func(t *testing.T, open Open) {
+	{"claims through two stores return each task once", func(t *testing.T, open Open) {
 		claimAtOnce(t, opened(t, open), opened(t, open))
 	}},
 	{"joins through two stores each get in", func(t *testing.T, open Open) {
@@ -161,7 +161,7 @@ var sharedTests = []struct {
 	{"files that swap keys through two stores leave one latest a key", func(t *testing.T, open Open) {
 		swapKeysAtOnce(t, opened(t, open), opened(t, open))
 	}},
-	{"a lease goes to one of two stores", func(t *testing.T, open Open) {
+	{"a lease is granted to one of two stores", func(t *testing.T, open Open) {
 		acquireAtOnce(t, opened(t, open), opened(t, open))
 	}},
 	{"reads in one store see whole steps of the other", func(t *testing.T, open Open) {

@@ -51,7 +51,7 @@ var uploadTests = []test{
 		require.NoError(t, err)
 		require.Equal(t, two.ID, replaced)
 	}},
-	{"commit replaces what begin wrote down", func(t *testing.T, m store.Metadata) {
+	{"commit replaces what begin recorded", func(t *testing.T, m store.Metadata) {
 		f := newFile("a", newPart(1, newNodes(3)...), newPart(2, newNodes(3)...))
 		f.Size = -1
 		begin(t, m, f)
@@ -85,7 +85,7 @@ var uploadTests = []test{
 		requireQueued(t, m, store.Reclaim, work{planned.ChunkID(1), n[1]}, work{planned.ChunkID(2), n[2]})
 		requireQueued(t, m, store.Repair, work{Chunk: planned.ChunkID(2)})
 	}},
-	{"commit of a begun file that is gone is NotFound", func(t *testing.T, m store.Metadata) {
+	{"commit of a begun file that was deleted is NotFound", func(t *testing.T, m store.Metadata) {
 		f := newFile("a", newPart(1, newNodes(1)...))
 		_, _, err := m.CommitFile(t.Context(), f, true)
 		requireKind(t, store.NotFound, err)

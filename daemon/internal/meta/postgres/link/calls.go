@@ -14,15 +14,15 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// Calls run functions of one call each on connections of one pool, and repeat them where that is safe:
+// Calls run functions of one call each on connections of one pool, and retry them where that is safe:
 //
 //   - a connection that turns out to be dead before anything was sent on it is replaced, for any call;
-//   - a statement that the server refused because of what it had kept of it (a prepared statement or plan of
-//     before a change of the schema), or because it is read-only since a failover, left nothing: any
-//     call is repeated once, on a new connection;
-//   - a call that changes nothing is repeated once when its connection is lost.
+//   - a statement that the server refused because of what it had cached (a prepared statement or plan from
+//     before a change of the schema), or because the server is read-only since a failover, had no effect: any
+//     call is retried once, on a new connection;
+//   - a call that changes nothing is retried once when its connection is lost.
 //
-// A change whose connection is lost after it was sent is not repeated: it may have happened. Its
+// A change whose connection is lost after it was sent is not retried: it may have happened. Its
 // error is Unavailable, which leaves the outcome open.
 type Calls struct {
 	pool    *pgxpool.Pool
@@ -30,26 +30,26 @@ type Calls struct {
 	opts    Options
 	closed  *atomic.Bool
 	outage  outage
-	resets  atomic.Int64 // how often the pool was emptied; connections know the count at which they were first used
+	resets  atomic.Int64 // how often the pool was emptied; each connection keeps the count at which it was first used
 }
 
-// reconnectPause is between two attempts to connect while an outage is young (Options.Reconnect): a restart that is
-// shorter is not noticed. Later calls of the outage fail at once.
+// reconnectPause is the pause between two attempts to connect during the first part of an outage (Options.Reconnect):
+// callers do not notice a restart that is shorter. Later calls of the outage fail at once.
 const reconnectPause = 25 * time.Millisecond
 
 // Pool is the pool of the connections.
 func (k *Calls) Pool() *pgxpool.Pool { return k.pool }
 
-// Pooled reports whether a pooler was found between.
+// Pooled reports whether the connections lead to a pooler.
 func (k *Calls) Pooled() bool { return k.session.pooled.Load() }
 
-// Close ends all connections, once those in use are given back.
+// Close ends all connections, once those in use are returned.
 func (k *Calls) Close() { k.pool.Close() }
 
 // Read runs f, which changes nothing.
 func (k *Calls) Read(ctx context.Context, f func(*Conn) error) error { return k.lookUp(ctx, 0, f) }
 
-// List is Read for calls whose cost grows with what they are asked for: each of their
+// List is Read for listings, whose cost grows with the query: each of their
 // statements has the limit of listings.
 func (k *Calls) List(ctx context.Context, f func(*Conn) error) error {
 	err := k.lookUp(ctx, k.opts.ListTimeout, f)
@@ -69,7 +69,7 @@ func (k *Calls) lookUp(ctx context.Context, limit time.Duration, f func(*Conn) e
 	return err
 }
 
-// Change runs f, one transaction that may change something. f must set all that it returns each time.
+// Change runs f, one transaction that may change something. f must set all its results each time.
 func (k *Calls) Change(ctx context.Context, f func(*Conn) error) error {
 	err := k.attempt(ctx, 0, k.opts.ChangeLimit(), f)
 	if ctx.Err() == nil && (isRefused(err) || pgconn.SafeToRetry(err)) {
@@ -90,11 +90,11 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// resetsKey is where a connection keeps the count of resets at which it was first used.
+// resetsKey is the key of a connection's count of resets at its first use.
 const resetsKey = "ringstore.resets"
 
 // attempt runs f on a connection of the pool, each of its statements within the limit (0: the store's), and all
-// within the most (0: for ever). A connection that broke, or kept what no longer holds, takes the others of its time with it:
+// within the most (0: unlimited). When a connection is broken or stale, all connections of its age are closed:
 // after a restart of the server all of them are dead, after a change of the schema all are stale.
 func (k *Calls) attempt(ctx context.Context, limit, most time.Duration, f func(*Conn) error) error {
 	pooled, err := k.acquire(ctx)
@@ -133,7 +133,7 @@ func (k *Calls) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 		case k.closed.Load():
 			return nil, ErrClosed
 		case errors.Is(err, errPooled):
-			continue // the next one is made for a pooler
+			continue // the next one is configured for a pooler
 		case bounded.Err() != nil && ctx.Err() == nil && k.pool.Stat().AcquiredConns() == k.pool.Config().MaxConns:
 			return nil, fmt.Errorf("%w: %d for %s", errBusy, k.pool.Config().MaxConns, k.opts.AcquireTimeout)
 		case bounded.Err() != nil || !IsAway(err) || k.outage.age(began) >= k.opts.Reconnect:
@@ -148,7 +148,7 @@ func (k *Calls) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 // outage is the time since the database was first found not to take connections. Safe for concurrent use.
 type outage struct{ since atomic.Pointer[time.Time] }
 
-// age is how long it lasts. The first attempt that fails is its begin.
+// age is how long the outage has lasted. It begins with the first attempt that fails.
 func (o *outage) age(attempt time.Time) time.Duration {
 	if o.since.Load() == nil {
 		o.since.CompareAndSwap(nil, &attempt)
@@ -156,10 +156,10 @@ func (o *outage) age(attempt time.Time) time.Duration {
 	if since := o.since.Load(); since != nil {
 		return time.Since(*since)
 	}
-	return 0 // it has ended just now
+	return 0 // it has just ended
 }
 
-// end is called with each connection that was had.
+// end is called whenever a connection was made.
 func (o *outage) end() {
 	if o.since.Load() != nil {
 		o.since.Store(nil)

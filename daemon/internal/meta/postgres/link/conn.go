@@ -14,26 +14,26 @@ import (
 // whichever server connection a pooler lends for it. Not safe for concurrent use.
 type Conn struct {
 	pooled *pgxpool.Conn
-	before string // statement that each pipeline begins with; "": none
+	before string // statement that each pipeline begins with, or ""
 }
 
-// lend prepares a connection for one attempt. All that it sends must be answered within the most (0: no limit), for a server
-// that vanished does not answer, and the kernel asks it again for a quarter of an hour.
+// lend prepares a connection for one attempt. All that it sends must be answered within the most (0: no limit), because a
+// server that vanished does not answer, and the kernel retransmits for a quarter of an hour.
 func lend(pooled *pgxpool.Conn, before string, most time.Duration) *Conn {
 	if most > 0 {
-		// On the socket, not in a context, which would cost each statement a goroutine that watches it.
-		_ = pooled.Conn().PgConn().Conn().SetDeadline(time.Now().Add(most)) // fails on a closed one, as all else does
+		// On the socket, not in a context, which would need a goroutine per statement to watch it.
+		_ = pooled.Conn().PgConn().Conn().SetDeadline(time.Now().Add(most)) // fails only on a closed connection
 	}
 	return &Conn{pooled: pooled, before: before}
 }
 
-// release gives the connection back to the pool. A broken one is closed there.
+// release returns the connection to the pool, which closes a broken one.
 func (c *Conn) release() {
 	_ = c.pooled.Conn().PgConn().Conn().SetDeadline(time.Time{})
 	c.pooled.Release()
 }
 
-// Query runs one statement. The caller must close the rows, or read them to their end, and look at their Err.
+// Query runs one statement. The caller must close the rows, or read them to their end, and check their Err.
 func (c *Conn) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
 	if c.before == "" {
 		return c.pooled.Query(ctx, sql, args...)
@@ -43,7 +43,7 @@ func (c *Conn) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, er
 	b.Queue(sql, args...)
 	results := c.pooled.SendBatch(ctx, b)
 	if _, err := results.Exec(); err != nil {
-		_ = results.Close() // says the same
+		_ = results.Close() // returns the same error
 		return nil, err
 	}
 	rows, err := results.Query()
@@ -54,7 +54,7 @@ func (c *Conn) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, er
 	return &lastRows{Rows: rows, batch: results}, nil
 }
 
-// QueryRow runs one statement for its first row; Scan returns pgx.ErrNoRows when there is none.
+// QueryRow runs one statement for its first row; Scan returns pgx.ErrNoRows when no row was found.
 func (c *Conn) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
 	if c.before == "" {
 		return c.pooled.QueryRow(ctx, sql, args...)
@@ -87,7 +87,7 @@ func (c *Conn) Pipeline(ctx context.Context, b *pgx.Batch) error {
 	return c.pooled.SendBatch(ctx, b).Close()
 }
 
-// Ping asks the server for an answer, whatever it is.
+// Ping checks that the server answers.
 func (c *Conn) Ping(ctx context.Context) error { return c.pooled.Ping(ctx) }
 
 // lastRows are the rows of the last statement of a batch: their end is the batch's.
@@ -123,7 +123,7 @@ func (r *lastRows) Err() error {
 	return r.err
 }
 
-// firstRow is the first of some rows, or why there are none.
+// firstRow is the first of some rows, or the error instead of rows.
 type firstRow struct {
 	rows pgx.Rows
 	err  error

@@ -1,6 +1,6 @@
-// Package link is how calls reach a PostgreSQL, directly or through a pooler. It knows no table.
+// Package link sends calls to a PostgreSQL server, directly or through a pooler. It knows no table.
 //
-// Every query goes through a [Conn], which holds what each call needs of its connection: the settings (see
-// session.go) and a time limit. [Calls] are a pool of connections, and know what may be repeated
-// after which failure; [Explain] says what the failures of connections mean.
+// Every query uses a [Conn], which applies what each call needs of its connection: the settings (see
+// session.go) and a time limit. [Calls] is a pool of connections, and decides what may be retried
+// after which failure; [Explain] translates failures of connections.
 package link

@@ -12,7 +12,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// SQLSTATE codes that say something of the connection, by the names of PostgreSQL's appendix A.
+// SQLSTATE codes that concern the connection, by the names of PostgreSQL's appendix A.
 const (
 	stateQueryCanceled        = "57014"
 	stateReadOnly             = "25006"
@@ -27,11 +27,11 @@ const (
 	stateStatementExists      = "42P05" // a prepared statement
 	stateNotSupported         = "0A000"
 	stateDiskFull             = "53100"
-	stateProtocolViolation    = "08P01" // with which poolers say all that they have to say
+	stateProtocolViolation    = "08P01" // poolers use it for all their errors
 )
 
-// routineStalePlan is where the server refuses a prepared statement whose result has other types since a
-// change of the schema. Its code is shared with much else, its message is translated.
+// routineStalePlan is the server routine that refuses a prepared statement whose result types
+// a change of the schema has changed. Other errors share its code, and its message is translated.
 const routineStalePlan = "RevalidateCachedQuery"
 
 // Classes are the first two characters of a code.
@@ -49,20 +49,20 @@ const (
 	hintRetry = "Try again."
 )
 
-// ErrClosed is what calls get after the end of their store.
+// ErrClosed is the error of calls on a closed store.
 var ErrClosed = errors.New("the metadata store is closed")
 
-// unmade is the error of a connection that was not had: nothing was sent.
+// unmade is the error of a connection that could not be made: nothing was sent.
 type unmade struct{ error }
 
-// Unwrap gives the reason.
+// Unwrap returns the reason.
 func (e *unmade) Unwrap() error { return e.error }
 
-// errBusy is what calls get that found no free connection in time.
+// errBusy is the error of calls that found no free connection in time.
 var errBusy = errors.New("all connections to the database are in use")
 
-// Explain says what happened, where err is of the connection or of the server as a whole and not of what a
-// statement found; nil elsewhere.
+// Explain translates err where it concerns the connection or the server as a whole and not the
+// statement; otherwise it returns nil.
 func Explain(err error) *store.Error {
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return explainState(e)
@@ -108,7 +108,7 @@ func explainState(e *pgconn.PgError) *store.Error {
 		}
 	}
 	if e.Code == stateDiskFull {
-		return nil // which the caller may do something about
+		return nil // the caller can do something about it
 	}
 	if isRefused(e) {
 		return store.Errorf(store.Unavailable, "the database's schema changes: %w", e).WithHint(hintRetry)
@@ -120,7 +120,7 @@ func explainState(e *pgconn.PgError) *store.Error {
 	return nil
 }
 
-// isUnmade reports that no connection was had, so that nothing was sent.
+// isUnmade reports whether no connection could be made, so that nothing was sent.
 func isUnmade(err error) bool {
 	if _, ok := errors.AsType[*unmade](err); ok {
 		return true
@@ -129,18 +129,18 @@ func isUnmade(err error) bool {
 	return ok
 }
 
-// isTimeout reports that the server did not answer within a limit of ours.
+// isTimeout reports whether the server did not answer within a limit of this package.
 func isTimeout(err error) bool {
 	e, ok := errors.AsType[net.Error](err)
 	return errors.Is(err, context.DeadlineExceeded) || ok && e.Timeout()
 }
 
-// isLost reports that a connection was lost during the call. What was sent on it may have happened or not: the server
+// isLost reports whether the connection was lost during the call. What was sent on it may have happened or not: the server
 // may end a connection (57P01) between a commit and its acknowledgement.
 func isLost(err error) bool { return err != nil && IsAway(err) && !isUnmade(err) }
 
-// isRefused reports that the server refused a statement, and with it rolled the whole pipeline back, because of
-// what it had kept for this connection, or because it is a standby now. Another connection may do better.
+// isRefused reports whether the server refused a statement, and so rolled the whole pipeline back, because of
+// what it had cached for this connection, or because it is a standby now. Another connection may succeed.
 func isRefused(err error) bool {
 	e, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok || isUnmade(err) {
@@ -165,13 +165,13 @@ func isConnectionLoss(err error) bool {
 	}
 	for _, target := range []error{io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, context.DeadlineExceeded, context.Canceled} {
 		if errors.Is(err, target) {
-			return true // a context that ended was ours, not the caller's: see translate
+			return true // the context that ended was internal, not the caller's: see translate
 		}
 	}
 	return pgconn.SafeToRetry(err) || strings.Contains(err.Error(), "conn closed")
 }
 
-// isTooSlow reports that the server ended a statement at its limit.
+// isTooSlow reports whether the server ended a statement at its limit.
 func isTooSlow(err error) bool {
 	e, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && e.Code == stateQueryCanceled

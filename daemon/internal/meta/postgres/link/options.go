@@ -7,18 +7,18 @@ import (
 
 // Options tune the connections of a store. Zero fields take the defaults.
 type Options struct {
-	MaxConns         int           // 16; a pool_max_conns in the DSN goes before it
-	ControlConns     int           // 3: connections beyond those, for the calls that keep the cluster together
-	StatementTimeout time.Duration // 15 s: the server ends a statement after that; a statement_timeout in the DSN goes before it
+	MaxConns         int           // 16; a pool_max_conns in the DSN takes precedence
+	ControlConns     int           // 3: additional connections for the control plane
+	StatementTimeout time.Duration // 15 s: the server ends a statement after that; a statement_timeout in the DSN takes precedence
 	ListTimeout      time.Duration // 3 s: the same for a statement of a listing
 	ConnectTimeout   time.Duration // 3 s for making one connection
 	AcquireTimeout   time.Duration // 5 s for waiting for a free connection
-	Reconnect        time.Duration // 1 s from the begin of an outage in which calls wait for connections to be taken again
-	DeadPeer         time.Duration // 12 s without an answer of its kernel, and a server counts as vanished; 2 s at least
+	Reconnect        time.Duration // 1 s from the start of an outage in which calls wait for the server to return
+	DeadPeer         time.Duration // 12 s without an answer of its kernel until a server counts as vanished; at least 2 s
 	Log              *slog.Logger  // nil: nothing is logged
 }
 
-// WithDefaults fills the zero fields in.
+// WithDefaults fills in the zero fields.
 func (o Options) WithDefaults() Options {
 	if o.MaxConns <= 0 {
 		o.MaxConns = 16
@@ -47,8 +47,8 @@ func (o Options) WithDefaults() Options {
 	return o
 }
 
-// answerLimit is how long to wait for the answer to a statement with that limit, for a server that vanished gives none;
-// 0: for ever.
+// answerLimit is how long to wait for the answer to a statement with that limit, because a server that vanished does not
+// answer; 0: unlimited.
 func (o Options) answerLimit(limit time.Duration) time.Duration {
 	if limit == 0 {
 		return 0
@@ -56,5 +56,5 @@ func (o Options) answerLimit(limit time.Duration) time.Duration {
 	return limit + o.AcquireTimeout
 }
 
-// ChangeLimit is the same for a change: two of its statements may have to wait for others.
+// ChangeLimit is the same for a change: two of its statements may have to wait for locks.
 func (o Options) ChangeLimit() time.Duration { return o.answerLimit(2 * o.StatementTimeout) }

@@ -21,7 +21,7 @@ import (
 )
 
 const (
-	// keptConns are held open when there is nothing to do, so that the first calls after a pause are fast.
+	// keptConns are kept open when idle, so that the first calls after a pause are fast.
 	keptConns = 2
 	// graceOfCanceled is the time in which the statement of a caller that went away
 	// may still end by itself; the connection is then kept, and closed otherwise.
@@ -35,14 +35,15 @@ const (
 	probesOfDeadPeer = 3
 )
 
-// Address is where a database is, and how it is talked to.
+// Address is the address of a database with the options of its connections.
 type Address struct {
 	config  *pgxpool.Config
 	session *session
 	opts    Options
 }
 
-// Parse reads a DSN: a postgres:// URL or key=value pairs, several hosts allowed. Its parameters go before the options. Invalid.
+// Parse parses a DSN: a postgres:// URL or key=value pairs, several hosts allowed. Its parameters take precedence over the
+// options. Invalid.
 func Parse(dsn string, o Options) (*Address, error) {
 	o = o.WithDefaults()
 	cfg, err := pgxpool.ParseConfig(dsn)
@@ -75,15 +76,15 @@ func Parse(dsn string, o Options) (*Address, error) {
 	return &Address{config: cfg, session: s, opts: o}, nil
 }
 
-// Options are those that hold with what the DSN says.
+// Options returns the options in effect, those of the DSN included.
 func (a *Address) Options() Options { return a.opts }
 
-// Calls makes a pool for calls of clients. It connects when first used. Once closed is set its calls fail with ErrClosed.
+// Calls returns a pool for calls of clients. It connects when first used. Once closed is set its calls fail with ErrClosed.
 func (a *Address) Calls(ctx context.Context, closed *atomic.Bool) (*Calls, error) {
 	return a.calls(ctx, a.config.Copy(), closed)
 }
 
-// Control makes a pool of a few connections for the calls that keep the cluster together.
+// Control returns a pool of a few connections for the control plane.
 func (a *Address) Control(ctx context.Context, closed *atomic.Bool) (*Calls, error) {
 	few := a.config.Copy()
 	few.MaxConns, few.MinConns = int32(a.opts.ControlConns), 0
@@ -98,7 +99,7 @@ func (a *Address) calls(ctx context.Context, cfg *pgxpool.Config, closed *atomic
 	return &Calls{pool: pool, session: a.session, opts: a.opts, closed: closed}, nil
 }
 
-// Unlimited makes a pool of so many connections whose statements have no limit of ours, for migrations. It must be closed.
+// Unlimited returns a pool of that many connections without a statement limit, for migrations. It must be closed.
 func (a *Address) Unlimited(ctx context.Context, conns int32) (*pgxpool.Pool, error) {
 	cfg := a.config.Copy()
 	cfg.MaxConns, cfg.MinConns = conns, 0
@@ -120,29 +121,29 @@ func newPool(ctx context.Context, cfg *pgxpool.Config, s *session) (*pgxpool.Poo
 	return pgxpool.NewWithConfig(ctx, cfg)
 }
 
-// dialer notices a server that vanished within the given time, while a connection is idle or waits for
-// an answer. Bytes that a server does not take are no sign of that: one that is busy with the first
-// statement of a pipeline leaves the rest of it in the sockets for as long as the statement
-// takes. So there is no limit on those (TCP_USER_TIMEOUT); the limit of each call ends it.
+// dialer detects a server that vanished within the given time, while a connection is idle or waits for
+// an answer. Unread bytes are no sign of that: a server that is busy with the first
+// statement of a pipeline leaves the rest in the sockets for as long as the statement
+// takes. So they have no limit (TCP_USER_TIMEOUT); the limit of each call ends it.
 func dialer(deadPeer time.Duration) *net.Dialer {
 	return &net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
 		Enable: true, Idle: max(deadPeer/2, time.Second), Interval: max(deadPeer/2/probesOfDeadPeer, time.Second), Count: probesOfDeadPeer,
 	}}
 }
 
-// isDoubtful looks at a connection of the pool before it is used, and reports whether the server should be asked for an
-// answer first. One that the server ended meanwhile does not answer, and is replaced: as nothing was sent on
+// isDoubtful inspects a connection of the pool before it is used, and reports whether it should be
+// pinged first. A connection that the server has ended does not answer, and is replaced: as nothing was sent on
 // it, that is safe for changes, too.
 func isDoubtful(c *pgx.Conn, idle time.Duration, pooled bool) bool {
 	if idle < idleForLook {
-		return false // a server that ends now is met in any case by what is sent next
+		return false // whether the server is alive shows with the next statement
 	}
 	nc := c.PgConn().Conn()
 	if encrypted, ok := nc.(*tls.Conn); ok {
 		nc = encrypted.NetConn()
 	}
 	if peek(nc) >= 0 {
-		return true // the end, or a notice, perhaps the one that says why the server ended the connection
+		return true // the end of the stream, or a notice, possibly about why the server ended the connection
 	}
 	return idle > idleForPing && !pooled // an answer through a pooler takes a server connection, and so the time until one is free
 }
@@ -174,7 +175,7 @@ func peek(c net.Conn) (n int) {
 	return n
 }
 
-// WarnOfRisks tells the log when the server may lose what it acknowledged.
+// WarnOfRisks logs a warning when the server may lose what it acknowledged.
 func (k *Calls) WarnOfRisks(ctx context.Context, log *slog.Logger) error {
 	for _, name := range []string{"fsync", "full_page_writes"} {
 		var value *string

@@ -16,12 +16,12 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// setting is a parameter of the server that must hold while a statement of ours runs.
+// setting is a parameter of the server that must be set while a statement of the store runs.
 type setting struct{ name, value string }
 
-// planSettings fix the plans. All our statements find their rows by an index and are planned for
-// any arguments; a plan that was made while a table was small must not stay as the table
-// grows, so plans that read whole tables are ruled out from the start.
+// planSettings fix the plans. All statements find their rows by an index and are planned for
+// any arguments; a plan that was made while a table was small must not be kept as the table
+// grows, so plans that read whole tables are excluded from the start.
 var planSettings = []setting{
 	{"plan_cache_mode", "force_generic_plan"},
 	{"enable_seqscan", "off"},
@@ -38,15 +38,15 @@ var startupParams = []string{"application_name", "client_encoding", "datestyle",
 // statementTimeout is the server's name for the limit of one statement.
 const statementTimeout = "statement_timeout"
 
-// session is what all connections of a store have in common: the settings, and how they are made to hold.
+// session is what all connections of a store have in common: the settings, and how they are applied.
 //
-// On a connection of our own they are set once, when it is made. Behind a pooler that lends a
-// server connection per transaction they would land on some of these connections and stay there for
+// On a direct connection they are set once, when it is made. Behind a pooler that lends a
+// server connection per transaction they would be set on some of these connections and stay there for
 // other clients; so each call sets them for its own transaction, as the first statement of its
 // pipeline, and uses no prepared statements, which belong to a server connection too.
 type session struct {
-	asked   []setting     // by the address of the database
-	limit   time.Duration // of a statement; 0: none
+	asked   []setting     // of the address of the database
+	limit   time.Duration // of a statement; 0: unlimited
 	pooled  atomic.Bool   // a pooler lends server connections per transaction
 	noPlans atomic.Bool   // the engine has another planner: it has no planSettings
 }
@@ -54,7 +54,7 @@ type session struct {
 // errPooled ends a connection that was made for a server and leads to a pooler.
 var errPooled = errors.New("the database is behind a pooler")
 
-// newSession takes the settings out of the parameters of the DSN. limit is for statements where the DSN has none.
+// newSession takes the settings from the parameters of the DSN. limit is the statement limit unless the DSN has one.
 func newSession(params map[string]string, limit time.Duration) (*session, error) {
 	s := &session{limit: limit}
 	for _, name := range slices.Sorted(maps.Keys(params)) {
@@ -76,8 +76,8 @@ func newSession(params map[string]string, limit time.Duration) (*session, error)
 	return s, nil
 }
 
-// unlimited is the same session without a limit of its statements. Behind a pooler that is the server's own: a migration
-// is no call, so it has nothing set before its transactions.
+// unlimited is the same session without a statement limit. Behind a pooler the server's own limit holds: a migration
+// is not a call, so nothing is set before its transactions.
 func (s *session) unlimited() *session {
 	other := &session{asked: s.asked}
 	other.pooled.Store(s.pooled.Load())
@@ -85,7 +85,7 @@ func (s *session) unlimited() *session {
 	return other
 }
 
-// serverDuration reads a duration as the server's settings have it: milliseconds, or a number with a unit.
+// serverDuration parses a duration in the form of the server's settings: milliseconds, or a number with a unit.
 func serverDuration(text string) (time.Duration, error) {
 	number := strings.TrimRight(text, "mshind ")
 	n, err := strconv.ParseInt(number, 10, 32)
@@ -99,7 +99,7 @@ func serverDuration(text string) (time.Duration, error) {
 	return time.Duration(n) * unit, nil
 }
 
-// statement is the one that sets everything, for the session, or (local) for the transaction.
+// statement sets everything, for the session, or (local) for the transaction.
 func (s *session) statement(limit time.Duration, local bool) string {
 	all := slices.Concat(s.asked, []setting{limitSetting(limit)})
 	if !s.noPlans.Load() {
@@ -128,8 +128,8 @@ func setConfigs(all []setting, local bool) string {
 
 func literal(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
 
-// before is the statement that a call must send before its own, "" when the connection has all it needs.
-// limit is the call's own for each of its statements; 0: the store's.
+// before is the statement that a call must send before its own, "" when the connection has all settings.
+// limit is the call's limit of each statement; 0: the store's.
 func (s *session) before(limit time.Duration) string {
 	switch {
 	case s.pooled.Load():
@@ -155,7 +155,7 @@ func keepsStatements(c *pgx.ConnConfig) bool {
 	return c.DefaultQueryExecMode == pgx.QueryExecModeCacheStatement
 }
 
-// start prepares a new connection, or refuses it with errPooled: the next one is then made for the pooler.
+// start prepares a new connection, or refuses it with errPooled: the next one is then configured for the pooler.
 func (s *session) start(ctx context.Context, c *pgx.Conn) error {
 	pooled, err := isPooled(ctx, c)
 	if err != nil {
@@ -176,8 +176,8 @@ func (s *session) start(ctx context.Context, c *pgx.Conn) error {
 	return err
 }
 
-// isPooled reports whether the process that runs our statements is another than the one that the
-// connection was promised: a pooler makes that number up, because its clients have no process of their own.
+// isPooled reports whether the process that runs the statements is not the one that was announced when the
+// connection was made: a pooler invents that number, because its clients have no process of their own.
 func isPooled(ctx context.Context, c *pgx.Conn) (bool, error) {
 	var pid int64
 	if err := c.QueryRow(ctx, "SELECT pg_backend_pid()", pgx.QueryExecModeSimpleProtocol).Scan(&pid); err != nil {

@@ -9,9 +9,9 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// Report tells the log what the store is connected to, and how that connection is protected. A DSN that leaves TLS to
-// the server is a choice that may not have been meant, so its outcome is a warning where the bytes leave the machine.
-// It makes the first connection, and fails when there is none.
+// Report logs what the store is connected to, and how that connection is protected. A DSN that leaves TLS to
+// the server may be an oversight, so plain text that leaves the machine is then logged as a warning.
+// It makes the first connection, and fails when that fails.
 func (k *Calls) Report(ctx context.Context, log *slog.Logger) error {
 	pooled, err := k.acquire(ctx)
 	if err != nil {
@@ -40,7 +40,7 @@ func (k *Calls) Report(ctx context.Context, log *slog.Logger) error {
 	return nil
 }
 
-// isUnmeant reports whether plain text to the address may not have been meant: it leaves the machine, and the
+// isUnmeant reports whether plain text to the address may be an oversight: it leaves the machine, and the
 // mode left the choice to the server.
 func isUnmeant(mode string, a net.Addr) bool {
 	t, ok := a.(*net.TCPAddr)

@@ -1,9 +1,9 @@
-// Package pgtest gives tests databases on a real PostgreSQL.
+// Package pgtest provides tests with databases on a real PostgreSQL.
 //
 // A test binary that calls Main from its TestMain has one server, started when
-// the first test asks for it and gone when the tests are over. Each test has a
-// database of its own while it runs: a copy of one that is already migrated,
-// or one that an earlier test is done with, emptied (which is ten times faster).
+// the first test needs it and stopped after the last. Each test has a
+// database of its own while it runs: a copy of a migrated one,
+// or the emptied database of an earlier test (which is ten times faster).
 package pgtest
 
 import (
@@ -76,8 +76,8 @@ func Server(tb testing.TB) *pgserver.Server {
 	return shared.server
 }
 
-// Private returns a server of the test's own, which it may stop, start and
-// kill; a database is had with Prepare. It is gone at the end of the test.
+// Private returns a server for this test alone, which it may stop, start and
+// kill. It is removed at the end of the test.
 func Private(tb testing.TB, o pgserver.Options) *pgserver.Server {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(tb.Context(), startPatience)
@@ -103,8 +103,8 @@ func Fresh(tb testing.TB) string {
 	return create(tb, Server(tb), template)
 }
 
-// Database gives a migrated, empty database on the shared server and returns its
-// DSN. The test must close what it opens on it, and leave schema and settings alone.
+// Database provides a migrated, empty database on the shared server and returns its
+// DSN. The test must close what it opens on it, and not change schema or settings.
 func Database(tb testing.TB) string {
 	tb.Helper()
 	s := Server(tb)
@@ -125,8 +125,8 @@ func Database(tb testing.TB) string {
 	return s.DSN(name)
 }
 
-// emptied brings a migrated database back to where its migration left it. A session that a
-// test left open in a transaction makes it fail, and not wait.
+// emptied restores a migrated database to the state after its migration. If a test left
+// a transaction open it fails instead of waiting.
 const emptied = `SET lock_timeout = '5s';
 TRUNCATE cluster, buckets, files, parts, sessions, session_expiries, session_parts, session_attempts, nodes, tasks, leases, credentials RESTART IDENTITY;
 INSERT INTO buckets (name, survive) VALUES ('default', -1)`

@@ -12,7 +12,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// every calls each method of the contract once with arguments that would do, and gives its error.
+// every calls each method of the contract once with valid arguments, and returns its error.
 func every(ctx context.Context, m store.Metadata) map[string]error {
 	errs := map[string]error{}
 	f := newFile("every", newPart(1, newNodes(2)...))
@@ -82,7 +82,7 @@ func everyOfSessions(ctx context.Context, m store.Metadata, errs map[string]erro
 	_, _, errs["CompleteSession"] = m.CompleteSession(ctx, fileOf(s, saved), []store.FileID{s.ID}, store.NewAttemptID())
 }
 
-var mannerTests = []test{
+var callTests = []test{
 	{"every method works", func(t *testing.T, m store.Metadata) {
 		for name, err := range every(t.Context(), m) {
 			require.NoError(t, err, name)
@@ -137,7 +137,7 @@ var mannerTests = []test{
 			requireKind(t, store.Unavailable, err)
 		}
 	}},
-	{"what is passed in and handed out is never shared", func(t *testing.T, m store.Metadata) {
+	{"arguments and results are never shared", func(t *testing.T, m store.Metadata) {
 		f := newFile("a", newPart(1, newNodes(2)...))
 		f.SHA256 = make([]byte, 32)
 		put(t, m, f)
