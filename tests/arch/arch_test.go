@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestArchitecture holds this module to its rules.
+// TestArchitecture checks this module against the rules.
 func TestArchitecture(t *testing.T) {
 	graph, err := Load("../..")
 	require.NoError(t, err)
@@ -16,8 +16,8 @@ func TestArchitecture(t *testing.T) {
 	}
 }
 
-// TestRulesOrdered holds the table itself: read from top to bottom, a package of
-// daemon/internal imports only what stands above it.
+// TestRulesOrdered checks the table itself: a package of daemon/internal imports only packages that are above it in the
+// table.
 func TestRulesOrdered(t *testing.T) {
 	var above []string
 	for _, row := range ringstore.Imports {

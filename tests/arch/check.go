@@ -6,9 +6,8 @@ import (
 	"strings"
 )
 
-// Check compares a graph with the rules. Each violation is one line that names
-// the package and what it did; none means that all rules hold. The order is that
-// of the names.
+// Check compares a graph with the rules and returns one line for each violation, sorted, with the package and what
+// it did.
 func Check(graph Graph, rules Rules) []string {
 	c := &checker{graph: graph, rules: rules}
 	for _, path := range graph.own() {
@@ -35,8 +34,7 @@ func (c *checker) report(path, format string, args ...any) {
 	c.found = append(c.found, path+": "+fmt.Sprintf(format, args...))
 }
 
-// imports: what the table does not allow is forbidden, and so is a package that
-// the table does not know.
+// imports reports imports that the table does not allow, and packages that the table does not contain.
 func (c *checker) imports(p *Package) {
 	var rows []Row
 	for _, row := range c.rules.Imports {
@@ -59,7 +57,7 @@ func (c *checker) imports(p *Package) {
 	}
 }
 
-// libraries: an outside library is imported only where it belongs.
+// libraries reports imports of outside libraries where they do not belong.
 func (c *checker) libraries(p *Package) {
 	all := slices.Concat(p.Imports, p.TestImports)
 	slices.Sort(all)
@@ -72,7 +70,7 @@ func (c *checker) libraries(p *Package) {
 	}
 }
 
-// helpers: what exists for tests is imported by tests only.
+// helpers reports imports of test helpers outside tests.
 func (c *checker) helpers(p *Package) {
 	if c.rules.TestOnly(p.Path) || matchesAny(c.rules.TestRoots, p.Path) {
 		return
@@ -84,7 +82,7 @@ func (c *checker) helpers(p *Package) {
 	}
 }
 
-// size holds packages to what can be read in one sitting. Conformance suites and fakes are tests, and not counted.
+// size reports packages that are too large. Conformance suites and fakes are not counted.
 func (c *checker) size(p *Package) {
 	if c.rules.TestOnly(p.Path) {
 		return
@@ -118,8 +116,8 @@ func (c *checker) standard(p *Package) {
 	}
 }
 
-// binaries: a main package links nothing of its list, and the violation shows
-// the way by which it came in.
+// binaries reports packages that a main package must not link, with the import path that led to
+// them.
 func (c *checker) binaries() {
 	for _, binary := range c.rules.Binaries {
 		if c.graph[binary.Package] == nil {
@@ -136,8 +134,8 @@ func (c *checker) binaries() {
 	}
 }
 
-// linked gives everything that a package imports, however indirectly, each with
-// the package that it was first found in.
+// linked returns everything that a package imports, directly or not, each with the package that it was first found
+// in.
 func (c *checker) linked(from string) map[string]string {
 	by := map[string]string{from: ""}
 	for queue := []string{from}; len(queue) > 0; queue = queue[1:] {
@@ -164,7 +162,7 @@ func way(by map[string]string, to string) []string {
 	return steps
 }
 
-// depth: a longer chain than the limit means that a layer was added by accident.
+// depth reports import chains that are too long: a layer may have been added by accident.
 func (c *checker) depth() {
 	longest := map[string][]string{}
 	var chain func(path string) []string
@@ -172,7 +170,7 @@ func (c *checker) depth() {
 		if known, ok := longest[path]; ok {
 			return known
 		}
-		longest[path] = nil // the go command refuses cycles; a made-up graph ends here
+		longest[path] = nil // the go command refuses cycles; a graph made by a test may have one
 		var best []string
 		for _, next := range c.graph[path].Imports {
 			if c.owns(next) {
@@ -212,7 +210,7 @@ func (c *checker) owns(path string) bool {
 	return ok && p.Own
 }
 
-// matches tells whether a path is the pattern, or below it when it ends in /...
+// matches reports whether a path is the pattern, or below it if it ends in /...
 func matches(pattern, path string) bool {
 	if prefix, deep := strings.CutSuffix(pattern, "/..."); deep {
 		return within(prefix, path)
@@ -224,7 +222,7 @@ func matchesAny(patterns []string, path string) bool {
 	return slices.ContainsFunc(patterns, func(pattern string) bool { return matches(pattern, path) })
 }
 
-// within tells whether a path is the prefix or below it.
+// within reports whether a path is the prefix or below it.
 func within(prefix, path string) bool {
 	return path == prefix || strings.HasPrefix(path, prefix+"/")
 }

@@ -10,8 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// smallRules and smallGraph are a module that obeys every rule; the cases below
-// break one each.
+// smallRules and smallGraph are a module that obeys every rule; each case below breaks one.
 func smallRules() Rules {
 	return Rules{
 		Everywhere: []string{"lib/words"},
@@ -55,7 +54,7 @@ func TestCheckAcceptsWhatObeys(t *testing.T) {
 	require.Empty(t, Check(smallGraph(), smallRules()))
 }
 
-// Each case breaks one rule and names every violation that must be found.
+// Each case breaks one rule and lists every violation that must be found.
 func TestCheckFindsEachViolation(t *testing.T) {
 	imports := func(path string, more ...string) func(Graph) {
 		return func(g Graph) { g[path].Imports = append(g[path].Imports, more...) }
@@ -150,8 +149,8 @@ func f() {
 	require.Equal(t, []string{"p.go:10:2: os.Exit", "p.go:11:2: log.Fatalln", "p.go:13:7: log.Fatal"}, exits(set, file))
 }
 
-// The go command's answer, cut down: what is ours goes by its relative path, a
-// package that does not load is an error and not an empty one.
+// The answer of the go command: packages of the module are named by their relative path, and a package that does not
+// load is an error and not an empty one.
 func TestDecode(t *testing.T) {
 	graph, err := decode([]byte(`
 		{"ImportPath": "io", "Standard": true, "Name": "io"}

@@ -17,11 +17,11 @@ import (
 	"strings"
 )
 
-// Graph is a module and all that it imports, by import path. The packages of
-// the module itself go by their path relative to it, "." being the top one.
+// Graph is a module and everything that it imports, by import path. Packages of the module are named by their path
+// relative to it, "." being the root.
 type Graph map[string]*Package
 
-// Package is what the rules need to know of a package.
+// Package has the properties of a package that the rules refer to.
 type Package struct {
 	Path        string
 	Main        bool     // package main
@@ -33,11 +33,9 @@ type Package struct {
 	Exits       []string // places that end the process, as file:line: call
 }
 
-// Load reads the module whose top folder is root.
-//
-// The go command's own reading is invisible to the test cache, so every Go file
-// of the module is opened here too: a cached result can then never outlive the
-// code that it judged.
+// Load reads the module whose root folder is root.
+// // The test cache does not see the files that the go command reads, so every Go file of the module is opened here, too:
+// a cached result can then never be older than the code that it was computed from.
 func Load(root string) (Graph, error) {
 	if err := touch(root); err != nil {
 		return nil, err
@@ -126,8 +124,8 @@ func relatives(module string, paths []string) []string {
 	return slices.Compact(out)
 }
 
-// read counts the lines of the package's files and finds the calls that end the
-// process. Generated files are passed over.
+// read counts the lines of the package's files and finds the calls that end the process. Generated files are
+// skipped.
 func (p *Package) read(dir string, files []string) error {
 	for _, name := range files {
 		source, err := os.ReadFile(filepath.Join(dir, name))
@@ -148,8 +146,7 @@ func (p *Package) read(dir string, files []string) error {
 	return nil
 }
 
-// exits finds os.Exit, syscall.Exit and log.Fatal*, whatever name the file
-// imports those packages by.
+// exits finds os.Exit, syscall.Exit and log.Fatal*, under any name by which the file imports those packages.
 func exits(set *token.FileSet, file *ast.File) []string {
 	names := map[string]string{} // as imported -> path
 	for _, spec := range file.Imports {
@@ -198,8 +195,7 @@ func touch(root string) error {
 	})
 }
 
-// skipped tells folders that the go command does not look into either, or that
-// hold no source.
+// skipped reports folders that the go command ignores, too, or that contain no source.
 func skipped(path, name string) bool {
 	if strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_") || name == "testdata" {
 		return true

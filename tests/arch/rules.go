@@ -22,9 +22,8 @@ type Rules struct {
 	TestRoots []string
 	// StandardOnly packages import nothing but the standard library.
 	StandardOnly []string
-	// MaxSteps is the longest chain of imports inside the module, MaxLines the
-	// largest package in lines, MaxMainLines the largest main package; tests and
-	// generated code are not counted.
+	// MaxSteps is the longest chain of imports inside the module, MaxLines the largest package in lines, MaxMainLines
+	// the largest main package; tests and generated code are not counted.
 	MaxSteps, MaxLines, MaxMainLines int
 	// MayExit are the packages besides main packages and test helpers that may
 	// end the process.
@@ -37,7 +36,7 @@ type Row struct {
 	May     []string
 }
 
-// Library is an outside module, by import path prefix, and where it belongs.
+// Library is an outside module, by import path prefix, and where it may be imported.
 type Library struct {
 	Name   string
 	Places []string
@@ -57,9 +56,8 @@ const (
 	wireRing = "proto/cluster/v1"
 )
 
-// ringstore are the rules of this module. In the rows of daemon/internal a
-// package stands below all that it may import: the order of DESIGN is the order
-// of this table. The domain, store, may be imported by all of them.
+// ringstore are the rules of this module. In the rows of daemon/internal a package is below everything that it may
+// import: the order of the layers is the order of this table. All of them may import the domain, store.
 var ringstore = Rules{
 	Everywhere: []string{internal + "store"},
 	Below:      "daemon/...",
@@ -109,7 +107,7 @@ var ringstore = Rules{
 		{internal + "lifecycle", nil},
 		{internal + "telemetry", nil},
 
-		// Composition roots wire what they need, and are wired by cmd alone.
+		// Composition roots wire everything, and are imported by cmd only.
 		{"daemon/gateway", []string{internal + "...", wireNode, wireRing, "proto/rest/..."}},
 		{"daemon/storage", append(in("vfs", "cluster", "chunkfs", "noderpc", "conf", "lifecycle", "telemetry"), wireNode, wireRing)},
 		// ctl/profile, because standalone writes the `local` profile that s3ctl reads.
@@ -117,7 +115,7 @@ var ringstore = Rules{
 		{"cmd/s3gateway", []string{"daemon/gateway", "daemon/standalone"}},
 		{"cmd/s3storage", []string{"daemon/storage"}},
 
-		// Contracts on the wire and in SQL import nothing of ours.
+		// Contracts on the wire and in SQL import nothing else of the module.
 		{wireNode, nil},
 		{wireRing, []string{wireNode}},
 		{"proto/checksum", nil},
@@ -125,12 +123,12 @@ var ringstore = Rules{
 		{"proto/rest/server", []string{"proto/rest"}},
 		{"sql/...", nil},
 
-		// The operator's tool speaks REST and knows nothing of the daemons.
+		// The operator's tool uses REST only and imports nothing of the daemons.
 		{"ctl/...", []string{"ctl/...", "proto/rest", "proto/checksum", "tui/..."}},
 		{"tui/...", []string{"tui/...", "ctl/client", "ctl/profile", "proto/rest"}},
 		{"cmd/s3ctl", []string{"ctl"}},
 
-		// Tests outside the packages they test see the whole, from outside.
+		// Tests outside the packages that they test may use everything.
 		{"tests/arch", nil},
 		{"tests/pgserver", nil},
 		{"tests/relay", nil},
@@ -194,8 +192,7 @@ func in(names ...string) []string {
 	return paths
 }
 
-// isTestHelper tells the packages that exist for tests: those named *test, and
-// the in-memory stores.
+// isTestHelper reports packages that exist for tests: those named *test, and the in-memory stores.
 func isTestHelper(path string) bool {
 	return path == internal+"store/mem" || len(path) > len("test") && path[len(path)-len("test"):] == "test"
 }

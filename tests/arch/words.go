@@ -84,7 +84,7 @@ func find(text string) (found []string) {
 	return found
 }
 
-// prose is what a folder says to people.
+// prose is the comments and string literals of a folder.
 type prose struct {
 	commentLines int
 	comments     []string // phrases in comments, as file:line: phrase

@@ -16,7 +16,7 @@ import (
 	"github.com/ringstore/ringstore/tests/cluster"
 )
 
-// Comparison is one row, measured with two sets of programs in turn.
+// Comparison is one row, measured alternately with two sets of programs.
 type Comparison struct {
 	Setup   string  `json:"setup"`
 	Row     string  `json:"row"`
@@ -38,8 +38,8 @@ type sample struct {
 	cpu  float64 // seconds for each of the row's per
 }
 
-// compare measures rows with both sets of programs. Each has a cluster of its own that lives through all pairs, so that
-// both have the same past; they run in turn (new old, old new, ...), so that what the machine does at the time meets both.
+// compare measures rows with both sets of programs. Each has one cluster for all pairs, so that both have the same
+// history; they run alternately (new old, old new, ...), so that changes of the machine's speed affect both.
 func (r *Report) compare(ctx context.Context, s settings, setup, dir, bin string) error {
 	chosen := chooseRows(s.rows)
 	if err := checkRoom(dir, chosen, s.pairs); err != nil {
@@ -76,7 +76,7 @@ func chooseRows(names []string) (chosen []row) {
 	return chosen
 }
 
-// checkRoom refuses to begin what would fill the disk: rows leave what they store until the end of the setup.
+// checkRoom refuses to start if the disk would become full: rows keep what they store until the end of the setup.
 func checkRoom(dir string, chosen []row, pairs int) error {
 	need := int64(3 << 30) // preallocated segments, and the nodes' reserve
 	for _, r := range chosen {
@@ -101,7 +101,7 @@ func startSide(ctx context.Context, s settings, setup, dir, name, bin string) (*
 	if setup == "standalone" {
 		program += " standalone"
 	}
-	// What is deleted goes at once: no run pays for what another has left, and the disk does not fill.
+	// Chunks of deleted files are removed at once, so that no run affects the next and the disk does not fill up.
 	flags, err := cluster.KeepReplaced(ctx, bin, program, 0)
 	if err != nil {
 		return nil, err
@@ -114,7 +114,7 @@ func startSide(ctx context.Context, s settings, setup, dir, name, bin string) (*
 	return &side{name: name, dir: dir, bin: bin, quick: s.quick, c: c, http: &http.Client{Transport: transport}}, nil
 }
 
-// comparePairs runs a row alternately, after one run each that does not count.
+// comparePairs runs a row alternately, after one run of each that does not count.
 func comparePairs(ctx context.Context, s settings, r row, sides [2]*side) (Comparison, error) {
 	for _, one := range sides {
 		if r.prepare != nil {
@@ -161,7 +161,7 @@ func (r row) comparison(newer, older []sample) Comparison {
 	return c
 }
 
-// measureSide runs a row once, when both clusters have nothing left to do.
+// measureSide runs a row once, when both clusters are idle.
 func measureSide(ctx context.Context, s settings, r row, one *side, sides [2]*side) (sample, error) {
 	if r.before != nil {
 		if err := r.before(ctx, one); err != nil {
@@ -179,7 +179,7 @@ func measureSide(ctx context.Context, s settings, r row, one *side, sides [2]*si
 	if err != nil {
 		return sample{}, err
 	}
-	// What a request leaves for later, such as the removal of chunks, is part of its cost.
+	// The deferred work of a request, such as the removal of chunks, is part of its cost.
 	if err := idle(ctx, sides); err != nil {
 		return sample{}, err
 	}
@@ -199,7 +199,7 @@ func measureSide(ctx context.Context, s settings, r row, one *side, sides [2]*si
 	return sample{rate: r.rate(count, amount, wall), cpu: (after - before) / (float64(count) * amount)}, nil
 }
 
-// cpu gives the seconds that the programs which the row judges have used so far.
+// cpu returns the seconds that the programs measured by the row have used so far.
 func (s *side) cpu(r row) (float64, error) {
 	if r.tool {
 		return s.toolCPU.Seconds(), nil
@@ -208,8 +208,8 @@ func (s *side) cpu(r row) (float64, error) {
 	return u.gateway + u.nodes, err
 }
 
-// idle waits until the daemons of both sides do next to nothing, so that no run pays for the one before it. What
-// never ends, such as a long compaction, is waited for a few seconds only.
+// idle waits until the daemons of both sides are nearly idle, so that no run affects the next. It waits only a few
+// seconds for work that does not end, such as a long compaction.
 func idle(ctx context.Context, sides [2]*side) error {
 	const window, most = 100 * time.Millisecond, 0.02 // seconds of CPU in a window
 	last := 0.0

@@ -13,10 +13,10 @@ import (
 	"time"
 )
 
-// Baseline is what the machine can do without Ringstore. Rates in MB (10^6 bytes) per second.
+// Baseline is the limits of the machine without Ringstore. Rates are in MB (10^6 bytes) per second.
 type Baseline struct {
-	DiskMBps   float64 `json:"disk_mb_per_s"`    // six files written in 256 KiB pieces at once, then fdatasync each
-	SyncsPerS  float64 `json:"syncs_per_s"`      // six writers, each 4 KiB then fdatasync, again and again
+	DiskMBps   float64 `json:"disk_mb_per_s"`    // six files written concurrently in pieces of 256 KiB, then one fdatasync each
+	SyncsPerS  float64 `json:"syncs_per_s"`      // six writers, each 4 KiB then fdatasync, repeatedly
 	TCPMBps    float64 `json:"tcp_mb_per_s"`     // one connection over loopback, 256 KiB writes
 	TCPCPUSecs float64 `json:"tcp_cpu_s_per_gb"` // both ends
 }
@@ -38,7 +38,7 @@ func measureBaseline(ctx context.Context, dir string, quick bool) (b Baseline, e
 	return b, err
 }
 
-// diskRate writes total bytes over six files at once, and makes them durable.
+// diskRate writes total bytes to six files concurrently, and syncs them.
 func diskRate(ctx context.Context, dir string, total int64) (float64, error) {
 	began := time.Now()
 	err := together(diskWriters, func(i int) error {
@@ -59,7 +59,7 @@ func diskRate(ctx context.Context, dir string, total int64) (float64, error) {
 	return float64(total) / 1e6 / time.Since(began).Seconds(), err
 }
 
-// syncRate appends 4 KiB and waits for the disk, in six files at once.
+// syncRate appends 4 KiB and syncs, concurrently in six files.
 func syncRate(ctx context.Context, dir string, d time.Duration) (float64, error) {
 	var counts [diskWriters]int
 	began := time.Now()

@@ -8,9 +8,8 @@ import (
 	"github.com/ringstore/ringstore/tests/relay"
 )
 
-// A link stands for a line to a server that is far away: what goes in comes out half a
-// round trip later, and of each connection no more is under way than TCP keeps, so
-// that one stream is slower than both of its ends.
+// A link stands for a connection to a distant server: bytes arrive half a round trip later, and at most a TCP window of
+// them is in flight, so that a single stream is slower than both ends.
 const (
 	linkRoundTrip = 20 * time.Millisecond
 	linkWindow    = 4 << 20 // bytes: Linux' largest send buffer (net.ipv4.tcp_wmem)
@@ -19,14 +18,14 @@ const (
 
 func newLink(target string) (*relay.Relay, error) { return relay.New(target, delay) }
 
-// underway is a piece between the ends.
+// underway is a piece in flight.
 type underway struct {
 	bytes []byte
 	sent  time.Time
 }
 
-// delay carries one direction of a connection. A piece has its place in the window until it is
-// there and the news of that are back.
+// delay carries one direction of a connection. A piece occupies the window until it has arrived and was
+// acknowledged.
 func delay(to, from net.Conn, _ bool) {
 	const places = linkWindow / linkPiece
 	free, going, there := make(chan []byte, places), make(chan underway, places), make(chan underway, places)
@@ -39,7 +38,7 @@ func delay(to, from net.Conn, _ bool) {
 		for p := range going {
 			time.Sleep(time.Until(p.sent.Add(linkRoundTrip / 2)))
 			if _, err := to.Write(p.bytes); err != nil {
-				_ = from.Close() // nobody wants the rest
+				_ = from.Close() // the rest is not read
 			}
 			there <- p
 		}

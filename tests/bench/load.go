@@ -18,11 +18,11 @@ import (
 	"github.com/ringstore/ringstore/tests/cluster"
 )
 
-// testCase is what is measured for one size of file.
+// testCase is a measurement of one file size.
 type testCase struct {
 	size  int64
-	lanes []int // requests at once
-	count int   // files in all where they are large; 0: as many as the time allows
+	lanes []int // concurrent requests
+	count int   // number of files, for large ones; 0: as many as the time allows
 }
 
 var cases = map[string]testCase{
@@ -32,11 +32,11 @@ var cases = map[string]testCase{
 	"1GiB":  {size: 1 << 30, lanes: []int{1}, count: 2},
 }
 
-// loader sends requests as fast as they are answered.
+// loader sends each request as soon as the previous one is answered.
 type loader struct {
 	c      *cluster.Cluster
 	http   *http.Client
-	body   []byte // every file's bytes: random, so that nothing can be saved on them
+	body   []byte // content of every file: random, so that it cannot be compressed
 	setup  string
 	bucket string
 }
@@ -63,7 +63,7 @@ func (l *loader) putFile(ctx context.Context, name, path string) (string, error)
 	if err != nil {
 		return "", err
 	}
-	return l.send(ctx, name, struct{ io.Reader }{f}, info.Size()) // read and written, as most clients do
+	return l.send(ctx, name, struct{ io.Reader }{f}, info.Size()) // read and written, as by most clients
 }
 
 func (l *loader) send(ctx context.Context, name string, body io.Reader, size int64) (string, error) {
@@ -126,7 +126,7 @@ func (l *loader) delete(ctx context.Context, id string) error {
 	return nil
 }
 
-// stat asks for the headers of a file.
+// stat requests the headers of a file.
 func (l *loader) stat(ctx context.Context, id string) error {
 	resp, err := l.request(ctx, http.MethodHead, id)
 	if err != nil {
@@ -171,8 +171,8 @@ func (l *loader) request(ctx context.Context, method, id string) (*http.Response
 	return l.http.Do(r)
 }
 
-// drive calls op from lanes goroutines until the time or the count (0: none) is over, and
-// returns how long each call took. The first error ends it.
+// drive calls op from lanes goroutines until the time or the count (0: none) is reached, and returns the duration of
+// each call. The first error ends it.
 func drive(ctx context.Context, lanes, count int, d time.Duration, op func(ctx context.Context, lane, n int) error) ([]time.Duration, time.Duration, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

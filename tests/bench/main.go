@@ -1,16 +1,14 @@
-// Command bench measures what Ringstore does on this machine, and in the same
-// run what the machine can do at best, so that every figure is also a ratio.
-//
-// It starts real processes: a gateway with six nodes on a durable PostgreSQL, and
-// standalone. Its own client shares the machine with them, as it does in the figures that
-// others publish.
+// Command bench measures Ringstore on this machine, and in the same run the limits of the machine, so that every figure
+// is also a ratio.
+// // It starts real processes: a gateway with six nodes on a durable PostgreSQL, and standalone. Its own client shares the
+// machine with them.
 //
 //	make bench                                  the whole table, about ten minutes
-//	make bench BENCH='-quick'                   small and short, to see that it works
+//	make bench BENCH='-quick'                   small and short, to check that it works
 //	make bench BENCH='-setups cluster -sizes 4KiB,1GiB -json out.json'
-//	make bench BENCH='-tool'                    s3ctl instead: one large file, here and over a link of 20 ms, many small ones, sync
+//	make bench BENCH='-tool'                    s3ctl instead: one large file, directly and over a link of 20 ms, many small ones, sync
 //	make bench BENCH='-tool -sizes 1GiB'        s3ctl, the large file only
-//	make bench BENCH='-against FOLDER'          these programs beside those of FOLDER, in turn: medians of the ratios
+//	make bench BENCH='-against FOLDER'          these programs alternating with those of FOLDER: medians of the ratios
 //	make bench BENCH='-against FOLDER -rows put4k,get4k -pairs 31 -setups cluster'
 package main
 
@@ -114,7 +112,7 @@ func splitRows(names string) []string {
 	return strings.Split(names, ",")
 }
 
-// absolute makes a path one that holds in every directory; "" stays.
+// absolute makes a path absolute; "" is kept.
 func absolute(path string) string {
 	if full, err := filepath.Abs(path); err == nil && path != "" {
 		return full
@@ -122,7 +120,7 @@ func absolute(path string) string {
 	return path
 }
 
-// programs gives the folder of the programs to measure, and checks that those to compare with are there.
+// programs returns the folder of the programs to measure, and checks that those to compare with exist.
 func (s settings) programs(ctx context.Context, dir string) (string, error) {
 	for _, folder := range []string{s.bin, s.against} {
 		for _, name := range []string{"s3gateway", "s3storage", "s3ctl"} {

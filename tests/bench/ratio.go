@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// Spread is the middle of many ratios, new to old, and where half of them lie.
+// Spread is the median of ratios, new to old, and their quartiles.
 type Spread struct {
 	Median float64   `json:"median"`
 	Low    float64   `json:"lower_quartile"`
@@ -30,13 +30,13 @@ func quantile(sorted []float64, q float64) float64 {
 	return sorted[below] + (sorted[above]-sorted[below])*(at-float64(below))
 }
 
-// The changes of a median that are tolerated: more must not be distinguishable from noise.
+// The tolerated changes of a median.
 const (
 	leastRate = 0.95
 	mostCPU   = 1.05
 )
 
-// rateOK and cpuOK judge by the median, or, where the ratios differ so much that 1 lies between the quartiles, not at all.
+// rateOK and cpuOK judge the median, unless 1 is between the quartiles: the difference is then noise.
 func (s Spread) rateOK() bool { return s.Median >= leastRate || s.includesOne() }
 
 func (s Spread) cpuOK() bool { return s.Median <= mostCPU || s.includesOne() }

@@ -12,7 +12,7 @@ import (
 	"github.com/ringstore/ringstore/tests/cluster"
 )
 
-// Report is everything that a run measured.
+// Report is the result of a run.
 type Report struct {
 	Started  time.Time    `json:"started"`
 	Machine  Machine      `json:"machine"`
@@ -39,10 +39,10 @@ type Result struct {
 	NodesCPU   float64 `json:"nodes_cpu_s"`   // in all; 0 when standalone
 	ClientCPU  float64 `json:"client_cpu_s"`  // in all
 	GatewayMiB float64 `json:"gateway_peak_mib"`
-	StoredMBps float64 `json:"stored_mb_per_s,omitempty"` // put: with parity or copies
-	DiskMBps   float64 `json:"disk_mb_per_s,omitempty"`   // put of large files: six writers right before and after, the mean
+	StoredMBps float64 `json:"stored_mb_per_s,omitempty"` // put: including parity or copies
+	DiskMBps   float64 `json:"disk_mb_per_s,omitempty"`   // put of large files: mean of six writers immediately before and after
 	DiskRatio  float64 `json:"disk_ratio,omitempty"`
-	TCPRatio   float64 `json:"tcp_ratio,omitempty"` // get: against the bare TCP copy
+	TCPRatio   float64 `json:"tcp_ratio,omitempty"` // get: relative to a plain TCP copy
 }
 
 func (r *Report) measureSetup(ctx context.Context, s settings, setup, dir, bin string) error {
@@ -51,7 +51,7 @@ func (r *Report) measureSetup(ctx context.Context, s settings, setup, dir, bin s
 			if s.lanes != 0 && lanes != s.lanes {
 				continue
 			}
-			// A fresh cluster each, so that no measurement pays for the one before it.
+			// A new cluster each, so that no measurement affects the next.
 			if err := r.measureCase(ctx, s, setup, size, lanes, dir, bin); err != nil {
 				return fmt.Errorf("%s, %d at once: %w", size, lanes, err)
 			}
@@ -92,7 +92,7 @@ func sizeOf(size string, quick bool) int64 {
 	return n
 }
 
-// measurement is one case under way.
+// measurement is a case in progress.
 type measurement struct {
 	settings
 	setup, size string
@@ -104,7 +104,7 @@ type measurement struct {
 
 func (m *measurement) run(ctx context.Context) ([]Result, error) {
 	count := cases[m.size].count
-	if count == 0 { // connections, caches, files preallocated
+	if count == 0 { // warm up connections, caches and preallocated files
 		if _, _, err := drive(ctx, m.lanes, 0, m.time/8, func(ctx context.Context, _, n int) error {
 			_, err := m.load.put(ctx, fmt.Sprint("warm-", n))
 			return err
@@ -136,7 +136,7 @@ func (m *measurement) run(ctx context.Context) ([]Result, error) {
 	return []Result{put, get, del}, err
 }
 
-// disk measures six writers next to a large put, because a shared disk is not equally fast all day.
+// disk measures six writers immediately before and after a large put, because the speed of a shared disk varies.
 func (m *measurement) disk(ctx context.Context) (float64, error) {
 	if cases[m.size].count == 0 {
 		return 0, nil

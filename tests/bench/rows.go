@@ -15,7 +15,7 @@ import (
 	"github.com/ringstore/ringstore/tests/cluster"
 )
 
-// side is the cluster of one of two sets of programs that are compared, with what the rows have stored in it.
+// side is the cluster of one of the two sets of programs, and what the rows have stored in it.
 type side struct {
 	name  string
 	dir   string
@@ -28,23 +28,23 @@ type side struct {
 	small     []string      // ids of files of 4 KiB
 	medium    []string      // of 1 MiB
 	large     string        // of largeSize
-	doomedIDs []string      // of the next run of deletes
+	doomedIDs []string      // for the next run of deletes
 	toolCPU   time.Duration // of all runs of s3ctl
 }
 
-// row is one thing that is measured on both sides in turn.
+// row is one operation that is measured on both sides in turn.
 type row struct {
 	name string
 	what string
 	unit string  // of the rate, per second
-	per  string  // what CPU seconds are divided by
+	per  string  // the unit by which CPU seconds are divided
 	size float64 // how many of per an operation is
-	tool bool    // its CPU time is that of s3ctl, not that of the daemons
-	room int64   // bytes that the row leaves on the disk, one side, 15 pairs
+	tool bool    // its CPU time is that of s3ctl and not that of the daemons
+	room int64   // bytes that the row leaves on the disk of one side in 15 pairs
 
 	prepare func(ctx context.Context, s *side) error                                        // once; nil: nothing
 	before  func(ctx context.Context, s *side) error                                        // before each run, unmeasured; nil: nothing
-	run     func(ctx context.Context, s *side, d time.Duration) (int, time.Duration, error) // how many operations, in which time
+	run     func(ctx context.Context, s *side, d time.Duration) (int, time.Duration, error) // returns the number of operations and the time taken
 	after   func(ctx context.Context, s *side) error                                        // after each run, unmeasured; nil: nothing
 }
 
@@ -76,7 +76,7 @@ func rows() []row {
 	}
 }
 
-// rate gives operations in the row's unit, each of which is amount of the row's per.
+// rate returns operations per second in the row's unit; each operation is amount of the row's per.
 func (r row) rate(count int, amount float64, wall time.Duration) float64 {
 	ops := float64(count) / wall.Seconds()
 	if r.unit == "MB/s" {
@@ -97,7 +97,7 @@ func (s *side) loader(size int64) *loader {
 	return &loader{c: s.c, http: s.http, body: randomBytes(int(s.scale(size))), bucket: "default"}
 }
 
-// scale makes large files small in a quick run.
+// scale reduces large files in a quick run.
 func (s *side) scale(size int64) int64 {
 	if s.quick && size > 16<<20 {
 		return size / 10
@@ -188,7 +188,7 @@ func putLarge(ctx context.Context, s *side, _ time.Duration) (int, time.Duration
 
 func removeLarge(ctx context.Context, s *side) error { return s.remove(ctx, "put-large") }
 
-// remove deletes what the bucket shows under a name.
+// remove deletes the object that the bucket shows under a name.
 func (s *side) remove(ctx context.Context, name string) error {
 	var list struct {
 		Files []struct {
@@ -234,7 +234,7 @@ func listFor(lanes int) runner {
 	}
 }
 
-// doomed are the files of one run of deletes.
+// doomed stores the files for one run of deletes.
 const doomed = 2000
 
 func storeDoomed(ctx context.Context, s *side) (err error) {
@@ -252,7 +252,7 @@ func deleteDoomed(lanes int) runner {
 	}
 }
 
-// mixedFor does what a busy service does. What it deletes it has put.
+// mixedFor runs a mix of operations, as a busy service does. It deletes only what it has stored.
 func mixedFor(lanes int) runner {
 	return func(ctx context.Context, s *side, d time.Duration) (int, time.Duration, error) {
 		load, base, bufs, mine := s.loader(smallSize), s.name1("mixed"), make([][]byte, lanes), make([][]string, lanes)

@@ -17,7 +17,7 @@ import (
 	"github.com/ringstore/ringstore/tests/cluster"
 )
 
-// ToolResult is one measurement of s3ctl, a process of its own.
+// ToolResult is one measurement of s3ctl in its own process.
 type ToolResult struct {
 	Setup    string  `json:"setup"`
 	What     string  `json:"what"`
@@ -29,21 +29,21 @@ type ToolResult struct {
 	Ratio    float64 `json:"ratio,omitempty"`
 }
 
-// tool runs s3ctl against a cluster, and compares it with what the loader reaches.
+// tool runs s3ctl against a cluster, and compares it with the loader.
 type tool struct {
 	settings
 	setup string
-	dir   string // for the files on this side
+	dir   string // for local files
 	bin   string
 	c     *cluster.Cluster
 	out   []ToolResult
 }
 
-// toolLanes is how many files or parts s3ctl moves at once, and the loader that it is compared with.
+// toolLanes is the number of concurrent requests of s3ctl, and of the loader that it is compared with.
 const toolLanes = 8
 
-// toolRounds is how often each large file is moved, and toolSpace for how many copies of it there must
-// be room: the source, the target, and what is stored, with parity.
+// toolRounds is how often each large file is transferred, and toolSpace the number of copies of it for which there must be
+// space: the source, the target, and the stored file with parity.
 const (
 	toolRounds = 5
 	toolSpace  = 6
@@ -83,8 +83,8 @@ func (r *Report) measureTool(ctx context.Context, s settings, setup, dir, bin st
 	return nil
 }
 
-// large compares a parallel upload of one file with one request that sends the same file, from beside the
-// server and over a link.
+// large compares a parallel upload of one file with a single request that sends the same file, directly and over a
+// link.
 func (t *tool) large(ctx context.Context) error {
 	size := int64(1 << 30)
 	if t.quick {
@@ -143,8 +143,8 @@ func (t *tool) far(ctx context.Context, source string, size int64) error {
 	return errors.Join(err, l.Close())
 }
 
-// clear removes the one large file that is stored, and waits until most of its space is free: whoever is measured
-// next must not pay for that, nor for memory that the page cache has not had before.
+// clear removes the large file that is stored, and waits until most of its space is free, so that the next measurement
+// pays neither for that nor for page cache memory.
 func (t *tool) clear(ctx context.Context, size int64) error {
 	before, err := freeSpace(t.dir)
 	if err != nil {
@@ -159,7 +159,7 @@ func (t *tool) clear(ctx context.Context, size int64) error {
 			return err
 		}
 		if time.Now().After(limit) {
-			return fmt.Errorf("what was removed still takes its space in %s: is somebody else writing there?", t.dir)
+			return fmt.Errorf("removed files still take up space in %s: is another program writing there?", t.dir)
 		}
 	}
 	return nil
@@ -173,7 +173,7 @@ func freeSpace(dir string) (int64, error) {
 	return int64(s.Bavail) * s.Bsize, nil
 }
 
-// parallel takes turns: the machine's pace changes within seconds, so the ratio is the median of those of neighbours.
+// parallel alternates the two: since the speed of the machine changes within seconds, the ratio is the median over neighbouring runs.
 func (t *tool) parallel(ctx context.Context, what, source string, size int64) error {
 	load := newLoader(t.c, t.setup, 0)
 	defer load.close()
@@ -205,7 +205,7 @@ func (t *tool) parallel(ctx context.Context, what, source string, size int64) er
 	return nil
 }
 
-// small compares put -r of many small files with the loader at as many requests at once.
+// small compares put -r of many small files with the loader at the same concurrency.
 func (t *tool) small(ctx context.Context) error {
 	count := 10000
 	if t.quick {
@@ -234,7 +234,7 @@ func (t *tool) small(ctx context.Context) error {
 	return nil
 }
 
-// unchanged measures how long sync takes to find that nothing is to be done.
+// unchanged measures how long sync takes to find that nothing has changed.
 func (t *tool) unchanged(ctx context.Context) error {
 	count := 100000
 	if t.quick {
@@ -263,7 +263,7 @@ type outcome struct {
 	cpu  time.Duration
 }
 
-// move runs a command of s3ctl that moves files.
+// move runs a command of s3ctl that transfers files.
 func (t *tool) move(ctx context.Context, args ...string) (outcome, error) {
 	return t.s3ctl(ctx, append(args, "--parallel", fmt.Sprint(toolLanes))...)
 }
@@ -279,7 +279,7 @@ func (t *tool) s3ctl(ctx context.Context, args ...string) (outcome, error) {
 	return outcome{time.Since(began), cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()}, nil
 }
 
-// add takes a result down; gb is what the CPU time is divided by, 0 for none.
+// add records a result; gb divides the CPU time, 0 for none.
 func (t *tool) add(what string, amount float64, unit string, r outcome, gb float64, against string, ratio float64) {
 	x := ToolResult{Setup: t.setup, What: what, Seconds: r.wall.Seconds(), Rate: amount / r.wall.Seconds(), Unit: unit, Against: against, Ratio: ratio}
 	if gb > 0 {
@@ -294,7 +294,7 @@ func median(runs []outcome) outcome {
 	return sorted[len(sorted)/2]
 }
 
-// writeTree makes files of the same bytes, a hundred to a folder.
+// writeTree creates files of equal content, a hundred in each folder.
 func writeTree(root string, count int, body []byte) error {
 	for i := range count {
 		dir := filepath.Join(root, fmt.Sprintf("%04d", i/100))

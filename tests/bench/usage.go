@@ -14,7 +14,7 @@ import (
 	"github.com/ringstore/ringstore/tests/cluster"
 )
 
-// usage is what processes have used so far.
+// usage is the resources that processes have used so far.
 type usage struct {
 	gateway float64 // CPU seconds
 	nodes   float64 // CPU seconds, all nodes
@@ -34,8 +34,8 @@ func used(c *cluster.Cluster) (u usage, err error) {
 	return u, nil
 }
 
-// cpuOf reads the CPU time of a process from its own clock, which counts nanoseconds: clock_getcpuclockid(3) makes the
-// clock's number of the process's, and 2 says that it is the scheduler's.
+// cpuOf reads the CPU time of a process from its clock in nanoseconds: clock_getcpuclockid(3) derives the clock's
+// id from that of the process, and 2 selects the scheduler's clock.
 func cpuOf(pid int) (float64, error) {
 	var t unix.Timespec
 	if err := unix.ClockGettime(int32(^pid<<3|2), &t); err != nil {
@@ -52,7 +52,7 @@ func ownCPU() float64 {
 	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
 }
 
-// resetPeak begins a new measurement of the process's peak memory (proc(5), clear_refs).
+// resetPeak resets the peak memory of a process (proc(5), clear_refs).
 func resetPeak(pid int) error {
 	return os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0)
 }
@@ -73,7 +73,7 @@ func peakMiB(pid int) (float64, error) {
 	return 0, fmt.Errorf("/proc/%d/status has no VmHWM", pid)
 }
 
-// Machine says where the figures were taken.
+// Machine describes the machine on which the figures were measured.
 type Machine struct {
 	CPUs   int    `json:"cpus"`
 	Model  string `json:"model"`

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The clock of a process is that of getrusage(2).
+// The clock of a process agrees with getrusage(2).
 func TestCPUOf(t *testing.T) {
 	t.Parallel()
 	before := ownCPU()

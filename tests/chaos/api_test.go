@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// api calls the REST API of one gateway. It is plain net/http, so that every way in which a request can end
-// is seen: s3ctl's client would hide some.
+// api calls the REST API of one gateway. It uses net/http directly, because s3ctl's client would hide some of the
+// ways in which a request can end.
 type api struct {
 	base        string
 	key, secret string
@@ -32,16 +32,16 @@ func newAPI(base, key, secret string, timeout time.Duration) *api {
 
 func (a *api) close() { a.http.CloseIdleConnections() }
 
-// outcome is what is known of a request that changes something.
+// outcome is the outcome of a request that changes something.
 type outcome int
 
 const (
 	done    outcome = iota // acknowledged
-	refused                // nothing has changed, and nothing will
-	open                   // unknown: it may have happened, or may still happen
+	refused                // nothing has changed, and nothing will change
+	open                   // unknown: it may have taken effect, or may still do so
 )
 
-// problem is an answer that is no success.
+// problem is an error answer.
 type problem struct {
 	Status int    `json:"status"`
 	Code   string `json:"code"`
@@ -50,7 +50,7 @@ type problem struct {
 
 func (p *problem) Error() string { return fmt.Sprintf("%d %s: %s", p.Status, p.Code, p.Detail) }
 
-// outcomeOf applies the API's rule: only a broken exchange and an answer that says so leave the outcome open.
+// outcomeOf applies the API's rule: the outcome is unknown only after a broken exchange or an answer that says so.
 func outcomeOf(err error) outcome {
 	var p *problem
 	var dial *net.OpError
@@ -73,7 +73,7 @@ func isStatus(err error, status int) bool {
 	return errors.As(err, &p) && p.Status == status
 }
 
-// fileInfo is what is needed of a described file or session.
+// fileInfo has the fields of a file or session that the tests use.
 type fileInfo struct {
 	ID        string `json:"file_id"`
 	SessionID string `json:"session_id"`
@@ -115,7 +115,7 @@ func (a *api) call(ctx context.Context, method, path string, query url.Values, h
 	return resp.Header, nil
 }
 
-// send gives the response if it is a success; other answers are a *problem.
+// send returns the response if it is a success; other answers are a *problem.
 func (a *api) send(ctx context.Context, method, path string, query url.Values, headers map[string]string, body io.Reader, size int64) (*http.Response, error) {
 	address := a.base + path
 	if len(query) > 0 {
@@ -190,7 +190,7 @@ func (a *api) metadata(ctx context.Context, id string) (f fileInfo, err error) {
 	return f, err
 }
 
-// latest gives the id of the file that a bucket shows under a key, "" for none.
+// latest returns the id of the file that a bucket shows under a key, "" for none.
 func (a *api) latest(ctx context.Context, bucket, key string) (string, error) {
 	var list struct {
 		Files []fileInfo `json:"files"`
@@ -207,7 +207,7 @@ func (a *api) latest(ctx context.Context, bucket, key string) (string, error) {
 	return "", nil
 }
 
-// all lists what a bucket shows, by name.
+// all lists a bucket by name.
 func (a *api) all(ctx context.Context, bucket string) (files []fileInfo, err error) {
 	q := url.Values{"bucket": {bucket}, "sort": {"name"}, "per_page": {"1000"}}
 	for {
@@ -227,13 +227,13 @@ func (a *api) all(ctx context.Context, bucket string) (files []fileInfo, err err
 	}
 }
 
-// errGone is a file that was found by name and is not there any more.
+// errGone: a file that was found by name no longer exists.
 var errGone = errors.New("the file is not there any more")
 
-// errMixed is a body that is the content of no version, or not the whole of it.
+// errMixed: a body is not the complete content of one version.
 var errMixed = errors.New("the body is not one version")
 
-// get reads a file by id and compares it, byte for byte, with the version that its first bytes name.
+// get reads a file by id and compares it, byte by byte, with the version that its first bytes name.
 func (a *api) get(ctx context.Context, id string, sizeOf func(version) (int64, bool)) (version, error) {
 	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
@@ -248,8 +248,8 @@ func (a *api) get(ctx context.Context, id string, sizeOf func(version) (int64, b
 	return compare(resp.Body, resp.ContentLength, sizeOf)
 }
 
-// compare reads a body whose length was announced. A body that ends early, by an error or not, is that
-// error: a client sees it and asks again.
+// compare reads a body of known length. A body that ends early is an error of the transfer and not errMixed: a
+// client detects it and retries.
 func compare(body io.Reader, announced int64, sizeOf func(version) (int64, bool)) (version, error) {
 	var head [8]byte
 	if _, err := io.ReadFull(body, head[:]); err != nil {
@@ -281,20 +281,20 @@ func compare(body io.Reader, announced int64, sizeOf func(version) (int64, bool)
 	return v, nil
 }
 
-// smallest is the least size of a version in bytes: its name must fit.
+// smallest is the minimum size of a version in bytes: its name must fit.
 const smallest = 16
 
-// content gives the bytes of a version: its number, then noise that follows from it.
+// content returns the bytes of a version: its number, then pseudo-random bytes derived from it.
 func content(v version, size int64) io.Reader { return contentFrom(v, 0, size) }
 
-// contentFrom gives the bytes from offset to end.
+// contentFrom returns the bytes from offset to end.
 func contentFrom(v version, offset, end int64) io.Reader {
 	var key [32]byte
 	binary.BigEndian.PutUint64(key[:], uint64(v))
 	noise := rand.NewChaCha8(key)
 	r := io.MultiReader(bytes.NewReader(binary.BigEndian.AppendUint64(nil, uint64(v))), noise)
 	if _, err := io.CopyN(io.Discard, r, offset); err != nil {
-		panic(err) // noise has no end
+		panic(err) // the generator never ends
 	}
 	return io.LimitReader(r, end-offset)
 }

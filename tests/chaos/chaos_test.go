@@ -21,21 +21,21 @@ import (
 	"github.com/ringstore/ringstore/tests/cluster"
 )
 
-// What `make chaos` and its companions set.
+// Environment variables that `make chaos` and the related targets set.
 const (
-	envBin     = "RINGSTORE_CHAOS_BIN"     // absolute path of the programs to test; by default those of this tree are built
+	envBin     = "RINGSTORE_CHAOS_BIN"     // absolute path of the programs to test; by default they are built
 	envSeconds = "RINGSTORE_CHAOS_SECONDS" // how long the storm lasts
-	envCommits = "RINGSTORE_CHAOS_COMMITS" // changes that meet a slow commit of 10 to 40 s; 0: a few of 19 s
-	envGets    = "RINGSTORE_CHAOS_GETS"    // downloads whose object is changed in the middle
+	envCommits = "RINGSTORE_CHAOS_COMMITS" // changes during slow commits of 10 to 40 s; 0: a few of 19 s
+	envGets    = "RINGSTORE_CHAOS_GETS"    // downloads whose object is changed meanwhile
 	envSize    = "RINGSTORE_CHAOS_MIB"     // of the file, in MiB
 	envKills   = "RINGSTORE_CHAOS_KILLS"   // of client, gateway and node, each
-	envSeed    = "RINGSTORE_CHAOS_SEED"    // of the moments; every run logs its own
+	envSeed    = "RINGSTORE_CHAOS_SEED"    // of the random choices; every run logs its seed
 )
 
-// parallel is how many parts are under way at once.
+// parallel is how many parts are sent concurrently.
 const parallel = 4
 
-// partSize is what s3ctl cuts a file of the size into: one part for each stream, of 32 to 128 MiB.
+// partSize is the part size that s3ctl chooses: one part for each stream, of 32 to 128 MiB.
 func partSize(size int64) int64 { return min(max(size/parallel, 32<<20), 128<<20) }
 
 var bin string
@@ -70,7 +70,7 @@ func setting(t *testing.T, name string, otherwise int) int {
 	return n
 }
 
-// keepReplaced gives the flags for how long the chunks of deleted and replaced files stay, where the program has that.
+// keepReplaced returns the flags that set how long the chunks of deleted and replaced files are kept, if the program has them.
 func keepReplaced(t *testing.T, program string, d time.Duration) []string {
 	t.Helper()
 	flags, err := cluster.KeepReplaced(t.Context(), bin, program, d)
@@ -78,7 +78,7 @@ func keepReplaced(t *testing.T, program string, d time.Duration) []string {
 	return flags
 }
 
-// drill is one transfer under fire.
+// drill is one transfer during which processes are killed.
 type drill struct {
 	t     *testing.T
 	c     *cluster.Cluster
@@ -89,7 +89,7 @@ type drill struct {
 	kills int
 }
 
-// TestKills uploads a file, then downloads it again, while client, gateway and nodes are killed.
+// TestKills uploads a file and downloads it again, while client, gateway and nodes are killed.
 func TestKills(t *testing.T) {
 	t.Parallel()
 	seed := setting(t, envSeed, int(rand.Uint32()))
@@ -127,8 +127,8 @@ func TestKills(t *testing.T) {
 	d.nothingOpen()
 }
 
-// transfer runs s3ctl until it succeeds, again and again where it was killed, and
-// kills it, the gateway and nodes at random moments on the way.
+// transfer runs s3ctl until it succeeds, again after each time it was killed, and kills it, the gateway and nodes
+// at random moments.
 func (d *drill) transfer(name string, args ...string) {
 	up, down := d.proxy.Counts()
 	log := filepath.Join(d.dir, name+".log")
@@ -167,12 +167,12 @@ func (d *drill) transfer(name string, args ...string) {
 	d.account(name, up, down, len(moments))
 }
 
-// account compares what went over the wire with what had to.
+// account compares the bytes that were transferred with those that were necessary.
 func (d *drill) account(name string, up, down int64, kills int) {
 	nowUp, nowDown := d.proxy.Counts()
 	moved := max(nowUp-up, nowDown-down)
 	again := moved - d.size
-	// One part for each stream and kill, and one in a hundred for headers.
+	// One part for each stream and kill, and one percent for headers.
 	allowed := int64(kills)*parallel*partSize(d.size) + d.size/100
 	d.t.Logf("%s: %d MiB moved for %d MiB: %d MiB again over %d kills, %.2f parts a kill and stream",
 		name, moved>>20, d.size>>20, again>>20, kills, float64(again)/float64(kills)/parallel/float64(partSize(d.size)))
@@ -189,17 +189,17 @@ const (
 
 type moment struct {
 	who   who
-	after int64 // bytes since the kill before
+	after int64 // bytes since the previous kill
 }
 
-// moments spreads the kills over the transfer, in random order and at random distances.
+// moments distributes the kills over the transfer, in random order and at random distances.
 func (d *drill) moments() []moment {
 	var m []moment
 	for range d.kills {
 		m = append(m, moment{who: theClient}, moment{who: theGateway}, moment{who: aNode})
 	}
 	d.rng.Shuffle(len(m), func(i, j int) { m[i], m[j] = m[j], m[i] })
-	// Twice the average at most, and a little less than the file in all.
+	// At most twice the average, and in total a little less than the file.
 	average := d.size * 9 / 10 / int64(len(m))
 	for i := range m {
 		m[i].after = average/2 + d.rng.Int64N(average)
@@ -218,7 +218,7 @@ func (d *drill) victim(w who, s3ctl *cluster.Process) *cluster.Process {
 	}
 }
 
-// nothingOpen looks that no session is left behind.
+// nothingOpen checks that no session remains.
 func (d *drill) nothingOpen() {
 	ctx, cancel := context.WithTimeout(d.t.Context(), time.Minute)
 	defer cancel()
@@ -255,10 +255,10 @@ func sumOf(t *testing.T, path string) [32]byte {
 	return [32]byte(h.Sum(nil))
 }
 
-// The proxy counts both ways, and breaks connections that its gateway breaks.
+// The proxy counts both directions, and closes connections that its gateway closes.
 func TestProxy(t *testing.T) {
 	t.Parallel()
-	echo, err := NewProxy("127.0.0.1:1") // nobody listens there
+	echo, err := NewProxy("127.0.0.1:1") // nothing listens there
 	require.NoError(t, err)
 	client := dial(t, echo.Address)
 	_, err = client.Read(make([]byte, 1))

@@ -14,7 +14,7 @@ import (
 	"github.com/ringstore/ringstore/tests/cluster"
 )
 
-// onNode calls a storage node, with the token that docs/format/storage-grpc.md describes.
+// onNode calls a storage node with the token described in docs/format/storage-grpc.md.
 func onNode(ctx context.Context, address string, f func(ctx context.Context, node storagev1.StorageServiceClient) error) error {
 	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
@@ -27,7 +27,7 @@ func onNode(ctx context.Context, address string, f func(ctx context.Context, nod
 	return f(ctx, storagev1.NewStorageServiceClient(conn))
 }
 
-// chunksOf lists what a storage node keeps: the key that each chunk's label names, by chunk id.
+// chunksOf lists the chunks of a storage node: the key in each chunk's label, by chunk id.
 func chunksOf(ctx context.Context, address string) (map[string]string, error) {
 	all := map[string]string{}
 	err := onNode(ctx, address, func(ctx context.Context, node storagev1.StorageServiceClient) error {

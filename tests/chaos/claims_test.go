@@ -14,8 +14,8 @@ import (
 	"github.com/ringstore/ringstore/tests/cluster"
 )
 
-// TestClaimsEndWithTheirLeader kills the gateway that has claimed work of repair and reclaim and has not finished it.
-// The other gateway must do all of it as soon as it leads, not when the claims run out by themselves.
+// TestClaimsEndWithTheirLeader kills the gateway that has claimed repair and reclaim tasks and has not finished them.
+// The other gateway must do all of them once it leads, without waiting for the claims to expire.
 func TestClaimsEndWithTheirLeader(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
@@ -41,7 +41,7 @@ func TestClaimsEndWithTheirLeader(t *testing.T) {
 		require.NoError(t, err)
 		ids = append(ids, file.ID)
 	}
-	// While the leader stands still, half of the files lose a chunk, which a read reports, and the others are deleted.
+	// While the leader is paused, half of the files lose a chunk, which a read reports, and the others are deleted.
 	require.NoError(t, c.Gateways[leader].Pause())
 	addresses := nodeAddresses(t, other)
 	for i, id := range ids {
@@ -53,7 +53,7 @@ func TestClaimsEndWithTheirLeader(t *testing.T) {
 		_, err := other.get(ctx, id, sizes.size)
 		require.NoError(t, err)
 	}
-	// Three nodes hang, so that work of both kinds that the leader takes cannot end.
+	// Three nodes hang, so that tasks of both kinds that the leader claims cannot end.
 	for _, n := range c.Nodes[:3] {
 		require.NoError(t, n.Pause())
 	}
@@ -61,12 +61,12 @@ func TestClaimsEndWithTheirLeader(t *testing.T) {
 	require.NoError(t, err)
 	require.NotEmpty(t, before, "work is queued")
 	require.NoError(t, c.Gateways[leader].Resume())
-	// Its claims change the queue; then nothing does, because it waits for the nodes that hang.
+	// Claims change the queue; after that nothing does, because the leader waits for the hanging nodes.
 	calm, last, resumed := 0, before, time.Now()
 	until(t, 20*time.Second, "the leader has claimed what it can", func() bool {
 		now, err := db.queue(ctx)
 		require.NoError(t, err)
-		changed := now != before || time.Since(resumed) > 8*time.Second // claims may stand elsewhere
+		changed := now != before || time.Since(resumed) > 8*time.Second // claims may be recorded elsewhere
 		if calm++; now != last || !changed {
 			calm, last = 0, now
 		}
@@ -97,7 +97,7 @@ func TestClaimsEndWithTheirLeader(t *testing.T) {
 	}
 }
 
-// until polls, which is all that can be done from outside of a process.
+// until polls a condition of another process.
 func until(t *testing.T, limit time.Duration, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(limit); !ok(); time.Sleep(100 * time.Millisecond) {
@@ -107,7 +107,7 @@ func until(t *testing.T, limit time.Duration, what string, ok func() bool) {
 	}
 }
 
-// nodeAddresses gives where each node serves, by node id.
+// nodeAddresses returns the address of each node by node id.
 func nodeAddresses(t *testing.T, a *api) map[string]string {
 	var list struct {
 		Nodes []struct {
@@ -123,7 +123,7 @@ func nodeAddresses(t *testing.T, a *api) map[string]string {
 	return all
 }
 
-// loseChunk removes the first chunk of a file from its node, behind the gateway's back: that is what a read asks for first.
+// loseChunk removes the first chunk of a file, which reads request first, directly from its node.
 func loseChunk(ctx context.Context, t *testing.T, a *api, id string, addresses map[string]string) {
 	m, err := a.metadata(ctx, id)
 	require.NoError(t, err)

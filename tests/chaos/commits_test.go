@@ -14,7 +14,7 @@ import (
 	"github.com/ringstore/ringstore/tests/cluster"
 )
 
-// slowCommits is a cluster whose database is slow at will.
+// slowCommits is a cluster whose database can be slowed down.
 type slowCommits struct {
 	t   *testing.T
 	db  database
@@ -23,7 +23,7 @@ type slowCommits struct {
 	n   int // keys so far
 }
 
-// The ways in which a commit is held up.
+// The ways in which a commit is delayed.
 var slowness = []struct {
 	name string
 	lock func(s *slowCommits, ctx context.Context, length time.Duration, held func()) error
@@ -31,7 +31,7 @@ var slowness = []struct {
 	{"table locked", func(s *slowCommits, ctx context.Context, length time.Duration, held func()) error {
 		return s.hold(ctx, lockFiles, length, held)
 	}},
-	// The bucket's row fills the queues of group commit; then the key's own row makes one commit of it late.
+	// A lock on the bucket's row fills the queues of group commit; then a lock on the key's row delays one commit of them.
 	{"rows locked", func(s *slowCommits, ctx context.Context, length time.Duration, held func()) error {
 		return s.hold(ctx, lockAllFiles, length, func() {
 			locked := make(chan struct{})
@@ -47,8 +47,8 @@ var slowness = []struct {
 	}},
 }
 
-// TestSlowCommitOnOverwrite changes objects while the database holds every commit up for longer than a gateway
-// waits. Whatever the answers: each name then shows the old or the new version, whole.
+// TestSlowCommitOnOverwrite changes objects while the database delays every commit for longer than a gateway
+// waits. Whatever the answers, each name afterwards shows the complete old or new version.
 func TestSlowCommitOnOverwrite(t *testing.T) {
 	t.Parallel()
 	seed := uint64(setting(t, envSeed, int(rand.Uint32())))
@@ -105,10 +105,10 @@ func (s *slowCommits) hold(ctx context.Context, lock string, length time.Duratio
 	}, release)
 }
 
-// changesPerRound is how many objects one lock meets.
+// changesPerRound is how many objects are changed while one lock is held.
 const changesPerRound = 12
 
-// round prepares objects, changes each while the lock is held, and looks at all of them when everything is quiet.
+// round prepares objects, changes each while the lock is held, and reads all of them once no work is pending.
 func (s *slowCommits) round(lock func(*slowCommits, context.Context, time.Duration, func()) error, length time.Duration) {
 	ctx := s.t.Context()
 	var changes []func()
@@ -134,7 +134,7 @@ func (s *slowCommits) round(lock func(*slowCommits, context.Context, time.Durati
 	}
 }
 
-// prepare stores an object and returns a change of it: of each kind that replaces or removes something.
+// prepare stores an object and returns a change of it, of one of the kinds that replace or remove something.
 func (s *slowCommits) prepare(ctx context.Context, kind int) func() {
 	s.n++
 	key, other := fmt.Sprintf("slow-%d", s.n), fmt.Sprintf("source-%d", s.n)
@@ -173,12 +173,12 @@ func (s *slowCommits) current(ctx context.Context, key string) (string, version)
 	return id, v
 }
 
-// quiet waits until the database has no statement in progress and no work is queued, for a while: a commit
+// quiet waits until the database has had no statement in progress and no queued work for a while: a commit
 // that was abandoned may still be in flight.
 func (s *slowCommits) quiet(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
-	for calm := 0; calm < 15; time.Sleep(100 * time.Millisecond) { // polling is all that can be done from outside
+	for calm := 0; calm < 15; time.Sleep(100 * time.Millisecond) { // another process offers no signal to wait for
 		busy, err := s.db.busy(ctx)
 		require.NoError(s.t, err)
 		tasks, err := s.db.tasks(ctx)
@@ -189,7 +189,7 @@ func (s *slowCommits) quiet(ctx context.Context) {
 	}
 }
 
-// look reads an object. It must be possible: all nodes are there.
+// look reads an object. It must succeed, since all nodes are running.
 func (s *slowCommits) look(ctx context.Context, key string) {
 	began := time.Now()
 	id, err := s.api.latest(ctx, bucket, key)
@@ -206,7 +206,7 @@ func (s *slowCommits) look(ctx context.Context, key string) {
 }
 
 func (s *slowCommits) verdict() {
-	for what, n := range s.w.tally() {
+	for what, n := range s.w.summary() {
 		s.t.Logf("%6d  %s", n, what)
 	}
 	for _, wrong := range s.w.h.wrong() {

@@ -65,7 +65,7 @@ func (d database) terminate(ctx context.Context) error {
 	})
 }
 
-// number gives the result of a query of one integer.
+// number returns the result of a query of one integer.
 func (d database) number(ctx context.Context, query string) (n int, err error) {
 	err = d.with(ctx, func(conn *pgx.Conn) error { return conn.QueryRow(ctx, query).Scan(&n) })
 	return n, err
@@ -79,7 +79,7 @@ func (d database) tasks(ctx context.Context) (int, error) {
 			SELECT FROM parts p WHERE coalesce(to_jsonb(p)->>'owner', to_jsonb(p)->>'file_id') = f.id::text)))`)
 }
 
-// describe gives some of the queued work for people.
+// describe returns some of the queued work for messages.
 func (d database) describe(ctx context.Context) (tasks []string, err error) {
 	err = d.with(ctx, func(conn *pgx.Conn) error {
 		rows, err := conn.Query(ctx, "SELECT now()::text || ' ' || to_jsonb(t)::text FROM tasks t ORDER BY due_at LIMIT 10")
@@ -106,7 +106,7 @@ func (d database) busy(ctx context.Context) (int, error) {
 		WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND state <> 'idle'`)
 }
 
-// knownParts gives the ids of all parts with chunks that any table knows: those that describe parts by layout and nodes
+// knownParts returns the ids of all parts with chunks that any table has: tables that describe parts by layout and nodes
 // have them as id, those that refer to parts as part_id. Ids are 32 hexadecimal digits.
 func (d database) knownParts(ctx context.Context) (map[string]bool, error) {
 	known := map[string]bool{}

@@ -1,19 +1,16 @@
-// Package chaos breaks real processes on purpose, and demands that nothing which was acknowledged suffers.
-//
-// TestStorm is the main one: workers write, read, overwrite, delete, rename and copy a bounded set of keys
-// through two gateways, by single requests, sessions and tus, while gateways, nodes and the database are killed, stopped,
-// locked, cut off and filled up. A history (history_test.go) knows at each moment which versions a key may show:
-// an acknowledged write is the only one, a write of unknown outcome leaves both. Every read must give one of them,
-// whole; content names its own version, so a mix of two is found. Afterwards, with everything back, the queues must drain,
-// each file must survive what its policy says, and what the nodes keep is compared with the metadata.
-//
-// The other tests aim at one fault each: commits that are slower than a gateway waits (TestSlowCommitOnOverwrite), work
-// claimed by a gateway that dies (TestClaimsEndWithTheirLeader), objects that change while they are read
-// (TestDownloadsEndWhole, TestReadBesideDelete), uploads that stall (TestStalledUploads), and s3ctl's large transfers
-// (TestKills).
-//
-// Sizes and times are small in `make test`; `make chaos`, `chaos-commits`, `chaos-gets` and `chaos-kills` run each for
-// longer. The variables are in chaos_test.go; every run logs its seed, and RINGSTORE_CHAOS_BIN tests programs
-// that were built elsewhere. A failed run keeps the logs of all processes and says where. The order of faults and
-// of each worker's requests follows from the seed; how they interleave does not.
+// Package chaos injects failures into real processes and checks that no acknowledged operation is lost.
+// // TestStorm is the main test: workers write, read, overwrite, delete, rename and copy a bounded set of keys through two
+// gateways, by single requests, sessions and tus, while gateways, nodes and the database are killed, paused, locked,
+// disconnected and filled up. A history (history_test.go) knows at each moment which versions a key may show: after an
+// acknowledged write only that one, after a write of unknown outcome both. Every read must return one of them completely;
+// content contains its own version, so that a mix of two is detected. Afterwards, with everything running, the queues
+// must drain, each file must survive what its policy says, and the chunks on the nodes are compared with the metadata.
+// // The other tests inject one kind of failure each: commits slower than a gateway waits (TestSlowCommitOnOverwrite), tasks
+// claimed by a gateway that is killed (TestClaimsEndWithTheirLeader), objects that change while they are read
+// (TestDownloadsEndWhole, TestReadBesideDelete), uploads that stall (TestStalledUploads), and kills during s3ctl's large
+// transfers (TestKills).
+// // Sizes and times are small in `make test`; `make chaos`, `chaos-commits`, `chaos-gets` and `chaos-kills` run each for
+// longer. The variables are in chaos_test.go; every run logs its seed, and RINGSTORE_CHAOS_BIN selects programs that were
+// built elsewhere. A failed run keeps the logs of all processes and prints where. The seed determines the order of
+// failures and of each worker's requests, but not how they interleave.
 package chaos

@@ -16,7 +16,7 @@ import (
 	"github.com/ringstore/ringstore/tests/cluster"
 )
 
-// downloads is a standalone whose objects change while they are read.
+// downloads is a standalone server whose objects change while they are read.
 type downloads struct {
 	t   *testing.T
 	api *api
@@ -34,7 +34,7 @@ func newDownloads(t *testing.T) *downloads {
 	return &downloads{t: t, api: a, w: newWorkload(newHistory(time.Minute, time.Now()), []*api{a}, 0)}
 }
 
-// TestDownloadsEndWhole changes objects in the middle of their download: it ends whole, whatever the change.
+// TestDownloadsEndWhole changes objects during their download, which must end with the complete version.
 func TestDownloadsEndWhole(t *testing.T) {
 	t.Parallel()
 	d := newDownloads(t)
@@ -65,13 +65,13 @@ func TestDownloadsEndWhole(t *testing.T) {
 	require.Empty(t, len(failed), "of %d downloads", count)
 }
 
-// A file of many parts, each of which is looked for when its turn comes; more than what sockets hold on the way.
+// A file of many parts, each of which is looked up in turn, larger than all socket buffers in between.
 const (
 	downloadParts = 24
 	downloadPart  = 1 << 20
 )
 
-// changed downloads an object slowly, and changes it when the first part is there.
+// changed downloads an object slowly, and changes it after the first part has arrived.
 func (d *downloads) changed(ctx context.Context, i int) error {
 	how := []string{"overwritten", "renamed", "deleted"}[i%3]
 	key := fmt.Sprintf("%s-%d", how, i)
@@ -123,7 +123,7 @@ func (d *downloads) change(ctx context.Context, how, key, id string) error {
 	}
 }
 
-// slowReader reads at the pace of a modest line, and calls then once stop bytes have passed.
+// slowReader reads at a limited rate, and calls then once stop bytes have passed.
 type slowReader struct {
 	r    io.Reader
 	at   int64
@@ -141,11 +141,11 @@ func (s *slowReader) Read(p []byte) (int, error) {
 	}
 	n, err := s.r.Read(p)
 	s.at += int64(n)
-	time.Sleep(time.Duration(n) * time.Second / perSecond) // the pace is what is tested
+	time.Sleep(time.Duration(n) * time.Second / perSecond) // the limited rate is what is tested
 	return n, err
 }
 
-// TestReadBesideDelete reads files by id while they are deleted: whole or 404, never another error.
+// TestReadBesideDelete reads files by id while they are deleted: the result is the complete file or 404, never another error.
 func TestReadBesideDelete(t *testing.T) {
 	t.Parallel()
 	d := newDownloads(t)

@@ -17,25 +17,25 @@ import (
 	"github.com/ringstore/ringstore/tests/cluster"
 )
 
-// faults breaks a running cluster at random moments. Everything is whole again when run returns.
+// faults injects failures into a running cluster at random moments. All have ended when run returns.
 type faults struct {
 	t        *testing.T
 	c        *cluster.Cluster
 	db       database
 	lines    []*line // between each gateway and the database
 	killing  func(gateway int)
-	smallDir string // of the node on a small disk; "": there is none
+	smallDir string // data directory on a small disk; "": no node has one
 
-	hanging []atomic.Bool // gateways that are away now
+	hanging []atomic.Bool // gateways that are unreachable now
 }
 
-// fault is one way to break something; it returns when that is whole again.
+// fault injects one kind of failure; it returns when the failure has ended.
 type fault struct {
 	name string
 	run  func(ctx context.Context, rng *rand.Rand) error
 }
 
-// run breaks processes and the database side by side until ctx ends: each kind of fault once, in random order, and so on.
+// run injects failures into processes and the database concurrently until ctx ends: each kind once, in random order, repeatedly.
 func (f *faults) run(ctx context.Context, seed uint64) error {
 	var wg sync.WaitGroup
 	errs := make([]error, 2)
@@ -82,7 +82,7 @@ func (f *faults) processes() []fault {
 		{"SIGSTOP of a gateway", func(ctx context.Context, rng *rand.Rand) error {
 			return f.stopGateway(ctx, rng.IntN(len(f.c.Gateways)), 1000, 6000, rng)
 		}},
-		// Longer than the lease of upkeep lasts (15 s): another gateway takes over, then this one wakes up.
+		// Longer than the upkeep lease (15 s): another gateway takes over, then this one resumes.
 		{"SIGSTOP of the leader of upkeep", func(ctx context.Context, rng *rand.Rand) error {
 			return f.stopGateway(ctx, f.leader(), 16000, 18000, rng)
 		}},
@@ -127,7 +127,7 @@ func (f *faults) database() []fault {
 		deck = append(deck, fault{"lock on " + name, func(ctx context.Context, rng *rand.Rand) error {
 			held, cancel := context.WithTimeout(ctx, 5*time.Second+time.Duration(rng.IntN(4000))*time.Millisecond)
 			defer cancel()
-			// It may wait behind others, or its connection may be ended by them: then it was a shorter lock.
+			// The lock may wait for others, or its connection may be closed: it then lasts for less time.
 			_ = f.db.hold(held, lock, func() {}, nil)
 			return nil
 		}})
@@ -135,7 +135,7 @@ func (f *faults) database() []fault {
 	return sortedDeck(deck)
 }
 
-// sortedDeck makes the order before shuffling the same in every run of a seed.
+// sortedDeck returns the failures in a fixed order, so that a seed determines the shuffled one.
 func sortedDeck(deck []fault) []fault {
 	for i := range deck {
 		for j := i; j > 0 && deck[j].name < deck[j-1].name; j-- {
@@ -154,7 +154,7 @@ func (f *faults) killGateway(ctx context.Context, rng *rand.Rand) error {
 	if err := f.c.Gateways[i].Kill(); err != nil {
 		return err
 	}
-	f.killing(i) // what was begun between both moments
+	f.killing(i) // also the writes that began in between
 	pause(ctx, 0, 3000, rng)
 	return f.c.Gateways[i].Start()
 }
@@ -195,7 +195,7 @@ func (f *faults) killNodes(n int) func(ctx context.Context, rng *rand.Rand) erro
 	}
 }
 
-// leader is the gateway that said last that it does the upkeep. Where the logs do not tell it is the first.
+// leader returns the gateway that last logged that it runs the upkeep, or the first if the logs do not say.
 func (f *faults) leader() int {
 	const all = 1 << 20
 	leader, last := 0, ""
@@ -209,7 +209,7 @@ func (f *faults) leader() int {
 	return leader
 }
 
-// fillDisk leaves no byte free on the small disk, for a while.
+// fillDisk fills the small disk completely for a while.
 func (f *faults) fillDisk(ctx context.Context, rng *rand.Rand) error {
 	path := filepath.Join(f.smallDir, "ballast")
 	file, err := os.Create(path)

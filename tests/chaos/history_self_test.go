@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The checker finds each kind of fault that it exists for, and nothing in histories that are right.
+// The checker detects each kind of violation, and reports none in correct histories.
 func TestHistory(t *testing.T) {
 	t.Parallel()
 	const key = "k"
@@ -81,7 +81,7 @@ func TestHistory(t *testing.T) {
 	}
 }
 
-// After late has passed a write of unknown outcome can not land any more.
+// A write of unknown outcome cannot take effect after the limit late.
 func TestHistoryLate(t *testing.T) {
 	t.Parallel()
 	h := newHistory(0, time.Now())

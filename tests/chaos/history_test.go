@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// version names the content of one write: the seed of its bytes. absent is no file.
+// version identifies the content of one write: it is the seed of its bytes. absent means no file.
 type version uint64
 
 const absent version = 0
@@ -20,14 +20,12 @@ func (v version) String() string {
 	return fmt.Sprintf("%016x", uint64(v))
 }
 
-// history records, for each key, which versions it may show at which time, and finds reads that
-// contradict that. It relies on one writer for each key at a time; reads may overlap everything.
-//
-// A write whose answer was a success is the key's version from its answer on. One that was refused never
-// becomes visible. One whose outcome is unknown may take effect until late has passed since its end, before or
-// after writes that began later; until then both outcomes stay possible.
-//
-// Safe for concurrent use.
+// history records, for each key, which versions it may show at which time, and detects reads that contradict that. It
+// requires one writer for each key at a time; reads may overlap everything.
+// // An acknowledged write is the key's version from its answer on. A refused write never becomes visible. A write of
+// unknown outcome may take effect until late has passed since its end, before or after writes that began later; until
+// then both outcomes are possible.
+// // Safe for concurrent use.
 type history struct {
 	late  time.Duration
 	start time.Time
@@ -39,19 +37,19 @@ type history struct {
 	violations []string
 }
 
-// register is one key.
+// register is the history of one key.
 type register struct {
 	claims []*claim
 	events []string
 }
 
-// claim says that a key may show a version.
+// claim is the possibility that a key shows a version.
 type claim struct {
 	key     string
 	version version
 	from    time.Time // when its write began
-	latest  time.Time // when its write takes effect at the latest; zero while it has no answer
-	until   time.Time // since when it is not possible any more; zero: it is
+	latest  time.Time // when its write takes effect at the latest; zero while it is not answered
+	until   time.Time // from when on it is impossible; zero: it is possible
 	seen    time.Time // end of the first read that found it, zero: none
 
 	// ifCurrent is a write that takes effect only on the version that was the key's when it began (a delete or rename
@@ -59,13 +57,13 @@ type claim struct {
 	ifCurrent bool
 }
 
-// move is a rename whose outcome is unknown: exactly one of both keys shows the version, unless a later write hides it.
+// move is a rename of unknown outcome: exactly one of the two keys shows the version, unless a later write hides it.
 type move struct {
 	version  version
 	from, to *claim // absent under the old name, the version under the new one
 }
 
-// eventsKept bounds the memory of one key's record.
+// eventsKept bounds the recorded events of one key.
 const eventsKept = 80
 
 func newHistory(late time.Duration, now time.Time) *history {
@@ -81,7 +79,7 @@ func (h *history) register(key string) *register {
 	return r
 }
 
-// remember records how long the content of a version is; size reports it.
+// remember records the content length of a version; size returns it.
 func (h *history) remember(v version, size int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -95,7 +93,7 @@ func (h *history) size(v version) (int64, bool) {
 	return n, ok
 }
 
-// begin records that a write of v to key is sent now.
+// begin records that a write of v to key is being sent.
 func (h *history) begin(key string, v version, ifCurrent bool, what string) *claim {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -106,7 +104,7 @@ func (h *history) begin(key string, v version, ifCurrent bool, what string) *cla
 	return c
 }
 
-// acknowledged records that the writes succeeded, in one step.
+// acknowledged records that the writes succeeded atomically.
 func (h *history) acknowledged(claims ...*claim) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -125,7 +123,7 @@ func (h *history) acknowledged(claims ...*claim) {
 	}
 }
 
-// refused records that the writes have not happened and never will.
+// refused records that the writes have not taken effect and never will.
 func (h *history) refused(why string, claims ...*claim) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -140,7 +138,7 @@ func (h *history) refused(why string, claims ...*claim) {
 	}
 }
 
-// unknown records that the outcome of the writes is open.
+// unknown records that the outcome of the writes is unknown.
 func (h *history) unknown(why string, claims ...*claim) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -162,7 +160,7 @@ func (h *history) moved(why string, from, to *claim) {
 	h.moves = append(h.moves, move{version: to.version, from: from, to: to})
 }
 
-// read records that a read that lasted from began to ended found v under key.
+// read records that a read, from began to ended, found v under key.
 func (h *history) read(key string, v version, began, ended time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -195,7 +193,7 @@ func (h *history) read(key string, v version, began, ended time.Time) {
 	}
 }
 
-// settled gives the version of a key if there is exactly one that it can show.
+// settled returns the version of a key if it can show exactly one.
 func (h *history) settled(key string) (version, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -212,7 +210,7 @@ func (h *history) settled(key string) (version, bool) {
 	return only.version, !only.latest.IsZero() && !only.latest.After(time.Now())
 }
 
-// openMoves gives the renames of unknown outcome that no later write to either key hides.
+// openMoves returns the renames of unknown outcome that no later write to either key hides.
 func (h *history) openMoves() []move {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -226,21 +224,21 @@ func (h *history) hidden(c *claim) bool {
 	return slices.ContainsFunc(h.register(c.key).claims, func(o *claim) bool { return o.from.After(c.from) })
 }
 
-// fail records a fault of one key that the caller found.
+// fail records a violation that the caller found.
 func (h *history) fail(key, format string, args ...any) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.violate(h.register(key), "key %s: "+format, append([]any{key}, args...)...)
 }
 
-// wrong gives what contradicts the record, each with the history of its key.
+// wrong returns all violations, each with the history of its key.
 func (h *history) wrong() []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return slices.Clone(h.violations)
 }
 
-// names gives all keys that were written.
+// names returns all keys that were written.
 func (h *history) names() []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -263,14 +261,14 @@ func (r *register) possible(began, ended time.Time) (all []version) {
 	return all
 }
 
-// forget drops claims that no read in progress can find any more: none lasts so long.
+// forget drops claims that are too old for any read in progress.
 func (r *register) forget(now time.Time) {
 	r.claims = slices.DeleteFunc(r.claims, func(c *claim) bool {
 		return !c.until.IsZero() && now.Sub(c.until) > 5*time.Minute
 	})
 }
 
-// The caller of what follows holds mu.
+// The caller of the following methods holds mu.
 
 func (h *history) note(r *register, at time.Time, format string, args ...any) {
 	if len(r.events) == eventsKept {

@@ -7,8 +7,8 @@ import (
 	"github.com/ringstore/ringstore/tests/relay"
 )
 
-// line is the network between a gateway and its database. It can be cut: bytes stop where they are, and
-// neither end notices, as when a cable is pulled.
+// line is a relay between a gateway and its database. It can be cut: bytes stop in transit, and neither end
+// notices, as when a cable is pulled.
 type line struct {
 	*relay.Relay
 
@@ -23,7 +23,7 @@ func newLine(target string) (l *line, err error) {
 	return l, err
 }
 
-// cut stops everything; mend lets it continue. Connections survive where both ends wait.
+// cut stops all bytes; mend lets them continue. Connections survive unless an end times out.
 func (l *line) cut() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

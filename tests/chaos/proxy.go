@@ -7,8 +7,8 @@ import (
 	"github.com/ringstore/ringstore/tests/relay"
 )
 
-// Proxy passes connections on to a gateway and counts the bytes, so that what
-// was moved twice is known from outside of the programs under test.
+// Proxy forwards connections to a gateway and counts the bytes, so that repeated transfers are detected outside the
+// programs under test.
 type Proxy struct {
 	*relay.Relay
 
@@ -30,14 +30,14 @@ func NewProxy(target string) (p *Proxy, err error) {
 	return p, err
 }
 
-// Counts gives the bytes that went to the gateway and those that came from it.
+// Counts returns the bytes sent to the gateway and those received from it.
 func (p *Proxy) Counts() (up, down int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.up, p.down
 }
 
-// Passed is closed once so many bytes, both ways together, have gone through from now on.
+// Passed returns a channel that is closed after so many more bytes, both directions together.
 func (p *Proxy) Passed(bytes int64) <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()

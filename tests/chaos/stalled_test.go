@@ -14,8 +14,8 @@ import (
 	"github.com/ringstore/ringstore/tests/cluster"
 )
 
-// TestStalledUploads opens many uploads that send their first bytes and then nothing. Small writes of another
-// client continue.
+// TestStalledUploads opens many uploads that send their first bytes and then stall. Small writes of another client
+// must continue.
 func TestStalledUploads(t *testing.T) {
 	t.Parallel()
 	const stalled, writes = 1000, 100
@@ -28,7 +28,7 @@ func TestStalledUploads(t *testing.T) {
 		conn, err := net.Dial("tcp", address)
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = conn.Close() })
-		// An upload that is refused at once is none that stalls.
+		// An upload that is refused at once does not stall.
 		_, _ = fmt.Fprintf(conn, "POST /files?bucket=%s&name=stalled-%d HTTP/1.1\r\nHost: %s\r\nAuthorization: Basic %s\r\n"+
 			"Content-Type: application/octet-stream\r\nContent-Length: 50000000\r\n\r\n%s", bucket, i, address, key, strings.Repeat("x", 1000))
 	}

@@ -23,7 +23,7 @@ import (
 	"github.com/ringstore/ringstore/tests/pgserver"
 )
 
-// storm is a cluster under fire, and what must be true of it afterwards.
+// storm is a cluster under load and failures, and the checks afterwards.
 type storm struct {
 	t      *testing.T
 	c      *cluster.Cluster
@@ -35,15 +35,15 @@ type storm struct {
 	faults *faults
 }
 
-// The small disk takes what a node gets in the storm, and its ballast.
+// The small disk holds what a node stores during the storm, and its reserve.
 const (
-	smallDisk = 192 << 20 // bytes, of memory
+	smallDisk = 192 << 20 // bytes, in a tmpfs
 	smallNode = 5
 )
 
-// TestStorm writes and reads through two gateways while everything is killed, stopped, locked, cut and filled up.
-// Then, with all of it back, nothing that was acknowledged may be missing, nothing deleted may be back, and each
-// file must survive again what its policy says.
+// TestStorm writes and reads through two gateways while everything is killed, paused, locked, disconnected and filled
+// up. Afterwards, with everything running, no acknowledged write may be missing, nothing deleted may reappear, and each
+// file must survive what its policy says.
 func TestStorm(t *testing.T) {
 	t.Parallel()
 	seed := setting(t, envSeed, int(rand.Uint32()))
@@ -56,8 +56,8 @@ func TestStorm(t *testing.T) {
 	go func() { ended <- s.faults.run(ctx, uint64(seed)) }()
 	s.w.run(ctx, uint64(seed), 8)
 	require.NoError(t, <-ended)
-	for _, what := range slices.Sorted(maps.Keys(s.w.tally())) {
-		t.Logf("%6d  %s", s.w.tally()[what], what)
+	for _, what := range slices.Sorted(maps.Keys(s.w.summary())) {
+		t.Logf("%6d  %s", s.w.summary()[what], what)
 	}
 	require.NoError(t, s.c.WaitReady(t.Context(), len(s.c.Nodes)), "all processes are back")
 	s.completeSessions()
@@ -109,8 +109,8 @@ func newStorm(t *testing.T) *storm {
 	return s
 }
 
-// throughLine gives the same database behind a line that can be cut. The string names the port; the server
-// listens on it on loopback, too.
+// throughLine returns a connection string to the same database through a line that can be cut. The string has the port;
+// the server also listens on it on loopback.
 func (s *storm) throughLine(dsn string) string {
 	u, err := url.Parse(dsn)
 	require.NoError(s.t, err)
@@ -121,7 +121,7 @@ func (s *storm) throughLine(dsn string) string {
 	return "postgres://" + pgserver.User + "@" + l.Address + "/postgres?sslmode=disable"
 }
 
-// keptDir is a directory whose logs stay when the test fails.
+// keptDir is a directory whose logs are kept if the test fails.
 func keptDir(t *testing.T) string {
 	dir, err := os.MkdirTemp("", "ringstore-chaos-")
 	require.NoError(t, err)
@@ -141,7 +141,7 @@ func keptDir(t *testing.T) string {
 	return dir
 }
 
-// mountSmallDisk mounts a file system of its own for one node, so that it can be full. Only root may; else there is none.
+// mountSmallDisk mounts a small file system for one node, so that it can become full. Only root can do this.
 func (s *storm) mountSmallDisk() string {
 	dir := filepath.Join(s.dir, "small-disk")
 	require.NoError(s.t, os.Mkdir(dir, 0o700))
@@ -170,7 +170,7 @@ func (s *storm) completeSessions() {
 	}
 }
 
-// whole waits until the queues are empty and every file survives what its policy says: a minute, and a second
+// whole waits until the queues are empty and every file survives what its policy says: for a minute, plus a second
 // for every 50 MB that are missing.
 func (s *storm) whole() {
 	missing, _, err := s.belowPolicy()
@@ -192,11 +192,11 @@ func (s *storm) whole() {
 				strings.Join(append(queued, below[:min(len(below), 10)]...), "\n    "))
 			return
 		}
-		time.Sleep(200 * time.Millisecond) // polling is all that can be done from outside
+		time.Sleep(200 * time.Millisecond) // another process offers no signal to wait for
 	}
 }
 
-// todo counts the queued tasks; when there are none, it gives the files that survive less than they should.
+// todo counts the queued tasks; if there are no tasks, it returns the files that survive less than they should.
 func (s *storm) todo() (tasks int, below []string) {
 	tasks, err := s.db.tasks(s.t.Context())
 	require.NoError(s.t, err)
@@ -207,7 +207,7 @@ func (s *storm) todo() (tasks int, below []string) {
 	return tasks, below
 }
 
-// belowPolicy gives the bytes of chunks that are nowhere, and the files that survive less than they should.
+// belowPolicy returns the bytes of missing chunks, and the files that survive less than they should.
 func (s *storm) belowPolicy() (missing float64, below []string, err error) {
 	files, err := s.apis[0].all(s.t.Context(), bucket)
 	if err != nil {
@@ -232,7 +232,7 @@ func (s *storm) belowPolicy() (missing float64, below []string, err error) {
 	return missing, below, nil
 }
 
-// readAll reads every key through every gateway, and compares the listing with that.
+// readAll reads every key through every gateway and compares the listing with the result.
 func (s *storm) readAll() {
 	moves := s.w.h.openMoves()
 	shown := map[string]version{}
@@ -284,7 +284,7 @@ func (s *storm) readOne(a *api, key string) (version, error) {
 	return v, nil
 }
 
-// compareChunks compares what the nodes keep with what the metadata says.
+// compareChunks compares the chunks on the nodes with the metadata.
 func (s *storm) compareChunks() {
 	ctx := s.t.Context()
 	kept := s.kept()
@@ -315,10 +315,10 @@ func (s *storm) kept() map[string]map[string]string {
 	return all
 }
 
-// unknownChunks lists the chunks that no metadata knows. Only writes whose gateway was killed before it could tell the
-// metadata of them may leave some; gateways that live may still be about to.
+// unknownChunks lists the chunks without metadata. Only writes whose gateway was killed before it could update the
+// metadata may leave some; a running gateway may still be about to update it.
 func (s *storm) unknownChunks() {
-	for end := time.Now().Add(cleanUp); ; time.Sleep(500 * time.Millisecond) { // polling is all that can be done from outside
+	for end := time.Now().Add(cleanUp); ; time.Sleep(500 * time.Millisecond) { // another process offers no signal to wait for
 		chunks, left := s.leftover()
 		perKey, tooMany := map[string]int{}, 0
 		for _, key := range left {
@@ -340,7 +340,7 @@ func (s *storm) unknownChunks() {
 	}
 }
 
-// leftover counts the chunks that no metadata knows, and gives the keys of their parts.
+// leftover counts the chunks without metadata, and returns the keys of their parts.
 func (s *storm) leftover() (chunks int, left map[string]string) {
 	known, err := s.db.knownParts(s.t.Context())
 	require.NoError(s.t, err)

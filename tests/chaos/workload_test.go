@@ -21,9 +21,9 @@ const bucket = "default"
 type workload struct {
 	h    *history
 	apis []*api
-	away func(gateway int) bool // the gateway is known not to answer now
+	away func(gateway int) bool // the gateway is known to be unreachable now
 
-	locks map[string]*sync.Mutex // one for each key: one writer at a time
+	locks map[string]*sync.Mutex // one for each key, so that it has one writer at a time
 	keys  []string
 	next  atomic.Uint64 // the last version
 
@@ -31,22 +31,22 @@ type workload struct {
 	ids     map[string]version
 	counts  map[string]int
 	open    []*openSession
-	inHand  map[*claim]int // writes without an answer, and their gateway
-	failed  []failedWrite  // writes whose chunks their gateway may still have to give to reclaim
-	cutKeys map[string]int // how many writes to a key their gateway had in hand, in this sense or that, when it was killed
+	inHand  map[*claim]int // writes in progress, and their gateway
+	failed  []failedWrite  // writes whose gateway may still have to queue their chunks for reclaim
+	cutKeys map[string]int // for each key, how many writes their gateway had in progress when it was killed
 }
 
-// failedWrite is a write that was not acknowledged. Its gateway tells the metadata in the background, as soon as that is possible.
+// failedWrite is a write that was not acknowledged. Its gateway updates the metadata in the background as soon as possible.
 type failedWrite struct {
 	key     string
 	gateway int
 	at      time.Time
 }
 
-// cleanUp is how long a gateway may take for that: longer than any fault of the database lasts, and the wait for it.
+// cleanUp bounds that delay: it is longer than any failure of the database and the wait for its end.
 const cleanUp = 30 * time.Second
 
-// openSession is an upload in parts, all of them acknowledged, that is completed after the storm only.
+// openSession is an upload whose parts are all acknowledged and that is completed only after the storm.
 type openSession struct {
 	id, key string
 	version version
@@ -65,7 +65,7 @@ func newWorkload(h *history, apis []*api, keys int) *workload {
 	return w
 }
 
-// run makes requests until ctx ends; the answers of those in progress are waited for.
+// run makes requests until ctx ends, and waits for the answers of those in progress.
 func (w *workload) run(ctx context.Context, seed uint64, workers int) {
 	var wg sync.WaitGroup
 	for i := range workers {
@@ -100,7 +100,7 @@ func (w *workload) step(ctx context.Context, rng *rand.Rand) {
 	case n < 60:
 		w.put(ctx, gateway, key, 256<<10+rng.Int64N(2<<20))
 	case n < 62:
-		w.put(ctx, gateway, key, 17<<20+rng.Int64N(1<<20)) // above this a put is recorded before its end
+		w.put(ctx, gateway, key, 17<<20+rng.Int64N(1<<20)) // a larger put is recorded before it ends
 	case n < 72:
 		w.delete(ctx, gateway, key)
 	case n < 82:
@@ -121,7 +121,7 @@ func smallSize(rng *rand.Rand) int64 {
 	return smallest + rng.Int64N(200<<10)
 }
 
-// newVersion makes content that no write has had before.
+// newVersion returns a version that no write has used before.
 func (w *workload) newVersion(size int64) version {
 	v := version(w.next.Add(1))
 	w.h.remember(v, size)
@@ -134,8 +134,8 @@ func (w *workload) count(what string) {
 	w.counts[what]++
 }
 
-// tally gives what happened how often.
-func (w *workload) tally() map[string]int {
+// summary returns how often each kind of request happened.
+func (w *workload) summary() map[string]int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	all := map[string]int{}
@@ -145,7 +145,7 @@ func (w *workload) tally() map[string]int {
 	return all
 }
 
-// begin and settle surround a write.
+// begin and end surround a write.
 func (w *workload) begin(gateway int, key string, v version, ifCurrent bool, what string) *claim {
 	c := w.h.begin(key, v, ifCurrent, fmt.Sprintf("%s by gateway %d of", what, gateway+1))
 	w.mu.Lock()
@@ -154,7 +154,7 @@ func (w *workload) begin(gateway int, key string, v version, ifCurrent bool, wha
 	return c
 }
 
-func (w *workload) settle(what string, err error, claims ...*claim) outcome {
+func (w *workload) end(what string, err error, claims ...*claim) outcome {
 	o := outcomeOf(err)
 	switch o {
 	case done:
@@ -182,7 +182,7 @@ func (w *workload) settle(what string, err error, claims ...*claim) outcome {
 	return o
 }
 
-// killed notes which writes a gateway had in hand when it was killed: only these may leave chunks that nothing knows.
+// killed records which writes a gateway had in progress when it was killed: only these may leave chunks without metadata.
 func (w *workload) killed(gateway int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -217,7 +217,7 @@ func (w *workload) put(ctx context.Context, gateway int, key string, size int64)
 	v := w.newVersion(size)
 	c := w.begin(gateway, key, v, false, "put")
 	f, err := w.apis[gateway].put(ctx, bucket, key, v, size)
-	if w.settle("put", err, c) == done {
+	if w.end("put", err, c) == done {
 		w.know(f.ID, v)
 	}
 }
@@ -228,10 +228,10 @@ func (w *workload) delete(ctx context.Context, gateway int, key string) {
 		return
 	}
 	c := w.begin(gateway, key, absent, true, "delete")
-	w.settle("delete", w.apis[gateway].delete(ctx, id), c)
+	w.end("delete", w.apis[gateway].delete(ctx, id), c)
 }
 
-// relocate runs a rename or copy of key to another key, if it is certain what both are.
+// relocate runs a rename or copy of key to another key, if the present version of both is certain.
 func (w *workload) relocate(ctx context.Context, gateway int, key string, rng *rand.Rand, do func(ctx context.Context, gateway int, id, from, to string, v version)) {
 	to := w.keys[rng.IntN(len(w.keys))]
 	if to == key || !w.locks[to].TryLock() {
@@ -255,18 +255,18 @@ func (w *workload) relocate(ctx context.Context, gateway int, key string, rng *r
 func (w *workload) rename(ctx context.Context, gateway int, id, from, to string, v version) {
 	a := w.begin(gateway, from, absent, true, "rename away")
 	b := w.begin(gateway, to, v, false, "rename from "+from)
-	w.settle("rename", w.apis[gateway].rename(ctx, id, bucket, to), a, b)
+	w.end("rename", w.apis[gateway].rename(ctx, id, bucket, to), a, b)
 }
 
 func (w *workload) copy(ctx context.Context, gateway int, id, from, to string, v version) {
 	c := w.begin(gateway, to, v, false, "copy of "+from)
 	f, err := w.apis[gateway].copy(ctx, id, bucket, to)
-	if w.settle("copy", err, c) == done {
+	if w.end("copy", err, c) == done {
 		w.know(f.ID, v)
 	}
 }
 
-// read looks a key up and reads what it shows. The look-up decides which version it must be.
+// read looks up a key and reads the file found. The look-up determines which version it must be.
 func (w *workload) read(ctx context.Context, gateway int, key string) {
 	const tries = 3
 	for range tries {
@@ -290,7 +290,7 @@ func (w *workload) read(ctx context.Context, gateway int, key string) {
 			w.h.fail(key, "file %s: %v", id, err)
 			return
 		case isStatus(err, http.StatusInternalServerError):
-			// Whatever is away: a file that cannot be read now is a 503, one that is not there any more a 404.
+			// A file that cannot be read now is a 503, one that no longer exists a 404.
 			w.h.fail(key, "file %s: %v", id, err)
 			return
 		case err != nil:
@@ -316,7 +316,7 @@ func statusOf(err error) string {
 	return "broken"
 }
 
-// session uploads in parts; one in six stays open until the storm is over, one in six is aborted.
+// session uploads in parts; one in six stays open until the storm ends, one in six is aborted.
 func (w *workload) session(ctx context.Context, gateway int, key string, rng *rand.Rand) {
 	const part = 1 << 20
 	n := 1 + rng.IntN(3)
@@ -348,7 +348,7 @@ func (w *workload) session(ctx context.Context, gateway int, key string, rng *ra
 	}
 }
 
-// part sends a part until it is acknowledged, three times at most, by any gateway; some first with other bytes.
+// part sends a part until it is acknowledged, at most three times, to any gateway; some with other bytes first.
 func (w *workload) part(ctx context.Context, rng *rand.Rand, session string, number int, v version, from, end int64) bool {
 	path := fmt.Sprintf("/sessions/%s/parts/%d", session, number)
 	for try := range 3 {
@@ -364,7 +364,7 @@ func (w *workload) part(ctx context.Context, rng *rand.Rand, session string, num
 	return false
 }
 
-// complete makes a file of a session whose parts were all acknowledged.
+// complete completes a session whose parts were all acknowledged.
 func (w *workload) complete(ctx context.Context, gateway int, s *openSession) outcome {
 	c := w.begin(gateway, s.key, s.version, false, "session")
 	var f fileInfo
@@ -372,14 +372,14 @@ func (w *workload) complete(ctx context.Context, gateway int, s *openSession) ou
 	if isStatus(err, http.StatusConflict) {
 		w.count("session to be sent again")
 	}
-	o := w.settle("session", err, c)
+	o := w.end("session", err, c)
 	if o == done {
 		w.know(f.ID, s.version)
 	}
 	return o
 }
 
-// tus uploads by the tus protocol, in one or two requests. The last one makes the file visible.
+// tus uploads by the tus protocol in one or two requests. The last one makes the file visible.
 func (w *workload) tus(ctx context.Context, gateway int, key string, rng *rand.Rand) {
 	a := w.apis[gateway]
 	size := 1<<10 + rng.Int64N(300<<10)
@@ -407,7 +407,7 @@ func (w *workload) tus(ctx context.Context, gateway int, key string, rng *rand.R
 		}
 	}
 	c := w.begin(gateway, key, v, false, "tus")
-	w.settle("tus", w.patch(ctx, a, path, v, at, size), c)
+	w.end("tus", w.patch(ctx, a, path, v, at, size), c)
 }
 
 func (w *workload) patch(ctx context.Context, a *api, path string, v version, from, end int64) error {

@@ -18,34 +18,34 @@ import (
 	"github.com/ringstore/ringstore/tests/pgserver"
 )
 
-// Options says what to run. The zero value is a gateway with six nodes on PostgreSQL.
+// Options describe the cluster to run. The zero value is a gateway with six nodes on PostgreSQL.
 type Options struct {
 	Dir        string   // for data and logs; must exist and be empty
-	Bin        string   // where Build put the programs
+	Bin        string   // folder of the programs that Build wrote
 	Nodes      int      // default 6
 	Standalone bool     // gateway and nodes in one process on SQLite
 	Durable    bool     // PostgreSQL with fsync, as in production
-	Gateway    []string // further flags of each gateway
-	Storage    []string // further flags of each storage node
+	Gateway    []string // additional flags of each gateway
+	Storage    []string // additional flags of each storage node
 
-	Gateways int                                  // default 1; all on one database
-	Database func(gateway int, dsn string) string // the connection string that a gateway uses instead of dsn, such as one through a relay; nil: dsn
-	NodeDir  func(node int) string                // data directory of a node, such as one on a small file system; nil: in Dir
-	NodeArgs func(node int) []string              // further flags of one storage node; nil: none
+	Gateways int                                  // default 1; all on the same database
+	Database func(gateway int, dsn string) string // connection string of a gateway in place of dsn, for example through a relay; nil: dsn
+	NodeDir  func(node int) string                // data directory of a node, for example on a small file system; nil: in Dir
+	NodeArgs func(node int) []string              // additional flags of one storage node; nil: none
 }
 
-// Cluster is a running Ringstore.
+// Cluster is a running cluster.
 type Cluster struct {
 	URL       string // of the REST API
 	AccessKey string
 	SecretKey string
 	Database  *pgserver.Server // nil when standalone
-	Gateway   *Process         // the first of Gateways, or the one process of a standalone
+	Gateway   *Process         // the first gateway, or the standalone process
 	Gateways  []*Process
 	URLs      []string   // of the REST API of each gateway
-	Nodes     []*Process // none when standalone
-	Join      string     // address where nodes join the first gateway; "" when standalone
-	Addresses []string   // where each node serves, host:port
+	Nodes     []*Process // none if standalone
+	Join      string     // address of the first gateway for nodes to join; "" if standalone
+	Addresses []string   // address of each node, host:port
 	Dir       string
 
 	client http.Client
@@ -58,7 +58,7 @@ const (
 	masterKey     = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
 )
 
-// JoinToken is the join token of every cluster, for tests that talk to its nodes themselves.
+// JoinToken is the join token of every cluster, for tests that call its nodes directly.
 const JoinToken = "test-join-token-0123456789"
 
 // Build compiles the programs into dir.
@@ -103,7 +103,7 @@ func (c *Cluster) startStandalone(o Options) error {
 	return c.startGateway(newProcess(o.Dir, "standalone", filepath.Join(o.Bin, "s3gateway"), c.environ(), args...), rest)
 }
 
-// startGateway adds a gateway that serves REST on an address, and starts it.
+// startGateway adds and starts a gateway that serves REST on an address.
 func (c *Cluster) startGateway(p *Process, rest string) error {
 	c.Gateways, c.URLs = append(c.Gateways, p), append(c.URLs, "http://"+rest)
 	c.Gateway, c.URL = c.Gateways[0], c.URLs[0]
@@ -131,7 +131,7 @@ func (c *Cluster) startDaemons(ctx context.Context, o Options) (err error) {
 	return nil
 }
 
-// addGateway starts the gateway of a number from 0, and returns where nodes join.
+// addGateway starts gateway number i, from 0, and returns the address for nodes to join.
 func (c *Cluster) addGateway(o Options, i int) (join string, err error) {
 	rest, err := FreeAddress()
 	if err != nil {
@@ -151,7 +151,7 @@ func (c *Cluster) addGateway(o Options, i int) (join string, err error) {
 	return join, c.startGateway(newProcess(o.Dir, name, filepath.Join(o.Bin, "s3gateway"), c.environ(), args...), rest)
 }
 
-// addNode starts the storage node of a number from 0.
+// addNode starts storage node number i, from 0.
 func (c *Cluster) addNode(o Options, i int, joins []string) error {
 	address, err := FreeAddress()
 	if err != nil {
@@ -172,7 +172,7 @@ func (c *Cluster) addNode(o Options, i int, joins []string) error {
 	return p.Start()
 }
 
-// environ is what the daemons see: nothing of the user's own settings.
+// environ is the environment of the daemons, without any settings of the user.
 func (c *Cluster) environ() []string {
 	return []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + c.Dir, "XDG_CONFIG_HOME=" + filepath.Join(c.Dir, "config"), "TMPDIR=" + os.TempDir(),
@@ -181,7 +181,7 @@ func (c *Cluster) environ() []string {
 	}
 }
 
-// Environ is what s3ctl needs to reach the cluster, besides PATH; HOME is the cluster's directory.
+// Environ is the environment that s3ctl needs to reach the cluster, besides PATH; HOME is the cluster's directory.
 func (c *Cluster) Environ() []string {
 	return []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + c.Dir, "XDG_CONFIG_HOME=" + filepath.Join(c.Dir, "config"),
@@ -189,8 +189,8 @@ func (c *Cluster) Environ() []string {
 	}
 }
 
-// Command prepares a program that is a client of the cluster, with Environ and
-// env, which wins. It is not started, and not ended by Close; its output goes to NAME.log.
+// Command prepares a client program of the cluster, with Environ and env, which takes precedence. It is not started,
+// and Close does not end it; its output is written to NAME.log.
 func (c *Cluster) Command(name, path string, args []string, env ...string) *Process {
 	return newProcess(c.Dir, name, path, append(c.Environ(), env...), args...)
 }
@@ -238,7 +238,7 @@ func (c *Cluster) online(ctx context.Context, gateway string) (n int, err error)
 	return n, nil
 }
 
-// Get asks the REST API of the first gateway and decodes the JSON answer into out, unless it is nil.
+// Get calls the REST API of the first gateway and decodes the JSON answer into out, unless it is nil.
 func (c *Cluster) Get(ctx context.Context, path string, out any) error {
 	return c.get(ctx, c.URL+path, out)
 }
@@ -267,7 +267,7 @@ func (c *Cluster) get(ctx context.Context, address string, out any) error {
 	return json.Unmarshal(body, out)
 }
 
-// Close ends everything. Data and logs stay in Options.Dir, which the caller removes.
+// Close ends all processes. Data and logs stay in Options.Dir, which the caller removes.
 func (c *Cluster) Close() error {
 	c.client.CloseIdleConnections()
 	var errs []error
@@ -283,8 +283,8 @@ func (c *Cluster) Close() error {
 	return errors.Join(errs...)
 }
 
-// Accepts reports whether a program of the folder bin has a flag, such as "--heartbeat": one harness runs
-// old and new programs side by side, and gives each what it knows.
+// Accepts reports whether a program of the folder bin has a flag, such as "--heartbeat", so that one harness can run
+// old and new programs side by side.
 func Accepts(ctx context.Context, bin, program, flag string) (bool, error) {
 	args := strings.Fields(program)
 	out, err := exec.CommandContext(ctx, filepath.Join(bin, args[0]), append(args[1:], "--help")...).CombinedOutput()
@@ -294,8 +294,8 @@ func Accepts(ctx context.Context, bin, program, flag string) (bool, error) {
 	return slices.Contains(strings.Fields(string(out)), flag), nil
 }
 
-// KeepReplaced gives the flags for how long the chunks of deleted and replaced files stay, where the program of the
-// folder bin ("s3gateway", or "s3gateway standalone") has that; others delete them at once.
+// KeepReplaced returns the flags that set how long the chunks of deleted and replaced files are kept, if the program
+// of the folder bin ("s3gateway", or "s3gateway standalone") has them; others delete chunks at once.
 func KeepReplaced(ctx context.Context, bin, program string, d time.Duration) ([]string, error) {
 	const flag = "--delete-grace"
 	ok, err := Accepts(ctx, bin, program, flag)
@@ -305,7 +305,7 @@ func KeepReplaced(ctx context.Context, bin, program string, d time.Duration) ([]
 	return []string{flag, d.String()}, nil
 }
 
-// FreeAddress finds a loopback port that nobody listens on.
+// FreeAddress returns an unused loopback address.
 func FreeAddress() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -1,5 +1,4 @@
-// Package cluster runs Ringstore as its users do, for tests and benchmarks:
-// real processes of the built programs on loopback ports, with a private
-// PostgreSQL or standalone. It leaves nothing behind: the processes end with
-// the program that started them, and their files with Close.
+// Package cluster runs Ringstore for tests and benchmarks as in production: real processes of the built programs on
+// loopback ports, with a private PostgreSQL or standalone. It leaves nothing behind: the processes end with the program
+// that started them, and Close removes their files.
 package cluster

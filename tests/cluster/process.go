@@ -18,10 +18,10 @@ import (
 // stopLimit is how long a process may take to end after SIGTERM before it is killed.
 const stopLimit = 30 * time.Second
 
-// Process is one daemon that can be stopped, killed and started again with the
-// same arguments. Its methods are called from one goroutine at a time.
+// Process is a daemon that can be stopped, killed and restarted with the same arguments. Its methods are not safe
+// for concurrent use.
 type Process struct {
-	Name string // for messages, and of its log file
+	Name string // for messages and the name of its log file
 	path string
 	args []string
 	env  []string
@@ -29,11 +29,11 @@ type Process struct {
 
 	cmd    *exec.Cmd
 	done   chan struct{} // closed when it has ended
-	err    error         // how; valid after done
+	err    error         // how it ended; valid after done
 	killed bool          // by Kill, since the last Start
 }
 
-// newProcess prepares a process whose output goes to NAME.log in dir.
+// newProcess prepares a process whose output is written to NAME.log in dir.
 func newProcess(dir, name, path string, env []string, args ...string) *Process {
 	return &Process{Name: name, path: path, args: args, env: env, log: filepath.Join(dir, name+".log")}
 }
@@ -62,10 +62,10 @@ func (p *Process) Start() error {
 // PID is the id of the running or last process.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
-// Ended is closed once the process is gone.
+// Ended is closed once the process has ended.
 func (p *Process) Ended() <-chan struct{} { return p.done }
 
-// Err says how the process ended; nil is exit status 0. It is valid once Ended is closed.
+// Err returns how the process ended; nil means exit status 0. It is valid once Ended is closed.
 func (p *Process) Err() error { return p.err }
 
 // Running reports whether the process was started and has not ended.
@@ -87,13 +87,13 @@ func (p *Process) Kill() error {
 	return p.end(syscall.SIGKILL)
 }
 
-// Pause stops the process where it is, as a hanging machine would; Resume lets it go on.
+// Pause stops the process with SIGSTOP, as if the machine hung; Resume continues it.
 func (p *Process) Pause() error { return p.cmd.Process.Signal(syscall.SIGSTOP) }
 
 // Resume ends a Pause.
 func (p *Process) Resume() error { return p.cmd.Process.Signal(syscall.SIGCONT) }
 
-// Stop asks the process to end and waits for it. An exit code other than 0 is an error, unless Kill caused it.
+// Stop terminates the process and waits for it. An exit code other than 0 is an error, unless Kill caused it.
 func (p *Process) Stop() error {
 	if err := p.end(syscall.SIGTERM); err != nil {
 		return err
@@ -123,10 +123,10 @@ func (p *Process) end(sig syscall.Signal) error {
 	}
 }
 
-// ending says how the process ended; valid after done.
+// ending describes how the process ended; valid after done.
 func (p *Process) ending() error { return cmp.Or(p.err, errors.New("exit status 0")) }
 
-// Tail gives the last lines of the process's log, for messages.
+// Tail returns the last lines of the process's log, for messages.
 func (p *Process) Tail(lines int) string {
 	b, err := os.ReadFile(p.log)
 	if err != nil {
@@ -155,8 +155,8 @@ func startOnLastingThread(cmd *exec.Cmd) error {
 	return <-result
 }
 
-// waitFor asks until check is nil, the process has ended or ctx has. Polling is
-// all that can be done from outside of a process.
+// waitFor polls until check returns nil, the process has ended or ctx has: another process offers no signal to wait
+// for.
 func (p *Process) waitFor(ctx context.Context, what string, check func(context.Context) error) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

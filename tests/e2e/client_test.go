@@ -16,7 +16,7 @@ import (
 	"github.com/ringstore/ringstore/tests/cluster"
 )
 
-// file is what the API tells of a file, as far as the tests look at it.
+// file has the fields of a file that the tests use.
 type file struct {
 	ID     string `json:"file_id"`
 	Bucket string `json:"bucket"`
@@ -41,7 +41,7 @@ func request(t *testing.T, c *cluster.Cluster, method, path string, body io.Read
 	return r
 }
 
-// do sends the request and demands the status.
+// do sends the request and requires the status.
 func do(t *testing.T, r *http.Request, status int) []byte {
 	t.Helper()
 	resp, err := http.DefaultClient.Do(r)
@@ -53,7 +53,7 @@ func do(t *testing.T, r *http.Request, status int) []byte {
 	return body
 }
 
-// refused sends the request and demands a whole problem document.
+// refused sends the request and requires a complete problem document.
 func refused(t *testing.T, r *http.Request, status int) problem {
 	t.Helper()
 	var p problem
@@ -126,7 +126,7 @@ func noiseBytes(t *testing.T, n int64) []byte {
 	return b
 }
 
-// metadata is what GET /files/{id}/metadata tells.
+// metadata is the answer of GET /files/{id}/metadata.
 type metadata struct {
 	file
 	Survives int `json:"survives"`

@@ -14,8 +14,8 @@ import (
 	"github.com/ringstore/ringstore/tests/cluster"
 )
 
-// TestStorageNodesKilled loses two of six nodes at once, the most that is
-// promised, without warning: everything comes back, and new files are taken.
+// TestStorageNodesKilled kills two of six nodes at once, the most that is guaranteed: everything stays readable, and
+// new files are accepted.
 func TestStorageNodesKilled(t *testing.T) {
 	t.Parallel()
 	c := start(t, cluster.Options{Gateway: []string{"--heartbeat", "500ms"}, Storage: []string{"--heartbeat", "500ms"}})
@@ -49,8 +49,8 @@ func allThere(t *testing.T, c *cluster.Cluster, bodies map[string][]byte) {
 	}
 }
 
-// TestNodeHangingMidUpload stops a node in the middle of a stream: the upload
-// is acknowledged without it, after the time that a node is given, and not held.
+// TestNodeHangingMidUpload pauses a node during an upload: the upload is acknowledged without it after the stall
+// timeout.
 func TestNodeHangingMidUpload(t *testing.T) {
 	t.Parallel()
 	c := start(t, cluster.Options{})
@@ -75,7 +75,7 @@ func TestNodeHangingMidUpload(t *testing.T) {
 	require.Eventually(t, func() bool { return describe(t, c, f.ID).Survives == 2 }, time.Minute, 100*time.Millisecond, "repair makes up for what the node did not take")
 }
 
-// TestDatabaseAway takes the database away and brings it back.
+// TestDatabaseAway stops the database and starts it again.
 func TestDatabaseAway(t *testing.T) {
 	t.Parallel()
 	c := start(t, cluster.Options{})
@@ -95,7 +95,7 @@ func TestDatabaseAway(t *testing.T) {
 	put(t, c, "lost", body)
 }
 
-// TestInterruptedUpload_ClientDisconnect breaks an upload off half way.
+// TestInterruptedUpload_ClientDisconnect interrupts an upload half way.
 func TestInterruptedUpload_ClientDisconnect(t *testing.T) {
 	t.Parallel()
 	c := start(t, cluster.Options{})
@@ -122,8 +122,8 @@ func TestInterruptedUpload_ClientDisconnect(t *testing.T) {
 	require.Eventually(t, func() bool { return chunkFiles(t, c) == before }, 30*time.Second, 50*time.Millisecond, "nothing stays on the nodes")
 }
 
-// TestKillsLoseNothingAcknowledged kills the gateway and every node while files
-// go in, and looks for each that was acknowledged.
+// TestKillsLoseNothingAcknowledged kills the gateway and every node while files are stored, and reads every
+// acknowledged file.
 func TestKillsLoseNothingAcknowledged(t *testing.T) {
 	t.Parallel()
 	c := start(t, cluster.Options{Durable: true})

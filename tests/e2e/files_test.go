@@ -18,7 +18,7 @@ import (
 	"github.com/ringstore/ringstore/tests/cluster"
 )
 
-// TestFiles runs what asks nothing special of the cluster on one of them.
+// TestFiles runs the tests without special requirements on one cluster.
 func TestFiles(t *testing.T) {
 	t.Parallel()
 	c := start(t, cluster.Options{})
@@ -50,7 +50,7 @@ func testSmallFile(t *testing.T, c *cluster.Cluster) {
 	require.Equal(t, sha256.Sum256(body), got)
 }
 
-// statusWord takes both words for a file that is done.
+// statusWord accepts both words for a complete file.
 func statusWord(s string) string {
 	if s == "complete" {
 		return "completed"
@@ -90,7 +90,7 @@ func roundTrip(t *testing.T, c *cluster.Cluster, name string, size int64) {
 }
 
 func testExceedsMaxSize(t *testing.T, c *cluster.Cluster) {
-	// The gateway must refuse by the announced length alone, so the body need not exist.
+	// The gateway must refuse by the announced length alone, so the body is empty.
 	r := rawPut(t, c, "too-large", io.LimitReader(zeros{}, 11<<30))
 	r.ContentLength = 11 << 30
 	r.Header.Set("Expect", "100-continue")
@@ -136,7 +136,7 @@ func testMetadata(t *testing.T, c *cluster.Cluster) {
 	require.Len(t, m.Parts[0].Chunks, 10)
 }
 
-// testProgress polls the status of an upload while its body is held back.
+// testProgress polls the status of an upload while its body is paused.
 func testProgress(t *testing.T, c *cluster.Cluster) {
 	pr, pw := io.Pipe()
 	done := make(chan file, 1)
@@ -161,7 +161,7 @@ func testProgress(t *testing.T, c *cluster.Cluster) {
 }
 
 func testDelete(t *testing.T, c *cluster.Cluster) {
-	body := noiseBytes(t, 40<<20) // chunks over 4 MiB are files of their own, which can be counted
+	body := noiseBytes(t, 40<<20) // chunks over 4 MiB are separate files, which can be counted
 	before := chunkFiles(t, c)
 	f := put(t, c, "delete.bin", body)
 	require.Equal(t, before+10, chunkFiles(t, c))
@@ -179,7 +179,7 @@ func chunkFiles(t *testing.T, c *cluster.Cluster) (n int) {
 			if err == nil && !d.IsDir() {
 				n++
 			}
-			return nil // a file that went meanwhile does not count
+			return nil // a file that was removed meanwhile does not count
 		}))
 	}
 	return n
@@ -239,7 +239,7 @@ func testMixedOperations(t *testing.T, c *cluster.Cluster) {
 			require.NoError(t, err)
 			got, err := io.ReadAll(resp.Body)
 			resp.Body.Close()
-			// Another goroutine may have replaced the file: then it is gone whole, or was read whole.
+			// Another goroutine may have replaced the file: then it is either not found or read completely.
 			if resp.StatusCode == http.StatusOK && err == nil {
 				require.True(t, bytes.Equal(body, got))
 			} else if err == nil {

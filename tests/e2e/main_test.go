@@ -1,5 +1,5 @@
-// Package e2e tests a running cluster from the outside: a gateway, six storage
-// nodes and PostgreSQL, each a process of its own.
+// Package e2e tests a running cluster from outside: a gateway, six storage nodes and PostgreSQL, each in its own
+// process.
 package e2e
 
 import (
@@ -35,14 +35,14 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// full reports whether files have the sizes of the specification: 5 and 10 GB.
+// full reports whether files have the sizes of the requirements: 5 and 10 GB.
 func full() bool { return os.Getenv("RINGSTORE_E2E_FULL") != "" }
 
-// start runs a cluster that ends with the test.
+// start runs a cluster for the test.
 func start(t *testing.T, o cluster.Options) *cluster.Cluster {
 	t.Helper()
 	o.Dir, o.Bin = t.TempDir(), bin
-	o.Gateway = append(slices.Clone(o.Gateway), "--delete-grace", "0s") // what is deleted leaves the nodes at once
+	o.Gateway = append(slices.Clone(o.Gateway), "--delete-grace", "0s") // the chunks of deleted files are removed at once
 	c, err := cluster.Start(t.Context(), o)
 	require.NoError(t, err)
 	t.Cleanup(func() {

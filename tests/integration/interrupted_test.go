@@ -18,7 +18,7 @@ import (
 
 const mib = 1 << 20
 
-// quick makes what happens at heartbeats happen soon.
+// quick shortens the heartbeat interval and what depends on it.
 var quick = []string{"--heartbeat", "300ms"}
 
 func begin(t *testing.T, api *client.Client, name string, size int64) rest.Session {
@@ -67,7 +67,7 @@ func chunks(t *testing.T, c *cluster.Cluster) (n int64) {
 	return n
 }
 
-// breaksOff gives some bytes and then ends the request as a client that goes away does.
+// breaksOff returns some bytes and then cancels the request, as a client that disconnects does.
 type breaksOff struct {
 	data   io.Reader
 	cancel context.CancelFunc
@@ -82,8 +82,8 @@ func (b *breaksOff) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// A client that goes away in the middle of a part leaves the parts before it, and nothing
-// of that one; one that goes away in the middle of a file leaves nothing.
+// A client that disconnects during a part leaves the earlier parts and nothing of that one; one that disconnects
+// during an upload in one request leaves nothing.
 func TestInterruptedUpload_ClientDisconnect(t *testing.T) {
 	t.Parallel()
 	c, api := start(t, cluster.Options{Gateway: quick})
@@ -111,8 +111,8 @@ func TestInterruptedUpload_ClientDisconnect(t *testing.T) {
 	eventually(t, "the nodes hold the file's two parts and nothing else", func() bool { return chunks(t, c) == 20 })
 }
 
-// A node that is killed under a part costs nothing, and a gateway that is killed costs the part
-// that was under way: the client repeats it over the gateway that comes back.
+// A node that is killed during a part has no effect; a gateway that is killed costs the part in progress, which the
+// client sends again once the gateway is back.
 func TestInterruptedUpload_ServerCrash(t *testing.T) {
 	t.Parallel()
 	c, api := start(t, cluster.Options{Gateway: quick})
@@ -120,7 +120,7 @@ func TestInterruptedUpload_ServerCrash(t *testing.T) {
 	s := begin(t, api, "crash", int64(len(whole)))
 	putPart(t, api, s, 1, whole[:8*mib])
 
-	// The body kills the node half way.
+	// The body kills the node half way through.
 	half := func(part []byte, kill func()) io.Reader {
 		return io.MultiReader(bytes.NewReader(part[:len(part)/2]), readerFunc(func([]byte) (int, error) { kill(); return 0, io.EOF }), bytes.NewReader(part[len(part)/2:]))
 	}
@@ -153,8 +153,8 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-// A node that hangs, as behind a network that swallows everything, is given up
-// after the stall time; the part is acknowledged without it.
+// A node that hangs, as when the network drops all packets, is abandoned after the stall timeout, and the part is
+// acknowledged without it.
 func TestInterruptedUpload_NetworkTimeout(t *testing.T) {
 	t.Parallel()
 	c, api := start(t, cluster.Options{Gateway: quick})
@@ -172,7 +172,7 @@ func TestInterruptedUpload_NetworkTimeout(t *testing.T) {
 	})
 }
 
-// A session in which nothing happens is removed with what had arrived of it.
+// A session without activity is removed with its parts when it expires.
 func TestCleanupJob_ExpiredSessions(t *testing.T) {
 	t.Parallel()
 	c, api := start(t, cluster.Options{Standalone: true, Gateway: append([]string{"--session-ttl", "3s"}, quick...)})
@@ -189,7 +189,7 @@ func TestCleanupJob_ExpiredSessions(t *testing.T) {
 	eventually(t, "its chunks are gone", func() bool { return chunks(t, c) == 0 })
 }
 
-// A session in which parts arrive lives on, however long it takes.
+// Every part extends the expiry of its session.
 func TestCleanupJob_ActiveSessions(t *testing.T) {
 	t.Parallel()
 	_, api := start(t, cluster.Options{Standalone: true, Gateway: append([]string{"--session-ttl", "4s"}, quick...)})
@@ -198,7 +198,7 @@ func TestCleanupJob_ActiveSessions(t *testing.T) {
 	s := begin(t, api, "active", int64(len(whole)))
 	for i := range 12 {
 		putPart(t, api, s, i+1, whole[i*mib:(i+1)*mib])
-		if i == 5 { // the other one's time is up, this one's was put off with each part
+		if i == 5 { // the other session has expired by now, this one was extended by each part
 			eventually(t, "the idle session has expired", func() bool {
 				if _, err := api.PutPart(t.Context(), client.PartUpload{Session: s.SessionID, Number: i + 1, Size: mib, Body: bytes.NewReader(whole[i*mib : (i+1)*mib])}); err != nil {
 					t.Fatal(err)

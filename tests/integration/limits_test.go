@@ -25,14 +25,14 @@ import (
 
 const (
 	hostileStreams = 1500
-	hostileBytes   = 512 << 10 // of a message that never becomes whole
+	hostileBytes   = 512 << 10 // of a message that is never completed
 
-	// mayRise and mayTake are what hostile streams may cost a daemon, and for how long after they have ended.
+	// mayRise and mayTake bound what hostile streams may cost a daemon in memory, and for how long after they have ended.
 	mayRise = 64 << 20
 	mayTake = time.Minute
 )
 
-// hostile is a client that speaks HTTP/2 and keeps none of its rules about how much to send.
+// hostile is an HTTP/2 client that ignores flow control.
 type hostile struct {
 	net.Conn
 	out  *http2.Framer
@@ -55,7 +55,7 @@ func attack(address string) (*hostile, error) {
 	return h, h.out.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 20})
 }
 
-// begin opens a stream for a call of method.
+// begin opens a stream that calls method.
 func (h *hostile) begin(method string, header map[string]string) (stream uint32, err error) {
 	var block bytes.Buffer
 	enc := hpack.NewEncoder(&block)
@@ -63,7 +63,7 @@ func (h *hostile) begin(method string, header map[string]string) (stream uint32,
 	for _, f := range [][2]string{
 		{":method", "POST"}, {":scheme", "http"}, {":path", method}, {":authority", "x"}, {"content-type", "application/grpc"}, {"te", "trailers"},
 	} {
-		_ = enc.WriteField(hpack.HeaderField{Name: f[0], Value: f[1]}) // into memory
+		_ = enc.WriteField(hpack.HeaderField{Name: f[0], Value: f[1]}) // writes to memory, cannot fail
 	}
 	for name, value := range header {
 		_ = enc.WriteField(hpack.HeaderField{Name: name, Value: value})
@@ -102,7 +102,7 @@ func resident(t *testing.T, pid int) int64 {
 	return 0
 }
 
-// bearer is what a member of the cluster proves itself with.
+// bearer is the authorization of a member of the cluster.
 func bearer(purpose string) map[string]string {
 	mac := hmac.New(sha256.New, []byte(cluster.JoinToken))
 	mac.Write([]byte(purpose))
@@ -114,12 +114,12 @@ type storm struct {
 	name        string
 	connections int
 	method      string
-	size        int // that each message claims to have
+	size        int // that each message announces
 	header      map[string]string
 }
 
-// run opens all streams and keeps them until the caller closes what it returns.
-// Errors are the server's defence, and no failure.
+// run opens all streams and keeps them open until the caller closes what it returns. Errors are the server's
+// defence and not a failure.
 func (s storm) run(address string) (open []*hostile) {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
@@ -147,8 +147,8 @@ func (s storm) run(address string) (open []*hostile) {
 	return open
 }
 
-// TestHostileStreams attacks the gRPC ports of real processes with streams that
-// send half a message and stop, and looks at the memory that the processes take.
+// TestHostileStreams attacks the gRPC ports of real processes with streams that send half a message and stop, and
+// checks the memory of the processes.
 func TestHostileStreams(t *testing.T) {
 	t.Parallel()
 	c, _ := start(t, cluster.Options{Nodes: 1, Gateway: []string{"--survive", "0"}})
@@ -186,7 +186,7 @@ func requireBounded(t *testing.T, p *cluster.Process, address string, s storm) {
 	open := s.run(address)
 	most := resident(t, p.PID())
 	for range 20 {
-		time.Sleep(50 * time.Millisecond) // what was sent is still being read; there is no signal to wait for
+		time.Sleep(50 * time.Millisecond) // the server is still reading what was sent; another process offers no signal to wait for
 		most = max(most, resident(t, p.PID()))
 	}
 	for _, h := range open {

@@ -1,5 +1,5 @@
-// Package integration tests how the parts of Ringstore go on when one of them
-// breaks off: real processes, looked at from outside.
+// Package integration tests how running processes recover when one of them fails or an exchange is interrupted. It
+// observes them from outside.
 package integration
 
 import (
@@ -36,7 +36,7 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// start runs a cluster that ends with the test, and gives a client of it.
+// start runs a cluster for the test and returns a client of it.
 func start(t *testing.T, o cluster.Options) (*cluster.Cluster, *client.Client) {
 	t.Helper()
 	o.Dir, o.Bin = t.TempDir(), bin
@@ -55,7 +55,7 @@ func start(t *testing.T, o cluster.Options) (*cluster.Cluster, *client.Client) {
 	return c, api
 }
 
-// eventually asks until done is true: from outside of a process there is nothing else to wait on.
+// eventually polls until done is true: another process offers no signal to wait for.
 func eventually(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

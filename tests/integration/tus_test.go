@@ -17,11 +17,11 @@ import (
 	"github.com/ringstore/ringstore/tests/cluster"
 )
 
-// python is the system's own, for which Debian packages tuspy, the tus project's client.
+// python is the system's, for which Debian packages tuspy, the tus project's client.
 const python = "/usr/bin/python3"
 
-// uploader sends a file with tuspy in pieces of 4 MiB, remembers where it goes, and says so. With
-// a number as its last argument it stops after so many pieces, as a program that is killed does.
+// uploader sends a file with tuspy in pieces of 4 MiB, stores and prints its URL. With a number as its last argument it
+// stops after so many pieces, as a killed program does.
 const uploader = `
 import sys
 from tusclient import client
@@ -38,7 +38,7 @@ while u.offset < u.get_file_size() and pieces > 0:
 print("url", u.url, "offset", u.offset, flush=True)
 `
 
-// tuspy runs the uploader and gives what it said.
+// tuspy runs the uploader and returns its output.
 func tuspy(t *testing.T, c *cluster.Cluster, args ...string) string {
 	t.Helper()
 	auth := "Basic " + base64.StdEncoding.EncodeToString([]byte(c.AccessKey+":"+c.SecretKey))
@@ -49,8 +49,8 @@ func tuspy(t *testing.T, c *cluster.Cluster, args ...string) string {
 	return string(out)
 }
 
-// A tus client that knows nothing of Ringstore uploads, is interrupted, and resumes:
-// after a stop of its own, over a gateway that was killed meanwhile, and without a node.
+// An unmodified tus client uploads, is interrupted, and resumes: after it stopped, through a gateway that was killed
+// meanwhile, and without a node.
 func TestTus_AClientThatWeDidNotWrite(t *testing.T) {
 	t.Parallel()
 	c, api := start(t, cluster.Options{Gateway: quick})

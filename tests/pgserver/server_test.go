@@ -87,7 +87,7 @@ func TestServer(t *testing.T) {
 func TestDurableHasNoTCP(t *testing.T) {
 	t.Parallel()
 	s, err := pgserver.New(t.Context(), pgserver.Options{Durable: true, TempDir: t.TempDir() + strings.Repeat("/x", 50)})
-	require.NoError(t, err, "a parent too long for a socket is passed over")
+	require.NoError(t, err, "a parent too long for a socket is skipped")
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
 	require.Empty(t, s.TCPDSN("postgres"))
 	require.Equal(t, "on", query(t, s.DSN("postgres"), "SHOW fsync"))

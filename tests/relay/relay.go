@@ -1,5 +1,5 @@
-// Package relay passes TCP connections on to a server, for tests and benchmarks that
-// count, hold or delay what programs say to each other without the programs knowing.
+// Package relay forwards TCP connections to a server, for tests and benchmarks that count, hold or delay the traffic
+// between unmodified programs.
 package relay
 
 import (
@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// Carry moves the bytes of one direction of a connection until either side ends it; up is
-// that from the client to the server. Both connections are closed when it returns.
+// Carry copies the bytes of one direction of a connection until either side ends it; up is the direction from client
+// to server. Both connections are closed when it returns.
 type Carry func(to, from net.Conn, up bool)
 
 // Relay listens on a free loopback port.
@@ -25,8 +25,8 @@ type Relay struct {
 	closed bool
 }
 
-// New listens for connections to target (host:port), each of which carry moves in both directions at
-// once. A target that is away looks through it as it does without: connections break. Close it.
+// New listens and forwards connections to target (host:port); carry copies each direction on its own goroutine. If the
+// target refuses a connection, the client's is closed. The caller closes the relay.
 func New(target string, carry Carry) (*Relay, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -37,7 +37,7 @@ func New(target string, carry Carry) (*Relay, error) {
 	return r, nil
 }
 
-// Close breaks all connections off and waits for them.
+// Close closes all connections and waits for them.
 func (r *Relay) Close() error {
 	err := r.listener.Close()
 	r.mu.Lock()
@@ -50,7 +50,7 @@ func (r *Relay) Close() error {
 	return err
 }
 
-// Break ends all connections that are open now, as a router that loses its state does. New ones are taken.
+// Break closes all open connections, as a router that loses its state does. New ones are accepted.
 func (r *Relay) Break() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -69,7 +69,7 @@ func (r *Relay) accept() {
 	}
 }
 
-// connect passes one connection on until either side ends it.
+// connect forwards one connection until either side ends it.
 func (r *Relay) connect(client net.Conn) {
 	defer client.Close()
 	server, err := net.Dial("tcp", r.target)
@@ -87,7 +87,7 @@ func (r *Relay) connect(client net.Conn) {
 	wg.Wait()
 }
 
-// pass carries one direction. At its end both connections end: half a connection is of no use to HTTP.
+// pass copies one direction. At its end both connections are closed, since HTTP cannot use half a connection.
 func (r *Relay) pass(to, from net.Conn, up bool) {
 	defer to.Close()
 	defer from.Close()

@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// shells are started without settings of a user, load the script that s3ctl writes, and then show "ready". What is typed
-// has that word in two pieces, for a terminal shows what is typed, too.
+// shells are started without user settings, load the script that s3ctl writes, and then print "ready". The typed commands
+// contain that word in two pieces, because a terminal echoes what is typed.
 var shells = map[string]struct {
 	args []string
 	load string
@@ -28,7 +28,7 @@ var shells = map[string]struct {
 
 var ready = regexp.MustCompile(`ready> `)
 
-// openShell starts a shell that completes the command lines of s3ctl.
+// openShell starts a shell with completion of s3ctl.
 func (s *session) openShell(name string) *terminal {
 	s.t.Helper()
 	path, err := exec.LookPath(name)
@@ -45,7 +45,7 @@ func (s *session) openShell(name string) *terminal {
 	return t
 }
 
-// store puts bytes under a key of the session's bucket.
+// store stores bytes under a key of the session's bucket.
 func (s *session) store(key, data string) {
 	s.t.Helper()
 	require.NoError(s.t, os.WriteFile(s.path(".stored"), []byte(data), 0o600))
@@ -53,14 +53,14 @@ func (s *session) store(key, data string) {
 	require.NoError(s.t, os.Remove(s.path(".stored")))
 }
 
-// hostile are the ends of keys that mean something to a shell.
+// hostile are suffixes of keys with characters that a shell interprets.
 var hostile = []string{
 	"$(touch RAN)", "`touch RAN`", ";touch RAN;", "&touch RAN&", "|touch RAN|", ">RAN", "<(touch RAN)", "$((RAN))", "${IFS}x", "(touch RAN)", "{a,b}",
 	"with blanks", "two  blanks", "it's", `say "hi"`, `'";touch RAN;"'`, `back\slash`, `end\`, "st*r?[x]", "~", "#hash", "!!", "a!b!", "^a^b", "%f", "$HOME",
 	"a=b:c", "ümläut", "-dash", "@at,comma+",
 }
 
-// Whatever a key is called, completing it gives the command exactly that key, in whatever quotes it was begun, and runs nothing.
+// For every key and every kind of quotes, completion inserts exactly that key and runs nothing.
 func TestCompletion_OfHostileKeys(t *testing.T) {
 	t.Parallel()
 	s := newSession(t)
@@ -81,7 +81,7 @@ func TestCompletion_OfHostileKeys(t *testing.T) {
 					shell.wait(regexp.MustCompile(regexp.QuoteMeta(fmt.Sprintf("content of one-%02d%s", i, end[len(end)-1:]))))
 					shell.wait(ready)
 				}
-				// Of several, what they have in common is put into the line; then one is picked, or none.
+				// With several matches the common prefix is inserted; then one or none is chosen.
 				shell.press(fmt.Sprintf("s3ctl cat s3://%s/two/%02d\tB\t\n", s.bucket, i))
 				shell.wait(regexp.MustCompile(fmt.Sprintf("content of two-%02dB", i)))
 				shell.wait(ready)
@@ -96,7 +96,7 @@ func TestCompletion_OfHostileKeys(t *testing.T) {
 	}
 }
 
-// A real shell runs the script that s3ctl writes, against a real server. Tabs are where they stand.
+// A real shell runs the script that s3ctl writes, against a real server. Tabs stand for the Tab key.
 func TestCompletion_InShells(t *testing.T) {
 	t.Parallel()
 	s := newSession(t)

@@ -23,7 +23,7 @@ func (s *session) read(name string) string {
 	return string(data)
 }
 
-// aws-cli#5429: what leads to standard output is written to it, and stays what it is.
+// A path that leads to standard output is written to and not replaced.
 func TestGet_ToALinkToStandardOutput(t *testing.T) {
 	t.Parallel()
 	if _, err := os.Stat("/proc/self/fd"); err != nil {
@@ -50,7 +50,7 @@ func TestGet_ToALinkToStandardOutput(t *testing.T) {
 	require.NoError(t, err)
 	require.NotZero(t, info.Mode()&os.ModeSymlink)
 
-	// The file that standard output is redirected to, by its own name.
+	// The file that standard output is redirected to, under its own name.
 	out, err := os.Create(s.path("result"))
 	require.NoError(t, err)
 	cmd := s.command(t.Context(), "get", "s3://"+s.bucket+"/f", "result")
@@ -60,7 +60,7 @@ func TestGet_ToALinkToStandardOutput(t *testing.T) {
 	require.Equal(t, "bytes\n", s.read("result"))
 }
 
-// MEGAsync#201: a secret stays one, and a script stays one.
+// The mode of a replaced file is kept, for secrets and for scripts.
 func TestGet_KeepsModes(t *testing.T) {
 	t.Parallel()
 	s := newSession(t)
@@ -80,7 +80,7 @@ func TestGet_KeepsModes(t *testing.T) {
 	}
 }
 
-// xcp#24: the system may say 0 bytes of a file that has some.
+// Some files have bytes although their size is 0.
 func TestPut_FilesThatSayTheyAreEmpty(t *testing.T) {
 	t.Parallel()
 	if info, err := os.Stat("/proc/cpuinfo"); err != nil || info.Size() != 0 {
@@ -98,7 +98,7 @@ func TestPut_FilesThatSayTheyAreEmpty(t *testing.T) {
 	require.Empty(t, s.stdout)
 }
 
-// mlflow#25137: consoles make an empty object for a folder.
+// Web consoles create an empty object for a folder.
 func TestGet_OfAFolderObject(t *testing.T) {
 	t.Parallel()
 	s := newSession(t)
@@ -123,7 +123,7 @@ func TestGet_OfAFolderObject(t *testing.T) {
 	}
 }
 
-// restic#4591: a service has no home, and the environment says all.
+// A service has no home folder, and the environment has all settings.
 func TestNoHome(t *testing.T) {
 	t.Parallel()
 	s := newSession(t)
@@ -145,7 +145,7 @@ func TestNoHome(t *testing.T) {
 	require.Contains(t, string(s.stderr), "next: set HOME")
 }
 
-// blazer#80: a certificate that nothing vouches for is refused at once, and is trusted where a person says so.
+// An untrusted certificate is refused at once, and accepted if the user trusts its authority.
 func TestCertificate_IsFinal(t *testing.T) {
 	t.Parallel()
 	s := newSession(t)
@@ -167,7 +167,7 @@ func TestCertificate_IsFinal(t *testing.T) {
 	require.NoError(t, s.run(0, "put", "f", "s3://"+s.bucket+"/f"), string(s.stderr))
 }
 
-// The HTTP library logs what a server sends unasked, and would do so in the middle of the bar.
+// The HTTP library logs unsolicited responses, which must not appear in the progress bar.
 func TestLibraryLog_IsNotShown(t *testing.T) {
 	t.Parallel()
 	s := newSession(t)
@@ -193,7 +193,7 @@ func TestLibraryLog_IsNotShown(t *testing.T) {
 	}
 }
 
-// talkative answers each request, and once more.
+// talkative answers each request twice.
 func talkative(conn net.Conn) {
 	defer conn.Close()
 	buf := make([]byte, 4096)

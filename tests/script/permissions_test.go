@@ -15,10 +15,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// ordinary is a user whom the permissions of files hold, where the tests run as one whom they do not.
+// ordinary is a user to whom file permissions apply, for when the tests run as root.
 const ordinary = 65534
 
-// asOrdinary runs s3ctl in a folder that the user of the run owns, and returns what it did, as lines in order without what only a real run knows, and its exit code.
+// asOrdinary runs s3ctl as that user in a folder of theirs, and returns the reported actions as sorted lines, without facts that only a real run knows, and the exit code.
 func (s *session) asOrdinary(dir string, args ...string) (lines []string, code int) {
 	s.t.Helper()
 	cmd := s.command(s.t.Context(), append([]string{"--json"}, args...)...)
@@ -42,11 +42,11 @@ func (s *session) asOrdinary(dir string, args ...string) (lines []string, code i
 	return lines, code
 }
 
-// What may not be read is unknown, and what may not be written is refused: the dry run says so, and nothing is removed.
+// A name that cannot be read is unknown, and one that cannot be written is refused: --dry-run reports the same, and nothing is removed.
 func TestSync_Permissions(t *testing.T) {
 	t.Parallel()
 	s := newSession(t)
-	dir, err := os.MkdirTemp("", "permissions-") // t.TempDir is closed to others
+	dir, err := os.MkdirTemp("", "permissions-") // other users cannot enter t.TempDir
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
 	program, err := os.ReadFile(s3ctl)
@@ -63,11 +63,11 @@ func TestSync_Permissions(t *testing.T) {
 	}
 	require.NoError(t, filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
 		if os.Geteuid() != 0 || err != nil {
-			return nil //nolint:nilerr // who is not root owns it all, and cannot look into what is closed
+			return nil //nolint:nilerr // without root the folders belong to this user, who cannot read the closed ones
 		}
 		return os.Lchown(path, ordinary, ordinary)
 	}))
-	require.NoError(t, os.Chmod(dir, 0o755)) //nolint:gosec // the user of the run must come in
+	require.NoError(t, os.Chmod(dir, 0o755)) //nolint:gosec // the other user must be able to enter
 	for _, key := range []string{"up/closed/x", "up/extra", "down/sub/old", "down/shut/new", "down/fine"} {
 		s.store(key, "stored")
 	}

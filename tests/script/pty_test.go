@@ -18,18 +18,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// patience bounds the wait for what a shell is to show: a test that reaches it has failed.
+// patience bounds the wait for output of a shell; a test that reaches it fails.
 const patience = 30 * time.Second
 
-// terminal is a shell on a terminal of its own.
+// terminal is a shell on its own pseudo-terminal.
 type terminal struct {
 	t    *testing.T
 	tty  *os.File
 	cmd  *exec.Cmd
 	mu   sync.Mutex // guards shown
-	cond *sync.Cond // shown has grown, or ended
-	text []byte     // what was shown since the last wait ended
-	over bool       // nothing more comes
+	cond *sync.Cond // signals that text has grown or over is set
+	text []byte     // output since the end of the last wait
+	over bool       // there is no further output
 }
 
 // startTerminal runs a program on a new terminal, until the test ends.
@@ -70,7 +70,7 @@ func (s *terminal) read() {
 		n, err := s.tty.Read(buf)
 		s.mu.Lock()
 		s.text = append(s.text, buf[:n]...)
-		s.over = err != nil // the last one has closed the other end
+		s.over = err != nil // the last program has closed its end
 		s.cond.Broadcast()
 		over := s.over
 		s.mu.Unlock()
@@ -87,7 +87,7 @@ func (s *terminal) press(keys string) {
 	require.NoError(s.t, err)
 }
 
-// wait waits until something was shown, and forgets all up to it.
+// wait waits for a text in the output, and discards everything up to it.
 func (s *terminal) wait(what *regexp.Regexp) {
 	s.t.Helper()
 	late := false

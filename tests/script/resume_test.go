@@ -16,12 +16,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// large is a file that goes in parts, with four streams three of 32 MiB.
+// large is a file that is sent in parts: with four streams, three of 32 MiB.
 const large = "100000000"
 
-// holdingProxy stands between s3ctl and the server, and holds the first request that
-// held picks until its client is gone; it tells the channel when it does, and a part or a range has
-// come through whole, so that there is something to go on from.
+// holdingProxy is a proxy between s3ctl and the server. It holds the first request that held selects until its client
+// disconnects, after at least one part or range was transferred completely, and then signals the channel.
 func holdingProxy(t *testing.T, s *session, held func(*http.Request) bool) <-chan struct{} {
 	t.Helper()
 	target, err := url.Parse(server.URL)
@@ -73,7 +72,7 @@ func cutOff(t *testing.T, s *session, holding <-chan struct{}, sig syscall.Signa
 	return cmd.ProcessState.ExitCode(), text.String()
 }
 
-// The same command again goes on where the one before was cut off, be it by Ctrl-C or by a kill.
+// The same command resumes where the previous run ended, by Ctrl-C or by a kill.
 func TestResume_Put(t *testing.T) {
 	t.Parallel()
 	for name, sig := range map[string]syscall.Signal{"Ctrl-C": syscall.SIGINT, "kill -9": syscall.SIGKILL} {
@@ -88,7 +87,7 @@ func TestResume_Put(t *testing.T) {
 			code, errs := cutOff(t, s, holding, sig, put...)
 			if sig == syscall.SIGINT {
 				require.Equal(t, 130, code, errs)
-				require.Contains(t, errs, "run the same command again to continue from here")
+				require.Contains(t, errs, "run the same command again to resume")
 			}
 			require.NoError(t, s.run(0, "ls", "s3://"+s.bucket))
 			require.Empty(t, string(s.stdout), "nothing is visible")
@@ -121,7 +120,7 @@ func TestResume_Get(t *testing.T) {
 			code, errs := cutOff(t, s, holding, sig, get...)
 			if sig == syscall.SIGINT {
 				require.Equal(t, 130, code, errs)
-				require.Contains(t, errs, "run the same command again to continue from here")
+				require.Contains(t, errs, "run the same command again to resume")
 			}
 			require.NoError(t, s.tree(".", []string{".back.part", ".back.part.log", "big"}))
 			require.NoError(t, s.run(0, get...), string(s.stderr))
@@ -132,7 +131,7 @@ func TestResume_Get(t *testing.T) {
 	}
 }
 
-// What was replaced on the server meanwhile is noticed, and fetched anew.
+// A replacement of the object on the server is detected, and the new version is fetched.
 func TestResume_GetOfAnObjectThatWasReplaced(t *testing.T) {
 	t.Parallel()
 	s := newSession(t)
@@ -148,8 +147,8 @@ func TestResume_GetOfAnObjectThatWasReplaced(t *testing.T) {
 	require.NoError(t, s.step([]string{"same", "other", "back"}))
 }
 
-// A disk that cannot take the file is found out before a byte is asked for, and nothing is left
-// on it. The limit on the size of files stands for the disk's: the system refuses the space in the same way.
+// A disk without enough space is detected before a byte is requested, and no file is left. The limit on the file
+// size stands for the disk's: the system refuses the space in the same way.
 func TestGet_DiskFull(t *testing.T) {
 	t.Parallel()
 	s := newSession(t)

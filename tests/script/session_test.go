@@ -24,10 +24,10 @@ import (
 	"github.com/ringstore/ringstore/tests/cluster"
 )
 
-// runLimit ends a run that hangs. No test waits for it otherwise.
+// runLimit ends a run that hangs.
 const runLimit = 2 * time.Minute
 
-// server is the one that all sessions share, each in a bucket of its own.
+// server is shared by all sessions; each has its own bucket.
 var server *cluster.Cluster
 
 var s3ctl string
@@ -101,7 +101,7 @@ type session struct {
 	stdout, stderr []byte
 }
 
-// sessions numbers them, also over repeated runs against the one server.
+// sessions numbers the sessions, also over repeated runs against one server.
 var sessions atomic.Int64
 
 func newSession(t *testing.T) *session {
@@ -138,7 +138,7 @@ func (s *session) unpack(text string) []string {
 		switch {
 		case name == "":
 			script = append(script, line)
-		case i < len(lines)-1: // what follows the last newline is no line
+		case i < len(lines)-1: // the text after the last newline is not a line
 			data.WriteString(line + "\n")
 		}
 	}
@@ -158,7 +158,7 @@ func (s *session) expand(line string) string {
 		"$KEY", server.AccessKey, "$SECRET", server.SecretKey, "$NL", "\n", "$TAB", "\t", "$ESC", "\x1b").Replace(line)
 }
 
-// words parts a line at blanks outside of single quotes.
+// words splits a line at spaces outside of single quotes.
 func words(line string) []string {
 	var out []string
 	var b strings.Builder
@@ -184,7 +184,7 @@ func words(line string) []string {
 	return out
 }
 
-// step does one line.
+// step runs one line.
 func (s *session) step(w []string) error {
 	not := w[0] == "!"
 	if not {
@@ -229,7 +229,7 @@ func (s *session) stream(name string) []byte {
 	return s.stdout
 }
 
-// more are the verbs that cannot be denied.
+// more are the commands that cannot be negated.
 func (s *session) more(verb string, args []string) error {
 	switch verb {
 	case "<":
@@ -306,7 +306,7 @@ func (s *session) random(name, size string) error {
 	return errors.Join(err, f.Close())
 }
 
-// run runs s3ctl and wants it to end with code.
+// run runs s3ctl and requires the exit code.
 func (s *session) run(code int, args ...string) error {
 	cmd := s.command(s.t.Context(), args...)
 	var out, errs bytes.Buffer

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A standalone server writes the profile that s3ctl then finds by itself.
+// A standalone server writes the profile that s3ctl uses by default.
 func TestLocalProfileOfTheServer(t *testing.T) {
 	t.Parallel()
 	s := newSession(t)
@@ -31,7 +31,7 @@ func TestLocalProfileOfTheServer(t *testing.T) {
 	require.Contains(t, string(s.stdout), "local\t"+server.URL+"\t")
 }
 
-// Ctrl-C while bytes arrive: exit code 130, and nothing is left behind.
+// Ctrl-C during a download: the exit code is 130, and no file is left.
 func TestInterrupt_Get(t *testing.T) {
 	t.Parallel()
 	s := newSession(t)
@@ -53,8 +53,8 @@ func TestInterrupt_Get(t *testing.T) {
 	}
 }
 
-// slowProxy stands between s3ctl and the server, and stops in the middle of files;
-// each time it has, it tells the channel.
+// slowProxy is a proxy between s3ctl and the server that stops in the middle of files and signals the channel each
+// time.
 func slowProxy(t *testing.T, s *session, after int64) <-chan struct{} {
 	t.Helper()
 	target, err := url.Parse(server.URL)
@@ -75,7 +75,7 @@ func slowProxy(t *testing.T, s *session, after int64) <-chan struct{} {
 	return halfWay
 }
 
-// stalling gives some bytes, and then none until the client is gone.
+// stalling returns some bytes, and then none until the client disconnects.
 type stalling struct {
 	io.ReadCloser
 	left    int64
@@ -94,7 +94,7 @@ func (b *stalling) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Ctrl-C while standard input is silent: s3ctl does not wait for it, and nothing becomes visible.
+// Ctrl-C while standard input is silent: s3ctl ends at once, and nothing becomes visible.
 func TestInterrupt_PutFromASilentStream(t *testing.T) {
 	t.Parallel()
 	s := newSession(t)
@@ -104,7 +104,7 @@ func TestInterrupt_PutFromASilentStream(t *testing.T) {
 	var errs bytes.Buffer
 	cmd.Stderr = &errs
 	require.NoError(t, cmd.Start())
-	// More than all buffers on the way hold: once it is written, the server is taking it.
+	// More than all buffers in between: once it is written, the server is reading it.
 	_, err = in.Write(make([]byte, 32<<20))
 	require.NoError(t, err)
 	require.NoError(t, cmd.Process.Signal(os.Interrupt))

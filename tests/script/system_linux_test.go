@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// setTime sets a time of change to the nanosecond, whatever the year.
+// setTime sets a modification time to the nanosecond for any year.
 func setTime(t *testing.T, path string, at time.Time) {
 	t.Helper()
 	ts, err := unix.TimeToTimespec(at)
@@ -23,7 +23,7 @@ func setTime(t *testing.T, path string, at time.Time) {
 	require.NoError(t, unix.UtimesNanoAt(unix.AT_FDCWD, path, []unix.Timespec{ts, ts}, 0))
 }
 
-// owncloud/client#1380: nanoseconds since 1970 do not reach beyond 2262.
+// int64 nanoseconds since 1970 do not reach beyond 2262.
 func TestSync_TimesFarAway(t *testing.T) {
 	t.Parallel()
 	s := newSession(t)
@@ -55,7 +55,7 @@ func TestSync_TimesFarAway(t *testing.T) {
 	require.Empty(t, s.stdout, "and no other time is stored")
 }
 
-// openTerminal makes a terminal of so many columns: the end that a person sits at, and that of a program.
+// openTerminal opens a pseudo-terminal of so many columns, and returns the user's end and the program's.
 func openTerminal(t *testing.T, columns uint16) (person, program *os.File) {
 	t.Helper()
 	person, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
@@ -75,7 +75,7 @@ func openTerminal(t *testing.T, columns uint16) (person, program *os.File) {
 
 var escapes = regexp.MustCompile("\x1b\\[[0-9;?]*[A-Za-z]")
 
-// indicators#132: a bar that is wider than its terminal leaves a line with every frame.
+// A bar wider than its terminal would leave a line behind with every frame.
 func TestBar_OnANarrowTerminal(t *testing.T) {
 	t.Parallel()
 	s := newSession(t)
@@ -87,7 +87,7 @@ func TestBar_OnANarrowTerminal(t *testing.T) {
 		require.NoError(t, cmd.Start())
 		require.NoError(t, program.Close())
 		out, err := io.ReadAll(person)
-		require.True(t, err == nil || errors.Is(err, syscall.EIO), "%v", err) // so ends a terminal that no program has
+		require.True(t, err == nil || errors.Is(err, syscall.EIO), "%v", err) // EIO: no program has the terminal open any more
 		require.NoError(t, cmd.Wait())
 		frames := 0
 		for _, text := range strings.FieldsFunc(escapes.ReplaceAllString(string(out), ""), func(r rune) bool { return r == '\r' || r == '\n' }) {
