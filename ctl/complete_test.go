@@ -18,8 +18,8 @@ import (
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-// offered runs what a shell runs for the last of the words, and returns what it would offer, without
-// descriptions, and what the shell is to do with it.
+// offered runs the completion request of a shell for the last word, and returns the offers without descriptions and
+// the directive for the shell.
 func (r *rig) offered(words ...string) (values []string, directive cobra.ShellCompDirective) {
 	r.t.Helper()
 	lines := strings.Split(strings.TrimRight(r.ok(append([]string{"__complete"}, words...)...), "\n"), "\n")
@@ -106,7 +106,7 @@ func TestComplete_WordsOfTheProgram(t *testing.T) {
 	for line, want := range map[string][]string{
 		"--profile ":               {"local", "other"},
 		"profile use ":             {"local", "other"},
-		"profile show o":           {"local", "other"}, // the shell picks
+		"profile show o":           {"local", "other"}, // the shell filters
 		"profile use x ":           nil,
 		"profile ls ":              nil,
 		"session abort ":           {s.SessionID},
@@ -133,7 +133,7 @@ func TestComplete_WordsOfTheProgram(t *testing.T) {
 	require.Contains(t, r.ok("__complete", "man", "bucket", ""), "create\tCreate buckets\n")
 }
 
-// The profile on the line is the one that is asked.
+// The profile named on the command line is used.
 func TestComplete_AsksTheServerOfTheLine(t *testing.T) {
 	t.Parallel()
 	r, other := newRig(t), resttest.New(t)
@@ -145,7 +145,7 @@ func TestComplete_AsksTheServerOfTheLine(t *testing.T) {
 	require.Equal(t, []string{"s3://elsewhere/"}, values)
 }
 
-// Whatever fails, the line that somebody is writing stays as it is.
+// After any failure nothing is offered or printed, so the line being edited is unchanged.
 func TestComplete_IsSilentWhenItFails(t *testing.T) {
 	t.Parallel()
 	refuse := func(w http.ResponseWriter, _ *http.Request) bool {
@@ -179,7 +179,7 @@ func TestComplete_IsSilentWhenItFails(t *testing.T) {
 	}
 }
 
-// A server that does not answer is asked for two seconds; the shell is then given nothing.
+// Completion waits two seconds for the server and then offers nothing.
 func TestComplete_GivesUpOnASilentServer(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -194,7 +194,7 @@ func TestComplete_GivesUpOnASilentServer(t *testing.T) {
 	<-gone
 }
 
-// What more than a thousand names begin with is not known: the shell must not add to the word.
+// With more than a thousand names their common prefix is unknown, so the shell must not extend the word.
 func TestComplete_OfManyNames(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -211,7 +211,7 @@ func TestComplete_OfManyNames(t *testing.T) {
 	require.Equal(t, 3, r.Calls("GET /files"), "a page more tells that there is more")
 }
 
-// Every command that takes arguments says what they can be.
+// Every command that takes arguments defines their completion.
 func TestComplete_KnowsAllCommands(t *testing.T) {
 	t.Parallel()
 	for name, cmd := range runnable(tree(t)) {
@@ -225,7 +225,7 @@ func TestComplete_KnowsAllCommands(t *testing.T) {
 		if err != nil {
 			continue
 		}
-		cmd := exec.CommandContext(t.Context(), check, "-n") // read it, run nothing
+		cmd := exec.CommandContext(t.Context(), check, "-n") // syntax check only
 		cmd.Stdin = strings.NewReader(script)
 		out, err := cmd.CombinedOutput()
 		require.NoError(t, err, "%s: %s", shell, out)

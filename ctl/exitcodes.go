@@ -11,8 +11,8 @@ import (
 	"github.com/ringstore/ringstore/ctl/fault"
 )
 
-// ExitCodeTable writes the table of exit codes as it stands in docs/exit-codes.md
-// and in `s3ctl help exit-codes`: readable as it is, and Markdown.
+// ExitCodeTable returns the table of exit codes of docs/exit-codes.md and `s3ctl help exit-codes`, as Markdown that is
+// also readable as plain text.
 func ExitCodeTable() string {
 	var b strings.Builder
 	line := func(exit, names, meaning string) { fmt.Fprintf(&b, "| %4s | %-49s | %-75s |\n", exit, names, meaning) }
@@ -24,7 +24,7 @@ func ExitCodeTable() string {
 	return b.String()
 }
 
-// Codes that several commands share. Every command can end with ok, usage and internal.
+// Exit codes shared by several commands. Every command can also end with ok, usage and internal.
 var (
 	asking  = []fault.Exit{fault.NotFound, fault.Denied, fault.Invalid, fault.Unavailable, fault.Interrupted}
 	several = append(slices.Clone(asking), fault.Partial)
@@ -34,7 +34,7 @@ var (
 	writing = []fault.Exit{fault.NotFound, fault.Denied, fault.Conflict, fault.NoSpace}
 )
 
-// endings are the codes that each command can end with beside those that every one can.
+// endings are the exit codes of each command, besides those of every command.
 var endings = map[string][]fault.Exit{
 	"s3ctl put": moving, "s3ctl get": moving, "s3ctl cp": moving, "s3ctl mv": moving, "s3ctl sync": moving,
 	"s3ctl cat": append(slices.Clone(reading), fault.NoSpace), "s3ctl verify": reading, "s3ctl diff": append(slices.Clone(reading), fault.Different),
@@ -46,7 +46,7 @@ var endings = map[string][]fault.Exit{
 	"s3ctl man": writing, "s3ctl completion": nil, "s3ctl version": nil,
 }
 
-// endingsOf gives the codes that a command can end with, in order; all of them where it is not in the list.
+// endingsOf returns the exit codes of a command in order; all of them for a command that is not in the list.
 func endingsOf(cmd *cobra.Command) []fault.Exit {
 	own, known := endings[cmd.CommandPath()]
 	var codes []fault.Exit
@@ -58,7 +58,7 @@ func endingsOf(cmd *cobra.Command) []fault.Exit {
 	return codes
 }
 
-// markExitCodes has the help of every command list its codes in one line.
+// markExitCodes adds to every command the annotation with its exit codes.
 func markExitCodes(cmd *cobra.Command) {
 	for _, below := range cmd.Commands() {
 		markExitCodes(below)

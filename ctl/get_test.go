@@ -11,7 +11,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/fault"
 )
 
-// The empty objects that stand for folders are folders here; the one of the folder that was asked for is the target itself.
+// Empty objects that stand for folders become folders; the one of the requested folder is the target itself.
 func TestGet_FolderObjects(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -30,14 +30,14 @@ func TestGet_FolderObjects(t *testing.T) {
 	r.ok("get", "-r", "s3://default", "DIR/d")
 	require.DirExists(t, filepath.Join(r.dir, "d"))
 
-	// One that is not empty is a file without a name.
+	// An object that is not empty would be a file without a name.
 	r.Add("default", "m/", "bytes")
 	o := r.run("get", "-r", "s3://default/m/", "DIR/e")
 	require.NotZero(t, o.code)
-	require.Contains(t, o.err, "leaves no local file name")
+	require.Contains(t, o.err, "has no local file name")
 }
 
-// A link is followed as the system follows it, ".." behind a link included, wherever it leads: it was named.
+// A link named by the user is followed as the system does, wherever it leads, including ".." after a link.
 func TestGet_ThroughALinkThatWasNamed(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -67,7 +67,7 @@ func TestGet_ThroughALinkThatWasNamed(t *testing.T) {
 	require.Contains(t, o.err, "DIR/no/such/folder: no such file or directory", "it is the local path that is not there")
 }
 
-// With -r no link leads out of the folder, and none to a folder is followed: each such object is a conflict of its own.
+// With -r no link leads out of the folder and no link to a folder is followed: each such object is a separate conflict.
 func TestGet_LinksBelowTheTarget(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -103,7 +103,7 @@ func TestUnknownCommand_WithHelpBehindIt(t *testing.T) {
 	require.NotContains(t, o.err, "Usage of")
 }
 
-// Results and errors are shown on terminals in JSON, too.
+// On a terminal, results and errors can be JSON, too.
 func TestJSON_OnATerminalShowsNoControlCharacter(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

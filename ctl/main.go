@@ -1,13 +1,13 @@
-// Package ctl is s3ctl, the operator's one tool: it moves files to and from a
-// gateway and says what is where. It speaks REST only and knows nothing of the daemons.
+// Package ctl is s3ctl, the operator's command-line tool: it transfers files to and from a gateway and shows what is stored
+// where. It uses the REST API only and imports nothing of the daemons.
 //
-//	command/   the verbs, one file each          locate/    what arguments name
-//	cli/       what every command is given       address/   s3:// addresses, wildcards
-//	transfer/  moving files                      client/    the REST API
-//	term/      tables, bar, questions            fault/     errors and exit codes
-//	profile/   servers and keys                  manual/    help as a document and man pages
-//	complete/  what a shell may complete         filter/    --include and --exclude
-//	syncer/    one folder made like another      compare/   two folders side by side
+//	command/   the commands, one file each       locate/    objects and files that arguments name
+//	cli/       what all commands share           address/   s3:// addresses, wildcards
+//	transfer/  uploads and downloads             client/    REST client
+//	term/      tables, progress, questions       fault/     errors and exit codes
+//	profile/   servers and access keys           manual/    the manual as Markdown and man pages
+//	complete/  shell completion                  filter/    --include and --exclude
+//	syncer/    synchronization of two folders    compare/   comparison of two folders
 //	copier/    copies on the server
 package ctl
 
@@ -35,9 +35,9 @@ import (
 	"github.com/ringstore/ringstore/ctl/term"
 )
 
-// Main runs s3ctl with the arguments after the program's name, and returns its exit code. When ctx
-// ends, what is under way is given up cleanly and the code is 130. Results go
-// to stdout and everything else to stderr; what is a terminal is found out here.
+// Main runs s3ctl with the arguments after the program's name, and returns its exit code. When ctx ends, work in
+// progress is canceled cleanly and the exit code is 130. Results are written to stdout and everything else to stderr. A
+// stream that is an *os.File may be a terminal.
 func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	f, closeAll := cli.NewFactory(term.Detect(stdin, stdout, stderr), os.Getenv, build())
 	defer closeAll()
@@ -47,7 +47,7 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 func run(ctx context.Context, f *cli.Factory, args []string) int {
 	if len(args) == 4 && args[0] == complete.BashRequest {
 		answer := complete.Bash(args[1], args[2], args[3], func(words []string) string { return completions(ctx, f, words) })
-		_, _ = io.WriteString(f.IO.Out, answer) // where the shell no longer reads, no one can be told
+		_, _ = io.WriteString(f.IO.Out, answer) // an error cannot be reported to the shell
 		return int(fault.OK)
 	}
 	root := newRoot(f)
@@ -61,7 +61,7 @@ func run(ctx context.Context, f *cli.Factory, args []string) int {
 	}
 	err = classify(cmd, args, err)
 	name := strings.TrimPrefix(strings.TrimPrefix(cmd.CommandPath(), root.Name()), " ")
-	// Cobra stops reading flags at the first wrong one, --json behind it included.
+	// Cobra stops parsing at the first invalid flag, and so may have missed --json.
 	if fault.ExitOf(err) == fault.Usage {
 		for _, arg := range args {
 			f.Global.JSON = f.Global.JSON || arg == "--json"
@@ -71,7 +71,7 @@ func run(ctx context.Context, f *cli.Factory, args []string) int {
 	return int(fault.ExitOf(err))
 }
 
-// completions is what cobra answers to a shell that asks what the last of the words may become.
+// completions returns cobra's answer to a completion request for the last of the words.
 func completions(ctx context.Context, f *cli.Factory, words []string) string {
 	var answer strings.Builder
 	root := newRoot(f)
@@ -79,18 +79,18 @@ func completions(ctx context.Context, f *cli.Factory, words []string) string {
 	root.SetOut(&answer)
 	root.SetErr(io.Discard)
 	if root.ExecuteContext(ctx) != nil {
-		return "" // nothing is offered then
+		return "" // no completions
 	}
 	return answer.String()
 }
 
-// classify knows errors of cobra's own by their being no fault: they are about the command line.
+// classify makes errors of cobra, recognized by not being a *fault.Error, errors of usage.
 func classify(cmd *cobra.Command, args []string, err error) error {
 	if errors.Is(err, context.Canceled) {
 		return fault.New("interrupted", "interrupted")
 	}
 	if _, ok := errors.AsType[*fault.Error](err); ok {
-		if fault.ExitOf(err) == fault.Usage && fault.NextOf(err) == "" { // a flag's own, of its value
+		if fault.ExitOf(err) == fault.Usage && fault.NextOf(err) == "" { // from a flag's Set
 			return cli.Usage(cmd, "%v", err)
 		}
 		return err
@@ -101,13 +101,13 @@ func classify(cmd *cobra.Command, args []string, err error) error {
 	return cli.Usage(cmd, "%v", err)
 }
 
-// firstWord is the first of args that is no flag of root's, nor the value of one. Cobra does
-// not say which word it did not know.
+// firstWord returns the first of args that is neither a flag of root nor the value of one. Cobra's error does not
+// have the unknown word.
 func firstWord(root *cobra.Command, args []string) string {
 	set := pflag.NewFlagSet("", pflag.ContinueOnError)
 	set.AddFlagSet(root.PersistentFlags())
 	set.ParseErrorsAllowlist.UnknownFlags = true
-	set.Usage = func() {} // --help behind the word would show that of the set
+	set.Usage = func() {} // otherwise --help would print the usage of this set
 	if err := set.Parse(args); err != nil && !errors.Is(err, pflag.ErrHelp) {
 		return ""
 	}
@@ -121,13 +121,14 @@ func newRoot(f *cli.Factory) *cobra.Command {
 		Short: "Store, fetch and look after files in Ringstore",
 		Long: `s3ctl stores and fetches files in Ringstore.
 
-Objects are named s3://BUCKET/KEY, "-" is a standard stream, everything else is a
-local path. Results go to standard output: tables on a terminal, tab-separated lines
-in a pipe, and one JSON object a line with --json. Errors and progress go to standard error.`,
+Objects are written s3://BUCKET/KEY, "-" is a standard stream, everything else is a
+local path. Results are written to standard output: tables on a terminal, tab-separated
+lines in a pipe, and one JSON object a line with --json. Errors and progress are written
+to standard error.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 
-		DisableSuggestions: true, // cli.Unknown makes them
+		DisableSuggestions: true, // cli.Unknown adds them
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if showVersion && len(args) == 0 {
 				return cli.Classified(about.ShowVersion(f))
@@ -139,8 +140,8 @@ in a pipe, and one JSON object a line with --json. Errors and progress go to sta
 	flags := root.PersistentFlags()
 	flags.StringVar(&f.Global.Profile, "profile", "", "server to use (environment: RINGSTORE_PROFILE); see s3ctl help profiles")
 	flags.BoolVar(&f.Global.JSON, "json", false, "write results and errors as JSON, one object a line")
-	flags.Var(&f.Global.Progress, "progress", "how transfers show how far they are: auto, bar, log, json or none")
-	flags.BoolVarP(&f.Global.Quiet, "quiet", "q", false, "no progress, no notes, no lines for what went well")
+	flags.Var(&f.Global.Progress, "progress", "how transfers show their progress: auto, bar, log, json or none")
+	flags.BoolVarP(&f.Global.Quiet, "quiet", "q", false, "no progress, no notes, no lines for successes")
 	group(root, "data", "Files and objects:",
 		command.NewPut(f, nil), command.NewGet(f, nil), command.NewLs(f, nil), command.NewRm(f, nil),
 		command.NewStat(f, nil), command.NewCat(f, nil), command.NewCp(f, nil), command.NewMv(f, nil),
@@ -157,7 +158,7 @@ in a pipe, and one JSON object a line with --json. Errors and progress go to sta
 	return root
 }
 
-// group adds commands that help lists together.
+// group adds commands that help lists under one title.
 func group(root *cobra.Command, id, title string, commands ...*cobra.Command) {
 	root.AddGroup(&cobra.Group{ID: id, Title: title})
 	for _, cmd := range commands {
@@ -166,7 +167,7 @@ func group(root *cobra.Command, id, title string, commands ...*cobra.Command) {
 	root.AddCommand(commands...)
 }
 
-// usageTemplate is what help shows after the text of a command.
+// usageTemplate is the help after the text of a command.
 const usageTemplate = `Usage:
   {{if .HasParent}}{{.UseLine}}{{else}}{{.CommandPath}} COMMAND{{end}}{{if .HasExample}}
 
@@ -191,10 +192,10 @@ Flags of all commands:
 Exit codes: {{.}} (s3ctl help exit-codes)
 {{- end}}{{if .HasAvailableSubCommands}}
 
-{{.CommandPath}} COMMAND --help says more.{{end}}
+See {{.CommandPath}} COMMAND --help for more.{{end}}
 `
 
-// build is what the build knows of itself.
+// build returns the build information of the program.
 func build() cli.Build {
 	b := cli.Build{Version: "(unknown)", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	info, ok := debug.ReadBuildInfo()

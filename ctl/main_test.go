@@ -22,10 +22,10 @@ import (
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "rewrite the golden files")
 
-// Each command in three forms: what a terminal shows, what a pipe carries, and JSON. The
-// golden files are the contract with scripts: docs/json-output.md describes the third.
+// Each command in three forms: on a terminal, in a pipe, and as JSON. The golden files are the contract with scripts;
+// docs/json-output.md describes the JSON.
 func TestGolden(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -67,7 +67,7 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// golden runs a command line in the three forms, each against a server of its own that was filled.
+// golden runs a command line in the three forms, each on a new server with the same content.
 func golden(t *testing.T, name string, args []string, stdin string, fill func(*rig)) {
 	t.Helper()
 	for _, form := range []string{"terminal", "pipe", "json"} {
@@ -80,7 +80,7 @@ func golden(t *testing.T, name string, args []string, stdin string, fill func(*r
 		}
 		r.stdin, r.tty = stdin, form == "terminal"
 		if stdin != "" {
-			r.tty = false // typed input would be asked for
+			r.tty = false // on a terminal the command would ask for input
 		}
 		line := args
 		if form == "json" {
@@ -105,7 +105,7 @@ func fill(r *rig) {
 	r.write("photos/sub/2.jpg", "jpgjpg")
 }
 
-// Bars depend on time: only lines that end for good are compared.
+// Progress bars depend on timing, so only lines that remain are compared.
 var bars = regexp.MustCompile(`\r[^\n]*?\x1b\[0K|\r?\x1b\[2K\r?`)
 
 func compareGolden(t *testing.T, path string, o outcome) {
@@ -121,7 +121,7 @@ func compareGolden(t *testing.T, path string, o outcome) {
 	require.Equal(t, string(want), got)
 }
 
-// Every field of every golden line stands in the documentation.
+// Every field of every golden line is documented.
 func TestDocs_JSONFields(t *testing.T) {
 	t.Parallel()
 	doc, err := os.ReadFile(filepath.Join("..", "docs", "json-output.md"))
@@ -366,11 +366,11 @@ func TestStat_SaysWhatIsWrong(t *testing.T) {
 		want     string
 	}{
 		{2, rest.StatusComplete, []rest.Chunk{chunk("a", true), chunk("b", true), chunk("c", true)}, "survives any 2 of its 3 nodes failing"},
-		{1, rest.StatusComplete, []rest.Chunk{chunk("a", true), chunk("b", true), chunk("c", false)}, "survives any one of its 2 nodes failing; its bucket asks for 2; 1 chunk not reachable"},
-		{0, rest.StatusComplete, []rest.Chunk{chunk("a", true), {}, {}}, "does not survive the failure of its one node; its bucket asks for 2; 2 chunks queued for repair"},
-		{-1, rest.StatusComplete, []rest.Chunk{chunk("a", false)}, "cannot be read now: too many of its nodes are away"},
-		{2, rest.StatusComplete, nil, "has no bytes to lose"},
-		{2, rest.StatusUploading, nil, "is not stored: its upload is uploading"},
+		{1, rest.StatusComplete, []rest.Chunk{chunk("a", true), chunk("b", true), chunk("c", false)}, "survives any one of its 2 nodes failing; its bucket requires 2; 1 chunk not reachable"},
+		{0, rest.StatusComplete, []rest.Chunk{chunk("a", true), {}, {}}, "does not survive the failure of its one node; its bucket requires 2; 2 chunks queued for repair"},
+		{-1, rest.StatusComplete, []rest.Chunk{chunk("a", false)}, "cannot be read now: too many of its nodes are unreachable"},
+		{2, rest.StatusComplete, nil, "empty: there are no bytes to lose"},
+		{2, rest.StatusUploading, nil, "not stored: its upload is uploading"},
 	} {
 		r := newRig(t)
 		f := r.Add("default", "k", "")
@@ -407,7 +407,7 @@ func TestProfiles(t *testing.T) {
 		o := r.run(args...)
 		require.Equal(t, int(fault.Failed), o.code)
 		require.Contains(t, o.err, "profiles in PROFILES cannot be read")
-		require.Contains(t, o.err, "next: mend PROFILES")
+		require.Contains(t, o.err, "next: repair PROFILES")
 	}
 }
 
@@ -428,7 +428,7 @@ func TestInterrupted_LeavesNothingBehind(t *testing.T) {
 		r.SetHook(func(_ http.ResponseWriter, req *http.Request) bool {
 			listing := req.Method == "GET" && req.URL.Path == "/files" && args[0] != "ls"
 			if !listing {
-				_, _ = io.Copy(io.Discard, req.Body) // only then does the server notice that the client is gone
+				_, _ = io.Copy(io.Discard, req.Body) // the server notices the disconnect only when it reads
 				cancel()
 				<-req.Context().Done()
 			}
@@ -448,7 +448,7 @@ func TestMain_ReadsTheEnvironmentOfTheProcess(t *testing.T) {
 	var out, errs bytes.Buffer
 	code := Main(t.Context(), []string{"ls"}, strings.NewReader(""), &out, &errs)
 	require.Equal(t, int(fault.NotFound), code)
-	require.Contains(t, errs.String(), `s3ctl: ls: there is no profile "local", nor any other`)
+	require.Contains(t, errs.String(), `s3ctl: ls: profile "local" does not exist, and there is no other`)
 	require.Contains(t, errs.String(), "next: start a server here with `make up`")
 
 	t.Setenv(profile.EnvEndpoint, s.URL)

@@ -18,7 +18,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/manual"
 )
 
-// docs/s3ctl.md is what the commands say of themselves.
+// docs/s3ctl.md equals the manual generated from the commands.
 func TestManual_IsThatOfTheCommands(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join("..", "docs", "s3ctl.md")
@@ -31,7 +31,7 @@ func TestManual_IsThatOfTheCommands(t *testing.T) {
 	require.Equal(t, string(want), got, "docs/s3ctl.md is not what the commands say; run: scripts/generate docs")
 }
 
-// Every command and every flag of it is in the manual, has a sentence, and its help lists its exit codes.
+// Every command and flag is in the manual with a description, and the help of each command lists its exit codes.
 func TestManual_LacksNothing(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -74,7 +74,7 @@ func TestHelp_Groups(t *testing.T) {
 	}
 }
 
-// Each variable of the environment that the code reads stands in the help topic.
+// The help topic lists each environment variable that the code reads.
 func TestHelp_Environment(t *testing.T) {
 	t.Parallel()
 	variable := regexp.MustCompile(`"((?:RINGSTORE|XDG|S3CTL)_[A-Z_]+)"`)
@@ -94,7 +94,7 @@ func TestHelp_Environment(t *testing.T) {
 	require.GreaterOrEqual(t, found, 6)
 }
 
-// A page says what the texts of the commands say, to the last sign, and troff takes none of them for its own.
+// A page reproduces the texts of the commands exactly; troff interprets none of their characters.
 func TestMan_PagesAreSound(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -114,7 +114,7 @@ func TestMan_PagesAreSound(t *testing.T) {
 	}
 }
 
-// troff formats a page where groff is installed, and wants no warning.
+// groff formats every page without a warning, if it is installed.
 func troff(t *testing.T, path string) {
 	t.Helper()
 	groff, err := exec.LookPath("groff")

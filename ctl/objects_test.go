@@ -22,7 +22,7 @@ import (
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-// The verbs that work on many objects, in the three forms: see TestGolden.
+// The commands that work on many objects, in the three forms; see TestGolden.
 func TestGolden_Objects(t *testing.T) {
 	t.Parallel()
 	for name, args := range map[string]string{
@@ -174,7 +174,7 @@ func TestCp_ACopyThatIsNotTheSameIsToldOf(t *testing.T) {
 	r.Damage("default", "a")
 	o := r.run("cp", "s3://default/a", "s3://default/b")
 	require.Equal(t, int(fault.Corrupt), o.code)
-	require.Contains(t, o.err, "next: look whether the source can be read: s3ctl verify s3://default/a")
+	require.Contains(t, o.err, "next: check that the source can be read: s3ctl verify s3://default/a")
 }
 
 func TestMv_IsOneStepAndLosesNothing(t *testing.T) {
@@ -185,7 +185,7 @@ func TestMv_IsOneStepAndLosesNothing(t *testing.T) {
 	r.Add("default", "d/d/x", "inner")
 	o := r.run("mv", "-r", "s3://default/d/", "s3://default/d/d")
 	require.Equal(t, int(fault.Partial), o.code)
-	require.Contains(t, o.err, "would replace s3://default/d/d/x, which is a source itself")
+	require.Contains(t, o.err, "would replace s3://default/d/d/x, which is also a source")
 	require.Equal(t, []string{"d/d/d/x", "d/x"}, r.Names("default"), "what would replace a source stays")
 
 	r.ok("mv", "s3://default/d/x", "s3://other/y")
@@ -273,7 +273,7 @@ func TestFind_Conditions(t *testing.T) {
 	require.Equal(t, "s3://default/b/a.jpg\ns3://default/b/c.txt\n", r.ok("find", "s3://default/b"), "the prefix is a folder")
 }
 
-// du agrees with sums over the plain list of objects, at every depth.
+// du equals sums over the plain list of objects, at every depth.
 func TestDu_AgreesWithPlainSums(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -361,7 +361,7 @@ func TestSession_AbortAllAsks(t *testing.T) {
 	r.tty, r.stdin = true, "n\n"
 	o := r.run("session", "abort", "--all", "s3://default/big")
 	require.Equal(t, int(fault.Interrupted), o.code)
-	require.Contains(t, o.err, "Give up 2 sessions? [y/N]")
+	require.Contains(t, o.err, "Abort 2 sessions? [y/N]")
 	require.Len(t, r.Sessions(), 3)
 	r.stdin = "y\n"
 	r.ok("session", "abort", "--all", "s3://default/big")
@@ -371,14 +371,14 @@ func TestSession_AbortAllAsks(t *testing.T) {
 	require.Empty(t, r.Sessions())
 }
 
-// hourAgo sets the time of a local file.
+// hourAgo sets the modification time of a local file.
 func (r *rig) hourAgo(name string, hours int) {
 	r.t.Helper()
 	at := time.Now().Add(-time.Duration(hours) * time.Hour)
 	require.NoError(r.t, os.Chtimes(filepath.Join(r.dir, name), at, at))
 }
 
-// result counts what sync says it did.
+// result counts the actions that sync reports.
 func (r *rig) sync(args ...string) (changed, removed, unchanged int) {
 	r.t.Helper()
 	out := strings.TrimSpace(r.ok(append([]string{"sync", "--json"}, args...)...))
@@ -415,17 +415,17 @@ func TestSync_ThereAndBack(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, in.ModTime().Equal(out.ModTime()))
 
-	// A changed file of the same size shows by its time, or with --checksum by its bytes.
+	// A change that keeps the size is detected by the time, or with --checksum by the bytes.
 	r.write("in/a", "A")
 	r.hourAgo("in/a", 3)
 	r.write("in/d/b", "b")
-	r.hourAgo("in/d/e/f", 2) // touched, not changed
+	r.hourAgo("in/d/e/f", 2) // only the time changes
 	r.requireSync(2, 0, 3, "--checksum", "DIR/in", "s3://default/p")
 	r.requireSync(1, 0, 4, "DIR/in", "s3://default/p")
 	data, _ := r.Data("default", "p/a")
 	require.Equal(t, "A", data)
 
-	// Between prefixes the checksums are known.
+	// Between two prefixes the checksums are known.
 	r.AddBucket("other")
 	r.requireSync(5, 0, 0, "s3://default/p", "s3://other")
 	r.requireSync(0, 0, 5, "s3://default/p", "s3://other")
@@ -460,8 +460,8 @@ func TestSync_Delete(t *testing.T) {
 	require.NoDirExists(t, filepath.Join(r.dir, "out/x"), "folders that are empty now go too")
 }
 
-// What vanishes between the listing and its turn is treated as what vanished a moment earlier: a note, and the rest is done, removals
-// included. A folder that vanishes hides what was in it.
+// A file that is removed after it was listed is treated like one removed before: a note, and everything else is done,
+// removals included. A folder that is removed hides its content.
 func TestSync_Vanished(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -485,9 +485,9 @@ func TestSync_Vanished(t *testing.T) {
 	o := r.run("sync", "-j1", "--delete", "--yes", "DIR/in", "s3://default/p")
 	require.Zero(t, o.code, o.err)
 	for _, name := range []string{"f18", "f19", "z/y"} {
-		require.Contains(t, o.err, "sync DIR/in/"+name+": passed over: it vanished meanwhile")
+		require.Contains(t, o.err, "sync DIR/in/"+name+": skipped: it was removed meanwhile")
 	}
-	require.Contains(t, o.err, "18 files changed (18 B), 1 removed, 0 unchanged, 0 failed, 3 passed over")
+	require.Contains(t, o.err, "18 files changed (18 B), 1 removed, 0 unchanged, 0 failed, 3 skipped")
 	names := r.Names("default")
 	require.NotContains(t, names, "p/old")
 	require.Contains(t, names, "p/f19", "that it vanished in this run is no reason to remove it")
@@ -495,7 +495,7 @@ func TestSync_Vanished(t *testing.T) {
 	r.requireSync(0, 1, 18, "--delete", "--yes", "DIR/in", "s3://default/p")
 }
 
-// An object that was removed meanwhile is a note; one that was replaced is fetched as it is now.
+// An object that was removed meanwhile is a note; one that was replaced is fetched in its new version.
 func TestSync_VanishedObjects(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -515,13 +515,13 @@ func TestSync_VanishedObjects(t *testing.T) {
 	})
 	o := r.run("sync", "-j1", "--delete", "--yes", "s3://default/p", "DIR/out")
 	require.Zero(t, o.code, o.err)
-	require.Contains(t, o.err, "sync s3://default/p/c: passed over: it vanished meanwhile")
+	require.Contains(t, o.err, "sync s3://default/p/c: skipped: it was removed meanwhile")
 	require.Contains(t, o.err, "1 removed")
 	require.Equal(t, []string{"out/a", "out/b"}, r.local())
 	require.Equal(t, "replaced", r.read("out/b"))
 }
 
-// What appears in the source while sync runs is not removed from the target as extra.
+// A file that appears in the source while sync runs is not removed from the target as extra.
 func TestSync_AppearedMeanwhile(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -539,7 +539,7 @@ func TestSync_AppearedMeanwhile(t *testing.T) {
 	require.Equal(t, []string{"p/0", "p/a"}, r.Names("default"))
 }
 
-// A dry run of cp and mv ends as the run does.
+// cp and mv with --dry-run end with the same exit code as without.
 func TestDryRun_RefusesAsTheRunDoes(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -556,11 +556,11 @@ func TestDryRun_RefusesAsTheRunDoes(t *testing.T) {
 		real := r.run(strings.Fields(args)...)
 		require.NotZero(t, real.code, args)
 		require.Equal(t, real.code, dry.code, args)
-		require.Equal(t, real.err, strings.ReplaceAll(dry.err, "sync, as it would be", "sync"), args)
+		require.Equal(t, real.err, strings.ReplaceAll(dry.err, "sync (dry run)", "sync"), args)
 	}
 }
 
-// Who could not read all of the source does not know what is extra.
+// Nothing is removed unless all of the source was read.
 func TestSync_RemovesNothingAfterAnError(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -573,7 +573,7 @@ func TestSync_RemovesNothingAfterAnError(t *testing.T) {
 	require.Contains(t, o.err, "nothing was removed")
 	require.Equal(t, []string{"out/a", "out/extra"}, r.local())
 
-	// A listing that breaks off in the middle.
+	// A listing that fails after its first page.
 	for i := range 1500 {
 		r.Add("default", fmt.Sprintf("many/%04d", i), "")
 		r.write(fmt.Sprintf("many/%04d", i), "")
@@ -605,7 +605,7 @@ func TestSync_LinksLeadNowhere(t *testing.T) {
 	r.Add("default", "p/up/secret", "new")
 	o := r.run("sync", "--delete", "--yes", "s3://default/p", "DIR/out")
 	require.Equal(t, int(fault.Conflict), o.code, o.err)
-	require.Contains(t, o.err, "a link to a folder is not followed")
+	require.Contains(t, o.err, "links to folders are not followed")
 	require.Contains(t, o.err, "0 files changed (0 B), 0 removed, 1 unchanged, 1 failed")
 	require.Equal(t, "old", r.read("secret"), "what a link leads to has the size, and is no older")
 	o = r.run("sync", "--checksum", "s3://default/p", "DIR/out")
@@ -613,20 +613,20 @@ func TestSync_LinksLeadNowhere(t *testing.T) {
 	require.Contains(t, o.err, "all 2 files failed")
 	require.Equal(t, "old", r.read("secret"), "a link is not written through")
 
-	// A link that only the target has stays: it may lead to what the source has elsewhere.
+	// A link that only the target has is kept: it may lead to a file that the source has elsewhere.
 	require.NoError(t, os.Symlink("../secret", filepath.Join(r.dir, "out", "b")))
 	r.ok("rm", "s3://default/p/up/secret")
 	o = r.run("sync", "--delete", "--yes", "s3://default/p", "DIR/out")
 	require.Zero(t, o.code, o.err)
-	require.Contains(t, o.err, "sync DIR/out/b: passed over: it is a link")
-	require.Contains(t, o.err, "2 passed over")
+	require.Contains(t, o.err, "sync DIR/out/b: skipped: it is a link")
+	require.Contains(t, o.err, "2 skipped")
 	for _, name := range []string{"a", "b", "up"} {
 		_, err := os.Readlink(filepath.Join(r.dir, "out", name))
 		require.NoError(t, err, "no link is replaced or removed")
 	}
 }
 
-// sync agrees with what it must lead to, whatever is on both sides.
+// For any content of both sides, sync produces the target that the model predicts.
 func TestSync_MakesFoldersTheSame(t *testing.T) {
 	t.Parallel()
 	names := []string{"a", "a-b", "b/a", "b/a-c/d", "b.x", "c d", "e/f/g"}
@@ -643,7 +643,7 @@ func TestSync_MakesFoldersTheSame(t *testing.T) {
 				r.Add("default", "p/"+name, "old")
 			case 3:
 				r.write("in/"+name, name)
-				r.hourAgo("in/"+name, 24*365*20) // long before it was stored
+				r.hourAgo("in/"+name, 24*365*20) // older than the stored object
 				r.Add("default", "p/"+name, name)
 			}
 		}
@@ -657,7 +657,7 @@ func TestSync_MakesFoldersTheSame(t *testing.T) {
 	}
 }
 
-// What is passed over cannot fail.
+// Excluded names cannot fail.
 func TestSync_TroubleWithWhatIsExcluded(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -692,7 +692,7 @@ func TestInterrupted_ObjectsLeaveNothingBehind(t *testing.T) {
 		r.SetHook(func(_ http.ResponseWriter, req *http.Request) bool {
 			listing := req.Method == http.MethodGet && req.URL.Path == "/files" && slices.Contains([]string{"cp", "mv", "verify", "sync"}, verb)
 			if !listing {
-				_, _ = io.Copy(io.Discard, req.Body) // only then does the server notice that the client is gone
+				_, _ = io.Copy(io.Discard, req.Body) // the server notices the disconnect only when it reads
 				cancel()
 				<-req.Context().Done()
 			}

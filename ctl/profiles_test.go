@@ -107,7 +107,7 @@ func TestProfileShow_WhereEachFieldIsFrom(t *testing.T) {
 	require.Contains(t, r.ok("profile", "show"), "name\tenvironment\tenvironment\n")
 }
 
-// s3ctl never leaves the file so, but a restored backup may be.
+// s3ctl always writes the file with mode 0600, but a restored backup may have another.
 func TestProfileShow_WarnsOfAFileThatOthersRead(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -119,7 +119,7 @@ func TestProfileShow_WarnsOfAFileThatOthersRead(t *testing.T) {
 	require.Empty(t, r.run("profile", "show").err, "whatever changes the file puts that right")
 }
 
-// The next step of an error that names none is that of its kind; local files have their own.
+// An error without a hint gets the hint of its kind; local files have their own.
 func TestErrors_NextSteps(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -129,7 +129,7 @@ func TestErrors_NextSteps(t *testing.T) {
 	})
 	require.Contains(t, r.run("ls").err, "next: s3ctl profile show")
 	r.SetHook(nil)
-	require.Contains(t, r.run("put", "DIR/absent", "s3://default").err, "next: check the path; a relative one begins in the current folder\n")
+	require.Contains(t, r.run("put", "DIR/absent", "s3://default").err, "next: check the path; a relative one is relative to the current folder\n")
 	require.Contains(t, r.run("put", "--bwlimit", "x", "DIR/absent", "s3://default").err, "next: s3ctl put --help\n")
 	require.Contains(t, r.run("lss").err, "next: s3ctl ls --help\nnext: s3ctl --help\n")
 	require.Contains(t, r.run("bucket", "lss").err, "next: s3ctl bucket ls --help\n")

@@ -12,7 +12,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/fault"
 )
 
-// Progress for programs: on standard error, whatever the form of the results, and as documented.
+// --progress=json writes to standard error in the documented format, whatever the format of the results.
 func TestProgress_AsJSON(t *testing.T) {
 	t.Parallel()
 	doc, err := os.ReadFile(filepath.Join("..", "docs", "json-output.md"))

@@ -22,11 +22,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	time.Local = time.UTC // tables for people show local times
+	time.Local = time.UTC // tables on a terminal show local times
 	goleak.VerifyTestMain(m)
 }
 
-// rig runs command lines against a gateway in memory, in a folder of their own.
+// rig runs command lines against an in-memory gateway, in a temporary folder.
 type rig struct {
 	*resttest.Server
 	t        *testing.T
@@ -35,10 +35,10 @@ type rig struct {
 	env      map[string]string
 
 	stdin string
-	tty   bool // all three streams are a terminal
+	tty   bool // all three streams are terminals
 }
 
-// outcome is what a command line left.
+// outcome is the output and the exit code of a command line.
 type outcome struct {
 	code     int
 	out, err string
@@ -54,8 +54,8 @@ func newRig(t *testing.T) *rig {
 
 func (r *rig) run(args ...string) outcome { return r.runContext(r.t.Context(), args...) }
 
-// runContext runs a command line; DIR and URL in arguments are the rig's
-// folder and server, and are called so in what is shown, too.
+// runContext runs a command line. DIR and URL in arguments are replaced by the rig's folder and server, and the other way
+// round in the output.
 func (r *rig) runContext(ctx context.Context, args ...string) outcome {
 	r.t.Helper()
 	var out, errs bytes.Buffer
@@ -77,7 +77,7 @@ func (r *rig) runContext(ctx context.Context, args ...string) outcome {
 	return outcome{code: code, out: hide.Replace(out.String()), err: hide.Replace(errs.String())}
 }
 
-// ok runs a command line that must succeed, and returns its results.
+// ok runs a command line that must succeed, and returns its standard output.
 func (r *rig) ok(args ...string) string {
 	r.t.Helper()
 	o := r.run(args...)
@@ -113,7 +113,7 @@ func (r *rig) local() []string {
 	return names
 }
 
-// requireDeclared holds a command to the exit codes that its help lists.
+// requireDeclared checks that a command's help lists the exit code.
 func requireDeclared(t *testing.T, args []string, code int) {
 	t.Helper()
 	f, closeAll := cli.NewFactory(&term.Streams{}, os.Getenv, cli.Build{})
@@ -124,8 +124,8 @@ func requireDeclared(t *testing.T, args []string, code int) {
 	}
 }
 
-// requireNextSteps wants a next step after each error, but for those that are no mishap:
-// a difference that was found, and an end that somebody asked for.
+// requireNextSteps requires a next step after each error, except after differences found by diff and after an
+// interruption, which are not failures.
 func requireNextSteps(t *testing.T, errs string) {
 	t.Helper()
 	lines := strings.Split(bars.ReplaceAllString(errs, ""), "\n")
@@ -147,9 +147,9 @@ func requireNextSteps(t *testing.T, errs string) {
 	}
 }
 
-// isNote tells what is no error, but stands among them.
+// isNote reports whether a line on standard error is a note and not an error.
 func isNote(line string) bool {
-	for _, text := range []string{"trying again in", "skipped:", "passed over:", "they agree", "others can read", " changed (", " change (", " good, "} {
+	for _, text := range []string{"trying again in", "skipped:", "all equal", "others can read", " changed (", " change (", " good, "} {
 		if strings.Contains(line, text) {
 			return true
 		}

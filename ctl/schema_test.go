@@ -21,11 +21,11 @@ import (
 	"github.com/ringstore/ringstore/ctl/term"
 )
 
-// schemaID is the name that docs/schema/s3ctl.json gives itself.
+// schemaID is the $id of docs/schema/s3ctl.json.
 const schemaID = "urn:ringstore:s3ctl"
 
-// strict is docs/schema/s3ctl.json, made strict: readers must bear fields that they do not
-// know, but no test may.
+// strict is docs/schema/s3ctl.json without unknown properties: readers must accept fields that they do not know, tests
+// must not.
 type strict struct {
 	document    map[string]any
 	definitions map[string]any
@@ -65,7 +65,7 @@ func lineSchema(t *testing.T) strict {
 	return s
 }
 
-// forbidOthers lets no object have a property that its schema does not name.
+// forbidOthers disallows properties that an object's schema does not name.
 func forbidOthers(value any) {
 	switch v := value.(type) {
 	case map[string]any:
@@ -82,7 +82,7 @@ func forbidOthers(value any) {
 	}
 }
 
-// tree is the tree of commands, of which none is run.
+// tree is the command tree; nothing is run.
 func tree(t *testing.T) *cobra.Command {
 	t.Helper()
 	f, closeAll := cli.NewFactory(&term.Streams{}, os.Getenv, cli.Build{})
@@ -90,7 +90,7 @@ func tree(t *testing.T) *cobra.Command {
 	return newRoot(f)
 }
 
-// runnable gives the commands that do something, by name with hyphens for blanks.
+// runnable returns the runnable commands by name, with hyphens for spaces.
 func runnable(root *cobra.Command) map[string]*cobra.Command {
 	found := map[string]*cobra.Command{}
 	var walk func(*cobra.Command)
@@ -111,12 +111,12 @@ func runnable(root *cobra.Command) map[string]*cobra.Command {
 // definitionOf is the name of a command's definition in the schema.
 func definitionOf(cmd *cobra.Command) string {
 	if !cmd.HasParent() {
-		return "version" // all that the root shows by itself
+		return "version" // the root's only output
 	}
 	return strings.ReplaceAll(strings.TrimPrefix(cmd.CommandPath(), cmd.Root().Name()+" "), " ", "-")
 }
 
-// requireSchema holds the JSON of a run to the schema.
+// requireSchema validates the JSON of a run.
 func requireSchema(t *testing.T, args []string, o outcome) {
 	t.Helper()
 	cmd, _, err := tree(t).Find(args)
@@ -148,7 +148,7 @@ func (s strict) check(definition, line string) error {
 	return nil
 }
 
-// Each command has a definition, and each definition a use: a command, or another one that refers to it.
+// Each command has a definition, and each definition is used by a command or referenced by another definition.
 func TestSchema_HasTheCommandsThatThereAre(t *testing.T) {
 	t.Parallel()
 	s := lineSchema(t)
@@ -165,7 +165,7 @@ func TestSchema_HasTheCommandsThatThereAre(t *testing.T) {
 	}
 }
 
-// Each command that writes lines has golden ones, and each of its fields is in one of them.
+// Each command that writes lines has golden ones, and each field appears in one of them.
 func TestSchema_HasGoldenLinesOfEveryCommand(t *testing.T) {
 	t.Parallel()
 	s := lineSchema(t)
@@ -184,9 +184,8 @@ func TestSchema_HasGoldenLinesOfEveryCommand(t *testing.T) {
 	}
 }
 
-// unseen are fields that the golden lines have no reason for. The server in memory knows neither
-// SHA-256 nor uploads that failed; sessions are given up by --dry-run in session-except.golden, and
-// for metadata of files see below.
+// unseen are fields that no golden line has. The in-memory server has neither SHA-256 nor failed uploads; sessions are
+// aborted with --dry-run in session-except.golden; metadata of files: see below.
 var unseen = []string{
 	"find.sha256", "ls.sha256", "session-abort.dry_run", "stat.failure", "stat.meta", "stat.sha256", "tree.sha256",
 }
@@ -201,7 +200,7 @@ func TestSchema_OfStoredMetadata(t *testing.T) {
 	require.Contains(t, o.out, `"meta":{"mtime":"`)
 }
 
-// goldenLines are the lines of results in testdata/json, by the name of the command's definition.
+// goldenLines are the result lines in testdata/json, by the name of the command's definition.
 func goldenLines(t *testing.T) map[string][]string {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join("testdata", "json", "*.golden"))
@@ -210,7 +209,7 @@ func goldenLines(t *testing.T) map[string][]string {
 	commands := runnable(tree(t))
 	for _, path := range paths {
 		name := strings.TrimSuffix(filepath.Base(path), ".golden")
-		for name != "" && commands[name] == nil { // what follows the command's name says which case it is
+		for name != "" && commands[name] == nil { // what follows the command's name is the name of the case
 			name = name[:max(strings.LastIndexByte(name, '-'), 0)]
 		}
 		data, err := os.ReadFile(path)
@@ -221,7 +220,7 @@ func goldenLines(t *testing.T) map[string][]string {
 	return lines
 }
 
-// fieldsOf are the names of the properties anywhere in a definition.
+// fieldsOf are the names of all properties in a definition.
 func fieldsOf(value any) (fields []string) {
 	switch v := value.(type) {
 	case map[string]any:
@@ -239,7 +238,7 @@ func fieldsOf(value any) (fields []string) {
 	return fields
 }
 
-// The kinds of errors that the schema gives as examples are those of the table.
+// The error kinds that the schema gives as examples are those of the table.
 func TestSchema_KnowsTheCodes(t *testing.T) {
 	t.Parallel()
 	var codes []any
@@ -251,7 +250,7 @@ func TestSchema_KnowsTheCodes(t *testing.T) {
 	require.ElementsMatch(t, codes, lineSchema(t).definitions["code"].(map[string]any)["examples"])
 }
 
-// What the schema forbids is found: a test that lets everything pass would be worth nothing.
+// The schema rejects wrong lines; a test that accepts everything would prove nothing.
 func TestSchema_FindsWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	s := lineSchema(t)

@@ -18,13 +18,13 @@ import (
 	"github.com/ringstore/ringstore/ctl/address"
 )
 
-// world is a local folder, a prefix, and a folder that links lead to, as they are drawn and as they are found.
+// world is a local folder, a prefix, and a folder that links lead to, as generated and as found after a run.
 type world struct {
 	*rig
-	excluded string // pattern of a name at any depth; "" is none
+	excluded string // pattern of a name at any depth; "": none
 }
 
-// scene is all that sync can see or harm, by names relative to DIR or to the bucket.
+// scene is everything that sync can read or change, by names relative to DIR or to the bucket.
 type scene struct {
 	local  map[string]string // files by content, links as "-> target", others by their mode
 	remote map[string]string
@@ -57,13 +57,13 @@ func (w *world) scene() scene {
 	return s
 }
 
-// kinds of what can stand under a local name; files are the most frequent.
+// kinds of local entries; files are the most frequent.
 var kinds = []string{
 	"file", "file", "file", "file", "file", "empty folder", "link to a folder", "link to a file", "link to nothing",
 	"pipe", "part of ours", "part of the user's", "not UTF-8",
 }
 
-// draw makes two sides of one small set of names, so that they clash often.
+// draw generates two sides from one small set of names, so that they often conflict.
 func (w *world) draw(rt *rapid.T) {
 	element := rapid.SampledFrom([]string{"a", "b", "a-b", "a.x", "c"})
 	name := rapid.Custom(func(rt *rapid.T) string {
@@ -87,14 +87,14 @@ func (w *world) draw(rt *rapid.T) {
 	w.excluded = rapid.SampledFrom([]string{"", "", "c", "a.x"}).Draw(rt, "excluded")
 }
 
-// drawLocal makes an entry, unless another stands in its way.
+// drawLocal creates an entry, unless another is in its way.
 func (w *world) drawLocal(name, kind, content string) {
 	path := filepath.Join(w.dir, "side", name)
 	if os.MkdirAll(filepath.Dir(path), 0o700) != nil {
 		return
 	}
 	if real, err := filepath.EvalSymlinks(filepath.Dir(path)); err != nil || !strings.HasPrefix(real, filepath.Join(w.dir, "side")) {
-		return // through a link
+		return // the path would lead through a link
 	}
 	if _, err := os.Lstat(path); err == nil {
 		return
@@ -130,7 +130,7 @@ func (w *world) drawLocal(name, kind, content string) {
 	require.NoError(w.t, err)
 }
 
-// told is what a run said that it did, without what only a real run can know, and how it ended.
+// told is the reported actions of a run, without facts that only a real run knows, and how it ended.
 type told struct {
 	lines   []string
 	summary string
@@ -159,7 +159,7 @@ func (w *world) tell(args ...string) told {
 	return t
 }
 
-// seen is the naive model of what a side was seen to have under a name: "file", "absent" or "unknown". It looks at every folder on the way.
+// seen is the naive model of what a side was seen to have under a name: "file", "absent" or "unknown". It checks every parent folder.
 func (w *world) seen(s scene, local bool, name string) string {
 	if w.excluded != "" && slices.Contains(strings.Split(name, "/"), w.excluded) {
 		return "unknown"
@@ -183,7 +183,7 @@ func (w *world) seen(s scene, local bool, name string) string {
 		case strings.HasSuffix(was, "/keep") && i == len(parts)-1:
 			return "link"
 		case strings.HasSuffix(was, "/keep"):
-			return "absent" // behind a link to a file is nothing
+			return "absent" // nothing can be below a link to a file
 		case strings.HasPrefix(was, "-> "), was == fs.ModeNamedPipe.String():
 			return "unknown"
 		case strings.HasSuffix(part, ".part") && strings.Contains(s.local[part+".log"], "s3ctl download"):
@@ -191,14 +191,14 @@ func (w *world) seen(s scene, local bool, name string) string {
 		case i == len(parts)-1:
 			return "file"
 		default:
-			return "absent" // a file stands where a folder would
+			return "absent" // a file is where a folder would be
 		}
 	}
 	return "absent"
 }
 
-// Whatever both sides hold, sync removes nothing that the other side was not seen to lack and changes nothing behind a link; its
-// dry run says the same lines and ends with the same code; and a second run has nothing to do.
+// For any content of both sides: sync removes nothing unless the source was seen to lack it and changes nothing behind a link;
+// --dry-run reports the same lines and exit code; and a second run finds nothing to do.
 func TestSync_AgreesWithAModel(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
@@ -237,7 +237,7 @@ func TestSync_AgreesWithAModel(t *testing.T) {
 	})
 }
 
-// requireKept: what is not the target's stays, and what was removed from it the source was seen to lack.
+// requireKept: sync changed nothing outside the target, and removed from the target only what the source was seen to lack.
 func (w *world) requireKept(rt *rapid.T, before, after scene, up bool) {
 	for name, was := range before.local {
 		now, there := after.local[name]
@@ -267,7 +267,7 @@ func (w *world) requireKept(rt *rapid.T, before, after scene, up bool) {
 	}
 }
 
-// requireSame: after a run without an error the target has what the source was seen to have, and with --delete nothing else but what cannot be known.
+// requireSame: after a run without an error the target has the source's files, and with --delete nothing else except unknown names.
 func (w *world) requireSame(rt *rapid.T, before, after scene, up, del bool) {
 	names := map[string]bool{}
 	for name := range maps.Keys(before.local) {
@@ -291,13 +291,13 @@ func (w *world) requireSame(rt *rapid.T, before, after scene, up, del bool) {
 	}
 }
 
-// localName: the other side could have it, too.
+// localName reports whether the other side could have the name, too.
 func localName(name string) bool {
 	_, err := address.Localize(name)
 	return err == nil && address.CheckKey("p/"+name) == nil && !strings.Contains(name, strings.Repeat("n", 300))
 }
 
-// The model sees what it must see, or the test above would hold anything.
+// The model detects each kind of entry; otherwise the test above could not fail.
 func TestSync_TheModelSees(t *testing.T) {
 	t.Parallel()
 	w := &world{rig: newRig(t), excluded: "c"}

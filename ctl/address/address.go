@@ -1,9 +1,7 @@
-// Package address reads what a person writes for a place: s3://bucket/key, a
-// local path, or "-" for a standard stream. It also matches keys against
-// wildcards, and turns keys into local paths that stay where they belong.
+// Package address parses the arguments of commands: s3://bucket/key, a local path, or "-" for a standard stream. It also
+// matches keys against wildcards, and converts keys to local paths that stay inside their folder.
 //
-// A key is a name, not a path: "..", "//" and a leading "/" mean nothing in it
-// and are kept as they are written.
+// A key is a name, not a path: "..", "//" and a leading "/" have no meaning in it and are kept unchanged.
 package address
 
 import (
@@ -22,10 +20,10 @@ const MaxKeyBytes = 1024
 // Remote is a bucket or an object in one.
 type Remote struct {
 	Bucket string
-	Key    string // all bytes after "s3://bucket/", as written; "" names the bucket
+	Key    string // all bytes after "s3://bucket/", unchanged; "" means the bucket
 }
 
-// String writes the address as it is read.
+// String returns the address in the form that Parse accepts.
 func (r Remote) String() string {
 	if r.Key == "" {
 		return Scheme + r.Bucket
@@ -33,15 +31,15 @@ func (r Remote) String() string {
 	return Scheme + r.Bucket + "/" + r.Key
 }
 
-// IsRemote reports whether s is meant as a remote address, also a wrong one.
+// IsRemote reports whether s is meant as a remote address, even if it is not a valid one.
 func IsRemote(s string) bool {
 	return len(s) >= 3 && strings.EqualFold(s[:3], "s3:")
 }
 
-// IsStream reports whether s stands for a standard stream. A file of that name is "./-".
+// IsStream reports whether s means a standard stream. A file with that name is written "./-".
 func IsStream(s string) bool { return s == "-" }
 
-// Parse reads a remote address. A wrong one is "invalid".
+// Parse parses a remote address. Invalid.
 func Parse(s string) (Remote, error) {
 	rest, ok := strings.CutPrefix(s, Scheme)
 	if !ok {
@@ -49,7 +47,7 @@ func Parse(s string) (Remote, error) {
 	}
 	bucket, key, _ := strings.Cut(rest, "/")
 	if bucket == "" {
-		return Remote{}, bad(s, "names no bucket")
+		return Remote{}, bad(s, "has no bucket")
 	}
 	if err := CheckBucket(bucket); err != nil {
 		return Remote{}, err
@@ -62,11 +60,11 @@ func Parse(s string) (Remote, error) {
 
 func bad(s, why string) error {
 	return fault.New("invalid", "address %q %s", s, why).
-		WithHint("write s3://BUCKET/KEY; a local file of such a name is ./%s", s)
+		WithHint("write s3://BUCKET/KEY; a local file with this name is written ./%s", s)
 }
 
-// CheckBucket reports why a name cannot be that of a bucket, as "invalid". The
-// server checks more; this catches slips before anything is sent.
+// CheckBucket checks that a bucket name is valid. The server checks more; this detects mistakes before
+// anything is sent. Invalid.
 func CheckBucket(name string) error {
 	const rule = "a bucket name has 3 to 63 lower-case letters, digits, hyphens or dots, and begins and ends with a letter or digit"
 	ok := len(name) >= 3 && len(name) <= 63 && !strings.Contains(name, "..")
@@ -82,26 +80,25 @@ func CheckBucket(name string) error {
 	return nil
 }
 
-// CheckKey reports why a key cannot be one, as "invalid".
+// CheckKey checks that a key is valid. Invalid.
 func CheckKey(key string) error {
 	why := ""
 	switch {
 	case key == "":
-		why = "has no bytes"
+		why = "is empty"
 	case len(key) > MaxKeyBytes:
 		why = "has more than 1024 bytes"
 	case !utf8.ValidString(key):
 		why = "is not valid UTF-8"
 	case strings.IndexByte(key, 0) >= 0:
-		why = "has a NUL byte"
+		why = "contains a NUL byte"
 	default:
 		return nil
 	}
 	return fault.New("invalid", "name %q %s", key[:min(len(key), 64)], why)
 }
 
-// Folder returns the key as a prefix that only what lies "in" it has: with one
-// "/" at its end, or "" for the whole bucket.
+// Folder returns the key as the prefix of everything "in" it: with a "/" at its end, or "" for the whole bucket.
 func (r Remote) Folder() string {
 	if r.Key == "" || strings.HasSuffix(r.Key, "/") {
 		return r.Key
@@ -109,8 +106,8 @@ func (r Remote) Folder() string {
 	return r.Key + "/"
 }
 
-// Base is what follows the last "/" of a key.
+// Base is the part of a key after its last "/".
 func Base(key string) string { return key[strings.LastIndexByte(key, '/')+1:] }
 
-// Parent is the key up to and with its last "/", or "".
+// Parent is the part of a key up to and including its last "/", or "".
 func Parent(key string) string { return key[:strings.LastIndexByte(key, '/')+1] }

@@ -112,7 +112,7 @@ func TestPattern_Match(t *testing.T) {
 		{`\*`, "a", false},
 		{"../*", "../x", true},
 		{"a//*", "a//b", true},
-		{strings.Repeat("*a", 200) + "b", strings.Repeat("a", 1000), false}, // backtracking would not end
+		{strings.Repeat("*a", 200) + "b", strings.Repeat("a", 1000), false}, // would take exponential time with backtracking
 	} {
 		p, err := address.Compile(tc.pattern)
 		require.NoError(t, err, tc.pattern)
@@ -154,9 +154,8 @@ func TestPattern_WhatListingNeeds(t *testing.T) {
 	require.True(t, p.Deep().Match("2026/a"))
 }
 
-// naive is the plainest reading of the rules, by trying everything. known is
-// false where a class is written in a way that path.Match reads otherwise: with "!", or
-// with "]" or "-" as a plain member.
+// naive matches by trying every possibility. known is false for classes that path.Match interprets
+// differently: with "!", or with "]" or "-" as a plain member.
 func naive(pattern, key string) (match, known bool) {
 	if pattern == "" {
 		return key == "", true
@@ -177,7 +176,7 @@ func naive(pattern, key string) (match, known bool) {
 		}
 		return false, true
 	}
-	// One token, read to its end; path.Match knows which character it takes.
+	// One token; path.Match decides which characters it matches.
 	end := tokenEnd(pattern)
 	first := ""
 	if key != "" {
@@ -274,7 +273,7 @@ func FuzzLocalize(f *testing.F) {
 	})
 }
 
-// A ".." behind a link leads where the system follows it to.
+// A ".." after a link leads where the system follows it to.
 func TestResolve(t *testing.T) {
 	t.Parallel()
 	dir, err := filepath.EvalSymlinks(t.TempDir())

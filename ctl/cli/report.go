@@ -8,33 +8,32 @@ import (
 	"github.com/ringstore/ringstore/ctl/term"
 )
 
-// Report follows a command that does many things: each success and each failure
-// is shown when it happens, and the end says how it went as a whole. Its methods
-// may be called at once from many goroutines.
+// Report collects the results of a command that works on many items: it shows each success and each failure as it happens,
+// and returns the overall result at the end. Its methods are safe for concurrent use.
 type Report struct {
 	f        *Factory
 	command  string
 	noun     string
 	progress term.Progress
 
-	mu          sync.Mutex
+	mu          sync.Mutex // guards what follows
 	done        int
 	failures    int
-	exit        fault.Exit // of all failures, while they agree
-	mixed       bool
-	held        error // the first failure, while it may be the only outcome
+	exit        fault.Exit // of the last failure
+	mixed       bool       // failures have different exit codes
+	held        error      // the first failure, not shown while it may be the only outcome
 	interrupted bool
-	goOn        string // how to go on with what was interrupted
-	goOns       int
-	broken      error // the result stream is
+	resume      string // how to resume the last interrupted item
+	resumable   int    // interrupted items that can be resumed
+	broken      error  // of writing to standard output
 }
 
-// NewReport begins a report; noun names the items that are counted.
+// NewReport starts a report; noun is the singular name of the items.
 func (f *Factory) NewReport(command, noun string, progress term.Progress) *Report {
 	return &Report{f: f, command: command, noun: noun, progress: progress}
 }
 
-// Done shows a success, unless --quiet asked for none.
+// Done counts and shows a success; --quiet hides it.
 func (r *Report) Done(result Result) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -50,7 +49,7 @@ func (r *Report) Done(result Result) {
 	})
 }
 
-// Count takes note of a success that shows nothing.
+// Count counts a success without output.
 func (r *Report) Count() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -58,7 +57,7 @@ func (r *Report) Count() {
 	r.showHeld()
 }
 
-// Fail shows a failure of one item. Items that were only interrupted are not failures.
+// Fail counts and shows the failure of an item. An interrupted item does not count as a failure.
 func (r *Report) Fail(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -66,8 +65,8 @@ func (r *Report) Fail(err error) {
 	if exit == fault.Interrupted {
 		r.interrupted = true
 		if hint := fault.HintOf(err); hint != "" {
-			r.goOn = hint
-			r.goOns++
+			r.resume = hint
+			r.resumable++
 		}
 		return
 	}
@@ -84,17 +83,17 @@ func (r *Report) Fail(err error) {
 	r.show(err)
 }
 
-// Note tells a person something that is neither a result nor an error.
+// Note writes a message that is neither a result nor an error.
 func (r *Report) Note(format string, args ...any) {
 	if r.f.Global.Quiet || r.f.Global.JSON {
-		return // and the bar stays as it is
+		return // without redrawing the progress bar
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.progress.Above(func() { r.f.Note(format, args...) })
 }
 
-// Retrying is a Note for transfer.Retry.
+// Retrying returns a transfer.Retry.Notify that notes each retry of an item.
 func (r *Report) Retrying(item string) func(error, time.Duration) {
 	return func(err error, pause time.Duration) {
 		r.Note("%s %s: %v; trying again in %s", r.command, item, err, pause.Round(100*time.Millisecond))
@@ -110,8 +109,8 @@ func (r *Report) showHeld() {
 
 func (r *Report) show(err error) { r.progress.Above(func() { r.f.ShowError(r.command, err) }) }
 
-// Close ends the display and returns how it went: the one failure if there was
-// nothing else, Partial if some items were done, or what all failures agree on.
+// Close ends the progress display and returns the overall error: the failure itself if there was one item only, Partial if
+// some items succeeded or the failures have different exit codes, otherwise the common kind.
 func (r *Report) Close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -122,12 +121,12 @@ func (r *Report) Close() error {
 		if r.held != nil {
 			r.show(r.held)
 		}
-		err := fault.New("interrupted", "interrupted; %s done before", term.Count(r.done, r.noun))
-		if r.goOn != "" {
-			err.Hint = r.goOn
+		err := fault.New("interrupted", "interrupted after %s", term.Count(r.done, r.noun))
+		if r.resume != "" {
+			err.Hint = r.resume
 		}
-		if r.goOns > 1 {
-			err.Hint = "run the same command again to continue from here"
+		if r.resumable > 1 {
+			err.Hint = "run the same command again to resume"
 		}
 		return err
 	case r.broken != nil:
@@ -142,5 +141,5 @@ func (r *Report) Close() error {
 	return fault.New("partial", "%d of %s failed, as shown above", r.failures, term.Count(total, r.noun)).WithHint(eachSaid)
 }
 
-// eachSaid is the next step after several failures.
-const eachSaid = "each message above says what to do"
+// eachSaid is the hint after several failures.
+const eachSaid = "see the next step in each message above"

@@ -13,9 +13,8 @@ import (
 // crcHeader carries the CRC64NVME of a whole file, as header or trailer.
 const crcHeader = "X-Checksum-Crc64nvme"
 
-// expectSize is the size in bytes from which on an upload asks first whether it
-// would be taken: one round trip against sending for nothing. So does every stream, or the
-// refusal would have to wait until the stream has something to say.
+// expectSize is the size in bytes from which an upload sends Expect: 100-continue: a round trip, but a refused body is not
+// sent. Streams always do: a refusal would otherwise be delayed until the stream produces data.
 const expectSize = 4 << 20
 
 // Upload is a file to send.
@@ -24,15 +23,14 @@ type Upload struct {
 	ContentType  string
 	Meta         map[string]string // the client's own, names in lower case; may be nil
 	Size         int64             // bytes of Body; < 0 when not known
-	CRC          string            // the checksum, where it is known before; the server then refuses other bytes
-	Trailer      func() string     // gives the checksum once Body is read to its end; used when Size is not known
-	Body         io.Reader         // no read is under way any more when Upload returns
-	Cancel       func()            // makes a blocked read of Body return; may be called often; nil where reads never block long
+	CRC          string            // the checksum if known in advance; the server rejects other bytes
+	Trailer      func() string     // returns the checksum after Body was read to its end; used when Size is unknown
+	Body         io.Reader         // not read any more once Upload has returned
+	Cancel       func()            // unblocks a read of Body; may be called more than once; nil if reads never block for long
 }
 
-// Upload sends a file and returns it as acknowledged. After an error nothing of
-// it is visible, unless its kind is unavailable or canceled: then it may be.
-// An error that Body returned as a *fault.Error comes back as it is.
+// Upload sends a file and returns it as acknowledged. After an error the file is not visible, except that it may be
+// after unavailable, canceled or outcome_unknown. A *fault.Error from Body is returned unchanged.
 func (c *Client) Upload(ctx context.Context, u Upload) (rest.File, error) {
 	body := &source{r: u.Body, cancel: u.Cancel}
 	req, err := c.request(ctx, http.MethodPost, "/files", url.Values{"bucket": {u.Bucket}, "name": {u.Name}}, body)
@@ -62,17 +60,17 @@ func (c *Client) Upload(ctx context.Context, u Upload) (rest.File, error) {
 		return rest.File{}, inBucket(u.Bucket, err)
 	}
 	if f.FileID == "" {
-		return rest.File{}, fault.New("internal", "%s answered an upload without a file in it", c.base)
+		return rest.File{}, fault.New("internal", "the answer of %s to an upload has no file", c.base)
 	}
 	return f, nil
 }
 
-// sendBody sends a request whose body is file bytes, and reads the answer into out.
+// sendBody sends a request whose body is file bytes, and decodes the answer into out.
 func (c *Client) sendBody(ctx context.Context, req *http.Request, body *source, out any) error {
-	// The library waits for a read under way before it returns, also when ctx has ended.
+	// The HTTP library waits for a read in progress before it returns, even after ctx has ended.
 	defer context.AfterFunc(ctx, func() { _ = body.Close() })()
-	// The library may still be reading when it has returned early. Waiting for that here
-	// gives the caller its file and buffers back.
+	// The HTTP library may still be reading after it returned early. Wait for that, so that the caller can reuse its
+	// file and buffers.
 	defer body.release()
 	err := c.do(ctx, req, out)
 	if failed := body.failure(); err != nil && failed != nil {

@@ -1,7 +1,5 @@
-// Package client is the Go client of a gateway's REST API, as far as s3ctl
-// needs it. It speaks the types of proto/rest; every error it returns is a
-// *fault.Error or that of an ended context. Nothing is repeated here: package
-// transfer decides what may be tried again.
+// Package client calls the REST API of a gateway, as far as s3ctl needs it. It uses the types of proto/rest; every
+// error is a *fault.Error or that of an ended context. Nothing is retried here: package transfer decides what may be.
 package client
 
 import (
@@ -21,16 +19,16 @@ import (
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-// callTimeout ends a call that carries no file's bytes.
+// callTimeout bounds a call that carries no file bytes.
 const callTimeout = time.Minute
 
-// Bounds of a JSON answer, in bytes. A page of a listing that is larger is asked for once more with fewer entries.
+// Bounds of a JSON answer, in bytes. A larger page of a listing is requested again with fewer entries.
 const (
 	maxAnswer   = 16 << 20 // 1000 files with names of 1024 bytes
-	maxMetadata = 64 << 20 // of one file: 10,000 parts, and where the chunks of each are
+	maxMetadata = 64 << 20 // of one file: 10,000 parts and the locations of their chunks
 )
 
-// Client calls one gateway. Its methods may be called at once from many goroutines.
+// Client calls one gateway. Its methods are safe for concurrent use.
 type Client struct {
 	base      string // without a trailing slash
 	accessKey string
@@ -40,14 +38,14 @@ type Client struct {
 	http      *http.Client
 }
 
-// Config says whom to call.
+// Config is the configuration of a Client.
 type Config struct {
 	Profile profile.Profile
 	Agent   string        // User-Agent
-	Stall   time.Duration // give a connection up on which nothing moves for so long; 0: one minute
+	Stall   time.Duration // close a connection on which nothing is transferred for so long; 0: one minute
 }
 
-// New makes a client. Nothing is dialed yet; call Close at the end.
+// New returns a client. It opens no connection yet; call Close at the end.
 func New(c Config) *Client {
 	stall := c.Stall
 	if stall == 0 {
@@ -59,17 +57,17 @@ func New(c Config) *Client {
 		secret:    c.Profile.Secret,
 		agent:     c.Agent,
 		stall:     stall,
-		http:      &http.Client{Transport: newTransport(stall), CheckRedirect: stay},
+		http:      &http.Client{Transport: newTransport(stall), CheckRedirect: noRedirect},
 	}
 }
 
-// stay follows no redirect: it would take the key, and the bytes of files, to where no profile sent them.
-func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+// noRedirect follows no redirect, which could send the access key and file bytes to a server that no profile names.
+func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // Close closes the idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// Endpoint is the base URL that is called.
+// Endpoint returns the base URL of the gateway.
 func (c *Client) Endpoint() string { return c.base }
 
 // Buckets lists all buckets by name.
@@ -79,24 +77,24 @@ func (c *Client) Buckets(ctx context.Context) ([]rest.Bucket, error) {
 	return list.Buckets, err
 }
 
-// Bucket looks a bucket up. NotFound.
+// Bucket returns a bucket. NotFound.
 func (c *Client) Bucket(ctx context.Context, name string) (b rest.Bucket, err error) {
 	err = c.call(ctx, http.MethodGet, "/buckets/"+url.PathEscape(name), nil, nil, &b)
 	return b, inBucket(name, err)
 }
 
-// CreateBucket makes a bucket; survive nil leaves durability to the cluster. Exists, Invalid.
+// CreateBucket creates a bucket; survive nil means the cluster's default. Exists, Invalid.
 func (c *Client) CreateBucket(ctx context.Context, name string, survive *int) (b rest.Bucket, err error) {
 	err = c.call(ctx, http.MethodPost, "/buckets", nil, rest.NewBucket{Name: name, Survive: survive}, &b)
 	return b, err
 }
 
-// DeleteBucket removes an empty bucket. NotFound, Conflict.
+// DeleteBucket deletes an empty bucket. NotFound, Conflict.
 func (c *Client) DeleteBucket(ctx context.Context, name string) error {
 	return inBucket(name, c.call(ctx, http.MethodDelete, "/buckets/"+url.PathEscape(name), nil, nil, nil))
 }
 
-// Latest finds the file that a bucket shows under exactly this name. NotFound.
+// Latest returns the latest file of exactly this name in a bucket. NotFound.
 func (c *Client) Latest(ctx context.Context, bucket, name string) (rest.File, error) {
 	q := url.Values{"bucket": {bucket}, "name": {name}, "per_page": {"100"}}
 	var list rest.FileList
@@ -108,11 +106,11 @@ func (c *Client) Latest(ctx context.Context, bucket, name string) (rest.File, er
 			return f, nil
 		}
 	}
-	return rest.File{}, fault.New("not_found", "there is no such object").
+	return rest.File{}, fault.New("not_found", "the object does not exist").
 		WithHint("s3ctl ls s3://%s/%s", bucket, name[:strings.LastIndexByte(name, '/')+1])
 }
 
-// Metadata returns all that is known of a file. NotFound.
+// Metadata returns the complete metadata of a file. NotFound.
 func (c *Client) Metadata(ctx context.Context, fileID string) (m rest.FileMetadata, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, callTimeout, errTimeout)
 	defer cancel()
@@ -123,12 +121,12 @@ func (c *Client) Metadata(ctx context.Context, fileID string) (m rest.FileMetada
 	return m, c.doUpTo(ctx, req, maxMetadata, &m)
 }
 
-// DeleteFile removes a file. NotFound.
+// DeleteFile deletes a file. NotFound.
 func (c *Client) DeleteFile(ctx context.Context, fileID string) error {
 	return c.call(ctx, http.MethodDelete, "/files/"+url.PathEscape(fileID), nil, nil, nil)
 }
 
-// inBucket says which bucket is missing and how to make it, where that is the cause.
+// inBucket replaces a NotFound error by one that names the missing bucket and how to create it.
 func inBucket(bucket string, err error) error {
 	if fault.ExitOf(err) != fault.NotFound {
 		return err
@@ -136,7 +134,7 @@ func inBucket(bucket string, err error) error {
 	return fault.New("not_found", "bucket %q does not exist", bucket).WithHint("s3ctl bucket create s3://%s", bucket)
 }
 
-// call sends a request without a file in it, and reads the answer into out unless that is nil.
+// call sends a request without file bytes, and decodes the answer into out unless that is nil.
 func (c *Client) call(ctx context.Context, method, path string, query url.Values, in, out any) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, callTimeout, errTimeout)
 	defer cancel()
@@ -147,18 +145,18 @@ func (c *Client) call(ctx context.Context, method, path string, query url.Values
 	return c.do(ctx, req, out)
 }
 
-// do sends a request and reads the answer into out unless that is nil.
+// do sends a request and decodes the answer into out unless that is nil.
 func (c *Client) do(ctx context.Context, req *http.Request, out any) error {
 	return c.doUpTo(ctx, req, maxAnswer, out)
 }
 
-// doUpTo is do for an answer of at most so many bytes.
+// doUpTo is do with a bound for the answer, in bytes.
 func (c *Client) doUpTo(ctx context.Context, req *http.Request, most int64, out any) error {
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return c.translate(ctx, err)
 	}
-	defer finish(resp.Body)
+	defer drain(resp.Body)
 	if resp.StatusCode/100 != 2 {
 		return c.refusal(resp)
 	}
@@ -168,7 +166,7 @@ func (c *Client) doUpTo(ctx context.Context, req *http.Request, most int64, out 
 	return c.decode(ctx, resp, most, out)
 }
 
-// jsonRequest makes a request with in as its body; nil is none.
+// jsonRequest returns a request with in as its JSON body; nil means no body.
 func (c *Client) jsonRequest(ctx context.Context, method, path string, query url.Values, in any) (*http.Request, error) {
 	if in == nil {
 		return c.request(ctx, method, path, query, nil)
@@ -184,7 +182,7 @@ func (c *Client) jsonRequest(ctx context.Context, method, path string, query url
 	return req, err
 }
 
-// errTooLong: an answer is larger than its bound.
+// errTooLong: the answer exceeds its bound.
 var errTooLong = errors.New("the answer is too long")
 
 func (c *Client) decode(ctx context.Context, resp *http.Response, most int64, out any) error {
@@ -196,12 +194,12 @@ func (c *Client) decode(ctx context.Context, resp *http.Response, most int64, ou
 		return &fault.Error{Kind: "internal", Msg: fmt.Sprintf("%s answered with more than %d MiB of JSON", c.base, most>>20), Err: errTooLong, Hint: noGateway}
 	}
 	if err := json.Unmarshal(data, out); err != nil {
-		return fault.New("internal", "%s answered %s with what is not the expected JSON: %v", c.base, resp.Status, err).WithHint("%s", noGateway)
+		return fault.New("internal", "the answer of %s (%s) is not the expected JSON: %v", c.base, resp.Status, err).WithHint("%s", noGateway)
 	}
 	return nil
 }
 
-// noGateway is the next step after an answer that no gateway gives.
+// noGateway is the hint after an answer that a gateway never gives.
 const noGateway = "check that the endpoint of the profile is a Ringstore gateway: s3ctl profile ls"
 
 func (c *Client) request(ctx context.Context, method, path string, query url.Values, body io.Reader) (*http.Request, error) {
@@ -211,15 +209,15 @@ func (c *Client) request(ctx context.Context, method, path string, query url.Val
 	}
 	req, err := http.NewRequestWithContext(ctx, method, target, body)
 	if err != nil {
-		return nil, fault.New("invalid", "endpoint %q: %v", c.base, err).WithHint("s3ctl profile show    says where it is from")
+		return nil, fault.New("invalid", "endpoint %q: %v", c.base, err).WithHint("s3ctl profile show    shows where it is configured")
 	}
 	req.SetBasicAuth(c.accessKey, c.secret)
 	req.Header.Set("User-Agent", c.agent)
 	return req, nil
 }
 
-// finish lets the connection be used again where little is left to read.
-func finish(body io.ReadCloser) {
+// drain reads the rest of a short body, so that the connection can be reused, and closes it.
+func drain(body io.ReadCloser) {
 	_, _ = io.CopyN(io.Discard, body, 64<<10)
 	_ = body.Close()
 }

@@ -80,7 +80,7 @@ func TestLatest_IsTheOneOfExactlyThisName(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, want.FileID, got.FileID)
 	_, err = c.Latest(t.Context(), "default", "a/x")
-	require.EqualError(t, err, "there is no such object")
+	require.EqualError(t, err, "the object does not exist")
 	require.Equal(t, "s3ctl ls s3://default/a/", fault.HintOf(err))
 	_, err = c.Latest(t.Context(), "nope", "a")
 	require.EqualError(t, err, `bucket "nope" does not exist`)
@@ -89,7 +89,7 @@ func TestLatest_IsTheOneOfExactlyThisName(t *testing.T) {
 	require.Len(t, m.Parts, 1)
 }
 
-// The pages together are what one long page would be, whatever their size.
+// The concatenated pages equal one long page, for any page size.
 func TestList_PagesJoinInOrder(t *testing.T) {
 	t.Parallel()
 	s, c := start(t)
@@ -119,7 +119,7 @@ func TestList_PagesJoinInOrder(t *testing.T) {
 	for e, err := range c.List(t.Context(), client.Query{Bucket: "default"}) {
 		require.NoError(t, err)
 		require.Equal(t, "../x", e.Name)
-		break // asking for no more is fine
+		break // the caller may stop early
 	}
 	for _, err := range c.List(t.Context(), client.Query{Bucket: "nope"}) {
 		require.EqualError(t, err, `bucket "nope" does not exist`)
@@ -133,7 +133,7 @@ func upload(name, data string) client.Upload {
 func TestUpload_InAllForms(t *testing.T) {
 	t.Parallel()
 	s, c := start(t)
-	big := strings.Repeat("0123456789abcdef", 400_000) // over every buffer, and asks with Expect first
+	big := strings.Repeat("0123456789abcdef", 400_000) // larger than every buffer, and sent with Expect: 100-continue
 	crc := s.Add("default", "big", big).Checksums.CRC64NVME
 	trailer := func(crc string) func() string { return func() string { return crc } }
 
@@ -191,7 +191,7 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-// A stream that gives nothing must not hold up a refusal.
+// A stream that produces no data does not delay a refusal.
 func TestUpload_RefusedWhileTheStreamIsSilent(t *testing.T) {
 	t.Parallel()
 	_, c := start(t)
@@ -204,8 +204,8 @@ func TestUpload_RefusedWhileTheStreamIsSilent(t *testing.T) {
 	require.Equal(t, fault.NotFound, fault.ExitOf(err))
 }
 
-// Ctrl-C while the stream is silent, after the server began to take it: the HTTP
-// library alone would wait for the stream.
+// Cancellation while the stream is silent and the server has begun to read it: the HTTP library alone would wait
+// for the stream.
 func TestUpload_CanceledWhileTheStreamIsSilent(t *testing.T) {
 	t.Parallel()
 	s, c := start(t)
@@ -272,7 +272,7 @@ func TestDownload_AnEarlyEndIsAnError(t *testing.T) {
 	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
 }
 
-// The stall is short here because the test waits for it to pass.
+// The stall timeout is short because the test waits for it to expire.
 func TestDownload_ASilentServerIsGivenUp(t *testing.T) {
 	t.Parallel()
 	s := resttest.New(t)
@@ -295,7 +295,7 @@ func TestDownload_ASilentServerIsGivenUp(t *testing.T) {
 		defer d.Close()
 		_, err = io.ReadAll(d)
 	}
-	require.ErrorContains(t, err, "nothing was received any more")
+	require.ErrorContains(t, err, "the connection stalled: nothing was received")
 	require.Equal(t, fault.Unavailable, fault.ExitOf(err))
 }
 
@@ -337,7 +337,7 @@ func TestErrors_WhatSomethingElseAnswers(t *testing.T) {
 	require.ErrorContains(t, err, "not the expected JSON")
 	s.SetHook(func(w http.ResponseWriter, _ *http.Request) bool { fmt.Fprint(w, "{}"); return true })
 	_, err = c.Upload(t.Context(), upload("x", "x"))
-	require.ErrorContains(t, err, "without a file in it")
+	require.ErrorContains(t, err, "has no file")
 }
 
 func TestErrors_WrongKeyAndNobodyThere(t *testing.T) {
@@ -356,7 +356,7 @@ func TestErrors_WrongKeyAndNobodyThere(t *testing.T) {
 	c := dial(t, p)
 	require.Equal(t, "http://"+l.Addr().String(), c.Endpoint())
 	_, err = c.Buckets(t.Context())
-	require.EqualError(t, err, "cannot talk to "+c.Endpoint()+": connection refused")
+	require.EqualError(t, err, "cannot reach "+c.Endpoint()+": connection refused")
 	require.Contains(t, fault.HintOf(err), "make up")
 
 	ctx, cancel := context.WithCancel(t.Context())

@@ -13,8 +13,8 @@ import (
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-// Range is a range of bytes, as HTTP has it: First..Last, both included; Last < 0
-// is the end of the file; First < 0 asks for the last -First bytes.
+// Range is a range of bytes as in HTTP: First..Last, both inclusive. Last < 0 means the end of the file; First < 0
+// means the last -First bytes.
 type Range struct{ First, Last int64 }
 
 func (r Range) header() string {
@@ -27,7 +27,7 @@ func (r Range) header() string {
 	return fmt.Sprintf("bytes=%d-%d", r.First, r.Last)
 }
 
-// Of gives the offset and the number of bytes that the range has in a file of size bytes. OutOfRange.
+// Of returns the offset and the length of the range in a file of size bytes. OutOfRange.
 func (r Range) Of(size int64) (off, n int64, err error) {
 	off, end := r.First, size
 	if off < 0 {
@@ -41,17 +41,16 @@ func (r Range) Of(size int64) (off, n int64, err error) {
 	return off, end - off, nil
 }
 
-// Download is a file, or a range of one, as it arrives. Close it.
+// Download is the body of a file or of a range. The caller closes it.
 type Download struct {
 	io.ReadCloser
-	Size int64  // bytes to come
+	Size int64  // length of the body in bytes
 	CRC  string // checksum of the whole file, encoded; "" for a range
 }
 
-// Download asks for the bytes of a file; r nil is all of them. The server is not believed: an
-// answer that is not of exactly these bytes of a file of that size and ETag is Corrupt before its first byte is
-// read, whatever its status; reads never give more bytes than were asked for, and fail with a *fault.Error when
-// there are more or fewer. NotFound, OutOfRange, Conflict, Corrupt.
+// Download requests the bytes of a file, all of them if r is nil. The answer is verified: unless status, range, length and
+// ETag are those of the requested bytes, it is Corrupt before its first byte is read. Reads never return more bytes
+// than were requested, and fail with a *fault.Error if there are more or fewer. NotFound, OutOfRange, Conflict, Corrupt.
 func (c *Client) Download(ctx context.Context, file rest.File, r *Range) (*Download, error) {
 	off, n, err := int64(0), file.Size, error(nil)
 	if r != nil {
@@ -61,10 +60,10 @@ func (c *Client) Download(ctx context.Context, file rest.File, r *Range) (*Downl
 	case err != nil:
 		return nil, err
 	case file.Size < 0:
-		return nil, fault.New("internal", "%s says that the file has %d bytes", c.base, file.Size)
+		return nil, fault.New("internal", "%s reports a file size of %d bytes", c.base, file.Size)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	// The timer covers the wait for the answer too, and every read afterwards.
+	// The timer covers the wait for the answer and every read.
 	watchdog := time.AfterFunc(c.stall, func() { cancel(errStalled) })
 	fail := func(err error) (*Download, error) {
 		watchdog.Stop()
@@ -78,7 +77,7 @@ func (c *Client) Download(ctx context.Context, file rest.File, r *Range) (*Downl
 	if r != nil {
 		req.Header.Set("Range", r.header())
 		if file.ETag != "" {
-			// Other ranges of the file may have come before: the server then gives the rest, although it was replaced meanwhile.
+			// With If-Match the server returns ranges of this version even if the object was replaced meanwhile.
 			req.Header.Set("If-Match", `"`+file.ETag+`"`)
 		}
 	}
@@ -88,19 +87,19 @@ func (c *Client) Download(ctx context.Context, file rest.File, r *Range) (*Downl
 	}
 	if resp.StatusCode/100 != 2 {
 		err := c.refusal(resp)
-		finish(resp.Body)
+		drain(resp.Body)
 		return fail(err)
 	}
 	if err := c.checkBytes(resp, file, off, n, r != nil); err != nil {
 		_ = resp.Body.Close()
 		return fail(err)
 	}
-	body := &sink{c: c, ctx: ctx, cancel: cancel, watchdog: watchdog, body: resp.Body, left: n}
+	body := &checkedBody{c: c, ctx: ctx, cancel: cancel, watchdog: watchdog, body: resp.Body, left: n}
 	return &Download{ReadCloser: body, Size: n, CRC: resp.Header.Get(crcHeader)}, nil
 }
 
-// checkBytes holds the head of an answer to what was asked for: n bytes from off of the file. A length that is not
-// said (a proxy may send chunks) is left to the reading.
+// checkBytes checks that the headers of an answer are those of the requested bytes, n bytes at off of the file. A missing
+// length (a proxy may use chunked encoding) is checked while reading.
 func (c *Client) checkBytes(resp *http.Response, file rest.File, off, n int64, ranged bool) error {
 	want, span := http.StatusOK, ""
 	if ranged {
@@ -115,7 +114,7 @@ func (c *Client) checkBytes(resp *http.Response, file rest.File, off, n int64, r
 	case h.Get("Content-Range") != span:
 		what = fmt.Sprintf("Content-Range %q where %q was expected", h.Get("Content-Range"), span)
 	case resp.ContentLength >= 0 && resp.ContentLength != n:
-		what = fmt.Sprintf("%d bytes where %d were asked for", resp.ContentLength, n)
+		what = fmt.Sprintf("%d bytes where %d were requested", resp.ContentLength, n)
 	case etag != "" && file.ETag != "" && etag != `"`+file.ETag+`"`:
 		what = fmt.Sprintf("ETag %s where %q was expected", etag, file.ETag)
 	case encoding != "" && encoding != "identity":
@@ -126,25 +125,25 @@ func (c *Client) checkBytes(resp *http.Response, file rest.File, off, n int64, r
 	return c.wrongBytes("answered with " + what)
 }
 
-// wrongBytes is the error of an answer that is not of the bytes that were asked for.
+// wrongBytes is the error of an answer with other bytes than were requested.
 func (c *Client) wrongBytes(what string) error {
 	return fault.New("corrupt", "%s %s", c.base, what).
-		WithHint("try again; if it stays so, something between here and the gateway changes answers: check the endpoint and the proxies on the way")
+		WithHint("try again; if it happens again, a proxy may be changing answers: check the endpoint and the proxies in between")
 }
 
-// sink is a download's body. It gives exactly the bytes that were asked for, stops when nothing comes any
-// more, and reports an early end or a byte too many as an error.
-type sink struct {
+// checkedBody is the body of a download. It returns exactly the requested bytes, fails when nothing arrives for the stall
+// timeout, and reports an early end or surplus bytes as an error.
+type checkedBody struct {
 	c        *Client
-	ctx      context.Context //nolint:containedctx // the answer's own, ended by Close
+	ctx      context.Context //nolint:containedctx // of this answer; Close ends it
 	cancel   context.CancelCauseFunc
 	watchdog *time.Timer
 	body     io.ReadCloser
-	left     int64 // bytes still to come
+	left     int64 // bytes not read yet
 }
 
 // Read implements io.Reader.
-func (s *sink) Read(p []byte) (int, error) {
+func (s *checkedBody) Read(p []byte) (int, error) {
 	s.watchdog.Reset(s.c.stall)
 	if s.left == 0 {
 		return 0, s.end()
@@ -163,13 +162,13 @@ func (s *sink) Read(p []byte) (int, error) {
 	return n, s.c.translate(s.ctx, err)
 }
 
-// end looks behind the last byte that was asked for: an endless body ends here.
-func (s *sink) end() error {
+// end checks that no byte follows the last requested one, so that an endless body ends here.
+func (s *checkedBody) end() error {
 	var one [1]byte
 	n, err := s.body.Read(one[:])
 	switch {
 	case n > 0:
-		return s.c.wrongBytes("sent more bytes than were asked for")
+		return s.c.wrongBytes("sent more bytes than were requested")
 	case err == nil, errors.Is(err, io.EOF):
 		return err
 	}
@@ -177,7 +176,7 @@ func (s *sink) end() error {
 }
 
 // Close implements io.Closer.
-func (s *sink) Close() error {
+func (s *checkedBody) Close() error {
 	s.watchdog.Stop()
 	s.cancel(nil)
 	return s.body.Close()

@@ -10,8 +10,8 @@ import (
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-// Health asks a gateway how it is, for which no key is needed. One that cannot store files
-// now answers, too. Invalid: what answers there is no gateway.
+// Health returns the health of a gateway, also of one that cannot store files at present. It sends no access key.
+// Invalid: the server is not a gateway.
 func (c *Client) Health(ctx context.Context) (h rest.Health, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, callTimeout, errTimeout)
 	defer cancel()
@@ -19,12 +19,12 @@ func (c *Client) Health(ctx context.Context) (h rest.Health, err error) {
 	if err != nil {
 		return h, err
 	}
-	req.Header.Del("Authorization") // who answers is not known yet
+	req.Header.Del("Authorization") // the server may not be a gateway
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return h, c.translate(ctx, err)
 	}
-	defer finish(resp.Body)
+	defer drain(resp.Body)
 	if resp.StatusCode/100 == 3 {
 		return h, c.redirected(resp)
 	}
@@ -33,8 +33,8 @@ func (c *Client) Health(ctx context.Context) (h rest.Health, err error) {
 		return h, c.translate(ctx, err)
 	}
 	if json.Unmarshal(data, &h) != nil || !h.Status.Valid() {
-		return h, fault.New("invalid", "%s is no Ringstore gateway: it answered %s", c.base, resp.Status).
-			WithHint("check host and port; the REST API of a gateway listens on 8080 where nothing else was said")
+		return h, fault.New("invalid", "%s is not a Ringstore gateway: it answered %s", c.base, resp.Status).
+			WithHint("check host and port; the REST API of a gateway listens on port 8080 by default")
 	}
 	return h, nil
 }

@@ -23,7 +23,7 @@ import (
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-// tenBytes is a file of which every answer below claims to be a part.
+// tenBytes is a file; every response below claims to be part of it.
 var tenBytes = rest.File{FileID: "x", Size: 10, ETag: "e"}
 
 func TestDownload_AnAnswerOfOtherBytesIsRefusedBeforeTheFirst(t *testing.T) {
@@ -71,12 +71,12 @@ func TestDownload_AnAnswerOfOtherBytesIsRefusedBeforeTheFirst(t *testing.T) {
 	require.Equal(t, fault.Failed, fault.ExitOf(err))
 }
 
-// A body without an announced length must end where it was asked to.
+// A body without Content-Length ends at the requested length.
 func TestDownload_NeverGivesMoreThanWasAskedFor(t *testing.T) {
 	t.Parallel()
 	s, c := start(t)
 	s.SetHook(func(w http.ResponseWriter, r *http.Request) bool {
-		_ = http.NewResponseController(w).Flush() // and so there is no Content-Length
+		_ = http.NewResponseController(w).Flush() // so the response has no Content-Length
 		for r.Context().Err() == nil {
 			_, _ = w.Write(make([]byte, 1<<16))
 		}
@@ -128,7 +128,7 @@ func TestRange_Of(t *testing.T) {
 	require.Equal(t, "out_of_range", fault.KindOf(err))
 }
 
-// Each method ends at a redirect, and the place that it names never sees the key.
+// No method follows a redirect, so the redirect's target never receives the key.
 func TestRedirects_AreNotFollowed(t *testing.T) {
 	t.Parallel()
 	s, c := start(t)
@@ -150,13 +150,13 @@ func TestRedirects_AreNotFollowed(t *testing.T) {
 		} {
 			err := call()
 			require.Equal(t, "invalid", fault.KindOf(err), "%d %s: %v", status, name, err)
-			require.ErrorContains(t, err, "no redirect is followed")
+			require.ErrorContains(t, err, "redirects are not followed")
 		}
 	}
 	require.Zero(t, reached.Load())
 }
 
-// pages answers with listings, one after the other, and then with the last of them for ever.
+// pages answers with the listings one after another, and then repeats the last indefinitely.
 func pages(s *resttest.Server, list ...string) *atomic.Int64 {
 	var asked atomic.Int64
 	s.SetHook(func(w http.ResponseWriter, _ *http.Request) bool {
@@ -167,12 +167,12 @@ func pages(s *resttest.Server, list ...string) *atomic.Int64 {
 	return &asked
 }
 
-// What a listing leaves out is taken for absent, and may be removed elsewhere: a bad one must not look like a short one.
+// A name missing from a listing counts as absent and may lead to a deletion, so a broken listing must be an error.
 func TestList_OneThatMakesNoSenseIsAnError(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		pages []string
-		most  int64 // requests until then
+		most  int64 // requests until the listing is refused
 	}{
 		"more, but not where":        {[]string{`{"files":[{"name":"p/a"}],"has_more":true}`}, 1},
 		"in a circle":                {[]string{`{"files":[{"name":"p/a"}],"has_more":true,"next":"p/a"}`, `{"files":[{"name":"p/b"}],"has_more":true,"next":"p/a"}`}, 2},
@@ -191,7 +191,7 @@ func TestList_OneThatMakesNoSenseIsAnError(t *testing.T) {
 				break
 			}
 		}
-		require.ErrorContains(t, failed, "makes no sense", name)
+		require.ErrorContains(t, failed, "inconsistent", name)
 		require.LessOrEqual(t, asked.Load(), tc.most, name)
 	}
 	s, c := start(t)
@@ -200,7 +200,7 @@ func TestList_OneThatMakesNoSenseIsAnError(t *testing.T) {
 	for _, err := range c.Sessions(t.Context(), "", "") {
 		failed = err
 	}
-	require.ErrorContains(t, failed, "makes no sense")
+	require.ErrorContains(t, failed, "inconsistent")
 	require.EqualValues(t, 3, asked.Load())
 }
 
@@ -241,7 +241,7 @@ func TestLatest_IsOfTheNameThatWasAskedFor(t *testing.T) {
 	require.Equal(t, fault.NotFound, fault.ExitOf(err))
 }
 
-// A server's hint stays apart from ours, on one line and of a bounded length.
+// A server's hint is kept separate from s3ctl's, on one line and of bounded length.
 func TestErrors_TheServersWordsAreItsOwn(t *testing.T) {
 	t.Parallel()
 	s, c := start(t)
@@ -257,7 +257,7 @@ func TestErrors_TheServersWordsAreItsOwn(t *testing.T) {
 	require.Less(t, len(said), 3000)
 }
 
-// A certificate that nothing vouches for does not become good by waiting.
+// An untrusted certificate is not retried.
 func TestErrors_TLSIsFinal(t *testing.T) {
 	t.Parallel()
 	secure := httptest.NewUnstartedServer(http.NotFoundHandler())
@@ -277,7 +277,7 @@ func TestErrors_TLSIsFinal(t *testing.T) {
 	require.Contains(t, fault.HintOf(err), "http://")
 }
 
-// Whatever a page holds, entries come in order under the prefix, or the listing is an error; and it ends.
+// For any page, entries are in order and under the prefix, or the listing is an error; and it terminates.
 func FuzzList(f *testing.F) {
 	for _, seed := range []string{
 		`{"files":[{"name":"p/a","size":1}],"prefixes":["p/b/"],"has_more":true,"next":"p/b/"}`, `{"has_more":true,"next":"p/z"}`,

@@ -13,27 +13,26 @@ import (
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-// Entry is one line of a listing: an object, or a common prefix (then File is nil).
+// Entry is one entry of a listing: an object, or a common prefix (File is nil).
 type Entry struct {
 	Name string
 	File *rest.File
 }
 
-// Query asks for what a bucket shows.
+// Query selects the entries of a listing.
 type Query struct {
 	Bucket    string
 	Prefix    string // only names that begin with it
-	Delimiter string // group names by what stands up to its first occurrence after Prefix; "" groups nothing
+	Delimiter string // group names by their part up to its first occurrence after Prefix; "": no grouping
 	PageSize  int    // entries per request, 1..1000; 0: 1000
 }
 
-// maxEmpty is how many pages in a row may have nothing in them before a listing is refused.
+// maxEmpty is how many consecutive empty pages are accepted before a listing is refused.
 const maxEmpty = 3
 
-// List gives the entries in byte order of their names, each once, fetching page after page
-// as they are asked for. An error ends it. A listing that a server gives in another order, with other names than
-// were asked for, or without an end is refused: the caller concludes from a name that is not in it that there is
-// no such object. NotFound (bucket), Internal (such a listing).
+// List yields the entries in byte order of their names, each once, and requests pages as they are needed. An error ends it.
+// A listing in another order, with names outside the query, or without an end is refused as Internal, because callers
+// conclude from a missing name that the object does not exist. NotFound (bucket), Internal.
 func (c *Client) List(ctx context.Context, q Query) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		if q.PageSize == 0 {
@@ -44,7 +43,7 @@ func (c *Client) List(ctx context.Context, q Query) iter.Seq2[Entry, error] {
 		for {
 			page, err := c.page(ctx, q, p.after)
 			if errors.Is(err, errTooLong) && q.PageSize > 1 {
-				q.PageSize = max(q.PageSize/8, 1) // of names that are mostly escapes
+				q.PageSize = max(q.PageSize/8, 1) // JSON escapes can make names several times longer
 				continue
 			}
 			if err != nil {
@@ -74,21 +73,21 @@ func (c *Client) List(ctx context.Context, q Query) iter.Seq2[Entry, error] {
 	}
 }
 
-// pager follows the pages of a listing, and tells one that never ends.
+// pager follows the pages of a listing and detects one that never ends.
 type pager struct {
 	c     *Client
 	after string // where the next page begins
 	empty int    // pages in a row
 }
 
-// next takes note of a page with so many entries, and says whether there is another. An error: there is said to be one that
-// cannot be reached, or pages come without anything in them.
+// next records a page with so many entries and reports whether there is another. It is an error if the next cursor does not
+// advance, or if too many pages are empty.
 func (p *pager) next(more bool, next string, entries int) (bool, error) {
 	if !more {
 		return false, nil
 	}
 	if next <= p.after {
-		return false, p.c.badListing("another page after %q, which begins at %q", p.after, next)
+		return false, p.c.badListing("the page after %q begins at %q", p.after, next)
 	}
 	if p.empty++; entries > 0 {
 		p.empty = 0
@@ -100,10 +99,10 @@ func (p *pager) next(more bool, next string, entries int) (bool, error) {
 	return true, nil
 }
 
-// badListing is the error of a listing from which nothing may be concluded.
+// badListing is the error of an inconsistent listing, from which nothing may be concluded.
 func (c *Client) badListing(format string, args ...any) error {
 	e := fault.New("internal", format, args...).WithHint("%s", noGateway)
-	e.Msg = c.base + " gives a listing that makes no sense: " + e.Msg
+	e.Msg = c.base + " returned an inconsistent listing: " + e.Msg
 	return e
 }
 
@@ -118,7 +117,7 @@ func (c *Client) page(ctx context.Context, q Query, after string) (page rest.Fil
 	return page, err
 }
 
-// merged brings a page's files and prefixes, each sorted, into one order.
+// merged merges a page's files and prefixes, each sorted, into one sorted sequence.
 func merged(page rest.FileList) iter.Seq[Entry] {
 	return func(yield func(Entry) bool) {
 		files, prefixes := page.Files, page.Prefixes

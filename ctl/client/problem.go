@@ -19,14 +19,14 @@ import (
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-// Bounds of what a server may make us do or show.
+// Bounds of what a server can make s3ctl do or show.
 const (
-	maxRetryAfter = time.Minute // to wait
-	maxWords      = 2 << 10     // bytes of a detail or hint
+	maxRetryAfter = time.Minute
+	maxWords      = 2 << 10 // bytes of a detail or hint
 )
 
-// refusal makes a fault of an answer that is not a success. What the server says to do is
-// kept apart from our own hints, and is shown as the server's.
+// refusal converts an answer with an error status to a *fault.Error. The server's hint is kept separate from those of
+// s3ctl and shown as the server's.
 func (c *Client) refusal(resp *http.Response) error {
 	if resp.StatusCode/100 == 3 {
 		return c.redirected(resp)
@@ -36,13 +36,13 @@ func (c *Client) refusal(resp *http.Response) error {
 	data, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	isProblem := strings.HasPrefix(resp.Header.Get("Content-Type"), "application/problem+json")
 	if err == nil && isProblem && json.Unmarshal(data, &p) == nil && p.Code != "" {
-		e.Kind, e.Msg, e.Said = string(p.Code), words(p.Detail), words(p.Hint)
+		e.Kind, e.Msg, e.Said = string(p.Code), serverText(p.Detail), serverText(p.Hint)
 	} else {
-		// Something between us and the gateway, or no gateway at all, answered.
+		// The answer is from a proxy, or from a server that is not a gateway.
 		e.Kind, e.Msg, e.Hint = kindOfStatus(resp.StatusCode), c.base+" answered "+resp.Status, noGateway
 	}
 	if e.Msg == "" {
-		e.Msg = words(p.Title)
+		e.Msg = serverText(p.Title)
 	}
 	if e.Kind == "denied" && resp.StatusCode == http.StatusUnauthorized {
 		e.Hint = "check the access key and secret of the profile: s3ctl profile add"
@@ -50,15 +50,15 @@ func (c *Client) refusal(resp *http.Response) error {
 	return e
 }
 
-// redirected is the error of an answer that points elsewhere: final, as a gateway never does that.
+// redirected is the error of a redirect. It is permanent: a gateway never redirects.
 func (c *Client) redirected(resp *http.Response) error {
-	return fault.New("invalid", "%s answered %s, to %q; no redirect is followed, since it would take the access key there",
-		c.base, resp.Status, words(resp.Header.Get("Location"))).
-		WithHint("name the gateway itself as the endpoint: s3ctl profile add NAME --endpoint URL")
+	return fault.New("invalid", "%s answered %s, to %q; redirects are not followed, since that would send the access key there",
+		c.base, resp.Status, serverText(resp.Header.Get("Location"))).
+		WithHint("use the gateway's own URL as the endpoint: s3ctl profile add NAME --endpoint URL")
 }
 
-// words are a server's own, on one line and of a length that can be shown.
-func words(text string) string {
+// serverText shortens a text from the server to one line of bounded length.
+func serverText(text string) string {
 	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
 	if len(text) > maxWords {
 		text = strings.ToValidUTF8(text[:maxWords], "") + "…"
@@ -66,7 +66,7 @@ func words(text string) string {
 	return text
 }
 
-// kindOfStatus is for answers that carry no problem document.
+// kindOfStatus returns the kind of an answer without a problem document.
 func kindOfStatus(status int) string {
 	switch status {
 	case http.StatusBadRequest:
@@ -89,8 +89,7 @@ func kindOfStatus(status int) string {
 	return "internal"
 }
 
-// retryAfter reads the header: seconds, or a date, which a wrong clock would
-// make useless and is passed over.
+// retryAfter parses the header if it is a number of seconds. A date is ignored, because the clocks may differ.
 func retryAfter(header string) time.Duration {
 	seconds, err := strconv.Atoi(header)
 	if err != nil || seconds < 0 {
@@ -101,12 +100,11 @@ func retryAfter(header string) time.Duration {
 
 var (
 	errTimeout = errors.New("no answer within a minute")
-	errStalled = errors.New("nothing was received any more")
+	errStalled = errors.New("the connection stalled: nothing was received")
 )
 
-// translate makes a fault of what the HTTP library returned. The context's own
-// end stays what it is: only its owner knows what it means. What waiting does not change is final: a certificate that
-// is not trusted, or a port that speaks no TLS.
+// translate converts an error of the HTTP library to a *fault.Error. The end of the caller's context is returned unchanged.
+// An untrusted certificate and a port without TLS are permanent errors; all others may be retried.
 func (c *Client) translate(ctx context.Context, err error) error {
 	if e, ok := errors.AsType[*fault.Error](err); ok {
 		return e
@@ -117,7 +115,7 @@ func (c *Client) translate(ctx context.Context, err error) error {
 		}
 		err = cause
 	}
-	// What failed is said already; these only repeat method, URL and address.
+	// Remove the layers that only repeat method, URL and address.
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err
 	}
@@ -125,25 +123,25 @@ func (c *Client) translate(ctx context.Context, err error) error {
 		err = s.Err
 	}
 	e := &fault.Error{
-		Kind: "unavailable", Msg: fmt.Sprintf("cannot talk to %s", c.base), Err: err,
+		Kind: "unavailable", Msg: fmt.Sprintf("cannot reach %s", c.base), Err: err,
 		Hint: "check that the server runs (`make up` starts one here), or choose another with --profile; s3ctl profile ls shows them",
 	}
 	switch {
 	case untrusted(err):
 		e.Kind, e.Msg, e.Hint = "denied", "the certificate of "+c.base+" is not trusted", trust
 		if _, name := errors.AsType[x509.HostnameError](err); name {
-			e.Hint = "use a name that the certificate has in the endpoint: s3ctl profile add NAME --endpoint URL"
+			e.Hint = "use a host name of the certificate in the endpoint: s3ctl profile add NAME --endpoint URL"
 		}
 	case errors.Is(err, http.ErrSchemeMismatch):
-		e.Kind, e.Hint = "invalid", "the server speaks no TLS: use http:// in the endpoint, or the port that speaks it"
+		e.Kind, e.Hint = "invalid", "the server does not use TLS on this port: use http:// in the endpoint, or the port with TLS"
 	}
 	return e
 }
 
-// trust says how to trust a certificate.
-const trust = "if it is the right server, trust the authority that issued the certificate: SSL_CERT_FILE=/path/ca.pem s3ctl …, or add it to the system's; s3ctl help environment"
+// trust is the hint for an untrusted certificate.
+const trust = "if it is the right server, trust the authority that issued the certificate: SSL_CERT_FILE=/path/ca.pem s3ctl …, or add it to the system's authorities; s3ctl help environment"
 
-// untrusted tells the errors of a certificate's verification.
+// untrusted reports whether err is a failed certificate verification.
 func untrusted(err error) bool {
 	_, verification := errors.AsType[*tls.CertificateVerificationError](err)
 	_, authority := errors.AsType[x509.UnknownAuthorityError](err)

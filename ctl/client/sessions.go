@@ -11,20 +11,20 @@ import (
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-// CreateSession begins an upload in parts. NotFound (bucket), Invalid, TooLarge.
+// CreateSession starts an upload in parts. NotFound (bucket), Invalid, TooLarge.
 func (c *Client) CreateSession(ctx context.Context, n rest.NewSession) (s rest.Session, err error) {
 	err = c.call(ctx, http.MethodPost, "/sessions", nil, n, &s)
 	return s, inBucket(n.Bucket, err)
 }
 
-// Session tells what has arrived of a session. NotFound: it was completed, was aborted or has expired.
+// Session returns a session and its stored parts. NotFound: completed, aborted or expired.
 func (c *Client) Session(ctx context.Context, id string) (s rest.Session, err error) {
 	err = c.call(ctx, http.MethodGet, sessionPath(id), nil, nil, &s)
 	return s, err
 }
 
-// Sessions gives the unfinished sessions of a bucket, "" for all buckets, whose names
-// begin with prefix, in the order of their beginning and without their parts. An error ends it. NotFound (bucket).
+// Sessions yields the unfinished sessions of a bucket, "" meaning all buckets, whose names begin with prefix, in order of
+// creation and without their parts. An error ends it. NotFound (bucket).
 func (c *Client) Sessions(ctx context.Context, bucket, prefix string) iter.Seq2[rest.Session, error] {
 	return func(yield func(rest.Session, error) bool) {
 		p := pager{c: c}
@@ -65,13 +65,12 @@ type PartUpload struct {
 	Session string
 	Number  int       // 1..10000
 	Size    int64     // bytes of Body
-	CRC     string    // the checksum, where it is known before; the server then refuses other bytes
-	Body    io.Reader // no read is under way any more when PutPart returns
+	CRC     string    // the checksum if known in advance; the server rejects other bytes
+	Body    io.Reader // not read any more once PutPart has returned
 }
 
-// PutPart sends a part and returns it as it became durable: compare its checksum
-// with your own. A part of the same number is replaced. After an error the part may be there or not.
-// An error that Body returned as a *fault.Error comes back as it is.
+// PutPart sends a part and returns it once it is durable; the caller compares the checksum. A part of the same number is
+// replaced. After an error the part may be stored or not. A *fault.Error from Body is returned unchanged.
 // NotFound (session), Corrupt, NoSpace, Unavailable.
 func (c *Client) PutPart(ctx context.Context, p PartUpload) (stored rest.SessionPart, err error) {
 	body := &source{r: p.Body}
@@ -94,8 +93,8 @@ func (c *Client) PutPart(ctx context.Context, p PartUpload) (stored rest.Session
 	return stored, err
 }
 
-// CopyPart makes a part of bytes of a stored file, without sending them; length 0 takes all
-// to its end. NotFound (session, source), OutOfRange, NoSpace, Unavailable.
+// CopyPart stores a range of a stored file as a part, without transferring it through the client; length 0 means up to the
+// end. NotFound (session, source), OutOfRange, NoSpace, Unavailable.
 func (c *Client) CopyPart(ctx context.Context, session string, number int, source string, offset, length int64) (stored rest.SessionPart, err error) {
 	q := url.Values{"source": {source}, "offset": {strconv.FormatInt(offset, 10)}}
 	if length > 0 {
@@ -108,26 +107,26 @@ func (c *Client) CopyPart(ctx context.Context, session string, number int, sourc
 	return stored, c.do(ctx, req, &stored)
 }
 
-// CompleteSession makes the parts a file; want says what must be true of it. To be
-// repeated when the answer was lost: it then gives the file. NotFound, Conflict (other parts than want says), Corrupt, Invalid.
+// CompleteSession makes the parts a file, which must be as want says. It is idempotent: repeated after a lost answer it
+// returns the file. NotFound, Conflict (other parts than want says), Corrupt, Invalid.
 func (c *Client) CompleteSession(ctx context.Context, id string, want rest.CompleteSession) (f rest.File, err error) {
 	err = c.call(ctx, http.MethodPost, sessionPath(id)+"/complete", nil, want, &f)
 	return f, err
 }
 
-// AbortSession gives a session and what has arrived of it up. NotFound.
+// AbortSession deletes a session and its parts. NotFound.
 func (c *Client) AbortSession(ctx context.Context, id string) error {
 	return c.call(ctx, http.MethodDelete, sessionPath(id), nil, nil, nil)
 }
 
-// Rename gives a file another name, in its bucket or another, in one step. NotFound, Conflict.
+// Rename renames a file, also into another bucket, atomically. NotFound, Conflict.
 func (c *Client) Rename(ctx context.Context, fileID, bucket, name string) (f rest.File, err error) {
 	err = c.call(ctx, http.MethodPost, "/files/"+url.PathEscape(fileID)+"/rename", nil, rest.Target{Bucket: bucket, Name: name}, &f)
 	return f, err
 }
 
-// Copy stores a file's bytes once more under another name, without moving them to
-// the client. It lasts as long as an upload; use CopyPart for large files. NotFound, NoSpace, Unavailable.
+// Copy copies a file on the server. It takes as long as an upload; use CopyPart for large files. NotFound, NoSpace,
+// Unavailable.
 func (c *Client) Copy(ctx context.Context, fileID, bucket, name string) (f rest.File, err error) {
 	req, err := c.jsonRequest(ctx, http.MethodPost, "/files/"+url.PathEscape(fileID)+"/copy", nil, rest.Target{Bucket: bucket, Name: name})
 	if err != nil {

@@ -8,22 +8,22 @@ import (
 	"github.com/ringstore/ringstore/ctl/fault"
 )
 
-// source is a request body that remembers why it failed, and that can be taken
-// away from the HTTP library, which may go on reading after it has returned.
+// source is a request body that records its read error, and that can be detached from the HTTP library, which may
+// keep reading after it has returned.
 type source struct {
-	mu     sync.Mutex // held while r is read; guards all below
-	r      io.Reader
-	err    error
-	gone   bool
-	atEnd  func()
-	cancel func() // unblocks a read of r; may be nil
+	mu       sync.Mutex // held while r is read; guards all below
+	r        io.Reader
+	err      error
+	detached bool
+	atEnd    func()
+	cancel   func() // unblocks a read of r; may be nil
 }
 
 // Read implements io.Reader.
 func (s *source) Read(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.gone {
+	if s.detached {
 		return 0, io.ErrClosedPipe
 	}
 	n, err := s.r.Read(p)
@@ -39,7 +39,7 @@ func (s *source) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close implements io.Closer: the library needs no more. What is read stays the caller's to close.
+// Close implements io.Closer for the HTTP library. The underlying reader remains the caller's to close.
 func (s *source) Close() error {
 	if s.cancel != nil {
 		s.cancel()
@@ -47,7 +47,7 @@ func (s *source) Close() error {
 	return nil
 }
 
-// failure is the *fault.Error that reading ended with, or nil.
+// failure returns the *fault.Error that reading ended with, or nil.
 func (s *source) failure() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -57,10 +57,10 @@ func (s *source) failure() error {
 	return nil
 }
 
-// release waits for a read under way; none comes after it.
+// release waits for a read in progress; no read starts after it.
 func (s *source) release() {
 	_ = s.Close()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.gone = true
+	s.detached = true
 }

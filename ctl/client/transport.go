@@ -10,11 +10,11 @@ import (
 	"time"
 )
 
-// copyBuffer is the size of the pieces in which file bytes go to and come from
-// the kernel: an eighth of the system calls that the library's own 32 KiB take.
+// copyBuffer is the size in bytes of the buffers in which file bytes are read from and written to sockets: an
+// eighth of the system calls of the HTTP library's own 32 KiB.
 const copyBuffer = 256 << 10
 
-// maxIdle keeps a connection for each of the transfers that run at once.
+// maxIdle keeps an idle connection for each concurrent transfer.
 const maxIdle = 128
 
 func newTransport(stall time.Duration) *http.Transport {
@@ -30,19 +30,18 @@ func newTransport(stall time.Duration) *http.Transport {
 		},
 		TLSHandshakeTimeout:   10 * time.Second,
 		ExpectContinueTimeout: time.Second,
-		// After the last byte the server still has to make everything durable.
+		// After the last byte the server makes everything durable before it answers.
 		ResponseHeaderTimeout: 5 * time.Minute,
 		MaxIdleConns:          maxIdle,
 		MaxIdleConnsPerHost:   maxIdle,
 		IdleConnTimeout:       90 * time.Second,
 		DisableCompression:    true, // bytes are stored as they are
 		WriteBufferSize:       copyBuffer,
-		ReadBufferSize:        64 << 10, // larger reads go past it, straight to the reader
+		ReadBufferSize:        64 << 10, // larger reads bypass it
 	}
 }
 
-// wideConn sends bodies in large pieces and gives up when the peer takes
-// nothing any more.
+// wideConn writes bodies in large pieces and fails when the peer accepts nothing for the stall timeout.
 type wideConn struct {
 	net.Conn
 	stall time.Duration
@@ -58,7 +57,7 @@ func (c *wideConn) Write(p []byte) (int, error) {
 
 var pieces = sync.Pool{New: func() any { return new([copyBuffer]byte) }}
 
-// ReadFrom implements io.ReaderFrom: the HTTP library hands whole bodies over here.
+// ReadFrom implements io.ReaderFrom, through which the HTTP library writes request bodies.
 func (c *wideConn) ReadFrom(r io.Reader) (total int64, err error) {
 	piece, _ := pieces.Get().(*[copyBuffer]byte)
 	defer pieces.Put(piece)

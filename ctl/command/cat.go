@@ -14,7 +14,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/transfer"
 )
 
-// CatOptions are those of cat.
+// CatOptions are the options of cat.
 type CatOptions struct {
 	Factory *cli.Factory
 
@@ -23,14 +23,14 @@ type CatOptions struct {
 	Raw     bool
 }
 
-// NewCat makes the command. runF, unless nil, runs instead of the real thing.
+// NewCat returns the command. runF replaces its run in tests; nil otherwise.
 func NewCat(f *cli.Factory, runF func(context.Context, *CatOptions) error) *cobra.Command {
 	o := &CatOptions{Factory: f}
 	cmd := &cobra.Command{
 		Use:   "cat s3://BUCKET/KEY...",
 		Short: "Write objects to standard output",
-		Long: `Write objects to standard output, one after the other. Their checksums are
-compared at the end of each: what is corrupt has been written by then, and the exit code says so.` + wildcardHelp,
+		Long: `Write objects to standard output, one after another. The checksum of each is compared at
+its end: corrupt bytes have been written by then, and the exit code is 9.` + wildcardHelp,
 		Example: `  s3ctl cat s3://docs/notes.txt
   s3ctl cat --range 0-99 s3://docs/notes.txt    the first 100 bytes
   s3ctl cat --range -100 s3://docs/notes.txt    the last 100 bytes`,
@@ -53,7 +53,7 @@ func (o *CatOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if o.Range != "" {
 		r, ok := readRange(o.Range)
 		if !ok {
-			return cli.Usage(cmd, "range %q is none of FIRST-LAST, FIRST- and -COUNT", o.Range)
+			return cli.Usage(cmd, "range %q is not FIRST-LAST, FIRST- or -COUNT", o.Range)
 		}
 		rng = &r
 	}
@@ -61,20 +61,20 @@ func (o *CatOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	progress := o.Factory.IO.NewProgress(true) // bytes on a terminal leave no place for a bar
-	mover, client, err := o.Factory.Mover(progress, o.Factory.Retry())
+	progress := o.Factory.IO.NewProgress(true) // no bar: the bytes may be written to the same terminal
+	manager, client, err := o.Factory.Transfers(progress, o.Factory.Retry())
 	if err != nil {
 		return err
 	}
 	report := o.Factory.NewReport("cat", "object", progress)
 	eachObject(ctx, client, targets, report, func(object locate.Object) error {
-		mover.Retry.Notify = report.Retrying(object.Address.String())
-		return o.write(ctx, mover, object, rng)
+		manager.Retry.Notify = report.Retrying(object.Address.String())
+		return o.write(ctx, manager, object, rng)
 	})
 	return report.Close()
 }
 
-// eachObject runs work on every object of the targets in turn, and reports how it went.
+// eachObject runs work on the objects of the targets one after another, and reports the results.
 func eachObject(ctx context.Context, l locate.Lister, targets []locate.Target, report *cli.Report, work func(locate.Object) error) {
 	for _, t := range targets {
 		for object, err := range t.Objects(ctx, l) {
@@ -91,16 +91,16 @@ func eachObject(ctx context.Context, l locate.Lister, targets []locate.Target, r
 	}
 }
 
-func (o *CatOptions) write(ctx context.Context, mover *transfer.Mover, object locate.Object, rng *client.Range) error {
+func (o *CatOptions) write(ctx context.Context, manager *transfer.Manager, object locate.Object, rng *client.Range) error {
 	if rng != nil {
-		return mover.GetRange(ctx, object.File, *rng, o.Factory.IO.Out)
+		return manager.GetRange(ctx, object.File, *rng, o.Factory.IO.Out)
 	}
-	return mover.GetStream(ctx, object.File, o.Factory.IO.Out)
+	return manager.GetStream(ctx, object.File, o.Factory.IO.Out)
 }
 
 var rangeForm = regexp.MustCompile(`^([0-9]*)-([0-9]*)$`)
 
-// readRange reads what HTTP calls a byte range.
+// readRange parses a byte range in the syntax of HTTP.
 func readRange(s string) (client.Range, bool) {
 	m := rangeForm.FindStringSubmatch(s)
 	if m == nil || m[1] == "" && m[2] == "" {

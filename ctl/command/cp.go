@@ -15,7 +15,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/transfer"
 )
 
-// CpOptions are those of cp.
+// CpOptions are the options of cp.
 type CpOptions struct {
 	Factory *cli.Factory
 
@@ -29,20 +29,20 @@ type CpOptions struct {
 	Tries     int
 }
 
-// NewCp makes the command. runF, unless nil, runs instead of the real thing.
+// NewCp returns the command. runF replaces its run in tests; nil otherwise.
 func NewCp(f *cli.Factory, runF func(context.Context, *CpOptions) error) *cobra.Command {
 	o := &CpOptions{Factory: f}
 	cmd := &cobra.Command{
 		Use:   "cp s3://BUCKET/KEY... s3://BUCKET[/KEY]",
 		Short: "Copy objects on the server",
-		Long: `Copy objects, also from bucket to bucket, without their bytes passing this
-machine. Type and metadata are kept; the copy is as durable as its bucket asks. A
-target that ends in a slash, or names only the bucket, keeps the names; any other is
-the key of the one copy. With -r, everything under a prefix is copied:
+		Long: `Copy objects on the server, also from bucket to bucket; their bytes do not pass through
+this machine. Content type and metadata are kept; durability is that of the target's
+bucket. A target that ends in a slash, or names only the bucket, keeps the names; any
+other is the key of a single copy. With -r, everything under a prefix is copied:
 "s3://b/photos" keeps "photos" in the keys, "s3://b/photos/" does not.
 
-What exists under a key is replaced, in one step, once the copy is durable and has the
-source's checksum. Objects of more than 256 MiB are copied in parts, several at once.` + wildcardHelp + filter.Help,
+An existing object is replaced atomically, once the copy is durable and has the source's
+checksum. Objects of more than 256 MiB are copied in concurrent parts.` + wildcardHelp + filter.Help,
 		Example: `  s3ctl cp s3://docs/plan.txt s3://archive/2026/plan.txt
   s3ctl cp 's3://photos/bergen/*.jpg' s3://shared/bergen/
   s3ctl cp -r --exclude '*.tmp' s3://www/ s3://www-next`,
@@ -58,14 +58,14 @@ source's checksum. Objects of more than 256 MiB are copied in parts, several at 
 	cmd.Flags().BoolVarP(&o.Recursive, "recursive", "r", false, "copy everything under the prefix")
 	cmd.Flags().BoolVar(&o.Raw, "raw", false, rawHelp)
 	cmd.Flags().BoolVarP(&o.DryRun, "dry-run", "n", false, dryRunHelp)
-	parallelFlag(cmd, &o.Parallel, "objects to copy at once")
+	parallelFlag(cmd, &o.Parallel, "objects to copy concurrently")
 	triesFlag(cmd, &o.Tries)
 	o.Rules.Flags(cmd.Flags())
 	return cmd
 }
 
 func (o *CpOptions) run(ctx context.Context, cmd *cobra.Command) error {
-	targets, dst, err := readOnto(cmd, o.Sources, o.Target, locate.Options{Recursive: o.Recursive, Raw: o.Raw})
+	targets, dst, err := readPairArgs(cmd, o.Sources, o.Target, locate.Options{Recursive: o.Recursive, Raw: o.Raw})
 	if err != nil {
 		return err
 	}
@@ -90,7 +90,7 @@ func (o *CpOptions) run(ctx context.Context, cmd *cobra.Command) error {
 		return report.Close()
 	}
 	copies := newCopier(o.Factory, c, progress, o.Parallel, o.Tries)
-	transfer.Each(ctx, o.Parallel, slices.Values(pairs), func(p onto) {
+	transfer.Each(ctx, o.Parallel, slices.Values(pairs), func(p pair) {
 		defer progress.Finished()
 		one := copies
 		one.Retry.Notify = report.Retrying(p.Address.String())
@@ -99,7 +99,7 @@ func (o *CpOptions) run(ctx context.Context, cmd *cobra.Command) error {
 			report.Fail(fault.Wrap(p.Address.String(), err))
 			return
 		}
-		report.Done(ontoResult(p, f))
+		report.Done(pairResult(p, f))
 	})
 	if ctx.Err() != nil {
 		report.Fail(ctx.Err())
@@ -107,15 +107,15 @@ func (o *CpOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	return report.Close()
 }
 
-// newCopier makes what copies, with as many parts of a large object at once as objects.
+// newCopier returns a copier that copies as many parts of a large object concurrently as objects.
 func newCopier(f *cli.Factory, store copier.Store, meter transfer.Meter, parallel, tries int) copier.Copier {
 	c := copier.Copier{Store: store, Retry: f.Retry(), Meter: meter, Sizes: copier.DefaultSizes(), Parallel: parallel}
 	c.Retry.Tries = tries
 	return c
 }
 
-// readOnto reads the arguments of cp and mv before anything is done.
-func readOnto(cmd *cobra.Command, sources []string, target string, opts locate.Options) ([]locate.Target, locate.Destination, error) {
+// readPairArgs parses the arguments of cp and mv before anything is done.
+func readPairArgs(cmd *cobra.Command, sources []string, target string, opts locate.Options) ([]locate.Target, locate.Destination, error) {
 	if !allRemote(append(slices.Clone(sources), target)) {
 		return nil, locate.Destination{}, notLocal(cmd, sources, target)
 	}
@@ -128,12 +128,12 @@ func readOnto(cmd *cobra.Command, sources []string, target string, opts locate.O
 	return targets, dst, err
 }
 
-// notLocal says which commands do with local files what cp and mv do on the server.
+// notLocal is the error about a local path in the arguments of cp and mv; the hint has the command for local files.
 func notLocal(cmd *cobra.Command, sources []string, target string) error {
 	way := "s3ctl put " + sources[0] + " " + target
 	switch {
 	case !address.IsRemote(sources[0]) && !address.IsRemote(target):
-		return cli.Usage(cmd, "%s works between s3:// addresses, and there is none", cmd.Name())
+		return cli.Usage(cmd, "%s works between s3:// addresses, but both arguments are local", cmd.Name())
 	case !address.IsRemote(target):
 		way = "s3ctl get " + sources[0] + " " + target
 	case address.IsRemote(sources[0]):
@@ -141,7 +141,7 @@ func notLocal(cmd *cobra.Command, sources []string, target string) error {
 	}
 	err := cli.Usage(cmd, "%s works between s3:// addresses only", cmd.Name())
 	if cmd.Name() == "mv" {
-		way += "    and remove the source when that has succeeded"
+		way += "    and remove the source after that has succeeded"
 	}
 	return err.WithHint("%s", way)
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/transfer"
 )
 
-// DiffOptions are those of diff.
+// DiffOptions are the options of diff.
 type DiffOptions struct {
 	Factory *cli.Factory
 
@@ -26,23 +26,23 @@ type DiffOptions struct {
 	Parallel    int
 }
 
-// NewDiff makes the command. runF, unless nil, runs instead of the real thing.
+// NewDiff returns the command. runF replaces its run in tests; nil otherwise.
 func NewDiff(f *cli.Factory, runF func(context.Context, *DiffOptions) error) *cobra.Command {
 	o := &DiffOptions{Factory: f}
 	cmd := &cobra.Command{
 		Use:   "diff LEFT RIGHT",
-		Short: "Compare two folders or files, here or there",
-		Long: `Compare what lies in two folders, each of them local or behind an s3:// prefix, by
-size and CRC64NVME checksum. Local files are read for it, objects are not: their
-checksums were compared when they were stored (verify reads them again). One line for
-each name that is on one side only ("<" left, ">" right), differs ("!"), or cannot be
-compared ("?"), such as what lies behind a link to a folder.
-Where LEFT or RIGHT is a file here, the other one is a file, too: the object of exactly
-that key, or the file of the same name in a folder, a bucket, or behind a prefix that
-ends in "/".
+		Short: "Compare two folders or files, local or remote",
+		Long: `Compare the content of two folders, each of them local or an s3:// prefix, by size and
+CRC64NVME checksum. Local files are read for this, objects are not: their checksums were
+compared when they were stored (verify reads them again). There is one line for each name
+that is on one side only ("<" left, ">" right), differs ("!"), or cannot be compared ("?"),
+for example because it is below a link to a folder.
 
-Ends with 0 when all was compared and agrees, with 11 when there is a difference, and with
-10 when there is none but something could not be compared.` + filter.Help,
+If LEFT or RIGHT is a local file, the other one is a file, too: the object of exactly that
+key, or the file of the same name in a folder, a bucket, or under a prefix that ends in "/".
+
+Ends with 0 if everything was compared and is equal, with 11 if there is a difference, and
+with 10 if no difference was found but something could not be compared.` + filter.Help,
 		Example: `  s3ctl diff photos s3://backup/photos
   s3ctl diff report.pdf s3://backup/2026/
   s3ctl diff --exclude '*.tmp' s3://www s3://www-next`,
@@ -55,7 +55,7 @@ Ends with 0 when all was compared and agrees, with 11 when there is a difference
 			return cli.Classified(o.run(cmd.Context()))
 		},
 	}
-	cmd.Flags().IntVarP(&o.Parallel, "parallel", "j", transfer.DefaultParallel, "local files to read at once")
+	cmd.Flags().IntVarP(&o.Parallel, "parallel", "j", transfer.DefaultParallel, "local files to read concurrently")
 	o.Rules.Flags(cmd.Flags())
 	return cmd
 }
@@ -74,14 +74,14 @@ func (o *DiffOptions) run(ctx context.Context) error {
 		return err
 	}
 	report := o.Factory.NewReport("diff", "name", o.Factory.IO.NewProgress(true))
-	tally := diffTally{}
+	counts := diffCounts{}
 	pairs := compare.Pairs(ctx, left.Side(ctx, c, compare.Follow).Only(takes), right.Side(ctx, c, compare.Follow).Only(takes))
-	for r := range inOrder(o.Parallel, pairs, func(p compare.Pair) diffed { return look(ctx, p) }) {
+	for r := range inOrder(o.Parallel, pairs, func(p compare.Pair) diffed { return comparePair(ctx, p) }) {
 		if r.err != nil {
 			report.Fail(r.err)
 			continue
 		}
-		tally[r.line.Status]++
+		counts[r.line.Status]++
 		report.Count()
 		if r.line.Status != same && r.line.Status != excluded {
 			if err := o.show(r.line); err != nil {
@@ -95,15 +95,15 @@ func (o *DiffOptions) run(ctx context.Context) error {
 	if err := report.Close(); err != nil {
 		return err
 	}
-	return tally.conclude(report, what)
+	return counts.conclude(report, what)
 }
 
-// sider is a folder or a file.
+// sider is a compare.Folder or a compare.File.
 type sider interface {
 	Side(ctx context.Context, l locate.Lister, links compare.Links) compare.Side
 }
 
-// readSides reads both arguments: two folders, or two files where one of them is a file here. It says which.
+// readSides parses both arguments: two files if one of them is a local file, otherwise two folders; what says which.
 func readSides(left, right string) (l, r sider, what string, err error) {
 	if l, r, ok, err := compare.ReadFiles(left, right); ok || err != nil {
 		return l, r, "files", err
@@ -117,7 +117,7 @@ func readSides(left, right string) (l, r sider, what string, err error) {
 	return a, b, "folders", err
 }
 
-// What diff finds out of a name.
+// The results of diff for a name.
 const (
 	same        = "same"
 	excluded    = "excluded"
@@ -127,12 +127,12 @@ const (
 	notCompared = "not_compared"
 )
 
-// difference is the line of --json for a name that is not known to be the same on both sides.
+// difference is the --json line for a name that is not known to be equal on both sides.
 type difference struct {
 	Status string    `json:"status"` // only_left, only_right, differs or not_compared
 	Name   string    `json:"name"`
 	By     string    `json:"by,omitempty"`  // size or checksum
-	Why    string    `json:"why,omitempty"` // it could not be compared
+	Why    string    `json:"why,omitempty"` // why it could not be compared
 	Left   *diffSide `json:"left,omitempty"`
 	Right  *diffSide `json:"right,omitempty"`
 }
@@ -143,14 +143,14 @@ type diffSide struct {
 	FileID string `json:"file_id,omitempty"`
 }
 
-// diffed is what became of a pair.
+// diffed is the result of comparing a pair.
 type diffed struct {
 	line difference
 	err  error
 }
 
-// look compares a pair; it reads local files only where the sizes agree.
-func look(ctx context.Context, p compare.Pair) diffed {
+// comparePair compares a pair; it reads local files only if the sizes are equal.
+func comparePair(ctx context.Context, p compare.Pair) diffed {
 	d := diffed{err: p.Trouble(), line: difference{Name: p.Name, Left: sideOf(&p.Left), Right: sideOf(&p.Right)}}
 	switch why := p.Why(); {
 	case d.err != nil:
@@ -208,11 +208,11 @@ func (o *DiffOptions) show(d difference) error {
 	return o.Factory.Show(cli.Result{JSON: d, Cells: []string{sign, d.Name, how}, Line: line})
 }
 
-// diffTally counts names by what was found out of them.
-type diffTally map[string]int
+// diffCounts counts the names by result.
+type diffCounts map[string]int
 
-// conclude says what all names come to. That the sides agree is only said when all of them were compared.
-func (t diffTally) conclude(report *cli.Report, what string) error {
+// conclude returns the overall result. The sides count as equal only if all names were compared.
+func (t diffCounts) conclude(report *cli.Report, what string) error {
 	others := ""
 	if t[notCompared] > 0 {
 		others += fmt.Sprintf(", %d not compared", t[notCompared])
@@ -222,18 +222,18 @@ func (t diffTally) conclude(report *cli.Report, what string) error {
 	}
 	switch {
 	case t[onlyLeft]+t[onlyRight]+t[differs] > 0:
-		return fault.New("different", "the %s are not the same: %d only left, %d only right, %d differ, %d agree%s",
+		return fault.New("different", "the %s are not the same: %d only left, %d only right, %d differ, %d are equal%s",
 			what, t[onlyLeft], t[onlyRight], t[differs], t[same], others)
 	case t[notCompared] > 0:
-		return fault.New("partial", "no difference was found, but not all was compared: %d agree%s", t[same], others).
-			WithHint("the lines with ? say why; s3ctl diff on the folder behind a link compares what is in it")
+		return fault.New("partial", "no difference was found, but not everything was compared: %d are equal%s", t[same], others).
+			WithHint("the lines with ? have the reason; to compare the folder that a link leads to, name that folder")
 	}
-	report.Note("diff: %s, and they agree%s", term.Count(t[same], "name"), others)
+	report.Note("diff: %s, all equal%s", term.Count(t[same], "name"), others)
 	return nil
 }
 
-// inOrder runs work on the items, several at once, and gives what it made of them in
-// their order. No more are in progress, or wait to be taken, than parallel.
+// inOrder runs work on the items concurrently and yields the results in the order of the items. At most parallel
+// results are in progress or not yet consumed.
 func inOrder[T, R any](parallel int, items iter.Seq[T], work func(T) R) iter.Seq[R] {
 	return func(yield func(R) bool) {
 		queue := make([]chan R, 0, max(parallel, 1))

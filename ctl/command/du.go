@@ -14,7 +14,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/term"
 )
 
-// DuOptions are those of du.
+// DuOptions are the options of du.
 type DuOptions struct {
 	Factory *cli.Factory
 
@@ -24,16 +24,16 @@ type DuOptions struct {
 	Rules     filter.Rules
 }
 
-// NewDu makes the command. runF, unless nil, runs instead of the real thing.
+// NewDu returns the command. runF replaces its run in tests; nil otherwise.
 func NewDu(f *cli.Factory, runF func(context.Context, *DuOptions) error) *cobra.Command {
 	o := &DuOptions{Factory: f}
 	cmd := &cobra.Command{
 		Use:   "du s3://BUCKET[/PREFIX]...",
 		Short: "Sum up sizes by prefix",
-		Long: `Sum up number and size of the objects under a prefix: a line for each folder
-right below it, one for the whole at the end. --depth goes deeper, or with 0 shows the
-whole alone. Sizes are those of the objects; what they take on the nodes, with all
-copies and parity, depends on how many failures their bucket survives: s3ctl stat.` + wildcardHelp + filter.Help,
+		Long: `Sum up the number and size of the objects under a prefix: one line for each folder
+directly below it, and one for the total at the end. --depth shows more levels, or with 0
+the total only. Sizes are those of the objects; the space on the nodes, with all copies
+and parity, depends on how many failures their bucket survives: s3ctl stat.` + wildcardHelp + filter.Help,
 		Example: `  s3ctl du s3://photos
   s3ctl du --depth 0 --include '*.jpg' s3://photos s3://backup
   s3ctl du --depth 3 s3://logs/2026`,
@@ -54,7 +54,7 @@ copies and parity, depends on how many failures their bucket survives: s3ctl sta
 
 func (o *DuOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if o.Depth < 0 {
-		return cli.Usage(cmd, "a depth is 0 or more")
+		return cli.Usage(cmd, "--depth must be 0 or more")
 	}
 	targets, err := readTargets(o.Addresses, locate.Options{Recursive: true, Raw: o.Raw, MayLack: true})
 	if err != nil {
@@ -80,8 +80,8 @@ func (o *DuOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	return err
 }
 
-// sum shows one target. Keys come in order, so a folder is complete when the first
-// key comes that does not lie in it: no more folders are held than the depth.
+// sum shows one target. Keys arrive in order, so a folder is complete at the first key that is not in it, and only as many
+// folders as the depth are kept in memory.
 func (o *DuOptions) sum(ctx context.Context, c *client.Client, t locate.Target, takes filter.Filter, table *term.Table) error {
 	whole := usage{Address: t.String(), Bucket: t.Remote().Bucket, Prefix: t.Base()}
 	if !t.Wild() {
@@ -115,7 +115,7 @@ func (o *DuOptions) sum(ctx context.Context, c *client.Client, t locate.Target, 
 	return nil
 }
 
-// enter opens the folders that a key lies in, below those that are open.
+// enter appends the folders of a key that are not open yet.
 func (o *DuOptions) enter(open []usage, key string) []usage {
 	for len(open) <= o.Depth {
 		last := open[len(open)-1]
@@ -130,7 +130,7 @@ func (o *DuOptions) enter(open []usage, key string) []usage {
 	return open
 }
 
-// usage is the line of --json for a folder.
+// usage is the --json line for a folder.
 type usage struct {
 	Address string `json:"address"`
 	Bucket  string `json:"bucket"`

@@ -19,7 +19,7 @@ import (
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-// FindOptions are those of find.
+// FindOptions are the options of find.
 type FindOptions struct {
 	Factory *cli.Factory
 
@@ -34,17 +34,17 @@ type FindOptions struct {
 	Rules           filter.Rules
 }
 
-// NewFind makes the command. runF, unless nil, runs instead of the real thing.
+// NewFind returns the command. runF replaces its run in tests; nil otherwise.
 func NewFind(f *cli.Factory, runF func(context.Context, *FindOptions) error) *cobra.Command {
 	o := &FindOptions{Factory: f, Larger: NoCount, Smaller: NoCount}
 	cmd := &cobra.Command{
 		Use:   "find s3://BUCKET[/PREFIX]...",
 		Short: "Find objects by name, size, age and type",
-		Long: `List the objects under a prefix that meet all conditions, in byte order of the keys,
-as addresses that other commands take. To find none is no error.
+		Long: `List the objects under a prefix that meet all conditions, in byte order of the keys, as
+addresses for other commands. Finding none is not an error.
 
-A point in time is an age (90s, 12h, 7d, 2w), a day (2026-01-31, which begins at
-midnight here) or a time (2026-01-31T12:00:00Z); it is compared with when the object was stored.` + wildcardHelp + filter.Help,
+A TIME is an age (90s, 12h, 7d, 2w), a day (2026-01-31, from midnight local time) or a time
+(2026-01-31T12:00:00Z). It is compared with the time at which the object was stored.` + wildcardHelp + filter.Help,
 		Example: `  s3ctl find s3://logs --older 30d
   s3ctl find s3://photos/2026 --name '*.jpg' --larger 10MiB
   s3ctl find s3://www --type 'text/*' --newer 2026-01-31`,
@@ -57,13 +57,13 @@ midnight here) or a time (2026-01-31T12:00:00Z); it is compared with when the ob
 			return cli.Classified(o.run(cmd.Context(), cmd))
 		},
 	}
-	cmd.Flags().Bool("help", false, "help for find") // takes -h from it, which means sizes here as in ls
-	cmd.Flags().StringVar(&o.Name, "name", "", "what follows the last slash of the key matches this pattern")
+	cmd.Flags().Bool("help", false, "help for find") // without -h, which is --human here as in ls
+	cmd.Flags().StringVar(&o.Name, "name", "", "the part of the key after its last slash matches this pattern")
 	cmd.Flags().StringVar(&o.Type, "type", "", "the content type matches this pattern")
-	cmd.Flags().Var(&o.Larger, "larger", "larger than so many bytes, as 500K, 10M or 1.5GiB")
-	cmd.Flags().Var(&o.Smaller, "smaller", "smaller than so many bytes")
-	cmd.Flags().StringVar(&o.Newer, "newer", "", "stored after this point in time")
-	cmd.Flags().StringVar(&o.Older, "older", "", "stored before this point in time")
+	cmd.Flags().Var(&o.Larger, "larger", "larger than this, for example 500K, 10M or 1.5GiB")
+	cmd.Flags().Var(&o.Smaller, "smaller", "smaller than this")
+	cmd.Flags().StringVar(&o.Newer, "newer", "", "stored after this `TIME`")
+	cmd.Flags().StringVar(&o.Older, "older", "", "stored before this `TIME`")
 	cmd.Flags().BoolVarP(&o.Long, "long", "l", false, "show sizes and times too")
 	cmd.Flags().BoolVarP(&o.Human, "human", "h", false, "show sizes as 1.5 GiB; implies -l")
 	cmd.Flags().BoolVar(&o.Raw, "raw", false, rawHelp)
@@ -103,7 +103,7 @@ func (o *FindOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	return list.flush()
 }
 
-// conditions makes one of all that the flags say.
+// conditions combines the conditions of all flags.
 func (o *FindOptions) conditions(cmd *cobra.Command, now time.Time) (func(rest.File) bool, error) {
 	name, err := readPattern(o.Name)
 	if err != nil {
@@ -117,7 +117,7 @@ func (o *FindOptions) conditions(cmd *cobra.Command, now time.Time) (func(rest.F
 	for text, at := range map[*string]*time.Time{&o.Newer: &newer, &o.Older: &older} {
 		var ok bool
 		if *at, ok = readMoment(*text, now); !ok {
-			return nil, cli.Usage(cmd, "%q is no point in time, such as 7d, 2026-01-31 or 2026-01-31T12:00:00Z", *text)
+			return nil, cli.Usage(cmd, "%q is not a time such as 7d, 2026-01-31 or 2026-01-31T12:00:00Z", *text)
 		}
 	}
 	return func(f rest.File) bool {
@@ -127,7 +127,7 @@ func (o *FindOptions) conditions(cmd *cobra.Command, now time.Time) (func(rest.F
 	}, nil
 }
 
-// readPattern reads a pattern; "" is none.
+// readPattern parses a pattern; "" means none.
 func readPattern(text string) (*address.Pattern, error) {
 	if text == "" {
 		return nil, nil
@@ -138,7 +138,7 @@ func readPattern(text string) (*address.Pattern, error) {
 
 var ageForm = regexp.MustCompile(`^([0-9]+(?:\.[0-9]+)?)(s|m|h|d|w)$`)
 
-// readMoment reads an age, a day or a time; "" is the zero time.
+// readMoment parses an age, a day or a time; "" means the zero time.
 func readMoment(text string, now time.Time) (time.Time, bool) {
 	if text == "" {
 		return time.Time{}, true
@@ -156,10 +156,10 @@ func readMoment(text string, now time.Time) (time.Time, bool) {
 	return at, err == nil
 }
 
-// ByteCount is a number of bytes, as a flag.
+// ByteCount is a flag value in bytes.
 type ByteCount int64
 
-// NoCount is a flag that was not given.
+// NoCount means that the flag was not given.
 const NoCount ByteCount = -1
 
 // String implements pflag.Value.

@@ -18,7 +18,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/filter"
 )
 
-// parse runs a command line up to its options. runF keeps them in got.
+// parse runs a command line up to runF, which stores the options in got.
 func parse[O any](t *testing.T, make func(*cli.Factory, func(context.Context, *O) error) *cobra.Command, args ...string) (got O, err error) {
 	t.Helper()
 	ran := false
@@ -35,7 +35,7 @@ func parse[O any](t *testing.T, make func(*cli.Factory, func(context.Context, *O
 	return got, err
 }
 
-// line is a command line and the options that it must become; no options: an error.
+// line is a command line and the options that it must produce; without options: an error.
 type line[O any] struct {
 	args []string
 	want *O
@@ -57,11 +57,11 @@ func check[O any](t *testing.T, make func(*cli.Factory, func(context.Context, *O
 func TestPut_FlagsToOptions(t *testing.T) {
 	t.Parallel()
 	check(t, command.NewPut, []line[command.PutOptions]{
-		{[]string{"a", "s3://b"}, &command.PutOptions{Sources: []string{"a"}, Destination: "s3://b", Moving: command.Moving{Parallel: 8, Tries: 6}}},
-		{[]string{"-r", "a", "b", "-j", "2", "s3://b", "--tries=1"}, &command.PutOptions{Sources: []string{"a", "b"}, Destination: "s3://b", Recursive: true, Moving: command.Moving{Parallel: 2, Tries: 1}}},
-		{[]string{"-", "s3://b/k", "--content-type", "text/x"}, &command.PutOptions{Sources: []string{"-"}, Destination: "s3://b/k", Moving: command.Moving{Parallel: 8, Tries: 6}, ContentType: "text/x"}},
-		{[]string{"--", "-x", "s3://b"}, &command.PutOptions{Sources: []string{"-x"}, Destination: "s3://b", Moving: command.Moving{Parallel: 8, Tries: 6}}},
-		{[]string{"a", "s3://b", "--bwlimit", "1.5MiB"}, &command.PutOptions{Sources: []string{"a"}, Destination: "s3://b", Moving: command.Moving{Parallel: 8, Tries: 6, Limit: 3 << 19}}},
+		{[]string{"a", "s3://b"}, &command.PutOptions{Sources: []string{"a"}, Destination: "s3://b", TransferOptions: command.TransferOptions{Parallel: 8, Tries: 6}}},
+		{[]string{"-r", "a", "b", "-j", "2", "s3://b", "--tries=1"}, &command.PutOptions{Sources: []string{"a", "b"}, Destination: "s3://b", Recursive: true, TransferOptions: command.TransferOptions{Parallel: 2, Tries: 1}}},
+		{[]string{"-", "s3://b/k", "--content-type", "text/x"}, &command.PutOptions{Sources: []string{"-"}, Destination: "s3://b/k", TransferOptions: command.TransferOptions{Parallel: 8, Tries: 6}, ContentType: "text/x"}},
+		{[]string{"--", "-x", "s3://b"}, &command.PutOptions{Sources: []string{"-x"}, Destination: "s3://b", TransferOptions: command.TransferOptions{Parallel: 8, Tries: 6}}},
+		{[]string{"a", "s3://b", "--bwlimit", "1.5MiB"}, &command.PutOptions{Sources: []string{"a"}, Destination: "s3://b", TransferOptions: command.TransferOptions{Parallel: 8, Tries: 6, Limit: 3 << 19}}},
 		{[]string{"a"}, nil},
 		{[]string{"a", "s3://b", "--bwlimit", "0"}, nil},
 		{[]string{"a", "s3://b", "--bwlimit", "1,000"}, nil},
@@ -76,9 +76,9 @@ func TestPut_FlagsToOptions(t *testing.T) {
 func TestGet_FlagsToOptions(t *testing.T) {
 	t.Parallel()
 	check(t, command.NewGet, []line[command.GetOptions]{
-		{[]string{"s3://b/k"}, &command.GetOptions{Sources: []string{"s3://b/k"}, Moving: command.Moving{Parallel: 8, Tries: 6}}},
-		{[]string{"s3://b/k", "."}, &command.GetOptions{Sources: []string{"s3://b/k"}, Target: ".", Moving: command.Moving{Parallel: 8, Tries: 6}}},
-		{[]string{"-r", "--raw", "s3://b/k", "s3://b/l", "-"}, &command.GetOptions{Sources: []string{"s3://b/k", "s3://b/l"}, Target: "-", Recursive: true, Raw: true, Moving: command.Moving{Parallel: 8, Tries: 6}}},
+		{[]string{"s3://b/k"}, &command.GetOptions{Sources: []string{"s3://b/k"}, TransferOptions: command.TransferOptions{Parallel: 8, Tries: 6}}},
+		{[]string{"s3://b/k", "."}, &command.GetOptions{Sources: []string{"s3://b/k"}, Target: ".", TransferOptions: command.TransferOptions{Parallel: 8, Tries: 6}}},
+		{[]string{"-r", "--raw", "s3://b/k", "s3://b/l", "-"}, &command.GetOptions{Sources: []string{"s3://b/k", "s3://b/l"}, Target: "-", Recursive: true, Raw: true, TransferOptions: command.TransferOptions{Parallel: 8, Tries: 6}}},
 		{nil, nil},
 	})
 }
@@ -170,14 +170,14 @@ func TestCpAndMv_FlagsToOptions(t *testing.T) {
 
 func TestSyncAndDiff_FlagsToOptions(t *testing.T) {
 	t.Parallel()
-	moving := command.Moving{Parallel: 8, Tries: 6}
+	moving := command.TransferOptions{Parallel: 8, Tries: 6}
 	check(t, command.NewSync, []line[command.SyncOptions]{
-		{[]string{"a", "s3://b"}, &command.SyncOptions{Source: "a", Target: "s3://b", Moving: moving}},
+		{[]string{"a", "s3://b"}, &command.SyncOptions{Source: "a", Target: "s3://b", TransferOptions: moving}},
 		{
 			[]string{"-cny", "--delete", "--include", "x", "-j", "3", "a", "s3://b"},
 			&command.SyncOptions{
 				Source: "a", Target: "s3://b", Checksum: true, DryRun: true, Yes: true, Delete: true,
-				Rules: filter.Rules{{Pattern: "x", Include: true}}, Moving: command.Moving{Parallel: 3, Tries: 6},
+				Rules: filter.Rules{{Pattern: "x", Include: true}}, TransferOptions: command.TransferOptions{Parallel: 3, Tries: 6},
 			},
 		},
 		{[]string{"a"}, nil},
@@ -213,7 +213,7 @@ func TestFindDuTreeVerify_FlagsToOptions(t *testing.T) {
 		{[]string{"s3://b", "s3://c"}, nil},
 	})
 	check(t, command.NewVerify, []line[command.VerifyOptions]{
-		{[]string{"-r", "s3://b"}, &command.VerifyOptions{Addresses: []string{"s3://b"}, Recursive: true, Moving: command.Moving{Parallel: 8, Tries: 6}}},
+		{[]string{"-r", "s3://b"}, &command.VerifyOptions{Addresses: []string{"s3://b"}, Recursive: true, TransferOptions: command.TransferOptions{Parallel: 8, Tries: 6}}},
 		{nil, nil},
 	})
 }

@@ -19,40 +19,38 @@ import (
 	"github.com/ringstore/ringstore/ctl/transfer"
 )
 
-// GetOptions are those of get.
+// GetOptions are the options of get.
 type GetOptions struct {
 	Factory *cli.Factory
 
 	Sources   []string
-	Target    string // "" is the current folder
+	Target    string // "": the current folder
 	Recursive bool
 	Raw       bool
 	Rules     filter.Rules
-	Moving
+	TransferOptions
 }
 
-// NewGet makes the command. runF, unless nil, runs instead of the real thing.
+// NewGet returns the command. runF replaces its run in tests; nil otherwise.
 func NewGet(f *cli.Factory, runF func(context.Context, *GetOptions) error) *cobra.Command {
 	o := &GetOptions{Factory: f}
 	cmd := &cobra.Command{
 		Use:   "get s3://BUCKET/KEY... [LOCAL]",
 		Short: "Fetch objects",
-		Long: `Fetch objects to local files. LOCAL is a file or a folder; it is a folder if it
-is one already, ends in a slash, or when there may be several objects. Without it,
-objects go to the current folder. "-" is standard output.
+		Long: `Fetch objects to local files. LOCAL is a file or a folder; it is a folder if it exists as
+one, ends in a slash, or if there may be several objects. Without it, objects are written
+to the current folder. "-" is standard output.
 
-With -r, everything under a prefix is fetched: "s3://b/photos" keeps "photos" in
-the local paths, "s3://b/photos/" does not. Keys are names, not paths: one
-that cannot be a path inside the folder ("../x", "a//b") is refused, and the
-others are fetched.
+With -r, everything under a prefix is fetched: "s3://b/photos" keeps "photos" in the local
+paths, "s3://b/photos/" does not. Keys are names, not paths: a key that cannot be a path
+inside the folder ("../x", "a//b") is refused, and the others are fetched.
 
-A file appears under its name only once it is complete and its checksum matches.
+A file appears under its name only after it is complete and its checksum matches.
 
-Objects of more than 64 MiB come in ranges, several at once, and collect in
-".NAME.part" beside the target. When that is interrupted, run the same command
-again: what has arrived is not fetched again. An object that was replaced since is
-fetched from the beginning. Smaller ones are not synced to disk: a power cut just after may
-lose them here, never there.` + wildcardHelp + filter.Help,
+Objects of more than 64 MiB are fetched in concurrent ranges to ".NAME.part" beside the
+target. If that is interrupted, run the same command again: ranges that have arrived are
+not fetched again. An object that was replaced since is fetched from the beginning. Smaller
+files are not synced to disk: a power cut may lose the local copy.` + wildcardHelp + filter.Help,
 		Example: `  s3ctl get s3://docs/2026/report.pdf
   s3ctl get 's3://photos/bergen/*.jpg' pictures/
   s3ctl get -r s3://www/ site
@@ -76,17 +74,17 @@ lose them here, never there.` + wildcardHelp + filter.Help,
 	return cmd
 }
 
-const rawHelp = `take * ? [ and \ in addresses as plain characters`
+const rawHelp = `treat * ? [ and \ in addresses as literal characters`
 
 const wildcardHelp = `
 
-Wildcards in keys (quote them from the shell): * any characters but "/", ** any
-characters, ? one character but "/", [a-z] one of these, [!a-z] one of the
-others, \* a plain star. --raw switches them off.`
+Wildcards in keys (quote them in the shell): * any characters except "/", ** any characters,
+? one character except "/", [a-z] one of these, [!a-z] one of the others, \* a literal star.
+--raw turns them off.`
 
 func (o *GetOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if len(o.Sources) == 0 || !allRemote(o.Sources) {
-		return cli.Usage(cmd, "the sources of get are s3:// addresses; only its last argument is local")
+		return cli.Usage(cmd, "the sources of get must be s3:// addresses; only the last argument is local")
 	}
 	targets, err := readTargets(o.Sources, locate.Options{Recursive: o.Recursive, Raw: o.Raw})
 	if err != nil {
@@ -98,7 +96,7 @@ func (o *GetOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	}
 	progress := o.Factory.Progress()
 	report := o.Factory.NewReport("get", "object", progress)
-	mover, client, err := o.mover(o.Factory, progress, report)
+	manager, client, err := o.manager(o.Factory, progress, report)
 	if err != nil {
 		return err
 	}
@@ -110,15 +108,15 @@ func (o *GetOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if !many {
 		if len(objects) == 1 {
 			progress.Plan(1, objects[0].File.Size)
-			o.getOne(ctx, mover, report, objects[0])
+			o.getOne(ctx, manager, report, objects[0])
 			progress.Finished()
 		}
 		return report.Close()
 	}
 	if len(objects) == 0 {
-		return report.Close() // do not make a folder for nothing
+		return report.Close() // without creating the folder
 	}
-	if err := o.getMany(ctx, mover, report, progress, objects); err != nil {
+	if err := o.getMany(ctx, manager, report, progress, objects); err != nil {
 		return err
 	}
 	return report.Close()
@@ -128,7 +126,7 @@ func allRemote(args []string) bool {
 	return !slices.ContainsFunc(args, func(a string) bool { return !address.IsRemote(a) })
 }
 
-// readTargets reads all arguments before anything is done.
+// readTargets parses all arguments before anything is done.
 func readTargets(args []string, opts locate.Options) ([]locate.Target, error) {
 	targets := make([]locate.Target, len(args))
 	for i, arg := range args {
@@ -141,7 +139,7 @@ func readTargets(args []string, opts locate.Options) ([]locate.Target, error) {
 	return targets, nil
 }
 
-// find looks all objects up, so that the bar knows how much is to come.
+// find looks up all objects before the first is fetched, so that the total is known.
 func (o *GetOptions) find(ctx context.Context, l locate.Lister, targets []locate.Target, takes filter.Filter, report *cli.Report) []locate.Object {
 	var objects []locate.Object
 	for _, t := range targets {
@@ -159,23 +157,23 @@ func (o *GetOptions) find(ctx context.Context, l locate.Lister, targets []locate
 }
 
 // getOne fetches the one object to a file, a folder or a stream.
-func (o *GetOptions) getOne(ctx context.Context, mover *transfer.Mover, report *cli.Report, object locate.Object) {
+func (o *GetOptions) getOne(ctx context.Context, manager *transfer.Manager, report *cli.Report, object locate.Object) {
 	source := object.Address.String()
-	mover.Retry.Notify = report.Retrying(source)
+	manager.Retry.Notify = report.Retrying(source)
 	if address.IsStream(o.Target) {
-		if err := mover.GetStream(ctx, object.File, o.Factory.IO.Out); err != nil {
+		if err := manager.GetStream(ctx, object.File, o.Factory.IO.Out); err != nil {
 			report.Fail(fault.Wrap(source, err))
 			return
 		}
-		report.Count() // the result stream carries the bytes, and nothing else
+		report.Count() // standard output has the bytes only
 		return
 	}
-	if err := o.toPath(ctx, mover, object, report); err != nil {
+	if err := o.toPath(ctx, manager, object, report); err != nil {
 		report.Fail(fault.Wrap(source, err))
 	}
 }
 
-func (o *GetOptions) toPath(ctx context.Context, mover *transfer.Mover, object locate.Object, report *cli.Report) error {
+func (o *GetOptions) toPath(ctx context.Context, manager *transfer.Manager, object locate.Object, report *cli.Report) error {
 	path, err := o.path(object)
 	if err != nil {
 		return err
@@ -186,24 +184,24 @@ func (o *GetOptions) toPath(ctx context.Context, mover *transfer.Mover, object l
 	}
 	switch {
 	case o.isStdout(spot):
-		err = mover.GetStream(ctx, object.File, o.Factory.IO.Out)
+		err = manager.GetStream(ctx, object.File, o.Factory.IO.Out)
 	case spot.Stream:
-		err = toStream(ctx, mover, object, spot)
+		err = toStream(ctx, manager, object, spot)
 	default:
-		err = toFile(ctx, mover, object, spot.Path)
+		err = toFile(ctx, manager, object, spot.Path)
 	}
 	switch {
 	case err != nil:
 		return err
 	case o.isStdout(spot):
-		report.Count() // the result stream carries the bytes, and nothing else
+		report.Count() // standard output has the bytes only
 	default:
 		report.Done(movedResult(object.Address.String(), path, object.File))
 	}
 	return nil
 }
 
-// path is the target of one object: the name that was given, or that of the key in a folder, which is made.
+// path returns the target of a single object: LOCAL itself, or the key's name in that folder, which is created.
 func (o *GetOptions) path(object locate.Object) (string, error) {
 	info, err := os.Stat(o.Target)
 	inside := o.Target == "" || os.IsPathSeparator(o.Target[len(o.Target)-1]) || err == nil && info.IsDir()
@@ -224,11 +222,11 @@ func (o *GetOptions) path(object locate.Object) (string, error) {
 	case os.IsPathSeparator(dir[len(dir)-1]):
 		return dir + name, nil
 	}
-	return dir + string(filepath.Separator) + name, nil // not joined: ".." behind a link means what the system means by it
+	return dir + string(filepath.Separator) + name, nil // filepath.Join would shorten ".." as text; the system follows links first
 }
 
-// isStdout tells standard output under whatever name it goes by: to replace the file that it is redirected to
-// would part the two.
+// isStdout reports whether the target is standard output under any name. The file that it is redirected to must not be
+// replaced.
 func (o *GetOptions) isStdout(spot transfer.Spot) bool {
 	out, ok := o.Factory.IO.Out.(*os.File)
 	switch {
@@ -242,28 +240,28 @@ func (o *GetOptions) isStdout(spot transfer.Spot) bool {
 	return err == nil && failed == nil && mine.Mode().IsRegular() && os.SameFile(there, mine)
 }
 
-func toFile(ctx context.Context, mover *transfer.Mover, object locate.Object, path string) error {
+func toFile(ctx context.Context, manager *transfer.Manager, object locate.Object, path string) error {
 	root, err := os.OpenRoot(filepath.Dir(path))
 	if err != nil {
 		return err
 	}
 	defer root.Close()
-	return mover.GetFile(ctx, object.File, root, filepath.Base(path))
+	return manager.GetFile(ctx, object.File, root, filepath.Base(path))
 }
 
-func toStream(ctx context.Context, mover *transfer.Mover, object locate.Object, spot transfer.Spot) error {
+func toStream(ctx context.Context, manager *transfer.Manager, object locate.Object, spot transfer.Spot) error {
 	f, err := spot.Open()
 	if err != nil {
 		return err
 	}
-	err = mover.GetStream(ctx, object.File, f)
+	err = manager.GetStream(ctx, object.File, f)
 	if closed := f.Close(); err == nil {
 		err = closed
 	}
 	return err
 }
 
-// folder is the target as a folder.
+// folder returns the target as a folder.
 func (o *GetOptions) folder() string {
 	if o.Target == "" {
 		return "."
@@ -271,8 +269,8 @@ func (o *GetOptions) folder() string {
 	return o.Target
 }
 
-// getMany fetches objects below one folder, which none of them can leave.
-func (o *GetOptions) getMany(ctx context.Context, mover *transfer.Mover, report *cli.Report, progress term.Progress, objects []locate.Object) error {
+// getMany fetches objects to paths below one folder, which none of them can leave.
+func (o *GetOptions) getMany(ctx context.Context, manager *transfer.Manager, report *cli.Report, progress term.Progress, objects []locate.Object) error {
 	if err := os.MkdirAll(o.folder(), 0o777); err != nil {
 		return fault.Wrap(o.folder(), err)
 	}
@@ -288,7 +286,7 @@ func (o *GetOptions) getMany(ctx context.Context, mover *transfer.Mover, report 
 	transfer.Each(ctx, o.Parallel, slices.Values(jobs), func(j placed) {
 		defer progress.Finished()
 		source := j.Address.String()
-		m := *mover
+		m := *manager
 		m.Retry.Notify = report.Retrying(source)
 		var err error
 		if j.folder {
@@ -315,14 +313,15 @@ type placed struct {
 	folder bool // an empty object whose key ends in a slash, as some tools keep folders
 }
 
-// place finds the local paths, and reports the keys that cannot have one. Two objects may stand for one folder.
+// place determines the local paths and reports the keys that have none. Two objects may be the same folder, but not the same
+// file.
 func (o *GetOptions) place(objects []locate.Object, report *cli.Report) []placed {
 	jobs := make([]placed, 0, len(objects))
 	at := map[string]placed{}
 	for _, object := range objects {
 		path, folder, err := localPath(object)
 		if other, taken := at[path]; err == nil && taken && (!folder || !other.folder) {
-			err = fault.New("conflict", "would be the same local file as %s", other.Address).WithHint("fetch them to different folders")
+			err = fault.New("conflict", "it would be the same local file as %s", other.Address).WithHint("fetch them to different folders")
 		}
 		if err != nil {
 			report.Fail(fault.Wrap(object.Address.String(), err))
@@ -334,8 +333,8 @@ func (o *GetOptions) place(objects []locate.Object, report *cli.Report) []placed
 	return jobs
 }
 
-// localPath is the path of an object below the target folder, which is itself ".": that is where an object belongs that
-// stands for the folder that was asked for. Invalid.
+// localPath returns the path of an object below the target folder. "." is the target folder itself, for an object that stands
+// for the requested folder. Invalid.
 func localPath(object locate.Object) (path string, folder bool, err error) {
 	rel := object.Rel
 	if object.File.Size == 0 && strings.HasSuffix(object.Address.Key, "/") {
@@ -348,5 +347,5 @@ func localPath(object locate.Object) (path string, folder bool, err error) {
 	return path, folder, err
 }
 
-// bytesOf writes a size for programs.
+// bytesOf formats a size for programs.
 func bytesOf(n int64) string { return strconv.FormatInt(n, 10) }

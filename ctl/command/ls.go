@@ -15,11 +15,11 @@ import (
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-// LsOptions are those of ls.
+// LsOptions are the options of ls.
 type LsOptions struct {
 	Factory *cli.Factory
 
-	Addresses []string // none lists the buckets
+	Addresses []string // none: list the buckets
 	Recursive bool
 	Long      bool
 	Human     bool
@@ -27,18 +27,18 @@ type LsOptions struct {
 	Raw       bool
 }
 
-// NewLs makes the command. runF, unless nil, runs instead of the real thing.
+// NewLs returns the command. runF replaces its run in tests; nil otherwise.
 func NewLs(f *cli.Factory, runF func(context.Context, *LsOptions) error) *cobra.Command {
 	o := &LsOptions{Factory: f}
 	cmd := &cobra.Command{
 		Use:   "ls [s3://BUCKET[/PREFIX]...]",
 		Short: "List buckets and objects",
-		Long: `List what a bucket shows, in byte order of the keys, as addresses that other
-commands take. The prefix is the beginning of keys, not a folder: "s3://b/ph" lists
-"photo.jpg" and "photos/" alike. What lies behind a further slash is shown
-as one line, unless -r asks for all of it. Without an address, list the buckets.
+		Long: `List the objects of a bucket, in byte order of the keys, as addresses for other
+commands. The prefix is the beginning of keys, not a folder: "s3://b/ph" lists both
+"photo.jpg" and "photos/". Keys with a further slash are shown as one line for their
+folder, unless -r is given. Without an address, list the buckets.
 
-An empty bucket or prefix lists nothing and is no error.` + wildcardHelp,
+An empty bucket or prefix lists nothing and is not an error.` + wildcardHelp,
 		Example: `  s3ctl ls
   s3ctl ls -lh s3://photos/2026/
   s3ctl ls -r --total s3://photos
@@ -52,11 +52,11 @@ An empty bucket or prefix lists nothing and is no error.` + wildcardHelp,
 			return cli.Classified(o.run(cmd.Context()))
 		},
 	}
-	cmd.Flags().Bool("help", false, "help for ls") // takes -h from it, which means sizes here as in ls(1)
+	cmd.Flags().Bool("help", false, "help for ls") // without -h, which is --human here as in ls(1)
 	cmd.Flags().BoolVarP(&o.Recursive, "recursive", "r", false, "list everything under the prefix")
 	cmd.Flags().BoolVarP(&o.Long, "long", "l", false, "show sizes and times too")
 	cmd.Flags().BoolVarP(&o.Human, "human", "h", false, "show sizes as 1.5 GiB; implies -l")
-	cmd.Flags().BoolVar(&o.Total, "total", false, "say at the end how many objects were listed, and how large they are")
+	cmd.Flags().BoolVar(&o.Total, "total", false, "show the number and size of the listed objects at the end")
 	cmd.Flags().BoolVar(&o.Raw, "raw", false, rawHelp)
 	return cmd
 }
@@ -120,7 +120,7 @@ func (o *LsOptions) objects(ctx context.Context, c *client.Client, t locate.Targ
 	return nil
 }
 
-// listed is the line of --json for what ls shows.
+// listed is the --json line for an entry.
 type listed struct {
 	Type        string `json:"type"` // bucket, prefix or object
 	Address     string `json:"address"`
@@ -136,7 +136,7 @@ type listed struct {
 	Created     string `json:"created_at,omitempty"`
 }
 
-// listing writes lines in the form that was asked for. ls and find share it.
+// listing writes entries in the requested format, for ls and find.
 type listing struct {
 	f           *cli.Factory
 	long, human bool
@@ -208,7 +208,7 @@ func (l *listing) time(at time.Time) string {
 
 func (l *listing) flush() error { return l.table.Flush() }
 
-// total is what was listed, as a whole: to a person apart from the results, so that these stay addresses.
+// total writes the sum of what was listed; without --json to standard error, so that standard output has addresses only.
 func (l *listing) total() error {
 	if l.f.Global.JSON {
 		return l.f.ShowJSON(total{Type: "total", Objects: l.count, Size: l.bytes})
@@ -217,7 +217,7 @@ func (l *listing) total() error {
 	return err
 }
 
-// total is the last line of --json with --total.
+// total is the last --json line with --total.
 type total struct {
 	Type    string `json:"type"`
 	Objects int    `json:"objects"`

@@ -15,10 +15,10 @@ import (
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-// mvParallel is how many objects are renamed at once.
+// mvParallel is how many objects are renamed concurrently.
 const mvParallel = 16
 
-// MvOptions are those of mv.
+// MvOptions are the options of mv.
 type MvOptions struct {
 	Factory *cli.Factory
 
@@ -30,19 +30,19 @@ type MvOptions struct {
 	Rules     filter.Rules
 }
 
-// NewMv makes the command. runF, unless nil, runs instead of the real thing.
+// NewMv returns the command. runF replaces its run in tests; nil otherwise.
 func NewMv(f *cli.Factory, runF func(context.Context, *MvOptions) error) *cobra.Command {
 	o := &MvOptions{Factory: f}
 	cmd := &cobra.Command{
 		Use:   "mv s3://BUCKET/KEY... s3://BUCKET[/KEY]",
 		Short: "Rename objects",
-		Long: `Give objects another name, also in another bucket. Each is one step whatever its
-size: nobody sees it under both names or under none. Its bytes stay where
-they are, as durable as they were stored; for those of another bucket's policy use
-cp and rm. What exists under the new name is replaced.
+		Long: `Rename objects, also to another bucket. Each rename is atomic, whatever the object's
+size: it is never visible under both names or under none. The bytes are not moved and keep
+the durability that they were stored with; for that of another bucket use cp and rm. An
+existing object of the new name is replaced.
 
-A target that ends in a slash, or names only the bucket, keeps the names; any other is
-the name of the one object. With -r, everything under a prefix is renamed:
+A target that ends in a slash, or names only the bucket, keeps the names; any other is the
+new name of a single object. With -r, everything under a prefix is renamed:
 "s3://b/photos" keeps "photos" in the keys, "s3://b/photos/" does not.` + wildcardHelp + filter.Help,
 		Example: `  s3ctl mv s3://docs/draft.txt s3://docs/2026/report.txt
   s3ctl mv 's3://inbox/*.pdf' s3://docs/
@@ -64,7 +64,7 @@ the name of the one object. With -r, everything under a prefix is renamed:
 }
 
 func (o *MvOptions) run(ctx context.Context, cmd *cobra.Command) error {
-	targets, dst, err := readOnto(cmd, o.Sources, o.Target, locate.Options{Recursive: o.Recursive, Raw: o.Raw})
+	targets, dst, err := readPairArgs(cmd, o.Sources, o.Target, locate.Options{Recursive: o.Recursive, Raw: o.Raw})
 	if err != nil {
 		return err
 	}
@@ -83,13 +83,13 @@ func (o *MvOptions) run(ctx context.Context, cmd *cobra.Command) error {
 		}
 		return report.Close()
 	}
-	transfer.Each(ctx, mvParallel, slices.Values(pairs), func(p onto) {
+	transfer.Each(ctx, mvParallel, slices.Values(pairs), func(p pair) {
 		f, err := o.rename(ctx, c, report, p)
 		if err != nil {
 			report.Fail(fault.Wrap(p.Address.String(), err))
 			return
 		}
-		report.Done(ontoResult(p, f))
+		report.Done(pairResult(p, f))
 	})
 	if ctx.Err() != nil {
 		report.Fail(ctx.Err())
@@ -97,8 +97,8 @@ func (o *MvOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	return report.Close()
 }
 
-// rename may be repeated: a file that has the name already keeps it.
-func (o *MvOptions) rename(ctx context.Context, c *client.Client, report *cli.Report, p onto) (f rest.File, err error) {
+// rename is retried, since renaming a file to its present name does nothing.
+func (o *MvOptions) rename(ctx context.Context, c *client.Client, report *cli.Report, p pair) (f rest.File, err error) {
 	retry := o.Factory.Retry()
 	retry.Notify = report.Retrying(p.Address.String())
 	err = retry.Do(ctx, func() (err error) {

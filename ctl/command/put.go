@@ -1,5 +1,5 @@
-// Package command has the verbs of s3ctl that work on files, one file each. Every
-// verb is its options, a constructor that fills them from the command line, and a run.
+// Package command has the commands that work on files and objects, one file each. Every command has its options, a constructor
+// that parses them from the command line, and a run method.
 package command
 
 import (
@@ -21,7 +21,7 @@ import (
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-// PutOptions are those of put.
+// PutOptions are the options of put.
 type PutOptions struct {
 	Factory *cli.Factory
 
@@ -30,27 +30,26 @@ type PutOptions struct {
 	Recursive   bool
 	ContentType string
 	Rules       filter.Rules
-	Moving
+	TransferOptions
 }
 
-// NewPut makes the command. runF, unless nil, runs instead of the real thing.
+// NewPut returns the command. runF replaces its run in tests; nil otherwise.
 func NewPut(f *cli.Factory, runF func(context.Context, *PutOptions) error) *cobra.Command {
 	o := &PutOptions{Factory: f}
 	cmd := &cobra.Command{
 		Use:   "put FILE... s3://BUCKET[/KEY]",
 		Short: "Store files",
-		Long: `Store local files. An address that ends in a slash, or names only the bucket,
-keeps the names of the files; any other is the key of the one file. With -r,
-folders are stored with everything in them, keys being relative paths: "photos"
-keeps its own name in them, "photos/" does not. The address is taken as it is
-written; put knows no wildcards of its own.
+		Long: `Store local files. An address that ends in a slash, or names only the bucket, keeps the
+names of the files; any other is the key of a single file. With -r, folders are stored with
+everything in them, under their relative paths as keys: "photos" keeps its own name in them,
+"photos/" does not. The address has no wildcards.
 
-"-" is standard input. What exists under a key is replaced, in one step, once
-the new bytes are durable and their checksum was compared.
+"-" is standard input. An existing object is replaced atomically, once the new bytes are
+durable and their checksum was compared.
 
-Files of more than 64 MiB go in parts, several at once. When that is interrupted,
-by Ctrl-C, a crash or a network that is away, run the same command again: what
-has arrived is not sent again. A file that has changed since is sent anew.` + filter.Help,
+Files of more than 64 MiB are sent in concurrent parts. If that is interrupted, by Ctrl-C, a
+crash or a network failure, run the same command again: parts that have arrived are not sent
+again. A file that has changed since is sent from the beginning.` + filter.Help,
 		Example: `  s3ctl put report.pdf s3://docs/2026/report.pdf
   s3ctl put *.jpg s3://photos/bergen/
   s3ctl put -r site/ s3://www --exclude '*.tmp'
@@ -65,7 +64,7 @@ has arrived is not sent again. A file that has changed since is sent anew.` + fi
 		},
 	}
 	cmd.Flags().BoolVarP(&o.Recursive, "recursive", "r", false, "store folders with everything in them")
-	cmd.Flags().StringVar(&o.ContentType, "content-type", "", "store this type instead of what the file's name suggests")
+	cmd.Flags().StringVar(&o.ContentType, "content-type", "", "content type to store; by default it is derived from the file's name")
 	o.Rules.Flags(cmd.Flags())
 	o.flags(cmd)
 	return cmd
@@ -73,12 +72,12 @@ has arrived is not sent again. A file that has changed since is sent anew.` + fi
 
 func (o *PutOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if slices.ContainsFunc(o.Sources, address.IsRemote) {
-		return cli.Usage(cmd, "the sources of put are local files; only its last argument is an s3:// address")
+		return cli.Usage(cmd, "the sources of put must be local files; only the last argument is an s3:// address")
 	}
 	if !address.IsRemote(o.Destination) {
 		return cli.Usage(cmd, "the last argument must be an s3:// address, but is %q", o.Destination)
 	}
-	// The API would read the file as a form.
+	// The API would parse the file as a form.
 	if strings.HasPrefix(strings.ToLower(o.ContentType), "multipart/form-data") {
 		return cli.Usage(cmd, "content type %q cannot be stored", o.ContentType)
 	}
@@ -87,11 +86,11 @@ func (o *PutOptions) run(ctx context.Context, cmd *cobra.Command) error {
 		return err
 	}
 	if slices.ContainsFunc(o.Sources, address.IsStream) && (len(o.Sources) > 1 || dst.Folder()) {
-		return cli.Usage(cmd, "standard input has no name: put it alone, under a whole key: s3ctl put - s3://BUCKET/KEY")
+		return cli.Usage(cmd, "standard input has no name: store it alone, under a complete key: s3ctl put - s3://BUCKET/KEY")
 	}
 	progress := o.Factory.Progress()
 	report := o.Factory.NewReport("put", "file", progress)
-	mover, _, err := o.mover(o.Factory, progress, report)
+	manager, _, err := o.manager(o.Factory, progress, report)
 	if err != nil {
 		return err
 	}
@@ -102,7 +101,7 @@ func (o *PutOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	files := o.find(dst, takes, report, progress)
 	transfer.Each(ctx, o.Parallel, slices.Values(files), func(l locate.Local) {
 		defer progress.Finished()
-		f, err := o.send(ctx, *mover, report, l, dst.Remote.Bucket)
+		f, err := o.send(ctx, *manager, report, l, dst.Remote.Bucket)
 		if err != nil {
 			report.Fail(fault.Wrap(l.Path, err))
 			return
@@ -115,7 +114,7 @@ func (o *PutOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	return report.Close()
 }
 
-// find turns the arguments into files and keys. What cannot be sent is reported.
+// find resolves the arguments to files and keys. What cannot be sent is reported.
 func (o *PutOptions) find(dst locate.Destination, takes filter.Filter, report *cli.Report, progress term.Progress) []locate.Local {
 	var files []locate.Local
 	sourceOf := map[string]string{}
@@ -127,7 +126,7 @@ func (o *PutOptions) find(dst locate.Destination, takes filter.Filter, report *c
 		case f.Skip != "":
 			report.Note("put %s: skipped: %s", f.Path, f.Skip)
 		case taken:
-			report.Fail(fault.Wrap(f.Path, fault.New("conflict", "would get the same key as %s", other).
+			report.Fail(fault.Wrap(f.Path, fault.New("conflict", "it would get the same key as %s", other).
 				WithHint("put them under different prefixes")))
 		default:
 			sourceOf[f.Key] = f.Path
@@ -145,25 +144,25 @@ func (o *PutOptions) find(dst locate.Destination, takes filter.Filter, report *c
 	return files
 }
 
-func (o *PutOptions) send(ctx context.Context, mover transfer.Mover, report *cli.Report, l locate.Local, bucket string) (rest.File, error) {
-	mover.Retry.Notify = report.Retrying(l.Path)
-	mover.ContentType = o.ContentType
+func (o *PutOptions) send(ctx context.Context, manager transfer.Manager, report *cli.Report, l locate.Local, bucket string) (rest.File, error) {
+	manager.Retry.Notify = report.Retrying(l.Path)
+	manager.ContentType = o.ContentType
 	dst := address.Remote{Bucket: bucket, Key: l.Key}
 	switch {
 	case address.IsStream(l.Path):
-		return mover.PutStream(ctx, o.Factory.IO.In, dst)
+		return manager.PutStream(ctx, o.Factory.IO.In, dst)
 	case l.Size < 0:
 		f, err := os.Open(l.Path)
 		if err != nil {
 			return rest.File{}, err
 		}
 		defer f.Close()
-		return mover.PutStream(ctx, f, dst)
+		return manager.PutStream(ctx, f, dst)
 	}
-	return mover.PutFile(ctx, l.Path, dst)
+	return manager.PutFile(ctx, l.Path, dst)
 }
 
-// moved is the line of --json for a file that was put or got.
+// moved is the --json line for a file that was uploaded or downloaded.
 type moved struct {
 	Source  string `json:"source"`
 	Target  string `json:"target"`
@@ -191,5 +190,5 @@ func movedResult(source, target string, f rest.File) cli.Result {
 	}
 }
 
-// timestamp is the one form of times for programs.
+// timestamp formats a time for programs.
 func timestamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }

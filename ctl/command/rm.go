@@ -16,10 +16,10 @@ import (
 	"github.com/ringstore/ringstore/ctl/transfer"
 )
 
-// rmParallel is how many objects are removed at once.
+// rmParallel is how many objects are removed concurrently.
 const rmParallel = 16
 
-// RmOptions are those of rm.
+// RmOptions are the options of rm.
 type RmOptions struct {
 	Factory *cli.Factory
 
@@ -31,16 +31,15 @@ type RmOptions struct {
 	Rules     filter.Rules
 }
 
-// NewRm makes the command. runF, unless nil, runs instead of the real thing.
+// NewRm returns the command. runF replaces its run in tests; nil otherwise.
 func NewRm(f *cli.Factory, runF func(context.Context, *RmOptions) error) *cobra.Command {
 	o := &RmOptions{Factory: f}
 	cmd := &cobra.Command{
 		Use:   "rm s3://BUCKET/KEY...",
 		Short: "Remove objects",
-		Long: `Remove objects. With -r, remove everything that lies under a prefix: "s3://b/logs"
-means "logs/…" and never "logs-old". Before it removes what goes across slashes (-r,
-or a ** in a key) rm shows how much that is and asks; where nobody can be
-asked, it refuses unless --yes is given.` + wildcardHelp + filter.Help,
+		Long: `Remove objects. With -r, remove everything under a prefix: "s3://b/logs" means "logs/…" and
+never "logs-old". Before rm removes objects at several levels (-r, or a ** in a key), it shows
+their number and size and asks; without a terminal it fails unless --yes is given.` + wildcardHelp + filter.Help,
 		Example: `  s3ctl rm s3://docs/old.txt 's3://docs/*.tmp'
   s3ctl rm -r --yes s3://docs/2019/
   s3ctl rm -r --dry-run --include '*.tmp' s3://docs`,
@@ -68,7 +67,7 @@ func (o *RmOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	}
 	ask := !o.Yes && !o.DryRun && (o.Recursive || !o.Raw && slices.ContainsFunc(o.Addresses, func(a string) bool { return strings.Contains(a, "**") }))
 	if ask && !o.Factory.IO.CanAsk() {
-		return cli.Usage(cmd, "this would remove many objects, and there is nobody to ask").WithHint("add --yes if that is what you want")
+		return cli.Usage(cmd, "this would remove many objects, and there is no terminal to ask on").WithHint("add --yes to confirm")
 	}
 	c, err := o.Factory.Client()
 	if err != nil {
@@ -111,9 +110,8 @@ func bytesIn(objects []locate.Object) (sum int64) {
 	return sum
 }
 
-// remove deletes the file that the object showed when it was looked up. If that
-// is gone by now, somebody else removed or replaced it: either way what
-// was asked for has happened, and a newer file is not ours to remove.
+// remove deletes the file version that was looked up. If that does not exist any more, the object was removed or replaced
+// meanwhile: that is a success, and the newer version is kept.
 func (o *RmOptions) remove(ctx context.Context, c *client.Client, object locate.Object) error {
 	err := o.Factory.Retry().Do(ctx, func() error { return c.DeleteFile(ctx, object.File.FileID) })
 	if fault.ExitOf(err) == fault.NotFound {
@@ -122,7 +120,7 @@ func (o *RmOptions) remove(ctx context.Context, c *client.Client, object locate.
 	return err
 }
 
-// removed is the line of --json for an object that was removed.
+// removed is the --json line for an object that was removed.
 type removed struct {
 	Address string `json:"address"`
 	Bucket  string `json:"bucket"`
@@ -132,7 +130,7 @@ type removed struct {
 	DryRun  bool   `json:"dry_run,omitempty"`
 }
 
-// wouldRemove is what --dry-run shows.
+// wouldRemove is the result with --dry-run.
 func wouldRemove(object locate.Object) cli.Result {
 	name := object.Address.String()
 	return cli.Result{

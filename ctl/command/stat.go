@@ -15,7 +15,7 @@ import (
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-// StatOptions are those of stat.
+// StatOptions are the options of stat.
 type StatOptions struct {
 	Factory *cli.Factory
 
@@ -23,14 +23,14 @@ type StatOptions struct {
 	Raw       bool
 }
 
-// NewStat makes the command. runF, unless nil, runs instead of the real thing.
+// NewStat returns the command. runF replaces its run in tests; nil otherwise.
 func NewStat(f *cli.Factory, runF func(context.Context, *StatOptions) error) *cobra.Command {
 	o := &StatOptions{Factory: f}
 	cmd := &cobra.Command{
 		Use:   "stat s3://BUCKET/KEY...",
-		Short: "Show what is known of objects, and where their bytes are",
-		Long: `Show size, type, times and checksums of objects, on which nodes their bytes are,
-and which failures they survive, as of now: nodes that cannot be reached do not count.` + wildcardHelp,
+		Short: "Show the metadata of objects, and where their bytes are stored",
+		Long: `Show size, type, times and checksums of objects, the nodes on which their bytes are stored,
+and which failures they survive at present: unreachable nodes do not count.` + wildcardHelp,
 		Args: cli.Args(1, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Addresses = args
@@ -69,7 +69,7 @@ func (o *StatOptions) run(ctx context.Context) error {
 	return report.Close()
 }
 
-// described is the line of --json for stat: what REST says, the address, and the sentence about safety.
+// described is the --json line for stat: the metadata of the REST API, the address, and the safety.
 type described struct {
 	Address string `json:"address"`
 	Safety  string `json:"safety"`
@@ -121,7 +121,7 @@ func (o *StatOptions) show(m rest.FileMetadata) error {
 	return o.showChunks(m)
 }
 
-// showChunks is the table of where the bytes are.
+// showChunks shows the table of chunk locations.
 func (o *StatOptions) showChunks(m rest.FileMetadata) error {
 	table := o.Factory.IO.NewTable(
 		term.Column{Title: "PART", Right: true}, term.Column{Title: "CHUNK"}, term.Column{Title: "ROLE"}, term.Column{Title: "BYTES", Right: true},
@@ -162,18 +162,18 @@ func orDash(s string) string {
 	return s
 }
 
-// safety says in one sentence which failures the file survives.
+// safety describes which failures the file survives.
 func safety(m rest.FileMetadata) string {
 	if m.Status != rest.StatusComplete {
-		return "is not stored: its upload is " + string(m.Status)
+		return "not stored: its upload is " + string(m.Status)
 	}
-	nodes, missing, away := census(m)
+	nodes, missing, away := countNodes(m)
 	text := ""
 	switch {
 	case m.Survives < 0:
-		return "cannot be read now: too many of its nodes are away"
+		return "cannot be read now: too many of its nodes are unreachable"
 	case m.Size == 0 && nodes == 0:
-		return "has no bytes to lose"
+		return "empty: there are no bytes to lose"
 	case m.Survives == 0 && nodes == 1:
 		text = "does not survive the failure of its one node"
 	case m.Survives == 0:
@@ -184,7 +184,7 @@ func safety(m rest.FileMetadata) string {
 		text = fmt.Sprintf("survives any %d of its %d nodes failing", m.Survives, nodes)
 	}
 	if m.Survives < m.Wanted {
-		text += fmt.Sprintf("; its bucket asks for %d", m.Wanted)
+		text += fmt.Sprintf("; its bucket requires %d", m.Wanted)
 	}
 	if away > 0 {
 		text += fmt.Sprintf("; %s not reachable", term.Count(away, "chunk"))
@@ -195,8 +195,9 @@ func safety(m rest.FileMetadata) string {
 	return text
 }
 
-// census counts the nodes that hold the file and can be reached, and the chunks that have none or cannot.
-func census(m rest.FileMetadata) (nodes, missing, away int) {
+// countNodes counts the reachable nodes that hold chunks of the file, the chunks without a node, and those on unreachable
+// nodes.
+func countNodes(m rest.FileMetadata) (nodes, missing, away int) {
 	seen := map[string]bool{}
 	for _, part := range m.Parts {
 		for _, c := range part.Chunks {

@@ -14,7 +14,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/term"
 )
 
-// TreeOptions are those of tree.
+// TreeOptions are the options of tree.
 type TreeOptions struct {
 	Factory *cli.Factory
 
@@ -23,15 +23,14 @@ type TreeOptions struct {
 	Sizes   bool
 }
 
-// NewTree makes the command. runF, unless nil, runs instead of the real thing.
+// NewTree returns the command. runF replaces its run in tests; nil otherwise.
 func NewTree(f *cli.Factory, runF func(context.Context, *TreeOptions) error) *cobra.Command {
 	o := &TreeOptions{Factory: f}
 	cmd := &cobra.Command{
 		Use:   "tree s3://BUCKET[/PREFIX]",
-		Short: "Draw what lies under a prefix as a tree",
-		Long: `Draw the folders and objects under a prefix, in byte order of the keys. The address
-is taken as it is written; tree knows no wildcards. Each folder takes one request, so
-that what lies below --depth costs nothing.`,
+		Short: "Show everything under a prefix as a tree",
+		Long: `Show the folders and objects under a prefix as a tree, in byte order of the keys. The
+address has no wildcards. Each folder takes one request; levels below --depth take none.`,
 		Example: `  s3ctl tree s3://photos
   s3ctl tree --depth 2 --sizes s3://backup/2026`,
 		Args: cli.Args(1, 1),
@@ -43,14 +42,14 @@ that what lies below --depth costs nothing.`,
 			return cli.Classified(o.run(cmd.Context(), cmd))
 		},
 	}
-	cmd.Flags().IntVarP(&o.Depth, "depth", "d", 0, "show so many levels; 0 is all of them")
+	cmd.Flags().IntVarP(&o.Depth, "depth", "d", 0, "number of levels to show; 0 means all")
 	cmd.Flags().BoolVarP(&o.Sizes, "sizes", "s", false, "show the sizes of objects")
 	return cmd
 }
 
 func (o *TreeOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if o.Depth < 0 {
-		return cli.Usage(cmd, "a depth is 0 or more")
+		return cli.Usage(cmd, "--depth must be 0 or more")
 	}
 	t, err := locate.ReadTarget(o.Address, locate.Options{Raw: true})
 	if err != nil {
@@ -76,7 +75,7 @@ func (o *TreeOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	return err
 }
 
-// drawing is a tree as it is drawn, with what was drawn so far.
+// drawing writes a tree and counts what was written.
 type drawing struct {
 	o      *TreeOptions
 	c      *client.Client
@@ -87,9 +86,9 @@ type drawing struct {
 	bytes            int64
 }
 
-// folder draws what lies in a folder; indent stands before each of its lines.
+// folder writes the content of a folder; indent precedes each of its lines.
 func (d *drawing) folder(ctx context.Context, prefix, indent string, depth int) error {
-	var held *client.Entry // which line to draw is known when it is known whether another follows
+	var held *client.Entry // an entry is drawn differently if it is the last
 	for e, err := range d.entries(ctx, prefix) {
 		if err != nil {
 			return err
@@ -107,7 +106,7 @@ func (d *drawing) folder(ctx context.Context, prefix, indent string, depth int) 
 	return d.entry(ctx, *held, prefix, indent, depth, true)
 }
 
-// entries lists one level, without the object that only stands for the folder itself.
+// entries lists one level, without the object that stands for the folder itself.
 func (d *drawing) entries(ctx context.Context, prefix string) iter.Seq2[client.Entry, error] {
 	return func(yield func(client.Entry, error) bool) {
 		for e, err := range d.c.List(ctx, client.Query{Bucket: d.bucket, Prefix: prefix, Delimiter: "/"}) {
@@ -145,7 +144,7 @@ func (d *drawing) entry(ctx context.Context, e client.Entry, prefix, indent stri
 	return d.folder(ctx, e.Name, indent+under, depth+1)
 }
 
-// leaf is the line of --json for a folder or an object of the tree: that of ls, and how deep it lies.
+// leaf is the --json line for a folder or an object: that of ls, and its depth.
 type leaf struct {
 	listed
 	Depth int `json:"depth"`
@@ -163,5 +162,5 @@ func (d *drawing) show(e client.Entry, lead, text string, depth int) error {
 	return d.o.Factory.ShowJSON(l)
 }
 
-// line writes a line; that it failed shows when all is flushed.
+// line writes a line. An error is returned by the final Flush.
 func (d *drawing) line(lead, text string) { _, _ = d.out.WriteString(lead + term.Clean(text) + "\n") }

@@ -16,7 +16,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/transfer"
 )
 
-// VerifyOptions are those of verify.
+// VerifyOptions are the options of verify.
 type VerifyOptions struct {
 	Factory *cli.Factory
 
@@ -24,21 +24,21 @@ type VerifyOptions struct {
 	Recursive bool
 	Raw       bool
 	Rules     filter.Rules
-	Moving
+	TransferOptions
 }
 
-// NewVerify makes the command. runF, unless nil, runs instead of the real thing.
+// NewVerify returns the command. runF replaces its run in tests; nil otherwise.
 func NewVerify(f *cli.Factory, runF func(context.Context, *VerifyOptions) error) *cobra.Command {
 	o := &VerifyOptions{Factory: f}
 	cmd := &cobra.Command{
 		Use:   "verify s3://BUCKET/KEY...",
 		Short: "Read objects again and compare their checksums",
-		Long: `Read every byte of objects, as get would, keep none, and compare size and CRC64NVME
-with what was acknowledged when they were stored. What a gateway can only give with
-the help of parity counts as good, and is reported for repair. To compare with files
-here, use diff.
+		Long: `Read every byte of objects, as get would, without storing them, and compare size and
+CRC64NVME with those that were acknowledged when they were stored. Bytes that a gateway has
+to reconstruct from parity count as good, and are reported for repair. To compare with local
+files, use diff.
 
-Ends with 9 when the bytes of an object are not those that were stored.` + wildcardHelp + filter.Help,
+Ends with 9 if the bytes of an object are not those that were stored.` + wildcardHelp + filter.Help,
 		Example: `  s3ctl verify s3://backup/shop.sql
   s3ctl verify -r s3://photos`,
 		Args: cli.Args(1, -1),
@@ -50,7 +50,7 @@ Ends with 9 when the bytes of an object are not those that were stored.` + wildc
 			return cli.Classified(o.run(cmd.Context()))
 		},
 	}
-	cmd.Flags().BoolVarP(&o.Recursive, "recursive", "r", false, "everything under the prefix")
+	cmd.Flags().BoolVarP(&o.Recursive, "recursive", "r", false, "verify everything under the prefix")
 	cmd.Flags().BoolVar(&o.Raw, "raw", false, rawHelp)
 	o.Rules.Flags(cmd.Flags())
 	o.flags(cmd)
@@ -64,7 +64,7 @@ func (o *VerifyOptions) run(ctx context.Context) error {
 	}
 	progress := o.Factory.Progress()
 	report := o.Factory.NewReport("verify", "object", progress)
-	mover, c, err := o.mover(o.Factory, progress, report)
+	manager, c, err := o.manager(o.Factory, progress, report)
 	if err != nil {
 		return err
 	}
@@ -76,7 +76,7 @@ func (o *VerifyOptions) run(ctx context.Context) error {
 	var good, bytes atomic.Int64
 	transfer.Each(ctx, o.Parallel, slices.Values(objects), func(object locate.Object) {
 		defer progress.Finished()
-		if err := o.read(ctx, *mover, report, object); err != nil {
+		if err := o.read(ctx, *manager, report, object); err != nil {
 			report.Fail(fault.Wrap(object.Address.String(), err))
 			return
 		}
@@ -92,15 +92,15 @@ func (o *VerifyOptions) run(ctx context.Context) error {
 	return err
 }
 
-// read may be repeated as a whole: nobody has seen the bytes.
-func (o *VerifyOptions) read(ctx context.Context, mover transfer.Mover, report *cli.Report, object locate.Object) error {
-	retry := mover.Retry
+// read is retried as a whole, since the bytes are not written anywhere.
+func (o *VerifyOptions) read(ctx context.Context, manager transfer.Manager, report *cli.Report, object locate.Object) error {
+	retry := manager.Retry
 	retry.Notify = report.Retrying(object.Address.String())
-	mover.Retry = transfer.Retry{}
-	return retry.Do(ctx, func() error { return mover.GetStream(ctx, object.File, io.Discard) })
+	manager.Retry = transfer.Retry{}
+	return retry.Do(ctx, func() error { return manager.GetStream(ctx, object.File, io.Discard) })
 }
 
-// verified is the line of --json for an object that was read to its last byte and is what it should be.
+// verified is the --json line for an object that was read completely and has the right checksum.
 type verified struct {
 	Address string `json:"address"`
 	Bucket  string `json:"bucket"`

@@ -1,6 +1,5 @@
-// Package compare brings two folders, local ones or those behind a prefix, side
-// by side in the order of their names: what sync and diff work on. Both sides are read
-// as they are needed and a little ahead, so that folders of any size take little memory.
+// Package compare merges two folders, each local or remote, by name, for sync and diff. Both sides are read as needed and a
+// little ahead, so that folders of any size take little memory.
 package compare
 
 import (
@@ -17,56 +16,56 @@ import (
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-// State is what a side has under a name. The zero value is Unknown, so that what was not
-// looked at is never taken for missing.
+// State is what a side has under a name. The zero value is Unknown, so that a name that was not checked never counts as
+// missing.
 type State int
 
-// The states. Absent is only said of a name whose place was read to the end: where a folder could not be read,
-// is a link, or vanished meanwhile, all names below it are Unknown.
+// The states. A name is Absent only if its folder was read completely: if a folder could not be read, is a link, or was removed
+// meanwhile, all names below it are Unknown.
 const (
-	Unknown State = iota // something may be there: it must not be removed, not overwritten, and not called missing
-	Absent               // the side was read where the name would stand, and has nothing there
-	Present              // a file or an object, to be read and to be replaced
+	Unknown State = iota // there may be something, which must not be removed, overwritten, or reported as missing
+	Absent               // the side was read and has nothing under the name
+	Present              // a file or an object, which can be read and replaced
 )
 
-// Why a name is Unknown, in the words that are shown.
+// Why a name is Unknown, as shown to the user.
 const (
-	Excluded   = "excluded" // by the rules of the command line; all others are found out
-	LinkFolder = "a link to a folder is not followed"
+	Excluded   = "excluded" // by --include and --exclude; all others are properties of the entry
+	LinkFolder = "links to folders are not followed"
 	LinkFile   = "it is a link"
 	Irregular  = "not a regular file"
-	Vanished   = "it vanished meanwhile"
-	Unfinished = "a download that is not complete"
+	Vanished   = "it was removed meanwhile"
+	Unfinished = "an unfinished download"
 	Foreign    = "the other side cannot have this name"
-	behind     = "it lies behind "
+	behind     = "it is below "
 )
 
 // Entry is what one side has under a name.
 type Entry struct {
-	Name  string // relative to the side, with slashes; one of a folder ends in a slash, and is never Present
+	Name  string // relative to the side, with slashes; that of a folder ends in a slash, and is never Present
 	State State
-	Why   string // of what is Unknown: for a person
-	Below bool   // of what is Unknown: so is every name that continues it with a slash
-	Err   error  // of what is Unknown: the error that hides it; with no Name it is about the side as a whole
+	Why   string // if Unknown: the reason, for the user
+	Below bool   // if Unknown: every name below it is Unknown, too
+	Err   error  // if Unknown: the error that is the reason; without Name it concerns the side as a whole
 
-	// Of what is Present; Size, Time and Own also of a link to a file, which is Unknown: those of the file that it leads to.
+	// If Present. Size, Time and Own are also set for a link to a file, which is Unknown: those of the file that it leads to.
 	Size   int64 // bytes
 	Time   time.Time
-	Own    bool       // Time is that of the file's last change, and not only that of its upload
+	Own    bool       // Time is the file's modification time; otherwise it is that of its upload
 	Linked bool       // it is such a link
-	Path   string     // a local file's
-	File   *rest.File // an object's
+	Path   string     // of a local file
+	File   *rest.File // of an object
 }
 
-// Side gives the entries of a folder in byte order of their names, each name once.
+// Side yields the entries of a folder in byte order of their names, each name once.
 type Side iter.Seq[Entry]
 
-// Unless makes the entries Unknown of which why says why they are; "" leaves an entry as it is. What hides more than its one name
-// is not asked about: a rule about a folder need not be about all that is in it.
+// Unless makes an entry Unknown if why returns a reason for its name. Entries with an error that concerns more than their own
+// name keep it: a rule that matches a folder need not match everything in it.
 func (s Side) Unless(why func(name string) string) Side {
 	return func(yield func(Entry) bool) {
 		for e := range s {
-			if e.Err == nil || !e.whole() {
+			if e.Err == nil || !e.isFolder() {
 				if text := why(e.Name); text != "" {
 					e.State, e.Why, e.Err, e.Linked = Unknown, text, nil, false
 				}
@@ -78,7 +77,7 @@ func (s Side) Unless(why func(name string) string) Side {
 	}
 }
 
-// Only makes the names Excluded that the rules do not take.
+// Only makes the names Excluded that the rules do not select.
 func (s Side) Only(takes filter.Filter) Side {
 	return s.Unless(func(name string) string {
 		if takes.Takes(name) {
@@ -88,11 +87,11 @@ func (s Side) Only(takes filter.Filter) Side {
 	})
 }
 
-// Veiled reports whether the side gave nothing under the name itself, because what hides it lies further up.
-func (e *Entry) Veiled() bool { return e.State == Unknown && e.Path == "" && e.File == nil }
+// Inherited reports whether the entry is Unknown only because a folder above it is.
+func (e *Entry) Inherited() bool { return e.State == Unknown && e.Path == "" && e.File == nil }
 
-// whole: the entry is about more than a name.
-func (e *Entry) whole() bool { return e.Name == "" || strings.HasSuffix(e.Name, "/") }
+// isFolder reports whether the entry concerns a folder, or the side as a whole.
+func (e *Entry) isFolder() bool { return e.Name == "" || strings.HasSuffix(e.Name, "/") }
 
 // Pair is a name and what each side has under it. Left and Right are never both Absent.
 type Pair struct {
@@ -100,7 +99,7 @@ type Pair struct {
 	Left, Right Entry
 }
 
-// Trouble is the error of a pair that has one, or nil.
+// Trouble returns the error of one of the sides, or nil.
 func (p *Pair) Trouble() error {
 	for _, e := range []*Entry{&p.Left, &p.Right} {
 		if e.Err != nil {
@@ -110,7 +109,7 @@ func (p *Pair) Trouble() error {
 	return nil
 }
 
-// Why says why the pair cannot be compared: Excluded, or what a side says; "" when both sides are known.
+// Why returns why the pair cannot be compared: Excluded, or the reason of one side; "" if both sides are known.
 func (p *Pair) Why() string {
 	why := ""
 	for _, e := range []*Entry{&p.Left, &p.Right} {
@@ -124,12 +123,12 @@ func (p *Pair) Why() string {
 	return why
 }
 
-// broken: one of the sides could not be read to its end.
+// broken reports whether one of the sides could not be read to its end.
 func (p *Pair) broken() bool { return p.Left.broken() || p.Right.broken() }
 
-// Pairs brings two sides together, in byte order of the names, each name once. An error
-// about a side as a whole is the last pair, and so is a side that is not in order: to continue
-// would take what is there for missing. For the same reason nothing more comes once ctx has ended.
+// Pairs merges two sides in byte order of the names, each name once. An error of a side as a whole, or a side that is not in
+// order, is the last pair: names after it would wrongly count as missing. For the same reason it stops once ctx has
+// ended.
 func Pairs(ctx context.Context, left, right Side) iter.Seq[Pair] {
 	return func(yield func(Pair) bool) {
 		l, r := readAhead(ctx, left), readAhead(ctx, right)
@@ -144,7 +143,7 @@ func Pairs(ctx context.Context, left, right Side) iter.Seq[Pair] {
 	}
 }
 
-// next takes the lower of two names, or both where they are one.
+// next takes the lower of the two next names, from both sides if they are equal.
 func next(l, r *reader) (p Pair, ok bool) {
 	a, b := l.peek(), r.peek()
 	switch {
@@ -163,24 +162,24 @@ func next(l, r *reader) (p Pair, ok bool) {
 	return p, true
 }
 
-// broken: the entry is an error about its side as a whole.
+// broken reports whether the entry is an error of the side as a whole.
 func (e *Entry) broken() bool { return e.Name == "" && e.Err != nil }
 
-// Sizes of what is read ahead: about two pages of a listing.
+// Sizes of the read-ahead: about two pages of a listing.
 const (
 	batchEntries = 256
 	batches      = 8
 )
 
-// reader takes entries from a side that is read on a goroutine of its own.
+// reader receives entries from a side that is read on its own goroutine.
 type reader struct {
 	in    chan []Entry
 	batch []Entry
-	last  string // the name before
-	veils []veil // what hides names that may still come, the widest first
+	last  string          // the previous name
+	above []unknownFolder // Unknown folders in which more names may follow, outermost first
 	begun bool
 	ended bool
-	stop  func() // ends the goroutine, and waits for it
+	stop  func() // ends the goroutine and waits for it
 }
 
 func readAhead(ctx context.Context, side Side) *reader {
@@ -214,7 +213,7 @@ func readAhead(ctx context.Context, side Side) *reader {
 	return r
 }
 
-// peek is the entry that comes next; nil at the end.
+// peek returns the next entry; nil at the end.
 func (r *reader) peek() *Entry {
 	for len(r.batch) == 0 {
 		var ok bool
@@ -226,7 +225,7 @@ func (r *reader) peek() *Entry {
 	return &r.batch[0]
 }
 
-// check replaces a batch that is not in order by an error, which is then the last entry.
+// check truncates a batch at a name that is not in order, and ends it with an error.
 func (r *reader) check() {
 	for i := range r.batch {
 		e := &r.batch[i]
@@ -234,7 +233,7 @@ func (r *reader) check() {
 			continue
 		}
 		if r.begun && e.Name <= r.last {
-			err := fault.New("internal", "name %q was listed behind %q", e.Name, r.last)
+			err := fault.New("internal", "name %q was listed after %q", e.Name, r.last)
 			r.batch = append(r.batch[:i:i], Entry{Err: err})
 			r.ended = true
 			return
@@ -248,24 +247,24 @@ func (r *reader) take() Entry {
 	r.batch = r.batch[1:]
 	if e.State == Unknown && e.Below {
 		folder := strings.TrimSuffix(e.Name, "/")
-		r.veils = append(r.veils, veil{folder + "/", behind + folder + ": " + e.Why})
+		r.above = append(r.above, unknownFolder{folder + "/", behind + folder + ": " + e.Why})
 	}
 	return e
 }
 
-// veil hides the names that begin with prefix, which ends in a slash.
-type veil struct{ prefix, why string }
+// unknownFolder makes the names Unknown that begin with prefix, which ends in a slash.
+type unknownFolder struct{ prefix, why string }
 
-// past: no name from this one on begins with the prefix ('0' is what follows '/').
-func (v veil) past(name string) bool { return name >= v.prefix[:len(v.prefix)-1]+"0" }
+// past reports whether no name from this one on begins with the prefix ('0' follows '/').
+func (v unknownFolder) past(name string) bool { return name >= v.prefix[:len(v.prefix)-1]+"0" }
 
-// at is what the side has under a name. It is called with names in order, of which none is beyond the next entry's.
+// at returns the entry under a name. It is called with names in order, none of which is after that of the next entry.
 func (r *reader) at(name string) Entry {
 	if e := r.peek(); e != nil && e.Name == name {
 		return r.take()
 	}
-	r.veils = slices.DeleteFunc(r.veils, func(v veil) bool { return v.past(name) })
-	for _, v := range r.veils {
+	r.above = slices.DeleteFunc(r.above, func(v unknownFolder) bool { return v.past(name) })
+	for _, v := range r.above {
 		if strings.HasPrefix(name, v.prefix) {
 			return Entry{Name: name, State: Unknown, Why: v.why}
 		}
@@ -273,7 +272,7 @@ func (r *reader) at(name string) Entry {
 	return Entry{Name: name, State: Absent}
 }
 
-// At is where the entry is: a path or an address.
+// At returns the path or the address of the entry.
 func (e *Entry) At() string {
 	if e.File != nil {
 		return address.Remote{Bucket: e.File.Bucket, Key: e.File.Name}.String()

@@ -40,7 +40,7 @@ func named(names ...string) compare.Side {
 	}
 }
 
-// Every name comes once, in order, with what each side has: held against plain sets.
+// Every name appears once, in order, with the entry of each side. The oracle uses plain sets.
 func TestPairs_AgreeWithSets(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
@@ -61,14 +61,14 @@ func TestPairs_AgreeWithSets(t *testing.T) {
 	})
 }
 
-// A name below what is Unknown is Unknown itself, on either side; so is nothing else.
+// A name below an Unknown one is Unknown on either side; no other name is.
 func TestPairs_UnknownHidesWhatLiesBehind(t *testing.T) {
 	t.Parallel()
 	trouble := errors.New("trouble")
 	hiding := side(
 		compare.Entry{Name: "b", Why: "a link", Below: true}, compare.Entry{Name: "b-", State: compare.Present}, compare.Entry{Name: "c", Why: compare.Excluded},
 		compare.Entry{Name: "d/", Err: trouble, Below: true}, compare.Entry{Name: "d/seen", State: compare.Present})
-	const hidden = 2 // an Unknown that the other side shows
+	const hidden = 2 // Unknown because of the entry on the other side
 	want := map[string]int{
 		"a": 0, "b": hidden, "b-": 0, "b-c": 0, "b/c": hidden, "b/d/e": hidden, "b0": 0, "c": hidden, "c/d": 0,
 		"d": 0, "d-": 0, "d/": hidden, "d/hidden": hidden, "d/seen": 0, "e": 0,
@@ -96,7 +96,7 @@ func TestPairs_UnknownHidesWhatLiesBehind(t *testing.T) {
 	}
 }
 
-// Rules make names Unknown, but not the trouble with a folder: it hides names that the rules need not be about.
+// Rules make names Unknown, but do not hide the error of a folder: it also affects names that the rules do not match.
 func TestSide_Only(t *testing.T) {
 	t.Parallel()
 	trouble := errors.New("trouble")
@@ -111,7 +111,7 @@ func TestSide_Only(t *testing.T) {
 	require.Zero(t, compare.Unknown, "what was not set is not known")
 }
 
-// What a broken side lacks must never pass for missing.
+// Names missing from a side that failed must never count as absent.
 func TestPairs_EndWithABrokenSide(t *testing.T) {
 	t.Parallel()
 	for name, broken := range map[string]compare.Side{
@@ -131,7 +131,7 @@ func TestPairs_EndWithABrokenSide(t *testing.T) {
 func TestPairs_StopEarly(t *testing.T) {
 	t.Parallel()
 	endless := func(yield func(compare.Entry) bool) {
-		for i := 0; yield(compare.Entry{Name: fmt.Sprintf("%09d", i)}); i++ { // until it is stopped
+		for i := 0; yield(compare.Entry{Name: fmt.Sprintf("%09d", i)}); i++ { // endless
 		}
 	}
 	for range compare.Pairs(t.Context(), endless, endless) {
@@ -148,7 +148,7 @@ func TestPairs_StopEarly(t *testing.T) {
 	require.Equal(t, 1000, n, "nothing comes once the context has ended")
 }
 
-// A walk gives names in the order of keys, where "a-b" comes before "a/b".
+// A walk returns names in key order, in which "a-b" precedes "a/b".
 func TestLocal_InTheOrderOfKeys(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -160,7 +160,7 @@ func TestLocal_InTheOrderOfKeys(t *testing.T) {
 		for _, name := range rapid.SliceOfN(rapid.StringMatching(`[ab!0-]([ab!0.-]|/[ab!0-]){0,5}`), 0, 30).Draw(rt, "names") {
 			path := filepath.Join(root, name)
 			if os.MkdirAll(filepath.Dir(path), 0o700) != nil || os.WriteFile(path, []byte(name), 0o600) != nil {
-				continue // a file stands where a folder would, or the other way round
+				continue // a file exists where a folder is needed, or the reverse
 			}
 			want = append(want, filepath.ToSlash(strings.TrimPrefix(path, root+"/")))
 		}
@@ -215,7 +215,7 @@ func TestLocal_LinksPipesAndUnfinished(t *testing.T) {
 	}
 }
 
-// A folder that vanishes while the walk is in the one above is not empty: nothing is known of it.
+// A folder that is removed while the walk is in its parent is not treated as empty: its content is unknown.
 func TestLocal_VanishedFolder(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()

@@ -11,16 +11,16 @@ import (
 	"github.com/ringstore/ringstore/ctl/locate"
 )
 
-// File is a side that is one file, here or there.
+// File is a side that is a single file, local or remote.
 type File struct {
-	Path   string         // local; "" where it is remote
-	Remote address.Remote // its key is not empty
-	Name   string         // of the entry that it is: one for both sides
+	Path   string         // of a local file; "" if remote
+	Remote address.Remote // of a remote file; its key is not empty
+	Name   string         // of its entry; the same for both sides
 }
 
-// ReadFiles reads two arguments of which at least one is a file here: both sides are
-// then one file each, under its name. An argument that is a folder, a bucket, or ends in a slash means the
-// file in it that has that name. Not ok: neither is a file here, and both are folders. Invalid.
+// ReadFiles parses two arguments of which at least one is a local file: both sides are then a file under its name, and an
+// argument that is a folder, a bucket, or ends in a slash means the file of that name in it. ok is false if
+// neither is a local file. Invalid.
 func ReadFiles(left, right string) (l, r File, ok bool, err error) {
 	switch {
 	case isFile(left):
@@ -43,7 +43,7 @@ func isFile(arg string) bool {
 	return err == nil && !info.IsDir()
 }
 
-// beside is the file that arg names, or has under the name.
+// beside returns the file that arg names, or the file of that name in it.
 func beside(arg, name string) (File, error) {
 	if !address.IsRemote(arg) {
 		path, err := address.Resolve(arg)
@@ -59,7 +59,7 @@ func beside(arg, name string) (File, error) {
 	return File{Remote: remote, Name: name}, err
 }
 
-// Side is the file as its one entry. A link is followed, whatever links says: it was named.
+// Side yields the file as its only entry. A link is always followed, since the user named it.
 func (f File) Side(ctx context.Context, l locate.Lister, _ Links) Side {
 	return func(yield func(Entry) bool) { yield(f.entry(ctx, l)) }
 }
@@ -79,7 +79,7 @@ func (f File) entry(ctx context.Context, l locate.Lister) Entry {
 	case err != nil:
 		return Entry{Err: fault.Wrap(f.Path, err)}
 	case !info.Mode().IsRegular():
-		return Entry{Err: fault.Wrap(f.Path, fault.New("invalid", "this is no regular file"))}
+		return Entry{Err: fault.Wrap(f.Path, fault.New("invalid", "it is not a regular file"))}
 	}
 	return Entry{Name: f.Name, State: Present, Path: f.Path, Size: info.Size(), Time: info.ModTime(), Own: true}
 }

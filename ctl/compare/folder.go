@@ -10,18 +10,18 @@ import (
 	"github.com/ringstore/ringstore/ctl/locate"
 )
 
-// Folder is where a side is: a local folder, or what lies behind a prefix.
+// Folder is a side that is a local folder or a remote prefix.
 type Folder struct {
-	Dir    string         // local; "" where it is remote
-	Remote address.Remote // its key is empty or ends in a slash
+	Dir    string         // path of a local folder; "" if remote
+	Remote address.Remote // of a remote folder; its key is empty or ends in a slash
 
-	// Markers: objects that only stand for a folder (empty, with a slash at the end of the key) are objects like others. Without
-	// it they are left out, as local folders are.
+	// Markers includes objects that only stand for a folder (empty, with a slash at the end of the key). Otherwise they are
+	// left out, as local folders are.
 	Markers bool
 }
 
-// ReadFolders reads two arguments, which are taken as they are written. Between two prefixes markers are objects like
-// others: nothing has to become a file. Invalid, and what the system says of a local path.
+// ReadFolders parses two arguments, without wildcards. Between two prefixes markers are included, since nothing becomes a local
+// file. Invalid, and errors of the system about a local path.
 func ReadFolders(left, right string) (l, r Folder, err error) {
 	if l, err = readFolder(left); err != nil {
 		return l, r, err
@@ -44,10 +44,10 @@ func readFolder(arg string) (Folder, error) {
 	return Folder{Remote: remote}, err
 }
 
-// Local reports whether it is on this machine.
+// Local reports whether the folder is local.
 func (f Folder) Local() bool { return f.Dir != "" }
 
-// String is the folder as an address or a path.
+// String returns the folder as an address or a path.
 func (f Folder) String() string {
 	if f.Local() {
 		return f.Dir
@@ -55,7 +55,7 @@ func (f Folder) String() string {
 	return f.Remote.String()
 }
 
-// At is where a file of that relative name is, to be shown.
+// At returns the path or address of a file of that relative name, for output.
 func (f Folder) At(name string) string {
 	if f.Local() {
 		return filepath.Join(f.Dir, filepath.FromSlash(name))
@@ -63,12 +63,12 @@ func (f Folder) At(name string) string {
 	return f.Object(name).String()
 }
 
-// Object is the address that a file of that relative name has in a remote folder.
+// Object returns the address of a file of that relative name in a remote folder.
 func (f Folder) Object(name string) address.Remote {
 	return address.Remote{Bucket: f.Remote.Bucket, Key: f.Remote.Key + name}
 }
 
-// Exists makes sure that a local folder is there to be read. What is behind a prefix shows when it is listed.
+// Exists checks that a local folder exists. A remote one is checked when it is listed.
 func (f Folder) Exists() error {
 	if !f.Local() {
 		return nil
@@ -78,7 +78,7 @@ func (f Folder) Exists() error {
 	case err != nil:
 		return fault.Wrap(f.Dir, err)
 	case !info.IsDir():
-		return fault.Wrap(f.Dir, fault.New("invalid", "this is a file, not a folder"))
+		return fault.Wrap(f.Dir, fault.New("invalid", "it is a file, not a folder"))
 	}
 	return nil
 }
@@ -91,7 +91,7 @@ func (f Folder) Side(ctx context.Context, l locate.Lister, links Links) Side {
 	return Remote(ctx, l, f)
 }
 
-// Within reports whether one folder lies in the other, or is the same.
+// Within reports whether one folder is in the other, or both are the same.
 func Within(a, b Folder) bool {
 	if a.Local() != b.Local() || a.Remote.Bucket != b.Remote.Bucket {
 		return false

@@ -19,7 +19,7 @@ import (
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-// Remote is what a bucket shows behind a prefix.
+// Remote lists a remote folder.
 func Remote(ctx context.Context, l locate.Lister, f Folder) Side {
 	return func(yield func(Entry) bool) {
 		for e, err := range l.List(ctx, client.Query{Bucket: f.Remote.Bucket, Prefix: f.Remote.Key}) {
@@ -45,18 +45,18 @@ func object(f rest.File, prefix string) Entry {
 	return e
 }
 
-// Links say what a walk does with links to files; links to folders are never followed.
+// Links defines what a walk does with links to files; links to folders are never followed.
 type Links bool
 
-// With Follow, links to files are read as what they lead to, as a source is. With Keep they are Unknown, as in a
-// target: a link is neither replaced nor written through.
+// With Follow, for a source, a link to a file is the file that it leads to. With Keep, for a target, it is Unknown: a link
+// is neither replaced nor followed for writing.
 const (
 	Follow Links = true
 	Keep   Links = false
 )
 
-// Local is what lies in a local folder; one that is not there has nothing in it. What an unfinished download has
-// collected, devices, and what lies behind links to folders are Unknown.
+// Local lists a local folder; one that does not exist is empty. Files of unfinished downloads, devices, and everything
+// below links to folders are Unknown.
 func Local(root string, links Links) Side {
 	return func(yield func(Entry) bool) {
 		w := &walk{root: root, links: links, yield: yield}
@@ -64,14 +64,14 @@ func Local(root string, links Links) Side {
 	}
 }
 
-// walk visits a folder in byte order of the keys that its files would have.
+// walk walks a folder in byte order of the keys that its files would have.
 type walk struct {
 	root  string
 	links Links
 	yield func(Entry) bool
 }
 
-// folder walks one folder; prefix is its name with a slash, or "". False means to stop.
+// folder walks one folder; prefix is its name with a slash, or "". It returns false to stop the walk.
 func (w *walk) folder(prefix string) bool {
 	path := w.path(prefix)
 	entries, err := os.ReadDir(path)
@@ -84,7 +84,7 @@ func (w *walk) folder(prefix string) bool {
 	case err != nil && !w.yield(Entry{Name: prefix, Why: "it cannot be read", Below: true, Err: fault.Wrap(path, err), Path: path}):
 		return false
 	}
-	// In keys a folder's name continues with a slash: "a-b" comes before what lies in "a".
+	// In keys a folder's name is followed by a slash: "a-b" sorts before everything in "a".
 	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return cmp.Compare(keyOf(a), keyOf(b)) })
 	for _, d := range entries {
 		name := prefix + d.Name()
@@ -110,7 +110,7 @@ func keyOf(d fs.DirEntry) string {
 
 func (w *walk) path(name string) string { return filepath.Join(w.root, filepath.FromSlash(name)) }
 
-// entry says what is known of a name that is no folder.
+// entry returns the entry of a name that is not a folder.
 func (w *walk) entry(dir, name string, d fs.DirEntry) Entry {
 	e := Entry{Name: name, Path: w.path(name), Below: true}
 	link := d.Type()&fs.ModeSymlink != 0
@@ -123,7 +123,7 @@ func (w *walk) entry(dir, name string, d fs.DirEntry) Entry {
 		info, err = os.Stat(e.Path)
 	}
 	switch {
-	case err != nil && link && w.links == Keep: // it leads nowhere, but it is there
+	case err != nil && link && w.links == Keep: // a broken link is a link, too
 		e.Why = LinkFile
 	case errors.Is(err, fs.ErrNotExist) && !link:
 		e.Why = Vanished

@@ -14,17 +14,17 @@ import (
 	"github.com/ringstore/ringstore/proto/checksum"
 )
 
-// readBuffer is the size of the pieces in which local files are read, in bytes.
+// readBuffer is the size in bytes of the buffers through which local files are read.
 const readBuffer = 512 << 10
 
 var buffers = sync.Pool{New: func() any { return new([readBuffer]byte) }}
 
-// Sum is the CRC64NVME of an entry's bytes, as the API writes it: an object's is known,
-// a local file is read.
+// Sum returns the CRC64NVME of an entry in the encoding of the API. That of an object is known; a local file is
+// read.
 func (e *Entry) Sum(ctx context.Context) (string, error) {
 	if e.File != nil {
 		if e.File.Checksums.CRC64NVME == "" {
-			return "", fault.New("internal", "the server knows no checksum of it").WithHint("s3ctl stat s3://%s/%s", e.File.Bucket, e.File.Name)
+			return "", fault.New("internal", "the server has no checksum of it").WithHint("s3ctl stat s3://%s/%s", e.File.Bucket, e.File.Name)
 		}
 		return e.File.Checksums.CRC64NVME, nil
 	}
@@ -49,9 +49,9 @@ func (e *Entry) Sum(ctx context.Context) (string, error) {
 	return "", ctx.Err()
 }
 
-// Older reports whether the target, as far as times tell, has other bytes than the
-// source. Where both know when their file was changed, any difference counts, but what
-// the target's file system does not keep; else the target must be the younger one.
+// Older reports whether the target, judging by times, has other bytes than the source. If both have a modification time,
+// any difference counts, except below the resolution of a file system; otherwise the target must not be older than
+// the source.
 func Older(target, source *Entry) bool {
 	if target.Own && source.Own {
 		return !sameTime(target.Time, source.Time)
@@ -59,7 +59,7 @@ func Older(target, source *Entry) bool {
 	return target.Time.Before(source.Time)
 }
 
-// sameTime compares times of which one may come from a file system that keeps less than nanoseconds.
+// sameTime compares times of which one may have been rounded by a file system.
 func sameTime(a, b time.Time) bool {
 	for _, unit := range []time.Duration{1, 100, time.Microsecond, time.Millisecond, time.Second} {
 		if a.Equal(b) || a.Equal(b.Truncate(unit)) || b.Equal(a.Truncate(unit)) {

@@ -7,24 +7,24 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// BashRequest is the first argument by which the script for bash asks: behind it come the line up to the cursor, the part of it that bash
-// will replace, and bash's COMP_TYPE.
+// BashRequest is the first argument of a completion request of the bash script. The others are the line up to the cursor, the part
+// of it that bash will replace, and bash's COMP_TYPE.
 const BashRequest = "__complete-bash"
 
-// listing is the COMP_TYPE with which bash only shows what it is given.
+// listing is the COMP_TYPE with which bash only lists the completions.
 const listing = "63"
 
-// Bash answers the script for bash: a line of what bash is to do, and a line for each offer, quoted for the place in the line
-// that it is put in. ask runs a completion request for words without quotes, and returns what it writes.
+// Bash answers a request of the bash script: a line with instructions for bash, and a line for each completion, quoted for its
+// place in the command line. ask runs a completion request for unquoted words and returns its output.
 //
-// Bash does not quote what a function offers, and gives it the words as they are written. Both are done here and not by the
-// shell, which could only do it by evaluating them.
+// bash passes the words with their quotes and does not quote the completions. Both are handled here, because the script could
+// do so only by evaluating them.
 func Bash(line, word, kind string, ask func(args []string) string) string {
 	before, ok := strings.CutSuffix(line, word)
 	whole, head := parseWords(line), parseWords(before)
 	switch {
 	case !ok || whole.live || whole.quote == ansi || len(whole.words) < 2 || len(head.words) != len(whole.words):
-		return "files\n" // bash has names of files, and knows how to quote them
+		return "files\n" // bash completes and quotes file names itself
 	case redirects(whole.words[len(whole.words)-2]):
 		return "files\n"
 	}
@@ -34,7 +34,7 @@ func Bash(line, word, kind string, ask func(args []string) string) string {
 		flag = current[:at+1]
 	}
 	values, descriptions, directive := readReply(ask(whole.words[1:]))
-	offers := []string{orders(directive)}
+	offers := []string{instructions(directive)}
 	for i, value := range values {
 		rest, ok := strings.CutPrefix(flag+value, head.words[len(head.words)-1])
 		if !ok || !strings.HasPrefix(flag+value, current) {
@@ -47,13 +47,13 @@ func Bash(line, word, kind string, ask func(args []string) string) string {
 		offers = append(offers, text)
 	}
 	if len(offers) == 2 && directive&cobra.ShellCompDirectiveNoSpace == 0 {
-		offers[1] += head.quote.end() // bash does it itself, but not behind an escaped quote
+		offers[1] += head.quote.end() // bash closes the quote itself, but not after an escaped quote
 	}
 	return strings.Join(offers, "\n") + "\n"
 }
 
-// orders are what bash is to do with the offers.
-func orders(directive cobra.ShellCompDirective) string {
+// instructions tell bash what to do with the completions.
+func instructions(directive cobra.ShellCompDirective) string {
 	text := "offers"
 	if directive&cobra.ShellCompDirectiveNoSpace != 0 {
 		text += " nospace"
@@ -64,7 +64,7 @@ func orders(directive cobra.ShellCompDirective) string {
 	return text
 }
 
-// readReply reads the answer to a completion request.
+// readReply parses the answer to a completion request.
 func readReply(reply string) (values, descriptions []string, directive cobra.ShellCompDirective) {
 	lines := strings.Split(strings.TrimSuffix(reply, "\n"), "\n")
 	last := len(lines) - 1
@@ -78,13 +78,13 @@ func readReply(reply string) (values, descriptions []string, directive cobra.She
 	return values, descriptions, directive
 }
 
-// redirects reports whether a word is an operator behind which a file is named.
+// redirects reports whether a word is an operator that is followed by a file name.
 func redirects(word string) bool {
 	rest := strings.TrimLeft(word, "0123456789&")
 	return rest != "" && strings.Trim(rest, "<>|&") == ""
 }
 
-// quoting is how the characters at a place in a line are read.
+// quoting is the quoting in effect at a position of the line.
 type quoting int
 
 const (
@@ -94,10 +94,10 @@ const (
 	ansi           // $'…'
 )
 
-// punctuation are the ASCII characters, beside letters and digits, that mean nothing to bash in the middle of a word.
+// punctuation are the ASCII characters, besides letters and digits, that have no meaning for bash within a word.
 const punctuation = "_./:=@%+,-"
 
-// write writes text so that bash reads it as it is, at a place with this quoting.
+// write quotes text so that bash reads it unchanged at a position with this quoting.
 func (q quoting) write(text string) string {
 	var b strings.Builder
 	for i := range len(text) {
@@ -105,7 +105,7 @@ func (q quoting) write(text string) string {
 		switch {
 		case q == single && c == '\'':
 			b.WriteString(`'\''`)
-		case q == double && c == '!': // means something within double quotes, and keeps a backslash before it
+		case q == double && c == '!': // history expansion; a backslash before it would stay in the text
 			b.WriteString(`"'!'"`)
 		case q == double && strings.IndexByte("\\\"$`", c) >= 0, q == bare && !harmless(c):
 			b.WriteByte('\\')
@@ -117,7 +117,7 @@ func (q quoting) write(text string) string {
 	return b.String()
 }
 
-// end is what ends the quotes.
+// end closes the quotes.
 func (q quoting) end() string {
 	switch q {
 	case single:
@@ -128,22 +128,22 @@ func (q quoting) end() string {
 	return ""
 }
 
-// harmless characters mean nothing to bash in the middle of a word.
+// harmless characters have no meaning for bash within a word.
 func harmless(c byte) bool {
 	return c >= 0x80 || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte(punctuation, c) >= 0
 }
 
-// parsed is the beginning of a command line, up to a place in it.
+// parsed is the beginning of a command line, up to a position in it.
 type parsed struct {
-	words []string // without quotes; the last is the one at the end, and is empty behind a blank
-	quote quoting  // at the end
-	live  bool     // the last word has something in it that only the shell can tell the value of
+	words []string // without quotes; the last is the one at the position, and is empty after a space
+	quote quoting  // at the position
+	live  bool     // the last word contains an expansion, which only the shell can evaluate
 
 	word  strings.Builder
-	begun bool // a character or a quote of the word was seen
+	begun bool // the word has a character or a quote
 }
 
-// parseWords parses a line as bash does, and evaluates nothing.
+// parseWords splits a line as bash does, without evaluating anything.
 func parseWords(line string) *parsed {
 	p := &parsed{}
 	for line != "" {
@@ -153,7 +153,7 @@ func parseWords(line string) *parsed {
 	return p
 }
 
-// next takes one character, or an escaped one, and returns how many bytes that was.
+// next consumes one character, or an escaped one, and returns its length in bytes.
 func (p *parsed) next(line string) int {
 	c := line[0]
 	if p.quote == bare && (c == ' ' || c == '\t') {
@@ -185,7 +185,7 @@ func (p *parsed) next(line string) int {
 	return 1
 }
 
-// escaped takes a backslash and what it escapes. At the end of the line that is not written yet.
+// escaped consumes a backslash and the character that it escapes, unless the line ends after the backslash.
 func (p *parsed) escaped(line string) int {
 	if len(line) == 1 {
 		return 1

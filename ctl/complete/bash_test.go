@@ -8,7 +8,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// What is offered is read back as it was, wherever in the line it is put; nothing in it is live.
+// bash reads every offered completion back unchanged, wherever it is inserted, and evaluates nothing in it.
 func TestBash_OffersAreReadBack(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {

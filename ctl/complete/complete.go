@@ -1,6 +1,6 @@
-// Package complete is what a shell is offered on Tab: commands and flags come from cobra, and
-// the rest from here. Buckets and keys are asked from the server, in at most two seconds. Where
-// something fails nothing is offered, and nothing is said: somebody is in the middle of a line.
+// Package complete implements shell completion: commands and flags come from cobra, arguments and values from here. Buckets
+// and keys are requested from the server, for at most two seconds. After an error nothing is offered and nothing is printed,
+// since the user is editing a command line.
 package complete
 
 import (
@@ -19,13 +19,13 @@ import (
 	"github.com/ringstore/ringstore/ctl/profile"
 )
 
-// patience is how long the server is asked for.
+// patience bounds the requests to the server.
 const patience = 2 * time.Second
 
-// offer finds what the word under the cursor may become. args are the words before it.
+// offer returns the completions of the word under the cursor. args are the words before it.
 type offer func(ctx context.Context, c *completer, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective)
 
-// offers are what the arguments of each command can be. Flags are in flagOffers.
+// offers has the completion of each command's arguments.
 var offers = map[string]offer{
 	"s3ctl put":           putWords,
 	"s3ctl get":           getWords,
@@ -51,13 +51,13 @@ var offers = map[string]offer{
 	"s3ctl profile rm":    first(profileNames),
 	"s3ctl profile show":  first(profileNames),
 	"s3ctl profile use":   first(profileNames),
-	"s3ctl completion":    nil, // cobra knows its words
+	"s3ctl completion":    nil, // cobra completes its ValidArgs
 	"s3ctl version":       nothing,
 	"s3ctl man":           commandWords,
 	"s3ctl help":          commandWords,
 }
 
-// flagOffers are what the values of flags can be, by the flag's name. What takes a value and is not here offers none.
+// flagOffers has the completion of flag values, by the flag's name. Values of other flags have none.
 var flagOffers = map[string]offer{
 	"profile":  profileNames,
 	"progress": words("auto", "bar", "log", "json", "none"),
@@ -65,20 +65,20 @@ var flagOffers = map[string]offer{
 	"dir":      files,
 }
 
-// Knows reports whether it was said here what the arguments of a command can be.
+// Knows reports whether the completion of a command's arguments is defined here.
 func Knows(cmd *cobra.Command) bool {
 	_, known := offers[cmd.CommandPath()]
 	return known
 }
 
-// completer is what the offers need.
+// completer has what offers need.
 type completer struct {
 	f   *cli.Factory
 	cmd *cobra.Command
 }
 
-// Attach makes root and all commands below it offer what their arguments and flags can be.
-// A command that is not known here offers addresses where one was begun, and local files.
+// Attach adds completion to root and all commands below it. A command that is not in offers completes addresses and local
+// files.
 func Attach(root *cobra.Command, f *cli.Factory) {
 	root.InitDefaultHelpCmd()
 	attach(root, f)
@@ -97,7 +97,7 @@ func attach(cmd *cobra.Command, f *cli.Factory) {
 		if !known {
 			o = nothing
 		}
-		_ = cmd.RegisterFlagCompletionFunc(flag.Name, c.run(o)) // the flag is there, and has none
+		_ = cmd.RegisterFlagCompletionFunc(flag.Name, c.run(o)) // fails only for an unknown flag or a second function
 	}
 	cmd.LocalFlags().VisitAll(flagsOf)
 	if !cmd.Runnable() || cmd.HasSubCommands() {
@@ -112,7 +112,7 @@ func attach(cmd *cobra.Command, f *cli.Factory) {
 	}
 }
 
-// run gives an offer its two seconds. A word that the shell could not be given back is left out.
+// run runs an offer with its time limit, and drops completions that cannot be passed to the shell.
 func (c *completer) run(o offer) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		ctx := cmd.Context()
@@ -130,17 +130,17 @@ func (c *completer) run(o offer) cobra.CompletionFunc {
 	}
 }
 
-// unprintable characters would end the line that a name is handed to the shell in, steer the terminal, or change the order of what it
-// shows; bytes that are no text cannot be told from another name's.
+// unprintable reports characters that would end the line on which a name is passed to the shell, control the terminal, or change
+// the text direction; and invalid UTF-8, which could be confused with another name.
 func unprintable(r rune) bool {
 	return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029' || r == utf8.RuneError
 }
 
-// What a shell does with the words that it was given.
+// Directives for the shell.
 const (
-	inside = cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp // more may follow
+	inside = cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp // the word may continue
 	done   = cobra.ShellCompDirectiveNoFileComp
-	local  = cobra.ShellCompDirectiveDefault // local files, by the shell itself
+	local  = cobra.ShellCompDirectiveDefault // the shell completes local files
 )
 
 func nothing(context.Context, *completer, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
@@ -151,14 +151,14 @@ func files(context.Context, *completer, []string, string) ([]cobra.Completion, c
 	return nil, local
 }
 
-// words offers these.
+// words offers a fixed list.
 func words(list ...string) offer {
 	return func(context.Context, *completer, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		return slices.Clone(list), done
 	}
 }
 
-// first offers something for the first argument alone.
+// first completes the first argument only.
 func first(o offer) offer {
 	return func(ctx context.Context, c *completer, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		if len(args) > 0 {
@@ -168,7 +168,7 @@ func first(o offer) offer {
 	}
 }
 
-// either is for an address or a local file: what was begun decides.
+// either completes an address if the word begins like one, and otherwise a local file.
 func either(ctx context.Context, c *completer, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	if address.IsRemote(word) {
 		return keys(plain)(ctx, c, args, word)
@@ -176,7 +176,7 @@ func either(ctx context.Context, c *completer, args []string, word string) ([]co
 	return nil, local
 }
 
-// putWords: local files, and addresses from the second word on.
+// putWords completes local files, and addresses from the second word on.
 func putWords(ctx context.Context, c *completer, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	if len(args) == 0 {
 		return nil, local
@@ -184,7 +184,7 @@ func putWords(ctx context.Context, c *completer, args []string, word string) ([]
 	return either(ctx, c, args, word)
 }
 
-// getWords: addresses, and from the second word on local files.
+// getWords completes addresses, and local files from the second word on.
 func getWords(ctx context.Context, c *completer, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	if len(args) > 0 && !address.IsRemote(word) {
 		return nil, local
@@ -192,7 +192,7 @@ func getWords(ctx context.Context, c *completer, args []string, word string) ([]
 	return keys(patterns)(ctx, c, args, word)
 }
 
-// ontoWords: the first is a source, which knows wildcards; a later one may be the target, which does not.
+// ontoWords completes the arguments of cp and mv: the first is a source, with wildcards; a later one may be the target, without.
 func ontoWords(ctx context.Context, c *completer, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	if len(args) == 0 {
 		return keys(patterns)(ctx, c, args, word)
@@ -218,7 +218,7 @@ func profileNames(_ context.Context, c *completer, _ []string, _ string) ([]cobr
 	return names, done
 }
 
-// commandWords offers commands and topics, a word at a time.
+// commandWords completes commands and topics word by word.
 func commandWords(_ context.Context, c *completer, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	at := c.cmd.Root()
 	for _, arg := range args {

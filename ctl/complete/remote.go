@@ -11,19 +11,19 @@ import (
 	"github.com/ringstore/ringstore/ctl/term"
 )
 
-// most is how many names are offered at once.
+// most bounds the number of completions.
 const most = 1000
 
-// reading says how a command reads the keys of its arguments.
+// reading is how a command interprets the keys in its arguments.
 type reading int
 
 const (
 	patterns reading = iota // with wildcards, unless --raw is given
-	plain                   // as they are written
-	unclear                 // one or the other: names that the two would read differently are not offered
+	plain                   // literally
+	unclear                 // either; names that the two interpret differently are not offered
 )
 
-// keys offers buckets, and after a bucket's slash what lies right behind the prefix: keys, and folders to go on in.
+// keys completes buckets, and after a bucket's slash the keys and folders directly below the prefix.
 func keys(usual reading) offer {
 	return func(ctx context.Context, c *completer, _ []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		rest, remote := strings.CutPrefix(word, address.Scheme)
@@ -46,13 +46,13 @@ func keys(usual reading) offer {
 	}
 }
 
-// bucketNames offers whole buckets.
+// bucketNames completes buckets without a slash.
 func bucketNames(ctx context.Context, c *completer, _ []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	return c.buckets(ctx, word, ""), done
 }
 
 func (c *completer) buckets(ctx context.Context, word, end string) []cobra.Completion {
-	scheme := address.Scheme[:min(len(word), len(address.Scheme))] // as far as it was written
+	scheme := address.Scheme[:min(len(word), len(address.Scheme))] // the part that was typed
 	if !strings.HasPrefix(word, scheme) {
 		return nil
 	}
@@ -85,8 +85,8 @@ func (c *completer) keys(ctx context.Context, q client.Query, r reading, word st
 			return nil, done
 		}
 		if len(names) == most {
-			// What all of these begin with need not be what all names begin with: the word
-			// itself among them keeps the shell from adding to it.
+			// The common prefix of these need not be common to all names: offering the word itself keeps the shell
+			// from extending it.
 			return append(names, cobra.CompletionWithDesc(word, "there are more")), inside
 		}
 		rest, ok := r.write(e.Name[len(q.Prefix):])
@@ -103,7 +103,7 @@ func (c *completer) keys(ctx context.Context, q client.Query, r reading, word st
 	return names, directive
 }
 
-// prefix is the beginning of keys that a half-written key means; false where it has wildcards in it.
+// prefix returns the literal prefix of keys that a partial key means; false if it contains wildcards.
 func (r reading) prefix(written string) (string, bool) {
 	if r == plain {
 		return written, true
@@ -115,10 +115,10 @@ func (r reading) prefix(written string) (string, bool) {
 	return p.Prefix(), true
 }
 
-// wildcards are the characters that mean something in a pattern.
+// wildcards escapes the special characters of a pattern.
 var wildcards = strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`)
 
-// write gives the rest of a key as it is to be written.
+// write returns the rest of a key as it has to be written; false if that is not certain.
 func (r reading) write(rest string) (string, bool) {
 	switch written := wildcards.Replace(rest); r {
 	case plain:
@@ -130,7 +130,7 @@ func (r reading) write(rest string) (string, bool) {
 	}
 }
 
-// sessionWords offers sessions, and with --all addresses.
+// sessionWords completes session ids, and with --all addresses.
 func sessionWords(ctx context.Context, c *completer, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	if all, err := c.cmd.Flags().GetBool("all"); err == nil && all {
 		return first(keys(plain))(ctx, c, args, word)

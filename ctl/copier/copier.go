@@ -1,5 +1,5 @@
-// Package copier stores objects once more on the server: a small one in one request, a
-// large one in parts, several at once. No byte passes the client.
+// Package copier copies objects on the server: a small one in one request, a large one in concurrent parts. No file bytes
+// pass through the client.
 package copier
 
 import (
@@ -14,7 +14,7 @@ import (
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-// Store is the gateway's side; *client.Client is one.
+// Store is a gateway; *client.Client is one, and documents the methods.
 type Store interface {
 	Copy(ctx context.Context, fileID, bucket, name string) (rest.File, error)
 	CreateSession(ctx context.Context, n rest.NewSession) (rest.Session, error)
@@ -23,40 +23,40 @@ type Store interface {
 	AbortSession(ctx context.Context, id string) error
 }
 
-// Sizes tell when and how a copy is cut into parts, in bytes.
+// Sizes define which copies are split into parts, and how, in bytes.
 type Sizes struct {
-	Whole    int64 // up to here an object is copied in one request
+	Whole    int64 // the largest object that is copied in one request
 	MinPart  int64
-	MaxPart  int64 // but for a file that would have too many parts of it
+	MaxPart  int64 // exceeded only for a file that would need more than MaxParts
 	MaxParts int
 }
 
 const mib = 1 << 20
 
-// DefaultSizes let a request last for seconds, not minutes: it is what a lost connection costs.
+// DefaultSizes keep a request within seconds, since that is what a lost connection costs.
 func DefaultSizes() Sizes {
 	return Sizes{Whole: 256 * mib, MinPart: 64 * mib, MaxPart: 256 * mib, MaxParts: 10000}
 }
 
-// Part is how large the parts of a file are.
+// Part is the part size for a file.
 func (s Sizes) Part(size int64) int64 {
-	const wanted = 16 // parts of a middling file, so that several can go at once
+	const wanted = 16 // parts of a medium-sized file, so that several are copied concurrently
 	part := min(max(size/wanted, s.MinPart), s.MaxPart)
 	return max(part, (size+int64(s.MaxParts)-1)/int64(s.MaxParts))
 }
 
-// Copier copies objects. Its methods may be called at once from many goroutines.
+// Copier copies objects. Its methods are safe for concurrent use.
 type Copier struct {
 	Store    Store
 	Retry    transfer.Retry
-	Meter    transfer.Meter // hears of bytes that were copied
+	Meter    transfer.Meter // receives the bytes copied
 	Sizes    Sizes
-	Parallel int // parts of one file at once
+	Parallel int // concurrent parts of one file
 }
 
-// Copy stores file once more as dst, with its type and metadata, as often as it takes,
-// and returns it as acknowledged: durable, visible, and of the source's size and checksum.
-// After an error dst shows what it showed before, and no session of ours is left where the server can be reached.
+// Copy copies file to dst, with its content type and metadata, retrying as Retry says, and returns the copy as acknowledged:
+// durable, visible, and with the source's size and checksum. After an error dst is unchanged, and the session is aborted if
+// the server can be reached.
 func (c *Copier) Copy(ctx context.Context, file rest.File, dst address.Remote) (rest.File, error) {
 	if file.Size > c.Sizes.Whole {
 		return c.inParts(ctx, file, dst)
@@ -94,7 +94,7 @@ func (c *Copier) inParts(ctx context.Context, file rest.File, dst address.Remote
 	return copied, confirm(file, copied)
 }
 
-// fill copies all parts and makes them the file.
+// fill copies all parts and completes the session.
 func (c *Copier) fill(ctx context.Context, file rest.File, session string) (copied rest.File, moved int64, err error) {
 	refs, moved, err := c.parts(ctx, file, session)
 	if err != nil {
@@ -106,7 +106,7 @@ func (c *Copier) fill(ctx context.Context, file rest.File, session string) (copi
 			Size: &file.Size, Parts: refs, Checksums: rest.PartsChecksum{CRC64NVME: file.Checksums.CRC64NVME},
 		})
 		if fault.KindOf(err) == "corrupt" {
-			final = err // the parts are what they are
+			final = err // retrying does not change the parts
 			return nil
 		}
 		return err
@@ -117,7 +117,7 @@ func (c *Copier) fill(ctx context.Context, file rest.File, session string) (copi
 	return copied, moved, err
 }
 
-// parts copies the parts, several at once. The first error ends it.
+// parts copies the parts concurrently. The first error ends it.
 func (c *Copier) parts(ctx context.Context, file rest.File, session string) (refs []rest.PartRef, moved int64, err error) {
 	size := c.Sizes.Part(file.Size)
 	refs = make([]rest.PartRef, (file.Size+size-1)/size)
@@ -158,19 +158,19 @@ func indices(n int) iter.Seq[int] {
 	}
 }
 
-// abort gives a session up. Where the server cannot be reached it expires by itself.
+// abort deletes a session. If the server cannot be reached, the session expires.
 func (c *Copier) abort(ctx context.Context, session string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
 	_ = c.Store.AbortSession(ctx, session)
 }
 
-// confirm compares what the server has made with what it was made from.
+// confirm compares size and checksum of the copy and its source.
 func confirm(source, copied rest.File) error {
 	if copied.Size == source.Size && copied.Checksums.CRC64NVME == source.Checksums.CRC64NVME {
 		return nil
 	}
-	return fault.New("corrupt", "the copy has %d bytes with checksum %s, but its source %d bytes with %s",
+	return fault.New("corrupt", "the copy has %d bytes with checksum %s, but its source has %d bytes with checksum %s",
 		copied.Size, copied.Checksums.CRC64NVME, source.Size, source.Checksums.CRC64NVME).
-		WithHint("look whether the source can be read: s3ctl verify s3://%s/%s", source.Bucket, source.Name)
+		WithHint("check that the source can be read: s3ctl verify s3://%s/%s", source.Bucket, source.Name)
 }

@@ -25,7 +25,7 @@ type meter struct{ atomic.Int64 }
 
 func (m *meter) Moved(n int64) { m.Add(n) }
 
-// start gives a copier that cuts what has more than 10 bytes into parts of 4.
+// start returns a copier that copies files of more than 10 bytes in parts of 4.
 func start(t *testing.T) (*resttest.Server, copier.Copier, *meter) {
 	t.Helper()
 	s := resttest.New(t)
@@ -58,7 +58,7 @@ func TestCopy_WholeAndInParts(t *testing.T) {
 	}
 }
 
-// Parts never become more than there may be, and are never cut too small.
+// The number of parts and their sizes stay within their bounds.
 func TestSizes(t *testing.T) {
 	t.Parallel()
 	sizes := copier.DefaultSizes()
@@ -86,7 +86,7 @@ func TestCopy_TriesPartsAgain(t *testing.T) {
 	require.EqualValues(t, 16, m.Load())
 }
 
-// After a failure nothing is visible, no session is left, and the meter knows.
+// After a failure nothing is visible, no session remains, and the meter is corrected.
 func TestCopy_LeavesNothingBehind(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

@@ -1,6 +1,5 @@
-// Package fault holds the errors of s3ctl and the one table that turns them
-// into exit codes. Servers, files and flags all fail as *Error here, so that a
-// script learns from the exit code, and a person from the text, what to do next.
+// Package fault has the error type of s3ctl and the table from error kinds to exit codes. Errors of servers, files
+// and flags all become *Error, so that the exit code tells a script, and the text tells a user, what to do next.
 package fault
 
 import (
@@ -13,8 +12,7 @@ import (
 	"time"
 )
 
-// Exit is a code that s3ctl ends with. Scripts rely on the values: add new
-// ones, change none.
+// Exit is an exit code of s3ctl. Scripts rely on the values: they may be added to, but not changed.
 type Exit int
 
 // The exit codes.
@@ -37,31 +35,30 @@ const (
 // Row is one line of the table of exit codes.
 type Row struct {
 	Exit    Exit
-	Kinds   []string // the values of `code` in a problem document or a JSON error that end so
+	Kinds   []string // the values of `code` in a problem document or a JSON error that end with Exit
 	Meaning string
 }
 
-// Table is the one table of exit codes: what s3ctl ends with, what
-// `s3ctl help exit-codes` prints and what docs/exit-codes.md lists.
+// Table is the table of exit codes, which `s3ctl help exit-codes` prints and docs/exit-codes.md lists.
 func Table() []Row {
 	return []Row{
-		{OK, []string{"ok"}, "everything that was asked for was done and verified"},
-		{Failed, []string{"internal"}, "an unexpected error: a defect, or an answer that makes no sense"},
-		{Usage, []string{"usage"}, "the command line is wrong; nothing was tried"},
+		{OK, []string{"ok"}, "everything was done and verified"},
+		{Failed, []string{"internal"}, "an unexpected error: a defect, or an invalid answer of the server"},
+		{Usage, []string{"usage"}, "the command line is wrong; nothing was done"},
 		{NotFound, []string{"not_found"}, "a bucket, an object, a local file or a profile does not exist"},
 		{Denied, []string{"denied"}, "the access key, the permissions or a certificate do not allow it"},
 		{Conflict, []string{"conflict", "exists"}, "it exists already, or its state does not allow it now"},
-		{Invalid, []string{"invalid", "out_of_range"}, "a name, an address or a range is not a possible one"},
-		{Unavailable, []string{"unavailable", "no_quorum", "canceled", "outcome_unknown"}, "server, node or network away after all retries; try again later"},
-		{NoSpace, []string{"no_space", "too_large"}, "a disk or the cluster is full, or the file is over the limit"},
+		{Invalid, []string{"invalid", "out_of_range"}, "a name, an address or a range is not valid"},
+		{Unavailable, []string{"unavailable", "no_quorum", "canceled", "outcome_unknown"}, "server, node or network unreachable after all retries; try again later"},
+		{NoSpace, []string{"no_space", "too_large"}, "a disk or the cluster is full, or the file exceeds the limit"},
 		{Corrupt, []string{"corrupt"}, "bytes do not match their checksum"},
-		{Partial, []string{"partial"}, "some items were done, others failed; each failure was reported"},
+		{Partial, []string{"partial"}, "some items succeeded and others failed; each failure was reported"},
 		{Different, []string{"different"}, "diff found differences"},
-		{Interrupted, []string{"interrupted"}, "ended by Ctrl-C, SIGTERM or a no to a question; run it again to go on"},
+		{Interrupted, []string{"interrupted"}, "ended by Ctrl-C, SIGTERM or the answer no; run it again to continue"},
 	}
 }
 
-// exitOf finds the exit code of a kind; an unknown one is Failed.
+// exitOf returns the exit code of a kind; that of an unknown kind is Failed.
 func exitOf(kind string) Exit {
 	for _, row := range Table() {
 		for _, k := range row.Kinds {
@@ -73,7 +70,7 @@ func exitOf(kind string) Exit {
 	return Failed
 }
 
-// NameOf gives the first kind that ends with this exit code.
+// NameOf returns the first kind of an exit code.
 func NameOf(exit Exit) string {
 	for _, row := range Table() {
 		if row.Exit == exit {
@@ -83,19 +80,19 @@ func NameOf(exit Exit) string {
 	return "internal"
 }
 
-// Error is what went wrong, for a script (Kind) and for a person (the rest).
+// Error is a failure, described for a script (Kind) and for a user (the other fields).
 type Error struct {
 	Kind string // one of the kinds in Table
-	Item string // what it was about: an address, a path; may be empty
-	Msg  string // the cause; may be empty when Err says it
-	Hint string // the next step, often a command; lines; may be empty
-	Said string // what a server says to do, in its own words: shown as such, and never as a step of ours; may be empty
+	Item string // the address or path that failed; may be empty
+	Msg  string // the cause; may be empty if Err has it
+	Hint string // the next step, often a command; one or more lines; may be empty
+	Said string // the server's hint, which is shown as the server's and never as s3ctl's own; may be empty
 	Err  error  // may be nil
 
-	RetryAfter time.Duration // how long the server asks to wait before another try; 0 if it did not say
+	RetryAfter time.Duration // how long the server asks to wait before a retry; 0 if it does not say
 }
 
-// Error gives "item: message: cause".
+// Error returns "item: message: cause".
 func (e *Error) Error() string {
 	parts := make([]string, 0, 3)
 	for _, s := range []string{e.Item, e.Msg} {
@@ -112,21 +109,21 @@ func (e *Error) Error() string {
 	return strings.Join(parts, ": ")
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// New makes an error of a kind with a message.
+// New returns an error of a kind with a message.
 func New(kind, format string, args ...any) *Error {
 	return &Error{Kind: kind, Msg: fmt.Sprintf(format, args...)}
 }
 
-// WithHint returns the error with the next step for a person.
+// WithHint sets the next step and returns the error.
 func (e *Error) WithHint(format string, args ...any) *Error {
 	e.Hint = fmt.Sprintf(format, args...)
 	return e
 }
 
-// Wrap names the item that err was about and classifies err. Wrap(…, nil) is nil.
+// Wrap classifies err and names the item that failed. Wrap(…, nil) is nil.
 func Wrap(item string, err error) error {
 	if err == nil {
 		return nil
@@ -134,17 +131,17 @@ func Wrap(item string, err error) error {
 	return &Error{Kind: KindOf(err), Item: item, Hint: HintOf(err), Err: brief(err)}
 }
 
-// brief drops the parts of a file error that repeat the item: "open a.txt: no
-// such file" becomes "no such file".
+// brief removes operation and path from a file error, which the item repeats: "open a.txt: no such file" becomes "no
+// such file".
 func brief(err error) error {
-	if p, ok := err.(*fs.PathError); ok { //nolint:errorlint // only the outermost says it twice
+	if p, ok := err.(*fs.PathError); ok { //nolint:errorlint // only the outermost repeats the item
 		return p.Err
 	}
 	return err
 }
 
-// KindOf gives the kind of the outermost Error in err's chain, or classifies
-// what the operating system said. KindOf(nil) is "ok".
+// KindOf returns the kind of the outermost Error in err's chain, or classifies an error of the operating system.
+// KindOf(nil) is "ok".
 func KindOf(err error) string {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Kind
@@ -170,11 +167,11 @@ func KindOf(err error) string {
 	return "internal"
 }
 
-// ExitOf gives the exit code for err. ExitOf(nil) is OK.
+// ExitOf returns the exit code for err. ExitOf(nil) is OK.
 func ExitOf(err error) Exit { return exitOf(KindOf(err)) }
 
-// NextOf gives the next step after err: the one that it names, or what helps with most
-// errors of its kind. "" where what to do was said before, also by the server, or there is nothing to do.
+// NextOf returns the next step after err: its own hint, or the one for its kind. "" if the server gave a hint, or there is
+// nothing to do.
 func NextOf(err error) string {
 	if hint := HintOf(err); hint != "" || SaidOf(err) != "" {
 		return hint
@@ -185,35 +182,35 @@ func NextOf(err error) string {
 	return next[KindOf(err)]
 }
 
-// next are the steps after errors that name none.
+// next are the hints for errors without one.
 var next = map[string]string{
-	"internal":        "s3ctl version    please report this, with the command and this message",
-	"not_found":       "s3ctl ls    shows what is there",
-	"denied":          "s3ctl profile show    says which server and key are in use",
-	"conflict":        "look at it first: s3ctl stat, or s3ctl ls",
-	"exists":          "choose another name, or use the one that is there",
-	"invalid":         "s3ctl help addresses    says how things are named",
+	"internal":        "please report this with the command, this message and the output of: s3ctl version",
+	"not_found":       "s3ctl ls    lists what exists",
+	"denied":          "s3ctl profile show    shows which server and key are in use",
+	"conflict":        "check the present state: s3ctl stat, or s3ctl ls",
+	"exists":          "choose another name, or use the existing one",
+	"invalid":         "s3ctl help addresses    explains how objects are named",
 	"out_of_range":    "s3ctl stat    shows the size",
-	"unavailable":     "try again later; s3ctl profile show says which server is in use",
-	"no_quorum":       "try again when more nodes are back",
+	"unavailable":     "try again later; s3ctl profile show shows which server is in use",
+	"no_quorum":       "try again when more nodes are reachable",
 	"canceled":        "try again",
-	"outcome_unknown": "it may have happened: s3ctl stat or s3ctl ls shows what is there now",
-	"no_space":        "remove what is not needed, or have storage added",
+	"outcome_unknown": "it may have succeeded: s3ctl stat or s3ctl ls shows the present state",
+	"no_space":        "remove what is not needed, or add storage",
 	"too_large":       "store it in several objects",
-	"corrupt":         "try again; if it stays so, s3ctl stat shows where the bytes are",
+	"corrupt":         "try again; if it happens again, s3ctl stat shows where the bytes are stored",
 }
 
-// localNext are those after errors of the local system.
+// localNext are the hints for errors of the local system.
 var localNext = map[string]string{
-	"not_found": "check the path; a relative one begins in the current folder",
-	"denied":    "check the permissions of the file and of the folders on the way to it",
-	"conflict":  "choose another path, or move away what is there",
-	"no_space":  "free space on that disk, or choose a folder on another",
-	"invalid":   "choose a shorter or plainer name",
-	"internal":  "check the disk and the path; the message is the system's",
+	"not_found": "check the path; a relative one is relative to the current folder",
+	"denied":    "check the permissions of the file and its parent folders",
+	"conflict":  "choose another path, or move the existing file away",
+	"no_space":  "free some space on that disk, or choose a folder on another",
+	"invalid":   "choose a shorter or simpler name",
+	"internal":  "check the disk and the path; the message is from the operating system",
 }
 
-// SaidOf gives what a server says to do, of the first error in err's chain that has it, or "".
+// SaidOf returns the server's hint of the first error in err's chain that has one, or "".
 func SaidOf(err error) string {
 	for err != nil {
 		if e, ok := err.(*Error); ok && e.Said != "" { //nolint:errorlint // the loop walks the chain itself
@@ -224,7 +221,7 @@ func SaidOf(err error) string {
 	return ""
 }
 
-// HintOf gives the first next step in err's chain, or "".
+// HintOf returns the first hint in err's chain, or "".
 func HintOf(err error) string {
 	for err != nil {
 		if e, ok := err.(*Error); ok && e.Hint != "" { //nolint:errorlint // the loop walks the chain itself

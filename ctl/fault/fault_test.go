@@ -30,7 +30,7 @@ func TestTable_EveryKindAndCodeStandsOnce(t *testing.T) {
 			}
 		}
 	}
-	// The kinds of problem documents must all be there, or a server's answer would end as "internal".
+	// Every kind of a problem document is in the table; otherwise a server's answer would be "internal".
 	for _, k := range []string{
 		"internal", "not_found", "exists", "conflict", "invalid", "denied", "corrupt", "no_quorum",
 		"no_space", "unavailable", "canceled", "too_large", "out_of_range", "outcome_unknown",

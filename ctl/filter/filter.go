@@ -1,5 +1,5 @@
-// Package filter is what --include and --exclude mean, for every command that
-// works on many files: which names, relative to what the command line named, are taken.
+// Package filter implements --include and --exclude for every command that works on many files: they select names,
+// relative to the argument that the files were found under.
 package filter
 
 import (
@@ -17,26 +17,26 @@ type Rule struct {
 	Include bool
 }
 
-// Rules are those of a command line, in its order. The last one that matches a name
-// decides. A name that none matches is taken, unless the first rule is an
-// --include: who begins by saying what to take does not want the rest.
+// Rules are the rules of a command line, in its order. The last one that matches a name decides. A name without a
+// match is selected, unless the first rule is an --include: a command line that begins with what to select does not mean the
+// rest.
 type Rules []Rule
 
-// Help is what the commands say of the rules.
+// Help is the help text about the rules.
 const Help = `
 
---include and --exclude pick by name, relative to what was named; the last one that matches
-decides. What none matches is taken, unless the first of them is an --include. A pattern
-without "/" matches a file or folder at any depth, one with "/" from the top; what
-lies in a folder that matches, matches too. Wildcards are those of keys.`
+--include and --exclude select by name, relative to the argument; the last one that matches
+decides. A name without a match is selected, unless the first of them is an --include. A
+pattern without "/" matches a file or folder at any depth, one with "/" from the top;
+everything in a folder that matches, matches too. Wildcards are those of keys.`
 
 // Flags adds --include and --exclude to a command.
 func (r *Rules) Flags(flags *pflag.FlagSet) {
-	flags.Var(&flag{rules: r, include: true}, "include", "take names that match; may be repeated")
-	flags.Var(&flag{rules: r}, "exclude", "pass over names that match; may be repeated")
+	flags.Var(&flag{rules: r, include: true}, "include", "select names that match; may be repeated")
+	flags.Var(&flag{rules: r}, "exclude", "skip names that match; may be repeated")
 }
 
-// flag adds rules of one kind as the command line is read.
+// flag adds rules of one kind while the command line is parsed.
 type flag struct {
 	rules   *Rules
 	include bool
@@ -45,30 +45,30 @@ type flag struct {
 // Set implements pflag.Value.
 func (f *flag) Set(pattern string) error {
 	if _, err := compile(pattern); err != nil {
-		return errors.New(err.Error()) // a slip of the command line, whatever a pattern is elsewhere
+		return errors.New(err.Error()) // without the kind Invalid: here it is an error of usage
 	}
 	*f.rules = append(*f.rules, Rule{Pattern: pattern, Include: f.include})
 	return nil
 }
 
-// String implements pflag.Value. The two flags share their rules, so neither has a value to show.
+// String implements pflag.Value. The two flags share their rules, so neither has a value of its own.
 func (*flag) String() string { return "" }
 
 // Type implements pflag.Value.
 func (*flag) Type() string { return "PATTERN" }
 
-// Filter is rules made ready. The zero value takes everything.
+// Filter is compiled rules. The zero value selects everything.
 type Filter struct {
 	rules []compiled
 }
 
 type compiled struct {
 	pattern  address.Pattern
-	anchored bool // matches from the top
+	anchored bool // matches from the top only
 	include  bool
 }
 
-// Compile makes rules ready. Invalid.
+// Compile compiles the rules. Invalid.
 func (r Rules) Compile() (Filter, error) {
 	f := Filter{rules: make([]compiled, len(r))}
 	for i, rule := range r {
@@ -90,7 +90,7 @@ func compile(pattern string) (compiled, error) {
 	return c, err
 }
 
-// Takes reports whether a name, written with slashes, is taken.
+// Takes reports whether a name, with slashes as separators, is selected.
 func (f Filter) Takes(name string) bool {
 	for i := len(f.rules) - 1; i >= 0; i-- {
 		if f.rules[i].matches(name) {
@@ -100,7 +100,7 @@ func (f Filter) Takes(name string) bool {
 	return len(f.rules) == 0 || !f.rules[0].include
 }
 
-// matches tries the name and each folder that it lies in.
+// matches tries the name and each of its parent folders.
 func (c compiled) matches(name string) bool {
 	for end := 0; end <= len(name); end++ {
 		if end < len(name) && name[end] != '/' {

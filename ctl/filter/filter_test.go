@@ -14,7 +14,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/filter"
 )
 
-// read gives the rules of a command line.
+// read parses the rules of a command line.
 func read(t require.TestingT, args ...string) (filter.Rules, error) {
 	var rules filter.Rules
 	flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
@@ -72,7 +72,7 @@ func TestRules_KeepTheOrderOfTheCommandLine(t *testing.T) {
 	require.Equal(t, fault.Invalid, fault.ExitOf(err))
 }
 
-// The oracle writes each rule as one regular expression over the whole name.
+// The oracle translates each rule to one regular expression over the whole name.
 func TestFilter_AgreesWithRegularExpressions(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
@@ -101,7 +101,7 @@ func oracle(rules filter.Rules, name string) bool {
 
 func expression(pattern string) *regexp.Regexp {
 	pattern = strings.TrimSuffix(pattern, "/")
-	// Without a "/" the pattern is of one name in the path: there is no other name that ** could go on into.
+	// Without a "/" the pattern matches a single path element, so ** cannot extend beyond it.
 	before, deep := "(.*/)?", "[^/]*"
 	if strings.Contains(pattern, "/") {
 		before, deep, pattern = "", ".*", strings.TrimPrefix(pattern, "/")

@@ -12,21 +12,21 @@ import (
 	"github.com/ringstore/ringstore/ctl/transfer"
 )
 
-// Local is a local file to be sent.
+// Local is a local file to send.
 type Local struct {
-	Path string // as it is opened and shown
-	Key  string // where it goes
-	Size int64  // bytes; -1 for what is no regular file
+	Path string // as opened and shown
+	Key  string // the key that it is stored under
+	Size int64  // bytes; -1 if it is not a regular file
 }
 
-// Destination is where files are put.
+// Destination is the target of put, cp or mv.
 type Destination struct {
 	Remote address.Remote
-	folder bool // keys are made from file names
+	folder bool // file names are appended to the key
 }
 
-// ReadDestination reads the last argument of put: a key, or with a slash at its
-// end (or nothing after the bucket) a folder. With many sources it must be a folder. Invalid.
+// ReadDestination parses the target argument: a key, or a folder if it ends in a slash or names only the bucket. With many
+// sources it must be a folder. Invalid.
 func ReadDestination(arg string, many, recursive bool) (Destination, error) {
 	remote, err := address.Parse(arg)
 	if err != nil {
@@ -34,8 +34,8 @@ func ReadDestination(arg string, many, recursive bool) (Destination, error) {
 	}
 	folder := remote.Key == "" || strings.HasSuffix(remote.Key, "/")
 	if many && !folder && !recursive {
-		return Destination{}, fault.New("invalid", "%s is one key, but there are several files", arg).
-			WithHint("end it in a slash to put them under it: %s/", arg)
+		return Destination{}, fault.New("invalid", "%s is a single key, but there are several files", arg).
+			WithHint("end it with a slash to use it as a folder: %s/", arg)
 	}
 	if recursive {
 		remote.Key, folder = remote.Folder(), true
@@ -43,11 +43,10 @@ func ReadDestination(arg string, many, recursive bool) (Destination, error) {
 	return Destination{Remote: remote, folder: folder}, nil
 }
 
-// Folder reports whether keys are made from file names.
+// Folder reports whether file names are appended to the key.
 func (d Destination) Folder() bool { return d.folder }
 
-// Rel is the name of a file that goes to the destination, as it goes by there: what
-// --include and --exclude look at.
+// Rel is the name of a file relative to the destination, to which --include and --exclude apply.
 func (d Destination) Rel(l Local) string {
 	if d.folder {
 		return strings.TrimPrefix(l.Key, d.Remote.Key)
@@ -55,13 +54,13 @@ func (d Destination) Rel(l Local) string {
 	return filepath.Base(l.Path)
 }
 
-// Place is where a file of that relative name, written with slashes, goes. Invalid.
+// Place returns the address for a file of that relative name, with slashes as separators. Invalid.
 func (d Destination) Place(rel string) (address.Remote, error) {
 	key, err := d.key(rel)
 	return address.Remote{Bucket: d.Remote.Bucket, Key: key}, err
 }
 
-// key is where a file of that relative name, written with slashes, goes. Invalid.
+// key returns the key for a file of that relative name, with slashes as separators. Invalid.
 func (d Destination) key(rel string) (string, error) {
 	key := d.Remote.Key
 	if d.folder {
@@ -70,17 +69,15 @@ func (d Destination) key(rel string) (string, error) {
 	return key, address.CheckKey(key)
 }
 
-// Found tells of each file that was found, or of a path that cannot be sent. A
-// skipped one is not an error.
+// Found is a file that was found, or a path that cannot be sent. A skipped path is not an error.
 type Found struct {
 	Local
 	Err  error  // about Path
-	Skip string // why it is passed over, when it is
+	Skip string // why it is skipped; "" if it is not
 }
 
-// Files finds what a path argument of put names: the file itself or, with
-// recursive, all files below the folder, in order of their names. Links to files
-// are followed, links to folders are not. found is called for each.
+// Files finds the files that a path argument of put names, and calls found for each: the file itself or, with recursive, all
+// files below the folder, in order of their names. Links to files are followed, links to folders are not.
 func Files(arg string, dst Destination, recursive bool, found func(Found)) {
 	info, err := os.Stat(arg)
 	switch {
@@ -90,14 +87,14 @@ func Files(arg string, dst Destination, recursive bool, found func(Found)) {
 		found(one(arg, filepath.Base(arg), info, dst))
 	case !recursive:
 		found(Found{Local: Local{Path: arg}, Err: fault.Wrap(arg,
-			fault.New("invalid", "this is a folder").WithHint("s3ctl put -r %s %s", arg, dst.Remote))})
+			fault.New("invalid", "it is a folder").WithHint("s3ctl put -r %s %s", arg, dst.Remote))})
 	default:
 		walk(arg, dst, found)
 	}
 }
 
-// one describes a file. What is neither file nor folder (a pipe, as of a
-// shell's <(command)) is sent as a stream.
+// one describes a file. A file that is neither regular nor a folder (a pipe, as of a shell's <(command)) is sent as a
+// stream.
 func one(path, rel string, info fs.FileInfo, dst Destination) Found {
 	key, err := dst.key(rel)
 	f := Found{Local: Local{Path: path, Key: key, Size: info.Size()}, Err: fault.Wrap(path, err)}
@@ -108,8 +105,7 @@ func one(path, rel string, info fs.FileInfo, dst Destination) Found {
 }
 
 func walk(arg string, dst Destination, found func(Found)) {
-	// As with rsync, "dir" keeps its own name in the keys and "dir/" does not. Neither
-	// do "." and "..", which are no names.
+	// As in rsync, "dir" keeps its name in the keys and "dir/" does not, nor do "." and "..".
 	base := ""
 	if !strings.HasSuffix(arg, "/") && !strings.HasSuffix(arg, string(filepath.Separator)) {
 		if name := filepath.Base(arg); name != "." && name != ".." {
@@ -125,11 +121,11 @@ func walk(arg string, dst Destination, found func(Found)) {
 		path = filepath.Clean(path)
 		switch {
 		case errors.Is(err, fs.ErrNotExist) && path != root:
-			found(Found{Local: Local{Path: path}, Skip: "it vanished meanwhile"})
+			found(Found{Local: Local{Path: path}, Skip: "it was removed meanwhile"})
 			return nil
 		case err != nil:
 			found(Found{Local: Local{Path: path}, Err: fault.Wrap(path, err)})
-			return nil // the others can still be sent
+			return nil // continue with the others
 		case d.IsDir():
 			return nil
 		}
@@ -143,18 +139,18 @@ func walk(arg string, dst Destination, found func(Found)) {
 	})
 }
 
-// entry describes what the walk came upon.
+// entry describes an entry of the walk.
 func entry(path, rel string, d fs.DirEntry, dst Destination) Found {
 	info, err := os.Stat(path) // follows links
 	switch {
 	case d.Type().IsRegular() && transfer.Unfinished(filepath.Dir(path), d.Name()):
-		return Found{Local: Local{Path: path}, Skip: "a download that is not complete"}
+		return Found{Local: Local{Path: path}, Skip: "an unfinished download"}
 	case errors.Is(err, fs.ErrNotExist) && d.Type()&fs.ModeSymlink == 0:
-		return Found{Local: Local{Path: path}, Skip: "it vanished meanwhile"}
+		return Found{Local: Local{Path: path}, Skip: "it was removed meanwhile"}
 	case err != nil:
 		return Found{Local: Local{Path: path}, Err: fault.Wrap(path, err)}
 	case info.IsDir():
-		return Found{Local: Local{Path: path}, Skip: "a link to a folder is not followed"}
+		return Found{Local: Local{Path: path}, Skip: "links to folders are not followed"}
 	case !info.Mode().IsRegular():
 		return Found{Local: Local{Path: path}, Skip: "not a regular file"}
 	}

@@ -20,12 +20,12 @@ import (
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-// bucket is a Lister over names, listed in the plainest way.
+// bucket is a Lister over names; it lists in the simplest way.
 type bucket []string
 
 func (b bucket) Latest(_ context.Context, _, name string) (rest.File, error) {
 	if !slices.Contains(b, name) {
-		return rest.File{}, fault.New("not_found", "there is no such object")
+		return rest.File{}, fault.New("not_found", "the object does not exist")
 	}
 	return rest.File{Bucket: "bkt", Name: name}, nil
 }
@@ -57,7 +57,7 @@ func (b bucket) List(_ context.Context, q client.Query) iter.Seq2[client.Entry, 
 	}
 }
 
-// find gives "key -> rel" of each object, or the error.
+// find returns "key -> rel" of each object, or the error.
 func find(t *testing.T, b bucket, arg string, opts locate.Options) ([]string, error) {
 	t.Helper()
 	target, err := locate.ReadTarget(arg, opts)
@@ -162,7 +162,7 @@ func TestTarget_Entries(t *testing.T) {
 	}
 }
 
-// Whatever the shortcuts of listing, what is found is what matches one by one.
+// With every optimization of listing, the result equals matching each key.
 func TestTarget_FindsExactlyWhatMatches(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {

@@ -1,5 +1,5 @@
-// Package locate finds what the arguments of a command name: the objects behind
-// s3:// addresses, wildcards and folders, and the local files behind paths.
+// Package locate finds what the arguments of a command name: objects by s3:// addresses, wildcards and folders, and
+// local files by paths.
 package locate
 
 import (
@@ -13,7 +13,7 @@ import (
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-// Lister looks names up; *client.Client is one.
+// Lister looks up names; *client.Client is one.
 type Lister interface {
 	List(ctx context.Context, q client.Query) iter.Seq2[client.Entry, error]
 	Latest(ctx context.Context, bucket, name string) (rest.File, error)
@@ -23,14 +23,14 @@ type Lister interface {
 type Object struct {
 	Address address.Remote
 	File    rest.File
-	Rel     string // its name in a local folder: the key without what the argument fixed before it
+	Rel     string // its name relative to the folder that the argument names
 }
 
-// Options say how an argument is read.
+// Options define how an argument is parsed.
 type Options struct {
 	Recursive bool // the argument names a folder: everything below it
-	Raw       bool // wildcards and backslashes are plain characters
-	MayLack   bool // to find nothing is no error, where there can be many
+	Raw       bool // wildcards and backslashes are literal characters
+	MayLack   bool // finding nothing is not an error if the target can be many
 }
 
 // Target is one argument that names objects.
@@ -38,11 +38,11 @@ type Target struct {
 	arg     string
 	opts    Options
 	remote  address.Remote
-	pattern address.Pattern // of keys; unless wild it is only the key
+	pattern address.Pattern // of keys; a literal key unless wild
 	wild    bool
 }
 
-// ReadTarget reads an argument. Invalid.
+// ReadTarget parses an argument. Invalid.
 func ReadTarget(arg string, opts Options) (Target, error) {
 	remote, err := address.Parse(arg)
 	if err != nil {
@@ -57,7 +57,7 @@ func ReadTarget(arg string, opts Options) (Target, error) {
 	}
 	t.wild = t.pattern.HasWildcards()
 	if !t.wild {
-		t.remote.Key = t.pattern.Prefix() // the key without its backslashes
+		t.remote.Key = t.pattern.Prefix() // the key without escapes
 	}
 	return t, nil
 }
@@ -68,14 +68,14 @@ func (t Target) Many() bool { return t.wild || t.opts.Recursive }
 // Wild reports whether the target has wildcards.
 func (t Target) Wild() bool { return t.wild }
 
-// Remote is the address; where the target has no wildcards, the one that it names.
+// Remote returns the address; wildcards and their escapes are kept, unless the target has no wildcards.
 func (t Target) Remote() address.Remote { return t.remote }
 
-// String is the argument as it was written.
+// String returns the argument as it was written.
 func (t Target) String() string { return t.arg }
 
-// Base is what the keys of a target that can be many begin with: the folder, or what
-// stands before the first wildcard up to its last slash.
+// Base returns the common folder of the keys of a target that can be many: the folder itself, or the part before the first
+// wildcard up to its last slash.
 func (t Target) Base() string {
 	if t.wild {
 		return address.Parent(t.pattern.Prefix())
@@ -83,8 +83,8 @@ func (t Target) Base() string {
 	return t.remote.Folder()
 }
 
-// Objects finds the objects of the target, in byte order of their keys. When
-// there is none, the one error is NotFound, unless MayLack. A bucket or folder without Recursive is Invalid.
+// Objects yields the objects of the target in byte order of their keys, or an error, which ends it. If there are no objects, the
+// error is NotFound, unless MayLack. A bucket or folder without Recursive is Invalid.
 func (t Target) Objects(ctx context.Context, l Lister) iter.Seq2[Object, error] {
 	return func(yield func(Object, error) bool) {
 		if !t.Many() {
@@ -111,9 +111,8 @@ func (t Target) Objects(ctx context.Context, l Lister) iter.Seq2[Object, error] 
 	}
 }
 
-// Entries finds what ls shows of the target: objects and, unless Recursive, common
-// prefixes, in byte order. The key of a target without wildcards is the
-// beginning of keys here, not a folder, and to find nothing is no error.
+// Entries yields what ls shows of the target: objects and, unless Recursive, common prefixes, in byte order. Here the key of
+// a target without wildcards is a prefix of keys, not a folder, and finding nothing is not an error.
 func (t Target) Entries(ctx context.Context, l Lister) iter.Seq2[client.Entry, error] {
 	q := t.query()
 	if !t.wild {
@@ -146,7 +145,7 @@ func (t Target) Entries(ctx context.Context, l Lister) iter.Seq2[client.Entry, e
 
 func (t Target) single(ctx context.Context, l Lister) (Object, error) {
 	if t.remote.Key == "" {
-		return Object{}, fault.Wrap(t.arg, fault.New("invalid", "this is a bucket, not an object").
+		return Object{}, fault.Wrap(t.arg, fault.New("invalid", "it is a bucket, not an object").
 			WithHint("add -r for everything in it, or name an object: %s/KEY", t.remote))
 	}
 	f, err := l.Latest(ctx, t.remote.Bucket, t.remote.Key)
@@ -154,7 +153,7 @@ func (t Target) single(ctx context.Context, l Lister) (Object, error) {
 		return t.object(f), nil
 	}
 	if fault.ExitOf(err) == fault.NotFound && strings.HasSuffix(t.remote.Key, "/") {
-		err = fault.New("not_found", "there is no such object").WithHint("add -r for everything that lies under it")
+		err = fault.New("not_found", "the object does not exist").WithHint("add -r for everything under it")
 	}
 	return Object{}, fault.Wrap(t.arg, err)
 }
@@ -167,7 +166,7 @@ func (t Target) query() client.Query {
 	}
 	q.Prefix = t.pattern.Prefix()
 	if t.pattern.Flat() && !t.opts.Recursive {
-		q.Delimiter = "/" // no match lies deeper: let the server pass over it
+		q.Delimiter = "/" // no match is deeper: let the server skip it
 	}
 	return q
 }
@@ -179,8 +178,7 @@ func (t Target) matches(key string) bool {
 	return t.pattern.Match(key) || t.opts.Recursive && t.pattern.Deep().Match(key)
 }
 
-// object gives what was found its relative name. As with rsync, "dir" keeps its
-// own name and "dir/" does not.
+// object adds the relative name to a file. As in rsync, "dir" keeps its name in it and "dir/" does not.
 func (t Target) object(f rest.File) Object {
 	base := address.Parent(t.remote.Key)
 	if t.wild {
@@ -192,8 +190,8 @@ func (t Target) object(f rest.File) Object {
 func (t Target) nothing() error {
 	if t.wild {
 		return fault.Wrap(t.arg, fault.New("not_found", "nothing matches").
-			WithHint("* and ? stop at a slash, ** does not; --raw takes the characters * ? [ as they are"))
+			WithHint("* and ? do not match a slash, ** does; with --raw the characters * ? [ are literal"))
 	}
-	return fault.Wrap(t.arg, fault.New("not_found", "nothing lies under it").
+	return fault.Wrap(t.arg, fault.New("not_found", "there is nothing under it").
 		WithHint("s3ctl ls %s", address.Remote{Bucket: t.remote.Bucket, Key: address.Parent(strings.TrimSuffix(t.remote.Key, "/"))}))
 }

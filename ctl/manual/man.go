@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Man is the page for man(1), with links to the one it stands under and to those below it.
+// Man returns the page in the format of man(1), with references to its parent and the pages below it.
 func (p *Page) Man(parent *Page) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, ".TH %s %s \"\" \"Ringstore\" \"Ringstore\"\n", quote(strings.ToUpper(p.dashed())), p.section())
@@ -87,10 +87,10 @@ func manFlags(b *strings.Builder, title string, flags []Flag) {
 	}
 }
 
-// signs are the characters that troff takes for something else.
+// signs escapes the characters that troff interprets.
 var signs = strings.NewReplacer(`\`, `\e`, "-", `\-`, "'", `\(aq`, "`", `\(ga`, "^", `\(ha`, "~", `\(ti`)
 
-// roff makes a line of plain text one of troff: no character of it is a command.
+// roff escapes a line of plain text for troff.
 func roff(line string) string {
 	line = signs.Replace(line)
 	if strings.HasPrefix(line, ".") {
@@ -99,5 +99,5 @@ func roff(line string) string {
 	return line
 }
 
-// quote makes one argument of a macro.
+// quote returns text as one argument of a macro.
 func quote(text string) string { return `"` + strings.ReplaceAll(roff(text), `"`, `\(dq`) + `"` }

@@ -1,6 +1,5 @@
-// Package manual turns the tree of commands into pages: docs/s3ctl.md, man pages, and what
-// they have in common. The commands' own texts are the only source. They are plain text, not
-// Markdown: an asterisk in them is a wildcard.
+// Package manual converts the command tree to a manual, as docs/s3ctl.md and as man pages. The help texts of the commands
+// are the only source. They are plain text, not Markdown: an asterisk in them is a wildcard.
 package manual
 
 import (
@@ -12,43 +11,43 @@ import (
 	"github.com/ringstore/ringstore/ctl/cli"
 )
 
-// Page is what there is to say of a command or a help topic.
+// Page is the documentation of a command or a help topic.
 type Page struct {
 	Path      string // "s3ctl bucket create"
 	Short     string
-	Use       string // synopsis; "" of a topic
+	Use       string // synopsis; "" for a topic
 	Text      []Block
 	Examples  []string // lines
-	Flags     []Flag   // of its own
-	Global    []Flag   // that all commands below have; of the root only
-	ExitCodes string   // one line; "" where it only has verbs below it
+	Flags     []Flag   // of the command itself
+	Global    []Flag   // of all commands below; set for the root only
+	ExitCodes string   // one line; "" for a command that only has verbs below it
 	Below     []Group
 }
 
-// Block is a paragraph, or lines that stay as they are.
+// Block is a paragraph, or preformatted lines.
 type Block struct {
 	Plain bool
-	Lines []string // of a paragraph: one
+	Lines []string // a paragraph has one
 }
 
 // Flag is a flag.
 type Flag struct {
 	Name    string // "-r, --recursive"
-	Value   string // what it takes, as "int" or "PATTERN"; "" where it takes nothing
+	Value   string // the type of its value, such as "int" or "PATTERN"; "" if it has none
 	Usage   string
-	Default string // "" where it goes without saying
+	Default string // "" if it is the zero value
 }
 
-// Group is some of the commands below another, under a title.
+// Group is a titled list of commands below another.
 type Group struct {
 	Title string
 	Pages []*Page
 }
 
-// Topic reports whether it is about something other than a command.
+// Topic reports whether the page is a help topic and not a command.
 func (p *Page) Topic() bool { return p.Use == "" }
 
-// File is where the page stands in a folder of man pages: commands are of section 1, topics of section 7.
+// File returns the path of the page in a folder of man pages: commands are in section 1, topics in section 7.
 func (p *Page) File() string { return "man" + p.section() + "/" + p.dashed() + "." + p.section() }
 
 func (p *Page) dashed() string { return strings.ReplaceAll(p.Path, " ", "-") }
@@ -60,7 +59,7 @@ func (p *Page) section() string {
 	return "1"
 }
 
-// All gives the page and those below it, in the order in which help lists them.
+// All returns the page and all pages below it, in the order of the help.
 func (p *Page) All() []*Page {
 	pages := []*Page{p}
 	for _, g := range p.Below {
@@ -71,7 +70,7 @@ func (p *Page) All() []*Page {
 	return pages
 }
 
-// Read makes the page of a command and of all below it, the hidden ones left out.
+// Read returns the page of a command and of all commands below it that are not hidden.
 func Read(cmd *cobra.Command) *Page {
 	p := &Page{Path: cmd.CommandPath(), Short: cmd.Short, ExitCodes: cmd.Annotations[cli.ExitCodes]}
 	p.Text = blocks(cmd.Long)
@@ -90,7 +89,7 @@ func Read(cmd *cobra.Command) *Page {
 	return p
 }
 
-// groups sorts the commands below by the titles that help shows them under.
+// groups groups the commands below by the titles of the help.
 func groups(cmd *cobra.Command) []Group {
 	all := make([]Group, 0, len(cmd.Groups())+2)
 	byID := map[string]int{}
@@ -139,7 +138,7 @@ func flags(set *pflag.FlagSet) (list []Flag) {
 	return list
 }
 
-// blocks parts a text at blank lines. Indented lines and tables stay as they are.
+// blocks splits a text at blank lines. Indented lines and tables are preformatted.
 func blocks(text string) (list []Block) {
 	for part := range strings.SplitSeq(strings.Trim(text, "\n"), "\n\n") {
 		lines := strings.Split(strings.Trim(part, "\n"), "\n")
@@ -155,7 +154,7 @@ func blocks(text string) (list []Block) {
 	return list
 }
 
-// undent takes the indentation off that examples have in help.
+// undent removes the indentation that examples have in the help.
 func undent(text string) []string {
 	lines := strings.Split(strings.Trim(text, "\n"), "\n")
 	for i := range lines {

@@ -10,7 +10,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/manual"
 )
 
-// tool is a small tree whose texts are full of signs that Markdown or troff would take for their own.
+// tool is a small command tree whose texts contain many characters that are special in Markdown or troff.
 func tool() *cobra.Command {
 	root := &cobra.Command{Use: "tool COMMAND", Short: "A tool", Run: func(*cobra.Command, []string) {}}
 	root.PersistentFlags().BoolP("quiet", "q", false, "say nothing")
@@ -43,7 +43,7 @@ func TestMarkdown(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, `# s3ctl
 
-<!-- Generated from the commands; do not edit. To write it anew: scripts/generate docs -->
+<!-- Generated from the commands; do not edit. To regenerate: scripts/generate docs -->
 
 **Group**:
 [cut](#tool-cut)

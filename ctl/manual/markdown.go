@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// Markdown is the whole manual as one document.
+// Markdown returns the whole manual as one document.
 func Markdown(root *Page) string {
 	var b strings.Builder
-	b.WriteString("# s3ctl\n\n<!-- Generated from the commands; do not edit. To write it anew: scripts/generate docs -->\n\n")
+	b.WriteString("# s3ctl\n\n<!-- Generated from the commands; do not edit. To regenerate: scripts/generate docs -->\n\n")
 	contents(&b, root)
 	for _, p := range root.All() {
 		if p != root {
@@ -20,7 +20,7 @@ func Markdown(root *Page) string {
 	return strings.TrimRight(b.String(), "\n") + "\n"
 }
 
-// contents is the list of all pages, as links.
+// contents writes the list of all pages, as links.
 func contents(b *strings.Builder, root *Page) {
 	for _, g := range root.Below {
 		fmt.Fprintf(b, "**%s**:", g.Title)
@@ -56,7 +56,7 @@ func (block Block) markdown(b *strings.Builder) {
 	switch {
 	case !block.Plain:
 		b.WriteString(escape(block.Lines[0]) + "\n\n")
-	case strings.HasPrefix(block.Lines[0], "|"): // a table is one there as here
+	case strings.HasPrefix(block.Lines[0], "|"): // tables have the same syntax
 		b.WriteString(strings.Join(block.Lines, "\n") + "\n\n")
 	default:
 		b.WriteString("```\n" + strings.Join(undent(strings.Join(block.Lines, "\n")), "\n") + "\n```\n\n")
@@ -82,10 +82,10 @@ func markdownFlags(b *strings.Builder, title string, flags []Flag) {
 	b.WriteString("\n")
 }
 
-// special is what Markdown would take for a sign of its own. Underscores inside of words are none.
+// special matches the characters that Markdown would interpret. Underscores within words are not among them.
 var special = regexp.MustCompile("`[^`]*`|[*<\\[\\]\\\\]|(^|[^0-9A-Za-z_])_|_($|[^0-9A-Za-z_])")
 
-// escape makes plain text of the commands plain text of Markdown; `code` stays code.
+// escape escapes plain text for Markdown; `code` stays code.
 func escape(text string) string {
 	return special.ReplaceAllStringFunc(text, func(s string) string {
 		switch {

@@ -9,12 +9,11 @@ import (
 	"path/filepath"
 )
 
-// File is the path of a file of profiles. Its methods may be called at once
-// from several processes: writers take turns, and readers see the file before
-// or after a change, never half of one.
+// File is the path of a file of profiles. Its methods may be called concurrently, also from several processes: writers
+// lock the file, and readers see it before or after a change, never a partial one.
 type File string
 
-// Load reads the set. No file is an empty set.
+// Load reads the set. A file that does not exist is an empty set.
 func (f File) Load() (Set, error) {
 	data, err := os.ReadFile(string(f))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -33,7 +32,7 @@ func (f File) Load() (Set, error) {
 	return s, nil
 }
 
-// BrokenError says that a file of profiles is none. It is left as it is.
+// BrokenError means that the file is not valid JSON. It is left unchanged.
 type BrokenError struct {
 	Path string
 	Err  error
@@ -44,25 +43,25 @@ func (e *BrokenError) Error() string {
 	return fmt.Sprintf("profiles in %s cannot be read: %v", e.Path, e.Err)
 }
 
-// Unwrap gives what was wrong with the JSON.
+// Unwrap returns the JSON error.
 func (e *BrokenError) Unwrap() error { return e.Err }
 
 // Hint gives the next step.
 func (e *BrokenError) Hint() string {
-	return fmt.Sprintf("mend %s, or move it away: s3ctl profile add then begins a new one", e.Path)
+	return fmt.Sprintf("repair %s, or move it away: s3ctl profile add then creates a new one", e.Path)
 }
 
-// Save adds the profile, replacing one of the same name, after checking both. A person asked for it: no server owns it then.
+// Save validates and adds the profile, replacing one of the same name. The user owns it from then on, not a server.
 func (f File) Save(name string, p Profile) error {
 	p.Owner = ""
 	return f.put(name, p, func(Profile) bool { return true })
 }
 
-// SaveOwned adds the profile of the server that p.Owner names. One of the same name is replaced only if the same server wrote it, or
-// it says the same: a key that is replaced is lost, and s3ctl would remove and overwrite elsewhere than its user believes. Errors: *TakenError.
+// SaveOwned adds the profile of the server that p.Owner names. A profile of the same name is replaced only if the same server
+// wrote it or it has the same fields: a replaced key is lost, and s3ctl would change another server than its user expects. Errors: *TakenError.
 func (f File) SaveOwned(name string, p Profile) error {
 	if p.Owner == "" {
-		return errors.New("a server that writes a profile must name itself")
+		return errors.New("a profile that a server writes must have an owner")
 	}
 	return f.put(name, p, func(old Profile) bool {
 		same := old.Endpoint == p.Endpoint && old.AccessKey == p.AccessKey && old.Secret == p.Secret
@@ -70,7 +69,7 @@ func (f File) SaveOwned(name string, p Profile) error {
 	})
 }
 
-// put checks a profile and adds it, if what has the name may be replaced.
+// put validates and adds a profile, if a profile of the same name may be replaced.
 func (f File) put(name string, p Profile, replaces func(old Profile) bool) error {
 	if err := CheckName(name); err != nil {
 		return err
@@ -98,7 +97,7 @@ func (f File) Use(name string) error {
 	})
 }
 
-// Remove drops the profile, and the default if it was it. Errors: *MissingError.
+// Remove removes the profile; if it was the default, no default is set afterwards. Errors: *MissingError.
 func (f File) Remove(name string) error {
 	return f.update(func(s *Set) error {
 		if _, ok := s.Profiles[name]; !ok {
@@ -112,7 +111,7 @@ func (f File) Remove(name string) error {
 	})
 }
 
-// update reads the set, changes it and puts it back, alone among all processes.
+// update reads, changes and writes the set, holding the lock against other processes.
 func (f File) update(change func(*Set) error) error {
 	if err := os.MkdirAll(filepath.Dir(string(f)), 0o700); err != nil {
 		return fmt.Errorf("make the folder of profiles: %w", err)
@@ -135,14 +134,14 @@ func (f File) update(change func(*Set) error) error {
 	return nil
 }
 
-// replace writes the set beside the file and renames it over the old one, so
-// that a crash leaves either of the two whole.
+// replace writes the set to a temporary file and renames it, so that after a crash the file is either the old or the new
+// one.
 func (f File) replace(s Set) (err error) {
 	data, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
 		return err
 	}
-	// CreateTemp makes the file 0600: it holds secrets.
+	// CreateTemp creates the file with mode 0600, as it contains secrets.
 	tmp, err := os.CreateTemp(filepath.Dir(string(f)), ".profiles-*")
 	if err != nil {
 		return err

@@ -2,6 +2,6 @@
 
 package profile
 
-// lock does nothing here: the rename still keeps the file whole, only the later of
-// two writers at the same moment wins.
+// lock does nothing here: the rename still keeps the file consistent, but of two concurrent writers only the later change is
+// kept.
 func lock(string) (unlock func(), err error) { return func() {}, nil }

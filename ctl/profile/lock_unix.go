@@ -8,9 +8,8 @@ import (
 	"syscall"
 )
 
-// lock waits for the lock file and returns what frees it. The system frees it
-// too when the process ends, so that no crash leaves it taken. The file itself
-// stays: removing it would let two processes hold locks on different files of one name.
+// lock waits for the lock file and returns a function that unlocks it. The system also unlocks it when the process ends. The
+// lock file is not removed: otherwise two processes could hold locks on different files of the same name.
 func lock(path string) (unlock func(), err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {

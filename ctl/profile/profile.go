@@ -1,7 +1,6 @@
-// Package profile keeps what s3ctl must know to reach a cluster: its address
-// and an access key. Profiles live in one file of the user, profiles.json under
-// $XDG_CONFIG_HOME/ringstore, readable by nobody else. `s3gateway standalone`
-// writes the profile "local" there, so that s3ctl works at once after it.
+// Package profile stores what s3ctl needs to reach a cluster: its endpoint and an access key. Profiles are in a file of the
+// user that no one else can read, profiles.json under $XDG_CONFIG_HOME/ringstore. `s3gateway standalone` writes the
+// profile "local" there, so that s3ctl works without further setup.
 //
 // Only the standard library is used, so that a daemon may import this package.
 package profile
@@ -17,7 +16,7 @@ import (
 	"strings"
 )
 
-// Local is the profile that is used when nobody named another one.
+// Local is the profile that is used if no other is named.
 const Local = "local"
 
 // The environment variables that choose a profile or replace fields of it.
@@ -28,17 +27,17 @@ const (
 	EnvSecret    = "RINGSTORE_SECRET_KEY"
 )
 
-// Profile says how to reach one cluster.
+// Profile has what is needed to reach one cluster.
 type Profile struct {
 	Endpoint  string `json:"endpoint"`   // base URL of the REST API, http://HOST:PORT
 	AccessKey string `json:"access_key"` // sent with every request
 	Secret    string `json:"secret_key"` // never shown by any command
 
-	// Owner is the server that wrote the profile by itself: the absolute path of its data directory. "" where a person did.
+	// Owner is the server that wrote the profile: the absolute path of its data directory. "" if the user did.
 	Owner string `json:"owner,omitempty"`
 }
 
-// Validate reports the first thing that keeps the profile from working.
+// Validate returns the first reason why the profile cannot work.
 func (p Profile) Validate() error {
 	u, err := url.Parse(p.Endpoint)
 	switch {
@@ -47,18 +46,18 @@ func (p Profile) Validate() error {
 	case u.Scheme != "http" && u.Scheme != "https", u.Host == "":
 		return fmt.Errorf("endpoint %q is not of the form http://HOST:PORT", p.Endpoint)
 	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
-		return errors.New("an endpoint has no user, query or fragment")
+		return errors.New("an endpoint must not have a user, query or fragment")
 	case p.AccessKey == "" || p.Secret == "":
 		return errors.New("an access key and its secret are both needed")
 	case strings.Contains(p.AccessKey, ":"):
-		return fmt.Errorf("access key %q has a colon in it", p.AccessKey)
+		return fmt.Errorf("access key %q contains a colon", p.AccessKey)
 	}
 	return nil
 }
 
-// Set is what the file holds.
+// Set is the content of the file.
 type Set struct {
-	Default  string             `json:"default,omitempty"` // the profile to use when none is named; "" is Local
+	Default  string             `json:"default,omitempty"` // the profile to use if none is named; "" means Local
 	Profiles map[string]Profile `json:"profiles"`
 }
 
@@ -72,15 +71,14 @@ func (s Set) Names() []string {
 	return names
 }
 
-// DefaultName is the profile that is used when none is named.
+// DefaultName returns the profile that is used if none is named.
 func (s Set) DefaultName() string {
 	return cmp.Or(s.Default, Local)
 }
 
-// Choose returns the profile to use and its name. The first of these that is
-// set names it: name, EnvProfile, the set's default, Local. The environment,
-// read through getenv, then replaces single fields; when it gives all of them
-// and no profile was asked for, none is needed. Errors: *MissingError, and what Validate says.
+// Choose returns the profile to use and its name: the first that is set of name, EnvProfile, the set's default, Local. The
+// environment, read through getenv, then replaces single fields; if it has all of them and neither name nor EnvProfile is set,
+// no profile is needed. Errors: *MissingError, and those of Validate.
 func (s Set) Choose(name string, getenv func(string) string) (Profile, string, error) {
 	if name == "" {
 		name = getenv(EnvProfile)
@@ -104,8 +102,8 @@ func (s Set) Choose(name string, getenv func(string) string) (Profile, string, e
 	return p, name, nil
 }
 
-// Complete reports whether the environment, read through getenv, says all that is needed, and no profile was asked for, by
-// name or by it: then Choose needs no set.
+// Complete reports whether the environment, read through getenv, has all fields, and neither name nor EnvProfile is set: Choose
+// then needs no set.
 func Complete(name string, getenv func(string) string) bool {
 	_, complete := fromEnvironment(getenv)
 	return complete && name == "" && getenv(EnvProfile) == ""
@@ -116,7 +114,7 @@ func fromEnvironment(getenv func(string) string) (p Profile, complete bool) {
 	return p, p.Endpoint != "" && p.AccessKey != "" && p.Secret != ""
 }
 
-// overlaid returns p with the fields of over that are set.
+// overlaid returns p with the fields that are set in over replaced.
 func (p Profile) overlaid(over Profile) Profile {
 	return Profile{
 		Endpoint:  cmp.Or(over.Endpoint, p.Endpoint),
@@ -125,18 +123,18 @@ func (p Profile) overlaid(over Profile) Profile {
 	}
 }
 
-// MissingError says that a profile is not there.
+// MissingError means that a profile does not exist.
 type MissingError struct {
 	Name  string
-	Known []string // the profiles that are, sorted
+	Known []string // the existing profiles, sorted
 }
 
 // Error gives the cause.
 func (e *MissingError) Error() string {
 	if len(e.Known) == 0 {
-		return fmt.Sprintf("there is no profile %q, nor any other", e.Name)
+		return fmt.Sprintf("profile %q does not exist, and there is no other", e.Name)
 	}
-	return fmt.Sprintf("there is no profile %q (there is: %s)", e.Name, strings.Join(e.Known, ", "))
+	return fmt.Sprintf("profile %q does not exist (existing profiles: %s)", e.Name, strings.Join(e.Known, ", "))
 }
 
 // Hint gives the next step.
@@ -148,10 +146,10 @@ func (e *MissingError) Hint() string {
 	return fmt.Sprintf("s3ctl profile add %s --endpoint http://HOST:8080 --access-key KEY", e.Name)
 }
 
-// TakenError says that a name is that of a profile which a server did not write, and so does not replace.
+// TakenError means that a server cannot save its profile, because one of that name exists that the server did not write.
 type TakenError struct {
 	Name  string
-	Owner string // the server that wrote it; "" for a person
+	Owner string // the server that wrote it; "" for the user
 }
 
 // Error gives the cause.
@@ -164,10 +162,10 @@ func (e *TakenError) Error() string {
 
 // Hint gives the next step.
 func (e *TakenError) Hint() string {
-	return fmt.Sprintf("s3ctl profile show %s    says what it leads to; s3ctl profile rm %s makes room for this server's", e.Name, e.Name)
+	return fmt.Sprintf("s3ctl profile show %s    shows that profile; s3ctl profile rm %s removes it, so that this server can write its own", e.Name, e.Name)
 }
 
-// CheckName reports why a name cannot be that of a profile.
+// CheckName checks that a profile name is valid.
 func CheckName(name string) error {
 	ok := func(r rune) bool {
 		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_.", r)
@@ -178,26 +176,25 @@ func CheckName(name string) error {
 	return nil
 }
 
-// NoHomeError says that the user has no folder in which anything could be kept.
+// NoHomeError means that the user has no home folder.
 type NoHomeError struct{ Err error }
 
 // Error gives the cause.
 func (e *NoHomeError) Error() string { return "there is no home folder: " + e.Err.Error() }
 
-// Unwrap gives what the system said.
+// Unwrap returns the error of the system.
 func (e *NoHomeError) Unwrap() error { return e.Err }
 
 // Hint gives the next step.
 func (e *NoHomeError) Hint() string {
-	return "set HOME, or XDG_CONFIG_HOME and XDG_STATE_HOME; or all of RINGSTORE_ENDPOINT, RINGSTORE_ACCESS_KEY and RINGSTORE_SECRET_KEY, which need no file"
+	return "set HOME, or XDG_CONFIG_HOME and XDG_STATE_HOME; or all of RINGSTORE_ENDPOINT, RINGSTORE_ACCESS_KEY and RINGSTORE_SECRET_KEY, with which no file is needed"
 }
 
-// Path returns where the file is for this user: under XDG_CONFIG_HOME where
-// that is an absolute path, otherwise where the system keeps configuration.
-// The environment is read at each call. Errors: *NoHomeError.
+// Path returns the path of the user's file: under XDG_CONFIG_HOME if that is an absolute path, otherwise under
+// ~/.config. It reads the environment at each call. Errors: *NoHomeError.
 func Path() (string, error) {
 	dir := os.Getenv("XDG_CONFIG_HOME")
-	if !filepath.IsAbs(dir) { // the XDG specification says to ignore a relative one
+	if !filepath.IsAbs(dir) { // the XDG specification requires to ignore a relative path
 		home, err := os.UserHomeDir()
 		if err != nil {
 			return "", &NoHomeError{Err: err}
@@ -207,9 +204,8 @@ func Path() (string, error) {
 	return filepath.Join(dir, "ringstore", "profiles.json"), nil
 }
 
-// StateDir returns the folder for what s3ctl remembers between runs: under
-// XDG_STATE_HOME where that is an absolute path, otherwise where the system
-// keeps such state. It need not exist. Errors: *NoHomeError.
+// StateDir returns the folder for the state of s3ctl between runs: under XDG_STATE_HOME if that is an absolute path,
+// otherwise under ~/.local/state. It need not exist. Errors: *NoHomeError.
 func StateDir() (string, error) {
 	dir := os.Getenv("XDG_STATE_HOME")
 	if !filepath.IsAbs(dir) {
@@ -222,7 +218,7 @@ func StateDir() (string, error) {
 	return filepath.Join(dir, "ringstore"), nil
 }
 
-// Load reads the user's profiles. No file is an empty set.
+// Load reads the user's profiles. A file that does not exist is an empty set.
 func Load() (Set, error) {
 	path, err := Path()
 	if err != nil {
@@ -231,7 +227,7 @@ func Load() (Set, error) {
 	return File(path).Load()
 }
 
-// Save adds the profile to the user's, replacing one of the same name.
+// Save adds a profile to the user's, replacing one of the same name.
 func Save(name string, p Profile) error {
 	path, err := Path()
 	if err != nil {
@@ -240,7 +236,7 @@ func Save(name string, p Profile) error {
 	return File(path).Save(name, p)
 }
 
-// SaveOwned adds the profile of a server to the user's; see File.SaveOwned.
+// SaveOwned adds a server's profile to the user's; see File.SaveOwned.
 func SaveOwned(name string, p Profile) error {
 	path, err := Path()
 	if err != nil {

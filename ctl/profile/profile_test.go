@@ -150,7 +150,7 @@ func TestSet_Choose(t *testing.T) {
 		_, _, err := set.Choose("nope", env(all))
 		var missing *profile.MissingError
 		require.ErrorAs(t, err, &missing)
-		require.EqualError(t, err, `there is no profile "nope" (there is: local, prod)`)
+		require.EqualError(t, err, `profile "nope" does not exist (existing profiles: local, prod)`)
 	})
 	t.Run("none at all says how to get one", func(t *testing.T) {
 		t.Parallel()
@@ -167,7 +167,7 @@ func TestSet_Choose(t *testing.T) {
 	})
 }
 
-// This one changes the environment of the process and so cannot be parallel.
+// This test changes the process environment and so cannot be parallel.
 func TestPath_HonorsTheEnvironmentAtEachCall(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("XDG_CONFIG_HOME", dir)
@@ -196,7 +196,7 @@ func TestPath_HonorsTheEnvironmentAtEachCall(t *testing.T) {
 	require.Error(t, err)
 }
 
-// A server takes no profile from a person or another server: its key would be lost for good.
+// A server does not overwrite a profile of a user or of another server: that key would be lost.
 func TestFile_AServerReplacesOnlyItsOwn(t *testing.T) {
 	t.Parallel()
 	file := profile.File(filepath.Join(t.TempDir(), "profiles.json"))

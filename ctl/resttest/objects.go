@@ -22,10 +22,10 @@ func (s *Server) AddWith(bucket, name, contentType string, meta map[string]strin
 	return s.putAs(s.newID(), bucket, name, contentType, meta, []byte(data))
 }
 
-// newID is an id that no file has. The caller holds mu.
+// newID returns an unused file id. The caller holds mu.
 func (s *Server) newID() string { return fmt.Sprintf("00000000-0000-7000-8000-%012d", s.serial+1) }
 
-// File is what a bucket shows under a name.
+// File returns the file that a bucket shows under a name.
 func (s *Server) File(bucket, name string) (rest.File, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -36,14 +36,14 @@ func (s *Server) File(bucket, name string) (rest.File, bool) {
 	return s.files[at].File, true
 }
 
-// Remove takes a file away, as another client would.
+// Remove removes a file, as another client would.
 func (s *Server) Remove(bucket, name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.files = slices.DeleteFunc(s.files, func(f stored) bool { return f.Bucket == bucket && f.Name == name })
 }
 
-// Damage changes the bytes of a file under its checksum, as a broken server would.
+// Damage changes the bytes of a file but not its checksum.
 func (s *Server) Damage(bucket, name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -88,7 +88,7 @@ func (s *Server) renameFile(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, s.files[at].File)
 }
 
-// target reads where a file is to be seen. The caller holds mu.
+// target decodes the new address of a file. The caller holds mu.
 func (s *Server) target(w http.ResponseWriter, r *http.Request, f stored) (t rest.Target, ok bool) {
 	if err := json.NewDecoder(r.Body).Decode(&t); err != nil || t.Name == "" {
 		Refuse(w, http.StatusBadRequest, rest.CodeInvalid, "the document is wrong", "")

@@ -1,7 +1,5 @@
-// Package resttest is a gateway in memory, for tests of what calls one. It speaks
-// the wire types of proto/rest over real HTTP, checks keys and checksums as
-// the contract says, and can be made to fail. The same command lines run against a real
-// gateway in tests/script, which is what keeps this one honest.
+// Package resttest is an in-memory gateway for tests of REST clients. It uses the types of proto/rest over real HTTP, checks
+// access keys and checksums as the contract says, and can inject failures.
 package resttest
 
 import (
@@ -25,16 +23,16 @@ import (
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-// The key that the server knows.
+// The access key that the server accepts.
 const (
 	AccessKey = "RKTEST"
 	Secret    = "secret"
 )
 
-// Hook sees each request before the server does; true means that it has answered.
+// Hook is called with each request first; true means that it has answered.
 type Hook func(w http.ResponseWriter, r *http.Request) bool
 
-// Server is the gateway. Its methods may be called at once from many goroutines.
+// Server is the gateway. Its methods are safe for concurrent use.
 type Server struct {
 	URL string
 
@@ -95,37 +93,37 @@ func New(t testing.TB) *Server {
 	return s
 }
 
-// ServeHTTP answers a request as the server does, past the hook and the key: a
-// hook that passes a request on decides what its client sees of the answer.
+// ServeHTTP answers a request without the hook and without authentication, so that a hook can let the server handle a request
+// and then decide what the client receives.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
 
-// Profile reaches the server.
+// Profile returns a profile for the server.
 func (s *Server) Profile() profile.Profile {
 	return profile.Profile{Endpoint: s.URL, AccessKey: AccessKey, Secret: Secret}
 }
 
-// SetHook puts a hook in place of the one before; nil takes it away.
+// SetHook replaces the hook; nil removes it.
 func (s *Server) SetHook(h Hook) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.hook = h
 }
 
-// Mangle changes what an upload is answered with, as a broken server would.
+// Mangle changes the answers to uploads, as a broken server would.
 func (s *Server) Mangle(m func(rest.File) rest.File) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mangle = m
 }
 
-// Calls is how often "METHOD /path" was called.
+// Calls returns how often "METHOD /path" was called.
 func (s *Server) Calls(call string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.calls[call]
 }
 
-// AddBucket makes a bucket.
+// AddBucket creates a bucket.
 func (s *Server) AddBucket(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -151,7 +149,7 @@ func (s *Server) Data(bucket, name string) (string, bool) {
 	return "", false
 }
 
-// Names lists what a bucket has, sorted.
+// Names lists the names in a bucket, sorted.
 func (s *Server) Names(bucket string) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -165,7 +163,7 @@ func (s *Server) Names(bucket string) []string {
 	return names
 }
 
-// epoch is when the server's time begins: tests see the same times always.
+// epoch is the start of the server's clock, so that tests see the same times in each run.
 var epoch = time.Date(2026, 1, 2, 3, 4, 5, 678901000, time.UTC)
 
 // put stores a file. The caller holds mu.
@@ -174,7 +172,7 @@ func (s *Server) put(bucket, name, contentType string, data []byte) rest.File {
 	return s.putAs(id, bucket, name, contentType, nil, data)
 }
 
-// putAs stores a file under an id that it was given. The caller holds mu.
+// putAs stores a file under a given id. The caller holds mu.
 func (s *Server) putAs(id, bucket, name, contentType string, meta map[string]string, data []byte) rest.File {
 	s.serial++
 	at := epoch.Add(time.Duration(s.serial) * time.Second)
@@ -298,7 +296,7 @@ func (s *Server) listFiles(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, list)
 }
 
-// byName lists in the plainest way: all names, one after the other.
+// byName lists in the simplest way: it visits all names.
 func (s *Server) byName(list *rest.FileList, bucket, prefix, delimiter, after string) {
 	files := slices.Clone(s.files)
 	slices.SortFunc(files, func(a, b stored) int { return strings.Compare(a.Name, b.Name) })
@@ -359,7 +357,7 @@ func (s *Server) upload(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusCreated, f)
 }
 
-// metaOf reads the client's own metadata.
+// metaOf returns the user metadata in the headers.
 func metaOf(h http.Header) map[string]string {
 	var meta map[string]string
 	for name, values := range h {
@@ -373,7 +371,7 @@ func metaOf(h http.Header) map[string]string {
 	return meta
 }
 
-// find looks a file up by its id.
+// find looks up a file by its id.
 func (s *Server) find(w http.ResponseWriter, id string) (stored, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -410,7 +408,7 @@ func (s *Server) metadata(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Describe makes up where a file's bytes are: three whole copies on three of the nodes.
+// Describe invents the locations of a file's bytes: three copies on three nodes.
 func Describe(f rest.File) rest.FileMetadata {
 	part := rest.Part{Number: 1, Size: f.Size, DataChunks: 1, ParityChunks: 2, UnitSize: 256 << 10, Chunks: []rest.Chunk{}}
 	for i := range 3 {

@@ -28,21 +28,21 @@ func (s *Server) routeSessions(mux *http.ServeMux) {
 	mux.HandleFunc("POST /sessions/{id}/complete", s.completeSession)
 }
 
-// Sessions gives the unfinished sessions, by id.
+// Sessions returns the unfinished sessions in order of their ids.
 func (s *Server) Sessions() []rest.Session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.sessionList()
 }
 
-// Expire ends all sessions, as time would.
+// Expire expires all sessions.
 func (s *Server) Expire() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	clear(s.sessions)
 }
 
-// sessionList gives all sessions without their parts. The caller holds mu.
+// sessionList returns all sessions without their parts. The caller holds mu.
 func (s *Server) sessionList() []rest.Session {
 	list := []rest.Session{}
 	for _, x := range s.sessions {
@@ -92,7 +92,7 @@ func (s *Server) listSessions(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, rest.SessionList{Sessions: list})
 }
 
-// findSession looks one up. The caller holds mu.
+// findSession looks up a session. The caller holds mu.
 func (s *Server) findSession(w http.ResponseWriter, id string) (session, bool) {
 	x, ok := s.sessions[id]
 	if !ok {
@@ -150,7 +150,7 @@ func (s *Server) putPart(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, p)
 }
 
-// partBytes reads a part, from the body or from a stored file.
+// partBytes returns the bytes of a part, from the body or from a stored file.
 func (s *Server) partBytes(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	q := r.URL.Query()
 	if q.Has("source") {
@@ -181,7 +181,7 @@ func (s *Server) partBytes(w http.ResponseWriter, r *http.Request) ([]byte, erro
 	return data, nil
 }
 
-// MangleParts changes what a part is answered with, as a broken server would.
+// MangleParts changes the answers to parts, as a broken server would.
 func (s *Server) MangleParts(m func(rest.SessionPart) rest.SessionPart) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -221,7 +221,7 @@ func (s *Server) completeSession(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// join puts the wanted parts together.
+// join concatenates the wanted parts.
 func (x session) join(want rest.CompleteSession) (data []byte, problem string) {
 	parts := want.Parts
 	if parts == nil {

@@ -2,5 +2,5 @@
 
 package syncer
 
-// mayWrite is not known here before it is tried.
+// mayWrite cannot be checked in advance here.
 func mayWrite(string) error { return nil }

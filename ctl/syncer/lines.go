@@ -9,7 +9,7 @@ import (
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-// line is the line of --json for what was done, or with --dry-run would be.
+// line is the --json line for a change that was made, or with --dry-run would be made.
 type line struct {
 	Action string `json:"action"` // put, get, copy or remove
 	Source string `json:"source,omitempty"`
@@ -55,7 +55,7 @@ func (s *Syncer) removedResult(e compare.Entry) cli.Result {
 	return l.result()
 }
 
-// lastLine is the last line of --json.
+// lastLine is the last --json line.
 type lastLine struct {
 	Summary counts `json:"summary"`
 }
@@ -73,20 +73,20 @@ type counts struct {
 func (s *Syncer) summary() {
 	c := counts{s.changed.Load(), s.removed.Load(), s.unchanged.Load(), s.passed.Load(), s.excluded.Load(), s.failed.Load(), s.bytes.Load()}
 	if s.Factory.Global.JSON {
-		_ = s.Factory.ShowJSON(lastLine{c}) // a broken stream has failed the lines before
+		_ = s.Factory.ShowJSON(lastLine{c}) // a broken stream has already failed an earlier line
 		return
 	}
 	form := "sync: %s changed (%s), %d removed, %d unchanged, %d failed%s"
 	if s.DryRun {
-		form = "sync, as it would be: %s changed (%s), %d removed, %d unchanged, %d failed%s"
+		form = "sync (dry run): %s changed (%s), %d removed, %d unchanged, %d failed%s"
 	}
 	s.Report.Note(form, term.Count(int(c.Changed), "file"), term.Size(c.Bytes), c.Removed, c.Unchanged, c.Failed, c.others())
 }
 
-// others are the names that were not compared, where there are any.
+// others counts the names that were not compared, if any.
 func (c counts) others() (text string) {
 	if c.Passed > 0 {
-		text += ", " + strconv.FormatInt(c.Passed, 10) + " passed over"
+		text += ", " + strconv.FormatInt(c.Passed, 10) + " skipped"
 	}
 	if c.Excluded > 0 {
 		text += ", " + strconv.FormatInt(c.Excluded, 10) + " excluded"

@@ -13,25 +13,26 @@ import (
 	"github.com/ringstore/ringstore/ctl/fault"
 )
 
-// late is a change whose place in the local target is taken: by a folder where its file is to be, or by a file where it needs a folder.
-type late struct {
+// deferred is a change whose path in the local target is occupied: by a folder where its file belongs, or by a file where it
+// needs a folder. It is made at the end, after what is in the way was removed.
+type deferred struct {
 	change
-	folder bool   // the place is a folder, which may go when nothing is left in it; else:
-	file   string // what only the target has, and has to go first
-	stays  bool   // something there is not to be removed
+	folder bool   // the path is a folder, which is removed if it is empty by then; otherwise
+	file   string // is the extra file in the way, which has to be removed first
+	stays  bool   // something in the way must not be removed
 }
 
-// waitsFor reports whether a name of the target has to go before the change can be made.
-func (l *late) waitsFor(name string) bool {
+// waitsFor reports whether a name of the target has to be removed before the change can be made.
+func (l *deferred) waitsFor(name string) bool {
 	if l.folder {
 		return strings.HasPrefix(name, l.Name+"/")
 	}
 	return name == l.file
 }
 
-// stays tells the changes that wait for a folder's place that something in it is not to be removed. It is called with names in order.
-func (s *Syncer) stays(name string) {
-	s.open = slices.DeleteFunc(s.open, func(l *late) bool { return name >= l.Name+"0" }) // '0' follows '/'
+// keep marks the deferred changes that need this name removed: it must not be. It is called with names in order.
+func (s *Syncer) keep(name string) {
+	s.open = slices.DeleteFunc(s.open, func(l *deferred) bool { return name >= l.Name+"0" }) // '0' follows '/'
 	for _, l := range s.open {
 		if l.waitsFor(name) {
 			l.stays = true
@@ -39,9 +40,9 @@ func (s *Syncer) stays(name string) {
 	}
 }
 
-// placed reports whether a change has a place in the target by now. One that must wait for it is kept, and one that can have none fails.
+// placed reports whether a change can be made at once. Otherwise it is deferred, or fails if its path can never be free.
 func (s *Syncer) placed(c change) bool {
-	if !s.Target.Local() || c.reason == "" { // where a checksum decides, there is a file already
+	if !s.Target.Local() || c.reason == "" { // if a checksum decides, the target has the file already
 		return true
 	}
 	l, err := s.place(c.Name)
@@ -50,7 +51,7 @@ func (s *Syncer) placed(c change) bool {
 		s.failAt(c.Name, err)
 	case l != nil:
 		l.change = c
-		s.late = append(s.late, l)
+		s.deferred = append(s.deferred, l)
 		if !l.folder {
 			return false
 		}
@@ -58,13 +59,13 @@ func (s *Syncer) placed(c change) bool {
 	default:
 		return true
 	}
-	s.above = slices.DeleteFunc(s.above, func(folder string) bool { return folder == c.Name+"/" }) // nothing is there to be continued
+	s.above = slices.DeleteFunc(s.above, func(folder string) bool { return folder == c.Name+"/" }) // the file does not exist yet
 	return false
 }
 
-// place looks at what stands where a file of the source is to be, and on the way to it, without following links. Nil is a free place, or a
-// file to be replaced. Invalid, Conflict and what the system says.
-func (s *Syncer) place(name string) (*late, error) {
+// place checks the path of a file in the local target, and its parents, without following links. nil means that the path is
+// free or is a file to replace. Invalid, Conflict, and errors of the system.
+func (s *Syncer) place(name string) (*deferred, error) {
 	local, err := address.Localize(name)
 	if err != nil {
 		return nil, err
@@ -89,7 +90,7 @@ func (s *Syncer) place(name string) (*late, error) {
 		case info.Mode()&fs.ModeSymlink != 0:
 			return nil, inTheWay(compare.LinkFile)
 		case info.IsDir() && i == len(parts)-1:
-			return &late{folder: true}, nil
+			return &deferred{folder: true}, nil
 		case info.IsDir():
 		case i == len(parts)-1 && !info.Mode().IsRegular():
 			return nil, inTheWay(compare.Irregular)
@@ -103,8 +104,8 @@ func (s *Syncer) place(name string) (*late, error) {
 	return nil, nil
 }
 
-// mayBeNamed asks the system whether it takes the names of folders and files that are not there yet: the nearest folder that
-// is there answers for those below it.
+// mayBeNamed checks that the file system accepts the names of folders and files that do not exist yet, by looking them up in
+// the nearest existing folder.
 func mayBeNamed(folder string, names []string) error {
 	for up := filepath.Dir(folder); up != folder; folder, up = up, filepath.Dir(up) {
 		if info, err := os.Stat(folder); err == nil && info.IsDir() {
@@ -119,10 +120,10 @@ func mayBeNamed(folder string, names []string) error {
 	return nil
 }
 
-// surelyShort is a length in bytes up to which every file system takes a name.
+// surelyShort is a name length in bytes that every file system accepts.
 const surelyShort = 128
 
-// longElements are the elements of a name that a file system may refuse.
+// longElements returns the elements of a name that a file system may refuse.
 func longElements(name string) (long []string) {
 	for e := range strings.SplitSeq(name, "/") {
 		if len(e) > surelyShort {
@@ -132,17 +133,17 @@ func longElements(name string) (long []string) {
 	return long
 }
 
-// waitForFile is for a change that needs a folder where a file stands, and in it the names of below.
-func (s *Syncer) waitForFile(name, path string, below []string) (*late, error) {
+// waitForFile defers a change that needs a folder where there is a file; below are the names that it needs in the folder.
+func (s *Syncer) waitForFile(name, path string, below []string) (*deferred, error) {
 	_, extra := slices.BinarySearchFunc(s.extra, name, func(e compare.Entry, name string) int { return strings.Compare(e.Name, name) })
 	if !extra {
-		return nil, fault.New("conflict", "%s is a file, where a folder is needed", path).WithHint("move it away, or let it be removed with --delete")
+		return nil, fault.New("conflict", "%s is a file, but a folder is needed", path).WithHint("move it away, or use --delete to remove it")
 	}
-	return &late{file: name}, mayBeNamed(filepath.Dir(path), below)
+	return &deferred{file: name}, mayBeNamed(filepath.Dir(path), below)
 }
 
-// writable says why a name in the local target cannot be made or replaced: the folder that it is to be in, or the next one above
-// that is there, cannot be written.
+// writable checks that a name in the local target can be created or replaced: its nearest existing parent folder must be
+// writable.
 func (s *Syncer) writable(name string) error {
 	at := filepath.Dir(filepath.Join(s.Target.Dir, filepath.FromSlash(name)))
 	for {
@@ -154,7 +155,7 @@ func (s *Syncer) writable(name string) error {
 			continue
 		case err != nil:
 			return err
-		case !info.IsDir(): // it stands in the way of a folder, and is to be removed before
+		case !info.IsDir(): // it is in the way of a folder, and is removed first
 			at = up
 			continue
 		}

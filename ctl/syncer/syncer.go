@@ -1,15 +1,14 @@
-// Package syncer makes one folder like another, of which one at least is behind a
-// prefix: it compares them and puts, gets or copies what differs, and at the end removes
-// what only the target has.
+// Package syncer makes a target folder equal to a source folder, of which at least one is remote: it compares them, uploads,
+// downloads or copies what differs, and at the end removes what only the target has.
 //
-// What it works by:
+// Invariants:
 //
-//   - Nothing is removed that the source was not seen to lack, and nothing is written where it is not known what the target has:
-//     what compare calls Unknown stays as it is, is shown and is counted.
-//   - A dry run is the run, up to the last step: all that is decided, looked up and refused is so in both, and only what would change
-//     a byte is left out. There is no second way to find out what would be done.
-//   - Each name is decided from what was listed and from what stands in its place, in the order of the names; what happens at the same
-//     time does not change what is decided.
+//   - Nothing is removed unless the source was seen to lack it, and nothing is written unless it is known what the target has at
+//     that name: names that compare calls Unknown are left unchanged, shown and counted.
+//   - A dry run executes the same code up to the last step: it decides, looks up and refuses the same, and omits only the
+//     operations that change something. There is no separate code that predicts the changes.
+//   - Each name is decided in order of the names, from the listing and from what is at its path; concurrent transfers do not
+//     affect the decision.
 package syncer
 
 import (
@@ -32,29 +31,29 @@ import (
 	"github.com/ringstore/ringstore/ctl/transfer"
 )
 
-// removing is how many files are removed at once.
+// removing is how many files are removed concurrently.
 const removing = 16
 
-// Job is what is to be done, and with what.
+// Job is a synchronization to run.
 type Job struct {
 	Source, Target compare.Folder
 	Takes          filter.Filter
 	Delete         bool // remove what the source does not have
-	Checksum       bool // decide by checksums, not times
-	DryRun         bool // only show
+	Checksum       bool // compare checksums instead of times
+	DryRun         bool // only show what would change
 	Yes            bool // do not ask before removing
-	Parallel       int  // files at once
+	Parallel       int  // concurrent files
 
-	Factory  *cli.Factory
-	Client   *client.Client
-	Mover    *transfer.Mover
-	Copier   copier.Copier
-	Progress term.Progress
-	Report   *cli.Report
+	Factory   *cli.Factory
+	Client    *client.Client
+	Transfers *transfer.Manager
+	Copier    copier.Copier
+	Progress  term.Progress
+	Report    *cli.Report
 }
 
-// Syncer is one run of a job. The folders are compared on one goroutine while others
-// bring over what differs; what is to be removed, and what needs its place, waits for the end.
+// Syncer is one run of a job. One goroutine compares the folders while others transfer what differs; removals, and changes that
+// need them, are made at the end.
 type Syncer struct {
 	Job
 
@@ -62,37 +61,37 @@ type Syncer struct {
 	root    *os.Root
 	rootErr error
 
-	listed  int             // names that the source has something under, known or not
-	files   int             // files of the source that the rules take
-	extra   []compare.Entry // of the target, which the source was seen to lack; by name
-	late    []*late         // changes that wait for their place, by name
-	open    []*late         // those of late of whose folder more names may come
-	above   []string        // files of the source that the next names may continue, each with a slash; the widest first
-	checked string          // a folder below the target that was seen to be one
+	listed   int             // names under which the source has something, known or not
+	files    int             // files of the source that the rules select
+	extra    []compare.Entry // entries of the target that the source was seen to lack; by name
+	deferred []*deferred     // changes whose path is occupied; by name
+	open     []*deferred     // those of deferred in whose folder more names may follow
+	above    []string        // files of the source that the next names may extend, each with a slash; outermost first
+	checked  string          // a folder below the target that was seen to be a folder
 
 	changed, removed, unchanged, failed, passed, excluded, bytes atomic.Int64
 }
 
-// change is a file that may have to be brought over.
+// change is a file that may have to be transferred.
 type change struct {
 	compare.Pair
-	reason string // new, size, time or checksum; "" when checksums are still to be compared
+	reason string // new, size, time or checksum; "" if checksums have to be compared first
 }
 
-// New makes a syncer, for one run.
+// New returns a syncer for one run.
 func New(job Job) *Syncer { return &Syncer{Job: job} }
 
-// Run does the job, and shows and reports each file. The error is the report's, or says that a question was answered with no.
+// Run runs the job and reports each file. The error is the report's, or interrupted if a question was answered with no.
 func (s *Syncer) Run(ctx context.Context) error {
 	defer s.close()
 	transfer.Each(ctx, s.parallel(), s.changes(ctx), func(c change) { s.apply(ctx, c) })
 	if !s.Source.Local() && s.listed == 0 && s.failed.Load() == 0 && ctx.Err() == nil {
-		s.fail(fault.Wrap(s.Source.String(), fault.New("not_found", "nothing lies under it").
-			WithHint("s3ctl ls %s    shows what is there; to empty the target, use rm", address.Remote{Bucket: s.Source.Remote.Bucket})))
+		s.fail(fault.Wrap(s.Source.String(), fault.New("not_found", "there is nothing under it").
+			WithHint("s3ctl ls %s    lists what exists; to empty the target, use rm", address.Remote{Bucket: s.Source.Remote.Bucket})))
 	}
 	var refused error
 	if ctx.Err() == nil {
-		refused = s.settle(ctx)
+		refused = s.finish(ctx)
 	}
 	if ctx.Err() != nil {
 		s.Report.Fail(ctx.Err())
@@ -105,7 +104,7 @@ func (s *Syncer) Run(ctx context.Context) error {
 	return err
 }
 
-// parallel: what would be done is shown in order.
+// parallel is 1 for a dry run, which shows the changes in order.
 func (s *Syncer) parallel() int {
 	if s.DryRun {
 		return 1
@@ -120,15 +119,15 @@ func (s *Syncer) fail(err error) {
 	s.Report.Fail(err)
 }
 
-// passOver takes note of a name that stays as it is because a side does not say what it has under it.
-func (s *Syncer) passOver(side compare.Folder, e compare.Entry) {
+// skip counts and shows a name that is left unchanged because it is not known what one side has there.
+func (s *Syncer) skip(side compare.Folder, e compare.Entry) {
 	s.passed.Add(1)
-	if !e.Veiled() { // of what lies behind it, it is enough to name it
-		s.Report.Note("sync %s: passed over: %s", side.At(e.Name), e.Why)
+	if !e.Inherited() { // names below an Unknown folder are only counted
+		s.Report.Note("sync %s: skipped: %s", side.At(e.Name), e.Why)
 	}
 }
 
-// changes compares the folders and gives what differs, as far as that shows without reading files.
+// changes compares the folders and yields the differences, as far as they show without reading files.
 func (s *Syncer) changes(ctx context.Context) iter.Seq[change] {
 	left := s.Source.Side(ctx, s.Client, compare.Follow).Only(s.Takes)
 	right := s.Target.Side(ctx, s.Client, compare.Keep).Unless(s.foreign).Only(s.Takes)
@@ -143,7 +142,7 @@ func (s *Syncer) changes(ctx context.Context) iter.Seq[change] {
 	}
 }
 
-// foreign says why a name of the target can be none of the source's: that the source lacks it then means nothing.
+// foreign returns why the source cannot have a name of the target, or "". That the source lacks such a name means nothing.
 func (s *Syncer) foreign(name string) string {
 	var err error
 	switch {
@@ -160,7 +159,7 @@ func (s *Syncer) foreign(name string) string {
 	return ""
 }
 
-// note counts what the source has, and tells the changes that wait for a folder's place of what is to stay in it.
+// note counts the names of the source, and marks deferred changes that would need this name removed although it must stay.
 func (s *Syncer) note(p compare.Pair) {
 	if p.Left.State != compare.Absent && p.Left.Err == nil {
 		s.listed++
@@ -171,10 +170,10 @@ func (s *Syncer) note(p compare.Pair) {
 	if s.Delete && p.Left.State == compare.Absent && p.Right.State == compare.Present {
 		return
 	}
-	s.stays(p.Name)
+	s.keep(p.Name)
 }
 
-// decide says whether a pair may have to be worked on, and takes note of the others.
+// decide returns whether a pair may need a change, and records all others.
 func (s *Syncer) decide(p compare.Pair) (c change, differs bool) {
 	c.Pair = p
 	left, right := p.Left.State, p.Right.State
@@ -184,15 +183,15 @@ func (s *Syncer) decide(p compare.Pair) (c change, differs bool) {
 	case p.Trouble() != nil:
 		s.fail(p.Trouble())
 	case left == compare.Unknown:
-		s.passOver(s.Source, p.Left)
-	case left == compare.Absent && !s.Delete: // the target's own affair
+		s.skip(s.Source, p.Left)
+	case left == compare.Absent && !s.Delete: // kept
 	case left == compare.Absent && right == compare.Unknown:
-		s.passOver(s.Target, p.Right)
+		s.skip(s.Target, p.Right)
 	case left == compare.Absent:
 		s.extra = append(s.extra, p.Right)
 	case s.under(p.Name) != "":
-		s.failAt(p.Name, fault.New("conflict", "%s is a file, and cannot be a folder at the same time", s.Source.At(s.under(p.Name))).
-			WithHint("two keys cannot both be stored here; fetch one of them to another folder"))
+		s.failAt(p.Name, fault.New("conflict", "%s is a file and cannot be a folder at the same time", s.Source.At(s.under(p.Name))).
+			WithHint("the two keys cannot both be stored here; fetch one of them to another folder"))
 	case right == compare.Unknown && !p.Right.Linked:
 		s.failAt(p.Name, inTheWay(p.Right.Why))
 	default:
@@ -207,22 +206,22 @@ func (s *Syncer) decide(p compare.Pair) (c change, differs bool) {
 	return c, differs
 }
 
-// inTheWay is the error about a place in the target that cannot be written.
+// inTheWay is the error about a name in the target that must not be written.
 func inTheWay(why string) error {
-	return fault.New("conflict", "the target is left as it is: %s", why).WithHint("move away what is there, or pass it over: --exclude NAME")
+	return fault.New("conflict", "the target was left unchanged: %s", why).WithHint("move the existing file away, or skip it: --exclude NAME")
 }
 
 // failAt reports a failure of a name of the source.
 func (s *Syncer) failAt(name string, err error) { s.fail(fault.Wrap(s.Source.At(name), err)) }
 
-// below remembers a file of the source: a local target cannot have what continues its name.
+// below records a file of the source: a local target cannot have a name below it.
 func (s *Syncer) below(name string) {
 	if s.Target.Local() {
 		s.above = append(s.above, name+"/")
 	}
 }
 
-// under is the file of the source that a name continues, or "". It is called with names in order.
+// under returns the file of the source that a name is below, or "". It is called with names in order.
 func (s *Syncer) under(name string) string {
 	s.above = slices.DeleteFunc(s.above, func(folder string) bool { return name >= folder[:len(folder)-1]+"0" }) // '0' follows '/'
 	for _, folder := range s.above {

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/term"
 )
 
-// bar is one line for all that moves. Each frame is made whole, of our own numbers and for the columns that the terminal
-// has at that moment, and written once: a line that is longer than the terminal would leave a line with every frame.
+// bar is a one-line progress bar for all transfers. Each frame is rendered for the present width of the terminal and
+// written in one call, since a longer line would wrap and leave a line behind with every frame.
 type bar struct {
 	w        io.Writer
 	throttle time.Duration
@@ -30,7 +30,7 @@ func newBar(w io.Writer, throttle time.Duration) *bar {
 	return &bar{w: w, throttle: throttle, columns: func() int { return columnsOf(w) }}
 }
 
-// columnsOf is how many columns a terminal has now; 80 where that cannot be found out.
+// columnsOf returns the present width of the terminal in columns; 80 if it is unknown.
 func columnsOf(w io.Writer) int {
 	if f, ok := w.(*os.File); ok {
 		if columns, _, err := term.GetSize(int(f.Fd())); err == nil && columns > 0 {
@@ -65,14 +65,14 @@ func (b *bar) change(what func()) {
 	what()
 	if now := time.Now(); now.Sub(b.drawn) >= b.throttle {
 		b.drawn = now
-		b.draw(b.count.standing(now), "")
+		b.draw(b.count.snapshot(now), "")
 	}
 }
 
-// draw shows what is safe to claim, over the frame before, in one write. Its errors are of no use to
-// anyone here: a terminal that went away must not fail a transfer.
-func (b *bar) draw(s standing, end string) {
-	// The last column stays free: some terminals begin a line behind it.
+// draw overwrites the previous frame in one write. Errors are ignored: a closed terminal must not fail a
+// transfer.
+func (b *bar) draw(s snapshot, end string) {
+	// The last column stays free, because some terminals start a new line after it.
 	fmt.Fprint(b.w, "\r"+frame(s, b.columns()-1, b.frames)+"\x1b[0K"+end)
 	b.frames++
 }
@@ -87,13 +87,13 @@ func (b *bar) Above(write func()) {
 	}
 	b.wipe()
 	write()
-	b.draw(b.count.standing(time.Now()), "")
+	b.draw(b.count.snapshot(time.Now()), "")
 }
 
 func (b *bar) wipe() { fmt.Fprint(b.w, "\r\x1b[2K") }
 
-// Close implements Progress. A bar that did not come to its end is wiped away:
-// what is left on the screen is then the error alone.
+// Close implements Progress. A bar that is not complete is erased, so that only the error remains on the
+// screen.
 func (b *bar) Close(complete bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -104,18 +104,18 @@ func (b *bar) Close(complete bool) {
 	switch {
 	case b.frames == 0:
 	case complete && !b.count.unknown:
-		b.draw(b.count.standing(time.Now()).whole(), "\n")
+		b.draw(b.count.snapshot(time.Now()).whole(), "\n")
 	default:
 		b.wipe()
 	}
 }
 
-// leastBar is the fewest columns in which a bar says something.
+// leastBar is the smallest useful width of a bar in columns.
 const leastBar = 8
 
-// frame shows a standing in at most so many columns, all of its characters being one wide. What says least goes first as
-// they become fewer: the rate, the time to go, the bar, and then all but the percentage.
-func frame(s standing, columns, number int) string {
+// frame renders a snapshot in at most so many columns; every character is one column wide. If there are too few columns, it
+// leaves out in this order: the rate, the remaining time, the bar, and then everything except the percentage.
+func frame(s snapshot, columns, number int) string {
 	sized := Size(s.moved)
 	if s.total >= 0 {
 		sized += " of " + Size(s.total)
@@ -149,8 +149,8 @@ func join(parts ...string) string {
 	return strings.Join(strings.FieldsFunc(strings.Join(parts, "\x00"), func(r rune) bool { return r == 0 }), "  ")
 }
 
-// rendered has the library draw a bar behind the label that fills the columns; "" where there are too few.
-func rendered(s standing, label string, columns, number int) string {
+// rendered returns the label followed by a bar that fills the columns; "" if there are too few.
+func rendered(s snapshot, label string, columns, number int) string {
 	if s.total < 0 {
 		if text := drawn(s, label, 0, number); len(text) <= columns {
 			return text
@@ -164,14 +164,14 @@ func rendered(s standing, label string, columns, number int) string {
 	return drawn(s, label, width, number)
 }
 
-// spinner are the frames of what has no known end.
+// spinner are the frames for an unknown total.
 var spinner = []string{"|", "/", "-", "\\"}
 
-// drawn is one frame of the library, for a bar of so many columns.
-func drawn(s standing, label string, width, number int) string {
+// drawn returns one frame of the progress bar library for a bar of that width.
+func drawn(s snapshot, label string, width, number int) string {
 	size, done := max(s.total, 1), s.moved
 	if s.total < 0 {
-		size = -1 // the library shows a spinner
+		size = -1 // the library then shows a spinner
 	}
 	if s.complete {
 		done = size
@@ -182,7 +182,7 @@ func drawn(s standing, label string, width, number int) string {
 		progressbar.OptionSetPredictTime(false),
 		progressbar.OptionSetElapsedTime(false),
 		progressbar.OptionThrottle(0),
-		// Otherwise the library draws from a goroutine of its own.
+		// Otherwise the library starts a goroutine that draws.
 		progressbar.OptionSetSpinnerChangeInterval(0),
 		progressbar.OptionSpinnerCustom(spinner[number%len(spinner):]),
 		progressbar.OptionSetTheme(progressbar.Theme{Saucer: "=", SaucerHead: ">", SaucerPadding: " ", BarStart: "[", BarEnd: "]"}),

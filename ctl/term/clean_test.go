@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// unseen are characters of each kind that must not reach a terminal: they steer it, change the order of what it shows, or
-// are not seen.
+// unseen are characters of each kind that must not reach a terminal: control characters, characters that change the text
+// direction, and invisible ones.
 const unseen = "\x00\x07\x1b\x7f\u0085\u009b\u061c\u200b\u200e\u202e\u2028\u2029\u2066\u2060\ufeff\u00ad\u180e\u3164\U000e0041"
 
 func TestClean_ShowsNothingThatIsNotSeen(t *testing.T) {
@@ -53,7 +53,7 @@ func FuzzClean(f *testing.F) {
 			}
 		}
 		if Clean(got) != got {
-			t.Fatalf("%q becomes %q when it is cleaned once more", got, Clean(got))
+			t.Fatalf("%q becomes %q when it is cleaned again", got, Clean(got))
 		}
 		line, err := json.Marshal(name)
 		if err != nil {

@@ -9,33 +9,32 @@ import (
 	"time"
 )
 
-// Progress hears of transfers as they go. All methods may be called at once
-// from many goroutines. What it shows never claims the last byte before Close(true): bytes
-// that were sent are not yet bytes that are safe.
+// Progress displays the progress of transfers. All methods are safe for concurrent use. It never shows the last byte before
+// Close(true), because bytes that were sent are not durable yet.
 type Progress interface {
-	// Plan adds work to the totals, before it begins; bytes < 0 where it is not known.
+	// Plan adds work to the totals before it starts; bytes < 0 if the size is unknown.
 	Plan(files int, bytes int64)
-	// Moved counts bytes on their way; negative when they have to go again.
+	// Moved counts transferred bytes; negative if they have to be transferred again.
 	Moved(bytes int64)
-	// Resumed counts bytes that an earlier run has moved; negative when they turn out to be of no use.
+	// Resumed counts bytes that an earlier run transferred; negative if they turn out to be unusable.
 	Resumed(bytes int64)
-	// Finished counts a file whose transfer was acknowledged and verified, or has failed for good.
+	// Finished counts a file whose transfer was acknowledged and verified, or has failed permanently.
 	Finished()
-	// Above runs write, which shows lines on any stream, while no bar is in the way.
+	// Above runs write, which writes lines to any stream, while the bar is erased.
 	Above(write func())
-	// Close ends the display; complete says that all that was planned was verified.
+	// Close ends the display; complete means that everything planned was verified.
 	Close(complete bool)
 }
 
-// ProgressStyle is how progress is shown. It is a flag's value.
+// ProgressStyle is the value of --progress.
 type ProgressStyle string
 
 // The styles.
 const (
 	ProgressAuto ProgressStyle = "auto" // a bar on a terminal, a log otherwise
 	ProgressBar  ProgressStyle = "bar"
-	ProgressLog  ProgressStyle = "log"  // a line now and then, of transfers that take long
-	ProgressJSON ProgressStyle = "json" // a line of JSON a second
+	ProgressLog  ProgressStyle = "log"  // occasional lines, for long transfers
+	ProgressJSON ProgressStyle = "json" // one line of JSON a second
 	ProgressNone ProgressStyle = "none"
 )
 
@@ -47,7 +46,7 @@ func (p *ProgressStyle) String() string { return string(*p) }
 // Set implements pflag.Value.
 func (p *ProgressStyle) Set(text string) error {
 	if !slices.Contains(progressStyles, text) {
-		return fmt.Errorf("%q is none of %s", text, strings.Join(progressStyles, ", "))
+		return fmt.Errorf("%q is not one of %s", text, strings.Join(progressStyles, ", "))
 	}
 	*p = ProgressStyle(text)
 	return nil
@@ -56,8 +55,7 @@ func (p *ProgressStyle) Set(text string) error {
 // Type implements pflag.Value.
 func (*ProgressStyle) Type() string { return "STYLE" }
 
-// NewProgress shows progress on Err as it fits: a bar on a terminal, and nothing where that is asked for or
-// Err is none.
+// NewProgress returns a bar on Err if that is a terminal, and otherwise, or if quiet, a Progress that shows nothing.
 func (s *Streams) NewProgress(quiet bool) Progress {
 	if quiet || !s.ErrTTY {
 		return &silence{}
@@ -65,7 +63,7 @@ func (s *Streams) NewProgress(quiet bool) Progress {
 	return s.ProgressAs(ProgressBar)
 }
 
-// ProgressAs shows progress on Err in a style.
+// ProgressAs returns a Progress on Err in a style.
 func (s *Streams) ProgressAs(style ProgressStyle) Progress {
 	switch {
 	case style == ProgressNone:
@@ -78,7 +76,7 @@ func (s *Streams) ProgressAs(style ProgressStyle) Progress {
 	return &lines{w: s.Err, due: nowAndThen, text: logLine}
 }
 
-// silence only keeps lines whole.
+// silence shows nothing; it only serializes Above.
 type silence struct{ mu sync.Mutex }
 
 func (*silence) Plan(int, int64) {}
@@ -93,16 +91,16 @@ func (s *silence) Above(write func()) {
 	write()
 }
 
-// lines shows progress as lines of text, which are due when something happens: a
-// transfer in which nothing moves says nothing here, its retries are told apart.
+// lines shows progress as lines of text. A line is due only when something happens: a stalled transfer writes none, and its
+// retries are reported separately.
 type lines struct {
 	w    io.Writer
-	due  func(last, now standing) bool
-	text func(standing) string
+	due  func(last, now snapshot) bool
+	text func(snapshot) string
 
 	mu     sync.Mutex // guards all below, and the stream
 	count  count
-	last   standing // what was shown last, or when it began
+	last   snapshot // what was shown last, or the first one
 	shown  bool
 	closed bool
 }
@@ -126,7 +124,7 @@ func (l *lines) change(what func()) {
 		return
 	}
 	what()
-	now := l.count.standing(time.Now())
+	now := l.count.snapshot(time.Now())
 	switch {
 	case l.last.at.IsZero():
 		l.last = now
@@ -135,8 +133,8 @@ func (l *lines) change(what func()) {
 	}
 }
 
-// show writes a line. Its errors are of no use to anyone here: nobody reads it then.
-func (l *lines) show(s standing) {
+// show writes a line. Errors are ignored: a closed stream must not fail a transfer.
+func (l *lines) show(s snapshot) {
 	l.last, l.shown = s, true
 	fmt.Fprintln(l.w, l.text(s))
 }
@@ -156,7 +154,7 @@ func (l *lines) Close(complete bool) {
 		return
 	}
 	l.closed = true
-	end := l.count.standing(time.Now())
+	end := l.count.snapshot(time.Now())
 	end.ended = true
 	if complete {
 		end = end.whole()

@@ -38,7 +38,7 @@ func TestProgressAs_WhatFitsTheStream(t *testing.T) {
 	}
 }
 
-// run moves so many MiB a second for a while.
+// run moves so many MiB a second for a number of seconds.
 func run(p Progress, seconds int, mibPerSecond int64) {
 	for range seconds * 10 {
 		time.Sleep(100 * time.Millisecond)
@@ -91,15 +91,15 @@ func TestLog_ALineForEachTenthOrMinute(t *testing.T) {
 
 func TestLog_SlowOnesAreHeardOfEachMinute(t *testing.T) {
 	t.Parallel()
-	at := func(seconds, percent int64) standing {
-		return standing{at: time.Unix(seconds, 0), moved: percent, total: 100}
+	at := func(seconds, percent int64) snapshot {
+		return snapshot{at: time.Unix(seconds, 0), moved: percent, total: 100}
 	}
 	require.False(t, nowAndThen(at(0, 9), at(9, 90)), "too soon")
 	require.True(t, nowAndThen(at(0, 9), at(10, 10)))
 	require.False(t, nowAndThen(at(0, 10), at(59, 19)), "no tenth more")
 	require.True(t, nowAndThen(at(0, 10), at(60, 10)))
-	stream := standing{at: time.Unix(10, 0), total: -1}
-	require.True(t, nowAndThen(standing{at: time.Unix(0, 0), total: -1}, stream), "of a stream there are no tenths")
+	stream := snapshot{at: time.Unix(10, 0), total: -1}
+	require.True(t, nowAndThen(snapshot{at: time.Unix(0, 0), total: -1}, stream), "of a stream there are no tenths")
 }
 
 func TestLog_OfWhatFailedClaimsNothing(t *testing.T) {
@@ -157,7 +157,7 @@ func TestJSON_WhatIsNotKnownIsMinusOne(t *testing.T) {
 		p := (&Streams{Err: &out}).ProgressAs(ProgressJSON)
 		p.Plan(1, -1)
 		run(p, 2, 1)
-		p.Moved(-(2 << 20)) // to be sent again
+		p.Moved(-(2 << 20)) // these have to be sent again
 		time.Sleep(time.Second)
 		p.Moved(0)
 		p.Close(false)

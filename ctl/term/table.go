@@ -10,12 +10,11 @@ import (
 // Column is the head of a column.
 type Column struct {
 	Title string
-	Right bool // numbers stand to the right
+	Right bool // align right, for numbers
 }
 
-// Table writes rows: aligned under titles on a terminal, tab-separated and bare
-// in a pipe. Cells are made safe with Clean. Rows are shown at Flush, and from
-// time to time before it, so that a table of any length takes little memory.
+// Table writes rows: aligned under titles on a terminal, tab-separated without titles in a pipe. Cells are escaped with Clean.
+// Rows are written at Flush, and in blocks before it, so that a table of any length takes little memory.
 type Table struct {
 	out     *bufio.Writer
 	aligned bool
@@ -25,10 +24,10 @@ type Table struct {
 	begun   bool
 }
 
-// blockRows is how many rows are aligned together on a terminal.
+// blockRows is how many rows are aligned and written together on a terminal.
 const blockRows = 500
 
-// NewTable begins a table on the result stream.
+// NewTable starts a table on standard output.
 func (s *Streams) NewTable(columns ...Column) *Table {
 	return newTable(s.Out, s.OutTTY, columns)
 }
@@ -41,7 +40,7 @@ func newTable(w io.Writer, aligned bool, columns []Column) *Table {
 	return t
 }
 
-// Row adds a row with as many cells as there are columns.
+// Row adds a row with one cell for each column.
 func (t *Table) Row(cells ...string) error {
 	row := make([]string, len(cells))
 	for i, c := range cells {
@@ -61,7 +60,7 @@ func (t *Table) Row(cells ...string) error {
 	return t.Flush()
 }
 
-// Flush shows the rows so far.
+// Flush writes the rows added so far.
 func (t *Table) Flush() error {
 	if !t.begun && len(t.rows) > 0 {
 		t.begun = true
@@ -75,7 +74,7 @@ func (t *Table) Flush() error {
 		t.line(row)
 	}
 	t.rows = t.rows[:0]
-	return t.out.Flush() // reports what any write before it met
+	return t.out.Flush() // also returns the error of any earlier write
 }
 
 func (t *Table) line(cells []string) {

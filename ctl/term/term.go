@@ -1,6 +1,5 @@
-// Package term is what s3ctl knows of the terminal: which streams are one, how
-// tables and sizes look there and in a pipe, questions to a person, and the
-// progress bar, the only place that knows the library for it.
+// Package term handles the standard streams: which are terminals, the format of tables and sizes there and in a pipe,
+// questions to the user, and progress. Only this package uses the progress bar library.
 package term
 
 import (
@@ -19,9 +18,8 @@ import (
 	"golang.org/x/term"
 )
 
-// Streams are the three standard streams and what is known of them. Out is for
-// results and Err for everything else, so that a pipe carries results alone.
-// Not for use by several goroutines at once, but for Bar, which takes turns.
+// Streams are the three standard streams. Out is for results and Err for everything else, so that a pipe
+// carries results only. Not safe for concurrent use, except through Progress.
 type Streams struct {
 	In  io.Reader
 	Out io.Writer
@@ -30,7 +28,7 @@ type Streams struct {
 	InTTY, OutTTY, ErrTTY bool
 }
 
-// Detect looks at the streams; only files can be terminals.
+// Detect determines which streams are terminals; only files can be.
 func Detect(in io.Reader, out, err io.Writer) *Streams {
 	return &Streams{In: in, Out: out, Err: err, InTTY: isTTY(in), OutTTY: isTTY(out), ErrTTY: isTTY(err)}
 }
@@ -40,10 +38,10 @@ func isTTY(stream any) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// CanAsk reports whether there is a person to ask.
+// CanAsk reports whether a question can be shown and answered.
 func (s *Streams) CanAsk() bool { return s.InTTY && s.ErrTTY }
 
-// Confirm asks a yes-or-no question, made safe with Clean, on Err; anything but y or yes is no.
+// Confirm asks a yes-or-no question on Err, escaped with Clean; any answer other than y or yes means no.
 func (s *Streams) Confirm(question string) (bool, error) {
 	if _, err := fmt.Fprintf(s.Err, "%s [y/N] ", Clean(question)); err != nil {
 		return false, err
@@ -56,7 +54,7 @@ func (s *Streams) Confirm(question string) (bool, error) {
 	return answer == "y" || answer == "yes", nil
 }
 
-// ReadSecret asks for a secret without showing it. In a pipe it reads one line, unasked.
+// ReadSecret asks for a secret without echoing it. If In is not a terminal, it reads one line without asking.
 func (s *Streams) ReadSecret(question string) (string, error) {
 	f, ok := s.In.(*os.File)
 	if !ok || !s.InTTY {
@@ -74,9 +72,8 @@ func (s *Streams) ReadSecret(question string) (string, error) {
 	return string(secret), err
 }
 
-// Clean makes a name safe to show: control characters and bytes that are no
-// text are written as escapes, so that a name can neither steer a terminal nor
-// pass for two lines. Names without such are unchanged.
+// Clean makes a name safe to show: control characters and invalid UTF-8 become escapes, so that a name can neither control the
+// terminal nor look like two lines. Other names are unchanged.
 func Clean(name string) string {
 	if !strings.ContainsFunc(name, hidden) && utf8.ValidString(name) {
 		return name
@@ -103,8 +100,8 @@ func Clean(name string) string {
 	return b.String()
 }
 
-// hidden: control characters, those that change the order of what is shown, and those that are not seen at all, with
-// which one name could pass for another. Joiners are part of many scripts and are shown.
+// hidden reports control characters, characters that change the text direction, and invisible ones, with which one name could
+// look like another. Joiners are part of many scripts and are not hidden.
 func hidden(r rune) bool {
 	const nonJoiner, joiner = '\u200c', '\u200d'
 	switch {
@@ -118,10 +115,10 @@ func hidden(r rune) bool {
 	return unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp, unicode.Other_Default_Ignorable_Code_Point)
 }
 
-// CleanJSON makes JSON safe to show: the characters that Clean replaces become the escapes that JSON has for
-// them, so that every reader gets the same text as before. JSON without such is returned as it is.
+// CleanJSON makes JSON safe to show: the characters that Clean replaces become JSON escapes, so that parsers read the same
+// text.
 func CleanJSON(data []byte) []byte {
-	shown := func(r rune) bool { return r == '\n' || !hidden(r) } // a line's end stands between values
+	shown := func(r rune) bool { return r == '\n' || !hidden(r) } // newlines separate values
 	if !bytes.ContainsFunc(data, func(r rune) bool { return !shown(r) }) {
 		return data
 	}
@@ -138,7 +135,7 @@ func CleanJSON(data []byte) []byte {
 	return b.Bytes()
 }
 
-// Size shows a number of bytes to a person: 1.5 GiB.
+// Size formats a number of bytes for the user: 1.5 GiB.
 func Size(n int64) string {
 	if n < 0 {
 		return "unknown"
@@ -146,7 +143,7 @@ func Size(n int64) string {
 	return humanize.IBytes(uint64(n))
 }
 
-// Count shows a number and its noun: "1 file", "1,234 files".
+// Count formats a number and its noun: "1 file", "1,234 files".
 func Count(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun

@@ -153,12 +153,12 @@ func TestBar_ClaimsAllOnlyAtTheEnd(t *testing.T) {
 	b.Close(true)
 }
 
-// every standing that matters for how wide a frame is.
-func standings() (all []standing) {
+// Every combination of fields that affects the width of a frame.
+func standings() (all []snapshot) {
 	for _, total := range []int64{-1, 0, 1, 999, 1 << 20, 1023 << 30, 1 << 60} {
 		for _, rate := range []float64{0, 1, 1023 << 20} {
 			for _, files := range []int{1, 1_000_000} {
-				s := standing{total: total, moved: max(total/3, 0), rate: rate, files: files, done: files / 2}
+				s := snapshot{total: total, moved: max(total/3, 0), rate: rate, files: files, done: files / 2}
 				all = append(all, s, s.whole())
 			}
 		}
@@ -190,7 +190,7 @@ func TestBar_FitsItsTerminal(t *testing.T) {
 		}
 		require.Positive(t, last)
 	}
-	one := standing{total: 100 << 20, moved: 50 << 20, rate: 10 << 20, files: 10, done: 3}
+	one := snapshot{total: 100 << 20, moved: 50 << 20, rate: 10 << 20, files: 10, done: 3}
 	for columns, want := range map[int]string{
 		3: "50%", 12: "50 MiB  50%", 21: "50 MiB  50%", 27: "50 MiB of 100 MiB  50%", 38: "3/10  50 MiB of 100 MiB  50%",
 		40: "3/10  50 MiB of 100 MiB  50% [===>     ]", 44: "3/10  50 MiB of 100 MiB  5s  50% [===>     ]",
@@ -200,7 +200,7 @@ func TestBar_FitsItsTerminal(t *testing.T) {
 	}
 }
 
-// counter counts the writes, and what they are.
+// counter records the writes.
 type counter struct {
 	bytes.Buffer
 	writes int
@@ -237,13 +237,13 @@ func TestBar_FailureLeavesNoBar(t *testing.T) {
 	b := newBar(&out, 0)
 	b.Close(false)
 	b.Above(func() {})
-	b.Moved(1) // late news from a transfer that was given up
+	b.Moved(1) // a late report from an aborted transfer
 	b.Finished()
 	require.Empty(t, out.String(), "nothing began, nothing is shown")
 	b = newBar(&out, 0)
 	b.Plan(1, 10)
 	b.Moved(3)
-	b.Plan(1, 5) // found while the first is under way
+	b.Plan(1, 5) // found while the first is in progress
 	b.Moved(12)
 	b.Close(false)
 	require.NotContains(t, out.String(), "100%")

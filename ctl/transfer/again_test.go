@@ -19,7 +19,7 @@ import (
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-// tear cuts a record off in the middle of its last line, as a power cut may.
+// tear cuts a log off in the middle of its last line, as a power cut may.
 func tear(t *testing.T, record string) {
 	t.Helper()
 	data, err := os.ReadFile(record)
@@ -27,16 +27,16 @@ func tear(t *testing.T, record string) {
 	require.NoError(t, os.WriteFile(record, data[:len(data)-7], 0o600))
 }
 
-// inTurn is a resumable that moves one part after the other: none behind the one that is
-// interrupted has come.
-func inTurn(t *testing.T) (*resttest.Server, *transfer.Mover, *resumeMeter, *notes) {
+// inTurn is a resumable that transfers one part at a time: when it is interrupted, no later part has been
+// sent.
+func inTurn(t *testing.T) (*resttest.Server, *transfer.Manager, *resumeMeter, *notes) {
 	t.Helper()
 	s, m, meter, told := resumable(t)
 	m.Lanes = transfer.NewLanes(1)
 	return s, m, meter, told
 }
 
-// What is written behind a torn line must not become one with it.
+// A line appended after a torn line does not continue it.
 func TestLargePut_InterruptedAgainAfterATornRecord(t *testing.T) {
 	t.Parallel()
 	s, m, moved, told := inTurn(t)
@@ -51,7 +51,7 @@ func TestLargePut_InterruptedAgainAfterATornRecord(t *testing.T) {
 	resumed = moved.resumed.Load() - resumed
 	require.GreaterOrEqual(t, resumed, int64(3*largePart), told.all())
 	require.EqualValues(t, large-resumed, moved.Load()-before)
-	require.NotContains(t, told.all(), "anew")
+	require.NotContains(t, told.all(), "from the beginning")
 }
 
 func TestLargeGet_InterruptedAgainAfterATornRecord(t *testing.T) {
@@ -66,11 +66,11 @@ func TestLargeGet_InterruptedAgainAfterATornRecord(t *testing.T) {
 	before := moved.resumed.Load()
 	require.NoError(t, m.GetFile(t.Context(), f, root, "f"))
 	same(t, filepath.Join(dir, "f"), data)
-	require.NotContains(t, told.all(), "anew")
+	require.NotContains(t, told.all(), "from the beginning")
 	require.GreaterOrEqual(t, moved.resumed.Load()-before, int64(3*largePart))
 }
 
-// A range that was found damaged is fetched and remembered once more; the later line counts.
+// A range that was found damaged is fetched and recorded again; the later line is valid.
 func TestLargeGet_DamagedThenInterruptedAgain(t *testing.T) {
 	t.Parallel()
 	s, m, moved, _ := inTurn(t)
@@ -91,7 +91,7 @@ func TestLargeGet_DamagedThenInterruptedAgain(t *testing.T) {
 	require.GreaterOrEqual(t, moved.resumed.Load()-before, int64(3*largePart))
 }
 
-// One of two that fetch the same file has it; the other neither harms nor waits.
+// Of two processes that fetch the same file, one succeeds; the other fails at once and changes nothing.
 func TestLargeGet_TwoAtOnce(t *testing.T) {
 	t.Parallel()
 	s, m, _, _ := resumable(t)
@@ -113,8 +113,8 @@ func TestLargeGet_TwoAtOnce(t *testing.T) {
 	require.Equal(t, []string{"f"}, tree(t, dir))
 }
 
-// Many that fetch the same file again and again: each that succeeds finds the bytes
-// whole, and none truncates what another has just given its name.
+// Many processes fetch the same file repeatedly: each that succeeds finds it complete, and none truncates a file
+// that another has just renamed into place.
 func TestLargeGet_ManyAtOnceLeaveAWholeFile(t *testing.T) {
 	t.Parallel()
 	s, m, _, _ := resumable(t)
@@ -136,7 +136,7 @@ func TestLargeGet_ManyAtOnceLeaveAWholeFile(t *testing.T) {
 	require.Equal(t, []string{"f"}, tree(t, dir))
 }
 
-// That an upload cannot be remembered is no reason not to send it.
+// An upload succeeds although its log cannot be written.
 func TestLargePut_NowhereToRemember(t *testing.T) {
 	t.Parallel()
 	s, m, _, told := resumable(t)
@@ -145,7 +145,7 @@ func TestLargePut_NowhereToRemember(t *testing.T) {
 	_, err := m.PutFile(t.Context(), path, to("k"))
 	require.NoError(t, err)
 	stored(t, s, data)
-	require.Contains(t, told.all(), "could not be resumed")
+	require.Contains(t, told.all(), "cannot be resumed")
 
 	s.SetHook(func(w http.ResponseWriter, r *http.Request) bool {
 		if isPart(r) {
@@ -158,7 +158,7 @@ func TestLargePut_NowhereToRemember(t *testing.T) {
 	require.Empty(t, s.Sessions(), "nobody could go on with it")
 }
 
-// An answer that breaks off is gone on with where it broke: what was written cannot be taken back.
+// An interrupted response is continued at the same offset, since written bytes cannot be taken back.
 func TestGetStream_GoesOnWhereItBroke(t *testing.T) {
 	t.Parallel()
 	s, m, moved := rig(t)
@@ -223,7 +223,7 @@ type failing struct{ err error }
 
 func (f failing) Write([]byte) (int, error) { return 0, f.err }
 
-// Bytes that a server gave up waiting for are sent again: nobody here wanted to stop.
+// Bytes that the server timed out on are sent again: the client did not cancel.
 func TestPut_TheServerGaveUpWaiting(t *testing.T) {
 	t.Parallel()
 	s, m, _ := rig(t)

@@ -18,24 +18,24 @@ import (
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-// fetch is a large file in flight from the server, in ranges.
+// fetch is the download of a large file in ranges.
 //
-// The bytes go to ".name.part" beside the target, which has its whole size from the
-// start, and ".name.part.log" records which ranges have arrived with which checksum. Both are there
-// until the file is complete, are the user's alone to read and write, and are removed with its completion. Where one of
-// the names is taken by what this package cannot have made, the bytes go to a name that none can foresee, and there is no log.
+// The bytes are written to ".name.part" beside the target, which has its full size from the start; ".name.part.log" records
+// which ranges have arrived, and their checksums. Both are readable and writable by the user only, and are removed when the
+// file is complete. If one of these names belongs to a file that this package cannot have created, the bytes are written
+// to a random name instead and no log is kept.
 type fetch struct {
-	m     *Mover
-	file  rest.File
-	at    target
-	part  string // name of the file that fills up
-	f     *os.File
-	log   *log // nil: a later run cannot continue
-	head  fetchHead
-	tally *tally
+	m        *Manager
+	file     rest.File
+	at       target
+	part     string // name of the file that fills up
+	f        *os.File
+	log      *log // nil: a later run cannot continue
+	head     fetchHead
+	progress *progress
 }
 
-// fetchHead is the first line of a download's log: what is being fetched.
+// fetchHead is the first line of a download's log: it identifies the download.
 type fetchHead struct {
 	head
 	Endpoint string `json:"endpoint"`
@@ -47,13 +47,13 @@ type fetchHead struct {
 
 const fetchFormat = "s3ctl download"
 
-// of says whether the download was of this file.
+// of reports whether the log is of a download of this file.
 func (h fetchHead) of(file rest.File, endpoint string) bool {
 	return h.FileID == file.FileID && h.Endpoint == endpoint
 }
 
-// getParts fetches a file in ranges. What an earlier run has brought over, and is still whole, is not fetched again.
-func (m *Mover) getParts(ctx context.Context, file rest.File, t target) error {
+// getParts fetches a file in ranges. Ranges that an earlier run fetched are kept if the bytes on disk still have their checksums.
+func (m *Manager) getParts(ctx context.Context, file rest.File, t target) error {
 	g := &fetch{m: m, file: file, at: t, part: partName(t.path)}
 	if !t.folder {
 		if err := t.root.MkdirAll(filepath.Dir(t.path), 0o777); err != nil {
@@ -75,38 +75,38 @@ func (m *Mover) getParts(ctx context.Context, file rest.File, t target) error {
 		g.discard() // no other run would find it
 		return err
 	case ctx.Err() != nil:
-		return interrupted(ctx, g.tally)
+		return interrupted(ctx, g.progress)
 	case fault.KindOf(err) == "not_found":
 		g.discard()
 		return fault.New("conflict", "the object was replaced or removed while it was fetched").WithHint("run the same command again to fetch what is there now")
 	case fault.ExitOf(err) == fault.Unavailable || fault.ExitOf(err) == fault.NoSpace:
-		return g.later(err)
+		return g.withResumeHint(err)
 	}
 	return err
 }
 
-// later adds to an error that may pass how to continue then.
-func (g *fetch) later(err error) error {
+// withResumeHint adds to a temporary error how to resume.
+func (g *fetch) withResumeHint(err error) error {
 	e := &fault.Error{Kind: fault.KindOf(err), Err: err}
-	e.Hint = "run the same command again to continue from here: " + g.tally.progress() + " are there"
+	e.Hint = "run the same command again to resume: " + g.progress.String() + " have arrived"
 	if e.Kind == "no_space" {
 		e.Hint = "free some space, then " + e.Hint + "; or remove " + g.part + " and its .log"
 	}
 	return e
 }
 
-// open takes the two files, and finds out what they hold of this file.
+// open opens both files and determines which ranges they already hold.
 func (g *fetch) open(ctx context.Context) error {
 	entries, found, err := g.openBoth()
 	switch {
 	case errors.Is(err, errForeign):
-		g.m.note("%s: %v; the bytes are collected under another name, and this download cannot be resumed", g.at.path, err)
+		g.m.note("%s: %v; the bytes are written under another name, and this download cannot be resumed", g.at.path, err)
 		g.part = tempName(g.at.path)
 		if g.f, err = g.at.root.OpenFile(g.part, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600); err != nil {
 			return localFault(err)
 		}
 		return g.begin()
-	case errors.Is(err, errGarbled):
+	case errors.Is(err, errUnreadable):
 		g.m.note("%s: %v; starting from the beginning", g.at.path, err)
 	case err != nil:
 		return err
@@ -115,14 +115,14 @@ func (g *fetch) open(ctx context.Context) error {
 		g.m.note("%s: the object was replaced since its download was interrupted; starting from the beginning", g.at.path)
 		found = false
 	}
-	// A size of parts that no run of ours chooses would have us reserve any memory.
+	// A part size that Sizes.part never chooses is rejected: it could make this process allocate any amount of memory.
 	if !found || g.head.Size != g.file.Size || !(cut{g.head.Size, g.head.PartSize}).possible() {
 		return g.begin()
 	}
-	return g.recall(ctx, entries)
+	return g.verifyExisting(ctx, entries)
 }
 
-// openBoth takes the log for this process alone, and then the file. Where one of them is errForeign, neither is kept.
+// openBoth opens and locks the log, then opens the file. If either is errForeign, both are left alone.
 func (g *fetch) openBoth() (entries []entry, found bool, err error) {
 	name := g.part + ".log"
 	for {
@@ -135,10 +135,10 @@ func (g *fetch) openBoth() (entries []entry, found bool, err error) {
 			return nil, false, err
 		}
 		if !g.log.isNamed() {
-			g.log.close() // its owner removed it in between
+			g.log.close() // the process that held the lock removed it meanwhile
 			continue
 		}
-		// Whose log it is, his are the bytes: the process that had it before has given them their name.
+		// The lock on the log also covers the bytes: a process that held it before has renamed its file into place.
 		part, failed := openOwn(g.at.root, g.part, 0)
 		if failed != nil {
 			g.log.remove()
@@ -150,13 +150,13 @@ func (g *fetch) openBoth() (entries []entry, found bool, err error) {
 	}
 }
 
-// begin starts with nothing.
+// begin starts the download from the beginning.
 func (g *fetch) begin() error {
 	g.head = fetchHead{
 		head: head{fetchFormat, logVersion}, Endpoint: g.m.Store.Endpoint(), FileID: g.file.FileID, Size: g.file.Size,
 		CRC: g.file.Checksums.CRC64NVME, PartSize: g.m.Sizes.part(g.file.Size, g.m.Lanes.most),
 	}
-	g.tally = newTally(cut{g.file.Size, g.head.PartSize})
+	g.progress = newProgress(cut{g.file.Size, g.head.PartSize})
 	err := g.log.begin(g.head)
 	if err == nil {
 		err = localFault(g.f.Truncate(0))
@@ -168,20 +168,20 @@ func (g *fetch) begin() error {
 		err = localFault(g.f.Truncate(g.file.Size))
 	}
 	if err != nil {
-		g.discard() // there is nothing in it worth keeping
+		g.discard() // nothing has arrived yet
 		g.close()
 	}
 	return err
 }
 
-// recall reads what an earlier run has fetched once more: the system may have gone down before
-// it reached the disk, and anything may have happened to the file since.
-func (g *fetch) recall(ctx context.Context, entries []entry) error {
-	g.tally = newTally(cut{g.head.Size, g.head.PartSize})
-	err := localFault(g.f.Truncate(g.head.Size)) // a hole where bytes are missing, and none too many
+// verifyExisting reads what an earlier run fetched and compares checksums: the machine may have crashed before
+// the bytes reached the disk, or another program may have changed the file since.
+func (g *fetch) verifyExisting(ctx context.Context, entries []entry) error {
+	g.progress = newProgress(cut{g.head.Size, g.head.PartSize})
+	err := localFault(g.f.Truncate(g.head.Size)) // missing bytes become a hole, surplus ones are dropped
 	if err == nil {
-		for i, crc := range g.tally.known(entries) {
-			g.tally.set(i, crc)
+		for i, crc := range g.progress.known(entries) {
+			g.progress.set(i, crc)
 		}
 		err = g.compare(ctx)
 	}
@@ -189,24 +189,24 @@ func (g *fetch) recall(ctx context.Context, entries []entry) error {
 		g.close()
 		return err
 	}
-	if bytes := g.tally.bytes(); bytes > 0 {
-		g.m.note("%s: resuming, %s are there already", g.at.path, g.tally.progress())
+	if bytes := g.progress.bytes(); bytes > 0 {
+		g.m.note("%s: resuming, %s have arrived already", g.at.path, g.progress.String())
 		g.m.resumed(bytes)
 	}
 	return nil
 }
 
-// compare reads the ranges that have arrived from the disk, and forgets those that do not have their checksum.
+// compare reads the ranges that have arrived from disk, and marks those with another checksum as missing.
 func (g *fetch) compare(ctx context.Context) error {
-	return eachSum(ctx, g.f, g.tally.cut, g.tally.present(), func(i int, got uint64, whole bool) {
-		if want, _ := g.tally.get(i); got != want || !whole {
-			g.tally.unset(i)
+	return eachSum(ctx, g.f, g.progress.cut, g.progress.present(), func(i int, got uint64, whole bool) {
+		if want, _ := g.progress.get(i); got != want || !whole {
+			g.progress.unset(i)
 		}
 	})
 }
 
-// eachSum reads parts of a file, on all processors, and gives the CRC64NVME of each; whole says whether all of it was there.
-// done is called from many goroutines.
+// eachSum computes the CRC64NVME of parts of a file on all processors. It calls done for each, concurrently from several
+// goroutines; whole is false if the file ended within the part.
 func eachSum(ctx context.Context, f io.ReaderAt, c cut, parts []int, done func(i int, crc uint64, whole bool)) error {
 	var failed atomic.Pointer[error]
 	Each(ctx, runtime.GOMAXPROCS(0), slices.Values(parts), func(i int) {
@@ -227,10 +227,10 @@ func eachSum(ctx context.Context, f io.ReaderAt, c cut, parts []int, done func(i
 	return nil
 }
 
-// sumFile computes the CRC64NVME of the first size bytes of a file; short says that there are fewer.
+// sumFile computes the CRC64NVME of the first size bytes of a file; short reports that the file has fewer.
 func sumFile(ctx context.Context, f io.ReaderAt, size int64) (crc uint64, short bool, err error) {
-	const least = 4 * mib // of what is worth a goroutine
-	all := newTally(cut{size, max(size/int64(runtime.GOMAXPROCS(0))+1, least)})
+	const least = 4 * mib // smaller pieces are not worth a goroutine
+	all := newProgress(cut{size, max(size/int64(runtime.GOMAXPROCS(0))+1, least)})
 	err = eachSum(ctx, f, all.cut, all.missing(), func(i int, crc uint64, whole bool) {
 		if whole {
 			all.set(i, crc)
@@ -239,33 +239,33 @@ func sumFile(ctx context.Context, f io.ReaderAt, size int64) (crc uint64, short 
 	return all.whole(), len(all.missing()) > 0, err
 }
 
-// run fetches what is missing until the bytes on disk have the checksum of the whole, and are safe there.
+// run fetches what is missing until the bytes on disk are synced and have the checksum of the file.
 func (g *fetch) run(ctx context.Context) error {
 	const rounds = 2
 	for round := 1; ; round++ {
-		if err := g.m.eachPart(ctx, g.tally.missing(), g.fetchPart); err != nil {
+		if err := g.m.eachPart(ctx, g.progress.missing(), g.fetchPart); err != nil {
 			return err
 		}
 		if err := g.verify(ctx); err != nil {
 			return err
 		}
-		missing, got := g.tally.missing(), checksum.Encode(g.tally.whole())
+		missing, got := g.progress.missing(), checksum.Encode(g.progress.whole())
 		if len(missing) == 0 && got == g.file.Checksums.CRC64NVME {
 			return nil
 		}
 		if round == rounds {
 			g.discard()
 			return fault.New("corrupt", "the bytes that arrived have the checksum %s, but the file has %s", got, g.file.Checksums.CRC64NVME).
-				WithHint("try again; if it stays, look where the bytes are: s3ctl stat")
+				WithHint("try again; if it happens again, see where the bytes are stored: s3ctl stat")
 		}
 		if len(missing) > 0 {
-			g.m.note("%s: %d of %d ranges changed on disk after they had arrived; fetching those again", g.at.path, len(missing), g.tally.cut.count())
+			g.m.note("%s: %d of %d ranges changed on disk after they arrived; fetching those again", g.at.path, len(missing), g.progress.cut.count())
 			continue
 		}
-		g.m.note("%s: the checksum of the whole is wrong; fetching all of it again", g.at.path)
-		g.m.Meter.Moved(-g.tally.bytes())
-		for i := range g.tally.cut.count() {
-			g.tally.unset(i)
+		g.m.note("%s: the checksum of the file does not match; fetching all of it again", g.at.path)
+		g.m.Meter.Moved(-g.progress.bytes())
+		for i := range g.progress.cut.count() {
+			g.progress.unset(i)
 		}
 		if err := g.log.begin(g.head); err != nil {
 			return err
@@ -273,22 +273,22 @@ func (g *fetch) run(ctx context.Context) error {
 	}
 }
 
-// verify reads back what has arrived while it is written to disk: what counts is what is there, not what came.
+// verify syncs the file and reads it back at the same time: what counts is what is on disk, not what was received.
 func (g *fetch) verify(ctx context.Context) error {
 	synced := make(chan error, 1)
 	go func() { synced <- g.f.Sync() }()
-	before := g.tally.bytes()
+	before := g.progress.bytes()
 	err := g.compare(ctx)
-	g.m.Meter.Moved(g.tally.bytes() - before)
+	g.m.Meter.Moved(g.progress.bytes() - before)
 	if failed := <-synced; err == nil {
 		err = localFault(failed)
 	}
 	return err
 }
 
-// fetchPart fetches one range, writes it to its place and to no other, and records it.
+// fetchPart fetches one range, writes it within that range only, and records it.
 func (g *fetch) fetchPart(ctx context.Context, i int, first *lane) error {
-	off, n := g.tally.cut.span(i)
+	off, n := g.progress.cut.span(i)
 	return g.m.tryFrom(ctx, first, n, func(ctx context.Context, _ *lane) (err error) {
 		body, err := g.m.Store.Download(ctx, g.file, &client.Range{First: off, Last: off + n - 1})
 		if err != nil {
@@ -301,21 +301,21 @@ func (g *fetch) fetchPart(ctx context.Context, i int, first *lane) error {
 				moved.takeBack()
 			}
 		}()
-		summed := &summer{r: g.m.limited(ctx, body)}
+		summed := &checksumReader{r: g.m.limited(ctx, body)}
 		if err := copyOut(&window{f: g.f, off: off, end: off + n}, summed, moved); err != nil {
 			return err
 		}
 		if err := arrived(moved.n, n); err != nil {
 			return err
 		}
-		g.tally.set(i, summed.crc)
+		g.progress.set(i, summed.crc)
 		return g.log.add(entry{i + 1, checksum.Encode(summed.crc)})
 	})
 }
 
-// finish gives the bytes, which are on disk, their name.
+// finish renames the synced file to the target.
 func (g *fetch) finish() error {
-	err := g.at.dress(g.f)
+	err := g.at.copyAttributes(g.f)
 	if err == nil {
 		err = g.at.place(g.f, g.part, g.file)
 	}
@@ -329,7 +329,7 @@ func (g *fetch) finish() error {
 	return err
 }
 
-// discard removes what was collected.
+// discard removes the partial file and its log.
 func (g *fetch) discard() {
 	_ = g.at.root.Remove(g.part)
 	if g.log != nil {
@@ -357,7 +357,7 @@ func syncDir(root *os.Root, dir string) error {
 	return nil
 }
 
-// partName is where the bytes of a file collect: the same for every run.
+// partName is the path of the partial file of a target. It is the same for every run.
 func partName(path string) string {
 	dir, name := filepath.Split(path)
 	const suffix = ".part"

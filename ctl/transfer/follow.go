@@ -12,15 +12,15 @@ import (
 	"github.com/ringstore/ringstore/ctl/fault"
 )
 
-// Spot is what a local path leads to.
+// Spot is the file that a local path resolves to.
 type Spot struct {
-	Path   string // links followed; a file of this name need not exist
-	Stream bool   // a device, a named pipe or an open file: it is written to, and never replaced
-	FD     int    // the file that this process has open under that number; -1: Path has to be opened
+	Path   string // with links resolved; the file need not exist
+	Stream bool   // a device, a named pipe or an open file descriptor: written to, never replaced
+	FD     int    // the descriptor of this process that the path names; -1: open Path
 }
 
-// Follow finds out where the bytes belong that are written to a path, as the system would: links are followed one by
-// one, since what the last of them leads to can be an open file (/dev/stdout), which has another name or none. NotFound, Conflict.
+// Follow resolves a path as the system does when a program writes to it. Links are followed one at a
+// time, since the last one may lead to an open descriptor (/dev/stdout) whose file has another name or none. NotFound, Conflict.
 func Follow(path string) (Spot, error) {
 	given := path
 	for range maxLinks {
@@ -51,16 +51,16 @@ func Follow(path string) (Spot, error) {
 		}
 		path = to
 		if !filepath.IsAbs(to) {
-			path = dir + string(filepath.Separator) + to // not joined: ".." means what the system means by it
+			path = dir + string(filepath.Separator) + to // filepath.Join would shorten ".." as text; the system follows links first
 		}
 	}
 	return Spot{}, fault.Wrap(given, localFault(&fs.PathError{Op: "open", Path: given, Err: syscall.ELOOP}))
 }
 
-// descriptors is where Linux shows the files that a process has open.
+// descriptors matches the folders in which Linux lists the open files of a process.
 var descriptors = regexp.MustCompile(`^/proc/([0-9]+)(/task/[0-9]+)?/fd$`)
 
-// openFile tells the names of open files, and gives the number of one of this process; -1 of another.
+// openFile reports whether a name is an open descriptor, and which one if it is this process's; -1 for another process's.
 func openFile(dir, name string) (fd int, is bool) {
 	m := descriptors.FindStringSubmatch(dir)
 	n, err := strconv.Atoi(name)
@@ -73,8 +73,8 @@ func openFile(dir, name string) (fd int, is bool) {
 	return n, true
 }
 
-// Open opens a stream to write to it. An open file of this process keeps its place in the file, so that what was written
-// before is not overwritten; that of another is written to at its end.
+// Open opens a stream for writing. A descriptor of this process keeps its position, so that earlier output is not
+// overwritten; one of another process is appended to.
 func (s Spot) Open() (*os.File, error) {
 	if s.FD >= 0 {
 		f, err := duplicate(s.FD, s.Path)

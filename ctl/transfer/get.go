@@ -21,31 +21,30 @@ import (
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-// readBuffer is the size of the pieces in which a body is read and written, in bytes.
+// readBuffer is the size in bytes of the buffers through which a body is copied.
 const readBuffer = 512 << 10
 
 var readBuffers = sync.Pool{New: func() any { return new([readBuffer]byte) }}
 
-// maxSize is more bytes than any file has: a server that says more is not believed.
+// maxSize bounds the file size that a server may announce, in bytes.
 const maxSize = 1 << 56
 
-// GetFile fetches a file to a path below root, making the folders on the way; findTarget says what is followed and what
-// is replaced. The bytes go to a temporary name beside the target, which the target's name is
-// given only when all have arrived and those on disk, read again, have the checksum; nothing else is
-// ever seen under it, and after an error the temporary file is removed. Repeated
-// as often as it takes. It is not synced to disk: what is lost in a power cut can be fetched again.
-// Its time of change is the one that it was stored with, where it was; mode and owner are those of the file that it replaces.
+// GetFile fetches a file to a path below root and creates missing folders; findTarget defines which links are followed and
+// what is replaced. The bytes are written to a temporary file beside the target, which is renamed to the target only after
+// all have arrived and the bytes on disk, read again, have the file's checksum; so the target is never seen incomplete. The
+// temporary file is removed after an error. Requests are retried as Retry says. The file is not synced: what a power cut
+// takes can be fetched again. The modification time is the stored one, if any; mode and owner are those of the replaced file.
 //
-// A file of more than Sizes.Whole comes in ranges, several at once, and is synced. Where that is cut
-// off, what has arrived stays, and the same call in a later process continues with it, as long as file is the same.
-func (m *Mover) GetFile(ctx context.Context, file rest.File, root *os.Root, path string) error {
+// A file larger than Sizes.Whole is fetched in concurrent ranges and synced. If that is interrupted, the ranges that arrived
+// are kept, and the same call in a later process resumes, provided that it is the same file.
+func (m *Manager) GetFile(ctx context.Context, file rest.File, root *os.Root, path string) error {
 	m = m.ready()
 	t, err := findTarget(root, path)
 	switch {
 	case err != nil:
 		return err
 	case file.Size < 0, file.Size > maxSize:
-		return fault.New("internal", "the server says that the file has %d bytes", file.Size)
+		return fault.New("internal", "the server reports a file size of %d bytes", file.Size)
 	case file.Size > m.Sizes.Whole:
 		return m.getParts(ctx, file, t)
 	}
@@ -53,7 +52,7 @@ func (m *Mover) GetFile(ctx context.Context, file rest.File, root *os.Root, path
 }
 
 // getWhole fetches a file in one request.
-func (m *Mover) getWhole(ctx context.Context, file rest.File, t target) (err error) {
+func (m *Manager) getWhole(ctx context.Context, file rest.File, t target) (err error) {
 	temp := tempName(t.path)
 	f, err := t.create(temp)
 	if err != nil {
@@ -66,7 +65,7 @@ func (m *Mover) getWhole(ctx context.Context, file rest.File, t target) (err err
 		}
 	}()
 	if t.old != nil {
-		if err := t.dress(f); err != nil {
+		if err := t.copyAttributes(f); err != nil {
 			return err
 		}
 	}
@@ -82,9 +81,9 @@ func (m *Mover) getWhole(ctx context.Context, file rest.File, t target) (err err
 	return localFault(f.Close())
 }
 
-// GetStream writes a file to w. Bytes that were written cannot be taken back: what breaks off is
-// continued where it broke, and Corrupt is found only when all have been written.
-func (m *Mover) GetStream(ctx context.Context, file rest.File, w io.Writer) error {
+// GetStream writes a file to w. Written bytes cannot be taken back: an interrupted download continues at the same
+// offset, and Corrupt is detected only after all bytes have been written.
+func (m *Manager) GetStream(ctx context.Context, file rest.File, w io.Writer) error {
 	out := &counting{w: w, most: file.Size}
 	moved := &metered{meter: m.Meter}
 	for ended := false; !ended; {
@@ -92,8 +91,8 @@ func (m *Mover) GetStream(ctx context.Context, file rest.File, w io.Writer) erro
 			before := out.n
 			err = m.fetchRest(ctx, file, out, moved)
 			e, ok := errors.AsType[*fault.Error](err)
-			if ok && passing(e) && out.n > before {
-				return nil // it got further: what fails next is another failure
+			if ok && retryable(e) && out.n > before {
+				return nil // progress was made: the next failure starts a new count of tries
 			}
 			ended = err == nil
 			return err
@@ -105,8 +104,8 @@ func (m *Mover) GetStream(ctx context.Context, file rest.File, w io.Writer) erro
 	return compare(file, out.n, out.crc)
 }
 
-// fetchRest is one try for the bytes behind those that were written.
-func (m *Mover) fetchRest(ctx context.Context, file rest.File, out *counting, moved *metered) error {
+// fetchRest is one attempt to fetch the bytes after those that were written.
+func (m *Manager) fetchRest(ctx context.Context, file rest.File, out *counting, moved *metered) error {
 	var behind *client.Range
 	if out.n > 0 {
 		behind = &client.Range{First: out.n, Last: -1}
@@ -122,9 +121,9 @@ func (m *Mover) fetchRest(ctx context.Context, file rest.File, out *counting, mo
 	return copyOut(out, m.limited(ctx, body), moved)
 }
 
-// GetRange writes a range of a file to w. It has no checksum of its own: the
-// gateway checked each unit of it. OutOfRange.
-func (m *Mover) GetRange(ctx context.Context, file rest.File, r client.Range, w io.Writer) error {
+// GetRange writes a range of a file to w. A range has no checksum of its own; the gateway
+// verifies each unit of it. OutOfRange.
+func (m *Manager) GetRange(ctx context.Context, file rest.File, r client.Range, w io.Writer) error {
 	_, n, err := r.Of(file.Size)
 	if err != nil {
 		return err
@@ -141,16 +140,16 @@ func (m *Mover) GetRange(ctx context.Context, file rest.File, r client.Range, w 
 	return arrived(out.n, n)
 }
 
-// arrived says whether as many bytes came as were asked for. Corrupt.
+// arrived checks that as many bytes arrived as were requested. Corrupt.
 func arrived(got, want int64) error {
 	if got != want {
-		return fault.New("corrupt", "%d bytes arrived where %d were asked for", got, want).WithHint("try again")
+		return fault.New("corrupt", "%d bytes arrived, but %d were requested", got, want).WithHint("try again")
 	}
 	return nil
 }
 
-// fetch is one try for all bytes of a file, and compares what is then on disk.
-func (m *Mover) fetch(ctx context.Context, file rest.File, f *os.File) (err error) {
+// fetch is one attempt to fetch all bytes of a file; it then compares the checksum of the bytes on disk.
+func (m *Manager) fetch(ctx context.Context, file rest.File, f *os.File) (err error) {
 	body, err := m.Store.Download(ctx, file, nil)
 	if err != nil {
 		return err
@@ -178,11 +177,11 @@ func (m *Mover) fetch(ctx context.Context, file rest.File, f *os.File) (err erro
 	return compare(file, file.Size, crc)
 }
 
-// compare says whether what arrived is the file. Corrupt.
+// compare checks that the bytes that arrived are the file's. Corrupt.
 func compare(file rest.File, size int64, crc uint64) error {
 	if got := checksum.Encode(crc); size != file.Size || got != file.Checksums.CRC64NVME {
 		return fault.New("corrupt", "%d bytes with checksum %s arrived, but the file has %d bytes with %s",
-			size, got, file.Size, file.Checksums.CRC64NVME).WithHint("try again; if it stays, look where the bytes are: s3ctl stat")
+			size, got, file.Size, file.Checksums.CRC64NVME).WithHint("try again; if it happens again, see where the bytes are stored: s3ctl stat")
 	}
 	return nil
 }
@@ -210,13 +209,12 @@ func copyOut(w io.Writer, body io.Reader, moved *metered) error {
 	}
 }
 
-// errBeyond: more bytes came than were asked for.
+// errBeyond is the error of a body with more bytes than were requested.
 func errBeyond() error {
-	return fault.New("corrupt", "more bytes arrived than were asked for").WithHint("try again; if it stays so, check the endpoint and the proxies on the way")
+	return fault.New("corrupt", "more bytes arrived than were requested").WithHint("try again; if it happens again, check the endpoint and the proxies in between")
 }
 
-// window is the part of a file that one answer may write: the bytes from off to end, and no other, whatever is sent.
-// A byte beyond is Corrupt.
+// window restricts one response to its part of a file, the bytes from off to end. A byte beyond end is Corrupt.
 type window struct {
 	f        io.WriterAt
 	off, end int64
@@ -233,7 +231,7 @@ func (w *window) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// localFault makes a fault of an error of the local file system.
+// localFault classifies an error of the local file system.
 func localFault(err error) error {
 	if err == nil {
 		return nil
@@ -244,17 +242,17 @@ func localFault(err error) error {
 	}
 	switch {
 	case e.Kind == "no_space":
-		e.Hint = "free some space, or fetch to another disk; nothing of the file was left behind"
+		e.Hint = "free some space, or fetch to another disk; no partial file was left"
 	case errors.Is(err, syscall.ENOTDIR), errors.Is(err, fs.ErrExist):
-		e.Hint = "a file stands where a folder is needed: two keys cannot both be stored here"
+		e.Hint = "there is a file where a folder is needed: the two keys cannot both be stored here"
 	}
 	return e
 }
 
-// maxName is the longest file name, in bytes, that common file systems take.
+// maxName is the longest file name, in bytes, that common file systems accept.
 const maxName = 255
 
-// tempName is a name beside path that no other has and none can foresee: ".name.part-xxxx".
+// tempName is a unique, unpredictable path beside path: ".name.part-xxxxxxxx".
 func tempName(path string) string {
 	dir, name := filepath.Split(path)
 	suffix := ".part-" + strings.ToLower(rand.Text()[:8])
@@ -265,7 +263,7 @@ func tempName(path string) string {
 	return dir + "." + name + suffix
 }
 
-// counting writes at most so many bytes, of which it keeps the CRC64NVME. A byte beyond is Corrupt.
+// counting passes at most `most` bytes to w and computes their CRC64NVME. A byte beyond is Corrupt.
 type counting struct {
 	w       io.Writer
 	n, most int64

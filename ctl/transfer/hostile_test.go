@@ -21,20 +21,20 @@ import (
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-// mib is the smallest part there is.
+// mib is the smallest part size.
 const mib = 1 << 20
 
-// poison is a byte that no file of these tests has.
+// poison is a byte that no file of these tests contains.
 const poison = 0xEE
 
-// hostile answers a request for a range with a wrong answer, made by drawn numbers.
+// hostile answers a range request with a wrong response, from random numbers.
 type hostile struct {
 	length  int  // bytes sent
-	named   bool // Content-Length says so
-	shift   int  // of the range that the answer claims to be
-	grown   int  // of the size that it claims
+	named   bool // Content-Length is sent
+	shift   int  // of the range in Content-Range
+	grown   int  // of the size in Content-Range
 	whole   bool // status 200
-	breaks  bool // the connection, behind the bytes
+	breaks  bool // the connection is reset after the bytes
 	garbage byte
 }
 
@@ -55,8 +55,8 @@ func (h hostile) answer(w http.ResponseWriter, first, last, size int) {
 	}
 }
 
-// No answer ever changes a byte outside of the range that it answers, whatever its status, headers and length, and
-// nothing that is not the file gets its name.
+// For any status, headers and length, a response changes no byte outside its range, and only the right file gets
+// the target's name.
 func TestGet_NoAnswerChangesAByteOutsideItsOwnRange(t *testing.T) {
 	t.Parallel()
 	const size, part = 5 * mib, mib
@@ -109,11 +109,11 @@ func TestGet_NoAnswerChangesAByteOutsideItsOwnRange(t *testing.T) {
 	s.SetHook(nil)
 }
 
-// The bytes of one range come late and are too many, while their neighbours are complete: what counted once must stay.
+// The bytes of one range arrive late and are too many, while the neighbouring ranges are complete: these must stay intact.
 func TestGet_ALateOverflowLeavesItsNeighbours(t *testing.T) {
 	t.Parallel()
 	s, m, _, _ := resumable(t)
-	m.Lanes = transfer.NewLanes(8) // of which four are open to begin with
+	m.Lanes = transfer.NewLanes(8) // four of them at first
 	root, dir := openRoot(t)
 	_, data := writeFile(t, large)
 	f := s.Add("default", "k", string(data))
@@ -143,7 +143,7 @@ func TestGet_ALateOverflowLeavesItsNeighbours(t *testing.T) {
 	same(t, filepath.Join(dir, "f"), data)
 }
 
-// What is on disk is compared, not what came: bytes that change there after they had arrived are found before the file has its name.
+// The bytes on disk are verified, not those received: a change on disk is detected before the file is renamed.
 func TestGet_WhatIsOnDiskIsCompared(t *testing.T) {
 	t.Parallel()
 	for name, damage := range map[string]func(path string) error{
@@ -185,7 +185,7 @@ func writeAt(path string, off int64, data []byte) error {
 	return err
 }
 
-// An endless body ends with the size of the file, in a file and in a stream.
+// An endless body ends at the file's size, for a file and for a stream.
 func TestGet_AnEndlessBodyEnds(t *testing.T) {
 	t.Parallel()
 	s, m, _ := rig(t)

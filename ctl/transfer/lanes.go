@@ -8,33 +8,32 @@ import (
 	"github.com/ringstore/ringstore/ctl/fault"
 )
 
-// Lanes bounds how many requests that carry bytes are under way at once, over
-// all files together: many small files and the parts of one large one share them
-// alike. How many there are follows what the server can take: a refusal because
-// it is busy or away halves them, and each success adds a little, up to the
-// most (additive increase and multiplicative decrease, as TCP does it).
-// Its methods may be called at once from many goroutines.
+// Lanes bounds the concurrent requests that carry file bytes, over all files together: many small files and the
+// parts of one large file share them. The bound adapts to the server as TCP's congestion window does (additive increase,
+// multiplicative decrease): a refusal because the server is busy or unreachable halves it, each success
+// raises it slightly, up to most.
+// Its methods are safe for concurrent use.
 type Lanes struct {
 	most int
 
 	mu      sync.Mutex // guards what follows
-	open    float64    // how many may be under way now, 1..most
+	open    float64    // how many requests may be in progress now, 1..most
 	busy    int
 	cuts    int // halvings so far
 	waiting []chan struct{}
 }
 
-// NewLanes makes lanes for at most so many requests at once.
+// NewLanes allows at most so many concurrent requests.
 func NewLanes(most int) *Lanes {
 	most = max(most, 1)
 	return &Lanes{most: most, open: max(float64(most)/2, 1)}
 }
 
-// lane is the right to one request that carries bytes.
+// lane is the permission for one request that carries bytes.
 type lane struct {
 	of   *Lanes
-	cuts int  // of the lanes when it was taken
-	free bool // somebody else may have it; guarded by of.mu
+	cuts int  // of.cuts when it was taken
+	free bool // no longer counted as busy; guarded by of.mu
 }
 
 // take waits for a lane. Errors: the context's.
@@ -49,7 +48,7 @@ func (l *Lanes) take(ctx context.Context) (*lane, error) {
 	l.waiting = append(l.waiting, turn)
 	l.mu.Unlock()
 	select {
-	case <-turn: // the lane was counted as busy by whoever gave it
+	case <-turn: // wake counted the lane as busy already
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		return &lane{of: l, cuts: l.cuts}, nil
@@ -59,7 +58,7 @@ func (l *Lanes) take(ctx context.Context) (*lane, error) {
 	}
 }
 
-// leave ends a wait. A lane that was given in the same moment goes to the next.
+// leave ends a wait. A lane that was granted at the same moment is passed to the next waiter.
 func (l *Lanes) leave(turn chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -73,9 +72,9 @@ func (l *Lanes) leave(turn chan struct{}) {
 	l.wake()
 }
 
-// through frees the lane before its request has its answer: the last byte is on its way, and while the
-// server makes it durable others can use the line. May be called often, and beside give.
-func (ln *lane) through() {
+// sent frees the lane before its request is answered: once the last byte is sent, other requests can use
+// the connection's bandwidth while the server makes the bytes durable. It may be called more than once, and concurrently with give.
+func (ln *lane) sent() {
 	ln.of.mu.Lock()
 	defer ln.of.mu.Unlock()
 	ln.release()
@@ -89,9 +88,8 @@ func (ln *lane) release() {
 	ln.of.wake()
 }
 
-// give says how the request of a lane went, and frees it. Requests that were under way
-// together and failed together are one sign of trouble, not many: only those that
-// began after the last halving count.
+// give reports the outcome of the lane's request and frees it. Concurrent requests that fail together count as one
+// sign of congestion: only those that began after the last halving can halve the bound again.
 func (ln *lane) give(err error) {
 	l := ln.of
 	l.mu.Lock()
@@ -114,7 +112,7 @@ func (l *Lanes) wake() {
 	}
 }
 
-// congested says whether fewer requests at once could have gone better.
+// congested reports whether fewer concurrent requests could have succeeded.
 func congested(err error) bool {
 	e, ok := errors.AsType[*fault.Error](err)
 	return ok && (e.Kind == "unavailable" || e.Kind == "no_quorum" || e.Kind == "canceled")

@@ -120,7 +120,7 @@ func TestRetry_Patience(t *testing.T) {
 func TestLimit(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := &Mover{Limit: NewLimit(1 << 20)}
+		m := &Manager{Limit: NewLimit(1 << 20)}
 		began := time.Now()
 		n, err := io.Copy(io.Discard, struct{ io.Reader }{m.limited(t.Context(), bytes.NewReader(make([]byte, 10<<20)))})
 		require.NoError(t, err)
@@ -140,7 +140,7 @@ func TestLanes_AreFreeOnceTheBytesAreThrough(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 1, int(l.open))
 	for range 2 {
-		first.through()
+		first.sent()
 		require.Zero(t, l.busy)
 	}
 	second, err := l.take(t.Context())

@@ -7,22 +7,22 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// limitPiece is the most bytes that pass a limit at once, and the least that a limiter's burst must be.
+// limitPiece is the most bytes that pass the rate limit at once; a limiter's burst is at least this.
 const limitPiece = 64 << 10
 
-// pieceOf is how many bytes pass a limit at once: little where it is low, or each of several
-// connections would wait so long for its turn that both ends take it for dead.
+// pieceOf is how many bytes pass the limit at once: few if the limit is low, because several connections take
+// turns and each would otherwise wait so long that both ends consider it dead.
 func pieceOf(l *rate.Limiter) int {
 	return int(min(max(l.Limit()/16, 1<<10), limitPiece))
 }
 
-// NewLimit makes a limit of so many bytes a second for a Mover.
+// NewLimit limits a Manager to so many bytes a second.
 func NewLimit(bytesPerSecond int64) *rate.Limiter {
 	return rate.NewLimiter(rate.Limit(bytesPerSecond), limitPiece)
 }
 
-// limited slows a reader down to the mover's limit.
-func (m *Mover) limited(ctx context.Context, r io.Reader) io.Reader {
+// limited restricts a reader to the manager's rate limit.
+func (m *Manager) limited(ctx context.Context, r io.Reader) io.Reader {
 	if m.Limit == nil {
 		return r
 	}

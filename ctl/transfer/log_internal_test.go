@@ -13,12 +13,12 @@ import (
 	"github.com/ringstore/ringstore/ctl/fault"
 )
 
-// parsed holds whatever stands in a log to its bounds, as a download and an upload use it.
+// parsed applies the bounds of a download and an upload to a parsed log.
 func parsed(t *testing.T, data []byte, format string, first any, of func() cut) {
 	entries, err := parseLog(data, format, first)
 	_, known := errors.AsType[*fault.Error](err)
 	switch {
-	case err != nil && !errors.Is(err, errGarbled) && !known:
+	case err != nil && !errors.Is(err, errUnreadable) && !known:
 		t.Fatalf("an error of another kind: %v", err)
 	case err != nil:
 		return
@@ -30,7 +30,7 @@ func parsed(t *testing.T, data []byte, format string, first any, of func() cut) 
 	if n := c.count(); n < 1 || n > maxParts {
 		t.Fatalf("%+v has %d parts", c, n)
 	}
-	all := newTally(c)
+	all := newProgress(c)
 	for i := range all.known(entries) {
 		off, n := c.span(i)
 		if off < 0 || n < 1 || off+n > c.size {
@@ -39,7 +39,7 @@ func parsed(t *testing.T, data []byte, format string, first any, of func() cut) 
 	}
 }
 
-// FuzzParseLog: no log, whatever program wrote it, makes a run reserve memory without bound or leave the bytes of the file.
+// FuzzParseLog: no log content makes a run allocate unbounded memory or address bytes outside the file.
 func FuzzParseLog(f *testing.F) {
 	head := `{"format":"s3ctl download","version":1,"endpoint":"http://h","file_id":"x","size":%d,"crc64nvme":"SrNGGKm3HVA=","part_size":%d}` + "\n"
 	for _, size := range []int64{0, 1, 33 << 20, 5 << 40, 1<<63 - 1, -1} {
@@ -58,7 +58,7 @@ func FuzzParseLog(f *testing.F) {
 	})
 }
 
-// Each size of parts that a run chooses is one that a later run believes.
+// Every part size that a run chooses is accepted by a later run.
 func TestCut_WhatIsChosenIsPossible(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -71,13 +71,13 @@ func TestCut_WhatIsChosenIsPossible(t *testing.T) {
 	})
 }
 
-// memory is a file in memory.
+// memory is an in-memory io.WriterAt.
 type memory []byte
 
 // WriteAt implements io.WriterAt.
 func (m memory) WriteAt(p []byte, off int64) (int, error) { return copy(m[off:], p), nil }
 
-// However many bytes are written to a window, and in whatever pieces, those beside it stay as they are.
+// However many bytes are written to a window, in pieces of any size, the bytes outside stay unchanged.
 func TestWindow_LeavesWhatIsBesideIt(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -104,7 +104,7 @@ func TestWindow_LeavesWhatIsBesideIt(t *testing.T) {
 	})
 }
 
-// The names of the fields are the format: docs/format/transfer-state.md.
+// The JSON field names are the format: docs/format/transfer-state.md.
 func TestFetchHead_AsDocumented(t *testing.T) {
 	t.Parallel()
 	data, err := json.Marshal(fetchHead{head: head{fetchFormat, logVersion}, Endpoint: "e", FileID: "f", Size: 1, CRC: "c", PartSize: 2})

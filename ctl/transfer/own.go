@@ -9,21 +9,21 @@ import (
 	"github.com/ringstore/ringstore/ctl/fault"
 )
 
-// folder is where files with fixed names are kept from one run to the next; *os.Root is one.
+// folder holds files with fixed names from one run to the next; *os.Root is one.
 type folder interface {
 	Lstat(name string) (fs.FileInfo, error)
 	OpenFile(name string, flag int, mode fs.FileMode) (*os.File, error)
 	Remove(name string) error
 }
 
-// errForeign: a file has one of our fixed names, and was not made by us.
-var errForeign = errors.New("is not a file of s3ctl's own")
+// errForeign: a file that s3ctl did not create has one of its fixed names.
+var errForeign = errors.New("was not created by s3ctl")
 
-// openOwn opens a file that an earlier run may have made under a name that anyone can foresee, or makes it: read
-// and written by the user alone. A file that is there is only used if it can be no other's work: regular, of
-// one name, the user's, and not writable by others; otherwise the error is errForeign, and the file is left as it is.
+// openOwn opens a file with a predictable name that an earlier run may have created, or creates it with mode 0600.
+// An existing file is used only if no one else can have created it: it must be regular, have one link, belong to
+// the user and not be writable by others. Otherwise the error is errForeign, and the file is left as it is.
 func openOwn(in folder, name string, flag int) (*os.File, error) {
-	const tries = 16 // another process may make and remove it meanwhile
+	const tries = 16 // another process may create and remove it meanwhile
 	for range tries {
 		f, err := in.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_RDWR|flag, 0o600)
 		if !errors.Is(err, fs.ErrExist) {
@@ -46,16 +46,16 @@ func openOwn(in folder, name string, flag int) (*os.File, error) {
 		if err != nil {
 			return nil, localFault(err)
 		}
-		// What was looked at need not be what was opened.
+		// The file may have been replaced between Lstat and OpenFile.
 		if now, err := f.Stat(); err == nil && os.SameFile(info, now) && foreign(now) == "" {
 			return f, nil
 		}
 		_ = f.Close()
 	}
-	return nil, fault.New("conflict", "%s is replaced all the time", name).WithHint("use a folder that others cannot write to")
+	return nil, fault.New("conflict", "another program keeps replacing %s", name).WithHint("use a folder that others cannot write to")
 }
 
-// system is the folder of plain paths.
+// system is the folder in which names are plain paths.
 type system struct{}
 
 // Lstat implements folder.

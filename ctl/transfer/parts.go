@@ -16,11 +16,11 @@ const (
 	maxParts = 10000
 )
 
-// Sizes say how large files are cut into parts, in bytes. Zero values take the defaults named here.
+// Sizes define how files are split into parts, in bytes. Zero values mean the defaults named here.
 type Sizes struct {
-	Whole int64 // up to so much a file moves in one request: a session would cost it three more; default 64 MiB
-	Least int64 // of a part: what each costs must not show; default 32 MiB
-	Most  int64 // of a part: it is what an interruption can cost a stream; default 128 MiB
+	Whole int64 // the largest file that is moved in one request, since a session costs three more; default 64 MiB
+	Least int64 // the smallest part, so that the cost of a request stays negligible; default 32 MiB
+	Most  int64 // the largest part, which is what an interruption can cost each stream; default 128 MiB
 }
 
 func (s Sizes) withDefaults() Sizes {
@@ -35,19 +35,19 @@ func (s Sizes) withDefaults() Sizes {
 	return s
 }
 
-// part fits the parts to the file: one for each stream within the bounds, and never more than there may be.
+// part is the part size for a file: one part for each stream within the bounds, and at most maxParts.
 func (s Sizes) part(size int64, streams int) int64 {
 	part := min(max(size/int64(max(streams, 1)), s.Least), s.Most)
 	part = max(part, (size+maxParts-1)/maxParts)
 	return (part + mib - 1) / mib * mib
 }
 
-// cut is a file cut into parts of one size, the last one shorter.
+// cut is a file split into parts of one size; the last may be shorter.
 type cut struct {
 	size, part int64
 }
 
-// possible says whether Sizes.part can have cut a file so.
+// possible reports whether Sizes.part can have chosen this part size.
 func (c cut) possible() bool {
 	return c.part >= mib && c.part%mib == 0 && c.part-mib < c.size && c.size/maxParts <= c.part && c.count() <= maxParts
 }
@@ -60,15 +60,14 @@ func (c cut) count() int {
 	return int(n)
 }
 
-// span gives the offset and the bytes of part i, from 0.
+// span returns the offset and the length of part i, counted from 0.
 func (c cut) span(i int) (off, n int64) {
 	off = int64(i) * c.part
 	return off, min(c.part, c.size-off)
 }
 
-// tally keeps which parts have arrived, with the CRC64NVME of each. Its methods
-// may be called at once from many goroutines.
-type tally struct {
+// progress records which parts have arrived, and the CRC64NVME of each. Its methods are safe for concurrent use.
+type progress struct {
 	cut cut
 
 	mu   sync.Mutex // guards what follows
@@ -76,32 +75,32 @@ type tally struct {
 	crcs []uint64
 }
 
-func newTally(c cut) *tally {
-	return &tally{cut: c, have: make([]bool, c.count()), crcs: make([]uint64, c.count())}
+func newProgress(c cut) *progress {
+	return &progress{cut: c, have: make([]bool, c.count()), crcs: make([]uint64, c.count())}
 }
 
-func (t *tally) set(i int, crc uint64) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.have[i], t.crcs[i] = true, crc
+func (p *progress) set(i int, crc uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.have[i], p.crcs[i] = true, crc
 }
 
-func (t *tally) unset(i int) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.have[i] = false
+func (p *progress) unset(i int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.have[i] = false
 }
 
-func (t *tally) get(i int) (crc uint64, have bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.crcs[i], t.have[i]
+func (p *progress) get(i int) (crc uint64, have bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.crcs[i], p.have[i]
 }
 
 // present lists the parts that have arrived.
-func (t *tally) present() (parts []int) {
-	for i := range t.have {
-		if _, have := t.get(i); have {
+func (p *progress) present() (parts []int) {
+	for i := range p.have {
+		if _, have := p.get(i); have {
 			parts = append(parts, i)
 		}
 	}
@@ -109,31 +108,31 @@ func (t *tally) present() (parts []int) {
 }
 
 // missing lists the parts that have not arrived.
-func (t *tally) missing() (parts []int) {
-	for i := range t.have {
-		if _, have := t.get(i); !have {
+func (p *progress) missing() (parts []int) {
+	for i := range p.have {
+		if _, have := p.get(i); !have {
 			parts = append(parts, i)
 		}
 	}
 	return parts
 }
 
-// bytes that have arrived.
-func (t *tally) bytes() (sum int64) {
-	for i := range t.have {
-		if _, have := t.get(i); have {
-			_, n := t.cut.span(i)
+// bytes is how many bytes have arrived.
+func (p *progress) bytes() (sum int64) {
+	for i := range p.have {
+		if _, have := p.get(i); have {
+			_, n := p.cut.span(i)
 			sum += n
 		}
 	}
 	return sum
 }
 
-// known reads the checksums that a log has of parts. It changes nothing.
-func (t *tally) known(entries []entry) map[int]uint64 {
+// known returns the checksums of parts that a log records, by part from 0. It does not change p.
+func (p *progress) known(entries []entry) map[int]uint64 {
 	known := map[int]uint64{}
 	for _, e := range entries {
-		if crc, err := checksum.Decode(e.CRC); err == nil && e.Part >= 1 && e.Part <= t.cut.count() {
+		if crc, err := checksum.Decode(e.CRC); err == nil && e.Part >= 1 && e.Part <= p.cut.count() {
 			known[e.Part-1] = crc
 		}
 	}
@@ -141,27 +140,26 @@ func (t *tally) known(entries []entry) map[int]uint64 {
 }
 
 // whole combines the checksums of all parts.
-func (t *tally) whole() (crc uint64) {
-	for i := range t.crcs {
-		one, _ := t.get(i)
-		_, n := t.cut.span(i)
+func (p *progress) whole() (crc uint64) {
+	for i := range p.crcs {
+		one, _ := p.get(i)
+		_, n := p.cut.span(i)
 		crc = checksum.Combine(crc, one, n)
 	}
 	return crc
 }
 
-// progress says in words how far it is.
-func (t *tally) progress() string {
-	return term.Size(t.bytes()) + " of " + term.Size(t.cut.size)
+// progress describes how much has arrived: "1.0 GiB of 4.0 GiB".
+func (p *progress) String() string {
+	return term.Size(p.bytes()) + " of " + term.Size(p.cut.size)
 }
 
-// eachPart runs work on every part that is missing, as many at once as there are lanes, and
-// returns the first error, with all work ended. A part that fails ends the others. Parts are begun
-// in their order, each in a lane that work gives back.
-func (m *Mover) eachPart(ctx context.Context, parts []int, work func(ctx context.Context, part int, first *lane) error) error {
+// eachPart runs work on every missing part, on as many goroutines as there are lanes. The first error cancels
+// the other parts and is returned after all work has ended. Parts start in order, each in a lane that work gives back.
+func (m *Manager) eachPart(ctx context.Context, parts []int, work func(ctx context.Context, part int, first *lane) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	// Lanes bound the requests; this bounds the parts that wait to be tried again.
+	// Lanes bound the requests; slots bound the goroutines, also those that wait to retry.
 	slots := make(chan struct{}, m.Lanes.most)
 	var wg sync.WaitGroup
 	for _, part := range parts {
@@ -187,8 +185,8 @@ func (m *Mover) eachPart(ctx context.Context, parts []int, work func(ctx context
 	return context.Cause(ctx)
 }
 
-// try runs one request in a lane, again as the mover's Retry says, each try with a deadline that fits its bytes.
-func (m *Mover) try(ctx context.Context, bytes int64, request func(ctx context.Context) error) error {
+// try runs one request in a lane and retries it as the manager's Retry says; each attempt has a deadline that fits its bytes.
+func (m *Manager) try(ctx context.Context, bytes int64, request func(ctx context.Context) error) error {
 	first, err := m.Lanes.take(ctx)
 	if err != nil {
 		return err
@@ -196,8 +194,8 @@ func (m *Mover) try(ctx context.Context, bytes int64, request func(ctx context.C
 	return m.tryFrom(ctx, first, bytes, func(ctx context.Context, _ *lane) error { return request(ctx) })
 }
 
-// tryFrom is try with a lane for the first try at hand, which it gives back. The request may free its lane earlier.
-func (m *Mover) tryFrom(ctx context.Context, first *lane, bytes int64, request func(ctx context.Context, ln *lane) error) error {
+// tryFrom is try with a lane already taken for the first attempt, which it gives back. The request may free its lane earlier.
+func (m *Manager) tryFrom(ctx context.Context, first *lane, bytes int64, request func(ctx context.Context, ln *lane) error) error {
 	again := false
 	return m.Retry.Do(ctx, func() (err error) {
 		ln := first
@@ -218,9 +216,9 @@ func (m *Mover) tryFrom(ctx context.Context, first *lane, bytes int64, request f
 	})
 }
 
-// deadline is the backstop behind the client's own watch over connections on
-// which nothing moves: what is slower than this goes nowhere, unless a limit was asked for.
-func (m *Mover) deadline(bytes int64) time.Duration {
+// deadline bounds a whole request. The client already detects connections on which nothing moves; this also ends
+// transfers slower than 32 kB/s, unless a lower limit was requested.
+func (m *Manager) deadline(bytes int64) time.Duration {
 	slowest := 32e3 // bytes a second
 	if m.Limit != nil {
 		slowest = min(slowest, float64(m.Limit.Limit())/float64(2*m.Lanes.most))
@@ -230,8 +228,8 @@ func (m *Mover) deadline(bytes int64) time.Duration {
 
 var errDeadline = fmt.Errorf("it took too long")
 
-// interrupted says how to continue what a person or a signal ended.
-func interrupted(ctx context.Context, t *tally) error {
+// interrupted is the error of a transfer that the user or a signal ended, with how to resume it.
+func interrupted(ctx context.Context, p *progress) error {
 	return (&fault.Error{Kind: "interrupted", Msg: "interrupted", Err: ctx.Err()}).
-		WithHint("run the same command again to continue from here: %s are there", t.progress())
+		WithHint("run the same command again to resume: %s have arrived", p.String())
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/fault"
 )
 
-// While others get through, it is not the server that is away: patience counts from their last success.
+// While other operations succeed the server is reachable: patience counts from their last success.
 func TestRetry_PatienceIsTimeWithoutProgress(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -30,22 +30,22 @@ func TestRetry_PatienceIsTimeWithoutProgress(t *testing.T) {
 	})
 }
 
-// Who asked for few bytes a second gets them, however long a part then takes.
+// A rate limit that the user chose never runs into the deadline of a part.
 func TestDeadline_LeavesRoomForALimit(t *testing.T) {
 	t.Parallel()
-	free := &Mover{Lanes: NewLanes(8)}
-	slow := &Mover{Lanes: NewLanes(8), Limit: NewLimit(10_000)}
+	free := &Manager{Lanes: NewLanes(8)}
+	slow := &Manager{Lanes: NewLanes(8), Limit: NewLimit(10_000)}
 	require.Less(t, free.deadline(64*mib), time.Hour)
-	// Eight parts at once through 10 kB/s: each has an eighth of it.
+	// Eight concurrent parts at 10 kB/s: each gets an eighth.
 	require.Greater(t, slow.deadline(64*mib).Seconds(), float64(64*mib)/(10_000/8))
-	require.Equal(t, free.deadline(64*mib), (&Mover{Lanes: NewLanes(8), Limit: NewLimit(1 << 30)}).deadline(64*mib), "a high limit changes nothing")
+	require.Equal(t, free.deadline(64*mib), (&Manager{Lanes: NewLanes(8), Limit: NewLimit(1 << 30)}).deadline(64*mib), "a high limit changes nothing")
 }
 
-// Through a low limit, none of many connections stands still for long.
+// With a low limit, no connection idles for long.
 func TestLimit_EachOfManyMovesOn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := &Mover{Limit: NewLimit(8 << 10)}
+		m := &Manager{Limit: NewLimit(8 << 10)}
 		var wg sync.WaitGroup
 		for range 8 {
 			wg.Go(func() {

@@ -7,9 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// preallocate takes the space of a file before its bytes come: a full disk is
-// found at once, and the file lies in one piece. Where the file system cannot
-// do that, the writes will have to find out.
+// preallocate reserves the space of a file before its bytes arrive, so that a full disk is detected at once and the
+// file is contiguous. If the file system cannot preallocate, the writes detect a full disk.
 func preallocate(f *os.File, size int64) error {
 	if size <= 0 {
 		return nil

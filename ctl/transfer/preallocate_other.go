@@ -4,5 +4,5 @@ package transfer
 
 import "os"
 
-// preallocate does nothing here: the writes will find a full disk.
+// preallocate does nothing here: the writes detect a full disk.
 func preallocate(*os.File, int64) error { return nil }

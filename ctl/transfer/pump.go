@@ -8,16 +8,15 @@ import (
 // pumpBuffer is the size of the two buffers between a stream and the network.
 const pumpBuffer = 512 << 10
 
-// pump reads ahead of its reader, and lets it go when stop is called although
-// the stream is blocked: nobody can interrupt the read of a terminal or a pipe.
-// The blocked goroutine then ends with its read, or with the process.
+// pump reads a stream ahead of its consumer. stop unblocks the consumer even while the stream is blocked, since
+// the read of a terminal or a pipe cannot be interrupted; the reading goroutine then ends with that read, or with the process.
 type pump struct {
 	full  chan piece
 	empty chan []byte
 	done  chan struct{}
 	once  sync.Once
 
-	cur piece // what is being handed out; of the reader's goroutine
+	cur piece // being consumed; used by Read only
 	off int
 }
 
@@ -69,7 +68,7 @@ func (p *pump) Read(dst []byte) (int, error) {
 		case <-p.done:
 			return 0, io.ErrClosedPipe
 		}
-		if p.cur.err != nil && p.cur.err != io.EOF { //nolint:errorlint // io.Reader says that it is io.EOF itself
+		if p.cur.err != nil && p.cur.err != io.EOF { //nolint:errorlint // io.Reader returns io.EOF itself
 			p.cur.err = fromReading("the input", p.cur.err)
 		}
 	}
@@ -78,5 +77,5 @@ func (p *pump) Read(dst []byte) (int, error) {
 	return n, nil
 }
 
-// stop makes reads fail from now on. It may be called at any time, also often.
+// stop makes all further reads fail. It may be called at any time and more than once.
 func (p *pump) stop() { p.once.Do(func() { close(p.done) }) }

@@ -22,19 +22,17 @@ import (
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-// smallFile is the size in bytes up to which a file is read whole before it is
-// sent. Its checksum then goes ahead of it, and the server refuses a damaged
-// one instead of our having to remove it.
+// smallFile is the size in bytes up to which a file is read whole before it is sent. Its checksum is then
+// sent before the body, and the server rejects damaged bytes, so that no wrong file has to be removed afterwards.
 const smallFile = 1 << 20
 
-// PutFile sends a local regular file, as often as it takes, and returns it as
-// acknowledged: durable, visible, and of the checksum that was computed here.
-// A file that changes while it is sent, or has more bytes than the system says, is Conflict, and what was visible before
-// stays. A file of which the system says that it is empty, but that has bytes (as in /proc), is sent as a stream.
+// PutFile sends a local regular file, retrying as Retry says, and returns it as acknowledged: durable, visible, and with
+// the checksum that was computed here. A file that changes while it is sent, or has more bytes than its size says, is
+// Conflict, and the object is unchanged. A file of size 0 that has bytes nevertheless (as in /proc) is sent as a stream.
 //
-// A file of more than Sizes.Whole goes in parts, several at once. Where that is cut
-// off, the same call in a later process continues with it, as long as the file is the same.
-func (m *Mover) PutFile(ctx context.Context, path string, dst address.Remote) (rest.File, error) {
+// A file larger than Sizes.Whole is sent in concurrent parts. If that is interrupted, the same call in a later
+// process resumes, provided that the file has not changed.
+func (m *Manager) PutFile(ctx context.Context, path string, dst address.Remote) (rest.File, error) {
 	m = m.ready()
 	f, err := os.Open(path)
 	if err != nil {
@@ -61,8 +59,8 @@ func (m *Mover) PutFile(ctx context.Context, path string, dst address.Remote) (r
 	return stored, err
 }
 
-// putUnsized sends a file whose size is not known before its end.
-func (m *Mover) putUnsized(ctx context.Context, path string, f *os.File, err error, dst address.Remote) (rest.File, error) {
+// putUnsized sends a file whose size is unknown until it has been read.
+func (m *Manager) putUnsized(ctx context.Context, path string, f *os.File, err error, dst address.Remote) (rest.File, error) {
 	if err != nil {
 		return rest.File{}, fromReading(path, err)
 	}
@@ -73,7 +71,7 @@ func (m *Mover) putUnsized(ctx context.Context, path string, f *os.File, err err
 	return m.PutStream(ctx, f, dst)
 }
 
-// behind says whether an open file has a byte at the offset, whatever the system says about its size. It moves the file's own offset there.
+// behind reports whether an open file has a byte at off, whatever its size says. It moves the file's offset.
 func behind(f *os.File, off int64) (bool, error) {
 	if _, err := f.Seek(off, io.SeekStart); err != nil {
 		return false, err
@@ -85,8 +83,8 @@ func behind(f *os.File, off int64) (bool, error) {
 	return n > 0, err
 }
 
-// putOnce is one try for a whole file.
-func (m *Mover) putOnce(ctx context.Context, path string, f *os.File, info os.FileInfo, dst address.Remote) (rest.File, error) {
+// putOnce is one attempt to send a whole file.
+func (m *Manager) putOnce(ctx context.Context, path string, f *os.File, info os.FileInfo, dst address.Remote) (rest.File, error) {
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return rest.File{}, fromReading(path, err)
 	}
@@ -94,7 +92,7 @@ func (m *Mover) putOnce(ctx context.Context, path string, f *os.File, info os.Fi
 	src := m.limited(ctx, &fileReader{f: f, info: info, left: info.Size()})
 	meter := &metered{meter: m.Meter}
 	if info.Size() > smallFile {
-		summed := &summer{r: src}
+		summed := &checksumReader{r: src}
 		meter.r = summed
 		u.Body = meter
 		return m.send(ctx, u, meter, func() uint64 { return summed.crc })
@@ -112,11 +110,11 @@ func (m *Mover) putOnce(ctx context.Context, path string, f *os.File, info os.Fi
 	return m.send(ctx, u, meter, func() uint64 { return crc })
 }
 
-// wholeFiles are buffers of smallFile bytes. Upload gives them back: after it, nobody reads its body.
+// wholeFiles are buffers of smallFile bytes. They can be reused once Upload has returned, since it then reads its body no more.
 var wholeFiles = sync.Pool{New: func() any { b := make([]byte, smallFile); return &b }}
 
-// send uploads and compares. Bytes that did not arrive are taken back from the meter.
-func (m *Mover) send(ctx context.Context, u client.Upload, moved *metered, crc func() uint64) (rest.File, error) {
+// send uploads a file and compares what was stored. After an error the meter is corrected by the bytes sent.
+func (m *Manager) send(ctx context.Context, u client.Upload, moved *metered, crc func() uint64) (rest.File, error) {
 	f, err := m.Store.Upload(ctx, u)
 	if err == nil {
 		err = m.confirm(ctx, f, moved.n, checksum.Encode(crc()))
@@ -128,14 +126,14 @@ func (m *Mover) send(ctx context.Context, u client.Upload, moved *metered, crc f
 	return f, nil
 }
 
-// confirm compares what the server says it has with what was sent. A file that
-// is not ours to the last byte must not stay under our name.
-func (m *Mover) confirm(ctx context.Context, f rest.File, size int64, crc string) error {
+// confirm compares the size and checksum that the server reports with those of the bytes sent, and deletes the file if they
+// differ: wrong bytes must not stay visible under the name.
+func (m *Manager) confirm(ctx context.Context, f rest.File, size int64, crc string) error {
 	if f.Size == size && f.Checksums.CRC64NVME == crc {
 		return nil
 	}
-	err := fault.New("corrupt", "the server stored %d bytes with checksum %s, but %d bytes with %s were sent",
-		f.Size, f.Checksums.CRC64NVME, size, crc).WithHint("the wrong file was removed again; try once more, and check the network if it happens often")
+	err := fault.New("corrupt", "the server stored %d bytes with checksum %s, but %d bytes with checksum %s were sent",
+		f.Size, f.Checksums.CRC64NVME, size, crc).WithHint("the wrong file was removed; try again, and check the network if it happens often")
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
 	if failed := m.Store.DeleteFile(ctx, f.FileID); failed != nil {
@@ -144,22 +142,21 @@ func (m *Mover) confirm(ctx context.Context, f rest.File, size int64, crc string
 	return err
 }
 
-// contentType guesses from the name, as there is nothing else that is cheap.
+// contentType guesses the content type from the name, the only cheap evidence.
 func contentType(path string) string {
 	t := mime.TypeByExtension(filepath.Ext(path))
-	// The API reads these two as forms, not as the file that they are here.
+	// The API would parse a body of these two types as a form.
 	if t == "" || strings.HasPrefix(t, "multipart/") || strings.HasPrefix(t, "application/x-www-form-urlencoded") {
 		return defaultType
 	}
 	return t
 }
 
-// defaultType is for bytes of which nothing is known.
+// defaultType is the content type of bytes whose type is unknown.
 const defaultType = "application/octet-stream"
 
-// fileReader reads exactly the bytes that the file had when it was opened. Before
-// it gives the last of them it looks whether there is no other behind them, and the file is still the same: a server
-// that lacks them stores nothing.
+// fileReader reads exactly as many bytes as the file had when it was opened. Before it returns the last of them it checks
+// that no byte follows and that the file is unchanged; otherwise it fails, and a server that lacks the last bytes stores nothing.
 type fileReader struct {
 	f    *os.File
 	info os.FileInfo
@@ -197,7 +194,7 @@ func (r *fileReader) Read(p []byte) (int, error) {
 
 func (r *fileReader) changed() error { return changed(r.f.Name()) }
 
-// fromReading makes a fault of a local read error, so that it is not taken for one of the network.
+// fromReading classifies a local read error, so that it is not mistaken for a network error.
 func fromReading(path string, err error) error {
 	if e, ok := errors.AsType[*fault.Error](err); ok {
 		return e
@@ -205,20 +202,20 @@ func fromReading(path string, err error) error {
 	return fault.Wrap("read "+path, err)
 }
 
-// summer reckons the CRC64NVME of what passes.
-type summer struct {
+// checksumReader computes the CRC64NVME of the bytes read through it.
+type checksumReader struct {
 	r   io.Reader
 	crc uint64
 }
 
 // Read implements io.Reader.
-func (s *summer) Read(p []byte) (int, error) {
+func (s *checksumReader) Read(p []byte) (int, error) {
 	n, err := s.r.Read(p)
 	s.crc = crc64nvme.Update(s.crc, p[:n])
 	return n, err
 }
 
-// metered tells a meter what passes.
+// metered reports the bytes read through it to a meter.
 type metered struct {
 	r     io.Reader
 	meter Meter

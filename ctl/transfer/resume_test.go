@@ -24,14 +24,14 @@ import (
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-// large is the size in bytes of a file that goes in parts, five of them.
+// large is the size in bytes of a file that is sent in five parts.
 const (
 	large     = 33 << 20
 	largePart = 8 << 20
 )
 
-// resumable is a rig that remembers, and keeps what a person would be told.
-func resumable(t *testing.T) (*resttest.Server, *transfer.Mover, *resumeMeter, *notes) {
+// resumable is a rig with a state folder; it records the notes for the user.
+func resumable(t *testing.T) (*resttest.Server, *transfer.Manager, *resumeMeter, *notes) {
 	t.Helper()
 	s, m, _ := rig(t)
 	meter, told := &resumeMeter{}, &notes{}
@@ -64,18 +64,18 @@ func (n *notes) all() string {
 	return strings.Join(n.text, "\n")
 }
 
-// states lists what is remembered.
-func states(t *testing.T, m *transfer.Mover) []string {
+// states lists the log files.
+func states(t *testing.T, m *transfer.Manager) []string {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join(m.State, "uploads", "*"))
 	require.NoError(t, err)
 	return paths
 }
 
-// isPart says whether a request brings a part.
+// isPart reports whether a request uploads a part.
 func isPart(r *http.Request) bool { return r.Method == http.MethodPut }
 
-// partsSent counts the parts that were asked to be stored.
+// partsSent counts the uploaded parts.
 func partsSent(s *resttest.Server, into *atomic.Int64, then resttest.Hook) {
 	s.SetHook(func(w http.ResponseWriter, r *http.Request) bool {
 		if isPart(r) {
@@ -85,12 +85,12 @@ func partsSent(s *resttest.Server, into *atomic.Int64, then resttest.Hook) {
 	})
 }
 
-// runs numbers the clients of another.
+// runs numbers the clients made by another.
 var runs atomic.Int64
 
-// another gives a mover of another process, whose requests can be told from those of
-// processes before it: the server may see late what they had sent.
-func another(t *testing.T, s *resttest.Server, m *transfer.Mover) (own *transfer.Mover, agent string) {
+// another returns the manager of another process. Its requests can be distinguished from those of earlier processes,
+// which the server may still be handling.
+func another(t *testing.T, s *resttest.Server, m *transfer.Manager) (own *transfer.Manager, agent string) {
 	t.Helper()
 	agent = fmt.Sprint("run ", runs.Add(1))
 	c := client.New(client.Config{Profile: s.Profile(), Agent: agent})
@@ -100,12 +100,12 @@ func another(t *testing.T, s *resttest.Server, m *transfer.Mover) (own *transfer
 	return &copied, agent
 }
 
-// interruptPut runs a put that is cancelled when its part with the number begins.
-func interruptPut(t *testing.T, s *resttest.Server, m *transfer.Mover, path string, number int) {
+// interruptPut runs a put that is canceled when the part with the number starts.
+func interruptPut(t *testing.T, s *resttest.Server, m *transfer.Manager, path string, number int) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	m, agent := another(t, s, m)
-	var handling sync.RWMutex // the server may still take a part whose client is gone
+	var handling sync.RWMutex // the server may still store a part of a disconnected client
 	s.SetHook(func(w http.ResponseWriter, r *http.Request) bool {
 		if !isPart(r) {
 			return false
@@ -114,7 +114,7 @@ func interruptPut(t *testing.T, s *resttest.Server, m *transfer.Mover, path stri
 		defer handling.RUnlock()
 		if r.UserAgent() == agent && strings.HasSuffix(r.URL.Path, fmt.Sprint("/", number)) {
 			cancel()
-			_, _ = io.Copy(io.Discard, r.Body) // until the client is gone
+			_, _ = io.Copy(io.Discard, r.Body) // until the client disconnects
 			return true
 		}
 		s.ServeHTTP(w, r)
@@ -165,7 +165,7 @@ func TestLargePut_ResumedSendsOnlyWhatIsMissing(t *testing.T) {
 	var parts atomic.Int64
 	m, agent := another(t, s, m)
 	s.SetHook(func(_ http.ResponseWriter, r *http.Request) bool {
-		if isPart(r) && r.UserAgent() == agent { // the server may see a part of the first run only now
+		if isPart(r) && r.UserAgent() == agent { // the server may handle a part of the first run only now
 			parts.Add(1)
 		}
 		return false
@@ -173,15 +173,15 @@ func TestLargePut_ResumedSendsOnlyWhatIsMissing(t *testing.T) {
 	_, err := m.PutFile(t.Context(), path, to("k"))
 	require.NoError(t, err)
 	stored(t, s, data)
-	there := moved.resumed.Load() // a part whose client was gone may still have come to its end
+	there := moved.resumed.Load() // a part of the disconnected client may still have been stored
 	require.GreaterOrEqual(t, there, int64(2*largePart))
 	require.EqualValues(t, large-there, moved.Load()-before)
 	require.EqualValues(t, (large-there+largePart-1)/largePart, parts.Load())
-	require.Contains(t, told.all(), "resuming, "+fmt.Sprintf("%d MiB of 33 MiB are there already", there>>20))
+	require.Contains(t, told.all(), "resuming, "+fmt.Sprintf("%d MiB of 33 MiB have arrived already", there>>20))
 	require.Empty(t, states(t, m))
 }
 
-// A record that a kill cut off knows less than the server; the parts are then read here once more, not sent.
+// A log that was cut off has fewer parts than the server; those are read again here, not sent.
 func TestLargePut_ResumedFromATornRecord(t *testing.T) {
 	t.Parallel()
 	s, m, _, _ := resumable(t)
@@ -219,7 +219,7 @@ func TestLargePut_StartsAnew(t *testing.T) {
 			require.NoError(t, os.Chtimes(path+"2", info.ModTime(), info.ModTime()))
 			require.NoError(t, os.Rename(path+"2", path))
 		}, "has changed since"},
-		"the session has expired": {func(_ *testing.T, s *resttest.Server, _, _ string) { s.Expire() }, "the session of the earlier upload is gone"},
+		"the session has expired": {func(_ *testing.T, s *resttest.Server, _, _ string) { s.Expire() }, "the session of the earlier upload no longer exists"},
 		"the record is garbled": {func(t *testing.T, _ *resttest.Server, _, state string) {
 			require.NoError(t, os.WriteFile(state, []byte("{\x00garbage\n"), 0o600))
 		}, "cannot be read"},
@@ -269,7 +269,7 @@ func TestLargePut_ARecordOfANewerVersionIsLeftAlone(t *testing.T) {
 	require.Len(t, s.Sessions(), 1)
 }
 
-// The server completed the upload, and nobody lived to hear so.
+// The server completed the upload, but the client ended before it received the answer.
 func TestLargePut_CompletedBefore(t *testing.T) {
 	t.Parallel()
 	s, m, moved, told := resumable(t)
@@ -294,7 +294,7 @@ func TestLargePut_CompletedBefore(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, large, f.Size)
 	require.Equal(t, before, moved.Load())
-	require.Contains(t, told.all(), "an earlier run had sent it all")
+	require.Contains(t, told.all(), "an earlier run had already completed this upload")
 	require.Empty(t, states(t, m))
 }
 
@@ -355,7 +355,7 @@ func TestLargePut_SessionEndsMeanwhile(t *testing.T) {
 	_, err := m.PutFile(t.Context(), path, to("k"))
 	require.NoError(t, err)
 	stored(t, s, data)
-	require.Contains(t, told.all(), "session is gone; starting anew")
+	require.Contains(t, told.all(), "session no longer exists; starting from the beginning")
 }
 
 func TestLargePut_DamagedPartsAreSentAgainThenNamed(t *testing.T) {
@@ -380,7 +380,7 @@ func TestLargePut_DamagedPartsAreSentAgainThenNamed(t *testing.T) {
 	})
 	_, err = m.PutFile(t.Context(), path, to("k"))
 	require.Equal(t, fault.Corrupt, fault.ExitOf(err))
-	require.ErrorContains(t, err, "of part 2")
+	require.ErrorContains(t, err, "as part 2")
 }
 
 func TestLargePut_TwoAtOnce(t *testing.T) {
@@ -405,8 +405,8 @@ func TestLargePut_TwoAtOnce(t *testing.T) {
 	require.ErrorContains(t, second, "another s3ctl")
 }
 
-// Whatever happens, and however often it is begun again, the bytes arrive, and no
-// interruption costs more than a part for each stream.
+// With random failures and restarts, the bytes arrive, and no interruption costs more than one part for each
+// stream.
 func TestLargePut_AnyTroubleInTheEndArrives(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(8) {
@@ -432,9 +432,9 @@ func TestLargePut_AnyTroubleInTheEndArrives(t *testing.T) {
 						_, _ = io.Copy(io.Discard, r.Body)
 					case 2:
 						_, _ = io.CopyN(io.Discard, r.Body, 1<<20)
-						panic(http.ErrAbortHandler) // the connection breaks
+						panic(http.ErrAbortHandler) // the connection is reset
 					default:
-						s.ServeHTTP(httpDiscard{}, r) // it happens, and the answer is lost
+						s.ServeHTTP(httpDiscard{}, r) // the request is handled, and the answer is lost
 						panic(http.ErrAbortHandler)
 					}
 					return true
@@ -515,8 +515,8 @@ func same(t *testing.T, path string, want []byte) {
 	require.True(t, bytes.Equal(want, got), "the bytes differ")
 }
 
-// interruptGet runs a get that is cancelled when its range n begins, from 0.
-func interruptGet(t *testing.T, s *resttest.Server, m *transfer.Mover, f rest.File, root *os.Root, n int) {
+// interruptGet runs a get that is canceled when its range n, from 0, starts.
+func interruptGet(t *testing.T, s *resttest.Server, m *transfer.Manager, f rest.File, root *os.Root, n int) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	m, agent := another(t, s, m)
@@ -552,7 +552,7 @@ func TestLargeGet_ResumedFetchesOnlyWhatIsMissing(t *testing.T) {
 	require.Contains(t, told.all(), "resuming")
 }
 
-// What lies here may have rotted, or never have reached the disk: it is read before it is relied on.
+// Bytes on disk may be damaged or may never have reached the disk: they are verified before use.
 func TestLargeGet_WhatIsHereIsCheckedFirst(t *testing.T) {
 	t.Parallel()
 	s, m, _, _ := resumable(t)
@@ -645,11 +645,11 @@ func TestLargeGet_Trouble(t *testing.T) {
 	require.Equal(t, []string{"f"}, tree(t, dir), "nothing of it is left")
 }
 
-// While the server makes one part durable the next is on its way, although there is one lane only.
+// While the server makes one part durable, the next is sent, although there is one lane only.
 func TestLargePut_DoesNotWaitForTheDisk(t *testing.T) {
 	t.Parallel()
 	s, m, _, _ := resumable(t)
-	m.Lanes = transfer.NewLanes(2) // of which one is open to begin with
+	m.Lanes = transfer.NewLanes(2) // one of them at first
 	path, data := writeFile(t, large)
 	next := make(chan struct{})
 	var parts atomic.Int64

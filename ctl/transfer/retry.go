@@ -11,32 +11,30 @@ import (
 	"github.com/ringstore/ringstore/ctl/fault"
 )
 
-// Retry says how often and how patiently an operation is tried. The zero value
-// tries once. Copies share what they know of the server.
+// Retry is the retry policy of an operation. The zero value tries once. Copies share Success.
 type Retry struct {
-	Tries    int           // in all, while the server was never reached, and for bytes that arrive damaged; at least 1
-	Patience time.Duration // how long to go on once it was, while nothing succeeds; 0: Tries hold then too
-	Initial  time.Duration // about the first pause; each further one is twice as long
+	Tries    int           // attempts while the server was never reached, and for bytes that arrive damaged; at least 1
+	Patience time.Duration // how long to retry without any success once it was reached; 0: Tries applies then too
+	Initial  time.Duration // roughly the first pause; each further pause is twice as long
 	Max      time.Duration // the longest pause, unless the server asks for a longer one
 	Notify   func(err error, pause time.Duration)
-	Success  *atomic.Int64 // when an operation of any copy succeeded last, in Unix nanoseconds; nil: nobody remembers
+	Success  *atomic.Int64 // when an operation of any copy last succeeded, in Unix nanoseconds; nil: not recorded
 }
 
-// DefaultRetry gives up within seconds on a server that is not there, and rides
-// out one that goes away in the middle of the work for five minutes.
+// DefaultRetry stops within seconds if the server was never reached, and retries for five minutes if it becomes
+// unreachable later.
 func DefaultRetry() Retry {
 	return Retry{Tries: 6, Patience: 5 * time.Minute, Initial: 300 * time.Millisecond, Max: 5 * time.Second, Success: new(atomic.Int64)}
 }
 
-// Do runs op until it succeeds, fails for good, or was tried often enough, and
-// returns its last error. It tries again after what may pass by itself: a server or
-// network away, and bytes that were damaged on the way. A server's Retry-After is
-// kept; other pauses are spread at random, so that many clients do not come back at once.
+// Do runs op until it succeeds, fails permanently, or its tries are used up, and returns its last error. It retries
+// temporary errors: an unreachable server or network, and bytes damaged in transit. It waits as long as the server's
+// Retry-After says; other pauses are randomized, so that many clients do not return at the same moment.
 func (r Retry) Do(ctx context.Context, op func() error) error {
 	pauses := backoff.NewExponentialBackOff()
 	pauses.InitialInterval, pauses.Multiplier, pauses.MaxInterval = r.Initial, 2, r.Max
 	var last error
-	var failing time.Time // since when
+	var failing time.Time // the time of the first failure
 	failures := 0
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
 		if last = op(); last == nil {
@@ -70,8 +68,8 @@ func (r Retry) Do(ctx context.Context, op func() error) error {
 	return last
 }
 
-// spent says whether there were tries enough. As long as others succeed, it is
-// not the server that is away: then time counts from their last success.
+// spent reports whether the tries are used up. While other operations succeed, the server is reachable:
+// Patience then counts from their last success.
 func (r Retry) spent(err error, failures int, since time.Time) bool {
 	if r.Patience == 0 || r.Success == nil || r.Success.Load() == 0 || fault.KindOf(err) == "corrupt" {
 		return failures >= max(r.Tries, 1)
@@ -82,13 +80,13 @@ func (r Retry) spent(err error, failures int, since time.Time) bool {
 	return time.Since(since) > r.Patience
 }
 
-// judge says in the library's words whether err may pass by itself.
+// judge tells the backoff library whether to retry after err.
 func judge(err error) error {
 	e, ok := errors.AsType[*fault.Error](err)
 	switch {
 	case err == nil:
 		return nil
-	case !ok || !passing(e):
+	case !ok || !retryable(e):
 		return backoff.Permanent(err)
 	case e.RetryAfter > 0:
 		return &backoff.RetryAfterError{Duration: e.RetryAfter}
@@ -96,12 +94,12 @@ func judge(err error) error {
 	return err
 }
 
-// passing reports whether another try may end better.
-func passing(e *fault.Error) bool {
+// retryable reports whether a retry may succeed.
+func retryable(e *fault.Error) bool {
 	switch e.Kind {
 	case "unavailable", "no_quorum", "corrupt",
-		"outcome_unknown", // what is retried here may be repeated: it names an id, or replaces the same bytes
-		"canceled":        // the server's word for a body that stopped coming; our own end is the context's error
+		"outcome_unknown", // all operations retried here are idempotent: they name an id, or write the same bytes again
+		"canceled":        // the server's code for a body that ended early; a canceled context here is not a fault.Error
 		return true
 	}
 	return false

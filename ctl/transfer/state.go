@@ -16,8 +16,8 @@ import (
 	"github.com/ringstore/ringstore/ctl/fault"
 )
 
-// logVersion is that of the two logs that this package keeps, of uploads and of
-// downloads under way; see docs/format/transfer-state.md.
+// logVersion is the format version of the two logs that this package keeps, of unfinished uploads and
+// downloads; see docs/format/transfer-state.md.
 const logVersion = 1
 
 // head begins the first line of a log.
@@ -26,37 +26,37 @@ type head struct {
 	Version int    `json:"version"`
 }
 
-// entry is each further line: a part that has arrived.
+// entry is every further line: a part that has arrived.
 type entry struct {
 	Part int    `json:"part"` // from 1
 	CRC  string `json:"crc64nvme"`
 }
 
-// log is a file of JSON lines to which lines are only added: the first says what
-// it is of, and each other names a part that has arrived; of several of one part the last
-// counts. It is locked as long as it is open. What a kill cut off in the middle of a line was never there.
+// log is an append-only file of JSON lines. The first identifies the transfer, each other names a part that has
+// arrived; of several lines for one part the last is valid. The file is locked while it is open. A line that a crash cut
+// off is ignored.
 //
-// A nil log is one in which nothing is recorded.
+// A nil log records nothing.
 type log struct {
 	in   folder
 	name string
-	f    *os.File // opened to append
+	f    *os.File // opened with O_APPEND
 }
 
-// maxLog bounds a log in bytes: ten lines for each part that there can be.
+// maxLog bounds a log in bytes: ten lines for each possible part.
 const maxLog = 16 << 20
 
 var (
-	// errGarbled: the log cannot be read. What it knew is lost, and nothing else.
-	errGarbled = errors.New("the record of an earlier run cannot be read")
-	// errTaken and errNewer: the transfer must be left alone.
-	errTaken = errors.New("another s3ctl is moving this file")
+	// errUnreadable: the log cannot be read. Only the progress that it recorded is lost.
+	errUnreadable = errors.New("the record of an earlier run cannot be read")
+	// errTaken, errNewer: this process must not touch the transfer.
+	errTaken = errors.New("another s3ctl process is transferring this file")
 	errNewer = errors.New("a newer s3ctl wrote this record of a transfer")
 )
 
-// openLog opens the log for this process alone, and reads it: first is filled with
-// its first line, and the entries are returned; found is false where it is new or empty. The file must be of
-// the format. Errors: errTaken, errNewer, errGarbled, which leaves it open, and what the system says.
+// openLog locks the log and reads it: its first line into first, and the others as entries; found is false if it is new or
+// empty. The file must have the given format. Errors: errTaken, errNewer, errUnreadable (l is then open and usable), and
+// those of the file system.
 func openLog(in folder, name string, f *os.File, format string, first any) (l *log, entries []entry, found bool, err error) {
 	if taken, err := tryLock(f); err != nil || taken {
 		_ = f.Close()
@@ -75,7 +75,7 @@ func openLog(in folder, name string, f *os.File, format string, first any) (l *l
 		return l, nil, false, nil
 	}
 	if len(data) > maxLog {
-		return l, nil, false, errGarbled
+		return l, nil, false, errUnreadable
 	}
 	entries, err = parseLog(data, format, first)
 	if e, ok := errors.AsType[*fault.Error](err); ok {
@@ -83,7 +83,7 @@ func openLog(in folder, name string, f *os.File, format string, first any) (l *l
 		e.Item = name
 		return nil, nil, false, e
 	}
-	// The next line must not become one with a torn one.
+	// Drop a torn last line, so that the next one does not continue it.
 	if err == nil {
 		if cut := localFault(f.Truncate(int64(bytes.LastIndexByte(data, '\n') + 1))); cut != nil {
 			_ = f.Close()
@@ -100,27 +100,27 @@ func parseLog(data []byte, format string, first any) ([]entry, error) {
 	}
 	var h head
 	if len(lines) == 0 || json.Unmarshal(lines[0], &h) != nil || h.Format != format {
-		return nil, errGarbled
+		return nil, errUnreadable
 	}
 	if h.Version > logVersion {
 		return nil, (&fault.Error{Kind: "conflict", Err: fmt.Errorf("%w (version %d)", errNewer, h.Version)}).
 			WithHint("use that version of s3ctl, or remove the file to start from the beginning")
 	}
 	if json.Unmarshal(lines[0], first) != nil {
-		return nil, errGarbled
+		return nil, errUnreadable
 	}
 	var entries []entry
 	for _, line := range lines[1:] {
 		var e entry
 		if json.Unmarshal(line, &e) != nil {
-			return nil, errGarbled
+			return nil, errUnreadable
 		}
 		entries = append(entries, e)
 	}
 	return entries, nil
 }
 
-// begin empties the log and writes its first line.
+// begin truncates the log and writes its first line.
 func (l *log) begin(first any) error {
 	if l == nil {
 		return nil
@@ -146,7 +146,7 @@ func (l *log) add(line any) error {
 
 func (l *log) close() { _ = l.f.Close() }
 
-// uploadHead is the first line of an upload's log: what is being sent where.
+// uploadHead is the first line of an upload's log: it identifies the upload.
 type uploadHead struct {
 	head
 	Session  string      `json:"session_id"`
@@ -160,10 +160,10 @@ type uploadHead struct {
 
 const uploadFormat = "s3ctl upload"
 
-// fingerprint tells whether a local file is still the one that it was.
+// fingerprint detects that a local file has changed.
 type fingerprint struct {
 	Size    int64  `json:"size"`
-	ModTime int64  `json:"mtime_ns"` // since 1970
+	ModTime int64  `json:"mtime_ns"` // Unix nanoseconds
 	Device  uint64 `json:"device"`
 	Inode   uint64 `json:"inode"`
 }
@@ -173,8 +173,8 @@ func fingerprintOf(info fs.FileInfo) fingerprint {
 	return fingerprint{Size: info.Size(), ModTime: info.ModTime().UnixNano(), Device: dev, Inode: ino}
 }
 
-// openUploadLog opens the log of the upload of this path to this place; nil where none is to be kept.
-func (m *Mover) openUploadLog(path, bucket, key string, h *uploadHead) (l *log, entries []entry, found bool, err error) {
+// openUploadLog opens the log of the upload of this path to this object; nil if Manager.State is not set.
+func (m *Manager) openUploadLog(path, bucket, key string, h *uploadHead) (l *log, entries []entry, found bool, err error) {
 	if m.State == "" {
 		return nil, nil, false, nil
 	}
@@ -197,11 +197,11 @@ func (m *Mover) openUploadLog(path, bucket, key string, h *uploadHead) (l *log, 
 		if l == nil || l.isNamed() {
 			return l, entries, found, err
 		}
-		l.close() // its owner removed it in between
+		l.close() // the process that held the lock removed it meanwhile
 	}
 }
 
-// isNamed says whether the log is the file that has its name.
+// isNamed reports whether the open file is still the one at the log's name.
 func (l *log) isNamed() bool {
 	there, err := l.in.Lstat(l.name)
 	if err != nil {
@@ -211,7 +211,7 @@ func (l *log) isNamed() bool {
 	return err == nil && os.SameFile(mine, there)
 }
 
-// remove ends the log for good.
+// remove deletes and closes the log.
 func (l *log) remove() {
 	_ = l.in.Remove(l.name)
 	l.close()

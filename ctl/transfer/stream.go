@@ -19,24 +19,24 @@ import (
 )
 
 const (
-	// streamPart is the size in bytes of the first parts of a stream, each of which is
-	// kept in memory until the server has it.
+	// streamPart is the size in bytes of the first parts of a stream. Each part is kept in memory until the server
+	// has stored it.
 	streamPart = 16 * mib
-	// streamStep is after how many parts of a stream they become twice as large: nobody
-	// knows how long it will be, and there may be 10,000 of them.
+	// streamStep is the number of parts after which the part size doubles: the length of a stream is unknown, and it
+	// may have at most 10,000 parts.
 	streamStep = 2000
-	// streamLanes is how many parts of a stream are in memory at once, besides the one that is being filled.
+	// streamLanes is how many parts of a stream are sent at once; one more is being filled.
 	streamLanes = 3
 )
 
-// PutStream sends what r gives until its end. Each part of it is kept in memory until
-// the server has it and its checksum was compared, so that a server or a network that goes away for
-// a while costs nothing; the stream itself cannot be read again, so a later process cannot go on with it.
-func (m *Mover) PutStream(ctx context.Context, r io.Reader, dst address.Remote) (rest.File, error) {
+// PutStream sends r until io.EOF. Each part is kept in memory until the server has stored it and its checksum was
+// compared, so that an outage of the server or the network can be retried. A later process cannot resume, since a stream
+// cannot be read again.
+func (m *Manager) PutStream(ctx context.Context, r io.Reader, dst address.Remote) (rest.File, error) {
 	m = m.ready()
 	p := newPump(r)
 	defer p.stop()
-	defer context.AfterFunc(ctx, p.stop)() // nobody can interrupt the read of a terminal or a pipe
+	defer context.AfterFunc(ctx, p.stop)() // the read of a terminal or a pipe cannot be interrupted
 	s := &stream{m: m, dst: dst, in: m.limited(ctx, p), kind: cmp.Or(m.ContentType, defaultType)}
 	first, ended, err := s.fill(streamPart)
 	switch {
@@ -51,30 +51,30 @@ func (m *Mover) PutStream(ctx context.Context, r io.Reader, dst address.Remote) 
 	if ctx.Err() != nil {
 		return rest.File{}, ctx.Err()
 	}
-	return f, again(err)
+	return f, withRestartHint(err)
 }
 
-// again says what to do about a stream that could not be sent.
-func again(err error) error {
-	if e, ok := errors.AsType[*fault.Error](err); ok && passing(e) {
-		e.Hint = "a stream cannot be gone on with: run the whole command once more"
+// withRestartHint adds to the error of a stream how to try again.
+func withRestartHint(err error) error {
+	if e, ok := errors.AsType[*fault.Error](err); ok && retryable(e) {
+		e.Hint = "a stream cannot be resumed: run the whole command again"
 	}
 	return err
 }
 
-// stream is a stream on its way.
+// stream is the upload of a stream.
 type stream struct {
-	m    *Mover
+	m    *Manager
 	dst  address.Remote
 	in   io.Reader
 	kind string
 
-	spare chan []byte // buffers that no part needs any more
+	spare chan []byte // buffers of parts that are stored
 	size  int64
 	crc   uint64
 }
 
-// fill reads a part of up to size bytes; ended says that there is no other behind it.
+// fill reads a part of up to size bytes; ended reports that it is the last.
 func (s *stream) fill(size int) (part []byte, ended bool, err error) {
 	select {
 	case part = <-s.spare:
@@ -94,7 +94,7 @@ func (s *stream) fill(size int) (part []byte, ended bool, err error) {
 	return part, false, nil
 }
 
-// putWhole sends a stream that is all in memory.
+// putWhole sends a stream that was read completely, in one request.
 func (s *stream) putWhole(ctx context.Context, data []byte) (f rest.File, err error) {
 	crc := crc64nvme.Checksum(data)
 	err = s.m.try(ctx, int64(len(data)), func(ctx context.Context) (err error) {
@@ -105,10 +105,10 @@ func (s *stream) putWhole(ctx context.Context, data []byte) (f rest.File, err er
 		f, err = s.m.send(ctx, u, meter, func() uint64 { return crc })
 		return err
 	})
-	return f, again(err)
+	return f, withRestartHint(err)
 }
 
-// putParts sends a stream that goes on behind its first part.
+// putParts sends a stream that has more than its first part.
 func (s *stream) putParts(ctx context.Context, part []byte) (f rest.File, err error) {
 	var session rest.Session
 	n := rest.NewSession{Bucket: s.dst.Bucket, Name: s.dst.Key, ContentType: s.kind}
@@ -137,7 +137,7 @@ func (s *stream) putParts(ctx context.Context, part []byte) (f rest.File, err er
 	return f, s.m.confirm(ctx, f, s.size, whole)
 }
 
-// sendParts reads part after part and sends a few at once.
+// sendParts reads the parts one after another and sends several concurrently.
 func (s *stream) sendParts(ctx context.Context, session string, part []byte) (err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -148,7 +148,7 @@ func (s *stream) sendParts(ctx context.Context, session string, part []byte) (er
 	ended := false
 	for number := 1; len(part) > 0; number++ {
 		if number > maxParts {
-			return fault.New("too_large", "the stream is longer than a file may be").WithHint("split it")
+			return fault.New("too_large", "the stream is longer than the largest possible file").WithHint("split it")
 		}
 		select {
 		case slots <- struct{}{}:

@@ -9,21 +9,21 @@ import (
 	"time"
 )
 
-// There is nothing to follow or to wait for here, and no mask of modes.
+// These systems have no O_NOFOLLOW or O_NONBLOCK, and no umask.
 const (
 	noFollow = 0
 	umask    = fs.FileMode(0)
 )
 
-// tryLock does nothing where there are no such locks.
+// tryLock does nothing: these systems have no flock.
 func tryLock(*os.File) (taken bool, err error) { return false, nil }
 
 func identity(fs.FileInfo) (device, inode uint64) { return 0, 0 }
 
-// foreign knows no owners here.
+// foreign cannot check the owner here.
 func foreign(info fs.FileInfo) string {
 	if !info.Mode().IsRegular() {
-		return "it is no regular file"
+		return "it is not a regular file"
 	}
 	return ""
 }

@@ -13,18 +13,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// noFollow opens no link, and does not wait for the other end of a named pipe.
+// noFollow are open flags: fail on a link, and do not wait for the other end of a named pipe.
 const noFollow = syscall.O_NOFOLLOW | syscall.O_NONBLOCK
 
-// umask are the bits of the mode that the user gives to no new file. It is read while the process has one thread only: it
-// cannot be read without being changed.
+// umask is the user's file mode mask. It is read during initialization, while the process has one thread, because it
+// cannot be read without changing it.
 var umask = func() fs.FileMode {
 	mask := syscall.Umask(0)
 	syscall.Umask(mask)
 	return fs.FileMode(mask).Perm()
 }()
 
-// tryLock locks the file for this process until it is closed, or says that another has it.
+// tryLock locks the file until it is closed; taken reports that another process holds the lock.
 func tryLock(f *os.File) (taken bool, err error) {
 	for {
 		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
@@ -38,7 +38,7 @@ func tryLock(f *os.File) (taken bool, err error) {
 	}
 }
 
-// identity is what a file stays known by when it is renamed.
+// identity identifies a file across renames.
 func identity(info fs.FileInfo) (device, inode uint64) {
 	if s, ok := info.Sys().(*syscall.Stat_t); ok {
 		return uint64(s.Dev), s.Ino //nolint:unconvert // Dev has another type elsewhere
@@ -46,23 +46,23 @@ func identity(info fs.FileInfo) (device, inode uint64) {
 	return 0, 0
 }
 
-// foreign says why a file cannot be taken for one that this user's s3ctl made; "" where it can.
+// foreign returns why a file cannot be one that s3ctl created for this user, or "".
 func foreign(info fs.FileInfo) string {
 	s, ok := info.Sys().(*syscall.Stat_t)
 	switch {
 	case !info.Mode().IsRegular():
-		return "it is no regular file"
+		return "it is not a regular file"
 	case !ok || int(s.Uid) != os.Geteuid():
 		return "it belongs to another user"
 	case s.Nlink != 1:
-		return "it has another name, too"
+		return "it has another hard link"
 	case info.Mode().Perm()&0o022 != 0:
 		return "others can write to it"
 	}
 	return ""
 }
 
-// keepOwner gives a file the owner and group of another, as far as that is allowed, and says whether it has that group.
+// keepOwner gives f the owner and group of old as far as permitted, and reports whether it then has that group.
 func keepOwner(f *os.File, old fs.FileInfo) bool {
 	want, ok := old.Sys().(*syscall.Stat_t)
 	if !ok {
@@ -80,13 +80,13 @@ func keepOwner(f *os.File, old fs.FileInfo) bool {
 		return true
 	}
 	if f.Chown(int(want.Uid), int(want.Gid)) != nil {
-		_ = f.Chown(-1, int(want.Gid)) // a group of the user's own is allowed
+		_ = f.Chown(-1, int(want.Gid)) // permitted for groups of which the user is a member
 	}
 	_, gid := group()
 	return gid == int(want.Gid)
 }
 
-// chtimes sets a file's time of change to the nanosecond, whatever the year: os.Chtimes takes those between 1678 and 2262.
+// chtimes sets a file's modification time to the nanosecond for any year; os.Chtimes supports 1678 to 2262 only.
 func chtimes(root *os.Root, name string, at time.Time) error {
 	dir, err := root.Open(filepath.Dir(name))
 	if err != nil {
@@ -100,7 +100,7 @@ func chtimes(root *os.Root, name string, at time.Time) error {
 	return unix.UtimesNanoAt(int(dir.Fd()), filepath.Base(name), []unix.Timespec{t, t}, unix.AT_SYMLINK_NOFOLLOW)
 }
 
-// duplicate gives another number to an open file, to be closed apart from the first.
+// duplicate duplicates a file descriptor; the copy is closed independently.
 func duplicate(fd int, name string) (*os.File, error) {
 	own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {

@@ -14,21 +14,20 @@ import (
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-// target is where a file goes below a root.
+// target is the place below a root that a file is fetched to.
 type target struct {
 	root   *os.Root
-	path   string      // of the file itself: links of the name that was given are followed
-	old    fs.FileInfo // what is there and will be replaced; nil: nothing
-	folder bool        // the folder that it goes to is there
+	path   string      // with links resolved
+	old    fs.FileInfo // the file that will be replaced; nil: none
+	folder bool        // the parent folder exists
 }
 
-// maxLinks is how many links in a row are followed, as the system has it.
+// maxLinks is how many links in a row are followed, as in Linux.
 const maxLinks = 40
 
-// findTarget follows a name to where its bytes belong. A link to a file is written through, as by any
-// program that opens it, if it stays below the root. A folder that is a link is not followed: what
-// lies behind it is compared with nothing, and may be the user's in another place. Only regular files are
-// replaced. Conflict.
+// findTarget resolves path to the file that is written. A link to a file is followed, as by any program that opens
+// it, if it leads to a place below the root. A link to a folder is not followed: it may lead to files that belong elsewhere. Only
+// regular files are replaced. Conflict.
 func findTarget(root *os.Root, path string) (target, error) {
 	todo := elements(path)
 	var done []string
@@ -78,7 +77,7 @@ func findTarget(root *os.Root, path string) (target, error) {
 	return t, t.check()
 }
 
-// missing is the target where the element before todo is not there.
+// missing is the target when here, the element before todo, does not exist.
 func missing(t target, here string, todo []string) (target, error) {
 	for _, element := range todo {
 		if element == ".." {
@@ -90,8 +89,8 @@ func missing(t target, here string, todo []string) (target, error) {
 	return t, nil
 }
 
-// elements are those of a path, as they are to be walked: a ".." is only known to lead back once what is before it
-// has been looked at.
+// elements are the elements of a path without ".". A ".." is kept: where it leads is known only after the element before
+// it was resolved.
 func elements(path string) []string {
 	all := strings.FieldsFunc(path, func(r rune) bool { return r < 0x80 && os.IsPathSeparator(uint8(r)) })
 	return slices.DeleteFunc(all, func(element string) bool { return element == "." })
@@ -102,7 +101,7 @@ func (t target) check() error {
 	case t.path == "", t.old.IsDir():
 		return isFolder()
 	case !t.old.Mode().IsRegular():
-		return fault.New("conflict", "%s is no regular file, and is not replaced", t.path).
+		return fault.New("conflict", "%s is not a regular file and is not replaced", t.path).
 			WithHint("move it away, or write to it: s3ctl get s3://BUCKET/KEY FILE")
 	}
 	return nil
@@ -113,16 +112,16 @@ func isFolder() error {
 }
 
 func leaves(path string) error {
-	return fault.New("conflict", "%s leads out of the target folder, and nothing is written there", path).
-		WithHint("fetch it alone to where it leads, or remove the link: s3ctl get s3://BUCKET/KEY FILE")
+	return fault.New("conflict", "%s leads out of the target folder; nothing is written there", path).
+		WithHint("fetch this object alone to that place, or remove the link: s3ctl get s3://BUCKET/KEY FILE")
 }
 
 func linkedFolder(path string) error {
-	return fault.New("conflict", "%s is a link to a folder, and nothing is written through it", path).
+	return fault.New("conflict", "%s is a link to a folder; nothing is written through it", path).
 		WithHint("fetch to the folder itself, or remove the link")
 }
 
-// MkdirAll makes a folder below the root, and those on the way to it, unless a link stands on the way. Conflict.
+// MkdirAll creates a folder below the root and its missing parents. An element that is a link is Conflict.
 func MkdirAll(root *os.Root, path string) error {
 	for i, r := range path + string(filepath.Separator) {
 		if r != filepath.Separator || i == 0 {
@@ -142,14 +141,15 @@ func MkdirAll(root *os.Root, path string) error {
 	return nil
 }
 
-// create makes the temporary file of a target: readable by the user alone where that is what is replaced, too.
+// create creates the temporary file of a target. If a file is replaced, it is readable by the user only until copyAttributes sets
+// the mode of that file.
 func (t target) create(temp string) (*os.File, error) {
 	if !t.folder {
 		if err := t.root.MkdirAll(filepath.Dir(t.path), 0o777); err != nil {
 			return nil, localFault(err)
 		}
 	}
-	mode := fs.FileMode(0o666) // less what the user's mask takes
+	mode := fs.FileMode(0o666) // before umask
 	if t.old != nil {
 		mode = 0o600
 	}
@@ -157,9 +157,9 @@ func (t target) create(temp string) (*os.File, error) {
 	return f, localFault(err)
 }
 
-// dress gives a file the mode of the one that it replaces, or that of a new one, and its owner as far as that is
-// allowed. Where the group cannot be kept, a group that could not read the old file cannot read the new one either.
-func (t target) dress(f *os.File) error {
+// copyAttributes gives a file the mode and, as far as permitted, the owner of the file that it replaces, or the mode of a new file.
+// If the group cannot be kept, the group bits are reduced to those of others, so that no other group gains access.
+func (t target) copyAttributes(f *os.File) error {
 	if t.old == nil {
 		return localFault(f.Chmod(0o666 &^ umask))
 	}
@@ -170,7 +170,7 @@ func (t target) dress(f *os.File) error {
 	return localFault(f.Chmod(mode))
 }
 
-// place gives a complete file its time and the target's name, if what has the temporary name still is that file.
+// place sets the modification time of a complete file and renames it to the target, if the temporary name still is that file.
 func (t target) place(f *os.File, temp string, file rest.File) error {
 	setTime(t.root, temp, file)
 	mine, err := f.Stat()
@@ -182,14 +182,14 @@ func (t target) place(f *os.File, temp string, file rest.File) error {
 		return localFault(err)
 	}
 	if !os.SameFile(mine, there) || mine.Size() != file.Size {
-		return fault.New("conflict", "%s, where the bytes were collected, was changed meanwhile", temp).
+		return fault.New("conflict", "%s, to which the bytes were written, was changed meanwhile", temp).
 			WithHint("run the same command again, in a folder that no other program writes to")
 	}
 	return localFault(t.root.Rename(temp, t.path))
 }
 
-// setTime gives a fetched file the time of change that it had where it came from.
-// Where that is not known, or the file system cannot keep it, it stays as it is.
+// setTime sets the modification time that was stored with the file. Without one, or if the file system cannot
+// represent it, the time is left unchanged.
 func setTime(root *os.Root, name string, file rest.File) {
 	if at, err := time.Parse(time.RFC3339Nano, file.Meta["mtime"]); err == nil {
 		_ = chtimes(root, name, at)

@@ -17,11 +17,11 @@ import (
 	"github.com/ringstore/ringstore/ctl/transfer"
 )
 
-// sizesOfFiles are below and above the size from which on a file comes in ranges.
+// sizesOfFiles are below and above the size at which downloads use ranges.
 var sizesOfFiles = []int{10, 2*mib + 5}
 
-// inSmallParts is a rig whose files come in ranges from 1 MiB on.
-func inSmallParts(t *testing.T) (*resttest.Server, *transfer.Mover, *notes) {
+// inSmallParts is a rig that uses ranges from 1 MiB on.
+func inSmallParts(t *testing.T) (*resttest.Server, *transfer.Manager, *notes) {
 	t.Helper()
 	s, m, _, told := resumable(t)
 	m.Sizes = transfer.Sizes{Whole: mib, Least: mib, Most: mib}
@@ -77,7 +77,7 @@ func TestGetFile_WhatItDoesNotWriteTo(t *testing.T) {
 		"out/a/b/f": "is a link to a folder",
 		"in/f":      "is a link to a folder",
 		"in":        "is a folder",
-		"pipe":      "is no regular file",
+		"pipe":      "is not a regular file",
 		"real":      "is a folder",
 		".":         "is a folder",
 	} {
@@ -108,7 +108,7 @@ func TestGetFile_KeepsTheModeOfWhatItReplaces(t *testing.T) {
 		path := filepath.Join(dir, "f")
 		require.NoError(t, m.GetFile(t.Context(), f, root, "f"))
 		fresh := filepath.Join(dir, "fresh")
-		require.NoError(t, os.WriteFile(fresh, nil, 0o666)) //nolint:gosec // less the mask
+		require.NoError(t, os.WriteFile(fresh, nil, 0o666)) //nolint:gosec // before umask
 		require.Equal(t, modeOf(t, fresh), modeOf(t, path), "a new file is as any other")
 		for _, mode := range []os.FileMode{0o600, 0o640, 0o755, 0o700, 0o400, 0o666} {
 			require.NoError(t, os.Chmod(path, mode))
@@ -121,7 +121,7 @@ func TestGetFile_KeepsTheModeOfWhatItReplaces(t *testing.T) {
 	}
 }
 
-// While the bytes come, no other can read them who could not read the file before.
+// While bytes arrive, they are readable only by users who could read the replaced file.
 func TestGetFile_IsNeverMoreOpenThanBefore(t *testing.T) {
 	t.Parallel()
 	for _, size := range sizesOfFiles {
@@ -143,7 +143,7 @@ func TestGetFile_IsNeverMoreOpenThanBefore(t *testing.T) {
 	}
 }
 
-// watch looks before each answer.
+// watch runs before each answer.
 func watch(look func()) resttest.Hook {
 	return func(http.ResponseWriter, *http.Request) bool {
 		look()
@@ -158,14 +158,14 @@ func modeOf(t *testing.T, path string) os.FileMode {
 	return info.Mode() &^ os.ModeDir
 }
 
-// Root keeps the owner, and a group that is lost opens nothing to another.
+// root keeps the owner; if the group cannot be kept, no other group gains access.
 func TestGetFile_KeepsTheOwner(t *testing.T) {
 	t.Parallel()
 	s, m, _ := rig(t)
 	root, dir := openRoot(t)
 	f := s.Add("default", "k", "x")
 	path := filepath.Join(dir, "f")
-	require.NoError(t, os.WriteFile(path, nil, 0o640)) //nolint:gosec // the test is of this
+	require.NoError(t, os.WriteFile(path, nil, 0o640)) //nolint:gosec // the mode is what is tested
 	if err := os.Chown(path, 12345, 54321); err != nil {
 		t.Skip("only root can give files away")
 	}
@@ -178,7 +178,7 @@ func TestGetFile_KeepsTheOwner(t *testing.T) {
 	require.Equal(t, os.FileMode(0o640), info.Mode())
 }
 
-// Nanoseconds since 1970 reach from 1678 to 2262 only.
+// int64 nanoseconds since 1970 cover 1678 to 2262 only.
 func TestGetFile_TimesFarAway(t *testing.T) {
 	t.Parallel()
 	for _, size := range sizesOfFiles {

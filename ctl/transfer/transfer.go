@@ -1,14 +1,13 @@
-// Package transfer moves files between this machine and a gateway: several at
-// once, large ones in parts side by side, repeated where that is safe, resumed
-// where an earlier run was cut off, and checked to the last byte. It knows no terminal; a Meter
-// hears how far things are.
+// Package transfer moves files between this machine and a gateway: several concurrently, large ones in concurrent parts,
+// with retries where that is safe, resumption after an interruption, and verified checksums. It does not use a terminal;
+// progress is reported to a Meter.
 //
-//	put.go stream.go   a file or a stream in one request; a stream in parts
-//	upload.go state.go a large file in parts, and what is remembered of it on this side
-//	get.go             a file in one request, a range, a stream
-//	fetch.go           a large file in ranges, and which of them have arrived
-//	target.go own.go   where a file goes, and which files of earlier runs are used
-//	parts.go lanes.go retry.go  what both directions share
+//	put.go stream.go             upload of a file or a stream in one request, of a stream in parts
+//	upload.go state.go           upload of a large file in parts, and the log by which it is resumed
+//	get.go                       download of a file in one request, of a range, to a stream
+//	fetch.go                     download of a large file in ranges, and the log by which it is resumed
+//	target.go own.go             the file that a download writes, and which files of earlier runs are used
+//	parts.go lanes.go retry.go   shared by both directions
 package transfer
 
 import (
@@ -23,48 +22,69 @@ import (
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-// DefaultParallel is how many files move at once where nothing else is said.
+// DefaultParallel is the default number of concurrent requests.
 const DefaultParallel = 8
 
-// Store is the gateway's side; *client.Client is one.
+// Store is a gateway; *client.Client is one. Its methods are safe for concurrent use. Errors are *fault.Error with the kinds
+// named, or the context's; nothing is retried inside.
 type Store interface {
-	Upload(ctx context.Context, u client.Upload) (rest.File, error)
-	Download(ctx context.Context, file rest.File, r *client.Range) (*client.Download, error)
-	DeleteFile(ctx context.Context, fileID string) error
-	Endpoint() string
+	Files
+	Sessions
+	Endpoint() string // base URL, which identifies the server in logs of unfinished transfers
+}
 
+// Files are the calls that move or delete whole files.
+type Files interface {
+	// Upload stores a file and returns it once it is durable and visible. After Unavailable, Canceled or OutcomeUnknown it
+	// may be stored. NotFound (bucket), Corrupt, NoSpace, TooLarge.
+	Upload(ctx context.Context, u client.Upload) (rest.File, error)
+	// Download opens a file, or a range of it if r is not nil. The caller closes it. It returns exactly the bytes of that
+	// file version, or an error; the caller compares the checksum. NotFound, OutOfRange, Corrupt.
+	Download(ctx context.Context, file rest.File, r *client.Range) (*client.Download, error)
+	// DeleteFile deletes a file by id. NotFound.
+	DeleteFile(ctx context.Context, fileID string) error
+}
+
+// Sessions are the calls of an upload in parts.
+type Sessions interface {
+	// CreateSession starts an upload in parts; it expires unless it is completed. NotFound (bucket), Invalid, TooLarge.
 	CreateSession(ctx context.Context, n rest.NewSession) (rest.Session, error)
+	// Session returns a session and the parts that are durable. NotFound: completed, aborted or expired.
 	Session(ctx context.Context, id string) (rest.Session, error)
+	// PutPart stores a part and returns it once it is durable; it replaces a part of the same number. After an error the
+	// part may be stored. NotFound, Corrupt, NoSpace.
 	PutPart(ctx context.Context, p client.PartUpload) (rest.SessionPart, error)
+	// CompleteSession makes the parts a visible file. It is idempotent: after success it returns the same file again.
+	// NotFound, Conflict (other parts than wanted), Corrupt, Invalid.
 	CompleteSession(ctx context.Context, id string, want rest.CompleteSession) (rest.File, error)
+	// AbortSession deletes a session and its parts. NotFound.
 	AbortSession(ctx context.Context, id string) error
 }
 
-// Meter hears of bytes that moved; a negative number takes back those that have
-// to move again. It is called from many goroutines.
+// Meter is told how many bytes were transferred; a negative number takes back bytes that have to be sent
+// again. It is called concurrently.
 type Meter interface{ Moved(bytes int64) }
 
-// Resumer is an optional power of a Meter: it hears of bytes that an earlier run
-// has moved, apart from those that move now. A Meter without it hears of them as Moved.
+// Resumer is an optional method of a Meter: it receives the bytes that an earlier run transferred, separately from
+// those of this run. A Meter without it receives them in Moved.
 type Resumer interface{ Resumed(bytes int64) }
 
-// Mover moves files. Its methods may be called at once from many goroutines.
-// A copy shares lanes and limit with what it was copied from.
-type Mover struct {
+// Manager transfers files. Its methods are safe for concurrent use. A copy shares lanes and limit with the original.
+type Manager struct {
 	Store Store
 	Meter Meter
 	Retry Retry
 
-	ContentType string        // of what is sent; "" guesses from the file's name
-	Lanes       *Lanes        // requests at once, over all files; nil: DefaultParallel for each file
-	Limit       *rate.Limiter // bytes a second, over all files and both ways; nil: as fast as it goes
+	ContentType string        // of uploads; "" guesses it from the file's name
+	Lanes       *Lanes        // concurrent requests over all files; nil: DefaultParallel for each file
+	Limit       *rate.Limiter // bytes a second over all files and both directions; nil: unlimited
 	Sizes       Sizes         // of parts
-	State       string        // folder that remembers uploads under way; "": they cannot be resumed
-	Note        func(string)  // hears what a person should know, such as what is resumed; may be nil
+	State       string        // folder for the logs of unfinished uploads; "": uploads cannot be resumed
+	Note        func(string)  // receives messages for the user, such as that a transfer is resumed; may be nil
 }
 
-// ready gives a mover that has lanes and sizes.
-func (m *Mover) ready() *Mover {
+// ready returns a copy with all defaults set.
+func (m *Manager) ready() *Manager {
 	own := *m
 	own.Sizes = m.Sizes.withDefaults()
 	if m.Lanes == nil {
@@ -73,14 +93,14 @@ func (m *Mover) ready() *Mover {
 	return &own
 }
 
-func (m *Mover) note(format string, args ...any) {
+func (m *Manager) note(format string, args ...any) {
 	if m.Note != nil {
 		m.Note(fmt.Sprintf(format, args...))
 	}
 }
 
-// resumed tells the meter of bytes that need not move again.
-func (m *Mover) resumed(bytes int64) {
+// resumed reports to the meter bytes that need not be transferred again.
+func (m *Manager) resumed(bytes int64) {
 	if r, ok := m.Meter.(Resumer); ok {
 		r.Resumed(bytes)
 		return
@@ -88,8 +108,8 @@ func (m *Mover) resumed(bytes int64) {
 	m.Meter.Moved(bytes)
 }
 
-// Each runs work on every item, on up to parallel goroutines, and returns when
-// all have ended. Once ctx has ended no further item is begun.
+// Each runs work on every item, on up to parallel goroutines, and returns when all have ended. No further item
+// is started once ctx has ended.
 func Each[T any](ctx context.Context, parallel int, items iter.Seq[T], work func(T)) {
 	queue := make(chan T)
 	var wg sync.WaitGroup
@@ -100,7 +120,7 @@ func Each[T any](ctx context.Context, parallel int, items iter.Seq[T], work func
 		if ctx.Err() != nil {
 			return
 		}
-		// A worker more is only made while all others are busy.
+		// Start another worker only while all are busy.
 		select {
 		case queue <- item:
 			continue

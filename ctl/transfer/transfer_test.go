@@ -31,21 +31,21 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// meter adds up.
+// meter adds up the bytes.
 type meter struct{ atomic.Int64 }
 
 func (m *meter) Moved(n int64) { m.Add(n) }
 
-// fast retries without making a test wait.
+// fast retries with short pauses.
 func fast() transfer.Retry { return transfer.Retry{Tries: 4, Initial: 1, Max: 1} }
 
-func rig(t *testing.T) (*resttest.Server, *transfer.Mover, *meter) {
+func rig(t *testing.T) (*resttest.Server, *transfer.Manager, *meter) {
 	t.Helper()
 	s := resttest.New(t)
 	c := client.New(client.Config{Profile: s.Profile()})
 	t.Cleanup(c.Close)
 	m := &meter{}
-	return s, &transfer.Mover{Store: c, Meter: m, Retry: fast()}, m
+	return s, &transfer.Manager{Store: c, Meter: m, Retry: fast()}, m
 }
 
 func to(key string) address.Remote { return address.Remote{Bucket: "default", Key: key} }
@@ -162,7 +162,7 @@ func TestPutFile_LocalTroubleIsNotTriedAgain(t *testing.T) {
 	require.Zero(t, s.Calls("POST /files"))
 }
 
-// The file grows or shrinks after its first bytes were taken: what is visible stays as it was.
+// The file grows or shrinks after its first bytes were read: the stored object is unchanged.
 func TestPutFile_ChangedMeanwhile(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(path string) error{
@@ -238,7 +238,7 @@ func TestPutStream_TriedAgainFromMemory(t *testing.T) {
 	failTimes(s, "POST", 100, 503, rest.CodeUnavailable)
 	_, err = m.PutStream(t.Context(), strings.NewReader("x"), to("never"))
 	require.Equal(t, fault.Unavailable, fault.ExitOf(err))
-	require.Contains(t, fault.HintOf(err), "once more")
+	require.Contains(t, fault.HintOf(err), "again")
 
 	s.SetHook(nil)
 	broken := errors.New("tape torn")
@@ -317,11 +317,11 @@ func TestGetFile_TriedAgainFromTheStart(t *testing.T) {
 		switch tries {
 		case 1:
 			w.Header().Set("Content-Length", fmt.Sprint(f.Size))
-			_, _ = w.Write(make([]byte, 50_000)) // wrong bytes, and then the connection breaks
+			_, _ = w.Write(make([]byte, 50_000)) // wrong bytes, then the connection is reset
 			return true
 		case 2:
 			w.Header().Set("Content-Length", fmt.Sprint(f.Size))
-			_, _ = w.Write(make([]byte, f.Size)) // all of them wrong
+			_, _ = w.Write(make([]byte, f.Size)) // wrong bytes only
 			return true
 		}
 		return false
@@ -424,7 +424,7 @@ func TestRetry_WaitsAsTheServerAsks(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	r := transfer.Retry{Tries: 3, Initial: 1, Max: 1, Notify: func(_ error, pause time.Duration) {
 		pauses = append(pauses, pause)
-		cancel() // the test need not wait for it
+		cancel() // the test does not wait for the timeout
 	}}
 	err := r.Do(ctx, func() error {
 		e := fault.New("unavailable", "busy")
@@ -461,7 +461,7 @@ func TestEach_ReallyAtOnce(t *testing.T) {
 	meet.Add(4)
 	transfer.Each(t.Context(), 4, slices.Values(make([]int, 4)), func(int) {
 		meet.Done()
-		meet.Wait() // hangs unless four run together
+		meet.Wait() // deadlocks unless four run concurrently
 	})
 }
 
@@ -476,7 +476,7 @@ func TestEach_BeginsNothingAfterTheEnd(t *testing.T) {
 	require.LessOrEqual(t, done.Load(), int64(2), "the one under way, and one that was handed over before")
 }
 
-// discard answers uploads at once with what they were, so that only the client's own work is measured.
+// discard answers uploads at once with their own checksum, so that only the client's work is measured.
 func BenchmarkPutFile(b *testing.B) {
 	s := resttest.New(b)
 	s.SetHook(func(w http.ResponseWriter, r *http.Request) bool {
@@ -493,11 +493,11 @@ func BenchmarkPutFile(b *testing.B) {
 	require.NoError(b, f.Close())
 	c := client.New(client.Config{Profile: s.Profile()})
 	defer c.Close()
-	m := &transfer.Mover{Store: trusting{c}, Meter: &meter{}}
+	m := &transfer.Manager{Store: trusting{c}, Meter: &meter{}}
 	b.SetBytes(size)
 	for b.Loop() {
 		if _, err := m.PutFile(b.Context(), path, to("k")); fault.ExitOf(err) != fault.Corrupt {
-			b.Fatal(err) // the server does not reckon checksums, so each upload ends there
+			b.Fatal(err) // the server computes no checksums, so each upload fails after its last byte
 		}
 	}
 }

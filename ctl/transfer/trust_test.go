@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Both files of a download have names that anyone can foresee: what another may have put there is neither written nor read.
+// Both files of a download have predictable names: a file that another user placed there is neither read nor written.
 func TestLargeGet_TrustsNoFileOfAnother(t *testing.T) {
 	t.Parallel()
 	for what, plant := range map[string]func(t *testing.T, path, precious string){
@@ -22,7 +22,7 @@ func TestLargeGet_TrustsNoFileOfAnother(t *testing.T) {
 		"a named pipe":                  func(t *testing.T, path, _ string) { require.NoError(t, unix.Mkfifo(path, 0o600)) },
 		"writable by all": func(t *testing.T, path, _ string) {
 			require.NoError(t, os.WriteFile(path, []byte("theirs"), 0o600))
-			require.NoError(t, os.Chmod(path, 0o666)) //nolint:gosec // the test is of this
+			require.NoError(t, os.Chmod(path, 0o666)) //nolint:gosec // the mode is what is tested
 		},
 		"of another user": func(t *testing.T, path, _ string) {
 			require.NoError(t, os.WriteFile(path, []byte("theirs"), 0o600))
@@ -64,7 +64,7 @@ func TestLargeGet_TrustsNoFileOfAnother(t *testing.T) {
 	}
 }
 
-// The files that collect the bytes are the user's alone, whatever the mask.
+// The partial files are accessible to the user only, whatever the umask.
 func TestLargeGet_ItsFilesAreTheUsersAlone(t *testing.T) {
 	t.Parallel()
 	s, m, _, _ := resumable(t)
@@ -78,7 +78,7 @@ func TestLargeGet_ItsFilesAreTheUsersAlone(t *testing.T) {
 	}
 }
 
-// A log may name any size of parts: those that no run chooses are not believed, or would have all memory reserved.
+// A log can name any part size: a size that no run chooses is rejected, since it could require any amount of memory.
 func TestLargeGet_ImpossiblePartsAreNotBelieved(t *testing.T) {
 	t.Parallel()
 	for _, part := range []int64{1, 1024, mib - 1, mib + 1, -mib, 0, 1 << 62, 4 * mib} {
@@ -94,7 +94,7 @@ func TestLargeGet_ImpossiblePartsAreNotBelieved(t *testing.T) {
 	}
 }
 
-// A part that was cut off between two runs is fetched again, and not taken for zeros.
+// A partial file that was truncated between two runs is fetched again and not read as zeros.
 func TestLargeGet_APartThatWasCutOff(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int64{0, largePart + 1, large + 1000} {
@@ -109,7 +109,7 @@ func TestLargeGet_APartThatWasCutOff(t *testing.T) {
 	}
 }
 
-// The record of an upload is another's: it is neither read nor written, and the file is stored.
+// The log of an upload belongs to another user: it is neither read nor written, and the file is stored.
 func TestLargePut_TrustsNoRecordOfAnother(t *testing.T) {
 	t.Parallel()
 	for what, plant := range map[string]func(state, precious string) error{
@@ -128,14 +128,14 @@ func TestLargePut_TrustsNoRecordOfAnother(t *testing.T) {
 		require.NoError(t, os.WriteFile(precious, []byte("precious"), 0o600))
 		require.NoError(t, plant(state, precious))
 		if what == "writable" {
-			require.NoError(t, os.Chmod(state, 0o622)) //nolint:gosec // the test is of this
+			require.NoError(t, os.Chmod(state, 0o622)) //nolint:gosec // the mode is what is tested
 		}
 		s.Expire()
 		_, err := m.PutFile(t.Context(), path, to("k"))
 		require.NoError(t, err)
 		stored(t, s, data)
 		same(t, precious, []byte("precious"))
-		require.Contains(t, told.all(), "could not be resumed", what)
+		require.Contains(t, told.all(), "cannot be resumed", what)
 		require.Len(t, states(t, m), 1, "it is not ours to remove")
 	}
 }

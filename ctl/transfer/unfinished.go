@@ -9,19 +9,18 @@ import (
 	"strings"
 )
 
-// maxHead bounds the first line of a log, in bytes: a key and an address are far shorter.
+// maxHead bounds the first line of a log, in bytes; a key and an address are far shorter.
 const maxHead = 64 << 10
 
-// Unfinished reports whether a file in a folder belongs to a download that is not complete: the log of
-// one, or the bytes that it tells of. The name alone does not say so; a file of such a name without the log beside it
-// is an ordinary one.
+// Unfinished reports whether a file in a folder belongs to an unfinished download: a log, or the partial file of that
+// log. The name alone is not enough: a file with such a name but without a log beside it is an ordinary one.
 func Unfinished(dir, name string) bool {
 	base, isLog := strings.CutSuffix(name, ".log")
 	if !strings.HasPrefix(base, ".") || !strings.HasSuffix(base, ".part") {
 		return false
 	}
 	if !isLog {
-		// The .log of a log is not one, and neither is a folder or a link.
+		// The log of a partial file must be a regular file.
 		name += ".log"
 	}
 	path := filepath.Join(dir, name)

@@ -17,21 +17,21 @@ import (
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-// upload is a large file on its way to the server, in parts.
+// upload is the upload of a large file in parts.
 type upload struct {
-	m    *Mover
+	m    *Manager
 	f    *os.File
 	info os.FileInfo
 	path string
 	dst  address.Remote
 
-	log   *log // nil: nothing is remembered
-	head  uploadHead
-	tally *tally
+	log      *log // nil: a later run cannot resume
+	head     uploadHead
+	progress *progress
 }
 
-// putParts sends an open file in parts. What an earlier run has brought over is not sent again.
-func (m *Mover) putParts(ctx context.Context, path string, f *os.File, info os.FileInfo, dst address.Remote) (rest.File, error) {
+// putParts sends an open file in parts. Parts that an earlier run stored are not sent again.
+func (m *Manager) putParts(ctx context.Context, path string, f *os.File, info os.FileInfo, dst address.Remote) (rest.File, error) {
 	u := &upload{m: m, f: f, info: info, path: path, dst: dst}
 	defer func() {
 		if u.log != nil {
@@ -43,11 +43,11 @@ func (m *Mover) putParts(ctx context.Context, path string, f *os.File, info os.F
 		return stored, err
 	}
 	stored, err = u.send(ctx)
-	for range 2 { // a session that ended under our hands is begun anew, but not for ever
+	for range 2 { // a session that expires or is aborted meanwhile is replaced, at most twice
 		if err == nil || !errors.Is(err, errSessionGone) {
 			break
 		}
-		m.note("%s: the upload's session is gone; starting anew", path)
+		m.note("%s: the upload session no longer exists; starting from the beginning", path)
 		if err = u.begin(ctx); err == nil {
 			stored, err = u.send(ctx)
 		}
@@ -58,31 +58,31 @@ func (m *Mover) putParts(ctx context.Context, path string, f *os.File, info os.F
 	return stored, err
 }
 
-// resume finds out what an earlier run has left, and begins a session where that
-// is nothing that can be gone on with. It returns a file if that run was through to the end.
+// resume continues the session of an earlier run, or starts a new one if no session can be
+// continued. It returns a file if the earlier run had completed the upload.
 func (u *upload) resume(ctx context.Context) (rest.File, error) {
 	l, entries, found, err := u.m.openUploadLog(u.path, u.dst.Bucket, u.dst.Key, &u.head)
 	switch {
-	case errors.Is(err, errGarbled):
-		u.m.note("%s: %v; starting anew", u.path, err)
+	case errors.Is(err, errUnreadable):
+		u.m.note("%s: %v; starting from the beginning", u.path, err)
 	case err == nil && l == nil:
-		u.m.note("%s: this upload cannot be resumed if it is interrupted: there is no folder to record it in; set HOME or XDG_STATE_HOME", u.path)
+		u.m.note("%s: this upload cannot be resumed if it is interrupted, since there is no folder for its log: set HOME or XDG_STATE_HOME", u.path)
 	case errors.Is(err, errTaken), errors.Is(err, errNewer):
 		return rest.File{}, err
 	case err != nil:
-		u.m.note("%s: this upload could not be resumed, as it cannot be remembered: %v", u.path, err)
+		u.m.note("%s: this upload cannot be resumed if it is interrupted, since its log cannot be written: %v", u.path, err)
 	}
 	u.log = l
 	if !found {
 		return rest.File{}, u.begin(ctx)
 	}
 	if u.head.Source != fingerprintOf(u.info) || !(cut{u.info.Size(), u.head.PartSize}).possible() {
-		u.m.note("%s: the file has changed since its upload was interrupted; starting anew", u.path)
+		u.m.note("%s: the file has changed since its upload was interrupted; starting from the beginning", u.path)
 		u.abort(ctx)
 		return rest.File{}, u.begin(ctx)
 	}
-	u.tally = newTally(cut{u.info.Size(), u.head.PartSize})
-	known := u.tally.known(entries)
+	u.progress = newProgress(cut{u.info.Size(), u.head.PartSize})
+	known := u.progress.known(entries)
 	var s rest.Session
 	err = u.m.Retry.Do(ctx, func() (err error) { s, err = u.m.Store.Session(ctx, u.head.Session); return err })
 	switch {
@@ -91,25 +91,25 @@ func (u *upload) resume(ctx context.Context) (rest.File, error) {
 	case err != nil:
 		return rest.File{}, err
 	}
-	if err := u.reckon(ctx, s, known); err != nil {
+	if err := u.compareParts(ctx, s, known); err != nil {
 		return rest.File{}, err
 	}
-	if bytes := u.tally.bytes(); bytes > 0 {
-		u.m.note("%s: resuming, %s are there already", u.path, u.tally.progress())
+	if bytes := u.progress.bytes(); bytes > 0 {
+		u.m.note("%s: resuming, %s have arrived already", u.path, u.progress.String())
 		u.m.resumed(bytes)
 	}
 	return rest.File{}, nil
 }
 
-// reckon compares what the server has with what the parts are. Where the log does
-// not know a part's checksum, the part is read here once more: that is faster than to send it.
-func (u *upload) reckon(ctx context.Context, s rest.Session, known map[int]uint64) error {
+// compareParts marks the parts that the server has stored with the right checksum as present. If the log does
+// not have a part's checksum, the part is read again, which is faster than sending it.
+func (u *upload) compareParts(ctx context.Context, s rest.Session, known map[int]uint64) error {
 	for _, p := range s.Parts {
 		i := p.Number - 1
-		if i >= u.tally.cut.count() {
-			continue // not one of ours; the end leaves it out
+		if i >= u.progress.cut.count() {
+			continue // not a part of this upload; complete does not list it
 		}
-		off, n := u.tally.cut.span(i)
+		off, n := u.progress.cut.span(i)
 		crc, ok := known[i]
 		if !ok {
 			var err error
@@ -118,13 +118,13 @@ func (u *upload) reckon(ctx context.Context, s rest.Session, known map[int]uint6
 			}
 		}
 		if p.Size == n && p.CRC64NVME == checksum.Encode(crc) {
-			u.tally.set(i, crc)
+			u.progress.set(i, crc)
 		}
 	}
 	return nil
 }
 
-// sumOf computes the CRC64NVME of the n bytes that r gives.
+// sumOf computes the CRC64NVME and the length of r.
 func sumOf(ctx context.Context, r io.Reader) (crc uint64, n int64, err error) {
 	buf, _ := readBuffers.Get().(*[readBuffer]byte)
 	defer readBuffers.Put(buf)
@@ -142,16 +142,16 @@ func sumOf(ctx context.Context, r io.Reader) (crc uint64, n int64, err error) {
 	return 0, n, ctx.Err()
 }
 
-// wasCompleted deals with a session that is gone: the earlier run may have
-// completed it without living to hear so. Otherwise a new one is begun.
+// wasCompleted handles a session that no longer exists: the earlier run may have completed it and ended before it
+// received the answer. Otherwise it starts a new session.
 func (u *upload) wasCompleted(ctx context.Context, known map[int]uint64) (rest.File, error) {
 	for i, crc := range known {
-		u.tally.set(i, crc)
+		u.progress.set(i, crc)
 	}
-	if len(u.tally.missing()) == 0 {
+	if len(u.progress.missing()) == 0 {
 		f, err := u.complete(ctx)
 		if err == nil {
-			u.m.note("%s: an earlier run had sent it all", u.path)
+			u.m.note("%s: an earlier run had already completed this upload", u.path)
 			u.m.resumed(f.Size)
 			u.log.remove()
 			return f, nil
@@ -160,11 +160,11 @@ func (u *upload) wasCompleted(ctx context.Context, known map[int]uint64) (rest.F
 			return rest.File{}, err
 		}
 	}
-	u.m.note("%s: the session of the earlier upload is gone; starting anew", u.path)
+	u.m.note("%s: the session of the earlier upload no longer exists; starting from the beginning", u.path)
 	return rest.File{}, u.begin(ctx)
 }
 
-// begin makes a session and remembers it before anything is sent.
+// begin creates a session and records it before any part is sent.
 func (u *upload) begin(ctx context.Context) error {
 	size := u.info.Size()
 	n := rest.NewSession{
@@ -178,24 +178,24 @@ func (u *upload) begin(ctx context.Context) error {
 		head: head{uploadFormat, logVersion}, Session: s.SessionID, Endpoint: u.m.Store.Endpoint(), Bucket: u.dst.Bucket, Key: u.dst.Key,
 		Path: u.path, Source: fingerprintOf(u.info), PartSize: u.m.Sizes.part(size, u.m.Lanes.most),
 	}
-	u.tally = newTally(cut{size, u.head.PartSize})
+	u.progress = newProgress(cut{size, u.head.PartSize})
 	if u.log == nil {
 		return nil
 	}
 	if err := u.log.begin(u.head); err != nil {
-		u.m.note("%s: this upload could not be resumed, as it cannot be remembered: %v", u.path, err)
+		u.m.note("%s: this upload cannot be resumed if it is interrupted, since its log cannot be written: %v", u.path, err)
 		u.log.remove()
 		u.log = nil
 	}
 	return nil
 }
 
-// errSessionGone: somebody aborted the session, or it expired.
-var errSessionGone = errors.New("the upload's session is gone")
+// errSessionGone: the session was aborted, or it expired.
+var errSessionGone = errors.New("the upload session no longer exists")
 
-// send brings over what is missing, and makes it the file.
+// send sends the missing parts and completes the session.
 func (u *upload) send(ctx context.Context) (rest.File, error) {
-	err := u.m.eachPart(ctx, u.tally.missing(), u.sendPart)
+	err := u.m.eachPart(ctx, u.progress.missing(), u.sendPart)
 	if err == nil {
 		err = u.unchanged()
 	}
@@ -207,7 +207,7 @@ func (u *upload) send(ctx context.Context) (rest.File, error) {
 	case err == nil:
 		return f, nil
 	case ctx.Err() != nil:
-		return rest.File{}, interrupted(ctx, u.tally)
+		return rest.File{}, interrupted(ctx, u.progress)
 	case errors.Is(err, errChanged):
 		u.abort(ctx)
 		if u.log != nil {
@@ -216,17 +216,17 @@ func (u *upload) send(ctx context.Context) (rest.File, error) {
 		}
 		return rest.File{}, changed(u.path)
 	case u.log == nil:
-		u.abort(ctx) // nobody could go on with it
+		u.abort(ctx) // no later run could resume it
 	case fault.ExitOf(err) == fault.Unavailable, fault.ExitOf(err) == fault.NoSpace:
-		return rest.File{}, u.later(err)
+		return rest.File{}, u.withResumeHint(err)
 	}
 	return rest.File{}, err
 }
 
-// later adds to an error that may pass how to go on then.
-func (u *upload) later(err error) error {
+// withResumeHint adds to a temporary error how to resume.
+func (u *upload) withResumeHint(err error) error {
 	e := &fault.Error{Kind: fault.KindOf(err), Err: err, Hint: fault.HintOf(err)}
-	hint := "run the same command again to continue from here: " + u.tally.progress() + " are there"
+	hint := "run the same command again to resume: " + u.progress.String() + " have arrived"
 	if e.Hint != "" {
 		hint = e.Hint + "\n" + hint
 	}
@@ -235,21 +235,21 @@ func (u *upload) later(err error) error {
 }
 
 func (u *upload) sendPart(ctx context.Context, i int, first *lane) error {
-	off, n := u.tally.cut.span(i)
+	off, n := u.progress.cut.span(i)
 	err := u.m.tryFrom(ctx, first, n, func(ctx context.Context, ln *lane) error {
-		body := &metered{meter: u.m.Meter, r: &summer{r: u.m.limited(ctx, &partReader{r: io.NewSectionReader(u.f, off, n), left: n, path: u.path, through: ln.through})}}
+		body := &metered{meter: u.m.Meter, r: &checksumReader{r: u.m.limited(ctx, &partReader{r: io.NewSectionReader(u.f, off, n), left: n, path: u.path, onLastByte: ln.sent})}}
 		p, err := u.m.Store.PutPart(ctx, client.PartUpload{Session: u.head.Session, Number: i + 1, Size: n, Body: body})
-		crc := body.r.(*summer).crc //nolint:forcetypeassert // made above
+		crc := body.r.(*checksumReader).crc //nolint:forcetypeassert // made above
 		if err == nil && (p.Size != n || p.CRC64NVME != checksum.Encode(crc)) {
-			err = fault.New("corrupt", "the server has %d bytes with checksum %s of part %d, but %d bytes with %s were sent",
-				p.Size, p.CRC64NVME, i+1, n, checksum.Encode(crc)).WithHint("nothing wrong became visible; check the network if it happens often")
+			err = fault.New("corrupt", "the server stored %d bytes with checksum %s as part %d, but %d bytes with checksum %s were sent",
+				p.Size, p.CRC64NVME, i+1, n, checksum.Encode(crc)).WithHint("no wrong bytes became visible; check the network if it happens often")
 		}
 		if err != nil {
 			body.takeBack()
 			return err
 		}
-		u.tally.set(i, crc)
-		u.remember(i, crc)
+		u.progress.set(i, crc)
+		u.recordPart(i, crc)
 		return nil
 	})
 	if fault.KindOf(err) == "not_found" && !errors.Is(err, os.ErrNotExist) {
@@ -258,20 +258,20 @@ func (u *upload) sendPart(ctx context.Context, i int, first *lane) error {
 	return err
 }
 
-// remember spares the next run from reading the part once more to know its checksum;
-// where that fails, it will read it.
-func (u *upload) remember(i int, crc uint64) {
+// recordPart appends the part to the log, which saves the next run from reading it again. An error is ignored: the next
+// run then reads the part.
+func (u *upload) recordPart(i int, crc uint64) {
 	if u.log != nil {
 		_ = u.log.add(entry{i + 1, checksum.Encode(crc)})
 	}
 }
 
-// complete makes the parts the file, and compares what the server then has.
+// complete completes the session and compares the file that the server returns.
 func (u *upload) complete(ctx context.Context) (f rest.File, err error) {
-	size, whole := u.info.Size(), checksum.Encode(u.tally.whole())
+	size, whole := u.info.Size(), checksum.Encode(u.progress.whole())
 	want := rest.CompleteSession{Size: &size, Checksums: rest.PartsChecksum{CRC64NVME: whole}}
-	for i := range u.tally.cut.count() {
-		crc, _ := u.tally.get(i)
+	for i := range u.progress.cut.count() {
+		crc, _ := u.progress.get(i)
 		want.Parts = append(want.Parts, rest.PartRef{Number: i + 1, CRC64NVME: checksum.Encode(crc)})
 	}
 	err = u.m.Retry.Do(ctx, func() (err error) {
@@ -287,22 +287,22 @@ func (u *upload) complete(ctx context.Context) (f rest.File, err error) {
 	return f, u.m.confirm(ctx, f, size, whole)
 }
 
-// abort gives the session up, as far as the server can be reached.
+// abort deletes the session if the server can be reached.
 func (u *upload) abort(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	_ = u.m.Store.AbortSession(ctx, u.head.Session) // it expires otherwise
 }
 
-// errChanged: the local file is not what it was when it was opened.
+// errChanged: the local file has changed since it was opened.
 var errChanged = errors.New("the file changed while it was sent")
 
 func changed(path string) error {
 	return fault.New("conflict", "%v; nothing was stored", errChanged).
-		WithHint("try again when no program writes to it, or store what it holds now: s3ctl put - s3://BUCKET/KEY < %s", path)
+		WithHint("try again when no program writes to it, or store its present content: s3ctl put - s3://BUCKET/KEY < %s", path)
 }
 
-// unchanged looks whether the file is still the one that was sent, as it was, and has no byte behind those.
+// unchanged checks that the file is the one that was sent, is unmodified, and has no further bytes.
 func (u *upload) unchanged() error {
 	now, err := u.f.Stat()
 	if err != nil {
@@ -318,21 +318,21 @@ func (u *upload) unchanged() error {
 	return nil
 }
 
-// partReader gives exactly the bytes that a part has.
+// partReader reads exactly the bytes of a part.
 type partReader struct {
 	r    io.Reader
 	left int64
 	path string
 
-	through func() // called with the last byte
+	onLastByte func() // called with the last byte
 }
 
-// Read implements io.Reader. An end before the part's is a *fault.Error that wraps errChanged.
+// Read implements io.Reader. An early end is a *fault.Error that wraps errChanged.
 func (r *partReader) Read(p []byte) (int, error) {
 	n, err := r.r.Read(p)
 	r.left -= int64(n)
 	if r.left == 0 {
-		r.through()
+		r.onLastByte()
 	}
 	switch {
 	case errors.Is(err, io.EOF) && r.left > 0:
@@ -343,7 +343,7 @@ func (r *partReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// metaOf is what is kept of a local file besides its bytes.
+// metaOf is the metadata that is stored with a local file.
 func metaOf(info os.FileInfo) map[string]string {
 	return map[string]string{"mtime": info.ModTime().UTC().Format(time.RFC3339Nano)}
 }

@@ -1,5 +1,5 @@
-// Package about has the verbs that are about s3ctl itself: its version, its man
-// pages, and what makes a shell complete its command lines.
+// Package about has the commands about s3ctl itself: its version, its man pages, and its shell completion
+// scripts.
 package about
 
 import (
@@ -16,14 +16,14 @@ func NewVersion(f *cli.Factory) *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Show the version of s3ctl",
-		Long: `Show the version of s3ctl, the commit that it was built from, and with what. It asks no
-server. s3ctl --version shows the same.`,
+		Long: `Show the version of s3ctl, the commit that it was built from, the Go version and the
+platform, without contacting a server. s3ctl --version shows the same.`,
 		Args: cli.Args(0, 0),
 		RunE: func(*cobra.Command, []string) error { return cli.Classified(ShowVersion(f)) },
 	}
 }
 
-// ShowVersion is what version does, and --version.
+// ShowVersion runs version and --version.
 func ShowVersion(f *cli.Factory) error {
 	b := f.Build
 	with := []string{}
@@ -46,7 +46,7 @@ func ShowVersion(f *cli.Factory) error {
 	return f.Show(cli.Result{JSON: b, Line: line})
 }
 
-// short is the commit as people write it.
+// short returns the abbreviated commit.
 func short(b cli.Build) string {
 	if b.Commit == "" {
 		return ""

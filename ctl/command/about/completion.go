@@ -9,7 +9,8 @@ import (
 	"github.com/ringstore/ringstore/ctl/fault"
 )
 
-// The scripts. No key may be able to run a command, so none of them evaluates the line or what is offered.
+// The completion scripts. None of them evaluates the command line or the completions, since a key could otherwise run a
+// command.
 var (
 	//go:embed completion.bash
 	bashScript []byte
@@ -19,15 +20,15 @@ var (
 	fishScript []byte
 )
 
-// NewCompletion makes the command. It stands in for cobra's own, whose scripts evaluate the line that is being written, with
-// all that a completed name brought into it.
+// NewCompletion returns the command. It replaces cobra's own, whose scripts evaluate the command line including completed
+// names.
 func NewCompletion(f *cli.Factory) *cobra.Command {
 	return &cobra.Command{
 		Use:   "completion bash|zsh|fish",
-		Short: "Write a script that makes a shell complete command lines",
-		Long: `Write a script that makes a shell complete the command lines of s3ctl: commands and
-flags, profiles and sessions, and live from the server the buckets and the keys in them. It
-asks for at most two seconds, and is silent where there is no answer.`,
+		Short: "Write a shell completion script",
+		Long: `Write a script that adds completion of s3ctl command lines to a shell: commands and flags,
+profiles and sessions, and live from the server buckets and keys. It waits for the server
+for at most two seconds, and completes nothing after an error.`,
 		Example: `  source <(s3ctl completion bash)                 this shell
   s3ctl completion bash > ~/.local/share/bash-completion/completions/s3ctl
   s3ctl completion zsh > "${fpath[1]}/_s3ctl"

@@ -15,24 +15,24 @@ import (
 	"github.com/ringstore/ringstore/ctl/manual"
 )
 
-// ManOptions are those of man.
+// ManOptions are the options of man.
 type ManOptions struct {
 	Factory *cli.Factory
 
 	Command  []string // the words after s3ctl
-	Dir      string   // write all pages here; "" writes one to standard output
+	Dir      string   // folder for all pages; "": write one page to standard output
 	Markdown bool     // the whole manual as docs/s3ctl.md
 }
 
-// NewMan makes the command.
+// NewMan returns the command.
 func NewMan(f *cli.Factory) *cobra.Command {
 	o := &ManOptions{Factory: f}
 	cmd := &cobra.Command{
 		Use:   "man [COMMAND...]",
 		Short: "Write the manual as man pages",
 		Long: `Write the man page of s3ctl, of one of its commands or of a help topic to standard
-output. With --dir, write all of them into the folders man1 and man7 of that one, which are
-made if they are not there, and show which. They say what --help says.`,
+output. With --dir, write all of them to the subfolders man1 and man7 of that folder, which
+are created if they do not exist, and list them. They have the same text as --help.`,
 		Example: `  s3ctl man bucket create | man -l -
   s3ctl man --dir ~/.local/share/man`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -40,9 +40,9 @@ made if they are not there, and show which. They say what --help says.`,
 			return cli.Classified(o.run(cmd))
 		},
 	}
-	cmd.Flags().StringVar(&o.Dir, "dir", "", "write all pages into this folder of man pages")
+	cmd.Flags().StringVar(&o.Dir, "dir", "", "write all pages to this folder of man pages")
 	cmd.Flags().BoolVar(&o.Markdown, "markdown", false, "write the whole manual as one Markdown document")
-	_ = cmd.Flags().MarkHidden("markdown") // the flag is there
+	_ = cmd.Flags().MarkHidden("markdown") // fails only for an unknown flag
 	return cmd
 }
 
@@ -64,11 +64,11 @@ func (o *ManOptions) run(cmd *cobra.Command) error {
 			return err
 		}
 	}
-	return fault.New("not_found", "there is no command %q", strings.TrimPrefix(path, root.Path+" ")).
+	return fault.New("not_found", "the command %q does not exist", strings.TrimPrefix(path, root.Path+" ")).
 		WithHint("%s --help    lists the commands", root.Path)
 }
 
-// pages gives all pages, each with the one that it stands under.
+// pages yields all pages, each with its parent.
 func pages(root *manual.Page) func(func(page, parent *manual.Page) bool) {
 	return func(yield func(page, parent *manual.Page) bool) {
 		parents := map[*manual.Page]*manual.Page{}
@@ -85,12 +85,12 @@ func pages(root *manual.Page) func(func(page, parent *manual.Page) bool) {
 	}
 }
 
-// page is the line of --json for a man page that was written.
+// page is the --json line for a man page that was written.
 type page struct {
 	Path string `json:"path"`
 }
 
-// all writes all pages, and shows where they are.
+// all writes all pages and lists their paths.
 func (o *ManOptions) all(root *manual.Page) error {
 	var written []string
 	for p, parent := range pages(root) {
@@ -115,7 +115,7 @@ func (o *ManOptions) all(root *manual.Page) error {
 	return nil
 }
 
-// replace writes a file under another name first: who reads the page meanwhile sees one of the two, whole.
+// replace writes a file under a temporary name and renames it, so that a reader never sees a partial page.
 func replace(path, text string) (err error) {
 	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
 	if err != nil {

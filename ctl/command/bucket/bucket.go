@@ -1,4 +1,4 @@
-// Package bucket has the verbs of `s3ctl bucket`, one file each.
+// Package bucket has the commands below `s3ctl bucket`, one file each.
 package bucket
 
 import (
@@ -12,7 +12,7 @@ import (
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-// New makes the noun with its verbs.
+// New returns the command with its subcommands.
 func New(f *cli.Factory) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bucket COMMAND",
@@ -24,20 +24,20 @@ func New(f *cli.Factory) *cobra.Command {
 	return cmd
 }
 
-// readName reads s3://NAME, or NAME alone. Invalid.
+// readName parses s3://NAME or NAME. Invalid.
 func readName(arg string) (string, error) {
 	if !address.IsRemote(arg) {
 		return arg, address.CheckBucket(arg)
 	}
 	remote, err := address.Parse(arg)
 	if err == nil && remote.Key != "" {
-		err = fault.New("invalid", "address %q names an object, not a bucket", arg).
+		err = fault.New("invalid", "address %q is an object, not a bucket", arg).
 			WithHint("the bucket is %s%s", address.Scheme, remote.Bucket)
 	}
 	return remote.Bucket, err
 }
 
-// readNames reads all names before anything is done.
+// readNames parses all names before anything is done.
 func readNames(args []string) ([]string, error) {
 	names := make([]string, len(args))
 	for i, arg := range args {
@@ -50,11 +50,11 @@ func readNames(args []string) ([]string, error) {
 	return names, nil
 }
 
-// shown is the line of --json for a bucket.
+// shown is the --json line for a bucket.
 type shown struct {
 	Address string `json:"address"`
 	Bucket  string `json:"bucket"`
-	Survive *int   `json:"survive"` // null: what the cluster is set to
+	Survive *int   `json:"survive"` // null: the cluster's default
 	Created string `json:"created_at"`
 }
 

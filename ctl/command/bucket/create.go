@@ -9,15 +9,15 @@ import (
 	"github.com/ringstore/ringstore/ctl/fault"
 )
 
-// CreateOptions are those of bucket create.
+// CreateOptions are the options of bucket create.
 type CreateOptions struct {
 	Factory *cli.Factory
 
 	Buckets []string
-	Survive *int // nil: what the cluster is set to
+	Survive *int // nil: the cluster's default
 }
 
-// NewCreate makes the command. runF, unless nil, runs instead of the real thing.
+// NewCreate returns the command. runF replaces its run in tests; nil otherwise.
 func NewCreate(f *cli.Factory, runF func(context.Context, *CreateOptions) error) *cobra.Command {
 	o := &CreateOptions{Factory: f}
 	survive := 0
@@ -38,7 +38,7 @@ func NewCreate(f *cli.Factory, runF func(context.Context, *CreateOptions) error)
 			return cli.Classified(o.run(cmd.Context()))
 		},
 	}
-	cmd.Flags().IntVar(&survive, "survive", 0, "node failures that new data must survive, 0 to 3 (default: what the cluster is set to)")
+	cmd.Flags().IntVar(&survive, "survive", 0, "node failures that new data must survive, 0 to 3 (default: the cluster's setting)")
 	return cmd
 }
 

@@ -9,14 +9,14 @@ import (
 	"github.com/ringstore/ringstore/ctl/fault"
 )
 
-// RmOptions are those of bucket rm.
+// RmOptions are the options of bucket rm.
 type RmOptions struct {
 	Factory *cli.Factory
 
 	Buckets []string
 }
 
-// NewRm makes the command. runF, unless nil, runs instead of the real thing.
+// NewRm returns the command. runF replaces its run in tests; nil otherwise.
 func NewRm(f *cli.Factory, runF func(context.Context, *RmOptions) error) *cobra.Command {
 	o := &RmOptions{Factory: f}
 	return &cobra.Command{
@@ -33,8 +33,8 @@ func NewRm(f *cli.Factory, runF func(context.Context, *RmOptions) error) *cobra.
 	}
 }
 
-// gone is the line of --json for a bucket that was removed.
-type gone struct {
+// removed is the --json line for a bucket that was removed.
+type removed struct {
 	Address string `json:"address"`
 	Bucket  string `json:"bucket"`
 }
@@ -52,14 +52,14 @@ func (o *RmOptions) run(ctx context.Context) error {
 	for _, name := range names {
 		where := "s3://" + name
 		err := c.DeleteBucket(ctx, name)
-		if e, ok := err.(*fault.Error); ok && e.Kind == "conflict" { //nolint:errorlint // the client returns it as it is
-			e.Hint = "s3ctl rm -r " + where + "    removes what is in it"
+		if e, ok := err.(*fault.Error); ok && e.Kind == "conflict" { //nolint:errorlint // the client returns it unwrapped
+			e.Hint = "s3ctl rm -r " + where + "    removes its objects"
 		}
 		if err != nil {
 			report.Fail(fault.Wrap(where, err))
 			continue
 		}
-		report.Done(cli.Result{JSON: gone{Address: where, Bucket: name}, Cells: []string{where}, Line: "removed " + where})
+		report.Done(cli.Result{JSON: removed{Address: where, Bucket: name}, Cells: []string{where}, Line: "removed " + where})
 	}
 	return report.Close()
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/profile"
 )
 
-// AddOptions are those of profile add.
+// AddOptions are the options of profile add.
 type AddOptions struct {
 	Factory *cli.Factory
 
@@ -22,22 +22,22 @@ type AddOptions struct {
 	Endpoint  string
 	AccessKey string
 	Use       bool
-	NoCheck   bool // save what the server was not asked about
+	NoCheck   bool // save the profile without contacting the server
 }
 
-// NewAdd makes the command. runF, unless nil, runs instead of the real thing.
+// NewAdd returns the command. runF replaces its run in tests; nil otherwise.
 func NewAdd(f *cli.Factory, runF func(context.Context, *AddOptions) error) *cobra.Command {
 	o := &AddOptions{Factory: f}
 	cmd := &cobra.Command{
 		Use:   "add NAME --endpoint http://HOST:PORT --access-key KEY",
 		Short: "Add or replace a profile",
-		Long: `Add or replace a profile. The secret is asked for on a terminal and read as one line
-from standard input otherwise; it is not a flag, so that no list of processes and no
-shell history shows it. RINGSTORE_SECRET_KEY is taken where it is set, and
-RINGSTORE_ENDPOINT and RINGSTORE_ACCESS_KEY for flags that are not given.
+		Long: `Add or replace a profile. The secret is asked for on a terminal, and otherwise read from
+standard input as one line; it is not a flag, so that no process list and no shell history
+shows it. RINGSTORE_SECRET_KEY is used if it is set, and RINGSTORE_ENDPOINT and
+RINGSTORE_ACCESS_KEY for flags that are not given.
 
-The server is asked first whether it is one and knows the key. If not, nothing is
-saved. --no-check saves the profile of a server that cannot be reached now.`,
+Before the profile is saved, s3ctl checks that the server is a gateway and accepts the key.
+--no-check saves the profile of a server that cannot be reached at present.`,
 		Example: `  s3ctl profile add prod --endpoint https://store.example.com --access-key RK7Q --use
   s3ctl profile add backup --endpoint http://10.0.0.5:8080 --access-key RK8B < secret`,
 		Args: cli.Args(1, 1),
@@ -52,7 +52,7 @@ saved. --no-check saves the profile of a server that cannot be reached now.`,
 	cmd.Flags().StringVar(&o.Endpoint, "endpoint", "", "base URL of the server's REST API")
 	cmd.Flags().StringVar(&o.AccessKey, "access-key", "", "access key")
 	cmd.Flags().BoolVar(&o.Use, "use", false, "make it the default profile")
-	cmd.Flags().BoolVar(&o.NoCheck, "no-check", false, "do not ask the server")
+	cmd.Flags().BoolVar(&o.NoCheck, "no-check", false, "save without contacting the server")
 	return cmd
 }
 
@@ -81,7 +81,7 @@ func (o *AddOptions) run(cmd *cobra.Command) error {
 	return done(o.Factory, "saved profile "+o.Name, one{Name: o.Name, Endpoint: p.Endpoint, AccessKey: p.AccessKey, Default: o.Use})
 }
 
-// read puts the profile together from flags, environment and standard input.
+// read collects the profile from flags, environment and standard input.
 func (o *AddOptions) read(cmd *cobra.Command) (p profile.Profile, err error) {
 	if err := profile.CheckName(o.Name); err != nil {
 		return p, cli.FromProfile(err)
@@ -100,10 +100,10 @@ func (o *AddOptions) read(cmd *cobra.Command) (p profile.Profile, err error) {
 	return p, cli.FromProfile(p.Validate())
 }
 
-// patience is how long a server may take to say that it is one.
+// patience bounds the check of the server.
 const patience = 15 * time.Second
 
-// check asks the server whether it is a gateway, and whether it takes the key.
+// check checks that the server is a gateway and accepts the key.
 func (o *AddOptions) check(ctx context.Context, p profile.Profile) error {
 	limited, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -119,14 +119,14 @@ func (o *AddOptions) check(ctx context.Context, p profile.Profile) error {
 	case limited.Err() != nil:
 		err = fault.New("unavailable", "%s did not answer within %s", p.Endpoint, patience)
 	}
-	hint := "nothing was saved; --no-check saves the profile all the same"
+	hint := "nothing was saved; --no-check saves the profile anyway"
 	if first := fault.HintOf(err); first != "" && fault.ExitOf(err) != fault.Unavailable {
 		hint = first + "\n" + hint
 	}
 	return &fault.Error{Kind: fault.KindOf(err), Err: err, Hint: hint}
 }
 
-// done shows that something was done, unless --quiet asked for silence.
+// done shows a success, unless --quiet is given.
 func done(f *cli.Factory, line string, o one) error {
 	if f.Global.Quiet && !f.Global.JSON {
 		return nil

@@ -9,12 +9,12 @@ import (
 	"github.com/ringstore/ringstore/ctl/term"
 )
 
-// LsOptions are those of profile ls.
+// LsOptions are the options of profile ls.
 type LsOptions struct {
 	Factory *cli.Factory
 }
 
-// NewLs makes the command. runF, unless nil, runs instead of the real thing.
+// NewLs returns the command. runF replaces its run in tests; nil otherwise.
 func NewLs(f *cli.Factory, runF func(context.Context, *LsOptions) error) *cobra.Command {
 	o := &LsOptions{Factory: f}
 	return &cobra.Command{

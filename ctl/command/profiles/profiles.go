@@ -1,4 +1,4 @@
-// Package profiles has the verbs of `s3ctl profile`, one file each.
+// Package profiles has the commands below `s3ctl profile`, one file each.
 package profiles
 
 import (
@@ -7,13 +7,13 @@ import (
 	"github.com/ringstore/ringstore/ctl/cli"
 )
 
-// New makes the noun with its verbs.
+// New returns the command with its subcommands.
 func New(f *cli.Factory) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "profile COMMAND",
-		Short: "Say which servers there are, and which one to use",
-		Long: `Profiles say how to reach a server: its endpoint, an access key and its secret. Where
-they are kept, and which one is in use: s3ctl help profiles.`,
+		Short: "Manage the servers and access keys that s3ctl uses",
+		Long: `A profile has what s3ctl needs to reach a server: its endpoint, an access key and the
+secret. See s3ctl help profiles for where profiles are stored and which one is in use.`,
 		Args: cli.Args(0, -1),
 		RunE: cli.Noun,
 	}
@@ -21,7 +21,7 @@ they are kept, and which one is in use: s3ctl help profiles.`,
 	return cmd
 }
 
-// one is the line of --json for a profile. Its secret is never shown.
+// one is the --json line for a profile. The secret is never shown.
 type one struct {
 	Name      string `json:"name"`
 	Endpoint  string `json:"endpoint"`

@@ -9,19 +9,19 @@ import (
 	"github.com/ringstore/ringstore/ctl/profile"
 )
 
-// RmOptions are those of profile rm.
+// RmOptions are the options of profile rm.
 type RmOptions struct {
 	Factory *cli.Factory
 
 	Name string
 }
 
-// NewRm makes the command. runF, unless nil, runs instead of the real thing.
+// NewRm returns the command. runF replaces its run in tests; nil otherwise.
 func NewRm(f *cli.Factory, runF func(context.Context, *RmOptions) error) *cobra.Command {
 	o := &RmOptions{Factory: f}
 	return &cobra.Command{
 		Use:   "rm NAME",
-		Short: "Forget a profile",
+		Short: "Remove a profile",
 		Args:  cli.Args(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Name = args[0]

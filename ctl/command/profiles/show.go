@@ -12,21 +12,21 @@ import (
 	"github.com/ringstore/ringstore/ctl/term"
 )
 
-// ShowOptions are those of profile show.
+// ShowOptions are the options of profile show.
 type ShowOptions struct {
 	Factory *cli.Factory
 
-	Name string // "" is the one in use
+	Name string // "": the one in use
 }
 
-// NewShow makes the command. runF, unless nil, runs instead of the real thing.
+// NewShow returns the command. runF replaces its run in tests; nil otherwise.
 func NewShow(f *cli.Factory, runF func(context.Context, *ShowOptions) error) *cobra.Command {
 	o := &ShowOptions{Factory: f}
 	return &cobra.Command{
 		Use:   "show [NAME]",
 		Short: "Show which server and key are in use, and why",
-		Long: `Show what other commands would use now, or with --profile NAME: each field, and where it
-is from. The server is not asked, and the secret is not shown.`,
+		Long: `Show which profile other commands would use now, or with --profile NAME: each field, and
+where it comes from. The server is not contacted, and the secret is not shown.`,
 		Example: `  s3ctl profile show
   RINGSTORE_PROFILE=prod s3ctl profile show`,
 		Args: cli.Args(0, 1),
@@ -42,14 +42,14 @@ is from. The server is not asked, and the secret is not shown.`,
 	}
 }
 
-// inUse is the line of --json for what is in use.
+// inUse is the --json line for the profile in use.
 type inUse struct {
 	one
 	File string  `json:"file"`
 	From origins `json:"from"`
 }
 
-// origins say where each field is from: a flag, an environment variable, "default", or "profile".
+// origins name the source of each field: a flag, an environment variable, "default", or "profile".
 type origins struct {
 	Name      string `json:"name"`
 	Endpoint  string `json:"endpoint"`
@@ -119,7 +119,7 @@ func (o *ShowOptions) origins(asked, name string, set profile.Set) origins {
 	return origins{Name: by, Endpoint: from(profile.EnvEndpoint), AccessKey: from(profile.EnvAccessKey), Secret: from(profile.EnvSecret)}
 }
 
-// warn tells of a file with secrets that others can read. s3ctl never leaves one so.
+// warn notes that others can read the file of secrets. s3ctl itself always writes it with mode 0600.
 func (o *ShowOptions) warn(file profile.File) {
 	info, err := os.Stat(string(file))
 	if err != nil || info.Mode().Perm()&0o077 == 0 || info.Mode()&fs.ModeType != 0 {

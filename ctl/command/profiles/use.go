@@ -9,19 +9,19 @@ import (
 	"github.com/ringstore/ringstore/ctl/profile"
 )
 
-// UseOptions are those of profile use.
+// UseOptions are the options of profile use.
 type UseOptions struct {
 	Factory *cli.Factory
 
 	Name string
 }
 
-// NewUse makes the command. runF, unless nil, runs instead of the real thing.
+// NewUse returns the command. runF replaces its run in tests; nil otherwise.
 func NewUse(f *cli.Factory, runF func(context.Context, *UseOptions) error) *cobra.Command {
 	o := &UseOptions{Factory: f}
 	return &cobra.Command{
 		Use:   "use NAME",
-		Short: "Make a profile the default one",
+		Short: "Make a profile the default",
 		Args:  cli.Args(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Name = args[0]
@@ -34,10 +34,10 @@ func NewUse(f *cli.Factory, runF func(context.Context, *UseOptions) error) *cobr
 }
 
 func (o *UseOptions) run() error {
-	return change(o.Factory, o.Name, "default profile is now "+o.Name, profile.File.Use, true)
+	return change(o.Factory, o.Name, "the default profile is now "+o.Name, profile.File.Use, true)
 }
 
-// change does something to a profile that exists, and shows which.
+// change applies do to an existing profile and shows the result.
 func change(f *cli.Factory, name, line string, do func(profile.File, string) error, isDefault bool) error {
 	file, err := f.Profiles()
 	if err != nil {

@@ -14,25 +14,25 @@ import (
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-// AbortOptions are those of session abort.
+// AbortOptions are the options of session abort.
 type AbortOptions struct {
 	Factory *cli.Factory
 
 	Sessions []string // ids
-	All      string   // address whose sessions are given up instead; "" is none
+	All      string   // abort the sessions under this address instead; "": none
 	Yes      bool
 	DryRun   bool
 }
 
-// NewAbort makes the command. runF, unless nil, runs instead of the real thing.
+// NewAbort returns the command. runF replaces its run in tests; nil otherwise.
 func NewAbort(f *cli.Factory, runF func(context.Context, *AbortOptions) error) *cobra.Command {
 	o := &AbortOptions{Factory: f}
 	cmd := &cobra.Command{
 		Use:   "abort ID... | --all s3://BUCKET[/PREFIX]",
-		Short: "Give unfinished uploads up",
-		Long: `Give uploads up and remove what has arrived of them. With --all, those of the object of
-that name and of everything under it; abort then shows how many they are and asks. Where
-nobody can be asked it refuses, unless --yes is given.`,
+		Short: "Abort unfinished uploads",
+		Long: `Abort uploads and remove the parts that have arrived. With --all, abort those of the object
+with this key and of everything under it, after showing their number and asking; without a
+terminal this fails unless --yes is given.`,
 		Example: `  s3ctl session abort 0192f3a4-5b6c-7d8e-9f01-23456789abcd
   s3ctl session abort --all --yes s3://backup/db`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -45,13 +45,13 @@ nobody can be asked it refuses, unless --yes is given.`,
 			return cli.Classified(o.run(cmd.Context(), cmd))
 		},
 	}
-	cmd.Flags().Bool("all", false, "all under the address")
+	cmd.Flags().Bool("all", false, "abort all uploads under the address")
 	cmd.Flags().BoolVarP(&o.Yes, "yes", "y", false, "do not ask")
-	cmd.Flags().BoolVarP(&o.DryRun, "dry-run", "n", false, "show what would be done, and do nothing")
+	cmd.Flags().BoolVarP(&o.DryRun, "dry-run", "n", false, "show what would be done, without doing it")
 	return cmd
 }
 
-// read tells ids from the one address that goes with --all.
+// read parses the arguments: ids, or with --all one address.
 func (o *AbortOptions) read(cmd *cobra.Command, args []string) error {
 	all, err := cmd.Flags().GetBool("all")
 	if err != nil {
@@ -61,9 +61,9 @@ func (o *AbortOptions) read(cmd *cobra.Command, args []string) error {
 	case len(args) == 0:
 		return cli.Args(1, -1)(cmd, args)
 	case !all && slices.ContainsFunc(args, address.IsRemote):
-		return cli.Usage(cmd, "abort wants the ids that session ls shows").WithHint("for all uploads under an address: %s --all %s", cmd.CommandPath(), args[0])
+		return cli.Usage(cmd, "abort takes the ids that session ls shows").WithHint("for all uploads under an address: %s --all %s", cmd.CommandPath(), args[0])
 	case all && (len(args) != 1 || !address.IsRemote(args[0])):
-		return cli.Usage(cmd, "--all wants one s3:// address")
+		return cli.Usage(cmd, "--all takes one s3:// address")
 	case all:
 		o.All = args[0]
 	default:
@@ -74,7 +74,7 @@ func (o *AbortOptions) read(cmd *cobra.Command, args []string) error {
 
 func (o *AbortOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if o.All != "" && !o.Yes && !o.DryRun && !o.Factory.IO.CanAsk() {
-		return cli.Usage(cmd, "this could give many uploads up, and there is nobody to ask").WithHint("add --yes if that is what you want")
+		return cli.Usage(cmd, "this could abort many uploads, and there is no terminal to ask on").WithHint("add --yes to confirm")
 	}
 	c, err := o.Factory.Client()
 	if err != nil {
@@ -86,9 +86,9 @@ func (o *AbortOptions) run(ctx context.Context, cmd *cobra.Command) error {
 		return err
 	}
 	if o.All != "" && !o.Yes && !o.DryRun && len(sessions) > 0 {
-		yes, err := o.Factory.IO.Confirm("Give up " + term.Count(len(sessions), "session") + "?")
+		yes, err := o.Factory.IO.Confirm("Abort " + term.Count(len(sessions), "session") + "?")
 		if err != nil || !yes {
-			return fault.New("interrupted", "nothing was given up")
+			return fault.New("interrupted", "nothing was aborted")
 		}
 	}
 	for _, s := range sessions {
@@ -103,7 +103,7 @@ func (o *AbortOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	return report.Close()
 }
 
-// find looks the sessions up; one that is not there is reported.
+// find looks up the sessions; one that does not exist is reported.
 func (o *AbortOptions) find(ctx context.Context, c *client.Client, report *cli.Report) (found []rest.Session, err error) {
 	if o.All == "" {
 		for _, id := range o.Sessions {
@@ -132,9 +132,9 @@ func (o *AbortOptions) find(ctx context.Context, c *client.Client, report *cli.R
 func (o *AbortOptions) result(s rest.Session) cli.Result {
 	line := describe(s)
 	line.DryRun = o.DryRun
-	did := "gave up "
+	did := "aborted "
 	if o.DryRun {
-		did = "would give up "
+		did = "would abort "
 	}
 	return cli.Result{JSON: line, Cells: []string{s.SessionID, line.Address}, Line: did + line.Address + "  " + progress(s) + "  " + s.SessionID}
 }

@@ -12,22 +12,22 @@ import (
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-// LsOptions are those of session ls.
+// LsOptions are the options of session ls.
 type LsOptions struct {
 	Factory *cli.Factory
 
-	Address string // "" is all buckets
+	Address string // "": all buckets
 }
 
-// NewLs makes the command. runF, unless nil, runs instead of the real thing.
+// NewLs returns the command. runF replaces its run in tests; nil otherwise.
 func NewLs(f *cli.Factory, runF func(context.Context, *LsOptions) error) *cobra.Command {
 	o := &LsOptions{Factory: f}
 	return &cobra.Command{
 		Use:   "ls [s3://BUCKET[/PREFIX]]",
 		Short: "List unfinished uploads",
-		Long: `List uploads in parts that were begun and neither completed nor given up: how much of
-each has arrived, and when it ends by itself. With an address, only those of the object of
-that name and of everything under it. Running the same put again goes on with its upload.`,
+		Long: `List uploads in parts that were neither completed nor aborted: how much of each has
+arrived, and when it expires. With an address, only those of the object with this key and of
+everything under it. Running the same put again resumes its upload.`,
 		Args: cli.Args(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {

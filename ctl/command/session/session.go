@@ -1,4 +1,4 @@
-// Package session has the verbs for unfinished uploads: `s3ctl session ls` and `abort`.
+// Package session has the commands for unfinished uploads: `s3ctl session ls` and `abort`.
 package session
 
 import (
@@ -15,11 +15,11 @@ import (
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-// New makes the command with its verbs.
+// New returns the command with its subcommands.
 func New(f *cli.Factory) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "session COMMAND",
-		Short: "List and give up unfinished uploads",
+		Short: "List and abort unfinished uploads",
 		Args:  cli.Args(0, -1),
 		RunE:  cli.Noun,
 	}
@@ -27,13 +27,13 @@ func New(f *cli.Factory) *cobra.Command {
 	return cmd
 }
 
-// lister finds sessions; *client.Client is one.
+// lister lists sessions; *client.Client implements it.
 type lister interface {
 	Sessions(ctx context.Context, bucket, prefix string) iter.Seq2[rest.Session, error]
 }
 
-// find gives the sessions for an address: of the object of that name, and of
-// everything under it. An empty address is all buckets.
+// find yields the sessions for an address: of the object with that key and of everything under it. An empty
+// address means all buckets.
 func find(ctx context.Context, l lister, at address.Remote) iter.Seq2[rest.Session, error] {
 	return func(yield func(rest.Session, error) bool) {
 		for s, err := range l.Sessions(ctx, at.Bucket, at.Key) {
@@ -47,13 +47,13 @@ func find(ctx context.Context, l lister, at address.Remote) iter.Seq2[rest.Sessi
 	}
 }
 
-// shown is the line of --json for a session.
+// shown is the --json line for a session.
 type shown struct {
 	SessionID string `json:"session_id"`
 	Address   string `json:"address"`
 	Bucket    string `json:"bucket"`
 	Key       string `json:"key"`
-	Size      *int64 `json:"size,omitempty"` // left out where it is not known
+	Size      *int64 `json:"size,omitempty"` // omitted if unknown
 	Received  int64  `json:"received"`
 	Created   string `json:"created_at"`
 	Expires   string `json:"expires_at"`
@@ -73,5 +73,5 @@ func describe(s rest.Session) shown {
 
 func timestamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 
-// progress says how much of a session has arrived.
+// progress describes how much of a session has arrived.
 func progress(s rest.Session) string { return term.Size(s.Received) + " of " + term.Size(s.Size) }

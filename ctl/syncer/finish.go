@@ -16,15 +16,15 @@ import (
 	"github.com/ringstore/ringstore/ctl/transfer"
 )
 
-// settle ends the run, once all of both sides has been read and all that has a place was brought over: it removes
-// what only the target has, first what stands in the way of a change, then brings that change, then removes the rest. Nothing is removed after
-// an error: the name that failed may be what an extra one was renamed to.
-func (s *Syncer) settle(ctx context.Context) error {
+// finish ends the run after both sides were read and all changes that were possible at once are made. It removes what only
+// the target has: first what is in the way of a deferred change, then makes that change, then removes the rest. Nothing is
+// removed after an error: a name that failed may be the new name of an extra file.
+func (s *Syncer) finish(ctx context.Context) error {
 	s.confirmExtra()
 	s.refuseEmpty()
-	s.refuseLate()
+	s.refuseDeferred()
 	if s.failed.Load() > 0 || !s.Delete || len(s.extra) == 0 {
-		s.bringLate(ctx, nil) // those that need an empty folder's place
+		s.applyDeferred(ctx, nil) // those that replace an empty folder
 		s.noteLeft(s.extra)
 		return nil
 	}
@@ -33,13 +33,13 @@ func (s *Syncer) settle(ctx context.Context) error {
 	}
 	var first, rest []compare.Entry
 	for _, e := range s.extra {
-		if slices.ContainsFunc(s.late, func(l *late) bool { return l.waitsFor(e.Name) }) {
+		if slices.ContainsFunc(s.deferred, func(l *deferred) bool { return l.waitsFor(e.Name) }) {
 			first = append(first, e)
 		} else {
 			rest = append(rest, e)
 		}
 	}
-	s.bringLate(ctx, s.removeAll(ctx, first))
+	s.applyDeferred(ctx, s.removeAll(ctx, first))
 	if s.failed.Load() > 0 {
 		s.noteLeft(rest)
 		return nil
@@ -48,14 +48,14 @@ func (s *Syncer) settle(ctx context.Context) error {
 	return nil
 }
 
-// noteLeft says that what would be removed stays.
+// noteLeft notes that extra files were kept because of errors.
 func (s *Syncer) noteLeft(left []compare.Entry) {
 	if s.failed.Load() > 0 && len(left) > 0 {
 		s.Report.Note("sync: nothing was removed, because of the errors above")
 	}
 }
 
-// confirmExtra looks a last time whether the source lacks what is to be removed. Between two listings much can happen.
+// confirmExtra checks again that the source lacks what is about to be removed, since it may have changed since it was read.
 func (s *Syncer) confirmExtra() {
 	if !s.Source.Local() {
 		return
@@ -67,36 +67,36 @@ func (s *Syncer) confirmExtra() {
 			return false
 		}
 		s.passed.Add(1)
-		s.Report.Note("sync %s: passed over: the source has something under the name by now, or cannot tell", s.Target.At(e.Name))
+		s.Report.Note("sync %s: skipped: the source now has something under this name, or it cannot be checked", s.Target.At(e.Name))
 		return true
 	})
 }
 
-// refuseEmpty: a source without any file is most likely one that is not mounted, or not the one that was meant.
+// refuseEmpty refuses to remove everything because of an empty source, which is most likely not mounted or not the intended one.
 func (s *Syncer) refuseEmpty() {
 	if s.files == 0 && len(s.extra) > 0 && s.failed.Load() == 0 {
-		s.fail(fault.Wrap(s.Source.String(), fault.New("not_found", "there is no file in it, and %s would be removed from %s", term.Count(len(s.extra), "file"), s.Target).
-			WithHint("make sure that it is mounted, and the one that is meant; to empty the target, use rm")))
+		s.fail(fault.Wrap(s.Source.String(), fault.New("not_found", "it contains no file, and %s would be removed from %s", term.Count(len(s.extra), "file"), s.Target).
+			WithHint("make sure that it is mounted and the intended one; to empty the target, use rm")))
 	}
 }
 
-// refuseLate fails the changes whose place does not get free.
-func (s *Syncer) refuseLate() {
-	refuse := func(which func(l *late) bool, why string) {
-		s.late = slices.DeleteFunc(s.late, func(l *late) bool {
+// refuseDeferred fails the deferred changes whose path will not be free.
+func (s *Syncer) refuseDeferred() {
+	refuse := func(which func(l *deferred) bool, why string) {
+		s.deferred = slices.DeleteFunc(s.deferred, func(l *deferred) bool {
 			if !which(l) {
 				return false
 			}
-			what := "a file stands where a folder is needed"
+			what := "there is a file where a folder is needed"
 			if l.folder {
-				what = "a folder stands where the file is to be"
+				what = "there is a folder in the file's place"
 			}
-			s.failAt(l.Name, fault.New("conflict", "%s, %s", what, why).WithHint("move it away, or see what it has in it"))
+			s.failAt(l.Name, fault.New("conflict", "%s, %s", what, why).WithHint("move it away, or check its content"))
 			return true
 		})
 	}
-	refuse(func(l *late) bool { return l.stays }, "with something in it that is not to be removed")
-	refuse(func(l *late) bool { return !l.folder && !s.removes(l.file) }, "which is not to be removed")
+	refuse(func(l *deferred) bool { return l.stays }, "and something in it must not be removed")
+	refuse(func(l *deferred) bool { return !l.folder && !s.removes(l.file) }, "and it must not be removed")
 	if s.failed.Load() > 0 {
 		refuse(s.needsRoom, "and nothing is removed because of the other errors")
 	}
@@ -106,12 +106,12 @@ func (s *Syncer) removes(name string) bool {
 	return slices.ContainsFunc(s.extra, func(e compare.Entry) bool { return e.Name == name })
 }
 
-// needsRoom: something has to be removed for the change.
-func (s *Syncer) needsRoom(l *late) bool {
+// needsRoom reports whether something has to be removed for the change.
+func (s *Syncer) needsRoom(l *deferred) bool {
 	return slices.ContainsFunc(s.extra, func(e compare.Entry) bool { return l.waitsFor(e.Name) })
 }
 
-// agreed asks whether to remove, unless that was said before, or nothing will be.
+// agreed asks for permission to remove, unless --yes gave it or nothing is removed.
 func (s *Syncer) agreed() bool {
 	if s.DryRun || s.Yes {
 		return true
@@ -123,13 +123,13 @@ func (s *Syncer) agreed() bool {
 	return yes && err == nil
 }
 
-// bringLate makes the changes that waited for their place. left are the names that could not be removed for them.
-func (s *Syncer) bringLate(ctx context.Context, left []string) {
-	transfer.Each(ctx, s.parallel(), slices.Values(s.late), func(l *late) {
+// applyDeferred makes the deferred changes. left are the names that could not be removed for them.
+func (s *Syncer) applyDeferred(ctx context.Context, left []string) {
+	transfer.Each(ctx, s.parallel(), slices.Values(s.deferred), func(l *deferred) {
 		err := error(nil)
 		switch {
 		case slices.ContainsFunc(left, l.waitsFor):
-			err = fault.New("conflict", "what stands in its place could not be removed").WithHint("the message about it says what to do")
+			err = fault.New("conflict", "what is in its place could not be removed").WithHint("see the message about that")
 		case l.folder && !s.DryRun:
 			err = s.clear(l.Name)
 		}
@@ -141,7 +141,7 @@ func (s *Syncer) bringLate(ctx context.Context, left []string) {
 	})
 }
 
-// clear removes a folder that has nothing but folders in it.
+// clear removes a folder that contains only folders.
 func (s *Syncer) clear(name string) error {
 	root, err := s.openRoot()
 	if err != nil {
@@ -153,7 +153,7 @@ func (s *Syncer) clear(name string) error {
 		case err != nil:
 			return err
 		case !d.IsDir():
-			return fault.New("conflict", "there is something in the folder that stands in its place: %s", path).WithHint("run the same command again")
+			return fault.New("conflict", "the folder in its place is not empty: %s", path).WithHint("run the same command again")
 		}
 		folders = append(folders, path)
 		return nil
@@ -169,7 +169,7 @@ func (s *Syncer) clear(name string) error {
 	return err
 }
 
-// removeAll removes entries of the target, and returns the names that could not be removed.
+// removeAll removes entries of the target and returns the names that could not be removed.
 func (s *Syncer) removeAll(ctx context.Context, entries []compare.Entry) (left []string) {
 	var mu sync.Mutex // guards left
 	transfer.Each(ctx, s.removers(), slices.Values(entries), func(e compare.Entry) {
@@ -200,14 +200,14 @@ func (s *Syncer) remove(ctx context.Context, e compare.Entry) error {
 	if s.DryRun {
 		return nil
 	}
-	err := s.Mover.Retry.Do(ctx, func() error { return s.Client.DeleteFile(ctx, e.File.FileID) })
+	err := s.Transfers.Retry.Do(ctx, func() error { return s.Client.DeleteFile(ctx, e.File.FileID) })
 	if fault.ExitOf(err) == fault.NotFound {
-		return nil // it was removed or replaced meanwhile: a newer file is not ours to remove
+		return nil // it was removed or replaced meanwhile; a newer file must not be removed
 	}
 	return err
 }
 
-// removeLocal removes a file, and the folders that are empty without it. What is not the file that was listed stays.
+// removeLocal removes a file and the parent folders that are then empty. Anything other than the listed file is kept.
 func (s *Syncer) removeLocal(name string) error {
 	local := filepath.FromSlash(name)
 	for at := local; at != "."; at = filepath.Dir(at) {
@@ -219,7 +219,7 @@ func (s *Syncer) removeLocal(name string) error {
 			return err
 		case at == local && info.Mode().IsRegular(), at != local && info.IsDir():
 		default:
-			return inTheWay(at + " is not what it was when it was listed")
+			return inTheWay(at + " has changed since it was listed")
 		}
 	}
 	if err := s.writable(name); err != nil || s.DryRun {
@@ -234,7 +234,7 @@ func (s *Syncer) removeLocal(name string) error {
 	}
 	for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
 		if root.Remove(filepath.FromSlash(dir)) != nil {
-			break // not empty, or not ours
+			break // not empty, or not permitted
 		}
 	}
 	return nil

@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// count adds up what a Progress hears.
+// count adds up the calls of a Progress.
 type count struct {
 	files, done           int
 	total, moved, resumed int64
-	unknown               bool // some file's size is
+	unknown               bool // the size of some file is unknown
 	pace                  pace
 }
 
@@ -29,21 +29,21 @@ func (c *count) move(bytes int64, now time.Time) {
 	c.pace.see(c.moved, now)
 }
 
-// standing is how far things are at a moment, as far as it is safe to claim.
-type standing struct {
+// snapshot is the progress at a moment, as shown to the user.
+type snapshot struct {
 	at          time.Time
 	done, files int
-	moved       int64 // bytes, those of earlier runs included
-	total       int64 // < 0 while it is not known
+	moved       int64 // bytes, including those of earlier runs
+	total       int64 // < 0 if unknown
 	resumed     int64
 	rate        float64 // bytes a second
 	ended       bool
-	complete    bool // all was acknowledged and verified
+	complete    bool // everything was acknowledged and verified
 }
 
-// standing leaves the last byte out.
-func (c *count) standing(now time.Time) standing {
-	s := standing{
+// snapshot returns the present progress, without the last byte.
+func (c *count) snapshot(now time.Time) snapshot {
+	s := snapshot{
 		at: now, done: c.done, files: c.files, moved: max(c.moved+c.resumed, 0), total: c.total, resumed: c.resumed, rate: c.pace.rate(c.moved, now),
 	}
 	if c.unknown {
@@ -54,8 +54,8 @@ func (c *count) standing(now time.Time) standing {
 	return s
 }
 
-// whole is the end of what went well: it adds the last byte.
-func (s standing) whole() standing {
+// whole returns the snapshot of a complete transfer, with the last byte.
+func (s snapshot) whole() snapshot {
 	s.complete = true
 	if s.total >= 0 {
 		s.moved = s.total
@@ -63,8 +63,8 @@ func (s standing) whole() standing {
 	return s
 }
 
-// percent of the bytes, rounded down; < 0 where it is not known.
-func (s standing) percent() int {
+// percent returns the percentage of the bytes, rounded down; < 0 if unknown.
+func (s snapshot) percent() int {
 	switch {
 	case s.total < 0:
 		return -1
@@ -74,8 +74,8 @@ func (s standing) percent() int {
 	return int(float64(s.moved) / float64(s.total) * 100)
 }
 
-// left is the time to go at the present rate; < 0 where that cannot be said.
-func (s standing) left() time.Duration {
+// left returns the remaining time at the present rate; < 0 if unknown.
+func (s snapshot) left() time.Duration {
 	switch {
 	case s.complete:
 		return 0
@@ -89,10 +89,10 @@ func (s standing) left() time.Duration {
 	return time.Duration(seconds+0.5) * time.Second
 }
 
-// pace reckons how fast things go from what moved in the last ten seconds, so
-// that it follows a change soon and does not jump.
+// pace computes the transfer rate over the last ten seconds, so that it follows changes but does not
+// jump.
 type pace struct {
-	seen []mark // the oldest first, paceStep or more apart
+	seen []mark // the oldest first, at least paceStep apart
 }
 
 type mark struct {
@@ -116,7 +116,7 @@ func (p *pace) see(moved int64, now time.Time) {
 	p.seen = append(p.seen, mark{moved, now})
 }
 
-// rate is in bytes a second.
+// rate returns bytes per second.
 func (p *pace) rate(moved int64, now time.Time) float64 {
 	if len(p.seen) == 0 {
 		return 0
@@ -128,21 +128,21 @@ func (p *pace) rate(moved int64, now time.Time) float64 {
 	return max(float64(moved-p.seen[0].moved)/took, 0)
 }
 
-// everySecond is for programs: a line a second, and one at the end.
-func everySecond(last, now standing) bool { return now.ended || now.at.Sub(last.at) >= time.Second }
+// everySecond is due every second and at the end, for programs.
+func everySecond(last, now snapshot) bool { return now.ended || now.at.Sub(last.at) >= time.Second }
 
-// nowAndThen is for logs, which somebody reads later: nothing of what takes less than ten
-// seconds, then a line for each tenth, or each minute, and never two within ten seconds.
-func nowAndThen(last, now standing) bool {
+// nowAndThen is due, for logs, at each tenth of the total and after each minute, but not within ten seconds of the start or of the
+// line before.
+func nowAndThen(last, now snapshot) bool {
 	if last.at.IsZero() {
-		return false // nothing was to be moved
+		return false // there was nothing to transfer
 	}
-	gone := now.at.Sub(last.at)
-	return gone >= time.Minute || gone >= 10*time.Second && !now.ended && (now.total < 0 || now.percent()/10 > last.percent()/10)
+	elapsed := now.at.Sub(last.at)
+	return elapsed >= time.Minute || elapsed >= 10*time.Second && !now.ended && (now.total < 0 || now.percent()/10 > last.percent()/10)
 }
 
-// logLine is "s3ctl: 1.2 GiB of 4.0 GiB (30%), 3 of 10 files, 105 MiB/s, 27s left".
-func logLine(s standing) string {
+// logLine returns "s3ctl: 1.2 GiB of 4.0 GiB (30%), 3 of 10 files, 105 MiB/s, 27s left".
+func logLine(s snapshot) string {
 	text := "s3ctl: " + Size(s.moved)
 	if s.total >= 0 {
 		text += fmt.Sprintf(" of %s (%d%%)", Size(s.total), s.percent())
@@ -154,7 +154,7 @@ func logLine(s standing) string {
 	return text
 }
 
-// progressJSON is a line of --progress=json; docs/json-output.md describes it.
+// progressJSON is a line of --progress=json, documented in docs/json-output.md.
 type progressJSON struct {
 	Type       string `json:"type"`
 	BytesDone  int64  `json:"bytes_done"`
@@ -167,7 +167,7 @@ type progressJSON struct {
 	Complete   bool   `json:"complete"`
 }
 
-func jsonLine(s standing) string {
+func jsonLine(s snapshot) string {
 	left := int64(-1)
 	if d := s.left(); d >= 0 {
 		left = int64(d / time.Second)

@@ -16,44 +16,44 @@ import (
 	"github.com/ringstore/ringstore/ctl/transfer"
 )
 
-// Moving are the options that all verbs share that move bytes.
-type Moving struct {
+// TransferOptions are the options of all commands that transfer bytes.
+type TransferOptions struct {
 	Parallel int
 	Tries    int
 	Limit    ByteRate
 }
 
-// flags adds the options to a command.
-func (m *Moving) flags(cmd *cobra.Command) {
-	parallelFlag(cmd, &m.Parallel, "requests at once, for files and the parts of large ones together")
+// flags adds the flags to a command.
+func (m *TransferOptions) flags(cmd *cobra.Command) {
+	parallelFlag(cmd, &m.Parallel, "concurrent requests, for files and the parts of large ones together")
 	triesFlag(cmd, &m.Tries)
-	cmd.Flags().Var(&m.Limit, "bwlimit", "most bytes a second in all, as 500K, 10M or 1.5GiB")
+	cmd.Flags().Var(&m.Limit, "bwlimit", "bytes a second in total, for example 500K, 10M or 1.5GiB")
 }
 
-// mover makes what moves the bytes, and has it talk to the report.
-func (m *Moving) mover(f *cli.Factory, progress term.Progress, report *cli.Report) (*transfer.Mover, *client.Client, error) {
-	mover, c, err := f.Mover(progress, f.Retry())
+// manager returns a transfer manager with these options, whose notes go to the report.
+func (m *TransferOptions) manager(f *cli.Factory, progress term.Progress, report *cli.Report) (*transfer.Manager, *client.Client, error) {
+	manager, c, err := f.Transfers(progress, f.Retry())
 	if err != nil {
 		return nil, nil, err
 	}
-	mover.Retry.Tries = m.Tries
-	mover.Lanes = transfer.NewLanes(m.Parallel)
-	mover.Note = func(text string) { report.Note("%s", text) }
+	manager.Retry.Tries = m.Tries
+	manager.Lanes = transfer.NewLanes(m.Parallel)
+	manager.Note = func(text string) { report.Note("%s", text) }
 	if m.Limit > 0 {
-		mover.Limit = transfer.NewLimit(int64(m.Limit))
+		manager.Limit = transfer.NewLimit(int64(m.Limit))
 	}
-	// Without a home nothing can be resumed, which the mover says where it matters.
-	mover.State, _ = profile.StateDir()
-	return mover, c, nil
+	// Without a home folder uploads cannot be resumed, which the manager notes when it matters.
+	manager.State, _ = profile.StateDir()
+	return manager, c, nil
 }
 
-// Bounds of numbers on the command line. More requests at once make no link faster, and each holds memory and a connection.
+// Bounds of flag values. More concurrent requests would not be faster, and each takes memory and a connection.
 const (
 	maxParallel = 256
 	maxTries    = 1000
 )
 
-// counted is a flag's number of things, from 1 to most.
+// counted is a flag value from 1 to most.
 type counted struct {
 	n    *int
 	most int
@@ -89,10 +89,10 @@ func parallelFlag(cmd *cobra.Command, n *int, usage string) {
 // triesFlag adds --tries to a command.
 func triesFlag(cmd *cobra.Command, n *int) {
 	*n = transfer.DefaultRetry().Tries
-	cmd.Flags().Var(counted{n, maxTries}, "tries", "times to try while the server was not reached yet; one that is away later is waited for, up to 5 minutes")
+	cmd.Flags().Var(counted{n, maxTries}, "tries", "attempts to reach the server; after it was reached, requests are retried for 5 minutes")
 }
 
-// ByteRate is a number of bytes a second, as a flag.
+// ByteRate is a flag value in bytes a second.
 type ByteRate int64
 
 // String implements pflag.Value.
@@ -106,7 +106,7 @@ func (b *ByteRate) String() string {
 // Set implements pflag.Value.
 func (b *ByteRate) Set(text string) error {
 	n, err := humanize.ParseBytes(text)
-	// The library reads "1,000" as a thousand, where others mean one and a fraction.
+	// The library reads "1,5" as fifteen.
 	if err != nil || n == 0 || n > math.MaxInt64 || strings.Contains(text, ",") {
 		return fault.New("usage", "%q is not a number of bytes, such as 500K, 10M or 1.5GiB", text)
 	}

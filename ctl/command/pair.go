@@ -12,22 +12,22 @@ import (
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-// onto is an object and the address that it is to have, for cp and mv.
-type onto struct {
+// pair is an object and its target address, for cp and mv.
+type pair struct {
 	locate.Object
 	dst address.Remote
 }
 
-// buckets looks up objects and buckets; *client.Client is one.
+// buckets looks up objects and buckets; *client.Client implements it.
 type buckets interface {
 	locate.Lister
 	Bucket(ctx context.Context, name string) (rest.Bucket, error)
 }
 
-// pairUp finds the objects of the targets and where each goes. What has no good
-// place is reported and left out: no object may be lost under another. All that refuses an object before its bytes move is
-// found here, so that --dry-run ends as the run does.
-func pairUp(ctx context.Context, l buckets, targets []locate.Target, dst locate.Destination, rules filter.Rules, report *cli.Report) ([]onto, error) {
+// pairUp finds the objects of the targets and the target address of each. An object that would overwrite another one of the
+// sources, or has no valid target, is reported and left out. All checks that need no transfer are made here, so that --dry-run
+// ends with the same exit code.
+func pairUp(ctx context.Context, l buckets, targets []locate.Target, dst locate.Destination, rules filter.Rules, report *cli.Report) ([]pair, error) {
 	objects, err := findObjects(ctx, l, targets, rules, report)
 	if err != nil {
 		return nil, err
@@ -36,35 +36,35 @@ func pairUp(ctx context.Context, l buckets, targets []locate.Target, dst locate.
 	for _, object := range objects {
 		sources[object.Address] = true
 	}
-	pairs := make([]onto, 0, len(objects))
+	pairs := make([]pair, 0, len(objects))
 	taken := map[address.Remote]address.Remote{}
-	there := bucketIsThere(ctx, l, dst.Remote.Bucket, objects)
+	missing := checkBucket(ctx, l, dst.Remote.Bucket, objects)
 	for _, object := range objects {
 		to, err := dst.Place(object.Rel)
 		other, twice := taken[to]
 		switch {
 		case err != nil:
-		case there != nil:
-			err = there
+		case missing != nil:
+			err = missing
 		case to == object.Address:
 			err = fault.New("conflict", "source and target are the same object").WithHint("name another target")
 		case twice:
-			err = fault.New("conflict", "would get the same key as %s", other).WithHint("name targets of their own for them")
+			err = fault.New("conflict", "it would get the same key as %s", other).WithHint("choose different targets for them")
 		case sources[to]:
-			err = fault.New("conflict", "would replace %s, which is a source itself", to).WithHint("choose a target outside of the sources")
+			err = fault.New("conflict", "it would replace %s, which is also a source", to).WithHint("choose a target that is not among the sources")
 		}
 		if err != nil {
 			report.Fail(fault.Wrap(object.Address.String(), err))
 			continue
 		}
 		taken[to] = object.Address
-		pairs = append(pairs, onto{Object: object, dst: to})
+		pairs = append(pairs, pair{Object: object, dst: to})
 	}
 	return pairs, nil
 }
 
-// bucketIsThere makes sure that the target's bucket exists, unless that shows by what was found in it.
-func bucketIsThere(ctx context.Context, l buckets, name string, objects []locate.Object) error {
+// checkBucket checks that the target's bucket exists, unless a source was found in it.
+func checkBucket(ctx context.Context, l buckets, name string, objects []locate.Object) error {
 	for _, object := range objects {
 		if object.Address.Bucket != name {
 			_, err := l.Bucket(ctx, name)
@@ -74,7 +74,7 @@ func bucketIsThere(ctx context.Context, l buckets, name string, objects []locate
 	return nil
 }
 
-// findObjects looks up what the targets name and the rules take; an object that two of them name counts once.
+// findObjects returns the objects that the targets name and the rules select, each once.
 func findObjects(ctx context.Context, l locate.Lister, targets []locate.Target, rules filter.Rules, report *cli.Report) ([]locate.Object, error) {
 	takes, err := rules.Compile()
 	if err != nil {
@@ -98,8 +98,8 @@ func findObjects(ctx context.Context, l locate.Lister, targets []locate.Target, 
 	return objects, nil
 }
 
-// ontoLine is the line of --json for an object that got an address from another.
-type ontoLine struct {
+// pairLine is the --json line for a copied or renamed object.
+type pairLine struct {
 	Source  string `json:"source"`
 	Target  string `json:"target"`
 	Bucket  string `json:"bucket"`
@@ -111,10 +111,10 @@ type ontoLine struct {
 	DryRun  bool   `json:"dry_run,omitempty"`
 }
 
-func ontoResult(p onto, f rest.File) cli.Result {
+func pairResult(p pair, f rest.File) cli.Result {
 	source, target := p.Address.String(), p.dst.String()
 	return cli.Result{
-		JSON: ontoLine{
+		JSON: pairLine{
 			Source: source, Target: target, Bucket: p.dst.Bucket, Key: p.dst.Key, FileID: f.FileID, Size: f.Size,
 			CRC: f.Checksums.CRC64NVME, Created: timestamp(f.CreatedAt),
 		},
@@ -123,14 +123,14 @@ func ontoResult(p onto, f rest.File) cli.Result {
 	}
 }
 
-// wouldResult is what --dry-run shows in its place.
-func (p onto) wouldResult(verb string) cli.Result {
+// wouldResult is the result with --dry-run.
+func (p pair) wouldResult(verb string) cli.Result {
 	source, target := p.Address.String(), p.dst.String()
 	return cli.Result{
-		JSON:  ontoLine{Source: source, Target: target, Bucket: p.dst.Bucket, Key: p.dst.Key, Size: p.File.Size, DryRun: true},
+		JSON:  pairLine{Source: source, Target: target, Bucket: p.dst.Bucket, Key: p.dst.Key, Size: p.File.Size, DryRun: true},
 		Cells: []string{source, target, bytesOf(p.File.Size)},
 		Line:  "would " + verb + " " + source + " -> " + target + "  " + term.Size(p.File.Size),
 	}
 }
 
-const dryRunHelp = "show what would be done, and do nothing"
+const dryRunHelp = "show what would be done, without doing it"

@@ -15,8 +15,8 @@ import (
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-// apply brings a file over, unless its checksum shows that there is no need. Every refusal that can be known before a byte moves
-// is made before the dry run ends.
+// apply transfers a file, unless the checksums are equal. Everything that can be refused before a byte is transferred is refused
+// before --dry-run ends.
 func (s *Syncer) apply(ctx context.Context, c change) {
 	err := s.compareSums(ctx, &c)
 	if err == nil && c.reason == "" {
@@ -29,7 +29,7 @@ func (s *Syncer) apply(ctx context.Context, c change) {
 	f := rest.File{Size: c.Left.Size}
 	if err == nil && !s.DryRun {
 		s.Progress.Plan(1, c.Left.Size)
-		f, err = s.bring(ctx, c)
+		f, err = s.transfer(ctx, c)
 		s.Progress.Finished()
 	}
 	switch {
@@ -39,13 +39,13 @@ func (s *Syncer) apply(ctx context.Context, c change) {
 		s.Report.Done(s.changeResult(c, f))
 	case s.vanished(ctx, c, err):
 		c.Left.Why = compare.Vanished
-		s.passOver(s.Source, c.Left)
+		s.skip(s.Source, c.Left)
 	default:
 		s.failAt(c.Name, err)
 	}
 }
 
-// compareSums decides what only the checksums can tell: the reason stays "" where they are the same.
+// compareSums decides by checksums if the reason is still open: it stays "" if they are equal.
 func (s *Syncer) compareSums(ctx context.Context, c *change) error {
 	if c.reason != "" {
 		return nil
@@ -65,7 +65,7 @@ func (s *Syncer) compareSums(ctx context.Context, c *change) error {
 	return nil
 }
 
-// ready says why a file cannot be brought over, as far as this can be known without trying.
+// ready returns why a file cannot be transferred, as far as this can be known in advance.
 func (s *Syncer) ready(c change) error {
 	if s.Source.Local() {
 		if err := readable(c.Left.Path); err != nil {
@@ -78,7 +78,7 @@ func (s *Syncer) ready(c change) error {
 	return s.writable(c.Name)
 }
 
-// readable opens a file, and reads nothing. It does not wait for a pipe that took the file's place.
+// readable checks that a file can be opened. It does not block if the file was replaced by a pipe.
 func readable(path string) error {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -87,16 +87,16 @@ func readable(path string) error {
 	return f.Close()
 }
 
-// bring puts, gets or copies a file.
-func (s *Syncer) bring(ctx context.Context, c change) (rest.File, error) {
-	mover := *s.Mover
-	mover.Retry.Notify = s.Report.Retrying(s.Source.At(c.Name))
+// transfer uploads, downloads or copies a file.
+func (s *Syncer) transfer(ctx context.Context, c change) (rest.File, error) {
+	manager := *s.Transfers
+	manager.Retry.Notify = s.Report.Retrying(s.Source.At(c.Name))
 	if s.Source.Local() {
-		return mover.PutFile(ctx, c.Left.Path, s.Target.Object(c.Name))
+		return manager.PutFile(ctx, c.Left.Path, s.Target.Object(c.Name))
 	}
 	fetch := func(f rest.File) (rest.File, error) {
 		one := s.Copier
-		one.Retry.Notify = mover.Retry.Notify
+		one.Retry.Notify = manager.Retry.Notify
 		return one.Copy(ctx, f, s.Target.Object(c.Name))
 	}
 	if s.Target.Local() {
@@ -105,7 +105,7 @@ func (s *Syncer) bring(ctx context.Context, c change) (rest.File, error) {
 			return rest.File{}, err
 		}
 		fetch = func(f rest.File) (rest.File, error) {
-			return f, mover.GetFile(ctx, f, root, filepath.FromSlash(c.Name))
+			return f, manager.GetFile(ctx, f, root, filepath.FromSlash(c.Name))
 		}
 	}
 	f, err := fetch(*c.Left.File)
@@ -115,7 +115,7 @@ func (s *Syncer) bring(ctx context.Context, c change) (rest.File, error) {
 	return f, err
 }
 
-// replaced gives the object that took the place of the one that was listed, where that is why it could not be read.
+// replaced returns the present object if err means that the listed one was replaced.
 func (s *Syncer) replaced(ctx context.Context, c change, err error) (now rest.File, yes bool) {
 	if !mayBeGone(err) {
 		return now, false
@@ -124,7 +124,7 @@ func (s *Syncer) replaced(ctx context.Context, c change, err error) (now rest.Fi
 	return now, err == nil && now.FileID != c.Left.File.FileID
 }
 
-// vanished reports whether a file failed only because it is not there any more since it was listed: as if it had vanished a moment earlier.
+// vanished reports whether err only means that the file was removed after it was listed.
 func (s *Syncer) vanished(ctx context.Context, c change, err error) bool {
 	if !mayBeGone(err) {
 		return false
@@ -142,10 +142,10 @@ func mayBeGone(err error) bool {
 	return err != nil && (exit == fault.NotFound || exit == fault.Conflict)
 }
 
-// absent: nothing has the name that the system was asked for.
+// absent reports whether err means that the path does not exist.
 func absent(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) }
 
-// openRoot opens the local target, which no name leads out of, when it is first needed.
+// openRoot opens the local target as a root that no name can leave, on first use.
 func (s *Syncer) openRoot() (*os.Root, error) {
 	s.once.Do(func() {
 		if s.rootErr = os.MkdirAll(s.Target.Dir, 0o777); s.rootErr == nil {
