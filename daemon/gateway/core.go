@@ -16,6 +16,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/cluster"
 	"github.com/ringstore/ringstore/daemon/internal/connlimit"
 	"github.com/ringstore/ringstore/daemon/internal/engine"
+	"github.com/ringstore/ringstore/daemon/internal/httpedge"
 	"github.com/ringstore/ringstore/daemon/internal/lifecycle"
 	"github.com/ringstore/ringstore/daemon/internal/meta/watch"
 	"github.com/ringstore/ringstore/daemon/internal/restapi"
@@ -44,7 +45,7 @@ type Core struct {
 	fleet    *cluster.Fleet
 	engine   *engine.Engine
 	upkeep   *upkeep.Runner
-	server   *restapi.Server
+	server   *httpedge.Server
 	settings Settings
 	log      *slog.Logger
 }
@@ -77,7 +78,7 @@ func NewCore(ctx context.Context, s Settings, p Parts) (_ *Core, err error) {
 	if err != nil {
 		return nil, errors.Join(err, c.Listener.Close())
 	}
-	c.server = restapi.NewServer(api, p.Log)
+	c.server = httpedge.NewServer(api, httpedge.Problems{}, p.Log)
 	return c, nil
 }
 
@@ -93,18 +94,18 @@ func (c *Core) wakeReclaim() func() {
 
 // newAPI returns the REST API of the engine.
 func (c *Core) newAPI(s Settings, p Parts) (http.Handler, error) {
-	origins, err := restapi.ParseOrigins(s.Origins)
+	origins, err := httpedge.ParseOrigins(s.Origins)
 	if err != nil {
 		return nil, err
 	}
-	proxies, err := restapi.ParseProxies(s.Proxies)
+	proxies, err := httpedge.ParseProxies(s.Proxies)
 	if err != nil {
 		return nil, err
 	}
 	return restapi.New(restapi.Config{
 		Engine: c.engine, Nodes: c.fleet, Log: p.Log, MaxFileSize: int64(s.MaxFileSize),
 		Auth:           access.NewAuthenticator(access.Config{Credentials: p.Meta, Master: p.Master}),
-		Guard:          c.Throttle,
+		Failures:       c.Throttle,
 		AllowedOrigins: origins, TrustedProxies: proxies,
 	}), nil
 }
@@ -174,7 +175,7 @@ func (c *Core) profiles() lifecycle.Service {
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	server := restapi.NewServer(mux, c.log)
+	server := httpedge.NewServer(mux, httpedge.Problems{}, c.log)
 	return lifecycle.Service{
 		Name: "profiles",
 		Run: func(context.Context) error {

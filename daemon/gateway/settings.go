@@ -12,7 +12,7 @@ import (
 
 	"github.com/ringstore/ringstore/daemon/internal/conf"
 	"github.com/ringstore/ringstore/daemon/internal/noderpc"
-	"github.com/ringstore/ringstore/daemon/internal/restapi"
+	"github.com/ringstore/ringstore/daemon/internal/httpedge"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/telemetry"
 )
@@ -56,10 +56,10 @@ const maxSessions = 1_000_000
 
 // Validate reports the first setting that cannot work.
 func (s *Settings) Validate() error {
-	if _, err := restapi.ParseOrigins(s.Origins); err != nil {
+	if _, err := httpedge.ParseOrigins(s.Origins); err != nil {
 		return fmt.Errorf("--allowed-origins: %w", err)
 	}
-	if _, err := restapi.ParseProxies(s.Proxies); err != nil {
+	if _, err := httpedge.ParseProxies(s.Proxies); err != nil {
 		return fmt.Errorf("--trusted-proxies: %w", err)
 	}
 	switch {

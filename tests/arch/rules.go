@@ -69,6 +69,9 @@ var ringstore = Rules{
 		{internal + "store/chunktest", nil},
 		{internal + "store/mem", nil},
 
+		// The request id of log lines; below all that logs.
+		{internal + "telemetry", nil},
+
 		// The centre: no disk, no network, no SQL.
 		{internal + "ring", nil},
 		{internal + "placement", nil},
@@ -99,13 +102,13 @@ var ringstore = Rules{
 		{internal + "meta/sqlite", append(in("meta/listing", "meta/pack"), "sql", "sql/sqlite")},
 		{internal + "meta/watch", nil},
 		{internal + "noderpc", append(in("connlimit", "access", "cluster"), wireNode, wireRing)},
-		{internal + "restapi/tus", in("engine")},
-		{internal + "restapi", append(in("ring", "cluster", "access", "engine", "upkeep", "restapi/tus"), "proto/rest", "proto/rest/server", "proto/checksum")},
+		{internal + "httpedge", append(in("access", "telemetry"), "proto/rest", "proto/checksum")},
+		{internal + "restapi/tus", in("engine", "httpedge")},
+		{internal + "restapi", append(in("ring", "cluster", "access", "engine", "upkeep", "httpedge", "restapi/tus"), "proto/rest", "proto/rest/server", "proto/checksum")},
 
 		// Services of a process: settings, start and stop, logs.
 		{internal + "conf", nil},
 		{internal + "lifecycle", nil},
-		{internal + "telemetry", nil},
 
 		// Composition roots wire everything, and are imported by cmd only.
 		{"daemon/gateway", []string{internal + "...", wireNode, wireRing, "proto/rest/..."}},
@@ -144,7 +147,7 @@ var ringstore = Rules{
 		{"github.com/jackc/pgx", []string{internal + "meta/postgres/...", "tests/..."}},
 		{"modernc.org/sqlite", []string{internal + "meta/sqlite/..."}},
 		{"github.com/pressly/goose", []string{internal + "meta/..."}},
-		{"github.com/labstack/echo", []string{internal + "restapi/...", internal + "s3api", "daemon/gateway", "proto/rest/server"}},
+		{"github.com/labstack/echo", []string{internal + "httpedge", internal + "restapi/...", internal + "s3api", "daemon/gateway", "proto/rest/server"}},
 		{"github.com/getkin/kin-openapi", []string{internal + "restapi", "proto/rest/server", "tests/..."}},
 		{"google.golang.org/grpc", []string{internal + "noderpc", "daemon/gateway", "daemon/storage", "daemon/standalone", wireNode, wireRing, "tests/..."}},
 		{"github.com/spf13/cobra", []string{"ctl/..."}},

@@ -80,6 +80,23 @@ func NewAuthenticator(c Config) *Authenticator {
 	}
 }
 
+// Cached authenticates the caller from the cache, without a look-up. It is false for a pair
+// that is wrong, unknown, or not read within Config.Trust; then Check decides.
+func (a *Authenticator) Cached(accessKey, secret string) (Principal, bool) {
+	a.mu.RLock()
+	e, ok := a.known[accessKey]
+	a.mu.RUnlock()
+	if !ok || !a.cfg.Now().Before(e.until) {
+		return Principal{}, false
+	}
+	digest := sha256.Sum256([]byte(secret))
+	same := subtle.ConstantTimeCompare(digest[:], e.digest[:]) == 1
+	if !same || !e.exists || e.err != nil {
+		return Principal{}, false
+	}
+	return Principal{AccessKey: accessKey}, true
+}
+
 // Remembers reports whether the cache proves this pair right, without a look-up: true for
 // keys in use, which [Throttle] must not slow. Check must still be called.
 func (a *Authenticator) Remembers(accessKey, secret string) bool {

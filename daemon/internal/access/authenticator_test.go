@@ -274,6 +274,28 @@ func BenchmarkCheck(b *testing.B) {
 	}
 }
 
+// Cached is never more permissive than Check, and asks the store for nothing.
+func TestCachedOnlyWhatWasReadLately(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	cached := func(accessKey, secret string) bool {
+		caller, ok := b.Cached(accessKey, secret)
+		require.Equal(t, ok, caller.AccessKey == accessKey)
+		return ok
+	}
+	require.False(t, cached(b.pair.AccessKey, b.pair.Secret), "nothing was looked up yet")
+	_, err := b.Check(t.Context(), b.pair.AccessKey, b.pair.Secret)
+	require.NoError(t, err)
+	require.True(t, cached(b.pair.AccessKey, b.pair.Secret))
+	require.False(t, cached(b.pair.AccessKey, "wrong"))
+	unknown := access.NewKeyPair()
+	_, err = b.Check(t.Context(), unknown.AccessKey, unknown.Secret)
+	require.ErrorIs(t, err, store.Denied)
+	require.False(t, cached(unknown.AccessKey, unknown.Secret))
+	b.pass(16 * time.Second)
+	require.False(t, cached(b.pair.AccessKey, b.pair.Secret), "it must be read again")
+}
+
 func TestRemembersOnlyWhatIsProven(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/ringstore/ringstore/daemon/internal/httpedge"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/proto/rest"
 )
@@ -21,7 +22,7 @@ func (a *api) ListBuckets(c echo.Context) error {
 	for _, b := range all {
 		out.Buckets = append(out.Buckets, bucketOf(b))
 	}
-	return writeJSON(c, http.StatusOK, out)
+	return httpedge.WriteJSON(c, http.StatusOK, out)
 }
 
 // CreateBucket implements POST /buckets.
@@ -40,7 +41,7 @@ func (a *api) CreateBucket(c echo.Context) error {
 	if err := a.cfg.Engine.CreateBucket(c.Request().Context(), b); err != nil {
 		return err
 	}
-	setLocation(c, "/buckets/"+url.PathEscape(in.Name))
+	httpedge.SetLocation(c, "/buckets/"+url.PathEscape(in.Name))
 	return a.showBucket(c, http.StatusCreated, b.Name)
 }
 
@@ -69,7 +70,7 @@ func (a *api) UpdateBucket(c echo.Context, name string) error {
 			return err
 		}
 	}
-	return writeJSON(c, http.StatusOK, bucketOf(b))
+	return httpedge.WriteJSON(c, http.StatusOK, bucketOf(b))
 }
 
 // DeleteBucket implements DELETE /buckets/{bucket}.
@@ -86,7 +87,7 @@ func (a *api) showBucket(c echo.Context, status int, name store.BucketName) erro
 	if err != nil {
 		return err
 	}
-	return writeJSON(c, status, bucketOf(b))
+	return httpedge.WriteJSON(c, status, bucketOf(b))
 }
 
 func parseSurvive(raw json.RawMessage) (int, error) {

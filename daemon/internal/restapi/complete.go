@@ -7,6 +7,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/ringstore/ringstore/daemon/internal/engine"
+	"github.com/ringstore/ringstore/daemon/internal/httpedge"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/proto/rest"
 )
@@ -33,7 +34,7 @@ func (a *api) CompleteSession(c echo.Context, text rest.SessionID) error {
 	}
 	f, err := a.cfg.Engine.CompleteSession(c.Request().Context(), r)
 	if err != nil && store.KindOf(err) == store.Corrupt {
-		return withStatus(http.StatusBadRequest, err) // the client's parts differ from its checksums; no stored data is damaged
+		return httpedge.WithStatus(http.StatusBadRequest, err) // the client's parts differ from its checksums; no stored data is damaged
 	}
 	if err != nil {
 		return err
@@ -47,7 +48,7 @@ func completion(id store.FileID, in rest.CompleteSession) (r engine.CompleteRequ
 	if r.Size, err = sizeOf(in.Size); err != nil {
 		return r, err
 	}
-	if r.CRC64, err = decodeCRC("crc64nvme", in.Checksums.CRC64NVME); err != nil || in.Parts == nil {
+	if r.CRC64, err = httpedge.DecodeCRC("crc64nvme", in.Checksums.CRC64NVME); err != nil || in.Parts == nil {
 		return r, err
 	}
 	r.Parts = make([]engine.PartRef, len(in.Parts))
@@ -56,7 +57,7 @@ func completion(id store.FileID, in rest.CompleteSession) (r engine.CompleteRequ
 			return r, err
 		}
 		r.Parts[i].Number = p.Number
-		if r.Parts[i].CRC64, err = decodeCRC(fmt.Sprintf("crc64nvme of part %d", p.Number), p.CRC64NVME); err != nil {
+		if r.Parts[i].CRC64, err = httpedge.DecodeCRC(fmt.Sprintf("crc64nvme of part %d", p.Number), p.CRC64NVME); err != nil {
 			return r, err
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/ringstore/ringstore/daemon/internal/httpedge"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -27,7 +28,7 @@ func readLongJSON(c echo.Context, into any, most int64) error {
 	if mediaType, _, err := mime.ParseMediaType(r.Header.Get(echo.HeaderContentType)); err != nil || mediaType != echo.MIMEApplicationJSON {
 		return store.Errorf(store.Invalid, "the Content-Type is not %s", echo.MIMEApplicationJSON).WithHint("Send a JSON document with this Content-Type.")
 	}
-	body := http.MaxBytesReader(c.Response().Writer, io.NopCloser(bodyOf(c)), most)
+	body := http.MaxBytesReader(c.Response().Writer, io.NopCloser(httpedge.Body(c)), most)
 	decoder := json.NewDecoder(body)
 	decoder.DisallowUnknownFields()
 	err := decoder.Decode(into)

@@ -8,14 +8,15 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/ringstore/ringstore/daemon/internal/engine"
+	"github.com/ringstore/ringstore/daemon/internal/httpedge"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-// fileHeaders are the headers that a download sets, besides X-Meta-*; a problem document must not carry them.
+// fileHeaders are the headers of a download, besides X-Meta-*.
 var fileHeaders = []string{
 	"Accept-Ranges", echo.HeaderContentLength, "Content-Range", echo.HeaderContentType, echo.HeaderContentDisposition,
-	"ETag", echo.HeaderLastModified, echo.HeaderContentSecurityPolicy, headerCRC64, headerSHA256,
+	"ETag", echo.HeaderLastModified, echo.HeaderContentSecurityPolicy, httpedge.HeaderCRC64, httpedge.HeaderSHA256,
 }
 
 // cachePrivate lets a browser cache the file, and no shared cache between.
@@ -38,15 +39,15 @@ func (a *api) serve(c echo.Context, text string) error {
 	}
 	f := o.File()
 	h := c.Response().Header()
-	switch evaluate(c.Request().Header, f) {
-	case notModified:
+	switch httpedge.Evaluate(c.Request().Header, f) {
+	case httpedge.NotModified:
 		setETag(h, f)
 		h.Set(echo.HeaderLastModified, lastModified(f))
 		h.Set(echo.HeaderCacheControl, cachePrivate)
 		c.Response().WriteHeader(http.StatusNotModified)
 		return nil
-	case failed:
-		return withStatus(http.StatusPreconditionFailed,
+	case httpedge.Failed:
+		return httpedge.WithStatus(http.StatusPreconditionFailed,
 			store.Errorf(store.Conflict, "the file does not meet the request's preconditions").WithHint("Ask for the file's ETag again."))
 	}
 	return a.send(c, o, f)
@@ -56,7 +57,7 @@ func (a *api) serve(c echo.Context, text string) error {
 // may have begun before the file was deleted or replaced.
 func (a *api) open(c echo.Context, id store.FileID) (*engine.Object, error) {
 	r := c.Request()
-	tag, _, ok := cutTag(r.Header.Get("If-Match"))
+	tag, ok := httpedge.FirstTag(r.Header)
 	if ok && r.Header.Get("Range") != "" {
 		return a.cfg.Engine.Resume(r.Context(), id, tag)
 	}
@@ -67,24 +68,29 @@ func (a *api) open(c echo.Context, id store.FileID) (*engine.Object, error) {
 // connection without a copy: the length is known, so no chunked encoding is needed.
 func (a *api) send(c echo.Context, o *engine.Object, f store.File) error {
 	r, w := c.Request(), c.Response()
-	span, err := rangeOf(r.Header, f)
+	span, err := httpedge.RangeOf(r.Header, f)
 	if err != nil {
-		a.problem(c, problemOf(err), "Content-Range", fmt.Sprintf("bytes */%d", f.Size))
+		w.Header().Set("Content-Range", fmt.Sprintf("bytes */%d", f.Size))
 		return err
 	}
 	setFileHeaders(w.Header(), f, span)
+	defer func() {
+		if !w.Committed { // a problem document follows
+			dropFileHeaders(w.Header())
+		}
+	}()
 	w.Status = http.StatusOK
-	if span.partial {
+	if span.Partial {
 		w.Status = http.StatusPartialContent
 	}
-	if r.Method == http.MethodHead || span.n == 0 {
+	if r.Method == http.MethodHead || span.Len == 0 {
 		w.WriteHeader(w.Status)
 		return nil
 	}
 	// The first write sends the headers; an error before it still becomes a problem document.
-	if err := o.WriteRange(r.Context(), w, span.off, span.n); err != nil {
+	if err := o.WriteRange(r.Context(), w, span.Off, span.Len); err != nil {
 		if w.Committed {
-			return fmt.Errorf("%w: %w", errBroken, err)
+			return fmt.Errorf("%w: %w", httpedge.ErrBroken, err)
 		}
 		return err
 	}
@@ -100,10 +106,10 @@ func fileID(text string) (store.FileID, error) {
 	return id, nil
 }
 
-func setFileHeaders(h http.Header, f store.File, s span) {
+func setFileHeaders(h http.Header, f store.File, s httpedge.Span) {
 	h.Set("Accept-Ranges", "bytes")
 	h.Set(echo.HeaderContentType, f.ContentType)
-	h.Set(echo.HeaderContentLength, strconv.FormatInt(s.n, 10))
+	h.Set(echo.HeaderContentLength, strconv.FormatInt(s.Len, 10))
 	h.Set(echo.HeaderContentDisposition, disposition(f))
 	h.Set(echo.HeaderLastModified, lastModified(f))
 	// What a client uploaded must not run as a page of this address, nor be stored by a shared cache.
@@ -111,20 +117,27 @@ func setFileHeaders(h http.Header, f store.File, s span) {
 	h.Set(echo.HeaderCacheControl, cachePrivate)
 	setETag(h, f)
 	setMeta(h, f.Meta)
-	if s.partial {
-		h.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", s.off, s.off+s.n-1, f.Size))
+	if s.Partial {
+		h.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", s.Off, s.Off+s.Len-1, f.Size))
 		return
 	}
 	setChecksums(h, f)
+}
+
+func dropFileHeaders(h http.Header) {
+	for _, name := range fileHeaders {
+		delete(h, name)
+	}
+	dropMeta(h)
 }
 
 func setETag(h http.Header, f store.File) { h["ETag"] = []string{`"` + f.ETag + `"`} }
 
 func setChecksums(h http.Header, f store.File) {
 	sums := checksumsOf(f)
-	h.Set(headerCRC64, sums.CRC64NVME)
+	h.Set(httpedge.HeaderCRC64, sums.CRC64NVME)
 	if sums.SHA256 != "" {
-		h.Set(headerSHA256, sums.SHA256)
+		h.Set(httpedge.HeaderSHA256, sums.SHA256)
 	}
 }
 

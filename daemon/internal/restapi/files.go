@@ -6,6 +6,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/ringstore/ringstore/daemon/internal/httpedge"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/proto/rest"
 )
@@ -20,7 +21,7 @@ func (a *api) GetFileMetadata(c echo.Context, text rest.FileID) error {
 	if err != nil {
 		return err
 	}
-	return writeJSON(c, http.StatusOK, metadataOf(d))
+	return httpedge.WriteJSON(c, http.StatusOK, metadataOf(d))
 }
 
 // DeleteFile implements DELETE /files/{file_id}.
@@ -41,7 +42,7 @@ func (a *api) CopyFile(c echo.Context, text rest.FileID) error {
 	if err != nil {
 		return err
 	}
-	f, err := a.cfg.Engine.Copy(c.Request().Context(), callerOf(c), to.file, to.bucket, to.key)
+	f, err := a.cfg.Engine.Copy(c.Request().Context(), httpedge.Caller(c).AccessKey, to.file, to.bucket, to.key)
 	if err != nil {
 		return err
 	}
@@ -58,7 +59,7 @@ func (a *api) RenameFile(c echo.Context, text rest.FileID) error {
 	if err != nil {
 		return err
 	}
-	return writeJSON(c, http.StatusOK, fileOf(f))
+	return httpedge.WriteJSON(c, http.StatusOK, fileOf(f))
 }
 
 // target is a file and the bucket and key that it is copied or renamed to.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/ringstore/ringstore/daemon/internal/httpedge"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -44,7 +45,7 @@ func (a *api) openForm(c echo.Context, boundary string, in *incoming) (*form, er
 	if length > a.cfg.MaxFileSize+formSlack {
 		return nil, a.tooLarge()
 	}
-	f := &form{api: a, buffer: a.buffer(bodyOf(c))}
+	f := &form{api: a, buffer: a.buffer(httpedge.Body(c))}
 	f.rest = f.buffer
 	f.seen = &tail{from: f.rest, delimiter: []byte("--" + boundary)}
 	f.reader = multipart.NewReader(f.seen, boundary)
@@ -107,7 +108,7 @@ func (f *form) found(part *multipart.Part, filename string, in *incoming) error 
 	if in.contentType == "" {
 		in.contentType = octetStream
 	}
-	if err := checkContentType("Content-Type of the field file", in.contentType); err != nil {
+	if err := httpedge.CheckContentType("Content-Type of the field file", in.contentType); err != nil {
 		return err
 	}
 	in.size, in.body = -1, f

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ringstore/ringstore/daemon/internal/access"
+	"github.com/ringstore/ringstore/daemon/internal/httpedge"
 	"github.com/ringstore/ringstore/daemon/internal/restapi"
 	"github.com/ringstore/ringstore/proto/rest"
 )
@@ -15,10 +16,10 @@ import (
 // throttled is a rig that limits failures; with proxy set, addresses come from X-Forwarded-For.
 func throttled(t *testing.T, proxies ...string) *rig {
 	t.Helper()
-	p, err := restapi.ParseProxies(proxies)
+	p, err := httpedge.ParseProxies(proxies)
 	require.NoError(t, err)
 	return newRig(t, setup{config: func(c *restapi.Config) {
-		c.Guard, c.TrustedProxies = access.NewThrottle(access.ThrottleConfig{Log: c.Log}), p
+		c.Failures, c.TrustedProxies = access.NewThrottle(access.ThrottleConfig{Log: c.Log}), p
 	}})
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ringstore/ringstore/daemon/internal/cluster"
 	"github.com/ringstore/ringstore/daemon/internal/engine"
+	"github.com/ringstore/ringstore/daemon/internal/httpedge"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/proto/rest"
 	"github.com/ringstore/ringstore/proto/rest/server"
@@ -48,26 +49,25 @@ func (a *api) GetHealth(c echo.Context) error {
 	if h.Status == rest.HealthUnavailable {
 		status = http.StatusServiceUnavailable
 	}
-	return writeJSON(c, status, h)
+	return httpedge.WriteJSON(c, status, h)
 }
 
 // GetLive implements GET /health/live.
 func (a *api) GetLive(c echo.Context) error {
-	return writeJSON(c, http.StatusOK, rest.Probe{Status: rest.ProbeLive})
+	return httpedge.WriteJSON(c, http.StatusOK, rest.Probe{Status: rest.ProbeLive})
 }
 
 // GetReady implements GET /health/ready.
 func (a *api) GetReady(c echo.Context) error {
 	h := reportOf(a.look(c.Request().Context()))
 	if h.Status != rest.HealthUnavailable {
-		return writeJSON(c, http.StatusOK, rest.Probe{Status: rest.ProbeReady})
+		return httpedge.WriteJSON(c, http.StatusOK, rest.Probe{Status: rest.ProbeReady})
 	}
-	a.problem(c, rest.Problem{
+	return httpedge.WriteProblem(c, rest.Problem{
 		Type: "urn:ringstore:problem:unavailable", Title: "Not available now", Status: http.StatusServiceUnavailable,
 		Code: rest.CodeUnavailable, Detail: h.Reasons[0], Reasons: h.Reasons,
 		Hint: "Start what is missing: the metadata store, or storage nodes with free space; free space on a full disk. GET /nodes shows each node.",
 	})
-	return nil
 }
 
 // reportOf renders the state. It names no node and repeats no error, because the route needs no key.
@@ -114,7 +114,7 @@ func (a *api) ListNodes(c echo.Context) error {
 	for _, m := range view.Members {
 		out.Nodes = append(out.Nodes, nodeOf(m))
 	}
-	return writeJSON(c, http.StatusOK, out)
+	return httpedge.WriteJSON(c, http.StatusOK, out)
 }
 
 // GetOpenAPI implements GET /openapi.json.

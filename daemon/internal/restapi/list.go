@@ -6,6 +6,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/ringstore/ringstore/daemon/internal/httpedge"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/proto/rest"
 )
@@ -86,7 +87,7 @@ func (a *api) listByName(c echo.Context, given url.Values, p rest.ListFilesParam
 			out.Files = append(out.Files, fileOf(*e.File))
 		}
 	}
-	return writeJSON(c, http.StatusOK, out)
+	return httpedge.WriteJSON(c, http.StatusOK, out)
 }
 
 func (a *api) listByTime(c echo.Context, given url.Values, p rest.ListFilesParams) error {
@@ -102,7 +103,7 @@ func (a *api) listByTime(c echo.Context, given url.Values, p rest.ListFilesParam
 	for _, f := range page.Files {
 		out.Files = append(out.Files, fileOf(f))
 	}
-	return writeJSON(c, http.StatusOK, out)
+	return httpedge.WriteJSON(c, http.StatusOK, out)
 }
 
 func timeQuery(given url.Values, p *rest.ListFilesParams) (q store.FileQuery, err error) {

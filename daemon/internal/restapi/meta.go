@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ringstore/ringstore/daemon/internal/httpedge"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -70,17 +71,7 @@ func validMetaName(name string) bool {
 }
 
 func validMetaValue(value string) bool {
-	return printable(value) && strings.Trim(value, " ") == value // HTTP trims spaces around a value
-}
-
-// printable reports whether a text is ASCII without control characters, and so can be a header's value.
-func printable(text string) bool {
-	for _, c := range []byte(text) {
-		if c < ' ' || c > '~' {
-			return false
-		}
-	}
-	return true
+	return httpedge.Printable(value) && strings.Trim(value, " ") == value // HTTP trims spaces around a value
 }
 
 // shownMeta leaves out the metadata that a surface stores for itself: names

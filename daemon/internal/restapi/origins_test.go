@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ringstore/ringstore/daemon/internal/httpedge"
 	"github.com/ringstore/ringstore/daemon/internal/restapi"
 	"github.com/ringstore/ringstore/proto/rest"
 )
@@ -14,7 +15,7 @@ import (
 // origins is a setup in which pages of these origins may use the API.
 func origins(t *testing.T, list ...string) setup {
 	t.Helper()
-	o, err := restapi.ParseOrigins(list)
+	o, err := httpedge.ParseOrigins(list)
 	require.NoError(t, err)
 	return setup{config: func(c *restapi.Config) { c.AllowedOrigins = o }}
 }
@@ -164,9 +165,9 @@ func TestCrossOrigin_NothingSimpleWorksOnTus(t *testing.T) {
 func TestParseOrigins_Refuses(t *testing.T) {
 	t.Parallel()
 	for _, bad := range []string{"", "*", "null", "example.org", "https://", "https://example.org/", "https://example.org/x", "HTTPS://example.org", "https://u@example.org", "ftp://x", "https://x?y"} {
-		_, err := restapi.ParseOrigins([]string{bad})
+		_, err := httpedge.ParseOrigins([]string{bad})
 		require.Error(t, err, "%q", bad)
 	}
-	_, err := restapi.ParseOrigins([]string{"http://localhost:3000", "https://[::1]:8443", "https://example.org"})
+	_, err := httpedge.ParseOrigins([]string{"http://localhost:3000", "https://[::1]:8443", "https://example.org"})
 	require.NoError(t, err)
 }

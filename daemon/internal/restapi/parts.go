@@ -6,6 +6,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/ringstore/ringstore/daemon/internal/engine"
+	"github.com/ringstore/ringstore/daemon/internal/httpedge"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/proto/rest"
 )
@@ -29,7 +30,7 @@ func (a *api) PutPart(c echo.Context, text rest.SessionID, number int, p rest.Pu
 	if err != nil {
 		return err
 	}
-	return writeJSON(c, http.StatusOK, sessionPartOf(part))
+	return httpedge.WriteJSON(c, http.StatusOK, sessionPartOf(part))
 }
 
 // receivePart stores the body as the part, whatever its Content-Type.
@@ -39,13 +40,13 @@ func (a *api) receivePart(c echo.Context, id store.FileID, number int, p rest.Pu
 		return part, store.Errorf(store.Invalid, "offset and length have no meaning without source").WithHint("Add ?source= with the id of a file, or leave them out.")
 	}
 	r := c.Request()
-	want, err := expectPart(r, p)
+	want, err := httpedge.ExpectPart(c)
 	if err != nil {
 		return part, err
 	}
 	return a.cfg.Engine.PutPart(r.Context(), engine.PartRequest{
-		Session: id, Number: number, Size: r.ContentLength, Verify: want.verify, Body: bodyOf(c),
-		Caller: callerOf(c), Interrupt: func(cause error) { interrupt(c, cause) },
+		Session: id, Number: number, Size: r.ContentLength, Verify: func(s engine.Sums) error { return want.Verify(s.CRC64, s.SHA256) }, Body: httpedge.Body(c),
+		Caller: httpedge.Caller(c).AccessKey, Interrupt: httpedge.Interrupter(c),
 	})
 }
 
@@ -56,7 +57,7 @@ func (a *api) copyPart(c echo.Context, id store.FileID, number int, p rest.PutPa
 		return part, store.Errorf(store.Invalid, "the request has both a source and a body").WithHint("Leave one of them out.")
 	}
 	if p.XChecksumCrc64Nvme != "" {
-		return part, store.Errorf(store.Invalid, "%s is not compared with bytes that are copied", headerCRC64).
+		return part, store.Errorf(store.Invalid, "%s is not compared with bytes that are copied", httpedge.HeaderCRC64).
 			WithHint("Leave it out, and compare the answer's checksum with your own.")
 	}
 	source, err := fileID(p.Source)
@@ -72,6 +73,6 @@ func (a *api) copyPart(c echo.Context, id store.FileID, number int, p rest.PutPa
 			WithHint("Offsets begin at 0, lengths at 1; without a length all to the source's end is taken.")
 	}
 	return a.cfg.Engine.CopyPart(r.Context(), engine.CopyPartRequest{
-		Session: id, Number: number, Source: source, Offset: p.Offset, Length: length, Caller: callerOf(c),
+		Session: id, Number: number, Source: source, Offset: p.Offset, Length: length, Caller: httpedge.Caller(c).AccessKey,
 	})
 }

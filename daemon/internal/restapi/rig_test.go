@@ -26,9 +26,11 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/access"
 	"github.com/ringstore/ringstore/daemon/internal/cluster"
 	"github.com/ringstore/ringstore/daemon/internal/engine"
+	"github.com/ringstore/ringstore/daemon/internal/httpedge"
 	"github.com/ringstore/ringstore/daemon/internal/restapi"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/store/mem"
+	"github.com/ringstore/ringstore/daemon/internal/telemetry"
 	"github.com/ringstore/ringstore/proto/rest"
 	"github.com/ringstore/ringstore/proto/rest/server"
 )
@@ -146,7 +148,7 @@ func (r *rig) serve(s setup, log *slog.Logger) {
 	if s.gate != nil {
 		handler = s.gate(handler)
 	}
-	srv := restapi.NewServer(handler, slog.New(slog.DiscardHandler))
+	srv := httpedge.NewServer(handler, httpedge.Problems{}, slog.New(slog.DiscardHandler))
 	var lc net.ListenConfig
 	l, err := lc.Listen(r.t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(r.t, err)
@@ -306,8 +308,8 @@ func (*recorder) Enabled(context.Context, slog.Level) bool { return true }
 func (r *recorder) WithAttrs([]slog.Attr) slog.Handler     { return r }
 func (r *recorder) WithGroup(string) slog.Handler          { return r }
 
-func (r *recorder) Handle(_ context.Context, rec slog.Record) error {
-	l := line{message: rec.Message, level: rec.Level, attrs: map[string]slog.Value{}}
+func (r *recorder) Handle(ctx context.Context, rec slog.Record) error {
+	l := line{message: rec.Message, level: rec.Level, attrs: map[string]slog.Value{"request": slog.StringValue(telemetry.Request(ctx))}}
 	rec.Attrs(func(a slog.Attr) bool {
 		l.attrs[a.Key] = a.Value
 		return true

@@ -1,13 +1,12 @@
 package restapi
 
 import (
-	"mime"
 	"net/http"
-	"strings"
 
 	"github.com/labstack/echo/v4"
 
 	"github.com/ringstore/ringstore/daemon/internal/engine"
+	"github.com/ringstore/ringstore/daemon/internal/httpedge"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/proto/rest"
 )
@@ -22,13 +21,13 @@ func (a *api) CreateSession(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	r.Caller = callerOf(c)
+	r.Caller = httpedge.Caller(c).AccessKey
 	s, err := a.cfg.Engine.CreateSession(c.Request().Context(), r)
 	if err != nil {
 		return err
 	}
-	setLocation(c, "/sessions/"+s.ID.String())
-	return writeJSON(c, http.StatusCreated, sessionOf(s))
+	httpedge.SetLocation(c, "/sessions/"+s.ID.String())
+	return httpedge.WriteJSON(c, http.StatusCreated, sessionOf(s))
 }
 
 // newSession checks what the engine does not, and sets defaults. Invalid.
@@ -40,7 +39,7 @@ func newSession(in rest.NewSession) (r engine.SessionRequest, err error) {
 	if r.ContentType == "" {
 		r.ContentType = octetStream
 	}
-	if err := checkContentType("content_type", r.ContentType); err != nil {
+	if err := httpedge.CheckContentType("content_type", r.ContentType); err != nil {
 		return r, err
 	}
 	if err := checkMeta(in.Meta); err != nil {
@@ -49,29 +48,8 @@ func newSession(in rest.NewSession) (r engine.SessionRequest, err error) {
 	if r.Size, err = sizeOf(in.Size); err != nil {
 		return r, err
 	}
-	r.CRC64, err = decodeCRC("crc64nvme", in.Checksums.CRC64NVME)
+	r.CRC64, err = httpedge.DecodeCRC("crc64nvme", in.Checksums.CRC64NVME)
 	return r, err
-}
-
-// maxContentType bounds a content type in bytes: it is sent in a header of each download.
-const maxContentType = 1 << 10
-
-// checkContentType refuses a type that the header of a download cannot carry; what names
-// its source for the error. Multipart types are valid like any other. Invalid.
-func checkContentType(what, text string) error {
-	if len(text) > maxContentType {
-		return store.Errorf(store.Invalid, "the %s has %d bytes, at most %d are possible", what, len(text), maxContentType).
-			WithLimit("content_type_size", 0).WithHint("Leave it out, or send a media type.")
-	}
-	if !validContentType(text) {
-		return store.Errorf(store.Invalid, "the %s %.64q is not valid", what, text).WithHint("Leave it out, or send a media type in printable ASCII.")
-	}
-	return nil
-}
-
-func validContentType(text string) bool {
-	mediaType, _, err := mime.ParseMediaType(text)
-	return err == nil && strings.Contains(mediaType, "/") && printable(text) && len(text) <= maxContentType
 }
 
 // sizeOf returns a size, or -1 if it is absent. Invalid.
@@ -102,7 +80,7 @@ func (a *api) ListSessions(c echo.Context, p rest.ListSessionsParams) error {
 	if n := len(page.Sessions); page.More && n > 0 {
 		out.Next = page.Sessions[n-1].ID.String()
 	}
-	return writeJSON(c, http.StatusOK, out)
+	return httpedge.WriteJSON(c, http.StatusOK, out)
 }
 
 func sessionQuery(c echo.Context, p rest.ListSessionsParams) (q store.SessionQuery, err error) {
@@ -129,7 +107,7 @@ func (a *api) GetSession(c echo.Context, text rest.SessionID) error {
 	if err != nil {
 		return err
 	}
-	return writeJSON(c, http.StatusOK, sessionOf(s))
+	return httpedge.WriteJSON(c, http.StatusOK, sessionOf(s))
 }
 
 // AbortSession implements DELETE /sessions/{session_id}.

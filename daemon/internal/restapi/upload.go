@@ -9,6 +9,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/ringstore/ringstore/daemon/internal/engine"
+	"github.com/ringstore/ringstore/daemon/internal/httpedge"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/proto/rest"
 )
@@ -31,7 +32,7 @@ type incoming struct {
 // UploadFile implements POST /files.
 func (a *api) UploadFile(c echo.Context, p rest.UploadFileParams) error {
 	r := c.Request()
-	want, err := expectFile(r, p)
+	want, err := httpedge.ExpectFile(c)
 	if err != nil {
 		return err
 	}
@@ -58,8 +59,8 @@ func (a *api) UploadFile(c echo.Context, p rest.UploadFileParams) error {
 	}
 	f, err := a.cfg.Engine.Put(r.Context(), engine.PutRequest{
 		Bucket: store.BucketName(in.bucket), Key: store.Key(in.name), Size: in.size, Most: in.most, ContentType: in.contentType, Meta: meta,
-		WantSHA256: want.wantSHA256, Verify: want.verify, Body: in.body,
-		Caller: callerOf(c), Interrupt: func(cause error) { interrupt(c, cause) },
+		WantSHA256: want.WantSHA256, Verify: func(s engine.Sums) error { return want.Verify(s.CRC64, s.SHA256) }, Body: in.body,
+		Caller: httpedge.Caller(c).AccessKey, Interrupt: httpedge.Interrupter(c),
 	})
 	if err != nil {
 		return err
@@ -70,10 +71,10 @@ func (a *api) UploadFile(c echo.Context, p rest.UploadFileParams) error {
 // stored writes the response for a file that just became visible.
 func stored(c echo.Context, status int, f store.File) error {
 	h := c.Response().Header()
-	setLocation(c, "/files/"+f.ID.String())
+	httpedge.SetLocation(c, "/files/"+f.ID.String())
 	setETag(h, f)
 	setChecksums(h, f)
-	return writeJSON(c, status, fileOf(f))
+	return httpedge.WriteJSON(c, status, fileOf(f))
 }
 
 // contentType reads the request's Content-Type, which tells a form from a raw body.
@@ -82,12 +83,12 @@ func contentType(r *http.Request) (string, map[string]string, error) {
 	if text == "" {
 		return "", nil, store.Errorf(store.Invalid, "the request has no Content-Type").WithHint(typeHint)
 	}
-	if err := checkContentType("Content-Type", text); err != nil {
+	if err := httpedge.CheckContentType("Content-Type", text); err != nil {
 		return "", nil, err
 	}
 	mediaType, params, err := mime.ParseMediaType(text)
 	if err != nil {
-		return "", nil, err // checkContentType has read it before
+		return "", nil, err // CheckContentType has parsed it before
 	}
 	if strings.HasPrefix(mediaType, "multipart/") && mediaType != echo.MIMEMultipartForm {
 		return "", nil, store.Errorf(store.Invalid, "Content-Type %s cannot be read here", mediaType).WithHint(typeHint)
@@ -108,7 +109,7 @@ func (a *api) openRaw(c echo.Context, mediaType string, in *incoming) error {
 	if mediaType == echo.MIMEApplicationForm {
 		in.contentType = octetStream // curl's default for --data-binary, whatever the file
 	}
-	in.size, in.body = r.ContentLength, bodyOf(c)
+	in.size, in.body = r.ContentLength, httpedge.Body(c)
 	return nil
 }
 

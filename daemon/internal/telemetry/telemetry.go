@@ -54,6 +54,21 @@ func IsTerminal(w io.Writer) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
+// ValidRequest reports whether text from outside can be a request id: short, and without
+// characters that could forge a log line.
+func ValidRequest(id string) bool {
+	if id == "" || len(id) > 64 {
+		return false
+	}
+	for _, c := range []byte(id) {
+		word := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		if !word && c != '-' && c != '_' && c != '.' {
+			return false
+		}
+	}
+	return true
+}
+
 type requestKey struct{}
 
 // WithRequest returns a context that carries the id of a request.

@@ -10,13 +10,14 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/ringstore/ringstore/daemon/internal/engine"
+	"github.com/ringstore/ringstore/daemon/internal/httpedge"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
 // patch appends a body to an upload at the offset that both sides agree on.
 func (h *handler) patch(c echo.Context) error {
 	if t := c.Request().Header.Get(echo.HeaderContentType); t != offsetType {
-		return h.WithStatus(http.StatusUnsupportedMediaType, bad("the Content-Type is %.64q, not %s", t, offsetType))
+		return httpedge.WithStatus(http.StatusUnsupportedMediaType, bad("the Content-Type is %.64q, not %s", t, offsetType))
 	}
 	at, err := count(c, hOffset)
 	if err != nil {
@@ -30,9 +31,9 @@ func (h *handler) patch(c echo.Context) error {
 		return store.Errorf(store.NotFound, "%v", err).WithHint("POST " + Base + " creates an upload.")
 	}
 	ctx := c.Request().Context()
-	release, err := h.locks.take(ctx, id, func() { h.Interrupt(c, store.Errorf(store.Canceled, "another request took over")) })
+	release, err := h.locks.take(ctx, id, func() { httpedge.Interrupter(c)(store.Errorf(store.Canceled, "another request took over")) })
 	if err != nil {
-		return h.WithStatus(http.StatusLocked, err)
+		return httpedge.WithStatus(http.StatusLocked, err)
 	}
 	defer release()
 	u, err := h.find(ctx, c)
@@ -51,7 +52,7 @@ func (h *handler) patch(c echo.Context) error {
 	}
 	if u.done { // the response to its last PATCH was lost
 		u.headers(c)
-		if err := (&body{from: bufio.NewReaderSize(h.Body(c), 16)}).surplus(); err != nil {
+		if err := (&body{from: bufio.NewReaderSize(httpedge.Body(c), 16)}).surplus(); err != nil {
 			return err
 		}
 		return c.NoContent(http.StatusNoContent)
@@ -104,8 +105,8 @@ func (h *handler) take(c echo.Context, u upload) (upload, error) {
 	if c.Request().ContentLength > room {
 		return u, tooMuch(room)
 	}
-	b := &body{from: bufio.NewReaderSize(h.Body(c), bodyBuffer), left: room}
-	b.req = engine.PartRequest{Most: max(0, c.Request().ContentLength), Caller: h.Caller(c), Interrupt: func(cause error) { h.Interrupt(c, cause) }}
+	b := &body{from: bufio.NewReaderSize(httpedge.Body(c), bodyBuffer), left: room}
+	b.req = engine.PartRequest{Most: max(0, c.Request().ContentLength), Caller: httpedge.Caller(c).AccessKey, Interrupt: httpedge.Interrupter(c)}
 	// Bytes that arrived are kept although the client has disconnected.
 	ctx := context.WithoutCancel(c.Request().Context())
 	if sum != nil {
@@ -154,7 +155,7 @@ func (h *handler) takeWhole(ctx context.Context, b *body, u upload, sum *expecte
 }
 
 func (h *handler) mismatch(sum *expectedSum) error {
-	return h.WithStatus(statusChecksumMismatch, store.Errorf(store.Corrupt, "the bytes do not have the %s of Upload-Checksum", sum.name).
+	return httpedge.WithStatus(statusChecksumMismatch, store.Errorf(store.Corrupt, "the bytes do not have the %s of Upload-Checksum", sum.name).
 		WithHint("Nothing of them was kept. Send them again from the same offset."))
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/ringstore/ringstore/daemon/internal/engine"
+	"github.com/ringstore/ringstore/daemon/internal/httpedge"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -48,7 +49,7 @@ func (h *handler) create(c echo.Context) error {
 }
 
 func (h *handler) created(c echo.Context, u upload) error {
-	h.SetLocation(c, Base+"/"+u.id.String())
+	httpedge.SetLocation(c, Base+"/"+u.id.String())
 	u.headers(c)
 	return c.NoContent(http.StatusCreated)
 }
@@ -59,7 +60,7 @@ func (h *handler) request(c echo.Context) (r engine.SessionRequest, err error) {
 	if err != nil {
 		return r, err
 	}
-	r.Size, r.Caller = -1, h.Caller(c)
+	r.Size, r.Caller = -1, httpedge.Caller(c).AccessKey
 	r.Bucket, r.Key, r.ContentType = h.target(pairs)
 	if r.Key == "" {
 		r.Key = store.Key(store.NewFileID().String()) // the client gave no name

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"strings"
 
+	"github.com/ringstore/ringstore/daemon/internal/httpedge"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -89,7 +90,7 @@ func (h *handler) target(pairs map[string]string) (bucket store.BucketName, key 
 		bucket = store.DefaultBucket
 	}
 	contentType = first(pairs, "filetype", "contentType", "type")
-	if !h.ValidType(contentType) {
+	if !httpedge.ValidContentType(contentType) {
 		contentType = "application/octet-stream"
 	}
 	return bucket, store.Key(first(pairs, "name", "filename")), contentType

@@ -14,7 +14,6 @@
 package tus
 
 import (
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -22,24 +21,13 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/ringstore/ringstore/daemon/internal/engine"
+	"github.com/ringstore/ringstore/daemon/internal/httpedge"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// Config holds what the protocol needs of the API that it is mounted in.
+// Config holds the engine and the limits of the protocol.
 type Config struct {
 	Engine *engine.Engine
-	// Body returns a request's body, whose reads fail with domain errors when the client stalls.
-	Body func(echo.Context) io.Reader
-	// Interrupt makes all further reads of the body fail with the error. It may be called from any goroutine.
-	Interrupt func(echo.Context, error)
-	// Caller is the access key of the request.
-	Caller func(echo.Context) string
-	// SetLocation sets Location to an upload that was just created, by its path on this server.
-	SetLocation func(c echo.Context, path string)
-	// ValidType reports whether a text can be the Content-Type of a download.
-	ValidType func(string) bool
-	// WithStatus gives an error another HTTP status than its kind has.
-	WithStatus func(status int, err error) error
 
 	MaxSize  int64 // bytes of the largest upload; default store.MaxFileBytes
 	PartSize int64 // least bytes of the parts that bodies are cut into; default 64 MiB
@@ -78,7 +66,7 @@ type handler struct {
 	locks locks
 }
 
-// Mount adds the protocol's routes to the API's.
+// Mount adds the protocol's routes to a router of package httpedge.
 func Mount(e *echo.Echo, c Config) {
 	if c.MaxSize == 0 {
 		c.MaxSize = store.MaxFileBytes
@@ -105,16 +93,19 @@ func Mount(e *echo.Echo, c Config) {
 		case http.MethodDelete:
 			return h.remove(ec)
 		}
-		return h.WithStatus(http.StatusMethodNotAllowed, store.Errorf(store.Invalid, "PATCH appends to an upload, POST does not").WithHint(hintSpec))
+		return httpedge.WithStatus(http.StatusMethodNotAllowed, store.Errorf(store.Invalid, "PATCH appends to an upload, POST does not").WithHint(hintSpec))
 	}))
 }
 
-// Serves reports whether a path is one of the protocol's.
-func Serves(path string) bool { return path == Base || strings.HasPrefix(path, Base+"/") }
+// Surface tells the edge which requests are of the protocol; see httpedge.OpenSurface.
+type Surface struct{}
 
-// Preflighted reports whether a browser that sent the request for a page of another
-// origin must have sent a preflight first, as the protocol's own header requires.
-func Preflighted(r *http.Request) bool { return r.Header.Get(hResumable) != "" }
+// Serves implements httpedge.OpenSurface.
+func (Surface) Serves(path string) bool { return path == Base || strings.HasPrefix(path, Base+"/") }
+
+// Preflighted implements httpedge.OpenSurface: a browser sends the protocol's own header
+// only after a preflight.
+func (Surface) Preflighted(r *http.Request) bool { return r.Header.Get(hResumable) != "" }
 
 // withProtocolHeaders refuses requests without Tus-Resumable. No request of the protocol
 // is served without it, because it makes a browser send a preflight.
@@ -122,17 +113,16 @@ func (h *handler) withProtocolHeaders(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if got := c.Request().Header.Get(hResumable); got != version && c.Request().Method != http.MethodOptions {
 			c.Response().Header().Set(hVersion, version)
-			return h.WithStatus(http.StatusPreconditionFailed,
+			return httpedge.WithStatus(http.StatusPreconditionFailed,
 				store.Errorf(store.Invalid, "Tus-Resumable is %.16q; this server supports %s", got, version).WithHint(hintSpec))
 		}
 		return next(c)
 	}
 }
 
-// SetCommonHeaders sets the headers of every response, including errors from before the
-// protocol's own handlers. Pages of any origin may read the response. That discloses nothing: a
+// SetCommonHeaders implements httpedge.OpenSurface. Pages of any origin may read the response. That discloses nothing: a
 // page needs an access key, and browsers send no remembered one to an origin of "*".
-func SetCommonHeaders(out http.Header, r *http.Request) {
+func (Surface) SetCommonHeaders(out http.Header, r *http.Request) {
 	out.Set(hResumable, version)
 	out.Set("Cache-Control", "no-store")
 	if r.Header.Get(echo.HeaderOrigin) == "" {

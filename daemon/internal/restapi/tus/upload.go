@@ -9,6 +9,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/ringstore/ringstore/daemon/internal/engine"
+	"github.com/ringstore/ringstore/daemon/internal/httpedge"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -96,7 +97,7 @@ func (h *handler) head(c echo.Context) error {
 	if id, err := store.ParseFileID(c.Param("id")); err == nil {
 		release, err := h.locks.take(ctx, id, func() {})
 		if err != nil {
-			return h.WithStatus(http.StatusLocked, err)
+			return httpedge.WithStatus(http.StatusLocked, err)
 		}
 		defer release()
 	}
@@ -121,7 +122,7 @@ func (h *handler) remove(c echo.Context) error {
 		return err
 	}
 	if u.done {
-		return h.WithStatus(http.StatusConflict, store.Errorf(store.Conflict, "upload %s is complete", u.id).WithHint("DELETE /files/%s removes the file.", u.id))
+		return httpedge.WithStatus(http.StatusConflict, store.Errorf(store.Conflict, "upload %s is complete", u.id).WithHint("DELETE /files/%s removes the file.", u.id))
 	}
 	if err := h.Engine.AbortSession(ctx, u.id); err != nil {
 		return err

@@ -1,4 +1,4 @@
-package restapi
+package httpedge
 
 import (
 	"encoding/json"
@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -46,25 +45,6 @@ var answers = map[store.Kind]answer{
 // duration.
 const retryAfter = 2
 
-// statusError gives an error another status than its kind has.
-type statusError struct {
-	status int
-	err    error
-}
-
-func withStatus(status int, err error) error { return &statusError{status, err} }
-
-func (e *statusError) Error() string { return e.err.Error() }
-func (e *statusError) Unwrap() error { return e.err }
-
-// fail writes the problem document, unless the response was begun.
-func (a *api) fail(c echo.Context, err error) {
-	if c.Response().Committed {
-		return
-	}
-	a.problem(c, problemOf(outOfTime(c, err)))
-}
-
 // outOfTime replaces Canceled where a time limit of the gateway ended a step while the
 // client still waits and has sent its whole body. 408 would tell the client that it was
 // too slow, and invite a repetition although the step may still take effect.
@@ -74,50 +54,56 @@ func outOfTime(c echo.Context, err error) error {
 		return err
 	}
 	kind := store.OutcomeUnknown
-	if m := c.Request().Method; m == http.MethodGet || m == http.MethodHead {
+	if methodReads(c.Request().Method) {
 		kind = store.Unavailable
 	}
 	return &store.Error{Kind: kind, Err: err}
 }
 
-// problem writes a problem document. It removes the headers that the handler set for success.
-func (a *api) problem(c echo.Context, p rest.Problem, headers ...string) {
+// Problems renders errors as problem documents (RFC 9457).
+type Problems struct{}
+
+// WriteError implements Errors.
+func (Problems) WriteError(c echo.Context, err error) error { return WriteProblem(c, ProblemOf(err)) }
+
+// Document implements Errors.
+func (Problems) Document(err error) (status int, contentType string, body []byte) {
+	p := ProblemOf(err)
+	body, _ = json.Marshal(p) // texts and numbers: it cannot fail
+	return p.Status, problemType, append(body, '\n')
+}
+
+const problemType = "application/problem+json"
+
+// WriteProblem writes a problem document; it adds what follows from its status and the request's id.
+func WriteProblem(c echo.Context, p rest.Problem) error {
 	h := c.Response().Header()
-	for _, name := range fileHeaders {
-		delete(h, name)
-	}
-	dropMeta(h)
-	for i := 0; i+1 < len(headers); i += 2 {
-		h.Set(headers[i], headers[i+1])
-	}
 	h.Set(echo.HeaderCacheControl, "no-store")
-	p.Instance = "urn:ringstore:request:" + requestID(c)
+	p.Instance = "urn:ringstore:request:" + RequestID(c)
 	switch p.Status {
 	case http.StatusUnauthorized:
-		h.Set("WWW-Authenticate", `Basic realm="ringstore", charset="UTF-8"`)
+		h.Set(echo.HeaderWWWAuthenticate, `Basic realm="ringstore", charset="UTF-8"`)
 	case http.StatusServiceUnavailable:
 		if p.RetryAfter == 0 {
 			p.RetryAfter = retryAfter
 		}
 	}
 	if p.RetryAfter > 0 {
-		h.Set("Retry-After", strconv.Itoa(p.RetryAfter))
+		h.Set(echo.HeaderRetryAfter, strconv.Itoa(p.RetryAfter))
 	}
-	if err := write(c, p.Status, "application/problem+json", p); err != nil {
-		a.cfg.Log.Debug("an answer did not reach its client", "request", requestID(c), "error", visibleError{err})
-	}
+	return write(c, p.Status, problemType, p)
 }
 
-// problemOf describes an error to the client. The text of unexpected errors is left out,
+// ProblemOf describes an error to the client. The text of unexpected errors is left out,
 // because it may contain internal details.
-func problemOf(err error) rest.Problem {
+func ProblemOf(err error) rest.Problem {
 	err = fromEcho(err)
 	kind := store.KindOf(err)
 	as := answers[kind]
 	p := rest.Problem{
 		Type: "urn:ringstore:problem:" + kind.String(), Title: as.title, Status: as.status,
 		Code: rest.ProblemCode(kind.String()), Detail: err.Error(), Hint: as.hint,
-		Limit: store.LimitOf(err), RetryAfter: int((store.RetryAfterOf(err) + time.Second - 1) / time.Second),
+		Limit: store.LimitOf(err), RetryAfter: secondsOf(store.RetryAfterOf(err)),
 	}
 	if kind == store.Internal {
 		p.Detail = "unexpected error"
@@ -145,7 +131,7 @@ func fromEcho(err error) error {
 	case http.StatusNotFound:
 		return store.Errorf(store.NotFound, "there is nothing at this path").WithHint("GET /openapi.json describes all paths.")
 	case http.StatusMethodNotAllowed:
-		return withStatus(he.Code, store.Errorf(store.Invalid, "this path does not support this method").
+		return WithStatus(he.Code, store.Errorf(store.Invalid, "this path does not support this method").
 			WithHint("The Allow header lists the supported methods."))
 	case http.StatusBadRequest:
 		return store.Errorf(store.Invalid, "%s", fmt.Sprint(he.Message)).WithHint("GET /openapi.json describes the parameters.")
@@ -168,6 +154,7 @@ func write(c echo.Context, status int, contentType string, v any) error {
 	return err
 }
 
-func writeJSON(c echo.Context, status int, v any) error {
+// WriteJSON writes v as a JSON document.
+func WriteJSON(c echo.Context, status int, v any) error {
 	return write(c, status, echo.MIMEApplicationJSON, v)
 }

@@ -1,4 +1,4 @@
-package restapi
+package httpedge
 
 import (
 	"net/http"
@@ -8,32 +8,33 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// verdict is the result of evaluating a request's preconditions.
-type verdict int
+// Verdict is the result of evaluating a request's preconditions.
+type Verdict int
 
+// The verdicts.
 const (
-	met verdict = iota
-	notModified
-	failed
+	Met         Verdict = iota
+	NotModified         // 304
+	Failed              // 412
 )
 
-// evaluate follows RFC 9110, section 13.2.2, for GET and HEAD.
-func evaluate(h http.Header, f store.File) verdict {
+// Evaluate follows RFC 9110, section 13.2.2, for GET and HEAD of a file.
+func Evaluate(h http.Header, f store.File) Verdict {
 	if match := h.Values("If-Match"); len(match) > 0 {
 		if !tagged(match, f, false) {
-			return failed
+			return Failed
 		}
 	} else if since, ok := date(h, "If-Unmodified-Since"); ok && modifiedAfter(f, since) {
-		return failed
+		return Failed
 	}
 	if match := h.Values("If-None-Match"); len(match) > 0 {
 		if tagged(match, f, true) {
-			return notModified
+			return NotModified
 		}
 	} else if since, ok := date(h, "If-Modified-Since"); ok && !modifiedAfter(f, since) {
-		return notModified
+		return NotModified
 	}
-	return met
+	return Met
 }
 
 // tagged reports whether a list of entity tags names the file. Weak tags match
@@ -57,6 +58,12 @@ func tagged(lists []string, f store.File, weak bool) bool {
 		}
 	}
 	return false
+}
+
+// FirstTag returns the first entity tag of If-Match, without its quotes.
+func FirstTag(h http.Header) (string, bool) {
+	tag, _, ok := cutTag(h.Get("If-Match"))
+	return tag, ok
 }
 
 // cutTag splits a list after its first quoted tag.

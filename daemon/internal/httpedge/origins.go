@@ -1,4 +1,4 @@
-package restapi
+package httpedge
 
 import (
 	"fmt"
@@ -8,7 +8,6 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"github.com/ringstore/ringstore/daemon/internal/restapi/tus"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -40,27 +39,37 @@ func (o Origins) protection() *http.CrossOriginProtection {
 	return p
 }
 
+// OpenSurface is a surface that pages of any origin may use, because a header that it
+// requires makes a browser send a preflight, and its answer "*" forbids the browser to add
+// remembered credentials: the page must supply its own. tus is one.
+type OpenSurface interface {
+	// Serves reports whether the path is one of the surface's.
+	Serves(path string) bool
+	// SetCommonHeaders sets the headers of every response, including errors from before its handlers.
+	SetCommonHeaders(h http.Header, r *http.Request)
+	// Preflighted reports whether a browser must have sent a preflight before the request.
+	Preflighted(r *http.Request) bool
+}
+
 // crossOrigin enforces what web pages of other origins may do. It runs before
 // authentication, so that a page can read why it was refused.
 //
 // A browser adds remembered credentials to requests of any page. A page may read the
 // response only with our permission, but a form can change data without it. So every
 // request that changes something is refused if a page of another origin sends it, unless
-// that origin is configured. The exception is tus: pages of any origin may use it, because
-// its required header makes a browser send a preflight, and the answer "*" forbids it to
-// add remembered credentials: the page must supply its own.
-func (a *api) crossOrigin(next echo.HandlerFunc) echo.HandlerFunc {
-	protection := a.cfg.AllowedOrigins.protection()
+// that origin is configured. The exception is the open surface.
+func (e *edge) crossOrigin(next echo.HandlerFunc) echo.HandlerFunc {
+	protection := e.cfg.AllowedOrigins.protection()
 	return func(c echo.Context) error {
 		r, h := c.Request(), c.Response().Header()
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set(echo.HeaderXContentTypeOptions, "nosniff")
-		if tus.Serves(r.URL.Path) {
-			tus.SetCommonHeaders(h, r)
-			if tus.Preflighted(r) {
+		if open := e.cfg.OpenSurface; open != nil && open.Serves(r.URL.Path) {
+			open.SetCommonHeaders(h, r)
+			if open.Preflighted(r) {
 				return next(c)
 			}
-		} else if a.cfg.AllowedOrigins.allow(h, r) {
+		} else if e.cfg.AllowedOrigins.allow(h, r) {
 			return c.NoContent(http.StatusNoContent)
 		}
 		if protection.Check(r) != nil {

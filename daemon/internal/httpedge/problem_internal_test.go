@@ -1,9 +1,10 @@
-package restapi
+package httpedge
 
 import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -20,16 +21,15 @@ import (
 // answerTo returns the problem document for a handler's error, and its headers.
 func answerTo(t *testing.T, method string, prepare func(echo.Context), err error) (rest.Problem, http.Header) {
 	t.Helper()
-	a := &api{cfg: Config{Idle: time.Minute}}
 	rec := httptest.NewRecorder()
-	c := echo.New().NewContext(httptest.NewRequestWithContext(t.Context(), method, "/files", strings.NewReader("x")), rec)
-	require.NoError(t, a.guard(func(c echo.Context) error {
+	router := New(Config{Log: slog.New(slog.DiscardHandler), Public: []string{"/files"}})
+	router.Add(method, "/files", func(c echo.Context) error {
 		if prepare != nil {
 			prepare(c)
 		}
-		a.fail(c, err)
-		return nil
-	})(c))
+		return err
+	})
+	router.ServeHTTP(rec, httptest.NewRequestWithContext(t.Context(), method, "/files", strings.NewReader("x")))
 	var p rest.Problem
 	require.NoError(t, json.Unmarshal(rec.Body.Bytes(), &p))
 	require.Equal(t, rec.Code, p.Status)
@@ -52,8 +52,8 @@ func TestProblem_OwnTimeLimitsAreNot408(t *testing.T) {
 		require.Equal(t, 2, p.RetryAfter)
 	}
 	p, _ := answerTo(t, "POST", func(c echo.Context) {
-		interrupt(c, store.Errorf(store.Canceled, "another request took over"))
-		_, _ = bodyOf(c).Read(make([]byte, 1))
+		Interrupter(c)(store.Errorf(store.Canceled, "another request took over"))
+		_, _ = Body(c).Read(make([]byte, 1))
 	}, late)
 	require.Equal(t, http.StatusRequestTimeout, p.Status, "here it was the body that did not come")
 	p, _ = answerTo(t, "POST", func(c echo.Context) {
@@ -73,7 +73,7 @@ func TestProblem_NamesTheLimitAndWhenToComeBack(t *testing.T) {
 	require.Equal(t, 3, p.RetryAfter, "rounded up: earlier would be too early")
 	require.Equal(t, "3", h.Get("Retry-After"))
 
-	p, h = answerTo(t, "POST", nil, withStatus(http.StatusTooManyRequests, full))
+	p, h = answerTo(t, "POST", nil, WithStatus(http.StatusTooManyRequests, full))
 	require.Equal(t, http.StatusTooManyRequests, p.Status)
 	require.Equal(t, "3", h.Get("Retry-After"))
 
@@ -81,4 +81,29 @@ func TestProblem_NamesTheLimitAndWhenToComeBack(t *testing.T) {
 	require.Equal(t, "file_size", p.Limit)
 	require.Zero(t, p.RetryAfter)
 	require.Empty(t, h.Get("Retry-After"), "waiting does not help")
+}
+
+// Every kind of error has a row in the table with an error status.
+func TestEveryKindHasAnAnswer(t *testing.T) {
+	t.Parallel()
+	for kind := store.Internal; kind.String() != "internal" || kind == store.Internal; kind++ {
+		as, ok := answers[kind]
+		require.True(t, ok, kind.String())
+		require.GreaterOrEqual(t, as.status, 400)
+		require.NotEmpty(t, as.title)
+		require.NotEmpty(t, as.hint)
+		p := ProblemOf(store.Errorf(kind, "the cause"))
+		require.Equal(t, kind.String(), string(p.Code))
+		require.True(t, p.Code.Valid())
+	}
+}
+
+func TestProblems(t *testing.T) {
+	t.Parallel()
+	p := ProblemOf(store.Errorf(store.Internal, "password=secret"))
+	require.NotContains(t, p.Detail+p.Hint, "secret")
+	require.Equal(t, http.StatusInternalServerError, p.Status)
+	p = ProblemOf(store.Errorf(store.Conflict, "c").WithHint("Do this."))
+	require.Equal(t, "Do this.", p.Hint)
+	require.Equal(t, http.StatusTeapot, ProblemOf(WithStatus(http.StatusTeapot, store.Conflict)).Status)
 }

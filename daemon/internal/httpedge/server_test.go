@@ -1,4 +1,4 @@
-package restapi_test
+package httpedge_test
 
 import (
 	"context"
@@ -9,22 +9,25 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
-	"github.com/ringstore/ringstore/daemon/internal/restapi"
+	"github.com/ringstore/ringstore/daemon/internal/httpedge"
 )
 
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
 // begin starts a server whose requests block until release.
-func begin(t *testing.T) (srv *restapi.Server, url string, entered, release chan struct{}, served chan error) {
+func begin(t *testing.T) (srv *httpedge.Server, url string, entered, release chan struct{}, served chan error) {
 	t.Helper()
 	entered, release, served = make(chan struct{}), make(chan struct{}), make(chan error, 1)
-	srv = restapi.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	srv = httpedge.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		close(entered)
 		select {
 		case <-release:
 		case <-r.Context().Done():
 		}
 		io.WriteString(w, "done")
-	}), slog.New(slog.DiscardHandler))
+	}), httpedge.Problems{}, slog.New(slog.DiscardHandler))
 	var lc net.ListenConfig
 	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -68,7 +71,7 @@ func TestShutdownWaits(t *testing.T) {
 	require.NoError(t, <-stopped)
 }
 
-func TestShutdownBreaksOff(t *testing.T) {
+func TestShutdownClosesConnections(t *testing.T) {
 	t.Parallel()
 	srv, url, entered, _, served := begin(t)
 	got := get(t, url)
@@ -86,5 +89,5 @@ func TestServeReportsWhyItEnds(t *testing.T) {
 	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	require.NoError(t, l.Close())
-	require.Error(t, restapi.NewServer(http.NotFoundHandler(), nil).Serve(l))
+	require.Error(t, httpedge.NewServer(http.NotFoundHandler(), httpedge.Problems{}, nil).Serve(l))
 }

@@ -1,9 +1,8 @@
-package restapi
+package httpedge
 
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
@@ -19,6 +18,7 @@ import (
 // drops the former, and net/http's own responses to requests that it cannot parse.
 type wire struct {
 	net.Conn
+	errors    Errors
 	lengths   atomic.Int64 // Content-Length lines that may have been in headers
 	explained int64        // of them, those of requests that reached handlers; only the server's goroutine uses it
 	answering atomic.Bool  // a handler writes now, not net/http itself
@@ -84,12 +84,12 @@ func (w *wire) ambiguous(r *http.Request) bool {
 	return false
 }
 
-// Write implements net.Conn. Error responses of net/http itself become problem documents.
+// Write implements net.Conn. Error responses of net/http itself are rendered by Errors.
 func (w *wire) Write(p []byte) (int, error) {
 	if w.answering.Load() {
 		return w.Conn.Write(p)
 	}
-	refusal := refusalFor(p)
+	refusal := refusalFor(p, w.errors)
 	if refusal == nil {
 		return w.Conn.Write(p)
 	}
@@ -109,7 +109,7 @@ func (w *wire) CloseWrite() error {
 
 // refusalFor returns the response to send in place of one that net/http wrote without a
 // handler; nil if that is not an error response.
-func refusalFor(p []byte) []byte {
+func refusalFor(p []byte, errors Errors) []byte {
 	line, ok := strings.CutPrefix(string(p[:min(len(p), 256)]), "HTTP/1.1 ")
 	if !ok {
 		return nil
@@ -120,13 +120,9 @@ func refusalFor(p []byte) []byte {
 	if err != nil || status < 400 {
 		return nil
 	}
-	doc := problemOf(withStatus(status, unreadable(status, text)))
-	body, err := json.Marshal(doc)
-	if err != nil {
-		return nil
-	}
-	return fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nContent-Type: application/problem+json\r\nContent-Length: %d\r\n"+
-		"X-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n%s\n", status, http.StatusText(status), len(body)+1, body)
+	status, contentType, body := errors.Document(WithStatus(status, unreadable(status, text)))
+	return fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n"+
+		"X-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n%s", status, http.StatusText(status), contentType, len(body), body)
 }
 
 // unreadable describes the error of a request that never reached a handler. text is
@@ -151,7 +147,10 @@ func unreadable(status int, text string) error {
 }
 
 // wires wraps each accepted connection in a wire.
-type wires struct{ net.Listener }
+type wires struct {
+	net.Listener
+	errors Errors
+}
 
 // Accept implements net.Listener.
 func (l wires) Accept() (net.Conn, error) {
@@ -159,7 +158,7 @@ func (l wires) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &wire{Conn: c}, nil
+	return &wire{Conn: c, errors: l.errors}, nil
 }
 
 type wireKey struct{}

@@ -1,4 +1,4 @@
-package restapi
+package httpedge
 
 import (
 	"errors"
@@ -11,58 +11,58 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/ringstore/ringstore/daemon/internal/access"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// guard aborts requests of clients that stall. A time limit on the whole request would
+// guard aborts the request when its client stalls. A time limit on the whole request would
 // end slow transfers of large files, so each read and each write has its own deadline.
 //
 // net/http sets the read deadline again for the next request on the connection. It
 // discards a body that the handler left unread only until the deadline set here.
-func (a *api) guard(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		g := &guarded{ResponseWriter: c.Response().Writer, idle: a.cfg.Idle}
-		g.control = http.NewResponseController(g.ResponseWriter)
-		now := time.Now()
-		g.armWrite(now) // also for the 100 Continue that the first read may send
-		g.body = guardedBody{from: c.Request().Body, g: g}
-		if c.Request().Body != http.NoBody {
-			g.body.arm(now)
-		}
-		c.Response().Writer = g
-		return next(c)
+func guard(c echo.Context, idle time.Duration, now time.Time) {
+	g := &guarded{ResponseWriter: c.Response().Writer, received: c.Request(), idle: idle}
+	g.control = http.NewResponseController(g.ResponseWriter)
+	g.armWrite(now) // also for the 100 Continue that the first read may send
+	g.body = guardedBody{from: c.Request().Body, g: g}
+	if c.Request().Body != http.NoBody {
+		g.body.arm(now)
 	}
+	c.Response().Writer = g
 }
 
-// bodyOf returns the request's body with deadlines. It does not replace Request.Body,
-// by whose type the server decides whether a body that was refused must be read to its
-// end.
-func bodyOf(c echo.Context) io.Reader { return &c.Response().Writer.(*guarded).body }
+// Body returns the request's body with deadlines. Its errors are domain errors: io.EOF;
+// Canceled (the client stalled or disconnected), Invalid (broken framing). It does not replace
+// Request.Body, by whose type the server decides whether a body that was refused must be
+// read to its end.
+func Body(c echo.Context) io.Reader { return &guardedOf(c).body }
 
-// interrupt makes all further reads of the request's body fail with the cause. It may be
-// called from any goroutine; the first cause wins.
-func interrupt(c echo.Context, cause error) { c.Response().Writer.(*guarded).interrupt(cause) }
+// Interrupter returns the function that makes all further reads of the request's body fail
+// with its cause. The function may be called from any goroutine; the first cause wins.
+func Interrupter(c echo.Context) func(cause error) { return guardedOf(c).interrupt }
+
+// Trailer returns the trailers of the request, complete once the body was read to its end.
+func Trailer(c echo.Context) http.Header { return guardedOf(c).received.Trailer }
+
+func guardedOf(c echo.Context) *guarded { return c.Response().Writer.(*guarded) }
 
 func (g *guarded) interrupt(cause error) {
 	g.broken.CompareAndSwap(nil, &cause)
 	_ = g.control.SetReadDeadline(time.Unix(1, 0)) // a read in progress ends too
 }
 
-// callerOf returns the access key of an authenticated request.
-func callerOf(c echo.Context) string {
-	key, _, _ := c.Request().BasicAuth()
-	return key
-}
-
-// guarded is a response writer in which every write has a deadline.
+// guarded is a response writer in which every write has a deadline, and what the edge
+// knows of the request.
 type guarded struct {
 	http.ResponseWriter
-	control *http.ResponseController
-	idle    time.Duration
-	armed   time.Time // when the write deadline was last set
-	body    guardedBody
-	broken  atomic.Pointer[error] // why interrupt was called
-	failed  atomic.Bool           // the body ended early: the client stalled or disconnected, or another request took over
+	received *http.Request // as net/http passed it; trailers arrive in it
+	control  *http.ResponseController
+	idle     time.Duration
+	armed    time.Time // when the write deadline was last set
+	body     guardedBody
+	caller   access.Principal
+	broken   atomic.Pointer[error] // why interrupt was called
+	failed   atomic.Bool           // the body ended early: the client stalled or disconnected, or another request took over
 }
 
 // Unwrap gives http.ResponseController access to the connection.

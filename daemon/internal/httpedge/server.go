@@ -1,4 +1,4 @@
-package restapi
+package httpedge
 
 import (
 	"context"
@@ -19,15 +19,17 @@ const (
 // connections, but not of a whole request, which may carry gigabytes; the handler aborts
 // requests of clients that stall.
 type Server struct {
-	http *http.Server
+	errors Errors
+	http   *http.Server
 }
 
-// NewServer returns a server of the handler. log receives the messages of net/http; nil is slog.Default().
-func NewServer(h http.Handler, log *slog.Logger) *Server {
+// NewServer returns a server of the handler. render renders the errors of requests that reach
+// no handler; log receives the messages of net/http; nil is slog.Default().
+func NewServer(h http.Handler, render Errors, log *slog.Logger) *Server {
 	if log == nil {
 		log = slog.Default()
 	}
-	return &Server{http: &http.Server{
+	return &Server{errors: render, http: &http.Server{
 		Handler: onWire(h), ConnContext: withWire, ConnState: idleWire, ReadHeaderTimeout: headerLimit, IdleTimeout: keepLimit, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}}
@@ -36,7 +38,7 @@ func NewServer(h http.Handler, log *slog.Logger) *Server {
 // Serve accepts connections until Shutdown and closes the listener. It returns nil after
 // Shutdown, and otherwise the error that ended it.
 func (s *Server) Serve(l net.Listener) error {
-	if err := s.http.Serve(wires{l}); !errors.Is(err, http.ErrServerClosed) {
+	if err := s.http.Serve(wires{l, s.errors}); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil

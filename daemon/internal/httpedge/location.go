@@ -1,4 +1,4 @@
-package restapi
+package httpedge
 
 import (
 	"net/http"
@@ -7,10 +7,10 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// setLocation sets Location to a resource that was just created. path is its percent-encoded
+// SetLocation sets Location to a resource that was just created. path is its percent-encoded
 // path on this server. The header is relative to the request's path, because only the
 // client knows the URL from outside: a proxy may add any prefix and host.
-func setLocation(c echo.Context, path string) {
+func SetLocation(c echo.Context, path string) {
 	c.Response().Header().Set(echo.HeaderLocation, relative(c.Request(), path))
 }
 

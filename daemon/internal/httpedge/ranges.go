@@ -1,4 +1,4 @@
-package restapi
+package httpedge
 
 import (
 	"math"
@@ -10,17 +10,17 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// span is the byte range to send.
-type span struct {
-	off, n  int64
-	partial bool // the response to a Range, a 206 even if it covers the whole file
+// Span is the byte range to send.
+type Span struct {
+	Off, Len int64
+	Partial  bool // the response to a Range, a 206 even if it covers the whole file
 }
 
-// rangeOf returns the bytes that the request asks for. OutOfRange.
-func rangeOf(h http.Header, f store.File) (span, error) {
+// RangeOf returns the bytes of the file that the request's Range and If-Range ask for. OutOfRange.
+func RangeOf(h http.Header, f store.File) (Span, error) {
 	header := h.Get("Range")
 	if header == "" || !rangeApplies(h, f) {
-		return span{n: f.Size}, nil
+		return Span{Len: f.Size}, nil
 	}
 	return parseRange(header, f.Size)
 }
@@ -41,8 +41,8 @@ func rangeApplies(h http.Header, f store.File) bool {
 // parseRange reads a Range header of RFC 9110, section 14.2. A header that is
 // malformed, has another unit or lists several ranges is ignored, as that section
 // permits. OutOfRange: the range begins after the end.
-func parseRange(header string, size int64) (span, error) {
-	whole := span{n: size}
+func parseRange(header string, size int64) (Span, error) {
+	whole := Span{Len: size}
 	unit, spec, ok := strings.Cut(header, "=")
 	if !ok || !strings.EqualFold(unit, "bytes") {
 		return whole, nil
@@ -62,22 +62,22 @@ func parseRange(header string, size int64) (span, error) {
 		return whole, nil
 	}
 	if from >= size {
-		return span{}, outOfRange(header, size)
+		return Span{}, outOfRange(header, size)
 	}
 	to = min(to, size-1)
-	return span{off: from, n: to - from + 1, partial: true}, nil
+	return Span{Off: from, Len: to - from + 1, Partial: true}, nil
 }
 
 // suffix returns the last n bytes. A Content-Range cannot express those of an empty file.
-func suffix(header string, n, size int64) (span, error) {
+func suffix(header string, n, size int64) (Span, error) {
 	switch {
 	case n == 0:
-		return span{}, outOfRange(header, size)
+		return Span{}, outOfRange(header, size)
 	case size == 0:
-		return span{}, nil
+		return Span{}, nil
 	}
 	n = min(n, size)
-	return span{off: size - n, n: n, partial: true}, nil
+	return Span{Off: size - n, Len: n, Partial: true}, nil
 }
 
 func digits(s string) bool {

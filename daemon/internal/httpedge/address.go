@@ -1,4 +1,4 @@
-package restapi
+package httpedge
 
 import (
 	"fmt"
