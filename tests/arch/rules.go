@@ -81,15 +81,14 @@ var ringstore = Rules{
 		{internal + "vfs", nil},
 		{internal + "connlimit", nil},
 		{internal + "access", in("vfs", "connlimit")}, // vfs, to keep the master key's file
-		{internal + "engine", append(in("ring", "placement", "writemem", "erasure", "cluster"), "proto/checksum")},
-		{internal + "upkeep", in("ring", "erasure", "cluster", "engine")},
-		{internal + "upkeep/expire", in("ring", "erasure", "cluster", "engine", "upkeep")},
-		{internal + "upkeep/rebalance", in("ring", "erasure", "cluster", "engine", "upkeep")},
-		{internal + "upkeep/reclaim", in("ring", "erasure", "cluster", "engine", "upkeep")},
-		{internal + "upkeep/repair", in("ring", "erasure", "cluster", "engine", "upkeep")},
+		{internal + "stripe", in("placement", "erasure", "cluster")},
+		{internal + "engine", append(in("placement", "writemem", "erasure", "cluster", "stripe"), "proto/checksum")},
+		{internal + "upkeep", in("stripe")},
+		{internal + "upkeep/expire", in("upkeep")},
+		{internal + "upkeep/reclaim", in("cluster", "upkeep")},
+		{internal + "upkeep/repair", in("cluster", "stripe", "upkeep")},
 		{internal + "upkeep/review", in("cluster", "placement", "upkeep")},
-		{internal + "upkeep/scrub", in("ring", "erasure", "cluster", "engine", "upkeep")},
-		{internal + "upkeep/upkeeptest", in("store/mem", "ring", "erasure", "cluster", "engine", "upkeep")},
+		{internal + "upkeep/upkeeptest", in("store/mem", "erasure", "cluster", "upkeep")},
 
 		// Adapters: each knows the domain and one technology, none knows another.
 		{internal + "chunkfs/format", nil},
@@ -180,7 +179,7 @@ var ringstore = Rules{
 	TestOnly:     isTestHelper,
 	TestRoots:    []string{"tests/..."},
 	StandardOnly: []string{internal + "store"},
-	MaxSteps:     8,
+	MaxSteps:     9,
 	MaxLines:     3800, // chunkfs, meta/postgres and engine, until they are split as DESIGN names them
 	MaxMainLines: 30,
 	MayExit:      []string{"tests/..."},

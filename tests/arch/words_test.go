@@ -15,10 +15,8 @@ const maxPhrases = 3
 // unrevised are the folders whose comments and messages are not rewritten yet. It may only shrink.
 var unrevised = map[string]bool{
 	"daemon/internal/cluster":         true,
-	"daemon/internal/engine":          true,
 	"daemon/internal/noderpc":         true,
 	"daemon/internal/store/chunktest": true,
-	"daemon/internal/upkeep/repair":   true,
 	"daemon/internal/vfs":             true,
 	"daemon/internal/writemem":        true,
 	"daemon/storage":                  true,

@@ -6,7 +6,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// ListObjects lists what a bucket shows, by key; see store.Files. Invalid, NotFound.
+// ListObjects lists the latest files of a bucket by key; see store.Files. Invalid, NotFound.
 func (e *Engine) ListObjects(ctx context.Context, q store.ObjectQuery) (store.ObjectPage, error) {
 	if err := q.Validate(); err != nil {
 		return store.ObjectPage{}, err
@@ -43,7 +43,7 @@ func (e *Engine) ListBuckets(ctx context.Context) ([]store.Bucket, error) {
 	return e.meta.ListBuckets(ctx)
 }
 
-// UpdateBucket changes a bucket's policies; new data follows them within a few seconds
+// UpdateBucket changes a bucket's policies. They apply to new data within a few seconds
 // on every gateway. Invalid, NotFound.
 func (e *Engine) UpdateBucket(ctx context.Context, b store.Bucket) error {
 	if err := b.Validate(); err != nil {

@@ -7,15 +7,15 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// commit makes the file visible. All its chunks are durable.
+// commit makes the file visible. Its bytes are durable.
 func (u *upload) commit(ctx context.Context) (store.File, error) {
 	if err := ctx.Err(); err != nil {
 		err = &store.Error{Op: "engine.Put", Kind: store.Canceled, Err: err}
-		u.discard(err) // the caller has left: nothing is started for it
-		return store.File{}, err
+		return u.fail(err) // the caller has left: nothing is started for it
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitLimit)
 	defer cancel()
+	u.file.Parts = u.parts()
 	stored, replaced, err := u.e.meta.CommitFile(ctx, u.file, u.begun) // here the write becomes visible, and acknowledged
 	switch {
 	case err == nil:
@@ -25,24 +25,23 @@ func (u *upload) commit(ctx context.Context) (store.File, error) {
 	case outcomeOpen(err):
 		return u.resolve(err)
 	}
-	u.discard(err)
-	return store.File{}, err
+	return u.fail(err)
 }
 
-// after starts the upkeep that the commit made due.
+// after wakes the upkeep jobs for which the commit made work.
 func (u *upload) after(replaced bool) {
-	u.write.sweep(u.file.ID)
+	u.sweep(u.file.ID)
 	if replaced {
 		u.e.cfg.WakeReclaim()
 	}
-	if u.write.wantsRepair() {
+	if u.wantsRepair() {
 		u.e.cfg.WakeRepair()
 	}
 }
 
-// resolve fences a commit whose answer was lost: it was first, and the write succeeded, or it can never happen.
+// resolve fences a commit whose answer was lost: either it has happened, and the write succeeded, or it never will.
 func (u *upload) resolve(cause error) (store.File, error) {
-	found := u.e.resolveOutcome(func(ctx context.Context) error { return u.fail(ctx, cause) }, func(found outcome) {
+	found := u.e.resolveOutcome(func(ctx context.Context) error { return u.fence(ctx, cause) }, func(found outcome) {
 		if found == happened {
 			u.after(true)
 		}
@@ -57,7 +56,7 @@ func (u *upload) resolve(cause error) (store.File, error) {
 	return store.File{}, notKnown("engine.Put", u.file.ID.String(), cause)
 }
 
-// committed is the file of a commit that is known to have happened. Its times are read where that is possible.
+// committed is the file of a commit that is known to have happened. Its times are read from the metadata store if it answers.
 func (u *upload) committed() store.File {
 	ctx, cancel := context.WithTimeout(context.Background(), fenceLimit)
 	defer cancel()
@@ -65,14 +64,14 @@ func (u *upload) committed() store.File {
 		return f
 	}
 	f := u.file
-	f.State, f.CompletedAt = store.Complete, nowMicros() // it was replaced since, or the store is lost again
+	f.State, f.CompletedAt = store.Complete, nowMicros() // it was replaced since, or the store does not answer again
 	return f
 }
 
-// discard gives the upload's chunks to the reclaim queue, in the background: the
-// client is answered at once, and need not be there any more. The commit was refused, or never sent.
+// discard queues the upload's chunks for reclaim, in the background: the
+// client is answered at once, and may have disconnected. The commit was refused, or never sent.
 func (u *upload) discard(cause error) {
-	if !u.begun && len(u.write.orphans()) == 0 {
+	if !u.begun && len(u.orphans()) == 0 {
 		return
 	}
 	u.e.persist(func(ctx context.Context) error { return u.forget(ctx, cause) }, func(err error) {
@@ -82,40 +81,30 @@ func (u *upload) discard(cause error) {
 
 func (u *upload) forget(ctx context.Context, cause error) error {
 	if u.begun {
-		return u.fail(ctx, cause)
+		return u.fence(ctx, cause)
 	}
-	if err := u.e.meta.Enqueue(ctx, u.write.orphans()); err != nil {
+	if err := u.e.meta.Enqueue(ctx, u.orphans()); err != nil {
 		return err
 	}
 	u.e.cfg.WakeReclaim()
 	return nil
 }
 
-// fail makes a commit of the file impossible and queues its chunks. Conflict where it is committed.
-func (u *upload) fail(ctx context.Context, cause error) error {
-	err := u.e.meta.FailFile(ctx, u.file, cause.Error(), u.write.stored)
+// fence makes a commit of the file impossible and queues its chunks. Conflict where it is committed.
+func (u *upload) fence(ctx context.Context, cause error) error {
+	err := u.e.meta.FailFile(ctx, u.file, cause.Error(), u.stored)
 	if err != nil {
 		return err
 	}
-	if len(u.write.uncertain) > 0 {
-		err = u.e.meta.Enqueue(ctx, u.write.uncertain)
+	if len(u.uncertain) > 0 {
+		err = u.e.meta.Enqueue(ctx, u.uncertain)
 	}
 	u.e.cfg.WakeReclaim()
 	return err
 }
 
-func reclaimsOf(p store.Part) []store.Task {
-	var tasks []store.Task
-	for i, c := range p.Chunks {
-		if !c.Node.IsZero() {
-			tasks = append(tasks, store.Task{Kind: store.Reclaim, Chunk: p.ChunkID(i), Node: c.Node, Reason: "its upload failed"})
-		}
-	}
-	return tasks
-}
-
-// Delete makes a file of any state Deleted. Reads that began before still finish; its chunks are reclaimed after the
-// grace, those on nodes that are away when they return. NotFound, OutcomeUnknown.
+// Delete makes a file of any state Deleted. Reads in progress complete; its chunks are reclaimed after the
+// grace, those on nodes that are away when the nodes return. NotFound, OutcomeUnknown.
 func (e *Engine) Delete(ctx context.Context, id store.FileID) error {
 	_, err := e.change(ctx, "engine.Delete", func(ctx context.Context, a store.AttemptID) error { return e.meta.DeleteFile(ctx, id, a) })
 	if err != nil {
@@ -125,8 +114,8 @@ func (e *Engine) Delete(ctx context.Context, id store.FileID) error {
 	return nil
 }
 
-// Rename gives a file that is latest another key, in one step whatever its size.
-// What that key showed is replaced. The bytes stay where they are, with the durability that they
+// Rename moves the latest file of its key to another key, in one step of the metadata store.
+// The file that the other key had is replaced. The bytes stay where they are, with the durability that they
 // were stored with. Errors: Invalid, NotFound, Conflict (the file is not what its key shows), OutcomeUnknown.
 func (e *Engine) Rename(ctx context.Context, id store.FileID, bucket store.BucketName, key store.Key) (f store.File, err error) {
 	if err := validNames(bucket, key); err != nil {
@@ -146,7 +135,7 @@ func (e *Engine) Rename(ctx context.Context, id store.FileID, bucket store.Bucke
 	return f, nil
 }
 
-// isGone reports a file that requests must not see.
+// isGone reports whether a lookup returned a file that requests must not see.
 func isGone(f store.File, err error) bool {
 	return errors.Is(err, store.NotFound) || err == nil && f.State == store.Deleted
 }

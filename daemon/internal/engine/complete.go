@@ -13,29 +13,29 @@ import (
 	"github.com/ringstore/ringstore/proto/checksum"
 )
 
-// CompleteRequest makes a session a file, and says what must be true of it.
+// CompleteRequest completes a session. What it states must hold of the file.
 type CompleteRequest struct {
 	Session     store.FileID
-	Parts       []PartRef // that the file is to have, by ascending number; nil: all that have arrived
-	Size        int64     // bytes that the file must have; -1: not said
-	CRC64       *uint64   // CRC64NVME that the file must have; nil: not said
+	Parts       []PartRef // of the file, by ascending number; nil: all that have arrived
+	Size        int64     // bytes that the file must have; -1: any
+	CRC64       *uint64   // CRC64NVME that the file must have; nil: any
 	MinPartSize int64     // bytes that every part but the last must have
 }
 
-// PartRef names a part, and what it must be.
+// PartRef names a part and the checksum that it must have.
 type PartRef struct {
 	Number int
-	CRC64  *uint64 // nil: not said
+	CRC64  *uint64 // nil: any
 }
 
 // CompleteSession makes the parts of a session a file, which has the session's
-// id, and makes it the latest of its key. What the request says, and what the
-// session was begun with, must be true of the parts; otherwise nothing changes and the session goes
-// on. Parts that the file does not take are reclaimed. A session that was completed before gives
-// its file, if that is what the request asks for: a lost answer can be asked for again.
+// id, and makes it the latest of its key. The parts must have the size and checksums that the request and
+// the creation of the session state; otherwise nothing changes and the session stays
+// open. Parts that the request does not name are reclaimed. The completion of a session that was completed before returns
+// its file, if it is the one that the request describes, so a request whose answer was lost can be repeated.
 //
-// Errors: NotFound, Conflict (a part is missing or is another), Corrupt (the whole's
-// checksum), Invalid (size, a part too small, order), TooLarge, Unavailable.
+// Errors: NotFound, Conflict (a part is missing or differs), Corrupt (checksum of the
+// whole), Invalid (size, a part too small, order), TooLarge, Unavailable, OutcomeUnknown.
 func (e *Engine) CompleteSession(ctx context.Context, r CompleteRequest) (store.File, error) {
 	s, err := e.Session(ctx, r.Session)
 	if errors.Is(err, store.NotFound) {
@@ -52,8 +52,8 @@ func (e *Engine) CompleteSession(ctx context.Context, r CompleteRequest) (store.
 		return store.File{}, err
 	}
 	f := assemble(s, parts)
-	for _, want := range []expected{{s.Size, s.CRC64}, {r.Size, r.CRC64}} {
-		if err := want.of(f); err != nil {
+	for _, want := range []expectation{{s.Size, s.CRC64}, {r.Size, r.CRC64}} {
+		if err := want.check(f); err != nil {
 			return store.File{}, err
 		}
 	}
@@ -63,8 +63,8 @@ func (e *Engine) CompleteSession(ctx context.Context, r CompleteRequest) (store.
 	return e.commitSessions(ctx, f, []store.FileID{s.ID})
 }
 
-// Concatenate makes one file of the parts of several sessions, one session after
-// the other, and ends them. Errors: those of CompleteSession.
+// Concatenate makes one file of the parts of several sessions, in the order of the
+// sessions, and ends these. Errors: those of CompleteSession.
 func (e *Engine) Concatenate(ctx context.Context, r SessionRequest, sessions []store.FileID) (store.File, error) {
 	whole := store.Session{
 		ID: store.NewFileID(), Bucket: r.Bucket, Key: r.Key, Size: r.Size, ContentType: r.ContentType, Meta: r.Meta,
@@ -88,7 +88,7 @@ func (e *Engine) Concatenate(ctx context.Context, r SessionRequest, sessions []s
 		return store.File{}, err
 	}
 	f := assemble(whole, parts)
-	if err := (expected{r.Size, r.CRC64}).of(f); err != nil {
+	if err := (expectation{r.Size, r.CRC64}).check(f); err != nil {
 		return store.File{}, err
 	}
 	if f.Size > e.cfg.MaxSessionFile {
@@ -97,7 +97,7 @@ func (e *Engine) Concatenate(ctx context.Context, r SessionRequest, sessions []s
 	return e.commitSessions(ctx, f, sessions)
 }
 
-// choose picks the parts that are asked for out of those that have arrived, both by number.
+// choose returns the requested ones of the parts that have arrived. Both are ordered by number.
 func choose(have []store.SessionPart, want []PartRef) ([]store.Part, error) {
 	if want == nil {
 		all := make([]store.Part, len(have))
@@ -125,7 +125,7 @@ func choose(have []store.SessionPart, want []PartRef) ([]store.Part, error) {
 	return parts, nil
 }
 
-// smallest finds parts that are too small to be worth what each costs when the file is read.
+// smallest refuses parts that are too small: each part costs its own reads.
 func smallest(parts []store.Part, least int64) error {
 	for _, p := range parts[:max(len(parts)-1, 0)] {
 		if p.Size < least {
@@ -136,7 +136,7 @@ func smallest(parts []store.Part, least int64) error {
 	return nil
 }
 
-// assemble gives the file that the parts make.
+// assemble returns the file that has these parts.
 func assemble(s store.Session, parts []store.Part) store.File {
 	f := store.File{
 		ID: s.ID, Bucket: s.Bucket, Key: s.Key, ContentType: s.ContentType, Meta: s.Meta,
@@ -149,41 +149,41 @@ func assemble(s store.Session, parts []store.Part) store.File {
 	return f
 }
 
-// expected is what somebody said of a file.
-type expected struct {
-	size  int64   // -1: nothing
-	crc64 *uint64 // nil: nothing
+// expectation is the size and checksum that a file must have.
+type expectation struct {
+	size  int64   // -1: any
+	crc64 *uint64 // nil: any
 }
 
-func (x expected) of(f store.File) error {
+func (x expectation) check(f store.File) error {
 	switch {
 	case x.size >= 0 && x.size != f.Size:
-		return store.Errorf(store.Invalid, "the parts have %d bytes together, the file is to have %d", f.Size, x.size).
+		return store.Errorf(store.Invalid, "the parts have %d bytes together, the file must have %d", f.Size, x.size).
 			WithHint("Send the parts that are missing; GET the session shows what has arrived.")
 	case x.crc64 != nil && *x.crc64 != f.CRC64:
-		return store.Errorf(store.Corrupt, "the parts have the CRC64NVME %s together, the file is to have %s", checksum.Encode(f.CRC64), checksum.Encode(*x.crc64)).
+		return store.Errorf(store.Corrupt, "the parts have the CRC64NVME %s together, the file must have %s", checksum.Encode(f.CRC64), checksum.Encode(*x.crc64)).
 			WithHint("Compare the parts' checksums with your own, and send those that differ again.")
 	}
 	return nil
 }
 
-// completedBefore answers for a session that is gone: with its file, if it became one.
-func (e *Engine) completedBefore(ctx context.Context, r CompleteRequest, gone error) (store.File, error) {
+// completedBefore returns the file of a session that does not exist any more, if it was completed.
+func (e *Engine) completedBefore(ctx context.Context, r CompleteRequest, missing error) (store.File, error) {
 	f, err := e.meta.File(ctx, r.Session)
 	switch {
 	case isGone(f, err), err == nil && f.State != store.Complete:
-		return store.File{}, gone
+		return store.File{}, missing
 	case err != nil:
 		return store.File{}, err
 	}
-	if err := (expected{r.Size, r.CRC64}).of(f); err != nil {
-		return store.File{}, store.Errorf(store.Conflict, "the session was completed before, with another content: %w", err).
+	if err := (expectation{r.Size, r.CRC64}).check(f); err != nil {
+		return store.File{}, store.Errorf(store.Conflict, "the session was completed before, with other content: %w", err).
 			WithHint("Begin a new session.")
 	}
 	return f, nil
 }
 
-// commitSessions makes the file visible. All its parts are durable.
+// commitSessions makes the file visible. Its parts are durable.
 func (e *Engine) commitSessions(ctx context.Context, f store.File, sessions []store.FileID) (stored store.File, err error) {
 	if err := e.readable(f.Parts); err != nil {
 		return store.File{}, err
@@ -201,12 +201,12 @@ func (e *Engine) commitSessions(ctx context.Context, f store.File, sessions []st
 	for _, id := range sessions {
 		e.sessions.forget(id)
 	}
-	e.cfg.WakeReclaim() // of the file that was replaced, and of parts that were not taken
+	e.cfg.WakeReclaim() // for the file that was replaced, and for parts that the file does not have
 	e.cfg.WakeRepair()
 	return stored, nil
 }
 
-// readable refuses to complete a file of parts that cannot be read now, and names those to send again.
+// readable refuses to complete a file with parts that cannot be read now, and names them.
 func (e *Engine) readable(parts []store.Part) error {
 	view := e.fleet.View()
 	var lost []string

@@ -8,9 +8,9 @@ import (
 	"github.com/ringstore/ringstore/proto/checksum"
 )
 
-// Copy stores a file's bytes once more under another key, with the durability of
-// that key's bucket, on behalf of a caller as in PutRequest. Type, metadata and checksums are the
-// same. Errors: those of Open and Put.
+// Copy stores a file's bytes again under another key, with the durability of
+// that key's bucket, for a caller as in PutRequest. Type, metadata and checksums are
+// copied. Errors: those of Open and Put.
 func (e *Engine) Copy(ctx context.Context, caller string, id store.FileID, bucket store.BucketName, key store.Key) (store.File, error) {
 	o, err := e.Open(ctx, id)
 	if err != nil {
@@ -30,7 +30,7 @@ func (e *Engine) Copy(ctx context.Context, caller string, id store.FileID, bucke
 	})
 }
 
-// reader gives a range of the object as a stream. It must be closed; that ends the reading.
+// reader returns a range of the object as a stream. Closing it, which is required, ends the reading.
 func (o *Object) reader(ctx context.Context, off, n int64) io.ReadCloser {
 	r, w := io.Pipe()
 	o.e.background.Go(func() { w.CloseWithError(o.WriteRange(ctx, w, off, n)) })

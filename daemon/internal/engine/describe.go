@@ -8,12 +8,12 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// Description is a file and where its bytes are.
+// Description is a file with the places of its bytes.
 type Description struct {
 	File     store.File
 	Parts    []PartDescription
-	Survives int // node failures that it survives from now on, counting only nodes that can be reached; -1 when it cannot be read now
-	Wanted   int // node failures that its bucket asks for
+	Survives int // further node failures that it survives, counting only nodes that can be reached; -1 when it cannot be read now
+	Wanted   int // node failures that its bucket requires it to survive
 }
 
 // PartDescription is one part with its chunks.
@@ -25,7 +25,7 @@ type PartDescription struct {
 // ChunkDescription is one chunk and the node it is on.
 type ChunkDescription struct {
 	ID        store.ChunkID
-	Node      store.NodeID // zero: it is nowhere, and queued for repair
+	Node      store.NodeID // zero: it is on no node, and queued for repair
 	NodeName  string
 	Zone      string
 	Reachable bool
@@ -33,7 +33,7 @@ type ChunkDescription struct {
 	Role      string // "data", "parity" or "copy"
 }
 
-// Describe tells about a file of any state. NotFound.
+// Describe returns a file of any state with the places of its chunks. NotFound.
 func (e *Engine) Describe(ctx context.Context, id store.FileID) (Description, error) {
 	f, err := e.meta.File(ctx, id)
 	if isGone(f, err) {
@@ -78,7 +78,7 @@ func role(p store.Part, index int) string {
 	return "parity"
 }
 
-// survivesNow is the smallest number over all parts. A file without bytes has
+// survivesNow is the minimum over all parts. A file without bytes has
 // no chunk to lose: it survives as many failures as there are nodes.
 func survivesNow(view *cluster.View, parts []store.Part) int {
 	least := len(view.Members)
@@ -88,7 +88,7 @@ func survivesNow(view *cluster.View, parts []store.Part) int {
 	return least
 }
 
-// reachable is the part's placements on nodes that can be read now; the others are without a node.
+// reachable returns the part's placements, those on nodes that cannot be read now without a node.
 func reachable(view *cluster.View, p store.Part) []store.Placement {
 	placed := make([]store.Placement, len(p.Chunks))
 	for i, c := range p.Chunks {
@@ -99,16 +99,16 @@ func reachable(view *cluster.View, p store.Part) []store.Placement {
 	return placed
 }
 
-// Health is the state of what the engine stands on.
+// Health is the state of the metadata store and the nodes.
 type Health struct {
 	Metadata error // nil when the metadata store answers
 	Nodes    []cluster.Member
 	Writable int // nodes that take new chunks
-	Survive  int // node failures that new data survives, in buckets that do not say; -1 when nothing can be written
+	Survive  int // node failures that new data survives now, in buckets without a policy of their own; -1 when nothing can be written
 	Wanted   int // node failures that it should survive
 }
 
-// Health looks at the metadata store and at the present view of the nodes.
+// Health checks the metadata store and evaluates the current view of the nodes.
 func (e *Engine) Health(ctx context.Context) Health {
 	view := e.fleet.View()
 	h := Health{Metadata: e.meta.Ping(ctx), Nodes: view.Members, Survive: -1, Wanted: e.cfg.Survive}

@@ -1,48 +1,39 @@
-// Package engine is what put, get, list and delete mean. It knows no disk,
-// network or SQL: it works on the contracts of package store, and runs whole on store/mem.
+// Package engine defines what put, get, list, delete, copy and sessions mean. It knows no disk,
+// network or SQL: it works on the contracts of package store, and its tests run on store/mem.
 //
 // # The data path
 //
-// A put reads top to bottom in put.go and part.go: plan (policy.go), encode (package
-// erasure), send (spread.go for striped parts, copies.go for small ones), commit (commit.go). A
-// write becomes durable when every node it counts on has answered Commit, and visible
-// in the one line of commit.go that calls CommitFile.
+// Engine.Put is the data path in one function: plan, encode (package erasure), send (package stripe),
+// verify, commit. A write becomes durable in the line of part.go that calls Writer.Commit, and visible
+// in the line of commit.go that calls CommitFile.
 //
-// A resumable upload is a session (session.go) whose parts take the same path one by
-// one (sessionpart.go), and become visible in the one line of complete.go that calls CompleteSession.
+// A resumable upload is a session (session.go). Each of its parts takes the same path
+// (sessionpart.go). They become visible in the line of complete.go that calls CompleteSession.
 //
-// A get is one metadata query and then range.go: only the data units that cover the
-// range are read, ahead of the writer; what is missing, corrupt or slow is replaced by parity.
+// A get is one metadata query and then a stripe.Reader for each part: only the data units that cover the
+// range are read, ahead of the client; chunks that are missing, damaged or slow are replaced by parity.
 //
 // # Memory
 //
-// A put holds at most one stripe that it fills, unit by unit as its bytes arrive, and those that nodes
-// have not taken yet, at most Config.Window units a chunk. All puts together stay under Config.WriteBudget: they wait, and
-// fail when that takes too long (package writemem). A get holds the stripe it writes out and at most two units ahead a chunk.
+// A put holds at most one stripe that is being filled, unit by unit as its bytes arrive, and at most Config.Window units
+// a chunk that nodes have not taken yet. The sum over all puts stays below Config.WriteBudget: they wait for memory, and
+// fail when that takes too long (package writemem). A get holds the stripe that it delivers and at most two more units a chunk.
 package engine
 
 import (
 	"context"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	"github.com/ringstore/ringstore/daemon/internal/cluster"
 	"github.com/ringstore/ringstore/daemon/internal/erasure"
 	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/stripe"
 	"github.com/ringstore/ringstore/daemon/internal/writemem"
 )
 
-// Fleet is the nodes as the engine needs them; *cluster.Fleet is one.
-type Fleet interface {
-	// View is the present picture of the nodes; it is not changed afterwards.
-	View() *cluster.View
-	// Chunks gives a node's chunk store. Unavailable when there is no way to it.
-	Chunks(id store.NodeID) (store.Chunks, error)
-	// Report tells how a call to the node went.
-	Report(id store.NodeID, err error)
-}
+// Fleet is the nodes as the engine needs them; *cluster.Fleet implements it.
+type Fleet = stripe.Fleet
 
 // Config is what an Engine is made of. Zero values take the defaults named here.
 type Config struct {
@@ -50,36 +41,31 @@ type Config struct {
 	Fleet Fleet
 	Log   *slog.Logger // default: slog.Default()
 
-	Survive     int   // node failures that data survives where the bucket does not say; as given, 0 is 0
-	MaxFileSize int64 // bytes of a file in one piece; default 10 GiB
+	Survive     int   // node failures that data survives in buckets without a policy of their own; no default
+	MaxFileSize int64 // bytes of a file that is put in one request; default 10 GiB
 	UnitSize    int   // bytes; default store.DefaultUnitSize
-	CopyBelow   int64 // parts up to so many bytes are whole copies; default UnitSize
-	WriteBudget int64 // bytes of stripes in all puts together; default 128 MiB
+	CopyBelow   int64 // bytes up to which a part is stored as whole copies; default UnitSize
+	WriteBudget int64 // bytes of stripes, the sum over all puts; default 128 MiB
 	Window      int   // units that may wait for one node; default 2
 
-	WriteWait time.Duration // a put waits for write memory so long at most; default 10 s
-	MinRate   int64         // bytes per second that a client must send while others wait for memory; default 16 KiB
-	MaxLag    time.Duration // how far behind MinRate it may be; default 30 s
+	WriteWait time.Duration // a put waits for write memory at most so long; default 10 s
+	MinRate   int64         // bytes per second that a client must send while others wait for write memory; default 16 KiB
+	MaxLag    time.Duration // how far behind MinRate a client may be; default 30 s
 
 	SessionLimits  store.SessionLimits // open sessions; zero: no limit
-	SessionTTL     time.Duration       // a session ends by itself when nothing has arrived for so long; default 7 days
-	MaxSessionFile int64               // bytes of a file in parts; default store.MaxFileBytes
+	SessionTTL     time.Duration       // a session expires when no part has arrived for so long; default 7 days
+	MaxSessionFile int64               // bytes of a file that is made of a session; default store.MaxFileBytes
 	MaxPartSize    int64               // bytes; default 5 GiB
 
-	Stall      time.Duration // a node that takes nothing for so long is given up for this write; default 10 s
-	SyncStall  time.Duration // the same while it makes a chunk durable; default 30 s
-	HedgeFloor time.Duration // a unit is never called slow before; default 250 ms
+	Stall      time.Duration // see stripe.Config
+	SyncStall  time.Duration // see stripe.Config
+	HedgeFloor time.Duration // see stripe.Config
 
 	WakeReclaim func() // called after files were deleted or chunks put on the reclaim queue; may be nil
 	WakeRepair  func() // called after chunks were put on the repair queue; may be nil
 }
 
 func (c Config) withDefaults() Config {
-	def := func(p *time.Duration, d time.Duration) {
-		if *p == 0 {
-			*p = d
-		}
-	}
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
@@ -95,19 +81,15 @@ func (c Config) withDefaults() Config {
 	if c.WriteBudget == 0 {
 		c.WriteBudget = 128 << 20
 	}
-	if c.Window == 0 {
-		c.Window = 2
-	}
 	if c.MaxSessionFile == 0 {
 		c.MaxSessionFile = store.MaxFileBytes
 	}
 	if c.MaxPartSize == 0 {
 		c.MaxPartSize = 5 << 30
 	}
-	def(&c.SessionTTL, 7*24*time.Hour)
-	def(&c.Stall, 10*time.Second)
-	def(&c.SyncStall, 30*time.Second)
-	def(&c.HedgeFloor, 250*time.Millisecond)
+	if c.SessionTTL == 0 {
+		c.SessionTTL = 7 * 24 * time.Hour
+	}
 	if c.WakeReclaim == nil {
 		c.WakeReclaim = func() {}
 	}
@@ -117,7 +99,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Engine does what clients ask for. Safe for concurrent use.
+// Engine executes what clients request. Safe for concurrent use.
 type Engine struct {
 	cfg      Config
 	meta     store.Metadata
@@ -125,17 +107,15 @@ type Engine struct {
 	pool     *writemem.Pool
 	plans    planner
 	buckets  bucketCache
-	sessions sessionFacts
-	latency  latency
-	reading  atomic.Int64 // gets under way
-	codes    sync.Map     // [2]int{k, m} -> *erasure.Code
+	sessions sessionCache
+	io       *stripe.IO
 
-	background sync.WaitGroup  // work that outlives its request: reports, fences
-	closing    context.Context // ended by Close: work that could take long ends
+	background sync.WaitGroup  // work that outlives its request: fences, reclaims of failed uploads
+	closing    context.Context // ended by Close: retries in the background end
 	close      context.CancelFunc
 }
 
-// New makes an engine. The caller keeps Meta and Fleet and closes them after Close.
+// New returns an engine. The caller keeps Meta and Fleet and closes them after Close.
 func New(cfg Config) *Engine {
 	cfg = cfg.withDefaults()
 	pool := writemem.New(writemem.Config{
@@ -143,41 +123,24 @@ func New(cfg Config) *Engine {
 		Wait: cfg.WriteWait, MinRate: cfg.MinRate, Lag: cfg.MaxLag,
 	})
 	e := &Engine{cfg: cfg, meta: cfg.Meta, fleet: cfg.Fleet, pool: pool}
+	e.io = stripe.New(stripe.Config{
+		Fleet: cfg.Fleet, Meta: cfg.Meta, WakeRepair: cfg.WakeRepair, Log: cfg.Log,
+		Window: cfg.Window, Stall: cfg.Stall, SyncStall: cfg.SyncStall, HedgeFloor: cfg.HedgeFloor,
+	})
 	e.closing, e.close = context.WithCancel(context.Background())
 	return e
 }
 
-// Close waits for the work that outlived its request, and ends fences that wait for the metadata store. Requests must
+// Close waits for the work that outlived its request, and ends retries that wait for the metadata store. All requests must
 // have ended. It may be called more than once.
 func (e *Engine) Close() {
 	e.close()
 	e.background.Wait()
+	e.io.Wait()
 }
 
-// WriteMemory tells how many bytes of stripes are lent to puts now, and the most there can be.
+// WriteMemory returns the bytes of stripes that are lent to puts now, and the limit.
 func (e *Engine) WriteMemory() (used, budget int64) { return e.pool.Used(), e.pool.Budget() }
 
-func (e *Engine) code(k, m int) (*erasure.Code, error) {
-	id := [2]int{k, m}
-	if c, ok := e.codes.Load(id); ok {
-		return c.(*erasure.Code), nil
-	}
-	c, err := erasure.New(k, m)
-	if err != nil {
-		return nil, err
-	}
-	e.codes.Store(id, c)
-	return c, nil
-}
-
-// backgroundLimit bounds each piece of work that outlives its request.
+// backgroundLimit bounds each call of work that outlives its request.
 const backgroundLimit = 15 * time.Second
-
-// inBackground runs f with a context of its own, because the request's may have ended.
-func (e *Engine) inBackground(f func(ctx context.Context)) {
-	e.background.Go(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), backgroundLimit)
-		defer cancel()
-		f(ctx)
-	})
-}

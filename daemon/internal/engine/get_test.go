@@ -78,7 +78,7 @@ func TestTooManyNodesAwayAreUnavailable(t *testing.T) {
 	require.Zero(t, r.depth(t, store.Repair), "nodes that are away lost nothing")
 }
 
-// A node that gives nothing is replaced by parity long before it is given up.
+// A node that sends nothing is replaced by parity long before it counts as stalled.
 func TestSlowChunkIsReplacedByParity(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int{20, 5000} {
@@ -97,7 +97,7 @@ func TestSlowChunkIsReplacedByParity(t *testing.T) {
 	}
 }
 
-// When so many are slow that there is nobody else to ask, slow ones are waited for.
+// When so many are slow that there are no others to read, the reader waits for slow ones.
 func TestSlowChunksAreStillReadWhenThereIsNothingFaster(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, options{nodes: 6, config: func(c *engine.Config) { c.HedgeFloor = time.Millisecond }})

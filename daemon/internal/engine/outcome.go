@@ -8,24 +8,24 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// A step of the metadata store whose answer was lost may have happened, or may still happen later. Looking proves
-// nothing. It is resolved by a fence (see store.Metadata): afterwards it has happened, and the request
-// succeeded, or it never will, and what it left may be reclaimed. While the store does not answer the fence either, the
-// request is answered with OutcomeUnknown, and the fence is tried again in the background.
+// A step of the metadata store whose answer was lost may have happened, or may still happen later; a lookup proves
+// nothing. It is resolved by a fence (see store.Metadata): either the step has happened, and the request
+// succeeded, or it never will, and its chunks may be reclaimed. While the store does not answer the fence either, the
+// request is answered with OutcomeUnknown, and the fence is retried in the background.
 
 const (
-	// commitLimit bounds a step that makes a change visible. The client's going away
-	// must not cut it short: that would leave its outcome open for nothing.
+	// commitLimit bounds a step that makes a change visible. A client that disconnects
+	// does not cancel it: that would leave its outcome unknown needlessly.
 	commitLimit = 15 * time.Second
 	// fenceLimit bounds how long a request waits for its outcome.
 	fenceLimit = 10 * time.Second
-	// fencePause is between two tries in the background, and fenceFor the end of them. What is not
+	// fencePause is the pause between two attempts in the background, and fenceFor limits their time. A step that is not
 	// fenced by then is not reclaimed either: its chunks stay until a scrub finds them.
 	fencePause = 5 * time.Second
 	fenceFor   = time.Hour
 )
 
-// outcomeOpen says whether a step of the metadata store that returned err may have happened all the same.
+// outcomeOpen reports whether a step of the metadata store that returned err may have happened.
 func outcomeOpen(err error) bool {
 	switch store.KindOf(err) {
 	case store.Unavailable, store.Canceled, store.Internal, store.OutcomeUnknown:
@@ -43,8 +43,8 @@ const (
 	happened                 // it happened, and is durable
 )
 
-// resolveOutcome runs the fence until it answers or the time is over; then it continues in the background, and
-// calls later with what it found. fence returns Conflict where the change was first.
+// resolveOutcome runs the fence for at most fenceLimit. When it has no answer by then, it continues in the background, and
+// calls later with the result. fence returns Conflict where the change has happened.
 func (e *Engine) resolveOutcome(fence func(context.Context) error, later func(outcome)) outcome {
 	try := func(ctx context.Context) outcome {
 		ctx, cancel := context.WithTimeout(ctx, fenceLimit)
@@ -87,8 +87,8 @@ func (e *Engine) untilAnswered(f func() bool) {
 	}
 }
 
-// persist does in the background what a failed request leaves to do in the metadata store, again and again while the
-// store does not answer. A refusal ends it, too. failed is called with the error that it ended with.
+// persist executes in the background what a failed request leaves to do in the metadata store. It retries while the
+// store does not answer; a refusal ends it. failed is called with the last error.
 func (e *Engine) persist(do func(context.Context) error, failed func(error)) {
 	e.background.Go(func() {
 		var err error
@@ -107,7 +107,7 @@ func (e *Engine) persist(do func(context.Context) error, failed func(error)) {
 	})
 }
 
-// abandonFence is the fence of changes that carry an attempt.
+// abandonFence is the fence of changes that carry an attempt id.
 func (e *Engine) abandonFence(attempt store.AttemptID) func(context.Context) error {
 	return func(ctx context.Context) error {
 		done, err := e.meta.Abandon(ctx, attempt)
@@ -118,8 +118,8 @@ func (e *Engine) abandonFence(attempt store.AttemptID) func(context.Context) err
 	}
 }
 
-// change runs a step that carries an attempt. What the step itself returns is final where its answer came; else
-// done tells that it happened although its answer was lost.
+// change runs a step that carries an attempt id. done reports that the step happened although its answer was lost: then the step's
+// own results are not set. Otherwise err is its result.
 func (e *Engine) change(ctx context.Context, op string, step func(context.Context, store.AttemptID) error) (done bool, err error) {
 	if err := ctx.Err(); err != nil {
 		return false, &store.Error{Op: op, Kind: store.Canceled, Err: err} // the caller has left: nothing is started for it
@@ -140,7 +140,7 @@ func (e *Engine) change(ctx context.Context, op string, step func(context.Contex
 	return false, notKnown(op, "", err)
 }
 
-// notDone is the answer to a request whose change was fenced: it did not happen.
+// notDone is the error of a request whose change was fenced: it did not happen.
 func notDone(op string, cause error) error {
 	return &store.Error{
 		Op: op, Kind: store.Unavailable, Err: cause, RetryAfter: time.Second,
@@ -148,11 +148,11 @@ func notDone(op string, cause error) error {
 	}
 }
 
-// notKnown is the answer to a request whose outcome is open.
+// notKnown is the error of a request whose outcome is unknown.
 func notKnown(op, item string, cause error) error {
 	return &store.Error{
 		Op: op, Kind: store.OutcomeUnknown, Item: item, Err: cause, RetryAfter: fencePause,
 		Msg:  "the metadata store was lost while the change was being made; whether it happened is not known yet",
-		Hint: "When the metadata store answers again, look whether it happened, or repeat the request.",
+		Hint: "When the metadata store answers again, check whether it happened, or repeat the request.",
 	}
 }

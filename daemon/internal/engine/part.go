@@ -6,137 +6,163 @@ import (
 
 	"github.com/ringstore/ringstore/daemon/internal/erasure"
 	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/stripe"
 )
 
-// partWrite brings one part from a body to its nodes. When run returns nil the
-// part is durable. What it leaves on nodes, after an error too, stands in stored and uncertain, for
-// the caller that commits or abandons the part.
+// partWrite brings one part from a body to its nodes. Its steps are called in order, from one goroutine: begin, then encode and
+// send while there is more, then makeDurable; and close in all cases. What it leaves on nodes, after an error too, is
+// listed by orphans.
 type partWrite struct {
-	e      *Engine
-	plan   *plan
-	in     *intake
-	number int
-	begin  func(context.Context, store.Part) error // hears of a striped part before its bytes go out
-	verify func(Sums) error                        // hears of the sums before the part's chunks are made durable
-	label  func(store.Part) store.Label            // is called after verify
+	e    *Engine
+	plan *plan
+	body *bodyReader
+	part store.Part // with its size and sums once the body was read, and with the nodes of its chunks once it is durable
 
-	part      store.Part   // as it is stored; without bytes where the body had none
-	stored    []store.Part // parts whose chunks may have become durable on nodes
-	uncertain []store.Task // chunks that may lie where the part does not have them
+	stripe *erasure.Stripe // to be encoded next; nil: the body was read to its end
+	units  []store.Unit    // reused by encode
+	out    *stripe.Writer  // nil before the first send
+
+	stored    []store.Part // the part, once it is durable
+	uncertain []store.Task // reclaims of chunks that may be on nodes where the part does not have them
 }
 
-// run reads the body to its end and sends it. Errors: those of Put.
-func (w *partWrite) run(ctx context.Context) error {
-	// The copies' layout holds small bodies in less memory; when nothing is known of the size it may be a large one.
+// begin reads the first stripe, whose size decides the layout, and chooses the nodes. A body without bytes makes no part. Errors: those of Put.
+func (w *partWrite) begin(ctx context.Context, number int) error {
+	// The copies' layout takes less memory for a small body; a body of unknown size may be a large one.
 	l := w.plan.striped
-	if w.in.most >= 0 && w.in.most <= w.e.cfg.CopyBelow {
+	if w.body.most >= 0 && w.body.most <= w.e.cfg.CopyBelow {
 		l = w.plan.copies
 	}
-	w.in.open(w.e.pool)
-	defer w.in.mem.Close()
-	first, err := w.in.next(ctx, l)
-	if err != nil {
+	w.body.open(w.e.pool)
+	if err := w.read(ctx, l); err != nil {
 		return err
 	}
-	switch {
-	case w.in.ended && w.in.total == 0:
-		first.Release()
-		return w.verify(w.in.sums())
-	case w.in.ended && w.in.total <= w.e.cfg.CopyBelow:
-		return w.sendCopies(ctx, first)
-	default:
-		return w.sendStripes(ctx, first)
+	if l = w.plan.striped; w.body.ended && w.body.total <= w.e.cfg.CopyBelow {
+		l = w.plan.copies
 	}
-}
-
-// newPart places a part of the layout. Its size is filled in once it is known.
-func (w *partWrite) newPart(l erasure.Layout) store.Part {
-	p := store.Part{ID: store.NewPartID(), Number: w.number, K: l.K, M: l.M, UnitSize: l.UnitSize}
-	p.Chunks = make([]store.Placement, l.Width())
-	for i, n := range w.plan.place(p.ID, l.Width()) {
-		p.Chunks[i].Node = n
+	w.part = store.Part{ID: store.NewPartID(), Number: number, K: l.K, M: l.M, UnitSize: l.UnitSize}
+	w.part.Chunks = make([]store.Placement, l.Width())
+	for i, n := range w.plan.place(w.part.ID, l.Width()) {
+		w.part.Chunks[i].Node = n
 	}
-	return p
-}
-
-// sendStripes encodes and sends the body stripe by stripe, the first of which was read.
-func (w *partWrite) sendStripes(ctx context.Context, first *erasure.Stripe) error {
-	l := w.plan.striped
-	code, err := w.e.code(l.K, l.M)
-	if err != nil {
-		first.Release()
-		return err
-	}
-	part := w.newPart(l)
-	if err := w.begin(ctx, part); err != nil {
-		first.Release()
-		return err
-	}
-	out := w.e.spread(ctx, part, w.plan.required(), w.in.size)
-	defer out.abort()
-	if err := w.pump(ctx, out, code, first); err != nil {
-		return err
-	}
-	sums := w.in.sums()
-	if err := w.verify(sums); err != nil {
-		return err
-	}
-	part.Size, part.CRC64 = sums.Size, sums.CRC64
-	w.stored = append(w.stored, part)
-	part.Chunks, err = out.commit(w.label(part))
-	w.uncertain = out.uncertain()
-	if err != nil {
-		return err
-	}
-	w.part = part
 	return nil
 }
 
-func (w *partWrite) pump(ctx context.Context, out *spread, code *erasure.Code, stripe *erasure.Stripe) error {
-	var units []store.Unit
-	for {
-		if stripe.Len() > 0 {
-			var err error
-			if units, err = stripe.Units(ctx, code, units); err != nil {
-				stripe.Release()
-				return err
-			}
-			out.send(units)
+// read reads the next stripe of the body, if it has more bytes.
+func (w *partWrite) read(ctx context.Context, l erasure.Layout) (err error) {
+	if w.stripe, err = w.body.next(ctx, l); err != nil {
+		return err
+	}
+	if w.stripe.Len() == 0 {
+		w.stripe.Release()
+		w.stripe = nil
+	}
+	return nil
+}
+
+// more reports whether there is a stripe to encode and send.
+func (w *partWrite) more() bool { return w.stripe != nil }
+
+// encode returns the units of the stripe that was read last, the parity included.
+func (w *partWrite) encode(ctx context.Context) ([]store.Unit, error) {
+	if w.part.K == 1 {
+		return w.stripe.Share(len(w.part.Chunks)), nil
+	}
+	code, err := w.e.io.Code(w.part.K, w.part.M)
+	if err != nil {
+		return nil, err
+	}
+	w.units, err = w.stripe.Units(ctx, code, w.units)
+	return w.units, err
+}
+
+// send passes the units to the nodes, and reads the next stripe. A part of a single stripe is sent by makeDurable.
+func (w *partWrite) send(ctx context.Context, units []store.Unit) error {
+	if w.out == nil {
+		spec := stripe.WriteSpec{Part: w.part, Size: w.body.size, Required: w.plan.required(), Whole: w.body.ended}
+		if spec.Whole {
+			spec.Spares, spec.Share = w.plan.spares(w.part.ID, len(units)), w.plan.Share(len(units))
 		}
-		stripe.Release()
-		if err := out.hopeless(); err != nil {
-			return err
-		}
-		if w.in.ended {
-			return nil
-		}
-		var err error
-		if stripe, err = w.in.next(ctx, w.plan.striped); err != nil {
-			return err
-		}
+		w.out = w.e.io.Write(ctx, spec)
+	}
+	w.out.Send(units)
+	w.stripe.Release()
+	w.stripe = nil
+	if err := w.out.Err(); err != nil || w.body.ended {
+		return err
+	}
+	return w.read(ctx, w.plan.striped)
+}
+
+// seal fixes the part's size and checksum. The body was read to its end.
+func (w *partWrite) seal() Sums {
+	sums := w.body.sums()
+	w.part.Size, w.part.CRC64 = sums.Size, sums.CRC64
+	return sums
+}
+
+// makeDurable returns when the part's chunks are durable on enough nodes. The label is stored with each.
+func (w *partWrite) makeDurable(label store.Label) (err error) {
+	if w.out == nil {
+		return nil // there are no bytes
+	}
+	chunks, err := w.out.Commit(label) // here the bytes become durable
+	w.uncertain = w.out.Uncertain()
+	w.out.Abort() // releases the memory
+	if err != nil {
+		return err
+	}
+	w.part.Chunks = chunks
+	w.stored = []store.Part{w.part}
+	return nil
+}
+
+// close releases what the write holds. It does not wait for calls to nodes that are in progress.
+func (w *partWrite) close() {
+	if w.stripe != nil {
+		w.stripe.Release()
+	}
+	if w.out != nil {
+		w.out.Abort()
+	}
+	if w.body.mem != nil {
+		w.body.mem.Close()
 	}
 }
 
-// wantsRepair says whether a chunk of the part is nowhere.
+// parts is the part, or nothing where the body had no bytes.
+func (w *partWrite) parts() []store.Part {
+	if w.part.Size == 0 {
+		return nil
+	}
+	return []store.Part{w.part}
+}
+
+// wantsRepair reports whether the part has a hole.
 func (w *partWrite) wantsRepair() bool {
-	for _, c := range w.part.Chunks {
-		if c.Node.IsZero() {
-			return true
-		}
-	}
-	return false
+	return w.part.Size > 0 && slices.ContainsFunc(w.part.Chunks, func(c store.Placement) bool { return c.Node.IsZero() })
 }
 
-// orphans is what must be reclaimed when the part is abandoned.
+// label returns the part's label, but for what is known of its file.
+func (w *partWrite) label() store.Label {
+	p := w.part
+	return store.Label{PartNumber: p.Number, PartSize: p.Size, PartCRC64: p.CRC64, K: p.K, M: p.M, UnitSize: p.UnitSize}
+}
+
+// orphans are the chunks that must be reclaimed when the part is abandoned.
 func (w *partWrite) orphans() []store.Task {
 	tasks := slices.Clone(w.uncertain)
 	for _, p := range w.stored {
-		tasks = append(tasks, reclaimsOf(p)...)
+		for i, c := range p.Chunks {
+			if !c.Node.IsZero() {
+				tasks = append(tasks, store.Task{Kind: store.Reclaim, Chunk: p.ChunkID(i), Node: c.Node, Reason: "its upload failed"})
+			}
+		}
 	}
 	return tasks
 }
 
-// sweep queues what failed attempts may have left behind beside a part that is stored. It works in the background.
+// sweep queues, in the background, the chunks that failed attempts may have left on nodes beside a part that is stored.
 func (w *partWrite) sweep(owner store.FileID) {
 	if len(w.uncertain) == 0 {
 		return

@@ -41,10 +41,13 @@ func (p *plan) place(id store.PartID, n int) []store.NodeID {
 	return placed
 }
 
-// substitutes gives all usable nodes, those that a part's copies go to first.
-func (p *plan) substitutes(id store.PartID) []store.NodeID {
-	return p.view.Ring.Place(id, len(p.usable), func(n store.NodeID) bool { return p.usable[n] })
+// spares returns the nodes for chunks whose node fails during a write, in the order of the ring. The first ones hold chunks of the part already.
+func (p *plan) spares(id store.PartID, n int) []store.NodeID {
+	return p.view.Ring.Place(id, min(len(p.usable), n+moreSpares), func(n store.NodeID) bool { return p.usable[n] })
 }
+
+// moreSpares is the number of spare nodes beyond those that hold chunks already.
+const moreSpares = 4
 
 // newPlan lays out new data over the members. Which of them happen to be reachable decides only where
 // chunks can go at once, not what is promised. Errors: NoSpace when what can be reached is full, Unavailable when
@@ -150,8 +153,12 @@ func (e *Engine) bucket(ctx context.Context, name store.BucketName) (store.Bucke
 	return b, nil
 }
 
-// planFor gives the layout of new data in the bucket.
-func (e *Engine) planFor(b store.Bucket) (*plan, error) {
+// planFor returns the layout of new data in the bucket. NotFound, and the errors of newPlan.
+func (e *Engine) planFor(ctx context.Context, name store.BucketName) (*plan, error) {
+	b, err := e.bucket(ctx, name)
+	if err != nil {
+		return nil, err
+	}
 	wanted := b.Survive
 	if wanted == store.SurviveDefault {
 		wanted = e.cfg.Survive

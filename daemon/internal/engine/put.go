@@ -12,14 +12,14 @@ import (
 type PutRequest struct {
 	Bucket      store.BucketName
 	Key         store.Key
-	Size        int64 // bytes the body will have, or -1 when unknown
-	Most        int64 // where Size is unknown: bytes the body has at most; 0: unknown
+	Size        int64 // bytes of the body, or -1 when unknown
+	Most        int64 // where Size is unknown: bytes that the body has at most; 0: unknown
 	ContentType string
 	Meta        map[string]string
 	WantSHA256  bool
 	Caller      string // the access key; write memory is shared equally among callers
-	// Verify is called once all bytes are in, before anything becomes visible;
-	// an error fails the put and is returned as it is. May be nil.
+	// Verify is called once all bytes were read, before anything becomes visible;
+	// its error fails the put and is returned unchanged. May be nil.
 	Verify func(Sums) error
 	// Interrupt ends a read of Body that is in progress, and all later ones, with the error, from
 	// another goroutine and without blocking. It is called, at most once, when the client is too slow while others
@@ -29,66 +29,74 @@ type PutRequest struct {
 }
 
 // Put stores the body as a new file and makes it the latest of its key. When it
-// returns nil the file is durable, on as many nodes as its bucket asks for (or
-// on fewer, with repairs queued, as long as it survives the loss of one more), and visible.
-// On an error nothing became visible, except where the kind is Unavailable with
-// the metadata store lost during the commit: then the outcome is open, and says so.
+// returns nil the file is visible and durable, on as many nodes as its bucket requires, or
+// on fewer with repairs queued, as long as it survives the loss of one more.
+// On an error nothing became visible, except where the kind is OutcomeUnknown: the
+// metadata store was lost during the commit, and whether it happened is not known.
 //
 // Errors: Invalid, NotFound (bucket), TooLarge, NoSpace, Unavailable (also when write memory did
-// not become free in time), NoQuorum, Canceled (also when the client was too slow), what Verify returned.
+// not become free in time), NoQuorum, Canceled (also when the client was too slow), OutcomeUnknown, the error of Verify.
 func (e *Engine) Put(ctx context.Context, r PutRequest) (store.File, error) {
-	up, err := e.newUpload(ctx, r)
+	u, err := e.planUpload(ctx, r)
 	if err != nil {
 		return store.File{}, err
 	}
-	if err := up.write.run(ctx); err != nil {
-		up.discard(err)
-		return store.File{}, err
+	defer u.close()
+	if err := u.begin(ctx, 1); err != nil {
+		return u.fail(err)
 	}
-	if part := up.write.part; part.Size > 0 {
-		up.file.Parts = []store.Part{part}
+	if err := u.recordIntent(ctx); err != nil {
+		return u.fail(err)
 	}
-	return up.commit(ctx)
+	for u.more() {
+		units, err := u.encode(ctx)
+		if err != nil {
+			return u.fail(err)
+		}
+		if err := u.send(ctx, units); err != nil {
+			return u.fail(err)
+		}
+	}
+	if err := u.verify(); err != nil {
+		return u.fail(err)
+	}
+	if err := u.makeDurable(u.label()); err != nil {
+		return u.fail(err)
+	}
+	return u.commit(ctx)
 }
 
-// upload is a put under way.
+// upload is a put in progress.
 type upload struct {
-	e     *Engine
+	partWrite
 	req   PutRequest
 	file  store.File
-	write *partWrite
-	begun bool // BeginFile has written the file down
+	begun bool // the metadata store has the file as Uploading
 }
 
-// newUpload checks the request against everything that can be known before its first byte.
-func (e *Engine) newUpload(ctx context.Context, r PutRequest) (*upload, error) {
+// planUpload checks all of the request that can be checked before its first byte, and plans the layout.
+func (e *Engine) planUpload(ctx context.Context, r PutRequest) (*upload, error) {
 	if err := validNames(r.Bucket, r.Key); err != nil {
 		return nil, err
 	}
 	if r.Size > e.cfg.MaxFileSize {
 		return nil, tooLarge(e.cfg.MaxFileSize)
 	}
-	bucket, err := e.bucket(ctx, r.Bucket)
+	plan, err := e.planFor(ctx, r.Bucket)
 	if err != nil {
 		return nil, err
 	}
-	p, err := e.planFor(bucket)
-	if err != nil {
-		return nil, err
-	}
+	body := newBodyReader(r.Body, r.Size, e.cfg.MaxFileSize, r.WantSHA256)
+	body.caller, body.interrupt = r.Caller, r.Interrupt
+	body.atMost(r.Most)
 	id := store.NewFileID()
-	u := &upload{
-		e: e, req: r,
+	return &upload{
+		partWrite: partWrite{e: e, plan: plan, body: body}, req: r,
 		file: store.File{
 			ID: id, Bucket: r.Bucket, Key: r.Key, Size: r.Size, ContentType: r.ContentType, Meta: r.Meta,
 			CreatedAt: nowMicros(), ETag: etagOf(id),
 		},
-	}
-	in := newIntake(r.Body, r.Size, e.cfg.MaxFileSize, r.WantSHA256)
-	in.caller, in.interrupt = r.Caller, r.Interrupt
-	in.atMost(r.Most)
-	u.write = &partWrite{e: e, plan: p, in: in, number: 1, begin: u.writeDown, verify: u.verify, label: u.label}
-	return u, nil
+	}, nil
 }
 
 func validNames(b store.BucketName, k store.Key) error {
@@ -98,23 +106,22 @@ func validNames(b store.BucketName, k store.Key) error {
 	return k.Validate()
 }
 
-// etagOf is the entity tag of a file: files never change, so their ids will do.
+// etagOf is the entity tag of a file: a file never changes, so its id identifies its content.
 func etagOf(id store.FileID) string { return hex.EncodeToString(id[:]) }
 
-// beginAbove is the size from which on an upload is written down before its
-// end: smaller ones are over before anybody could ask for them, and would pay a
-// second metadata transaction.
-const beginAbove = 16 << 20
+// recordAbove is the size in bytes above which an upload is recorded before it is complete. Smaller ones
+// end before their status could be of use, and would pay a second metadata transaction.
+const recordAbove = 16 << 20
 
-// writeDown records the upload, so that its status can be asked for and a gateway's
-// crash leaves a row that tells which chunks to reclaim.
-func (u *upload) writeDown(ctx context.Context, part store.Part) error {
-	if in := u.write.in; in.size <= beginAbove && (in.size >= 0 || in.ended) {
+// recordIntent records a long upload, so that its status can be queried and a crash of the gateway
+// leaves a row that names the chunks to reclaim.
+func (u *upload) recordIntent(ctx context.Context) error {
+	if u.body.ended || u.body.size >= 0 && u.body.size <= recordAbove {
 		return nil
 	}
 	f := u.file
 	f.State = store.Uploading
-	f.Parts = []store.Part{part}
+	f.Parts = []store.Part{u.part}
 	if err := u.e.meta.BeginFile(ctx, f); err != nil {
 		return err
 	}
@@ -123,19 +130,24 @@ func (u *upload) writeDown(ctx context.Context, part store.Part) error {
 }
 
 // verify fixes the file's size and sums and lets the caller compare them.
-func (u *upload) verify(sums Sums) error {
-	u.file.Size, u.file.CRC64, u.file.SHA256 = sums.Size, sums.CRC64, sums.SHA256
+func (u *upload) verify() error {
+	sums := u.seal()
+	u.file.Size, u.file.CRC64, u.file.SHA256, u.file.Parts = sums.Size, sums.CRC64, sums.SHA256, nil
 	if u.req.Verify == nil {
 		return nil
 	}
 	return u.req.Verify(sums)
 }
 
-func (u *upload) label(p store.Part) store.Label {
-	return store.Label{
-		File: u.file.ID, Bucket: u.file.Bucket, Key: u.file.Key, ContentType: u.file.ContentType,
-		CreatedAt: u.file.CreatedAt.UnixMicro(), FileSize: u.file.Size,
-		PartNumber: p.Number, PartOffset: 0, PartSize: p.Size, PartCRC64: p.CRC64,
-		K: p.K, M: p.M, UnitSize: p.UnitSize,
-	}
+// label is stored with each chunk.
+func (u *upload) label() store.Label {
+	l, f := u.partWrite.label(), u.file
+	l.File, l.Bucket, l.Key, l.ContentType, l.CreatedAt, l.FileSize = f.ID, f.Bucket, f.Key, f.ContentType, f.CreatedAt.UnixMicro(), f.Size
+	return l
+}
+
+// fail ends the upload: what it left on nodes is reclaimed.
+func (u *upload) fail(err error) (store.File, error) {
+	u.discard(err)
+	return store.File{}, err
 }

@@ -224,7 +224,7 @@ func nodesOf(f store.File) (ids []store.NodeID) {
 	return ids
 }
 
-// broken is a body whose client goes away after some bytes.
+// broken is a body whose client disconnects after some bytes.
 func broken(b []byte) io.Reader {
 	return io.MultiReader(bytes.NewReader(b), readerFunc(func([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }))
 }

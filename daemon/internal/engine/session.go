@@ -9,19 +9,19 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// SessionRequest begins a resumable upload.
+// SessionRequest creates a resumable upload.
 type SessionRequest struct {
 	Bucket      store.BucketName
 	Key         store.Key
-	Size        int64 // bytes that the file will have, or -1 when unknown
+	Size        int64 // bytes of the file, or -1 when unknown
 	ContentType string
 	Meta        map[string]string
-	CRC64       *uint64 // CRC64NVME that the file must have; nil: not said
+	CRC64       *uint64 // CRC64NVME that the file must have; nil: any
 	Caller      string  // the access key; open sessions are limited per key
 }
 
-// CreateSession begins an upload whose parts come one by one, over any gateway.
-// Nothing is visible before CompleteSession. It ends by itself when no part has
+// CreateSession starts an upload whose parts are sent one by one, over any gateway.
+// Nothing is visible before CompleteSession. The session expires when no part has
 // arrived for Config.SessionTTL. Errors: Invalid, NotFound (bucket), TooLarge,
 // Unavailable (Config.SessionLimits).
 func (e *Engine) CreateSession(ctx context.Context, r SessionRequest) (store.Session, error) {
@@ -38,7 +38,7 @@ func (e *Engine) CreateSession(ctx context.Context, r SessionRequest) (store.Ses
 	return e.meta.CreateSession(ctx, s, e.cfg.SessionTTL, e.cfg.SessionLimits)
 }
 
-// Session tells what has arrived of a session. NotFound.
+// Session returns a session with the parts that have arrived. NotFound.
 func (e *Engine) Session(ctx context.Context, id store.FileID) (store.Session, error) {
 	s, err := e.meta.Session(ctx, id)
 	if err != nil {
@@ -48,9 +48,9 @@ func (e *Engine) Session(ctx context.Context, id store.FileID) (store.Session, e
 	return s, nil
 }
 
-// SetSessionSize says how many bytes the file will have, of a session that was created
-// without saying so. The same size again is nil. Errors: NotFound, Invalid
-// (negative), Conflict (it is to have another size), TooLarge.
+// SetSessionSize sets the size in bytes of the file of a session that was created
+// without one. Setting the same size again is nil. Errors: NotFound, Invalid
+// (negative), Conflict (it has another size), TooLarge.
 func (e *Engine) SetSessionSize(ctx context.Context, id store.FileID, size int64) error {
 	if size > e.cfg.MaxSessionFile {
 		return tooLarge(e.cfg.MaxSessionFile)
@@ -70,8 +70,8 @@ func (e *Engine) ListSessions(ctx context.Context, q store.SessionQuery) (store.
 	return e.meta.ListSessions(ctx, q)
 }
 
-// AbortSession gives a session up; what has arrived of it is reclaimed. Parts
-// that are on their way fail at their end. NotFound.
+// AbortSession removes a session; its parts are reclaimed. Uploads of parts
+// that are in progress fail when they are saved. NotFound.
 func (e *Engine) AbortSession(ctx context.Context, id store.FileID) error {
 	e.sessions.forget(id)
 	if err := e.meta.AbortSession(ctx, id); err != nil {
@@ -81,20 +81,20 @@ func (e *Engine) AbortSession(ctx context.Context, id store.FileID) error {
 	return nil
 }
 
-// noSession tells a person what became of a session that is not there.
+// noSession explains to the client why a session may not exist.
 func noSession(id store.FileID, err error) error {
 	if !errors.Is(err, store.NotFound) {
 		return err
 	}
 	return store.Errorf(store.NotFound, "there is no session %s: it was completed, was aborted or has expired", id).
-		WithHint("Where it was completed, the file has the same id; otherwise begin a new session.")
+		WithHint("If it was completed, the file has the same id; otherwise create a new session.")
 }
 
-// sessionFacts remembers what never changes of a session: what its parts are
-// labelled with and where they are placed. Whether it still exists is not
-// remembered: that is looked at in the step that saves a part.
-type sessionFacts struct {
-	mu    sync.Mutex // guards what follows
+// sessionCache keeps the constant properties of sessions: those in the label of
+// parts and those that decide the layout. It does not tell whether a session still exists:
+// the step that saves a part checks that.
+type sessionCache struct {
+	mu    sync.Mutex // guards known
 	known map[store.FileID]knownSession
 }
 
@@ -104,28 +104,28 @@ type knownSession struct {
 }
 
 const (
-	factsTTL = time.Minute
-	factsMax = 4096
+	sessionCacheTTL = time.Minute
+	sessionCacheMax = 4096
 )
 
-func (f *sessionFacts) get(id store.FileID) (store.Session, bool) {
+func (f *sessionCache) get(id store.FileID) (store.Session, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	k, ok := f.known[id]
-	return k.session, ok && time.Since(k.at) < factsTTL
+	return k.session, ok && time.Since(k.at) < sessionCacheTTL
 }
 
-func (f *sessionFacts) keep(s store.Session) {
+func (f *sessionCache) keep(s store.Session) {
 	s.Parts = nil
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.known == nil || len(f.known) >= factsMax {
-		f.known = map[store.FileID]knownSession{} // they are soon there again
+	if f.known == nil || len(f.known) >= sessionCacheMax {
+		f.known = map[store.FileID]knownSession{} // those in use are looked up again
 	}
 	f.known[s.ID] = knownSession{s, time.Now()}
 }
 
-func (f *sessionFacts) forget(id store.FileID) {
+func (f *sessionCache) forget(id store.FileID) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.known, id)

@@ -158,7 +158,7 @@ func TestSession_AbortReclaimsEverything(t *testing.T) {
 	require.NotEmpty(t, store.HintOf(err))
 }
 
-// A part that is on its way when its session ends leaves nothing behind.
+// A part that is in progress when its session ends leaves nothing behind.
 func TestSession_AbortedUnderAPart(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, options{nodes: 6})

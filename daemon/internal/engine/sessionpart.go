@@ -12,72 +12,85 @@ import (
 // PartRequest is one part of a session.
 type PartRequest struct {
 	Session store.FileID
-	Number  int    // 1..store.MaxParts; parts make the file in the order of their numbers
-	Size    int64  // bytes the body will have, or -1 when unknown
+	Number  int    // 1..store.MaxParts; the file has the parts in the order of their numbers
+	Size    int64  // bytes of the body, or -1 when unknown
 	Most    int64  // as in PutRequest
 	Append  bool   // do not replace: Conflict when the session has a part of the number
 	Caller  string // as in PutRequest
-	// Verify is called once all bytes are in, before the part takes its place in the
-	// session; an error fails the put and is returned as it is. May be nil.
+	// Verify is called once all bytes were read, before the part becomes one of the
+	// session's; its error fails the put and is returned unchanged. May be nil.
 	Verify    func(Sums) error
 	Interrupt func(error) // as in PutRequest
 	Body      io.Reader   // read to its end, from one goroutine, until PutPart returns
 }
 
-// PutPart stores the body as a part of a session, in the place of the part that
+// PutPart stores the body as a part of a session. It replaces the part that
 // has its number. When it returns nil the part is as durable as a file that was put. On an
-// error the session is as it was before, except where the kind is Unavailable with the
-// metadata store lost while the part was saved: then either is possible, and to put it again is safe.
-// Errors: those of Put, NotFound (session), Invalid (number, no bytes).
+// error the session is unchanged, except where the kind is OutcomeUnknown: the
+// metadata store was lost while the part was saved. Putting the part again is safe.
+// Errors: those of Put, NotFound (session), Invalid (number, no bytes), Conflict (Append).
 func (e *Engine) PutPart(ctx context.Context, r PartRequest) (store.SessionPart, error) {
-	up, err := e.newPartUpload(ctx, r)
+	u, err := e.planPart(ctx, r)
 	if err != nil {
 		return store.SessionPart{}, err
 	}
-	if err := up.write.run(ctx); err != nil {
-		up.discard()
-		return store.SessionPart{}, err
+	defer u.close()
+	if err := u.begin(ctx, r.Number); err != nil {
+		return u.fail(err)
 	}
-	return up.save(ctx)
+	if err := u.recordIntent(ctx); err != nil {
+		return u.fail(err)
+	}
+	for u.more() {
+		units, err := u.encode(ctx)
+		if err != nil {
+			return u.fail(err)
+		}
+		if err := u.send(ctx, units); err != nil {
+			return u.fail(err)
+		}
+	}
+	if err := u.verify(); err != nil {
+		return u.fail(err)
+	}
+	if err := u.makeDurable(u.label()); err != nil {
+		return u.fail(err)
+	}
+	return u.save(ctx)
 }
 
-// partUpload is a part of a session on its way.
+// partUpload is an upload of a part of a session in progress.
 type partUpload struct {
-	e       *Engine
+	partWrite
 	req     PartRequest
 	session store.Session
-	write   *partWrite
-	begun   []store.Part // what BeginPart has written down
+	begun   []store.Part // that BeginPart has recorded
 }
 
-func (e *Engine) newPartUpload(ctx context.Context, r PartRequest) (*partUpload, error) {
+// planPart checks all of the request that can be checked before its first byte, and plans the layout.
+func (e *Engine) planPart(ctx context.Context, r PartRequest) (*partUpload, error) {
 	if err := store.ValidPartNumber(r.Number); err != nil {
 		return nil, err
 	}
 	if r.Size > e.cfg.MaxPartSize {
 		return nil, partTooLarge(e.cfg.MaxPartSize)
 	}
-	s, err := e.sessionFacts(ctx, r.Session)
+	s, err := e.cachedSession(ctx, r.Session)
 	if err != nil {
 		return nil, err
 	}
-	bucket, err := e.bucket(ctx, s.Bucket)
+	plan, err := e.planFor(ctx, s.Bucket)
 	if err != nil {
 		return nil, err
 	}
-	p, err := e.planFor(bucket)
-	if err != nil {
-		return nil, err
-	}
-	u := &partUpload{e: e, req: r, session: s}
-	in := newIntake(r.Body, r.Size, e.cfg.MaxPartSize, false)
-	in.caller, in.interrupt = r.Caller, r.Interrupt
-	in.atMost(r.Most)
-	u.write = &partWrite{e: e, plan: p, in: in, number: r.Number, begin: u.writeDown, verify: u.verify, label: u.label}
-	return u, nil
+	body := newBodyReader(r.Body, r.Size, e.cfg.MaxPartSize, false)
+	body.caller, body.interrupt = r.Caller, r.Interrupt
+	body.atMost(r.Most)
+	return &partUpload{partWrite: partWrite{e: e, plan: plan, body: body}, req: r, session: s}, nil
 }
 
-func (e *Engine) sessionFacts(ctx context.Context, id store.FileID) (store.Session, error) {
+// cachedSession returns the constant properties of a session, without parts.
+func (e *Engine) cachedSession(ctx context.Context, id store.FileID) (store.Session, error) {
 	if s, ok := e.sessions.get(id); ok {
 		return s, nil
 	}
@@ -88,69 +101,75 @@ func (e *Engine) sessionFacts(ctx context.Context, id store.FileID) (store.Sessi
 	return s, err
 }
 
-// writeDown records where the part is going, so that its chunks are reclaimed
-// with the session when this gateway does not live to save it.
-func (u *partUpload) writeDown(ctx context.Context, part store.Part) error {
-	if err := u.e.meta.BeginPart(ctx, u.req.Session, part); err != nil {
+// recordIntent records where the chunks of a striped part will be, so that they are reclaimed
+// with the session when this gateway does not live to save the part.
+func (u *partUpload) recordIntent(ctx context.Context) error {
+	if u.part.K == 1 {
+		return nil
+	}
+	if err := u.e.meta.BeginPart(ctx, u.req.Session, u.part); err != nil {
 		return u.lost(err)
 	}
-	u.begun = []store.Part{part}
+	u.begun = []store.Part{u.part}
 	return nil
 }
 
-func (u *partUpload) verify(s Sums) error {
-	if s.Size == 0 {
+func (u *partUpload) verify() error {
+	sums := u.seal()
+	if sums.Size == 0 {
 		return store.Errorf(store.Invalid, "a part has at least one byte").WithHint("Leave empty parts out; a file without bytes needs none.")
 	}
 	if u.req.Verify == nil {
 		return nil
 	}
-	return u.req.Verify(s)
+	return u.req.Verify(sums)
 }
 
-func (u *partUpload) label(p store.Part) store.Label {
-	return store.Label{
-		File: u.session.ID, Bucket: u.session.Bucket, Key: u.session.Key, ContentType: u.session.ContentType,
-		CreatedAt: u.session.CreatedAt.UnixMicro(), FileSize: u.session.Size,
-		PartNumber: p.Number, PartOffset: -1, PartSize: p.Size, PartCRC64: p.CRC64,
-		K: p.K, M: p.M, UnitSize: p.UnitSize,
-	}
+// label is stored with each chunk. Where the part begins in the file is known only when the session is completed.
+func (u *partUpload) label() store.Label {
+	l, s := u.partWrite.label(), u.session
+	l.File, l.Bucket, l.Key, l.ContentType, l.CreatedAt, l.FileSize = s.ID, s.Bucket, s.Key, s.ContentType, s.CreatedAt.UnixMicro(), s.Size
+	l.PartOffset = -1
+	return l
 }
 
-// save gives the part its place in the session. All its chunks are durable.
+// fail ends the upload: what it left on nodes is reclaimed.
+func (u *partUpload) fail(err error) (store.SessionPart, error) {
+	u.discard()
+	return store.SessionPart{}, err
+}
+
+// save makes the part one of the session's. Its bytes are durable.
 func (u *partUpload) save(ctx context.Context) (store.SessionPart, error) {
 	if err := ctx.Err(); err != nil {
-		u.discard() // the caller has left: nothing is started for it
-		return store.SessionPart{}, &store.Error{Op: "engine.PutPart", Kind: store.Canceled, Err: err}
+		return u.fail(&store.Error{Op: "engine.PutPart", Kind: store.Canceled, Err: err}) // the caller has left: nothing is started for it
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitLimit)
 	defer cancel()
-	part := u.write.part
 	save := u.e.meta.SavePart
 	if u.req.Append {
 		save = u.e.meta.AddPart
 	}
-	err := save(ctx, u.req.Session, part, u.e.cfg.SessionTTL) // here the part is acknowledged
+	err := save(ctx, u.req.Session, u.part, u.e.cfg.SessionTTL) // here the part is acknowledged
 	switch {
 	case err == nil:
 		return u.saved(), nil
 	case outcomeOpen(err):
 		return u.resolve(err)
 	}
-	u.discard()
-	return store.SessionPart{}, u.lost(err)
+	return u.fail(u.lost(err))
 }
 
-// saved is what a part that was saved makes due.
+// saved wakes the upkeep jobs for which the save made work, and returns the part.
 func (u *partUpload) saved() store.SessionPart {
-	u.write.sweep(u.req.Session)
-	if u.write.wantsRepair() {
+	u.sweep(u.req.Session)
+	if u.wantsRepair() {
 		u.e.cfg.WakeRepair()
 	}
-	return store.SessionPart{Part: u.write.part, StoredAt: nowMicros()}
+	return store.SessionPart{Part: u.part, StoredAt: nowMicros()}
 }
 
-// resolve fences a save whose answer was lost: it was first, and the part is the session's, or it can never happen.
+// resolve fences a save whose answer was lost: either it has happened, and the part is the session's, or it never will.
 func (u *partUpload) resolve(cause error) (store.SessionPart, error) {
 	switch u.e.resolveOutcome(u.drop, func(found outcome) {
 		if found == happened {
@@ -165,7 +184,7 @@ func (u *partUpload) resolve(cause error) (store.SessionPart, error) {
 	return store.SessionPart{}, notKnown("engine.PutPart", u.req.Session.String(), cause)
 }
 
-// lost makes an error of the store that says "no such session" one that says what to do.
+// lost turns the store's NotFound into an error that tells the client what to do.
 func (u *partUpload) lost(err error) error {
 	if errors.Is(err, store.NotFound) {
 		u.e.sessions.forget(u.req.Session)
@@ -174,9 +193,9 @@ func (u *partUpload) lost(err error) error {
 	return err
 }
 
-// discard gives the part's chunks to the reclaim queue, in the background, as an upload's discard does.
+// discard queues the part's chunks for reclaim, in the background.
 func (u *partUpload) discard() {
-	if len(u.begun) == 0 && len(u.write.orphans()) == 0 {
+	if len(u.begun) == 0 && len(u.orphans()) == 0 {
 		return
 	}
 	u.e.persist(u.drop, func(err error) {
@@ -186,14 +205,14 @@ func (u *partUpload) discard() {
 
 // drop makes a save of the part impossible and queues its chunks. Conflict where it is saved.
 func (u *partUpload) drop(ctx context.Context) error {
-	for _, p := range append(slices.Clone(u.write.stored), u.begun...) {
+	for _, p := range append(slices.Clone(u.stored), u.begun...) {
 		if err := u.e.meta.DropPart(ctx, p); err != nil {
 			return err
 		}
 	}
 	var err error
-	if len(u.write.uncertain) > 0 {
-		err = u.e.meta.Enqueue(ctx, u.write.uncertain)
+	if len(u.uncertain) > 0 {
+		err = u.e.meta.Enqueue(ctx, u.uncertain)
 	}
 	u.e.cfg.WakeReclaim()
 	return err
@@ -203,7 +222,7 @@ func partTooLarge(limit int64) error {
 	return store.Errorf(store.TooLarge, "the part is larger than the limit of %d bytes", limit).WithHint("Send smaller parts.")
 }
 
-// CopyPartRequest makes a part of a session of bytes that are stored already.
+// CopyPartRequest makes a range of a stored file a part of a session.
 type CopyPartRequest struct {
 	Session        store.FileID
 	Number         int

@@ -47,8 +47,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/ringstore/ringstore/daemon/internal/cluster"
-	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/stripe"
 )
 
 // Job is one kind of background work. Its methods are called by one goroutine at a time.
@@ -103,12 +102,5 @@ func (s State) String() string {
 	return "unknown"
 }
 
-// Fleet is the nodes as jobs need them; *cluster.Fleet is one.
-type Fleet interface {
-	// View is the current snapshot of the nodes; it is never modified.
-	View() *cluster.View
-	// Chunks returns a node's chunk store. Unavailable when there is no connection to it.
-	Chunks(id store.NodeID) (store.Chunks, error)
-	// Report records the outcome of a call to the node; nil is a success.
-	Report(id store.NodeID, err error)
-}
+// Fleet is the nodes as jobs need them; *cluster.Fleet implements it.
+type Fleet = stripe.Fleet

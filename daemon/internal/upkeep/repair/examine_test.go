@@ -50,7 +50,7 @@ func TestChunksAreReadThroughWhereNodesCannotVerify(t *testing.T) {
 	c.RequireNothingLent(t)
 }
 
-// bent changes a byte of every unit on its way.
+// bent changes a byte of every unit in flight.
 type bent struct{ store.Chunks }
 
 func (b bent) Open(ctx context.Context, id store.ChunkID, first, count int) (store.ChunkReader, error) {

@@ -1,22 +1,23 @@
-// Package repair makes lost and corrupt chunks again from the other chunks of their parts.
+// Package repair reconstructs lost and damaged chunks from the other chunks of their parts.
 //
-// One task goes through five steps, each in its own function:
+// A task has five steps, each in its own function:
 //
-//	examine   is the chunk really lost, where the metadata has it?   (examine.go)
-//	choose    a node that can take it, after the rule of the ring    (repair.go)
-//	rebuild   stripe by stripe from any K others, in constant memory (rebuild.go, sources.go)
+//	examine   is the chunk really lost where the metadata places it?  (examine.go)
+//	choose    a node that can take it, by the rule of the ring        (repair.go)
+//	rebuild   stripe by stripe from any K others, in constant memory  (rebuild.go, package stripe)
 //	commit    durable on the new node, its sum compared
-//	move      the metadata places it there, if nobody else was faster; then a last look that it is there
+//	move      the metadata places it there, unless another runner was faster; then a check that it is still present
 //
-// Nothing is deleted here: what a move leaves behind goes to the reclaim queue.
+// Nothing is deleted here: the copies that a move leaves behind are queued for reclaim.
 //
-// A chunk is never rebuilt onto a node that has a chunk of that id already, because
-// nodes take the second copy of a chunk for a repeated write and keep the first, rotten or not.
+// A chunk is never rebuilt on a node that has a chunk of that id already, because
+// nodes take a second write of a chunk for a repetition and keep the first one, damaged or not.
 // When such a node would be the better place, it gets the chunk in a second
-// move, after its old copy has been reclaimed.
+// move, after its old copy was reclaimed.
 package repair
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -26,14 +27,15 @@ import (
 
 	"github.com/ringstore/ringstore/daemon/internal/cluster"
 	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/stripe"
 	"github.com/ringstore/ringstore/daemon/internal/upkeep"
 )
 
 // Name is the job's name.
 const Name = "repair"
 
-// hold is longer than most chunks take. Where one takes longer, and another gateway
-// begins on it too, the faster one wins.
+// hold is how long tasks are claimed: longer than most chunks take. Where one takes longer and another gateway
+// starts to repair it too, the faster one wins.
 const hold = 10 * time.Minute
 
 // Meta is what the job needs of the metadata store.
@@ -46,8 +48,8 @@ type Meta interface {
 type Config struct {
 	Meta     Meta
 	Fleet    upkeep.Fleet
-	Parallel int           // chunks repaired at the same time, each with up to 3(K+1) units of memory; default 4
-	Stall    time.Duration // a node that gives or takes nothing for so long is given up; default 30 s
+	Parallel int           // chunks that are repaired concurrently, each with up to 3(K+1) units of memory; default 4
+	Stall    time.Duration // a node that makes no progress for so long is not used for that chunk; default 30 s
 	Reclaim  func()        // called after chunks were put on the reclaim queue; may be nil
 	Log      *slog.Logger  // default: slog.Default()
 }
@@ -57,35 +59,32 @@ type Job struct {
 	cfg     Config
 	claims  upkeep.Claims
 	written atomic.Int64 // bytes of chunks moved to their places
-	buffers buffers
+	io      *stripe.IO
 }
 
 var _ upkeep.Job = (*Job)(nil)
 
 // New makes the job.
 func New(c Config) *Job {
-	if c.Parallel == 0 {
-		c.Parallel = 4
-	}
-	if c.Stall == 0 {
-		c.Stall = 30 * time.Second
-	}
+	c.Parallel = cmp.Or(c.Parallel, 4)
+	c.Stall = cmp.Or(c.Stall, 30*time.Second)
+	c.Log = cmp.Or(c.Log, slog.Default())
 	if c.Reclaim == nil {
 		c.Reclaim = func() {}
 	}
-	if c.Log == nil {
-		c.Log = slog.Default()
-	}
-	return &Job{cfg: c}
+	return &Job{cfg: c, io: stripe.New(stripe.Config{
+		Fleet: c.Fleet, Meta: c.Meta, Log: c.Log, Stall: c.Stall, SyncStall: c.Stall,
+		Ahead: 1, HedgeFloor: c.Stall, // no client waits: rather a slow node than more load on the others
+	})}
 }
 
 // Name implements upkeep.Job.
 func (j *Job) Name() string { return Name }
 
-// Pace implements upkeep.Job. What is lost is not safe yet, so the breaks are short.
+// Pace implements upkeep.Job. Until a lost chunk is repaired its part survives fewer failures, so the pauses are short.
 func (j *Job) Pace() upkeep.Pace { return upkeep.Pace{Every: 5 * time.Second, Throttle: 0.5} }
 
-// Step repairs a few chunks at the same time.
+// Step repairs a few chunks concurrently.
 func (j *Job) Step(ctx context.Context, term uint64) (upkeep.Outcome, error) {
 	tasks, err := j.claims.Claim(ctx, j.cfg.Meta, store.ClaimQuery{Kind: store.Repair, Limit: j.cfg.Parallel, Hold: hold, Term: term})
 	if err != nil || len(tasks) == 0 {
@@ -100,30 +99,31 @@ func (j *Job) Step(ctx context.Context, term uint64) (upkeep.Outcome, error) {
 	var wg sync.WaitGroup
 	for _, same := range byPart {
 		wg.Go(func() {
-			// One after the other: each must see where those before it went.
+			// One after the other: each must see the placements of those before it.
 			for _, i := range same {
 				results[i] = upkeep.Result{Task: tasks[i], Err: j.repair(ctx, tasks[i])}
 			}
 		})
 	}
 	wg.Wait()
+	j.io.Wait() // for reports of damaged chunks
 	done, err := j.claims.Settle(ctx, j.cfg.Meta, results)
 	return upkeep.Outcome{State: upkeep.Busy, Items: done, Bytes: j.written.Load() - before}, err
 }
 
-// patient is one chunk under repair.
-type patient struct {
+// chunkTask is the repair of one chunk.
+type chunkTask struct {
 	task  store.Task
 	part  store.Part
 	index int
-	at    store.Placement // where the metadata has it
+	at    store.Placement // where the metadata places it
 	view  *cluster.View
-	avoid map[store.NodeID]bool // nodes that cannot take it now
+	avoid map[store.NodeID]bool // nodes that cannot take it in this step
 }
 
-func (p *patient) id() store.ChunkID { return p.part.ChunkID(p.index) }
+func (p *chunkTask) id() store.ChunkID { return p.part.ChunkID(p.index) }
 
-// repair does one task. Nil: there is nothing left to do for it.
+// repair executes one task. Nil: the task is finished.
 func (j *Job) repair(ctx context.Context, t store.Task) error {
 	part, file, err := j.cfg.Meta.Part(ctx, t.Chunk.Part)
 	if err != nil {
@@ -132,13 +132,12 @@ func (j *Job) repair(ctx context.Context, t store.Task) error {
 		}
 		return err
 	}
-	index := int(t.Chunk.Index)
-	if index >= len(part.Chunks) || file.State == store.Failed || file.State == store.Deleted {
+	if int(t.Chunk.Index) >= len(part.Chunks) || file.State == store.Failed || file.State == store.Deleted {
 		return nil
 	}
-	p := &patient{task: t, part: part, index: index, at: part.Chunks[index], view: j.cfg.Fleet.View(), avoid: map[store.NodeID]bool{}}
+	p := &chunkTask{task: t, part: part, index: int(t.Chunk.Index), at: part.Chunks[t.Chunk.Index], view: j.cfg.Fleet.View(), avoid: map[store.NodeID]bool{}}
 	if !p.at.Node.IsZero() && p.at.Node != t.Node {
-		return nil // it was lost there, or nowhere, and is elsewhere by now
+		return nil // it is on another node by now
 	}
 	lost, err := j.examine(ctx, p)
 	switch {
@@ -150,30 +149,32 @@ func (j *Job) repair(ctx context.Context, t store.Task) error {
 	return j.improve(ctx, p)
 }
 
-// replace puts a lost chunk in a new place.
-func (j *Job) replace(ctx context.Context, p *patient) error {
+func anyNode(store.NodeID) bool { return true }
+
+// replace rebuilds a lost chunk on another node.
+func (j *Job) replace(ctx context.Context, p *chunkTask) error {
 	p.avoid[p.at.Node] = true
-	target, err := j.place(ctx, p, p.others(), func(store.NodeID) bool { return true })
+	target, err := j.place(ctx, p, true, anyNode)
 	if err != nil {
 		return err
 	}
-	j.cfg.Log.Info("a lost chunk was made again", "chunk", p.id(), "was", p.at.Node, "now", target, "reason", p.task.Reason)
+	j.cfg.Log.Info("a lost chunk was reconstructed", "chunk", p.id(), "was", p.at.Node, "now", target, "reason", p.task.Reason)
 	if better, ok := p.better(target); ok {
-		// Its old node is the better place, as soon as the bad copy is gone from it.
+		// Its old node is the better place, once the damaged copy was deleted there.
 		return j.again(ctx, p, target, "to be moved to node "+better.String()+", which holds fewer chunks of its part")
 	}
 	return nil
 }
 
-// improve moves a chunk that is well, if its node holds more chunks of the part
-// than one that is free to take it: repairs double them up when nodes are few.
-func (j *Job) improve(ctx context.Context, p *patient) error {
+// improve moves an intact chunk if its node holds more chunks of the part
+// than another node that can take it: repairs place several on one node when nodes are few.
+func (j *Job) improve(ctx context.Context, p *chunkTask) error {
 	if _, ok := p.better(p.at.Node); !ok {
 		return nil
 	}
 	p.avoid[p.at.Node] = true
 	held := p.held()
-	target, err := j.place(ctx, p, []int{p.index}, func(id store.NodeID) bool { return held[id] < held[p.at.Node] })
+	target, err := j.place(ctx, p, false, func(id store.NodeID) bool { return held[id] < held[p.at.Node] })
 	if err != nil {
 		return err
 	}
@@ -181,53 +182,44 @@ func (j *Job) improve(ctx context.Context, p *patient) error {
 	return nil
 }
 
-// better is the node where the ring would have the chunk, if that holds fewer of
-// the part's other chunks than the given one.
-func (p *patient) better(than store.NodeID) (store.NodeID, bool) {
+// better is the node where the ring would place the chunk, if that holds fewer of
+// the part's other chunks than the given node.
+func (p *chunkTask) better(than store.NodeID) (store.NodeID, bool) {
 	held := p.held()
-	best, ok := p.next(func(store.NodeID) bool { return true })
+	best, ok := p.next(anyNode)
 	return best, ok && held[best] < held[than]
 }
 
-// held counts the part's other chunks by node.
-func (p *patient) held() map[store.NodeID]int {
+// held counts the part's other chunks by node. Holes count under the zero node, which the ring does not have.
+func (p *chunkTask) held() map[store.NodeID]int {
 	count := map[store.NodeID]int{}
-	for i, c := range p.part.Chunks {
-		if i != p.index && !c.Node.IsZero() {
-			count[c.Node]++
-		}
+	for _, id := range p.others() {
+		count[id]++
 	}
 	return count
 }
 
-// others is the indexes of the part's other chunks.
-func (p *patient) others() []int {
-	var list []int
-	for i := range p.part.Chunks {
-		if i != p.index {
-			list = append(list, i)
-		}
-	}
-	return list
-}
-
-// next is the ring's choice among the nodes with room that pass the test.
-func (p *patient) next(pass func(store.NodeID) bool) (store.NodeID, bool) {
-	var elsewhere []store.NodeID
+// others returns the nodes of the part's other chunks.
+func (p *chunkTask) others() (nodes []store.NodeID) {
 	for i, c := range p.part.Chunks {
 		if i != p.index {
-			elsewhere = append(elsewhere, c.Node)
+			nodes = append(nodes, c.Node)
 		}
 	}
-	return p.view.Ring.Next(p.part.ID, elsewhere, func(id store.NodeID) bool {
+	return nodes
+}
+
+// next is the ring's choice among the nodes with room for which pass is true.
+func (p *chunkTask) next(pass func(store.NodeID) bool) (store.NodeID, bool) {
+	return p.view.Ring.Next(p.part.ID, p.others(), func(id store.NodeID) bool {
 		m, known := p.view.Member(id)
 		return known && m.Writable() && m.Capacity.Free > p.part.ChunkSize() && pass(id)
 	})
 }
 
-// place tries nodes, best first, until one has the chunk: rebuilt from the
-// chunks of those indexes, durable, and written down. It returns the node.
-func (j *Job) place(ctx context.Context, p *patient, from []int, pass func(store.NodeID) bool) (store.NodeID, error) {
+// place tries nodes, in the order of the ring, until one has the chunk: rebuilt, durable, and recorded
+// in the metadata. It returns the node.
+func (j *Job) place(ctx context.Context, p *chunkTask, lost bool, pass func(store.NodeID) bool) (store.NodeID, error) {
 	var last error
 	for ctx.Err() == nil {
 		target, ok := p.next(func(id store.NodeID) bool { return !p.avoid[id] && pass(id) })
@@ -237,7 +229,7 @@ func (j *Job) place(ctx context.Context, p *patient, from []int, pass func(store
 			}
 			return target, last
 		}
-		err := j.placeOn(ctx, p, from, target)
+		err := j.placeOn(ctx, p, lost, target)
 		var refused *refusal
 		if !errors.As(err, &refused) {
 			return target, err
@@ -248,13 +240,15 @@ func (j *Job) place(ctx context.Context, p *patient, from []int, pass func(store
 	return store.NodeID{}, ctx.Err()
 }
 
-// refusal is an error of the target: another node may do.
+// refusal is an error of the target node: another node may take the chunk.
 type refusal struct{ err error }
 
 func (r *refusal) Error() string { return r.err.Error() }
 
-// placeOn makes the chunk on the target. The metadata decides: what it does not place there goes again.
-func (j *Job) placeOn(ctx context.Context, p *patient, from []int, target store.NodeID) error {
+func (r *refusal) Unwrap() error { return r.err }
+
+// placeOn rebuilds the chunk on the target. The metadata decides: a copy that it does not place there is reclaimed.
+func (j *Job) placeOn(ctx context.Context, p *chunkTask, lost bool, target store.NodeID) error {
 	chunks, err := j.cfg.Fleet.Chunks(target)
 	if err != nil {
 		return &refusal{err}
@@ -262,7 +256,7 @@ func (j *Job) placeOn(ctx context.Context, p *patient, from []int, target store.
 	if err := j.mustBeAbsent(ctx, p, chunks, target); err != nil {
 		return err
 	}
-	sum, err := j.rebuild(ctx, p, from, chunks, target)
+	sum, err := j.rebuild(ctx, p, lost, target)
 	if err != nil {
 		return err
 	}
@@ -270,7 +264,7 @@ func (j *Job) placeOn(ctx context.Context, p *patient, from []int, target store.
 	case err == nil:
 		j.written.Add(p.part.ChunkSize())
 		j.cfg.Reclaim()
-		return j.mustBeThere(ctx, p, chunks, target)
+		return j.mustBePresent(ctx, p, chunks, target)
 	case store.KindOf(err) == store.NotFound:
 		return j.takeBack(ctx, p, target) // the file was deleted meanwhile
 	default:
@@ -278,10 +272,10 @@ func (j *Job) placeOn(ctx context.Context, p *patient, from []int, target store.
 	}
 }
 
-// mustBeAbsent refuses a target that has a chunk of that id. It is a leftover,
-// of unknown condition, or of a repair that runs at the same time; the reclaim
-// job finds out, and deletes it only if the metadata does not place it there.
-func (j *Job) mustBeAbsent(ctx context.Context, p *patient, chunks store.Chunks, target store.NodeID) error {
+// mustBeAbsent refuses a target that has a chunk of that id. That is a leftover
+// of unknown condition, or the copy of a repair that runs at the same time; the reclaim
+// job deletes it unless the metadata places it there.
+func (j *Job) mustBeAbsent(ctx context.Context, p *chunkTask, chunks store.Chunks, target store.NodeID) error {
 	ctx, cancel := context.WithTimeout(ctx, j.cfg.Stall)
 	defer cancel()
 	_, err := chunks.Stat(ctx, p.id())
@@ -296,12 +290,12 @@ func (j *Job) mustBeAbsent(ctx context.Context, p *patient, chunks store.Chunks,
 	return &refusal{err}
 }
 
-// mustBeThere looks once more, now that the metadata places the chunk on the
-// target and no reclaim can take it. Between commit and move one could:
-// another gateway that repairs the same chunk takes our copy for a leftover, queues it, and
-// has it deleted in time for our move to succeed. Then it is to be repaired again.
-func (j *Job) mustBeThere(ctx context.Context, p *patient, chunks store.Chunks, target store.NodeID) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), asideLimit)
+// mustBePresent checks that the target still has the chunk, now that the metadata places the chunk
+// there and no reclaim can delete it. Between commit and move one could:
+// another gateway that repairs the same chunk takes this copy for a leftover, queues it, and
+// it is deleted before the move. Then the chunk is to be repaired again.
+func (j *Job) mustBePresent(ctx context.Context, p *chunkTask, chunks store.Chunks, target store.NodeID) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordLimit)
 	defer cancel()
 	_, err := chunks.Stat(ctx, p.id())
 	if err == nil {
@@ -311,38 +305,29 @@ func (j *Job) mustBeThere(ctx context.Context, p *patient, chunks store.Chunks, 
 	return j.again(ctx, p, target, "it was repaired, but could not be found afterwards: "+err.Error())
 }
 
-// again queues one more repair of the chunk, where it is now. The move before has
-// finished the task that we hold; where the new one has the same identity, to
-// end well would finish that too, so it is an error, which puts the new one off.
-func (j *Job) again(ctx context.Context, p *patient, at store.NodeID, why string) error {
-	err := j.enqueue(ctx, store.Task{Kind: store.Repair, Chunk: p.id(), Node: at, Reason: why})
+// again queues one more repair of the chunk, on the node where it is now. The move has
+// finished the claimed task; where the new one has the same identity, a nil result
+// would finish that too, so the result is an error, which postpones it.
+func (j *Job) again(ctx context.Context, p *chunkTask, at store.NodeID, why string) error {
+	err := j.cfg.Meta.Enqueue(ctx, []store.Task{{Kind: store.Repair, Chunk: p.id(), Node: at, Reason: why}})
 	if err == nil && at == p.task.Node {
 		return store.Errorf(store.Conflict, "%s", why)
 	}
 	return err
 }
 
-// takeBack queues the target's copy to be reclaimed, unless the metadata places
-// it there. It is safe where that cannot be known: reclaim looks again.
-func (j *Job) takeBack(ctx context.Context, p *patient, target store.NodeID) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), asideLimit)
+// takeBack queues the target's copy for reclaim, unless the metadata places
+// it there. It is safe where that cannot be looked up: reclaim looks again.
+func (j *Job) takeBack(ctx context.Context, p *chunkTask, target store.NodeID) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordLimit)
 	defer cancel()
 	now, _, err := j.cfg.Meta.Part(ctx, p.part.ID)
 	if err == nil && now.Chunks[p.index].Node == target {
 		return nil
 	}
-	return j.enqueue(ctx, store.Task{Kind: store.Reclaim, Chunk: p.id(), Node: target, Reason: "a repair that did not come to its end left it"})
+	defer j.cfg.Reclaim()
+	return j.cfg.Meta.Enqueue(ctx, []store.Task{{Kind: store.Reclaim, Chunk: p.id(), Node: target, Reason: "a repair that was not completed left it"}})
 }
 
-// asideLimit bounds what must be written down although ctx has ended.
-const asideLimit = 10 * time.Second
-
-func (j *Job) enqueue(ctx context.Context, t store.Task) error {
-	if err := j.cfg.Meta.Enqueue(ctx, []store.Task{t}); err != nil {
-		return err
-	}
-	if t.Kind == store.Reclaim {
-		j.cfg.Reclaim()
-	}
-	return nil
-}
+// recordLimit bounds the calls that must be made although ctx has ended.
+const recordLimit = 10 * time.Second

@@ -206,7 +206,7 @@ func TestTooFewChunksLeft(t *testing.T) {
 		j := newJob(c)
 		items, _ := drain(t, j)
 		require.Zero(t, items)
-		require.Contains(t, reason(t, c), "2 of the 3 chunks")
+		require.Contains(t, reason(t, c), "2 of the 5 chunks")
 		require.Zero(t, c.Depth(t, store.Reclaim), "nothing was written")
 		c.Revive(p.Chunks[1].Node)
 		time.Sleep(10 * time.Minute)

@@ -15,60 +15,60 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/writemem"
 )
 
-// Sums is what the engine computed over the bytes of a body.
+// Sums are the size and checksums of a body.
 type Sums struct {
 	Size   int64
 	CRC64  uint64 // CRC64NVME
 	SHA256 []byte // 32 bytes; nil unless wanted
 }
 
-// intake reads a body into stripes and computes its sums in passing.
-type intake struct {
+// bodyReader reads a body into stripes and computes its sums.
+type bodyReader struct {
 	body      io.Reader
 	size      int64 // announced, or -1
-	most      int64 // bytes that the surface will deliver at most; size where that is known, -1 where nothing is
-	limit     int64 // the most that is taken
+	most      int64 // bytes that the body has at most; size where that is known, -1 where nothing is
+	limit     int64 // bytes that are accepted at most
 	caller    string
 	interrupt func(error)
 	mem       *writemem.Upload // set by open
-	total     int64            // taken so far
+	total     int64            // bytes so far
 	crc       uint64
 	sha       hash.Hash // nil unless wanted
-	ended     bool      // the body is through, and was as long as announced
+	ended     bool      // the body was read to its end, and had the announced length
 
-	ahead  []byte    // read, but in no stripe yet
-	failed error     // what the read returned that gave the last byte of ahead
-	eager  bool      // the last read filled its buffer: more has probably arrived
-	first  [512]byte // what ahead is in; the connection's own buffer holds what follows
+	ahead  []byte    // bytes that were read before there was memory in a stripe for them
+	failed error     // of the read that returned the last byte of ahead
+	eager  bool      // the last read filled its buffer: more bytes have probably arrived
+	first  [512]byte // the memory of ahead; the connection's buffer holds what follows
 }
 
-func newIntake(body io.Reader, size, limit int64, wantSHA256 bool) *intake {
-	in := &intake{body: body, size: size, most: size, limit: limit}
+func newBodyReader(body io.Reader, size, limit int64, wantSHA256 bool) *bodyReader {
+	in := &bodyReader{body: body, size: size, most: size, limit: limit}
 	if wantSHA256 {
 		in.sha = sha256.New()
 	}
 	return in
 }
 
-// atMost says that the surface delivers no more than n bytes; 0: it cannot say.
-func (in *intake) atMost(n int64) {
+// atMost sets the upper bound of a body whose size is unknown; 0: there is no bound.
+func (in *bodyReader) atMost(n int64) {
 	if in.size < 0 && n > 0 {
 		in.most = n
 	}
 }
 
-// open begins the upload's account of write memory; the caller closes in.mem.
-func (in *intake) open(pool *writemem.Pool) {
+// open opens the upload's account of write memory; the caller closes in.mem.
+func (in *bodyReader) open(pool *writemem.Pool) {
 	in.mem = pool.Open(writemem.Client{Caller: in.caller, Most: in.most, Interrupt: in.interrupt})
 }
 
-// next fills a stripe. Memory is taken as bytes arrive: an upload that has sent
-// nothing holds nothing. The stripe holds no data when the body had ended on a stripe's border. The
-// caller releases it. Errors: Unavailable (memory did not come), Canceled (the client went
-// away or was too slow), TooLarge, Invalid (length).
-func (in *intake) next(ctx context.Context, l erasure.Layout) (*erasure.Stripe, error) {
+// next returns the next stripe, filled. Memory is taken as bytes arrive: an upload that has sent
+// nothing holds none. The stripe has no data when the body ended at the end of the stripe before. The
+// caller releases it. Errors: Unavailable (no memory became free in time), Canceled (the client
+// disconnected or was too slow), TooLarge, Invalid (length).
+func (in *bodyReader) next(ctx context.Context, l erasure.Layout) (*erasure.Stripe, error) {
 	expect := 0
-	if in.size >= 0 || l.K == 1 && in.most >= 0 { // data units are cut by the true size alone
+	if in.size >= 0 || l.K == 1 && in.most >= 0 { // the length of data units depends on the true size
 		expect = int(max(1, min(in.most-in.total, int64(l.StripeSize()))))
 	}
 	s, err := erasure.NewStripe(in.mem, l, expect, in.total == 0)
@@ -82,7 +82,7 @@ func (in *intake) next(ctx context.Context, l erasure.Layout) (*erasure.Stripe, 
 	return s, nil
 }
 
-func (in *intake) fill(ctx context.Context, s *erasure.Stripe) error {
+func (in *bodyReader) fill(ctx context.Context, s *erasure.Stripe) error {
 	for !s.Full() && in.total != in.most {
 		if len(s.Space()) == 0 {
 			if err := in.arrival(); err != nil {
@@ -111,8 +111,8 @@ func (in *intake) fill(ctx context.Context, s *erasure.Stripe) error {
 	return nil
 }
 
-// end says what it means that a read returned err.
-func (in *intake) end(err error) error {
+// end interprets the error of a read: nil where the body is complete.
+func (in *bodyReader) end(err error) error {
 	switch {
 	case !errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
 		return bodyError(err, in.total)
@@ -124,8 +124,8 @@ func (in *intake) end(err error) error {
 	return nil
 }
 
-// arrival waits for a byte, without memory to put it in.
-func (in *intake) arrival() error {
+// arrival waits until a byte has arrived, before memory for it is taken.
+func (in *bodyReader) arrival() error {
 	for !in.eager && len(in.ahead) == 0 {
 		n, err := in.read(in.first[:])
 		in.ahead, in.failed, in.eager = in.first[:n], err, false
@@ -136,8 +136,8 @@ func (in *intake) arrival() error {
 	return nil
 }
 
-// read gives what was read ahead, then the body.
-func (in *intake) read(p []byte) (int, error) {
+// read returns the bytes that were read ahead, then those of the body.
+func (in *bodyReader) read(p []byte) (int, error) {
 	if len(in.ahead) > 0 {
 		n := copy(p, in.ahead)
 		in.ahead = in.ahead[n:]
@@ -151,7 +151,7 @@ func (in *intake) read(p []byte) (int, error) {
 	return n, err
 }
 
-func (in *intake) take(data []byte) {
+func (in *bodyReader) take(data []byte) {
 	in.total += int64(len(data))
 	in.crc = crc64nvme.Update(in.crc, data)
 	if in.sha != nil {
@@ -159,8 +159,8 @@ func (in *intake) take(data []byte) {
 	}
 }
 
-// expectEnd reads past the most that there can be; only the end may be there.
-func (in *intake) expectEnd() error {
+// expectEnd reads beyond the maximum length, where only the end may follow.
+func (in *bodyReader) expectEnd() error {
 	var one [1]byte
 	for {
 		n, err := in.read(one[:])
@@ -173,13 +173,13 @@ func (in *intake) expectEnd() error {
 	}
 }
 
-func (in *intake) tooLong() error {
-	return store.Errorf(store.Invalid, "the body is longer than the %d bytes announced", in.most).
+func (in *bodyReader) tooLong() error {
+	return store.Errorf(store.Invalid, "the body is longer than the announced %d bytes", in.most).
 		WithHint("Send the file again, with its true size.")
 }
 
-// sums gives the result; nothing may be read afterwards.
-func (in *intake) sums() Sums {
+// sums returns the sums of the whole body; nothing may be read afterwards.
+func (in *bodyReader) sums() Sums {
 	s := Sums{Size: in.total, CRC64: in.crc}
 	if in.sha != nil {
 		s.SHA256 = in.sha.Sum(nil)
@@ -192,12 +192,12 @@ func tooLarge(limit int64) error {
 		WithLimit("file_size", 0).WithHint("Split the file, or raise the gateway's limit on file size.")
 }
 
-// bodyError keeps what the surface said about a body that it could not read on
-// with, and takes anything else for a client that went away.
+// bodyError returns the surface's own error about a body unchanged, and takes any other error for a client that
+// disconnected.
 func bodyError(err error, after int64) error {
 	var known *store.Error
 	if errors.As(err, &known) {
 		return err
 	}
-	return &store.Error{Kind: store.Canceled, Msg: fmt.Sprintf("the body broke off after %d bytes", after), Err: err, Hint: "Send the file again."}
+	return &store.Error{Kind: store.Canceled, Msg: fmt.Sprintf("the body was interrupted after %d bytes", after), Err: err, Hint: "Send the file again."}
 }

@@ -1,0 +1,141 @@
+package stripe
+
+import (
+	"time"
+
+	"github.com/ringstore/ringstore/daemon/internal/placement"
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+const (
+	// The bounds of patience. The floor keeps ordinary jitter of a loaded node from causing repairs.
+	minPatience       = 100 * time.Millisecond
+	maxPatienceSmall  = 250 * time.Millisecond // of chunks of one unit
+	maxPatienceStream = time.Second            // of longer ones, whose commits write more
+	// lateFor is how long all writes of a node must have been late before it is reported as unreachable.
+	lateFor = time.Second
+)
+
+// patience is how long a commit waits for further chunks once the first is durable: four times the 95th percentile of what the nodes
+// needed recently, within bounds.
+func (w *Writer) patience() time.Duration {
+	if w.spec.Whole {
+		return min(max(4*w.io.smalls.p95(), minPatience), maxPatienceSmall)
+	}
+	return min(max(4*w.io.commits.p95(), minPatience), maxPatienceStream)
+}
+
+// streamEnded counts a stream that ended, and wakes Commit when that may change what it waits for.
+func (w *Writer) streamEnded(err error) {
+	if err != nil {
+		w.failed.Add(1)
+	} else {
+		w.first.CompareAndSwap(0, int64(time.Since(w.began)))
+	}
+	if left := w.pending.Add(-1); left > 0 && err == nil && !w.eager.Load() {
+		return
+	}
+	select {
+	case w.ended <- struct{}{}:
+	default:
+	}
+}
+
+// await returns when no further chunk can become durable, when enough are and the patience is over, or when ctx has ended.
+// A write has three phases: it waits for all chunks where the spec places them, then for all chunks with late ones on
+// spare nodes, too, and then until the durable ones survive what is required.
+func (w *Writer) await() {
+	timer := time.NewTimer(w.patience())
+	defer timer.Stop()
+	enough := false // suffices: the last phase
+	for replaced := int32(0); ; {
+		if failed := w.failed.Load(); w.spec.Whole && failed > replaced && time.Since(w.began) < w.io.cfg.Stall {
+			replaced = failed
+			w.substitute()
+		}
+		if w.settled() || enough && w.survives() {
+			return
+		}
+		select {
+		case <-w.ended:
+			continue
+		case <-w.ctx.Done():
+			return
+		case <-timer.C:
+		}
+		switch rest := w.patienceLeft(); {
+		case w.spec.Whole && time.Since(w.began) >= w.io.cfg.Stall:
+			w.endStalled()
+		case enough:
+			timer.Reset(w.io.cfg.Stall / 4) // until the limit of the calls
+		case rest > 0:
+			timer.Reset(rest)
+		case !w.eager.Swap(true) && w.spec.Whole && w.substituteLate() > 0:
+			timer.Reset(w.patience())
+		default:
+			enough = true
+			timer.Reset(w.patience())
+		}
+	}
+}
+
+// patienceLeft is how long the first phase lasts from now on. It does not end before the first chunk is durable, unless there is only one: there
+// is nothing that a single node could be compared with.
+func (w *Writer) patienceLeft() time.Duration {
+	if w.eager.Load() || len(w.chunks) == 1 && w.spec.Whole {
+		return 0
+	}
+	needed := time.Duration(w.first.Load())
+	if needed == 0 {
+		return w.patience()
+	}
+	return needed + max(needed, w.patience()) - time.Since(w.began)
+}
+
+// endStalled ends the attempts of chunks of one unit that have exceeded Config.Stall. Longer chunks have a limit for each call.
+func (w *Writer) endStalled() {
+	for _, s := range w.streams {
+		s.end(store.Errorf(store.Unavailable, "the node made no progress for %v", w.io.cfg.Stall))
+	}
+}
+
+// substituteLate starts attempts on spare nodes for chunks that are not durable. The late attempts continue.
+func (w *Writer) substituteLate() int {
+	for _, s := range w.streams {
+		if !s.done() {
+			s.late = true
+		}
+	}
+	return w.substitute()
+}
+
+// settled reports whether each chunk is durable or has no attempt in progress.
+func (w *Writer) settled() bool {
+	for _, s := range w.streams {
+		if !s.done() && (!s.late || !w.hasNode(s.index)) {
+			return false
+		}
+	}
+	return true
+}
+
+func (w *Writer) survives() bool {
+	return placement.Survives(w.spec.Part.K, w.placed((*stream).durable)) >= w.spec.Required
+}
+
+// noteLate records that a write of the node was abandoned because it was slower than its peers. A single one means little; a node that
+// has completed nothing for lateFor is reported as unreachable, so that writes stop using it until it answers a probe.
+func (o *IO) noteLate(id store.NodeID) {
+	since, known := o.lateSince.LoadOrStore(id, time.Now())
+	if idle := time.Since(since.(time.Time)); known && idle >= lateFor {
+		o.lateSince.Delete(id)
+		o.cfg.Fleet.Report(id, store.Errorf(store.Unavailable, "the node has completed no write for %v", idle.Round(time.Millisecond)))
+	}
+}
+
+// noteDone records that the node completed a write.
+func (o *IO) noteDone(id store.NodeID) {
+	if _, late := o.lateSince.Load(id); late {
+		o.lateSince.Delete(id)
+	}
+}

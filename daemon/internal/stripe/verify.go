@@ -1,0 +1,88 @@
+package stripe
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+// verifyLimit bounds a check by a node, which reports nothing before its end.
+const verifyLimit = 5 * time.Minute
+
+// Verify compares the whole chunk, on the node where the part places it, with the metadata. Nil: it is intact. NotFound,
+// Corrupt and OutOfRange: it is lost there. Other errors: it cannot be determined now.
+func (o *IO) Verify(ctx context.Context, p store.Part, index int) error {
+	id, at := p.ChunkID(index), p.Chunks[index]
+	chunks, err := o.cfg.Fleet.Chunks(at.Node)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, verifyLimit)
+	defer cancel()
+	info, err := chunks.Stat(ctx, id)
+	if err != nil {
+		return err
+	}
+	if info.Sum != at.Sum || info.Size != p.ChunkSize() {
+		return store.Errorf(store.Corrupt, "chunk %s has %d bytes with sum %08x, not %d with %08x", id, info.Size, info.Sum, p.ChunkSize(), at.Sum)
+	}
+	if v, ok := chunks.(store.ChunkVerifier); ok {
+		return v.Verify(ctx, id)
+	}
+	return readThrough(ctx, chunks, id)
+}
+
+// readThrough reads the whole chunk and compares every checksum.
+func readThrough(ctx context.Context, chunks store.Chunks, id store.ChunkID) error {
+	r, err := chunks.Open(ctx, id, 0, -1)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	for {
+		u, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		err = u.Check()
+		u.Release()
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// Label returns the label of the part's chunks, which is the same for all of them, from the first that can be read.
+func (r *Reader) Label() (store.Label, error) {
+	var last error = store.Errorf(store.Unavailable, "no chunk of part %s can be read now", r.part.ID)
+	for i := range r.part.Chunks {
+		if r.state[i] >= chunkAway {
+			continue
+		}
+		info, err := r.stat(i)
+		if err == nil {
+			return info.Label, nil
+		}
+		if r.ctx.Err() != nil {
+			return store.Label{}, r.ctx.Err()
+		}
+		last = err
+	}
+	return store.Label{}, last
+}
+
+func (r *Reader) stat(index int) (store.ChunkInfo, error) {
+	chunks, err := r.io.cfg.Fleet.Chunks(r.part.Chunks[index].Node)
+	if err != nil {
+		return store.ChunkInfo{}, err
+	}
+	ctx, cancel := context.WithTimeout(r.ctx, r.io.cfg.Stall)
+	defer cancel()
+	return chunks.Stat(ctx, r.part.ChunkID(index))
+}
