@@ -87,12 +87,12 @@ func (ns *nodes) connect(n store.Node) (store.Chunks, io.Closer, error) {
 }
 
 // pulse sends the heartbeats of all nodes of this process.
-func (ns *nodes) pulse() cluster.Pulse {
+func (ns *nodes) pulse() cluster.Heartbeater {
 	all := make(map[store.NodeID]store.Chunks, len(ns.all))
 	for _, n := range ns.all {
 		all[n.chunks.Identity().Node] = n.chunks
 	}
-	return cluster.Pulse{Meta: ns.meta, Nodes: all, Every: ns.every, Log: ns.log}
+	return cluster.Heartbeater{Meta: ns.meta, Nodes: all, Every: ns.every, Log: ns.log}
 }
 
 func (ns *nodes) close() error {

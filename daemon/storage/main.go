@@ -1,5 +1,5 @@
-// Package storage is the composition root of a storage node, s3storage: it puts
-// a data directory (chunkfs) behind gRPC (noderpc) and makes it a member of a cluster.
+// Package storage is the composition root of a storage node, s3storage: it serves a data
+// directory (chunkfs) over gRPC (noderpc) and joins a cluster with it.
 package storage
 
 import (
@@ -40,9 +40,9 @@ const (
 const healthTimeout = 3 * time.Second
 
 // Main runs a storage node until ctx ends, or the command that args name, and
-// returns the exit code: 0 after a stop that was asked for, 1 when it failed, 2
-// when it was called wrongly. The environment is the process's own. stdout gets
-// two lines, when the node serves and when it has joined; stderr gets the log.
+// returns the exit code: 0 after a requested stop, 1 after a failure, 2 after a
+// usage error. It reads the process's environment. It writes two lines to stdout, when the
+// node serves and when it has joined, and the log to stderr.
 func Main(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	run := serve
 	if len(args) > 0 && args[0] == "health" {
@@ -63,7 +63,7 @@ func Main(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Wri
 	}
 }
 
-// report tells a person the cause and the next step.
+// report prints the cause and the next step.
 func report(w io.Writer, err error) {
 	fmt.Fprintf(w, "%s: %v\n", program, err)
 	if hint := store.HintOf(err); hint != "" {
@@ -71,7 +71,7 @@ func report(w io.Writer, err error) {
 	}
 }
 
-// load fills a Config. lax is for commands that need few of the settings.
+// load fills a Config. lax accepts missing settings, for commands that need few of them.
 func load(args []string, stdout io.Writer, lax bool) (c Config, exposed []string, err error) {
 	c = DefaultConfig()
 	err = conf.Load(conf.Spec{
@@ -90,7 +90,7 @@ func load(args []string, stdout io.Writer, lax bool) (c Config, exposed []string
 	return c, exposed, err
 }
 
-// version is what the build was made from.
+// version is the module version of the build.
 func version() string {
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		return info.Main.Version
@@ -133,7 +133,7 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	return err
 }
 
-// warnUnreachable warns when gateways elsewhere are told an address that only this host has.
+// warnUnreachable warns if the node advertises a loopback address to a gateway on another host.
 func warnUnreachable(log *slog.Logger, own string, gateways []string) {
 	if !onLoopback(own) {
 		return
@@ -141,13 +141,13 @@ func warnUnreachable(log *slog.Logger, own string, gateways []string) {
 	for _, g := range gateways {
 		if !onLoopback(g) {
 			log.Warn("a gateway on another host cannot reach this node", "address", own, "gateway", g,
-				"next", "give --listen an address of this host's network, and --advertise if gateways know it by another")
+				"next", "give --listen an address of this host's network, and --advertise if gateways use another one")
 			return
 		}
 	}
 }
 
-// onLoopback reports whether an address is of the host that uses it.
+// onLoopback reports whether an address is a loopback address.
 func onLoopback(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	ip, bad := netip.ParseAddr(host)

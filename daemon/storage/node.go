@@ -16,7 +16,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// Node is a storage node: a data directory, served over gRPC, member of a cluster.
+// Node is a storage node: a data directory that is served over gRPC, and a member of a cluster.
 type Node struct {
 	config   Config
 	log      *slog.Logger
@@ -29,8 +29,8 @@ type Node struct {
 	once     sync.Once     // closes joined
 }
 
-// New opens the data directory and the port; Run serves. Between the two only
-// Close may be called besides the methods that tell. Errors: Conflict (the
+// New opens the data directory and the port; Run serves. Before Run only the getters and Close
+// may be called. Errors: Conflict (the
 // directory is in use, or another cluster's), Corrupt, Invalid, Unavailable (port), Canceled.
 func New(ctx context.Context, c Config, version string, log *slog.Logger) (n *Node, err error) {
 	n = &Node{config: c, log: log, joined: make(chan struct{})}
@@ -69,7 +69,7 @@ func New(ctx context.Context, c Config, version string, log *slog.Logger) (n *No
 	return n, nil
 }
 
-// introduce works out what the node tells of itself.
+// introduce determines how the node describes itself to the cluster.
 func (n *Node) introduce(version string) error {
 	host, port, err := net.SplitHostPort(n.listener.Addr().String())
 	if err != nil {
@@ -96,7 +96,7 @@ func (n *Node) introduce(version string) error {
 	return n.self.Validate()
 }
 
-// keepCluster writes down which cluster took the node in; it is for good.
+// keepCluster stores the id of the joined cluster, permanently.
 func (n *Node) keepCluster(id store.ClusterID) error {
 	if err := n.chunks.Bind(id); err != nil {
 		return err
@@ -105,22 +105,22 @@ func (n *Node) keepCluster(id store.ClusterID) error {
 	return nil
 }
 
-// Self tells how the node introduces itself to the cluster.
+// Self is the node's description of itself to the cluster.
 func (n *Node) Self() store.Node { return n.self }
 
-// Address is where the node serves.
+// Address is the address that the node serves.
 func (n *Node) Address() net.Addr { return n.listener.Addr() }
 
-// Joined is closed once a cluster has taken the node in.
+// Joined is closed when a cluster has accepted the node.
 func (n *Node) Joined() <-chan struct{} { return n.joined }
 
-// Run serves and stays a member until ctx ends, then lets calls under way end
-// within the grace time and closes the data directory. Its error is nil after a
-// stop, also one that had to cut calls off, and otherwise says what made going
-// on impossible, such as that the node was removed from its cluster. Call it once.
+// Run serves and stays a member until ctx ends, then lets calls in progress finish within
+// the grace time and closes the data directory. It returns nil after a stop, even if calls had
+// to be interrupted, and otherwise the reason for its end, such as the removal of the node from
+// its cluster. Call it once.
 func (n *Node) Run(ctx context.Context) error {
 	if ctx.Err() != nil {
-		return n.Close() // no service has begun that would do it
+		return n.Close() // no service was started that would do it
 	}
 	g := lifecycle.NewGroup(n.log)
 	g.Add(lifecycle.ReturnMemory())
@@ -138,22 +138,22 @@ func (n *Node) Run(ctx context.Context) error {
 	return g.Run(ctx)
 }
 
-// cutTime is what the server may take beyond the grace time, to cut off calls that have not ended.
+// cutTime is how long the server may take after the grace time to interrupt remaining calls.
 const cutTime = 10 * time.Second
 
-// stopServing ends the server. Calls that had to be cut off are the callers' to repeat, not a failed stop.
+// stopServing ends the server. Interrupted calls are repeated by their callers and are no failure.
 func (n *Node) stopServing(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, n.config.Grace)
 	defer cancel()
 	err := n.server.Shutdown(ctx)
 	if errors.Is(err, store.Canceled) {
-		n.log.Warn("stopped before all calls had ended", "grace", n.config.Grace, "cause", err)
+		n.log.Warn("stopped before all calls had finished", "grace", n.config.Grace, "cause", err)
 		return nil
 	}
 	return err
 }
 
-// Close frees what New took, when Run is not called.
+// Close releases the resources of New; for use when Run is not called.
 func (n *Node) Close() error {
 	return errors.Join(n.listener.Close(), n.chunks.Close())
 }

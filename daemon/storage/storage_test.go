@@ -32,7 +32,7 @@ const (
 	patience = 30 * time.Second
 )
 
-// gateway serves membership over meta and gives its address.
+// gateway serves membership over meta and returns its address.
 func gateway(t *testing.T, meta store.Nodes) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -51,7 +51,7 @@ func gateway(t *testing.T, meta store.Nodes) string {
 	return l.Addr().String()
 }
 
-// process is a node that runs as the program does.
+// process is a node that runs like the program.
 type process struct {
 	lines chan string
 	code  chan int
@@ -115,7 +115,7 @@ func nodeArgs(dir, gate string) []string {
 
 var servingLine = regexp.MustCompile(`serving (\S+), data .*, node (\S+)$`)
 
-// ready waits until the node has joined and gives its address and id.
+// ready waits until the node has joined and returns its address and id.
 func (p *process) ready(t *testing.T) (address string, id store.NodeID) {
 	t.Helper()
 	line := await(t, "the node to serve", p.lines)
@@ -211,7 +211,7 @@ func TestNode_EndsWhenRemoved(t *testing.T) {
 
 func TestNode_PortInUse(t *testing.T) {
 	t.Parallel()
-	gate := gateway(t, mem.NewMetadata()) // its own port is one in use
+	gate := gateway(t, mem.NewMetadata()) // its own port is in use
 	p := start(t, append(nodeArgs(t.TempDir(), gate), "--listen", gate)...)
 	require.Equal(t, 1, await(t, "the node to end", p.code))
 	require.Contains(t, p.log.String(), "--listen "+gate)
@@ -269,7 +269,7 @@ func TestMain_Help(t *testing.T) {
 	require.False(t, strings.Contains(out.String(), "\t"))
 }
 
-// Without names given, the node finds some that gateways can use.
+// Without configured names the node chooses ones that gateways can use.
 func TestNew_NamesItself(t *testing.T) {
 	t.Parallel()
 	c := storage.DefaultConfig()
@@ -293,7 +293,7 @@ func TestConfig_ClosedByDefault(t *testing.T) {
 	require.True(t, net.ParseIP(host).IsLoopback())
 }
 
-// A node that is told to stop while it starts has not failed.
+// A stop during the start is no failure.
 func TestMain_StoppedWhileItStarts(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

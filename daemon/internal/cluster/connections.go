@@ -10,7 +10,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// connections keeps one connection per node, made when it is first asked for.
+// connections holds one connection per node, created on first use.
 type connections struct {
 	connect func(store.Node) (store.Chunks, io.Closer, error)
 	linger  time.Duration
@@ -18,7 +18,7 @@ type connections struct {
 
 	mu     sync.Mutex // guards what follows; held while connecting, which does not wait for the node
 	open   map[store.NodeID]*conn
-	old    map[*conn]*time.Timer // out of use; closed when the timer fires
+	old    map[*conn]*time.Timer // replaced; closed when the timer fires
 	closed bool
 }
 
@@ -29,7 +29,7 @@ type conn struct {
 	closer  io.Closer // may be nil
 }
 
-// get gives the connection to where the node is now.
+// get returns the connection to the node's current address.
 func (c *connections) get(n store.Node) (store.Chunks, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -50,7 +50,7 @@ func (c *connections) get(n store.Node) (store.Chunks, error) {
 	return chunks, nil
 }
 
-// keep takes connections out of use whose node is not in the view or moved.
+// keep retires the connections of nodes that are not in the view or have another address.
 func (c *connections) keep(v *View) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -61,19 +61,19 @@ func (c *connections) keep(v *View) {
 	}
 }
 
-// retire takes a connection out of use. Readers in flight may finish on it for a while. The caller holds mu.
+// retire closes a connection after linger, so that calls in flight can finish. The caller holds mu.
 func (c *connections) retire(id store.NodeID, k *conn) {
 	delete(c.open, id)
 	c.old[k] = time.AfterFunc(c.linger, func() {
 		c.mu.Lock()
-		_, mine := c.old[k] // or close was faster
+		_, mine := c.old[k] // false if close was called before
 		delete(c.old, k)
 		c.mu.Unlock()
 		if !mine {
 			return
 		}
 		if err := k.close(); err != nil {
-			c.log.Warn("a connection to a storage node did not close well", "address", k.address, "error", err)
+			c.log.Warn("closing a connection to a storage node failed", "address", k.address, "error", err)
 		}
 	})
 }

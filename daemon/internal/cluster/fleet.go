@@ -12,19 +12,20 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// Config is what a Fleet is made of. Zero durations take the defaults named here.
+// Config configures a Fleet. Zero durations take the defaults named here.
 type Config struct {
 	Meta store.Nodes
-	// WriteFailure is why the metadata store takes no writes, or nil. Meanwhile no beat can be
-	// stored, and no node is judged by its silence. It may be nil: the store always takes them.
+	// WriteFailure returns why the metadata store accepts no writes, or nil. While it is not
+	// nil no beat can be stored, and silence does not change a node's status. nil: the store
+	// always accepts writes.
 	WriteFailure func() error
-	// Connect gives the chunk store of a node, without waiting for the node to
-	// answer. The closer ends the connection; calls in flight fail. It may be nil.
+	// Connect returns the chunk store of a node, without waiting for the node to answer.
+	// Closing the closer, which may be nil, ends the connection; calls in flight fail.
 	Connect   func(store.Node) (store.Chunks, io.Closer, error)
 	Heartbeat time.Duration // of the nodes; default 10 s
 	Refresh   time.Duration // between reads of the membership; default 1 s
 	Probe     time.Duration // before the first probe of a suspect; doubles up to 16 times that; default 250 ms
-	Linger    time.Duration // how long a connection that is not needed any more stays open for calls in flight; default 1 min
+	Linger    time.Duration // how long a replaced connection stays open for calls in flight; default 1 min
 	Log       *slog.Logger  // default: slog.Default()
 }
 
@@ -47,36 +48,36 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Fleet is the present view of the nodes and the connections to them. Safe for
+// Fleet holds the current view of the nodes and the connections to them. Safe for
 // concurrent use. Locks: docs/locks.md.
 type Fleet struct {
 	cfg        Config
-	current    atomic.Pointer[edition]
-	refreshing chan struct{} // holds one token while the membership is read, so that an older answer never replaces a newer one
+	current    atomic.Pointer[snapshot]
+	refreshing chan struct{} // a semaphore of one for reading the membership, so that an older answer never replaces a newer one
 	conns      connections
 
 	mu      sync.Mutex // guards tracker and every store into current
 	tracker *tracker
 }
 
-// edition is a view and the signal that there is a newer one.
-type edition struct {
+// snapshot is a view with the channel that is closed when there is a newer one.
+type snapshot struct {
 	view    *View
 	changed chan struct{}
 }
 
-// NewFleet makes a fleet with an empty view; Refresh fills it.
+// NewFleet returns a fleet with an empty view; Refresh fills it.
 func NewFleet(c Config) *Fleet {
 	c = c.withDefaults()
 	f := &Fleet{
 		cfg: c, tracker: newTracker(c.Heartbeat, c.Refresh), refreshing: make(chan struct{}, 1),
 		conns: connections{connect: c.Connect, linger: c.Linger, log: c.Log, open: map[store.NodeID]*conn{}, old: map[*conn]*time.Timer{}},
 	}
-	f.current.Store(&edition{view: f.tracker.view(), changed: make(chan struct{})})
+	f.current.Store(&snapshot{view: f.tracker.view(), changed: make(chan struct{})})
 	return f
 }
 
-// View is the present picture of the nodes; it is never nil and never changed afterwards.
+// View is the current view of the nodes; never nil.
 func (f *Fleet) View() *View { return f.current.Load().view }
 
 // Watch is View with a channel that is closed when there is a newer view,
@@ -86,8 +87,8 @@ func (f *Fleet) Watch() (v *View, changed <-chan struct{}) {
 	return e.view, e.changed
 }
 
-// Refresh reads the membership. On an error, and while the store takes no writes, the last view
-// stays in use. Calls at the same time wait for each other.
+// Refresh reads the membership. On an error, and while the store accepts no writes, the last
+// view stays in use. Concurrent calls run one after the other.
 func (f *Fleet) Refresh(ctx context.Context) error {
 	select {
 	case f.refreshing <- struct{}{}:
@@ -100,13 +101,13 @@ func (f *Fleet) Refresh(ctx context.Context) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err != nil {
-		if !errors.Is(err, context.Canceled) { // which is the caller's doing
+		if !errors.Is(err, context.Canceled) { // the caller cancelled the read
 			f.tracker.fail()
 		}
 		return err
 	}
 	if f.cfg.WriteFailure() != nil && f.tracker.loaded() {
-		f.tracker.fail() // the beats that it lacks could not be stored
+		f.tracker.fail() // missing beats could not be stored
 		return nil
 	}
 	f.tracker.load(m, at)
@@ -115,8 +116,8 @@ func (f *Fleet) Refresh(ctx context.Context) error {
 	return nil
 }
 
-// Report tells how a call to the node went: nil clears a suspicion, Unavailable raises
-// one at once, anything else says nothing about whether the node can be reached.
+// Report takes the result of a call to the node: nil ends Suspect, Unavailable sets it at
+// once, other errors say nothing about whether the node can be reached.
 func (f *Fleet) Report(id store.NodeID, err error) {
 	if err != nil && store.KindOf(err) != store.Unavailable {
 		return
@@ -132,10 +133,9 @@ func (f *Fleet) Report(id store.NodeID, err error) {
 	}
 }
 
-// publish makes the tracker's picture the present one and logs what is new in
-// it. The caller holds mu.
+// publish makes the tracker's state the current view and logs the changes. The caller holds mu.
 func (f *Fleet) publish() {
-	next := &edition{view: f.tracker.view(), changed: make(chan struct{})}
+	next := &snapshot{view: f.tracker.view(), changed: make(chan struct{})}
 	last := f.current.Swap(next)
 	for _, m := range next.view.Members {
 		was, known := last.view.Member(m.ID)
@@ -153,20 +153,20 @@ func (f *Fleet) publish() {
 	close(last.changed)
 }
 
-// logDisk logs that a node's disk stopped or began to take new chunks.
+// logDisk logs that a node's disk stopped or began to accept new chunks.
 func (f *Fleet) logDisk(was, m Member) {
 	switch before, now := was.Capacity.Disk.State, m.Capacity.Disk.State; {
 	case before == now:
 	case m.Capacity.Disk.Writable():
-		f.cfg.Log.Info("storage node takes new chunks again", "node", m.Name, "was", before.String())
+		f.cfg.Log.Info("storage node accepts new chunks again", "node", m.Name, "was", before.String())
 	default:
-		f.cfg.Log.Warn("storage node takes no new chunks", "node", m.Name, "disk", now.String(), "cause", m.Capacity.Disk.Reason)
+		f.cfg.Log.Warn("storage node accepts no new chunks", "node", m.Name, "disk", now.String(), "cause", m.Capacity.Disk.Reason)
 	}
 }
 
-// Chunks gives a node's chunk store, connecting on the first call. Unavailable
-// when the node is unknown or removed, or there is no way to it. It does not
-// mind the node's status: that is the caller's choice.
+// Chunks returns a node's chunk store and connects on the first call. Unavailable when the
+// node is unknown or removed, or connecting is impossible. It ignores the node's status, which
+// is for the caller to check.
 func (f *Fleet) Chunks(id store.NodeID) (store.Chunks, error) {
 	m, ok := f.View().Member(id)
 	if !ok {

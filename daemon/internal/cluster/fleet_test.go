@@ -42,7 +42,7 @@ func TestHeartbeatMechanism(t *testing.T) {
 			return m.Nodes[0].LastBeat.Truncate(time.Millisecond)
 		}
 		require.Equal(t, begin, lastBeat(), "the first beat comes at once")
-		time.Sleep(time.Millisecond) // step off the beat, so that looks fall between two of them
+		time.Sleep(time.Millisecond) // so that checks are between two beats
 		for range 5 {
 			time.Sleep(heartbeat - 2*time.Millisecond)
 			require.Equal(t, begin, lastBeat(), "not before the interval is over")
@@ -82,8 +82,8 @@ func TestStorageServerFailover(t *testing.T) {
 	})
 }
 
-// TestDiskOfANodeStopsWrites: a node whose disk takes no new chunks is read and not
-// written, and the view says why; with a later heartbeat it is written again.
+// TestDiskOfANodeStopsWrites: a node whose disk accepts no new chunks is read and not
+// written, and the view has the reason; after a later heartbeat it is written again.
 func TestDiskOfANodeStopsWrites(t *testing.T) {
 	t.Parallel()
 	for _, state := range []store.DiskState{store.DiskFull, store.DiskReadOnly, store.DiskFailing, store.DiskFailing + 1} {
@@ -204,11 +204,11 @@ func TestASuccessClearsSuspicionAtOnce(t *testing.T) {
 	require.Equal(t, cluster.Suspect, r.status(0))
 	r.fleet.Report(id(0), nil)
 	require.Equal(t, cluster.Online, r.status(0))
-	r.fleet.Report(id(7), away) // nobody
+	r.fleet.Report(id(7), away) // an unknown node
 	require.Len(t, r.fleet.View().Members, 1)
 }
 
-// A suspect that falls silent and comes back is probed again, without a new failure to start it.
+// A suspect that becomes silent and beats again is probed again, without a new failure.
 func TestASuspectThatWasInactiveIsProbedWhenItBeats(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -227,7 +227,7 @@ func TestASuspectThatWasInactiveIsProbedWhenItBeats(t *testing.T) {
 	})
 }
 
-// A node that answers probes and fails at work is not trusted again every 250 ms.
+// A node that answers probes but fails calls is not used again every 250 ms.
 func TestANodeThatFailsAgainIsProbedLater(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -301,7 +301,7 @@ func TestAStoreThatTakesNoBeatsDoesNotMakeNodesInactive(t *testing.T) {
 	})
 }
 
-// The database's clock moves by hours, as in a failover to another host: no node falls silent by that.
+// The database's clock moves by hours, as in a failover to another host: no node becomes inactive.
 func TestAClockThatJumpsMakesNoNodeInactive(t *testing.T) {
 	t.Parallel()
 	for _, jump := range []time.Duration{5 * time.Hour, -5 * time.Hour} {
@@ -323,7 +323,7 @@ func TestAClockThatJumpsMakesNoNodeInactive(t *testing.T) {
 	}
 }
 
-// A gateway that was paused listens for a whole interval of heartbeats before it judges.
+// A gateway that was paused waits for a heartbeat interval before a node's status changes.
 func TestAPausedGatewayJudgesNoNode(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

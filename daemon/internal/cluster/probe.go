@@ -15,14 +15,15 @@ const probeLimit = 2 * time.Second
 // maxProbePause bounds the pause between two probes, in units of Config.Probe.
 const maxProbePause = 16
 
-// pace is how fast a node is probed. It outlives the suspicion for a while, so that
-// a node that answers probes and fails at work is not taken back four times a second.
+// pace is the probing rate of a node. It is remembered for a while after the node was
+// reached, so that a node that answers probes but fails calls is not used again four times a
+// second.
 type pace struct {
 	next  time.Duration // the next pause
-	since time.Time     // when the suspicion ended
+	since time.Time     // when the node was reached
 }
 
-// probeSuspects keeps a goroutine for each suspect until ctx ends.
+// probeSuspects runs a probing goroutine for each suspect until ctx ends.
 func (f *Fleet) probeSuspects(ctx context.Context) {
 	var probing sync.WaitGroup
 	defer probing.Wait()
@@ -67,11 +68,11 @@ func (f *Fleet) firstPause(p pace) time.Duration {
 	return p.next
 }
 
-// probeUntilReached asks the node for its capacity, each time after a longer pause,
-// until it is no suspect any more, and returns the pause that would have come next.
+// probeUntilReached queries the node's capacity, each time after a longer pause, until the
+// node is no longer Suspect, and returns the next pause.
 func (f *Fleet) probeUntilReached(ctx context.Context, id store.NodeID, pause time.Duration) time.Duration {
 	for {
-		wait := time.NewTimer(pause + rand.N(pause/4+1)) // apart, when many gateways meet the same failure
+		wait := time.NewTimer(pause + rand.N(pause/4+1)) // jitter, since many gateways see the same failure
 		pause = min(2*pause, maxProbePause*f.cfg.Probe)
 		select {
 		case <-ctx.Done():

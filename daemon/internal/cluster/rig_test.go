@@ -24,7 +24,7 @@ const heartbeat = 10 * time.Second
 
 var away = store.Errorf(store.Unavailable, "no answer")
 
-// roll is a store.Nodes that can be away, with a clock that is years off ours.
+// roll is a store.Nodes that can be unreachable, with a clock that differs from ours by years.
 type roll struct {
 	mem  *mem.Metadata
 	away atomic.Bool
@@ -84,7 +84,7 @@ func (r *roll) SetNodeState(ctx context.Context, id store.NodeID, s store.NodeSt
 	return r.mem.SetNodeState(ctx, id, s)
 }
 
-// rig is a fleet over nodes in memory.
+// rig is a fleet with nodes in memory.
 type rig struct {
 	t      *testing.T
 	meta   *roll
@@ -149,7 +149,7 @@ func (r *rig) log() (dials, closed []string) {
 	return slices.Clone(r.dials), slices.Clone(r.closed)
 }
 
-// run starts the fleet and a pulse for the given nodes; the returned function stops the pulse alone.
+// run starts the fleet and heartbeats for the given nodes; the returned function stops only the heartbeats.
 func (r *rig) run(beating ...int) (stopPulse func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	pulse, stop := context.WithCancel(ctx)
@@ -159,7 +159,7 @@ func (r *rig) run(beating ...int) (stopPulse func()) {
 	for _, i := range beating {
 		nodes[id(i)] = r.chunks[id(i)]
 	}
-	p := cluster.Pulse{Meta: r.meta, Nodes: nodes, Every: heartbeat, Log: slog.New(slog.DiscardHandler)}
+	p := cluster.Heartbeater{Meta: r.meta, Nodes: nodes, Every: heartbeat, Log: slog.New(slog.DiscardHandler)}
 	pulsing := make(chan struct{})
 	wg.Go(func() { defer close(pulsing); _ = p.Run(pulse) })
 	r.t.Cleanup(func() { cancel(); wg.Wait() })

@@ -7,18 +7,19 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// tracker is the state machine behind the views. It is pure: what happens comes in
-// as calls, with the time of this process where it matters; views come out, and no clock is read. Not safe for concurrent use.
+// tracker is the state machine that computes the views. It is pure: events are calls, with the
+// time of this process as an argument where needed, and no clock is read. Not safe for
+// concurrent use.
 //
-// The silence of a node is counted here, from one read of the membership to the next. A beat is known by its time in
-// the store being another than before; how long ago it was is the store's to say, but never
-// longer than the time between the two reads. So a clock of the store that jumps, in either direction, changes nothing.
+// It accumulates the silence of each node from one read of the membership to the next. A new
+// beat is recognized by a changed time in the store. Its age is computed with the store's clock,
+// but is at most the time between the two reads, so jumps of the store's clock have no effect.
 type tracker struct {
 	heartbeat time.Duration
-	refresh   time.Duration // between two reads when all is well
+	refresh   time.Duration // between two successful reads
 	ring      *ring.Ring
 	members   store.Membership // as last read
-	readAt    time.Time        // when that read began, by this process's clock; zero: never
+	readAt    time.Time        // start of that read, by this process's clock; zero: never
 	missed    bool             // a read failed since
 	silence   map[store.NodeID]time.Duration
 	suspects  map[store.NodeID]bool
@@ -28,7 +29,7 @@ func newTracker(heartbeat, refresh time.Duration) *tracker {
 	return &tracker{heartbeat: heartbeat, refresh: refresh, ring: ring.New(0, nil), suspects: map[store.NodeID]bool{}}
 }
 
-// load takes in what the metadata store said to a read that began at the given time.
+// load applies the membership of a read that began at the given time.
 func (t *tracker) load(m store.Membership, at time.Time) {
 	if m.Epoch != t.members.Epoch || m.Cluster != t.members.Cluster {
 		t.ring = ringOf(m)
@@ -40,7 +41,7 @@ func (t *tracker) load(m store.Membership, at time.Time) {
 	t.silence = t.listen(m, before, at)
 	suspects := map[store.NodeID]bool{}
 	for _, n := range m.Nodes {
-		// A node that moved is a new way to try.
+		// A node with a new address may be reachable there.
 		if t.suspects[n.ID] && n.State != store.NodeRemoved && n.Address == before[n.ID].Address {
 			suspects[n.ID] = true
 		}
@@ -48,9 +49,10 @@ func (t *tracker) load(m store.Membership, at time.Time) {
 	t.members, t.readAt, t.suspects, t.missed = m, at, suspects, false
 }
 
-// listen computes the silence of each node. Time in which this gateway was deaf is not counted: it was paused, or the
-// store failed a read and then took no beats either. Where that may have cost a node a beat, it is not judged before a
-// whole interval of heartbeats, and half of another, was listened to again.
+// listen computes the silence of each node. It does not count time in which this gateway was
+// deaf: it was paused, or a read failed, so that the store probably accepted no beats either.
+// If a node may have missed a beat by that, its status does not change before one and a half
+// further heartbeat intervals.
 func (t *tracker) listen(m store.Membership, before map[store.NodeID]store.Node, at time.Time) map[store.NodeID]time.Duration {
 	first := !t.loaded() || m.Cluster != t.members.Cluster
 	step := max(0, at.Sub(t.readAt))
@@ -86,7 +88,7 @@ func (t *tracker) loaded() bool { return !t.readAt.IsZero() }
 // fail takes in that the metadata store did not answer, or took no beats.
 func (t *tracker) fail() { t.missed = true }
 
-// report takes in how a call to a node went; true when that changed its standing.
+// report applies the result of a call to a node and reports whether its status changed.
 func (t *tracker) report(id store.NodeID, reached bool) bool {
 	if reached == !t.suspects[id] {
 		return false
@@ -99,7 +101,7 @@ func (t *tracker) report(id store.NodeID, reached bool) bool {
 	return true
 }
 
-// view is the present picture.
+// view returns the current state.
 func (t *tracker) view() *View {
 	members := make([]Member, 0, len(t.members.Nodes))
 	var removed []store.NodeID

@@ -14,8 +14,8 @@ const (
 	testRefresh = time.Second
 )
 
-// world is a database with a clock that jumps, nodes that beat through one gateway, and that gateway's tracker. Its time
-// goes in tenths of a second.
+// world is a database with a clock that jumps, nodes that beat through one gateway, and that
+// gateway's tracker. Its time advances in tenths of a second.
 type world struct {
 	tracker *tracker
 	now     time.Time     // true time, and this process's
@@ -23,7 +23,7 @@ type world struct {
 	cut     bool          // the gateway reaches no database
 	paused  bool          // the gateway does not run
 	nodes   []store.Node
-	phases  []time.Duration // when in its interval each node beats
+	phases  []time.Duration // offset of each node's beats in the interval
 	dead    []bool
 }
 
@@ -43,7 +43,7 @@ func (w *world) read() {
 	w.tracker.load(m, w.now)
 }
 
-// pass lets the time pass, and calls look after each step.
+// pass advances the time, and calls look after each step.
 func (w *world) pass(d time.Duration, look func()) {
 	for end := w.now.Add(d); w.now.Before(end); {
 		w.now = w.now.Add(tick)
@@ -70,8 +70,8 @@ func phase(rt *rapid.T, name string) time.Duration {
 	return time.Duration(rapid.IntRange(0, int(testBeat/tick)-1).Draw(rt, name)) * tick
 }
 
-// Whatever the database's clock does, and however often and long this gateway is paused or cut off: a node that
-// beats whenever it can is never inactive, and one that is dead is found out.
+// Independently of the database's clock, and of how often and long this gateway is paused or
+// disconnected: a node that beats whenever it can is never inactive, and a dead one becomes it.
 func TestNoNodeIsJudgedForAnothersFault(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
@@ -109,7 +109,7 @@ func TestNoNodeIsJudgedForAnothersFault(t *testing.T) {
 	})
 }
 
-// A node that was found out before the gateway was paused is not online again for that.
+// A node that was inactive before the gateway was paused is not online afterwards.
 func TestAPauseBringsNoDeadNodeBack(t *testing.T) {
 	t.Parallel()
 	w := newWorld(0)

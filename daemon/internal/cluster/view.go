@@ -1,7 +1,7 @@
-// Package cluster knows which nodes there are and which of them can be used.
+// Package cluster tracks the nodes of the cluster and which of them can be used.
 //
-// The metadata store keeps the members and when each was last heard of; every
-// gateway reads that ([Fleet.Refresh]) and works out for itself who is there:
+// The metadata store holds the members and the time of each one's last heartbeat. Every
+// gateway reads them ([Fleet.Refresh]) and computes the status of each node for itself:
 //
 //	          beat within 3 heartbeats
 //	Inactive <------------------------> Online
@@ -9,13 +9,14 @@
 //	   this gateway fails to reach it   v    |  a call or a probe succeeds
 //	                                   Suspect
 //
-// The silence of a node is counted from read to read, so clocks that differ or jump
-// do no harm. While the store is away the last picture stays in
-// use. The time in which it was away, or this gateway was paused, does not count as silence of the nodes, which had
-// nowhere to put their beats, and they have time to beat again before they are judged. What this gateway itself meets still counts: a node
-// that it cannot reach is Suspect at once, before any beat is missed.
+// The time without a beat of a node (its silence) is accumulated from one read to the next, so
+// clocks that differ or jump have no effect. While the store is unreachable the last view stays
+// in use. The time in which it was unreachable, or this gateway was paused, does not count as
+// silence: no beat could be stored, and the nodes get time to send another one before their
+// status changes. Calls of this gateway still count: a node that it cannot reach is Suspect at
+// once, before any beat is missed.
 //
-// [Pulse] is the other end for nodes in the gateway's own process.
+// [Heartbeater] sends the heartbeats of nodes in the gateway's own process.
 package cluster
 
 import (
@@ -30,17 +31,17 @@ import (
 const MissedBeats = 3
 
 // minFree is the least free space in bytes with which a node takes new chunks:
-// one whole unit for each of many writers that have not reported what they claim.
+// one unit for each of many concurrent writers whose reservations are not reported yet.
 const minFree = 64 << 20
 
-// Status is whether a node can be used, as this gateway sees it.
+// Status is whether a node can be used, from the view of this gateway.
 type Status uint8
 
 // The statuses of a node.
 const (
 	Inactive Status = iota + 1 // no beat for MissedBeats heartbeats
-	Suspect                    // it beats, but this gateway failed to reach it just now
-	Online                     // it beats, and nothing speaks against it
+	Suspect                    // it beats, but the last call of this gateway did not reach it
+	Online                     // it beats, and no call failed
 )
 
 // String gives the name that operators see.
@@ -68,7 +69,7 @@ func (m Member) Readable() bool { return m.Status == Online && m.State != store.
 // Writable reports whether new chunks may be placed on the node.
 func (m Member) Writable() bool { return m.Unwritable() == "" }
 
-// Unwritable says for a person why no new chunks may be placed on the node; "" where they may.
+// Unwritable is the reason, for operators, why no new chunks may be placed on the node; "" if they may.
 func (m Member) Unwritable() string {
 	switch {
 	case m.Status != Online:
@@ -85,19 +86,19 @@ func (m Member) Unwritable() string {
 	return ""
 }
 
-// View is a consistent picture of the nodes. It is never changed: a new picture is a new View.
+// View is a consistent, immutable state of the nodes; a change creates a new View.
 type View struct {
 	Cluster store.ClusterID
 	Epoch   store.Epoch
 	Ring    *ring.Ring // of the active nodes, whether they can be reached or not
 	Members []Member   // by name, removed ones left out
 	// Removed are the nodes that were members and were removed for good. A node that
-	// is in neither list may be one that joined after this picture.
+	// is in neither list may have joined after this view.
 	Removed []store.NodeID
 	byID    map[store.NodeID]int
 }
 
-// NewView makes a picture from its parts. It takes members over.
+// NewView builds a view. It takes over members.
 func NewView(id store.ClusterID, epoch store.Epoch, r *ring.Ring, members []Member) *View {
 	v := &View{Cluster: id, Epoch: epoch, Ring: r, Members: members, byID: make(map[store.NodeID]int, len(members))}
 	for i, m := range members {
@@ -106,7 +107,7 @@ func NewView(id store.ClusterID, epoch store.Epoch, r *ring.Ring, members []Memb
 	return v
 }
 
-// Policy is what new data gets when so many node failures are to be survived.
+// Policy is the placement policy of new data that is to survive the wanted number of node failures.
 func (v *View) Policy(wanted int) placement.Policy {
 	var nodes []placement.Node
 	for _, m := range v.Members {

@@ -13,23 +13,23 @@ import (
 
 // Config holds the limits. A zero limit is no limit.
 type Config struct {
-	Total      int // open connections; one more is closed at once
-	PerAddress int // open connections of one client, see Client; one more is closed at once
+	Total      int // open connections; a further one is closed at once
+	PerAddress int // open connections of one client, see Client; a further one is closed at once
 
-	Unproven           int // open connections without Prove; one more closes the oldest of them
+	Unproven           int // open connections without Prove; a further one closes the oldest of them
 	UnprovenPerAddress int // the same for one client
 
-	// ReadBuffer is the size in bytes of a buffer that a connection reads through
-	// once its peer is proven; before that it reads without one, so that strangers hold none. 0: never one.
+	// ReadBuffer is the size in bytes of a connection's read buffer. It is allocated when the
+	// peer is proven, so that unauthenticated clients use none. 0: none.
 	ReadBuffer int
 
-	FreeLoopback bool         // PerAddress does not count for loopback: a proxy or many programs of this host
-	Log          *slog.Logger // what was closed, at most one line a minute; nil: slog.Default
+	FreeLoopback bool         // PerAddress does not apply to loopback: a proxy, or many programs of this host
+	Log          *slog.Logger // logs closed connections, at most one line a minute; nil: slog.Default
 	Now          func() time.Time
 }
 
-// Client is the address that limits and failures are counted under: an IPv6
-// client has a whole /64 to choose addresses from, so that is one client.
+// Client is the key under which limits and failures of an address are counted. All addresses
+// of an IPv6 /64 are one client, because a host can choose among them.
 func Client(a netip.Addr) netip.Addr {
 	a = a.Unmap().WithZone("")
 	if a.Is4() || !a.IsValid() {
@@ -42,8 +42,8 @@ func Client(a netip.Addr) netip.Addr {
 	return p.Addr()
 }
 
-// ClientOf is the client behind the remote address of a connection; the zero
-// address where that is no IP address.
+// ClientOf is the client of a connection's remote address; the zero address if that is not
+// an IP address.
 func ClientOf(a net.Addr) netip.Addr {
 	if a == nil {
 		return netip.Addr{}
@@ -71,13 +71,13 @@ type Listener struct {
 	logged   time.Time
 }
 
-// client is what one client has open. It is dropped with its last connection.
+// client counts the connections of one client. It is removed with its last connection.
 type client struct {
 	open     int
 	unproven list.List // of *Conn, oldest first
 }
 
-// New limits the connections of l.
+// New wraps l with limits.
 func New(l net.Listener, c Config) *Listener {
 	if c.Log == nil {
 		c.Log = slog.Default()
@@ -88,7 +88,8 @@ func New(l net.Listener, c Config) *Listener {
 	return &Listener{Listener: l, config: c, clients: map[netip.Addr]*client{}}
 }
 
-// Accept waits for a connection that is within the limits. Its RemoteAddr is what Prove takes.
+// Accept waits for a connection that is within the limits. Its RemoteAddr is the argument of
+// Prove, Proven and Drop.
 func (l *Listener) Accept() (net.Conn, error) {
 	for {
 		raw, err := l.Listener.Accept()
@@ -138,15 +139,15 @@ func (l *Listener) add(c *Conn) (evicted []*Conn, ok bool) {
 
 func reached(n, limit int) bool { return limit > 0 && n >= limit }
 
-// evict takes the connection out of the list of the unproven; the caller closes it. The caller holds mu.
+// evict removes the connection from the lists of unproven ones; the caller closes it and holds mu.
 func (l *Listener) evict(c *Conn) *Conn {
 	l.count(c.from)
-	l.settle(c)
+	l.removeUnproven(c)
 	return c
 }
 
-// settle takes c off the lists of the unproven. The caller holds mu.
-func (l *Listener) settle(c *Conn) {
+// removeUnproven removes c from the lists of unproven connections. The caller holds mu.
+func (l *Listener) removeUnproven(c *Conn) {
 	if c.inAll == nil {
 		return
 	}
@@ -164,7 +165,7 @@ func (l *Listener) remove(c *Conn) {
 		return
 	}
 	c.counted = false
-	l.settle(c)
+	l.removeUnproven(c)
 	l.open--
 	k := l.clients[c.from]
 	if k.open--; k.open == 0 {
@@ -172,10 +173,10 @@ func (l *Listener) remove(c *Conn) {
 	}
 }
 
-// logEvery is the time between two lines about connections that were closed.
+// logEvery is the least time between two log lines about closed connections.
 const logEvery = time.Minute
 
-// count notes a connection that a limit closes. The caller holds mu.
+// count counts a connection that a limit closes. The caller holds mu.
 func (l *Listener) count(from netip.Addr) {
 	l.closed++
 	now := l.config.Now()
@@ -199,7 +200,7 @@ type Conn struct {
 	net.Conn
 	listener *Listener
 	from     netip.Addr
-	proven   atomic.Bool   // set once, so that Prove costs little when repeated
+	proven   atomic.Bool   // makes a repeated Prove cheap
 	buffer   *bufio.Reader // nil until a read after Prove; used by the one goroutine that reads
 
 	// Guarded by listener.mu.
@@ -219,14 +220,14 @@ func (c *Conn) Read(p []byte) (int, error) {
 	return c.Conn.Read(p)
 }
 
-// Close closes the connection and frees its place.
+// Close closes the connection and no longer counts it.
 func (c *Conn) Close() error {
 	c.listener.remove(c)
 	return c.Conn.Close()
 }
 
-// CloseWrite ends the sending direction, where the network can. net/http wants it,
-// so that an answer to a request that is still arriving is not lost.
+// CloseWrite closes the sending direction if the network supports it. net/http uses it so
+// that an answer to a request that is still arriving is not lost.
 func (c *Conn) CloseWrite() error {
 	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return w.CloseWrite()
@@ -234,7 +235,7 @@ func (c *Conn) CloseWrite() error {
 	return nil
 }
 
-// RemoteAddr is the peer's address, which also leads back to the connection.
+// RemoteAddr is the peer's address with a reference to the connection.
 func (c *Conn) RemoteAddr() net.Addr { return peer{c.Conn.RemoteAddr(), c} }
 
 // peer is the remote address of a Conn.
@@ -243,8 +244,8 @@ type peer struct {
 	conn *Conn
 }
 
-// Prove notes that the peer of the connection with this remote address has
-// proven who it is. Addresses of other connections are ignored. It is cheap when repeated.
+// Prove records that the peer of the connection with this remote address is authenticated.
+// Addresses of other connections are ignored. Repeated calls are cheap.
 func Prove(remote net.Addr) {
 	p, ok := remote.(peer)
 	if !ok || p.conn.proven.Swap(true) {
@@ -252,7 +253,7 @@ func Prove(remote net.Addr) {
 	}
 	p.conn.listener.mu.Lock()
 	defer p.conn.listener.mu.Unlock()
-	p.conn.listener.settle(p.conn)
+	p.conn.listener.removeUnproven(p.conn)
 }
 
 // Proven reports whether Prove was called for the connection with this remote

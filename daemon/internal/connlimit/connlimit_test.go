@@ -14,7 +14,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/connlimit"
 )
 
-// scripted gives connections from chosen addresses.
+// scripted is a listener with connections from given addresses.
 type scripted struct {
 	conns chan net.Conn
 }
@@ -53,7 +53,7 @@ func newRig(t *testing.T, c connlimit.Config) *rig {
 	return r
 }
 
-// dial connects from ip and returns what Accept gives, or nil when the connection was closed
+// dial connects from ip and returns the result of Accept, or nil when the connection was closed
 // instead; far is the client's end.
 func (r *rig) dial(ip string) (near, far net.Conn) {
 	r.t.Helper()
@@ -141,7 +141,7 @@ func TestStrangersReplaceOneAnother(t *testing.T) {
 	connlimit.Drop(member.RemoteAddr())
 	requireClosed(t, member, "dropped")
 	require.Equal(t, [2]int{2, 2}, open(r))
-	connlimit.Prove(&net.TCPAddr{}) // of no connection of ours
+	connlimit.Prove(&net.TCPAddr{}) // not an address of this listener
 	connlimit.Drop(&net.TCPAddr{})
 }
 

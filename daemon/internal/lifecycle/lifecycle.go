@@ -1,6 +1,5 @@
-// Package lifecycle starts the services of a daemon in order and stops them in
-// reverse, each within a time limit, so that nothing is left running and
-// nothing that hangs keeps the daemon from ending.
+// Package lifecycle starts the services of a daemon in order and stops them in reverse order,
+// each within a time limit, so that a service that hangs cannot prevent the daemon's end.
 package lifecycle
 
 import (
@@ -12,7 +11,7 @@ import (
 	"time"
 )
 
-// DefaultLimit is how long a service may take to stop where it does not say.
+// DefaultLimit is how long a service may take to stop if it sets no limit.
 const DefaultLimit = 15 * time.Second
 
 // Service is a part of a daemon. Each of its functions may be nil.
@@ -27,8 +26,7 @@ type Service struct {
 	// the daemon; nil before that means that the service has nothing left to do.
 	Run func(ctx context.Context) error
 
-	// Stop ends the service in good manners: it lets requests in flight finish
-	// until ctx ends. It is called while Run still works, and Run's ctx ends after it. It is
+	// Stop ends the service gracefully: requests in flight may finish until ctx ends. It is called while Run still works, and Run's ctx ends after it. It is
 	// not called for a service whose Start failed.
 	Stop func(ctx context.Context) error
 
@@ -36,16 +34,16 @@ type Service struct {
 	Limit time.Duration
 }
 
-// Group is the services of a daemon, in the order of their start.
+// Group holds the services of a daemon, in the order of their start.
 type Group struct {
 	log      *slog.Logger
 	services []Service
 }
 
-// NewGroup makes an empty group.
+// NewGroup returns an empty group.
 func NewGroup(log *slog.Logger) *Group { return &Group{log: log} }
 
-// Add puts a service after those that are there. Not to be called once Run was.
+// Add appends a service. It must not be called after Run.
 func (g *Group) Add(s Service) {
 	if s.Limit == 0 {
 		s.Limit = DefaultLimit
@@ -60,9 +58,9 @@ type started struct {
 	ended  chan struct{} // closed when Run has returned
 }
 
-// Run starts all services, waits until ctx ends or one of them fails, and stops
-// them. It returns nil when ctx ended and all stopped well, else what failed
-// first, joined with what failed while stopping. Each error names its service. Call it once.
+// Run starts all services, waits until ctx ends or one of them fails, and stops them. It
+// returns nil when ctx ended and all stopped without error, otherwise the first failure joined
+// with the errors of stopping. Each error names its service. Call it once.
 func (g *Group) Run(ctx context.Context) error {
 	failed := make(chan error, len(g.services))
 	var running []*started
@@ -87,7 +85,7 @@ func (g *Group) Run(ctx context.Context) error {
 		}
 	}()
 	if ctx.Err() != nil && errors.Is(first, ctx.Err()) {
-		first = nil // a start that was called off
+		first = nil // the start was cancelled
 	}
 	errs := []error{first}
 	for i := len(running) - 1; i >= 0; i-- {
@@ -100,7 +98,7 @@ func failure(s Service, what string, err error) error {
 	return fmt.Errorf("%s of %s: %w", what, s.Name, err)
 }
 
-// launch lets the service run on a context of its own: its turn to end comes in stop.
+// launch runs the service with a context of its own, which stop cancels.
 func launch(ctx context.Context, s Service, failed chan<- error) *started {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	k := &started{Service: s, cancel: cancel, ended: make(chan struct{})}
@@ -116,8 +114,8 @@ func launch(ctx context.Context, s Service, failed chan<- error) *started {
 	return k
 }
 
-// stop ends one service. One that takes too long is left behind, with a dump of
-// all goroutines in the log to tell why.
+// stop ends one service. If it exceeds its limit it is abandoned, and a dump of all
+// goroutines is logged to show the reason.
 func (g *Group) stop(ctx context.Context, s *started) error {
 	ctx, cancel := context.WithTimeout(ctx, s.Limit)
 	defer cancel()
@@ -142,18 +140,18 @@ func (g *Group) stop(ctx context.Context, s *started) error {
 	}
 	s.cancel()
 	select {
-	case err := <-stopped: // it only needed to be told that its time is over
+	case err := <-stopped: // the cancelled context ended it
 		if err != nil {
 			return failure(s.Service, "stop", err)
 		}
 		return nil
 	case <-time.After(grace):
 	}
-	g.log.Error("service does not stop and is left behind", "service", s.Name, "limit", s.Limit, "goroutines", string(stacks()))
+	g.log.Error("service does not stop and is abandoned", "service", s.Name, "limit", s.Limit, "goroutines", string(stacks()))
 	return failure(s.Service, "stop", fmt.Errorf("still running after %s", s.Limit))
 }
 
-// grace is what a service gets to return after its limit.
+// grace is how long a service may take to return after its limit.
 const grace = time.Second
 
 // stacks is a dump of all goroutines, cut at 1 MiB.

@@ -21,7 +21,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var quiet = slog.New(slog.DiscardHandler)
 
-// diary notes what happens, in order.
+// diary records events in order.
 type diary struct {
 	mu    sync.Mutex
 	lines []string

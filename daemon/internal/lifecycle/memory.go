@@ -7,17 +7,17 @@ import (
 	"time"
 )
 
-// When memory is returned.
+// The conditions for returning memory.
 const (
 	returnEvery = 15 * time.Second
-	quietBelow  = 16 << 20 // bytes allocated in that time by a daemon that has nothing to do
+	quietBelow  = 16 << 20 // bytes allocated in that time by an idle daemon, at most
 	worthAbove  = 16 << 20 // bytes that can be returned
 )
 
-// ReturnMemory is a service that gives memory back to the system when the daemon has become
-// quiet. By itself the runtime collects an idle process once in two minutes and then
-// returns pages slowly, so that a daemon would stay as large as its busiest minute.
-// It does nothing while the daemon works, nor when there is little to return.
+// ReturnMemory is a service that returns memory to the system when the daemon has become
+// idle. By itself the runtime collects an idle process once in two minutes and returns pages
+// slowly, so that a daemon would stay as large as in its busiest minute. It does nothing while
+// the daemon is busy, or when there is little to return.
 func ReturnMemory() Service {
 	return Service{Name: "memory", Run: func(ctx context.Context) error {
 		tick := time.NewTicker(returnEvery)
@@ -39,12 +39,12 @@ func ReturnMemory() Service {
 	}}
 }
 
-// memory is what the runtime has, in bytes.
+// memory is the runtime's memory statistics, in bytes.
 type memory struct {
 	allocated uint64 // since the start
 	live      uint64 // found by the last collection
-	objects   uint64 // live or not collected yet
-	idle      uint64 // held from the system and not in use
+	objects   uint64 // live, or garbage not collected yet
+	idle      uint64 // obtained from the system and not in use
 }
 
 // worthReturning reports whether little was allocated since last, and much can be returned.

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// WarnPlain warns once when one of the addresses that the daemon serves can be
-// reached from other hosts: what passes there is not encrypted.
+// WarnPlain warns once if one of the served addresses can be reached from other hosts, because
+// the traffic is not encrypted.
 func WarnPlain(log *slog.Logger, served ...net.Addr) {
 	var open []string
 	for _, a := range served {
@@ -17,13 +17,13 @@ func WarnPlain(log *slog.Logger, served ...net.Addr) {
 		}
 	}
 	if len(open) > 0 {
-		log.Warn("other hosts can reach this daemon, and what passes is not encrypted: keys, tokens and data can be read on the way",
+		log.Warn("other hosts can reach this daemon, and the traffic is not encrypted: keys, tokens and data can be read on the network",
 			"addresses", strings.Join(open, ", "), "next", "keep the network private, or put a proxy with TLS in front of the REST API; see docs/security.md")
 	}
 }
 
-// WarnExposed warns once for each secret that stood on the command line. prefix
-// is that of the variables.
+// WarnExposed warns once for each secret on the command line. prefix is that of the
+// environment variables.
 func WarnExposed(log *slog.Logger, flags []string, prefix string) {
 	for _, flag := range flags {
 		variable := prefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))

@@ -24,23 +24,23 @@ import (
 // Metadata keys that calls carry.
 const (
 	authorizationKey = "authorization"
-	nodeKey          = "ringstore-node" // id of the node that the caller means to reach
+	nodeKey          = "ringstore-node" // id of the node that the caller expects to reach
 )
 
-// minJoinToken is the least length of a join token in bytes. What is shorter can be guessed.
+// minJoinToken is the least length of a join token in bytes. Shorter ones can be guessed.
 const minJoinToken = 16
 
 // CheckJoinToken refuses a token that can be guessed: Invalid.
 func CheckJoinToken(token string) error {
 	if len(token) < minJoinToken {
-		return store.Errorf(store.Invalid, "the join token has %d bytes, where %d are the least", len(token), minJoinToken).
+		return store.Errorf(store.Invalid, "the join token has %d bytes; at least %d are required", len(token), minJoinToken).
 			WithHint("Make one with: openssl rand -hex 32")
 	}
 	return nil
 }
 
-// purpose separates the tokens that are made from one join token, so that none
-// is good for another service, and the join token itself is never sent.
+// purpose separates the tokens that are derived from one join token, so that no token is
+// valid for another service, and the join token itself is never sent.
 type purpose string
 
 const (
@@ -48,7 +48,7 @@ const (
 	membership purpose = "ringstore membership v1"
 )
 
-// token derives what calls carry; "" when there is no join token.
+// token derives the token that calls carry; "" without a join token.
 func (p purpose) token(joinToken string) string {
 	if joinToken == "" {
 		return ""
@@ -58,7 +58,7 @@ func (p purpose) token(joinToken string) string {
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-// callCredentials puts the token and the wanted node into each call. It is a
+// callCredentials adds the token and the expected node to each call. It implements
 // credentials.PerRPCCredentials.
 type callCredentials map[string]string
 
@@ -73,28 +73,28 @@ func newCallCredentials(token string, node store.NodeID) callCredentials {
 	return c
 }
 
-// GetRequestMetadata gives the same to every call.
+// GetRequestMetadata implements credentials.PerRPCCredentials.
 func (c callCredentials) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
 	return c, nil
 }
 
-// RequireTransportSecurity is false: without TLS the token keeps strangers out,
-// though not those who can listen on the wire.
+// RequireTransportSecurity is false: without TLS the token keeps other clients out, except
+// those that can read the network traffic.
 func (c callCredentials) RequireTransportSecurity() bool { return false }
 
-// gate decides which calls a server takes, before a byte of a request is read or decoded.
+// gate decides which calls a server admits, before any byte of a request is read or decoded.
 type gate struct {
-	token    string       // "" takes all
-	node     store.NodeID // zero: calls for any
+	token    string       // "" admits all
+	node     store.NodeID // zero: any
 	throttle *access.Throttle
 	limits   *limits
 }
 
-// openServices need no token: whether the server is alive, and what its
-// interface is, which is public anyway.
+// openServices need no token: health, and reflection of the interface, which is public.
 var openServices = []string{"/grpc.health.v1.Health/", "/grpc.reflection."}
 
-// enter is the server's tap.ServerInHandle. It runs on the connection's reading goroutine and must not wait.
+// enter is the server's tap.ServerInHandle. It runs on the connection's reading goroutine and
+// must not block.
 func (g *gate) enter(ctx context.Context, info *tap.Info) (context.Context, error) {
 	remote := remoteOf(ctx)
 	client := connlimit.ClientOf(remote)
@@ -112,7 +112,7 @@ func remoteOf(ctx context.Context) net.Addr {
 	return nil
 }
 
-// admit gives the call its context and its shares of the limits.
+// admit returns the call's context with its shares of the limits.
 func (g *gate) admit(ctx context.Context, info *tap.Info, remote net.Addr, client netip.Addr) (*call, error) {
 	for _, prefix := range openServices {
 		if strings.HasPrefix(info.FullMethodName, prefix) {
@@ -120,7 +120,7 @@ func (g *gate) admit(ctx context.Context, info *tap.Info, remote net.Addr, clien
 			c.whole = true
 			err := c.within(nil, &g.limits.strangers)
 			if err != nil && !connlimit.Proven(remote) {
-				connlimit.Drop(remote) // a stranger with more calls than a health check makes
+				connlimit.Drop(remote) // unauthenticated, with more calls than health checks need
 			}
 			return c, err
 		}
@@ -147,7 +147,7 @@ func (g *gate) admit(ctx context.Context, info *tap.Info, remote net.Addr, clien
 }
 
 // authenticate refuses a call without the token. A client that fails too often loses its
-// connection with each further attempt. The right token is never slowed.
+// connection with each further attempt. Calls with the right token are never delayed.
 func (g *gate) authenticate(header metadata.MD, remote net.Addr, client netip.Addr) error {
 	if g.token == "" {
 		connlimit.Prove(remote)
@@ -164,26 +164,26 @@ func (g *gate) authenticate(header metadata.MD, remote net.Addr, client netip.Ad
 	if !allowed {
 		connlimit.Drop(remote)
 	}
-	return withCode(codes.Unauthenticated, store.Errorf(store.Denied, "the call has no token of this cluster, or a wrong one").
-		WithHint("Give all gateways and nodes of the cluster the same join token."))
+	return withCode(codes.Unauthenticated, store.Errorf(store.Denied, "the call has no token of this cluster or a wrong one").
+		WithHint("Configure the same join token at all gateways and nodes of the cluster."))
 }
 
-// meant refuses a call that means another node.
+// meant refuses a call that is addressed to another node.
 func (g *gate) meant(header metadata.MD) error {
 	meant := first(header.Get(nodeKey))
 	if g.node.IsZero() || meant == "" || meant == g.node.String() {
 		return nil
 	}
-	return store.Errorf(store.Unavailable, "node %s answers here, not node %s", g.node, meant).
-		WithHint("Look whether two nodes were given the same address.")
+	return store.Errorf(store.Unavailable, "this is node %s, not node %s", g.node, meant).
+		WithHint("Check whether two nodes have the same address.")
 }
 
 // refuse answers a call that was not admitted.
 //
-// gRPC frees the timer of a call's deadline when the call ends, but not when a tap
-// refuses it: that timer stays until the deadline, and a stranger can send millions of
-// calls that end in a thousand years. So a call with a far deadline is let in, with
-// nothing that it could use, and ended right after.
+// gRPC frees the timer of a call's deadline when the call ends, but not when a tap refuses
+// it: that timer remains until the deadline, and any client can send millions of calls with
+// deadlines in a thousand years. So a call with a distant deadline is admitted without any
+// resources and ended right after.
 func refuse(ctx context.Context, client netip.Addr, err error) (context.Context, error) {
 	deadline, limited := ctx.Deadline()
 	if !limited || time.Until(deadline) < longestRefusedTimeout {

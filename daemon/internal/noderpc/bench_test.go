@@ -19,11 +19,11 @@ import (
 	storagev1 "github.com/ringstore/ringstore/proto/storage/v1"
 )
 
-// wireStreams is how many chunks of a part travel at once.
+// wireStreams is how many chunks are transferred at once.
 const wireStreams = 6
 
-// void is a store.Chunks that keeps nothing and has everything, so that a
-// benchmark shows the wire alone.
+// void is a store.Chunks that discards writes and can serve every chunk, so that a benchmark
+// measures only the protocol.
 type void struct {
 	store.Chunks
 	data  []byte // of one unit
@@ -65,8 +65,8 @@ func (nobody) Release() {}
 
 // BenchmarkWire moves bytes between a client and a server over loopback, both
 // in this process, six streams at once: MB/s, and CPU-seconds per GB of both
-// ends together. The same bytes as generated messages of 64 KiB through gRPC's
-// stock codec and settings are the measure.
+// ends together. For comparison the same bytes are sent as generated messages of 64 KiB with
+// gRPC's standard codec and settings.
 func BenchmarkWire(b *testing.B) {
 	data := make([]byte, store.DefaultUnitSize)
 	for i := range data {
@@ -94,7 +94,7 @@ func wireClient(b *testing.B, v void, connections int) *noderpc.Client {
 	return dial(b, l.Addr().String(), noderpc.DialConfig{JoinToken: joinToken, Connections: connections})
 }
 
-// metered runs six workers at once, each for its share of b.N units, and reports what they cost.
+// metered runs six workers at once, each for its share of b.N units, and reports their CPU time.
 func metered(b *testing.B, size int, worker func(units int) error) {
 	b.SetBytes(int64(size))
 	b.ReportAllocs()
@@ -208,7 +208,7 @@ func benchGetSmall(b *testing.B, data []byte) {
 	})
 }
 
-// stock is a server of generated code alone.
+// stock is a server with generated code only.
 type stock struct {
 	storagev1.UnimplementedStorageServiceServer
 	data []byte

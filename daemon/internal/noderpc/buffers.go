@@ -2,25 +2,25 @@ package noderpc
 
 import "sync"
 
-// slack is room in a buffer for the encoded fields that stand before a unit's
-// bytes, so that a unit whose size is a power of two does not need a buffer twice its size.
+// slack is room for the encoded fields before a unit's bytes, so that a unit whose size is a
+// power of two does not need a buffer of twice that size.
 const slack = 4 << 10
 
 // tiers are the sizes of pooled buffers in bytes: small messages, HTTP/2 frames
 // as gRPC reads them, then messages that hold a unit.
 var tiers = [...]int{2 << 10, 8 << 10, 16 << 10, 32<<10 + slack, 64<<10 + slack, 128<<10 + slack, 256<<10 + slack, 512<<10 + slack, 1<<20 + slack}
 
-// Buffers is a pool of byte slices that all servers and clients of a process
-// may share. It is safe for concurrent use. It does not clear what it hands
-// out, which gRPC's own pools do at the price of a pass over all memory.
+// Buffers is a pool of byte slices that all servers and clients of a process may share.
+// Safe for concurrent use. Unlike gRPC's own pools it does not clear slices, which would
+// cost a pass over all memory.
 type Buffers struct {
 	pools [len(tiers)]sync.Pool // of *[]byte whose capacity is the tier's
 }
 
-// NewBuffers makes an empty pool.
+// NewBuffers returns an empty pool.
 func NewBuffers() *Buffers { return &Buffers{} }
 
-// Get returns a slice of n bytes with any content.
+// Get returns a slice of n bytes with undefined content.
 func (b *Buffers) Get(n int) *[]byte {
 	for i, size := range tiers {
 		if n > size {
@@ -37,7 +37,7 @@ func (b *Buffers) Get(n int) *[]byte {
 	return &s
 }
 
-// Put takes a slice back that came from Get, whatever its length is now.
+// Put returns a slice of Get to the pool; its length may have changed.
 func (b *Buffers) Put(p *[]byte) {
 	for i, size := range tiers {
 		if cap(*p) == size {

@@ -13,18 +13,18 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// call is the context of a call that the gate let in. It holds the call's share
-// of the quotas until the call ends, and ends the call when its request does not
-// arrive in time or its stream is idle for too long.
+// call is the context of an admitted call. It holds the call's share of the quotas until
+// the call ends, and ends the call when its request does not arrive in time or its stream
+// is idle for too long.
 type call struct {
 	context.Context // ends with the cause errSlow or errIdle when a limit is reached
 	end             context.CancelCauseFunc
-	refused         error         // the answer, when the call is only let in to be refused
+	refused         error         // the answer of a call that was admitted only to be refused; see refuse
 	idle            time.Duration // between two frames of a stream; 0: no limit
 
 	client   netip.Addr
 	held     *quota // until the call ends
-	arriving *quota // until the request has arrived; nil: does not count
+	arriving *quota // until the request has arrived; nil: not counted
 	arrival  sync.Once
 
 	timer *time.Timer // ends the call; stopped by arrived
@@ -33,14 +33,14 @@ type call struct {
 
 var (
 	errSlow = withCode(codes.DeadlineExceeded, store.Errorf(store.Unavailable, "the request did not arrive in time").
-		WithHint("Look whether the network between the two is overloaded."))
+		WithHint("Check whether the network between the two hosts is overloaded."))
 	errBusy = withCode(codes.Unavailable, store.Errorf(store.Unavailable, "too many calls are in progress here").
 		WithHint("Try again in a second. The limits are listed in docs/security.md."))
-	errIdle = withCode(codes.DeadlineExceeded, store.Errorf(store.Unavailable, "nothing was sent for too long, so the stream was ended").
-		WithHint("Send again; look whether the other end is stopped or overloaded."))
+	errIdle = withCode(codes.DeadlineExceeded, store.Errorf(store.Unavailable, "the stream was idle for too long and was ended").
+		WithHint("Send again; check whether the other end is stopped or overloaded."))
 )
 
-// newCall makes the context of a call under ctx whose request must arrive within wait.
+// newCall returns the context of a call under ctx whose request must arrive within wait.
 func newCall(ctx context.Context, client netip.Addr, wait time.Duration) *call {
 	c := &call{client: client}
 	c.Context, c.end = context.WithCancelCause(ctx)
@@ -48,8 +48,8 @@ func newCall(ctx context.Context, client netip.Addr, wait time.Duration) *call {
 	return c
 }
 
-// within takes the call's share of both quotas, held until the call ends and
-// arriving (nil: none) until its request is here. Without room it ends the call: Unavailable.
+// within takes the call's share of both quotas: held until the call ends, arriving (nil:
+// none) until its request has arrived. If one is exhausted it ends the call: Unavailable.
 func (c *call) within(arriving, held *quota) error {
 	if !held.take(c.client) {
 		c.timer.Stop()
@@ -76,7 +76,7 @@ func (c *call) release() {
 	c.held.give(c.client)
 }
 
-// arrived notes that the whole request, or the first frame of it, is here.
+// arrived is called when the request, or the first frame of a stream, has arrived.
 func (c *call) arrived() {
 	if !c.whole {
 		c.timer.Stop()
@@ -84,14 +84,14 @@ func (c *call) arrived() {
 	c.returned()
 }
 
-// returned returns the share of requests that arrive, once.
+// returned returns the share of arriving requests, once.
 func (c *call) returned() {
 	if c.arriving != nil {
 		c.arrival.Do(func() { c.arriving.give(c.client) })
 	}
 }
 
-// Err is DeadlineExceeded where a limit ended the call, so that gRPC's own answer says so.
+// Err is DeadlineExceeded if a limit ended the call, so that gRPC's own answer has that code.
 func (c *call) Err() error {
 	err := c.Context.Err()
 	if err != nil && c.reached() != nil {
@@ -111,7 +111,7 @@ func (c *call) reached() error {
 
 type callKey struct{}
 
-// Value gives the call itself to callOf.
+// Value returns the call itself for callOf.
 func (c *call) Value(key any) any {
 	if key == (callKey{}) {
 		return c
@@ -148,8 +148,8 @@ func (s *timedStream) SendMsg(m any) error {
 	return s.ServerStream.SendMsg(m)
 }
 
-// timed bounds the time until the function that it returns is called. For the
-// first frame that is the time of arrival, which began with the call.
+// timed limits the time until the returned function is called. The limit of the first frame
+// is that of its arrival, which began with the call.
 func (s *timedStream) timed() (done func()) {
 	switch {
 	case s.idle == 0:

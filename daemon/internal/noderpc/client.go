@@ -13,38 +13,38 @@ import (
 	storagev1 "github.com/ringstore/ringstore/proto/storage/v1"
 )
 
-// connections is how many TCP connections a client keeps to its node: each has
-// one goroutine that reads and one that writes, so that two keep two cores busy.
+// connections is the number of TCP connections to a node. Each has one reading and one
+// writing goroutine, so two connections can use two cores.
 const connections = 2
 
-// listPage is how many chunks are asked for at once; with long labels it stays far below maxMessage.
+// listPage is how many chunks one call lists; with long labels the answer stays far below maxMessage.
 const listPage = 500
 
-// DialConfig is what a client needs beyond the address.
+// DialConfig configures a client.
 type DialConfig struct {
-	Node        store.NodeID                     // the node meant: a call that reaches another one is Unavailable; zero: any
+	Node        store.NodeID                     // the expected node: a call that reaches another one is Unavailable; zero: any
 	JoinToken   string                           // of the cluster; "" sends none
 	Credentials credentials.TransportCredentials // nil: plain TCP
 	Connections int                              // 0: two
 	Buffers     *Buffers                         // nil: its own
 
-	// Dialer replaces the network's, for tests.
+	// Dialer replaces the network's dialer, for tests.
 	Dialer func(ctx context.Context, address string) (net.Conn, error)
 }
 
-// Client is a node's chunks over the wire: a store.Chunks, store.SmallChunkPutter
-// and store.ChunkVerifier. Its methods may be called from many goroutines.
+// Client is the chunks of a remote node: a store.Chunks, store.SmallChunkPutter and
+// store.ChunkVerifier. Safe for concurrent use.
 //
-// A node that is away is Unavailable at once, or within three seconds while the
-// first attempt to connect is under way; connecting goes on in the background.
-// A node that stalls holds a call until its context ends.
+// Calls to an unreachable node are Unavailable at once, or within three seconds during the
+// first attempt to connect; connecting is retried in the background. A node that does not
+// answer blocks a call until its context ends.
 type Client struct {
 	links []*link
 	peer  peer
 	lost  collector
 }
 
-// link is a connection and how many calls use it now.
+// link is a connection with the number of calls in progress on it.
 type link struct {
 	*grpc.ClientConn
 	busy atomic.Int64
@@ -56,9 +56,9 @@ var (
 	_ store.ChunkVerifier    = (*Client)(nil)
 )
 
-// Dial makes a client of the node at address (host:port) and begins to connect.
-// It does not wait, and fails only when the address or the configuration cannot
-// be used at all (Invalid). The caller must Close the client.
+// Dial creates a client of the node at address (host:port) and begins to connect in the
+// background. It fails only for an unusable address or configuration (Invalid). The caller
+// must Close the client.
 func Dial(address string, c DialConfig) (*Client, error) {
 	if _, _, err := net.SplitHostPort(address); err != nil && c.Dialer == nil {
 		return nil, store.Errorf(store.Invalid, "node address %q is not host:port", address)
@@ -73,10 +73,10 @@ func Dial(address string, c DialConfig) (*Client, error) {
 	if c.Dialer != nil {
 		opts = append(opts, grpc.WithContextDialer(c.Dialer))
 	}
-	client := &Client{peer: peer{"storage node", address, "Look whether s3storage runs there and whether this host can reach the address."}}
+	client := &Client{peer: peer{"storage node", address, "Check that s3storage runs there and that this host can reach the address."}}
 	for range c.Connections {
-		// passthrough: the name is looked up at each attempt to connect, so that a
-		// node that moved to another address under the same name is found at once.
+		// passthrough: the name is resolved at each attempt to connect, so that a node that
+		// moved to another address under the same name is found at once.
 		conn, err := grpc.NewClient("passthrough:///"+address, opts...)
 		if err != nil {
 			return nil, errors.Join(store.Errorf(store.Invalid, "node address %q: %w", address, err), client.Close())
@@ -87,7 +87,7 @@ func Dial(address string, c DialConfig) (*Client, error) {
 	return client, nil
 }
 
-// Close ends the connections. Calls under way fail with Canceled or Unavailable.
+// Close closes the connections. Calls in progress fail with Canceled or Unavailable.
 func (c *Client) Close() error {
 	c.lost.close()
 	var errs []error
@@ -97,7 +97,7 @@ func (c *Client) Close() error {
 	return errors.Join(errs...)
 }
 
-// pick gives the connection with the fewest calls; done must be called when the call is over.
+// pick returns the connection with the fewest calls; the caller calls done at the end of its call.
 func (c *Client) pick() *link {
 	best := c.links[0]
 	for _, l := range c.links[1:] {
@@ -221,16 +221,16 @@ func (c *Client) Capacity(ctx context.Context) (store.Capacity, error) {
 	return h.Capacity, err
 }
 
-// Health is what a node tells of itself.
+// Health is the state that a node reports.
 type Health struct {
 	Node     store.NodeID
 	Cluster  store.ClusterID // zero before it joined one
 	Version  string
-	Stopping bool // it ends what is under way and takes nothing new
+	Stopping bool // it finishes the calls in progress and accepts no new ones
 	Capacity store.Capacity
 }
 
-// Health asks the node how it is. Errors: Unavailable, Denied, Canceled.
+// Health queries the node's state. Errors: Unavailable, Denied, Canceled.
 func (c *Client) Health(ctx context.Context) (Health, error) {
 	resp := new(storagev1.HealthCheckResponse)
 	if err := c.call(ctx, storagev1.StorageService_HealthCheck_FullMethodName, new(storagev1.HealthCheckRequest), resp); err != nil {
@@ -248,16 +248,16 @@ func (c *Client) Health(ctx context.Context) (Health, error) {
 	return h, err
 }
 
-// stream is an open streaming call. Its context ends with the call, so that
-// gRPC lets go of all that belongs to it.
+// stream is an open streaming call. Its context ends with the call, so that gRPC frees
+// everything that belongs to it.
 type stream struct {
 	grpc.ClientStream
 	client *Client
 	ctx    context.Context // the caller's
 }
 
-// openStream begins a streaming call on a connection of its own choice. ctx must
-// end for the stream's resources to be freed; release then frees the connection's place.
+// openStream begins a streaming call on the least used connection. The caller must end ctx
+// to free the stream's resources, and then call release.
 func (c *Client) openStream(ctx context.Context, desc *grpc.StreamDesc, method string) (s *stream, release func(), err error) {
 	l := c.pick()
 	raw, err := l.NewStream(ctx, desc, method)
@@ -268,5 +268,5 @@ func (c *Client) openStream(ctx context.Context, desc *grpc.StreamDesc, method s
 	return &stream{raw, c, ctx}, l.done, nil
 }
 
-// wrong translates an error of the stream.
+// wrong translates an error of gRPC on the stream.
 func (s *stream) wrong(err error) error { return s.client.peer.fromStatus(s.ctx, err) }

@@ -8,7 +8,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store/mem"
 )
 
-// The wire loses no meaning: a client passes the suite that its store passes.
+// A client passes the same suite as the store behind the server.
 
 func TestClient_KeepsThePromisesOverTCP(t *testing.T) {
 	t.Parallel()

@@ -7,8 +7,8 @@ import (
 	storagev1 "github.com/ringstore/ringstore/proto/storage/v1"
 )
 
-// The two shapes of the same thing: store's, and the wire's. What comes from the
-// wire is checked for form only; store.Chunks checks the rest.
+// Conversions between the types of store and of the wire. Received values are only checked
+// for syntax; store.Chunks validates the rest.
 
 func specToWire(s store.ChunkSpec) *storagev1.ChunkSpec {
 	return &storagev1.ChunkSpec{ChunkId: s.ID.String(), UnitSize: int32(s.UnitSize), SizeHint: s.SizeHint}
@@ -16,7 +16,7 @@ func specToWire(s store.ChunkSpec) *storagev1.ChunkSpec {
 
 func specFromWire(s *storagev1.ChunkSpec) (store.ChunkSpec, error) {
 	if s == nil {
-		return store.ChunkSpec{}, store.Errorf(store.Invalid, "the write does not begin with a spec")
+		return store.ChunkSpec{}, store.Errorf(store.Invalid, "the first message of the write has no spec")
 	}
 	id, err := store.ParseChunkID(s.GetChunkId())
 	return store.ChunkSpec{ID: id, UnitSize: int(s.GetUnitSize()), SizeHint: s.GetSizeHint()}, err
@@ -92,10 +92,10 @@ func capacityToWire(c store.Capacity) *storagev1.Capacity {
 	}
 }
 
-// maxDiskReason bounds what a node may say of its disk, in bytes.
+// maxDiskReason bounds the text that a node reports about its disk, in bytes.
 const maxDiskReason = 1 << 10
 
-// capacityFromWire takes a state that this version does not know for the worst.
+// capacityFromWire treats an unknown state of the disk as DiskFailing.
 func capacityFromWire(w *storagev1.Capacity) store.Capacity {
 	c := store.Capacity{Total: w.GetTotal(), Used: w.GetUsed(), Free: w.GetFree(), Chunks: w.GetChunks()}
 	c.Disk.State = store.DiskFailing

@@ -13,7 +13,7 @@ import (
 	storagev1 "github.com/ringstore/ringstore/proto/storage/v1"
 )
 
-// kindCodes is the nearest gRPC code of each kind. The exact kind travels beside it.
+// kindCodes is the nearest gRPC code of each kind. The exact kind is sent as a detail.
 var kindCodes = map[store.Kind]codes.Code{
 	store.Internal:    codes.Internal,
 	store.NotFound:    codes.NotFound,
@@ -28,12 +28,12 @@ var kindCodes = map[store.Kind]codes.Code{
 	store.Canceled:    codes.Canceled,
 	store.TooLarge:    codes.ResourceExhausted,
 	store.OutOfRange:  codes.OutOfRange,
-	// gRPC's word for "it may have happened all the same".
+	// gRPC's code for "the operation may have happened".
 	store.OutcomeUnknown: codes.DeadlineExceeded,
 }
 
-// codeKinds is for answers that carry no exact kind: from gRPC itself, or from
-// a server of other make. What is missing is Internal.
+// codeKinds is for answers without an exact kind: from gRPC itself, or from another
+// implementation of the server. Codes that are missing are Internal.
 var codeKinds = map[codes.Code]store.Kind{
 	codes.InvalidArgument:    store.Invalid,
 	codes.NotFound:           store.NotFound,
@@ -46,7 +46,7 @@ var codeKinds = map[codes.Code]store.Kind{
 	codes.OutOfRange:         store.OutOfRange,
 	codes.Unavailable:        store.Unavailable,
 	codes.DataLoss:           store.Corrupt,
-	// The other side gave up, not the caller, whose own context is looked at first.
+	// The other side ended the call; the caller's own context is checked first.
 	codes.Canceled:         store.Unavailable,
 	codes.DeadlineExceeded: store.Unavailable,
 }
@@ -54,7 +54,7 @@ var codeKinds = map[codes.Code]store.Kind{
 // maxErrorText bounds an error's message on the wire, in bytes.
 const maxErrorText = 2 << 10
 
-// toStatus makes the answer of a handler that failed. Statuses stay as they are.
+// toStatus converts the error of a handler to a status. A status is returned unchanged.
 func toStatus(err error) error {
 	if err == nil {
 		return nil
@@ -70,7 +70,7 @@ func toStatus(err error) error {
 	return withCode(code, err)
 }
 
-// withCode makes the status of an error where the code says more than its kind.
+// withCode converts an error to a status with a code other than the kind's.
 func withCode(code codes.Code, err error) error {
 	detail := &storagev1.Error{Kind: store.KindOf(err).String(), Hint: store.HintOf(err), Message: err.Error()}
 	if e, ok := errors.AsType[*store.Error](err); ok {
@@ -81,21 +81,21 @@ func withCode(code codes.Code, err error) error {
 		*text = strings.ToValidUTF8((*text)[:min(len(*text), maxErrorText)], "?")
 	}
 	s, bad := status.New(code, strings.ToValidUTF8(err.Error(), "?")).WithDetails(detail)
-	if bad != nil { // the detail is a plain message, so it always encodes
+	if bad != nil { // cannot happen: the detail is a plain message
 		return status.Error(codes.Internal, bad.Error())
 	}
 	return s.Err()
 }
 
-// peer is the other end, for messages.
+// peer describes the other end in messages.
 type peer struct {
 	what    string // "storage node", "gateway"
 	address string
 	hint    string // what to do when it cannot be reached
 }
 
-// fromStatus translates what gRPC returned for a call under ctx. It is where
-// gRPC's errors end: everything above sees *store.Error.
+// fromStatus translates an error of gRPC for a call under ctx to a *store.Error. No error of
+// gRPC passes beyond it.
 func (p peer) fromStatus(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
@@ -123,8 +123,8 @@ func (p peer) fromStatus(ctx context.Context, err error) error {
 	return e
 }
 
-// endOf gives the error of a context that is over, or nil. A deadline that was
-// sent along may be over on the other end a moment sooner than here.
+// endOf returns the error of a context that has ended, or nil. The deadline is sent to the
+// other end, where it may pass a moment earlier than here.
 func endOf(ctx context.Context, code codes.Code) error {
 	cause := context.Cause(ctx)
 	if cause == nil {
@@ -146,13 +146,13 @@ func fromDetail(d *storagev1.Error, err error) error {
 	}
 }
 
-// remote keeps gRPC's error for those who ask for its code; its text is in the message already.
+// remote wraps gRPC's error, so that its code is available; its text is in the message already.
 type remote struct{ err error }
 
 func (remote) Error() string   { return "" }
 func (r remote) Unwrap() error { return r.err }
 
-// plainCause takes gRPC's wrapping off the reason why a connection failed.
+// plainCause removes gRPC's wrapping from the reason why a connection failed.
 func plainCause(text string) string {
 	if i := strings.LastIndex(text, `desc = "`); i >= 0 {
 		text = strings.TrimSuffix(text[i+len(`desc = "`):], `"`)
@@ -161,7 +161,7 @@ func plainCause(text string) string {
 	return strings.TrimPrefix(text, "Error while dialing: ")
 }
 
-// statusError is what gRPC's own errors are.
+// statusError is the interface of gRPC's own errors.
 type statusError interface {
 	error
 	GRPCStatus() *status.Status

@@ -14,7 +14,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// allKinds gives every kind that store names.
+// allKinds returns every kind of store.
 func allKinds() (kinds []store.Kind) {
 	for k := store.Internal; k == store.Internal || k.String() != store.Internal.String(); k++ {
 		kinds = append(kinds, k)
@@ -22,7 +22,7 @@ func allKinds() (kinds []store.Kind) {
 	return kinds
 }
 
-// Every kind has a code, and what crosses the wire says the same as before.
+// Every kind has a code, and an error is the same after the transfer.
 func TestErrors_LoseNothing(t *testing.T) {
 	t.Parallel()
 	p := peer{"storage node", "host:1", "hint"}
@@ -30,7 +30,7 @@ func TestErrors_LoseNothing(t *testing.T) {
 	for _, kind := range allKinds() {
 		require.Contains(t, kindCodes, kind)
 		if kind == store.Canceled {
-			continue // the other side gave up, which is Unavailable to this one
+			continue // cancelled by the other side, which is Unavailable here
 		}
 		sent := &store.Error{Op: "chunkfs.Append", Kind: kind, Item: "an item", Msg: "a cause", Hint: "Do this.", Err: errors.New("deep")}
 		got := p.fromStatus(t.Context(), toStatus(fmt.Errorf("wrapped: %w", sent)))
@@ -65,7 +65,7 @@ func TestErrors_OfGRPCItself(t *testing.T) {
 	require.NoError(t, p.fromStatus(t.Context(), nil))
 }
 
-// The caller's own end is told as such, with its cause; a fault that came first is not hidden by it.
+// The end of the caller's context is reported with its cause, and hides no earlier error.
 func TestErrors_OfAnEndedContext(t *testing.T) {
 	t.Parallel()
 	p := peer{"storage node", "host:1", ""}

@@ -2,7 +2,7 @@ package noderpc
 
 import "time"
 
-// NewImpatientServer is NewStorageServer with short deadlines and few places.
+// NewImpatientServer is NewStorageServer with short deadlines and small quotas.
 func NewImpatientServer(c StorageConfig, wait time.Duration, calls int) *Server {
 	l := storageLimits()
 	l.waits = waits{open: wait, control: wait, unit: wait, idle: wait}

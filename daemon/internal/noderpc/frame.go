@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 
 	"google.golang.org/grpc/encoding"
-	_ "google.golang.org/grpc/encoding/proto" // the stock codec, for all other messages
+	_ "google.golang.org/grpc/encoding/proto" // the standard codec, for all other messages
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
@@ -23,31 +23,31 @@ const (
 	fieldData  protowire.Number = 4
 )
 
-// copyBelow is the size in bytes under which a unit is copied into its message:
-// cheaper than to pass it by reference, and its owner has it back at once.
+// copyBelow is the size in bytes below which a unit is copied into its message: that is
+// cheaper than passing it by reference, and releases the unit at once.
 const copyBelow = 16 << 10
 
-// frame is any of the three messages that carry a unit, kept apart from its
-// bytes. The codec turns it into the message that other gRPC libraries know.
+// frame is one of the three messages that carry a unit, with the unit's bytes separate.
+// The codec encodes it as the protobuf message.
 type frame struct {
 	spec  *storagev1.ChunkSpec
 	label *storagev1.Label
-	unit  store.Unit // without Data: none
+	unit  store.Unit // no unit if Data is empty
 
-	pending *atomic.Int64 // on the way out: counts units under way; may be nil
-	taken   bool          // on the way out: the codec took the unit over
+	pending *atomic.Int64 // sending: counts units that the transport holds; may be nil
+	taken   bool          // sending: the codec took over the unit
 }
 
-// codec passes frames by reference and everything else to the stock codec,
-// whose name it bears.
+// codec encodes frames without copying their units, and everything else with the standard
+// codec, whose name it has.
 type codec struct {
-	encoding.CodecV2 // the stock one
+	encoding.CodecV2 // the standard one
 	buffers          *Buffers
 }
 
 func newCodec(b *Buffers) codec { return codec{encoding.GetCodecV2("proto"), b} }
 
-// Marshal implements encoding.CodecV2. It takes over a frame's unit unless it fails.
+// Marshal implements encoding.CodecV2. On success it takes over a frame's unit.
 func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 	f, ok := v.(*frame)
 	if !ok {
@@ -72,7 +72,7 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 	}
 }
 
-// encodeHead gives all of the message up to the unit's bytes, their tag and length included.
+// encodeHead encodes the message up to the unit's bytes, including their tag and length.
 func (f *frame) encodeHead() (head []byte, err error) {
 	head = make([]byte, 0, 256)
 	if f.spec != nil {
@@ -96,8 +96,8 @@ func appendMessage(b []byte, field protowire.Number, m proto.Message) ([]byte, e
 	return proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(b, m)
 }
 
-// Unmarshal implements encoding.CodecV2. A frame's unit then owns a share of the
-// buffer that its bytes are in.
+// Unmarshal implements encoding.CodecV2. A frame's unit then owns a reference to the buffer
+// that holds its bytes.
 func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 	if b, ok := v.(*boundedRequest); ok {
 		if !b.accept(data) {
@@ -122,13 +122,13 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 	return nil
 }
 
-// share is a unit's hold on the buffer that its bytes are in.
+// share is a unit's reference to the buffer that holds its bytes.
 type share struct{ buffer mem.Buffer }
 
 func (s share) Release() { s.buffer.Free() }
 
-// decode reads the message, as protobuf has it: fields in any order, unknown
-// ones passed over, of a repeated scalar the last one counts. The unit's Data is a part of b.
+// decode decodes a message by the rules of protobuf: fields in any order, unknown ones are
+// skipped, the last value of a repeated scalar counts. The unit's Data is a subslice of b.
 func (f *frame) decode(b []byte) error {
 	for len(b) > 0 {
 		field, kind, n := protowire.ConsumeTag(b)
@@ -150,7 +150,7 @@ func (f *frame) decode(b []byte) error {
 
 var errFieldNumber = errors.New("a field number is out of range")
 
-// decodeField reads the value at the start of b and tells how long it is.
+// decodeField decodes the value at the start of b and returns its length.
 func (f *frame) decodeField(field protowire.Number, kind protowire.Type, b []byte) (n int, err error) {
 	var value []byte
 	switch {
@@ -178,7 +178,7 @@ func (f *frame) decodeField(field protowire.Number, kind protowire.Type, b []byt
 	return n, err
 }
 
-// merge reads a message into old, or into a new one when there is none yet.
+// merge decodes a message into old, or into a new message if old is nil.
 func merge[M any, P interface {
 	*M
 	proto.Message

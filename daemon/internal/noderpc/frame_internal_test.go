@@ -17,12 +17,12 @@ import (
 	storagev1 "github.com/ringstore/ringstore/proto/storage/v1"
 )
 
-// owner counts how often a unit came back.
+// owner counts the releases of a unit.
 type owner struct{ released atomic.Int32 }
 
 func (o *owner) Release() { o.released.Add(1) }
 
-// asMessage gives the generated message that f stands for.
+// asMessage returns the generated message that corresponds to f.
 func asMessage(f *frame) *storagev1.PutChunkRequest {
 	m := &storagev1.PutChunkRequest{Spec: f.spec, Label: f.label}
 	if len(f.unit.Data) > 0 {
@@ -55,7 +55,7 @@ func drawFrame(t *rapid.T) *frame {
 	return f
 }
 
-// The stock codec is the oracle, in both directions.
+// The standard codec is the oracle, in both directions.
 func TestCodec_AgreesWithProtobuf(t *testing.T) {
 	t.Parallel()
 	ours, stock := newCodec(NewBuffers()), encoding.GetCodecV2("proto")
@@ -101,7 +101,7 @@ func TestCodec_OtherMessagesGoToTheStockCodec(t *testing.T) {
 	require.Error(t, c.Unmarshal(split([]byte{0xff}), &frame{}))
 }
 
-// What cannot be encoded leaves the unit with the caller.
+// When encoding fails, the unit remains with the caller.
 func TestCodec_FailureTakesNothing(t *testing.T) {
 	t.Parallel()
 	f := &frame{label: labelToWire(store.Label{Key: "\xff"}), unit: store.NewUnit(make([]byte, copyBelow), &owner{})}
@@ -110,8 +110,8 @@ func TestCodec_FailureTakesNothing(t *testing.T) {
 	require.False(t, f.taken)
 }
 
-// A unit of copyBelow bytes or more is the very memory that was handed over,
-// on its way out, and on its way in when it came in one buffer.
+// A unit of copyBelow bytes or more is not copied when it is sent, and neither when it is
+// received in one buffer.
 func TestCodec_PassesByReference(t *testing.T) {
 	t.Parallel()
 	c := newCodec(NewBuffers())
@@ -172,6 +172,6 @@ func TestBuffers_GiveBackWhatFits(t *testing.T) {
 		require.Len(t, *again, n)
 	}
 	odd := make([]byte, 3)
-	b.Put(&odd) // not one of ours: dropped
+	b.Put(&odd) // of another size than the pool's: dropped
 	require.Len(t, *b.Get(100), 100)
 }

@@ -17,8 +17,8 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// Golden files fix what is on the wire: a change to one of them is a change
-// that nodes and gateways of different versions must both understand.
+// The golden files fix the encoding on the wire: a change of one of them affects nodes and
+// gateways of different versions that talk to each other.
 func TestWireFormat(t *testing.T) {
 	t.Parallel()
 	part, err := store.ParsePartID("00112233-4455-4677-8899-aabbccddeeff")

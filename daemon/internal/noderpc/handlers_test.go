@@ -27,7 +27,7 @@ import (
 
 // The handlers over a real disk: client, TCP, server, chunkfs, files.
 
-// onDisk serves a data directory. The hook, unless nil, is asked before every call on the file system.
+// onDisk serves a data directory. The hook, unless nil, is called before every call of the file system.
 func onDisk(t testing.TB, hook func(vfs.Call) error) (c *noderpc.Client, dir string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -47,14 +47,14 @@ func bigChunk() int64 {
 	return 1 << 30
 }
 
-// pattern gives unit number i of a chunk, different from all others, into b.
+// pattern fills b with unit number i of a chunk, different from all others.
 func pattern(b []byte, i int64) []byte {
 	binary.LittleEndian.PutUint64(b, uint64(i)*0x9e3779b97f4a7c15)
 	binary.LittleEndian.PutUint64(b[len(b)-8:], ^uint64(i))
 	return b
 }
 
-// stream writes a chunk of size bytes, a multiple of the unit size, and gives its sum.
+// stream writes a chunk of size bytes, a multiple of the unit size, and returns its checksum.
 func stream(ctx context.Context, c store.Chunks, id store.ChunkID, size int64) (store.ChunkSum, error) {
 	w, err := c.Create(ctx, store.ChunkSpec{ID: id, UnitSize: unitSize, SizeHint: size})
 	if err != nil {
@@ -110,7 +110,7 @@ func compare(ctx context.Context, c store.Chunks, id store.ChunkID, size int64) 
 	return nil
 }
 
-// filesIn counts the files of chunks and of writes under way.
+// filesIn counts the files of chunks and of writes in progress.
 func filesIn(t *testing.T, dir string) (n int) {
 	t.Helper()
 	for _, sub := range []string{"chunks", "tmp"} {
@@ -194,7 +194,7 @@ func TestPutChunk_DiskFull(t *testing.T) {
 func TestGetChunk_Success(t *testing.T) {
 	t.Parallel()
 	c, _ := onDisk(t, nil)
-	for _, size := range []int64{unitSize, 4 << 20, 32 << 20} { // packed and not
+	for _, size := range []int64{unitSize, 4 << 20, 32 << 20} { // packed, and as files
 		id := chunktest.NewID()
 		_, err := stream(t.Context(), c, id, size)
 		require.NoError(t, err)
@@ -262,7 +262,7 @@ func TestHealthCheck(t *testing.T) {
 }
 
 // TestStreamingPerformance streams a chunk there and back and checks equality;
-// how fast that is, BenchmarkStreamingPerformance tells.
+// BenchmarkStreamingPerformance measures the speed.
 func TestStreamingPerformance(t *testing.T) {
 	t.Parallel()
 	c, _ := onDisk(t, nil)

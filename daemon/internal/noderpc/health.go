@@ -10,22 +10,22 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// CheckHealth asks the standard health service of the server at address whether
-// it serves. It needs no token. creds may be nil for plain TCP. Unavailable when
-// it cannot be reached or says that it does not serve; Canceled.
+// CheckHealth queries the standard health service of the server at address. It needs no
+// token. creds may be nil for plain TCP. Errors: Unavailable (it cannot be reached, or
+// reports that it does not serve), Canceled.
 func CheckHealth(ctx context.Context, address string, creds credentials.TransportCredentials) error {
 	conn, err := grpc.NewClient("passthrough:///"+address, dialOptions(NewBuffers(), creds, nil)...)
 	if err != nil {
 		return store.Errorf(store.Invalid, "address %q: %w", address, err)
 	}
 	defer conn.Close()
-	p := peer{"server", address, "Look whether it runs there."}
+	p := peer{"server", address, "Check that it runs there."}
 	resp, err := grpc_health_v1.NewHealthClient(conn).Check(ctx, &grpc_health_v1.HealthCheckRequest{})
 	if err != nil {
 		return p.fromStatus(ctx, err)
 	}
 	if resp.GetStatus() != grpc_health_v1.HealthCheckResponse_SERVING {
-		return store.Errorf(store.Unavailable, "server %s does not serve now: %s", address, resp.GetStatus())
+		return store.Errorf(store.Unavailable, "server %s reports that it does not serve: %s", address, resp.GetStatus())
 	}
 	return nil
 }

@@ -17,7 +17,7 @@ import (
 	clusterv1 "github.com/ringstore/ringstore/proto/cluster/v1"
 )
 
-// Bounds of the pause after an attempt to join that failed at every gateway.
+// Bounds of the pause after an attempt to join that failed at all gateways.
 const (
 	firstPause = 500 * time.Millisecond
 	lastPause  = 15 * time.Second
@@ -26,19 +26,19 @@ const (
 // memberTimeout bounds one call to one gateway.
 const memberTimeout = 5 * time.Second
 
-// JoinerConfig is what a node needs to become and stay a member.
+// JoinerConfig configures a Joiner.
 type JoinerConfig struct {
 	Gateways    []string                         // host:port of the gateways' servers for nodes, tried in turn; at least one
 	JoinToken   string                           // of the cluster; "" sends none
 	Credentials credentials.TransportCredentials // nil: plain TCP
 	Node        store.Node                       // ID, Name, Address, Zone, Weight and Version
-	Cluster     store.ClusterID                  // the one it belongs to; zero when it never joined one
+	Cluster     store.ClusterID                  // the node's cluster; zero if it never joined one
 	Capacity    func(context.Context) (store.Capacity, error)
-	Joined      func(store.ClusterID) error // called after each join, to keep the cluster's id; its error ends Run
-	Heartbeat   time.Duration               // longest time between heartbeats; 0: what the cluster says
+	Joined      func(store.ClusterID) error // called after each join, to store the cluster's id; its error ends Run
+	Heartbeat   time.Duration               // longest time between heartbeats; 0: the cluster's setting
 	Log         *slog.Logger                // nil: slog.Default
 
-	// Dialer replaces the network's, for tests.
+	// Dialer replaces the network's dialer, for tests.
 	Dialer func(ctx context.Context, address string) (net.Conn, error)
 }
 
@@ -48,7 +48,7 @@ type Joiner struct {
 	gates   []*gatewayLink
 	current int             // index of the gateway that answered last
 	cluster store.ClusterID // joined, or zero
-	logged  map[string]bool // causes that were logged since the last success
+	logged  map[string]bool // causes logged since the last success
 }
 
 // gatewayLink is a connection to a gateway.
@@ -58,10 +58,10 @@ type gatewayLink struct {
 	peer   peer
 }
 
-// NewJoiner checks the configuration; Run does the work. Invalid.
+// NewJoiner validates the configuration (Invalid) and makes no connection; Run does.
 func NewJoiner(c JoinerConfig) (*Joiner, error) {
 	if len(c.Gateways) == 0 {
-		return nil, store.Errorf(store.Invalid, "there is no gateway to join through")
+		return nil, store.Errorf(store.Invalid, "no gateway is configured")
 	}
 	if c.Log == nil {
 		c.Log = slog.Default()
@@ -74,7 +74,7 @@ func NewJoiner(c JoinerConfig) (*Joiner, error) {
 	return &Joiner{config: c, cluster: c.Cluster, logged: map[string]bool{}}, nil
 }
 
-// dial makes the connections; gRPC opens them when they are used.
+// dial creates the connections; gRPC opens them on first use.
 func (j *Joiner) dial() error {
 	opts := dialOptions(NewBuffers(), j.config.Credentials, newCallCredentials(membership.token(j.config.JoinToken), store.NodeID{}))
 	if j.config.Dialer != nil {
@@ -87,7 +87,7 @@ func (j *Joiner) dial() error {
 		}
 		j.gates = append(j.gates, &gatewayLink{
 			conn, clusterv1.NewMembershipServiceClient(conn),
-			peer{"gateway", address, "Look whether s3gateway runs there; the node goes on trying."},
+			peer{"gateway", address, "Check that s3gateway runs there; the node keeps trying."},
 		})
 	}
 	return nil
@@ -101,11 +101,11 @@ func (j *Joiner) close() error {
 	return errors.Join(errs...)
 }
 
-// Run joins, trying for as long as it takes, then sends heartbeats, and joins
-// again when the cluster has lost sight of the node. It returns nil when ctx
-// ends, and an error when trying on cannot help: Denied (the node was removed),
-// Conflict (its data belongs to another cluster), Invalid, or what Joined returned.
-// It logs each cause of failure once until the next success. Call it once.
+// Run joins, retrying indefinitely, then sends heartbeats, and joins again when the cluster
+// no longer knows the node. It returns nil when ctx ends, and an error that retrying cannot
+// resolve: Denied (the node was removed), Conflict (its data belongs to another cluster),
+// Invalid, or the error of Joined. It logs each cause of failure once until the next success.
+// Call it once.
 func (j *Joiner) Run(ctx context.Context) error {
 	defer j.close()
 	if err := j.dial(); err != nil {
@@ -125,7 +125,7 @@ func (j *Joiner) Run(ctx context.Context) error {
 	}
 }
 
-// join tries every gateway, pauses, and begins anew, until one has taken the node in.
+// join tries all gateways, pauses, and repeats that until one has accepted the node.
 func (j *Joiner) join(ctx context.Context) (interval time.Duration, err error) {
 	through := func(ctx context.Context, g *gatewayLink) (err error) {
 		interval, err = j.joinThrough(ctx, g)
@@ -175,7 +175,7 @@ func (j *Joiner) clusterText() string {
 	return j.cluster.String()
 }
 
-// interval is the shorter of what the cluster and the node want.
+// interval is the shorter of the cluster's and the node's heartbeat.
 func (j *Joiner) interval(cluster time.Duration) time.Duration {
 	switch own := j.config.Heartbeat; {
 	case cluster <= 0 && own <= 0:
@@ -187,8 +187,8 @@ func (j *Joiner) interval(cluster time.Duration) time.Duration {
 	}
 }
 
-// beat sends heartbeats until the cluster does not know the node any more (nil),
-// ctx ends, or there is a final error.
+// beat sends heartbeats until the cluster no longer knows the node (nil), ctx ends, or an
+// error is final.
 func (j *Joiner) beat(ctx context.Context, interval time.Duration) error {
 	for sleep(ctx, interval) {
 		err := j.anyGateway(ctx, "heartbeat", j.beatThrough)
@@ -197,7 +197,7 @@ func (j *Joiner) beat(ctx context.Context, interval time.Duration) error {
 		case isFinal(err):
 			return err
 		case errors.Is(err, store.NotFound):
-			j.config.Log.Info("the cluster does not know this node any more, so it joins again", "cluster", j.cluster)
+			j.config.Log.Info("the cluster no longer knows this node, so it joins again", "cluster", j.cluster)
 			return nil
 		}
 	}
@@ -215,11 +215,11 @@ func (j *Joiner) beatThrough(ctx context.Context, g *gatewayLink) error {
 	return g.peer.fromStatus(ctx, err)
 }
 
-// anyGateway calls the gateway that answered last, then the others in turn,
-// until one succeeds or answers in a way that another would too.
+// anyGateway calls the gateway that answered last, then the others in turn, until one
+// succeeds or its answer is one that all others would give, too.
 //
-// A gateway of another cluster is passed over like one that is away, since a
-// wrong one among several should not take a good node down; when all are, that is final.
+// A gateway of another cluster is skipped like an unreachable one, so that one wrong address
+// among several does not stop the node. If all of them are of other clusters, that is final.
 func (j *Joiner) anyGateway(ctx context.Context, what string, call func(context.Context, *gatewayLink) error) (err error) {
 	foreign := 0
 	for range j.gates {
@@ -257,15 +257,15 @@ func (j *Joiner) logOnce(what string, g *gatewayLink, err error) {
 		return
 	}
 	j.logged[key] = true
-	j.config.Log.Warn(what+" failed; the node goes on trying", "gateway", g.peer.address, "cause", err, "hint", store.HintOf(err))
+	j.config.Log.Warn(what+" failed; the node keeps trying", "gateway", g.peer.address, "cause", err, "hint", store.HintOf(err))
 }
 
-// final is an error that no gateway can help.
+// final is an error that no retry can resolve.
 type final struct{ error }
 
 func (f final) Unwrap() error { return f.error }
 
-// isFinal reports whether trying again, here or elsewhere, cannot help.
+// isFinal reports whether no retry at any gateway can succeed.
 func isFinal(err error) bool {
 	if _, ok := errors.AsType[final](err); ok {
 		return true
@@ -274,7 +274,7 @@ func isFinal(err error) bool {
 	return code == codes.PermissionDenied || code == codes.InvalidArgument
 }
 
-// codeOf gives the code with which a gateway answered, or OK when none did.
+// codeOf returns the code with which a gateway answered, or OK if none did.
 func codeOf(err error) codes.Code {
 	if s, ok := errors.AsType[statusError](err); ok {
 		return status.Convert(s).Code()
@@ -282,7 +282,7 @@ func codeOf(err error) codes.Code {
 	return codes.OK
 }
 
-// sleep waits, and reports whether ctx is still alive.
+// sleep waits for d and reports true, or false as soon as ctx ends.
 func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

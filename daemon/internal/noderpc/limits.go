@@ -13,15 +13,15 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// The limits of a server. docs/security.md lists them with the answers that they give.
+// The limits of a server. docs/security.md lists them with the errors that they cause.
 const (
 	maxControl = 64 << 10                       // bytes of a request without chunk data
-	maxFrame   = store.MaxUnitSize + maxControl // bytes of one that carries a unit
+	maxFrame   = store.MaxUnitSize + maxControl // bytes of a request with a unit
 	maxHeaders = 8 << 10                        // bytes of a call's metadata
 
 	maxConnections        = 2048
 	maxConnectionsEach    = 256 // of one client address
-	maxStrangers          = 64  // connections without an authenticated call
+	maxStrangers          = 64  // connections without a successfully authenticated call
 	maxStrangersEach      = 16
 	maxStreams            = 1024 // calls in progress on one connection
 	maxMembershipStreams  = 64
@@ -41,11 +41,11 @@ type limits struct {
 	waits
 }
 
-// waits are the deadlines of calls.
+// waits are the time limits of calls.
 type waits struct {
 	open    time.Duration // for the whole of a call that needs no token
 	control time.Duration // for a request without chunk data to arrive
-	unit    time.Duration // for one with a unit
+	unit    time.Duration // for a request with a unit to arrive
 	idle    time.Duration // between two frames of a stream; an upload may wait for its client
 }
 
@@ -53,7 +53,7 @@ func defaultWaits() waits {
 	return waits{open: 30 * time.Second, control: 10 * time.Second, unit: time.Minute, idle: 10 * time.Minute}
 }
 
-// storageLimits fit a node that serves some gateways, each with hundreds of transfers.
+// storageLimits suit a node that serves a few gateways, each with hundreds of transfers.
 func storageLimits() *limits {
 	return &limits{
 		strangers: openQuota(),
@@ -64,8 +64,8 @@ func storageLimits() *limits {
 	}
 }
 
-// membershipLimits fit a gateway with some thousand nodes, each of which makes
-// one call at a time. Many nodes may share an address.
+// membershipLimits suit a gateway with a few thousand nodes, each of which makes one call
+// at a time. Many nodes may share an address.
 func membershipLimits() *limits {
 	return &limits{
 		strangers: openQuota(),
@@ -75,12 +75,13 @@ func membershipLimits() *limits {
 	}
 }
 
-// openQuota leaves this host's own health checks out of the total, so that strangers cannot take their place.
+// openQuota does not count health checks of this host, so that unauthenticated clients cannot
+// displace them.
 func openQuota() quota {
 	return quota{total: maxOpenCalls, each: maxOpenCallsEach, free: netip.Addr.IsLoopback}
 }
 
-// storageSizes bound what one connection of a gateway can take of a node.
+// storageSizes bound the memory that one connection of a gateway can use on a node.
 func storageSizes() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(maxFrame),
@@ -90,7 +91,7 @@ func storageSizes() []grpc.ServerOption {
 	}
 }
 
-// membershipSizes bound what one connection of a node can take of a gateway.
+// membershipSizes bound the memory that one connection of a node can use on a gateway.
 func membershipSizes() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(maxControl),
@@ -100,7 +101,8 @@ func membershipSizes() []grpc.ServerOption {
 	}
 }
 
-// connectionLimits bound the connections of a server. buffer is what a member's connection reads through.
+// connectionLimits bound the connections of a server. buffer is the size of the read buffer of
+// an authenticated connection, in bytes.
 func connectionLimits(c ServerConfig, buffer int) connlimit.Config {
 	return connlimit.Config{
 		Total: maxConnections, PerAddress: maxConnectionsEach,
@@ -108,10 +110,10 @@ func connectionLimits(c ServerConfig, buffer int) connlimit.Config {
 	}
 }
 
-// boundedRequest lets the codec refuse a message by its size, before it is decoded.
+// boundedRequest makes the codec refuse a message by its size, before decoding.
 type boundedRequest struct {
 	message any
-	size    int // of a message that was refused
+	size    int // bytes of a refused message
 }
 
 // accept reports whether the message may be decoded.
@@ -130,16 +132,16 @@ func receiveControl(receive func(any) error, m any) error {
 		return err
 	}
 	if b.size > 0 {
-		return withCode(codes.InvalidArgument, store.Errorf(store.Invalid, "the request has %d bytes, where %d are the limit", b.size, maxControl).
+		return withCode(codes.InvalidArgument, store.Errorf(store.Invalid, "the request has %d bytes; the limit is %d", b.size, maxControl).
 			WithHint("Send a smaller request; names and ids are short."))
 	}
 	return nil
 }
 
-// controlHandler is the form that grpc.MethodDesc wants of a handler.
+// controlHandler is the type of a handler in grpc.MethodDesc.
 type controlHandler = func(srv any, ctx context.Context, decode func(any) error, edge grpc.UnaryServerInterceptor) (any, error)
 
-// boundControl makes a handler refuse a request that is larger than maxControl.
+// boundControl makes a handler refuse requests larger than maxControl.
 func boundControl(handle controlHandler) controlHandler {
 	return func(srv any, ctx context.Context, decode func(any) error, edge grpc.UnaryServerInterceptor) (any, error) {
 		return handle(srv, ctx, func(m any) error { return receiveControl(decode, m) }, edge)

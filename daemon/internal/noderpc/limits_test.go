@@ -33,7 +33,7 @@ func impatient(t *testing.T, chunks store.Chunks, calls int) string {
 	return l.Addr().String()
 }
 
-// A stream whose sender is silent ends, and nothing of it is kept.
+// A stream whose sender is silent is ended, and nothing of it is stored.
 func TestLimits_IdleStreamsEnd(t *testing.T) {
 	t.Parallel()
 	chunks := mem.NewChunks()
@@ -58,7 +58,7 @@ func TestLimits_IdleStreamsEnd(t *testing.T) {
 	require.NotErrorIs(t, err, io.EOF)
 }
 
-// A reader that does not take what it asked for loses its stream.
+// A reader that does not read loses its stream.
 func TestLimits_IdleReadersEnd(t *testing.T) {
 	t.Parallel()
 	chunks := mem.NewChunks()
@@ -67,7 +67,7 @@ func TestLimits_IdleReadersEnd(t *testing.T) {
 	client := storagev1.NewStorageServiceClient(plainConn(t, impatient(t, chunks, 1)))
 	s, err := client.GetChunk(t.Context(), &storagev1.GetChunkRequest{ChunkId: id.String()})
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { // its place is free again
+	require.Eventually(t, func() bool { // its share of the quota is free again
 		_, err := client.StatChunk(t.Context(), &storagev1.StatChunkRequest{ChunkId: id.String()})
 		return err == nil
 	}, patience, time.Millisecond)
@@ -77,7 +77,7 @@ func TestLimits_IdleReadersEnd(t *testing.T) {
 	require.False(t, errors.Is(err, io.EOF), "it did not get all")
 }
 
-// More calls than a client may have are refused as Unavailable, not as a full disk, and its places come back.
+// More calls than a client may have are refused as Unavailable, not as a full disk, and its quota becomes free again.
 func TestLimits_CallsOfOneClient(t *testing.T) {
 	t.Parallel()
 	chunks := mem.NewChunks()
@@ -111,19 +111,19 @@ func TestLimits_SizeOfRequests(t *testing.T) {
 	node := storagev1.NewStorageServiceClient(plainConn(t, serveChunks(t, mem.NewChunks())))
 	_, err := node.StatChunk(t.Context(), &storagev1.StatChunkRequest{ChunkId: long})
 	require.Equal(t, codes.InvalidArgument, status.Code(err))
-	require.ErrorContains(t, err, "65536 are the limit")
+	require.ErrorContains(t, err, "the limit is 65536")
 	s, err := node.GetChunk(t.Context(), &storagev1.GetChunkRequest{ChunkId: long})
 	require.NoError(t, err)
 	_, err = s.Recv()
 	require.Equal(t, codes.InvalidArgument, status.Code(err))
-	require.ErrorContains(t, err, "65536 are the limit")
+	require.ErrorContains(t, err, "the limit is 65536")
 	_, err = membershipClient(t, mem.NewMetadata()).Join(t.Context(), &clusterv1.JoinRequest{Name: long})
 	require.Equal(t, codes.ResourceExhausted, status.Code(err))
 	_, err = node.StatChunk(metadata.AppendToOutgoingContext(t.Context(), "x", long), &storagev1.StatChunkRequest{})
 	require.Error(t, err, "and so is the metadata of a call")
 }
 
-// A call that the gate refuses is answered the same, however far its deadline is.
+// A call that the gate refuses gets the same answer, however distant its deadline is.
 func TestLimits_RefusedWithAFarDeadline(t *testing.T) {
 	t.Parallel()
 	l := listen(t)
@@ -138,7 +138,8 @@ func TestLimits_RefusedWithAFarDeadline(t *testing.T) {
 	require.Equal(t, codes.Unauthenticated, status.Code(p.RecvMsg(new(storagev1.PutChunkResponse))))
 }
 
-// Guesses are logged and lose their connection; the right token works all the while, from the same address.
+// Guesses of the token are logged and lose their connection; the right token still works from the
+// same address.
 func TestLimits_GuessesOfTheToken(t *testing.T) {
 	t.Parallel()
 	var log syncBuffer

@@ -11,12 +11,12 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// lend wraps the bytes of u for the transport, which frees the buffer once they
-// are written; u is released then. pending, unless nil, counts units under way.
+// lend wraps the bytes of u for the transport, which frees the buffer when they are written;
+// u is released then. pending, unless nil, counts the units that the transport holds.
 //
-// gRPC forgets buffers, without freeing them, that were queued for a stream or
-// connection that broke. So the garbage collector is the second way back: what
-// the transport cannot reach any more it cannot read either.
+// gRPC drops buffers without freeing them when they were queued for a stream or connection
+// that broke. Such a unit is released when the garbage collector finds the buffer unreachable:
+// then the transport cannot read it any more.
 func lend(u store.Unit, pending *atomic.Int64) mem.Buffer {
 	if u.Owner == nil {
 		return mem.SliceBuffer(u.Data)
@@ -63,12 +63,12 @@ func (d *debt) settle() {
 	}
 }
 
-// collector sees to it that the units of streams that ended come back soon,
-// also when gRPC forgot them while little else is allocated: without it a
-// memory budget that counts units could wait minutes for a garbage collection.
+// collector ensures that the units of ended streams are released soon,
+// also when gRPC dropped them while little else is allocated: without it a memory budget
+// that counts units could wait minutes for a garbage collection.
 type collector struct {
 	mu     sync.Mutex
-	owing  []*atomic.Int64 // of streams that ended with units under way
+	owing  []*atomic.Int64 // of streams that ended with units in flight
 	timer  *time.Timer     // nil when nothing is owed
 	wait   time.Duration
 	closed bool
@@ -79,7 +79,7 @@ const (
 	lastCollection  = 30 * time.Second
 )
 
-// watch is told of a stream that ended.
+// watch is called with the counter of a stream that ended.
 func (c *collector) watch(pending *atomic.Int64) {
 	if pending.Load() == 0 {
 		return

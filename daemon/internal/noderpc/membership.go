@@ -14,23 +14,23 @@ import (
 	clusterv1 "github.com/ringstore/ringstore/proto/cluster/v1"
 )
 
-// DefaultHeartbeat is the time between heartbeats where nothing else is set.
+// DefaultHeartbeat is the default time between two heartbeats.
 const DefaultHeartbeat = 10 * time.Second
 
-// beatWindow is how long heartbeats are gathered before they are written down together.
+// beatWindow is how long heartbeats are collected before they are stored together.
 const beatWindow = 200 * time.Millisecond
 
-// beatTimeout bounds the write of a batch, which no single caller's context may end.
+// beatTimeout bounds the write of a batch, which does not end with any caller's context.
 const beatTimeout = 5 * time.Second
 
-// MembershipConfig is what a gateway's server for nodes needs.
+// MembershipConfig configures a gateway's server for nodes.
 type MembershipConfig struct {
 	ServerConfig
-	Nodes     store.Nodes   // where membership is written down
-	Heartbeat time.Duration // told to nodes; 0: DefaultHeartbeat
+	Nodes     store.Nodes   // where membership is stored
+	Heartbeat time.Duration // sent to nodes; 0: DefaultHeartbeat
 }
 
-// NewMembershipServer makes the server to which nodes send joins and heartbeats.
+// NewMembershipServer creates the server to which nodes send joins and heartbeats.
 func NewMembershipServer(c MembershipConfig) *Server {
 	c.setDefaults()
 	if c.Heartbeat == 0 {
@@ -42,14 +42,14 @@ func NewMembershipServer(c MembershipConfig) *Server {
 		func(g *grpc.Server) { clusterv1.RegisterMembershipServiceServer(g, m) }, nil)
 }
 
-// members answers the calls of MembershipService.
+// members implements MembershipService.
 type members struct {
 	clusterv1.UnimplementedMembershipServiceServer
 	config MembershipConfig
 	beats  beats
 
 	mu sync.Mutex
-	id store.ClusterID // guarded by mu; zero until it was read, and never changing after
+	id store.ClusterID // guarded by mu; zero until it was read, then constant
 }
 
 // Join implements the service.
@@ -88,12 +88,12 @@ func nodeFromWire(req *clusterv1.JoinRequest) (store.Node, error) {
 		Version:  req.GetVersion(),
 	}
 	if n.Address == "" {
-		return n, store.Errorf(store.Invalid, "node %q names no address to be reached at", n.Name)
+		return n, store.Errorf(store.Invalid, "node %q has no address", n.Name)
 	}
 	return n, n.Validate()
 }
 
-// sameCluster refuses a node that belongs to another cluster; "" belongs to none yet.
+// sameCluster refuses a node that belongs to another cluster. "": it belongs to none yet.
 func (m *members) sameCluster(ctx context.Context, wanted string) error {
 	if wanted == "" {
 		return nil
@@ -108,7 +108,7 @@ func (m *members) sameCluster(ctx context.Context, wanted string) error {
 	}
 	return withCode(codes.FailedPrecondition,
 		store.Errorf(store.Conflict, "the node's data belongs to cluster %s, this is cluster %s", theirs, ours).
-			WithHint("Point the node at a gateway of its own cluster, or start it with an empty data directory."))
+			WithHint("Configure a gateway of the node's own cluster, or start the node with an empty data directory."))
 }
 
 func (m *members) cluster(ctx context.Context) (store.ClusterID, error) {
@@ -143,23 +143,23 @@ func (m *members) Heartbeat(ctx context.Context, req *clusterv1.HeartbeatRequest
 	return &clusterv1.HeartbeatResponse{HeartbeatInterval: durationpb.New(m.config.Heartbeat)}, nil
 }
 
-// beats gathers the heartbeats of many nodes into one write each beatWindow.
+// beats combines the heartbeats of many nodes into one write per beatWindow.
 type beats struct {
 	nodes store.Nodes
 
 	mu   sync.Mutex
-	open *beatBatch // takes beats; nil when none came since the last write. Guarded by mu
+	open *beatBatch // collects beats; nil when none arrived since the last write. Guarded by mu
 }
 
-// beatBatch is written as one. unknown and err may be read once done is closed.
+// beatBatch is stored in one write. unknown and err may be read when done is closed.
 type beatBatch struct {
-	beats   map[store.NodeID]store.Beat // of a node the last counts; guarded by beats.mu while open
+	beats   map[store.NodeID]store.Beat // the last beat of each node; guarded by beats.mu while open
 	done    chan struct{}
 	unknown map[store.NodeID]bool
 	err     error
 }
 
-// add returns when the beat was written down. NotFound: no such member.
+// add returns when the beat is stored. NotFound: the node is not a member.
 func (b *beats) add(ctx context.Context, beat store.Beat) error {
 	batch := b.put(beat)
 	select {
@@ -207,5 +207,5 @@ func (b *beats) write(batch *beatBatch) {
 	}
 }
 
-// weightToWire fits a weight into the wire's type; the gateway refuses what is no weight.
+// weightToWire limits a weight to the range of int32; the gateway refuses invalid weights.
 func weightToWire(n int) int32 { return int32(min(max(n, math.MinInt32), math.MaxInt32)) }

@@ -21,7 +21,7 @@ import (
 	clusterv1 "github.com/ringstore/ringstore/proto/cluster/v1"
 )
 
-// watched is a store.Nodes that tells of calls and fails on request.
+// watched is a store.Nodes that signals calls and fails on request.
 type watched struct {
 	store.Nodes
 	joins chan store.Node
@@ -29,7 +29,7 @@ type watched struct {
 	fail  atomic.Pointer[error]
 }
 
-// told is what a node says of its disk.
+// told is the state that a node reports of its disk.
 var told = store.Capacity{Total: 10, Free: 5, Disk: store.Disk{State: store.DiskReadOnly, Reason: "remounted read-only"}}
 
 func newWatched() *watched {
@@ -61,7 +61,7 @@ func (w *watched) BeatNodes(ctx context.Context, beats []store.Beat) ([]store.No
 	return unknown, err
 }
 
-// gateway serves membership over nodes and gives its address.
+// gateway serves membership over nodes and returns its address.
 func gateway(t testing.TB, nodes store.Nodes, token string) string {
 	t.Helper()
 	l := listen(t)
@@ -174,7 +174,7 @@ func TestMembership_BeatsAreWrittenTogether(t *testing.T) {
 	require.Equal(t, codes.DeadlineExceeded, status.Code(err), "a caller does not wait longer than it wants")
 }
 
-// joining is a Joiner that runs, and what it did.
+// joining is a running Joiner with a record of what it did.
 type joining struct {
 	done     chan error
 	stop     context.CancelFunc
@@ -238,14 +238,14 @@ func TestJoiner_JoinsAndBeats(t *testing.T) {
 	require.NoError(t, await(t, "Run to end", j.done))
 }
 
-// Of four gateways one is away, one has lost its database, and one is of another
-// cluster: the last takes the node in.
+// Of four gateways one is unreachable, one has lost its database, and one is of another
+// cluster: the fourth accepts the node.
 func TestJoiner_TriesEachGateway(t *testing.T) {
 	t.Parallel()
 	gone := listen(t)
 	require.NoError(t, gone.Close())
 	broken, meta := newWatched(), newWatched()
-	broken.Nodes = meta.Nodes // both of one cluster
+	broken.Nodes = meta.Nodes // both of the same cluster
 	away := error(store.Errorf(store.Unavailable, "the database is away"))
 	broken.fail.Store(&away)
 	j := startJoiner(t, noderpc.JoinerConfig{Gateways: []string{gone.Addr().String(), gateway(t, broken, ""), gateway(t, newWatched(), ""), gateway(t, meta, "")}, Cluster: clusterOf(t, meta)})
@@ -255,7 +255,7 @@ func TestJoiner_TriesEachGateway(t *testing.T) {
 	require.Contains(t, j.log.String(), "the database is away")
 	require.Contains(t, j.log.String(), "belongs to cluster")
 
-	// Then that one fails and the second is back: beats go there.
+	// Then that one fails and the second works again: beats are sent there.
 	meta.fail.Store(&away)
 	broken.fail.Store(nil)
 	await(t, "a beat there", broken.beats)
@@ -296,7 +296,7 @@ func TestJoiner_JoinsAgainWhenForgotten(t *testing.T) {
 	require.Equal(t, cluster, await(t, "the cluster again", j.clusters))
 }
 
-// forgetful answers the first beat as if it came from nobody.
+// forgetful answers the first beat as if the node were unknown.
 type forgetful struct {
 	store.Nodes
 	once *atomic.Bool
@@ -339,7 +339,7 @@ func TestJoiner_StopsWhereTryingOnCannotHelp(t *testing.T) {
 	})
 }
 
-// A wrong token is told, with what to do, and the node goes on trying.
+// A wrong token is reported with a hint, and the node keeps trying.
 func TestJoiner_WrongToken(t *testing.T) {
 	t.Parallel()
 	j := startJoiner(t, noderpc.JoinerConfig{Gateways: []string{gateway(t, newWatched(), joinToken)}, JoinToken: "perch"})

@@ -17,31 +17,31 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// What docs/adr/0036 gives the reasons and figures for.
+// See docs/adr/0036 for reasons and measurements.
 const (
-	// Window is how many bytes of a stream may be received and not yet taken.
-	// It bounds the memory of a slow reader, where gRPC's own choice grows to 16 MiB a stream.
+	// Window is how many received bytes of a stream may be buffered. It bounds the memory
+	// of a slow reader; gRPC's default grows to 16 MiB per stream.
 	Window = 512 << 10
-	// connWindow is the same for all streams of a connection together. gRPC gives
-	// it back as bytes arrive, so that streams do not stop one another.
+	// connWindow is the same for all streams of a connection together. gRPC replenishes
+	// it as bytes arrive, so that streams do not block one another.
 	connWindow = 16 << 20
 	readBuffer = 256 << 10
 
-	// writeBuffer is how much goes into one write call. With gRPC's 32 KiB the network stack
-	// costs a tenth more CPU a byte in both daemons together.
+	// writeBuffer is the size of one write call. With gRPC's default of 32 KiB the network
+	// stack takes a tenth more CPU per byte in both daemons together.
 	writeBuffer = 128 << 10
-	maxMessage  = 4 << 20 // of an answer
+	maxMessage  = 4 << 20 // bytes of an answer
 
 	// The membership server moves small messages over many connections.
-	membershipWindow = 64 << 10 // the least that gRPC takes: one request
-	membershipBuffer = 8 << 10  // of a connection, for each direction
+	membershipWindow = 64 << 10 // gRPC's minimum: one request
+	membershipBuffer = 8 << 10  // bytes per connection and direction
 
 	connectTimeout   = 3 * time.Second
 	firstReconnect   = 100 * time.Millisecond
 	slowestReconnect = 5 * time.Second
 	pingAfter        = 20 * time.Second // of silence
 	pingTimeout      = 5 * time.Second
-	leastPingGap     = 10 * time.Second // what a server puts up with
+	leastPingGap     = 10 * time.Second // pings that come faster end the connection
 )
 
 func dialOptions(b *Buffers, creds credentials.TransportCredentials, calls callCredentials) []grpc.DialOption {
@@ -61,10 +61,10 @@ func dialOptions(b *Buffers, creds credentials.TransportCredentials, calls callC
 			Backoff:           backoff.Config{BaseDelay: firstReconnect, Multiplier: 1.6, Jitter: 0.2, MaxDelay: slowestReconnect},
 			MinConnectTimeout: connectTimeout,
 		}),
-		grpc.WithIdleTimeout(0), // an idle node is reached at once
-		grpc.WithNoProxy(),      // nodes are neighbours
+		grpc.WithIdleTimeout(0), // no reconnect after idle time
+		grpc.WithNoProxy(),      // nodes are in the same network
 		grpc.WithDisableServiceConfig(),
-		grpc.WithDisableRetry(), // callers know what may be repeated
+		grpc.WithDisableRetry(), // callers decide what may be repeated
 	}
 	if len(calls) > 0 {
 		opts = append(opts, grpc.WithPerRPCCredentials(calls))
@@ -94,8 +94,8 @@ func serverOptions(c ServerConfig, g *gate) []grpc.ServerOption {
 	}
 }
 
-// unaryEdge is the outermost layer of every call that the gate let in, once its
-// request is here: it translates errors and survives panics.
+// unaryEdge is the interceptor of every admitted unary call, after its request has arrived:
+// it translates errors and recovers from panics.
 func unaryEdge(log *slog.Logger) grpc.UnaryServerInterceptor {
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (resp any, err error) {
 		defer func() { err = toStatus(survive(recover(), info.FullMethod, err, log)) }()
@@ -108,7 +108,7 @@ func unaryEdge(log *slog.Logger) grpc.UnaryServerInterceptor {
 	}
 }
 
-// streamEdge is unaryEdge for streams, whose requests arrive later.
+// streamEdge is the same for streams, whose requests arrive later.
 func streamEdge(log *slog.Logger) grpc.StreamServerInterceptor {
 	return func(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) (err error) {
 		defer func() { err = toStatus(survive(recover(), info.FullMethod, err, log)) }()
@@ -124,11 +124,11 @@ func streamEdge(log *slog.Logger) grpc.StreamServerInterceptor {
 	}
 }
 
-// survive turns a panic into an error of this call alone. It is a defect, so the stack is logged.
+// survive converts a panic into an error of this call. A panic is a defect, so the stack is logged.
 func survive(panicked any, method string, err error, log *slog.Logger) error {
 	if panicked == nil {
 		return err
 	}
 	log.Error("a call panicked", "method", method, "panic", fmt.Sprint(panicked), "stack", string(debug.Stack()))
-	return store.Errorf(store.Internal, "%s panicked", method).WithHint("This is a defect: the log of the server has the details.")
+	return store.Errorf(store.Internal, "%s panicked", method).WithHint("This is a defect; the server's log has the details.")
 }

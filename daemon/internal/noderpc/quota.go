@@ -9,14 +9,14 @@ import (
 // A zero limit is no limit. Safe for concurrent use.
 type quota struct {
 	total, each int
-	free        func(netip.Addr) bool // clients that do not count against total; nil: none
+	free        func(netip.Addr) bool // clients that do not count towards total; nil: none
 
 	mu    sync.Mutex // guards what follows
 	taken int
 	by    map[netip.Addr]int
 }
 
-// take reports whether one more is within the limits, and counts it if so. give returns it.
+// take counts one more if that is within the limits, and reports whether it is. give returns it.
 func (q *quota) take(client netip.Addr) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()

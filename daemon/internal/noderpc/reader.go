@@ -12,9 +12,8 @@ import (
 	storagev1 "github.com/ringstore/ringstore/proto/storage/v1"
 )
 
-// Open implements store.ChunkReaderOpener. It sends the request and does not
-// wait for the node, which begins to send at once: up to Window bytes are
-// fetched ahead of Next.
+// Open implements store.ChunkReaderOpener. It sends the request and does not wait for the
+// node, which begins to send at once: up to Window bytes arrive ahead of Next.
 func (c *Client) Open(ctx context.Context, id store.ChunkID, first, count int) (store.ChunkReader, error) {
 	req := &storagev1.GetChunkRequest{ChunkId: id.String(), FirstUnit: int64(first)}
 	if count >= 0 {
@@ -32,7 +31,7 @@ func (c *Client) Open(ctx context.Context, id store.ChunkID, first, count int) (
 	if err == nil {
 		err = s.CloseSend()
 	}
-	if err != nil && !errors.Is(err, io.EOF) { // after EOF, Next tells what the node answered
+	if err != nil && !errors.Is(err, io.EOF) { // after EOF, Next returns the node's answer
 		r.end(errClosed)
 		return nil, s.wrong(err)
 	}
@@ -45,14 +44,14 @@ type reader struct {
 	stream  *stream
 	id      store.ChunkID
 	cancel  context.CancelCauseFunc
-	release func() // gives the connection's place back, once
-	over    error  // io.EOF, or what ended it early: sticky
+	release func() // see openStream; may be called more than once
+	over    error  // io.EOF, or the error that ended it early: sticky
 }
 
 var errClosed = store.Errorf(store.Canceled, "the reader was closed")
 
-// Next implements store.ChunkReader. The unit's checksum was compared by the
-// node with what it stored, and is compared here with what came.
+// Next implements store.ChunkReader. The node compared the unit's checksum with the stored
+// bytes; here it is compared with the received ones.
 func (r *reader) Next() (store.Unit, error) {
 	if r.over != nil {
 		return store.Unit{}, r.over
@@ -67,7 +66,7 @@ func (r *reader) Next() (store.Unit, error) {
 
 func (r *reader) receive() (store.Unit, error) {
 	if err := endOf(r.stream.ctx, codes.OK); err != nil {
-		return store.Unit{}, err // what came before the end might still be handed out below
+		return store.Unit{}, err // units received before the end of the context are not returned
 	}
 	var f frame
 	err := r.stream.RecvMsg(&f)
@@ -82,7 +81,7 @@ func (r *reader) receive() (store.Unit, error) {
 	}
 	if err := f.unit.Check(); err != nil {
 		f.unit.Release()
-		return store.Unit{}, store.Errorf(store.Corrupt, "on the way from node %s: %w", r.stream.client.peer.address, err).WithItem(r.id)
+		return store.Unit{}, store.Errorf(store.Corrupt, "received from node %s: %w", r.stream.client.peer.address, err).WithItem(r.id)
 	}
 	return f.unit, nil
 }

@@ -18,7 +18,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience bounds waits for what must happen anyway.
+// patience bounds waits for events that must happen; only a failing test uses it up.
 const patience = 30 * time.Second
 
 const joinToken = "swordfish"
@@ -32,7 +32,7 @@ func serve(t testing.TB, s *noderpc.Server, l net.Listener) {
 	go func() { served <- s.Serve(l) }()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithCancel(context.Background())
-		cancel() // at once: what is open by now is meant to be cut
+		cancel() // at once: open calls are to be interrupted
 		_ = s.Shutdown(ctx)
 		require.NoError(t, <-served)
 	})
@@ -45,7 +45,7 @@ func listen(t testing.TB) net.Listener {
 	return l
 }
 
-// dial gives a client that is closed with the test.
+// dial returns a client that is closed at the end of the test.
 func dial(t testing.TB, address string, c noderpc.DialConfig) *noderpc.Client {
 	t.Helper()
 	client, err := noderpc.Dial(address, c)
@@ -54,7 +54,7 @@ func dial(t testing.TB, address string, c noderpc.DialConfig) *noderpc.Client {
 	return client
 }
 
-// overTCP puts the wire before chunks: a server and a client on loopback.
+// overTCP serves chunks on loopback and returns a client.
 func overTCP(t testing.TB, chunks store.Chunks) *noderpc.Client {
 	t.Helper()
 	l := listen(t)

@@ -18,11 +18,11 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// hardStop is how long handlers may take to end once their streams were cut.
+// hardStop is how long handlers may take to end after their streams were closed.
 const hardStop = 5 * time.Second
 
-// Server is a gRPC server with one service of ours, health and reflection.
-// Its methods may be called from many goroutines.
+// Server is a gRPC server with one service of this package, health and reflection. Safe for
+// concurrent use.
 type Server struct {
 	grpc   *grpc.Server
 	health *health.Server
@@ -30,7 +30,7 @@ type Server struct {
 	onStop func()
 }
 
-// newServer makes a server; register adds the service, which health reports by name too.
+// newServer creates a server. register adds the service, whose health is reported by name, too.
 func newServer(limits connlimit.Config, opts []grpc.ServerOption, service string, register func(*grpc.Server), onStop func()) *Server {
 	s := &Server{grpc: grpc.NewServer(opts...), health: health.NewServer(), limits: limits, onStop: onStop}
 	register(s.grpc)
@@ -40,9 +40,9 @@ func newServer(limits connlimit.Config, opts []grpc.ServerOption, service string
 	return s
 }
 
-// Serve takes calls from the listener until Shutdown, and then returns nil. It
-// closes the listener. It may run on several listeners at once, and each has the
-// limits of connections for itself.
+// Serve accepts calls from the listener until Shutdown, and then returns nil. It closes the
+// listener. It may run on several listeners at once; the limits of connections apply to each
+// of them.
 func (s *Server) Serve(l net.Listener) error {
 	if err := s.grpc.Serve(connlimit.New(l, s.limits)); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 		return store.Errorf(store.Unavailable, "serving on %s: %w", l.Addr(), err)
@@ -50,10 +50,10 @@ func (s *Server) Serve(l net.Listener) error {
 	return nil
 }
 
-// Shutdown reports the server as not serving, takes no new calls, and waits for
-// those under way until ctx ends; then it cuts their streams and gives handlers
-// a few seconds more. It returns nil when all handlers have ended by themselves,
-// Canceled when they were cut, and Internal when some still run.
+// Shutdown reports the server as not serving, accepts no new calls, and waits for those in
+// progress until ctx ends; then it closes their streams and waits hardStop for the handlers.
+// It returns nil when all calls have finished, Canceled when some were interrupted, and
+// Internal when some handlers still run.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.health.Shutdown()
 	if s.onStop != nil {
@@ -73,15 +73,15 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	select {
 	case <-cut:
 		<-graceful
-		return store.Errorf(store.Canceled, "calls that were under way have been cut off: %w", context.Cause(ctx))
+		return store.Errorf(store.Canceled, "calls in progress were interrupted: %w", context.Cause(ctx))
 	case <-limit.C:
-		return store.Errorf(store.Internal, "calls are still running %s after their streams were cut", hardStop)
+		return store.Errorf(store.Internal, "calls are still running %s after their streams were closed", hardStop)
 	}
 }
 
-// ServerConfig is what both kinds of server need.
+// ServerConfig configures both kinds of server.
 type ServerConfig struct {
-	JoinToken   string                           // of the cluster; "" takes all calls
+	JoinToken   string                           // of the cluster; "" accepts all calls
 	Credentials credentials.TransportCredentials // nil: plain TCP
 	Buffers     *Buffers                         // nil: its own
 	Throttle    *access.Throttle                 // counts calls with a wrong token; nil: its own
@@ -100,7 +100,7 @@ func (c *ServerConfig) setDefaults() {
 	}
 }
 
-// gate makes the gate of a server whose calls need the token of a purpose.
+// gate returns the gate of a server whose calls need the token of a purpose.
 func (c *ServerConfig) gate(p purpose, l *limits) *gate {
 	return &gate{token: p.token(c.JoinToken), throttle: c.Throttle, limits: l}
 }

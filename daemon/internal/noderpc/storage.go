@@ -14,16 +14,16 @@ import (
 	storagev1 "github.com/ringstore/ringstore/proto/storage/v1"
 )
 
-// StorageConfig is what a storage node's server needs.
+// StorageConfig configures the server of a storage node.
 type StorageConfig struct {
 	ServerConfig
-	Chunks  store.Chunks           // what it serves; closed by the owner, after Shutdown
-	Node    store.NodeID           // calls that mean another node are refused; zero: none are
-	Cluster func() store.ClusterID // the cluster joined, zero before; nil: always zero
+	Chunks  store.Chunks           // served; the caller closes it after Shutdown
+	Node    store.NodeID           // calls addressed to another node are refused; zero: none are
+	Cluster func() store.ClusterID // the joined cluster, zero before; nil: always zero
 	Version string                 // of the daemon
 }
 
-// NewStorageServer makes the server of a storage node.
+// NewStorageServer creates the server of a storage node.
 func NewStorageServer(c StorageConfig) *Server { return newStorageServer(c, storageLimits()) }
 
 func newStorageServer(c StorageConfig, l *limits) *Server {
@@ -41,16 +41,16 @@ func newStorageServer(c StorageConfig, l *limits) *Server {
 		func() { s.stopping.Store(true) })
 }
 
-// storage answers the calls of StorageService. Errors go up as they are; the
-// server's edge translates them.
+// storage implements StorageService. It returns errors of the store unchanged; the
+// server's interceptors translate them.
 type storage struct {
 	storagev1.UnimplementedStorageServiceServer
 	config   StorageConfig
 	stopping atomic.Bool
 }
 
-// storageDesc is the generated description, but for PutSmallChunk, whose request
-// arrives as a frame, and with a bound on all other requests.
+// storageDesc is the generated service description with two changes: the request of
+// PutSmallChunk is decoded as a frame, and all other requests are limited in size.
 func storageDesc() grpc.ServiceDesc {
 	desc := storagev1.StorageService_ServiceDesc
 	desc.Methods = slices.Clone(desc.Methods)
@@ -64,9 +64,9 @@ func storageDesc() grpc.ServiceDesc {
 	return desc
 }
 
-// handlePutSmall has the form that grpc.MethodDesc wants.
+// handlePutSmall has the signature that grpc.MethodDesc requires.
 //
-//nolint:revive // the context is not first there
+//nolint:revive // the signature has the context in second place
 func handlePutSmall(srv any, ctx context.Context, decode func(any) error, edge grpc.UnaryServerInterceptor) (any, error) {
 	f := new(frame)
 	if err := decode(f); err != nil {
@@ -112,8 +112,8 @@ func (s *storage) PutChunk(stream grpc.ClientStreamingServer[storagev1.PutChunkR
 	return stream.SendAndClose(&storagev1.PutChunkResponse{Info: infoToWire(info)})
 }
 
-// receive hands unit after unit to the store, which is what slows the sender
-// down: a frame is taken off the stream only when the one before is stored.
+// receive passes the units to the store one by one. A frame is taken off the stream only
+// when the previous one is stored, so that flow control slows the sender down.
 func (s *storage) receive(stream grpc.ServerStream) (store.ChunkInfo, error) {
 	f, err := nextFrame(stream)
 	if err != nil {
@@ -144,7 +144,7 @@ func (s *storage) receive(stream grpc.ServerStream) (store.ChunkInfo, error) {
 		}
 		if f.spec != nil {
 			f.unit.Release()
-			return store.ChunkInfo{}, store.Errorf(store.Invalid, "a second spec came within one write").WithItem(spec.ID)
+			return store.ChunkInfo{}, store.Errorf(store.Invalid, "the write has a second spec").WithItem(spec.ID)
 		}
 	}
 	label, err := labelFromWire(f.label)
@@ -204,7 +204,7 @@ func (s *storage) GetChunk(req *storagev1.GetChunkRequest, stream grpc.ServerStr
 	}
 }
 
-// clampInt fits a number of the wire into an int; the store refuses what is out of range.
+// clampInt limits a received number to the range of int; the store refuses what is out of range.
 func clampInt(n int64) int { return int(min(max(n, math.MinInt), math.MaxInt)) }
 
 // StatChunk implements the service.
@@ -255,7 +255,7 @@ func (s *storage) ListChunks(ctx context.Context, req *storagev1.ListChunksReque
 	return resp, nil
 }
 
-// VerifyChunk implements the service. A store that cannot check in place is read instead.
+// VerifyChunk implements the service. A store without ChunkVerifier is read instead.
 func (s *storage) VerifyChunk(ctx context.Context, req *storagev1.VerifyChunkRequest) (*storagev1.VerifyChunkResponse, error) {
 	id, err := store.ParseChunkID(req.GetChunkId())
 	if err != nil {

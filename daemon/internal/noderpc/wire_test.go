@@ -29,7 +29,7 @@ import (
 
 const unitSize = store.DefaultUnitSize
 
-// unitsOf cuts data into units, each of which tells back when it is released.
+// unitsOf splits data into units, each of which reports its release.
 func unitsOf(data []byte, back chan<- struct{}) []store.Unit {
 	var units []store.Unit
 	for len(data) > 0 {
@@ -70,7 +70,7 @@ func put(ctx context.Context, c store.Chunks, id store.ChunkID, units []store.Un
 	return w.Commit(chunktest.SampleLabel())
 }
 
-// plainConn is a connection as other gRPC libraries make it: stock codec, stock settings.
+// plainConn is a connection with gRPC's standard codec and settings.
 func plainConn(t testing.TB, address string) *grpc.ClientConn {
 	t.Helper()
 	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
@@ -79,7 +79,7 @@ func plainConn(t testing.TB, address string) *grpc.ClientConn {
 	return conn
 }
 
-// serveChunks serves chunks without a token and gives the address.
+// serveChunks serves chunks without a token and returns the address.
 func serveChunks(t testing.TB, chunks store.Chunks) string {
 	t.Helper()
 	l := listen(t)
@@ -87,7 +87,7 @@ func serveChunks(t testing.TB, chunks store.Chunks) string {
 	return l.Addr().String()
 }
 
-// A client of generated code alone talks to our server.
+// A client with generated code only talks to our server.
 func TestServer_ServesStockClients(t *testing.T) {
 	t.Parallel()
 	chunks := mem.NewChunks()
@@ -128,7 +128,7 @@ func TestServer_ServesStockClients(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// stockServer is a server of generated code alone, over any store.
+// stockServer is a server with generated code only, over any store.
 type stockServer struct {
 	storagev1.UnimplementedStorageServiceServer
 	data []byte // of the last chunk put
@@ -166,7 +166,7 @@ func (s *stockServer) GetChunk(_ *storagev1.GetChunkRequest, out grpc.ServerStre
 	return nil
 }
 
-// Our client talks to a server of generated code alone.
+// Our client talks to a server with generated code only.
 func TestClient_UsesStockServers(t *testing.T) {
 	t.Parallel()
 	l := listen(t)
@@ -206,7 +206,7 @@ func TestServer_RefusesWhatIsMalformed(t *testing.T) {
 		require.NoError(t, err)
 		for _, m := range steps {
 			if s.Send(m) != nil {
-				break // the answer tells why
+				break // the answer has the reason
 			}
 		}
 		_, err = s.CloseAndRecv()
@@ -284,7 +284,7 @@ func TestServer_RefusesCallsForAnotherNode(t *testing.T) {
 	serve(t, noderpc.NewStorageServer(noderpc.StorageConfig{ServerConfig: noderpc.ServerConfig{Log: quiet()}, Chunks: mem.NewChunks(), Node: store.NewNodeID()}), l)
 	err := dial(t, l.Addr().String(), noderpc.DialConfig{Node: store.NewNodeID()}).Delete(t.Context(), chunktest.NewID())
 	require.ErrorIs(t, err, store.Unavailable)
-	require.ErrorContains(t, err, "answers here")
+	require.ErrorContains(t, err, "this is node")
 }
 
 func TestServer_ReflectionListsTheService(t *testing.T) {
@@ -318,7 +318,7 @@ func TestClient_HealthTellsWhoAnswers(t *testing.T) {
 	require.Equal(t, storagev1.NodeState_NODE_STATE_FULL, full.GetState())
 }
 
-// panicky panics where it is told to.
+// panicky panics on request.
 type panicky struct{ store.Chunks }
 
 func (panicky) Stat(context.Context, store.ChunkID) (store.ChunkInfo, error) { panic("stat") }
@@ -344,7 +344,7 @@ func TestDial_RefusesAnAddressThatIsNone(t *testing.T) {
 	require.ErrorIs(t, err, store.Invalid)
 }
 
-// A node that is away fails every call soon, and gives units back.
+// Every call to an unreachable node fails soon and releases its units.
 func TestClient_NodeAway(t *testing.T) {
 	t.Parallel()
 	l := listen(t)
@@ -368,7 +368,7 @@ func TestClient_NodeAway(t *testing.T) {
 	require.NoError(t, ctx.Err(), "it was the node that failed the calls, not the deadline")
 }
 
-// A client finds a node that comes back, without being made anew.
+// A client reconnects to a node that restarts.
 func TestClient_NodeComesBack(t *testing.T) {
 	t.Parallel()
 	l := listen(t)
@@ -389,7 +389,7 @@ func TestClient_NodeComesBack(t *testing.T) {
 	require.Eventually(t, func() bool { _, err := c.Capacity(t.Context()); return err == nil }, patience, 10*time.Millisecond)
 }
 
-// A node that stalls holds the writer back, and the writer's context frees it.
+// A node that stalls blocks the writer, and the end of the writer's context unblocks it.
 func TestClient_StalledNode(t *testing.T) {
 	t.Parallel()
 	chunks, never := mem.NewChunks(), make(chan struct{})
@@ -412,8 +412,8 @@ func TestClient_StalledNode(t *testing.T) {
 			appended.Add(1)
 		}
 	}()
-	// What is sent ahead is bounded by the window and what waits to be sent: it
-	// comes to rest far from the memory of this machine.
+	// The bytes sent ahead are bounded by the window and the send buffers, far below the
+	// memory of the host.
 	last := int64(-1)
 	require.Eventually(t, func() bool { n := appended.Load(); rest := n == last && n > 0; last = n; return rest }, patience, 200*time.Millisecond)
 	require.Less(t, last, int64(64))
@@ -421,7 +421,7 @@ func TestClient_StalledNode(t *testing.T) {
 	require.ErrorIs(t, await(t, "Append to fail", failed), store.Canceled)
 }
 
-// proxy stands between a client and a node, and can cut the wire.
+// proxy is between a client and a node, and can close the connections.
 type proxy struct {
 	net.Listener
 	mu    sync.Mutex
@@ -461,8 +461,8 @@ func (p *proxy) cut() {
 	}
 }
 
-// gRPC forgets what was queued for a connection that broke or a stream that was
-// given up; the units come back all the same, each once.
+// gRPC drops buffers that were queued for a broken connection or an aborted stream; their
+// units are released all the same, each once.
 func TestClient_UnitsComeBackFromABrokenStream(t *testing.T) {
 	t.Parallel()
 	for name, hurt := range map[string]func(*proxy, store.ChunkWriter){
@@ -503,7 +503,7 @@ func TestClient_UnitsComeBackFromABrokenStream(t *testing.T) {
 	}
 }
 
-// Shutdown lets calls under way end, and takes no new ones.
+// Shutdown lets calls in progress finish and accepts no new ones.
 func TestServer_ShutdownWaitsForCalls(t *testing.T) {
 	t.Parallel()
 	chunks, goOn := mem.NewChunks(), make(chan struct{})
@@ -541,7 +541,7 @@ func TestServer_ShutdownWaitsForCalls(t *testing.T) {
 	require.NoError(t, await(t, "Serve to end", served))
 }
 
-// Shutdown cuts what does not end in time.
+// Shutdown interrupts calls that do not finish in time.
 func TestServer_ShutdownHasALimit(t *testing.T) {
 	t.Parallel()
 	chunks, never := mem.NewChunks(), make(chan struct{})
@@ -568,7 +568,7 @@ func TestServer_ShutdownHasALimit(t *testing.T) {
 	require.ErrorIs(t, await(t, "the call", answered), store.Unavailable)
 }
 
-// lying sends a unit whose bytes are not those of its checksum, or none at all.
+// lying sends a unit that does not match its checksum, or none at all.
 type lying struct {
 	storagev1.UnimplementedStorageServiceServer
 	answer *storagev1.GetChunkResponse
@@ -607,7 +607,7 @@ func TestCheckHealth(t *testing.T) {
 	require.ErrorIs(t, noderpc.CheckHealth(t.Context(), l.Addr().String(), nil), store.Unavailable)
 }
 
-// plain hides the optional powers of a store.
+// plain hides the optional interfaces of a store.
 type plain struct{ store.Chunks }
 
 func TestServer_VerifiesAStoreThatCannot(t *testing.T) {
@@ -622,7 +622,7 @@ func TestServer_VerifiesAStoreThatCannot(t *testing.T) {
 	require.ErrorIs(t, c.Verify(t.Context(), id), store.Corrupt)
 }
 
-// Streams that nobody takes from do not keep others from moving, however many there are on a connection.
+// Streams that are not read do not block others on the same connection, however many there are.
 func TestClient_IdleReadersHoldNobodyUp(t *testing.T) {
 	t.Parallel()
 	c := dial(t, serveChunks(t, mem.NewChunks()), noderpc.DialConfig{Connections: 1})

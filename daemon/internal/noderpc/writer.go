@@ -14,14 +14,14 @@ import (
 	storagev1 "github.com/ringstore/ringstore/proto/storage/v1"
 )
 
-// putStream and getStream describe the two streaming calls to gRPC.
+// putStream and getStream are the descriptions of the two streaming calls.
 var (
 	putStream = &grpc.StreamDesc{StreamName: "PutChunk", ClientStreams: true}
 	getStream = &grpc.StreamDesc{StreamName: "GetChunk", ServerStreams: true}
 )
 
-// Create implements store.ChunkWriterOpener. It asks the node nothing: the spec
-// goes with the first unit, and what is wrong with it otherwise comes from there.
+// Create implements store.ChunkWriterOpener. It makes no call: the spec is sent with the
+// first unit, whose Append or a later step then returns the node's error.
 func (c *Client) Create(ctx context.Context, spec store.ChunkSpec) (store.ChunkWriter, error) {
 	if err := spec.Validate(); err != nil {
 		return nil, err
@@ -30,26 +30,26 @@ func (c *Client) Create(ctx context.Context, spec store.ChunkSpec) (store.ChunkW
 	return &writer{client: c, ctx: ctx, cancel: cancel, spec: spec, pending: new(atomic.Int64)}, nil
 }
 
-// writer is a store.ChunkWriter over a stream. Its fields belong to the
-// goroutine that writes, but for those that Abort needs, which any goroutine may call.
+// writer is a store.ChunkWriter over a stream. Its fields belong to the writing goroutine,
+// except those that Abort uses, which any goroutine may call.
 type writer struct {
 	client  *Client
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
 	spec    store.ChunkSpec
-	short   bool  // a unit came that must be the last
+	short   bool  // a unit was shorter than the others, so it must be the last
 	failed  error // of an earlier step: sticky
 	pending *atomic.Int64
 
 	mu      sync.Mutex // guards the fields below
-	stream  *stream    // nil before the first unit, and again after the end, lest it hold what gRPC forgot
-	release func()     // gives the connection's place back
+	stream  *stream    // nil before the first unit and after the end, so that it does not keep gRPC's buffers alive
+	release func()     // see openStream
 	ended   bool       // by Commit or Abort
 }
 
-var errEnded = store.Errorf(store.Canceled, "the write was ended before")
+var errEnded = store.Errorf(store.Canceled, "the write has already ended")
 
-// Append implements store.ChunkWriter. It waits while the node is behind by more than its window.
+// Append implements store.ChunkWriter. It blocks while the node is behind by more than Window.
 func (w *writer) Append(u store.Unit) error {
 	f := &frame{unit: u, pending: w.pending}
 	if w.failed == nil {
@@ -80,7 +80,7 @@ func (w *writer) append(f *frame) error {
 	return w.send(s, f)
 }
 
-// current is the stream, or nil when there is none yet or any more.
+// current is the stream, or nil before the first unit and after the end.
 func (w *writer) current() *stream {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -94,7 +94,7 @@ func (w *writer) open() (*stream, error) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.ended { // by an Abort meanwhile
+	if w.ended { // by a concurrent Abort
 		release()
 		return nil, errEnded
 	}
@@ -102,7 +102,7 @@ func (w *writer) open() (*stream, error) {
 	return s, nil
 }
 
-// send sends a frame. When the node has answered already, its answer is the error.
+// send sends a frame. If the node has answered already, its answer is the error.
 func (w *writer) send(s *stream, f *frame) error {
 	err := s.SendMsg(f)
 	if !errors.Is(err, io.EOF) {
@@ -111,10 +111,10 @@ func (w *writer) send(s *stream, f *frame) error {
 	if err := s.RecvMsg(new(storagev1.PutChunkResponse)); err != nil {
 		return s.wrong(err)
 	}
-	return store.Errorf(store.Internal, "the node answered before the chunk was whole").WithItem(w.spec.ID)
+	return store.Errorf(store.Internal, "the node answered before the chunk was complete").WithItem(w.spec.ID)
 }
 
-// Commit implements store.ChunkWriter: the node's answer says that the chunk is durable.
+// Commit implements store.ChunkWriter. The node's answer means that the chunk is durable.
 func (w *writer) Commit(label store.Label) (store.ChunkInfo, error) {
 	defer w.end(errEnded)
 	info, err := w.commit(label)
@@ -150,7 +150,7 @@ func (w *writer) commit(label store.Label) (info store.ChunkInfo, err error) {
 // Abort implements store.ChunkWriter.
 func (w *writer) Abort() { w.end(errEnded) }
 
-// end cancels the stream, which is a no-op for one that is over, and frees its place. Once only.
+// end cancels the stream, which has no effect on a finished one, and releases it once.
 func (w *writer) end(cause error) {
 	w.cancel(cause)
 	w.mu.Lock()

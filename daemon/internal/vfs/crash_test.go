@@ -111,7 +111,7 @@ func TestReplaceIsAtomic(t *testing.T) {
 	require.NoError(t, vfs.Replace(vfs.NewInject(c, check), ".", "id", []byte("new")))
 	require.Greater(t, cuts, 5)
 	require.Equal(t, "new", content(t, c.CrashClone(vfs.CrashLosesAll), "id"))
-	// A leftover of an earlier attempt does not disturb.
+	// A file left by an earlier attempt has no effect.
 	create(t, c, "id.new", "half")
 	require.NoError(t, vfs.Replace(c, ".", "id", []byte("newer")))
 	require.Equal(t, "newer", content(t, c, "id"))
@@ -250,8 +250,8 @@ func TestInjectShortWrite(t *testing.T) {
 	require.Equal(t, "abc", content(t, c, "f"))
 }
 
-// TestTornWritesKeepAnySectors: a write may survive with a hole in its middle, and
-// what never reached the disk may show the bytes of a file that was removed.
+// TestTornWritesKeepAnySectors: a write may survive with a hole in its middle, and bytes that
+// never reached the disk may show those of a removed file.
 func TestTornWritesKeepAnySectors(t *testing.T) {
 	t.Parallel()
 	c := vfs.NewCrashable()

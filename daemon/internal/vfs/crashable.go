@@ -15,8 +15,8 @@ import (
 // defaultSpace is the size of a Crashable's disk, until SetSpace.
 const defaultSpace = 1 << 40
 
-// Crashable is a file system in memory that remembers what was synced.
-// CrashClone gives what a power cut could leave of it.
+// Crashable is a file system in memory that records what was synced. CrashClone returns a
+// state in which a power cut could leave it.
 type Crashable struct {
 	mu    sync.Mutex // guards everything below, the inodes included
 	root  *inode
@@ -24,18 +24,19 @@ type Crashable struct {
 	open  int   // files that are open
 
 	readOnly bool
-	freed    [][]byte // durable bytes of files removed last: what old blocks may hold
+	freed    [][]byte // durable bytes of the files removed last: possible content of reused blocks
 }
 
 var _ FS = (*Crashable)(nil)
 
-// inode is a file or a directory, twice: as it looks now, and as it surely is after a power cut.
+// inode is a file or a directory in two states: the current one, and the one that is certain
+// to survive a power cut.
 type inode struct {
 	dir *directory // nil for a file
 
-	data    []byte   // as it looks now
-	durable []byte   // as of the last sync
-	pending []change // since then, in order: durable and these make data
+	data    []byte   // current content
+	durable []byte   // content at the last sync
+	pending []change // changes since then, in order: durable plus pending is data
 	locked  bool
 }
 
@@ -45,11 +46,11 @@ type change struct {
 	data []byte
 }
 
-// directory holds names. A name has the inode that it leads to, or nil where it was removed.
+// directory maps names to inodes, or to nil where a name was removed.
 type directory struct {
 	names   map[string]*inode
 	durable map[string]*inode
-	pending map[string][]*inode // what each name led to since the last SyncDir, in order
+	pending map[string][]*inode // the inodes of each name since the last SyncDir, in order
 }
 
 // NewCrashable returns an empty file system of 1 TiB.
@@ -61,7 +62,7 @@ func newDir() *inode {
 	return &inode{dir: &directory{names: map[string]*inode{}, durable: map[string]*inode{}, pending: map[string][]*inode{}}}
 }
 
-// SetSpace says how many bytes the disk has; writes beyond it are ENOSPC.
+// SetSpace sets the size of the disk in bytes; writes beyond it are ENOSPC.
 func (c *Crashable) SetSpace(total int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -69,7 +70,7 @@ func (c *Crashable) SetSpace(total int64) {
 }
 
 // SetReadOnly makes the file system read-only, as a kernel does after an error,
-// or writable again. Calls that change anything are EROFS meanwhile.
+// or writable again. While it is read-only, calls that change anything are EROFS.
 func (c *Crashable) SetReadOnly(readOnly bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -84,14 +85,14 @@ func (c *Crashable) writable() error {
 	return nil
 }
 
-// OpenFiles is the number of files that were opened and not closed yet.
+// OpenFiles is the number of open files.
 func (c *Crashable) OpenFiles() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.open
 }
 
-// set makes a name lead to an inode, or to nothing.
+// set binds a name to an inode, or removes it.
 func (d *directory) set(name string, n *inode) {
 	if n == nil {
 		delete(d.names, name)
@@ -313,18 +314,18 @@ func (c *Crashable) Space() (Space, error) {
 	return Space{Total: c.total, Free: max(c.total-c.root.bytes(), 0), ReadOnly: c.readOnly}, nil
 }
 
-// freedFiles is how many removed files are remembered for their old bytes.
+// freedFiles is the number of removed files whose bytes are kept.
 const freedFiles = 4
 
-// release remembers the bytes of a file whose name is removed: its blocks may be
-// given to other files before they are overwritten. c.mu is held.
+// release keeps the bytes of a file whose name is removed: its blocks may be reused by other
+// files before they are overwritten. c.mu is held.
 func (c *Crashable) release(n *inode) {
 	if n.dir != nil || len(n.durable) == 0 {
 		return
 	}
 	c.freed = append(c.freed, slices.Clone(n.durable))
 	if len(c.freed) > freedFiles {
-		c.freed = slices.Clone(c.freed[1:]) // clones keep the slice that they took
+		c.freed = slices.Clone(c.freed[1:]) // clones still use the old slice
 	}
 }
 
@@ -342,22 +343,22 @@ func (n *inode) bytes() int64 {
 // Close implements FS.
 func (c *Crashable) Close() error { return nil }
 
-// The seeds of CrashClone with a meaning of their own.
+// Seeds of CrashClone with a special meaning.
 const (
 	CrashLosesAll  uint64 = 0 // nothing that was not synced survives
 	CrashLosesNone uint64 = 1 // everything survives
 )
 
-// Clone gives a copy as a kill of the process leaves it: the page cache is still
-// there, so everything reads as before, and what was not synced still is not.
-// Locks and open files are gone.
+// Clone returns a copy in the state that a kill of the process leaves: the page cache still
+// exists, so everything reads as before, and unsynced changes are still not durable. Locks
+// and open files no longer exist.
 func (c *Crashable) Clone() *Crashable {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return &Crashable{root: (&killed{}).clone(c.root), total: c.total, freed: c.freed}
 }
 
-// killed copies a tree; an inode may be reached by several names, now and as it was.
+// killed copies a tree; several names, current and durable, may refer to one inode.
 type killed struct{ done map[*inode]*inode }
 
 func (k *killed) clone(n *inode) *inode {
@@ -390,13 +391,13 @@ func (k *killed) clone(n *inode) *inode {
 	return to
 }
 
-// CrashClone gives a file system as a power cut at this moment could leave it.
-// What was synced is there. Each unsynced write may be there, or not, or in
-// part: torn at any byte, or any subset of its sectors. Where a file grew and its
-// new bytes did not reach the disk, they read as zeros or as what the blocks held
-// before: bytes of files that were removed, or noise. Each name may lead to
-// anything that it led to since its directory was synced. The same seed on the
-// same history gives the same outcome. The original is not changed.
+// CrashClone returns a file system in a state in which a power cut at this moment could leave
+// it. Synced changes exist. Each unsynced write may exist completely, not at all, or in part:
+// torn at any byte, or any subset of its sectors. Where a file grew and its new bytes did not
+// reach the disk, they read as zeros or as the previous content of the blocks: bytes of
+// removed files, or noise. Each name may refer to any inode that it referred to since its
+// directory was synced. The same seed and history give the same outcome. The original is not
+// changed.
 func (c *Crashable) CrashClone(seed uint64) *Crashable {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -408,8 +409,8 @@ func (c *Crashable) CrashClone(seed uint64) *Crashable {
 type crash struct {
 	seed  uint64
 	rng   *rand.Rand
-	files map[*inode]*inode // clones made already: a renamed file may keep both names
-	freed [][]byte          // what old blocks may hold
+	files map[*inode]*inode // existing clones: a renamed file may keep both names
+	freed [][]byte          // possible content of reused blocks
 }
 
 func (k *crash) clone(n *inode) *inode {
@@ -443,7 +444,7 @@ func (k *crash) clone(n *inode) *inode {
 	return to
 }
 
-// pick chooses among n states, of which the first is the surest and the last the newest.
+// pick chooses among n states, in order of time; the first is durable.
 func (k *crash) pick(n int) int {
 	switch k.seed {
 	case CrashLosesAll:
@@ -454,7 +455,7 @@ func (k *crash) pick(n int) int {
 	return k.rng.IntN(n)
 }
 
-// content gives the bytes of a file that survive.
+// content returns the surviving bytes of a file.
 func (k *crash) content(n *inode) []byte {
 	data := slices.Clone(n.durable)
 	for _, ch := range n.pending {
@@ -471,10 +472,10 @@ func (k *crash) content(n *inode) []byte {
 	return data
 }
 
-// sectorSize is what a disk writes whole or not at all, in bytes.
+// sectorSize is the unit that a disk writes atomically, in bytes.
 const sectorSize = 512
 
-// tear applies a part of a write: a run of its bytes, or any of its sectors.
+// tear applies a part of a write: a range of its bytes, or a subset of its sectors.
 func (k *crash) tear(ch change, data []byte) []byte {
 	if k.rng.IntN(2) == 0 {
 		from := k.rng.IntN(len(ch.data) + 1)
@@ -485,7 +486,7 @@ func (k *crash) tear(ch change, data []byte) []byte {
 		part := change{off: ch.off + int64(from), data: ch.data[from:to]}
 		return part.apply(k.grow(data, part))
 	}
-	if k.rng.IntN(2) == 0 { // the size reached the disk whatever its bytes did
+	if k.rng.IntN(2) == 0 { // the size reached the disk, the bytes may not have
 		data = k.grow(data, change{off: ch.off + int64(len(ch.data)), data: []byte{}})
 	}
 	page := int64(sectorSize << (3 * k.rng.IntN(2)))
@@ -500,8 +501,8 @@ func (k *crash) tear(ch change, data []byte) []byte {
 	return data
 }
 
-// grow extends the file to the end of a write, with zeros or with what the blocks
-// held before: what was never written shows it where the write is torn.
+// grow may extend the file to the end of a write with the previous content of the blocks,
+// which is then visible where the write is torn.
 func (k *crash) grow(data []byte, ch change) []byte {
 	was, end := len(data), ch.off+int64(len(ch.data))
 	if ch.data == nil || end <= int64(was) || k.seed <= CrashLosesNone || k.rng.IntN(2) == 0 {
@@ -511,7 +512,7 @@ func (k *crash) grow(data []byte, ch change) []byte {
 	fresh := data[was:]
 	if len(k.freed) > 0 && k.rng.IntN(4) > 0 {
 		if old := k.freed[k.rng.IntN(len(k.freed))]; len(old) > was {
-			copy(fresh, old[was:]) // the same place of the file before
+			copy(fresh, old[was:]) // the same offset of the old file
 		}
 		return data
 	}
@@ -636,7 +637,7 @@ func (f *crashFile) Truncate(size int64) error {
 	})
 }
 
-// Preallocate implements File. Nothing is reserved; it only tells whether there is room.
+// Preallocate implements File. It reserves nothing and only checks for room.
 func (f *crashFile) Preallocate(size int64) error {
 	return f.change("fallocate", func() error {
 		if size-int64(len(f.n.data)) > f.c.total-f.c.root.bytes() {

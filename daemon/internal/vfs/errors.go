@@ -2,8 +2,8 @@ package vfs
 
 import "errors"
 
-// ErrLocked says that another process holds the lock.
+// ErrLocked means that another process holds the lock.
 var ErrLocked = errors.New("locked by another process")
 
-// errTooLong says that a file is longer than the reader takes.
+// errTooLong means that a file exceeds the reader's limit.
 var errTooLong = errors.New("file is longer than expected")

@@ -7,7 +7,7 @@ import (
 	"sync"
 )
 
-// Call is one call on a file system that Inject is about to pass on.
+// Call is one call of a file system, before Inject forwards it.
 type Call struct {
 	Op   string // "create", "write", "datasync", … as the methods are called, in lower case
 	Name string // of the file as it was opened, or the first argument
@@ -38,11 +38,11 @@ func (c Call) Changes() bool {
 	return true
 }
 
-// ErrShortWrite given by a hook makes a write stop in its middle with io.ErrShortWrite.
+// ErrShortWrite, returned by a hook, makes a write stop halfway with io.ErrShortWrite.
 var ErrShortWrite = errors.New("short write")
 
-// Inject passes every call on to another file system, after it asked a hook.
-// The hook's error, where there is one, is the answer, and nothing is passed on.
+// Inject forwards every call to another file system, after calling a hook. If the hook
+// returns an error, that is the result, and the call is not forwarded.
 type Inject struct {
 	FS
 	mu   sync.Mutex // guards hook
@@ -163,7 +163,7 @@ func (i *Inject) Space() (Space, error) {
 	return i.FS.Space()
 }
 
-// injectFile is a file whose calls go by the hook. Its name is the one it was opened under.
+// injectFile is a file whose calls pass the hook. Its name is that under which it was opened.
 type injectFile struct {
 	File
 	i    *Inject
@@ -201,7 +201,7 @@ func (f *injectFile) WritevAt(bufs [][]byte, off int64) (int64, error) {
 	return f.File.WritevAt(bufs, off)
 }
 
-// prefix gives the first n bytes of the buffers.
+// prefix returns the first n bytes of the buffers.
 func prefix(bufs [][]byte, n int64) [][]byte {
 	var part [][]byte
 	for _, b := range bufs {
@@ -268,7 +268,7 @@ func (f *injectFile) Lock() error {
 	return f.File.Lock()
 }
 
-// Close implements File. It is passed on even where the hook fails it, so that nothing leaks.
+// Close implements File. It is forwarded even if the hook fails it, so that nothing leaks.
 func (f *injectFile) Close() error {
 	return errors.Join(f.i.ask(Call{Op: "close", Name: f.name}), f.File.Close())
 }

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Modes of what is made: data is for the daemon's own user.
+// Modes of new files and directories: only the daemon's user may access them.
 const (
 	fileMode = 0o600
 	dirMode  = 0o700
@@ -24,7 +24,7 @@ type OS struct {
 
 var _ FS = (*OS)(nil)
 
-// OpenOS opens the directory at path, and makes it, durably, where it is not there.
+// OpenOS opens the directory at path, and durably creates it if missing.
 func OpenOS(path string) (*OS, error) {
 	if err := makeDurably(path); err != nil {
 		return nil, err
@@ -36,7 +36,7 @@ func OpenOS(path string) (*OS, error) {
 	return &OS{root: root, path: path}, nil
 }
 
-// makeDurably makes the directory and those above it, and syncs the parent of each that it made.
+// makeDurably creates the directory and its parents, and syncs the parent of each that it created.
 func makeDurably(path string) error {
 	if _, err := os.Stat(path); err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -131,7 +131,7 @@ func entryOf(info fs.FileInfo) Entry {
 	return e
 }
 
-// osFile adds to an os.File what the standard library does not offer; see os_linux.go.
+// osFile adds to an os.File what the standard library lacks; see os_linux.go.
 type osFile struct{ *os.File }
 
 func (f osFile) Size() (int64, error) {
@@ -142,7 +142,7 @@ func (f osFile) Size() (int64, error) {
 	return info.Size(), nil
 }
 
-// control runs a system call on the descriptor, which cannot be closed meanwhile.
+// control runs a system call on the descriptor, which cannot be closed during the call.
 func (f osFile) control(op string, call func(fd int) error) error {
 	raw, err := f.SyscallConn()
 	if err != nil {

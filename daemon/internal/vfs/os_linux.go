@@ -30,7 +30,7 @@ func (o *OS) Space() (Space, error) {
 
 func (f osFile) WritevAt(bufs [][]byte, off int64) (written int64, err error) {
 	err = f.control("pwritev", func(fd int) error {
-		bufs = append([][]byte(nil), bufs...) // advanced below; the caller's stays as it is
+		bufs = append([][]byte(nil), bufs...) // advanced below; the caller's slice is not changed
 		for len(bufs) > 0 {
 			n, err := unix.Pwritev(fd, bufs[:min(len(bufs), maxIOV)], off+written)
 			switch {
@@ -49,7 +49,7 @@ func (f osFile) WritevAt(bufs [][]byte, off int64) (written int64, err error) {
 	return written, err
 }
 
-// advance takes n bytes off the front.
+// advance removes the first n bytes.
 func advance(bufs [][]byte, n int) [][]byte {
 	for len(bufs) > 0 && n >= len(bufs[0]) {
 		n -= len(bufs[0])

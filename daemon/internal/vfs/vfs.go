@@ -1,18 +1,18 @@
-// Package vfs is the seam between the chunk store and a file system. It holds
-// only what the store needs: positioned reads and writes, the ways to make
-// things durable, and names that change atomically.
+// Package vfs is the interface between the chunk store and a file system. It has only what
+// the store needs: positioned reads and writes, syncs of files and directories, and atomic
+// changes of names.
 //
-// [OpenOS] gives the real thing, [NewCrashable] one in memory that can lose
-// power at any moment, and [Inject] wraps either to make calls fail or to write
-// down their order.
+// [OpenOS] opens a directory of the operating system. [NewCrashable] is a file system in
+// memory that can lose power at any moment, and [Inject] wraps either to make calls fail or to
+// record their order.
 //
 // # What is durable
 //
-// Nothing is, until it was synced: the bytes and the size of a file by Datasync
-// or Sync, and the names in a directory by SyncDir of that directory. A name is
-// made, changed or removed atomically, but only SyncDir keeps it so over a power
-// cut. After a failed sync it is unknown what reached the disk, and a sync that
-// is repeated may succeed without having written anything: never repeat one.
+// Nothing is durable before it was synced: the bytes and the size of a file by Datasync or
+// Sync, and the names in a directory by SyncDir of that directory. A name is created, changed
+// or removed atomically, but only SyncDir makes that survive a power cut. After a failed sync
+// it is unknown what reached the disk, and a repeated sync may succeed without having written
+// anything: never repeat one.
 package vfs
 
 import (
@@ -23,22 +23,21 @@ import (
 )
 
 // FS is a tree of directories and files under one root. Names are relative to
-// it, with forward slashes and without "..". All methods may be called at once
-// from many goroutines. Errors match fs.ErrNotExist, fs.ErrExist and the
+// it, with forward slashes and without "..". Safe for concurrent use. Errors match fs.ErrNotExist, fs.ErrExist and the
 // errnos of package syscall by errors.Is.
 type FS interface {
-	// Create makes a new file, open for reading and writing. fs.ErrExist if the name is taken.
+	// Create creates a new file, open for reading and writing. fs.ErrExist if the name exists.
 	Create(name string) (File, error)
-	// Open opens a file that is there, for reading and writing.
+	// Open opens an existing file for reading and writing.
 	Open(name string) (File, error)
-	// OpenRead opens a file that is there for reading alone, which a file system
-	// that became read-only allows. Calls that change the file fail; Lock does not.
+	// OpenRead opens an existing file for reading only, which works on a read-only file
+	// system. Calls that change the file fail; Lock does not.
 	OpenRead(name string) (File, error)
-	// Rename gives the file a new name, atomically replacing a file of that name.
+	// Rename renames a file and atomically replaces a file with the new name.
 	Rename(from, to string) error
-	// Remove takes away the name of a file or of an empty directory. Files that are open stay readable.
+	// Remove removes the name of a file or of an empty directory. Open files stay readable.
 	Remove(name string) error
-	// MkdirAll makes the directory and those above it. What is there already is no error.
+	// MkdirAll creates the directory and its parents. Existing ones are no error.
 	MkdirAll(name string) error
 	// ReadDir lists a directory in the order of names; "." is the root.
 	ReadDir(name string) ([]Entry, error)
@@ -46,26 +45,25 @@ type FS interface {
 	SyncDir(name string) error
 	// Stat describes a name.
 	Stat(name string) (Entry, error)
-	// Space tells the size of the disk under the root.
+	// Space returns the size of the disk under the root.
 	Space() (Space, error)
-	// Close frees the root. Files stay open.
+	// Close closes the root. Open files stay open.
 	Close() error
 }
 
-// File is an open file. Methods may be called at once from many goroutines;
-// where two writes overlap, either may win.
+// File is an open file. Safe for concurrent use; of two overlapping writes either may win.
 type File interface {
 	io.ReaderAt
 	io.WriterAt
 	io.Closer
 	// WritevAt writes the buffers one after the other from off on, as one write
-	// where the system has that. It returns the bytes written, fewer only with an error.
+	// if the system supports that. It returns the bytes written, fewer only with an error.
 	WritevAt(bufs [][]byte, off int64) (int64, error)
 	// Preallocate reserves disk blocks for the first size bytes and leaves the
-	// file's size alone. ENOSPC if they are not there; nil where it is not supported.
+	// file's size alone. ENOSPC if there are not enough; nil where it is not supported.
 	Preallocate(size int64) error
-	// StartWriteback begins to write a range to the disk and does not wait. It
-	// makes nothing durable; it only shortens the sync that comes later.
+	// StartWriteback begins to write a range to the disk without waiting. It makes nothing
+	// durable; it only shortens a later sync.
 	StartWriteback(off, n int64) error
 	// Datasync makes the file's bytes and size durable.
 	Datasync() error
@@ -75,7 +73,8 @@ type File interface {
 	Truncate(size int64) error
 	// Size is the size in bytes.
 	Size() (int64, error)
-	// Lock takes the file for this process until Close. It does not wait: ErrLocked.
+	// Lock locks the file for this process until Close. ErrLocked, without waiting, if another
+	// process holds the lock.
 	Lock() error
 }
 
@@ -89,12 +88,12 @@ type Entry struct {
 // Space is the size of a disk in bytes.
 type Space struct {
 	Total int64
-	Free  int64 // for this process: what is kept back for the superuser left out
+	Free  int64 // available to this process, without the blocks reserved for the superuser
 
 	ReadOnly bool // the file system is mounted read-only, or became so after an error
 }
 
-// Replace writes data durably under name: all of it or, after a crash, what was there before.
+// Replace durably replaces the content of name: after a crash it is the old or the new one.
 // The steps: temporary name, write, sync, rename, sync of the directory dir that holds name.
 func Replace(fsys FS, dir, name string, data []byte) (err error) {
 	path, temp := join(dir, name), join(dir, name+".new")

@@ -7,7 +7,7 @@ import (
 )
 
 // area is a part of the budget, with its own accounts and waiters. The package's
-// documentation says what it grants to whom, and why no one waits for ever.
+// documentation explains what it grants to which caller, and why no upload waits forever.
 type area struct {
 	size     int64
 	reserve  int64 // bytes that ordinary grants leave free; no stripe needs more
@@ -19,11 +19,11 @@ type area struct {
 	looked   int64                // when slow clients were last looked for
 }
 
-// caller is what uploads with one access key have of an area.
+// caller is the use of an area by all uploads with one access key.
 type caller struct {
 	key     string
 	stripes int       // open ones
-	held    int64     // bytes, also those that nodes have not yet taken
+	held    int64     // bytes, including those that nodes have not yet taken
 	promise int64     // bytes of all promises to its open stripes, when they were made
 	queue   []*Upload // waiting, in the order in which their stripes began
 }
@@ -40,10 +40,10 @@ func (a *area) free() int64 { return a.size - a.lent }
 // ordinary reports whether n bytes can be granted with the reserve and all promises kept.
 func (a *area) ordinary(n int64) bool { return a.free()-n >= max(a.reserve, a.promised) }
 
-// spare reports whether n bytes can be granted without keeping anyone waiting.
+// spare reports whether n bytes can be granted without delaying a waiter.
 func (a *area) spare(n int64) bool { return len(a.waiting) == 0 && a.ordinary(n) }
 
-// open begins the account of the upload's stripe.
+// open begins the upload's stripe in this area.
 func (a *area) open(u *Upload) {
 	c := a.callers[u.client.Caller]
 	if c == nil {
@@ -55,7 +55,7 @@ func (a *area) open(u *Upload) {
 	u.stripe.area, u.stripe.who = a, c
 }
 
-// close ends it. What it holds is lent until it is returned.
+// close ends the upload's stripe. Its buffers remain lent until they are returned.
 func (a *area) close(u *Upload) {
 	s := &u.stripe
 	a.promised -= s.promised
@@ -66,7 +66,7 @@ func (a *area) close(u *Upload) {
 	a.serve()
 }
 
-// returned takes lent memory back.
+// returned is called when lent memory returns.
 func (a *area) returned(c *caller, n int64) {
 	a.lent -= n
 	c.held -= n
@@ -74,7 +74,8 @@ func (a *area) returned(c *caller, n int64) {
 	a.serve()
 }
 
-// forget removes an account that nothing stands in. A few are kept, for callers that come one request at a time.
+// forget removes a caller that holds nothing. Some are kept for callers that send one request
+// at a time.
 func (a *area) forget(c *caller) {
 	const kept = 64
 	if c.stripes == 0 && c.held == 0 && len(a.callers) > kept {
@@ -86,7 +87,7 @@ func (a *area) forget(c *caller) {
 func (a *area) ask(u *Upload, n int64) bool {
 	if u.stripe.promise > 0 || a.spare(n) {
 		a.lend(u, n)
-		a.serve() // its caller has more now: another may be the poorest
+		a.serve() // another caller may be the poorest now
 		return true
 	}
 	if u.granted == nil {
@@ -137,7 +138,7 @@ func (a *area) lend(u *Upload, n int64) {
 	s.who.held += n
 }
 
-// serve grants what can be granted to those who wait.
+// serve grants memory to waiters as long as possible.
 func (a *area) serve() {
 	for len(a.waiting) > 0 {
 		u := a.poorest()
@@ -168,7 +169,7 @@ func (a *area) poorest() *Upload {
 }
 
 // leastPromised is the oldest waiter of the caller that was promised least, among those
-// that may be promised more; nil: there is none.
+// that may be promised more; nil if no caller may.
 func (a *area) leastPromised() *Upload {
 	var best *caller
 	for _, c := range a.waiting {
@@ -186,8 +187,8 @@ func (a *area) leastPromised() *Upload {
 	return best.queue[0]
 }
 
-// tooSlow chooses the uploads to end, so that those who wait can be served. It
-// looks at most once in a while, because there may be thousands.
+// tooSlow selects the uploads to end so that the waiters can be served. It examines them at
+// most once per interval every, because there may be thousands.
 func (a *area) tooSlow(now int64, every time.Duration) (chosen []*Upload) {
 	if len(a.waiting) == 0 || a.looked != 0 && now-a.looked < int64(every) {
 		return nil

@@ -15,7 +15,7 @@ func Class(n int) int {
 
 const smallestClass = 64
 
-// classOf gives the number of a class, counted from 0, and its size in bytes.
+// classOf returns the index of the class of n bytes, and its size in bytes.
 func classOf(n int) (index, size int) {
 	if n <= smallestClass {
 		return 0, smallestClass
@@ -48,7 +48,7 @@ func (b *Buffer) Release() {
 		a.returned(c, int64(size))
 		p.mu.Unlock()
 	case n < 0:
-		panic("writemem: a buffer was released more often than it was lent")
+		panic("writemem: a buffer was released more often than it was retained")
 	}
 }
 

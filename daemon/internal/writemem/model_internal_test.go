@@ -8,12 +8,12 @@ import (
 	"pgregory.net/rapid"
 )
 
-// machine drives the accounts of a pool by hand, one call after the other, and
-// knows for itself who holds what.
+// machine drives a pool without goroutines, one call after the other, and keeps its own
+// account of what each upload holds.
 type machine struct {
 	pool *Pool
 	open []*Upload // with a stripe, waiting or not
-	lent []loan    // of completed stripes: nodes return it at any time
+	lent []loan    // buffers of completed stripes: nodes return them at any time
 	unit int64
 }
 
@@ -140,7 +140,7 @@ func (m *machine) check(t *rapid.T) {
 	}
 }
 
-// checkSafe is the banker's question, answered by trying: is there an order in
+// checkSafe is the safety check of the banker's algorithm, by trial: is there an order in
 // which all open stripes can be completed?
 func (m *machine) checkSafe(t *rapid.T, a *area) {
 	free := a.size
@@ -165,8 +165,8 @@ func (m *machine) checkSafe(t *rapid.T, a *area) {
 	}
 }
 
-// checkServed demands that memory does not lie idle while someone waits, and that a caller other than those
-// that wait can act, so that no one waits for ever.
+// checkServed requires that no memory is unused while an upload waits, and that a caller other
+// than the waiting ones can act, so that no upload waits forever.
 func (m *machine) checkServed(t *rapid.T, a *area) {
 	waiting, acting := 0, 0
 	for _, u := range m.open {

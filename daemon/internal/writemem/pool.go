@@ -9,7 +9,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// Config is what a Pool is made of. Zero values take the defaults named here.
+// Config configures a Pool. Zero values take the defaults named here.
 type Config struct {
 	Budget  int64         // bytes lent at a time, at most
 	Unit    int           // bytes; an upload that cannot have more than this is a small one
@@ -38,13 +38,13 @@ type Pool struct {
 	epoch time.Time
 	free  freeList
 
-	mu    sync.Mutex // guards what follows, and all of areas, callers and uploads that is not said to be otherwise
+	mu    sync.Mutex // guards the fields below, and all fields of areas, callers and uploads unless documented otherwise
 	small *area      // nil where the budget is too small for one
 	large *area
 	began uint64 // stripes that were begun: the order of waiters
 }
 
-// New makes a pool.
+// New returns a pool.
 func New(cfg Config) *Pool {
 	cfg = cfg.withDefaults()
 	p := &Pool{cfg: cfg, epoch: time.Now()}
@@ -71,29 +71,29 @@ func (p *Pool) Used() int64 {
 // Budget is the number of bytes that the pool was made with.
 func (p *Pool) Budget() int64 { return p.cfg.Budget }
 
-// Client says whose bytes an upload is made of.
+// Client describes the source of an upload.
 type Client struct {
 	Caller string // the access key; memory is shared equally among callers
 	Most   int64  // bytes that the upload has at most, or -1 when unknown
 	// Interrupt ends a Read that is in progress, and all later ones, with the
 	// error. It is called from another goroutine, at most once, not after Close has returned, and must
-	// not block. nil: the upload is no client's, and never ended for its rate.
+	// not block. nil: the upload has no client, and is never ended for its rate.
 	Interrupt func(error)
 }
 
-// Open begins the account of an upload. It must be closed. It holds no memory yet.
+// Open begins an upload, which the caller must Close. It holds no memory yet.
 func (p *Pool) Open(c Client) *Upload {
 	return &Upload{pool: p, client: c, small: c.Most >= 0 && c.Most <= int64(p.cfg.Unit)}
 }
 
 func (p *Pool) now() int64 { return int64(time.Since(p.epoch)) }
 
-// look is how often waiters look for clients that are too slow.
+// look is the interval in which waiters look for clients that are too slow.
 func (p *Pool) look() time.Duration {
 	return min(time.Second, max(time.Millisecond, p.cfg.Lag/8))
 }
 
-// endSlow ends clients that are too slow, where someone waits for what they hold.
+// endSlow ends clients that are too slow if others wait for the memory that they hold.
 func (p *Pool) endSlow(a *area) {
 	p.mu.Lock()
 	slow := a.tooSlow(p.now(), p.look())

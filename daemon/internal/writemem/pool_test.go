@@ -27,7 +27,7 @@ func config() writemem.Config {
 	return writemem.Config{Budget: 128 * unit, Unit: unit, Largest: 10 * unit}
 }
 
-// client is a body whose bytes come when the test sends them.
+// client is a body whose bytes arrive when the test sends them.
 type client struct {
 	bytes chan int
 	ended chan struct{}
@@ -78,7 +78,7 @@ func release(bufs []*writemem.Buffer) {
 	}
 }
 
-// hog fills all that ordinary grants give with stripes that were begun and stall.
+// hog uses all memory of ordinary grants for stripes that were begun and stall.
 func hog(t testing.TB, p *writemem.Pool, caller string) (ups []*writemem.Upload, clients []*client, bufs []*writemem.Buffer) {
 	t.Helper()
 	for range 98 {
@@ -119,7 +119,7 @@ func TestWaitIsBounded(t *testing.T) {
 	})
 }
 
-// Half-full stripes hold everything that ordinary grants give; each must still be completed.
+// Half-full stripes hold all memory of ordinary grants; each must still be completed.
 func TestHalfFullStripesAreCompleted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -139,7 +139,7 @@ func TestHalfFullStripesAreCompleted(t *testing.T) {
 	})
 }
 
-// Who waits is served in the order in which the stripes began, whatever the order of their requests.
+// Waiters are served in the order in which their stripes began, not in that of their requests.
 func TestOldestStripeFirst(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -174,7 +174,7 @@ func TestOldestStripeFirst(t *testing.T) {
 	})
 }
 
-// What becomes free goes to the caller that holds least, also when another's stripe is older.
+// Free memory is granted to the caller that holds least, even if another's stripe is older.
 func TestPoorestCallerFirst(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -342,7 +342,7 @@ func TestInterruptNeverFollowsClose(t *testing.T) {
 	})
 }
 
-// workload is what a caller does, drawn before the clock of the test is a false one.
+// workload is the behaviour of a caller, drawn before the test's clock is replaced.
 type workload struct {
 	caller   string
 	small    bool

@@ -10,8 +10,8 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// Upload is what one upload has of the pool: one open stripe at a time, and the
-// rate at which its client sends. It is used by one goroutine.
+// Upload is the use of the pool by one upload: one open stripe at a time, and the rate at
+// which its client sends. It is used by one goroutine.
 type Upload struct {
 	pool   *Pool
 	client Client
@@ -21,19 +21,19 @@ type Upload struct {
 	slowAt  atomic.Int64  // when the client will be too slow if no byte arrives, since pool.epoch; 0 while nothing is read
 	cause   atomic.Value  // error: why the upload was ended
 	alive   sync.Mutex    // held across Interrupt; guards closed
-	closed  bool          // Interrupt may not be called any more
+	closed  bool          // Interrupt must no longer be called
 	stripe  stripe        // guarded by pool.mu
-	ended   bool          // it was chosen to be ended; guarded by pool.mu
+	ended   bool          // it was selected to be ended; guarded by pool.mu
 	want    int64         // bytes that it waits for; guarded by pool.mu
 	granted chan struct{} // has room for one
 }
 
 // stripe is the account of an open stripe.
 type stripe struct {
-	need     int64 // bytes in all
+	need     int64 // bytes in total
 	taken    int64
 	promised int64 // of those not yet taken
-	promise  int64 // bytes when the promise was made; 0: there is none
+	promise  int64 // bytes when the promise was made; 0: no promise was made
 	order    uint64
 	area     *area // nil until something is taken
 	who      *caller
@@ -47,8 +47,8 @@ func (u *Upload) Close() {
 	u.alive.Unlock()
 }
 
-// Begin begins a stripe that will take up to need bytes, counted in classes. Error:
-// TooLarge when the budget could never hold it.
+// Begin begins a stripe that will take up to need bytes, the sizes of its buffers rounded up
+// to their classes. Error: TooLarge when it exceeds the budget.
 func (u *Upload) Begin(need int) error {
 	p := u.pool
 	u.Finish()
@@ -62,8 +62,8 @@ func (u *Upload) Begin(need int) error {
 	return nil
 }
 
-// Take waits for n bytes of the open stripe. Errors: the context's; Unavailable when
-// they did not come in time.
+// Take waits for a buffer of n bytes for the open stripe. Errors: the context's; Unavailable
+// after Config.Wait.
 func (u *Upload) Take(ctx context.Context, n int) (*Buffer, error) {
 	if err := u.lend(ctx, int64(Class(n))); err != nil {
 		return nil, err
@@ -90,7 +90,8 @@ func (u *Upload) buffer(n int) *Buffer {
 	return b
 }
 
-// Finish ends the open stripe: it takes nothing more. What was lent for it returns by Release. May be called at any time.
+// Finish ends the open stripe: it takes no more memory. Its buffers return by Release. It may
+// be called at any time.
 func (u *Upload) Finish() {
 	p := u.pool
 	p.mu.Lock()
@@ -107,7 +108,7 @@ func (u *Upload) lend(ctx context.Context, n int64) error {
 	s := &u.stripe
 	if s.taken+n > s.need {
 		p.mu.Unlock()
-		panic("writemem: a stripe took more than it had announced")
+		panic("writemem: a stripe took more than it announced")
 	}
 	if s.area == nil {
 		p.began++
@@ -123,7 +124,7 @@ func (u *Upload) lend(ctx context.Context, n int64) error {
 	return p.wait(ctx, u, a)
 }
 
-// choose gives the area in which a stripe stays.
+// choose returns the area of a stripe.
 func (p *Pool) choose(u *Upload, n int64) *area {
 	switch {
 	case !p.fitsSmall(u, u.stripe.need):
@@ -138,8 +139,8 @@ func (p *Pool) fitsSmall(u *Upload, need int64) bool {
 	return u.small && p.small != nil && need <= p.small.reserve
 }
 
-// Read reads from r, and counts the time that it takes against the client's rate.
-// Where the upload was ended for its rate, the error says so; io.EOF remains what it is.
+// Read reads from r and counts the elapsed time towards the client's rate. If the upload was
+// ended for its rate, that is the error; io.EOF is never replaced.
 func (u *Upload) Read(r io.Reader, p []byte) (int, error) {
 	cfg := &u.pool.cfg
 	began := u.pool.now()

@@ -9,8 +9,8 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// Benchmark measures the ways in and out that matter: small chunks by many
-// writers at once, large chunks, and reading. Figures come as ns/op and MB/s.
+// Benchmark measures small chunks by many concurrent writers, large chunks, and reading, in
+// ns/op and MB/s.
 func Benchmark(b *testing.B, open Open) {
 	for _, writers := range []int{1, 32} {
 		b.Run(fmt.Sprintf("PutSmall4KiB/writers=%d", writers), func(b *testing.B) { benchPutSmall(b, open(b), writers) })
@@ -52,7 +52,7 @@ func benchWrite(b *testing.B, c store.Chunks, size int) {
 		if _, err := write(context.Background(), c, spec, units, label); err != nil {
 			b.Fatal(err)
 		}
-		b.StopTimer() // what was written goes, so that a long run fills no disk
+		b.StopTimer() // delete it, so that a long run fills no disk
 		if err := c.Delete(context.Background(), id); err != nil {
 			b.Fatal(err)
 		}

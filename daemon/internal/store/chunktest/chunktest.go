@@ -1,6 +1,6 @@
-// Package chunktest is the conformance suite of store.Chunks: one subtest for
-// each promise in the comments of that contract. Every implementation runs it,
-// the one in memory and the one behind the wire included.
+// Package chunktest is the conformance suite of store.Chunks: one subtest for each promise in
+// the comments of that contract. Every implementation runs it, including the one in memory and
+// the gRPC client.
 package chunktest
 
 import (
@@ -9,11 +9,11 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// Open makes a fresh, empty place for one subtest and cleans it up by t.Cleanup.
+// Open returns a new, empty store for one subtest and removes it in t.Cleanup.
 type Open func(t testing.TB) store.Chunks
 
-// Run checks every promise of store.Chunks, each on a place of its own, in parallel.
-// Where the implementation has the optional powers, those are checked too.
+// Run checks every promise of store.Chunks, each on its own store, in parallel. Optional
+// interfaces are checked if the implementation has them.
 func Run(t *testing.T, open Open) {
 	for _, c := range promises {
 		t.Run(c.name, func(t *testing.T) {
@@ -23,7 +23,7 @@ func Run(t *testing.T, open Open) {
 	}
 }
 
-// promises is the suite; the names say what is promised.
+// promises is the suite; each name states the promise.
 var promises = []struct {
 	name  string
 	check func(t *testing.T, c store.Chunks)
@@ -36,36 +36,36 @@ var promises = []struct {
 	{"Abort after Commit does nothing", abortAfterCommit},
 	{"Abort may be called while Append runs", abortDuringAppend},
 	{"a writer ends with its context", contextEndsWriter},
-	{"the same chunk again is success and changes nothing", sameChunkAgain},
+	{"writing the same chunk again succeeds and changes nothing", sameChunkAgain},
 	{"another chunk under the same id is Exists", otherChunkExists},
 	{"a unit with a wrong checksum is Corrupt", wrongUnitChecksum},
 	{"a chunk without units is Invalid", noUnits},
 	{"a unit of no bytes is Invalid", emptyUnit},
 	{"a unit over the unit size is Invalid", longUnit},
 	{"a unit after a short one is Invalid", unitAfterShort},
-	{"a spec that is wrong is Invalid", wrongSpec},
+	{"an invalid spec is Invalid", wrongSpec},
 	{"each unit is released exactly once", releasedOnce},
 	{"the label is kept field by field", labelKept},
 	{"many writers write different chunks", manyWriters},
 	{"many writers write the same chunk", manyWritersOneChunk},
-	{"writers that disagree leave one chunk", disagreeingWriters},
+	{"writers with different contents leave one chunk", disagreeingWriters},
 	{"PutSmall stores a chunk of one unit", putSmall},
-	{"PutSmall keeps the rules of a writer", putSmallRules},
+	{"PutSmall has the rules of a writer", putSmallRules},
 
 	{"a range gives its units", ranges},
 	{"a range that begins past the end is OutOfRange", outOfRange},
-	{"what is absent is NotFound", absent},
-	{"units stay as they are until released", unitsStay},
+	{"an absent chunk is NotFound", absent},
+	{"units do not change before they are released", unitsStay},
 	{"Close may be called early and while Next runs", closeDuringNext},
 	{"a reader ends with its context", contextEndsReader},
 	{"many readers read one chunk", manyReaders},
 
 	{"List gives chunks in order, in pages", listPages},
-	{"List of nothing is empty", listEmpty},
-	{"Delete removes, and twice is nil", deleteTwice},
+	{"List of an empty store is empty", listEmpty},
+	{"Delete removes a chunk, and a second Delete is nil", deleteTwice},
 	{"a deleted chunk may be written again", writeAfterDelete},
 	{"Delete while reading is safe", deleteDuringRead},
-	{"Capacity adds up", capacity},
-	{"Verify finds what is whole, and what is absent", verify},
+	{"Capacity is consistent", capacity},
+	{"Verify accepts an intact chunk, and reports an absent one", verify},
 	{"an ended context is an error everywhere", endedContext},
 }

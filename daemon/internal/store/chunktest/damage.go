@@ -8,11 +8,11 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// Damage makes the bytes of one chunk unreadable, by rot or by errors of the disk.
+// Damage makes the bytes of one chunk unreadable, by flipped bits or by errors of the disk.
 type Damage func(id store.ChunkID)
 
-// RunDamage checks what store.Chunks promises of a chunk that cannot be read, each
-// time on a place of its own.
+// RunDamage checks the promises of store.Chunks for a chunk that cannot be read, each time on
+// a new store.
 func RunDamage(t *testing.T, open func(t testing.TB) (store.Chunks, Damage)) {
 	for _, size := range []int{10, 30*unitSize + 1} {
 		c, damage := open(t)
@@ -28,8 +28,8 @@ func RunDamage(t *testing.T, open func(t testing.TB) (store.Chunks, Damage)) {
 			requireKind(t, store.Corrupt, v.Verify(t.Context(), id))
 		}
 		listed, err := c.List(t.Context(), store.ChunkID{}, 10)
-		require.NoError(t, err, "damage never makes List fail")
-		require.Len(t, listed, 2, "a damaged chunk is still there")
+		require.NoError(t, err, "List does not fail because of damage")
+		require.Len(t, listed, 2, "a damaged chunk still exists")
 		requireContent(t, c, other, data)
 
 		require.NoError(t, c.Delete(t.Context(), id))

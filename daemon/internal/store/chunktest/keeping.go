@@ -101,7 +101,7 @@ func deleteDuringRead(t *testing.T, c store.Chunks) {
 			u.Release()
 		}
 		if errors.Is(err, io.EOF) {
-			require.True(t, string(data) == string(got), "a reader that goes on reads what was there")
+			require.True(t, string(data) == string(got), "a reader that continues reads the deleted content")
 		} else {
 			requireKind(t, store.NotFound, err)
 			require.True(t, string(data[:len(got)]) == string(got))

@@ -17,23 +17,23 @@ import (
 // unitSize is small, so that chunks of many units stay cheap.
 const unitSize = 4096
 
-// patience bounds waits for what must happen anyway; only a failing test uses it up.
+// patience bounds waits for events that must happen; only a failing test uses it up.
 const patience = 30 * time.Second
 
-// NewID returns a chunk id that nobody used.
+// NewID returns an unused chunk id.
 func NewID() store.ChunkID { return store.ChunkID{Part: store.NewPartID(), Index: 3} }
 
-// Spec is a spec of the suite's unit size and no hint.
+// Spec returns a spec with the suite's unit size and no hint.
 func Spec(id store.ChunkID) store.ChunkSpec { return store.ChunkSpec{ID: id, UnitSize: unitSize} }
 
-// Bytes gives n bytes that look random and depend on seed alone.
+// Bytes returns n pseudo-random bytes that depend only on seed.
 func Bytes(seed uint64, n int) []byte {
 	b := make([]byte, n)
 	rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8), byte(seed >> 16), 1}).Read(b)
 	return b
 }
 
-// SampleLabel fills every field of a label with a value of its own.
+// SampleLabel returns a label with a different value in every field.
 func SampleLabel() store.Label {
 	return store.Label{
 		File:        store.NewFileID(),
@@ -52,7 +52,7 @@ func SampleLabel() store.Label {
 	}
 }
 
-// cut makes units of data; the last may be short.
+// cut splits data into units; the last may be short.
 func cut(data []byte, size int) []store.Unit {
 	var units []store.Unit
 	for len(data) > 0 {
@@ -84,7 +84,7 @@ func write(ctx context.Context, c store.Chunks, spec store.ChunkSpec, units []st
 	return w.Commit(label)
 }
 
-// Put stores data under id, and checks what the place says about it.
+// Put stores data under id, and checks the returned information.
 func Put(t testing.TB, c store.Chunks, id store.ChunkID, data []byte) store.ChunkInfo {
 	t.Helper()
 	info, err := write(context.Background(), c, Spec(id), cut(data, unitSize), SampleLabel())
@@ -94,7 +94,7 @@ func Put(t testing.TB, c store.Chunks, id store.ChunkID, data []byte) store.Chun
 	return info
 }
 
-// SumOf is the naive reckoning of a chunk's sum.
+// SumOf computes a chunk's sum naively.
 func SumOf(data []byte, size int) (sum store.ChunkSum) {
 	for _, u := range cut(data, size) {
 		sum = sum.Add(u.CRC)
@@ -132,7 +132,7 @@ func Read(ctx context.Context, c store.Chunks, id store.ChunkID) ([]byte, error)
 	return readRange(ctx, c, id, 0, -1)
 }
 
-// requireContent checks that the chunk is there and holds data.
+// requireContent checks that the chunk exists and holds data.
 func requireContent(t testing.TB, c store.Chunks, id store.ChunkID, data []byte) {
 	t.Helper()
 	got, err := Read(context.Background(), c, id)
@@ -143,7 +143,7 @@ func requireContent(t testing.TB, c store.Chunks, id store.ChunkID, data []byte)
 	require.Equal(t, int64(len(data)), info.Size)
 }
 
-// requireAbsent checks that nothing shows the chunk.
+// requireAbsent checks that no call shows the chunk.
 func requireAbsent(t testing.TB, c store.Chunks, id store.ChunkID) {
 	t.Helper()
 	ctx := context.Background()
@@ -158,14 +158,14 @@ func requireAbsent(t testing.TB, c store.Chunks, id store.ChunkID) {
 	}
 }
 
-// requireKind checks the kind of an error that must be there.
+// requireKind requires an error of a kind.
 func requireKind(t testing.TB, want store.Kind, err error) {
 	t.Helper()
 	require.Error(t, err)
 	require.Equal(t, want.String(), store.KindOf(err).String(), "%v", err)
 }
 
-// ledger lends units and sees that each comes back exactly once.
+// ledger lends units and checks that each is released exactly once.
 type ledger struct {
 	t     testing.TB
 	units []*lent
@@ -177,7 +177,7 @@ type lent struct {
 	back  chan struct{} // closed by the first Release
 }
 
-// Release spoils the bytes, so that a use after it is seen as a wrong checksum.
+// Release overwrites the bytes, so that a later use is detected by a wrong checksum.
 func (l *lent) Release() {
 	if l.count.Add(1) == 1 {
 		for i := range l.data {
@@ -198,8 +198,8 @@ func (l *ledger) lend(data []byte, size int) []store.Unit {
 	return units
 }
 
-// settle waits until all is back; the contract allows a release after the call returned.
-func (l *ledger) settle() {
+// requireReleased waits until all units are released; the contract allows that after the call returned.
+func (l *ledger) requireReleased() {
 	l.t.Helper()
 	timeout := time.NewTimer(patience)
 	defer timeout.Stop()
@@ -222,7 +222,7 @@ func await[T any](t testing.TB, what string, c <-chan T) T {
 	case v := <-c:
 		return v
 	case <-time.After(patience):
-		require.FailNow(t, "waited in vain", what)
+		require.FailNow(t, "the signal did not arrive in time", what)
 		panic("unreachable")
 	}
 }

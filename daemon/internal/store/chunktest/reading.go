@@ -65,9 +65,9 @@ func unitsStay(t *testing.T, c store.Chunks) {
 	_, err = r.Next()
 	require.ErrorIs(t, err, io.EOF)
 	_, err = r.Next()
-	require.ErrorIs(t, err, io.EOF, "the end stays the end")
+	require.ErrorIs(t, err, io.EOF, "the end is permanent")
 	require.NoError(t, r.Close())
-	requireContent(t, c, id, data) // another reader meanwhile
+	requireContent(t, c, id, data) // with a second reader
 	for i, u := range held {
 		require.NoError(t, u.Check())
 		require.True(t, string(data[i*unitSize:(i+1)*unitSize]) == string(u.Data), "unit %d", i)
@@ -108,7 +108,7 @@ func closeDuringNext(t *testing.T, c store.Chunks) {
 	require.NoError(t, unused.Close())
 	_, err = unused.Next()
 	require.Error(t, err)
-	require.NotErrorIs(t, err, io.EOF, "a closed reader does not pretend to be at the end")
+	require.NotErrorIs(t, err, io.EOF, "a closed reader is not at the end")
 	requireContent(t, c, id, data)
 }
 

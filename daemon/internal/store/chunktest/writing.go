@@ -91,7 +91,7 @@ func abortLeavesNothing(t *testing.T, c store.Chunks) {
 
 		l := &ledger{t: t}
 		require.Error(t, w.Append(l.lend(Bytes(3, 10), unitSize)[0]), "Append after Abort")
-		l.settle()
+		l.requireReleased()
 		_, err = w.Commit(SampleLabel())
 		require.Error(t, err, "Commit after Abort")
 		requireAbsent(t, c, id)
@@ -113,7 +113,7 @@ func abortAfterCommit(t *testing.T, c store.Chunks) {
 
 	l := &ledger{t: t}
 	require.Error(t, w.Append(l.lend(data[:10], unitSize)[0]), "Append after Commit")
-	l.settle()
+	l.requireReleased()
 	requireContent(t, c, id, data)
 }
 
@@ -163,7 +163,7 @@ func contextEndsWriter(t *testing.T, c store.Chunks) {
 	_, err = w.Commit(SampleLabel())
 	requireKind(t, store.Canceled, err)
 	w.Abort()
-	l.settle()
+	l.requireReleased()
 	requireAbsent(t, c, id)
 }
 
@@ -174,7 +174,7 @@ func sameChunkAgain(t *testing.T, c store.Chunks) {
 	other.Key = "another"
 	again, err := write(t.Context(), c, Spec(id), cut(data, unitSize), other)
 	require.NoError(t, err)
-	require.Empty(t, cmp.Diff(first, again), "the second Commit tells what is stored")
+	require.Empty(t, cmp.Diff(first, again), "the second Commit returns what is stored")
 	stat, err := c.Stat(t.Context(), id)
 	require.NoError(t, err)
 	require.Empty(t, cmp.Diff(first, stat))
@@ -249,7 +249,7 @@ func wrongSpec(t *testing.T, c store.Chunks) {
 	}
 }
 
-// releasedOnce goes down every path that takes units over.
+// releasedOnce tests every path that takes over units.
 func releasedOnce(t *testing.T, c store.Chunks) {
 	data := Bytes(15, 4*unitSize+5)
 	id := NewID()
@@ -311,9 +311,9 @@ func releasedOnce(t *testing.T, c store.Chunks) {
 		l := &ledger{t: t}
 		run(l)
 		require.NotEmpty(t, l.units, name)
-		l.settle()
+		l.requireReleased()
 	}
-	requireContent(t, c, id, data) // the buffers were spoiled at release
+	requireContent(t, c, id, data) // the buffers were overwritten at release
 }
 
 func labelKept(t *testing.T, c store.Chunks) {
@@ -401,7 +401,7 @@ func disagreeingWriters(t *testing.T, c store.Chunks) {
 			}
 			requireKind(t, store.Exists, err)
 		}
-		require.NotEqual(t, -1, won, "nobody won")
+		require.NotEqual(t, -1, won, "no content was acknowledged")
 		requireContent(t, c, id, Bytes(uint64(won), n))
 	}
 }

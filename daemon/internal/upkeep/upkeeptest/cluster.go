@@ -89,7 +89,7 @@ func (c *Cluster) Pulse(t *testing.T) {
 		nodes[id] = n
 	}
 	var wg sync.WaitGroup
-	wg.Go(func() { _ = cluster.Pulse{Meta: c.Meta, Nodes: nodes, Log: Quiet}.Run(ctx) })
+	wg.Go(func() { _ = cluster.Heartbeater{Meta: c.Meta, Nodes: nodes, Log: Quiet}.Run(ctx) })
 	wg.Go(func() { _ = c.Fleet.Run(ctx) })
 	t.Cleanup(func() { cancel(); wg.Wait() })
 }
