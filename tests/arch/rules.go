@@ -79,6 +79,7 @@ var ringstore = Rules{
 		{internal + "erasure", in("writemem")},
 		{internal + "cluster", in("ring", "placement")},
 		{internal + "vfs", nil},
+		{internal + "vfs/vfstest", in("vfs")},
 		{internal + "connlimit", nil},
 		{internal + "access", in("vfs", "connlimit")}, // vfs, to keep the master key's file
 		{internal + "stripe", in("placement", "erasure", "cluster")},

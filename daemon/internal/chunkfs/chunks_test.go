@@ -13,7 +13,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/store/chunktest"
-	"github.com/ringstore/ringstore/daemon/internal/vfs"
+	"github.com/ringstore/ringstore/daemon/internal/vfs/vfstest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -49,7 +49,7 @@ func TestContract(t *testing.T) {
 	t.Run("crashable", func(t *testing.T) {
 		t.Parallel()
 		chunktest.Run(t, func(t testing.TB) store.Chunks {
-			fs := vfs.NewCrashable()
+			fs := vfstest.NewCrashable()
 			t.Cleanup(func() { require.Zero(t, fs.OpenFiles(), "files left open") })
 			return open(t, chunkfs.Config{FS: fs})
 		})
@@ -65,8 +65,8 @@ func TestContractDamaged(t *testing.T) {
 			t.Parallel()
 			chunktest.RunDamage(t, func(t testing.TB) (store.Chunks, chunktest.Damage) {
 				var end int64 // of the segment, before the last record
-				fs := vfs.NewInject(vfs.NewCrashable(), nil)
-				fs.SetHook(func(c vfs.Call) error {
+				fs := vfstest.NewInject(vfstest.NewCrashable(), nil)
+				fs.SetHook(func(c vfstest.Call) error {
 					if c.Op == "write" && strings.HasPrefix(c.Name, "segments/0") {
 						end = c.Off
 					}
@@ -75,7 +75,7 @@ func TestContractDamaged(t *testing.T) {
 				s := open(t, chunkfs.Config{FS: fs, PackBelow: below})
 				return s, func(id store.ChunkID) {
 					bad := end
-					fs.SetHook(func(c vfs.Call) error {
+					fs.SetHook(func(c vfstest.Call) error {
 						if c.Op == "read" && (strings.HasSuffix(c.Name, id.String()) || strings.HasPrefix(c.Name, "segments/0") && c.Off >= bad) {
 							return syscall.EIO
 						}

@@ -10,18 +10,18 @@ import (
 
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs"
 	"github.com/ringstore/ringstore/daemon/internal/store"
-	"github.com/ringstore/ringstore/daemon/internal/vfs"
+	"github.com/ringstore/ringstore/daemon/internal/vfs/vfstest"
 )
 
 // killedAt runs steps on a disk until the first call that matches, and returns the disk as a
 // kill of the process at that moment leaves it.
-func killedAt(t *testing.T, disk *vfs.Crashable, call string, steps func(s *chunkfs.Store)) *vfs.Crashable {
+func killedAt(t *testing.T, disk *vfstest.Crashable, call string, steps func(s *chunkfs.Store)) *vfstest.Crashable {
 	t.Helper()
-	var left *vfs.Crashable
-	fs := vfs.NewInject(disk, nil)
+	var left *vfstest.Crashable
+	fs := vfstest.NewInject(disk, nil)
 	s := open(t, tiny(fs))
 	armed := false
-	fs.SetHook(func(c vfs.Call) error {
+	fs.SetHook(func(c vfstest.Call) error {
 		switch {
 		case left == nil && strings.HasPrefix(c.String(), "remove segments/"), strings.HasPrefix(c.String(), "mkdir chunks/"):
 			armed = true
@@ -40,7 +40,7 @@ func killedAt(t *testing.T, disk *vfs.Crashable, call string, steps func(s *chun
 // was in it, and a power cut restores the segment.
 func TestRemovalUnsyncedAtAKill(t *testing.T) {
 	t.Parallel()
-	left := killedAt(t, vfs.NewCrashable(), "syncdir segments", func(s *chunkfs.Store) {
+	left := killedAt(t, vfstest.NewCrashable(), "syncdir segments", func(s *chunkfs.Store) {
 		require.NoError(t, put(s, fixedID(1), text(1, 500), goldenLabel))
 		require.NoError(t, put(s, fixedID(2), text(2, 2900), goldenLabel))
 		require.NoError(t, put(s, fixedID(3), text(3, 2900), goldenLabel)) // the next segment
@@ -50,26 +50,26 @@ func TestRemovalUnsyncedAtAKill(t *testing.T) {
 	s := open(t, tiny(left))
 	require.NoError(t, s.Verify(t.Context(), fixedID(1)))
 	require.NoError(t, s.Delete(t.Context(), fixedID(1)))
-	reopened(t, left.CrashClone(vfs.CrashLosesAll), &oracle{kept: map[store.ChunkID]string{fixedID(3): text(3, 2900)}}, "after the cut")
+	reopened(t, left.CrashClone(vfstest.CrashLosesAll), &oracle{kept: map[store.ChunkID]string{fixedID(3): text(3, 2900)}}, "after the cut")
 }
 
 // TestFolderUnsyncedAtAKill: the folder of a chunk was created, but not durably.
 func TestFolderUnsyncedAtAKill(t *testing.T) {
 	t.Parallel()
-	left := killedAt(t, vfs.NewCrashable(), "syncdir chunks", func(s *chunkfs.Store) {
+	left := killedAt(t, vfstest.NewCrashable(), "syncdir chunks", func(s *chunkfs.Store) {
 		require.NoError(t, put(s, fixedID(1), text(1, 5000), goldenLabel))
 	})
 	s := open(t, tiny(left))
 	require.NoError(t, put(s, fixedID(4), text(4, 5000), goldenLabel)) // in the same folder
-	reopened(t, left.CrashClone(vfs.CrashLosesAll), &oracle{kept: map[store.ChunkID]string{fixedID(4): text(4, 5000)}}, "after the cut")
+	reopened(t, left.CrashClone(vfstest.CrashLosesAll), &oracle{kept: map[store.ChunkID]string{fixedID(4): text(4, 5000)}}, "after the cut")
 }
 
 // TestCompactionRunsByItself after deletions, and at start.
 func TestCompactionRunsByItself(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewCrashable()
+	disk := vfstest.NewCrashable()
 	removed := make(chan string, 10)
-	fs := vfs.NewInject(disk, func(c vfs.Call) error {
+	fs := vfstest.NewInject(disk, func(c vfstest.Call) error {
 		if c.Op == "remove" && strings.HasPrefix(c.Name, "segments/") {
 			removed <- c.Name
 		}
@@ -100,8 +100,8 @@ func TestCompactionRunsByItself(t *testing.T) {
 // TestCompactionThatFailsIsTriedAgain: a temporary error does not stop compaction for good.
 func TestCompactionThatFailsIsTriedAgain(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewCrashable()
-	fs := vfs.NewInject(disk, nil)
+	disk := vfstest.NewCrashable()
+	fs := vfstest.NewInject(disk, nil)
 	s := open(t, tiny(fs))
 	for n := range 6 {
 		require.NoError(t, put(s, fixedID(n), text(n, 1500), goldenLabel))
@@ -110,7 +110,7 @@ func TestCompactionThatFailsIsTriedAgain(t *testing.T) {
 		require.NoError(t, s.Delete(t.Context(), fixedID(n)))
 	}
 	for op, err := range map[string]syscall.Errno{"write": syscall.ENOSPC, "remove": syscall.EDQUOT, "read": syscall.ENOMEM} {
-		fs.SetHook(func(c vfs.Call) error {
+		fs.SetHook(func(c vfstest.Call) error {
 			if c.Op == op {
 				return err
 			}
@@ -130,9 +130,9 @@ func TestCompactionThatFailsIsTriedAgain(t *testing.T) {
 // TestThrottleEndsWithTheStore: a compaction that would take years does not hold up Close.
 func TestThrottleEndsWithTheStore(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewCrashable()
+	disk := vfstest.NewCrashable()
 	wrote := make(chan struct{}, 100)
-	fs := vfs.NewInject(disk, nil)
+	fs := vfstest.NewInject(disk, nil)
 	cfg := tiny(fs)
 	cfg.NoBackground, cfg.CompactRate, cfg.Now = false, 1, time.Now
 	s, err := chunkfs.Open(t.Context(), cfg)
@@ -141,7 +141,7 @@ func TestThrottleEndsWithTheStore(t *testing.T) {
 		require.NoError(t, put(s, fixedID(n), text(n, 1500), goldenLabel))
 	}
 	require.NoError(t, s.Delete(t.Context(), fixedID(0)))
-	fs.SetHook(func(c vfs.Call) error {
+	fs.SetHook(func(c vfstest.Call) error {
 		if c.Op == "datasync" {
 			wrote <- struct{}{}
 		}

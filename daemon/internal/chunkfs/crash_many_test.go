@@ -14,7 +14,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/store/chunktest"
-	"github.com/ringstore/ringstore/daemon/internal/vfs"
+	"github.com/ringstore/ringstore/daemon/internal/vfs/vfstest"
 )
 
 // ledger records the calls of concurrent goroutines: what was acknowledged, and what may
@@ -43,7 +43,7 @@ func (l *ledger) change(id store.ChunkID, data string, change func() error) erro
 }
 
 // survived opens the disk that a power cut left and compares it with the ledger.
-func (l *ledger) survived(t *testing.T, disk *vfs.Crashable, when string) {
+func (l *ledger) survived(t *testing.T, disk *vfstest.Crashable, when string) {
 	t.Helper()
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -80,8 +80,8 @@ func (l *ledger) survived(t *testing.T, disk *vfs.Crashable, when string) {
 func TestCutInAGroupCommit(t *testing.T) {
 	t.Parallel()
 	const callers, rounds = 6, 8
-	disk := vfs.NewCrashable()
-	fs := vfs.NewInject(disk, nil)
+	disk := vfstest.NewCrashable()
+	fs := vfstest.NewInject(disk, nil)
 	cfg := tiny(fs)
 	cfg.SegmentSize = 20_000
 	s := open(t, cfg)
@@ -89,7 +89,7 @@ func TestCutInAGroupCommit(t *testing.T) {
 	cuts, gathered := uint64(0), false
 	for round := range rounds {
 		gathered = false
-		fs.SetHook(func(call vfs.Call) error { // called by the log's leader, so one call at a time
+		fs.SetHook(func(call vfstest.Call) error { // called by the log's leader, so one call at a time
 			if !call.Changes() {
 				return nil
 			}
@@ -137,8 +137,8 @@ func TestCutInAGroupCommit(t *testing.T) {
 func TestCutBetweenTheFlushesOfACompaction(t *testing.T) {
 	t.Parallel()
 	for _, rot := range []bool{false, true} {
-		disk := vfs.NewCrashable()
-		fs := vfs.NewInject(disk, nil)
+		disk := vfstest.NewCrashable()
+		fs := vfstest.NewInject(disk, nil)
 		cfg := tiny(fs)
 		cfg.SegmentSize = 20_000
 		s := open(t, cfg)
@@ -151,7 +151,7 @@ func TestCutBetweenTheFlushesOfACompaction(t *testing.T) {
 			require.NoError(t, l.change(fixedID(n), "", func() error { return s.Delete(t.Context(), fixedID(n)) }))
 		}
 		cuts, flushes := uint64(0), 0
-		fs.SetHook(func(call vfs.Call) error {
+		fs.SetHook(func(call vfstest.Call) error {
 			if !call.Changes() {
 				return nil
 			}
@@ -178,7 +178,7 @@ func TestCutBetweenTheFlushesOfACompaction(t *testing.T) {
 		fs.SetHook(nil)
 		require.Greater(t, flushes, 2)
 		if !rot {
-			l.survived(t, disk.CrashClone(vfs.CrashLosesAll), "after it")
+			l.survived(t, disk.CrashClone(vfstest.CrashLosesAll), "after it")
 			continue
 		}
 		_, err := disk.Stat("segments/00000001.seg")
@@ -199,10 +199,10 @@ func TestCutBetweenTheFlushesOfACompaction(t *testing.T) {
 // afterwards loses nothing more.
 func TestCutThenDamage(t *testing.T) {
 	t.Parallel()
-	disk, o := vfs.NewCrashable(), &oracle{kept: map[store.ChunkID]string{}}
-	fs := vfs.NewInject(disk, nil)
+	disk, o := vfstest.NewCrashable(), &oracle{kept: map[store.ChunkID]string{}}
+	fs := vfstest.NewInject(disk, nil)
 	seed := uint64(0)
-	fs.SetHook(func(call vfs.Call) error {
+	fs.SetHook(func(call vfstest.Call) error {
 		if !call.Changes() {
 			return nil
 		}
@@ -216,12 +216,12 @@ func TestCutThenDamage(t *testing.T) {
 	require.Greater(t, seed, uint64(200))
 }
 
-func cutThenDamage(t *testing.T, disk *vfs.Crashable, o *oracle, seed uint64, when string) {
+func cutThenDamage(t *testing.T, disk *vfstest.Crashable, o *oracle, seed uint64, when string) {
 	t.Helper()
 	when = fmt.Sprintf("%s, seed %d", when, seed)
 	rng := rand.New(rand.NewPCG(seed, 1))
 	name, at := randomPlace(t, disk, rng)
-	fs := vfs.NewInject(disk, nil)
+	fs := vfstest.NewInject(disk, nil)
 	if name != "" && seed%2 == 0 {
 		whole := contentOf(t, disk, name)
 		overwrite(t, disk, name, flipped(whole, 8*at+rng.IntN(8)))
@@ -241,7 +241,7 @@ func cutThenDamage(t *testing.T, disk *vfs.Crashable, o *oracle, seed uint64, wh
 }
 
 // randomPlace picks a byte of a segment or a chunk file.
-func randomPlace(t *testing.T, disk *vfs.Crashable, rng *rand.Rand) (name string, at int) {
+func randomPlace(t *testing.T, disk *vfstest.Crashable, rng *rand.Rand) (name string, at int) {
 	t.Helper()
 	var names []string
 	for _, dir := range []string{"segments", "chunks/01", "chunks/02", "chunks/03"} {

@@ -18,6 +18,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/store/chunktest"
 	"github.com/ringstore/ringstore/daemon/internal/vfs"
+	"github.com/ringstore/ringstore/daemon/internal/vfs/vfstest"
 )
 
 // tiny is a configuration with small limits: chunks over 3000 bytes are files, and a segment
@@ -205,16 +206,16 @@ func aborted(s *chunkfs.Store, id store.ChunkID, size int) error {
 // reads back, nothing else is visible, and nothing has to be repaired.
 func TestCutAtEveryBoundary(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewCrashable()
+	disk := vfstest.NewCrashable()
 	o := &oracle{kept: map[store.ChunkID]string{}}
 	cuts := 0
-	var cut func(call vfs.Call) error
-	fs := vfs.NewInject(disk, func(call vfs.Call) error { return cut(call) })
-	cut = func(call vfs.Call) error {
+	var cut func(call vfstest.Call) error
+	fs := vfstest.NewInject(disk, func(call vfstest.Call) error { return cut(call) })
+	cut = func(call vfstest.Call) error {
 		if !call.Changes() {
 			return nil
 		}
-		for _, seed := range []uint64{vfs.CrashLosesAll, vfs.CrashLosesNone, uint64(2 + 3*cuts), uint64(3 + 3*cuts), uint64(4 + 3*cuts)} {
+		for _, seed := range []uint64{vfstest.CrashLosesAll, vfstest.CrashLosesNone, uint64(2 + 3*cuts), uint64(3 + 3*cuts), uint64(4 + 3*cuts)} {
 			survives(t, disk.CrashClone(seed), o, fmt.Sprintf("before %s, seed %d", call, seed))
 		}
 		survives(t, disk.Clone(), o, fmt.Sprintf("killed before %s", call))
@@ -224,14 +225,14 @@ func TestCutAtEveryBoundary(t *testing.T) {
 	for range 2 { // the second time on the result of the first
 		require.NoError(t, history(t.Context(), fs, o))
 		require.False(t, o.busy)
-		require.NoError(t, cut(vfs.Call{Op: "end"}))
+		require.NoError(t, cut(vfstest.Call{Op: "end"}))
 	}
 	require.Zero(t, disk.OpenFiles())
 	require.Greater(t, cuts, 150)
 }
 
 // survives opens the disk that a power cut left, and checks it.
-func survives(t *testing.T, disk *vfs.Crashable, o *oracle, when string) {
+func survives(t *testing.T, disk *vfstest.Crashable, o *oracle, when string) {
 	t.Helper()
 	then := o.clone()
 	s, err := chunkfs.Open(t.Context(), tiny(disk))
@@ -239,7 +240,7 @@ func survives(t *testing.T, disk *vfs.Crashable, o *oracle, when string) {
 	then.check(named{t, when}, s)
 	// What was visible must remain, whatever happens next.
 	shown := then.clone()
-	reopened(t, disk.CrashClone(vfs.CrashLosesAll), shown, when+", cut after recovery")
+	reopened(t, disk.CrashClone(vfstest.CrashLosesAll), shown, when+", cut after recovery")
 	require.NoError(t, s.Compact(t.Context()), when)
 	then.check(named{t, when + ", compacted"}, s)
 	require.NoError(t, s.Close(), when)
@@ -250,7 +251,7 @@ func survives(t *testing.T, disk *vfs.Crashable, o *oracle, when string) {
 }
 
 // reopened checks that a disk holds exactly what the oracle says.
-func reopened(t *testing.T, disk *vfs.Crashable, o *oracle, when string) {
+func reopened(t *testing.T, disk *vfstest.Crashable, o *oracle, when string) {
 	t.Helper()
 	s, err := chunkfs.Open(t.Context(), tiny(disk))
 	require.NoError(t, err, when)
@@ -274,9 +275,9 @@ func (n named) Errorf(format string, args ...any) {
 func TestCutInRecovery(t *testing.T) {
 	t.Parallel()
 	for seed := uint64(0); seed < 6; seed++ {
-		disk, o := vfs.NewCrashable(), &oracle{kept: map[store.ChunkID]string{}}
+		disk, o := vfstest.NewCrashable(), &oracle{kept: map[store.ChunkID]string{}}
 		calls := 0
-		stop := func(call vfs.Call) error { // the power fails in the middle of the history
+		stop := func(call vfstest.Call) error { // the power fails in the middle of the history
 			if call.Changes() {
 				calls++
 			}
@@ -285,10 +286,10 @@ func TestCutInRecovery(t *testing.T) {
 			}
 			return nil
 		}
-		require.Error(t, history(t.Context(), vfs.NewInject(disk, stop), o))
+		require.Error(t, history(t.Context(), vfstest.NewInject(disk, stop), o))
 		left := disk.CrashClone(seed)
 		cuts := uint64(0)
-		fs := vfs.NewInject(left, func(call vfs.Call) error {
+		fs := vfstest.NewInject(left, func(call vfstest.Call) error {
 			if !call.Changes() {
 				return nil
 			}
@@ -316,11 +317,11 @@ func TestCutInRecovery(t *testing.T) {
 func TestAgainstOracle(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		disk := vfs.NewCrashable()
+		disk := vfstest.NewCrashable()
 		o := &oracle{kept: map[store.ChunkID]string{}}
 		var fuse int // calls left until the power fails; negative: never
-		fs := vfs.NewInject(disk, nil)
-		blow := func(call vfs.Call) error {
+		fs := vfstest.NewInject(disk, nil)
+		blow := func(call vfstest.Call) error {
 			if call.Changes() {
 				if fuse == 0 {
 					return syscall.EIO
@@ -333,7 +334,7 @@ func TestAgainstOracle(t *testing.T) {
 		cfg.SegmentSize = rapid.Int64Range(1000, 20_000).Draw(t, "segment size")
 		reopen := func() *chunkfs.Store {
 			fuse = -1
-			fs = vfs.NewInject(disk, blow)
+			fs = vfstest.NewInject(disk, blow)
 			cfg.FS = fs
 			s, err := chunkfs.Open(context.Background(), cfg)
 			require.NoError(t, err)
@@ -376,7 +377,7 @@ func TestAgainstOracle(t *testing.T) {
 				ctx, cancel := context.WithCancel(context.Background())
 				defer cancel()
 				left := rapid.IntRange(0, 3).Draw(t, "calls")
-				fs.SetHook(func(call vfs.Call) error {
+				fs.SetHook(func(call vfstest.Call) error {
 					if call.Changes() {
 						if left == 0 {
 							cancel()

@@ -15,6 +15,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/store/chunktest"
 	"github.com/ringstore/ringstore/daemon/internal/vfs"
+	"github.com/ringstore/ringstore/daemon/internal/vfs/vfstest"
 )
 
 // overwrite replaces a file in place.
@@ -44,7 +45,7 @@ func flipped(data []byte, bit int) []byte {
 // TestDamagedChunkFile: each kind of damage is reported by name.
 func TestDamagedChunkFile(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewCrashable()
+	disk := vfstest.NewCrashable()
 	s := open(t, tiny(disk))
 	id, other := fixedID(1), fixedID(4) // of one folder
 	require.NoError(t, put(s, id, text(1, 3500), goldenLabel))
@@ -101,7 +102,7 @@ func TestDamagedChunkFile(t *testing.T) {
 
 func TestEveryFlippedBitOfAChunkFileIsSeen(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewCrashable()
+	disk := vfstest.NewCrashable()
 	s := open(t, tiny(disk))
 	id := fixedID(1)
 	require.NoError(t, put(s, id, text(1, 3500), goldenLabel))
@@ -118,7 +119,7 @@ func TestEveryFlippedBitOfAChunkFileIsSeen(t *testing.T) {
 
 func TestChunkFileTakenAway(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewCrashable()
+	disk := vfstest.NewCrashable()
 	s := open(t, tiny(disk))
 	id := fixedID(1)
 	require.NoError(t, put(s, id, text(1, 3500), goldenLabel))
@@ -138,7 +139,7 @@ func TestChunkFileTakenAway(t *testing.T) {
 // chunk is reported, or the index makes up for it; the others read as before.
 func TestDamagedSegment(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewCrashable()
+	disk := vfstest.NewCrashable()
 	s, err := chunkfs.Open(t.Context(), tiny(disk))
 	require.NoError(t, err)
 	for n := range 4 {
@@ -148,7 +149,7 @@ func TestDamagedSegment(t *testing.T) {
 	const name = "segments/00000001.seg"
 	whole := contentOf(t, disk, name)
 	for bit := 3; bit < 8*len(whole); bit += 37 {
-		hurt := disk.CrashClone(vfs.CrashLosesNone)
+		hurt := disk.CrashClone(vfstest.CrashLosesNone)
 		overwrite(t, hurt, name, flipped(whole, bit))
 		s, err := chunkfs.Open(t.Context(), tiny(hurt))
 		require.NoError(t, err, "damage never keeps the store from opening")
@@ -171,7 +172,7 @@ func TestDamagedSegment(t *testing.T) {
 // record with bad data is reported, not lost.
 func TestDamageInAnOpenSegment(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewCrashable()
+	disk := vfstest.NewCrashable()
 	s := open(t, tiny(disk))
 	for n := range 3 {
 		require.NoError(t, put(s, fixedID(n), text(n, 700), goldenLabel))
@@ -201,7 +202,7 @@ func TestDamageInAnOpenSegment(t *testing.T) {
 // TestTornTailIsCut cuts an open segment at every length.
 func TestTornTailIsCut(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewCrashable()
+	disk := vfstest.NewCrashable()
 	s := open(t, tiny(disk))
 	var ends []int
 	for n := range 3 {
@@ -232,7 +233,7 @@ func TestTornTailIsCut(t *testing.T) {
 
 func TestForeignNamesAreLeftAlone(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewCrashable()
+	disk := vfstest.NewCrashable()
 	s, err := chunkfs.Open(t.Context(), tiny(disk))
 	require.NoError(t, err)
 	require.NoError(t, put(s, fixedID(1), text(1, 3500), goldenLabel))
@@ -255,7 +256,7 @@ func TestForeignNamesAreLeftAlone(t *testing.T) {
 // TestForeignSegmentIsNotTakenForOurs puts a segment under another's number.
 func TestForeignSegmentIsNotTakenForOurs(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewCrashable()
+	disk := vfstest.NewCrashable()
 	s, err := chunkfs.Open(t.Context(), tiny(disk))
 	require.NoError(t, err)
 	require.NoError(t, put(s, fixedID(1), text(1, 100), goldenLabel))
@@ -282,7 +283,7 @@ func TestForeignSegmentIsNotTakenForOurs(t *testing.T) {
 // that chunk is deleted.
 func TestRottenChunkStopsCompaction(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewCrashable()
+	disk := vfstest.NewCrashable()
 	s := open(t, tiny(disk))
 	for n := range 3 {
 		require.NoError(t, put(s, fixedID(n), text(n, 1000), goldenLabel))
@@ -315,7 +316,7 @@ func FuzzOpenChunkFile(f *testing.F) {
 	f.Add(seed)
 	f.Add(seed[:4096])
 	f.Add([]byte{})
-	disk := vfs.NewCrashable()
+	disk := vfstest.NewCrashable()
 	goldenDiskF(f, disk)
 	s := open(f, tiny(disk))
 	id := fixedID(3)
@@ -336,7 +337,7 @@ func FuzzSegmentScan(f *testing.F) {
 	f.Add(seed[:3000])
 	f.Add(append(bytes.Clone(seed[:64]), seed...))
 	f.Add([]byte{})
-	empty := vfs.NewCrashable()
+	empty := vfstest.NewCrashable()
 	goldenDiskF(f, empty)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		disk := empty.Clone()
@@ -375,7 +376,7 @@ func requireSoundOrCorrupt(t *testing.T, s *chunkfs.Store, id store.ChunkID) {
 }
 
 // goldenDiskF makes the directory of the golden files for a fuzz target.
-func goldenDiskF(f *testing.F, disk *vfs.Crashable) {
+func goldenDiskF(f *testing.F, disk *vfstest.Crashable) {
 	f.Helper()
 	s, err := chunkfs.Open(f.Context(), tiny(disk))
 	require.NoError(f, err)

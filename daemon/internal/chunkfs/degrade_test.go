@@ -14,12 +14,12 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/store/chunktest"
-	"github.com/ringstore/ringstore/daemon/internal/vfs"
+	"github.com/ringstore/ringstore/daemon/internal/vfs/vfstest"
 )
 
 // badSector fails reads of a byte of a file, as a disk with a bad sector does.
-func badSector(name string, at int64) func(vfs.Call) error {
-	return func(c vfs.Call) error {
+func badSector(name string, at int64) func(vfstest.Call) error {
+	return func(c vfstest.Call) error {
 		if c.Op == "read" && c.Name == name && c.Off <= at && at < c.Off+c.Len {
 			return syscall.EIO
 		}
@@ -35,7 +35,7 @@ func TestCompactionKeepsWhatItDoesNotFind(t *testing.T) {
 	for what, put4 := range map[string]bool{"a chunk": true, "a tombstone": false} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
-			disk := vfs.NewCrashable()
+			disk := vfstest.NewCrashable()
 			s := open(t, tiny(disk))
 			require.NoError(t, put(s, fixedID(20), text(20, 2900), goldenLabel))
 			require.NoError(t, put(s, fixedID(21), text(21, 2400), goldenLabel)) // the first segment
@@ -90,7 +90,7 @@ func TestCompactionKeepsWhatItDoesNotFind(t *testing.T) {
 // store opens, and all chunks outside of it read back.
 func TestUnreadableSectorAtStart(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewCrashable()
+	disk := vfstest.NewCrashable()
 	s, err := chunkfs.Open(t.Context(), tiny(disk))
 	require.NoError(t, err)
 	const chunks = 9
@@ -100,13 +100,13 @@ func TestUnreadableSectorAtStart(t *testing.T) {
 	require.NoError(t, s.Delete(t.Context(), fixedID(0)))
 	open := disk.Clone()
 	require.NoError(t, s.Close())
-	for _, left := range []*vfs.Crashable{disk, open} {
+	for _, left := range []*vfstest.Crashable{disk, open} {
 		for _, seg := range []string{"00000001", "00000002", "00000003", "80000001"} {
 			name := "segments/" + seg + ".seg"
 			size := len(contentOf(t, left, name))
 			for at := 0; at < size; at += 512 {
 				hurt := left.Clone()
-				s, err := chunkfs.Open(t.Context(), tiny(vfs.NewInject(hurt, badSector(name, int64(at)))))
+				s, err := chunkfs.Open(t.Context(), tiny(vfstest.NewInject(hurt, badSector(name, int64(at)))))
 				require.NoError(t, err, "%s at %d", name, at)
 				lost := 0
 				for n := 1; n < chunks; n++ {
@@ -134,7 +134,7 @@ func TestUnreadableSectorAtStart(t *testing.T) {
 // folder cannot be listed.
 func TestUnreadableFolderAtStart(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewCrashable()
+	disk := vfstest.NewCrashable()
 	s, err := chunkfs.Open(t.Context(), tiny(disk))
 	require.NoError(t, err)
 	for n := range 6 {
@@ -143,7 +143,7 @@ func TestUnreadableFolderAtStart(t *testing.T) {
 	require.NoError(t, put(s, fixedID(7), text(7, 100), goldenLabel))
 	require.NoError(t, s.Close())
 	for _, dir := range []string{"chunks/02", "chunks", "segments", "tmp"} {
-		s, err := chunkfs.Open(t.Context(), tiny(vfs.NewInject(disk.Clone(), func(c vfs.Call) error {
+		s, err := chunkfs.Open(t.Context(), tiny(vfstest.NewInject(disk.Clone(), func(c vfstest.Call) error {
 			if c.Op == "readdir" && c.Name == dir {
 				return syscall.EIO
 			}
@@ -168,10 +168,10 @@ func TestUnreadableFolderAtStart(t *testing.T) {
 // a start without the unreadable chunks would report them as lost.
 func TestTroubleOfTheProcessStopsTheStart(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewCrashable()
+	disk := vfstest.NewCrashable()
 	goldenDisk(t, disk)
 	for op, name := range map[string]string{"openread": "segments/00000001.seg", "readdir": "chunks/01", "read": "segments/00000001.seg"} {
-		_, err := chunkfs.Open(t.Context(), tiny(vfs.NewInject(disk, func(c vfs.Call) error {
+		_, err := chunkfs.Open(t.Context(), tiny(vfstest.NewInject(disk, func(c vfstest.Call) error {
 			if c.Op == op && c.Name == name {
 				return syscall.EMFILE
 			}
@@ -186,13 +186,13 @@ func TestTroubleOfTheProcessStopsTheStart(t *testing.T) {
 // that does not match its checksum was acknowledged: it is kept and reads as damaged.
 func TestOnlyTheNewestSegmentCanBeTorn(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewCrashable()
-	fs := vfs.NewInject(disk, nil)
+	disk := vfstest.NewCrashable()
+	fs := vfstest.NewInject(disk, nil)
 	s := open(t, tiny(fs))
 	for n := range 4 {
 		require.NoError(t, put(s, fixedID(n), text(n, 1200), goldenLabel))
 	}
-	fs.SetHook(func(c vfs.Call) error { // no room for the index
+	fs.SetHook(func(c vfstest.Call) error { // no room for the index
 		if c.Op == "write" && c.Name == "segments/00000001.seg" {
 			return syscall.ENOSPC
 		}
@@ -227,7 +227,7 @@ func TestOnlyTheNewestSegmentCanBeTorn(t *testing.T) {
 // deleted chunk; otherwise the chunk exists again, and that is reported.
 func TestDamagedTombstone(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewCrashable()
+	disk := vfstest.NewCrashable()
 	s := open(t, tiny(disk))
 	require.NoError(t, put(s, fixedID(1), text(1, 700), goldenLabel))
 	require.NoError(t, s.Delete(t.Context(), fixedID(1)))
@@ -257,7 +257,7 @@ func TestDamagedTombstone(t *testing.T) {
 // writable again.
 func TestReadOnlyDisk(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewCrashable()
+	disk := vfstest.NewCrashable()
 	s := open(t, tiny(disk))
 	o := &oracle{kept: map[store.ChunkID]string{}}
 	for n, size := range []int{500, 5000, 2900, 9000} {
@@ -296,7 +296,7 @@ func TestReadOnlyDisk(t *testing.T) {
 // by itself.
 func TestReadOnlyIsNotFinal(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewCrashable()
+	disk := vfstest.NewCrashable()
 	cfg := tiny(disk)
 	var seconds atomic.Int64
 	cfg.Now = func() time.Time { return time.Unix(seconds.Add(60), 0) }
@@ -359,7 +359,7 @@ func TestErrorsOfReadingAreTheLossOfTheChunk(t *testing.T) {
 // store writes, deletes and compacts again.
 func TestFullIsNeverFinal(t *testing.T) {
 	t.Parallel()
-	eachCallFails(t, []error{syscall.ENOSPC, syscall.EDQUOT}, vfs.Call.Changes, func(t *testing.T, s *chunkfs.Store, o *oracle, disk *vfs.Crashable, when string) {
+	eachCallFails(t, []error{syscall.ENOSPC, syscall.EDQUOT}, vfstest.Call.Changes, func(t *testing.T, s *chunkfs.Store, o *oracle, disk *vfstest.Crashable, when string) {
 		for seed := range uint64(3) {
 			reopened(t, disk.CrashClone(seed*5), o.clone(), fmt.Sprintf("%s, cut with seed %d", when, seed*5))
 		}
@@ -380,7 +380,7 @@ func TestFullIsNeverFinal(t *testing.T) {
 // after the next start, whatever the store did in between.
 func TestAnyCallFailsOnce(t *testing.T) {
 	t.Parallel()
-	eachCallFails(t, []error{syscall.EIO}, func(vfs.Call) bool { return true }, func(t *testing.T, _ *chunkfs.Store, o *oracle, disk *vfs.Crashable, when string) {
+	eachCallFails(t, []error{syscall.EIO}, func(vfstest.Call) bool { return true }, func(t *testing.T, _ *chunkfs.Store, o *oracle, disk *vfstest.Crashable, when string) {
 		for seed := range uint64(3) {
 			reopened(t, disk.CrashClone(seed*7), o.clone(), fmt.Sprintf("%s, cut with seed %d", when, seed*7))
 		}
@@ -389,16 +389,16 @@ func TestAnyCallFailsOnce(t *testing.T) {
 
 // eachCallFails runs the history once for each call that matches, and lets that call fail.
 // The steps after the failure are still tried.
-func eachCallFails(t *testing.T, errs []error, match func(vfs.Call) bool, then func(*testing.T, *chunkfs.Store, *oracle, *vfs.Crashable, string)) {
+func eachCallFails(t *testing.T, errs []error, match func(vfstest.Call) bool, then func(*testing.T, *chunkfs.Store, *oracle, *vfstest.Crashable, string)) {
 	t.Helper()
 	for _, fault := range errs {
 		for n := 0; ; n++ {
-			disk, o := vfs.NewCrashable(), &oracle{kept: map[store.ChunkID]string{}}
-			fs := vfs.NewInject(disk, nil)
+			disk, o := vfstest.NewCrashable(), &oracle{kept: map[store.ChunkID]string{}}
+			fs := vfstest.NewInject(disk, nil)
 			s, err := chunkfs.Open(t.Context(), tiny(fs))
 			require.NoError(t, err)
 			calls, when := 0, ""
-			fs.SetHook(func(c vfs.Call) error {
+			fs.SetHook(func(c vfstest.Call) error {
 				if !match(c) {
 					return nil
 				}

@@ -20,15 +20,16 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/store/chunktest"
 	"github.com/ringstore/ringstore/daemon/internal/vfs"
+	"github.com/ringstore/ringstore/daemon/internal/vfs/vfstest"
 )
 
 // failing opens a store on a file system on which one kind of call fails.
-func failing(t *testing.T) (s *chunkfs.Store, disk *vfs.Crashable, fail func(op string, err error)) {
-	disk = vfs.NewCrashable()
-	inject := vfs.NewInject(disk, nil)
+func failing(t *testing.T) (s *chunkfs.Store, disk *vfstest.Crashable, fail func(op string, err error)) {
+	disk = vfstest.NewCrashable()
+	inject := vfstest.NewInject(disk, nil)
 	s = open(t, tiny(inject))
 	return s, disk, func(op string, err error) {
-		inject.SetHook(func(call vfs.Call) error {
+		inject.SetHook(func(call vfstest.Call) error {
 			if call.Op == op {
 				return err
 			}
@@ -112,12 +113,12 @@ func TestFullDiskLeavesNoPartOfAChunk(t *testing.T) {
 // record, which must not appear at the next start.
 func TestShortWriteOfABatchIsUndone(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewCrashable()
+	disk := vfstest.NewCrashable()
 	room := int64(-1)
-	inject := vfs.NewInject(disk, nil)
+	inject := vfstest.NewInject(disk, nil)
 	s := open(t, tiny(inject))
 	require.NoError(t, put(s, fixedID(1), text(1, 100), goldenLabel))
-	inject.SetHook(func(call vfs.Call) error {
+	inject.SetHook(func(call vfstest.Call) error {
 		if call.Op == "write" && room < 0 {
 			room = 0
 			f, err := disk.Open(call.Name) // the write lands, and then reports a full disk
@@ -183,7 +184,7 @@ func TestTroublesThatPass(t *testing.T) {
 // TestOpenFails at each call of opening, and leaves nothing open.
 func TestOpenFails(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewCrashable()
+	disk := vfstest.NewCrashable()
 	goldenDisk(t, disk)
 	killed := disk.Clone()
 	s, err := chunkfs.Open(t.Context(), tiny(killed))
@@ -194,7 +195,7 @@ func TestOpenFails(t *testing.T) {
 	require.NoError(t, vfs.Replace(left, "tmp", "leftover", nil))
 	for n := 0; ; n++ {
 		d, calls := left.Clone(), 0
-		_, err := chunkfs.Open(t.Context(), tiny(vfs.NewInject(d, func(vfs.Call) error {
+		_, err := chunkfs.Open(t.Context(), tiny(vfstest.NewInject(d, func(vfstest.Call) error {
 			if calls++; calls == n+1 {
 				return syscall.EIO
 			}
@@ -219,7 +220,7 @@ func TestOpenFails(t *testing.T) {
 
 func TestSpaceIsAskedForBeforeItRunsOut(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewCrashable()
+	disk := vfstest.NewCrashable()
 	disk.SetSpace(2 << 20)
 	cfg := tiny(disk)
 	cfg.Reserve = 1 << 20
@@ -258,7 +259,7 @@ func TestSpaceIsAskedForBeforeItRunsOut(t *testing.T) {
 
 func TestLimitCountsWhatChunksUse(t *testing.T) {
 	t.Parallel()
-	cfg := tiny(vfs.NewCrashable())
+	cfg := tiny(vfstest.NewCrashable())
 	cfg.Limit = 50_000
 	s := open(t, cfg)
 	stored := 0
@@ -289,7 +290,7 @@ func TestLimitCountsWhatChunksUse(t *testing.T) {
 // TestUsedIsWhatIsThere compares the running count of used bytes with a fresh one.
 func TestUsedIsWhatIsThere(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewCrashable()
+	disk := vfstest.NewCrashable()
 	s, err := chunkfs.Open(t.Context(), tiny(disk))
 	require.NoError(t, err)
 	for n := range 12 {
@@ -356,13 +357,13 @@ func TestIdentity(t *testing.T) {
 
 func TestNewNodeGetsAnID(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewCrashable()
+	disk := vfstest.NewCrashable()
 	s, err := chunkfs.Open(t.Context(), chunkfs.Config{FS: disk})
 	require.NoError(t, err)
 	id := s.Identity()
 	require.False(t, id.Node.IsZero())
 	require.NoError(t, s.Close())
-	s = open(t, chunkfs.Config{FS: disk.CrashClone(vfs.CrashLosesAll)})
+	s = open(t, chunkfs.Config{FS: disk.CrashClone(vfstest.CrashLosesAll)})
 	require.Equal(t, id, s.Identity())
 }
 
@@ -380,7 +381,7 @@ func TestForeignDirectoryIsRefused(t *testing.T) {
 func TestConfigOutOfBounds(t *testing.T) {
 	t.Parallel()
 	for _, cfg := range []chunkfs.Config{{PackBelow: -1}, {PackBelow: 1 << 40}, {SegmentSize: 1}, {SegmentSize: 1 << 40}, {Reserve: -1}, {Limit: -1}, {BufferLimit: -1}, {CompactRate: -1}} {
-		cfg.FS = vfs.NewCrashable()
+		cfg.FS = vfstest.NewCrashable()
 		_, err := chunkfs.Open(t.Context(), cfg)
 		require.ErrorIs(t, err, store.Invalid)
 	}
@@ -423,7 +424,7 @@ func TestSecondProcessIsRefused(t *testing.T) {
 
 func TestCallsAfterClose(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewCrashable()
+	disk := vfstest.NewCrashable()
 	s, err := chunkfs.Open(t.Context(), tiny(disk))
 	require.NoError(t, err)
 	require.NoError(t, put(s, fixedID(1), text(1, 2900), goldenLabel))

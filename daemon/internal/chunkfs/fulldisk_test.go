@@ -16,11 +16,12 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/store/chunktest"
 	"github.com/ringstore/ringstore/daemon/internal/vfs"
+	"github.com/ringstore/ringstore/daemon/internal/vfs/vfstest"
 )
 
 // filled returns a store of small chunks on a disk that was then filled to the last byte.
-func filled(t *testing.T, chunks int) (*chunkfs.Store, *vfs.Crashable, *oracle) {
-	disk, o := vfs.NewCrashable(), &oracle{kept: map[store.ChunkID]string{}}
+func filled(t *testing.T, chunks int) (*chunkfs.Store, *vfstest.Crashable, *oracle) {
+	disk, o := vfstest.NewCrashable(), &oracle{kept: map[store.ChunkID]string{}}
 	s := open(t, roomy(disk))
 	for n := range chunks {
 		require.NoError(t, o.attempt(fixedID(n), text(n, 700), func() error { return put(s, fixedID(n), text(n, 700), goldenLabel) }))
@@ -39,7 +40,7 @@ func roomy(fs vfs.FS) chunkfs.Config {
 	return cfg
 }
 
-func fill(t *testing.T, disk *vfs.Crashable) {
+func fill(t *testing.T, disk *vfstest.Crashable) {
 	t.Helper()
 	disk.SetSpace(1 << 30)
 	space, err := disk.Space()
@@ -102,7 +103,7 @@ func TestFullDiskDeletesAfterARestart(t *testing.T) {
 // which nothing is live are still removed, and the space is there for more.
 func TestDeadSegmentsAreRemovedWithoutAWrite(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewCrashable()
+	disk := vfstest.NewCrashable()
 	cfg := roomy(disk)
 	cfg.Spare = -1
 	s := open(t, cfg)
@@ -128,10 +129,10 @@ func TestSpareOverCuts(t *testing.T) {
 	_, disk, o := filled(t, 30)
 	left := disk.Clone()
 	fill(t, left)
-	fs := vfs.NewInject(left, nil)
+	fs := vfstest.NewInject(left, nil)
 	s := open(t, roomy(fs))
 	cuts := uint64(0)
-	fs.SetHook(func(call vfs.Call) error {
+	fs.SetHook(func(call vfstest.Call) error {
 		if !call.Changes() {
 			return nil
 		}
@@ -150,7 +151,7 @@ func TestSpareOverCuts(t *testing.T) {
 			space, err := again.Capacity(t.Context())
 			require.NoError(t, err)
 			require.NotContains(t, space.Disk.Reason, "damaged")
-			reopened(t, at.CrashClone(vfs.CrashLosesAll), then, "after it")
+			reopened(t, at.CrashClone(vfstest.CrashLosesAll), then, "after it")
 			require.NoError(t, again.Close())
 		}
 		return nil
@@ -168,17 +169,17 @@ func TestFailedBatchIsUndoneDurably(t *testing.T) {
 	t.Parallel()
 	for _, fault := range []error{syscall.ENOSPC, syscall.EDQUOT} {
 		for _, op := range []string{"write", "datasync"} {
-			disk := vfs.NewCrashable()
-			fs := vfs.NewInject(disk, nil)
+			disk := vfstest.NewCrashable()
+			fs := vfstest.NewInject(disk, nil)
 			s := open(t, tiny(fs))
 			o := &oracle{kept: map[store.ChunkID]string{}}
 			require.NoError(t, o.attempt(fixedID(1), text(1, 700), func() error { return put(s, fixedID(1), text(1, 700), goldenLabel) }))
 			landed := false
-			fs.SetHook(func(c vfs.Call) error {
+			fs.SetHook(func(c vfstest.Call) error {
 				switch {
 				case c.Op == "write" && !landed:
 					if landed = true; op == "write" {
-						return vfs.ErrShortWrite
+						return vfstest.ErrShortWrite
 					}
 				case c.Op == "datasync" && landed && op == "datasync":
 					op = ""

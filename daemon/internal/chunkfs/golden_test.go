@@ -12,6 +12,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/vfs"
+	"github.com/ringstore/ringstore/daemon/internal/vfs/vfstest"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -54,7 +55,7 @@ func goldenDisk(t *testing.T, fs vfs.FS) {
 
 func TestFormatsAreAsWrittenDown(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewCrashable()
+	disk := vfstest.NewCrashable()
 	goldenDisk(t, disk)
 	for file, name := range map[string]string{
 		"chunks/01/" + fixedID(3).String(): "chunk-file.golden",
@@ -70,7 +71,7 @@ func TestFormatsAreAsWrittenDown(t *testing.T) {
 // TestGoldenFilesAreRead: what this version wrote stays readable.
 func TestGoldenFilesAreRead(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewCrashable()
+	disk := vfstest.NewCrashable()
 	for name, file := range map[string]string{
 		"chunk-file.golden": "chunks/01/" + fixedID(3).String(),
 		"segment.golden":    "segments/00000001.seg",
@@ -99,7 +100,7 @@ func TestDurableSequence(t *testing.T) {
 	t.Parallel()
 	var b strings.Builder
 	section := func(title string) { b.WriteString("\n# " + title + "\n") }
-	fs := vfs.NewInject(vfs.NewCrashable(), func(call vfs.Call) error {
+	fs := vfstest.NewInject(vfstest.NewCrashable(), func(call vfstest.Call) error {
 		if call.Changes() {
 			b.WriteString(call.String() + "\n")
 		}

@@ -9,14 +9,14 @@ import (
 
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs/format"
 	"github.com/ringstore/ringstore/daemon/internal/store"
-	"github.com/ringstore/ringstore/daemon/internal/vfs"
+	"github.com/ringstore/ringstore/daemon/internal/vfs/vfstest"
 )
 
 // TestHalfADeleteShowsTheCopy: of the two tombstones of one Delete, a power cut left only the
 // entry's; the copy without a tombstone is the chunk until it is deleted again.
 func TestHalfADeleteShowsTheCopy(t *testing.T) {
 	t.Parallel()
-	s := assemble(Config{FS: vfs.NewCrashable(), Now: time.Now})
+	s := assemble(Config{FS: vfstest.NewCrashable(), Now: time.Now})
 	id := store.ChunkID{Part: store.PartID{1}}
 	at := func(seg, off uint32) format.Record {
 		return format.Record{Kind: format.KindChunk, At: format.Place{Seg: seg, Off: off}, Head: 100, Content: format.Content{Info: store.ChunkInfo{ID: id, Size: 20}}}

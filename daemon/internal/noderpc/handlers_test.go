@@ -22,18 +22,19 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/store/chunktest"
 	"github.com/ringstore/ringstore/daemon/internal/vfs"
+	"github.com/ringstore/ringstore/daemon/internal/vfs/vfstest"
 	storagev1 "github.com/ringstore/ringstore/proto/storage/v1"
 )
 
 // The handlers over a real disk: client, TCP, server, chunkfs, files.
 
 // onDisk serves a data directory. The hook, unless nil, is called before every call of the file system.
-func onDisk(t testing.TB, hook func(vfs.Call) error) (c *noderpc.Client, dir string) {
+func onDisk(t testing.TB, hook func(vfstest.Call) error) (c *noderpc.Client, dir string) {
 	t.Helper()
 	dir = t.TempDir()
 	disk, err := vfs.OpenOS(dir)
 	require.NoError(t, err)
-	chunks, err := chunkfs.Open(t.Context(), chunkfs.Config{Dir: dir, FS: vfs.NewInject(disk, hook)})
+	chunks, err := chunkfs.Open(t.Context(), chunkfs.Config{Dir: dir, FS: vfstest.NewInject(disk, hook)})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, chunks.Close()) })
 	return overTCP(t, chunks), dir
@@ -169,7 +170,7 @@ func TestPutChunk_DiskFull(t *testing.T) {
 		t.Run(op, func(t *testing.T) {
 			t.Parallel()
 			var full atomic.Bool
-			c, dir := onDisk(t, func(call vfs.Call) error {
+			c, dir := onDisk(t, func(call vfstest.Call) error {
 				if full.Load() && call.Op == op && (op == "preallocate" || call.Off > 1<<20) {
 					return syscall.ENOSPC
 				}

@@ -12,13 +12,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ringstore/ringstore/daemon/internal/vfs"
+	"github.com/ringstore/ringstore/daemon/internal/vfs/vfstest"
 )
 
 const seeds = 60
 
 func TestUnsyncedBytesMaySurviveInPart(t *testing.T) {
 	t.Parallel()
-	c := vfs.NewCrashable()
+	c := vfstest.NewCrashable()
 	f, err := c.Create("f")
 	require.NoError(t, err)
 	write := func(s string, off int64) {
@@ -38,36 +39,36 @@ func TestUnsyncedBytesMaySurviveInPart(t *testing.T) {
 		require.Equal(t, "aa", got[:2])
 		outcomes[got] = true
 	}
-	require.Equal(t, "aaaaaaaa", content(t, c.CrashClone(vfs.CrashLosesAll), "f"))
-	require.Equal(t, "aabbbbaacc", content(t, c.CrashClone(vfs.CrashLosesNone), "f"))
+	require.Equal(t, "aaaaaaaa", content(t, c.CrashClone(vfstest.CrashLosesAll), "f"))
+	require.Equal(t, "aabbbbaacc", content(t, c.CrashClone(vfstest.CrashLosesNone), "f"))
 	require.Greater(t, len(outcomes), 6, "torn writes come in many forms")
 	require.Contains(t, outcomes, "aaaaaaaacc", "a later write may survive an earlier one")
 	require.Equal(t, "aabbbbaacc", content(t, c, "f"), "the original goes on")
 	require.NoError(t, f.Datasync())
-	require.Equal(t, "aabbbbaacc", content(t, c.CrashClone(vfs.CrashLosesAll), "f"))
+	require.Equal(t, "aabbbbaacc", content(t, c.CrashClone(vfstest.CrashLosesAll), "f"))
 }
 
 func TestUnsyncedTruncationMayBeLost(t *testing.T) {
 	t.Parallel()
-	c := vfs.NewCrashable()
+	c := vfstest.NewCrashable()
 	create(t, c, "f", "abcdef")
 	require.NoError(t, c.SyncDir("."))
 	f, err := c.Open("f")
 	require.NoError(t, err)
 	require.NoError(t, f.Truncate(2))
-	require.Equal(t, "abcdef", content(t, c.CrashClone(vfs.CrashLosesAll), "f"))
-	require.Equal(t, "ab", content(t, c.CrashClone(vfs.CrashLosesNone), "f"))
+	require.Equal(t, "abcdef", content(t, c.CrashClone(vfstest.CrashLosesAll), "f"))
+	require.Equal(t, "ab", content(t, c.CrashClone(vfstest.CrashLosesNone), "f"))
 	require.NoError(t, f.Sync())
-	require.Equal(t, "ab", content(t, c.CrashClone(vfs.CrashLosesAll), "f"))
+	require.Equal(t, "ab", content(t, c.CrashClone(vfstest.CrashLosesAll), "f"))
 }
 
 func TestNamesNeedSyncDir(t *testing.T) {
 	t.Parallel()
-	c := vfs.NewCrashable()
+	c := vfstest.NewCrashable()
 	require.NoError(t, c.MkdirAll("tmp"))
 	require.NoError(t, c.MkdirAll("to"))
 	create(t, c, "tmp/f", "x")
-	_, err := c.CrashClone(vfs.CrashLosesAll).Stat("tmp")
+	_, err := c.CrashClone(vfstest.CrashLosesAll).Stat("tmp")
 	require.ErrorIs(t, err, fs.ErrNotExist, "not even the directory")
 	require.NoError(t, c.SyncDir("."))
 	require.NoError(t, c.SyncDir("tmp"))
@@ -88,29 +89,29 @@ func TestNamesNeedSyncDir(t *testing.T) {
 
 	require.NoError(t, c.SyncDir("to"))
 	require.NoError(t, c.Remove("to/f"))
-	require.Equal(t, "x", content(t, c.CrashClone(vfs.CrashLosesAll), "to/f"), "a removal can be undone")
+	require.Equal(t, "x", content(t, c.CrashClone(vfstest.CrashLosesAll), "to/f"), "a removal can be undone")
 	require.NoError(t, c.SyncDir("to"))
-	_, err = c.CrashClone(vfs.CrashLosesAll).Stat("to/f")
+	_, err = c.CrashClone(vfstest.CrashLosesAll).Stat("to/f")
 	require.ErrorIs(t, err, fs.ErrNotExist)
 }
 
 // TestReplaceIsAtomic cuts the power before every call of Replace and after the last.
 func TestReplaceIsAtomic(t *testing.T) {
 	t.Parallel()
-	c := vfs.NewCrashable()
+	c := vfstest.NewCrashable()
 	require.NoError(t, vfs.Replace(c, ".", "id", []byte("old")))
-	require.Equal(t, "old", content(t, c.CrashClone(vfs.CrashLosesAll), "id"))
+	require.Equal(t, "old", content(t, c.CrashClone(vfstest.CrashLosesAll), "id"))
 	cuts := 0
-	check := func(vfs.Call) error {
+	check := func(vfstest.Call) error {
 		for seed := uint64(0); seed < seeds; seed++ {
 			require.Contains(t, []string{"old", "new"}, content(t, c.CrashClone(seed), "id"))
 		}
 		cuts++
 		return nil
 	}
-	require.NoError(t, vfs.Replace(vfs.NewInject(c, check), ".", "id", []byte("new")))
+	require.NoError(t, vfs.Replace(vfstest.NewInject(c, check), ".", "id", []byte("new")))
 	require.Greater(t, cuts, 5)
-	require.Equal(t, "new", content(t, c.CrashClone(vfs.CrashLosesAll), "id"))
+	require.Equal(t, "new", content(t, c.CrashClone(vfstest.CrashLosesAll), "id"))
 	// A file left by an earlier attempt has no effect.
 	create(t, c, "id.new", "half")
 	require.NoError(t, vfs.Replace(c, ".", "id", []byte("newer")))
@@ -121,23 +122,23 @@ func TestReplaceIsAtomic(t *testing.T) {
 func TestReplaceFailsWhole(t *testing.T) {
 	t.Parallel()
 	for _, op := range []string{"remove", "create", "write", "sync", "close", "rename", "syncdir"} {
-		c := vfs.NewCrashable()
+		c := vfstest.NewCrashable()
 		require.NoError(t, vfs.Replace(c, ".", "id", []byte("old")))
-		boom := func(call vfs.Call) error {
+		boom := func(call vfstest.Call) error {
 			if call.Op == op {
 				return syscall.EIO
 			}
 			return nil
 		}
-		require.ErrorIs(t, vfs.Replace(vfs.NewInject(c, boom), ".", "id", []byte("new")), syscall.EIO, op)
+		require.ErrorIs(t, vfs.Replace(vfstest.NewInject(c, boom), ".", "id", []byte("new")), syscall.EIO, op)
 		require.Zero(t, c.OpenFiles(), op)
-		require.Equal(t, "old", content(t, c.CrashClone(vfs.CrashLosesAll), "id"), op)
+		require.Equal(t, "old", content(t, c.CrashClone(vfstest.CrashLosesAll), "id"), op)
 	}
 }
 
 func TestCloneKeepsWhatIsNotSynced(t *testing.T) {
 	t.Parallel()
-	c := vfs.NewCrashable()
+	c := vfstest.NewCrashable()
 	require.NoError(t, c.MkdirAll("d"))
 	require.NoError(t, c.SyncDir("."))
 	create(t, c, "d/f", "old")
@@ -151,7 +152,7 @@ func TestCloneKeepsWhatIsNotSynced(t *testing.T) {
 
 	k := c.Clone()
 	require.Equal(t, "new", content(t, k, "d/g"))
-	require.Equal(t, "old", content(t, k.CrashClone(vfs.CrashLosesAll), "d/f"), "still not synced")
+	require.Equal(t, "old", content(t, k.CrashClone(vfstest.CrashLosesAll), "d/f"), "still not synced")
 	g, err := k.Open("d/g")
 	require.NoError(t, err)
 	require.NoError(t, g.Lock(), "the lock went with the process")
@@ -159,14 +160,14 @@ func TestCloneKeepsWhatIsNotSynced(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, g.Datasync())
 	require.NoError(t, k.SyncDir("d"))
-	require.Equal(t, "xxx", content(t, k.CrashClone(vfs.CrashLosesAll), "d/g"))
+	require.Equal(t, "xxx", content(t, k.CrashClone(vfstest.CrashLosesAll), "d/g"))
 	require.Equal(t, "new", content(t, c, "d/g"), "the original is another disk")
-	require.Equal(t, "old", content(t, c.CrashClone(vfs.CrashLosesAll), "d/f"))
+	require.Equal(t, "old", content(t, c.CrashClone(vfstest.CrashLosesAll), "d/f"))
 }
 
 func TestCrashableDiskIsFull(t *testing.T) {
 	t.Parallel()
-	c := vfs.NewCrashable()
+	c := vfstest.NewCrashable()
 	c.SetSpace(10)
 	f, err := c.Create("f")
 	require.NoError(t, err)
@@ -185,10 +186,10 @@ func TestCrashableDiskIsFull(t *testing.T) {
 
 func TestInjectRecordsAndFails(t *testing.T) {
 	t.Parallel()
-	c := vfs.NewCrashable()
+	c := vfstest.NewCrashable()
 	var calls []string
 	var fail string
-	i := vfs.NewInject(c, func(call vfs.Call) error {
+	i := vfstest.NewInject(c, func(call vfstest.Call) error {
 		calls = append(calls, fmt.Sprint(call, " ", call.Changes()))
 		if call.Op == fail {
 			return syscall.EIO
@@ -235,10 +236,10 @@ func TestInjectRecordsAndFails(t *testing.T) {
 
 func TestInjectShortWrite(t *testing.T) {
 	t.Parallel()
-	c := vfs.NewCrashable()
-	i := vfs.NewInject(c, func(call vfs.Call) error {
+	c := vfstest.NewCrashable()
+	i := vfstest.NewInject(c, func(call vfstest.Call) error {
 		if call.Op == "write" {
-			return vfs.ErrShortWrite
+			return vfstest.ErrShortWrite
 		}
 		return nil
 	})
@@ -254,7 +255,7 @@ func TestInjectShortWrite(t *testing.T) {
 // never reached the disk may show those of a removed file.
 func TestTornWritesKeepAnySectors(t *testing.T) {
 	t.Parallel()
-	c := vfs.NewCrashable()
+	c := vfstest.NewCrashable()
 	old := strings.Repeat("o", 8192)
 	create(t, c, "old", old)
 	require.NoError(t, c.Remove("old"))
@@ -282,7 +283,7 @@ func TestTornWritesKeepAnySectors(t *testing.T) {
 
 func TestReadOnlyFileSystem(t *testing.T) {
 	t.Parallel()
-	c := vfs.NewCrashable()
+	c := vfstest.NewCrashable()
 	create(t, c, "f", "abc")
 	c.SetReadOnly(true)
 	space, err := c.Space()

@@ -2,9 +2,9 @@
 // the store needs: positioned reads and writes, syncs of files and directories, and atomic
 // changes of names.
 //
-// [OpenOS] opens a directory of the operating system. [NewCrashable] is a file system in
-// memory that can lose power at any moment, and [Inject] wraps either to make calls fail or to
-// record their order.
+// [OpenOS] opens a directory of the operating system. Package vfstest has a file system in
+// memory that can lose power at any moment, and a wrapper that makes calls fail or records
+// their order.
 //
 // # What is durable
 //

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ringstore/ringstore/daemon/internal/vfs"
+	"github.com/ringstore/ringstore/daemon/internal/vfs/vfstest"
 )
 
 // each runs a check on the real file system, on the one in memory, and through Inject.
@@ -25,8 +26,8 @@ func each(t *testing.T, check func(t *testing.T, f vfs.FS)) {
 	}
 	for name, open := range map[string]func(t *testing.T) vfs.FS{
 		"os":        real,
-		"crashable": func(*testing.T) vfs.FS { return vfs.NewCrashable() },
-		"inject":    func(t *testing.T) vfs.FS { return vfs.NewInject(real(t), nil) },
+		"crashable": func(*testing.T) vfs.FS { return vfstest.NewCrashable() },
+		"inject":    func(t *testing.T) vfs.FS { return vfstest.NewInject(real(t), nil) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

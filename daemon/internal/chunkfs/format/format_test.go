@@ -10,7 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/ringstore/ringstore/daemon/internal/store"
-	"github.com/ringstore/ringstore/daemon/internal/vfs"
+	"github.com/ringstore/ringstore/daemon/internal/vfs/vfstest"
 )
 
 // anyContent draws an arbitrary valid content.
@@ -185,7 +185,7 @@ func FuzzFileTail(f *testing.F) {
 		inner := len(tail) - FileFooterSize
 		binary.LittleEndian.PutUint32(tail[inner+60:], boundCRC(store.ChunkID{}, tail[:inner]))
 		copy(tail[inner:], reseal(tail[inner:]))
-		disk := vfs.NewCrashable()
+		disk := vfstest.NewCrashable()
 		file, err := disk.Create("f")
 		require.NoError(t, err)
 		_, err = file.WritevAt([][]byte{FileHeader(store.ChunkSpec{UnitSize: 10}), make([]byte, 15), tail}, 0)

@@ -1,4 +1,4 @@
-package vfs
+package vfstest
 
 import (
 	"io"
@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+
+	"github.com/ringstore/ringstore/daemon/internal/vfs"
 )
 
 // defaultSpace is the size of a Crashable's disk, until SetSpace.
@@ -27,7 +29,7 @@ type Crashable struct {
 	freed    [][]byte // durable bytes of the files removed last: possible content of reused blocks
 }
 
-var _ FS = (*Crashable)(nil)
+var _ vfs.FS = (*Crashable)(nil)
 
 // inode is a file or a directory in two states: the current one, and the one that is certain
 // to survive a power cut.
@@ -145,8 +147,8 @@ func failed(op, name string, err error) error {
 	return &fs.PathError{Op: op, Path: name, Err: err}
 }
 
-// Create implements FS.
-func (c *Crashable) Create(name string) (File, error) {
+// Create implements vfs.FS.
+func (c *Crashable) Create(name string) (vfs.File, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	d, base, err := c.parent(name)
@@ -165,13 +167,13 @@ func (c *Crashable) Create(name string) (File, error) {
 	return &crashFile{c: c, n: n, name: name}, nil
 }
 
-// Open implements FS.
-func (c *Crashable) Open(name string) (File, error) { return c.openFile(name, false) }
+// Open implements vfs.FS.
+func (c *Crashable) Open(name string) (vfs.File, error) { return c.openFile(name, false) }
 
-// OpenRead implements FS.
-func (c *Crashable) OpenRead(name string) (File, error) { return c.openFile(name, true) }
+// OpenRead implements vfs.FS.
+func (c *Crashable) OpenRead(name string) (vfs.File, error) { return c.openFile(name, true) }
 
-func (c *Crashable) openFile(name string, readOnly bool) (File, error) {
+func (c *Crashable) openFile(name string, readOnly bool) (vfs.File, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	n, err := c.find(name)
@@ -188,7 +190,7 @@ func (c *Crashable) openFile(name string, readOnly bool) (File, error) {
 	return &crashFile{c: c, n: n, name: name, readOnly: readOnly}, nil
 }
 
-// Rename implements FS.
+// Rename implements vfs.FS.
 func (c *Crashable) Rename(from, to string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -212,7 +214,7 @@ func (c *Crashable) Rename(from, to string) error {
 	return nil
 }
 
-// Remove implements FS.
+// Remove implements vfs.FS.
 func (c *Crashable) Remove(name string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -234,7 +236,7 @@ func (c *Crashable) Remove(name string) error {
 	return nil
 }
 
-// MkdirAll implements FS.
+// MkdirAll implements vfs.FS.
 func (c *Crashable) MkdirAll(name string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -254,8 +256,8 @@ func (c *Crashable) MkdirAll(name string) error {
 	return nil
 }
 
-// ReadDir implements FS.
-func (c *Crashable) ReadDir(name string) ([]Entry, error) {
+// ReadDir implements vfs.FS.
+func (c *Crashable) ReadDir(name string) ([]vfs.Entry, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	n, err := c.find(name)
@@ -265,15 +267,15 @@ func (c *Crashable) ReadDir(name string) ([]Entry, error) {
 	if err != nil {
 		return nil, failed("readdir", name, err)
 	}
-	var entries []Entry
+	var entries []vfs.Entry
 	for base, child := range n.dir.names {
-		entries = append(entries, Entry{Name: base, Dir: child.dir != nil, Size: int64(len(child.data))})
+		entries = append(entries, vfs.Entry{Name: base, Dir: child.dir != nil, Size: int64(len(child.data))})
 	}
-	slices.SortFunc(entries, func(a, b Entry) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(entries, func(a, b vfs.Entry) int { return strings.Compare(a.Name, b.Name) })
 	return entries, nil
 }
 
-// SyncDir implements FS.
+// SyncDir implements vfs.FS.
 func (c *Crashable) SyncDir(name string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -296,22 +298,22 @@ func (c *Crashable) SyncDir(name string) error {
 	return nil
 }
 
-// Stat implements FS.
-func (c *Crashable) Stat(name string) (Entry, error) {
+// Stat implements vfs.FS.
+func (c *Crashable) Stat(name string) (vfs.Entry, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	n, err := c.find(name)
 	if err != nil {
-		return Entry{}, failed("stat", name, err)
+		return vfs.Entry{}, failed("stat", name, err)
 	}
-	return Entry{Name: path.Base(name), Dir: n.dir != nil, Size: int64(len(n.data))}, nil
+	return vfs.Entry{Name: path.Base(name), Dir: n.dir != nil, Size: int64(len(n.data))}, nil
 }
 
-// Space implements FS.
-func (c *Crashable) Space() (Space, error) {
+// Space implements vfs.FS.
+func (c *Crashable) Space() (vfs.Space, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return Space{Total: c.total, Free: max(c.total-c.root.bytes(), 0), ReadOnly: c.readOnly}, nil
+	return vfs.Space{Total: c.total, Free: max(c.total-c.root.bytes(), 0), ReadOnly: c.readOnly}, nil
 }
 
 // freedFiles is the number of removed files whose bytes are kept.
@@ -340,7 +342,7 @@ func (n *inode) bytes() int64 {
 	return total
 }
 
-// Close implements FS.
+// Close implements vfs.FS.
 func (c *Crashable) Close() error { return nil }
 
 // Seeds of CrashClone with a special meaning.
@@ -584,7 +586,7 @@ func (f *crashFile) do(op string, run func() error) error {
 	return failed(op, f.name, run())
 }
 
-// ReadAt implements File.
+// ReadAt implements vfs.File.
 func (f *crashFile) ReadAt(p []byte, off int64) (n int, err error) {
 	end := false
 	err = f.do("read", func() error {
@@ -600,13 +602,13 @@ func (f *crashFile) ReadAt(p []byte, off int64) (n int, err error) {
 	return n, err
 }
 
-// WriteAt implements File.
+// WriteAt implements vfs.File.
 func (f *crashFile) WriteAt(p []byte, off int64) (int, error) {
 	n, err := f.WritevAt([][]byte{p}, off)
 	return int(n), err
 }
 
-// WritevAt implements File.
+// WritevAt implements vfs.File.
 func (f *crashFile) WritevAt(bufs [][]byte, off int64) (n int64, err error) {
 	data := slices.Concat(bufs...)
 	err = f.change("write", func() error {
@@ -629,7 +631,7 @@ func (f *crashFile) apply(ch change) {
 	f.n.pending = append(f.n.pending, ch)
 }
 
-// Truncate implements File.
+// Truncate implements vfs.File.
 func (f *crashFile) Truncate(size int64) error {
 	return f.change("truncate", func() error {
 		f.apply(change{off: size})
@@ -637,7 +639,7 @@ func (f *crashFile) Truncate(size int64) error {
 	})
 }
 
-// Preallocate implements File. It reserves nothing and only checks for room.
+// Preallocate implements vfs.File. It reserves nothing and only checks for room.
 func (f *crashFile) Preallocate(size int64) error {
 	return f.change("fallocate", func() error {
 		if size-int64(len(f.n.data)) > f.c.total-f.c.root.bytes() {
@@ -647,10 +649,10 @@ func (f *crashFile) Preallocate(size int64) error {
 	})
 }
 
-// StartWriteback implements File; it makes nothing durable.
+// StartWriteback implements vfs.File; it makes nothing durable.
 func (f *crashFile) StartWriteback(int64, int64) error { return f.do("writeback", nothing) }
 
-// Datasync implements File.
+// Datasync implements vfs.File.
 func (f *crashFile) Datasync() error {
 	return f.do("datasync", func() error {
 		if f.c.readOnly && len(f.n.pending) > 0 {
@@ -664,27 +666,27 @@ func (f *crashFile) Datasync() error {
 	})
 }
 
-// Sync implements File.
+// Sync implements vfs.File.
 func (f *crashFile) Sync() error { return f.Datasync() }
 
-// Size implements File.
+// Size implements vfs.File.
 func (f *crashFile) Size() (size int64, err error) {
 	err = f.do("size", func() error { size = int64(len(f.n.data)); return nil })
 	return size, err
 }
 
-// Lock implements File.
+// Lock implements vfs.File.
 func (f *crashFile) Lock() error {
 	return f.do("lock", func() error {
 		if f.n.locked && !f.holds {
-			return ErrLocked
+			return vfs.ErrLocked
 		}
 		f.n.locked, f.holds = true, true
 		return nil
 	})
 }
 
-// Close implements File.
+// Close implements vfs.File.
 func (f *crashFile) Close() error {
 	return f.do("close", func() error {
 		f.closed = true

@@ -1,10 +1,12 @@
-package vfs
+package vfstest
 
 import (
 	"errors"
 	"fmt"
 	"io"
 	"sync"
+
+	"github.com/ringstore/ringstore/daemon/internal/vfs"
 )
 
 // Call is one call of a file system, before Inject forwards it.
@@ -44,15 +46,15 @@ var ErrShortWrite = errors.New("short write")
 // Inject forwards every call to another file system, after calling a hook. If the hook
 // returns an error, that is the result, and the call is not forwarded.
 type Inject struct {
-	FS
+	vfs.FS
 	mu   sync.Mutex // guards hook
 	hook func(Call) error
 }
 
-var _ FS = (*Inject)(nil)
+var _ vfs.FS = (*Inject)(nil)
 
 // NewInject wraps a file system. The hook runs in the goroutine of the caller and may be nil.
-func NewInject(under FS, hook func(Call) error) *Inject { return &Inject{FS: under, hook: hook} }
+func NewInject(under vfs.FS, hook func(Call) error) *Inject { return &Inject{FS: under, hook: hook} }
 
 // SetHook replaces the hook.
 func (i *Inject) SetHook(hook func(Call) error) {
@@ -74,32 +76,32 @@ func (i *Inject) ask(c Call) error {
 	return nil
 }
 
-// Create implements FS.
-func (i *Inject) Create(name string) (File, error) {
+// Create implements vfs.FS.
+func (i *Inject) Create(name string) (vfs.File, error) {
 	if err := i.ask(Call{Op: "create", Name: name}); err != nil {
 		return nil, err
 	}
 	return i.wrap(name)(i.FS.Create(name))
 }
 
-// Open implements FS.
-func (i *Inject) Open(name string) (File, error) {
+// Open implements vfs.FS.
+func (i *Inject) Open(name string) (vfs.File, error) {
 	if err := i.ask(Call{Op: "open", Name: name}); err != nil {
 		return nil, err
 	}
 	return i.wrap(name)(i.FS.Open(name))
 }
 
-// OpenRead implements FS.
-func (i *Inject) OpenRead(name string) (File, error) {
+// OpenRead implements vfs.FS.
+func (i *Inject) OpenRead(name string) (vfs.File, error) {
 	if err := i.ask(Call{Op: "openread", Name: name}); err != nil {
 		return nil, err
 	}
 	return i.wrap(name)(i.FS.OpenRead(name))
 }
 
-func (i *Inject) wrap(name string) func(File, error) (File, error) {
-	return func(f File, err error) (File, error) {
+func (i *Inject) wrap(name string) func(vfs.File, error) (vfs.File, error) {
+	return func(f vfs.File, err error) (vfs.File, error) {
 		if err != nil {
 			return nil, err
 		}
@@ -107,7 +109,7 @@ func (i *Inject) wrap(name string) func(File, error) (File, error) {
 	}
 }
 
-// Rename implements FS.
+// Rename implements vfs.FS.
 func (i *Inject) Rename(from, to string) error {
 	if err := i.ask(Call{Op: "rename", Name: from, To: to}); err != nil {
 		return err
@@ -115,7 +117,7 @@ func (i *Inject) Rename(from, to string) error {
 	return i.FS.Rename(from, to)
 }
 
-// Remove implements FS.
+// Remove implements vfs.FS.
 func (i *Inject) Remove(name string) error {
 	if err := i.ask(Call{Op: "remove", Name: name}); err != nil {
 		return err
@@ -123,7 +125,7 @@ func (i *Inject) Remove(name string) error {
 	return i.FS.Remove(name)
 }
 
-// MkdirAll implements FS.
+// MkdirAll implements vfs.FS.
 func (i *Inject) MkdirAll(name string) error {
 	if err := i.ask(Call{Op: "mkdir", Name: name}); err != nil {
 		return err
@@ -131,15 +133,15 @@ func (i *Inject) MkdirAll(name string) error {
 	return i.FS.MkdirAll(name)
 }
 
-// ReadDir implements FS.
-func (i *Inject) ReadDir(name string) ([]Entry, error) {
+// ReadDir implements vfs.FS.
+func (i *Inject) ReadDir(name string) ([]vfs.Entry, error) {
 	if err := i.ask(Call{Op: "readdir", Name: name}); err != nil {
 		return nil, err
 	}
 	return i.FS.ReadDir(name)
 }
 
-// SyncDir implements FS.
+// SyncDir implements vfs.FS.
 func (i *Inject) SyncDir(name string) error {
 	if err := i.ask(Call{Op: "syncdir", Name: name}); err != nil {
 		return err
@@ -147,30 +149,30 @@ func (i *Inject) SyncDir(name string) error {
 	return i.FS.SyncDir(name)
 }
 
-// Stat implements FS.
-func (i *Inject) Stat(name string) (Entry, error) {
+// Stat implements vfs.FS.
+func (i *Inject) Stat(name string) (vfs.Entry, error) {
 	if err := i.ask(Call{Op: "stat", Name: name}); err != nil {
-		return Entry{}, err
+		return vfs.Entry{}, err
 	}
 	return i.FS.Stat(name)
 }
 
-// Space implements FS.
-func (i *Inject) Space() (Space, error) {
+// Space implements vfs.FS.
+func (i *Inject) Space() (vfs.Space, error) {
 	if err := i.ask(Call{Op: "space", Name: "."}); err != nil {
-		return Space{}, err
+		return vfs.Space{}, err
 	}
 	return i.FS.Space()
 }
 
 // injectFile is a file whose calls pass the hook. Its name is that under which it was opened.
 type injectFile struct {
-	File
+	vfs.File
 	i    *Inject
 	name string
 }
 
-// ReadAt implements File.
+// ReadAt implements vfs.File.
 func (f *injectFile) ReadAt(p []byte, off int64) (int, error) {
 	if err := f.i.ask(Call{Op: "read", Name: f.name, Off: off, Len: int64(len(p))}); err != nil {
 		return 0, err
@@ -178,13 +180,13 @@ func (f *injectFile) ReadAt(p []byte, off int64) (int, error) {
 	return f.File.ReadAt(p, off)
 }
 
-// WriteAt implements File.
+// WriteAt implements vfs.File.
 func (f *injectFile) WriteAt(p []byte, off int64) (int, error) {
 	n, err := f.WritevAt([][]byte{p}, off)
 	return int(n), err
 }
 
-// WritevAt implements File.
+// WritevAt implements vfs.File.
 func (f *injectFile) WritevAt(bufs [][]byte, off int64) (int64, error) {
 	var size int64
 	for _, b := range bufs {
@@ -212,7 +214,7 @@ func prefix(bufs [][]byte, n int64) [][]byte {
 	return part
 }
 
-// Preallocate implements File.
+// Preallocate implements vfs.File.
 func (f *injectFile) Preallocate(size int64) error {
 	if err := f.i.ask(Call{Op: "preallocate", Name: f.name, Len: size}); err != nil {
 		return err
@@ -220,7 +222,7 @@ func (f *injectFile) Preallocate(size int64) error {
 	return f.File.Preallocate(size)
 }
 
-// StartWriteback implements File.
+// StartWriteback implements vfs.File.
 func (f *injectFile) StartWriteback(off, n int64) error {
 	if err := f.i.ask(Call{Op: "writeback", Name: f.name, Off: off, Len: n}); err != nil {
 		return err
@@ -228,7 +230,7 @@ func (f *injectFile) StartWriteback(off, n int64) error {
 	return f.File.StartWriteback(off, n)
 }
 
-// Datasync implements File.
+// Datasync implements vfs.File.
 func (f *injectFile) Datasync() error {
 	if err := f.i.ask(Call{Op: "datasync", Name: f.name}); err != nil {
 		return err
@@ -236,7 +238,7 @@ func (f *injectFile) Datasync() error {
 	return f.File.Datasync()
 }
 
-// Sync implements File.
+// Sync implements vfs.File.
 func (f *injectFile) Sync() error {
 	if err := f.i.ask(Call{Op: "sync", Name: f.name}); err != nil {
 		return err
@@ -244,7 +246,7 @@ func (f *injectFile) Sync() error {
 	return f.File.Sync()
 }
 
-// Truncate implements File.
+// Truncate implements vfs.File.
 func (f *injectFile) Truncate(size int64) error {
 	if err := f.i.ask(Call{Op: "truncate", Name: f.name, Len: size}); err != nil {
 		return err
@@ -252,7 +254,7 @@ func (f *injectFile) Truncate(size int64) error {
 	return f.File.Truncate(size)
 }
 
-// Size implements File.
+// Size implements vfs.File.
 func (f *injectFile) Size() (int64, error) {
 	if err := f.i.ask(Call{Op: "size", Name: f.name}); err != nil {
 		return 0, err
@@ -260,7 +262,7 @@ func (f *injectFile) Size() (int64, error) {
 	return f.File.Size()
 }
 
-// Lock implements File.
+// Lock implements vfs.File.
 func (f *injectFile) Lock() error {
 	if err := f.i.ask(Call{Op: "lock", Name: f.name}); err != nil {
 		return err
@@ -268,7 +270,7 @@ func (f *injectFile) Lock() error {
 	return f.File.Lock()
 }
 
-// Close implements File. It is forwarded even if the hook fails it, so that nothing leaks.
+// Close implements vfs.File. It is forwarded even if the hook fails it, so that nothing leaks.
 func (f *injectFile) Close() error {
 	return errors.Join(f.i.ask(Call{Op: "close", Name: f.name}), f.File.Close())
 }
