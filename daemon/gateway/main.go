@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/ringstore/ringstore/daemon/internal/access"
+	"github.com/ringstore/ringstore/daemon/internal/bufpool"
 	"github.com/ringstore/ringstore/daemon/internal/conf"
 	"github.com/ringstore/ringstore/daemon/internal/lifecycle"
 	"github.com/ringstore/ringstore/daemon/internal/meta/postgres"
@@ -110,7 +111,7 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 
 // run wires the gateway and runs it until ctx ends.
 func run(ctx context.Context, c Config, meta *watch.Store, master *access.MasterKey, log *slog.Logger, stdout io.Writer) error {
-	buffers := noderpc.NewBuffers()
+	buffers := bufpool.New()
 	token := c.JoinToken.Reveal()
 	joins, err := net.Listen("tcp", c.ListenGRPC)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ringstore/ringstore/daemon/internal/bufpool"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs"
 	"github.com/ringstore/ringstore/daemon/internal/lifecycle"
 	"github.com/ringstore/ringstore/daemon/internal/noderpc"
@@ -34,7 +35,8 @@ type Node struct {
 // directory is in use, or another cluster's), Corrupt, Invalid, Unavailable (port), Canceled.
 func New(ctx context.Context, c Config, version string, log *slog.Logger) (n *Node, err error) {
 	n = &Node{config: c, log: log, joined: make(chan struct{})}
-	n.chunks, err = chunkfs.Open(ctx, chunkfs.Config{Dir: c.Data, Reserve: int64(c.Reserve), Limit: int64(c.Limit), Log: log})
+	buffers := bufpool.New()
+	n.chunks, err = chunkfs.Open(ctx, chunkfs.Config{Dir: c.Data, Reserve: int64(c.Reserve), Limit: int64(c.Limit), Buffers: buffers, Log: log})
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +49,7 @@ func New(ctx context.Context, c Config, version string, log *slog.Logger) (n *No
 		return nil, errors.Join(err, n.Close())
 	}
 	n.server = noderpc.NewStorageServer(noderpc.StorageConfig{
-		ServerConfig: noderpc.ServerConfig{JoinToken: c.JoinToken.Reveal(), Log: log},
+		ServerConfig: noderpc.ServerConfig{JoinToken: c.JoinToken.Reveal(), Buffers: buffers, Log: log},
 		Chunks:       n.chunks,
 		Node:         n.self.ID,
 		Cluster:      func() store.ClusterID { return n.chunks.Identity().Cluster },

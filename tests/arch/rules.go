@@ -78,6 +78,7 @@ var ringstore = Rules{
 		{internal + "writemem", nil},
 		{internal + "erasure", in("writemem")},
 		{internal + "cluster", in("ring", "placement")},
+		{internal + "bufpool", nil},
 		{internal + "vfs", nil},
 		{internal + "vfs/vfstest", in("vfs")},
 		{internal + "connlimit", nil},
@@ -93,7 +94,7 @@ var ringstore = Rules{
 
 		// Adapters: each knows the domain and one technology, none knows another.
 		{internal + "chunkfs/format", nil},
-		{internal + "chunkfs", in("vfs", "chunkfs/format")},
+		{internal + "chunkfs", in("bufpool", "vfs", "chunkfs/format")},
 		{internal + "meta/listing", nil},
 		{internal + "meta/pack", nil},
 		{internal + "meta/postgres/link", nil},
@@ -101,7 +102,7 @@ var ringstore = Rules{
 		{internal + "meta/postgres/pgtest", []string{internal + "meta/postgres", "tests/pgserver"}},
 		{internal + "meta/sqlite", append(in("meta/listing", "meta/pack"), "sql", "sql/sqlite")},
 		{internal + "meta/watch", nil},
-		{internal + "noderpc", append(in("connlimit", "access", "cluster"), wireNode, wireRing)},
+		{internal + "noderpc", append(in("bufpool", "connlimit", "access", "cluster"), wireNode, wireRing)},
 		{internal + "httpedge", append(in("access", "telemetry"), "proto/rest", "proto/checksum")},
 		{internal + "restapi/tus", in("engine", "httpedge")},
 		{internal + "restapi", append(in("ring", "cluster", "access", "engine", "upkeep", "httpedge", "restapi/tus"), "proto/rest", "proto/rest/server", "proto/checksum")},
@@ -112,7 +113,7 @@ var ringstore = Rules{
 
 		// Composition roots wire everything, and are imported by cmd only.
 		{"daemon/gateway", []string{internal + "...", wireNode, wireRing, "proto/rest/..."}},
-		{"daemon/storage", append(in("vfs", "cluster", "chunkfs", "noderpc", "conf", "lifecycle", "telemetry"), wireNode, wireRing)},
+		{"daemon/storage", append(in("bufpool", "vfs", "cluster", "chunkfs", "noderpc", "conf", "lifecycle", "telemetry"), wireNode, wireRing)},
 		// ctl/profile, because standalone writes the `local` profile that s3ctl reads.
 		{"daemon/standalone", []string{internal + "...", "daemon/gateway", "daemon/storage", "ctl/profile"}},
 		{"cmd/s3gateway", []string{"daemon/gateway", "daemon/standalone"}},

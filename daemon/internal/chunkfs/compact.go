@@ -252,7 +252,7 @@ func (m *rewriter) read(r *format.Record) (*format.Record, error) {
 	}
 	copied := &format.Record{Kind: format.KindChunk, Content: src.Content}
 	for n := range src.CRCs {
-		u, err := src.unit(&m.s.pool, n)
+		u, err := src.unit(m.s.pool, n)
 		if err != nil {
 			return nil, err
 		}

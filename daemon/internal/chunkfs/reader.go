@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"sync/atomic"
 
+	"github.com/ringstore/ringstore/daemon/internal/bufpool"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs/format"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
@@ -76,7 +77,7 @@ func (s *Store) sound(id store.ChunkID) bool {
 		return false
 	}
 	for n := range src.CRCs {
-		u, err := src.unit(&s.pool, n)
+		u, err := src.unit(s.pool, n)
 		if err != nil {
 			_ = src.close()
 			return false
@@ -87,11 +88,11 @@ func (s *Store) sound(id store.ChunkID) bool {
 }
 
 // unit reads unit n into a buffer of the pool and checks it. The unit owns the buffer.
-func (src *source) unit(pool *buffers, n int) (store.Unit, error) {
+func (src *source) unit(pool *bufpool.Pool, n int) (store.Unit, error) {
 	off := int64(n) * int64(src.Info.UnitSize)
-	buf := pool.get(int(min(int64(src.Info.UnitSize), src.Info.Size-off)))
-	u := store.Unit{Data: buf.data, CRC: src.CRCs[n], Owner: buf}
-	err := format.ReadFull(src.file, buf.data, src.dataAt+off)
+	buf := pool.Lend(int(min(int64(src.Info.UnitSize), src.Info.Size-off)))
+	u := store.Unit{Data: buf.Data, CRC: src.CRCs[n], Owner: buf}
+	err := format.ReadFull(src.file, buf.Data, src.dataAt+off)
 	if err == nil {
 		err = u.Check()
 	}
@@ -120,33 +121,19 @@ func (s *Store) Open(ctx context.Context, id store.ChunkID, first, count int) (s
 	if count >= 0 && count < end-first {
 		end = first + count
 	}
-	return &reader{ctx: ctx, pool: &s.pool, src: src, next: first, end: end}, nil
+	return &reader{ctx: ctx, pool: s.pool, src: src, next: first, end: end}, nil
 }
 
 // Verify implements store.ChunkVerifier.
 func (s *Store) Verify(ctx context.Context, id store.ChunkID) error {
-	r, err := s.Open(ctx, id, 0, -1)
-	if err != nil {
-		return err
-	}
-	for {
-		u, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			return r.Close()
-		}
-		if err != nil {
-			_ = r.Close()
-			return err
-		}
-		u.Release()
-	}
+	return store.VerifyByReading(ctx, s, id)
 }
 
 // reader is a store.ChunkReader. next and end belong to the goroutine that
 // reads; Close may come from another.
 type reader struct {
 	ctx    context.Context
-	pool   *buffers
+	pool   *bufpool.Pool
 	src    source
 	next   int // number of the next unit
 	end    int // one past the last

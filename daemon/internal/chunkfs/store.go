@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ringstore/ringstore/daemon/internal/bufpool"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs/format"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/vfs"
@@ -40,6 +41,8 @@ type Config struct {
 	BufferLimit int64 // bytes of small chunks that all open writers together may hold in memory; beyond it they write files
 	CompactRate int64 // bytes per second that compaction may copy
 
+	Buffers *bufpool.Pool // nil: its own
+
 	Spare int64 // bytes preallocated for deletions on a full disk; negative: none
 
 	NoBackground bool // no background compaction: only Compact runs it
@@ -59,6 +62,9 @@ func (c *Config) fill() error {
 	c.CompactRate = cmp.Or(c.CompactRate, DefaultCompactRate)
 	c.Spare = cmp.Or(c.Spare, DefaultSpare)
 	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
+	if c.Buffers == nil {
+		c.Buffers = bufpool.New()
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -106,7 +112,7 @@ type Store struct {
 	space    *space
 	ids      idLocks
 	folders  folders
-	pool     buffers
+	pool     *bufpool.Pool
 
 	buffered atomic.Int64  // bytes that open writers hold in memory
 	temps    atomic.Uint64 // number of names used in tmp so far
@@ -171,6 +177,7 @@ func assemble(cfg Config) *Store {
 		space: &space{look: cfg.FS.Space, now: cfg.Now, reserve: cfg.Reserve, limit: cfg.Limit},
 		ids:   idLocks{held: map[store.ChunkID]chan struct{}{}},
 		wake:  make(chan struct{}, 1),
+		pool:  cfg.Buffers,
 
 		moveBytes: moveBytes,
 	}

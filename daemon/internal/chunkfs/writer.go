@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/ringstore/ringstore/daemon/internal/bufpool"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs/format"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/vfs"
@@ -31,8 +32,8 @@ type writer struct {
 	taken  int64 // bytes reserved in space
 	onDisk int64 // of these, bytes that the file system counts as used
 
-	bufs  []*buffer // the units of a chunk in memory
-	inMem int64     // bytes in bufs, counted in s.buffered
+	bufs  []*bufpool.Buffer // the units of a chunk in memory
+	inMem int64             // bytes in bufs, counted in s.buffered
 
 	file  vfs.File // the chunk's file in tmp, nil while it is in memory
 	name  string
@@ -108,13 +109,10 @@ func (w *writer) append(u store.Unit) error {
 	return w.pace()
 }
 
-// checkUnit checks a unit that begins at the given offset of the chunk against the contract.
-func checkUnit(u store.Unit, spec store.ChunkSpec, at int64) error {
-	switch n := len(u.Data); {
-	case n < 1 || n > spec.UnitSize:
-		return store.Errorf(store.Invalid, "unit of %d bytes is not within 1..%d", n, spec.UnitSize).WithItem(spec.ID)
-	case at%int64(spec.UnitSize) != 0:
-		return store.Errorf(store.Invalid, "a unit follows one that was shorter than %d bytes", spec.UnitSize).WithItem(spec.ID)
+// checkUnit checks the length and the checksum of a unit that follows size bytes of the chunk.
+func checkUnit(u store.Unit, spec store.ChunkSpec, size int64) error {
+	if err := spec.CheckUnit(u, size); err != nil {
+		return err
 	}
 	return u.Check()
 }
@@ -134,8 +132,8 @@ func (w *writer) fitsMemory(n int64) bool {
 
 // keep copies a unit, because its owner needs the buffer back soon.
 func (w *writer) keep(data []byte) {
-	buf := w.s.pool.get(len(data))
-	copy(buf.data, data)
+	buf := w.s.pool.Lend(len(data))
+	copy(buf.Data, data)
 	w.bufs = append(w.bufs, buf)
 }
 
@@ -156,7 +154,7 @@ func (w *writer) toFile() error {
 	}
 	bufs := [][]byte{format.FileHeader(w.spec)}
 	for _, b := range w.bufs {
-		bufs = append(bufs, b.data)
+		bufs = append(bufs, b.Data)
 	}
 	if _, err := f.WritevAt(bufs, 0); err != nil {
 		return w.s.disk.judge(w.spec.ID, err)
@@ -227,7 +225,7 @@ func (w *writer) Commit(label store.Label) (store.ChunkInfo, error) {
 	}
 	data := make([][]byte, len(w.bufs))
 	for i, b := range w.bufs {
-		data[i] = b.data
+		data[i] = b.Data
 	}
 	return w.s.commitRecord(c, data)
 }
@@ -260,7 +258,7 @@ func (s *Store) exclusively(info store.ChunkInfo, commit func() error) (store.Ch
 				WithItem(info.ID).WithHint("Delete it first.")
 		case err != nil:
 			return store.ChunkInfo{}, err
-		case have.Sum != info.Sum || have.Size != info.Size:
+		case !have.Matches(info.Size, info.Sum):
 			return store.ChunkInfo{}, store.Errorf(store.Exists, "a chunk with this id and another checksum exists").WithItem(info.ID)
 		default:
 			return have, nil

@@ -62,6 +62,7 @@ func (*voidReader) Close() error { return nil }
 type nobody struct{}
 
 func (nobody) Release() {}
+func (nobody) Abandon() {}
 
 // BenchmarkWire moves bytes between a client and a server over loopback, both
 // in this process, six streams at once: MB/s, and CPU-seconds per GB of both

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 
+	"github.com/ringstore/ringstore/daemon/internal/bufpool"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	storagev1 "github.com/ringstore/ringstore/proto/storage/v1"
 )
@@ -26,7 +27,7 @@ type DialConfig struct {
 	JoinToken   string                           // of the cluster; "" sends none
 	Credentials credentials.TransportCredentials // nil: plain TCP
 	Connections int                              // 0: two
-	Buffers     *Buffers                         // nil: its own
+	Buffers     *bufpool.Pool                    // nil: its own
 
 	// Dialer replaces the network's dialer, for tests.
 	Dialer func(ctx context.Context, address string) (net.Conn, error)
@@ -41,7 +42,6 @@ type DialConfig struct {
 type Client struct {
 	links []*link
 	peer  peer
-	lost  collector
 }
 
 // link is a connection with the number of calls in progress on it.
@@ -64,7 +64,7 @@ func Dial(address string, c DialConfig) (*Client, error) {
 		return nil, store.Errorf(store.Invalid, "node address %q is not host:port", address)
 	}
 	if c.Buffers == nil {
-		c.Buffers = NewBuffers()
+		c.Buffers = bufpool.New()
 	}
 	if c.Connections == 0 {
 		c.Connections = connections
@@ -89,7 +89,6 @@ func Dial(address string, c DialConfig) (*Client, error) {
 
 // Close closes the connections. Calls in progress fail with Canceled or Unavailable.
 func (c *Client) Close() error {
-	c.lost.close()
 	var errs []error
 	for _, l := range c.links {
 		errs = append(errs, l.ClientConn.Close())
@@ -123,37 +122,26 @@ func (c *Client) call(ctx context.Context, method string, req, resp any) error {
 
 // PutSmall implements store.SmallChunkPutter.
 func (c *Client) PutSmall(ctx context.Context, spec store.ChunkSpec, u store.Unit, label store.Label) (store.ChunkInfo, error) {
-	if err := checkFirst(spec, u); err != nil {
+	err := spec.Validate()
+	if err == nil {
+		err = spec.CheckUnit(u, 0)
+	}
+	if err != nil {
 		u.Release()
 		return store.ChunkInfo{}, err
 	}
-	pending := new(atomic.Int64)
-	f := &frame{spec: specToWire(spec), label: labelToWire(label), unit: u, pending: pending}
+	held := new(lending)
+	defer held.end()
+	f := &frame{spec: specToWire(spec), label: labelToWire(label), unit: u, lending: held}
 	resp := new(storagev1.PutSmallChunkResponse)
-	err := c.call(ctx, storagev1.StorageService_PutSmallChunk_FullMethodName, f, resp)
+	err = c.call(ctx, storagev1.StorageService_PutSmallChunk_FullMethodName, f, resp)
 	if !f.taken {
 		u.Release()
 	}
 	if err != nil {
-		c.lost.watch(pending)
 		return store.ChunkInfo{}, err
 	}
 	return infoFromWire(resp.GetInfo())
-}
-
-// checkFirst finds without asking the node what it would refuse of a spec and its first unit.
-func checkFirst(spec store.ChunkSpec, u store.Unit) error {
-	if err := spec.Validate(); err != nil {
-		return err
-	}
-	return checkUnit(spec, u)
-}
-
-func checkUnit(spec store.ChunkSpec, u store.Unit) error {
-	if len(u.Data) < 1 || len(u.Data) > spec.UnitSize {
-		return store.Errorf(store.Invalid, "unit of %d bytes is not within 1..%d", len(u.Data), spec.UnitSize).WithItem(spec.ID)
-	}
-	return nil
 }
 
 // Stat implements store.ChunkKeeper.

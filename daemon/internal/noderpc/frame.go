@@ -3,7 +3,6 @@ package noderpc
 import (
 	"errors"
 	"slices"
-	"sync/atomic"
 
 	"google.golang.org/grpc/encoding"
 	_ "google.golang.org/grpc/encoding/proto" // the standard codec, for all other messages
@@ -11,6 +10,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/ringstore/ringstore/daemon/internal/bufpool"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	storagev1 "github.com/ringstore/ringstore/proto/storage/v1"
 )
@@ -34,18 +34,18 @@ type frame struct {
 	label *storagev1.Label
 	unit  store.Unit // no unit if Data is empty
 
-	pending *atomic.Int64 // sending: counts units that the transport holds; may be nil
-	taken   bool          // sending: the codec took over the unit
+	lending *lending // sending: tracks the unit while the transport holds it; nil: see lending.lend
+	taken   bool     // sending: the codec took over the unit
 }
 
 // codec encodes frames without copying their units, and everything else with the standard
 // codec, whose name it has.
 type codec struct {
 	encoding.CodecV2 // the standard one
-	buffers          *Buffers
+	buffers          *bufpool.Pool
 }
 
-func newCodec(b *Buffers) codec { return codec{encoding.GetCodecV2("proto"), b} }
+func newCodec(b *bufpool.Pool) codec { return codec{encoding.GetCodecV2("proto"), b} }
 
 // Marshal implements encoding.CodecV2. On success it takes over a frame's unit.
 func (c codec) Marshal(v any) (mem.BufferSlice, error) {
@@ -68,7 +68,7 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 		copy((*b)[copy(*b, head):], f.unit.Data)
 		return mem.BufferSlice{mem.NewBuffer(b, c.buffers)}, nil
 	default:
-		return mem.BufferSlice{mem.SliceBuffer(head), lend(f.unit, f.pending)}, nil
+		return mem.BufferSlice{mem.SliceBuffer(head), f.lending.lend(f.unit)}, nil
 	}
 }
 
@@ -125,7 +125,12 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 // share is a unit's reference to the buffer that holds its bytes.
 type share struct{ buffer mem.Buffer }
 
+// Release implements store.Releaser.
 func (s share) Release() { s.buffer.Free() }
+
+// Abandon implements store.Abandoner. The reference is never returned, so the buffer's memory is
+// left to the garbage collector.
+func (s share) Abandon() {}
 
 // decode decodes a message by the rules of protobuf: fields in any order, unknown ones are
 // skipped, the last value of a repeated scalar counts. The unit's Data is a subslice of b.

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/testing/protocmp"
 	"pgregory.net/rapid"
 
+	"github.com/ringstore/ringstore/daemon/internal/bufpool"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	storagev1 "github.com/ringstore/ringstore/proto/storage/v1"
 )
@@ -21,6 +22,7 @@ import (
 type owner struct{ released atomic.Int32 }
 
 func (o *owner) Release() { o.released.Add(1) }
+func (o *owner) Abandon() { o.released.Add(1) }
 
 // asMessage returns the generated message that corresponds to f.
 func asMessage(f *frame) *storagev1.PutChunkRequest {
@@ -58,7 +60,7 @@ func drawFrame(t *rapid.T) *frame {
 // The standard codec is the oracle, in both directions.
 func TestCodec_AgreesWithProtobuf(t *testing.T) {
 	t.Parallel()
-	ours, stock := newCodec(NewBuffers()), encoding.GetCodecV2("proto")
+	ours, stock := newCodec(bufpool.New()), encoding.GetCodecV2("proto")
 	rapid.Check(t, func(t *rapid.T) {
 		f := drawFrame(t)
 		own := &owner{}
@@ -89,7 +91,7 @@ func TestCodec_AgreesWithProtobuf(t *testing.T) {
 
 func TestCodec_OtherMessagesGoToTheStockCodec(t *testing.T) {
 	t.Parallel()
-	c := newCodec(NewBuffers())
+	c := newCodec(bufpool.New())
 	require.Equal(t, "proto", c.Name())
 	b, err := c.Marshal(&storagev1.StatChunkRequest{ChunkId: "x"})
 	require.NoError(t, err)
@@ -105,7 +107,7 @@ func TestCodec_OtherMessagesGoToTheStockCodec(t *testing.T) {
 func TestCodec_FailureTakesNothing(t *testing.T) {
 	t.Parallel()
 	f := &frame{label: labelToWire(store.Label{Key: "\xff"}), unit: store.NewUnit(make([]byte, copyBelow), &owner{})}
-	_, err := newCodec(NewBuffers()).Marshal(f)
+	_, err := newCodec(bufpool.New()).Marshal(f)
 	require.Error(t, err)
 	require.False(t, f.taken)
 }
@@ -114,7 +116,7 @@ func TestCodec_FailureTakesNothing(t *testing.T) {
 // received in one buffer.
 func TestCodec_PassesByReference(t *testing.T) {
 	t.Parallel()
-	c := newCodec(NewBuffers())
+	c := newCodec(bufpool.New())
 	data := make([]byte, copyBelow)
 	own := &owner{}
 	sent, err := c.Marshal(&frame{unit: store.NewUnit(data, own)})
@@ -158,20 +160,4 @@ func FuzzFrame(f *testing.F) {
 		m := &storagev1.PutChunkRequest{Spec: got.spec, Label: got.label, Crc32C: got.unit.CRC, Data: got.unit.Data}
 		require.Empty(t, cmp.Diff(&want, m, protocmp.Transform(), protocmp.IgnoreUnknown()))
 	})
-}
-
-func TestBuffers_GiveBackWhatFits(t *testing.T) {
-	t.Parallel()
-	b := NewBuffers()
-	for _, n := range []int{0, 1, 2 << 10, 256<<10 + 20, 1<<20 + slack, 5 << 20} {
-		p := b.Get(n)
-		require.Len(t, *p, n)
-		*p = (*p)[:0]
-		b.Put(p)
-		again := b.Get(n)
-		require.Len(t, *again, n)
-	}
-	odd := make([]byte, 3)
-	b.Put(&odd) // of another size than the pool's: dropped
-	require.Len(t, *b.Get(100), 100)
 }

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/ringstore/ringstore/daemon/internal/bufpool"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -47,7 +48,7 @@ func TestWireFormat(t *testing.T) {
 
 func marshalled(t *testing.T, f *frame) []byte {
 	t.Helper()
-	s, err := newCodec(NewBuffers()).Marshal(f)
+	s, err := newCodec(bufpool.New()).Marshal(f)
 	require.NoError(t, err)
 	defer s.Free()
 	return s.Materialize()

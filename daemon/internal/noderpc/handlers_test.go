@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/ringstore/ringstore/daemon/internal/bufpool"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs"
 	"github.com/ringstore/ringstore/daemon/internal/noderpc"
 	"github.com/ringstore/ringstore/daemon/internal/store"
@@ -62,11 +63,11 @@ func stream(ctx context.Context, c store.Chunks, id store.ChunkID, size int64) (
 		return 0, err
 	}
 	defer w.Abort()
-	free := sync.Pool{New: func() any { b := make([]byte, unitSize); return &b }}
+	free := bufpool.New()
 	var sum store.ChunkSum
 	for i := range size / unitSize {
-		b := free.Get().(*[]byte)
-		u := store.NewUnit(pattern(*b, i), giveBack{&free, b})
+		b := free.Lend(unitSize)
+		u := store.NewUnit(pattern(b.Data, i), b)
 		sum = sum.Add(u.CRC)
 		if err := w.Append(u); err != nil {
 			return 0, err
@@ -78,13 +79,6 @@ func stream(ctx context.Context, c store.Chunks, id store.ChunkID, size int64) (
 	}
 	return sum, err
 }
-
-type giveBack struct {
-	pool *sync.Pool
-	b    *[]byte
-}
-
-func (g giveBack) Release() { g.pool.Put(g.b) }
 
 // compare reads a chunk that stream wrote and compares every byte.
 func compare(ctx context.Context, c store.Chunks, id store.ChunkID, size int64) error {

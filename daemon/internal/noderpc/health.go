@@ -7,6 +7,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/health/grpc_health_v1"
 
+	"github.com/ringstore/ringstore/daemon/internal/bufpool"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -14,7 +15,7 @@ import (
 // token. creds may be nil for plain TCP. Errors: Unavailable (it cannot be reached, or
 // reports that it does not serve), Canceled.
 func CheckHealth(ctx context.Context, address string, creds credentials.TransportCredentials) error {
-	conn, err := grpc.NewClient("passthrough:///"+address, dialOptions(NewBuffers(), creds, nil)...)
+	conn, err := grpc.NewClient("passthrough:///"+address, dialOptions(bufpool.New(), creds, nil)...)
 	if err != nil {
 		return store.Errorf(store.Invalid, "address %q: %w", address, err)
 	}

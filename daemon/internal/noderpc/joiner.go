@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
 
+	"github.com/ringstore/ringstore/daemon/internal/bufpool"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	clusterv1 "github.com/ringstore/ringstore/proto/cluster/v1"
 )
@@ -76,7 +77,7 @@ func NewJoiner(c JoinerConfig) (*Joiner, error) {
 
 // dial creates the connections; gRPC opens them on first use.
 func (j *Joiner) dial() error {
-	opts := dialOptions(NewBuffers(), j.config.Credentials, newCallCredentials(membership.token(j.config.JoinToken), store.NodeID{}))
+	opts := dialOptions(bufpool.New(), j.config.Credentials, newCallCredentials(membership.token(j.config.JoinToken), store.NodeID{}))
 	if j.config.Dialer != nil {
 		opts = append(opts, grpc.WithContextDialer(j.config.Dialer))
 	}

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/experimental"
 	"google.golang.org/grpc/keepalive"
 
+	"github.com/ringstore/ringstore/daemon/internal/bufpool"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -44,7 +45,7 @@ const (
 	leastPingGap     = 10 * time.Second // pings that come faster end the connection
 )
 
-func dialOptions(b *Buffers, creds credentials.TransportCredentials, calls callCredentials) []grpc.DialOption {
+func dialOptions(b *bufpool.Pool, creds credentials.TransportCredentials, calls callCredentials) []grpc.DialOption {
 	if creds == nil {
 		creds = insecure.NewCredentials()
 	}

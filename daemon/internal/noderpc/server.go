@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/reflection"
 
 	"github.com/ringstore/ringstore/daemon/internal/access"
+	"github.com/ringstore/ringstore/daemon/internal/bufpool"
 	"github.com/ringstore/ringstore/daemon/internal/connlimit"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
@@ -83,14 +84,14 @@ func (s *Server) Shutdown(ctx context.Context) error {
 type ServerConfig struct {
 	JoinToken   string                           // of the cluster; "" accepts all calls
 	Credentials credentials.TransportCredentials // nil: plain TCP
-	Buffers     *Buffers                         // nil: its own
+	Buffers     *bufpool.Pool                    // nil: its own
 	Throttle    *access.Throttle                 // counts calls with a wrong token; nil: its own
 	Log         *slog.Logger                     // nil: slog.Default
 }
 
 func (c *ServerConfig) setDefaults() {
 	if c.Buffers == nil {
-		c.Buffers = NewBuffers()
+		c.Buffers = bufpool.New()
 	}
 	if c.Log == nil {
 		c.Log = slog.Default()

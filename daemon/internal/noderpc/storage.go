@@ -261,31 +261,10 @@ func (s *storage) VerifyChunk(ctx context.Context, req *storagev1.VerifyChunkReq
 	if err != nil {
 		return nil, err
 	}
-	if err := verify(ctx, s.config.Chunks, id); err != nil {
+	if err := store.Verify(ctx, s.config.Chunks, id); err != nil {
 		return nil, err
 	}
 	return &storagev1.VerifyChunkResponse{}, nil
-}
-
-func verify(ctx context.Context, c store.Chunks, id store.ChunkID) error {
-	if v, ok := c.(store.ChunkVerifier); ok {
-		return v.Verify(ctx, id)
-	}
-	r, err := c.Open(ctx, id, 0, -1)
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	for {
-		u, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		u.Release()
-	}
 }
 
 // HealthCheck implements the service.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"sync"
-	"sync/atomic"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -27,7 +26,7 @@ func (c *Client) Create(ctx context.Context, spec store.ChunkSpec) (store.ChunkW
 		return nil, err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	return &writer{client: c, ctx: ctx, cancel: cancel, spec: spec, pending: new(atomic.Int64)}, nil
+	return &writer{client: c, ctx: ctx, cancel: cancel, spec: spec, lending: new(lending)}, nil
 }
 
 // writer is a store.ChunkWriter over a stream. Its fields belong to the writing goroutine,
@@ -37,9 +36,9 @@ type writer struct {
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
 	spec    store.ChunkSpec
-	short   bool  // a unit was shorter than the others, so it must be the last
+	size    int64 // bytes sent so far
 	failed  error // of an earlier step: sticky
-	pending *atomic.Int64
+	lending *lending
 
 	mu      sync.Mutex // guards the fields below
 	stream  *stream    // nil before the first unit and after the end, so that it does not keep gRPC's buffers alive
@@ -51,7 +50,7 @@ var errEnded = store.Errorf(store.Canceled, "the write has already ended")
 
 // Append implements store.ChunkWriter. It blocks while the node is behind by more than Window.
 func (w *writer) Append(u store.Unit) error {
-	f := &frame{unit: u, pending: w.pending}
+	f := &frame{unit: u, lending: w.lending}
 	if w.failed == nil {
 		w.failed = w.append(f)
 	}
@@ -62,13 +61,10 @@ func (w *writer) Append(u store.Unit) error {
 }
 
 func (w *writer) append(f *frame) error {
-	if err := checkUnit(w.spec, f.unit); err != nil {
+	if err := w.spec.CheckUnit(f.unit, w.size); err != nil {
 		return err
 	}
-	if w.short {
-		return store.Errorf(store.Invalid, "a unit follows one that was shorter than %d bytes", w.spec.UnitSize).WithItem(w.spec.ID)
-	}
-	w.short = len(f.unit.Data) < w.spec.UnitSize
+	w.size += int64(len(f.unit.Data))
 	s := w.current()
 	if s == nil {
 		var err error
@@ -150,7 +146,8 @@ func (w *writer) commit(label store.Label) (info store.ChunkInfo, err error) {
 // Abort implements store.ChunkWriter.
 func (w *writer) Abort() { w.end(errEnded) }
 
-// end cancels the stream, which has no effect on a finished one, and releases it once.
+// end cancels the stream, which has no effect on a finished one, and releases it once. Units
+// that the transport still holds are abandoned.
 func (w *writer) end(cause error) {
 	w.cancel(cause)
 	w.mu.Lock()
@@ -159,6 +156,6 @@ func (w *writer) end(cause error) {
 	w.mu.Unlock()
 	if release != nil {
 		release()
-		w.client.lost.watch(w.pending)
 	}
+	w.lending.end()
 }

@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"errors"
 	"hash/crc32"
+	"io"
 )
 
 // DefaultUnitSize is the size of a unit in bytes where nothing else is set.
@@ -68,6 +70,18 @@ func (s ChunkSpec) Validate() error {
 		return Errorf(Invalid, "unit size %d is not within 1..%d bytes", s.UnitSize, MaxUnitSize)
 	case s.SizeHint < 0:
 		return Errorf(Invalid, "size hint %d is negative", s.SizeHint)
+	}
+	return nil
+}
+
+// CheckUnit reports, as Invalid, a unit whose length is not allowed as the next one of a chunk
+// that has size bytes so far. It does not compare the checksum; see Unit.Check.
+func (s ChunkSpec) CheckUnit(u Unit, size int64) error {
+	switch n := len(u.Data); {
+	case n < 1 || n > s.UnitSize:
+		return Errorf(Invalid, "unit of %d bytes is not within 1..%d", n, s.UnitSize).WithItem(s.ID)
+	case size%int64(s.UnitSize) != 0:
+		return Errorf(Invalid, "a unit follows one that was shorter than %d bytes", s.UnitSize).WithItem(s.ID)
 	}
 	return nil
 }
@@ -147,6 +161,35 @@ type ChunkVerifier interface {
 	Verify(ctx context.Context, id ChunkID) error
 }
 
+// Verify reads a whole chunk and compares every checksum: in place if c is a ChunkVerifier,
+// otherwise by VerifyByReading. Errors as Open and Next.
+func Verify(ctx context.Context, c Chunks, id ChunkID) error {
+	if v, ok := c.(ChunkVerifier); ok {
+		return v.Verify(ctx, id)
+	}
+	return VerifyByReading(ctx, c, id)
+}
+
+// VerifyByReading reads a whole chunk; ChunkReader.Next compares the checksum of each unit.
+// Errors as Open and Next.
+func VerifyByReading(ctx context.Context, c ChunkReaderOpener, id ChunkID) error {
+	r, err := c.Open(ctx, id, 0, -1)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	for {
+		u, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		u.Release()
+	}
+}
+
 // SmallChunkPutter is an optional capability of a Chunks: a chunk of one unit in one step.
 // The function PutSmall uses it where it is available.
 type SmallChunkPutter interface {
@@ -183,6 +226,16 @@ type Unit struct {
 type Releaser interface {
 	// Release returns one unit's share of the buffer. Safe for concurrent use.
 	Release()
+}
+
+// Abandoner is an optional method of a Releaser, for buffers that a network transport may hold
+// without telling when it drops them.
+type Abandoner interface {
+	Releaser
+	// Abandon returns one unit's share of the buffer like Release, but something may still read
+	// the bytes: the buffer counts as returned, and its memory is left to the garbage collector
+	// instead of being reused. Safe for concurrent use.
+	Abandon()
 }
 
 // NewUnit computes the checksum of data.
@@ -234,6 +287,9 @@ type ChunkInfo struct {
 	StoredAt int64 // Unix seconds of Commit by the place's own clock
 	Label    Label
 }
+
+// Matches reports whether the chunk has this content: its size in bytes and its sum.
+func (i ChunkInfo) Matches(size int64, sum ChunkSum) bool { return i.Size == size && i.Sum == sum }
 
 // Units is the number of units in the chunk.
 func (i ChunkInfo) Units() int {

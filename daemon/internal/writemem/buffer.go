@@ -30,6 +30,7 @@ func classOf(n int) (index, size int) {
 type Buffer struct {
 	Data []byte // as long as its class
 	refs atomic.Int32
+	read atomic.Bool // something may still read Data after the last reference; see Abandon
 	pool *Pool
 	area *area
 	who  *caller
@@ -38,12 +39,22 @@ type Buffer struct {
 // Retain adds n references.
 func (b *Buffer) Retain(n int) { b.refs.Add(int32(n)) }
 
+// Abandon is Release for a reference under which something may still read the memory. The
+// memory counts as returned with the last reference, and is then left to the garbage collector
+// instead of being lent again. It implements store.Abandoner.
+func (b *Buffer) Abandon() {
+	b.read.Store(true)
+	b.Release()
+}
+
 // Release returns one reference; the last one returns the memory. Safe for concurrent use.
 func (b *Buffer) Release() {
 	switch n := b.refs.Add(-1); {
 	case n == 0:
 		p, a, c, size := b.pool, b.area, b.who, len(b.Data)
-		p.free.put(b)
+		if !b.read.Load() {
+			p.free.put(b)
+		}
 		p.mu.Lock()
 		a.returned(c, int64(size))
 		p.mu.Unlock()

@@ -525,3 +525,29 @@ func TestReadKeepsTheEndOfABody(t *testing.T) {
 		_, _ = u.Take(t.Context(), 2*unit)
 	}, "more than announced is a defect")
 }
+
+// An abandoned buffer counts as returned, but its memory is not lent again.
+func TestBuffer_AbandonedIsReturnedAndNotReused(t *testing.T) {
+	t.Parallel()
+	p := writemem.New(writemem.Config{Budget: 1 << 20, Unit: 4 << 10, Largest: 64 << 10})
+	u := p.Open(writemem.Client{Most: -1})
+	defer u.Close()
+	require.NoError(t, u.Begin(8<<10))
+	b, err := u.Take(t.Context(), 4<<10)
+	require.NoError(t, err)
+	data := b.Data
+	data[0] = 7
+	b.Retain(1)
+	b.Abandon()
+	require.EqualValues(t, len(data), p.Used(), "one reference is left")
+	b.Release()
+	require.Zero(t, p.Used())
+	for range 100 {
+		require.NoError(t, u.Begin(4<<10))
+		again, err := u.Take(t.Context(), 4<<10)
+		require.NoError(t, err)
+		again.Data[0] = 1
+		again.Release()
+	}
+	require.EqualValues(t, 7, data[0])
+}

@@ -187,6 +187,13 @@ func (l *lent) Release() {
 	}
 }
 
+// Abandon counts as the release. It leaves the bytes, which may still be read.
+func (l *lent) Abandon() {
+	if l.count.Add(1) == 1 {
+		close(l.back)
+	}
+}
+
 // lend wraps every unit of a copy of data.
 func (l *ledger) lend(data []byte, size int) []store.Unit {
 	units := cut(append([]byte(nil), data...), size)

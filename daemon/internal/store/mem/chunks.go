@@ -223,7 +223,7 @@ func (c *Chunks) show(k *chunk) (store.ChunkInfo, error) {
 	defer c.mu.Unlock()
 	c.claimed -= k.info.Size
 	if old, ok := c.chunks[k.info.ID]; ok {
-		if old.info.Sum != k.info.Sum || old.info.Size != k.info.Size {
+		if !old.info.Matches(k.info.Size, k.info.Sum) {
 			return store.ChunkInfo{}, store.Errorf(store.Exists, "a chunk with another sum is there").WithItem(k.info.ID)
 		}
 		return old.info, nil
@@ -264,11 +264,8 @@ func (w *writer) append(u store.Unit) error {
 	if err := w.c.ask(w.ctx, Call{Op: OpAppend, ID: w.spec.ID, Unit: len(w.units)}); err != nil {
 		return err
 	}
-	switch {
-	case len(u.Data) < 1 || len(u.Data) > w.spec.UnitSize:
-		return store.Errorf(store.Invalid, "unit of %d bytes is not within 1..%d", len(u.Data), w.spec.UnitSize)
-	case w.size%int64(w.spec.UnitSize) != 0:
-		return store.Errorf(store.Invalid, "a unit follows one that was shorter than %d bytes", w.spec.UnitSize)
+	if err := w.spec.CheckUnit(u, w.size); err != nil {
+		return err
 	}
 	if err := u.Check(); err != nil {
 		return err
