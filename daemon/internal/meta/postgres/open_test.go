@@ -107,6 +107,20 @@ func TestOpenFails(t *testing.T) {
 	}
 }
 
+// A database that cannot store every name is refused before anything is stored in it. The message says how to create another.
+func TestOpenOfAnotherEncoding(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Server(t)
+	for _, encoding := range []string{"LATIN1", "SQL_ASCII"} {
+		name := "in_" + strings.ToLower(encoding)
+		run(t, server.DSN("postgres"), "CREATE DATABASE "+name+" ENCODING '"+encoding+"' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'")
+		_, err := postgres.Open(t.Context(), server.DSN(name), postgres.Options{})
+		requireKind(t, store.Invalid, err)
+		require.ErrorContains(t, err, `"`+name+`" has the encoding `+encoding)
+		require.Contains(t, store.HintOf(err), "ENCODING 'UTF8'")
+	}
+}
+
 // Opening fails in time when the server takes connections and never answers.
 func TestOpenOfASilentServer(t *testing.T) {
 	t.Parallel()

@@ -43,7 +43,7 @@ func TestSettingsOfTheAddress(t *testing.T) {
 		a, err := Parse(dsn+text, Options{})
 		require.NoError(t, err, text)
 		require.Equal(t, limit, a.Options().StatementTimeout.Milliseconds(), text)
-		require.Equal(t, map[string]string{"application_name": "x"}, a.config.ConnConfig.RuntimeParams)
+		require.Equal(t, map[string]string{"application_name": "x", "client_encoding": "UTF8"}, a.config.ConnConfig.RuntimeParams)
 		require.Contains(t, a.session.statement(0, true), "set_config('search_path', 'it''s', true)")
 	}
 	for _, text := range []string{"soon", "-1", "2weeks", "s"} {

@@ -65,8 +65,10 @@ func Parse(dsn string, o Options) (*Address, error) {
 	c.BuildContextWatcherHandler = func(c *pgconn.PgConn) ctxwatch.Handler {
 		return &pgconn.DeadlineContextWatcherHandler{Conn: c.Conn(), DeadlineDelay: graceOfCanceled}
 	}
-	if _, ok := c.RuntimeParams["application_name"]; !ok {
-		c.RuntimeParams["application_name"] = "ringstore"
+	for name, value := range map[string]string{"application_name": "ringstore", "client_encoding": encoding} {
+		if _, ok := c.RuntimeParams[name]; !ok {
+			c.RuntimeParams[name] = value
+		}
 	}
 	s, err := newSession(c.RuntimeParams, o.StatementTimeout)
 	if err != nil {

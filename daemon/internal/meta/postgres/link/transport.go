@@ -7,6 +7,8 @@ import (
 	"net"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
 // Report logs what the store is connected to, and how that connection is protected. A DSN that leaves TLS to
@@ -20,6 +22,9 @@ func (k *Calls) Report(ctx context.Context, log *slog.Logger) error {
 	defer pooled.Release()
 	c := pooled.Conn()
 	cfg := c.Config()
+	if err := checkEncoding(c.PgConn().ParameterStatus("server_encoding"), cfg.Database); err != nil {
+		return err
+	}
 	nc := c.PgConn().Conn()
 	protection := "none"
 	encrypted, isTLS := nc.(*tls.Conn)
@@ -38,6 +43,19 @@ func (k *Calls) Report(ctx context.Context, log *slog.Logger) error {
 	}
 	log.InfoContext(ctx, "connected to the database", attrs...)
 	return nil
+}
+
+// encoding is the only one in which a database can store every name and value that a client may send.
+const encoding = "UTF8"
+
+// checkEncoding refuses a database that was created with another encoding, as "initdb" does in the locale C: it would fail on
+// some values only, much later. A server that does not report the encoding (name "") has none but UTF-8. Invalid.
+func checkEncoding(name, database string) error {
+	if name == "" || name == encoding {
+		return nil
+	}
+	return store.Errorf(store.Invalid, "the database %q has the encoding %s, not %s", database, name, encoding).
+		WithHint("Create one with: CREATE DATABASE ringstore ENCODING 'UTF8' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C', and name it in --database.")
 }
 
 // isUnmeant reports whether plain text to the address may be an oversight: it leaves the machine, and the
