@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/ringstore/ringstore/daemon/internal/conf"
-	"github.com/ringstore/ringstore/daemon/internal/noderpc"
 	"github.com/ringstore/ringstore/daemon/internal/httpedge"
+	"github.com/ringstore/ringstore/daemon/internal/noderpc"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/telemetry"
 )

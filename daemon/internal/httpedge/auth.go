@@ -34,25 +34,19 @@ func Caller(c echo.Context) access.Principal {
 
 // authenticate refuses requests without a valid key, on every route that is not public,
 // and keeps the caller for the handler.
-func (e *edge) authenticate(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		// A browser's preflight OPTIONS carries no key.
-		if e.public[c.Path()] || c.Request().Method == http.MethodOptions {
-			return next(c)
-		}
-		accessKey, secret, ok := c.Request().BasicAuth()
-		if !ok {
-			err := store.Errorf(store.Denied, "the request carries no access key").
-				WithHint("Send the access key and secret by HTTP Basic.")
-			return WithStatus(http.StatusUnauthorized, err)
-		}
-		caller, err := e.check(c.Request(), accessKey, secret)
-		if err != nil {
-			return err
-		}
-		guardedOf(c).caller = caller
-		return next(c)
+func (e *edge) authenticate(c echo.Context) (err error) {
+	// A browser's preflight OPTIONS carries no key.
+	if e.public[c.Path()] || c.Request().Method == http.MethodOptions {
+		return nil
 	}
+	accessKey, secret, ok := c.Request().BasicAuth()
+	if !ok {
+		err := store.Errorf(store.Denied, "the request carries no access key").
+			WithHint("Send the access key and secret by HTTP Basic.")
+		return WithStatus(http.StatusUnauthorized, err)
+	}
+	guardedOf(c).caller, err = e.check(c.Request(), accessKey, secret)
+	return err
 }
 
 // check compares a key. A key in use costs no look-up and is accepted however many
@@ -87,15 +81,12 @@ func (e *edge) check(r *http.Request, accessKey, secret string) (access.Principa
 const maxClaimed = 64
 
 // wellFormed refuses queries of which Go would silently drop a part.
-func wellFormed(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		query := c.Request().URL.RawQuery
-		if strings.ContainsAny(query, "%;") {
-			if _, err := url.ParseQuery(query); err != nil {
-				return store.Errorf(store.Invalid, "the query cannot be read: %w", err).
-					WithHint("Write the characters %% ; & + # in values as %%25 %%3B %%26 %%2B %%23.")
-			}
+func wellFormed(r *http.Request) error {
+	if strings.ContainsAny(r.URL.RawQuery, "%;") {
+		if _, err := url.ParseQuery(r.URL.RawQuery); err != nil {
+			return store.Errorf(store.Invalid, "the query cannot be read: %w", err).
+				WithHint("Write the characters %% ; & + # in values as %%25 %%3B %%26 %%2B %%23.")
 		}
-		return next(c)
 	}
+	return nil
 }

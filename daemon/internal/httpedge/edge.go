@@ -36,11 +36,13 @@ type Errors interface {
 
 const defaultIdle = time.Minute
 
-// edge is the middleware of one router.
+// edge is the middleware of one router. It is one function with steps, because the router
+// builds its chain of middleware again for each request.
 type edge struct {
-	cfg    Config
-	ids    requestIDs
-	public map[string]bool
+	cfg        Config
+	ids        requestIDs
+	protection *http.CrossOriginProtection
+	public     map[string]bool
 }
 
 // New returns a router whose routes are served behind the edge.
@@ -54,13 +56,13 @@ func New(c Config) *echo.Echo {
 	if c.Idle == 0 {
 		c.Idle = defaultIdle
 	}
-	e := &edge{cfg: c, ids: newRequestIDs(), public: map[string]bool{}}
+	e := &edge{cfg: c, ids: newRequestIDs(), protection: c.AllowedOrigins.protection(), public: map[string]bool{}}
 	for _, route := range c.Public {
 		e.public[route] = true
 	}
 	router := echo.New()
 	router.HTTPErrorHandler = func(err error, ec echo.Context) { e.fail(ec, err) }
-	router.Use(e.observe, e.crossOrigin, e.authenticate, wellFormed)
+	router.Use(e.observe)
 	return router
 }
 

@@ -22,7 +22,7 @@ import (
 // discards a body that the handler left unread only until the deadline set here.
 func guard(c echo.Context, idle time.Duration, now time.Time) {
 	g := &guarded{ResponseWriter: c.Response().Writer, received: c.Request(), idle: idle}
-	g.control = http.NewResponseController(g.ResponseWriter)
+	g.control = *http.NewResponseController(g.ResponseWriter)
 	g.armWrite(now) // also for the 100 Continue that the first read may send
 	g.body = guardedBody{from: c.Request().Body, g: g}
 	if c.Request().Body != http.NoBody {
@@ -56,7 +56,7 @@ func (g *guarded) interrupt(cause error) {
 type guarded struct {
 	http.ResponseWriter
 	received *http.Request // as net/http passed it; trailers arrive in it
-	control  *http.ResponseController
+	control  http.ResponseController
 	idle     time.Duration
 	armed    time.Time // when the write deadline was last set
 	body     guardedBody

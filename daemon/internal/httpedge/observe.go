@@ -39,7 +39,7 @@ func (e *edge) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// recovered runs the handler; a panic in it becomes an error.
+// recovered admits the request and runs the handler; a panic becomes an error.
 func (e *edge) recovered(next echo.HandlerFunc, c echo.Context) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -50,6 +50,15 @@ func (e *edge) recovered(next echo.HandlerFunc, c echo.Context) (err error) {
 			}
 		}
 	}()
+	if answered, err := e.crossOrigin(c); answered || err != nil {
+		return err
+	}
+	if err := e.authenticate(c); err != nil {
+		return err
+	}
+	if err := wellFormed(c.Request()); err != nil {
+		return err
+	}
 	return next(c)
 }
 

@@ -58,26 +58,26 @@ type OpenSurface interface {
 // response only with our permission, but a form can change data without it. So every
 // request that changes something is refused if a page of another origin sends it, unless
 // that origin is configured. The exception is the open surface.
-func (e *edge) crossOrigin(next echo.HandlerFunc) echo.HandlerFunc {
-	protection := e.cfg.AllowedOrigins.protection()
-	return func(c echo.Context) error {
-		r, h := c.Request(), c.Response().Header()
-		h.Set("Cross-Origin-Resource-Policy", "same-origin")
-		h.Set(echo.HeaderXContentTypeOptions, "nosniff")
-		if open := e.cfg.OpenSurface; open != nil && open.Serves(r.URL.Path) {
-			open.SetCommonHeaders(h, r)
-			if open.Preflighted(r) {
-				return next(c)
-			}
-		} else if e.cfg.AllowedOrigins.allow(h, r) {
-			return c.NoContent(http.StatusNoContent)
+func (e *edge) crossOrigin(c echo.Context) (answered bool, err error) {
+	r, h := c.Request(), c.Response().Header()
+	h["Cross-Origin-Resource-Policy"] = sameOrigin
+	h[echo.HeaderXContentTypeOptions] = noSniff
+	if open := e.cfg.OpenSurface; open != nil && open.Serves(r.URL.Path) {
+		open.SetCommonHeaders(h, r)
+		if open.Preflighted(r) {
+			return false, nil
 		}
-		if protection.Check(r) != nil {
-			return foreign(r)
-		}
-		return next(c)
+	} else if e.cfg.AllowedOrigins.allow(h, r) {
+		return true, c.NoContent(http.StatusNoContent)
 	}
+	if e.protection.Check(r) != nil {
+		return false, foreign(r)
+	}
+	return false, nil
 }
+
+// The values of two headers of every response; nothing may change them.
+var sameOrigin, noSniff = []string{"same-origin"}, []string{"nosniff"}
 
 // allow lets a page of a configured origin read the response, and reports whether the
 // request is a preflight, which needs no more than these headers. Remembered credentials

@@ -1,9 +1,11 @@
 package restapi_test
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"runtime"
 	"syscall"
@@ -108,5 +110,57 @@ func BenchmarkGet(b *testing.B) {
 				r.spend(b, pb, http.StatusOK, func() *http.Request { return r.request("GET", "/files/"+f.FileID, nil) })
 			})
 		})
+	}
+}
+
+// The client of these two writes fixed bytes and reads up to the end of the headers, so that most of the time is the server's.
+func BenchmarkHead(b *testing.B) {
+	for name, gate := range map[string]func(http.Handler) http.Handler{
+		"bare": func(http.Handler) http.Handler { return http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}) },
+		"file": nil,
+	} {
+		b.Run(name, func(b *testing.B) {
+			r := newRig(b, setup{quick: true, silent: true, gate: gate})
+			path := "/"
+			if gate == nil {
+				path = "/files/" + r.put("x", pattern(4<<10)).FileID
+			}
+			head := fmt.Appendf(nil, "HEAD %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: bench\r\nAuthorization: %s\r\nAccept-Encoding: gzip\r\n\r\n",
+				path, r.addr, basic(r.pair.AccessKey, r.pair.Secret))
+			measure(b, 0, func(pb *testing.PB) {
+				conn, err := net.Dial("tcp", r.addr)
+				if err != nil {
+					b.Error(err)
+					return
+				}
+				defer conn.Close()
+				in := bufio.NewReader(conn)
+				for pb.Next() {
+					if err := headOnce(conn, in, head); err != nil {
+						b.Error(err)
+						return
+					}
+				}
+			})
+		})
+	}
+}
+
+func headOnce(conn net.Conn, in *bufio.Reader, head []byte) error {
+	if _, err := conn.Write(head); err != nil {
+		return err
+	}
+	first := true
+	for {
+		line, err := in.ReadSlice('\n')
+		if err != nil {
+			return err
+		}
+		if first && !bytes.HasPrefix(line, []byte("HTTP/1.1 200")) {
+			return fmt.Errorf("the answer is %q", line)
+		}
+		if first = false; len(line) == 2 {
+			return nil
+		}
 	}
 }

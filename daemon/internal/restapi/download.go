@@ -107,21 +107,26 @@ func fileID(text string) (store.FileID, error) {
 }
 
 func setFileHeaders(h http.Header, f store.File, s httpedge.Span) {
-	h.Set("Accept-Ranges", "bytes")
-	h.Set(echo.HeaderContentType, f.ContentType)
-	h.Set(echo.HeaderContentLength, strconv.FormatInt(s.Len, 10))
-	h.Set(echo.HeaderContentDisposition, disposition(f))
-	h.Set(echo.HeaderLastModified, lastModified(f))
+	set := headers{h: h, values: make([]string, 0, len(fileHeaders)+1)}
+	set.add("Accept-Ranges", "bytes")
+	set.add(echo.HeaderContentType, f.ContentType)
+	set.add(echo.HeaderContentLength, strconv.FormatInt(s.Len, 10))
+	set.add(echo.HeaderContentDisposition, disposition(f))
+	set.add(echo.HeaderLastModified, lastModified(f))
 	// What a client uploaded must not run as a page of this address, nor be stored by a shared cache.
-	h.Set(echo.HeaderContentSecurityPolicy, "sandbox; default-src 'none'")
-	h.Set(echo.HeaderCacheControl, cachePrivate)
-	setETag(h, f)
+	set.add(echo.HeaderContentSecurityPolicy, "sandbox; default-src 'none'")
+	set.add(echo.HeaderCacheControl, cachePrivate)
+	set.add("ETag", entityTag(f))
 	setMeta(h, f.Meta)
 	if s.Partial {
-		h.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", s.Off, s.Off+s.Len-1, f.Size))
+		set.add("Content-Range", fmt.Sprintf("bytes %d-%d/%d", s.Off, s.Off+s.Len-1, f.Size))
 		return
 	}
-	setChecksums(h, f)
+	sums := checksumsOf(f)
+	set.add(httpedge.HeaderCRC64, sums.CRC64NVME)
+	if sums.SHA256 != "" {
+		set.add(httpedge.HeaderSHA256, sums.SHA256)
+	}
 }
 
 func dropFileHeaders(h http.Header) {
@@ -131,7 +136,21 @@ func dropFileHeaders(h http.Header) {
 	dropMeta(h)
 }
 
-func setETag(h http.Header, f store.File) { h["ETag"] = []string{`"` + f.ETag + `"`} }
+// headers sets several headers in one allocation; names are in canonical form.
+type headers struct {
+	h      http.Header
+	values []string // with room for all that are added
+}
+
+func (s *headers) add(name, value string) {
+	s.values = append(s.values, value)
+	n := len(s.values)
+	s.h[name] = s.values[n-1 : n : n]
+}
+
+func entityTag(f store.File) string { return `"` + f.ETag + `"` }
+
+func setETag(h http.Header, f store.File) { h["ETag"] = []string{entityTag(f)} }
 
 func setChecksums(h http.Header, f store.File) {
 	sums := checksumsOf(f)
