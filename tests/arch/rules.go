@@ -155,8 +155,8 @@ var ringstore = Rules{
 		{"charm.land/bubbletea", []string{"tui/..."}},
 		{"github.com/charmbracelet/bubbletea", []string{"tui/..."}},
 		{"github.com/schollz/progressbar", []string{"ctl/term"}},
+		{"go.yaml.in/yaml", []string{internal + "conf"}},
 		{"github.com/klauspost/reedsolomon", []string{internal + "erasure"}},
-		{"github.com/knadh/koanf", []string{internal + "conf"}},
 	},
 
 	Binaries: []Binary{

@@ -2,15 +2,10 @@ package conf
 
 import (
 	"bytes"
-	"fmt"
 	"os"
 	"slices"
 	"strings"
 
-	"github.com/knadh/koanf/parsers/yaml"
-	"github.com/knadh/koanf/providers/env/v2"
-	"github.com/knadh/koanf/providers/file"
-	"github.com/knadh/koanf/v2"
 	"github.com/spf13/pflag"
 )
 
@@ -36,20 +31,13 @@ func (s Spec) fill(set *settings) error {
 }
 
 func (s Spec) fillFromEnv(set *settings) error {
-	k := koanf.New("=") // names of variables contain no =, so none is split
-	err := k.Load(env.Provider("=", env.Opt{
-		Prefix:      s.EnvPrefix,
-		EnvironFunc: func() []string { return s.Environ },
-	}), nil)
-	if err != nil {
-		return s.wrong("the environment cannot be read: %w", err)
-	}
-	for _, name := range k.Keys() {
-		text := k.String(name)
+	for _, variable := range s.Environ {
+		name, text, _ := strings.Cut(variable, "=")
+		if text == "" || !strings.HasPrefix(name, s.EnvPrefix) {
+			continue
+		}
 		f, known := set.byEnv[name]
 		switch {
-		case text == "":
-			continue
 		case !known:
 			if near := set.nearestEnv(name, len(s.EnvPrefix)); near != "" {
 				return s.wrong("unknown environment variable %s: did you mean %s?", name, near)
@@ -59,27 +47,6 @@ func (s Spec) fillFromEnv(set *settings) error {
 			if err := f.set(text); err != nil {
 				return s.wrong("environment variable %s: %w", name, err)
 			}
-		}
-	}
-	return nil
-}
-
-func (s Spec) fillFromFile(set *settings, path string) error {
-	k := koanf.New(".")
-	if err := k.Load(file.Provider(path), yaml.Parser()); err != nil {
-		return s.wrong("--%s %s: %w", configFlag, path, err)
-	}
-	for _, key := range k.Keys() {
-		f, known := set.byKey[key]
-		if !known {
-			return s.wrong("%s: unknown setting %q", at(path, key), key)
-		}
-		if f.origin >= fromFile {
-			continue
-		}
-		f.origin = fromFile
-		if err := f.setAny(k.Get(key)); err != nil {
-			return s.wrong("%s: %s: %w", at(path, key), key, err)
 		}
 	}
 	return nil
@@ -95,28 +62,6 @@ func (f *field) set(text string) error {
 		return list.Replace(items)
 	}
 	return f.value.Set(text)
-}
-
-// setAny replaces the field's value, given as a decoded YAML value.
-func (f *field) setAny(v any) error {
-	switch v := v.(type) {
-	case nil:
-		return fmt.Errorf("has no value")
-	case []any:
-		list, ok := f.value.(pflag.SliceValue)
-		if !ok {
-			return fmt.Errorf("is a list, want one %s", f.value.Type())
-		}
-		items := make([]string, len(v))
-		for i := range v {
-			items[i] = fmt.Sprint(v[i])
-		}
-		return list.Replace(items)
-	case map[string]any:
-		return fmt.Errorf("is a group, want one %s", f.value.Type())
-	default:
-		return f.set(fmt.Sprint(v))
-	}
 }
 
 // readSecret reads a secret from the file that its twin names, if that was
@@ -137,22 +82,6 @@ func (s Spec) readSecret(f *field) error {
 		return s.wrong("--%s: %s is empty", f.twin.flag, f.twin.value.String())
 	}
 	return f.value.Set(string(b))
-}
-
-// at returns the file and the line where the last element of key first occurs, for the error message.
-func at(path, key string) string {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return path
-	}
-	name := key[strings.LastIndexByte(key, '.')+1:]
-	for i, line := range strings.Split(string(b), "\n") {
-		text := strings.Trim(strings.TrimSpace(line), `"'`)
-		if rest, ok := strings.CutPrefix(text, name); ok && strings.HasPrefix(strings.TrimLeft(rest, `"' `), ":") {
-			return fmt.Sprintf("%s line %d", path, i+1)
-		}
-	}
-	return path
 }
 
 // nearestEnv returns the known variable that name is likely a misspelling of, or "".
