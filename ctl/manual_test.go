@@ -80,17 +80,19 @@ func TestHelp_Environment(t *testing.T) {
 	variable := regexp.MustCompile(`"((?:RINGSTORE|XDG|S3CTL)_[A-Z_]+)"`)
 	text := newRig(t).ok("help", "environment")
 	found := 0
-	require.NoError(t, filepath.WalkDir(".", func(path string, d os.DirEntry, err error) error {
-		if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+	for _, folder := range []string{".", "../profile"} {
+		require.NoError(t, filepath.WalkDir(folder, func(path string, d os.DirEntry, err error) error {
+			if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			data, err := os.ReadFile(path)
+			for _, match := range variable.FindAllStringSubmatch(string(data), -1) {
+				found++
+				require.Contains(t, text, match[1], "%s reads it", path)
+			}
 			return err
-		}
-		data, err := os.ReadFile(path)
-		for _, match := range variable.FindAllStringSubmatch(string(data), -1) {
-			found++
-			require.Contains(t, text, match[1], "%s reads it", path)
-		}
-		return err
-	}))
+		}))
+	}
 	require.GreaterOrEqual(t, found, 6)
 }
 

@@ -13,8 +13,8 @@ import (
 
 	"github.com/ringstore/ringstore/ctl/cli"
 	"github.com/ringstore/ringstore/ctl/fault"
-	"github.com/ringstore/ringstore/ctl/profile"
 	"github.com/ringstore/ringstore/ctl/term"
+	"github.com/ringstore/ringstore/profile"
 )
 
 func factory(t *testing.T) (f *cli.Factory, out, errs *bytes.Buffer) {

@@ -8,9 +8,9 @@ import (
 
 	"github.com/ringstore/ringstore/ctl/client"
 	"github.com/ringstore/ringstore/ctl/fault"
-	"github.com/ringstore/ringstore/ctl/profile"
 	"github.com/ringstore/ringstore/ctl/term"
 	"github.com/ringstore/ringstore/ctl/transfer"
+	"github.com/ringstore/ringstore/profile"
 )
 
 // Global are the flags of all commands.

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/ringstore/ringstore/ctl/fault"
-	"github.com/ringstore/ringstore/ctl/profile"
+	"github.com/ringstore/ringstore/profile"
 	"github.com/ringstore/ringstore/proto/rest"
 )
 

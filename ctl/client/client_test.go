@@ -17,8 +17,8 @@ import (
 
 	"github.com/ringstore/ringstore/ctl/client"
 	"github.com/ringstore/ringstore/ctl/fault"
-	"github.com/ringstore/ringstore/ctl/profile"
 	"github.com/ringstore/ringstore/ctl/resttest"
+	"github.com/ringstore/ringstore/profile"
 	"github.com/ringstore/ringstore/proto/rest"
 )
 

@@ -16,7 +16,7 @@ import (
 
 	"github.com/ringstore/ringstore/ctl/address"
 	"github.com/ringstore/ringstore/ctl/cli"
-	"github.com/ringstore/ringstore/ctl/profile"
+	"github.com/ringstore/ringstore/profile"
 )
 
 // patience bounds the requests to the server.

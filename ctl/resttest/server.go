@@ -19,7 +19,7 @@ import (
 
 	"github.com/minio/crc64nvme"
 
-	"github.com/ringstore/ringstore/ctl/profile"
+	"github.com/ringstore/ringstore/profile"
 	"github.com/ringstore/ringstore/proto/rest"
 )
 

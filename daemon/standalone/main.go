@@ -21,7 +21,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/ringstore/ringstore/ctl/profile"
 	"github.com/ringstore/ringstore/daemon/gateway"
 	"github.com/ringstore/ringstore/daemon/internal/access"
 	"github.com/ringstore/ringstore/daemon/internal/conf"
@@ -30,6 +29,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/meta/watch"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/telemetry"
+	"github.com/ringstore/ringstore/profile"
 )
 
 const program = "s3gateway standalone"

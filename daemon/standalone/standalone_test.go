@@ -15,8 +15,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/ringstore/ringstore/ctl/profile"
 	"github.com/ringstore/ringstore/daemon/standalone"
+	"github.com/ringstore/ringstore/profile"
 )
 
 // process is a standalone gateway in the test process.

@@ -102,7 +102,7 @@ var ringstore = Rules{
 		{internal + "meta/postgres/pgtest", []string{internal + "meta/postgres", "tests/pgserver"}},
 		{internal + "meta/sqlite", append(in("meta/listing", "meta/pack"), "sql", "sql/sqlite")},
 		{internal + "meta/watch", nil},
-		{internal + "noderpc", append(in("bufpool", "connlimit", "access", "cluster"), wireNode, wireRing)},
+		{internal + "noderpc", append(in("bufpool", "telemetry", "connlimit", "access", "cluster"), wireNode, wireRing)},
 		{internal + "httpedge", append(in("access", "telemetry"), "proto/rest", "proto/checksum")},
 		{internal + "restapi/tus", in("engine", "httpedge")},
 		{internal + "restapi", append(in("ring", "cluster", "access", "engine", "upkeep", "httpedge", "restapi/tus"), "proto/rest", "proto/rest/server", "proto/checksum")},
@@ -114,8 +114,8 @@ var ringstore = Rules{
 		// Composition roots wire everything, and are imported by cmd only.
 		{"daemon/gateway", []string{internal + "...", wireNode, wireRing, "proto/rest/..."}},
 		{"daemon/storage", append(in("bufpool", "vfs", "cluster", "chunkfs", "noderpc", "conf", "lifecycle", "telemetry"), wireNode, wireRing)},
-		// ctl/profile, because standalone writes the `local` profile that s3ctl reads.
-		{"daemon/standalone", []string{internal + "...", "daemon/gateway", "daemon/storage", "ctl/profile"}},
+		// profile, because standalone writes the `local` profile that s3ctl reads.
+		{"daemon/standalone", []string{internal + "...", "daemon/gateway", "daemon/storage", "profile"}},
 		{"cmd/s3gateway", []string{"daemon/gateway", "daemon/standalone"}},
 		{"cmd/s3storage", []string{"daemon/storage"}},
 
@@ -127,9 +127,12 @@ var ringstore = Rules{
 		{"proto/rest/server", []string{"proto/rest"}},
 		{"sql/...", nil},
 
+		// Profiles of s3ctl: a file that both the tool and standalone write.
+		{"profile", nil},
+
 		// The operator's tool uses REST only and imports nothing of the daemons.
-		{"ctl/...", []string{"ctl/...", "proto/rest", "proto/checksum", "tui/..."}},
-		{"tui/...", []string{"tui/...", "ctl/client", "ctl/profile", "proto/rest"}},
+		{"ctl/...", []string{"ctl/...", "profile", "proto/rest", "proto/checksum", "tui/..."}},
+		{"tui/...", []string{"tui/...", "ctl/client", "profile", "proto/rest"}},
 		{"cmd/s3ctl", []string{"ctl"}},
 
 		// Tests outside the packages that they test may use everything.
@@ -139,8 +142,8 @@ var ringstore = Rules{
 		{"tests/cluster", []string{"tests/pgserver"}},
 		{"tests/script", []string{"tests/cluster"}},
 		{"tests/e2e", []string{"tests/cluster", "tests/pgserver"}},
-		{"tests/integration", []string{"tests/cluster", "tests/pgserver", "ctl/client", "ctl/fault", "ctl/profile", "proto/rest", "proto/checksum"}},
-		{"tests/chaos/...", []string{wireNode, "tests/cluster", "tests/pgserver", "tests/relay", "ctl/client", "ctl/profile", "proto/rest", "proto/checksum"}},
+		{"tests/integration", []string{"tests/cluster", "tests/pgserver", "ctl/client", "ctl/fault", "profile", "proto/rest", "proto/checksum"}},
+		{"tests/chaos/...", []string{wireNode, "tests/cluster", "tests/pgserver", "tests/relay", "ctl/client", "profile", "proto/rest", "proto/checksum"}},
 		{"tests/bench/...", []string{"tests/bench/...", "tests/cluster", "tests/pgserver", "tests/relay", "ctl/client", "proto/rest"}},
 	},
 
@@ -163,7 +166,7 @@ var ringstore = Rules{
 		{"cmd/s3gateway", []string{
 			"charm.land/bubbletea", "github.com/charmbracelet/bubbletea",
 			"github.com/schollz/progressbar", "github.com/spf13/cobra", "github.com/stretchr/testify",
-			"ctl", "ctl/command/...", "ctl/transfer", "ctl/client", "ctl/term", "tui/...",
+			"ctl/...", "tui/...",
 		}},
 		{"cmd/s3storage", []string{
 			"github.com/jackc/pgx", "modernc.org/sqlite", "github.com/pressly/goose", "database/sql",
@@ -180,7 +183,7 @@ var ringstore = Rules{
 
 	TestOnly:     isTestHelper,
 	TestRoots:    []string{"tests/..."},
-	StandardOnly: []string{internal + "store"},
+	StandardOnly: []string{internal + "store", "profile"},
 	MaxSteps:     9,
 	MaxLines:     3800, // chunkfs, meta/postgres and engine, until they are split as DESIGN names them
 	MaxMainLines: 30,

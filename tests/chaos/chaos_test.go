@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ringstore/ringstore/ctl/client"
-	"github.com/ringstore/ringstore/ctl/profile"
+	"github.com/ringstore/ringstore/profile"
 	"github.com/ringstore/ringstore/tests/cluster"
 )
 

@@ -10,7 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/ringstore/ringstore/ctl/profile"
+	"github.com/ringstore/ringstore/profile"
 )
 
 var good = profile.Profile{Endpoint: "http://127.0.0.1:8080", AccessKey: "RK1", Secret: "s3cret"}
