@@ -802,6 +802,24 @@ type UploadFileParams struct {
 	XChecksumAlgorithm ChecksumAlgorithm `json:"X-Checksum-Algorithm,omitempty,omitzero"`
 }
 
+// DownloadByNameParams defines parameters for DownloadByName.
+type DownloadByNameParams struct {
+	// Bucket The bucket.
+	Bucket InBucket `form:"bucket,omitempty" json:"bucket,omitempty,omitzero"`
+
+	// Name The name of the file.
+	Name string `form:"name" json:"name"`
+}
+
+// HeadByNameParams defines parameters for HeadByName.
+type HeadByNameParams struct {
+	// Bucket The bucket.
+	Bucket InBucket `form:"bucket,omitempty" json:"bucket,omitempty,omitzero"`
+
+	// Name The name of the file.
+	Name string `form:"name" json:"name"`
+}
+
 // ListSessionsParams defines parameters for ListSessions.
 type ListSessionsParams struct {
 	// Bucket The bucket.

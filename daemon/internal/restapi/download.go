@@ -16,7 +16,7 @@ import (
 // fileHeaders are the headers of a download, besides X-Meta-*.
 var fileHeaders = []string{
 	"Accept-Ranges", echo.HeaderContentLength, "Content-Range", echo.HeaderContentType, echo.HeaderContentDisposition,
-	"ETag", echo.HeaderLastModified, echo.HeaderContentSecurityPolicy, httpedge.HeaderCRC64, httpedge.HeaderSHA256,
+	"ETag", echo.HeaderLastModified, "Content-Location", echo.HeaderContentSecurityPolicy, httpedge.HeaderCRC64, httpedge.HeaderSHA256,
 }
 
 // cachePrivate lets a browser cache the file, and no shared cache between.
@@ -37,6 +37,37 @@ func (a *api) serve(c echo.Context, text string) error {
 	if err != nil {
 		return err
 	}
+	return a.serveObject(c, o)
+}
+
+// DownloadByName implements GET /files/by-name.
+func (a *api) DownloadByName(c echo.Context, p rest.DownloadByNameParams) error {
+	return a.serveLatest(c, store.BucketName(p.Bucket), store.Key(p.Name))
+}
+
+// HeadByName implements HEAD /files/by-name: the same as GET without the body.
+func (a *api) HeadByName(c echo.Context, p rest.HeadByNameParams) error {
+	return a.serveLatest(c, store.BucketName(p.Bucket), store.Key(p.Name))
+}
+
+// serveLatest finds the file by its name, and reads it by the id that it found: a change of the name meanwhile does not mix two files.
+func (a *api) serveLatest(c echo.Context, bucket store.BucketName, key store.Key) error {
+	if bucket == "" {
+		bucket = store.DefaultBucket
+	}
+	if err := key.Validate(); err != nil {
+		return err
+	}
+	o, err := a.cfg.Engine.OpenLatest(c.Request().Context(), bucket, key)
+	if err != nil {
+		return err
+	}
+	c.Response().Header().Set("Content-Location", o.File().ID.String())
+	return a.serveObject(c, o)
+}
+
+// serveObject evaluates the request's conditions and sends the file.
+func (a *api) serveObject(c echo.Context, o *engine.Object) error {
 	f := o.File()
 	h := c.Response().Header()
 	switch httpedge.Evaluate(c.Request().Header, f) {
