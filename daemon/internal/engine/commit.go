@@ -74,8 +74,8 @@ func (u *upload) discard(cause error) {
 	if !u.begun && len(u.orphans()) == 0 {
 		return
 	}
-	u.e.persist(func(ctx context.Context) error { return u.forget(ctx, cause) }, func(err error) {
-		u.e.cfg.Log.Warn("chunks of a failed upload stay on their nodes", "file", u.file.ID, "recorded", u.begun, "error", err)
+	u.e.persist(u.ctx, func(ctx context.Context) error { return u.forget(ctx, cause) }, func(err error) {
+		u.e.cfg.Log.WarnContext(u.ctx, "chunks of a failed upload stay on their nodes", "file", u.file.ID, "recorded", u.begun, "error", err)
 	})
 }
 

@@ -88,12 +88,12 @@ func (e *Engine) untilAnswered(f func() bool) {
 }
 
 // persist executes in the background what a failed request leaves to do in the metadata store. It retries while the
-// store does not answer; a refusal ends it. failed is called with the last error.
-func (e *Engine) persist(do func(context.Context) error, failed func(error)) {
+// store does not answer; a refusal ends it. ctx is never canceled. failed is called with the last error.
+func (e *Engine) persist(ctx context.Context, do func(context.Context) error, failed func(error)) {
 	e.background.Go(func() {
 		var err error
 		try := func() bool {
-			ctx, cancel := context.WithTimeout(context.Background(), backgroundLimit)
+			ctx, cancel := context.WithTimeout(ctx, backgroundLimit)
 			defer cancel()
 			err = do(ctx)
 			return err == nil || !outcomeOpen(err)

@@ -14,6 +14,7 @@ import (
 // listed by orphans.
 type partWrite struct {
 	e    *Engine
+	ctx  context.Context // of the request, never canceled: for work in the background and its log lines
 	plan *plan
 	body *bodyReader
 	part store.Part // with its size and sums once the body was read, and with the nodes of its chunks once it is durable
@@ -167,11 +168,11 @@ func (w *partWrite) sweep(owner store.FileID) {
 	if len(w.uncertain) == 0 {
 		return
 	}
-	w.e.persist(func(ctx context.Context) error {
+	w.e.persist(w.ctx, func(ctx context.Context) error {
 		err := w.e.meta.Enqueue(ctx, w.uncertain)
 		w.e.cfg.WakeReclaim()
 		return err
 	}, func(err error) {
-		w.e.cfg.Log.Warn("chunks of failed attempts stay on their nodes until the next scrub", "file", owner, "error", err)
+		w.e.cfg.Log.WarnContext(w.ctx, "chunks of failed attempts stay on their nodes until the next scrub", "file", owner, "error", err)
 	})
 }

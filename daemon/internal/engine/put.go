@@ -91,7 +91,7 @@ func (e *Engine) planUpload(ctx context.Context, r PutRequest) (*upload, error) 
 	body.atMost(r.Most)
 	id := store.NewFileID()
 	return &upload{
-		partWrite: partWrite{e: e, plan: plan, body: body}, req: r,
+		partWrite: partWrite{e: e, ctx: context.WithoutCancel(ctx), plan: plan, body: body}, req: r,
 		file: store.File{
 			ID: id, Bucket: r.Bucket, Key: r.Key, Size: r.Size, ContentType: r.ContentType, Meta: r.Meta,
 			CreatedAt: nowMicros(), ETag: etagOf(id),

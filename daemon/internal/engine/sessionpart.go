@@ -86,7 +86,7 @@ func (e *Engine) planPart(ctx context.Context, r PartRequest) (*partUpload, erro
 	body := newBodyReader(r.Body, r.Size, e.cfg.MaxPartSize, false)
 	body.caller, body.interrupt = r.Caller, r.Interrupt
 	body.atMost(r.Most)
-	return &partUpload{partWrite: partWrite{e: e, plan: plan, body: body}, req: r, session: s}, nil
+	return &partUpload{partWrite: partWrite{e: e, ctx: context.WithoutCancel(ctx), plan: plan, body: body}, req: r, session: s}, nil
 }
 
 // cachedSession returns the constant properties of a session, without parts.
@@ -198,8 +198,8 @@ func (u *partUpload) discard() {
 	if len(u.begun) == 0 && len(u.orphans()) == 0 {
 		return
 	}
-	u.e.persist(u.drop, func(err error) {
-		u.e.cfg.Log.Warn("chunks of a failed part stay on their nodes until its session ends", "session", u.req.Session, "part", u.req.Number, "error", err)
+	u.e.persist(u.ctx, u.drop, func(err error) {
+		u.e.cfg.Log.WarnContext(u.ctx, "chunks of a failed part stay on their nodes until its session ends", "session", u.req.Session, "part", u.req.Number, "error", err)
 	})
 }
 

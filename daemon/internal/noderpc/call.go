@@ -128,10 +128,14 @@ func callOf(ctx context.Context) *call {
 // timedStream ends a stream that is idle for too long. It is used by one goroutine at a time.
 type timedStream struct {
 	grpc.ServerStream
+	ctx   context.Context //nolint:containedctx // that of the call, which a stream has
 	call  *call
 	idle  time.Duration // between two frames; 0: no limit
 	timer *time.Timer   // nil before the second frame
 }
+
+// Context implements grpc.ServerStream.
+func (s *timedStream) Context() context.Context { return s.ctx }
 
 // RecvMsg implements grpc.ServerStream.
 func (s *timedStream) RecvMsg(m any) error {

@@ -51,6 +51,8 @@ func dialOptions(b *bufpool.Pool, creds credentials.TransportCredentials, calls 
 	}
 	opts := []grpc.DialOption{
 		grpc.WithTransportCredentials(creds),
+		grpc.WithUnaryInterceptor(unarySender),
+		grpc.WithStreamInterceptor(streamSender),
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(newCodec(b)), grpc.MaxCallRecvMsgSize(maxMessage)),
 		experimental.WithBufferPool(b),
 		grpc.WithReadBufferSize(readBuffer),
@@ -99,7 +101,8 @@ func serverOptions(c ServerConfig, g *gate) []grpc.ServerOption {
 // it translates errors and recovers from panics.
 func unaryEdge(log *slog.Logger) grpc.UnaryServerInterceptor {
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (resp any, err error) {
-		defer func() { err = toStatus(survive(recover(), info.FullMethod, err, log)) }()
+		ctx = receiveRequest(ctx)
+		defer func() { err = ended(ctx, recover(), info.FullMethod, err, log) }()
 		c := callOf(ctx)
 		c.arrived()
 		if c.refused != nil {
@@ -112,12 +115,13 @@ func unaryEdge(log *slog.Logger) grpc.UnaryServerInterceptor {
 // streamEdge is the same for streams, whose requests arrive later.
 func streamEdge(log *slog.Logger) grpc.StreamServerInterceptor {
 	return func(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) (err error) {
-		defer func() { err = toStatus(survive(recover(), info.FullMethod, err, log)) }()
-		c := callOf(stream.Context())
+		ctx := receiveRequest(stream.Context())
+		defer func() { err = ended(ctx, recover(), info.FullMethod, err, log) }()
+		c := callOf(ctx)
 		if c.refused != nil {
 			return c.refused
 		}
-		err = handle(srv, &timedStream{ServerStream: stream, call: c, idle: c.idle})
+		err = handle(srv, &timedStream{ServerStream: stream, ctx: ctx, call: c, idle: c.idle})
 		if limit := c.reached(); err != nil && limit != nil {
 			return limit
 		}
@@ -125,11 +129,17 @@ func streamEdge(log *slog.Logger) grpc.StreamServerInterceptor {
 	}
 }
 
-// survive converts a panic into an error of this call. A panic is a defect, so the stack is logged.
-func survive(panicked any, method string, err error, log *slog.Logger) error {
-	if panicked == nil {
-		return err
+// ended logs a failure and translates its error for the wire.
+func ended(ctx context.Context, panicked any, method string, err error, log *slog.Logger) error {
+	if panicked != nil {
+		return toStatus(survive(ctx, panicked, method, log))
 	}
-	log.Error("a call panicked", "method", method, "panic", fmt.Sprint(panicked), "stack", string(debug.Stack()))
+	logFailure(ctx, log, method, err)
+	return toStatus(err)
+}
+
+// survive converts a panic into an error of this call. A panic is a defect, so the stack is logged.
+func survive(ctx context.Context, panicked any, method string, log *slog.Logger) error {
+	log.ErrorContext(ctx, "a call panicked", "method", method, "panic", fmt.Sprint(panicked), "stack", string(debug.Stack()))
 	return store.Errorf(store.Internal, "%s panicked", method).WithHint("This is a defect; the server's log has the details.")
 }

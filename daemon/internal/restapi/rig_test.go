@@ -53,8 +53,10 @@ type setup struct {
 	ttl     time.Duration // of sessions; 0: 7 days
 	idle    time.Duration
 	gate    func(http.Handler) http.Handler
-	quick   bool // no check of answers against the description
-	silent  bool // no log
+	quick   bool                           // no check of answers against the description
+	silent  bool                           // no log
+	log     *slog.Logger                   // of all parts, instead of rig.lines
+	wire    func(*mem.Chunks) store.Chunks // between the engine and each node; nil: none
 	config  func(*restapi.Config)
 	reclaim bool // chunks of replaced files are deleted, as upkeep would
 	engine  func(*engine.Config)
@@ -80,6 +82,10 @@ func newRig(t testing.TB, s setup) *rig {
 	if s.silent {
 		log = slog.New(slog.DiscardHandler)
 	}
+	engineLog := slog.New(slog.DiscardHandler)
+	if s.log != nil {
+		log, engineLog = s.log, s.log
+	}
 	if s.nodes == 0 && !s.noNodes {
 		s.nodes = 6
 	}
@@ -91,7 +97,7 @@ func newRig(t testing.TB, s setup) *rig {
 	}
 	r.fleet = cluster.NewFleet(cluster.Config{
 		Meta: r.meta, Heartbeat: time.Hour, Log: slog.New(slog.DiscardHandler),
-		Connect: func(n store.Node) (store.Chunks, io.Closer, error) { return r.nodes[n.ID], nil, nil },
+		Connect: func(n store.Node) (store.Chunks, io.Closer, error) { return r.connect(n.ID, s.wire), nil, nil },
 	})
 	for i := range s.nodes {
 		id := store.NewNodeID()
@@ -108,7 +114,7 @@ func newRig(t testing.TB, s setup) *rig {
 		reclaim = r.reclaim
 	}
 	cfg := engine.Config{
-		WakeReclaim: reclaim, Meta: r.meta, Fleet: r.fleet, Log: slog.New(slog.DiscardHandler), Survive: min(2, max(0, s.nodes-1)),
+		WakeReclaim: reclaim, Meta: r.meta, Fleet: r.fleet, Log: engineLog, Survive: min(2, max(0, s.nodes-1)),
 		MaxFileSize: s.maxFile, UnitSize: s.unit, MaxPartSize: s.maxPart, SessionTTL: s.ttl,
 	}
 	if s.engine != nil {
@@ -117,6 +123,13 @@ func newRig(t testing.TB, s setup) *rig {
 	r.engine = engine.New(cfg)
 	r.serve(s, log)
 	return r
+}
+
+func (r *rig) connect(id store.NodeID, wire func(*mem.Chunks) store.Chunks) store.Chunks {
+	if wire == nil {
+		return r.nodes[id]
+	}
+	return wire(r.nodes[id])
 }
 
 // reclaim deletes the chunks on the queue.

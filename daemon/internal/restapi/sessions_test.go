@@ -161,7 +161,7 @@ func TestSession(t *testing.T) {
 func gone(t testing.TB, got reply) {
 	t.Helper()
 	p := refused(t, got, http.StatusNotFound, rest.CodeNotFound)
-	require.Contains(t, p.Hint, "begin a new session")
+	require.Contains(t, p.Hint, "create a new session")
 	require.Contains(t, p.Hint, "file has the same id")
 }
 

@@ -80,7 +80,7 @@ func (r *Reader) abandon(index int, err error) error {
 	switch kind := store.KindOf(err); {
 	case r.gone:
 	case kind == store.NotFound, kind == store.Corrupt, kind == store.OutOfRange:
-		r.io.reportDamage(r.part.ChunkID(index), node, err)
+		r.io.reportDamage(r.ctx, r.part.ChunkID(index), node, err)
 	default:
 		r.io.cfg.Fleet.Report(node, err)
 	}

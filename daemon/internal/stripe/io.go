@@ -113,14 +113,14 @@ func (o *IO) Code(k, m int) (*erasure.Code, error) {
 const reportLimit = 15 * time.Second
 
 // reportDamage queues the chunk for repair, in the background: the reader does not wait for the metadata store.
-func (o *IO) reportDamage(id store.ChunkID, node store.NodeID, cause error) {
-	o.cfg.Log.Warn("a chunk cannot be read; it is reconstructed from the others and queued for repair", "chunk", id, "node", node, "error", cause)
+func (o *IO) reportDamage(ctx context.Context, id store.ChunkID, node store.NodeID, cause error) {
+	o.cfg.Log.WarnContext(ctx, "a chunk cannot be read; it is reconstructed from the others and queued for repair", "chunk", id, "node", node, "error", cause)
 	o.background.Go(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), reportLimit)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reportLimit)
 		defer cancel()
 		task := store.Task{Kind: store.Repair, Chunk: id, Node: node, Reason: cause.Error()}
 		if err := o.cfg.Meta.Enqueue(ctx, []store.Task{task}); err != nil {
-			o.cfg.Log.Warn("a damaged chunk could not be queued for repair", "chunk", id, "node", node, "error", err)
+			o.cfg.Log.WarnContext(ctx, "a damaged chunk could not be queued for repair", "chunk", id, "node", node, "error", err)
 			return
 		}
 		o.cfg.WakeRepair()
