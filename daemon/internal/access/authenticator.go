@@ -204,7 +204,7 @@ func (a *Authenticator) outage(accessKey string, now time.Time, cause error) (en
 	if !ok || !e.exists || now.Sub(e.read) > a.cfg.Outage {
 		return entry{}, &store.Error{
 			Op: "access.Check", Kind: store.Unavailable, Msg: "the access key cannot be looked up now", Err: cause,
-			Hint: "Try again; GET /health says what is missing.",
+			Hint: "Try again once the metadata store answers.",
 		}
 	}
 	e.until = now.Add(a.cfg.Absent)

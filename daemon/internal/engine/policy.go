@@ -83,10 +83,10 @@ func (p *plan) enough(full int) error {
 			WithHint("Delete files, or add a storage node.")
 	case n == 0:
 		return store.Errorf(store.Unavailable, "none of the %d storage nodes can be written to", p.Members).
-			WithHint("Start the storage nodes; GET /nodes shows which are missing.")
+			WithHint("Start the storage nodes that are missing.")
 	}
 	return store.Errorf(store.Unavailable, "%d of the %d storage nodes can be written to; a write must survive the loss of one more and needs %d", n, p.Members, p.required()+1).
-		WithHint("Start the storage nodes; GET /nodes shows which are missing.")
+		WithHint("Start the storage nodes that are missing.")
 }
 
 // survivesAtOnce is what a part survives that is written now, on the nodes that are usable.

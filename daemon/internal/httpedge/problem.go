@@ -29,9 +29,9 @@ var answers = map[store.Kind]answer{
 	store.Invalid:     {http.StatusBadRequest, "The request is wrong", "GET /openapi.json describes the request."},
 	store.Denied:      {http.StatusForbidden, "Not allowed", "Use an access key that may do this."},
 	store.Corrupt:     {http.StatusInternalServerError, "Stored data is damaged", "Too few chunks are intact; the file's metadata shows where they are."},
-	store.NoQuorum:    {http.StatusServiceUnavailable, "Not safe now", "Nothing was stored. Try again; GET /nodes shows the storage nodes."},
+	store.NoQuorum:    {http.StatusServiceUnavailable, "Not safe now", "Nothing was stored. Try again."},
 	store.NoSpace:     {http.StatusInsufficientStorage, "The cluster is full", "Nothing was stored. Add storage nodes or delete files."},
-	store.Unavailable: {http.StatusServiceUnavailable, "Not available now", "Try again; GET /health says what is missing."},
+	store.Unavailable: {http.StatusServiceUnavailable, "Not available now", "Try again."},
 	store.Canceled:    {http.StatusRequestTimeout, "Timed out", "Try again."},
 	store.TooLarge:    {http.StatusRequestEntityTooLarge, "Too large", "Send less at once."},
 	store.OutOfRange:  {http.StatusRequestedRangeNotSatisfiable, "No such range", "Ask for a range within the file."},
@@ -39,6 +39,12 @@ var answers = map[store.Kind]answer{
 		http.StatusServiceUnavailable, "The outcome is not known",
 		"It may have happened. Look at what the request would have changed before you repeat it.",
 	},
+}
+
+// routes name the route that shows more about an error, added to its hint: the packages below know no routes.
+var routes = map[store.Kind]string{
+	store.NoQuorum:    "GET /nodes shows the storage nodes.",
+	store.Unavailable: "GET /health says what is missing.",
 }
 
 // retryAfter is the Retry-After in seconds of a server-side failure whose error names no
@@ -111,6 +117,9 @@ func ProblemOf(err error) rest.Problem {
 	if hint := store.HintOf(err); hint != "" {
 		p.Hint = hint
 	}
+	if more := routeFor(p.Limit, kind); more != "" {
+		p.Hint += " " + more
+	}
 	var other *statusError
 	if errors.As(err, &other) {
 		p.Status = other.status
@@ -119,6 +128,17 @@ func ProblemOf(err error) rest.Problem {
 		}
 	}
 	return p
+}
+
+// routeFor returns the route that shows more about an error: of the limit that was hit, otherwise of the kind.
+func routeFor(limit string, kind store.Kind) string {
+	switch limit {
+	case "":
+		return routes[kind]
+	case "open_sessions":
+		return "GET /sessions lists them."
+	}
+	return ""
 }
 
 // fromEcho translates errors of the router and of the generated binding.

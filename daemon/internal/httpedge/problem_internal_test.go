@@ -107,3 +107,17 @@ func TestProblems(t *testing.T) {
 	require.Equal(t, "Do this.", p.Hint)
 	require.Equal(t, http.StatusTeapot, ProblemOf(WithStatus(http.StatusTeapot, store.Conflict)).Status)
 }
+
+// The packages below name no routes; the surface adds the one that shows more.
+func TestProblem_AddsTheRoute(t *testing.T) {
+	t.Parallel()
+	for want, err := range map[string]*store.Error{
+		"Do this. GET /health says what is missing.":   store.Errorf(store.Unavailable, "x").WithHint("Do this."),
+		"Do this. GET /nodes shows the storage nodes.": store.Errorf(store.NoQuorum, "x").WithHint("Do this."),
+		"Do this. GET /sessions lists them.":           store.Errorf(store.Unavailable, "x").WithLimit("open_sessions", time.Second).WithHint("Do this."),
+		"Do this.":                                     store.Errorf(store.Unavailable, "x").WithLimit("write_memory", time.Second).WithHint("Do this."),
+		"Try again. GET /health says what is missing.": store.Errorf(store.Unavailable, "x"),
+	} {
+		require.Equal(t, want, ProblemOf(err).Hint)
+	}
+}

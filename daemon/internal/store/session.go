@@ -48,10 +48,10 @@ func (l SessionLimits) Reached(s Session, ofOwner, ofBucket bool) error {
 	switch {
 	case ofOwner:
 		return Errorf(Unavailable, "access key %s has %d open sessions, its limit (--max-sessions-per-key)", s.Owner, l.PerOwner).
-			WithLimit("open_sessions", sessionsRetry).WithHint("Complete or abort sessions that are not needed; GET /sessions lists them.")
+			WithLimit("open_sessions", sessionsRetry).WithHint("Complete or abort sessions that are not needed.")
 	case ofBucket:
 		return Errorf(Unavailable, "bucket %s has %d open sessions, its limit (--max-sessions)", s.Bucket, l.PerBucket).
-			WithLimit("open_sessions", sessionsRetry).WithHint("Complete or abort sessions that are not needed; GET /sessions lists them.")
+			WithLimit("open_sessions", sessionsRetry).WithHint("Complete or abort sessions that are not needed.")
 	}
 	return nil
 }

@@ -28,7 +28,7 @@ func notEnough(placed []store.Placement, got, required int, errs []error) error 
 	}
 	e := store.Errorf(kind, "%d of %d chunks are durable, which survives %s; a write is acknowledged when it survives %d: %w",
 		durable, len(placed), failures(got), required, firstFew(errs))
-	return e.WithHint("Nothing was stored. Try again; GET /nodes shows which storage nodes are missing or full.")
+	return e.WithHint("Nothing was stored. Try again; start the storage nodes that are missing, and free space on full ones.")
 }
 
 // firstFew keeps a message readable: many failures at once usually have one cause.

@@ -149,5 +149,5 @@ func (r *Reader) tooFew(got int) error {
 		}
 	}
 	e := store.Errorf(kind, "%d of the %d chunks of part %s can be read, %d are needed: %w", got, r.layout.Width(), r.part.ID, r.layout.K, firstFew(r.causes))
-	return e.WithHint("Bring the missing storage nodes back; GET /nodes shows which.")
+	return e.WithHint("Start the storage nodes that are missing.")
 }
