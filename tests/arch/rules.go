@@ -94,7 +94,8 @@ var ringstore = Rules{
 
 		// Adapters: each knows the domain and one technology, none knows another.
 		{internal + "chunkfs/format", nil},
-		{internal + "chunkfs", in("bufpool", "vfs", "chunkfs/format")},
+		{internal + "chunkfs/space", in("vfs")},
+		{internal + "chunkfs", in("bufpool", "vfs", "chunkfs/format", "chunkfs/space")},
 		{internal + "meta/listing", nil},
 		{internal + "meta/pack", nil},
 		{internal + "meta/postgres/link", nil},

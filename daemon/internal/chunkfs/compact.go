@@ -63,7 +63,7 @@ func (s *Store) compact(ctx context.Context, pause func(context.Context, int64) 
 	}
 	for _, seg := range s.table.compactable(s.cfg.SegmentSize) {
 		live, _ := s.table.sizes(seg)
-		if !s.space.roomFor(live + moveRoom) {
+		if !s.space.RoomFor(live + moveRoom) {
 			s.cfg.Log.Info("segment not rewritten: the disk has no room for the copies", "segment", seg.number, "bytes", live)
 			continue
 		}
@@ -82,7 +82,7 @@ const moveRoom = 1 << 20
 // makes the tombstones that point into the segment garbage, after which others may be dead.
 // On a disk without space the active segment is included.
 func (s *Store) removeDead(ctx context.Context) error {
-	if s.space.exhausted() || s.disk.state().State == store.DiskFull {
+	if s.space.Exhausted() || s.disk.state().State == store.DiskFull {
 		if err := s.log.exclusively(s.log.retire); err != nil {
 			return err
 		}
@@ -308,6 +308,6 @@ func (s *Store) removeSegment(seg *segment) error {
 	s.index.forgetSegment(seg.number)
 	s.table.drop(seg)
 	_, size := s.table.sizes(seg)
-	s.space.add(-size)
+	s.space.Add(-size)
 	return translate("Compact", store.ChunkID{}, seg.release())
 }

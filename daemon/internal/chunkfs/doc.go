@@ -50,7 +50,7 @@
 //	log.mu          the queue of records; not held during I/O
 //	shard.mu        the index entries of one first byte
 //	segments.mu     the table of segments and what is live in each
-//	space.mu        bytes reserved and used
+//	space.Account   bytes reserved and used
 //
 // The leader of the log holds no lock; the requests that it writes hold their id locks.
 package chunkfs

@@ -116,7 +116,7 @@ func (s *Store) removeFile(id store.ChunkID) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return s.disk.judge(id, err)
 	}
-	s.space.add(-entry.Size)
+	s.space.Add(-entry.Size)
 	s.index.removeAt(id, format.Place{})
 	return s.folders.sync(folderOf(id))
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs/format"
+	"github.com/ringstore/ringstore/daemon/internal/chunkfs/space"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/vfs"
 )
@@ -27,7 +28,7 @@ type log struct {
 	fs     vfs.FS
 	limit  int64 // bytes after which a segment is sealed
 	table  *segments
-	space  *space
+	space  *space.Account
 	done   func(*format.Record) // called by the leader when a record is durable, before its writer continues
 	disk   *health
 	sealed func() // called when a segment was sealed
@@ -178,7 +179,7 @@ func (l *log) write(batch []*request) error {
 	if err != nil {
 		return err
 	}
-	l.space.add(end - l.end)
+	l.space.Add(end - l.end)
 	l.end = end
 	for _, q := range batch {
 		l.show(l.active, q.recs)
@@ -288,7 +289,7 @@ func (l *log) start() error {
 	l.active = newSegment(l.next, salt, f)
 	l.active.size = format.SegmentHeaderSize
 	l.table.add(l.active)
-	l.space.add(format.SegmentHeaderSize)
+	l.space.Add(format.SegmentHeaderSize)
 	l.next++
 	l.end, l.zeroed, l.batch, l.index = format.SegmentHeaderSize, format.SegmentHeaderSize, 0, l.index[:0]
 	return nil

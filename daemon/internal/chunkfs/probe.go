@@ -75,7 +75,7 @@ func (s *Store) Capacity(ctx context.Context) (store.Capacity, error) {
 		return store.Capacity{}, err
 	}
 	defer s.life.RUnlock()
-	c, readOnly, err := s.space.capacity()
+	c, readOnly, err := s.space.Capacity()
 	if err != nil {
 		return store.Capacity{}, translate("Capacity", store.ChunkID{}, err)
 	}

@@ -155,7 +155,7 @@ func (r *recovery) read(number uint32, newest bool) error {
 		_ = f.Close()
 		return s.dropEmpty(number, newest)
 	default:
-		s.space.add(seg.size)
+		s.space.Add(seg.size)
 		if err := s.finish(seg, &read); err != nil {
 			_ = f.Close()
 			return err
@@ -423,7 +423,7 @@ func (s *Store) readFolder(dir string, first byte) error {
 			s.cfg.Log.Warn("not a chunk file, ignored", "name", dir+"/"+e.Name)
 			continue
 		}
-		s.space.add(e.Size)
+		s.space.Add(e.Size)
 		if before, was := s.index.put(id, entry{}); was { // a lost tombstone restored the packed copy
 			s.index.addDuplicate(id, before)
 			s.table.becameGarbage(before)

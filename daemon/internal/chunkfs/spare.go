@@ -72,7 +72,7 @@ func (l *log) writeSpare(recs []*format.Record) error {
 
 // close ends the spare segment: from now on it is an ordinary closed segment.
 func (sp *spare) close(l *log) {
-	l.space.add(sp.end)
+	l.space.Add(sp.end)
 	l.table.seal(sp.seg)
 	if sp.file != sp.seg.file {
 		_ = sp.file.Close() // everything that matters was synced

@@ -14,6 +14,7 @@ import (
 
 	"github.com/ringstore/ringstore/daemon/internal/bufpool"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs/format"
+	"github.com/ringstore/ringstore/daemon/internal/chunkfs/space"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/vfs"
 )
@@ -109,7 +110,7 @@ type Store struct {
 	index    *index
 	table    *segments
 	log      *log
-	space    *space
+	space    *space.Account
 	ids      idLocks
 	folders  folders
 	pool     *bufpool.Pool
@@ -174,7 +175,7 @@ func assemble(cfg Config) *Store {
 		disk:  &health{log: cfg.Log},
 		index: newIndex(),
 		table: &segments{all: map[uint32]*segment{}},
-		space: &space{look: cfg.FS.Space, now: cfg.Now, reserve: cfg.Reserve, limit: cfg.Limit},
+		space: space.New(space.Config{Measure: cfg.FS.Space, Now: cfg.Now, Reserve: cfg.Reserve, Limit: cfg.Limit}),
 		ids:   idLocks{held: map[store.ChunkID]chan struct{}{}},
 		wake:  make(chan struct{}, 1),
 		pool:  cfg.Buffers,

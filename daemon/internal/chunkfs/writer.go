@@ -8,6 +8,7 @@ import (
 
 	"github.com/ringstore/ringstore/daemon/internal/bufpool"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs/format"
+	"github.com/ringstore/ringstore/daemon/internal/chunkfs/space"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/vfs"
 )
@@ -29,27 +30,28 @@ type writer struct {
 	crcs   []uint32
 	size   int64
 
-	taken  int64 // bytes reserved in space
-	onDisk int64 // of these, bytes that the file system counts as used
+	room space.Reservation
+	bufs []*bufpool.Buffer // the units of a chunk in memory; their bytes are counted in s.buffered
+	temp *tempFile         // the chunk's file, nil while it is in memory
+}
 
-	bufs  []*bufpool.Buffer // the units of a chunk in memory
-	inMem int64             // bytes in bufs, counted in s.buffered
-
-	file  vfs.File // the chunk's file in tmp, nil while it is in memory
-	name  string
-	alloc int64 // bytes preallocated
-	begun int64 // data bytes whose writeback was started
+// tempFile is the file of a chunk that is being written.
+type tempFile struct {
+	vfs.File
+	name      string // in tmp; "" when it was renamed
+	allocated int64  // bytes preallocated
+	flushed   int64  // data bytes whose writeback was started
 }
 
 func (s *Store) newWriter(ctx context.Context, spec store.ChunkSpec) (*writer, error) {
 	if err := s.writable(); err != nil {
 		return nil, err
 	}
-	w := &writer{s: s, ctx: ctx, spec: spec}
-	if err := s.space.take(spec.SizeHint); err != nil {
+	room, err := s.space.Reserve(spec.SizeHint)
+	if err != nil {
 		return nil, translate("Create", spec.ID, err)
 	}
-	w.taken = spec.SizeHint
+	w := &writer{s: s, ctx: ctx, spec: spec, room: room}
 	if spec.SizeHint > s.cfg.PackBelow {
 		if err := w.toFile(); err != nil {
 			w.end() // no other goroutine has it yet, so its lock is not needed
@@ -88,18 +90,17 @@ func (w *writer) append(u store.Unit) error {
 		return err
 	}
 	n := int64(len(u.Data))
-	if more := w.size + n - w.taken; more > 0 {
-		if err := w.s.space.take(more); err != nil {
+	if w.size+n > w.room.Size() {
+		if err := w.room.Grow(w.size + n); err != nil {
 			return translate("Append", w.spec.ID, err)
 		}
-		w.taken += more
 	}
-	if w.file == nil && !w.fitsMemory(n) {
+	if w.temp == nil && !w.fitsMemory(n) {
 		if err := w.toFile(); err != nil {
 			return err
 		}
 	}
-	if w.file == nil {
+	if w.temp == nil {
 		w.keep(u.Data)
 	} else if err := w.write(u.Data); err != nil {
 		return err
@@ -126,7 +127,6 @@ func (w *writer) fitsMemory(n int64) bool {
 		w.s.buffered.Add(-n)
 		return false
 	}
-	w.inMem += n
 	return true
 }
 
@@ -139,18 +139,18 @@ func (w *writer) keep(data []byte) {
 
 // toFile creates the chunk's file in tmp and moves the units in memory to it.
 func (w *writer) toFile() error {
-	w.name = fmt.Sprintf("tmp/%s.%d", w.spec.ID, w.s.temps.Add(1))
-	f, err := w.s.fs.Create(w.name)
+	name := fmt.Sprintf("tmp/%s.%d", w.spec.ID, w.s.temps.Add(1))
+	f, err := w.s.fs.Create(name)
 	if err != nil {
 		return w.s.disk.judge(w.spec.ID, err)
 	}
-	w.file = f
+	w.temp = &tempFile{File: f, name: name}
 	if w.spec.SizeHint > w.s.cfg.PackBelow {
-		w.alloc = format.FileDataAt + w.spec.SizeHint + 4*format.UnitsIn(w.spec.SizeHint, w.spec.UnitSize) + format.FileFooterSize
-		if err := f.Preallocate(w.alloc); err != nil {
+		w.temp.allocated = format.FileDataAt + w.spec.SizeHint + 4*format.UnitsIn(w.spec.SizeHint, w.spec.UnitSize) + format.FileFooterSize
+		if err := f.Preallocate(w.temp.allocated); err != nil {
 			return w.s.disk.judge(w.spec.ID, err)
 		}
-		w.land(w.spec.SizeHint)
+		w.room.Written(w.spec.SizeHint)
 	}
 	bufs := [][]byte{format.FileHeader(w.spec)}
 	for _, b := range w.bufs {
@@ -159,48 +159,38 @@ func (w *writer) toFile() error {
 	if _, err := f.WritevAt(bufs, 0); err != nil {
 		return w.s.disk.judge(w.spec.ID, err)
 	}
-	w.land(w.size)
+	w.room.Written(w.size)
 	w.forget()
 	return nil
 }
 
 func (w *writer) write(data []byte) error {
-	if _, err := w.file.WriteAt(data, format.FileDataAt+w.size); err != nil {
+	if _, err := w.temp.WriteAt(data, format.FileDataAt+w.size); err != nil {
 		return w.s.disk.judge(w.spec.ID, err)
 	}
-	w.land(w.size + int64(len(data)))
+	w.room.Written(w.size + int64(len(data)))
 	return nil
 }
 
 // pace starts the writeback of the bytes that accumulated.
 func (w *writer) pace() error {
-	if w.file == nil || w.size-w.begun < writebackEvery {
+	if w.temp == nil || w.size-w.temp.flushed < writebackEvery {
 		return nil
 	}
-	if err := w.file.StartWriteback(format.FileDataAt+w.begun, w.size-w.begun); err != nil {
+	if err := w.temp.StartWriteback(format.FileDataAt+w.temp.flushed, w.size-w.temp.flushed); err != nil {
 		return w.s.disk.judge(w.spec.ID, err)
 	}
-	w.begun = w.size
+	w.temp.flushed = w.size
 	return nil
-}
-
-// land records that the first n bytes of the chunk are written or preallocated, so that the
-// file system counts them as used.
-func (w *writer) land(n int64) {
-	if n = min(n, w.taken); n > w.onDisk {
-		w.s.space.landed(n - w.onDisk)
-		w.onDisk = n
-	}
 }
 
 // forget releases the memory.
 func (w *writer) forget() {
 	for _, b := range w.bufs {
+		w.s.buffered.Add(-int64(len(b.Data)))
 		b.Release()
 	}
 	w.bufs = nil
-	w.s.buffered.Add(-w.inMem)
-	w.inMem = 0
 }
 
 // Commit implements store.ChunkWriter.
@@ -220,7 +210,7 @@ func (w *writer) Commit(label store.Label) (store.ChunkInfo, error) {
 	if err != nil {
 		return store.ChunkInfo{}, err
 	}
-	if w.file != nil {
+	if w.temp != nil {
 		return w.s.exclusively(c.Info, func() error { return w.commitFile(c) })
 	}
 	data := make([][]byte, len(w.bufs))
@@ -279,16 +269,16 @@ func (s *Store) commitRecord(c format.Content, data [][]byte) (store.ChunkInfo, 
 // commitFile completes the chunk's file, makes it durable, and only then renames it.
 func (w *writer) commitFile(c format.Content) error {
 	tail := format.FileTail(c)
-	if _, err := w.file.WriteAt(tail, format.FileDataAt+w.size); err != nil {
+	if _, err := w.temp.WriteAt(tail, format.FileDataAt+w.size); err != nil {
 		return w.s.disk.judge(w.spec.ID, err)
 	}
 	length := format.FileDataAt + w.size + int64(len(tail))
-	if w.alloc > length { // the hint was too large
-		if err := w.file.Truncate(length); err != nil {
+	if w.temp.allocated > length { // the hint was too large
+		if err := w.temp.Truncate(length); err != nil {
 			return w.s.disk.judge(w.spec.ID, err)
 		}
 	}
-	if err := w.file.Datasync(); err != nil {
+	if err := w.temp.Datasync(); err != nil {
 		if isFull(err) { // the file is not visible yet, so the outcome is known
 			return w.s.disk.full(w.spec.ID, err)
 		}
@@ -297,17 +287,15 @@ func (w *writer) commitFile(c format.Content) error {
 	if err := w.s.folders.make(w.spec.ID); err != nil {
 		return w.s.disk.judge(w.spec.ID, err)
 	}
-	if err := w.s.fs.Rename(w.name, chunkName(w.spec.ID)); err != nil {
+	if err := w.s.fs.Rename(w.temp.name, chunkName(w.spec.ID)); err != nil {
 		return w.s.disk.judge(w.spec.ID, err)
 	}
-	w.name = ""
+	w.temp.name = ""
 	if err := w.s.folders.sync(folderOf(w.spec.ID)); err != nil {
 		_ = w.s.fs.Remove(chunkName(w.spec.ID)) // not acknowledged; it may still reappear after a crash
 		return err
 	}
-	w.land(w.size)
-	w.s.space.add(length - w.onDisk)
-	w.taken, w.onDisk = w.taken-w.onDisk, 0 // from now on part of the chunk's size
+	w.room.Store(length)
 	w.s.index.put(w.spec.ID, entry{})
 	return nil
 }
@@ -326,14 +314,13 @@ func (w *writer) end() {
 	}
 	w.ended = true
 	w.forget()
-	if w.file != nil {
-		_ = w.file.Close() // everything that matters was synced
-		if w.name != "" {
-			_ = w.s.fs.Remove(w.name) // if that fails, the next start does
+	if w.temp != nil {
+		_ = w.temp.Close() // everything that matters was synced
+		if w.temp.name != "" {
+			_ = w.s.fs.Remove(w.temp.name) // if that fails, the next start does
 		}
 	}
-	w.s.space.giveBack(w.taken - w.onDisk)
-	w.s.space.add(-w.onDisk)
+	w.room.Release()
 }
 
 // PutSmall implements store.SmallChunkPutter. The data is written from u's buffer without a copy.
@@ -356,10 +343,11 @@ func (s *Store) PutSmall(ctx context.Context, spec store.ChunkSpec, u store.Unit
 	if err != nil {
 		return store.ChunkInfo{}, err
 	}
-	if err := s.space.take(c.Info.Size); err != nil {
+	room, err := s.space.Reserve(c.Info.Size)
+	if err != nil {
 		return store.ChunkInfo{}, translate("PutSmall", spec.ID, err)
 	}
-	defer s.space.giveBack(c.Info.Size) // the log counts the record
+	defer room.Release() // the log counts the record
 	return s.commitRecord(c, [][]byte{u.Data})
 }
 
