@@ -89,7 +89,7 @@ func TestDamagedChunkFile(t *testing.T) {
 		listed, err := s.List(t.Context(), store.ChunkID{}, 10)
 		require.NoError(t, err, what)
 		require.Len(t, listed, 2, what)
-		require.Equal(t, store.ChunkInfo{ID: id}, listed[0], what)
+		require.Equal(t, id, listed[0].ID, what)
 		require.ErrorIs(t, put(s, id, text(1, 3500), goldenLabel), store.Exists, what)
 	}
 	// The other chunk is intact, and the damaged one can be deleted and written again.
@@ -128,7 +128,7 @@ func TestChunkFileTakenAway(t *testing.T) {
 	require.ErrorIs(t, err, store.NotFound)
 	listed, err := s.List(t.Context(), store.ChunkID{}, 10)
 	require.NoError(t, err)
-	require.Empty(t, listed)
+	require.Len(t, listed, 1, "List answers from the index; reading finds the loss")
 	require.NoError(t, put(s, id, text(1, 3500), goldenLabel), "a repair writes it again")
 	require.NoError(t, s.Verify(t.Context(), id))
 	require.NoError(t, disk.Remove("chunks/02/"+id.String()))

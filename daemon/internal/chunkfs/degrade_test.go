@@ -75,7 +75,6 @@ func TestCompactionKeepsWhatItDoesNotFind(t *testing.T) {
 				_, err := chunktest.Read(t.Context(), s, info.ID)
 				if put4 && info.ID == fixedID(4) {
 					require.ErrorIs(t, err, store.Corrupt)
-					require.Equal(t, store.ChunkInfo{ID: info.ID}, info)
 					continue
 				}
 				require.NoError(t, err)

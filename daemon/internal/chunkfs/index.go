@@ -9,22 +9,33 @@ import (
 )
 
 // entry is the index entry of a chunk. For a packed chunk it holds the place, and what
-// Commit compares. For a chunk file it is zero: the id determines the name. An entry takes
-// 20 bytes and its id 17, which determines the memory of the index.
+// Commit compares. For a chunk file, whose name follows from the id, it holds the sum, which is
+// unknown (the zero entry) until a file of a previous process is first listed. An entry takes 20
+// bytes and its id 17, which determines the memory of the index.
 type entry struct {
 	seg  uint32 // 0 for a chunk file
 	off  uint32
-	head uint32 // bytes of the record's header
+	head uint32 // bytes of the record's header; of a chunk file 1 if sum is known
 	size uint32 // bytes of data
 	sum  store.ChunkSum
 }
 
 func (e entry) isFile() bool        { return e.seg == 0 }
+func (e entry) sumKnown() bool      { return e.head > 0 }
 func (e entry) place() format.Place { return format.Place{Seg: e.seg, Off: e.off} }
 func (e entry) recordSize() int64   { return format.RecordSize(int64(e.head), int64(e.size)) }
 
 func entryOf(r *format.Record) entry {
 	return entry{seg: r.At.Seg, off: r.At.Off, head: uint32(r.Head), size: uint32(r.Info.Size), sum: r.Info.Sum}
+}
+
+// fileEntry is the entry of a chunk file with a known sum.
+func fileEntry(sum store.ChunkSum) entry { return entry{head: 1, sum: sum} }
+
+// indexed is a chunk with its entry.
+type indexed struct {
+	id    store.ChunkID
+	entry entry
 }
 
 // index maps chunk ids to entries. Like the folders of chunk files it is split by the first
@@ -191,17 +202,27 @@ func (x *index) promote() (promoted []entry) {
 	return promoted
 }
 
-// ids appends the ids of one shard that follow a marker, unsorted.
-func (x *index) ids(first byte, after store.ChunkID, to []store.ChunkID) []store.ChunkID {
+// list appends the chunks of one shard whose ids follow a marker, unsorted.
+func (x *index) list(first byte, after store.ChunkID, to []indexed) []indexed {
 	s := &x.shards[first]
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	s.entries.each(func(id store.ChunkID, _ entry) {
+	s.entries.each(func(id store.ChunkID, e entry) {
 		if id.Compare(after) > 0 {
-			to = append(to, id)
+			to = append(to, indexed{id, e})
 		}
 	})
 	return to
+}
+
+// learnSum sets the sum of a chunk file, unless the entry has changed since.
+func (x *index) learnSum(id store.ChunkID, sum store.ChunkSum) {
+	s := x.shard(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e, ok := s.entries.get(id); ok && e == (entry{}) {
+		s.entries.put(id, fileEntry(sum))
+	}
 }
 
 // len is the number of chunks.

@@ -301,38 +301,50 @@ func (s *Store) stat(id store.ChunkID) (store.ChunkInfo, error) {
 	return src.Info, readFailed("Stat", id, src.close())
 }
 
-// List implements store.ChunkKeeper. The ids come from the index. A chunk whose header
-// cannot be read is listed with its id alone, so that a comparison with the metadata finds it.
-func (s *Store) List(ctx context.Context, after store.ChunkID, limit int) ([]store.ChunkInfo, error) {
+// List implements store.ChunkKeeper. Ids and sums come from the index. The sum of a chunk file
+// that a previous process wrote is read from the file when it is first listed.
+func (s *Store) List(ctx context.Context, after store.ChunkID, limit int) ([]store.ListedChunk, error) {
 	if err := s.begin(ctx); err != nil {
 		return nil, err
 	}
 	defer s.life.RUnlock()
-	var infos []store.ChunkInfo
-	var ids []store.ChunkID
+	var listed []store.ListedChunk
+	var shard []indexed
 	for first := int(after.Part[0]); first < 256; first++ {
-		ids = s.index.ids(byte(first), after, ids[:0])
-		slices.SortFunc(ids, store.ChunkID.Compare)
-		for _, id := range ids {
-			if len(infos) >= limit {
-				return infos, nil
+		shard = s.index.list(byte(first), after, shard[:0])
+		slices.SortFunc(shard, func(a, b indexed) int { return a.id.Compare(b.id) })
+		for _, at := range shard {
+			if len(listed) >= limit {
+				return listed, nil
 			}
-			if err := ctx.Err(); err != nil {
-				return nil, err
-			}
-			info, err := s.stat(id)
+			one, err := s.listed(ctx, at)
 			switch {
 			case errors.Is(err, store.NotFound): // deleted since the index was read
 				continue
-			case errors.Is(err, store.Corrupt):
-				info = store.ChunkInfo{ID: id}
 			case err != nil: // no statement about the chunk
 				return nil, err
 			}
-			infos = append(infos, info)
+			listed = append(listed, one)
 		}
 	}
-	return infos, nil
+	return listed, nil
+}
+
+func (s *Store) listed(ctx context.Context, at indexed) (store.ListedChunk, error) {
+	if at.entry.sumKnown() {
+		return store.ListedChunk{ID: at.id, Sum: at.entry.sum}, nil
+	}
+	if err := ctx.Err(); err != nil {
+		return store.ListedChunk{}, err
+	}
+	info, err := s.stat(at.id)
+	if errors.Is(err, store.Corrupt) {
+		return store.ListedChunk{ID: at.id, Damaged: true}, nil
+	}
+	if err == nil {
+		s.index.learnSum(at.id, info.Sum)
+	}
+	return store.ListedChunk{ID: at.id, Sum: info.Sum}, err
 }
 
 // Delete implements store.ChunkKeeper.

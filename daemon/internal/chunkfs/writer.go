@@ -296,7 +296,7 @@ func (w *writer) commitFile(c format.Content) error {
 		return err
 	}
 	w.room.Store(length)
-	w.s.index.put(w.spec.ID, entry{})
+	w.s.index.put(w.spec.ID, fileEntry(c.Info.Sum))
 	return nil
 }
 

@@ -18,9 +18,6 @@ import (
 // writing goroutine, so two connections can use two cores.
 const connections = 2
 
-// listPage is how many chunks one call lists; with long labels the answer stays far below maxMessage.
-const listPage = 500
-
 // DialConfig configures a client.
 type DialConfig struct {
 	Node        store.NodeID                     // the expected node: a call that reaches another one is Unavailable; zero: any
@@ -161,24 +158,24 @@ func (c *Client) Delete(ctx context.Context, id store.ChunkID) error {
 }
 
 // List implements store.ChunkKeeper. A long list takes several calls.
-func (c *Client) List(ctx context.Context, after store.ChunkID, limit int) ([]store.ChunkInfo, error) {
-	var infos []store.ChunkInfo
-	for len(infos) < limit {
-		want := min(limit-len(infos), listPage)
+func (c *Client) List(ctx context.Context, after store.ChunkID, limit int) ([]store.ListedChunk, error) {
+	var listed []store.ListedChunk
+	for len(listed) < limit {
+		want := min(limit-len(listed), store.MaxListLimit)
 		page, err := c.listPage(ctx, after, want)
 		if err != nil {
 			return nil, err
 		}
-		infos = append(infos, page...)
+		listed = append(listed, page...)
 		if len(page) < want {
 			break
 		}
-		after = infos[len(infos)-1].ID
+		after = listed[len(listed)-1].ID
 	}
-	return infos, nil
+	return listed, nil
 }
 
-func (c *Client) listPage(ctx context.Context, after store.ChunkID, limit int) ([]store.ChunkInfo, error) {
+func (c *Client) listPage(ctx context.Context, after store.ChunkID, limit int) ([]store.ListedChunk, error) {
 	req := &storagev1.ListChunksRequest{Limit: int32(limit)}
 	if after != (store.ChunkID{}) {
 		req.After = after.String()
@@ -187,14 +184,18 @@ func (c *Client) listPage(ctx context.Context, after store.ChunkID, limit int) (
 	if err := c.call(ctx, storagev1.StorageService_ListChunks_FullMethodName, req, resp); err != nil {
 		return nil, err
 	}
-	infos := make([]store.ChunkInfo, len(resp.GetChunks()))
+	if len(resp.GetChunks()) > limit {
+		return nil, store.Errorf(store.Internal, "node %s listed %d chunks, where at most %d were requested", c.peer.address, len(resp.GetChunks()), limit)
+	}
+	listed := make([]store.ListedChunk, len(resp.GetChunks()))
 	for i, w := range resp.GetChunks() {
-		var err error
-		if infos[i], err = infoFromWire(w); err != nil {
+		id, err := store.ParseChunkID(w.GetChunkId())
+		if err != nil {
 			return nil, err
 		}
+		listed[i] = store.ListedChunk{ID: id, Sum: store.ChunkSum(w.GetSum()), Damaged: w.GetDamaged()}
 	}
-	return infos, nil
+	return listed, nil
 }
 
 // Verify implements store.ChunkVerifier.

@@ -244,13 +244,13 @@ func (s *storage) ListChunks(ctx context.Context, req *storagev1.ListChunksReque
 	if req.GetLimit() < 1 || req.GetLimit() > store.MaxListLimit {
 		return nil, store.Errorf(store.Invalid, "limit %d is not within 1..%d", req.GetLimit(), store.MaxListLimit)
 	}
-	infos, err := s.config.Chunks.List(ctx, after, int(req.GetLimit()))
+	listed, err := s.config.Chunks.List(ctx, after, int(req.GetLimit()))
 	if err != nil {
 		return nil, err
 	}
-	resp := &storagev1.ListChunksResponse{Chunks: make([]*storagev1.ChunkInfo, len(infos))}
-	for i := range infos {
-		resp.Chunks[i] = infoToWire(infos[i])
+	resp := &storagev1.ListChunksResponse{Chunks: make([]*storagev1.ListedChunk, len(listed))}
+	for i, one := range listed {
+		resp.Chunks[i] = &storagev1.ListedChunk{ChunkId: one.ID.String(), Sum: uint32(one.Sum), Damaged: one.Damaged}
 	}
 	return resp, nil
 }

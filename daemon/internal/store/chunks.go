@@ -143,12 +143,12 @@ type ChunkKeeper interface {
 	// written), NoSpace (full to the point that not even a deletion can be recorded).
 	Delete(ctx context.Context, id ChunkID) error
 
-	// List returns up to limit chunks in the order of ChunkID.Compare, beginning with the
-	// first id after the marker; the zero id means the start. Fewer than
-	// limit means the end. Chunks that are created or deleted during the listing may be missing or present.
-	// A chunk of which only the id can be read is listed with its id alone:
-	// no damage makes List fail.
-	List(ctx context.Context, after ChunkID, limit int) ([]ChunkInfo, error)
+	// List returns up to limit chunks in the order of ChunkID.Compare, from the first id after
+	// the marker on; the zero id begins at the start. Fewer than limit means the end. Chunks
+	// that are stored or deleted concurrently may or may not be listed. It reads no data, so
+	// it neither finds damage nor fails because of it; Stat returns the rest of a chunk's
+	// properties, and Verify checks it.
+	List(ctx context.Context, after ChunkID, limit int) ([]ListedChunk, error)
 
 	// Capacity returns the state of the disk under the chunks, at most a few seconds old.
 	Capacity(ctx context.Context) (Capacity, error)
@@ -297,6 +297,13 @@ func (i ChunkInfo) Units() int {
 		return 0
 	}
 	return int((i.Size + int64(i.UnitSize) - 1) / int64(i.UnitSize))
+}
+
+// ListedChunk is an entry of List.
+type ListedChunk struct {
+	ID      ChunkID
+	Sum     ChunkSum // of the content that was stored
+	Damaged bool     // the stored sum cannot be read, so Sum is 0
 }
 
 // Label describes the file that a chunk belongs to, so that the metadata of a lost

@@ -4,9 +4,9 @@
 // 	protoc        (unknown)
 // source: storage/v1/storage.proto
 
-// Package ringstore.storage.v1 is what a storage node offers: a place that
-// keeps chunks. docs/format/storage-grpc.md tells the rules between messages,
-// the status codes, and how calls are authenticated.
+// Package ringstore.storage.v1 is the data plane of a storage node.
+// docs/format/storage-grpc.md specifies the order of messages, the status codes,
+// and how calls are authenticated.
 
 package storagev1
 
@@ -25,17 +25,17 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// NodeState is what a node can do at the moment.
+// NodeState is what a node can do at present.
 type NodeState int32
 
 const (
-	// Not told.
+	// Not set.
 	NodeState_NODE_STATE_UNSPECIFIED NodeState = 0
-	// Takes and gives chunks.
+	// Serves reads and writes.
 	NodeState_NODE_STATE_SERVING NodeState = 1
-	// Gives chunks and takes none, for want of space.
+	// Serves reads and deletions only, because it has no space.
 	NodeState_NODE_STATE_FULL NodeState = 2
-	// Ends what is under way and takes nothing new.
+	// Finishes the calls in progress and accepts no new ones.
 	NodeState_NODE_STATE_STOPPING NodeState = 3
 )
 
@@ -139,7 +139,7 @@ func (DiskState) EnumDescriptor() ([]byte, []int) {
 	return file_storage_v1_storage_proto_rawDescGZIP(), []int{1}
 }
 
-// ChunkSpec is what must be known of a chunk before its first byte.
+// ChunkSpec has the properties of a chunk that are known before its first byte.
 type ChunkSpec struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Id of the chunk: 32 lower-case hexadecimal digits of the part, a hyphen, and
@@ -204,8 +204,7 @@ func (x *ChunkSpec) GetSizeHint() int64 {
 	return 0
 }
 
-// Label says what a chunk is a piece of. It is stored with the chunk, so that
-// the metadata of a lost database can be rebuilt from the nodes alone.
+// Label describes the part that a chunk belongs to. It is stored with the chunk.
 type Label struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Id of the file: a UUID in its canonical form, or empty.
@@ -214,7 +213,7 @@ type Label struct {
 	Bucket string `protobuf:"bytes,2,opt,name=bucket,proto3" json:"bucket,omitempty"`
 	// Key of the file.
 	Key string `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
-	// Content type of the file, byte for byte as the client gave it.
+	// Content type of the file, byte for byte as the client sent it.
 	ContentType []byte `protobuf:"bytes,4,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`
 	// Creation of the file, in Unix microseconds.
 	CreatedAt int64 `protobuf:"varint,5,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
@@ -359,7 +358,7 @@ func (x *Label) GetUnitSize() int32 {
 	return 0
 }
 
-// ChunkInfo is what a node tells about a chunk that it keeps.
+// ChunkInfo has the properties of a stored chunk.
 type ChunkInfo struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Id of the chunk.
@@ -372,7 +371,7 @@ type ChunkInfo struct {
 	Sum uint32 `protobuf:"fixed32,4,opt,name=sum,proto3" json:"sum,omitempty"`
 	// When the chunk was stored, in Unix seconds of the node's clock.
 	StoredAt int64 `protobuf:"varint,5,opt,name=stored_at,json=storedAt,proto3" json:"stored_at,omitempty"`
-	// What the chunk is a piece of.
+	// The part that the chunk belongs to.
 	Label         *Label `protobuf:"bytes,6,opt,name=label,proto3" json:"label,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -526,7 +525,7 @@ func (x *PutChunkRequest) GetData() []byte {
 // PutChunkResponse answers a write that is durable.
 type PutChunkResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What was stored, by the node's own reckoning. The writer compares size and sum.
+	// What was stored, as computed by the node. The writer compares size and sum.
 	Info          *ChunkInfo `protobuf:"bytes,1,opt,name=info,proto3" json:"info,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -945,7 +944,7 @@ func (x *DeleteChunkRequest) GetChunkId() string {
 	return ""
 }
 
-// DeleteChunkResponse says that the chunk is gone.
+// DeleteChunkResponse means that the chunk does not exist any more.
 type DeleteChunkResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1040,8 +1039,8 @@ func (x *ListChunksRequest) GetLimit() int32 {
 // ListChunksResponse is a page of chunks.
 type ListChunksResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// In the order of their ids. Fewer than asked for: there are no more.
-	Chunks        []*ChunkInfo `protobuf:"bytes,1,rep,name=chunks,proto3" json:"chunks,omitempty"`
+	// In the order of their ids. Fewer than the limit means the end.
+	Chunks        []*ListedChunk `protobuf:"bytes,1,rep,name=chunks,proto3" json:"chunks,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1076,11 +1075,75 @@ func (*ListChunksResponse) Descriptor() ([]byte, []int) {
 	return file_storage_v1_storage_proto_rawDescGZIP(), []int{14}
 }
 
-func (x *ListChunksResponse) GetChunks() []*ChunkInfo {
+func (x *ListChunksResponse) GetChunks() []*ListedChunk {
 	if x != nil {
 		return x.Chunks
 	}
 	return nil
+}
+
+// ListedChunk is a chunk in a list.
+type ListedChunk struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the chunk.
+	ChunkId string `protobuf:"bytes,1,opt,name=chunk_id,json=chunkId,proto3" json:"chunk_id,omitempty"`
+	// CRC32C over the CRC32Cs of the units, as they were stored.
+	Sum uint32 `protobuf:"varint,2,opt,name=sum,proto3" json:"sum,omitempty"`
+	// The stored sum cannot be read: the chunk is damaged, and sum is 0.
+	Damaged       bool `protobuf:"varint,3,opt,name=damaged,proto3" json:"damaged,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListedChunk) Reset() {
+	*x = ListedChunk{}
+	mi := &file_storage_v1_storage_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListedChunk) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListedChunk) ProtoMessage() {}
+
+func (x *ListedChunk) ProtoReflect() protoreflect.Message {
+	mi := &file_storage_v1_storage_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListedChunk.ProtoReflect.Descriptor instead.
+func (*ListedChunk) Descriptor() ([]byte, []int) {
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ListedChunk) GetChunkId() string {
+	if x != nil {
+		return x.ChunkId
+	}
+	return ""
+}
+
+func (x *ListedChunk) GetSum() uint32 {
+	if x != nil {
+		return x.Sum
+	}
+	return 0
+}
+
+func (x *ListedChunk) GetDamaged() bool {
+	if x != nil {
+		return x.Damaged
+	}
+	return false
 }
 
 // VerifyChunkRequest names a chunk.
@@ -1094,7 +1157,7 @@ type VerifyChunkRequest struct {
 
 func (x *VerifyChunkRequest) Reset() {
 	*x = VerifyChunkRequest{}
-	mi := &file_storage_v1_storage_proto_msgTypes[15]
+	mi := &file_storage_v1_storage_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1106,7 +1169,7 @@ func (x *VerifyChunkRequest) String() string {
 func (*VerifyChunkRequest) ProtoMessage() {}
 
 func (x *VerifyChunkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_storage_v1_storage_proto_msgTypes[15]
+	mi := &file_storage_v1_storage_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1119,7 +1182,7 @@ func (x *VerifyChunkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyChunkRequest.ProtoReflect.Descriptor instead.
 func (*VerifyChunkRequest) Descriptor() ([]byte, []int) {
-	return file_storage_v1_storage_proto_rawDescGZIP(), []int{15}
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *VerifyChunkRequest) GetChunkId() string {
@@ -1129,7 +1192,7 @@ func (x *VerifyChunkRequest) GetChunkId() string {
 	return ""
 }
 
-// VerifyChunkResponse says that every checksum matched.
+// VerifyChunkResponse means that every checksum matched.
 type VerifyChunkResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1138,7 +1201,7 @@ type VerifyChunkResponse struct {
 
 func (x *VerifyChunkResponse) Reset() {
 	*x = VerifyChunkResponse{}
-	mi := &file_storage_v1_storage_proto_msgTypes[16]
+	mi := &file_storage_v1_storage_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1150,7 +1213,7 @@ func (x *VerifyChunkResponse) String() string {
 func (*VerifyChunkResponse) ProtoMessage() {}
 
 func (x *VerifyChunkResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_storage_v1_storage_proto_msgTypes[16]
+	mi := &file_storage_v1_storage_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1163,10 +1226,10 @@ func (x *VerifyChunkResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyChunkResponse.ProtoReflect.Descriptor instead.
 func (*VerifyChunkResponse) Descriptor() ([]byte, []int) {
-	return file_storage_v1_storage_proto_rawDescGZIP(), []int{16}
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{17}
 }
 
-// HealthCheckRequest asks how the node is.
+// HealthCheckRequest queries the node's state.
 type HealthCheckRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1175,7 +1238,7 @@ type HealthCheckRequest struct {
 
 func (x *HealthCheckRequest) Reset() {
 	*x = HealthCheckRequest{}
-	mi := &file_storage_v1_storage_proto_msgTypes[17]
+	mi := &file_storage_v1_storage_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1187,7 +1250,7 @@ func (x *HealthCheckRequest) String() string {
 func (*HealthCheckRequest) ProtoMessage() {}
 
 func (x *HealthCheckRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_storage_v1_storage_proto_msgTypes[17]
+	mi := &file_storage_v1_storage_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1200,10 +1263,10 @@ func (x *HealthCheckRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthCheckRequest.ProtoReflect.Descriptor instead.
 func (*HealthCheckRequest) Descriptor() ([]byte, []int) {
-	return file_storage_v1_storage_proto_rawDescGZIP(), []int{17}
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{18}
 }
 
-// HealthCheckResponse tells how the node is.
+// HealthCheckResponse is the node's state.
 type HealthCheckResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What the node can do.
@@ -1222,7 +1285,7 @@ type HealthCheckResponse struct {
 
 func (x *HealthCheckResponse) Reset() {
 	*x = HealthCheckResponse{}
-	mi := &file_storage_v1_storage_proto_msgTypes[18]
+	mi := &file_storage_v1_storage_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1234,7 +1297,7 @@ func (x *HealthCheckResponse) String() string {
 func (*HealthCheckResponse) ProtoMessage() {}
 
 func (x *HealthCheckResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_storage_v1_storage_proto_msgTypes[18]
+	mi := &file_storage_v1_storage_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1247,7 +1310,7 @@ func (x *HealthCheckResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthCheckResponse.ProtoReflect.Descriptor instead.
 func (*HealthCheckResponse) Descriptor() ([]byte, []int) {
-	return file_storage_v1_storage_proto_rawDescGZIP(), []int{18}
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *HealthCheckResponse) GetState() NodeState {
@@ -1306,7 +1369,7 @@ type Capacity struct {
 
 func (x *Capacity) Reset() {
 	*x = Capacity{}
-	mi := &file_storage_v1_storage_proto_msgTypes[19]
+	mi := &file_storage_v1_storage_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1318,7 +1381,7 @@ func (x *Capacity) String() string {
 func (*Capacity) ProtoMessage() {}
 
 func (x *Capacity) ProtoReflect() protoreflect.Message {
-	mi := &file_storage_v1_storage_proto_msgTypes[19]
+	mi := &file_storage_v1_storage_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1331,7 +1394,7 @@ func (x *Capacity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Capacity.ProtoReflect.Descriptor instead.
 func (*Capacity) Descriptor() ([]byte, []int) {
-	return file_storage_v1_storage_proto_rawDescGZIP(), []int{19}
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Capacity) GetTotal() int64 {
@@ -1444,9 +1507,13 @@ const file_storage_v1_storage_proto_rawDesc = "" +
 	"\x13DeleteChunkResponse\"?\n" +
 	"\x11ListChunksRequest\x12\x14\n" +
 	"\x05after\x18\x01 \x01(\tR\x05after\x12\x14\n" +
-	"\x05limit\x18\x02 \x01(\x05R\x05limit\"M\n" +
-	"\x12ListChunksResponse\x127\n" +
-	"\x06chunks\x18\x01 \x03(\v2\x1f.ringstore.storage.v1.ChunkInfoR\x06chunks\"/\n" +
+	"\x05limit\x18\x02 \x01(\x05R\x05limit\"O\n" +
+	"\x12ListChunksResponse\x129\n" +
+	"\x06chunks\x18\x01 \x03(\v2!.ringstore.storage.v1.ListedChunkR\x06chunks\"T\n" +
+	"\vListedChunk\x12\x19\n" +
+	"\bchunk_id\x18\x01 \x01(\tR\achunkId\x12\x10\n" +
+	"\x03sum\x18\x02 \x01(\rR\x03sum\x12\x18\n" +
+	"\adamaged\x18\x03 \x01(\bR\adamaged\"/\n" +
 	"\x12VerifyChunkRequest\x12\x19\n" +
 	"\bchunk_id\x18\x01 \x01(\tR\achunkId\"\x15\n" +
 	"\x13VerifyChunkResponse\"\x14\n" +
@@ -1500,7 +1567,7 @@ func file_storage_v1_storage_proto_rawDescGZIP() []byte {
 }
 
 var file_storage_v1_storage_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_storage_v1_storage_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_storage_v1_storage_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_storage_v1_storage_proto_goTypes = []any{
 	(NodeState)(0),                // 0: ringstore.storage.v1.NodeState
 	(DiskState)(0),                // 1: ringstore.storage.v1.DiskState
@@ -1519,11 +1586,12 @@ var file_storage_v1_storage_proto_goTypes = []any{
 	(*DeleteChunkResponse)(nil),   // 14: ringstore.storage.v1.DeleteChunkResponse
 	(*ListChunksRequest)(nil),     // 15: ringstore.storage.v1.ListChunksRequest
 	(*ListChunksResponse)(nil),    // 16: ringstore.storage.v1.ListChunksResponse
-	(*VerifyChunkRequest)(nil),    // 17: ringstore.storage.v1.VerifyChunkRequest
-	(*VerifyChunkResponse)(nil),   // 18: ringstore.storage.v1.VerifyChunkResponse
-	(*HealthCheckRequest)(nil),    // 19: ringstore.storage.v1.HealthCheckRequest
-	(*HealthCheckResponse)(nil),   // 20: ringstore.storage.v1.HealthCheckResponse
-	(*Capacity)(nil),              // 21: ringstore.storage.v1.Capacity
+	(*ListedChunk)(nil),           // 17: ringstore.storage.v1.ListedChunk
+	(*VerifyChunkRequest)(nil),    // 18: ringstore.storage.v1.VerifyChunkRequest
+	(*VerifyChunkResponse)(nil),   // 19: ringstore.storage.v1.VerifyChunkResponse
+	(*HealthCheckRequest)(nil),    // 20: ringstore.storage.v1.HealthCheckRequest
+	(*HealthCheckResponse)(nil),   // 21: ringstore.storage.v1.HealthCheckResponse
+	(*Capacity)(nil),              // 22: ringstore.storage.v1.Capacity
 }
 var file_storage_v1_storage_proto_depIdxs = []int32{
 	3,  // 0: ringstore.storage.v1.ChunkInfo.label:type_name -> ringstore.storage.v1.Label
@@ -1534,9 +1602,9 @@ var file_storage_v1_storage_proto_depIdxs = []int32{
 	3,  // 5: ringstore.storage.v1.PutSmallChunkRequest.label:type_name -> ringstore.storage.v1.Label
 	4,  // 6: ringstore.storage.v1.PutSmallChunkResponse.info:type_name -> ringstore.storage.v1.ChunkInfo
 	4,  // 7: ringstore.storage.v1.StatChunkResponse.info:type_name -> ringstore.storage.v1.ChunkInfo
-	4,  // 8: ringstore.storage.v1.ListChunksResponse.chunks:type_name -> ringstore.storage.v1.ChunkInfo
+	17, // 8: ringstore.storage.v1.ListChunksResponse.chunks:type_name -> ringstore.storage.v1.ListedChunk
 	0,  // 9: ringstore.storage.v1.HealthCheckResponse.state:type_name -> ringstore.storage.v1.NodeState
-	21, // 10: ringstore.storage.v1.HealthCheckResponse.capacity:type_name -> ringstore.storage.v1.Capacity
+	22, // 10: ringstore.storage.v1.HealthCheckResponse.capacity:type_name -> ringstore.storage.v1.Capacity
 	1,  // 11: ringstore.storage.v1.Capacity.disk:type_name -> ringstore.storage.v1.DiskState
 	5,  // 12: ringstore.storage.v1.StorageService.PutChunk:input_type -> ringstore.storage.v1.PutChunkRequest
 	7,  // 13: ringstore.storage.v1.StorageService.GetChunk:input_type -> ringstore.storage.v1.GetChunkRequest
@@ -1544,16 +1612,16 @@ var file_storage_v1_storage_proto_depIdxs = []int32{
 	11, // 15: ringstore.storage.v1.StorageService.StatChunk:input_type -> ringstore.storage.v1.StatChunkRequest
 	13, // 16: ringstore.storage.v1.StorageService.DeleteChunk:input_type -> ringstore.storage.v1.DeleteChunkRequest
 	15, // 17: ringstore.storage.v1.StorageService.ListChunks:input_type -> ringstore.storage.v1.ListChunksRequest
-	17, // 18: ringstore.storage.v1.StorageService.VerifyChunk:input_type -> ringstore.storage.v1.VerifyChunkRequest
-	19, // 19: ringstore.storage.v1.StorageService.HealthCheck:input_type -> ringstore.storage.v1.HealthCheckRequest
+	18, // 18: ringstore.storage.v1.StorageService.VerifyChunk:input_type -> ringstore.storage.v1.VerifyChunkRequest
+	20, // 19: ringstore.storage.v1.StorageService.HealthCheck:input_type -> ringstore.storage.v1.HealthCheckRequest
 	6,  // 20: ringstore.storage.v1.StorageService.PutChunk:output_type -> ringstore.storage.v1.PutChunkResponse
 	8,  // 21: ringstore.storage.v1.StorageService.GetChunk:output_type -> ringstore.storage.v1.GetChunkResponse
 	10, // 22: ringstore.storage.v1.StorageService.PutSmallChunk:output_type -> ringstore.storage.v1.PutSmallChunkResponse
 	12, // 23: ringstore.storage.v1.StorageService.StatChunk:output_type -> ringstore.storage.v1.StatChunkResponse
 	14, // 24: ringstore.storage.v1.StorageService.DeleteChunk:output_type -> ringstore.storage.v1.DeleteChunkResponse
 	16, // 25: ringstore.storage.v1.StorageService.ListChunks:output_type -> ringstore.storage.v1.ListChunksResponse
-	18, // 26: ringstore.storage.v1.StorageService.VerifyChunk:output_type -> ringstore.storage.v1.VerifyChunkResponse
-	20, // 27: ringstore.storage.v1.StorageService.HealthCheck:output_type -> ringstore.storage.v1.HealthCheckResponse
+	19, // 26: ringstore.storage.v1.StorageService.VerifyChunk:output_type -> ringstore.storage.v1.VerifyChunkResponse
+	21, // 27: ringstore.storage.v1.StorageService.HealthCheck:output_type -> ringstore.storage.v1.HealthCheckResponse
 	20, // [20:28] is the sub-list for method output_type
 	12, // [12:20] is the sub-list for method input_type
 	12, // [12:12] is the sub-list for extension type_name
@@ -1573,7 +1641,7 @@ func file_storage_v1_storage_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_storage_v1_storage_proto_rawDesc), len(file_storage_v1_storage_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   20,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

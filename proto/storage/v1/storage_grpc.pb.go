@@ -4,9 +4,9 @@
 // - protoc             (unknown)
 // source: storage/v1/storage.proto
 
-// Package ringstore.storage.v1 is what a storage node offers: a place that
-// keeps chunks. docs/format/storage-grpc.md tells the rules between messages,
-// the status codes, and how calls are authenticated.
+// Package ringstore.storage.v1 is the data plane of a storage node.
+// docs/format/storage-grpc.md specifies the order of messages, the status codes,
+// and how calls are authenticated.
 
 package storagev1
 
@@ -37,8 +37,8 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// StorageService keeps chunks. A chunk is written once, whole, in order, and never
-// changed; its bytes travel in units, each with its own checksum.
+// StorageService stores chunks. A chunk is written once, completely and in order, and
+// never changed; its bytes are sent in units, each with its own checksum.
 type StorageServiceClient interface {
 	// PutChunk stores one chunk. The first message carries the spec, the last the
 	// label; units go in between, or along with either. When the answer arrives the
@@ -49,15 +49,15 @@ type StorageServiceClient interface {
 	GetChunk(ctx context.Context, in *GetChunkRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetChunkResponse], error)
 	// PutSmallChunk stores a chunk of one unit. It is PutChunk in one round trip.
 	PutSmallChunk(ctx context.Context, in *PutSmallChunkRequest, opts ...grpc.CallOption) (*PutSmallChunkResponse, error)
-	// StatChunk tells what is stored under an id, without reading the data.
+	// StatChunk returns the properties of a chunk, without reading the data.
 	StatChunk(ctx context.Context, in *StatChunkRequest, opts ...grpc.CallOption) (*StatChunkResponse, error)
-	// DeleteChunk removes a chunk durably. Deleting what is absent is success.
+	// DeleteChunk removes a chunk durably. Deleting an absent chunk is success.
 	DeleteChunk(ctx context.Context, in *DeleteChunkRequest, opts ...grpc.CallOption) (*DeleteChunkResponse, error)
-	// ListChunks returns a page of the chunks, in the order of their ids.
+	// ListChunks returns a page of ids and sums, in the order of the ids. It reads no data.
 	ListChunks(ctx context.Context, in *ListChunksRequest, opts ...grpc.CallOption) (*ListChunksResponse, error)
 	// VerifyChunk reads a whole chunk where it lies and compares every checksum.
 	VerifyChunk(ctx context.Context, in *VerifyChunkRequest, opts ...grpc.CallOption) (*VerifyChunkResponse, error)
-	// HealthCheck tells who the node is and how much space it has.
+	// HealthCheck returns the node's identity, state and space.
 	HealthCheck(ctx context.Context, in *HealthCheckRequest, opts ...grpc.CallOption) (*HealthCheckResponse, error)
 }
 
@@ -165,8 +165,8 @@ func (c *storageServiceClient) HealthCheck(ctx context.Context, in *HealthCheckR
 // All implementations must embed UnimplementedStorageServiceServer
 // for forward compatibility.
 //
-// StorageService keeps chunks. A chunk is written once, whole, in order, and never
-// changed; its bytes travel in units, each with its own checksum.
+// StorageService stores chunks. A chunk is written once, completely and in order, and
+// never changed; its bytes are sent in units, each with its own checksum.
 type StorageServiceServer interface {
 	// PutChunk stores one chunk. The first message carries the spec, the last the
 	// label; units go in between, or along with either. When the answer arrives the
@@ -177,15 +177,15 @@ type StorageServiceServer interface {
 	GetChunk(*GetChunkRequest, grpc.ServerStreamingServer[GetChunkResponse]) error
 	// PutSmallChunk stores a chunk of one unit. It is PutChunk in one round trip.
 	PutSmallChunk(context.Context, *PutSmallChunkRequest) (*PutSmallChunkResponse, error)
-	// StatChunk tells what is stored under an id, without reading the data.
+	// StatChunk returns the properties of a chunk, without reading the data.
 	StatChunk(context.Context, *StatChunkRequest) (*StatChunkResponse, error)
-	// DeleteChunk removes a chunk durably. Deleting what is absent is success.
+	// DeleteChunk removes a chunk durably. Deleting an absent chunk is success.
 	DeleteChunk(context.Context, *DeleteChunkRequest) (*DeleteChunkResponse, error)
-	// ListChunks returns a page of the chunks, in the order of their ids.
+	// ListChunks returns a page of ids and sums, in the order of the ids. It reads no data.
 	ListChunks(context.Context, *ListChunksRequest) (*ListChunksResponse, error)
 	// VerifyChunk reads a whole chunk where it lies and compares every checksum.
 	VerifyChunk(context.Context, *VerifyChunkRequest) (*VerifyChunkResponse, error)
-	// HealthCheck tells who the node is and how much space it has.
+	// HealthCheck returns the node's identity, state and space.
 	HealthCheck(context.Context, *HealthCheckRequest) (*HealthCheckResponse, error)
 	mustEmbedUnimplementedStorageServiceServer()
 }

@@ -14,18 +14,18 @@ import (
 )
 
 func listPages(t *testing.T, c store.Chunks) {
-	var want []store.ChunkInfo
+	var want []store.ListedChunk
 	part := store.NewPartID()
 	for i := range 40 {
 		id := NewID()
 		if i%3 == 0 { // several chunks of one part
 			id = store.ChunkID{Part: part, Index: uint8(i)}
 		}
-		want = append(want, Put(t, c, id, Bytes(uint64(i), 1+i*600)))
+		want = append(want, store.ListedChunk{ID: id, Sum: Put(t, c, id, Bytes(uint64(i), 1+i*600)).Sum})
 	}
-	slices.SortFunc(want, func(a, b store.ChunkInfo) int { return a.ID.Compare(b.ID) })
+	slices.SortFunc(want, func(a, b store.ListedChunk) int { return a.ID.Compare(b.ID) })
 	for _, limit := range []int{1, 7, 39, 40, 41, 1000} {
-		var got []store.ChunkInfo
+		var got []store.ListedChunk
 		for after := (store.ChunkID{}); ; after = got[len(got)-1].ID {
 			page, err := c.List(t.Context(), after, limit)
 			require.NoError(t, err)

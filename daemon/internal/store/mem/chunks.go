@@ -126,20 +126,20 @@ func (c *Chunks) Delete(ctx context.Context, id store.ChunkID) error {
 }
 
 // List implements store.ChunkKeeper.
-func (c *Chunks) List(ctx context.Context, after store.ChunkID, limit int) ([]store.ChunkInfo, error) {
+func (c *Chunks) List(ctx context.Context, after store.ChunkID, limit int) ([]store.ListedChunk, error) {
 	if err := c.ask(ctx, Call{Op: OpList, ID: after}); err != nil {
 		return nil, err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var infos []store.ChunkInfo
+	var listed []store.ListedChunk
 	for id, k := range c.chunks {
 		if after == (store.ChunkID{}) || id.Compare(after) > 0 {
-			infos = append(infos, k.info)
+			listed = append(listed, store.ListedChunk{ID: id, Sum: k.info.Sum})
 		}
 	}
-	slices.SortFunc(infos, func(a, b store.ChunkInfo) int { return a.ID.Compare(b.ID) })
-	return infos[:min(max(limit, 0), len(infos))], nil
+	slices.SortFunc(listed, func(a, b store.ListedChunk) int { return a.ID.Compare(b.ID) })
+	return listed[:min(max(limit, 0), len(listed))], nil
 }
 
 // Capacity implements store.ChunkKeeper.
