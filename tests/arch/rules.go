@@ -94,8 +94,9 @@ var ringstore = Rules{
 
 		// Adapters: each knows the domain and one technology, none knows another.
 		{internal + "chunkfs/format", nil},
+		{internal + "chunkfs/index", in("chunkfs/format")},
 		{internal + "chunkfs/space", in("vfs")},
-		{internal + "chunkfs", in("bufpool", "vfs", "chunkfs/format", "chunkfs/space")},
+		{internal + "chunkfs", in("bufpool", "vfs", "chunkfs/format", "chunkfs/index", "chunkfs/space")},
 		{internal + "meta/listing", nil},
 		{internal + "meta/pack", nil},
 		{internal + "meta/postgres/link", nil},

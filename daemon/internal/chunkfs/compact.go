@@ -93,7 +93,7 @@ func (s *Store) removeDead(ctx context.Context) error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			if s.index.hasDuplicateIn(seg.number) {
+			if s.index.HasDuplicateIn(seg.number) {
 				continue // the rewriter compares the copies first
 			}
 			if !s.agreed(seg) {
@@ -113,7 +113,7 @@ func (s *Store) removeDead(ctx context.Context) error {
 // agreed reports whether no entry of the index is in a segment. If one is, the segment is
 // damaged or its live bytes are wrong, and the segment is kept.
 func (s *Store) agreed(seg *segment) bool {
-	id, refers := s.index.refersTo(seg.number)
+	id, refers := s.index.RefersTo(seg.number)
 	if refers {
 		s.keepDamaged(seg, "the index refers to a chunk in it that was not found: "+id.String())
 	}
@@ -220,12 +220,12 @@ func (m *rewriter) consider(r *format.Record) (sound bool) {
 }
 
 func (m *rewriter) isLive(r *format.Record) bool {
-	e, ok := m.s.index.find(r.Info.ID, nil)
-	return ok && e.place() == r.At
+	e, ok := m.s.index.Find(r.Info.ID, nil)
+	return ok && e.Place() == r.At
 }
 
 func (m *rewriter) isDuplicate(r *format.Record) bool {
-	_, ok := m.s.index.duplicateAt(r.Info.ID, r.At)
+	_, ok := m.s.index.DuplicateAt(r.Info.ID, r.At)
 	return ok
 }
 
@@ -233,19 +233,19 @@ func (m *rewriter) isDuplicate(r *format.Record) bool {
 // checksums, so that the last intact copy is not removed with its segment. The chunk's lock
 // is held.
 func (m *rewriter) preferSound(r *format.Record) {
-	duplicate, ok := m.s.index.duplicateAt(r.Info.ID, r.At)
-	e, was := m.s.index.find(r.Info.ID, nil)
-	if !ok || !was || e.isFile() || m.s.sound(r.Info.ID) {
+	duplicate, ok := m.s.index.DuplicateAt(r.Info.ID, r.At)
+	e, was := m.s.index.Find(r.Info.ID, nil)
+	if !ok || !was || e.IsFile() || m.s.sound(r.Info.ID) {
 		return
 	}
-	m.s.index.swap(r.Info.ID, duplicate)
+	m.s.index.Swap(r.Info.ID, duplicate)
 	m.s.table.becameLive(duplicate)
 	m.s.table.becameGarbage(e)
 }
 
 // read returns a verified copy of a record, ready to be appended.
 func (m *rewriter) read(r *format.Record) (*format.Record, error) {
-	e, _ := m.s.index.find(r.Info.ID, nil)
+	e, _ := m.s.index.Find(r.Info.ID, nil)
 	src, err := packedSource(m.seg, r.Info.ID, e)
 	if err != nil {
 		return nil, err
@@ -305,7 +305,7 @@ func (s *Store) removeSegment(seg *segment) error {
 	}
 	// Only now the removal is durable: until here a power cut could have restored the
 	// segment, so Delete had to write tombstones for the copies in it, too.
-	s.index.forgetSegment(seg.number)
+	s.index.ForgetSegment(seg.number)
 	s.table.drop(seg)
 	_, size := s.table.sizes(seg)
 	s.space.Add(-size)

@@ -117,6 +117,6 @@ func (s *Store) removeFile(id store.ChunkID) error {
 		return s.disk.judge(id, err)
 	}
 	s.space.Add(-entry.Size)
-	s.index.removeAt(id, format.Place{})
+	s.index.RemoveAt(id, format.Place{})
 	return s.folders.sync(folderOf(id))
 }

@@ -84,7 +84,7 @@ func (s *Store) Capacity(ctx context.Context) (store.Capacity, error) {
 	} else {
 		s.probeNow()
 	}
-	c.Chunks = s.index.len()
+	c.Chunks = s.index.Len()
 	c.Disk = s.disk.state()
 	switch {
 	case !c.Disk.Writable():

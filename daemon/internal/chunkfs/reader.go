@@ -9,6 +9,7 @@ import (
 
 	"github.com/ringstore/ringstore/daemon/internal/bufpool"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs/format"
+	"github.com/ringstore/ringstore/daemon/internal/chunkfs/index"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -23,18 +24,18 @@ type source struct {
 // source opens a chunk and checks everything but its data. The caller closes it.
 func (s *Store) source(id store.ChunkID) (source, error) {
 	var seg *segment
-	e, ok := s.index.find(id, func(e entry) {
-		if !e.isFile() {
-			seg = s.table.acquire(e.seg)
+	e, ok := s.index.Find(id, func(e index.Entry) {
+		if !e.IsFile() {
+			seg = s.table.acquire(e.Seg)
 		}
 	})
 	switch {
 	case !ok && !s.folders.unlisted(id):
 		return source{}, fs.ErrNotExist
-	case !ok, e.isFile():
+	case !ok, e.IsFile():
 		return s.fileSource(id)
 	case seg == nil:
-		return source{}, corrupt(id, "%s, which holds it, does not exist", segmentName(e.seg))
+		return source{}, corrupt(id, "%s, which holds it, does not exist", segmentName(e.Seg))
 	}
 	src, err := packedSource(seg, id, e)
 	if err != nil {
@@ -55,19 +56,19 @@ func (s *Store) fileSource(id store.ChunkID) (source, error) {
 	return source{Content: c, file: f, dataAt: format.FileDataAt, close: f.Close}, nil
 }
 
-func packedSource(seg *segment, id store.ChunkID, e entry) (source, error) {
-	head := make([]byte, e.head)
-	if err := format.ReadFull(seg.file, head, int64(e.off)); err != nil {
+func packedSource(seg *segment, id store.ChunkID, e index.Entry) (source, error) {
+	head := make([]byte, e.Head)
+	if err := format.ReadFull(seg.file, head, int64(e.Off)); err != nil {
 		return source{}, err
 	}
-	r, ok := format.ParseHeader(head, e.place(), seg.salt)
+	r, ok := format.ParseHeader(head, e.Place(), seg.salt)
 	switch {
 	case !ok:
-		return source{}, corrupt(id, "the record's header in segment %08x at %d does not match its checksum", e.seg, e.off)
+		return source{}, corrupt(id, "the record's header in segment %08x at %d does not match its checksum", e.Seg, e.Off)
 	case r.Info.ID != id || r.Kind != format.KindChunk:
-		return source{}, corrupt(id, "the record in segment %08x at %d holds another chunk: %s", e.seg, e.off, r.Info.ID)
+		return source{}, corrupt(id, "the record in segment %08x at %d holds another chunk: %s", e.Seg, e.Off, r.Info.ID)
 	}
-	return source{Content: r.Content, file: seg.file, dataAt: int64(e.off) + r.Head, close: seg.release}, nil
+	return source{Content: r.Content, file: seg.file, dataAt: int64(e.Off) + r.Head, close: seg.release}, nil
 }
 
 // sound reports whether the whole chunk matches its checksums.

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs/format"
+	"github.com/ringstore/ringstore/daemon/internal/chunkfs/index"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/vfs"
 )
@@ -328,7 +329,7 @@ func (r *recovery) apply() {
 			r.suspectTombstone(rec)
 		}
 	}
-	for _, e := range s.index.promote() {
+	for _, e := range s.index.Promote() {
 		s.table.becameLive(e)
 	}
 	for i := range r.suspects {
@@ -339,14 +340,14 @@ func (r *recovery) apply() {
 }
 
 func (r *recovery) show(rec *format.Record) {
-	if before, was := r.s.index.put(rec.Info.ID, entryOf(rec)); was {
-		r.s.index.addDuplicate(rec.Info.ID, before)
+	if before, was := r.s.index.Put(rec.Info.ID, index.EntryOf(rec)); was {
+		r.s.index.AddDuplicate(rec.Info.ID, before)
 		r.s.table.becameGarbage(before)
 	}
 }
 
 func (r *recovery) hide(rec *format.Record) {
-	if gone, was := r.s.index.removeAt(rec.Info.ID, rec.Target); was {
+	if gone, was := r.s.index.RemoveAt(rec.Info.ID, rec.Target); was {
 		r.s.table.becameGarbage(gone)
 	}
 }
@@ -357,9 +358,9 @@ func (r *recovery) hide(rec *format.Record) {
 // again; that is reported, and at worst leaves garbage.
 func (r *recovery) suspectTombstone(rec *format.Record) {
 	s := r.s
-	e, ok := s.index.find(rec.Info.ID, nil)
-	_, duplicate := s.index.duplicateAt(rec.Info.ID, rec.Target)
-	if s.table.saltOf(rec.Target.Seg) == rec.TargetSalt && (duplicate || ok && e.place() == rec.Target) {
+	e, ok := s.index.Find(rec.Info.ID, nil)
+	_, duplicate := s.index.DuplicateAt(rec.Info.ID, rec.Target)
+	if s.table.saltOf(rec.Target.Seg) == rec.TargetSalt && (duplicate || ok && e.Place() == rec.Target) {
 		r.hide(rec)
 		s.cfg.Log.Warn("a damaged tombstone still identifies its chunk, which stays deleted", "segment", segmentName(rec.At.Seg), "offset", rec.At.Off, "chunk", rec.Info.ID)
 		return
@@ -371,12 +372,12 @@ func (r *recovery) suspectTombstone(rec *format.Record) {
 // it reads as damaged and is repaired, instead of being missing.
 func (r *recovery) suspectChunk(rec *format.Record) {
 	s := r.s
-	if _, ok := s.index.find(rec.Info.ID, nil); ok || rec.Info.ID == (store.ChunkID{}) {
+	if _, ok := s.index.Find(rec.Info.ID, nil); ok || rec.Info.ID == (store.ChunkID{}) {
 		return
 	}
 	s.cfg.Log.Warn("the header of a chunk is damaged", "segment", segmentName(rec.At.Seg), "offset", rec.At.Off, "chunk, unproven", rec.Info.ID)
-	e := entryOf(rec)
-	s.index.put(rec.Info.ID, e)
+	e := index.EntryOf(rec)
+	s.index.Put(rec.Info.ID, e)
 	s.table.becameLive(e)
 }
 
@@ -424,8 +425,8 @@ func (s *Store) readFolder(dir string, first byte) error {
 			continue
 		}
 		s.space.Add(e.Size)
-		if before, was := s.index.put(id, entry{}); was { // a lost tombstone restored the packed copy
-			s.index.addDuplicate(id, before)
+		if before, was := s.index.Put(id, index.Entry{}); was { // a lost tombstone restored the packed copy
+			s.index.AddDuplicate(id, before)
 			s.table.becameGarbage(before)
 		}
 	}

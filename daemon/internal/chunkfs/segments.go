@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs/format"
+	"github.com/ringstore/ringstore/daemon/internal/chunkfs/index"
 
 	"github.com/ringstore/ringstore/daemon/internal/vfs"
 )
@@ -122,21 +123,21 @@ func (t *segments) wrote(s *segment, r *format.Record) {
 }
 
 // becameGarbage counts a record that is garbage from now on.
-func (t *segments) becameGarbage(e entry) {
+func (t *segments) becameGarbage(e index.Entry) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if s := t.all[e.seg]; s != nil {
-		s.live -= e.recordSize()
+	if s := t.all[e.Seg]; s != nil {
+		s.live -= e.RecordSize()
 		s.badChunk = false // this may have been the bad one
 	}
 }
 
 // becameLive reverts becameGarbage, for a copy that became the chunk's entry.
-func (t *segments) becameLive(e entry) {
+func (t *segments) becameLive(e index.Entry) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if s := t.all[e.seg]; s != nil {
-		s.live += e.recordSize()
+	if s := t.all[e.Seg]; s != nil {
+		s.live += e.RecordSize()
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/ringstore/ringstore/daemon/internal/bufpool"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs/format"
+	"github.com/ringstore/ringstore/daemon/internal/chunkfs/index"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs/space"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/vfs"
@@ -107,7 +108,7 @@ type Store struct {
 	closed bool         // guarded by life
 
 	identity atomic.Pointer[Identity]
-	index    *index
+	index    *index.Index
 	table    *segments
 	log      *log
 	space    *space.Account
@@ -173,7 +174,7 @@ func assemble(cfg Config) *Store {
 		cfg:   cfg,
 		fs:    cfg.FS,
 		disk:  &health{log: cfg.Log},
-		index: newIndex(),
+		index: index.New(),
 		table: &segments{all: map[uint32]*segment{}},
 		space: space.New(space.Config{Measure: cfg.FS.Space, Now: cfg.Now, Reserve: cfg.Reserve, Limit: cfg.Limit}),
 		ids:   idLocks{held: map[store.ChunkID]chan struct{}{}},
@@ -309,10 +310,10 @@ func (s *Store) List(ctx context.Context, after store.ChunkID, limit int) ([]sto
 	}
 	defer s.life.RUnlock()
 	var listed []store.ListedChunk
-	var shard []indexed
+	var shard []index.Indexed
 	for first := int(after.Part[0]); first < 256; first++ {
-		shard = s.index.list(byte(first), after, shard[:0])
-		slices.SortFunc(shard, func(a, b indexed) int { return a.id.Compare(b.id) })
+		shard = s.index.List(byte(first), after, shard[:0])
+		slices.SortFunc(shard, func(a, b index.Indexed) int { return a.ID.Compare(b.ID) })
 		for _, at := range shard {
 			if len(listed) >= limit {
 				return listed, nil
@@ -330,21 +331,21 @@ func (s *Store) List(ctx context.Context, after store.ChunkID, limit int) ([]sto
 	return listed, nil
 }
 
-func (s *Store) listed(ctx context.Context, at indexed) (store.ListedChunk, error) {
-	if at.entry.sumKnown() {
-		return store.ListedChunk{ID: at.id, Sum: at.entry.sum}, nil
+func (s *Store) listed(ctx context.Context, at index.Indexed) (store.ListedChunk, error) {
+	if at.Entry.SumKnown() {
+		return store.ListedChunk{ID: at.ID, Sum: at.Entry.Sum}, nil
 	}
 	if err := ctx.Err(); err != nil {
 		return store.ListedChunk{}, err
 	}
-	info, err := s.stat(at.id)
+	info, err := s.stat(at.ID)
 	if errors.Is(err, store.Corrupt) {
-		return store.ListedChunk{ID: at.id, Damaged: true}, nil
+		return store.ListedChunk{ID: at.ID, Damaged: true}, nil
 	}
 	if err == nil {
-		s.index.learnSum(at.id, info.Sum)
+		s.index.LearnSum(at.ID, info.Sum)
 	}
-	return store.ListedChunk{ID: at.id, Sum: info.Sum}, err
+	return store.ListedChunk{ID: at.ID, Sum: info.Sum}, err
 }
 
 // Delete implements store.ChunkKeeper.
@@ -358,30 +359,30 @@ func (s *Store) Delete(ctx context.Context, id store.ChunkID) error {
 	}
 	s.ids.lock(id)
 	defer s.ids.unlock(id)
-	e, ok := s.index.find(id, nil)
+	e, ok := s.index.Find(id, nil)
 	switch {
 	case !ok && !s.folders.unlisted(id):
 		return nil
-	case ok && !e.isFile():
-		return s.deletePacked(id, append(s.index.duplicatesOf(id), e)) // the entry last: until then the chunk exists
+	case ok && !e.IsFile():
+		return s.deletePacked(id, append(s.index.DuplicatesOf(id), e)) // the entry last: until then the chunk exists
 	}
 	// A file may have duplicates where a damaged tombstone restored a deleted record.
-	if err := s.deletePacked(id, s.index.duplicatesOf(id)); err != nil {
+	if err := s.deletePacked(id, s.index.DuplicatesOf(id)); err != nil {
 		return err
 	}
 	return s.removeFile(id)
 }
 
 // deletePacked writes tombstones for the places of a packed chunk.
-func (s *Store) deletePacked(id store.ChunkID, places []entry) error {
+func (s *Store) deletePacked(id store.ChunkID, places []index.Entry) error {
 	var tombstones []*format.Record
 	for _, at := range places {
-		salt := s.table.saltOf(at.seg)
+		salt := s.table.saltOf(at.Seg)
 		if salt == 0 { // no such segment, so the record cannot reappear
-			s.index.removeAt(id, at.place())
+			s.index.RemoveAt(id, at.Place())
 			continue
 		}
-		tombstone := &format.Record{Kind: format.KindTombstone, Target: at.place(), TargetSalt: salt, Head: format.TombstoneSize}
+		tombstone := &format.Record{Kind: format.KindTombstone, Target: at.Place(), TargetSalt: salt, Head: format.TombstoneSize}
 		tombstone.Info.ID = id
 		tombstones = append(tombstones, tombstone)
 	}
@@ -399,13 +400,13 @@ func (s *Store) deletePacked(id store.ChunkID, places []entry) error {
 // writer continues, so that compaction never finds a durable record without an entry.
 func (s *Store) recordDone(r *format.Record) {
 	if r.Kind == format.KindTombstone {
-		if gone, was := s.index.removeAt(r.Info.ID, r.Target); was {
+		if gone, was := s.index.RemoveAt(r.Info.ID, r.Target); was {
 			s.table.becameGarbage(gone)
 		}
 		return
 	}
-	if before, was := s.index.put(r.Info.ID, entryOf(r)); was { // it was moved
-		s.index.addDuplicate(r.Info.ID, before)
+	if before, was := s.index.Put(r.Info.ID, index.EntryOf(r)); was { // it was moved
+		s.index.AddDuplicate(r.Info.ID, before)
 		s.table.becameGarbage(before)
 	}
 }

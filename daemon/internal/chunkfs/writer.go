@@ -8,6 +8,7 @@ import (
 
 	"github.com/ringstore/ringstore/daemon/internal/bufpool"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs/format"
+	"github.com/ringstore/ringstore/daemon/internal/chunkfs/index"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs/space"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/vfs"
@@ -239,7 +240,7 @@ func (s *Store) describe(spec store.ChunkSpec, label store.Label, size int64, cr
 func (s *Store) exclusively(info store.ChunkInfo, commit func() error) (store.ChunkInfo, error) {
 	s.ids.lock(info.ID)
 	defer s.ids.unlock(info.ID)
-	if _, ok := s.index.find(info.ID, nil); ok || s.folders.unlisted(info.ID) {
+	if _, ok := s.index.Find(info.ID, nil); ok || s.folders.unlisted(info.ID) {
 		have, err := s.stat(info.ID)
 		switch {
 		case errors.Is(err, store.NotFound): // the file was removed behind our back: write it again
@@ -296,7 +297,7 @@ func (w *writer) commitFile(c format.Content) error {
 		return err
 	}
 	w.room.Store(length)
-	w.s.index.put(w.spec.ID, fileEntry(c.Info.Sum))
+	w.s.index.Put(w.spec.ID, index.FileEntry(c.Info.Sum))
 	return nil
 }
 

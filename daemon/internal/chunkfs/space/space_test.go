@@ -35,7 +35,7 @@ func (d *disk) measure() (vfs.Space, error) {
 	return vfs.Space{Total: total, Free: total - d.inUse()}, nil
 }
 
-// Random writers reserve, write, store and give up, while another program fills the disk and
+// Random writers reserve, write, store and abort, while another program fills the disk and
 // chunks are deleted. The account equals the sums over all writers, and never promises more
 // than the disk has.
 func TestAccount_AgainstTheSums(t *testing.T) {

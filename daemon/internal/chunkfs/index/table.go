@@ -1,4 +1,4 @@
-package chunkfs
+package index
 
 import (
 	"encoding/binary"
@@ -12,7 +12,7 @@ import (
 // The zero table is empty.
 type table struct {
 	ids     []store.ChunkID // the zero id, which no chunk has, marks a free slot
-	entries []entry
+	entries []Entry
 	n       int // slots in use
 }
 
@@ -49,15 +49,15 @@ func (t *table) after(at int) int {
 	return at
 }
 
-func (t *table) get(id store.ChunkID) (e entry, ok bool) {
+func (t *table) get(id store.ChunkID) (e Entry, ok bool) {
 	if t.n == 0 {
-		return entry{}, false
+		return Entry{}, false
 	}
 	at, ok := t.slot(id)
 	return t.entries[at], ok // a free slot has the zero entry
 }
 
-func (t *table) put(id store.ChunkID, e entry) {
+func (t *table) put(id store.ChunkID, e Entry) {
 	if (t.n+1)*tableFullDen > len(t.ids)*tableFullNum {
 		t.grow()
 	}
@@ -71,7 +71,7 @@ func (t *table) put(id store.ChunkID, e entry) {
 func (t *table) grow() {
 	old := *t
 	size := max(tableFirst, len(old.ids)*3/2)
-	*t = table{ids: make([]store.ChunkID, size), entries: make([]entry, size)}
+	*t = table{ids: make([]store.ChunkID, size), entries: make([]Entry, size)}
 	for at, id := range old.ids {
 		if id != (store.ChunkID{}) {
 			t.put(id, old.entries[at])
@@ -96,7 +96,7 @@ func (t *table) remove(id store.ChunkID) {
 			hole = at
 		}
 	}
-	t.ids[hole], t.entries[hole] = store.ChunkID{}, entry{}
+	t.ids[hole], t.entries[hole] = store.ChunkID{}, Entry{}
 }
 
 // between reports whether x is in (low, high], modulo the number of slots.
@@ -108,7 +108,7 @@ func between(low, x, high int) bool {
 }
 
 // each calls f for every entry, in no particular order.
-func (t *table) each(f func(store.ChunkID, entry)) {
+func (t *table) each(f func(store.ChunkID, Entry)) {
 	for at, id := range t.ids {
 		if id != (store.ChunkID{}) {
 			f(id, t.entries[at])

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"pgregory.net/rapid"
 
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs/format"
 	"github.com/ringstore/ringstore/daemon/internal/store"
@@ -31,10 +30,10 @@ func TestHalfADeleteShowsTheCopy(t *testing.T) {
 	stale.Target, stale.TargetSalt, stale.At.Off = format.Place{Seg: 1, Off: 64}, 77, 208
 	r := recovery{s: s, records: [][]format.Record{{at(1, 64)}, {at(2, 64)}, {tombstone, useless, stale}}}
 	r.apply()
-	e, ok := s.index.find(id, nil)
+	e, ok := s.index.Find(id, nil)
 	require.True(t, ok)
-	require.Equal(t, format.Place{Seg: 1, Off: 64}, e.place())
-	require.Empty(t, s.index.duplicatesOf(id))
+	require.Equal(t, format.Place{Seg: 1, Off: 64}, e.Place())
+	require.Empty(t, s.index.DuplicatesOf(id))
 	require.EqualValues(t, 120, s.table.all[1].live)
 	require.EqualValues(t, 0, s.table.all[2].live)
 	require.EqualValues(t, 72, s.table.all[3].live, "the tombstone is needed while segment 2 is there")
@@ -58,43 +57,4 @@ func TestFewSmallSegmentsStayManyAreMerged(t *testing.T) {
 	require.Equal(t, []*segment{table.all[2]}, table.compactable(1000))
 	table.all[2].badChunk = true
 	require.Empty(t, table.compactable(1000))
-}
-
-// TestTableIsAMap compares with Go's map, on few ids so that they collide.
-func TestTableIsAMap(t *testing.T) {
-	t.Parallel()
-	rapid.Check(t, func(t *rapid.T) {
-		var got table
-		want := map[store.ChunkID]entry{}
-		id := rapid.Custom(func(t *rapid.T) store.ChunkID {
-			return store.ChunkID{Part: store.PartID{15: 1 + rapid.ByteRange(0, 40).Draw(t, "part")}, Index: rapid.Uint8Range(0, 3).Draw(t, "index")}
-		})
-		t.Repeat(map[string]func(*rapid.T){
-			"put": func(t *rapid.T) {
-				at, e := id.Draw(t, "id"), entry{off: rapid.Uint32().Draw(t, "off")}
-				got.put(at, e)
-				want[at] = e
-			},
-			"remove": func(t *rapid.T) {
-				at := id.Draw(t, "id")
-				got.remove(at)
-				delete(want, at)
-			},
-			"": func(t *rapid.T) {
-				all := map[store.ChunkID]entry{}
-				got.each(func(id store.ChunkID, e entry) { all[id] = e })
-				require.Equal(t, want, all)
-				require.Equal(t, len(want), got.n)
-				for at, e := range want {
-					found, ok := got.get(at)
-					require.True(t, ok)
-					require.Equal(t, e, found)
-				}
-				other := id.Draw(t, "other")
-				_, ok := want[other]
-				_, found := got.get(other)
-				require.Equal(t, ok, found)
-			},
-		})
-	})
 }

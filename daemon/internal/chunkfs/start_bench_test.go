@@ -1,33 +1,12 @@
 package chunkfs
 
 import (
-	"runtime"
 	"testing"
 	"time"
 
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs/format"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
-
-// BenchmarkIndexMemory reports the bytes of memory that a packed chunk costs.
-func BenchmarkIndexMemory(b *testing.B) {
-	const chunks = 1_000_000
-	for b.Loop() {
-		var before, after runtime.MemStats
-		runtime.GC()
-		runtime.ReadMemStats(&before)
-		x := newIndex()
-		for i := range uint32(chunks) {
-			x.put(store.ChunkID{Part: store.NewPartID()}, entry{seg: 1, off: i})
-		}
-		runtime.GC()
-		runtime.ReadMemStats(&after)
-		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/chunks, "B/chunk")
-		if x.len() != chunks {
-			b.Fatal("ids met")
-		}
-	}
-}
 
 // BenchmarkStart reports how long a start takes, for a million packed chunks of
 // 4 KiB: after a kill, when the open segment is scanned, and with all sealed.
