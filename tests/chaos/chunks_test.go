@@ -7,8 +7,10 @@ import (
 	"encoding/hex"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	storagev1 "github.com/ringstore/ringstore/proto/storage/v1"
 	"github.com/ringstore/ringstore/tests/cluster"
@@ -37,8 +39,15 @@ func chunksOf(ctx context.Context, address string) (map[string]string, error) {
 				return err
 			}
 			for _, c := range page.GetChunks() {
-				all[c.GetChunkId()] = c.GetLabel().GetKey()
 				after = c.GetChunkId()
+				stat, err := node.StatChunk(ctx, &storagev1.StatChunkRequest{ChunkId: after})
+				if status.Code(err) == codes.NotFound { // deleted since it was listed
+					continue
+				}
+				if err != nil {
+					return err
+				}
+				all[after] = stat.GetInfo().GetLabel().GetKey()
 			}
 			if len(page.GetChunks()) < 1000 {
 				return nil
