@@ -47,7 +47,7 @@ func Table() []Row {
 		{Usage, []string{"usage"}, "the command line is wrong; nothing was done"},
 		{NotFound, []string{"not_found"}, "a bucket, an object, a local file or a profile does not exist"},
 		{Denied, []string{"denied"}, "the access key, the permissions or a certificate do not allow it"},
-		{Conflict, []string{"conflict", "exists"}, "it exists already, or its state does not allow it now"},
+		{Conflict, []string{"conflict", "exists", "precondition_failed"}, "it exists already, or its state does not allow it now"},
 		{Invalid, []string{"invalid", "out_of_range"}, "a name, an address or a range is not valid"},
 		{Unavailable, []string{"unavailable", "no_quorum", "canceled", "outcome_unknown"}, "server, node or network unreachable after all retries; try again later"},
 		{NoSpace, []string{"no_space", "too_large"}, "a disk or the cluster is full, or the file exceeds the limit"},
@@ -198,6 +198,8 @@ var next = map[string]string{
 	"no_space":        "remove what is not needed, or add storage",
 	"too_large":       "store it in several objects",
 	"corrupt":         "try again; if it happens again, s3ctl stat shows where the bytes are stored",
+
+	"precondition_failed": "read the object again with s3ctl stat, then decide",
 }
 
 // localNext are the hints for errors of the local system.

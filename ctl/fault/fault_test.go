@@ -33,7 +33,7 @@ func TestTable_EveryKindAndCodeStandsOnce(t *testing.T) {
 	// Every kind of a problem document is in the table; otherwise a server's answer would be "internal".
 	for _, k := range []string{
 		"internal", "not_found", "exists", "conflict", "invalid", "denied", "corrupt", "no_quorum",
-		"no_space", "unavailable", "canceled", "too_large", "out_of_range", "outcome_unknown",
+		"no_space", "unavailable", "canceled", "too_large", "out_of_range", "outcome_unknown", "precondition_failed",
 	} {
 		require.True(t, kinds[k], k)
 	}

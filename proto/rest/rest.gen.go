@@ -190,20 +190,21 @@ func (e ProbeStatus) Valid() bool {
 
 // Defines values for ProblemCode.
 const (
-	CodeCanceled       ProblemCode = "canceled"
-	CodeConflict       ProblemCode = "conflict"
-	CodeCorrupt        ProblemCode = "corrupt"
-	CodeDenied         ProblemCode = "denied"
-	CodeExists         ProblemCode = "exists"
-	CodeInternal       ProblemCode = "internal"
-	CodeInvalid        ProblemCode = "invalid"
-	CodeNoQuorum       ProblemCode = "no_quorum"
-	CodeNoSpace        ProblemCode = "no_space"
-	CodeNotFound       ProblemCode = "not_found"
-	CodeOutOfRange     ProblemCode = "out_of_range"
-	CodeOutcomeUnknown ProblemCode = "outcome_unknown"
-	CodeTooLarge       ProblemCode = "too_large"
-	CodeUnavailable    ProblemCode = "unavailable"
+	CodeCanceled           ProblemCode = "canceled"
+	CodeConflict           ProblemCode = "conflict"
+	CodeCorrupt            ProblemCode = "corrupt"
+	CodeDenied             ProblemCode = "denied"
+	CodeExists             ProblemCode = "exists"
+	CodeInternal           ProblemCode = "internal"
+	CodeInvalid            ProblemCode = "invalid"
+	CodeNoQuorum           ProblemCode = "no_quorum"
+	CodeNoSpace            ProblemCode = "no_space"
+	CodeNotFound           ProblemCode = "not_found"
+	CodeOutOfRange         ProblemCode = "out_of_range"
+	CodeOutcomeUnknown     ProblemCode = "outcome_unknown"
+	CodePreconditionFailed ProblemCode = "precondition_failed"
+	CodeTooLarge           ProblemCode = "too_large"
+	CodeUnavailable        ProblemCode = "unavailable"
 )
 
 // Valid indicates whether the value is a known member of the ProblemCode enum.
@@ -232,6 +233,8 @@ func (e ProblemCode) Valid() bool {
 	case CodeOutOfRange:
 		return true
 	case CodeOutcomeUnknown:
+		return true
+	case CodePreconditionFailed:
 		return true
 	case CodeTooLarge:
 		return true

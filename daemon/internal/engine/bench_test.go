@@ -110,7 +110,8 @@ type benchMeta struct {
 	last store.File
 }
 
-func (m *benchMeta) CommitFile(_ context.Context, f store.File, _ bool) (stored store.File, replaced store.FileID, err error) {
+func (m *benchMeta) CommitFile(_ context.Context, c store.Commit) (stored store.File, replaced store.FileID, err error) {
+	f := c.File
 	f.State = store.Complete
 	m.last = f
 	return f, store.FileID{}, nil

@@ -16,7 +16,7 @@ func (u *upload) commit(ctx context.Context) (store.File, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitLimit)
 	defer cancel()
 	u.file.Parts = u.parts()
-	stored, replaced, err := u.e.meta.CommitFile(ctx, u.file, u.begun) // here the write becomes visible, and acknowledged
+	stored, replaced, err := u.e.meta.CommitFile(ctx, store.Commit{File: u.file, Begun: u.begun}) // here the write becomes visible, and acknowledged
 	switch {
 	case err == nil:
 		u.after(!replaced.IsZero())
@@ -106,7 +106,9 @@ func (u *upload) fence(ctx context.Context, cause error) error {
 // Delete makes a file of any state Deleted. Reads in progress complete; its chunks are reclaimed after the
 // grace, those on nodes that are away when the nodes return. NotFound, OutcomeUnknown.
 func (e *Engine) Delete(ctx context.Context, id store.FileID) error {
-	_, err := e.change(ctx, "engine.Delete", func(ctx context.Context, a store.AttemptID) error { return e.meta.DeleteFile(ctx, id, a) })
+	_, err := e.change(ctx, "engine.Delete", func(ctx context.Context, a store.AttemptID) error {
+		return e.meta.DeleteFile(ctx, store.Deletion{File: id, Attempt: a})
+	})
 	if err != nil {
 		return err
 	}
@@ -122,7 +124,7 @@ func (e *Engine) Rename(ctx context.Context, id store.FileID, bucket store.Bucke
 		return store.File{}, err
 	}
 	done, err := e.change(ctx, "engine.Rename", func(ctx context.Context, a store.AttemptID) (err error) {
-		f, _, err = e.meta.RenameFile(ctx, id, bucket, key, a)
+		f, _, err = e.meta.RenameFile(ctx, store.Rename{File: id, Bucket: bucket, Key: key, Attempt: a})
 		return err
 	})
 	if done {

@@ -189,7 +189,7 @@ func (e *Engine) commitSessions(ctx context.Context, f store.File, sessions []st
 		return store.File{}, err
 	}
 	done, err := e.change(ctx, "engine.CompleteSession", func(ctx context.Context, a store.AttemptID) (err error) {
-		stored, _, err = e.meta.CompleteSession(ctx, f, sessions, a) // here the upload becomes visible, and acknowledged
+		stored, _, err = e.meta.CompleteSession(ctx, store.Completion{File: f, Sessions: sessions, Attempt: a}) // here the upload becomes visible, and acknowledged
 		return err
 	})
 	if done {

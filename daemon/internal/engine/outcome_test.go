@@ -72,9 +72,9 @@ func (s *slow) land() (errs []error) {
 	return errs
 }
 
-func (s *slow) CommitFile(_ context.Context, f store.File, begun bool) (stored store.File, replaced store.FileID, err error) {
+func (s *slow) CommitFile(_ context.Context, c store.Commit) (stored store.File, replaced store.FileID, err error) {
 	err = s.change(func() (err error) {
-		stored, replaced, err = s.Metadata.CommitFile(context.Background(), f, begun)
+		stored, replaced, err = s.Metadata.CommitFile(context.Background(), c)
 		return err
 	})
 	return stored, replaced, err
@@ -84,21 +84,21 @@ func (s *slow) SavePart(_ context.Context, id store.FileID, p store.Part, ttl ti
 	return s.change(func() error { return s.Metadata.SavePart(context.Background(), id, p, ttl) })
 }
 
-func (s *slow) CompleteSession(_ context.Context, f store.File, ids []store.FileID, a store.AttemptID) (stored store.File, replaced store.FileID, err error) {
+func (s *slow) CompleteSession(_ context.Context, c store.Completion) (stored store.File, replaced store.FileID, err error) {
 	err = s.change(func() (err error) {
-		stored, replaced, err = s.Metadata.CompleteSession(context.Background(), f, ids, a)
+		stored, replaced, err = s.Metadata.CompleteSession(context.Background(), c)
 		return err
 	})
 	return stored, replaced, err
 }
 
-func (s *slow) DeleteFile(_ context.Context, id store.FileID, a store.AttemptID) error {
-	return s.change(func() error { return s.Metadata.DeleteFile(context.Background(), id, a) })
+func (s *slow) DeleteFile(_ context.Context, d store.Deletion) error {
+	return s.change(func() error { return s.Metadata.DeleteFile(context.Background(), d) })
 }
 
-func (s *slow) RenameFile(_ context.Context, id store.FileID, b store.BucketName, k store.Key, a store.AttemptID) (f store.File, replaced store.FileID, err error) {
+func (s *slow) RenameFile(_ context.Context, r store.Rename) (f store.File, replaced store.FileID, err error) {
 	err = s.change(func() (err error) {
-		f, replaced, err = s.Metadata.RenameFile(context.Background(), id, b, k, a)
+		f, replaced, err = s.Metadata.RenameFile(context.Background(), r)
 		return err
 	})
 	return f, replaced, err

@@ -39,6 +39,7 @@ var answers = map[store.Kind]answer{
 		http.StatusServiceUnavailable, "The outcome is not known",
 		"It may have happened. Look at what the request would have changed before you repeat it.",
 	},
+	store.PreconditionFailed: {http.StatusPreconditionFailed, "The condition does not hold", "Read the object again, then decide."},
 }
 
 // routes name the route that shows more about an error, added to its hint: the packages below know no routes.

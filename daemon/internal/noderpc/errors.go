@@ -29,7 +29,8 @@ var kindCodes = map[store.Kind]codes.Code{
 	store.TooLarge:    codes.ResourceExhausted,
 	store.OutOfRange:  codes.OutOfRange,
 	// gRPC's code for "the operation may have happened".
-	store.OutcomeUnknown: codes.DeadlineExceeded,
+	store.OutcomeUnknown:     codes.DeadlineExceeded,
+	store.PreconditionFailed: codes.FailedPrecondition,
 }
 
 // codeKinds is for answers without an exact kind: from gRPC itself, or from another

@@ -203,11 +203,11 @@ type metadata struct {
 	noComplete atomic.Bool // sessions cannot be completed
 }
 
-func (m *metadata) CompleteSession(ctx context.Context, f store.File, sessions []store.FileID, a store.AttemptID) (store.File, store.FileID, error) {
+func (m *metadata) CompleteSession(ctx context.Context, c store.Completion) (store.File, store.FileID, error) {
 	if m.noComplete.Load() {
 		return store.File{}, store.FileID{}, store.Errorf(store.Unavailable, "connection to the database refused")
 	}
-	return m.Metadata.CompleteSession(ctx, f, sessions, a)
+	return m.Metadata.CompleteSession(ctx, c)
 }
 
 func (m *metadata) reach() error {
@@ -237,11 +237,11 @@ func (m *metadata) Credential(ctx context.Context, key string) (store.Credential
 	return m.Metadata.Credential(ctx, key)
 }
 
-func (m *metadata) CommitFile(ctx context.Context, f store.File, begun bool) (store.File, store.FileID, error) {
+func (m *metadata) CommitFile(ctx context.Context, c store.Commit) (store.File, store.FileID, error) {
 	if err := m.reach(); err != nil {
 		return store.File{}, store.FileID{}, err
 	}
-	return m.Metadata.CommitFile(ctx, f, begun)
+	return m.Metadata.CommitFile(ctx, c)
 }
 
 func (m *metadata) File(ctx context.Context, id store.FileID) (store.File, error) {

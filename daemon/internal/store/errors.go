@@ -14,20 +14,21 @@ type Kind uint8
 
 // The kinds. One table each maps them to REST, gRPC and exit codes.
 const (
-	Internal       Kind = iota // a defect or an unexpected answer; also every unclassified error
-	NotFound                   // the named thing does not exist
-	Exists                     // a thing of that name exists already
-	Conflict                   // the state does not allow it now, or another caller was first
-	Invalid                    // the request itself is wrong; repeating it cannot help
-	Denied                     // the caller is unknown or may not do this
-	Corrupt                    // bytes do not match their checksum
-	NoQuorum                   // too few nodes stored the data for it to be safe
-	NoSpace                    // the disk or the cluster is full
-	Unavailable                // a node, the database or a gateway cannot be reached; try again
-	Canceled                   // the caller canceled the call or its deadline passed
-	TooLarge                   // over a stated limit
-	OutOfRange                 // a range that the file does not have
-	OutcomeUnknown             // the answer of a step that changes state was lost; it may have happened or may still be decided
+	Internal           Kind = iota // a defect or an unexpected answer; also every unclassified error
+	NotFound                       // the named thing does not exist
+	Exists                         // a thing of that name exists already
+	Conflict                       // the state does not allow it now, or another caller was first
+	Invalid                        // the request itself is wrong; repeating it cannot help
+	Denied                         // the caller is unknown or may not do this
+	Corrupt                        // bytes do not match their checksum
+	NoQuorum                       // too few nodes stored the data for it to be safe
+	NoSpace                        // the disk or the cluster is full
+	Unavailable                    // a node, the database or a gateway cannot be reached; try again
+	Canceled                       // the caller canceled the call or its deadline passed
+	TooLarge                       // over a stated limit
+	OutOfRange                     // a range that the file does not have
+	OutcomeUnknown                 // the answer of a step that changes state was lost; it may have happened or may still be decided
+	PreconditionFailed             // the condition of the request does not hold; nothing was changed
 
 	kindEnd
 )
@@ -35,7 +36,7 @@ const (
 var kindNames = [kindEnd]string{
 	"internal", "not_found", "exists", "conflict", "invalid", "denied", "corrupt", "no_quorum",
 	"no_space", "unavailable", "canceled", "too_large", "out_of_range",
-	"outcome_unknown",
+	"outcome_unknown", "precondition_failed",
 }
 
 // String gives the stable lower-case name, the same that problem documents carry as code.

@@ -30,7 +30,7 @@ func TestErrors_CarryTheLimitAndTheWait(t *testing.T) {
 
 func TestKinds_HaveNamesThatParse(t *testing.T) {
 	t.Parallel()
-	for k := store.Internal; k <= store.OutcomeUnknown; k++ {
+	for k := store.Internal; k <= store.PreconditionFailed; k++ {
 		require.Equal(t, k, store.ParseKind(k.String()))
 	}
 	require.Equal(t, "outcome_unknown", store.OutcomeUnknown.String())

@@ -49,6 +49,7 @@ type File struct {
 	SHA256       []byte    // 32 bytes, or nil when none was requested
 	ETag         string    // entity tag without quotes; "" before complete
 	Meta         map[string]string
+	ChangedBy    string // access key of the last commit, rename or delete; "" for an anonymous or internal one
 	Failure      string // why a failed file failed, for a person
 	Parts        []Part // in order of Number; listings leave it nil
 }

@@ -21,7 +21,9 @@ import (
 type Metadata interface {
 	Buckets
 	Files
+	FileReader
 	Sessions
+	SessionParts
 	Fences
 	Placements
 	Nodes
@@ -50,7 +52,7 @@ type Buckets interface {
 	DeleteBucket(ctx context.Context, name BucketName) error
 }
 
-// Files keeps the versions of objects.
+// Files changes the versions of objects.
 type Files interface {
 	// BeginFile records a file as Uploading, with the parts and placements
 	// that are planned, so that an abandoned write can be found and its
@@ -61,15 +63,14 @@ type Files interface {
 	// CommitFile makes the file complete and latest: it is the step in which a write
 	// becomes visible. In the same step: the parts and placements are stored
 	// as given (replacing those of BeginFile); each placement without a node is put on the
-	// repair queue; the file that was latest under the key before becomes Deleted.
+	// repair queue; the file that was latest under the key before is treated as c.Before says.
 	// Chunks that BeginFile planned at a place where the commit does not have them are put
 	// on the reclaim queue.
-	// f.ID must be new, or that of an Uploading file of the same bucket and key.
-	// State, Latest and CompletedAt are set by the store.
-	// NotFound (bucket, or a begun file that was deleted), Conflict (the file was abandoned with
+	// c.File.ID must be new, or where c.Begun is set that of an Uploading file of the same bucket and key.
+	// NotFound (bucket, or a begun file that was deleted), PreconditionFailed, Conflict (the file was abandoned with
 	// FailFile, or the begun file is not Uploading any more), Exists (id). Returns the file as
-	// stored, without Parts, and the id of the file that it replaced, or the zero id.
-	CommitFile(ctx context.Context, f File, begun bool) (stored File, replaced FileID, err error)
+	// stored, without Parts, and the id of the file that was latest before, or the zero id.
+	CommitFile(ctx context.Context, c Commit) (stored File, previous FileID, err error)
 
 	// FailFile abandons the write of a file, begun or not, and fences it: afterwards no CommitFile
 	// of f.ID can happen, however late it arrives. The file becomes Failed, with the reason, under
@@ -79,26 +80,32 @@ type Files interface {
 	// Conflict for a complete file: the commit came first, nothing changes, and the write succeeded.
 	FailFile(ctx context.Context, f File, reason string, attempted []Part) error
 
+	// DeleteFile makes a file of any other state Deleted, in one step whose cost does not
+	// depend on the number of its parts.
+	// With d.File it deletes that file; where it was latest, the newest complete file of the key
+	// that is left becomes latest. The CommitFile of an upload in flight is then NotFound.
+	// Without d.File it deletes the object d.Bucket, d.Key: its latest file. Files behind it stay what they are, so
+	// afterwards the key shows nothing. (To keep the versions of an object, commit a delete marker instead.)
+	// PreconditionFailed; NotFound (bucket, object, file, also a file that is Deleted already); Conflict (the attempt was abandoned).
+	DeleteFile(ctx context.Context, d Deletion) error
+
+	// RenameFile gives a file that is latest another key, in the same or another bucket,
+	// and makes it latest there. The file that was latest there is treated as r.Before says; of the old key
+	// the newest complete file that is left becomes latest.
+	// Everything else of the file stays, its parts' placements included. To its own
+	// key it changes nothing. NotFound (file, bucket), PreconditionFailed, Conflict (not latest, a
+	// delete marker, or the attempt was abandoned). Returns as CommitFile does, without Parts.
+	RenameFile(ctx context.Context, r Rename) (stored File, previous FileID, err error)
+}
+
+// FileReader finds and lists files.
+type FileReader interface {
 	// File returns a file of any state, Deleted included, with its parts. NotFound.
 	File(ctx context.Context, id FileID) (File, error)
 
-	// LatestFile returns the file that (bucket, key) shows, with its parts.
+	// LatestFile returns the latest file of (bucket, key), with its parts.
 	// NotFound: bucket, key, or the latest is a delete marker.
 	LatestFile(ctx context.Context, bucket BucketName, key Key) (File, error)
-
-	// DeleteFile makes a file of any other state Deleted, in one step of the same cost
-	// however many parts it has. Where it was latest, the newest complete file of the key
-	// that is left becomes latest. The CommitFile of an upload in flight is then NotFound.
-	// NotFound (also for a file that is Deleted already); Conflict (the attempt was abandoned).
-	DeleteFile(ctx context.Context, id FileID, attempt AttemptID) error
-
-	// RenameFile gives a file that is latest another key, in the same or another bucket,
-	// and makes it latest there: the file that was becomes Deleted; of the old key
-	// the newest complete file that is left becomes latest.
-	// Everything else of the file stays, its parts' placements included. To its own
-	// key it changes nothing. NotFound (file, bucket), Conflict (not latest, a
-	// delete marker, or the attempt was abandoned). Returns as CommitFile does, without Parts.
-	RenameFile(ctx context.Context, id FileID, bucket BucketName, key Key, attempt AttemptID) (stored File, replaced FileID, err error)
 
 	// ListObjects lists what a bucket shows. NotFound (bucket). Its cost is per
 	// entry returned: common prefixes are skipped over by index.

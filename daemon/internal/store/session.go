@@ -72,7 +72,7 @@ type SessionPage struct {
 }
 
 // Sessions keeps unfinished resumable uploads. A session that has expired is
-// NotFound to every method but ListSessions and AbortSession. A bucket with a session in it,
+// NotFound to every method but ListSessions and AbortSession, those of SessionParts included. A bucket with a session in it,
 // expired or not, cannot be deleted (Buckets.DeleteBucket is then a Conflict).
 type Sessions interface {
 	// CreateSession stores a session that expires in ttl. CreatedAt, ExpiresAt
@@ -93,6 +93,23 @@ type Sessions interface {
 	// ListSessions returns one page. NotFound (bucket, where one is named).
 	ListSessions(ctx context.Context, q SessionQuery) (SessionPage, error)
 
+	// CompleteSession creates the file c.File from parts of the sessions, and makes it
+	// latest, as CommitFile does: it is the step in which a resumable upload becomes visible.
+	// File.Parts names the parts by ID, in order; each gets the Number that it has there,
+	// and keeps the rest as stored. The sessions end in the same step: SweepDeleted puts the chunks of their parts that
+	// are not in the file, and of parts that were only begun, on the reclaim queue.
+	// File.ID is that of the session, or a new one where several are joined.
+	// NotFound (a session, or the bucket), PreconditionFailed, Conflict (a part of the file is not in any of the sessions:
+	// it was replaced in the meantime; or the attempt was abandoned), Exists (a file of that id). Returns as CommitFile does, with Parts.
+	CompleteSession(ctx context.Context, c Completion) (stored File, previous FileID, err error)
+
+	// AbortSession removes a session, expired or not, in one step of the same cost however many parts it
+	// has; the chunks of all its parts, begun ones included, are put on the reclaim queue by SweepDeleted. NotFound.
+	AbortSession(ctx context.Context, id FileID) error
+}
+
+// SessionParts changes the parts of unfinished sessions. A session that has expired is NotFound.
+type SessionParts interface {
 	// BeginPart records where a part is about to be stored, so that its chunks
 	// can be reclaimed if its writer dies. It is not one of the
 	// session's parts before SavePart. NotFound (session), Exists (part id), Conflict (the part was dropped).
@@ -117,21 +134,6 @@ type Sessions interface {
 	// chunks, as planned and as given, are put on the reclaim queue. A part
 	// that belongs to a session or a file is kept: that is a Conflict. The session need not exist.
 	DropPart(ctx context.Context, p Part) error
-
-	// CompleteSession creates the file f from parts of sessions, and makes it
-	// latest, as CommitFile does: it is the step in which a resumable upload becomes visible.
-	// f.Parts names the parts by ID, in order; each gets the Number that it has in f.Parts,
-	// and keeps the rest as stored. The sessions end in the same step: SweepDeleted puts the chunks of their parts that
-	// are not in f, and of parts that were only begun, on the reclaim queue.
-	// f.ID is that of the session, or a new one where several are joined. State, Latest and
-	// CompletedAt are set by the store.
-	// NotFound (a session, or the bucket), Conflict (a part of f is not in any of the sessions:
-	// it was replaced in the meantime; or the attempt was abandoned), Exists (a file of that id). Returns as CommitFile does, with Parts.
-	CompleteSession(ctx context.Context, f File, sessions []FileID, attempt AttemptID) (stored File, replaced FileID, err error)
-
-	// AbortSession removes a session, expired or not, in one step of the same cost however many parts it
-	// has; the chunks of all its parts, begun ones included, are put on the reclaim queue by SweepDeleted. NotFound.
-	AbortSession(ctx context.Context, id FileID) error
 }
 
 // Validate reports the first rule that a new session breaks, as Invalid.

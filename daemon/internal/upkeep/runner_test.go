@@ -340,7 +340,7 @@ func TestADeleteIsReclaimedAtOnce(t *testing.T) {
 		}})
 		r.Start()
 		synctest.Wait()
-		require.NoError(t, c.Meta.DeleteFile(t.Context(), f.ID, store.NewAttemptID()))
+		require.NoError(t, c.Meta.DeleteFile(t.Context(), store.Deletion{File: f.ID, Attempt: store.NewAttemptID()}))
 		begin := time.Now()
 		r.Kick(reclaim.Name)
 		synctest.Wait()

@@ -11,22 +11,63 @@ WHERE id = $1 AND state = 1 AND key = $3
   AND bucket_id + 0 = (SELECT id FROM buckets WHERE name = $2 FOR KEY SHARE)
 RETURNING id;
 
--- Makes the latest files of ($1 buckets, $2 keys) Deleted. For an upload ($3 its id, else null) only once
+-- Fails the transaction, and with it the whole pipeline, unless the condition holds for the latest file of the key $2 of
+-- the bucket $1, or of the key of the file $8: $3 there is an object, $4 there is none, $5 it is this file (null: any), $6 it has
+-- one of these entity tags (null: any), $7 it has none of these (null). The file is locked, so the condition still holds when the
+-- following statements run. It holds where the bucket or the file $8 does not exist: the following statements find that.
+-- The cast fails with 22P02 where the condition does not hold, and with 22003 where the file was replaced while this waited
+-- for its lock: then the transaction is retried.
+-- name: Guard
+WITH holder AS MATERIALIZED (
+    SELECT id FROM buckets WHERE name = $1 FOR KEY SHARE
+), target AS MATERIALIZED (
+    SELECT id AS bucket_id, $2::bytea AS key FROM holder
+    UNION ALL
+    SELECT bucket_id, key FROM files WHERE id = $8::uuid AND state <> 4
+), seen AS MATERIALIZED (
+    SELECT f.id, target.key FROM target JOIN files f ON f.bucket_id = target.bucket_id AND f.key = target.key AND f.latest
+), latest AS MATERIALIZED (
+    SELECT f.id, f.etag, f.delete_marker FROM seen JOIN files f ON f.id = seen.id
+    WHERE f.latest AND f.key = seen.key FOR UPDATE OF f
+), object AS MATERIALIZED (
+    SELECT id, etag FROM latest WHERE NOT delete_marker
+)
+SELECT CAST(CASE
+    WHEN (SELECT count(*) FROM seen) <> (SELECT count(*) FROM latest) THEN '99999999999'
+    WHEN NOT EXISTS (SELECT FROM target) THEN '1'
+    WHEN $3::boolean AND NOT EXISTS (SELECT FROM object) THEN 'refused'
+    WHEN $4::boolean AND EXISTS (SELECT FROM object) THEN 'refused'
+    WHEN $5::uuid IS NOT NULL AND NOT EXISTS (SELECT FROM object WHERE id = $5) THEN 'refused'
+    WHEN $6::text[] IS NOT NULL AND NOT EXISTS (SELECT FROM object WHERE etag = ANY ($6)) THEN 'refused'
+    WHEN $7::text[] IS NOT NULL AND EXISTS (SELECT FROM object WHERE etag = ANY ($7)) THEN 'refused'
+    ELSE '1' END AS integer);
+
+-- Locks the file $1, so that it keeps its key.
+-- name: LockFile
+SELECT id FROM files WHERE id = $1 AND state <> 4 FOR UPDATE;
+
+-- Makes the latest files of ($1 buckets, $2 keys) Deleted by ($5 callers), or where $4 keeps them versions behind the
+-- latest. For an upload ($3 its id, else null) only once
 -- it is claimed. Their parts stay until they are swept, so the cost does not depend on their number.
+-- A condition that holds without an object may have become false since Guard: an object is left alone where $6 wants none or
+-- where it has one of the entity tags $7 (null: none). The change then collides at files_latest, and is retried.
 -- Rows are locked in the order of the index, so that groups with common keys do not deadlock.
 -- name: ReplaceLatest
 WITH holders AS MATERIALIZED (
     SELECT id, name FROM buckets WHERE name = ANY ($1::text[]) ORDER BY id FOR KEY SHARE
 ), shown AS MATERIALIZED (
-    SELECT f.id
-    FROM unnest($1::text[], $2::bytea[]) AS want (bucket, key)
+    SELECT f.id, want.keep, want.caller
+    FROM unnest($1::text[], $2::bytea[], $4::boolean[], $5::text[]) AS want (bucket, key, keep, caller)
     JOIN holders ON holders.name = want.bucket
     JOIN files f ON f.bucket_id = holders.id AND f.key = want.key AND f.latest
-    WHERE $3::uuid IS NULL OR EXISTS (SELECT FROM files u WHERE u.id = $3 AND u.state = 0)
+    WHERE ($3::uuid IS NULL OR EXISTS (SELECT FROM files u WHERE u.id = $3 AND u.state = 0))
+      AND (f.delete_marker OR NOT $6::boolean AND ($7::text[] IS NULL OR f.etag <> ALL ($7)))
     ORDER BY f.bucket_id, f.key
     FOR UPDATE OF f
 ), gone AS (
-    UPDATE files SET state = 4, latest = false, deleted_at = now() FROM shown WHERE files.id = shown.id
+    UPDATE files SET latest = false, state = CASE WHEN shown.keep THEN files.state ELSE 4 END,
+        deleted_at = CASE WHEN NOT shown.keep THEN now() END, changed_by = CASE WHEN shown.keep THEN changed_by ELSE shown.caller END
+    FROM shown WHERE files.id = shown.id
     RETURNING files.id, files.bucket_id, files.key
 )
 SELECT gone.id, holders.name, gone.key FROM gone JOIN holders ON holders.id = gone.bucket_id;
@@ -56,12 +97,12 @@ WITH holders AS MATERIALIZED (
     SELECT id, name FROM buckets WHERE name = ANY ($3::text[]) ORDER BY id FOR KEY SHARE
 ), stored AS (
     INSERT INTO files (id, bucket_id, key, size, content_type, state, latest, delete_marker,
-                       created_at, completed_at, crc64, sha256, etag, meta)
+                       created_at, completed_at, crc64, sha256, etag, meta, changed_by)
     SELECT f.id, holders.id, f.key, f.size, f.content_type, $1::smallint, $1::smallint = 2, f.delete_marker,
-           coalesce(f.created_at, now()), CASE WHEN $1::smallint = 2 THEN now() END, f.crc64, f.sha256, f.etag, f.meta
+           coalesce(f.created_at, now()), CASE WHEN $1::smallint = 2 THEN now() END, f.crc64, f.sha256, f.etag, f.meta, f.changed_by
     FROM unnest($2::uuid[], $3::text[], $4::bytea[], $5::bigint[], $6::text[], $7::boolean[],
-                $8::timestamptz[], $9::bigint[], $10::bytea[], $11::text[], $12::jsonb[])
-         AS f (id, bucket, key, size, content_type, delete_marker, created_at, crc64, sha256, etag, meta)
+                $8::timestamptz[], $9::bigint[], $10::bytea[], $11::text[], $12::jsonb[], $26::text[])
+         AS f (id, bucket, key, size, content_type, delete_marker, created_at, crc64, sha256, etag, meta, changed_by)
     JOIN holders ON holders.name = f.bucket
     RETURNING id, created_at, completed_at
 ), with_parts AS (
@@ -84,7 +125,7 @@ SELECT id, created_at, completed_at FROM stored;
 -- name: CompleteUpload
 WITH stored AS (
     UPDATE files SET state = 2, latest = true, completed_at = now(), size = $2, content_type = $3, delete_marker = $4,
-                     created_at = coalesce($5, created_at), crc64 = $6, sha256 = $7, etag = $8, meta = $9
+                     created_at = coalesce($5, created_at), crc64 = $6, sha256 = $7, etag = $8, meta = $9, changed_by = $21
     WHERE id = $1 AND state = 0
     RETURNING id, created_at, completed_at
 ), with_parts AS (
@@ -144,15 +185,34 @@ ON CONFLICT DO NOTHING;
 -- name: FileState
 SELECT state FROM files WHERE id = $1;
 
--- Makes a file Deleted, with the attempt $2 (null: without). Where it was shown, the newest complete file of
--- the key that is left is shown instead: once it is not shown itself, which is why the heir is looked for behind "gone".
+-- Makes the object of the key $2 in the bucket $1 Deleted by the caller $4, with the attempt $3 (null: without).
+-- Returns: the bucket exists, and the numbers of files that were seen and deleted, which differ where the file was replaced while
+-- this waited for its lock, or where $5 wants no object or it has one of the entity tags $6 (null: none), as in ReplaceLatest.
+-- name: DeleteObject
+WITH holder AS MATERIALIZED (
+    SELECT id FROM buckets WHERE name = $1 FOR KEY SHARE
+), seen AS MATERIALIZED (
+    SELECT f.id FROM holder JOIN files f ON f.bucket_id = holder.id AND f.key = $2 AND f.latest AND NOT f.delete_marker
+), target AS MATERIALIZED (
+    SELECT f.id FROM seen JOIN files f ON f.id = seen.id
+    WHERE f.latest AND f.key = $2 AND NOT $5::boolean AND ($6::text[] IS NULL OR f.etag <> ALL ($6)) FOR UPDATE OF f
+), noted AS (
+    INSERT INTO attempts (id, happened) SELECT $3::uuid, true FROM target WHERE $3::uuid IS NOT NULL
+), gone AS (
+    UPDATE files SET state = 4, latest = false, deleted_at = now(), changed_by = $4 FROM target WHERE files.id = target.id
+    RETURNING files.id
+)
+SELECT EXISTS (SELECT FROM holder), (SELECT count(*) FROM seen), (SELECT count(*) FROM gone);
+
+-- Makes a file Deleted by the caller $3, with the attempt $2 (null: without). Where it was latest, the newest complete file of
+-- the key that is left becomes latest; that is looked for after "gone", when the file itself is not latest any more.
 -- name: DeleteFile
 WITH target AS MATERIALIZED (
     SELECT id, latest FROM files WHERE id = $1 AND state <> 4 FOR UPDATE
 ), noted AS (
     INSERT INTO attempts (id, happened) SELECT $2::uuid, true FROM target WHERE $2::uuid IS NOT NULL
 ), gone AS (
-    UPDATE files SET state = 4, latest = false, deleted_at = now() FROM target WHERE files.id = target.id
+    UPDATE files SET state = 4, latest = false, deleted_at = now(), changed_by = $3 FROM target WHERE files.id = target.id
     RETURNING files.id, bucket_id, key, target.latest AS shown
 ), heir AS (
     SELECT f.id FROM gone JOIN files f ON gone.shown AND f.bucket_id = gone.bucket_id AND f.key = gone.key

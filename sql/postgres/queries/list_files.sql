@@ -4,7 +4,7 @@
 SELECT b.name, f.*
 FROM buckets b CROSS JOIN LATERAL (
     SELECT f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
-           f.crc64, f.sha256, f.etag, f.meta, f.failure
+           f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by
     FROM files f
     WHERE f.bucket_id = b.id AND f.state = $2 AND NOT f.delete_marker
     ORDER BY f.created_at, f.id LIMIT $3::bigint + $4::bigint
@@ -16,7 +16,7 @@ ORDER BY f.created_at, f.id OFFSET $3::bigint LIMIT $4::bigint;
 SELECT b.name, f.*
 FROM buckets b CROSS JOIN LATERAL (
     SELECT f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
-           f.crc64, f.sha256, f.etag, f.meta, f.failure
+           f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by
     FROM files f
     WHERE f.bucket_id = b.id AND f.state = $2 AND NOT f.delete_marker
     ORDER BY f.created_at DESC, f.id DESC LIMIT $3::bigint + $4::bigint
@@ -29,11 +29,11 @@ ORDER BY f.created_at DESC, f.id DESC OFFSET $3::bigint LIMIT $4::bigint;
 SELECT b.name, f.*
 FROM buckets b CROSS JOIN LATERAL (
     SELECT f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
-           f.crc64, f.sha256, f.etag, f.meta, f.failure
+           f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by
     FROM files f WHERE f.bucket_id = b.id AND f.latest AND f.key >= $5 AND f.key < $6 AND f.state = $2 AND NOT f.delete_marker
     UNION ALL
     SELECT f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
-           f.crc64, f.sha256, f.etag, f.meta, f.failure
+           f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by
     FROM files f WHERE f.bucket_id = b.id AND NOT f.latest AND f.key >= $5 AND f.key < $6 AND f.state = $2 AND NOT f.delete_marker
 ) AS f
 WHERE $1::text IS NULL OR b.name = $1
@@ -43,11 +43,11 @@ ORDER BY f.created_at, f.id OFFSET $3::bigint LIMIT $4::bigint;
 SELECT b.name, f.*
 FROM buckets b CROSS JOIN LATERAL (
     SELECT f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
-           f.crc64, f.sha256, f.etag, f.meta, f.failure
+           f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by
     FROM files f WHERE f.bucket_id = b.id AND f.latest AND f.key >= $5 AND f.key < $6 AND f.state = $2 AND NOT f.delete_marker
     UNION ALL
     SELECT f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
-           f.crc64, f.sha256, f.etag, f.meta, f.failure
+           f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by
     FROM files f WHERE f.bucket_id = b.id AND NOT f.latest AND f.key >= $5 AND f.key < $6 AND f.state = $2 AND NOT f.delete_marker
 ) AS f
 WHERE $1::text IS NULL OR b.name = $1

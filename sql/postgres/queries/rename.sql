@@ -1,4 +1,4 @@
--- The statements of RenameFile, a pipeline: lock, claim, NoteAttempt, ReplaceLatest, move, look.
+-- The statements of RenameFile, a pipeline: lock, Guard, claim, NoteAttempt, ReplaceLatest, move, read.
 
 -- Locks the file $1 and the latest file of the key $3 of the bucket $2, in the order of the index, so
 -- that two files that swap their keys do not deadlock.
@@ -33,10 +33,10 @@ WITH claimed AS MATERIALIZED (
 ), shown AS (
     UPDATE files SET latest = true FROM heir WHERE files.id = heir.id
 )
-UPDATE files SET state = 2, latest = true, bucket_id = b.id, key = $3
+UPDATE files SET state = 2, latest = true, bucket_id = b.id, key = $3, changed_by = $4
 FROM claimed, buckets b WHERE files.id = claimed.id AND b.name = $2;
 
 -- name: BareFile
 SELECT b.name, f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
-       f.crc64, f.sha256, f.etag, f.meta, f.failure
+       f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by
 FROM files f JOIN buckets b ON b.id = f.bucket_id WHERE f.id = $1 AND f.state <> 4;

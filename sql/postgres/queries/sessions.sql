@@ -222,8 +222,8 @@ WITH holder AS MATERIALIZED (
             WHERE p.state = 2 AND array_position($12::uuid[], p.owner) IS NOT NULL) AS parts
 ), stored AS (
     INSERT INTO files (id, bucket_id, key, size, content_type, state, latest, delete_marker,
-                       created_at, completed_at, crc64, sha256, etag, meta)
-    SELECT $1, holder.id, $3, $4, $5, 0, false, $6, coalesce($7, now()), now(), $8, $9, $10, $11
+                       created_at, completed_at, crc64, sha256, etag, meta, changed_by)
+    SELECT $1, holder.id, $3, $4, $5, 0, false, $6, coalesce($7, now()), now(), $8, $9, $10, $11, $14
     FROM holder, found WHERE found.sessions = cardinality($12::uuid[]) AND found.parts = cardinality($13::uuid[])
     RETURNING created_at, completed_at
 )

@@ -32,6 +32,7 @@ CREATE TABLE files (
     etag          TEXT    NOT NULL,
     meta          TEXT,             -- JSON object
     failure       TEXT    NOT NULL,
+    changed_by    TEXT    NOT NULL DEFAULT '', -- access key of the last commit, rename or delete
     deleted_at    INTEGER NOT NULL DEFAULT 0, -- of state 4; 0 there: no read can be in progress
     CHECK (state = 2 OR NOT latest)
 ) STRICT, WITHOUT ROWID;

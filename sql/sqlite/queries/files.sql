@@ -1,7 +1,7 @@
 -- name: InsertFile
 INSERT INTO files (id, bucket_id, key, size, content_type, state, latest, delete_marker,
-                   created_at, completed_at, crc64, sha256, etag, meta, failure)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '');
+                   created_at, completed_at, crc64, sha256, etag, meta, failure, changed_by)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?);
 
 -- name: InsertPart
 INSERT INTO parts (owner, number, id, state, size, k, m, unit_size, crc64, nodes, sums, stored_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
@@ -10,7 +10,7 @@ INSERT INTO parts (owner, number, id, state, size, k, m, unit_size, crc64, nodes
 SELECT state, bucket_id, key, latest FROM files WHERE id = ?;
 
 -- name: Shown
-SELECT id FROM files WHERE bucket_id = ? AND key = ? AND latest = 1;
+SELECT id, etag, delete_marker FROM files WHERE bucket_id = ? AND key = ? AND latest = 1;
 
 -- The newest complete file of a key, needed when the latest one was deleted. The index is
 -- named, because the planner would otherwise choose the one by time and read all of it.
@@ -20,8 +20,12 @@ SELECT id FROM files INDEXED BY files_behind WHERE bucket_id = ? AND key = ? AND
 -- name: Show
 UPDATE files SET latest = 1 WHERE id = ?;
 
+-- A file that is kept behind the latest of its key.
+-- name: Hide
+UPDATE files SET latest = 0 WHERE id = ?;
+
 -- name: RenameFile
-UPDATE files SET bucket_id = ?, key = ? WHERE id = ?;
+UPDATE files SET bucket_id = ?, key = ?, changed_by = ? WHERE id = ?;
 
 -- name: RemoveFile
 DELETE FROM files WHERE id = ?;
@@ -30,7 +34,7 @@ DELETE FROM files WHERE id = ?;
 DELETE FROM parts WHERE owner = ? RETURNING id, nodes;
 
 -- name: MarkDeleted
-UPDATE files SET state = 4, latest = 0, deleted_at = ? WHERE id = ?;
+UPDATE files SET state = 4, latest = 0, deleted_at = ?, changed_by = ? WHERE id = ?;
 
 -- A file that owns parts to be swept, or is a fence against a write.
 -- name: InsertMarker
@@ -69,12 +73,12 @@ UPDATE files SET state = 3, failure = ? WHERE id = ?;
 -- The deleted files of a deleted bucket have no bucket name.
 -- name: File
 SELECT coalesce(b.name, ''), f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
-       f.crc64, f.sha256, f.etag, f.meta, f.failure
+       f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by
 FROM files f LEFT JOIN buckets b ON b.id = f.bucket_id WHERE f.id = ?;
 
 -- name: LatestFile
 SELECT b.name, f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
-       f.crc64, f.sha256, f.etag, f.meta, f.failure
+       f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by
 FROM buckets b JOIN files f ON f.bucket_id = b.id AND f.key = ?2 AND f.latest = 1 WHERE b.name = ?1 AND NOT f.delete_marker;
 
 -- name: Parts
@@ -83,20 +87,20 @@ SELECT id, number, size, k, m, unit_size, crc64, nodes, sums FROM parts WHERE ow
 -- The latest files of a bucket, from one key to another. The result is read only as far as needed:
 -- with a changing LIMIT SQLite would prepare the statement again each time.
 -- name: ListObjects
-SELECT '', id, key, size, content_type, state, latest, delete_marker, created_at, completed_at, crc64, sha256, etag, meta, failure
+SELECT '', id, key, size, content_type, state, latest, delete_marker, created_at, completed_at, crc64, sha256, etag, meta, failure, changed_by
 FROM files WHERE bucket_id = ? AND latest = 1 AND NOT delete_marker AND key >= ? AND key < ? ORDER BY key;
 
 -- Oldest first; for newest first, ASC is replaced by DESC.
 -- name: ListFiles
 SELECT b.name, f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
-       f.crc64, f.sha256, f.etag, f.meta, f.failure
+       f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by
 FROM files f JOIN buckets b ON b.id = f.bucket_id
 WHERE f.state = ?1 AND NOT f.delete_marker AND f.key >= ?3 AND f.key < ?4
 ORDER BY f.created_at ASC, f.id ASC LIMIT ?5 OFFSET ?6;
 
 -- name: ListFilesOfBucket
 SELECT b.name, f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
-       f.crc64, f.sha256, f.etag, f.meta, f.failure
+       f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by
 FROM files f JOIN buckets b ON b.id = f.bucket_id
 WHERE f.bucket_id = ?2 AND f.state = ?1 AND NOT f.delete_marker AND f.key >= ?3 AND f.key < ?4
 ORDER BY f.created_at ASC, f.id ASC LIMIT ?5 OFFSET ?6;
@@ -106,12 +110,12 @@ ORDER BY f.created_at ASC, f.id ASC LIMIT ?5 OFFSET ?6;
 -- name: ListFilesOfKey
 SELECT * FROM (
     SELECT b.name, f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
-           f.crc64, f.sha256, f.etag, f.meta, f.failure
+           f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by
     FROM buckets b CROSS JOIN files f ON f.bucket_id = b.id AND f.key = ?3 AND f.latest = 1
     WHERE (?2 IS NULL OR b.id = ?2) AND +f.state = ?1 AND NOT f.delete_marker
     UNION ALL
     SELECT b.name, f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
-           f.crc64, f.sha256, f.etag, f.meta, f.failure
+           f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by
     FROM buckets b CROSS JOIN files f ON f.bucket_id = b.id AND f.key = ?3 AND f.latest = 0
     WHERE (?2 IS NULL OR b.id = ?2) AND +f.state = ?1 AND NOT f.delete_marker
 ) ORDER BY created_at ASC, id ASC LIMIT ?5 OFFSET ?6;

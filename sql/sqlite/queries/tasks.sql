@@ -10,7 +10,7 @@ SELECT node_id FROM tasks WHERE kind = ? AND node_id > ? ORDER BY node_id LIMIT 
 SELECT kind, part_id, idx, node_id, attempts, queued_at, due_at, reason FROM tasks
 WHERE kind = ? AND node_id = ? AND due_at <= ? ORDER BY due_at LIMIT ?;
 
--- name: Hide
+-- name: ClaimTask
 UPDATE tasks SET attempts = attempts + 1, due_at = ?, term = ? WHERE kind = ? AND part_id = ? AND idx = ? AND node_id = ?;
 
 -- name: TakeOver

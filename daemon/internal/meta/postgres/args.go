@@ -16,23 +16,53 @@ func storeArgs(state store.FileState, rows []*fileRow) []any {
 	sizes, types, markers := make([]int64, n), make([]string, n), make([]bool, n)
 	created, crcs := make(pgtype.FlatArray[*time.Time], n), make([]int64, n)
 	shas, etags, metas := make(pgtype.FlatArray[[]byte], n), make([]string, n), make(pgtype.FlatArray[[]byte], n)
-	parts := newPartArrays(rows)
+	callers, parts := make([]string, n), newPartArrays(rows)
 	for i, r := range rows {
 		f := &r.file
+		callers[i] = r.change.Caller
 		ids[i], buckets[i], keys[i] = f.ID, string(f.Bucket), []byte(f.Key)
 		sizes[i], types[i], markers[i] = f.Size, f.ContentType, f.DeleteMarker
 		created[i], crcs[i] = timeOrNull(&f.CreatedAt), int64(f.CRC64)
 		shas[i], etags[i], metas[i] = r.sha, f.ETag, r.meta
 	}
 	return append([]any{int16(state), ids, buckets, keys, sizes, types, markers, created, crcs, shas, etags, metas, parts.files},
-		append(parts.columns(), parts.missingFiles, parts.missingParts, parts.missingIndexes)...)
+		append(parts.columns(), parts.missingFiles, parts.missingParts, parts.missingIndexes, callers)...)
 }
 
 // completeArgs are the arguments of CompleteUpload.
 func completeArgs(r *fileRow) []any {
 	f, parts := &r.file, newPartArrays([]*fileRow{r})
 	args := []any{[16]byte(f.ID), f.Size, f.ContentType, f.DeleteMarker, timeOrNull(&f.CreatedAt), int64(f.CRC64), r.sha, f.ETag, r.meta}
-	return append(append(args, parts.columns()...), parts.missingParts, parts.missingIndexes)
+	return append(append(args, parts.columns()...), parts.missingParts, parts.missingIndexes, r.change.Caller)
+}
+
+// replaceArgs are the arguments of ReplaceLatest for these rows, of which one with a condition is alone; claimed is the file
+// that must be claimed, or nil.
+func replaceArgs(claimed any, rows ...*fileRow) []any {
+	n := len(rows)
+	buckets, keys := make([]string, n), make(pgtype.FlatArray[[]byte], n)
+	keep, callers := make([]bool, n), make([]string, n)
+	for i, r := range rows {
+		buckets[i], keys[i] = string(r.file.Bucket), []byte(r.file.Key)
+		keep[i], callers[i] = r.change.Before == store.KeepBefore, r.change.Caller
+	}
+	var c store.Condition
+	if n == 1 {
+		c = rows[0].change.If
+	}
+	return []any{buckets, keys, claimed, keep, callers, c.Absent, c.NoETags}
+}
+
+// guardArgs are the arguments of Guard for the key; without a bucket for the key of the file of.
+func guardArgs(c store.Condition, bucket store.BucketName, key store.Key, of store.FileID) []any {
+	return []any{string(bucket), []byte(key), c.Exists, c.Absent, fileOrNull(c.File), c.ETags, c.NoETags, fileOrNull(of)}
+}
+
+func fileOrNull(id store.FileID) any {
+	if id.IsZero() {
+		return nil
+	}
+	return [16]byte(id)
 }
 
 // timeOrNull makes the database use its own time instead of a zero one.

@@ -74,7 +74,7 @@ func BenchmarkCommitFile(b *testing.B) {
 		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
 			s, _ := durable(b)
 			parallel(b, callers, func(n int64) error {
-				_, _, err := s.CommitFile(context.Background(), smallFile(store.Key(fmt.Sprintf("dir/%08d", n))), false)
+				_, _, err := s.CommitFile(context.Background(), store.Commit{File: smallFile(store.Key(fmt.Sprintf("dir/%08d", n)))})
 				return err
 			})
 		})
@@ -84,7 +84,7 @@ func BenchmarkCommitFile(b *testing.B) {
 func BenchmarkCommitFileReplacing(b *testing.B) {
 	s, _ := durable(b)
 	parallel(b, 16, func(n int64) error {
-		_, _, err := s.CommitFile(context.Background(), smallFile(store.Key(fmt.Sprintf("dir/%08d", n%1000))), false)
+		_, _, err := s.CommitFile(context.Background(), store.Commit{File: smallFile(store.Key(fmt.Sprintf("dir/%08d", n%1000)))})
 		return err
 	})
 }
@@ -94,7 +94,7 @@ func BenchmarkFile(b *testing.B) {
 	files := make([]store.File, 1000)
 	for i := range files {
 		files[i] = smallFile(store.Key(strconv.Itoa(i)))
-		_, _, err := s.CommitFile(b.Context(), files[i], false)
+		_, _, err := s.CommitFile(b.Context(), store.Commit{File: files[i]})
 		require.NoError(b, err)
 	}
 	parallel(b, 16, func(n int64) error {
@@ -156,11 +156,11 @@ func BenchmarkPooler(b *testing.B) {
 	for name, dsn := range map[string]string{"direct": server.DSN("postgres"), "pooler": pooler.DSN("postgres")} {
 		s := open(b, dsn, postgres.Options{})
 		f := smallFile("read")
-		_, _, err := s.CommitFile(b.Context(), f, false)
+		_, _, err := s.CommitFile(b.Context(), store.Commit{File: f})
 		require.NoError(b, err)
 		for call, run := range map[string]func(n int64) error{
 			"CommitFile": func(n int64) error {
-				_, _, err := s.CommitFile(context.Background(), smallFile(store.Key(fmt.Sprintf("dir/%08d", n))), false)
+				_, _, err := s.CommitFile(context.Background(), store.Commit{File: smallFile(store.Key(fmt.Sprintf("dir/%08d", n)))})
 				return err
 			},
 			"File": func(int64) error {

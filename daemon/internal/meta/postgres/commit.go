@@ -8,7 +8,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/pack"
 	"github.com/ringstore/ringstore/daemon/internal/store"
@@ -19,10 +18,11 @@ type commandTag = pgconn.CommandTag
 // fileRow is a file as it will be stored. It shares nothing with the caller's
 // File, because a commit may continue after its caller has returned.
 type fileRow struct {
-	file  store.File // without Meta, SHA256 and Parts
-	meta  []byte     // JSON, nil when empty
-	sha   []byte
-	parts []partRow
+	file   store.File // without Meta, SHA256 and Parts
+	change store.Change
+	meta   []byte // JSON, nil when empty
+	sha    []byte
+	parts  []partRow
 }
 
 type partRow struct {
@@ -31,8 +31,8 @@ type partRow struct {
 	missing     []int16 // indexes of the chunks that are not stored
 }
 
-func newFileRow(f store.File) (fileRow, error) {
-	r := fileRow{file: f, sha: slices.Clone(f.SHA256)}
+func newFileRow(f store.File, c store.Change) (fileRow, error) {
+	r := fileRow{file: f, change: c, sha: slices.Clone(f.SHA256)}
 	var err error
 	if r.meta, err = metaColumn(f.Meta); err != nil {
 		return r, err
@@ -62,7 +62,7 @@ type outcome struct {
 
 // BeginFile implements store.Files.
 func (s *Store) BeginFile(ctx context.Context, f store.File) error {
-	row, err := newFileRow(f)
+	row, err := newFileRow(f, store.Change{})
 	if err != nil {
 		return err
 	}
@@ -86,19 +86,20 @@ func (s *Store) BeginFile(ctx context.Context, f store.File) error {
 }
 
 // CommitFile implements store.Files.
-func (s *Store) CommitFile(ctx context.Context, f store.File, begun bool) (store.File, store.FileID, error) {
-	row, err := newFileRow(f)
+func (s *Store) CommitFile(ctx context.Context, c store.Commit) (store.File, store.FileID, error) {
+	f := c.File
+	row, err := newFileRow(f, c.Change)
 	if err != nil {
 		return store.File{}, store.FileID{}, err
 	}
 	var done outcome
-	if begun {
+	if c.Begun {
 		err = s.write(ctx, "CommitFile", func(c *conn) (err error) {
 			done, err = s.commitUpload(ctx, c, &row)
 			return err
 		})
 	} else {
-		done, err = s.group.commit(ctx, &row)
+		done, err = s.commitNew(ctx, &row)
 		if err == nil && !done.stored {
 			err = noBucket(f.Bucket)
 		}
@@ -107,7 +108,20 @@ func (s *Store) CommitFile(ctx context.Context, f store.File, begun bool) (store
 	if err != nil {
 		return store.File{}, store.FileID{}, err
 	}
-	return storedFile(f, done), done.replaced, nil
+	return storedFile(f, c.Change, done), done.replaced, nil
+}
+
+// commitNew stores a file that was not begun: in a group with others, or where it has a condition in a transaction of
+// its own, so that a condition that does not hold fails no other commit.
+func (s *Store) commitNew(ctx context.Context, row *fileRow) (outcome, error) {
+	if row.change.If.IsZero() {
+		return s.group.commit(ctx, row)
+	}
+	outcomes, err := s.commitRows(ctx, []*fileRow{row})
+	if err != nil {
+		return outcome{}, err
+	}
+	return outcomes[0], nil
 }
 
 // unlessAbandoned turns Exists into Conflict where the id exists because the write of its file was abandoned.
@@ -123,8 +137,8 @@ func (s *Store) unlessAbandoned(ctx context.Context, id store.FileID, err error)
 }
 
 // storedFile is the file as File would return it, without parts.
-func storedFile(f store.File, o outcome) store.File {
-	f.State, f.Latest, f.Parts, f.Failure = store.Complete, true, nil, ""
+func storedFile(f store.File, c store.Change, o outcome) store.File {
+	f.State, f.Latest, f.Parts, f.Failure, f.ChangedBy = store.Complete, true, nil, "", c.Caller
 	f.CreatedAt, f.CompletedAt = o.createdAt.UTC(), o.completedAt.UTC()
 	f.SHA256 = slices.Clone(f.SHA256)
 	meta := make(map[string]string, len(f.Meta))
@@ -141,11 +155,10 @@ func (s *Store) commitRows(ctx context.Context, rows []*fileRow) (outcomes []out
 	err = s.untilNoCollision(ctx, func(c *conn) error {
 		outcomes = make([]outcome, len(rows))
 		b := &pgx.Batch{}
-		buckets, keys := make([]string, len(rows)), make(pgtype.FlatArray[[]byte], len(rows))
-		for i, r := range rows {
-			buckets[i], keys[i] = string(r.file.Bucket), []byte(r.file.Key)
+		if len(rows) == 1 {
+			s.guard(b, rows[0])
 		}
-		b.Queue(s.q.ReplaceLatest, buckets, keys, nil).Query(func(answer pgx.Rows) error {
+		b.Queue(s.q.ReplaceLatest, replaceArgs(nil, rows...)...).Query(func(answer pgx.Rows) error {
 			return readReplaced(answer, rows, outcomes)
 		})
 		b.Queue(s.q.StoreFiles, storeArgs(store.Complete, rows)...).Query(func(answer pgx.Rows) error {
@@ -156,6 +169,13 @@ func (s *Store) commitRows(ctx context.Context, rows []*fileRow) (outcomes []out
 	return outcomes, err
 }
 
+// guard queues the statement that fails the transaction unless the row's condition holds for its key.
+func (s *Store) guard(b *pgx.Batch, r *fileRow) {
+	if c := r.change.If; !c.IsZero() {
+		b.Queue(s.q.Guard, guardArgs(c, r.file.Bucket, r.file.Key, store.FileID{})...)
+	}
+}
+
 // commitUpload completes a file that was begun, in one transaction.
 func (s *Store) commitUpload(ctx context.Context, c *conn, r *fileRow) (outcome, error) {
 	rows, outcomes := []*fileRow{r}, make([]outcome, 1)
@@ -164,7 +184,8 @@ func (s *Store) commitUpload(ctx context.Context, c *conn, r *fileRow) (outcome,
 	var state *int16
 	b := &pgx.Batch{}
 	b.Queue(s.q.ClaimUpload, [16]byte(f.ID), string(f.Bucket), []byte(f.Key))
-	b.Queue(s.q.ReplaceLatest, []string{string(f.Bucket)}, pgtype.FlatArray[[]byte]{[]byte(f.Key)}, [16]byte(f.ID)).
+	s.guard(b, r)
+	b.Queue(s.q.ReplaceLatest, replaceArgs([16]byte(f.ID), r)...).
 		Query(func(answer pgx.Rows) error { return readReplaced(answer, rows, outcomes) })
 	placed := placedChunks(r)
 	b.Queue(s.q.DropPlanned, [16]byte(f.ID), placed.parts, placed.indexes, placed.nodes)

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
@@ -20,10 +19,11 @@ type completion struct {
 	numbers  []int32
 }
 
-func newCompletion(f store.File, sessions []store.FileID) (*completion, error) {
+func newCompletion(want store.Completion) (*completion, error) {
+	f, sessions := want.File, want.Sessions
 	wanted := f.Parts
 	f.Parts = nil
-	row, err := newFileRow(f)
+	row, err := newFileRow(f, want.Change)
 	if err != nil {
 		return nil, err
 	}
@@ -47,21 +47,21 @@ type claim struct {
 }
 
 // CompleteSession implements store.Sessions.
-func (s *Store) CompleteSession(ctx context.Context, f store.File, sessions []store.FileID, attempt store.AttemptID) (store.File, store.FileID, error) {
-	want, err := newCompletion(f, sessions)
+func (s *Store) CompleteSession(ctx context.Context, x store.Completion) (store.File, store.FileID, error) {
+	want, err := newCompletion(x)
 	if err != nil {
 		return store.File{}, store.FileID{}, err
 	}
 	var done outcome
 	var parts []store.Part
 	err = s.write(ctx, "CompleteSession", func(c *conn) (err error) {
-		done, parts, err = s.completeSessions(ctx, c, want, attempt)
+		done, parts, err = s.completeSessions(ctx, c, want, x.Attempt)
 		return err
 	})
 	if err != nil {
 		return store.File{}, store.FileID{}, err
 	}
-	stored := storedFile(f, done)
+	stored := storedFile(x.File, x.Change, done)
 	stored.Parts = parts
 	return stored, done.replaced, nil
 }
@@ -74,12 +74,13 @@ func (s *Store) completeSessions(ctx context.Context, c *conn, want *completion,
 	outcomes := make([]outcome, 1)
 	b := &pgx.Batch{}
 	b.Queue(s.q.LockSessions, want.sessions)
+	s.guard(b, &want.row)
 	b.Queue(s.q.ClaimSessions, id, bucket, key, f.Size, f.ContentType, f.DeleteMarker, timeOrNull(&f.CreatedAt), int64(f.CRC64),
-		want.row.sha, f.ETag, want.row.meta, want.sessions, want.parts).
+		want.row.sha, f.ETag, want.row.meta, want.sessions, want.parts, want.row.change.Caller).
 		QueryRow(func(row pgx.Row) error {
 			return row.Scan(&found.bucket, &found.sessions, &found.parts, &found.created, &found.done)
 		})
-	b.Queue(s.q.ReplaceLatest, []string{bucket}, pgtype.FlatArray[[]byte]{key}, id).
+	b.Queue(s.q.ReplaceLatest, replaceArgs(id, &want.row)...).
 		Query(func(answer pgx.Rows) error { return readReplaced(answer, []*fileRow{&want.row}, outcomes) })
 	left := [16]byte(store.NewFileID())
 	b.Queue(s.q.NoteAttempt, attemptOrNull(attempt), id)

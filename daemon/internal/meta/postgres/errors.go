@@ -19,6 +19,8 @@ const (
 	stateSerializationFailure = "40001"
 	stateDeadlockDetected     = "40P01"
 	stateDiskFull             = "53100"
+	stateNotAnInteger         = "22P02" // Guard: the condition does not hold
+	stateOutOfRange           = "22003" // Guard: the file was replaced while the statement waited for its lock
 	stateUntranslatable       = "22P05" // \u0000 in jsonb
 	stateNotInRepertoire      = "22021" // text that is not UTF-8, or has a NUL
 )
@@ -43,6 +45,9 @@ var errClosed = link.ErrClosed
 
 // errSavedAtOnce is the error of a save when a concurrent save has stored a part of the same number.
 var errSavedAtOnce = store.Errorf(store.Unavailable, "too many saves of the same part at once").WithHint(hintRetry)
+
+// errReplaced is the error of a change whose file was replaced while it waited for the file's lock.
+var errReplaced = store.Errorf(store.Unavailable, "too many changes of the same name at once").WithHint(hintRetry)
 
 // translate turns err into a *store.Error of the operation, or wraps the error of an
 // ended context. Only this function and link.Explain interpret errors of the driver.
@@ -79,7 +84,9 @@ func classifyState(e *pgconn.PgError) *store.Error {
 	switch e.Code {
 	case stateUniqueViolation:
 		return classifyUnique(e)
-	case stateSerializationFailure, stateDeadlockDetected:
+	case stateNotAnInteger:
+		return store.ErrCondition()
+	case stateSerializationFailure, stateDeadlockDetected, stateOutOfRange:
 		return store.Errorf(store.Unavailable, "too many changes of the same rows at once: %w", e).WithHint(hintRetry)
 	case stateDiskFull:
 		return store.Errorf(store.NoSpace, "the database's disk is full: %w", e).WithHint("Free space on the database's disk.")
@@ -118,7 +125,7 @@ func classifyUnique(e *pgconn.PgError) *store.Error {
 // isCollision reports whether the transaction was rolled back because of another
 // one: retrying it is safe and likely to succeed.
 func isCollision(err error) bool {
-	if errors.Is(err, errSavedAtOnce) {
+	if errors.Is(err, errSavedAtOnce) || errors.Is(err, errReplaced) {
 		return true
 	}
 	e, ok := errors.AsType[*pgconn.PgError](err)
@@ -126,7 +133,7 @@ func isCollision(err error) bool {
 		return false
 	}
 	switch e.Code {
-	case stateSerializationFailure, stateDeadlockDetected:
+	case stateSerializationFailure, stateDeadlockDetected, stateOutOfRange:
 		return true
 	case stateUniqueViolation:
 		switch e.ConstraintName {

@@ -58,23 +58,71 @@ func (s *Store) LatestFile(ctx context.Context, bucket store.BucketName, key sto
 		}
 		f, err = collectFile(rows)
 		if isNoRows(err) {
-			return store.Errorf(store.NotFound, "there is no %q in bucket %q", key, bucket)
+			return noObject(bucket, key)
 		}
 		return err
 	})
 	return f, err
 }
 
+func noObject(bucket store.BucketName, key store.Key) error {
+	return store.Errorf(store.NotFound, "bucket %q has no object %q", bucket, key)
+}
+
 // DeleteFile implements store.Files.
-func (s *Store) DeleteFile(ctx context.Context, id store.FileID, attempt store.AttemptID) error {
+func (s *Store) DeleteFile(ctx context.Context, d store.Deletion) error {
 	return s.write(ctx, "DeleteFile", func(c *conn) error {
-		var gone [16]byte
-		err := c.QueryRow(ctx, s.q.DeleteFile, [16]byte(id), attemptOrNull(attempt)).Scan(&gone)
-		if isNoRows(err) {
-			return noFile(id)
+		if d.File.IsZero() {
+			return s.deleteObject(ctx, c, d)
 		}
-		return err
+		return s.deleteFile(ctx, c, d)
 	})
+}
+
+// deleteFile deletes a file by its id.
+func (s *Store) deleteFile(ctx context.Context, c *conn, d store.Deletion) error {
+	var deleted bool
+	b := &pgx.Batch{}
+	if !d.If.IsZero() {
+		b.Queue(s.q.LockFile, [16]byte(d.File))
+		b.Queue(s.q.Guard, guardArgs(d.If, "", "", d.File)...)
+	}
+	b.Queue(s.q.DeleteFile, [16]byte(d.File), attemptOrNull(d.Attempt), d.Caller).Query(func(rows pgx.Rows) error {
+		deleted = rows.Next()
+		rows.Close()
+		return rows.Err()
+	})
+	if err := pipeline(ctx, c, b); err != nil {
+		return err
+	}
+	if !deleted {
+		return noFile(d.File)
+	}
+	return nil
+}
+
+// deleteObject deletes the object of a key.
+func (s *Store) deleteObject(ctx context.Context, c *conn, d store.Deletion) error {
+	var known bool
+	var seen, deleted int
+	b := &pgx.Batch{}
+	if !d.If.IsZero() {
+		b.Queue(s.q.Guard, guardArgs(d.If, d.Bucket, d.Key, store.FileID{})...)
+	}
+	b.Queue(s.q.DeleteObject, string(d.Bucket), []byte(d.Key), attemptOrNull(d.Attempt), d.Caller, d.If.Absent, d.If.NoETags).
+		QueryRow(func(row pgx.Row) error { return row.Scan(&known, &seen, &deleted) })
+	if err := pipeline(ctx, c, b); err != nil {
+		return err
+	}
+	switch {
+	case !known:
+		return noBucket(d.Bucket)
+	case seen == 0:
+		return noObject(d.Bucket, d.Key)
+	case deleted == 0:
+		return errReplaced
+	}
+	return nil
 }
 
 // ListFiles implements store.Files.

@@ -20,7 +20,7 @@ func TestControlCallsDoNotWaitForClients(t *testing.T) {
 	s := open(t, dsn, postgres.Options{MaxConns: 2, AcquireTimeout: 500 * time.Millisecond})
 	ctx := t.Context()
 	f := smallFile("a")
-	_, _, err := s.CommitFile(ctx, f, false)
+	_, _, err := s.CommitFile(ctx, store.Commit{File: f})
 	require.NoError(t, err)
 	node := store.Node{ID: store.NewNodeID(), Name: "n", Weight: 1}
 	_, err = s.JoinNode(ctx, node)
@@ -29,7 +29,7 @@ func TestControlCallsDoNotWaitForClients(t *testing.T) {
 	tx := holdFile(t, dsn, f.ID)
 	gone := make(chan error, 2)
 	for range 2 {
-		go func() { gone <- s.DeleteFile(ctx, f.ID, store.NewAttemptID()) }()
+		go func() { gone <- s.DeleteFile(ctx, store.Deletion{File: f.ID, Attempt: store.NewAttemptID()}) }()
 	}
 	require.Eventually(t, func() bool { return s.Pool().Stat().AcquiredConns() == 2 }, patience, time.Millisecond)
 	_, err = s.File(ctx, f.ID)
@@ -85,10 +85,10 @@ func TestAServerThatDoesNotAnswer(t *testing.T) {
 		StatementTimeout: time.Second, AcquireTimeout: time.Second,
 	})
 	f := smallFile("a")
-	_, _, err := s.CommitFile(t.Context(), f, false)
+	_, _, err := s.CommitFile(t.Context(), store.Commit{File: f})
 	require.NoError(t, err)
 	relay.hold()
-	err = s.DeleteFile(t.Context(), f.ID, store.NewAttemptID())
+	err = s.DeleteFile(t.Context(), store.Deletion{File: f.ID, Attempt: store.NewAttemptID()})
 	requireAway(t, err)
 	require.ErrorContains(t, err, "did not answer in time")
 	relay.turnTo("") // or closing would wait for it, too

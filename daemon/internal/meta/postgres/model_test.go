@@ -114,7 +114,7 @@ type committed struct {
 
 func (p *pair) commit(f store.File, begun bool) {
 	_, err := both(p, "CommitFile", func(m store.Metadata) (committed, error) {
-		f, replaced, err := m.CommitFile(context.Background(), f, begun)
+		f, replaced, err := m.CommitFile(context.Background(), store.Commit{File: f, Begun: begun})
 		return committed{f, replaced}, err
 	})
 	if err == nil {
@@ -156,7 +156,9 @@ func failOne(p *pair) {
 
 func deleteOne(p *pair) {
 	f := pick(p, p.files, p.newFile)
-	_ = only(p, "DeleteFile", func(m store.Metadata) error { return m.DeleteFile(context.Background(), f.ID, store.NewAttemptID()) })
+	_ = only(p, "DeleteFile", func(m store.Metadata) error {
+		return m.DeleteFile(context.Background(), store.Deletion{File: f.ID, Attempt: store.NewAttemptID()})
+	})
 }
 
 // lookAround compares everything that can be asked without a change.
@@ -351,7 +353,7 @@ func endOne(p *pair) {
 		f.Parts = append(f.Parts, store.Part{ID: rapid.SampledFrom(p.sent).Draw(p.t, "part").ID, Number: len(f.Parts) + 1})
 	}
 	_, _ = both(p, "CompleteSession", func(m store.Metadata) (committed, error) {
-		f, replaced, err := m.CompleteSession(ctx, f, ids, store.NewAttemptID())
+		f, replaced, err := m.CompleteSession(ctx, store.Completion{File: f, Sessions: ids, Attempt: store.NewAttemptID()})
 		return committed{f, replaced}, err
 	})
 }
@@ -359,7 +361,7 @@ func endOne(p *pair) {
 func renameOne(p *pair) {
 	f, to := pick(p, p.files, p.newFile), p.newFile().Key
 	_, _ = both(p, "RenameFile", func(m store.Metadata) (committed, error) {
-		f, replaced, err := m.RenameFile(context.Background(), f.ID, store.DefaultBucket, to, store.NewAttemptID())
+		f, replaced, err := m.RenameFile(context.Background(), store.Rename{File: f.ID, Bucket: store.DefaultBucket, Key: to, Attempt: store.NewAttemptID()})
 		return committed{f, replaced}, err
 	})
 }

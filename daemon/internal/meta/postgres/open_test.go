@@ -161,9 +161,9 @@ func TestClosed(t *testing.T) {
 	require.NoError(t, s.Close())
 	require.NoError(t, s.Close())
 	requireKind(t, store.Unavailable, s.Ping(t.Context()))
-	_, _, err := s.CommitFile(t.Context(), smallFile("a"), false)
+	_, _, err := s.CommitFile(t.Context(), store.Commit{File: smallFile("a")})
 	requireKind(t, store.Unavailable, err)
-	requireKind(t, store.Unavailable, s.DeleteFile(t.Context(), store.NewFileID(), store.NewAttemptID()))
+	requireKind(t, store.Unavailable, s.DeleteFile(t.Context(), store.Deletion{File: store.NewFileID(), Attempt: store.NewAttemptID()}))
 }
 
 func TestEveryQueryHasItsField(t *testing.T) {

@@ -39,7 +39,7 @@ func TestDatabaseAwayAndBack(t *testing.T) {
 		for how, end := range map[string]func() error{"stop": server.Stop, "kill": server.Kill} {
 			s := open(t, dsn, postgres.Options{})
 			kept := smallFile(store.Key(name + how))
-			_, _, err := s.CommitFile(t.Context(), kept, false)
+			_, _, err := s.CommitFile(t.Context(), store.Commit{File: kept})
 			require.NoError(t, err)
 
 			require.NoError(t, end())
@@ -49,7 +49,7 @@ func TestDatabaseAwayAndBack(t *testing.T) {
 			got, err := s.File(t.Context(), kept.ID)
 			require.NoError(t, err)
 			require.Equal(t, kept.Key, got.Key)
-			_, _, err = s.CommitFile(t.Context(), smallFile("after"), false)
+			_, _, err = s.CommitFile(t.Context(), store.Commit{File: smallFile("after")})
 			require.NoError(t, err)
 			require.NoError(t, s.Close())
 		}
@@ -62,12 +62,12 @@ func away(t *testing.T, s *postgres.Store) {
 	ctx := t.Context()
 	_, err := s.File(ctx, store.NewFileID())
 	requireAway(t, err)
-	_, _, err = s.CommitFile(ctx, smallFile("lost"), false)
+	_, _, err = s.CommitFile(ctx, store.Commit{File: smallFile("lost")})
 	requireAway(t, err)
-	_, _, err = s.CommitFile(ctx, smallFile("lost"), true)
+	_, _, err = s.CommitFile(ctx, store.Commit{File: smallFile("lost"), Begun: true})
 	requireAway(t, err)
 	requireAway(t, s.Ping(ctx))
-	requireAway(t, s.DeleteFile(ctx, store.NewFileID(), store.NewAttemptID()))
+	requireAway(t, s.DeleteFile(ctx, store.Deletion{File: store.NewFileID(), Attempt: store.NewAttemptID()}))
 	_, err = s.ListObjects(ctx, store.ObjectQuery{Bucket: store.DefaultBucket, Limit: 1})
 	requireAway(t, err)
 }
@@ -94,7 +94,7 @@ func TestOutageUnderLoad(t *testing.T) {
 		all.Go(func() {
 			for ctx.Err() == nil {
 				f := smallFile(store.Key(store.NewFileID().String()))
-				_, _, err := s.CommitFile(ctx, f, false)
+				_, _, err := s.CommitFile(ctx, store.Commit{File: f})
 				switch {
 				case err == nil:
 					acknowledged.Store(f.ID, true)
@@ -135,7 +135,7 @@ func TestDatabaseConnectionPool(t *testing.T) {
 	t.Parallel()
 	s := open(t, pgtest.Database(t), postgres.Options{MaxConns: 7})
 	f := smallFile("shared")
-	_, _, err := s.CommitFile(t.Context(), f, false)
+	_, _, err := s.CommitFile(t.Context(), store.Commit{File: f})
 	require.NoError(t, err)
 	var all sync.WaitGroup
 	for i := range 100 {
@@ -154,7 +154,7 @@ func TestDatabaseConnectionPool(t *testing.T) {
 					err = nil
 				}
 			case 4:
-				_, _, err = s.CommitFile(t.Context(), smallFile(store.Key(store.NewFileID().String())), false)
+				_, _, err = s.CommitFile(t.Context(), store.Commit{File: smallFile(store.Key(store.NewFileID().String()))})
 			}
 			if err != nil {
 				t.Error(err)
@@ -193,11 +193,13 @@ func TestBusyConnections(t *testing.T) {
 	dsn := pgtest.Database(t)
 	s := open(t, dsn, postgres.Options{MaxConns: 1, AcquireTimeout: 500 * time.Millisecond})
 	f := smallFile("a")
-	_, _, err := s.CommitFile(t.Context(), f, false)
+	_, _, err := s.CommitFile(t.Context(), store.Commit{File: f})
 	require.NoError(t, err)
 	tx := holdFile(t, dsn, f.ID)
 	deleted := make(chan error, 1)
-	go func() { deleted <- s.DeleteFile(t.Context(), f.ID, store.NewAttemptID()) }()
+	go func() {
+		deleted <- s.DeleteFile(t.Context(), store.Deletion{File: f.ID, Attempt: store.NewAttemptID()})
+	}()
 	waiting(t, dsn)
 	_, err = s.File(t.Context(), f.ID)
 	requireAway(t, err)
@@ -212,14 +214,14 @@ func TestStatementTimeout(t *testing.T) {
 	dsn := pgtest.Database(t)
 	s := open(t, dsn, postgres.Options{StatementTimeout: 50 * time.Millisecond})
 	f := smallFile("a")
-	_, _, err := s.CommitFile(t.Context(), f, false)
+	_, _, err := s.CommitFile(t.Context(), store.Commit{File: f})
 	require.NoError(t, err)
 	tx := holdFile(t, dsn, f.ID)
-	requireAway(t, s.DeleteFile(t.Context(), f.ID, store.NewAttemptID()))
-	_, _, err = s.CommitFile(t.Context(), smallFile("a"), false)
+	requireAway(t, s.DeleteFile(t.Context(), store.Deletion{File: f.ID, Attempt: store.NewAttemptID()}))
+	_, _, err = s.CommitFile(t.Context(), store.Commit{File: smallFile("a")})
 	requireAway(t, err)
 	require.NoError(t, tx.Rollback(t.Context()))
-	require.NoError(t, s.DeleteFile(t.Context(), f.ID, store.NewAttemptID()), "nothing of the attempts before is left")
+	require.NoError(t, s.DeleteFile(t.Context(), store.Deletion{File: f.ID, Attempt: store.NewAttemptID()}), "nothing of the attempts before is left")
 }
 
 // A canceled call returns at once, while the database is still blocked.
@@ -228,13 +230,15 @@ func TestCanceledWhileWaiting(t *testing.T) {
 	dsn := pgtest.Database(t)
 	s := open(t, dsn, postgres.Options{})
 	f := smallFile("a")
-	_, _, err := s.CommitFile(t.Context(), f, false)
+	_, _, err := s.CommitFile(t.Context(), store.Commit{File: f})
 	require.NoError(t, err)
 	tx := holdFile(t, dsn, f.ID)
 	for name, call := range map[string]func(context.Context) error{
-		"delete": func(ctx context.Context) error { return s.DeleteFile(ctx, f.ID, store.NewAttemptID()) },
+		"delete": func(ctx context.Context) error {
+			return s.DeleteFile(ctx, store.Deletion{File: f.ID, Attempt: store.NewAttemptID()})
+		},
 		"commit": func(ctx context.Context) error {
-			_, _, err := s.CommitFile(ctx, smallFile("a"), false)
+			_, _, err := s.CommitFile(ctx, store.Commit{File: smallFile("a")})
 			return err
 		},
 	} {
@@ -315,12 +319,12 @@ func TestOneRoundTrip(t *testing.T) {
 	s := open(t, "postgres://postgres@"+address+"/postgres?sslmode=disable&pool_max_conns=1", postgres.Options{})
 	ctx := t.Context()
 	shown := smallFile("shown")
-	_, _, err = s.CommitFile(ctx, shown, false)
+	_, _, err = s.CommitFile(ctx, store.Commit{File: shown})
 	require.NoError(t, err)
 	node := store.Node{ID: store.NewNodeID(), Name: "n", Weight: 1}
 	for name, call := range map[string]func() error{
 		"CommitFile": func() error {
-			_, _, err := s.CommitFile(ctx, smallFile("a"), false)
+			_, _, err := s.CommitFile(ctx, store.Commit{File: smallFile("a")})
 			return err
 		},
 		"CommitFile of an upload, after BeginFile": func() error {
@@ -329,7 +333,7 @@ func TestOneRoundTrip(t *testing.T) {
 				return err
 			}
 			turns.Add(-1)
-			_, _, err := s.CommitFile(ctx, f, true)
+			_, _, err := s.CommitFile(ctx, store.Commit{File: f, Begun: true})
 			return err
 		},
 		"FailFile, after BeginFile": func() error {
@@ -397,12 +401,12 @@ func oneOfEachSessionCall(ctx context.Context, s *postgres.Store) (calls int64, 
 			return err
 		},
 		func() error {
-			_, _, err := s.CompleteSession(ctx, f, []store.FileID{x.ID}, store.NewAttemptID())
+			_, _, err := s.CompleteSession(ctx, store.Completion{File: f, Sessions: []store.FileID{x.ID}, Attempt: store.NewAttemptID()})
 			return err
 		},
 		func() error { return s.AbortSession(ctx, aborted.ID) },
 		func() error {
-			_, _, err := s.RenameFile(ctx, x.ID, x.Bucket, "renamed", store.NewAttemptID())
+			_, _, err := s.RenameFile(ctx, store.Rename{File: x.ID, Bucket: x.Bucket, Key: "renamed", Attempt: store.NewAttemptID()})
 			return err
 		},
 	} {

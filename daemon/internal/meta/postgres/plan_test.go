@@ -73,14 +73,14 @@ func TestPlansOfAnEmptyDatabase(t *testing.T) {
 	zero := `'\x00000000000000000000000000000000'`
 	ids := "ARRAY[" + id + "]::uuid[]"
 	for index, text := range map[string]string{
-		"files_latest":        plan(t, s, q.ReplaceLatest, "'{default}'", `'{a}'`, "null"),
+		"files_latest":        plan(t, s, q.ReplaceLatest, "'{default}'", `'{a}'`, "null", "'{f}'", "'{x}'", "false", "null"),
 		"parts_of_owner":      plan(t, s, q.File, id),
 		"parts_pkey":          plan(t, s, q.Part, id),
 		"tasks_due":           plan(t, s, q.Claim, "1", "10", "'1 s'", "1"),
 		"tasks_due_of_node":   plan(t, s, q.ClaimOfNodes, "1", "10", "'1 s'", "1", ids),
 		"tasks_pkey":          plan(t, s, q.Finish, "'{1}'", ids, "'{1}'", ids, "'{1}'"),
-		"files_pkey":          plan(t, s, q.DeleteFile, id, "null"),
-		"files_behind":        plan(t, s, q.DeleteFile, id, "null"),
+		"files_pkey":          plan(t, s, q.DeleteFile, id, "null", "''"),
+		"files_behind":        plan(t, s, q.DeleteFile, id, "null", "''"),
 		"parts_pkey on parts": plan(t, s, q.MoveChunk, id, "0", zero, zero, zero, zero),
 		"files_pkey on files": plan(t, s, q.ClaimUpload, id, "'default'", "'a'"),
 		"files_deleted":       plan(t, s, q.SweepDeleted, "'1 s'", "'1 s'", "10"),
@@ -133,20 +133,22 @@ func TestPlansOfSessions(t *testing.T) {
 		"DropPart":     {plan(t, s, q.DropPart, id, "'{0}'", ids), []string{"parts_pkey"}},
 		"LockSessions": {plan(t, s, q.LockSessions, ids), []string{"sessions_pkey"}},
 		"ClaimSessions": {
-			plan(t, s, q.ClaimSessions, id, "'default'", "'a'", "1", "''", "false", "null", "1", "null", "''", "null", ids, ids),
+			plan(t, s, q.ClaimSessions, id, "'default'", "'a'", "1", "''", "false", "null", "1", "null", "''", "null", ids, ids, "''"),
 			[]string{"buckets_name", "sessions_pkey", "session_expiries_pkey", "parts_pkey"},
 		},
-		"HandOver":    {plan(t, s, q.HandOver, id, ids, "'{1}'", ids, id), []string{"files_pkey", "parts_of_owner"}},
-		"TakeParts":   {plan(t, s, q.TakeParts, id, ids, "'{1}'", id), []string{"files_pkey", "parts_pkey"}},
-		"PartsOf":     {plan(t, s, q.PartsOf, id), []string{"parts_of_owner"}},
-		"EndSessions": {plan(t, s, q.EndSessions, ids, id, "'"+store.NewFileID().String()+"'"), []string{"sessions_pkey", "session_expiries_pkey", "files_pkey", "parts_of_owner"}},
-		"EndSession":  {plan(t, s, q.EndSession, "'"+store.NewFileID().String()+"'"), []string{"sessions_pkey", "session_expiries_pkey"}},
-		"ShowFile":    {plan(t, s, q.ShowFile, id), []string{"files_pkey"}},
-		"LockNames":   {plan(t, s, q.LockNames, id, "'default'", "'a'"), []string{"buckets_name", "files_latest", "files_pkey"}},
-		"ClaimName":   {plan(t, s, q.ClaimName, id, "'default'", "'a'"), []string{"buckets_name", "files_pkey"}},
-		"MoveName":    {plan(t, s, q.MoveName, id, "'default'", "'a'"), []string{"files_pkey", "files_behind", "buckets_name"}},
-		"BareFile":    {plan(t, s, q.BareFile, id), []string{"files_pkey", "buckets_pkey"}},
-		"DropBucket":  {plan(t, s, q.DropBucket, "'x'"), []string{"buckets_name", "files_by_time", "sessions_of_bucket"}},
+		"HandOver":     {plan(t, s, q.HandOver, id, ids, "'{1}'", ids, id), []string{"files_pkey", "parts_of_owner"}},
+		"TakeParts":    {plan(t, s, q.TakeParts, id, ids, "'{1}'", id), []string{"files_pkey", "parts_pkey"}},
+		"PartsOf":      {plan(t, s, q.PartsOf, id), []string{"parts_of_owner"}},
+		"EndSessions":  {plan(t, s, q.EndSessions, ids, id, "'"+store.NewFileID().String()+"'"), []string{"sessions_pkey", "session_expiries_pkey", "files_pkey", "parts_of_owner"}},
+		"EndSession":   {plan(t, s, q.EndSession, "'"+store.NewFileID().String()+"'"), []string{"sessions_pkey", "session_expiries_pkey"}},
+		"ShowFile":     {plan(t, s, q.ShowFile, id), []string{"files_pkey"}},
+		"Guard":        {plan(t, s, q.Guard, "'default'", "'a'", "false", "false", "null", "null", "'{x}'", id), []string{"buckets_name", "files_latest", "files_pkey"}},
+		"DeleteObject": {plan(t, s, q.DeleteObject, "'default'", "'a'", "null", "''", "false", "null"), []string{"buckets_name", "files_latest", "files_pkey"}},
+		"LockNames":    {plan(t, s, q.LockNames, id, "'default'", "'a'"), []string{"buckets_name", "files_latest", "files_pkey"}},
+		"ClaimName":    {plan(t, s, q.ClaimName, id, "'default'", "'a'"), []string{"buckets_name", "files_pkey"}},
+		"MoveName":     {plan(t, s, q.MoveName, id, "'default'", "'a'", "''"), []string{"files_pkey", "files_behind", "buckets_name"}},
+		"BareFile":     {plan(t, s, q.BareFile, id), []string{"files_pkey", "buckets_pkey"}},
+		"DropBucket":   {plan(t, s, q.DropBucket, "'x'"), []string{"buckets_name", "files_by_time", "sessions_of_bucket"}},
 	} {
 		for _, index := range c.steps {
 			require.Contains(t, c.plan, "using "+index+" on ", "%s\n%s", name, c.plan)
@@ -167,7 +169,7 @@ func TestCompletionIsByIndex(t *testing.T) {
 		ids[i] = parts[7*i].ID.String()
 	}
 	wanted, id := "'{"+strings.Join(ids, ",")+"}'", "'"+x.ID.String()+"'"
-	text := plan(t, s, s.SQL().ClaimSessions, id, "'default'", "'a'", "1", "''", "false", "null", "1", "null", "''", "null", "'{"+x.ID.String()+"}'", wanted)
+	text := plan(t, s, s.SQL().ClaimSessions, id, "'default'", "'a'", "1", "''", "false", "null", "1", "null", "''", "null", "'{"+x.ID.String()+"}'", wanted, "''")
 	require.Contains(t, text, "using parts_pkey on parts p (actual rows=1 loops=10)", text)
 }
 
@@ -211,7 +213,7 @@ func TestListingAgainstTheNaive(t *testing.T) {
 		keys := rapid.SliceOfNDistinct(text, 0, 25, rapid.ID[string]).Draw(rt, "keys")
 		for _, k := range keys {
 			f := store.File{ID: store.NewFileID(), Bucket: bucket, Key: store.Key(k)}
-			_, _, err := s.CommitFile(context.Background(), f, false)
+			_, _, err := s.CommitFile(context.Background(), store.Commit{File: f})
 			require.NoError(rt, err)
 		}
 		maybe := rapid.OneOf(rapid.Just(""), text)

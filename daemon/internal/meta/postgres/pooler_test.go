@@ -112,14 +112,14 @@ func TestStatementTimeoutBehindAPooler(t *testing.T) {
 	direct := pgtest.Database(t)
 	s := open(t, pgtest.Pooler(t, few)(direct), postgres.Options{StatementTimeout: 50 * time.Millisecond})
 	f := smallFile("a")
-	_, _, err := s.CommitFile(t.Context(), f, false)
+	_, _, err := s.CommitFile(t.Context(), store.Commit{File: f})
 	require.NoError(t, err)
 	tx := holdFile(t, direct, f.ID)
-	err = s.DeleteFile(t.Context(), f.ID, store.NewAttemptID())
+	err = s.DeleteFile(t.Context(), store.Deletion{File: f.ID, Attempt: store.NewAttemptID()})
 	requireAway(t, err)
 	require.ErrorContains(t, err, "57014", "the server ended it, not we")
 	require.NoError(t, tx.Rollback(t.Context()))
-	require.NoError(t, s.DeleteFile(t.Context(), f.ID, store.NewAttemptID()))
+	require.NoError(t, s.DeleteFile(t.Context(), store.Deletion{File: f.ID, Attempt: store.NewAttemptID()}))
 }
 
 // A pooler that is put between while a store runs is noticed by the next connection; no call fails for it.
@@ -132,7 +132,7 @@ func TestPoolerIsPutBetween(t *testing.T) {
 	relay := newRelay(t, hostOf(t, server.TCPDSN("postgres")))
 	s := open(t, "postgres://postgres@"+relay.address+"/postgres?sslmode=disable", postgres.Options{})
 	f := smallFile("a")
-	_, _, err = s.CommitFile(t.Context(), f, false)
+	_, _, err = s.CommitFile(t.Context(), store.Commit{File: f})
 	require.NoError(t, err)
 	require.False(t, s.Pooled())
 
@@ -140,7 +140,7 @@ func TestPoolerIsPutBetween(t *testing.T) {
 	for range 20 {
 		_, err = s.File(t.Context(), f.ID)
 		require.NoError(t, err)
-		_, _, err = s.CommitFile(t.Context(), smallFile("b"), false)
+		_, _, err = s.CommitFile(t.Context(), store.Commit{File: smallFile("b")})
 		require.NoError(t, err)
 	}
 	require.True(t, s.Pooled())

@@ -10,7 +10,7 @@ type queries struct {
 	CreateBucket, Bucket, ListBuckets, UpdateBucket                                                                     string
 	ClaimBucket, DropBucket, KeepBucket                                                                                 string
 	ClaimUpload, ReplaceLatest, DropPlanned, StoreFiles, CompleteUpload, UploadState                                    string
-	FenceFile, FailFile, FileState, DeleteFile, File, LatestFile                                                        string
+	Guard, LockFile, DeleteObject, FenceFile, FailFile, FileState, DeleteFile, File, LatestFile                         string
 	ListObjects, ListObjectsByDelimiter                                                                                 string
 	ListFilesByTime, ListFilesByTimeDown, ListFilesByKey, ListFilesByKeyDown                                            string
 	CreateSession, Session, SetSessionSize, SessionSize, ListSessions, ListSessionsOfBucket, ListExpiredSessions        string

@@ -71,7 +71,7 @@ func randomChange(ctx context.Context, s *postgres.Store, key store.Key) error {
 		if err := s.BeginFile(ctx, f); err != nil {
 			return err
 		}
-		_, _, err := s.CommitFile(ctx, f, true)
+		_, _, err := s.CommitFile(ctx, store.Commit{File: f, Begun: true})
 		return err
 	case 1: // begun, then abandoned
 		if err := s.BeginFile(ctx, f); err != nil {
@@ -79,15 +79,15 @@ func randomChange(ctx context.Context, s *postgres.Store, key store.Key) error {
 		}
 		return s.FailFile(ctx, f, "test", f.Parts)
 	case 2: // complete, then deleted, unless it was replaced
-		if _, _, err := s.CommitFile(ctx, f, false); err != nil {
+		if _, _, err := s.CommitFile(ctx, store.Commit{File: f}); err != nil {
 			return err
 		}
-		if err := s.DeleteFile(ctx, f.ID, store.NewAttemptID()); err != nil && store.KindOf(err) != store.NotFound {
+		if err := s.DeleteFile(ctx, store.Deletion{File: f.ID, Attempt: store.NewAttemptID()}); err != nil && store.KindOf(err) != store.NotFound {
 			return err
 		}
 		return nil
 	}
-	_, _, err := s.CommitFile(ctx, f, false)
+	_, _, err := s.CommitFile(ctx, store.Commit{File: f})
 	return err
 }
 
@@ -110,7 +110,7 @@ func TestDeleteBucketAgainstCommits(t *testing.T) {
 					stored[i] = two.BeginFile(context.Background(), f)
 					return
 				}
-				_, _, stored[i] = two.CommitFile(context.Background(), f, false)
+				_, _, stored[i] = two.CommitFile(context.Background(), store.Commit{File: f})
 			})
 		}
 		all.Go(func() { dropped = one.DeleteBucket(context.Background(), name) })
@@ -186,7 +186,7 @@ func TestMoveChunkAgainstClaim(t *testing.T) {
 	for round := range 60 {
 		f := smallFile(store.Key(fmt.Sprint(round)))
 		f.Parts[0].K, f.Parts[0].M, f.Parts[0].Chunks = 1, 0, []store.Placement{home}
-		_, _, err := mover.CommitFile(t.Context(), f, false)
+		_, _, err := mover.CommitFile(t.Context(), store.Commit{File: f})
 		require.NoError(t, err)
 		id := f.Parts[0].ChunkID(0)
 		require.NoError(t, mover.MoveChunk(t.Context(), id, home, away), "this queues the delete at home")
@@ -214,7 +214,7 @@ func TestMoveChunkAgainstClaim(t *testing.T) {
 		part, _, err := mover.Part(t.Context(), f.Parts[0].ID)
 		require.NoError(t, err)
 		require.Equal(t, moved == nil, part.Chunks[0] == home)
-		require.NoError(t, mover.DeleteFile(t.Context(), f.ID, store.NewAttemptID()))
+		require.NoError(t, mover.DeleteFile(t.Context(), store.Deletion{File: f.ID, Attempt: store.NewAttemptID()}))
 		require.NoError(t, claimer.Finish(t.Context(), claimed))
 		run(t, dsn, "DELETE FROM tasks")
 	}

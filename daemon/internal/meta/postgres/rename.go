@@ -4,15 +4,14 @@ import (
 	"context"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
 // RenameFile implements store.Files.
-func (s *Store) RenameFile(ctx context.Context, id store.FileID, bucket store.BucketName, key store.Key, attempt store.AttemptID) (f store.File, replaced store.FileID, err error) {
+func (s *Store) RenameFile(ctx context.Context, r store.Rename) (f store.File, replaced store.FileID, err error) {
 	err = s.write(ctx, "RenameFile", func(c *conn) (err error) {
-		f, replaced, err = s.rename(ctx, c, id, bucket, key, attempt)
+		f, replaced, err = s.rename(ctx, c, r)
 		return err
 	})
 	if err != nil {
@@ -23,19 +22,20 @@ func (s *Store) RenameFile(ctx context.Context, id store.FileID, bucket store.Bu
 
 // rename is one transaction. Its statements after the claim do nothing without it; the
 // file, read at the end, shows the outcome.
-func (s *Store) rename(ctx context.Context, c *conn, id store.FileID, bucket store.BucketName, key store.Key, attempt store.AttemptID) (f store.File, replaced store.FileID, err error) {
-	file, name, to := [16]byte(id), string(bucket), []byte(key)
-	there := &fileRow{file: store.File{Bucket: bucket, Key: key}}
+func (s *Store) rename(ctx context.Context, c *conn, r store.Rename) (f store.File, replaced store.FileID, err error) {
+	file, name, to := [16]byte(r.File), string(r.Bucket), []byte(r.Key)
+	there := &fileRow{file: store.File{Bucket: r.Bucket, Key: r.Key}, change: r.Change}
 	outcomes := make([]outcome, 1)
 	var known bool
 	var files []store.File
 	b := &pgx.Batch{}
 	b.Queue(s.q.LockNames, file, name, to)
+	s.guard(b, there)
 	b.Queue(s.q.ClaimName, file, name, to)
-	b.Queue(s.q.NoteAttempt, attemptOrNull(attempt), file)
-	b.Queue(s.q.ReplaceLatest, []string{name}, pgtype.FlatArray[[]byte]{to}, file).
+	b.Queue(s.q.NoteAttempt, attemptOrNull(r.Attempt), file)
+	b.Queue(s.q.ReplaceLatest, replaceArgs(file, there)...).
 		Query(func(answer pgx.Rows) error { return readReplaced(answer, []*fileRow{there}, outcomes) })
-	b.Queue(s.q.MoveName, file, name, to)
+	b.Queue(s.q.MoveName, file, name, to, r.Caller)
 	b.Queue(s.q.Bucket, name).Query(func(rows pgx.Rows) error {
 		known = rows.Next()
 		rows.Close()
@@ -50,13 +50,13 @@ func (s *Store) rename(ctx context.Context, c *conn, id store.FileID, bucket sto
 	}
 	switch {
 	case len(files) == 0:
-		return f, replaced, noFile(id)
+		return f, replaced, noFile(r.File)
 	case !known:
-		return f, replaced, noBucket(bucket)
+		return f, replaced, noBucket(r.Bucket)
 	}
 	f = files[0]
-	if !f.Latest || f.DeleteMarker || f.Bucket != bucket || f.Key != key {
-		return f, replaced, store.Errorf(store.Conflict, "file %s is not what its key shows", id)
+	if !f.Latest || f.DeleteMarker || f.Bucket != r.Bucket || f.Key != r.Key {
+		return f, replaced, store.Errorf(store.Conflict, "file %s is not the latest of its key", r.File)
 	}
 	return f, outcomes[0].replaced, nil
 }

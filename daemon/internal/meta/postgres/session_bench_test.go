@@ -54,7 +54,7 @@ func BenchmarkCompleteSession(b *testing.B) {
 		x := newSession(b, s, store.Key(fmt.Sprint("large-", i)))
 		f := store.File{ID: x.ID, Bucket: x.Bucket, Key: x.Key, Parts: loadParts(b, dsn, x.ID, store.MaxParts)}
 		b.StartTimer()
-		stored, _, err := s.CompleteSession(b.Context(), f, []store.FileID{x.ID}, store.NewAttemptID())
+		stored, _, err := s.CompleteSession(b.Context(), store.Completion{File: f, Sessions: []store.FileID{x.ID}, Attempt: store.NewAttemptID()})
 		require.NoError(b, err)
 		require.Len(b, stored.Parts, store.MaxParts)
 	}

@@ -112,7 +112,7 @@ func (x *traffic) change(ctx context.Context, s *postgres.Store) error {
 func (x *traffic) commit(ctx context.Context, s *postgres.Store) error {
 	f := smallFile(anyKey())
 	x.parts.Add(1)
-	if _, _, err := s.CommitFile(ctx, f, false); err != nil || !x.renames {
+	if _, _, err := s.CommitFile(ctx, store.Commit{File: f}); err != nil || !x.renames {
 		return err
 	}
 	if rand.N(2) == 0 {
@@ -121,7 +121,7 @@ func (x *traffic) commit(ctx context.Context, s *postgres.Store) error {
 			return err
 		}
 	}
-	_, _, err := s.RenameFile(ctx, f.ID, f.Bucket, anyKey(), store.NewAttemptID())
+	_, _, err := s.RenameFile(ctx, store.Rename{File: f.ID, Bucket: f.Bucket, Key: anyKey(), Attempt: store.NewAttemptID()})
 	return err
 }
 
@@ -144,7 +144,7 @@ func (x *traffic) complete(ctx context.Context, s *postgres.Store, at int, sessi
 			f.Parts = append(f.Parts, p.Part)
 		}
 	}
-	if _, _, err := s.CompleteSession(ctx, f, []store.FileID{session.ID}, store.NewAttemptID()); err != nil {
+	if _, _, err := s.CompleteSession(ctx, store.Completion{File: f, Sessions: []store.FileID{session.ID}, Attempt: store.NewAttemptID()}); err != nil {
 		return err
 	}
 	return x.begin(ctx, s, at)
@@ -215,7 +215,7 @@ func TestTheEndOfASessionWaitsForItsParts(t *testing.T) {
 		},
 		"complete": func(s *postgres.Store, x store.Session, taken store.Part) error {
 			f := store.File{ID: x.ID, Bucket: x.Bucket, Key: x.Key, Parts: []store.Part{taken}}
-			_, _, err := s.CompleteSession(context.Background(), f, []store.FileID{x.ID}, store.NewAttemptID())
+			_, _, err := s.CompleteSession(context.Background(), store.Completion{File: f, Sessions: []store.FileID{x.ID}, Attempt: store.NewAttemptID()})
 			return err
 		},
 	} {

@@ -39,14 +39,14 @@ func TestSchemaChangesWhileCallsRun(t *testing.T) {
 	for name, dsn := range map[string]string{"direct": direct, "pooler": pgtest.Pooler(t, few)(direct)} {
 		s := open(t, dsn, postgres.Options{})
 		f := smallFile(store.Key(name))
-		_, _, err := s.CommitFile(t.Context(), f, false)
+		_, _, err := s.CommitFile(t.Context(), store.Commit{File: f})
 		require.NoError(t, err)
 		use := func() {
 			atOnce(t, func(int) error {
 				_, err := s.File(t.Context(), f.ID)
 				return err
 			})
-			_, _, err := s.CommitFile(t.Context(), smallFile(store.Key(name+"-other")), false)
+			_, _, err := s.CommitFile(t.Context(), store.Commit{File: smallFile(store.Key(name + "-other"))})
 			require.NoError(t, err)
 		}
 		use()
@@ -107,7 +107,7 @@ func TestDeadConnectionsInThePool(t *testing.T) {
 	} {
 		s := open(t, dsn, postgres.Options{Reconnect: patience})
 		change := func(i int) error {
-			_, _, err := s.CommitFile(t.Context(), smallFile(store.Key(fmt.Sprint(name, i))), true)
+			_, _, err := s.CommitFile(t.Context(), store.Commit{File: smallFile(store.Key(fmt.Sprint(name, i))), Begun: true})
 			if store.KindOf(err) == store.NotFound {
 				return nil // there is no such upload, says the database
 			}
@@ -150,7 +150,7 @@ func TestCallsDuringARestart(t *testing.T) {
 	started := make(chan error, 1)
 	answered := make(chan error, 1)
 	go func() {
-		_, _, err := s.CommitFile(t.Context(), smallFile("a"), false)
+		_, _, err := s.CommitFile(t.Context(), store.Commit{File: smallFile("a")})
 		answered <- err
 	}()
 	go func() { started <- server.Start(t.Context()) }()
@@ -172,11 +172,13 @@ func TestAnOpenOutcomeIsNotRepeated(t *testing.T) {
 		},
 	} {
 		shown := smallFile("a")
-		_, _, err := s.CommitFile(t.Context(), shown, false)
+		_, _, err := s.CommitFile(t.Context(), store.Commit{File: shown})
 		require.NoError(t, err)
 		tx := holdFile(t, direct, shown.ID)
 		answered := make(chan error, 1)
-		go func() { answered <- s.DeleteFile(t.Context(), shown.ID, store.NewAttemptID()) }()
+		go func() {
+			answered <- s.DeleteFile(t.Context(), store.Deletion{File: shown.ID, Attempt: store.NewAttemptID()})
+		}()
 		waiting(t, direct)
 		cut()
 		err = <-answered
@@ -205,14 +207,14 @@ func TestABusyServerIsNotDead(t *testing.T) {
 	server := pgtest.Private(t, pgserver.Options{TCP: true})
 	s := open(t, server.TCPDSN("postgres"), postgres.Options{DeadPeer: deadPeer})
 	shown := smallFile("a")
-	_, _, err := s.CommitFile(t.Context(), shown, false)
+	_, _, err := s.CommitFile(t.Context(), store.Commit{File: shown})
 	require.NoError(t, err)
 	tx := holdFile(t, server.DSN("postgres"), shown.ID)
 	large := smallFile("a")
 	large.Meta = map[string]string{"large": strings.Repeat("0", 32<<20)}
 	answered := make(chan error, 1)
 	go func() {
-		_, _, err := s.CommitFile(t.Context(), large, false)
+		_, _, err := s.CommitFile(t.Context(), store.Commit{File: large})
 		answered <- err
 	}()
 	waiting(t, server.DSN("postgres"))

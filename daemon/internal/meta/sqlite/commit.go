@@ -40,7 +40,7 @@ func (s *Store) insert(t *tx, bucket int64, f store.File) error {
 		return err
 	}
 	_, err = t.exec(s.q.InsertFile, f.ID[:], bucket, []byte(f.Key), f.Size, f.ContentType, int64(f.State), f.Latest, f.DeleteMarker,
-		micros(f.CreatedAt), micros(f.CompletedAt), int64(f.CRC64), f.SHA256, f.ETag, meta)
+		micros(f.CreatedAt), micros(f.CompletedAt), int64(f.CRC64), f.SHA256, f.ETag, meta, f.ChangedBy)
 	if err != nil {
 		return err
 	}
@@ -75,14 +75,15 @@ func (s *Store) insertPart(t *tx, owner store.FileID, state int, p store.Part) e
 }
 
 // CommitFile implements store.Files.
-func (s *Store) CommitFile(ctx context.Context, f store.File, begun bool) (store.File, store.FileID, error) {
-	var replaced store.FileID
+func (s *Store) CommitFile(ctx context.Context, c store.Commit) (store.File, store.FileID, error) {
+	f := c.File
+	var previous store.FileID
 	err := s.write(ctx, "CommitFile", func(t *tx) (err error) {
 		bucket, _, err := s.bucketID(t, f.Bucket)
 		if err != nil {
 			return err
 		}
-		if begun {
+		if c.Begun {
 			err = s.takeOver(t, bucket, &f)
 		} else {
 			err = s.notAbandoned(t, f.ID)
@@ -90,7 +91,7 @@ func (s *Store) CommitFile(ctx context.Context, f store.File, begun bool) (store
 		if err != nil {
 			return err
 		}
-		if replaced, err = s.show(t, bucket, &f); err != nil {
+		if previous, err = s.show(t, bucket, &f, c.Change); err != nil {
 			return err
 		}
 		if err := s.insertParts(t, f.ID, partStored, f.Parts); err != nil {
@@ -102,18 +103,18 @@ func (s *Store) CommitFile(ctx context.Context, f store.File, begun bool) (store
 		return store.File{}, store.FileID{}, existing(f, err)
 	}
 	f.Parts = nil
-	return asStored(f), replaced, nil
+	return asStored(f), previous, nil
 }
 
-// show stores the file, without its parts, as complete and latest, and deletes the one that was latest.
-func (s *Store) show(t *tx, bucket int64, f *store.File) (replaced store.FileID, err error) {
-	if replaced, err = s.replace(t, bucket, f.Key); err != nil {
-		return replaced, err
+// show stores the file, without its parts, as complete and latest, if the condition of the change holds.
+func (s *Store) show(t *tx, bucket int64, f *store.File, c store.Change) (previous store.FileID, err error) {
+	if previous, err = s.replace(t, bucket, f.Key, c); err != nil {
+		return previous, err
 	}
-	f.State, f.Latest, f.CompletedAt = store.Complete, true, s.now()
+	f.State, f.Latest, f.CompletedAt, f.ChangedBy = store.Complete, true, s.now(), c.Caller
 	bare := *f
 	bare.Parts = nil
-	return replaced, s.insert(t, bucket, bare)
+	return previous, s.insert(t, bucket, bare)
 }
 
 // notAbandoned is Conflict for a file whose write was abandoned.
@@ -222,22 +223,41 @@ func (s *Store) takeNodes(t *tx, text string, args ...any) (parts []store.Part, 
 	return parts, err
 }
 
-// replace deletes the latest file of the key and returns its id, or the zero id.
-func (s *Store) replace(t *tx, bucket int64, key store.Key) (store.FileID, error) {
+// latest returns the latest file of the key with its id, entity tag and DeleteMarker, or nil.
+func (s *Store) latest(t *tx, bucket int64, key store.Key) (*store.File, error) {
 	var id []byte
-	err := t.row(s.q.Shown, bucket, []byte(key)).scan(&id)
+	var f store.File
+	err := t.row(s.q.Shown, bucket, []byte(key)).scan(&id, &f.ETag, &f.DeleteMarker)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
-		return store.FileID{}, nil
+		return nil, nil
 	case err != nil:
+		return nil, err
+	}
+	f.ID = store.FileID(id)
+	return &f, nil
+}
+
+// replace checks the condition of the change, ends the latest file of the key being latest as the change says, and
+// returns its id, or the zero id.
+func (s *Store) replace(t *tx, bucket int64, key store.Key, c store.Change) (store.FileID, error) {
+	f, err := s.latest(t, bucket, key)
+	if err != nil {
 		return store.FileID{}, err
 	}
-	return store.FileID(id), s.remove(t, store.FileID(id))
+	if err := c.If.Check(f); err != nil || f == nil {
+		return store.FileID{}, err
+	}
+	if c.Before == store.KeepBefore {
+		_, err := t.exec(s.q.Hide, f.ID[:])
+		return f.ID, err
+	}
+	return f.ID, s.remove(t, f.ID, c.Caller)
 }
 
 // remove makes a file Deleted. Its parts stay until they are swept.
-func (s *Store) remove(t *tx, id store.FileID) error {
-	_, err := t.exec(s.q.MarkDeleted, micros(s.now()), id[:])
+func (s *Store) remove(t *tx, id store.FileID, caller string) error {
+	_, err := t.exec(s.q.MarkDeleted, micros(s.now()), caller, id[:])
 	return err
 }
 
@@ -319,23 +339,52 @@ func (s *Store) insertMarker(t *tx, f store.File, bucket int64, state store.File
 }
 
 // DeleteFile implements store.Files.
-func (s *Store) DeleteFile(ctx context.Context, id store.FileID, attempt store.AttemptID) error {
+func (s *Store) DeleteFile(ctx context.Context, d store.Deletion) error {
 	return s.write(ctx, "DeleteFile", func(t *tx) error {
-		r, err := s.fileState(t, id)
+		if d.File.IsZero() {
+			return s.deleteObject(t, d)
+		}
+		r, err := s.fileState(t, d.File)
 		if err != nil {
 			return err
 		}
 		if r.state == store.Deleted {
-			return noFile(id)
+			return noFile(d.File)
 		}
-		if err := s.attempt(t, attempt); err != nil {
+		latest, err := s.latest(t, r.bucket, store.Key(r.key))
+		if err != nil {
 			return err
 		}
-		if err := s.remove(t, id); err != nil || !r.latest {
+		if err := errors.Join(d.If.Check(latest), s.attempt(t, d.Attempt)); err != nil {
+			return err
+		}
+		if err := s.remove(t, d.File, d.Caller); err != nil || !r.latest {
 			return err
 		}
 		return s.promote(t, r.bucket, r.key)
 	})
+}
+
+// deleteObject deletes the latest file of a key. No other file of the key becomes latest.
+func (s *Store) deleteObject(t *tx, d store.Deletion) error {
+	bucket, _, err := s.bucketID(t, d.Bucket)
+	if err != nil {
+		return err
+	}
+	f, err := s.latest(t, bucket, d.Key)
+	if err != nil {
+		return err
+	}
+	if err := d.If.Check(f); err != nil {
+		return err
+	}
+	if f == nil || f.DeleteMarker {
+		return noObject(d.Bucket, d.Key)
+	}
+	if err := s.attempt(t, d.Attempt); err != nil {
+		return err
+	}
+	return s.remove(t, f.ID, d.Caller)
 }
 
 // promote makes the newest complete file of the key latest, if there is one.

@@ -9,14 +9,16 @@ import (
 )
 
 // CompleteSession implements store.Sessions.
-func (s *Store) CompleteSession(ctx context.Context, f store.File, sessions []store.FileID, attempt store.AttemptID) (store.File, store.FileID, error) {
-	var replaced store.FileID
+func (s *Store) CompleteSession(ctx context.Context, c store.Completion) (store.File, store.FileID, error) {
+	f := c.File
+	var previous store.FileID
 	err := s.write(ctx, "CompleteSession", func(t *tx) (err error) {
+		f = c.File
 		bucket, _, err := s.bucketID(t, f.Bucket)
 		if err != nil {
 			return err
 		}
-		have, err := s.partsOf(t, sessions)
+		have, err := s.partsOf(t, c.Sessions)
 		if err != nil {
 			return err
 		}
@@ -26,19 +28,19 @@ func (s *Store) CompleteSession(ctx context.Context, f store.File, sessions []st
 		if f.Parts, err = choose(have, f.Parts); err != nil {
 			return err
 		}
-		if err := s.attempt(t, attempt); err != nil {
+		if err := s.attempt(t, c.Attempt); err != nil {
 			return err
 		}
-		if err := s.endSessions(t, sessions, f); err != nil {
+		if err := s.endSessions(t, c.Sessions, f); err != nil {
 			return err
 		}
-		replaced, err = s.show(t, bucket, &f)
+		previous, err = s.show(t, bucket, &f, c.Change)
 		return err
 	})
 	if err != nil {
 		return store.File{}, store.FileID{}, existing(f, err)
 	}
-	return asStored(f), replaced, nil
+	return asStored(f), previous, nil
 }
 
 // partsOf returns the stored parts of the sessions.

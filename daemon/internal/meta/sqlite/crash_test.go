@@ -35,7 +35,7 @@ func runAsVictim() bool {
 			for {
 				f := newFile("")
 				f.Key = store.Key(f.ID.String()) // replaces nothing
-				if _, _, err := s.CommitFile(context.Background(), f, false); err != nil {
+				if _, _, err := s.CommitFile(context.Background(), store.Commit{File: f}); err != nil {
 					panic(err)
 				}
 				fmt.Println(f.ID) // one write call, so lines stay whole
@@ -94,12 +94,12 @@ func TestATornLogIsReadUpToItsLastWholeCommit(t *testing.T) {
 	path := filepath.Join(dir, "metadata.db")
 	s := open(t, path)
 	f := newFile("whole")
-	_, _, err := s.CommitFile(t.Context(), f, false)
+	_, _, err := s.CommitFile(t.Context(), store.Commit{File: f})
 	require.NoError(t, err)
 	whole, err := os.Stat(path + "-wal")
 	require.NoError(t, err)
 	last := newFile("torn")
-	_, _, err = s.CommitFile(t.Context(), last, false)
+	_, _, err = s.CommitFile(t.Context(), store.Commit{File: last})
 	require.NoError(t, err)
 	database, err := os.ReadFile(path)
 	require.NoError(t, err)
@@ -129,7 +129,7 @@ func TestTheLogIsCutOffAtRest(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range 50 {
 		all.Go(func() {
-			_, _, err := s.CommitFile(context.Background(), newFile(fmt.Sprint(i)), false)
+			_, _, err := s.CommitFile(context.Background(), store.Commit{File: newFile(fmt.Sprint(i))})
 			if err != nil {
 				t.Error(err)
 			}

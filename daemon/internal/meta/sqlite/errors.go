@@ -84,4 +84,8 @@ func noBucket(name store.BucketName) error {
 	return store.Errorf(store.NotFound, "bucket %q does not exist", name)
 }
 
+func noObject(bucket store.BucketName, key store.Key) error {
+	return store.Errorf(store.NotFound, "bucket %q has no object %q", bucket, key)
+}
+
 func noFile(id store.FileID) error { return store.Errorf(store.NotFound, "file %s does not exist", id) }

@@ -20,8 +20,7 @@ func (s *Store) File(ctx context.Context, id store.FileID) (f store.File, err er
 // LatestFile implements store.Files.
 func (s *Store) LatestFile(ctx context.Context, bucket store.BucketName, key store.Key) (f store.File, err error) {
 	err = s.read(ctx, "LatestFile", func(r *reader) (err error) {
-		none := store.Errorf(store.NotFound, "bucket %q has no object %q", bucket, key)
-		f, err = s.oneFile(r, none, s.q.LatestFile, string(bucket), []byte(key))
+		f, err = s.oneFile(r, noObject(bucket, key), s.q.LatestFile, string(bucket), []byte(key))
 		return err
 	})
 	return f, err

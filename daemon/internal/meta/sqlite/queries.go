@@ -2,17 +2,17 @@ package sqlite
 
 // queries are the statements of sql/sqlite/queries, each in the field of its name.
 type queries struct {
-	CreateBucket, Bucket, ListBuckets, UpdateBucket, BucketInUse, DeleteFailed, DropBucket                                            string
-	InsertFile, InsertPart, FileState, Shown, Heir, Show, RenameFile, RemoveFile, RemoveParts, MarkFailed, MarkDeleted, InsertMarker  string
-	File, LatestFile, Parts, ListObjects, ListFiles, ListFilesOfBucket, ListFilesOfKey                                                string
-	DueDeleted, SweepParts, RemoveSwept, ForgetDropped, ForgetAttempts, Attempt, InsertAttempt                                        string
-	Part, OwnerOfPart, SessionNames, PartsAfter, Widen, PlaceChunks, CallOff, IsQueued, FinishRepairs                                 string
-	EnsureCluster, Cluster, NextEpoch, Members, Node, NodeNamed, SaveNode, BeatNode, SetNodeState                                     string
-	Enqueue, NextNode, DueOfNode, Hide, TakeOver, Unclaim, Hasten, Finish, Postpone, Depth                                            string
-	AcquireLease, LeaseOwner, RenewLease, ReleaseLease                                                                                string
-	InsertSession, IDInUse, FileExists, Session, SessionAlive, SessionSize, SetSessionSize, SessionParts, RemoveSession, SlideSession string
-	ListSessions, ListSessionsOfBucket, ListExpiredSessions, OwnerFull, BucketFull                                                    string
-	NumberTaken, PartState, RemoveNumber, RemoveBegun, TakePart, HandOver                                                             string
-	SaveCredential, Credential, ListCredentials, DeleteCredential                                                                     string
-	EndCredentials                                                                                                                    string
+	CreateBucket, Bucket, ListBuckets, UpdateBucket, BucketInUse, DeleteFailed, DropBucket                                                 string
+	InsertFile, InsertPart, FileState, Shown, Heir, Show, RenameFile, RemoveFile, RemoveParts, MarkFailed, MarkDeleted, InsertMarker, Hide string
+	File, LatestFile, Parts, ListObjects, ListFiles, ListFilesOfBucket, ListFilesOfKey                                                     string
+	DueDeleted, SweepParts, RemoveSwept, ForgetDropped, ForgetAttempts, Attempt, InsertAttempt                                             string
+	Part, OwnerOfPart, SessionNames, PartsAfter, Widen, PlaceChunks, CallOff, IsQueued, FinishRepairs                                      string
+	EnsureCluster, Cluster, NextEpoch, Members, Node, NodeNamed, SaveNode, BeatNode, SetNodeState                                          string
+	Enqueue, NextNode, DueOfNode, ClaimTask, TakeOver, Unclaim, Hasten, Finish, Postpone, Depth                                            string
+	AcquireLease, LeaseOwner, RenewLease, ReleaseLease                                                                                     string
+	InsertSession, IDInUse, FileExists, Session, SessionAlive, SessionSize, SetSessionSize, SessionParts, RemoveSession, SlideSession      string
+	ListSessions, ListSessionsOfBucket, ListExpiredSessions, OwnerFull, BucketFull                                                         string
+	NumberTaken, PartState, RemoveNumber, RemoveBegun, TakePart, HandOver                                                                  string
+	SaveCredential, Credential, ListCredentials, DeleteCredential                                                                          string
+	EndCredentials                                                                                                                         string
 }

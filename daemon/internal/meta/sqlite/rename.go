@@ -7,47 +7,47 @@ import (
 )
 
 // RenameFile implements store.Files.
-func (s *Store) RenameFile(ctx context.Context, id store.FileID, bucket store.BucketName, key store.Key, attempt store.AttemptID) (f store.File, replaced store.FileID, err error) {
+func (s *Store) RenameFile(ctx context.Context, r store.Rename) (f store.File, previous store.FileID, err error) {
 	err = s.write(ctx, "RenameFile", func(t *tx) error {
-		if f, err = s.bareFile(t, noFile(id), s.q.File, id[:]); err != nil {
+		if f, err = s.bareFile(t, noFile(r.File), s.q.File, r.File[:]); err != nil {
 			return err
 		}
-		to, _, err := s.bucketID(t, bucket)
+		to, _, err := s.bucketID(t, r.Bucket)
 		switch {
 		case err != nil:
 			return err
 		case f.State == store.Deleted:
-			return noFile(id)
+			return noFile(r.File)
 		case !f.Latest || f.DeleteMarker:
-			return store.Errorf(store.Conflict, "file %s is not what its key shows", id)
+			return store.Errorf(store.Conflict, "file %s is not the latest of its key", r.File)
 		}
-		if err := s.attempt(t, attempt); err != nil {
+		if err := s.attempt(t, r.Attempt); err != nil {
 			return err
 		}
-		if f.Bucket == bucket && f.Key == key {
-			return nil
+		if f.Bucket == r.Bucket && f.Key == r.Key {
+			return r.If.Check(&f)
 		}
-		replaced, err = s.move(t, f, to, key)
-		f.Bucket, f.Key = bucket, key
+		previous, err = s.move(t, f, to, r)
+		f.Bucket, f.Key, f.ChangedBy = r.Bucket, r.Key, r.Caller
 		return err
 	})
 	if err != nil {
 		return store.File{}, store.FileID{}, err
 	}
-	return f, replaced, nil
+	return f, previous, nil
 }
 
 // move makes the file latest under another key, and the newest complete file that is left latest under its old key.
-func (s *Store) move(t *tx, f store.File, to int64, key store.Key) (replaced store.FileID, err error) {
+func (s *Store) move(t *tx, f store.File, to int64, r store.Rename) (previous store.FileID, err error) {
 	from, _, err := s.bucketID(t, f.Bucket)
 	if err != nil {
-		return replaced, err
+		return previous, err
 	}
-	if replaced, err = s.replace(t, to, key); err != nil {
-		return replaced, err
+	if previous, err = s.replace(t, to, r.Key, r.Change); err != nil {
+		return previous, err
 	}
-	if _, err := t.exec(s.q.RenameFile, to, []byte(key), f.ID[:]); err != nil {
-		return replaced, err
+	if _, err := t.exec(s.q.RenameFile, to, []byte(r.Key), r.Caller, f.ID[:]); err != nil {
+		return previous, err
 	}
-	return replaced, s.promote(t, from, string(f.Key))
+	return previous, s.promote(t, from, string(f.Key))
 }

@@ -46,7 +46,7 @@ func TestAFullDiskStillDeletes(t *testing.T) {
 	var files []store.File
 	for i := range 300 {
 		f := newFile(fmt.Sprint(i))
-		_, _, err := s.CommitFile(t.Context(), f, false)
+		_, _, err := s.CommitFile(t.Context(), store.Commit{File: f})
 		require.NoError(t, err)
 		files = append(files, f)
 	}
@@ -54,12 +54,12 @@ func TestAFullDiskStillDeletes(t *testing.T) {
 	// What the log and the database have left over is used up first.
 	var err error
 	for i := 0; err == nil && i < 100_000; i++ {
-		_, _, err = s.CommitFile(t.Context(), newFile(fmt.Sprint("more", i)), false)
+		_, _, err = s.CommitFile(t.Context(), store.Commit{File: newFile(fmt.Sprint("more", i))})
 	}
 	require.ErrorIs(t, err, store.NoSpace)
 
 	for _, f := range files[:200] {
-		require.NoError(t, s.DeleteFile(t.Context(), f.ID, store.NewAttemptID()))
+		require.NoError(t, s.DeleteFile(t.Context(), store.Deletion{File: f.ID, Attempt: store.NewAttemptID()}))
 	}
 	_, err = s.SweepDeleted(t.Context(), 0, 200)
 	require.NoError(t, err)
@@ -76,7 +76,7 @@ func TestAFullDiskStillDeletes(t *testing.T) {
 
 	require.NoError(t, os.Remove(filler))
 	require.Eventually(t, func() bool {
-		_, _, err := s.CommitFile(t.Context(), newFile("after"), false)
+		_, _, err := s.CommitFile(t.Context(), store.Commit{File: newFile("after")})
 		return err == nil
 	}, patience, tick)
 	info, err = os.Stat(filepath.Join(dir, "metadata.reserve"))
@@ -92,7 +92,7 @@ func TestAFullDiskCanBeOpened(t *testing.T) {
 	path := filepath.Join(dir, "metadata.db")
 	s := open(t, path)
 	f := newFile("kept")
-	_, _, err := s.CommitFile(t.Context(), f, false)
+	_, _, err := s.CommitFile(t.Context(), store.Commit{File: f})
 	require.NoError(t, err)
 	node := store.Node{ID: store.NewNodeID(), Name: "one", Weight: 1}
 	_, err = s.JoinNode(t.Context(), node)
@@ -102,6 +102,6 @@ func TestAFullDiskCanBeOpened(t *testing.T) {
 	s, err = sqlite.Open(t.Context(), path, sqlite.Options{})
 	require.NoError(t, err)
 	_, joined := s.JoinNode(t.Context(), node)
-	deleted := s.DeleteFile(t.Context(), f.ID, store.NewAttemptID())
+	deleted := s.DeleteFile(t.Context(), store.Deletion{File: f.ID, Attempt: store.NewAttemptID()})
 	require.NoError(t, errors.Join(joined, deleted, s.Close()))
 }

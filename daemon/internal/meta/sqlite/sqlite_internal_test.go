@@ -284,7 +284,7 @@ func TestTheNewestVersionInheritsTheKey(t *testing.T) {
 	t.Parallel()
 	s := opened(t)
 	files := versions(t, s, "versions", 4)
-	require.NoError(t, s.DeleteFile(t.Context(), files[2].ID, store.NewAttemptID()))
+	require.NoError(t, s.DeleteFile(t.Context(), store.Deletion{File: files[2].ID, Attempt: store.NewAttemptID()}))
 	for _, want := range []int{3, 1, 0} {
 		shown, err := s.LatestFile(t.Context(), store.DefaultBucket, "versions")
 		if files[want].DeleteMarker {
@@ -293,7 +293,7 @@ func TestTheNewestVersionInheritsTheKey(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, files[want].ID, shown.ID)
 		}
-		require.NoError(t, s.DeleteFile(t.Context(), files[want].ID, store.NewAttemptID()))
+		require.NoError(t, s.DeleteFile(t.Context(), store.Deletion{File: files[want].ID, Attempt: store.NewAttemptID()}))
 	}
 	_, err := s.LatestFile(t.Context(), store.DefaultBucket, "versions")
 	require.ErrorIs(t, err, store.NotFound)
@@ -303,7 +303,7 @@ func TestARenamedFileLeavesItsKeyToTheNewestVersion(t *testing.T) {
 	t.Parallel()
 	s := opened(t)
 	from, to := versions(t, s, "from", 4), versions(t, s, "to", 4)
-	_, replaced, err := s.RenameFile(t.Context(), from[3].ID, store.DefaultBucket, "to", store.NewAttemptID())
+	_, replaced, err := s.RenameFile(t.Context(), store.Rename{File: from[3].ID, Bucket: store.DefaultBucket, Key: "to", Attempt: store.NewAttemptID()})
 	require.NoError(t, err)
 	require.Equal(t, to[3].ID, replaced)
 	shown := func(key store.Key, want store.FileID) {
@@ -315,12 +315,12 @@ func TestARenamedFileLeavesItsKeyToTheNewestVersion(t *testing.T) {
 	shown("from", from[2].ID)
 	shown("to", from[3].ID)
 	// The versions behind it stay under both keys, and are not for rename.
-	_, _, err = s.RenameFile(t.Context(), to[2].ID, store.DefaultBucket, "to", store.NewAttemptID())
+	_, _, err = s.RenameFile(t.Context(), store.Rename{File: to[2].ID, Bucket: store.DefaultBucket, Key: "to", Attempt: store.NewAttemptID()})
 	require.ErrorIs(t, err, store.Conflict)
-	require.NoError(t, s.DeleteFile(t.Context(), from[3].ID, store.NewAttemptID()))
+	require.NoError(t, s.DeleteFile(t.Context(), store.Deletion{File: from[3].ID, Attempt: store.NewAttemptID()}))
 	shown("to", to[2].ID)
 	// Where a delete marker inherits, the key shows nothing.
-	_, _, err = s.RenameFile(t.Context(), from[2].ID, store.DefaultBucket, "elsewhere", store.NewAttemptID())
+	_, _, err = s.RenameFile(t.Context(), store.Rename{File: from[2].ID, Bucket: store.DefaultBucket, Key: "elsewhere", Attempt: store.NewAttemptID()})
 	require.NoError(t, err)
 	_, err = s.LatestFile(t.Context(), store.DefaultBucket, "from")
 	require.ErrorIs(t, err, store.NotFound)

@@ -44,7 +44,7 @@ func (s *Store) Claim(ctx context.Context, q store.ClaimQuery) (claimed []store.
 		for i := range claimed {
 			claimed[i].Attempts++
 			claimed[i].Term = q.Term
-			if _, err := t.exec(s.q.Hide, append([]any{micros(now.Add(q.Hold)), int64(q.Term)}, identity(claimed[i])...)...); err != nil {
+			if _, err := t.exec(s.q.ClaimTask, append([]any{micros(now.Add(q.Hold)), int64(q.Term)}, identity(claimed[i])...)...); err != nil {
 				return err
 			}
 		}

@@ -90,8 +90,8 @@ func (s *Store) BeginFile(ctx context.Context, f store.File) error {
 }
 
 // CommitFile implements store.Files.
-func (s *Store) CommitFile(ctx context.Context, f store.File, begun bool) (store.File, store.FileID, error) {
-	stored, replaced, err := s.Metadata.CommitFile(ctx, f, begun)
+func (s *Store) CommitFile(ctx context.Context, c store.Commit) (store.File, store.FileID, error) {
+	stored, replaced, err := s.Metadata.CommitFile(ctx, c)
 	s.note(err)
 	return stored, replaced, err
 }
@@ -111,8 +111,8 @@ func (s *Store) BeginPart(ctx context.Context, id store.FileID, p store.Part) er
 }
 
 // CompleteSession implements store.Sessions.
-func (s *Store) CompleteSession(ctx context.Context, f store.File, sessions []store.FileID, attempt store.AttemptID) (store.File, store.FileID, error) {
-	stored, replaced, err := s.Metadata.CompleteSession(ctx, f, sessions, attempt)
+func (s *Store) CompleteSession(ctx context.Context, c store.Completion) (store.File, store.FileID, error) {
+	stored, replaced, err := s.Metadata.CompleteSession(ctx, c)
 	s.note(err)
 	return stored, replaced, err
 }

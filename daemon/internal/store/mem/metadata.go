@@ -233,30 +233,52 @@ func (d *data) reclaimPart(p store.Part, reason string) {
 }
 
 // CommitFile implements store.Files.
-func (m *Metadata) CommitFile(ctx context.Context, f store.File, begun bool) (stored store.File, replaced store.FileID, err error) {
+func (m *Metadata) CommitFile(ctx context.Context, c store.Commit) (stored store.File, previous store.FileID, err error) {
 	err = m.do(ctx, func(d *data) error {
-		if err := d.mayCommit(f, begun); err != nil {
+		f := c.File
+		if err := d.mayCommit(f, c.Begun); err != nil {
 			return err
 		}
-		if begun {
+		if err := d.check(c.If, f.Bucket, f.Key); err != nil {
+			return err
+		}
+		if c.Begun {
 			d.forgetPlanned(d.files[f.ID])
 			d.reclaimPlanned(d.files[f.ID].Parts, f.Parts)
 		}
-		stored, replaced = d.show(f)
+		stored, previous = d.show(f, c.Change)
 		for _, p := range f.Parts {
 			d.repairMissing(p)
 		}
 		return nil
 	})
-	return stored, replaced, err
+	return stored, previous, err
 }
 
-// show makes the file complete and latest, and deletes the one that was latest.
-func (d *data) show(f store.File) (stored store.File, replaced store.FileID) {
-	replaced = d.replace(f.Bucket, f.Key)
-	f.State, f.Latest, f.CompletedAt = store.Complete, true, d.now()
+// show makes the file complete and latest.
+func (d *data) show(f store.File, c store.Change) (stored store.File, previous store.FileID) {
+	previous = d.replace(f.Bucket, f.Key, c)
+	f.State, f.Latest, f.CompletedAt, f.ChangedBy = store.Complete, true, d.now(), c.Caller
 	d.saveFile(f)
-	return withoutParts(f), replaced
+	return withoutParts(f), previous
+}
+
+// check decides the condition for the key.
+func (d *data) check(c store.Condition, b store.BucketName, k store.Key) error {
+	if f, ok := d.latest(b, k); ok {
+		return c.Check(&f)
+	}
+	return c.Check(nil)
+}
+
+// latest is the latest file of the key, a delete marker included.
+func (d *data) latest(b store.BucketName, k store.Key) (store.File, bool) {
+	for _, f := range d.files {
+		if f.Bucket == b && f.Key == k && f.Latest {
+			return f, true
+		}
+	}
+	return store.File{}, false
 }
 
 func (d *data) repairMissing(p store.Part) {
@@ -267,15 +289,21 @@ func (d *data) repairMissing(p store.Part) {
 	}
 }
 
-// replace deletes the latest file of the key.
-func (d *data) replace(b store.BucketName, k store.Key) (replaced store.FileID) {
-	for id, old := range d.files {
-		if old.Bucket == b && old.Key == k && old.Latest {
-			replaced = id
-			d.remove(id)
-		}
+// replace ends the latest file of the key being latest, as the change says.
+func (d *data) replace(b store.BucketName, k store.Key, c store.Change) (previous store.FileID) {
+	f, ok := d.latest(b, k)
+	if !ok {
+		return previous
 	}
-	return replaced
+	if c.Before == store.KeepBefore {
+		f.Latest = false
+		d.files[f.ID] = f
+		return f.ID
+	}
+	f.ChangedBy = c.Caller
+	d.files[f.ID] = f
+	d.remove(f.ID)
+	return f.ID
 }
 
 func (d *data) mayCommit(f store.File, begun bool) error {
@@ -369,34 +397,59 @@ func (m *Metadata) LatestFile(ctx context.Context, bucket store.BucketName, key 
 		if _, err := d.bucket(bucket); err != nil {
 			return err
 		}
-		for _, f = range d.files {
-			if f.Bucket == bucket && f.Key == key && f.Latest && !f.DeleteMarker {
-				f = cloneFile(f)
-				return nil
-			}
+		latest, ok := d.latest(bucket, key)
+		if !ok || latest.DeleteMarker {
+			return noObject(bucket, key)
 		}
-		f = store.File{}
-		return store.Errorf(store.NotFound, "bucket %q has no object %q", bucket, key)
+		f = cloneFile(latest)
+		return nil
 	})
 	return f, err
 }
 
+func noObject(bucket store.BucketName, key store.Key) error {
+	return store.Errorf(store.NotFound, "bucket %q has no object %q", bucket, key)
+}
+
 // DeleteFile implements store.Files.
-func (m *Metadata) DeleteFile(ctx context.Context, id store.FileID, attempt store.AttemptID) error {
+func (m *Metadata) DeleteFile(ctx context.Context, x store.Deletion) error {
 	return m.do(ctx, func(d *data) error {
-		f, ok := d.files[id]
-		if !ok || f.State == store.Deleted {
-			return store.Errorf(store.NotFound, "file %s does not exist", id)
-		}
-		if err := d.attempt(attempt); err != nil {
+		f, err := d.target(x)
+		if err != nil {
 			return err
 		}
-		d.remove(id)
-		if f.Latest {
+		if err := d.attempt(x.Attempt); err != nil {
+			return err
+		}
+		f.ChangedBy = x.Caller
+		d.files[f.ID] = f
+		d.remove(f.ID)
+		if f.Latest && !x.File.IsZero() {
 			d.promote(f.Bucket, f.Key)
 		}
 		return nil
 	})
+}
+
+// target is the file to delete, once the condition holds.
+func (d *data) target(x store.Deletion) (f store.File, err error) {
+	ok := true
+	if x.File.IsZero() {
+		if _, err := d.bucket(x.Bucket); err != nil {
+			return f, err
+		}
+		if err := d.check(x.If, x.Bucket, x.Key); err != nil {
+			return f, err
+		}
+		if f, ok = d.latest(x.Bucket, x.Key); !ok || f.DeleteMarker {
+			return f, noObject(x.Bucket, x.Key)
+		}
+		return f, nil
+	}
+	if f, ok = d.files[x.File]; !ok || f.State == store.Deleted {
+		return f, store.Errorf(store.NotFound, "file %s does not exist", x.File)
+	}
+	return f, d.check(x.If, f.Bucket, f.Key)
 }
 
 // promote makes the newest complete file of the key latest.

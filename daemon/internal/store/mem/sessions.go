@@ -226,12 +226,13 @@ func (m *Metadata) DropPart(ctx context.Context, p store.Part) error {
 }
 
 // CompleteSession implements store.Sessions.
-func (m *Metadata) CompleteSession(ctx context.Context, f store.File, sessions []store.FileID, attempt store.AttemptID) (stored store.File, replaced store.FileID, err error) {
+func (m *Metadata) CompleteSession(ctx context.Context, c store.Completion) (stored store.File, previous store.FileID, err error) {
 	err = m.do(ctx, func(d *data) error {
+		f := c.File
 		if _, err := d.bucket(f.Bucket); err != nil {
 			return err
 		}
-		have, err := d.partsOf(sessions)
+		have, err := d.partsOf(c.Sessions)
 		if err != nil {
 			return err
 		}
@@ -241,21 +242,24 @@ func (m *Metadata) CompleteSession(ctx context.Context, f store.File, sessions [
 		if f.Parts, err = take(have, f.Parts); err != nil {
 			return err
 		}
-		if err := d.attempt(attempt); err != nil {
+		if err := d.check(c.If, f.Bucket, f.Key); err != nil {
+			return err
+		}
+		if err := d.attempt(c.Attempt); err != nil {
 			return err
 		}
 		left := slices.Collect(maps.Values(have))
-		for _, id := range sessions {
+		for _, id := range c.Sessions {
 			left = append(left, d.endSession(id)...)
 		}
-		stored, replaced = d.show(f)
+		stored, previous = d.show(f, c.Change)
 		if len(left) > 0 {
 			d.leave(store.File{ID: store.NewFileID(), Bucket: f.Bucket, Key: f.Key, Parts: left})
 		}
 		stored.Parts = cloneFile(d.files[f.ID]).Parts
 		return nil
 	})
-	return stored, replaced, err
+	return stored, previous, err
 }
 
 // partsOf returns all received parts of the sessions.
@@ -345,32 +349,35 @@ func (m *Metadata) AbortSession(ctx context.Context, id store.FileID) error {
 }
 
 // RenameFile implements store.Files.
-func (m *Metadata) RenameFile(ctx context.Context, id store.FileID, bucket store.BucketName, key store.Key, attempt store.AttemptID) (stored store.File, replaced store.FileID, err error) {
+func (m *Metadata) RenameFile(ctx context.Context, r store.Rename) (stored store.File, previous store.FileID, err error) {
 	err = m.do(ctx, func(d *data) error {
-		f, ok := d.files[id]
+		f, ok := d.files[r.File]
 		if !ok || f.State == store.Deleted {
-			return store.Errorf(store.NotFound, "file %s does not exist", id)
+			return store.Errorf(store.NotFound, "file %s does not exist", r.File)
 		}
-		if _, err := d.bucket(bucket); err != nil {
+		if _, err := d.bucket(r.Bucket); err != nil {
 			return err
 		}
 		if !f.Latest || f.DeleteMarker {
-			return store.Errorf(store.Conflict, "file %s is not what its key shows", id)
+			return store.Errorf(store.Conflict, "file %s is not the latest of its key", r.File)
 		}
-		if err := d.attempt(attempt); err != nil {
+		if err := d.check(r.If, r.Bucket, r.Key); err != nil {
 			return err
 		}
-		if f.Bucket != bucket || f.Key != key {
-			replaced = d.replace(bucket, key)
+		if err := d.attempt(r.Attempt); err != nil {
+			return err
+		}
+		if f.Bucket != r.Bucket || f.Key != r.Key {
+			previous = d.replace(r.Bucket, r.Key, r.Change)
 			from, fromKey := f.Bucket, f.Key
-			f.Bucket, f.Key, f.Latest = bucket, key, true
-			d.files[id] = f
+			f.Bucket, f.Key, f.Latest, f.ChangedBy = r.Bucket, r.Key, true, r.Caller
+			d.files[r.File] = f
 			d.promote(from, fromKey)
 		}
 		stored = withoutParts(f)
 		return nil
 	})
-	return stored, replaced, err
+	return stored, previous, err
 }
 
 func cloneSession(x store.Session) store.Session {

@@ -44,7 +44,7 @@ func benchCommit(b *testing.B, m store.Metadata, overwrite bool) {
 			}
 			f := newFile(store.Key(fmt.Sprintf("photos/%03d/image-%08d.jpg", n%997, n)), newPart(1, nodes...))
 			f.Meta = nil
-			if _, _, err := m.CommitFile(b.Context(), f, false); err != nil {
+			if _, _, err := m.CommitFile(b.Context(), store.Commit{File: f}); err != nil {
 				b.Error(err)
 				return
 			}
@@ -167,7 +167,7 @@ func CommitAll(tb testing.TB, m store.Metadata, files []store.File) {
 	for w := range writers {
 		go func() {
 			for i := w; i < len(files); i += writers {
-				if _, _, err := m.CommitFile(tb.Context(), files[i], false); err != nil {
+				if _, _, err := m.CommitFile(tb.Context(), store.Commit{File: files[i]}); err != nil {
 					errs <- err
 					return
 				}

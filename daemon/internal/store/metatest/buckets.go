@@ -82,10 +82,10 @@ var bucketTests = []test{
 		f.Bucket = bucket(t, m, "photos")
 		begin(t, m, f)
 		requireKind(t, store.Conflict, m.DeleteBucket(t.Context(), "photos"))
-		_, _, err := m.CommitFile(t.Context(), f, true)
+		_, _, err := m.CommitFile(t.Context(), store.Commit{File: f, Begun: true})
 		require.NoError(t, err)
 		requireKind(t, store.Conflict, m.DeleteBucket(t.Context(), "photos"))
-		require.NoError(t, m.DeleteFile(t.Context(), f.ID, store.NewAttemptID()))
+		require.NoError(t, m.DeleteFile(t.Context(), store.Deletion{File: f.ID, Attempt: store.NewAttemptID()}))
 		require.NoError(t, m.DeleteBucket(t.Context(), "photos"))
 	}},
 	{"failed files go with their bucket", func(t *testing.T, m store.Metadata) {

@@ -27,7 +27,7 @@ func every(ctx context.Context, m store.Metadata) map[string]error {
 	one("UpdateBucket", m.UpdateBucket(ctx, store.Bucket{Name: "every", Survive: 2}))
 	one("DeleteBucket", m.DeleteBucket(ctx, "every"))
 	one("BeginFile", m.BeginFile(ctx, begun))
-	_, _, err := m.CommitFile(ctx, f, false)
+	_, _, err := m.CommitFile(ctx, store.Commit{File: f})
 	one("CommitFile", err)
 	one("FailFile", m.FailFile(ctx, begun, "every", nil))
 	two("File")(m.File(ctx, f.ID))
@@ -38,9 +38,9 @@ func every(ctx context.Context, m store.Metadata) map[string]error {
 	one("Part", err)
 	two("PartsAfter")(m.PartsAfter(ctx, store.PartID{}, 1))
 	one("MoveChunk", m.MoveChunk(ctx, f.Parts[0].ChunkID(0), f.Parts[0].Chunks[0], store.Placement{}))
-	_, _, err = m.RenameFile(ctx, f.ID, f.Bucket, "renamed", store.NewAttemptID())
+	_, _, err = m.RenameFile(ctx, store.Rename{File: f.ID, Bucket: f.Bucket, Key: "renamed", Attempt: store.NewAttemptID()})
 	one("RenameFile", err)
-	one("DeleteFile", m.DeleteFile(ctx, f.ID, store.NewAttemptID()))
+	one("DeleteFile", m.DeleteFile(ctx, store.Deletion{File: f.ID, Attempt: store.NewAttemptID()}))
 	everyOfSessions(ctx, m, errs)
 
 	node := newNode("every")
@@ -79,7 +79,7 @@ func everyOfSessions(ctx context.Context, m store.Metadata, errs map[string]erro
 	errs["SavePart"] = m.SavePart(ctx, s.ID, saved, time.Hour)
 	errs["AddPart"] = m.AddPart(ctx, s.ID, newPart(saved.Number+1, newNodes(1)...), time.Hour)
 	errs["DropPart"] = m.DropPart(ctx, begun)
-	_, _, errs["CompleteSession"] = m.CompleteSession(ctx, fileOf(s, saved), []store.FileID{s.ID}, store.NewAttemptID())
+	_, _, errs["CompleteSession"] = m.CompleteSession(ctx, store.Completion{File: fileOf(s, saved), Sessions: []store.FileID{s.ID}, Attempt: store.NewAttemptID()})
 }
 
 var callTests = []test{
@@ -120,7 +120,7 @@ var callTests = []test{
 					if i%2 == 0 {
 						_, errs[i] = m.File(t.Context(), known.ID)
 					} else {
-						_, _, errs[i] = m.CommitFile(t.Context(), newFile(store.Key(fmt.Sprint(i, "-", n)), newPart(1, newNodes(2)...)), false)
+						_, _, errs[i] = m.CommitFile(t.Context(), store.Commit{File: newFile(store.Key(fmt.Sprint(i, "-", n)), newPart(1, newNodes(2)...))})
 					}
 					if n == 0 {
 						started <- struct{}{}
@@ -197,7 +197,7 @@ func readersSeeWholeSteps(t *testing.T, writer, reader store.Metadata) {
 	all.Go(func() {
 		defer close(done)
 		for range rounds {
-			if _, _, wrote = writer.CommitFile(t.Context(), next(), false); wrote != nil {
+			if _, _, wrote = writer.CommitFile(t.Context(), store.Commit{File: next()}); wrote != nil {
 				return
 			}
 		}

@@ -16,7 +16,7 @@ var commitTests = []test{
 		f := newFile("docs/a.txt", newPart(1, nodes...), newPart(2, nodes[1:]...))
 		f.SHA256 = make([]byte, 32)
 		f.SHA256[31] = 7
-		stored, replaced, err := m.CommitFile(t.Context(), f, false)
+		stored, replaced, err := m.CommitFile(t.Context(), store.Commit{File: f})
 		require.NoError(t, err)
 		require.True(t, replaced.IsZero())
 		require.Nil(t, stored.Parts)
@@ -83,7 +83,7 @@ var commitTests = []test{
 	{"an unknown bucket is NotFound and nothing is kept", func(t *testing.T, m store.Metadata) {
 		f := newFile("a", newPart(1, store.NodeID{}))
 		f.Bucket = "nowhere"
-		_, _, err := m.CommitFile(t.Context(), f, false)
+		_, _, err := m.CommitFile(t.Context(), store.Commit{File: f})
 		requireKind(t, store.NotFound, err)
 		requireNoFile(t, m, f.ID)
 		requireQueued(t, m, store.Repair)
@@ -93,7 +93,7 @@ var commitTests = []test{
 		put(t, m, f)
 		other := newFile("b", newPart(1, newNodes(2)...))
 		other.ID = f.ID
-		_, _, err := m.CommitFile(t.Context(), other, false)
+		_, _, err := m.CommitFile(t.Context(), store.Commit{File: other})
 		requireKind(t, store.Exists, err)
 		got, err := m.File(t.Context(), f.ID)
 		require.NoError(t, err)
@@ -106,7 +106,7 @@ var commitTests = []test{
 		f := newFile("a", newPart(1, newNodes(2)...))
 		put(t, m, f)
 		next := newFile("b", f.Parts[0])
-		_, _, err := m.CommitFile(t.Context(), next, false)
+		_, _, err := m.CommitFile(t.Context(), store.Commit{File: next})
 		requireKind(t, store.Exists, err)
 		requireNoFile(t, m, next.ID)
 	}},
@@ -125,7 +125,7 @@ var commitTests = []test{
 		neighbour := newFile("a/b", newPart(1, nodes...))
 		put(t, m, neighbour)
 		next := newFile("a", newPart(1, nodes...))
-		stored, replaced, err := m.CommitFile(t.Context(), next, false)
+		stored, replaced, err := m.CommitFile(t.Context(), store.Commit{File: next})
 		require.NoError(t, err)
 		require.True(t, stored.Latest)
 		require.Equal(t, old.ID, replaced)
@@ -141,7 +141,7 @@ var commitTests = []test{
 		one, two := newFile("a"), newFile("a")
 		two.Bucket = bucket(t, m, "photos")
 		put(t, m, one)
-		_, replaced, err := m.CommitFile(t.Context(), two, false)
+		_, replaced, err := m.CommitFile(t.Context(), store.Commit{File: two})
 		require.NoError(t, err)
 		require.True(t, replaced.IsZero())
 		got, err := m.LatestFile(t.Context(), one.Bucket, "a")
@@ -151,7 +151,7 @@ var commitTests = []test{
 	{"a failed commit leaves the file before as it was", func(t *testing.T, m store.Metadata) {
 		old := newFile("a", newPart(1, newNodes(2)...))
 		put(t, m, old)
-		_, _, err := m.CommitFile(t.Context(), newFile("a", old.Parts[0], newPart(1, newNodes(2)...)), false)
+		_, _, err := m.CommitFile(t.Context(), store.Commit{File: newFile("a", old.Parts[0], newPart(1, newNodes(2)...))})
 		require.Error(t, err)
 		got, err := m.LatestFile(t.Context(), old.Bucket, "a")
 		require.NoError(t, err)
@@ -165,7 +165,7 @@ var commitTests = []test{
 		put(t, m, newFile("b"))
 		marker := newFile("a")
 		marker.DeleteMarker = true
-		_, replaced, err := m.CommitFile(t.Context(), marker, false)
+		_, replaced, err := m.CommitFile(t.Context(), store.Commit{File: marker})
 		require.NoError(t, err)
 		require.Equal(t, old.ID, replaced)
 		_, err = m.LatestFile(t.Context(), store.DefaultBucket, "a")
@@ -177,7 +177,7 @@ var commitTests = []test{
 		require.True(t, got.Latest)
 
 		next := newFile("a", newPart(1, newNodes(1)...))
-		_, replaced, err = m.CommitFile(t.Context(), next, false)
+		_, replaced, err = m.CommitFile(t.Context(), store.Commit{File: next})
 		require.NoError(t, err)
 		require.Equal(t, marker.ID, replaced)
 		require.Equal(t, []string{"a", "b"}, names(t, m, store.ObjectQuery{Bucket: store.DefaultBucket, Limit: 10}))
@@ -193,10 +193,10 @@ var commitTests = []test{
 		good, bad := make([]error, pairs), make([]error, pairs)
 		for i := range pairs {
 			all.Go(func() {
-				_, _, good[i] = m.CommitFile(t.Context(), newFile(store.Key(fmt.Sprint("good-", i)), newPart(1, newNodes(2)...)), false)
+				_, _, good[i] = m.CommitFile(t.Context(), store.Commit{File: newFile(store.Key(fmt.Sprint("good-", i)), newPart(1, newNodes(2)...))})
 			})
 			all.Go(func() {
-				_, _, bad[i] = m.CommitFile(t.Context(), newFile(store.Key(fmt.Sprint("bad-", i)), newPart(1, newNodes(2)...), taken.Parts[0]), false)
+				_, _, bad[i] = m.CommitFile(t.Context(), store.Commit{File: newFile(store.Key(fmt.Sprint("bad-", i)), newPart(1, newNodes(2)...), taken.Parts[0])})
 			})
 		}
 		all.Wait()
@@ -220,7 +220,7 @@ func commitOneKeyAtOnce(t *testing.T, stores ...store.Metadata) {
 	for i := range files {
 		files[i] = newFile("contended", newPart(1, newNodes(3)...), newPart(2, newNodes(3)...))
 		all.Go(func() {
-			_, replaced[i], errs[i] = stores[i%len(stores)].CommitFile(t.Context(), files[i], false)
+			_, replaced[i], errs[i] = stores[i%len(stores)].CommitFile(t.Context(), store.Commit{File: files[i]})
 		})
 	}
 	all.Wait()

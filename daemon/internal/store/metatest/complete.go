@@ -26,7 +26,7 @@ func fileOf(s store.Session, parts ...store.Part) store.File {
 // complete ends sessions, and gives the file as stored.
 func complete(tb testing.TB, m store.Metadata, f store.File, sessions ...store.FileID) store.File {
 	tb.Helper()
-	stored, _, err := m.CompleteSession(tb.Context(), f, sessions, store.NewAttemptID())
+	stored, _, err := m.CompleteSession(tb.Context(), store.Completion{File: f, Sessions: sessions, Attempt: store.NewAttemptID()})
 	require.NoError(tb, err)
 	return stored
 }
@@ -44,7 +44,7 @@ func requireRefused(t *testing.T, m store.Metadata, kind store.Kind, f store.Fil
 	t.Helper()
 	want := sessionOf(t, m, session)
 	shown, none := m.LatestFile(t.Context(), f.Bucket, f.Key)
-	_, _, err := m.CompleteSession(t.Context(), f, append([]store.FileID{session}, more...), store.NewAttemptID())
+	_, _, err := m.CompleteSession(t.Context(), store.Completion{File: f, Sessions: append([]store.FileID{session}, more...), Attempt: store.NewAttemptID()})
 	requireKind(t, kind, err)
 	same(t, want, sessionOf(t, m, session))
 	again, err := m.LatestFile(t.Context(), f.Bucket, f.Key)
@@ -66,7 +66,7 @@ var completeTests = []test{
 		f := fileOf(s, parts...)
 		f.SHA256 = make([]byte, 32)
 		f.State, f.Latest, f.CompletedAt = store.Failed, false, now().AddDate(-1, 0, 0)
-		stored, replaced, err := m.CompleteSession(t.Context(), f, []store.FileID{s.ID}, store.NewAttemptID())
+		stored, replaced, err := m.CompleteSession(t.Context(), store.Completion{File: f, Sessions: []store.FileID{s.ID}, Attempt: store.NewAttemptID()})
 		require.NoError(t, err)
 		require.True(t, replaced.IsZero())
 		requireStoreTime(t, stored.CompletedAt)
@@ -164,7 +164,7 @@ var completeTests = []test{
 		s := session(t, m, "a")
 		p := newPart(1, newNodes(2)...)
 		savePart(t, m, s.ID, p)
-		_, replaced, err := m.CompleteSession(t.Context(), fileOf(s, p), []store.FileID{s.ID}, store.NewAttemptID())
+		_, replaced, err := m.CompleteSession(t.Context(), store.Completion{File: fileOf(s, p), Sessions: []store.FileID{s.ID}, Attempt: store.NewAttemptID()})
 		require.NoError(t, err)
 		require.Equal(t, old.ID, replaced)
 		requireNoFile(t, m, old.ID)
@@ -174,7 +174,7 @@ var completeTests = []test{
 		require.Len(t, fileIDs(t, m, store.FileQuery{Key: "a", Limit: 10}), 1)
 		requireQueued(t, m, store.Reclaim, chunksOf(old.Parts...)...)
 
-		_, replaced, err = m.CommitFile(t.Context(), newFile("a"), false)
+		_, replaced, err = m.CommitFile(t.Context(), store.Commit{File: newFile("a")})
 		require.NoError(t, err)
 		require.Equal(t, s.ID, replaced)
 		requireQueued(t, m, store.Reclaim, chunksOf(p)...)
@@ -267,7 +267,7 @@ var completeTests = []test{
 		p := newPart(1, newNodes(2)...)
 		savePart(t, m, s.ID, p)
 		stored := complete(t, m, fileOf(s, p), s.ID)
-		_, _, err := m.CompleteSession(t.Context(), fileOf(s, p), []store.FileID{s.ID}, store.NewAttemptID())
+		_, _, err := m.CompleteSession(t.Context(), store.Completion{File: fileOf(s, p), Sessions: []store.FileID{s.ID}, Attempt: store.NewAttemptID()})
 		requireKind(t, store.NotFound, err)
 		requireKind(t, store.NotFound, m.AbortSession(t.Context(), s.ID))
 		requireKind(t, store.NotFound, m.BeginPart(t.Context(), s.ID, newPart(2, newNodes(1)...)))
@@ -288,7 +288,7 @@ var completeTests = []test{
 		savePart(t, m, s.ID, p)
 		complete(t, m, fileOf(s, p), s.ID)
 		requireKind(t, store.Conflict, m.DeleteBucket(t.Context(), "photos"))
-		require.NoError(t, m.DeleteFile(t.Context(), s.ID, store.NewAttemptID()))
+		require.NoError(t, m.DeleteFile(t.Context(), store.Deletion{File: s.ID, Attempt: store.NewAttemptID()}))
 		require.NoError(t, m.DeleteBucket(t.Context(), "photos"))
 		requireQueued(t, m, store.Reclaim, chunksOf(p)...)
 	}},
@@ -343,7 +343,7 @@ func completeAtOnce(t *testing.T, stores ...store.Metadata) {
 	var all sync.WaitGroup
 	for i := range errs {
 		all.Go(func() {
-			_, _, errs[i] = stores[i%len(stores)].CompleteSession(t.Context(), fileOf(s, p, q), []store.FileID{s.ID}, store.NewAttemptID())
+			_, _, errs[i] = stores[i%len(stores)].CompleteSession(t.Context(), store.Completion{File: fileOf(s, p, q), Sessions: []store.FileID{s.ID}, Attempt: store.NewAttemptID()})
 		})
 	}
 	all.Wait()
@@ -366,7 +366,7 @@ func completeAgainstSave(t *testing.T, one, two store.Metadata) {
 		var completed, saved error
 		var both sync.WaitGroup
 		both.Go(func() {
-			_, _, completed = one.CompleteSession(t.Context(), fileOf(s, old), []store.FileID{s.ID}, store.NewAttemptID())
+			_, _, completed = one.CompleteSession(t.Context(), store.Completion{File: fileOf(s, old), Sessions: []store.FileID{s.ID}, Attempt: store.NewAttemptID()})
 		})
 		both.Go(func() { saved = two.SavePart(t.Context(), s.ID, next, time.Hour) })
 		both.Wait()
@@ -374,7 +374,7 @@ func completeAgainstSave(t *testing.T, one, two store.Metadata) {
 		if completed == nil {
 			requireKind(t, store.NotFound, saved)
 			requireQueued(t, one, store.Reclaim, chunksOf(next)...)
-			require.NoError(t, one.DeleteFile(t.Context(), s.ID, store.NewAttemptID()))
+			require.NoError(t, one.DeleteFile(t.Context(), store.Deletion{File: s.ID, Attempt: store.NewAttemptID()}))
 			requireQueued(t, one, store.Reclaim, chunksOf(old)...)
 			continue
 		}
@@ -394,7 +394,7 @@ func completeAgainstAbort(t *testing.T, one, two store.Metadata) {
 		var completed, aborted error
 		var both sync.WaitGroup
 		both.Go(func() {
-			_, _, completed = one.CompleteSession(t.Context(), fileOf(s, p), []store.FileID{s.ID}, store.NewAttemptID())
+			_, _, completed = one.CompleteSession(t.Context(), store.Completion{File: fileOf(s, p), Sessions: []store.FileID{s.ID}, Attempt: store.NewAttemptID()})
 		})
 		both.Go(func() { aborted = two.AbortSession(t.Context(), s.ID) })
 		both.Wait()
@@ -402,7 +402,7 @@ func completeAgainstAbort(t *testing.T, one, two store.Metadata) {
 		if completed == nil {
 			requireKind(t, store.NotFound, aborted)
 			requireQueued(t, one, store.Reclaim)
-			require.NoError(t, one.DeleteFile(t.Context(), s.ID, store.NewAttemptID()))
+			require.NoError(t, one.DeleteFile(t.Context(), store.Deletion{File: s.ID, Attempt: store.NewAttemptID()}))
 		} else {
 			requireKind(t, store.NotFound, completed)
 		}

@@ -20,7 +20,7 @@ var fenceTests = []test{
 		put(t, m, old)
 		f := newFile("a", newPart(1, newNodes(2)...))
 		require.NoError(t, m.FailFile(t.Context(), f, "no answer", f.Parts))
-		_, _, err := m.CommitFile(t.Context(), f, false)
+		_, _, err := m.CommitFile(t.Context(), store.Commit{File: f})
 		requireKind(t, store.Conflict, err)
 		requireShown(t, m, f.Bucket, "a", old.ID)
 		requireQueued(t, m, store.Reclaim, chunksOf(f.Parts...)...)
@@ -29,7 +29,7 @@ var fenceTests = []test{
 		require.Equal(t, store.Failed, got.State)
 		require.Equal(t, "no answer", got.Failure)
 		require.Equal(t, f.Key, got.Key)
-		_, _, err = m.CommitFile(t.Context(), f, true)
+		_, _, err = m.CommitFile(t.Context(), store.Commit{File: f, Begun: true})
 		requireKind(t, store.Conflict, err)
 		requireKind(t, store.Exists, m.BeginFile(t.Context(), f))
 		requireShown(t, m, f.Bucket, "a", old.ID)
@@ -53,7 +53,7 @@ var fenceTests = []test{
 		requireQueued(t, m, store.Reclaim, chunksOf(g.Parts...)...)
 		bucket(t, m, name)
 		for _, x := range []store.File{f, g} {
-			_, _, err := m.CommitFile(t.Context(), x, false)
+			_, _, err := m.CommitFile(t.Context(), store.Commit{File: x})
 			requireKind(t, store.Conflict, err)
 		}
 	}},
@@ -84,7 +84,7 @@ var fenceTests = []test{
 		f := newFile("a", newPart(1, newNodes(2)...))
 		put(t, m, f)
 		attempt := abandoned(t, m)
-		requireKind(t, store.Conflict, m.DeleteFile(t.Context(), f.ID, attempt))
+		requireKind(t, store.Conflict, m.DeleteFile(t.Context(), store.Deletion{File: f.ID, Attempt: attempt}))
 		requireShown(t, m, f.Bucket, "a", f.ID)
 		requireQueued(t, m, store.Reclaim)
 	}},
@@ -92,7 +92,7 @@ var fenceTests = []test{
 		f, there := newFile("a"), newFile("b", newPart(1, newNodes(2)...))
 		put(t, m, f)
 		put(t, m, there)
-		_, _, err := m.RenameFile(t.Context(), f.ID, f.Bucket, "b", abandoned(t, m))
+		_, _, err := m.RenameFile(t.Context(), store.Rename{File: f.ID, Bucket: f.Bucket, Key: "b", Attempt: abandoned(t, m)})
 		requireKind(t, store.Conflict, err)
 		requireShown(t, m, f.Bucket, "a", f.ID)
 		requireShown(t, m, f.Bucket, "b", there.ID)
@@ -105,7 +105,7 @@ var fenceTests = []test{
 		p := newPart(1, newNodes(2)...)
 		savePart(t, m, s.ID, p)
 		want := sessionOf(t, m, s.ID)
-		_, _, err := m.CompleteSession(t.Context(), fileOf(s, p), []store.FileID{s.ID}, abandoned(t, m))
+		_, _, err := m.CompleteSession(t.Context(), store.Completion{File: fileOf(s, p), Sessions: []store.FileID{s.ID}, Attempt: abandoned(t, m)})
 		requireKind(t, store.Conflict, err)
 		same(t, want, sessionOf(t, m, s.ID))
 		requireShown(t, m, s.Bucket, "a", old.ID)
@@ -118,10 +118,10 @@ var fenceTests = []test{
 		put(t, m, g)
 		s := session(t, m, "c")
 		attempts := []store.AttemptID{store.NewAttemptID(), store.NewAttemptID(), store.NewAttemptID()}
-		require.NoError(t, m.DeleteFile(t.Context(), f.ID, attempts[0]))
-		_, _, err := m.RenameFile(t.Context(), g.ID, g.Bucket, "d", attempts[1])
+		require.NoError(t, m.DeleteFile(t.Context(), store.Deletion{File: f.ID, Attempt: attempts[0]}))
+		_, _, err := m.RenameFile(t.Context(), store.Rename{File: g.ID, Bucket: g.Bucket, Key: "d", Attempt: attempts[1]})
 		require.NoError(t, err)
-		_, _, err = m.CompleteSession(t.Context(), fileOf(s), []store.FileID{s.ID}, attempts[2])
+		_, _, err = m.CompleteSession(t.Context(), store.Completion{File: fileOf(s), Sessions: []store.FileID{s.ID}, Attempt: attempts[2]})
 		require.NoError(t, err)
 		for range 2 {
 			for _, attempt := range attempts {
@@ -135,13 +135,15 @@ var fenceTests = []test{
 		f, s := newFile("a"), session(t, m, "c")
 		put(t, m, f)
 		for name, change := range map[string]func(store.AttemptID) error{
-			"delete": func(a store.AttemptID) error { return m.DeleteFile(t.Context(), store.NewFileID(), a) },
+			"delete": func(a store.AttemptID) error {
+				return m.DeleteFile(t.Context(), store.Deletion{File: store.NewFileID(), Attempt: a})
+			},
 			"rename": func(a store.AttemptID) error {
-				_, _, err := m.RenameFile(t.Context(), f.ID, "nowhere", "b", a)
+				_, _, err := m.RenameFile(t.Context(), store.Rename{File: f.ID, Bucket: "nowhere", Key: "b", Attempt: a})
 				return err
 			},
 			"complete": func(a store.AttemptID) error {
-				_, _, err := m.CompleteSession(t.Context(), fileOf(s, newPart(1, newNodes(1)...)), []store.FileID{s.ID}, a)
+				_, _, err := m.CompleteSession(t.Context(), store.Completion{File: fileOf(s, newPart(1, newNodes(1)...)), Sessions: []store.FileID{s.ID}, Attempt: a})
 				return err
 			},
 		} {
@@ -189,7 +191,7 @@ func commitAgainstFail(t *testing.T, one, two store.Metadata) {
 		old, next := newFile(key, newPart(1, newNodes(2)...)), newFile(key, newPart(1, newNodes(2)...))
 		put(t, one, old)
 		committed, failed := both(
-			func() error { _, _, err := one.CommitFile(t.Context(), next, false); return err },
+			func() error { _, _, err := one.CommitFile(t.Context(), store.Commit{File: next}); return err },
 			func() error { return two.FailFile(t.Context(), next, "no answer", next.Parts) })
 		if committed == nil {
 			requireKind(t, store.Conflict, failed)
@@ -215,7 +217,7 @@ func commitBesideFailed(t *testing.T, m store.Metadata) {
 		if i == len(errs)/2 {
 			f = lost
 		}
-		all.Go(func() { _, _, errs[i] = m.CommitFile(t.Context(), f, false) })
+		all.Go(func() { _, _, errs[i] = m.CommitFile(t.Context(), store.Commit{File: f}) })
 	}
 	all.Wait()
 	for i, err := range errs {
@@ -261,9 +263,9 @@ func changeAgainstAbandon(t *testing.T, one, two store.Metadata) {
 		changed, failed := both(
 			func() error {
 				if i%2 == 0 {
-					return one.DeleteFile(t.Context(), f.ID, attempt)
+					return one.DeleteFile(t.Context(), store.Deletion{File: f.ID, Attempt: attempt})
 				}
-				_, _, err := one.RenameFile(t.Context(), f.ID, f.Bucket, to, attempt)
+				_, _, err := one.RenameFile(t.Context(), store.Rename{File: f.ID, Bucket: f.Bucket, Key: to, Attempt: attempt})
 				return err
 			},
 			func() (err error) { happened, err = two.Abandon(t.Context(), attempt); return err })
@@ -289,7 +291,7 @@ var sweepTests = []test{
 		put(t, m, deleted)
 		put(t, m, replaced)
 		put(t, m, next)
-		require.NoError(t, m.DeleteFile(t.Context(), deleted.ID, store.NewAttemptID()))
+		require.NoError(t, m.DeleteFile(t.Context(), store.Deletion{File: deleted.ID, Attempt: store.NewAttemptID()}))
 		swept, err := m.SweepDeleted(t.Context(), time.Hour, 100)
 		require.NoError(t, err)
 		require.Zero(t, swept)
@@ -303,8 +305,8 @@ var sweepTests = []test{
 			require.NoError(t, err)
 			same(t, f.Parts[0], p)
 			require.Equal(t, store.Deleted, of.State)
-			requireKind(t, store.NotFound, m.DeleteFile(t.Context(), f.ID, store.NewAttemptID()))
-			_, _, err = m.RenameFile(t.Context(), f.ID, f.Bucket, "c", store.NewAttemptID())
+			requireKind(t, store.NotFound, m.DeleteFile(t.Context(), store.Deletion{File: f.ID, Attempt: store.NewAttemptID()}))
+			_, _, err = m.RenameFile(t.Context(), store.Rename{File: f.ID, Bucket: f.Bucket, Key: "c", Attempt: store.NewAttemptID()})
 			requireKind(t, store.NotFound, err)
 		}
 		parts, err := m.PartsAfter(t.Context(), store.PartID{}, 10)
@@ -333,7 +335,7 @@ var sweepTests = []test{
 			files, want = append(files, f), append(want, chunksOf(f.Parts...)...)
 		}
 		for _, f := range files {
-			require.NoError(t, m.DeleteFile(t.Context(), f.ID, store.NewAttemptID()))
+			require.NoError(t, m.DeleteFile(t.Context(), store.Deletion{File: f.ID, Attempt: store.NewAttemptID()}))
 		}
 		swept, err := m.SweepDeleted(t.Context(), 0, 10)
 		require.NoError(t, err)
@@ -376,15 +378,15 @@ var sweepTests = []test{
 		f := newFile("a", newPart(1, newNodes(2)...))
 		f.Bucket = bucket(t, m, "photos")
 		put(t, m, f)
-		require.NoError(t, m.DeleteFile(t.Context(), f.ID, store.NewAttemptID()))
+		require.NoError(t, m.DeleteFile(t.Context(), store.Deletion{File: f.ID, Attempt: store.NewAttemptID()}))
 		require.NoError(t, m.DeleteBucket(t.Context(), f.Bucket))
 		requireQueued(t, m, store.Reclaim, chunksOf(f.Parts...)...)
 	}},
 	{"an upload that is deleted while it runs leaves nothing", func(t *testing.T, m store.Metadata) {
 		f := newFile("a", newPart(1, newNodes(2)...))
 		begin(t, m, f)
-		require.NoError(t, m.DeleteFile(t.Context(), f.ID, store.NewAttemptID()))
-		_, _, err := m.CommitFile(t.Context(), f, true)
+		require.NoError(t, m.DeleteFile(t.Context(), store.Deletion{File: f.ID, Attempt: store.NewAttemptID()}))
+		_, _, err := m.CommitFile(t.Context(), store.Commit{File: f, Begun: true})
 		requireKind(t, store.NotFound, err)
 		late := newPart(1, newNodes(2)...)
 		require.NoError(t, m.FailFile(t.Context(), f, "deleted", []store.Part{late}))
@@ -403,7 +405,7 @@ var sweepTests = []test{
 			f.Parts = append(f.Parts, newPart(n+1, newNodes(2)...))
 		}
 		put(t, m, f)
-		require.NoError(t, m.DeleteFile(t.Context(), f.ID, store.NewAttemptID()))
+		require.NoError(t, m.DeleteFile(t.Context(), store.Deletion{File: f.ID, Attempt: store.NewAttemptID()}))
 		errs := make([]error, 8)
 		var all sync.WaitGroup
 		for i := range errs {

@@ -22,30 +22,30 @@ var fileTests = []test{
 		requireKind(t, store.NotFound, err)
 		_, err = m.LatestFile(t.Context(), "nowhere", "nothing")
 		requireKind(t, store.NotFound, err)
-		requireKind(t, store.NotFound, m.DeleteFile(t.Context(), store.NewFileID(), store.NewAttemptID()))
+		requireKind(t, store.NotFound, m.DeleteFile(t.Context(), store.Deletion{File: store.NewFileID(), Attempt: store.NewAttemptID()}))
 	}},
 	{"delete removes a complete file and reclaims its chunks", func(t *testing.T, m store.Metadata) {
 		n := newNodes(3)
 		f := newFile("a", newPart(1, n...), newPart(2, n[0], store.NodeID{}, n[1]))
 		put(t, m, f)
-		require.NoError(t, m.DeleteFile(t.Context(), f.ID, store.NewAttemptID()))
+		require.NoError(t, m.DeleteFile(t.Context(), store.Deletion{File: f.ID, Attempt: store.NewAttemptID()}))
 		requireNoFile(t, m, f.ID)
 		_, err := m.LatestFile(t.Context(), f.Bucket, f.Key)
 		requireKind(t, store.NotFound, err)
 		require.Empty(t, names(t, m, store.ObjectQuery{Bucket: f.Bucket, Limit: 10}))
 		requireQueued(t, m, store.Reclaim, chunksOf(f.Parts...)...)
-		requireKind(t, store.NotFound, m.DeleteFile(t.Context(), f.ID, store.NewAttemptID()))
+		requireKind(t, store.NotFound, m.DeleteFile(t.Context(), store.Deletion{File: f.ID, Attempt: store.NewAttemptID()}))
 	}},
 	{"delete removes uploading and failed files", func(t *testing.T, m store.Metadata) {
 		f := newFile("a", newPart(1, newNodes(2)...))
 		begin(t, m, f)
-		require.NoError(t, m.DeleteFile(t.Context(), f.ID, store.NewAttemptID()))
+		require.NoError(t, m.DeleteFile(t.Context(), store.Deletion{File: f.ID, Attempt: store.NewAttemptID()}))
 		requireQueued(t, m, store.Reclaim, chunksOf(f.Parts...)...)
 		f = newFile("a", newPart(1, newNodes(2)...))
 		begin(t, m, f)
 		require.NoError(t, m.FailFile(t.Context(), f, "x", nil))
 		requireQueued(t, m, store.Reclaim, chunksOf(f.Parts...)...)
-		require.NoError(t, m.DeleteFile(t.Context(), f.ID, store.NewAttemptID()))
+		require.NoError(t, m.DeleteFile(t.Context(), store.Deletion{File: f.ID, Attempt: store.NewAttemptID()}))
 		requireNoFile(t, m, f.ID)
 		requireQueued(t, m, store.Reclaim)
 	}},
@@ -53,7 +53,7 @@ var fileTests = []test{
 		shown, upload := newFile("a"), newFile("a", newPart(1, newNodes(1)...))
 		put(t, m, shown)
 		begin(t, m, upload)
-		require.NoError(t, m.DeleteFile(t.Context(), upload.ID, store.NewAttemptID()))
+		require.NoError(t, m.DeleteFile(t.Context(), store.Deletion{File: upload.ID, Attempt: store.NewAttemptID()}))
 		got, err := m.LatestFile(t.Context(), shown.Bucket, "a")
 		require.NoError(t, err)
 		require.Equal(t, shown.ID, got.ID)
@@ -62,7 +62,7 @@ var fileTests = []test{
 		shown, upload := newFile("a"), newFile("a", newPart(1, newNodes(1)...))
 		put(t, m, shown)
 		begin(t, m, upload)
-		require.NoError(t, m.DeleteFile(t.Context(), shown.ID, store.NewAttemptID()))
+		require.NoError(t, m.DeleteFile(t.Context(), store.Deletion{File: shown.ID, Attempt: store.NewAttemptID()}))
 		_, err := m.LatestFile(t.Context(), shown.Bucket, "a")
 		requireKind(t, store.NotFound, err)
 		got, err := m.File(t.Context(), upload.ID)
@@ -76,7 +76,7 @@ var fileTests = []test{
 		errs := make([]error, 8)
 		var all sync.WaitGroup
 		for i := range errs {
-			all.Go(func() { errs[i] = m.DeleteFile(t.Context(), f.ID, store.NewAttemptID()) })
+			all.Go(func() { errs[i] = m.DeleteFile(t.Context(), store.Deletion{File: f.ID, Attempt: store.NewAttemptID()}) })
 		}
 		all.Wait()
 		won := 0

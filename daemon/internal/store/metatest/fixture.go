@@ -59,7 +59,7 @@ func newNodes(n int) []store.NodeID {
 // put commits a file that was not begun.
 func put(tb testing.TB, m store.Metadata, f store.File) store.File {
 	tb.Helper()
-	stored, _, err := m.CommitFile(tb.Context(), f, false)
+	stored, _, err := m.CommitFile(tb.Context(), store.Commit{File: f})
 	require.NoError(tb, err)
 	return stored
 }

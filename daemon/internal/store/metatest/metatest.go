@@ -40,6 +40,7 @@ func Run(t *testing.T, fresh Fresh) {
 		{"Upload", uploadTests},
 		{"Files", fileTests},
 		{"Rename", renameTests},
+		{"Conditions", conditionTests},
 		{"Sessions", sessionTests},
 		{"SessionLimits", limitTests},
 		{"SessionParts", sessionPartTests},

@@ -159,7 +159,7 @@ func putAll(tb testing.TB, m store.Metadata, name store.BucketName, keys []store
 		all.Go(func() {
 			for i := w; i < len(keys) && errs[w] == nil; i += writers {
 				f := store.File{ID: store.NewFileID(), Bucket: name, Key: keys[i], CreatedAt: now()}
-				_, _, errs[w] = m.CommitFile(tb.Context(), f, false)
+				_, _, errs[w] = m.CommitFile(tb.Context(), store.Commit{File: f})
 			}
 		})
 	}

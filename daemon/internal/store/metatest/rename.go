@@ -14,7 +14,7 @@ import (
 // rename gives a file another key.
 func rename(tb testing.TB, m store.Metadata, id store.FileID, bucket store.BucketName, key store.Key) (store.File, store.FileID) {
 	tb.Helper()
-	stored, replaced, err := m.RenameFile(tb.Context(), id, bucket, key, store.NewAttemptID())
+	stored, replaced, err := m.RenameFile(tb.Context(), store.Rename{File: id, Bucket: bucket, Key: key, Attempt: store.NewAttemptID()})
 	require.NoError(tb, err)
 	return stored, replaced
 }
@@ -124,14 +124,14 @@ var renameTests = []test{
 		same(t, want, stored)
 		requireShown(t, m, f.Bucket, "b", store.FileID{})
 		requireShown(t, m, f.Bucket, "a", f.ID)
-		require.NoError(t, m.DeleteFile(t.Context(), f.ID, store.NewAttemptID()))
+		require.NoError(t, m.DeleteFile(t.Context(), store.Deletion{File: f.ID, Attempt: store.NewAttemptID()}))
 		requireQueued(t, m, store.Reclaim, chunksOf(f.Parts...)...)
 	}},
 	{"the old key is free, and takes another file", func(t *testing.T, m store.Metadata) {
 		f, next := newFile("a"), newFile("a")
 		put(t, m, f)
 		rename(t, m, f.ID, f.Bucket, "b")
-		_, replaced, err := m.CommitFile(t.Context(), next, false)
+		_, replaced, err := m.CommitFile(t.Context(), store.Commit{File: next})
 		require.NoError(t, err)
 		require.True(t, replaced.IsZero())
 		requireShown(t, m, f.Bucket, "a", next.ID)
@@ -146,10 +146,10 @@ var renameTests = []test{
 		rename(t, m, f.ID, f.Bucket, "b")
 		requireShown(t, m, f.Bucket, "a", store.FileID{})
 		same(t, s, sessionOf(t, m, s.ID))
-		_, replaced, err := m.CommitFile(t.Context(), there, true)
+		_, replaced, err := m.CommitFile(t.Context(), store.Commit{File: there, Begun: true})
 		require.NoError(t, err)
 		require.Equal(t, f.ID, replaced)
-		_, replaced, err = m.CommitFile(t.Context(), here, true)
+		_, replaced, err = m.CommitFile(t.Context(), store.Commit{File: here, Begun: true})
 		require.NoError(t, err)
 		require.True(t, replaced.IsZero())
 		requireQueued(t, m, store.Reclaim)
@@ -157,9 +157,9 @@ var renameTests = []test{
 	{"an unknown file or bucket is NotFound and changes nothing", func(t *testing.T, m store.Metadata) {
 		f := newFile("a")
 		put(t, m, f)
-		_, _, err := m.RenameFile(t.Context(), store.NewFileID(), f.Bucket, "a", store.NewAttemptID())
+		_, _, err := m.RenameFile(t.Context(), store.Rename{File: store.NewFileID(), Bucket: f.Bucket, Key: "a", Attempt: store.NewAttemptID()})
 		requireKind(t, store.NotFound, err)
-		_, _, err = m.RenameFile(t.Context(), f.ID, "nowhere", "a", store.NewAttemptID())
+		_, _, err = m.RenameFile(t.Context(), store.Rename{File: f.ID, Bucket: "nowhere", Key: "a", Attempt: store.NewAttemptID()})
 		requireKind(t, store.NotFound, err)
 		requireShown(t, m, f.Bucket, "a", f.ID)
 	}},
@@ -174,7 +174,7 @@ var renameTests = []test{
 		for _, f := range []store.File{begun, failed, marker} {
 			want, err := m.File(t.Context(), f.ID)
 			require.NoError(t, err)
-			_, _, err = m.RenameFile(t.Context(), f.ID, f.Bucket, "a", store.NewAttemptID())
+			_, _, err = m.RenameFile(t.Context(), store.Rename{File: f.ID, Bucket: f.Bucket, Key: "a", Attempt: store.NewAttemptID()})
 			requireKind(t, store.Conflict, err)
 			got, err := m.File(t.Context(), f.ID)
 			require.NoError(t, err)
@@ -207,10 +207,10 @@ func renameOntoOneKeyAtOnce(t *testing.T, stores ...store.Metadata) {
 		all.Go(func() {
 			if i%4 == 0 {
 				f.Key = "contended"
-				_, replaced[i], errs[i] = stores[i%len(stores)].CommitFile(t.Context(), f, false)
+				_, replaced[i], errs[i] = stores[i%len(stores)].CommitFile(t.Context(), store.Commit{File: f})
 				return
 			}
-			_, replaced[i], errs[i] = stores[i%len(stores)].RenameFile(t.Context(), f.ID, f.Bucket, "contended", store.NewAttemptID())
+			_, replaced[i], errs[i] = stores[i%len(stores)].RenameFile(t.Context(), store.Rename{File: f.ID, Bucket: f.Bucket, Key: "contended", Attempt: store.NewAttemptID()})
 		})
 	}
 	all.Wait()
@@ -243,8 +243,12 @@ func swapKeysAtOnce(t *testing.T, one, two store.Metadata) {
 		put(t, one, b)
 		errs := make([]error, 2)
 		var both sync.WaitGroup
-		both.Go(func() { _, _, errs[0] = one.RenameFile(t.Context(), a.ID, a.Bucket, "b", store.NewAttemptID()) })
-		both.Go(func() { _, _, errs[1] = two.RenameFile(t.Context(), b.ID, b.Bucket, "a", store.NewAttemptID()) })
+		both.Go(func() {
+			_, _, errs[0] = one.RenameFile(t.Context(), store.Rename{File: a.ID, Bucket: a.Bucket, Key: "b", Attempt: store.NewAttemptID()})
+		})
+		both.Go(func() {
+			_, _, errs[1] = two.RenameFile(t.Context(), store.Rename{File: b.ID, Bucket: b.Bucket, Key: "a", Attempt: store.NewAttemptID()})
+		})
 		both.Wait()
 		left, lost, key := a, b, store.Key("b")
 		if requireOneWon(t, store.NotFound, errs) == 1 {
@@ -253,7 +257,7 @@ func swapKeysAtOnce(t *testing.T, one, two store.Metadata) {
 		require.Equal(t, []string{string(key)}, names(t, one, store.ObjectQuery{Bucket: a.Bucket, Limit: 10}))
 		requireShown(t, one, a.Bucket, key, left.ID)
 		requireQueued(t, one, store.Reclaim, chunksOf(lost.Parts...)...)
-		require.NoError(t, one.DeleteFile(t.Context(), left.ID, store.NewAttemptID()))
+		require.NoError(t, one.DeleteFile(t.Context(), store.Deletion{File: left.ID, Attempt: store.NewAttemptID()}))
 		requireQueued(t, one, store.Reclaim, chunksOf(left.Parts...)...)
 	}
 }

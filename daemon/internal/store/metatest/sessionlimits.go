@@ -67,7 +67,7 @@ var limitTests = []test{
 			requireFull(t, m, "one", store.DefaultBucket, limits)
 			f := newFile("a")
 			f.ID = second.ID
-			_, _, err := m.CompleteSession(t.Context(), f, []store.FileID{second.ID}, store.NewAttemptID())
+			_, _, err := m.CompleteSession(t.Context(), store.Completion{File: f, Sessions: []store.FileID{second.ID}, Attempt: store.NewAttemptID()})
 			require.NoError(t, err)
 
 			third := ownedSession("one", store.DefaultBucket)

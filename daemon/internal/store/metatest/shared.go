@@ -47,7 +47,7 @@ var sharedTests = []struct {
 		require.NoError(t, err)
 		_, err = m.Credential(t.Context(), "k")
 		require.NoError(t, err)
-		_, _, err = m.CommitFile(t.Context(), upload, true)
+		_, _, err = m.CommitFile(t.Context(), store.Commit{File: upload, Begun: true})
 		require.NoError(t, err)
 	}},
 	{"closing one store leaves the other open", func(t *testing.T, open Open) {
@@ -79,17 +79,17 @@ var sharedTests = []struct {
 		require.NoError(t, err)
 		stored.Parts = f.Parts
 		same(t, stored, got)
-		require.NoError(t, two.DeleteFile(t.Context(), f.ID, store.NewAttemptID()))
+		require.NoError(t, two.DeleteFile(t.Context(), store.Deletion{File: f.ID, Attempt: store.NewAttemptID()}))
 		requireNoFile(t, one, f.ID)
 		name := bucket(t, two, "photos")
 		f = newFile("b")
 		f.Bucket = name
 		put(t, one, f)
 		requireKind(t, store.Conflict, two.DeleteBucket(t.Context(), name))
-		require.NoError(t, one.DeleteFile(t.Context(), f.ID, store.NewAttemptID()))
+		require.NoError(t, one.DeleteFile(t.Context(), store.Deletion{File: f.ID, Attempt: store.NewAttemptID()}))
 		require.NoError(t, two.DeleteBucket(t.Context(), name))
 		f.ID = store.NewFileID()
-		_, _, err = one.CommitFile(t.Context(), f, false)
+		_, _, err = one.CommitFile(t.Context(), store.Commit{File: f})
 		requireKind(t, store.NotFound, err)
 	}},
 	{"commits of one key through two stores leave one latest", func(t *testing.T, open Open) {
@@ -103,6 +103,15 @@ var sharedTests = []struct {
 	}},
 	{"a change and its being abandoned through two stores: one wins", func(t *testing.T, open Open) {
 		changeAgainstAbandon(t, opened(t, open), opened(t, open))
+	}},
+	{"conditional writes through two stores: one creates the object", func(t *testing.T, open Open) {
+		createOnce(t, opened(t, open), opened(t, open))
+	}},
+	{"conditional changes through two stores: one changes the object", func(t *testing.T, open Open) {
+		changeOnce(t, opened(t, open), opened(t, open))
+	}},
+	{"conditional and plain writes through two stores lose nothing", func(t *testing.T, open Open) {
+		conditionalBesidePlain(t, opened(t, open), opened(t, open))
 	}},
 	{"claims through two stores return each task once", func(t *testing.T, open Open) {
 		claimAtOnce(t, opened(t, open), opened(t, open))

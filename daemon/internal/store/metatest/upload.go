@@ -44,10 +44,10 @@ var uploadTests = []test{
 		got, err := m.LatestFile(t.Context(), shown.Bucket, "a")
 		require.NoError(t, err)
 		require.Equal(t, shown.ID, got.ID)
-		_, replaced, err := m.CommitFile(t.Context(), two, true)
+		_, replaced, err := m.CommitFile(t.Context(), store.Commit{File: two, Begun: true})
 		require.NoError(t, err)
 		require.Equal(t, shown.ID, replaced)
-		_, replaced, err = m.CommitFile(t.Context(), one, true)
+		_, replaced, err = m.CommitFile(t.Context(), store.Commit{File: one, Begun: true})
 		require.NoError(t, err)
 		require.Equal(t, two.ID, replaced)
 	}},
@@ -58,7 +58,7 @@ var uploadTests = []test{
 		done := f
 		done.Size, done.ContentType, done.Meta = 77, "image/png", map[string]string{"new": "yes"}
 		done.Parts = []store.Part{f.Parts[1], newPart(3, newNodes(2)...)}
-		stored, replaced, err := m.CommitFile(t.Context(), done, true)
+		stored, replaced, err := m.CommitFile(t.Context(), store.Commit{File: done, Begun: true})
 		require.NoError(t, err)
 		require.True(t, replaced.IsZero())
 		done.State, done.Latest, done.CompletedAt = store.Complete, true, stored.CompletedAt
@@ -80,18 +80,18 @@ var uploadTests = []test{
 			{},                    // nowhere
 			{Node: n[3], Sum: planned.Chunks[3].Sum},
 		}
-		_, _, err := m.CommitFile(t.Context(), f, true)
+		_, _, err := m.CommitFile(t.Context(), store.Commit{File: f, Begun: true})
 		require.NoError(t, err)
 		requireQueued(t, m, store.Reclaim, work{planned.ChunkID(1), n[1]}, work{planned.ChunkID(2), n[2]})
 		requireQueued(t, m, store.Repair, work{Chunk: planned.ChunkID(2)})
 	}},
 	{"commit of a begun file that was deleted is NotFound", func(t *testing.T, m store.Metadata) {
 		f := newFile("a", newPart(1, newNodes(1)...))
-		_, _, err := m.CommitFile(t.Context(), f, true)
+		_, _, err := m.CommitFile(t.Context(), store.Commit{File: f, Begun: true})
 		requireKind(t, store.NotFound, err)
 		begin(t, m, f)
-		require.NoError(t, m.DeleteFile(t.Context(), f.ID, store.NewAttemptID()))
-		_, _, err = m.CommitFile(t.Context(), f, true)
+		require.NoError(t, m.DeleteFile(t.Context(), store.Deletion{File: f.ID, Attempt: store.NewAttemptID()}))
+		_, _, err = m.CommitFile(t.Context(), store.Commit{File: f, Begun: true})
 		requireKind(t, store.NotFound, err)
 		_, err = m.LatestFile(t.Context(), f.Bucket, f.Key)
 		requireKind(t, store.NotFound, err)
@@ -100,10 +100,10 @@ var uploadTests = []test{
 		failed, done := newFile("a", newPart(1, newNodes(1)...)), newFile("b", newPart(1, newNodes(1)...))
 		begin(t, m, failed)
 		require.NoError(t, m.FailFile(t.Context(), failed, "too slow", nil))
-		_, _, err := m.CommitFile(t.Context(), failed, true)
+		_, _, err := m.CommitFile(t.Context(), store.Commit{File: failed, Begun: true})
 		requireKind(t, store.Conflict, err)
 		put(t, m, done)
-		_, _, err = m.CommitFile(t.Context(), done, true)
+		_, _, err = m.CommitFile(t.Context(), store.Commit{File: done, Begun: true})
 		requireKind(t, store.Conflict, err)
 		got, err := m.File(t.Context(), done.ID)
 		require.NoError(t, err)
@@ -114,13 +114,13 @@ var uploadTests = []test{
 		begin(t, m, f)
 		other := f
 		other.Key = "b"
-		_, _, err := m.CommitFile(t.Context(), other, true)
+		_, _, err := m.CommitFile(t.Context(), store.Commit{File: other, Begun: true})
 		requireKind(t, store.Conflict, err)
 		other = f
 		other.Bucket = bucket(t, m, "photos")
-		_, _, err = m.CommitFile(t.Context(), other, true)
+		_, _, err = m.CommitFile(t.Context(), store.Commit{File: other, Begun: true})
 		requireKind(t, store.Conflict, err)
-		_, _, err = m.CommitFile(t.Context(), f, true)
+		_, _, err = m.CommitFile(t.Context(), store.Commit{File: f, Begun: true})
 		require.NoError(t, err)
 	}},
 	{"a failed file keeps the reason and loses its parts", func(t *testing.T, m store.Metadata) {
@@ -172,7 +172,7 @@ var uploadTests = []test{
 			begin(t, m, f)
 			var committed, failed error
 			var both sync.WaitGroup
-			both.Go(func() { _, _, committed = m.CommitFile(t.Context(), f, true) })
+			both.Go(func() { _, _, committed = m.CommitFile(t.Context(), store.Commit{File: f, Begun: true}) })
 			both.Go(func() { failed = m.FailFile(t.Context(), f, "expired", nil) })
 			both.Wait()
 			require.NotEqual(t, committed == nil, failed == nil, "commit: %v, fail: %v", committed, failed)
@@ -183,7 +183,7 @@ var uploadTests = []test{
 			}
 			requireKind(t, store.Conflict, failed)
 			requireQueued(t, m, store.Reclaim)
-			require.NoError(t, m.DeleteFile(t.Context(), f.ID, store.NewAttemptID()))
+			require.NoError(t, m.DeleteFile(t.Context(), store.Deletion{File: f.ID, Attempt: store.NewAttemptID()}))
 			requireQueued(t, m, store.Reclaim, chunksOf(f.Parts...)...)
 		}
 	}},

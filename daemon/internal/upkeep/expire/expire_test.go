@@ -48,7 +48,7 @@ func TestOldUploadsAreGivenUp(t *testing.T) {
 		young := begin(t, m, "young")
 		done := begin(t, m, "done")
 		done.Parts = nil
-		_, _, err := m.CommitFile(t.Context(), done, true)
+		_, _, err := m.CommitFile(t.Context(), store.Commit{File: done, Begun: true})
 		require.NoError(t, err)
 
 		time.Sleep(22 * time.Hour)

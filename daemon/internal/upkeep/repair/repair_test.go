@@ -177,7 +177,7 @@ func TestTasksThatMeanNothingAreDropped(t *testing.T) {
 	f, data := c.Put(t, 2, 1, 500)
 	p := f.Parts[0]
 	gone, _ := c.Put(t, 2, 1, 500)
-	require.NoError(t, c.Meta.DeleteFile(t.Context(), gone.ID, store.NewAttemptID()))
+	require.NoError(t, c.Meta.DeleteFile(t.Context(), store.Deletion{File: gone.ID, Attempt: store.NewAttemptID()}))
 	require.NoError(t, c.Meta.Enqueue(t.Context(), []store.Task{
 		{Kind: store.Repair, Chunk: gone.Parts[0].ChunkID(1)},                  // its file was deleted
 		{Kind: store.Repair, Chunk: p.ChunkID(17)},                             // no such chunk
@@ -392,7 +392,7 @@ func TestTheFileIsDeletedMeanwhile(t *testing.T) {
 	for _, n := range c.Nodes {
 		n.SetHook(func(ctx context.Context, call mem.Call) error {
 			if call.Op == mem.OpCommit {
-				assertNoError(t, c.Meta.DeleteFile(ctx, f.ID, store.NewAttemptID()))
+				assertNoError(t, c.Meta.DeleteFile(ctx, store.Deletion{File: f.ID, Attempt: store.NewAttemptID()}))
 			}
 			return nil
 		})

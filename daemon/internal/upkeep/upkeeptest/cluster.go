@@ -128,7 +128,7 @@ func (c *Cluster) Put(t T, k, m int, size int64) (store.File, []byte) {
 		p.Chunks = append(p.Chunks, store.Placement{Node: node, Sum: c.write(t, c.Nodes[node], f, p, i, data)})
 	}
 	f.Parts = []store.Part{p}
-	_, _, err := c.Meta.CommitFile(context.Background(), f, false)
+	_, _, err := c.Meta.CommitFile(context.Background(), store.Commit{File: f})
 	require.NoError(t, err)
 	return f, data
 }
