@@ -112,7 +112,8 @@ type FileReader interface {
 	ListObjects(ctx context.Context, q ObjectQuery) (ObjectPage, error)
 
 	// ListFiles lists files of one state by time of creation (then id), delete
-	// markers left out. NotFound (bucket).
+	// markers left out. A page costs as much as it has files, wherever it begins. With a Key or a Prefix it reads all files
+	// that match, and sorts them: of more than MaxSorted, whatever their state, it is Invalid. NotFound (bucket).
 	ListFiles(ctx context.Context, q FileQuery) (FilePage, error)
 }
 
@@ -157,18 +158,45 @@ type Entry struct {
 // FileQuery selects files by time of creation. Zero fields do not filter.
 type FileQuery struct {
 	Bucket     BucketName
-	Key        Key       // exactly this key
-	Prefix     string    // keys that begin with it
-	State      FileState // 0 is Complete
-	Descending bool      // newest first
-	Offset     int       // files to skip; its cost is per file skipped
-	Limit      int       // 1..MaxListLimit
+	Key        Key        // exactly this key
+	Prefix     string     // keys that begin with it
+	State      FileState  // 0 is Complete
+	Descending bool       // newest first
+	After      FileCursor // only files that follow it in the order of the query
+	Offset     int        // files to skip after that, 0..MaxOffset; its cost is per file skipped
+	Limit      int        // 1..MaxListLimit
 }
+
+// FileCursor is a place in a listing by time: that of the file created then, with that id. The zero cursor is the start.
+type FileCursor struct {
+	CreatedAt time.Time
+	ID        FileID
+}
+
+// Cursor is the place of the file in a listing by time.
+func (f File) Cursor() FileCursor { return FileCursor{f.CreatedAt, f.ID} }
+
+const (
+	// MaxOffset bounds FileQuery.Offset. Further into a listing, use After.
+	MaxOffset = 10_000
+	// MaxSorted bounds the files that a listing by time sorts, because it has a key or a prefix.
+	MaxSorted = 10_000
+)
 
 // FilePage is one page of files, without Parts.
 type FilePage struct {
 	Files []File
 	More  bool
+	Next  FileCursor // After for the next page, when More
+}
+
+// NewFilePage makes a page of files of which there is one more than the limit if there are more.
+func NewFilePage(files []File, limit int) FilePage {
+	if len(files) <= limit {
+		return FilePage{Files: files}
+	}
+	files = files[:limit:limit]
+	return FilePage{Files: files, More: true, Next: files[limit-1].Cursor()}
 }
 
 // Placements is what background work reads and changes: the parts of files and of unfinished sessions.

@@ -32,12 +32,18 @@ func (q ObjectQuery) Validate() error { return validLimit(q.Limit) }
 // Validate reports the first rule that the query breaks, as Invalid.
 func (q FileQuery) Validate() error {
 	switch {
-	case q.Offset < 0:
-		return Errorf(Invalid, "offset %d is negative", q.Offset)
+	case q.Offset < 0 || q.Offset > MaxOffset:
+		return Errorf(Invalid, "offset %d is not within 0..%d", q.Offset, MaxOffset).WithHint("Continue from the last page by its cursor.")
 	case q.State > Failed:
 		return Errorf(Invalid, "file state %d is unknown", q.State)
 	}
 	return validLimit(q.Limit)
+}
+
+// TooMany is the error of a query by time that matches more than MaxSorted files.
+func (q FileQuery) TooMany() error {
+	return Errorf(Invalid, "more than %d files have the name or the prefix, too many to be sorted by time", MaxSorted).
+		WithHint("List them by name, or choose a longer prefix.")
 }
 
 // Validate reports the first rule that the query breaks, as Invalid.

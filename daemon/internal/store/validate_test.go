@@ -27,6 +27,8 @@ func TestValidate(t *testing.T) {
 		"files":               {FileQuery{Limit: MaxListLimit}.Validate(), true},
 		"files limit":         {FileQuery{Limit: MaxListLimit + 1}.Validate(), false},
 		"files offset":        {FileQuery{Limit: 1, Offset: -1}.Validate(), false},
+		"files offset most":   {FileQuery{Limit: 1, Offset: MaxOffset}.Validate(), true},
+		"files offset high":   {FileQuery{Limit: 1, Offset: MaxOffset + 1}.Validate(), false},
 		"files state":         {FileQuery{Limit: 1, State: Failed + 1}.Validate(), false},
 		"claim":               {ClaimQuery{Term: 1, Limit: 1, Hold: 1}.Validate(), true},
 		"claim limit":         {ClaimQuery{Term: 1, Hold: 1}.Validate(), false},

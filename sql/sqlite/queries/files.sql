@@ -90,32 +90,41 @@ SELECT id, number, size, k, m, unit_size, crc64, nodes, sums FROM parts WHERE ow
 SELECT '', id, key, size, content_type, state, latest, delete_marker, created_at, completed_at, crc64, sha256, etag, meta, failure, changed_by
 FROM files WHERE bucket_id = ? AND latest = 1 AND NOT delete_marker AND key >= ? AND key < ? ORDER BY key;
 
--- Oldest first; for newest first, ASC is replaced by DESC.
+-- Oldest first, after (?5, ?6); for newest first, ASC is replaced by DESC and > (? by < (?.
 -- name: ListFiles
 SELECT b.name, f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
        f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by
 FROM files f JOIN buckets b ON b.id = f.bucket_id
-WHERE f.state = ?1 AND NOT f.delete_marker AND f.key >= ?3 AND f.key < ?4
-ORDER BY f.created_at ASC, f.id ASC LIMIT ?5 OFFSET ?6;
+WHERE f.state = ?1 AND NOT f.delete_marker AND (f.created_at, f.id) > (?5, ?6)
+ORDER BY f.created_at ASC, f.id ASC LIMIT ?7 OFFSET ?8;
 
 -- name: ListFilesOfBucket
 SELECT b.name, f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
        f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by
 FROM files f JOIN buckets b ON b.id = f.bucket_id
-WHERE f.bucket_id = ?2 AND f.state = ?1 AND NOT f.delete_marker AND f.key >= ?3 AND f.key < ?4
-ORDER BY f.created_at ASC, f.id ASC LIMIT ?5 OFFSET ?6;
+WHERE f.bucket_id = ?2 AND f.state = ?1 AND NOT f.delete_marker AND (f.created_at, f.id) > (?5, ?6)
+ORDER BY f.created_at ASC, f.id ASC LIMIT ?7 OFFSET ?8;
 
--- The files of one key are few: they are found by it, bucket by bucket, and sorted.
--- The plus keeps SQLite from looking by state.
--- name: ListFilesOfKey
+-- How many files, up to ?4, have a key from ?2 to ?3, in the bucket ?1 (null: all).
+-- name: CountByKey
+SELECT count(*) FROM (
+    SELECT 1 FROM buckets b CROSS JOIN files f ON f.bucket_id = b.id AND f.key >= ?2 AND f.key < ?3 AND f.latest = 1 WHERE ?1 IS NULL OR b.id = ?1
+    UNION ALL
+    SELECT 1 FROM buckets b CROSS JOIN files f ON f.bucket_id = b.id AND f.key >= ?2 AND f.key < ?3 AND f.latest = 0 WHERE ?1 IS NULL OR b.id = ?1
+    LIMIT ?4
+);
+
+-- Files with a key from ?3 to ?4 are found by it, bucket by bucket, and sorted; CountByKey bounds their number.
+-- The plus keeps SQLite from using an index by state.
+-- name: ListFilesByKey
 SELECT * FROM (
     SELECT b.name, f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
            f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by
-    FROM buckets b CROSS JOIN files f ON f.bucket_id = b.id AND f.key = ?3 AND f.latest = 1
-    WHERE (?2 IS NULL OR b.id = ?2) AND +f.state = ?1 AND NOT f.delete_marker
+    FROM buckets b CROSS JOIN files f ON f.bucket_id = b.id AND f.key >= ?3 AND f.key < ?4 AND f.latest = 1
+    WHERE (?2 IS NULL OR b.id = ?2) AND +f.state = ?1 AND NOT f.delete_marker AND (+f.created_at, f.id) > (?5, ?6)
     UNION ALL
     SELECT b.name, f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
            f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by
-    FROM buckets b CROSS JOIN files f ON f.bucket_id = b.id AND f.key = ?3 AND f.latest = 0
-    WHERE (?2 IS NULL OR b.id = ?2) AND +f.state = ?1 AND NOT f.delete_marker
-) ORDER BY created_at ASC, id ASC LIMIT ?5 OFFSET ?6;
+    FROM buckets b CROSS JOIN files f ON f.bucket_id = b.id AND f.key >= ?3 AND f.key < ?4 AND f.latest = 0
+    WHERE (?2 IS NULL OR b.id = ?2) AND +f.state = ?1 AND NOT f.delete_marker AND (+f.created_at, f.id) > (?5, ?6)
+) ORDER BY created_at ASC, id ASC LIMIT ?7 OFFSET ?8;

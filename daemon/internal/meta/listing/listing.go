@@ -31,6 +31,19 @@ func PrefixRange(prefix string) (from, to []byte) {
 	return []byte(prefix), to
 }
 
+// KeyRange returns the range of keys that a listing by time selects, as PrefixRange does; nil where it selects
+// all keys. some is false when no key matches.
+func KeyRange(q store.FileQuery) (from, to []byte, some bool) {
+	switch {
+	case q.Key != "":
+		return []byte(q.Key), append([]byte(q.Key), 0), strings.HasPrefix(string(q.Key), q.Prefix)
+	case q.Prefix != "":
+		from, to = PrefixRange(q.Prefix)
+		return from, to, true
+	}
+	return nil, nil, true
+}
+
 // firstAfter is the least string that After does not skip.
 func firstAfter(q store.ObjectQuery) []byte {
 	if strings.HasPrefix(q.After, q.Prefix) {

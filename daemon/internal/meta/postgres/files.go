@@ -2,7 +2,7 @@ package postgres
 
 import (
 	"context"
-	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -130,57 +130,72 @@ func (s *Store) ListFiles(ctx context.Context, q store.FileQuery) (page store.Fi
 	if err := q.Validate(); err != nil {
 		return page, err
 	}
-	sql, args, empty := s.listFiles(q)
+	from, to, some := listing.KeyRange(q)
 	err = s.list(ctx, "ListFiles", func(c *conn) error {
-		page = store.FilePage{}
-		known := q.Bucket == ""
+		var files []store.File
+		known, matching := q.Bucket == "", 0
 		b := &pgx.Batch{}
 		b.Queue(s.q.Bucket, string(q.Bucket)).Query(func(rows pgx.Rows) error {
 			known = known || rows.Next()
 			rows.Close()
 			return rows.Err()
 		})
-		b.Queue(sql, args...).Query(func(rows pgx.Rows) (err error) {
-			page.Files, err = collectFiles(rows)
-			return err
-		})
+		if some && from != nil {
+			b.Queue(s.q.CountByKey, bucketOrNull(q.Bucket), from, to, store.MaxSorted+1).
+				QueryRow(func(row pgx.Row) error { return row.Scan(&matching) })
+		}
+		if some {
+			sql, args := s.listFiles(q, from, to)
+			b.Queue(sql, args...).Query(func(rows pgx.Rows) (err error) {
+				files, err = collectFiles(rows)
+				return err
+			})
+		}
 		if err := pipeline(ctx, c, b); err != nil {
 			return err
 		}
-		if !known {
+		switch {
+		case !known:
 			return noBucket(q.Bucket)
+		case matching > store.MaxSorted:
+			return q.TooMany()
 		}
+		page = store.NewFilePage(files, q.Limit)
 		return nil
 	})
-	if empty {
-		page.Files = nil
-	}
-	if len(page.Files) > q.Limit {
-		page.Files, page.More = slices.Clip(page.Files[:q.Limit]), true
-	}
 	return page, err
 }
 
-// listFiles chooses the statement: by key where the query narrows the keys. empty says that no key can match.
-func (s *Store) listFiles(q store.FileQuery) (sql string, args []any, empty bool) {
+// listFiles chooses the statement: by key where the query has a range of keys. It sorts at most as many files as CountByKey counts.
+func (s *Store) listFiles(q store.FileQuery, from, to []byte) (sql string, args []any) {
 	state := q.State
 	if state == 0 {
 		state = store.Complete
 	}
-	var bucket any
-	if q.Bucket != "" {
-		bucket = string(q.Bucket)
+	after, id := afterFile(q)
+	args = []any{bucketOrNull(q.Bucket), int16(state), int64(q.Offset), int64(q.Limit) + 1, after, id}
+	if from == nil {
+		return choose(q.Descending, s.q.ListFilesByTimeDown, s.q.ListFilesByTime), args
 	}
-	args = []any{bucket, int16(state), int64(q.Offset), int64(q.Limit) + 1}
-	if q.Key == "" && q.Prefix == "" {
-		return choose(q.Descending, s.q.ListFilesByTimeDown, s.q.ListFilesByTime), args, false
+	return choose(q.Descending, s.q.ListFilesByKeyDown, s.q.ListFilesByKey), append(args, from, to)
+}
+
+func bucketOrNull(name store.BucketName) any {
+	if name == "" {
+		return nil
 	}
-	from, to := listing.PrefixRange(q.Prefix)
-	if q.Key != "" {
-		empty = len(q.Key) < len(q.Prefix) || string(q.Key[:len(q.Prefix)]) != q.Prefix
-		from, to = []byte(q.Key), append([]byte(q.Key), 0)
+	return string(name)
+}
+
+// afterFile is the place after which the query lists, in its order.
+func afterFile(q store.FileQuery) (time.Time, [16]byte) {
+	switch {
+	case q.After != store.FileCursor{}:
+		return q.After.CreatedAt, q.After.ID
+	case q.Descending:
+		return time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC), [16]byte{}
 	}
-	return choose(q.Descending, s.q.ListFilesByKeyDown, s.q.ListFilesByKey), append(args, from, to), empty
+	return time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC), [16]byte{}
 }
 
 func choose(first bool, a, b string) string {

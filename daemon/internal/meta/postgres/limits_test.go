@@ -76,6 +76,24 @@ func TestListingsHaveALimitOfTheirOwn(t *testing.T) {
 	require.NoError(t, tx.Rollback(t.Context()))
 }
 
+// A listing by time sorts what a prefix selects, so that must not be too much.
+func TestListingByTimeOfTooManyFiles(t *testing.T) {
+	t.Parallel()
+	dsn := pgtest.Fresh(t)
+	load(t, dsn, store.MaxSorted+1)
+	s := open(t, dsn, postgres.Options{})
+	for _, q := range []store.FileQuery{{Prefix: "top-"}, {Prefix: "top-", Bucket: store.DefaultBucket, Descending: true}} {
+		q.Limit = 1
+		_, err := s.ListFiles(t.Context(), q)
+		require.ErrorIs(t, err, store.Invalid)
+		require.NotEmpty(t, store.HintOf(err))
+		q.Prefix = "top-1/"
+		page, err := s.ListFiles(t.Context(), q)
+		require.NoError(t, err)
+		require.True(t, page.More)
+	}
+}
+
 // A server that vanished without a word costs a call its limit, and says that the outcome is open.
 func TestAServerThatDoesNotAnswer(t *testing.T) {
 	t.Parallel()

@@ -59,7 +59,7 @@ func TestListingIsByIndex(t *testing.T) {
 
 	requireSteps(t, plan(t, s, q.ListObjects, "'default'", "'a'", "'b'", "1001"), "files_latest")
 	requireSteps(t, plan(t, s, q.PartsAfter, "'"+store.PartID{}.String()+"'", "100"), "parts_pkey")
-	byTime := plan(t, s, q.ListFilesByTime, "'default'", "2", "0", "10")
+	byTime := plan(t, s, q.ListFilesByTime, "'default'", "2", "0", "10", "'0001-01-01'", "'"+store.FileID{}.String()+"'")
 	require.Contains(t, byTime, "using files_by_time")
 	require.NotContains(t, byTime, "Seq Scan on files")
 }

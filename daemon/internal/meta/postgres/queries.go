@@ -12,7 +12,7 @@ type queries struct {
 	ClaimUpload, ReplaceLatest, DropPlanned, StoreFiles, CompleteUpload, UploadState                                    string
 	Guard, LockFile, DeleteObject, FenceFile, FailFile, FileState, DeleteFile, File, LatestFile                         string
 	ListObjects, ListObjectsByDelimiter                                                                                 string
-	ListFilesByTime, ListFilesByTimeDown, ListFilesByKey, ListFilesByKeyDown                                            string
+	CountByKey, ListFilesByTime, ListFilesByTimeDown, ListFilesByKey, ListFilesByKeyDown                                string
 	CreateSession, Session, SetSessionSize, SessionSize, ListSessions, ListSessionsOfBucket, ListExpiredSessions        string
 	BeginPart, DropReplaced, DropUnused, StorePart, PartState, SlideSession, LockPart, FencePart, DropPart, MarkDropped string
 	LockSessions, ClaimSessions, HandOver, TakeParts, PartsOf, EndSessions, EndSession, ShowFile                        string

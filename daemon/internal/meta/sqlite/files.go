@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"math"
 	"strings"
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/listing"
@@ -61,7 +62,7 @@ func (s *Store) ListObjects(ctx context.Context, q store.ObjectQuery) (page stor
 	if err := q.Validate(); err != nil {
 		return page, err
 	}
-	err = s.read(ctx, "ListObjects", func(r *reader) error {
+	err = s.list(ctx, "ListObjects", func(r *reader) error {
 		bucket, _, err := s.bucketID(r, q.Bucket)
 		if err != nil {
 			return err
@@ -127,7 +128,7 @@ func (s *Store) ListFiles(ctx context.Context, q store.FileQuery) (page store.Fi
 	if q.State == 0 {
 		q.State = store.Complete
 	}
-	err = s.read(ctx, "ListFiles", func(r *reader) error {
+	err = s.list(ctx, "ListFiles", func(r *reader) error {
 		var bucket any // nil: any
 		if q.Bucket != "" {
 			id, _, err := s.bucketID(r, q.Bucket)
@@ -136,37 +137,56 @@ func (s *Store) ListFiles(ctx context.Context, q store.FileQuery) (page store.Fi
 			}
 			bucket = id
 		}
-		text, args := s.listFiles(q, bucket)
-		rows, err := r.query(text, args...)
-		if err != nil {
-			return err
-		}
-		page.Files, err = scanFiles(rows)
+		files, err := s.listFiles(r, q, bucket)
+		page = store.NewFilePage(files, q.Limit)
 		return err
 	})
-	if len(page.Files) > q.Limit {
-		page.Files, page.More = page.Files[:q.Limit], true
-	}
 	return page, err
 }
 
-// listFiles returns the statement that answers q with one file more than its limit.
-func (s *Store) listFiles(q store.FileQuery, bucket any) (text string, args []any) {
-	from, to := listing.PrefixRange(q.Prefix)
-	args = []any{int64(q.State), bucket, from, to, q.Limit + 1, q.Offset}
-	switch {
-	case q.Key != "":
-		text, args[2] = s.q.ListFilesOfKey, []byte(q.Key)
-		if !strings.HasPrefix(string(q.Key), q.Prefix) {
-			args[4] = 0 // no key has it
-		}
-	case q.Bucket != "":
+// listFiles answers q with one file more than its limit.
+func (s *Store) listFiles(r *reader, q store.FileQuery, bucket any) ([]store.File, error) {
+	text := s.q.ListFiles
+	if q.Bucket != "" {
 		text = s.q.ListFilesOfBucket
-	default:
-		text = s.q.ListFiles
 	}
+	from, to, some := listing.KeyRange(q)
+	if !some {
+		return nil, nil
+	}
+	if from != nil {
+		var n int
+		if err := r.row(s.q.CountByKey, bucket, from, to, store.MaxSorted+1).scan(&n); err != nil {
+			return nil, err
+		}
+		if n > store.MaxSorted {
+			return nil, q.TooMany()
+		}
+		text = s.q.ListFilesByKey
+	}
+	after, id := afterFile(q)
 	if q.Descending {
-		text = strings.ReplaceAll(text, " ASC", " DESC")
+		text = newestFirst(text)
 	}
-	return text, args
+	rows, err := r.query(text, int64(q.State), bucket, from, to, after, id, q.Limit+1, q.Offset)
+	if err != nil {
+		return nil, err
+	}
+	return scanFiles(rows)
+}
+
+// newestFirst is the statement in the other order.
+func newestFirst(text string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(text, " ASC", " DESC"), "> (?", "< (?")
+}
+
+// afterFile is the place after which the query lists, in its order.
+func afterFile(q store.FileQuery) (createdAt int64, id []byte) {
+	switch {
+	case q.After != store.FileCursor{}:
+		return micros(q.After.CreatedAt), q.After.ID[:]
+	case q.Descending:
+		return math.MaxInt64, []byte{0xff}
+	}
+	return math.MinInt64, []byte{}
 }

@@ -85,15 +85,16 @@ func (rs *readers) drain(opened int) error {
 type reader struct{ statements }
 
 // statements are a connection and its prepared statements. Used by one goroutine
-// at a time. Contexts are checked before a statement, not during it: a statement is short,
+// at a time. Contexts are checked before a statement, not during it, except for listings: a statement is short,
 // and watching a context would cost more than running it.
 type statements struct {
 	conn     *sql.Conn
 	prepared map[string]*sql.Stmt // by text
+	within   context.Context      // interrupts queries; Background but during a listing
 }
 
 func newStatements(conn *sql.Conn) statements {
-	return statements{conn: conn, prepared: map[string]*sql.Stmt{}}
+	return statements{conn: conn, prepared: map[string]*sql.Stmt{}, within: context.Background()}
 }
 
 func (s *statements) stmt(text string) (*sql.Stmt, error) {
@@ -125,7 +126,7 @@ func (s *statements) query(text string, args ...any) (*sql.Rows, error) {
 	if err != nil {
 		return nil, err
 	}
-	return st.QueryContext(context.Background(), args...)
+	return st.QueryContext(s.within, args...)
 }
 
 func (s *statements) row(text string, args ...any) rowScanner {

@@ -146,7 +146,7 @@ func (s *Store) ListSessions(ctx context.Context, q store.SessionQuery) (page st
 	if err := q.Validate(); err != nil {
 		return page, err
 	}
-	err = s.read(ctx, "ListSessions", func(r *reader) error {
+	err = s.list(ctx, "ListSessions", func(r *reader) error {
 		var bucket any // nil: any
 		if q.Bucket != "" {
 			id, _, err := s.bucketID(r, q.Bucket)

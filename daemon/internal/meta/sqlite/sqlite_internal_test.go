@@ -28,7 +28,7 @@ func opened(t *testing.T) *Store {
 func plan(t *testing.T, s *Store, text string) string {
 	t.Helper()
 	var lines []string
-	args := make([]any, 6)
+	args := make([]any, 8)
 	err := s.readers.do(t.Context(), func(r *reader) error {
 		n := strings.Count(text, "?")
 		if m := regexp.MustCompile(`\?\d`).FindAllString(text, -1); m != nil {
@@ -56,13 +56,13 @@ func plan(t *testing.T, s *Store, text string) string {
 func TestPlansUseAnIndex(t *testing.T) {
 	t.Parallel()
 	s := opened(t)
-	down := func(text string) string { return strings.ReplaceAll(text, " ASC", " DESC") }
+	down := newestFirst
 	for name, c := range map[string]struct{ text, uses string }{
 		"ListObjects":           {s.q.ListObjects, "USING INDEX files_latest (bucket_id=? AND key>? AND key<?)"},
-		"ListFiles":             {s.q.ListFiles, "USING INDEX files_by_time (state=?)"},
-		"ListFiles down":        {down(s.q.ListFiles), "USING INDEX files_by_time (state=?)"},
-		"ListFilesOfBucket":     {s.q.ListFilesOfBucket, "USING INDEX files_of_bucket_by_time (bucket_id=? AND state=?)"},
-		"ListFilesOfBucketDown": {down(s.q.ListFilesOfBucket), "USING INDEX files_of_bucket_by_time (bucket_id=? AND state=?)"},
+		"ListFiles":             {s.q.ListFiles, "USING INDEX files_by_time (state=? AND (created_at,id)>(?,?))"},
+		"ListFiles down":        {down(s.q.ListFiles), "USING INDEX files_by_time (state=? AND (created_at,id)<(?,?))"},
+		"ListFilesOfBucket":     {s.q.ListFilesOfBucket, "USING INDEX files_of_bucket_by_time (bucket_id=? AND state=? AND (created_at,id)>(?,?))"},
+		"ListFilesOfBucketDown": {down(s.q.ListFilesOfBucket), "USING INDEX files_of_bucket_by_time (bucket_id=? AND state=? AND (created_at,id)<(?,?))"},
 		"File":                  {s.q.File, "USING PRIMARY KEY (id=?)"},
 		"LatestFile":            {s.q.LatestFile, "USING INDEX files_latest (bucket_id=? AND key=?)"},
 		"Parts":                 {s.q.Parts, "USING PRIMARY KEY (owner=?)"},
@@ -110,11 +110,13 @@ func TestPlansUseAnIndex(t *testing.T) {
 	// A delete asks for the next file of its key. Through files_by_time, which
 	// looks as good to the planner, that would read every complete file there is.
 	require.Contains(t, plan(t, s, s.q.Heir), "INDEX files_behind (bucket_id=? AND key=?)")
-	// The files of one key are sorted, but found bucket by bucket through their indexes.
-	got := plan(t, s, s.q.ListFilesOfKey)
-	require.Contains(t, got, "USING INDEX files_latest (bucket_id=? AND key=?)")
-	require.Contains(t, got, "USING INDEX files_behind (bucket_id=? AND key=?)")
-	require.NotContains(t, got, "SCAN f")
+	// Files with a range of keys are sorted, but found bucket by bucket through their indexes.
+	for text, kind := range map[string]string{s.q.ListFilesByKey: "USING INDEX", down(s.q.ListFilesByKey): "USING INDEX", s.q.CountByKey: "USING COVERING INDEX"} {
+		got := plan(t, s, text)
+		require.Contains(t, got, kind+" files_latest (bucket_id=? AND key>? AND key<?)")
+		require.Contains(t, got, kind+" files_behind (bucket_id=? AND key>? AND key<?)")
+		require.NotContains(t, got, "SCAN f")
+	}
 }
 
 func TestEveryConnectionHasTheSettings(t *testing.T) {

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -21,9 +22,10 @@ import (
 
 // Options configure a Store. The zero value is right for production.
 type Options struct {
-	Readers int              // connections for reads; default 4
-	Rest    time.Duration    // time without a change after which the log is moved into the database; default 2 s
-	Now     func() time.Time // default time.Now
+	Readers     int              // connections for reads; default 4
+	Rest        time.Duration    // time without a change after which the log is moved into the database; default 2 s
+	ListTimeout time.Duration    // after which a listing is interrupted; default 3 s
+	Now         func() time.Time // default time.Now
 }
 
 // Store is the metadata in one SQLite file. Safe for concurrent use.
@@ -34,7 +36,8 @@ type Store struct {
 	writer  *writer
 	readers *readers
 	reserve *reserve
-	close1  func() error // closes, the first time
+	listing time.Duration // how long a listing may take
+	close1  func() error  // closes, the first time
 }
 
 var _ store.Metadata = (*Store)(nil)
@@ -87,7 +90,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 }
 
 func open(ctx context.Context, path string, o Options) (_ *Store, err error) {
-	s := &Store{now: clock(o.Now)}
+	s := &Store{now: clock(o.Now), listing: cmp.Or(o.ListTimeout, 3*time.Second)}
 	s.close1 = sync.OnceValue(func() error {
 		return errors.Join(s.readers.close(), s.writer.close(), s.db.Close())
 	})
@@ -199,6 +202,22 @@ func (s *Store) write(ctx context.Context, op string, f func(*tx) error) error {
 // read runs f on one connection, in one snapshot.
 func (s *Store) read(ctx context.Context, op string, f func(*reader) error) error {
 	return translate(ctx, "sqlite."+op, s.readers.do(ctx, f))
+}
+
+// list is read for listings, whose cost grows with the query: their queries are interrupted after a limit, so that they
+// do not occupy the few connections.
+func (s *Store) list(ctx context.Context, op string, f func(*reader) error) error {
+	limited, cancel := context.WithTimeout(ctx, s.listing)
+	defer cancel()
+	err := s.readers.do(limited, func(r *reader) error {
+		r.within = limited
+		defer func() { r.within = context.Background() }()
+		return f(r)
+	})
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		err = store.Errorf(store.Unavailable, "the listing took longer than %s", s.listing).WithHint("Ask for fewer entries at once, or narrow the prefix.")
+	}
+	return translate(ctx, "sqlite."+op, err)
 }
 
 func micros(t time.Time) int64 {

@@ -540,12 +540,35 @@ func (m *Metadata) ListFiles(ctx context.Context, q store.FileQuery) (page store
 				return err
 			}
 		}
+		if (q.Key != "" || q.Prefix != "") && d.candidates(q) > store.MaxSorted {
+			return q.TooMany()
+		}
 		all := d.matching(q)
-		all = all[min(q.Offset, len(all)):]
-		page = store.FilePage{Files: all[:min(q.Limit, len(all))], More: len(all) > q.Limit}
+		if q.After != (store.FileCursor{}) {
+			all = slices.DeleteFunc(all, func(f store.File) bool { return compareInTime(f.Cursor(), q.After, q.Descending) <= 0 })
+		}
+		page = store.NewFilePage(all[min(q.Offset, len(all)):], q.Limit)
 		return nil
 	})
 	return page, err
+}
+
+// candidates counts the files of any state that the query selects by their keys.
+func (d *data) candidates(q store.FileQuery) (n int) {
+	for _, f := range d.files {
+		if (q.Bucket == "" || q.Bucket == f.Bucket) && (q.Key == "" || q.Key == f.Key) && strings.HasPrefix(string(f.Key), q.Prefix) {
+			n++
+		}
+	}
+	return n
+}
+
+func compareInTime(a, b store.FileCursor, descending bool) int {
+	c := cmp.Or(a.CreatedAt.Compare(b.CreatedAt), bytes.Compare(a.ID[:], b.ID[:]))
+	if descending {
+		return -c
+	}
+	return c
 }
 
 func (d *data) matching(q store.FileQuery) (all []store.File) {
@@ -558,13 +581,7 @@ func (d *data) matching(q store.FileQuery) (all []store.File) {
 			all = append(all, withoutParts(f))
 		}
 	}
-	slices.SortFunc(all, func(a, b store.File) int {
-		c := cmp.Or(a.CreatedAt.Compare(b.CreatedAt), bytes.Compare(a.ID[:], b.ID[:]))
-		if q.Descending {
-			return -c
-		}
-		return c
-	})
+	slices.SortFunc(all, func(a, b store.File) int { return compareInTime(a.Cursor(), b.Cursor(), q.Descending) })
 	return all
 }
 

@@ -143,6 +143,46 @@ var listFilesTests = []test{
 			require.Equal(t, offset+2 < 5, page.More, "offset %d", offset)
 		}
 	}},
+	{"pages by cursor show each file once, whatever is added meanwhile", func(t *testing.T, m store.Metadata) {
+		start := now().Add(-time.Hour)
+		var files []store.File
+		for i := range 23 {
+			f := newFile(store.Key(fmt.Sprint("k/", i)))
+			f.CreatedAt = start.Add(time.Duration(i/3) * time.Microsecond)
+			put(t, m, f)
+			files = append(files, f)
+		}
+		want := idsByTime(files)
+		for _, q := range []store.FileQuery{{}, {Bucket: store.DefaultBucket}, {Prefix: "k/"}, {Descending: true}, {Prefix: "k/", Descending: true}} {
+			q.Limit = 4
+			var got []store.FileID
+			for {
+				p, err := m.ListFiles(t.Context(), q)
+				require.NoError(t, err)
+				for _, f := range p.Files {
+					got = append(got, f.ID)
+				}
+				if !p.More {
+					break
+				}
+				require.Equal(t, p.Files[len(p.Files)-1].Cursor(), p.Next)
+				q.After = p.Next
+				extra := newFile(store.Key("k/new" + store.NewFileID().String())) // before the cursor in the order of the query
+				extra.CreatedAt = start.Add(-time.Minute)
+				if q.Descending {
+					extra.CreatedAt = start.Add(time.Minute)
+				}
+				put(t, m, extra)
+			}
+			if q.Descending {
+				slices.Reverse(got)
+			}
+			seen := slices.DeleteFunc(got, func(id store.FileID) bool { return !slices.Contains(want, id) })
+			require.Equal(t, want, seen, "%+v", q)
+		}
+		q := store.FileQuery{After: files[9].Cursor(), Offset: 2, Limit: 3, Prefix: "k/"}
+		require.Equal(t, want[12:15], fileIDs(t, m, q))
+	}},
 	{"filters by bucket, key, prefix and state", func(t *testing.T, m store.Metadata) {
 		at := now()
 		put1 := func(b store.BucketName, k store.Key) store.FileID {
@@ -199,7 +239,7 @@ var listFilesTests = []test{
 	{"an unknown bucket is NotFound, a bad page Invalid", func(t *testing.T, m store.Metadata) {
 		_, err := m.ListFiles(t.Context(), store.FileQuery{Bucket: "nowhere", Limit: 1})
 		requireKind(t, store.NotFound, err)
-		for _, q := range []store.FileQuery{{}, {Limit: store.MaxListLimit + 1}, {Limit: 1, Offset: -1}} {
+		for _, q := range []store.FileQuery{{}, {Limit: store.MaxListLimit + 1}, {Limit: 1, Offset: -1}, {Limit: 1, Offset: store.MaxOffset + 1}} {
 			_, err := m.ListFiles(t.Context(), q)
 			requireKind(t, store.Invalid, err)
 		}
