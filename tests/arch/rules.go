@@ -140,6 +140,7 @@ var ringstore = Rules{
 		// Tests outside the packages that they test may use everything.
 		{"tests/arch", nil},
 		{"tests/pgserver", nil},
+		{"tests/sqlsubset", []string{"sql/postgres"}},
 		{"tests/relay", nil},
 		{"tests/cluster", []string{"tests/pgserver"}},
 		{"tests/script", []string{"tests/cluster"}},

@@ -11,7 +11,7 @@ CREATE TABLE cluster (
 
 CREATE TABLE buckets (
     id         bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    name       text        COLLATE "C" NOT NULL,
+    name       text        NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     survive    smallint    NOT NULL,
     CONSTRAINT buckets_name UNIQUE (name)
@@ -41,10 +41,10 @@ CREATE TABLE files (
 );
 
 -- The latest file of each key, and all other files: each file is in exactly one of the two.
-CREATE UNIQUE INDEX files_latest ON files (bucket_id, key) WHERE latest;
-CREATE INDEX files_behind ON files (bucket_id, key) WHERE NOT latest;
-CREATE INDEX files_deleted ON files (deleted_at) WHERE state = 4;
-CREATE INDEX files_by_time ON files (bucket_id, state, created_at, id);
+CREATE UNIQUE INDEX files_latest ON files (bucket_id ASC, key ASC) WHERE latest;
+CREATE INDEX files_behind ON files (bucket_id ASC, key ASC) WHERE NOT latest;
+CREATE INDEX files_deleted ON files (deleted_at ASC) WHERE state = 4;
+CREATE INDEX files_by_time ON files (bucket_id ASC, state ASC, created_at ASC, id ASC);
 
 -- The parts of files and of unfinished sessions alike; owner is the id of one or the other, and a session that
 -- becomes a file keeps its id, so its rows stay. State: 1 begun (of a session, its chunks are being written),
@@ -68,8 +68,8 @@ CREATE TABLE parts (
 
 -- Of the stored parts of an owner no two have the same number; others may.
 CREATE UNIQUE INDEX parts_of_owner ON parts
-    (owner, number, (CASE WHEN state = 2 THEN '00000000-0000-0000-0000-000000000000'::uuid ELSE id END));
-CREATE INDEX parts_dropped ON parts (stored_at) WHERE state = 3;
+    (owner ASC, number ASC, (CASE WHEN state = 2 THEN '00000000-0000-0000-0000-000000000000'::uuid ELSE id END) ASC);
+CREATE INDEX parts_dropped ON parts (stored_at ASC) WHERE state = 3;
 
 -- Attempts of changes whose answer can be lost. A row records that the change happened, or
 -- that it was abandoned and must not happen. Ids begin with the time of their creation.
@@ -92,8 +92,8 @@ CREATE TABLE sessions (
 );
 
 -- Sessions of a bucket are listed by id, not by key.
-CREATE INDEX sessions_of_bucket ON sessions (bucket_id, id);
-CREATE INDEX sessions_of_owner ON sessions (owner, id);
+CREATE INDEX sessions_of_bucket ON sessions (bucket_id ASC, id ASC);
+CREATE INDEX sessions_of_owner ON sessions (owner ASC, id ASC);
 
 -- A session's expiry moves with each part, so it is a row of its own: the session's row does not
 -- change, so that changes that add to it can lock it together, and the one that ends it alone.
@@ -102,11 +102,11 @@ CREATE TABLE session_expiries (
     expires_at timestamptz NOT NULL
 );
 
-CREATE INDEX session_expiries_by_time ON session_expiries (expires_at);
+CREATE INDEX session_expiries_by_time ON session_expiries (expires_at ASC);
 
 CREATE TABLE nodes (
     id              uuid        PRIMARY KEY,
-    name            text        COLLATE "C" NOT NULL,
+    name            text        NOT NULL,
     address         text        NOT NULL,
     zone            text        NOT NULL,
     weight          integer     NOT NULL,
@@ -122,7 +122,7 @@ CREATE TABLE nodes (
     disk_reason     text        NOT NULL DEFAULT ''
 );
 
-CREATE UNIQUE INDEX nodes_name ON nodes (name) WHERE state <> 3;
+CREATE UNIQUE INDEX nodes_name ON nodes (name ASC) WHERE state <> 3;
 
 CREATE TABLE tasks (
     kind      smallint    NOT NULL,
@@ -137,22 +137,22 @@ CREATE TABLE tasks (
     PRIMARY KEY (kind, part_id, idx, node_id)
 );
 
-CREATE INDEX tasks_claimed ON tasks (term) WHERE term > 0;
+CREATE INDEX tasks_claimed ON tasks (term ASC) WHERE term > 0;
 
 -- kind + 0: the planner must not use these for a look-up by the primary key, though they cost
 -- as little while the table is empty and statements are prepared.
-CREATE INDEX tasks_due ON tasks ((kind + 0), due_at);
-CREATE INDEX tasks_due_of_node ON tasks ((kind + 0), node_id, due_at);
+CREATE INDEX tasks_due ON tasks ((kind + 0) ASC, due_at ASC);
+CREATE INDEX tasks_due_of_node ON tasks ((kind + 0) ASC, node_id ASC, due_at ASC);
 
 CREATE TABLE leases (
-    name       text        COLLATE "C" PRIMARY KEY,
+    name       text        PRIMARY KEY,
     owner      text        NOT NULL,
     term       bigint      NOT NULL,
     expires_at timestamptz NOT NULL
 );
 
 CREATE TABLE credentials (
-    access_key text        COLLATE "C" PRIMARY KEY,
+    access_key text        PRIMARY KEY,
     sealed     bytea       NOT NULL,
     note       text        NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now()

@@ -5,7 +5,7 @@ INSERT INTO buckets (name, survive) VALUES ($1, $2);
 SELECT name, created_at, survive FROM buckets WHERE name = $1;
 
 -- name: ListBuckets
-SELECT name, created_at, survive FROM buckets ORDER BY name;
+SELECT name, created_at, survive FROM buckets;
 
 -- name: UpdateBucket
 UPDATE buckets SET survive = $2 WHERE name = $1;

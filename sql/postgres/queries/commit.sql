@@ -78,10 +78,10 @@ SELECT gone.id, holders.name, gone.key FROM gone JOIN holders ON holders.id = go
 WITH dropped AS (
     DELETE FROM parts USING files
     WHERE parts.owner = $1 AND files.id = $1 AND files.state = 0
-    RETURNING parts.id, parts.nodes
+    RETURNING parts.id, parts.nodes, parts.k + parts.m AS chunks
 ), planned AS (
     SELECT d.id, i, encode(substring(d.nodes FROM 16 * i + 1 FOR 16), 'hex')::uuid AS node
-    FROM dropped d, generate_series(0, length(d.nodes) / 16 - 1) AS i
+    FROM dropped d, generate_series(0, d.chunks - 1) AS i
 )
 INSERT INTO tasks (kind, part_id, idx, node_id, reason)
 SELECT 1, id, i, node, 'planned, not used' FROM planned
@@ -167,13 +167,13 @@ WITH target AS MATERIALIZED (
     UPDATE files SET state = 3, failure = $2 FROM target WHERE files.id = target.id AND target.state = 1
 ), dropped AS (
     DELETE FROM parts USING target WHERE parts.owner = target.id AND target.state = 1
-    RETURNING parts.id, parts.nodes
+    RETURNING parts.id, parts.nodes, parts.k + parts.m AS chunks
 )
 INSERT INTO tasks (kind, part_id, idx, node_id, reason)
 SELECT 1, part_id, idx, node_id, 'upload failed'
 FROM (
     SELECT d.id AS part_id, i AS idx, encode(substring(d.nodes FROM 16 * i + 1 FOR 16), 'hex')::uuid AS node_id
-    FROM dropped d, generate_series(0, length(d.nodes) / 16 - 1) AS i
+    FROM dropped d, generate_series(0, d.chunks - 1) AS i
     UNION
     SELECT a.part_id, a.idx, a.node_id
     FROM unnest($3::uuid[], $4::smallint[], $5::uuid[]) AS a (part_id, idx, node_id), target
@@ -236,11 +236,11 @@ WITH due AS MATERIALIZED (
     SELECT p.id FROM due CROSS JOIN LATERAL (SELECT id FROM parts WHERE owner = due.id ORDER BY number LIMIT $3) AS p LIMIT $3
 ), dropped AS (
     DELETE FROM parts USING picked WHERE parts.id = picked.id
-    RETURNING parts.id, parts.nodes
+    RETURNING parts.id, parts.nodes, parts.k + parts.m AS chunks
 ), queued AS (
     INSERT INTO tasks (kind, part_id, idx, node_id, reason)
     SELECT 1, d.id, i, encode(substring(d.nodes FROM 16 * i + 1 FOR 16), 'hex')::uuid, 'deleted'
-    FROM dropped d, generate_series(0, length(d.nodes) / 16 - 1) AS i
+    FROM dropped d, generate_series(0, d.chunks - 1) AS i
     WHERE substring(d.nodes FROM 16 * i + 1 FOR 16) <> '\x00000000000000000000000000000000'
     ORDER BY 2, 3
     ON CONFLICT DO NOTHING

@@ -10,7 +10,7 @@ ON CONFLICT (access_key) DO UPDATE SET sealed = EXCLUDED.sealed, note = EXCLUDED
 SELECT access_key, sealed, note, created_at FROM credentials WHERE access_key = $1;
 
 -- name: ListCredentials
-SELECT access_key, sealed, note, created_at FROM credentials ORDER BY access_key;
+SELECT access_key, sealed, note, created_at FROM credentials;
 
 -- name: DeleteCredential
 DELETE FROM credentials WHERE access_key = $1;

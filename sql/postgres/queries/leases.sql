@@ -12,4 +12,4 @@ WHERE name = $1 AND owner = $2 AND term = $3 AND expires_at > clock_timestamp();
 
 -- The row stays, so that terms are never reused.
 -- name: ReleaseLease
-UPDATE leases SET expires_at = '-infinity' WHERE name = $1 AND owner = $2 AND term = $3;
+UPDATE leases SET expires_at = 'epoch' WHERE name = $1 AND owner = $2 AND term = $3;

@@ -27,8 +27,7 @@ UPDATE cluster SET epoch = epoch + 1 WHERE EXISTS (SELECT FROM joined) AND NOT E
 SELECT c.id, c.epoch, clock_timestamp(), n.id, n.name, n.address, n.zone, n.weight, n.state, n.joined_at, n.last_beat,
        n.capacity_total, n.capacity_used, n.capacity_free, n.capacity_chunks,
        n.disk_state, n.disk_reason, n.version
-FROM cluster c LEFT JOIN nodes n ON true
-ORDER BY n.name, n.id;
+FROM cluster c LEFT JOIN nodes n ON true;
 
 -- Returns the nodes that are known. Rows are locked in one order, so that gateways do not deadlock.
 -- name: BeatNodes

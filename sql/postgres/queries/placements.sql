@@ -49,8 +49,8 @@ WITH part AS MATERIALIZED (
     WHERE part.matches AND kind = 1 AND part_id = $1 AND idx = $2::integer AND node_id = encode($5::bytea, 'hex')::uuid AND attempts = 0
     RETURNING node_id
 ), moved AS (
-    UPDATE parts SET nodes = overlay(nodes PLACING $5::bytea FROM 16 * $2::integer + 1),
-                     sums = overlay(sums PLACING $6::bytea FROM 4 * $2::integer + 1)
+    UPDATE parts SET nodes = substring(nodes FROM 1 FOR 16 * $2::integer) || $5::bytea || substring(nodes FROM 16 * $2::integer + 17),
+                     sums = substring(sums FROM 1 FOR 4 * $2::integer) || $6::bytea || substring(sums FROM 4 * $2::integer + 5)
     FROM part
     WHERE parts.id = part.id AND part.matches AND (SELECT count(*) FROM reclaims) = (SELECT count(*) FROM taken)
     RETURNING parts.id

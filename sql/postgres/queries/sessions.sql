@@ -114,11 +114,11 @@ WITH session AS MATERIALIZED (
     DELETE FROM parts p USING session
     WHERE p.owner = session.id AND p.number = $3 AND p.state = 2
       AND NOT EXISTS (SELECT FROM parts WHERE id = $2 AND state <> 1)
-    RETURNING p.id, p.nodes
+    RETURNING p.id, p.nodes, p.k + p.m AS chunks
 )
 INSERT INTO tasks (kind, part_id, idx, node_id, reason)
 SELECT 1, d.id, i, encode(substring(d.nodes FROM 16 * i + 1 FOR 16), 'hex')::uuid, 'sent again'
-FROM dropped d, generate_series(0, length(d.nodes) / 16 - 1) AS i
+FROM dropped d, generate_series(0, d.chunks - 1) AS i
 WHERE substring(d.nodes FROM 16 * i + 1 FOR 16) <> '\x00000000000000000000000000000000'
 ORDER BY 2, 3
 ON CONFLICT DO NOTHING;
@@ -130,11 +130,11 @@ WITH session AS MATERIALIZED (
     SELECT s.id FROM sessions s JOIN session_expiries e ON e.session_id = s.id
     WHERE s.id = $1 AND e.expires_at - now() > interval '0' FOR SHARE OF s
 ), begun AS MATERIALIZED (
-    SELECT p.id, p.nodes FROM parts p CROSS JOIN session WHERE p.id = $2 AND p.state = 1 FOR UPDATE OF p
+    SELECT p.id, p.nodes, p.k + p.m AS chunks FROM parts p CROSS JOIN session WHERE p.id = $2 AND p.state = 1 FOR UPDATE OF p
 )
 INSERT INTO tasks (kind, part_id, idx, node_id, reason)
 SELECT 1, id, i, encode(substring(nodes FROM 16 * i + 1 FOR 16), 'hex')::uuid, 'planned, not used'
-FROM begun, generate_series(0, length(nodes) / 16 - 1) AS i
+FROM begun, generate_series(0, chunks - 1) AS i
 WHERE substring(nodes FROM 16 * i + 1 FOR 16) NOT IN ('\x00000000000000000000000000000000', substring($3::bytea FROM 16 * i + 1 FOR 16))
 ORDER BY 2, 3
 ON CONFLICT DO NOTHING;
@@ -156,7 +156,7 @@ WITH session AS MATERIALIZED (
 ), queued AS (
     INSERT INTO tasks (kind, part_id, idx, node_id, reason)
     SELECT 2, stored.id, i, '00000000-0000-0000-0000-000000000000', 'not written'
-    FROM stored, generate_series(0, length($9::bytea) / 16 - 1) AS i
+    FROM stored, generate_series(0, $5::smallint + $6::smallint - 1) AS i
     WHERE substring($9::bytea FROM 16 * i + 1 FOR 16) = '\x00000000000000000000000000000000'
     ORDER BY 2, 3
     ON CONFLICT DO NOTHING
@@ -192,7 +192,7 @@ WITH kept AS MATERIALIZED (
     SELECT 1, $1, idx, node_id, 'part failed'
     FROM (
         SELECT i AS idx, encode(substring(nodes FROM 16 * i + 1 FOR 16), 'hex')::uuid AS node_id
-        FROM parts, generate_series(0, length(nodes) / 16 - 1) AS i WHERE id = $1 AND state = 1
+        FROM parts, generate_series(0, k + m - 1) AS i WHERE id = $1 AND state = 1
         UNION
         SELECT a.idx, a.node_id FROM unnest($2::smallint[], $3::uuid[]) AS a (idx, node_id)
     ) AS chunks

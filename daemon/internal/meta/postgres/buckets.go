@@ -1,7 +1,9 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -41,6 +43,7 @@ func (s *Store) ListBuckets(ctx context.Context) (all []store.Bucket, err error)
 			return err
 		}
 		all, err = pgx.CollectRows(rows, scanBucket)
+		slices.SortFunc(all, func(a, b store.Bucket) int { return cmp.Compare(a.Name, b.Name) }) // the database's collation may differ
 		return err
 	})
 	return all, err

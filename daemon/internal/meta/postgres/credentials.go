@@ -1,7 +1,9 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -52,6 +54,7 @@ func (s *Store) ListCredentials(ctx context.Context) (all []store.Credential, er
 			return err
 		}
 		all, err = pgx.CollectRows(rows, scanCredential)
+		slices.SortFunc(all, func(a, b store.Credential) int { return cmp.Compare(a.AccessKey, b.AccessKey) }) // the database's collation may differ
 		return err
 	})
 	return all, err

@@ -1,6 +1,8 @@
 package postgres
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"slices"
 
@@ -147,5 +149,8 @@ func collectMembers(rows pgx.Rows) (m store.Membership, err error) {
 		m.Nodes = append(m.Nodes, n)
 	}
 	m.Epoch, m.Now = store.Epoch(epoch), m.Now.UTC()
+	slices.SortFunc(m.Nodes, func(a, b store.Node) int { // the database's collation may differ
+		return cmp.Or(cmp.Compare(a.Name, b.Name), bytes.Compare(a.ID[:], b.ID[:]))
+	})
 	return m, rows.Err()
 }
