@@ -1,6 +1,7 @@
 -- The statements of BeginFile, CommitFile and FailFile. A commit is a pipeline of some of them in
 -- one round trip and one transaction; each sees the effects of those before it.
--- Arrays hold one element per file (or part, or task) of a group of commits.
+-- Arrays hold one element per file (or part, or task) of a group of commits. Statements with many arguments name them
+-- (@name); the others number them.
 
 -- Claims an upload for its commit: state 0 marks it for the following
 -- statements, and is never visible outside the transaction. + 0 keeps the planner
@@ -90,54 +91,54 @@ WHERE node <> '00000000-0000-0000-0000-000000000000'
 ORDER BY 2, 3, 4
 ON CONFLICT DO NOTHING;
 
--- Inserts new files: $1 is their state. Files whose
+-- Inserts new files in the state. Files whose
 -- bucket does not exist are left out, with their parts and repairs.
 -- name: StoreFiles
 WITH holders AS MATERIALIZED (
-    SELECT id, name FROM buckets WHERE name = ANY ($3::text[]) ORDER BY id FOR KEY SHARE
+    SELECT id, name FROM buckets WHERE name = ANY (@buckets::text[]) ORDER BY id FOR KEY SHARE
 ), stored AS (
     INSERT INTO files (id, bucket_id, key, size, content_type, state, latest, delete_marker,
                        created_at, completed_at, crc64, sha256, etag, meta, changed_by)
-    SELECT f.id, holders.id, f.key, f.size, f.content_type, $1::smallint, $1::smallint = 2, f.delete_marker,
-           coalesce(f.created_at, now()), CASE WHEN $1::smallint = 2 THEN now() END, f.crc64, f.sha256, f.etag, f.meta, f.changed_by
-    FROM unnest($2::uuid[], $3::text[], $4::bytea[], $5::bigint[], $6::text[], $7::boolean[],
-                $8::timestamptz[], $9::bigint[], $10::bytea[], $11::text[], $12::jsonb[], $26::text[])
+    SELECT f.id, holders.id, f.key, f.size, f.content_type, @state::smallint, @state::smallint = 2, f.delete_marker,
+           coalesce(f.created_at, now()), CASE WHEN @state::smallint = 2 THEN now() END, f.crc64, f.sha256, f.etag, f.meta, f.changed_by
+    FROM unnest(@ids::uuid[], @buckets::text[], @keys::bytea[], @sizes::bigint[], @types::text[], @markers::boolean[],
+                @created::timestamptz[], @crcs::bigint[], @shas::bytea[], @etags::text[], @metas::jsonb[], @callers::text[])
          AS f (id, bucket, key, size, content_type, delete_marker, created_at, crc64, sha256, etag, meta, changed_by)
     JOIN holders ON holders.name = f.bucket
     RETURNING id, created_at, completed_at
 ), with_parts AS (
     INSERT INTO parts (owner, id, number, size, k, m, unit_size, crc64, nodes, sums, state)
     SELECT p.*, 2
-    FROM unnest($13::uuid[], $14::uuid[], $15::integer[], $16::bigint[], $17::smallint[], $18::smallint[],
-                $19::integer[], $20::bigint[], $21::bytea[], $22::bytea[])
+    FROM unnest(@part_files::uuid[], @part_ids::uuid[], @numbers::integer[], @part_sizes::bigint[], @k::smallint[], @m::smallint[],
+                @unit_sizes::integer[], @part_crcs::bigint[], @nodes::bytea[], @sums::bytea[])
          AS p (file_id, id, number, size, k, m, unit_size, crc64, nodes, sums)
     JOIN stored ON stored.id = p.file_id
 ), queued AS (
     INSERT INTO tasks (kind, part_id, idx, node_id, reason)
     SELECT 2, r.part_id, r.idx, '00000000-0000-0000-0000-000000000000', 'not written'
-    FROM unnest($23::uuid[], $24::uuid[], $25::smallint[]) AS r (file_id, part_id, idx)
+    FROM unnest(@missing_files::uuid[], @missing_parts::uuid[], @missing_indexes::smallint[]) AS r (file_id, part_id, idx)
     JOIN stored ON stored.id = r.file_id
     ON CONFLICT DO NOTHING
 )
 SELECT id, created_at, completed_at FROM stored;
 
--- Completes the claimed upload $1 with the values of the commit.
+-- Completes the claimed upload with the values of the commit.
 -- name: CompleteUpload
 WITH stored AS (
-    UPDATE files SET state = 2, latest = true, completed_at = now(), size = $2, content_type = $3, delete_marker = $4,
-                     created_at = coalesce($5, created_at), crc64 = $6, sha256 = $7, etag = $8, meta = $9, changed_by = $21
-    WHERE id = $1 AND state = 0
+    UPDATE files SET state = 2, latest = true, completed_at = now(), size = @size, content_type = @type, delete_marker = @marker,
+                     created_at = coalesce(@created, created_at), crc64 = @crc, sha256 = @sha, etag = @etag, meta = @meta, changed_by = @caller
+    WHERE id = @id AND state = 0
     RETURNING id, created_at, completed_at
 ), with_parts AS (
     INSERT INTO parts (owner, id, number, size, k, m, unit_size, crc64, nodes, sums, state)
     SELECT stored.id, p.*, 2
-    FROM unnest($10::uuid[], $11::integer[], $12::bigint[], $13::smallint[], $14::smallint[],
-                $15::integer[], $16::bigint[], $17::bytea[], $18::bytea[])
+    FROM unnest(@part_ids::uuid[], @numbers::integer[], @part_sizes::bigint[], @k::smallint[], @m::smallint[],
+                @unit_sizes::integer[], @part_crcs::bigint[], @nodes::bytea[], @sums::bytea[])
          AS p (id, number, size, k, m, unit_size, crc64, nodes, sums), stored
 ), queued AS (
     INSERT INTO tasks (kind, part_id, idx, node_id, reason)
     SELECT 2, r.part_id, r.idx, '00000000-0000-0000-0000-000000000000', 'not written'
-    FROM unnest($19::uuid[], $20::smallint[]) AS r (part_id, idx), stored
+    FROM unnest(@missing_parts::uuid[], @missing_indexes::smallint[]) AS r (part_id, idx), stored
     ON CONFLICT DO NOTHING
 )
 SELECT id, created_at, completed_at FROM stored;

@@ -96,14 +96,14 @@ ORDER BY s.id;
 -- name: BeginPart
 WITH session AS MATERIALIZED (
     SELECT s.id FROM sessions s JOIN session_expiries e ON e.session_id = s.id
-    WHERE s.id = $1 AND e.expires_at - now() > interval '0' FOR SHARE OF s
+    WHERE s.id = @session AND e.expires_at - now() > interval '0' FOR SHARE OF s
 ), begun AS (
     INSERT INTO parts (owner, id, number, state, size, k, m, unit_size, crc64, nodes, sums)
-    SELECT session.id, $2, $3, 1, $4, $5, $6, $7, $8, $9, $10 FROM session
-    WHERE NOT EXISTS (SELECT FROM parts WHERE id = $2)
+    SELECT session.id, @id, @number, 1, @size, @k, @m, @unit_size, @crc, @nodes, @sums FROM session
+    WHERE NOT EXISTS (SELECT FROM parts WHERE id = @id)
     RETURNING id
 )
-SELECT EXISTS (SELECT FROM session), EXISTS (SELECT FROM begun), coalesce((SELECT state FROM parts WHERE id = $2), 0);
+SELECT EXISTS (SELECT FROM session), EXISTS (SELECT FROM begun), coalesce((SELECT state FROM parts WHERE id = @id), 0);
 
 -- Removes the stored part of number $3 from the session $1, unless the part $2 that replaces it is stored or dropped already.
 -- name: DropReplaced
@@ -139,16 +139,16 @@ WHERE substring(nodes FROM 16 * i + 1 FOR 16) NOT IN ('\x00000000000000000000000
 ORDER BY 2, 3
 ON CONFLICT DO NOTHING;
 
--- Adds the part $2 to the session $1. Chunks that are not stored are queued for repair.
+-- Adds the part to the session. Chunks that are not stored are queued for repair.
 -- Where a row has the id already, it must be a begun part.
 -- Returns: the session exists, the part was stored.
 -- name: StorePart
 WITH session AS MATERIALIZED (
     SELECT s.id FROM sessions s JOIN session_expiries e ON e.session_id = s.id
-    WHERE s.id = $1 AND e.expires_at - now() > interval '0' FOR SHARE OF s
+    WHERE s.id = @session AND e.expires_at - now() > interval '0' FOR SHARE OF s
 ), stored AS (
     INSERT INTO parts (owner, id, number, state, size, k, m, unit_size, crc64, nodes, sums)
-    SELECT session.id, $2, $3, 2, $4, $5, $6, $7, $8, $9, $10 FROM session
+    SELECT session.id, @id, @number, 2, @size, @k, @m, @unit_size, @crc, @nodes, @sums FROM session
     ON CONFLICT (id) DO UPDATE SET owner = excluded.owner, number = excluded.number, state = 2, size = excluded.size, k = excluded.k, m = excluded.m,
         unit_size = excluded.unit_size, crc64 = excluded.crc64, nodes = excluded.nodes, sums = excluded.sums, stored_at = now()
     WHERE parts.state = 1
@@ -156,8 +156,8 @@ WITH session AS MATERIALIZED (
 ), queued AS (
     INSERT INTO tasks (kind, part_id, idx, node_id, reason)
     SELECT 2, stored.id, i, '00000000-0000-0000-0000-000000000000', 'not written'
-    FROM stored, generate_series(0, $5::smallint + $6::smallint - 1) AS i
-    WHERE substring($9::bytea FROM 16 * i + 1 FOR 16) = '\x00000000000000000000000000000000'
+    FROM stored, generate_series(0, @k::smallint + @m::smallint - 1) AS i
+    WHERE substring(@nodes::bytea FROM 16 * i + 1 FOR 16) = '\x00000000000000000000000000000000'
     ORDER BY 2, 3
     ON CONFLICT DO NOTHING
 )
@@ -209,22 +209,22 @@ UPDATE parts SET owner = id, number = 0, state = 3, k = 0, m = 0, nodes = '', su
 -- name: LockSessions
 SELECT id FROM sessions WHERE id = ANY ($1::uuid[]) ORDER BY id FOR UPDATE;
 
--- Inserts the file $1 in state 0, if the bucket and all of the locked sessions ($12) exist and have
--- all the parts ($13): the following statements depend on it, and it is never visible outside the transaction.
+-- Inserts the file in state 0, if the bucket and all of the locked sessions exist and have
+-- all the parts: the following statements depend on it, and it is never visible outside the transaction.
 -- Returns: the bucket exists, sessions and parts found, and the times if the file was inserted.
 -- name: ClaimSessions
 WITH holder AS MATERIALIZED (
-    SELECT id FROM buckets WHERE name = $2 FOR KEY SHARE
+    SELECT id FROM buckets WHERE name = @bucket FOR KEY SHARE
 ), found AS MATERIALIZED (
     SELECT (SELECT count(*) FROM sessions s JOIN session_expiries e ON e.session_id = s.id
-            WHERE s.id = ANY ($12::uuid[]) AND e.expires_at - now() > interval '0') AS sessions,
-           (SELECT count(DISTINCT p.id) FROM unnest($13::uuid[]) AS want (id) JOIN parts p ON p.id = want.id
-            WHERE p.state = 2 AND array_position($12::uuid[], p.owner) IS NOT NULL) AS parts
+            WHERE s.id = ANY (@sessions::uuid[]) AND e.expires_at - now() > interval '0') AS sessions,
+           (SELECT count(DISTINCT p.id) FROM unnest(@parts::uuid[]) AS want (id) JOIN parts p ON p.id = want.id
+            WHERE p.state = 2 AND array_position(@sessions::uuid[], p.owner) IS NOT NULL) AS parts
 ), stored AS (
     INSERT INTO files (id, bucket_id, key, size, content_type, state, latest, delete_marker,
                        created_at, completed_at, crc64, sha256, etag, meta, changed_by)
-    SELECT $1, holder.id, $3, $4, $5, 0, false, $6, coalesce($7, now()), now(), $8, $9, $10, $11, $14
-    FROM holder, found WHERE found.sessions = cardinality($12::uuid[]) AND found.parts = cardinality($13::uuid[])
+    SELECT @id, holder.id, @key, @size, @type, 0, false, @marker, coalesce(@created, now()), now(), @crc, @sha, @etag, @meta, @caller
+    FROM holder, found WHERE found.sessions = cardinality(@sessions::uuid[]) AND found.parts = cardinality(@parts::uuid[])
     RETURNING created_at, completed_at
 )
 SELECT EXISTS (SELECT FROM holder), found.sessions, found.parts, stored.created_at, stored.completed_at

@@ -9,31 +9,43 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// storeArgs are the arguments of StoreFiles: one array per column.
-func storeArgs(state store.FileState, rows []*fileRow) []any {
+// storeValues are the values of StoreFiles: one array per column.
+func storeValues(state store.FileState, rows []*fileRow) values {
 	n := len(rows)
 	ids, buckets, keys := make([][16]byte, n), make([]string, n), make(pgtype.FlatArray[[]byte], n)
 	sizes, types, markers := make([]int64, n), make([]string, n), make([]bool, n)
 	created, crcs := make(pgtype.FlatArray[*time.Time], n), make([]int64, n)
 	shas, etags, metas := make(pgtype.FlatArray[[]byte], n), make([]string, n), make(pgtype.FlatArray[[]byte], n)
-	callers, parts := make([]string, n), newPartArrays(rows)
+	callers := make([]string, n)
 	for i, r := range rows {
 		f := &r.file
-		callers[i] = r.change.Caller
 		ids[i], buckets[i], keys[i] = f.ID, string(f.Bucket), []byte(f.Key)
 		sizes[i], types[i], markers[i] = f.Size, f.ContentType, f.DeleteMarker
 		created[i], crcs[i] = timeOrNull(&f.CreatedAt), int64(f.CRC64)
-		shas[i], etags[i], metas[i] = r.sha, f.ETag, r.meta
+		shas[i], etags[i], metas[i], callers[i] = r.sha, f.ETag, r.meta, r.change.Caller
 	}
-	return append([]any{int16(state), ids, buckets, keys, sizes, types, markers, created, crcs, shas, etags, metas, parts.files},
-		append(parts.columns(), parts.missingFiles, parts.missingParts, parts.missingIndexes, callers)...)
+	return newPartArrays(rows).addTo(values{
+		"state": int16(state), "ids": ids, "buckets": buckets, "keys": keys, "sizes": sizes, "types": types, "markers": markers,
+		"created": created, "crcs": crcs, "shas": shas, "etags": etags, "metas": metas, "callers": callers,
+	})
 }
 
-// completeArgs are the arguments of CompleteUpload.
-func completeArgs(r *fileRow) []any {
-	f, parts := &r.file, newPartArrays([]*fileRow{r})
-	args := []any{[16]byte(f.ID), f.Size, f.ContentType, f.DeleteMarker, timeOrNull(&f.CreatedAt), int64(f.CRC64), r.sha, f.ETag, r.meta}
-	return append(append(args, parts.columns()...), parts.missingParts, parts.missingIndexes, r.change.Caller)
+// fileValues are the values of a statement that stores one file.
+func fileValues(r *fileRow) values {
+	f := &r.file
+	return values{
+		"id": [16]byte(f.ID), "bucket": string(f.Bucket), "key": []byte(f.Key), "size": f.Size, "type": f.ContentType, "marker": f.DeleteMarker,
+		"created": timeOrNull(&f.CreatedAt), "crc": int64(f.CRC64), "sha": r.sha, "etag": f.ETag, "meta": r.meta, "caller": r.change.Caller,
+	}
+}
+
+// partValues are the values of a statement that stores a part of a session.
+func partValues(session store.FileID, p store.Part) values {
+	nodes, sums := pack.Pack(p.Chunks)
+	return values{
+		"session": [16]byte(session), "id": [16]byte(p.ID), "number": int32(p.Number), "size": p.Size, "k": int16(p.K), "m": int16(p.M),
+		"unit_size": int32(p.UnitSize), "crc": int64(p.CRC64), "nodes": nodes, "sums": sums,
+	}
 }
 
 // replaceArgs are the arguments of ReplaceLatest for these rows, of which one with a condition is alone; claimed is the file
@@ -120,9 +132,12 @@ func (a *partArrays) add(file store.FileID, r *partRow) {
 	}
 }
 
-// columns are the columns of table parts but file_id.
-func (a *partArrays) columns() []any {
-	return []any{a.ids, a.numbers, a.sizes, a.k, a.m, a.unitSizes, a.crcs, a.nodes, a.sums}
+// addTo adds the arrays to the values of a statement.
+func (a *partArrays) addTo(v values) values {
+	v["part_files"], v["part_ids"], v["numbers"], v["part_sizes"] = a.files, a.ids, a.numbers, a.sizes
+	v["k"], v["m"], v["unit_sizes"], v["part_crcs"], v["nodes"], v["sums"] = a.k, a.m, a.unitSizes, a.crcs, a.nodes, a.sums
+	v["missing_files"], v["missing_parts"], v["missing_indexes"] = a.missingFiles, a.missingParts, a.missingIndexes
+	return v
 }
 
 // chunkArrays are chunks on nodes, one array per column.

@@ -70,7 +70,7 @@ func (s *Store) BeginFile(ctx context.Context, f store.File) error {
 		row.parts[i].missing = nil // planned, not lost
 	}
 	return s.write(ctx, "BeginFile", func(c *conn) error {
-		rows, err := c.Query(ctx, s.q.StoreFiles, storeArgs(store.Uploading, []*fileRow{&row})...)
+		rows, err := c.Query(ctx, s.q.StoreFiles, s.q.args(s.q.StoreFiles, storeValues(store.Uploading, []*fileRow{&row}))...)
 		if err != nil {
 			return err
 		}
@@ -161,7 +161,7 @@ func (s *Store) commitRows(ctx context.Context, rows []*fileRow) (outcomes []out
 		b.Queue(s.q.ReplaceLatest, replaceArgs(nil, rows...)...).Query(func(answer pgx.Rows) error {
 			return readReplaced(answer, rows, outcomes)
 		})
-		b.Queue(s.q.StoreFiles, storeArgs(store.Complete, rows)...).Query(func(answer pgx.Rows) error {
+		b.Queue(s.q.StoreFiles, s.q.args(s.q.StoreFiles, storeValues(store.Complete, rows))...).Query(func(answer pgx.Rows) error {
 			return readStored(answer, rows, outcomes)
 		})
 		return pipeline(ctx, c, b)
@@ -189,7 +189,7 @@ func (s *Store) commitUpload(ctx context.Context, c *conn, r *fileRow) (outcome,
 		Query(func(answer pgx.Rows) error { return readReplaced(answer, rows, outcomes) })
 	placed := placedChunks(r)
 	b.Queue(s.q.DropPlanned, [16]byte(f.ID), placed.parts, placed.indexes, placed.nodes)
-	b.Queue(s.q.CompleteUpload, completeArgs(r)...).
+	b.Queue(s.q.CompleteUpload, s.q.args(s.q.CompleteUpload, newPartArrays(rows).addTo(fileValues(r)))...).
 		Query(func(answer pgx.Rows) error { return readStored(answer, rows, outcomes) })
 	b.Queue(s.q.UploadState, [16]byte(f.ID), string(f.Bucket)).
 		QueryRow(func(row pgx.Row) error { return row.Scan(&there, &state) })

@@ -68,15 +68,15 @@ func (s *Store) CompleteSession(ctx context.Context, x store.Completion) (store.
 
 // completeSessions is one transaction. Its statements after the claim do nothing without it.
 func (s *Store) completeSessions(ctx context.Context, c *conn, want *completion, attempt store.AttemptID) (done outcome, parts []store.Part, err error) {
-	f := &want.row.file
-	id, bucket, key := [16]byte(f.ID), string(f.Bucket), []byte(f.Key)
+	id := [16]byte(want.row.file.ID)
 	var found claim
 	outcomes := make([]outcome, 1)
 	b := &pgx.Batch{}
 	b.Queue(s.q.LockSessions, want.sessions)
 	s.guard(b, &want.row)
-	b.Queue(s.q.ClaimSessions, id, bucket, key, f.Size, f.ContentType, f.DeleteMarker, timeOrNull(&f.CreatedAt), int64(f.CRC64),
-		want.row.sha, f.ETag, want.row.meta, want.sessions, want.parts, want.row.change.Caller).
+	claims := fileValues(&want.row)
+	claims["sessions"], claims["parts"] = want.sessions, want.parts
+	b.Queue(s.q.ClaimSessions, s.q.args(s.q.ClaimSessions, claims)...).
 		QueryRow(func(row pgx.Row) error {
 			return row.Scan(&found.bucket, &found.sessions, &found.parts, &found.created, &found.done)
 		})

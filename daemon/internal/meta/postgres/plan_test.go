@@ -133,7 +133,7 @@ func TestPlansOfSessions(t *testing.T) {
 		"DropPart":     {plan(t, s, q.DropPart, id, "'{0}'", ids), []string{"parts_pkey"}},
 		"LockSessions": {plan(t, s, q.LockSessions, ids), []string{"sessions_pkey"}},
 		"ClaimSessions": {
-			plan(t, s, q.ClaimSessions, id, "'default'", "'a'", "1", "''", "false", "null", "1", "null", "''", "null", ids, ids, "''"),
+			plan(t, s, q.ClaimSessions, "'default'", ids, ids, id, "'a'", "1", "''", "false", "null", "1", "null", "''", "null", "''"),
 			[]string{"buckets_name", "sessions_pkey", "session_expiries_pkey", "parts_pkey"},
 		},
 		"HandOver":     {plan(t, s, q.HandOver, id, ids, "'{1}'", ids, id), []string{"files_pkey", "parts_of_owner"}},
@@ -169,7 +169,7 @@ func TestCompletionIsByIndex(t *testing.T) {
 		ids[i] = parts[7*i].ID.String()
 	}
 	wanted, id := "'{"+strings.Join(ids, ",")+"}'", "'"+x.ID.String()+"'"
-	text := plan(t, s, s.SQL().ClaimSessions, id, "'default'", "'a'", "1", "''", "false", "null", "1", "null", "''", "null", "'{"+x.ID.String()+"}'", wanted, "''")
+	text := plan(t, s, s.SQL().ClaimSessions, "'default'", "'{"+x.ID.String()+"}'", wanted, id, "'a'", "1", "''", "false", "null", "1", "null", "''", "null", "''")
 	require.Contains(t, text, "using parts_pkey on parts p (actual rows=1 loops=10)", text)
 }
 

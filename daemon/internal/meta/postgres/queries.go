@@ -1,12 +1,26 @@
 package postgres
 
 import (
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+
 	schema "github.com/ringstore/ringstore/sql"
 	sqlfiles "github.com/ringstore/ringstore/sql/postgres"
 )
 
-// queries are the statements of sql/postgres/queries, each in the field of its name.
+// queries are the statements, with the names of the arguments of those that name them.
 type queries struct {
+	texts
+	params map[string][]string // by text, in the order of the numbers
+}
+
+// values are the arguments of a statement by their names.
+type values map[string]any
+
+// texts are the statements of sql/postgres/queries, each in the field of its name.
+type texts struct {
 	CreateBucket, Bucket, ListBuckets, UpdateBucket                                                                     string
 	ClaimBucket, DropBucket, KeepBucket                                                                                 string
 	ClaimUpload, ReplaceLatest, DropPlanned, StoreFiles, CompleteUpload, UploadState                                    string
@@ -26,6 +40,44 @@ type queries struct {
 }
 
 func loadQueries() (*queries, error) {
-	q := new(queries)
-	return q, schema.Load(sqlfiles.Queries, q)
+	q := &queries{params: map[string][]string{}}
+	if err := schema.Load(sqlfiles.Queries, &q.texts); err != nil {
+		return nil, err
+	}
+	fields := reflect.ValueOf(&q.texts).Elem()
+	for i := range fields.NumField() {
+		text, names := number(fields.Field(i).String())
+		fields.Field(i).SetString(text)
+		q.params[text] = names
+	}
+	return q, nil
+}
+
+var argument = regexp.MustCompile(`@[a-z_]+`)
+
+// number replaces the named arguments of a statement by numbers, and returns their names in that order.
+func number(text string) (numbered string, names []string) {
+	numbered = argument.ReplaceAllStringFunc(text, func(name string) string {
+		at := slices.Index(names, name[1:])
+		if at < 0 {
+			at, names = len(names), append(names, name[1:])
+		}
+		return "$" + strconv.Itoa(at+1)
+	})
+	return numbered, names
+}
+
+// args are the arguments of a statement that names them. Where a value is missing there are none, and the driver
+// refuses the statement.
+func (q *queries) args(text string, v values) []any {
+	names := q.params[text]
+	args := make([]any, len(names))
+	for i, name := range names {
+		value, ok := v[name]
+		if !ok {
+			return nil
+		}
+		args[i] = value
+	}
+	return args
 }

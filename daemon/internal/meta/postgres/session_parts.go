@@ -6,18 +6,16 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/ringstore/ringstore/daemon/internal/meta/pack"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
 // BeginPart implements store.Sessions.
 func (s *Store) BeginPart(ctx context.Context, id store.FileID, p store.Part) error {
-	nodes, sums := pack.Pack(p.Chunks)
+	begin := s.q.args(s.q.BeginPart, partValues(id, p))
 	return s.write(ctx, "BeginPart", func(c *conn) error {
 		var there, begun bool
 		var before int16
-		err := c.QueryRow(ctx, s.q.BeginPart, [16]byte(id), [16]byte(p.ID), int32(p.Number), p.Size, int16(p.K), int16(p.M), int32(p.UnitSize),
-			int64(p.CRC64), nodes, sums).Scan(&there, &begun, &before)
+		err := c.QueryRow(ctx, s.q.BeginPart, begin...).Scan(&there, &begun, &before)
 		switch {
 		case err != nil:
 			return err
@@ -53,7 +51,7 @@ func (s *Store) takePart(ctx context.Context, op string, id store.FileID, p stor
 		return err
 	}
 	session, part := [16]byte(id), [16]byte(p.ID)
-	nodes, sums := pack.Pack(p.Chunks)
+	save := partValues(id, p)
 	return s.write(ctx, op, func(c *conn) error {
 		var there, stored bool
 		var owner [16]byte
@@ -62,8 +60,8 @@ func (s *Store) takePart(ctx context.Context, op string, id store.FileID, p stor
 		if replace {
 			b.Queue(s.q.DropReplaced, session, part, int32(p.Number))
 		}
-		b.Queue(s.q.DropUnused, session, part, nodes)
-		b.Queue(s.q.StorePart, session, part, int32(p.Number), p.Size, int16(p.K), int16(p.M), int32(p.UnitSize), int64(p.CRC64), nodes, sums).
+		b.Queue(s.q.DropUnused, session, part, save["nodes"])
+		b.Queue(s.q.StorePart, s.q.args(s.q.StorePart, save)...).
 			QueryRow(func(row pgx.Row) error { return row.Scan(&there, &stored) })
 		b.Queue(s.q.SlideSession, session, part, ttl)
 		b.Queue(s.q.PartState, part).Query(func(rows pgx.Rows) error {
