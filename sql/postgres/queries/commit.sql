@@ -91,7 +91,8 @@ WHERE node <> '00000000-0000-0000-0000-000000000000'
 ORDER BY 2, 3, 4
 ON CONFLICT DO NOTHING;
 
--- Inserts new files in the state. Files whose
+-- Inserts new files in the state. A file is completed at clock_timestamp, not now: ReplaceLatest has locked the file before it, so
+-- the files of a key are completed in the order of their commits. Files whose
 -- bucket does not exist are left out, with their parts and repairs.
 -- name: StoreFiles
 WITH holders AS MATERIALIZED (
@@ -100,7 +101,7 @@ WITH holders AS MATERIALIZED (
     INSERT INTO files (id, bucket_id, key, size, content_type, state, latest, delete_marker,
                        created_at, completed_at, crc64, sha256, etag, meta, changed_by)
     SELECT f.id, holders.id, f.key, f.size, f.content_type, @state::smallint, @state::smallint = 2, f.delete_marker,
-           coalesce(f.created_at, now()), CASE WHEN @state::smallint = 2 THEN now() END, f.crc64, f.sha256, f.etag, f.meta, f.changed_by
+           coalesce(f.created_at, now()), CASE WHEN @state::smallint = 2 THEN clock_timestamp() END, f.crc64, f.sha256, f.etag, f.meta, f.changed_by
     FROM unnest(@ids::uuid[], @buckets::text[], @keys::bytea[], @sizes::bigint[], @types::text[], @markers::boolean[],
                 @created::timestamptz[], @crcs::bigint[], @shas::bytea[], @etags::text[], @metas::jsonb[], @callers::text[])
          AS f (id, bucket, key, size, content_type, delete_marker, created_at, crc64, sha256, etag, meta, changed_by)
@@ -125,7 +126,7 @@ SELECT id, created_at, completed_at FROM stored;
 -- Completes the claimed upload with the values of the commit.
 -- name: CompleteUpload
 WITH stored AS (
-    UPDATE files SET state = 2, latest = true, completed_at = now(), size = @size, content_type = @type, delete_marker = @marker,
+    UPDATE files SET state = 2, latest = true, completed_at = clock_timestamp(), size = @size, content_type = @type, delete_marker = @marker,
                      created_at = coalesce(@created, created_at), crc64 = @crc, sha256 = @sha, etag = @etag, meta = @meta, changed_by = @caller
     WHERE id = @id AND state = 0
     RETURNING id, created_at, completed_at

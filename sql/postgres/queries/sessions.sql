@@ -211,7 +211,7 @@ SELECT id FROM sessions WHERE id = ANY ($1::uuid[]) ORDER BY id FOR UPDATE;
 
 -- Inserts the file in state 0, if the bucket and all of the locked sessions exist and have
 -- all the parts: the following statements depend on it, and it is never visible outside the transaction.
--- Returns: the bucket exists, sessions and parts found, and the times if the file was inserted.
+-- Returns: the bucket exists, sessions and parts found, and the time of creation if the file was inserted.
 -- name: ClaimSessions
 WITH holder AS MATERIALIZED (
     SELECT id FROM buckets WHERE name = @bucket FOR KEY SHARE
@@ -222,12 +222,12 @@ WITH holder AS MATERIALIZED (
             WHERE p.state = 2 AND array_position(@sessions::uuid[], p.owner) IS NOT NULL) AS parts
 ), stored AS (
     INSERT INTO files (id, bucket_id, key, size, content_type, state, latest, delete_marker,
-                       created_at, completed_at, crc64, sha256, etag, meta, changed_by)
-    SELECT @id, holder.id, @key, @size, @type, 0, false, @marker, coalesce(@created, now()), now(), @crc, @sha, @etag, @meta, @caller
+                       created_at, crc64, sha256, etag, meta, changed_by)
+    SELECT @id, holder.id, @key, @size, @type, 0, false, @marker, coalesce(@created, now()), @crc, @sha, @etag, @meta, @caller
     FROM holder, found WHERE found.sessions = cardinality(@sessions::uuid[]) AND found.parts = cardinality(@parts::uuid[])
-    RETURNING created_at, completed_at
+    RETURNING created_at
 )
-SELECT EXISTS (SELECT FROM holder), found.sessions, found.parts, stored.created_at, stored.completed_at
+SELECT EXISTS (SELECT FROM holder), found.sessions, found.parts, stored.created_at
 FROM found LEFT JOIN stored ON true;
 
 -- Moves all parts of the sessions $4 to the owner $5, except those that need no change: of the claimed file $1,
@@ -276,6 +276,6 @@ WITH ended AS (
 INSERT INTO files (id, bucket_id, key, size, content_type, state, latest, delete_marker, created_at, crc64, etag, failure, deleted_at)
 SELECT id, 0, '', 0, '', 4, false, false, now(), 0, '', 'session ended', 'epoch' FROM ended;
 
--- Makes the claimed file complete and latest.
+-- Makes the claimed file complete and latest. See StoreFiles for its time.
 -- name: ShowFile
-UPDATE files SET state = 2, latest = true WHERE id = $1 AND state = 0;
+UPDATE files SET state = 2, latest = true, completed_at = clock_timestamp() WHERE id = $1 AND state = 0 RETURNING completed_at;

@@ -43,7 +43,7 @@ func newCompletion(want store.Completion) (*completion, error) {
 type claim struct {
 	bucket          bool // exists
 	sessions, parts int  // numbers of those that exist
-	created, done   *time.Time
+	created         *time.Time
 }
 
 // CompleteSession implements store.Sessions.
@@ -78,7 +78,7 @@ func (s *Store) completeSessions(ctx context.Context, c *conn, want *completion,
 	claims["sessions"], claims["parts"] = want.sessions, want.parts
 	b.Queue(s.q.ClaimSessions, s.q.args(s.q.ClaimSessions, claims)...).
 		QueryRow(func(row pgx.Row) error {
-			return row.Scan(&found.bucket, &found.sessions, &found.parts, &found.created, &found.done)
+			return row.Scan(&found.bucket, &found.sessions, &found.parts, &found.created)
 		})
 	b.Queue(s.q.ReplaceLatest, replaceArgs(id, &want.row)...).
 		Query(func(answer pgx.Rows) error { return readReplaced(answer, []*fileRow{&want.row}, outcomes) })
@@ -87,7 +87,10 @@ func (s *Store) completeSessions(ctx context.Context, c *conn, want *completion,
 	b.Queue(s.q.HandOver, id, want.parts, want.numbers, want.sessions, left)
 	b.Queue(s.q.TakeParts, id, want.parts, want.numbers, left)
 	b.Queue(s.q.EndSessions, want.sessions, id, left)
-	b.Queue(s.q.ShowFile, id)
+	b.Queue(s.q.ShowFile, id).Query(func(answer pgx.Rows) error {
+		_, err := pgx.ForEachRow(answer, []any{&outcomes[0].completedAt}, func() error { return nil })
+		return err
+	})
 	b.Queue(s.q.PartsOf, id).Query(func(answer pgx.Rows) (err error) {
 		parts, err = pgx.CollectRows(answer, scanPart)
 		return err
@@ -99,7 +102,7 @@ func (s *Store) completeSessions(ctx context.Context, c *conn, want *completion,
 		return done, nil, err
 	}
 	done = outcomes[0]
-	done.createdAt, done.completedAt = *found.created, *found.done
+	done.createdAt = *found.created
 	return done, parts, nil
 }
 

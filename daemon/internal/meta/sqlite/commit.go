@@ -111,7 +111,7 @@ func (s *Store) show(t *tx, bucket int64, f *store.File, c store.Change) (previo
 	if previous, err = s.replace(t, bucket, f.Key, c); err != nil {
 		return previous, err
 	}
-	f.State, f.Latest, f.CompletedAt, f.ChangedBy = store.Complete, true, s.now(), c.Caller
+	f.State, f.Latest, f.CompletedAt, f.ChangedBy = store.Complete, true, s.completed(), c.Caller
 	bare := *f
 	bare.Parts = nil
 	return previous, s.insert(t, bucket, bare)

@@ -32,7 +32,8 @@ type Options struct {
 type Store struct {
 	q       queries
 	now     func() time.Time
-	db      *sql.DB // of the writer
+	last    time.Time // that completed returned; used by the writer only
+	db      *sql.DB   // of the writer
 	writer  *writer
 	readers *readers
 	reserve *reserve
@@ -218,6 +219,17 @@ func (s *Store) list(ctx context.Context, op string, f func(*reader) error) erro
 		err = store.Errorf(store.Unavailable, "the listing took longer than %s", s.listing).WithHint("Ask for fewer entries at once, or narrow the prefix.")
 	}
 	return translate(ctx, "sqlite."+op, err)
+}
+
+// completed is the time of completion of a file, for the writer: later than that of every file that it completed before, although
+// the clock may be set back.
+func (s *Store) completed() time.Time {
+	t := s.now()
+	if !t.After(s.last) {
+		t = s.last.Add(time.Microsecond)
+	}
+	s.last = t
+	return t
 }
 
 func micros(t time.Time) int64 {

@@ -218,6 +218,7 @@ var conditionTests = []test{
 			require.Equal(t, "key-2", f.ChangedBy)
 		}
 	}},
+	{"the files of a key are completed in the order of their commits", func(t *testing.T, m store.Metadata) { completeInOrder(t, m) }},
 	{"of writes at once to a key without an object one creates it", func(t *testing.T, m store.Metadata) { createOnce(t, m) }},
 	{"of changes at once of one object one happens", func(t *testing.T, m store.Metadata) { changeOnce(t, m) }},
 	{"conditional and plain writes at once lose nothing", func(t *testing.T, m store.Metadata) { conditionalBesidePlain(t, m) }},
@@ -307,6 +308,61 @@ func changeOnce(t *testing.T, stores ...store.Metadata) {
 			require.NoError(t, m.DeleteFile(t.Context(), store.Deletion{File: ids[winner]}))
 		}
 	}
+}
+
+// completeInOrder writes one key from many writers at once, which keep what was there: along the chain of files, of which each
+// names the one before it, the times of completion grow, and deleting the latest shows the one before.
+func completeInOrder(t *testing.T, stores ...store.Metadata) {
+	m := stores[0]
+	const each = 8
+	n := each * len(writes)
+	ids, before, errs := make([]store.FileID, n), make([]store.FileID, n), make([]error, n)
+	var all sync.WaitGroup
+	for i := range n {
+		f := newFile("a", newPart(1, newNodes(1)...))
+		ids[i] = f.ID
+		c := store.Change{Before: store.KeepBefore}
+		s := stores[i%len(stores)]
+		switch i % 3 {
+		case 0:
+			all.Go(func() { _, before[i], errs[i] = s.CommitFile(t.Context(), store.Commit{Change: c, File: f}) })
+		case 1:
+			begin(t, m, f)
+			all.Go(func() {
+				_, before[i], errs[i] = s.CommitFile(t.Context(), store.Commit{Change: c, File: f, Begun: true})
+			})
+		case 2:
+			x, p := session(t, m, "a"), newPart(1, newNodes(1)...)
+			savePart(t, m, x.ID, p)
+			g := fileOf(x, p)
+			ids[i] = g.ID
+			all.Go(func() {
+				_, before[i], errs[i] = s.CompleteSession(t.Context(), store.Completion{Change: c, File: g, Sessions: []store.FileID{x.ID}, Attempt: store.NewAttemptID()})
+			})
+		}
+	}
+	all.Wait()
+	previous := map[store.FileID]store.FileID{}
+	for i := range ids {
+		require.NoError(t, errs[i])
+		previous[ids[i]] = before[i]
+	}
+	latest, err := m.LatestFile(t.Context(), store.DefaultBucket, "a")
+	require.NoError(t, err)
+	for range n {
+		requireShown(t, m, latest.Bucket, "a", latest.ID)
+		require.NoError(t, m.DeleteFile(t.Context(), store.Deletion{File: latest.ID}))
+		id := previous[latest.ID]
+		if id.IsZero() {
+			break
+		}
+		f, err := m.File(t.Context(), id)
+		require.NoError(t, err)
+		require.True(t, f.CompletedAt.Before(latest.CompletedAt), "%s was completed at %v, and the one after it at %v", id, f.CompletedAt, latest.CompletedAt)
+		delete(previous, latest.ID)
+		latest = f
+	}
+	require.Len(t, previous, 1, "each file has a place in the chain")
 }
 
 // conditionalBesidePlain overwrites one key with and without a condition: each file is latest or was replaced, once, and a

@@ -110,6 +110,9 @@ var sharedTests = []struct {
 	{"conditional changes through two stores: one changes the object", func(t *testing.T, open Open) {
 		changeOnce(t, opened(t, open), opened(t, open))
 	}},
+	{"the files of a key are completed in the order of their commits through two stores", func(t *testing.T, open Open) {
+		completeInOrder(t, opened(t, open), opened(t, open))
+	}},
 	{"conditional and plain writes through two stores lose nothing", func(t *testing.T, open Open) {
 		conditionalBesidePlain(t, opened(t, open), opened(t, open))
 	}},
