@@ -70,7 +70,7 @@ func (e FileSort) Valid() bool {
 
 // Defines values for FileStatus.
 const (
-	StatusComplete  FileStatus = "complete"
+	StatusComplete  FileStatus = "completed"
 	StatusFailed    FileStatus = "failed"
 	StatusUploading FileStatus = "uploading"
 )

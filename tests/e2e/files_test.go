@@ -44,19 +44,12 @@ func TestFiles(t *testing.T) {
 func testSmallFile(t *testing.T, c *cluster.Cluster) {
 	body := noiseBytes(t, 10<<20)
 	f := putForm(t, c, "small.bin", bytes.NewReader(body))
-	require.Equal(t, "completed", statusWord(f.Status))
+	require.Equal(t, "completed", f.Status)
 	n, got := sum(t, c, f.ID)
 	require.EqualValues(t, len(body), n)
 	require.Equal(t, sha256.Sum256(body), got)
 }
 
-// statusWord accepts both words for a complete file.
-func statusWord(s string) string {
-	if s == "complete" {
-		return "completed"
-	}
-	return s
-}
 
 func testLargeFile(t *testing.T, c *cluster.Cluster) {
 	size := int64(200e6)
@@ -157,7 +150,7 @@ func testProgress(t *testing.T, c *cluster.Cluster) {
 	require.NoError(t, pw.Close())
 	f := <-done
 	require.Equal(t, id, f.ID)
-	require.Equal(t, "completed", statusWord(describe(t, c, id).Status))
+	require.Equal(t, "completed", describe(t, c, id).Status)
 }
 
 func testDelete(t *testing.T, c *cluster.Cluster) {
@@ -194,7 +187,7 @@ func testList(t *testing.T, c *cluster.Cluster) {
 	}
 	var got []string
 	for page := 1; ; page++ {
-		p := listed(t, c, fmt.Sprintf("bucket=default&sort=created_at&status=complete&per_page=4&page=%d", page))
+		p := listed(t, c, fmt.Sprintf("bucket=default&sort=created_at&status=completed&per_page=4&page=%d", page))
 		for _, f := range p.Files {
 			if len(f.Name) > 5 && f.Name[:5] == "list/" {
 				got = append(got, f.Name)

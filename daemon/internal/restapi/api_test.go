@@ -87,7 +87,7 @@ func TestListByTime(t *testing.T) {
 	slices.Reverse(newest)
 	require.Equal(t, append([]string{elsewhere.FileID}, newest...), names(list("")))
 	require.Equal(t, newest, names(list("bucket=default&sort=-created_at")))
-	require.Equal(t, ids, names(list("bucket=default&sort=created_at&status=complete")))
+	require.Equal(t, ids, names(list("bucket=default&sort=created_at&status=completed")))
 	require.Equal(t, ids, names(list("prefix=a/&sort=created_at")))
 	require.Equal(t, []string{ids[3]}, names(list("name=a/03")))
 	require.Empty(t, names(list("status=failed")))
@@ -150,7 +150,7 @@ func TestListBadParameters(t *testing.T) {
 	r := newRig(t, setup{})
 	for _, query := range []string{
 		"page=12&per_page=1000", "page=0", "page=-1", "page=x", "page=1.5", "page=99999999999999999999", "page=1000001", "per_page=0", "per_page=1001", "per_page=x",
-		"page=", "status=completed", "status=", "sort=size", "name=", "name=%00", "bucket=default&prefix=a&page=2", "bucket=default&delimiter=/&status=complete",
+		"page=", "status=complete", "status=", "sort=size", "name=", "name=%00", "bucket=default&prefix=a&page=2", "bucket=default&delimiter=/&status=complete",
 		"bucket=default&prefix=a&name=b", "bucket=default&delimiter=/&sort=created_at", "prefix=a", "sort=name", "delimiter=/", "page=1&page=2", "name=%zz",
 	} {
 		p := refused(t, r.call("GET", "/files?"+query, nil), http.StatusBadRequest, rest.CodeInvalid)

@@ -13,7 +13,7 @@ const (
 	Deleted                        // deleted or replaced; reads that began before may still finish, then its chunks are reclaimed
 )
 
-var fileStateNames = [...]string{"", "uploading", "complete", "failed", "deleted"}
+var fileStateNames = [...]string{"", "uploading", "completed", "failed", "deleted"}
 
 // String gives the name that REST shows.
 func (s FileState) String() string {
@@ -30,7 +30,7 @@ func ParseFileState(name string) (FileState, error) {
 			return FileState(s), nil
 		}
 	}
-	return 0, Errorf(Invalid, "status %q is not one of uploading, complete, failed", clip(name, 32))
+	return 0, Errorf(Invalid, "status %q is not one of uploading, completed, failed", clip(name, 32))
 }
 
 // File is one immutable version of an object.

@@ -36,5 +36,5 @@ func TestSpec(t *testing.T) {
 func TestEnumsAreClosed(t *testing.T) {
 	t.Parallel()
 	require.True(t, rest.StatusComplete.Valid())
-	require.False(t, rest.FileStatus("completed").Valid())
+	require.False(t, rest.FileStatus("complete").Valid())
 }
