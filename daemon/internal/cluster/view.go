@@ -115,7 +115,7 @@ func (v *View) Policy(wanted int) placement.Policy {
 			nodes = append(nodes, placement.Node{ID: m.ID, Zone: m.Zone})
 		}
 	}
-	return placement.PolicyFor(nodes, func(part store.PartID, n int) []store.NodeID { return v.Ring.Place(part, n, nil) }, wanted)
+	return placement.PolicyFor(nodes, wanted)
 }
 
 // Member looks a node up. False for unknown and removed nodes.

@@ -42,19 +42,16 @@ type bodyReader struct {
 	first  [512]byte // the memory of ahead; the connection's buffer holds what follows
 }
 
-func newBodyReader(body io.Reader, size, limit int64, wantSHA256 bool) *bodyReader {
-	in := &bodyReader{body: body, size: size, most: size, limit: limit}
+// newBodyReader returns a reader of a body of size bytes, or, where that is -1, of at most most bytes; 0: there is no bound.
+func newBodyReader(body io.Reader, size, most, limit int64, wantSHA256 bool) *bodyReader {
+	if size >= 0 || most <= 0 {
+		most = size
+	}
+	in := &bodyReader{body: body, size: size, most: most, limit: limit}
 	if wantSHA256 {
 		in.sha = sha256.New()
 	}
 	return in
-}
-
-// atMost sets the upper bound of a body whose size is unknown; 0: there is no bound.
-func (in *bodyReader) atMost(n int64) {
-	if in.size < 0 && n > 0 {
-		in.most = n
-	}
 }
 
 // open opens the upload's account of write memory; the caller closes in.mem.

@@ -15,7 +15,7 @@ func (u *upload) commit(ctx context.Context) (store.File, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitLimit)
 	defer cancel()
-	u.file.Parts = u.parts()
+	u.file.Parts = u.stored
 	stored, replaced, err := u.e.meta.CommitFile(ctx, store.Commit{File: u.file, Begun: u.begun}) // here the write becomes visible, and acknowledged
 	switch {
 	case err == nil:
@@ -41,19 +41,12 @@ func (u *upload) after(replaced bool) {
 
 // resolve fences a commit whose answer was lost: either it has happened, and the write succeeded, or it never will.
 func (u *upload) resolve(cause error) (store.File, error) {
-	found := u.e.resolveOutcome(func(ctx context.Context) error { return u.fence(ctx, cause) }, func(found outcome) {
-		if found == happened {
-			u.after(true)
-		}
-	})
-	switch found {
-	case happened:
-		u.after(true)
-		return u.committed(), nil
-	case abandoned:
-		return store.File{}, notDone("engine.Put", cause)
+	fence := func(ctx context.Context) error { return u.fence(ctx, cause) }
+	if err := u.e.resolveOutcome("engine.Put", u.file.ID.String(), cause, fence, func() { u.after(true) }); err != nil {
+		return store.File{}, err
 	}
-	return store.File{}, notKnown("engine.Put", u.file.ID.String(), cause)
+	u.after(true)
+	return u.committed(), nil
 }
 
 // committed is the file of a commit that is known to have happened. Its times are read from the metadata store if it answers.

@@ -117,8 +117,8 @@ func (e *Engine) Health(ctx context.Context) Health {
 			h.Writable++
 		}
 	}
-	if p, err := e.plans.get(view, e.cfg.Survive, e.cfg.UnitSize); err == nil {
-		h.Survive = p.atOnce
+	if p, err := e.plans.get(view, e.cfg.Survive); err == nil {
+		h.Survive = p.AtOnce
 	}
 	return h
 }

@@ -21,6 +21,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"sync"
@@ -66,30 +67,14 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	if c.Log == nil {
-		c.Log = slog.Default()
-	}
-	if c.MaxFileSize == 0 {
-		c.MaxFileSize = 10 << 30
-	}
-	if c.UnitSize == 0 {
-		c.UnitSize = store.DefaultUnitSize
-	}
-	if c.CopyBelow == 0 {
-		c.CopyBelow = int64(c.UnitSize)
-	}
-	if c.WriteBudget == 0 {
-		c.WriteBudget = 128 << 20
-	}
-	if c.MaxSessionFile == 0 {
-		c.MaxSessionFile = store.MaxFileBytes
-	}
-	if c.MaxPartSize == 0 {
-		c.MaxPartSize = 5 << 30
-	}
-	if c.SessionTTL == 0 {
-		c.SessionTTL = 7 * 24 * time.Hour
-	}
+	c.Log = cmp.Or(c.Log, slog.Default())
+	c.MaxFileSize = cmp.Or(c.MaxFileSize, 10<<30)
+	c.UnitSize = cmp.Or(c.UnitSize, store.DefaultUnitSize)
+	c.CopyBelow = cmp.Or(c.CopyBelow, int64(c.UnitSize))
+	c.WriteBudget = cmp.Or(c.WriteBudget, 128<<20)
+	c.MaxSessionFile = cmp.Or(c.MaxSessionFile, store.MaxFileBytes)
+	c.MaxPartSize = cmp.Or(c.MaxPartSize, 5<<30)
+	c.SessionTTL = cmp.Or(c.SessionTTL, 7*24*time.Hour)
 	if c.WakeReclaim == nil {
 		c.WakeReclaim = func() {}
 	}

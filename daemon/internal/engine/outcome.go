@@ -43,11 +43,12 @@ const (
 	happened                 // it happened, and is durable
 )
 
-// resolveOutcome runs the fence for at most fenceLimit. When it has no answer by then, it continues in the background, and
-// calls later with the result. fence returns Conflict where the change has happened.
-func (e *Engine) resolveOutcome(fence func(context.Context) error, later func(outcome)) outcome {
-	try := func(ctx context.Context) outcome {
-		ctx, cancel := context.WithTimeout(ctx, fenceLimit)
+// resolveOutcome decides a step whose answer was lost, by its fence: nil when the step has happened, otherwise the error for the client. The
+// fence returns Conflict where the step has happened. When it has no answer within fenceLimit it is
+// retried in the background, and late is called if the step turns out to have happened.
+func (e *Engine) resolveOutcome(op, item string, cause error, fence func(context.Context) error, late func()) error {
+	try := func() outcome {
+		ctx, cancel := context.WithTimeout(context.Background(), fenceLimit)
 		defer cancel()
 		err := fence(ctx)
 		switch {
@@ -58,19 +59,22 @@ func (e *Engine) resolveOutcome(fence func(context.Context) error, later func(ou
 		}
 		return unknown
 	}
-	if found := try(context.Background()); found != unknown {
-		return found
+	switch try() {
+	case happened:
+		return nil
+	case abandoned:
+		return notDone(op, cause)
 	}
 	e.background.Go(func() {
 		e.untilAnswered(func() bool {
-			found := try(context.Background())
-			if found != unknown {
-				later(found)
+			found := try()
+			if found == happened {
+				late()
 			}
 			return found != unknown
 		})
 	})
-	return unknown
+	return notKnown(op, item, cause)
 }
 
 // untilAnswered calls f, with pauses, until it returns true, the engine closes, or fenceFor is over.
@@ -131,13 +135,8 @@ func (e *Engine) change(ctx context.Context, op string, step func(context.Contex
 	if err == nil || !outcomeOpen(err) {
 		return false, err
 	}
-	switch e.resolveOutcome(e.abandonFence(attempt), func(outcome) { e.cfg.WakeReclaim() }) {
-	case happened:
-		return true, nil
-	case abandoned:
-		return false, notDone(op, err)
-	}
-	return false, notKnown(op, "", err)
+	err = e.resolveOutcome(op, "", err, e.abandonFence(attempt), e.cfg.WakeReclaim)
+	return err == nil, err
 }
 
 // notDone is the error of a request whose change was fenced: it did not happen.

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/ringstore/ringstore/daemon/internal/erasure"
+	"github.com/ringstore/ringstore/daemon/internal/placement"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/stripe"
 )
@@ -15,7 +16,7 @@ import (
 type partWrite struct {
 	e    *Engine
 	ctx  context.Context // of the request, never canceled: for work in the background and its log lines
-	plan *plan
+	plan *placement.Plan
 	body *bodyReader
 	part store.Part // with its size and sums once the body was read, and with the nodes of its chunks once it is durable
 
@@ -30,23 +31,28 @@ type partWrite struct {
 // begin reads the first stripe, whose size decides the layout, and chooses the nodes. A body without bytes makes no part. Errors: those of Put.
 func (w *partWrite) begin(ctx context.Context, number int) error {
 	// The copies' layout takes less memory for a small body; a body of unknown size may be a large one.
-	l := w.plan.striped
+	l := w.striped()
 	if w.body.most >= 0 && w.body.most <= w.e.cfg.CopyBelow {
-		l = w.plan.copies
+		l = w.copies()
 	}
 	w.body.open(w.e.pool)
 	if err := w.read(ctx, l); err != nil {
 		return err
 	}
-	if l = w.plan.striped; w.body.ended && w.body.total <= w.e.cfg.CopyBelow {
-		l = w.plan.copies
+	if l = w.striped(); w.body.ended && w.body.total <= w.e.cfg.CopyBelow {
+		l = w.copies()
 	}
 	w.part = store.Part{ID: store.NewPartID(), Number: number, K: l.K, M: l.M, UnitSize: l.UnitSize}
-	w.part.Chunks = make([]store.Placement, l.Width())
-	for i, n := range w.plan.place(w.part.ID, l.Width()) {
-		w.part.Chunks[i].Node = n
-	}
+	w.part.Chunks = w.plan.Place(w.part.ID, l.Width())
 	return nil
+}
+
+func (w *partWrite) striped() erasure.Layout {
+	return erasure.Layout{K: placement.DataChunks, M: w.plan.Parity, UnitSize: w.e.cfg.UnitSize}
+}
+
+func (w *partWrite) copies() erasure.Layout {
+	return erasure.Layout{K: 1, M: w.plan.Survive, UnitSize: w.e.cfg.UnitSize}
 }
 
 // read reads the next stripe of the body, if it has more bytes.
@@ -80,9 +86,9 @@ func (w *partWrite) encode(ctx context.Context) ([]store.Unit, error) {
 // send passes the units to the nodes, and reads the next stripe. A part of a single stripe is sent by makeDurable.
 func (w *partWrite) send(ctx context.Context, units []store.Unit) error {
 	if w.out == nil {
-		spec := stripe.WriteSpec{Part: w.part, Size: w.body.size, Required: w.plan.required(), Whole: w.body.ended}
+		spec := stripe.WriteSpec{Part: w.part, Size: w.body.size, Required: w.plan.Required(), Whole: w.body.ended}
 		if spec.Whole {
-			spec.Spares, spec.Share = w.plan.spares(w.part.ID, len(units)), w.plan.Share(len(units))
+			spec.Spares, spec.Share = w.plan.Spares(w.part.ID, len(units)), w.plan.Share(len(units))
 		}
 		w.out = w.e.io.Write(ctx, spec)
 	}
@@ -92,7 +98,7 @@ func (w *partWrite) send(ctx context.Context, units []store.Unit) error {
 	if err := w.out.Err(); err != nil || w.body.ended {
 		return err
 	}
-	return w.read(ctx, w.plan.striped)
+	return w.read(ctx, w.striped())
 }
 
 // seal fixes the part's size and checksum. The body was read to its end.
@@ -131,17 +137,11 @@ func (w *partWrite) close() {
 	}
 }
 
-// parts is the part, or nothing where the body had no bytes.
-func (w *partWrite) parts() []store.Part {
-	if w.part.Size == 0 {
-		return nil
-	}
-	return []store.Part{w.part}
-}
-
-// wantsRepair reports whether the part has a hole.
+// wantsRepair reports whether the stored part has a hole.
 func (w *partWrite) wantsRepair() bool {
-	return w.part.Size > 0 && slices.ContainsFunc(w.part.Chunks, func(c store.Placement) bool { return c.Node.IsZero() })
+	return slices.ContainsFunc(w.stored, func(p store.Part) bool {
+		return slices.ContainsFunc(p.Chunks, func(c store.Placement) bool { return c.Node.IsZero() })
+	})
 }
 
 // label returns the part's label, but for what is known of its file.

@@ -86,9 +86,8 @@ func (e *Engine) planUpload(ctx context.Context, r PutRequest) (*upload, error) 
 	if err != nil {
 		return nil, err
 	}
-	body := newBodyReader(r.Body, r.Size, e.cfg.MaxFileSize, r.WantSHA256)
+	body := newBodyReader(r.Body, r.Size, r.Most, e.cfg.MaxFileSize, r.WantSHA256)
 	body.caller, body.interrupt = r.Caller, r.Interrupt
-	body.atMost(r.Most)
 	id := store.NewFileID()
 	return &upload{
 		partWrite: partWrite{e: e, ctx: context.WithoutCancel(ctx), plan: plan, body: body}, req: r,

@@ -73,7 +73,7 @@ func (e *Engine) planPart(ctx context.Context, r PartRequest) (*partUpload, erro
 		return nil, err
 	}
 	if r.Size > e.cfg.MaxPartSize {
-		return nil, partTooLarge(e.cfg.MaxPartSize)
+		return nil, store.Errorf(store.TooLarge, "the part is larger than the limit of %d bytes", e.cfg.MaxPartSize).WithHint("Send smaller parts.")
 	}
 	s, err := e.cachedSession(ctx, r.Session)
 	if err != nil {
@@ -83,9 +83,8 @@ func (e *Engine) planPart(ctx context.Context, r PartRequest) (*partUpload, erro
 	if err != nil {
 		return nil, err
 	}
-	body := newBodyReader(r.Body, r.Size, e.cfg.MaxPartSize, false)
+	body := newBodyReader(r.Body, r.Size, r.Most, e.cfg.MaxPartSize, false)
 	body.caller, body.interrupt = r.Caller, r.Interrupt
-	body.atMost(r.Most)
 	return &partUpload{partWrite: partWrite{e: e, ctx: context.WithoutCancel(ctx), plan: plan, body: body}, req: r, session: s}, nil
 }
 
@@ -171,17 +170,10 @@ func (u *partUpload) saved() store.SessionPart {
 
 // resolve fences a save whose answer was lost: either it has happened, and the part is the session's, or it never will.
 func (u *partUpload) resolve(cause error) (store.SessionPart, error) {
-	switch u.e.resolveOutcome(u.drop, func(found outcome) {
-		if found == happened {
-			u.saved()
-		}
-	}) {
-	case happened:
-		return u.saved(), nil
-	case abandoned:
-		return store.SessionPart{}, notDone("engine.PutPart", cause)
+	if err := u.e.resolveOutcome("engine.PutPart", u.req.Session.String(), cause, u.drop, func() { u.saved() }); err != nil {
+		return store.SessionPart{}, err
 	}
-	return store.SessionPart{}, notKnown("engine.PutPart", u.req.Session.String(), cause)
+	return u.saved(), nil
 }
 
 // lost turns the store's NotFound into an error that tells the client what to do.
@@ -216,10 +208,6 @@ func (u *partUpload) drop(ctx context.Context) error {
 	}
 	u.e.cfg.WakeReclaim()
 	return err
-}
-
-func partTooLarge(limit int64) error {
-	return store.Errorf(store.TooLarge, "the part is larger than the limit of %d bytes", limit).WithHint("Send smaller parts.")
 }
 
 // CopyPartRequest makes a range of a stored file a part of a session.

@@ -30,7 +30,7 @@ func (w *Writer) streamEnded(err error) {
 	if err != nil {
 		w.failed.Add(1)
 	} else {
-		w.first.CompareAndSwap(0, int64(time.Since(w.began)))
+		w.first.CompareAndSwap(0, max(1, int64(time.Since(w.began))))
 	}
 	if left := w.pending.Add(-1); left > 0 && err == nil && !w.eager.Load() {
 		return

@@ -47,7 +47,7 @@ type Config struct {
 	Ahead      int           // units that a Reader reads ahead of each chunk while at most crowd readers are open; default 2
 	Stall      time.Duration // a node that makes no progress for so long is not used further by that read or write; default 10 s
 	SyncStall  time.Duration // the same while it makes a chunk durable; default 30 s
-	Lag        time.Duration // how long one node may delay the others during a write that can do without it; default 2 s
+	Lag        time.Duration // how long one node may delay the others during a write that can do without it; default 1 s
 	HedgeFloor time.Duration // the shortest wait after which a unit counts as slow; default 250 ms
 }
 
@@ -86,7 +86,7 @@ func New(c Config) *IO {
 	}
 	def(&c.Stall, 10*time.Second)
 	def(&c.SyncStall, 30*time.Second)
-	def(&c.Lag, 2*time.Second)
+	def(&c.Lag, time.Second)
 	def(&c.HedgeFloor, 250*time.Millisecond)
 	return &IO{cfg: c}
 }

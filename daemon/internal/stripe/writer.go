@@ -67,7 +67,7 @@ func (o *IO) Write(ctx context.Context, spec WriteSpec) *Writer {
 }
 
 // Send passes the units of one stripe to the streams, by index. It takes them over. Where one node delays the
-// others for longer than Config.Lag, and the part survives enough without it, its chunk is abandoned.
+// others for longer than Config.Lag, and the part survives enough without it, its chunks are abandoned.
 func (w *Writer) Send(units []store.Unit) {
 	for i, u := range units {
 		c := &w.chunks[i]
@@ -102,16 +102,25 @@ func (w *Writer) push(s *stream, u store.Unit) {
 			u.Release()
 			return
 		case <-late.C:
-			if w.canSpare(s) {
-				s.abandon()
+			if w.canSpare(s.node) {
+				w.abandon(s.node)
 			}
 		}
 	}
 }
 
-// canSpare reports whether the part survives enough without the stream's chunk.
-func (w *Writer) canSpare(s *stream) bool {
-	left := w.placed(func(other *stream) bool { return other != s && other.error() == nil })
+// abandon ends the streams to the node.
+func (w *Writer) abandon(node store.NodeID) {
+	for _, s := range w.streams {
+		if s.node == node {
+			s.abandon()
+		}
+	}
+}
+
+// canSpare reports whether the part survives enough without the node's chunks.
+func (w *Writer) canSpare(node store.NodeID) bool {
+	left := w.placed(func(s *stream) bool { return s.node != node && s.error() == nil })
 	return placement.Survives(w.spec.Part.K, left) >= max(w.spec.Required, 0)
 }
 
