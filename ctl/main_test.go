@@ -365,11 +365,11 @@ func TestStat_SaysWhatIsWrong(t *testing.T) {
 		chunks   []rest.Chunk
 		want     string
 	}{
-		{2, rest.StatusComplete, []rest.Chunk{chunk("a", true), chunk("b", true), chunk("c", true)}, "survives any 2 of its 3 nodes failing"},
-		{1, rest.StatusComplete, []rest.Chunk{chunk("a", true), chunk("b", true), chunk("c", false)}, "survives any one of its 2 nodes failing; its bucket requires 2; 1 chunk not reachable"},
-		{0, rest.StatusComplete, []rest.Chunk{chunk("a", true), {}, {}}, "does not survive the failure of its one node; its bucket requires 2; 2 chunks queued for repair"},
-		{-1, rest.StatusComplete, []rest.Chunk{chunk("a", false)}, "cannot be read now: too many of its nodes are unreachable"},
-		{2, rest.StatusComplete, nil, "empty: there are no bytes to lose"},
+		{2, rest.StatusCompleted, []rest.Chunk{chunk("a", true), chunk("b", true), chunk("c", true)}, "survives any 2 of its 3 nodes failing"},
+		{1, rest.StatusCompleted, []rest.Chunk{chunk("a", true), chunk("b", true), chunk("c", false)}, "survives any one of its 2 nodes failing; its bucket requires 2; 1 chunk not reachable"},
+		{0, rest.StatusCompleted, []rest.Chunk{chunk("a", true), {}, {}}, "does not survive the failure of its one node; its bucket requires 2; 2 chunks queued for repair"},
+		{-1, rest.StatusCompleted, []rest.Chunk{chunk("a", false)}, "cannot be read now: too many of its nodes are unreachable"},
+		{2, rest.StatusCompleted, nil, "empty: there are no bytes to lose"},
 		{2, rest.StatusUploading, nil, "not stored: its upload is uploading"},
 	} {
 		r := newRig(t)

@@ -164,7 +164,7 @@ func orDash(s string) string {
 
 // safety describes which failures the file survives.
 func safety(m rest.FileMetadata) string {
-	if m.Status != rest.StatusComplete {
+	if m.Status != rest.StatusCompleted {
 		return "not stored: its upload is " + string(m.Status)
 	}
 	nodes, missing, away := countNodes(m)

@@ -70,7 +70,7 @@ func (e FileSort) Valid() bool {
 
 // Defines values for FileStatus.
 const (
-	StatusComplete  FileStatus = "completed"
+	StatusCompleted FileStatus = "completed"
 	StatusFailed    FileStatus = "failed"
 	StatusUploading FileStatus = "uploading"
 )
@@ -78,7 +78,7 @@ const (
 // Valid indicates whether the value is a known member of the FileStatus enum.
 func (e FileStatus) Valid() bool {
 	switch e {
-	case StatusComplete:
+	case StatusCompleted:
 		return true
 	case StatusFailed:
 		return true
@@ -360,7 +360,7 @@ type File struct {
 	// Size Bytes. Of an upload in progress the announced size, or -1 if unknown.
 	Size int64 `json:"size"`
 
-	// Status State of a file. Only a complete one can be downloaded.
+	// Status State of a file. Only a completed one can be downloaded.
 	Status FileStatus `json:"status"`
 }
 
@@ -371,7 +371,7 @@ type FileList struct {
 	// HasMore Another page follows.
 	HasMore bool `json:"has_more"`
 
-	// Next By name only, if another page follows: the value of `after` for it.
+	// Next If another page follows: by name the value of `after` for it, by time that of `cursor`.
 	Next string `json:"next,omitempty,omitzero"`
 
 	// Page By time only.
@@ -418,7 +418,7 @@ type FileMetadata struct {
 	// Size Bytes. Of an upload in progress the announced size, or -1 if unknown.
 	Size int64 `json:"size"`
 
-	// Status State of a file. Only a complete one can be downloaded.
+	// Status State of a file. Only a completed one can be downloaded.
 	Status FileStatus `json:"status"`
 
 	// Survives Node failures that the file survives from now on, counting only nodes that can be reached; -1 when it cannot be read now.
@@ -431,7 +431,7 @@ type FileMetadata struct {
 // FileSort defines model for FileSort.
 type FileSort string
 
-// FileStatus State of a file. Only a complete one can be downloaded.
+// FileStatus State of a file. Only a completed one can be downloaded.
 type FileStatus string
 
 // Health defines model for Health.
@@ -752,8 +752,11 @@ type Unavailable = Problem
 
 // ListFilesParams defines parameters for ListFiles.
 type ListFilesParams struct {
-	// Page Page number, by time only.
+	// Page Page number, by time only, for the first 10,000 entries.
 	Page int `form:"page,omitempty" json:"page,omitempty,omitzero"`
+
+	// Cursor Continue a listing by time; `next` of the previous page. Not with `page`.
+	Cursor string `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
 
 	// PerPage Entries in a page; files and prefixes together.
 	PerPage int `form:"per_page,omitempty" json:"per_page,omitempty,omitzero"`

@@ -50,7 +50,6 @@ func testSmallFile(t *testing.T, c *cluster.Cluster) {
 	require.Equal(t, sha256.Sum256(body), got)
 }
 
-
 func testLargeFile(t *testing.T, c *cluster.Cluster) {
 	size := int64(200e6)
 	if full() {

@@ -16,7 +16,7 @@ func (u *upload) commit(ctx context.Context) (store.File, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitLimit)
 	defer cancel()
 	u.file.Parts = u.stored
-	stored, replaced, err := u.e.meta.CommitFile(ctx, store.Commit{File: u.file, Begun: u.begun}) // here the write becomes visible, and acknowledged
+	stored, replaced, err := u.e.meta.CommitFile(ctx, store.Commit{Change: store.Change{If: u.req.If, Caller: u.req.Caller}, File: u.file, Begun: u.begun}) // here the write becomes visible, and acknowledged
 	switch {
 	case err == nil:
 		u.after(!replaced.IsZero())
@@ -97,10 +97,10 @@ func (u *upload) fence(ctx context.Context, cause error) error {
 }
 
 // Delete makes a file of any state Deleted. Reads in progress complete; its chunks are reclaimed after the
-// grace, those on nodes that are away when the nodes return. NotFound, OutcomeUnknown.
-func (e *Engine) Delete(ctx context.Context, id store.FileID) error {
+// grace, those on nodes that are away when the nodes return. NotFound, PreconditionFailed, OutcomeUnknown.
+func (e *Engine) Delete(ctx context.Context, id store.FileID, ch store.Change) error {
 	_, err := e.change(ctx, "engine.Delete", func(ctx context.Context, a store.AttemptID) error {
-		return e.meta.DeleteFile(ctx, store.Deletion{File: id, Attempt: a})
+		return e.meta.DeleteFile(ctx, store.Deletion{Change: ch, File: id, Attempt: a})
 	})
 	if err != nil {
 		return err
@@ -111,13 +111,13 @@ func (e *Engine) Delete(ctx context.Context, id store.FileID) error {
 
 // Rename moves the latest file of its key to another key, in one step of the metadata store.
 // The file that the other key had is replaced. The bytes stay where they are, with the durability that they
-// were stored with. Errors: Invalid, NotFound, Conflict (the file is not what its key shows), OutcomeUnknown.
-func (e *Engine) Rename(ctx context.Context, id store.FileID, bucket store.BucketName, key store.Key) (f store.File, err error) {
+// were stored with. Errors: Invalid, NotFound, Conflict (the file is not what its key shows), PreconditionFailed, OutcomeUnknown.
+func (e *Engine) Rename(ctx context.Context, id store.FileID, bucket store.BucketName, key store.Key, ch store.Change) (f store.File, err error) {
 	if err := validNames(bucket, key); err != nil {
 		return store.File{}, err
 	}
 	done, err := e.change(ctx, "engine.Rename", func(ctx context.Context, a store.AttemptID) (err error) {
-		f, _, err = e.meta.RenameFile(ctx, store.Rename{File: id, Bucket: bucket, Key: key, Attempt: a})
+		f, _, err = e.meta.RenameFile(ctx, store.Rename{Change: ch, File: id, Bucket: bucket, Key: key, Attempt: a})
 		return err
 	})
 	if done {

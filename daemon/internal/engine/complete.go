@@ -15,6 +15,7 @@ import (
 
 // CompleteRequest completes a session. What it states must hold of the file.
 type CompleteRequest struct {
+	store.Change
 	Session     store.FileID
 	Parts       []PartRef // of the file, by ascending number; nil: all that have arrived
 	Size        int64     // bytes that the file must have; -1: any
@@ -35,7 +36,7 @@ type PartRef struct {
 // its file, if it is the one that the request describes, so a request whose answer was lost can be repeated.
 //
 // Errors: NotFound, Conflict (a part is missing or differs), Corrupt (checksum of the
-// whole), Invalid (size, a part too small, order), TooLarge, Unavailable, OutcomeUnknown.
+// whole), Invalid (size, a part too small, order), TooLarge, PreconditionFailed, Unavailable, OutcomeUnknown.
 func (e *Engine) CompleteSession(ctx context.Context, r CompleteRequest) (store.File, error) {
 	s, err := e.Session(ctx, r.Session)
 	if errors.Is(err, store.NotFound) {
@@ -60,7 +61,7 @@ func (e *Engine) CompleteSession(ctx context.Context, r CompleteRequest) (store.
 	if f.Size > e.cfg.MaxSessionFile {
 		return store.File{}, tooLarge(e.cfg.MaxSessionFile)
 	}
-	return e.commitSessions(ctx, f, []store.FileID{s.ID})
+	return e.commitSessions(ctx, store.Completion{Change: r.Change, File: f, Sessions: []store.FileID{s.ID}})
 }
 
 // Concatenate makes one file of the parts of several sessions, in the order of the
@@ -94,7 +95,7 @@ func (e *Engine) Concatenate(ctx context.Context, r SessionRequest, sessions []s
 	if f.Size > e.cfg.MaxSessionFile {
 		return store.File{}, tooLarge(e.cfg.MaxSessionFile)
 	}
-	return e.commitSessions(ctx, f, sessions)
+	return e.commitSessions(ctx, store.Completion{Change: store.Change{Caller: r.Caller}, File: f, Sessions: sessions})
 }
 
 // choose returns the requested ones of the parts that have arrived. Both are ordered by number.
@@ -184,21 +185,22 @@ func (e *Engine) completedBefore(ctx context.Context, r CompleteRequest, missing
 }
 
 // commitSessions makes the file visible. Its parts are durable.
-func (e *Engine) commitSessions(ctx context.Context, f store.File, sessions []store.FileID) (stored store.File, err error) {
-	if err := e.readable(f.Parts); err != nil {
+func (e *Engine) commitSessions(ctx context.Context, c store.Completion) (stored store.File, err error) {
+	if err := e.readable(c.File.Parts); err != nil {
 		return store.File{}, err
 	}
 	done, err := e.change(ctx, "engine.CompleteSession", func(ctx context.Context, a store.AttemptID) (err error) {
-		stored, _, err = e.meta.CompleteSession(ctx, store.Completion{File: f, Sessions: sessions, Attempt: a}) // here the upload becomes visible, and acknowledged
+		c.Attempt = a
+		stored, _, err = e.meta.CompleteSession(ctx, c) // here the upload becomes visible, and acknowledged
 		return err
 	})
 	if done {
-		stored, err = e.meta.File(context.WithoutCancel(ctx), f.ID)
+		stored, err = e.meta.File(context.WithoutCancel(ctx), c.File.ID)
 	}
 	if err != nil {
 		return store.File{}, err
 	}
-	for _, id := range sessions {
+	for _, id := range c.Sessions {
 		e.sessions.forget(id)
 	}
 	e.cfg.WakeReclaim() // for the file that was replaced, and for parts that the file does not have

@@ -9,9 +9,9 @@ import (
 )
 
 // Copy stores a file's bytes again under another key, with the durability of
-// that key's bucket, for a caller as in PutRequest. Type, metadata and checksums are
+// that key's bucket. Type, metadata and checksums are
 // copied. Errors: those of Open and Put.
-func (e *Engine) Copy(ctx context.Context, caller string, id store.FileID, bucket store.BucketName, key store.Key) (store.File, error) {
+func (e *Engine) Copy(ctx context.Context, id store.FileID, bucket store.BucketName, key store.Key, ch store.Change) (store.File, error) {
 	o, err := e.Open(ctx, id)
 	if err != nil {
 		return store.File{}, err
@@ -20,7 +20,7 @@ func (e *Engine) Copy(ctx context.Context, caller string, id store.FileID, bucke
 	body := o.reader(ctx, 0, f.Size)
 	defer body.Close()
 	return e.Put(ctx, PutRequest{
-		Bucket: bucket, Key: key, Size: f.Size, ContentType: f.ContentType, Meta: f.Meta, WantSHA256: f.SHA256 != nil, Caller: caller, Body: body,
+		Bucket: bucket, Key: key, Size: f.Size, ContentType: f.ContentType, Meta: f.Meta, WantSHA256: f.SHA256 != nil, Caller: ch.Caller, If: ch.If, Body: body,
 		Verify: func(s Sums) error {
 			if s.CRC64 == f.CRC64 {
 				return nil

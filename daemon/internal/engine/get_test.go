@@ -215,7 +215,7 @@ func TestBuckets(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 6, f.Parts[0].M)
 	require.ErrorIs(t, r.DeleteBucket(ctx, "logs"), store.Conflict)
-	require.NoError(t, r.Delete(ctx, f.ID))
+	require.NoError(t, r.Delete(ctx, f.ID, store.Change{}))
 	require.NoError(t, r.DeleteBucket(ctx, "logs"))
 	_, err = r.Bucket(ctx, "logs")
 	require.ErrorIs(t, err, store.NotFound)

@@ -155,7 +155,7 @@ var scenes = map[string]func(t *testing.T, r *rig) scene{
 		r.put(t, "key", there)
 		return scene{
 			func() error {
-				_, err := r.Copy(context.Background(), "", from.ID, store.DefaultBucket, "key")
+				_, err := r.Copy(context.Background(), from.ID, store.DefaultBucket, "key", store.Change{Caller: ""})
 				return err
 			},
 			shows(r, "key", there), shows(r, "key", randomBytes(300)),
@@ -193,7 +193,7 @@ var scenes = map[string]func(t *testing.T, r *rig) scene{
 		body := randomBytes(600)
 		f := r.put(t, "key", body)
 		return scene{
-			func() error { return r.Delete(context.Background(), f.ID) },
+			func() error { return r.Delete(context.Background(), f.ID, store.Change{}) },
 			shows(r, "key", body), func(t *testing.T) { r.invisible(t, "key") },
 		}
 	},
@@ -202,7 +202,10 @@ var scenes = map[string]func(t *testing.T, r *rig) scene{
 		f := r.put(t, "from", body)
 		r.put(t, "key", there)
 		return scene{
-			func() error { _, err := r.Rename(context.Background(), f.ID, store.DefaultBucket, "key"); return err },
+			func() error {
+				_, err := r.Rename(context.Background(), f.ID, store.DefaultBucket, "key", store.Change{})
+				return err
+			},
 			func(t *testing.T) { shows(r, "from", body)(t); shows(r, "key", there)(t) },
 			func(t *testing.T) { r.invisible(t, "from"); shows(r, "key", body)(t) },
 		}
@@ -345,8 +348,8 @@ func TestNothingIsStartedForACallerThatLeft(t *testing.T) {
 	f := r.put(t, "key", body)
 	gone, cancel := context.WithCancel(context.Background())
 	cancel()
-	require.ErrorIs(t, r.Delete(gone, f.ID), store.Canceled)
-	_, err := r.Rename(gone, f.ID, store.DefaultBucket, "other")
+	require.ErrorIs(t, r.Delete(gone, f.ID, store.Change{}), store.Canceled)
+	_, err := r.Rename(gone, f.ID, store.DefaultBucket, "other", store.Change{})
 	require.ErrorIs(t, err, store.Canceled)
 	shows(r, "key", body)(t)
 }

@@ -132,10 +132,10 @@ func TestAReadInProgressEndsWhole(t *testing.T) {
 	for name, change := range map[string]func(t *testing.T, r *rig, f store.File){
 		"overwrite": func(t *testing.T, r *rig, f store.File) { r.put(t, "key", randomBytes(100)) },
 		"rename": func(t *testing.T, r *rig, f store.File) {
-			_, err := r.Rename(context.Background(), f.ID, store.DefaultBucket, "other")
+			_, err := r.Rename(context.Background(), f.ID, store.DefaultBucket, "other", store.Change{})
 			require.NoError(t, err)
 		},
-		"delete": func(t *testing.T, r *rig, f store.File) { require.NoError(t, r.Delete(context.Background(), f.ID)) },
+		"delete": func(t *testing.T, r *rig, f store.File) { require.NoError(t, r.Delete(context.Background(), f.ID, store.Change{})) },
 		"its chunks move": func(t *testing.T, r *rig, f store.File) {
 			p := f.Parts[0]
 			for i, c := range p.Chunks {

@@ -17,7 +17,8 @@ type PutRequest struct {
 	ContentType string
 	Meta        map[string]string
 	WantSHA256  bool
-	Caller      string // the access key; write memory is shared equally among callers
+	Caller      string          // the access key; write memory is shared equally among callers
+	If          store.Condition // of the key, decided in the step that makes the file visible
 	// Verify is called once all bytes were read, before anything becomes visible;
 	// its error fails the put and is returned unchanged. May be nil.
 	Verify func(Sums) error

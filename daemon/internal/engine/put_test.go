@@ -335,8 +335,8 @@ func TestDeleteReclaims(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, options{nodes: 6})
 	f := r.put(t, "key", randomBytes(1000))
-	require.NoError(t, r.Delete(context.Background(), f.ID))
-	require.ErrorIs(t, r.Delete(context.Background(), f.ID), store.NotFound)
+	require.NoError(t, r.Delete(context.Background(), f.ID, store.Change{}))
+	require.ErrorIs(t, r.Delete(context.Background(), f.ID, store.Change{}), store.NotFound)
 	r.invisible(t, "key")
 	require.EqualValues(t, len(f.Parts[0].Chunks), r.reclaims(t))
 }

@@ -371,7 +371,7 @@ func TestCopy(t *testing.T) {
 		q.WantSHA256, q.Meta = true, map[string]string{"a": "b"}
 		src, err := r.Put(context.Background(), q)
 		require.NoError(t, err)
-		f, err := r.Copy(context.Background(), "key", src.ID, "other", "dst")
+		f, err := r.Copy(context.Background(), src.ID, "other", "dst", store.Change{Caller: "key"})
 		require.NoError(t, err)
 		require.NotEqual(t, src.ID, f.ID)
 		require.Equal(t, src.SHA256, f.SHA256)
@@ -379,10 +379,10 @@ func TestCopy(t *testing.T) {
 		require.Equal(t, string(body), string(r.get(t, f.ID)))
 		require.Equal(t, string(body), string(r.get(t, src.ID)))
 	}
-	_, err := r.Copy(context.Background(), "key", store.NewFileID(), "other", "dst")
+	_, err := r.Copy(context.Background(), store.NewFileID(), "other", "dst", store.Change{Caller: "key"})
 	require.ErrorIs(t, err, store.NotFound)
 	src := r.put(t, "src", randomBytes(50000))
-	_, err = r.Copy(context.Background(), "key", src.ID, "nowhere", "dst")
+	_, err = r.Copy(context.Background(), src.ID, "nowhere", "dst", store.Change{Caller: "key"})
 	require.ErrorIs(t, err, store.NotFound)
 }
 
@@ -392,16 +392,16 @@ func TestRename(t *testing.T) {
 	body := randomBytes(5000)
 	f := r.put(t, "a", body)
 	r.put(t, "b", randomBytes(10))
-	moved, err := r.Rename(context.Background(), f.ID, store.DefaultBucket, "b")
+	moved, err := r.Rename(context.Background(), f.ID, store.DefaultBucket, "b", store.Change{})
 	require.NoError(t, err)
 	require.Equal(t, f.ID, moved.ID)
 	require.Equal(t, store.Key("b"), moved.Key)
 	r.invisible(t, "a")
 	require.Equal(t, body, r.get(t, f.ID))
 	require.Equal(t, int64(3), r.reclaims(t), "the copies of what b was")
-	_, err = r.Rename(context.Background(), f.ID, store.DefaultBucket, "")
+	_, err = r.Rename(context.Background(), f.ID, store.DefaultBucket, "", store.Change{})
 	require.ErrorIs(t, err, store.Invalid)
-	_, err = r.Rename(context.Background(), store.NewFileID(), store.DefaultBucket, "c")
+	_, err = r.Rename(context.Background(), store.NewFileID(), store.DefaultBucket, "c", store.Change{})
 	require.ErrorIs(t, err, store.NotFound)
 }
 

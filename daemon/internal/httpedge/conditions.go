@@ -89,3 +89,46 @@ func date(h http.Header, name string) (time.Time, bool) {
 func modifiedAfter(f store.File, t time.Time) bool {
 	return f.CompletedAt.Truncate(time.Second).After(t)
 }
+
+// ConditionOf returns the condition that If-Match and If-None-Match set for the object that a
+// request changes; the zero Condition without them. A change must not happen where its
+// condition was not evaluated, so a list that cannot be read is refused, and so is
+// If-Unmodified-Since, whose dates are too coarse to decide a race. Invalid.
+func ConditionOf(h http.Header) (c store.Condition, err error) {
+	if h.Get("If-Unmodified-Since") != "" {
+		return c, store.Errorf(store.Invalid, "If-Unmodified-Since is not evaluated for changes").
+			WithHint("Nothing was changed. Send If-Match with the ETag of the object.")
+	}
+	if c.Exists, c.ETags, err = tagsOf(h, "If-Match", false); err != nil {
+		return c, err
+	}
+	c.Absent, c.NoETags, err = tagsOf(h, "If-None-Match", true)
+	return c, err
+}
+
+// tagsOf reads a list of entity tags, or "*". Weak tags are left out unless weak is set; a header
+// with nothing else is a list that matches no object, and not nil. Invalid.
+func tagsOf(h http.Header, name string, weak bool) (anything bool, tags []string, err error) {
+	for _, list := range h.Values(name) {
+		if strings.TrimSpace(list) == "*" {
+			anything = true
+			continue
+		}
+		if tags == nil {
+			tags = []string{}
+		}
+		for list = strings.Trim(list, " \t,"); list != ""; list = strings.TrimLeft(list, " \t,") {
+			tag, isWeak := strings.CutPrefix(list, "W/")
+			opaque, rest, ok := cutTag(tag)
+			if !ok {
+				return false, nil, store.Errorf(store.Invalid, "%s %.80q is neither * nor a list of entity tags in quotes", name, list).
+					WithHint("Nothing was changed. Send the ETag header of the object as it is, with its quotes.")
+			}
+			if weak || !isWeak {
+				tags = append(tags, opaque)
+			}
+			list = rest
+		}
+	}
+	return anything, tags, nil
+}

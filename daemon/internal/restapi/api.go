@@ -67,20 +67,32 @@ func New(c Config) http.Handler {
 	return router
 }
 
-// unconditional refuses conditions that would not be evaluated: a conditional request must
-// not change anything unconditionally.
+// conditional are the routes that evaluate If-Match and If-None-Match for the object that they change.
+var conditional = map[string]bool{
+	"POST /files": true, "DELETE /files/:file_id": true, "POST /files/:file_id/copy": true, "POST /files/:file_id/rename": true,
+	"POST /sessions/:session_id/complete": true,
+}
+
+// unconditional refuses conditions on other routes that change something: a conditional
+// request must not change anything unconditionally.
 func unconditional(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r := c.Request()
-		if r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodOptions {
+		if r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodOptions || conditional[r.Method+" "+c.Path()] {
 			return next(c)
 		}
 		for _, name := range []string{"If-Match", "If-None-Match", "If-Unmodified-Since"} {
 			if r.Header.Get(name) != "" {
-				return store.Errorf(store.Invalid, "%s is not evaluated for %s", name, r.Method).
-					WithHint("Nothing was changed. Leave the header out, or look at the present state first.")
+				return store.Errorf(store.Invalid, "%s is not evaluated for %s %s", name, r.Method, c.Path()).
+					WithHint("Nothing was changed. Leave the header out. For an upload in parts, send it when the session is completed.")
 			}
 		}
 		return next(c)
 	}
+}
+
+// changeOf returns who asks for a change of an object, and under which condition. Invalid.
+func changeOf(c echo.Context) (store.Change, error) {
+	condition, err := httpedge.ConditionOf(c.Request().Header)
+	return store.Change{If: condition, Caller: httpedge.Caller(c).AccessKey}, err
 }

@@ -102,6 +102,20 @@ func TestListByTime(t *testing.T) {
 	require.Equal(t, ids[4:8], names(page))
 	require.True(t, page.HasMore)
 	require.Empty(t, names(list("page=11&per_page=1000")), "the last page that is reached by its number")
+
+	for sort, want := range map[string][]string{"created_at": ids, "-created_at": newest} {
+		var all []string
+		query := "bucket=default&per_page=3&sort=" + sort
+		page := list(query)
+		for all = names(page); page.HasMore; all = append(all, names(page)...) {
+			require.NotEmpty(t, page.Next)
+			page = list(query + "&cursor=" + page.Next)
+		}
+		require.Equal(t, want, all)
+		require.Empty(t, page.Next)
+	}
+	p := refused(t, r.call("GET", "/files?page=12&per_page=1000", nil), http.StatusBadRequest, rest.CodeInvalid)
+	require.Contains(t, p.Hint, "cursor")
 }
 
 func TestListByName(t *testing.T) {
@@ -149,8 +163,8 @@ func TestListBadParameters(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{})
 	for _, query := range []string{
-		"page=12&per_page=1000", "page=0", "page=-1", "page=x", "page=1.5", "page=99999999999999999999", "page=1000001", "per_page=0", "per_page=1001", "per_page=x",
-		"page=", "status=complete", "status=", "sort=size", "name=", "name=%00", "bucket=default&prefix=a&page=2", "bucket=default&delimiter=/&status=complete",
+		"page=12&per_page=1000", "cursor=", "cursor=x", "cursor=AAAA", "page=1&cursor=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "bucket=default&delimiter=/&cursor=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "page=0", "page=-1", "page=x", "page=1.5", "page=99999999999999999999", "page=1000001", "per_page=0", "per_page=1001", "per_page=x",
+		"page=", "status=complete", "status=", "sort=size", "name=", "name=%00", "bucket=default&prefix=a&page=2", "bucket=default&delimiter=/&status=completed",
 		"bucket=default&prefix=a&name=b", "bucket=default&delimiter=/&sort=created_at", "prefix=a", "sort=name", "delimiter=/", "page=1&page=2", "name=%zz",
 	} {
 		p := refused(t, r.call("GET", "/files?"+query, nil), http.StatusBadRequest, rest.CodeInvalid)

@@ -36,7 +36,7 @@ func TestByName(t *testing.T) {
 	require.Equal(t, http.StatusPartialContent, got.status)
 	require.Equal(t, "ec", string(got.body))
 	require.Equal(t, http.StatusNotModified, r.call("GET", path, nil, "If-None-Match", `"`+f.ETag+`"`).status)
-	refused(t, r.call("GET", path, nil, "If-Match", `"other"`), http.StatusPreconditionFailed, rest.CodeConflict)
+	refused(t, r.call("GET", path, nil, "If-Match", `"other"`), http.StatusPreconditionFailed, rest.CodePreconditionFailed)
 
 	require.Equal(t, http.StatusNoContent, r.call("DELETE", "/files/"+f.FileID, nil).status)
 	refused(t, r.call("GET", path, nil), http.StatusNotFound, rest.CodeNotFound)

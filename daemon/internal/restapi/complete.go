@@ -32,6 +32,9 @@ func (a *api) CompleteSession(c echo.Context, text rest.SessionID) error {
 	if err != nil {
 		return err
 	}
+	if r.Change, err = changeOf(c); err != nil {
+		return err
+	}
 	f, err := a.cfg.Engine.CompleteSession(c.Request().Context(), r)
 	if err != nil && store.KindOf(err) == store.Corrupt {
 		return httpedge.WithStatus(http.StatusBadRequest, err) // the client's parts differ from its checksums; no stored data is damaged

@@ -78,8 +78,7 @@ func (a *api) serveObject(c echo.Context, o *engine.Object) error {
 		c.Response().WriteHeader(http.StatusNotModified)
 		return nil
 	case httpedge.Failed:
-		return httpedge.WithStatus(http.StatusPreconditionFailed,
-			store.Errorf(store.Conflict, "the file does not meet the request's preconditions").WithHint("Ask for the file's ETag again."))
+		return store.Errorf(store.PreconditionFailed, "the file does not meet the request's preconditions").WithHint("Read the file's ETag again.")
 	}
 	return a.send(c, o, f)
 }

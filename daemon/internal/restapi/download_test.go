@@ -125,7 +125,7 @@ func TestDownloadConditions(t *testing.T) {
 		require.Equal(t, c.status, got.status, c.headers)
 		switch c.status {
 		case 412:
-			refused(t, got, 412, rest.CodeConflict)
+			refused(t, got, 412, rest.CodePreconditionFailed)
 		case 304:
 			require.Empty(t, got.body)
 			require.Equal(t, tag, got.header.Get("ETag"))

@@ -30,7 +30,11 @@ func (a *api) DeleteFile(c echo.Context, text rest.FileID) error {
 	if err != nil {
 		return err
 	}
-	if err := a.cfg.Engine.Delete(c.Request().Context(), id); err != nil {
+	change, err := changeOf(c)
+	if err != nil {
+		return err
+	}
+	if err := a.cfg.Engine.Delete(c.Request().Context(), id, change); err != nil {
 		return err
 	}
 	return c.NoContent(http.StatusNoContent)
@@ -42,7 +46,7 @@ func (a *api) CopyFile(c echo.Context, text rest.FileID) error {
 	if err != nil {
 		return err
 	}
-	f, err := a.cfg.Engine.Copy(c.Request().Context(), httpedge.Caller(c).AccessKey, to.file, to.bucket, to.key)
+	f, err := a.cfg.Engine.Copy(c.Request().Context(), to.file, to.bucket, to.key, to.change)
 	if err != nil {
 		return err
 	}
@@ -55,7 +59,7 @@ func (a *api) RenameFile(c echo.Context, text rest.FileID) error {
 	if err != nil {
 		return err
 	}
-	f, err := a.cfg.Engine.Rename(c.Request().Context(), to.file, to.bucket, to.key)
+	f, err := a.cfg.Engine.Rename(c.Request().Context(), to.file, to.bucket, to.key, to.change)
 	if err != nil {
 		return err
 	}
@@ -67,11 +71,15 @@ type target struct {
 	file   store.FileID
 	bucket store.BucketName
 	key    store.Key
+	change store.Change // its condition is on the target's key
 }
 
 func (a *api) target(c echo.Context, text string) (to target, err error) {
 	var in rest.Target
 	if to.file, err = fileID(text); err != nil {
+		return to, err
+	}
+	if to.change, err = changeOf(c); err != nil {
 		return to, err
 	}
 	if err := readJSON(c, &in); err != nil {

@@ -58,7 +58,7 @@ func byName(given url.Values, p rest.ListFilesParams) bool {
 }
 
 func (a *api) listByName(c echo.Context, given url.Values, p rest.ListFilesParams) error {
-	for _, name := range []string{"page", "status", "name"} {
+	for _, name := range []string{"page", "cursor", "status", "name"} {
 		if given.Has(name) {
 			return store.Errorf(store.Invalid, "%s has no meaning in a listing by name", name).
 				WithHint("Leave %s out, or list by time: without delimiter and after, and with sort=created_at or sort=-created_at.", name)
@@ -103,19 +103,27 @@ func (a *api) listByTime(c echo.Context, given url.Values, p rest.ListFilesParam
 	for _, f := range page.Files {
 		out.Files = append(out.Files, fileOf(f))
 	}
+	if page.More {
+		out.Next = cursorText(page.Next)
+	}
 	return httpedge.WriteJSON(c, http.StatusOK, out)
 }
 
 func timeQuery(given url.Values, p *rest.ListFilesParams) (q store.FileQuery, err error) {
-	if !given.Has("page") {
-		p.Page = 1
-	}
-	if p.Page < 1 || p.Page > maxPage {
-		return q, store.Errorf(store.Invalid, "page %d is not within 1..%d", p.Page, maxPage).WithHint("Pages count from 1; far into a bucket, list by name.")
-	}
 	q = store.FileQuery{
 		Bucket: store.BucketName(p.Bucket), Key: store.Key(p.Name), Prefix: p.Prefix,
-		Descending: p.Sort != rest.SortOldestFirst, Offset: (p.Page - 1) * p.PerPage, Limit: p.PerPage,
+		Descending: p.Sort != rest.SortOldestFirst, Limit: p.PerPage,
+	}
+	if given.Has("cursor") {
+		if given.Has("page") {
+			return q, store.Errorf(store.Invalid, "page and cursor exclude each other").WithHint("Leave page out: the cursor says where the page begins.")
+		}
+		q.After, err = parseCursor(p.Cursor)
+	} else {
+		q.Offset, err = offsetOf(given, p)
+	}
+	if err != nil {
+		return q, err
 	}
 	if given.Has("status") {
 		if q.State, err = store.ParseFileState(string(p.Status)); err != nil {
@@ -126,4 +134,20 @@ func timeQuery(given url.Values, p *rest.ListFilesParams) (q store.FileQuery, er
 		err = q.Key.Validate()
 	}
 	return q, err
+}
+
+// offsetOf returns how many entries come before a page, and sets the first page as the default. Invalid.
+func offsetOf(given url.Values, p *rest.ListFilesParams) (int, error) {
+	if !given.Has("page") {
+		p.Page = 1
+	}
+	switch offset := (p.Page - 1) * p.PerPage; {
+	case p.Page < 1 || p.Page > maxPage:
+		return 0, store.Errorf(store.Invalid, "page %d is not within 1..%d", p.Page, maxPage).WithHint("Pages count from 1; far into a bucket, list by name.")
+	case offset > store.MaxOffset:
+		return 0, store.Errorf(store.Invalid, "page %d of %d entries begins after the first %d, which are all that page numbers reach", p.Page, p.PerPage, store.MaxOffset).
+			WithHint("Pass `next` of the last page as cursor; every page has it.")
+	default:
+		return offset, nil
+	}
 }

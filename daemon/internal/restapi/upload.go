@@ -40,6 +40,10 @@ func (a *api) UploadFile(c echo.Context, p rest.UploadFileParams) error {
 	if err != nil {
 		return err
 	}
+	change, err := changeOf(c)
+	if err != nil {
+		return err
+	}
 	mediaType, params, err := contentType(r)
 	if err != nil {
 		return err
@@ -60,7 +64,7 @@ func (a *api) UploadFile(c echo.Context, p rest.UploadFileParams) error {
 	f, err := a.cfg.Engine.Put(r.Context(), engine.PutRequest{
 		Bucket: store.BucketName(in.bucket), Key: store.Key(in.name), Size: in.size, Most: in.most, ContentType: in.contentType, Meta: meta,
 		WantSHA256: want.WantSHA256, Verify: func(s engine.Sums) error { return want.Verify(s.CRC64, s.SHA256) }, Body: in.body,
-		Caller: httpedge.Caller(c).AccessKey, Interrupt: httpedge.Interrupter(c),
+		Caller: change.Caller, If: change.If, Interrupt: httpedge.Interrupter(c),
 	})
 	if err != nil {
 		return err

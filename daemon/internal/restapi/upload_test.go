@@ -63,7 +63,7 @@ func TestUploadAndDownload(t *testing.T) {
 			f := decode[rest.File](t, got, http.StatusCreated)
 			require.Equal(t, "/files/"+f.FileID, got.location)
 			require.Equal(t, rest.File{
-				FileID: f.FileID, Bucket: "default", Name: name, Size: int64(size), ContentType: "image/png", Status: rest.StatusComplete,
+				FileID: f.FileID, Bucket: "default", Name: name, Size: int64(size), ContentType: "image/png", Status: rest.StatusCompleted,
 				Latest: true, ETag: f.ETag, Checksums: rest.Checksums{CRC64NVME: crcOf(data)}, CreatedAt: f.CreatedAt, CompletedAt: f.CompletedAt,
 			}, f)
 			require.NotEmpty(t, f.ETag)

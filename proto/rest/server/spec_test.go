@@ -35,6 +35,6 @@ func TestSpec(t *testing.T) {
 // A client that reads a status it does not know can tell.
 func TestEnumsAreClosed(t *testing.T) {
 	t.Parallel()
-	require.True(t, rest.StatusComplete.Valid())
+	require.True(t, rest.StatusCompleted.Valid())
 	require.False(t, rest.FileStatus("complete").Valid())
 }
