@@ -245,6 +245,21 @@ func (e ProblemCode) Valid() bool {
 	}
 }
 
+// Defines values for TusResumable.
+const (
+	N100 TusResumable = "1.0.0"
+)
+
+// Valid indicates whether the value is a known member of the TusResumable enum.
+func (e TusResumable) Valid() bool {
+	switch e {
+	case N100:
+		return true
+	default:
+		return false
+	}
+}
+
 // Bucket defines model for Bucket.
 type Bucket struct {
 	CreatedAt time.Time `json:"created_at"`
@@ -710,6 +725,9 @@ type InBucket = string
 
 // SessionID defines model for SessionID.
 type SessionID = string
+
+// TusResumable defines model for TusResumable.
+type TusResumable string
 
 // Conflict A problem document as of RFC 9457.
 type Conflict = Problem

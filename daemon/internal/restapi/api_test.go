@@ -27,7 +27,7 @@ func TestEveryOperationNeedsAKey(t *testing.T) {
 	spec, err := server.GetSpec()
 	require.NoError(t, err)
 	for path, item := range spec.Paths.Map() {
-		address := strings.NewReplacer("{file_id}", store.NewFileID().String(), "{bucket}", "default").Replace(path)
+		address := strings.NewReplacer("{file_id}", store.NewFileID().String(), "{bucket}", "default", "{upload_id}", store.NewFileID().String()).Replace(path)
 		for method, op := range item.Operations() {
 			open := op.Security != nil && len(*op.Security) == 0
 			for name, credentials := range map[string]string{
@@ -43,7 +43,7 @@ func TestEveryOperationNeedsAKey(t *testing.T) {
 				got := whole(t, resp)
 				require.NoError(t, resp.Body.Close())
 				if open {
-					require.Equal(t, http.StatusOK, got.status, "%s %s %s", method, path, name)
+					require.Less(t, got.status, 300, "%s %s %s", method, path, name)
 					continue
 				}
 				require.Equal(t, http.StatusUnauthorized, got.status, "%s %s %s", method, path, name)
