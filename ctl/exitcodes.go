@@ -19,7 +19,11 @@ func ExitCodeTable() string {
 	line("exit", "code", "meaning")
 	line("---:", "---", "---")
 	for _, row := range fault.Table() {
-		line(fmt.Sprint(int(row.Exit)), strings.Join(row.Kinds, ", "), row.Meaning)
+		names := make([]string, len(row.Kinds))
+		for i, kind := range row.Kinds {
+			names[i] = kind.String()
+		}
+		line(fmt.Sprint(int(row.Exit)), strings.Join(names, ", "), row.Meaning)
 	}
 	return b.String()
 }
@@ -69,7 +73,7 @@ func markExitCodes(cmd *cobra.Command) {
 	codes := endingsOf(cmd)
 	names := make([]string, len(codes))
 	for i, code := range codes {
-		names[i] = fmt.Sprintf("%d %s", code, strings.ReplaceAll(fault.NameOf(code), "_", " "))
+		names[i] = fmt.Sprintf("%d %s", code, fault.MainKind(code).Error())
 	}
 	if cmd.Annotations == nil {
 		cmd.Annotations = map[string]string{}

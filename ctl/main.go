@@ -8,7 +8,7 @@
 //	profile/   servers and access keys           manual/    the manual as Markdown and man pages
 //	complete/  shell completion                  filter/    --include and --exclude
 //	syncer/    synchronization of two folders    compare/   comparison of two folders
-//	copier/    copies on the server
+//	copier/    copies on the server              journal/   logs of unfinished transfers
 package ctl
 
 import (
@@ -33,6 +33,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/complete"
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/term"
+	"github.com/ringstore/ringstore/proto/problem"
 )
 
 // Main runs s3ctl with the arguments after the program's name, and returns its exit code. When ctx ends, work in
@@ -87,7 +88,7 @@ func completions(ctx context.Context, f *cli.Factory, words []string) string {
 // classify makes errors of cobra, recognized by not being a *fault.Error, errors of usage.
 func classify(cmd *cobra.Command, args []string, err error) error {
 	if errors.Is(err, context.Canceled) {
-		return fault.New("interrupted", "interrupted")
+		return fault.New(problem.Interrupted, "interrupted")
 	}
 	if _, ok := errors.AsType[*fault.Error](err); ok {
 		if fault.ExitOf(err) == fault.Usage && fault.NextOf(err) == "" { // from a flag's Set

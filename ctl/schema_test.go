@@ -244,7 +244,7 @@ func TestSchema_KnowsTheCodes(t *testing.T) {
 	var codes []any
 	for _, row := range fault.Table()[1:] {
 		for _, kind := range row.Kinds {
-			codes = append(codes, kind)
+			codes = append(codes, kind.String())
 		}
 	}
 	require.ElementsMatch(t, codes, lineSchema(t).definitions["code"].(map[string]any)["examples"])

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/proto/problem"
 )
 
 // Scheme begins every remote address.
@@ -59,7 +60,7 @@ func Parse(s string) (Remote, error) {
 }
 
 func bad(s, why string) error {
-	return fault.New("invalid", "address %q %s", s, why).
+	return fault.New(problem.Invalid, "address %q %s", s, why).
 		WithHint("write s3://BUCKET/KEY; a local file with this name is written ./%s", s)
 }
 
@@ -75,7 +76,7 @@ func CheckBucket(name string) error {
 		ok = ok && (alnum || inner && (c == '-' || c == '.'))
 	}
 	if !ok {
-		return fault.New("invalid", "bucket name %q: %s", name, rule)
+		return fault.New(problem.Invalid, "bucket name %q: %s", name, rule)
 	}
 	return nil
 }
@@ -95,7 +96,7 @@ func CheckKey(key string) error {
 	default:
 		return nil
 	}
-	return fault.New("invalid", "name %q %s", key[:min(len(key), 64)], why)
+	return fault.New(problem.Invalid, "name %q %s", key[:min(len(key), 64)], why)
 }
 
 // Folder returns the key as the prefix of everything "in" it: with a "/" at its end, or "" for the whole bucket.

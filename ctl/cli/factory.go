@@ -11,6 +11,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/term"
 	"github.com/ringstore/ringstore/ctl/transfer"
 	"github.com/ringstore/ringstore/profile"
+	"github.com/ringstore/ringstore/proto/problem"
 )
 
 // Global are the flags of all commands.
@@ -87,9 +88,9 @@ func FromProfile(err error) error {
 	if err == nil {
 		return nil
 	}
-	kind := "invalid"
+	kind := problem.Invalid
 	if _, missing := err.(*profile.MissingError); missing { //nolint:errorlint // it is returned unwrapped
-		kind = "not_found"
+		kind = problem.NotFound
 	}
 	return &fault.Error{Kind: kind, Err: err, Hint: cmp.Or(fault.HintOf(err), "s3ctl help profiles    explains what a profile needs")}
 }

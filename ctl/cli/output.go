@@ -84,7 +84,7 @@ func (f *Factory) ShowError(command string, err error) {
 	if f.Global.JSON {
 		cause := strings.TrimPrefix(strings.TrimPrefix(err.Error(), item), ": ")
 		_ = writeJSON(f.IO.Err, errorJSON{errorBody{
-			Command: command, Item: item, Code: fault.KindOf(err), ExitCode: fault.ExitOf(err), Cause: cause, Hint: hint, Server: fault.SaidOf(err),
+			Command: command, Item: item, Code: fault.KindOf(err).String(), ExitCode: fault.ExitOf(err), Cause: cause, Hint: hint, Server: fault.SaidOf(err),
 		}})
 		return
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/term"
+	"github.com/ringstore/ringstore/proto/problem"
 )
 
 // Report collects the results of a command that works on many items: it shows each success and each failure as it happens,
@@ -121,7 +122,7 @@ func (r *Report) Close() error {
 		if r.held != nil {
 			r.show(r.held)
 		}
-		err := fault.New("interrupted", "interrupted after %s", term.Count(r.done, r.noun))
+		err := fault.New(problem.Interrupted, "interrupted after %s", term.Count(r.done, r.noun))
 		if r.resume != "" {
 			err.Hint = r.resume
 		}
@@ -136,9 +137,9 @@ func (r *Report) Close() error {
 	case total == 1:
 		return r.held
 	case r.done == 0 && !r.mixed:
-		return fault.New(fault.NameOf(r.exit), "all %s failed, as shown above", term.Count(total, r.noun)).WithHint(eachSaid)
+		return fault.New(fault.MainKind(r.exit), "all %s failed, as shown above", term.Count(total, r.noun)).WithHint(eachSaid)
 	}
-	return fault.New("partial", "%d of %s failed, as shown above", r.failures, term.Count(total, r.noun)).WithHint(eachSaid)
+	return fault.New(problem.Partial, "%d of %s failed, as shown above", r.failures, term.Count(total, r.noun)).WithHint(eachSaid)
 }
 
 // eachSaid is the hint after several failures.

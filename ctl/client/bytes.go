@@ -7,6 +7,7 @@ import (
 	"net/url"
 
 	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/proto/problem"
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
@@ -60,7 +61,7 @@ func (c *Client) Upload(ctx context.Context, u Upload) (rest.File, error) {
 		return rest.File{}, inBucket(u.Bucket, err)
 	}
 	if f.FileID == "" {
-		return rest.File{}, fault.New("internal", "the answer of %s to an upload has no file", c.base)
+		return rest.File{}, fault.New(problem.Internal, "the answer of %s to an upload has no file", c.base)
 	}
 	return f, nil
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/profile"
+	"github.com/ringstore/ringstore/proto/problem"
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
@@ -106,7 +107,7 @@ func (c *Client) Latest(ctx context.Context, bucket, name string) (rest.File, er
 			return f, nil
 		}
 	}
-	return rest.File{}, fault.New("not_found", "the object does not exist").
+	return rest.File{}, fault.New(problem.NotFound, "the object does not exist").
 		WithHint("s3ctl ls s3://%s/%s", bucket, name[:strings.LastIndexByte(name, '/')+1])
 }
 
@@ -131,7 +132,7 @@ func inBucket(bucket string, err error) error {
 	if fault.ExitOf(err) != fault.NotFound {
 		return err
 	}
-	return fault.New("not_found", "bucket %q does not exist", bucket).WithHint("s3ctl bucket create s3://%s", bucket)
+	return fault.New(problem.NotFound, "bucket %q does not exist", bucket).WithHint("s3ctl bucket create s3://%s", bucket)
 }
 
 // call sends a request without file bytes, and decodes the answer into out unless that is nil.
@@ -173,7 +174,7 @@ func (c *Client) jsonRequest(ctx context.Context, method, path string, query url
 	}
 	data, err := json.Marshal(in)
 	if err != nil {
-		return nil, fault.New("internal", "encode the request: %v", err)
+		return nil, fault.New(problem.Internal, "encode the request: %v", err)
 	}
 	req, err := c.request(ctx, method, path, query, bytes.NewReader(data))
 	if err == nil {
@@ -191,10 +192,10 @@ func (c *Client) decode(ctx context.Context, resp *http.Response, most int64, ou
 		return c.translate(ctx, err)
 	}
 	if int64(len(data)) > most {
-		return &fault.Error{Kind: "internal", Msg: fmt.Sprintf("%s answered with more than %d MiB of JSON", c.base, most>>20), Err: errTooLong, Hint: noGateway}
+		return &fault.Error{Kind: problem.Internal, Msg: fmt.Sprintf("%s answered with more than %d MiB of JSON", c.base, most>>20), Err: errTooLong, Hint: noGateway}
 	}
 	if err := json.Unmarshal(data, out); err != nil {
-		return fault.New("internal", "the answer of %s (%s) is not the expected JSON: %v", c.base, resp.Status, err).WithHint("%s", noGateway)
+		return fault.New(problem.Internal, "the answer of %s (%s) is not the expected JSON: %v", c.base, resp.Status, err).WithHint("%s", noGateway)
 	}
 	return nil
 }
@@ -209,7 +210,7 @@ func (c *Client) request(ctx context.Context, method, path string, query url.Val
 	}
 	req, err := http.NewRequestWithContext(ctx, method, target, body)
 	if err != nil {
-		return nil, fault.New("invalid", "endpoint %q: %v", c.base, err).WithHint("s3ctl profile show    shows where it is configured")
+		return nil, fault.New(problem.Invalid, "endpoint %q: %v", c.base, err).WithHint("s3ctl profile show    shows where it is configured")
 	}
 	req.SetBasicAuth(c.accessKey, c.secret)
 	req.Header.Set("User-Agent", c.agent)

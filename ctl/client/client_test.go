@@ -19,6 +19,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/resttest"
 	"github.com/ringstore/ringstore/profile"
+	"github.com/ringstore/ringstore/proto/problem"
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
@@ -171,7 +172,7 @@ func TestUpload_FailuresKeepTheirCause(t *testing.T) {
 	_, err := c.Upload(t.Context(), u)
 	require.EqualError(t, err, `bucket "nope" does not exist`)
 
-	cause := fault.New("conflict", "the file changed")
+	cause := fault.New(problem.Conflict, "the file changed")
 	u = upload("x", strings.Repeat("x", 1<<20))
 	u.Body = io.MultiReader(strings.NewReader("xxx"), failing{cause})
 	_, err = c.Upload(t.Context(), u)

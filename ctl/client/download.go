@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/proto/problem"
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
@@ -36,7 +37,7 @@ func (r Range) Of(size int64) (off, n int64, err error) {
 		end = r.Last + 1
 	}
 	if off >= end {
-		return 0, 0, fault.New("out_of_range", "the file has %d bytes", size)
+		return 0, 0, fault.New(problem.OutOfRange, "the file has %d bytes", size)
 	}
 	return off, end - off, nil
 }
@@ -60,7 +61,7 @@ func (c *Client) Download(ctx context.Context, file rest.File, r *Range) (*Downl
 	case err != nil:
 		return nil, err
 	case file.Size < 0:
-		return nil, fault.New("internal", "%s reports a file size of %d bytes", c.base, file.Size)
+		return nil, fault.New(problem.Internal, "%s reports a file size of %d bytes", c.base, file.Size)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	// The timer covers the wait for the answer and every read.
@@ -127,7 +128,7 @@ func (c *Client) checkBytes(resp *http.Response, file rest.File, off, n int64, r
 
 // wrongBytes is the error of an answer with other bytes than were requested.
 func (c *Client) wrongBytes(what string) error {
-	return fault.New("corrupt", "%s %s", c.base, what).
+	return fault.New(problem.Corrupt, "%s %s", c.base, what).
 		WithHint("try again; if it happens again, a proxy may be changing answers: check the endpoint and the proxies in between")
 }
 

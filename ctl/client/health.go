@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/proto/problem"
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
@@ -33,7 +34,7 @@ func (c *Client) Health(ctx context.Context) (h rest.Health, err error) {
 		return h, c.translate(ctx, err)
 	}
 	if json.Unmarshal(data, &h) != nil || !h.Status.Valid() {
-		return h, fault.New("invalid", "%s is not a Ringstore gateway: it answered %s", c.base, resp.Status).
+		return h, fault.New(problem.Invalid, "%s is not a Ringstore gateway: it answered %s", c.base, resp.Status).
 			WithHint("check host and port; the REST API of a gateway listens on port 8080 by default")
 	}
 	return h, nil

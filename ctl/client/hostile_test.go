@@ -20,6 +20,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/resttest"
 	"github.com/ringstore/ringstore/profile"
+	"github.com/ringstore/ringstore/proto/problem"
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
@@ -122,10 +123,10 @@ func TestRange_Of(t *testing.T) {
 	}
 	for _, r := range []client.Range{{First: 10, Last: -1}, {First: 1<<63 - 1, Last: -1}, {First: 5, Last: 4}} {
 		_, _, err := r.Of(10)
-		require.Equal(t, "out_of_range", fault.KindOf(err))
+		require.Equal(t, problem.OutOfRange, fault.KindOf(err))
 	}
 	_, _, err := client.Range{First: -1}.Of(0)
-	require.Equal(t, "out_of_range", fault.KindOf(err))
+	require.Equal(t, problem.OutOfRange, fault.KindOf(err))
 }
 
 // No method follows a redirect, so the redirect's target never receives the key.
@@ -149,7 +150,7 @@ func TestRedirects_AreNotFollowed(t *testing.T) {
 			"health": func() error { _, err := c.Health(t.Context()); return err },
 		} {
 			err := call()
-			require.Equal(t, "invalid", fault.KindOf(err), "%d %s: %v", status, name, err)
+			require.Equal(t, problem.Invalid, fault.KindOf(err), "%d %s: %v", status, name, err)
 			require.ErrorContains(t, err, "redirects are not followed")
 		}
 	}
@@ -266,14 +267,14 @@ func TestErrors_TLSIsFinal(t *testing.T) {
 	t.Cleanup(secure.Close)
 	p := profile.Profile{Endpoint: secure.URL, AccessKey: "k", Secret: "s"}
 	_, err := dial(t, p).Buckets(t.Context())
-	require.Equal(t, "denied", fault.KindOf(err), "%v", err)
+	require.Equal(t, problem.Denied, fault.KindOf(err), "%v", err)
 	require.ErrorContains(t, err, "certificate")
 	require.Contains(t, fault.HintOf(err), "SSL_CERT_FILE")
 
 	s := resttest.New(t)
 	p.Endpoint = "https" + strings.TrimPrefix(s.URL, "http")
 	_, err = dial(t, p).Buckets(t.Context())
-	require.Equal(t, "invalid", fault.KindOf(err), "%v", err)
+	require.Equal(t, problem.Invalid, fault.KindOf(err), "%v", err)
 	require.Contains(t, fault.HintOf(err), "http://")
 }
 

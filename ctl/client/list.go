@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/proto/problem"
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
@@ -101,7 +102,7 @@ func (p *pager) next(more bool, next string, entries int) (bool, error) {
 
 // badListing is the error of an inconsistent listing, from which nothing may be concluded.
 func (c *Client) badListing(format string, args ...any) error {
-	e := fault.New("internal", format, args...).WithHint("%s", noGateway)
+	e := fault.New(problem.Internal, format, args...).WithHint("%s", noGateway)
 	e.Msg = c.base + " returned an inconsistent listing: " + e.Msg
 	return e
 }

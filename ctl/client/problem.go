@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/proto/problem"
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
@@ -36,7 +37,7 @@ func (c *Client) refusal(resp *http.Response) error {
 	data, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	isProblem := strings.HasPrefix(resp.Header.Get("Content-Type"), "application/problem+json")
 	if err == nil && isProblem && json.Unmarshal(data, &p) == nil && p.Code != "" {
-		e.Kind, e.Msg, e.Said = string(p.Code), serverText(p.Detail), serverText(p.Hint)
+		e.Kind, e.Msg, e.Said = problem.Parse(string(p.Code)), serverText(p.Detail), serverText(p.Hint)
 	} else {
 		// The answer is from a proxy, or from a server that is not a gateway.
 		e.Kind, e.Msg, e.Hint = kindOfStatus(resp.StatusCode), c.base+" answered "+resp.Status, noGateway
@@ -44,7 +45,7 @@ func (c *Client) refusal(resp *http.Response) error {
 	if e.Msg == "" {
 		e.Msg = serverText(p.Title)
 	}
-	if e.Kind == "denied" && resp.StatusCode == http.StatusUnauthorized {
+	if e.Kind == problem.Denied && resp.StatusCode == http.StatusUnauthorized {
 		e.Hint = "check the access key and secret of the profile: s3ctl profile add"
 	}
 	return e
@@ -52,7 +53,7 @@ func (c *Client) refusal(resp *http.Response) error {
 
 // redirected is the error of a redirect. It is permanent: a gateway never redirects.
 func (c *Client) redirected(resp *http.Response) error {
-	return fault.New("invalid", "%s answered %s, to %q; redirects are not followed, since that would send the access key there",
+	return fault.New(problem.Invalid, "%s answered %s, to %q; redirects are not followed, since that would send the access key there",
 		c.base, resp.Status, serverText(resp.Header.Get("Location"))).
 		WithHint("use the gateway's own URL as the endpoint: s3ctl profile add NAME --endpoint URL")
 }
@@ -67,26 +68,26 @@ func serverText(text string) string {
 }
 
 // kindOfStatus returns the kind of an answer without a problem document.
-func kindOfStatus(status int) string {
+func kindOfStatus(status int) problem.Kind {
 	switch status {
 	case http.StatusBadRequest:
-		return "invalid"
+		return problem.Invalid
 	case http.StatusUnauthorized, http.StatusForbidden:
-		return "denied"
+		return problem.Denied
 	case http.StatusNotFound:
-		return "not_found"
+		return problem.NotFound
 	case http.StatusConflict, http.StatusPreconditionFailed:
-		return "conflict"
+		return problem.Conflict
 	case http.StatusRequestEntityTooLarge:
-		return "too_large"
+		return problem.TooLarge
 	case http.StatusRequestedRangeNotSatisfiable:
-		return "out_of_range"
+		return problem.OutOfRange
 	case http.StatusInsufficientStorage:
-		return "no_space"
+		return problem.NoSpace
 	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return "unavailable"
+		return problem.Unavailable
 	}
-	return "internal"
+	return problem.Internal
 }
 
 // retryAfter parses the header if it is a number of seconds. A date is ignored, because the clocks may differ.
@@ -123,17 +124,17 @@ func (c *Client) translate(ctx context.Context, err error) error {
 		err = s.Err
 	}
 	e := &fault.Error{
-		Kind: "unavailable", Msg: fmt.Sprintf("cannot reach %s", c.base), Err: err,
+		Kind: problem.Unavailable, Msg: fmt.Sprintf("cannot reach %s", c.base), Err: err,
 		Hint: "check that the server runs (`make up` starts one here), or choose another with --profile; s3ctl profile ls shows them",
 	}
 	switch {
 	case untrusted(err):
-		e.Kind, e.Msg, e.Hint = "denied", "the certificate of "+c.base+" is not trusted", trust
+		e.Kind, e.Msg, e.Hint = problem.Denied, "the certificate of "+c.base+" is not trusted", trust
 		if _, name := errors.AsType[x509.HostnameError](err); name {
 			e.Hint = "use a host name of the certificate in the endpoint: s3ctl profile add NAME --endpoint URL"
 		}
 	case errors.Is(err, http.ErrSchemeMismatch):
-		e.Kind, e.Hint = "invalid", "the server does not use TLS on this port: use http:// in the endpoint, or the port with TLS"
+		e.Kind, e.Hint = problem.Invalid, "the server does not use TLS on this port: use http:// in the endpoint, or the port with TLS"
 	}
 	return e
 }

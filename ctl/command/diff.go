@@ -15,6 +15,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/locate"
 	"github.com/ringstore/ringstore/ctl/term"
 	"github.com/ringstore/ringstore/ctl/transfer"
+	"github.com/ringstore/ringstore/proto/problem"
 )
 
 // DiffOptions are the options of diff.
@@ -222,10 +223,10 @@ func (t diffCounts) conclude(report *cli.Report, what string) error {
 	}
 	switch {
 	case t[onlyLeft]+t[onlyRight]+t[differs] > 0:
-		return fault.New("different", "the %s are not the same: %d only left, %d only right, %d differ, %d are equal%s",
+		return fault.New(problem.Different, "the %s are not the same: %d only left, %d only right, %d differ, %d are equal%s",
 			what, t[onlyLeft], t[onlyRight], t[differs], t[same], others)
 	case t[notCompared] > 0:
-		return fault.New("partial", "no difference was found, but not everything was compared: %d are equal%s", t[same], others).
+		return fault.New(problem.Partial, "no difference was found, but not everything was compared: %d are equal%s", t[same], others).
 			WithHint("the lines with ? have the reason; to compare the folder that a link leads to, name that folder")
 	}
 	report.Note("diff: %s, all equal%s", term.Count(t[same], "name"), others)

@@ -16,6 +16,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/filter"
 	"github.com/ringstore/ringstore/ctl/locate"
+	"github.com/ringstore/ringstore/proto/problem"
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
@@ -174,7 +175,7 @@ func (b *ByteCount) String() string {
 func (b *ByteCount) Set(text string) error {
 	n, err := humanize.ParseBytes(text)
 	if err != nil || n > math.MaxInt64 || strings.Contains(text, ",") {
-		return fault.New("usage", "%q is not a number of bytes, such as 500K, 10M or 1.5GiB", text)
+		return fault.New(problem.Usage, "%q is not a number of bytes, such as 500K, 10M or 1.5GiB", text)
 	}
 	*b = ByteCount(n)
 	return nil

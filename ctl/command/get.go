@@ -17,6 +17,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/locate"
 	"github.com/ringstore/ringstore/ctl/term"
 	"github.com/ringstore/ringstore/ctl/transfer"
+	"github.com/ringstore/ringstore/proto/problem"
 )
 
 // GetOptions are the options of get.
@@ -321,7 +322,7 @@ func (o *GetOptions) place(objects []locate.Object, report *cli.Report) []placed
 	for _, object := range objects {
 		path, folder, err := localPath(object)
 		if other, taken := at[path]; err == nil && taken && (!folder || !other.folder) {
-			err = fault.New("conflict", "it would be the same local file as %s", other.Address).WithHint("fetch them to different folders")
+			err = fault.New(problem.Conflict, "it would be the same local file as %s", other.Address).WithHint("fetch them to different folders")
 		}
 		if err != nil {
 			report.Fail(fault.Wrap(object.Address.String(), err))

@@ -9,6 +9,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/filter"
 	"github.com/ringstore/ringstore/ctl/locate"
 	"github.com/ringstore/ringstore/ctl/term"
+	"github.com/ringstore/ringstore/proto/problem"
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
@@ -47,11 +48,11 @@ func pairUp(ctx context.Context, l buckets, targets []locate.Target, dst locate.
 		case missing != nil:
 			err = missing
 		case to == object.Address:
-			err = fault.New("conflict", "source and target are the same object").WithHint("name another target")
+			err = fault.New(problem.Conflict, "source and target are the same object").WithHint("name another target")
 		case twice:
-			err = fault.New("conflict", "it would get the same key as %s", other).WithHint("choose different targets for them")
+			err = fault.New(problem.Conflict, "it would get the same key as %s", other).WithHint("choose different targets for them")
 		case sources[to]:
-			err = fault.New("conflict", "it would replace %s, which is also a source", to).WithHint("choose a target that is not among the sources")
+			err = fault.New(problem.Conflict, "it would replace %s, which is also a source", to).WithHint("choose a target that is not among the sources")
 		}
 		if err != nil {
 			report.Fail(fault.Wrap(object.Address.String(), err))

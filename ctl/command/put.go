@@ -18,6 +18,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/locate"
 	"github.com/ringstore/ringstore/ctl/term"
 	"github.com/ringstore/ringstore/ctl/transfer"
+	"github.com/ringstore/ringstore/proto/problem"
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
@@ -126,7 +127,7 @@ func (o *PutOptions) find(dst locate.Destination, takes filter.Filter, report *c
 		case f.Skip != "":
 			report.Note("put %s: skipped: %s", f.Path, f.Skip)
 		case taken:
-			report.Fail(fault.Wrap(f.Path, fault.New("conflict", "it would get the same key as %s", other).
+			report.Fail(fault.Wrap(f.Path, fault.New(problem.Conflict, "it would get the same key as %s", other).
 				WithHint("put them under different prefixes")))
 		default:
 			sourceOf[f.Key] = f.Path

@@ -14,6 +14,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/locate"
 	"github.com/ringstore/ringstore/ctl/term"
 	"github.com/ringstore/ringstore/ctl/transfer"
+	"github.com/ringstore/ringstore/proto/problem"
 )
 
 // rmParallel is how many objects are removed concurrently.
@@ -87,7 +88,7 @@ func (o *RmOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if ask && len(objects) > 0 {
 		yes, err := o.Factory.IO.Confirm("Remove " + term.Count(len(objects), "object") + " (" + term.Size(bytesIn(objects)) + ")?")
 		if err != nil || !yes {
-			return fault.New("interrupted", "nothing was removed")
+			return fault.New(problem.Interrupted, "nothing was removed")
 		}
 	}
 	transfer.Each(ctx, rmParallel, slices.Values(objects), func(object locate.Object) {

@@ -10,6 +10,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/filter"
 	"github.com/ringstore/ringstore/ctl/syncer"
+	"github.com/ringstore/ringstore/proto/problem"
 )
 
 // SyncOptions are the options of sync.
@@ -108,7 +109,7 @@ func (o *SyncOptions) folders(cmd *cobra.Command) (src, dst compare.Folder, err 
 	case src.Local() && dst.Local():
 		return src, dst, cli.Usage(cmd, "source or target must be an s3:// address; between local folders use rsync")
 	case compare.Within(src, dst):
-		return src, dst, fault.Wrap(dst.String(), fault.New("conflict", "source and target overlap").WithHint("choose prefixes that do not contain each other"))
+		return src, dst, fault.Wrap(dst.String(), fault.New(problem.Conflict, "source and target overlap").WithHint("choose prefixes that do not contain each other"))
 	}
 	return src, dst, src.Exists()
 }

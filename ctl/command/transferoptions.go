@@ -14,6 +14,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/term"
 	"github.com/ringstore/ringstore/ctl/transfer"
 	"github.com/ringstore/ringstore/profile"
+	"github.com/ringstore/ringstore/proto/problem"
 )
 
 // TransferOptions are the options of all commands that transfer bytes.
@@ -71,7 +72,7 @@ func (c counted) String() string {
 func (c counted) Set(text string) error {
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 || n > c.most {
-		return fault.New("usage", "%q is not a number from 1 to %d", text, c.most)
+		return fault.New(problem.Usage, "%q is not a number from 1 to %d", text, c.most)
 	}
 	*c.n = n
 	return nil
@@ -108,7 +109,7 @@ func (b *ByteRate) Set(text string) error {
 	n, err := humanize.ParseBytes(text)
 	// The library reads "1,5" as fifteen.
 	if err != nil || n == 0 || n > math.MaxInt64 || strings.Contains(text, ",") {
-		return fault.New("usage", "%q is not a number of bytes, such as 500K, 10M or 1.5GiB", text)
+		return fault.New(problem.Usage, "%q is not a number of bytes, such as 500K, 10M or 1.5GiB", text)
 	}
 	*b = ByteRate(n)
 	return nil

@@ -13,6 +13,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/address"
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/filter"
+	"github.com/ringstore/ringstore/proto/problem"
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
@@ -233,7 +234,7 @@ func (r *reader) check() {
 			continue
 		}
 		if r.begun && e.Name <= r.last {
-			err := fault.New("internal", "name %q was listed after %q", e.Name, r.last)
+			err := fault.New(problem.Internal, "name %q was listed after %q", e.Name, r.last)
 			r.batch = append(r.batch[:i:i], Entry{Err: err})
 			r.ended = true
 			return

@@ -9,6 +9,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/address"
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/locate"
+	"github.com/ringstore/ringstore/proto/problem"
 )
 
 // File is a side that is a single file, local or remote.
@@ -79,7 +80,7 @@ func (f File) entry(ctx context.Context, l locate.Lister) Entry {
 	case err != nil:
 		return Entry{Err: fault.Wrap(f.Path, err)}
 	case !info.Mode().IsRegular():
-		return Entry{Err: fault.Wrap(f.Path, fault.New("invalid", "it is not a regular file"))}
+		return Entry{Err: fault.Wrap(f.Path, fault.New(problem.Invalid, "it is not a regular file"))}
 	}
 	return Entry{Name: f.Name, State: Present, Path: f.Path, Size: info.Size(), Time: info.ModTime(), Own: true}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/address"
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/locate"
+	"github.com/ringstore/ringstore/proto/problem"
 )
 
 // Folder is a side that is a local folder or a remote prefix.
@@ -78,7 +79,7 @@ func (f Folder) Exists() error {
 	case err != nil:
 		return fault.Wrap(f.Dir, err)
 	case !info.IsDir():
-		return fault.Wrap(f.Dir, fault.New("invalid", "it is a file, not a folder"))
+		return fault.Wrap(f.Dir, fault.New(problem.Invalid, "it is a file, not a folder"))
 	}
 	return nil
 }

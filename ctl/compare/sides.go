@@ -14,8 +14,8 @@ import (
 
 	"github.com/ringstore/ringstore/ctl/client"
 	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/ctl/journal"
 	"github.com/ringstore/ringstore/ctl/locate"
-	"github.com/ringstore/ringstore/ctl/transfer"
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
@@ -114,7 +114,7 @@ func (w *walk) path(name string) string { return filepath.Join(w.root, filepath.
 func (w *walk) entry(dir, name string, d fs.DirEntry) Entry {
 	e := Entry{Name: name, Path: w.path(name), Below: true}
 	link := d.Type()&fs.ModeSymlink != 0
-	if d.Type().IsRegular() && transfer.Unfinished(dir, d.Name()) {
+	if d.Type().IsRegular() && journal.Unfinished(dir, d.Name()) {
 		e.Why = Unfinished
 		return e
 	}

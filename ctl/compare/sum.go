@@ -12,6 +12,7 @@ import (
 
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/proto/checksum"
+	"github.com/ringstore/ringstore/proto/problem"
 )
 
 // readBuffer is the size in bytes of the buffers through which local files are read.
@@ -24,7 +25,7 @@ var buffers = sync.Pool{New: func() any { return new([readBuffer]byte) }}
 func (e *Entry) Sum(ctx context.Context) (string, error) {
 	if e.File != nil {
 		if e.File.Checksums.CRC64NVME == "" {
-			return "", fault.New("internal", "the server has no checksum of it").WithHint("s3ctl stat s3://%s/%s", e.File.Bucket, e.File.Name)
+			return "", fault.New(problem.Internal, "the server has no checksum of it").WithHint("s3ctl stat s3://%s/%s", e.File.Bucket, e.File.Name)
 		}
 		return e.File.Checksums.CRC64NVME, nil
 	}

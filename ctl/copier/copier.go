@@ -11,6 +11,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/address"
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/transfer"
+	"github.com/ringstore/ringstore/proto/problem"
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
@@ -105,7 +106,7 @@ func (c *Copier) fill(ctx context.Context, file rest.File, session string) (copi
 		copied, err = c.Store.CompleteSession(ctx, session, rest.CompleteSession{
 			Size: &file.Size, Parts: refs, Checksums: rest.PartsChecksum{CRC64NVME: file.Checksums.CRC64NVME},
 		})
-		if fault.KindOf(err) == "corrupt" {
+		if fault.KindOf(err) == problem.Corrupt {
 			final = err // retrying does not change the parts
 			return nil
 		}
@@ -133,7 +134,7 @@ func (c *Copier) parts(ctx context.Context, file rest.File, session string) (ref
 			return err
 		})
 		if err == nil && stored.Size != length {
-			err = fault.New("internal", "part %d has %d bytes instead of %d", i+1, stored.Size, length)
+			err = fault.New(problem.Internal, "part %d has %d bytes instead of %d", i+1, stored.Size, length)
 		}
 		if err != nil {
 			cancel(err)
@@ -170,7 +171,7 @@ func confirm(source, copied rest.File) error {
 	if copied.Size == source.Size && copied.Checksums.CRC64NVME == source.Checksums.CRC64NVME {
 		return nil
 	}
-	return fault.New("corrupt", "the copy has %d bytes with checksum %s, but its source has %d bytes with checksum %s",
+	return fault.New(problem.Corrupt, "the copy has %d bytes with checksum %s, but its source has %d bytes with checksum %s",
 		copied.Size, copied.Checksums.CRC64NVME, source.Size, source.Checksums.CRC64NVME).
 		WithHint("check that the source can be read: s3ctl verify s3://%s/%s", source.Bucket, source.Name)
 }

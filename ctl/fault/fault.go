@@ -7,9 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/ringstore/ringstore/proto/problem"
 )
 
 // Exit is an exit code of s3ctl. Scripts rely on the values: they may be added to, but not changed.
@@ -35,54 +38,52 @@ const (
 // Row is one line of the table of exit codes.
 type Row struct {
 	Exit    Exit
-	Kinds   []string // the values of `code` in a problem document or a JSON error that end with Exit
+	Kinds   []problem.Kind // the kinds that end with Exit; their names are the code of a JSON error
 	Meaning string
 }
 
 // Table is the table of exit codes, which `s3ctl help exit-codes` prints and docs/exit-codes.md lists.
 func Table() []Row {
 	return []Row{
-		{OK, []string{"ok"}, "everything was done and verified"},
-		{Failed, []string{"internal"}, "an unexpected error: a defect, or an invalid answer of the server"},
-		{Usage, []string{"usage"}, "the command line is wrong; nothing was done"},
-		{NotFound, []string{"not_found"}, "a bucket, an object, a local file or a profile does not exist"},
-		{Denied, []string{"denied"}, "the access key, the permissions or a certificate do not allow it"},
-		{Conflict, []string{"conflict", "exists", "precondition_failed"}, "it exists already, or its state does not allow it now"},
-		{Invalid, []string{"invalid", "out_of_range"}, "a name, an address or a range is not valid"},
-		{Unavailable, []string{"unavailable", "no_quorum", "canceled", "outcome_unknown"}, "server, node or network unreachable after all retries; try again later"},
-		{NoSpace, []string{"no_space", "too_large"}, "a disk or the cluster is full, or the file exceeds the limit"},
-		{Corrupt, []string{"corrupt"}, "bytes do not match their checksum"},
-		{Partial, []string{"partial"}, "some items succeeded and others failed; each failure was reported"},
-		{Different, []string{"different"}, "diff found differences"},
-		{Interrupted, []string{"interrupted"}, "ended by Ctrl-C, SIGTERM or the answer no; run it again to continue"},
+		{OK, []problem.Kind{problem.OK}, "everything was done and verified"},
+		{Failed, []problem.Kind{problem.Internal}, "an unexpected error: a defect, or an invalid answer of the server"},
+		{Usage, []problem.Kind{problem.Usage}, "the command line is wrong; nothing was done"},
+		{NotFound, []problem.Kind{problem.NotFound}, "a bucket, an object, a local file or a profile does not exist"},
+		{Denied, []problem.Kind{problem.Denied}, "the access key, the permissions or a certificate do not allow it"},
+		{Conflict, []problem.Kind{problem.Conflict, problem.Exists, problem.PreconditionFailed}, "it exists already, or its state does not allow it now"},
+		{Invalid, []problem.Kind{problem.Invalid, problem.OutOfRange}, "a name, an address or a range is not valid"},
+		{Unavailable, []problem.Kind{problem.Unavailable, problem.NoQuorum, problem.Canceled, problem.OutcomeUnknown}, "server, node or network unreachable after all retries; try again later"},
+		{NoSpace, []problem.Kind{problem.NoSpace, problem.TooLarge}, "a disk or the cluster is full, or the file exceeds the limit"},
+		{Corrupt, []problem.Kind{problem.Corrupt}, "bytes do not match their checksum"},
+		{Partial, []problem.Kind{problem.Partial}, "some items succeeded and others failed; each failure was reported"},
+		{Different, []problem.Kind{problem.Different}, "diff found differences"},
+		{Interrupted, []problem.Kind{problem.Interrupted}, "ended by Ctrl-C, SIGTERM or the answer no; run it again to continue"},
 	}
 }
 
-// exitOf returns the exit code of a kind; that of an unknown kind is Failed.
-func exitOf(kind string) Exit {
+// exitOf returns the exit code of a kind; that of an unlisted kind is Failed.
+func exitOf(kind problem.Kind) Exit {
 	for _, row := range Table() {
-		for _, k := range row.Kinds {
-			if k == kind {
-				return row.Exit
-			}
+		if slices.Contains(row.Kinds, kind) {
+			return row.Exit
 		}
 	}
 	return Failed
 }
 
-// NameOf returns the first kind of an exit code.
-func NameOf(exit Exit) string {
+// MainKind returns the first kind of an exit code.
+func MainKind(exit Exit) problem.Kind {
 	for _, row := range Table() {
 		if row.Exit == exit {
 			return row.Kinds[0]
 		}
 	}
-	return "internal"
+	return problem.Internal
 }
 
 // Error is a failure, described for a script (Kind) and for a user (the other fields).
 type Error struct {
-	Kind string // one of the kinds in Table
+	Kind problem.Kind
 	Item string // the address or path that failed; may be empty
 	Msg  string // the cause; may be empty if Err has it
 	Hint string // the next step, often a command; one or more lines; may be empty
@@ -104,7 +105,7 @@ func (e *Error) Error() string {
 		parts = append(parts, e.Err.Error())
 	}
 	if len(parts) == 0 {
-		return strings.ReplaceAll(e.Kind, "_", " ")
+		return e.Kind.Error()
 	}
 	return strings.Join(parts, ": ")
 }
@@ -113,7 +114,7 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.Err }
 
 // New returns an error of a kind with a message.
-func New(kind, format string, args ...any) *Error {
+func New(kind problem.Kind, format string, args ...any) *Error {
 	return &Error{Kind: kind, Msg: fmt.Sprintf(format, args...)}
 }
 
@@ -131,6 +132,21 @@ func Wrap(item string, err error) error {
 	return &Error{Kind: KindOf(err), Item: item, Hint: HintOf(err), Err: brief(err)}
 }
 
+// Local classifies an error of the local file system and removes operation and path from its text. Local(nil) is nil.
+func Local(err error) error {
+	if err == nil {
+		return nil
+	}
+	e := &Error{Kind: KindOf(err), Err: err}
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		e.Err = p.Err
+	}
+	if errors.Is(err, syscall.ENOTDIR) || errors.Is(err, fs.ErrExist) {
+		e.Hint = "there is a file where a folder is needed: the two keys cannot both be stored here"
+	}
+	return e
+}
+
 // brief removes operation and path from a file error, which the item repeats: "open a.txt: no such file" becomes "no
 // such file".
 func brief(err error) error {
@@ -141,30 +157,30 @@ func brief(err error) error {
 }
 
 // KindOf returns the kind of the outermost Error in err's chain, or classifies an error of the operating system.
-// KindOf(nil) is "ok".
-func KindOf(err error) string {
+// KindOf(nil) is problem.OK.
+func KindOf(err error) problem.Kind {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Kind
 	}
 	switch {
 	case err == nil:
-		return "ok"
+		return problem.OK
 	case errors.Is(err, context.Canceled):
-		return "interrupted"
+		return problem.Interrupted
 	case errors.Is(err, context.DeadlineExceeded):
-		return "unavailable"
+		return problem.Unavailable
 	case errors.Is(err, fs.ErrNotExist):
-		return "not_found"
+		return problem.NotFound
 	case errors.Is(err, fs.ErrExist), errors.Is(err, syscall.EISDIR), errors.Is(err, syscall.ENOTDIR):
-		return "conflict"
+		return problem.Conflict
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
-		return "denied"
+		return problem.Denied
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EFBIG):
-		return "no_space"
+		return problem.NoSpace
 	case errors.Is(err, syscall.ENAMETOOLONG), errors.Is(err, syscall.EILSEQ):
-		return "invalid"
+		return problem.Invalid
 	}
-	return "internal"
+	return problem.Internal
 }
 
 // ExitOf returns the exit code for err. ExitOf(nil) is OK.
@@ -183,33 +199,32 @@ func NextOf(err error) string {
 }
 
 // next are the hints for errors without one.
-var next = map[string]string{
-	"internal":        "please report this with the command, this message and the output of: s3ctl version",
-	"not_found":       "s3ctl ls    lists what exists",
-	"denied":          "s3ctl profile show    shows which server and key are in use",
-	"conflict":        "check the present state: s3ctl stat, or s3ctl ls",
-	"exists":          "choose another name, or use the existing one",
-	"invalid":         "s3ctl help addresses    explains how objects are named",
-	"out_of_range":    "s3ctl stat    shows the size",
-	"unavailable":     "try again later; s3ctl profile show shows which server is in use",
-	"no_quorum":       "try again when more nodes are reachable",
-	"canceled":        "try again",
-	"outcome_unknown": "it may have succeeded: s3ctl stat or s3ctl ls shows the present state",
-	"no_space":        "remove what is not needed, or add storage",
-	"too_large":       "store it in several objects",
-	"corrupt":         "try again; if it happens again, s3ctl stat shows where the bytes are stored",
-
-	"precondition_failed": "read the object again with s3ctl stat, then decide",
+var next = map[problem.Kind]string{
+	problem.Internal:           "please report this with the command, this message and the output of: s3ctl version",
+	problem.NotFound:           "s3ctl ls    lists what exists",
+	problem.Denied:             "s3ctl profile show    shows which server and key are in use",
+	problem.Conflict:           "check the present state: s3ctl stat, or s3ctl ls",
+	problem.Exists:             "choose another name, or use the existing one",
+	problem.Invalid:            "s3ctl help addresses    explains how objects are named",
+	problem.OutOfRange:         "s3ctl stat    shows the size",
+	problem.Unavailable:        "try again later; s3ctl profile show shows which server is in use",
+	problem.NoQuorum:           "try again when more nodes are reachable",
+	problem.Canceled:           "try again",
+	problem.OutcomeUnknown:     "it may have succeeded: s3ctl stat or s3ctl ls shows the present state",
+	problem.NoSpace:            "remove what is not needed, or add storage",
+	problem.TooLarge:           "store it in several objects",
+	problem.Corrupt:            "try again; if it happens again, s3ctl stat shows where the bytes are stored",
+	problem.PreconditionFailed: "read the object again with s3ctl stat, then decide",
 }
 
 // localNext are the hints for errors of the local system.
-var localNext = map[string]string{
-	"not_found": "check the path; a relative one is relative to the current folder",
-	"denied":    "check the permissions of the file and its parent folders",
-	"conflict":  "choose another path, or move the existing file away",
-	"no_space":  "free some space on that disk, or choose a folder on another",
-	"invalid":   "choose a shorter or simpler name",
-	"internal":  "check the disk and the path; the message is from the operating system",
+var localNext = map[problem.Kind]string{
+	problem.NotFound: "check the path; a relative one is relative to the current folder",
+	problem.Denied:   "check the permissions of the file and its parent folders",
+	problem.Conflict: "choose another path, or move the existing file away",
+	problem.NoSpace:  "free some space on that disk, or choose a folder on another",
+	problem.Invalid:  "choose a shorter or simpler name",
+	problem.Internal: "check the disk and the path; the message is from the operating system",
 }
 
 // SaidOf returns the server's hint of the first error in err's chain that has one, or "".

@@ -13,11 +13,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/proto/problem"
 )
 
 func TestTable_EveryKindAndCodeStandsOnce(t *testing.T) {
 	t.Parallel()
-	codes, kinds := map[fault.Exit]bool{}, map[string]bool{}
+	codes, kinds := map[fault.Exit]bool{}, map[problem.Kind]bool{}
 	for _, row := range fault.Table() {
 		require.False(t, codes[row.Exit], "exit %d twice", row.Exit)
 		codes[row.Exit] = true
@@ -25,16 +26,13 @@ func TestTable_EveryKindAndCodeStandsOnce(t *testing.T) {
 		for _, k := range row.Kinds {
 			require.False(t, kinds[k], "kind %s twice", k)
 			kinds[k] = true
-			if k != "ok" {
+			if k != problem.OK {
 				require.Equal(t, row.Exit, fault.ExitOf(fault.New(k, "x")))
 			}
 		}
 	}
 	// Every kind of a problem document is in the table; otherwise a server's answer would be "internal".
-	for _, k := range []string{
-		"internal", "not_found", "exists", "conflict", "invalid", "denied", "corrupt", "no_quorum",
-		"no_space", "unavailable", "canceled", "too_large", "out_of_range", "outcome_unknown", "precondition_failed",
-	} {
+	for _, k := range problem.Kinds() {
 		require.True(t, kinds[k], k)
 	}
 }
@@ -57,8 +55,8 @@ func TestExitOf_ClassifiesWhatTheSystemSays(t *testing.T) {
 		{path(syscall.EROFS), fault.Denied},
 		{path(syscall.ENOSPC), fault.NoSpace},
 		{path(syscall.ENAMETOOLONG), fault.Invalid},
-		{fmt.Errorf("more: %w", fault.New("corrupt", "x")), fault.Corrupt},
-		{fault.New("a kind of tomorrow", "x"), fault.Failed},
+		{fmt.Errorf("more: %w", fault.New(problem.Corrupt, "x")), fault.Corrupt},
+		{fault.New(problem.Parse("a kind of a later version"), "x"), fault.Failed},
 	} {
 		require.Equal(t, tc.want, fault.ExitOf(tc.err), "%v", tc.err)
 	}
@@ -72,11 +70,11 @@ func TestWrap_NamesTheItemOnce(t *testing.T) {
 	require.Equal(t, fault.NotFound, fault.ExitOf(err))
 	require.NoError(t, fault.Wrap("x", nil))
 
-	err = fault.Wrap("outer", fault.New("denied", "no").WithHint("ask %s", "Ann"))
+	err = fault.Wrap("outer", fault.New(problem.Denied, "no").WithHint("ask %s", "Ann"))
 	require.EqualError(t, err, "outer: no")
 	require.Equal(t, fault.Denied, fault.ExitOf(err))
 	require.Equal(t, "ask Ann", fault.HintOf(err))
-	require.EqualError(t, &fault.Error{Kind: "no_space"}, "no space")
+	require.EqualError(t, &fault.Error{Kind: problem.NoSpace}, "no space")
 	require.Empty(t, fault.HintOf(errors.New("x")))
 	require.Equal(t, "do it", fault.HintOf(fmt.Errorf("x: %w", hinted{})))
 }

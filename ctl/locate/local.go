@@ -9,7 +9,8 @@ import (
 
 	"github.com/ringstore/ringstore/ctl/address"
 	"github.com/ringstore/ringstore/ctl/fault"
-	"github.com/ringstore/ringstore/ctl/transfer"
+	"github.com/ringstore/ringstore/ctl/journal"
+	"github.com/ringstore/ringstore/proto/problem"
 )
 
 // Local is a local file to send.
@@ -34,7 +35,7 @@ func ReadDestination(arg string, many, recursive bool) (Destination, error) {
 	}
 	folder := remote.Key == "" || strings.HasSuffix(remote.Key, "/")
 	if many && !folder && !recursive {
-		return Destination{}, fault.New("invalid", "%s is a single key, but there are several files", arg).
+		return Destination{}, fault.New(problem.Invalid, "%s is a single key, but there are several files", arg).
 			WithHint("end it with a slash to use it as a folder: %s/", arg)
 	}
 	if recursive {
@@ -87,7 +88,7 @@ func Files(arg string, dst Destination, recursive bool, found func(Found)) {
 		found(one(arg, filepath.Base(arg), info, dst))
 	case !recursive:
 		found(Found{Local: Local{Path: arg}, Err: fault.Wrap(arg,
-			fault.New("invalid", "it is a folder").WithHint("s3ctl put -r %s %s", arg, dst.Remote))})
+			fault.New(problem.Invalid, "it is a folder").WithHint("s3ctl put -r %s %s", arg, dst.Remote))})
 	default:
 		walk(arg, dst, found)
 	}
@@ -143,7 +144,7 @@ func walk(arg string, dst Destination, found func(Found)) {
 func entry(path, rel string, d fs.DirEntry, dst Destination) Found {
 	info, err := os.Stat(path) // follows links
 	switch {
-	case d.Type().IsRegular() && transfer.Unfinished(filepath.Dir(path), d.Name()):
+	case d.Type().IsRegular() && journal.Unfinished(filepath.Dir(path), d.Name()):
 		return Found{Local: Local{Path: path}, Skip: "an unfinished download"}
 	case errors.Is(err, fs.ErrNotExist) && d.Type()&fs.ModeSymlink == 0:
 		return Found{Local: Local{Path: path}, Skip: "it was removed meanwhile"}

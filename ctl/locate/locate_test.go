@@ -17,6 +17,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/client"
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/locate"
+	"github.com/ringstore/ringstore/proto/problem"
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
@@ -25,7 +26,7 @@ type bucket []string
 
 func (b bucket) Latest(_ context.Context, _, name string) (rest.File, error) {
 	if !slices.Contains(b, name) {
-		return rest.File{}, fault.New("not_found", "the object does not exist")
+		return rest.File{}, fault.New(problem.NotFound, "the object does not exist")
 	}
 	return rest.File{Bucket: "bkt", Name: name}, nil
 }
@@ -33,7 +34,7 @@ func (b bucket) Latest(_ context.Context, _, name string) (rest.File, error) {
 func (b bucket) List(_ context.Context, q client.Query) iter.Seq2[client.Entry, error] {
 	return func(yield func(client.Entry, error) bool) {
 		if q.Bucket == "nope" {
-			yield(client.Entry{}, fault.New("not_found", "bucket does not exist"))
+			yield(client.Entry{}, fault.New(problem.NotFound, "bucket does not exist"))
 			return
 		}
 		last := ""

@@ -10,6 +10,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/address"
 	"github.com/ringstore/ringstore/ctl/client"
 	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/proto/problem"
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
@@ -145,7 +146,7 @@ func (t Target) Entries(ctx context.Context, l Lister) iter.Seq2[client.Entry, e
 
 func (t Target) single(ctx context.Context, l Lister) (Object, error) {
 	if t.remote.Key == "" {
-		return Object{}, fault.Wrap(t.arg, fault.New("invalid", "it is a bucket, not an object").
+		return Object{}, fault.Wrap(t.arg, fault.New(problem.Invalid, "it is a bucket, not an object").
 			WithHint("add -r for everything in it, or name an object: %s/KEY", t.remote))
 	}
 	f, err := l.Latest(ctx, t.remote.Bucket, t.remote.Key)
@@ -153,7 +154,7 @@ func (t Target) single(ctx context.Context, l Lister) (Object, error) {
 		return t.object(f), nil
 	}
 	if fault.ExitOf(err) == fault.NotFound && strings.HasSuffix(t.remote.Key, "/") {
-		err = fault.New("not_found", "the object does not exist").WithHint("add -r for everything under it")
+		err = fault.New(problem.NotFound, "the object does not exist").WithHint("add -r for everything under it")
 	}
 	return Object{}, fault.Wrap(t.arg, err)
 }
@@ -189,9 +190,9 @@ func (t Target) object(f rest.File) Object {
 
 func (t Target) nothing() error {
 	if t.wild {
-		return fault.Wrap(t.arg, fault.New("not_found", "nothing matches").
+		return fault.Wrap(t.arg, fault.New(problem.NotFound, "nothing matches").
 			WithHint("* and ? do not match a slash, ** does; with --raw the characters * ? [ are literal"))
 	}
-	return fault.Wrap(t.arg, fault.New("not_found", "there is nothing under it").
+	return fault.Wrap(t.arg, fault.New(problem.NotFound, "there is nothing under it").
 		WithHint("s3ctl ls %s", address.Remote{Bucket: t.remote.Bucket, Key: address.Parent(strings.TrimSuffix(t.remote.Key, "/"))}))
 }

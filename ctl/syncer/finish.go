@@ -14,6 +14,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/term"
 	"github.com/ringstore/ringstore/ctl/transfer"
+	"github.com/ringstore/ringstore/proto/problem"
 )
 
 // finish ends the run after both sides were read and all changes that were possible at once are made. It removes what only
@@ -29,7 +30,7 @@ func (s *Syncer) finish(ctx context.Context) error {
 		return nil
 	}
 	if !s.agreed() {
-		return fault.New("interrupted", "nothing was removed")
+		return fault.New(problem.Interrupted, "nothing was removed")
 	}
 	var first, rest []compare.Entry
 	for _, e := range s.extra {
@@ -75,7 +76,7 @@ func (s *Syncer) confirmExtra() {
 // refuseEmpty refuses to remove everything because of an empty source, which is most likely not mounted or not the intended one.
 func (s *Syncer) refuseEmpty() {
 	if s.files == 0 && len(s.extra) > 0 && s.failed.Load() == 0 {
-		s.fail(fault.Wrap(s.Source.String(), fault.New("not_found", "it contains no file, and %s would be removed from %s", term.Count(len(s.extra), "file"), s.Target).
+		s.fail(fault.Wrap(s.Source.String(), fault.New(problem.NotFound, "it contains no file, and %s would be removed from %s", term.Count(len(s.extra), "file"), s.Target).
 			WithHint("make sure that it is mounted and the intended one; to empty the target, use rm")))
 	}
 }
@@ -91,7 +92,7 @@ func (s *Syncer) refuseDeferred() {
 			if l.folder {
 				what = "there is a folder in the file's place"
 			}
-			s.failAt(l.Name, fault.New("conflict", "%s, %s", what, why).WithHint("move it away, or check its content"))
+			s.failAt(l.Name, fault.New(problem.Conflict, "%s, %s", what, why).WithHint("move it away, or check its content"))
 			return true
 		})
 	}
@@ -129,7 +130,7 @@ func (s *Syncer) applyDeferred(ctx context.Context, left []string) {
 		err := error(nil)
 		switch {
 		case slices.ContainsFunc(left, l.waitsFor):
-			err = fault.New("conflict", "what is in its place could not be removed").WithHint("see the message about that")
+			err = fault.New(problem.Conflict, "what is in its place could not be removed").WithHint("see the message about that")
 		case l.folder && !s.DryRun:
 			err = s.clear(l.Name)
 		}
@@ -153,7 +154,7 @@ func (s *Syncer) clear(name string) error {
 		case err != nil:
 			return err
 		case !d.IsDir():
-			return fault.New("conflict", "the folder in its place is not empty: %s", path).WithHint("run the same command again")
+			return fault.New(problem.Conflict, "the folder in its place is not empty: %s", path).WithHint("run the same command again")
 		}
 		folders = append(folders, path)
 		return nil

@@ -11,6 +11,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/address"
 	"github.com/ringstore/ringstore/ctl/compare"
 	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/proto/problem"
 )
 
 // deferred is a change whose path in the local target is occupied: by a folder where its file belongs, or by a file where it
@@ -137,7 +138,7 @@ func longElements(name string) (long []string) {
 func (s *Syncer) waitForFile(name, path string, below []string) (*deferred, error) {
 	_, extra := slices.BinarySearchFunc(s.extra, name, func(e compare.Entry, name string) int { return strings.Compare(e.Name, name) })
 	if !extra {
-		return nil, fault.New("conflict", "%s is a file, but a folder is needed", path).WithHint("move it away, or use --delete to remove it")
+		return nil, fault.New(problem.Conflict, "%s is a file, but a folder is needed", path).WithHint("move it away, or use --delete to remove it")
 	}
 	return &deferred{file: name}, mayBeNamed(filepath.Dir(path), below)
 }

@@ -29,6 +29,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/filter"
 	"github.com/ringstore/ringstore/ctl/term"
 	"github.com/ringstore/ringstore/ctl/transfer"
+	"github.com/ringstore/ringstore/proto/problem"
 )
 
 // removing is how many files are removed concurrently.
@@ -86,7 +87,7 @@ func (s *Syncer) Run(ctx context.Context) error {
 	defer s.close()
 	transfer.Each(ctx, s.parallel(), s.changes(ctx), func(c change) { s.apply(ctx, c) })
 	if !s.Source.Local() && s.listed == 0 && s.failed.Load() == 0 && ctx.Err() == nil {
-		s.fail(fault.Wrap(s.Source.String(), fault.New("not_found", "there is nothing under it").
+		s.fail(fault.Wrap(s.Source.String(), fault.New(problem.NotFound, "there is nothing under it").
 			WithHint("s3ctl ls %s    lists what exists; to empty the target, use rm", address.Remote{Bucket: s.Source.Remote.Bucket})))
 	}
 	var refused error
@@ -190,7 +191,7 @@ func (s *Syncer) decide(p compare.Pair) (c change, differs bool) {
 	case left == compare.Absent:
 		s.extra = append(s.extra, p.Right)
 	case s.under(p.Name) != "":
-		s.failAt(p.Name, fault.New("conflict", "%s is a file and cannot be a folder at the same time", s.Source.At(s.under(p.Name))).
+		s.failAt(p.Name, fault.New(problem.Conflict, "%s is a file and cannot be a folder at the same time", s.Source.At(s.under(p.Name))).
 			WithHint("the two keys cannot both be stored here; fetch one of them to another folder"))
 	case right == compare.Unknown && !p.Right.Linked:
 		s.failAt(p.Name, inTheWay(p.Right.Why))
@@ -208,7 +209,7 @@ func (s *Syncer) decide(p compare.Pair) (c change, differs bool) {
 
 // inTheWay is the error about a name in the target that must not be written.
 func inTheWay(why string) error {
-	return fault.New("conflict", "the target was left unchanged: %s", why).WithHint("move the existing file away, or skip it: --exclude NAME")
+	return fault.New(problem.Conflict, "the target was left unchanged: %s", why).WithHint("move the existing file away, or skip it: --exclude NAME")
 }
 
 // failAt reports a failure of a name of the source.

@@ -14,7 +14,9 @@ import (
 
 	"github.com/ringstore/ringstore/ctl/client"
 	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/ctl/journal"
 	"github.com/ringstore/ringstore/proto/checksum"
+	"github.com/ringstore/ringstore/proto/problem"
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
@@ -30,22 +32,20 @@ type fetch struct {
 	at       target
 	part     string // name of the file that fills up
 	f        *os.File
-	log      *log // nil: a later run cannot continue
+	log      *journal.Log // nil: a later run cannot continue
 	head     fetchHead
 	progress *progress
 }
 
 // fetchHead is the first line of a download's log: it identifies the download.
 type fetchHead struct {
-	head
+	journal.Head
 	Endpoint string `json:"endpoint"`
 	FileID   string `json:"file_id"`
 	Size     int64  `json:"size"`
 	CRC      string `json:"crc64nvme"`
 	PartSize int64  `json:"part_size"`
 }
-
-const fetchFormat = "s3ctl download"
 
 // of reports whether the log is of a download of this file.
 func (h fetchHead) of(file rest.File, endpoint string) bool {
@@ -57,7 +57,7 @@ func (m *Manager) getParts(ctx context.Context, file rest.File, t target) error 
 	g := &fetch{m: m, file: file, at: t, part: partName(t.path)}
 	if !t.folder {
 		if err := t.root.MkdirAll(filepath.Dir(t.path), 0o777); err != nil {
-			return localFault(err)
+			return fault.Local(err)
 		}
 	}
 	if err := g.open(ctx); err != nil {
@@ -76,9 +76,9 @@ func (m *Manager) getParts(ctx context.Context, file rest.File, t target) error 
 		return err
 	case ctx.Err() != nil:
 		return interrupted(ctx, g.progress)
-	case fault.KindOf(err) == "not_found":
+	case fault.KindOf(err) == problem.NotFound:
 		g.discard()
-		return fault.New("conflict", "the object was replaced or removed while it was fetched").WithHint("run the same command again to fetch what is there now")
+		return fault.New(problem.Conflict, "the object was replaced or removed while it was fetched").WithHint("run the same command again to fetch what is there now")
 	case fault.ExitOf(err) == fault.Unavailable || fault.ExitOf(err) == fault.NoSpace:
 		return g.withResumeHint(err)
 	}
@@ -89,7 +89,7 @@ func (m *Manager) getParts(ctx context.Context, file rest.File, t target) error 
 func (g *fetch) withResumeHint(err error) error {
 	e := &fault.Error{Kind: fault.KindOf(err), Err: err}
 	e.Hint = "run the same command again to resume: " + g.progress.String() + " have arrived"
-	if e.Kind == "no_space" {
+	if e.Kind == problem.NoSpace {
 		e.Hint = "free some space, then " + e.Hint + "; or remove " + g.part + " and its .log"
 	}
 	return e
@@ -99,14 +99,14 @@ func (g *fetch) withResumeHint(err error) error {
 func (g *fetch) open(ctx context.Context) error {
 	entries, found, err := g.openBoth()
 	switch {
-	case errors.Is(err, errForeign):
+	case errors.Is(err, journal.ErrForeign):
 		g.m.note("%s: %v; the bytes are written under another name, and this download cannot be resumed", g.at.path, err)
 		g.part = tempName(g.at.path)
 		if g.f, err = g.at.root.OpenFile(g.part, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600); err != nil {
-			return localFault(err)
+			return fault.Local(err)
 		}
 		return g.begin()
-	case errors.Is(err, errUnreadable):
+	case errors.Is(err, journal.ErrUnreadable):
 		g.m.note("%s: %v; starting from the beginning", g.at.path, err)
 	case err != nil:
 		return err
@@ -122,50 +122,39 @@ func (g *fetch) open(ctx context.Context) error {
 	return g.verifyExisting(ctx, entries)
 }
 
-// openBoth opens and locks the log, then opens the file. If either is errForeign, both are left alone.
-func (g *fetch) openBoth() (entries []entry, found bool, err error) {
-	name := g.part + ".log"
-	for {
-		f, err := openOwn(g.at.root, name, os.O_APPEND)
-		if err != nil {
-			return nil, false, err
-		}
-		g.log, entries, found, err = openLog(g.at.root, name, f, fetchFormat, &g.head)
-		if g.log == nil {
-			return nil, false, err
-		}
-		if !g.log.isNamed() {
-			g.log.close() // the process that held the lock removed it meanwhile
-			continue
-		}
-		// The lock on the log also covers the bytes: a process that held it before has renamed its file into place.
-		part, failed := openOwn(g.at.root, g.part, 0)
-		if failed != nil {
-			g.log.remove()
-			g.log = nil
-			return nil, false, failed
-		}
-		g.f = part
-		return entries, found, err
+// openBoth opens and locks the log, then opens the file. If either is journal.ErrForeign, both are left alone.
+func (g *fetch) openBoth() (entries []journal.Entry, found bool, err error) {
+	g.log, entries, found, err = journal.Open(g.at.root, g.part+".log", journal.Download, &g.head)
+	if g.log == nil {
+		return nil, false, err
 	}
+	// The lock on the log also covers the bytes: a process that held it before has renamed its file into place.
+	part, failed := journal.OpenOwn(g.at.root, g.part, 0)
+	if failed != nil {
+		g.log.Remove()
+		g.log = nil
+		return nil, false, failed
+	}
+	g.f = part
+	return entries, found, err
 }
 
 // begin starts the download from the beginning.
 func (g *fetch) begin() error {
 	g.head = fetchHead{
-		head: head{fetchFormat, logVersion}, Endpoint: g.m.Store.Endpoint(), FileID: g.file.FileID, Size: g.file.Size,
+		Head: journal.Head{Format: journal.Download, Version: journal.Version}, Endpoint: g.m.Store.Endpoint(), FileID: g.file.FileID, Size: g.file.Size,
 		CRC: g.file.Checksums.CRC64NVME, PartSize: g.m.Sizes.part(g.file.Size, g.m.Lanes.most),
 	}
 	g.progress = newProgress(cut{g.file.Size, g.head.PartSize})
-	err := g.log.begin(g.head)
+	err := g.log.Begin(g.head)
 	if err == nil {
-		err = localFault(g.f.Truncate(0))
+		err = fault.Local(g.f.Truncate(0))
 	}
 	if err == nil {
-		err = localFault(preallocate(g.f, g.file.Size))
+		err = fault.Local(preallocate(g.f, g.file.Size))
 	}
 	if err == nil {
-		err = localFault(g.f.Truncate(g.file.Size))
+		err = fault.Local(g.f.Truncate(g.file.Size))
 	}
 	if err != nil {
 		g.discard() // nothing has arrived yet
@@ -176,9 +165,9 @@ func (g *fetch) begin() error {
 
 // verifyExisting reads what an earlier run fetched and compares checksums: the machine may have crashed before
 // the bytes reached the disk, or another program may have changed the file since.
-func (g *fetch) verifyExisting(ctx context.Context, entries []entry) error {
+func (g *fetch) verifyExisting(ctx context.Context, entries []journal.Entry) error {
 	g.progress = newProgress(cut{g.head.Size, g.head.PartSize})
-	err := localFault(g.f.Truncate(g.head.Size)) // missing bytes become a hole, surplus ones are dropped
+	err := fault.Local(g.f.Truncate(g.head.Size)) // missing bytes become a hole, surplus ones are dropped
 	if err == nil {
 		for i, crc := range g.progress.known(entries) {
 			g.progress.set(i, crc)
@@ -222,7 +211,7 @@ func eachSum(ctx context.Context, f io.ReaderAt, c cut, parts []int, done func(i
 		return ctx.Err()
 	}
 	if err := failed.Load(); err != nil {
-		return localFault(*err)
+		return fault.Local(*err)
 	}
 	return nil
 }
@@ -255,7 +244,7 @@ func (g *fetch) run(ctx context.Context) error {
 		}
 		if round == rounds {
 			g.discard()
-			return fault.New("corrupt", "the bytes that arrived have the checksum %s, but the file has %s", got, g.file.Checksums.CRC64NVME).
+			return fault.New(problem.Corrupt, "the bytes that arrived have the checksum %s, but the file has %s", got, g.file.Checksums.CRC64NVME).
 				WithHint("try again; if it happens again, see where the bytes are stored: s3ctl stat")
 		}
 		if len(missing) > 0 {
@@ -267,7 +256,7 @@ func (g *fetch) run(ctx context.Context) error {
 		for i := range g.progress.cut.count() {
 			g.progress.unset(i)
 		}
-		if err := g.log.begin(g.head); err != nil {
+		if err := g.log.Begin(g.head); err != nil {
 			return err
 		}
 	}
@@ -281,7 +270,7 @@ func (g *fetch) verify(ctx context.Context) error {
 	err := g.compare(ctx)
 	g.m.Meter.Moved(g.progress.bytes() - before)
 	if failed := <-synced; err == nil {
-		err = localFault(failed)
+		err = fault.Local(failed)
 	}
 	return err
 }
@@ -309,7 +298,7 @@ func (g *fetch) fetchPart(ctx context.Context, i int, first *lane) error {
 			return err
 		}
 		g.progress.set(i, summed.crc)
-		return g.log.add(entry{i + 1, checksum.Encode(summed.crc)})
+		return g.log.Add(journal.Entry{Part: i + 1, CRC: checksum.Encode(summed.crc)})
 	})
 }
 
@@ -320,10 +309,10 @@ func (g *fetch) finish() error {
 		err = g.at.place(g.f, g.part, g.file)
 	}
 	if err == nil {
-		err = localFault(syncDir(g.at.root, filepath.Dir(g.at.path)))
+		err = fault.Local(syncDir(g.at.root, filepath.Dir(g.at.path)))
 	}
 	if err == nil && g.log != nil {
-		g.log.remove()
+		g.log.Remove()
 		g.log = nil
 	}
 	return err
@@ -333,14 +322,14 @@ func (g *fetch) finish() error {
 func (g *fetch) discard() {
 	_ = g.at.root.Remove(g.part)
 	if g.log != nil {
-		g.log.remove()
+		g.log.Remove()
 	}
 }
 
 func (g *fetch) close() {
 	_ = g.f.Close()
 	if g.log != nil {
-		g.log.close()
+		g.log.Close()
 	}
 }
 

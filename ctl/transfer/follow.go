@@ -30,7 +30,7 @@ func Follow(path string) (Spot, error) {
 		}
 		dir, err := filepath.EvalSymlinks(dir)
 		if err != nil {
-			return Spot{}, fault.Wrap(given, localFault(err))
+			return Spot{}, fault.Wrap(given, fault.Local(err))
 		}
 		path = filepath.Join(dir, name)
 		if fd, is := openFile(dir, name); is {
@@ -41,20 +41,20 @@ func Follow(path string) (Spot, error) {
 		case errors.Is(err, fs.ErrNotExist):
 			return Spot{Path: path, FD: -1}, nil
 		case err != nil:
-			return Spot{}, fault.Wrap(given, localFault(err))
+			return Spot{}, fault.Wrap(given, fault.Local(err))
 		case info.Mode()&fs.ModeSymlink == 0:
 			return Spot{Path: path, Stream: !info.IsDir() && !info.Mode().IsRegular(), FD: -1}, nil
 		}
 		to, err := os.Readlink(path)
 		if err != nil {
-			return Spot{}, fault.Wrap(given, localFault(err))
+			return Spot{}, fault.Wrap(given, fault.Local(err))
 		}
 		path = to
 		if !filepath.IsAbs(to) {
 			path = dir + string(filepath.Separator) + to // filepath.Join would shorten ".." as text; the system follows links first
 		}
 	}
-	return Spot{}, fault.Wrap(given, localFault(&fs.PathError{Op: "open", Path: given, Err: syscall.ELOOP}))
+	return Spot{}, fault.Wrap(given, fault.Local(&fs.PathError{Op: "open", Path: given, Err: syscall.ELOOP}))
 }
 
 // descriptors matches the folders in which Linux lists the open files of a process.
@@ -78,12 +78,12 @@ func openFile(dir, name string) (fd int, is bool) {
 func (s Spot) Open() (*os.File, error) {
 	if s.FD >= 0 {
 		f, err := duplicate(s.FD, s.Path)
-		return f, localFault(err)
+		return f, fault.Local(err)
 	}
 	flag := os.O_WRONLY
 	if descriptors.MatchString(filepath.Dir(s.Path)) {
 		flag |= os.O_APPEND
 	}
 	f, err := os.OpenFile(s.Path, flag, 0)
-	return f, localFault(err)
+	return f, fault.Local(err)
 }

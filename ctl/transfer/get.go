@@ -5,12 +5,10 @@ import (
 	"crypto/rand"
 	"errors"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"unicode/utf8"
 
 	"github.com/minio/crc64nvme"
@@ -18,6 +16,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/client"
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/proto/checksum"
+	"github.com/ringstore/ringstore/proto/problem"
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
@@ -44,7 +43,7 @@ func (m *Manager) GetFile(ctx context.Context, file rest.File, root *os.Root, pa
 	case err != nil:
 		return err
 	case file.Size < 0, file.Size > maxSize:
-		return fault.New("internal", "the server reports a file size of %d bytes", file.Size)
+		return fault.New(problem.Internal, "the server reports a file size of %d bytes", file.Size)
 	case file.Size > m.Sizes.Whole:
 		return m.getParts(ctx, file, t)
 	}
@@ -70,7 +69,7 @@ func (m *Manager) getWhole(ctx context.Context, file rest.File, t target) (err e
 		}
 	}
 	if err := preallocate(f, file.Size); err != nil {
-		return localFault(err)
+		return fault.Local(err)
 	}
 	if err := m.try(ctx, file.Size, func(ctx context.Context) error { return m.fetch(ctx, file, f) }); err != nil {
 		return err
@@ -78,7 +77,7 @@ func (m *Manager) getWhole(ctx context.Context, file rest.File, t target) (err e
 	if err := t.place(f, temp, file); err != nil {
 		return err
 	}
-	return localFault(f.Close())
+	return fault.Local(f.Close())
 }
 
 // GetStream writes a file to w. Written bytes cannot be taken back: an interrupted download continues at the same
@@ -143,7 +142,7 @@ func (m *Manager) GetRange(ctx context.Context, file rest.File, r client.Range, 
 // arrived checks that as many bytes arrived as were requested. Corrupt.
 func arrived(got, want int64) error {
 	if got != want {
-		return fault.New("corrupt", "%d bytes arrived, but %d were requested", got, want).WithHint("try again")
+		return fault.New(problem.Corrupt, "%d bytes arrived, but %d were requested", got, want).WithHint("try again")
 	}
 	return nil
 }
@@ -172,7 +171,7 @@ func (m *Manager) fetch(ctx context.Context, file rest.File, f *os.File) (err er
 	case err != nil:
 		return err
 	case short:
-		return fault.New("corrupt", "the file became shorter while it was written").WithHint("run the same command again, in a folder that no other program writes to")
+		return fault.New(problem.Corrupt, "the file became shorter while it was written").WithHint("run the same command again, in a folder that no other program writes to")
 	}
 	return compare(file, file.Size, crc)
 }
@@ -180,7 +179,7 @@ func (m *Manager) fetch(ctx context.Context, file rest.File, f *os.File) (err er
 // compare checks that the bytes that arrived are the file's. Corrupt.
 func compare(file rest.File, size int64, crc uint64) error {
 	if got := checksum.Encode(crc); size != file.Size || got != file.Checksums.CRC64NVME {
-		return fault.New("corrupt", "%d bytes with checksum %s arrived, but the file has %d bytes with %s",
+		return fault.New(problem.Corrupt, "%d bytes with checksum %s arrived, but the file has %d bytes with %s",
 			size, got, file.Size, file.Checksums.CRC64NVME).WithHint("try again; if it happens again, see where the bytes are stored: s3ctl stat")
 	}
 	return nil
@@ -196,7 +195,7 @@ func copyOut(w io.Writer, body io.Reader, moved *metered) error {
 			written, err := w.Write(buf[:n])
 			moved.add(int64(written))
 			if err != nil {
-				return localFault(err)
+				return fault.Local(err)
 			}
 		}
 		switch {
@@ -211,7 +210,7 @@ func copyOut(w io.Writer, body io.Reader, moved *metered) error {
 
 // errBeyond is the error of a body with more bytes than were requested.
 func errBeyond() error {
-	return fault.New("corrupt", "more bytes arrived than were requested").WithHint("try again; if it happens again, check the endpoint and the proxies in between")
+	return fault.New(problem.Corrupt, "more bytes arrived than were requested").WithHint("try again; if it happens again, check the endpoint and the proxies in between")
 }
 
 // window restricts one response to its part of a file, the bytes from off to end. A byte beyond end is Corrupt.
@@ -229,24 +228,6 @@ func (w *window) Write(p []byte) (int, error) {
 		err = errBeyond()
 	}
 	return n, err
-}
-
-// localFault classifies an error of the local file system.
-func localFault(err error) error {
-	if err == nil {
-		return nil
-	}
-	e := &fault.Error{Kind: fault.KindOf(err), Err: err}
-	if p, ok := errors.AsType[*fs.PathError](err); ok {
-		e.Err = p.Err
-	}
-	switch {
-	case e.Kind == "no_space":
-		e.Hint = "free some space, or fetch to another disk; no partial file was left"
-	case errors.Is(err, syscall.ENOTDIR), errors.Is(err, fs.ErrExist):
-		e.Hint = "there is a file where a folder is needed: the two keys cannot both be stored here"
-	}
-	return e
 }
 
 // maxName is the longest file name, in bytes, that common file systems accept.

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/proto/problem"
 )
 
 // Lanes bounds the concurrent requests that carry file bytes, over all files together: many small files and the
@@ -115,5 +116,5 @@ func (l *Lanes) wake() {
 // congested reports whether fewer concurrent requests could have succeeded.
 func congested(err error) bool {
 	e, ok := errors.AsType[*fault.Error](err)
-	return ok && (e.Kind == "unavailable" || e.Kind == "no_quorum" || e.Kind == "canceled")
+	return ok && (e.Kind == problem.Unavailable || e.Kind == problem.NoQuorum || e.Kind == problem.Canceled)
 }

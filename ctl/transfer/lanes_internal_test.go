@@ -12,12 +12,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/proto/problem"
 )
 
 func TestLanes_FollowWhatTheServerTakes(t *testing.T) {
 	t.Parallel()
 	l := NewLanes(8)
-	busy := fault.New("unavailable", "busy")
+	busy := fault.New(problem.Unavailable, "busy")
 	take := func(n int) (taken []*lane) {
 		for range n {
 			ln, err := l.take(t.Context())
@@ -41,7 +42,7 @@ func TestLanes_FollowWhatTheServerTakes(t *testing.T) {
 		ln.give(busy)
 	}
 	require.Equal(t, 4, int(l.open), "one sign of trouble, not eight")
-	take(1)[0].give(fault.New("corrupt", "not the server's load"))
+	take(1)[0].give(fault.New(problem.Corrupt, "not the server's load"))
 	require.Equal(t, 4, int(l.open))
 	for range 10 {
 		take(1)[0].give(busy)
@@ -93,7 +94,7 @@ func TestRetry_Patience(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := DefaultRetry()
-		away := fault.New("unavailable", "away")
+		away := fault.New(problem.Unavailable, "away")
 		began := time.Now()
 		require.Error(t, r.Do(t.Context(), func() error { return away }))
 		require.Less(t, time.Since(began), time.Minute, "a server that was never there is not waited for")
@@ -112,7 +113,7 @@ func TestRetry_Patience(t *testing.T) {
 		require.Less(t, time.Since(began), 6*time.Minute)
 
 		tries := 0
-		require.Error(t, r.Do(t.Context(), func() error { tries++; return fault.New("corrupt", "wrong") }))
+		require.Error(t, r.Do(t.Context(), func() error { tries++; return fault.New(problem.Corrupt, "wrong") }))
 		require.Equal(t, 6, tries, "bytes that stay wrong are named, not waited for")
 	})
 }

@@ -11,14 +11,16 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/ctl/journal"
+	"github.com/ringstore/ringstore/proto/problem"
 )
 
 // parsed applies the bounds of a download and an upload to a parsed log.
 func parsed(t *testing.T, data []byte, format string, first any, of func() cut) {
-	entries, err := parseLog(data, format, first)
+	entries, err := journal.Parse(data, format, first)
 	_, known := errors.AsType[*fault.Error](err)
 	switch {
-	case err != nil && !errors.Is(err, errUnreadable) && !known:
+	case err != nil && !errors.Is(err, journal.ErrUnreadable) && !known:
 		t.Fatalf("an error of another kind: %v", err)
 	case err != nil:
 		return
@@ -52,9 +54,9 @@ func FuzzParseLog(f *testing.F) {
 	f.Add([]byte("\n\n{"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var down fetchHead
-		parsed(t, data, fetchFormat, &down, func() cut { return cut{down.Size, down.PartSize} })
+		parsed(t, data, journal.Download, &down, func() cut { return cut{down.Size, down.PartSize} })
 		var up uploadHead
-		parsed(t, data, uploadFormat, &up, func() cut { return cut{up.Source.Size, up.PartSize} })
+		parsed(t, data, journal.Upload, &up, func() cut { return cut{up.Source.Size, up.PartSize} })
 	})
 }
 
@@ -92,7 +94,7 @@ func TestWindow_LeavesWhatIsBesideIt(t *testing.T) {
 			n, err := w.Write(p)
 			written, asked = written+int64(n), asked+int64(len(p))
 			if n < len(p) {
-				require.Equal(t, "corrupt", fault.KindOf(err))
+				require.Equal(t, problem.Corrupt, fault.KindOf(err))
 			} else {
 				require.NoError(t, err)
 			}
@@ -107,7 +109,7 @@ func TestWindow_LeavesWhatIsBesideIt(t *testing.T) {
 // The JSON field names are the format: docs/format/transfer-state.md.
 func TestFetchHead_AsDocumented(t *testing.T) {
 	t.Parallel()
-	data, err := json.Marshal(fetchHead{head: head{fetchFormat, logVersion}, Endpoint: "e", FileID: "f", Size: 1, CRC: "c", PartSize: 2})
+	data, err := json.Marshal(fetchHead{Head: journal.Head{Format: journal.Download, Version: journal.Version}, Endpoint: "e", FileID: "f", Size: 1, CRC: "c", PartSize: 2})
 	require.NoError(t, err)
 	require.JSONEq(t, `{"format":"s3ctl download","version":1,"endpoint":"e","file_id":"f","size":1,"crc64nvme":"c","part_size":2}`, string(data))
 }

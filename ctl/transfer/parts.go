@@ -7,8 +7,10 @@ import (
 	"time"
 
 	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/ctl/journal"
 	"github.com/ringstore/ringstore/ctl/term"
 	"github.com/ringstore/ringstore/proto/checksum"
+	"github.com/ringstore/ringstore/proto/problem"
 )
 
 const (
@@ -129,7 +131,7 @@ func (p *progress) bytes() (sum int64) {
 }
 
 // known returns the checksums of parts that a log records, by part from 0. It does not change p.
-func (p *progress) known(entries []entry) map[int]uint64 {
+func (p *progress) known(entries []journal.Entry) map[int]uint64 {
 	known := map[int]uint64{}
 	for _, e := range entries {
 		if crc, err := checksum.Decode(e.CRC); err == nil && e.Part >= 1 && e.Part <= p.cut.count() {
@@ -209,7 +211,7 @@ func (m *Manager) tryFrom(ctx context.Context, first *lane, bytes int64, request
 		defer cancel()
 		err = request(limited, ln)
 		if err != nil && ctx.Err() == nil && limited.Err() != nil {
-			err = fault.New("unavailable", "%v", errDeadline)
+			err = fault.New(problem.Unavailable, "%v", errDeadline)
 		}
 		ln.give(err)
 		return err
@@ -230,6 +232,6 @@ var errDeadline = fmt.Errorf("it took too long")
 
 // interrupted is the error of a transfer that the user or a signal ended, with how to resume it.
 func interrupted(ctx context.Context, p *progress) error {
-	return (&fault.Error{Kind: "interrupted", Msg: "interrupted", Err: ctx.Err()}).
+	return (&fault.Error{Kind: problem.Interrupted, Msg: "interrupted", Err: ctx.Err()}).
 		WithHint("run the same command again to resume: %s have arrived", p.String())
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/proto/problem"
 )
 
 // While other operations succeed the server is reachable: patience counts from their last success.
@@ -25,7 +26,7 @@ func TestRetry_PatienceIsTimeWithoutProgress(t *testing.T) {
 			}
 		}()
 		time.Sleep(time.Second)
-		require.Error(t, r.Do(t.Context(), func() error { return fault.New("unavailable", "not this one") }))
+		require.Error(t, r.Do(t.Context(), func() error { return fault.New(problem.Unavailable, "not this one") }))
 		require.InDelta(t, (19*time.Minute + 5*time.Minute).Seconds(), time.Since(began).Seconds(), 20)
 	})
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/client"
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/proto/checksum"
+	"github.com/ringstore/ringstore/proto/problem"
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
@@ -132,7 +133,7 @@ func (m *Manager) confirm(ctx context.Context, f rest.File, size int64, crc stri
 	if f.Size == size && f.Checksums.CRC64NVME == crc {
 		return nil
 	}
-	err := fault.New("corrupt", "the server stored %d bytes with checksum %s, but %d bytes with checksum %s were sent",
+	err := fault.New(problem.Corrupt, "the server stored %d bytes with checksum %s, but %d bytes with checksum %s were sent",
 		f.Size, f.Checksums.CRC64NVME, size, crc).WithHint("the wrong file was removed; try again, and check the network if it happens often")
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()

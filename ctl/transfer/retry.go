@@ -9,6 +9,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 
 	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/proto/problem"
 )
 
 // Retry is the retry policy of an operation. The zero value tries once. Copies share Success.
@@ -71,7 +72,7 @@ func (r Retry) Do(ctx context.Context, op func() error) error {
 // spent reports whether the tries are used up. While other operations succeed, the server is reachable:
 // Patience then counts from their last success.
 func (r Retry) spent(err error, failures int, since time.Time) bool {
-	if r.Patience == 0 || r.Success == nil || r.Success.Load() == 0 || fault.KindOf(err) == "corrupt" {
+	if r.Patience == 0 || r.Success == nil || r.Success.Load() == 0 || fault.KindOf(err) == problem.Corrupt {
 		return failures >= max(r.Tries, 1)
 	}
 	if last := time.Unix(0, r.Success.Load()); last.After(since) {
@@ -97,9 +98,9 @@ func judge(err error) error {
 // retryable reports whether a retry may succeed.
 func retryable(e *fault.Error) bool {
 	switch e.Kind {
-	case "unavailable", "no_quorum", "corrupt",
-		"outcome_unknown", // all operations retried here are idempotent: they name an id, or write the same bytes again
-		"canceled":        // the server's code for a body that ended early; a canceled context here is not a fault.Error
+	case problem.Unavailable, problem.NoQuorum, problem.Corrupt,
+		problem.OutcomeUnknown, // all operations retried here are idempotent: they name an id, or write the same bytes again
+		problem.Canceled:       // the server's code for a body that ended early; a canceled context here is not a fault.Error
 		return true
 	}
 	return false

@@ -15,6 +15,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/client"
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/proto/checksum"
+	"github.com/ringstore/ringstore/proto/problem"
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
@@ -148,7 +149,7 @@ func (s *stream) sendParts(ctx context.Context, session string, part []byte) (er
 	ended := false
 	for number := 1; len(part) > 0; number++ {
 		if number > maxParts {
-			return fault.New("too_large", "the stream is longer than the largest possible file").WithHint("split it")
+			return fault.New(problem.TooLarge, "the stream is longer than the largest possible file").WithHint("split it")
 		}
 		select {
 		case slots <- struct{}{}:

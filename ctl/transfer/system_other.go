@@ -9,24 +9,10 @@ import (
 	"time"
 )
 
-// These systems have no O_NOFOLLOW or O_NONBLOCK, and no umask.
-const (
-	noFollow = 0
-	umask    = fs.FileMode(0)
-)
-
-// tryLock does nothing: these systems have no flock.
-func tryLock(*os.File) (taken bool, err error) { return false, nil }
+// There is no mask of file modes here.
+const umask = fs.FileMode(0)
 
 func identity(fs.FileInfo) (device, inode uint64) { return 0, 0 }
-
-// foreign cannot check the owner here.
-func foreign(info fs.FileInfo) string {
-	if !info.Mode().IsRegular() {
-		return "it is not a regular file"
-	}
-	return ""
-}
 
 func keepOwner(*os.File, fs.FileInfo) bool { return true }
 

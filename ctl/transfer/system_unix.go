@@ -3,7 +3,6 @@
 package transfer
 
 import (
-	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,9 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// noFollow are open flags: fail on a link, and do not wait for the other end of a named pipe.
-const noFollow = syscall.O_NOFOLLOW | syscall.O_NONBLOCK
-
 // umask is the user's file mode mask. It is read during initialization, while the process has one thread, because it
 // cannot be read without changing it.
 var umask = func() fs.FileMode {
@@ -24,42 +20,12 @@ var umask = func() fs.FileMode {
 	return fs.FileMode(mask).Perm()
 }()
 
-// tryLock locks the file until it is closed; taken reports that another process holds the lock.
-func tryLock(f *os.File) (taken bool, err error) {
-	for {
-		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		switch {
-		case errors.Is(err, syscall.EINTR):
-			continue
-		case errors.Is(err, syscall.EWOULDBLOCK):
-			return true, nil
-		}
-		return false, err
-	}
-}
-
 // identity identifies a file across renames.
 func identity(info fs.FileInfo) (device, inode uint64) {
 	if s, ok := info.Sys().(*syscall.Stat_t); ok {
 		return uint64(s.Dev), s.Ino //nolint:unconvert // Dev has another type elsewhere
 	}
 	return 0, 0
-}
-
-// foreign returns why a file cannot be one that s3ctl created for this user, or "".
-func foreign(info fs.FileInfo) string {
-	s, ok := info.Sys().(*syscall.Stat_t)
-	switch {
-	case !info.Mode().IsRegular():
-		return "it is not a regular file"
-	case !ok || int(s.Uid) != os.Geteuid():
-		return "it belongs to another user"
-	case s.Nlink != 1:
-		return "it has another hard link"
-	case info.Mode().Perm()&0o022 != 0:
-		return "others can write to it"
-	}
-	return ""
 }
 
 // keepOwner gives f the owner and group of old as far as permitted, and reports whether it then has that group.

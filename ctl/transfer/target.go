@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/proto/problem"
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
@@ -39,7 +40,7 @@ func findTarget(root *os.Root, path string) (target, error) {
 		case len(done) == 0:
 			return target{}, leaves(path)
 		case !t.old.IsDir():
-			return target{}, localFault(&fs.PathError{Op: "open", Path: here, Err: syscall.ENOTDIR})
+			return target{}, fault.Local(&fs.PathError{Op: "open", Path: here, Err: syscall.ENOTDIR})
 		case len(todo) == 1:
 			return target{}, isFolder()
 		default:
@@ -53,7 +54,7 @@ func findTarget(root *os.Root, path string) (target, error) {
 		case errors.Is(err, fs.ErrNotExist):
 			return missing(t, here, todo)
 		case err != nil:
-			return target{}, localFault(err)
+			return target{}, fault.Local(err)
 		case t.old.Mode()&fs.ModeSymlink == 0:
 			done = append(done, filepath.Base(here))
 			continue
@@ -64,11 +65,11 @@ func findTarget(root *os.Root, path string) (target, error) {
 		to, err := root.Readlink(here)
 		switch {
 		case err != nil:
-			return target{}, localFault(err)
+			return target{}, fault.Local(err)
 		case filepath.IsAbs(to):
 			return target{}, leaves(here)
 		case links == maxLinks:
-			return target{}, localFault(&fs.PathError{Op: "open", Path: path, Err: syscall.ELOOP})
+			return target{}, fault.Local(&fs.PathError{Op: "open", Path: path, Err: syscall.ELOOP})
 		}
 		links++
 		todo = elements(to)
@@ -81,7 +82,7 @@ func findTarget(root *os.Root, path string) (target, error) {
 func missing(t target, here string, todo []string) (target, error) {
 	for _, element := range todo {
 		if element == ".." {
-			return target{}, localFault(&fs.PathError{Op: "open", Path: here, Err: syscall.ENOENT})
+			return target{}, fault.Local(&fs.PathError{Op: "open", Path: here, Err: syscall.ENOENT})
 		}
 	}
 	t.old, t.folder = nil, len(todo) == 0
@@ -101,23 +102,23 @@ func (t target) check() error {
 	case t.path == "", t.old.IsDir():
 		return isFolder()
 	case !t.old.Mode().IsRegular():
-		return fault.New("conflict", "%s is not a regular file and is not replaced", t.path).
+		return fault.New(problem.Conflict, "%s is not a regular file and is not replaced", t.path).
 			WithHint("move it away, or write to it: s3ctl get s3://BUCKET/KEY FILE")
 	}
 	return nil
 }
 
 func isFolder() error {
-	return fault.New("conflict", "the target is a folder").WithHint("name a file, or move the folder away")
+	return fault.New(problem.Conflict, "the target is a folder").WithHint("name a file, or move the folder away")
 }
 
 func leaves(path string) error {
-	return fault.New("conflict", "%s leads out of the target folder; nothing is written there", path).
+	return fault.New(problem.Conflict, "%s leads out of the target folder; nothing is written there", path).
 		WithHint("fetch this object alone to that place, or remove the link: s3ctl get s3://BUCKET/KEY FILE")
 }
 
 func linkedFolder(path string) error {
-	return fault.New("conflict", "%s is a link to a folder; nothing is written through it", path).
+	return fault.New(problem.Conflict, "%s is a link to a folder; nothing is written through it", path).
 		WithHint("fetch to the folder itself, or remove the link")
 }
 
@@ -131,11 +132,11 @@ func MkdirAll(root *os.Root, path string) error {
 		case err == nil && info.Mode()&fs.ModeSymlink != 0:
 			return linkedFolder(path[:i])
 		case errors.Is(err, fs.ErrNotExist):
-			return localFault(root.MkdirAll(path, 0o777))
+			return fault.Local(root.MkdirAll(path, 0o777))
 		case err == nil && !info.IsDir():
-			return localFault(&fs.PathError{Op: "mkdir", Path: path[:i], Err: syscall.ENOTDIR})
+			return fault.Local(&fs.PathError{Op: "mkdir", Path: path[:i], Err: syscall.ENOTDIR})
 		case err != nil:
-			return localFault(err)
+			return fault.Local(err)
 		}
 	}
 	return nil
@@ -146,7 +147,7 @@ func MkdirAll(root *os.Root, path string) error {
 func (t target) create(temp string) (*os.File, error) {
 	if !t.folder {
 		if err := t.root.MkdirAll(filepath.Dir(t.path), 0o777); err != nil {
-			return nil, localFault(err)
+			return nil, fault.Local(err)
 		}
 	}
 	mode := fs.FileMode(0o666) // before umask
@@ -154,20 +155,20 @@ func (t target) create(temp string) (*os.File, error) {
 		mode = 0o600
 	}
 	f, err := t.root.OpenFile(temp, os.O_CREATE|os.O_EXCL|os.O_RDWR, mode)
-	return f, localFault(err)
+	return f, fault.Local(err)
 }
 
 // copyAttributes gives a file the mode and, as far as permitted, the owner of the file that it replaces, or the mode of a new file.
 // If the group cannot be kept, the group bits are reduced to those of others, so that no other group gains access.
 func (t target) copyAttributes(f *os.File) error {
 	if t.old == nil {
-		return localFault(f.Chmod(0o666 &^ umask))
+		return fault.Local(f.Chmod(0o666 &^ umask))
 	}
 	mode := t.old.Mode().Perm()
 	if !keepOwner(f, t.old) {
 		mode &= 0o707 | mode<<3&0o070
 	}
-	return localFault(f.Chmod(mode))
+	return fault.Local(f.Chmod(mode))
 }
 
 // place sets the modification time of a complete file and renames it to the target, if the temporary name still is that file.
@@ -175,17 +176,17 @@ func (t target) place(f *os.File, temp string, file rest.File) error {
 	setTime(t.root, temp, file)
 	mine, err := f.Stat()
 	if err != nil {
-		return localFault(err)
+		return fault.Local(err)
 	}
 	there, err := t.root.Lstat(temp)
 	if err != nil {
-		return localFault(err)
+		return fault.Local(err)
 	}
 	if !os.SameFile(mine, there) || mine.Size() != file.Size {
-		return fault.New("conflict", "%s, to which the bytes were written, was changed meanwhile", temp).
+		return fault.New(problem.Conflict, "%s, to which the bytes were written, was changed meanwhile", temp).
 			WithHint("run the same command again, in a folder that no other program writes to")
 	}
-	return localFault(t.root.Rename(temp, t.path))
+	return fault.Local(t.root.Rename(temp, t.path))
 }
 
 // setTime sets the modification time that was stored with the file. Without one, or if the file system cannot

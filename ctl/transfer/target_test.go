@@ -15,6 +15,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/resttest"
 	"github.com/ringstore/ringstore/ctl/transfer"
+	"github.com/ringstore/ringstore/proto/problem"
 )
 
 // sizesOfFiles are below and above the size at which downloads use ranges.
@@ -82,7 +83,7 @@ func TestGetFile_WhatItDoesNotWriteTo(t *testing.T) {
 		".":         "is a folder",
 	} {
 		err := m.GetFile(t.Context(), f, root, filepath.FromSlash(path))
-		require.Equal(t, "conflict", fault.KindOf(err), "%s: %v", path, err)
+		require.Equal(t, problem.Conflict, fault.KindOf(err), "%s: %v", path, err)
 		require.ErrorContains(t, err, says, path)
 		require.NotEmpty(t, fault.HintOf(err), path)
 	}

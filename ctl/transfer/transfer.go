@@ -3,10 +3,10 @@
 // progress is reported to a Meter.
 //
 //	put.go stream.go             upload of a file or a stream in one request, of a stream in parts
-//	upload.go state.go           upload of a large file in parts, and the log by which it is resumed
+//	upload.go uploadlog.go       upload of a large file in parts, and the log by which it is resumed
 //	get.go                       download of a file in one request, of a range, to a stream
 //	fetch.go                     download of a large file in ranges, and the log by which it is resumed
-//	target.go own.go             the file that a download writes, and which files of earlier runs are used
+//	target.go follow.go          the file that a download writes
 //	parts.go lanes.go retry.go   shared by both directions
 package transfer
 

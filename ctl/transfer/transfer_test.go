@@ -26,6 +26,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/resttest"
 	"github.com/ringstore/ringstore/ctl/transfer"
+	"github.com/ringstore/ringstore/proto/problem"
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
@@ -128,7 +129,7 @@ func TestPutFile_WhatCannotPassIsTriedOnce(t *testing.T) {
 		seen := failTimes(s, "POST", 100, status, code)
 		path, _ := writeFile(t, 10)
 		_, err := m.PutFile(t.Context(), path, to("k"))
-		require.Equal(t, string(code), fault.KindOf(err))
+		require.Equal(t, string(code), fault.KindOf(err).String())
 		require.EqualValues(t, 1, seen.Load())
 	}
 }
@@ -427,13 +428,13 @@ func TestRetry_WaitsAsTheServerAsks(t *testing.T) {
 		cancel() // the test does not wait for the timeout
 	}}
 	err := r.Do(ctx, func() error {
-		e := fault.New("unavailable", "busy")
+		e := fault.New(problem.Unavailable, "busy")
 		e.RetryAfter = 42 * time.Second
 		return e
 	})
 	require.ErrorIs(t, err, context.Canceled)
 	require.Equal(t, []time.Duration{42 * time.Second}, pauses)
-	require.EqualError(t, transfer.Retry{}.Do(t.Context(), func() error { return fault.New("unavailable", "busy") }), "busy")
+	require.EqualError(t, transfer.Retry{}.Do(t.Context(), func() error { return fault.New(problem.Unavailable, "busy") }), "busy")
 	plain := errors.New("plain")
 	require.Equal(t, plain, transfer.DefaultRetry().Do(t.Context(), func() error { return plain }))
 }

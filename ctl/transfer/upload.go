@@ -13,7 +13,9 @@ import (
 	"github.com/ringstore/ringstore/ctl/address"
 	"github.com/ringstore/ringstore/ctl/client"
 	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/ctl/journal"
 	"github.com/ringstore/ringstore/proto/checksum"
+	"github.com/ringstore/ringstore/proto/problem"
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
@@ -25,7 +27,7 @@ type upload struct {
 	path string
 	dst  address.Remote
 
-	log      *log // nil: a later run cannot resume
+	log      *journal.Log // nil: a later run cannot resume
 	head     uploadHead
 	progress *progress
 }
@@ -35,7 +37,7 @@ func (m *Manager) putParts(ctx context.Context, path string, f *os.File, info os
 	u := &upload{m: m, f: f, info: info, path: path, dst: dst}
 	defer func() {
 		if u.log != nil {
-			u.log.close()
+			u.log.Close()
 		}
 	}()
 	stored, err := u.resume(ctx)
@@ -53,7 +55,7 @@ func (m *Manager) putParts(ctx context.Context, path string, f *os.File, info os
 		}
 	}
 	if err == nil && u.log != nil {
-		u.log.remove()
+		u.log.Remove()
 	}
 	return stored, err
 }
@@ -63,11 +65,11 @@ func (m *Manager) putParts(ctx context.Context, path string, f *os.File, info os
 func (u *upload) resume(ctx context.Context) (rest.File, error) {
 	l, entries, found, err := u.m.openUploadLog(u.path, u.dst.Bucket, u.dst.Key, &u.head)
 	switch {
-	case errors.Is(err, errUnreadable):
+	case errors.Is(err, journal.ErrUnreadable):
 		u.m.note("%s: %v; starting from the beginning", u.path, err)
 	case err == nil && l == nil:
 		u.m.note("%s: this upload cannot be resumed if it is interrupted, since there is no folder for its log: set HOME or XDG_STATE_HOME", u.path)
-	case errors.Is(err, errTaken), errors.Is(err, errNewer):
+	case errors.Is(err, journal.ErrTaken), errors.Is(err, journal.ErrNewer):
 		return rest.File{}, err
 	case err != nil:
 		u.m.note("%s: this upload cannot be resumed if it is interrupted, since its log cannot be written: %v", u.path, err)
@@ -86,7 +88,7 @@ func (u *upload) resume(ctx context.Context) (rest.File, error) {
 	var s rest.Session
 	err = u.m.Retry.Do(ctx, func() (err error) { s, err = u.m.Store.Session(ctx, u.head.Session); return err })
 	switch {
-	case fault.KindOf(err) == "not_found":
+	case fault.KindOf(err) == problem.NotFound:
 		return u.wasCompleted(ctx, known)
 	case err != nil:
 		return rest.File{}, err
@@ -153,7 +155,7 @@ func (u *upload) wasCompleted(ctx context.Context, known map[int]uint64) (rest.F
 		if err == nil {
 			u.m.note("%s: an earlier run had already completed this upload", u.path)
 			u.m.resumed(f.Size)
-			u.log.remove()
+			u.log.Remove()
 			return f, nil
 		}
 		if !errors.Is(err, errSessionGone) {
@@ -175,16 +177,16 @@ func (u *upload) begin(ctx context.Context) error {
 		return err
 	}
 	u.head = uploadHead{
-		head: head{uploadFormat, logVersion}, Session: s.SessionID, Endpoint: u.m.Store.Endpoint(), Bucket: u.dst.Bucket, Key: u.dst.Key,
+		Head: journal.Head{Format: journal.Upload, Version: journal.Version}, Session: s.SessionID, Endpoint: u.m.Store.Endpoint(), Bucket: u.dst.Bucket, Key: u.dst.Key,
 		Path: u.path, Source: fingerprintOf(u.info), PartSize: u.m.Sizes.part(size, u.m.Lanes.most),
 	}
 	u.progress = newProgress(cut{size, u.head.PartSize})
 	if u.log == nil {
 		return nil
 	}
-	if err := u.log.begin(u.head); err != nil {
+	if err := u.log.Begin(u.head); err != nil {
 		u.m.note("%s: this upload cannot be resumed if it is interrupted, since its log cannot be written: %v", u.path, err)
-		u.log.remove()
+		u.log.Remove()
 		u.log = nil
 	}
 	return nil
@@ -211,7 +213,7 @@ func (u *upload) send(ctx context.Context) (rest.File, error) {
 	case errors.Is(err, errChanged):
 		u.abort(ctx)
 		if u.log != nil {
-			u.log.remove()
+			u.log.Remove()
 			u.log = nil
 		}
 		return rest.File{}, changed(u.path)
@@ -241,7 +243,7 @@ func (u *upload) sendPart(ctx context.Context, i int, first *lane) error {
 		p, err := u.m.Store.PutPart(ctx, client.PartUpload{Session: u.head.Session, Number: i + 1, Size: n, Body: body})
 		crc := body.r.(*checksumReader).crc //nolint:forcetypeassert // made above
 		if err == nil && (p.Size != n || p.CRC64NVME != checksum.Encode(crc)) {
-			err = fault.New("corrupt", "the server stored %d bytes with checksum %s as part %d, but %d bytes with checksum %s were sent",
+			err = fault.New(problem.Corrupt, "the server stored %d bytes with checksum %s as part %d, but %d bytes with checksum %s were sent",
 				p.Size, p.CRC64NVME, i+1, n, checksum.Encode(crc)).WithHint("no wrong bytes became visible; check the network if it happens often")
 		}
 		if err != nil {
@@ -252,7 +254,7 @@ func (u *upload) sendPart(ctx context.Context, i int, first *lane) error {
 		u.recordPart(i, crc)
 		return nil
 	})
-	if fault.KindOf(err) == "not_found" && !errors.Is(err, os.ErrNotExist) {
+	if fault.KindOf(err) == problem.NotFound && !errors.Is(err, os.ErrNotExist) {
 		return errSessionGone
 	}
 	return err
@@ -262,7 +264,7 @@ func (u *upload) sendPart(ctx context.Context, i int, first *lane) error {
 // run then reads the part.
 func (u *upload) recordPart(i int, crc uint64) {
 	if u.log != nil {
-		_ = u.log.add(entry{i + 1, checksum.Encode(crc)})
+		_ = u.log.Add(journal.Entry{Part: i + 1, CRC: checksum.Encode(crc)})
 	}
 }
 
@@ -279,7 +281,7 @@ func (u *upload) complete(ctx context.Context) (f rest.File, err error) {
 		return err
 	})
 	switch {
-	case fault.KindOf(err) == "not_found":
+	case fault.KindOf(err) == problem.NotFound:
 		return rest.File{}, errSessionGone
 	case err != nil:
 		return rest.File{}, err
@@ -298,7 +300,7 @@ func (u *upload) abort(ctx context.Context) {
 var errChanged = errors.New("the file changed while it was sent")
 
 func changed(path string) error {
-	return fault.New("conflict", "%v; nothing was stored", errChanged).
+	return fault.New(problem.Conflict, "%v; nothing was stored", errChanged).
 		WithHint("try again when no program writes to it, or store its present content: s3ctl put - s3://BUCKET/KEY < %s", path)
 }
 
@@ -336,7 +338,7 @@ func (r *partReader) Read(p []byte) (int, error) {
 	}
 	switch {
 	case errors.Is(err, io.EOF) && r.left > 0:
-		return n, &fault.Error{Kind: "conflict", Err: errChanged}
+		return n, &fault.Error{Kind: problem.Conflict, Err: errChanged}
 	case err != nil && !errors.Is(err, io.EOF):
 		return n, fromReading(r.path, err)
 	}

@@ -110,7 +110,7 @@ func (c *checker) standard(p *Package) {
 		return
 	}
 	for _, path := range p.Imports {
-		if imported, ok := c.graph[path]; !ok || !imported.Standard {
+		if imported, ok := c.graph[path]; (!ok || !imported.Standard) && !slices.Contains(c.rules.StandardOnly, path) {
 			c.report(p.Path, "imports %s, which is not in the standard library", path)
 		}
 	}

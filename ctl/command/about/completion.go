@@ -7,6 +7,7 @@ import (
 
 	"github.com/ringstore/ringstore/ctl/cli"
 	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/proto/problem"
 )
 
 // The completion scripts. None of them evaluates the command line or the completions, since a key could otherwise run a
@@ -38,7 +39,7 @@ for at most two seconds, and completes nothing after an error.`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			script, known := map[string][]byte{"bash": bashScript, "zsh": zshScript, "fish": fishScript}[args[0]]
 			if !known {
-				return fault.New("usage", "there is no completion for %q", args[0]).WithHint("choose bash, zsh or fish")
+				return fault.New(problem.Usage, "there is no completion for %q", args[0]).WithHint("choose bash, zsh or fish")
 			}
 			_, err := f.IO.Out.Write(script)
 			return cli.Classified(err)

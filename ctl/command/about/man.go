@@ -13,6 +13,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/cli"
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/manual"
+	"github.com/ringstore/ringstore/proto/problem"
 )
 
 // ManOptions are the options of man.
@@ -64,7 +65,7 @@ func (o *ManOptions) run(cmd *cobra.Command) error {
 			return err
 		}
 	}
-	return fault.New("not_found", "the command %q does not exist", strings.TrimPrefix(path, root.Path+" ")).
+	return fault.New(problem.NotFound, "the command %q does not exist", strings.TrimPrefix(path, root.Path+" ")).
 		WithHint("%s --help    lists the commands", root.Path)
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/address"
 	"github.com/ringstore/ringstore/ctl/cli"
 	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/proto/problem"
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
@@ -31,7 +32,7 @@ func readName(arg string) (string, error) {
 	}
 	remote, err := address.Parse(arg)
 	if err == nil && remote.Key != "" {
-		err = fault.New("invalid", "address %q is an object, not a bucket", arg).
+		err = fault.New(problem.Invalid, "address %q is an object, not a bucket", arg).
 			WithHint("the bucket is %s%s", address.Scheme, remote.Bucket)
 	}
 	return remote.Bucket, err

@@ -7,6 +7,7 @@ import (
 
 	"github.com/ringstore/ringstore/ctl/cli"
 	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/proto/problem"
 )
 
 // RmOptions are the options of bucket rm.
@@ -52,7 +53,7 @@ func (o *RmOptions) run(ctx context.Context) error {
 	for _, name := range names {
 		where := "s3://" + name
 		err := c.DeleteBucket(ctx, name)
-		if e, ok := err.(*fault.Error); ok && e.Kind == "conflict" { //nolint:errorlint // the client returns it unwrapped
+		if e, ok := err.(*fault.Error); ok && e.Kind == problem.Conflict { //nolint:errorlint // the client returns it unwrapped
 			e.Hint = "s3ctl rm -r " + where + "    removes its objects"
 		}
 		if err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/client"
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/profile"
+	"github.com/ringstore/ringstore/proto/problem"
 )
 
 // AddOptions are the options of profile add.
@@ -117,7 +118,7 @@ func (o *AddOptions) check(ctx context.Context, p profile.Profile) error {
 	case err == nil || ctx.Err() != nil:
 		return err
 	case limited.Err() != nil:
-		err = fault.New("unavailable", "%s did not answer within %s", p.Endpoint, patience)
+		err = fault.New(problem.Unavailable, "%s did not answer within %s", p.Endpoint, patience)
 	}
 	hint := "nothing was saved; --no-check saves the profile anyway"
 	if first := fault.HintOf(err); first != "" && fault.ExitOf(err) != fault.Unavailable {

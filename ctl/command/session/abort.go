@@ -11,6 +11,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/client"
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/term"
+	"github.com/ringstore/ringstore/proto/problem"
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
@@ -88,7 +89,7 @@ func (o *AbortOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if o.All != "" && !o.Yes && !o.DryRun && len(sessions) > 0 {
 		yes, err := o.Factory.IO.Confirm("Abort " + term.Count(len(sessions), "session") + "?")
 		if err != nil || !yes {
-			return fault.New("interrupted", "nothing was aborted")
+			return fault.New(problem.Interrupted, "nothing was aborted")
 		}
 	}
 	for _, s := range sessions {

@@ -6,59 +6,34 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/ringstore/ringstore/proto/problem"
 )
 
-// Kind classifies an error for programs. The values are sent on
-// the wire and stored in the queues: add at the end, change none.
-type Kind uint8
+// Kind classifies an error for programs. The kinds and their names are shared with the clients.
+type Kind = problem.Kind
 
-// The kinds. One table each maps them to REST, gRPC and exit codes.
+// The kinds; see package problem. One table each maps them to REST and gRPC.
 const (
-	Internal           Kind = iota // a defect or an unexpected answer; also every unclassified error
-	NotFound                       // the named thing does not exist
-	Exists                         // a thing of that name exists already
-	Conflict                       // the state does not allow it now, or another caller was first
-	Invalid                        // the request itself is wrong; repeating it cannot help
-	Denied                         // the caller is unknown or may not do this
-	Corrupt                        // bytes do not match their checksum
-	NoQuorum                       // too few nodes stored the data for it to be safe
-	NoSpace                        // the disk or the cluster is full
-	Unavailable                    // a node, the database or a gateway cannot be reached; try again
-	Canceled                       // the caller canceled the call or its deadline passed
-	TooLarge                       // over a stated limit
-	OutOfRange                     // a range that the file does not have
-	OutcomeUnknown                 // the answer of a step that changes state was lost; it may have happened or may still be decided
-	PreconditionFailed             // the condition of the request does not hold; nothing was changed
-
-	kindEnd
+	Internal           = problem.Internal
+	NotFound           = problem.NotFound
+	Exists             = problem.Exists
+	Conflict           = problem.Conflict
+	Invalid            = problem.Invalid
+	Denied             = problem.Denied
+	Corrupt            = problem.Corrupt
+	NoQuorum           = problem.NoQuorum
+	NoSpace            = problem.NoSpace
+	Unavailable        = problem.Unavailable
+	Canceled           = problem.Canceled
+	TooLarge           = problem.TooLarge
+	OutOfRange         = problem.OutOfRange
+	OutcomeUnknown     = problem.OutcomeUnknown
+	PreconditionFailed = problem.PreconditionFailed
 )
-
-var kindNames = [kindEnd]string{
-	"internal", "not_found", "exists", "conflict", "invalid", "denied", "corrupt", "no_quorum",
-	"no_space", "unavailable", "canceled", "too_large", "out_of_range",
-	"outcome_unknown", "precondition_failed",
-}
-
-// String gives the stable lower-case name, the same that problem documents carry as code.
-func (k Kind) String() string {
-	if k < kindEnd {
-		return kindNames[k]
-	}
-	return kindNames[Internal]
-}
-
-// Error makes a Kind usable as a target: errors.Is(err, store.NotFound).
-func (k Kind) Error() string { return strings.ReplaceAll(k.String(), "_", " ") }
 
 // ParseKind is the inverse of Kind.String; an unknown name is Internal.
-func ParseKind(name string) Kind {
-	for k, n := range kindNames {
-		if n == name {
-			return Kind(k)
-		}
-	}
-	return Internal
-}
+func ParseKind(name string) Kind { return problem.Parse(name) }
 
 // Error is the only error type of the domain. Adapters translate the errors of their
 // libraries into it in one place.

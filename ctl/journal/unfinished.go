@@ -1,4 +1,4 @@
-package transfer
+package journal
 
 import (
 	"bufio"
@@ -34,6 +34,6 @@ func Unfinished(dir, name string) bool {
 	}
 	defer f.Close()
 	line, err := bufio.NewReader(io.LimitReader(f, maxHead)).ReadBytes('\n')
-	var h head
-	return err == nil && json.Unmarshal(line, &h) == nil && h.Format == fetchFormat
+	var h Head
+	return err == nil && json.Unmarshal(line, &h) == nil && h.Format == Download
 }

@@ -1,0 +1,184 @@
+// Package journal has the files by which unfinished transfers are resumed: a log of the parts that have arrived, and the rules
+// by which s3ctl trusts files with predictable names. The format is documented in docs/format/transfer-state.md.
+package journal
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/proto/problem"
+)
+
+// Version is the version of both formats.
+const Version = 1
+
+// The formats of the two logs, as in Head.Format.
+const (
+	Upload   = "s3ctl upload"
+	Download = "s3ctl download"
+)
+
+// Head begins the first line of a log.
+type Head struct {
+	Format  string `json:"format"`
+	Version int    `json:"version"`
+}
+
+// Entry is every further line: a part that has arrived.
+type Entry struct {
+	Part int    `json:"part"` // from 1
+	CRC  string `json:"crc64nvme"`
+}
+
+// Log is an append-only file of JSON lines. The first identifies the transfer, each other names a part that has
+// arrived; of several lines for one part the last is valid. The file is locked while it is open. A line that a crash cut
+// off is ignored.
+//
+// A nil Log records nothing.
+type Log struct {
+	in   Folder
+	name string
+	f    *os.File // opened with O_APPEND
+}
+
+// maxLog bounds a log in bytes: ten lines for each possible part.
+const maxLog = 16 << 20
+
+var (
+	// ErrUnreadable means that the log cannot be read. Only the progress that it recorded is lost.
+	ErrUnreadable = errors.New("the record of an earlier run cannot be read")
+	// ErrTaken means that another process has the transfer.
+	ErrTaken = errors.New("another s3ctl process is transferring this file")
+	// ErrNewer means that this version must not touch the transfer.
+	ErrNewer = errors.New("a newer s3ctl wrote this record of a transfer")
+)
+
+// Open creates or opens the log of that name, locks it and reads it: its first line into first, and the others as entries;
+// found is false if it is new or empty. The file must have the given format. Errors: ErrForeign, ErrTaken, ErrNewer,
+// ErrUnreadable (l is then open and usable), and those of the file system. Except after ErrUnreadable, l is nil after an error.
+func Open(in Folder, name, format string, first any) (l *Log, entries []Entry, found bool, err error) {
+	for {
+		f, err := OpenOwn(in, name, os.O_APPEND)
+		if err != nil {
+			return nil, nil, false, err
+		}
+		l, entries, found, err = read(in, name, f, format, first)
+		if l == nil || l.isNamed() {
+			return l, entries, found, err
+		}
+		l.Close() // the process that held the lock removed it meanwhile
+	}
+}
+
+// read locks and reads an open log. It closes f unless it returns a log.
+func read(in Folder, name string, f *os.File, format string, first any) (l *Log, entries []Entry, found bool, err error) {
+	if taken, err := tryLock(f); err != nil || taken {
+		_ = f.Close()
+		if err != nil {
+			return nil, nil, false, fault.Local(err)
+		}
+		return nil, nil, false, (&fault.Error{Kind: problem.Conflict, Err: ErrTaken}).WithHint("wait for it, or stop it")
+	}
+	l = &Log{in, name, f}
+	data, err := io.ReadAll(io.LimitReader(f, maxLog+1))
+	if err != nil {
+		_ = f.Close()
+		return nil, nil, false, fault.Local(err)
+	}
+	if len(data) == 0 {
+		return l, nil, false, nil
+	}
+	if len(data) > maxLog {
+		return l, nil, false, ErrUnreadable
+	}
+	entries, err = Parse(data, format, first)
+	if e, ok := errors.AsType[*fault.Error](err); ok {
+		_ = f.Close()
+		e.Item = name
+		return nil, nil, false, e
+	}
+	// Drop a torn last line, so that the next one does not continue it.
+	if err == nil {
+		if cut := fault.Local(f.Truncate(int64(bytes.LastIndexByte(data, '\n') + 1))); cut != nil {
+			_ = f.Close()
+			return nil, nil, false, cut
+		}
+	}
+	return l, entries, err == nil, err
+}
+
+// Parse parses the content of a log: the first line into first, and the others as entries. A torn last line is ignored.
+func Parse(data []byte, format string, first any) ([]Entry, error) {
+	lines := bytes.SplitAfter(data, []byte("\n"))
+	if last := len(lines) - 1; !bytes.HasSuffix(lines[last], []byte("\n")) {
+		lines = lines[:last] // empty, or torn
+	}
+	var h Head
+	if len(lines) == 0 || json.Unmarshal(lines[0], &h) != nil || h.Format != format {
+		return nil, ErrUnreadable
+	}
+	if h.Version > Version {
+		return nil, (&fault.Error{Kind: problem.Conflict, Err: fmt.Errorf("%w (version %d)", ErrNewer, h.Version)}).
+			WithHint("use that version of s3ctl, or remove the file to start from the beginning")
+	}
+	if json.Unmarshal(lines[0], first) != nil {
+		return nil, ErrUnreadable
+	}
+	var entries []Entry
+	for _, line := range lines[1:] {
+		var e Entry
+		if json.Unmarshal(line, &e) != nil {
+			return nil, ErrUnreadable
+		}
+		entries = append(entries, e)
+	}
+	return entries, nil
+}
+
+// Begin truncates the log and writes its first line.
+func (l *Log) Begin(first any) error {
+	if l == nil {
+		return nil
+	}
+	if err := l.f.Truncate(0); err != nil {
+		return fault.Local(err)
+	}
+	return l.Add(first)
+}
+
+// Add appends a line in one write.
+func (l *Log) Add(line any) error {
+	if l == nil {
+		return nil
+	}
+	data, err := json.Marshal(line)
+	if err != nil {
+		return fault.New(problem.Internal, "%v", err)
+	}
+	_, err = l.f.Write(append(data, '\n'))
+	return fault.Local(err)
+}
+
+// Close closes and unlocks the log. It stays for a later run.
+func (l *Log) Close() { _ = l.f.Close() }
+
+// isNamed reports whether the open file is still the one at the log's name.
+func (l *Log) isNamed() bool {
+	there, err := l.in.Lstat(l.name)
+	if err != nil {
+		return false
+	}
+	mine, err := l.f.Stat()
+	return err == nil && os.SameFile(mine, there)
+}
+
+// Remove deletes and closes the log.
+func (l *Log) Remove() {
+	_ = l.in.Remove(l.name)
+	l.Close()
+}
