@@ -64,7 +64,7 @@ type counts struct {
 	Changed   int64 `json:"changed"`
 	Removed   int64 `json:"removed"`
 	Unchanged int64 `json:"unchanged"`
-	Passed    int64 `json:"passed_over"`
+	Passed    int64 `json:"skipped"`
 	Excluded  int64 `json:"excluded"`
 	Failed    int64 `json:"failed"`
 	Bytes     int64 `json:"bytes"`

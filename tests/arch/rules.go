@@ -188,7 +188,7 @@ var ringstore = Rules{
 	TestOnly:     isTestHelper,
 	TestRoots:    []string{"tests/..."},
 	StandardOnly: []string{internal + "store", "profile", "proto/problem"},
-	MaxSteps:     10, // the last step leads from the domain to proto/problem, which only has the kinds of errors
+	MaxSteps:     10,   // the last step leads from the domain to proto/problem, which only has the kinds of errors
 	MaxLines:     3800, // chunkfs, meta/postgres and engine, until they are split as DESIGN names them
 	MaxMainLines: 30,
 	MayExit:      []string{"tests/..."},
