@@ -18,6 +18,7 @@ func Check(graph Graph, rules Rules) []string {
 		c.exits(graph[path])
 		c.standard(graph[path])
 	}
+	c.unused()
 	c.binaries()
 	c.depth()
 	slices.Sort(c.found)
@@ -53,6 +54,32 @@ func (c *checker) imports(p *Package) {
 	for _, path := range p.Imports {
 		if c.owns(path) && !matchesAny(may, path) {
 			c.report(p.Path, "may not import %s", path)
+		}
+	}
+}
+
+// unused reports rows of the import table that match no package, and allowed imports that none of a row's packages has.
+func (c *checker) unused() {
+	for _, row := range c.rules.Imports {
+		var imported []string
+		found := false
+		for path, p := range c.graph {
+			if p.Own && matches(row.Package, path) {
+				found = true
+				imported = append(imported, p.Imports...)
+				if matchesAny(c.rules.TestRoots, path) {
+					imported = append(imported, p.TestImports...)
+				}
+			}
+		}
+		if !found {
+			c.report(row.Package, "has a row in the import table, but no package")
+			continue
+		}
+		for _, may := range row.May {
+			if !slices.ContainsFunc(imported, func(path string) bool { return matches(may, path) }) {
+				c.report(row.Package, "is allowed to import %s, but does not", may)
+			}
 		}
 	}
 }

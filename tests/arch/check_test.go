@@ -68,7 +68,7 @@ func TestCheckFindsEachViolation(t *testing.T) {
 		{"an import between neighbours", func(g Graph) {
 			g["lib/logic"].Imports = nil
 			g["lib/disk"].Imports = append(g["lib/disk"].Imports, "lib/logic")
-		}, []string{"lib/disk: may not import lib/logic"}},
+		}, []string{"lib/disk: may not import lib/logic", "lib/logic: is allowed to import lib/disk, but does not"}},
 		{"a package without a row", func(g Graph) {
 			g["lib/misc"] = &Package{Path: "lib/misc", Own: true}
 		}, []string{"lib/misc: named by 0 rows of the import table, want 1"}},
@@ -81,13 +81,14 @@ func TestCheckFindsEachViolation(t *testing.T) {
 		}, []string{
 			// The tool then links the domain, which its list forbids.
 			"cmd/tool: links lib/words, by way of cmd/tool -> lib/logic -> lib/wordstest -> lib/words",
+			"lib/logic: is allowed to import lib/disk, but does not",
 			"lib/logic: may import lib/wordstest in tests only",
 			"lib/logic: may not import lib/wordstest",
 		}},
 		{"production code on tests", func(g Graph) {
 			g["tests/e2e"].Imports = nil
 			g["lib/disk"].Imports = append(g["lib/disk"].Imports, "tests/e2e")
-		}, []string{"lib/disk: may import tests/e2e in tests only", "lib/disk: may not import tests/e2e"}},
+		}, []string{"lib/disk: may import tests/e2e in tests only", "lib/disk: may not import tests/e2e", "tests/...: is allowed to import lib/..., but does not"}},
 		{"a forbidden link, far down", imports("example.org/sql/v2", "example.org/screen"), []string{
 			"cmd/tool: links example.org/screen, by way of cmd/tool -> lib/logic -> lib/disk -> example.org/sql/v2 -> example.org/screen",
 		}},
@@ -116,6 +117,16 @@ func TestCheckFindsAmbiguousRows(t *testing.T) {
 	rules := smallRules()
 	rules.Imports = append(rules.Imports, Row{Package: "lib/disk"})
 	require.Equal(t, []string{"lib/disk: named by 2 rows of the import table, want 1"}, Check(smallGraph(), rules))
+}
+
+func TestCheckFindsUnusedAllowances(t *testing.T) {
+	rules := smallRules()
+	rules.Imports[2].May = []string{"lib/words", "example.org/..."}
+	rules.Imports = append(rules.Imports, Row{Package: "lib/gone/..."})
+	require.Equal(t, []string{
+		"lib/disk: is allowed to import lib/words, but does not",
+		"lib/gone/...: has a row in the import table, but no package",
+	}, Check(smallGraph(), rules))
 }
 
 func TestCheckFindsDeepChains(t *testing.T) {

@@ -90,7 +90,7 @@ var ringstore = Rules{
 		{internal + "upkeep/reclaim", in("cluster", "upkeep")},
 		{internal + "upkeep/repair", in("cluster", "stripe", "upkeep")},
 		{internal + "upkeep/review", in("cluster", "placement", "upkeep")},
-		{internal + "upkeep/upkeeptest", in("store/mem", "erasure", "cluster", "upkeep")},
+		{internal + "upkeep/upkeeptest", in("store/mem", "erasure", "cluster")},
 
 		// Adapters: each knows the domain and one technology, none knows another.
 		{internal + "chunkfs/format", nil},
@@ -107,7 +107,7 @@ var ringstore = Rules{
 		{internal + "noderpc", append(in("bufpool", "telemetry", "connlimit", "access", "cluster"), wireNode, wireRing)},
 		{internal + "httpedge", append(in("access", "telemetry"), "proto/rest", "proto/checksum")},
 		{internal + "restapi/tus", in("engine", "httpedge")},
-		{internal + "restapi", append(in("ring", "cluster", "access", "engine", "upkeep", "httpedge", "restapi/tus"), "proto/rest", "proto/rest/server", "proto/checksum")},
+		{internal + "restapi", append(in("cluster", "access", "engine", "httpedge", "restapi/tus"), "proto/rest", "proto/rest/server", "proto/checksum")},
 
 		// Services of a process: settings, start and stop, logs.
 		{internal + "conf", nil},

@@ -1,0 +1,35 @@
+package profile
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ringstore/ringstore/ctl/cli"
+	profiles "github.com/ringstore/ringstore/ctl/profile"
+)
+
+// RmOptions are the options of profile rm.
+type RmOptions struct {
+	Factory *cli.Factory
+
+	Name string
+}
+
+// NewRm returns the command.
+func NewRm(f *cli.Factory) *cobra.Command {
+	o := &RmOptions{Factory: f}
+	return &cobra.Command{
+		Use:   "rm NAME",
+		Short: "Remove a profile",
+		Args:  cli.Args(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.Name = args[0]
+			return f.Run(cmd, o, o.run)
+		},
+	}
+}
+
+func (o *RmOptions) run(context.Context, *cobra.Command) error {
+	return change(o.Factory, o.Name, "removed profile "+o.Name, profiles.File.Remove, false)
+}

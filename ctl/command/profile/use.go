@@ -1,0 +1,52 @@
+package profile
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ringstore/ringstore/ctl/cli"
+	profiles "github.com/ringstore/ringstore/ctl/profile"
+)
+
+// UseOptions are the options of profile use.
+type UseOptions struct {
+	Factory *cli.Factory
+
+	Name string
+}
+
+// NewUse returns the command.
+func NewUse(f *cli.Factory) *cobra.Command {
+	o := &UseOptions{Factory: f}
+	return &cobra.Command{
+		Use:   "use NAME",
+		Short: "Make a profile the default",
+		Args:  cli.Args(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.Name = args[0]
+			return f.Run(cmd, o, o.run)
+		},
+	}
+}
+
+func (o *UseOptions) run(context.Context, *cobra.Command) error {
+	return change(o.Factory, o.Name, "the default profile is now "+o.Name, profiles.File.Use, true)
+}
+
+// change applies do to an existing profile and shows the result.
+func change(f *cli.Factory, name, line string, do func(profiles.File, string) error, isDefault bool) error {
+	file, err := f.Profiles()
+	if err != nil {
+		return err
+	}
+	before, err := file.Load()
+	if err != nil {
+		return err
+	}
+	if err := do(file, name); err != nil {
+		return cli.FromProfile(err)
+	}
+	p := before.Profiles[name]
+	return done(f, line, one{Name: name, Endpoint: p.Endpoint, AccessKey: p.AccessKey, Default: isDefault})
+}

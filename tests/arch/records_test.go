@@ -1,0 +1,36 @@
+package arch
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Every decision record has a number of its own and a title, and the index lists exactly these.
+func TestDecisionRecords(t *testing.T) {
+	t.Parallel()
+	const folder = "../../docs/adr"
+	files, err := filepath.Glob(filepath.Join(folder, "[0-9]*.md"))
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	var want []string
+	numbers := map[string]bool{}
+	for _, file := range files {
+		name := filepath.Base(file)
+		require.False(t, numbers[name[:4]], "two records have the number %s", name[:4])
+		numbers[name[:4]] = true
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		title, _, _ := strings.Cut(string(text), "\n")
+		number, title, ok := strings.Cut(strings.TrimPrefix(title, "# "), ": ")
+		require.True(t, ok && number == name[:4], "%s begins with %q, want \"# %s: Title\"", name, title, name[:4])
+		want = append(want, "| ["+number+"]("+name+") | "+title+" |")
+	}
+	index, err := os.ReadFile(filepath.Join(folder, "README.md"))
+	require.NoError(t, err)
+	require.Equal(t, want, regexp.MustCompile(`(?m)^\| \[\d{4}\].*$`).FindAllString(string(index), -1))
+}
