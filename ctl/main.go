@@ -28,7 +28,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/command"
 	"github.com/ringstore/ringstore/ctl/command/about"
 	"github.com/ringstore/ringstore/ctl/command/bucket"
-	"github.com/ringstore/ringstore/ctl/command/profiles"
+	"github.com/ringstore/ringstore/ctl/command/profile"
 	"github.com/ringstore/ringstore/ctl/command/session"
 	"github.com/ringstore/ringstore/ctl/complete"
 	"github.com/ringstore/ringstore/ctl/fault"
@@ -144,13 +144,13 @@ to standard error.`,
 	flags.Var(&f.Global.Progress, "progress", "how transfers show their progress: auto, bar, log, json or none")
 	flags.BoolVarP(&f.Global.Quiet, "quiet", "q", false, "no progress, no notes, no lines for successes")
 	group(root, "data", "Files and objects:",
-		command.NewPut(f, nil), command.NewGet(f, nil), command.NewLs(f, nil), command.NewRm(f, nil),
-		command.NewStat(f, nil), command.NewCat(f, nil), command.NewCp(f, nil), command.NewMv(f, nil),
-		command.NewSync(f, nil), command.NewDu(f, nil), command.NewFind(f, nil), command.NewTree(f, nil),
-		command.NewDiff(f, nil), command.NewVerify(f, nil))
+		command.NewPut(f), command.NewGet(f), command.NewLs(f), command.NewRm(f),
+		command.NewStat(f), command.NewCat(f), command.NewCp(f), command.NewMv(f),
+		command.NewSync(f), command.NewDu(f), command.NewFind(f), command.NewTree(f),
+		command.NewDiff(f), command.NewVerify(f))
 	group(root, "sessions", "Unfinished uploads:", session.New(f))
 	group(root, "buckets", "Buckets:", bucket.New(f))
-	group(root, "setup", "Setting up:", profiles.New(f), about.NewCompletion(f), about.NewMan(f), about.NewVersion(f))
+	group(root, "setup", "Setting up:", profile.New(f), about.NewCompletion(f), about.NewMan(f), about.NewVersion(f))
 	root.AddCommand(topics()...)
 	root.SetHelpCommandGroupID("setup")
 	root.SetUsageTemplate(usageTemplate)

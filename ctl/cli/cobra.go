@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 
 	"github.com/spf13/cobra"
@@ -28,6 +29,14 @@ func Args(least, most int) cobra.PositionalArgs {
 		}
 		return nil
 	}
+}
+
+// Run runs a command whose options were parsed. Its errors are classified.
+func (f *Factory) Run(cmd *cobra.Command, options any, run func(context.Context, *cobra.Command) error) error {
+	if f.Inspect != nil {
+		return f.Inspect(options)
+	}
+	return Classified(run(cmd.Context(), cmd))
 }
 
 // Classified makes every error of a command a *fault.Error, except that of an ended context. An error that is neither

@@ -41,6 +41,8 @@ type Factory struct {
 	Profiles func() (profile.File, error)
 	Client   func() (*client.Client, error)
 	Retry    func() transfer.Retry
+
+	Inspect func(options any) error // receives the options of a command instead of running it, for tests; nil: run it
 }
 
 // NewFactory returns the factory of the program. closeAll closes its connections.

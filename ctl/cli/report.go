@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -109,6 +110,14 @@ func (r *Report) showHeld() {
 }
 
 func (r *Report) show(err error) { r.progress.Above(func() { r.f.ShowError(r.command, err) }) }
+
+// End is Close after ctx may have ended: the interruption is then reported, too.
+func (r *Report) End(ctx context.Context) error {
+	if ctx.Err() != nil {
+		r.Fail(ctx.Err())
+	}
+	return r.Close()
+}
 
 // Close ends the progress display and returns the overall error: the failure itself if there was one item only, Partial if
 // some items succeeded or the failures have different exit codes, otherwise the common kind.

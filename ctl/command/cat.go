@@ -23,8 +23,8 @@ type CatOptions struct {
 	Raw     bool
 }
 
-// NewCat returns the command. runF replaces its run in tests; nil otherwise.
-func NewCat(f *cli.Factory, runF func(context.Context, *CatOptions) error) *cobra.Command {
+// NewCat returns the command.
+func NewCat(f *cli.Factory) *cobra.Command {
 	o := &CatOptions{Factory: f}
 	cmd := &cobra.Command{
 		Use:   "cat s3://BUCKET/KEY...",
@@ -37,10 +37,7 @@ its end: corrupt bytes have been written by then, and the exit code is 9.` + wil
 		Args: cli.Args(1, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Sources = args
-			if runF != nil {
-				return runF(cmd.Context(), o)
-			}
-			return cli.Classified(o.run(cmd.Context(), cmd))
+			return f.Run(cmd, o, o.run)
 		},
 	}
 	cmd.Flags().StringVar(&o.Range, "range", "", "only these bytes of each: FIRST-LAST (both included, from 0), FIRST- or -COUNT")

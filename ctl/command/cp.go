@@ -29,8 +29,8 @@ type CpOptions struct {
 	Tries     int
 }
 
-// NewCp returns the command. runF replaces its run in tests; nil otherwise.
-func NewCp(f *cli.Factory, runF func(context.Context, *CpOptions) error) *cobra.Command {
+// NewCp returns the command.
+func NewCp(f *cli.Factory) *cobra.Command {
 	o := &CpOptions{Factory: f}
 	cmd := &cobra.Command{
 		Use:   "cp s3://BUCKET/KEY... s3://BUCKET[/KEY]",
@@ -49,10 +49,7 @@ checksum. Objects of more than 256 MiB are copied in concurrent parts.` + wildca
 		Args: cli.Args(2, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Sources, o.Target = args[:len(args)-1], args[len(args)-1]
-			if runF != nil {
-				return runF(cmd.Context(), o)
-			}
-			return cli.Classified(o.run(cmd.Context(), cmd))
+			return f.Run(cmd, o, o.run)
 		},
 	}
 	cmd.Flags().BoolVarP(&o.Recursive, "recursive", "r", false, "copy everything under the prefix")
@@ -101,10 +98,7 @@ func (o *CpOptions) run(ctx context.Context, cmd *cobra.Command) error {
 		}
 		report.Done(pairResult(p, f))
 	})
-	if ctx.Err() != nil {
-		report.Fail(ctx.Err())
-	}
-	return report.Close()
+	return report.End(ctx)
 }
 
 // newCopier returns a copier that copies as many parts of a large object concurrently as objects.

@@ -27,8 +27,8 @@ type DiffOptions struct {
 	Parallel    int
 }
 
-// NewDiff returns the command. runF replaces its run in tests; nil otherwise.
-func NewDiff(f *cli.Factory, runF func(context.Context, *DiffOptions) error) *cobra.Command {
+// NewDiff returns the command.
+func NewDiff(f *cli.Factory) *cobra.Command {
 	o := &DiffOptions{Factory: f}
 	cmd := &cobra.Command{
 		Use:   "diff LEFT RIGHT",
@@ -50,10 +50,7 @@ with 10 if no difference was found but something could not be compared.` + filte
 		Args: cli.Args(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Left, o.Right = args[0], args[1]
-			if runF != nil {
-				return runF(cmd.Context(), o)
-			}
-			return cli.Classified(o.run(cmd.Context()))
+			return f.Run(cmd, o, o.run)
 		},
 	}
 	cmd.Flags().IntVarP(&o.Parallel, "parallel", "j", transfer.DefaultParallel, "local files to read concurrently")
@@ -61,7 +58,7 @@ with 10 if no difference was found but something could not be compared.` + filte
 	return cmd
 }
 
-func (o *DiffOptions) run(ctx context.Context) error {
+func (o *DiffOptions) run(ctx context.Context, _ *cobra.Command) error {
 	takes, err := o.Rules.Compile()
 	if err != nil {
 		return err
@@ -90,10 +87,7 @@ func (o *DiffOptions) run(ctx context.Context) error {
 			}
 		}
 	}
-	if ctx.Err() != nil {
-		report.Fail(ctx.Err())
-	}
-	if err := report.Close(); err != nil {
+	if err := report.End(ctx); err != nil {
 		return err
 	}
 	return counts.conclude(report, what)

@@ -24,8 +24,8 @@ type DuOptions struct {
 	Rules     filter.Rules
 }
 
-// NewDu returns the command. runF replaces its run in tests; nil otherwise.
-func NewDu(f *cli.Factory, runF func(context.Context, *DuOptions) error) *cobra.Command {
+// NewDu returns the command.
+func NewDu(f *cli.Factory) *cobra.Command {
 	o := &DuOptions{Factory: f}
 	cmd := &cobra.Command{
 		Use:   "du s3://BUCKET[/PREFIX]...",
@@ -40,10 +40,7 @@ and parity, depends on how many failures their bucket survives: s3ctl stat.` + w
 		Args: cli.Args(1, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Addresses = args
-			if runF != nil {
-				return runF(cmd.Context(), o)
-			}
-			return cli.Classified(o.run(cmd.Context(), cmd))
+			return f.Run(cmd, o, o.run)
 		},
 	}
 	cmd.Flags().IntVarP(&o.Depth, "depth", "d", 1, "show folders down to this depth")

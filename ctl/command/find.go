@@ -35,8 +35,8 @@ type FindOptions struct {
 	Rules           filter.Rules
 }
 
-// NewFind returns the command. runF replaces its run in tests; nil otherwise.
-func NewFind(f *cli.Factory, runF func(context.Context, *FindOptions) error) *cobra.Command {
+// NewFind returns the command.
+func NewFind(f *cli.Factory) *cobra.Command {
 	o := &FindOptions{Factory: f, Larger: NoCount, Smaller: NoCount}
 	cmd := &cobra.Command{
 		Use:   "find s3://BUCKET[/PREFIX]...",
@@ -52,10 +52,7 @@ A TIME is an age (90s, 12h, 7d, 2w), a day (2026-01-31, from midnight local time
 		Args: cli.Args(1, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Addresses = args
-			if runF != nil {
-				return runF(cmd.Context(), o)
-			}
-			return cli.Classified(o.run(cmd.Context(), cmd))
+			return f.Run(cmd, o, o.run)
 		},
 	}
 	cmd.Flags().Bool("help", false, "help for find") // without -h, which is --human here as in ls

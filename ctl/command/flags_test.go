@@ -1,7 +1,6 @@
 package command_test
 
 import (
-	"context"
 	"io"
 	"testing"
 
@@ -13,19 +12,21 @@ import (
 	"github.com/ringstore/ringstore/ctl/cli"
 	"github.com/ringstore/ringstore/ctl/command"
 	"github.com/ringstore/ringstore/ctl/command/bucket"
-	"github.com/ringstore/ringstore/ctl/command/profiles"
+	"github.com/ringstore/ringstore/ctl/command/profile"
 	"github.com/ringstore/ringstore/ctl/command/session"
 	"github.com/ringstore/ringstore/ctl/filter"
 )
 
-// parse runs a command line up to runF, which stores the options in got.
-func parse[O any](t *testing.T, make func(*cli.Factory, func(context.Context, *O) error) *cobra.Command, args ...string) (got O, err error) {
+// parse parses a command line to the options of its command, without running it.
+func parse[O any](t *testing.T, make func(*cli.Factory) *cobra.Command, args ...string) (got O, err error) {
 	t.Helper()
 	ran := false
-	cmd := make(&cli.Factory{}, func(_ context.Context, o *O) error {
+	cmd := make(&cli.Factory{Inspect: func(options any) error {
+		o, ok := options.(*O)
+		require.True(t, ok, "%T", options)
 		got, ran = *o, true
 		return nil
-	})
+	}})
 	cmd.SetArgs(args)
 	cmd.SetOut(io.Discard)
 	cmd.SetErr(io.Discard)
@@ -41,10 +42,10 @@ type line[O any] struct {
 	want *O
 }
 
-func check[O any](t *testing.T, make func(*cli.Factory, func(context.Context, *O) error) *cobra.Command, lines []line[O]) {
+func check[O any](t *testing.T, make func(*cli.Factory) *cobra.Command, lines []line[O]) {
 	t.Helper()
 	for _, l := range lines {
-		got, err := parse(t, make, l.args...)
+		got, err := parse[O](t, make, l.args...)
 		if l.want == nil {
 			require.Error(t, err, "%v", l.args)
 			continue
@@ -129,19 +130,19 @@ func TestBucket_FlagsToOptions(t *testing.T) {
 
 func TestProfile_FlagsToOptions(t *testing.T) {
 	t.Parallel()
-	check(t, profiles.NewAdd, []line[profiles.AddOptions]{
-		{[]string{"p", "--endpoint", "e", "--access-key", "k", "--use"}, &profiles.AddOptions{Name: "p", Endpoint: "e", AccessKey: "k", Use: true}},
+	check(t, profile.NewAdd, []line[profile.AddOptions]{
+		{[]string{"p", "--endpoint", "e", "--access-key", "k", "--use"}, &profile.AddOptions{Name: "p", Endpoint: "e", AccessKey: "k", Use: true}},
 		{nil, nil},
 	})
-	check(t, profiles.NewUse, []line[profiles.UseOptions]{{[]string{"p"}, &profiles.UseOptions{Name: "p"}}, {nil, nil}})
-	check(t, profiles.NewRm, []line[profiles.RmOptions]{{[]string{"p"}, &profiles.RmOptions{Name: "p"}}, {nil, nil}})
-	check(t, profiles.NewAdd, []line[profiles.AddOptions]{{[]string{"p", "--no-check"}, &profiles.AddOptions{Name: "p", NoCheck: true}}})
-	check(t, profiles.NewShow, []line[profiles.ShowOptions]{
-		{nil, &profiles.ShowOptions{}},
-		{[]string{"p"}, &profiles.ShowOptions{Name: "p"}},
+	check(t, profile.NewUse, []line[profile.UseOptions]{{[]string{"p"}, &profile.UseOptions{Name: "p"}}, {nil, nil}})
+	check(t, profile.NewRm, []line[profile.RmOptions]{{[]string{"p"}, &profile.RmOptions{Name: "p"}}, {nil, nil}})
+	check(t, profile.NewAdd, []line[profile.AddOptions]{{[]string{"p", "--no-check"}, &profile.AddOptions{Name: "p", NoCheck: true}}})
+	check(t, profile.NewShow, []line[profile.ShowOptions]{
+		{nil, &profile.ShowOptions{}},
+		{[]string{"p"}, &profile.ShowOptions{Name: "p"}},
 		{[]string{"p", "q"}, nil},
 	})
-	check(t, profiles.NewLs, []line[profiles.LsOptions]{{nil, &profiles.LsOptions{}}, {[]string{"p"}, nil}})
+	check(t, profile.NewLs, []line[profile.LsOptions]{{nil, &profile.LsOptions{}}, {[]string{"p"}, nil}})
 }
 
 func TestCpAndMv_FlagsToOptions(t *testing.T) {

@@ -32,8 +32,8 @@ type GetOptions struct {
 	TransferOptions
 }
 
-// NewGet returns the command. runF replaces its run in tests; nil otherwise.
-func NewGet(f *cli.Factory, runF func(context.Context, *GetOptions) error) *cobra.Command {
+// NewGet returns the command.
+func NewGet(f *cli.Factory) *cobra.Command {
 	o := &GetOptions{Factory: f}
 	cmd := &cobra.Command{
 		Use:   "get s3://BUCKET/KEY... [LOCAL]",
@@ -62,10 +62,7 @@ files are not synced to disk: a power cut may lose the local copy.` + wildcardHe
 			if last := args[len(args)-1]; !address.IsRemote(last) {
 				o.Sources, o.Target = args[:len(args)-1], last
 			}
-			if runF != nil {
-				return runF(cmd.Context(), o)
-			}
-			return cli.Classified(o.run(cmd.Context(), cmd))
+			return f.Run(cmd, o, o.run)
 		},
 	}
 	cmd.Flags().BoolVarP(&o.Recursive, "recursive", "r", false, "fetch everything under the prefix")

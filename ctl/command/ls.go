@@ -27,8 +27,8 @@ type LsOptions struct {
 	Raw       bool
 }
 
-// NewLs returns the command. runF replaces its run in tests; nil otherwise.
-func NewLs(f *cli.Factory, runF func(context.Context, *LsOptions) error) *cobra.Command {
+// NewLs returns the command.
+func NewLs(f *cli.Factory) *cobra.Command {
 	o := &LsOptions{Factory: f}
 	cmd := &cobra.Command{
 		Use:   "ls [s3://BUCKET[/PREFIX]...]",
@@ -46,10 +46,7 @@ An empty bucket or prefix lists nothing and is not an error.` + wildcardHelp,
 		Args: cli.Args(0, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Addresses = args
-			if runF != nil {
-				return runF(cmd.Context(), o)
-			}
-			return cli.Classified(o.run(cmd.Context()))
+			return f.Run(cmd, o, o.run)
 		},
 	}
 	cmd.Flags().Bool("help", false, "help for ls") // without -h, which is --human here as in ls(1)
@@ -61,7 +58,7 @@ An empty bucket or prefix lists nothing and is not an error.` + wildcardHelp,
 	return cmd
 }
 
-func (o *LsOptions) run(ctx context.Context) error {
+func (o *LsOptions) run(ctx context.Context, _ *cobra.Command) error {
 	o.Long = o.Long || o.Human
 	targets, err := readTargets(o.Addresses, locate.Options{Recursive: o.Recursive, Raw: o.Raw})
 	if err != nil {

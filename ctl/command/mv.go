@@ -30,8 +30,8 @@ type MvOptions struct {
 	Rules     filter.Rules
 }
 
-// NewMv returns the command. runF replaces its run in tests; nil otherwise.
-func NewMv(f *cli.Factory, runF func(context.Context, *MvOptions) error) *cobra.Command {
+// NewMv returns the command.
+func NewMv(f *cli.Factory) *cobra.Command {
 	o := &MvOptions{Factory: f}
 	cmd := &cobra.Command{
 		Use:   "mv s3://BUCKET/KEY... s3://BUCKET[/KEY]",
@@ -50,10 +50,7 @@ new name of a single object. With -r, everything under a prefix is renamed:
 		Args: cli.Args(2, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Sources, o.Target = args[:len(args)-1], args[len(args)-1]
-			if runF != nil {
-				return runF(cmd.Context(), o)
-			}
-			return cli.Classified(o.run(cmd.Context(), cmd))
+			return f.Run(cmd, o, o.run)
 		},
 	}
 	cmd.Flags().BoolVarP(&o.Recursive, "recursive", "r", false, "rename everything under the prefix")
@@ -91,10 +88,7 @@ func (o *MvOptions) run(ctx context.Context, cmd *cobra.Command) error {
 		}
 		report.Done(pairResult(p, f))
 	})
-	if ctx.Err() != nil {
-		report.Fail(ctx.Err())
-	}
-	return report.Close()
+	return report.End(ctx)
 }
 
 // rename is retried, since renaming a file to its present name does nothing.

@@ -34,8 +34,8 @@ type PutOptions struct {
 	TransferOptions
 }
 
-// NewPut returns the command. runF replaces its run in tests; nil otherwise.
-func NewPut(f *cli.Factory, runF func(context.Context, *PutOptions) error) *cobra.Command {
+// NewPut returns the command.
+func NewPut(f *cli.Factory) *cobra.Command {
 	o := &PutOptions{Factory: f}
 	cmd := &cobra.Command{
 		Use:   "put FILE... s3://BUCKET[/KEY]",
@@ -58,10 +58,7 @@ again. A file that has changed since is sent from the beginning.` + filter.Help,
 		Args: cli.Args(2, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Sources, o.Destination = args[:len(args)-1], args[len(args)-1]
-			if runF != nil {
-				return runF(cmd.Context(), o)
-			}
-			return cli.Classified(o.run(cmd.Context(), cmd))
+			return f.Run(cmd, o, o.run)
 		},
 	}
 	cmd.Flags().BoolVarP(&o.Recursive, "recursive", "r", false, "store folders with everything in them")
@@ -109,10 +106,7 @@ func (o *PutOptions) run(ctx context.Context, cmd *cobra.Command) error {
 		}
 		report.Done(putResult(l.Path, f))
 	})
-	if ctx.Err() != nil {
-		report.Fail(ctx.Err())
-	}
-	return report.Close()
+	return report.End(ctx)
 }
 
 // find resolves the arguments to files and keys. What cannot be sent is reported.

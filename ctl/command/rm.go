@@ -32,8 +32,8 @@ type RmOptions struct {
 	Rules     filter.Rules
 }
 
-// NewRm returns the command. runF replaces its run in tests; nil otherwise.
-func NewRm(f *cli.Factory, runF func(context.Context, *RmOptions) error) *cobra.Command {
+// NewRm returns the command.
+func NewRm(f *cli.Factory) *cobra.Command {
 	o := &RmOptions{Factory: f}
 	cmd := &cobra.Command{
 		Use:   "rm s3://BUCKET/KEY...",
@@ -47,10 +47,7 @@ their number and size and asks; without a terminal it fails unless --yes is give
 		Args: cli.Args(1, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Addresses = args
-			if runF != nil {
-				return runF(cmd.Context(), o)
-			}
-			return cli.Classified(o.run(cmd.Context(), cmd))
+			return f.Run(cmd, o, o.run)
 		},
 	}
 	cmd.Flags().BoolVarP(&o.Recursive, "recursive", "r", false, "remove everything under the prefix")
@@ -98,10 +95,7 @@ func (o *RmOptions) run(ctx context.Context, cmd *cobra.Command) error {
 		}
 		report.Done(removedResult(object))
 	})
-	if ctx.Err() != nil {
-		report.Fail(ctx.Err())
-	}
-	return report.Close()
+	return report.End(ctx)
 }
 
 func bytesIn(objects []locate.Object) (sum int64) {

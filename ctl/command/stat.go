@@ -23,8 +23,8 @@ type StatOptions struct {
 	Raw       bool
 }
 
-// NewStat returns the command. runF replaces its run in tests; nil otherwise.
-func NewStat(f *cli.Factory, runF func(context.Context, *StatOptions) error) *cobra.Command {
+// NewStat returns the command.
+func NewStat(f *cli.Factory) *cobra.Command {
 	o := &StatOptions{Factory: f}
 	cmd := &cobra.Command{
 		Use:   "stat s3://BUCKET/KEY...",
@@ -34,17 +34,14 @@ and which failures they survive at present: unreachable nodes do not count.` + w
 		Args: cli.Args(1, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Addresses = args
-			if runF != nil {
-				return runF(cmd.Context(), o)
-			}
-			return cli.Classified(o.run(cmd.Context()))
+			return f.Run(cmd, o, o.run)
 		},
 	}
 	cmd.Flags().BoolVar(&o.Raw, "raw", false, rawHelp)
 	return cmd
 }
 
-func (o *StatOptions) run(ctx context.Context) error {
+func (o *StatOptions) run(ctx context.Context, _ *cobra.Command) error {
 	targets, err := readTargets(o.Addresses, locate.Options{Raw: o.Raw})
 	if err != nil {
 		return err

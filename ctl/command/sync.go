@@ -26,8 +26,8 @@ type SyncOptions struct {
 	TransferOptions
 }
 
-// NewSync returns the command. runF replaces its run in tests; nil otherwise.
-func NewSync(f *cli.Factory, runF func(context.Context, *SyncOptions) error) *cobra.Command {
+// NewSync returns the command.
+func NewSync(f *cli.Factory) *cobra.Command {
 	o := &SyncOptions{Factory: f}
 	cmd := &cobra.Command{
 		Use:   "sync SOURCE TARGET",
@@ -57,10 +57,7 @@ for a folder, are not synced with a local folder.` + filter.Help,
 		Args: cli.Args(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Source, o.Target = args[0], args[1]
-			if runF != nil {
-				return runF(cmd.Context(), o)
-			}
-			return cli.Classified(o.run(cmd.Context(), cmd))
+			return f.Run(cmd, o, o.run)
 		},
 	}
 	cmd.Flags().BoolVar(&o.Delete, "delete", false, "remove what the source does not have")
@@ -94,10 +91,13 @@ func (o *SyncOptions) run(ctx context.Context, cmd *cobra.Command) error {
 		return err
 	}
 	copies := newCopier(o.Factory, c, progress, o.Parallel, o.Tries)
-	return syncer.New(syncer.Job{
+	view := &syncView{Report: report, Progress: progress, f: o.Factory, question: "from " + dst.String() + " that " + src.String() + " does not have"}
+	counts, err := syncer.New(syncer.Job{
 		Source: src, Target: dst, Takes: takes, Delete: o.Delete, Checksum: o.Checksum, DryRun: o.DryRun, Yes: o.Yes, Parallel: o.Parallel,
-		Factory: o.Factory, Client: c, Transfers: manager, Copier: copies, Progress: progress, Report: report,
+		Client: c, Transfers: manager, Copier: copies, View: view,
 	}).Run(ctx)
+	view.summary(counts, o.DryRun)
+	return err
 }
 
 // folders parses both arguments.

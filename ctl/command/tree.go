@@ -23,8 +23,8 @@ type TreeOptions struct {
 	Sizes   bool
 }
 
-// NewTree returns the command. runF replaces its run in tests; nil otherwise.
-func NewTree(f *cli.Factory, runF func(context.Context, *TreeOptions) error) *cobra.Command {
+// NewTree returns the command.
+func NewTree(f *cli.Factory) *cobra.Command {
 	o := &TreeOptions{Factory: f}
 	cmd := &cobra.Command{
 		Use:   "tree s3://BUCKET[/PREFIX]",
@@ -36,10 +36,7 @@ address has no wildcards. Each folder takes one request; levels below --depth ta
 		Args: cli.Args(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Address = args[0]
-			if runF != nil {
-				return runF(cmd.Context(), o)
-			}
-			return cli.Classified(o.run(cmd.Context(), cmd))
+			return f.Run(cmd, o, o.run)
 		},
 	}
 	cmd.Flags().IntVarP(&o.Depth, "depth", "d", 0, "number of levels to show; 0 means all")

@@ -27,8 +27,8 @@ type VerifyOptions struct {
 	TransferOptions
 }
 
-// NewVerify returns the command. runF replaces its run in tests; nil otherwise.
-func NewVerify(f *cli.Factory, runF func(context.Context, *VerifyOptions) error) *cobra.Command {
+// NewVerify returns the command.
+func NewVerify(f *cli.Factory) *cobra.Command {
 	o := &VerifyOptions{Factory: f}
 	cmd := &cobra.Command{
 		Use:   "verify s3://BUCKET/KEY...",
@@ -44,10 +44,7 @@ Ends with 9 if the bytes of an object are not those that were stored.` + wildcar
 		Args: cli.Args(1, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Addresses = args
-			if runF != nil {
-				return runF(cmd.Context(), o)
-			}
-			return cli.Classified(o.run(cmd.Context()))
+			return f.Run(cmd, o, o.run)
 		},
 	}
 	cmd.Flags().BoolVarP(&o.Recursive, "recursive", "r", false, "verify everything under the prefix")
@@ -57,7 +54,7 @@ Ends with 9 if the bytes of an object are not those that were stored.` + wildcar
 	return cmd
 }
 
-func (o *VerifyOptions) run(ctx context.Context) error {
+func (o *VerifyOptions) run(ctx context.Context, _ *cobra.Command) error {
 	targets, err := readTargets(o.Addresses, locate.Options{Recursive: o.Recursive, Raw: o.Raw})
 	if err != nil {
 		return err
@@ -73,7 +70,7 @@ func (o *VerifyOptions) run(ctx context.Context) error {
 		return err
 	}
 	progress.Plan(len(objects), bytesIn(objects))
-	var good, bytes atomic.Int64
+	var good, total atomic.Int64
 	transfer.Each(ctx, o.Parallel, slices.Values(objects), func(object locate.Object) {
 		defer progress.Finished()
 		if err := o.read(ctx, *manager, report, object); err != nil {
@@ -81,14 +78,11 @@ func (o *VerifyOptions) run(ctx context.Context) error {
 			return
 		}
 		good.Add(1)
-		bytes.Add(object.File.Size)
+		total.Add(object.File.Size)
 		report.Done(verifiedResult(object))
 	})
-	if ctx.Err() != nil {
-		report.Fail(ctx.Err())
-	}
-	err = report.Close()
-	report.Note("verify: %s good, %s", term.Count(int(good.Load()), "object"), term.Size(bytes.Load()))
+	err = report.End(ctx)
+	report.Note("verify: %s good, %s", term.Count(int(good.Load()), "object"), term.Size(total.Load()))
 	return err
 }
 

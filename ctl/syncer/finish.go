@@ -12,7 +12,6 @@ import (
 
 	"github.com/ringstore/ringstore/ctl/compare"
 	"github.com/ringstore/ringstore/ctl/fault"
-	"github.com/ringstore/ringstore/ctl/term"
 	"github.com/ringstore/ringstore/ctl/transfer"
 	"github.com/ringstore/ringstore/proto/problem"
 )
@@ -52,7 +51,7 @@ func (s *Syncer) finish(ctx context.Context) error {
 // noteLeft notes that extra files were kept because of errors.
 func (s *Syncer) noteLeft(left []compare.Entry) {
 	if s.failed.Load() > 0 && len(left) > 0 {
-		s.Report.Note("sync: nothing was removed, because of the errors above")
+		s.View.Note("sync: nothing was removed, because of the errors above")
 	}
 }
 
@@ -67,8 +66,8 @@ func (s *Syncer) confirmExtra() {
 		if absent(err) || err == nil && info.IsDir() {
 			return false
 		}
-		s.passed.Add(1)
-		s.Report.Note("sync %s: skipped: the source now has something under this name, or it cannot be checked", s.Target.At(e.Name))
+		s.skipped.Add(1)
+		s.View.Note("sync %s: skipped: the source now has something under this name, or it cannot be checked", s.Target.At(e.Name))
 		return true
 	})
 }
@@ -76,7 +75,7 @@ func (s *Syncer) confirmExtra() {
 // refuseEmpty refuses to remove everything because of an empty source, which is most likely not mounted or not the intended one.
 func (s *Syncer) refuseEmpty() {
 	if s.files == 0 && len(s.extra) > 0 && s.failed.Load() == 0 {
-		s.fail(fault.Wrap(s.Source.String(), fault.New(problem.NotFound, "it contains no file, and %s would be removed from %s", term.Count(len(s.extra), "file"), s.Target).
+		s.fail(fault.Wrap(s.Source.String(), fault.New(problem.NotFound, "it contains no file, and everything in %s would be removed (files: %d)", s.Target, len(s.extra)).
 			WithHint("make sure that it is mounted and the intended one; to empty the target, use rm")))
 	}
 }
@@ -117,11 +116,7 @@ func (s *Syncer) agreed() bool {
 	if s.DryRun || s.Yes {
 		return true
 	}
-	yes, err := false, error(nil)
-	s.Progress.Above(func() {
-		yes, err = s.Factory.IO.Confirm("Remove " + term.Count(len(s.extra), "file") + " from " + s.Target.String() + " that " + s.Source.String() + " does not have?")
-	})
-	return yes && err == nil
+	return s.View.Confirm(len(s.extra))
 }
 
 // applyDeferred makes the deferred changes. left are the names that could not be removed for them.
@@ -182,7 +177,7 @@ func (s *Syncer) removeAll(ctx context.Context, entries []compare.Entry) (left [
 			return
 		}
 		s.removed.Add(1)
-		s.Report.Done(s.removedResult(e))
+		s.View.Changed(s.removal(e))
 	})
 	return left
 }

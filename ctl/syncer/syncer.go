@@ -19,15 +19,14 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/ringstore/ringstore/ctl/address"
-	"github.com/ringstore/ringstore/ctl/cli"
 	"github.com/ringstore/ringstore/ctl/client"
 	"github.com/ringstore/ringstore/ctl/compare"
 	"github.com/ringstore/ringstore/ctl/copier"
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/filter"
-	"github.com/ringstore/ringstore/ctl/term"
 	"github.com/ringstore/ringstore/ctl/transfer"
 	"github.com/ringstore/ringstore/proto/problem"
 )
@@ -45,12 +44,22 @@ type Job struct {
 	Yes            bool // do not ask before removing
 	Parallel       int  // concurrent files
 
-	Factory   *cli.Factory
 	Client    *client.Client
 	Transfers *transfer.Manager
 	Copier    copier.Copier
-	Progress  term.Progress
-	Report    *cli.Report
+	View      View
+}
+
+// View shows a run to the user. Its methods are safe for concurrent use; End is the last call.
+type View interface {
+	Plan(files int, bytes int64)                     // a transfer is about to start
+	Finished()                                       // a transfer has ended
+	Changed(c Change)                                // a change was made, or would be made
+	Fail(err error)                                  // a name failed, or the run as a whole
+	Note(format string, args ...any)                 // neither a change nor a failure
+	Retrying(item string) func(error, time.Duration) // returns what to call before each retry
+	Confirm(files int) bool                          // asks whether so many files may be removed
+	End(ctx context.Context) error                   // ends the display and returns the overall error
 }
 
 // Syncer is one run of a job. One goroutine compares the folders while others transfer what differs; removals, and changes that
@@ -70,7 +79,7 @@ type Syncer struct {
 	above    []string        // files of the source that the next names may extend, each with a slash; outermost first
 	checked  string          // a folder below the target that was seen to be a folder
 
-	changed, removed, unchanged, failed, passed, excluded, bytes atomic.Int64
+	changes, removed, unchanged, failed, skipped, excluded, bytes atomic.Int64
 }
 
 // change is a file that may have to be transferred.
@@ -82,10 +91,10 @@ type change struct {
 // New returns a syncer for one run.
 func New(job Job) *Syncer { return &Syncer{Job: job} }
 
-// Run runs the job and reports each file. The error is the report's, or interrupted if a question was answered with no.
-func (s *Syncer) Run(ctx context.Context) error {
+// Run runs the job and shows each file. The error is that of the view, or interrupted if the question was answered with no.
+func (s *Syncer) Run(ctx context.Context) (Counts, error) {
 	defer s.close()
-	transfer.Each(ctx, s.parallel(), s.changes(ctx), func(c change) { s.apply(ctx, c) })
+	transfer.Each(ctx, s.parallel(), s.differences(ctx), func(c change) { s.apply(ctx, c) })
 	if !s.Source.Local() && s.listed == 0 && s.failed.Load() == 0 && ctx.Err() == nil {
 		s.fail(fault.Wrap(s.Source.String(), fault.New(problem.NotFound, "there is nothing under it").
 			WithHint("s3ctl ls %s    lists what exists; to empty the target, use rm", address.Remote{Bucket: s.Source.Remote.Bucket})))
@@ -94,15 +103,14 @@ func (s *Syncer) Run(ctx context.Context) error {
 	if ctx.Err() == nil {
 		refused = s.finish(ctx)
 	}
-	if ctx.Err() != nil {
-		s.Report.Fail(ctx.Err())
-	}
-	err := s.Report.Close()
+	err := s.View.End(ctx)
 	if err == nil {
 		err = refused
 	}
-	s.summary()
-	return err
+	return Counts{
+		Changed: s.changes.Load(), Removed: s.removed.Load(), Unchanged: s.unchanged.Load(), Skipped: s.skipped.Load(),
+		Excluded: s.excluded.Load(), Failed: s.failed.Load(), Bytes: s.bytes.Load(),
+	}, err
 }
 
 // parallel is 1 for a dry run, which shows the changes in order.
@@ -117,19 +125,19 @@ func (s *Syncer) fail(err error) {
 	if fault.ExitOf(err) != fault.Interrupted {
 		s.failed.Add(1)
 	}
-	s.Report.Fail(err)
+	s.View.Fail(err)
 }
 
 // skip counts and shows a name that is left unchanged because it is not known what one side has there.
 func (s *Syncer) skip(side compare.Folder, e compare.Entry) {
-	s.passed.Add(1)
+	s.skipped.Add(1)
 	if !e.Inherited() { // names below an Unknown folder are only counted
-		s.Report.Note("sync %s: skipped: %s", side.At(e.Name), e.Why)
+		s.View.Note("sync %s: skipped: %s", side.At(e.Name), e.Why)
 	}
 }
 
-// changes compares the folders and yields the differences, as far as they show without reading files.
-func (s *Syncer) changes(ctx context.Context) iter.Seq[change] {
+// differences compares the folders and yields the differences, as far as they show without reading files.
+func (s *Syncer) differences(ctx context.Context) iter.Seq[change] {
 	left := s.Source.Side(ctx, s.Client, compare.Follow).Only(s.Takes)
 	right := s.Target.Side(ctx, s.Client, compare.Keep).Unless(s.foreign).Only(s.Takes)
 	return func(yield func(change) bool) {

@@ -28,15 +28,15 @@ func (s *Syncer) apply(ctx context.Context, c change) {
 	}
 	f := rest.File{Size: c.Left.Size}
 	if err == nil && !s.DryRun {
-		s.Progress.Plan(1, c.Left.Size)
+		s.View.Plan(1, c.Left.Size)
 		f, err = s.transfer(ctx, c)
-		s.Progress.Finished()
+		s.View.Finished()
 	}
 	switch {
 	case err == nil:
-		s.changed.Add(1)
+		s.changes.Add(1)
 		s.bytes.Add(f.Size)
-		s.Report.Done(s.changeResult(c, f))
+		s.View.Changed(s.changed(c, f))
 	case s.vanished(ctx, c, err):
 		c.Left.Why = compare.Vanished
 		s.skip(s.Source, c.Left)
@@ -90,7 +90,7 @@ func readable(path string) error {
 // transfer uploads, downloads or copies a file.
 func (s *Syncer) transfer(ctx context.Context, c change) (rest.File, error) {
 	manager := *s.Transfers
-	manager.Retry.Notify = s.Report.Retrying(s.Source.At(c.Name))
+	manager.Retry.Notify = s.View.Retrying(s.Source.At(c.Name))
 	if s.Source.Local() {
 		return manager.PutFile(ctx, c.Left.Path, s.Target.Object(c.Name))
 	}

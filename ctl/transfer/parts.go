@@ -6,9 +6,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/dustin/go-humanize"
+
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/journal"
-	"github.com/ringstore/ringstore/ctl/term"
 	"github.com/ringstore/ringstore/proto/checksum"
 	"github.com/ringstore/ringstore/proto/problem"
 )
@@ -153,7 +154,7 @@ func (p *progress) whole() (crc uint64) {
 
 // progress describes how much has arrived: "1.0 GiB of 4.0 GiB".
 func (p *progress) String() string {
-	return term.Size(p.bytes()) + " of " + term.Size(p.cut.size)
+	return humanize.IBytes(uint64(p.bytes())) + " of " + humanize.IBytes(uint64(p.cut.size))
 }
 
 // eachPart runs work on every missing part, on as many goroutines as there are lanes. The first error cancels

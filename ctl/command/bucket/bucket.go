@@ -21,7 +21,7 @@ func New(f *cli.Factory) *cobra.Command {
 		Args:  cli.Args(0, -1),
 		RunE:  cli.Noun,
 	}
-	cmd.AddCommand(NewCreate(f, nil), NewLs(f, nil), NewRm(f, nil))
+	cmd.AddCommand(NewCreate(f), NewLs(f), NewRm(f))
 	return cmd
 }
 

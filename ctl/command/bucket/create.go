@@ -17,8 +17,8 @@ type CreateOptions struct {
 	Survive *int // nil: the cluster's default
 }
 
-// NewCreate returns the command. runF replaces its run in tests; nil otherwise.
-func NewCreate(f *cli.Factory, runF func(context.Context, *CreateOptions) error) *cobra.Command {
+// NewCreate returns the command.
+func NewCreate(f *cli.Factory) *cobra.Command {
 	o := &CreateOptions{Factory: f}
 	survive := 0
 	cmd := &cobra.Command{
@@ -32,17 +32,14 @@ func NewCreate(f *cli.Factory, runF func(context.Context, *CreateOptions) error)
 			if cmd.Flags().Changed("survive") {
 				o.Survive = &survive
 			}
-			if runF != nil {
-				return runF(cmd.Context(), o)
-			}
-			return cli.Classified(o.run(cmd.Context()))
+			return f.Run(cmd, o, o.run)
 		},
 	}
 	cmd.Flags().IntVar(&survive, "survive", 0, "node failures that new data must survive, 0 to 3 (default: the cluster's setting)")
 	return cmd
 }
 
-func (o *CreateOptions) run(ctx context.Context) error {
+func (o *CreateOptions) run(ctx context.Context, _ *cobra.Command) error {
 	names, err := readNames(o.Buckets)
 	if err != nil {
 		return err

@@ -15,23 +15,20 @@ type LsOptions struct {
 	Factory *cli.Factory
 }
 
-// NewLs returns the command. runF replaces its run in tests; nil otherwise.
-func NewLs(f *cli.Factory, runF func(context.Context, *LsOptions) error) *cobra.Command {
+// NewLs returns the command.
+func NewLs(f *cli.Factory) *cobra.Command {
 	o := &LsOptions{Factory: f}
 	return &cobra.Command{
 		Use:   "ls",
 		Short: "List buckets and their policies",
 		Args:  cli.Args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if runF != nil {
-				return runF(cmd.Context(), o)
-			}
-			return cli.Classified(o.run(cmd.Context()))
+			return f.Run(cmd, o, o.run)
 		},
 	}
 }
 
-func (o *LsOptions) run(ctx context.Context) error {
+func (o *LsOptions) run(ctx context.Context, _ *cobra.Command) error {
 	c, err := o.Factory.Client()
 	if err != nil {
 		return err

@@ -17,8 +17,8 @@ type RmOptions struct {
 	Buckets []string
 }
 
-// NewRm returns the command. runF replaces its run in tests; nil otherwise.
-func NewRm(f *cli.Factory, runF func(context.Context, *RmOptions) error) *cobra.Command {
+// NewRm returns the command.
+func NewRm(f *cli.Factory) *cobra.Command {
 	o := &RmOptions{Factory: f}
 	return &cobra.Command{
 		Use:   "rm s3://BUCKET...",
@@ -26,10 +26,7 @@ func NewRm(f *cli.Factory, runF func(context.Context, *RmOptions) error) *cobra.
 		Args:  cli.Args(1, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Buckets = args
-			if runF != nil {
-				return runF(cmd.Context(), o)
-			}
-			return cli.Classified(o.run(cmd.Context()))
+			return f.Run(cmd, o, o.run)
 		},
 	}
 }
@@ -40,7 +37,7 @@ type removed struct {
 	Bucket  string `json:"bucket"`
 }
 
-func (o *RmOptions) run(ctx context.Context) error {
+func (o *RmOptions) run(ctx context.Context, _ *cobra.Command) error {
 	names, err := readNames(o.Buckets)
 	if err != nil {
 		return err

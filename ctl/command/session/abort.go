@@ -25,8 +25,8 @@ type AbortOptions struct {
 	DryRun   bool
 }
 
-// NewAbort returns the command. runF replaces its run in tests; nil otherwise.
-func NewAbort(f *cli.Factory, runF func(context.Context, *AbortOptions) error) *cobra.Command {
+// NewAbort returns the command.
+func NewAbort(f *cli.Factory) *cobra.Command {
 	o := &AbortOptions{Factory: f}
 	cmd := &cobra.Command{
 		Use:   "abort ID... | --all s3://BUCKET[/PREFIX]",
@@ -40,10 +40,7 @@ terminal this fails unless --yes is given.`,
 			if err := o.read(cmd, args); err != nil {
 				return err
 			}
-			if runF != nil {
-				return runF(cmd.Context(), o)
-			}
-			return cli.Classified(o.run(cmd.Context(), cmd))
+			return f.Run(cmd, o, o.run)
 		},
 	}
 	cmd.Flags().Bool("all", false, "abort all uploads under the address")

@@ -19,8 +19,8 @@ type LsOptions struct {
 	Address string // "": all buckets
 }
 
-// NewLs returns the command. runF replaces its run in tests; nil otherwise.
-func NewLs(f *cli.Factory, runF func(context.Context, *LsOptions) error) *cobra.Command {
+// NewLs returns the command.
+func NewLs(f *cli.Factory) *cobra.Command {
 	o := &LsOptions{Factory: f}
 	return &cobra.Command{
 		Use:   "ls [s3://BUCKET[/PREFIX]]",
@@ -33,15 +33,12 @@ everything under it. Running the same put again resumes its upload.`,
 			if len(args) > 0 {
 				o.Address = args[0]
 			}
-			if runF != nil {
-				return runF(cmd.Context(), o)
-			}
-			return cli.Classified(o.run(cmd.Context()))
+			return f.Run(cmd, o, o.run)
 		},
 	}
 }
 
-func (o *LsOptions) run(ctx context.Context) error {
+func (o *LsOptions) run(ctx context.Context, _ *cobra.Command) error {
 	var at address.Remote
 	if o.Address != "" {
 		var err error

@@ -23,7 +23,7 @@ func New(f *cli.Factory) *cobra.Command {
 		Args:  cli.Args(0, -1),
 		RunE:  cli.Noun,
 	}
-	cmd.AddCommand(NewLs(f, nil), NewAbort(f, nil))
+	cmd.AddCommand(NewLs(f), NewAbort(f))
 	return cmd
 }
 
