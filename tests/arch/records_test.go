@@ -34,3 +34,15 @@ func TestDecisionRecords(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, want, regexp.MustCompile(`(?m)^\| \[\d{4}\].*$`).FindAllString(string(index), -1))
 }
+
+// The files that the walks of docs/architecture.md name exist.
+func TestArchitectureDocument(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../docs/architecture.md")
+	require.NoError(t, err)
+	paths := regexp.MustCompile("`([a-z0-9]+(?:/[a-z0-9]+)+\\.go)`").FindAllSubmatch(text, -1)
+	require.NotEmpty(t, paths)
+	for _, path := range paths {
+		require.FileExists(t, filepath.Join("../../daemon/internal", string(path[1])))
+	}
+}
