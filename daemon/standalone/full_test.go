@@ -2,17 +2,17 @@ package standalone_test
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/ringstore/ringstore/tests/fulldisk"
 )
 
 const (
@@ -20,35 +20,11 @@ const (
 	tick     = 20 * time.Millisecond
 )
 
-// smallDisk mounts a separate file system that can be filled.
-func smallDisk(t *testing.T, size int) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d,mode=700", size)); err != nil {
-		t.Skipf("a file system that can be full cannot be mounted, only root may: %v", err)
-	}
-	t.Cleanup(func() { require.NoError(t, syscall.Unmount(dir, syscall.MNT_DETACH)) })
-	return dir
-}
-
-// fill uses all free space, and returns the file that occupies it.
-func fill(t *testing.T, dir string) string {
-	t.Helper()
-	f, err := os.OpenFile(filepath.Join(dir, "filler"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
-	require.NoError(t, err)
-	defer f.Close()
-	for err == nil {
-		_, err = f.Write(make([]byte, 4096))
-	}
-	require.True(t, errors.Is(err, syscall.ENOSPC), "%v", err)
-	return f.Name()
-}
-
 // The metadata's disk is full, the nodes' disks are not: nothing is stored, /health gives the reason, deletes work,
 // no node counts as offline, and the service recovers by itself once space is free.
 func TestAFullMetadataDiskIsToldAndDeletes(t *testing.T) {
 	home(t)
-	data, chunks := smallDisk(t, 24<<20), t.TempDir()
+	data, chunks := fulldisk.Mount(t, 24<<20), t.TempDir()
 	args := []string{"--data", data, "--listen", "127.0.0.1:0", "--heartbeat", "200ms"}
 	for i := range 3 {
 		args = append(args, "--disk", filepath.Join(chunks, fmt.Sprint("disk-", i)))
@@ -60,9 +36,9 @@ func TestAFullMetadataDiskIsToldAndDeletes(t *testing.T) {
 	for i := range 20 {
 		ids = append(ids, put(t, key, fmt.Sprint("kept-", i), []byte("ring")))
 	}
-	filler := fill(t, data)
+	filler := fulldisk.Fill(t, data)
 	for i := 0; ; i++ { // uses up what the log has left over
-		fill(t, data)
+		fulldisk.Fill(t, data)
 		status, answer := call(t, key, http.MethodPost, fmt.Sprint("/files?bucket=default&name=more-", i), bytes.Repeat([]byte("x"), 100))
 		if status == http.StatusInsufficientStorage {
 			break
@@ -81,7 +57,7 @@ func TestAFullMetadataDiskIsToldAndDeletes(t *testing.T) {
 		status, answer := call(t, key, http.MethodDelete, "/files/"+id, nil)
 		require.Less(t, status, 300, "%s", answer)
 	}
-	fill(t, data)
+	fulldisk.Fill(t, data)
 	status, answer := call(t, key, http.MethodPost, "/files?bucket=default&name=refused", []byte("ring"))
 	require.Equal(t, http.StatusInsufficientStorage, status, "%s", answer)
 	status, _ = call(t, key, http.MethodGet, "/health/ready", nil)

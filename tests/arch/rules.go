@@ -143,6 +143,7 @@ var ringstore = Rules{
 		{"tests/pgserver", nil},
 		{"tests/sqlsubset", []string{"sql/postgres"}},
 		{"tests/relay", nil},
+		{"tests/fulldisk", nil},
 		{"tests/cluster", []string{"tests/pgserver"}},
 		{"tests/script", []string{"tests/cluster"}},
 		{"tests/e2e", []string{"tests/cluster", "tests/pgserver"}},

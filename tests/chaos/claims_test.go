@@ -100,7 +100,7 @@ func TestClaimsEndWithTheirLeader(t *testing.T) {
 // until polls a condition of another process.
 func until(t *testing.T, limit time.Duration, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(limit); !ok(); time.Sleep(100 * time.Millisecond) {
+	for end := time.Now().Add(limit); !ok(); time.Sleep(100 * time.Millisecond) { // ADR 111: polls other processes
 		if time.Now().After(end) {
 			t.Fatalf("after %v it is not so that %s", limit, what)
 		}

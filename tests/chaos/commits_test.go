@@ -178,7 +178,7 @@ func (s *slowCommits) current(ctx context.Context, key string) (string, version)
 func (s *slowCommits) quiet(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
-	for calm := 0; calm < 15; time.Sleep(100 * time.Millisecond) { // another process offers no signal to wait for
+	for calm := 0; calm < 15; time.Sleep(100 * time.Millisecond) { // ADR 111: polls other processes
 		busy, err := s.db.busy(ctx)
 		require.NoError(s.t, err)
 		tasks, err := s.db.tasks(ctx)

@@ -141,7 +141,7 @@ func (s *slowReader) Read(p []byte) (int, error) {
 	}
 	n, err := s.r.Read(p)
 	s.at += int64(n)
-	time.Sleep(time.Duration(n) * time.Second / perSecond) // the limited rate is what is tested
+	time.Sleep(time.Duration(n) * time.Second / perSecond) // ADR 111: the rate is what is tested
 	return n, err
 }
 

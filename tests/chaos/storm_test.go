@@ -192,7 +192,7 @@ func (s *storm) whole() {
 				strings.Join(append(queued, below[:min(len(below), 10)]...), "\n    "))
 			return
 		}
-		time.Sleep(200 * time.Millisecond) // another process offers no signal to wait for
+		time.Sleep(200 * time.Millisecond) // ADR 111: polls other processes
 	}
 }
 
@@ -318,7 +318,7 @@ func (s *storm) kept() map[string]map[string]string {
 // unknownChunks lists the chunks without metadata. Only writes whose gateway was killed before it could update the
 // metadata may leave some; a running gateway may still be about to update it.
 func (s *storm) unknownChunks() {
-	for end := time.Now().Add(cleanUp); ; time.Sleep(500 * time.Millisecond) { // another process offers no signal to wait for
+	for end := time.Now().Add(cleanUp); ; time.Sleep(500 * time.Millisecond) { // ADR 111: polls other processes
 		chunks, left := s.leftover()
 		perKey, tooMany := map[string]int{}, 0
 		for _, key := range left {

@@ -186,7 +186,7 @@ func requireBounded(t *testing.T, p *cluster.Process, address string, s storm) {
 	open := s.run(address)
 	most := resident(t, p.PID())
 	for range 20 {
-		time.Sleep(50 * time.Millisecond) // the server is still reading what was sent; another process offers no signal to wait for
+		time.Sleep(50 * time.Millisecond) // ADR 111: polls a process that is still reading
 		most = max(most, resident(t, p.PID()))
 	}
 	for _, h := range open {
@@ -197,6 +197,6 @@ func requireBounded(t *testing.T, p *cluster.Process, address string, s storm) {
 	end := time.Now().Add(mayTake)
 	for now := most; now-before >= mayRise/2; now = resident(t, p.PID()) {
 		require.True(t, time.Now().Before(end), "resident before %d, now %d", before, now)
-		time.Sleep(500 * time.Millisecond)
+		time.Sleep(500 * time.Millisecond) // ADR 111: polls other processes
 	}
 }

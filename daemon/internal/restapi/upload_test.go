@@ -398,7 +398,7 @@ func TestUploadSlow(t *testing.T) {
 	reader, writer := io.Pipe()
 	go func() {
 		for i := range data {
-			time.Sleep(idle / 20) // the pace is what is tested: 3 times the idle time in all
+			time.Sleep(idle / 20) // ADR 111: the rate is what is tested, 3 times the idle time in all
 			writer.Write(data[i : i+1])
 		}
 		writer.Close()

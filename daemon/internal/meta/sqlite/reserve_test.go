@@ -5,42 +5,18 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite"
 	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/tests/fulldisk"
 )
-
-// smallDisk mounts a file system of its own, so that it can be full.
-func smallDisk(t *testing.T, size int) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d,mode=700", size)); err != nil {
-		t.Skipf("a file system that can be full cannot be mounted, only root may: %v", err)
-	}
-	t.Cleanup(func() { require.NoError(t, syscall.Unmount(dir, syscall.MNT_DETACH)) })
-	return dir
-}
-
-// fill takes all that is free, and returns the file that holds it.
-func fill(t *testing.T, dir string) string {
-	t.Helper()
-	f, err := os.OpenFile(filepath.Join(dir, "filler"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
-	require.NoError(t, err)
-	defer f.Close()
-	for err = nil; err == nil; {
-		_, err = f.Write(make([]byte, 4096))
-	}
-	require.ErrorIs(t, err, syscall.ENOSPC)
-	return f.Name()
-}
 
 func TestAFullDiskStillDeletes(t *testing.T) {
 	t.Parallel()
-	dir := smallDisk(t, 24<<20)
+	dir := fulldisk.Mount(t, 24<<20)
 	path := filepath.Join(dir, "metadata.db")
 	s := open(t, path)
 	var files []store.File
@@ -50,7 +26,7 @@ func TestAFullDiskStillDeletes(t *testing.T) {
 		require.NoError(t, err)
 		files = append(files, f)
 	}
-	filler := fill(t, dir)
+	filler := fulldisk.Fill(t, dir)
 	// What the log and the database have left over is used up first.
 	var err error
 	for i := 0; err == nil && i < 100_000; i++ {
@@ -66,7 +42,7 @@ func TestAFullDiskStillDeletes(t *testing.T) {
 	info, err := os.Stat(filepath.Join(dir, "metadata.reserve"))
 	require.NoError(t, err)
 	require.Zero(t, info.Size(), "what was kept for deletions was given to them")
-	fill(t, dir)
+	fulldisk.Fill(t, dir)
 	_, err = s.BeatNodes(t.Context(), []store.Beat{{Node: store.NewNodeID()}})
 	require.ErrorIs(t, err, store.NoSpace, "a beat tells whether a write would succeed")
 	require.ErrorContains(t, err, "only deletes")
@@ -88,7 +64,7 @@ func TestAFullDiskStillDeletes(t *testing.T) {
 // A gateway that is restarted on a full disk must be able to delete, too.
 func TestAFullDiskCanBeOpened(t *testing.T) {
 	t.Parallel()
-	dir := smallDisk(t, 24<<20)
+	dir := fulldisk.Mount(t, 24<<20)
 	path := filepath.Join(dir, "metadata.db")
 	s := open(t, path)
 	f := newFile("kept")
@@ -98,7 +74,7 @@ func TestAFullDiskCanBeOpened(t *testing.T) {
 	_, err = s.JoinNode(t.Context(), node)
 	require.NoError(t, err)
 	require.NoError(t, s.Close())
-	fill(t, dir)
+	fulldisk.Fill(t, dir)
 	s, err = sqlite.Open(t.Context(), path, sqlite.Options{})
 	require.NoError(t, err)
 	_, joined := s.JoinNode(t.Context(), node)
