@@ -32,7 +32,7 @@ func TestDecisionRecords(t *testing.T) {
 	}
 	index, err := os.ReadFile(filepath.Join(folder, "README.md"))
 	require.NoError(t, err)
-	require.Equal(t, want, regexp.MustCompile(`(?m)^\| \[\d{4}\].*$`).FindAllString(string(index), -1))
+	require.Equal(t, want, regexp.MustCompile(`(?m)^\| \[\d{4}\].*$`).FindAllString(string(index), -1), "run scripts/generate adr")
 }
 
 // The files that the walks of docs/architecture.md name exist.
