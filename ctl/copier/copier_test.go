@@ -29,6 +29,7 @@ func (m *meter) Moved(n int64) { m.Add(n) }
 func start(t *testing.T) (*resttest.Server, copier.Copier, *meter) {
 	t.Helper()
 	s := resttest.New(t)
+	s.AllowSmallParts()
 	c := client.New(client.Config{Profile: s.Profile()})
 	t.Cleanup(c.Close)
 	m := &meter{}

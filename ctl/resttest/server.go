@@ -46,6 +46,7 @@ type Server struct {
 
 	mux        http.Handler
 	sessions   map[string]session
+	smallParts bool
 	manglePart func(rest.SessionPart) rest.SessionPart
 }
 

@@ -13,6 +13,16 @@ import (
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
+// minPart is the least size in bytes of a part before the last.
+const minPart = 1 << 20
+
+// AllowSmallParts accepts parts of any size, which a gateway does not.
+func (s *Server) AllowSmallParts() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.smallParts = true
+}
+
 // session is an unfinished upload.
 type session struct {
 	rest.Session
@@ -208,9 +218,12 @@ func (s *Server) completeSession(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	data, problem := x.join(want)
+	small := x.tooSmall(want)
 	switch {
 	case problem != "":
 		Refuse(w, http.StatusConflict, rest.CodeConflict, problem, "")
+	case small > 0 && !s.smallParts:
+		Refuse(w, http.StatusBadRequest, rest.CodeInvalid, fmt.Sprintf("part %d is too small; every part but the last has at least %d bytes", small, minPart), "")
 	case want.Size != nil && *want.Size != int64(len(data)), x.Size >= 0 && x.Size != int64(len(data)):
 		Refuse(w, http.StatusBadRequest, rest.CodeInvalid, "the parts have another size", "")
 	case want.Checksums.CRC64NVME != "" && want.Checksums.CRC64NVME != crcOf(data):
@@ -221,15 +234,31 @@ func (s *Server) completeSession(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// join concatenates the wanted parts.
-func (x session) join(want rest.CompleteSession) (data []byte, problem string) {
+// wanted lists the parts of a completion, which are all if it names none.
+func (x session) wanted(want rest.CompleteSession) []rest.PartRef {
 	parts := want.Parts
 	if parts == nil {
 		for _, p := range x.Parts {
 			parts = append(parts, rest.PartRef{Number: p.Number})
 		}
 	}
-	for _, p := range parts {
+	return parts
+}
+
+// tooSmall returns the number of the first part that is too small, or 0.
+func (x session) tooSmall(want rest.CompleteSession) int {
+	parts := x.wanted(want)
+	for i, p := range parts {
+		if i < len(parts)-1 && len(x.data[p.Number]) < minPart {
+			return p.Number
+		}
+	}
+	return 0
+}
+
+// join concatenates the wanted parts.
+func (x session) join(want rest.CompleteSession) (data []byte, problem string) {
+	for _, p := range x.wanted(want) {
 		part, there := x.data[p.Number]
 		switch {
 		case !there:

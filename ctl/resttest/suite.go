@@ -266,20 +266,25 @@ func (s *suite) putPart(ctx context.Context, session string, number int, data st
 	return err
 }
 
+// wholePart is the content of a part of the least size that a part before the last may have.
+var wholePart = strings.Repeat("0123456789abcdef", minPart/16)
+
 func (s *suite) session() {
 	x := s.begin("k")
 	require.NoError(s, s.putPart(s.Context(), x.SessionID, 2, "world"))
-	require.NoError(s, s.putPart(s.Context(), x.SessionID, 1, "wrong"))
-	require.NoError(s, s.putPart(s.Context(), x.SessionID, 1, "hello, "), "a part can be replaced")
+	require.NoError(s, s.putPart(s.Context(), x.SessionID, 1, "too small"))
+	_, err := s.c.CompleteSession(s.Context(), x.SessionID, rest.CompleteSession{})
+	s.fails(problem.Invalid, err)
+	require.NoError(s, s.putPart(s.Context(), x.SessionID, 1, wholePart), "a part can be replaced")
 	now, err := s.c.Session(s.Context(), x.SessionID)
 	require.NoError(s, err)
-	require.EqualValues(s, 12, now.Received)
+	require.EqualValues(s, minPart+5, now.Received)
 	require.Len(s, now.Parts, 2)
-	size := int64(12)
-	want := rest.CompleteSession{Size: &size, Checksums: rest.PartsChecksum{CRC64NVME: crcOf([]byte("hello, world"))}}
+	size := int64(minPart + 5)
+	want := rest.CompleteSession{Size: &size, Checksums: rest.PartsChecksum{CRC64NVME: crcOf([]byte(wholePart + "world"))}}
 	f, err := s.c.CompleteSession(s.Context(), x.SessionID, want)
 	require.NoError(s, err)
-	require.Equal(s, "hello, world", s.get(f, nil))
+	require.Equal(s, "efworld", s.get(f, &client.Range{First: -7}))
 	again, err := s.c.CompleteSession(s.Context(), x.SessionID, want)
 	require.NoError(s, err, "completing again returns the file")
 	require.Equal(s, f.FileID, again.FileID)
@@ -325,16 +330,16 @@ func (s *suite) sessionsOfAPrefix() {
 }
 
 func (s *suite) copyPart() {
-	f := s.put("source", "0123456789")
+	f := s.put("source", "x"+wholePart+"end")
 	x := s.begin("k")
-	for number, at := range [][2]int64{{0, 4}, {4, 0}} { // four bytes, and everything from the fourth on
+	for number, at := range [][2]int64{{1, minPart}, {minPart + 1, 0}} { // a range, and everything after it
 		p, err := s.c.CopyPart(s.Context(), x.SessionID, number+1, f.FileID, at[0], at[1])
 		require.NoError(s, err)
 		require.Equal(s, number+1, p.Number)
 	}
-	_, err := s.c.CopyPart(s.Context(), x.SessionID, 3, f.FileID, 5, 100)
+	_, err := s.c.CopyPart(s.Context(), x.SessionID, 3, f.FileID, 5, 2*minPart)
 	s.fails(problem.OutOfRange, err)
 	made, err := s.c.CompleteSession(s.Context(), x.SessionID, rest.CompleteSession{Parts: []rest.PartRef{{Number: 1}, {Number: 2}}})
 	require.NoError(s, err)
-	require.Equal(s, "0123456789", s.get(made, nil))
+	require.Equal(s, crcOf([]byte(wholePart+"end")), made.Checksums.CRC64NVME)
 }
