@@ -76,8 +76,10 @@ func kindOfStatus(status int) problem.Kind {
 		return problem.Denied
 	case http.StatusNotFound:
 		return problem.NotFound
-	case http.StatusConflict, http.StatusPreconditionFailed:
+	case http.StatusConflict:
 		return problem.Conflict
+	case http.StatusPreconditionFailed:
+		return problem.PreconditionFailed
 	case http.StatusRequestEntityTooLarge:
 		return problem.TooLarge
 	case http.StatusRequestedRangeNotSatisfiable:

@@ -25,9 +25,9 @@ func TestDecisionRecords(t *testing.T) {
 		numbers[name[:4]] = true
 		text, err := os.ReadFile(file)
 		require.NoError(t, err)
-		title, _, _ := strings.Cut(string(text), "\n")
-		number, title, ok := strings.Cut(strings.TrimPrefix(title, "# "), ": ")
-		require.True(t, ok && number == name[:4], "%s begins with %q, want \"# %s: Title\"", name, title, name[:4])
+		first, _, _ := strings.Cut(string(text), "\n")
+		number, title, ok := strings.Cut(strings.TrimPrefix(first, "# "), ": ")
+		require.True(t, ok && number == name[:4], "%s begins with %q, want \"# %s: Title\"", name, first, name[:4])
 		want = append(want, "| ["+number+"]("+name+") | "+title+" |")
 	}
 	index, err := os.ReadFile(filepath.Join(folder, "README.md"))
