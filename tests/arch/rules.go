@@ -104,7 +104,7 @@ var ringstore = Rules{
 		{internal + "meta/postgres/pgtest", []string{internal + "meta/postgres", "tests/pgserver"}},
 		{internal + "meta/sqlite", append(in("meta/listing", "meta/pack"), "sql", "sql/sqlite")},
 		{internal + "meta/watch", nil},
-		{internal + "noderpc", append(in("bufpool", "telemetry", "connlimit", "access", "cluster"), wireNode, wireRing)},
+		{internal + "noderpc", append(in("bufpool", "telemetry", "connlimit", "access"), wireNode, wireRing)},
 		{internal + "httpedge", append(in("access", "telemetry"), "proto/rest", "proto/checksum")},
 		{internal + "restapi/tus", in("engine", "httpedge")},
 		{internal + "restapi", append(in("cluster", "access", "engine", "httpedge", "restapi/tus"), "proto/rest", "proto/rest/server", "proto/checksum")},
@@ -114,10 +114,10 @@ var ringstore = Rules{
 		{internal + "lifecycle", nil},
 
 		// Composition roots wire everything, and are imported by cmd only.
-		{"daemon/gateway", []string{internal + "...", wireNode, wireRing, "proto/rest/..."}},
-		{"daemon/storage", append(in("bufpool", "vfs", "cluster", "chunkfs", "noderpc", "conf", "lifecycle", "telemetry"), wireNode, wireRing)},
+		{"daemon/gateway", []string{internal + "..."}},
+		{"daemon/storage", in("bufpool", "chunkfs", "noderpc", "conf", "lifecycle", "telemetry")},
 		// profile, because standalone writes the `local` profile that s3ctl reads.
-		{"daemon/standalone", []string{internal + "...", "daemon/gateway", "daemon/storage", "profile"}},
+		{"daemon/standalone", []string{internal + "...", "daemon/gateway", "profile"}},
 		{"cmd/s3gateway", []string{"daemon/gateway", "daemon/standalone"}},
 		{"cmd/s3storage", []string{"daemon/storage"}},
 
@@ -134,8 +134,7 @@ var ringstore = Rules{
 		{"profile", nil},
 
 		// The operator's tool uses REST only and imports nothing of the daemons.
-		{"ctl/...", []string{"ctl/...", "profile", "proto/problem", "proto/rest", "proto/checksum", "tui/..."}},
-		{"tui/...", []string{"tui/...", "ctl/client", "profile", "proto/rest"}},
+		{"ctl/...", []string{"ctl/...", "profile", "proto/problem", "proto/rest", "proto/checksum"}},
 		{"cmd/s3ctl", []string{"ctl"}},
 
 		// Tests outside the packages that they test may use everything.
@@ -146,10 +145,10 @@ var ringstore = Rules{
 		{"tests/fulldisk", nil},
 		{"tests/cluster", []string{"tests/pgserver"}},
 		{"tests/script", []string{"tests/cluster"}},
-		{"tests/e2e", []string{"tests/cluster", "tests/pgserver"}},
-		{"tests/integration", []string{"tests/cluster", "tests/pgserver", "ctl/client", "ctl/fault", "profile", "proto/rest", "proto/checksum"}},
-		{"tests/chaos/...", []string{wireNode, "tests/cluster", "tests/pgserver", "tests/relay", "ctl/client", "profile", "proto/rest", "proto/checksum"}},
-		{"tests/bench/...", []string{"tests/bench/...", "tests/cluster", "tests/pgserver", "tests/relay", "ctl/client", "proto/rest"}},
+		{"tests/e2e", []string{"tests/cluster"}},
+		{"tests/integration", []string{"tests/cluster", "ctl/client", "ctl/fault", "profile", "proto/rest", "proto/checksum"}},
+		{"tests/chaos/...", []string{wireNode, "tests/cluster", "tests/pgserver", "tests/relay", "ctl/client", "profile"}},
+		{"tests/bench/...", []string{"tests/cluster", "tests/relay"}},
 	},
 
 	Libraries: []Library{

@@ -3,8 +3,8 @@ package script_test
 import (
 	"testing"
 
-	"github.com/ringstore/ringstore/ctl/profile"
 	"github.com/ringstore/ringstore/ctl/resttest"
+	"github.com/ringstore/ringstore/profile"
 )
 
 // A real gateway passes the suite that the in-memory one of s3ctl's tests passes, so that those tests can rely on it.

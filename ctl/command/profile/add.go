@@ -11,7 +11,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/cli"
 	"github.com/ringstore/ringstore/ctl/client"
 	"github.com/ringstore/ringstore/ctl/fault"
-	profiles "github.com/ringstore/ringstore/ctl/profile"
+	profiles "github.com/ringstore/ringstore/profile"
 	"github.com/ringstore/ringstore/proto/problem"
 )
 

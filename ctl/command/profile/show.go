@@ -8,8 +8,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ringstore/ringstore/ctl/cli"
-	profiles "github.com/ringstore/ringstore/ctl/profile"
 	"github.com/ringstore/ringstore/ctl/term"
+	profiles "github.com/ringstore/ringstore/profile"
 )
 
 // ShowOptions are the options of profile show.

@@ -6,7 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ringstore/ringstore/ctl/cli"
-	profiles "github.com/ringstore/ringstore/ctl/profile"
+	profiles "github.com/ringstore/ringstore/profile"
 )
 
 // UseOptions are the options of profile use.
