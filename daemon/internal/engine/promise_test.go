@@ -135,7 +135,9 @@ func TestAReadInProgressEndsWhole(t *testing.T) {
 			_, err := r.Rename(context.Background(), f.ID, store.DefaultBucket, "other", store.Change{})
 			require.NoError(t, err)
 		},
-		"delete": func(t *testing.T, r *rig, f store.File) { require.NoError(t, r.Delete(context.Background(), f.ID, store.Change{})) },
+		"delete": func(t *testing.T, r *rig, f store.File) {
+			require.NoError(t, r.Delete(context.Background(), f.ID, store.Change{}))
+		},
 		"its chunks move": func(t *testing.T, r *rig, f store.File) {
 			p := f.Parts[0]
 			for i, c := range p.Chunks {
