@@ -16,7 +16,7 @@ func (u *upload) commit(ctx context.Context) (store.File, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitLimit)
 	defer cancel()
 	u.file.Parts = u.stored
-	stored, replaced, err := u.e.meta.CommitFile(ctx, store.Commit{Change: store.Change{If: u.req.If, Caller: u.req.Caller}, File: u.file, Begun: u.begun}) // here the write becomes visible, and acknowledged
+	stored, replaced, err := u.e.meta.CommitFile(ctx, store.Commit{Change: u.req.Change, File: u.file, Begun: u.begun}) // here the write becomes visible, and acknowledged
 	switch {
 	case err == nil:
 		u.after(!replaced.IsZero())

@@ -20,7 +20,7 @@ func (e *Engine) Copy(ctx context.Context, id store.FileID, bucket store.BucketN
 	body := o.reader(ctx, 0, f.Size)
 	defer body.Close()
 	return e.Put(ctx, PutRequest{
-		Bucket: bucket, Key: key, Size: f.Size, ContentType: f.ContentType, Meta: f.Meta, WantSHA256: f.SHA256 != nil, Caller: ch.Caller, If: ch.If, Body: body,
+		Change: ch, Bucket: bucket, Key: key, Size: f.Size, ContentType: f.ContentType, Meta: f.Meta, WantSHA256: f.SHA256 != nil, Body: body,
 		Verify: func(s Sums) error {
 			if s.CRC64 == f.CRC64 {
 				return nil

@@ -8,8 +8,10 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// PutRequest is one upload.
+// PutRequest is one upload. Of the change, If is decided in the step that makes the file visible, and write memory is
+// shared equally among callers.
 type PutRequest struct {
+	store.Change
 	Bucket      store.BucketName
 	Key         store.Key
 	Size        int64 // bytes of the body, or -1 when unknown
@@ -17,8 +19,6 @@ type PutRequest struct {
 	ContentType string
 	Meta        map[string]string
 	WantSHA256  bool
-	Caller      string          // the access key; write memory is shared equally among callers
-	If          store.Condition // of the key, decided in the step that makes the file visible
 	// Verify is called once all bytes were read, before anything becomes visible;
 	// its error fails the put and is returned unchanged. May be nil.
 	Verify func(Sums) error

@@ -102,7 +102,7 @@ func (f *form) begin(in *incoming) error {
 func (f *form) found(part *multipart.Part, filename string, in *incoming) error {
 	f.part = part
 	if in.name == "" {
-		in.name = filename
+		in.name, in.before = filename, store.KeepBefore // the client did not choose the name, so it may not know what has it
 	}
 	in.contentType = part.Header.Get("Content-Type")
 	if in.contentType == "" {

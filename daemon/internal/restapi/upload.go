@@ -24,6 +24,7 @@ type incoming struct {
 	bucket      string
 	name        string
 	contentType string
+	before      store.Before
 	size        int64 // -1 when unknown
 	most        int64 // upper bound in bytes where the size is unknown; 0: none
 	body        io.Reader
@@ -58,13 +59,14 @@ func (a *api) UploadFile(c echo.Context, p rest.UploadFileParams) error {
 	} else if err := a.openRaw(c, mediaType, &in); err != nil {
 		return err
 	}
+	change.Before = in.before
 	if in.bucket == "" {
 		in.bucket = store.DefaultBucket.String()
 	}
 	f, err := a.cfg.Engine.Put(r.Context(), engine.PutRequest{
-		Bucket: store.BucketName(in.bucket), Key: store.Key(in.name), Size: in.size, Most: in.most, ContentType: in.contentType, Meta: meta,
+		Change: change, Bucket: store.BucketName(in.bucket), Key: store.Key(in.name), Size: in.size, Most: in.most, ContentType: in.contentType, Meta: meta,
 		WantSHA256: want.WantSHA256, Verify: func(s engine.Sums) error { return want.Verify(s.CRC64, s.SHA256) }, Body: in.body,
-		Caller: change.Caller, If: change.If, Interrupt: httpedge.Interrupter(c),
+		Interrupt: httpedge.Interrupter(c),
 	})
 	if err != nil {
 		return err

@@ -107,6 +107,36 @@ func TestUploadNames(t *testing.T) {
 	require.Equal(t, "new\nline\"", g.Name)
 }
 
+// A form that names no object does not delete the file whose name its filename happens to be. A given name replaces.
+func TestFormWithoutANameKeepsTheEarlierFile(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, setup{})
+	send := func(fields ...field) rest.File {
+		body, contentType := makeForm(t, append(fields, field{name: "file", value: "later", filename: "photo.jpg"})...)
+		return decode[rest.File](t, r.call("POST", "/files", bytes.NewReader(body), "Content-Type", contentType), http.StatusCreated)
+	}
+	listed := func() (ids []string) {
+		for _, f := range decode[rest.FileList](t, r.call("GET", "/files?sort=created_at", nil), http.StatusOK).Files {
+			ids = append(ids, f.FileID)
+		}
+		return ids
+	}
+	earlier := r.put("photo.jpg", []byte("earlier"))
+	later := send()
+	require.True(t, later.Latest)
+	require.Equal(t, "earlier", string(r.call("GET", "/files/"+earlier.FileID, nil).body))
+	require.Equal(t, "later", string(r.call("GET", "/files/by-name?name=photo.jpg", nil).body))
+	require.Equal(t, []string{earlier.FileID, later.FileID}, listed())
+
+	given := send(field{name: "name", value: "photo.jpg"})
+	require.Equal(t, http.StatusNotFound, r.call("GET", "/files/"+later.FileID, nil).status)
+	require.Equal(t, []string{earlier.FileID, given.FileID}, listed())
+
+	require.Equal(t, http.StatusNoContent, r.call("DELETE", "/files/"+earlier.FileID, nil).status)
+	require.Equal(t, "later", string(r.call("GET", "/files/by-name?name=photo.jpg", nil).body))
+	require.Equal(t, []string{given.FileID}, listed())
+}
+
 func TestUploadContentTypes(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{})
