@@ -52,7 +52,7 @@ func (e *Engine) UpdateBucket(ctx context.Context, b store.Bucket) error {
 	if err := e.meta.UpdateBucket(ctx, b); err != nil {
 		return err
 	}
-	e.buckets.m.Delete(b.Name)
+	e.buckets.Delete(b.Name)
 	return nil
 }
 
@@ -61,6 +61,6 @@ func (e *Engine) DeleteBucket(ctx context.Context, name store.BucketName) error 
 	if err := e.meta.DeleteBucket(ctx, name); err != nil {
 		return err
 	}
-	e.buckets.m.Delete(name)
+	e.buckets.Delete(name)
 	return nil
 }

@@ -91,7 +91,7 @@ type Engine struct {
 	fleet    Fleet
 	pool     *writemem.Pool
 	plans    planner
-	buckets  bucketCache
+	buckets  sync.Map // store.BucketName -> cachedBucket
 	sessions sessionCache
 	io       *stripe.IO
 

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -52,25 +51,21 @@ func (p *planner) get(v *cluster.View, wanted int) (*placement.Plan, error) {
 // the bucket still exists.
 const bucketTTL = 2 * time.Second
 
-type bucketCache struct {
-	m sync.Map // store.BucketName -> cachedBucket
-}
-
 type cachedBucket struct {
 	bucket store.Bucket
 	at     time.Time
 }
 
 func (e *Engine) bucket(ctx context.Context, name store.BucketName) (store.Bucket, error) {
-	if c, ok := e.buckets.m.Load(name); ok && time.Since(c.(cachedBucket).at) < bucketTTL {
+	if c, ok := e.buckets.Load(name); ok && time.Since(c.(cachedBucket).at) < bucketTTL {
 		return c.(cachedBucket).bucket, nil
 	}
 	b, err := e.meta.Bucket(ctx, name)
 	if err != nil {
-		e.buckets.m.Delete(name)
+		e.buckets.Delete(name)
 		return store.Bucket{}, err
 	}
-	e.buckets.m.Store(name, cachedBucket{b, time.Now()})
+	e.buckets.Store(name, cachedBucket{b, time.Now()})
 	return b, nil
 }
 

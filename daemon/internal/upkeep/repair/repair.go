@@ -62,8 +62,6 @@ type Job struct {
 	io      *stripe.IO
 }
 
-var _ upkeep.Job = (*Job)(nil)
-
 // New makes the job.
 func New(c Config) *Job {
 	c.Parallel = cmp.Or(c.Parallel, 4)
