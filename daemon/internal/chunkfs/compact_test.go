@@ -109,14 +109,17 @@ func TestCompactionThatFailsIsTriedAgain(t *testing.T) {
 	for n := range 2 {
 		require.NoError(t, s.Delete(t.Context(), fixedID(n)))
 	}
-	for op, err := range map[string]syscall.Errno{"write": syscall.ENOSPC, "remove": syscall.EDQUOT, "read": syscall.ENOMEM} {
+	for _, fails := range []struct { // in the order of the steps: a later one finds those before it done
+		op  string
+		err syscall.Errno
+	}{{"read", syscall.ENOMEM}, {"write", syscall.ENOSPC}, {"remove", syscall.EDQUOT}} {
 		fs.SetHook(func(c vfstest.Call) error {
-			if c.Op == op {
-				return err
+			if c.Op == fails.op {
+				return fails.err
 			}
 			return nil
 		})
-		require.Error(t, s.Compact(t.Context()), op)
+		require.Error(t, s.Compact(t.Context()), fails.op)
 	}
 	fs.SetHook(nil)
 	require.NoError(t, s.Compact(t.Context()))

@@ -1,5 +1,18 @@
 package chunkfs
 
+import "github.com/ringstore/ringstore/daemon/internal/store"
+
+// Lock takes the lock under which a chunk is committed, deleted and moved. The caller must call unlock; waited reports whether another
+// caller waits for it.
+func (s *Store) Lock(id store.ChunkID) (unlock func(), waited func() bool) {
+	s.ids.lock(id)
+	return func() { s.ids.unlock(id) }, func() bool {
+		s.ids.mu.Lock()
+		defer s.ids.mu.Unlock()
+		return s.ids.held[id] != nil
+	}
+}
+
 // Waiting is the number of callers that wait for the next batch of the log.
 func (s *Store) Waiting() int {
 	s.log.mu.Lock()

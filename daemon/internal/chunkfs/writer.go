@@ -212,13 +212,13 @@ func (w *writer) Commit(label store.Label) (store.ChunkInfo, error) {
 		return store.ChunkInfo{}, err
 	}
 	if w.temp != nil {
-		return w.s.exclusively(c.Info, func() error { return w.commitFile(c) })
+		return w.s.exclusively(w.ctx, c.Info, func() error { return w.commitFile(c) })
 	}
 	data := make([][]byte, len(w.bufs))
 	for i, b := range w.bufs {
 		data[i] = b.Data
 	}
-	return w.s.commitRecord(c, data)
+	return w.s.commitRecord(w.ctx, c, data)
 }
 
 // describe assembles what is stored beside the data.
@@ -236,10 +236,14 @@ func (s *Store) describe(spec store.ChunkSpec, label store.Label, size int64, cr
 	}}, s.writable()
 }
 
-// exclusively runs the last steps of a commit under the chunk's lock, unless the chunk exists already.
-func (s *Store) exclusively(info store.ChunkInfo, commit func() error) (store.ChunkInfo, error) {
+// exclusively runs the last steps of a commit under the chunk's lock, unless the chunk exists already. A caller that has left
+// meanwhile gets nothing stored: it may have asked for the chunk's deletion since, and that may have come first.
+func (s *Store) exclusively(ctx context.Context, info store.ChunkInfo, commit func() error) (store.ChunkInfo, error) {
 	s.ids.lock(info.ID)
 	defer s.ids.unlock(info.ID)
+	if err := ctx.Err(); err != nil {
+		return store.ChunkInfo{}, err
+	}
 	if _, ok := s.index.Find(info.ID, nil); ok || s.folders.unlisted(info.ID) {
 		have, err := s.stat(info.ID)
 		switch {
@@ -261,8 +265,8 @@ func (s *Store) exclusively(info store.ChunkInfo, commit func() error) (store.Ch
 	return info, nil
 }
 
-func (s *Store) commitRecord(c format.Content, data [][]byte) (store.ChunkInfo, error) {
-	return s.exclusively(c.Info, func() error {
+func (s *Store) commitRecord(ctx context.Context, c format.Content, data [][]byte) (store.ChunkInfo, error) {
+	return s.exclusively(ctx, c.Info, func() error {
 		return s.log.append(&format.Record{Kind: format.KindChunk, Content: c, Data: data})
 	})
 }
@@ -349,7 +353,7 @@ func (s *Store) PutSmall(ctx context.Context, spec store.ChunkSpec, u store.Unit
 		return store.ChunkInfo{}, translate("PutSmall", spec.ID, err)
 	}
 	defer room.Release() // the log counts the record
-	return s.commitRecord(c, [][]byte{u.Data})
+	return s.commitRecord(ctx, c, [][]byte{u.Data})
 }
 
 // putLarge is PutSmall for a unit that is too large for a segment.
