@@ -27,7 +27,7 @@ func TestClaimsEndWithTheirLeader(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, c.Close()) })
 	db := database{c.Database.DSN("postgres")}
 	f := &faults{t: t, c: c, hanging: make([]atomic.Bool, 2)}
-	until(t, time.Minute, "a gateway leads", func() bool { return strings.Contains(c.Gateways[f.leader()].Tail(1<<20), "does the upkeep now") })
+	until(t, time.Minute, "a gateway leads", func() bool { return strings.Contains(c.Gateways[f.leader()].Tail(1<<20), leads) })
 	leader := f.leader()
 	other := newAPI(c.URLs[1-leader], c.AccessKey, c.SecretKey, 30*time.Second)
 	t.Cleanup(other.close)

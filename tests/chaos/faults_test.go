@@ -195,13 +195,16 @@ func (f *faults) killNodes(n int) func(ctx context.Context, rng *rand.Rand) erro
 	}
 }
 
+// leads is what a gateway logs when it becomes the leader of upkeep.
+const leads = "this gateway runs the upkeep jobs now"
+
 // leader returns the gateway that last logged that it runs the upkeep, or the first if the logs do not say.
 func (f *faults) leader() int {
 	const all = 1 << 20
 	leader, last := 0, ""
 	for i, g := range f.c.Gateways {
 		for line := range strings.SplitSeq(g.Tail(all), "\n") {
-			if strings.Contains(line, "does the upkeep now") && line > last { // a line begins with its time
+			if strings.Contains(line, leads) && line > last { // a line begins with its time
 				leader, last = i, line
 			}
 		}

@@ -15,6 +15,9 @@ func (u *upload) commit(ctx context.Context) (store.File, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitLimit)
 	defer cancel()
+	if err := u.queueUncertain(ctx); err != nil {
+		return u.fail(err)
+	}
 	u.file.Parts = u.stored
 	stored, replaced, err := u.e.meta.CommitFile(ctx, store.Commit{Change: u.req.Change, File: u.file, Begun: u.begun}) // here the write becomes visible, and acknowledged
 	switch {
@@ -30,7 +33,6 @@ func (u *upload) commit(ctx context.Context) (store.File, error) {
 
 // after wakes the upkeep jobs for which the commit made work.
 func (u *upload) after(replaced bool) {
-	u.sweep(u.file.ID)
 	if replaced {
 		u.e.cfg.WakeReclaim()
 	}

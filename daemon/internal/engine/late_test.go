@@ -122,6 +122,55 @@ func TestASpareNodeTakesTheChunkThatIsRequired(t *testing.T) {
 	})
 }
 
+// noQueue is a metadata store whose queues take nothing; all else works.
+type noQueue struct{ store.Metadata }
+
+func (noQueue) Enqueue(context.Context, []store.Task) error {
+	return store.Errorf(store.Unavailable, "connection refused")
+}
+
+// A write that left a chunk on a late node is acknowledged only when the reclaim of that chunk is recorded: a gateway that is killed
+// right after the answer would leave a chunk that no metadata knows, once the file is deleted.
+func TestAChunkOfALateNodeIsRecordedBeforeTheAnswer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, options{nodes: 6, config: func(c *engine.Config) { c.Meta = noQueue{c.Meta} }})
+		session := r.session(t, "session", -1)
+		for name, write := range map[string]func() error{
+			"put": func() error {
+				_, err := r.Put(t.Context(), request("key", randomBytes(50)))
+				return err
+			},
+			"part": func() error {
+				_, err := r.PutPart(t.Context(), engine.PartRequest{Session: session.ID, Number: 1, Size: 50, Body: bytes.NewReader(randomBytes(50))})
+				return err
+			},
+		} {
+			refused := 0
+			for _, late := range r.nodes.View().Members {
+				var asked atomic.Int64
+				r.nodes.all()[late.ID].SetHook(func(ctx context.Context, c mem.Call) error {
+					if c.Op == mem.OpCommit {
+						asked.Add(1)
+						<-ctx.Done()
+					}
+					return nil // it stores the chunk although no one waits for it
+				})
+				err := write()
+				r.nodes.all()[late.ID].SetHook(nil)
+				if asked.Load() == 0 {
+					require.NoError(t, err, name)
+					continue
+				}
+				require.Error(t, err, name)
+				require.Equal(t, store.Unavailable, store.KindOf(err), "%s: %v", name, err)
+				refused++
+			}
+			require.NotZero(t, refused, name)
+		}
+	})
+}
+
 // A chunk that a late node may have stored after all is reclaimed there.
 func TestAChunkOfALateNodeIsReclaimed(t *testing.T) {
 	t.Parallel()

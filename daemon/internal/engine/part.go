@@ -163,16 +163,12 @@ func (w *partWrite) orphans() []store.Task {
 	return tasks
 }
 
-// sweep queues, in the background, the chunks that failed attempts may have left on nodes beside a part that is stored.
-func (w *partWrite) sweep(owner store.FileID) {
+// queueUncertain queues the chunks that failed or late attempts may have left on nodes, before the part is acknowledged: afterwards a
+// gateway that is killed could not tell any more where they are. There are none unless a node failed or was late.
+func (w *partWrite) queueUncertain(ctx context.Context) error {
 	if len(w.uncertain) == 0 {
-		return
+		return nil
 	}
-	w.e.persist(w.ctx, func(ctx context.Context) error {
-		err := w.e.meta.Enqueue(ctx, w.uncertain)
-		w.e.cfg.WakeReclaim()
-		return err
-	}, func(err error) {
-		w.e.cfg.Log.WarnContext(w.ctx, "chunks of failed attempts stay on their nodes until the next scrub", "file", owner, "error", err)
-	})
+	defer w.e.cfg.WakeReclaim()
+	return w.e.meta.Enqueue(ctx, w.uncertain)
 }

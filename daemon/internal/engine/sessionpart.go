@@ -145,6 +145,9 @@ func (u *partUpload) save(ctx context.Context) (store.SessionPart, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitLimit)
 	defer cancel()
+	if err := u.queueUncertain(ctx); err != nil {
+		return u.fail(err)
+	}
 	save := u.e.meta.SavePart
 	if u.req.Append {
 		save = u.e.meta.AddPart
@@ -161,7 +164,6 @@ func (u *partUpload) save(ctx context.Context) (store.SessionPart, error) {
 
 // saved wakes the upkeep jobs for which the save made work, and returns the part.
 func (u *partUpload) saved() store.SessionPart {
-	u.sweep(u.req.Session)
 	if u.wantsRepair() {
 		u.e.cfg.WakeRepair()
 	}
