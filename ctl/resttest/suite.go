@@ -194,8 +194,11 @@ func (s *suite) listing() {
 	}
 	for _, size := range []int{1, 2, 1000} {
 		for _, tc := range []struct{ prefix, delimiter, want string }{
-			{"", "", "a a-b a/1 a/2/x b/ b/1 ü"}, {"a", "", "a a-b a/1 a/2/x"}, {"", "/", "a a-b a/* b/* ü"},
-			{"a/", "/", "a/1 a/2/*"}, {"none", "", ""},
+			{"", "", "a a-b a/1 a/2/x b/ b/1 ü"},
+			{"a", "", "a a-b a/1 a/2/x"},
+			{"", "/", "a a-b a/* b/* ü"},
+			{"a/", "/", "a/1 a/2/*"},
+			{"none", "", ""},
 		} {
 			require.Equal(s, tc.want, s.list(client.Query{Bucket: s.bucket, Prefix: tc.prefix, Delimiter: tc.delimiter, PageSize: size}), "%+v, pages of %d", tc, size)
 		}

@@ -32,7 +32,7 @@ type Node struct {
 func PolicyFor(nodes []Node, wanted int) Policy {
 	p := Policy{Wanted: wanted, Members: len(nodes)}
 	p.Survive = max(min(wanted, p.Members-1), 0)
-	p.Parity = parityFor(DataChunks, max(p.Members, 1), p.Survive)
+	p.Parity = parityFor(max(p.Members, 1), p.Survive)
 	if zones := zoneSizes(nodes); len(zones) > p.Survive && len(zones) < p.Members {
 		p.coverZones(zones)
 	}
@@ -105,10 +105,10 @@ func (p Policy) ParityOf(k int) int {
 func (p Policy) Share(chunks int) int { return (chunks + p.Members - 1) / max(p.Members, 1) }
 
 // parityFor is the smallest m such that losing any f of n domains, over which
-// k+m chunks are spread evenly, loses at most m of them: f*ceil((k+m)/n) <= m. For f < n it exists.
-func parityFor(k, n, f int) int {
+// k = DataChunks and m chunks are spread evenly, loses at most m of them: f*ceil((k+m)/n) <= m. For f < n it exists.
+func parityFor(n, f int) int {
 	m := 0
-	for f*((k+m+n-1)/n) > m {
+	for f*((DataChunks+m+n-1)/n) > m {
 		m++
 	}
 	return m

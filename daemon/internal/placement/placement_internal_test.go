@@ -18,7 +18,7 @@ func TestParityForTheExamplesOfTheDesign(t *testing.T) {
 	for _, c := range []struct{ n, f, m int }{
 		{6, 2, 4}, {8, 2, 2}, {100, 2, 2}, {6, 0, 0}, {1, 0, 0}, {2, 1, 6}, {3, 2, 12}, {4, 1, 2}, {6, 1, 2}, {6, 3, 6},
 	} {
-		require.Equal(t, c.m, parityFor(DataChunks, c.n, c.f), "%d nodes, %d failures", c.n, c.f)
+		require.Equal(t, c.m, parityFor(c.n, c.f), "%d nodes, %d failures", c.n, c.f)
 	}
 }
 
@@ -28,7 +28,7 @@ func TestParityIsEnoughAndNoMore(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(1, 12).Draw(t, "nodes")
 		f := rapid.IntRange(0, min(3, n-1)).Draw(t, "failures")
-		m := parityFor(DataChunks, n, f)
+		m := parityFor(n, f)
 		require.LessOrEqual(t, DataChunks+m, store.MaxChunksPerPart)
 		require.GreaterOrEqual(t, Survives(DataChunks, evenly(DataChunks+m, n)), f)
 		for less := range m {
@@ -139,7 +139,7 @@ func TestPolicyCoversZonesWithTheLeastParity(t *testing.T) {
 				}
 			}
 			p := PolicyFor(nodes, wanted)
-			alone := parityFor(DataChunks, len(nodes), p.Survive)
+			alone := parityFor(len(nodes), p.Survive)
 			require.GreaterOrEqual(t, p.Parity, alone)
 			if least := leastParity(sizes, alone, p.Survive); least >= 0 {
 				require.Equal(t, least, p.Parity, "%v, %d failures", sizes, wanted)

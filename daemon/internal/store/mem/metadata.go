@@ -433,7 +433,7 @@ func (m *Metadata) DeleteFile(ctx context.Context, x store.Deletion) error {
 
 // target is the file to delete, once the condition holds.
 func (d *data) target(x store.Deletion) (f store.File, err error) {
-	ok := true
+	var ok bool
 	if x.File.IsZero() {
 		if _, err := d.bucket(x.Bucket); err != nil {
 			return f, err

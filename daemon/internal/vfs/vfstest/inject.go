@@ -40,7 +40,7 @@ func (c Call) Changes() bool {
 	return true
 }
 
-// ErrShortWrite, returned by a hook, makes a write stop halfway with io.ErrShortWrite.
+// ErrShortWrite is for hooks: returned by one, it makes a write stop halfway with io.ErrShortWrite.
 var ErrShortWrite = errors.New("short write")
 
 // Inject forwards every call to another file system, after calling a hook. If the hook
