@@ -78,7 +78,16 @@ func TestAHungNodeDelaysWritesByLessThanASecond(t *testing.T) {
 					if name == "several stripes" {
 						limit *= 2 // stripe.Config.Lag comes before the wait at the commit
 					}
-					for range 40 {
+					isUsed := func() bool {
+						m, _ := r.nodes.View().Member(hung)
+						return m.Status == cluster.Online
+					}
+					// Which writes meet the node is chance, so they end when it is not used any more, and a few later.
+					for n, after := 0, 0; after < 5; n++ {
+						require.Less(t, n, 400, "a node that completes nothing is not used any more")
+						if !isUsed() {
+							after++
+						}
 						body := randomBytes(size)
 						began := time.Now()
 						f := r.put(t, "key", body)
@@ -96,8 +105,6 @@ func TestAHungNodeDelaysWritesByLessThanASecond(t *testing.T) {
 						}
 					}
 					require.Equal(t, holes, r.depth(t, store.Repair))
-					m, _ := r.nodes.View().Member(hung)
-					require.Equal(t, cluster.Suspect, m.Status, "a node that completes nothing is not used any more")
 				})
 			})
 		}
@@ -146,27 +153,25 @@ func TestAChunkOfALateNodeIsRecordedBeforeTheAnswer(t *testing.T) {
 				return err
 			},
 		} {
-			refused := 0
-			for _, late := range r.nodes.View().Members {
-				var asked atomic.Int64
-				r.nodes.all()[late.ID].SetHook(func(ctx context.Context, c mem.Call) error {
-					if c.Op == mem.OpCommit {
-						asked.Add(1)
-						<-ctx.Done()
-					}
-					return nil // it stores the chunk although no one waits for it
-				})
+			late := r.nodes.View().Members[0].ID
+			var asked atomic.Bool
+			r.nodes.all()[late].SetHook(func(ctx context.Context, c mem.Call) error {
+				if c.Op == mem.OpCommit {
+					asked.Store(true)
+					<-ctx.Done()
+				}
+				return nil // it stores the chunk although no one waits for it
+			})
+			for n := 0; !asked.Load(); n++ { // which write meets the node is chance
+				require.Less(t, n, 200, name)
 				err := write()
-				r.nodes.all()[late.ID].SetHook(nil)
-				if asked.Load() == 0 {
+				if !asked.Load() {
 					require.NoError(t, err, name)
 					continue
 				}
 				require.Error(t, err, name)
 				require.Equal(t, store.Unavailable, store.KindOf(err), "%s: %v", name, err)
-				refused++
 			}
-			require.NotZero(t, refused, name)
 		}
 	})
 }
