@@ -83,7 +83,7 @@ var ringstore = Rules{
 		{internal + "vfs/vfstest", in("vfs")},
 		{internal + "connlimit", nil},
 		{internal + "access", in("vfs", "connlimit")}, // vfs, to keep the master key's file
-		{internal + "stripe", in("placement", "erasure", "cluster")},
+		{internal + "stripe", in("bufpool", "placement", "erasure", "cluster")},
 		{internal + "engine", append(in("placement", "writemem", "erasure", "cluster", "stripe"), "proto/checksum")},
 		{internal + "upkeep", in("stripe")},
 		{internal + "upkeep/expire", in("upkeep")},

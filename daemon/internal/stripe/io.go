@@ -7,12 +7,14 @@
 package stripe
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/ringstore/ringstore/daemon/internal/bufpool"
 	"github.com/ringstore/ringstore/daemon/internal/cluster"
 	"github.com/ringstore/ringstore/daemon/internal/erasure"
 	"github.com/ringstore/ringstore/daemon/internal/store"
@@ -55,13 +57,13 @@ type Config struct {
 // for concurrent use.
 type IO struct {
 	cfg        Config
-	units      latency  // waits of readers for a unit
-	smalls     latency  // writes of chunks of one unit
-	commits    latency  // commits of longer chunks
-	lateSince  sync.Map // store.NodeID -> time.Time: since when writes of the node were late, with none completed
-	codes      sync.Map // [2]int{k, m} -> *erasure.Code
-	buffers    buffers
-	readers    atomic.Int64 // open now
+	units      latency       // waits of readers for a unit
+	smalls     latency       // writes of chunks of one unit
+	commits    latency       // commits of longer chunks
+	lateSince  sync.Map      // store.NodeID -> time.Time: since when writes of the node were late, with none completed
+	codes      sync.Map      // [2]int{k, m} -> *erasure.Code
+	buffers    *bufpool.Pool // for reconstructed units
+	readers    atomic.Int64  // open now
 	background sync.WaitGroup
 }
 
@@ -70,25 +72,14 @@ func New(c Config) *IO {
 	if c.WakeRepair == nil {
 		c.WakeRepair = func() {}
 	}
-	if c.Log == nil {
-		c.Log = slog.Default()
-	}
-	if c.Window == 0 {
-		c.Window = 2
-	}
-	if c.Ahead == 0 {
-		c.Ahead = 2
-	}
-	def := func(p *time.Duration, d time.Duration) {
-		if *p == 0 {
-			*p = d
-		}
-	}
-	def(&c.Stall, 10*time.Second)
-	def(&c.SyncStall, 30*time.Second)
-	def(&c.Lag, time.Second)
-	def(&c.HedgeFloor, 250*time.Millisecond)
-	return &IO{cfg: c}
+	c.Log = cmp.Or(c.Log, slog.Default())
+	c.Window = cmp.Or(c.Window, 2)
+	c.Ahead = cmp.Or(c.Ahead, 2)
+	c.Stall = cmp.Or(c.Stall, 10*time.Second)
+	c.SyncStall = cmp.Or(c.SyncStall, 30*time.Second)
+	c.Lag = cmp.Or(c.Lag, time.Second)
+	c.HedgeFloor = cmp.Or(c.HedgeFloor, 250*time.Millisecond)
+	return &IO{cfg: c, buffers: bufpool.New()}
 }
 
 // Wait returns when all background work has ended: calls to nodes that outlived their reader or writer, and reports. No

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 
+	"github.com/ringstore/ringstore/daemon/internal/bufpool"
 	"github.com/ringstore/ringstore/daemon/internal/cluster"
 	"github.com/ringstore/ringstore/daemon/internal/erasure"
 	"github.com/ringstore/ringstore/daemon/internal/store"
@@ -35,8 +36,8 @@ type Reader struct {
 	causes []error                      // why chunks were abandoned
 
 	sources     [store.MaxChunksPerPart]*source
-	reconstruct bool                            // the sources are any K chunks, not only the units of the range
-	scratch     [store.MaxChunksPerPart]*buffer // for reconstructed units, by index; reused for each stripe
+	reconstruct bool                                    // the sources are any K chunks, not only the units of the range
+	scratch     [store.MaxChunksPerPart]*bufpool.Buffer // for reconstructed units, by index; reused for each stripe
 	views       [store.MaxChunksPerPart][]byte
 	closed      bool
 }
@@ -336,7 +337,7 @@ func (r *Reader) complete(views [][]byte, s, unit int) error {
 
 func (r *Reader) scratchFor(index int) []byte {
 	if r.scratch[index] == nil {
-		r.scratch[index] = r.io.buffers.get(r.layout.UnitSize)
+		r.scratch[index] = r.io.buffers.Lend(r.layout.UnitSize)
 	}
-	return r.scratch[index].data
+	return r.scratch[index].Data
 }

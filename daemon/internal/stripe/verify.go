@@ -2,8 +2,6 @@ package stripe
 
 import (
 	"context"
-	"errors"
-	"io"
 	"time"
 
 	"github.com/ringstore/ringstore/daemon/internal/store"
@@ -29,33 +27,7 @@ func (o *IO) Verify(ctx context.Context, p store.Part, index int) error {
 	if info.Sum != at.Sum || info.Size != p.ChunkSize() {
 		return store.Errorf(store.Corrupt, "chunk %s has %d bytes with sum %08x, not %d with %08x", id, info.Size, info.Sum, p.ChunkSize(), at.Sum)
 	}
-	if v, ok := chunks.(store.ChunkVerifier); ok {
-		return v.Verify(ctx, id)
-	}
-	return readThrough(ctx, chunks, id)
-}
-
-// readThrough reads the whole chunk and compares every checksum.
-func readThrough(ctx context.Context, chunks store.Chunks, id store.ChunkID) error {
-	r, err := chunks.Open(ctx, id, 0, -1)
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	for {
-		u, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		err = u.Check()
-		u.Release()
-		if err != nil {
-			return err
-		}
-	}
+	return store.Verify(ctx, chunks, id)
 }
 
 // Label returns the label of the part's chunks, which is the same for all of them, from the first that can be read.
