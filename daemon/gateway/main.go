@@ -21,7 +21,9 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/lifecycle"
 	"github.com/ringstore/ringstore/daemon/internal/meta/postgres"
 	"github.com/ringstore/ringstore/daemon/internal/meta/watch"
-	"github.com/ringstore/ringstore/daemon/internal/noderpc"
+	"github.com/ringstore/ringstore/daemon/internal/rpc"
+	"github.com/ringstore/ringstore/daemon/internal/rpc/chunks"
+	"github.com/ringstore/ringstore/daemon/internal/rpc/member"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/telemetry"
 )
@@ -119,7 +121,7 @@ func run(ctx context.Context, c Config, meta *watch.Store, master *access.Master
 			WithHint("Choose another address with --listen-grpc, or stop what uses this one.")
 	}
 	core, err := NewCore(ctx, c.Settings, Parts{Meta: meta, Master: master, Log: log, Connect: func(n store.Node) (store.Chunks, io.Closer, error) {
-		client, err := noderpc.Dial(n.Address, noderpc.DialConfig{Node: n.ID, JoinToken: token, Buffers: buffers})
+		client, err := chunks.Dial(n.Address, chunks.DialConfig{Node: n.ID, JoinToken: token, Buffers: buffers})
 		return client, client, err
 	}})
 	if err != nil {
@@ -130,8 +132,8 @@ func run(ctx context.Context, c Config, meta *watch.Store, master *access.Master
 		return errors.Join(err, core.Close(), joins.Close())
 	}
 	lifecycle.WarnPlain(log, core.Listener.Addr(), joins.Addr())
-	members := noderpc.NewMembershipServer(noderpc.MembershipConfig{
-		ServerConfig: noderpc.ServerConfig{JoinToken: token, Buffers: buffers, Throttle: core.Throttle, Log: log}, Nodes: meta, Heartbeat: c.Heartbeat,
+	members := member.NewServer(member.ServerConfig{
+		ServerConfig: rpc.ServerConfig{JoinToken: token, Buffers: buffers, Throttle: core.Throttle, Log: log}, Nodes: meta, Heartbeat: c.Heartbeat,
 	})
 	g := lifecycle.NewGroup(log)
 	g.Add(lifecycle.Service{Name: "membership", Run: func(context.Context) error { return members.Serve(joins) }, Stop: members.Shutdown})

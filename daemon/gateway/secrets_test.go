@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ringstore/ringstore/daemon/internal/access"
-	"github.com/ringstore/ringstore/daemon/internal/noderpc"
+	"github.com/ringstore/ringstore/daemon/internal/rpc"
 )
 
 func TestSecrets(t *testing.T) {
@@ -50,7 +50,7 @@ func TestSecrets(t *testing.T) {
 	for name, secret := range made {
 		require.NotContains(t, out, secret, name)
 	}
-	require.NoError(t, noderpc.CheckJoinToken(made["cluster/join-token"]))
+	require.NoError(t, rpc.CheckJoinToken(made["cluster/join-token"]))
 	_, err := access.ParseMasterKey(made["gateway/master-key"])
 	require.NoError(t, err)
 	require.NoError(t, access.KeyPair{AccessKey: "ringstore-root", Secret: made["gateway/root-secret-key"]}.Validate())

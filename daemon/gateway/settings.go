@@ -12,7 +12,7 @@ import (
 
 	"github.com/ringstore/ringstore/daemon/internal/conf"
 	"github.com/ringstore/ringstore/daemon/internal/httpedge"
-	"github.com/ringstore/ringstore/daemon/internal/noderpc"
+	"github.com/ringstore/ringstore/daemon/internal/rpc"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/telemetry"
 )
@@ -139,8 +139,8 @@ func (c *Config) Validate() error {
 		return errors.New("--join-token (or RINGSTORE_JOIN_TOKEN, or --join-token-file) is required, unless --insecure is given")
 	case c.JoinToken != "" && c.Insecure:
 		return errors.New("--insecure and --join-token exclude each other")
-	case !c.Insecure && noderpc.CheckJoinToken(c.JoinToken.Reveal()) != nil:
-		return fmt.Errorf("--join-token: %w; make one with: openssl rand -hex 32", noderpc.CheckJoinToken(c.JoinToken.Reveal()))
+	case !c.Insecure && rpc.CheckJoinToken(c.JoinToken.Reveal()) != nil:
+		return fmt.Errorf("--join-token: %w; make one with: openssl rand -hex 32", rpc.CheckJoinToken(c.JoinToken.Reveal()))
 	case c.MasterKey == "":
 		return errors.New("--master-key (or RINGSTORE_MASTER_KEY, or --master-key-file) is required; make one with: openssl rand -hex 32")
 	}

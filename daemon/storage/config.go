@@ -6,7 +6,8 @@ import (
 	"time"
 
 	"github.com/ringstore/ringstore/daemon/internal/conf"
-	"github.com/ringstore/ringstore/daemon/internal/noderpc"
+	"github.com/ringstore/ringstore/daemon/internal/rpc"
+	"github.com/ringstore/ringstore/daemon/internal/rpc/member"
 	"github.com/ringstore/ringstore/daemon/internal/telemetry"
 )
 
@@ -34,7 +35,7 @@ func DefaultConfig() Config {
 	return Config{
 		Listen:    "127.0.0.1:50051",
 		Weight:    1,
-		Heartbeat: noderpc.DefaultHeartbeat,
+		Heartbeat: member.DefaultHeartbeat,
 		Reserve:   1 << 30,
 		Grace:     20 * time.Second,
 		LogLevel:  "info",
@@ -49,8 +50,8 @@ func (c *Config) Validate() error {
 		return errors.New("--join-token (or RINGSTORE_JOIN_TOKEN, or --join-token-file) is required, unless --insecure is given")
 	case c.JoinToken != "" && c.Insecure:
 		return errors.New("--insecure and --join-token exclude each other")
-	case !c.Insecure && noderpc.CheckJoinToken(c.JoinToken.Reveal()) != nil:
-		return fmt.Errorf("--join-token: %w; make one with: openssl rand -hex 32", noderpc.CheckJoinToken(c.JoinToken.Reveal()))
+	case !c.Insecure && rpc.CheckJoinToken(c.JoinToken.Reveal()) != nil:
+		return fmt.Errorf("--join-token: %w; make one with: openssl rand -hex 32", rpc.CheckJoinToken(c.JoinToken.Reveal()))
 	case c.Weight < 1:
 		return errors.New("--weight must be at least 1")
 	case c.Heartbeat <= 0 || c.Grace < 0:

@@ -1,5 +1,5 @@
 // Package storage is the composition root of a storage node, s3storage: it serves a data
-// directory (chunkfs) over gRPC (noderpc) and joins a cluster with it.
+// directory (chunkfs) over gRPC (rpc/chunks) and joins a cluster with it.
 package storage
 
 import (
@@ -16,7 +16,7 @@ import (
 
 	"github.com/ringstore/ringstore/daemon/internal/conf"
 	"github.com/ringstore/ringstore/daemon/internal/lifecycle"
-	"github.com/ringstore/ringstore/daemon/internal/noderpc"
+	"github.com/ringstore/ringstore/daemon/internal/rpc"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/telemetry"
 )
@@ -169,7 +169,7 @@ func health(ctx context.Context, args []string, stdout, _ io.Writer) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()
-	if err := noderpc.CheckHealth(ctx, net.JoinHostPort(host, port), nil); err != nil {
+	if err := rpc.CheckHealth(ctx, net.JoinHostPort(host, port), nil); err != nil {
 		return err
 	}
 	fmt.Fprintln(stdout, "serving")

@@ -13,7 +13,9 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/bufpool"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs"
 	"github.com/ringstore/ringstore/daemon/internal/lifecycle"
-	"github.com/ringstore/ringstore/daemon/internal/noderpc"
+	"github.com/ringstore/ringstore/daemon/internal/rpc"
+	"github.com/ringstore/ringstore/daemon/internal/rpc/chunks"
+	"github.com/ringstore/ringstore/daemon/internal/rpc/member"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -23,8 +25,8 @@ type Node struct {
 	log      *slog.Logger
 	chunks   *chunkfs.Store
 	listener net.Listener
-	server   *noderpc.Server
-	joiner   *noderpc.Joiner
+	server   *rpc.Server
+	joiner   *member.Joiner
 	self     store.Node
 	joined   chan struct{} // closed after the first join
 	once     sync.Once     // closes joined
@@ -48,14 +50,14 @@ func New(ctx context.Context, c Config, version string, log *slog.Logger) (n *No
 	if err := n.introduce(version); err != nil {
 		return nil, errors.Join(err, n.Close())
 	}
-	n.server = noderpc.NewStorageServer(noderpc.StorageConfig{
-		ServerConfig: noderpc.ServerConfig{JoinToken: c.JoinToken.Reveal(), Buffers: buffers, Log: log},
+	n.server = chunks.NewServer(chunks.ServerConfig{
+		ServerConfig: rpc.ServerConfig{JoinToken: c.JoinToken.Reveal(), Buffers: buffers, Log: log},
 		Chunks:       n.chunks,
 		Node:         n.self.ID,
 		Cluster:      func() store.ClusterID { return n.chunks.Identity().Cluster },
 		Version:      version,
 	})
-	n.joiner, err = noderpc.NewJoiner(noderpc.JoinerConfig{
+	n.joiner, err = member.NewJoiner(member.JoinerConfig{
 		Gateways:  c.Gateway,
 		JoinToken: c.JoinToken.Reveal(),
 		Node:      n.self,

@@ -18,7 +18,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
-	"github.com/ringstore/ringstore/daemon/internal/noderpc"
+	"github.com/ringstore/ringstore/daemon/internal/rpc"
+	"github.com/ringstore/ringstore/daemon/internal/rpc/chunks"
+	"github.com/ringstore/ringstore/daemon/internal/rpc/member"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/store/chunktest"
 	"github.com/ringstore/ringstore/daemon/internal/store/mem"
@@ -37,8 +39,8 @@ func gateway(t *testing.T, meta store.Nodes) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	s := noderpc.NewMembershipServer(noderpc.MembershipConfig{
-		ServerConfig: noderpc.ServerConfig{JoinToken: token, Log: slog.New(slog.DiscardHandler)}, Nodes: meta, Heartbeat: 50 * time.Millisecond,
+	s := member.NewServer(member.ServerConfig{
+		ServerConfig: rpc.ServerConfig{JoinToken: token, Log: slog.New(slog.DiscardHandler)}, Nodes: meta, Heartbeat: 50 * time.Millisecond,
 	})
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(l) }()
@@ -127,9 +129,9 @@ func (p *process) ready(t *testing.T) (address string, id store.NodeID) {
 	return m[1], id
 }
 
-func dial(t *testing.T, address string, id store.NodeID) *noderpc.Client {
+func dial(t *testing.T, address string, id store.NodeID) *chunks.Client {
 	t.Helper()
-	c, err := noderpc.Dial(address, noderpc.DialConfig{Node: id, JoinToken: token})
+	c, err := chunks.Dial(address, chunks.DialConfig{Node: id, JoinToken: token})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, c.Close()) })
 	return c

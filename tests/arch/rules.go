@@ -104,7 +104,10 @@ var ringstore = Rules{
 		{internal + "meta/postgres/pgtest", []string{internal + "meta/postgres", "tests/pgserver"}},
 		{internal + "meta/sqlite", append(in("meta/listing", "meta/pack"), "sql", "sql/sqlite")},
 		{internal + "meta/watch", nil},
-		{internal + "noderpc", append(in("bufpool", "telemetry", "connlimit", "access"), wireNode, wireRing)},
+		{internal + "rpc", append(in("bufpool", "telemetry", "connlimit", "access"), wireNode)},
+		{internal + "rpc/chunks", append(in("bufpool", "rpc"), wireNode)},
+		{internal + "rpc/member", append(in("bufpool", "rpc"), wireRing)},
+		{internal + "rpc/rpctest", in("rpc")},
 		{internal + "httpedge", append(in("access", "telemetry"), "proto/rest", "proto/checksum")},
 		{internal + "restapi/tus", in("engine", "httpedge")},
 		{internal + "restapi", append(in("cluster", "access", "engine", "httpedge", "restapi/tus"), "proto/rest", "proto/rest/server", "proto/checksum")},
@@ -115,7 +118,7 @@ var ringstore = Rules{
 
 		// Composition roots wire everything, and are imported by cmd only.
 		{"daemon/gateway", []string{internal + "..."}},
-		{"daemon/storage", in("bufpool", "chunkfs", "noderpc", "conf", "lifecycle", "telemetry")},
+		{"daemon/storage", in("bufpool", "chunkfs", "rpc", "rpc/chunks", "rpc/member", "conf", "lifecycle", "telemetry")},
 		// profile, because standalone writes the `local` profile that s3ctl reads.
 		{"daemon/standalone", []string{internal + "...", "daemon/gateway", "profile"}},
 		{"cmd/s3gateway", []string{"daemon/gateway", "daemon/standalone"}},
@@ -157,7 +160,7 @@ var ringstore = Rules{
 		{"github.com/pressly/goose", []string{internal + "meta/..."}},
 		{"github.com/labstack/echo", []string{internal + "httpedge", internal + "restapi/...", internal + "s3api", "daemon/gateway", "proto/rest/server"}},
 		{"github.com/getkin/kin-openapi", []string{internal + "restapi", "proto/rest/server", "tests/..."}},
-		{"google.golang.org/grpc", []string{internal + "noderpc", "daemon/gateway", "daemon/storage", "daemon/standalone", wireNode, wireRing, "tests/..."}},
+		{"google.golang.org/grpc", []string{internal + "rpc/...", "daemon/gateway", "daemon/storage", "daemon/standalone", wireNode, wireRing, "tests/..."}},
 		{"github.com/spf13/cobra", []string{"ctl/..."}},
 		{"charm.land/bubbletea", []string{"tui/..."}},
 		{"github.com/charmbracelet/bubbletea", []string{"tui/..."}},

@@ -13,7 +13,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/ringstore/ringstore/daemon/internal/noderpc"
+	"github.com/ringstore/ringstore/daemon/internal/rpc"
+	"github.com/ringstore/ringstore/daemon/internal/rpc/chunks"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/store/mem"
 	"github.com/ringstore/ringstore/daemon/internal/telemetry"
@@ -55,14 +56,14 @@ func (l *logText) logger(t *testing.T) *slog.Logger {
 }
 
 // overWire serves the chunks by gRPC, with a log, and returns a client of them.
-func overWire(t *testing.T, chunks store.Chunks, log *slog.Logger) store.Chunks {
+func overWire(t *testing.T, kept store.Chunks, log *slog.Logger) store.Chunks {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	server := noderpc.NewStorageServer(noderpc.StorageConfig{ServerConfig: noderpc.ServerConfig{Log: log}, Chunks: chunks})
+	server := chunks.NewServer(chunks.ServerConfig{ServerConfig: rpc.ServerConfig{Log: log}, Chunks: kept})
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
-	client, err := noderpc.Dial(l.Addr().String(), noderpc.DialConfig{})
+	client, err := chunks.Dial(l.Addr().String(), chunks.DialConfig{})
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		require.NoError(t, client.Close())

@@ -67,7 +67,7 @@ func (k *talk) over() {
 	require.Empty(k.t, string(rest))
 }
 
-const chunks = "3\r\nabc\r\n0\r\n\r\n"
+const chunked = "3\r\nabc\r\n0\r\n\r\n"
 
 // A request with both lengths closes its connection, so that bytes that a proxy may have forwarded as body are not served as a request.
 func TestWire_AmbiguousRequestsEndTheirConnection(t *testing.T) {
@@ -81,7 +81,7 @@ func TestWire_AmbiguousRequestsEndTheirConnection(t *testing.T) {
 		"twice":          {"Content-Length: 5", "Transfer-Encoding: chunked", "Content-Length: 5"},
 	} {
 		k := r.talk(t)
-		text := k.request("POST /files?name=x", chunks, both...)
+		text := k.request("POST /files?name=x", chunked, both...)
 		k.send(text + smuggled(k))
 		got := k.answer()
 		require.Equal(t, http.StatusCreated, got.status, "%s: %s", name, got.body)
@@ -112,7 +112,7 @@ func TestWire_PlainRequestsKeepTheirConnection(t *testing.T) {
 	large := strings.Repeat("x", 100_000)
 	for range 3 {
 		for _, text := range []string{
-			k.request("POST /files?name=a", chunks, "Transfer-Encoding: chunked"),
+			k.request("POST /files?name=a", chunked, "Transfer-Encoding: chunked"),
 			k.request("POST /files?name=b", "abc", "Content-Length: 3"),
 			k.request("POST /files?name=c", large, fmt.Sprintf("Content-Length: %d", len(large))),
 			k.request("POST /files?name=d", fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(large), large), "Transfer-Encoding: chunked"),

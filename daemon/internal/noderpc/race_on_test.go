@@ -1,5 +1,0 @@
-//go:build race
-
-package noderpc_test
-
-const raceDetector = true

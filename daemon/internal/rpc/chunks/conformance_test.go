@@ -1,0 +1,29 @@
+package chunks_test
+
+import (
+	"testing"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/store/chunktest"
+	"github.com/ringstore/ringstore/daemon/internal/store/mem"
+)
+
+// A client passes the same suite as the store behind the server.
+
+func TestClient_KeepsThePromisesOverTCP(t *testing.T) {
+	t.Parallel()
+	chunktest.Run(t, func(t testing.TB) store.Chunks { return overTCP(t, mem.NewChunks()) })
+}
+
+func TestClient_KeepsThePromisesOverABuffer(t *testing.T) {
+	t.Parallel()
+	chunktest.Run(t, func(t testing.TB) store.Chunks { return overBuffer(t, mem.NewChunks()) })
+}
+
+func TestClient_TellsDamageOverTheWire(t *testing.T) {
+	t.Parallel()
+	chunktest.RunDamage(t, func(t testing.TB) (store.Chunks, chunktest.Damage) {
+		c := mem.NewChunks()
+		return overBuffer(t, c), func(id store.ChunkID) { c.CorruptUnit(id, 0) }
+	})
+}

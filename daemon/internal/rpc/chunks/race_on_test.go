@@ -1,0 +1,5 @@
+//go:build race
+
+package chunks_test
+
+const raceDetector = true
