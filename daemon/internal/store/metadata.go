@@ -30,6 +30,7 @@ type Metadata interface {
 	Queues
 	Leases
 	Credentials
+	MetadataLog
 
 	// Ping returns nil when the store answers.
 	Ping(ctx context.Context) error

@@ -104,6 +104,21 @@ CREATE TABLE session_expiries (
 
 CREATE INDEX session_expiries_by_time ON session_expiries (expires_at ASC);
 
+-- The segments of the metadata log, which are parts whose ids begin with 8 fixed bytes and that are their own owners.
+-- Kind: 1 tail, 2 piece of a snapshot, 3 its last piece.
+CREATE TABLE log_segments (
+    number     bigint      PRIMARY KEY,
+    log_id     uuid        NOT NULL,
+    term       bigint      NOT NULL, -- of the lease under which it was written
+    kind       smallint    NOT NULL,
+    grp        bigint      NOT NULL, -- of a snapshot: the number of its first piece; else 0
+    first      bigint      NOT NULL, -- revisions
+    last       bigint      NOT NULL,
+    written_at timestamptz NOT NULL,
+    part_id    uuid        NOT NULL,
+    CONSTRAINT log_segments_part UNIQUE (part_id)
+);
+
 CREATE TABLE nodes (
     id              uuid        PRIMARY KEY,
     name            text        NOT NULL,

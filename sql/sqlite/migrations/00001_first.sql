@@ -94,6 +94,20 @@ CREATE INDEX sessions_of_bucket ON sessions (bucket_id, id);
 CREATE INDEX sessions_of_owner ON sessions (owner, id);
 CREATE INDEX sessions_by_expiry ON sessions (expires_at);
 
+-- The segments of the metadata log, which are parts whose ids begin with 8 fixed bytes and that are their own owners.
+-- Kind: 1 tail, 2 piece of a snapshot, 3 its last piece.
+CREATE TABLE log_segments (
+    number     INTEGER PRIMARY KEY,
+    log_id     BLOB    NOT NULL,
+    term       INTEGER NOT NULL, -- of the lease under which it was written
+    kind       INTEGER NOT NULL,
+    grp        INTEGER NOT NULL, -- of a snapshot: the number of its first piece; else 0
+    first      INTEGER NOT NULL, -- revisions
+    last       INTEGER NOT NULL,
+    written_at INTEGER NOT NULL,
+    part_id    BLOB    NOT NULL UNIQUE
+) STRICT;
+
 CREATE TABLE nodes (
     id              BLOB    PRIMARY KEY,
     name            TEXT    NOT NULL,

@@ -11,6 +11,10 @@ import (
 
 // Part implements store.Placements.
 func (s *Store) Part(ctx context.Context, id store.PartID) (p store.Part, f store.File, err error) {
+	if id.IsLog() {
+		p, err = s.partOfLog(ctx, id)
+		return p, store.File{State: store.Complete}, err
+	}
 	err = s.read(ctx, "Part", func(c *conn) error {
 		p, f = store.Part{}, store.File{}
 		b := &pgx.Batch{}

@@ -36,6 +36,9 @@ type texts struct {
 	EnsureCluster, LockCluster, JoinNode, Members, BeatNodes, NodeState, SetNodeState                                   string
 	Enqueue, Claim, ClaimOfNodes, TakeOver, Unclaim, Hasten, Finish, Postpone, Depth                                    string
 	AcquireLease, RenewLease, ReleaseLease                                                                              string
+	LogSegments, PartOfLog, GuardLog, AddSegment, RemoveSegments, FilesByID, FilesAfter, PartsOfFiles                   string
+	EraseParts, EraseFile, NeedBucket, NeedBucketOfFile, HideOthers, HideOthersOfMoved, RestoreFile, RestoreParts       string
+	MoveRestored, RestoreBucket, EraseBucket                                                                            string
 	SaveCredential, Credential, ListCredentials, DeleteCredential, ReplaceCredentials                                   string
 }
 

@@ -23,7 +23,7 @@ func (s *Store) Part(ctx context.Context, id store.PartID) (p store.Part, f stor
 	return p, f, err
 }
 
-// owner returns the file of a stored part, or the file that its session will become.
+// owner returns the file of a stored part, or the file that its session will become, or the one that stands for the metadata log.
 func (s *Store) owner(r *reader, id store.PartID) (f store.File, err error) {
 	var owner []byte
 	if err := r.row(s.q.OwnerOfPart, id[:]).scan(&owner); err != nil {
@@ -32,6 +32,9 @@ func (s *Store) owner(r *reader, id store.PartID) (f store.File, err error) {
 	f, err = s.bareFile(r, noPart(id), s.q.File, owner)
 	if !errors.Is(err, store.NotFound) {
 		return f, err
+	}
+	if id.IsLog() {
+		return store.File{State: store.Complete}, nil
 	}
 	var bucket string
 	var key []byte

@@ -43,6 +43,7 @@ type data struct {
 	tasks       map[taskID]*task
 	leases      map[string]*lease
 	credentials map[string]store.Credential
+	log         metadataLog
 }
 
 // NewMetadata returns an empty store with the default bucket.

@@ -42,6 +42,11 @@ func (d *data) part(id store.PartID) (*store.Part, store.File, error) {
 			}
 		}
 	}
+	for i := range d.log.segments {
+		if p := &d.log.segments[i].Part; p.ID == id {
+			return p, store.File{State: store.Complete}, nil
+		}
+	}
 	return nil, store.File{}, store.Errorf(store.NotFound, "part %s does not exist", id)
 }
 
@@ -60,6 +65,9 @@ func (m *Metadata) PartsAfter(ctx context.Context, after store.PartID, limit int
 			for _, p := range x.Parts {
 				parts = append(parts, p.Part)
 			}
+		}
+		for _, s := range d.log.segments {
+			parts = append(parts, s.Part)
 		}
 		parts = slices.DeleteFunc(parts, func(p store.Part) bool { return bytes.Compare(p.ID[:], after[:]) <= 0 })
 		slices.SortFunc(parts, func(a, b store.Part) int { return bytes.Compare(a.ID[:], b.ID[:]) })

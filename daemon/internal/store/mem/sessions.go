@@ -152,7 +152,7 @@ func (d *data) taken(id store.PartID) bool {
 	_, ofFile := d.parts[id]
 	ofFile = ofFile && !d.loose[id]
 	_, ofSession := d.arrived[id]
-	return ofFile || ofSession
+	return ofFile || ofSession || d.log.has(id)
 }
 
 // SavePart implements store.Sessions.

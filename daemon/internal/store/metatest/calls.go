@@ -62,6 +62,7 @@ func every(ctx context.Context, m store.Metadata) map[string]error {
 	two("Credential")(m.Credential(ctx, "every"))
 	two("ListCredentials")(m.ListCredentials(ctx))
 	one("DeleteCredential", m.DeleteCredential(ctx, "every"))
+	everyOfLog(ctx, m, errs)
 	return errs
 }
 
@@ -222,4 +223,14 @@ func readersSeeWholeSteps(t *testing.T, writer, reader store.Metadata) {
 		}
 	}
 	require.NoError(t, wrote)
+}
+
+// everyOfLog is every for store.MetadataLog.
+func everyOfLog(ctx context.Context, m store.Metadata, errs map[string]error) {
+	segment := newSegment(store.NewLogID(), 1, 1, newNodes(2)...)
+	errs["ChangeLog"] = m.ChangeLog(ctx, store.LogChange{Term: 1, Add: []store.LogSegment{segment}, Remove: []uint64{7}})
+	_, errs["LogSegments"] = m.LogSegments(ctx)
+	_, errs["FilesByID"] = m.FilesByID(ctx, []store.FileID{store.NewFileID()})
+	_, errs["CompleteFiles"] = m.CompleteFiles(ctx, store.FileID{}, 1)
+	errs["Restore"] = m.Restore(ctx, []store.LogRecord{{Kind: store.BucketStored, Bucket: store.Bucket{Name: "every-log", CreatedAt: now()}}})
 }

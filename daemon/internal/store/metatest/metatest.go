@@ -54,6 +54,8 @@ func Run(t *testing.T, fresh Fresh) {
 		{"Queues", queueTests},
 		{"Leases", leaseTests},
 		{"Credentials", credentialTests},
+		{"Log", logTests},
+		{"Restore", restoreTests},
 		{"Calls", callTests},
 	}
 	for _, g := range groups {

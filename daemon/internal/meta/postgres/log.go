@@ -1,0 +1,161 @@
+package postgres
+
+import (
+	"context"
+	"math"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+// LogSegments implements store.MetadataLog.
+func (s *Store) LogSegments(ctx context.Context) (all []store.LogSegment, err error) {
+	err = s.read(ctx, "LogSegments", func(c *conn) error {
+		rows, err := c.Query(ctx, s.q.LogSegments)
+		if err != nil {
+			return err
+		}
+		all, err = pgx.CollectRows(rows, scanSegment)
+		return err
+	})
+	return all, err
+}
+
+func scanSegment(row pgx.CollectableRow) (x store.LogSegment, err error) {
+	var number, term, group, first, last int64
+	var kind int16
+	var part partScan
+	if err := row.Scan(part.append([]any{(*[16]byte)(&x.Log), &number, &term, &kind, &group, &first, &last, &x.At})...); err != nil {
+		return x, err
+	}
+	x.Number, x.Term, x.Kind, x.Group = uint64(number), uint64(term), store.LogSegmentKind(kind), uint64(group)
+	x.First, x.Last, x.At = store.Revision(first), store.Revision(last), x.At.UTC()
+	x.Part, err = part.result()
+	return x, err
+}
+
+// partOfLog returns the part of a segment. NotFound.
+func (s *Store) partOfLog(ctx context.Context, id store.PartID) (p store.Part, err error) {
+	err = s.read(ctx, "Part", func(c *conn) error {
+		rows, err := c.Query(ctx, s.q.PartOfLog, [16]byte(id))
+		if err != nil {
+			return err
+		}
+		p, err = pgx.CollectOneRow(rows, scanPart)
+		if isNoRows(err) {
+			return noPart(id)
+		}
+		return err
+	})
+	return p, err
+}
+
+// ChangeLog implements store.MetadataLog.
+func (s *Store) ChangeLog(ctx context.Context, c store.LogChange) error {
+	if err := c.Check(0, 0); err != nil {
+		return err
+	}
+	err := s.write(ctx, "ChangeLog", func(conn *conn) error {
+		lowest, parts := int64(math.MaxInt64), [][16]byte{}
+		for _, x := range c.Add {
+			lowest, parts = min(lowest, int64(x.Number)), append(parts, x.Part.ID)
+		}
+		b := &pgx.Batch{}
+		b.Queue(s.q.GuardLog, int64(c.Term), lowest, parts)
+		for _, x := range c.Add {
+			b.Queue(s.q.AddSegment, s.q.args(s.q.AddSegment, segmentValues(x))...)
+		}
+		if len(c.Remove) > 0 {
+			numbers := make([]int64, len(c.Remove))
+			for i, n := range c.Remove {
+				numbers[i] = int64(n)
+			}
+			b.Queue(s.q.RemoveSegments, numbers)
+		}
+		return pipeline(ctx, conn, b)
+	})
+	if err == nil {
+		return nil
+	}
+	if kind := store.KindOf(err); kind == store.PreconditionFailed || kind == store.Exists {
+		return store.Errorf(store.Conflict, "the metadata log was changed by another gateway, or a part of the change was abandoned")
+	}
+	return err
+}
+
+func segmentValues(x store.LogSegment) values {
+	v := partValues(store.FileID{}, x.Part)
+	delete(v, "session")
+	missing := []int16{}
+	for i, c := range x.Part.Chunks {
+		if c.Node.IsZero() {
+			missing = append(missing, int16(i))
+		}
+	}
+	v["missing"], v["segment"], v["log"], v["term"], v["kind"] = missing, int64(x.Number), [16]byte(x.Log), int64(x.Term), int16(x.Kind)
+	v["grp"], v["first"], v["last"], v["at"] = int64(x.Group), int64(x.First), int64(x.Last), x.At
+	return v
+}
+
+// FilesByID implements store.MetadataLog.
+func (s *Store) FilesByID(ctx context.Context, ids []store.FileID) (batch store.FileBatch, err error) {
+	if err := (store.ObjectQuery{Limit: len(ids)}).Validate(); err != nil {
+		return batch, err
+	}
+	err = s.read(ctx, "FilesByID", func(c *conn) (err error) {
+		batch, err = s.filesWithParts(ctx, c, s.q.FilesByID, uuids(ids))
+		return err
+	})
+	return batch, err
+}
+
+// CompleteFiles implements store.MetadataLog.
+func (s *Store) CompleteFiles(ctx context.Context, after store.FileID, limit int) (batch store.FileBatch, err error) {
+	if err := (store.ObjectQuery{Limit: limit}).Validate(); err != nil {
+		return batch, err
+	}
+	err = s.read(ctx, "CompleteFiles", func(c *conn) (err error) {
+		batch, err = s.filesWithParts(ctx, c, s.q.FilesAfter, [16]byte(after), limit)
+		batch.More = batch.More || len(batch.Files) == limit
+		return err
+	})
+	return batch, err
+}
+
+// filesWithParts runs a statement that lists files by id, and then reads their parts.
+func (s *Store) filesWithParts(ctx context.Context, c *conn, sql string, args ...any) (batch store.FileBatch, err error) {
+	rows, err := c.Query(ctx, sql, args...)
+	if err != nil {
+		return batch, err
+	}
+	files, err := collectFiles(rows)
+	if err != nil || len(files) == 0 {
+		return batch, err
+	}
+	ids := make([]store.FileID, len(files))
+	at := make(map[store.FileID]int, len(files))
+	for i, f := range files {
+		ids[i], at[f.ID] = f.ID, i
+	}
+	if rows, err = c.Query(ctx, s.q.PartsOfFiles, uuids(ids), store.BatchParts+store.MaxParts); err != nil {
+		return batch, err
+	}
+	var owner store.FileID
+	var part partScan
+	_, err = pgx.ForEachRow(rows, part.append([]any{(*[16]byte)(&owner)}), func() error {
+		p, err := part.result()
+		files[at[owner]].Parts = append(files[at[owner]].Parts, p)
+		part.nodes, part.sums = nil, nil
+		return err
+	})
+	return store.EndOfBatch(files), err
+}
+
+func uuids(ids []store.FileID) [][16]byte {
+	out := make([][16]byte, len(ids))
+	for i, id := range ids {
+		out[i] = id
+	}
+	return out
+}

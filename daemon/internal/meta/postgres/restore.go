@@ -1,0 +1,64 @@
+package postgres
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+// Restore implements store.MetadataLog.
+func (s *Store) Restore(ctx context.Context, records []store.LogRecord) error {
+	return s.write(ctx, "Restore", func(c *conn) error {
+		b := &pgx.Batch{}
+		for _, r := range records {
+			if err := s.restore(b, r); err != nil {
+				return err
+			}
+		}
+		return pipeline(ctx, c, b)
+	})
+}
+
+// restore adds the statements of a record to the batch.
+func (s *Store) restore(b *pgx.Batch, r store.LogRecord) error {
+	switch f := r.File; r.Kind {
+	case store.FileStored:
+		return s.restoreFile(b, f)
+	case store.FileMoved:
+		b.Queue(s.q.NeedBucketOfFile, string(f.Bucket), [16]byte(f.ID), int16(store.SurviveDefault))
+		if f.Latest {
+			b.Queue(s.q.HideOthersOfMoved, string(f.Bucket), []byte(f.Key), [16]byte(f.ID))
+		}
+		b.Queue(s.q.MoveRestored, string(f.Bucket), []byte(f.Key), [16]byte(f.ID), f.Latest, f.ChangedBy)
+	case store.FileRemoved:
+		b.Queue(s.q.EraseParts, [16]byte(f.ID))
+		b.Queue(s.q.EraseFile, [16]byte(f.ID))
+	case store.BucketStored:
+		b.Queue(s.q.RestoreBucket, string(r.Bucket.Name), r.Bucket.CreatedAt, int16(r.Bucket.Survive))
+	case store.BucketGone:
+		b.Queue(s.q.EraseBucket, string(r.Bucket.Name))
+	}
+	return nil
+}
+
+func (s *Store) restoreFile(b *pgx.Batch, f store.File) error {
+	row, err := newFileRow(f, store.Change{Caller: f.ChangedBy})
+	if err != nil {
+		return err
+	}
+	b.Queue(s.q.EraseParts, [16]byte(f.ID))
+	b.Queue(s.q.EraseFile, [16]byte(f.ID))
+	b.Queue(s.q.NeedBucket, string(f.Bucket), f.CreatedAt, int16(store.SurviveDefault))
+	if f.Latest {
+		b.Queue(s.q.HideOthers, string(f.Bucket), []byte(f.Key), [16]byte(f.ID))
+	}
+	v := fileValues(&row)
+	v["latest"], v["completed"] = f.Latest, timeOrNull(&f.CompletedAt)
+	b.Queue(s.q.RestoreFile, s.q.args(s.q.RestoreFile, v)...)
+	if len(f.Parts) > 0 {
+		b.Queue(s.q.RestoreParts, s.q.args(s.q.RestoreParts, newPartArrays([]*fileRow{&row}).addTo(values{}))...)
+	}
+	return nil
+}

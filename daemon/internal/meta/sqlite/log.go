@@ -1,0 +1,164 @@
+package sqlite
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"slices"
+
+	"github.com/ringstore/ringstore/daemon/internal/meta/pack"
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+// LogSegments implements store.MetadataLog.
+func (s *Store) LogSegments(ctx context.Context) (all []store.LogSegment, err error) {
+	err = s.read(ctx, "LogSegments", func(r *reader) error {
+		rows, err := r.query(s.q.LogSegments)
+		if err != nil {
+			return err
+		}
+		return each(rows, func() error {
+			x, err := scanSegment(rows)
+			all = append(all, x)
+			return err
+		})
+	})
+	return all, err
+}
+
+func scanSegment(rows *sql.Rows) (x store.LogSegment, err error) {
+	var log, id, nodes, sums []byte
+	var at, crc int64
+	p := &x.Part
+	err = rows.Scan(&log, &x.Number, &x.Term, &x.Kind, &x.Group, &x.First, &x.Last, &at,
+		&id, &p.Number, &p.Size, &p.K, &p.M, &p.UnitSize, &crc, &nodes, &sums)
+	if err != nil {
+		return x, err
+	}
+	x.Log, x.At, p.ID, p.CRC64 = store.LogID(log), fromMicros(at), store.PartID(id), uint64(crc)
+	p.Chunks, err = pack.Unpack(nodes, sums)
+	return x, err
+}
+
+// ChangeLog implements store.MetadataLog.
+func (s *Store) ChangeLog(ctx context.Context, c store.LogChange) error {
+	return s.write(ctx, "ChangeLog", func(t *tx) error {
+		var term, number uint64
+		if err := t.row(s.q.NewestSegment).scan(&term, &number); err != nil {
+			return err
+		}
+		if err := c.Check(term, number); err != nil {
+			return err
+		}
+		for _, x := range c.Add {
+			if err := s.addSegment(t, x); err != nil {
+				return err
+			}
+		}
+		for _, n := range c.Remove {
+			if err := s.removeSegment(t, n); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (s *Store) addSegment(t *tx, x store.LogSegment) error {
+	_, state, err := s.partState(t, x.Part.ID)
+	if err != nil {
+		return err
+	}
+	if state != 0 {
+		return store.Errorf(store.Conflict, "part %s of the metadata log was abandoned, or exists already", x.Part.ID)
+	}
+	if err := s.insertPart(t, store.FileID(x.Part.ID), partStored, x.Part); err != nil {
+		return err
+	}
+	_, err = t.exec(s.q.InsertSegment, int64(x.Number), x.Log[:], int64(x.Term), int64(x.Kind), int64(x.Group), int64(x.First), int64(x.Last), micros(x.At), x.Part.ID[:])
+	if err != nil {
+		return err
+	}
+	return s.queueRepairs(t, []store.Part{x.Part})
+}
+
+func (s *Store) removeSegment(t *tx, number uint64) error {
+	var part []byte
+	err := t.row(s.q.RemoveSegment, int64(number)).scan(&part)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	parts, err := s.takeNodes(t, s.q.RemovePart, part)
+	if err != nil {
+		return err
+	}
+	return s.enqueueAll(t, reclaims(parts, "its segment of the metadata log was replaced"))
+}
+
+// FilesByID implements store.MetadataLog.
+func (s *Store) FilesByID(ctx context.Context, ids []store.FileID) (batch store.FileBatch, err error) {
+	if err := (store.ObjectQuery{Limit: len(ids)}).Validate(); err != nil {
+		return batch, err
+	}
+	ids = slices.Clone(ids)
+	slices.SortFunc(ids, func(a, b store.FileID) int { return bytes.Compare(a[:], b[:]) })
+	err = s.read(ctx, "FilesByID", func(r *reader) error {
+		batch = store.FileBatch{}
+		parts := 0
+		for i, id := range slices.Compact(ids) {
+			f, err := s.oneFile(r, noFile(id), s.q.File, id[:])
+			if errors.Is(err, store.NotFound) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			batch.Files = append(batch.Files, f)
+			if parts += len(f.Parts); parts > store.BatchParts {
+				batch.More = i+1 < len(ids)
+				return nil
+			}
+		}
+		return nil
+	})
+	return batch, err
+}
+
+// CompleteFiles implements store.MetadataLog.
+func (s *Store) CompleteFiles(ctx context.Context, after store.FileID, limit int) (batch store.FileBatch, err error) {
+	if err := (store.ObjectQuery{Limit: limit}).Validate(); err != nil {
+		return batch, err
+	}
+	err = s.read(ctx, "CompleteFiles", func(r *reader) error {
+		rows, err := r.query(s.q.FilesAfter, after[:], limit+1)
+		if err != nil {
+			return err
+		}
+		files, err := scanFiles(rows)
+		if err != nil {
+			return err
+		}
+		batch = store.FileBatch{Files: files[:min(limit, len(files))], More: len(files) > limit}
+		parts := 0
+		for i := range batch.Files {
+			f := &batch.Files[i]
+			rows, err := r.query(s.q.Parts, f.ID[:])
+			if err != nil {
+				return err
+			}
+			if f.Parts, err = scanParts(rows); err != nil {
+				return err
+			}
+			if parts += len(f.Parts); parts > store.BatchParts && i+1 < len(files) {
+				batch = store.FileBatch{Files: files[:i+1], More: true}
+				return nil
+			}
+		}
+		return nil
+	})
+	return batch, err
+}
