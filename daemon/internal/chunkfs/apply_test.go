@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs/format"
+	"github.com/ringstore/ringstore/daemon/internal/chunkfs/segment"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/vfs/vfstest"
 )
@@ -20,41 +21,28 @@ func TestHalfADeleteShowsTheCopy(t *testing.T) {
 	at := func(seg, off uint32) format.Record {
 		return format.Record{Kind: format.KindChunk, At: format.Place{Seg: seg, Off: off}, Head: 100, Content: format.Content{Info: store.ChunkInfo{ID: id, Size: 20}}}
 	}
+	var segments []*segment.Segment
 	for n := uint32(1); n <= 3; n++ {
-		s.table.add(newSegment(n, format.Salt(n), nil))
+		segments = append(segments, segment.New(n, format.Salt(n), nil))
+		s.table.Add(segments[n-1])
 	}
 	tombstone := format.Record{Kind: format.KindTombstone, At: format.Place{Seg: 3, Off: 64}, Head: format.TombstoneSize, Target: format.Place{Seg: 2, Off: 64}, TargetSalt: 2, Content: format.Content{Info: store.ChunkInfo{ID: id}}}
 	useless := tombstone
 	useless.Target.Seg, useless.At.Off = 9, 136
 	stale := tombstone // of an earlier segment of that number
 	stale.Target, stale.TargetSalt, stale.At.Off = format.Place{Seg: 1, Off: 64}, 77, 208
-	r := recovery{s: s, records: [][]format.Record{{at(1, 64)}, {at(2, 64)}, {tombstone, useless, stale}}}
-	r.apply()
+	s.apply(segment.Content{Records: [][]format.Record{{at(1, 64)}, {at(2, 64)}, {tombstone, useless, stale}}})
 	e, ok := s.index.Find(id, nil)
 	require.True(t, ok)
 	require.Equal(t, format.Place{Seg: 1, Off: 64}, e.Place())
 	require.Empty(t, s.index.DuplicatesOf(id))
-	require.EqualValues(t, 120, s.table.all[1].live)
-	require.EqualValues(t, 0, s.table.all[2].live)
-	require.EqualValues(t, 72, s.table.all[3].live, "the tombstone is needed while segment 2 is there")
-	s.table.drop(s.table.all[2])
-	require.EqualValues(t, 0, s.table.all[3].live)
-}
-
-func TestFewSmallSegmentsStayManyAreMerged(t *testing.T) {
-	t.Parallel()
-	table := &segments{all: map[uint32]*segment{}}
-	for n := uint32(1); n <= smallCount; n++ {
-		require.Empty(t, table.compactable(1000))
-		seg := newSegment(n, format.Salt(n), nil)
-		seg.size, seg.live, seg.closed = 100, 90, true
-		table.add(seg)
+	live := func(n uint32) int64 {
+		bytes, _ := s.table.Sizes(segments[n-1])
+		return bytes
 	}
-	require.Len(t, table.compactable(1000), smallCount)
-	table.all[1].closed = false
-	require.Empty(t, table.compactable(1000))
-	table.all[2].live = 10
-	require.Equal(t, []*segment{table.all[2]}, table.compactable(1000))
-	table.all[2].badChunk = true
-	require.Empty(t, table.compactable(1000))
+	require.EqualValues(t, 120, live(1))
+	require.EqualValues(t, 0, live(2))
+	require.EqualValues(t, 72, live(3), "the tombstone is needed while segment 2 is there")
+	s.table.Drop(segments[1])
+	require.EqualValues(t, 0, live(3))
 }

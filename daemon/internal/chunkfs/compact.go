@@ -4,7 +4,9 @@ import (
 	"context"
 	"time"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunkfs/disk"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs/format"
+	"github.com/ringstore/ringstore/daemon/internal/chunkfs/segment"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -52,19 +54,19 @@ func (s *Store) Compact(ctx context.Context) error {
 func (s *Store) compact(ctx context.Context, pause func(context.Context, int64) error) error {
 	s.compacting.Lock()
 	defer s.compacting.Unlock()
-	if err := s.disk.check(); err != nil {
+	if err := s.disk.Check(); err != nil {
 		return err
 	}
 	if err := s.removeDead(ctx); err != nil {
 		return err
 	}
-	if err := s.log.exclusively(s.log.renewSpare); err != nil {
+	if err := s.log.RenewSpare(); err != nil {
 		return err
 	}
-	for _, seg := range s.table.compactable(s.cfg.SegmentSize) {
-		live, _ := s.table.sizes(seg)
+	for _, seg := range s.table.Compactable(s.cfg.SegmentSize) {
+		live, _ := s.table.Sizes(seg)
 		if !s.space.RoomFor(live + moveRoom) {
-			s.cfg.Log.Info("segment not rewritten: the disk has no room for the copies", "segment", seg.number, "bytes", live)
+			s.cfg.Log.Info("segment not rewritten: the disk has no room for the copies", "segment", seg.Number, "bytes", live)
 			continue
 		}
 		m := &rewriter{s: s, seg: seg, pause: pause, tombs: map[uint32]int64{}, locked: map[store.ChunkID]bool{}}
@@ -82,18 +84,18 @@ const moveRoom = 1 << 20
 // makes the tombstones that point into the segment garbage, after which others may be dead.
 // On a disk without space the active segment is included.
 func (s *Store) removeDead(ctx context.Context) error {
-	if s.space.Exhausted() || s.disk.state().State == store.DiskFull {
-		if err := s.log.exclusively(s.log.retire); err != nil {
+	if s.space.Exhausted() || s.disk.State().State == store.DiskFull {
+		if err := s.log.Retire(); err != nil {
 			return err
 		}
 	}
 	for {
 		removed := false
-		for _, seg := range s.table.dead() {
+		for _, seg := range s.table.Dead() {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			if s.index.HasDuplicateIn(seg.number) {
+			if s.index.HasDuplicateIn(seg.Number) {
 				continue // the rewriter compares the copies first
 			}
 			if !s.agreed(seg) {
@@ -112,8 +114,8 @@ func (s *Store) removeDead(ctx context.Context) error {
 
 // agreed reports whether no entry of the index is in a segment. If one is, the segment is
 // damaged or its live bytes are wrong, and the segment is kept.
-func (s *Store) agreed(seg *segment) bool {
-	id, refers := s.index.RefersTo(seg.number)
+func (s *Store) agreed(seg *segment.Segment) bool {
+	id, refers := s.index.RefersTo(seg.Number)
 	if refers {
 		s.keepDamaged(seg, "the index refers to a chunk in it that was not found: "+id.String())
 	}
@@ -121,9 +123,9 @@ func (s *Store) agreed(seg *segment) bool {
 }
 
 // keepDamaged marks a segment as damaged, and reports it once.
-func (s *Store) keepDamaged(seg *segment, reason string) {
-	if s.table.damage(seg, reason) {
-		s.cfg.Log.Warn("segment is damaged: it is readable, but neither rewritten nor removed", "segment", segmentName(seg.number), "cause", reason)
+func (s *Store) keepDamaged(seg *segment.Segment, reason string) {
+	if s.table.Damage(seg, reason) {
+		s.cfg.Log.Warn("segment is damaged: it is readable, but neither rewritten nor removed", "segment", segment.Name(seg.Number), "cause", reason)
 	}
 }
 
@@ -136,7 +138,7 @@ func (s *Store) keepDamaged(seg *segment, reason string) {
 // segment is kept.
 type rewriter struct {
 	s     *Store
-	seg   *segment
+	seg   *segment.Segment
 	pause func(context.Context, int64) error
 
 	group  []*format.Record // read, not yet written
@@ -147,14 +149,14 @@ type rewriter struct {
 
 func (m *rewriter) run(ctx context.Context) error {
 	defer m.unlock()
-	read, err := format.LoadSegment(m.seg.file, m.seg.number, false)
-	if err == nil && passes(read.Damage.Cause) {
+	read, err := format.LoadSegment(m.seg.File, m.seg.Number, false)
+	if err == nil && disk.Passes(read.Damage.Cause) {
 		err = read.Damage.Cause
 	}
 	if err != nil {
-		return translate("Compact", store.ChunkID{}, err)
+		return disk.Translate("Compact", store.ChunkID{}, err)
 	}
-	_, end := m.s.table.sizes(m.seg)
+	_, end := m.s.table.Sizes(m.seg)
 	for i := range read.Records {
 		r := &read.Records[i]
 		if int64(r.At.Off) >= end {
@@ -175,8 +177,8 @@ func (m *rewriter) run(ctx context.Context) error {
 	if !m.s.agreed(m.seg) {
 		return nil
 	}
-	if target, ok := m.s.table.missing(m.seg, m.tombs); ok {
-		m.s.keepDamaged(m.seg, "deletions in it were not found that are needed for "+segmentName(target))
+	if target, ok := m.s.table.Missing(m.seg, m.tombs); ok {
+		m.s.keepDamaged(m.seg, "deletions in it were not found that are needed for "+segment.Name(target))
 		return nil
 	}
 	return m.s.removeSegment(m.seg)
@@ -187,7 +189,7 @@ func (m *rewriter) run(ctx context.Context) error {
 // until a repair deletes it.
 func (m *rewriter) consider(r *format.Record) (sound bool) {
 	if r.Kind == format.KindTombstone {
-		if r.Target.Seg != m.seg.number && m.s.table.holds(r.Target.Seg, r.TargetSalt) {
+		if r.Target.Seg != m.seg.Number && m.s.table.Holds(r.Target.Seg, r.TargetSalt) {
 			m.tombs[r.Target.Seg] += r.Size()
 			m.add(&format.Record{
 				Kind: format.KindTombstone, Content: format.Content{Info: store.ChunkInfo{ID: r.Info.ID}},
@@ -211,8 +213,8 @@ func (m *rewriter) consider(r *format.Record) (sound bool) {
 	}
 	copied, err := m.read(r)
 	if err != nil {
-		m.s.cfg.Log.Warn("segment not rewritten: a chunk in it is damaged", "segment", m.seg.number, "chunk", r.Info.ID, "cause", err)
-		m.s.table.markBadChunk(m.seg)
+		m.s.cfg.Log.Warn("segment not rewritten: a chunk in it is damaged", "segment", m.seg.Number, "chunk", r.Info.ID, "cause", err)
+		m.s.table.MarkBadChunk(m.seg)
 		return false
 	}
 	m.add(copied)
@@ -239,8 +241,8 @@ func (m *rewriter) preferSound(r *format.Record) {
 		return
 	}
 	m.s.index.Swap(r.Info.ID, duplicate)
-	m.s.table.becameLive(duplicate)
-	m.s.table.becameGarbage(e)
+	m.s.table.BecameLive(duplicate)
+	m.s.table.BecameGarbage(e)
 }
 
 // read returns a verified copy of a record, ready to be appended.
@@ -270,7 +272,7 @@ func (m *rewriter) add(r *format.Record) {
 // flush writes the group and unlocks its chunks.
 func (m *rewriter) flush(ctx context.Context) error {
 	if len(m.group) > 0 {
-		if err := m.s.log.append(m.group...); err != nil {
+		if err := m.s.log.Append(m.group...); err != nil {
 			return err
 		}
 	}
@@ -288,26 +290,26 @@ func (m *rewriter) unlock() {
 }
 
 // removeSegment removes a segment whose live records are all stored elsewhere, too.
-func (s *Store) removeSegment(seg *segment) error {
-	if err := s.disk.check(); err != nil {
+func (s *Store) removeSegment(seg *segment.Segment) error {
+	if err := s.disk.Check(); err != nil {
 		return err
 	}
-	if err := s.fs.Remove(segmentName(seg.number)); err != nil {
-		return s.disk.judge(store.ChunkID{}, err)
+	if err := s.fs.Remove(segment.Name(seg.Number)); err != nil {
+		return s.disk.Judge(store.ChunkID{}, err)
 	}
 	switch err := s.fs.SyncDir("segments"); {
 	case err == nil:
-	case isFull(err):
+	case disk.IsFull(err):
 		s.keepDamaged(seg, "it was removed, but the full disk prevented making that durable")
-		return translate("Compact", store.ChunkID{}, err)
+		return disk.Translate("Compact", store.ChunkID{}, err)
 	default:
-		return s.disk.fail(err)
+		return s.disk.Fail(err)
 	}
 	// Only now the removal is durable: until here a power cut could have restored the
 	// segment, so Delete had to write tombstones for the copies in it, too.
-	s.index.ForgetSegment(seg.number)
-	s.table.drop(seg)
-	_, size := s.table.sizes(seg)
+	s.index.ForgetSegment(seg.Number)
+	s.table.Drop(seg)
+	_, size := s.table.Sizes(seg)
 	s.space.Add(-size)
-	return translate("Compact", store.ChunkID{}, seg.release())
+	return disk.Translate("Compact", store.ChunkID{}, seg.Release())
 }

@@ -17,7 +17,7 @@
 // A large chunk is written to tmp/, synced (fdatasync), renamed, and the directory
 // synced. A small chunk is a record in the active segment. The first caller that finds
 // no write in progress becomes the leader and writes all waiting records with one
-// pwritev and one fdatasync; see log.go. The golden file testdata/durable-sequence.txt
+// pwritev and one fdatasync; see segment/log.go. The golden file testdata/durable-sequence.txt
 // lists the file-system calls of both, in order.
 //
 // # Deleting and rewriting
@@ -35,10 +35,10 @@
 //
 // # Full disks, damage
 //
-// A preallocated spare segment takes tombstones when the disk is full (log.go, spare.go).
+// A preallocated spare segment takes tombstones when the disk is full (segment/spare.go).
 // Compaction removes a segment only when no entry of the index refers to it (compact.go).
 // Parts that cannot be read at start are reported and left out; everything else is
-// served (recover.go). health.go tracks which operations the disk supports at present.
+// served (recover.go, segment/recover.go). Package disk tracks which operations the disk supports at present.
 //
 // # Locks, in the order in which they are taken
 //
@@ -47,9 +47,9 @@
 //	Store.life      read: a call is in progress; write: Close
 //	compacting      the running compaction, one at a time
 //	idLocks         one chunk id: commit, delete, move
-//	log.mu          the queue of records; not held during I/O
+//	segment.Log.mu  the queue of records; not held during I/O
 //	shard.mu        the index entries of one first byte
-//	segments.mu     the table of segments and what is live in each
+//	segment.Table.mu the table of segments and what is live in each
 //	space.Account   bytes reserved and used
 //
 // The leader of the log holds no lock; the requests that it writes hold their id locks.

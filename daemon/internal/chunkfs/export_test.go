@@ -14,11 +14,7 @@ func (s *Store) Lock(id store.ChunkID) (unlock func(), waited func() bool) {
 }
 
 // Waiting is the number of callers that wait for the next batch of the log.
-func (s *Store) Waiting() int {
-	s.log.mu.Lock()
-	defer s.log.mu.Unlock()
-	return len(s.log.waiting)
-}
+func (s *Store) Waiting() int { return s.log.Waiting() }
 
 // SetMoveBytes makes compaction write its copies in groups of n bytes.
 func (s *Store) SetMoveBytes(n int64) { s.moveBytes = n }

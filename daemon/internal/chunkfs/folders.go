@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunkfs/disk"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs/format"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/vfs"
@@ -14,7 +15,7 @@ import (
 // folders creates and syncs the folders of chunk files.
 type folders struct {
 	fs         vfs.FS
-	disk       *health
+	disk       *disk.Health
 	made       [256]atomic.Bool // chunks/<byte> exists durably
 	unlistable [256]bool        // chunks/<byte> could not be listed; set at start only
 
@@ -86,14 +87,14 @@ func (f *folders) sync(dir string) error {
 
 // run syncs, and makes the waiting sync the directory's current one, if there is one.
 func (f *folders) run(dir string, own *dirSync) {
-	if own.err = f.disk.check(); own.err == nil {
+	if own.err = f.disk.Check(); own.err == nil {
 		switch err := f.fs.SyncDir(dir); {
 		case err == nil:
-		case isFull(err):
-			_ = f.disk.full(store.ChunkID{}, err)
-			own.err = openOutcome(err)
+		case disk.IsFull(err):
+			_ = f.disk.Full(store.ChunkID{}, err)
+			own.err = disk.OutcomeOpen(err)
 		default:
-			own.err = f.disk.fail(err)
+			own.err = f.disk.Fail(err)
 		}
 	}
 	f.mu.Lock()
@@ -114,7 +115,7 @@ func (s *Store) removeFile(id store.ChunkID) error {
 		err = s.fs.Remove(name)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return s.disk.judge(id, err)
+		return s.disk.Judge(id, err)
 	}
 	s.space.Add(-entry.Size)
 	s.index.RemoveAt(id, format.Place{})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunkfs/disk"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs/format"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/vfs"
@@ -39,7 +40,7 @@ func lock(fsys vfs.FS, dir string) (vfs.File, error) {
 		f, err = fsys.OpenRead(lockFile)
 	}
 	if err != nil {
-		return nil, translate("Open", store.ChunkID{}, err)
+		return nil, disk.Translate("Open", store.ChunkID{}, err)
 	}
 	err = f.Lock()
 	if err == nil {
@@ -50,7 +51,7 @@ func lock(fsys vfs.FS, dir string) (vfs.File, error) {
 		return nil, store.Errorf(store.Conflict, "the data directory %s is in use by another process", dir).
 			WithHint("Stop the other process, or use another directory.")
 	}
-	return nil, translate("Open", store.ChunkID{}, err)
+	return nil, disk.Translate("Open", store.ChunkID{}, err)
 }
 
 // readIdentity returns the directory's identity; ok is false for an empty directory.
@@ -60,7 +61,7 @@ func readIdentity(fsys vfs.FS, dir string) (id Identity, ok bool, err error) {
 		return id, false, requireEmpty(fsys, dir)
 	}
 	if err != nil {
-		return id, false, translate("Open", store.ChunkID{}, err)
+		return id, false, disk.Translate("Open", store.ChunkID{}, err)
 	}
 	var j identityJSON
 	if err := json.Unmarshal(data, &j); err != nil || j.Format < 1 || j.Node.IsZero() {
@@ -79,7 +80,7 @@ func readIdentity(fsys vfs.FS, dir string) (id Identity, ok bool, err error) {
 func requireEmpty(fsys vfs.FS, dir string) error {
 	entries, err := fsys.ReadDir(".")
 	if err != nil {
-		return translate("Open", store.ChunkID{}, err)
+		return disk.Translate("Open", store.ChunkID{}, err)
 	}
 	for _, e := range entries {
 		switch e.Name {
@@ -97,7 +98,7 @@ func writeIdentity(fsys vfs.FS, id Identity) error {
 	if err != nil {
 		return err
 	}
-	return translate("Open", store.ChunkID{}, vfs.Replace(fsys, ".", identityFile, append(data, '\n')))
+	return disk.Translate("Open", store.ChunkID{}, vfs.Replace(fsys, ".", identityFile, append(data, '\n')))
 }
 
 // ensureIdentity compares the directory's identity with the wanted one, and stores it where

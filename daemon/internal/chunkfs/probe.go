@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunkfs/disk"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -19,10 +20,10 @@ const (
 // writable is nil while the disk accepts new chunks. If it did not at the last write, it is
 // probed again.
 func (s *Store) writable() error {
-	if !s.disk.troubled.Load() {
+	if !s.disk.Troubled() {
 		return nil
 	}
-	if err := s.disk.check(); err != nil {
+	if err := s.disk.Check(); err != nil {
 		return err
 	}
 	return s.probe()
@@ -35,9 +36,9 @@ func (s *Store) probe() error {
 	defer s.probing.Unlock()
 	s.probed = s.cfg.Now()
 	if err := s.tryWrite(); err != nil {
-		return s.disk.judge(store.ChunkID{}, err)
+		return s.disk.Judge(store.ChunkID{}, err)
 	}
-	s.disk.passed()
+	s.disk.Passed()
 	return nil
 }
 
@@ -63,7 +64,7 @@ func (s *Store) probeNow() {
 	s.probing.Lock()
 	old := s.cfg.Now().Sub(s.probed) >= probeAge
 	s.probing.Unlock()
-	if s.disk.check() == nil && (old || s.disk.troubled.Load()) {
+	if s.disk.Check() == nil && (old || s.disk.Troubled()) {
 		_ = s.probe() // s.disk records the outcome
 	}
 }
@@ -77,22 +78,22 @@ func (s *Store) Capacity(ctx context.Context) (store.Capacity, error) {
 	defer s.life.RUnlock()
 	c, readOnly, err := s.space.Capacity()
 	if err != nil {
-		return store.Capacity{}, translate("Capacity", store.ChunkID{}, err)
+		return store.Capacity{}, disk.Translate("Capacity", store.ChunkID{}, err)
 	}
 	if readOnly {
-		_ = s.disk.block(store.DiskReadOnly, readOnlyError(nil))
+		_ = s.disk.Block(store.DiskReadOnly, disk.ReadOnly(nil))
 	} else {
 		s.probeNow()
 	}
 	c.Chunks = s.index.Len()
-	c.Disk = s.disk.state()
+	c.Disk = s.disk.State()
 	switch {
 	case !c.Disk.Writable():
 		c.Free = 0
 	case c.Free == 0:
 		c.Disk = store.Disk{State: store.DiskFull, Reason: fmt.Sprintf("nothing is free beyond the reserve of %d bytes", s.cfg.Reserve)}
 	default:
-		c.Disk.Reason = s.table.damageSummary()
+		c.Disk.Reason = s.table.DamageSummary()
 	}
 	return c, nil
 }

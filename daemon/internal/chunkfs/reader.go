@@ -8,8 +8,10 @@ import (
 	"sync/atomic"
 
 	"github.com/ringstore/ringstore/daemon/internal/bufpool"
+	"github.com/ringstore/ringstore/daemon/internal/chunkfs/disk"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs/format"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs/index"
+	"github.com/ringstore/ringstore/daemon/internal/chunkfs/segment"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -21,12 +23,15 @@ type source struct {
 	close  func() error
 }
 
+// errReaderClosed is returned by a reader that is used after its end.
+var errReaderClosed error = store.Errorf(store.Canceled, "the reader was closed")
+
 // source opens a chunk and checks everything but its data. The caller closes it.
 func (s *Store) source(id store.ChunkID) (source, error) {
-	var seg *segment
+	var seg *segment.Segment
 	e, ok := s.index.Find(id, func(e index.Entry) {
 		if !e.IsFile() {
-			seg = s.table.acquire(e.Seg)
+			seg = s.table.Acquire(e.Seg)
 		}
 	})
 	switch {
@@ -35,11 +40,11 @@ func (s *Store) source(id store.ChunkID) (source, error) {
 	case !ok, e.IsFile():
 		return s.fileSource(id)
 	case seg == nil:
-		return source{}, corrupt(id, "%s, which holds it, does not exist", segmentName(e.Seg))
+		return source{}, disk.Corrupt(id, "%s, which holds it, does not exist", segment.Name(e.Seg))
 	}
 	src, err := packedSource(seg, id, e)
 	if err != nil {
-		return source{}, errors.Join(err, seg.release())
+		return source{}, errors.Join(err, seg.Release())
 	}
 	return src, nil
 }
@@ -56,19 +61,19 @@ func (s *Store) fileSource(id store.ChunkID) (source, error) {
 	return source{Content: c, file: f, dataAt: format.FileDataAt, close: f.Close}, nil
 }
 
-func packedSource(seg *segment, id store.ChunkID, e index.Entry) (source, error) {
+func packedSource(seg *segment.Segment, id store.ChunkID, e index.Entry) (source, error) {
 	head := make([]byte, e.Head)
-	if err := format.ReadFull(seg.file, head, int64(e.Off)); err != nil {
+	if err := format.ReadFull(seg.File, head, int64(e.Off)); err != nil {
 		return source{}, err
 	}
-	r, ok := format.ParseHeader(head, e.Place(), seg.salt)
+	r, ok := format.ParseHeader(head, e.Place(), seg.Salt)
 	switch {
 	case !ok:
-		return source{}, corrupt(id, "the record's header in segment %08x at %d does not match its checksum", e.Seg, e.Off)
+		return source{}, disk.Corrupt(id, "the record's header in segment %08x at %d does not match its checksum", e.Seg, e.Off)
 	case r.Info.ID != id || r.Kind != format.KindChunk:
-		return source{}, corrupt(id, "the record in segment %08x at %d holds another chunk: %s", e.Seg, e.Off, r.Info.ID)
+		return source{}, disk.Corrupt(id, "the record in segment %08x at %d holds another chunk: %s", e.Seg, e.Off, r.Info.ID)
 	}
-	return source{Content: r.Content, file: seg.file, dataAt: int64(e.Off) + r.Head, close: seg.release}, nil
+	return source{Content: r.Content, file: seg.File, dataAt: int64(e.Off) + r.Head, close: seg.Release}, nil
 }
 
 // sound reports whether the whole chunk matches its checksums.
@@ -112,7 +117,7 @@ func (s *Store) Open(ctx context.Context, id store.ChunkID, first, count int) (s
 	defer s.life.RUnlock()
 	src, err := s.source(id)
 	if err != nil {
-		return nil, readFailed("Open", id, err)
+		return nil, disk.ReadFailed("Open", id, err)
 	}
 	end := len(src.CRCs)
 	if first < 0 || first >= end {
@@ -161,7 +166,7 @@ func (r *reader) Next() (store.Unit, error) {
 		return store.Unit{}, errReaderClosed
 	}
 	r.end = r.next
-	return store.Unit{}, readFailed("Next", r.src.Info.ID, err)
+	return store.Unit{}, disk.ReadFailed("Next", r.src.Info.ID, err)
 }
 
 // Close implements store.ChunkReader.
@@ -169,5 +174,5 @@ func (r *reader) Close() error {
 	if r.closed.Swap(true) {
 		return nil
 	}
-	return translate("Close", r.src.Info.ID, r.src.close())
+	return disk.Translate("Close", r.src.Info.ID, r.src.close())
 }

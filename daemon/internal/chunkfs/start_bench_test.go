@@ -29,18 +29,21 @@ func BenchmarkStart(b *testing.B) {
 			info := store.ChunkInfo{ID: store.ChunkID{Part: store.NewPartID()}, UnitSize: store.DefaultUnitSize, Size: size, Sum: format.SumOf(crcs), Label: store.Label{Bucket: "bucket", Key: "some/key/of/usual/length.jpg"}}
 			recs = append(recs, &format.Record{Kind: format.KindChunk, Content: format.Content{Info: info, CRCs: crcs}, Data: data})
 		}
-		if err := s.log.append(recs...); err != nil {
+		if err := s.log.Append(recs...); err != nil {
 			b.Fatal(err)
 		}
 	}
-	s.log.active = nil // not sealed: as after a kill
+	s.stop()
+	s.background.Wait()
+	end := s.free // not sealed: as after a kill
 	for _, what := range []string{"scanned", "sealed"} {
-		if err := s.Close(); err != nil {
+		if err := end(); err != nil {
 			b.Fatal(err)
 		}
 		began := time.Now()
 		s = start()
 		b.ReportMetric(time.Since(began).Seconds()*1e6/chunks, "s/M-"+what)
+		end = s.Close
 	}
 	if err := s.Close(); err != nil {
 		b.Fatal(err)

@@ -13,8 +13,10 @@ import (
 	"time"
 
 	"github.com/ringstore/ringstore/daemon/internal/bufpool"
+	"github.com/ringstore/ringstore/daemon/internal/chunkfs/disk"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs/format"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs/index"
+	"github.com/ringstore/ringstore/daemon/internal/chunkfs/segment"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs/space"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/vfs"
@@ -102,15 +104,15 @@ type Store struct {
 	cfg  Config
 	fs   vfs.FS
 	lock vfs.File
-	disk *health
+	disk *disk.Health
 
 	life   sync.RWMutex // read: a call is in progress; write: Close
 	closed bool         // guarded by life
 
 	identity atomic.Pointer[Identity]
 	index    *index.Index
-	table    *segments
-	log      *log
+	table    *segment.Table
+	log      *segment.Log
 	space    *space.Account
 	ids      idLocks
 	folders  folders
@@ -173,9 +175,9 @@ func assemble(cfg Config) *Store {
 	s := &Store{
 		cfg:   cfg,
 		fs:    cfg.FS,
-		disk:  &health{log: cfg.Log},
+		disk:  disk.NewHealth(cfg.Log),
 		index: index.New(),
-		table: &segments{all: map[uint32]*segment{}},
+		table: segment.NewTable(),
 		space: space.New(space.Config{Measure: cfg.FS.Space, Now: cfg.Now, Reserve: cfg.Reserve, Limit: cfg.Limit}),
 		ids:   idLocks{held: map[store.ChunkID]chan struct{}{}},
 		wake:  make(chan struct{}, 1),
@@ -184,12 +186,10 @@ func assemble(cfg Config) *Store {
 		moveBytes: moveBytes,
 	}
 	s.folders = folders{fs: cfg.FS, disk: s.disk, syncing: map[string]*dirSync{}}
-	s.log = &log{
-		fs: cfg.FS, limit: cfg.SegmentSize, table: s.table, space: s.space, disk: s.disk,
-		done: s.recordDone, sealed: s.wakeCompaction, zeros: make([]byte, zeroAhead),
-		salt:  func() format.Salt { return format.Salt(cfg.Salt()) },
-		spare: spare{size: max(cfg.Spare, 0), next: spareBit},
-	}
+	s.log = segment.NewLog(segment.Config{
+		FS: cfg.FS, Limit: cfg.SegmentSize, Spare: max(cfg.Spare, 0), Table: s.table, Space: s.space, Disk: s.disk,
+		Done: s.recordDone, Sealed: s.wakeCompaction, Salt: func() format.Salt { return format.Salt(cfg.Salt()) }, Log: cfg.Log,
+	})
 	s.probed = cfg.Now()
 	return s
 }
@@ -236,22 +236,19 @@ func (s *Store) Close() error {
 	}
 	s.closed = true
 	var err error
-	if s.disk.check() == nil {
-		err = s.log.shut()
+	if s.disk.Check() == nil {
+		err = s.log.Close()
 	}
 	return errors.Join(err, s.free())
 }
 
 // free releases what Open acquired, also after an incomplete Open.
 func (s *Store) free() error {
-	err := s.table.closeAll()
-	if sp := &s.log.spare; sp.seg != nil && sp.file != sp.seg.file {
-		err = errors.Join(err, sp.file.Close())
-	}
+	err := errors.Join(s.log.Free(), s.table.CloseAll())
 	if s.lock != nil {
 		err = errors.Join(err, s.lock.Close())
 	}
-	return translate("Close", store.ChunkID{}, errors.Join(err, s.fs.Close()))
+	return disk.Translate("Close", store.ChunkID{}, errors.Join(err, s.fs.Close()))
 }
 
 // enter begins a call. On success the caller ends it with life.RUnlock.
@@ -259,7 +256,7 @@ func (s *Store) enter() error {
 	s.life.RLock()
 	if s.closed {
 		s.life.RUnlock()
-		return errClosed
+		return disk.ErrClosed
 	}
 	return nil
 }
@@ -297,9 +294,9 @@ func (s *Store) Stat(ctx context.Context, id store.ChunkID) (store.ChunkInfo, er
 func (s *Store) stat(id store.ChunkID) (store.ChunkInfo, error) {
 	src, err := s.source(id)
 	if err != nil {
-		return store.ChunkInfo{}, readFailed("Stat", id, err)
+		return store.ChunkInfo{}, disk.ReadFailed("Stat", id, err)
 	}
-	return src.Info, readFailed("Stat", id, src.close())
+	return src.Info, disk.ReadFailed("Stat", id, src.close())
 }
 
 // List implements store.ChunkKeeper. Ids and sums come from the index. The sum of a chunk file
@@ -354,7 +351,7 @@ func (s *Store) Delete(ctx context.Context, id store.ChunkID) error {
 		return err
 	}
 	defer s.life.RUnlock()
-	if err := s.disk.check(); err != nil {
+	if err := s.disk.Check(); err != nil {
 		return err
 	}
 	s.ids.lock(id)
@@ -377,7 +374,7 @@ func (s *Store) Delete(ctx context.Context, id store.ChunkID) error {
 func (s *Store) deletePacked(id store.ChunkID, places []index.Entry) error {
 	var tombstones []*format.Record
 	for _, at := range places {
-		salt := s.table.saltOf(at.Seg)
+		salt := s.table.SaltOf(at.Seg)
 		if salt == 0 { // no such segment, so the record cannot reappear
 			s.index.RemoveAt(id, at.Place())
 			continue
@@ -389,8 +386,8 @@ func (s *Store) deletePacked(id store.ChunkID, places []index.Entry) error {
 	if len(tombstones) == 0 {
 		return nil
 	}
-	if err := s.log.append(tombstones...); err != nil {
-		return translate("Delete", id, err)
+	if err := s.log.Append(tombstones...); err != nil {
+		return disk.Translate("Delete", id, err)
 	}
 	s.wakeCompaction()
 	return nil
@@ -401,13 +398,13 @@ func (s *Store) deletePacked(id store.ChunkID, places []index.Entry) error {
 func (s *Store) recordDone(r *format.Record) {
 	if r.Kind == format.KindTombstone {
 		if gone, was := s.index.RemoveAt(r.Info.ID, r.Target); was {
-			s.table.becameGarbage(gone)
+			s.table.BecameGarbage(gone)
 		}
 		return
 	}
 	if before, was := s.index.Put(r.Info.ID, index.EntryOf(r)); was { // it was moved
 		s.index.AddDuplicate(r.Info.ID, before)
-		s.table.becameGarbage(before)
+		s.table.BecameGarbage(before)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/ringstore/ringstore/daemon/internal/bufpool"
+	"github.com/ringstore/ringstore/daemon/internal/chunkfs/disk"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs/format"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs/index"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs/space"
@@ -44,13 +45,16 @@ type tempFile struct {
 	flushed   int64  // data bytes whose writeback was started
 }
 
+// errEnded is returned by a writer that is used after its end.
+var errEnded error = store.Errorf(store.Canceled, "the write was ended before")
+
 func (s *Store) newWriter(ctx context.Context, spec store.ChunkSpec) (*writer, error) {
 	if err := s.writable(); err != nil {
 		return nil, err
 	}
 	room, err := s.space.Reserve(spec.SizeHint)
 	if err != nil {
-		return nil, translate("Create", spec.ID, err)
+		return nil, disk.Translate("Create", spec.ID, err)
 	}
 	w := &writer{s: s, ctx: ctx, spec: spec, room: room}
 	if spec.SizeHint > s.cfg.PackBelow {
@@ -93,7 +97,7 @@ func (w *writer) append(u store.Unit) error {
 	n := int64(len(u.Data))
 	if w.size+n > w.room.Size() {
 		if err := w.room.Grow(w.size + n); err != nil {
-			return translate("Append", w.spec.ID, err)
+			return disk.Translate("Append", w.spec.ID, err)
 		}
 	}
 	if w.temp == nil && !w.fitsMemory(n) {
@@ -143,13 +147,13 @@ func (w *writer) toFile() error {
 	name := fmt.Sprintf("tmp/%s.%d", w.spec.ID, w.s.temps.Add(1))
 	f, err := w.s.fs.Create(name)
 	if err != nil {
-		return w.s.disk.judge(w.spec.ID, err)
+		return w.s.disk.Judge(w.spec.ID, err)
 	}
 	w.temp = &tempFile{File: f, name: name}
 	if w.spec.SizeHint > w.s.cfg.PackBelow {
 		w.temp.allocated = format.FileDataAt + w.spec.SizeHint + 4*format.UnitsIn(w.spec.SizeHint, w.spec.UnitSize) + format.FileFooterSize
 		if err := f.Preallocate(w.temp.allocated); err != nil {
-			return w.s.disk.judge(w.spec.ID, err)
+			return w.s.disk.Judge(w.spec.ID, err)
 		}
 		w.room.Written(w.spec.SizeHint)
 	}
@@ -158,7 +162,7 @@ func (w *writer) toFile() error {
 		bufs = append(bufs, b.Data)
 	}
 	if _, err := f.WritevAt(bufs, 0); err != nil {
-		return w.s.disk.judge(w.spec.ID, err)
+		return w.s.disk.Judge(w.spec.ID, err)
 	}
 	w.room.Written(w.size)
 	w.forget()
@@ -167,7 +171,7 @@ func (w *writer) toFile() error {
 
 func (w *writer) write(data []byte) error {
 	if _, err := w.temp.WriteAt(data, format.FileDataAt+w.size); err != nil {
-		return w.s.disk.judge(w.spec.ID, err)
+		return w.s.disk.Judge(w.spec.ID, err)
 	}
 	w.room.Written(w.size + int64(len(data)))
 	return nil
@@ -179,7 +183,7 @@ func (w *writer) pace() error {
 		return nil
 	}
 	if err := w.temp.StartWriteback(format.FileDataAt+w.temp.flushed, w.size-w.temp.flushed); err != nil {
-		return w.s.disk.judge(w.spec.ID, err)
+		return w.s.disk.Judge(w.spec.ID, err)
 	}
 	w.temp.flushed = w.size
 	return nil
@@ -260,14 +264,14 @@ func (s *Store) exclusively(ctx context.Context, info store.ChunkInfo, commit fu
 		}
 	}
 	if err := commit(); err != nil {
-		return store.ChunkInfo{}, translate("Commit", info.ID, err)
+		return store.ChunkInfo{}, disk.Translate("Commit", info.ID, err)
 	}
 	return info, nil
 }
 
 func (s *Store) commitRecord(ctx context.Context, c format.Content, data [][]byte) (store.ChunkInfo, error) {
 	return s.exclusively(ctx, c.Info, func() error {
-		return s.log.append(&format.Record{Kind: format.KindChunk, Content: c, Data: data})
+		return s.log.Append(&format.Record{Kind: format.KindChunk, Content: c, Data: data})
 	})
 }
 
@@ -275,25 +279,25 @@ func (s *Store) commitRecord(ctx context.Context, c format.Content, data [][]byt
 func (w *writer) commitFile(c format.Content) error {
 	tail := format.FileTail(c)
 	if _, err := w.temp.WriteAt(tail, format.FileDataAt+w.size); err != nil {
-		return w.s.disk.judge(w.spec.ID, err)
+		return w.s.disk.Judge(w.spec.ID, err)
 	}
 	length := format.FileDataAt + w.size + int64(len(tail))
 	if w.temp.allocated > length { // the hint was too large
 		if err := w.temp.Truncate(length); err != nil {
-			return w.s.disk.judge(w.spec.ID, err)
+			return w.s.disk.Judge(w.spec.ID, err)
 		}
 	}
 	if err := w.temp.Datasync(); err != nil {
-		if isFull(err) { // the file is not visible yet, so the outcome is known
-			return w.s.disk.full(w.spec.ID, err)
+		if disk.IsFull(err) { // the file is not visible yet, so the outcome is known
+			return w.s.disk.Full(w.spec.ID, err)
 		}
-		return w.s.disk.fail(err)
+		return w.s.disk.Fail(err)
 	}
 	if err := w.s.folders.make(w.spec.ID); err != nil {
-		return w.s.disk.judge(w.spec.ID, err)
+		return w.s.disk.Judge(w.spec.ID, err)
 	}
 	if err := w.s.fs.Rename(w.temp.name, chunkName(w.spec.ID)); err != nil {
-		return w.s.disk.judge(w.spec.ID, err)
+		return w.s.disk.Judge(w.spec.ID, err)
 	}
 	w.temp.name = ""
 	if err := w.s.folders.sync(folderOf(w.spec.ID)); err != nil {
@@ -350,7 +354,7 @@ func (s *Store) PutSmall(ctx context.Context, spec store.ChunkSpec, u store.Unit
 	}
 	room, err := s.space.Reserve(c.Info.Size)
 	if err != nil {
-		return store.ChunkInfo{}, translate("PutSmall", spec.ID, err)
+		return store.ChunkInfo{}, disk.Translate("PutSmall", spec.ID, err)
 	}
 	defer room.Release() // the log counts the record
 	return s.commitRecord(ctx, c, [][]byte{u.Data})

@@ -1,4 +1,4 @@
-package chunkfs
+package disk
 
 import (
 	"errors"
@@ -10,13 +10,13 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// health tracks which operations the disk supports.
+// Health tracks which operations the disk of a data directory supports. Safe for concurrent use.
 //
 // A failed write or sync is final until the store is opened again, because the content of
 // the disk is unknown. A full disk is never final, and neither is a file system that refused
 // a change because it is read-only: both are probed again before the next write
-// (Store.probe). Reading is never affected.
-type health struct {
+// (by the chunk store). Reading is never affected.
+type Health struct {
 	log      *slog.Logger
 	troubled atomic.Bool // bad or blocked is set
 
@@ -26,8 +26,14 @@ type health struct {
 	disk    store.Disk // as reported in heartbeats
 }
 
-// check is nil unless a write or sync failed.
-func (h *health) check() error {
+// NewHealth returns the health of a disk that is taken to work.
+func NewHealth(log *slog.Logger) *Health { return &Health{log: log} }
+
+// Troubled reports whether a write failed, and none has succeeded since: Check or a probe tells more.
+func (h *Health) Troubled() bool { return h.troubled.Load() }
+
+// Check is nil unless a write or sync failed.
+func (h *Health) Check() error {
 	if !h.troubled.Load() {
 		return nil
 	}
@@ -36,16 +42,16 @@ func (h *health) check() error {
 	return h.bad
 }
 
-// state returns which operations the disk supports.
-func (h *health) state() store.Disk {
+// State returns which operations the disk supports.
+func (h *Health) State() store.Disk {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.disk
 }
 
-// takesNothing reports whether not even a change that needs no space is possible.
-func (h *health) takesNothing() bool {
-	state := h.state().State
+// TakesNothing reports whether not even a change that needs no space is possible.
+func (h *Health) TakesNothing() bool {
+	state := h.State().State
 	return state == store.DiskReadOnly || state == store.DiskFailing
 }
 
@@ -54,31 +60,31 @@ var failures = []syscall.Errno{
 	syscall.EIO, syscall.ENXIO, syscall.ENODEV, syscall.EUCLEAN, syscall.EBADMSG, syscall.EREMOTEIO, syscall.ENOMEDIUM, syscall.ESHUTDOWN,
 }
 
-// judge classifies the error of a change whose outcome is known: a full disk, another
+// Judge classifies the error of a change whose outcome is known: a full disk, another
 // temporary condition, or a disk that fails. It returns the error for the caller.
-func (h *health) judge(id store.ChunkID, err error) error {
-	if isFull(err) {
-		return h.full(id, err)
+func (h *Health) Judge(id store.ChunkID, err error) error {
+	if IsFull(err) {
+		return h.Full(id, err)
 	}
 	if errors.Is(err, syscall.EROFS) {
-		return h.block(store.DiskReadOnly, readOnlyError(err))
+		return h.Block(store.DiskReadOnly, ReadOnly(err))
 	}
 	if isFailure(err) {
-		return h.fail(err)
+		return h.Fail(err)
 	}
 	return (&store.Error{Op: "chunkfs.write", Kind: store.Unavailable, Item: id.String(), Err: err}).
 		WithHint("The message names the cause; nothing was stored, and a later attempt may succeed.")
 }
 
-// full records that the disk, or a quota on it, has no space left.
-func (h *health) full(id store.ChunkID, err error) error {
-	e := translate("write", id, err)
-	_ = h.block(store.DiskFull, e)
+// Full records that the disk, or a quota on it, has no space left.
+func (h *Health) Full(id store.ChunkID, err error) error {
+	e := Translate("write", id, err)
+	_ = h.Block(store.DiskFull, e)
 	return e
 }
 
-// block refuses writes until a probe succeeds.
-func (h *health) block(state store.DiskState, cause error) error {
+// Block refuses writes until a probe succeeds.
+func (h *Health) Block(state store.DiskState, cause error) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.bad != nil {
@@ -92,8 +98,8 @@ func (h *health) block(state store.DiskState, cause error) error {
 	return cause
 }
 
-// passed ends block.
-func (h *health) passed() {
+// Passed ends block.
+func (h *Health) Passed() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.blocked == nil || h.bad != nil {
@@ -104,9 +110,9 @@ func (h *health) passed() {
 	h.troubled.Store(false)
 }
 
-// fail records the first failure after which the content of the disk is unknown, and returns
+// Fail records the first failure after which the content of the disk is unknown, and returns
 // the error of all later changes.
-func (h *health) fail(cause error) error {
+func (h *Health) Fail(cause error) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.bad == nil {
@@ -119,4 +125,14 @@ func (h *health) fail(cause error) error {
 		h.log.Error("the disk failed; the chunk store is read-only from now on", "cause", cause)
 	}
 	return h.bad
+}
+
+// Unreadable reports a part of the data directory that cannot be read at start. It returns only
+// errors that are unrelated to the disk.
+func (h *Health) Unreadable(name string, err error) error {
+	if Passes(err) {
+		return err
+	}
+	h.log.Error("part of the data directory cannot be read; the chunks in it are missing on this node", "name", name, "cause", err)
+	return nil
 }

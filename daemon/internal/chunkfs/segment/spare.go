@@ -1,6 +1,7 @@
-package chunkfs
+package segment
 
 import (
+	"github.com/ringstore/ringstore/daemon/internal/chunkfs/disk"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs/format"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/vfs"
@@ -14,7 +15,7 @@ const spareBit = 1 << 31
 // room in the active segment, and is replaced when half of it is used and there is space
 // again. Only the leader of the log uses it.
 type spare struct {
-	seg   *segment // nil when none could be created
+	seg   *Segment // nil when none could be created
 	file  vfs.File // the same file, open for writing
 	size  int64    // bytes of a spare segment; 0: spare segments are disabled
 	end   int64    // offset of the next record
@@ -33,8 +34,8 @@ func onlyTombstones(recs []*format.Record) bool {
 }
 
 // writeSpare makes tombstones durable in the spare segment.
-func (l *log) writeSpare(recs []*format.Record) error {
-	if err := l.disk.check(); err != nil {
+func (l *Log) writeSpare(recs []*format.Record) error {
+	if err := l.disk.Check(); err != nil {
 		return err
 	}
 	sp := &l.spare
@@ -45,8 +46,8 @@ func (l *log) writeSpare(recs []*format.Record) error {
 	sp.batch++
 	end, heads := sp.end, []byte(nil)
 	for _, r := range recs {
-		r.At, r.Batch = format.Place{Seg: sp.seg.number, Off: uint32(end)}, sp.batch
-		heads = r.AppendHeader(heads, sp.seg.salt)
+		r.At, r.Batch = format.Place{Seg: sp.seg.Number, Off: uint32(end)}, sp.batch
+		heads = r.AppendHeader(heads, sp.seg.Salt)
 		end += r.Size()
 		heads = append(heads, make([]byte, end-sp.end-int64(len(heads)))...)
 	}
@@ -56,11 +57,11 @@ func (l *log) writeSpare(recs []*format.Record) error {
 	}
 	switch {
 	case err == nil:
-	case isFull(err): // possible on a file system that never overwrites in place
+	case disk.IsFull(err): // possible on a file system that never overwrites in place
 		sp.close(l)
-		return openOutcome(err)
+		return disk.OutcomeOpen(err)
 	default:
-		return l.disk.fail(err)
+		return l.disk.Fail(err)
 	}
 	sp.end = end
 	for _, r := range recs {
@@ -71,23 +72,25 @@ func (l *log) writeSpare(recs []*format.Record) error {
 }
 
 // close ends the spare segment: from now on it is an ordinary closed segment.
-func (sp *spare) close(l *log) {
+func (sp *spare) close(l *Log) {
 	l.space.Add(sp.end)
-	l.table.seal(sp.seg)
-	if sp.file != sp.seg.file {
+	l.table.Seal(sp.seg)
+	if sp.file != sp.seg.File {
 		_ = sp.file.Close() // everything that matters was synced
 	}
 	sp.seg, sp.file = nil, nil
 }
 
-// renewSpare replaces a spare segment that is half used, or creates the first. A full disk
+// RenewSpare replaces a spare segment that is half used, or creates the first. A full disk
 // is no error: the present one stays in use.
-func (l *log) renewSpare() error {
+func (l *Log) RenewSpare() error { return l.exclusively(l.renewSpare) }
+
+func (l *Log) renewSpare() error {
 	sp := &l.spare
 	if sp.size == 0 || (sp.seg != nil && sp.end < sp.size/2) {
 		return nil
 	}
-	if err := l.disk.check(); err != nil {
+	if err := l.disk.Check(); err != nil {
 		return err
 	}
 	number, salt := sp.next, l.salt()
@@ -98,26 +101,26 @@ func (l *log) renewSpare() error {
 		}
 		if err != nil {
 			_ = f.Close()
-			_ = l.fs.Remove(segmentName(number))
+			_ = l.fs.Remove(Name(number))
 		}
 	}
 	sp.next++
 	if err != nil {
-		if isFull(err) || passes(err) {
+		if disk.IsFull(err) || disk.Passes(err) {
 			return nil
 		}
-		return l.disk.judge(store.ChunkID{}, err)
+		return l.disk.Judge(store.ChunkID{}, err)
 	}
 	if sp.seg != nil {
-		if err := writeSegmentEnd(sp.seg, sp.file, sp.index, sp.end); err != nil && !isFull(err) {
+		if err := writeSegmentEnd(sp.seg, sp.file, sp.index, sp.end); err != nil && !disk.IsFull(err) {
 			_ = f.Close()
-			return l.disk.fail(err)
+			return l.disk.Fail(err)
 		}
 		sp.close(l)
 	}
-	seg := newSegment(number, salt, f)
+	seg := New(number, salt, f)
 	seg.size = format.SegmentHeaderSize
-	l.table.add(seg)
+	l.table.Add(seg)
 	sp.seg, sp.file, sp.end, sp.batch, sp.index = seg, f, format.SegmentHeaderSize, 0, nil
 	return nil
 }

@@ -1,10 +1,12 @@
-package chunkfs
+package segment
 
 import (
 	"errors"
+	"log/slog"
 	"slices"
 	"sync"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunkfs/disk"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs/format"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs/space"
 	"github.com/ringstore/ringstore/daemon/internal/store"
@@ -23,16 +25,32 @@ const (
 	zeroBelow = 64 << 10
 )
 
-// log appends records to the active segment: all waiting requests with one write and one sync.
-type log struct {
+// Config is what a Log is made of.
+type Config struct {
+	FS     vfs.FS
+	Limit  int64 // bytes after which a segment is sealed
+	Spare  int64 // bytes preallocated for deletions on a full disk; 0: none
+	Table  *Table
+	Space  *space.Account
+	Disk   *disk.Health
+	Done   func(*format.Record) // called when a record is durable, before its Append returns, one at a time
+	Sealed func()               // called when a segment was sealed
+	Salt   func() format.Salt   // of a new segment
+	Log    *slog.Logger
+}
+
+// Log appends records to the active segment: all waiting requests with one write and one sync. Append, RenewSpare and Retire
+// are safe for concurrent use; Recover comes before them, and Close after.
+type Log struct {
 	fs     vfs.FS
-	limit  int64 // bytes after which a segment is sealed
-	table  *segments
+	limit  int64
+	table  *Table
 	space  *space.Account
-	done   func(*format.Record) // called by the leader when a record is durable, before its writer continues
-	disk   *health
-	sealed func() // called when a segment was sealed
+	done   func(*format.Record)
+	disk   *disk.Health
+	sealed func()
 	salt   func() format.Salt
+	log    *slog.Logger
 
 	mu      sync.Mutex // guards the next two fields
 	waiting []*request
@@ -40,7 +58,7 @@ type log struct {
 
 	// Used by the leader only:
 	next   uint32   // number of the next segment
-	active *segment // nil before the first record
+	active *Segment // nil before the first record
 	end    int64    // offset of the next record
 	zeroed int64    // the file's bytes from end to here are zeros
 	batch  uint64   // number of the last batch
@@ -49,6 +67,14 @@ type log struct {
 	vec    [][]byte // buffers of a batch
 	zeros  []byte
 	spare  spare
+}
+
+// NewLog returns a log that has recovered nothing yet.
+func NewLog(c Config) *Log {
+	return &Log{
+		fs: c.FS, limit: c.Limit, table: c.Table, space: c.Space, done: c.Done, disk: c.Disk, sealed: c.Sealed, salt: c.Salt, log: c.Log,
+		zeros: make([]byte, zeroAhead), spare: spare{size: c.Spare, next: spareBit},
+	}
 }
 
 // request is a group of records that become durable together, or a job for the leader.
@@ -63,9 +89,9 @@ type request struct {
 
 var requests = sync.Pool{New: func() any { return &request{wake: make(chan struct{}, 1)} }}
 
-// append makes records durable. On an error none of them may be relied on. The records
+// Append makes records durable. On an error none of them may be relied on. The records
 // belong to the log until it returns; it sets At, Head and Batch.
-func (l *log) append(recs ...*format.Record) error {
+func (l *Log) Append(recs ...*format.Record) error {
 	q := requests.Get().(*request)
 	q.recs, q.job, q.size, q.err, q.lead = recs, nil, 0, nil, false
 	for _, r := range recs {
@@ -75,14 +101,14 @@ func (l *log) append(recs ...*format.Record) error {
 }
 
 // exclusively runs a job as the leader, with exclusive use of the leader's fields.
-func (l *log) exclusively(job func() error) error {
+func (l *Log) exclusively(job func() error) error {
 	q := requests.Get().(*request)
 	q.recs, q.job, q.size, q.err, q.lead = nil, job, 0, nil, false
 	return l.enter(q)
 }
 
 // enter returns when the request was handled. The caller becomes the leader if no other is.
-func (l *log) enter(q *request) error {
+func (l *Log) enter(q *request) error {
 	l.mu.Lock()
 	l.waiting = append(l.waiting, q)
 	follow := l.led
@@ -102,7 +128,7 @@ func (l *log) enter(q *request) error {
 
 // leadFor writes one batch, which begins with q, and makes the first request that arrived
 // in the meantime the next leader.
-func (l *log) leadFor(q *request) {
+func (l *Log) leadFor(q *request) {
 	batch := l.take()
 	l.handle(batch)
 	l.mu.Lock()
@@ -125,7 +151,7 @@ func (l *log) leadFor(q *request) {
 }
 
 // take removes the requests of the next batch from the queue, in order of arrival.
-func (l *log) take() []*request {
+func (l *Log) take() []*request {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	n, size := 0, int64(0)
@@ -139,7 +165,7 @@ func (l *log) take() []*request {
 }
 
 // handle writes the requests of a batch, runs its jobs, and sets the outcome of each.
-func (l *log) handle(batch []*request) {
+func (l *Log) handle(batch []*request) {
 	writes := batch[:0] // the same array, unless the batch contains jobs
 	if slices.ContainsFunc(batch, func(q *request) bool { return q.job != nil }) {
 		writes = nil
@@ -156,15 +182,15 @@ func (l *log) handle(batch []*request) {
 	}
 	err := l.write(writes)
 	for _, q := range writes {
-		if q.err = err; err != nil && isFull(err) && onlyTombstones(q.recs) {
+		if q.err = err; err != nil && disk.IsFull(err) && onlyTombstones(q.recs) {
 			q.err = l.writeSpare(q.recs)
 		}
 	}
 }
 
 // write makes the requests durable and visible.
-func (l *log) write(batch []*request) error {
-	if err := l.disk.check(); err != nil {
+func (l *Log) write(batch []*request) error {
+	if err := l.disk.Check(); err != nil {
 		return err
 	}
 	var size int64
@@ -175,7 +201,7 @@ func (l *log) write(batch []*request) error {
 		return err
 	}
 	end := l.layOut(batch)
-	err := l.put(end, end > l.zeroed && end-l.end < zeroBelow && end < l.limit && !l.disk.troubled.Load())
+	err := l.put(end, end > l.zeroed && end-l.end < zeroBelow && end < l.limit && !l.disk.Troubled())
 	if err != nil {
 		return err
 	}
@@ -188,29 +214,29 @@ func (l *log) write(batch []*request) error {
 }
 
 // show counts durable records and makes them visible.
-func (l *log) show(seg *segment, recs []*format.Record) {
+func (l *Log) show(seg *Segment, recs []*format.Record) {
 	for _, r := range recs {
 		if seg == l.active {
 			l.index = format.AppendIndexEntry(l.index, r)
 		}
-		l.table.wrote(seg, r)
+		l.table.Wrote(r)
 		l.done(r)
 	}
 }
 
 // put writes l.vec, which ends at end, and syncs it. withZeros asks for zeros behind it,
 // which are left out when the disk has no room for them.
-func (l *log) put(end int64, withZeros bool) error {
+func (l *Log) put(end int64, withZeros bool) error {
 	vec := l.vec
 	if withZeros {
 		vec = append(vec, l.zeroesFrom(end))
 		l.vec = vec
 	}
-	n, err := l.active.file.WritevAt(vec, l.end)
+	n, err := l.active.File.WritevAt(vec, l.end)
 	if err == nil {
 		// A failed sync cannot be undone unless the disk is merely full: what reached the
 		// disk is unknown.
-		err = l.active.file.Datasync()
+		err = l.active.File.Datasync()
 	}
 	if err == nil {
 		clear(vec)
@@ -227,16 +253,16 @@ func (l *log) put(end int64, withZeros bool) error {
 }
 
 // layOut assigns every record its place, fills l.vec, and returns the new end.
-func (l *log) layOut(batch []*request) int64 {
+func (l *Log) layOut(batch []*request) int64 {
 	l.batch++
 	l.vec, l.heads = l.vec[:0], l.heads[:0]
 	end := l.end
 	pad := l.zeros[:format.RecordAlign]
 	for _, q := range batch {
 		for _, r := range q.recs {
-			r.At, r.Batch = format.Place{Seg: l.active.number, Off: uint32(end)}, l.batch
+			r.At, r.Batch = format.Place{Seg: l.active.Number, Off: uint32(end)}, l.batch
 			from := len(l.heads)
-			l.heads = r.AppendHeader(l.heads, l.active.salt)
+			l.heads = r.AppendHeader(l.heads, l.active.Salt)
 			// When heads is reallocated, earlier buffers keep referring to the old array.
 			l.vec = append(l.vec, l.heads[from:])
 			l.vec = append(l.vec, r.Data...)
@@ -251,13 +277,13 @@ func (l *log) layOut(batch []*request) int64 {
 
 // zeroesFrom returns the zeros to write behind a batch that ends at end: up to a page
 // boundary, and not beyond the size at which the segment is sealed.
-func (l *log) zeroesFrom(end int64) []byte {
+func (l *Log) zeroesFrom(end int64) []byte {
 	const page = 4096
 	return l.zeros[:min(zeroAhead-end%page, l.limit-end)]
 }
 
 // room ensures an active segment that has room for size more bytes.
-func (l *log) room(size int64) error {
+func (l *Log) room(size int64) error {
 	if l.active != nil && l.end+size > l.limit && l.end > format.SegmentHeaderSize {
 		if err := l.seal(); err != nil {
 			return err
@@ -271,24 +297,24 @@ func (l *log) room(size int64) error {
 
 // start creates the next segment. Its name is durable before its first record, and so is
 // every removal of a segment that a killed process did not sync.
-func (l *log) start() error {
+func (l *Log) start() error {
 	salt := l.salt()
 	f, err := createSegment(l.fs, l.next, salt, nil)
 	if err != nil {
-		return l.disk.judge(store.ChunkID{}, err)
+		return l.disk.Judge(store.ChunkID{}, err)
 	}
 	if err := l.fs.SyncDir("segments"); err != nil {
 		_ = f.Close()
-		if isFull(err) {
-			_ = l.fs.Remove(segmentName(l.next)) // if that fails, the next start removes it
+		if disk.IsFull(err) {
+			_ = l.fs.Remove(Name(l.next)) // if that fails, the next start removes it
 			l.next++
-			return l.disk.full(store.ChunkID{}, err)
+			return l.disk.Full(store.ChunkID{}, err)
 		}
-		return l.disk.fail(err)
+		return l.disk.Fail(err)
 	}
-	l.active = newSegment(l.next, salt, f)
+	l.active = New(l.next, salt, f)
 	l.active.size = format.SegmentHeaderSize
-	l.table.add(l.active)
+	l.table.Add(l.active)
 	l.space.Add(format.SegmentHeaderSize)
 	l.next++
 	l.end, l.zeroed, l.batch, l.index = format.SegmentHeaderSize, format.SegmentHeaderSize, 0, l.index[:0]
@@ -298,39 +324,41 @@ func (l *log) start() error {
 // createSegment creates a segment's file with its header, followed by rest. It leaves no
 // file when it fails.
 func createSegment(fs vfs.FS, number uint32, salt format.Salt, rest [][]byte) (vfs.File, error) {
-	f, err := fs.Create(segmentName(number))
+	f, err := fs.Create(Name(number))
 	if err != nil {
 		return nil, err
 	}
 	if _, err := f.WritevAt(append([][]byte{format.SegmentHeader(number, salt)}, rest...), 0); err != nil {
 		_ = f.Close()
-		_ = fs.Remove(segmentName(number)) // if that fails, the next start removes it: nothing in it was acknowledged
+		_ = fs.Remove(Name(number)) // if that fails, the next start removes it: nothing in it was acknowledged
 		return nil, err
 	}
 	return f, nil
 }
 
-// seal ends the active segment with its index, so that the next start reads only that.
+// Seal ends the active segment with its index, so that the next start reads only that.
 // On a full disk the segment stays without an index, and the next start scans it.
-func (l *log) seal() error {
-	if err := writeSegmentEnd(l.active, l.active.file, l.index, l.end); err != nil && !isFull(err) {
-		return l.disk.fail(err)
+func (l *Log) seal() error {
+	if err := writeSegmentEnd(l.active, l.active.File, l.index, l.end); err != nil && !disk.IsFull(err) {
+		return l.disk.Fail(err)
 	}
 	l.close()
 	return nil
 }
 
 // close ends the active segment without writing to it.
-func (l *log) close() {
-	l.table.seal(l.active)
+func (l *Log) close() {
+	l.table.Seal(l.active)
 	l.active = nil
 	l.sealed()
 }
 
-// retire closes the active segment when nothing in it is live, so that it can be removed.
+// Retire closes the active segment when nothing in it is live, so that it can be removed.
 // It writes nothing, so it works on a full disk.
-func (l *log) retire() error {
-	if l.active == nil || !l.table.isDead(l.active) {
+func (l *Log) Retire() error { return l.exclusively(l.retire) }
+
+func (l *Log) retire() error {
+	if l.active == nil || !l.table.IsDead(l.active) {
 		return nil
 	}
 	l.close()
@@ -340,12 +368,12 @@ func (l *log) retire() error {
 // writeSegmentEnd truncates the file behind the last record and appends index and footer.
 // All records are durable already, so a full disk costs only the index: the truncation is
 // synced in any case.
-func writeSegmentEnd(s *segment, f vfs.File, index []byte, end int64) error {
+func writeSegmentEnd(s *Segment, f vfs.File, index []byte, end int64) error {
 	if err := f.Truncate(end); err != nil {
 		return err
 	}
-	_, err := f.WritevAt([][]byte{index, format.SegmentFooter(s.number, s.salt, index, end)}, end)
-	if err != nil && !isFull(err) {
+	_, err := f.WritevAt([][]byte{index, format.SegmentFooter(s.Number, s.Salt, index, end)}, end)
+	if err != nil && !disk.IsFull(err) {
 		return err
 	}
 	if err != nil {
@@ -362,31 +390,46 @@ func writeSegmentEnd(s *segment, f vfs.File, index []byte, end int64) error {
 // undo durably removes a batch that could not be written or synced completely, so that the
 // next start finds no part of it. This is possible on a full disk only; after other errors
 // the store becomes read-only. Acknowledged records were synced before and are not affected.
-func (l *log) undo(err error) error {
-	if !isFull(err) {
-		return l.disk.fail(err)
+func (l *Log) undo(err error) error {
+	if !disk.IsFull(err) {
+		return l.disk.Fail(err)
 	}
-	cut := l.active.file.Truncate(l.end)
+	cut := l.active.File.Truncate(l.end)
 	if cut == nil {
-		cut = l.active.file.Datasync()
+		cut = l.active.File.Datasync()
 	}
 	l.zeroed = l.end
 	switch {
 	case cut == nil:
-		return l.disk.full(store.ChunkID{}, err)
-	case isFull(cut):
+		return l.disk.Full(store.ChunkID{}, err)
+	case disk.IsFull(cut):
 		// The batch may reappear at the next start, so nothing may be written behind it.
-		_ = l.disk.full(store.ChunkID{}, err)
+		_ = l.disk.Full(store.ChunkID{}, err)
 		l.close()
-		return openOutcome(err)
+		return disk.OutcomeOpen(err)
 	}
-	return l.disk.fail(cut)
+	return l.disk.Fail(cut)
 }
 
-// shut seals the active segment. append must not be called afterwards.
-func (l *log) shut() error {
+// Close seals the active segment. Append must not be called afterwards.
+func (l *Log) Close() error {
 	if l.active == nil {
 		return nil
 	}
 	return l.seal()
+}
+
+// Free closes the files that the table does not hold, without writing to them.
+func (l *Log) Free() error {
+	if sp := &l.spare; sp.seg != nil && sp.file != sp.seg.File {
+		return sp.file.Close()
+	}
+	return nil
+}
+
+// Waiting is the number of callers that wait for the next batch.
+func (l *Log) Waiting() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.waiting)
 }

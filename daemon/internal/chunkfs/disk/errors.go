@@ -1,4 +1,4 @@
-package chunkfs
+package disk
 
 import (
 	"context"
@@ -10,23 +10,17 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// errClosed is returned by every call after Close.
-var errClosed error = store.Errorf(store.Unavailable, "the chunk store is closed")
+// ErrClosed is returned by every call after the store was closed.
+var ErrClosed error = store.Errorf(store.Unavailable, "the chunk store is closed")
 
-// errEnded is returned by a writer that is used after its end, errReaderClosed by a reader.
-var (
-	errEnded        error = store.Errorf(store.Canceled, "the write was ended before")
-	errReaderClosed error = store.Errorf(store.Canceled, "the reader was closed")
-)
-
-// isFull reports whether the disk, or a quota on it, has no space left.
-func isFull(err error) bool {
+// IsFull reports whether the disk, or a quota on it, has no space left.
+func IsFull(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, store.NoSpace)
 }
 
-// passes reports an error that says nothing about the disk: the process or the
+// Passes reports an error that says nothing about the disk: the process or the
 // machine has run out of a resource for the moment.
-func passes(err error) bool {
+func Passes(err error) bool {
 	for _, e := range []syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENOBUFS, syscall.EAGAIN, syscall.EINTR} {
 		if errors.Is(err, e) {
 			return true
@@ -45,33 +39,33 @@ func isFailure(err error) bool {
 	return false
 }
 
-// translate turns the error of a file system into a *store.Error.
-func translate(op string, id store.ChunkID, err error) error {
+// Translate turns the error of a file system into a *store.Error.
+func Translate(op string, id store.ChunkID, err error) error {
 	out, done := classify(op, id, err)
 	if done != nil || err == nil {
 		return done
 	}
 	switch {
-	case isFull(err):
+	case IsFull(err):
 		out.Kind = store.NoSpace
 		return out.WithHint("Free space on the node's disk, or add nodes.")
 	case errors.Is(err, syscall.EROFS):
-		return readOnlyError(err)
-	case isFailure(err), passes(err):
+		return ReadOnly(err)
+	case isFailure(err), Passes(err):
 		out.Kind = store.Unavailable
 		return out.WithHint("The message names the cause; check the kernel's log for errors of this disk.")
 	}
 	return out
 }
 
-// readFailed is translate for an error of reading a chunk: bytes that the disk cannot
+// ReadFailed is Translate for an error of reading a chunk: bytes that the disk cannot
 // return are lost on this node, whatever the cause, so the chunk has to be repaired elsewhere.
-func readFailed(op string, id store.ChunkID, err error) error {
+func ReadFailed(op string, id store.ChunkID, err error) error {
 	out, done := classify(op, id, err)
 	switch {
 	case done != nil || err == nil:
 		return done
-	case passes(err):
+	case Passes(err):
 		out.Kind = store.Unavailable
 		return out.WithHint("The message names the cause; a later attempt may succeed.")
 	case errors.Is(err, io.ErrUnexpectedEOF):
@@ -106,19 +100,19 @@ func classify(op string, id store.ChunkID, err error) (out *store.Error, done er
 		out.Kind, out.Msg, out.Err = store.NotFound, "no such chunk", nil
 		return nil, out
 	case errors.Is(err, fs.ErrClosed):
-		return nil, errClosed
+		return nil, ErrClosed
 	}
 	return out, nil
 }
 
-// readOnlyError is the error of a change of a read-only file system.
-func readOnlyError(err error) error {
+// ReadOnly is the error of a change of a read-only file system.
+func ReadOnly(err error) error {
 	return (&store.Error{Op: "chunkfs", Kind: store.Unavailable, Msg: "the file system of the data directory is read-only", Err: err}).
 		WithHint("Check the kernel's log for the reason, and mount it writable; its chunks can be read meanwhile.")
 }
 
-// openOutcome is the error where a full disk prevented a write from being undone.
-func openOutcome(err error) error {
+// OutcomeOpen is the error where a full disk prevented a write from being undone.
+func OutcomeOpen(err error) error {
 	return (&store.Error{Op: "chunkfs.write", Kind: store.Unavailable, Msg: "the disk is full; whether the chunk exists after a restart is unknown", Err: err}).
 		WithHint("Free space on the node's disk, then store or delete the chunk again.")
 }
@@ -131,6 +125,7 @@ func diskBad(err error) error {
 		WithHint("Check the kernel's log; restart the node when the disk works again, or remove the node so that its data is rebuilt elsewhere.")
 }
 
-func corrupt(id store.ChunkID, text string, args ...any) error {
+// Corrupt is the error of a chunk whose bytes are not those that were written.
+func Corrupt(id store.ChunkID, text string, args ...any) error {
 	return store.Errorf(store.Corrupt, text, args...).WithItem(id)
 }
