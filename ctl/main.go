@@ -1,7 +1,7 @@
 // Package ctl is s3ctl, the operator's command-line tool: it transfers files to and from a gateway and shows what is stored
 // where. It uses the REST API only and imports nothing of the daemons.
 //
-//	command/   the commands, one file each       locate/    objects and files that arguments name
+//	command/   the commands, by noun              locate/    objects and files that arguments name
 //	cli/       what all commands share           address/   s3:// addresses, wildcards
 //	transfer/  uploads and downloads             client/    REST client
 //	term/      tables, progress, questions       fault/     errors and exit codes
@@ -25,11 +25,12 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/ringstore/ringstore/ctl/cli"
-	"github.com/ringstore/ringstore/ctl/command"
 	"github.com/ringstore/ringstore/ctl/command/about"
 	"github.com/ringstore/ringstore/ctl/command/bucket"
+	"github.com/ringstore/ringstore/ctl/command/object"
 	"github.com/ringstore/ringstore/ctl/command/profile"
 	"github.com/ringstore/ringstore/ctl/command/session"
+	"github.com/ringstore/ringstore/ctl/command/transfer"
 	"github.com/ringstore/ringstore/ctl/complete"
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/term"
@@ -134,7 +135,7 @@ to standard error.`,
 			if showVersion && len(args) == 0 {
 				return cli.Classified(about.ShowVersion(f))
 			}
-			return cli.Noun(cmd, args)
+			return cli.Help(cmd, args)
 		},
 	}
 	root.Flags().BoolVar(&showVersion, "version", false, "show the version of s3ctl")
@@ -144,10 +145,10 @@ to standard error.`,
 	flags.Var(&f.Global.Progress, "progress", "how transfers show their progress: auto, bar, log, json or none")
 	flags.BoolVarP(&f.Global.Quiet, "quiet", "q", false, "no progress, no notes, no lines for successes")
 	group(root, "data", "Files and objects:",
-		command.NewPut(f), command.NewGet(f), command.NewLs(f), command.NewRm(f),
-		command.NewStat(f), command.NewCat(f), command.NewCp(f), command.NewMv(f),
-		command.NewSync(f), command.NewDu(f), command.NewFind(f), command.NewTree(f),
-		command.NewDiff(f), command.NewVerify(f))
+		transfer.NewPut(f), transfer.NewGet(f), object.NewLs(f), object.NewRm(f),
+		object.NewStat(f), transfer.NewCat(f), transfer.NewCp(f), transfer.NewMv(f),
+		transfer.NewSync(f), object.NewDu(f), object.NewFind(f), object.NewTree(f),
+		transfer.NewDiff(f), transfer.NewVerify(f))
 	group(root, "sessions", "Unfinished uploads:", session.New(f))
 	group(root, "buckets", "Buckets:", bucket.New(f))
 	group(root, "setup", "Setting up:", profile.New(f), about.NewCompletion(f), about.NewMan(f), about.NewVersion(f))

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"math"
 
 	"github.com/spf13/cobra"
 
@@ -18,25 +19,58 @@ func Usage(cmd *cobra.Command, format string, args ...any) *fault.Error {
 	return fault.New(problem.Usage, format, args...).WithHint("%s --help", cmd.CommandPath())
 }
 
-// Args requires at least least and at most most arguments; most < 0 means any number.
-func Args(least, most int) cobra.PositionalArgs {
+// The arguments of a command: each of these checks their number and stores them in the options of the command.
+
+// List stores at least so many arguments.
+func List(to *[]string, least int) cobra.PositionalArgs {
+	return arguments(least, math.MaxInt, func(args []string) { *to = args })
+}
+
+// ListAndLast stores the last argument on its own, and at least one before it.
+func ListAndLast(list *[]string, last *string) cobra.PositionalArgs {
+	return arguments(2, math.MaxInt, func(args []string) { *list, *last = args[:len(args)-1], args[len(args)-1] })
+}
+
+// Words stores one argument in each of the strings.
+func Words(to ...*string) cobra.PositionalArgs { return words(len(to), to) }
+
+// Optional stores an argument that may be missing.
+func Optional(to *string) cobra.PositionalArgs { return words(0, []*string{to}) }
+
+func words(least int, to []*string) cobra.PositionalArgs {
+	return arguments(least, len(to), func(args []string) {
+		for i, arg := range args {
+			*to[i] = arg
+		}
+	})
+}
+
+func arguments(least, most int, store func(args []string)) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		switch {
 		case len(args) < least:
 			return Usage(cmd, "too few arguments: %s", cmd.UseLine())
-		case most >= 0 && len(args) > most:
+		case len(args) > most:
 			return Usage(cmd, "too many arguments: %s", cmd.UseLine())
 		}
+		store(args)
 		return nil
 	}
 }
 
-// Run runs a command whose options were parsed. Its errors are classified.
-func (f *Factory) Run(cmd *cobra.Command, options any, run func(context.Context, *cobra.Command) error) error {
-	if f.Inspect != nil {
-		return f.Inspect(options)
+// DryRunFlag adds --dry-run to a command.
+func DryRunFlag(cmd *cobra.Command, dryRun *bool) {
+	cmd.Flags().BoolVarP(dryRun, "dry-run", "n", false, "show what would be done, without doing it")
+}
+
+// Run returns a cobra.Command.RunE that runs a command after its options were parsed. Its errors are classified.
+func (f *Factory) Run(options any, run func(context.Context, *cobra.Command) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, _ []string) error {
+		if f.Inspect != nil {
+			return f.Inspect(options)
+		}
+		return Classified(run(cmd.Context(), cmd))
 	}
-	return Classified(run(cmd.Context(), cmd))
 }
 
 // Classified makes every error of a command a *fault.Error, except that of an ended context. An error that is neither
@@ -51,8 +85,15 @@ func Classified(err error) error {
 	return fault.Wrap("", err)
 }
 
-// Noun runs a command that only has verbs below it.
-func Noun(cmd *cobra.Command, args []string) error {
+// Noun completes a command that only has verbs below it.
+func Noun(cmd *cobra.Command, verbs ...*cobra.Command) *cobra.Command {
+	cmd.Args, cmd.RunE = cobra.ArbitraryArgs, Help
+	cmd.AddCommand(verbs...)
+	return cmd
+}
+
+// Help runs a command that only has verbs below it: it shows its help, or refuses an unknown verb.
+func Help(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return cmd.Help()
 	}

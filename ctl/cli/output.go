@@ -2,10 +2,13 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/term"
@@ -35,6 +38,40 @@ func (f *Factory) Show(r Result) error {
 	}
 	return err
 }
+
+// Rows shows results as the rows of a table, or with --json as lines of JSON.
+type Rows struct {
+	f     *Factory
+	table *term.Table
+}
+
+// Rows starts the results of a command.
+func (f *Factory) Rows(columns ...term.Column) *Rows { return &Rows{f, f.IO.NewTable(columns...)} }
+
+// Add shows a result: line with --json, and otherwise the cells, one for each column.
+func (r *Rows) Add(line any, cells ...string) error {
+	if r.f.Global.JSON {
+		return r.f.ShowJSON(line)
+	}
+	return r.table.Row(cells...)
+}
+
+// Flush writes the rows added so far, also after err ended the results, and returns err or its own error.
+func (r *Rows) Flush(err error) error { return cmp.Or(err, r.table.Flush()) }
+
+// Size formats a number of bytes as 1.5 GiB on a terminal, and for programs otherwise.
+func (f *Factory) Size(n int64) string {
+	if f.IO.OutTTY {
+		return term.Size(n)
+	}
+	return Number(n)
+}
+
+// Number formats a number for programs.
+func Number(n int64) string { return strconv.FormatInt(n, 10) }
+
+// Time formats a time for programs.
+func Time(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 
 // ShowJSON writes one line of JSON to standard output.
 func (f *Factory) ShowJSON(v any) error { return writeJSON(f.IO.Out, v) }

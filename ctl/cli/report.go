@@ -2,11 +2,14 @@ package cli
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/term"
+	"github.com/ringstore/ringstore/ctl/transfer"
 	"github.com/ringstore/ringstore/proto/problem"
 )
 
@@ -100,6 +103,21 @@ func (r *Report) Retrying(item string) func(error, time.Duration) {
 	return func(err error, pause time.Duration) {
 		r.Note("%s %s: %v; trying again in %s", r.command, item, err, pause.Round(100*time.Millisecond))
 	}
+}
+
+// Each runs work on the items, up to parallel at the same time, and reports the result of each, or its error under the name
+// of the item. It ends the report and returns its overall result. Work receives a transfer.Retry.Notify.
+func Each[T fmt.Stringer](ctx context.Context, r *Report, parallel int, items []T, work func(T, func(error, time.Duration)) (Result, error)) error {
+	transfer.Each(ctx, parallel, slices.Values(items), func(item T) {
+		defer r.progress.Finished()
+		result, err := work(item, r.Retrying(item.String()))
+		if err != nil {
+			r.Fail(fault.Wrap(item.String(), err))
+			return
+		}
+		r.Done(result)
+	})
+	return r.End(ctx)
 }
 
 func (r *Report) showHeld() {

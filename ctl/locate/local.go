@@ -20,6 +20,9 @@ type Local struct {
 	Size int64  // bytes; -1 if it is not a regular file
 }
 
+// String returns the path.
+func (l Local) String() string { return l.Path }
+
 // Destination is the target of put, cp or mv.
 type Destination struct {
 	Remote address.Remote

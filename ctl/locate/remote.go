@@ -27,6 +27,9 @@ type Object struct {
 	Rel     string // its name relative to the folder that the argument names
 }
 
+// String returns the address.
+func (o Object) String() string { return o.Address.String() }
+
 // Options define how an argument is parsed.
 type Options struct {
 	Recursive bool // the argument names a folder: everything below it

@@ -18,7 +18,7 @@ func NewVersion(f *cli.Factory) *cobra.Command {
 		Short: "Show the version of s3ctl",
 		Long: `Show the version of s3ctl, the commit that it was built from, the Go version and the
 platform, without contacting a server. s3ctl --version shows the same.`,
-		Args: cli.Args(0, 0),
+		Args: cli.Words(),
 		RunE: func(*cobra.Command, []string) error { return cli.Classified(ShowVersion(f)) },
 	}
 }

@@ -24,6 +24,7 @@ var (
 // NewCompletion returns the command. It replaces cobra's own, whose scripts evaluate the command line including completed
 // names.
 func NewCompletion(f *cli.Factory) *cobra.Command {
+	shell := ""
 	return &cobra.Command{
 		Use:   "completion bash|zsh|fish",
 		Short: "Write a shell completion script",
@@ -34,12 +35,12 @@ for at most two seconds, and completes nothing after an error.`,
   s3ctl completion bash > ~/.local/share/bash-completion/completions/s3ctl
   s3ctl completion zsh > "${fpath[1]}/_s3ctl"
   s3ctl completion fish > ~/.config/fish/completions/s3ctl.fish`,
-		Args:      cli.Args(1, 1),
+		Args:      cli.Words(&shell),
 		ValidArgs: []string{"bash", "zsh", "fish"},
-		RunE: func(_ *cobra.Command, args []string) error {
-			script, known := map[string][]byte{"bash": bashScript, "zsh": zshScript, "fish": fishScript}[args[0]]
+		RunE: func(*cobra.Command, []string) error {
+			script, known := map[string][]byte{"bash": bashScript, "zsh": zshScript, "fish": fishScript}[shell]
 			if !known {
-				return fault.New(problem.Usage, "there is no completion for %q", args[0]).WithHint("choose bash, zsh or fish")
+				return fault.New(problem.Usage, "there is no completion for %q", shell).WithHint("choose bash, zsh or fish")
 			}
 			_, err := f.IO.Out.Write(script)
 			return cli.Classified(err)

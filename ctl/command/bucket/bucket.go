@@ -2,12 +2,15 @@
 package bucket
 
 import (
+	"context"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/ringstore/ringstore/ctl/address"
 	"github.com/ringstore/ringstore/ctl/cli"
+	"github.com/ringstore/ringstore/ctl/client"
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/proto/problem"
 	"github.com/ringstore/ringstore/proto/rest"
@@ -15,14 +18,7 @@ import (
 
 // New returns the command with its subcommands.
 func New(f *cli.Factory) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "bucket COMMAND",
-		Short: "Create, list and remove buckets",
-		Args:  cli.Args(0, -1),
-		RunE:  cli.Noun,
-	}
-	cmd.AddCommand(NewCreate(f), NewLs(f), NewRm(f))
-	return cmd
+	return cli.Noun(&cobra.Command{Use: "bucket COMMAND", Short: "Create, list and remove buckets"}, NewCreate(f), NewLs(f), NewRm(f))
 }
 
 // readName parses s3://NAME or NAME. Invalid.
@@ -38,17 +34,22 @@ func readName(arg string) (string, error) {
 	return remote.Bucket, err
 }
 
-// readNames parses all names before anything is done.
-func readNames(args []string) ([]string, error) {
-	names := make([]string, len(args))
+// each runs work on the buckets that the arguments name, after all were parsed, and reports the results.
+func each(ctx context.Context, f *cli.Factory, command string, args []string, work func(*client.Client, address.Remote) (cli.Result, error)) error {
+	buckets := make([]address.Remote, len(args))
 	for i, arg := range args {
 		name, err := readName(strings.TrimSuffix(arg, "/"))
 		if err != nil {
-			return nil, err
+			return err
 		}
-		names[i] = name
+		buckets[i].Bucket = name
 	}
-	return names, nil
+	c, err := f.Client()
+	if err != nil {
+		return err
+	}
+	report := f.NewReport(command, "bucket", f.IO.NewProgress(true))
+	return cli.Each(ctx, report, 1, buckets, func(bucket address.Remote, _ func(error, time.Duration)) (cli.Result, error) { return work(c, bucket) })
 }
 
 // shown is the --json line for a bucket.
@@ -60,8 +61,5 @@ type shown struct {
 }
 
 func describe(b rest.Bucket) shown {
-	return shown{
-		Address: address.Scheme + b.Name, Bucket: b.Name, Survive: b.Survive,
-		Created: b.CreatedAt.UTC().Format("2006-01-02T15:04:05.999999999Z07:00"),
-	}
+	return shown{Address: address.Scheme + b.Name, Bucket: b.Name, Survive: b.Survive, Created: cli.Time(b.CreatedAt)}
 }

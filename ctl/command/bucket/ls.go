@@ -21,10 +21,8 @@ func NewLs(f *cli.Factory) *cobra.Command {
 	return &cobra.Command{
 		Use:   "ls",
 		Short: "List buckets and their policies",
-		Args:  cli.Args(0, 0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return f.Run(cmd, o, o.run)
-		},
+		Args:  cli.Words(),
+		RunE:  f.Run(o, o.run),
 	}
 }
 
@@ -37,19 +35,14 @@ func (o *LsOptions) run(ctx context.Context, _ *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	table := o.Factory.IO.NewTable(term.Column{Title: "BUCKET"}, term.Column{Title: "SURVIVES"}, term.Column{Title: "CREATED"})
+	rows := o.Factory.Rows(term.Column{Title: "BUCKET"}, term.Column{Title: "SURVIVES"}, term.Column{Title: "CREATED"})
 	for _, b := range buckets {
 		s := describe(b)
-		if o.Factory.Global.JSON {
-			err = o.Factory.ShowJSON(s)
-		} else {
-			err = table.Row(s.Address, survives(s.Survive), s.Created)
-		}
-		if err != nil {
+		if err := rows.Add(s, s.Address, survives(s.Survive), s.Created); err != nil {
 			return err
 		}
 	}
-	return table.Flush()
+	return rows.Flush(nil)
 }
 
 func survives(n *int) string {

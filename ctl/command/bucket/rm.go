@@ -5,7 +5,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ringstore/ringstore/ctl/address"
 	"github.com/ringstore/ringstore/ctl/cli"
+	"github.com/ringstore/ringstore/ctl/client"
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/proto/problem"
 )
@@ -23,11 +25,8 @@ func NewRm(f *cli.Factory) *cobra.Command {
 	return &cobra.Command{
 		Use:   "rm s3://BUCKET...",
 		Short: "Remove empty buckets",
-		Args:  cli.Args(1, -1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			o.Buckets = args
-			return f.Run(cmd, o, o.run)
-		},
+		Args:  cli.List(&o.Buckets, 1),
+		RunE:  f.Run(o, o.run),
 	}
 }
 
@@ -38,26 +37,12 @@ type removed struct {
 }
 
 func (o *RmOptions) run(ctx context.Context, _ *cobra.Command) error {
-	names, err := readNames(o.Buckets)
-	if err != nil {
-		return err
-	}
-	c, err := o.Factory.Client()
-	if err != nil {
-		return err
-	}
-	report := o.Factory.NewReport("bucket rm", "bucket", o.Factory.IO.NewProgress(true))
-	for _, name := range names {
-		where := "s3://" + name
-		err := c.DeleteBucket(ctx, name)
+	return each(ctx, o.Factory, "bucket rm", o.Buckets, func(c *client.Client, bucket address.Remote) (cli.Result, error) {
+		where := bucket.String()
+		err := c.DeleteBucket(ctx, bucket.Bucket)
 		if e, ok := err.(*fault.Error); ok && e.Kind == problem.Conflict { //nolint:errorlint // the client returns it unwrapped
 			e.Hint = "s3ctl rm -r " + where + "    removes its objects"
 		}
-		if err != nil {
-			report.Fail(fault.Wrap(where, err))
-			continue
-		}
-		report.Done(cli.Result{JSON: removed{Address: where, Bucket: name}, Cells: []string{where}, Line: "removed " + where})
-	}
-	return report.Close()
+		return cli.Result{JSON: removed{Address: where, Bucket: bucket.Bucket}, Cells: []string{where}, Line: "removed " + where}, err
+	})
 }

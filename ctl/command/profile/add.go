@@ -41,11 +41,8 @@ Before the profile is saved, s3ctl checks that the server is a gateway and accep
 --no-check saves the profile of a server that cannot be reached at present.`,
 		Example: `  s3ctl profile add prod --endpoint https://store.example.com --access-key RK7Q --use
   s3ctl profile add backup --endpoint http://10.0.0.5:8080 --access-key RK8B < secret`,
-		Args: cli.Args(1, 1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			o.Name = args[0]
-			return f.Run(cmd, o, o.run)
-		},
+		Args: cli.Words(&o.Name),
+		RunE: f.Run(o, o.run),
 	}
 	cmd.Flags().StringVar(&o.Endpoint, "endpoint", "", "base URL of the server's REST API")
 	cmd.Flags().StringVar(&o.AccessKey, "access-key", "", "access key")
@@ -76,7 +73,7 @@ func (o *AddOptions) run(_ context.Context, cmd *cobra.Command) error {
 			return err
 		}
 	}
-	return done(o.Factory, "saved profile "+o.Name, one{Name: o.Name, Endpoint: p.Endpoint, AccessKey: p.AccessKey, Default: o.Use})
+	return done(o.Factory, "saved profile "+o.Name, describe(o.Name, p, o.Use))
 }
 
 // read collects the profile from flags, environment and standard input.

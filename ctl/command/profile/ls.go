@@ -20,34 +20,23 @@ func NewLs(f *cli.Factory) *cobra.Command {
 	return &cobra.Command{
 		Use:   "ls",
 		Short: "List the profiles, without their secrets",
-		Args:  cli.Args(0, 0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return f.Run(cmd, o, o.run)
-		},
+		Args:  cli.Words(),
+		RunE:  f.Run(o, o.run),
 	}
 }
 
 func (o *LsOptions) run(context.Context, *cobra.Command) error {
-	file, err := o.Factory.Profiles()
+	_, set, err := load(o.Factory)
 	if err != nil {
 		return err
 	}
-	set, err := file.Load()
-	if err != nil {
-		return err
-	}
-	table := o.Factory.IO.NewTable(term.Column{Title: "NAME"}, term.Column{Title: "ENDPOINT"}, term.Column{Title: "ACCESS KEY"}, term.Column{Title: "DEFAULT"})
+	rows := o.Factory.Rows(term.Column{Title: "NAME"}, term.Column{Title: "ENDPOINT"}, term.Column{Title: "ACCESS KEY"}, term.Column{Title: "DEFAULT"})
 	for _, name := range set.Names() {
-		p := set.Profiles[name]
-		line := one{Name: name, Endpoint: p.Endpoint, AccessKey: p.AccessKey, Default: name == set.DefaultName()}
-		if o.Factory.Global.JSON {
-			err = o.Factory.ShowJSON(line)
-		} else {
-			err = table.Row(name, p.Endpoint, p.AccessKey, map[bool]string{true: "*", false: ""}[line.Default])
-		}
-		if err != nil {
+		line := describe(name, set.Profiles[name], name == set.DefaultName())
+		star := map[bool]string{true: "*", false: ""}[line.Default]
+		if err := rows.Add(line, name, line.Endpoint, line.AccessKey, star); err != nil {
 			return err
 		}
 	}
-	return table.Flush()
+	return rows.Flush(nil)
 }

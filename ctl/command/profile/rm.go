@@ -22,11 +22,8 @@ func NewRm(f *cli.Factory) *cobra.Command {
 	return &cobra.Command{
 		Use:   "rm NAME",
 		Short: "Remove a profile",
-		Args:  cli.Args(1, 1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			o.Name = args[0]
-			return f.Run(cmd, o, o.run)
-		},
+		Args:  cli.Words(&o.Name),
+		RunE:  f.Run(o, o.run),
 	}
 }
 

@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"cmp"
 	"context"
 	"io/fs"
 	"os"
@@ -29,13 +30,8 @@ func NewShow(f *cli.Factory) *cobra.Command {
 where it comes from. The server is not contacted, and the secret is not shown.`,
 		Example: `  s3ctl profile show
   RINGSTORE_PROFILE=prod s3ctl profile show`,
-		Args: cli.Args(0, 1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				o.Name = args[0]
-			}
-			return f.Run(cmd, o, o.run)
-		},
+		Args: cli.Optional(&o.Name),
+		RunE: f.Run(o, o.run),
 	}
 }
 
@@ -55,24 +51,17 @@ type origins struct {
 }
 
 func (o *ShowOptions) run(context.Context, *cobra.Command) error {
-	file, err := o.Factory.Profiles()
+	file, set, err := load(o.Factory)
 	if err != nil {
 		return err
 	}
-	set, err := file.Load()
-	if err != nil {
-		return err
-	}
-	asked := o.Factory.Global.Profile
-	if o.Name != "" {
-		asked = o.Name
-	}
+	asked := cmp.Or(o.Name, o.Factory.Global.Profile)
 	p, name, err := set.Choose(asked, o.Factory.Getenv)
 	if err != nil {
 		return cli.FromProfile(err)
 	}
 	line := inUse{
-		one:  one{Name: name, Endpoint: p.Endpoint, AccessKey: p.AccessKey, Default: name == set.DefaultName()},
+		one:  describe(name, p, name == set.DefaultName()),
 		File: string(file),
 		From: o.origins(asked, name, set),
 	}

@@ -22,11 +22,8 @@ func NewUse(f *cli.Factory) *cobra.Command {
 	return &cobra.Command{
 		Use:   "use NAME",
 		Short: "Make a profile the default",
-		Args:  cli.Args(1, 1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			o.Name = args[0]
-			return f.Run(cmd, o, o.run)
-		},
+		Args:  cli.Words(&o.Name),
+		RunE:  f.Run(o, o.run),
 	}
 }
 
@@ -36,17 +33,12 @@ func (o *UseOptions) run(context.Context, *cobra.Command) error {
 
 // change applies do to an existing profile and shows the result.
 func change(f *cli.Factory, name, line string, do func(profiles.File, string) error, isDefault bool) error {
-	file, err := f.Profiles()
-	if err != nil {
-		return err
-	}
-	before, err := file.Load()
+	file, before, err := load(f)
 	if err != nil {
 		return err
 	}
 	if err := do(file, name); err != nil {
 		return cli.FromProfile(err)
 	}
-	p := before.Profiles[name]
-	return done(f, line, one{Name: name, Endpoint: p.Endpoint, AccessKey: p.AccessKey, Default: isDefault})
+	return done(f, line, describe(name, before.Profiles[name], isDefault))
 }

@@ -36,16 +36,12 @@ with this key and of everything under it, after showing their number and asking;
 terminal this fails unless --yes is given.`,
 		Example: `  s3ctl session abort 0192f3a4-5b6c-7d8e-9f01-23456789abcd
   s3ctl session abort --all --yes s3://backup/db`,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := o.read(cmd, args); err != nil {
-				return err
-			}
-			return f.Run(cmd, o, o.run)
-		},
+		Args: o.read,
+		RunE: f.Run(o, o.run),
 	}
 	cmd.Flags().Bool("all", false, "abort all uploads under the address")
 	cmd.Flags().BoolVarP(&o.Yes, "yes", "y", false, "do not ask")
-	cmd.Flags().BoolVarP(&o.DryRun, "dry-run", "n", false, "show what would be done, without doing it")
+	cli.DryRunFlag(cmd, &o.DryRun)
 	return cmd
 }
 
@@ -56,17 +52,14 @@ func (o *AbortOptions) read(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	switch {
-	case len(args) == 0:
-		return cli.Args(1, -1)(cmd, args)
 	case !all && slices.ContainsFunc(args, address.IsRemote):
 		return cli.Usage(cmd, "abort takes the ids that session ls shows").WithHint("for all uploads under an address: %s --all %s", cmd.CommandPath(), args[0])
-	case all && (len(args) != 1 || !address.IsRemote(args[0])):
+	case !all || len(args) == 0:
+		return cli.List(&o.Sessions, 1)(cmd, args)
+	case len(args) > 1 || !address.IsRemote(args[0]):
 		return cli.Usage(cmd, "--all takes one s3:// address")
-	case all:
-		o.All = args[0]
-	default:
-		o.Sessions = args
 	}
+	o.All = args[0]
 	return nil
 }
 

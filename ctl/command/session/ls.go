@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -28,13 +27,8 @@ func NewLs(f *cli.Factory) *cobra.Command {
 		Long: `List uploads in parts that were neither completed nor aborted: how much of each has
 arrived, and when it expires. With an address, only those of the object with this key and of
 everything under it. Running the same put again resumes its upload.`,
-		Args: cli.Args(0, 1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				o.Address = args[0]
-			}
-			return f.Run(cmd, o, o.run)
-		},
+		Args: cli.Optional(&o.Address),
+		RunE: f.Run(o, o.run),
 	}
 }
 
@@ -50,34 +44,28 @@ func (o *LsOptions) run(ctx context.Context, _ *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	table := o.Factory.IO.NewTable(
+	rows := o.Factory.Rows(
 		term.Column{Title: "SESSION"}, term.Column{Title: "RECEIVED", Right: true}, term.Column{Title: "SIZE", Right: true},
 		term.Column{Title: "EXPIRES"}, term.Column{Title: "ADDRESS"})
 	for s, err := range find(ctx, c, at) {
-		switch {
-		case err != nil:
-			_ = table.Flush()
-			return err
-		case o.Factory.Global.JSON:
-			err = o.Factory.ShowJSON(describe(s))
-		default:
-			err = o.row(table, s)
-		}
 		if err != nil {
+			return rows.Flush(err)
+		}
+		if err := rows.Add(describe(s), o.cells(s)...); err != nil {
 			return err
 		}
 	}
-	return table.Flush()
+	return rows.Flush(nil)
 }
 
-func (o *LsOptions) row(table *term.Table, s rest.Session) error {
+func (o *LsOptions) cells(s rest.Session) []string {
 	name := address.Remote{Bucket: s.Bucket, Key: s.Name}.String()
 	if o.Factory.IO.OutTTY {
-		return table.Row(s.SessionID, term.Size(s.Received), term.Size(s.Size), s.ExpiresAt.Local().Format("2006-01-02 15:04"), name)
+		return []string{s.SessionID, term.Size(s.Received), term.Size(s.Size), s.ExpiresAt.Local().Format("2006-01-02 15:04"), name}
 	}
 	size := "unknown"
 	if s.Size >= 0 {
-		size = strconv.FormatInt(s.Size, 10)
+		size = cli.Number(s.Size)
 	}
-	return table.Row(s.SessionID, strconv.FormatInt(s.Received, 10), size, timestamp(s.ExpiresAt), name)
+	return []string{s.SessionID, cli.Number(s.Received), size, cli.Time(s.ExpiresAt), name}
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"iter"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -17,14 +16,7 @@ import (
 
 // New returns the command with its subcommands.
 func New(f *cli.Factory) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "session COMMAND",
-		Short: "List and abort unfinished uploads",
-		Args:  cli.Args(0, -1),
-		RunE:  cli.Noun,
-	}
-	cmd.AddCommand(NewLs(f), NewAbort(f))
-	return cmd
+	return cli.Noun(&cobra.Command{Use: "session COMMAND", Short: "List and abort unfinished uploads"}, NewLs(f), NewAbort(f))
 }
 
 // lister lists sessions; *client.Client implements it.
@@ -63,15 +55,13 @@ type shown struct {
 func describe(s rest.Session) shown {
 	line := shown{
 		SessionID: s.SessionID, Address: address.Remote{Bucket: s.Bucket, Key: s.Name}.String(), Bucket: s.Bucket, Key: s.Name,
-		Received: s.Received, Created: timestamp(s.CreatedAt), Expires: timestamp(s.ExpiresAt),
+		Received: s.Received, Created: cli.Time(s.CreatedAt), Expires: cli.Time(s.ExpiresAt),
 	}
 	if s.Size >= 0 {
 		line.Size = &s.Size
 	}
 	return line
 }
-
-func timestamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 
 // progress describes how much of a session has arrived.
 func progress(s rest.Session) string { return term.Size(s.Received) + " of " + term.Size(s.Size) }

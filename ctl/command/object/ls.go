@@ -1,4 +1,4 @@
-package command
+package object
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/address"
 	"github.com/ringstore/ringstore/ctl/cli"
 	"github.com/ringstore/ringstore/ctl/client"
+	"github.com/ringstore/ringstore/ctl/command/lookup"
 	"github.com/ringstore/ringstore/ctl/locate"
 	"github.com/ringstore/ringstore/ctl/term"
 	"github.com/ringstore/ringstore/proto/rest"
@@ -38,29 +39,26 @@ commands. The prefix is the beginning of keys, not a folder: "s3://b/ph" lists b
 "photo.jpg" and "photos/". Keys with a further slash are shown as one line for their
 folder, unless -r is given. Without an address, list the buckets.
 
-An empty bucket or prefix lists nothing and is not an error.` + wildcardHelp,
+An empty bucket or prefix lists nothing and is not an error.` + lookup.WildcardHelp,
 		Example: `  s3ctl ls
   s3ctl ls -lh s3://photos/2026/
   s3ctl ls -r --total s3://photos
   s3ctl ls 's3://photos/**.jpg'`,
-		Args: cli.Args(0, -1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			o.Addresses = args
-			return f.Run(cmd, o, o.run)
-		},
+		Args: cli.List(&o.Addresses, 0),
+		RunE: f.Run(o, o.run),
 	}
 	cmd.Flags().Bool("help", false, "help for ls") // without -h, which is --human here as in ls(1)
 	cmd.Flags().BoolVarP(&o.Recursive, "recursive", "r", false, "list everything under the prefix")
 	cmd.Flags().BoolVarP(&o.Long, "long", "l", false, "show sizes and times too")
 	cmd.Flags().BoolVarP(&o.Human, "human", "h", false, "show sizes as 1.5 GiB; implies -l")
 	cmd.Flags().BoolVar(&o.Total, "total", false, "show the number and size of the listed objects at the end")
-	cmd.Flags().BoolVar(&o.Raw, "raw", false, rawHelp)
+	lookup.RawFlag(cmd.Flags(), &o.Raw)
 	return cmd
 }
 
 func (o *LsOptions) run(ctx context.Context, _ *cobra.Command) error {
 	o.Long = o.Long || o.Human
-	targets, err := readTargets(o.Addresses, locate.Options{Recursive: o.Recursive, Raw: o.Raw})
+	targets, err := lookup.Read(o.Addresses, locate.Options{Recursive: o.Recursive, Raw: o.Raw})
 	if err != nil {
 		return err
 	}
@@ -77,9 +75,7 @@ func (o *LsOptions) run(ctx context.Context, _ *cobra.Command) error {
 			err = o.objects(ctx, c, t, list)
 		}
 	}
-	if flushed := list.flush(); err == nil {
-		err = flushed
-	}
+	err = list.rows.Flush(err)
 	if err == nil && o.Total {
 		err = list.total()
 	}
@@ -92,7 +88,7 @@ func (o *LsOptions) buckets(ctx context.Context, c *client.Client, list *listing
 		return err
 	}
 	for _, b := range buckets {
-		line := listed{Type: "bucket", Address: address.Remote{Bucket: b.Name}.String(), Bucket: b.Name, Created: timestamp(b.CreatedAt)}
+		line := listed{Type: "bucket", Address: address.Remote{Bucket: b.Name}.String(), Bucket: b.Name, Created: cli.Time(b.CreatedAt)}
 		if err := list.add(line, nil, b.CreatedAt); err != nil {
 			return err
 		}
@@ -137,7 +133,7 @@ type listed struct {
 type listing struct {
 	f           *cli.Factory
 	long, human bool
-	table       *term.Table
+	rows        *cli.Rows
 
 	count int // of objects
 	bytes int64
@@ -148,7 +144,7 @@ func newListing(f *cli.Factory, long, human bool) *listing {
 	if long {
 		columns = []term.Column{{Title: "SIZE", Right: true}, {Title: "CREATED"}, {Title: "ADDRESS"}}
 	}
-	return &listing{f: f, long: long, human: human, table: f.IO.NewTable(columns...)}
+	return &listing{f: f, long: long, human: human, rows: f.Rows(columns...)}
 }
 
 func (l *listing) prefix(bucket, prefix string) error {
@@ -169,18 +165,15 @@ func objectLine(f rest.File) listed {
 	return listed{
 		Type: "object", Address: address.Remote{Bucket: f.Bucket, Key: f.Name}.String(), Bucket: f.Bucket, Key: f.Name,
 		Size: &f.Size, FileID: f.FileID, ContentType: f.ContentType, ETag: f.ETag,
-		CRC: f.Checksums.CRC64NVME, SHA256: f.Checksums.SHA256, Created: timestamp(f.CreatedAt),
+		CRC: f.Checksums.CRC64NVME, SHA256: f.Checksums.SHA256, Created: cli.Time(f.CreatedAt),
 	}
 }
 
 func (l *listing) add(line listed, size *int64, at time.Time) error {
-	switch {
-	case l.f.Global.JSON:
-		return l.f.ShowJSON(line)
-	case !l.long:
-		return l.table.Row(line.Address)
+	if !l.long {
+		return l.rows.Add(line, line.Address)
 	}
-	return l.table.Row(l.size(size), l.time(at), line.Address)
+	return l.rows.Add(line, l.size(size), l.time(at), line.Address)
 }
 
 func (l *listing) size(n *int64) string {
@@ -190,7 +183,7 @@ func (l *listing) size(n *int64) string {
 	case l.human:
 		return term.Size(*n)
 	}
-	return bytesOf(*n)
+	return cli.Number(*n)
 }
 
 func (l *listing) time(at time.Time) string {
@@ -200,10 +193,8 @@ func (l *listing) time(at time.Time) string {
 	case l.f.IO.OutTTY:
 		return at.Local().Format("2006-01-02 15:04:05")
 	}
-	return timestamp(at)
+	return cli.Time(at)
 }
-
-func (l *listing) flush() error { return l.table.Flush() }
 
 // total writes the sum of what was listed; without --json to standard error, so that standard output has addresses only.
 func (l *listing) total() error {

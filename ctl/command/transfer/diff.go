@@ -1,4 +1,4 @@
-package command
+package transfer
 
 import (
 	"cmp"
@@ -47,11 +47,8 @@ with 10 if no difference was found but something could not be compared.` + filte
 		Example: `  s3ctl diff photos s3://backup/photos
   s3ctl diff report.pdf s3://backup/2026/
   s3ctl diff --exclude '*.tmp' s3://www s3://www-next`,
-		Args: cli.Args(2, 2),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			o.Left, o.Right = args[0], args[1]
-			return f.Run(cmd, o, o.run)
-		},
+		Args: cli.Words(&o.Left, &o.Right),
+		RunE: f.Run(o, o.run),
 	}
 	cmd.Flags().IntVarP(&o.Parallel, "parallel", "j", transfer.DefaultParallel, "local files to read concurrently")
 	o.Rules.Flags(cmd.Flags())

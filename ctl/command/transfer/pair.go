@@ -1,14 +1,14 @@
-package command
+package transfer
 
 import (
 	"context"
 
 	"github.com/ringstore/ringstore/ctl/address"
 	"github.com/ringstore/ringstore/ctl/cli"
+	"github.com/ringstore/ringstore/ctl/command/lookup"
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/filter"
 	"github.com/ringstore/ringstore/ctl/locate"
-	"github.com/ringstore/ringstore/ctl/term"
 	"github.com/ringstore/ringstore/proto/problem"
 	"github.com/ringstore/ringstore/proto/rest"
 )
@@ -29,7 +29,7 @@ type buckets interface {
 // sources, or has no valid target, is reported and left out. All checks that need no transfer are made here, so that --dry-run
 // ends with the same exit code.
 func pairUp(ctx context.Context, l buckets, targets []locate.Target, dst locate.Destination, rules filter.Rules, report *cli.Report) ([]pair, error) {
-	objects, err := findObjects(ctx, l, targets, rules, report)
+	objects, err := lookup.Find(ctx, l, targets, rules, report)
 	if err != nil {
 		return nil, err
 	}
@@ -75,63 +75,21 @@ func checkBucket(ctx context.Context, l buckets, name string, objects []locate.O
 	return nil
 }
 
-// findObjects returns the objects that the targets name and the rules select, each once.
-func findObjects(ctx context.Context, l locate.Lister, targets []locate.Target, rules filter.Rules, report *cli.Report) ([]locate.Object, error) {
-	takes, err := rules.Compile()
-	if err != nil {
-		return nil, err
-	}
-	var objects []locate.Object
-	seen := map[string]bool{}
-	for _, t := range targets {
-		for object, err := range t.Objects(ctx, l) {
-			if err != nil {
-				report.Fail(err)
-				break
-			}
-			if seen[object.File.FileID] || !takes.Takes(object.Rel) {
-				continue
-			}
-			seen[object.File.FileID] = true
-			objects = append(objects, object)
-		}
-	}
-	return objects, nil
-}
-
-// pairLine is the --json line for a copied or renamed object.
-type pairLine struct {
-	Source  string `json:"source"`
-	Target  string `json:"target"`
-	Bucket  string `json:"bucket"`
-	Key     string `json:"key"`
-	FileID  string `json:"file_id,omitempty"`
-	Size    int64  `json:"size"`
-	CRC     string `json:"crc64nvme,omitempty"`
-	Created string `json:"created_at,omitempty"`
-	DryRun  bool   `json:"dry_run,omitempty"`
-}
-
-func pairResult(p pair, f rest.File) cli.Result {
-	source, target := p.Address.String(), p.dst.String()
-	return cli.Result{
-		JSON: pairLine{
-			Source: source, Target: target, Bucket: p.dst.Bucket, Key: p.dst.Key, FileID: f.FileID, Size: f.Size,
-			CRC: f.Checksums.CRC64NVME, Created: timestamp(f.CreatedAt),
-		},
-		Cells: []string{source, target, bytesOf(f.Size)},
-		Line:  source + " -> " + target + "  " + term.Size(f.Size),
-	}
+// result is the result of a pair whose copy or renamed object is f.
+func (p pair) result(f rest.File) cli.Result {
+	return movedResult(p.Address.String(), p.dst.String(), p.dst, f)
 }
 
 // wouldResult is the result with --dry-run.
 func (p pair) wouldResult(verb string) cli.Result {
-	source, target := p.Address.String(), p.dst.String()
-	return cli.Result{
-		JSON:  pairLine{Source: source, Target: target, Bucket: p.dst.Bucket, Key: p.dst.Key, Size: p.File.Size, DryRun: true},
-		Cells: []string{source, target, bytesOf(p.File.Size)},
-		Line:  "would " + verb + " " + source + " -> " + target + "  " + term.Size(p.File.Size),
-	}
+	line := moved{Source: p.Address.String(), Target: p.dst.String(), Bucket: p.dst.Bucket, Key: p.dst.Key, Size: p.File.Size, DryRun: true}
+	return line.result("would " + verb + " ")
 }
 
-const dryRunHelp = "show what would be done, without doing it"
+// dryRun shows what would be done with the pairs.
+func dryRun(report *cli.Report, pairs []pair, verb string) error {
+	for _, p := range pairs {
+		report.Done(p.wouldResult(verb))
+	}
+	return report.Close()
+}

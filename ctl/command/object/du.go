@@ -1,4 +1,4 @@
-package command
+package object
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/address"
 	"github.com/ringstore/ringstore/ctl/cli"
 	"github.com/ringstore/ringstore/ctl/client"
+	"github.com/ringstore/ringstore/ctl/command/lookup"
 	"github.com/ringstore/ringstore/ctl/filter"
 	"github.com/ringstore/ringstore/ctl/locate"
 	"github.com/ringstore/ringstore/ctl/term"
@@ -33,18 +34,15 @@ func NewDu(f *cli.Factory) *cobra.Command {
 		Long: `Sum up the number and size of the objects under a prefix: one line for each folder
 directly below it, and one for the total at the end. --depth shows more levels, or with 0
 the total only. Sizes are those of the objects; the space on the nodes, with all copies
-and parity, depends on how many failures their bucket survives: s3ctl stat.` + wildcardHelp + filter.Help,
+and parity, depends on how many failures their bucket survives: s3ctl stat.` + lookup.WildcardHelp + filter.Help,
 		Example: `  s3ctl du s3://photos
   s3ctl du --depth 0 --include '*.jpg' s3://photos s3://backup
   s3ctl du --depth 3 s3://logs/2026`,
-		Args: cli.Args(1, -1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			o.Addresses = args
-			return f.Run(cmd, o, o.run)
-		},
+		Args: cli.List(&o.Addresses, 1),
+		RunE: f.Run(o, o.run),
 	}
 	cmd.Flags().IntVarP(&o.Depth, "depth", "d", 1, "show folders down to this depth")
-	cmd.Flags().BoolVar(&o.Raw, "raw", false, rawHelp)
+	lookup.RawFlag(cmd.Flags(), &o.Raw)
 	o.Rules.Flags(cmd.Flags())
 	return cmd
 }
@@ -53,7 +51,7 @@ func (o *DuOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if o.Depth < 0 {
 		return cli.Usage(cmd, "--depth must be 0 or more")
 	}
-	targets, err := readTargets(o.Addresses, locate.Options{Recursive: true, Raw: o.Raw, MayLack: true})
+	targets, err := lookup.Read(o.Addresses, locate.Options{Recursive: true, Raw: o.Raw, MayLack: true})
 	if err != nil {
 		return err
 	}
@@ -65,21 +63,18 @@ func (o *DuOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	table := o.Factory.IO.NewTable(term.Column{Title: "SIZE", Right: true}, term.Column{Title: "OBJECTS", Right: true}, term.Column{Title: "ADDRESS"})
+	rows := o.Factory.Rows(term.Column{Title: "SIZE", Right: true}, term.Column{Title: "OBJECTS", Right: true}, term.Column{Title: "ADDRESS"})
 	for _, t := range targets {
-		if err = o.sum(ctx, c, t, takes, table); err != nil {
+		if err = o.sum(ctx, c, t, takes, rows); err != nil {
 			break
 		}
 	}
-	if flushed := table.Flush(); err == nil {
-		err = flushed
-	}
-	return err
+	return rows.Flush(err)
 }
 
 // sum shows one target. Keys arrive in order, so a folder is complete at the first key that is not in it, and only as many
 // folders as the depth are kept in memory.
-func (o *DuOptions) sum(ctx context.Context, c *client.Client, t locate.Target, takes filter.Filter, table *term.Table) error {
+func (o *DuOptions) sum(ctx context.Context, c *client.Client, t locate.Target, takes filter.Filter, rows *cli.Rows) error {
 	whole := usage{Address: t.String(), Bucket: t.Remote().Bucket, Prefix: t.Base()}
 	if !t.Wild() {
 		whole.Address = address.Remote{Bucket: whole.Bucket, Key: whole.Prefix}.String()
@@ -93,7 +88,7 @@ func (o *DuOptions) sum(ctx context.Context, c *client.Client, t locate.Target, 
 			continue
 		}
 		for last := len(open) - 1; last > 0 && !strings.HasPrefix(object.File.Name, open[last].Prefix); last-- {
-			if err := o.show(table, open[last]); err != nil {
+			if err := o.show(rows, open[last]); err != nil {
 				return err
 			}
 			open = open[:last]
@@ -105,7 +100,7 @@ func (o *DuOptions) sum(ctx context.Context, c *client.Client, t locate.Target, 
 		}
 	}
 	for i := len(open) - 1; i >= 0; i-- {
-		if err := o.show(table, open[i]); err != nil {
+		if err := o.show(rows, open[i]); err != nil {
 			return err
 		}
 	}
@@ -136,13 +131,6 @@ type usage struct {
 	Size    int64  `json:"size"`
 }
 
-func (o *DuOptions) show(table *term.Table, u usage) error {
-	size := bytesOf(u.Size)
-	if o.Factory.IO.OutTTY {
-		size = term.Size(u.Size)
-	}
-	if o.Factory.Global.JSON {
-		return o.Factory.ShowJSON(u)
-	}
-	return table.Row(size, bytesOf(int64(u.Objects)), u.Address)
+func (o *DuOptions) show(rows *cli.Rows, u usage) error {
+	return rows.Add(u, o.Factory.Size(u.Size), cli.Number(int64(u.Objects)), u.Address)
 }

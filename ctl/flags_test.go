@@ -1,4 +1,4 @@
-package command_test
+package ctl_test
 
 import (
 	"io"
@@ -10,10 +10,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ringstore/ringstore/ctl/cli"
-	"github.com/ringstore/ringstore/ctl/command"
 	"github.com/ringstore/ringstore/ctl/command/bucket"
+	"github.com/ringstore/ringstore/ctl/command/object"
 	"github.com/ringstore/ringstore/ctl/command/profile"
 	"github.com/ringstore/ringstore/ctl/command/session"
+	"github.com/ringstore/ringstore/ctl/command/transfer"
 	"github.com/ringstore/ringstore/ctl/filter"
 )
 
@@ -57,12 +58,12 @@ func check[O any](t *testing.T, make func(*cli.Factory) *cobra.Command, lines []
 
 func TestPut_FlagsToOptions(t *testing.T) {
 	t.Parallel()
-	check(t, command.NewPut, []line[command.PutOptions]{
-		{[]string{"a", "s3://b"}, &command.PutOptions{Sources: []string{"a"}, Destination: "s3://b", TransferOptions: command.TransferOptions{Parallel: 8, Tries: 6}}},
-		{[]string{"-r", "a", "b", "-j", "2", "s3://b", "--tries=1"}, &command.PutOptions{Sources: []string{"a", "b"}, Destination: "s3://b", Recursive: true, TransferOptions: command.TransferOptions{Parallel: 2, Tries: 1}}},
-		{[]string{"-", "s3://b/k", "--content-type", "text/x"}, &command.PutOptions{Sources: []string{"-"}, Destination: "s3://b/k", TransferOptions: command.TransferOptions{Parallel: 8, Tries: 6}, ContentType: "text/x"}},
-		{[]string{"--", "-x", "s3://b"}, &command.PutOptions{Sources: []string{"-x"}, Destination: "s3://b", TransferOptions: command.TransferOptions{Parallel: 8, Tries: 6}}},
-		{[]string{"a", "s3://b", "--bwlimit", "1.5MiB"}, &command.PutOptions{Sources: []string{"a"}, Destination: "s3://b", TransferOptions: command.TransferOptions{Parallel: 8, Tries: 6, Limit: 3 << 19}}},
+	check(t, transfer.NewPut, []line[transfer.PutOptions]{
+		{[]string{"a", "s3://b"}, &transfer.PutOptions{Sources: []string{"a"}, Destination: "s3://b", TransferOptions: transfer.TransferOptions{Parallel: 8, Tries: 6}}},
+		{[]string{"-r", "a", "b", "-j", "2", "s3://b", "--tries=1"}, &transfer.PutOptions{Sources: []string{"a", "b"}, Destination: "s3://b", Recursive: true, TransferOptions: transfer.TransferOptions{Parallel: 2, Tries: 1}}},
+		{[]string{"-", "s3://b/k", "--content-type", "text/x"}, &transfer.PutOptions{Sources: []string{"-"}, Destination: "s3://b/k", TransferOptions: transfer.TransferOptions{Parallel: 8, Tries: 6}, ContentType: "text/x"}},
+		{[]string{"--", "-x", "s3://b"}, &transfer.PutOptions{Sources: []string{"-x"}, Destination: "s3://b", TransferOptions: transfer.TransferOptions{Parallel: 8, Tries: 6}}},
+		{[]string{"a", "s3://b", "--bwlimit", "1.5MiB"}, &transfer.PutOptions{Sources: []string{"a"}, Destination: "s3://b", TransferOptions: transfer.TransferOptions{Parallel: 8, Tries: 6, Limit: 3 << 19}}},
 		{[]string{"a"}, nil},
 		{[]string{"a", "s3://b", "--bwlimit", "0"}, nil},
 		{[]string{"a", "s3://b", "--bwlimit", "1,000"}, nil},
@@ -76,41 +77,41 @@ func TestPut_FlagsToOptions(t *testing.T) {
 
 func TestGet_FlagsToOptions(t *testing.T) {
 	t.Parallel()
-	check(t, command.NewGet, []line[command.GetOptions]{
-		{[]string{"s3://b/k"}, &command.GetOptions{Sources: []string{"s3://b/k"}, TransferOptions: command.TransferOptions{Parallel: 8, Tries: 6}}},
-		{[]string{"s3://b/k", "."}, &command.GetOptions{Sources: []string{"s3://b/k"}, Target: ".", TransferOptions: command.TransferOptions{Parallel: 8, Tries: 6}}},
-		{[]string{"-r", "--raw", "s3://b/k", "s3://b/l", "-"}, &command.GetOptions{Sources: []string{"s3://b/k", "s3://b/l"}, Target: "-", Recursive: true, Raw: true, TransferOptions: command.TransferOptions{Parallel: 8, Tries: 6}}},
+	check(t, transfer.NewGet, []line[transfer.GetOptions]{
+		{[]string{"s3://b/k"}, &transfer.GetOptions{Sources: []string{"s3://b/k"}, TransferOptions: transfer.TransferOptions{Parallel: 8, Tries: 6}}},
+		{[]string{"s3://b/k", "."}, &transfer.GetOptions{Sources: []string{"s3://b/k"}, Target: ".", TransferOptions: transfer.TransferOptions{Parallel: 8, Tries: 6}}},
+		{[]string{"-r", "--raw", "s3://b/k", "s3://b/l", "-"}, &transfer.GetOptions{Sources: []string{"s3://b/k", "s3://b/l"}, Target: "-", Recursive: true, Raw: true, TransferOptions: transfer.TransferOptions{Parallel: 8, Tries: 6}}},
 		{nil, nil},
 	})
 }
 
 func TestLs_FlagsToOptions(t *testing.T) {
 	t.Parallel()
-	check(t, command.NewLs, []line[command.LsOptions]{
-		{nil, &command.LsOptions{}},
-		{[]string{"-lh", "s3://b"}, &command.LsOptions{Addresses: []string{"s3://b"}, Long: true, Human: true}},
-		{[]string{"-r", "--raw", "s3://b", "s3://c"}, &command.LsOptions{Addresses: []string{"s3://b", "s3://c"}, Recursive: true, Raw: true}},
+	check(t, object.NewLs, []line[object.LsOptions]{
+		{nil, &object.LsOptions{}},
+		{[]string{"-lh", "s3://b"}, &object.LsOptions{Addresses: []string{"s3://b"}, Long: true, Human: true}},
+		{[]string{"-r", "--raw", "s3://b", "s3://c"}, &object.LsOptions{Addresses: []string{"s3://b", "s3://c"}, Recursive: true, Raw: true}},
 	})
 }
 
 func TestRm_FlagsToOptions(t *testing.T) {
 	t.Parallel()
-	check(t, command.NewRm, []line[command.RmOptions]{
-		{[]string{"s3://b/k"}, &command.RmOptions{Addresses: []string{"s3://b/k"}}},
-		{[]string{"-ry", "--raw", "s3://b/k"}, &command.RmOptions{Addresses: []string{"s3://b/k"}, Recursive: true, Yes: true, Raw: true}},
+	check(t, object.NewRm, []line[object.RmOptions]{
+		{[]string{"s3://b/k"}, &object.RmOptions{Addresses: []string{"s3://b/k"}}},
+		{[]string{"-ry", "--raw", "s3://b/k"}, &object.RmOptions{Addresses: []string{"s3://b/k"}, Recursive: true, Yes: true, Raw: true}},
 		{nil, nil},
 	})
 }
 
 func TestStatAndCat_FlagsToOptions(t *testing.T) {
 	t.Parallel()
-	check(t, command.NewStat, []line[command.StatOptions]{
-		{[]string{"--raw", "s3://b/k"}, &command.StatOptions{Addresses: []string{"s3://b/k"}, Raw: true}},
+	check(t, object.NewStat, []line[object.StatOptions]{
+		{[]string{"--raw", "s3://b/k"}, &object.StatOptions{Addresses: []string{"s3://b/k"}, Raw: true}},
 		{nil, nil},
 	})
-	check(t, command.NewCat, []line[command.CatOptions]{
-		{[]string{"--range", "-5", "s3://b/k"}, &command.CatOptions{Sources: []string{"s3://b/k"}, Range: "-5"}},
-		{[]string{"--raw", "s3://b/k"}, &command.CatOptions{Sources: []string{"s3://b/k"}, Raw: true}},
+	check(t, transfer.NewCat, []line[transfer.CatOptions]{
+		{[]string{"--range", "-5", "s3://b/k"}, &transfer.CatOptions{Sources: []string{"s3://b/k"}, Range: "-5"}},
+		{[]string{"--raw", "s3://b/k"}, &transfer.CatOptions{Sources: []string{"s3://b/k"}, Raw: true}},
 		{nil, nil},
 	})
 }
@@ -147,11 +148,11 @@ func TestProfile_FlagsToOptions(t *testing.T) {
 
 func TestCpAndMv_FlagsToOptions(t *testing.T) {
 	t.Parallel()
-	check(t, command.NewCp, []line[command.CpOptions]{
-		{[]string{"s3://b/k", "s3://c"}, &command.CpOptions{Sources: []string{"s3://b/k"}, Target: "s3://c", Parallel: 8, Tries: 6}},
+	check(t, transfer.NewCp, []line[transfer.CpOptions]{
+		{[]string{"s3://b/k", "s3://c"}, &transfer.CpOptions{Sources: []string{"s3://b/k"}, Target: "s3://c", Parallel: 8, Tries: 6}},
 		{
 			[]string{"-rn", "--raw", "-j2", "--tries", "1", "s3://b/k", "s3://b/l", "s3://c", "--exclude", "x", "--include", "y"},
-			&command.CpOptions{
+			&transfer.CpOptions{
 				Sources: []string{"s3://b/k", "s3://b/l"}, Target: "s3://c", Recursive: true, DryRun: true, Raw: true, Parallel: 2, Tries: 1,
 				Rules: filter.Rules{{Pattern: "x"}, {Pattern: "y", Include: true}},
 			},
@@ -159,11 +160,11 @@ func TestCpAndMv_FlagsToOptions(t *testing.T) {
 		{[]string{"s3://b/k"}, nil},
 		{[]string{"s3://b/k", "s3://c", "--include", "["}, nil},
 	})
-	check(t, command.NewMv, []line[command.MvOptions]{
-		{[]string{"s3://b/k", "s3://c"}, &command.MvOptions{Sources: []string{"s3://b/k"}, Target: "s3://c"}},
+	check(t, transfer.NewMv, []line[transfer.MvOptions]{
+		{[]string{"s3://b/k", "s3://c"}, &transfer.MvOptions{Sources: []string{"s3://b/k"}, Target: "s3://c"}},
 		{
 			[]string{"-r", "--raw", "--dry-run", "--exclude=x", "s3://b/k", "s3://c"},
-			&command.MvOptions{Sources: []string{"s3://b/k"}, Target: "s3://c", Recursive: true, Raw: true, DryRun: true, Rules: filter.Rules{{Pattern: "x"}}},
+			&transfer.MvOptions{Sources: []string{"s3://b/k"}, Target: "s3://c", Recursive: true, Raw: true, DryRun: true, Rules: filter.Rules{{Pattern: "x"}}},
 		},
 		{[]string{"s3://b/k"}, nil},
 	})
@@ -171,32 +172,32 @@ func TestCpAndMv_FlagsToOptions(t *testing.T) {
 
 func TestSyncAndDiff_FlagsToOptions(t *testing.T) {
 	t.Parallel()
-	moving := command.TransferOptions{Parallel: 8, Tries: 6}
-	check(t, command.NewSync, []line[command.SyncOptions]{
-		{[]string{"a", "s3://b"}, &command.SyncOptions{Source: "a", Target: "s3://b", TransferOptions: moving}},
+	moving := transfer.TransferOptions{Parallel: 8, Tries: 6}
+	check(t, transfer.NewSync, []line[transfer.SyncOptions]{
+		{[]string{"a", "s3://b"}, &transfer.SyncOptions{Source: "a", Target: "s3://b", TransferOptions: moving}},
 		{
 			[]string{"-cny", "--delete", "--include", "x", "-j", "3", "a", "s3://b"},
-			&command.SyncOptions{
+			&transfer.SyncOptions{
 				Source: "a", Target: "s3://b", Checksum: true, DryRun: true, Yes: true, Delete: true,
-				Rules: filter.Rules{{Pattern: "x", Include: true}}, TransferOptions: command.TransferOptions{Parallel: 3, Tries: 6},
+				Rules: filter.Rules{{Pattern: "x", Include: true}}, TransferOptions: transfer.TransferOptions{Parallel: 3, Tries: 6},
 			},
 		},
 		{[]string{"a"}, nil},
 		{[]string{"a", "b", "c"}, nil},
 	})
-	check(t, command.NewDiff, []line[command.DiffOptions]{
-		{[]string{"a", "s3://b", "-j1"}, &command.DiffOptions{Left: "a", Right: "s3://b", Parallel: 1}},
+	check(t, transfer.NewDiff, []line[transfer.DiffOptions]{
+		{[]string{"a", "s3://b", "-j1"}, &transfer.DiffOptions{Left: "a", Right: "s3://b", Parallel: 1}},
 		{[]string{"a"}, nil},
 	})
 }
 
 func TestFindDuTreeVerify_FlagsToOptions(t *testing.T) {
 	t.Parallel()
-	check(t, command.NewFind, []line[command.FindOptions]{
-		{[]string{"s3://b"}, &command.FindOptions{Addresses: []string{"s3://b"}, Larger: command.NoCount, Smaller: command.NoCount}},
+	check(t, object.NewFind, []line[object.FindOptions]{
+		{[]string{"s3://b"}, &object.FindOptions{Addresses: []string{"s3://b"}, Larger: object.NoCount, Smaller: object.NoCount}},
 		{
 			[]string{"-lh", "--name", "*.x", "--type", "a/*", "--larger", "1.5KiB", "--smaller", "0", "--newer", "7d", "--older", "2026-01-02", "--raw", "s3://b"},
-			&command.FindOptions{
+			&object.FindOptions{
 				Addresses: []string{"s3://b"}, Name: "*.x", Type: "a/*", Larger: 1536, Smaller: 0, Newer: "7d", Older: "2026-01-02", Long: true, Human: true, Raw: true,
 			},
 		},
@@ -204,17 +205,17 @@ func TestFindDuTreeVerify_FlagsToOptions(t *testing.T) {
 		{[]string{"s3://b", "--larger", "-1"}, nil},
 		{nil, nil},
 	})
-	check(t, command.NewDu, []line[command.DuOptions]{
-		{[]string{"s3://b"}, &command.DuOptions{Addresses: []string{"s3://b"}, Depth: 1}},
-		{[]string{"-d0", "--raw", "--exclude", "x", "s3://b", "s3://c"}, &command.DuOptions{Addresses: []string{"s3://b", "s3://c"}, Raw: true, Rules: filter.Rules{{Pattern: "x"}}}},
+	check(t, object.NewDu, []line[object.DuOptions]{
+		{[]string{"s3://b"}, &object.DuOptions{Addresses: []string{"s3://b"}, Depth: 1}},
+		{[]string{"-d0", "--raw", "--exclude", "x", "s3://b", "s3://c"}, &object.DuOptions{Addresses: []string{"s3://b", "s3://c"}, Raw: true, Rules: filter.Rules{{Pattern: "x"}}}},
 		{nil, nil},
 	})
-	check(t, command.NewTree, []line[command.TreeOptions]{
-		{[]string{"-s", "--depth", "2", "s3://b"}, &command.TreeOptions{Address: "s3://b", Depth: 2, Sizes: true}},
+	check(t, object.NewTree, []line[object.TreeOptions]{
+		{[]string{"-s", "--depth", "2", "s3://b"}, &object.TreeOptions{Address: "s3://b", Depth: 2, Sizes: true}},
 		{[]string{"s3://b", "s3://c"}, nil},
 	})
-	check(t, command.NewVerify, []line[command.VerifyOptions]{
-		{[]string{"-r", "s3://b"}, &command.VerifyOptions{Addresses: []string{"s3://b"}, Recursive: true, TransferOptions: command.TransferOptions{Parallel: 8, Tries: 6}}},
+	check(t, transfer.NewVerify, []line[transfer.VerifyOptions]{
+		{[]string{"-r", "s3://b"}, &transfer.VerifyOptions{Addresses: []string{"s3://b"}, Recursive: true, TransferOptions: transfer.TransferOptions{Parallel: 8, Tries: 6}}},
 		{nil, nil},
 	})
 }

@@ -1,4 +1,4 @@
-package command
+package object
 
 import (
 	"bufio"
@@ -33,11 +33,8 @@ func NewTree(f *cli.Factory) *cobra.Command {
 address has no wildcards. Each folder takes one request; levels below --depth take none.`,
 		Example: `  s3ctl tree s3://photos
   s3ctl tree --depth 2 --sizes s3://backup/2026`,
-		Args: cli.Args(1, 1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			o.Address = args[0]
-			return f.Run(cmd, o, o.run)
-		},
+		Args: cli.Words(&o.Address),
+		RunE: f.Run(o, o.run),
 	}
 	cmd.Flags().IntVarP(&o.Depth, "depth", "d", 0, "number of levels to show; 0 means all")
 	cmd.Flags().BoolVarP(&o.Sizes, "sizes", "s", false, "show the sizes of objects")

@@ -1,6 +1,7 @@
-// Package command has the commands that work on files and objects, one file each. Every command has its options, a constructor
-// that parses them from the command line, and a run method.
-package command
+// Package transfer has the commands that transfer files, copy or rename objects, or compare both, one file each: put, get, cat,
+// cp, mv, sync, diff and verify. As in all packages of commands, each has its options, a constructor that parses them from the
+// command line, and a run method.
+package transfer
 
 import (
 	"context"
@@ -55,11 +56,8 @@ again. A file that has changed since is sent from the beginning.` + filter.Help,
   s3ctl put *.jpg s3://photos/bergen/
   s3ctl put -r site/ s3://www --exclude '*.tmp'
   pg_dump shop | s3ctl put - s3://backup/shop.sql`,
-		Args: cli.Args(2, -1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			o.Sources, o.Destination = args[:len(args)-1], args[len(args)-1]
-			return f.Run(cmd, o, o.run)
-		},
+		Args: cli.ListAndLast(&o.Sources, &o.Destination),
+		RunE: f.Run(o, o.run),
 	}
 	cmd.Flags().BoolVarP(&o.Recursive, "recursive", "r", false, "store folders with everything in them")
 	cmd.Flags().StringVar(&o.ContentType, "content-type", "", "content type to store; by default it is derived from the file's name")
@@ -97,16 +95,11 @@ func (o *PutOptions) run(ctx context.Context, cmd *cobra.Command) error {
 		return err
 	}
 	files := o.find(dst, takes, report, progress)
-	transfer.Each(ctx, o.Parallel, slices.Values(files), func(l locate.Local) {
-		defer progress.Finished()
-		f, err := o.send(ctx, *manager, report, l, dst.Remote.Bucket)
-		if err != nil {
-			report.Fail(fault.Wrap(l.Path, err))
-			return
-		}
-		report.Done(putResult(l.Path, f))
+	return cli.Each(ctx, report, o.Parallel, files, func(l locate.Local, retrying func(error, time.Duration)) (cli.Result, error) {
+		f, err := o.send(ctx, *manager, retrying, l, dst.Remote.Bucket)
+		at := address.Remote{Bucket: f.Bucket, Key: f.Name}
+		return movedResult(l.Path, at.String(), at, f), err
 	})
-	return report.End(ctx)
 }
 
 // find resolves the arguments to files and keys. What cannot be sent is reported.
@@ -139,8 +132,8 @@ func (o *PutOptions) find(dst locate.Destination, takes filter.Filter, report *c
 	return files
 }
 
-func (o *PutOptions) send(ctx context.Context, manager transfer.Manager, report *cli.Report, l locate.Local, bucket string) (rest.File, error) {
-	manager.Retry.Notify = report.Retrying(l.Path)
+func (o *PutOptions) send(ctx context.Context, manager transfer.Manager, retrying func(error, time.Duration), l locate.Local, bucket string) (rest.File, error) {
+	manager.Retry.Notify = retrying
 	manager.ContentType = o.ContentType
 	dst := address.Remote{Bucket: bucket, Key: l.Key}
 	switch {
@@ -156,34 +149,3 @@ func (o *PutOptions) send(ctx context.Context, manager transfer.Manager, report 
 	}
 	return manager.PutFile(ctx, l.Path, dst)
 }
-
-// moved is the --json line for a file that was uploaded or downloaded.
-type moved struct {
-	Source  string `json:"source"`
-	Target  string `json:"target"`
-	Bucket  string `json:"bucket"`
-	Key     string `json:"key"`
-	FileID  string `json:"file_id"`
-	Size    int64  `json:"size"`
-	CRC     string `json:"crc64nvme"`
-	Created string `json:"created_at"`
-}
-
-func putResult(source string, f rest.File) cli.Result {
-	target := address.Remote{Bucket: f.Bucket, Key: f.Name}.String()
-	return movedResult(source, target, f)
-}
-
-func movedResult(source, target string, f rest.File) cli.Result {
-	return cli.Result{
-		JSON: moved{
-			Source: source, Target: target, Bucket: f.Bucket, Key: f.Name, FileID: f.FileID, Size: f.Size,
-			CRC: f.Checksums.CRC64NVME, Created: timestamp(f.CreatedAt),
-		},
-		Cells: []string{source, target, bytesOf(f.Size)},
-		Line:  source + " -> " + target + "  " + term.Size(f.Size),
-	}
-}
-
-// timestamp formats a time for programs.
-func timestamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }

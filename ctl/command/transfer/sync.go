@@ -1,4 +1,4 @@
-package command
+package transfer
 
 import (
 	"context"
@@ -54,15 +54,12 @@ for a folder, are not synced with a local folder.` + filter.Help,
 		Example: `  s3ctl sync photos s3://backup/photos
   s3ctl sync --delete --dry-run site s3://www
   s3ctl sync s3://www restored --exclude '*.tmp'`,
-		Args: cli.Args(2, 2),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			o.Source, o.Target = args[0], args[1]
-			return f.Run(cmd, o, o.run)
-		},
+		Args: cli.Words(&o.Source, &o.Target),
+		RunE: f.Run(o, o.run),
 	}
 	cmd.Flags().BoolVar(&o.Delete, "delete", false, "remove what the source does not have")
 	cmd.Flags().BoolVarP(&o.Checksum, "checksum", "c", false, "compare checksums instead of times")
-	cmd.Flags().BoolVarP(&o.DryRun, "dry-run", "n", false, dryRunHelp)
+	cli.DryRunFlag(cmd, &o.DryRun)
 	cmd.Flags().BoolVarP(&o.Yes, "yes", "y", false, "do not ask before removing")
 	o.Rules.Flags(cmd.Flags())
 	o.flags(cmd)

@@ -1,19 +1,20 @@
-package command
+package object
 
 import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/ringstore/ringstore/ctl/cli"
 	"github.com/ringstore/ringstore/ctl/client"
+	"github.com/ringstore/ringstore/ctl/command/lookup"
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/filter"
 	"github.com/ringstore/ringstore/ctl/locate"
 	"github.com/ringstore/ringstore/ctl/term"
-	"github.com/ringstore/ringstore/ctl/transfer"
 	"github.com/ringstore/ringstore/proto/problem"
 )
 
@@ -40,26 +41,23 @@ func NewRm(f *cli.Factory) *cobra.Command {
 		Short: "Remove objects",
 		Long: `Remove objects. With -r, remove everything under a prefix: "s3://b/logs" means "logs/…" and
 never "logs-old". Before rm removes objects at several levels (-r, or a ** in a key), it shows
-their number and size and asks; without a terminal it fails unless --yes is given.` + wildcardHelp + filter.Help,
+their number and size and asks; without a terminal it fails unless --yes is given.` + lookup.WildcardHelp + filter.Help,
 		Example: `  s3ctl rm s3://docs/old.txt 's3://docs/*.tmp'
   s3ctl rm -r --yes s3://docs/2019/
   s3ctl rm -r --dry-run --include '*.tmp' s3://docs`,
-		Args: cli.Args(1, -1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			o.Addresses = args
-			return f.Run(cmd, o, o.run)
-		},
+		Args: cli.List(&o.Addresses, 1),
+		RunE: f.Run(o, o.run),
 	}
 	cmd.Flags().BoolVarP(&o.Recursive, "recursive", "r", false, "remove everything under the prefix")
 	cmd.Flags().BoolVarP(&o.Yes, "yes", "y", false, "do not ask")
-	cmd.Flags().BoolVar(&o.Raw, "raw", false, rawHelp)
-	cmd.Flags().BoolVarP(&o.DryRun, "dry-run", "n", false, dryRunHelp)
+	lookup.RawFlag(cmd.Flags(), &o.Raw)
+	cli.DryRunFlag(cmd, &o.DryRun)
 	o.Rules.Flags(cmd.Flags())
 	return cmd
 }
 
 func (o *RmOptions) run(ctx context.Context, cmd *cobra.Command) error {
-	targets, err := readTargets(o.Addresses, locate.Options{Recursive: o.Recursive, Raw: o.Raw})
+	targets, err := lookup.Read(o.Addresses, locate.Options{Recursive: o.Recursive, Raw: o.Raw})
 	if err != nil {
 		return err
 	}
@@ -72,37 +70,25 @@ func (o *RmOptions) run(ctx context.Context, cmd *cobra.Command) error {
 		return err
 	}
 	report := o.Factory.NewReport("rm", "object", o.Factory.IO.NewProgress(true))
-	objects, err := findObjects(ctx, c, targets, o.Rules, report)
+	objects, err := lookup.Find(ctx, c, targets, o.Rules, report)
 	if err != nil {
 		return err
 	}
 	if o.DryRun {
 		for _, object := range objects {
-			report.Done(wouldRemove(object))
+			report.Done(o.result(object))
 		}
 		return report.Close()
 	}
 	if ask && len(objects) > 0 {
-		yes, err := o.Factory.IO.Confirm("Remove " + term.Count(len(objects), "object") + " (" + term.Size(bytesIn(objects)) + ")?")
+		yes, err := o.Factory.IO.Confirm("Remove " + term.Count(len(objects), "object") + " (" + term.Size(lookup.Bytes(objects)) + ")?")
 		if err != nil || !yes {
 			return fault.New(problem.Interrupted, "nothing was removed")
 		}
 	}
-	transfer.Each(ctx, rmParallel, slices.Values(objects), func(object locate.Object) {
-		if err := o.remove(ctx, c, object); err != nil {
-			report.Fail(fault.Wrap(object.Address.String(), err))
-			return
-		}
-		report.Done(removedResult(object))
+	return cli.Each(ctx, report, rmParallel, objects, func(object locate.Object, _ func(error, time.Duration)) (cli.Result, error) {
+		return o.result(object), o.remove(ctx, c, object)
 	})
-	return report.End(ctx)
-}
-
-func bytesIn(objects []locate.Object) (sum int64) {
-	for _, object := range objects {
-		sum += object.File.Size
-	}
-	return sum
 }
 
 // remove deletes the file version that was looked up. If that does not exist any more, the object was removed or replaced
@@ -125,23 +111,14 @@ type removed struct {
 	DryRun  bool   `json:"dry_run,omitempty"`
 }
 
-// wouldRemove is the result with --dry-run.
-func wouldRemove(object locate.Object) cli.Result {
-	name := object.Address.String()
-	return cli.Result{
-		JSON: removed{
-			Address: name, Bucket: object.Address.Bucket, Key: object.Address.Key, FileID: object.File.FileID, Size: object.File.Size, DryRun: true,
-		},
-		Cells: []string{name},
-		Line:  "would remove " + name,
+func (o *RmOptions) result(object locate.Object) cli.Result {
+	at, did := object.Address, "removed "
+	if o.DryRun {
+		did = "would remove "
 	}
-}
-
-func removedResult(object locate.Object) cli.Result {
-	name := object.Address.String()
 	return cli.Result{
-		JSON:  removed{Address: name, Bucket: object.Address.Bucket, Key: object.Address.Key, FileID: object.File.FileID, Size: object.File.Size},
-		Cells: []string{name},
-		Line:  "removed " + name,
+		JSON:  removed{Address: at.String(), Bucket: at.Bucket, Key: at.Key, FileID: object.File.FileID, Size: object.File.Size, DryRun: o.DryRun},
+		Cells: []string{at.String()},
+		Line:  did + at.String(),
 	}
 }

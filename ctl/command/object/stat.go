@@ -1,6 +1,7 @@
-package command
+package object
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strconv"
@@ -9,7 +10,7 @@ import (
 
 	"github.com/ringstore/ringstore/ctl/address"
 	"github.com/ringstore/ringstore/ctl/cli"
-	"github.com/ringstore/ringstore/ctl/client"
+	"github.com/ringstore/ringstore/ctl/command/lookup"
 	"github.com/ringstore/ringstore/ctl/locate"
 	"github.com/ringstore/ringstore/ctl/term"
 	"github.com/ringstore/ringstore/proto/rest"
@@ -30,19 +31,16 @@ func NewStat(f *cli.Factory) *cobra.Command {
 		Use:   "stat s3://BUCKET/KEY...",
 		Short: "Show the metadata of objects, and where their bytes are stored",
 		Long: `Show size, type, times and checksums of objects, the nodes on which their bytes are stored,
-and which failures they survive at present: unreachable nodes do not count.` + wildcardHelp,
-		Args: cli.Args(1, -1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			o.Addresses = args
-			return f.Run(cmd, o, o.run)
-		},
+and which failures they survive at present: unreachable nodes do not count.` + lookup.WildcardHelp,
+		Args: cli.List(&o.Addresses, 1),
+		RunE: f.Run(o, o.run),
 	}
-	cmd.Flags().BoolVar(&o.Raw, "raw", false, rawHelp)
+	lookup.RawFlag(cmd.Flags(), &o.Raw)
 	return cmd
 }
 
 func (o *StatOptions) run(ctx context.Context, _ *cobra.Command) error {
-	targets, err := readTargets(o.Addresses, locate.Options{Raw: o.Raw})
+	targets, err := lookup.Read(o.Addresses, locate.Options{Raw: o.Raw})
 	if err != nil {
 		return err
 	}
@@ -52,7 +50,7 @@ func (o *StatOptions) run(ctx context.Context, _ *cobra.Command) error {
 	}
 	report := o.Factory.NewReport("stat", "object", o.Factory.IO.NewProgress(true))
 	first := true
-	eachObject(ctx, c, targets, report, func(object locate.Object) error {
+	lookup.Each(ctx, c, targets, report, func(object locate.Object) error {
 		m, err := c.Metadata(ctx, object.File.FileID)
 		if err != nil {
 			return err
@@ -80,11 +78,11 @@ func (o *StatOptions) show(m rest.FileMetadata) error {
 	}
 	facts := [][2]string{
 		{"address", name},
-		{"size", bytesOf(m.Size)},
+		{"size", cli.Number(m.Size)},
 		{"type", m.ContentType},
 		{"status", string(m.Status)},
-		{"created", timestamp(m.CreatedAt)},
-		{"completed", timestamp(m.CompletedAt)},
+		{"created", cli.Time(m.CreatedAt)},
+		{"completed", cli.Time(m.CompletedAt)},
 		{"file id", m.FileID},
 		{"etag", m.ETag},
 		{"crc64nvme", m.Checksums.CRC64NVME},
@@ -94,7 +92,7 @@ func (o *StatOptions) show(m rest.FileMetadata) error {
 	if o.Factory.IO.OutTTY {
 		facts[1][1] = term.Size(m.Size)
 		if m.Size >= 1024 {
-			facts[1][1] += " (" + bytesOf(m.Size) + " bytes)"
+			facts[1][1] += " (" + cli.Number(m.Size) + " bytes)"
 		}
 	}
 	out := o.Factory.IO.NewTable(term.Column{}, term.Column{})
@@ -136,27 +134,13 @@ func (o *StatOptions) showChunks(m rest.FileMetadata) error {
 			case !chunk.Reachable:
 				state = "not reachable"
 			}
-			err := table.Row(strconv.Itoa(part.Number), strconv.Itoa(i), string(chunk.Role), o.size(chunk.Bytes), node, orDash(chunk.Zone), state)
+			err := table.Row(strconv.Itoa(part.Number), strconv.Itoa(i), string(chunk.Role), o.Factory.Size(chunk.Bytes), node, cmp.Or(chunk.Zone, "-"), state)
 			if err != nil {
 				return err
 			}
 		}
 	}
 	return table.Flush()
-}
-
-func (o *StatOptions) size(n int64) string {
-	if o.Factory.IO.OutTTY {
-		return term.Size(n)
-	}
-	return bytesOf(n)
-}
-
-func orDash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
 }
 
 // safety describes which failures the file survives.
@@ -211,5 +195,3 @@ func countNodes(m rest.FileMetadata) (nodes, missing, away int) {
 	}
 	return nodes, missing, away
 }
-
-var _ locate.Lister = (*client.Client)(nil)

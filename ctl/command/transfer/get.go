@@ -1,17 +1,18 @@
-package command
+package transfer
 
 import (
 	"context"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/ringstore/ringstore/ctl/address"
 	"github.com/ringstore/ringstore/ctl/cli"
+	"github.com/ringstore/ringstore/ctl/command/lookup"
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/filter"
 	"github.com/ringstore/ringstore/ctl/locate"
@@ -51,40 +52,35 @@ A file appears under its name only after it is complete and its checksum matches
 Objects of more than 64 MiB are fetched in concurrent ranges to ".NAME.part" beside the
 target. If that is interrupted, run the same command again: ranges that have arrived are
 not fetched again. An object that was replaced since is fetched from the beginning. Smaller
-files are not synced to disk: a power cut may lose the local copy.` + wildcardHelp + filter.Help,
+files are not synced to disk: a power cut may lose the local copy.` + lookup.WildcardHelp + filter.Help,
 		Example: `  s3ctl get s3://docs/2026/report.pdf
   s3ctl get 's3://photos/bergen/*.jpg' pictures/
   s3ctl get -r s3://www/ site
   s3ctl get s3://backup/shop.sql - | psql shop`,
-		Args: cli.Args(1, -1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			o.Sources = args
-			if last := args[len(args)-1]; !address.IsRemote(last) {
-				o.Sources, o.Target = args[:len(args)-1], last
-			}
-			return f.Run(cmd, o, o.run)
-		},
+		Args: o.read,
+		RunE: f.Run(o, o.run),
 	}
 	cmd.Flags().BoolVarP(&o.Recursive, "recursive", "r", false, "fetch everything under the prefix")
-	cmd.Flags().BoolVar(&o.Raw, "raw", false, rawHelp)
+	lookup.RawFlag(cmd.Flags(), &o.Raw)
 	o.Rules.Flags(cmd.Flags())
 	o.flags(cmd)
 	return cmd
 }
 
-const rawHelp = `treat * ? [ and \ in addresses as literal characters`
-
-const wildcardHelp = `
-
-Wildcards in keys (quote them in the shell): * any characters except "/", ** any characters,
-? one character except "/", [a-z] one of these, [!a-z] one of the others, \* a literal star.
---raw turns them off.`
+// read parses the arguments: the last one is the target if it is local.
+func (o *GetOptions) read(cmd *cobra.Command, args []string) error {
+	if n := len(args); n > 0 && !address.IsRemote(args[n-1]) {
+		o.Sources, o.Target = args[:n-1], args[n-1]
+		return nil
+	}
+	return cli.List(&o.Sources, 1)(cmd, args)
+}
 
 func (o *GetOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if len(o.Sources) == 0 || !allRemote(o.Sources) {
 		return cli.Usage(cmd, "the sources of get must be s3:// addresses; only the last argument is local")
 	}
-	targets, err := readTargets(o.Sources, locate.Options{Recursive: o.Recursive, Raw: o.Raw})
+	targets, err := lookup.Read(o.Sources, locate.Options{Recursive: o.Recursive, Raw: o.Raw})
 	if err != nil {
 		return err
 	}
@@ -114,41 +110,20 @@ func (o *GetOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if len(objects) == 0 {
 		return report.Close() // without creating the folder
 	}
-	if err := o.getMany(ctx, manager, report, progress, objects); err != nil {
-		return err
-	}
-	return report.Close()
+	return o.getMany(ctx, manager, report, progress, objects)
 }
 
 func allRemote(args []string) bool {
 	return !slices.ContainsFunc(args, func(a string) bool { return !address.IsRemote(a) })
 }
 
-// readTargets parses all arguments before anything is done.
-func readTargets(args []string, opts locate.Options) ([]locate.Target, error) {
-	targets := make([]locate.Target, len(args))
-	for i, arg := range args {
-		t, err := locate.ReadTarget(arg, opts)
-		if err != nil {
-			return nil, err
-		}
-		targets[i] = t
-	}
-	return targets, nil
-}
-
-// find looks up all objects before the first is fetched, so that the total is known.
+// find looks up all objects before the first is fetched, so that the total is known. Unlike lookup.Find it keeps an object that
+// two sources name: they would be the same local file.
 func (o *GetOptions) find(ctx context.Context, l locate.Lister, targets []locate.Target, takes filter.Filter, report *cli.Report) []locate.Object {
 	var objects []locate.Object
-	for _, t := range targets {
-		for object, err := range t.Objects(ctx, l) {
-			if err != nil {
-				report.Fail(err)
-				break
-			}
-			if takes.Takes(object.Rel) {
-				objects = append(objects, object)
-			}
+	for object := range lookup.All(ctx, l, targets, report) {
+		if takes.Takes(object.Rel) {
+			objects = append(objects, object)
 		}
 	}
 	return objects
@@ -194,7 +169,7 @@ func (o *GetOptions) toPath(ctx context.Context, manager *transfer.Manager, obje
 	case o.isStdout(spot):
 		report.Count() // standard output has the bytes only
 	default:
-		report.Done(movedResult(object.Address.String(), path, object.File))
+		report.Done(movedResult(object.String(), path, object.Address, object.File))
 	}
 	return nil
 }
@@ -281,27 +256,15 @@ func (o *GetOptions) getMany(ctx context.Context, manager *transfer.Manager, rep
 	for _, j := range jobs {
 		progress.Plan(1, j.File.Size)
 	}
-	transfer.Each(ctx, o.Parallel, slices.Values(jobs), func(j placed) {
-		defer progress.Finished()
-		source := j.Address.String()
-		m := *manager
-		m.Retry.Notify = report.Retrying(source)
-		var err error
+	return cli.Each(ctx, report, o.Parallel, jobs, func(j placed, retrying func(error, time.Duration)) (cli.Result, error) {
+		result := movedResult(j.String(), filepath.Join(o.folder(), j.path), j.Address, j.File)
 		if j.folder {
-			err = transfer.MkdirAll(root, j.path)
-		} else {
-			err = m.GetFile(ctx, j.File, root, j.path)
+			return result, transfer.MkdirAll(root, j.path)
 		}
-		if err != nil {
-			report.Fail(fault.Wrap(source, err))
-			return
-		}
-		report.Done(movedResult(source, filepath.Join(o.folder(), j.path), j.File))
+		m := *manager
+		m.Retry.Notify = retrying
+		return result, m.GetFile(ctx, j.File, root, j.path)
 	})
-	if ctx.Err() != nil {
-		report.Fail(ctx.Err())
-	}
-	return nil
 }
 
 // placed is an object and its path below the target folder.
@@ -344,6 +307,3 @@ func localPath(object locate.Object) (path string, folder bool, err error) {
 	path, err = address.Localize(rel)
 	return path, folder, err
 }
-
-// bytesOf formats a size for programs.
-func bytesOf(n int64) string { return strconv.FormatInt(n, 10) }

@@ -1,17 +1,15 @@
-package command
+package transfer
 
 import (
 	"context"
-	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/ringstore/ringstore/ctl/cli"
-	"github.com/ringstore/ringstore/ctl/client"
-	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/ctl/command/lookup"
 	"github.com/ringstore/ringstore/ctl/filter"
 	"github.com/ringstore/ringstore/ctl/locate"
-	"github.com/ringstore/ringstore/ctl/transfer"
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
@@ -43,19 +41,16 @@ existing object of the new name is replaced.
 
 A target that ends in a slash, or names only the bucket, keeps the names; any other is the
 new name of a single object. With -r, everything under a prefix is renamed:
-"s3://b/photos" keeps "photos" in the keys, "s3://b/photos/" does not.` + wildcardHelp + filter.Help,
+"s3://b/photos" keeps "photos" in the keys, "s3://b/photos/" does not.` + lookup.WildcardHelp + filter.Help,
 		Example: `  s3ctl mv s3://docs/draft.txt s3://docs/2026/report.txt
   s3ctl mv 's3://inbox/*.pdf' s3://docs/
   s3ctl mv -r s3://www/old/ s3://www/new`,
-		Args: cli.Args(2, -1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			o.Sources, o.Target = args[:len(args)-1], args[len(args)-1]
-			return f.Run(cmd, o, o.run)
-		},
+		Args: cli.ListAndLast(&o.Sources, &o.Target),
+		RunE: f.Run(o, o.run),
 	}
 	cmd.Flags().BoolVarP(&o.Recursive, "recursive", "r", false, "rename everything under the prefix")
-	cmd.Flags().BoolVar(&o.Raw, "raw", false, rawHelp)
-	cmd.Flags().BoolVarP(&o.DryRun, "dry-run", "n", false, dryRunHelp)
+	lookup.RawFlag(cmd.Flags(), &o.Raw)
+	cli.DryRunFlag(cmd, &o.DryRun)
 	o.Rules.Flags(cmd.Flags())
 	return cmd
 }
@@ -75,29 +70,16 @@ func (o *MvOptions) run(ctx context.Context, cmd *cobra.Command) error {
 		return err
 	}
 	if o.DryRun {
-		for _, p := range pairs {
-			report.Done(p.wouldResult("rename"))
-		}
-		return report.Close()
+		return dryRun(report, pairs, "rename")
 	}
-	transfer.Each(ctx, mvParallel, slices.Values(pairs), func(p pair) {
-		f, err := o.rename(ctx, c, report, p)
-		if err != nil {
-			report.Fail(fault.Wrap(p.Address.String(), err))
-			return
-		}
-		report.Done(pairResult(p, f))
+	return cli.Each(ctx, report, mvParallel, pairs, func(p pair, retrying func(error, time.Duration)) (cli.Result, error) {
+		retry := o.Factory.Retry()
+		retry.Notify = retrying
+		var f rest.File
+		err := retry.Do(ctx, func() (err error) { // renaming a file to its present name does nothing
+			f, err = c.Rename(ctx, p.File.FileID, p.dst.Bucket, p.dst.Key)
+			return err
+		})
+		return p.result(f), err
 	})
-	return report.End(ctx)
-}
-
-// rename is retried, since renaming a file to its present name does nothing.
-func (o *MvOptions) rename(ctx context.Context, c *client.Client, report *cli.Report, p pair) (f rest.File, err error) {
-	retry := o.Factory.Retry()
-	retry.Notify = report.Retrying(p.Address.String())
-	err = retry.Do(ctx, func() (err error) {
-		f, err = c.Rename(ctx, p.File.FileID, p.dst.Bucket, p.dst.Key)
-		return err
-	})
-	return f, err
 }

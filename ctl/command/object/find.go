@@ -1,4 +1,4 @@
-package command
+package object
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 
 	"github.com/ringstore/ringstore/ctl/address"
 	"github.com/ringstore/ringstore/ctl/cli"
+	"github.com/ringstore/ringstore/ctl/command/lookup"
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/filter"
 	"github.com/ringstore/ringstore/ctl/locate"
@@ -45,15 +46,12 @@ func NewFind(f *cli.Factory) *cobra.Command {
 addresses for other commands. Finding none is not an error.
 
 A TIME is an age (90s, 12h, 7d, 2w), a day (2026-01-31, from midnight local time) or a time
-(2026-01-31T12:00:00Z). It is compared with the time at which the object was stored.` + wildcardHelp + filter.Help,
+(2026-01-31T12:00:00Z). It is compared with the time at which the object was stored.` + lookup.WildcardHelp + filter.Help,
 		Example: `  s3ctl find s3://logs --older 30d
   s3ctl find s3://photos/2026 --name '*.jpg' --larger 10MiB
   s3ctl find s3://www --type 'text/*' --newer 2026-01-31`,
-		Args: cli.Args(1, -1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			o.Addresses = args
-			return f.Run(cmd, o, o.run)
-		},
+		Args: cli.List(&o.Addresses, 1),
+		RunE: f.Run(o, o.run),
 	}
 	cmd.Flags().Bool("help", false, "help for find") // without -h, which is --human here as in ls
 	cmd.Flags().StringVar(&o.Name, "name", "", "the part of the key after its last slash matches this pattern")
@@ -64,7 +62,7 @@ A TIME is an age (90s, 12h, 7d, 2w), a day (2026-01-31, from midnight local time
 	cmd.Flags().StringVar(&o.Older, "older", "", "stored before this `TIME`")
 	cmd.Flags().BoolVarP(&o.Long, "long", "l", false, "show sizes and times too")
 	cmd.Flags().BoolVarP(&o.Human, "human", "h", false, "show sizes as 1.5 GiB; implies -l")
-	cmd.Flags().BoolVar(&o.Raw, "raw", false, rawHelp)
+	lookup.RawFlag(cmd.Flags(), &o.Raw)
 	o.Rules.Flags(cmd.Flags())
 	return cmd
 }
@@ -74,7 +72,7 @@ func (o *FindOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	targets, err := readTargets(o.Addresses, locate.Options{Recursive: true, Raw: o.Raw, MayLack: true})
+	targets, err := lookup.Read(o.Addresses, locate.Options{Recursive: true, Raw: o.Raw, MayLack: true})
 	if err != nil {
 		return err
 	}
@@ -93,12 +91,11 @@ func (o *FindOptions) run(ctx context.Context, cmd *cobra.Command) error {
 				err = list.object(object.File)
 			}
 			if err != nil {
-				_ = list.flush()
-				return err
+				return list.rows.Flush(err)
 			}
 		}
 	}
-	return list.flush()
+	return list.rows.Flush(nil)
 }
 
 // conditions combines the conditions of all flags.

@@ -1,15 +1,15 @@
-package command
+package transfer
 
 import (
 	"context"
 	"io"
-	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/ringstore/ringstore/ctl/cli"
-	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/ctl/command/lookup"
 	"github.com/ringstore/ringstore/ctl/filter"
 	"github.com/ringstore/ringstore/ctl/locate"
 	"github.com/ringstore/ringstore/ctl/term"
@@ -38,24 +38,21 @@ CRC64NVME with those that were acknowledged when they were stored. Bytes that a 
 to reconstruct from parity count as good, and are reported for repair. To compare with local
 files, use diff.
 
-Ends with 9 if the bytes of an object are not those that were stored.` + wildcardHelp + filter.Help,
+Ends with 9 if the bytes of an object are not those that were stored.` + lookup.WildcardHelp + filter.Help,
 		Example: `  s3ctl verify s3://backup/shop.sql
   s3ctl verify -r s3://photos`,
-		Args: cli.Args(1, -1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			o.Addresses = args
-			return f.Run(cmd, o, o.run)
-		},
+		Args: cli.List(&o.Addresses, 1),
+		RunE: f.Run(o, o.run),
 	}
 	cmd.Flags().BoolVarP(&o.Recursive, "recursive", "r", false, "verify everything under the prefix")
-	cmd.Flags().BoolVar(&o.Raw, "raw", false, rawHelp)
+	lookup.RawFlag(cmd.Flags(), &o.Raw)
 	o.Rules.Flags(cmd.Flags())
 	o.flags(cmd)
 	return cmd
 }
 
 func (o *VerifyOptions) run(ctx context.Context, _ *cobra.Command) error {
-	targets, err := readTargets(o.Addresses, locate.Options{Recursive: o.Recursive, Raw: o.Raw})
+	targets, err := lookup.Read(o.Addresses, locate.Options{Recursive: o.Recursive, Raw: o.Raw})
 	if err != nil {
 		return err
 	}
@@ -65,31 +62,28 @@ func (o *VerifyOptions) run(ctx context.Context, _ *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	objects, err := findObjects(ctx, c, targets, o.Rules, report)
+	objects, err := lookup.Find(ctx, c, targets, o.Rules, report)
 	if err != nil {
 		return err
 	}
-	progress.Plan(len(objects), bytesIn(objects))
+	progress.Plan(len(objects), lookup.Bytes(objects))
 	var good, total atomic.Int64
-	transfer.Each(ctx, o.Parallel, slices.Values(objects), func(object locate.Object) {
-		defer progress.Finished()
-		if err := o.read(ctx, *manager, report, object); err != nil {
-			report.Fail(fault.Wrap(object.Address.String(), err))
-			return
+	err = cli.Each(ctx, report, o.Parallel, objects, func(object locate.Object, retrying func(error, time.Duration)) (cli.Result, error) {
+		err := o.read(ctx, *manager, retrying, object)
+		if err == nil {
+			good.Add(1)
+			total.Add(object.File.Size)
 		}
-		good.Add(1)
-		total.Add(object.File.Size)
-		report.Done(verifiedResult(object))
+		return verifiedResult(object), err
 	})
-	err = report.End(ctx)
 	report.Note("verify: %s good, %s", term.Count(int(good.Load()), "object"), term.Size(total.Load()))
 	return err
 }
 
 // read is retried as a whole, since the bytes are not written anywhere.
-func (o *VerifyOptions) read(ctx context.Context, manager transfer.Manager, report *cli.Report, object locate.Object) error {
+func (o *VerifyOptions) read(ctx context.Context, manager transfer.Manager, retrying func(error, time.Duration), object locate.Object) error {
 	retry := manager.Retry
-	retry.Notify = report.Retrying(object.Address.String())
+	retry.Notify = retrying
 	manager.Retry = transfer.Retry{}
 	return retry.Do(ctx, func() error { return manager.GetStream(ctx, object.File, io.Discard) })
 }
@@ -108,7 +102,7 @@ func verifiedResult(object locate.Object) cli.Result {
 	name, f := object.Address.String(), object.File
 	return cli.Result{
 		JSON:  verified{Address: name, Bucket: f.Bucket, Key: f.Name, FileID: f.FileID, Size: f.Size, CRC: f.Checksums.CRC64NVME},
-		Cells: []string{name, bytesOf(f.Size), f.Checksums.CRC64NVME},
+		Cells: []string{name, cli.Number(f.Size), f.Checksums.CRC64NVME},
 		Line:  "good " + name + "  " + term.Size(f.Size),
 	}
 }

@@ -1,4 +1,4 @@
-package command
+package transfer
 
 import (
 	"github.com/ringstore/ringstore/ctl/cli"
@@ -38,7 +38,7 @@ func changeResult(c syncer.Change) cli.Result {
 	if c.Source == "" {
 		text = would + c.Action + " " + c.Target
 	}
-	return cli.Result{JSON: c, Cells: []string{c.Action, c.Source, c.Target, c.Reason, bytesOf(c.Size)}, Line: text}
+	return cli.Result{JSON: c, Cells: []string{c.Action, c.Source, c.Target, c.Reason, cli.Number(c.Size)}, Line: text}
 }
 
 // lastLine is the last --json line.
@@ -61,10 +61,10 @@ func (v *syncView) summary(c syncer.Counts, dryRun bool) {
 // uncompared describes the names that were not compared, if any.
 func uncompared(c syncer.Counts) (text string) {
 	if c.Skipped > 0 {
-		text += ", " + bytesOf(c.Skipped) + " skipped"
+		text += ", " + cli.Number(c.Skipped) + " skipped"
 	}
 	if c.Excluded > 0 {
-		text += ", " + bytesOf(c.Excluded) + " excluded"
+		text += ", " + cli.Number(c.Excluded) + " excluded"
 	}
 	return text
 }

@@ -1,15 +1,16 @@
-package command
+package transfer
 
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/ringstore/ringstore/ctl/address"
 	"github.com/ringstore/ringstore/ctl/cli"
+	"github.com/ringstore/ringstore/ctl/command/lookup"
 	"github.com/ringstore/ringstore/ctl/copier"
-	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/filter"
 	"github.com/ringstore/ringstore/ctl/locate"
 	"github.com/ringstore/ringstore/ctl/transfer"
@@ -42,19 +43,16 @@ other is the key of a single copy. With -r, everything under a prefix is copied:
 "s3://b/photos" keeps "photos" in the keys, "s3://b/photos/" does not.
 
 An existing object is replaced atomically, once the copy is durable and has the source's
-checksum. Objects of more than 256 MiB are copied in concurrent parts.` + wildcardHelp + filter.Help,
+checksum. Objects of more than 256 MiB are copied in concurrent parts.` + lookup.WildcardHelp + filter.Help,
 		Example: `  s3ctl cp s3://docs/plan.txt s3://archive/2026/plan.txt
   s3ctl cp 's3://photos/bergen/*.jpg' s3://shared/bergen/
   s3ctl cp -r --exclude '*.tmp' s3://www/ s3://www-next`,
-		Args: cli.Args(2, -1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			o.Sources, o.Target = args[:len(args)-1], args[len(args)-1]
-			return f.Run(cmd, o, o.run)
-		},
+		Args: cli.ListAndLast(&o.Sources, &o.Target),
+		RunE: f.Run(o, o.run),
 	}
 	cmd.Flags().BoolVarP(&o.Recursive, "recursive", "r", false, "copy everything under the prefix")
-	cmd.Flags().BoolVar(&o.Raw, "raw", false, rawHelp)
-	cmd.Flags().BoolVarP(&o.DryRun, "dry-run", "n", false, dryRunHelp)
+	lookup.RawFlag(cmd.Flags(), &o.Raw)
+	cli.DryRunFlag(cmd, &o.DryRun)
 	parallelFlag(cmd, &o.Parallel, "objects to copy concurrently")
 	triesFlag(cmd, &o.Tries)
 	o.Rules.Flags(cmd.Flags())
@@ -76,29 +74,19 @@ func (o *CpOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	if o.DryRun {
+		return dryRun(report, pairs, "copy")
+	}
 	for _, p := range pairs {
-		if o.DryRun {
-			report.Done(p.wouldResult("copy"))
-			continue
-		}
 		progress.Plan(1, p.File.Size)
 	}
-	if o.DryRun {
-		return report.Close()
-	}
 	copies := newCopier(o.Factory, c, progress, o.Parallel, o.Tries)
-	transfer.Each(ctx, o.Parallel, slices.Values(pairs), func(p pair) {
-		defer progress.Finished()
+	return cli.Each(ctx, report, o.Parallel, pairs, func(p pair, retrying func(error, time.Duration)) (cli.Result, error) {
 		one := copies
-		one.Retry.Notify = report.Retrying(p.Address.String())
+		one.Retry.Notify = retrying
 		f, err := one.Copy(ctx, p.File, p.dst)
-		if err != nil {
-			report.Fail(fault.Wrap(p.Address.String(), err))
-			return
-		}
-		report.Done(pairResult(p, f))
+		return p.result(f), err
 	})
-	return report.End(ctx)
 }
 
 // newCopier returns a copier that copies as many parts of a large object concurrently as objects.
@@ -113,7 +101,7 @@ func readPairArgs(cmd *cobra.Command, sources []string, target string, opts loca
 	if !allRemote(append(slices.Clone(sources), target)) {
 		return nil, locate.Destination{}, notLocal(cmd, sources, target)
 	}
-	targets, err := readTargets(sources, opts)
+	targets, err := lookup.Read(sources, opts)
 	if err != nil {
 		return nil, locate.Destination{}, err
 	}

@@ -1,4 +1,4 @@
-package command
+package transfer
 
 import (
 	"context"
@@ -9,7 +9,7 @@ import (
 
 	"github.com/ringstore/ringstore/ctl/cli"
 	"github.com/ringstore/ringstore/ctl/client"
-	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/ctl/command/lookup"
 	"github.com/ringstore/ringstore/ctl/locate"
 	"github.com/ringstore/ringstore/ctl/transfer"
 )
@@ -30,18 +30,15 @@ func NewCat(f *cli.Factory) *cobra.Command {
 		Use:   "cat s3://BUCKET/KEY...",
 		Short: "Write objects to standard output",
 		Long: `Write objects to standard output, one after another. The checksum of each is compared at
-its end: corrupt bytes have been written by then, and the exit code is 9.` + wildcardHelp,
+its end: corrupt bytes have been written by then, and the exit code is 9.` + lookup.WildcardHelp,
 		Example: `  s3ctl cat s3://docs/notes.txt
   s3ctl cat --range 0-99 s3://docs/notes.txt    the first 100 bytes
   s3ctl cat --range -100 s3://docs/notes.txt    the last 100 bytes`,
-		Args: cli.Args(1, -1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			o.Sources = args
-			return f.Run(cmd, o, o.run)
-		},
+		Args: cli.List(&o.Sources, 1),
+		RunE: f.Run(o, o.run),
 	}
 	cmd.Flags().StringVar(&o.Range, "range", "", "only these bytes of each: FIRST-LAST (both included, from 0), FIRST- or -COUNT")
-	cmd.Flags().BoolVar(&o.Raw, "raw", false, rawHelp)
+	lookup.RawFlag(cmd.Flags(), &o.Raw)
 	return cmd
 }
 
@@ -54,7 +51,7 @@ func (o *CatOptions) run(ctx context.Context, cmd *cobra.Command) error {
 		}
 		rng = &r
 	}
-	targets, err := readTargets(o.Sources, locate.Options{Raw: o.Raw})
+	targets, err := lookup.Read(o.Sources, locate.Options{Raw: o.Raw})
 	if err != nil {
 		return err
 	}
@@ -64,28 +61,11 @@ func (o *CatOptions) run(ctx context.Context, cmd *cobra.Command) error {
 		return err
 	}
 	report := o.Factory.NewReport("cat", "object", progress)
-	eachObject(ctx, client, targets, report, func(object locate.Object) error {
+	lookup.Each(ctx, client, targets, report, func(object locate.Object) error {
 		manager.Retry.Notify = report.Retrying(object.Address.String())
 		return o.write(ctx, manager, object, rng)
 	})
 	return report.Close()
-}
-
-// eachObject runs work on the objects of the targets one after another, and reports the results.
-func eachObject(ctx context.Context, l locate.Lister, targets []locate.Target, report *cli.Report, work func(locate.Object) error) {
-	for _, t := range targets {
-		for object, err := range t.Objects(ctx, l) {
-			if err != nil {
-				report.Fail(err)
-				break
-			}
-			if err := work(object); err != nil {
-				report.Fail(fault.Wrap(object.Address.String(), err))
-				continue
-			}
-			report.Count()
-		}
-	}
 }
 
 func (o *CatOptions) write(ctx context.Context, manager *transfer.Manager, object locate.Object, rng *client.Range) error {
