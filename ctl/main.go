@@ -1,14 +1,16 @@
 // Package ctl is s3ctl, the operator's command-line tool: it transfers files to and from a gateway and shows what is stored
 // where. It uses the REST API only and imports nothing of the daemons.
 //
-//	command/   the commands, by noun              locate/    objects and files that arguments name
+//	command/   the commands, by noun             locate/    objects and files that arguments name
 //	cli/       what all commands share           address/   s3:// addresses, wildcards
 //	transfer/  uploads and downloads             client/    REST client
+//	localfile/ files that a transfer writes      journal/   logs of unfinished transfers
 //	term/      tables, progress, questions       fault/     errors and exit codes
-//	profile/   servers and access keys           manual/    the manual as Markdown and man pages
-//	complete/  shell completion                  filter/    --include and --exclude
 //	syncer/    synchronization of two folders    compare/   comparison of two folders
-//	copier/    copies on the server              journal/   logs of unfinished transfers
+//	copier/    copies on the server              filter/    --include and --exclude
+//	complete/  shell completion                  manual/    the manual as Markdown and man pages
+//
+// Servers and access keys are in package profile of the module, since standalone servers write them, too.
 package ctl
 
 import (

@@ -2,23 +2,14 @@ package compare
 
 import (
 	"context"
-	"errors"
-	"io"
 	"os"
-	"sync"
 	"time"
 
-	"github.com/minio/crc64nvme"
-
 	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/ctl/localfile"
 	"github.com/ringstore/ringstore/proto/checksum"
 	"github.com/ringstore/ringstore/proto/problem"
 )
-
-// readBuffer is the size in bytes of the buffers through which local files are read.
-const readBuffer = 512 << 10
-
-var buffers = sync.Pool{New: func() any { return new([readBuffer]byte) }}
 
 // Sum returns the CRC64NVME of an entry in the encoding of the API. That of an object is known; a local file is
 // read.
@@ -34,20 +25,11 @@ func (e *Entry) Sum(ctx context.Context) (string, error) {
 		return "", err
 	}
 	defer f.Close()
-	buf, _ := buffers.Get().(*[readBuffer]byte)
-	defer buffers.Put(buf)
-	crc := uint64(0)
-	for ctx.Err() == nil {
-		n, err := f.Read(buf[:])
-		crc = crc64nvme.Update(crc, buf[:n])
-		switch {
-		case errors.Is(err, io.EOF):
-			return checksum.Encode(crc), nil
-		case err != nil:
-			return "", err
-		}
+	crc, _, err := localfile.Sum(ctx, f)
+	if err != nil {
+		return "", err
 	}
-	return "", ctx.Err()
+	return checksum.Encode(crc), nil
 }
 
 // Older reports whether the target, judging by times, has other bytes than the source. If both have a modification time,

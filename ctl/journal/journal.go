@@ -165,7 +165,11 @@ func (l *Log) Add(line any) error {
 }
 
 // Close closes and unlocks the log. It stays for a later run.
-func (l *Log) Close() { _ = l.f.Close() }
+func (l *Log) Close() {
+	if l != nil {
+		_ = l.f.Close()
+	}
+}
 
 // isNamed reports whether the open file is still the one at the log's name.
 func (l *Log) isNamed() bool {
@@ -179,6 +183,8 @@ func (l *Log) isNamed() bool {
 
 // Remove deletes and closes the log.
 func (l *Log) Remove() {
-	_ = l.in.Remove(l.name)
-	l.Close()
+	if l != nil {
+		_ = l.in.Remove(l.name)
+		l.Close()
+	}
 }

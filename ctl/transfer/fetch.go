@@ -4,17 +4,15 @@ import (
 	"context"
 	"errors"
 	"io"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"sync/atomic"
-	"unicode/utf8"
 
 	"github.com/ringstore/ringstore/ctl/client"
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/journal"
+	"github.com/ringstore/ringstore/ctl/localfile"
 	"github.com/ringstore/ringstore/proto/checksum"
 	"github.com/ringstore/ringstore/proto/problem"
 	"github.com/ringstore/ringstore/proto/rest"
@@ -29,13 +27,16 @@ import (
 type fetch struct {
 	m        *Manager
 	file     rest.File
-	at       target
+	at       localfile.Target
 	part     string // name of the file that fills up
 	f        *os.File
 	log      *journal.Log // nil: a later run cannot continue
 	head     fetchHead
 	progress *progress
 }
+
+// logSuffix is appended to the name of a partial file for that of its log.
+const logSuffix = ".log"
 
 // fetchHead is the first line of a download's log: it identifies the download.
 type fetchHead struct {
@@ -53,12 +54,10 @@ func (h fetchHead) of(file rest.File, endpoint string) bool {
 }
 
 // getParts fetches a file in ranges. Ranges that an earlier run fetched are kept if the bytes on disk still have their checksums.
-func (m *Manager) getParts(ctx context.Context, file rest.File, t target) error {
-	g := &fetch{m: m, file: file, at: t, part: partName(t.path)}
-	if !t.folder {
-		if err := t.root.MkdirAll(filepath.Dir(t.path), 0o777); err != nil {
-			return fault.Local(err)
-		}
+func (m *Manager) getParts(ctx context.Context, file rest.File, t localfile.Target) error {
+	g := &fetch{m: m, file: file, at: t, part: t.PartName(len(logSuffix))}
+	if err := t.MkdirParent(); err != nil {
+		return err
 	}
 	if err := g.open(ctx); err != nil {
 		return err
@@ -100,19 +99,19 @@ func (g *fetch) open(ctx context.Context) error {
 	entries, found, err := g.openBoth()
 	switch {
 	case errors.Is(err, journal.ErrForeign):
-		g.m.note("%s: %v; the bytes are written under another name, and this download cannot be resumed", g.at.path, err)
-		g.part = tempName(g.at.path)
-		if g.f, err = g.at.root.OpenFile(g.part, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600); err != nil {
+		g.m.note("%s: %v; the bytes are written under another name, and this download cannot be resumed", g.at.Path, err)
+		g.part = g.at.TempName()
+		if g.f, err = g.at.Root.OpenFile(g.part, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600); err != nil {
 			return fault.Local(err)
 		}
 		return g.begin()
 	case errors.Is(err, journal.ErrUnreadable):
-		g.m.note("%s: %v; starting from the beginning", g.at.path, err)
+		g.m.note("%s: %v; starting from the beginning", g.at.Path, err)
 	case err != nil:
 		return err
 	}
 	if found && !g.head.of(g.file, g.m.Store.Endpoint()) {
-		g.m.note("%s: the object was replaced since its download was interrupted; starting from the beginning", g.at.path)
+		g.m.note("%s: the object was replaced since its download was interrupted; starting from the beginning", g.at.Path)
 		found = false
 	}
 	// A part size that Sizes.part never chooses is rejected: it could make this process allocate any amount of memory.
@@ -124,12 +123,12 @@ func (g *fetch) open(ctx context.Context) error {
 
 // openBoth opens and locks the log, then opens the file. If either is journal.ErrForeign, both are left alone.
 func (g *fetch) openBoth() (entries []journal.Entry, found bool, err error) {
-	g.log, entries, found, err = journal.Open(g.at.root, g.part+".log", journal.Download, &g.head)
+	g.log, entries, found, err = journal.Open(g.at.Root, g.part+logSuffix, journal.Download, &g.head)
 	if g.log == nil {
 		return nil, false, err
 	}
 	// The lock on the log also covers the bytes: a process that held it before has renamed its file into place.
-	part, failed := journal.OpenOwn(g.at.root, g.part, 0)
+	part, failed := journal.OpenOwn(g.at.Root, g.part, 0)
 	if failed != nil {
 		g.log.Remove()
 		g.log = nil
@@ -151,7 +150,7 @@ func (g *fetch) begin() error {
 		err = fault.Local(g.f.Truncate(0))
 	}
 	if err == nil {
-		err = fault.Local(preallocate(g.f, g.file.Size))
+		err = fault.Local(localfile.Preallocate(g.f, g.file.Size))
 	}
 	if err == nil {
 		err = fault.Local(g.f.Truncate(g.file.Size))
@@ -179,7 +178,7 @@ func (g *fetch) verifyExisting(ctx context.Context, entries []journal.Entry) err
 		return err
 	}
 	if bytes := g.progress.bytes(); bytes > 0 {
-		g.m.note("%s: resuming, %s have arrived already", g.at.path, g.progress.String())
+		g.m.note("%s: resuming, %s have arrived already", g.at.Path, g.progress.String())
 		g.m.resumed(bytes)
 	}
 	return nil
@@ -200,7 +199,7 @@ func eachSum(ctx context.Context, f io.ReaderAt, c cut, parts []int, done func(i
 	var failed atomic.Pointer[error]
 	Each(ctx, runtime.GOMAXPROCS(0), slices.Values(parts), func(i int) {
 		off, n := c.span(i)
-		crc, read, err := sumOf(ctx, io.NewSectionReader(f, off, n))
+		crc, read, err := localfile.Sum(ctx, io.NewSectionReader(f, off, n))
 		if err != nil {
 			failed.CompareAndSwap(nil, &err)
 			return
@@ -248,10 +247,10 @@ func (g *fetch) run(ctx context.Context) error {
 				WithHint("try again; if it happens again, see where the bytes are stored: s3ctl stat")
 		}
 		if len(missing) > 0 {
-			g.m.note("%s: %d of %d ranges changed on disk after they arrived; fetching those again", g.at.path, len(missing), g.progress.cut.count())
+			g.m.note("%s: %d of %d ranges changed on disk after they arrived; fetching those again", g.at.Path, len(missing), g.progress.cut.count())
 			continue
 		}
-		g.m.note("%s: the checksum of the file does not match; fetching all of it again", g.at.path)
+		g.m.note("%s: the checksum of the file does not match; fetching all of it again", g.at.Path)
 		g.m.Meter.Moved(-g.progress.bytes())
 		for i := range g.progress.cut.count() {
 			g.progress.unset(i)
@@ -278,40 +277,26 @@ func (g *fetch) verify(ctx context.Context) error {
 // fetchPart fetches one range, writes it within that range only, and records it.
 func (g *fetch) fetchPart(ctx context.Context, i int, first *lane) error {
 	off, n := g.progress.cut.span(i)
-	return g.m.tryFrom(ctx, first, n, func(ctx context.Context, _ *lane) (err error) {
-		body, err := g.m.Store.Download(ctx, g.file, &client.Range{First: off, Last: off + n - 1})
-		if err != nil {
+	return g.m.tryFrom(ctx, first, n, func(ctx context.Context, _ *lane) error {
+		out := &counting{bounded: bounded{w: io.NewOffsetWriter(g.f, off), most: n}}
+		if err := g.m.fetchRange(ctx, g.file, &client.Range{First: off, Last: off + n - 1}, out, n); err != nil {
 			return err
 		}
-		defer body.Close()
-		moved := &metered{meter: g.m.Meter}
-		defer func() {
-			if err != nil {
-				moved.takeBack()
-			}
-		}()
-		summed := &checksumReader{r: g.m.limited(ctx, body)}
-		if err := copyOut(&window{f: g.f, off: off, end: off + n}, summed, moved); err != nil {
-			return err
-		}
-		if err := arrived(moved.n, n); err != nil {
-			return err
-		}
-		g.progress.set(i, summed.crc)
-		return g.log.Add(journal.Entry{Part: i + 1, CRC: checksum.Encode(summed.crc)})
+		g.progress.set(i, out.crc)
+		return g.log.Add(journal.Entry{Part: i + 1, CRC: checksum.Encode(out.crc)})
 	})
 }
 
 // finish renames the synced file to the target.
 func (g *fetch) finish() error {
-	err := g.at.copyAttributes(g.f)
+	err := g.at.CopyAttributes(g.f)
 	if err == nil {
-		err = g.at.place(g.f, g.part, g.file)
+		err = g.at.Place(g.f, g.part, g.file.Size, modified(g.file))
 	}
 	if err == nil {
-		err = fault.Local(syncDir(g.at.root, filepath.Dir(g.at.path)))
+		err = g.at.Sync()
 	}
-	if err == nil && g.log != nil {
+	if err == nil {
 		g.log.Remove()
 		g.log = nil
 	}
@@ -320,39 +305,11 @@ func (g *fetch) finish() error {
 
 // discard removes the partial file and its log.
 func (g *fetch) discard() {
-	_ = g.at.root.Remove(g.part)
-	if g.log != nil {
-		g.log.Remove()
-	}
+	_ = g.at.Root.Remove(g.part)
+	g.log.Remove()
 }
 
 func (g *fetch) close() {
 	_ = g.f.Close()
-	if g.log != nil {
-		g.log.Close()
-	}
-}
-
-// syncDir makes a renamed file's name durable.
-func syncDir(root *os.Root, dir string) error {
-	d, err := root.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil && !errors.Is(err, fs.ErrInvalid) {
-		return err
-	}
-	return nil
-}
-
-// partName is the path of the partial file of a target. It is the same for every run.
-func partName(path string) string {
-	dir, name := filepath.Split(path)
-	const suffix = ".part"
-	for len(name)+1+len(suffix)+len(".log") > maxName {
-		_, w := utf8.DecodeLastRuneInString(name)
-		name = name[:len(name)-w]
-	}
-	return dir + "." + name + suffix
+	g.log.Close()
 }

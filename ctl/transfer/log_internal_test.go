@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -79,15 +80,15 @@ type memory []byte
 // WriteAt implements io.WriterAt.
 func (m memory) WriteAt(p []byte, off int64) (int, error) { return copy(m[off:], p), nil }
 
-// However many bytes are written to a window, in pieces of any size, the bytes outside stay unchanged.
-func TestWindow_LeavesWhatIsBesideIt(t *testing.T) {
+// However many bytes are written for a range, in pieces of any size, the bytes outside stay unchanged.
+func TestBounded_LeavesWhatIsBesideTheRange(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		const size = 64
 		off := rapid.Int64Range(0, size).Draw(t, "off")
 		end := rapid.Int64Range(off, size).Draw(t, "end")
 		m := memory(make([]byte, size))
-		w := &window{f: m, off: off, end: end}
+		w := &bounded{w: io.NewOffsetWriter(m, off), most: end - off}
 		var written, asked int64
 		for range rapid.IntRange(1, 5).Draw(t, "writes") {
 			p := bytes.Repeat([]byte{1}, rapid.IntRange(0, 80).Draw(t, "bytes"))

@@ -216,9 +216,10 @@ func (s *checksumReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// metered reports the bytes read through it to a meter.
+// metered reports the bytes that are read or written through it to a meter.
 type metered struct {
 	r     io.Reader
+	w     io.Writer
 	meter Meter
 	n     int64
 }
@@ -228,6 +229,13 @@ func (m *metered) Read(p []byte) (int, error) {
 	n, err := m.r.Read(p)
 	m.add(int64(n))
 	return n, err
+}
+
+// Write implements io.Writer. Its error is one of the local system.
+func (m *metered) Write(p []byte) (int, error) {
+	n, err := m.w.Write(p)
+	m.add(int64(n))
+	return n, fault.Local(err)
 }
 
 func (m *metered) add(n int64) {

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/ctl/localfile"
 	"github.com/ringstore/ringstore/ctl/resttest"
 	"github.com/ringstore/ringstore/ctl/transfer"
 	"github.com/ringstore/ringstore/proto/problem"
@@ -92,10 +93,10 @@ func TestGetFile_WhatItDoesNotWriteTo(t *testing.T) {
 	require.Equal(t, []string{"file"}, tree(t, outside))
 	require.Len(t, tree(t, dir), 7, "and nothing was made")
 
-	require.Equal(t, fault.Conflict, fault.ExitOf(transfer.MkdirAll(root, filepath.Join("in", "sub"))))
-	require.Equal(t, fault.Conflict, fault.ExitOf(transfer.MkdirAll(root, filepath.Join("pipe", "sub"))))
-	require.NoError(t, transfer.MkdirAll(root, filepath.Join("real", "a", "b")))
-	require.NoError(t, transfer.MkdirAll(root, "."))
+	require.Equal(t, fault.Conflict, fault.ExitOf(localfile.MkdirAll(root, filepath.Join("in", "sub"))))
+	require.Equal(t, fault.Conflict, fault.ExitOf(localfile.MkdirAll(root, filepath.Join("pipe", "sub"))))
+	require.NoError(t, localfile.MkdirAll(root, filepath.Join("real", "a", "b")))
+	require.NoError(t, localfile.MkdirAll(root, "."))
 	require.DirExists(t, filepath.Join(dir, "real", "a", "b"))
 }
 

@@ -6,8 +6,9 @@
 //	upload.go uploadlog.go       upload of a large file in parts, and the log by which it is resumed
 //	get.go                       download of a file in one request, of a range, to a stream
 //	fetch.go                     download of a large file in ranges, and the log by which it is resumed
-//	target.go follow.go          the file that a download writes
 //	parts.go lanes.go retry.go   shared by both directions
+//
+// The files that downloads write are those of package localfile.
 package transfer
 
 import (

@@ -8,12 +8,11 @@ import (
 	"os"
 	"time"
 
-	"github.com/minio/crc64nvme"
-
 	"github.com/ringstore/ringstore/ctl/address"
 	"github.com/ringstore/ringstore/ctl/client"
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/journal"
+	"github.com/ringstore/ringstore/ctl/localfile"
 	"github.com/ringstore/ringstore/proto/checksum"
 	"github.com/ringstore/ringstore/proto/problem"
 	"github.com/ringstore/ringstore/proto/rest"
@@ -35,11 +34,7 @@ type upload struct {
 // putParts sends an open file in parts. Parts that an earlier run stored are not sent again.
 func (m *Manager) putParts(ctx context.Context, path string, f *os.File, info os.FileInfo, dst address.Remote) (rest.File, error) {
 	u := &upload{m: m, f: f, info: info, path: path, dst: dst}
-	defer func() {
-		if u.log != nil {
-			u.log.Close()
-		}
-	}()
+	defer func() { u.log.Close() }()
 	stored, err := u.resume(ctx)
 	if stored.FileID != "" || err != nil {
 		return stored, err
@@ -54,7 +49,7 @@ func (m *Manager) putParts(ctx context.Context, path string, f *os.File, info os
 			stored, err = u.send(ctx)
 		}
 	}
-	if err == nil && u.log != nil {
+	if err == nil {
 		u.log.Remove()
 	}
 	return stored, err
@@ -115,7 +110,7 @@ func (u *upload) compareParts(ctx context.Context, s rest.Session, known map[int
 		crc, ok := known[i]
 		if !ok {
 			var err error
-			if crc, _, err = sumOf(ctx, io.NewSectionReader(u.f, off, n)); err != nil {
+			if crc, _, err = localfile.Sum(ctx, io.NewSectionReader(u.f, off, n)); err != nil {
 				return fromReading(u.path, err)
 			}
 		}
@@ -124,24 +119,6 @@ func (u *upload) compareParts(ctx context.Context, s rest.Session, known map[int
 		}
 	}
 	return nil
-}
-
-// sumOf computes the CRC64NVME and the length of r.
-func sumOf(ctx context.Context, r io.Reader) (crc uint64, n int64, err error) {
-	buf, _ := readBuffers.Get().(*[readBuffer]byte)
-	defer readBuffers.Put(buf)
-	for ctx.Err() == nil {
-		got, err := r.Read(buf[:])
-		crc = crc64nvme.Update(crc, buf[:got])
-		n += int64(got)
-		if errors.Is(err, io.EOF) {
-			return crc, n, nil
-		}
-		if err != nil {
-			return 0, n, err
-		}
-	}
-	return 0, n, ctx.Err()
 }
 
 // wasCompleted handles a session that no longer exists: the earlier run may have completed it and ended before it
@@ -181,9 +158,6 @@ func (u *upload) begin(ctx context.Context) error {
 		Path: u.path, Source: fingerprintOf(u.info), PartSize: u.m.Sizes.part(size, u.m.Lanes.most),
 	}
 	u.progress = newProgress(cut{size, u.head.PartSize})
-	if u.log == nil {
-		return nil
-	}
 	if err := u.log.Begin(u.head); err != nil {
 		u.m.note("%s: this upload cannot be resumed if it is interrupted, since its log cannot be written: %v", u.path, err)
 		u.log.Remove()
@@ -212,10 +186,8 @@ func (u *upload) send(ctx context.Context) (rest.File, error) {
 		return rest.File{}, interrupted(ctx, u.progress)
 	case errors.Is(err, errChanged):
 		u.abort(ctx)
-		if u.log != nil {
-			u.log.Remove()
-			u.log = nil
-		}
+		u.log.Remove()
+		u.log = nil
 		return rest.File{}, changed(u.path)
 	case u.log == nil:
 		u.abort(ctx) // no later run could resume it
@@ -251,21 +223,13 @@ func (u *upload) sendPart(ctx context.Context, i int, first *lane) error {
 			return err
 		}
 		u.progress.set(i, crc)
-		u.recordPart(i, crc)
+		_ = u.log.Add(journal.Entry{Part: i + 1, CRC: checksum.Encode(crc)}) // without it the next run reads the part again
 		return nil
 	})
 	if fault.KindOf(err) == problem.NotFound && !errors.Is(err, os.ErrNotExist) {
 		return errSessionGone
 	}
 	return err
-}
-
-// recordPart appends the part to the log, which saves the next run from reading it again. An error is ignored: the next
-// run then reads the part.
-func (u *upload) recordPart(i int, crc uint64) {
-	if u.log != nil {
-		_ = u.log.Add(journal.Entry{Part: i + 1, CRC: checksum.Encode(crc)})
-	}
 }
 
 // complete completes the session and compares the file that the server returns.

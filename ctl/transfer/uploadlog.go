@@ -10,6 +10,7 @@ import (
 
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/journal"
+	"github.com/ringstore/ringstore/ctl/localfile"
 )
 
 // uploadHead is the first line of an upload's log: it identifies the upload.
@@ -33,7 +34,7 @@ type fingerprint struct {
 }
 
 func fingerprintOf(info fs.FileInfo) fingerprint {
-	dev, ino := identity(info)
+	dev, ino := localfile.Identity(info)
 	return fingerprint{Size: info.Size(), ModTime: info.ModTime().UnixNano(), Device: dev, Inode: ino}
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/command/lookup"
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/filter"
+	"github.com/ringstore/ringstore/ctl/localfile"
 	"github.com/ringstore/ringstore/ctl/locate"
 	"github.com/ringstore/ringstore/ctl/term"
 	"github.com/ringstore/ringstore/ctl/transfer"
@@ -151,7 +152,7 @@ func (o *GetOptions) toPath(ctx context.Context, manager *transfer.Manager, obje
 	if err != nil {
 		return err
 	}
-	spot, err := transfer.Follow(path)
+	spot, err := localfile.Follow(path)
 	if err != nil {
 		return err
 	}
@@ -200,7 +201,7 @@ func (o *GetOptions) path(object locate.Object) (string, error) {
 
 // isStdout reports whether the target is standard output under any name. The file that it is redirected to must not be
 // replaced.
-func (o *GetOptions) isStdout(spot transfer.Spot) bool {
+func (o *GetOptions) isStdout(spot localfile.Spot) bool {
 	out, ok := o.Factory.IO.Out.(*os.File)
 	switch {
 	case !ok:
@@ -222,7 +223,7 @@ func toFile(ctx context.Context, manager *transfer.Manager, object locate.Object
 	return manager.GetFile(ctx, object.File, root, filepath.Base(path))
 }
 
-func toStream(ctx context.Context, manager *transfer.Manager, object locate.Object, spot transfer.Spot) error {
+func toStream(ctx context.Context, manager *transfer.Manager, object locate.Object, spot localfile.Spot) error {
 	f, err := spot.Open()
 	if err != nil {
 		return err
@@ -259,7 +260,7 @@ func (o *GetOptions) getMany(ctx context.Context, manager *transfer.Manager, rep
 	return cli.Each(ctx, report, o.Parallel, jobs, func(j placed, retrying func(error, time.Duration)) (cli.Result, error) {
 		result := movedResult(j.String(), filepath.Join(o.folder(), j.path), j.Address, j.File)
 		if j.folder {
-			return result, transfer.MkdirAll(root, j.path)
+			return result, localfile.MkdirAll(root, j.path)
 		}
 		m := *manager
 		m.Retry.Notify = retrying

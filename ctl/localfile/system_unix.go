@@ -1,6 +1,6 @@
 //go:build linux || darwin || freebsd || netbsd || openbsd || dragonfly
 
-package transfer
+package localfile
 
 import (
 	"io/fs"
@@ -20,8 +20,8 @@ var umask = func() fs.FileMode {
 	return fs.FileMode(mask).Perm()
 }()
 
-// identity identifies a file across renames.
-func identity(info fs.FileInfo) (device, inode uint64) {
+// Identity identifies a file across renames.
+func Identity(info fs.FileInfo) (device, inode uint64) {
 	if s, ok := info.Sys().(*syscall.Stat_t); ok {
 		return uint64(s.Dev), s.Ino //nolint:unconvert // Dev has another type elsewhere
 	}

@@ -1,4 +1,4 @@
-package transfer
+package localfile
 
 import (
 	"errors"
@@ -7,9 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// preallocate reserves the space of a file before its bytes arrive, so that a full disk is detected at once and the
+// Preallocate reserves the space of a file before its bytes arrive, so that a full disk is detected at once and the
 // file is contiguous. If the file system cannot preallocate, the writes detect a full disk.
-func preallocate(f *os.File, size int64) error {
+func Preallocate(f *os.File, size int64) error {
 	if size <= 0 {
 		return nil
 	}

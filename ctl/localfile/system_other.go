@@ -1,6 +1,6 @@
 //go:build !(linux || darwin || freebsd || netbsd || openbsd || dragonfly)
 
-package transfer
+package localfile
 
 import (
 	"errors"
@@ -12,7 +12,8 @@ import (
 // There is no mask of file modes here.
 const umask = fs.FileMode(0)
 
-func identity(fs.FileInfo) (device, inode uint64) { return 0, 0 }
+// Identity is not known here.
+func Identity(fs.FileInfo) (device, inode uint64) { return 0, 0 }
 
 func keepOwner(*os.File, fs.FileInfo) bool { return true }
 
