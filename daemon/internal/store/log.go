@@ -120,7 +120,7 @@ type MetadataLog interface {
 
 	// Restore applies records in order, in one step. It is for a store that is being rebuilt and takes no other changes, and
 	// changes nothing but files, parts, buckets and what is counted of them; it queues no work and records no changes.
-	// FileStored stores the file as given, times included, replacing a file of that id, and creates its bucket if there is none; where it is
+	// FileStored stores the file as given, times included, replacing a file of that id, and creates its bucket if needed; where it is
 	// latest, another file of the key is not any more. FileMoved of a file that does not exist, FileRemoved and BucketGone of
 	// what does not exist, and BucketGone of a bucket with files change nothing. It may be repeated.
 	Restore(ctx context.Context, records []LogRecord) error

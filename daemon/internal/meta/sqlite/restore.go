@@ -49,7 +49,7 @@ func (s *Store) restoreFile(t *tx, f store.File) error {
 	return s.insert(t, bucket, f)
 }
 
-// needBucket returns the id of the file's bucket, which it creates if there is absent, and makes room for the file in its key.
+// needBucket returns the id of the file's bucket, which it creates if needed, and makes room for the file in its key.
 func (s *Store) needBucket(t *tx, f store.File) (bucket int64, err error) {
 	if _, err := t.exec(s.q.NeedBucket, string(f.Bucket), micros(f.CreatedAt), store.SurviveDefault); err != nil {
 		return 0, err
