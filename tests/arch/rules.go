@@ -92,6 +92,8 @@ var ringstore = Rules{
 		{internal + "upkeep/review", in("cluster", "placement", "upkeep")},
 		{internal + "upkeep/upkeeptest", in("store/mem", "erasure", "cluster")},
 
+		{internal + "metalog", nil},
+
 		// Adapters: each knows the domain and one technology, none knows another.
 		{internal + "chunkfs/format", nil},
 		{internal + "chunkfs/index", in("chunkfs/format")},

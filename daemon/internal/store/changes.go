@@ -16,6 +16,7 @@ type ChangeKind uint8
 const (
 	FilePut       ChangeKind = iota + 1 // File became complete, and latest
 	FileRenamed                         // File came from another key, and became latest
+	FileReplaced                        // File was latest and was deleted: the next change of the key puts another in its place
 	FileGone                            // File was deleted, or given another key
 	BucketChanged                       // the bucket was created, changed or deleted; it names no key and no file
 )

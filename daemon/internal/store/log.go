@@ -13,7 +13,9 @@ type LogRecordKind uint8
 // The kinds of log records.
 const (
 	FileStored   LogRecordKind = iota + 1 // File is complete, and this is all of it
-	FileMoved                             // of a file that was stored: ID, Bucket, Key, Latest and ChangedBy, as they are now
+	FileMoved                             // a file was renamed: ID, Bucket, Key, Latest and ChangedBy are these now
+	FileShown                             // the file ID is the latest of Bucket and Key again, because a newer one was removed
+	KeyHidden                             // no file is the latest of Bucket and Key
 	FileRemoved                           // File.ID was deleted or replaced
 	BucketStored                          // Bucket exists, with these settings
 	BucketGone                            // Bucket.Name was deleted
@@ -121,8 +123,8 @@ type MetadataLog interface {
 	// Restore applies records in order, in one step. It is for a store that is being rebuilt and takes no other changes, and
 	// changes nothing but files, parts, buckets and what is counted of them; it queues no work and records no changes.
 	// FileStored stores the file as given, times included, replacing a file of that id, and creates its bucket if needed; where it is
-	// latest, another file of the key is not any more. FileMoved of a file that does not exist, FileRemoved and BucketGone of
-	// what does not exist, and BucketGone of a bucket with files change nothing. It may be repeated.
+	// latest, another file of the key is not any more; so it is with FileMoved and FileShown. What does not exist is not changed or removed, a file
+	// that has another key is not shown, and a bucket with files is kept. It may be repeated.
 	Restore(ctx context.Context, records []LogRecord) error
 }
 

@@ -80,6 +80,14 @@ UPDATE files SET latest = false FROM buckets b WHERE b.name = $1 AND files.bucke
 UPDATE files SET latest = false FROM buckets b
 WHERE b.name = $1 AND files.bucket_id = b.id AND files.key = $2 AND files.latest AND files.id <> $3 AND EXISTS (SELECT FROM files f WHERE f.id = $3);
 
+-- name: HideOthersOfShown
+UPDATE files SET latest = false FROM buckets b
+WHERE b.name = $1 AND files.bucket_id = b.id AND files.key = $2 AND files.latest AND files.id <> $3
+  AND EXISTS (SELECT FROM files f WHERE f.id = $3 AND f.bucket_id = b.id AND f.key = $2);
+
+-- name: ShowRestored
+UPDATE files SET latest = true FROM buckets b WHERE b.name = $1 AND files.bucket_id = b.id AND files.key = $2 AND files.id = $3;
+
 -- name: RestoreFile
 INSERT INTO files (id, bucket_id, key, size, content_type, state, latest, delete_marker, created_at, completed_at, crc64, sha256, etag, meta, changed_by)
 SELECT @id, b.id, @key, @size, @type, 2, @latest, @marker, @created, @completed, @crc, @sha, @etag, @meta, @caller FROM buckets b WHERE b.name = @bucket;

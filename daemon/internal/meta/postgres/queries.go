@@ -38,7 +38,7 @@ type texts struct {
 	AcquireLease, RenewLease, ReleaseLease                                                                              string
 	LogSegments, PartOfLog, GuardLog, AddSegment, RemoveSegments, FilesByID, FilesAfter, PartsOfFiles                   string
 	EraseParts, EraseFile, NeedBucket, NeedBucketOfFile, HideOthers, HideOthersOfMoved, RestoreFile, RestoreParts       string
-	MoveRestored, RestoreBucket, EraseBucket                                                                            string
+	MoveRestored, HideOthersOfShown, ShowRestored, RestoreBucket, EraseBucket                                           string
 	SaveCredential, Credential, ListCredentials, DeleteCredential, ReplaceCredentials                                   string
 }
 

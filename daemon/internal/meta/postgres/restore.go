@@ -32,6 +32,11 @@ func (s *Store) restore(b *pgx.Batch, r store.LogRecord) error {
 			b.Queue(s.q.HideOthersOfMoved, string(f.Bucket), []byte(f.Key), [16]byte(f.ID))
 		}
 		b.Queue(s.q.MoveRestored, string(f.Bucket), []byte(f.Key), [16]byte(f.ID), f.Latest, f.ChangedBy)
+	case store.FileShown:
+		b.Queue(s.q.HideOthersOfShown, string(f.Bucket), []byte(f.Key), [16]byte(f.ID))
+		b.Queue(s.q.ShowRestored, string(f.Bucket), []byte(f.Key), [16]byte(f.ID))
+	case store.KeyHidden:
+		b.Queue(s.q.HideOthers, string(f.Bucket), []byte(f.Key), [16]byte{})
 	case store.FileRemoved:
 		b.Queue(s.q.EraseParts, [16]byte(f.ID))
 		b.Queue(s.q.EraseFile, [16]byte(f.ID))

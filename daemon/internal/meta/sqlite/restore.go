@@ -24,6 +24,10 @@ func (s *Store) restore(t *tx, r store.LogRecord) (err error) {
 		return s.restoreFile(t, r.File)
 	case store.FileMoved:
 		return s.moveRestored(t, r.File)
+	case store.FileShown:
+		return s.showRestored(t, r.File)
+	case store.KeyHidden:
+		return s.hideKey(t, r.File)
 	case store.FileRemoved:
 		return s.eraseFile(t, r.File.ID)
 	case store.BucketStored:
@@ -75,6 +79,28 @@ func (s *Store) moveRestored(t *tx, f store.File) error {
 	return err
 }
 
+func (s *Store) showRestored(t *tx, f store.File) error {
+	was, err := s.bareFile(t, noFile(f.ID), s.q.File, f.ID[:])
+	if err != nil || was.Bucket != f.Bucket || was.Key != f.Key {
+		return ignoreMissing(err)
+	}
+	was.Latest = true
+	if _, err := s.needBucket(t, was); err != nil {
+		return err
+	}
+	_, err = t.exec(s.q.Show, f.ID[:])
+	return err
+}
+
+func (s *Store) hideKey(t *tx, of store.File) error {
+	bucket, _, err := s.bucketID(t, of.Bucket)
+	if err != nil {
+		return ignoreMissing(err)
+	}
+	_, err = t.exec(s.q.HideOthers, bucket, []byte(of.Key), make([]byte, len(store.FileID{})))
+	return err
+}
+
 func (s *Store) eraseFile(t *tx, id store.FileID) error {
 	if _, err := s.takeParts(t, id); err != nil {
 		return err
@@ -84,7 +110,7 @@ func (s *Store) eraseFile(t *tx, id store.FileID) error {
 }
 
 func ignoreMissing(err error) error {
-	if store.KindOf(err) == store.NotFound {
+	if err != nil && store.KindOf(err) == store.NotFound {
 		return nil
 	}
 	return err

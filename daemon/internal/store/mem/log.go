@@ -146,6 +146,15 @@ func (d *data) restore(r store.LogRecord) {
 		d.hideLatest(r.File)
 		f.Bucket, f.Key, f.Latest, f.ChangedBy = r.File.Bucket, r.File.Key, r.File.Latest, r.File.ChangedBy
 		d.files[f.ID] = f
+	case store.FileShown:
+		f, ok := d.files[r.File.ID]
+		if ok && f.Bucket == r.File.Bucket && f.Key == r.File.Key {
+			f.Latest = true
+			d.hideLatest(f)
+			d.files[f.ID] = f
+		}
+	case store.KeyHidden:
+		d.hideLatest(store.File{Bucket: r.File.Bucket, Key: r.File.Key, Latest: true})
 	case store.FileRemoved:
 		d.eraseFile(r.File.ID)
 	case store.BucketStored:

@@ -230,6 +230,33 @@ var restoreTests = []test{
 		restore(t, m, store.LogRecord{Kind: store.FileMoved, File: store.File{ID: b.ID, Bucket: b.Bucket, Key: "a", Latest: true, ChangedBy: "mover"}})
 		requireLatest(t, m, b)
 	}},
+	{"a file is shown again where it is, and not under another key", func(t *testing.T, m store.Metadata) {
+		a, b := newFile("a"), newFile("a")
+		a.State, a.CompletedAt = store.Complete, now()
+		b.State, b.Latest, b.CompletedAt = store.Complete, true, now()
+		restore(t, m, store.LogRecord{Kind: store.FileStored, File: a}, store.LogRecord{Kind: store.FileStored, File: b})
+		shown := func(f store.File, key store.Key) store.LogRecord {
+			return store.LogRecord{Kind: store.FileShown, File: store.File{ID: f.ID, Bucket: f.Bucket, Key: key}}
+		}
+		restore(t, m, shown(a, "other"), shown(newFile("a"), "a"))
+		requireLatest(t, m, b)
+		restore(t, m, shown(a, "a"), shown(a, "a"))
+		requireLatest(t, m, a)
+	}},
+	{"a hidden key shows nothing", func(t *testing.T, m store.Metadata) {
+		a, b := newFile("a"), newFile("b")
+		a.State, a.Latest, a.CompletedAt = store.Complete, true, now()
+		b.State, b.Latest, b.CompletedAt = store.Complete, true, now()
+		hidden := store.LogRecord{Kind: store.KeyHidden, File: store.File{Bucket: a.Bucket, Key: a.Key}}
+		nowhere := store.LogRecord{Kind: store.KeyHidden, File: store.File{Bucket: "nowhere", Key: a.Key}}
+		restore(t, m, store.LogRecord{Kind: store.FileStored, File: a}, store.LogRecord{Kind: store.FileStored, File: b}, hidden, hidden, nowhere)
+		_, err := m.LatestFile(t.Context(), a.Bucket, a.Key)
+		requireKind(t, store.NotFound, err)
+		requireLatest(t, m, b)
+		got, err := m.File(t.Context(), a.ID)
+		require.NoError(t, err)
+		require.Equal(t, store.Complete, got.State)
+	}},
 	{"files are moved and removed", func(t *testing.T, m store.Metadata) {
 		f := newFile("a", newPart(1, newNodes(2)...))
 		f.State, f.Latest, f.CompletedAt = store.Complete, true, now()
