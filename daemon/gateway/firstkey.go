@@ -32,7 +32,7 @@ func firstKey(ctx context.Context, root access.KeyPair, c Config, meta store.Cre
 			Kind: store.Invalid, Msg: "the first access key cannot be stored in --first-key-file " + c.FirstKeyFile, Err: err,
 			Hint: "Name a new file in a folder that the gateway may write to, or give a key with --root-access-key and --root-secret-key-file.",
 		}
-		return nil, errors.Join(err, meta.DeleteCredential(ctx, root.AccessKey))
+		return nil, errors.Join(err, meta.DeleteCredential(ctx, root.AccessKey, ""))
 	}
 	return func() {
 		path := c.FirstKeyFile

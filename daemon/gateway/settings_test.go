@@ -92,7 +92,7 @@ func TestFirstKey(t *testing.T) {
 	require.Empty(t, out.String(), "a later start makes none")
 
 	// A file that is there is not replaced, and no key is left whose secret no one has.
-	require.NoError(t, meta.DeleteCredential(t.Context(), root.AccessKey))
+	require.NoError(t, meta.DeleteCredential(t.Context(), root.AccessKey, ""))
 	_, _, err = start()
 	require.Error(t, err)
 	require.Contains(t, store.HintOf(err), "new file")

@@ -59,7 +59,7 @@ func (ns *nodes) open(ctx context.Context, name, dir string, members store.Membe
 	for _, m := range members.Nodes {
 		if m.Name == name && m.ID != id && m.State != store.NodeRemoved {
 			ns.log.Warn("the directory of a node is new; the node that used this name before is removed", "node", name, "directory", dir, "was", m.ID, "is", id)
-			if err := ns.meta.SetNodeState(ctx, m.ID, store.NodeRemoved); err != nil {
+			if err := ns.meta.SetNodeState(ctx, m.ID, store.NodeRemoved, ""); err != nil {
 				return err
 			}
 		}

@@ -206,7 +206,7 @@ func TestNode_EndsWhenRemoved(t *testing.T) {
 	meta := mem.NewMetadata()
 	p := start(t, nodeArgs(t.TempDir(), gateway(t, meta))...)
 	_, id := p.ready(t)
-	require.NoError(t, meta.SetNodeState(t.Context(), id, store.NodeRemoved))
+	require.NoError(t, meta.SetNodeState(t.Context(), id, store.NodeRemoved, ""))
 	require.Equal(t, 1, await(t, "the node to end", p.code))
 	require.Contains(t, p.log.String(), "removed")
 }

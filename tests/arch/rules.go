@@ -105,7 +105,7 @@ var ringstore = Rules{
 		{internal + "meta/pack", nil},
 		{internal + "meta/postgres/link", nil},
 		{internal + "meta/postgres", append(in("meta/listing", "meta/pack", "meta/postgres/link"), "sql", "sql/postgres")},
-		{internal + "meta/postgres/pgtest", []string{internal + "meta/postgres", "tests/pgserver"}},
+		{internal + "meta/postgres/pgtest", []string{internal + "meta/postgres", "sql/postgres", "tests/pgserver"}},
 		{internal + "meta/sqlite", append(in("meta/listing", "meta/pack"), "sql", "sql/sqlite")},
 		{internal + "meta/watch", nil},
 		{internal + "rpc", append(in("bufpool", "telemetry", "connlimit", "access"), wireNode)},

@@ -94,7 +94,7 @@ func TestCheckRemembers(t *testing.T) {
 	}
 	require.EqualValues(t, 1, b.meta.lookups.Load())
 
-	require.NoError(t, b.meta.DeleteCredential(t.Context(), b.pair.AccessKey))
+	require.NoError(t, b.meta.DeleteCredential(t.Context(), b.pair.AccessKey, ""))
 	b.pass(14 * time.Second)
 	check(true)
 	b.pass(2 * time.Second)
@@ -108,7 +108,7 @@ func TestCheckRemembers(t *testing.T) {
 	b.pass(2 * time.Second)
 	check(true)
 
-	require.NoError(t, b.meta.DeleteCredential(t.Context(), b.pair.AccessKey))
+	require.NoError(t, b.meta.DeleteCredential(t.Context(), b.pair.AccessKey, ""))
 	b.Forget(b.pair.AccessKey)
 	check(false)
 }
@@ -192,7 +192,7 @@ func TestCheckManyKeys(t *testing.T) {
 	b := newBench(t)
 	for i := range 5000 {
 		pair := access.KeyPair{AccessKey: fmt.Sprintf("user%d", i), Secret: "12345678"}
-		require.NoError(t, b.meta.SaveCredential(t.Context(), store.Credential{AccessKey: pair.AccessKey, Sealed: b.key.Seal(pair.AccessKey, pair.Secret)}))
+		require.NoError(t, b.meta.SaveCredential(t.Context(), store.Credential{AccessKey: pair.AccessKey, Sealed: b.key.Seal(pair.AccessKey, pair.Secret)}, ""))
 		_, err := b.Check(t.Context(), pair.AccessKey, pair.Secret)
 		require.NoError(t, err)
 	}
@@ -202,7 +202,7 @@ func TestCheckManyKeys(t *testing.T) {
 func TestCheckDamagedKey(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	require.NoError(t, b.meta.SaveCredential(t.Context(), store.Credential{AccessKey: "damaged", Sealed: []byte("?")}))
+	require.NoError(t, b.meta.SaveCredential(t.Context(), store.Credential{AccessKey: "damaged", Sealed: []byte("?")}, ""))
 	_, err := b.Check(t.Context(), "damaged", "secret")
 	require.ErrorIs(t, err, store.Corrupt)
 	require.NotEmpty(t, store.HintOf(err))
@@ -216,7 +216,7 @@ func TestEnsureRoot(t *testing.T) {
 	require.False(t, made)
 	require.Zero(t, again)
 
-	require.NoError(t, b.meta.SaveCredential(t.Context(), store.Credential{AccessKey: "ann", Sealed: b.key.Seal("ann", "secret of Ann")}))
+	require.NoError(t, b.meta.SaveCredential(t.Context(), store.Credential{AccessKey: "ann", Sealed: b.key.Seal("ann", "secret of Ann")}, ""))
 	chosen := access.KeyPair{AccessKey: "operator"}
 	for _, secret := range []string{"the first secret", "the first secret", "the second secret"} {
 		chosen.Secret = secret

@@ -36,7 +36,7 @@ func EnsureRoot(ctx context.Context, creds store.Credentials, master *MasterKey,
 		return KeyPair{}, false, nil
 	}
 	pair = NewKeyPair()
-	return pair, true, creds.SaveCredential(ctx, sealed(master, pair))
+	return pair, true, creds.SaveCredential(ctx, sealed(master, pair), "")
 }
 
 // checkMaster opens one of the keys. A damaged row must not prevent a gateway from
@@ -67,7 +67,7 @@ func adopt(ctx context.Context, creds store.Credentials, keys []store.Credential
 	if same && !others {
 		return nil
 	}
-	return creds.ReplaceCredentials(ctx, sealed(master, given))
+	return creds.ReplaceCredentials(ctx, sealed(master, given), "")
 }
 
 func sealed(master *MasterKey, k KeyPair) store.Credential {

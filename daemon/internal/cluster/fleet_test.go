@@ -147,8 +147,8 @@ func TestHashRingRefresh(t *testing.T) {
 		require.Equal(t, id(3), moved.To)
 	}
 
-	require.NoError(t, r.meta.SetNodeState(t.Context(), id(0), store.NodeDraining))
-	require.NoError(t, r.meta.SetNodeState(t.Context(), id(1), store.NodeRemoved))
+	require.NoError(t, r.meta.SetNodeState(t.Context(), id(0), store.NodeDraining, ""))
+	require.NoError(t, r.meta.SetNodeState(t.Context(), id(1), store.NodeRemoved, ""))
 	require.NoError(t, r.fleet.Refresh(t.Context()))
 	third := r.fleet.View()
 	require.Len(t, third.Ring.Nodes(), 2)
@@ -379,7 +379,7 @@ func TestConnectionsAreMadeOnceAndClosedAfterAGrace(t *testing.T) {
 
 		r.fleet.Report(id(0), away)
 		r.joinAt(0, "host-0:2") // moved
-		require.NoError(t, r.meta.SetNodeState(t.Context(), id(1), store.NodeRemoved))
+		require.NoError(t, r.meta.SetNodeState(t.Context(), id(1), store.NodeRemoved, ""))
 		time.Sleep(1100 * time.Millisecond)
 		require.Equal(t, cluster.Online, r.status(0), "a new address is a new chance")
 		_, err := r.fleet.Chunks(id(0))
@@ -428,7 +428,7 @@ func TestPulseSkipsANodeThatDoesNotAnswer(t *testing.T) {
 		r.chunks[id(0)].SetHook(nil)
 		time.Sleep(heartbeat + time.Second)
 		require.Equal(t, cluster.Online, r.status(0))
-		require.NoError(t, r.meta.SetNodeState(t.Context(), id(1), store.NodeRemoved))
+		require.NoError(t, r.meta.SetNodeState(t.Context(), id(1), store.NodeRemoved, ""))
 		time.Sleep(heartbeat)
 		require.Equal(t, cluster.Online, r.status(0))
 	})

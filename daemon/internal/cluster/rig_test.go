@@ -80,8 +80,8 @@ func (r *roll) BeatNodes(ctx context.Context, beats []store.Beat) ([]store.NodeI
 	return r.mem.BeatNodes(ctx, beats)
 }
 
-func (r *roll) SetNodeState(ctx context.Context, id store.NodeID, s store.NodeState) error {
-	return r.mem.SetNodeState(ctx, id, s)
+func (r *roll) SetNodeState(ctx context.Context, id store.NodeID, s store.NodeState, caller string) error {
+	return r.mem.SetNodeState(ctx, id, s, caller)
 }
 
 // rig is a fleet with nodes in memory.

@@ -18,6 +18,9 @@
 //	Chunks       a place that keeps chunks: a disk, a node behind gRPC, memory
 //	Leases       work that must run once in a cluster holds a lease
 //	Credentials  the access keys, with encrypted secrets
+//	Jobs         background work that an operator starts: its state, progress and end
+//	Loops        background work that never ends: what it does now, and how it is woken
+//	Events       what happened in the cluster, for operators
 //
 // Each contract has a conformance suite (metatest, chunktest) that all its
 // implementations pass, the in-memory ones in package mem included.

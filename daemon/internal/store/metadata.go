@@ -31,6 +31,9 @@ type Metadata interface {
 	Leases
 	Credentials
 	MetadataLog
+	Jobs
+	Events
+	Loops
 
 	// Ping returns nil when the store answers.
 	Ping(ctx context.Context) error
@@ -298,9 +301,9 @@ type Nodes interface {
 	// BeatNodes stores heartbeats, many in one step, with the store's time.
 	// Unknown and removed nodes are skipped and returned.
 	BeatNodes(ctx context.Context, beats []Beat) (unknown []NodeID, err error)
-	// SetNodeState changes the state; the epoch grows if it differs. NotFound;
+	// SetNodeState changes the state; the epoch grows if it differs. The caller is the client's access key, or "". NotFound;
 	// Conflict for a removed node, which stays removed.
-	SetNodeState(ctx context.Context, id NodeID, s NodeState) error
+	SetNodeState(ctx context.Context, id NodeID, s NodeState, caller string) error
 }
 
 // TaskKind says what a task is. Values are stored: add at the end.
@@ -388,18 +391,19 @@ type Credential struct {
 	CreatedAt time.Time // microseconds, UTC, store's clock
 }
 
-// Credentials keeps access keys. Secrets never appear in errors or logs.
+// Credentials keeps access keys. Secrets never appear in errors, events or logs. The caller of a change is the access key
+// of the client that asks for it, or "".
 type Credentials interface {
 	// SaveCredential adds a key; CreatedAt is set by the store. Exists.
-	SaveCredential(ctx context.Context, c Credential) error
+	SaveCredential(ctx context.Context, c Credential, caller string) error
 	// ReplaceCredentials saves c and removes all other keys with c's Note, in one
 	// step: no reader finds both, or neither. A key of c's name is replaced,
 	// whatever its Note; CreatedAt is set by the store. It is durable when it returns.
-	ReplaceCredentials(ctx context.Context, c Credential) error
+	ReplaceCredentials(ctx context.Context, c Credential, caller string) error
 	// Credential returns one access key. NotFound.
 	Credential(ctx context.Context, accessKey string) (Credential, error)
 	// ListCredentials returns all by access key.
 	ListCredentials(ctx context.Context) ([]Credential, error)
 	// DeleteCredential removes one. NotFound.
-	DeleteCredential(ctx context.Context, accessKey string) error
+	DeleteCredential(ctx context.Context, accessKey, caller string) error
 }

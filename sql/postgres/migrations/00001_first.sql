@@ -172,3 +172,68 @@ CREATE TABLE credentials (
     note       text        NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now()
 );
+
+-- Background work with an end. state: 1 queued, 2 running, 3 paused, 4 done, 5 failed, 6 canceled.
+-- wish, of the operator: 0 run, 1 pause, 2 cancel.
+CREATE TABLE jobs (
+    id          uuid        PRIMARY KEY,
+    kind        text        NOT NULL,
+    target      text        NOT NULL,
+    args        bytea,
+    state       smallint    NOT NULL,
+    wish        smallint    NOT NULL DEFAULT 0,
+    done_items  bigint      NOT NULL DEFAULT 0,
+    done_bytes  bigint      NOT NULL DEFAULT 0,
+    total_items bigint      NOT NULL DEFAULT 0,
+    total_bytes bigint      NOT NULL DEFAULT 0,
+    rate_items  bigint      NOT NULL DEFAULT 0,
+    rate_bytes  bigint      NOT NULL DEFAULT 0,
+    resume_from bytea,
+    owner       text        NOT NULL DEFAULT '',
+    term        bigint      NOT NULL DEFAULT 0, -- of the lease under which it was claimed last
+    reason      text        NOT NULL DEFAULT '',
+    created_by  text        NOT NULL,
+    created_at  timestamptz NOT NULL,
+    started_at  timestamptz,
+    updated_at  timestamptz NOT NULL,
+    ended_at    timestamptz,
+    revision    bigint      NOT NULL DEFAULT 0 -- grows with each change: a change replaces the revision that it was computed from
+);
+
+CREATE UNIQUE INDEX jobs_unfinished ON jobs (kind ASC, target ASC) WHERE state <= 3;
+CREATE INDEX jobs_ended ON jobs (ended_at ASC, id ASC) WHERE state > 3;
+
+-- What happened, in the order of the commits. The row of event_head is locked by each transaction that appends an event until
+-- it ends, so numbers become visible in their order, without gaps.
+CREATE TABLE events (
+    seq         bigint      PRIMARY KEY,
+    happened_at timestamptz NOT NULL,
+    kind        text        NOT NULL,
+    severity    smallint    NOT NULL,
+    subject     text        NOT NULL,
+    message     text        NOT NULL,
+    attrs       jsonb,
+    caller      text        NOT NULL
+);
+
+CREATE TABLE event_head (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    seq      bigint  NOT NULL
+);
+
+INSERT INTO event_head (seq) VALUES (0);
+
+-- The last report of the leader about its loops.
+CREATE TABLE loop_report (
+    only_row boolean     PRIMARY KEY DEFAULT true CHECK (only_row),
+    owner    text        NOT NULL,
+    term     bigint      NOT NULL,
+    saved_at timestamptz NOT NULL,
+    loops    jsonb       NOT NULL
+);
+
+-- How often each loop was woken.
+CREATE TABLE wakeups (
+    loop  text   PRIMARY KEY,
+    woken bigint NOT NULL
+);

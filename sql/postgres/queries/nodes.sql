@@ -5,13 +5,16 @@ INSERT INTO cluster (id, epoch) VALUES ($1, 0) ON CONFLICT DO NOTHING;
 -- name: LockCluster
 SELECT epoch FROM cluster FOR UPDATE;
 
+-- The event is one of two: that of a new node, or that of a changed one.
 -- name: JoinNode
 WITH known AS (
-    SELECT id FROM nodes WHERE id = $1 AND address = $3 AND zone = $4 AND weight = $5
+    SELECT id FROM nodes WHERE id = @id
+), same AS (
+    SELECT id FROM nodes WHERE id = @id AND address = @address AND zone = @zone AND weight = @weight
 ), joined AS (
     INSERT INTO nodes (id, name, address, zone, weight, capacity_total, capacity_used, capacity_free, capacity_chunks,
                        disk_state, disk_reason, version, state, joined_at, last_beat)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 1, clock_timestamp(), clock_timestamp())
+    VALUES (@id, @name, @address, @zone, @weight, @total, @used, @free, @chunks, @disk_state, @disk_reason, @version, 1, clock_timestamp(), clock_timestamp())
     ON CONFLICT (id) DO UPDATE SET
         name = excluded.name, address = excluded.address, zone = excluded.zone, weight = excluded.weight,
         capacity_total = excluded.capacity_total, capacity_used = excluded.capacity_used,
@@ -20,8 +23,15 @@ WITH known AS (
         version = excluded.version, last_beat = excluded.last_beat
     WHERE nodes.state <> 3
     RETURNING id
+), grown AS (
+    UPDATE cluster SET epoch = epoch + 1 WHERE EXISTS (SELECT FROM joined) AND NOT EXISTS (SELECT FROM same) RETURNING epoch
+), numbered AS (
+    UPDATE event_head SET seq = event_head.seq + 1 FROM grown RETURNING event_head.seq
 )
-UPDATE cluster SET epoch = epoch + 1 WHERE EXISTS (SELECT FROM joined) AND NOT EXISTS (SELECT FROM known);
+INSERT INTO events (seq, happened_at, kind, severity, subject, message, attrs, caller)
+SELECT seq, clock_timestamp(), CASE WHEN EXISTS (SELECT FROM known) THEN @changed::text ELSE @event::text END, @severity::smallint, @subject::text,
+       CASE WHEN EXISTS (SELECT FROM known) THEN @changed_message::text ELSE @message::text END, @attrs::jsonb, @caller::text
+FROM numbered;
 
 -- name: Members
 SELECT c.id, c.epoch, clock_timestamp(), n.id, n.name, n.address, n.zone, n.weight, n.state, n.joined_at, n.last_beat,
@@ -47,6 +57,11 @@ SELECT state FROM nodes WHERE id = $1;
 
 -- name: SetNodeState
 WITH changed AS (
-    UPDATE nodes SET state = $2 WHERE id = $1 AND state <> 3 AND state <> $2 RETURNING id
+    UPDATE nodes SET state = @state WHERE id = @id AND state <> 3 AND state <> @state RETURNING id
+), grown AS (
+    UPDATE cluster SET epoch = epoch + 1 WHERE EXISTS (SELECT FROM changed) RETURNING epoch
+), numbered AS (
+    UPDATE event_head SET seq = event_head.seq + 1 FROM grown RETURNING event_head.seq
 )
-UPDATE cluster SET epoch = epoch + 1 WHERE EXISTS (SELECT FROM changed);
+INSERT INTO events (seq, happened_at, kind, severity, subject, message, attrs, caller)
+SELECT seq, clock_timestamp(), @event::text, @severity::smallint, @subject::text, @message::text, @attrs::jsonb, @caller::text FROM numbered;

@@ -159,3 +159,66 @@ CREATE TABLE credentials (
     note       TEXT    NOT NULL,
     created_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+-- Background work with an end. state: 1 queued, 2 running, 3 paused, 4 done, 5 failed, 6 canceled.
+-- wish, of the operator: 0 run, 1 pause, 2 cancel. Times are 0 before they come.
+CREATE TABLE jobs (
+    id          BLOB    PRIMARY KEY,
+    kind        TEXT    NOT NULL,
+    target      TEXT    NOT NULL,
+    args        BLOB,
+    state       INTEGER NOT NULL,
+    wish        INTEGER NOT NULL,
+    done_items  INTEGER NOT NULL,
+    done_bytes  INTEGER NOT NULL,
+    total_items INTEGER NOT NULL,
+    total_bytes INTEGER NOT NULL,
+    rate_items  INTEGER NOT NULL,
+    rate_bytes  INTEGER NOT NULL,
+    resume_from BLOB,
+    owner       TEXT    NOT NULL,
+    term        INTEGER NOT NULL, -- of the lease under which it was claimed last, 0 before
+    reason      TEXT    NOT NULL,
+    created_by  TEXT    NOT NULL,
+    created_at  INTEGER NOT NULL,
+    started_at  INTEGER NOT NULL,
+    updated_at  INTEGER NOT NULL,
+    ended_at    INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE UNIQUE INDEX jobs_unfinished ON jobs (kind, target) WHERE state <= 3;
+CREATE INDEX jobs_ended ON jobs (ended_at, id) WHERE state > 3;
+
+-- What happened, in the order of the commits; event_head is the number of the last.
+CREATE TABLE events (
+    seq      INTEGER PRIMARY KEY,
+    at       INTEGER NOT NULL,
+    kind     TEXT    NOT NULL,
+    severity INTEGER NOT NULL,
+    subject  TEXT    NOT NULL,
+    message  TEXT    NOT NULL,
+    attrs    TEXT,             -- JSON object
+    caller   TEXT    NOT NULL
+) STRICT;
+
+CREATE TABLE event_head (
+    only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+    seq      INTEGER NOT NULL
+) STRICT;
+
+INSERT INTO event_head (only_row, seq) VALUES (1, 0);
+
+-- The last report of the leader about its loops: a JSON array.
+CREATE TABLE loop_report (
+    only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+    owner    TEXT    NOT NULL,
+    term     INTEGER NOT NULL,
+    saved_at INTEGER NOT NULL,
+    loops    TEXT    NOT NULL
+) STRICT;
+
+-- How often each loop was woken.
+CREATE TABLE wakeups (
+    loop  TEXT    PRIMARY KEY,
+    woken INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;

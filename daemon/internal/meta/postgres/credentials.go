@@ -11,15 +11,32 @@ import (
 )
 
 // SaveCredential implements store.Credentials.
-func (s *Store) SaveCredential(ctx context.Context, c store.Credential) error {
-	_, err := s.control.exec(ctx, "SaveCredential", s.q.SaveCredential, c.AccessKey, notNull(c.Sealed), c.Note)
+func (s *Store) SaveCredential(ctx context.Context, c store.Credential, caller string) error {
+	v, err := keyValues(store.EventKeyMade, c, caller)
+	if err != nil {
+		return err
+	}
+	_, err = s.control.exec(ctx, "SaveCredential", s.q.SaveCredential, s.q.args(s.q.SaveCredential, v)...)
 	return err
 }
 
 // ReplaceCredentials implements store.Credentials.
-func (s *Store) ReplaceCredentials(ctx context.Context, c store.Credential) error {
-	_, err := s.control.exec(ctx, "ReplaceCredentials", s.q.ReplaceCredentials, c.AccessKey, notNull(c.Sealed), c.Note)
-	return err
+func (s *Store) ReplaceCredentials(ctx context.Context, c store.Credential, caller string) error {
+	v, err := keyValues(store.EventKeyReplaced, c, caller)
+	if err != nil {
+		return err
+	}
+	return s.control.write(ctx, "ReplaceCredentials", func(on *conn) error {
+		b := &pgx.Batch{}
+		b.Queue(s.q.EndCredentials, c.AccessKey, c.Note)
+		b.Queue(s.q.ReplaceCredential, s.q.args(s.q.ReplaceCredential, v)...)
+		return pipeline(ctx, on, b)
+	})
+}
+
+// keyValues are the values of a statement that changes an access key, and of its event.
+func keyValues(kind string, c store.Credential, caller string) (values, error) {
+	return values{"access_key": c.AccessKey, "sealed": notNull(c.Sealed), "note": c.Note}.withEvent(store.KeyEvent(kind, c.AccessKey, c.Note, caller))
 }
 
 // notNull is b, or no bytes where b is nil.
@@ -61,8 +78,12 @@ func (s *Store) ListCredentials(ctx context.Context) (all []store.Credential, er
 }
 
 // DeleteCredential implements store.Credentials.
-func (s *Store) DeleteCredential(ctx context.Context, accessKey string) error {
-	changed, err := s.control.exec(ctx, "DeleteCredential", s.q.DeleteCredential, accessKey)
+func (s *Store) DeleteCredential(ctx context.Context, accessKey, caller string) error {
+	v, err := keyValues(store.EventKeyGone, store.Credential{AccessKey: accessKey}, caller)
+	if err != nil {
+		return err
+	}
+	changed, err := s.control.exec(ctx, "DeleteCredential", s.q.DeleteCredential, s.q.args(s.q.DeleteCredential, v)...)
 	if err == nil && changed == 0 {
 		return noCredential()
 	}

@@ -49,6 +49,9 @@ var errSavedAtOnce = store.Errorf(store.Unavailable, "too many saves of the same
 // errReplaced is the error of a change whose file was replaced while it waited for the file's lock.
 var errReplaced = store.Errorf(store.Unavailable, "too many changes of the same name at once").WithHint(hintRetry)
 
+// errJobChanged is the error of a change of a job that another change came before.
+var errJobChanged = store.Errorf(store.Unavailable, "too many changes of the same job at once").WithHint(hintRetry)
+
 // translate turns err into a *store.Error of the operation, or wraps the error of an
 // ended context. Only this function and link.Explain interpret errors of the driver.
 func translate(ctx context.Context, op string, err error) error {
@@ -125,7 +128,7 @@ func classifyUnique(e *pgconn.PgError) *store.Error {
 // isCollision reports whether the transaction was rolled back because of another
 // one: retrying it is safe and likely to succeed.
 func isCollision(err error) bool {
-	if errors.Is(err, errSavedAtOnce) || errors.Is(err, errReplaced) {
+	if errors.Is(err, errSavedAtOnce) || errors.Is(err, errReplaced) || errors.Is(err, errJobChanged) {
 		return true
 	}
 	e, ok := errors.AsType[*pgconn.PgError](err)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -13,9 +15,16 @@ func (s *Store) AcquireLease(ctx context.Context, name, owner string, ttl time.D
 		return store.Lease{}, err
 	}
 	lease := store.Lease{Name: name, Owner: owner, TTL: ttl}
-	err := s.control.write(ctx, "AcquireLease", func(c *conn) error {
+	v, err := values{"name": name, "owner": owner, "ttl": ttl}.withEvent(store.LeaseEvent(name, owner))
+	if err != nil {
+		return store.Lease{}, err
+	}
+	err = s.control.write(ctx, "AcquireLease", func(c *conn) error {
 		var term int64
-		err := c.QueryRow(ctx, s.q.AcquireLease, name, owner, ttl).Scan(&term)
+		b := &pgx.Batch{}
+		b.Queue(s.q.LockLease, name)
+		b.Queue(s.q.AcquireLease, s.q.args(s.q.AcquireLease, v)...).QueryRow(func(row pgx.Row) error { return row.Scan(&term) })
+		err := pipeline(ctx, c, b)
 		if isNoRows(err) {
 			return store.Errorf(store.Conflict, "another owner holds the lease %q", name)
 		}

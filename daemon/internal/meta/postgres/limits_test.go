@@ -25,7 +25,7 @@ func TestControlCallsDoNotWaitForClients(t *testing.T) {
 	node := store.Node{ID: store.NewNodeID(), Name: "n", Weight: 1}
 	_, err = s.JoinNode(ctx, node)
 	require.NoError(t, err)
-	require.NoError(t, s.SaveCredential(ctx, store.Credential{AccessKey: "key"}))
+	require.NoError(t, s.SaveCredential(ctx, store.Credential{AccessKey: "key"}, ""))
 	tx := holdFile(t, dsn, f.ID)
 	gone := make(chan error, 2)
 	for range 2 {

@@ -240,7 +240,7 @@ func beatSome(p *pair) {
 
 func setState(p *pair) {
 	n, state := pick(p, p.nodes, newNode), store.NodeState(rapid.IntRange(0, 4).Draw(p.t, "state"))
-	_ = only(p, "SetNodeState", func(m store.Metadata) error { return m.SetNodeState(context.Background(), n.ID, state) })
+	_ = only(p, "SetNodeState", func(m store.Metadata) error { return m.SetNodeState(context.Background(), n.ID, state, "") })
 }
 
 func leaseOne(p *pair) {
@@ -267,11 +267,11 @@ func credentialOne(p *pair) {
 	ctx := context.Background()
 	key := rapid.SampledFrom([]string{"K1", "K2", "k1"}).Draw(p.t, "key")
 	c := store.Credential{AccessKey: key, Sealed: []byte{0, 1, 255}, Note: "for a test"}
-	_ = only(p, "SaveCredential", func(m store.Metadata) error { return m.SaveCredential(ctx, c) })
+	_ = only(p, "SaveCredential", func(m store.Metadata) error { return m.SaveCredential(ctx, c, "") })
 	_, _ = both(p, "Credential", func(m store.Metadata) (store.Credential, error) { return m.Credential(ctx, key) })
 	if rapid.Bool().Draw(p.t, "delete") {
 		for range 2 {
-			_ = only(p, "DeleteCredential", func(m store.Metadata) error { return m.DeleteCredential(ctx, key) })
+			_ = only(p, "DeleteCredential", func(m store.Metadata) error { return m.DeleteCredential(ctx, key, "") })
 		}
 		_, _ = both(p, "Credential", func(m store.Metadata) (store.Credential, error) { return m.Credential(ctx, key) })
 	}

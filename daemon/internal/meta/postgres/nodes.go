@@ -16,12 +16,14 @@ func (s *Store) JoinNode(ctx context.Context, n store.Node) (m store.Membership,
 	if err := n.Validate(); err != nil {
 		return m, err
 	}
+	v, err := joinValues(n)
+	if err != nil {
+		return m, err
+	}
 	err = s.control.write(ctx, "JoinNode", func(c *conn) error {
 		b := &pgx.Batch{}
 		b.Queue(s.q.LockCluster)
-		b.Queue(s.q.JoinNode, [16]byte(n.ID), n.Name, n.Address, n.Zone, n.Weight,
-			n.Capacity.Total, n.Capacity.Used, n.Capacity.Free, n.Capacity.Chunks,
-			int16(n.Capacity.Disk.State), n.Capacity.Disk.Reason, n.Version)
+		b.Queue(s.q.JoinNode, s.q.args(s.q.JoinNode, v)...)
 		b.Queue(s.q.Members).Query(func(rows pgx.Rows) (err error) {
 			m, err = collectMembers(rows)
 			return err
@@ -41,6 +43,16 @@ func (s *Store) JoinNode(ctx context.Context, n store.Node) (m store.Membership,
 		return store.Membership{}, err
 	}
 	return m, nil
+}
+
+// joinValues are the values of JoinNode.
+func joinValues(n store.Node) (values, error) {
+	c, changed := n.Capacity, n.ChangedEvent()
+	return values{
+		"id": [16]byte(n.ID), "name": n.Name, "address": n.Address, "zone": n.Zone, "weight": n.Weight,
+		"total": c.Total, "used": c.Used, "free": c.Free, "chunks": c.Chunks, "disk_state": int16(c.Disk.State), "disk_reason": c.Disk.Reason,
+		"version": n.Version, "changed": changed.Kind, "changed_message": changed.Message,
+	}.withEvent(n.JoinedEvent())
 }
 
 // Members implements store.Nodes.
@@ -101,16 +113,20 @@ func (s *Store) BeatNodes(ctx context.Context, beats []store.Beat) (unknown []st
 }
 
 // SetNodeState implements store.Nodes.
-func (s *Store) SetNodeState(ctx context.Context, id store.NodeID, state store.NodeState) error {
+func (s *Store) SetNodeState(ctx context.Context, id store.NodeID, state store.NodeState, caller string) error {
 	if state < store.NodeActive || state > store.NodeRemoved {
 		return store.Errorf(store.Invalid, "node state %d is unknown", state)
+	}
+	v, err := values{"id": [16]byte(id), "state": int16(state)}.withEvent(store.NodeStateEvent(id, state, caller))
+	if err != nil {
+		return err
 	}
 	return s.control.write(ctx, "SetNodeState", func(c *conn) error {
 		var before int16
 		b := &pgx.Batch{}
 		b.Queue(s.q.LockCluster)
 		b.Queue(s.q.NodeState, [16]byte(id)).QueryRow(func(row pgx.Row) error { return row.Scan(&before) })
-		b.Queue(s.q.SetNodeState, [16]byte(id), int16(state))
+		b.Queue(s.q.SetNodeState, s.q.args(s.q.SetNodeState, v)...)
 		err := pipeline(ctx, c, b)
 		switch {
 		case isNoRows(err):

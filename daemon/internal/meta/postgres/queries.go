@@ -35,11 +35,14 @@ type texts struct {
 	Part, PartOfSession, PartsAfter, WidenPart, MoveChunk                                                               string
 	EnsureCluster, LockCluster, JoinNode, Members, BeatNodes, NodeState, SetNodeState                                   string
 	Enqueue, Claim, ClaimOfNodes, TakeOver, Unclaim, Hasten, Finish, Postpone, Depth                                    string
-	AcquireLease, RenewLease, ReleaseLease                                                                              string
 	LogSegments, PartOfLog, GuardLog, AddSegment, RemoveSegments, FilesByID, FilesAfter, PartsOfFiles                   string
 	EraseParts, EraseFile, NeedBucket, NeedBucketOfFile, HideOthers, HideOthersOfMoved, RestoreFile, RestoreParts       string
 	MoveRestored, HideOthersOfShown, ShowRestored, RestoreBucket, EraseBucket                                           string
-	SaveCredential, Credential, ListCredentials, DeleteCredential, ReplaceCredentials                                   string
+	LockLease, AcquireLease, RenewLease, ReleaseLease                                                                   string
+	SaveCredential, Credential, ListCredentials, DeleteCredential, EndCredentials, ReplaceCredential                    string
+	CreateJob, SameJob, Job, UpdateJob, ListJobs, ListJobsDown, TrimJobs                                                string
+	AppendEvent, EventsAfter, TrimEvents                                                                                string
+	SaveLoops, LoopReport, WakeLoops, Wakeups                                                                           string
 }
 
 func loadQueries() (*queries, error) {

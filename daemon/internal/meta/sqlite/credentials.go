@@ -13,10 +13,9 @@ func noKey(accessKey string) error {
 }
 
 // SaveCredential implements store.Credentials.
-func (s *Store) SaveCredential(ctx context.Context, c store.Credential) error {
+func (s *Store) SaveCredential(ctx context.Context, c store.Credential, caller string) error {
 	err := s.write(ctx, "SaveCredential", func(t *tx) error {
-		_, err := t.exec(s.q.SaveCredential, c.AccessKey, append([]byte{}, c.Sealed...), c.Note, micros(s.now()))
-		return err
+		return s.saveCredential(t, c, store.EventKeyMade, caller)
 	})
 	if errors.Is(err, store.Exists) {
 		return store.Errorf(store.Exists, "access key %q exists already", c.AccessKey)
@@ -25,14 +24,22 @@ func (s *Store) SaveCredential(ctx context.Context, c store.Credential) error {
 }
 
 // ReplaceCredentials implements store.Credentials.
-func (s *Store) ReplaceCredentials(ctx context.Context, c store.Credential) error {
+func (s *Store) ReplaceCredentials(ctx context.Context, c store.Credential, caller string) error {
 	return s.write(ctx, "ReplaceCredentials", func(t *tx) error {
 		if _, err := t.exec(s.q.EndCredentials, c.AccessKey, c.Note); err != nil {
 			return err
 		}
-		_, err := t.exec(s.q.SaveCredential, c.AccessKey, append([]byte{}, c.Sealed...), c.Note, micros(s.now()))
-		return err
+		return s.saveCredential(t, c, store.EventKeyReplaced, caller)
 	})
+}
+
+// saveCredential adds the key, and the event of that kind.
+func (s *Store) saveCredential(t *tx, c store.Credential, kind, caller string) error {
+	if _, err := t.exec(s.q.SaveCredential, c.AccessKey, append([]byte{}, c.Sealed...), c.Note, micros(s.now())); err != nil {
+		return err
+	}
+	_, err := s.tell(t, store.KeyEvent(kind, c.AccessKey, c.Note, caller))
+	return err
 }
 
 // Credential implements store.Credentials.
@@ -76,12 +83,16 @@ func scanCredentials(rows *sql.Rows, err error) (all []store.Credential, _ error
 }
 
 // DeleteCredential implements store.Credentials.
-func (s *Store) DeleteCredential(ctx context.Context, accessKey string) error {
+func (s *Store) DeleteCredential(ctx context.Context, accessKey, caller string) error {
 	return s.write(ctx, "DeleteCredential", func(t *tx) error {
 		changed, err := t.exec(s.q.DeleteCredential, accessKey)
 		if err == nil && changed == 0 {
 			return noKey(accessKey)
 		}
+		if err != nil {
+			return err
+		}
+		_, err = s.tell(t, store.KeyEvent(store.EventKeyGone, accessKey, "", caller))
 		return err
 	})
 }

@@ -17,15 +17,19 @@ func (s *Store) AcquireLease(ctx context.Context, name, owner string, ttl time.D
 	var term uint64
 	err := s.write(ctx, "AcquireLease", func(t *tx) error {
 		now := s.now()
-		err := t.row(s.q.AcquireLease, name, owner, micros(now), micros(now.Add(ttl))).scan(&term)
-		if !errors.Is(err, sql.ErrNoRows) {
-			return err
-		}
 		var holder string
-		if err := t.row(s.q.LeaseOwner, name).scan(&holder); err != nil {
+		if err := t.row(s.q.LeaseOwner, name).scan(&holder); err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
-		return store.Errorf(store.Conflict, "lease %q is held by %s", name, holder)
+		err := t.row(s.q.AcquireLease, name, owner, micros(now), micros(now.Add(ttl))).scan(&term)
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+			return store.Errorf(store.Conflict, "lease %q is held by %s", name, holder)
+		case err != nil || holder == owner:
+			return err
+		}
+		_, err = s.tell(t, store.LeaseEvent(name, owner))
+		return err
 	})
 	if err != nil {
 		return store.Lease{}, err

@@ -14,7 +14,7 @@ func (s *Store) JoinNode(ctx context.Context, n store.Node) (m store.Membership,
 		return m, err
 	}
 	err = s.write(ctx, "JoinNode", func(t *tx) error {
-		grows, err := s.mayJoin(t, n)
+		event, err := s.mayJoin(t, n)
 		if err != nil {
 			return err
 		}
@@ -23,8 +23,11 @@ func (s *Store) JoinNode(ctx context.Context, n store.Node) (m store.Membership,
 			c.Total, c.Used, c.Free, c.Chunks, n.Version, c.Disk.State, c.Disk.Reason); err != nil {
 			return err
 		}
-		if grows {
+		if event != nil {
 			if _, err := t.exec(s.q.NextEpoch); err != nil {
+				return err
+			}
+			if _, err := s.tell(t, *event); err != nil {
 				return err
 			}
 		}
@@ -34,28 +37,37 @@ func (s *Store) JoinNode(ctx context.Context, n store.Node) (m store.Membership,
 	return m, err
 }
 
-// mayJoin checks the node against those there are, and tells whether the epoch grows.
-func (s *Store) mayJoin(t *tx, n store.Node) (grows bool, err error) {
+// mayJoin checks the node against those there are, and returns the event of its joining, nil where the epoch stays.
+func (s *Store) mayJoin(t *tx, n store.Node) (event *store.Event, err error) {
 	var was store.Node
 	err = t.row(s.q.Node, n.ID[:]).scan(&was.State, &was.Address, &was.Zone, &was.Weight)
 	known := err == nil
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return false, err
+		return nil, err
 	}
 	if known && was.State == store.NodeRemoved {
-		return false, store.Errorf(store.Denied, "node %q was removed from the cluster", n.Name).
+		return nil, store.Errorf(store.Denied, "node %q was removed from the cluster", n.Name).
 			WithHint("Give the daemon an empty data directory, so that it joins as a new node.")
 	}
 	var other []byte
 	err = t.row(s.q.NodeNamed, n.Name).scan(&other)
 	if err == nil && store.NodeID(other) != n.ID {
-		return false, store.Errorf(store.Conflict, "node %s has the name %q already", store.NodeID(other), n.Name).
+		return nil, store.Errorf(store.Conflict, "node %s has the name %q already", store.NodeID(other), n.Name).
 			WithHint("Give this node another name, or remove the other one.")
 	}
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return false, err
+		return nil, err
 	}
-	return !known || was.Address != n.Address || was.Zone != n.Zone || was.Weight != n.Weight, nil
+	var happened store.Event
+	switch {
+	case !known:
+		happened = n.JoinedEvent()
+	case was.Address != n.Address || was.Zone != n.Zone || was.Weight != n.Weight:
+		happened = n.ChangedEvent()
+	default:
+		return nil, nil
+	}
+	return &happened, nil
 }
 
 // Members implements store.Nodes.
@@ -117,7 +129,7 @@ func (s *Store) BeatNodes(ctx context.Context, beats []store.Beat) (unknown []st
 }
 
 // SetNodeState implements store.Nodes.
-func (s *Store) SetNodeState(ctx context.Context, id store.NodeID, state store.NodeState) error {
+func (s *Store) SetNodeState(ctx context.Context, id store.NodeID, state store.NodeState, caller string) error {
 	if state.String() == "" {
 		return store.Errorf(store.Invalid, "node state %d is unknown", state)
 	}
@@ -135,7 +147,10 @@ func (s *Store) SetNodeState(ctx context.Context, id store.NodeID, state store.N
 		if _, err := t.exec(s.q.SetNodeState, int64(state), id[:]); err != nil {
 			return err
 		}
-		_, err = t.exec(s.q.NextEpoch)
+		if _, err := t.exec(s.q.NextEpoch); err != nil {
+			return err
+		}
+		_, err = s.tell(t, store.NodeStateEvent(id, state, caller))
 		return err
 	})
 }

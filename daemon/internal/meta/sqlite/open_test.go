@@ -83,7 +83,7 @@ func TestFilesAreTheirOwnersAlone(t *testing.T) {
 		}
 		s, err := sqlite.Open(t.Context(), path, sqlite.Options{})
 		require.NoError(t, err)
-		require.NoError(t, s.SaveCredential(t.Context(), store.Credential{AccessKey: before.String()}))
+		require.NoError(t, s.SaveCredential(t.Context(), store.Credential{AccessKey: before.String()}, ""))
 		files, err := os.ReadDir(dir)
 		require.NoError(t, err)
 		require.GreaterOrEqual(t, len(files), 2, "the log is there, too")

@@ -17,4 +17,7 @@ type queries struct {
 	RestoreBucket, NeedBucket, BucketHasFiles, EraseBucket, HideOthers, MoveRestored                                                       string
 	SaveCredential, Credential, ListCredentials, DeleteCredential                                                                          string
 	EndCredentials                                                                                                                         string
+	InsertJob, UpdateJob, SameJob, Job, ListJobs, ListJobsDown, TrimJobs                                                                   string
+	NextEvent, InsertEvent, EventHead, EventsAfter, TrimEvents                                                                             string
+	SaveLoops, LoopReport, WakeLoop, Wakeups                                                                                               string
 }

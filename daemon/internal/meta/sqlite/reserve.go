@@ -106,13 +106,14 @@ func writeReserve(path string) error {
 	return errors.Join(err, f.Close())
 }
 
-// frees reports whether a change frees space, or is needed by changes that do (leases, a node that rejoins
+// frees reports whether a change frees space, or is needed by changes that do (leases, background work, a node that rejoins
 // at a start). All others take space, heartbeats included: these show whether a write would succeed.
 func frees(op string) bool {
 	switch op {
 	case "DeleteFile", "FailFile", "DeleteBucket", "DeleteCredential", "AbortSession", "DropPart", "Abandon", "SweepDeleted", "MoveChunk",
 		"Enqueue", "Claim", "TakeOver", "Unclaim", "Hasten", "Finish", "Postpone",
-		"AcquireLease", "RenewLease", "ReleaseLease", "Open", "JoinNode":
+		"AcquireLease", "RenewLease", "ReleaseLease", "Open", "JoinNode",
+		"TrimJobs", "TrimEvents", "ClaimJob", "SaveJob", "WishJob", "SaveLoops", "WakeLoops":
 		return true
 	}
 	return false

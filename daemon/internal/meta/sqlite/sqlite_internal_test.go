@@ -239,14 +239,14 @@ func TestFullIsNoSpaceAndPasses(t *testing.T) {
 	}
 	limit(0) // the least possible: what the file has now
 	big := store.Credential{AccessKey: "k", Sealed: make([]byte, 1<<20)}
-	require.ErrorIs(t, s.SaveCredential(t.Context(), big), store.NoSpace)
-	require.NotEmpty(t, store.HintOf(s.SaveCredential(t.Context(), big)))
+	require.ErrorIs(t, s.SaveCredential(t.Context(), big, ""), store.NoSpace)
+	require.NotEmpty(t, store.HintOf(s.SaveCredential(t.Context(), big, "")))
 
 	release := stalled(t, s.writer) // and in a group: the transaction was rolled back, and every caller learns it
 	errs := make([]error, 4)
 	var all sync.WaitGroup
 	for i := range errs {
-		all.Go(func() { errs[i] = s.SaveCredential(context.Background(), big) })
+		all.Go(func() { errs[i] = s.SaveCredential(context.Background(), big, "") })
 	}
 	await(t, s.writer, len(errs))
 	release()
@@ -255,7 +255,7 @@ func TestFullIsNoSpaceAndPasses(t *testing.T) {
 		require.ErrorIs(t, err, store.NoSpace)
 	}
 	limit(1)
-	require.NoError(t, s.SaveCredential(t.Context(), big))
+	require.NoError(t, s.SaveCredential(t.Context(), big, ""))
 }
 
 // versions makes files of one key as a bucket with versions would have them: each new

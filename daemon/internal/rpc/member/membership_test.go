@@ -129,7 +129,7 @@ func TestMembership_Join(t *testing.T) {
 	}
 	id, err := store.ParseNodeID(req.GetNodeId())
 	require.NoError(t, err)
-	require.NoError(t, meta.SetNodeState(t.Context(), id, store.NodeRemoved))
+	require.NoError(t, meta.SetNodeState(t.Context(), id, store.NodeRemoved, ""))
 	_, err = c.Join(t.Context(), req)
 	require.Equal(t, codes.PermissionDenied, status.Code(err), "a removed node stays out")
 	_, err = c.Heartbeat(t.Context(), &clusterv1.HeartbeatRequest{NodeId: req.GetNodeId()})
@@ -311,7 +311,7 @@ func TestJoiner_StopsWhereTryingOnCannotHelp(t *testing.T) {
 		meta := newWatched()
 		j := startJoiner(t, member.JoinerConfig{Gateways: []string{gateway(t, meta, "")}})
 		n := rpctest.Await(t, "the join", meta.joins)
-		require.NoError(t, meta.SetNodeState(t.Context(), n.ID, store.NodeRemoved))
+		require.NoError(t, meta.SetNodeState(t.Context(), n.ID, store.NodeRemoved, ""))
 		require.ErrorIs(t, rpctest.Await(t, "Run to end", j.done), store.Denied)
 	})
 	t.Run("another cluster", func(t *testing.T) {

@@ -199,8 +199,13 @@ func (m *Metadata) JoinNode(ctx context.Context, n store.Node) (members store.Me
 		} else {
 			n.State, n.JoinedAt = store.NodeActive, now
 		}
-		if !known || was.Address != n.Address || was.Zone != n.Zone || was.Weight != n.Weight {
+		switch {
+		case !known:
 			d.epoch++
+			d.tell(n.JoinedEvent())
+		case was.Address != n.Address || was.Zone != n.Zone || was.Weight != n.Weight:
+			d.epoch++
+			d.tell(n.ChangedEvent())
 		}
 		d.nodes[n.ID] = n
 		members = d.members()
@@ -239,7 +244,7 @@ func (m *Metadata) BeatNodes(ctx context.Context, beats []store.Beat) (unknown [
 }
 
 // SetNodeState implements store.Nodes.
-func (m *Metadata) SetNodeState(ctx context.Context, id store.NodeID, s store.NodeState) error {
+func (m *Metadata) SetNodeState(ctx context.Context, id store.NodeID, s store.NodeState, caller string) error {
 	if s < store.NodeActive || s > store.NodeRemoved {
 		return store.Errorf(store.Invalid, "node state %d is unknown", s)
 	}
@@ -256,6 +261,7 @@ func (m *Metadata) SetNodeState(ctx context.Context, id store.NodeID, s store.No
 		n.State = s
 		d.nodes[id] = n
 		d.epoch++
+		d.tell(store.NodeStateEvent(id, s, caller))
 		return nil
 	})
 }
@@ -421,6 +427,9 @@ func (m *Metadata) AcquireLease(ctx context.Context, name, owner string, ttl tim
 		if now.Before(l.until) && l.owner != owner {
 			return store.Errorf(store.Conflict, "lease %q is held by %s", name, l.owner)
 		}
+		if l.owner != owner {
+			d.tell(store.LeaseEvent(name, owner))
+		}
 		l.owner, l.until = owner, now.Add(ttl)
 		l.term++
 		got = store.Lease{Name: name, Owner: owner, Term: l.term, TTL: ttl}
@@ -461,23 +470,25 @@ func (m *Metadata) ReleaseLease(ctx context.Context, l store.Lease) error {
 }
 
 // SaveCredential implements store.Credentials.
-func (m *Metadata) SaveCredential(ctx context.Context, c store.Credential) error {
+func (m *Metadata) SaveCredential(ctx context.Context, c store.Credential, caller string) error {
 	return m.do(ctx, func(d *data) error {
 		if _, ok := d.credentials[c.AccessKey]; ok {
 			return store.Errorf(store.Exists, "access key %q exists already", c.AccessKey)
 		}
 		c.Sealed, c.CreatedAt = bytes.Clone(c.Sealed), d.now()
 		d.credentials[c.AccessKey] = c
+		d.tell(store.KeyEvent(store.EventKeyMade, c.AccessKey, c.Note, caller))
 		return nil
 	})
 }
 
 // ReplaceCredentials implements store.Credentials.
-func (m *Metadata) ReplaceCredentials(ctx context.Context, c store.Credential) error {
+func (m *Metadata) ReplaceCredentials(ctx context.Context, c store.Credential, caller string) error {
 	return m.do(ctx, func(d *data) error {
 		maps.DeleteFunc(d.credentials, func(_ string, old store.Credential) bool { return old.Note == c.Note })
 		c.Sealed, c.CreatedAt = bytes.Clone(c.Sealed), d.now()
 		d.credentials[c.AccessKey] = c
+		d.tell(store.KeyEvent(store.EventKeyReplaced, c.AccessKey, c.Note, caller))
 		return nil
 	})
 }
@@ -509,12 +520,13 @@ func (m *Metadata) ListCredentials(ctx context.Context) (all []store.Credential,
 }
 
 // DeleteCredential implements store.Credentials.
-func (m *Metadata) DeleteCredential(ctx context.Context, accessKey string) error {
+func (m *Metadata) DeleteCredential(ctx context.Context, accessKey, caller string) error {
 	return m.do(ctx, func(d *data) error {
 		if _, ok := d.credentials[accessKey]; !ok {
 			return store.Errorf(store.NotFound, "access key %q does not exist", accessKey)
 		}
 		delete(d.credentials, accessKey)
+		d.tell(store.KeyEvent(store.EventKeyGone, accessKey, "", caller))
 		return nil
 	})
 }

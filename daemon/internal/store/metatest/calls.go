@@ -47,7 +47,7 @@ func every(ctx context.Context, m store.Metadata) map[string]error {
 	two("JoinNode")(m.JoinNode(ctx, node))
 	two("Members")(m.Members(ctx))
 	two("BeatNodes")(m.BeatNodes(ctx, []store.Beat{{Node: node.ID}}))
-	one("SetNodeState", m.SetNodeState(ctx, node.ID, store.NodeDraining))
+	one("SetNodeState", m.SetNodeState(ctx, node.ID, store.NodeDraining, ""))
 	tasks := []store.Task{newTask(store.Repair, node.ID)}
 	one("Enqueue", m.Enqueue(ctx, tasks))
 	two("Claim")(m.Claim(ctx, store.ClaimQuery{Term: 1, Kind: store.Repair, Limit: 1, Hold: time.Hour}))
@@ -58,12 +58,32 @@ func every(ctx context.Context, m store.Metadata) map[string]error {
 	one("AcquireLease", err)
 	two("RenewLease")(m.RenewLease(ctx, l, time.Hour))
 	one("ReleaseLease", m.ReleaseLease(ctx, l))
-	one("SaveCredential", m.SaveCredential(ctx, store.Credential{AccessKey: "every"}))
+	one("SaveCredential", m.SaveCredential(ctx, store.Credential{AccessKey: "every"}, ""))
 	two("Credential")(m.Credential(ctx, "every"))
 	two("ListCredentials")(m.ListCredentials(ctx))
-	one("DeleteCredential", m.DeleteCredential(ctx, "every"))
+	one("DeleteCredential", m.DeleteCredential(ctx, "every", ""))
 	everyOfLog(ctx, m, errs)
+	everyOfJobs(ctx, m, errs)
 	return errs
+}
+
+// everyOfJobs is every for store.Jobs, store.Events and store.Loops.
+func everyOfJobs(ctx context.Context, m store.Metadata, errs map[string]error) {
+	j := newJob("every", "")
+	_, errs["CreateJob"] = m.CreateJob(ctx, j)
+	_, errs["Job"] = m.Job(ctx, j.ID)
+	_, errs["ListJobs"] = m.ListJobs(ctx, store.JobQuery{Limit: 1})
+	_, errs["WishJob"] = m.WishJob(ctx, j.ID, store.WishPause, "")
+	_, errs["ClaimJob"] = m.ClaimJob(ctx, store.JobClaim{ID: j.ID, Owner: "me", Term: 1})
+	_, errs["SaveJob"] = m.SaveJob(ctx, store.JobProgress{ID: j.ID, Term: 1, State: store.JobDone})
+	_, errs["TrimJobs"] = m.TrimJobs(ctx, store.Retention{Count: 1}, 1)
+	_, errs["AppendEvent"] = m.AppendEvent(ctx, store.Event{Kind: "every.call"})
+	_, errs["EventsAfter"] = m.EventsAfter(ctx, 0, 1)
+	_, errs["TrimEvents"] = m.TrimEvents(ctx, store.Retention{Count: 1}, 1)
+	errs["SaveLoops"] = m.SaveLoops(ctx, store.LoopReport{Term: 1, Loops: []store.LoopProgress{{Name: "every"}}})
+	_, errs["LoopReport"] = m.LoopReport(ctx)
+	errs["WakeLoops"] = m.WakeLoops(ctx, []string{"every"})
+	_, errs["Wakeups"] = m.Wakeups(ctx)
 }
 
 // everyOfSessions is every for store.Sessions.
@@ -169,7 +189,7 @@ var callTests = []test{
 		same(t, want, again)
 
 		c := store.Credential{AccessKey: "k", Sealed: []byte("sealed")}
-		require.NoError(t, m.SaveCredential(t.Context(), c))
+		require.NoError(t, m.SaveCredential(t.Context(), c, ""))
 		c.Sealed[0] = 'X'
 		kept, err := m.Credential(t.Context(), "k")
 		require.NoError(t, err)

@@ -56,6 +56,9 @@ func Run(t *testing.T, fresh Fresh) {
 		{"Credentials", credentialTests},
 		{"Log", logTests},
 		{"Restore", restoreTests},
+		{"Jobs", jobTests},
+		{"Events", eventTests},
+		{"Loops", loopTests},
 		{"Calls", callTests},
 	}
 	for _, g := range groups {

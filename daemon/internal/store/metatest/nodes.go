@@ -76,7 +76,7 @@ var nodeTests = []test{
 		for i := len(want) - 1; i >= 0; i-- {
 			join(t, m, newNode(want[i]))
 		}
-		require.NoError(t, m.SetNodeState(t.Context(), members(t, m).Nodes[1].ID, store.NodeRemoved))
+		require.NoError(t, m.SetNodeState(t.Context(), members(t, m).Nodes[1].ID, store.NodeRemoved, ""))
 		var got []string
 		for _, n := range members(t, m).Nodes {
 			got = append(got, n.Name)
@@ -86,7 +86,7 @@ var nodeTests = []test{
 	{"joining again brings the node up to date and keeps its state and time", func(t *testing.T, m store.Metadata) {
 		n := newNode("n1")
 		first := nodeOf(t, join(t, m, n), n.ID)
-		require.NoError(t, m.SetNodeState(t.Context(), n.ID, store.NodeDraining))
+		require.NoError(t, m.SetNodeState(t.Context(), n.ID, store.NodeDraining, ""))
 		n.Name, n.Address, n.Zone, n.Weight, n.Version = "renamed", "elsewhere:1", "z2", 7, "v2"
 		n.Capacity = store.Capacity{Total: 9, Used: 8, Free: 7, Chunks: 6}
 		got := nodeOf(t, join(t, m, n), n.ID)
@@ -131,13 +131,13 @@ var nodeTests = []test{
 		require.Len(t, view.Nodes, 2)
 		require.Equal(t, epoch, view.Epoch)
 		require.Equal(t, 1, nodeOf(t, view, two.ID).Weight)
-		require.NoError(t, m.SetNodeState(t.Context(), one.ID, store.NodeRemoved))
+		require.NoError(t, m.SetNodeState(t.Context(), one.ID, store.NodeRemoved, ""))
 		require.Equal(t, "n1", nodeOf(t, join(t, m, two), two.ID).Name)
 	}},
 	{"a removed node may not come back", func(t *testing.T, m store.Metadata) {
 		n := newNode("n1")
 		join(t, m, n)
-		require.NoError(t, m.SetNodeState(t.Context(), n.ID, store.NodeRemoved))
+		require.NoError(t, m.SetNodeState(t.Context(), n.ID, store.NodeRemoved, ""))
 		epoch := members(t, m).Epoch
 		_, err := m.JoinNode(t.Context(), n)
 		requireKind(t, store.Denied, err)
@@ -181,7 +181,7 @@ var nodeTests = []test{
 		known, removed := newNode("n1"), newNode("n2")
 		join(t, m, known)
 		join(t, m, removed)
-		require.NoError(t, m.SetNodeState(t.Context(), removed.ID, store.NodeRemoved))
+		require.NoError(t, m.SetNodeState(t.Context(), removed.ID, store.NodeRemoved, ""))
 		before := nodeOf(t, members(t, m), removed.ID)
 		stranger := store.NewNodeID()
 		c := store.Capacity{Total: 42}
@@ -212,18 +212,18 @@ var nodeTests = []test{
 			state store.NodeState
 			grows store.Epoch
 		}{{store.NodeActive, 0}, {store.NodeDraining, 1}, {store.NodeDraining, 0}, {store.NodeActive, 1}, {store.NodeRemoved, 1}} {
-			require.NoError(t, m.SetNodeState(t.Context(), n.ID, c.state))
+			require.NoError(t, m.SetNodeState(t.Context(), n.ID, c.state, ""))
 			view := members(t, m)
 			require.Equal(t, epoch+c.grows, view.Epoch)
 			require.Equal(t, c.state, nodeOf(t, view, n.ID).State)
 			epoch = view.Epoch
 		}
-		requireKind(t, store.Conflict, m.SetNodeState(t.Context(), n.ID, store.NodeActive))
-		requireKind(t, store.Conflict, m.SetNodeState(t.Context(), n.ID, store.NodeDraining))
+		requireKind(t, store.Conflict, m.SetNodeState(t.Context(), n.ID, store.NodeActive, ""))
+		requireKind(t, store.Conflict, m.SetNodeState(t.Context(), n.ID, store.NodeDraining, ""))
 		view := members(t, m)
 		require.Equal(t, epoch, view.Epoch)
 		require.Equal(t, store.NodeRemoved, nodeOf(t, view, n.ID).State)
-		requireKind(t, store.NotFound, m.SetNodeState(t.Context(), store.NewNodeID(), store.NodeActive))
+		requireKind(t, store.NotFound, m.SetNodeState(t.Context(), store.NewNodeID(), store.NodeActive, ""))
 	}},
 	{"nodes that join at once each get in, under an epoch of their own", func(t *testing.T, m store.Metadata) {
 		joinAtOnce(t, m)

@@ -26,7 +26,7 @@ var sharedTests = []struct {
 		task := newTask(store.Reclaim, store.NewNodeID())
 		enqueue(t, m, task)
 		l := acquire(t, m, "upkeep", "gateway-1", time.Hour)
-		require.NoError(t, m.SaveCredential(t.Context(), store.Credential{AccessKey: "k", Sealed: []byte("s")}))
+		require.NoError(t, m.SaveCredential(t.Context(), store.Credential{AccessKey: "k", Sealed: []byte("s")}, ""))
 		want, err := m.File(t.Context(), f.ID)
 		require.NoError(t, err)
 		require.NoError(t, m.Close())
@@ -175,6 +175,31 @@ var sharedTests = []struct {
 	}},
 	{"a lease is granted to one of two stores", func(t *testing.T, open Open) {
 		acquireAtOnce(t, opened(t, open), opened(t, open))
+	}},
+	{"of jobs created through two stores for one target one is stored", func(t *testing.T, open Open) {
+		createJobAtOnce(t, opened(t, open), opened(t, open))
+	}},
+	{"of claims of a job through two stores the latest term wins", func(t *testing.T, open Open) {
+		claimJobAtOnce(t, opened(t, open), opened(t, open))
+	}},
+	{"a follower in one store sees each event of the others once", func(t *testing.T, open Open) {
+		followBesideWriters(t, opened(t, open), opened(t, open), opened(t, open))
+	}},
+	{"wake-ups through two stores are all counted", func(t *testing.T, open Open) {
+		wakeAtOnce(t, opened(t, open), opened(t, open))
+	}},
+	{"jobs, events and reports are there after a restart", func(t *testing.T, open Open) {
+		m := opened(t, open)
+		j := claimJob(t, m, createJob(t, m, newJob("drain", "n1")).ID, "a", 1)
+		report := store.LoopReport{Owner: "a", Term: 1, Loops: []store.LoopProgress{{Name: "repair", State: "busy"}}}
+		require.NoError(t, m.SaveLoops(t.Context(), report))
+		want := (&follower{m: m}).next(t)
+		require.NoError(t, m.Close())
+		m = opened(t, open)
+		requireJob(t, m, j)
+		requireReport(t, m, report)
+		same(t, want, (&follower{m: m}).next(t))
+		require.EqualValues(t, 1, wakeups(t, m)[store.JobsLoop])
 	}},
 	{"reads in one store see whole steps of the other", func(t *testing.T, open Open) {
 		readersSeeWholeSteps(t, opened(t, open), opened(t, open))

@@ -109,7 +109,7 @@ func (c *Cluster) Revive(id store.NodeID) {
 // Remove removes a node from the cluster permanently, with all its chunks.
 func (c *Cluster) Remove(t T, id store.NodeID) {
 	t.Helper()
-	require.NoError(t, c.Meta.SetNodeState(context.Background(), id, store.NodeRemoved))
+	require.NoError(t, c.Meta.SetNodeState(context.Background(), id, store.NodeRemoved, ""))
 	c.Nodes[id].SetHook(mem.Fail(ErrAway))
 	c.Refresh(t)
 }

@@ -9,7 +9,9 @@ package pgtest
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -19,6 +21,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/postgres"
+	sqlfiles "github.com/ringstore/ringstore/sql/postgres"
 	"github.com/ringstore/ringstore/tests/pgserver"
 )
 
@@ -114,7 +117,7 @@ func Database(tb testing.TB) string {
 	}
 	tb.Cleanup(func() {
 		ctx := context.WithoutCancel(tb.Context())
-		if tb.Failed() || execute(ctx, s.DSN(name), emptied) != nil {
+		if tb.Failed() || execute(ctx, s.DSN(name), emptied()) != nil {
 			drop(ctx, s, name)
 			return
 		}
@@ -125,11 +128,26 @@ func Database(tb testing.TB) string {
 	return s.DSN(name)
 }
 
-// emptied restores a migrated database to the state after its migration. If a test left
-// a transaction open it fails instead of waiting.
-const emptied = `SET lock_timeout = '5s';
-TRUNCATE cluster, buckets, files, parts, sessions, session_expiries, session_parts, session_attempts, nodes, tasks, leases, credentials RESTART IDENTITY;
-INSERT INTO buckets (name, survive) VALUES ('default', -1)`
+// emptied restores a migrated database to the state after its migration: all tables are emptied, and the rows that the migration
+// inserts are inserted again. If a test left a transaction open it fails instead of waiting.
+var emptied = sync.OnceValue(func() string {
+	text := `SET lock_timeout = '5s';
+DO $$ BEGIN EXECUTE (SELECT 'TRUNCATE ' || string_agg(quote_ident(tablename), ', ') || ' RESTART IDENTITY' FROM pg_tables
+WHERE schemaname = 'public' AND tablename NOT LIKE 'schema%'); END $$;`
+	migrations, err := fs.Glob(sqlfiles.Migrations, "migrations/*.sql")
+	for _, path := range migrations {
+		var sql []byte
+		sql, err = fs.ReadFile(sqlfiles.Migrations, path)
+		for _, statement := range strings.Split("\n"+string(sql), "\nINSERT INTO ")[1:] {
+			statement, _, _ = strings.Cut(statement, ";")
+			text += "\nINSERT INTO " + statement + ";"
+		}
+	}
+	if err != nil {
+		panic(err) // the files are embedded
+	}
+	return text
+})
 
 func takeFree() (name string) {
 	shared.mu.Lock()

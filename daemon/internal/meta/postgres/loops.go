@@ -1,0 +1,78 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+// SaveLoops implements store.Loops.
+func (s *Store) SaveLoops(ctx context.Context, r store.LoopReport) error {
+	if err := r.Validate(); err != nil {
+		return err
+	}
+	loops, err := json.Marshal(r.Loops)
+	if err != nil {
+		return store.Errorf(store.Invalid, "the report of the loops: %w", err)
+	}
+	changed, err := s.control.exec(ctx, "SaveLoops", s.q.SaveLoops, r.Owner, int64(r.Term), loops)
+	if err == nil && changed == 0 {
+		return store.ErrLaterReport(r.Term)
+	}
+	return err
+}
+
+// LoopReport implements store.Loops.
+func (s *Store) LoopReport(ctx context.Context) (r store.LoopReport, err error) {
+	err = s.control.read(ctx, "LoopReport", func(c *conn) error {
+		var term int64
+		var loops []byte
+		err := c.QueryRow(ctx, s.q.LoopReport).Scan(&r.Owner, &term, &loops, &r.Age)
+		if isNoRows(err) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		r.Term, r.Loops, r.Age = uint64(term), nil, max(0, r.Age)
+		if err := json.Unmarshal(loops, &r.Loops); err != nil {
+			return store.Errorf(store.Internal, "the report of the loops is malformed: %w", err)
+		}
+		slices.SortFunc(r.Loops, func(a, b store.LoopProgress) int { return cmp.Compare(a.Name, b.Name) })
+		return nil
+	})
+	return r, err
+}
+
+// WakeLoops implements store.Loops.
+func (s *Store) WakeLoops(ctx context.Context, names []string) error {
+	if err := store.ValidLoops(names); err != nil || len(names) == 0 {
+		return err
+	}
+	_, err := s.control.exec(ctx, "WakeLoops", s.q.WakeLoops, slices.Compact(slices.Sorted(slices.Values(names))))
+	return err
+}
+
+// Wakeups implements store.Loops.
+func (s *Store) Wakeups(ctx context.Context) (counts map[string]uint64, err error) {
+	err = s.control.read(ctx, "Wakeups", func(c *conn) error {
+		counts = map[string]uint64{}
+		rows, err := c.Query(ctx, s.q.Wakeups)
+		if err != nil {
+			return err
+		}
+		var name string
+		var n int64
+		_, err = pgx.ForEachRow(rows, []any{&name, &n}, func() error {
+			counts[name] = uint64(n)
+			return nil
+		})
+		return err
+	})
+	return counts, err
+}
