@@ -22,10 +22,10 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/restapi"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/upkeep"
-	"github.com/ringstore/ringstore/daemon/internal/upkeep/expire"
-	"github.com/ringstore/ringstore/daemon/internal/upkeep/reclaim"
-	"github.com/ringstore/ringstore/daemon/internal/upkeep/repair"
-	"github.com/ringstore/ringstore/daemon/internal/upkeep/review"
+	"github.com/ringstore/ringstore/daemon/internal/upkeep/loop/expire"
+	"github.com/ringstore/ringstore/daemon/internal/upkeep/loop/reclaim"
+	"github.com/ringstore/ringstore/daemon/internal/upkeep/loop/repair"
+	"github.com/ringstore/ringstore/daemon/internal/upkeep/loop/review"
 )
 
 // Parts are the dependencies of a Core that differ between a gateway process and standalone.
@@ -114,7 +114,7 @@ func (c *Core) newUpkeep(p Parts) *upkeep.Runner {
 	kick := func() { c.upkeep.Kick(reclaim.Name) }
 	return upkeep.NewRunner(upkeep.Config{
 		Meta: p.Meta, Owner: owner(), Log: p.Log,
-		Jobs: []upkeep.Job{
+		Loops: []upkeep.Loop{
 			reclaim.New(reclaim.Config{Meta: p.Meta, Fleet: c.fleet, Grace: c.settings.DeleteGrace, Log: p.Log}),
 			repair.New(repair.Config{Meta: p.Meta, Fleet: c.fleet, Reclaim: kick, Log: p.Log}),
 			review.New(review.Config{Meta: p.Meta, Fleet: c.fleet, Survive: c.settings.Survive, Repair: func() { c.upkeep.Kick(repair.Name) }, Log: p.Log}),

@@ -86,11 +86,11 @@ var ringstore = Rules{
 		{internal + "stripe", in("bufpool", "placement", "erasure", "cluster")},
 		{internal + "engine", append(in("placement", "writemem", "erasure", "cluster", "stripe"), "proto/checksum")},
 		{internal + "upkeep", in("stripe")},
-		{internal + "upkeep/expire", in("upkeep")},
-		{internal + "upkeep/reclaim", in("cluster", "upkeep")},
-		{internal + "upkeep/repair", in("cluster", "stripe", "upkeep")},
-		{internal + "upkeep/review", in("cluster", "placement", "upkeep")},
-		{internal + "upkeep/upkeeptest", in("store/mem", "erasure", "cluster")},
+		{internal + "upkeep/loop/expire", in("upkeep")},
+		{internal + "upkeep/loop/reclaim", in("cluster", "upkeep")},
+		{internal + "upkeep/loop/repair", in("cluster", "stripe", "upkeep")},
+		{internal + "upkeep/loop/review", in("cluster", "placement", "upkeep")},
+		{internal + "upkeep/upkeeptest", in("store/mem", "erasure", "cluster", "upkeep")},
 
 		{internal + "metalog", nil},
 

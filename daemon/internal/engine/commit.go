@@ -31,7 +31,7 @@ func (u *upload) commit(ctx context.Context) (store.File, error) {
 	return u.fail(err)
 }
 
-// after wakes the upkeep jobs for which the commit made work.
+// after wakes the loops for which the commit made work.
 func (u *upload) after(replaced bool) {
 	if replaced {
 		u.e.cfg.WakeReclaim()

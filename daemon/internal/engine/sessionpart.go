@@ -162,7 +162,7 @@ func (u *partUpload) save(ctx context.Context) (store.SessionPart, error) {
 	return u.fail(u.lost(err))
 }
 
-// saved wakes the upkeep jobs for which the save made work, and returns the part.
+// saved wakes the loops for which the save made work, and returns the part.
 func (u *partUpload) saved() store.SessionPart {
 	if u.wantsRepair() {
 		u.e.cfg.WakeRepair()

@@ -11,13 +11,13 @@ import (
 // doubtFor is how long after a lost answer of the metadata store its change may still be applied.
 const doubtFor = time.Minute
 
-// Claims claims tasks for a job. When the answer of the store to a claim, or to the end of one, was lost, tasks may be
+// Claims claims tasks for a loop. When the answer of the store to a claim, or to the end of one, was lost, tasks may be
 // claimed that no one works on; they would stay hidden until the hold expires. Therefore, for doubtFor
-// afterwards, the job's next claim first ends all claims that the job may still hold. The zero value is ready. Its methods
-// are safe for concurrent use, but Claim may be called only while the job works on no task.
+// afterwards, the loop's next claim first ends all claims that the loop may still hold. The zero value is ready. Its methods
+// are safe for concurrent use, but Claim may be called only while the loop works on no task.
 type Claims struct {
 	mu    sync.Mutex // guards doubt
-	doubt time.Time  // until then there may be claims that the job does not know of
+	doubt time.Time  // until then there may be claims that the loop does not know of
 }
 
 // Claim claims tasks for a step that starts.

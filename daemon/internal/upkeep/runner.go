@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,6 +18,8 @@ const LeaseName = "upkeep"
 // Meta is what a Runner needs of the metadata store.
 type Meta interface {
 	store.Leases
+	store.Loops
+	store.Jobs
 	// TakeOver ends the claims of earlier terms; see store.Queues.
 	TakeOver(ctx context.Context, term uint64) error
 }
@@ -25,15 +28,18 @@ type Meta interface {
 type Config struct {
 	Meta  Meta
 	Owner string        // unique to this process: host, and a random part
-	Jobs  []Job         // each name once
+	Loops []Loop        // each name once
+	Jobs  []Job         // each kind once
 	TTL   time.Duration // of the lease; a leader that dies is replaced after this time; default 15 s
 	Log   *slog.Logger  // default: slog.Default()
 }
 
-// Runner runs jobs while it holds the lease. Safe for concurrent use.
+// Runner runs loops and jobs while it holds the lease, and wakes the leader while it does not. Safe for concurrent use.
 type Runner struct {
 	cfg     Config
 	workers []*worker
+	jobs    []*jobWorker
+	waker   *waker
 
 	mu   sync.Mutex // guards the fields below; nothing is called while it is held
 	run  context.CancelFunc
@@ -49,10 +55,11 @@ func NewRunner(c Config) *Runner {
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
-	r := &Runner{cfg: c}
-	for _, j := range c.Jobs {
-		r.workers = append(r.workers, newWorker(j, c.Log))
+	r := &Runner{cfg: c, waker: newWaker(c.Meta)}
+	for _, l := range c.Loops {
+		r.workers = append(r.workers, newWorker(l, c.Log))
 	}
+	r.jobs = newJobWorkers(c)
 	return r
 }
 
@@ -69,7 +76,10 @@ func (r *Runner) Start() {
 	r.run, r.over = cancel, over
 	go func() {
 		defer close(over)
-		r.campaign(ctx)
+		var both sync.WaitGroup
+		both.Go(func() { r.waker.run(ctx) })
+		both.Go(func() { r.campaign(ctx) })
+		both.Wait()
 	}()
 }
 
@@ -99,22 +109,51 @@ func (r *Runner) Run(ctx context.Context) error {
 	return nil
 }
 
-// Kick wakes the job of that name because there is work for it. It never blocks. A runner on standby ignores it: the
-// leader finds the work when its job looks next.
+// Kick wakes the loop of that name because there is work for it, wherever the leader is: on standby the wake-up is stored, and
+// the leader reads it within about a second. It never blocks. A runner that is stopped before it has stored a wake-up drops it; then
+// the leader finds the work when its loop looks next.
 func (r *Runner) Kick(name string) {
+	if !r.knows(name) {
+		return
+	}
+	if r.leads() {
+		r.kickHere(name)
+		return
+	}
+	r.waker.wake(name)
+}
+
+// knows reports whether there is a loop of that name, or jobs are meant.
+func (r *Runner) knows(name string) bool {
+	return name == store.JobsLoop || slices.ContainsFunc(r.workers, func(w *worker) bool { return w.loop.Name() == name })
+}
+
+func (r *Runner) leads() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.term != 0
+}
+
+// kickHere wakes what this runner runs under that name.
+func (r *Runner) kickHere(name string) {
 	for _, w := range r.workers {
-		if w.job.Name() == name {
-			w.kick()
+		if w.loop.Name() == name {
+			w.kicked.kick()
+		}
+	}
+	if name == store.JobsLoop {
+		for _, w := range r.jobs {
+			w.kicked.kick()
 		}
 	}
 }
 
-// Status is the state of a runner and its jobs.
+// Status is the state of a runner and its loops. That of the leader, and all jobs, are in the metadata store.
 type Status struct {
 	Leading bool
 	Owner   string
 	Term    uint64     // of the lease, while leading
-	Jobs    []Progress // in the order of Config.Jobs
+	Loops   []Progress // in the order of Config.Loops
 }
 
 // Status returns the current state of the runner.
@@ -123,7 +162,7 @@ func (r *Runner) Status() Status {
 	s := Status{Leading: r.term != 0, Owner: r.cfg.Owner, Term: r.term}
 	r.mu.Unlock()
 	for _, w := range r.workers {
-		s.Jobs = append(s.Jobs, w.snapshot())
+		s.Loops = append(s.Loops, w.snapshot())
 	}
 	return s
 }
@@ -152,22 +191,27 @@ func (r *Runner) acquire(ctx context.Context) (store.Lease, error) {
 	return r.cfg.Meta.AcquireLease(ctx, LeaseName, r.cfg.Owner, r.cfg.TTL)
 }
 
-// lead runs the jobs until the lease is lost or ctx ends. The lease was requested at the time asked.
+// lead runs the loops and jobs until the lease is lost or ctx ends. The lease was requested at the time asked.
 func (r *Runner) lead(ctx context.Context, lease store.Lease, asked time.Time) {
 	r.setTerm(lease.Term)
-	r.cfg.Log.Info("this gateway runs the upkeep jobs now", "term", lease.Term)
+	r.cfg.Log.Info("this gateway runs the upkeep now", "term", lease.Term)
 	working, stop := context.WithCancel(ctx)
-	var jobs sync.WaitGroup
+	var all sync.WaitGroup
 	for _, w := range r.workers {
-		jobs.Go(func() {
+		all.Go(func() {
 			if r.takeOver(working, lease.Term) {
 				w.work(working, lease.Term)
 			}
 		})
 	}
+	for _, w := range r.jobs {
+		all.Go(func() { w.work(working, lease.Term) })
+	}
+	all.Go(func() { r.listen(working) })
+	all.Go(func() { r.report(working, lease.Term) })
 	lost := r.hold(ctx, lease, asked)
 	stop()
-	jobs.Wait()
+	all.Wait()
 	r.setTerm(0)
 	if lost != nil {
 		r.cfg.Log.Warn("the upkeep lease was lost; another gateway takes over", "term", lease.Term, "error", lost)

@@ -15,24 +15,24 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/store/mem"
 	"github.com/ringstore/ringstore/daemon/internal/upkeep"
-	"github.com/ringstore/ringstore/daemon/internal/upkeep/reclaim"
+	"github.com/ringstore/ringstore/daemon/internal/upkeep/loop/reclaim"
 	"github.com/ringstore/ringstore/daemon/internal/upkeep/upkeeptest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// job is a Job whose Step is a function.
-type job struct {
+// loop is a Loop whose Step is a function.
+type loop struct {
 	name string
 	pace upkeep.Pace
 	step func(ctx context.Context) (upkeep.Outcome, error)
 }
 
-func (j job) Name() string                                               { return j.name }
-func (j job) Pace() upkeep.Pace                                          { return j.pace }
-func (j job) Step(ctx context.Context, _ uint64) (upkeep.Outcome, error) { return j.step(ctx) }
+func (l loop) Name() string                                               { return l.name }
+func (l loop) Pace() upkeep.Pace                                          { return l.pace }
+func (l loop) Step(ctx context.Context, _ uint64) (upkeep.Outcome, error) { return l.step(ctx) }
 
-// gateway is a runner with one job that counts its steps and takes one second for each.
+// gateway is a runner with one loop that counts its steps and takes one second for each.
 type gateway struct {
 	*upkeep.Runner
 	leases *flaky
@@ -83,7 +83,7 @@ func (f *flaky) ReleaseLease(ctx context.Context, l store.Lease) error {
 
 func newGateway(m *mem.Metadata, name string, active, most *atomic.Int64) *gateway {
 	g := &gateway{leases: &flaky{Meta: m}, active: active, most: most}
-	g.Runner = upkeep.NewRunner(upkeep.Config{Meta: g.leases, Owner: name, Log: upkeeptest.Quiet, Jobs: []upkeep.Job{job{name: "work", step: g.step}}})
+	g.Runner = upkeep.NewRunner(upkeep.Config{Meta: g.leases, Owner: name, Log: upkeeptest.Quiet, Loops: []upkeep.Loop{loop{name: "work", step: g.step}}})
 	return g
 }
 
@@ -114,19 +114,19 @@ func TestOneGatewayWorksAtATime(t *testing.T) {
 		status := a.Status()
 		require.True(t, status.Leading)
 		require.EqualValues(t, 1, status.Term)
-		require.Len(t, status.Jobs, 1)
-		p := status.Jobs[0]
-		require.Equal(t, "work", p.Job)
+		require.Len(t, status.Loops, 1)
+		p := status.Loops[0]
+		require.Equal(t, "work", p.Loop)
 		require.Equal(t, upkeep.Busy, p.State)
 		require.EqualValues(t, 60, p.Steps)
 		require.EqualValues(t, 120, p.Items)
 		require.EqualValues(t, 600, p.Bytes)
 		require.Equal(t, time.Second, p.Cost)
-		require.Equal(t, upkeep.Standby, b.Status().Jobs[0].State)
+		require.Equal(t, upkeep.Standby, b.Status().Loops[0].State)
 		require.False(t, b.Status().Leading)
 
 		a.Stop() // releases the lease: b need not wait until it expires
-		require.Equal(t, upkeep.Standby, a.Status().Jobs[0].State)
+		require.Equal(t, upkeep.Standby, a.Status().Loops[0].State)
 		require.False(t, a.Status().Leading)
 		time.Sleep(7 * time.Second)
 		require.Positive(t, b.steps.Load())
@@ -218,7 +218,7 @@ func TestANewLeaderTakesOverWhatTheOldOneClaimed(t *testing.T) {
 			}
 			return upkeep.Outcome{State: upkeep.Idle}, err
 		}
-		r := upkeep.NewRunner(upkeep.Config{Meta: m, Owner: "next", Log: upkeeptest.Quiet, Jobs: []upkeep.Job{termJob{claim}}})
+		r := upkeep.NewRunner(upkeep.Config{Meta: m, Owner: "next", Log: upkeeptest.Quiet, Loops: []upkeep.Loop{termLoop{claim}}})
 		begin := time.Now()
 		r.Start()
 		got := <-claimed
@@ -232,14 +232,14 @@ func TestANewLeaderTakesOverWhatTheOldOneClaimed(t *testing.T) {
 	})
 }
 
-// termJob is a Job that records its term.
-type termJob struct {
+// termLoop is a Loop that records its term.
+type termLoop struct {
 	step func(ctx context.Context, term uint64) (upkeep.Outcome, error)
 }
 
-func (termJob) Name() string      { return "claim" }
-func (termJob) Pace() upkeep.Pace { return upkeep.Pace{Every: time.Hour} }
-func (j termJob) Step(ctx context.Context, term uint64) (upkeep.Outcome, error) {
+func (termLoop) Name() string      { return "claim" }
+func (termLoop) Pace() upkeep.Pace { return upkeep.Pace{Every: time.Hour} }
+func (j termLoop) Step(ctx context.Context, term uint64) (upkeep.Outcome, error) {
 	return j.step(ctx, term)
 }
 
@@ -255,12 +255,12 @@ func TestPaces(t *testing.T) {
 			}
 		}
 		broken := errors.New("broken")
-		r := upkeep.NewRunner(upkeep.Config{Meta: mem.NewMetadata(), Owner: "a", Log: upkeeptest.Quiet, Jobs: []upkeep.Job{
-			job{"busy", upkeep.Pace{Throttle: 3}, count(&busy, time.Second, upkeep.Busy, nil)},
-			job{"idle", upkeep.Pace{Every: time.Minute}, count(&idle, 0, upkeep.Idle, nil)},
-			job{"done", upkeep.Pace{}, count(&done, 0, upkeep.Done, nil)},
-			job{"failing", upkeep.Pace{}, count(&failing, 0, upkeep.Busy, broken)},
-			job{"panicking", upkeep.Pace{}, func(context.Context) (upkeep.Outcome, error) { panic("no such chunk") }},
+		r := upkeep.NewRunner(upkeep.Config{Meta: mem.NewMetadata(), Owner: "a", Log: upkeeptest.Quiet, Loops: []upkeep.Loop{
+			loop{"busy", upkeep.Pace{Throttle: 3}, count(&busy, time.Second, upkeep.Busy, nil)},
+			loop{"idle", upkeep.Pace{Every: time.Minute}, count(&idle, 0, upkeep.Idle, nil)},
+			loop{"done", upkeep.Pace{}, count(&done, 0, upkeep.Done, nil)},
+			loop{"failing", upkeep.Pace{}, count(&failing, 0, upkeep.Busy, broken)},
+			loop{"panicking", upkeep.Pace{}, func(context.Context) (upkeep.Outcome, error) { panic("no such chunk") }},
 		}})
 		r.Start()
 		time.Sleep(100*time.Second + 500*time.Millisecond)
@@ -268,7 +268,7 @@ func TestPaces(t *testing.T) {
 		require.EqualValues(t, 2, idle.Load())
 		require.EqualValues(t, 1, done.Load())
 		require.InDelta(t, 7, failing.Load(), 1, "1, 2, 4, 8, 16, 32 s, more or less")
-		jobs := r.Status().Jobs
+		jobs := r.Status().Loops
 		require.Equal(t, []string{"busy", "idle", "done", "failing", "failing"}, []string{
 			jobs[0].State.String(), jobs[1].State.String(), jobs[2].State.String(), jobs[3].State.String(), jobs[4].State.String(),
 		})
@@ -280,7 +280,7 @@ func TestPaces(t *testing.T) {
 		synctest.Wait()
 		require.EqualValues(t, 3, idle.Load(), "a kick ends the wait at once")
 		time.Sleep(2 * time.Second)
-		require.Equal(t, upkeep.Throttled, r.Status().Jobs[0].State)
+		require.Equal(t, upkeep.Throttled, r.Status().Loops[0].State)
 		r.Stop()
 	})
 }
@@ -289,8 +289,8 @@ func TestAKickDuringAStepIsNotLost(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var steps atomic.Int64
-		r := upkeep.NewRunner(upkeep.Config{Meta: mem.NewMetadata(), Owner: "a", Log: upkeeptest.Quiet, Jobs: []upkeep.Job{
-			job{"slow", upkeep.Pace{Every: time.Hour}, func(context.Context) (upkeep.Outcome, error) {
+		r := upkeep.NewRunner(upkeep.Config{Meta: mem.NewMetadata(), Owner: "a", Log: upkeeptest.Quiet, Loops: []upkeep.Loop{
+			loop{"slow", upkeep.Pace{Every: time.Hour}, func(context.Context) (upkeep.Outcome, error) {
 				steps.Add(1)
 				time.Sleep(time.Second)
 				return upkeep.Outcome{State: upkeep.Idle}, nil
@@ -335,7 +335,7 @@ func TestADeleteIsReclaimedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := upkeeptest.New(t, 6)
 		f, _ := c.Put(t, 6, 4, 5000)
-		r := upkeep.NewRunner(upkeep.Config{Meta: c.Meta, Owner: "a", Log: upkeeptest.Quiet, Jobs: []upkeep.Job{
+		r := upkeep.NewRunner(upkeep.Config{Meta: c.Meta, Owner: "a", Log: upkeeptest.Quiet, Loops: []upkeep.Loop{
 			reclaim.New(reclaim.Config{Meta: c.Meta, Fleet: c.Fleet, Log: upkeeptest.Quiet}),
 		}})
 		r.Start()
@@ -346,7 +346,7 @@ func TestADeleteIsReclaimedAtOnce(t *testing.T) {
 		synctest.Wait()
 		require.Zero(t, c.Stored(t))
 		require.Zero(t, time.Since(begin))
-		require.EqualValues(t, 10, r.Status().Jobs[0].Items)
+		require.EqualValues(t, 10, r.Status().Loops[0].Items)
 		r.Stop()
 	})
 }

@@ -1,10 +1,14 @@
 // Package upkeep runs the background work of a cluster: on one gateway at a time,
 // throttled so that clients do not notice, with its progress visible.
 //
+// There are two kinds. A [Loop] never ends: it looks for work, does it, and looks again (repair, reclaim, review). A [Job] is
+// started by an operator with arguments, has progress, and ends; what is stored of it is a [store.Job]. Loops are in
+// the packages loop/<name>, jobs in job/<name>.
+//
 // # The lease
 //
 // A [Runner] in every gateway tries to acquire the lease "upkeep" in the metadata store.
-// The one that holds it runs all jobs, renews it every third of its TTL, and stops at once when it is lost:
+// The one that holds it runs all loops and jobs, renews it every third of its TTL, and stops at once when it is lost:
 //
 //	standby --- lease acquired ---> leading --- renewed ---> leading
 //	   ^                              |
@@ -38,37 +42,69 @@
 // Claims end with their leader: they carry the lease's term, and a new leader first takes over the claims of older
 // terms. When an old leader finishes or postpones such a task later, the queue does not change.
 //
+// A job's progress carries the term too: the store refuses that of an earlier leader, which then stops working on the job.
+//
 // One assumption remains: a process that is paused for minutes between
 // the check of its context and the send that follows, and whose packets are still delivered, could
 // delete a chunk that was placed there again meanwhile. The chunk would be found missing and repaired from the others.
+//
+// # Wake-ups
+//
+// Work appears at any gateway, and the leader runs the loops. On standby [Runner.Kick] counts a wake-up in the metadata store, at
+// most a few times a second; the leader reads the counts every second. Changes of jobs count one themselves.
 package upkeep
 
 import (
 	"context"
 	"time"
 
+	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/stripe"
 )
 
-// Job is one kind of background work. Its methods are called by one goroutine at a time.
-type Job interface {
+// Loop is background work that never ends. Its methods are called by one goroutine at a time.
+type Loop interface {
 	// Name is a stable name for operators and for Runner.Kick.
 	Name() string
-	// Pace returns how fast the job runs. It does not change.
+	// Pace returns how fast the loop runs. It does not change.
 	Pace() Pace
 	// Step does a limited amount of work, seconds rather than minutes, and returns soon
 	// after ctx ended. It must be safe while another gateway executes a step of the same
-	// job: see the package comment. After an error it is called again with increasing delay.
+	// loop: see the package comment. After an error it is called again with increasing delay.
 	// term is that of the lease under which it runs; claims are bound to it.
 	Step(ctx context.Context, term uint64) (Outcome, error)
 }
 
-// Pace is how fast a job runs.
+// Job is one kind of work with arguments, progress and an end. Its methods are called by one goroutine at a time: of the jobs of
+// one kind one runs, the oldest first; jobs of several kinds run at once.
+type Job interface {
+	// Kind is the store.Job.Kind that it runs.
+	Kind() string
+	// Pace returns how fast such jobs run. It does not change.
+	Pace() Pace
+	// Step does a limited amount of the job's work, seconds rather than minutes, beginning at j.Cursor, and returns soon after ctx ended.
+	// What it returns is stored about once a second, so after a crash steps since then are executed again, by another gateway and possibly
+	// beside this one: they must be repeatable. j.Term is that of the lease.
+	// An error that may pass (Unavailable, NoQuorum, NoSpace, OutcomeUnknown, Canceled) is retried with increasing delay and shown as the reason;
+	// any other ends the job as failed.
+	Step(ctx context.Context, j store.Job) (Advance, error)
+}
+
+// Advance is what a step of a job did. What an error accompanies is not counted.
+type Advance struct {
+	State  State        // Busy; Idle: it waits for something and looks again after Pace.Every; Done
+	Done   store.Amount // by this step
+	Total  store.Amount // of the job, as far as it is known; zero: as before
+	Cursor []byte       // where the next step begins; nil: as before
+	Reason string       // what it waits for, where it is Idle
+}
+
+// Pace is how fast a loop or a job runs.
 type Pace struct {
 	// Every is the wait after a step that found nothing to do. Kick ends it early.
 	Every time.Duration
 	// Throttle is the pause after each busy step, in units of the average duration of a step:
-	// with 0 the job works without pause, with 1 half of the time, with 3 a quarter of it.
+	// with 0 it works without pause, with 1 half of the time, with 3 a quarter of it.
 	Throttle float64
 }
 
@@ -76,13 +112,13 @@ type Pace struct {
 type Outcome struct {
 	State State // Busy, Idle or Done
 	Items int64 // units of work that were finished
-	Bytes int64 // data that was written or removed, where the job counts it
+	Bytes int64 // data that was written or removed, where the loop counts it
 }
 
-// State is the state of a job. Jobs return Busy, Idle or Done; the runner sets the others.
+// State is the state of a loop. Loops return Busy, Idle or Done; the runner sets the others.
 type State uint8
 
-// The states of a job.
+// The states of a loop.
 const (
 	Standby   State = iota // another gateway runs it, or no gateway does yet
 	Busy                   // there was work; more may be waiting
@@ -102,5 +138,5 @@ func (s State) String() string {
 	return "unknown"
 }
 
-// Fleet is the nodes as jobs need them; *cluster.Fleet implements it.
+// Fleet is the nodes as loops and jobs need them; *cluster.Fleet implements it.
 type Fleet = stripe.Fleet

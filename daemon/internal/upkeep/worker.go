@@ -11,46 +11,67 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// Progress is the state of a job and what it has done since the process started.
+// Progress is the state of a loop and what it has done since the process started.
 type Progress struct {
-	Job      string
+	Loop     string
 	State    State
 	Steps    int64         // that succeeded
 	Items    int64         // units of work finished
-	Bytes    int64         // data written or removed, where the job counts it
+	Bytes    int64         // data written or removed, where the loop counts it
 	Failures int64         // steps that failed
 	Cost     time.Duration // moving average of the duration of busy steps
 	LastStep time.Time     // when the last one ended, with or without an error; zero before the first
 	Error    string        // of the last step, if it failed
 }
 
-// worker runs one job, step after step.
+// worker runs one loop, step after step.
 type worker struct {
-	job    Job
+	loop   Loop
 	pace   Pace
 	log    *slog.Logger
-	kicked chan struct{} // buffers one kick
+	kicked kicks
 
 	mu       sync.Mutex // guards progress
 	progress Progress
 }
 
-func newWorker(j Job, log *slog.Logger) *worker {
-	return &worker{job: j, pace: j.Pace(), log: log.With("job", j.Name()), kicked: make(chan struct{}, 1), progress: Progress{Job: j.Name()}}
+func newWorker(l Loop, log *slog.Logger) *worker {
+	return &worker{loop: l, pace: l.Pace(), log: log.With("loop", l.Name()), kicked: newKicks(), progress: Progress{Loop: l.Name()}}
 }
 
-func (w *worker) kick() {
+// kicks buffers one kick.
+type kicks chan struct{}
+
+func newKicks() kicks { return make(kicks, 1) }
+
+func (k kicks) kick() {
 	select {
-	case w.kicked <- struct{}{}:
+	case k <- struct{}{}:
 	default:
 	}
 }
 
-func (w *worker) clearKick() {
+// take removes the kick, and reports whether there was one.
+func (k kicks) take() bool {
 	select {
-	case <-w.kicked:
+	case <-k:
+		return true
 	default:
+		return false
 	}
+}
+
+// wait waits, and returns early on a kick, which it takes, or when ctx ends.
+func (k kicks) wait(ctx context.Context, d time.Duration) (kicked bool) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	case <-k:
+		return true
+	}
+	return false
 }
 
 func (w *worker) snapshot() Progress {
@@ -59,13 +80,13 @@ func (w *worker) snapshot() Progress {
 	return w.progress
 }
 
-// work runs steps until ctx ends or the job is done.
+// work runs steps until ctx ends or the loop is done.
 func (w *worker) work(ctx context.Context, term uint64) {
 	defer w.setState(Standby)
 	failures := 0
 	for ctx.Err() == nil {
 		w.setState(Busy)
-		w.clearKick() // the step that starts now sees the work that the kick announced
+		w.kicked.take() // the step that starts now sees the work that the kick announced
 		begin := time.Now()
 		out, err := w.step(ctx, term)
 		if ctx.Err() != nil {
@@ -88,21 +109,24 @@ func (w *worker) work(ctx context.Context, term uint64) {
 		default:
 			failures = 0
 			w.setState(Idle)
-			w.wait(ctx)
+			w.kicked.wait(ctx, w.pace.Every)
 		}
 	}
 }
 
-// step runs one step. A panic becomes its error: a defect in a background job must not stop the
+// step runs one step. A panic becomes its error: a defect in background work must not stop the
 // gateway, which would recur as long as the same task is due.
 func (w *worker) step(ctx context.Context, term uint64) (out Outcome, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = store.Errorf(store.Internal, "panic: %v", p)
-			w.log.Error("upkeep panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-		}
-	}()
-	return w.job.Step(ctx, term)
+	defer caught(w.log, &err)
+	return w.loop.Step(ctx, term)
+}
+
+// caught turns a panic into an error. It is deferred.
+func caught(log *slog.Logger, err *error) {
+	if p := recover(); p != nil {
+		*err = store.Errorf(store.Internal, "panic: %v", p)
+		log.Error("upkeep panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	}
 }
 
 func (w *worker) setState(s State) {
@@ -148,17 +172,6 @@ func (w *worker) rest(ctx context.Context) {
 	if d := time.Duration(w.pace.Throttle * float64(w.snapshot().Cost)); d > 0 {
 		w.setState(Throttled)
 		pause(ctx, d)
-	}
-}
-
-// wait waits for Pace.Every or a kick.
-func (w *worker) wait(ctx context.Context) {
-	timer := time.NewTimer(w.pace.Every)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-w.kicked:
-	case <-timer.C:
 	}
 }
 

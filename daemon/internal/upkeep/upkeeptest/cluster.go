@@ -1,4 +1,4 @@
-// Package upkeeptest is a small cluster in memory for the tests of upkeep jobs:
+// Package upkeeptest is a small cluster in memory for the tests of loops and jobs:
 // the in-memory metadata store, the real fleet, and chunks written and read without the engine.
 package upkeeptest
 

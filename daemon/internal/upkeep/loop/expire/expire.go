@@ -11,7 +11,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/upkeep"
 )
 
-// Name is the job's name.
+// Name is the loop's name.
 const Name = "expire"
 
 // DefaultAfter is how long an upload may take where nothing else is set.
@@ -19,14 +19,14 @@ const DefaultAfter = 24 * time.Hour
 
 const batch = 100
 
-// Meta is what the job needs of the metadata store.
+// Meta is what the loop needs of the metadata store.
 type Meta interface {
 	Members(ctx context.Context) (store.Membership, error)
 	ListFiles(ctx context.Context, q store.FileQuery) (store.FilePage, error)
 	FailFile(ctx context.Context, f store.File, reason string, attempted []store.Part) error
 }
 
-// Config is what the job is made of.
+// Config is what the loop is made of.
 type Config struct {
 	Meta    Meta
 	After   time.Duration // an upload that started so long ago is failed; default DefaultAfter
@@ -34,13 +34,13 @@ type Config struct {
 	Log     *slog.Logger  // default: slog.Default()
 }
 
-// Job is the upkeep job. Make it with New.
-type Job struct{ cfg Config }
+// Loop is the upkeep loop. Make it with New.
+type Loop struct{ cfg Config }
 
-var _ upkeep.Job = (*Job)(nil)
+var _ upkeep.Loop = (*Loop)(nil)
 
-// New makes the job.
-func New(c Config) *Job {
+// New makes the loop.
+func New(c Config) *Loop {
 	if c.After == 0 {
 		c.After = DefaultAfter
 	}
@@ -50,33 +50,33 @@ func New(c Config) *Job {
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
-	return &Job{cfg: c}
+	return &Loop{cfg: c}
 }
 
-// Name implements upkeep.Job.
-func (j *Job) Name() string { return Name }
+// Name implements upkeep.Loop.
+func (l *Loop) Name() string { return Name }
 
-// Pace implements upkeep.Job.
-func (j *Job) Pace() upkeep.Pace { return upkeep.Pace{Every: time.Minute, Throttle: 1} }
+// Pace implements upkeep.Loop.
+func (l *Loop) Pace() upkeep.Pace { return upkeep.Pace{Every: time.Minute, Throttle: 1} }
 
 // Step fails the oldest uploads that are older than Config.After by the store's clock.
-func (j *Job) Step(ctx context.Context, _ uint64) (upkeep.Outcome, error) {
+func (l *Loop) Step(ctx context.Context, _ uint64) (upkeep.Outcome, error) {
 	idle := upkeep.Outcome{State: upkeep.Idle}
-	members, err := j.cfg.Meta.Members(ctx)
+	members, err := l.cfg.Meta.Members(ctx)
 	if err != nil {
 		return idle, err
 	}
-	page, err := j.cfg.Meta.ListFiles(ctx, store.FileQuery{State: store.Uploading, Limit: batch})
+	page, err := l.cfg.Meta.ListFiles(ctx, store.FileQuery{State: store.Uploading, Limit: batch})
 	if err != nil {
 		return idle, err
 	}
-	limit := members.Now.Add(-j.cfg.After)
+	limit := members.Now.Add(-l.cfg.After)
 	var failed int64
 	for _, f := range page.Files {
 		if f.CreatedAt.After(limit) {
 			break // the others are younger
 		}
-		if err := j.fail(ctx, f); err != nil {
+		if err := l.fail(ctx, f); err != nil {
 			return upkeep.Outcome{Items: failed}, err
 		}
 		failed++
@@ -84,15 +84,15 @@ func (j *Job) Step(ctx context.Context, _ uint64) (upkeep.Outcome, error) {
 	if failed == 0 {
 		return idle, nil
 	}
-	j.cfg.Reclaim()
+	l.cfg.Reclaim()
 	return upkeep.Outcome{State: upkeep.Busy, Items: failed}, nil
 }
 
 // fail fails one upload. One that was completed or failed meanwhile is left alone.
-func (j *Job) fail(ctx context.Context, f store.File) error {
-	err := j.cfg.Meta.FailFile(ctx, f, "the upload was not completed within "+j.cfg.After.String(), nil)
+func (l *Loop) fail(ctx context.Context, f store.File) error {
+	err := l.cfg.Meta.FailFile(ctx, f, "the upload was not completed within "+l.cfg.After.String(), nil)
 	if err == nil {
-		j.cfg.Log.Info("an upload that was not completed in time was failed", "file", f.ID, "bucket", f.Bucket, "name", f.Key, "began", f.CreatedAt)
+		l.cfg.Log.Info("an upload that was not completed in time was failed", "file", f.ID, "bucket", f.Bucket, "name", f.Key, "began", f.CreatedAt)
 		return nil
 	}
 	if kind := store.KindOf(err); kind == store.NotFound || kind == store.Conflict {

@@ -13,7 +13,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/store/mem"
 	"github.com/ringstore/ringstore/daemon/internal/upkeep"
-	"github.com/ringstore/ringstore/daemon/internal/upkeep/expire"
+	"github.com/ringstore/ringstore/daemon/internal/upkeep/loop/expire"
 	"github.com/ringstore/ringstore/daemon/internal/upkeep/upkeeptest"
 )
 

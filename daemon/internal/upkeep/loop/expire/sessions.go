@@ -10,16 +10,16 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/upkeep"
 )
 
-// SessionsName is the name of the job that ends expired sessions.
+// SessionsName is the name of the loop that ends expired sessions.
 const SessionsName = "expire-sessions"
 
-// SessionMeta is what that job needs of the metadata store.
+// SessionMeta is what that loop needs of the metadata store.
 type SessionMeta interface {
 	ListSessions(ctx context.Context, q store.SessionQuery) (store.SessionPage, error)
 	AbortSession(ctx context.Context, id store.FileID) error
 }
 
-// SessionsConfig is what the job is made of. The time of expiry is part of each session.
+// SessionsConfig is what the loop is made of. The time of expiry is part of each session.
 type SessionsConfig struct {
 	Meta    SessionMeta
 	Every   time.Duration // how often to look; default a minute
@@ -27,14 +27,14 @@ type SessionsConfig struct {
 	Log     *slog.Logger  // default: slog.Default()
 }
 
-// SessionsJob removes expired sessions and their parts. For all other calls of the metadata store a session does not exist
+// SessionsLoop removes expired sessions and their parts. For all other calls of the metadata store a session does not exist
 // from the moment it expires, so none can be revived. Make it with NewSessions.
-type SessionsJob struct{ cfg SessionsConfig }
+type SessionsLoop struct{ cfg SessionsConfig }
 
-var _ upkeep.Job = (*SessionsJob)(nil)
+var _ upkeep.Loop = (*SessionsLoop)(nil)
 
-// NewSessions makes the job.
-func NewSessions(c SessionsConfig) *SessionsJob {
+// NewSessions makes the loop.
+func NewSessions(c SessionsConfig) *SessionsLoop {
 	if c.Every == 0 {
 		c.Every = time.Minute
 	}
@@ -44,24 +44,24 @@ func NewSessions(c SessionsConfig) *SessionsJob {
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
-	return &SessionsJob{cfg: c}
+	return &SessionsLoop{cfg: c}
 }
 
-// Name implements upkeep.Job.
-func (j *SessionsJob) Name() string { return SessionsName }
+// Name implements upkeep.Loop.
+func (l *SessionsLoop) Name() string { return SessionsName }
 
-// Pace implements upkeep.Job.
-func (j *SessionsJob) Pace() upkeep.Pace { return upkeep.Pace{Every: j.cfg.Every, Throttle: 1} }
+// Pace implements upkeep.Loop.
+func (l *SessionsLoop) Pace() upkeep.Pace { return upkeep.Pace{Every: l.cfg.Every, Throttle: 1} }
 
 // Step removes a batch of expired sessions.
-func (j *SessionsJob) Step(ctx context.Context, _ uint64) (upkeep.Outcome, error) {
-	page, err := j.cfg.Meta.ListSessions(ctx, store.SessionQuery{Expired: true, Limit: batch})
+func (l *SessionsLoop) Step(ctx context.Context, _ uint64) (upkeep.Outcome, error) {
+	page, err := l.cfg.Meta.ListSessions(ctx, store.SessionQuery{Expired: true, Limit: batch})
 	if err != nil || len(page.Sessions) == 0 {
 		return upkeep.Outcome{State: upkeep.Idle}, err
 	}
 	var ended int64
 	for _, s := range page.Sessions {
-		err := j.cfg.Meta.AbortSession(ctx, s.ID)
+		err := l.cfg.Meta.AbortSession(ctx, s.ID)
 		if errors.Is(err, store.NotFound) {
 			continue // it was aborted meanwhile
 		}
@@ -69,8 +69,8 @@ func (j *SessionsJob) Step(ctx context.Context, _ uint64) (upkeep.Outcome, error
 			return upkeep.Outcome{Items: ended}, err
 		}
 		ended++
-		j.cfg.Log.Info("an upload session expired and was removed", "session", s.ID, "bucket", s.Bucket, "name", s.Key, "received", s.Received, "expired", s.ExpiresAt)
+		l.cfg.Log.Info("an upload session expired and was removed", "session", s.ID, "bucket", s.Bucket, "name", s.Key, "received", s.Received, "expired", s.ExpiresAt)
 	}
-	j.cfg.Reclaim()
+	l.cfg.Reclaim()
 	return upkeep.Outcome{State: upkeep.Busy, Items: ended}, nil
 }

@@ -2,7 +2,7 @@
 //
 // A part can be below its policy because nodes were away when it was written (holes), because the cluster was too
 // small for the policy, or because a repair had to place several of its chunks on one node. Reads find
-// only damage and repair none of these. So when nodes have joined, left or returned, the job visits all parts once, throttled: it
+// only damage and repair none of these. So when nodes have joined, left or returned, the loop visits all parts once, throttled: it
 // widens parts that have too few chunks, and queues holes and chunks beyond their node's share for repair. Chunks on
 // nodes that are temporarily away are not lost and are left alone.
 package review
@@ -21,12 +21,12 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/upkeep"
 )
 
-// Name is the job's name.
+// Name is the loop's name.
 const Name = "review"
 
 const batch = store.MaxListLimit
 
-// Meta is what the job needs of the metadata store.
+// Meta is what the loop needs of the metadata store.
 type Meta interface {
 	Part(ctx context.Context, id store.PartID) (store.Part, store.File, error)
 	PartsAfter(ctx context.Context, after store.PartID, limit int) ([]store.Part, error)
@@ -36,7 +36,7 @@ type Meta interface {
 	Hasten(ctx context.Context, kind store.TaskKind) error
 }
 
-// Config is what the job is made of.
+// Config is what the loop is made of.
 type Config struct {
 	Meta    Meta
 	Fleet   upkeep.Fleet
@@ -45,14 +45,14 @@ type Config struct {
 	Log     *slog.Logger // default: slog.Default()
 }
 
-// Job is the upkeep job. Make it with New.
-type Job struct {
+// Loop is the upkeep loop. Make it with New.
+type Loop struct {
 	cfg  Config
 	walk *walk  // in progress; nil: none
 	done uint64 // signature of the membership for which a walk was completed
 }
 
-var _ upkeep.Job = (*Job)(nil)
+var _ upkeep.Loop = (*Loop)(nil)
 
 // walk is one visit of all parts.
 type walk struct {
@@ -64,52 +64,52 @@ type walk struct {
 	found     int
 }
 
-// New makes the job.
-func New(c Config) *Job {
+// New makes the loop.
+func New(c Config) *Loop {
 	if c.Repair == nil {
 		c.Repair = func() {}
 	}
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
-	return &Job{cfg: c}
+	return &Loop{cfg: c}
 }
 
-// Name implements upkeep.Job.
-func (j *Job) Name() string { return Name }
+// Name implements upkeep.Loop.
+func (l *Loop) Name() string { return Name }
 
-// Pace implements upkeep.Job.
-func (j *Job) Pace() upkeep.Pace { return upkeep.Pace{Every: 5 * time.Second, Throttle: 4} }
+// Pace implements upkeep.Loop.
+func (l *Loop) Pace() upkeep.Pace { return upkeep.Pace{Every: 5 * time.Second, Throttle: 4} }
 
 // Step checks a batch of parts, if the membership has changed since they were checked last.
-func (j *Job) Step(ctx context.Context, _ uint64) (upkeep.Outcome, error) {
-	view := j.cfg.Fleet.View()
-	if now := signature(view); j.walk == nil && now == j.done {
+func (l *Loop) Step(ctx context.Context, _ uint64) (upkeep.Outcome, error) {
+	view := l.cfg.Fleet.View()
+	if now := signature(view); l.walk == nil && now == l.done {
 		return upkeep.Outcome{State: upkeep.Idle}, nil
-	} else if j.walk == nil || j.walk.signature != now {
-		if err := j.begin(ctx, view, now); err != nil {
+	} else if l.walk == nil || l.walk.signature != now {
+		if err := l.begin(ctx, view, now); err != nil {
 			return upkeep.Outcome{}, err
 		}
 	}
-	parts, err := j.cfg.Meta.PartsAfter(ctx, j.walk.after, batch)
+	parts, err := l.cfg.Meta.PartsAfter(ctx, l.walk.after, batch)
 	if err != nil {
 		return upkeep.Outcome{}, err
 	}
 	var tasks []store.Task
 	for _, p := range parts {
-		found, err := j.look(ctx, view, p)
+		found, err := l.look(ctx, view, p)
 		if err != nil {
 			return upkeep.Outcome{}, err
 		}
 		tasks = append(tasks, found...)
 	}
-	if err := j.queue(ctx, tasks); err != nil {
+	if err := l.queue(ctx, tasks); err != nil {
 		return upkeep.Outcome{}, err
 	}
 	if len(parts) < batch {
-		j.end()
+		l.end()
 	} else {
-		j.walk.after = parts[len(parts)-1].ID
+		l.walk.after = parts[len(parts)-1].ID
 	}
 	return upkeep.Outcome{State: upkeep.Busy, Items: int64(len(tasks))}, nil
 }
@@ -127,19 +127,19 @@ func signature(v *cluster.View) uint64 {
 }
 
 // begin starts a walk, and makes postponed repairs due at once.
-func (j *Job) begin(ctx context.Context, view *cluster.View, now uint64) error {
-	buckets, err := j.cfg.Meta.ListBuckets(ctx)
+func (l *Loop) begin(ctx context.Context, view *cluster.View, now uint64) error {
+	buckets, err := l.cfg.Meta.ListBuckets(ctx)
 	if err != nil {
 		return err
 	}
-	if err := j.cfg.Meta.Hasten(ctx, store.Repair); err != nil {
+	if err := l.cfg.Meta.Hasten(ctx, store.Repair); err != nil {
 		return err
 	}
-	w := &walk{signature: now, policies: map[int]placement.Policy{}, wanted: map[store.BucketName]int{}, most: j.cfg.Survive}
+	w := &walk{signature: now, policies: map[int]placement.Policy{}, wanted: map[store.BucketName]int{}, most: l.cfg.Survive}
 	for _, b := range buckets {
 		wanted := b.Survive
 		if wanted == store.SurviveDefault {
-			wanted = j.cfg.Survive
+			wanted = l.cfg.Survive
 		}
 		w.wanted[b.Name] = wanted
 		w.most = max(w.most, wanted)
@@ -147,41 +147,41 @@ func (j *Job) begin(ctx context.Context, view *cluster.View, now uint64) error {
 	for f := range store.MaxSurvive + 1 {
 		w.policies[f] = view.Policy(f)
 	}
-	j.walk = w
-	j.cfg.Repair()
+	l.walk = w
+	l.cfg.Repair()
 	return nil
 }
 
-func (j *Job) end() {
-	if j.walk.found > 0 {
-		j.cfg.Log.Info("parts below their policy were queued for repair", "chunks", j.walk.found)
+func (l *Loop) end() {
+	if l.walk.found > 0 {
+		l.cfg.Log.Info("parts below their policy were queued for repair", "chunks", l.walk.found)
 	}
-	j.done, j.walk = j.walk.signature, nil
+	l.done, l.walk = l.walk.signature, nil
 }
 
 // look returns the repairs that the part needs, and widens it where the members now allow what its policy requires.
-func (j *Job) look(ctx context.Context, view *cluster.View, p store.Part) ([]store.Task, error) {
-	if enough(view, j.walk.policies[j.walk.most], p) {
+func (l *Loop) look(ctx context.Context, view *cluster.View, p store.Part) ([]store.Task, error) {
+	if enough(view, l.walk.policies[l.walk.most], p) {
 		return nil, nil
 	}
-	_, f, err := j.cfg.Meta.Part(ctx, p.ID)
+	_, f, err := l.cfg.Meta.Part(ctx, p.ID)
 	if errors.Is(err, store.NotFound) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	wanted, ok := j.walk.wanted[f.Bucket]
+	wanted, ok := l.walk.wanted[f.Bucket]
 	if !ok {
 		return nil, nil // its bucket was created after the walk started, so it has the current layout
 	}
-	policy := j.walk.policies[wanted]
+	policy := l.walk.policies[wanted]
 	if m := policy.ParityOf(p.K); m > p.M {
-		j.walk.found += m - p.M
-		if err := j.cfg.Meta.WidenPart(ctx, p.ID, m); err != nil && !errors.Is(err, store.NotFound) {
+		l.walk.found += m - p.M
+		if err := l.cfg.Meta.WidenPart(ctx, p.ID, m); err != nil && !errors.Is(err, store.NotFound) {
 			return nil, err
 		}
-		j.cfg.Repair()
+		l.cfg.Repair()
 	}
 	return misplaced(view, policy, p), nil
 }
@@ -206,14 +206,14 @@ func misplaced(view *cluster.View, policy placement.Policy, p store.Part) (tasks
 	return tasks
 }
 
-func (j *Job) queue(ctx context.Context, tasks []store.Task) error {
+func (l *Loop) queue(ctx context.Context, tasks []store.Task) error {
 	if len(tasks) == 0 {
 		return nil
 	}
-	if err := j.cfg.Meta.Enqueue(ctx, tasks); err != nil {
+	if err := l.cfg.Meta.Enqueue(ctx, tasks); err != nil {
 		return err
 	}
-	j.walk.found += len(tasks)
-	j.cfg.Repair()
+	l.walk.found += len(tasks)
+	l.cfg.Repair()
 	return nil
 }

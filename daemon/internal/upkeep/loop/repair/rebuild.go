@@ -11,8 +11,8 @@ import (
 // rebuild writes the chunk to the target node and returns its sum. The bytes come from the chunk itself unless it is lost, and
 // otherwise from any K others. When it returns nil the chunk is durable, and equal to the one before wherever the sum of that is known.
 // Errors of the target are refusals.
-func (j *Job) rebuild(ctx context.Context, p *chunkTask, lost bool, target store.NodeID) (store.ChunkSum, error) {
-	in, err := j.io.ReadChunk(ctx, p.part, p.index, lost)
+func (l *Loop) rebuild(ctx context.Context, p *chunkTask, lost bool, target store.NodeID) (store.ChunkSum, error) {
+	in, err := l.io.ReadChunk(ctx, p.part, p.index, lost)
 	if err != nil {
 		return 0, err
 	}
@@ -24,7 +24,7 @@ func (j *Job) rebuild(ctx context.Context, p *chunkTask, lost bool, target store
 	only := p.part
 	only.Chunks = make([]store.Placement, len(p.part.Chunks))
 	only.Chunks[p.index].Node = target
-	out := j.io.Write(ctx, stripe.WriteSpec{Part: only, Size: only.Size, Required: -1})
+	out := l.io.Write(ctx, stripe.WriteSpec{Part: only, Size: only.Size, Required: -1})
 	defer out.Abort()
 	sum, err := transfer(ctx, p.index, in, out)
 	if err != nil {
@@ -38,7 +38,7 @@ func (j *Job) rebuild(ctx context.Context, p *chunkTask, lost bool, target store
 		err = refused(out.Failure(p.index))
 	}
 	if err != nil && len(out.Uncertain()) > 0 {
-		err = errors.Join(err, j.takeBack(ctx, p, target))
+		err = errors.Join(err, l.takeBack(ctx, p, target))
 	}
 	return sum, err
 }

@@ -9,18 +9,18 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/placement"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/upkeep"
-	"github.com/ringstore/ringstore/daemon/internal/upkeep/repair"
-	"github.com/ringstore/ringstore/daemon/internal/upkeep/review"
+	"github.com/ringstore/ringstore/daemon/internal/upkeep/loop/repair"
+	"github.com/ringstore/ringstore/daemon/internal/upkeep/loop/review"
 	"github.com/ringstore/ringstore/daemon/internal/upkeep/upkeeptest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// rig is a cluster with the two jobs that bring parts to their policy: review and repair.
+// rig is a cluster with the two loops that bring parts to their policy: review and repair.
 type rig struct {
 	*upkeeptest.Cluster
-	review *review.Job
-	repair *repair.Job
+	review *review.Loop
+	repair *repair.Loop
 }
 
 func newRig(t *testing.T, nodes int) *rig {
@@ -32,7 +32,7 @@ func newRig(t *testing.T, nodes int) *rig {
 	}
 }
 
-// settle runs the jobs until both are idle.
+// settle runs the loops until both are idle.
 func (r *rig) settle(t *testing.T) {
 	t.Helper()
 	for range 100 {

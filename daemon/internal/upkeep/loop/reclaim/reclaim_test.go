@@ -12,17 +12,17 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/store/mem"
 	"github.com/ringstore/ringstore/daemon/internal/upkeep"
-	"github.com/ringstore/ringstore/daemon/internal/upkeep/reclaim"
+	"github.com/ringstore/ringstore/daemon/internal/upkeep/loop/reclaim"
 	"github.com/ringstore/ringstore/daemon/internal/upkeep/upkeeptest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func newJob(c *upkeeptest.Cluster) *reclaim.Job {
+func newLoop(c *upkeeptest.Cluster) *reclaim.Loop {
 	return reclaim.New(reclaim.Config{Meta: c.Meta, Fleet: c.Fleet, Log: upkeeptest.Quiet})
 }
 
-func step(t *testing.T, j *reclaim.Job) upkeep.Outcome {
+func step(t *testing.T, j *reclaim.Loop) upkeep.Outcome {
 	t.Helper()
 	out, err := j.Step(t.Context(), 1)
 	require.NoError(t, err)
@@ -34,7 +34,7 @@ func TestADeletedFileLeavesTheNodes(t *testing.T) {
 	c := upkeeptest.New(t, 6)
 	f, _ := c.Put(t, 6, 4, 5000)
 	kept, data := c.Put(t, 6, 4, 5000)
-	j := newJob(c)
+	j := newLoop(c)
 	require.Equal(t, upkeep.Outcome{State: upkeep.Idle}, step(t, j))
 	require.NoError(t, c.Meta.DeleteFile(t.Context(), store.Deletion{File: f.ID, Attempt: store.NewAttemptID()}))
 	require.Equal(t, upkeep.Outcome{State: upkeep.Busy, Items: 10}, step(t, j))
@@ -51,7 +51,7 @@ func TestANodeThatIsAwayGetsItsDeletesWhenItReturns(t *testing.T) {
 	away := f.Parts[0].Chunks[3].Node
 	c.Kill(away)
 	require.NoError(t, c.Meta.DeleteFile(t.Context(), store.Deletion{File: f.ID, Attempt: store.NewAttemptID()}))
-	j := newJob(c)
+	j := newLoop(c)
 	require.EqualValues(t, 5, step(t, j).Items)
 	require.Equal(t, upkeep.Idle, step(t, j).State, "the task of the node that is away is not even claimed")
 	require.EqualValues(t, 1, c.Depth(t, store.Reclaim))
@@ -66,7 +66,7 @@ func TestTasksOfARemovedNodeAreDropped(t *testing.T) {
 	f, _ := c.Put(t, 4, 2, 5000)
 	c.Remove(t, f.Parts[0].Chunks[0].Node)
 	require.NoError(t, c.Meta.DeleteFile(t.Context(), store.Deletion{File: f.ID, Attempt: store.NewAttemptID()}))
-	require.EqualValues(t, 6, step(t, newJob(c)).Items)
+	require.EqualValues(t, 6, step(t, newLoop(c)).Items)
 	require.Zero(t, c.Depth(t, store.Reclaim))
 }
 
@@ -79,7 +79,7 @@ func TestAChunkInUseIsNeverDeleted(t *testing.T) {
 		tasks = append(tasks, store.Task{Kind: store.Reclaim, Chunk: f.Parts[0].ChunkID(i), Node: at.Node, Reason: "by mistake"})
 	}
 	require.NoError(t, c.Meta.Enqueue(t.Context(), tasks))
-	require.EqualValues(t, 6, step(t, newJob(c)).Items)
+	require.EqualValues(t, 6, step(t, newLoop(c)).Items)
 	require.Zero(t, c.Depth(t, store.Reclaim))
 	c.RequireWhole(t, f, data)
 }
@@ -91,7 +91,7 @@ func TestOnlyTheOldPlaceIsCleared(t *testing.T) {
 	f, _ := c.Put(t, 4, 2, 5000)
 	p := f.Parts[0]
 	require.NoError(t, c.Meta.MoveChunk(t.Context(), p.ChunkID(0), p.Chunks[0], store.Placement{Node: spare(c, p), Sum: p.Chunks[0].Sum}))
-	step(t, newJob(c))
+	step(t, newLoop(c))
 	_, err := c.Nodes[p.Chunks[0].Node].Stat(t.Context(), p.ChunkID(0))
 	require.ErrorIs(t, err, store.NotFound)
 	_, err = c.Nodes[p.Chunks[1].Node].Stat(t.Context(), p.ChunkID(1))
@@ -120,7 +120,7 @@ func TestFailuresComeBackLaterAndLater(t *testing.T) {
 		bad := f.Parts[0].Chunks[0].Node
 		c.Nodes[bad].SetHook(mem.Fail(store.Errorf(store.Internal, "the disk says no"), mem.OpDelete))
 		require.NoError(t, c.Meta.DeleteFile(t.Context(), store.Deletion{File: f.ID, Attempt: store.NewAttemptID()}))
-		j := newJob(c)
+		j := newLoop(c)
 		require.EqualValues(t, 2, step(t, j).Items, "the others are done all the same")
 		for _, wait := range []time.Duration{time.Second, 2 * time.Second, 4 * time.Second} {
 			require.Equal(t, upkeep.Idle, step(t, j).State)
@@ -146,7 +146,7 @@ func TestANodeThatDiesMidwayIsLeftAlone(t *testing.T) {
 		require.NoError(t, c.Meta.Enqueue(t.Context(), tasks))
 		c.Nodes[c.IDs[0]].SetHook(mem.Stall(nil, mem.OpDelete))
 		begin := time.Now()
-		require.Equal(t, upkeep.Outcome{State: upkeep.Busy}, step(t, newJob(c)))
+		require.Equal(t, upkeep.Outcome{State: upkeep.Busy}, step(t, newLoop(c)))
 		require.Less(t, time.Since(begin), 25*time.Second)
 		require.EqualValues(t, 500, c.Depth(t, store.Reclaim))
 		require.Equal(t, "suspect", c.Fleet.View().Members[0].Status.String())
@@ -169,13 +169,13 @@ func TestALostLeaseGivesTheTasksBack(t *testing.T) {
 			return nil
 		})
 	}
-	out, err := newJob(c).Step(ctx, 1)
+	out, err := newLoop(c).Step(ctx, 1)
 	require.NoError(t, err)
 	require.Zero(t, out.Items)
 	for _, n := range c.Nodes {
 		n.SetHook(nil)
 	}
-	require.EqualValues(t, 6, step(t, newJob(c)).Items, "at once")
+	require.EqualValues(t, 6, step(t, newLoop(c)).Items, "at once")
 }
 
 // lost is a metadata store whose lookups of parts fail.
@@ -198,7 +198,7 @@ func TestNothingIsDeletedWithoutTheMetadata(t *testing.T) {
 
 func TestNoNodes(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, upkeep.Idle, step(t, newJob(upkeeptest.New(t, 0))).State)
+	require.Equal(t, upkeep.Idle, step(t, newLoop(upkeeptest.New(t, 0))).State)
 }
 
 // Chunks of deleted files stay on their nodes for the grace, so that reads in progress complete; where space is short, they are deleted at once.

@@ -11,7 +11,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/store/mem"
 	"github.com/ringstore/ringstore/daemon/internal/upkeep"
-	"github.com/ringstore/ringstore/daemon/internal/upkeep/repair"
+	"github.com/ringstore/ringstore/daemon/internal/upkeep/loop/repair"
 	"github.com/ringstore/ringstore/daemon/internal/upkeep/upkeeptest"
 )
 
@@ -32,7 +32,7 @@ func (w wrapped) Chunks(id store.NodeID) (store.Chunks, error) {
 // bare is a chunk store without optional powers, as one behind a wire may be.
 type bare struct{ store.Chunks }
 
-func newJobOn(c *upkeeptest.Cluster, wrap func(store.NodeID, store.Chunks) store.Chunks) *repair.Job {
+func newLoopOn(c *upkeeptest.Cluster, wrap func(store.NodeID, store.Chunks) store.Chunks) *repair.Loop {
 	return repair.New(repair.Config{Meta: c.Meta, Fleet: wrapped{c.Fleet, wrap}, Log: upkeeptest.Quiet})
 }
 
@@ -43,7 +43,7 @@ func TestChunksAreReadThroughWhereNodesCannotVerify(t *testing.T) {
 	p := f.Parts[0]
 	c.Rot(t, p, 1, 5)
 	c.Suspect(t, p, 2)
-	drain(t, newJobOn(c, func(_ store.NodeID, k store.Chunks) store.Chunks { return bare{k} }))
+	drain(t, newLoopOn(c, func(_ store.NodeID, k store.Chunks) store.Chunks { return bare{k} }))
 	now := c.RequireWhole(t, f, data)
 	require.NotEqual(t, p.Chunks[1], now.Chunks[1])
 	require.Equal(t, p.Chunks[2], now.Chunks[2])
@@ -76,7 +76,7 @@ func TestWhatABadWireBringsIsNotUsed(t *testing.T) {
 		p := f.Parts[0]
 		c.Lose(t, p, 2)
 		bad := p.Chunks[0].Node
-		out, err := newJobOn(c, func(id store.NodeID, k store.Chunks) store.Chunks {
+		out, err := newLoopOn(c, func(id store.NodeID, k store.Chunks) store.Chunks {
 			if id == bad {
 				return bent{k}
 			}
@@ -103,7 +103,7 @@ func TestAChunkThatIsNotWhatTheMetadataSaysIsReplaced(t *testing.T) {
 	_, err = w.Commit(store.Label{})
 	require.NoError(t, err)
 	c.Suspect(t, p, 3)
-	drain(t, newJob(c))
+	drain(t, newLoop(c))
 	require.NotEqual(t, p.Chunks[3].Node, c.RequireWhole(t, f, data).Chunks[3].Node)
 }
 
@@ -127,7 +127,7 @@ func TestWhatTheNodeOfABadChunkIsAt(t *testing.T) {
 			p := f.Parts[0]
 			c.Suspect(t, p, 4)
 			k.happens(c, p.Chunks[4].Node)
-			drain(t, newJob(c))
+			drain(t, newLoop(c))
 			require.Equal(t, k.moved, c.Part(t, p.ID).Chunks[4].Node != p.Chunks[4].Node, name)
 		}
 	})
@@ -135,7 +135,7 @@ func TestWhatTheNodeOfABadChunkIsAt(t *testing.T) {
 
 func TestNameAndPace(t *testing.T) {
 	t.Parallel()
-	j := newJob(upkeeptest.New(t, 0))
+	j := newLoop(upkeeptest.New(t, 0))
 	require.Equal(t, repair.Name, j.Name())
 	require.Positive(t, j.Pace().Every)
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/upkeep"
 )
 
-// Name is the job's name.
+// Name is the loop's name.
 const Name = "reclaim"
 
 const (
@@ -33,13 +33,13 @@ const (
 	perNode = 16 // concurrent deletions on one node
 )
 
-// Meta is what the job needs of the metadata store.
+// Meta is what the loop needs of the metadata store.
 type Meta interface {
 	store.Placements
 	store.Queues
 }
 
-// Config is what the job is made of.
+// Config is what the loop is made of.
 type Config struct {
 	Meta  Meta
 	Fleet upkeep.Fleet
@@ -47,51 +47,51 @@ type Config struct {
 	Log   *slog.Logger  // default: slog.Default()
 }
 
-// Job is the upkeep job. Make it with New.
-type Job struct {
+// Loop is the upkeep loop. Make it with New.
+type Loop struct {
 	cfg    Config
 	claims upkeep.Claims
 }
 
-var _ upkeep.Job = (*Job)(nil)
+var _ upkeep.Loop = (*Loop)(nil)
 
-// New makes the job.
-func New(c Config) *Job {
+// New makes the loop.
+func New(c Config) *Loop {
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
-	return &Job{cfg: c}
+	return &Loop{cfg: c}
 }
 
-// Name implements upkeep.Job.
-func (j *Job) Name() string { return Name }
+// Name implements upkeep.Loop.
+func (l *Loop) Name() string { return Name }
 
-// Pace implements upkeep.Job. Space should be free again soon, and deletions are cheap.
-func (j *Job) Pace() upkeep.Pace { return upkeep.Pace{Every: 2 * time.Second, Throttle: 0.2} }
+// Pace implements upkeep.Loop. Space should be free again soon, and deletions are cheap.
+func (l *Loop) Pace() upkeep.Pace { return upkeep.Pace{Every: 2 * time.Second, Throttle: 0.2} }
 
 // shortOfSpace is the share of a node's space below which deleted files get no grace: 1/shortOfSpace.
 const shortOfSpace = 10
 
 // grace is how long ago a file must have been deleted to be swept now.
-func (j *Job) grace(v *cluster.View) time.Duration {
+func (l *Loop) grace(v *cluster.View) time.Duration {
 	for _, m := range v.Members {
 		if m.State == store.NodeActive && m.Capacity.Free < m.Capacity.Total/shortOfSpace {
 			return 0
 		}
 	}
-	return j.cfg.Grace
+	return l.cfg.Grace
 }
 
 // Step queues the chunks of files whose grace is over, claims a batch of tasks and works on all nodes' shares of it concurrently.
-func (j *Job) Step(ctx context.Context, term uint64) (upkeep.Outcome, error) {
-	view := j.cfg.Fleet.View()
+func (l *Loop) Step(ctx context.Context, term uint64) (upkeep.Outcome, error) {
+	view := l.cfg.Fleet.View()
 	ctx, cancel := context.WithTimeout(ctx, stepLimit)
 	defer cancel()
-	swept, err := j.cfg.Meta.SweepDeleted(ctx, j.grace(view), batch)
+	swept, err := l.cfg.Meta.SweepDeleted(ctx, l.grace(view), batch)
 	if err != nil {
 		return upkeep.Outcome{State: upkeep.Idle}, err
 	}
-	out, err := j.work(ctx, view, term)
+	out, err := l.work(ctx, view, term)
 	if err == nil && swept > 0 {
 		out.State = upkeep.Busy // there may be more to sweep
 	}
@@ -99,16 +99,16 @@ func (j *Job) Step(ctx context.Context, term uint64) (upkeep.Outcome, error) {
 }
 
 // work claims a batch of tasks and does them.
-func (j *Job) work(ctx context.Context, view *cluster.View, term uint64) (upkeep.Outcome, error) {
+func (l *Loop) work(ctx context.Context, view *cluster.View, term uint64) (upkeep.Outcome, error) {
 	nodes := reachable(view)
 	if len(nodes) == 0 {
 		return upkeep.Outcome{State: upkeep.Idle}, nil
 	}
-	tasks, err := j.claims.Claim(ctx, j.cfg.Meta, store.ClaimQuery{Kind: store.Reclaim, Nodes: nodes, Limit: batch, Hold: hold, Term: term})
+	tasks, err := l.claims.Claim(ctx, l.cfg.Meta, store.ClaimQuery{Kind: store.Reclaim, Nodes: nodes, Limit: batch, Hold: hold, Term: term})
 	if err != nil || len(tasks) == 0 {
 		return upkeep.Outcome{State: upkeep.Idle}, err
 	}
-	placed := j.lookUp(ctx, tasks)
+	placed := l.lookUp(ctx, tasks)
 	byNode := map[store.NodeID][]store.Task{}
 	for _, t := range tasks {
 		byNode[t.Node] = append(byNode[t.Node], t)
@@ -120,7 +120,7 @@ func (j *Job) work(ctx context.Context, view *cluster.View, term uint64) (upkeep
 		_, member := view.Member(node)
 		g.Go(func() error {
 			// Each node's share is settled on its own, so that a slow node delays no other.
-			done, err := j.claims.Settle(ctx, j.cfg.Meta, j.workNode(ctx, node, member, share, placed))
+			done, err := l.claims.Settle(ctx, l.cfg.Meta, l.workNode(ctx, node, member, share, placed))
 			mu.Lock()
 			defer mu.Unlock()
 			out.Items += done
@@ -154,7 +154,7 @@ func (p placement) has(t store.Task) bool {
 }
 
 // lookUp looks up the parts of the tasks, each once.
-func (j *Job) lookUp(ctx context.Context, tasks []store.Task) map[store.PartID]placement {
+func (l *Loop) lookUp(ctx context.Context, tasks []store.Task) map[store.PartID]placement {
 	placed := map[store.PartID]placement{}
 	for _, t := range tasks {
 		placed[t.Chunk.Part] = placement{}
@@ -168,7 +168,7 @@ func (j *Job) lookUp(ctx context.Context, tasks []store.Task) map[store.PartID]p
 	}
 	for _, id := range parts {
 		g.Go(func() error {
-			part, _, err := j.cfg.Meta.Part(ctx, id)
+			part, _, err := l.cfg.Meta.Part(ctx, id)
 			if err != nil && store.KindOf(err) == store.NotFound {
 				err = nil
 			}
@@ -183,7 +183,7 @@ func (j *Job) lookUp(ctx context.Context, tasks []store.Task) map[store.PartID]p
 }
 
 // workNode does the tasks of one node.
-func (j *Job) workNode(ctx context.Context, node store.NodeID, member bool, tasks []store.Task, placed map[store.PartID]placement) []upkeep.Result {
+func (l *Loop) workNode(ctx context.Context, node store.NodeID, member bool, tasks []store.Task, placed map[store.PartID]placement) []upkeep.Result {
 	results := make([]upkeep.Result, len(tasks))
 	var g errgroup.Group
 	g.SetLimit(perNode)
@@ -195,10 +195,10 @@ func (j *Job) workNode(ctx context.Context, node store.NodeID, member bool, task
 		case where.err != nil:
 			results[i].Err = where.err
 		case where.has(t):
-			j.cfg.Log.Warn("a chunk that is in use was queued for reclaim; it is kept", "chunk", t.Chunk, "node", node, "reason", t.Reason)
+			l.cfg.Log.Warn("a chunk that is in use was queued for reclaim; it is kept", "chunk", t.Chunk, "node", node, "reason", t.Reason)
 		case member:
 			g.Go(func() error {
-				results[i].Err = j.remove(ctx, t, unreachable)
+				results[i].Err = l.remove(ctx, t, unreachable)
 				return nil
 			})
 		}
@@ -225,23 +225,23 @@ func (f *failure) set(err error) {
 	f.err = err
 }
 
-func (j *Job) remove(ctx context.Context, t store.Task, unreachable *failure) error {
+func (l *Loop) remove(ctx context.Context, t store.Task, unreachable *failure) error {
 	if err := unreachable.get(); err != nil {
 		return err
 	}
-	err := j.delete(ctx, t)
-	j.cfg.Fleet.Report(t.Node, err)
+	err := l.delete(ctx, t)
+	l.cfg.Fleet.Report(t.Node, err)
 	if err != nil && store.KindOf(err) == store.Unavailable {
 		unreachable.set(err)
 	}
 	return err
 }
 
-func (j *Job) delete(ctx context.Context, t store.Task) error {
+func (l *Loop) delete(ctx context.Context, t store.Task) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	chunks, err := j.cfg.Fleet.Chunks(t.Node)
+	chunks, err := l.cfg.Fleet.Chunks(t.Node)
 	if err != nil {
 		return err
 	}

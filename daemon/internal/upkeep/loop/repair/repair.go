@@ -31,20 +31,20 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/upkeep"
 )
 
-// Name is the job's name.
+// Name is the loop's name.
 const Name = "repair"
 
 // hold is how long tasks are claimed: longer than most chunks take. Where one takes longer and another gateway
 // starts to repair it too, the faster one wins.
 const hold = 10 * time.Minute
 
-// Meta is what the job needs of the metadata store.
+// Meta is what the loop needs of the metadata store.
 type Meta interface {
 	store.Placements
 	store.Queues
 }
 
-// Config is what the job is made of. Zero values take the defaults named here.
+// Config is what the loop is made of. Zero values take the defaults named here.
 type Config struct {
 	Meta     Meta
 	Fleet    upkeep.Fleet
@@ -54,41 +54,41 @@ type Config struct {
 	Log      *slog.Logger  // default: slog.Default()
 }
 
-// Job is the upkeep job. Make it with New.
-type Job struct {
+// Loop is the upkeep loop. Make it with New.
+type Loop struct {
 	cfg     Config
 	claims  upkeep.Claims
 	written atomic.Int64 // bytes of chunks moved to their places
 	io      *stripe.IO
 }
 
-// New makes the job.
-func New(c Config) *Job {
+// New makes the loop.
+func New(c Config) *Loop {
 	c.Parallel = cmp.Or(c.Parallel, 4)
 	c.Stall = cmp.Or(c.Stall, 30*time.Second)
 	c.Log = cmp.Or(c.Log, slog.Default())
 	if c.Reclaim == nil {
 		c.Reclaim = func() {}
 	}
-	return &Job{cfg: c, io: stripe.New(stripe.Config{
+	return &Loop{cfg: c, io: stripe.New(stripe.Config{
 		Fleet: c.Fleet, Meta: c.Meta, Log: c.Log, Stall: c.Stall, SyncStall: c.Stall,
 		Ahead: 1, HedgeFloor: c.Stall, // no client waits: rather a slow node than more load on the others
 	})}
 }
 
-// Name implements upkeep.Job.
-func (j *Job) Name() string { return Name }
+// Name implements upkeep.Loop.
+func (l *Loop) Name() string { return Name }
 
-// Pace implements upkeep.Job. Until a lost chunk is repaired its part survives fewer failures, so the pauses are short.
-func (j *Job) Pace() upkeep.Pace { return upkeep.Pace{Every: 5 * time.Second, Throttle: 0.5} }
+// Pace implements upkeep.Loop. Until a lost chunk is repaired its part survives fewer failures, so the pauses are short.
+func (l *Loop) Pace() upkeep.Pace { return upkeep.Pace{Every: 5 * time.Second, Throttle: 0.5} }
 
 // Step repairs a few chunks concurrently.
-func (j *Job) Step(ctx context.Context, term uint64) (upkeep.Outcome, error) {
-	tasks, err := j.claims.Claim(ctx, j.cfg.Meta, store.ClaimQuery{Kind: store.Repair, Limit: j.cfg.Parallel, Hold: hold, Term: term})
+func (l *Loop) Step(ctx context.Context, term uint64) (upkeep.Outcome, error) {
+	tasks, err := l.claims.Claim(ctx, l.cfg.Meta, store.ClaimQuery{Kind: store.Repair, Limit: l.cfg.Parallel, Hold: hold, Term: term})
 	if err != nil || len(tasks) == 0 {
 		return upkeep.Outcome{State: upkeep.Idle}, err
 	}
-	before := j.written.Load()
+	before := l.written.Load()
 	results := make([]upkeep.Result, len(tasks))
 	byPart := map[store.PartID][]int{}
 	for i, t := range tasks {
@@ -99,14 +99,14 @@ func (j *Job) Step(ctx context.Context, term uint64) (upkeep.Outcome, error) {
 		wg.Go(func() {
 			// One after the other: each must see the placements of those before it.
 			for _, i := range same {
-				results[i] = upkeep.Result{Task: tasks[i], Err: j.repair(ctx, tasks[i])}
+				results[i] = upkeep.Result{Task: tasks[i], Err: l.repair(ctx, tasks[i])}
 			}
 		})
 	}
 	wg.Wait()
-	j.io.Wait() // for reports of damaged chunks
-	done, err := j.claims.Settle(ctx, j.cfg.Meta, results)
-	return upkeep.Outcome{State: upkeep.Busy, Items: done, Bytes: j.written.Load() - before}, err
+	l.io.Wait() // for reports of damaged chunks
+	done, err := l.claims.Settle(ctx, l.cfg.Meta, results)
+	return upkeep.Outcome{State: upkeep.Busy, Items: done, Bytes: l.written.Load() - before}, err
 }
 
 // chunkTask is the repair of one chunk.
@@ -122,8 +122,8 @@ type chunkTask struct {
 func (p *chunkTask) id() store.ChunkID { return p.part.ChunkID(p.index) }
 
 // repair executes one task. Nil: the task is finished.
-func (j *Job) repair(ctx context.Context, t store.Task) error {
-	part, file, err := j.cfg.Meta.Part(ctx, t.Chunk.Part)
+func (l *Loop) repair(ctx context.Context, t store.Task) error {
+	part, file, err := l.cfg.Meta.Part(ctx, t.Chunk.Part)
 	if err != nil {
 		if store.KindOf(err) == store.NotFound {
 			return nil // the file was deleted
@@ -133,50 +133,50 @@ func (j *Job) repair(ctx context.Context, t store.Task) error {
 	if int(t.Chunk.Index) >= len(part.Chunks) || file.State == store.Failed || file.State == store.Deleted {
 		return nil
 	}
-	p := &chunkTask{task: t, part: part, index: int(t.Chunk.Index), at: part.Chunks[t.Chunk.Index], view: j.cfg.Fleet.View(), avoid: map[store.NodeID]bool{}}
+	p := &chunkTask{task: t, part: part, index: int(t.Chunk.Index), at: part.Chunks[t.Chunk.Index], view: l.cfg.Fleet.View(), avoid: map[store.NodeID]bool{}}
 	if !p.at.Node.IsZero() && p.at.Node != t.Node {
 		return nil // it is on another node by now
 	}
-	lost, err := j.examine(ctx, p)
+	lost, err := l.examine(ctx, p)
 	switch {
 	case err != nil:
 		return err
 	case lost:
-		return j.replace(ctx, p)
+		return l.replace(ctx, p)
 	}
-	return j.improve(ctx, p)
+	return l.improve(ctx, p)
 }
 
 func anyNode(store.NodeID) bool { return true }
 
 // replace rebuilds a lost chunk on another node.
-func (j *Job) replace(ctx context.Context, p *chunkTask) error {
+func (l *Loop) replace(ctx context.Context, p *chunkTask) error {
 	p.avoid[p.at.Node] = true
-	target, err := j.place(ctx, p, true, anyNode)
+	target, err := l.place(ctx, p, true, anyNode)
 	if err != nil {
 		return err
 	}
-	j.cfg.Log.Info("a lost chunk was reconstructed", "chunk", p.id(), "was", p.at.Node, "now", target, "reason", p.task.Reason)
+	l.cfg.Log.Info("a lost chunk was reconstructed", "chunk", p.id(), "was", p.at.Node, "now", target, "reason", p.task.Reason)
 	if better, ok := p.better(target); ok {
 		// Its old node is the better place, once the damaged copy was deleted there.
-		return j.again(ctx, p, target, "to be moved to node "+better.String()+", which holds fewer chunks of its part")
+		return l.again(ctx, p, target, "to be moved to node "+better.String()+", which holds fewer chunks of its part")
 	}
 	return nil
 }
 
 // improve moves an intact chunk if its node holds more chunks of the part
 // than another node that can take it: repairs place several on one node when nodes are few.
-func (j *Job) improve(ctx context.Context, p *chunkTask) error {
+func (l *Loop) improve(ctx context.Context, p *chunkTask) error {
 	if _, ok := p.better(p.at.Node); !ok {
 		return nil
 	}
 	p.avoid[p.at.Node] = true
 	held := p.held()
-	target, err := j.place(ctx, p, false, func(id store.NodeID) bool { return held[id] < held[p.at.Node] })
+	target, err := l.place(ctx, p, false, func(id store.NodeID) bool { return held[id] < held[p.at.Node] })
 	if err != nil {
 		return err
 	}
-	j.cfg.Log.Info("a chunk was moved to a node that held fewer of its part", "chunk", p.id(), "was", p.at.Node, "now", target)
+	l.cfg.Log.Info("a chunk was moved to a node that held fewer of its part", "chunk", p.id(), "was", p.at.Node, "now", target)
 	return nil
 }
 
@@ -217,7 +217,7 @@ func (p *chunkTask) next(pass func(store.NodeID) bool) (store.NodeID, bool) {
 
 // place tries nodes, in the order of the ring, until one has the chunk: rebuilt, durable, and recorded
 // in the metadata. It returns the node.
-func (j *Job) place(ctx context.Context, p *chunkTask, lost bool, pass func(store.NodeID) bool) (store.NodeID, error) {
+func (l *Loop) place(ctx context.Context, p *chunkTask, lost bool, pass func(store.NodeID) bool) (store.NodeID, error) {
 	var last error
 	for ctx.Err() == nil {
 		target, ok := p.next(func(id store.NodeID) bool { return !p.avoid[id] && pass(id) })
@@ -227,7 +227,7 @@ func (j *Job) place(ctx context.Context, p *chunkTask, lost bool, pass func(stor
 			}
 			return target, last
 		}
-		err := j.placeOn(ctx, p, lost, target)
+		err := l.placeOn(ctx, p, lost, target)
 		var refused *refusal
 		if !errors.As(err, &refused) {
 			return target, err
@@ -246,45 +246,45 @@ func (r *refusal) Error() string { return r.err.Error() }
 func (r *refusal) Unwrap() error { return r.err }
 
 // placeOn rebuilds the chunk on the target. The metadata decides: a copy that it does not place there is reclaimed.
-func (j *Job) placeOn(ctx context.Context, p *chunkTask, lost bool, target store.NodeID) error {
-	chunks, err := j.cfg.Fleet.Chunks(target)
+func (l *Loop) placeOn(ctx context.Context, p *chunkTask, lost bool, target store.NodeID) error {
+	chunks, err := l.cfg.Fleet.Chunks(target)
 	if err != nil {
 		return &refusal{err}
 	}
-	if err := j.mustBeAbsent(ctx, p, chunks, target); err != nil {
+	if err := l.mustBeAbsent(ctx, p, chunks, target); err != nil {
 		return err
 	}
-	sum, err := j.rebuild(ctx, p, lost, target)
+	sum, err := l.rebuild(ctx, p, lost, target)
 	if err != nil {
 		return err
 	}
-	switch err := j.cfg.Meta.MoveChunk(ctx, p.id(), p.at, store.Placement{Node: target, Sum: sum}); {
+	switch err := l.cfg.Meta.MoveChunk(ctx, p.id(), p.at, store.Placement{Node: target, Sum: sum}); {
 	case err == nil:
-		j.written.Add(p.part.ChunkSize())
-		j.cfg.Reclaim()
-		return j.mustBePresent(ctx, p, chunks, target)
+		l.written.Add(p.part.ChunkSize())
+		l.cfg.Reclaim()
+		return l.mustBePresent(ctx, p, chunks, target)
 	case store.KindOf(err) == store.NotFound:
-		return j.takeBack(ctx, p, target) // the file was deleted meanwhile
+		return l.takeBack(ctx, p, target) // the file was deleted meanwhile
 	default:
-		return errors.Join(err, j.takeBack(ctx, p, target))
+		return errors.Join(err, l.takeBack(ctx, p, target))
 	}
 }
 
 // mustBeAbsent refuses a target that has a chunk of that id. That is a leftover
 // of unknown condition, or the copy of a repair that runs at the same time; the reclaim
-// job deletes it unless the metadata places it there.
-func (j *Job) mustBeAbsent(ctx context.Context, p *chunkTask, chunks store.Chunks, target store.NodeID) error {
-	ctx, cancel := context.WithTimeout(ctx, j.cfg.Stall)
+// loop deletes it unless the metadata places it there.
+func (l *Loop) mustBeAbsent(ctx context.Context, p *chunkTask, chunks store.Chunks, target store.NodeID) error {
+	ctx, cancel := context.WithTimeout(ctx, l.cfg.Stall)
 	defer cancel()
 	_, err := chunks.Stat(ctx, p.id())
 	switch {
 	case err == nil || store.KindOf(err) == store.Corrupt:
 		err := store.Errorf(store.Conflict, "node %s has an old copy of chunk %s", target, p.id())
-		return &refusal{errors.Join(err, j.takeBack(ctx, p, target))}
+		return &refusal{errors.Join(err, l.takeBack(ctx, p, target))}
 	case store.KindOf(err) == store.NotFound:
 		return nil
 	}
-	j.cfg.Fleet.Report(target, err)
+	l.cfg.Fleet.Report(target, err)
 	return &refusal{err}
 }
 
@@ -292,22 +292,22 @@ func (j *Job) mustBeAbsent(ctx context.Context, p *chunkTask, chunks store.Chunk
 // there and no reclaim can delete it. Between commit and move one could:
 // another gateway that repairs the same chunk takes this copy for a leftover, queues it, and
 // it is deleted before the move. Then the chunk is to be repaired again.
-func (j *Job) mustBePresent(ctx context.Context, p *chunkTask, chunks store.Chunks, target store.NodeID) error {
+func (l *Loop) mustBePresent(ctx context.Context, p *chunkTask, chunks store.Chunks, target store.NodeID) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordLimit)
 	defer cancel()
 	_, err := chunks.Stat(ctx, p.id())
 	if err == nil {
 		return nil
 	}
-	j.cfg.Fleet.Report(target, err)
-	return j.again(ctx, p, target, "it was repaired, but could not be found afterwards: "+err.Error())
+	l.cfg.Fleet.Report(target, err)
+	return l.again(ctx, p, target, "it was repaired, but could not be found afterwards: "+err.Error())
 }
 
 // again queues one more repair of the chunk, on the node where it is now. The move has
 // finished the claimed task; where the new one has the same identity, a nil result
 // would finish that too, so the result is an error, which postpones it.
-func (j *Job) again(ctx context.Context, p *chunkTask, at store.NodeID, why string) error {
-	err := j.cfg.Meta.Enqueue(ctx, []store.Task{{Kind: store.Repair, Chunk: p.id(), Node: at, Reason: why}})
+func (l *Loop) again(ctx context.Context, p *chunkTask, at store.NodeID, why string) error {
+	err := l.cfg.Meta.Enqueue(ctx, []store.Task{{Kind: store.Repair, Chunk: p.id(), Node: at, Reason: why}})
 	if err == nil && at == p.task.Node {
 		return store.Errorf(store.Conflict, "%s", why)
 	}
@@ -316,15 +316,15 @@ func (j *Job) again(ctx context.Context, p *chunkTask, at store.NodeID, why stri
 
 // takeBack queues the target's copy for reclaim, unless the metadata places
 // it there. It is safe where that cannot be looked up: reclaim looks again.
-func (j *Job) takeBack(ctx context.Context, p *chunkTask, target store.NodeID) error {
+func (l *Loop) takeBack(ctx context.Context, p *chunkTask, target store.NodeID) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordLimit)
 	defer cancel()
-	now, _, err := j.cfg.Meta.Part(ctx, p.part.ID)
+	now, _, err := l.cfg.Meta.Part(ctx, p.part.ID)
 	if err == nil && now.Chunks[p.index].Node == target {
 		return nil
 	}
-	defer j.cfg.Reclaim()
-	return j.cfg.Meta.Enqueue(ctx, []store.Task{{Kind: store.Reclaim, Chunk: p.id(), Node: target, Reason: "a repair that was not completed left it"}})
+	defer l.cfg.Reclaim()
+	return l.cfg.Meta.Enqueue(ctx, []store.Task{{Kind: store.Reclaim, Chunk: p.id(), Node: target, Reason: "a repair that was not completed left it"}})
 }
 
 // recordLimit bounds the calls that must be made although ctx has ended.

@@ -15,23 +15,23 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/store/mem"
 	"github.com/ringstore/ringstore/daemon/internal/upkeep"
-	"github.com/ringstore/ringstore/daemon/internal/upkeep/reclaim"
-	"github.com/ringstore/ringstore/daemon/internal/upkeep/repair"
+	"github.com/ringstore/ringstore/daemon/internal/upkeep/loop/reclaim"
+	"github.com/ringstore/ringstore/daemon/internal/upkeep/loop/repair"
 	"github.com/ringstore/ringstore/daemon/internal/upkeep/upkeeptest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func newJob(c *upkeeptest.Cluster) *repair.Job {
+func newLoop(c *upkeeptest.Cluster) *repair.Loop {
 	return repair.New(repair.Config{Meta: c.Meta, Fleet: c.Fleet, Stall: 5 * time.Second, Log: upkeeptest.Quiet})
 }
 
-func newReclaim(c *upkeeptest.Cluster) *reclaim.Job {
+func newReclaim(c *upkeeptest.Cluster) *reclaim.Loop {
 	return reclaim.New(reclaim.Config{Meta: c.Meta, Fleet: c.Fleet, Log: upkeeptest.Quiet})
 }
 
-// drain steps the job until it is idle, and sums up.
-func drain(t upkeeptest.T, j upkeep.Job) (items, bytes int64) {
+// drain steps the loop until it is idle, and sums up.
+func drain(t upkeeptest.T, j upkeep.Loop) (items, bytes int64) {
 	t.Helper()
 	for range 1000 {
 		out, err := j.Step(context.Background(), 1)
@@ -41,7 +41,7 @@ func drain(t upkeeptest.T, j upkeep.Job) (items, bytes int64) {
 			return items, bytes
 		}
 	}
-	t.Errorf("the job does not come to an end")
+	t.Errorf("the loop does not come to an end")
 	return items, bytes
 }
 
@@ -69,7 +69,7 @@ func TestANodeIsLostAndItsChunksAreMadeAgain(t *testing.T) {
 		}
 	}
 	c.Remove(t, dead)
-	items, bytes := drain(t, newJob(c))
+	items, bytes := drain(t, newLoop(c))
 	require.Equal(t, lost, items)
 	require.Equal(t, lost*p.ChunkSize(), bytes)
 	now := c.RequireWhole(t, f, data)
@@ -106,7 +106,7 @@ func TestRepairRestoresEverything(t *testing.T) {
 				c.Suspect(t, p, i)
 			}
 		}
-		mend(t, c, newJob(c))
+		mend(t, c, newLoop(c))
 		now := c.RequireWhole(t, f, data)
 		count := map[store.NodeID]int{}
 		for _, at := range now.Chunks {
@@ -120,7 +120,7 @@ func TestRepairRestoresEverything(t *testing.T) {
 
 // mend lets repair and reclaim take turns until neither has anything queued,
 // with tasks that were put off made due at once.
-func mend(t upkeeptest.T, c *upkeeptest.Cluster, j *repair.Job) {
+func mend(t upkeeptest.T, c *upkeeptest.Cluster, j *repair.Loop) {
 	t.Helper()
 	ctx := context.Background()
 	for range 50 {
@@ -148,7 +148,7 @@ func TestABadChunkOnASmallClusterEndsUpWhereItWas(t *testing.T) {
 	p := f.Parts[0]
 	bad := p.Chunks[1].Node
 	c.Rot(t, p, 1, 3)
-	j := newJob(c)
+	j := newLoop(c)
 	_, err := j.Step(t.Context(), 1)
 	require.NoError(t, err)
 	require.NotEqual(t, bad, c.RequireWhole(t, f, data).Chunks[1].Node, "first a sound copy elsewhere")
@@ -164,7 +164,7 @@ func TestAChunkThatIsWellStays(t *testing.T) {
 	for i := range f.Parts[0].Chunks {
 		c.Suspect(t, f.Parts[0], i)
 	}
-	items, bytes := drain(t, newJob(c))
+	items, bytes := drain(t, newLoop(c))
 	require.EqualValues(t, 10, items)
 	require.Zero(t, bytes)
 	require.Equal(t, f.Parts[0].Chunks, c.RequireWhole(t, f, data).Chunks)
@@ -187,7 +187,7 @@ func TestTasksThatMeanNothingAreDropped(t *testing.T) {
 		{Kind: store.Repair, Chunk: p.ChunkID(0), Node: p.Chunks[0].Node},      // it is well
 		{Kind: store.Repair, Chunk: p.ChunkID(0), Node: store.NodeID{7, 7, 7}}, // twice
 	}))
-	j := newJob(c)
+	j := newLoop(c)
 	require.NotPanics(t, func() { drain(t, j) })
 	require.Equal(t, p.Chunks, c.RequireWhole(t, f, data).Chunks)
 }
@@ -203,7 +203,7 @@ func TestTooFewChunksLeft(t *testing.T) {
 		for _, i := range []int{1, 2} {
 			c.Kill(p.Chunks[i].Node)
 		}
-		j := newJob(c)
+		j := newLoop(c)
 		items, _ := drain(t, j)
 		require.Zero(t, items)
 		require.Contains(t, reason(t, c), "2 of the 5 chunks")
@@ -235,7 +235,7 @@ func TestASourceThatFailsMidwayIsReplaced(t *testing.T) {
 				}
 				return nil
 			})
-			out, err := newJob(c).Step(t.Context(), 1)
+			out, err := newLoop(c).Step(t.Context(), 1)
 			require.NoError(t, err)
 			require.EqualValues(t, 1, out.Items)
 			c.Nodes[p.Chunks[1].Node].SetHook(nil)
@@ -260,7 +260,7 @@ func TestATargetThatFailsIsReplaced(t *testing.T) {
 				first, ok := c.Fleet.View().Ring.Next(p.ID, nodesBut(p, 1), nil)
 				require.True(t, ok)
 				c.Nodes[first].SetHook(mem.Fail(store.Errorf(kind, "test"), op))
-				out, err := newJob(c).Step(t.Context(), 1)
+				out, err := newLoop(c).Step(t.Context(), 1)
 				require.NoError(t, err)
 				require.EqualValues(t, 1, out.Items)
 				c.Nodes[first].SetHook(nil)
@@ -298,7 +298,7 @@ func TestNodesThatStallAreGivenUp(t *testing.T) {
 				}
 				c.Nodes[slow].SetHook(mem.Stall(nil, op))
 				begin := time.Now()
-				out, err := newJob(c).Step(t.Context(), 1)
+				out, err := newLoop(c).Step(t.Context(), 1)
 				require.NoError(t, err)
 				require.EqualValues(t, 1, out.Items)
 				require.Equal(t, 5*time.Second, time.Since(begin))
@@ -322,7 +322,7 @@ func TestNobodyCanTakeTheChunk(t *testing.T) {
 		}
 		time.Sleep(30 * time.Second) // beats bring the news
 		c.Lose(t, f.Parts[0], 0)
-		items, _ := drain(t, newJob(c))
+		items, _ := drain(t, newLoop(c))
 		require.Zero(t, items)
 		require.Contains(t, reason(t, c), "no node can take chunk")
 	})
@@ -357,7 +357,7 @@ func TestTheLoserOfARaceTakesItsCopyBack(t *testing.T) {
 				// The slow one has claimed the task; the other finds the same chunk under another name.
 				task := store.Task{Kind: store.Repair, Chunk: p.ChunkID(0), Node: store.NodeID{1, 2, 3}}
 				assertNoError(t, c.Meta.Enqueue(context.Background(), []store.Task{task}))
-				out, err := newJob(c).Step(context.Background(), 1)
+				out, err := newLoop(c).Step(context.Background(), 1)
 				assertNoError(t, err)
 				if out.Items != 1 {
 					t.Errorf("the fast one did %d tasks", out.Items)
@@ -397,7 +397,7 @@ func TestTheFileIsDeletedMeanwhile(t *testing.T) {
 			return nil
 		})
 	}
-	out, err := newJob(c).Step(t.Context(), 1)
+	out, err := newLoop(c).Step(t.Context(), 1)
 	require.NoError(t, err)
 	require.EqualValues(t, 1, out.Items)
 	drain(t, newReclaim(c))
@@ -416,7 +416,7 @@ func TestAnOldCopyOnTheTargetIsNotTrusted(t *testing.T) {
 	require.NoError(t, w.Append(store.NewUnit([]byte("leftover"), nil)))
 	_, err = w.Commit(store.Label{})
 	require.NoError(t, err)
-	drain(t, newJob(c))
+	drain(t, newLoop(c))
 	require.NotEqual(t, target, c.RequireWhole(t, f, data).Chunks[2].Node)
 	drain(t, newReclaim(c))
 	require.Equal(t, 5, c.Stored(t), "and goes")
@@ -437,14 +437,14 @@ func TestALostLeaseInTheMiddleGivesTheTaskBack(t *testing.T) {
 			return nil
 		})
 	}
-	out, err := newJob(c).Step(ctx, 1)
+	out, err := newLoop(c).Step(ctx, 1)
 	require.NoError(t, err)
 	require.Zero(t, out.Items)
 	c.RequireNothingLent(t)
 	for _, n := range c.Nodes {
 		n.SetHook(nil)
 	}
-	items, _ := drain(t, newJob(c))
+	items, _ := drain(t, newLoop(c))
 	require.EqualValues(t, 1, items, "the next leader has it at once")
 	c.RequireWhole(t, f, data)
 	require.Equal(t, 5, c.Stored(t))
@@ -466,7 +466,7 @@ func TestManyRunnersAtOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	var stop atomic.Bool
 	for range 4 {
-		for _, j := range []upkeep.Job{newJob(c), newReclaim(c)} {
+		for _, j := range []upkeep.Loop{newLoop(c), newReclaim(c)} {
 			wg.Go(func() {
 				for !stop.Load() {
 					_, err := j.Step(context.Background(), 1)
@@ -502,7 +502,7 @@ func TestManyRunnersAtOnce(t *testing.T) {
 	}
 	stop.Store(true)
 	wg.Wait()
-	mend(t, c, newJob(c))
+	mend(t, c, newLoop(c))
 	for _, s := range all {
 		c.RequireWhole(t, s.file, s.data)
 	}

@@ -11,7 +11,7 @@ import (
 // examine reports whether the chunk is lost where the metadata places it: absent,
 // damaged, or on a node that was removed or is inactive. The task may have been queued in error,
 // and an intact chunk must not be moved. An error means that it cannot be determined now.
-func (j *Job) examine(ctx context.Context, p *chunkTask) (lost bool, err error) {
+func (l *Loop) examine(ctx context.Context, p *chunkTask) (lost bool, err error) {
 	if p.at.Node.IsZero() {
 		return true, nil
 	}
@@ -24,7 +24,7 @@ func (j *Job) examine(ctx context.Context, p *chunkTask) (lost bool, err error) 
 	case m.Status == cluster.Suspect:
 		return false, store.Errorf(store.Unavailable, "node %s cannot be reached just now", m.Name)
 	}
-	err = j.io.Verify(ctx, p.part, p.index)
+	err = l.io.Verify(ctx, p.part, p.index)
 	if err == nil {
 		return false, nil
 	}
@@ -33,7 +33,7 @@ func (j *Job) examine(ctx context.Context, p *chunkTask) (lost bool, err error) 
 		return true, nil
 	}
 	if ctx.Err() == nil {
-		j.cfg.Fleet.Report(p.at.Node, err)
+		l.cfg.Fleet.Report(p.at.Node, err)
 	}
 	if store.KindOf(err) == store.Internal && p.task.Attempts >= lostAfter && ctx.Err() == nil {
 		return true, nil
