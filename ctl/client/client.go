@@ -74,32 +74,31 @@ func (c *Client) Endpoint() string { return c.base }
 // Buckets lists all buckets by name.
 func (c *Client) Buckets(ctx context.Context) ([]rest.Bucket, error) {
 	var list rest.BucketList
-	err := c.call(ctx, http.MethodGet, "/buckets", nil, nil, &list)
+	err := c.call(ctx, http.MethodGet, "/buckets", nil, &list)
 	return list.Buckets, err
 }
 
 // Bucket returns a bucket. NotFound.
 func (c *Client) Bucket(ctx context.Context, name string) (b rest.Bucket, err error) {
-	err = c.call(ctx, http.MethodGet, "/buckets/"+url.PathEscape(name), nil, nil, &b)
+	err = c.call(ctx, http.MethodGet, "/buckets/"+url.PathEscape(name), nil, &b)
 	return b, inBucket(name, err)
 }
 
 // CreateBucket creates a bucket; survive nil means the cluster's default. Exists, Invalid.
 func (c *Client) CreateBucket(ctx context.Context, name string, survive *int) (b rest.Bucket, err error) {
-	err = c.call(ctx, http.MethodPost, "/buckets", nil, rest.NewBucket{Name: name, Survive: survive}, &b)
+	err = c.call(ctx, http.MethodPost, "/buckets", rest.NewBucket{Name: name, Survive: survive}, &b)
 	return b, err
 }
 
 // DeleteBucket deletes an empty bucket. NotFound, Conflict.
 func (c *Client) DeleteBucket(ctx context.Context, name string) error {
-	return inBucket(name, c.call(ctx, http.MethodDelete, "/buckets/"+url.PathEscape(name), nil, nil, nil))
+	return inBucket(name, c.call(ctx, http.MethodDelete, "/buckets/"+url.PathEscape(name), nil, nil))
 }
 
 // Latest returns the latest file of exactly this name in a bucket. NotFound.
 func (c *Client) Latest(ctx context.Context, bucket, name string) (rest.File, error) {
-	q := url.Values{"bucket": {bucket}, "name": {name}, "per_page": {"100"}}
 	var list rest.FileList
-	if err := c.call(ctx, http.MethodGet, "/files", q, nil, &list); err != nil {
+	if err := c.call(ctx, http.MethodGet, "/files?"+query("bucket", bucket, "name", name, "per_page", "100"), nil, &list); err != nil {
 		return rest.File{}, inBucket(bucket, err)
 	}
 	for _, f := range list.Files {
@@ -115,16 +114,16 @@ func (c *Client) Latest(ctx context.Context, bucket, name string) (rest.File, er
 func (c *Client) Metadata(ctx context.Context, fileID string) (m rest.FileMetadata, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, callTimeout, errTimeout)
 	defer cancel()
-	req, err := c.request(ctx, http.MethodGet, "/files/"+url.PathEscape(fileID)+"/metadata", nil, nil)
+	req, err := c.request(ctx, http.MethodGet, "/files/"+url.PathEscape(fileID)+"/metadata", nil)
 	if err != nil {
 		return m, err
 	}
-	return m, c.doUpTo(ctx, req, maxMetadata, &m)
+	return m, c.do(req, maxMetadata, &m)
 }
 
 // DeleteFile deletes a file. NotFound.
 func (c *Client) DeleteFile(ctx context.Context, fileID string) error {
-	return c.call(ctx, http.MethodDelete, "/files/"+url.PathEscape(fileID), nil, nil, nil)
+	return c.call(ctx, http.MethodDelete, "/files/"+url.PathEscape(fileID), nil, nil)
 }
 
 // inBucket replaces a NotFound error by one that names the missing bucket and how to create it.
@@ -135,27 +134,39 @@ func inBucket(bucket string, err error) error {
 	return fault.New(problem.NotFound, "bucket %q does not exist", bucket).WithHint("s3ctl bucket create s3://%s", bucket)
 }
 
-// call sends a request without file bytes, and decodes the answer into out unless that is nil.
-func (c *Client) call(ctx context.Context, method, path string, query url.Values, in, out any) error {
+// call sends a request without file bytes, with in as its JSON body unless that is nil, and decodes the answer into out unless
+// that is nil.
+func (c *Client) call(ctx context.Context, method, path string, in, out any) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, callTimeout, errTimeout)
 	defer cancel()
-	req, err := c.jsonRequest(ctx, method, path, query, in)
+	return c.callAnyTime(ctx, method, path, in, out)
+}
+
+// callAnyTime is a call that may take as long as ctx allows, since the server transfers file bytes for it.
+func (c *Client) callAnyTime(ctx context.Context, method, path string, in, out any) error {
+	var body io.Reader
+	if in != nil {
+		data, err := json.Marshal(in)
+		if err != nil {
+			return fault.New(problem.Internal, "encode the request: %v", err)
+		}
+		body = bytes.NewReader(data)
+	}
+	req, err := c.request(ctx, method, path, body)
 	if err != nil {
 		return err
 	}
-	return c.do(ctx, req, out)
+	if in != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	return c.do(req, maxAnswer, out)
 }
 
-// do sends a request and decodes the answer into out unless that is nil.
-func (c *Client) do(ctx context.Context, req *http.Request, out any) error {
-	return c.doUpTo(ctx, req, maxAnswer, out)
-}
-
-// doUpTo is do with a bound for the answer, in bytes.
-func (c *Client) doUpTo(ctx context.Context, req *http.Request, most int64, out any) error {
+// do sends a request and decodes the answer of at most so many bytes into out, unless that is nil.
+func (c *Client) do(req *http.Request, most int64, out any) error {
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return c.translate(ctx, err)
+		return c.translate(req.Context(), err)
 	}
 	defer drain(resp.Body)
 	if resp.StatusCode/100 != 2 {
@@ -164,32 +175,16 @@ func (c *Client) doUpTo(ctx context.Context, req *http.Request, most int64, out 
 	if out == nil {
 		return nil
 	}
-	return c.decode(ctx, resp, most, out)
-}
-
-// jsonRequest returns a request with in as its JSON body; nil means no body.
-func (c *Client) jsonRequest(ctx context.Context, method, path string, query url.Values, in any) (*http.Request, error) {
-	if in == nil {
-		return c.request(ctx, method, path, query, nil)
-	}
-	data, err := json.Marshal(in)
-	if err != nil {
-		return nil, fault.New(problem.Internal, "encode the request: %v", err)
-	}
-	req, err := c.request(ctx, method, path, query, bytes.NewReader(data))
-	if err == nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	return req, err
+	return c.decode(resp, most, out)
 }
 
 // errTooLong: the answer exceeds its bound.
 var errTooLong = errors.New("the answer is too long")
 
-func (c *Client) decode(ctx context.Context, resp *http.Response, most int64, out any) error {
+func (c *Client) decode(resp *http.Response, most int64, out any) error {
 	data, err := io.ReadAll(io.LimitReader(resp.Body, most+1))
 	if err != nil {
-		return c.translate(ctx, err)
+		return c.translate(resp.Request.Context(), err)
 	}
 	if int64(len(data)) > most {
 		return &fault.Error{Kind: problem.Internal, Msg: fmt.Sprintf("%s answered with more than %d MiB of JSON", c.base, most>>20), Err: errTooLong, Hint: noGateway}
@@ -203,12 +198,9 @@ func (c *Client) decode(ctx context.Context, resp *http.Response, most int64, ou
 // noGateway is the hint after an answer that a gateway never gives.
 const noGateway = "check that the endpoint of the profile is a Ringstore gateway: s3ctl profile ls"
 
-func (c *Client) request(ctx context.Context, method, path string, query url.Values, body io.Reader) (*http.Request, error) {
-	target := c.base + path
-	if len(query) > 0 {
-		target += "?" + query.Encode()
-	}
-	req, err := http.NewRequestWithContext(ctx, method, target, body)
+// request returns a request for a path with its query.
+func (c *Client) request(ctx context.Context, method, path string, body io.Reader) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
 	if err != nil {
 		return nil, fault.New(problem.Invalid, "endpoint %q: %v", c.base, err).WithHint("s3ctl profile show    shows where it is configured")
 	}
@@ -221,4 +213,15 @@ func (c *Client) request(ctx context.Context, method, path string, query url.Val
 func drain(body io.ReadCloser) {
 	_, _ = io.CopyN(io.Discard, body, 64<<10)
 	_ = body.Close()
+}
+
+// query encodes pairs of a name and a value as a query; those with an empty value are left out.
+func query(pairs ...string) string {
+	values := url.Values{}
+	for i := 0; i < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			values.Set(pairs[i], pairs[i+1])
+		}
+	}
+	return values.Encode()
 }

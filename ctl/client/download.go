@@ -42,17 +42,10 @@ func (r Range) Of(size int64) (off, n int64, err error) {
 	return off, end - off, nil
 }
 
-// Download is the body of a file or of a range. The caller closes it.
-type Download struct {
-	io.ReadCloser
-	Size int64  // length of the body in bytes
-	CRC  string // checksum of the whole file, encoded; "" for a range
-}
-
 // Download requests the bytes of a file, all of them if r is nil. The answer is verified: unless status, range, length and
 // ETag are those of the requested bytes, it is Corrupt before its first byte is read. Reads never return more bytes
-// than were requested, and fail with a *fault.Error if there are more or fewer. NotFound, OutOfRange, Conflict, Corrupt.
-func (c *Client) Download(ctx context.Context, file rest.File, r *Range) (*Download, error) {
+// than were requested, and fail with a *fault.Error if there are more or fewer. The caller closes it. NotFound, OutOfRange, Conflict, Corrupt.
+func (c *Client) Download(ctx context.Context, file rest.File, r *Range) (io.ReadCloser, error) {
 	off, n, err := int64(0), file.Size, error(nil)
 	if r != nil {
 		off, n, err = r.Of(file.Size)
@@ -66,12 +59,12 @@ func (c *Client) Download(ctx context.Context, file rest.File, r *Range) (*Downl
 	ctx, cancel := context.WithCancelCause(ctx)
 	// The timer covers the wait for the answer and every read.
 	watchdog := time.AfterFunc(c.stall, func() { cancel(errStalled) })
-	fail := func(err error) (*Download, error) {
+	fail := func(err error) (io.ReadCloser, error) {
 		watchdog.Stop()
 		cancel(nil)
 		return nil, err
 	}
-	req, err := c.request(ctx, http.MethodGet, "/files/"+url.PathEscape(file.FileID), nil, nil)
+	req, err := c.request(ctx, http.MethodGet, "/files/"+url.PathEscape(file.FileID), nil)
 	if err != nil {
 		return fail(err)
 	}
@@ -95,8 +88,7 @@ func (c *Client) Download(ctx context.Context, file rest.File, r *Range) (*Downl
 		_ = resp.Body.Close()
 		return fail(err)
 	}
-	body := &checkedBody{c: c, ctx: ctx, cancel: cancel, watchdog: watchdog, body: resp.Body, left: n}
-	return &Download{ReadCloser: body, Size: n, CRC: resp.Header.Get(crcHeader)}, nil
+	return &checkedBody{c: c, ctx: ctx, cancel: cancel, watchdog: watchdog, body: resp.Body, left: n}, nil
 }
 
 // checkBytes checks that the headers of an answer are those of the requested bytes, n bytes at off of the file. A missing

@@ -16,7 +16,7 @@ import (
 func (c *Client) Health(ctx context.Context) (h rest.Health, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, callTimeout, errTimeout)
 	defer cancel()
-	req, err := c.request(ctx, http.MethodGet, "/health", nil, nil)
+	req, err := c.request(ctx, http.MethodGet, "/health", nil)
 	if err != nil {
 		return h, err
 	}

@@ -1,11 +1,11 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"iter"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 
@@ -36,68 +36,68 @@ const maxEmpty = 3
 // conclude from a missing name that the object does not exist. NotFound (bucket), Internal.
 func (c *Client) List(ctx context.Context, q Query) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
-		if q.PageSize == 0 {
-			q.PageSize = 1000
-		}
-		p := pager{c: c}
-		last := ""
-		for {
-			page, err := c.page(ctx, q, p.after)
-			if errors.Is(err, errTooLong) && q.PageSize > 1 {
-				q.PageSize = max(q.PageSize/8, 1) // JSON escapes can make names several times longer
-				continue
-			}
+		q, last := q, ""
+		q.PageSize = cmp.Or(q.PageSize, 1000)
+		pages(c, func(after string) (entries []Entry, more bool, next string, err error) {
+			page, err := c.page(ctx, &q, after)
 			if err != nil {
-				yield(Entry{}, inBucket(q.Bucket, err))
-				return
+				return nil, false, "", inBucket(q.Bucket, err)
 			}
-			entries := 0
-			for e := range merged(page) {
-				entries++
+			entries = merged(page)
+			for i, e := range entries {
 				if !strings.HasPrefix(e.Name, q.Prefix) || e.Name <= last {
-					yield(Entry{}, c.badListing("%q after %q, under the prefix %q", e.Name, last, q.Prefix))
-					return
+					return entries[:i], false, "", c.badListing("%q after %q, under the prefix %q", e.Name, last, q.Prefix)
 				}
 				last = e.Name
+			}
+			return entries, page.HasMore, page.Next, nil
+		})(yield)
+	}
+}
+
+// page requests one page, again with fewer entries if it is too long: JSON escapes can make names several times longer.
+func (c *Client) page(ctx context.Context, q *Query, after string) (page rest.FileList, err error) {
+	for {
+		values := query("bucket", q.Bucket, "sort", string(rest.SortByName), "per_page", strconv.Itoa(q.PageSize),
+			"prefix", q.Prefix, "delimiter", q.Delimiter, "after", after)
+		err = c.call(ctx, http.MethodGet, "/files?"+values, nil, &page)
+		if !errors.Is(err, errTooLong) || q.PageSize == 1 {
+			return page, err
+		}
+		q.PageSize = max(q.PageSize/8, 1)
+	}
+}
+
+// pages yields the entries of a listing that fetch returns page by page, with the cursor of the next one, until an error. A
+// listing without an end is Internal: the cursor must advance, and not too many pages may be empty.
+func pages[E any](c *Client, fetch func(after string) (entries []E, more bool, next string, err error)) iter.Seq2[E, error] {
+	return func(yield func(E, error) bool) {
+		after, empty := "", 0
+		for more := true; more; {
+			entries, hasMore, next, err := fetch(after)
+			for _, e := range entries {
 				if !yield(e, nil) {
 					return
 				}
 			}
-			more, err := p.next(page.HasMore, page.Next, entries)
-			if err != nil {
-				yield(Entry{}, err)
+			if empty++; len(entries) > 0 {
+				empty = 0
 			}
-			if !more {
+			switch {
+			case err != nil:
+			case hasMore && next <= after:
+				err = c.badListing("the page after %q begins at %q", after, next)
+			case hasMore && empty == maxEmpty:
+				err = c.badListing("%d empty pages in a row", maxEmpty)
+			}
+			if err != nil {
+				var none E
+				yield(none, err)
 				return
 			}
+			after, more = next, hasMore
 		}
 	}
-}
-
-// pager follows the pages of a listing and detects one that never ends.
-type pager struct {
-	c     *Client
-	after string // where the next page begins
-	empty int    // pages in a row
-}
-
-// next records a page with so many entries and reports whether there is another. It is an error if the next cursor does not
-// advance, or if too many pages are empty.
-func (p *pager) next(more bool, next string, entries int) (bool, error) {
-	if !more {
-		return false, nil
-	}
-	if next <= p.after {
-		return false, p.c.badListing("the page after %q begins at %q", p.after, next)
-	}
-	if p.empty++; entries > 0 {
-		p.empty = 0
-	}
-	if p.empty == maxEmpty {
-		return false, p.c.badListing("%d empty pages in a row", maxEmpty)
-	}
-	p.after = next
-	return true, nil
 }
 
 // badListing is the error of an inconsistent listing, from which nothing may be concluded.
@@ -107,31 +107,15 @@ func (c *Client) badListing(format string, args ...any) error {
 	return e
 }
 
-func (c *Client) page(ctx context.Context, q Query, after string) (page rest.FileList, err error) {
-	values := url.Values{"bucket": {q.Bucket}, "sort": {string(rest.SortByName)}, "per_page": {strconv.Itoa(q.PageSize)}}
-	for name, value := range map[string]string{"prefix": q.Prefix, "delimiter": q.Delimiter, "after": after} {
-		if value != "" {
-			values.Set(name, value)
+// merged merges a page's files and prefixes, each sorted, into one sorted list.
+func merged(page rest.FileList) (entries []Entry) {
+	files, prefixes := page.Files, page.Prefixes
+	for len(files) > 0 || len(prefixes) > 0 {
+		if len(prefixes) == 0 || len(files) > 0 && files[0].Name < prefixes[0] {
+			entries, files = append(entries, Entry{Name: files[0].Name, File: &files[0]}), files[1:]
+		} else {
+			entries, prefixes = append(entries, Entry{Name: prefixes[0]}), prefixes[1:]
 		}
 	}
-	err = c.call(ctx, http.MethodGet, "/files", values, nil, &page)
-	return page, err
-}
-
-// merged merges a page's files and prefixes, each sorted, into one sorted sequence.
-func merged(page rest.FileList) iter.Seq[Entry] {
-	return func(yield func(Entry) bool) {
-		files, prefixes := page.Files, page.Prefixes
-		for len(files) > 0 || len(prefixes) > 0 {
-			var e Entry
-			if len(prefixes) == 0 || len(files) > 0 && files[0].Name < prefixes[0] {
-				e, files = Entry{Name: files[0].Name, File: &files[0]}, files[1:]
-			} else {
-				e, prefixes = Entry{Name: prefixes[0]}, prefixes[1:]
-			}
-			if !yield(e) {
-				return
-			}
-		}
-	}
+	return entries
 }

@@ -40,7 +40,7 @@ func (c *Client) refusal(resp *http.Response) error {
 		e.Kind, e.Msg, e.Said = problem.Parse(string(p.Code)), serverText(p.Detail), serverText(p.Hint)
 	} else {
 		// The answer is from a proxy, or from a server that is not a gateway.
-		e.Kind, e.Msg, e.Hint = kindOfStatus(resp.StatusCode), c.base+" answered "+resp.Status, noGateway
+		e.Kind, e.Msg, e.Hint = kindOfStatus[resp.StatusCode], c.base+" answered "+resp.Status, noGateway
 	}
 	if e.Msg == "" {
 		e.Msg = serverText(p.Title)
@@ -67,29 +67,22 @@ func serverText(text string) string {
 	return text
 }
 
-// kindOfStatus returns the kind of an answer without a problem document.
-func kindOfStatus(status int) problem.Kind {
-	switch status {
-	case http.StatusBadRequest:
-		return problem.Invalid
-	case http.StatusUnauthorized, http.StatusForbidden:
-		return problem.Denied
-	case http.StatusNotFound:
-		return problem.NotFound
-	case http.StatusConflict:
-		return problem.Conflict
-	case http.StatusPreconditionFailed:
-		return problem.PreconditionFailed
-	case http.StatusRequestEntityTooLarge:
-		return problem.TooLarge
-	case http.StatusRequestedRangeNotSatisfiable:
-		return problem.OutOfRange
-	case http.StatusInsufficientStorage:
-		return problem.NoSpace
-	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return problem.Unavailable
-	}
-	return problem.Internal
+// kindOfStatus are the kinds of answers without a problem document; of others: Internal.
+var kindOfStatus = map[int]problem.Kind{
+	http.StatusBadRequest:                   problem.Invalid,
+	http.StatusUnauthorized:                 problem.Denied,
+	http.StatusForbidden:                    problem.Denied,
+	http.StatusNotFound:                     problem.NotFound,
+	http.StatusConflict:                     problem.Conflict,
+	http.StatusPreconditionFailed:           problem.PreconditionFailed,
+	http.StatusRequestEntityTooLarge:        problem.TooLarge,
+	http.StatusRequestedRangeNotSatisfiable: problem.OutOfRange,
+	http.StatusInsufficientStorage:          problem.NoSpace,
+	http.StatusRequestTimeout:               problem.Unavailable,
+	http.StatusTooManyRequests:              problem.Unavailable,
+	http.StatusBadGateway:                   problem.Unavailable,
+	http.StatusServiceUnavailable:           problem.Unavailable,
+	http.StatusGatewayTimeout:               problem.Unavailable,
 }
 
 // retryAfter parses the header if it is a number of seconds. A date is ignored, because the clocks may differ.

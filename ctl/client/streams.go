@@ -15,8 +15,6 @@ type source struct {
 	r        io.Reader
 	err      error
 	detached bool
-	atEnd    func()
-	cancel   func() // unblocks a read of r; may be nil
 }
 
 // Read implements io.Reader.
@@ -27,24 +25,10 @@ func (s *source) Read(p []byte) (int, error) {
 		return 0, io.ErrClosedPipe
 	}
 	n, err := s.r.Read(p)
-	switch {
-	case err == nil:
-	case errors.Is(err, io.EOF):
-		if s.atEnd != nil {
-			s.atEnd()
-		}
-	default:
+	if err != nil && !errors.Is(err, io.EOF) {
 		s.err = err
 	}
 	return n, err
-}
-
-// Close implements io.Closer for the HTTP library. The underlying reader remains the caller's to close.
-func (s *source) Close() error {
-	if s.cancel != nil {
-		s.cancel()
-	}
-	return nil
 }
 
 // failure returns the *fault.Error that reading ended with, or nil.
@@ -59,7 +43,6 @@ func (s *source) failure() error {
 
 // release waits for a read in progress; no read starts after it.
 func (s *source) release() {
-	_ = s.Close()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.detached = true

@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -58,24 +57,8 @@ func (c *wideConn) Write(p []byte) (int, error) {
 var pieces = sync.Pool{New: func() any { return new([copyBuffer]byte) }}
 
 // ReadFrom implements io.ReaderFrom, through which the HTTP library writes request bodies.
-func (c *wideConn) ReadFrom(r io.Reader) (total int64, err error) {
+func (c *wideConn) ReadFrom(r io.Reader) (int64, error) {
 	piece, _ := pieces.Get().(*[copyBuffer]byte)
 	defer pieces.Put(piece)
-	for {
-		n, readErr := r.Read(piece[:])
-		if n > 0 {
-			written, err := c.Write(piece[:n])
-			total += int64(written)
-			if err != nil {
-				return total, err
-			}
-		}
-		switch {
-		case readErr == nil:
-		case errors.Is(readErr, io.EOF):
-			return total, nil
-		default:
-			return total, readErr
-		}
-	}
+	return io.CopyBuffer(struct{ io.Writer }{c}, struct{ io.Reader }{r}, piece[:]) // without their other methods
 }

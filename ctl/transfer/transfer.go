@@ -14,6 +14,7 @@ package transfer
 import (
 	"context"
 	"fmt"
+	"io"
 	"iter"
 	"sync"
 
@@ -41,7 +42,7 @@ type Files interface {
 	Upload(ctx context.Context, u client.Upload) (rest.File, error)
 	// Download opens a file, or a range of it if r is not nil. The caller closes it. It returns exactly the bytes of that
 	// file version, or an error; the caller compares the checksum. NotFound, OutOfRange, Corrupt.
-	Download(ctx context.Context, file rest.File, r *client.Range) (*client.Download, error)
+	Download(ctx context.Context, file rest.File, r *client.Range) (io.ReadCloser, error)
 	// DeleteFile deletes a file by id. NotFound.
 	DeleteFile(ctx context.Context, fileID string) error
 }
