@@ -28,6 +28,12 @@ type Query struct {
 	PageSize  int    // entries per request, 1..1000; 0: 1000
 }
 
+// Lister looks up names; *Client implements it and documents the methods.
+type Lister interface {
+	List(ctx context.Context, q Query) iter.Seq2[Entry, error]
+	Latest(ctx context.Context, bucket, name string) (rest.File, error)
+}
+
 // maxEmpty is how many consecutive empty pages are accepted before a listing is refused.
 const maxEmpty = 3
 

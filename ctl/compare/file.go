@@ -7,8 +7,8 @@ import (
 	"strings"
 
 	"github.com/ringstore/ringstore/ctl/address"
+	"github.com/ringstore/ringstore/ctl/client"
 	"github.com/ringstore/ringstore/ctl/fault"
-	"github.com/ringstore/ringstore/ctl/locate"
 	"github.com/ringstore/ringstore/proto/problem"
 )
 
@@ -61,11 +61,11 @@ func beside(arg, name string) (File, error) {
 }
 
 // Side yields the file as its only entry. A link is always followed, since the user named it.
-func (f File) Side(ctx context.Context, l locate.Lister, _ Links) Side {
+func (f File) Side(ctx context.Context, l client.Lister, _ Links) Side {
 	return func(yield func(Entry) bool) { yield(f.entry(ctx, l)) }
 }
 
-func (f File) entry(ctx context.Context, l locate.Lister) Entry {
+func (f File) entry(ctx context.Context, l client.Lister) Entry {
 	if f.Path == "" {
 		found, err := l.Latest(ctx, f.Remote.Bucket, f.Remote.Key)
 		if err != nil {

@@ -6,8 +6,8 @@ import (
 	"path/filepath"
 
 	"github.com/ringstore/ringstore/ctl/address"
+	"github.com/ringstore/ringstore/ctl/client"
 	"github.com/ringstore/ringstore/ctl/fault"
-	"github.com/ringstore/ringstore/ctl/locate"
 	"github.com/ringstore/ringstore/proto/problem"
 )
 
@@ -85,7 +85,7 @@ func (f Folder) Exists() error {
 }
 
 // Side reads the folder.
-func (f Folder) Side(ctx context.Context, l locate.Lister, links Links) Side {
+func (f Folder) Side(ctx context.Context, l client.Lister, links Links) Side {
 	if f.Local() {
 		return Local(f.Dir, links)
 	}

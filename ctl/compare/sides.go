@@ -15,12 +15,11 @@ import (
 	"github.com/ringstore/ringstore/ctl/client"
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/journal"
-	"github.com/ringstore/ringstore/ctl/locate"
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
 // Remote lists a remote folder.
-func Remote(ctx context.Context, l locate.Lister, f Folder) Side {
+func Remote(ctx context.Context, l client.Lister, f Folder) Side {
 	return func(yield func(Entry) bool) {
 		for e, err := range l.List(ctx, client.Query{Bucket: f.Remote.Bucket, Prefix: f.Remote.Key}) {
 			if err != nil {

@@ -1,15 +1,13 @@
 package locate
 
 import (
-	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/ringstore/ringstore/ctl/address"
+	"github.com/ringstore/ringstore/ctl/compare"
 	"github.com/ringstore/ringstore/ctl/fault"
-	"github.com/ringstore/ringstore/ctl/journal"
 	"github.com/ringstore/ringstore/proto/problem"
 )
 
@@ -80,32 +78,29 @@ type Found struct {
 	Skip string // why it is skipped; "" if it is not
 }
 
+func failed(path string, err error) Found { return Found{Local: Local{Path: path}, Err: err} }
+
 // Files finds the files that a path argument of put names, and calls found for each: the file itself or, with recursive, all
-// files below the folder, in order of their names. Links to files are followed, links to folders are not.
+// files below the folder, in order of their keys. Links to files are followed, links to folders are not.
 func Files(arg string, dst Destination, recursive bool, found func(Found)) {
 	info, err := os.Stat(arg)
 	switch {
 	case err != nil:
-		found(Found{Local: Local{Path: arg}, Err: fault.Wrap(arg, err)})
-	case !info.IsDir():
-		found(one(arg, filepath.Base(arg), info, dst))
+		found(failed(arg, fault.Wrap(arg, err)))
+	case info.Mode().IsRegular():
+		found(one(arg, filepath.Base(arg), info.Size(), dst))
+	case !info.IsDir(): // a pipe, as of a shell's <(command), is sent as a stream
+		found(one(arg, filepath.Base(arg), -1, dst))
 	case !recursive:
-		found(Found{Local: Local{Path: arg}, Err: fault.Wrap(arg,
-			fault.New(problem.Invalid, "it is a folder").WithHint("s3ctl put -r %s %s", arg, dst.Remote))})
+		found(failed(arg, fault.Wrap(arg, fault.New(problem.Invalid, "it is a folder").WithHint("s3ctl put -r %s %s", arg, dst.Remote))))
 	default:
 		walk(arg, dst, found)
 	}
 }
 
-// one describes a file. A file that is neither regular nor a folder (a pipe, as of a shell's <(command)) is sent as a
-// stream.
-func one(path, rel string, info fs.FileInfo, dst Destination) Found {
+func one(path, rel string, size int64, dst Destination) Found {
 	key, err := dst.key(rel)
-	f := Found{Local: Local{Path: path, Key: key, Size: info.Size()}, Err: fault.Wrap(path, err)}
-	if !info.Mode().IsRegular() {
-		f.Size = -1
-	}
-	return f
+	return Found{Local: Local{Path: path, Key: key, Size: size}, Err: fault.Wrap(path, err)}
 }
 
 func walk(arg string, dst Destination, found func(Found)) {
@@ -118,45 +113,17 @@ func walk(arg string, dst Destination, found func(Found)) {
 	}
 	root, err := address.Resolve(arg)
 	if err != nil {
-		found(Found{Local: Local{Path: arg}, Err: err})
+		found(failed(arg, err))
 		return
 	}
-	_ = filepath.WalkDir(root+string(filepath.Separator), func(path string, d fs.DirEntry, err error) error {
-		path = filepath.Clean(path)
+	for e := range compare.Local(root, compare.Follow) {
 		switch {
-		case errors.Is(err, fs.ErrNotExist) && path != root:
-			found(Found{Local: Local{Path: path}, Skip: "it was removed meanwhile"})
-			return nil
-		case err != nil:
-			found(Found{Local: Local{Path: path}, Err: fault.Wrap(path, err)})
-			return nil // continue with the others
-		case d.IsDir():
-			return nil
+		case e.Err != nil:
+			found(failed(e.Path, e.Err))
+		case e.State != compare.Present:
+			found(Found{Local: Local{Path: e.Path}, Skip: e.Why})
+		default:
+			found(one(e.Path, base+e.Name, e.Size, dst))
 		}
-		rel, err := filepath.Rel(root, path)
-		if err != nil {
-			found(Found{Local: Local{Path: path}, Err: fault.Wrap(path, err)})
-			return nil
-		}
-		found(entry(path, base+filepath.ToSlash(rel), d, dst))
-		return nil
-	})
-}
-
-// entry describes an entry of the walk.
-func entry(path, rel string, d fs.DirEntry, dst Destination) Found {
-	info, err := os.Stat(path) // follows links
-	switch {
-	case d.Type().IsRegular() && journal.Unfinished(filepath.Dir(path), d.Name()):
-		return Found{Local: Local{Path: path}, Skip: "an unfinished download"}
-	case errors.Is(err, fs.ErrNotExist) && d.Type()&fs.ModeSymlink == 0:
-		return Found{Local: Local{Path: path}, Skip: "it was removed meanwhile"}
-	case err != nil:
-		return Found{Local: Local{Path: path}, Err: fault.Wrap(path, err)}
-	case info.IsDir():
-		return Found{Local: Local{Path: path}, Skip: "links to folders are not followed"}
-	case !info.Mode().IsRegular():
-		return Found{Local: Local{Path: path}, Skip: "not a regular file"}
 	}
-	return one(path, rel, info, dst)
 }

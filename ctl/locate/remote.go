@@ -14,12 +14,6 @@ import (
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-// Lister looks up names; *client.Client is one.
-type Lister interface {
-	List(ctx context.Context, q client.Query) iter.Seq2[client.Entry, error]
-	Latest(ctx context.Context, bucket, name string) (rest.File, error)
-}
-
 // Object is an object that was found.
 type Object struct {
 	Address address.Remote
@@ -89,7 +83,7 @@ func (t Target) Base() string {
 
 // Objects yields the objects of the target in byte order of their keys, or an error, which ends it. If there are no objects, the
 // error is NotFound, unless MayLack. A bucket or folder without Recursive is Invalid.
-func (t Target) Objects(ctx context.Context, l Lister) iter.Seq2[Object, error] {
+func (t Target) Objects(ctx context.Context, l client.Lister) iter.Seq2[Object, error] {
 	return func(yield func(Object, error) bool) {
 		if !t.Many() {
 			yield(t.single(ctx, l))
@@ -117,7 +111,7 @@ func (t Target) Objects(ctx context.Context, l Lister) iter.Seq2[Object, error] 
 
 // Entries yields what ls shows of the target: objects and, unless Recursive, common prefixes, in byte order. Here the key of
 // a target without wildcards is a prefix of keys, not a folder, and finding nothing is not an error.
-func (t Target) Entries(ctx context.Context, l Lister) iter.Seq2[client.Entry, error] {
+func (t Target) Entries(ctx context.Context, l client.Lister) iter.Seq2[client.Entry, error] {
 	q := t.query()
 	if !t.wild {
 		q = client.Query{Bucket: t.remote.Bucket, Prefix: t.remote.Key}
@@ -147,7 +141,7 @@ func (t Target) Entries(ctx context.Context, l Lister) iter.Seq2[client.Entry, e
 	}
 }
 
-func (t Target) single(ctx context.Context, l Lister) (Object, error) {
+func (t Target) single(ctx context.Context, l client.Lister) (Object, error) {
 	if t.remote.Key == "" {
 		return Object{}, fault.Wrap(t.arg, fault.New(problem.Invalid, "it is a bucket, not an object").
 			WithHint("add -r for everything in it, or name an object: %s/KEY", t.remote))

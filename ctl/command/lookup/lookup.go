@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/ringstore/ringstore/ctl/cli"
+	"github.com/ringstore/ringstore/ctl/client"
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/filter"
 	"github.com/ringstore/ringstore/ctl/locate"
@@ -41,7 +42,7 @@ func Read(args []string, opts locate.Options) ([]locate.Target, error) {
 
 // All yields the objects of the targets in order. A target that cannot be listed to its end is reported, and the next one
 // follows.
-func All(ctx context.Context, l locate.Lister, targets []locate.Target, report *cli.Report) iter.Seq[locate.Object] {
+func All(ctx context.Context, l client.Lister, targets []locate.Target, report *cli.Report) iter.Seq[locate.Object] {
 	return func(yield func(locate.Object) bool) {
 		for _, t := range targets {
 			for object, err := range t.Objects(ctx, l) {
@@ -58,7 +59,7 @@ func All(ctx context.Context, l locate.Lister, targets []locate.Target, report *
 }
 
 // Find returns the objects that the targets name and the rules select, each once. Invalid: a rule.
-func Find(ctx context.Context, l locate.Lister, targets []locate.Target, rules filter.Rules, report *cli.Report) ([]locate.Object, error) {
+func Find(ctx context.Context, l client.Lister, targets []locate.Target, rules filter.Rules, report *cli.Report) ([]locate.Object, error) {
 	takes, err := rules.Compile()
 	if err != nil {
 		return nil, err
@@ -75,7 +76,7 @@ func Find(ctx context.Context, l locate.Lister, targets []locate.Target, rules f
 }
 
 // Each runs work on the objects of the targets one after another, and reports the results.
-func Each(ctx context.Context, l locate.Lister, targets []locate.Target, report *cli.Report, work func(locate.Object) error) {
+func Each(ctx context.Context, l client.Lister, targets []locate.Target, report *cli.Report, work func(locate.Object) error) {
 	for object := range All(ctx, l, targets, report) {
 		if err := work(object); err != nil {
 			report.Fail(fault.Wrap(object.Address.String(), err))

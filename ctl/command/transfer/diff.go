@@ -9,10 +9,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ringstore/ringstore/ctl/cli"
+	"github.com/ringstore/ringstore/ctl/client"
 	"github.com/ringstore/ringstore/ctl/compare"
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/filter"
-	"github.com/ringstore/ringstore/ctl/locate"
 	"github.com/ringstore/ringstore/ctl/term"
 	"github.com/ringstore/ringstore/ctl/transfer"
 	"github.com/ringstore/ringstore/proto/problem"
@@ -92,7 +92,7 @@ func (o *DiffOptions) run(ctx context.Context, _ *cobra.Command) error {
 
 // sider is a compare.Folder or a compare.File.
 type sider interface {
-	Side(ctx context.Context, l locate.Lister, links compare.Links) compare.Side
+	Side(ctx context.Context, l client.Lister, links compare.Links) compare.Side
 }
 
 // readSides parses both arguments: two files if one of them is a local file, otherwise two folders; what says which.

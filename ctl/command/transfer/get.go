@@ -12,6 +12,7 @@ import (
 
 	"github.com/ringstore/ringstore/ctl/address"
 	"github.com/ringstore/ringstore/ctl/cli"
+	"github.com/ringstore/ringstore/ctl/client"
 	"github.com/ringstore/ringstore/ctl/command/lookup"
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/filter"
@@ -120,7 +121,7 @@ func allRemote(args []string) bool {
 
 // find looks up all objects before the first is fetched, so that the total is known. Unlike lookup.Find it keeps an object that
 // two sources name: they would be the same local file.
-func (o *GetOptions) find(ctx context.Context, l locate.Lister, targets []locate.Target, takes filter.Filter, report *cli.Report) []locate.Object {
+func (o *GetOptions) find(ctx context.Context, l client.Lister, targets []locate.Target, takes filter.Filter, report *cli.Report) []locate.Object {
 	var objects []locate.Object
 	for object := range lookup.All(ctx, l, targets, report) {
 		if takes.Takes(object.Rel) {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/ringstore/ringstore/ctl/address"
 	"github.com/ringstore/ringstore/ctl/cli"
+	"github.com/ringstore/ringstore/ctl/client"
 	"github.com/ringstore/ringstore/ctl/command/lookup"
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/filter"
@@ -21,7 +22,7 @@ type pair struct {
 
 // buckets looks up objects and buckets; *client.Client implements it.
 type buckets interface {
-	locate.Lister
+	client.Lister
 	Bucket(ctx context.Context, name string) (rest.Bucket, error)
 }
 
