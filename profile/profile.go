@@ -193,27 +193,23 @@ func (e *NoHomeError) Hint() string {
 // Path returns the path of the user's file: under XDG_CONFIG_HOME if that is an absolute path, otherwise under
 // ~/.config. It reads the environment at each call. Errors: *NoHomeError.
 func Path() (string, error) {
-	dir := os.Getenv("XDG_CONFIG_HOME")
+	dir, err := folder("XDG_CONFIG_HOME", ".config")
+	return filepath.Join(dir, "profiles.json"), err
+}
+
+// StateDir returns the folder for the state of s3ctl between runs: under XDG_STATE_HOME if that is an absolute path,
+// otherwise under ~/.local/state. It need not exist. Errors: *NoHomeError.
+func StateDir() (string, error) { return folder("XDG_STATE_HOME", filepath.Join(".local", "state")) }
+
+// folder returns our folder below the one that a variable names, or else below one of the home folder.
+func folder(variable, usual string) (string, error) {
+	dir := os.Getenv(variable)
 	if !filepath.IsAbs(dir) { // the XDG specification requires to ignore a relative path
 		home, err := os.UserHomeDir()
 		if err != nil {
 			return "", &NoHomeError{Err: err}
 		}
-		dir = filepath.Join(home, ".config")
-	}
-	return filepath.Join(dir, "ringstore", "profiles.json"), nil
-}
-
-// StateDir returns the folder for the state of s3ctl between runs: under XDG_STATE_HOME if that is an absolute path,
-// otherwise under ~/.local/state. It need not exist. Errors: *NoHomeError.
-func StateDir() (string, error) {
-	dir := os.Getenv("XDG_STATE_HOME")
-	if !filepath.IsAbs(dir) {
-		home, err := os.UserHomeDir()
-		if err != nil {
-			return "", &NoHomeError{Err: err}
-		}
-		dir = filepath.Join(home, ".local", "state")
+		dir = filepath.Join(home, usual)
 	}
 	return filepath.Join(dir, "ringstore"), nil
 }

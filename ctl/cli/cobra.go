@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"math"
+	"strings"
 
+	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
 	"github.com/ringstore/ringstore/ctl/fault"
@@ -108,4 +110,14 @@ func Unknown(cmd *cobra.Command, word string) *fault.Error {
 		err.Hint = cmd.CommandPath() + " " + near + " --help\n" + err.Hint
 	}
 	return err
+}
+
+// ParseBytes parses a flag value in bytes, of at least least: 500K, 10M or 1.5GiB.
+func ParseBytes(text string, least uint64) (int64, error) {
+	n, err := humanize.ParseBytes(text)
+	// The library reads "1,5" as fifteen.
+	if err != nil || n < least || n > math.MaxInt64 || strings.Contains(text, ",") {
+		return 0, fault.New(problem.Usage, "%q is not a number of bytes, such as 500K, 10M or 1.5GiB", text)
+	}
+	return int64(n), nil
 }

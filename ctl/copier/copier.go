@@ -3,10 +3,10 @@
 package copier
 
 import (
+	"cmp"
 	"context"
-	"iter"
-	"sync"
-	"time"
+	"slices"
+	"sync/atomic"
 
 	"github.com/ringstore/ringstore/ctl/address"
 	"github.com/ringstore/ringstore/ctl/fault"
@@ -62,11 +62,7 @@ func (c *Copier) Copy(ctx context.Context, file rest.File, dst address.Remote) (
 	if file.Size > c.Sizes.Whole {
 		return c.inParts(ctx, file, dst)
 	}
-	var copied rest.File
-	err := c.Retry.Do(ctx, func() (err error) {
-		copied, err = c.Store.Copy(ctx, file.FileID, dst.Bucket, dst.Key)
-		return err
-	})
+	copied, err := transfer.Try(ctx, c.Retry, func() (rest.File, error) { return c.Store.Copy(ctx, file.FileID, dst.Bucket, dst.Key) })
 	if err != nil {
 		return rest.File{}, err
 	}
@@ -75,21 +71,18 @@ func (c *Copier) Copy(ctx context.Context, file rest.File, dst address.Remote) (
 }
 
 func (c *Copier) inParts(ctx context.Context, file rest.File, dst address.Remote) (rest.File, error) {
-	var session rest.Session
-	err := c.Retry.Do(ctx, func() (err error) {
-		session, err = c.Store.CreateSession(ctx, rest.NewSession{
-			Bucket: dst.Bucket, Name: dst.Key, Size: &file.Size, ContentType: file.ContentType, Meta: file.Meta,
-			Checksums: rest.PartsChecksum{CRC64NVME: file.Checksums.CRC64NVME},
-		})
-		return err
-	})
+	n := rest.NewSession{
+		Bucket: dst.Bucket, Name: dst.Key, Size: &file.Size, ContentType: file.ContentType, Meta: file.Meta,
+		Checksums: rest.PartsChecksum{CRC64NVME: file.Checksums.CRC64NVME},
+	}
+	session, err := transfer.Try(ctx, c.Retry, func() (rest.Session, error) { return c.Store.CreateSession(ctx, n) })
 	if err != nil {
 		return rest.File{}, err
 	}
 	copied, moved, err := c.fill(ctx, file, session.SessionID)
 	if err != nil {
 		c.Meter.Moved(-moved)
-		c.abort(ctx, session.SessionID)
+		transfer.Abort(ctx, c.Store, session.SessionID)
 		return rest.File{}, err
 	}
 	return copied, confirm(file, copied)
@@ -101,69 +94,45 @@ func (c *Copier) fill(ctx context.Context, file rest.File, session string) (copi
 	if err != nil {
 		return rest.File{}, moved, err
 	}
-	var final error
-	err = c.Retry.Do(ctx, func() (err error) {
-		copied, err = c.Store.CompleteSession(ctx, session, rest.CompleteSession{
-			Size: &file.Size, Parts: refs, Checksums: rest.PartsChecksum{CRC64NVME: file.Checksums.CRC64NVME},
-		})
-		if fault.KindOf(err) == problem.Corrupt {
-			final = err // retrying does not change the parts
-			return nil
+	want := rest.CompleteSession{Size: &file.Size, Parts: refs, Checksums: rest.PartsChecksum{CRC64NVME: file.Checksums.CRC64NVME}}
+	var corrupt error // not retried, since that does not change the parts
+	copied, err = transfer.Try(ctx, c.Retry, func() (f rest.File, err error) {
+		if f, err = c.Store.CompleteSession(ctx, session, want); fault.KindOf(err) == problem.Corrupt {
+			corrupt, err = err, nil
 		}
-		return err
+		return f, err
 	})
-	if err == nil {
-		err = final
-	}
-	return copied, moved, err
+	return copied, moved, cmp.Or(err, corrupt)
 }
 
 // parts copies the parts concurrently. The first error ends it.
 func (c *Copier) parts(ctx context.Context, file rest.File, session string) (refs []rest.PartRef, moved int64, err error) {
 	size := c.Sizes.Part(file.Size)
 	refs = make([]rest.PartRef, (file.Size+size-1)/size)
+	for i := range refs {
+		refs[i].Number = i + 1
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	var mu sync.Mutex // guards moved
-	transfer.Each(ctx, c.Parallel, indices(len(refs)), func(i int) {
-		offset := int64(i) * size
+	var copied atomic.Int64
+	transfer.Each(ctx, c.Parallel, slices.Values(refs), func(ref rest.PartRef) {
+		offset := int64(ref.Number-1) * size
 		length := min(size, file.Size-offset)
-		var stored rest.SessionPart
-		err := c.Retry.Do(ctx, func() (err error) {
-			stored, err = c.Store.CopyPart(ctx, session, i+1, file.FileID, offset, length)
-			return err
+		stored, err := transfer.Try(ctx, c.Retry, func() (rest.SessionPart, error) {
+			return c.Store.CopyPart(ctx, session, ref.Number, file.FileID, offset, length)
 		})
 		if err == nil && stored.Size != length {
-			err = fault.New(problem.Internal, "part %d has %d bytes instead of %d", i+1, stored.Size, length)
+			err = fault.New(problem.Internal, "part %d has %d bytes instead of %d", ref.Number, stored.Size, length)
 		}
 		if err != nil {
 			cancel(err)
 			return
 		}
-		refs[i] = rest.PartRef{Number: i + 1, CRC64NVME: stored.CRC64NVME}
+		refs[ref.Number-1].CRC64NVME = stored.CRC64NVME
 		c.Meter.Moved(length)
-		mu.Lock()
-		defer mu.Unlock()
-		moved += length
+		copied.Add(length)
 	})
-	return refs, moved, context.Cause(ctx)
-}
-
-func indices(n int) iter.Seq[int] {
-	return func(yield func(int) bool) {
-		for i := range n {
-			if !yield(i) {
-				return
-			}
-		}
-	}
-}
-
-// abort deletes a session. If the server cannot be reached, the session expires.
-func (c *Copier) abort(ctx context.Context, session string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
-	defer cancel()
-	_ = c.Store.AbortSession(ctx, session)
+	return refs, copied.Load(), context.Cause(ctx)
 }
 
 // confirm compares size and checksum of the copy and its source.

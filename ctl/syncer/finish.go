@@ -121,7 +121,7 @@ func (s *Syncer) agreed() bool {
 
 // applyDeferred makes the deferred changes. left are the names that could not be removed for them.
 func (s *Syncer) applyDeferred(ctx context.Context, left []string) {
-	transfer.Each(ctx, s.parallel(), slices.Values(s.deferred), func(l *deferred) {
+	transfer.Each(ctx, s.workers(s.Parallel), slices.Values(s.deferred), func(l *deferred) {
 		err := error(nil)
 		switch {
 		case slices.ContainsFunc(left, l.waitsFor):
@@ -168,7 +168,7 @@ func (s *Syncer) clear(name string) error {
 // removeAll removes entries of the target and returns the names that could not be removed.
 func (s *Syncer) removeAll(ctx context.Context, entries []compare.Entry) (left []string) {
 	var mu sync.Mutex // guards left
-	transfer.Each(ctx, s.removers(), slices.Values(entries), func(e compare.Entry) {
+	transfer.Each(ctx, s.workers(removing), slices.Values(entries), func(e compare.Entry) {
 		if err := s.remove(ctx, e); err != nil {
 			s.fail(fault.Wrap(s.Target.At(e.Name), err))
 			mu.Lock()
@@ -180,13 +180,6 @@ func (s *Syncer) removeAll(ctx context.Context, entries []compare.Entry) (left [
 		s.View.Changed(s.removal(e))
 	})
 	return left
-}
-
-func (s *Syncer) removers() int {
-	if s.DryRun {
-		return 1
-	}
-	return removing
 }
 
 func (s *Syncer) remove(ctx context.Context, e compare.Entry) error {

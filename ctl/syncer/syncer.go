@@ -94,7 +94,7 @@ func New(job Job) *Syncer { return &Syncer{Job: job} }
 // Run runs the job and shows each file. The error is that of the view, or interrupted if the question was answered with no.
 func (s *Syncer) Run(ctx context.Context) (Counts, error) {
 	defer s.close()
-	transfer.Each(ctx, s.parallel(), s.differences(ctx), func(c change) { s.apply(ctx, c) })
+	transfer.Each(ctx, s.workers(s.Parallel), s.differences(ctx), func(c change) { s.apply(ctx, c) })
 	if !s.Source.Local() && s.listed == 0 && s.failed.Load() == 0 && ctx.Err() == nil {
 		s.fail(fault.Wrap(s.Source.String(), fault.New(problem.NotFound, "there is nothing under it").
 			WithHint("s3ctl ls %s    lists what exists; to empty the target, use rm", address.Remote{Bucket: s.Source.Remote.Bucket})))
@@ -113,12 +113,12 @@ func (s *Syncer) Run(ctx context.Context) (Counts, error) {
 	}, err
 }
 
-// parallel is 1 for a dry run, which shows the changes in order.
-func (s *Syncer) parallel() int {
+// workers is most, or 1 for a dry run, which shows the changes in order.
+func (s *Syncer) workers(most int) int {
 	if s.DryRun {
 		return 1
 	}
-	return s.Parallel
+	return most
 }
 
 func (s *Syncer) fail(err error) {

@@ -101,19 +101,14 @@ func (p *progress) get(i int) (crc uint64, have bool) {
 }
 
 // present lists the parts that have arrived.
-func (p *progress) present() (parts []int) {
-	for i := range p.have {
-		if _, have := p.get(i); have {
-			parts = append(parts, i)
-		}
-	}
-	return parts
-}
+func (p *progress) present() []int { return p.those(true) }
 
 // missing lists the parts that have not arrived.
-func (p *progress) missing() (parts []int) {
+func (p *progress) missing() []int { return p.those(false) }
+
+func (p *progress) those(wanted bool) (parts []int) {
 	for i := range p.have {
-		if _, have := p.get(i); !have {
+		if _, have := p.get(i); have == wanted {
 			parts = append(parts, i)
 		}
 	}
@@ -122,11 +117,9 @@ func (p *progress) missing() (parts []int) {
 
 // bytes is how many bytes have arrived.
 func (p *progress) bytes() (sum int64) {
-	for i := range p.have {
-		if _, have := p.get(i); have {
-			_, n := p.cut.span(i)
-			sum += n
-		}
+	for _, i := range p.present() {
+		_, n := p.cut.span(i)
+		sum += n
 	}
 	return sum
 }
@@ -230,6 +223,13 @@ func (m *Manager) deadline(bytes int64) time.Duration {
 }
 
 var errDeadline = fmt.Errorf("it took too long")
+
+// Abort deletes a session and its parts, even if ctx has ended. If the server cannot be reached, the session expires.
+func Abort(ctx context.Context, in Aborter, id string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	_ = in.AbortSession(ctx, id)
+}
 
 // interrupted is the error of a transfer that the user or a signal ended, with how to resume it.
 func interrupted(ctx context.Context, p *progress) error {

@@ -91,12 +91,9 @@ func (m *Manager) putOnce(ctx context.Context, path string, f *os.File, info os.
 	}
 	u := client.Upload{Bucket: dst.Bucket, Name: dst.Key, Size: info.Size(), ContentType: cmp.Or(m.ContentType, contentType(path)), Meta: metaOf(info)}
 	src := m.limited(ctx, &fileReader{f: f, info: info, left: info.Size()})
-	meter := &metered{meter: m.Meter}
 	if info.Size() > smallFile {
 		summed := &checksumReader{r: src}
-		meter.r = summed
-		u.Body = meter
-		return m.send(ctx, u, meter, func() uint64 { return summed.crc })
+		return m.send(ctx, u, summed, func() uint64 { return summed.crc })
 	}
 	whole := wholeFiles.Get().(*[]byte) // the pool holds nothing else
 	defer wholeFiles.Put(whole)
@@ -104,18 +101,24 @@ func (m *Manager) putOnce(ctx context.Context, path string, f *os.File, info os.
 	if _, err := io.ReadFull(src, data); err != nil {
 		return rest.File{}, fromReading(path, err)
 	}
-	crc := crc64nvme.Checksum(data)
-	u.CRC = checksum.Encode(crc)
-	meter.r = bytes.NewReader(data)
-	u.Body = meter
-	return m.send(ctx, u, meter, func() uint64 { return crc })
+	return m.sendBytes(ctx, u, data)
 }
 
 // wholeFiles are buffers of smallFile bytes. They can be reused once Upload has returned, since it then reads its body no more.
 var wholeFiles = sync.Pool{New: func() any { b := make([]byte, smallFile); return &b }}
 
-// send uploads a file and compares what was stored. After an error the meter is corrected by the bytes sent.
-func (m *Manager) send(ctx context.Context, u client.Upload, moved *metered, crc func() uint64) (rest.File, error) {
+// sendBytes uploads data as a file, with its checksum in advance.
+func (m *Manager) sendBytes(ctx context.Context, u client.Upload, data []byte) (rest.File, error) {
+	crc := crc64nvme.Checksum(data)
+	u.Size, u.CRC = int64(len(data)), checksum.Encode(crc)
+	return m.send(ctx, u, bytes.NewReader(data), func() uint64 { return crc })
+}
+
+// send uploads a file and compares what was stored; crc is called after body was read. After an error the meter is corrected by
+// the bytes sent.
+func (m *Manager) send(ctx context.Context, u client.Upload, body io.Reader, crc func() uint64) (rest.File, error) {
+	moved := &metered{meter: m.Meter, r: body}
+	u.Body = moved
 	f, err := m.Store.Upload(ctx, u)
 	if err == nil {
 		err = m.confirm(ctx, f, moved.n, checksum.Encode(crc()))
@@ -173,27 +176,20 @@ func (r *fileReader) Read(p []byte) (int, error) {
 	r.left -= int64(n)
 	switch {
 	case errors.Is(err, io.EOF) && r.left > 0:
-		return 0, r.changed()
+		return 0, changed(r.f.Name())
 	case err != nil && !errors.Is(err, io.EOF):
 		return 0, fromReading(r.f.Name(), err)
 	case r.left > 0:
 		return n, nil
 	}
-	more, err := behind(r.f, r.info.Size())
-	if err != nil {
-		return 0, fromReading(r.f.Name(), err)
-	}
-	now, err := r.f.Stat()
-	if err != nil {
-		return 0, fromReading(r.f.Name(), err)
-	}
-	if more || now.Size() != r.info.Size() || !now.ModTime().Equal(r.info.ModTime()) {
-		return 0, r.changed()
+	if err := unchanged(r.f.Name(), r.f, r.info); err != nil {
+		if errors.Is(err, errChanged) {
+			err = changed(r.f.Name())
+		}
+		return 0, err
 	}
 	return n, nil
 }
-
-func (r *fileReader) changed() error { return changed(r.f.Name()) }
 
 // fromReading classifies a local read error, so that it is not mistaken for a network error.
 func fromReading(path string, err error) error {

@@ -69,6 +69,15 @@ func (r Retry) Do(ctx context.Context, op func() error) error {
 	return last
 }
 
+// Try is Retry.Do for an operation with a result; it returns that of the last attempt.
+func Try[T any](ctx context.Context, r Retry, op func() (T, error)) (result T, err error) {
+	err = r.Do(ctx, func() (err error) {
+		result, err = op()
+		return err
+	})
+	return result, err
+}
+
 // spent reports whether the tries are used up. While other operations succeed, the server is reachable:
 // Patience then counts from their last success.
 func (r Retry) spent(err error, failures int, since time.Time) bool {

@@ -6,10 +6,9 @@ import (
 	"context"
 	"errors"
 	"io"
-	"sync"
-	"time"
 
 	"github.com/minio/crc64nvme"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/ringstore/ringstore/ctl/address"
 	"github.com/ringstore/ringstore/ctl/client"
@@ -97,13 +96,8 @@ func (s *stream) fill(size int) (part []byte, ended bool, err error) {
 
 // putWhole sends a stream that was read completely, in one request.
 func (s *stream) putWhole(ctx context.Context, data []byte) (f rest.File, err error) {
-	crc := crc64nvme.Checksum(data)
 	err = s.m.try(ctx, int64(len(data)), func(ctx context.Context) (err error) {
-		meter := &metered{meter: s.m.Meter, r: bytes.NewReader(data)}
-		u := client.Upload{
-			Bucket: s.dst.Bucket, Name: s.dst.Key, ContentType: s.kind, Size: int64(len(data)), CRC: checksum.Encode(crc), Body: meter,
-		}
-		f, err = s.m.send(ctx, u, meter, func() uint64 { return crc })
+		f, err = s.m.sendBytes(ctx, client.Upload{Bucket: s.dst.Bucket, Name: s.dst.Key, ContentType: s.kind}, data)
 		return err
 	})
 	return f, withRestartHint(err)
@@ -111,27 +105,22 @@ func (s *stream) putWhole(ctx context.Context, data []byte) (f rest.File, err er
 
 // putParts sends a stream that has more than its first part.
 func (s *stream) putParts(ctx context.Context, part []byte) (f rest.File, err error) {
-	var session rest.Session
 	n := rest.NewSession{Bucket: s.dst.Bucket, Name: s.dst.Key, ContentType: s.kind}
-	if err := s.m.Retry.Do(ctx, func() (err error) { session, err = s.m.Store.CreateSession(ctx, n); return err }); err != nil {
+	session, err := Try(ctx, s.m.Retry, func() (rest.Session, error) { return s.m.Store.CreateSession(ctx, n) })
+	if err != nil {
 		return rest.File{}, err
 	}
 	defer func() {
 		if err != nil {
-			late, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-			defer cancel()
-			_ = s.m.Store.AbortSession(late, session.SessionID) // it expires otherwise
+			Abort(ctx, s.m.Store, session.SessionID)
 		}
 	}()
 	if err := s.sendParts(ctx, session.SessionID, part); err != nil {
 		return rest.File{}, err
 	}
 	whole := checksum.Encode(s.crc)
-	err = s.m.Retry.Do(ctx, func() (err error) {
-		want := rest.CompleteSession{Size: &s.size, Checksums: rest.PartsChecksum{CRC64NVME: whole}}
-		f, err = s.m.Store.CompleteSession(ctx, session.SessionID, want)
-		return err
-	})
+	want := rest.CompleteSession{Size: &s.size, Checksums: rest.PartsChecksum{CRC64NVME: whole}}
+	f, err = Try(ctx, s.m.Retry, func() (rest.File, error) { return s.m.Store.CompleteSession(ctx, session.SessionID, want) })
 	if err != nil {
 		return rest.File{}, err
 	}
@@ -140,40 +129,28 @@ func (s *stream) putParts(ctx context.Context, part []byte) (f rest.File, err er
 
 // sendParts reads the parts one after another and sends several concurrently.
 func (s *stream) sendParts(ctx context.Context, session string, part []byte) (err error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	s.spare = make(chan []byte, streamLanes+1)
-	slots := make(chan struct{}, streamLanes)
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	ended := false
-	for number := 1; len(part) > 0; number++ {
+	group, sending := errgroup.WithContext(ctx)
+	group.SetLimit(streamLanes)
+	for number, ended := 1, false; len(part) > 0; number++ {
 		if number > maxParts {
-			return fault.New(problem.TooLarge, "the stream is longer than the largest possible file").WithHint("split it")
-		}
-		select {
-		case slots <- struct{}{}:
-		case <-ctx.Done():
-			return context.Cause(ctx)
+			err = fault.New(problem.TooLarge, "the stream is longer than the largest possible file").WithHint("split it")
+			break
 		}
 		data, crc := part, crc64nvme.Checksum(part)
 		s.size, s.crc = s.size+int64(len(data)), checksum.Combine(s.crc, crc, int64(len(data)))
-		wg.Go(func() {
-			defer func() { <-slots }()
-			if err := s.sendPart(ctx, session, number, data, crc); err != nil {
-				cancel(err)
-			}
-			s.spare <- data
+		group.Go(func() error {
+			defer func() { s.spare <- data }()
+			return s.sendPart(sending, session, number, data, crc)
 		})
-		if ended {
+		if ended || sending.Err() != nil {
 			break
 		}
 		if part, ended, err = s.fill(streamPart << (number / streamStep)); err != nil {
-			return err
+			break
 		}
 	}
-	wg.Wait()
-	return context.Cause(ctx)
+	return cmp.Or(err, group.Wait(), ctx.Err())
 }
 
 func (s *stream) sendPart(ctx context.Context, session string, number int, data []byte, crc uint64) error {

@@ -59,6 +59,11 @@ type Sessions interface {
 	// CompleteSession makes the parts a visible file. It is idempotent: after success it returns the same file again.
 	// NotFound, Conflict (other parts than wanted), Corrupt, Invalid.
 	CompleteSession(ctx context.Context, id string, want rest.CompleteSession) (rest.File, error)
+	Aborter
+}
+
+// Aborter ends uploads in parts.
+type Aborter interface {
 	// AbortSession deletes a session and its parts. NotFound.
 	AbortSession(ctx context.Context, id string) error
 }

@@ -75,13 +75,12 @@ func (u *upload) resume(ctx context.Context) (rest.File, error) {
 	}
 	if u.head.Source != fingerprintOf(u.info) || !(cut{u.info.Size(), u.head.PartSize}).possible() {
 		u.m.note("%s: the file has changed since its upload was interrupted; starting from the beginning", u.path)
-		u.abort(ctx)
+		Abort(ctx, u.m.Store, u.head.Session)
 		return rest.File{}, u.begin(ctx)
 	}
 	u.progress = newProgress(cut{u.info.Size(), u.head.PartSize})
 	known := u.progress.known(entries)
-	var s rest.Session
-	err = u.m.Retry.Do(ctx, func() (err error) { s, err = u.m.Store.Session(ctx, u.head.Session); return err })
+	s, err := Try(ctx, u.m.Retry, func() (rest.Session, error) { return u.m.Store.Session(ctx, u.head.Session) })
 	switch {
 	case fault.KindOf(err) == problem.NotFound:
 		return u.wasCompleted(ctx, known)
@@ -149,8 +148,8 @@ func (u *upload) begin(ctx context.Context) error {
 	n := rest.NewSession{
 		Bucket: u.dst.Bucket, Name: u.dst.Key, Size: &size, ContentType: cmp.Or(u.m.ContentType, contentType(u.path)), Meta: metaOf(u.info),
 	}
-	var s rest.Session
-	if err := u.m.Retry.Do(ctx, func() (err error) { s, err = u.m.Store.CreateSession(ctx, n); return err }); err != nil {
+	s, err := Try(ctx, u.m.Retry, func() (rest.Session, error) { return u.m.Store.CreateSession(ctx, n) })
+	if err != nil {
 		return err
 	}
 	u.head = uploadHead{
@@ -173,7 +172,7 @@ var errSessionGone = errors.New("the upload session no longer exists")
 func (u *upload) send(ctx context.Context) (rest.File, error) {
 	err := u.m.eachPart(ctx, u.progress.missing(), u.sendPart)
 	if err == nil {
-		err = u.unchanged()
+		err = unchanged(u.path, u.f, u.info)
 	}
 	var f rest.File
 	if err == nil {
@@ -185,12 +184,12 @@ func (u *upload) send(ctx context.Context) (rest.File, error) {
 	case ctx.Err() != nil:
 		return rest.File{}, interrupted(ctx, u.progress)
 	case errors.Is(err, errChanged):
-		u.abort(ctx)
+		Abort(ctx, u.m.Store, u.head.Session)
 		u.log.Remove()
 		u.log = nil
 		return rest.File{}, changed(u.path)
 	case u.log == nil:
-		u.abort(ctx) // no later run could resume it
+		Abort(ctx, u.m.Store, u.head.Session) // no later run could resume it
 	case fault.ExitOf(err) == fault.Unavailable, fault.ExitOf(err) == fault.NoSpace:
 		return rest.File{}, u.withResumeHint(err)
 	}
@@ -199,21 +198,21 @@ func (u *upload) send(ctx context.Context) (rest.File, error) {
 
 // withResumeHint adds to a temporary error how to resume.
 func (u *upload) withResumeHint(err error) error {
-	e := &fault.Error{Kind: fault.KindOf(err), Err: err, Hint: fault.HintOf(err)}
 	hint := "run the same command again to resume: " + u.progress.String() + " have arrived"
-	if e.Hint != "" {
-		hint = e.Hint + "\n" + hint
+	if first := fault.HintOf(err); first != "" {
+		hint = first + "\n" + hint
 	}
-	e.Hint = hint
-	return e
+	return &fault.Error{Kind: fault.KindOf(err), Err: err, Hint: hint}
 }
 
 func (u *upload) sendPart(ctx context.Context, i int, first *lane) error {
 	off, n := u.progress.cut.span(i)
 	err := u.m.tryFrom(ctx, first, n, func(ctx context.Context, ln *lane) error {
-		body := &metered{meter: u.m.Meter, r: &checksumReader{r: u.m.limited(ctx, &partReader{r: io.NewSectionReader(u.f, off, n), left: n, path: u.path, onLastByte: ln.sent})}}
+		part := &partReader{r: io.NewSectionReader(u.f, off, n), left: n, path: u.path, onLastByte: ln.sent}
+		summed := &checksumReader{r: u.m.limited(ctx, part)}
+		body := &metered{meter: u.m.Meter, r: summed}
 		p, err := u.m.Store.PutPart(ctx, client.PartUpload{Session: u.head.Session, Number: i + 1, Size: n, Body: body})
-		crc := body.r.(*checksumReader).crc //nolint:forcetypeassert // made above
+		crc := summed.crc
 		if err == nil && (p.Size != n || p.CRC64NVME != checksum.Encode(crc)) {
 			err = fault.New(problem.Corrupt, "the server stored %d bytes with checksum %s as part %d, but %d bytes with checksum %s were sent",
 				p.Size, p.CRC64NVME, i+1, n, checksum.Encode(crc)).WithHint("no wrong bytes became visible; check the network if it happens often")
@@ -240,10 +239,7 @@ func (u *upload) complete(ctx context.Context) (f rest.File, err error) {
 		crc, _ := u.progress.get(i)
 		want.Parts = append(want.Parts, rest.PartRef{Number: i + 1, CRC64NVME: checksum.Encode(crc)})
 	}
-	err = u.m.Retry.Do(ctx, func() (err error) {
-		f, err = u.m.Store.CompleteSession(ctx, u.head.Session, want)
-		return err
-	})
+	f, err = Try(ctx, u.m.Retry, func() (rest.File, error) { return u.m.Store.CompleteSession(ctx, u.head.Session, want) })
 	switch {
 	case fault.KindOf(err) == problem.NotFound:
 		return rest.File{}, errSessionGone
@@ -251,13 +247,6 @@ func (u *upload) complete(ctx context.Context) (f rest.File, err error) {
 		return rest.File{}, err
 	}
 	return f, u.m.confirm(ctx, f, size, whole)
-}
-
-// abort deletes the session if the server can be reached.
-func (u *upload) abort(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-	defer cancel()
-	_ = u.m.Store.AbortSession(ctx, u.head.Session) // it expires otherwise
 }
 
 // errChanged: the local file has changed since it was opened.
@@ -268,20 +257,17 @@ func changed(path string) error {
 		WithHint("try again when no program writes to it, or store its present content: s3ctl put - s3://BUCKET/KEY < %s", path)
 }
 
-// unchanged checks that the file is the one that was sent, is unmodified, and has no further bytes.
-func (u *upload) unchanged() error {
-	now, err := u.f.Stat()
+// unchanged checks that an open file still is as info says, and has no further bytes: errChanged. It moves the file's offset.
+func unchanged(path string, f *os.File, info os.FileInfo) error {
+	now, err := f.Stat()
 	if err != nil {
-		return fromReading(u.path, err)
+		return fromReading(path, err)
 	}
-	more, err := behind(u.f, u.info.Size())
-	switch {
-	case err != nil:
-		return fromReading(u.path, err)
-	case more, fingerprintOf(now) != fingerprintOf(u.info):
+	more, err := behind(f, info.Size())
+	if err == nil && (more || fingerprintOf(now) != fingerprintOf(info)) {
 		return errChanged
 	}
-	return nil
+	return fromReading(path, err)
 }
 
 // partReader reads exactly the bytes of a part.

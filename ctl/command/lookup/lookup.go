@@ -6,7 +6,7 @@ import (
 	"context"
 	"iter"
 
-	"github.com/spf13/pflag"
+	"github.com/spf13/cobra"
 
 	"github.com/ringstore/ringstore/ctl/cli"
 	"github.com/ringstore/ringstore/ctl/client"
@@ -22,9 +22,16 @@ Wildcards in keys (quote them in the shell): * any characters except "/", ** any
 ? one character except "/", [a-z] one of these, [!a-z] one of the others, \* a literal star.
 --raw turns them off.`
 
+// Flags adds --recursive, to do something with everything under a prefix, --raw, --include and --exclude.
+func Flags(cmd *cobra.Command, do string, recursive, raw *bool, rules *filter.Rules) {
+	cmd.Flags().BoolVarP(recursive, "recursive", "r", false, do+" everything under the prefix")
+	RawFlag(cmd, raw)
+	rules.Flags(cmd.Flags())
+}
+
 // RawFlag adds --raw.
-func RawFlag(flags *pflag.FlagSet, raw *bool) {
-	flags.BoolVar(raw, "raw", false, `treat * ? [ and \ in addresses as literal characters`)
+func RawFlag(cmd *cobra.Command, raw *bool) {
+	cmd.Flags().BoolVar(raw, "raw", false, `treat * ? [ and \ in addresses as literal characters`)
 }
 
 // Read parses all arguments before anything is done. Invalid.

@@ -42,7 +42,7 @@ and parity, depends on how many failures their bucket survives: s3ctl stat.` + l
 		RunE: f.Run(o, o.run),
 	}
 	cmd.Flags().IntVarP(&o.Depth, "depth", "d", 1, "show folders down to this depth")
-	lookup.RawFlag(cmd.Flags(), &o.Raw)
+	lookup.RawFlag(cmd, &o.Raw)
 	o.Rules.Flags(cmd.Flags())
 	return cmd
 }

@@ -5,7 +5,6 @@ import (
 	"math"
 	"regexp"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -14,10 +13,8 @@ import (
 	"github.com/ringstore/ringstore/ctl/address"
 	"github.com/ringstore/ringstore/ctl/cli"
 	"github.com/ringstore/ringstore/ctl/command/lookup"
-	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/filter"
 	"github.com/ringstore/ringstore/ctl/locate"
-	"github.com/ringstore/ringstore/proto/problem"
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
@@ -62,7 +59,7 @@ A TIME is an age (90s, 12h, 7d, 2w), a day (2026-01-31, from midnight local time
 	cmd.Flags().StringVar(&o.Older, "older", "", "stored before this `TIME`")
 	cmd.Flags().BoolVarP(&o.Long, "long", "l", false, "show sizes and times too")
 	cmd.Flags().BoolVarP(&o.Human, "human", "h", false, "show sizes as 1.5 GiB; implies -l")
-	lookup.RawFlag(cmd.Flags(), &o.Raw)
+	lookup.RawFlag(cmd, &o.Raw)
 	o.Rules.Flags(cmd.Flags())
 	return cmd
 }
@@ -167,12 +164,11 @@ func (b *ByteCount) String() string {
 
 // Set implements pflag.Value.
 func (b *ByteCount) Set(text string) error {
-	n, err := humanize.ParseBytes(text)
-	if err != nil || n > math.MaxInt64 || strings.Contains(text, ",") {
-		return fault.New(problem.Usage, "%q is not a number of bytes, such as 500K, 10M or 1.5GiB", text)
+	n, err := cli.ParseBytes(text, 0)
+	if err == nil {
+		*b = ByteCount(n)
 	}
-	*b = ByteCount(n)
-	return nil
+	return err
 }
 
 // Type implements pflag.Value.

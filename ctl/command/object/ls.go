@@ -52,7 +52,7 @@ An empty bucket or prefix lists nothing and is not an error.` + lookup.WildcardH
 	cmd.Flags().BoolVarP(&o.Long, "long", "l", false, "show sizes and times too")
 	cmd.Flags().BoolVarP(&o.Human, "human", "h", false, "show sizes as 1.5 GiB; implies -l")
 	cmd.Flags().BoolVar(&o.Total, "total", false, "show the number and size of the listed objects at the end")
-	lookup.RawFlag(cmd.Flags(), &o.Raw)
+	lookup.RawFlag(cmd, &o.Raw)
 	return cmd
 }
 

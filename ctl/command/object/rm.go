@@ -48,11 +48,9 @@ their number and size and asks; without a terminal it fails unless --yes is give
 		Args: cli.List(&o.Addresses, 1),
 		RunE: f.Run(o, o.run),
 	}
-	cmd.Flags().BoolVarP(&o.Recursive, "recursive", "r", false, "remove everything under the prefix")
+	lookup.Flags(cmd, "remove", &o.Recursive, &o.Raw, &o.Rules)
 	cmd.Flags().BoolVarP(&o.Yes, "yes", "y", false, "do not ask")
-	lookup.RawFlag(cmd.Flags(), &o.Raw)
 	cli.DryRunFlag(cmd, &o.DryRun)
-	o.Rules.Flags(cmd.Flags())
 	return cmd
 }
 

@@ -35,7 +35,7 @@ and which failures they survive at present: unreachable nodes do not count.` + l
 		Args: cli.List(&o.Addresses, 1),
 		RunE: f.Run(o, o.run),
 	}
-	lookup.RawFlag(cmd.Flags(), &o.Raw)
+	lookup.RawFlag(cmd, &o.Raw)
 	return cmd
 }
 

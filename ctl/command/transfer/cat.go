@@ -38,7 +38,7 @@ its end: corrupt bytes have been written by then, and the exit code is 9.` + loo
 		RunE: f.Run(o, o.run),
 	}
 	cmd.Flags().StringVar(&o.Range, "range", "", "only these bytes of each: FIRST-LAST (both included, from 0), FIRST- or -COUNT")
-	lookup.RawFlag(cmd.Flags(), &o.Raw)
+	lookup.RawFlag(cmd, &o.Raw)
 	return cmd
 }
 

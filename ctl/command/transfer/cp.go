@@ -50,12 +50,10 @@ checksum. Objects of more than 256 MiB are copied in concurrent parts.` + lookup
 		Args: cli.ListAndLast(&o.Sources, &o.Target),
 		RunE: f.Run(o, o.run),
 	}
-	cmd.Flags().BoolVarP(&o.Recursive, "recursive", "r", false, "copy everything under the prefix")
-	lookup.RawFlag(cmd.Flags(), &o.Raw)
+	lookup.Flags(cmd, "copy", &o.Recursive, &o.Raw, &o.Rules)
 	cli.DryRunFlag(cmd, &o.DryRun)
 	parallelFlag(cmd, &o.Parallel, "objects to copy concurrently")
 	triesFlag(cmd, &o.Tries)
-	o.Rules.Flags(cmd.Flags())
 	return cmd
 }
 

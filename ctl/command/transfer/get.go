@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"path/filepath"
@@ -62,9 +63,7 @@ files are not synced to disk: a power cut may lose the local copy.` + lookup.Wil
 		Args: o.read,
 		RunE: f.Run(o, o.run),
 	}
-	cmd.Flags().BoolVarP(&o.Recursive, "recursive", "r", false, "fetch everything under the prefix")
-	lookup.RawFlag(cmd.Flags(), &o.Raw)
-	o.Rules.Flags(cmd.Flags())
+	lookup.Flags(cmd, "fetch", &o.Recursive, &o.Raw, &o.Rules)
 	o.flags(cmd)
 	return cmd
 }
@@ -131,49 +130,38 @@ func (o *GetOptions) find(ctx context.Context, l client.Lister, targets []locate
 	return objects
 }
 
-// getOne fetches the one object to a file, a folder or a stream.
+// getOne fetches the one object to a file, a folder or a stream, and reports the result.
 func (o *GetOptions) getOne(ctx context.Context, manager *transfer.Manager, report *cli.Report, object locate.Object) {
-	source := object.Address.String()
-	manager.Retry.Notify = report.Retrying(source)
-	if address.IsStream(o.Target) {
-		if err := manager.GetStream(ctx, object.File, o.Factory.IO.Out); err != nil {
-			report.Fail(fault.Wrap(source, err))
-			return
-		}
-		report.Count() // standard output has the bytes only
-		return
-	}
-	if err := o.toPath(ctx, manager, object, report); err != nil {
-		report.Fail(fault.Wrap(source, err))
-	}
-}
-
-func (o *GetOptions) toPath(ctx context.Context, manager *transfer.Manager, object locate.Object, report *cli.Report) error {
-	path, err := o.path(object)
-	if err != nil {
-		return err
-	}
-	spot, err := localfile.Follow(path)
-	if err != nil {
-		return err
-	}
-	switch {
-	case o.isStdout(spot):
-		err = manager.GetStream(ctx, object.File, o.Factory.IO.Out)
-	case spot.Stream:
-		err = toStream(ctx, manager, object, spot)
-	default:
-		err = toFile(ctx, manager, object, spot.Path)
-	}
+	manager.Retry.Notify = report.Retrying(object.String())
+	path, err := o.fetch(ctx, manager, object)
 	switch {
 	case err != nil:
-		return err
-	case o.isStdout(spot):
+		report.Fail(fault.Wrap(object.String(), err))
+	case path == "":
 		report.Count() // standard output has the bytes only
 	default:
 		report.Done(movedResult(object.String(), path, object.Address, object.File))
 	}
-	return nil
+}
+
+// fetch fetches an object to the target and returns its path; "" means standard output.
+func (o *GetOptions) fetch(ctx context.Context, manager *transfer.Manager, object locate.Object) (path string, err error) {
+	if address.IsStream(o.Target) {
+		return "", manager.GetStream(ctx, object.File, o.Factory.IO.Out)
+	}
+	if path, err = o.path(object); err != nil {
+		return "", err
+	}
+	spot, err := localfile.Follow(path)
+	switch {
+	case err != nil:
+		return "", err
+	case o.isStdout(spot):
+		return "", manager.GetStream(ctx, object.File, o.Factory.IO.Out)
+	case spot.Stream:
+		return path, toStream(ctx, manager, object, spot)
+	}
+	return path, toFile(ctx, manager, object, spot.Path)
 }
 
 // path returns the target of a single object: LOCAL itself, or the key's name in that folder, which is created.
@@ -230,19 +218,11 @@ func toStream(ctx context.Context, manager *transfer.Manager, object locate.Obje
 		return err
 	}
 	err = manager.GetStream(ctx, object.File, f)
-	if closed := f.Close(); err == nil {
-		err = closed
-	}
-	return err
+	return cmp.Or(err, f.Close())
 }
 
 // folder returns the target as a folder.
-func (o *GetOptions) folder() string {
-	if o.Target == "" {
-		return "."
-	}
-	return o.Target
-}
+func (o *GetOptions) folder() string { return cmp.Or(o.Target, ".") }
 
 // getMany fetches objects to paths below one folder, which none of them can leave.
 func (o *GetOptions) getMany(ctx context.Context, manager *transfer.Manager, report *cli.Report, progress term.Progress, objects []locate.Object) error {

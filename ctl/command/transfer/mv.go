@@ -10,6 +10,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/command/lookup"
 	"github.com/ringstore/ringstore/ctl/filter"
 	"github.com/ringstore/ringstore/ctl/locate"
+	"github.com/ringstore/ringstore/ctl/transfer"
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
@@ -48,10 +49,8 @@ new name of a single object. With -r, everything under a prefix is renamed:
 		Args: cli.ListAndLast(&o.Sources, &o.Target),
 		RunE: f.Run(o, o.run),
 	}
-	cmd.Flags().BoolVarP(&o.Recursive, "recursive", "r", false, "rename everything under the prefix")
-	lookup.RawFlag(cmd.Flags(), &o.Raw)
+	lookup.Flags(cmd, "rename", &o.Recursive, &o.Raw, &o.Rules)
 	cli.DryRunFlag(cmd, &o.DryRun)
-	o.Rules.Flags(cmd.Flags())
 	return cmd
 }
 
@@ -75,11 +74,8 @@ func (o *MvOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	return cli.Each(ctx, report, mvParallel, pairs, func(p pair, retrying func(error, time.Duration)) (cli.Result, error) {
 		retry := o.Factory.Retry()
 		retry.Notify = retrying
-		var f rest.File
-		err := retry.Do(ctx, func() (err error) { // renaming a file to its present name does nothing
-			f, err = c.Rename(ctx, p.File.FileID, p.dst.Bucket, p.dst.Key)
-			return err
-		})
+		// It is retried, since renaming a file to its present name does nothing.
+		f, err := transfer.Try(ctx, retry, func() (rest.File, error) { return c.Rename(ctx, p.File.FileID, p.dst.Bucket, p.dst.Key) })
 		return p.result(f), err
 	})
 }

@@ -1,9 +1,7 @@
 package transfer
 
 import (
-	"math"
 	"strconv"
-	"strings"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
@@ -106,13 +104,11 @@ func (b *ByteRate) String() string {
 
 // Set implements pflag.Value.
 func (b *ByteRate) Set(text string) error {
-	n, err := humanize.ParseBytes(text)
-	// The library reads "1,5" as fifteen.
-	if err != nil || n == 0 || n > math.MaxInt64 || strings.Contains(text, ",") {
-		return fault.New(problem.Usage, "%q is not a number of bytes, such as 500K, 10M or 1.5GiB", text)
+	n, err := cli.ParseBytes(text, 1)
+	if err == nil {
+		*b = ByteRate(n)
 	}
-	*b = ByteRate(n)
-	return nil
+	return err
 }
 
 // Type implements pflag.Value.

@@ -44,9 +44,7 @@ Ends with 9 if the bytes of an object are not those that were stored.` + lookup.
 		Args: cli.List(&o.Addresses, 1),
 		RunE: f.Run(o, o.run),
 	}
-	cmd.Flags().BoolVarP(&o.Recursive, "recursive", "r", false, "verify everything under the prefix")
-	lookup.RawFlag(cmd.Flags(), &o.Raw)
-	o.Rules.Flags(cmd.Flags())
+	lookup.Flags(cmd, "verify", &o.Recursive, &o.Raw, &o.Rules)
 	o.flags(cmd)
 	return cmd
 }
