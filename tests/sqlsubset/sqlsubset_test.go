@@ -30,7 +30,7 @@ var rules = []rule{
 }
 
 // pending are the statements that change a table twice, which CockroachDB refuses by default. It may only shrink.
-var pending = map[string]bool{"DeleteFile": true, "MoveChunk": true, "MoveName": true}
+var pending = map[string]bool{"MoveChunk": true}
 
 var (
 	comments = regexp.MustCompile(`--[^\n]*`)

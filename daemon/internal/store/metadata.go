@@ -22,6 +22,7 @@ type Metadata interface {
 	Buckets
 	Files
 	FileReader
+	Changes
 	Sessions
 	SessionParts
 	Fences
@@ -54,6 +55,8 @@ type Buckets interface {
 	// DeleteBucket removes an empty bucket. NotFound; Conflict while it holds a
 	// file that is complete or uploading, or a session. Its failed files become Deleted.
 	DeleteBucket(ctx context.Context, name BucketName) error
+	// Usage returns what the complete files of the bucket take. It is exact: each change counts from its commit on. NotFound.
+	Usage(ctx context.Context, name BucketName) (Usage, error)
 }
 
 // Files changes the versions of objects.

@@ -78,6 +78,50 @@ CREATE TABLE attempts (
     happened boolean NOT NULL
 );
 
+-- What happened to objects. A commit adds its changes to changes_new, which no commit waits for. Readers move them to changes,
+-- numbered in the order of the ids: an id is drawn while the change holds its key. See ADR 112.
+CREATE TABLE changes_new (
+    id        bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    bucket_id bigint      NOT NULL,
+    kind      smallint    NOT NULL,
+    bucket    text        NOT NULL, -- its name, also after it was deleted
+    key       bytea       NOT NULL,
+    file      uuid        NOT NULL,
+    latest    uuid        NOT NULL,
+    bytes     bigint      NOT NULL,
+    files     bigint      NOT NULL,
+    caller    text        NOT NULL,
+    at        timestamptz NOT NULL
+);
+
+CREATE TABLE changes (
+    revision bigint      PRIMARY KEY,
+    kind     smallint    NOT NULL,
+    bucket   text        NOT NULL,
+    key      bytea       NOT NULL,
+    file     uuid        NOT NULL,
+    latest   uuid        NOT NULL,
+    bytes    bigint      NOT NULL,
+    files    bigint      NOT NULL,
+    caller   text        NOT NULL,
+    at       timestamptz NOT NULL
+);
+
+-- The newest revision. Its row is locked while changes are numbered.
+CREATE TABLE change_head (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    revision bigint  NOT NULL
+);
+
+INSERT INTO change_head (revision) VALUES (0);
+
+-- The complete files of the buckets, as of the newest revision; what is in changes_new is to be added.
+CREATE TABLE bucket_usage (
+    bucket_id bigint PRIMARY KEY,
+    bytes     bigint NOT NULL,
+    files     bigint NOT NULL
+);
+
 -- Unfinished resumable uploads.
 CREATE TABLE sessions (
     id           uuid        PRIMARY KEY,

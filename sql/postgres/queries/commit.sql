@@ -53,11 +53,13 @@ SELECT id FROM files WHERE id = $1 AND state <> 4 FOR UPDATE;
 -- A condition that holds without an object may have become false since Guard: an object is left alone where $6 wants none or
 -- where it has one of the entity tags $7 (null: none). The change then collides at files_latest, and is retried.
 -- Rows are locked in the order of the index, so that groups with common keys do not deadlock.
+-- Here and below, the id of a record of a change is drawn after the change has its key: after the lock of the row that was latest, or
+-- after the insertion into files_latest. So for each key the ids order as the commits do.
 -- name: ReplaceLatest
 WITH holders AS MATERIALIZED (
     SELECT id, name FROM buckets WHERE name = ANY ($1::text[]) ORDER BY id FOR KEY SHARE
 ), shown AS MATERIALIZED (
-    SELECT f.id, want.keep, want.caller
+    SELECT f.id, holders.name, want.keep, want.caller
     FROM unnest($1::text[], $2::bytea[], $4::boolean[], $5::text[]) AS want (bucket, key, keep, caller)
     JOIN holders ON holders.name = want.bucket
     JOIN files f ON f.bucket_id = holders.id AND f.key = want.key AND f.latest
@@ -69,9 +71,12 @@ WITH holders AS MATERIALIZED (
     UPDATE files SET latest = false, state = CASE WHEN shown.keep THEN files.state ELSE 4 END,
         deleted_at = CASE WHEN NOT shown.keep THEN now() END, changed_by = CASE WHEN shown.keep THEN changed_by ELSE shown.caller END
     FROM shown WHERE files.id = shown.id
-    RETURNING files.id, files.bucket_id, files.key
+    RETURNING files.id, files.bucket_id, shown.name, files.key, files.size, shown.keep, shown.caller
+), recorded AS (
+    INSERT INTO changes_new (bucket_id, kind, bucket, key, file, latest, bytes, files, caller, at)
+    SELECT bucket_id, 3, name, key, id, '00000000-0000-0000-0000-000000000000', -size, -1, caller, now() FROM gone WHERE NOT keep
 )
-SELECT gone.id, holders.name, gone.key FROM gone JOIN holders ON holders.id = gone.bucket_id;
+SELECT id, name, key FROM gone;
 
 -- Drops the parts that a claimed upload planned, and queues the planned chunks
 -- that are not among ($2 parts, $3 indexes, $4 nodes), where the commit has them.
@@ -106,7 +111,11 @@ WITH holders AS MATERIALIZED (
                 @created::timestamptz[], @crcs::bigint[], @shas::bytea[], @etags::text[], @metas::jsonb[], @callers::text[])
          AS f (id, bucket, key, size, content_type, delete_marker, created_at, crc64, sha256, etag, meta, changed_by)
     JOIN holders ON holders.name = f.bucket
-    RETURNING id, created_at, completed_at
+    RETURNING id, bucket_id, key, size, created_at, completed_at, changed_by
+), recorded AS (
+    INSERT INTO changes_new (bucket_id, kind, bucket, key, file, latest, bytes, files, caller, at)
+    SELECT stored.bucket_id, 1, holders.name, stored.key, stored.id, stored.id, stored.size, 1, stored.changed_by, stored.completed_at
+    FROM stored JOIN holders ON holders.id = stored.bucket_id WHERE @state::smallint = 2
 ), with_parts AS (
     INSERT INTO parts (owner, id, number, size, k, m, unit_size, crc64, nodes, sums, state)
     SELECT p.*, 2
@@ -129,7 +138,10 @@ WITH stored AS (
     UPDATE files SET state = 2, latest = true, completed_at = clock_timestamp(), size = @size, content_type = @type, delete_marker = @marker,
                      created_at = coalesce(@created, created_at), crc64 = @crc, sha256 = @sha, etag = @etag, meta = @meta, changed_by = @caller
     WHERE id = @id AND state = 0
-    RETURNING id, created_at, completed_at
+    RETURNING id, bucket_id, key, size, created_at, completed_at
+), recorded AS (
+    INSERT INTO changes_new (bucket_id, kind, bucket, key, file, latest, bytes, files, caller, at)
+    SELECT bucket_id, 1, @bucket, key, id, id, size, 1, @caller, completed_at FROM stored
 ), with_parts AS (
     INSERT INTO parts (owner, id, number, size, k, m, unit_size, crc64, nodes, sums, state)
     SELECT stored.id, p.*, 2
@@ -202,28 +214,38 @@ WITH holder AS MATERIALIZED (
     INSERT INTO attempts (id, happened) SELECT $3::uuid, true FROM target WHERE $3::uuid IS NOT NULL
 ), gone AS (
     UPDATE files SET state = 4, latest = false, deleted_at = now(), changed_by = $4 FROM target WHERE files.id = target.id
-    RETURNING files.id
+    RETURNING files.id, files.bucket_id, files.size
+), recorded AS (
+    INSERT INTO changes_new (bucket_id, kind, bucket, key, file, latest, bytes, files, caller, at)
+    SELECT bucket_id, 4, $1, $2, id, '00000000-0000-0000-0000-000000000000', -size, -1, $4, now() FROM gone
 )
 SELECT EXISTS (SELECT FROM holder), (SELECT count(*) FROM seen), (SELECT count(*) FROM gone);
 
--- Makes a file Deleted by the caller $3, with the attempt $2 (null: without). Where it was latest, the newest complete file of
--- the key that is left becomes latest; that is looked for after "gone", when the file itself is not latest any more.
+-- Makes a file Deleted by the caller $3, with the attempt $2 (null: without). Where it was latest, the newest version behind it
+-- becomes latest. A statement before has locked the file, so that no other change makes files of its key latest.
+-- Both rows are changed in the order of "changed", the file first: at no time are two files latest.
 -- name: DeleteFile
 WITH target AS MATERIALIZED (
-    SELECT id, latest FROM files WHERE id = $1 AND state <> 4 FOR UPDATE
+    SELECT id, bucket_id, key, size, state, latest FROM files WHERE id = $1 AND state <> 4
 ), noted AS (
     INSERT INTO attempts (id, happened) SELECT $2::uuid, true FROM target WHERE $2::uuid IS NOT NULL
-), gone AS (
-    UPDATE files SET state = 4, latest = false, deleted_at = now(), changed_by = $3 FROM target WHERE files.id = target.id
-    RETURNING files.id, bucket_id, key, target.latest AS shown
-), heir AS (
-    SELECT f.id FROM gone JOIN files f ON gone.shown AND f.bucket_id = gone.bucket_id AND f.key = gone.key
+), heir AS MATERIALIZED (
+    SELECT f.id FROM target JOIN files f ON target.latest AND f.bucket_id = target.bucket_id AND f.key = target.key
     WHERE NOT f.latest AND f.state = 2
-    ORDER BY f.completed_at DESC, f.id DESC LIMIT 1
-), shown AS (
-    UPDATE files SET latest = true FROM heir WHERE files.id = heir.id
+    ORDER BY f.completed_at DESC, f.id DESC LIMIT 1 FOR UPDATE OF f
+), changed AS MATERIALIZED (
+    SELECT id, false AS heir FROM target UNION ALL SELECT id, true FROM heir
+), gone AS (
+    UPDATE files SET state = CASE WHEN changed.heir THEN files.state ELSE 4 END, latest = changed.heir,
+        deleted_at = CASE WHEN NOT changed.heir THEN now() END, changed_by = CASE WHEN changed.heir THEN files.changed_by ELSE $3 END
+    FROM changed WHERE files.id = changed.id
+    RETURNING files.id
+), recorded AS (
+    INSERT INTO changes_new (bucket_id, kind, bucket, key, file, latest, bytes, files, caller, at)
+    SELECT target.bucket_id, 4, buckets.name, target.key, target.id, coalesce((SELECT id FROM heir), '00000000-0000-0000-0000-000000000000'), -target.size, -1, $3, now()
+    FROM target JOIN gone ON gone.id = target.id JOIN buckets ON buckets.id = target.bucket_id WHERE target.state = 2
 )
-SELECT id FROM gone;
+SELECT id FROM target;
 
 -- Removes up to $3 parts of files that have been Deleted for $1 (an interval) or longer, and queues their chunks for reclaim. A file
 -- without parts is removed; one that was never complete is a fence, and is kept for the interval $2.

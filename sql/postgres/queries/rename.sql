@@ -25,16 +25,27 @@ WHERE files.id = $1 AND files.latest AND NOT files.delete_marker AND b.name = $2
 -- newest complete file that is left.
 -- name: MoveName
 WITH claimed AS MATERIALIZED (
-    SELECT id, bucket_id, key FROM files WHERE id = $1 AND state = 0
-), heir AS (
+    SELECT f.id, f.bucket_id, f.key, f.size, b.name, there.id AS new_bucket
+    FROM files f JOIN buckets b ON b.id = f.bucket_id CROSS JOIN buckets there
+    WHERE f.id = $1 AND f.state = 0 AND there.name = $2
+), heir AS MATERIALIZED (
     SELECT f.id FROM files f JOIN claimed ON f.bucket_id = claimed.bucket_id AND f.key = claimed.key
     WHERE NOT f.latest AND f.state = 2
-    ORDER BY f.completed_at DESC, f.id DESC LIMIT 1
-), shown AS (
-    UPDATE files SET latest = true FROM heir WHERE files.id = heir.id
+    ORDER BY f.completed_at DESC, f.id DESC LIMIT 1 FOR UPDATE OF f
+), changed AS MATERIALIZED (
+    SELECT id, new_bucket AS bucket_id, $3::bytea AS key, false AS heir FROM claimed
+    UNION ALL SELECT heir.id, claimed.bucket_id, claimed.key, true FROM heir, claimed
+), moved AS (
+    UPDATE files SET state = 2, latest = true, bucket_id = changed.bucket_id, key = changed.key,
+        changed_by = CASE WHEN changed.heir THEN files.changed_by ELSE $4 END
+    FROM changed WHERE files.id = changed.id
+    RETURNING files.id
 )
-UPDATE files SET state = 2, latest = true, bucket_id = b.id, key = $3, changed_by = $4
-FROM claimed, buckets b WHERE files.id = claimed.id AND b.name = $2;
+INSERT INTO changes_new (bucket_id, kind, bucket, key, file, latest, bytes, files, caller, at)
+SELECT bucket_id, 4, name, claimed.key, claimed.id, coalesce((SELECT id FROM heir), '00000000-0000-0000-0000-000000000000'), -size, -1, $4, now()
+FROM claimed JOIN moved ON moved.id = claimed.id
+UNION ALL
+SELECT new_bucket, 2, $2, $3, claimed.id, claimed.id, size, 1, $4, now() FROM claimed JOIN moved ON moved.id = claimed.id;
 
 -- name: BareFile
 SELECT b.name, f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,

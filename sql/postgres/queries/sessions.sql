@@ -276,6 +276,13 @@ WITH ended AS (
 INSERT INTO files (id, bucket_id, key, size, content_type, state, latest, delete_marker, created_at, crc64, etag, failure, deleted_at)
 SELECT id, 0, '', 0, '', 4, false, false, now(), 0, '', 'session ended', 'epoch' FROM ended;
 
--- Makes the claimed file complete and latest. See StoreFiles for its time.
+-- Makes the claimed file of the bucket $2 complete and latest. See StoreFiles for its time.
 -- name: ShowFile
-UPDATE files SET state = 2, latest = true, completed_at = clock_timestamp() WHERE id = $1 AND state = 0 RETURNING completed_at;
+WITH shown AS (
+    UPDATE files SET state = 2, latest = true, completed_at = clock_timestamp() WHERE id = $1 AND state = 0
+    RETURNING id, bucket_id, key, size, changed_by, completed_at
+), recorded AS (
+    INSERT INTO changes_new (bucket_id, kind, bucket, key, file, latest, bytes, files, caller, at)
+    SELECT bucket_id, 1, $2, key, id, id, size, 1, changed_by, completed_at FROM shown
+)
+SELECT completed_at FROM shown;

@@ -13,7 +13,9 @@ CREATE TABLE buckets (
     id         INTEGER PRIMARY KEY,
     name       TEXT    NOT NULL UNIQUE,
     created_at INTEGER NOT NULL,
-    survive    INTEGER NOT NULL
+    survive    INTEGER NOT NULL,
+    bytes      INTEGER NOT NULL DEFAULT 0, -- of all complete files
+    files      INTEGER NOT NULL DEFAULT 0  -- their number
 ) STRICT;
 
 CREATE TABLE files (
@@ -73,6 +75,20 @@ CREATE TABLE attempts (
     id       BLOB    PRIMARY KEY,
     happened INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+-- What happened to objects. AUTOINCREMENT: a revision is not used again when the newest rows were trimmed.
+CREATE TABLE changes (
+    revision INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind     INTEGER NOT NULL,
+    bucket   TEXT    NOT NULL, -- its name, also after it was deleted
+    key      BLOB    NOT NULL,
+    file     BLOB    NOT NULL,
+    latest   BLOB    NOT NULL,
+    bytes    INTEGER NOT NULL,
+    files    INTEGER NOT NULL,
+    caller   TEXT    NOT NULL,
+    at       INTEGER NOT NULL
+) STRICT;
 
 -- Unfinished resumable uploads.
 CREATE TABLE sessions (

@@ -8,7 +8,7 @@ SELECT id, created_at, survive FROM buckets WHERE name = ?;
 SELECT name, created_at, survive FROM buckets ORDER BY name;
 
 -- name: UpdateBucket
-UPDATE buckets SET survive = ? WHERE name = ?;
+UPDATE buckets SET survive = ? WHERE id = ?;
 
 -- Whether the bucket holds a file that is not failed, or a session.
 -- name: BucketInUse

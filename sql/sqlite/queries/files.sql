@@ -7,10 +7,10 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?);
 INSERT INTO parts (owner, number, id, state, size, k, m, unit_size, crc64, nodes, sums, stored_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: FileState
-SELECT state, bucket_id, key, latest FROM files WHERE id = ?;
+SELECT state, bucket_id, key, latest, size FROM files WHERE id = ?;
 
 -- name: Shown
-SELECT id, etag, delete_marker FROM files WHERE bucket_id = ? AND key = ? AND latest = 1;
+SELECT id, size, etag, delete_marker FROM files WHERE bucket_id = ? AND key = ? AND latest = 1;
 
 -- The newest complete file of a key, needed when the latest one was deleted. The index is
 -- named, because the planner would otherwise choose the one by time and read all of it.

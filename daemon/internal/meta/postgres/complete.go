@@ -87,7 +87,7 @@ func (s *Store) completeSessions(ctx context.Context, c *conn, want *completion,
 	b.Queue(s.q.HandOver, id, want.parts, want.numbers, want.sessions, left)
 	b.Queue(s.q.TakeParts, id, want.parts, want.numbers, left)
 	b.Queue(s.q.EndSessions, want.sessions, id, left)
-	b.Queue(s.q.ShowFile, id).Query(func(answer pgx.Rows) error {
+	b.Queue(s.q.ShowFile, id, string(want.row.file.Bucket)).Query(func(answer pgx.Rows) error {
 		_, err := pgx.ForEachRow(answer, []any{&outcomes[0].completedAt}, func() error { return nil })
 		return err
 	})

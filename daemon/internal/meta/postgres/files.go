@@ -83,8 +83,8 @@ func (s *Store) DeleteFile(ctx context.Context, d store.Deletion) error {
 func (s *Store) deleteFile(ctx context.Context, c *conn, d store.Deletion) error {
 	var deleted bool
 	b := &pgx.Batch{}
+	b.Queue(s.q.LockFile, [16]byte(d.File))
 	if !d.If.IsZero() {
-		b.Queue(s.q.LockFile, [16]byte(d.File))
 		b.Queue(s.q.Guard, guardArgs(d.If, "", "", d.File)...)
 	}
 	b.Queue(s.q.DeleteFile, [16]byte(d.File), attemptOrNull(d.Attempt), d.Caller).Query(func(rows pgx.Rows) error {

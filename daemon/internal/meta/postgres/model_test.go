@@ -78,7 +78,8 @@ func TestAgainstTheModel(t *testing.T) {
 	dsn := pgtest.Database(t)
 	s := open(t, dsn, postgres.Options{})
 	rapid.Check(t, func(rt *rapid.T) {
-		_, err := s.Pool().Exec(context.Background(), `TRUNCATE files, parts, sessions, session_expiries, attempts, nodes, tasks, leases, credentials; UPDATE cluster SET epoch = 0`)
+		_, err := s.Pool().Exec(context.Background(), `TRUNCATE files, parts, sessions, session_expiries, attempts, nodes, tasks, leases, credentials,
+			changes_new, changes, bucket_usage; UPDATE change_head SET revision = 0; UPDATE cluster SET epoch = 0`)
 		require.NoError(rt, err)
 		p := &pair{t: rt, model: mem.NewMetadata(), real: s}
 		actions := map[string]func(*rapid.T){}
@@ -176,6 +177,8 @@ func lookAround(p *pair) {
 	}
 	q := store.ObjectQuery{Bucket: f.Bucket, Limit: rapid.IntRange(1, 3).Draw(p.t, "limit"), Delimiter: rapid.SampledFrom([]string{"", "/"}).Draw(p.t, "delimiter")}
 	_, _ = both(p, "ListObjects", func(m store.Metadata) (store.ObjectPage, error) { return m.ListObjects(ctx, q) })
+	_, _ = both(p, "ChangesAfter", func(m store.Metadata) (store.ChangePage, error) { return m.ChangesAfter(ctx, 0, store.MaxListLimit) })
+	_, _ = both(p, "Usage", func(m store.Metadata) (store.Usage, error) { return m.Usage(ctx, f.Bucket) })
 	_, _ = both(p, "Members", func(m store.Metadata) (store.Membership, error) { return m.Members(ctx) })
 	for _, kind := range []store.TaskKind{store.Reclaim, store.Repair} {
 		_, _ = both(p, "Depth", func(m store.Metadata) (store.QueueDepth, error) { return m.Depth(ctx, kind) })

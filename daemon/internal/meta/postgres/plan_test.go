@@ -141,7 +141,7 @@ func TestPlansOfSessions(t *testing.T) {
 		"PartsOf":      {plan(t, s, q.PartsOf, id), []string{"parts_of_owner"}},
 		"EndSessions":  {plan(t, s, q.EndSessions, ids, id, "'"+store.NewFileID().String()+"'"), []string{"sessions_pkey", "session_expiries_pkey", "files_pkey", "parts_of_owner"}},
 		"EndSession":   {plan(t, s, q.EndSession, "'"+store.NewFileID().String()+"'"), []string{"sessions_pkey", "session_expiries_pkey"}},
-		"ShowFile":     {plan(t, s, q.ShowFile, id), []string{"files_pkey"}},
+		"ShowFile":     {plan(t, s, q.ShowFile, id, "'default'"), []string{"files_pkey"}},
 		"Guard":        {plan(t, s, q.Guard, "'default'", "'a'", "false", "false", "null", "null", "'{x}'", id), []string{"buckets_name", "files_latest", "files_pkey"}},
 		"DeleteObject": {plan(t, s, q.DeleteObject, "'default'", "'a'", "null", "''", "false", "null"), []string{"buckets_name", "files_latest", "files_pkey"}},
 		"LockNames":    {plan(t, s, q.LockNames, id, "'default'", "'a'"), []string{"buckets_name", "files_latest", "files_pkey"}},

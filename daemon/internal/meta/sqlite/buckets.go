@@ -32,8 +32,14 @@ func (s *Store) CreateBucket(ctx context.Context, b store.Bucket) error {
 		return err
 	}
 	err := s.write(ctx, "CreateBucket", func(t *tx) error {
-		_, err := t.exec(s.q.CreateBucket, string(b.Name), micros(s.now()), b.Survive)
-		return err
+		if _, err := t.exec(s.q.CreateBucket, string(b.Name), micros(s.now()), b.Survive); err != nil {
+			return err
+		}
+		id, _, err := s.bucketID(t, b.Name)
+		if err != nil {
+			return err
+		}
+		return s.recordBucket(t, id)
 	})
 	if errors.Is(err, store.Exists) {
 		return store.Errorf(store.Exists, "bucket %q exists already", b.Name)
@@ -76,11 +82,14 @@ func (s *Store) UpdateBucket(ctx context.Context, b store.Bucket) error {
 		return err
 	}
 	return s.write(ctx, "UpdateBucket", func(t *tx) error {
-		changed, err := t.exec(s.q.UpdateBucket, b.Survive, string(b.Name))
-		if err == nil && changed == 0 {
-			return noBucket(b.Name)
+		id, _, err := s.bucketID(t, b.Name)
+		if err != nil {
+			return err
 		}
-		return err
+		if _, err := t.exec(s.q.UpdateBucket, b.Survive, id); err != nil {
+			return err
+		}
+		return s.recordBucket(t, id)
 	})
 }
 
@@ -99,6 +108,9 @@ func (s *Store) DeleteBucket(ctx context.Context, name store.BucketName) error {
 			return store.Errorf(store.Conflict, "bucket %q is not empty", name).WithHint("Delete its files first, and complete or abort its uploads.")
 		}
 		if _, err := t.exec(s.q.DeleteFailed, micros(s.now()), id); err != nil {
+			return err
+		}
+		if err := s.recordBucket(t, id); err != nil {
 			return err
 		}
 		_, err = t.exec(s.q.DropBucket, id)

@@ -114,7 +114,10 @@ func (s *Store) show(t *tx, bucket int64, f *store.File, c store.Change) (previo
 	f.State, f.Latest, f.CompletedAt, f.ChangedBy = store.Complete, true, s.completed(), c.Caller
 	bare := *f
 	bare.Parts = nil
-	return previous, s.insert(t, bucket, bare)
+	if err := s.insert(t, bucket, bare); err != nil {
+		return previous, err
+	}
+	return previous, s.record(t, bucket, added(store.FilePut, bare, c.Caller))
 }
 
 // notAbandoned is Conflict for a file whose write was abandoned.
@@ -185,11 +188,12 @@ type rowState struct {
 	bucket int64
 	key    string
 	latest bool
+	size   int64
 }
 
 func (s *Store) fileState(t *tx, id store.FileID) (r rowState, err error) {
 	var key []byte
-	err = t.row(s.q.FileState, id[:]).scan(&r.state, &r.bucket, &key, &r.latest)
+	err = t.row(s.q.FileState, id[:]).scan(&r.state, &r.bucket, &key, &r.latest, &r.size)
 	if errors.Is(err, sql.ErrNoRows) {
 		return r, noFile(id)
 	}
@@ -223,18 +227,18 @@ func (s *Store) takeNodes(t *tx, text string, args ...any) (parts []store.Part, 
 	return parts, err
 }
 
-// latest returns the latest file of the key with its id, entity tag and DeleteMarker, or nil.
+// latest returns the latest file of the key with its Key, ID, Size, ETag and DeleteMarker, or nil.
 func (s *Store) latest(t *tx, bucket int64, key store.Key) (*store.File, error) {
 	var id []byte
 	var f store.File
-	err := t.row(s.q.Shown, bucket, []byte(key)).scan(&id, &f.ETag, &f.DeleteMarker)
+	err := t.row(s.q.Shown, bucket, []byte(key)).scan(&id, &f.Size, &f.ETag, &f.DeleteMarker)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return nil, nil
 	case err != nil:
 		return nil, err
 	}
-	f.ID = store.FileID(id)
+	f.ID, f.Key = store.FileID(id), key
 	return &f, nil
 }
 
@@ -252,7 +256,10 @@ func (s *Store) replace(t *tx, bucket int64, key store.Key, c store.Change) (sto
 		_, err := t.exec(s.q.Hide, f.ID[:])
 		return f.ID, err
 	}
-	return f.ID, s.remove(t, f.ID, c.Caller)
+	if err := s.remove(t, f.ID, c.Caller); err != nil {
+		return f.ID, err
+	}
+	return f.ID, s.record(t, bucket, removed(store.FileReplaced, *f, store.FileID{}, c.Caller))
 }
 
 // remove makes a file Deleted. Its parts stay until they are swept.
@@ -358,11 +365,23 @@ func (s *Store) DeleteFile(ctx context.Context, d store.Deletion) error {
 		if err := errors.Join(d.If.Check(latest), s.attempt(t, d.Attempt)); err != nil {
 			return err
 		}
-		if err := s.remove(t, d.File, d.Caller); err != nil || !r.latest {
+		return s.deleteVersion(t, d, r)
+	})
+}
+
+// deleteVersion deletes the file that is in this state. Where it was latest, the newest version behind it becomes latest.
+func (s *Store) deleteVersion(t *tx, d store.Deletion, r rowState) (err error) {
+	if err := s.remove(t, d.File, d.Caller); err != nil || r.state != store.Complete {
+		return err
+	}
+	f := store.File{ID: d.File, Key: store.Key(r.key), Size: r.size}
+	var heir store.FileID
+	if r.latest {
+		if heir, err = s.promote(t, r.bucket, r.key); err != nil {
 			return err
 		}
-		return s.promote(t, r.bucket, r.key)
-	})
+	}
+	return s.record(t, r.bucket, removed(store.FileGone, f, heir, d.Caller))
 }
 
 // deleteObject deletes the latest file of a key. No other file of the key becomes latest.
@@ -384,18 +403,22 @@ func (s *Store) deleteObject(t *tx, d store.Deletion) error {
 	if err := s.attempt(t, d.Attempt); err != nil {
 		return err
 	}
-	return s.remove(t, f.ID, d.Caller)
+	if err := s.remove(t, f.ID, d.Caller); err != nil {
+		return err
+	}
+	return s.record(t, bucket, removed(store.FileGone, *f, store.FileID{}, d.Caller))
 }
 
-// promote makes the newest complete file of the key latest, if there is one.
-func (s *Store) promote(t *tx, bucket int64, key string) error {
+// promote makes the newest complete file of the key latest, and returns it; the zero id if there is no file.
+func (s *Store) promote(t *tx, bucket int64, key string) (store.FileID, error) {
 	var heir []byte
 	err := t.row(s.q.Heir, bucket, []byte(key)).scan(&heir)
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil
+		return store.FileID{}, nil
 	}
-	if err == nil {
-		_, err = t.exec(s.q.Show, heir)
+	if err != nil {
+		return store.FileID{}, err
 	}
-	return err
+	_, err = t.exec(s.q.Show, heir)
+	return store.FileID(heir), err
 }

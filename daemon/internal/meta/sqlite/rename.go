@@ -49,5 +49,13 @@ func (s *Store) move(t *tx, f store.File, to int64, r store.Rename) (previous st
 	if _, err := t.exec(s.q.RenameFile, to, []byte(r.Key), r.Caller, f.ID[:]); err != nil {
 		return previous, err
 	}
-	return previous, s.promote(t, from, string(f.Key))
+	heir, err := s.promote(t, from, string(f.Key))
+	if err != nil {
+		return previous, err
+	}
+	if err := s.record(t, from, removed(store.FileGone, f, heir, r.Caller)); err != nil {
+		return previous, err
+	}
+	f.Key = r.Key
+	return previous, s.record(t, to, added(store.FileRenamed, f, r.Caller))
 }

@@ -110,7 +110,7 @@ func writeReserve(path string) error {
 // at a start). All others take space, heartbeats included: these show whether a write would succeed.
 func frees(op string) bool {
 	switch op {
-	case "DeleteFile", "FailFile", "DeleteBucket", "DeleteCredential", "AbortSession", "DropPart", "Abandon", "SweepDeleted", "MoveChunk",
+	case "DeleteFile", "FailFile", "DeleteBucket", "DeleteCredential", "AbortSession", "DropPart", "Abandon", "SweepDeleted", "MoveChunk", "TrimChanges",
 		"Enqueue", "Claim", "TakeOver", "Unclaim", "Hasten", "Finish", "Postpone",
 		"AcquireLease", "RenewLease", "ReleaseLease", "Open", "JoinNode",
 		"TrimJobs", "TrimEvents", "ClaimJob", "SaveJob", "WishJob", "SaveLoops", "WakeLoops":

@@ -49,6 +49,7 @@ type data struct {
 	head        store.EventSeq
 	report      report
 	wakeups     map[string]uint64
+	changes     changeLog
 }
 
 // NewMetadata returns an empty store with the default bucket.
@@ -120,6 +121,7 @@ func (m *Metadata) CreateBucket(ctx context.Context, b store.Bucket) error {
 		}
 		b.CreatedAt = d.now()
 		d.buckets[b.Name] = b
+		d.recordBucket(b.Name)
 		return nil
 	})
 }
@@ -151,6 +153,7 @@ func (m *Metadata) UpdateBucket(ctx context.Context, b store.Bucket) error {
 		}
 		b.CreatedAt = was.CreatedAt
 		d.buckets[b.Name] = b
+		d.recordBucket(b.Name)
 		return nil
 	})
 }
@@ -183,6 +186,7 @@ func (m *Metadata) DeleteBucket(ctx context.Context, name store.BucketName) erro
 			d.remove(id)
 		}
 		delete(d.buckets, name)
+		d.recordBucket(name)
 		return nil
 	})
 }
@@ -267,6 +271,7 @@ func (d *data) show(f store.File, c store.Change) (stored store.File, previous s
 	previous = d.replace(f.Bucket, f.Key, c)
 	f.State, f.Latest, f.CompletedAt, f.ChangedBy = store.Complete, true, d.now(), c.Caller
 	d.saveFile(f)
+	d.record(store.FilePut, f, f.ID, 1, c.Caller)
 	return withoutParts(f), previous
 }
 
@@ -310,6 +315,7 @@ func (d *data) replace(b store.BucketName, k store.Key, c store.Change) (previou
 	f.ChangedBy = c.Caller
 	d.files[f.ID] = f
 	d.remove(f.ID)
+	d.record(store.FileReplaced, f, store.FileID{}, -1, c.Caller)
 	return f.ID
 }
 
@@ -431,8 +437,12 @@ func (m *Metadata) DeleteFile(ctx context.Context, x store.Deletion) error {
 		f.ChangedBy = x.Caller
 		d.files[f.ID] = f
 		d.remove(f.ID)
+		var heir store.FileID
 		if f.Latest && !x.File.IsZero() {
-			d.promote(f.Bucket, f.Key)
+			heir = d.promote(f.Bucket, f.Key)
+		}
+		if f.State == store.Complete {
+			d.record(store.FileGone, f, heir, -1, x.Caller)
 		}
 		return nil
 	})
@@ -459,8 +469,8 @@ func (d *data) target(x store.Deletion) (f store.File, err error) {
 	return f, d.check(x.If, f.Bucket, f.Key)
 }
 
-// promote makes the newest complete file of the key latest.
-func (d *data) promote(b store.BucketName, k store.Key) {
+// promote makes the newest complete file of the key latest, and returns it.
+func (d *data) promote(b store.BucketName, k store.Key) store.FileID {
 	var best store.File
 	for _, f := range d.files {
 		if f.Bucket == b && f.Key == k && f.State == store.Complete && (best.ID.IsZero() || newer(f, best)) {
@@ -471,6 +481,7 @@ func (d *data) promote(b store.BucketName, k store.Key) {
 		best.Latest = true
 		d.files[best.ID] = best
 	}
+	return best.ID
 }
 
 func newer(a, b store.File) bool {

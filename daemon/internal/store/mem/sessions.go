@@ -369,10 +369,11 @@ func (m *Metadata) RenameFile(ctx context.Context, r store.Rename) (stored store
 		}
 		if f.Bucket != r.Bucket || f.Key != r.Key {
 			previous = d.replace(r.Bucket, r.Key, r.Change)
-			from, fromKey := f.Bucket, f.Key
+			was := f
 			f.Bucket, f.Key, f.Latest, f.ChangedBy = r.Bucket, r.Key, true, r.Caller
 			d.files[r.File] = f
-			d.promote(from, fromKey)
+			d.record(store.FileGone, was, d.promote(was.Bucket, was.Key), -1, r.Caller)
+			d.record(store.FileRenamed, f, f.ID, 1, r.Caller)
 		}
 		stored = withoutParts(f)
 		return nil

@@ -41,6 +41,10 @@ func every(ctx context.Context, m store.Metadata) map[string]error {
 	_, _, err = m.RenameFile(ctx, store.Rename{File: f.ID, Bucket: f.Bucket, Key: "renamed", Attempt: store.NewAttemptID()})
 	one("RenameFile", err)
 	one("DeleteFile", m.DeleteFile(ctx, store.Deletion{File: f.ID, Attempt: store.NewAttemptID()}))
+	two("Usage")(m.Usage(ctx, f.Bucket))
+	two("ChangesAfter")(m.ChangesAfter(ctx, 0, 1))
+	two("ChangeHead")(m.ChangeHead(ctx))
+	two("TrimChanges")(m.TrimChanges(ctx, store.Retention{Count: 1}, 1))
 	everyOfSessions(ctx, m, errs)
 
 	node := newNode("every")

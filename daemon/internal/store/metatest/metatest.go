@@ -48,6 +48,7 @@ func Run(t *testing.T, fresh Fresh) {
 		{"ListObjects", objectTests},
 		{"ListFiles", listFilesTests},
 		{"Placements", placementTests},
+		{"Changes", changeTests},
 		{"Fences", fenceTests},
 		{"Sweep", sweepTests},
 		{"Nodes", nodeTests},

@@ -50,6 +50,9 @@ var sharedTests = []struct {
 		_, _, err = m.CommitFile(t.Context(), store.Commit{File: upload, Begun: true})
 		require.NoError(t, err)
 	}},
+	{"a follower of two stores sees each change once, in the order of each key", func(t *testing.T, open Open) {
+		followWriters(t, opened(t, open), opened(t, open))
+	}},
 	{"closing one store leaves the other open", func(t *testing.T, open Open) {
 		one, two := opened(t, open), opened(t, open)
 		require.NoError(t, one.Close())

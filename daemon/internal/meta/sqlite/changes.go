@@ -1,0 +1,115 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"math"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
+
+// record stores a change in the bucket of that id, and alters its usage. The store sets Revision, Bucket and At.
+func (s *Store) record(t *tx, bucket int64, c store.ObjectChange) error {
+	_, err := t.exec(s.q.Record, int64(c.Kind), bucket, []byte(c.Key), c.File[:], c.Latest[:], c.Bytes, c.Files, c.Caller, micros(s.now()))
+	if err != nil || c.Files == 0 {
+		return err
+	}
+	_, err = t.exec(s.q.AddUsage, c.Bytes, c.Files, bucket)
+	return err
+}
+
+// added is the change that adds the file to its key, as latest.
+func added(kind store.ChangeKind, f store.File, caller string) store.ObjectChange {
+	return store.ObjectChange{Kind: kind, Key: f.Key, File: f.ID, Latest: f.ID, Bytes: f.Size, Files: 1, Caller: caller}
+}
+
+// removed is the change that removes the file from the key, where heir becomes latest.
+func removed(kind store.ChangeKind, f store.File, heir store.FileID, caller string) store.ObjectChange {
+	return store.ObjectChange{Kind: kind, Key: f.Key, File: f.ID, Latest: heir, Bytes: -f.Size, Files: -1, Caller: caller}
+}
+
+// recordBucket stores a change of the bucket itself.
+func (s *Store) recordBucket(t *tx, bucket int64) error {
+	return s.record(t, bucket, store.ObjectChange{Kind: store.BucketChanged})
+}
+
+// ChangesAfter implements store.Changes.
+func (s *Store) ChangesAfter(ctx context.Context, after store.Revision, limit int) (page store.ChangePage, err error) {
+	if err := store.ValidChanges(limit); err != nil {
+		return page, err
+	}
+	err = s.read(ctx, "ChangesAfter", func(r *reader) error {
+		page = store.ChangePage{}
+		if err := r.row(s.q.ChangeHead).scan(&page.Head); err != nil {
+			return err
+		}
+		rows, err := r.query(s.q.ChangesAfter, int64(min(after, math.MaxInt64)), limit)
+		if err != nil {
+			return err
+		}
+		if page.Changes, err = scanChanges(rows); err != nil {
+			return err
+		}
+		page, err = page.Checked(after)
+		return err
+	})
+	return page, err
+}
+
+func scanChanges(rows *sql.Rows) (changes []store.ObjectChange, err error) {
+	err = each(rows, func() error {
+		var c store.ObjectChange
+		var key, file, latest []byte
+		var at int64
+		err := rows.Scan(&c.Revision, &c.Kind, (*string)(&c.Bucket), &key, &file, &latest, &c.Bytes, &c.Files, &c.Caller, &at)
+		if err == nil {
+			c.Key, c.File, c.Latest, c.At = store.Key(key), store.FileID(file), store.FileID(latest), fromMicros(at)
+			changes = append(changes, c)
+		}
+		return err
+	})
+	return changes, err
+}
+
+// ChangeHead implements store.Changes.
+func (s *Store) ChangeHead(ctx context.Context) (head store.Revision, err error) {
+	err = s.read(ctx, "ChangeHead", func(r *reader) error { return r.row(s.q.ChangeHead).scan(&head) })
+	return head, err
+}
+
+// TrimChanges implements store.Changes.
+func (s *Store) TrimChanges(ctx context.Context, keep store.Retention, limit int) (trimmed int, err error) {
+	if err := keep.Validate(limit); err != nil {
+		return 0, err
+	}
+	err = s.write(ctx, "TrimChanges", func(t *tx) error {
+		var head int64
+		if err := t.row(s.q.ChangeHead).scan(&head); err != nil {
+			return err
+		}
+		var oldest, upTo int64
+		if keep.Age > 0 {
+			oldest = micros(s.now().Add(-keep.Age))
+		}
+		if keep.Count > 0 {
+			upTo = head - int64(keep.Count)
+		}
+		n, err := t.exec(s.q.TrimChanges, limit, oldest, upTo)
+		trimmed = int(n)
+		return err
+	})
+	return trimmed, err
+}
+
+// Usage implements store.Buckets.
+func (s *Store) Usage(ctx context.Context, name store.BucketName) (u store.Usage, err error) {
+	err = s.read(ctx, "Usage", func(r *reader) error {
+		err := r.row(s.q.Usage, string(name)).scan(&u.Bytes, &u.Files)
+		if errors.Is(err, sql.ErrNoRows) {
+			return noBucket(name)
+		}
+		return err
+	})
+	return u, err
+}

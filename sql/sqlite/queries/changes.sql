@@ -1,0 +1,22 @@
+-- name: Record
+INSERT INTO changes (kind, bucket, key, file, latest, bytes, files, caller, at)
+VALUES (?1, (SELECT name FROM buckets WHERE id = ?2), ?3, ?4, ?5, ?6, ?7, ?8, ?9);
+
+-- name: AddUsage
+UPDATE buckets SET bytes = bytes + ?, files = files + ? WHERE id = ?;
+
+-- name: Usage
+SELECT bytes, files FROM buckets WHERE name = ?;
+
+-- The newest revision, also when its row was trimmed.
+-- name: ChangeHead
+SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'changes'), 0);
+
+-- name: ChangesAfter
+SELECT revision, kind, bucket, key, file, latest, bytes, files, caller, at FROM changes WHERE revision > ? ORDER BY revision LIMIT ?;
+
+-- Of the ?1 oldest changes removes those up to the last that is older than ?2 or has a revision up to ?3.
+-- name: TrimChanges
+DELETE FROM changes WHERE revision <= (
+    SELECT max(revision) FROM (SELECT revision, at FROM changes ORDER BY revision LIMIT ?1) WHERE at < ?2 OR revision <= ?3
+);
