@@ -26,10 +26,10 @@ WITH holder AS MATERIALIZED (
     UNION ALL
     SELECT bucket_id, key FROM files WHERE id = $8::uuid AND state <> 4
 ), seen AS MATERIALIZED (
-    SELECT f.id, target.key FROM target JOIN files f ON f.bucket_id = target.bucket_id AND f.key = target.key AND f.latest
+    SELECT f.id, target.bucket_id, target.key FROM target JOIN files f ON f.bucket_id = target.bucket_id AND f.key = target.key AND f.latest
 ), latest AS MATERIALIZED (
     SELECT f.id, f.etag, f.delete_marker FROM seen JOIN files f ON f.id = seen.id
-    WHERE f.latest AND f.key = seen.key FOR UPDATE OF f
+    WHERE f.latest AND f.bucket_id + 0 = seen.bucket_id AND f.key = seen.key FOR UPDATE OF f
 ), object AS MATERIALIZED (
     SELECT id, etag FROM latest WHERE NOT delete_marker
 )
@@ -206,10 +206,10 @@ SELECT state FROM files WHERE id = $1;
 WITH holder AS MATERIALIZED (
     SELECT id FROM buckets WHERE name = $1 FOR KEY SHARE
 ), seen AS MATERIALIZED (
-    SELECT f.id FROM holder JOIN files f ON f.bucket_id = holder.id AND f.key = $2 AND f.latest AND NOT f.delete_marker
+    SELECT f.id, f.bucket_id FROM holder JOIN files f ON f.bucket_id = holder.id AND f.key = $2 AND f.latest AND NOT f.delete_marker
 ), target AS MATERIALIZED (
     SELECT f.id FROM seen JOIN files f ON f.id = seen.id
-    WHERE f.latest AND f.key = $2 AND NOT $5::boolean AND ($6::text[] IS NULL OR f.etag <> ALL ($6)) FOR UPDATE OF f
+    WHERE f.latest AND f.bucket_id + 0 = seen.bucket_id AND f.key = $2 AND NOT $5::boolean AND ($6::text[] IS NULL OR f.etag <> ALL ($6)) FOR UPDATE OF f
 ), noted AS (
     INSERT INTO attempts (id, happened) SELECT $3::uuid, true FROM target WHERE $3::uuid IS NOT NULL
 ), gone AS (

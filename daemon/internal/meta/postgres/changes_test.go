@@ -112,6 +112,36 @@ func TestTheHeirIsDeletedMeanwhile(t *testing.T) {
 	require.Equal(t, versions[0].ID, page.Changes[1].Latest)
 }
 
+// An object that is moved to another bucket under its key, while its deletion waits for it, is not deleted there.
+func TestADeletionDoesNotFollowARename(t *testing.T) {
+	t.Parallel()
+	dsn := pgtest.Database(t)
+	s := open(t, dsn, postgres.Options{})
+	require.NoError(t, s.CreateBucket(t.Context(), store.Bucket{Name: "other"}))
+	f := smallFile("a")
+	f.ETag = "tag"
+	_, _, err := s.CommitFile(t.Context(), store.Commit{File: f})
+	require.NoError(t, err)
+	for _, condition := range []store.Condition{{}, {ETags: []string{f.ETag}}} {
+		rename := transaction(t, dsn)
+		_, err = rename.Exec(t.Context(), "UPDATE files SET bucket_id = (SELECT id FROM buckets WHERE name = 'other') WHERE id = $1", [16]byte(f.ID))
+		require.NoError(t, err)
+		done := make(chan error, 1)
+		go func() {
+			done <- s.DeleteFile(context.Background(), store.Deletion{Bucket: f.Bucket, Key: f.Key, Change: store.Change{If: condition}})
+		}()
+		awaitWaiter(t, dsn)
+		require.NoError(t, rename.Commit(t.Context()))
+		err := <-done
+		require.Error(t, err)
+		require.Contains(t, []store.Kind{store.NotFound, store.PreconditionFailed}, store.KindOf(err))
+		got, err := s.LatestFile(t.Context(), "other", f.Key)
+		require.NoError(t, err)
+		require.Equal(t, f.ID, got.ID)
+		run(t, dsn, "UPDATE files SET bucket_id = (SELECT id FROM buckets WHERE name = 'default')")
+	}
+}
+
 // More changes than one transaction numbers are numbered before the answer.
 func TestManyChangesAreNumbered(t *testing.T) {
 	t.Parallel()
