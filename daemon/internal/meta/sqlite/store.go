@@ -15,6 +15,7 @@ import (
 	"github.com/pressly/goose/v3/database"
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
+	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/reserve"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	schema "github.com/ringstore/ringstore/sql"
 	sqlfiles "github.com/ringstore/ringstore/sql/sqlite"
@@ -36,7 +37,7 @@ type Store struct {
 	db      *sql.DB   // of the writer
 	writer  *writer
 	readers *readers
-	reserve *reserve
+	reserve *reserve.Reserve
 	listing time.Duration // how long a listing may take
 	close1  func() error  // closes, the first time
 }
@@ -54,7 +55,7 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 	// for a lock while the journal mode changes, and the tables may appear during the migration.
 	for try := 0; err != nil && try < openTries(err) && pause(ctx, 20*time.Millisecond); try++ {
 		if needsSpace(err) {
-			_ = os.Truncate(reservePath(path), 0) // the log and the shared memory are made at an open
+			_ = os.Truncate(reserve.Path(path), 0) // the log and the shared memory are made at an open
 		}
 		s, err = open(ctx, path, o)
 	}
@@ -121,8 +122,8 @@ func open(ctx context.Context, path string, o Options) (_ *Store, err error) {
 	if rest == 0 {
 		rest = 2 * time.Second
 	}
-	s.reserve = openReserve(path)
-	s.writer = newWriter(conn, rest, &s.reserve.spent)
+	s.reserve = reserve.Open(path)
+	s.writer = newWriter(conn, rest, s.reserve.Spent())
 	return s, nil
 }
 
@@ -188,16 +189,29 @@ func (s *Store) Close() error { return s.close1() }
 func (s *Store) write(ctx context.Context, op string, f func(*tx) error) error {
 	op, free := "sqlite."+op, frees(op)
 	if !free {
-		if err := s.reserve.admit(); err != nil {
+		if err := s.reserve.Admit(); err != nil {
 			return err
 		}
 	}
 	err := translate(ctx, op, s.writer.do(ctx, f))
 	if free && errors.Is(err, store.NoSpace) {
-		s.reserve.release()
+		s.reserve.Release()
 		err = translate(ctx, op, s.writer.do(ctx, f))
 	}
 	return err
+}
+
+// frees reports whether a change frees space, or is needed by changes that do (leases, background work, a node that rejoins
+// at a start). All others take space, heartbeats included: these show whether a write would succeed.
+func frees(op string) bool {
+	switch op {
+	case "DeleteFile", "FailFile", "DeleteBucket", "DeleteCredential", "AbortSession", "DropPart", "Abandon", "SweepDeleted", "MoveChunk", "TrimChanges",
+		"Enqueue", "Claim", "TakeOver", "Unclaim", "Hasten", "Finish", "Postpone",
+		"AcquireLease", "RenewLease", "ReleaseLease", "Open", "JoinNode",
+		"TrimJobs", "TrimEvents", "ClaimJob", "SaveJob", "WishJob", "SaveLoops", "WakeLoops":
+		return true
+	}
+	return false
 }
 
 // read runs f on one connection, in one snapshot.
