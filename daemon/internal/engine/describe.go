@@ -42,16 +42,20 @@ func (e *Engine) Describe(ctx context.Context, id store.FileID) (Description, er
 	if err != nil {
 		return Description{}, err
 	}
+	parts, err := store.AllParts(ctx, e.meta, f)
+	if err != nil {
+		return Description{}, err
+	}
 	d := Description{File: f, Survives: -1, Wanted: e.cfg.Survive}
 	if b, err := e.bucket(ctx, f.Bucket); err == nil && b.Survive != store.SurviveDefault {
 		d.Wanted = b.Survive
 	}
 	view := e.fleet.View()
-	for _, p := range f.Parts {
+	for _, p := range parts {
 		d.Parts = append(d.Parts, describePart(view, p))
 	}
 	if f.State == store.Complete {
-		d.Survives = survivesNow(view, f.Parts)
+		d.Survives = survivesNow(view, parts)
 	}
 	return d, nil
 }

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"io"
+	"iter"
 
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/stripe"
@@ -66,7 +67,7 @@ func (o *Object) WriteRange(ctx context.Context, w io.Writer, off, n int64) erro
 	if err := o.validRange(off, n); err != nil {
 		return err
 	}
-	return o.e.writePieces(ctx, w, piecesOf(o.file.Parts, off, off+n))
+	return o.e.writePieces(ctx, w, o.pieces(ctx, off, off+n))
 }
 
 // piece is the bytes [from, to) of one part.
@@ -75,52 +76,65 @@ type piece struct {
 	from, to int64
 }
 
-// piecesOf cuts the range [from, to) of a file at the borders of its parts.
-func piecesOf(parts []store.Part, from, to int64) (pieces []piece) {
-	start := int64(0)
-	for _, p := range parts {
-		f, t := max(from-start, 0), min(to-start, p.Size)
-		start += p.Size
-		if f < t {
-			pieces = append(pieces, piece{p, f, t})
+// pieces cuts the range [from, to) of the file at the borders of its parts. Pages of parts are read as they are needed.
+func (o *Object) pieces(ctx context.Context, from, to int64) iter.Seq2[piece, error] {
+	return func(yield func(piece, error) bool) {
+		if from >= to {
+			return
+		}
+		for p, err := range store.PartsFrom(ctx, o.e.meta, o.file, from) {
+			if err != nil {
+				yield(piece{}, err)
+				return
+			}
+			f, t := max(from-p.Start, 0), min(to-p.Start, p.Size)
+			if f < t && !yield(piece{p.Part, f, t}, nil) || p.Start+p.Size >= to {
+				return // before the next page is read
+			}
 		}
 	}
-	return pieces
 }
 
 // writePieces writes the pieces one after the other. The chunks of the next piece are
 // opened before the last stripe of the current one is written, so that the borders of parts cost no round trip.
-func (e *Engine) writePieces(ctx context.Context, w io.Writer, pieces []piece) (err error) {
-	var r, next *stripe.Reader
+func (e *Engine) writePieces(ctx context.Context, w io.Writer, pieces iter.Seq2[piece, error]) error {
+	var r *stripe.Reader // of the last piece that was opened: its last stripe is not written yet
 	defer func() {
-		for _, open := range []*stripe.Reader{r, next} {
-			if open != nil {
-				open.Close()
-			}
+		if r != nil {
+			r.Close()
 		}
 	}()
-	for i, p := range pieces {
-		if r = next; r == nil {
-			if r, err = e.io.Read(ctx, p.part, p.from, p.to); err != nil {
-				return err
-			}
+	for p, err := range pieces {
+		if err != nil {
+			return err
 		}
-		next = nil
+		next, err := e.io.Read(ctx, p.part, p.from, p.to)
+		if err != nil {
+			return err
+		}
+		if err := writeLast(w, r); err != nil {
+			next.Close()
+			return err
+		}
+		r = next
 		first, last := r.Stripes()
-		for s := first; s <= last; s++ {
-			if s == last && i+1 < len(pieces) {
-				ahead := pieces[i+1]
-				if next, err = e.io.Read(ctx, ahead.part, ahead.from, ahead.to); err != nil {
-					return err
-				}
-			}
+		for s := first; s < last; s++ {
 			if err := r.Stripe(w, s); err != nil {
 				return err
 			}
 		}
-		r.Close()
 	}
-	return nil
+	return writeLast(w, r)
+}
+
+// writeLast writes the last stripe of a reader, if it is not nil, and closes it.
+func writeLast(w io.Writer, r *stripe.Reader) error {
+	if r == nil {
+		return nil
+	}
+	defer r.Close()
+	_, last := r.Stripes()
+	return r.Stripe(w, last)
 }
 
 func (o *Object) validRange(off, n int64) error {

@@ -228,6 +228,21 @@ func TestBuckets(t *testing.T) {
 	require.ErrorIs(t, err, store.Invalid)
 }
 
+// whole reports whether all chunks of a file are stored.
+func (r *rig) whole(t *testing.T, id store.FileID) bool {
+	t.Helper()
+	f, err := r.meta.File(t.Context(), id)
+	require.NoError(t, err)
+	for _, p := range f.Parts {
+		for _, c := range p.Chunks {
+			if c.Node.IsZero() {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 func TestZonesAreFailureDomains(t *testing.T) {
 	t.Parallel()
 	for _, sizes := range [][]int{{2, 2, 2}, {1, 2, 3}, {2, 5}, {3, 3}, {1, 1, 4}} {
@@ -237,6 +252,9 @@ func TestZonesAreFailureDomains(t *testing.T) {
 			for part := range 20 { // wherever on the ring they begin
 				body := randomBytes(5000 + part)
 				f := r.put(t, "key", body)
+				for !r.whole(t, f.ID) { // a chunk was late, which repair would write
+					f = r.put(t, "key", body)
+				}
 				for zone := range sizes {
 					for _, m := range r.nodes.View().Members {
 						if m.Zone == fmt.Sprint("zone-", zone) {
@@ -259,4 +277,53 @@ func TestZonesThatCannotBeCoveredLeaveTheLayoutToNodes(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, options{zones: []int{1, 30}, config: func(c *engine.Config) { c.Survive = 1 }})
 	require.Equal(t, 1, r.put(t, "key", randomBytes(5000)).Parts[0].M)
+}
+
+// pageCounter counts the pages of parts that are read.
+type pageCounter struct {
+	store.Metadata
+	pages atomic.Int64
+}
+
+func (m *pageCounter) Parts(ctx context.Context, id store.FileID, number int) ([]store.Part, error) {
+	m.pages.Add(1)
+	return m.Metadata.Parts(ctx, id, number)
+}
+
+// A range of a file of many parts reads the page of parts that it needs, and the whole file all pages.
+func TestRangesOfAFileOfManyParts(t *testing.T) {
+	t.Parallel()
+	counted := &pageCounter{}
+	r := newRig(t, options{nodes: 3, config: func(c *engine.Config) { counted.Metadata, c.Meta = c.Meta, counted }})
+	s, err := r.CreateSession(t.Context(), engine.SessionRequest{Bucket: store.DefaultBucket, Key: "k", Size: -1})
+	require.NoError(t, err)
+	const n, each = 3*store.PartsPage + 5, 100
+	body := randomBytes(n * each)
+	for i := range n {
+		_, err := r.PutPart(t.Context(), engine.PartRequest{Session: s.ID, Number: i + 1, Size: each, Body: bytes.NewReader(body[i*each : (i+1)*each])})
+		require.NoError(t, err)
+	}
+	f, err := r.CompleteSession(t.Context(), engine.CompleteRequest{Session: s.ID, Size: -1})
+	require.NoError(t, err)
+	o, err := r.Open(t.Context(), f.ID)
+	require.NoError(t, err)
+	for _, c := range []struct{ from, bytes, pages int64 }{
+		{0, 1, 0},
+		{each*store.PartsPage - 1, 1, 0},
+		{each*store.PartsPage - 1, 2, 1},
+		{each * store.PartsPage, each, 1},
+		{2*each*store.PartsPage + 7, 3 * each, 1},
+		{n*each - 1, 1, 1},
+		{n * each, 0, 0},
+		{0, n * each, 3},
+	} {
+		counted.pages.Store(0)
+		var got bytes.Buffer
+		require.NoError(t, o.WriteRange(t.Context(), &got, c.from, c.bytes))
+		require.True(t, bytes.Equal(body[c.from:c.from+c.bytes], got.Bytes()), "%v", c)
+		require.Equal(t, c.pages, counted.pages.Load(), "%v", c)
+	}
+	d, err := r.Describe(t.Context(), f.ID)
+	require.NoError(t, err)
+	require.Len(t, d.Parts, n)
 }

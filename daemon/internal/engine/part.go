@@ -164,7 +164,7 @@ func (w *partWrite) orphans() []store.Task {
 }
 
 // queueUncertain queues the chunks that failed or late attempts may have left on nodes, before the part is acknowledged: afterwards a
-// gateway that is killed could not tell any more where they are. There are none unless a node failed or was late.
+// gateway that is killed could not tell any more where they are. Usually no node failed or was late, and nothing is queued.
 func (w *partWrite) queueUncertain(ctx context.Context) error {
 	if len(w.uncertain) == 0 {
 		return nil

@@ -71,7 +71,7 @@ type Changes interface {
 	// 0: there was no change.
 	ChangeHead(ctx context.Context) (Revision, error)
 
-	// TrimChanges removes up to limit changes (1..MaxListLimit) beyond the retention, the oldest first. 0: there are none.
+	// TrimChanges removes up to limit changes (1..MaxListLimit) beyond the retention, the oldest first. 0: all were removed.
 	// Followers that have not read them will be refused with NotFound.
 	TrimChanges(ctx context.Context, keep Retention, limit int) (trimmed int, err error)
 }

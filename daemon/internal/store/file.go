@@ -51,7 +51,8 @@ type File struct {
 	Meta         map[string]string
 	ChangedBy    string // access key of the last commit, rename or delete; "" for an anonymous or internal one
 	Failure      string // why a failed file failed, for a person
-	Parts        []Part // in order of Number; listings leave it nil
+	Parts        []Part     // in order of Number; as returned, the first PartsPage of them: PartsFrom has all. Listings leave it nil
+	Marks        []PartMark // of a complete file with more than PartsPage parts, as MarksOf gives them; set by the store
 }
 
 // Part is a contiguous byte range of a file that is encoded independently.

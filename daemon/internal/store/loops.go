@@ -32,7 +32,7 @@ type LoopReport struct {
 type Loops interface {
 	// SaveLoops replaces the report. Conflict: a later term has saved one. Invalid (no term).
 	SaveLoops(ctx context.Context, r LoopReport) error
-	// LoopReport returns the report of the highest term, with the loops by name. Where there is none it is zero.
+	// LoopReport returns the report of the highest term, with the loops by name. Without a report it is zero.
 	LoopReport(ctx context.Context) (LoopReport, error)
 	// WakeLoops counts one wake-up for each of the loops, because there is work for them. Invalid (no name, or one of more than 64 bytes).
 	WakeLoops(ctx context.Context, names []string) error

@@ -107,12 +107,16 @@ type Files interface {
 
 // FileReader finds and lists files.
 type FileReader interface {
-	// File returns a file of any state, Deleted included, with its parts. NotFound.
+	// File returns a file of any state, Deleted included, with its first PartsPage parts and its marks. NotFound.
 	File(ctx context.Context, id FileID) (File, error)
 
-	// LatestFile returns the latest file of (bucket, key), with its parts.
+	// LatestFile returns the latest file of (bucket, key), as File does.
 	// NotFound: bucket, key, or the latest is a delete marker.
 	LatestFile(ctx context.Context, bucket BucketName, key Key) (File, error)
+
+	// Parts returns up to PartsPage parts of a file, by Number, beginning with the first that has at least this number.
+	// None: the file has no such part, or does not exist. Its cost does not depend on how many parts come before.
+	Parts(ctx context.Context, id FileID, number int) ([]Part, error)
 
 	// ListObjects lists what a bucket shows. NotFound (bucket). Its cost is per
 	// entry returned: common prefixes are skipped over by index.

@@ -95,7 +95,7 @@ type Sessions interface {
 
 	// CompleteSession creates the file c.File from parts of the sessions, and makes it
 	// latest, as CommitFile does: it is the step in which a resumable upload becomes visible.
-	// File.Parts names the parts by ID, in order; each gets the Number that it has there,
+	// File.Parts names all parts by ID, with their Size, in order; each gets the Number that it has there,
 	// and keeps the rest as stored. The sessions end in the same step: SweepDeleted puts the chunks of their parts that
 	// are not in the file, and of parts that were only begun, on the reclaim queue.
 	// File.ID is that of the session, or a new one where several are joined.

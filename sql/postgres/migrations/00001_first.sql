@@ -37,6 +37,7 @@ CREATE TABLE files (
     failure       text        NOT NULL DEFAULT '',
     changed_by    text        NOT NULL DEFAULT '', -- access key of the last commit, rename or delete
     deleted_at    timestamptz, -- of state 4; 1970: no read can be in progress
+    marks         bytea,       -- where its parts begin, of a file of many: package meta/pack
     CONSTRAINT files_latest_is_complete CHECK (state = 2 OR NOT latest)
 );
 

@@ -156,6 +156,10 @@ WITH stored AS (
 )
 SELECT id, created_at, completed_at FROM stored;
 
+-- Stores where the parts of a file of many begin; $3 is the state that the file has at this place of the transaction.
+-- name: SetMarks
+UPDATE files SET marks = $2 WHERE id = $1 AND state = $3;
+
 -- Why a claim found nothing: whether the bucket exists, and the state of the file.
 -- name: UploadState
 SELECT EXISTS (SELECT FROM buckets WHERE name = $2), (SELECT state FROM files WHERE id = $1);

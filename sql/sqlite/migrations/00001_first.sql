@@ -36,6 +36,7 @@ CREATE TABLE files (
     failure       TEXT    NOT NULL,
     changed_by    TEXT    NOT NULL DEFAULT '', -- access key of the last commit, rename or delete
     deleted_at    INTEGER NOT NULL DEFAULT 0, -- of state 4; 0 there: no read can be in progress
+    marks         BLOB,             -- where its parts begin, of a file of many: package meta/pack
     CHECK (state = 2 OR NOT latest)
 ) STRICT, WITHOUT ROWID;
 

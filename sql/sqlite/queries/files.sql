@@ -73,16 +73,23 @@ UPDATE files SET state = 3, failure = ? WHERE id = ?;
 -- The deleted files of a deleted bucket have no bucket name.
 -- name: File
 SELECT coalesce(b.name, ''), f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
-       f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by
+       f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.marks
 FROM files f LEFT JOIN buckets b ON b.id = f.bucket_id WHERE f.id = ?;
 
 -- name: LatestFile
 SELECT b.name, f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
-       f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by
+       f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.marks
 FROM buckets b JOIN files f ON f.bucket_id = b.id AND f.key = ?2 AND f.latest = 1 WHERE b.name = ?1 AND NOT f.delete_marker;
 
 -- name: Parts
 SELECT id, number, size, k, m, unit_size, crc64, nodes, sums FROM parts WHERE owner = ? AND state <> 3 ORDER BY number;
+
+-- A page of them, from a number on: as many as store.PartsPage.
+-- name: PartsPage
+SELECT id, number, size, k, m, unit_size, crc64, nodes, sums FROM parts WHERE owner = ? AND state <> 3 AND number >= ? ORDER BY number LIMIT 64;
+
+-- name: SetMarks
+UPDATE files SET marks = ? WHERE id = ?;
 
 -- The latest files of a bucket, from one key to another. The result is read only as far as needed:
 -- with a changing LIMIT SQLite would prepare the statement again each time.

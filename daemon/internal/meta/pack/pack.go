@@ -40,3 +40,34 @@ func Unpack(nodes, sums []byte) ([]store.Placement, error) {
 	}
 	return chunks, nil
 }
+
+// Marks encodes the marks of a file's parts: of each, as unsigned varints, by how much its number and its start are higher than those of
+// the one before. No marks are nil.
+func Marks(marks []store.PartMark) []byte {
+	var b []byte
+	var last store.PartMark
+	for _, m := range marks {
+		b = binary.AppendUvarint(b, uint64(m.Number-last.Number))
+		b = binary.AppendUvarint(b, uint64(m.Start-last.Start))
+		last = m
+	}
+	return b
+}
+
+// ReadMarks decodes what Marks encoded. Internal where it did not.
+func ReadMarks(b []byte) ([]store.PartMark, error) {
+	var marks []store.PartMark
+	var last store.PartMark
+	for len(b) > 0 {
+		number, n := binary.Uvarint(b)
+		start, m := binary.Uvarint(b[max(n, 0):])
+		if n <= 0 || m <= 0 || number > store.MaxParts || start > store.MaxFileBytes {
+			return nil, store.Errorf(store.Internal, "the marks of a file's parts are malformed")
+		}
+		last.Number += int(number)
+		last.Start += int64(start)
+		marks = append(marks, last)
+		b = b[n+m:]
+	}
+	return marks, nil
+}

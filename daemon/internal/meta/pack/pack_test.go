@@ -27,3 +27,31 @@ func TestUnpackRefusesColumnsThatDoNotMatch(t *testing.T) {
 		require.ErrorIs(t, err, store.Internal)
 	}
 }
+
+func TestMarksAreStable(t *testing.T) {
+	t.Parallel()
+	marks := []store.PartMark{{Number: 1}, {Number: 65, Start: 64 << 23}, {Number: 10000, Start: 5 << 40}}
+	b := Marks(marks)
+	require.Equal(t, "0100"+"4080808080"+"02"+"cf4d"+"80808080"+"fe9f01", hex.EncodeToString(b))
+	back, err := ReadMarks(b)
+	require.NoError(t, err)
+	require.Equal(t, marks, back)
+	require.Nil(t, Marks(nil))
+	back, err = ReadMarks(nil)
+	require.NoError(t, err)
+	require.Nil(t, back)
+}
+
+func FuzzReadMarks(f *testing.F) {
+	f.Add(Marks([]store.PartMark{{Number: 1}, {Number: 65, Start: 1 << 30}}))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		marks, err := ReadMarks(b)
+		if err != nil {
+			require.ErrorIs(t, err, store.Internal)
+			return
+		}
+		again, err := ReadMarks(Marks(marks))
+		require.NoError(t, err)
+		require.Equal(t, marks, again)
+	})
+}

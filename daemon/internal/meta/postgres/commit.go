@@ -23,6 +23,7 @@ type fileRow struct {
 	meta   []byte // JSON, nil when empty
 	sha    []byte
 	parts  []partRow
+	marks  []byte // of a file with many parts, else nil
 }
 
 type partRow struct {
@@ -37,6 +38,7 @@ func newFileRow(f store.File, c store.Change) (fileRow, error) {
 	if r.meta, err = metaColumn(f.Meta); err != nil {
 		return r, err
 	}
+	r.marks = pack.Marks(store.MarksOf(f.Parts))
 	r.parts = make([]partRow, len(f.Parts))
 	for i, p := range f.Parts {
 		row := &r.parts[i]
@@ -164,6 +166,9 @@ func (s *Store) commitRows(ctx context.Context, rows []*fileRow) (outcomes []out
 		b.Queue(s.q.StoreFiles, s.q.args(s.q.StoreFiles, storeValues(store.Complete, rows))...).Query(func(answer pgx.Rows) error {
 			return readStored(answer, rows, outcomes)
 		})
+		for _, r := range rows {
+			s.setMarks(b, r, store.Complete)
+		}
 		return pipeline(ctx, c, b)
 	})
 	return outcomes, err
@@ -173,6 +178,16 @@ func (s *Store) commitRows(ctx context.Context, rows []*fileRow) (outcomes []out
 func (s *Store) guard(b *pgx.Batch, r *fileRow) {
 	if c := r.change.If; !c.IsZero() {
 		b.Queue(s.q.Guard, guardArgs(c, r.file.Bucket, r.file.Key, store.FileID{})...)
+	}
+}
+
+// claimed is the state of a file between the statements of the transaction that completes it.
+const claimed store.FileState = 0
+
+// setMarks queues the statement that stores the marks of a file of many parts, which has the state at this place of the transaction.
+func (s *Store) setMarks(b *pgx.Batch, r *fileRow, state store.FileState) {
+	if r.marks != nil {
+		b.Queue(s.q.SetMarks, [16]byte(r.file.ID), r.marks, int16(state))
 	}
 }
 
@@ -189,6 +204,7 @@ func (s *Store) commitUpload(ctx context.Context, c *conn, r *fileRow) (outcome,
 		Query(func(answer pgx.Rows) error { return readReplaced(answer, rows, outcomes) })
 	placed := placedChunks(r)
 	b.Queue(s.q.DropPlanned, [16]byte(f.ID), placed.parts, placed.indexes, placed.nodes)
+	s.setMarks(b, r, claimed)
 	b.Queue(s.q.CompleteUpload, s.q.args(s.q.CompleteUpload, newPartArrays(rows).addTo(fileValues(r)))...).
 		Query(func(answer pgx.Rows) error { return readStored(answer, rows, outcomes) })
 	b.Queue(s.q.UploadState, [16]byte(f.ID), string(f.Bucket)).

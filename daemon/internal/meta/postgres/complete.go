@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/ringstore/ringstore/daemon/internal/meta/pack"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -21,12 +22,13 @@ type completion struct {
 
 func newCompletion(want store.Completion) (*completion, error) {
 	f, sessions := want.File, want.Sessions
-	wanted := f.Parts
+	wanted, marks := f.Parts, pack.Marks(store.MarksOf(f.Parts))
 	f.Parts = nil
 	row, err := newFileRow(f, want.Change)
 	if err != nil {
 		return nil, err
 	}
+	row.marks = marks
 	c := &completion{row: row, sessions: [][16]byte{}, parts: make([][16]byte, len(wanted)), numbers: make([]int32, len(wanted))}
 	for _, id := range sessions {
 		c.sessions = append(c.sessions, id)
@@ -82,6 +84,7 @@ func (s *Store) completeSessions(ctx context.Context, c *conn, want *completion,
 		})
 	b.Queue(s.q.ReplaceLatest, replaceArgs(id, &want.row)...).
 		Query(func(answer pgx.Rows) error { return readReplaced(answer, []*fileRow{&want.row}, outcomes) })
+	s.setMarks(b, &want.row, claimed)
 	left := [16]byte(store.NewFileID())
 	b.Queue(s.q.NoteAttempt, attemptOrNull(attempt), id)
 	b.Queue(s.q.HandOver, id, want.parts, want.numbers, want.sessions, left)

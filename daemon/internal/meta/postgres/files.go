@@ -65,6 +65,19 @@ func (s *Store) LatestFile(ctx context.Context, bucket store.BucketName, key sto
 	return f, err
 }
 
+// Parts implements store.FileReader.
+func (s *Store) Parts(ctx context.Context, id store.FileID, number int) (parts []store.Part, err error) {
+	err = s.read(ctx, "Parts", func(c *conn) error {
+		rows, err := c.Query(ctx, s.q.Parts, [16]byte(id), number)
+		if err != nil {
+			return err
+		}
+		parts, err = pgx.CollectRows(rows, scanPart)
+		return err
+	})
+	return parts, err
+}
+
 func noObject(bucket store.BucketName, key store.Key) error {
 	return store.Errorf(store.NotFound, "bucket %q has no object %q", bucket, key)
 }

@@ -138,6 +138,8 @@ func TestPlansOfSessions(t *testing.T) {
 		},
 		"HandOver":     {plan(t, s, q.HandOver, id, ids, "'{1}'", ids, id), []string{"files_pkey", "parts_of_owner"}},
 		"TakeParts":    {plan(t, s, q.TakeParts, id, ids, "'{1}'", id), []string{"files_pkey", "parts_pkey"}},
+		"Parts":        {plan(t, s, q.Parts, id, "5"), []string{"parts_of_owner"}},
+		"SetMarks":     {plan(t, s, q.SetMarks, id, "null", "0"), []string{"files_pkey"}},
 		"PartsOf":      {plan(t, s, q.PartsOf, id), []string{"parts_of_owner"}},
 		"EndSessions":  {plan(t, s, q.EndSessions, ids, id, "'"+store.NewFileID().String()+"'"), []string{"sessions_pkey", "session_expiries_pkey", "files_pkey", "parts_of_owner"}},
 		"EndSession":   {plan(t, s, q.EndSession, "'"+store.NewFileID().String()+"'"), []string{"sessions_pkey", "session_expiries_pkey"}},

@@ -23,7 +23,7 @@ type values map[string]any
 type texts struct {
 	CreateBucket, Bucket, ListBuckets, UpdateBucket                                                                     string
 	ClaimBucket, DropBucket, KeepBucket                                                                                 string
-	ClaimUpload, ReplaceLatest, DropPlanned, StoreFiles, CompleteUpload, UploadState                                    string
+	ClaimUpload, ReplaceLatest, DropPlanned, StoreFiles, CompleteUpload, UploadState, SetMarks, Parts                   string
 	Guard, LockFile, DeleteObject, FenceFile, FailFile, FileState, DeleteFile, File, LatestFile                         string
 	ListObjects, ListObjectsByDelimiter                                                                                 string
 	CountByKey, ListFilesByTime, ListFilesByTimeDown, ListFilesByKey, ListFilesByKeyDown                                string

@@ -12,7 +12,7 @@ import (
 
 // The queries list a file as fileColumns columns (bucket name, id, key, size, content_type,
 // state, latest, delete_marker, created_at, completed_at, crc64, sha256, etag, meta, failure, changed_by)
-// and then, where they have parts, a part as partColumns (id, number, size, k, m, unit_size, crc64, nodes, sums).
+// and then, where they have parts, the marks, and a part as partColumns (id, number, size, k, m, unit_size, crc64, nodes, sums).
 const (
 	fileColumns = 16
 	fileID      = 1 // the column that is null in a row without a file
@@ -87,11 +87,12 @@ func collectFile(rows pgx.Rows) (f store.File, err error) {
 	defer rows.Close()
 	var file fileScan
 	var part partScan
-	targets := part.append(file.append(make([]any, 0, fileColumns+partColumns)))
-	withoutPart := append(file.append(make([]any, 0, fileColumns+partColumns)), make([]any, partColumns)...)
+	var marks []byte
+	targets := part.append(append(file.append(make([]any, 0, fileColumns+1+partColumns)), &marks))
+	withoutPart := append(file.append(make([]any, 0, fileColumns+1+partColumns)), make([]any, 1+partColumns)...)
 	var parts []store.Part
 	for n := 0; rows.Next(); n++ {
-		if rows.RawValues()[fileColumns] == nil {
+		if rows.RawValues()[fileColumns+1] == nil {
 			if err := rows.Scan(withoutPart...); err != nil {
 				return f, err
 			}
@@ -101,7 +102,7 @@ func collectFile(rows pgx.Rows) (f store.File, err error) {
 			return f, err
 		}
 		if n == 0 {
-			clear(targets[:fileColumns]) // the other rows repeat the file
+			clear(targets[:fileColumns+1]) // the other rows repeat the file
 		}
 		p, err := part.result()
 		if err != nil {
@@ -116,8 +117,11 @@ func collectFile(rows pgx.Rows) (f store.File, err error) {
 	if file.file.ID.IsZero() {
 		return f, pgx.ErrNoRows
 	}
-	f, err = file.result()
+	if f, err = file.result(); err != nil {
+		return f, err
+	}
 	f.Parts = parts
+	f.Marks, err = pack.ReadMarks(marks)
 	return f, err
 }
 

@@ -117,6 +117,11 @@ func (s *Store) show(t *tx, bucket int64, f *store.File, c store.Change) (previo
 	if err := s.insert(t, bucket, bare); err != nil {
 		return previous, err
 	}
+	if marks := pack.Marks(store.MarksOf(f.Parts)); marks != nil {
+		if _, err := t.exec(s.q.SetMarks, marks, f.ID[:]); err != nil {
+			return previous, err
+		}
+	}
 	return previous, s.record(t, bucket, added(store.FilePut, bare, c.Caller))
 }
 

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/listing"
+	"github.com/ringstore/ringstore/daemon/internal/meta/pack"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -27,18 +28,31 @@ func (s *Store) LatestFile(ctx context.Context, bucket store.BucketName, key sto
 	return f, err
 }
 
-// oneFile reads a file with its parts.
+// oneFile reads a file with its first parts.
 func (s *Store) oneFile(r *reader, none error, text string, args ...any) (store.File, error) {
 	f, err := s.bareFile(r, none, text, args...)
 	if err != nil {
 		return store.File{}, err
 	}
-	rows, err := r.query(s.q.Parts, f.ID[:])
-	if err != nil {
-		return store.File{}, err
-	}
-	f.Parts, err = scanParts(rows)
+	f.Parts, err = s.partsPage(r, f.ID, 0)
 	return f, err
+}
+
+func (s *Store) partsPage(r *reader, id store.FileID, number int) ([]store.Part, error) {
+	rows, err := r.query(s.q.PartsPage, id[:], number)
+	if err != nil {
+		return nil, err
+	}
+	return scanParts(rows)
+}
+
+// Parts implements store.FileReader.
+func (s *Store) Parts(ctx context.Context, id store.FileID, number int) (parts []store.Part, err error) {
+	err = s.read(ctx, "Parts", func(r *reader) (err error) {
+		parts, err = s.partsPage(r, id, number)
+		return err
+	})
+	return parts, err
 }
 
 // bareFile reads a file without its parts, of which there may be very many.
@@ -47,14 +61,20 @@ func (s *Store) bareFile(a asker, none error, text string, args ...any) (store.F
 	if err != nil {
 		return store.File{}, err
 	}
-	files, err := scanFiles(rows)
-	if err != nil {
-		return store.File{}, err
+	var f store.File
+	found := false
+	err = each(rows, func() (err error) {
+		var marks []byte
+		if f, err = scanFile(rows, &marks); err == nil {
+			found = true
+			f.Marks, err = pack.ReadMarks(marks)
+		}
+		return err
+	})
+	if err == nil && !found {
+		err = none
 	}
-	if len(files) == 0 {
-		return store.File{}, none
-	}
-	return files[0], nil
+	return f, err
 }
 
 // ListObjects implements store.Files.

@@ -8,14 +8,14 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// scanFile reads the columns that the queries list a file as.
-func scanFile(rows *sql.Rows) (f store.File, err error) {
+// scanFile reads the columns that the queries list a file as, and further ones that follow them.
+func scanFile(rows *sql.Rows, more ...any) (f store.File, err error) {
 	var bucket string
 	var id, key []byte
 	var created, completed, crc int64
 	var meta sql.NullString
-	err = rows.Scan(&bucket, &id, &key, &f.Size, &f.ContentType, &f.State, &f.Latest, &f.DeleteMarker,
-		&created, &completed, &crc, &f.SHA256, &f.ETag, &meta, &f.Failure, &f.ChangedBy)
+	err = rows.Scan(append([]any{&bucket, &id, &key, &f.Size, &f.ContentType, &f.State, &f.Latest, &f.DeleteMarker,
+		&created, &completed, &crc, &f.SHA256, &f.ETag, &meta, &f.Failure, &f.ChangedBy}, more...)...)
 	if err != nil {
 		return f, err
 	}

@@ -66,6 +66,8 @@ func TestPlansUseAnIndex(t *testing.T) {
 		"File":                  {s.q.File, "USING PRIMARY KEY (id=?)"},
 		"LatestFile":            {s.q.LatestFile, "USING INDEX files_latest (bucket_id=? AND key=?)"},
 		"Parts":                 {s.q.Parts, "USING PRIMARY KEY (owner=?)"},
+		"PartsPage":             {s.q.PartsPage, "USING PRIMARY KEY (owner=? AND number>?)"},
+		"SetMarks":              {s.q.SetMarks, "USING PRIMARY KEY (id=?)"},
 		"Part":                  {s.q.Part, "(id=?)"},
 		"PartsAfter":            {s.q.PartsAfter, "(id>?)"},
 		"Shown":                 {s.q.Shown, "INDEX files_latest (bucket_id=? AND key=?)"},

@@ -398,7 +398,7 @@ func (m *Metadata) File(ctx context.Context, id store.FileID) (f store.File, err
 		if f, ok = d.files[id]; !ok {
 			return store.Errorf(store.NotFound, "file %s does not exist", id)
 		}
-		f = cloneFile(f)
+		f = firstPage(f)
 		return nil
 	})
 	return f, err
@@ -414,10 +414,32 @@ func (m *Metadata) LatestFile(ctx context.Context, bucket store.BucketName, key 
 		if !ok || latest.DeleteMarker {
 			return noObject(bucket, key)
 		}
-		f = cloneFile(latest)
+		f = firstPage(latest)
 		return nil
 	})
 	return f, err
+}
+
+// firstPage is the file as File returns it.
+func firstPage(f store.File) store.File {
+	if !f.CompletedAt.IsZero() {
+		f.Marks = store.MarksOf(f.Parts)
+	}
+	f.Parts = f.Parts[:min(len(f.Parts), store.PartsPage)]
+	return cloneFile(f)
+}
+
+// Parts implements store.FileReader.
+func (m *Metadata) Parts(ctx context.Context, id store.FileID, number int) (parts []store.Part, err error) {
+	err = m.do(ctx, func(d *data) error {
+		for _, p := range d.files[id].Parts {
+			if p.Number >= number && len(parts) < store.PartsPage {
+				parts = append(parts, clonePart(p))
+			}
+		}
+		return nil
+	})
+	return parts, err
 }
 
 func noObject(bucket store.BucketName, key store.Key) error {

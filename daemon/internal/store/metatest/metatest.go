@@ -45,6 +45,7 @@ func Run(t *testing.T, fresh Fresh) {
 		{"SessionLimits", limitTests},
 		{"SessionParts", sessionPartTests},
 		{"CompleteSession", completeTests},
+		{"Parts", partsTests},
 		{"ListObjects", objectTests},
 		{"ListFiles", listFilesTests},
 		{"Placements", placementTests},
