@@ -26,6 +26,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/upkeep/loop/reclaim"
 	"github.com/ringstore/ringstore/daemon/internal/upkeep/loop/repair"
 	"github.com/ringstore/ringstore/daemon/internal/upkeep/loop/review"
+	"github.com/ringstore/ringstore/daemon/internal/upkeep/loop/trim"
 )
 
 // Parts are the dependencies of a Core that differ between a gateway process and standalone.
@@ -103,7 +104,7 @@ func (c *Core) newAPI(s Settings, p Parts) (http.Handler, error) {
 		return nil, err
 	}
 	return restapi.New(restapi.Config{
-		Engine: c.engine, Nodes: c.fleet, Log: p.Log, MaxFileSize: int64(s.MaxFileSize),
+		Engine: c.engine, Nodes: c.fleet, Upkeep: p.Meta, Log: p.Log, MaxFileSize: int64(s.MaxFileSize),
 		Auth:           access.NewAuthenticator(access.Config{Credentials: p.Meta, Master: p.Master}),
 		Failures:       c.Throttle,
 		AllowedOrigins: origins, TrustedProxies: proxies,
@@ -120,6 +121,7 @@ func (c *Core) newUpkeep(p Parts) *upkeep.Runner {
 			review.New(review.Config{Meta: p.Meta, Fleet: c.fleet, Survive: c.settings.Survive, Repair: func() { c.upkeep.Kick(repair.Name) }, Log: p.Log}),
 			expire.New(expire.Config{Meta: p.Meta, Reclaim: kick, Log: p.Log}),
 			expire.NewSessions(expire.SessionsConfig{Meta: p.Meta, Every: min(time.Minute, c.settings.SessionTTL/4), Reclaim: kick, Log: p.Log}),
+			trim.New(trim.Config{Meta: p.Meta}),
 		},
 	})
 }

@@ -128,6 +128,36 @@ func (e HealthStatus) Valid() bool {
 	}
 }
 
+// Defines values for LoopStateState.
+const (
+	LoopBusy      LoopStateState = "busy"
+	LoopDone      LoopStateState = "done"
+	LoopFailing   LoopStateState = "failing"
+	LoopIdle      LoopStateState = "idle"
+	LoopStandby   LoopStateState = "standby"
+	LoopThrottled LoopStateState = "throttled"
+)
+
+// Valid indicates whether the value is a known member of the LoopStateState enum.
+func (e LoopStateState) Valid() bool {
+	switch e {
+	case LoopBusy:
+		return true
+	case LoopDone:
+		return true
+	case LoopFailing:
+		return true
+	case LoopIdle:
+		return true
+	case LoopStandby:
+		return true
+	case LoopThrottled:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for NodeState.
 const (
 	NodeActive   NodeState = "active"
@@ -239,6 +269,27 @@ func (e ProblemCode) Valid() bool {
 	case CodeTooLarge:
 		return true
 	case CodeUnavailable:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RunningJobState.
+const (
+	JobPaused  RunningJobState = "paused"
+	JobQueued  RunningJobState = "queued"
+	JobRunning RunningJobState = "running"
+)
+
+// Valid indicates whether the value is a known member of the RunningJobState enum.
+func (e RunningJobState) Valid() bool {
+	switch e {
+	case JobPaused:
+		return true
+	case JobQueued:
+		return true
+	case JobRunning:
 		return true
 	default:
 		return false
@@ -462,6 +513,10 @@ type Health struct {
 
 	// Survive Node failures that new data survives, in buckets without their own setting.
 	Survive SurviveState `json:"survive"`
+
+	// Upkeep What the background work of the cluster does: the same on every gateway, because the one that runs it reports to the metadata store. Absent
+	// while that does not answer, or before the first report.
+	Upkeep UpkeepState `json:"upkeep,omitempty,omitzero"`
 }
 
 // HealthMetadata defines model for Health.Metadata.
@@ -469,6 +524,31 @@ type HealthMetadata string
 
 // HealthStatus `degraded`: works, but new data survives fewer node failures than wanted, or a node is offline.
 type HealthStatus string
+
+// JobAmount A quantity of work; a total of zero is not known.
+type JobAmount struct {
+	Bytes int64 `json:"bytes"`
+	Items int64 `json:"items"`
+}
+
+// LoopState defines model for LoopState.
+type LoopState struct {
+	// Failures Steps that failed since the gateway started.
+	Failures int64 `json:"failures"`
+
+	// Items Units of work that were finished since the gateway started.
+	Items int64 `json:"items"`
+
+	// LastStep Seconds from its last step to the report; absent before the first step.
+	LastStep *float32 `json:"last_step,omitempty"`
+	Name     string   `json:"name"`
+
+	// State `throttled`: there is work, and the loop pauses so that clients do not notice. `failing`: the last step failed, and is retried.
+	State LoopStateState `json:"state"`
+}
+
+// LoopStateState `throttled`: there is work, and the loop pauses so that clients do not notice. `failing`: the last step failed, and is retried.
+type LoopStateState string
 
 // Meta The client's own metadata, by name in lower case.
 //
@@ -644,6 +724,21 @@ type Problem struct {
 // ProblemCode Stable; programs act on it.
 type ProblemCode string
 
+// RunningJob defines model for RunningJob.
+type RunningJob struct {
+	// Done A quantity of work; a total of zero is not known.
+	Done  JobAmount       `json:"done"`
+	ID    string          `json:"id"`
+	Kind  string          `json:"kind"`
+	State RunningJobState `json:"state"`
+
+	// Total A quantity of work; a total of zero is not known.
+	Total JobAmount `json:"total"`
+}
+
+// RunningJobState defines model for RunningJob.State.
+type RunningJobState string
+
 // Session An unfinished upload in parts.
 type Session struct {
 	Bucket string `json:"bucket"`
@@ -715,6 +810,19 @@ type Target struct {
 	//
 	// Example: 2026/bergen.jpg
 	Name Name `json:"name"`
+}
+
+// UpkeepState What the background work of the cluster does: the same on every gateway, because the one that runs it reports to the metadata store. Absent
+// while that does not answer, or before the first report.
+type UpkeepState struct {
+	// Jobs Jobs that have not ended, the oldest first; at most 100.
+	Jobs []RunningJob `json:"jobs"`
+
+	// Loops Work that never ends, by name.
+	Loops []LoopState `json:"loops"`
+
+	// ReportAge Seconds since the report about the loops. A gateway reports every few seconds; a report that is older than half a minute says that none runs the loops.
+	ReportAge float32 `json:"report_age"`
 }
 
 // FileID defines model for FileID.

@@ -90,6 +90,7 @@ var ringstore = Rules{
 		{internal + "upkeep/loop/reclaim", in("cluster", "upkeep")},
 		{internal + "upkeep/loop/repair", in("cluster", "stripe", "upkeep")},
 		{internal + "upkeep/loop/review", in("cluster", "placement", "upkeep")},
+		{internal + "upkeep/loop/trim", in("upkeep")},
 		{internal + "upkeep/upkeeptest", in("store/mem", "erasure", "cluster", "upkeep")},
 
 		{internal + "metalog", nil},

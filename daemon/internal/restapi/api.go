@@ -1,6 +1,7 @@
 package restapi
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -22,6 +23,7 @@ type Config struct {
 	Engine *engine.Engine
 	Auth   *access.Authenticator
 	Nodes  Nodes        // *cluster.Fleet implements it
+	Upkeep Upkeep       // any store.Metadata implements it; nil: the health has no upkeep
 	Log    *slog.Logger // as httpedge.Config
 
 	Failures       httpedge.FailureLimit // limits failed authentications; *access.Throttle implements it; nil: no limit
@@ -35,6 +37,12 @@ type Config struct {
 // Nodes returns the current view of the storage nodes.
 type Nodes interface {
 	View() *cluster.View
+}
+
+// Upkeep returns what is known of the cluster's background work.
+type Upkeep interface {
+	LoopReport(ctx context.Context) (store.LoopReport, error)
+	ListJobs(ctx context.Context, q store.JobQuery) (store.JobPage, error)
 }
 
 const defaultMaxFileSize = 10 << 30

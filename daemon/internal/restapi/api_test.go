@@ -2,6 +2,7 @@ package restapi_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -15,7 +16,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ringstore/ringstore/daemon/internal/restapi"
 	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/store/mem"
 	"github.com/ringstore/ringstore/proto/rest"
 	"github.com/ringstore/ringstore/proto/rest/server"
 )
@@ -299,6 +302,49 @@ func TestHealthOfAWoundedCluster(t *testing.T) {
 	require.Equal(t, rest.NodeCounts{Total: 6, Online: 2, Writable: 2}, h.Nodes)
 	require.Len(t, h.Reasons, 2)
 	require.Less(t, h.Survive.Now, h.Survive.Wanted)
+}
+
+// upkeepOf is an Upkeep with a report of the age.
+type upkeepOf struct {
+	store.Metadata
+	age time.Duration
+}
+
+func (u upkeepOf) LoopReport(ctx context.Context) (store.LoopReport, error) {
+	r, err := u.Metadata.LoopReport(ctx)
+	r.Age = u.age
+	return r, err
+}
+
+func TestHealthShowsTheUpkeepOfTheCluster(t *testing.T) {
+	t.Parallel()
+	m := mem.NewMetadata()
+	rigOf := func(age time.Duration) *rig {
+		return newRig(t, setup{config: func(c *restapi.Config) { c.Upkeep = upkeepOf{m, age} }})
+	}
+	h := decode[rest.Health](t, rigOf(time.Hour).bare("GET", "/health"), http.StatusOK)
+	require.Equal(t, rest.HealthOK, h.Status, "there has been no report yet")
+	require.Zero(t, h.Upkeep)
+
+	require.NoError(t, m.SaveLoops(t.Context(), store.LoopReport{Owner: "secret-host", Term: 3, Loops: []store.LoopProgress{
+		{Name: "repair", State: "failing", Items: 7, Failures: 1, Idle: 1500 * time.Millisecond, Error: "secret-node does not answer"}, {Name: "expire", State: "busy", Idle: -1},
+	}}))
+	j, err := m.CreateJob(t.Context(), store.Job{ID: store.NewJobID(), Kind: "drain", Target: "secret-node"})
+	require.NoError(t, err)
+	got := rigOf(4 * time.Second).bare("GET", "/health")
+	require.NotContains(t, string(got.body), "secret")
+	h = decode[rest.Health](t, got, http.StatusOK)
+	idle := float32(1.5)
+	require.Equal(t, rest.UpkeepState{
+		ReportAge: 4,
+		Loops:     []rest.LoopState{{Name: "expire", State: rest.LoopBusy}, {Name: "repair", State: rest.LoopFailing, Items: 7, Failures: 1, LastStep: &idle}},
+		Jobs:      []rest.RunningJob{{ID: j.ID.String(), Kind: "drain", State: rest.JobQueued}},
+	}, h.Upkeep)
+	require.Equal(t, rest.HealthOK, h.Status)
+
+	h = decode[rest.Health](t, rigOf(3*time.Minute).bare("GET", "/health"), http.StatusOK)
+	require.Equal(t, rest.HealthDegraded, h.Status)
+	require.Contains(t, h.Reasons[0], "background work for 3m0s")
 }
 
 func TestHealthWithoutNodes(t *testing.T) {

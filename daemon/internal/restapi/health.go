@@ -26,17 +26,25 @@ const (
 // healthCache lets many probes share one check of the metadata store.
 type healthCache struct {
 	mu   sync.Mutex // guards what follows, and is held during a check
-	last engine.Health
+	last health
 	at   time.Time
 }
 
-func (a *api) look(ctx context.Context) engine.Health {
+// health is what a check found.
+type health struct {
+	engine.Health
+	upkeep rest.UpkeepState // zero: it is not known
+	age    time.Duration    // of the report that it rests on
+}
+
+func (a *api) look(ctx context.Context) health {
 	a.health.mu.Lock()
 	defer a.health.mu.Unlock()
 	if time.Since(a.health.at) > healthFresh {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), healthLimit)
 		defer cancel()
-		a.health.last = a.cfg.Engine.Health(ctx)
+		a.health.last = health{Health: a.cfg.Engine.Health(ctx)}
+		a.health.last.upkeep, a.health.last.age = a.upkeep(ctx)
 		a.health.at = time.Now()
 	}
 	return a.health.last
@@ -70,12 +78,55 @@ func (a *api) GetReady(c echo.Context) error {
 	})
 }
 
+// unfinished selects the jobs that are shown.
+var unfinished = store.JobQuery{States: []store.JobState{store.JobQueued, store.JobRunning, store.JobPaused}, Limit: 100}
+
+// upkeep returns what the cluster's background work does, with the age of the report; zero where that is not known. It names no
+// gateway, node or error, because the route needs no key.
+func (a *api) upkeep(ctx context.Context) (state rest.UpkeepState, age time.Duration) {
+	if a.cfg.Upkeep == nil {
+		return state, 0
+	}
+	report, err := a.cfg.Upkeep.LoopReport(ctx)
+	if err != nil || report.Term == 0 {
+		return state, 0
+	}
+	jobs, err := a.cfg.Upkeep.ListJobs(ctx, unfinished)
+	if err != nil {
+		return state, 0
+	}
+	state = rest.UpkeepState{ReportAge: seconds(report.Age), Loops: []rest.LoopState{}, Jobs: []rest.RunningJob{}}
+	for _, l := range report.Loops {
+		loop := rest.LoopState{Name: l.Name, State: rest.LoopStateState(l.State), Items: l.Items, Failures: l.Failures}
+		if l.Idle >= 0 {
+			idle := seconds(l.Idle)
+			loop.LastStep = &idle
+		}
+		state.Loops = append(state.Loops, loop)
+	}
+	for _, j := range jobs.Jobs {
+		state.Jobs = append(state.Jobs, rest.RunningJob{
+			ID: j.ID.String(), Kind: j.Kind, State: rest.RunningJobState(j.State.String()), Done: amountOf(j.Done), Total: amountOf(j.Total),
+		})
+	}
+	return state, report.Age
+}
+
+func amountOf(a store.Amount) rest.JobAmount { return rest.JobAmount{Items: a.Items, Bytes: a.Bytes} }
+
+// seconds is a duration in seconds, to the millisecond.
+func seconds(d time.Duration) float32 { return float32(d.Milliseconds()) / 1000 }
+
+// silentUpkeep is how old a report of the upkeep may be in a healthy cluster: far longer than it takes to replace a leader that dies.
+const silentUpkeep = 2 * time.Minute
+
 // reportOf renders the state. It names no node and repeats no error, because the route needs no key.
-func reportOf(h engine.Health) rest.Health {
+func reportOf(h health) rest.Health {
 	out := rest.Health{
 		Status: rest.HealthOK, Metadata: rest.MetadataOK, Reasons: []string{},
 		Nodes:   rest.NodeCounts{Total: len(h.Nodes), Writable: h.Writable},
 		Survive: rest.SurviveState{Wanted: h.Wanted, Now: h.Survive},
+		Upkeep:  h.upkeep,
 	}
 	for _, m := range h.Nodes {
 		if m.Status == cluster.Online {
@@ -103,6 +154,9 @@ func reportOf(h engine.Health) rest.Health {
 	}
 	if away := len(h.Nodes) - out.Nodes.Online; away > 0 {
 		worse(rest.HealthDegraded, "%d of %d storage nodes are away.", away, len(h.Nodes))
+	}
+	if h.age > silentUpkeep {
+		worse(rest.HealthDegraded, "No gateway has run the background work for %s: nothing is repaired.", h.age.Truncate(time.Minute))
 	}
 	return out
 }
