@@ -59,11 +59,11 @@ func check[O any](t *testing.T, make func(*cli.Factory) *cobra.Command, lines []
 func TestPut_FlagsToOptions(t *testing.T) {
 	t.Parallel()
 	check(t, transfer.NewPut, []line[transfer.PutOptions]{
-		{[]string{"a", "s3://b"}, &transfer.PutOptions{Sources: []string{"a"}, Destination: "s3://b", TransferOptions: transfer.TransferOptions{Parallel: 8, Tries: 6}}},
-		{[]string{"-r", "a", "b", "-j", "2", "s3://b", "--tries=1"}, &transfer.PutOptions{Sources: []string{"a", "b"}, Destination: "s3://b", Recursive: true, TransferOptions: transfer.TransferOptions{Parallel: 2, Tries: 1}}},
-		{[]string{"-", "s3://b/k", "--content-type", "text/x"}, &transfer.PutOptions{Sources: []string{"-"}, Destination: "s3://b/k", TransferOptions: transfer.TransferOptions{Parallel: 8, Tries: 6}, ContentType: "text/x"}},
-		{[]string{"--", "-x", "s3://b"}, &transfer.PutOptions{Sources: []string{"-x"}, Destination: "s3://b", TransferOptions: transfer.TransferOptions{Parallel: 8, Tries: 6}}},
-		{[]string{"a", "s3://b", "--bwlimit", "1.5MiB"}, &transfer.PutOptions{Sources: []string{"a"}, Destination: "s3://b", TransferOptions: transfer.TransferOptions{Parallel: 8, Tries: 6, Limit: 3 << 19}}},
+		{[]string{"a", "s3://b"}, &transfer.PutOptions{Sources: []string{"a"}, Destination: "s3://b", ManagerOptions: transfer.ManagerOptions{Parallel: 8, Tries: 6}}},
+		{[]string{"-r", "a", "b", "-j", "2", "s3://b", "--tries=1"}, &transfer.PutOptions{Sources: []string{"a", "b"}, Destination: "s3://b", Recursive: true, ManagerOptions: transfer.ManagerOptions{Parallel: 2, Tries: 1}}},
+		{[]string{"-", "s3://b/k", "--content-type", "text/x"}, &transfer.PutOptions{Sources: []string{"-"}, Destination: "s3://b/k", ManagerOptions: transfer.ManagerOptions{Parallel: 8, Tries: 6}, ContentType: "text/x"}},
+		{[]string{"--", "-x", "s3://b"}, &transfer.PutOptions{Sources: []string{"-x"}, Destination: "s3://b", ManagerOptions: transfer.ManagerOptions{Parallel: 8, Tries: 6}}},
+		{[]string{"a", "s3://b", "--bwlimit", "1.5MiB"}, &transfer.PutOptions{Sources: []string{"a"}, Destination: "s3://b", ManagerOptions: transfer.ManagerOptions{Parallel: 8, Tries: 6, Limit: 3 << 19}}},
 		{[]string{"a"}, nil},
 		{[]string{"a", "s3://b", "--bwlimit", "0"}, nil},
 		{[]string{"a", "s3://b", "--bwlimit", "1,000"}, nil},
@@ -78,9 +78,9 @@ func TestPut_FlagsToOptions(t *testing.T) {
 func TestGet_FlagsToOptions(t *testing.T) {
 	t.Parallel()
 	check(t, transfer.NewGet, []line[transfer.GetOptions]{
-		{[]string{"s3://b/k"}, &transfer.GetOptions{Sources: []string{"s3://b/k"}, TransferOptions: transfer.TransferOptions{Parallel: 8, Tries: 6}}},
-		{[]string{"s3://b/k", "."}, &transfer.GetOptions{Sources: []string{"s3://b/k"}, Target: ".", TransferOptions: transfer.TransferOptions{Parallel: 8, Tries: 6}}},
-		{[]string{"-r", "--raw", "s3://b/k", "s3://b/l", "-"}, &transfer.GetOptions{Sources: []string{"s3://b/k", "s3://b/l"}, Target: "-", Recursive: true, Raw: true, TransferOptions: transfer.TransferOptions{Parallel: 8, Tries: 6}}},
+		{[]string{"s3://b/k"}, &transfer.GetOptions{Sources: []string{"s3://b/k"}, ManagerOptions: transfer.ManagerOptions{Parallel: 8, Tries: 6}}},
+		{[]string{"s3://b/k", "."}, &transfer.GetOptions{Sources: []string{"s3://b/k"}, Target: ".", ManagerOptions: transfer.ManagerOptions{Parallel: 8, Tries: 6}}},
+		{[]string{"-r", "--raw", "s3://b/k", "s3://b/l", "-"}, &transfer.GetOptions{Sources: []string{"s3://b/k", "s3://b/l"}, Target: "-", Recursive: true, Raw: true, ManagerOptions: transfer.ManagerOptions{Parallel: 8, Tries: 6}}},
 		{nil, nil},
 	})
 }
@@ -172,14 +172,14 @@ func TestCpAndMv_FlagsToOptions(t *testing.T) {
 
 func TestSyncAndDiff_FlagsToOptions(t *testing.T) {
 	t.Parallel()
-	moving := transfer.TransferOptions{Parallel: 8, Tries: 6}
+	moving := transfer.ManagerOptions{Parallel: 8, Tries: 6}
 	check(t, transfer.NewSync, []line[transfer.SyncOptions]{
-		{[]string{"a", "s3://b"}, &transfer.SyncOptions{Source: "a", Target: "s3://b", TransferOptions: moving}},
+		{[]string{"a", "s3://b"}, &transfer.SyncOptions{Source: "a", Target: "s3://b", ManagerOptions: moving}},
 		{
 			[]string{"-cny", "--delete", "--include", "x", "-j", "3", "a", "s3://b"},
 			&transfer.SyncOptions{
 				Source: "a", Target: "s3://b", Checksum: true, DryRun: true, Yes: true, Delete: true,
-				Rules: filter.Rules{{Pattern: "x", Include: true}}, TransferOptions: transfer.TransferOptions{Parallel: 3, Tries: 6},
+				Rules: filter.Rules{{Pattern: "x", Include: true}}, ManagerOptions: transfer.ManagerOptions{Parallel: 3, Tries: 6},
 			},
 		},
 		{[]string{"a"}, nil},
@@ -215,7 +215,7 @@ func TestFindDuTreeVerify_FlagsToOptions(t *testing.T) {
 		{[]string{"s3://b", "s3://c"}, nil},
 	})
 	check(t, transfer.NewVerify, []line[transfer.VerifyOptions]{
-		{[]string{"-r", "s3://b"}, &transfer.VerifyOptions{Addresses: []string{"s3://b"}, Recursive: true, TransferOptions: transfer.TransferOptions{Parallel: 8, Tries: 6}}},
+		{[]string{"-r", "s3://b"}, &transfer.VerifyOptions{Addresses: []string{"s3://b"}, Recursive: true, ManagerOptions: transfer.ManagerOptions{Parallel: 8, Tries: 6}}},
 		{nil, nil},
 	})
 }

@@ -21,6 +21,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -67,9 +68,7 @@ func run(ctx context.Context, f *cli.Factory, args []string) int {
 	name := strings.TrimPrefix(strings.TrimPrefix(cmd.CommandPath(), root.Name()), " ")
 	// Cobra stops parsing at the first invalid flag, and so may have missed --json.
 	if fault.ExitOf(err) == fault.Usage {
-		for _, arg := range args {
-			f.Global.JSON = f.Global.JSON || arg == "--json"
-		}
+		f.Global.JSON = f.Global.JSON || slices.Contains(args, "--json")
 	}
 	f.ShowError(name, err)
 	return int(fault.ExitOf(err))

@@ -88,25 +88,26 @@ func (f File) put(name string, p Profile, replaces func(old Profile) bool) error
 
 // Use makes the profile the default one. Errors: *MissingError.
 func (f File) Use(name string) error {
-	return f.update(func(s *Set) error {
-		if _, ok := s.Profiles[name]; !ok {
-			return &MissingError{Name: name, Known: s.Names()}
-		}
-		s.Default = name
-		return nil
-	})
+	return f.change(name, func(s *Set) { s.Default = name })
 }
 
 // Remove removes the profile; if it was the default, no default is set afterwards. Errors: *MissingError.
 func (f File) Remove(name string) error {
-	return f.update(func(s *Set) error {
-		if _, ok := s.Profiles[name]; !ok {
-			return &MissingError{Name: name, Known: s.Names()}
-		}
+	return f.change(name, func(s *Set) {
 		delete(s.Profiles, name)
 		if s.Default == name {
 			s.Default = ""
 		}
+	})
+}
+
+// change changes the set if it has a profile of that name.
+func (f File) change(name string, do func(*Set)) error {
+	return f.update(func(s *Set) error {
+		if _, ok := s.Profiles[name]; !ok {
+			return &MissingError{Name: name, Known: s.Names()}
+		}
+		do(s)
 		return nil
 	})
 }

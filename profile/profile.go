@@ -190,11 +190,11 @@ func (e *NoHomeError) Hint() string {
 	return "set HOME, or XDG_CONFIG_HOME and XDG_STATE_HOME; or all of RINGSTORE_ENDPOINT, RINGSTORE_ACCESS_KEY and RINGSTORE_SECRET_KEY, with which no file is needed"
 }
 
-// Path returns the path of the user's file: under XDG_CONFIG_HOME if that is an absolute path, otherwise under
-// ~/.config. It reads the environment at each call. Errors: *NoHomeError.
-func Path() (string, error) {
+// UserFile returns the user's file of profiles: under XDG_CONFIG_HOME if that is an absolute path, otherwise under ~/.config. It
+// need not exist. It reads the environment at each call. Errors: *NoHomeError.
+func UserFile() (File, error) {
 	dir, err := folder("XDG_CONFIG_HOME", ".config")
-	return filepath.Join(dir, "profiles.json"), err
+	return File(filepath.Join(dir, "profiles.json")), err
 }
 
 // StateDir returns the folder for the state of s3ctl between runs: under XDG_STATE_HOME if that is an absolute path,
@@ -212,31 +212,4 @@ func folder(variable, usual string) (string, error) {
 		dir = filepath.Join(home, usual)
 	}
 	return filepath.Join(dir, "ringstore"), nil
-}
-
-// Load reads the user's profiles. A file that does not exist is an empty set.
-func Load() (Set, error) {
-	path, err := Path()
-	if err != nil {
-		return Set{}, err
-	}
-	return File(path).Load()
-}
-
-// Save adds a profile to the user's, replacing one of the same name.
-func Save(name string, p Profile) error {
-	path, err := Path()
-	if err != nil {
-		return err
-	}
-	return File(path).Save(name, p)
-}
-
-// SaveOwned adds a server's profile to the user's; see File.SaveOwned.
-func SaveOwned(name string, p Profile) error {
-	path, err := Path()
-	if err != nil {
-		return err
-	}
-	return File(path).SaveOwned(name, p)
 }

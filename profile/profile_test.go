@@ -168,11 +168,13 @@ func TestSet_Choose(t *testing.T) {
 }
 
 // This test changes the process environment and so cannot be parallel.
-func TestPath_HonorsTheEnvironmentAtEachCall(t *testing.T) {
+func TestUserFile_HonorsTheEnvironmentAtEachCall(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("XDG_CONFIG_HOME", dir)
-	require.NoError(t, profile.Save("local", good))
-	s, err := profile.Load()
+	file, err := profile.UserFile()
+	require.NoError(t, err)
+	require.NoError(t, file.Save("local", good))
+	s, err := file.Load()
 	require.NoError(t, err)
 	require.Equal(t, good, s.Profiles["local"])
 	require.FileExists(t, filepath.Join(dir, "ringstore", "profiles.json"))
@@ -180,20 +182,17 @@ func TestPath_HonorsTheEnvironmentAtEachCall(t *testing.T) {
 	home := t.TempDir()
 	t.Setenv("XDG_CONFIG_HOME", "relative")
 	t.Setenv("HOME", home)
-	path, err := profile.Path()
+	file, err = profile.UserFile()
 	require.NoError(t, err)
-	require.Equal(t, filepath.Join(home, ".config", "ringstore", "profiles.json"), path)
+	require.Equal(t, filepath.Join(home, ".config", "ringstore", "profiles.json"), string(file))
 
 	t.Setenv("HOME", "")
-	_, err = profile.Path()
+	_, err = profile.UserFile()
 	var homeless *profile.NoHomeError
 	require.ErrorAs(t, err, &homeless)
 	require.Contains(t, homeless.Hint(), "XDG_CONFIG_HOME")
 	_, err = profile.StateDir()
 	require.ErrorAs(t, err, &homeless)
-	require.Error(t, profile.Save("local", good))
-	_, err = profile.Load()
-	require.Error(t, err)
 }
 
 // A server does not overwrite a profile of a user or of another server: that key would be lost.

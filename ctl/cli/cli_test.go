@@ -49,7 +49,7 @@ func TestReport_Close(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f, out, errs := factory(t)
-			r := f.NewReport("put", "file", f.IO.NewProgress(true))
+			r := f.NewReport("put", "file", term.Silent())
 			for range tc.done {
 				r.Done(cli.Result{Cells: []string{"a", "b\n"}})
 			}
@@ -70,7 +70,7 @@ func TestReport_Close(t *testing.T) {
 func TestReport_QuietAndNotes(t *testing.T) {
 	t.Parallel()
 	f, out, errs := factory(t)
-	r := f.NewReport("put", "file", f.IO.NewProgress(true))
+	r := f.NewReport("put", "file", term.Silent())
 	r.Note("look: %s", "there")
 	r.Retrying("x")(errors.New("busy"), 1234*time.Millisecond)
 	require.Equal(t, "s3ctl: look: there\ns3ctl: put x: busy; trying again in 1.2s\n", errs.String())
@@ -88,7 +88,7 @@ func TestReport_ABrokenResultStreamIsAnError(t *testing.T) {
 	t.Parallel()
 	f, _, _ := factory(t)
 	f.IO.Out = broken{}
-	r := f.NewReport("put", "file", f.IO.NewProgress(true))
+	r := f.NewReport("put", "file", term.Silent())
 	r.Done(cli.Result{Cells: []string{"a"}})
 	require.ErrorIs(t, r.Close(), io.ErrClosedPipe)
 	require.Error(t, f.ShowJSON(make(chan int)))
@@ -142,14 +142,14 @@ func TestFactory_ClientOfTheChosenProfile(t *testing.T) {
 	f.Profiles = func() (profile.File, error) { return file, nil }
 	require.NoError(t, file.Save("p", profile.Profile{Endpoint: "http://h:1", AccessKey: "k", Secret: "s"}))
 	f.Global.Profile = "p"
-	m, c, err := f.Transfers(f.IO.NewProgress(true), f.Retry())
+	m, c, err := f.Transfers(term.Silent(), f.Retry())
 	require.NoError(t, err)
 	require.Equal(t, "http://h:1", c.Endpoint())
 	require.Equal(t, 6, m.Retry.Tries)
 
 	f, _, _ = factory(t)
 	f.Profiles = func() (profile.File, error) { return "", errors.New("no home") }
-	_, _, err = f.Transfers(f.IO.NewProgress(true), f.Retry())
+	_, _, err = f.Transfers(term.Silent(), f.Retry())
 	require.EqualError(t, err, "no home")
 	require.Equal(t, fault.Invalid, fault.ExitOf(err), "and no defect of s3ctl's")
 	env := map[string]string{profile.EnvEndpoint: "http://h:2", profile.EnvAccessKey: "k", profile.EnvSecret: "s"}

@@ -47,11 +47,7 @@ type Factory struct {
 
 // NewFactory returns the factory of the program. closeAll closes its connections.
 func NewFactory(streams *term.Streams, getenv func(string) string, build Build) (f *Factory, closeAll func()) {
-	f = &Factory{IO: streams, Global: &Global{Progress: term.ProgressAuto}, Build: build, Getenv: getenv, Retry: transfer.DefaultRetry}
-	f.Profiles = func() (profile.File, error) {
-		path, err := profile.Path()
-		return profile.File(path), err
-	}
+	f = &Factory{IO: streams, Global: &Global{Progress: term.ProgressAuto}, Build: build, Getenv: getenv, Profiles: profile.UserFile, Retry: transfer.DefaultRetry}
 	var made *client.Client
 	f.Client = sync.OnceValues(func() (*client.Client, error) {
 		p, err := f.choose()
@@ -69,17 +65,15 @@ func NewFactory(streams *term.Streams, getenv func(string) string, build Build) 
 
 // choose returns the profile to use. If the environment has all fields, no profile file is needed, nor a home folder.
 func (f *Factory) choose() (profile.Profile, error) {
-	if profile.Complete(f.Global.Profile, f.Getenv) {
-		p, _, err := profile.Set{}.Choose("", f.Getenv)
-		return p, FromProfile(err)
-	}
-	file, err := f.Profiles()
-	if err != nil {
-		return profile.Profile{}, FromProfile(err)
-	}
-	set, err := file.Load()
-	if err != nil {
-		return profile.Profile{}, fault.Wrap("", err)
+	var set profile.Set
+	if !profile.Complete(f.Global.Profile, f.Getenv) {
+		file, err := f.Profiles()
+		if err != nil {
+			return profile.Profile{}, FromProfile(err)
+		}
+		if set, err = file.Load(); err != nil {
+			return profile.Profile{}, fault.Wrap("", err)
+		}
 	}
 	p, _, err := set.Choose(f.Global.Profile, f.Getenv)
 	return p, FromProfile(err)

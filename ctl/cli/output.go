@@ -73,6 +73,14 @@ func Number(n int64) string { return strconv.FormatInt(n, 10) }
 // Time formats a time for programs.
 func Time(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 
+// ShowSuccess is Show for a result that --quiet hides.
+func (f *Factory) ShowSuccess(r Result) error {
+	if f.Global.Quiet && !f.Global.JSON {
+		return nil
+	}
+	return f.Show(r)
+}
+
 // ShowJSON writes one line of JSON to standard output.
 func (f *Factory) ShowJSON(v any) error { return writeJSON(f.IO.Out, v) }
 

@@ -143,18 +143,17 @@ const (
 	local  = cobra.ShellCompDirectiveDefault // the shell completes local files
 )
 
-func nothing(context.Context, *completer, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	return nil, done
-}
-
-func files(context.Context, *completer, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	return nil, local
-}
+var (
+	nothing = fixed(done)
+	files   = fixed(local)
+)
 
 // words offers a fixed list.
-func words(list ...string) offer {
+func words(list ...string) offer { return fixed(done, list...) }
+
+func fixed(directive cobra.ShellCompDirective, list ...string) offer {
 	return func(context.Context, *completer, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		return slices.Clone(list), done
+		return slices.Clone(list), directive
 	}
 }
 

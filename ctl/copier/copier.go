@@ -79,7 +79,11 @@ func (c *Copier) inParts(ctx context.Context, file rest.File, dst address.Remote
 	if err != nil {
 		return rest.File{}, err
 	}
-	copied, moved, err := c.fill(ctx, file, session.SessionID)
+	refs, moved, err := c.parts(ctx, file, session.SessionID)
+	var copied rest.File
+	if err == nil {
+		copied, err = c.complete(ctx, session.SessionID, rest.CompleteSession{Size: n.Size, Parts: refs, Checksums: n.Checksums})
+	}
 	if err != nil {
 		c.Meter.Moved(-moved)
 		transfer.Abort(ctx, c.Store, session.SessionID)
@@ -88,21 +92,16 @@ func (c *Copier) inParts(ctx context.Context, file rest.File, dst address.Remote
 	return copied, confirm(file, copied)
 }
 
-// fill copies all parts and completes the session.
-func (c *Copier) fill(ctx context.Context, file rest.File, session string) (copied rest.File, moved int64, err error) {
-	refs, moved, err := c.parts(ctx, file, session)
-	if err != nil {
-		return rest.File{}, moved, err
-	}
-	want := rest.CompleteSession{Size: &file.Size, Parts: refs, Checksums: rest.PartsChecksum{CRC64NVME: file.Checksums.CRC64NVME}}
-	var corrupt error // not retried, since that does not change the parts
-	copied, err = transfer.Try(ctx, c.Retry, func() (f rest.File, err error) {
+// complete completes the session. Corrupt parts are not retried, since that does not change them.
+func (c *Copier) complete(ctx context.Context, session string, want rest.CompleteSession) (rest.File, error) {
+	var corrupt error
+	copied, err := transfer.Try(ctx, c.Retry, func() (f rest.File, err error) {
 		if f, err = c.Store.CompleteSession(ctx, session, want); fault.KindOf(err) == problem.Corrupt {
 			corrupt, err = err, nil
 		}
 		return f, err
 	})
-	return copied, moved, cmp.Or(err, corrupt)
+	return copied, cmp.Or(err, corrupt)
 }
 
 // parts copies the parts concurrently. The first error ends it.

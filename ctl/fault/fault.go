@@ -3,6 +3,7 @@
 package fault
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -95,19 +96,12 @@ type Error struct {
 
 // Error returns "item: message: cause".
 func (e *Error) Error() string {
-	parts := make([]string, 0, 3)
-	for _, s := range []string{e.Item, e.Msg} {
-		if s != "" {
-			parts = append(parts, s)
-		}
-	}
+	parts := []string{e.Item, e.Msg}
 	if e.Err != nil {
 		parts = append(parts, e.Err.Error())
 	}
-	if len(parts) == 0 {
-		return e.Kind.Error()
-	}
-	return strings.Join(parts, ": ")
+	parts = slices.DeleteFunc(parts, func(part string) bool { return part == "" })
+	return cmp.Or(strings.Join(parts, ": "), e.Kind.Error())
 }
 
 // Unwrap returns the cause.

@@ -89,22 +89,15 @@ func (t Target) Objects(ctx context.Context, l client.Lister) iter.Seq2[Object, 
 			yield(t.single(ctx, l))
 			return
 		}
-		found := false
-		for e, err := range l.List(ctx, t.query()) {
-			if err != nil {
-				yield(Object{}, fault.Wrap(t.arg, err))
+		isObject := func(e client.Entry) bool { return e.File != nil && t.matches(e.Name) }
+		for e, err := range t.list(ctx, l, t.query(), isObject, !t.opts.MayLack) {
+			object := Object{}
+			if err == nil {
+				object = t.object(*e.File)
+			}
+			if !yield(object, err) {
 				return
 			}
-			if e.File == nil || !t.matches(e.Name) {
-				continue
-			}
-			found = true
-			if !yield(t.object(*e.File), nil) {
-				return
-			}
-		}
-		if !found && !t.opts.MayLack {
-			yield(Object{}, t.nothing())
 		}
 	}
 }
@@ -119,6 +112,13 @@ func (t Target) Entries(ctx context.Context, l client.Lister) iter.Seq2[client.E
 			q.Delimiter = "/"
 		}
 	}
+	return t.list(ctx, l, q, func(e client.Entry) bool {
+		return t.matches(e.Name) || e.File == nil && t.matches(strings.TrimSuffix(e.Name, "/"))
+	}, t.wild)
+}
+
+// list yields the entries of a listing that are wanted, or an error, which ends it: with must, finding none is one.
+func (t Target) list(ctx context.Context, l client.Lister, q client.Query, wanted func(client.Entry) bool, must bool) iter.Seq2[client.Entry, error] {
 	return func(yield func(client.Entry, error) bool) {
 		found := false
 		for e, err := range l.List(ctx, q) {
@@ -126,8 +126,7 @@ func (t Target) Entries(ctx context.Context, l client.Lister) iter.Seq2[client.E
 			case err != nil:
 				yield(e, fault.Wrap(t.arg, err))
 				return
-			case t.matches(e.Name), e.File == nil && t.matches(strings.TrimSuffix(e.Name, "/")):
-			default:
+			case !wanted(e):
 				continue
 			}
 			found = true
@@ -135,7 +134,7 @@ func (t Target) Entries(ctx context.Context, l client.Lister) iter.Seq2[client.E
 				return
 			}
 		}
-		if t.wild && !found {
+		if must && !found {
 			yield(client.Entry{}, t.nothing())
 		}
 	}

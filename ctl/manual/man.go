@@ -6,7 +6,7 @@ import (
 )
 
 // Man returns the page in the format of man(1), with references to its parent and the pages below it.
-func (p *Page) Man(parent *Page) string {
+func (p *Page) Man() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, ".TH %s %s \"\" \"Ringstore\" \"Ringstore\"\n", quote(strings.ToUpper(p.dashed())), p.section())
 	fmt.Fprintf(&b, ".SH NAME\n%s \\- %s\n", roff(p.dashed()), roff(p.Short))
@@ -32,14 +32,14 @@ func (p *Page) Man(parent *Page) string {
 	if p.ExitCodes != "" {
 		fmt.Fprintf(&b, ".SH EXIT STATUS\n%s.\n", roff(p.ExitCodes))
 	}
-	p.seeAlso(&b, parent)
+	p.seeAlso(&b)
 	return b.String()
 }
 
-func (p *Page) seeAlso(b *strings.Builder, parent *Page) {
+func (p *Page) seeAlso(b *strings.Builder) {
 	var others []*Page
-	if parent != nil {
-		others = append(others, parent)
+	if p.Parent != nil {
+		others = append(others, p.Parent)
 	}
 	for _, g := range p.Below {
 		others = append(others, g.Pages...)
@@ -79,11 +79,7 @@ func manFlags(b *strings.Builder, title string, flags []Flag) {
 	}
 	fmt.Fprintf(b, ".SH %s\n", quote(title))
 	for _, f := range flags {
-		usage := f.Usage
-		if f.Default != "" {
-			usage += " (default " + f.Default + ")"
-		}
-		fmt.Fprintf(b, ".TP\n%s\n%s\n", roff(strings.TrimSpace(f.Name+" "+f.Value)), roff(usage))
+		fmt.Fprintf(b, ".TP\n%s\n%s\n", roff(f.synopsis()), roff(f.text()))
 	}
 }
 

@@ -22,6 +22,7 @@ type Page struct {
 	Global    []Flag   // of all commands below; set for the root only
 	ExitCodes string   // one line; "" for a command that only has verbs below it
 	Below     []Group
+	Parent    *Page // nil for the root
 }
 
 // Block is a paragraph, or preformatted lines.
@@ -36,6 +37,16 @@ type Flag struct {
 	Value   string // the type of its value, such as "int" or "PATTERN"; "" if it has none
 	Usage   string
 	Default string // "" if it is the zero value
+}
+
+func (f Flag) synopsis() string { return strings.TrimSpace(f.Name + " " + f.Value) }
+
+// text is the usage and the default.
+func (f Flag) text() string {
+	if f.Default == "" {
+		return f.Usage
+	}
+	return f.Usage + " (default " + f.Default + ")"
 }
 
 // Group is a titled list of commands below another.
@@ -86,6 +97,11 @@ func Read(cmd *cobra.Command) *Page {
 	p.Flags = flags(cmd.LocalNonPersistentFlags())
 	p.Global = flags(cmd.PersistentFlags())
 	p.Below = groups(cmd)
+	for _, g := range p.Below {
+		for _, below := range g.Pages {
+			below.Parent = p
+		}
+	}
 	return p
 }
 

@@ -131,8 +131,8 @@ tool cut *.jpg
 0 ok, 2 usage.
 .SH SEE ALSO
 .BR tool (1)
-`, cut.Man(root))
-	require.Contains(t, root.Man(nil), ".SH \"GROUP\"\n.TP\n.B \"tool cut\"\nCut files\n")
-	require.Contains(t, root.Man(nil), ".SH SEE ALSO\n.BR tool\\-cut (1),\n.BR tool\\-topic (7)\n")
-	require.NotContains(t, topic.Man(root), "SYNOPSIS")
+`, cut.Man())
+	require.Contains(t, root.Man(), ".SH \"GROUP\"\n.TP\n.B \"tool cut\"\nCut files\n")
+	require.Contains(t, root.Man(), ".SH SEE ALSO\n.BR tool\\-cut (1),\n.BR tool\\-topic (7)\n")
+	require.NotContains(t, topic.Man(), "SYNOPSIS")
 }

@@ -69,15 +69,7 @@ func markdownFlags(b *strings.Builder, title string, flags []Flag) {
 	}
 	fmt.Fprintf(b, "| %s | |\n| --- | --- |\n", title)
 	for _, f := range flags {
-		name := f.Name
-		if f.Value != "" {
-			name += " " + f.Value
-		}
-		usage := f.Usage
-		if f.Default != "" {
-			usage += " (default " + f.Default + ")"
-		}
-		fmt.Fprintf(b, "| `%s` | %s |\n", name, strings.ReplaceAll(escape(usage), "|", `\|`))
+		fmt.Fprintf(b, "| `%s` | %s |\n", f.synopsis(), strings.ReplaceAll(escape(f.text()), "|", `\|`))
 	}
 	b.WriteString("\n")
 }

@@ -12,6 +12,7 @@
 package syncer
 
 import (
+	"cmp"
 	"context"
 	"iter"
 	"os"
@@ -103,10 +104,7 @@ func (s *Syncer) Run(ctx context.Context) (Counts, error) {
 	if ctx.Err() == nil {
 		refused = s.finish(ctx)
 	}
-	err := s.View.End(ctx)
-	if err == nil {
-		err = refused
-	}
+	err := cmp.Or(s.View.End(ctx), refused)
 	return Counts{
 		Changed: s.changes.Load(), Removed: s.removed.Load(), Unchanged: s.unchanged.Load(), Skipped: s.skipped.Load(),
 		Excluded: s.excluded.Load(), Failed: s.failed.Load(), Bytes: s.bytes.Load(),

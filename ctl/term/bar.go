@@ -5,7 +5,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -15,19 +14,24 @@ import (
 // bar is a one-line progress bar for all transfers. Each frame is rendered for the present width of the terminal and
 // written in one call, since a longer line would wrap and leave a line behind with every frame.
 type bar struct {
+	recorder
 	w        io.Writer
 	throttle time.Duration
 	columns  func() int
 
-	mu     sync.Mutex // guards all below, and the terminal
-	count  count
-	drawn  time.Time
-	frames int
-	closed bool
+	drawn  time.Time // guarded by mu
+	frames int       // guarded by mu
 }
 
 func newBar(w io.Writer, throttle time.Duration) *bar {
-	return &bar{w: w, throttle: throttle, columns: func() int { return columnsOf(w) }}
+	b := &bar{w: w, throttle: throttle, columns: func() int { return columnsOf(w) }}
+	b.changed = func(now time.Time) {
+		if now.Sub(b.drawn) >= b.throttle {
+			b.drawn = now
+			b.draw(b.count.snapshot(now), "")
+		}
+	}
+	return b
 }
 
 // columnsOf returns the present width of the terminal in columns; 80 if it is unknown.
@@ -40,33 +44,11 @@ func columnsOf(w io.Writer) int {
 	return 80
 }
 
-// Plan implements Progress.
+// Plan implements Progress. It draws nothing, since nothing has happened yet.
 func (b *bar) Plan(files int, bytes int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.count.plan(files, bytes)
-}
-
-// Moved implements Progress.
-func (b *bar) Moved(bytes int64) { b.change(func() { b.count.move(bytes, time.Now()) }) }
-
-// Resumed implements Progress.
-func (b *bar) Resumed(bytes int64) { b.change(func() { b.count.resumed += bytes }) }
-
-// Finished implements Progress.
-func (b *bar) Finished() { b.change(func() { b.count.done++ }) }
-
-func (b *bar) change(what func()) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.closed {
-		return
-	}
-	what()
-	if now := time.Now(); now.Sub(b.drawn) >= b.throttle {
-		b.drawn = now
-		b.draw(b.count.snapshot(now), "")
-	}
 }
 
 // draw overwrites the previous frame in one write. Errors are ignored: a closed terminal must not fail a
@@ -95,19 +77,15 @@ func (b *bar) wipe() { fmt.Fprint(b.w, "\r\x1b[2K") }
 // Close implements Progress. A bar that is not complete is erased, so that only the error remains on the
 // screen.
 func (b *bar) Close(complete bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.closed {
-		return
-	}
-	b.closed = true
-	switch {
-	case b.frames == 0:
-	case complete && !b.count.unknown:
-		b.draw(b.count.snapshot(time.Now()).whole(), "\n")
-	default:
-		b.wipe()
-	}
+	b.end(func() {
+		switch {
+		case b.frames == 0:
+		case complete && !b.count.unknown:
+			b.draw(b.count.snapshot(time.Now()).whole(), "\n")
+		default:
+			b.wipe()
+		}
+	})
 }
 
 // leastBar is the smallest useful width of a bar in columns.

@@ -55,25 +55,20 @@ func (p *ProgressStyle) Set(text string) error {
 // Type implements pflag.Value.
 func (*ProgressStyle) Type() string { return "STYLE" }
 
-// NewProgress returns a bar on Err if that is a terminal, and otherwise, or if quiet, a Progress that shows nothing.
-func (s *Streams) NewProgress(quiet bool) Progress {
-	if quiet || !s.ErrTTY {
-		return &silence{}
-	}
-	return s.ProgressAs(ProgressBar)
-}
+// Silent returns a Progress that shows nothing.
+func Silent() Progress { return &silence{} }
 
 // ProgressAs returns a Progress on Err in a style.
 func (s *Streams) ProgressAs(style ProgressStyle) Progress {
 	switch {
 	case style == ProgressNone:
-		return &silence{}
+		return Silent()
 	case style == ProgressJSON:
-		return &lines{w: s.Err, due: everySecond, text: jsonLine}
+		return newLines(s.Err, everySecond, jsonLine)
 	case style == ProgressBar, style != ProgressLog && s.ErrTTY:
 		return newBar(s.Err, 100*time.Millisecond)
 	}
-	return &lines{w: s.Err, due: nowAndThen, text: logLine}
+	return newLines(s.Err, nowAndThen, logLine)
 }
 
 // silence shows nothing; it only serializes Above.
@@ -91,46 +86,69 @@ func (s *silence) Above(write func()) {
 	write()
 }
 
+// recorder is the part of a Progress that counts.
+type recorder struct {
+	mu      sync.Mutex // guards all below, and what is written
+	count   count
+	closed  bool
+	changed func(now time.Time) // called after each count, with mu held
+}
+
+// Plan implements Progress.
+func (r *recorder) Plan(files int, bytes int64) { r.change(func() { r.count.plan(files, bytes) }) }
+
+// Moved implements Progress.
+func (r *recorder) Moved(bytes int64) { r.change(func() { r.count.move(bytes, time.Now()) }) }
+
+// Resumed implements Progress.
+func (r *recorder) Resumed(bytes int64) { r.change(func() { r.count.resumed += bytes }) }
+
+// Finished implements Progress.
+func (r *recorder) Finished() { r.change(func() { r.count.done++ }) }
+
+func (r *recorder) change(what func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.closed {
+		what()
+		r.changed(time.Now())
+	}
+}
+
+// end runs last once; nothing is counted after it.
+func (r *recorder) end(last func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.closed {
+		r.closed = true
+		last()
+	}
+}
+
 // lines shows progress as lines of text. A line is due only when something happens: a stalled transfer writes none, and its
 // retries are reported separately.
 type lines struct {
+	recorder
 	w    io.Writer
 	due  func(last, now snapshot) bool
 	text func(snapshot) string
 
-	mu     sync.Mutex // guards all below, and the stream
-	count  count
-	last   snapshot // what was shown last, or the first one
-	shown  bool
-	closed bool
+	last  snapshot // what was shown last, or the first one; guarded by mu
+	shown bool     // guarded by mu
 }
 
-// Plan implements Progress.
-func (l *lines) Plan(files int, bytes int64) { l.change(func() { l.count.plan(files, bytes) }) }
-
-// Moved implements Progress.
-func (l *lines) Moved(bytes int64) { l.change(func() { l.count.move(bytes, time.Now()) }) }
-
-// Resumed implements Progress.
-func (l *lines) Resumed(bytes int64) { l.change(func() { l.count.resumed += bytes }) }
-
-// Finished implements Progress.
-func (l *lines) Finished() { l.change(func() { l.count.done++ }) }
-
-func (l *lines) change(what func()) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.closed {
-		return
+func newLines(w io.Writer, due func(last, now snapshot) bool, text func(snapshot) string) *lines {
+	l := &lines{w: w, due: due, text: text}
+	l.changed = func(at time.Time) {
+		now := l.count.snapshot(at)
+		switch {
+		case l.last.at.IsZero():
+			l.last = now
+		case l.due(l.last, now):
+			l.show(now)
+		}
 	}
-	what()
-	now := l.count.snapshot(time.Now())
-	switch {
-	case l.last.at.IsZero():
-		l.last = now
-	case l.due(l.last, now):
-		l.show(now)
-	}
+	return l
 }
 
 // show writes a line. Errors are ignored: a closed stream must not fail a transfer.
@@ -148,18 +166,14 @@ func (l *lines) Above(write func()) {
 
 // Close implements Progress.
 func (l *lines) Close(complete bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.closed {
-		return
-	}
-	l.closed = true
-	end := l.count.snapshot(time.Now())
-	end.ended = true
-	if complete {
-		end = end.whole()
-	}
-	if l.shown || l.due(l.last, end) {
-		l.show(end)
-	}
+	l.end(func() {
+		end := l.count.snapshot(time.Now())
+		end.ended = true
+		if complete {
+			end = end.whole()
+		}
+		if l.shown || l.due(l.last, end) {
+			l.show(end)
+		}
+	})
 }

@@ -274,10 +274,10 @@ func TestBar_EmptyFilesReachTheEndToo(t *testing.T) {
 	require.Contains(t, out.String(), "100%")
 }
 
-func TestNewProgress_SilentWhereNobodyLooks(t *testing.T) {
+func TestProgress_SilentWhereNobodyLooks(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	for _, p := range []Progress{(&Streams{Err: &out}).NewProgress(false), (&Streams{Err: &out, ErrTTY: true}).NewProgress(true)} {
+	for _, p := range []Progress{Silent(), (&Streams{Err: &out, ErrTTY: true}).ProgressAs(ProgressNone)} {
 		p.Plan(1, 10)
 		p.Moved(10)
 		p.Finished()
@@ -291,6 +291,6 @@ func TestNewProgress_SilentWhereNobodyLooks(t *testing.T) {
 		p.Close(true)
 	}
 	require.Empty(t, out.String())
-	_, ok := (&Streams{Err: &out, ErrTTY: true}).NewProgress(false).(*bar)
+	_, ok := (&Streams{Err: &out, ErrTTY: true}).ProgressAs(ProgressAuto).(*bar)
 	require.True(t, ok)
 }

@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -268,10 +269,7 @@ func (g *fetch) verify(ctx context.Context) error {
 	before := g.progress.bytes()
 	err := g.compare(ctx)
 	g.m.Meter.Moved(g.progress.bytes() - before)
-	if failed := <-synced; err == nil {
-		err = fault.Local(failed)
-	}
-	return err
+	return cmp.Or(err, fault.Local(<-synced))
 }
 
 // fetchPart fetches one range, writes it within that range only, and records it.

@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -27,15 +28,7 @@ type Sizes struct {
 }
 
 func (s Sizes) withDefaults() Sizes {
-	def := func(p *int64, n int64) {
-		if *p == 0 {
-			*p = n
-		}
-	}
-	def(&s.Whole, 64*mib)
-	def(&s.Least, 32*mib)
-	def(&s.Most, 128*mib)
-	return s
+	return Sizes{Whole: cmp.Or(s.Whole, 64*mib), Least: cmp.Or(s.Least, 32*mib), Most: cmp.Or(s.Most, 128*mib)}
 }
 
 // part is the part size for a file: one part for each stream within the bounds, and at most maxParts.

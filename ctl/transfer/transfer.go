@@ -16,8 +16,8 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"sync"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
 
 	"github.com/ringstore/ringstore/ctl/client"
@@ -118,35 +118,18 @@ func (m *Manager) resumed(bytes int64) {
 // Each runs work on every item, on up to parallel goroutines, and returns when all have ended. No further item
 // is started once ctx has ended.
 func Each[T any](ctx context.Context, parallel int, items iter.Seq[T], work func(T)) {
-	queue := make(chan T)
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer close(queue)
-	workers := 0
+	var group errgroup.Group
+	group.SetLimit(max(parallel, 1))
 	for item := range items {
 		if ctx.Err() != nil {
-			return
+			break
 		}
-		// Start another worker only while all are busy.
-		select {
-		case queue <- item:
-			continue
-		default:
-		}
-		if workers < max(parallel, 1) {
-			workers++
-			wg.Go(func() {
+		group.Go(func() error {
+			if ctx.Err() == nil { // it may have ended while the item waited
 				work(item)
-				for item := range queue {
-					work(item)
-				}
-			})
-			continue
-		}
-		select {
-		case queue <- item:
-		case <-ctx.Done():
-			return
-		}
+			}
+			return nil
+		})
 	}
+	_ = group.Wait()
 }

@@ -138,7 +138,8 @@ func saveProfile(ctx context.Context, p gateway.Parts, root access.KeyPair, endp
 			return "", "", err
 		}
 	}
-	if path, err = profile.Path(); err != nil {
+	file, err := profile.UserFile()
+	if err != nil {
 		return "", "", err
 	}
 	members, err := p.Meta.Members(ctx)
@@ -148,12 +149,12 @@ func saveProfile(ctx context.Context, p gateway.Parts, root access.KeyPair, endp
 	cluster := members.Cluster.String()
 	own := profile.Profile{Endpoint: endpoint, AccessKey: root.AccessKey, Secret: root.Secret, Owner: "cluster " + cluster}
 	name = profile.Local
-	err = profile.SaveOwned(name, own)
+	err = file.SaveOwned(name, own)
 	if _, taken := errors.AsType[*profile.TakenError](err); taken {
 		name = profile.Local + "-" + cluster[:8]
-		err = profile.SaveOwned(name, own)
+		err = file.SaveOwned(name, own)
 	}
-	return name, path, err
+	return name, string(file), err
 }
 
 // anyKey returns the oldest access key with its secret.

@@ -91,9 +91,17 @@ func home(t *testing.T) {
 
 func local(t *testing.T) profile.Profile {
 	t.Helper()
-	set, err := profile.Load()
+	set, err := profiles(t).Load()
 	require.NoError(t, err)
 	return set.Profiles[profile.Local]
+}
+
+// profiles is the user's file.
+func profiles(t *testing.T) profile.File {
+	t.Helper()
+	file, err := profile.UserFile()
+	require.NoError(t, err)
+	return file
 }
 
 func call(t *testing.T, p profile.Profile, method, path string, body []byte) (int, []byte) {
@@ -131,9 +139,7 @@ func TestSecondStartFindsEverythingAgain(t *testing.T) {
 	require.Zero(t, p.end(), "%s", p.err)
 
 	key := local(t).AccessKey
-	path, err := profile.Path()
-	require.NoError(t, err)
-	require.NoError(t, os.Remove(path), "a lost profile is written again")
+	require.NoError(t, os.Remove(string(profiles(t))), "a lost profile is written again")
 	for _, lost := range []string{"node-2", "node-5"} {
 		require.NoError(t, os.RemoveAll(filepath.Join(data, "nodes", lost)))
 	}
@@ -214,13 +220,13 @@ func TestPortInUseIsSaid(t *testing.T) {
 func TestTheProfileOfAnotherServerIsLeft(t *testing.T) {
 	home(t)
 	theirs := profile.Profile{Endpoint: "https://prod.example.com", AccessKey: "RSOTHER", Secret: "not to be lost"}
-	require.NoError(t, profile.Save(profile.Local, theirs))
+	require.NoError(t, profiles(t).Save(profile.Local, theirs))
 	data := t.TempDir()
 	for range 2 { // the second start finds its own profile
 		p := run(t, "--data", data, "--listen", "127.0.0.1:0", "--nodes", "1", "--survive", "0")
 		endpoint := p.ready()
 		require.Equal(t, theirs, local(t))
-		set, err := profile.Load()
+		set, err := profiles(t).Load()
 		require.NoError(t, err)
 		require.Len(t, set.Profiles, 2)
 		for name, own := range set.Profiles {

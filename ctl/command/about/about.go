@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ringstore/ringstore/ctl/cli"
-	"github.com/ringstore/ringstore/ctl/term"
 )
 
 // NewVersion makes the command.
@@ -36,14 +35,7 @@ func ShowVersion(f *cli.Factory) error {
 	if len(with) > 0 {
 		line += " (" + strings.Join(with, ", ") + ")"
 	}
-	if !f.Global.JSON && !f.IO.OutTTY {
-		table := f.IO.NewTable(term.Column{}, term.Column{}, term.Column{}, term.Column{})
-		if err := table.Row(b.Version, b.Commit, b.Go, b.Platform); err != nil {
-			return err
-		}
-		return table.Flush()
-	}
-	return f.Show(cli.Result{JSON: b, Line: line})
+	return f.Show(cli.Result{JSON: b, Cells: []string{b.Version, b.Commit, b.Go, b.Platform}, Line: line})
 }
 
 // short returns the abbreviated commit.

@@ -1,6 +1,7 @@
 package about
 
 import (
+	"context"
 	"errors"
 	"io"
 	"os"
@@ -36,10 +37,8 @@ output. With --dir, write all of them to the subfolders man1 and man7 of that fo
 are created if they do not exist, and list them. They have the same text as --help.`,
 		Example: `  s3ctl man bucket create | man -l -
   s3ctl man --dir ~/.local/share/man`,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			o.Command = args
-			return cli.Classified(o.run(cmd))
-		},
+		Args: cli.List(&o.Command, 0),
+		RunE: f.Run(o, o.run),
 	}
 	cmd.Flags().StringVar(&o.Dir, "dir", "", "write all pages to this folder of man pages")
 	cmd.Flags().BoolVar(&o.Markdown, "markdown", false, "write the whole manual as one Markdown document")
@@ -47,7 +46,7 @@ are created if they do not exist, and list them. They have the same text as --he
 	return cmd
 }
 
-func (o *ManOptions) run(cmd *cobra.Command) error {
+func (o *ManOptions) run(_ context.Context, cmd *cobra.Command) error {
 	root := manual.Read(cmd.Root())
 	switch {
 	case o.Dir != "" && len(o.Command) > 0:
@@ -59,31 +58,14 @@ func (o *ManOptions) run(cmd *cobra.Command) error {
 		return o.all(root)
 	}
 	path := strings.Join(append([]string{root.Path}, o.Command...), " ")
-	for page, parent := range pages(root) {
+	for _, page := range root.All() {
 		if page.Path == path {
-			_, err := io.WriteString(o.Factory.IO.Out, page.Man(parent))
+			_, err := io.WriteString(o.Factory.IO.Out, page.Man())
 			return err
 		}
 	}
 	return fault.New(problem.NotFound, "the command %q does not exist", strings.TrimPrefix(path, root.Path+" ")).
 		WithHint("%s --help    lists the commands", root.Path)
-}
-
-// pages yields all pages, each with its parent.
-func pages(root *manual.Page) func(func(page, parent *manual.Page) bool) {
-	return func(yield func(page, parent *manual.Page) bool) {
-		parents := map[*manual.Page]*manual.Page{}
-		for _, p := range root.All() {
-			if !yield(p, parents[p]) {
-				return
-			}
-			for _, g := range p.Below {
-				for _, below := range g.Pages {
-					parents[below] = p
-				}
-			}
-		}
-	}
 }
 
 // page is the --json line for a man page that was written.
@@ -94,22 +76,19 @@ type page struct {
 // all writes all pages and lists their paths.
 func (o *ManOptions) all(root *manual.Page) error {
 	var written []string
-	for p, parent := range pages(root) {
+	for _, p := range root.All() {
 		path := filepath.Join(o.Dir, filepath.FromSlash(p.File()))
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return fault.Wrap(filepath.Dir(path), err)
 		}
-		if err := replace(path, p.Man(parent)); err != nil {
+		if err := replace(path, p.Man()); err != nil {
 			return fault.Wrap(path, err)
 		}
 		written = append(written, path)
 	}
-	if o.Factory.Global.Quiet && !o.Factory.Global.JSON {
-		return nil
-	}
 	slices.Sort(written)
 	for _, path := range written {
-		if err := o.Factory.Show(cli.Result{JSON: page{Path: path}, Cells: []string{path}, Line: path}); err != nil {
+		if err := o.Factory.ShowSuccess(cli.Result{JSON: page{Path: path}, Cells: []string{path}, Line: path}); err != nil {
 			return err
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/cli"
 	"github.com/ringstore/ringstore/ctl/client"
 	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/ctl/term"
 	"github.com/ringstore/ringstore/proto/problem"
 	"github.com/ringstore/ringstore/proto/rest"
 )
@@ -48,7 +49,7 @@ func each(ctx context.Context, f *cli.Factory, command string, args []string, wo
 	if err != nil {
 		return err
 	}
-	report := f.NewReport(command, "bucket", f.IO.NewProgress(true))
+	report := f.NewReport(command, "bucket", term.Silent())
 	return cli.Each(ctx, report, 1, buckets, func(bucket address.Remote, _ func(error, time.Duration)) (cli.Result, error) { return work(c, bucket) })
 }
 

@@ -47,9 +47,9 @@ func Read(args []string, opts locate.Options) ([]locate.Target, error) {
 	return targets, nil
 }
 
-// All yields the objects of the targets in order. A target that cannot be listed to its end is reported, and the next one
-// follows.
-func All(ctx context.Context, l client.Lister, targets []locate.Target, report *cli.Report) iter.Seq[locate.Object] {
+// All yields the objects of the targets that the filter selects, in order. A target that cannot be listed to its end is reported,
+// and the next one follows.
+func All(ctx context.Context, l client.Lister, targets []locate.Target, takes filter.Filter, report *cli.Report) iter.Seq[locate.Object] {
 	return func(yield func(locate.Object) bool) {
 		for _, t := range targets {
 			for object, err := range t.Objects(ctx, l) {
@@ -57,7 +57,7 @@ func All(ctx context.Context, l client.Lister, targets []locate.Target, report *
 					report.Fail(err)
 					break
 				}
-				if !yield(object) {
+				if takes.Takes(object.Rel) && !yield(object) {
 					return
 				}
 			}
@@ -73,8 +73,8 @@ func Find(ctx context.Context, l client.Lister, targets []locate.Target, rules f
 	}
 	var objects []locate.Object
 	seen := map[string]bool{}
-	for object := range All(ctx, l, targets, report) {
-		if !seen[object.File.FileID] && takes.Takes(object.Rel) {
+	for object := range All(ctx, l, targets, takes, report) {
+		if !seen[object.File.FileID] {
 			seen[object.File.FileID] = true
 			objects = append(objects, object)
 		}
@@ -84,7 +84,7 @@ func Find(ctx context.Context, l client.Lister, targets []locate.Target, rules f
 
 // Each runs work on the objects of the targets one after another, and reports the results.
 func Each(ctx context.Context, l client.Lister, targets []locate.Target, report *cli.Report, work func(locate.Object) error) {
-	for object := range All(ctx, l, targets, report) {
+	for object := range All(ctx, l, targets, filter.Filter{}, report) {
 		if err := work(object); err != nil {
 			report.Fail(fault.Wrap(object.Address.String(), err))
 			continue

@@ -1,3 +1,5 @@
+// Package object has the commands that show, find or remove objects, one file each: ls, stat, du, find, tree and rm. They transfer no
+// file bytes.
 package object
 
 import (
@@ -102,7 +104,7 @@ func (o *LsOptions) objects(ctx context.Context, c *client.Client, t locate.Targ
 			return err
 		}
 		if e.File == nil {
-			err = list.prefix(t.Remote().Bucket, e.Name)
+			err = list.add(prefixLine(t.Remote().Bucket, e.Name), nil, time.Time{})
 		} else {
 			err = list.object(*e.File)
 		}
@@ -145,10 +147,6 @@ func newListing(f *cli.Factory, long, human bool) *listing {
 		columns = []term.Column{{Title: "SIZE", Right: true}, {Title: "CREATED"}, {Title: "ADDRESS"}}
 	}
 	return &listing{f: f, long: long, human: human, rows: f.Rows(columns...)}
-}
-
-func (l *listing) prefix(bucket, prefix string) error {
-	return l.add(prefixLine(bucket, prefix), nil, time.Time{})
 }
 
 func prefixLine(bucket, prefix string) listed {

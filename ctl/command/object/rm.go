@@ -67,7 +67,7 @@ func (o *RmOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	report := o.Factory.NewReport("rm", "object", o.Factory.IO.NewProgress(true))
+	report := o.Factory.NewReport("rm", "object", term.Silent())
 	objects, err := lookup.Find(ctx, c, targets, o.Rules, report)
 	if err != nil {
 		return err

@@ -48,7 +48,7 @@ func (o *StatOptions) run(ctx context.Context, _ *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	report := o.Factory.NewReport("stat", "object", o.Factory.IO.NewProgress(true))
+	report := o.Factory.NewReport("stat", "object", term.Silent())
 	first := true
 	lookup.Each(ctx, c, targets, report, func(object locate.Object) error {
 		m, err := c.Metadata(ctx, object.File.FileID)

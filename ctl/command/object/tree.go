@@ -2,6 +2,7 @@ package object
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"iter"
 
@@ -63,10 +64,7 @@ func (o *TreeOptions) run(ctx context.Context, cmd *cobra.Command) error {
 		d.line("", "")
 		d.line("", term.Count(d.folders, "folder")+", "+term.Count(d.objects, "object")+", "+term.Size(d.bytes))
 	}
-	if flushed := d.out.Flush(); err == nil {
-		err = flushed
-	}
-	return err
+	return cmp.Or(err, d.out.Flush())
 }
 
 // drawing writes a tree and counts what was written.

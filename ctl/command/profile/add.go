@@ -121,10 +121,7 @@ func (o *AddOptions) check(ctx context.Context, p profiles.Profile) error {
 	return &fault.Error{Kind: fault.KindOf(err), Err: err, Hint: hint}
 }
 
-// done shows a success, unless --quiet is given.
+// done shows a success.
 func done(f *cli.Factory, line string, o one) error {
-	if f.Global.Quiet && !f.Global.JSON {
-		return nil
-	}
-	return f.Show(cli.Result{JSON: o, Cells: []string{o.Name}, Line: line})
+	return f.ShowSuccess(cli.Result{JSON: o, Cells: []string{o.Name}, Line: line})
 }

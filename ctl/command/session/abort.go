@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -71,7 +72,7 @@ func (o *AbortOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	report := o.Factory.NewReport("session abort", "session", o.Factory.IO.NewProgress(true))
+	report := o.Factory.NewReport("session abort", "session", term.Silent())
 	sessions, err := o.find(ctx, c, report)
 	if err != nil {
 		return err
@@ -82,20 +83,22 @@ func (o *AbortOptions) run(ctx context.Context, cmd *cobra.Command) error {
 			return fault.New(problem.Interrupted, "nothing was aborted")
 		}
 	}
-	for _, s := range sessions {
-		if !o.DryRun {
-			if err := o.Factory.Retry().Do(ctx, func() error { return c.AbortSession(ctx, s.SessionID) }); err != nil {
-				report.Fail(fault.Wrap(s.SessionID, err))
-				continue
-			}
+	return cli.Each(ctx, report, 1, sessions, func(s unfinished, _ func(error, time.Duration)) (cli.Result, error) {
+		if o.DryRun {
+			return o.result(s.Session), nil
 		}
-		report.Done(o.result(s))
-	}
-	return report.Close()
+		return o.result(s.Session), o.Factory.Retry().Do(ctx, func() error { return c.AbortSession(ctx, s.SessionID) })
+	})
 }
 
+// unfinished is a session, which its id names.
+type unfinished struct{ rest.Session }
+
+// String returns the id.
+func (u unfinished) String() string { return u.SessionID }
+
 // find looks up the sessions; one that does not exist is reported.
-func (o *AbortOptions) find(ctx context.Context, c *client.Client, report *cli.Report) (found []rest.Session, err error) {
+func (o *AbortOptions) find(ctx context.Context, c *client.Client, report *cli.Report) (found []unfinished, err error) {
 	if o.All == "" {
 		for _, id := range o.Sessions {
 			s, err := c.Session(ctx, id)
@@ -103,7 +106,7 @@ func (o *AbortOptions) find(ctx context.Context, c *client.Client, report *cli.R
 				report.Fail(fault.Wrap(id, err))
 				continue
 			}
-			found = append(found, s)
+			found = append(found, unfinished{s})
 		}
 		return found, nil
 	}
@@ -115,7 +118,7 @@ func (o *AbortOptions) find(ctx context.Context, c *client.Client, report *cli.R
 		if err != nil {
 			return nil, err
 		}
-		found = append(found, s)
+		found = append(found, unfinished{s})
 	}
 	return found, nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/client"
 	"github.com/ringstore/ringstore/ctl/command/lookup"
 	"github.com/ringstore/ringstore/ctl/locate"
+	"github.com/ringstore/ringstore/ctl/term"
 	"github.com/ringstore/ringstore/ctl/transfer"
 )
 
@@ -55,7 +56,7 @@ func (o *CatOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	progress := o.Factory.IO.NewProgress(true) // no bar: the bytes may be written to the same terminal
+	progress := term.Silent() // no bar: the bytes may be written to the same terminal
 	manager, client, err := o.Factory.Transfers(progress, o.Factory.Retry())
 	if err != nil {
 		return err

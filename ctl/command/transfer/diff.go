@@ -68,7 +68,7 @@ func (o *DiffOptions) run(ctx context.Context, _ *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	report := o.Factory.NewReport("diff", "name", o.Factory.IO.NewProgress(true))
+	report := o.Factory.NewReport("diff", "name", term.Silent())
 	counts := diffCounts{}
 	pairs := compare.Pairs(ctx, left.Side(ctx, c, compare.Follow).Only(takes), right.Side(ctx, c, compare.Follow).Only(takes))
 	for r := range inOrder(o.Parallel, pairs, func(p compare.Pair) diffed { return comparePair(ctx, p) }) {
@@ -189,15 +189,12 @@ func sideOf(e *compare.Entry) *diffSide {
 }
 
 func (o *DiffOptions) show(d difference) error {
-	if o.Factory.Global.Quiet && !o.Factory.Global.JSON {
-		return nil
-	}
 	sign := map[string]string{onlyLeft: "<", onlyRight: ">", differs: "!", notCompared: "?"}[d.Status]
 	line, how := sign+" "+d.Name, cmp.Or(d.By, d.Why)
 	if how != "" {
 		line += "  (" + how + ")"
 	}
-	return o.Factory.Show(cli.Result{JSON: d, Cells: []string{sign, d.Name, how}, Line: line})
+	return o.Factory.ShowSuccess(cli.Result{JSON: d, Cells: []string{sign, d.Name, how}, Line: line})
 }
 
 // diffCounts counts the names by result.

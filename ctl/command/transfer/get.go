@@ -13,7 +13,6 @@ import (
 
 	"github.com/ringstore/ringstore/ctl/address"
 	"github.com/ringstore/ringstore/ctl/cli"
-	"github.com/ringstore/ringstore/ctl/client"
 	"github.com/ringstore/ringstore/ctl/command/lookup"
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/filter"
@@ -33,7 +32,7 @@ type GetOptions struct {
 	Recursive bool
 	Raw       bool
 	Rules     filter.Rules
-	TransferOptions
+	ManagerOptions
 }
 
 // NewGet returns the command.
@@ -99,35 +98,22 @@ func (o *GetOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	objects := o.find(ctx, client, targets, takes, report)
-	if !many {
-		if len(objects) == 1 {
-			progress.Plan(1, objects[0].File.Size)
-			o.getOne(ctx, manager, report, objects[0])
-			progress.Finished()
-		}
-		return report.Close()
+	// All are looked up before the first is fetched, so that the total is known. An object that two sources name is kept twice: it
+	// would be the same local file.
+	objects := slices.Collect(lookup.All(ctx, client, targets, takes, report))
+	if many && len(objects) > 0 {
+		return o.getMany(ctx, manager, report, progress, objects)
 	}
-	if len(objects) == 0 {
-		return report.Close() // without creating the folder
+	for _, object := range objects {
+		progress.Plan(1, object.File.Size)
+		o.getOne(ctx, manager, report, object)
+		progress.Finished()
 	}
-	return o.getMany(ctx, manager, report, progress, objects)
+	return report.Close()
 }
 
 func allRemote(args []string) bool {
 	return !slices.ContainsFunc(args, func(a string) bool { return !address.IsRemote(a) })
-}
-
-// find looks up all objects before the first is fetched, so that the total is known. Unlike lookup.Find it keeps an object that
-// two sources name: they would be the same local file.
-func (o *GetOptions) find(ctx context.Context, l client.Lister, targets []locate.Target, takes filter.Filter, report *cli.Report) []locate.Object {
-	var objects []locate.Object
-	for object := range lookup.All(ctx, l, targets, report) {
-		if takes.Takes(object.Rel) {
-			objects = append(objects, object)
-		}
-	}
-	return objects
 }
 
 // getOne fetches the one object to a file, a folder or a stream, and reports the result.

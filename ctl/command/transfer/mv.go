@@ -10,6 +10,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/command/lookup"
 	"github.com/ringstore/ringstore/ctl/filter"
 	"github.com/ringstore/ringstore/ctl/locate"
+	"github.com/ringstore/ringstore/ctl/term"
 	"github.com/ringstore/ringstore/ctl/transfer"
 	"github.com/ringstore/ringstore/proto/rest"
 )
@@ -63,7 +64,7 @@ func (o *MvOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	report := o.Factory.NewReport("mv", "object", o.Factory.IO.NewProgress(true))
+	report := o.Factory.NewReport("mv", "object", term.Silent())
 	pairs, err := pairUp(ctx, c, targets, dst, o.Rules, report)
 	if err != nil {
 		return err

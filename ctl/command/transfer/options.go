@@ -15,22 +15,22 @@ import (
 	"github.com/ringstore/ringstore/proto/problem"
 )
 
-// TransferOptions are the options of all commands that transfer bytes.
-type TransferOptions struct {
+// ManagerOptions are the options of all commands that transfer bytes.
+type ManagerOptions struct {
 	Parallel int
 	Tries    int
 	Limit    ByteRate
 }
 
 // flags adds the flags to a command.
-func (m *TransferOptions) flags(cmd *cobra.Command) {
+func (m *ManagerOptions) flags(cmd *cobra.Command) {
 	parallelFlag(cmd, &m.Parallel, "concurrent requests, for files and the parts of large ones together")
 	triesFlag(cmd, &m.Tries)
 	cmd.Flags().Var(&m.Limit, "bwlimit", "bytes a second in total, for example 500K, 10M or 1.5GiB")
 }
 
 // manager returns a transfer manager with these options, whose notes go to the report.
-func (m *TransferOptions) manager(f *cli.Factory, progress term.Progress, report *cli.Report) (*transfer.Manager, *client.Client, error) {
+func (m *ManagerOptions) manager(f *cli.Factory, progress term.Progress, report *cli.Report) (*transfer.Manager, *client.Client, error) {
 	manager, c, err := f.Transfers(progress, f.Retry())
 	if err != nil {
 		return nil, nil, err

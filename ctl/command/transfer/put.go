@@ -32,7 +32,7 @@ type PutOptions struct {
 	Recursive   bool
 	ContentType string
 	Rules       filter.Rules
-	TransferOptions
+	ManagerOptions
 }
 
 // NewPut returns the command.

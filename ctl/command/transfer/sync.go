@@ -10,6 +10,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/filter"
 	"github.com/ringstore/ringstore/ctl/syncer"
+	"github.com/ringstore/ringstore/ctl/term"
 	"github.com/ringstore/ringstore/proto/problem"
 )
 
@@ -23,7 +24,7 @@ type SyncOptions struct {
 	DryRun         bool
 	Yes            bool
 	Rules          filter.Rules
-	TransferOptions
+	ManagerOptions
 }
 
 // NewSync returns the command.
@@ -80,7 +81,7 @@ func (o *SyncOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	}
 	progress := o.Factory.Progress()
 	if o.DryRun {
-		progress = o.Factory.IO.NewProgress(true)
+		progress = term.Silent()
 	}
 	report := o.Factory.NewReport("sync", "file", progress)
 	manager, c, err := o.manager(o.Factory, progress, report)

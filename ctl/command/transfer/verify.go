@@ -24,7 +24,7 @@ type VerifyOptions struct {
 	Recursive bool
 	Raw       bool
 	Rules     filter.Rules
-	TransferOptions
+	ManagerOptions
 }
 
 // NewVerify returns the command.
