@@ -44,10 +44,10 @@ func Derive(changes []store.ObjectChange, rows Rows) (records []store.LogRecord,
 				fold.Add(removed)
 				continue
 			}
-			f.State, f.Failure, f.Bucket, f.Key, f.Latest, f.ChangedBy = store.Complete, "", c.Bucket, c.Key, true, c.Caller
+			f.State, f.Failure, f.Bucket, f.Key, f.Latest, f.Seq, f.ChangedBy = store.Complete, "", c.Bucket, c.Key, true, c.Seq, c.Caller
 			fold.Add(store.LogRecord{Kind: store.FileStored, File: f})
 		case store.FileRenamed:
-			to := store.File{ID: c.File, Bucket: c.Bucket, Key: c.Key, Latest: true, ChangedBy: c.Caller}
+			to := store.File{ID: c.File, Bucket: c.Bucket, Key: c.Key, Latest: true, Seq: c.Seq, ChangedBy: c.Caller}
 			fold.Add(store.LogRecord{Kind: store.FileMoved, File: to})
 		case store.FileReplaced:
 			fold.Add(removed)

@@ -60,7 +60,7 @@ func (f *Fold) move(r store.LogRecord) {
 		f.files[r.File.ID] = &r
 	case x.Kind != store.FileRemoved:
 		to := &x.File
-		to.Bucket, to.Key, to.Latest, to.ChangedBy = r.File.Bucket, r.File.Key, r.File.Latest, r.File.ChangedBy
+		to.Bucket, to.Key, to.Latest, to.Seq, to.ChangedBy = r.File.Bucket, r.File.Key, r.File.Latest, r.File.Seq, r.File.ChangedBy
 	}
 }
 

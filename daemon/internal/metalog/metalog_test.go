@@ -32,7 +32,7 @@ func anyFile(t *rapid.T) store.File {
 		Latest: rapid.Bool().Draw(t, "latest"), DeleteMarker: rapid.Bool().Draw(t, "marker"),
 		CreatedAt: micros(rapid.Int64Range(1, 1<<52).Draw(t, "created")), CompletedAt: micros(rapid.Int64Range(1, 1<<52).Draw(t, "completed")),
 		CRC64: rapid.Uint64().Draw(t, "crc"), ETag: rapid.String().Draw(t, "etag"), ChangedBy: rapid.String().Draw(t, "caller"),
-		Meta: rapid.MapOfN(rapid.String(), rapid.String(), 0, 3).Draw(t, "meta"),
+		Seq: rapid.Uint64().Draw(t, "seq"), Meta: rapid.MapOfN(rapid.String(), rapid.String(), 0, 3).Draw(t, "meta"),
 	}
 	copy(f.ID[:], rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "id"))
 	if rapid.Bool().Draw(t, "tag is id") {
@@ -74,7 +74,7 @@ func anyRecord(t *rapid.T) store.LogRecord {
 	case store.FileStored:
 		r.File = f
 	case store.FileMoved, store.FileShown:
-		r.File = store.File{ID: f.ID, Bucket: f.Bucket, Key: f.Key, Latest: f.Latest, ChangedBy: f.ChangedBy}
+		r.File = store.File{ID: f.ID, Bucket: f.Bucket, Key: f.Key, Latest: f.Latest, Seq: f.Seq, ChangedBy: f.ChangedBy}
 	case store.KeyHidden:
 		r.File = store.File{Bucket: f.Bucket, Key: f.Key}
 	case store.FileRemoved:

@@ -127,7 +127,7 @@ func (p *parser) file() (f store.File) {
 	flags := p.uvarint()
 	f.State, f.Latest, f.DeleteMarker = store.Complete, flags&flagLatest != 0, flags&flagDeleteMarker != 0
 	f.Bucket, f.Key, f.ContentType = store.BucketName(p.string()), store.Key(p.string()), p.string()
-	f.Size, f.CreatedAt, f.CompletedAt, f.CRC64 = p.varint(), p.time(), p.time(), p.uint64()
+	f.Size, f.CreatedAt, f.CompletedAt, f.Seq, f.CRC64 = p.varint(), p.time(), p.time(), p.uvarint(), p.uint64()
 	if flags&flagSHA256 != 0 {
 		f.SHA256 = p.bytes(32)
 	}
@@ -179,6 +179,6 @@ func (p *parser) part(crc uint64, noCRC bool) (part store.Part) {
 func (p *parser) moved() (f store.File) {
 	f.ID = store.FileID(p.id())
 	f.Latest = p.uvarint()&flagLatest != 0
-	f.Bucket, f.Key, f.ChangedBy = store.BucketName(p.string()), store.Key(p.string()), p.string()
+	f.Bucket, f.Key, f.Seq, f.ChangedBy = store.BucketName(p.string()), store.Key(p.string()), p.uvarint(), p.string()
 	return f
 }

@@ -95,6 +95,7 @@ func appendFile(b []byte, f store.File, nodes nodeTable) []byte {
 	b = binary.AppendVarint(b, f.Size)
 	b = appendTime(b, f.CreatedAt)
 	b = appendTime(b, f.CompletedAt)
+	b = binary.AppendUvarint(b, f.Seq)
 	b = le.AppendUint64(b, f.CRC64)
 	if flags&flagSHA256 != 0 {
 		b = append(b, f.SHA256...)
@@ -160,6 +161,7 @@ func appendMoved(b []byte, f store.File) []byte {
 	b = binary.AppendUvarint(b, fileFlags(store.File{Latest: f.Latest, ETag: "-"}))
 	b = appendString(b, string(f.Bucket))
 	b = appendString(b, string(f.Key))
+	b = binary.AppendUvarint(b, f.Seq)
 	return appendString(b, f.ChangedBy)
 }
 

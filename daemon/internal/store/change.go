@@ -55,14 +55,14 @@ func ErrCondition() *Error {
 		WithHint("Read the object again, and decide whether the change is still wanted.")
 }
 
-// Commit makes a file visible. Of File, the store sets State, Latest, CompletedAt and ChangedBy.
+// Commit makes a file visible. Of File, the store sets State, Latest, CompletedAt, Seq and ChangedBy.
 type Commit struct {
 	Change
 	File  File
 	Begun bool // BeginFile recorded the file
 }
 
-// Completion makes a file of the parts of sessions visible. Of File, the store sets State, Latest, CompletedAt and ChangedBy.
+// Completion makes a file of the parts of sessions visible. Of File, the store sets State, Latest, CompletedAt, Seq and ChangedBy.
 type Completion struct {
 	Change
 	File     File

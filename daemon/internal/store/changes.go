@@ -42,6 +42,7 @@ type ObjectChange struct {
 	Bucket   BucketName
 	Key      Key
 	File     FileID    // that the change is about
+	Seq      uint64    // of File where it became latest (FilePut, FileRenamed), else 0
 	Latest   FileID    // that the change made latest under the key: File, or of FileGone the version behind it; zero: it made no file latest
 	Bytes    int64     // by which the change altered the size of all complete files of the bucket
 	Files    int64     // by which it altered their number

@@ -90,7 +90,7 @@ type Files interface {
 	// DeleteFile makes a file of any other state Deleted, in one step whose cost does not
 	// depend on the number of its parts.
 	// With d.File it deletes that file; where it was latest, the newest complete file of the key
-	// that is left becomes latest. The CommitFile of an upload in flight is then NotFound.
+	// that is left, by Seq, becomes latest. The CommitFile of an upload in flight is then NotFound.
 	// Without d.File it deletes the object d.Bucket, d.Key: its latest file. Files behind it stay what they are, so
 	// afterwards the key shows nothing. (To keep the versions of an object, commit a delete marker instead.)
 	// PreconditionFailed; NotFound (bucket, object, file, also a file that is Deleted already); Conflict (the attempt was abandoned).

@@ -36,14 +36,18 @@ CREATE TABLE files (
     meta          jsonb,
     failure       text        NOT NULL DEFAULT '',
     changed_by    text        NOT NULL DEFAULT '', -- access key of the last commit, rename or delete
+    seq           bigint      NOT NULL DEFAULT 0, -- order of the versions of a key; 0 before complete
     deleted_at    timestamptz, -- of state 4; 1970: no read can be in progress
     marks         bytea,       -- where its parts begin, of a file of many: package meta/pack
     CONSTRAINT files_latest_is_complete CHECK (state = 2 OR NOT latest)
 );
 
+-- Of files.seq. A value is drawn while the file's key is locked, so they order as the commits of the key.
+CREATE SEQUENCE file_seq;
+
 -- The latest file of each key, and all other files: each file is in exactly one of the two.
 CREATE UNIQUE INDEX files_latest ON files (bucket_id ASC, key ASC) WHERE latest;
-CREATE INDEX files_behind ON files (bucket_id ASC, key ASC) WHERE NOT latest;
+CREATE INDEX files_behind ON files (bucket_id ASC, key ASC, seq ASC) WHERE NOT latest;
 CREATE INDEX files_deleted ON files (deleted_at ASC) WHERE state = 4;
 CREATE INDEX files_by_time ON files (bucket_id ASC, state ASC, created_at ASC, id ASC);
 
@@ -88,6 +92,7 @@ CREATE TABLE changes_new (
     bucket    text        NOT NULL, -- its name, also after it was deleted
     key       bytea       NOT NULL,
     file      uuid        NOT NULL,
+    seq       bigint      NOT NULL DEFAULT 0, -- of a file that became latest
     latest    uuid        NOT NULL,
     bytes     bigint      NOT NULL,
     files     bigint      NOT NULL,
@@ -101,6 +106,7 @@ CREATE TABLE changes (
     bucket   text        NOT NULL,
     key      bytea       NOT NULL,
     file     uuid        NOT NULL,
+    seq      bigint      NOT NULL,
     latest   uuid        NOT NULL,
     bytes    bigint      NOT NULL,
     files    bigint      NOT NULL,

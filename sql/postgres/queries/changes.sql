@@ -1,7 +1,7 @@
 -- The newest revision, whether changes without a number were committed, and up to $2 changes after the revision $1. The first row is
 -- there whatever else is. One statement sees changes_new and changes as they were at one time.
 -- name: ChangesAfter
-SELECT h.revision, EXISTS (SELECT FROM changes_new), c.revision, c.kind, c.bucket, c.key, c.file, c.latest, c.bytes, c.files, c.caller, c.at
+SELECT h.revision, EXISTS (SELECT FROM changes_new), c.revision, c.kind, c.bucket, c.key, c.file, c.seq, c.latest, c.bytes, c.files, c.caller, c.at
 FROM change_head h LEFT JOIN LATERAL (
     SELECT * FROM changes WHERE changes.revision > $1 ORDER BY changes.revision LIMIT $2
 ) AS c ON true
@@ -16,10 +16,10 @@ SELECT revision FROM change_head FOR UPDATE;
 -- name: NumberChanges
 WITH taken AS (
     DELETE FROM changes_new WHERE id IN (SELECT id FROM changes_new ORDER BY id LIMIT $1)
-    RETURNING id, bucket_id, kind, bucket, key, file, latest, bytes, files, caller, at
+    RETURNING id, bucket_id, kind, bucket, key, file, seq, latest, bytes, files, caller, at
 ), numbered AS (
-    INSERT INTO changes (revision, kind, bucket, key, file, latest, bytes, files, caller, at)
-    SELECT change_head.revision + row_number() OVER (ORDER BY taken.id), kind, bucket, key, file, latest, bytes, files, caller, at
+    INSERT INTO changes (revision, kind, bucket, key, file, seq, latest, bytes, files, caller, at)
+    SELECT change_head.revision + row_number() OVER (ORDER BY taken.id), kind, bucket, key, file, seq, latest, bytes, files, caller, at
     FROM taken CROSS JOIN change_head
 ), holders AS MATERIALIZED (
     SELECT id FROM buckets WHERE id IN (SELECT bucket_id FROM taken) ORDER BY id FOR KEY SHARE

@@ -96,25 +96,26 @@ WHERE node <> '00000000-0000-0000-0000-000000000000'
 ORDER BY 2, 3, 4
 ON CONFLICT DO NOTHING;
 
--- Inserts new files in the state. A file is completed at clock_timestamp, not now: ReplaceLatest has locked the file before it, so
--- the files of a key are completed in the order of their commits. Files whose
+-- Inserts new files in the state. A file is completed at clock_timestamp, not now, and draws its seq: ReplaceLatest has locked
+-- the file before it, so both follow the order of the commits of the key. Files whose
 -- bucket does not exist are left out, with their parts and repairs.
 -- name: StoreFiles
 WITH holders AS MATERIALIZED (
     SELECT id, name FROM buckets WHERE name = ANY (@buckets::text[]) ORDER BY id FOR KEY SHARE
 ), stored AS (
     INSERT INTO files (id, bucket_id, key, size, content_type, state, latest, delete_marker,
-                       created_at, completed_at, crc64, sha256, etag, meta, changed_by)
+                       created_at, completed_at, crc64, sha256, etag, meta, changed_by, seq)
     SELECT f.id, holders.id, f.key, f.size, f.content_type, @state::smallint, @state::smallint = 2, f.delete_marker,
-           coalesce(f.created_at, now()), CASE WHEN @state::smallint = 2 THEN clock_timestamp() END, f.crc64, f.sha256, f.etag, f.meta, f.changed_by
+           coalesce(f.created_at, now()), CASE WHEN @state::smallint = 2 THEN clock_timestamp() END, f.crc64, f.sha256, f.etag, f.meta, f.changed_by,
+           CASE WHEN @state::smallint = 2 THEN nextval('file_seq') ELSE 0 END
     FROM unnest(@ids::uuid[], @buckets::text[], @keys::bytea[], @sizes::bigint[], @types::text[], @markers::boolean[],
                 @created::timestamptz[], @crcs::bigint[], @shas::bytea[], @etags::text[], @metas::jsonb[], @callers::text[])
          AS f (id, bucket, key, size, content_type, delete_marker, created_at, crc64, sha256, etag, meta, changed_by)
     JOIN holders ON holders.name = f.bucket
-    RETURNING id, bucket_id, key, size, created_at, completed_at, changed_by
+    RETURNING id, bucket_id, key, size, created_at, completed_at, changed_by, seq
 ), recorded AS (
-    INSERT INTO changes_new (bucket_id, kind, bucket, key, file, latest, bytes, files, caller, at)
-    SELECT stored.bucket_id, 1, holders.name, stored.key, stored.id, stored.id, stored.size, 1, stored.changed_by, stored.completed_at
+    INSERT INTO changes_new (bucket_id, kind, bucket, key, file, seq, latest, bytes, files, caller, at)
+    SELECT stored.bucket_id, 1, holders.name, stored.key, stored.id, stored.seq, stored.id, stored.size, 1, stored.changed_by, stored.completed_at
     FROM stored JOIN holders ON holders.id = stored.bucket_id WHERE @state::smallint = 2
 ), with_parts AS (
     INSERT INTO parts (owner, id, number, size, k, m, unit_size, crc64, nodes, sums, state)
@@ -130,18 +131,18 @@ WITH holders AS MATERIALIZED (
     JOIN stored ON stored.id = r.file_id
     ON CONFLICT DO NOTHING
 )
-SELECT id, created_at, completed_at FROM stored;
+SELECT id, created_at, completed_at, seq FROM stored;
 
 -- Completes the claimed upload with the values of the commit.
 -- name: CompleteUpload
 WITH stored AS (
-    UPDATE files SET state = 2, latest = true, completed_at = clock_timestamp(), size = @size, content_type = @type, delete_marker = @marker,
+    UPDATE files SET state = 2, latest = true, completed_at = clock_timestamp(), seq = nextval('file_seq'), size = @size, content_type = @type, delete_marker = @marker,
                      created_at = coalesce(@created, created_at), crc64 = @crc, sha256 = @sha, etag = @etag, meta = @meta, changed_by = @caller
     WHERE id = @id AND state = 0
-    RETURNING id, bucket_id, key, size, created_at, completed_at
+    RETURNING id, bucket_id, key, size, created_at, completed_at, seq
 ), recorded AS (
-    INSERT INTO changes_new (bucket_id, kind, bucket, key, file, latest, bytes, files, caller, at)
-    SELECT bucket_id, 1, @bucket, key, id, id, size, 1, @caller, completed_at FROM stored
+    INSERT INTO changes_new (bucket_id, kind, bucket, key, file, seq, latest, bytes, files, caller, at)
+    SELECT bucket_id, 1, @bucket, key, id, seq, id, size, 1, @caller, completed_at FROM stored
 ), with_parts AS (
     INSERT INTO parts (owner, id, number, size, k, m, unit_size, crc64, nodes, sums, state)
     SELECT stored.id, p.*, 2
@@ -154,7 +155,7 @@ WITH stored AS (
     FROM unnest(@missing_parts::uuid[], @missing_indexes::smallint[]) AS r (part_id, idx), stored
     ON CONFLICT DO NOTHING
 )
-SELECT id, created_at, completed_at FROM stored;
+SELECT id, created_at, completed_at, seq FROM stored;
 
 -- Stores where the parts of a file of many begin; $3 is the state that the file has at this place of the transaction.
 -- name: SetMarks
@@ -236,7 +237,7 @@ WITH target AS MATERIALIZED (
 ), heir AS MATERIALIZED (
     SELECT f.id FROM target JOIN files f ON target.latest AND f.bucket_id = target.bucket_id AND f.key = target.key
     WHERE NOT f.latest AND f.state = 2
-    ORDER BY f.completed_at DESC, f.id DESC LIMIT 1 FOR UPDATE OF f
+    ORDER BY f.seq DESC LIMIT 1 FOR UPDATE OF f
 ), changed AS MATERIALIZED (
     SELECT id, false AS heir FROM target UNION ALL SELECT id, true FROM heir
 ), gone AS (

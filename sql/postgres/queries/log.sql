@@ -48,12 +48,12 @@ ON CONFLICT DO NOTHING;
 
 -- name: FilesByID
 SELECT coalesce(b.name, ''), f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
-       f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by
+       f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq
 FROM files f LEFT JOIN buckets b ON b.id = f.bucket_id WHERE f.id = ANY ($1::uuid[]) ORDER BY f.id;
 
 -- name: FilesAfter
 SELECT coalesce(b.name, ''), f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
-       f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by
+       f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq
 FROM files f LEFT JOIN buckets b ON b.id = f.bucket_id WHERE f.id > $1 AND f.state = 2 ORDER BY f.id LIMIT $2;
 
 -- name: PartsOfFiles
@@ -89,8 +89,8 @@ WHERE b.name = $1 AND files.bucket_id = b.id AND files.key = $2 AND files.latest
 UPDATE files SET latest = true FROM buckets b WHERE b.name = $1 AND files.bucket_id = b.id AND files.key = $2 AND files.id = $3;
 
 -- name: RestoreFile
-INSERT INTO files (id, bucket_id, key, size, content_type, state, latest, delete_marker, created_at, completed_at, crc64, sha256, etag, meta, changed_by)
-SELECT @id, b.id, @key, @size, @type, 2, @latest, @marker, @created, @completed, @crc, @sha, @etag, @meta, @caller FROM buckets b WHERE b.name = @bucket;
+INSERT INTO files (id, bucket_id, key, size, content_type, state, latest, delete_marker, created_at, completed_at, crc64, sha256, etag, meta, changed_by, seq)
+SELECT @id, b.id, @key, @size, @type, 2, @latest, @marker, @created, @completed, @crc, @sha, @etag, @meta, @caller, @seq FROM buckets b WHERE b.name = @bucket;
 
 -- name: RestoreParts
 INSERT INTO parts (owner, id, number, size, k, m, unit_size, crc64, nodes, sums, state)
@@ -100,7 +100,7 @@ FROM unnest(@part_files::uuid[], @part_ids::uuid[], @numbers::integer[], @part_s
      AS p (file_id, id, number, size, k, m, unit_size, crc64, nodes, sums);
 
 -- name: MoveRestored
-UPDATE files SET bucket_id = b.id, key = $2, latest = $4, changed_by = $5 FROM buckets b WHERE b.name = $1 AND files.id = $3;
+UPDATE files SET bucket_id = b.id, key = $2, latest = $4, changed_by = $5, seq = $6 FROM buckets b WHERE b.name = $1 AND files.id = $3;
 
 -- name: RestoreBucket
 INSERT INTO buckets (name, created_at, survive) VALUES ($1, $2, $3)
@@ -108,3 +108,7 @@ ON CONFLICT (name) DO UPDATE SET created_at = $2, survive = $3;
 
 -- name: EraseBucket
 DELETE FROM buckets WHERE name = $1 AND NOT EXISTS (SELECT FROM files f WHERE f.bucket_id = buckets.id);
+
+-- Files that are completed from now on come after all that were restored, of which $1 is the highest.
+-- name: SkipSeq
+SELECT setval('file_seq', $1) FROM file_seq WHERE last_value < $1;

@@ -31,23 +31,24 @@ WITH claimed AS MATERIALIZED (
 ), heir AS MATERIALIZED (
     SELECT f.id FROM files f JOIN claimed ON f.bucket_id = claimed.bucket_id AND f.key = claimed.key
     WHERE NOT f.latest AND f.state = 2
-    ORDER BY f.completed_at DESC, f.id DESC LIMIT 1 FOR UPDATE OF f
+    ORDER BY f.seq DESC LIMIT 1 FOR UPDATE OF f
 ), changed AS MATERIALIZED (
     SELECT id, new_bucket AS bucket_id, $3::bytea AS key, false AS heir FROM claimed
     UNION ALL SELECT heir.id, claimed.bucket_id, claimed.key, true FROM heir, claimed
 ), moved AS (
     UPDATE files SET state = 2, latest = true, bucket_id = changed.bucket_id, key = changed.key,
-        changed_by = CASE WHEN changed.heir THEN files.changed_by ELSE $4 END
+        changed_by = CASE WHEN changed.heir THEN files.changed_by ELSE $4 END,
+        seq = CASE WHEN changed.heir THEN files.seq ELSE nextval('file_seq') END
     FROM changed WHERE files.id = changed.id
-    RETURNING files.id
+    RETURNING files.id, files.seq
 )
-INSERT INTO changes_new (bucket_id, kind, bucket, key, file, latest, bytes, files, caller, at)
-SELECT bucket_id, 4, name, claimed.key, claimed.id, coalesce((SELECT id FROM heir), '00000000-0000-0000-0000-000000000000'), -size, -1, $4, now()
+INSERT INTO changes_new (bucket_id, kind, bucket, key, file, seq, latest, bytes, files, caller, at)
+SELECT bucket_id, 4, name, claimed.key, claimed.id, 0, coalesce((SELECT id FROM heir), '00000000-0000-0000-0000-000000000000'), -size, -1, $4, now()
 FROM claimed JOIN moved ON moved.id = claimed.id
 UNION ALL
-SELECT new_bucket, 2, $2, $3, claimed.id, claimed.id, size, 1, $4, now() FROM claimed JOIN moved ON moved.id = claimed.id;
+SELECT new_bucket, 2, $2, $3, claimed.id, moved.seq, claimed.id, size, 1, $4, now() FROM claimed JOIN moved ON moved.id = claimed.id;
 
 -- name: BareFile
 SELECT b.name, f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
-       f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by
+       f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq
 FROM files f JOIN buckets b ON b.id = f.bucket_id WHERE f.id = $1 AND f.state <> 4;

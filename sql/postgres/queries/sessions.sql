@@ -279,10 +279,10 @@ SELECT id, 0, '', 0, '', 4, false, false, now(), 0, '', 'session ended', 'epoch'
 -- Makes the claimed file of the bucket $2 complete and latest. See StoreFiles for its time.
 -- name: ShowFile
 WITH shown AS (
-    UPDATE files SET state = 2, latest = true, completed_at = clock_timestamp() WHERE id = $1 AND state = 0
-    RETURNING id, bucket_id, key, size, changed_by, completed_at
+    UPDATE files SET state = 2, latest = true, completed_at = clock_timestamp(), seq = nextval('file_seq') WHERE id = $1 AND state = 0
+    RETURNING id, bucket_id, key, size, changed_by, completed_at, seq
 ), recorded AS (
-    INSERT INTO changes_new (bucket_id, kind, bucket, key, file, latest, bytes, files, caller, at)
-    SELECT bucket_id, 1, $2, key, id, id, size, 1, changed_by, completed_at FROM shown
+    INSERT INTO changes_new (bucket_id, kind, bucket, key, file, seq, latest, bytes, files, caller, at)
+    SELECT bucket_id, 1, $2, key, id, seq, id, size, 1, changed_by, completed_at FROM shown
 )
-SELECT completed_at FROM shown;
+SELECT completed_at, seq FROM shown;

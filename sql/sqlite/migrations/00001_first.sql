@@ -15,7 +15,8 @@ CREATE TABLE buckets (
     created_at INTEGER NOT NULL,
     survive    INTEGER NOT NULL,
     bytes      INTEGER NOT NULL DEFAULT 0, -- of all complete files
-    files      INTEGER NOT NULL DEFAULT 0  -- their number
+    files      INTEGER NOT NULL DEFAULT 0, -- their number
+    seq        INTEGER NOT NULL DEFAULT 0  -- the highest that was given to a file
 ) STRICT;
 
 CREATE TABLE files (
@@ -35,6 +36,7 @@ CREATE TABLE files (
     meta          TEXT,             -- JSON object
     failure       TEXT    NOT NULL,
     changed_by    TEXT    NOT NULL DEFAULT '', -- access key of the last commit, rename or delete
+    seq           INTEGER NOT NULL DEFAULT 0, -- order of the versions of a key; 0 before complete
     deleted_at    INTEGER NOT NULL DEFAULT 0, -- of state 4; 0 there: no read can be in progress
     marks         BLOB,             -- where its parts begin, of a file of many: package meta/pack
     CHECK (state = 2 OR NOT latest)
@@ -42,7 +44,7 @@ CREATE TABLE files (
 
 -- The latest file of each key, and all other files: each file is in exactly one of the two.
 CREATE UNIQUE INDEX files_latest ON files (bucket_id, key) WHERE latest = 1;
-CREATE INDEX files_behind ON files (bucket_id, key) WHERE latest = 0;
+CREATE INDEX files_behind ON files (bucket_id, key, seq) WHERE latest = 0;
 CREATE INDEX files_by_time ON files (state, created_at, id);
 CREATE INDEX files_deleted ON files (deleted_at) WHERE state = 4;
 CREATE INDEX files_of_bucket_by_time ON files (bucket_id, state, created_at, id);
@@ -84,6 +86,7 @@ CREATE TABLE changes (
     bucket   TEXT    NOT NULL, -- its name, also after it was deleted
     key      BLOB    NOT NULL,
     file     BLOB    NOT NULL,
+    seq      INTEGER NOT NULL, -- of a file that became latest, else 0
     latest   BLOB    NOT NULL,
     bytes    INTEGER NOT NULL,
     files    INTEGER NOT NULL,

@@ -1,9 +1,14 @@
 -- name: Record
-INSERT INTO changes (kind, bucket, key, file, latest, bytes, files, caller, at)
-VALUES (?1, (SELECT name FROM buckets WHERE id = ?2), ?3, ?4, ?5, ?6, ?7, ?8, ?9);
+INSERT INTO changes (kind, bucket, key, file, seq, latest, bytes, files, caller, at)
+VALUES (?1, (SELECT name FROM buckets WHERE id = ?2), ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10);
 
+-- Counts a change in the usage of its bucket, and returns the seq of the file that it adds.
 -- name: AddUsage
-UPDATE buckets SET bytes = bytes + ?, files = files + ? WHERE id = ?;
+UPDATE buckets SET bytes = bytes + ?, files = files + ?, seq = seq + 1 WHERE id = ? RETURNING seq;
+
+-- Files that are completed from now on come after those that were restored.
+-- name: SkipSeq
+UPDATE buckets SET seq = ?1 WHERE name = ?2 AND seq < ?1;
 
 -- name: Usage
 SELECT bytes, files FROM buckets WHERE name = ?;
@@ -13,7 +18,7 @@ SELECT bytes, files FROM buckets WHERE name = ?;
 SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'changes'), 0);
 
 -- name: ChangesAfter
-SELECT revision, kind, bucket, key, file, latest, bytes, files, caller, at FROM changes WHERE revision > ? ORDER BY revision LIMIT ?;
+SELECT revision, kind, bucket, key, file, seq, latest, bytes, files, caller, at FROM changes WHERE revision > ? ORDER BY revision LIMIT ?;
 
 -- Of the ?1 oldest changes removes those up to the last that is older than ?2 or has a revision up to ?3.
 -- name: TrimChanges

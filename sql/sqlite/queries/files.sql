@@ -1,7 +1,7 @@
 -- name: InsertFile
 INSERT INTO files (id, bucket_id, key, size, content_type, state, latest, delete_marker,
-                   created_at, completed_at, crc64, sha256, etag, meta, failure, changed_by)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?);
+                   created_at, completed_at, crc64, sha256, etag, meta, failure, changed_by, seq)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?, ?);
 
 -- name: InsertPart
 INSERT INTO parts (owner, number, id, state, size, k, m, unit_size, crc64, nodes, sums, stored_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
@@ -15,7 +15,7 @@ SELECT id, size, etag, delete_marker FROM files WHERE bucket_id = ? AND key = ? 
 -- The newest complete file of a key, needed when the latest one was deleted. The index is
 -- named, because the planner would otherwise choose the one by time and read all of it.
 -- name: Heir
-SELECT id FROM files INDEXED BY files_behind WHERE bucket_id = ? AND key = ? AND latest = 0 AND state = 2 ORDER BY completed_at DESC, id DESC LIMIT 1;
+SELECT id FROM files INDEXED BY files_behind WHERE bucket_id = ? AND key = ? AND latest = 0 AND state = 2 ORDER BY seq DESC LIMIT 1;
 
 -- name: Show
 UPDATE files SET latest = 1 WHERE id = ?;
@@ -25,7 +25,7 @@ UPDATE files SET latest = 1 WHERE id = ?;
 UPDATE files SET latest = 0 WHERE id = ?;
 
 -- name: RenameFile
-UPDATE files SET bucket_id = ?, key = ?, changed_by = ? WHERE id = ?;
+UPDATE files SET bucket_id = ?, key = ?, changed_by = ?, seq = ? WHERE id = ?;
 
 -- name: RemoveFile
 DELETE FROM files WHERE id = ?;
@@ -73,12 +73,12 @@ UPDATE files SET state = 3, failure = ? WHERE id = ?;
 -- The deleted files of a deleted bucket have no bucket name.
 -- name: File
 SELECT coalesce(b.name, ''), f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
-       f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.marks
+       f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq, f.marks
 FROM files f LEFT JOIN buckets b ON b.id = f.bucket_id WHERE f.id = ?;
 
 -- name: LatestFile
 SELECT b.name, f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
-       f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.marks
+       f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq, f.marks
 FROM buckets b JOIN files f ON f.bucket_id = b.id AND f.key = ?2 AND f.latest = 1 WHERE b.name = ?1 AND NOT f.delete_marker;
 
 -- name: Parts
@@ -94,20 +94,20 @@ UPDATE files SET marks = ? WHERE id = ?;
 -- The latest files of a bucket, from one key to another. The result is read only as far as needed:
 -- with a changing LIMIT SQLite would prepare the statement again each time.
 -- name: ListObjects
-SELECT '', id, key, size, content_type, state, latest, delete_marker, created_at, completed_at, crc64, sha256, etag, meta, failure, changed_by
+SELECT '', id, key, size, content_type, state, latest, delete_marker, created_at, completed_at, crc64, sha256, etag, meta, failure, changed_by, seq
 FROM files WHERE bucket_id = ? AND latest = 1 AND NOT delete_marker AND key >= ? AND key < ? ORDER BY key;
 
 -- Oldest first, after (?5, ?6); for newest first, ASC is replaced by DESC and > (? by < (?.
 -- name: ListFiles
 SELECT b.name, f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
-       f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by
+       f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq
 FROM files f JOIN buckets b ON b.id = f.bucket_id
 WHERE f.state = ?1 AND NOT f.delete_marker AND (f.created_at, f.id) > (?5, ?6)
 ORDER BY f.created_at ASC, f.id ASC LIMIT ?7 OFFSET ?8;
 
 -- name: ListFilesOfBucket
 SELECT b.name, f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
-       f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by
+       f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq
 FROM files f JOIN buckets b ON b.id = f.bucket_id
 WHERE f.bucket_id = ?2 AND f.state = ?1 AND NOT f.delete_marker AND (f.created_at, f.id) > (?5, ?6)
 ORDER BY f.created_at ASC, f.id ASC LIMIT ?7 OFFSET ?8;
@@ -126,12 +126,12 @@ SELECT count(*) FROM (
 -- name: ListFilesByKey
 SELECT * FROM (
     SELECT b.name, f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
-           f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by
+           f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq
     FROM buckets b CROSS JOIN files f ON f.bucket_id = b.id AND f.key >= ?3 AND f.key < ?4 AND f.latest = 1
     WHERE (?2 IS NULL OR b.id = ?2) AND +f.state = ?1 AND NOT f.delete_marker AND (+f.created_at, f.id) > (?5, ?6)
     UNION ALL
     SELECT b.name, f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
-           f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by
+           f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq
     FROM buckets b CROSS JOIN files f ON f.bucket_id = b.id AND f.key >= ?3 AND f.key < ?4 AND f.latest = 0
     WHERE (?2 IS NULL OR b.id = ?2) AND +f.state = ?1 AND NOT f.delete_marker AND (+f.created_at, f.id) > (?5, ?6)
 ) ORDER BY created_at ASC, id ASC LIMIT ?7 OFFSET ?8;

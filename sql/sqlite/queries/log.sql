@@ -16,7 +16,7 @@ DELETE FROM log_segments WHERE number = ? RETURNING part_id;
 DELETE FROM parts WHERE id = ? RETURNING id, nodes;
 
 -- name: FilesAfter
-SELECT coalesce(b.name, ''), f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at, f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by
+SELECT coalesce(b.name, ''), f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at, f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq
 FROM files f LEFT JOIN buckets b ON b.id = f.bucket_id WHERE f.id > ? AND f.state = 2 ORDER BY f.id LIMIT ?;
 
 -- name: RestoreBucket
@@ -36,4 +36,4 @@ DELETE FROM buckets WHERE name = ?;
 UPDATE files SET latest = 0 WHERE bucket_id = ? AND key = ? AND latest = 1 AND id <> ?;
 
 -- name: MoveRestored
-UPDATE files SET bucket_id = ?, key = ?, latest = ?, changed_by = ? WHERE id = ?;
+UPDATE files SET bucket_id = ?, key = ?, latest = ?, changed_by = ?, seq = ? WHERE id = ?;

@@ -59,7 +59,7 @@ func (s *Store) readChanges(ctx context.Context, op string, after store.Revision
 		for rows.Next() {
 			var pending bool
 			if rows.RawValues()[2] == nil { // there are no changes
-				err = rows.Scan(&page.Head, &pending, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil)
+				err = rows.Scan(&page.Head, &pending, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil)
 			} else {
 				var change store.ObjectChange
 				change, err = scanChange(rows, &page.Head, &pending)
@@ -79,7 +79,7 @@ func (s *Store) readChanges(ctx context.Context, op string, after store.Revision
 func scanChange(rows pgx.Rows, head *store.Revision, pending *bool) (c store.ObjectChange, err error) {
 	var key []byte
 	var kind int16
-	err = rows.Scan(head, pending, &c.Revision, &kind, (*string)(&c.Bucket), &key, (*[16]byte)(&c.File), (*[16]byte)(&c.Latest),
+	err = rows.Scan(head, pending, &c.Revision, &kind, (*string)(&c.Bucket), &key, (*[16]byte)(&c.File), &c.Seq, (*[16]byte)(&c.Latest),
 		&c.Bytes, &c.Files, &c.Caller, &c.At)
 	c.Kind, c.Key, c.At = store.ChangeKind(kind), store.Key(key), c.At.UTC()
 	return c, err

@@ -181,3 +181,24 @@ func TestPlansOfChanges(t *testing.T) {
 		}
 	}
 }
+
+// The versions of a key are in the order of their commits although the clock stepped back between them.
+func TestVersionsKeepTheirOrderWhenTheClockStepsBack(t *testing.T) {
+	t.Parallel()
+	dsn := pgtest.Database(t)
+	s := open(t, dsn, postgres.Options{})
+	var all []store.File
+	for n := range 3 {
+		f := smallFile("a")
+		_, _, err := s.CommitFile(t.Context(), store.Commit{File: f, Change: store.Change{Before: store.KeepBefore}})
+		require.NoError(t, err)
+		run(t, dsn, "UPDATE files SET completed_at = now() - make_interval(hours => $2::int) WHERE id = $1", [16]byte(f.ID), n)
+		all = append(all, f)
+	}
+	for n := len(all) - 1; n >= 0; n-- {
+		f, err := s.LatestFile(t.Context(), store.DefaultBucket, "a")
+		require.NoError(t, err)
+		require.Equal(t, all[n].ID, f.ID)
+		require.NoError(t, s.DeleteFile(t.Context(), store.Deletion{File: f.ID}))
+	}
+}

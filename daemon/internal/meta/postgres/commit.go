@@ -58,6 +58,7 @@ func newFileRow(f store.File, c store.Change) (fileRow, error) {
 // outcome is what became of one row of a commit.
 type outcome struct {
 	createdAt, completedAt time.Time
+	seq                    uint64
 	stored                 bool // false: the bucket is not there
 	replaced               store.FileID
 }
@@ -141,7 +142,7 @@ func (s *Store) unlessAbandoned(ctx context.Context, id store.FileID, err error)
 // storedFile is the file as File would return it, without parts.
 func storedFile(f store.File, c store.Change, o outcome) store.File {
 	f.State, f.Latest, f.Parts, f.Failure, f.ChangedBy = store.Complete, true, nil, "", c.Caller
-	f.CreatedAt, f.CompletedAt = o.createdAt.UTC(), o.completedAt.UTC()
+	f.CreatedAt, f.CompletedAt, f.Seq = o.createdAt.UTC(), o.completedAt.UTC(), o.seq
 	f.SHA256 = slices.Clone(f.SHA256)
 	meta := make(map[string]string, len(f.Meta))
 	for k, v := range f.Meta {
@@ -245,11 +246,13 @@ func readReplaced(answer pgx.Rows, rows []*fileRow, outcomes []outcome) error {
 // readStored reads which files StoreFiles or CompleteUpload stored.
 func readStored(answer pgx.Rows, rows []*fileRow, outcomes []outcome) error {
 	var id [16]byte
-	var created, completed time.Time
-	_, err := pgx.ForEachRow(answer, []any{&id, &created, &completed}, func() error {
+	var created time.Time
+	var completed *time.Time // null of an upload that begins
+	var seq uint64
+	_, err := pgx.ForEachRow(answer, []any{&id, &created, &completed, &seq}, func() error {
 		for i, r := range rows {
 			if r.file.ID == id {
-				outcomes[i].stored, outcomes[i].createdAt, outcomes[i].completedAt = true, created, completed
+				outcomes[i] = outcome{created, *completed, seq, true, outcomes[i].replaced}
 			}
 		}
 		return nil

@@ -91,7 +91,7 @@ func (s *Store) completeSessions(ctx context.Context, c *conn, want *completion,
 	b.Queue(s.q.TakeParts, id, want.parts, want.numbers, left)
 	b.Queue(s.q.EndSessions, want.sessions, id, left)
 	b.Queue(s.q.ShowFile, id, string(want.row.file.Bucket)).Query(func(answer pgx.Rows) error {
-		_, err := pgx.ForEachRow(answer, []any{&outcomes[0].completedAt}, func() error { return nil })
+		_, err := pgx.ForEachRow(answer, []any{&outcomes[0].completedAt, &outcomes[0].seq}, func() error { return nil })
 		return err
 	})
 	b.Queue(s.q.PartsOf, id).Query(func(answer pgx.Rows) (err error) {

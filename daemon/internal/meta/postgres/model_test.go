@@ -39,6 +39,8 @@ var alike = cmp.Options{
 	cmpopts.EquateEmpty(),
 	cmpopts.IgnoreTypes(time.Time{}, store.ClusterID{}),
 	cmpopts.IgnoreFields(store.Task{}, "Reason"),
+	cmpopts.IgnoreFields(store.File{}, "Seq"),
+	cmpopts.IgnoreFields(store.ObjectChange{}, "Seq"),
 	cmpopts.SortSlices(func(a, b store.Task) bool {
 		return stdcmp.Or(a.Chunk.Compare(b.Chunk), bytes.Compare(a.Node[:], b.Node[:])) < 0
 	}),

@@ -12,11 +12,14 @@ import (
 func (s *Store) Restore(ctx context.Context, records []store.LogRecord) error {
 	return s.write(ctx, "Restore", func(c *conn) error {
 		b := &pgx.Batch{}
+		var seq uint64
 		for _, r := range records {
+			seq = max(seq, r.File.Seq)
 			if err := s.restore(b, r); err != nil {
 				return err
 			}
 		}
+		b.Queue(s.q.SkipSeq, int64(seq))
 		return pipeline(ctx, c, b)
 	})
 }
@@ -31,7 +34,7 @@ func (s *Store) restore(b *pgx.Batch, r store.LogRecord) error {
 		if f.Latest {
 			b.Queue(s.q.HideOthersOfMoved, string(f.Bucket), []byte(f.Key), [16]byte(f.ID))
 		}
-		b.Queue(s.q.MoveRestored, string(f.Bucket), []byte(f.Key), [16]byte(f.ID), f.Latest, f.ChangedBy)
+		b.Queue(s.q.MoveRestored, string(f.Bucket), []byte(f.Key), [16]byte(f.ID), f.Latest, f.ChangedBy, int64(f.Seq))
 	case store.FileShown:
 		b.Queue(s.q.HideOthersOfShown, string(f.Bucket), []byte(f.Key), [16]byte(f.ID))
 		b.Queue(s.q.ShowRestored, string(f.Bucket), []byte(f.Key), [16]byte(f.ID))
@@ -60,7 +63,7 @@ func (s *Store) restoreFile(b *pgx.Batch, f store.File) error {
 		b.Queue(s.q.HideOthers, string(f.Bucket), []byte(f.Key), [16]byte(f.ID))
 	}
 	v := fileValues(&row)
-	v["latest"], v["completed"] = f.Latest, timeOrNull(&f.CompletedAt)
+	v["latest"], v["completed"], v["seq"] = f.Latest, timeOrNull(&f.CompletedAt), int64(f.Seq)
 	b.Queue(s.q.RestoreFile, s.q.args(s.q.RestoreFile, v)...)
 	if len(f.Parts) > 0 {
 		b.Queue(s.q.RestoreParts, s.q.args(s.q.RestoreParts, newPartArrays([]*fileRow{&row}).addTo(values{}))...)

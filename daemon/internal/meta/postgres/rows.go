@@ -11,10 +11,10 @@ import (
 )
 
 // The queries list a file as fileColumns columns (bucket name, id, key, size, content_type,
-// state, latest, delete_marker, created_at, completed_at, crc64, sha256, etag, meta, failure, changed_by)
+// state, latest, delete_marker, created_at, completed_at, crc64, sha256, etag, meta, failure, changed_by, seq)
 // and then, where they have parts, the marks, and a part as partColumns (id, number, size, k, m, unit_size, crc64, nodes, sums).
 const (
-	fileColumns = 16
+	fileColumns = 17
 	fileID      = 1 // the column that is null in a row without a file
 	partColumns = 9
 )
@@ -34,7 +34,7 @@ type fileScan struct {
 func (s *fileScan) append(dst []any) []any {
 	f := &s.file
 	return append(dst, &s.bucket, (*[16]byte)(&f.ID), &s.key, &f.Size, &f.ContentType, &s.state, &f.Latest, &f.DeleteMarker,
-		&f.CreatedAt, &s.completedAt, &s.crc64, &f.SHA256, &f.ETag, &s.meta, &f.Failure, &f.ChangedBy)
+		&f.CreatedAt, &s.completedAt, &s.crc64, &f.SHA256, &f.ETag, &s.meta, &f.Failure, &f.ChangedBy, &f.Seq)
 }
 
 // result is the file that was scanned.

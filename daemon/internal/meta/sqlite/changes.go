@@ -9,24 +9,29 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// record stores a change in the bucket of that id, and alters its usage. The store sets Revision, Bucket and At.
+// record stores a change in the bucket of that id. The store sets Revision, Bucket and At.
 func (s *Store) record(t *tx, bucket int64, c store.ObjectChange) error {
-	_, err := t.exec(s.q.Record, int64(c.Kind), bucket, []byte(c.Key), c.File[:], c.Latest[:], c.Bytes, c.Files, c.Caller, micros(s.now()))
-	if err != nil || c.Files == 0 {
-		return err
-	}
-	_, err = t.exec(s.q.AddUsage, c.Bytes, c.Files, bucket)
+	_, err := t.exec(s.q.Record, int64(c.Kind), bucket, []byte(c.Key), c.File[:], int64(c.Seq), c.Latest[:], c.Bytes, c.Files, c.Caller, micros(s.now()))
 	return err
 }
 
-// added is the change that adds the file to its key, as latest.
-func added(kind store.ChangeKind, f store.File, caller string) store.ObjectChange {
-	return store.ObjectChange{Kind: kind, Key: f.Key, File: f.ID, Latest: f.ID, Bytes: f.Size, Files: 1, Caller: caller}
+// count alters the usage of the bucket, and returns a Seq for a file of it.
+func (s *Store) count(t *tx, bucket, bytes, files int64) (seq uint64, err error) {
+	err = t.row(s.q.AddUsage, bytes, files, bucket).scan(&seq)
+	return seq, err
 }
 
-// removed is the change that removes the file from the key, where heir becomes latest.
-func removed(kind store.ChangeKind, f store.File, heir store.FileID, caller string) store.ObjectChange {
-	return store.ObjectChange{Kind: kind, Key: f.Key, File: f.ID, Latest: heir, Bytes: -f.Size, Files: -1, Caller: caller}
+// recordAdded records that the file was added to its key, as latest. It is counted already.
+func (s *Store) recordAdded(t *tx, bucket int64, kind store.ChangeKind, f store.File, caller string) error {
+	return s.record(t, bucket, store.ObjectChange{Kind: kind, Key: f.Key, File: f.ID, Seq: f.Seq, Latest: f.ID, Bytes: f.Size, Files: 1, Caller: caller})
+}
+
+// recordRemoved counts and records that the file was removed from its key, where heir becomes latest.
+func (s *Store) recordRemoved(t *tx, bucket int64, kind store.ChangeKind, f store.File, heir store.FileID, caller string) error {
+	if _, err := s.count(t, bucket, -f.Size, -1); err != nil {
+		return err
+	}
+	return s.record(t, bucket, store.ObjectChange{Kind: kind, Key: f.Key, File: f.ID, Latest: heir, Bytes: -f.Size, Files: -1, Caller: caller})
 }
 
 // recordBucket stores a change of the bucket itself.
@@ -62,7 +67,7 @@ func scanChanges(rows *sql.Rows) (changes []store.ObjectChange, err error) {
 		var c store.ObjectChange
 		var key, file, latest []byte
 		var at int64
-		err := rows.Scan(&c.Revision, &c.Kind, (*string)(&c.Bucket), &key, &file, &latest, &c.Bytes, &c.Files, &c.Caller, &at)
+		err := rows.Scan(&c.Revision, &c.Kind, (*string)(&c.Bucket), &key, &file, &c.Seq, &latest, &c.Bytes, &c.Files, &c.Caller, &at)
 		if err == nil {
 			c.Key, c.File, c.Latest, c.At = store.Key(key), store.FileID(file), store.FileID(latest), fromMicros(at)
 			changes = append(changes, c)

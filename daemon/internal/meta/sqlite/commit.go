@@ -14,7 +14,7 @@ import (
 
 // BeginFile implements store.Files.
 func (s *Store) BeginFile(ctx context.Context, f store.File) error {
-	f.State, f.Latest, f.CompletedAt = store.Uploading, false, time.Time{}
+	f.State, f.Latest, f.CompletedAt, f.Seq = store.Uploading, false, time.Time{}, 0
 	err := s.write(ctx, "BeginFile", func(t *tx) error {
 		bucket, _, err := s.bucketID(t, f.Bucket)
 		if err != nil {
@@ -40,7 +40,7 @@ func (s *Store) insert(t *tx, bucket int64, f store.File) error {
 		return err
 	}
 	_, err = t.exec(s.q.InsertFile, f.ID[:], bucket, []byte(f.Key), f.Size, f.ContentType, int64(f.State), f.Latest, f.DeleteMarker,
-		micros(f.CreatedAt), micros(f.CompletedAt), int64(f.CRC64), f.SHA256, f.ETag, meta, f.ChangedBy)
+		micros(f.CreatedAt), micros(f.CompletedAt), int64(f.CRC64), f.SHA256, f.ETag, meta, f.ChangedBy, int64(f.Seq))
 	if err != nil {
 		return err
 	}
@@ -111,6 +111,9 @@ func (s *Store) show(t *tx, bucket int64, f *store.File, c store.Change) (previo
 	if previous, err = s.replace(t, bucket, f.Key, c); err != nil {
 		return previous, err
 	}
+	if f.Seq, err = s.count(t, bucket, f.Size, 1); err != nil {
+		return previous, err
+	}
 	f.State, f.Latest, f.CompletedAt, f.ChangedBy = store.Complete, true, s.completed(), c.Caller
 	bare := *f
 	bare.Parts = nil
@@ -122,7 +125,7 @@ func (s *Store) show(t *tx, bucket int64, f *store.File, c store.Change) (previo
 			return previous, err
 		}
 	}
-	return previous, s.record(t, bucket, added(store.FilePut, bare, c.Caller))
+	return previous, s.recordAdded(t, bucket, store.FilePut, bare, c.Caller)
 }
 
 // notAbandoned is Conflict for a file whose write was abandoned.
@@ -264,7 +267,7 @@ func (s *Store) replace(t *tx, bucket int64, key store.Key, c store.Change) (sto
 	if err := s.remove(t, f.ID, c.Caller); err != nil {
 		return f.ID, err
 	}
-	return f.ID, s.record(t, bucket, removed(store.FileReplaced, *f, store.FileID{}, c.Caller))
+	return f.ID, s.recordRemoved(t, bucket, store.FileReplaced, *f, store.FileID{}, c.Caller)
 }
 
 // remove makes a file Deleted. Its parts stay until they are swept.
@@ -386,7 +389,7 @@ func (s *Store) deleteVersion(t *tx, d store.Deletion, r rowState) (err error) {
 			return err
 		}
 	}
-	return s.record(t, r.bucket, removed(store.FileGone, f, heir, d.Caller))
+	return s.recordRemoved(t, r.bucket, store.FileGone, f, heir, d.Caller)
 }
 
 // deleteObject deletes the latest file of a key. No other file of the key becomes latest.
@@ -411,7 +414,7 @@ func (s *Store) deleteObject(t *tx, d store.Deletion) error {
 	if err := s.remove(t, f.ID, d.Caller); err != nil {
 		return err
 	}
-	return s.record(t, bucket, removed(store.FileGone, *f, store.FileID{}, d.Caller))
+	return s.recordRemoved(t, bucket, store.FileGone, *f, store.FileID{}, d.Caller)
 }
 
 // promote makes the newest complete file of the key latest, and returns it; the zero id if there is no file.

@@ -27,8 +27,7 @@ func (s *Store) RenameFile(ctx context.Context, r store.Rename) (f store.File, p
 		if f.Bucket == r.Bucket && f.Key == r.Key {
 			return r.If.Check(&f)
 		}
-		previous, err = s.move(t, f, to, r)
-		f.Bucket, f.Key, f.ChangedBy = r.Bucket, r.Key, r.Caller
+		previous, err = s.move(t, &f, to, r)
 		return err
 	})
 	if err != nil {
@@ -37,8 +36,9 @@ func (s *Store) RenameFile(ctx context.Context, r store.Rename) (f store.File, p
 	return f, previous, nil
 }
 
-// move makes the file latest under another key, and the newest complete file that is left latest under its old key.
-func (s *Store) move(t *tx, f store.File, to int64, r store.Rename) (previous store.FileID, err error) {
+// move makes the file latest under another key, and the newest complete file that is left latest under its old key. It sets the
+// names of the file and its Seq.
+func (s *Store) move(t *tx, f *store.File, to int64, r store.Rename) (previous store.FileID, err error) {
 	from, _, err := s.bucketID(t, f.Bucket)
 	if err != nil {
 		return previous, err
@@ -46,16 +46,20 @@ func (s *Store) move(t *tx, f store.File, to int64, r store.Rename) (previous st
 	if previous, err = s.replace(t, to, r.Key, r.Change); err != nil {
 		return previous, err
 	}
-	if _, err := t.exec(s.q.RenameFile, to, []byte(r.Key), r.Caller, f.ID[:]); err != nil {
+	was := *f
+	f.Bucket, f.Key, f.ChangedBy = r.Bucket, r.Key, r.Caller
+	if f.Seq, err = s.count(t, to, f.Size, 1); err != nil {
 		return previous, err
 	}
-	heir, err := s.promote(t, from, string(f.Key))
+	if _, err := t.exec(s.q.RenameFile, to, []byte(r.Key), r.Caller, int64(f.Seq), f.ID[:]); err != nil {
+		return previous, err
+	}
+	heir, err := s.promote(t, from, string(was.Key))
 	if err != nil {
 		return previous, err
 	}
-	if err := s.record(t, from, removed(store.FileGone, f, heir, r.Caller)); err != nil {
+	if err := s.recordRemoved(t, from, store.FileGone, was, heir, r.Caller); err != nil {
 		return previous, err
 	}
-	f.Key = r.Key
-	return previous, s.record(t, to, added(store.FileRenamed, f, r.Caller))
+	return previous, s.recordAdded(t, to, store.FileRenamed, *f, r.Caller)
 }

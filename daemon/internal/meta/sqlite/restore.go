@@ -58,6 +58,9 @@ func (s *Store) needBucket(t *tx, f store.File) (bucket int64, err error) {
 	if _, err := t.exec(s.q.NeedBucket, string(f.Bucket), micros(f.CreatedAt), store.SurviveDefault); err != nil {
 		return 0, err
 	}
+	if _, err := t.exec(s.q.SkipSeq, int64(f.Seq), string(f.Bucket)); err != nil {
+		return 0, err
+	}
 	if bucket, _, err = s.bucketID(t, f.Bucket); err != nil || !f.Latest {
 		return bucket, err
 	}
@@ -75,7 +78,7 @@ func (s *Store) moveRestored(t *tx, f store.File) error {
 	if err != nil {
 		return err
 	}
-	_, err = t.exec(s.q.MoveRestored, bucket, []byte(f.Key), f.Latest, f.ChangedBy, f.ID[:])
+	_, err = t.exec(s.q.MoveRestored, bucket, []byte(f.Key), f.Latest, f.ChangedBy, int64(f.Seq), f.ID[:])
 	return err
 }
 

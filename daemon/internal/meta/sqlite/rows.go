@@ -15,7 +15,7 @@ func scanFile(rows *sql.Rows, more ...any) (f store.File, err error) {
 	var created, completed, crc int64
 	var meta sql.NullString
 	err = rows.Scan(append([]any{&bucket, &id, &key, &f.Size, &f.ContentType, &f.State, &f.Latest, &f.DeleteMarker,
-		&created, &completed, &crc, &f.SHA256, &f.ETag, &meta, &f.Failure, &f.ChangedBy}, more...)...)
+		&created, &completed, &crc, &f.SHA256, &f.ETag, &meta, &f.Failure, &f.ChangedBy, &f.Seq}, more...)...)
 	if err != nil {
 		return f, err
 	}

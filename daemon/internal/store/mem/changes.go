@@ -12,13 +12,24 @@ import (
 type changeLog struct {
 	head store.Revision
 	kept []store.ObjectChange // by revision, up to head
+	seq  uint64               // the highest File.Seq
+}
+
+// nextSeq is the place of a file among the versions of its key.
+func (d *data) nextSeq() uint64 {
+	d.changes.seq++
+	return d.changes.seq
 }
 
 // record stores a change of the file, which is complete before or after it; sign is 1 where the file was added to
 // its bucket, and -1 where it was removed.
 func (d *data) record(kind store.ChangeKind, f store.File, latest store.FileID, sign int64, caller string) {
+	var seq uint64
+	if sign > 0 {
+		seq = f.Seq
+	}
 	d.appendChange(store.ObjectChange{
-		Kind: kind, Bucket: f.Bucket, Key: f.Key, File: f.ID, Latest: latest, Bytes: sign * f.Size, Files: sign, Caller: caller,
+		Kind: kind, Seq: seq, Bucket: f.Bucket, Key: f.Key, File: f.ID, Latest: latest, Bytes: sign * f.Size, Files: sign, Caller: caller,
 	})
 }
 

@@ -130,6 +130,7 @@ func (m *Metadata) Restore(ctx context.Context, records []store.LogRecord) error
 }
 
 func (d *data) restore(r store.LogRecord) {
+	d.changes.seq = max(d.changes.seq, r.File.Seq)
 	switch r.Kind {
 	case store.FileStored:
 		d.eraseFile(r.File.ID)
@@ -144,7 +145,7 @@ func (d *data) restore(r store.LogRecord) {
 		}
 		d.restoreBucket(r.File.Bucket, f)
 		d.hideLatest(r.File)
-		f.Bucket, f.Key, f.Latest, f.ChangedBy = r.File.Bucket, r.File.Key, r.File.Latest, r.File.ChangedBy
+		f.Bucket, f.Key, f.Latest, f.Seq, f.ChangedBy = r.File.Bucket, r.File.Key, r.File.Latest, r.File.Seq, r.File.ChangedBy
 		d.files[f.ID] = f
 	case store.FileShown:
 		f, ok := d.files[r.File.ID]

@@ -203,7 +203,7 @@ func (m *Metadata) BeginFile(ctx context.Context, f store.File) error {
 		if err := d.partsAreNew(f); err != nil {
 			return err
 		}
-		f.State, f.Latest, f.CompletedAt = store.Uploading, false, time.Time{}
+		f.State, f.Latest, f.CompletedAt, f.Seq = store.Uploading, false, time.Time{}, 0
 		d.saveFile(f)
 		return nil
 	})
@@ -269,7 +269,7 @@ func (m *Metadata) CommitFile(ctx context.Context, c store.Commit) (stored store
 // show makes the file complete and latest.
 func (d *data) show(f store.File, c store.Change) (stored store.File, previous store.FileID) {
 	previous = d.replace(f.Bucket, f.Key, c)
-	f.State, f.Latest, f.CompletedAt, f.ChangedBy = store.Complete, true, d.now(), c.Caller
+	f.State, f.Latest, f.CompletedAt, f.Seq, f.ChangedBy = store.Complete, true, d.now(), d.nextSeq(), c.Caller
 	d.saveFile(f)
 	d.record(store.FilePut, f, f.ID, 1, c.Caller)
 	return withoutParts(f), previous
@@ -495,7 +495,7 @@ func (d *data) target(x store.Deletion) (f store.File, err error) {
 func (d *data) promote(b store.BucketName, k store.Key) store.FileID {
 	var best store.File
 	for _, f := range d.files {
-		if f.Bucket == b && f.Key == k && f.State == store.Complete && (best.ID.IsZero() || newer(f, best)) {
+		if f.Bucket == b && f.Key == k && f.State == store.Complete && (best.ID.IsZero() || f.Seq > best.Seq) {
 			best = f
 		}
 	}
@@ -504,10 +504,6 @@ func (d *data) promote(b store.BucketName, k store.Key) store.FileID {
 		d.files[best.ID] = best
 	}
 	return best.ID
-}
-
-func newer(a, b store.File) bool {
-	return cmp.Or(a.CompletedAt.Compare(b.CompletedAt), bytes.Compare(a.ID[:], b.ID[:])) > 0
 }
 
 // ListObjects implements store.Files.

@@ -370,7 +370,7 @@ func (m *Metadata) RenameFile(ctx context.Context, r store.Rename) (stored store
 		if f.Bucket != r.Bucket || f.Key != r.Key {
 			previous = d.replace(r.Bucket, r.Key, r.Change)
 			was := f
-			f.Bucket, f.Key, f.Latest, f.ChangedBy = r.Bucket, r.Key, true, r.Caller
+			f.Bucket, f.Key, f.Latest, f.Seq, f.ChangedBy = r.Bucket, r.Key, true, d.nextSeq(), r.Caller
 			d.files[r.File] = f
 			d.record(store.FileGone, was, d.promote(was.Bucket, was.Key), -1, r.Caller)
 			d.record(store.FileRenamed, f, f.ID, 1, r.Caller)

@@ -45,7 +45,9 @@ func requireRecorded(tb testing.TB, m store.Metadata, f func(), want ...store.Ob
 	f()
 	got := changesAfter(tb, m, from, store.MaxListLimit)
 	for i := range got {
-		got[i].Revision, got[i].At = 0, time.Time{}
+		added := got[i].Kind == store.FilePut || got[i].Kind == store.FileRenamed
+		require.Equal(tb, added, got[i].Seq > 0)
+		got[i].Revision, got[i].Seq, got[i].At = 0, 0, time.Time{}
 	}
 	same(tb, want, got)
 	require.Equal(tb, from+store.Revision(len(want)), head(tb, m))
@@ -141,6 +143,24 @@ var changeTests = []test{
 		requireShown(t, m, store.DefaultBucket, "a", all[0].ID)
 		requireRecorded(t, m, func() { changeDelete(t, m, store.Deletion{File: all[0].ID}) },
 			change(store.FileGone, all[0], store.FileID{}, -1))
+	}},
+	{"versions are in the order of their commits and renames, whatever their times and ids", func(t *testing.T, m store.Metadata) {
+		first := newFile("b")
+		put(t, m, first)
+		all := versions(t, m, "a", 3)
+		older := newFile("a") // its id is older than that of the file that it is put over
+		older.ID, older.CreatedAt = store.FileID{1}, now().AddDate(-1, 0, 0)
+		changePut(t, m, older, store.KeepBefore)
+		changeRename(t, m, first, store.DefaultBucket, "a", store.KeepBefore)
+		seq := ^uint64(0)
+		for _, want := range []store.File{first, older, all[2], all[1], all[0]} {
+			f, err := m.LatestFile(t.Context(), store.DefaultBucket, "a")
+			require.NoError(t, err)
+			require.Equal(t, want.ID, f.ID)
+			require.Less(t, f.Seq, seq)
+			seq = f.Seq
+			changeDelete(t, m, store.Deletion{File: f.ID})
+		}
 	}},
 	{"a rename is recorded under both keys", func(t *testing.T, m store.Metadata) {
 		other := bucket(t, m, "other")

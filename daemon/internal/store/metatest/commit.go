@@ -23,7 +23,8 @@ var commitTests = []test{
 		requireStoreTime(t, stored.CompletedAt)
 
 		want := f
-		want.State, want.Latest, want.CompletedAt = store.Complete, true, stored.CompletedAt
+		require.Positive(t, stored.Seq)
+		want.State, want.Latest, want.CompletedAt, want.Seq = store.Complete, true, stored.CompletedAt, stored.Seq
 		byID, err := m.File(t.Context(), f.ID)
 		require.NoError(t, err)
 		same(t, want, byID)

@@ -72,7 +72,7 @@ var completeTests = []test{
 		requireStoreTime(t, stored.CompletedAt)
 
 		want := f
-		want.State, want.Latest, want.CompletedAt, want.Parts = store.Complete, true, stored.CompletedAt, parts
+		want.State, want.Latest, want.CompletedAt, want.Seq, want.Parts = store.Complete, true, stored.CompletedAt, stored.Seq, parts
 		same(t, want, stored)
 		byID, err := m.File(t.Context(), f.ID)
 		require.NoError(t, err)

@@ -358,6 +358,7 @@ func completeInOrder(t *testing.T, stores ...store.Metadata) {
 		}
 		f, err := m.File(t.Context(), id)
 		require.NoError(t, err)
+		require.Less(t, f.Seq, latest.Seq)
 		require.True(t, f.CompletedAt.Before(latest.CompletedAt), "%s was completed at %v, and the one after it at %v", id, f.CompletedAt, latest.CompletedAt)
 		delete(previous, latest.ID)
 		latest = f

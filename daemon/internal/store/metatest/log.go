@@ -194,6 +194,7 @@ var restoreTests = []test{
 		f.State, f.Latest, f.ChangedBy, f.CompletedAt = store.Complete, true, "key", now().Add(-time.Hour)
 		behind := newFile("a", newPart(1, newNodes(2)...))
 		behind.State, behind.CompletedAt = store.Complete, f.CompletedAt.Add(-time.Minute)
+		behind.Seq, f.Seq = 1000, 2000
 		restore(t, m, store.LogRecord{Kind: store.FileStored, File: behind}, store.LogRecord{Kind: store.FileStored, File: f})
 		got, err := m.LatestFile(t.Context(), f.Bucket, f.Key)
 		require.NoError(t, err)
@@ -206,6 +207,7 @@ var restoreTests = []test{
 		got, err = m.LatestFile(t.Context(), f.Bucket, f.Key)
 		require.NoError(t, err)
 		require.Equal(t, behind.ID, got.ID, "the version behind it is its heir")
+		require.Greater(t, put(t, m, newFile("a")).Seq, f.Seq, "what comes later is newer")
 	}},
 	{"a restored file replaces itself", func(t *testing.T, m store.Metadata) {
 		f := newFile("a", newPart(1, newNodes(2)...), newPart(2, newNodes(2)...))

@@ -42,7 +42,8 @@ var renameTests = []test{
 		require.NoError(t, err)
 		stored, replaced := rename(t, m, f.ID, f.Bucket, "b/c")
 		require.True(t, replaced.IsZero())
-		want.Key = "b/c"
+		require.Greater(t, stored.Seq, want.Seq, "it is the newest of its new key")
+		want.Key, want.Seq = "b/c", stored.Seq
 		got, err := m.File(t.Context(), f.ID)
 		require.NoError(t, err)
 		same(t, want, got)
@@ -121,6 +122,8 @@ var renameTests = []test{
 		want := put(t, m, f)
 		rename(t, m, f.ID, f.Bucket, "b")
 		stored, _ := rename(t, m, f.ID, f.Bucket, "a")
+		require.Greater(t, stored.Seq, want.Seq)
+		want.Seq = stored.Seq
 		same(t, want, stored)
 		requireShown(t, m, f.Bucket, "b", store.FileID{})
 		requireShown(t, m, f.Bucket, "a", f.ID)

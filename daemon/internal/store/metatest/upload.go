@@ -61,7 +61,7 @@ var uploadTests = []test{
 		stored, replaced, err := m.CommitFile(t.Context(), store.Commit{File: done, Begun: true})
 		require.NoError(t, err)
 		require.True(t, replaced.IsZero())
-		done.State, done.Latest, done.CompletedAt = store.Complete, true, stored.CompletedAt
+		done.State, done.Latest, done.CompletedAt, done.Seq = store.Complete, true, stored.CompletedAt, stored.Seq
 		got, err := m.File(t.Context(), f.ID)
 		require.NoError(t, err)
 		same(t, done, got)
