@@ -127,7 +127,7 @@ func TestEveryFieldIsInTheLog(t *testing.T) {
 	var b store.Bucket
 	fill(reflect.ValueOf(&f).Elem())
 	fill(reflect.ValueOf(&b).Elem())
-	f.State, f.Failure = store.Complete, "" // every file of the log is complete
+	f.State, f.Failure, f.Marks = store.Complete, "", nil // every file of the log is complete, and the marks follow from the parts
 	f.Parts[0].K, f.Parts[0].M, f.Parts[0].Chunks = 1, 0, f.Parts[0].Chunks[:1]
 	f.SHA256 = bytes.Repeat([]byte{7}, 32)
 	s := metalog.Segment{Header: metalog.Header{Kind: store.TailSegment, Written: micros(1)}, Records: []store.LogRecord{{Kind: store.FileStored, File: f}, {Kind: store.BucketStored, Bucket: b}}}
