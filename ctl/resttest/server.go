@@ -178,7 +178,7 @@ func (s *Server) putAs(id, bucket, name, contentType string, meta map[string]str
 	s.serial++
 	at := epoch.Add(time.Duration(s.serial) * time.Second)
 	f := rest.File{
-		Bucket: bucket, Name: name, FileID: id, ETag: strings.ReplaceAll(id, "-", ""), Size: int64(len(data)), ContentType: contentType,
+		Bucket: bucket, Name: name, FileID: id, ETag: strings.ReplaceAll(id, "-", "") + "-0", Size: int64(len(data)), ContentType: contentType,
 		Status: rest.StatusCompleted, Latest: true, Meta: meta, CreatedAt: at, CompletedAt: at.Add(time.Millisecond), Checksums: rest.Checksums{CRC64NVME: crcOf(data)},
 	}
 	s.files = slices.DeleteFunc(s.files, func(old stored) bool { return old.Bucket == bucket && old.Name == name })

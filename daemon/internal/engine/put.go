@@ -106,8 +106,9 @@ func validNames(b store.BucketName, k store.Key) error {
 	return k.Validate()
 }
 
-// etagOf is the entity tag of a file: a file never changes, so its id identifies its content.
-func etagOf(id store.FileID) string { return hex.EncodeToString(id[:]) }
+// etagOf is the entity tag of a file whose surface gives it none: a file never changes, so its id identifies its content. Clients of
+// S3 take 32 hexadecimal digits for the MD5 of the content, and such digits with -N for that of N parts; no file has 0 parts.
+func etagOf(id store.FileID) string { return hex.EncodeToString(id[:]) + "-0" }
 
 // recordAbove is the size in bytes above which an upload is recorded before it is complete. Smaller ones
 // end before their status could be of use, and would pay a second metadata transaction.

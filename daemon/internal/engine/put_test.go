@@ -412,3 +412,20 @@ func TestErrorsOfTheBodyKeepTheirMeaning(t *testing.T) {
 	_, err := r.Put(context.Background(), req)
 	require.True(t, errors.Is(err, malformed))
 }
+
+// A client of S3 must not take the entity tag for the MD5 of the content, or of its parts.
+func TestEntityTagsAreNotTakenForAnMD5(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, options{nodes: 3})
+	put := r.put(t, "a", []byte("body"))
+	s, err := r.CreateSession(t.Context(), engine.SessionRequest{Bucket: store.DefaultBucket, Key: "b", Size: -1})
+	require.NoError(t, err)
+	_, err = r.PutPart(t.Context(), engine.PartRequest{Session: s.ID, Number: 1, Size: 4, Body: strings.NewReader("body")})
+	require.NoError(t, err)
+	completed, err := r.CompleteSession(t.Context(), engine.CompleteRequest{Session: s.ID, Size: -1})
+	require.NoError(t, err)
+	for _, f := range []store.File{put, completed} {
+		require.Regexp(t, `^[0-9a-f]{32}-0$`, f.ETag)
+	}
+	require.NotEqual(t, put.ETag, completed.ETag)
+}

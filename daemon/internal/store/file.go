@@ -48,7 +48,7 @@ type File struct {
 	CRC64        uint64    // CRC64NVME of all bytes; 0 before complete
 	SHA256       []byte    // 32 bytes, or nil when none was requested
 	Seq          uint64    // order of the versions of a key: the one that became latest later, by a commit or a rename, has the higher one; 0 before complete
-	ETag         string    // entity tag without quotes; "" before complete
+	ETag         string    // entity tag without quotes, free for the surface that made the file to choose; "" before complete
 	Meta         map[string]string
 	ChangedBy    string // access key of the last commit, rename or delete; "" for an anonymous or internal one
 	Failure      string // why a failed file failed, for a person
