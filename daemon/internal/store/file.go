@@ -50,8 +50,8 @@ type File struct {
 	Seq          uint64    // order of the versions of a key: the one that became latest later, by a commit or a rename, has the higher one; 0 before complete
 	ETag         string    // entity tag without quotes, free for the surface that made the file to choose; "" before complete
 	Meta         map[string]string
-	ChangedBy    string // access key of the last commit, rename or delete; "" for an anonymous or internal one
-	Failure      string // why a failed file failed, for a person
+	ChangedBy    string     // access key of the last commit, rename or delete; "" for an anonymous or internal one
+	Failure      string     // why a failed file failed, for a person
 	Parts        []Part     // in order of Number; as returned, the first PartsPage of them: PartsFrom has all. Listings leave it nil
 	Marks        []PartMark // of a complete file with more than PartsPage parts, as MarksOf gives them; set by the store
 }

@@ -318,7 +318,7 @@ var completeTests = []test{
 func completeLargest(t *testing.T, m store.Metadata) {
 	s := session(t, m, "a")
 	nodes := newNodes(2)
-	parts := make([]store.Part, store.MaxParts)
+	parts := make([]store.Part, manyParts)
 	for i := range parts {
 		parts[i] = newPart(i+1, nodes...)
 	}
