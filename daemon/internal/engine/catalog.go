@@ -25,12 +25,12 @@ func (e *Engine) ListFiles(ctx context.Context, q store.FileQuery) (store.FilePa
 	return e.meta.ListFiles(ctx, q)
 }
 
-// CreateBucket adds a bucket. Invalid, Exists.
-func (e *Engine) CreateBucket(ctx context.Context, b store.Bucket) error {
+// CreateBucket adds a bucket. The caller, here and below, is the client's access key, or "". Invalid, Exists.
+func (e *Engine) CreateBucket(ctx context.Context, b store.Bucket, caller string) error {
 	if err := b.Validate(); err != nil {
 		return err
 	}
-	return e.meta.CreateBucket(ctx, b)
+	return e.meta.CreateBucket(ctx, b, caller)
 }
 
 // Bucket looks a bucket up. NotFound.
@@ -45,11 +45,11 @@ func (e *Engine) ListBuckets(ctx context.Context) ([]store.Bucket, error) {
 
 // UpdateBucket changes a bucket's policies. They apply to new data within a few seconds
 // on every gateway. Invalid, NotFound.
-func (e *Engine) UpdateBucket(ctx context.Context, b store.Bucket) error {
+func (e *Engine) UpdateBucket(ctx context.Context, b store.Bucket, caller string) error {
 	if err := b.Validate(); err != nil {
 		return err
 	}
-	if err := e.meta.UpdateBucket(ctx, b); err != nil {
+	if err := e.meta.UpdateBucket(ctx, b, caller); err != nil {
 		return err
 	}
 	e.buckets.Delete(b.Name)
@@ -57,8 +57,8 @@ func (e *Engine) UpdateBucket(ctx context.Context, b store.Bucket) error {
 }
 
 // DeleteBucket removes an empty bucket. NotFound, Conflict.
-func (e *Engine) DeleteBucket(ctx context.Context, name store.BucketName) error {
-	if err := e.meta.DeleteBucket(ctx, name); err != nil {
+func (e *Engine) DeleteBucket(ctx context.Context, name store.BucketName, caller string) error {
+	if err := e.meta.DeleteBucket(ctx, name, caller); err != nil {
 		return err
 	}
 	e.buckets.Delete(name)

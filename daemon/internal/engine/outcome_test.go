@@ -325,8 +325,8 @@ func TestWhatAFailedUploadLeftIsQueuedWhenTheStoreIsBack(t *testing.T) {
 		require.ErrorIs(t, err, store.NotFound)
 		require.Zero(t, r.nodes.stored(t), "it is refused before a byte is sent")
 
-		require.NoError(t, r.CreateBucket(context.Background(), store.Bucket{Name: "nowhere"}))
-		q.Body, q.Verify = bytes.NewReader(randomBytes(100)), func(engine.Sums) error { return r.meta.DeleteBucket(context.Background(), "nowhere") }
+		require.NoError(t, r.CreateBucket(context.Background(), store.Bucket{Name: "nowhere"}, ""))
+		q.Body, q.Verify = bytes.NewReader(randomBytes(100)), func(engine.Sums) error { return r.meta.DeleteBucket(context.Background(), "nowhere", "") }
 		meta.set(false, false, true)
 		_, err = r.Put(context.Background(), q)
 		require.ErrorIs(t, err, store.NotFound)

@@ -364,7 +364,7 @@ func TestSession_CopyPart(t *testing.T) {
 func TestCopy(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, options{nodes: 6})
-	require.NoError(t, r.CreateBucket(context.Background(), store.Bucket{Name: "other", Survive: 1}))
+	require.NoError(t, r.CreateBucket(context.Background(), store.Bucket{Name: "other", Survive: 1}, ""))
 	for _, size := range []int{0, 10, 5000} {
 		body := randomBytes(size)
 		q := request("src", body)

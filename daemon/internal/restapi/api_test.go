@@ -331,7 +331,7 @@ func TestHealthShowsTheUpkeepOfTheCluster(t *testing.T) {
 	}}))
 	j, err := m.CreateJob(t.Context(), store.Job{ID: store.NewJobID(), Kind: "drain", Target: "secret-node"})
 	require.NoError(t, err)
-	got := rigOf(4 * time.Second).bare("GET", "/health")
+	got := rigOf(4*time.Second).bare("GET", "/health")
 	require.NotContains(t, string(got.body), "secret")
 	h = decode[rest.Health](t, got, http.StatusOK)
 	idle := float32(1.5)

@@ -38,7 +38,7 @@ func (a *api) CreateBucket(c echo.Context) error {
 		}
 		b.Survive = *in.Survive
 	}
-	if err := a.cfg.Engine.CreateBucket(c.Request().Context(), b); err != nil {
+	if err := a.cfg.Engine.CreateBucket(c.Request().Context(), b, httpedge.Caller(c).AccessKey); err != nil {
 		return err
 	}
 	httpedge.SetLocation(c, "/buckets/"+url.PathEscape(in.Name))
@@ -66,7 +66,7 @@ func (a *api) UpdateBucket(c echo.Context, name string) error {
 		if b.Survive, err = parseSurvive(in.Survive); err != nil {
 			return err
 		}
-		if err := a.cfg.Engine.UpdateBucket(c.Request().Context(), b); err != nil {
+		if err := a.cfg.Engine.UpdateBucket(c.Request().Context(), b, httpedge.Caller(c).AccessKey); err != nil {
 			return err
 		}
 	}
@@ -75,7 +75,7 @@ func (a *api) UpdateBucket(c echo.Context, name string) error {
 
 // DeleteBucket implements DELETE /buckets/{bucket}.
 func (a *api) DeleteBucket(c echo.Context, name string) error {
-	if err := a.cfg.Engine.DeleteBucket(c.Request().Context(), store.BucketName(name)); err != nil {
+	if err := a.cfg.Engine.DeleteBucket(c.Request().Context(), store.BucketName(name), httpedge.Caller(c).AccessKey); err != nil {
 		return err
 	}
 	return c.NoContent(http.StatusNoContent)

@@ -42,19 +42,19 @@ type Metadata interface {
 	Close() error
 }
 
-// Buckets keeps the buckets. DefaultBucket is there from the start.
+// Buckets keeps the buckets. DefaultBucket is there from the start. The caller of a change is the client's access key, or "".
 type Buckets interface {
 	// CreateBucket adds the bucket; CreatedAt is set by the store. Invalid, Exists.
-	CreateBucket(ctx context.Context, b Bucket) error
+	CreateBucket(ctx context.Context, b Bucket, caller string) error
 	// Bucket returns the bucket of that name. NotFound.
 	Bucket(ctx context.Context, name BucketName) (Bucket, error)
 	// ListBuckets returns all buckets by name.
 	ListBuckets(ctx context.Context) ([]Bucket, error)
 	// UpdateBucket replaces the policies (everything but Name and CreatedAt). NotFound, Invalid.
-	UpdateBucket(ctx context.Context, b Bucket) error
+	UpdateBucket(ctx context.Context, b Bucket, caller string) error
 	// DeleteBucket removes an empty bucket. NotFound; Conflict while it holds a
 	// file that is complete or uploading, or a session. Its failed files become Deleted.
-	DeleteBucket(ctx context.Context, name BucketName) error
+	DeleteBucket(ctx context.Context, name BucketName, caller string) error
 	// Usage returns what the complete files of the bucket take. It is exact: each change counts from its commit on. NotFound.
 	Usage(ctx context.Context, name BucketName) (Usage, error)
 }

@@ -1,9 +1,14 @@
 -- name: CreateBucket
 WITH created AS (
-    INSERT INTO buckets (name, survive) VALUES ($1, $2) RETURNING id, name
+    INSERT INTO buckets (name, survive) VALUES (@name, @survive) RETURNING id, name
+), recorded AS (
+    INSERT INTO changes_new (bucket_id, kind, bucket, key, file, latest, bytes, files, caller, at)
+    SELECT id, 5, name, '', '00000000-0000-0000-0000-000000000000', '00000000-0000-0000-0000-000000000000', 0, 0, @caller::text, now() FROM created
+), numbered AS (
+    UPDATE event_head SET seq = event_head.seq + 1 FROM created RETURNING event_head.seq
 )
-INSERT INTO changes_new (bucket_id, kind, bucket, key, file, latest, bytes, files, caller, at)
-SELECT id, 5, name, '', '00000000-0000-0000-0000-000000000000', '00000000-0000-0000-0000-000000000000', 0, 0, '', now() FROM created;
+INSERT INTO events (seq, happened_at, kind, severity, subject, message, attrs, caller)
+SELECT seq, clock_timestamp(), @event::text, @severity::smallint, @subject::text, @message::text, @attrs::jsonb, @caller::text FROM numbered;
 
 -- name: Bucket
 SELECT name, created_at, survive FROM buckets WHERE name = $1;
@@ -13,10 +18,15 @@ SELECT name, created_at, survive FROM buckets;
 
 -- name: UpdateBucket
 WITH changed AS (
-    UPDATE buckets SET survive = $2 WHERE name = $1 RETURNING id, name
+    UPDATE buckets SET survive = @survive WHERE name = @name RETURNING id, name
+), recorded AS (
+    INSERT INTO changes_new (bucket_id, kind, bucket, key, file, latest, bytes, files, caller, at)
+    SELECT id, 5, name, '', '00000000-0000-0000-0000-000000000000', '00000000-0000-0000-0000-000000000000', 0, 0, @caller::text, now() FROM changed
+), numbered AS (
+    UPDATE event_head SET seq = event_head.seq + 1 FROM changed RETURNING event_head.seq
 )
-INSERT INTO changes_new (bucket_id, kind, bucket, key, file, latest, bytes, files, caller, at)
-SELECT id, 5, name, '', '00000000-0000-0000-0000-000000000000', '00000000-0000-0000-0000-000000000000', 0, 0, '', now() FROM changed;
+INSERT INTO events (seq, happened_at, kind, severity, subject, message, attrs, caller)
+SELECT seq, clock_timestamp(), @event::text, @severity::smallint, @subject::text, @message::text, @attrs::jsonb, @caller::text FROM numbered;
 
 -- Commits and the creation of sessions lock the bucket's row FOR KEY SHARE. A change of the row's key conflicts with that:
 -- once this statement has the row no file or session can be added, and the next statement sees all that were. FOR UPDATE
@@ -29,7 +39,7 @@ UPDATE buckets SET name = '/' || name WHERE name = $1;
 -- name: DropBucket
 WITH bucket AS (
     SELECT b.id FROM buckets b
-    WHERE b.name = '/' || $1::text AND NOT EXISTS (SELECT FROM files f WHERE f.bucket_id = b.id AND f.state IN (1, 2))
+    WHERE b.name = '/' || @name::text AND NOT EXISTS (SELECT FROM files f WHERE f.bucket_id = b.id AND f.state IN (1, 2))
       AND NOT EXISTS (SELECT FROM sessions s WHERE s.bucket_id = b.id)
 ), failed AS (
     UPDATE files SET state = 4, deleted_at = now() FROM bucket WHERE files.bucket_id = bucket.id AND files.state = 3
@@ -37,9 +47,14 @@ WITH bucket AS (
     DELETE FROM bucket_usage USING bucket WHERE bucket_usage.bucket_id = bucket.id
 ), dropped AS (
     DELETE FROM buckets USING bucket WHERE buckets.id = bucket.id RETURNING buckets.id
+), recorded AS (
+    INSERT INTO changes_new (bucket_id, kind, bucket, key, file, latest, bytes, files, caller, at)
+    SELECT id, 5, @name::text, '', '00000000-0000-0000-0000-000000000000', '00000000-0000-0000-0000-000000000000', 0, 0, @caller::text, now() FROM dropped
+), numbered AS (
+    UPDATE event_head SET seq = event_head.seq + 1 FROM dropped RETURNING event_head.seq
 )
-INSERT INTO changes_new (bucket_id, kind, bucket, key, file, latest, bytes, files, caller, at)
-SELECT id, 5, $1, '', '00000000-0000-0000-0000-000000000000', '00000000-0000-0000-0000-000000000000', 0, 0, '', now() FROM dropped;
+INSERT INTO events (seq, happened_at, kind, severity, subject, message, attrs, caller)
+SELECT seq, clock_timestamp(), @event::text, @severity::smallint, @subject::text, @message::text, @attrs::jsonb, @caller::text FROM numbered;
 
 -- name: KeepBucket
 UPDATE buckets SET name = $1 WHERE name = '/' || $1::text;

@@ -11,12 +11,21 @@ import (
 )
 
 // CreateBucket implements store.Buckets.
-func (s *Store) CreateBucket(ctx context.Context, b store.Bucket) error {
+func (s *Store) CreateBucket(ctx context.Context, b store.Bucket, caller string) error {
 	if err := b.Validate(); err != nil {
 		return err
 	}
-	_, err := s.exec(ctx, "CreateBucket", s.q.CreateBucket, string(b.Name), b.Survive)
+	v, err := bucketValues(store.EventBucketMade, b, caller)
+	if err != nil {
+		return err
+	}
+	_, err = s.exec(ctx, "CreateBucket", s.q.CreateBucket, s.q.args(s.q.CreateBucket, v)...)
 	return err
+}
+
+// bucketValues are the values of a statement that changes a bucket, and of its event.
+func bucketValues(event string, b store.Bucket, caller string) (values, error) {
+	return values{"name": string(b.Name), "survive": b.Survive}.withEvent(store.BucketEvent(event, b.Name, caller))
 }
 
 // Bucket implements store.Buckets.
@@ -50,11 +59,15 @@ func (s *Store) ListBuckets(ctx context.Context) (all []store.Bucket, err error)
 }
 
 // UpdateBucket implements store.Buckets.
-func (s *Store) UpdateBucket(ctx context.Context, b store.Bucket) error {
+func (s *Store) UpdateBucket(ctx context.Context, b store.Bucket, caller string) error {
 	if err := b.Validate(); err != nil {
 		return err
 	}
-	changed, err := s.exec(ctx, "UpdateBucket", s.q.UpdateBucket, string(b.Name), b.Survive)
+	v, err := bucketValues(store.EventBucketSet, b, caller)
+	if err != nil {
+		return err
+	}
+	changed, err := s.exec(ctx, "UpdateBucket", s.q.UpdateBucket, s.q.args(s.q.UpdateBucket, v)...)
 	if err == nil && changed == 0 {
 		return noBucket(b.Name)
 	}
@@ -62,7 +75,11 @@ func (s *Store) UpdateBucket(ctx context.Context, b store.Bucket) error {
 }
 
 // DeleteBucket implements store.Buckets.
-func (s *Store) DeleteBucket(ctx context.Context, name store.BucketName) error {
+func (s *Store) DeleteBucket(ctx context.Context, name store.BucketName, caller string) error {
+	v, err := bucketValues(store.EventBucketGone, store.Bucket{Name: name}, caller)
+	if err != nil {
+		return err
+	}
 	return s.write(ctx, "DeleteBucket", func(c *conn) error {
 		var there, kept bool
 		b := &pgx.Batch{}
@@ -70,7 +87,7 @@ func (s *Store) DeleteBucket(ctx context.Context, name store.BucketName) error {
 			there = tag.RowsAffected() > 0
 			return nil
 		})
-		b.Queue(s.q.DropBucket, string(name))
+		b.Queue(s.q.DropBucket, s.q.args(s.q.DropBucket, v)...)
 		b.Queue(s.q.KeepBucket, string(name)).Exec(func(tag commandTag) error {
 			kept = tag.RowsAffected() > 0
 			return nil

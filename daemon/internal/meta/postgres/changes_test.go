@@ -117,7 +117,7 @@ func TestADeletionDoesNotFollowARename(t *testing.T) {
 	t.Parallel()
 	dsn := pgtest.Database(t)
 	s := open(t, dsn, postgres.Options{})
-	require.NoError(t, s.CreateBucket(t.Context(), store.Bucket{Name: "other"}))
+	require.NoError(t, s.CreateBucket(t.Context(), store.Bucket{Name: "other"}, ""))
 	f := smallFile("a")
 	f.ETag = "tag"
 	_, _, err := s.CommitFile(t.Context(), store.Commit{File: f})

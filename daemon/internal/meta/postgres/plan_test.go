@@ -150,12 +150,13 @@ func TestPlansOfSessions(t *testing.T) {
 		"ClaimName":    {plan(t, s, q.ClaimName, id, "'default'", "'a'"), []string{"buckets_name", "files_pkey"}},
 		"MoveName":     {plan(t, s, q.MoveName, id, "'default'", "'a'", "''"), []string{"files_pkey", "files_behind", "buckets_name"}},
 		"BareFile":     {plan(t, s, q.BareFile, id), []string{"files_pkey", "buckets_pkey"}},
-		"DropBucket":   {plan(t, s, q.DropBucket, "'x'"), []string{"buckets_name", "files_by_time", "sessions_of_bucket"}},
+		"DropBucket":   {plan(t, s, q.DropBucket, "'x'", "''", "'bucket.deleted'", "0", "''", "''", "null"), []string{"buckets_name", "files_by_time", "sessions_of_bucket"}},
 	} {
 		for _, index := range c.steps {
 			require.Contains(t, c.plan, "using "+index+" on ", "%s\n%s", name, c.plan)
 		}
-		require.NotContains(t, c.plan, "Seq Scan", "%s\n%s", name, c.plan)
+		withoutHead := strings.ReplaceAll(c.plan, "Seq Scan on event_head", "") // it has one row
+		require.NotContains(t, withoutHead, "Seq Scan", "%s\n%s", name, c.plan)
 	}
 }
 
@@ -211,7 +212,7 @@ func TestListingAgainstTheNaive(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		n++
 		bucket := store.BucketName(fmt.Sprintf("rapid-%d", n))
-		require.NoError(rt, s.CreateBucket(context.Background(), store.Bucket{Name: bucket}))
+		require.NoError(rt, s.CreateBucket(context.Background(), store.Bucket{Name: bucket}, ""))
 		keys := rapid.SliceOfNDistinct(text, 0, 25, rapid.ID[string]).Draw(rt, "keys")
 		for _, k := range keys {
 			f := store.File{ID: store.NewFileID(), Bucket: bucket, Key: store.Key(k)}

@@ -98,7 +98,7 @@ func TestDeleteBucketAgainstCommits(t *testing.T) {
 	one, two := open(t, dsn, postgres.Options{}), open(t, dsn, postgres.Options{})
 	for round := range 30 {
 		name := store.BucketName(fmt.Sprintf("bucket-%d", round))
-		require.NoError(t, one.CreateBucket(t.Context(), store.Bucket{Name: name}))
+		require.NoError(t, one.CreateBucket(t.Context(), store.Bucket{Name: name}, ""))
 		var all sync.WaitGroup
 		var dropped error
 		stored := make([]error, 6)
@@ -113,7 +113,7 @@ func TestDeleteBucketAgainstCommits(t *testing.T) {
 				_, _, stored[i] = two.CommitFile(context.Background(), store.Commit{File: f})
 			})
 		}
-		all.Go(func() { dropped = one.DeleteBucket(context.Background(), name) })
+		all.Go(func() { dropped = one.DeleteBucket(context.Background(), name, "") })
 		all.Wait()
 		for _, err := range stored {
 			if dropped == nil {

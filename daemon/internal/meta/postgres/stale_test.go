@@ -79,12 +79,12 @@ func TestStatementsOfAnother(t *testing.T) {
 	bucket := func(i int) store.Bucket {
 		return store.Bucket{Name: store.BucketName(fmt.Sprintf("bucket-%d", i)), Survive: 1}
 	}
-	require.NoError(t, s.CreateBucket(t.Context(), bucket(1)))
+	require.NoError(t, s.CreateBucket(t.Context(), bucket(1), ""))
 	_, err := s.ListBuckets(t.Context())
 	require.NoError(t, err)
 
 	onTheConnection(t, s, "DEALLOCATE ALL")
-	require.NoError(t, s.CreateBucket(t.Context(), bucket(2)), "a change that the server refused left nothing, and is repeated")
+	require.NoError(t, s.CreateBucket(t.Context(), bucket(2), ""), "a change that the server refused left nothing, and is repeated")
 	onTheConnection(t, s, "DEALLOCATE ALL")
 	_, err = s.ListBuckets(t.Context())
 	require.NoError(t, err)
@@ -93,7 +93,7 @@ func TestStatementsOfAnother(t *testing.T) {
 		digest := sha256.Sum256([]byte(sql))
 		onTheConnection(t, s, fmt.Sprintf(`PREPARE "stmtcache_%s" AS SELECT %d`, hex.EncodeToString(digest[:24]), i))
 	}
-	require.NoError(t, s.UpdateBucket(t.Context(), bucket(1)))
+	require.NoError(t, s.UpdateBucket(t.Context(), bucket(1), ""))
 	_, err = s.Bucket(t.Context(), bucket(1).Name)
 	require.NoError(t, err)
 }

@@ -27,7 +27,7 @@ func (s *Store) bucketID(a asker, name store.BucketName) (id int64, b store.Buck
 }
 
 // CreateBucket implements store.Buckets.
-func (s *Store) CreateBucket(ctx context.Context, b store.Bucket) error {
+func (s *Store) CreateBucket(ctx context.Context, b store.Bucket, caller string) error {
 	if err := b.Validate(); err != nil {
 		return err
 	}
@@ -39,7 +39,7 @@ func (s *Store) CreateBucket(ctx context.Context, b store.Bucket) error {
 		if err != nil {
 			return err
 		}
-		return s.recordBucket(t, id)
+		return s.recordBucket(t, id, store.EventBucketMade, b.Name, caller)
 	})
 	if errors.Is(err, store.Exists) {
 		return store.Errorf(store.Exists, "bucket %q exists already", b.Name)
@@ -77,7 +77,7 @@ func (s *Store) ListBuckets(ctx context.Context) (all []store.Bucket, err error)
 }
 
 // UpdateBucket implements store.Buckets.
-func (s *Store) UpdateBucket(ctx context.Context, b store.Bucket) error {
+func (s *Store) UpdateBucket(ctx context.Context, b store.Bucket, caller string) error {
 	if err := b.Validate(); err != nil {
 		return err
 	}
@@ -89,12 +89,12 @@ func (s *Store) UpdateBucket(ctx context.Context, b store.Bucket) error {
 		if _, err := t.exec(s.q.UpdateBucket, b.Survive, id); err != nil {
 			return err
 		}
-		return s.recordBucket(t, id)
+		return s.recordBucket(t, id, store.EventBucketSet, b.Name, caller)
 	})
 }
 
 // DeleteBucket implements store.Buckets.
-func (s *Store) DeleteBucket(ctx context.Context, name store.BucketName) error {
+func (s *Store) DeleteBucket(ctx context.Context, name store.BucketName, caller string) error {
 	return s.write(ctx, "DeleteBucket", func(t *tx) error {
 		id, _, err := s.bucketID(t, name)
 		if err != nil {
@@ -110,7 +110,7 @@ func (s *Store) DeleteBucket(ctx context.Context, name store.BucketName) error {
 		if _, err := t.exec(s.q.DeleteFailed, micros(s.now()), id); err != nil {
 			return err
 		}
-		if err := s.recordBucket(t, id); err != nil {
+		if err := s.recordBucket(t, id, store.EventBucketGone, name, caller); err != nil {
 			return err
 		}
 		_, err = t.exec(s.q.DropBucket, id)

@@ -34,9 +34,13 @@ func (s *Store) recordRemoved(t *tx, bucket int64, kind store.ChangeKind, f stor
 	return s.record(t, bucket, store.ObjectChange{Kind: kind, Key: f.Key, File: f.ID, Latest: heir, Bytes: -f.Size, Files: -1, Caller: caller})
 }
 
-// recordBucket stores a change of the bucket itself.
-func (s *Store) recordBucket(t *tx, bucket int64) error {
-	return s.record(t, bucket, store.ObjectChange{Kind: store.BucketChanged})
+// recordBucket stores a change of the bucket itself, and its event.
+func (s *Store) recordBucket(t *tx, bucket int64, event string, name store.BucketName, caller string) error {
+	if err := s.record(t, bucket, store.ObjectChange{Kind: store.BucketChanged, Caller: caller}); err != nil {
+		return err
+	}
+	_, err := s.tell(t, store.BucketEvent(event, name, caller))
+	return err
 }
 
 // ChangesAfter implements store.Changes.

@@ -58,7 +58,7 @@ func TestADeletedDefaultBucketStaysDeleted(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "metadata.db")
 	s := open(t, path)
-	require.NoError(t, s.DeleteBucket(t.Context(), store.DefaultBucket))
+	require.NoError(t, s.DeleteBucket(t.Context(), store.DefaultBucket, ""))
 	require.NoError(t, s.Close())
 	_, err := open(t, path).Bucket(t.Context(), store.DefaultBucket)
 	require.ErrorIs(t, err, store.NotFound)

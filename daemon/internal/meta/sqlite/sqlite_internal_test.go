@@ -360,7 +360,7 @@ func TestAnotherWriterIsWaitedFor(t *testing.T) {
 	held, err := other.Begin()
 	require.NoError(t, err)
 	result := make(chan error, 1)
-	go func() { result <- s.CreateBucket(context.Background(), store.Bucket{Name: "waits"}) }()
+	go func() { result <- s.CreateBucket(context.Background(), store.Bucket{Name: "waits"}, "") }()
 	await(t, s.writer, 0)
 	require.NoError(t, held.Rollback())
 	require.NoError(t, <-result)

@@ -76,8 +76,8 @@ func (s *Store) BeatNodes(ctx context.Context, beats []store.Beat) ([]store.Node
 }
 
 // CreateBucket implements store.Buckets.
-func (s *Store) CreateBucket(ctx context.Context, b store.Bucket) error {
-	err := s.Metadata.CreateBucket(ctx, b)
+func (s *Store) CreateBucket(ctx context.Context, b store.Bucket, caller string) error {
+	err := s.Metadata.CreateBucket(ctx, b, caller)
 	s.note(err)
 	return err
 }

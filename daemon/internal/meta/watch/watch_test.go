@@ -28,11 +28,11 @@ func (b *broken) BeatNodes(ctx context.Context, beats []store.Beat) ([]store.Nod
 	return b.Metadata.BeatNodes(ctx, beats)
 }
 
-func (b *broken) CreateBucket(ctx context.Context, n store.Bucket) error {
+func (b *broken) CreateBucket(ctx context.Context, n store.Bucket, caller string) error {
 	if b.err != nil {
 		return b.err
 	}
-	return b.Metadata.CreateBucket(ctx, n)
+	return b.Metadata.CreateBucket(ctx, n, caller)
 }
 
 func newBroken(t *testing.T) (*watch.Store, *broken, []store.Beat) {
@@ -67,10 +67,10 @@ func TestAClientsWriteTellsOfAFullDiskOnly(t *testing.T) {
 	t.Parallel()
 	s, b, _ := newBroken(t)
 	b.err = store.Errorf(store.Unavailable, "too many changes of the same rows")
-	require.Error(t, s.CreateBucket(t.Context(), store.Bucket{Name: "pictures"}))
+	require.Error(t, s.CreateBucket(t.Context(), store.Bucket{Name: "pictures"}, ""))
 	require.NoError(t, s.Ping(t.Context()))
 	b.err = store.Errorf(store.NoSpace, "full")
-	require.Error(t, s.CreateBucket(t.Context(), store.Bucket{Name: "pictures"}))
+	require.Error(t, s.CreateBucket(t.Context(), store.Bucket{Name: "pictures"}, ""))
 	require.ErrorIs(t, s.Ping(t.Context()), store.NoSpace)
 }
 

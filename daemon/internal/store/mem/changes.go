@@ -33,9 +33,10 @@ func (d *data) record(kind store.ChangeKind, f store.File, latest store.FileID, 
 	})
 }
 
-// recordBucket stores a change of the bucket itself.
-func (d *data) recordBucket(name store.BucketName) {
-	d.appendChange(store.ObjectChange{Kind: store.BucketChanged, Bucket: name})
+// recordBucket stores a change of the bucket itself, and its event.
+func (d *data) recordBucket(event string, name store.BucketName, caller string) {
+	d.appendChange(store.ObjectChange{Kind: store.BucketChanged, Bucket: name, Caller: caller})
+	d.tell(store.BucketEvent(event, name, caller))
 }
 
 func (d *data) appendChange(c store.ObjectChange) {

@@ -111,7 +111,7 @@ func (d *data) bucket(name store.BucketName) (store.Bucket, error) {
 }
 
 // CreateBucket implements store.Buckets.
-func (m *Metadata) CreateBucket(ctx context.Context, b store.Bucket) error {
+func (m *Metadata) CreateBucket(ctx context.Context, b store.Bucket, caller string) error {
 	if err := b.Validate(); err != nil {
 		return err
 	}
@@ -121,7 +121,7 @@ func (m *Metadata) CreateBucket(ctx context.Context, b store.Bucket) error {
 		}
 		b.CreatedAt = d.now()
 		d.buckets[b.Name] = b
-		d.recordBucket(b.Name)
+		d.recordBucket(store.EventBucketMade, b.Name, caller)
 		return nil
 	})
 }
@@ -142,7 +142,7 @@ func (m *Metadata) ListBuckets(ctx context.Context) (all []store.Bucket, err err
 }
 
 // UpdateBucket implements store.Buckets.
-func (m *Metadata) UpdateBucket(ctx context.Context, b store.Bucket) error {
+func (m *Metadata) UpdateBucket(ctx context.Context, b store.Bucket, caller string) error {
 	if err := b.Validate(); err != nil {
 		return err
 	}
@@ -153,13 +153,13 @@ func (m *Metadata) UpdateBucket(ctx context.Context, b store.Bucket) error {
 		}
 		b.CreatedAt = was.CreatedAt
 		d.buckets[b.Name] = b
-		d.recordBucket(b.Name)
+		d.recordBucket(store.EventBucketSet, b.Name, caller)
 		return nil
 	})
 }
 
 // DeleteBucket implements store.Buckets.
-func (m *Metadata) DeleteBucket(ctx context.Context, name store.BucketName) error {
+func (m *Metadata) DeleteBucket(ctx context.Context, name store.BucketName, caller string) error {
 	return m.do(ctx, func(d *data) error {
 		if _, err := d.bucket(name); err != nil {
 			return err
@@ -186,7 +186,7 @@ func (m *Metadata) DeleteBucket(ctx context.Context, name store.BucketName) erro
 			d.remove(id)
 		}
 		delete(d.buckets, name)
-		d.recordBucket(name)
+		d.recordBucket(store.EventBucketGone, name, caller)
 		return nil
 	})
 }

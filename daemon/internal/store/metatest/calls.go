@@ -21,11 +21,11 @@ func every(ctx context.Context, m store.Metadata) map[string]error {
 	two := func(name string) func(any, error) { return func(_ any, err error) { errs[name] = err } }
 
 	one("Ping", m.Ping(ctx))
-	one("CreateBucket", m.CreateBucket(ctx, store.Bucket{Name: "every", Survive: 1}))
+	one("CreateBucket", m.CreateBucket(ctx, store.Bucket{Name: "every", Survive: 1}, ""))
 	two("Bucket")(m.Bucket(ctx, store.DefaultBucket))
 	two("ListBuckets")(m.ListBuckets(ctx))
-	one("UpdateBucket", m.UpdateBucket(ctx, store.Bucket{Name: "every", Survive: 2}))
-	one("DeleteBucket", m.DeleteBucket(ctx, "every"))
+	one("UpdateBucket", m.UpdateBucket(ctx, store.Bucket{Name: "every", Survive: 2}, ""))
+	one("DeleteBucket", m.DeleteBucket(ctx, "every", ""))
 	one("BeginFile", m.BeginFile(ctx, begun))
 	_, _, err := m.CommitFile(ctx, store.Commit{File: f})
 	one("CommitFile", err)

@@ -199,8 +199,8 @@ var changeTests = []test{
 		named := store.ObjectChange{Kind: store.BucketChanged, Bucket: "named"}
 		requireRecorded(t, m, func() {
 			bucket(t, m, "named")
-			require.NoError(t, m.UpdateBucket(t.Context(), store.Bucket{Name: "named", Survive: 1}))
-		}, named, named)
+			require.NoError(t, m.UpdateBucket(t.Context(), store.Bucket{Name: "named", Survive: 1}, "AKIA"))
+		}, named, store.ObjectChange{Kind: store.BucketChanged, Bucket: "named", Caller: "AKIA"})
 		failed := newFile("a", newPart(1, newNodes(2)...))
 		failed.Bucket = "named"
 		f := newFile("b")
@@ -210,7 +210,7 @@ var changeTests = []test{
 			require.NoError(t, m.FailFile(t.Context(), failed, "why", nil))
 			changePut(t, m, f, store.ReplaceBefore)
 			changeDelete(t, m, store.Deletion{File: f.ID})
-			require.NoError(t, m.DeleteBucket(t.Context(), "named"))
+			require.NoError(t, m.DeleteBucket(t.Context(), "named", ""))
 		}, change(store.FilePut, f, f.ID, 1), change(store.FileGone, f, store.FileID{}, -1), named)
 	}},
 	{"what is refused leaves no record", refusedChanges},
@@ -260,7 +260,7 @@ var changeTests = []test{
 		put(t, m, f)
 		requireUsage(t, m, "again", store.Usage{Bytes: f.Size, Files: 1})
 		changeDelete(t, m, store.Deletion{File: f.ID})
-		require.NoError(t, m.DeleteBucket(t.Context(), "again"))
+		require.NoError(t, m.DeleteBucket(t.Context(), "again", ""))
 		_, err = m.Usage(t.Context(), "again")
 		requireKind(t, store.NotFound, err)
 		bucket(t, m, "again")
@@ -291,10 +291,10 @@ func refusedChanges(t *testing.T, m store.Metadata) {
 		requireKind(t, store.NotFound, m.DeleteFile(ctx, store.Deletion{Bucket: f.Bucket, Key: "b"}))
 		_, _, err = m.RenameFile(ctx, store.Rename{File: f.ID, Bucket: f.Bucket, Key: "b", Attempt: attempt})
 		requireKind(t, store.Conflict, err)
-		requireKind(t, store.Conflict, m.DeleteBucket(ctx, f.Bucket))
-		requireKind(t, store.NotFound, m.DeleteBucket(ctx, "nowhere"))
-		requireKind(t, store.NotFound, m.UpdateBucket(ctx, store.Bucket{Name: "nowhere"}))
-		requireKind(t, store.Exists, m.CreateBucket(ctx, store.Bucket{Name: f.Bucket}))
+		requireKind(t, store.Conflict, m.DeleteBucket(ctx, f.Bucket, ""))
+		requireKind(t, store.NotFound, m.DeleteBucket(ctx, "nowhere", ""))
+		requireKind(t, store.NotFound, m.UpdateBucket(ctx, store.Bucket{Name: "nowhere"}, ""))
+		requireKind(t, store.Exists, m.CreateBucket(ctx, store.Bucket{Name: f.Bucket}, ""))
 	})
 	requireUsage(t, m, f.Bucket, store.Usage{Bytes: f.Size, Files: 1})
 }

@@ -287,9 +287,9 @@ var completeTests = []test{
 		p := newPart(1, newNodes(2)...)
 		savePart(t, m, s.ID, p)
 		complete(t, m, fileOf(s, p), s.ID)
-		requireKind(t, store.Conflict, m.DeleteBucket(t.Context(), "photos"))
+		requireKind(t, store.Conflict, m.DeleteBucket(t.Context(), "photos", ""))
 		require.NoError(t, m.DeleteFile(t.Context(), store.Deletion{File: s.ID, Attempt: store.NewAttemptID()}))
-		require.NoError(t, m.DeleteBucket(t.Context(), "photos"))
+		require.NoError(t, m.DeleteBucket(t.Context(), "photos", ""))
 		requireQueued(t, m, store.Reclaim, chunksOf(p)...)
 	}},
 	{"parts of a completed file are walked over as others", func(t *testing.T, m store.Metadata) {

@@ -136,6 +136,23 @@ var eventTests = []test{
 		require.NoError(t, m.DeleteCredential(t.Context(), "AKIC", "AKIA"))
 		f.requires(t, "delete", store.KeyEvent(store.EventKeyGone, "AKIC", "", "AKIA"))
 	}},
+	{"changes of buckets append their events", func(t *testing.T, m store.Metadata) {
+		f := follow(t, m)
+		require.NoError(t, m.CreateBucket(t.Context(), store.Bucket{Name: "photos"}, "AKIA"))
+		requireKind(t, store.Exists, m.CreateBucket(t.Context(), store.Bucket{Name: "photos"}, "AKIA"))
+		f.requires(t, "create", store.BucketEvent(store.EventBucketMade, "photos", "AKIA"))
+		require.NoError(t, m.UpdateBucket(t.Context(), store.Bucket{Name: "photos", Survive: 1}, ""))
+		requireKind(t, store.NotFound, m.UpdateBucket(t.Context(), store.Bucket{Name: "unknown", Survive: 1}, ""))
+		f.requires(t, "update", store.BucketEvent(store.EventBucketSet, "photos", ""))
+		file := newFile("a")
+		file.Bucket = "photos"
+		put(t, m, file)
+		requireKind(t, store.Conflict, m.DeleteBucket(t.Context(), "photos", "AKIA"))
+		require.NoError(t, m.DeleteFile(t.Context(), store.Deletion{File: file.ID}))
+		f.requires(t, "refused, and files")
+		require.NoError(t, m.DeleteBucket(t.Context(), "photos", "AKIA"))
+		f.requires(t, "delete", store.BucketEvent(store.EventBucketGone, "photos", "AKIA"))
+	}},
 	{"a lease that gets another owner appends an event", func(t *testing.T, m store.Metadata) {
 		f := follow(t, m)
 		acquire(t, m, "upkeep", "a", time.Hour)

@@ -46,7 +46,7 @@ var fenceTests = []test{
 		f := newFile("a", newPart(1, newNodes(2)...))
 		f.Bucket = name
 		require.NoError(t, m.FailFile(t.Context(), f, "no answer", nil))
-		require.NoError(t, m.DeleteBucket(t.Context(), name))
+		require.NoError(t, m.DeleteBucket(t.Context(), name, ""))
 		g := newFile("b", newPart(1, newNodes(2)...))
 		g.Bucket = name
 		require.NoError(t, m.FailFile(t.Context(), g, "no answer", g.Parts))
@@ -379,7 +379,7 @@ var sweepTests = []test{
 		f.Bucket = bucket(t, m, "photos")
 		put(t, m, f)
 		require.NoError(t, m.DeleteFile(t.Context(), store.Deletion{File: f.ID, Attempt: store.NewAttemptID()}))
-		require.NoError(t, m.DeleteBucket(t.Context(), f.Bucket))
+		require.NoError(t, m.DeleteBucket(t.Context(), f.Bucket, ""))
 		requireQueued(t, m, store.Reclaim, chunksOf(f.Parts...)...)
 	}},
 	{"an upload that is deleted while it runs leaves nothing", func(t *testing.T, m store.Metadata) {

@@ -73,7 +73,7 @@ func begin(tb testing.TB, m store.Metadata, f store.File) {
 // bucket makes one more bucket.
 func bucket(tb testing.TB, m store.Metadata, name store.BucketName) store.BucketName {
 	tb.Helper()
-	require.NoError(tb, m.CreateBucket(tb.Context(), store.Bucket{Name: name, Survive: store.SurviveDefault}))
+	require.NoError(tb, m.CreateBucket(tb.Context(), store.Bucket{Name: name, Survive: store.SurviveDefault}, ""))
 	return name
 }
 

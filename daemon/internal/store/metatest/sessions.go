@@ -378,12 +378,12 @@ var sessionTests = []test{
 		s := newSession("a")
 		s.Bucket = bucket(t, m, "photos")
 		create(t, m, s, time.Hour)
-		requireKind(t, store.Conflict, m.DeleteBucket(t.Context(), "photos"))
+		requireKind(t, store.Conflict, m.DeleteBucket(t.Context(), "photos", ""))
 		require.NoError(t, m.SavePart(t.Context(), s.ID, newPart(1, newNodes(1)...), time.Millisecond))
 		awaitExpired(t, m, s.ID)
-		requireKind(t, store.Conflict, m.DeleteBucket(t.Context(), "photos"))
+		requireKind(t, store.Conflict, m.DeleteBucket(t.Context(), "photos", ""))
 		require.NoError(t, m.AbortSession(t.Context(), s.ID))
-		require.NoError(t, m.DeleteBucket(t.Context(), "photos"))
+		require.NoError(t, m.DeleteBucket(t.Context(), "photos", ""))
 		_, err := m.CreateSession(t.Context(), s, time.Hour, store.SessionLimits{})
 		requireKind(t, store.NotFound, err)
 	}},
@@ -394,7 +394,7 @@ var sessionTests = []test{
 		begin(t, m, f)
 		require.NoError(t, m.FailFile(t.Context(), f, "gone", nil))
 		create(t, m, s, time.Hour)
-		requireKind(t, store.Conflict, m.DeleteBucket(t.Context(), "photos"))
+		requireKind(t, store.Conflict, m.DeleteBucket(t.Context(), "photos", ""))
 		_, err := m.File(t.Context(), f.ID)
 		require.NoError(t, err)
 	}},
@@ -464,7 +464,7 @@ func createAgainstDelete(t *testing.T, one, two store.Metadata) {
 		var created, deleted error
 		var both sync.WaitGroup
 		both.Go(func() { _, created = one.CreateSession(t.Context(), s, time.Hour, store.SessionLimits{}) })
-		both.Go(func() { deleted = two.DeleteBucket(t.Context(), s.Bucket) })
+		both.Go(func() { deleted = two.DeleteBucket(t.Context(), s.Bucket, "") })
 		both.Wait()
 		require.NotEqual(t, created == nil, deleted == nil, "create: %v, delete: %v", created, deleted)
 		if created != nil {
@@ -473,6 +473,6 @@ func createAgainstDelete(t *testing.T, one, two store.Metadata) {
 		}
 		requireKind(t, store.Conflict, deleted)
 		require.NoError(t, one.AbortSession(t.Context(), s.ID))
-		require.NoError(t, one.DeleteBucket(t.Context(), s.Bucket))
+		require.NoError(t, one.DeleteBucket(t.Context(), s.Bucket, ""))
 	}
 }

@@ -88,9 +88,9 @@ var sharedTests = []struct {
 		f = newFile("b")
 		f.Bucket = name
 		put(t, one, f)
-		requireKind(t, store.Conflict, two.DeleteBucket(t.Context(), name))
+		requireKind(t, store.Conflict, two.DeleteBucket(t.Context(), name, ""))
 		require.NoError(t, one.DeleteFile(t.Context(), store.Deletion{File: f.ID, Attempt: store.NewAttemptID()}))
-		require.NoError(t, two.DeleteBucket(t.Context(), name))
+		require.NoError(t, two.DeleteBucket(t.Context(), name, ""))
 		f.ID = store.NewFileID()
 		_, _, err = one.CommitFile(t.Context(), store.Commit{File: f})
 		requireKind(t, store.NotFound, err)

@@ -105,7 +105,7 @@ func TestHolesAreQueuedAgain(t *testing.T) {
 func TestWhatIsEnoughIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 6)
-	require.NoError(t, r.Meta.UpdateBucket(t.Context(), store.Bucket{Name: store.DefaultBucket, Survive: 0}))
+	require.NoError(t, r.Meta.UpdateBucket(t.Context(), store.Bucket{Name: store.DefaultBucket, Survive: 0}, ""))
 	f, _ := r.Put(t, 1, 0, 50)
 	r.settle(t)
 	require.Equal(t, 0, r.part(t, f).M)
