@@ -15,6 +15,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/rpc"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/telemetry"
+	"github.com/ringstore/ringstore/daemon/internal/upkeep/loop/changes"
 )
 
 // Settings are the settings of a gateway process and of standalone.
@@ -29,6 +30,8 @@ type Settings struct {
 	MaxSessions   int           `conf:"max-sessions" arg:"N" help:"open uploads in parts of one bucket; more are refused; 0: no limit"`
 	KeySessions   int           `conf:"max-sessions-per-key" arg:"N" help:"open uploads in parts of one access key; more are refused; 0: no limit"`
 	DeleteGrace   time.Duration `conf:"delete-grace" arg:"TIME" help:"how long deleted or replaced files stay readable for downloads in progress; less when space is short"`
+	ChangeAge     time.Duration `conf:"change-retention" arg:"TIME" help:"how long the record of changes of objects is kept for followers"`
+	ChangeCount   int           `conf:"change-limit" arg:"N" help:"how many of the newest changes are kept at most"`
 	WriteMemory   conf.Size     `conf:"write-memory" arg:"SIZE" help:"memory for the data of all uploads together; more uploads wait, then are refused"`
 	Heartbeat     time.Duration `conf:"heartbeat" arg:"TIME" help:"time between heartbeats of the nodes; three missed ones make a node inactive"`
 	RootAccessKey string        `conf:"root-access-key" arg:"KEY" help:"access key to create at the start, or whose secret to set; by default one is generated at the first start"`
@@ -44,6 +47,7 @@ func DefaultSettings() Settings {
 	return Settings{
 		Listen: "127.0.0.1:8080", Connections: 4096, Survive: 2, MaxFileSize: 10 << 30, WriteMemory: 128 << 20, Heartbeat: 10 * time.Second,
 		SessionTTL: 7 * 24 * time.Hour, MaxSessions: 10000, KeySessions: 1000, DeleteGrace: 15 * time.Minute,
+		ChangeAge: changes.Default.Age, ChangeCount: changes.Default.Count,
 		LogLevel: "info", LogFormat: string(telemetry.Auto), Grace: 20 * time.Second,
 	}
 }
@@ -73,6 +77,8 @@ func (s *Settings) Validate() error {
 		return fmt.Errorf("--write-memory must be at least %s, for the widest stripe and the share of small uploads", conf.Size(minWriteMemory))
 	case s.DeleteGrace < 0:
 		return errors.New("--delete-grace must not be negative")
+	case s.ChangeAge < time.Minute || s.ChangeCount < 1000:
+		return errors.New("--change-retention must be at least a minute, and --change-limit at least 1000")
 	case s.SessionTTL < time.Second:
 		return errors.New("--session-ttl must be at least a second")
 	case s.MaxSessions < 0 || s.MaxSessions > maxSessions || s.KeySessions < 0 || s.KeySessions > maxSessions:

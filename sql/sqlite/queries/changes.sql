@@ -20,8 +20,9 @@ SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'changes'), 0);
 -- name: ChangesAfter
 SELECT revision, kind, bucket, key, file, seq, latest, bytes, files, caller, at FROM changes WHERE revision > ? ORDER BY revision LIMIT ?;
 
--- Of the ?1 oldest changes removes those up to the last that is older than ?2 or has a revision up to ?3.
+-- Of the ?1 oldest changes the last that is older than ?2 or has a revision up to ?3.
+-- name: DueChanges
+SELECT max(revision) FROM (SELECT revision, at FROM changes ORDER BY revision LIMIT ?1) WHERE at < ?2 OR revision <= ?3;
+
 -- name: TrimChanges
-DELETE FROM changes WHERE revision <= (
-    SELECT max(revision) FROM (SELECT revision, at FROM changes ORDER BY revision LIMIT ?1) WHERE at < ?2 OR revision <= ?3
-);
+DELETE FROM changes WHERE revision <= ?;

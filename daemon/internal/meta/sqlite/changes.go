@@ -92,19 +92,26 @@ func (s *Store) TrimChanges(ctx context.Context, keep store.Retention, limit int
 	if err := keep.Validate(limit); err != nil {
 		return 0, err
 	}
-	err = s.write(ctx, "TrimChanges", func(t *tx) error {
-		var head int64
-		if err := t.row(s.q.ChangeHead).scan(&head); err != nil {
+	const op = "TrimChanges"
+	var upTo sql.NullInt64
+	err = s.read(ctx, op, func(r *reader) error {
+		var head, oldest, surplus int64
+		if err := r.row(s.q.ChangeHead).scan(&head); err != nil {
 			return err
 		}
-		var oldest, upTo int64
 		if keep.Age > 0 {
 			oldest = micros(s.now().Add(-keep.Age))
 		}
 		if keep.Count > 0 {
-			upTo = head - int64(keep.Count)
+			surplus = head - int64(keep.Count)
 		}
-		n, err := t.exec(s.q.TrimChanges, limit, oldest, upTo)
+		return r.row(s.q.DueChanges, limit, oldest, surplus).scan(&upTo)
+	})
+	if err != nil || !upTo.Valid {
+		return 0, err // no write, which would keep the log from being moved into the database
+	}
+	err = s.write(ctx, op, func(t *tx) error {
+		n, err := t.exec(s.q.TrimChanges, upTo.Int64)
 		trimmed = int(n)
 		return err
 	})

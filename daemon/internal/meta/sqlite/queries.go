@@ -5,7 +5,7 @@ type queries struct {
 	CreateBucket, Bucket, ListBuckets, UpdateBucket, BucketInUse, DeleteFailed, DropBucket                                                 string
 	InsertFile, InsertPart, FileState, Shown, Heir, Show, RenameFile, RemoveFile, RemoveParts, MarkFailed, MarkDeleted, InsertMarker, Hide string
 	File, LatestFile, Parts, PartsPage, SetMarks, ListObjects, ListFiles, ListFilesOfBucket, ListFilesByKey, CountByKey                    string
-	Record, AddUsage, SkipSeq, Usage, ChangeHead, ChangesAfter, TrimChanges                                                                string
+	Record, AddUsage, SkipSeq, Usage, ChangeHead, ChangesAfter, DueChanges, TrimChanges                                                    string
 	DueDeleted, SweepParts, RemoveSwept, ForgetDropped, ForgetAttempts, Attempt, InsertAttempt                                             string
 	Part, OwnerOfPart, SessionNames, PartsAfter, Widen, PlaceChunks, CallOff, IsQueued, FinishRepairs                                      string
 	EnsureCluster, Cluster, NextEpoch, Members, Node, NodeNamed, SaveNode, BeatNode, SetNodeState                                          string

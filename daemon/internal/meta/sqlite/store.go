@@ -15,6 +15,7 @@ import (
 	"github.com/pressly/goose/v3/database"
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
+	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/failure"
 	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/reserve"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	schema "github.com/ringstore/ringstore/sql"
@@ -54,13 +55,13 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 	// Retry when another process creates the file at the same time: SQLite does not wait
 	// for a lock while the journal mode changes, and the tables may appear during the migration.
 	for try := 0; err != nil && try < openTries(err) && pause(ctx, 20*time.Millisecond); try++ {
-		if needsSpace(err) {
+		if failure.NeedsSpace(err) {
 			_ = os.Truncate(reserve.Path(path), 0) // the log and the shared memory are made at an open
 		}
 		s, err = open(ctx, path, o)
 	}
 	if err != nil {
-		return nil, translate(ctx, op, err)
+		return nil, failure.Translate(ctx, op, err)
 	}
 	if err := s.prepareData(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -71,7 +72,7 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 // openTries is how often opening is retried after the error.
 func openTries(err error) int {
 	switch {
-	case isBusy(err):
+	case failure.IsBusy(err):
 		return 250
 	case store.KindOf(err) == store.Conflict:
 		return 0
@@ -193,10 +194,10 @@ func (s *Store) write(ctx context.Context, op string, f func(*tx) error) error {
 			return err
 		}
 	}
-	err := translate(ctx, op, s.writer.do(ctx, f))
+	err := failure.Translate(ctx, op, s.writer.do(ctx, f))
 	if free && errors.Is(err, store.NoSpace) {
 		s.reserve.Release()
-		err = translate(ctx, op, s.writer.do(ctx, f))
+		err = failure.Translate(ctx, op, s.writer.do(ctx, f))
 	}
 	return err
 }
@@ -216,7 +217,7 @@ func frees(op string) bool {
 
 // read runs f on one connection, in one snapshot.
 func (s *Store) read(ctx context.Context, op string, f func(*reader) error) error {
-	return translate(ctx, "sqlite."+op, s.readers.do(ctx, f))
+	return failure.Translate(ctx, "sqlite."+op, s.readers.do(ctx, f))
 }
 
 // list is read for listings, whose cost grows with the query: their queries are interrupted after a limit, so that they
@@ -232,7 +233,7 @@ func (s *Store) list(ctx context.Context, op string, f func(*reader) error) erro
 	if err != nil && limited.Err() != nil && ctx.Err() == nil {
 		err = store.Errorf(store.Unavailable, "the listing took longer than %s", s.listing).WithHint("Ask for fewer entries at once, or narrow the prefix.")
 	}
-	return translate(ctx, "sqlite."+op, err)
+	return failure.Translate(ctx, "sqlite."+op, err)
 }
 
 // completed is the time of completion of a file, for the writer: later than that of every file that it completed before, although

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/failure"
 )
 
 // maxGroup bounds how many changes share one commit, and so how long each waits for the others.
@@ -149,9 +151,9 @@ func (w *writer) serve(group []*change) {
 		w.tx.checkpoint() // so that the log never grows beyond one small group
 	}
 	err := w.commit(live)
-	full := isDiskFull(err)
+	full := failure.IsDiskFull(err)
 	for _, c := range live {
-		full = full || isDiskFull(c.err)
+		full = full || failure.IsDiskFull(c.err)
 	}
 	if full {
 		w.tx.checkpoint() // truncates the log, so that a retry has room
