@@ -85,6 +85,8 @@ var ringstore = Rules{
 		{internal + "access", in("vfs", "connlimit")}, // vfs, to keep the master key's file
 		{internal + "stripe", in("bufpool", "placement", "erasure", "cluster")},
 		{internal + "engine", append(in("placement", "writemem", "erasure", "cluster", "stripe"), "proto/checksum")},
+		{internal + "metalog", nil},
+		{internal + "metalog/replay", in("metalog")},
 		{internal + "upkeep", in("stripe")},
 		{internal + "upkeep/loop/changes", in("upkeep")},
 		{internal + "upkeep/loop/expire", in("upkeep")},
@@ -92,9 +94,8 @@ var ringstore = Rules{
 		{internal + "upkeep/loop/repair", in("cluster", "stripe", "upkeep")},
 		{internal + "upkeep/loop/review", in("cluster", "placement", "upkeep")},
 		{internal + "upkeep/loop/trim", in("upkeep")},
+		{internal + "upkeep/loop/logwriter", in("placement", "metalog", "stripe", "upkeep")},
 		{internal + "upkeep/upkeeptest", in("store/mem", "erasure", "cluster", "upkeep")},
-
-		{internal + "metalog", nil},
 
 		// Adapters: each knows the domain and one technology, none knows another.
 		{internal + "chunkfs/format", nil},

@@ -118,6 +118,20 @@ func (v *View) Policy(wanted int) placement.Policy {
 	return placement.PolicyFor(nodes, wanted)
 }
 
+// Plan decides where new data that is to survive the wanted number of node failures is placed, as long as this view is
+// current. Errors: those of placement.NewPlan.
+func (v *View) Plan(wanted int) (*placement.Plan, error) {
+	members := make([]placement.Member, len(v.Members))
+	for i, m := range v.Members {
+		active := m.State == store.NodeActive
+		members[i] = placement.Member{
+			Node:   placement.Node{ID: m.ID, Zone: m.Zone},
+			Active: active, Writable: m.Writable(), Full: active && m.Status == Online,
+		}
+	}
+	return placement.NewPlan(v.Ring, members, wanted)
+}
+
 // Member looks a node up. False for unknown and removed nodes.
 func (v *View) Member(id store.NodeID) (Member, bool) {
 	i, ok := v.byID[id]

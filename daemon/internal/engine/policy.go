@@ -31,15 +31,7 @@ func (p *planner) get(v *cluster.View, wanted int) (*placement.Plan, error) {
 	if made := set.plans[wanted].Load(); made != nil {
 		return made, nil
 	}
-	members := make([]placement.Member, len(v.Members))
-	for i, m := range v.Members {
-		active := m.State == store.NodeActive
-		members[i] = placement.Member{
-			Node:   placement.Node{ID: m.ID, Zone: m.Zone},
-			Active: active, Writable: m.Writable(), Full: active && m.Status == cluster.Online,
-		}
-	}
-	made, err := placement.NewPlan(v.Ring, members, wanted)
+	made, err := v.Plan(wanted)
 	if err != nil {
 		return nil, err
 	}

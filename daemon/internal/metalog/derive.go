@@ -29,15 +29,13 @@ func Needed(changes []store.ObjectChange) (files []store.FileID, buckets []store
 // key and whether it is the latest from the changes alone, because the row may have changed since. So a version that was replaced after the last
 // change is still recorded. missing counts the files that were removed since, with their rows: they are recorded as removed.
 func Derive(changes []store.ObjectChange, rows Rows) (records []store.LogRecord, missing int) {
-	renamed := map[store.FileID]bool{}
-	for _, c := range changes {
-		renamed[c.File] = renamed[c.File] || c.Kind == store.FileRenamed
-	}
+	renamed, at := lastRenames(changes), map[store.FileID]object{}
 	fold := NewFold()
-	for _, c := range changes {
+	for i, c := range changes {
 		removed := store.LogRecord{Kind: store.FileRemoved, File: store.File{ID: c.File}}
 		switch c.Kind {
 		case store.FilePut:
+			at[c.File] = object{c.Bucket, c.Key}
 			f, ok := rows.Files[c.File]
 			if !ok || !whole(f) {
 				missing++
@@ -47,12 +45,15 @@ func Derive(changes []store.ObjectChange, rows Rows) (records []store.LogRecord,
 			f.State, f.Failure, f.Bucket, f.Key, f.Latest, f.Seq, f.ChangedBy = store.Complete, "", c.Bucket, c.Key, true, c.Seq, c.Caller
 			fold.Add(store.LogRecord{Kind: store.FileStored, File: f})
 		case store.FileRenamed:
+			at[c.File] = object{c.Bucket, c.Key}
 			to := store.File{ID: c.File, Bucket: c.Bucket, Key: c.Key, Latest: true, Seq: c.Seq, ChangedBy: c.Caller}
 			fold.Add(store.LogRecord{Kind: store.FileMoved, File: to})
 		case store.FileReplaced:
 			fold.Add(removed)
 		case store.FileGone:
-			if f, ok := rows.Files[c.File]; !renamed[c.File] && (!ok || f.State != store.Complete) {
+			here, known := at[c.File]
+			left := renamed[c.File] > i || known && here != object{c.Bucket, c.Key} // it has another key by now, or will have
+			if f, ok := rows.Files[c.File]; !left && (!ok || f.State != store.Complete) {
 				fold.Add(removed)
 			}
 			if !c.Latest.IsZero() {
@@ -63,6 +64,17 @@ func Derive(changes []store.ObjectChange, rows Rows) (records []store.LogRecord,
 		}
 	}
 	return fold.Records(), missing
+}
+
+// lastRenames returns the index of the last rename of each file that was renamed.
+func lastRenames(changes []store.ObjectChange) map[store.FileID]int {
+	last := map[store.FileID]int{}
+	for i, c := range changes {
+		if c.Kind == store.FileRenamed {
+			last[c.File] = i
+		}
+	}
+	return last
 }
 
 func bucketRecord(name store.BucketName, b *store.Bucket) store.LogRecord {
@@ -84,18 +96,16 @@ func whole(f store.File) bool {
 // Settled returns how many of the changes, from the first on, can be recorded on their own when others follow them: a replaced file
 // is recorded together with its successor, and a file that left a key together with its arrival under another. At least one.
 func Settled(changes []store.ObjectChange, rows Rows) int {
-	put, renamed := map[object]int{}, map[store.FileID]bool{}
+	renamed, put := lastRenames(changes), map[object]int{}
 	for i, c := range changes {
-		switch c.Kind {
-		case store.FilePut, store.FileRenamed:
+		if c.Kind == store.FilePut || c.Kind == store.FileRenamed {
 			put[object{c.Bucket, c.Key}] = i
-			renamed[c.File] = renamed[c.File] || c.Kind == store.FileRenamed
 		}
 	}
 	for i, c := range changes {
 		last, found := put[object{c.Bucket, c.Key}]
 		replaced := c.Kind == store.FileReplaced && (!found || last < i)
-		left := c.Kind == store.FileGone && !renamed[c.File] && rows.Files[c.File].State == store.Complete
+		left := c.Kind == store.FileGone && renamed[c.File] <= i && rows.Files[c.File].State == store.Complete
 		if replaced || left {
 			return max(i, 1)
 		}

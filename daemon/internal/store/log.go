@@ -91,7 +91,7 @@ type LogChange struct {
 	Remove []uint64 // numbers; those that do not exist are ignored
 }
 
-// FileBatch is a number of files with their parts, by ID. A batch ends early where its files have many parts.
+// FileBatch is a number of files with all their parts, and without Marks, by ID. A batch ends early where its files have many parts.
 type FileBatch struct {
 	Files []File
 	More  bool // there may be files after the last one
@@ -106,6 +106,9 @@ const BatchParts = 2 * MaxParts
 type MetadataLog interface {
 	// LogSegments returns all segments by Number, with their parts.
 	LogSegments(ctx context.Context) ([]LogSegment, error)
+
+	// LoggedTo returns the revision up to which the newest tail segment holds the changes. NotFound when there is no tail segment.
+	LoggedTo(ctx context.Context) (Revision, error)
 
 	// ChangeLog adds and removes segments in one step. Placements of the new parts without a node are put on the
 	// repair queue, the chunks of removed segments on the reclaim queue. Conflict when there is a segment of a newer term, the
@@ -157,3 +160,6 @@ func (c LogChange) Check(term, number uint64) error {
 	}
 	return nil
 }
+
+// ErrNoTail is the error of LoggedTo when there is no tail segment.
+func ErrNoTail() *Error { return Errorf(NotFound, "the metadata log has no changes yet") }

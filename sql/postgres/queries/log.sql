@@ -1,3 +1,6 @@
+-- name: LoggedTo
+SELECT last FROM log_segments WHERE kind = 1 ORDER BY number DESC LIMIT 1;
+
 -- name: LogSegments
 SELECT l.log_id, l.number, l.term, l.kind, l.grp, l.first, l.last, l.written_at,
        p.id, p.number, p.size, p.k, p.m, p.unit_size, p.crc64, p.nodes, p.sums
@@ -59,6 +62,16 @@ FROM files f LEFT JOIN buckets b ON b.id = f.bucket_id WHERE f.id > $1 AND f.sta
 -- name: PartsOfFiles
 SELECT owner, id, number, size, k, m, unit_size, crc64, nodes, sums
 FROM parts WHERE owner = ANY ($1::uuid[]) AND state = 2 ORDER BY owner, number LIMIT $2;
+
+-- Counts the complete file $1 in the usage of its bucket, or with $2 = -1 no longer.
+-- name: CountFile
+INSERT INTO bucket_usage (bucket_id, bytes, files)
+SELECT bucket_id, $2::bigint * size, $2::bigint FROM files WHERE id = $1 AND state = 2
+ON CONFLICT (bucket_id) DO UPDATE SET bytes = bucket_usage.bytes + excluded.bytes, files = bucket_usage.files + excluded.files;
+
+-- name: EraseUsage
+DELETE FROM bucket_usage USING buckets b
+WHERE b.name = $1 AND bucket_usage.bucket_id = b.id AND NOT EXISTS (SELECT FROM files f WHERE f.bucket_id = b.id);
 
 -- name: EraseParts
 DELETE FROM parts WHERE owner = $1;

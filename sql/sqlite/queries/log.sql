@@ -1,3 +1,6 @@
+-- name: LoggedTo
+SELECT last FROM log_segments WHERE kind = 1 ORDER BY number DESC LIMIT 1;
+
 -- name: LogSegments
 SELECT l.log_id, l.number, l.term, l.kind, l.grp, l.first, l.last, l.written_at,
        p.id, p.number, p.size, p.k, p.m, p.unit_size, p.crc64, p.nodes, p.sums
@@ -26,14 +29,29 @@ ON CONFLICT (name) DO UPDATE SET created_at = ?2, survive = ?3;
 -- name: NeedBucket
 INSERT INTO buckets (name, created_at, survive) VALUES (?, ?, ?) ON CONFLICT (name) DO NOTHING;
 
--- name: BucketHasFiles
-SELECT EXISTS (SELECT 1 FROM files f JOIN buckets b ON b.id = f.bucket_id WHERE b.name = ?);
+-- name: NeedBucketOf
+INSERT INTO buckets (name, created_at, survive) SELECT ?1, created_at, ?3 FROM files WHERE id = ?2 ON CONFLICT (name) DO NOTHING;
 
 -- name: EraseBucket
-DELETE FROM buckets WHERE name = ?;
+DELETE FROM buckets WHERE name = ? AND NOT EXISTS (SELECT 1 FROM files f WHERE f.bucket_id = buckets.id);
 
+-- Makes the latest file of the key not latest, if the file ?3 is another one of the key.
 -- name: HideOthers
-UPDATE files SET latest = 0 WHERE bucket_id = ? AND key = ? AND latest = 1 AND id <> ?;
+UPDATE files SET latest = 0 WHERE bucket_id = (SELECT id FROM buckets WHERE name = ?1) AND key = ?2 AND latest = 1 AND id <> ?3
+  AND EXISTS (SELECT 1 FROM files f WHERE f.id = ?3 AND f.bucket_id = files.bucket_id AND f.key = ?2);
+
+-- name: HideKey
+UPDATE files SET latest = 0 WHERE bucket_id = (SELECT id FROM buckets WHERE name = ?) AND key = ? AND latest = 1;
+
+-- name: ShowRestored
+UPDATE files SET latest = 1 WHERE bucket_id = (SELECT id FROM buckets WHERE name = ?1) AND key = ?2 AND id = ?3;
 
 -- name: MoveRestored
-UPDATE files SET bucket_id = ?, key = ?, latest = ?, changed_by = ?, seq = ? WHERE id = ?;
+UPDATE files SET bucket_id = (SELECT id FROM buckets WHERE name = ?), key = ?, latest = 0, changed_by = ?, seq = ? WHERE id = ?;
+
+-- name: EraseParts
+DELETE FROM parts WHERE owner = ?;
+
+-- Counts the complete file ?1 in the usage of its bucket, or with ?2 = -1 no longer.
+-- name: CountFile
+UPDATE buckets SET bytes = bytes + ?2 * f.size, files = files + ?2 FROM files f WHERE f.id = ?1 AND f.state = 2 AND buckets.id = f.bucket_id;

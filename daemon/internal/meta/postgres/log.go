@@ -51,6 +51,19 @@ func (s *Store) partOfLog(ctx context.Context, id store.PartID) (p store.Part, e
 	return p, err
 }
 
+// LoggedTo implements store.MetadataLog.
+func (s *Store) LoggedTo(ctx context.Context) (store.Revision, error) {
+	var last int64
+	err := s.read(ctx, "LoggedTo", func(c *conn) error {
+		err := c.QueryRow(ctx, s.q.LoggedTo).Scan(&last)
+		if isNoRows(err) {
+			return store.ErrNoTail()
+		}
+		return err
+	})
+	return store.Revision(last), err
+}
+
 // ChangeLog implements store.MetadataLog.
 func (s *Store) ChangeLog(ctx context.Context, c store.LogChange) error {
 	if err := c.Check(0, 0); err != nil {

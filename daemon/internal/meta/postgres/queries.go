@@ -36,9 +36,9 @@ type texts struct {
 	ChangesAfter, LockChangeHead, NumberChanges, SkipSeq, Usage, TrimChanges                                            string
 	EnsureCluster, LockCluster, JoinNode, Members, BeatNodes, NodeState, SetNodeState                                   string
 	Enqueue, Claim, ClaimOfNodes, TakeOver, Unclaim, Hasten, Finish, Postpone, Depth                                    string
-	LogSegments, PartOfLog, GuardLog, AddSegment, RemoveSegments, FilesByID, FilesAfter, PartsOfFiles                   string
+	LoggedTo, LogSegments, PartOfLog, GuardLog, AddSegment, RemoveSegments, FilesByID, FilesAfter, PartsOfFiles         string
 	EraseParts, EraseFile, NeedBucket, NeedBucketOfFile, HideOthers, HideOthersOfMoved, RestoreFile, RestoreParts       string
-	MoveRestored, HideOthersOfShown, ShowRestored, RestoreBucket, EraseBucket                                           string
+	MoveRestored, HideOthersOfShown, ShowRestored, RestoreBucket, EraseBucket, CountFile, EraseUsage                    string
 	LockLease, AcquireLease, RenewLease, ReleaseLease                                                                   string
 	SaveCredential, Credential, ListCredentials, DeleteCredential, EndCredentials, ReplaceCredential                    string
 	CreateJob, SameJob, Job, UpdateJob, ListJobs, ListJobsDown, TrimJobs                                                string

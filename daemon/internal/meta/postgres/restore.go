@@ -34,18 +34,20 @@ func (s *Store) restore(b *pgx.Batch, r store.LogRecord) error {
 		if f.Latest {
 			b.Queue(s.q.HideOthersOfMoved, string(f.Bucket), []byte(f.Key), [16]byte(f.ID))
 		}
+		b.Queue(s.q.CountFile, [16]byte(f.ID), -1)
 		b.Queue(s.q.MoveRestored, string(f.Bucket), []byte(f.Key), [16]byte(f.ID), f.Latest, f.ChangedBy, int64(f.Seq))
+		b.Queue(s.q.CountFile, [16]byte(f.ID), 1)
 	case store.FileShown:
 		b.Queue(s.q.HideOthersOfShown, string(f.Bucket), []byte(f.Key), [16]byte(f.ID))
 		b.Queue(s.q.ShowRestored, string(f.Bucket), []byte(f.Key), [16]byte(f.ID))
 	case store.KeyHidden:
 		b.Queue(s.q.HideOthers, string(f.Bucket), []byte(f.Key), [16]byte{})
 	case store.FileRemoved:
-		b.Queue(s.q.EraseParts, [16]byte(f.ID))
-		b.Queue(s.q.EraseFile, [16]byte(f.ID))
+		s.eraseFile(b, f.ID)
 	case store.BucketStored:
 		b.Queue(s.q.RestoreBucket, string(r.Bucket.Name), r.Bucket.CreatedAt, int16(r.Bucket.Survive))
 	case store.BucketGone:
+		b.Queue(s.q.EraseUsage, string(r.Bucket.Name))
 		b.Queue(s.q.EraseBucket, string(r.Bucket.Name))
 	}
 	return nil
@@ -56,8 +58,7 @@ func (s *Store) restoreFile(b *pgx.Batch, f store.File) error {
 	if err != nil {
 		return err
 	}
-	b.Queue(s.q.EraseParts, [16]byte(f.ID))
-	b.Queue(s.q.EraseFile, [16]byte(f.ID))
+	s.eraseFile(b, f.ID)
 	b.Queue(s.q.NeedBucket, string(f.Bucket), f.CreatedAt, int16(store.SurviveDefault))
 	if f.Latest {
 		b.Queue(s.q.HideOthers, string(f.Bucket), []byte(f.Key), [16]byte(f.ID))
@@ -65,8 +66,16 @@ func (s *Store) restoreFile(b *pgx.Batch, f store.File) error {
 	v := fileValues(&row)
 	v["latest"], v["completed"], v["seq"] = f.Latest, timeOrNull(&f.CompletedAt), int64(f.Seq)
 	b.Queue(s.q.RestoreFile, s.q.args(s.q.RestoreFile, v)...)
+	s.setMarks(b, &row, store.Complete)
+	b.Queue(s.q.CountFile, [16]byte(f.ID), 1)
 	if len(f.Parts) > 0 {
 		b.Queue(s.q.RestoreParts, s.q.args(s.q.RestoreParts, newPartArrays([]*fileRow{&row}).addTo(values{}))...)
 	}
 	return nil
+}
+
+func (s *Store) eraseFile(b *pgx.Batch, id store.FileID) {
+	b.Queue(s.q.CountFile, [16]byte(id), -1)
+	b.Queue(s.q.EraseParts, [16]byte(id))
+	b.Queue(s.q.EraseFile, [16]byte(id))
 }

@@ -41,6 +41,18 @@ func scanSegment(rows *sql.Rows) (x store.LogSegment, err error) {
 	return x, err
 }
 
+// LoggedTo implements store.MetadataLog.
+func (s *Store) LoggedTo(ctx context.Context) (last store.Revision, err error) {
+	err = s.read(ctx, "LoggedTo", func(r *reader) error {
+		err := r.row(s.q.LoggedTo).scan(&last)
+		if errors.Is(err, sql.ErrNoRows) {
+			return store.ErrNoTail()
+		}
+		return err
+	})
+	return last, err
+}
+
 // ChangeLog implements store.MetadataLog.
 func (s *Store) ChangeLog(ctx context.Context, c store.LogChange) error {
 	return s.write(ctx, "ChangeLog", func(t *tx) error {
@@ -110,9 +122,12 @@ func (s *Store) FilesByID(ctx context.Context, ids []store.FileID) (batch store.
 		batch = store.FileBatch{}
 		parts := 0
 		for i, id := range slices.Compact(ids) {
-			f, err := s.oneFile(r, noFile(id), s.q.File, id[:])
+			f, err := s.bareFile(r, noFile(id), s.q.File, id[:])
 			if errors.Is(err, store.NotFound) {
 				continue
+			}
+			if err == nil {
+				err = s.addParts(r, &f)
 			}
 			if err != nil {
 				return err
@@ -146,11 +161,7 @@ func (s *Store) CompleteFiles(ctx context.Context, after store.FileID, limit int
 		parts := 0
 		for i := range batch.Files {
 			f := &batch.Files[i]
-			rows, err := r.query(s.q.Parts, f.ID[:])
-			if err != nil {
-				return err
-			}
-			if f.Parts, err = scanParts(rows); err != nil {
+			if err := s.addParts(r, f); err != nil {
 				return err
 			}
 			if parts += len(f.Parts); parts > store.BatchParts && i+1 < len(files) {
@@ -161,4 +172,15 @@ func (s *Store) CompleteFiles(ctx context.Context, after store.FileID, limit int
 		return nil
 	})
 	return batch, err
+}
+
+// addParts reads all parts of a file.
+func (s *Store) addParts(r *reader, f *store.File) error {
+	rows, err := r.query(s.q.Parts, f.ID[:])
+	if err != nil {
+		return err
+	}
+	f.Parts, err = scanParts(rows)
+	f.Marks = nil
+	return err
 }

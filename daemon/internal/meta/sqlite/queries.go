@@ -14,8 +14,8 @@ type queries struct {
 	InsertSession, IDInUse, FileExists, Session, SessionAlive, SessionSize, SetSessionSize, SessionParts, RemoveSession, SlideSession      string
 	ListSessions, ListSessionsOfBucket, ListExpiredSessions, OwnerFull, BucketFull                                                         string
 	NumberTaken, PartState, RemoveNumber, RemoveBegun, TakePart, HandOver                                                                  string
-	LogSegments, NewestSegment, InsertSegment, RemoveSegment, RemovePart, FilesAfter                                                       string
-	RestoreBucket, NeedBucket, BucketHasFiles, EraseBucket, HideOthers, MoveRestored                                                       string
+	LoggedTo, LogSegments, NewestSegment, InsertSegment, RemoveSegment, RemovePart, FilesAfter                                             string
+	RestoreBucket, NeedBucket, NeedBucketOf, EraseBucket, HideOthers, HideKey, ShowRestored, MoveRestored, EraseParts, CountFile           string
 	SaveCredential, Credential, ListCredentials, DeleteCredential                                                                          string
 	EndCredentials                                                                                                                         string
 	InsertJob, UpdateJob, SameJob, Job, ListJobs, ListJobsDown, TrimJobs                                                                   string

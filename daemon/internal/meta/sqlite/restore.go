@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 
+	"github.com/ringstore/ringstore/daemon/internal/meta/pack"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -18,103 +19,74 @@ func (s *Store) Restore(ctx context.Context, records []store.LogRecord) error {
 	})
 }
 
-func (s *Store) restore(t *tx, r store.LogRecord) (err error) {
+// call is a statement with its arguments.
+type call struct {
+	text string
+	args []any
+}
+
+func (s *Store) restore(t *tx, r store.LogRecord) error {
+	f, b := r.File, r.Bucket
+	id, key, bucket := f.ID[:], []byte(f.Key), string(f.Bucket)
+	shown := []call{{s.q.HideOthers, []any{bucket, key, id}}, {s.q.ShowRestored, []any{bucket, key, id}}}
 	switch r.Kind {
 	case store.FileStored:
-		return s.restoreFile(t, r.File)
+		return s.restoreFile(t, f, shown)
 	case store.FileMoved:
-		return s.moveRestored(t, r.File)
+		moved := []call{
+			{s.q.NeedBucketOf, []any{bucket, id, store.SurviveDefault}}, {s.q.CountFile, []any{id, -1}},
+			{s.q.MoveRestored, []any{bucket, key, f.ChangedBy, int64(f.Seq), id}}, {s.q.CountFile, []any{id, 1}}, {s.q.SkipSeq, []any{int64(f.Seq), bucket}},
+		}
+		if f.Latest {
+			moved = append(moved, shown...)
+		}
+		return t.all(moved)
 	case store.FileShown:
-		return s.showRestored(t, r.File)
+		return t.all(shown)
 	case store.KeyHidden:
-		return s.hideKey(t, r.File)
+		return t.all([]call{{s.q.HideKey, []any{bucket, key}}})
 	case store.FileRemoved:
-		return s.eraseFile(t, r.File.ID)
+		return t.all(s.erasure(f.ID))
 	case store.BucketStored:
-		_, err = t.exec(s.q.RestoreBucket, string(r.Bucket.Name), micros(r.Bucket.CreatedAt), r.Bucket.Survive)
+		return t.all([]call{{s.q.RestoreBucket, []any{string(b.Name), micros(b.CreatedAt), b.Survive}}})
 	case store.BucketGone:
-		var used bool
-		if err = t.row(s.q.BucketHasFiles, string(r.Bucket.Name)).scan(&used); err == nil && !used {
-			_, err = t.exec(s.q.EraseBucket, string(r.Bucket.Name))
+		return t.all([]call{{s.q.EraseBucket, []any{string(b.Name)}}})
+	}
+	return nil
+}
+
+// restoreFile stores the file in place of what there is of its id. Where it is latest, it is shown last.
+func (s *Store) restoreFile(t *tx, f store.File, shown []call) error {
+	err := t.all(append(s.erasure(f.ID), call{s.q.NeedBucket, []any{string(f.Bucket), micros(f.CreatedAt), store.SurviveDefault}}))
+	if err != nil {
+		return err
+	}
+	bucket, _, err := s.bucketID(t, f.Bucket)
+	if err != nil {
+		return err
+	}
+	latest := f.Latest
+	f.State, f.Latest = store.Complete, false
+	if err := s.insert(t, bucket, f); err != nil {
+		return err
+	}
+	after := []call{{s.q.SetMarks, []any{pack.Marks(store.MarksOf(f.Parts)), f.ID[:]}}, {s.q.CountFile, []any{f.ID[:], 1}}, {s.q.SkipSeq, []any{int64(f.Seq), string(f.Bucket)}}}
+	if latest {
+		after = append(after, shown...)
+	}
+	return t.all(after)
+}
+
+// erasure removes a file and its parts, without a trace.
+func (s *Store) erasure(id store.FileID) []call {
+	return []call{{s.q.CountFile, []any{id[:], -1}}, {s.q.EraseParts, []any{id[:]}}, {s.q.RemoveFile, []any{id[:]}}}
+}
+
+func (t *tx) all(calls []call) error {
+	for _, c := range calls {
+		if _, err := t.exec(c.text, c.args...); err != nil {
+			return err
 		}
 	}
-	return err
-}
-
-func (s *Store) restoreFile(t *tx, f store.File) error {
-	if err := s.eraseFile(t, f.ID); err != nil {
-		return err
-	}
-	bucket, err := s.needBucket(t, f)
-	if err != nil {
-		return err
-	}
-	f.State = store.Complete
-	return s.insert(t, bucket, f)
-}
-
-// needBucket returns the id of the file's bucket, which it creates if needed, and makes room for the file in its key.
-func (s *Store) needBucket(t *tx, f store.File) (bucket int64, err error) {
-	if _, err := t.exec(s.q.NeedBucket, string(f.Bucket), micros(f.CreatedAt), store.SurviveDefault); err != nil {
-		return 0, err
-	}
-	if _, err := t.exec(s.q.SkipSeq, int64(f.Seq), string(f.Bucket)); err != nil {
-		return 0, err
-	}
-	if bucket, _, err = s.bucketID(t, f.Bucket); err != nil || !f.Latest {
-		return bucket, err
-	}
-	_, err = t.exec(s.q.HideOthers, bucket, []byte(f.Key), f.ID[:])
-	return bucket, err
-}
-
-func (s *Store) moveRestored(t *tx, f store.File) error {
-	was, err := s.bareFile(t, noFile(f.ID), s.q.File, f.ID[:])
-	if err != nil {
-		return ignoreMissing(err)
-	}
-	f.CreatedAt = was.CreatedAt
-	bucket, err := s.needBucket(t, f)
-	if err != nil {
-		return err
-	}
-	_, err = t.exec(s.q.MoveRestored, bucket, []byte(f.Key), f.Latest, f.ChangedBy, int64(f.Seq), f.ID[:])
-	return err
-}
-
-func (s *Store) showRestored(t *tx, f store.File) error {
-	was, err := s.bareFile(t, noFile(f.ID), s.q.File, f.ID[:])
-	if err != nil || was.Bucket != f.Bucket || was.Key != f.Key {
-		return ignoreMissing(err)
-	}
-	was.Latest = true
-	if _, err := s.needBucket(t, was); err != nil {
-		return err
-	}
-	_, err = t.exec(s.q.Show, f.ID[:])
-	return err
-}
-
-func (s *Store) hideKey(t *tx, of store.File) error {
-	bucket, _, err := s.bucketID(t, of.Bucket)
-	if err != nil {
-		return ignoreMissing(err)
-	}
-	_, err = t.exec(s.q.HideOthers, bucket, []byte(of.Key), make([]byte, len(store.FileID{})))
-	return err
-}
-
-func (s *Store) eraseFile(t *tx, id store.FileID) error {
-	if _, err := s.takeParts(t, id); err != nil {
-		return err
-	}
-	_, err := t.exec(s.q.RemoveFile, id[:])
-	return err
-}
-
-func ignoreMissing(err error) error {
-	if err != nil && store.KindOf(err) == store.NotFound {
-		return nil
-	}
-	return err
+	return nil
 }

@@ -36,6 +36,20 @@ func (m *Metadata) LogSegments(ctx context.Context) (all []store.LogSegment, err
 	return all, err
 }
 
+// LoggedTo implements store.MetadataLog.
+func (m *Metadata) LoggedTo(ctx context.Context) (last store.Revision, err error) {
+	err = m.do(ctx, func(d *data) error {
+		for _, s := range slices.Backward(d.log.segments) {
+			if s.Kind == store.TailSegment {
+				last = s.Last
+				return nil
+			}
+		}
+		return store.ErrNoTail()
+	})
+	return last, err
+}
+
 // ChangeLog implements store.MetadataLog.
 func (m *Metadata) ChangeLog(ctx context.Context, c store.LogChange) error {
 	return m.do(ctx, func(d *data) error {
@@ -115,6 +129,7 @@ func batchOf(files []store.File) store.FileBatch {
 	batch := store.EndOfBatch(files)
 	for i := range batch.Files {
 		batch.Files[i] = cloneFile(batch.Files[i])
+		batch.Files[i].Marks = nil
 	}
 	return batch
 }

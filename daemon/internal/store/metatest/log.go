@@ -38,7 +38,12 @@ var logTests = []test{
 		log, n := store.NewLogID(), newNodes(3)
 		a, b, c := newSegment(log, 1, 3, n...), newSegment(log, 2, 3, n...), newSegment(log, 7, 4, n...)
 		b.Kind, b.Group = store.SnapshotSegment, 2
+		_, err := m.LoggedTo(t.Context())
+		requireKind(t, store.NotFound, err)
 		changeLog(t, m, store.LogChange{Term: 3, Add: []store.LogSegment{a, b}})
+		last, err := m.LoggedTo(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, a.Last, last, "a snapshot holds no changes")
 		changeLog(t, m, store.LogChange{Term: 4, Add: []store.LogSegment{c}})
 		requireSegments(t, m, a, b, c)
 		requireQueued(t, m, store.Repair)
@@ -203,17 +208,41 @@ var restoreTests = []test{
 		require.NoError(t, err)
 		same(t, behind, got)
 		requireQueued(t, m, store.Repair)
+		requireUsage(t, m, f.Bucket, store.Usage{Bytes: f.Size + behind.Size, Files: 2})
+		head, err := m.ChangeHead(t.Context())
+		require.NoError(t, err)
+		require.Zero(t, head, "no change is recorded")
 		require.NoError(t, m.DeleteFile(t.Context(), store.Deletion{File: f.ID, Attempt: store.NewAttemptID()}))
 		got, err = m.LatestFile(t.Context(), f.Bucket, f.Key)
 		require.NoError(t, err)
 		require.Equal(t, behind.ID, got.ID, "the version behind it is its heir")
+		requireUsage(t, m, f.Bucket, store.Usage{Bytes: behind.Size, Files: 1})
 		require.Greater(t, put(t, m, newFile("a")).Seq, f.Seq, "what comes later is newer")
+	}},
+	{"a restored file of many parts is read page by page", func(t *testing.T, m store.Metadata) {
+		f := newFile("many")
+		nodes := newNodes(1)
+		for i := range 3 * store.PartsPage {
+			f.Parts = append(f.Parts, newPart(i+1, nodes...))
+			f.Size += f.Parts[i].Size
+		}
+		f.State, f.Latest, f.CompletedAt = store.Complete, true, now()
+		restore(t, m, store.LogRecord{Kind: store.FileStored, File: f})
+		got, err := m.File(t.Context(), f.ID)
+		require.NoError(t, err)
+		require.Equal(t, store.MarksOf(f.Parts), got.Marks)
+		all, err := store.AllParts(t.Context(), m, got)
+		require.NoError(t, err)
+		same(t, f.Parts, all)
+		batch, err := m.FilesByID(t.Context(), []store.FileID{f.ID})
+		require.NoError(t, err)
+		same(t, []store.File{f}, batch.Files)
 	}},
 	{"a restored file replaces itself", func(t *testing.T, m store.Metadata) {
 		f := newFile("a", newPart(1, newNodes(2)...), newPart(2, newNodes(2)...))
 		f.State, f.Latest, f.CompletedAt = store.Complete, true, now()
 		restore(t, m, store.LogRecord{Kind: store.FileStored, File: f})
-		f.Key, f.Meta, f.Parts = "b", nil, f.Parts[1:]
+		f.Key, f.Meta, f.Parts, f.Size = "b", nil, f.Parts[1:], f.Parts[1].Size
 		restore(t, m, store.LogRecord{Kind: store.FileStored, File: f})
 		got, err := m.File(t.Context(), f.ID)
 		require.NoError(t, err)
@@ -221,6 +250,7 @@ var restoreTests = []test{
 		parts, err := m.PartsAfter(t.Context(), store.PartID{}, 10)
 		require.NoError(t, err)
 		same(t, f.Parts, parts)
+		requireUsage(t, m, f.Bucket, store.Usage{Bytes: f.Size, Files: 1})
 	}},
 	{"of two latest files of a key the later record counts", func(t *testing.T, m store.Metadata) {
 		a, b := newFile("a"), newFile("a")
@@ -272,10 +302,13 @@ var restoreTests = []test{
 		same(t, f, got)
 		_, err = m.Bucket(t.Context(), "elsewhere")
 		require.NoError(t, err, "the bucket was created")
+		requireUsage(t, m, "elsewhere", store.Usage{Bytes: f.Size, Files: 1})
+		requireUsage(t, m, store.DefaultBucket, store.Usage{})
 
 		removed := store.LogRecord{Kind: store.FileRemoved, File: store.File{ID: f.ID}}
 		restore(t, m, removed, removed)
 		requireNoFile(t, m, f.ID)
+		requireUsage(t, m, "elsewhere", store.Usage{})
 		parts, err := m.PartsAfter(t.Context(), store.PartID{}, 10)
 		require.NoError(t, err)
 		require.Empty(t, parts)

@@ -50,7 +50,7 @@ type Cluster struct {
 func New(t T, nodes int) *Cluster {
 	t.Helper()
 	c := &Cluster{Meta: mem.NewMetadata(), Nodes: map[store.NodeID]*mem.Chunks{}}
-	c.Fleet = cluster.NewFleet(cluster.Config{Meta: c.Meta, Connect: c.connect, Log: Quiet})
+	c.Fleet = cluster.NewFleet(cluster.Config{Meta: c.Meta, Connect: c.Connect, Log: Quiet})
 	for range nodes {
 		c.Join(t)
 	}
@@ -71,7 +71,8 @@ func (c *Cluster) Join(t T) {
 	require.NoError(t, err)
 }
 
-func (c *Cluster) connect(n store.Node) (store.Chunks, io.Closer, error) {
+// Connect returns a node's chunks, for a Fleet.
+func (c *Cluster) Connect(n store.Node) (store.Chunks, io.Closer, error) {
 	return c.Nodes[n.ID], nil, nil
 }
 
@@ -169,6 +170,21 @@ func (c *Cluster) Lose(t T, p store.Part, index int) {
 	require.NoError(t, c.Meta.MoveChunk(context.Background(), p.ChunkID(index), at, store.Placement{}))
 	deleted := store.Task{Kind: store.Reclaim, Chunk: p.ChunkID(index), Node: at.Node}
 	require.NoError(t, c.Meta.Finish(context.Background(), []store.Task{deleted}))
+}
+
+// Copy copies a chunk from one node to another, as repair does, and leaves the metadata as it is.
+func (c *Cluster) Copy(t T, id store.ChunkID, from, to store.NodeID) {
+	t.Helper()
+	info, err := c.Nodes[from].Stat(context.Background(), id)
+	require.NoError(t, err)
+	w, err := c.Nodes[to].Create(context.Background(), store.ChunkSpec{ID: id, UnitSize: info.UnitSize})
+	require.NoError(t, err)
+	defer w.Abort()
+	for _, data := range readAll(t, c.Nodes[from], id) {
+		require.NoError(t, w.Append(store.NewUnit(data, nil)))
+	}
+	_, err = w.Commit(info.Label)
+	require.NoError(t, err)
 }
 
 // Rot changes bytes of one unit of a chunk and queues its repair, as a reader that found the damage would.
