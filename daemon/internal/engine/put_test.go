@@ -420,7 +420,7 @@ func TestEntityTagsAreNotTakenForAnMD5(t *testing.T) {
 	put := r.put(t, "a", []byte("body"))
 	s, err := r.CreateSession(t.Context(), engine.SessionRequest{Bucket: store.DefaultBucket, Key: "b", Size: -1})
 	require.NoError(t, err)
-	_, err = r.PutPart(t.Context(), engine.PartRequest{Session: s.ID, Number: 1, Size: 4, Body: strings.NewReader("body")})
+	_, err = r.PutPart(t.Context(), engine.PartRequest{Session: s.ID, Number: 1, Size: 4, Body: bytes.NewReader([]byte("body"))})
 	require.NoError(t, err)
 	completed, err := r.CompleteSession(t.Context(), engine.CompleteRequest{Session: s.ID, Size: -1})
 	require.NoError(t, err)

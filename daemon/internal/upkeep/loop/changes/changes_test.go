@@ -18,7 +18,7 @@ func TestOldChangesAreRemovedAndTheOthersKept(t *testing.T) {
 	m := mem.NewMetadata()
 	const recorded = 2*store.MaxListLimit + 5
 	for range recorded {
-		require.NoError(t, m.UpdateBucket(t.Context(), store.Bucket{Name: store.DefaultBucket}))
+		require.NoError(t, m.UpdateBucket(t.Context(), store.Bucket{Name: store.DefaultBucket}, ""))
 	}
 	kept := changes.New(changes.Config{Meta: m})
 	out, err := kept.Step(t.Context(), 1)
