@@ -54,11 +54,11 @@ func (o ops) change(t testing.TB) {
 			err = o.Meta.DeleteFile(ctx, store.Deletion{Change: ch, File: page.Files[o.random.IntN(len(page.Files))].ID, Attempt: store.NewAttemptID()})
 		}
 	case 9:
-		err = o.Meta.CreateBucket(ctx, store.Bucket{Name: "photos", Survive: 1})
+		err = o.Meta.CreateBucket(ctx, store.Bucket{Name: "photos", Survive: 1}, "")
 	case 10:
-		err = o.Meta.UpdateBucket(ctx, store.Bucket{Name: bucket, Survive: o.random.IntN(3)})
+		err = o.Meta.UpdateBucket(ctx, store.Bucket{Name: bucket, Survive: o.random.IntN(3)}, "")
 	case 11:
-		err = o.Meta.DeleteBucket(ctx, "photos")
+		err = o.Meta.DeleteBucket(ctx, "photos", "")
 	}
 	if err != nil && !errors.Is(err, store.NotFound) && !errors.Is(err, store.Conflict) && !errors.Is(err, store.Exists) {
 		require.NoError(t, err)
@@ -235,7 +235,7 @@ func TestAnOldLeaderWritesNothing(t *testing.T) {
 func TestTheLogSurvivesAsManyFailuresAsTheData(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 6, small)
-	require.NoError(t, r.Meta.CreateBucket(t.Context(), store.Bucket{Name: "precious", Survive: 3}))
+	require.NoError(t, r.Meta.CreateBucket(t.Context(), store.Bucket{Name: "precious", Survive: 3}, ""))
 	for i := range 30 {
 		r.put(t, file(store.Key(fmt.Sprint(i)), 1), store.ReplaceBefore)
 		r.settle(t)

@@ -91,7 +91,7 @@ type rig struct {
 
 func newRig(t testing.TB, nodes int, change func(*logwriter.Config)) *rig {
 	r := newFreshRig(t, nodes, change)
-	require.NoError(t, r.Meta.UpdateBucket(context.Background(), store.Bucket{Name: store.DefaultBucket, Survive: store.SurviveDefault}))
+	require.NoError(t, r.Meta.UpdateBucket(context.Background(), store.Bucket{Name: store.DefaultBucket, Survive: store.SurviveDefault}, ""))
 	r.settle(t) // as a gateway does before its first client
 	return r
 }

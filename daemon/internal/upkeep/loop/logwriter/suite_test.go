@@ -68,8 +68,8 @@ func (c *clients) session(t *testing.T, key store.Key, sizes ...int) store.Sessi
 func (c *clients) work(t *testing.T) {
 	t.Helper()
 	ctx := t.Context()
-	require.NoError(t, c.CreateBucket(ctx, store.Bucket{Name: "photos", Survive: 1}))
-	require.NoError(t, c.CreateBucket(ctx, store.Bucket{Name: "gone", Survive: 1}))
+	require.NoError(t, c.CreateBucket(ctx, store.Bucket{Name: "photos", Survive: 1}, ""))
+	require.NoError(t, c.CreateBucket(ctx, store.Bucket{Name: "gone", Survive: 1}, ""))
 	for i := range 12 {
 		c.put(t, "photos", store.Key(fmt.Sprint("folder/", i)), []int{0, 1, 60, 5000}[i%4], store.ReplaceBefore)
 	}
@@ -83,7 +83,7 @@ func (c *clients) work(t *testing.T) {
 	over := c.put(t, "photos", "rename over", 100, store.ReplaceBefore)
 	_, err = c.Rename(ctx, over.ID, "photos", "folder/2", store.Change{})
 	require.NoError(t, err)
-	require.NoError(t, c.DeleteBucket(ctx, "gone"))
+	require.NoError(t, c.DeleteBucket(ctx, "gone", ""))
 	require.NoError(t, c.Delete(ctx, c.put(t, "photos", "deleted", 100, store.ReplaceBefore).ID, store.Change{}))
 
 	s := c.session(t, "resumed", 1000, 2000, 30)
@@ -96,7 +96,7 @@ func (c *clients) work(t *testing.T) {
 	require.NoError(t, err)
 	require.NotEqual(t, renamed.ID, f.ID)
 	c.session(t, "open", 100) // is not in the log
-	require.NoError(t, c.UpdateBucket(ctx, store.Bucket{Name: "photos", Survive: 2}))
+	require.NoError(t, c.UpdateBucket(ctx, store.Bucket{Name: "photos", Survive: 2}, ""))
 }
 
 // TestALostDatabaseIsRebuilt: what clients can see of a cluster is the same after its metadata store was lost and rebuilt from the nodes.
