@@ -155,6 +155,24 @@ func TestTarget_NamesBesideItAreNeverTooLong(t *testing.T) {
 	}
 }
 
+func TestReset_LeavesNoOldByte(t *testing.T) {
+	t.Parallel()
+	_, dir := folder(t)
+	path := filepath.Join(dir, "f")
+	write(t, path, "old bytes", 0o600)
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	require.NoError(t, err)
+	defer f.Close()
+	for _, size := range []int{5, 100, 0} {
+		require.NoError(t, localfile.Reset(f, int64(size)))
+		data, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.Equal(t, make([]byte, size), data)
+		_, err = f.WriteAt([]byte("new"), 0)
+		require.NoError(t, err)
+	}
+}
+
 func TestMkdirAll_PassesNoLink(t *testing.T) {
 	t.Parallel()
 	root, dir := folder(t)

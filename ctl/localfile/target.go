@@ -246,3 +246,15 @@ func (t Target) Sync() error {
 	}
 	return nil
 }
+
+// Reset empties a file, reserves size bytes on the disk and gives it that size; its bytes are zero then. NoSpace.
+func Reset(f *os.File, size int64) error {
+	err := f.Truncate(0)
+	if err == nil {
+		err = Preallocate(f, size)
+	}
+	if err == nil {
+		err = f.Truncate(size)
+	}
+	return fault.Local(err)
+}

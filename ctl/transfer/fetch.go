@@ -148,13 +148,7 @@ func (g *fetch) begin() error {
 	g.progress = newProgress(cut{g.file.Size, g.head.PartSize})
 	err := g.log.Begin(g.head)
 	if err == nil {
-		err = fault.Local(g.f.Truncate(0))
-	}
-	if err == nil {
-		err = fault.Local(localfile.Preallocate(g.f, g.file.Size))
-	}
-	if err == nil {
-		err = fault.Local(g.f.Truncate(g.file.Size))
+		err = localfile.Reset(g.f, g.file.Size)
 	}
 	if err != nil {
 		g.discard() // nothing has arrived yet
@@ -178,10 +172,7 @@ func (g *fetch) verifyExisting(ctx context.Context, entries []journal.Entry) err
 		g.close()
 		return err
 	}
-	if bytes := g.progress.bytes(); bytes > 0 {
-		g.m.note("%s: resuming, %s have arrived already", g.at.Path, g.progress.String())
-		g.m.resumed(bytes)
-	}
+	g.m.resuming(g.at.Path, g.progress)
 	return nil
 }
 

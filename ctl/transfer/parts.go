@@ -224,6 +224,14 @@ func Abort(ctx context.Context, in Aborter, id string) {
 	_ = in.AbortSession(ctx, id)
 }
 
+// resuming tells the user and the meter what an earlier run has transferred.
+func (m *Manager) resuming(path string, p *progress) {
+	if bytes := p.bytes(); bytes > 0 {
+		m.note("%s: resuming, %s have arrived already", path, p.String())
+		m.resumed(bytes)
+	}
+}
+
 // interrupted is the error of a transfer that the user or a signal ended, with how to resume it.
 func interrupted(ctx context.Context, p *progress) error {
 	return (&fault.Error{Kind: problem.Interrupted, Msg: "interrupted", Err: ctx.Err()}).

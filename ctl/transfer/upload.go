@@ -90,10 +90,7 @@ func (u *upload) resume(ctx context.Context) (rest.File, error) {
 	if err := u.compareParts(ctx, s, known); err != nil {
 		return rest.File{}, err
 	}
-	if bytes := u.progress.bytes(); bytes > 0 {
-		u.m.note("%s: resuming, %s have arrived already", u.path, u.progress.String())
-		u.m.resumed(bytes)
-	}
+	u.m.resuming(u.path, u.progress)
 	return rest.File{}, nil
 }
 

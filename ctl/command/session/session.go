@@ -10,6 +10,7 @@ import (
 
 	"github.com/ringstore/ringstore/ctl/address"
 	"github.com/ringstore/ringstore/ctl/cli"
+	"github.com/ringstore/ringstore/ctl/client"
 	"github.com/ringstore/ringstore/ctl/term"
 	"github.com/ringstore/ringstore/proto/rest"
 )
@@ -19,16 +20,11 @@ func New(f *cli.Factory) *cobra.Command {
 	return cli.Noun(&cobra.Command{Use: "session COMMAND", Short: "List and abort unfinished uploads"}, NewLs(f), NewAbort(f))
 }
 
-// lister lists sessions; *client.Client implements it.
-type lister interface {
-	Sessions(ctx context.Context, bucket, prefix string) iter.Seq2[rest.Session, error]
-}
-
 // find yields the sessions for an address: of the object with that key and of everything under it. An empty
 // address means all buckets.
-func find(ctx context.Context, l lister, at address.Remote) iter.Seq2[rest.Session, error] {
+func find(ctx context.Context, c *client.Client, at address.Remote) iter.Seq2[rest.Session, error] {
 	return func(yield func(rest.Session, error) bool) {
-		for s, err := range l.Sessions(ctx, at.Bucket, at.Key) {
+		for s, err := range c.Sessions(ctx, at.Bucket, at.Key) {
 			if err == nil && s.Name != at.Key && !strings.HasPrefix(s.Name, at.Folder()) {
 				continue
 			}

@@ -12,7 +12,6 @@ import (
 	"github.com/ringstore/ringstore/ctl/command/lookup"
 	"github.com/ringstore/ringstore/ctl/locate"
 	"github.com/ringstore/ringstore/ctl/term"
-	"github.com/ringstore/ringstore/ctl/transfer"
 )
 
 // CatOptions are the options of cat.
@@ -64,16 +63,12 @@ func (o *CatOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	report := o.Factory.NewReport("cat", "object", progress)
 	lookup.Each(ctx, client, targets, report, func(object locate.Object) error {
 		manager.Retry.Notify = report.Retrying(object.Address.String())
-		return o.write(ctx, manager, object, rng)
+		if rng != nil {
+			return manager.GetRange(ctx, object.File, *rng, o.Factory.IO.Out)
+		}
+		return manager.GetStream(ctx, object.File, o.Factory.IO.Out)
 	})
 	return report.Close()
-}
-
-func (o *CatOptions) write(ctx context.Context, manager *transfer.Manager, object locate.Object, rng *client.Range) error {
-	if rng != nil {
-		return manager.GetRange(ctx, object.File, *rng, o.Factory.IO.Out)
-	}
-	return manager.GetStream(ctx, object.File, o.Factory.IO.Out)
 }
 
 var rangeForm = regexp.MustCompile(`^([0-9]*)-([0-9]*)$`)

@@ -20,17 +20,11 @@ type pair struct {
 	dst address.Remote
 }
 
-// buckets looks up objects and buckets; *client.Client implements it.
-type buckets interface {
-	client.Lister
-	Bucket(ctx context.Context, name string) (rest.Bucket, error)
-}
-
 // pairUp finds the objects of the targets and the target address of each. An object that would overwrite another one of the
 // sources, or has no valid target, is reported and left out. All checks that need no transfer are made here, so that --dry-run
 // ends with the same exit code.
-func pairUp(ctx context.Context, l buckets, targets []locate.Target, dst locate.Destination, rules filter.Rules, report *cli.Report) ([]pair, error) {
-	objects, err := lookup.Find(ctx, l, targets, rules, report)
+func pairUp(ctx context.Context, c *client.Client, targets []locate.Target, dst locate.Destination, rules filter.Rules, report *cli.Report) ([]pair, error) {
+	objects, err := lookup.Find(ctx, c, targets, rules, report)
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +34,7 @@ func pairUp(ctx context.Context, l buckets, targets []locate.Target, dst locate.
 	}
 	pairs := make([]pair, 0, len(objects))
 	taken := map[address.Remote]address.Remote{}
-	missing := checkBucket(ctx, l, dst.Remote.Bucket, objects)
+	missing := checkBucket(ctx, c, dst.Remote.Bucket, objects)
 	for _, object := range objects {
 		to, err := dst.Place(object.Rel)
 		other, twice := taken[to]
@@ -66,10 +60,10 @@ func pairUp(ctx context.Context, l buckets, targets []locate.Target, dst locate.
 }
 
 // checkBucket checks that the target's bucket exists, unless a source was found in it.
-func checkBucket(ctx context.Context, l buckets, name string, objects []locate.Object) error {
+func checkBucket(ctx context.Context, c *client.Client, name string, objects []locate.Object) error {
 	for _, object := range objects {
 		if object.Address.Bucket != name {
-			_, err := l.Bucket(ctx, name)
+			_, err := c.Bucket(ctx, name)
 			return err
 		}
 	}
