@@ -24,6 +24,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/upkeep"
 	"github.com/ringstore/ringstore/daemon/internal/upkeep/loop/changes"
 	"github.com/ringstore/ringstore/daemon/internal/upkeep/loop/expire"
+	"github.com/ringstore/ringstore/daemon/internal/upkeep/loop/logwriter"
 	"github.com/ringstore/ringstore/daemon/internal/upkeep/loop/reclaim"
 	"github.com/ringstore/ringstore/daemon/internal/upkeep/loop/repair"
 	"github.com/ringstore/ringstore/daemon/internal/upkeep/loop/review"
@@ -123,6 +124,7 @@ func (c *Core) newUpkeep(p Parts) *upkeep.Runner {
 			expire.New(expire.Config{Meta: p.Meta, Reclaim: kick, Log: p.Log}),
 			expire.NewSessions(expire.SessionsConfig{Meta: p.Meta, Every: min(time.Minute, c.settings.SessionTTL/4), Reclaim: kick, Log: p.Log}),
 			trim.New(trim.Config{Meta: p.Meta}),
+			logwriter.New(logwriter.Config{Meta: p.Meta, Fleet: c.fleet, Survive: c.settings.Survive, Reclaim: kick, Log: p.Log}),
 			changes.New(changes.Config{Meta: p.Meta, Keep: store.Retention{Age: c.settings.ChangeAge, Count: c.settings.ChangeCount}}),
 		},
 	})

@@ -503,7 +503,10 @@ type FileStatus string
 // Health defines model for Health.
 type Health struct {
 	Metadata HealthMetadata `json:"metadata"`
-	Nodes    NodeCounts     `json:"nodes"`
+
+	// MetadataLog How far the metadata log on the storage nodes, from which a lost metadata store can be rebuilt, is behind the metadata store. Absent while that is not known.
+	MetadataLog MetadataLogState `json:"metadata_log,omitempty,omitzero"`
+	Nodes       NodeCounts       `json:"nodes"`
 
 	// Reasons Why the status is not ok; one sentence each.
 	Reasons []string `json:"reasons"`
@@ -554,6 +557,15 @@ type LoopStateState string
 //
 // Example: {"mtime":"2026-11-23T10:15:30.123456789Z"}
 type Meta = map[string]string
+
+// MetadataLogState How far the metadata log on the storage nodes, from which a lost metadata store can be rebuilt, is behind the metadata store. Absent while that is not known.
+type MetadataLogState struct {
+	// Complete Every change of buckets and files is in the log.
+	Complete bool `json:"complete"`
+
+	// Lag Seconds since the oldest change that is not in the log was made; 0 where it is complete.
+	Lag float32 `json:"lag"`
+}
 
 // Name 1 to 1024 bytes of UTF-8 without NUL.
 //

@@ -41,6 +41,7 @@ type Nodes interface {
 
 // Upkeep returns what is known of the cluster's background work.
 type Upkeep interface {
+	store.LogMeta
 	LoopReport(ctx context.Context) (store.LoopReport, error)
 	ListJobs(ctx context.Context, q store.JobQuery) (store.JobPage, error)
 }

@@ -33,8 +33,9 @@ type healthCache struct {
 // health is what a check found.
 type health struct {
 	engine.Health
-	upkeep rest.UpkeepState // zero: it is not known
-	age    time.Duration    // of the report that it rests on
+	upkeep rest.UpkeepState      // zero: it is not known
+	age    time.Duration         // of the report that it rests on
+	log    rest.MetadataLogState // zero: it is not known
 }
 
 func (a *api) look(ctx context.Context) health {
@@ -45,6 +46,7 @@ func (a *api) look(ctx context.Context) health {
 		defer cancel()
 		a.health.last = health{Health: a.cfg.Engine.Health(ctx)}
 		a.health.last.upkeep, a.health.last.age = a.upkeep(ctx)
+		a.health.last.log = a.metadataLog(ctx)
 		a.health.at = time.Now()
 	}
 	return a.health.last
@@ -112,6 +114,18 @@ func (a *api) upkeep(ctx context.Context) (state rest.UpkeepState, age time.Dura
 	return state, report.Age
 }
 
+// metadataLog returns how far the metadata log is behind; zero where that is not known.
+func (a *api) metadataLog(ctx context.Context) rest.MetadataLogState {
+	if a.cfg.Upkeep == nil {
+		return rest.MetadataLogState{}
+	}
+	lag, err := store.LogLag(ctx, a.cfg.Upkeep)
+	if err != nil {
+		return rest.MetadataLogState{}
+	}
+	return rest.MetadataLogState{Complete: lag == 0, Lag: max(seconds(lag), 0)}
+}
+
 func amountOf(a store.Amount) rest.JobAmount { return rest.JobAmount{Items: a.Items, Bytes: a.Bytes} }
 
 // seconds is a duration in seconds, to the millisecond.
@@ -120,13 +134,16 @@ func seconds(d time.Duration) float32 { return float32(d.Milliseconds()) / 1000 
 // silentUpkeep is how old a report of the upkeep may be in a healthy cluster: far longer than it takes to replace a leader that dies.
 const silentUpkeep = 2 * time.Minute
 
+// latestLog is how far the metadata log may be behind in a healthy cluster: a new leader needs longer than the log does.
+const latestLog = 30 * time.Second
+
 // reportOf renders the state. It names no node and repeats no error, because the route needs no key.
 func reportOf(h health) rest.Health {
 	out := rest.Health{
 		Status: rest.HealthOK, Metadata: rest.MetadataOK, Reasons: []string{},
 		Nodes:   rest.NodeCounts{Total: len(h.Nodes), Writable: h.Writable},
 		Survive: rest.SurviveState{Wanted: h.Wanted, Now: h.Survive},
-		Upkeep:  h.upkeep,
+		Upkeep:  h.upkeep, MetadataLog: h.log,
 	}
 	for _, m := range h.Nodes {
 		if m.Status == cluster.Online {
@@ -157,6 +174,9 @@ func reportOf(h health) rest.Health {
 	}
 	if h.age > silentUpkeep {
 		worse(rest.HealthDegraded, "No gateway has run the background work for %s: nothing is repaired.", h.age.Truncate(time.Minute))
+	}
+	if lag := time.Duration(h.log.Lag) * time.Second; lag > latestLog {
+		worse(rest.HealthDegraded, "The metadata of the last %s is in the metadata store only: a loss of that could not be repaired from the nodes.", lag)
 	}
 	return out
 }

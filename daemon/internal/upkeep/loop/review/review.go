@@ -144,6 +144,7 @@ func (l *Loop) begin(ctx context.Context, view *cluster.View, now uint64) error 
 		w.wanted[b.Name] = wanted
 		w.most = max(w.most, wanted)
 	}
+	w.wanted[""] = w.most // the metadata log survives what the data of every bucket does
 	for f := range store.MaxSurvive + 1 {
 		w.policies[f] = view.Policy(f)
 	}
