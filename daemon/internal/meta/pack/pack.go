@@ -1,5 +1,6 @@
-// Package pack encodes a part's placements, the same way in every SQL
-// engine: 16 bytes of node id per chunk in one column and 4 big-endian bytes of sum per chunk in
+// Package pack encodes what the SQL engines store in a column, the same way in each.
+//
+// The placements of a part are 16 bytes of node id per chunk in one column and 4 big-endian bytes of sum per chunk in
 // another, both in order of chunk index. A node id of zero bytes means that the chunk is not stored.
 package pack
 

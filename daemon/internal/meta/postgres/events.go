@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/ringstore/ringstore/daemon/internal/meta/pack"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -76,13 +77,9 @@ func collectEvents(rows pgx.Rows) (page store.EventPage, trimmed store.EventSeq,
 		e := store.Event{
 			Seq: store.EventSeq(*seq), At: at.UTC(), Kind: *kind, Severity: store.Severity(*severity), Subject: *subject, Message: *message, Caller: *caller,
 		}
-		if attrs != nil {
-			if err := json.Unmarshal(attrs, &e.Attrs); err != nil {
-				return store.Errorf(store.Internal, "attributes of event %d are malformed: %w", e.Seq, err)
-			}
-		}
+		e.Attrs, err = pack.ParseStrings(attrs)
 		page.Events = append(page.Events, e)
-		return nil
+		return err
 	})
 	page.Head = store.EventSeq(head)
 	return page, store.EventSeq(last), err

@@ -1,13 +1,12 @@
 package postgres
 
 import (
-	"cmp"
 	"context"
-	"encoding/json"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/ringstore/ringstore/daemon/internal/meta/pack"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -16,9 +15,9 @@ func (s *Store) SaveLoops(ctx context.Context, r store.LoopReport) error {
 	if err := r.Validate(); err != nil {
 		return err
 	}
-	loops, err := json.Marshal(r.Loops)
+	loops, err := pack.Loops(r.Loops)
 	if err != nil {
-		return store.Errorf(store.Invalid, "the report of the loops: %w", err)
+		return err
 	}
 	changed, err := s.control.exec(ctx, "SaveLoops", s.q.SaveLoops, r.Owner, int64(r.Term), loops)
 	if err == nil && changed == 0 {
@@ -39,12 +38,9 @@ func (s *Store) LoopReport(ctx context.Context) (r store.LoopReport, err error) 
 		if err != nil {
 			return err
 		}
-		r.Term, r.Loops, r.Age = uint64(term), nil, max(0, r.Age)
-		if err := json.Unmarshal(loops, &r.Loops); err != nil {
-			return store.Errorf(store.Internal, "the report of the loops is malformed: %w", err)
-		}
-		slices.SortFunc(r.Loops, func(a, b store.LoopProgress) int { return cmp.Compare(a.Name, b.Name) })
-		return nil
+		r.Term, r.Age = uint64(term), max(0, r.Age)
+		r.Loops, err = pack.ParseLoops(loops)
+		return err
 	})
 	return r, err
 }

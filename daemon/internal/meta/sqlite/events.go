@@ -3,8 +3,8 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 
+	"github.com/ringstore/ringstore/daemon/internal/meta/pack"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -62,17 +62,13 @@ func (s *Store) EventsAfter(ctx context.Context, after store.EventSeq, limit int
 
 func scanEvent(rows *sql.Rows) (e store.Event, err error) {
 	var at int64
-	var attrs sql.NullString
+	var attrs []byte
 	if err := rows.Scan(&e.Seq, &at, &e.Kind, &e.Severity, &e.Subject, &e.Message, &attrs, &e.Caller); err != nil {
 		return e, err
 	}
 	e.At = fromMicros(at)
-	if attrs.Valid {
-		if err := json.Unmarshal([]byte(attrs.String), &e.Attrs); err != nil {
-			return e, store.Errorf(store.Internal, "attributes of event %d are malformed: %w", e.Seq, err)
-		}
-	}
-	return e, nil
+	e.Attrs, err = pack.ParseStrings(attrs)
+	return e, err
 }
 
 // TrimEvents implements store.Events.

@@ -1,13 +1,12 @@
 package sqlite
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"slices"
 
+	"github.com/ringstore/ringstore/daemon/internal/meta/pack"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -16,12 +15,12 @@ func (s *Store) SaveLoops(ctx context.Context, r store.LoopReport) error {
 	if err := r.Validate(); err != nil {
 		return err
 	}
-	loops, err := json.Marshal(r.Loops)
+	loops, err := pack.Loops(r.Loops)
 	if err != nil {
-		return store.Errorf(store.Invalid, "the report of the loops: %w", err)
+		return err
 	}
 	return s.write(ctx, "SaveLoops", func(t *tx) error {
-		changed, err := t.exec(s.q.SaveLoops, r.Owner, int64(r.Term), micros(s.now()), string(loops))
+		changed, err := t.exec(s.q.SaveLoops, r.Owner, int64(r.Term), micros(s.now()), loops)
 		if err == nil && changed == 0 {
 			return store.ErrLaterReport(r.Term)
 		}
@@ -33,7 +32,7 @@ func (s *Store) SaveLoops(ctx context.Context, r store.LoopReport) error {
 func (s *Store) LoopReport(ctx context.Context) (r store.LoopReport, err error) {
 	err = s.read(ctx, "LoopReport", func(from *reader) error {
 		var saved int64
-		var loops string
+		var loops []byte
 		err := from.row(s.q.LoopReport).scan(&r.Owner, &r.Term, &saved, &loops)
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil
@@ -41,12 +40,9 @@ func (s *Store) LoopReport(ctx context.Context) (r store.LoopReport, err error) 
 		if err != nil {
 			return err
 		}
-		if err := json.Unmarshal([]byte(loops), &r.Loops); err != nil {
-			return store.Errorf(store.Internal, "the report of the loops is malformed: %w", err)
-		}
-		slices.SortFunc(r.Loops, func(a, b store.LoopProgress) int { return cmp.Compare(a.Name, b.Name) })
 		r.Age = max(0, s.now().Sub(fromMicros(saved)))
-		return nil
+		r.Loops, err = pack.ParseLoops(loops)
+		return err
 	})
 	return r, err
 }

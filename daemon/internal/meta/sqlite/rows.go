@@ -13,7 +13,7 @@ func scanFile(rows *sql.Rows, more ...any) (f store.File, err error) {
 	var bucket string
 	var id, key []byte
 	var created, completed, crc int64
-	var meta sql.NullString
+	var meta []byte
 	err = rows.Scan(append([]any{&bucket, &id, &key, &f.Size, &f.ContentType, &f.State, &f.Latest, &f.DeleteMarker,
 		&created, &completed, &crc, &f.SHA256, &f.ETag, &meta, &f.Failure, &f.ChangedBy, &f.Seq}, more...)...)
 	if err != nil {
@@ -21,12 +21,8 @@ func scanFile(rows *sql.Rows, more ...any) (f store.File, err error) {
 	}
 	f.ID, f.Bucket, f.Key = store.FileID(id), store.BucketName(bucket), store.Key(key)
 	f.CreatedAt, f.CompletedAt, f.CRC64 = fromMicros(created), fromMicros(completed), uint64(crc)
-	if meta.Valid {
-		if err := json.Unmarshal([]byte(meta.String), &f.Meta); err != nil {
-			return f, store.Errorf(store.Internal, "metadata of file %s is malformed: %w", f.ID, err)
-		}
-	}
-	return f, nil
+	f.Meta, err = pack.ParseStrings(meta)
+	return f, err
 }
 
 func scanFiles(rows *sql.Rows) (files []store.File, err error) {
