@@ -59,7 +59,8 @@ func (u *upload) committed() store.File {
 		return f
 	}
 	f := u.file
-	f.State, f.CompletedAt = store.Complete, nowMicros() // it was replaced since, or the store does not answer again
+	now := nowMicros() // it was replaced since, or the store does not answer again
+	f.State, f.CreatedAt, f.CompletedAt = store.Complete, now, now
 	return f
 }
 

@@ -69,7 +69,7 @@ func (e *Engine) CompleteSession(ctx context.Context, r CompleteRequest) (store.
 func (e *Engine) Concatenate(ctx context.Context, r SessionRequest, sessions []store.FileID) (store.File, error) {
 	whole := store.Session{
 		ID: store.NewFileID(), Bucket: r.Bucket, Key: r.Key, Size: r.Size, ContentType: r.ContentType, Meta: r.Meta,
-		CRC64: r.CRC64, CreatedAt: nowMicros(),
+		CRC64: r.CRC64,
 	}
 	if err := whole.Validate(); err != nil {
 		return store.File{}, err

@@ -94,7 +94,7 @@ func (e *Engine) planUpload(ctx context.Context, r PutRequest) (*upload, error) 
 		partWrite: partWrite{e: e, ctx: context.WithoutCancel(ctx), plan: plan, body: body}, req: r,
 		file: store.File{
 			ID: id, Bucket: r.Bucket, Key: r.Key, Size: r.Size, ContentType: r.ContentType, Meta: r.Meta,
-			CreatedAt: nowMicros(), ETag: etagOf(id),
+			ETag: etagOf(id),
 		},
 	}, nil
 }
@@ -143,7 +143,7 @@ func (u *upload) verify() error {
 // label is stored with each chunk.
 func (u *upload) label() store.Label {
 	l, f := u.partWrite.label(), u.file
-	l.File, l.Bucket, l.Key, l.ContentType, l.CreatedAt, l.FileSize = f.ID, f.Bucket, f.Key, f.ContentType, f.CreatedAt.UnixMicro(), f.Size
+	l.File, l.Bucket, l.Key, l.ContentType, l.CreatedAt, l.FileSize = f.ID, f.Bucket, f.Key, f.ContentType, nowMicros().UnixMicro(), f.Size
 	return l
 }
 

@@ -43,7 +43,7 @@ type File struct {
 	State        FileState
 	Latest       bool      // it is what its (bucket, key) shows
 	DeleteMarker bool      // it hides the object; it has no data
-	CreatedAt    time.Time // microseconds, UTC: the upload began
+	CreatedAt    time.Time // microseconds, UTC: the upload began; where a store is given none, its clock at BeginFile, or at the commit of a file that was not begun
 	CompletedAt  time.Time // microseconds, UTC: acknowledged; zero before
 	CRC64        uint64    // CRC64NVME of all bytes; 0 before complete
 	SHA256       []byte    // 32 bytes, or nil when none was requested

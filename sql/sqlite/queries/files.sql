@@ -7,7 +7,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?, ?);
 INSERT INTO parts (owner, number, id, state, size, k, m, unit_size, crc64, nodes, sums, stored_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: FileState
-SELECT state, bucket_id, key, latest, size FROM files WHERE id = ?;
+SELECT state, bucket_id, key, latest, size, created_at FROM files WHERE id = ?;
 
 -- name: Shown
 SELECT id, size, etag, delete_marker FROM files WHERE bucket_id = ? AND key = ? AND latest = 1;

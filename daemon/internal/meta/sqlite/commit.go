@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -15,6 +16,7 @@ import (
 // BeginFile implements store.Files.
 func (s *Store) BeginFile(ctx context.Context, f store.File) error {
 	f.State, f.Latest, f.CompletedAt, f.Seq = store.Uploading, false, time.Time{}, 0
+	f.CreatedAt = cmp.Or(f.CreatedAt, s.now())
 	err := s.write(ctx, "BeginFile", func(t *tx) error {
 		bucket, _, err := s.bucketID(t, f.Bucket)
 		if err != nil {
@@ -115,6 +117,7 @@ func (s *Store) show(t *tx, bucket int64, f *store.File, c store.Change) (previo
 		return previous, err
 	}
 	f.State, f.Latest, f.CompletedAt, f.ChangedBy = store.Complete, true, s.completed(), c.Caller
+	f.CreatedAt = cmp.Or(f.CreatedAt, f.CompletedAt)
 	bare := *f
 	bare.Parts = nil
 	if err := s.insert(t, bucket, bare); err != nil {
@@ -162,6 +165,7 @@ func (s *Store) takeOver(t *tx, bucket int64, f *store.File) error {
 	case state.bucket != bucket || state.key != string(f.Key):
 		return store.Errorf(store.Conflict, "upload %s was begun for another name or bucket", f.ID)
 	}
+	f.CreatedAt = cmp.Or(f.CreatedAt, fromMicros(state.created))
 	planned, err := s.takeParts(t, f.ID)
 	if err != nil {
 		return err
@@ -192,16 +196,16 @@ func (s *Store) reclaimPlanned(t *tx, planned, parts []store.Part) error {
 
 // rowState is the state of a file's row.
 type rowState struct {
-	state  store.FileState
-	bucket int64
-	key    string
-	latest bool
-	size   int64
+	state         store.FileState
+	bucket        int64
+	key           string
+	latest        bool
+	size, created int64
 }
 
 func (s *Store) fileState(t *tx, id store.FileID) (r rowState, err error) {
 	var key []byte
-	err = t.row(s.q.FileState, id[:]).scan(&r.state, &r.bucket, &key, &r.latest, &r.size)
+	err = t.row(s.q.FileState, id[:]).scan(&r.state, &r.bucket, &key, &r.latest, &r.size, &r.created)
 	if errors.Is(err, sql.ErrNoRows) {
 		return r, noFile(id)
 	}
@@ -345,11 +349,7 @@ func (s *Store) fence(t *tx, f store.File, reason string) error {
 
 // insertMarker stores a file that was never complete. Without deleted its parts are swept whatever the grace.
 func (s *Store) insertMarker(t *tx, f store.File, bucket int64, state store.FileState, reason string, deleted time.Time) error {
-	created := f.CreatedAt
-	if created.IsZero() {
-		created = s.now()
-	}
-	_, err := t.exec(s.q.InsertMarker, f.ID[:], bucket, []byte(f.Key), f.Size, int64(state), micros(created), reason, micros(deleted))
+	_, err := t.exec(s.q.InsertMarker, f.ID[:], bucket, []byte(f.Key), f.Size, int64(state), micros(cmp.Or(f.CreatedAt, s.now())), reason, micros(deleted))
 	return err
 }
 

@@ -204,6 +204,7 @@ func (m *Metadata) BeginFile(ctx context.Context, f store.File) error {
 			return err
 		}
 		f.State, f.Latest, f.CompletedAt, f.Seq = store.Uploading, false, time.Time{}, 0
+		f.CreatedAt = cmp.Or(f.CreatedAt, d.now())
 		d.saveFile(f)
 		return nil
 	})
@@ -254,6 +255,7 @@ func (m *Metadata) CommitFile(ctx context.Context, c store.Commit) (stored store
 			return err
 		}
 		if c.Begun {
+			f.CreatedAt = cmp.Or(f.CreatedAt, d.files[f.ID].CreatedAt)
 			d.forgetPlanned(d.files[f.ID])
 			d.reclaimPlanned(d.files[f.ID].Parts, f.Parts)
 		}
@@ -270,6 +272,7 @@ func (m *Metadata) CommitFile(ctx context.Context, c store.Commit) (stored store
 func (d *data) show(f store.File, c store.Change) (stored store.File, previous store.FileID) {
 	previous = d.replace(f.Bucket, f.Key, c)
 	f.State, f.Latest, f.CompletedAt, f.Seq, f.ChangedBy = store.Complete, true, d.now(), d.nextSeq(), c.Caller
+	f.CreatedAt = cmp.Or(f.CreatedAt, f.CompletedAt)
 	d.saveFile(f)
 	d.record(store.FilePut, f, f.ID, 1, c.Caller)
 	return withoutParts(f), previous
@@ -370,7 +373,7 @@ func (m *Metadata) FailFile(ctx context.Context, f store.File, reason string, at
 		case ok && was.State == store.Complete:
 			return store.Errorf(store.Conflict, "file %s is complete", f.ID)
 		case !ok:
-			was = store.File{ID: f.ID, Bucket: f.Bucket, Key: f.Key, Size: f.Size, CreatedAt: f.CreatedAt}
+			was = store.File{ID: f.ID, Bucket: f.Bucket, Key: f.Key, Size: f.Size, CreatedAt: cmp.Or(f.CreatedAt, d.now())}
 		}
 		for _, p := range attempted {
 			d.reclaimPart(p, "its upload failed")

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -52,6 +53,35 @@ var commitTests = []test{
 		require.Equal(t, store.Complete, stored.State)
 		require.True(t, stored.Latest)
 		requireStoreTime(t, stored.CompletedAt)
+	}},
+	{"without a time of creation a file has the store's, from the begin on", func(t *testing.T, m store.Metadata) {
+		unnamed := func(key store.Key) store.File {
+			f := newFile(key)
+			f.CreatedAt = time.Time{}
+			return f
+		}
+		stored := put(t, m, unnamed("a"))
+		requireStoreTime(t, stored.CreatedAt)
+		require.False(t, stored.CreatedAt.After(stored.CompletedAt))
+		upload := unnamed("b")
+		begin(t, m, upload)
+		begun, err := m.File(t.Context(), upload.ID)
+		require.NoError(t, err)
+		requireStoreTime(t, begun.CreatedAt)
+		done, _, err := m.CommitFile(t.Context(), store.Commit{File: upload, Begun: true})
+		require.NoError(t, err)
+		require.Equal(t, begun.CreatedAt, done.CreatedAt)
+		failed := unnamed("c")
+		require.NoError(t, m.FailFile(t.Context(), failed, "why", nil))
+		s := session(t, m, "d")
+		joined := fileOf(s)
+		joined.CreatedAt = time.Time{}
+		requireStoreTime(t, complete(t, m, joined, s.ID).CreatedAt)
+		for _, id := range []store.FileID{stored.ID, failed.ID, joined.ID} {
+			f, err := m.File(t.Context(), id)
+			require.NoError(t, err)
+			requireStoreTime(t, f.CreatedAt)
+		}
 	}},
 	{"parts come in order of their number", func(t *testing.T, m store.Metadata) {
 		node := store.NewNodeID()
