@@ -306,8 +306,8 @@ type ListedChunk struct {
 	Damaged bool     // the stored sum cannot be read, so Sum is 0
 }
 
-// Label describes the file that a chunk belongs to, so that the metadata of a lost
-// database can be rebuilt from the nodes alone. It is stored with the chunk.
+// Label describes the file that a chunk belongs to, as of its upload. It is stored with the chunk and never changes. A
+// lost database is rebuilt from the metadata log (MetadataLog); labels are for what the log has not reached.
 type Label struct {
 	File        FileID
 	Bucket      BucketName
