@@ -115,7 +115,7 @@ func (j Job) Saved(p JobProgress, now time.Time) (JobStep, error) {
 	}
 	was := j.State
 	j.Term, j.State, j.Done, j.Total, j.Rate = p.Term, p.State, p.Done, p.Total, p.Rate
-	j.Cursor, j.Reason, j.UpdatedAt = bytes.Clone(p.Cursor), cut(p.Reason, MaxReason), now
+	j.Cursor, j.Reason, j.UpdatedAt = bytes.Clone(p.Cursor), cut(p.Reason), now
 	if j.State != JobRunning {
 		j.Rate = Amount{}
 	}
@@ -154,7 +154,7 @@ func (j Job) event(kind string, s Severity, what, caller string) Event {
 		name += " of " + j.Target
 		attrs["target"] = j.Target
 	}
-	return Event{Kind: kind, Severity: s, Subject: j.ID.String(), Message: cut(name+" "+what+".", MaxReason), Attrs: attrs, Caller: caller}
+	return Event{Kind: kind, Severity: s, Subject: j.ID.String(), Message: cut(name+" "+what+"."), Attrs: attrs, Caller: caller}
 }
 
 // Validate reports the first rule that the query breaks, as Invalid.

@@ -89,9 +89,10 @@ var jobTests = []test{
 	{"one unfinished job of a kind and target", func(t *testing.T, m store.Metadata) {
 		first := createJob(t, m, newJob("drain", "n1"))
 		for _, state := range []store.JobState{store.JobQueued, store.JobRunning, store.JobPaused} {
-			if state == store.JobRunning {
+			switch state {
+			case store.JobRunning:
 				claimJob(t, m, first.ID, "a", 1)
-			} else if state == store.JobPaused {
+			case store.JobPaused:
 				saveJob(t, m, store.JobProgress{ID: first.ID, Term: 1, State: state})
 			}
 			_, err := m.CreateJob(t.Context(), newJob("drain", "n1"))
