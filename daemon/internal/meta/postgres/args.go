@@ -6,11 +6,12 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/pack"
+	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
 // storeValues are the values of StoreFiles: one array per column.
-func storeValues(state store.FileState, rows []*fileRow) values {
+func storeValues(state store.FileState, rows []*fileRow) db.Values {
 	n := len(rows)
 	ids, buckets, keys := make([][16]byte, n), make([]string, n), make(pgtype.FlatArray[[]byte], n)
 	sizes, types, markers := make([]int64, n), make([]string, n), make([]bool, n)
@@ -21,28 +22,28 @@ func storeValues(state store.FileState, rows []*fileRow) values {
 		f := &r.file
 		ids[i], buckets[i], keys[i] = f.ID, string(f.Bucket), []byte(f.Key)
 		sizes[i], types[i], markers[i] = f.Size, f.ContentType, f.DeleteMarker
-		created[i], crcs[i] = timeOrNull(&f.CreatedAt), int64(f.CRC64)
+		created[i], crcs[i] = db.TimeOrNull(&f.CreatedAt), int64(f.CRC64)
 		shas[i], etags[i], metas[i], callers[i] = r.sha, f.ETag, r.meta, r.change.Caller
 	}
-	return newPartArrays(rows).addTo(values{
+	return newPartArrays(rows).addTo(db.Values{
 		"state": int16(state), "ids": ids, "buckets": buckets, "keys": keys, "sizes": sizes, "types": types, "markers": markers,
 		"created": created, "crcs": crcs, "shas": shas, "etags": etags, "metas": metas, "callers": callers,
 	})
 }
 
 // fileValues are the values of a statement that stores one file.
-func fileValues(r *fileRow) values {
+func fileValues(r *fileRow) db.Values {
 	f := &r.file
-	return values{
+	return db.Values{
 		"id": [16]byte(f.ID), "bucket": string(f.Bucket), "key": []byte(f.Key), "size": f.Size, "type": f.ContentType, "marker": f.DeleteMarker,
-		"created": timeOrNull(&f.CreatedAt), "crc": int64(f.CRC64), "sha": r.sha, "etag": f.ETag, "meta": r.meta, "caller": r.change.Caller,
+		"created": db.TimeOrNull(&f.CreatedAt), "crc": int64(f.CRC64), "sha": r.sha, "etag": f.ETag, "meta": r.meta, "caller": r.change.Caller,
 	}
 }
 
 // partValues are the values of a statement that stores a part of a session.
-func partValues(session store.FileID, p store.Part) values {
+func partValues(session store.FileID, p store.Part) db.Values {
 	nodes, sums := pack.Pack(p.Chunks)
-	return values{
+	return db.Values{
 		"session": [16]byte(session), "id": [16]byte(p.ID), "number": int32(p.Number), "size": p.Size, "k": int16(p.K), "m": int16(p.M),
 		"unit_size": int32(p.UnitSize), "crc": int64(p.CRC64), "nodes": nodes, "sums": sums,
 	}
@@ -75,14 +76,6 @@ func fileOrNull(id store.FileID) any {
 		return nil
 	}
 	return [16]byte(id)
-}
-
-// timeOrNull makes the database use its own time instead of a zero one.
-func timeOrNull(t *time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	return t
 }
 
 // partArrays are the parts of some files, one array per column, and their chunks that are not stored.
@@ -133,7 +126,7 @@ func (a *partArrays) add(file store.FileID, r *partRow) {
 }
 
 // addTo adds the arrays to the values of a statement.
-func (a *partArrays) addTo(v values) values {
+func (a *partArrays) addTo(v db.Values) db.Values {
 	v["part_files"], v["part_ids"], v["numbers"], v["part_sizes"] = a.files, a.ids, a.numbers, a.sizes
 	v["k"], v["m"], v["unit_sizes"], v["part_crcs"], v["nodes"], v["sums"] = a.k, a.m, a.unitSizes, a.crcs, a.nodes, a.sums
 	v["missing_files"], v["missing_parts"], v["missing_indexes"] = a.missingFiles, a.missingParts, a.missingIndexes

@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -19,24 +20,24 @@ func (s *Store) CreateBucket(ctx context.Context, b store.Bucket, caller string)
 	if err != nil {
 		return err
 	}
-	_, err = s.exec(ctx, "CreateBucket", s.q.CreateBucket, s.q.args(s.q.CreateBucket, v)...)
+	_, err = s.clients.Exec(ctx, "CreateBucket", s.q.CreateBucket, s.q.Args(s.q.CreateBucket, v)...)
 	return err
 }
 
 // bucketValues are the values of a statement that changes a bucket, and of its event.
-func bucketValues(event string, b store.Bucket, caller string) (values, error) {
-	return values{"name": string(b.Name), "survive": b.Survive}.withEvent(store.BucketEvent(event, b.Name, caller))
+func bucketValues(event string, b store.Bucket, caller string) (db.Values, error) {
+	return db.Values{"name": string(b.Name), "survive": b.Survive}.WithEvent(store.BucketEvent(event, b.Name, caller))
 }
 
 // Bucket implements store.Buckets.
 func (s *Store) Bucket(ctx context.Context, name store.BucketName) (b store.Bucket, err error) {
-	err = s.read(ctx, "Bucket", func(c *conn) error {
+	err = s.clients.Read(ctx, "Bucket", func(c *db.Conn) error {
 		rows, err := c.Query(ctx, s.q.Bucket, string(name))
 		if err != nil {
 			return err
 		}
 		b, err = pgx.CollectExactlyOneRow(rows, scanBucket)
-		if isNoRows(err) {
+		if db.IsNoRows(err) {
 			return noBucket(name)
 		}
 		return err
@@ -46,7 +47,7 @@ func (s *Store) Bucket(ctx context.Context, name store.BucketName) (b store.Buck
 
 // ListBuckets implements store.Buckets.
 func (s *Store) ListBuckets(ctx context.Context) (all []store.Bucket, err error) {
-	err = s.read(ctx, "ListBuckets", func(c *conn) error {
+	err = s.clients.Read(ctx, "ListBuckets", func(c *db.Conn) error {
 		rows, err := c.Query(ctx, s.q.ListBuckets)
 		if err != nil {
 			return err
@@ -67,7 +68,7 @@ func (s *Store) UpdateBucket(ctx context.Context, b store.Bucket, caller string)
 	if err != nil {
 		return err
 	}
-	changed, err := s.exec(ctx, "UpdateBucket", s.q.UpdateBucket, s.q.args(s.q.UpdateBucket, v)...)
+	changed, err := s.clients.Exec(ctx, "UpdateBucket", s.q.UpdateBucket, s.q.Args(s.q.UpdateBucket, v)...)
 	if err == nil && changed == 0 {
 		return noBucket(b.Name)
 	}
@@ -80,19 +81,19 @@ func (s *Store) DeleteBucket(ctx context.Context, name store.BucketName, caller 
 	if err != nil {
 		return err
 	}
-	return s.write(ctx, "DeleteBucket", func(c *conn) error {
+	return s.clients.Write(ctx, "DeleteBucket", func(c *db.Conn) error {
 		var there, kept bool
 		b := &pgx.Batch{}
 		b.Queue(s.q.ClaimBucket, string(name)).Exec(func(tag commandTag) error {
 			there = tag.RowsAffected() > 0
 			return nil
 		})
-		b.Queue(s.q.DropBucket, s.q.args(s.q.DropBucket, v)...)
+		b.Queue(s.q.DropBucket, s.q.Args(s.q.DropBucket, v)...)
 		b.Queue(s.q.KeepBucket, string(name)).Exec(func(tag commandTag) error {
 			kept = tag.RowsAffected() > 0
 			return nil
 		})
-		if err := pipeline(ctx, c, b); err != nil {
+		if err := db.Pipeline(ctx, c, b); err != nil {
 			return err
 		}
 		switch {

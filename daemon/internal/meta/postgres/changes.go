@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -24,7 +25,7 @@ func (s *Store) ChangesAfter(ctx context.Context, after store.Revision, limit in
 		return store.ChangePage{}, err
 	}
 	page, err = page.Checked(after)
-	return page, translate(ctx, op, err)
+	return page, db.Translate(ctx, op, err)
 }
 
 // ChangeHead implements store.Changes.
@@ -49,7 +50,7 @@ func (s *Store) numberedChanges(ctx context.Context, op string, after store.Revi
 
 // readChanges reads a page; complete: all changes that were committed have numbers.
 func (s *Store) readChanges(ctx context.Context, op string, after store.Revision, limit int) (page store.ChangePage, complete bool, err error) {
-	err = s.read(ctx, op, func(c *conn) error {
+	err = s.clients.Read(ctx, op, func(c *db.Conn) error {
 		page = store.ChangePage{}
 		rows, err := c.Query(ctx, s.q.ChangesAfter, int64(min(after, math.MaxInt64)), limit)
 		if err != nil {
@@ -88,11 +89,11 @@ func scanChange(rows pgx.Rows, head *store.Revision, pending *bool) (c store.Obj
 // number gives numbers to all changes that were committed before the call.
 func (s *Store) number(ctx context.Context, op string) error {
 	for n := numberedAtOnce; n == numberedAtOnce; {
-		err := s.write(ctx, op, func(c *conn) error {
+		err := s.clients.Write(ctx, op, func(c *db.Conn) error {
 			b := &pgx.Batch{}
 			b.Queue(s.q.LockChangeHead)
 			b.Queue(s.q.NumberChanges, numberedAtOnce).QueryRow(func(row pgx.Row) error { return row.Scan(&n) })
-			return pipeline(ctx, c, b)
+			return db.Pipeline(ctx, c, b)
 		})
 		if err != nil {
 			return err
@@ -114,15 +115,15 @@ func (s *Store) TrimChanges(ctx context.Context, keep store.Retention, limit int
 	if keep.Age > 0 {
 		age = &keep.Age
 	}
-	trimmed, err := s.exec(ctx, op, s.q.TrimChanges, limit, age, int64(keep.Count))
+	trimmed, err := s.clients.Exec(ctx, op, s.q.TrimChanges, limit, age, int64(keep.Count))
 	return int(trimmed), err
 }
 
 // Usage implements store.Buckets.
 func (s *Store) Usage(ctx context.Context, name store.BucketName) (u store.Usage, err error) {
-	err = s.read(ctx, "Usage", func(c *conn) error {
+	err = s.clients.Read(ctx, "Usage", func(c *db.Conn) error {
 		err := c.QueryRow(ctx, s.q.Usage, string(name)).Scan(&u.Bytes, &u.Files)
-		if isNoRows(err) {
+		if db.IsNoRows(err) {
 			return noBucket(name)
 		}
 		return err

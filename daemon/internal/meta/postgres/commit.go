@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/pack"
+	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -31,6 +32,13 @@ type partRow struct {
 	nodes, sums []byte
 	missing     []int16 // indexes of the chunks that are not stored
 }
+
+type objectName struct {
+	bucket store.BucketName
+	key    store.Key
+}
+
+func nameOf(r *fileRow) objectName { return objectName{r.file.Bucket, r.file.Key} }
 
 func newFileRow(f store.File, c store.Change) (fileRow, error) {
 	r := fileRow{file: f, change: c, sha: slices.Clone(f.SHA256)}
@@ -72,8 +80,8 @@ func (s *Store) BeginFile(ctx context.Context, f store.File) error {
 	for i := range row.parts {
 		row.parts[i].missing = nil // planned, not lost
 	}
-	return s.write(ctx, "BeginFile", func(c *conn) error {
-		rows, err := c.Query(ctx, s.q.StoreFiles, s.q.args(s.q.StoreFiles, storeValues(store.Uploading, []*fileRow{&row}))...)
+	return s.clients.Write(ctx, "BeginFile", func(c *db.Conn) error {
+		rows, err := c.Query(ctx, s.q.StoreFiles, s.q.Args(s.q.StoreFiles, storeValues(store.Uploading, []*fileRow{&row}))...)
 		if err != nil {
 			return err
 		}
@@ -97,7 +105,7 @@ func (s *Store) CommitFile(ctx context.Context, c store.Commit) (store.File, sto
 	}
 	var done outcome
 	if c.Begun {
-		err = s.write(ctx, "CommitFile", func(c *conn) (err error) {
+		err = s.clients.Write(ctx, "CommitFile", func(c *db.Conn) (err error) {
 			done, err = s.commitUpload(ctx, c, &row)
 			return err
 		})
@@ -106,7 +114,7 @@ func (s *Store) CommitFile(ctx context.Context, c store.Commit) (store.File, sto
 		if err == nil && !done.stored {
 			err = noBucket(f.Bucket)
 		}
-		err = s.unlessAbandoned(ctx, f.ID, translate(ctx, "CommitFile", err))
+		err = s.unlessAbandoned(ctx, f.ID, db.Translate(ctx, "CommitFile", err))
 	}
 	if err != nil {
 		return store.File{}, store.FileID{}, err
@@ -118,7 +126,7 @@ func (s *Store) CommitFile(ctx context.Context, c store.Commit) (store.File, sto
 // its own, so that a condition that does not hold fails no other commit.
 func (s *Store) commitNew(ctx context.Context, row *fileRow) (outcome, error) {
 	if row.change.If.IsZero() {
-		return s.group.commit(ctx, row)
+		return s.group.Commit(ctx, row)
 	}
 	outcomes, err := s.commitRows(ctx, []*fileRow{row})
 	if err != nil {
@@ -155,7 +163,7 @@ func storedFile(f store.File, c store.Change, o outcome) store.File {
 // commitRows makes files complete in one transaction. It is all or nothing but
 // for files whose bucket is missing: their outcome is not stored.
 func (s *Store) commitRows(ctx context.Context, rows []*fileRow) (outcomes []outcome, err error) {
-	err = s.untilNoCollision(ctx, func(c *conn) error {
+	err = s.clients.UntilNoCollision(ctx, func(c *db.Conn) error {
 		outcomes = make([]outcome, len(rows))
 		b := &pgx.Batch{}
 		if len(rows) == 1 {
@@ -164,13 +172,13 @@ func (s *Store) commitRows(ctx context.Context, rows []*fileRow) (outcomes []out
 		b.Queue(s.q.ReplaceLatest, replaceArgs(nil, rows...)...).Query(func(answer pgx.Rows) error {
 			return readReplaced(answer, rows, outcomes)
 		})
-		b.Queue(s.q.StoreFiles, s.q.args(s.q.StoreFiles, storeValues(store.Complete, rows))...).Query(func(answer pgx.Rows) error {
+		b.Queue(s.q.StoreFiles, s.q.Args(s.q.StoreFiles, storeValues(store.Complete, rows))...).Query(func(answer pgx.Rows) error {
 			return readStored(answer, rows, outcomes)
 		})
 		for _, r := range rows {
 			s.setMarks(b, r, store.Complete)
 		}
-		return pipeline(ctx, c, b)
+		return db.Pipeline(ctx, c, b)
 	})
 	return outcomes, err
 }
@@ -193,7 +201,7 @@ func (s *Store) setMarks(b *pgx.Batch, r *fileRow, state store.FileState) {
 }
 
 // commitUpload completes a file that was begun, in one transaction.
-func (s *Store) commitUpload(ctx context.Context, c *conn, r *fileRow) (outcome, error) {
+func (s *Store) commitUpload(ctx context.Context, c *db.Conn, r *fileRow) (outcome, error) {
 	rows, outcomes := []*fileRow{r}, make([]outcome, 1)
 	f := &r.file
 	var there bool
@@ -206,11 +214,11 @@ func (s *Store) commitUpload(ctx context.Context, c *conn, r *fileRow) (outcome,
 	placed := placedChunks(r)
 	b.Queue(s.q.DropPlanned, [16]byte(f.ID), placed.parts, placed.indexes, placed.nodes)
 	s.setMarks(b, r, claimed)
-	b.Queue(s.q.CompleteUpload, s.q.args(s.q.CompleteUpload, newPartArrays(rows).addTo(fileValues(r)))...).
+	b.Queue(s.q.CompleteUpload, s.q.Args(s.q.CompleteUpload, newPartArrays(rows).addTo(fileValues(r)))...).
 		Query(func(answer pgx.Rows) error { return readStored(answer, rows, outcomes) })
 	b.Queue(s.q.UploadState, [16]byte(f.ID), string(f.Bucket)).
 		QueryRow(func(row pgx.Row) error { return row.Scan(&there, &state) })
-	if err := pipeline(ctx, c, b); err != nil {
+	if err := db.Pipeline(ctx, c, b); err != nil {
 		return outcome{}, err
 	}
 	switch {

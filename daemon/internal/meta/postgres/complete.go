@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/pack"
+	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -56,7 +57,7 @@ func (s *Store) CompleteSession(ctx context.Context, x store.Completion) (store.
 	}
 	var done outcome
 	var parts []store.Part
-	err = s.write(ctx, "CompleteSession", func(c *conn) (err error) {
+	err = s.clients.Write(ctx, "CompleteSession", func(c *db.Conn) (err error) {
 		done, parts, err = s.completeSessions(ctx, c, want, x.Attempt)
 		return err
 	})
@@ -69,7 +70,7 @@ func (s *Store) CompleteSession(ctx context.Context, x store.Completion) (store.
 }
 
 // completeSessions is one transaction. Its statements after the claim do nothing without it.
-func (s *Store) completeSessions(ctx context.Context, c *conn, want *completion, attempt store.AttemptID) (done outcome, parts []store.Part, err error) {
+func (s *Store) completeSessions(ctx context.Context, c *db.Conn, want *completion, attempt store.AttemptID) (done outcome, parts []store.Part, err error) {
 	id := [16]byte(want.row.file.ID)
 	var found claim
 	outcomes := make([]outcome, 1)
@@ -78,7 +79,7 @@ func (s *Store) completeSessions(ctx context.Context, c *conn, want *completion,
 	s.guard(b, &want.row)
 	claims := fileValues(&want.row)
 	claims["sessions"], claims["parts"] = want.sessions, want.parts
-	b.Queue(s.q.ClaimSessions, s.q.args(s.q.ClaimSessions, claims)...).
+	b.Queue(s.q.ClaimSessions, s.q.Args(s.q.ClaimSessions, claims)...).
 		QueryRow(func(row pgx.Row) error {
 			return row.Scan(&found.bucket, &found.sessions, &found.parts, &found.created)
 		})
@@ -98,7 +99,7 @@ func (s *Store) completeSessions(ctx context.Context, c *conn, want *completion,
 		parts, err = pgx.CollectRows(answer, scanPart)
 		return err
 	})
-	if err := pipeline(ctx, c, b); err != nil {
+	if err := db.Pipeline(ctx, c, b); err != nil {
 		return done, nil, err
 	}
 	if err := want.missing(found); err != nil {

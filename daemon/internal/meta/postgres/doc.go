@@ -21,7 +21,7 @@
 // and FOR UPDATE, which PostgreSQL does not always enforce; deleting a bucket changes its name instead.
 //
 // Small commits that arrive while others are in flight share the next
-// pipeline (see group.go): one transaction makes many files complete. If it fails,
+// pipeline (package group): one transaction makes many files complete. If it fails,
 // each commit is retried alone, so that a commit fails only for its own reasons.
 //
 // # Clocks
@@ -30,8 +30,8 @@
 //
 // # Connections
 //
-// Package link sends calls to the server and knows what is retried after which failure; errors.go
-// translates the failures of statements. Membership, leases, keys and Ping use connections of
+// Package link sends calls to the server and knows what is retried after which failure; package db has the statements and
+// translates their failures; package control has membership, leases, keys and jobs. Membership, leases, keys and Ping use connections of
 // their own (Store.control), so that no number of slow client calls delays them.
 //
 // # Poolers and failover

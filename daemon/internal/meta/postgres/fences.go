@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -22,11 +23,11 @@ func (s *Store) Abandon(ctx context.Context, id store.AttemptID) (happened bool,
 	if id.IsZero() {
 		return false, store.Errorf(store.Invalid, "the attempt has no id")
 	}
-	err = s.write(ctx, "Abandon", func(c *conn) error {
+	err = s.clients.Write(ctx, "Abandon", func(c *db.Conn) error {
 		b := &pgx.Batch{}
 		b.Queue(s.q.AbandonAttempt, [16]byte(id))
 		b.Queue(s.q.Attempt, [16]byte(id)).QueryRow(func(row pgx.Row) error { return row.Scan(&happened) })
-		return pipeline(ctx, c, b)
+		return db.Pipeline(ctx, c, b)
 	})
 	return happened, err
 }
@@ -36,12 +37,12 @@ func (s *Store) SweepDeleted(ctx context.Context, grace time.Duration, limit int
 	if err := store.ValidSweep(grace, limit); err != nil {
 		return 0, err
 	}
-	err = s.write(ctx, "SweepDeleted", func(c *conn) error {
+	err = s.clients.Write(ctx, "SweepDeleted", func(c *db.Conn) error {
 		b := &pgx.Batch{}
 		b.Queue(s.q.ForgetDropped, store.FenceFor)
 		b.Queue(s.q.ForgetAttempts, [16]byte(store.AttemptsFrom(time.Now().Add(-store.FenceFor))))
 		b.Queue(s.q.SweepDeleted, grace, store.FenceFor, limit).QueryRow(func(row pgx.Row) error { return row.Scan(&swept) })
-		return pipeline(ctx, c, b)
+		return db.Pipeline(ctx, c, b)
 	})
 	return swept, err
 }

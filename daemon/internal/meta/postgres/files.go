@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/listing"
+	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -18,14 +19,14 @@ func (s *Store) FailFile(ctx context.Context, f store.File, reason string, attem
 			chunks.add(p.ID, i, c.Node)
 		}
 	}
-	return s.write(ctx, "FailFile", func(c *conn) error {
+	return s.clients.Write(ctx, "FailFile", func(c *db.Conn) error {
 		var state int16
 		id := [16]byte(f.ID)
 		b := &pgx.Batch{}
-		b.Queue(s.q.FenceFile, id, string(f.Bucket), []byte(f.Key), f.Size, timeOrNull(&f.CreatedAt), reason)
+		b.Queue(s.q.FenceFile, id, string(f.Bucket), []byte(f.Key), f.Size, db.TimeOrNull(&f.CreatedAt), reason)
 		b.Queue(s.q.FailFile, id, reason, chunks.parts, chunks.indexes, chunks.nodes)
 		b.Queue(s.q.FileState, id).QueryRow(func(row pgx.Row) error { return row.Scan(&state) })
-		err := pipeline(ctx, c, b)
+		err := db.Pipeline(ctx, c, b)
 		if err == nil && store.FileState(state) == store.Complete {
 			return store.Errorf(store.Conflict, "file %s is complete", f.ID)
 		}
@@ -35,13 +36,13 @@ func (s *Store) FailFile(ctx context.Context, f store.File, reason string, attem
 
 // File implements store.Files.
 func (s *Store) File(ctx context.Context, id store.FileID) (f store.File, err error) {
-	err = s.read(ctx, "File", func(c *conn) error {
+	err = s.clients.Read(ctx, "File", func(c *db.Conn) error {
 		rows, err := c.Query(ctx, s.q.File, [16]byte(id))
 		if err != nil {
 			return err
 		}
 		f, err = collectFile(rows)
-		if isNoRows(err) {
+		if db.IsNoRows(err) {
 			return noFile(id)
 		}
 		return err
@@ -51,13 +52,13 @@ func (s *Store) File(ctx context.Context, id store.FileID) (f store.File, err er
 
 // LatestFile implements store.Files.
 func (s *Store) LatestFile(ctx context.Context, bucket store.BucketName, key store.Key) (f store.File, err error) {
-	err = s.read(ctx, "LatestFile", func(c *conn) error {
+	err = s.clients.Read(ctx, "LatestFile", func(c *db.Conn) error {
 		rows, err := c.Query(ctx, s.q.LatestFile, string(bucket), []byte(key))
 		if err != nil {
 			return err
 		}
 		f, err = collectFile(rows)
-		if isNoRows(err) {
+		if db.IsNoRows(err) {
 			return noObject(bucket, key)
 		}
 		return err
@@ -67,7 +68,7 @@ func (s *Store) LatestFile(ctx context.Context, bucket store.BucketName, key sto
 
 // Parts implements store.FileReader.
 func (s *Store) Parts(ctx context.Context, id store.FileID, number int) (parts []store.Part, err error) {
-	err = s.read(ctx, "Parts", func(c *conn) error {
+	err = s.clients.Read(ctx, "Parts", func(c *db.Conn) error {
 		rows, err := c.Query(ctx, s.q.Parts, [16]byte(id), number)
 		if err != nil {
 			return err
@@ -84,7 +85,7 @@ func noObject(bucket store.BucketName, key store.Key) error {
 
 // DeleteFile implements store.Files.
 func (s *Store) DeleteFile(ctx context.Context, d store.Deletion) error {
-	return s.write(ctx, "DeleteFile", func(c *conn) error {
+	return s.clients.Write(ctx, "DeleteFile", func(c *db.Conn) error {
 		if d.File.IsZero() {
 			return s.deleteObject(ctx, c, d)
 		}
@@ -93,7 +94,7 @@ func (s *Store) DeleteFile(ctx context.Context, d store.Deletion) error {
 }
 
 // deleteFile deletes a file by its id.
-func (s *Store) deleteFile(ctx context.Context, c *conn, d store.Deletion) error {
+func (s *Store) deleteFile(ctx context.Context, c *db.Conn, d store.Deletion) error {
 	var deleted bool
 	b := &pgx.Batch{}
 	b.Queue(s.q.LockFile, [16]byte(d.File))
@@ -105,7 +106,7 @@ func (s *Store) deleteFile(ctx context.Context, c *conn, d store.Deletion) error
 		rows.Close()
 		return rows.Err()
 	})
-	if err := pipeline(ctx, c, b); err != nil {
+	if err := db.Pipeline(ctx, c, b); err != nil {
 		return err
 	}
 	if !deleted {
@@ -115,7 +116,7 @@ func (s *Store) deleteFile(ctx context.Context, c *conn, d store.Deletion) error
 }
 
 // deleteObject deletes the object of a key.
-func (s *Store) deleteObject(ctx context.Context, c *conn, d store.Deletion) error {
+func (s *Store) deleteObject(ctx context.Context, c *db.Conn, d store.Deletion) error {
 	var known bool
 	var seen, deleted int
 	b := &pgx.Batch{}
@@ -124,7 +125,7 @@ func (s *Store) deleteObject(ctx context.Context, c *conn, d store.Deletion) err
 	}
 	b.Queue(s.q.DeleteObject, string(d.Bucket), []byte(d.Key), attemptOrNull(d.Attempt), d.Caller, d.If.Absent, d.If.NoETags).
 		QueryRow(func(row pgx.Row) error { return row.Scan(&known, &seen, &deleted) })
-	if err := pipeline(ctx, c, b); err != nil {
+	if err := db.Pipeline(ctx, c, b); err != nil {
 		return err
 	}
 	switch {
@@ -133,7 +134,7 @@ func (s *Store) deleteObject(ctx context.Context, c *conn, d store.Deletion) err
 	case seen == 0:
 		return noObject(d.Bucket, d.Key)
 	case deleted == 0:
-		return errReplaced
+		return db.ErrReplaced
 	}
 	return nil
 }
@@ -144,7 +145,7 @@ func (s *Store) ListFiles(ctx context.Context, q store.FileQuery) (page store.Fi
 		return page, err
 	}
 	from, to, some := listing.KeyRange(q)
-	err = s.list(ctx, "ListFiles", func(c *conn) error {
+	err = s.clients.List(ctx, "ListFiles", func(c *db.Conn) error {
 		var files []store.File
 		known, matching := q.Bucket == "", 0
 		b := &pgx.Batch{}
@@ -164,7 +165,7 @@ func (s *Store) ListFiles(ctx context.Context, q store.FileQuery) (page store.Fi
 				return err
 			})
 		}
-		if err := pipeline(ctx, c, b); err != nil {
+		if err := db.Pipeline(ctx, c, b); err != nil {
 			return err
 		}
 		switch {

@@ -6,12 +6,13 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
 // LogSegments implements store.MetadataLog.
 func (s *Store) LogSegments(ctx context.Context) (all []store.LogSegment, err error) {
-	err = s.read(ctx, "LogSegments", func(c *conn) error {
+	err = s.clients.Read(ctx, "LogSegments", func(c *db.Conn) error {
 		rows, err := c.Query(ctx, s.q.LogSegments)
 		if err != nil {
 			return err
@@ -37,13 +38,13 @@ func scanSegment(row pgx.CollectableRow) (x store.LogSegment, err error) {
 
 // partOfLog returns the part of a segment. NotFound.
 func (s *Store) partOfLog(ctx context.Context, id store.PartID) (p store.Part, err error) {
-	err = s.read(ctx, "Part", func(c *conn) error {
+	err = s.clients.Read(ctx, "Part", func(c *db.Conn) error {
 		rows, err := c.Query(ctx, s.q.PartOfLog, [16]byte(id))
 		if err != nil {
 			return err
 		}
 		p, err = pgx.CollectOneRow(rows, scanPart)
-		if isNoRows(err) {
+		if db.IsNoRows(err) {
 			return noPart(id)
 		}
 		return err
@@ -54,9 +55,9 @@ func (s *Store) partOfLog(ctx context.Context, id store.PartID) (p store.Part, e
 // LoggedTo implements store.MetadataLog.
 func (s *Store) LoggedTo(ctx context.Context) (store.Revision, error) {
 	var last int64
-	err := s.read(ctx, "LoggedTo", func(c *conn) error {
+	err := s.clients.Read(ctx, "LoggedTo", func(c *db.Conn) error {
 		err := c.QueryRow(ctx, s.q.LoggedTo).Scan(&last)
-		if isNoRows(err) {
+		if db.IsNoRows(err) {
 			return store.ErrNoTail()
 		}
 		return err
@@ -69,7 +70,7 @@ func (s *Store) ChangeLog(ctx context.Context, c store.LogChange) error {
 	if err := c.Check(0, 0); err != nil {
 		return err
 	}
-	err := s.write(ctx, "ChangeLog", func(conn *conn) error {
+	err := s.clients.Write(ctx, "ChangeLog", func(conn *db.Conn) error {
 		lowest, parts := int64(math.MaxInt64), [][16]byte{}
 		for _, x := range c.Add {
 			lowest, parts = min(lowest, int64(x.Number)), append(parts, x.Part.ID)
@@ -77,7 +78,7 @@ func (s *Store) ChangeLog(ctx context.Context, c store.LogChange) error {
 		b := &pgx.Batch{}
 		b.Queue(s.q.GuardLog, int64(c.Term), lowest, parts)
 		for _, x := range c.Add {
-			b.Queue(s.q.AddSegment, s.q.args(s.q.AddSegment, segmentValues(x))...)
+			b.Queue(s.q.AddSegment, s.q.Args(s.q.AddSegment, segmentValues(x))...)
 		}
 		if len(c.Remove) > 0 {
 			numbers := make([]int64, len(c.Remove))
@@ -86,7 +87,7 @@ func (s *Store) ChangeLog(ctx context.Context, c store.LogChange) error {
 			}
 			b.Queue(s.q.RemoveSegments, numbers)
 		}
-		return pipeline(ctx, conn, b)
+		return db.Pipeline(ctx, conn, b)
 	})
 	if err == nil {
 		return nil
@@ -97,7 +98,7 @@ func (s *Store) ChangeLog(ctx context.Context, c store.LogChange) error {
 	return err
 }
 
-func segmentValues(x store.LogSegment) values {
+func segmentValues(x store.LogSegment) db.Values {
 	v := partValues(store.FileID{}, x.Part)
 	delete(v, "session")
 	missing := []int16{}
@@ -116,7 +117,7 @@ func (s *Store) FilesByID(ctx context.Context, ids []store.FileID) (batch store.
 	if err := (store.ObjectQuery{Limit: len(ids)}).Validate(); err != nil {
 		return batch, err
 	}
-	err = s.read(ctx, "FilesByID", func(c *conn) (err error) {
+	err = s.clients.Read(ctx, "FilesByID", func(c *db.Conn) (err error) {
 		batch, err = s.filesWithParts(ctx, c, s.q.FilesByID, uuids(ids))
 		return err
 	})
@@ -128,7 +129,7 @@ func (s *Store) CompleteFiles(ctx context.Context, after store.FileID, limit int
 	if err := (store.ObjectQuery{Limit: limit}).Validate(); err != nil {
 		return batch, err
 	}
-	err = s.read(ctx, "CompleteFiles", func(c *conn) (err error) {
+	err = s.clients.Read(ctx, "CompleteFiles", func(c *db.Conn) (err error) {
 		batch, err = s.filesWithParts(ctx, c, s.q.FilesAfter, [16]byte(after), limit)
 		batch.More = batch.More || len(batch.Files) == limit
 		return err
@@ -137,7 +138,7 @@ func (s *Store) CompleteFiles(ctx context.Context, after store.FileID, limit int
 }
 
 // filesWithParts runs a statement that lists files by id, and then reads their parts.
-func (s *Store) filesWithParts(ctx context.Context, c *conn, sql string, args ...any) (batch store.FileBatch, err error) {
+func (s *Store) filesWithParts(ctx context.Context, c *db.Conn, sql string, args ...any) (batch store.FileBatch, err error) {
 	rows, err := c.Query(ctx, sql, args...)
 	if err != nil {
 		return batch, err

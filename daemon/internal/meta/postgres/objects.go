@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/listing"
+	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -17,7 +18,7 @@ func (s *Store) ListObjects(ctx context.Context, q store.ObjectQuery) (page stor
 		return page, err
 	}
 	sql, args := s.listObjects(q)
-	err = s.list(ctx, "ListObjects", func(c *conn) error {
+	err = s.clients.List(ctx, "ListObjects", func(c *db.Conn) error {
 		rows, err := c.Query(ctx, sql, args...)
 		if err != nil {
 			return err

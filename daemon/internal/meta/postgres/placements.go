@@ -6,6 +6,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/pack"
+	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -15,7 +16,7 @@ func (s *Store) Part(ctx context.Context, id store.PartID) (p store.Part, f stor
 		p, err = s.partOfLog(ctx, id)
 		return p, store.File{State: store.Complete}, err
 	}
-	err = s.read(ctx, "Part", func(c *conn) error {
+	err = s.clients.Read(ctx, "Part", func(c *db.Conn) error {
 		p, f = store.Part{}, store.File{}
 		b := &pgx.Batch{}
 		b.Queue(s.q.Part, [16]byte(id)).Query(func(rows pgx.Rows) error {
@@ -23,7 +24,7 @@ func (s *Store) Part(ctx context.Context, id store.PartID) (p store.Part, f stor
 			if f, err = collectFile(rows); err == nil {
 				p, f.Parts = f.Parts[0], nil
 			}
-			if isNoRows(err) {
+			if db.IsNoRows(err) {
 				return nil
 			}
 			return err
@@ -39,7 +40,7 @@ func (s *Store) Part(ctx context.Context, id store.PartID) (p store.Part, f stor
 			})
 			return err
 		})
-		if err := pipeline(ctx, c, b); err != nil {
+		if err := db.Pipeline(ctx, c, b); err != nil {
 			return err
 		}
 		if f.ID.IsZero() {
@@ -55,11 +56,11 @@ func (s *Store) Part(ctx context.Context, id store.PartID) (p store.Part, f stor
 
 // WidenPart implements store.Placements.
 func (s *Store) WidenPart(ctx context.Context, id store.PartID, parity int) error {
-	return s.write(ctx, "WidenPart", func(c *conn) error {
+	return s.clients.Write(ctx, "WidenPart", func(c *db.Conn) error {
 		var k, m int
 		zeros := make([]byte, pack.NodeBytes*store.MaxChunksPerPart)
 		err := c.QueryRow(ctx, s.q.WidenPart, [16]byte(id), parity, zeros, store.MaxChunksPerPart).Scan(&k, &m)
-		if isNoRows(err) {
+		if db.IsNoRows(err) {
 			return noPart(id)
 		}
 		if err == nil {
@@ -74,7 +75,7 @@ func (s *Store) PartsAfter(ctx context.Context, after store.PartID, limit int) (
 	if limit < 1 || limit > store.MaxListLimit {
 		return nil, store.Errorf(store.Invalid, "limit %d is not within 1..%d", limit, store.MaxListLimit)
 	}
-	err = s.read(ctx, "PartsAfter", func(c *conn) error {
+	err = s.clients.Read(ctx, "PartsAfter", func(c *db.Conn) error {
 		rows, err := c.Query(ctx, s.q.PartsAfter, [16]byte(after), limit)
 		if err != nil {
 			return err
@@ -89,7 +90,7 @@ func (s *Store) PartsAfter(ctx context.Context, after store.PartID, limit int) (
 func (s *Store) MoveChunk(ctx context.Context, id store.ChunkID, from, to store.Placement) error {
 	fromNode, fromSum := pack.Pack([]store.Placement{from})
 	toNode, toSum := pack.Pack([]store.Placement{to})
-	return s.write(ctx, "MoveChunk", func(c *conn) error {
+	return s.clients.Write(ctx, "MoveChunk", func(c *db.Conn) error {
 		var there, moved bool
 		err := c.QueryRow(ctx, s.q.MoveChunk, [16]byte(id.Part), int32(id.Index), fromNode, fromSum, toNode, toSum).Scan(&there, &moved)
 		switch {

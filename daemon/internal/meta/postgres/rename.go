@@ -5,12 +5,13 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
 // RenameFile implements store.Files.
 func (s *Store) RenameFile(ctx context.Context, r store.Rename) (f store.File, replaced store.FileID, err error) {
-	err = s.write(ctx, "RenameFile", func(c *conn) (err error) {
+	err = s.clients.Write(ctx, "RenameFile", func(c *db.Conn) (err error) {
 		f, replaced, err = s.rename(ctx, c, r)
 		return err
 	})
@@ -22,7 +23,7 @@ func (s *Store) RenameFile(ctx context.Context, r store.Rename) (f store.File, r
 
 // rename is one transaction. Its statements after the claim do nothing without it; the
 // file, read at the end, shows the outcome.
-func (s *Store) rename(ctx context.Context, c *conn, r store.Rename) (f store.File, replaced store.FileID, err error) {
+func (s *Store) rename(ctx context.Context, c *db.Conn, r store.Rename) (f store.File, replaced store.FileID, err error) {
 	file, name, to := [16]byte(r.File), string(r.Bucket), []byte(r.Key)
 	there := &fileRow{file: store.File{Bucket: r.Bucket, Key: r.Key}, change: r.Change}
 	outcomes := make([]outcome, 1)
@@ -45,7 +46,7 @@ func (s *Store) rename(ctx context.Context, c *conn, r store.Rename) (f store.Fi
 		files, err = collectFiles(rows)
 		return err
 	})
-	if err := pipeline(ctx, c, b); err != nil {
+	if err := db.Pipeline(ctx, c, b); err != nil {
 		return f, replaced, err
 	}
 	switch {

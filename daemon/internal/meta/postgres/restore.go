@@ -5,12 +5,13 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
 // Restore implements store.MetadataLog.
 func (s *Store) Restore(ctx context.Context, records []store.LogRecord) error {
-	return s.write(ctx, "Restore", func(c *conn) error {
+	return s.clients.Write(ctx, "Restore", func(c *db.Conn) error {
 		b := &pgx.Batch{}
 		var seq uint64
 		for _, r := range records {
@@ -20,7 +21,7 @@ func (s *Store) Restore(ctx context.Context, records []store.LogRecord) error {
 			}
 		}
 		b.Queue(s.q.SkipSeq, int64(seq))
-		return pipeline(ctx, c, b)
+		return db.Pipeline(ctx, c, b)
 	})
 }
 
@@ -64,12 +65,12 @@ func (s *Store) restoreFile(b *pgx.Batch, f store.File) error {
 		b.Queue(s.q.HideOthers, string(f.Bucket), []byte(f.Key), [16]byte(f.ID))
 	}
 	v := fileValues(&row)
-	v["latest"], v["completed"], v["seq"] = f.Latest, timeOrNull(&f.CompletedAt), int64(f.Seq)
-	b.Queue(s.q.RestoreFile, s.q.args(s.q.RestoreFile, v)...)
+	v["latest"], v["completed"], v["seq"] = f.Latest, db.TimeOrNull(&f.CompletedAt), int64(f.Seq)
+	b.Queue(s.q.RestoreFile, s.q.Args(s.q.RestoreFile, v)...)
 	s.setMarks(b, &row, store.Complete)
 	b.Queue(s.q.CountFile, [16]byte(f.ID), 1)
 	if len(f.Parts) > 0 {
-		b.Queue(s.q.RestoreParts, s.q.args(s.q.RestoreParts, newPartArrays([]*fileRow{&row}).addTo(values{}))...)
+		b.Queue(s.q.RestoreParts, s.q.Args(s.q.RestoreParts, newPartArrays([]*fileRow{&row}).addTo(db.Values{}))...)
 	}
 	return nil
 }

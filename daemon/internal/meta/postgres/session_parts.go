@@ -6,13 +6,14 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
 // BeginPart implements store.Sessions.
 func (s *Store) BeginPart(ctx context.Context, id store.FileID, p store.Part) error {
-	begin := s.q.args(s.q.BeginPart, partValues(id, p))
-	return s.write(ctx, "BeginPart", func(c *conn) error {
+	begin := s.q.Args(s.q.BeginPart, partValues(id, p))
+	return s.clients.Write(ctx, "BeginPart", func(c *db.Conn) error {
 		var there, begun bool
 		var before int16
 		err := c.QueryRow(ctx, s.q.BeginPart, begin...).Scan(&there, &begun, &before)
@@ -52,7 +53,7 @@ func (s *Store) takePart(ctx context.Context, op string, id store.FileID, p stor
 	}
 	session, part := [16]byte(id), [16]byte(p.ID)
 	save := partValues(id, p)
-	return s.write(ctx, op, func(c *conn) error {
+	return s.clients.Write(ctx, op, func(c *db.Conn) error {
 		var there, stored bool
 		var owner [16]byte
 		var state int16
@@ -61,18 +62,18 @@ func (s *Store) takePart(ctx context.Context, op string, id store.FileID, p stor
 			b.Queue(s.q.DropReplaced, session, part, int32(p.Number))
 		}
 		b.Queue(s.q.DropUnused, session, part, save["nodes"])
-		b.Queue(s.q.StorePart, s.q.args(s.q.StorePart, save)...).
+		b.Queue(s.q.StorePart, s.q.Args(s.q.StorePart, save)...).
 			QueryRow(func(row pgx.Row) error { return row.Scan(&there, &stored) })
 		b.Queue(s.q.SlideSession, session, part, ttl)
 		b.Queue(s.q.PartState, part).Query(func(rows pgx.Rows) error {
 			_, err := pgx.ForEachRow(rows, []any{&owner, &state}, func() error { return nil })
 			return err
 		})
-		if err := pipeline(ctx, c, b); err != nil {
-			if replace && isNumberTaken(err) {
-				return errSavedAtOnce
+		if err := db.Pipeline(ctx, c, b); err != nil {
+			if replace && db.IsNumberTaken(err) {
+				return db.ErrSavedAtOnce
 			}
-			if isNumberTaken(err) {
+			if db.IsNumberTaken(err) {
 				return store.Errorf(store.Conflict, "session %s has a part %d already", id, p.Number)
 			}
 			return err
@@ -95,7 +96,7 @@ func (s *Store) DropPart(ctx context.Context, p store.Part) error {
 	for i, c := range p.Chunks {
 		chunks.add(p.ID, i, c.Node)
 	}
-	return s.write(ctx, "DropPart", func(c *conn) error {
+	return s.clients.Write(ctx, "DropPart", func(c *db.Conn) error {
 		var kept bool
 		b := &pgx.Batch{}
 		b.Queue(s.q.LockPart, [16]byte(p.ID))
@@ -103,7 +104,7 @@ func (s *Store) DropPart(ctx context.Context, p store.Part) error {
 		b.Queue(s.q.DropPart, [16]byte(p.ID), chunks.indexes, chunks.nodes).
 			QueryRow(func(row pgx.Row) error { return row.Scan(&kept) })
 		b.Queue(s.q.MarkDropped, [16]byte(p.ID))
-		if err := pipeline(ctx, c, b); err != nil {
+		if err := db.Pipeline(ctx, c, b); err != nil {
 			return err
 		}
 		if kept {

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/listing"
+	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -30,13 +31,13 @@ func (s *Store) CreateSession(ctx context.Context, x store.Session, ttl time.Dur
 		x.CRC64 = new(*x.CRC64)
 		crc = new(int64(*x.CRC64))
 	}
-	err = s.write(ctx, "CreateSession", func(c *conn) error {
+	err = s.clients.Write(ctx, "CreateSession", func(c *db.Conn) error {
 		var created, expires *time.Time
 		var ofOwner, ofBucket bool
 		err := c.QueryRow(ctx, s.q.CreateSession, [16]byte(x.ID), string(x.Bucket), []byte(x.Key), x.Size, x.ContentType, meta, crc, x.Owner, ttl, limits.PerOwner, limits.PerBucket).
 			Scan(&created, &expires, &ofOwner, &ofBucket)
 		switch {
-		case isNoRows(err):
+		case db.IsNoRows(err):
 			return noBucket(x.Bucket)
 		case err != nil:
 			return err
@@ -68,13 +69,13 @@ func metaColumn(meta map[string]string) ([]byte, error) {
 
 // Session implements store.Sessions.
 func (s *Store) Session(ctx context.Context, id store.FileID) (x store.Session, err error) {
-	err = s.read(ctx, "Session", func(c *conn) error {
+	err = s.clients.Read(ctx, "Session", func(c *db.Conn) error {
 		rows, err := c.Query(ctx, s.q.Session, [16]byte(id))
 		if err != nil {
 			return err
 		}
 		x, err = collectSession(rows)
-		if isNoRows(err) {
+		if db.IsNoRows(err) {
 			return noSession(id)
 		}
 		return err
@@ -87,13 +88,13 @@ func (s *Store) SetSessionSize(ctx context.Context, id store.FileID, size int64)
 	if err := store.ValidSize(size); err != nil {
 		return err
 	}
-	return s.write(ctx, "SetSessionSize", func(c *conn) error {
+	return s.clients.Write(ctx, "SetSessionSize", func(c *db.Conn) error {
 		x := store.Session{ID: id}
 		b := &pgx.Batch{}
 		b.Queue(s.q.SetSessionSize, [16]byte(id), size)
 		b.Queue(s.q.SessionSize, [16]byte(id)).QueryRow(func(row pgx.Row) error { return row.Scan(&x.Size) })
-		err := pipeline(ctx, c, b)
-		if isNoRows(err) {
+		err := db.Pipeline(ctx, c, b)
+		if db.IsNoRows(err) {
 			return noSession(id)
 		}
 		if err == nil {
@@ -109,7 +110,7 @@ func (s *Store) ListSessions(ctx context.Context, q store.SessionQuery) (page st
 		return page, err
 	}
 	sql, args := s.listSessions(q)
-	err = s.list(ctx, "ListSessions", func(c *conn) error {
+	err = s.clients.List(ctx, "ListSessions", func(c *db.Conn) error {
 		page = store.SessionPage{}
 		known := q.Bucket == ""
 		b := &pgx.Batch{}
@@ -122,7 +123,7 @@ func (s *Store) ListSessions(ctx context.Context, q store.SessionQuery) (page st
 			page.Sessions, err = pgx.CollectRows(rows, scanSession)
 			return err
 		})
-		if err := pipeline(ctx, c, b); err != nil {
+		if err := db.Pipeline(ctx, c, b); err != nil {
 			return err
 		}
 		if !known {
@@ -156,7 +157,7 @@ func (s *Store) listSessions(q store.SessionQuery) (sql string, args []any) {
 
 // AbortSession implements store.Sessions.
 func (s *Store) AbortSession(ctx context.Context, id store.FileID) error {
-	return s.write(ctx, "AbortSession", func(c *conn) error {
+	return s.clients.Write(ctx, "AbortSession", func(c *db.Conn) error {
 		ids := [][16]byte{id}
 		var ended bool
 		b := &pgx.Batch{}
@@ -165,7 +166,7 @@ func (s *Store) AbortSession(ctx context.Context, id store.FileID) error {
 			ended = tag.RowsAffected() > 0
 			return nil
 		})
-		if err := pipeline(ctx, c, b); err != nil {
+		if err := db.Pipeline(ctx, c, b); err != nil {
 			return err
 		}
 		if !ended {

@@ -6,6 +6,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/control"
+	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/db"
+	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/group"
 	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/link"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
@@ -22,10 +25,11 @@ const noLimit = 24 * time.Hour
 // runs with synchronous_commit off, and Open warns when the server itself has
 // fsync or full_page_writes off.
 type Store struct {
-	calls            // of clients
-	control calls    // of the control plane: membership, leases, keys, Ping. They never wait for calls of clients
-	q       *queries // the statements
-	group   *committer
+	*control.Store
+	clients db.Calls
+	control db.Calls    // of the control plane: membership, leases, keys, jobs, Ping. They never wait for calls of clients
+	q       *db.Queries // the statements
+	group   *group.Committer[objectName, *fileRow, outcome]
 	closing atomic.Bool
 }
 
@@ -37,12 +41,12 @@ var _ store.Metadata = (*Store)(nil)
 // Errors: Invalid (dsn), Unavailable, Conflict (schema of a newer release).
 func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 	s, err := open(ctx, dsn, o)
-	return s, translate(ctx, "Open", err)
+	return s, db.Translate(ctx, "Open", err)
 }
 
 func open(ctx context.Context, dsn string, o Options) (_ *Store, err error) {
 	s := new(Store)
-	if s.q, err = loadQueries(); err != nil {
+	if s.q, err = db.Load(); err != nil {
 		return nil, err
 	}
 	address, err := link.Parse(dsn, o)
@@ -55,40 +59,41 @@ func open(ctx context.Context, dsn string, o Options) (_ *Store, err error) {
 			s.closePools()
 		}
 	}()
-	if s.on, err = address.Calls(ctx, &s.closing); err != nil {
+	if s.clients.On, err = address.Calls(ctx, &s.closing); err != nil {
 		return nil, err
 	}
-	if s.control.on, err = address.Control(ctx, &s.closing); err != nil {
+	if s.control.On, err = address.Control(ctx, &s.closing); err != nil {
 		return nil, err
 	}
+	s.Store = control.New(s.control, s.q)
 	if err := s.prepare(ctx, address); err != nil {
 		return nil, err
 	}
-	s.group = newCommitter(cmp.Or(o.ChangeLimit(), noLimit), s.commitRows)
+	s.group = group.New(cmp.Or(o.ChangeLimit(), noLimit), nameOf, s.commitRows)
 	return s, nil
 }
 
 // prepare makes the first connections, and brings the database to where calls can begin.
 func (s *Store) prepare(ctx context.Context, address *link.Address) error {
 	log := address.Options().Log
-	if err := s.on.Report(ctx, log); err != nil {
+	if err := s.clients.On.Report(ctx, log); err != nil {
 		return err
 	}
-	if err := migrate(ctx, s.on.Pool(), address); err != nil {
+	if err := db.Migrate(ctx, s.clients.On.Pool(), address); err != nil {
 		return err
 	}
-	if _, err := s.on.Pool().Exec(ctx, s.q.EnsureCluster, store.NewClusterID()); err != nil {
+	if _, err := s.clients.On.Pool().Exec(ctx, s.q.EnsureCluster, store.NewClusterID()); err != nil {
 		return err
 	}
-	if err := s.on.WarnOfRisks(ctx, log); err != nil {
+	if err := s.clients.On.WarnOfRisks(ctx, log); err != nil {
 		return err
 	}
-	return s.control.read(ctx, "Open", func(c *conn) error { return c.Ping(ctx) })
+	return s.control.Read(ctx, "Open", func(c *db.Conn) error { return c.Ping(ctx) })
 }
 
 // Ping implements store.Metadata.
 func (s *Store) Ping(ctx context.Context) error {
-	return s.control.read(ctx, "Ping", func(c *conn) error { return c.Ping(ctx) })
+	return s.control.Read(ctx, "Ping", func(c *db.Conn) error { return c.Ping(ctx) })
 }
 
 // Close implements store.Metadata. It waits for the calls that are in progress,
@@ -97,15 +102,15 @@ func (s *Store) Close() error {
 	if s.closing.Swap(true) {
 		return nil
 	}
-	s.group.close()
+	s.group.Close()
 	s.closePools()
 	return nil
 }
 
 func (s *Store) closePools() {
-	for _, k := range []calls{s.calls, s.control} {
-		if k.on != nil {
-			k.on.Close()
+	for _, k := range []db.Calls{s.clients, s.control} {
+		if k.On != nil {
+			k.On.Close()
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -33,7 +34,7 @@ func (s *Store) Enqueue(ctx context.Context, tasks []store.Task) error {
 		return nil
 	}
 	a := newTaskArrays(tasks)
-	_, err := s.exec(ctx, "Enqueue", s.q.Enqueue, a.kinds, a.chunks.parts, a.chunks.indexes, a.chunks.nodes, a.reasons)
+	_, err := s.clients.Exec(ctx, "Enqueue", s.q.Enqueue, a.kinds, a.chunks.parts, a.chunks.indexes, a.chunks.nodes, a.reasons)
 	return err
 }
 
@@ -50,7 +51,7 @@ func (s *Store) Claim(ctx context.Context, q store.ClaimQuery) (tasks []store.Ta
 		}
 		sql, args = s.q.ClaimOfNodes, append(args, nodes)
 	}
-	err = s.write(ctx, "Claim", func(c *conn) error {
+	err = s.clients.Write(ctx, "Claim", func(c *db.Conn) error {
 		rows, err := c.Query(ctx, sql, args...)
 		if err != nil {
 			return err
@@ -69,19 +70,19 @@ func (s *Store) Claim(ctx context.Context, q store.ClaimQuery) (tasks []store.Ta
 
 // TakeOver implements store.Queues.
 func (s *Store) TakeOver(ctx context.Context, term uint64) error {
-	_, err := s.exec(ctx, "TakeOver", s.q.TakeOver, int64(term))
+	_, err := s.clients.Exec(ctx, "TakeOver", s.q.TakeOver, int64(term))
 	return err
 }
 
 // Unclaim implements store.Queues.
 func (s *Store) Unclaim(ctx context.Context, kind store.TaskKind, term uint64) error {
-	_, err := s.exec(ctx, "Unclaim", s.q.Unclaim, int16(kind), int64(term))
+	_, err := s.clients.Exec(ctx, "Unclaim", s.q.Unclaim, int16(kind), int64(term))
 	return err
 }
 
 // Hasten implements store.Queues.
 func (s *Store) Hasten(ctx context.Context, kind store.TaskKind) error {
-	_, err := s.exec(ctx, "Hasten", s.q.Hasten, int16(kind))
+	_, err := s.clients.Exec(ctx, "Hasten", s.q.Hasten, int16(kind))
 	return err
 }
 
@@ -91,7 +92,7 @@ func (s *Store) Finish(ctx context.Context, tasks []store.Task) error {
 		return nil
 	}
 	a := newTaskArrays(tasks)
-	_, err := s.exec(ctx, "Finish", s.q.Finish, a.kinds, a.chunks.parts, a.chunks.indexes, a.chunks.nodes, a.terms)
+	_, err := s.clients.Exec(ctx, "Finish", s.q.Finish, a.kinds, a.chunks.parts, a.chunks.indexes, a.chunks.nodes, a.terms)
 	return err
 }
 
@@ -101,13 +102,13 @@ func (s *Store) Postpone(ctx context.Context, tasks []store.Task, delay time.Dur
 		return nil
 	}
 	a := newTaskArrays(tasks)
-	_, err := s.exec(ctx, "Postpone", s.q.Postpone, a.kinds, a.chunks.parts, a.chunks.indexes, a.chunks.nodes, a.terms, a.reasons, delay)
+	_, err := s.clients.Exec(ctx, "Postpone", s.q.Postpone, a.kinds, a.chunks.parts, a.chunks.indexes, a.chunks.nodes, a.terms, a.reasons, delay)
 	return err
 }
 
 // Depth implements store.Queues.
 func (s *Store) Depth(ctx context.Context, kind store.TaskKind) (d store.QueueDepth, err error) {
-	err = s.read(ctx, "Depth", func(c *conn) error {
+	err = s.clients.Read(ctx, "Depth", func(c *db.Conn) error {
 		var oldest *time.Time
 		if err := c.QueryRow(ctx, s.q.Depth, int16(kind)).Scan(&d.Tasks, &oldest); err != nil {
 			return err

@@ -6,28 +6,29 @@ import (
 	"errors"
 	"math"
 
+	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
 // record stores a change in the bucket of that id. The store sets Revision, Bucket and At.
-func (s *Store) record(t *tx, bucket int64, c store.ObjectChange) error {
-	_, err := t.exec(s.q.Record, int64(c.Kind), bucket, []byte(c.Key), c.File[:], int64(c.Seq), c.Latest[:], c.Bytes, c.Files, c.Caller, micros(s.now()))
+func (s *Store) record(t *db.Tx, bucket int64, c store.ObjectChange) error {
+	_, err := t.Exec(s.db.Q.Record, int64(c.Kind), bucket, []byte(c.Key), c.File[:], int64(c.Seq), c.Latest[:], c.Bytes, c.Files, c.Caller, db.Micros(s.db.Now()))
 	return err
 }
 
 // count alters the usage of the bucket, and returns a Seq for a file of it.
-func (s *Store) count(t *tx, bucket, bytes, files int64) (seq uint64, err error) {
-	err = t.row(s.q.AddUsage, bytes, files, bucket).scan(&seq)
+func (s *Store) count(t *db.Tx, bucket, bytes, files int64) (seq uint64, err error) {
+	err = t.Row(s.db.Q.AddUsage, bytes, files, bucket).Scan(&seq)
 	return seq, err
 }
 
 // recordAdded records that the file was added to its key, as latest. It is counted already.
-func (s *Store) recordAdded(t *tx, bucket int64, kind store.ChangeKind, f store.File, caller string) error {
+func (s *Store) recordAdded(t *db.Tx, bucket int64, kind store.ChangeKind, f store.File, caller string) error {
 	return s.record(t, bucket, store.ObjectChange{Kind: kind, Key: f.Key, File: f.ID, Seq: f.Seq, Latest: f.ID, Bytes: f.Size, Files: 1, Caller: caller})
 }
 
 // recordRemoved counts and records that the file was removed from its key, where heir becomes latest.
-func (s *Store) recordRemoved(t *tx, bucket int64, kind store.ChangeKind, f store.File, heir store.FileID, caller string) error {
+func (s *Store) recordRemoved(t *db.Tx, bucket int64, kind store.ChangeKind, f store.File, heir store.FileID, caller string) error {
 	if _, err := s.count(t, bucket, -f.Size, -1); err != nil {
 		return err
 	}
@@ -35,11 +36,11 @@ func (s *Store) recordRemoved(t *tx, bucket int64, kind store.ChangeKind, f stor
 }
 
 // recordBucket stores a change of the bucket itself, and its event.
-func (s *Store) recordBucket(t *tx, bucket int64, event string, name store.BucketName, caller string) error {
+func (s *Store) recordBucket(t *db.Tx, bucket int64, event string, name store.BucketName, caller string) error {
 	if err := s.record(t, bucket, store.ObjectChange{Kind: store.BucketChanged, Caller: caller}); err != nil {
 		return err
 	}
-	_, err := s.tell(t, store.BucketEvent(event, name, caller))
+	_, err := s.Tell(t, store.BucketEvent(event, name, caller))
 	return err
 }
 
@@ -48,12 +49,12 @@ func (s *Store) ChangesAfter(ctx context.Context, after store.Revision, limit in
 	if err := store.ValidChanges(limit); err != nil {
 		return page, err
 	}
-	err = s.read(ctx, "ChangesAfter", func(r *reader) error {
+	err = s.db.Read(ctx, "ChangesAfter", func(r *db.Reader) error {
 		page = store.ChangePage{}
-		if err := r.row(s.q.ChangeHead).scan(&page.Head); err != nil {
+		if err := r.Row(s.db.Q.ChangeHead).Scan(&page.Head); err != nil {
 			return err
 		}
-		rows, err := r.query(s.q.ChangesAfter, int64(min(after, math.MaxInt64)), limit)
+		rows, err := r.Query(s.db.Q.ChangesAfter, int64(min(after, math.MaxInt64)), limit)
 		if err != nil {
 			return err
 		}
@@ -67,13 +68,13 @@ func (s *Store) ChangesAfter(ctx context.Context, after store.Revision, limit in
 }
 
 func scanChanges(rows *sql.Rows) (changes []store.ObjectChange, err error) {
-	err = each(rows, func() error {
+	err = db.Each(rows, func() error {
 		var c store.ObjectChange
 		var key, file, latest []byte
 		var at int64
 		err := rows.Scan(&c.Revision, &c.Kind, (*string)(&c.Bucket), &key, &file, &c.Seq, &latest, &c.Bytes, &c.Files, &c.Caller, &at)
 		if err == nil {
-			c.Key, c.File, c.Latest, c.At = store.Key(key), store.FileID(file), store.FileID(latest), fromMicros(at)
+			c.Key, c.File, c.Latest, c.At = store.Key(key), store.FileID(file), store.FileID(latest), db.FromMicros(at)
 			changes = append(changes, c)
 		}
 		return err
@@ -83,7 +84,7 @@ func scanChanges(rows *sql.Rows) (changes []store.ObjectChange, err error) {
 
 // ChangeHead implements store.Changes.
 func (s *Store) ChangeHead(ctx context.Context) (head store.Revision, err error) {
-	err = s.read(ctx, "ChangeHead", func(r *reader) error { return r.row(s.q.ChangeHead).scan(&head) })
+	err = s.db.Read(ctx, "ChangeHead", func(r *db.Reader) error { return r.Row(s.db.Q.ChangeHead).Scan(&head) })
 	return head, err
 }
 
@@ -94,24 +95,24 @@ func (s *Store) TrimChanges(ctx context.Context, keep store.Retention, limit int
 	}
 	const op = "TrimChanges"
 	var upTo sql.NullInt64
-	err = s.read(ctx, op, func(r *reader) error {
+	err = s.db.Read(ctx, op, func(r *db.Reader) error {
 		var head, oldest, surplus int64
-		if err := r.row(s.q.ChangeHead).scan(&head); err != nil {
+		if err := r.Row(s.db.Q.ChangeHead).Scan(&head); err != nil {
 			return err
 		}
 		if keep.Age > 0 {
-			oldest = micros(s.now().Add(-keep.Age))
+			oldest = db.Micros(s.db.Now().Add(-keep.Age))
 		}
 		if keep.Count > 0 {
 			surplus = head - int64(keep.Count)
 		}
-		return r.row(s.q.DueChanges, limit, oldest, surplus).scan(&upTo)
+		return r.Row(s.db.Q.DueChanges, limit, oldest, surplus).Scan(&upTo)
 	})
 	if err != nil || !upTo.Valid {
 		return 0, err // no write, which would keep the log from being moved into the database
 	}
-	err = s.write(ctx, op, func(t *tx) error {
-		n, err := t.exec(s.q.TrimChanges, upTo.Int64)
+	err = s.db.Write(ctx, op, func(t *db.Tx) error {
+		n, err := t.Exec(s.db.Q.TrimChanges, upTo.Int64)
 		trimmed = int(n)
 		return err
 	})
@@ -120,8 +121,8 @@ func (s *Store) TrimChanges(ctx context.Context, keep store.Retention, limit int
 
 // Usage implements store.Buckets.
 func (s *Store) Usage(ctx context.Context, name store.BucketName) (u store.Usage, err error) {
-	err = s.read(ctx, "Usage", func(r *reader) error {
-		err := r.row(s.q.Usage, string(name)).scan(&u.Bytes, &u.Files)
+	err = s.db.Read(ctx, "Usage", func(r *db.Reader) error {
+		err := r.Row(s.db.Q.Usage, string(name)).Scan(&u.Bytes, &u.Files)
 		if errors.Is(err, sql.ErrNoRows) {
 			return noBucket(name)
 		}

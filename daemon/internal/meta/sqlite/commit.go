@@ -10,14 +10,15 @@ import (
 	"time"
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/pack"
+	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
 // BeginFile implements store.Files.
 func (s *Store) BeginFile(ctx context.Context, f store.File) error {
 	f.State, f.Latest, f.CompletedAt, f.Seq = store.Uploading, false, time.Time{}, 0
-	f.CreatedAt = cmp.Or(f.CreatedAt, s.now())
-	err := s.write(ctx, "BeginFile", func(t *tx) error {
+	f.CreatedAt = cmp.Or(f.CreatedAt, s.db.Now())
+	err := s.db.Write(ctx, "BeginFile", func(t *db.Tx) error {
 		bucket, _, err := s.bucketID(t, f.Bucket)
 		if err != nil {
 			return err
@@ -36,13 +37,13 @@ func existing(f store.File, err error) error {
 }
 
 // insert stores a file and its parts.
-func (s *Store) insert(t *tx, bucket int64, f store.File) error {
-	meta, err := metaColumn(f.Meta)
+func (s *Store) insert(t *db.Tx, bucket int64, f store.File) error {
+	meta, err := db.Document(f.Meta)
 	if err != nil {
 		return err
 	}
-	_, err = t.exec(s.q.InsertFile, f.ID[:], bucket, []byte(f.Key), f.Size, f.ContentType, int64(f.State), f.Latest, f.DeleteMarker,
-		micros(f.CreatedAt), micros(f.CompletedAt), int64(f.CRC64), f.SHA256, f.ETag, meta, f.ChangedBy, int64(f.Seq))
+	_, err = t.Exec(s.db.Q.InsertFile, f.ID[:], bucket, []byte(f.Key), f.Size, f.ContentType, int64(f.State), f.Latest, f.DeleteMarker,
+		db.Micros(f.CreatedAt), db.Micros(f.CompletedAt), int64(f.CRC64), f.SHA256, f.ETag, meta, f.ChangedBy, int64(f.Seq))
 	if err != nil {
 		return err
 	}
@@ -56,7 +57,7 @@ const (
 	partDropped            // a fence: no part of that id can be stored any more
 )
 
-func (s *Store) insertParts(t *tx, owner store.FileID, state int, parts []store.Part) error {
+func (s *Store) insertParts(t *db.Tx, owner store.FileID, state int, parts []store.Part) error {
 	numbers := map[int]bool{}
 	for _, p := range parts {
 		if err := s.insertPart(t, owner, state, p); err != nil {
@@ -70,9 +71,9 @@ func (s *Store) insertParts(t *tx, owner store.FileID, state int, parts []store.
 	return nil
 }
 
-func (s *Store) insertPart(t *tx, owner store.FileID, state int, p store.Part) error {
+func (s *Store) insertPart(t *db.Tx, owner store.FileID, state int, p store.Part) error {
 	nodes, sums := pack.Pack(p.Chunks)
-	_, err := t.exec(s.q.InsertPart, owner[:], p.Number, p.ID[:], state, p.Size, p.K, p.M, p.UnitSize, int64(p.CRC64), nodes, sums, micros(s.now()))
+	_, err := t.Exec(s.db.Q.InsertPart, owner[:], p.Number, p.ID[:], state, p.Size, p.K, p.M, p.UnitSize, int64(p.CRC64), nodes, sums, db.Micros(s.db.Now()))
 	return err
 }
 
@@ -80,7 +81,7 @@ func (s *Store) insertPart(t *tx, owner store.FileID, state int, p store.Part) e
 func (s *Store) CommitFile(ctx context.Context, c store.Commit) (store.File, store.FileID, error) {
 	f := c.File
 	var previous store.FileID
-	err := s.write(ctx, "CommitFile", func(t *tx) (err error) {
+	err := s.db.Write(ctx, "CommitFile", func(t *db.Tx) (err error) {
 		bucket, _, err := s.bucketID(t, f.Bucket)
 		if err != nil {
 			return err
@@ -109,14 +110,14 @@ func (s *Store) CommitFile(ctx context.Context, c store.Commit) (store.File, sto
 }
 
 // show stores the file, without its parts, as complete and latest, if the condition of the change holds.
-func (s *Store) show(t *tx, bucket int64, f *store.File, c store.Change) (previous store.FileID, err error) {
+func (s *Store) show(t *db.Tx, bucket int64, f *store.File, c store.Change) (previous store.FileID, err error) {
 	if previous, err = s.replace(t, bucket, f.Key, c); err != nil {
 		return previous, err
 	}
 	if f.Seq, err = s.count(t, bucket, f.Size, 1); err != nil {
 		return previous, err
 	}
-	f.State, f.Latest, f.CompletedAt, f.ChangedBy = store.Complete, true, s.completed(), c.Caller
+	f.State, f.Latest, f.CompletedAt, f.ChangedBy = store.Complete, true, s.db.Completed(), c.Caller
 	f.CreatedAt = cmp.Or(f.CreatedAt, f.CompletedAt)
 	bare := *f
 	bare.Parts = nil
@@ -124,7 +125,7 @@ func (s *Store) show(t *tx, bucket int64, f *store.File, c store.Change) (previo
 		return previous, err
 	}
 	if marks := pack.Marks(store.MarksOf(f.Parts)); marks != nil {
-		if _, err := t.exec(s.q.SetMarks, marks, f.ID[:]); err != nil {
+		if _, err := t.Exec(s.db.Q.SetMarks, marks, f.ID[:]); err != nil {
 			return previous, err
 		}
 	}
@@ -132,7 +133,7 @@ func (s *Store) show(t *tx, bucket int64, f *store.File, c store.Change) (previo
 }
 
 // notAbandoned is Conflict for a file whose write was abandoned.
-func (s *Store) notAbandoned(t *tx, id store.FileID) error {
+func (s *Store) notAbandoned(t *db.Tx, id store.FileID) error {
 	r, err := s.fileState(t, id)
 	switch {
 	case errors.Is(err, store.NotFound):
@@ -147,13 +148,13 @@ func (s *Store) notAbandoned(t *tx, id store.FileID) error {
 func asStored(f store.File) store.File {
 	f.Failure = ""
 	f.SHA256, f.Meta = bytes.Clone(f.SHA256), maps.Clone(f.Meta)
-	f.CreatedAt = fromMicros(micros(f.CreatedAt))
+	f.CreatedAt = db.FromMicros(db.Micros(f.CreatedAt))
 	return f
 }
 
 // takeOver checks the upload that the commit ends, queues the planned chunks
 // that the commit does not have, and removes its rows: the commit inserts them again.
-func (s *Store) takeOver(t *tx, bucket int64, f *store.File) error {
+func (s *Store) takeOver(t *db.Tx, bucket int64, f *store.File) error {
 	state, err := s.fileState(t, f.ID)
 	switch {
 	case err != nil:
@@ -165,7 +166,7 @@ func (s *Store) takeOver(t *tx, bucket int64, f *store.File) error {
 	case state.bucket != bucket || state.key != string(f.Key):
 		return store.Errorf(store.Conflict, "upload %s was begun for another name or bucket", f.ID)
 	}
-	f.CreatedAt = cmp.Or(f.CreatedAt, fromMicros(state.created))
+	f.CreatedAt = cmp.Or(f.CreatedAt, db.FromMicros(state.created))
 	planned, err := s.takeParts(t, f.ID)
 	if err != nil {
 		return err
@@ -173,12 +174,12 @@ func (s *Store) takeOver(t *tx, bucket int64, f *store.File) error {
 	if err := s.reclaimPlanned(t, planned, f.Parts); err != nil {
 		return err
 	}
-	_, err = t.exec(s.q.RemoveFile, f.ID[:])
+	_, err = t.Exec(s.db.Q.RemoveFile, f.ID[:])
 	return err
 }
 
 // reclaimPlanned queues the chunks that are not where they were planned.
-func (s *Store) reclaimPlanned(t *tx, planned, parts []store.Part) error {
+func (s *Store) reclaimPlanned(t *db.Tx, planned, parts []store.Part) error {
 	has := map[store.Task]bool{}
 	for _, task := range reclaims(parts, "") {
 		has[task] = true
@@ -203,9 +204,9 @@ type rowState struct {
 	size, created int64
 }
 
-func (s *Store) fileState(t *tx, id store.FileID) (r rowState, err error) {
+func (s *Store) fileState(t *db.Tx, id store.FileID) (r rowState, err error) {
 	var key []byte
-	err = t.row(s.q.FileState, id[:]).scan(&r.state, &r.bucket, &key, &r.latest, &r.size, &r.created)
+	err = t.Row(s.db.Q.FileState, id[:]).Scan(&r.state, &r.bucket, &key, &r.latest, &r.size, &r.created)
 	if errors.Is(err, sql.ErrNoRows) {
 		return r, noFile(id)
 	}
@@ -217,17 +218,17 @@ func (s *Store) fileState(t *tx, id store.FileID) (r rowState, err error) {
 }
 
 // takeParts removes a file's parts and returns their ids and nodes.
-func (s *Store) takeParts(t *tx, id store.FileID) ([]store.Part, error) {
-	return s.takeNodes(t, s.q.RemoveParts, id[:])
+func (s *Store) takeParts(t *db.Tx, id store.FileID) ([]store.Part, error) {
+	return s.takeNodes(t, s.db.Q.RemoveParts, id[:])
 }
 
 // takeNodes runs a statement that removes parts, and returns their ids and nodes.
-func (s *Store) takeNodes(t *tx, text string, args ...any) (parts []store.Part, err error) {
-	rows, err := t.query(text, args...)
+func (s *Store) takeNodes(t *db.Tx, text string, args ...any) (parts []store.Part, err error) {
+	rows, err := t.Query(text, args...)
 	if err != nil {
 		return nil, err
 	}
-	err = each(rows, func() error {
+	err = db.Each(rows, func() error {
 		var part, nodes []byte
 		if err := rows.Scan(&part, &nodes); err != nil {
 			return err
@@ -240,10 +241,10 @@ func (s *Store) takeNodes(t *tx, text string, args ...any) (parts []store.Part, 
 }
 
 // latest returns the latest file of the key with its Key, ID, Size, ETag and DeleteMarker, or nil.
-func (s *Store) latest(t *tx, bucket int64, key store.Key) (*store.File, error) {
+func (s *Store) latest(t *db.Tx, bucket int64, key store.Key) (*store.File, error) {
 	var id []byte
 	var f store.File
-	err := t.row(s.q.Shown, bucket, []byte(key)).scan(&id, &f.Size, &f.ETag, &f.DeleteMarker)
+	err := t.Row(s.db.Q.Shown, bucket, []byte(key)).Scan(&id, &f.Size, &f.ETag, &f.DeleteMarker)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return nil, nil
@@ -256,7 +257,7 @@ func (s *Store) latest(t *tx, bucket int64, key store.Key) (*store.File, error) 
 
 // replace checks the condition of the change, ends the latest file of the key being latest as the change says, and
 // returns its id, or the zero id.
-func (s *Store) replace(t *tx, bucket int64, key store.Key, c store.Change) (store.FileID, error) {
+func (s *Store) replace(t *db.Tx, bucket int64, key store.Key, c store.Change) (store.FileID, error) {
 	f, err := s.latest(t, bucket, key)
 	if err != nil {
 		return store.FileID{}, err
@@ -265,7 +266,7 @@ func (s *Store) replace(t *tx, bucket int64, key store.Key, c store.Change) (sto
 		return store.FileID{}, err
 	}
 	if c.Before == store.KeepBefore {
-		_, err := t.exec(s.q.Hide, f.ID[:])
+		_, err := t.Exec(s.db.Q.Hide, f.ID[:])
 		return f.ID, err
 	}
 	if err := s.remove(t, f.ID, c.Caller); err != nil {
@@ -275,8 +276,8 @@ func (s *Store) replace(t *tx, bucket int64, key store.Key, c store.Change) (sto
 }
 
 // remove makes a file Deleted. Its parts stay until they are swept.
-func (s *Store) remove(t *tx, id store.FileID, caller string) error {
-	_, err := t.exec(s.q.MarkDeleted, micros(s.now()), caller, id[:])
+func (s *Store) remove(t *db.Tx, id store.FileID, caller string) error {
+	_, err := t.Exec(s.db.Q.MarkDeleted, db.Micros(s.db.Now()), caller, id[:])
 	return err
 }
 
@@ -292,7 +293,7 @@ func reclaims(parts []store.Part, reason string) (tasks []store.Task) {
 	return tasks
 }
 
-func (s *Store) queueRepairs(t *tx, parts []store.Part) error {
+func (s *Store) queueRepairs(t *db.Tx, parts []store.Part) error {
 	for _, p := range parts {
 		for i, c := range p.Chunks {
 			if !c.Node.IsZero() {
@@ -308,7 +309,7 @@ func (s *Store) queueRepairs(t *tx, parts []store.Part) error {
 
 // FailFile implements store.Files.
 func (s *Store) FailFile(ctx context.Context, f store.File, reason string, attempted []store.Part) error {
-	return s.write(ctx, "FailFile", func(t *tx) error {
+	return s.db.Write(ctx, "FailFile", func(t *db.Tx) error {
 		if err := s.enqueueAll(t, reclaims(attempted, "its upload failed")); err != nil {
 			return err
 		}
@@ -330,17 +331,17 @@ func (s *Store) FailFile(ctx context.Context, f store.File, reason string, attem
 		if err := s.enqueueAll(t, reclaims(planned, "its upload failed")); err != nil {
 			return err
 		}
-		_, err = t.exec(s.q.MarkFailed, reason, f.ID[:])
+		_, err = t.Exec(s.db.Q.MarkFailed, reason, f.ID[:])
 		return err
 	})
 }
 
 // fence stores a file that was never begun as Failed, or as Deleted where its bucket was deleted: no commit of its id can follow.
-func (s *Store) fence(t *tx, f store.File, reason string) error {
+func (s *Store) fence(t *db.Tx, f store.File, reason string) error {
 	bucket, _, err := s.bucketID(t, f.Bucket)
 	switch {
 	case errors.Is(err, store.NotFound):
-		return s.insertMarker(t, f, 0, store.Deleted, reason, s.now())
+		return s.insertMarker(t, f, 0, store.Deleted, reason, s.db.Now())
 	case err != nil:
 		return err
 	}
@@ -348,14 +349,14 @@ func (s *Store) fence(t *tx, f store.File, reason string) error {
 }
 
 // insertMarker stores a file that was never complete. Without deleted its parts are swept whatever the grace.
-func (s *Store) insertMarker(t *tx, f store.File, bucket int64, state store.FileState, reason string, deleted time.Time) error {
-	_, err := t.exec(s.q.InsertMarker, f.ID[:], bucket, []byte(f.Key), f.Size, int64(state), micros(cmp.Or(f.CreatedAt, s.now())), reason, micros(deleted))
+func (s *Store) insertMarker(t *db.Tx, f store.File, bucket int64, state store.FileState, reason string, deleted time.Time) error {
+	_, err := t.Exec(s.db.Q.InsertMarker, f.ID[:], bucket, []byte(f.Key), f.Size, int64(state), db.Micros(cmp.Or(f.CreatedAt, s.db.Now())), reason, db.Micros(deleted))
 	return err
 }
 
 // DeleteFile implements store.Files.
 func (s *Store) DeleteFile(ctx context.Context, d store.Deletion) error {
-	return s.write(ctx, "DeleteFile", func(t *tx) error {
+	return s.db.Write(ctx, "DeleteFile", func(t *db.Tx) error {
 		if d.File.IsZero() {
 			return s.deleteObject(t, d)
 		}
@@ -378,7 +379,7 @@ func (s *Store) DeleteFile(ctx context.Context, d store.Deletion) error {
 }
 
 // deleteVersion deletes the file that is in this state. Where it was latest, the newest version behind it becomes latest.
-func (s *Store) deleteVersion(t *tx, d store.Deletion, r rowState) (err error) {
+func (s *Store) deleteVersion(t *db.Tx, d store.Deletion, r rowState) (err error) {
 	if err := s.remove(t, d.File, d.Caller); err != nil || r.state != store.Complete {
 		return err
 	}
@@ -393,7 +394,7 @@ func (s *Store) deleteVersion(t *tx, d store.Deletion, r rowState) (err error) {
 }
 
 // deleteObject deletes the latest file of a key. No other file of the key becomes latest.
-func (s *Store) deleteObject(t *tx, d store.Deletion) error {
+func (s *Store) deleteObject(t *db.Tx, d store.Deletion) error {
 	bucket, _, err := s.bucketID(t, d.Bucket)
 	if err != nil {
 		return err
@@ -418,15 +419,15 @@ func (s *Store) deleteObject(t *tx, d store.Deletion) error {
 }
 
 // promote makes the newest complete file of the key latest, and returns it; the zero id if there is no file.
-func (s *Store) promote(t *tx, bucket int64, key string) (store.FileID, error) {
+func (s *Store) promote(t *db.Tx, bucket int64, key string) (store.FileID, error) {
 	var heir []byte
-	err := t.row(s.q.Heir, bucket, []byte(key)).scan(&heir)
+	err := t.Row(s.db.Q.Heir, bucket, []byte(key)).Scan(&heir)
 	if errors.Is(err, sql.ErrNoRows) {
 		return store.FileID{}, nil
 	}
 	if err != nil {
 		return store.FileID{}, err
 	}
-	_, err = t.exec(s.q.Show, heir)
+	_, err = t.Exec(s.db.Q.Show, heir)
 	return store.FileID(heir), err
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -12,7 +13,7 @@ import (
 func (s *Store) CompleteSession(ctx context.Context, c store.Completion) (store.File, store.FileID, error) {
 	f := c.File
 	var previous store.FileID
-	err := s.write(ctx, "CompleteSession", func(t *tx) (err error) {
+	err := s.db.Write(ctx, "CompleteSession", func(t *db.Tx) (err error) {
 		f = c.File
 		bucket, _, err := s.bucketID(t, f.Bucket)
 		if err != nil {
@@ -44,13 +45,13 @@ func (s *Store) CompleteSession(ctx context.Context, c store.Completion) (store.
 }
 
 // partsOf returns the stored parts of the sessions.
-func (s *Store) partsOf(t *tx, sessions []store.FileID) (map[store.PartID]store.Part, error) {
+func (s *Store) partsOf(t *db.Tx, sessions []store.FileID) (map[store.PartID]store.Part, error) {
 	have := map[store.PartID]store.Part{}
 	for _, id := range sessions {
 		if err := s.alive(t, id); err != nil {
 			return nil, err
 		}
-		rows, err := t.query(s.q.SessionParts, id[:])
+		rows, err := t.Query(s.db.Q.SessionParts, id[:])
 		if err != nil {
 			return nil, err
 		}
@@ -65,9 +66,9 @@ func (s *Store) partsOf(t *tx, sessions []store.FileID) (map[store.PartID]store.
 	return have, nil
 }
 
-func (s *Store) fileIsNew(t *tx, id store.FileID) error {
+func (s *Store) fileIsNew(t *db.Tx, id store.FileID) error {
 	var exists bool
-	err := t.row(s.q.FileExists, id[:]).scan(&exists)
+	err := t.Row(s.db.Q.FileExists, id[:]).Scan(&exists)
 	if err == nil && exists {
 		return store.Errorf(store.Exists, "file %s exists already", id)
 	}
@@ -91,13 +92,13 @@ func choose(have map[store.PartID]store.Part, want []store.Part) ([]store.Part, 
 }
 
 // endSessions removes the sessions, gives the file its parts, and moves the other parts to a Deleted file of their own.
-func (s *Store) endSessions(t *tx, sessions []store.FileID, f store.File) error {
+func (s *Store) endSessions(t *db.Tx, sessions []store.FileID, f store.File) error {
 	left, handed := store.NewFileID(), int64(0)
 	for i, id := range sessions {
 		if slices.Contains(sessions[:i], id) {
 			continue
 		}
-		if _, err := t.exec(s.q.RemoveSession, id[:]); err != nil {
+		if _, err := t.Exec(s.db.Q.RemoveSession, id[:]); err != nil {
 			return err
 		}
 		n, err := s.split(t, id, left, f)
@@ -110,7 +111,7 @@ func (s *Store) endSessions(t *tx, sessions []store.FileID, f store.File) error 
 		return nil
 	}
 	for _, p := range f.Parts {
-		if _, err := t.exec(s.q.TakePart, f.ID[:], p.Number, p.ID[:]); err != nil {
+		if _, err := t.Exec(s.db.Q.TakePart, f.ID[:], p.Number, p.ID[:]); err != nil {
 			return err
 		}
 	}
@@ -122,24 +123,24 @@ func (s *Store) endSessions(t *tx, sessions []store.FileID, f store.File) error 
 
 // split moves the session's parts to left, and returns their number. Where the file has the session's id and all of its
 // parts, which is the usual case, it changes no row.
-func (s *Store) split(t *tx, session, left store.FileID, f store.File) (handed int64, err error) {
+func (s *Store) split(t *db.Tx, session, left store.FileID, f store.File) (handed int64, err error) {
 	if session == f.ID {
 		same, err := s.hasExactly(t, session, f.Parts)
 		if err != nil || same {
 			return 0, err
 		}
 	}
-	return t.exec(s.q.HandOver, left[:], session[:])
+	return t.Exec(s.db.Q.HandOver, left[:], session[:])
 }
 
 // hasExactly reports whether the rows of the owner are these parts and no others.
-func (s *Store) hasExactly(t *tx, owner store.FileID, parts []store.Part) (bool, error) {
-	rows, err := t.query(s.q.Parts, owner[:])
+func (s *Store) hasExactly(t *db.Tx, owner store.FileID, parts []store.Part) (bool, error) {
+	rows, err := t.Query(s.db.Q.Parts, owner[:])
 	if err != nil {
 		return false, err
 	}
 	at, same := 0, true
-	err = each(rows, func() error {
+	err = db.Each(rows, func() error {
 		p, err := scanPart(rows)
 		same = same && at < len(parts) && parts[at].ID == p.ID && parts[at].Number == p.Number
 		at++

@@ -2,9 +2,6 @@ package sqlite
 
 import "github.com/ringstore/ringstore/daemon/internal/store"
 
-// errClosed is the error of every call after Close.
-var errClosed = store.Errorf(store.Unavailable, "the metadata store is closed")
-
 func noBucket(name store.BucketName) error {
 	return store.Errorf(store.NotFound, "bucket %q does not exist", name)
 }

@@ -6,15 +6,16 @@ import (
 	"errors"
 	"time"
 
+	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
 // attempt lets a change happen unless it was abandoned. The zero attempt cannot be abandoned.
-func (s *Store) attempt(t *tx, id store.AttemptID) error {
+func (s *Store) attempt(t *db.Tx, id store.AttemptID) error {
 	if id.IsZero() {
 		return nil
 	}
-	made, err := t.exec(s.q.InsertAttempt, id[:], true)
+	made, err := t.Exec(s.db.Q.InsertAttempt, id[:], true)
 	if err == nil && made == 0 {
 		return store.Errorf(store.Conflict, "the change was abandoned before it arrived")
 	}
@@ -26,10 +27,10 @@ func (s *Store) Abandon(ctx context.Context, id store.AttemptID) (happened bool,
 	if id.IsZero() {
 		return false, store.Errorf(store.Invalid, "the attempt has no id")
 	}
-	err = s.write(ctx, "Abandon", func(t *tx) error {
-		err := t.row(s.q.Attempt, id[:]).scan(&happened)
+	err = s.db.Write(ctx, "Abandon", func(t *db.Tx) error {
+		err := t.Row(s.db.Q.Attempt, id[:]).Scan(&happened)
 		if errors.Is(err, sql.ErrNoRows) {
-			_, err = t.exec(s.q.InsertAttempt, id[:], false)
+			_, err = t.Exec(s.db.Q.InsertAttempt, id[:], false)
 		}
 		return err
 	})
@@ -41,14 +42,14 @@ func (s *Store) SweepDeleted(ctx context.Context, grace time.Duration, limit int
 	if err := store.ValidSweep(grace, limit); err != nil {
 		return 0, err
 	}
-	err = s.write(ctx, "SweepDeleted", func(t *tx) error {
-		now := s.now()
-		fence := micros(now.Add(-store.FenceFor))
+	err = s.db.Write(ctx, "SweepDeleted", func(t *db.Tx) error {
+		now := s.db.Now()
+		fence := db.Micros(now.Add(-store.FenceFor))
 		if err := s.forgetFences(t, now.Add(-store.FenceFor)); err != nil {
 			return err
 		}
 		swept = 0
-		due, err := s.dueDeleted(t, micros(now.Add(-grace)), fence, limit)
+		due, err := s.dueDeleted(t, db.Micros(now.Add(-grace)), fence, limit)
 		for _, id := range due {
 			if err != nil || swept >= limit {
 				break
@@ -62,12 +63,12 @@ func (s *Store) SweepDeleted(ctx context.Context, grace time.Duration, limit int
 	return swept, err
 }
 
-func (s *Store) dueDeleted(t *tx, before, fence int64, limit int) (due [][]byte, err error) {
-	rows, err := t.query(s.q.DueDeleted, before, fence, limit)
+func (s *Store) dueDeleted(t *db.Tx, before, fence int64, limit int) (due [][]byte, err error) {
+	rows, err := t.Query(s.db.Q.DueDeleted, before, fence, limit)
 	if err != nil {
 		return nil, err
 	}
-	err = each(rows, func() error {
+	err = db.Each(rows, func() error {
 		var id []byte
 		err := rows.Scan(&id)
 		due = append(due, id)
@@ -77,24 +78,24 @@ func (s *Store) dueDeleted(t *tx, before, fence int64, limit int) (due [][]byte,
 }
 
 // sweep removes up to limit parts of a Deleted file, and then the file if it has no more parts and is not a fence.
-func (s *Store) sweep(t *tx, id []byte, fence int64, limit int) (swept int, err error) {
-	parts, err := s.takeNodes(t, s.q.SweepParts, id, limit)
+func (s *Store) sweep(t *db.Tx, id []byte, fence int64, limit int) (swept int, err error) {
+	parts, err := s.takeNodes(t, s.db.Q.SweepParts, id, limit)
 	if err != nil {
 		return 0, err
 	}
 	if err := s.enqueueAll(t, reclaims(parts, "its file was deleted")); err != nil || len(parts) == limit {
 		return len(parts), err
 	}
-	removed, err := t.exec(s.q.RemoveSwept, id, fence)
+	removed, err := t.Exec(s.db.Q.RemoveSwept, id, fence)
 	return len(parts) + int(removed), err
 }
 
 // forgetFences removes those older than the limit.
-func (s *Store) forgetFences(t *tx, limit time.Time) error {
-	if _, err := t.exec(s.q.ForgetDropped, micros(limit)); err != nil {
+func (s *Store) forgetFences(t *db.Tx, limit time.Time) error {
+	if _, err := t.Exec(s.db.Q.ForgetDropped, db.Micros(limit)); err != nil {
 		return err
 	}
 	oldest := store.AttemptsFrom(limit)
-	_, err := t.exec(s.q.ForgetAttempts, oldest[:])
+	_, err := t.Exec(s.db.Q.ForgetAttempts, oldest[:])
 	return err
 }

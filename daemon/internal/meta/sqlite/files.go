@@ -7,13 +7,14 @@ import (
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/listing"
 	"github.com/ringstore/ringstore/daemon/internal/meta/pack"
+	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
 // File implements store.Files.
 func (s *Store) File(ctx context.Context, id store.FileID) (f store.File, err error) {
-	err = s.read(ctx, "File", func(r *reader) (err error) {
-		f, err = s.oneFile(r, noFile(id), s.q.File, id[:])
+	err = s.db.Read(ctx, "File", func(r *db.Reader) (err error) {
+		f, err = s.oneFile(r, noFile(id), s.db.Q.File, id[:])
 		return err
 	})
 	return f, err
@@ -21,15 +22,15 @@ func (s *Store) File(ctx context.Context, id store.FileID) (f store.File, err er
 
 // LatestFile implements store.Files.
 func (s *Store) LatestFile(ctx context.Context, bucket store.BucketName, key store.Key) (f store.File, err error) {
-	err = s.read(ctx, "LatestFile", func(r *reader) (err error) {
-		f, err = s.oneFile(r, noObject(bucket, key), s.q.LatestFile, string(bucket), []byte(key))
+	err = s.db.Read(ctx, "LatestFile", func(r *db.Reader) (err error) {
+		f, err = s.oneFile(r, noObject(bucket, key), s.db.Q.LatestFile, string(bucket), []byte(key))
 		return err
 	})
 	return f, err
 }
 
 // oneFile reads a file with its first parts.
-func (s *Store) oneFile(r *reader, none error, text string, args ...any) (store.File, error) {
+func (s *Store) oneFile(r *db.Reader, none error, text string, args ...any) (store.File, error) {
 	f, err := s.bareFile(r, none, text, args...)
 	if err != nil {
 		return store.File{}, err
@@ -38,8 +39,8 @@ func (s *Store) oneFile(r *reader, none error, text string, args ...any) (store.
 	return f, err
 }
 
-func (s *Store) partsPage(r *reader, id store.FileID, number int) ([]store.Part, error) {
-	rows, err := r.query(s.q.PartsPage, id[:], number)
+func (s *Store) partsPage(r *db.Reader, id store.FileID, number int) ([]store.Part, error) {
+	rows, err := r.Query(s.db.Q.PartsPage, id[:], number)
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +49,7 @@ func (s *Store) partsPage(r *reader, id store.FileID, number int) ([]store.Part,
 
 // Parts implements store.FileReader.
 func (s *Store) Parts(ctx context.Context, id store.FileID, number int) (parts []store.Part, err error) {
-	err = s.read(ctx, "Parts", func(r *reader) (err error) {
+	err = s.db.Read(ctx, "Parts", func(r *db.Reader) (err error) {
 		parts, err = s.partsPage(r, id, number)
 		return err
 	})
@@ -56,14 +57,14 @@ func (s *Store) Parts(ctx context.Context, id store.FileID, number int) (parts [
 }
 
 // bareFile reads a file without its parts, of which there may be very many.
-func (s *Store) bareFile(a asker, none error, text string, args ...any) (store.File, error) {
-	rows, err := a.query(text, args...)
+func (s *Store) bareFile(a db.Asker, none error, text string, args ...any) (store.File, error) {
+	rows, err := a.Query(text, args...)
 	if err != nil {
 		return store.File{}, err
 	}
 	var f store.File
 	found := false
-	err = each(rows, func() (err error) {
+	err = db.Each(rows, func() (err error) {
 		var marks []byte
 		if f, err = scanFile(rows, &marks); err == nil {
 			found = true
@@ -82,7 +83,7 @@ func (s *Store) ListObjects(ctx context.Context, q store.ObjectQuery) (page stor
 	if err := q.Validate(); err != nil {
 		return page, err
 	}
-	err = s.list(ctx, "ListObjects", func(r *reader) error {
+	err = s.db.List(ctx, "ListObjects", func(r *db.Reader) error {
 		bucket, _, err := s.bucketID(r, q.Bucket)
 		if err != nil {
 			return err
@@ -103,7 +104,7 @@ func (s *Store) ListObjects(ctx context.Context, q store.ObjectQuery) (page stor
 // entries lists one entry more than the limit, if there is one. It reads along the
 // index until it finds a common prefix, and then continues after that prefix's last key:
 // the keys below a common prefix are not read.
-func (s *Store) entries(r *reader, bucket int64, q store.ObjectQuery) (all []store.Entry, err error) {
+func (s *Store) entries(r *db.Reader, bucket int64, q store.ObjectQuery) (all []store.Entry, err error) {
 	from, to := listing.Range(q)
 	for from != nil && len(all) <= q.Limit {
 		if from, err = s.run(r, bucket, q, from, to, &all); err != nil {
@@ -120,8 +121,8 @@ func (s *Store) entries(r *reader, bucket int64, q store.ObjectQuery) (all []sto
 
 // run reads from a key up to and including the next common prefix, and returns
 // the key to continue from; nil at the end.
-func (s *Store) run(r *reader, bucket int64, q store.ObjectQuery, from, to []byte, all *[]store.Entry) (next []byte, err error) {
-	rows, err := r.query(s.q.ListObjects, bucket, from, to)
+func (s *Store) run(r *db.Reader, bucket int64, q store.ObjectQuery, from, to []byte, all *[]store.Entry) (next []byte, err error) {
+	rows, err := r.Query(s.db.Q.ListObjects, bucket, from, to)
 	if err != nil {
 		return nil, err
 	}
@@ -148,7 +149,7 @@ func (s *Store) ListFiles(ctx context.Context, q store.FileQuery) (page store.Fi
 	if q.State == 0 {
 		q.State = store.Complete
 	}
-	err = s.list(ctx, "ListFiles", func(r *reader) error {
+	err = s.db.List(ctx, "ListFiles", func(r *db.Reader) error {
 		var bucket any // nil: any
 		if q.Bucket != "" {
 			id, _, err := s.bucketID(r, q.Bucket)
@@ -165,10 +166,10 @@ func (s *Store) ListFiles(ctx context.Context, q store.FileQuery) (page store.Fi
 }
 
 // listFiles answers q with one file more than its limit.
-func (s *Store) listFiles(r *reader, q store.FileQuery, bucket any) ([]store.File, error) {
-	text := s.q.ListFiles
+func (s *Store) listFiles(r *db.Reader, q store.FileQuery, bucket any) ([]store.File, error) {
+	text := s.db.Q.ListFiles
 	if q.Bucket != "" {
-		text = s.q.ListFilesOfBucket
+		text = s.db.Q.ListFilesOfBucket
 	}
 	from, to, some := listing.KeyRange(q)
 	if !some {
@@ -176,19 +177,19 @@ func (s *Store) listFiles(r *reader, q store.FileQuery, bucket any) ([]store.Fil
 	}
 	if from != nil {
 		var n int
-		if err := r.row(s.q.CountByKey, bucket, from, to, store.MaxSorted+1).scan(&n); err != nil {
+		if err := r.Row(s.db.Q.CountByKey, bucket, from, to, store.MaxSorted+1).Scan(&n); err != nil {
 			return nil, err
 		}
 		if n > store.MaxSorted {
 			return nil, q.TooMany()
 		}
-		text = s.q.ListFilesByKey
+		text = s.db.Q.ListFilesByKey
 	}
 	after, id := afterFile(q)
 	if q.Descending {
 		text = newestFirst(text)
 	}
-	rows, err := r.query(text, int64(q.State), bucket, from, to, after, id, q.Limit+1, q.Offset)
+	rows, err := r.Query(text, int64(q.State), bucket, from, to, after, id, q.Limit+1, q.Offset)
 	if err != nil {
 		return nil, err
 	}
@@ -204,7 +205,7 @@ func newestFirst(text string) string {
 func afterFile(q store.FileQuery) (createdAt int64, id []byte) {
 	switch {
 	case q.After != store.FileCursor{}:
-		return micros(q.After.CreatedAt), q.After.ID[:]
+		return db.Micros(q.After.CreatedAt), q.After.ID[:]
 	case q.Descending:
 		return math.MaxInt64, []byte{0xff}
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -16,8 +17,8 @@ func TestListingByTimeOfTooManyFiles(t *testing.T) {
 	s, err := Open(t.Context(), filepath.Join(t.TempDir(), "meta.db"), Options{ListTimeout: time.Minute}) // whatever the race detector costs
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
-	require.NoError(t, s.write(t.Context(), "Test", func(t *tx) error {
-		_, err := t.exec(`WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i <= 10000)
+	require.NoError(t, s.db.Write(t.Context(), "Test", func(t *db.Tx) error {
+		_, err := t.Exec(`WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i <= 10000)
 			INSERT INTO files (id, bucket_id, key, size, content_type, state, latest, delete_marker, created_at, completed_at, crc64, etag, failure)
 			SELECT randomblob(16), 1, CAST(printf('many/%d/%05d', i % 2, i) AS BLOB), 1, '', 2, 1, 0, i, i, 0, '', '' FROM n`)
 		return err
@@ -41,9 +42,9 @@ func TestListingsAreInterrupted(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
 	for range 3 {
-		err := s.list(t.Context(), "Test", func(r *reader) error {
+		err := s.db.List(t.Context(), "Test", func(r *db.Reader) error {
 			var n int
-			return r.row("WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n").scan(&n)
+			return r.Row("WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n").Scan(&n)
 		})
 		require.ErrorIs(t, err, store.Unavailable)
 		require.ErrorContains(t, err, "the listing took longer than 200ms")

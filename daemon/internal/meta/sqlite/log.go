@@ -8,17 +8,18 @@ import (
 	"slices"
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/pack"
+	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
 // LogSegments implements store.MetadataLog.
 func (s *Store) LogSegments(ctx context.Context) (all []store.LogSegment, err error) {
-	err = s.read(ctx, "LogSegments", func(r *reader) error {
-		rows, err := r.query(s.q.LogSegments)
+	err = s.db.Read(ctx, "LogSegments", func(r *db.Reader) error {
+		rows, err := r.Query(s.db.Q.LogSegments)
 		if err != nil {
 			return err
 		}
-		return each(rows, func() error {
+		return db.Each(rows, func() error {
 			x, err := scanSegment(rows)
 			all = append(all, x)
 			return err
@@ -36,15 +37,15 @@ func scanSegment(rows *sql.Rows) (x store.LogSegment, err error) {
 	if err != nil {
 		return x, err
 	}
-	x.Log, x.At, p.ID, p.CRC64 = store.LogID(log), fromMicros(at), store.PartID(id), uint64(crc)
+	x.Log, x.At, p.ID, p.CRC64 = store.LogID(log), db.FromMicros(at), store.PartID(id), uint64(crc)
 	p.Chunks, err = pack.Unpack(nodes, sums)
 	return x, err
 }
 
 // LoggedTo implements store.MetadataLog.
 func (s *Store) LoggedTo(ctx context.Context) (last store.Revision, err error) {
-	err = s.read(ctx, "LoggedTo", func(r *reader) error {
-		err := r.row(s.q.LoggedTo).scan(&last)
+	err = s.db.Read(ctx, "LoggedTo", func(r *db.Reader) error {
+		err := r.Row(s.db.Q.LoggedTo).Scan(&last)
 		if errors.Is(err, sql.ErrNoRows) {
 			return store.ErrNoTail()
 		}
@@ -55,9 +56,9 @@ func (s *Store) LoggedTo(ctx context.Context) (last store.Revision, err error) {
 
 // ChangeLog implements store.MetadataLog.
 func (s *Store) ChangeLog(ctx context.Context, c store.LogChange) error {
-	return s.write(ctx, "ChangeLog", func(t *tx) error {
+	return s.db.Write(ctx, "ChangeLog", func(t *db.Tx) error {
 		var term, number uint64
-		if err := t.row(s.q.NewestSegment).scan(&term, &number); err != nil {
+		if err := t.Row(s.db.Q.NewestSegment).Scan(&term, &number); err != nil {
 			return err
 		}
 		if err := c.Check(term, number); err != nil {
@@ -77,7 +78,7 @@ func (s *Store) ChangeLog(ctx context.Context, c store.LogChange) error {
 	})
 }
 
-func (s *Store) addSegment(t *tx, x store.LogSegment) error {
+func (s *Store) addSegment(t *db.Tx, x store.LogSegment) error {
 	_, state, err := s.partState(t, x.Part.ID)
 	if err != nil {
 		return err
@@ -88,23 +89,23 @@ func (s *Store) addSegment(t *tx, x store.LogSegment) error {
 	if err := s.insertPart(t, store.FileID(x.Part.ID), partStored, x.Part); err != nil {
 		return err
 	}
-	_, err = t.exec(s.q.InsertSegment, int64(x.Number), x.Log[:], int64(x.Term), int64(x.Kind), int64(x.Group), int64(x.First), int64(x.Last), micros(x.At), x.Part.ID[:])
+	_, err = t.Exec(s.db.Q.InsertSegment, int64(x.Number), x.Log[:], int64(x.Term), int64(x.Kind), int64(x.Group), int64(x.First), int64(x.Last), db.Micros(x.At), x.Part.ID[:])
 	if err != nil {
 		return err
 	}
 	return s.queueRepairs(t, []store.Part{x.Part})
 }
 
-func (s *Store) removeSegment(t *tx, number uint64) error {
+func (s *Store) removeSegment(t *db.Tx, number uint64) error {
 	var part []byte
-	err := t.row(s.q.RemoveSegment, int64(number)).scan(&part)
+	err := t.Row(s.db.Q.RemoveSegment, int64(number)).Scan(&part)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	parts, err := s.takeNodes(t, s.q.RemovePart, part)
+	parts, err := s.takeNodes(t, s.db.Q.RemovePart, part)
 	if err != nil {
 		return err
 	}
@@ -118,11 +119,11 @@ func (s *Store) FilesByID(ctx context.Context, ids []store.FileID) (batch store.
 	}
 	ids = slices.Clone(ids)
 	slices.SortFunc(ids, func(a, b store.FileID) int { return bytes.Compare(a[:], b[:]) })
-	err = s.read(ctx, "FilesByID", func(r *reader) error {
+	err = s.db.Read(ctx, "FilesByID", func(r *db.Reader) error {
 		batch = store.FileBatch{}
 		parts := 0
 		for i, id := range slices.Compact(ids) {
-			f, err := s.bareFile(r, noFile(id), s.q.File, id[:])
+			f, err := s.bareFile(r, noFile(id), s.db.Q.File, id[:])
 			if errors.Is(err, store.NotFound) {
 				continue
 			}
@@ -148,8 +149,8 @@ func (s *Store) CompleteFiles(ctx context.Context, after store.FileID, limit int
 	if err := (store.ObjectQuery{Limit: limit}).Validate(); err != nil {
 		return batch, err
 	}
-	err = s.read(ctx, "CompleteFiles", func(r *reader) error {
-		rows, err := r.query(s.q.FilesAfter, after[:], limit+1)
+	err = s.db.Read(ctx, "CompleteFiles", func(r *db.Reader) error {
+		rows, err := r.Query(s.db.Q.FilesAfter, after[:], limit+1)
 		if err != nil {
 			return err
 		}
@@ -175,8 +176,8 @@ func (s *Store) CompleteFiles(ctx context.Context, after store.FileID, limit int
 }
 
 // addParts reads all parts of a file.
-func (s *Store) addParts(r *reader, f *store.File) error {
-	rows, err := r.query(s.q.Parts, f.ID[:])
+func (s *Store) addParts(r *db.Reader, f *store.File) error {
+	rows, err := r.Query(s.db.Q.Parts, f.ID[:])
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/pack"
+	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -13,7 +14,7 @@ func noPart(id store.PartID) error { return store.Errorf(store.NotFound, "part %
 
 // Part implements store.Placements.
 func (s *Store) Part(ctx context.Context, id store.PartID) (p store.Part, f store.File, err error) {
-	err = s.read(ctx, "Part", func(r *reader) error {
+	err = s.db.Read(ctx, "Part", func(r *db.Reader) error {
 		if p, err = s.part(r, id); err != nil {
 			return err
 		}
@@ -24,12 +25,12 @@ func (s *Store) Part(ctx context.Context, id store.PartID) (p store.Part, f stor
 }
 
 // owner returns the file of a stored part, or the file that its session will become, or the one that stands for the metadata log.
-func (s *Store) owner(r *reader, id store.PartID) (f store.File, err error) {
+func (s *Store) owner(r *db.Reader, id store.PartID) (f store.File, err error) {
 	var owner []byte
-	if err := r.row(s.q.OwnerOfPart, id[:]).scan(&owner); err != nil {
+	if err := r.Row(s.db.Q.OwnerOfPart, id[:]).Scan(&owner); err != nil {
 		return f, err
 	}
-	f, err = s.bareFile(r, noPart(id), s.q.File, owner)
+	f, err = s.bareFile(r, noPart(id), s.db.Q.File, owner)
 	if !errors.Is(err, store.NotFound) {
 		return f, err
 	}
@@ -38,7 +39,7 @@ func (s *Store) owner(r *reader, id store.PartID) (f store.File, err error) {
 	}
 	var bucket string
 	var key []byte
-	err = r.row(s.q.SessionNames, owner).scan(&bucket, &key)
+	err = r.Row(s.db.Q.SessionNames, owner).Scan(&bucket, &key)
 	if errors.Is(err, sql.ErrNoRows) {
 		return store.File{}, noPart(id)
 	}
@@ -47,7 +48,7 @@ func (s *Store) owner(r *reader, id store.PartID) (f store.File, err error) {
 
 // WidenPart implements store.Placements.
 func (s *Store) WidenPart(ctx context.Context, id store.PartID, parity int) error {
-	return s.write(ctx, "WidenPart", func(t *tx) error {
+	return s.db.Write(ctx, "WidenPart", func(t *db.Tx) error {
 		p, err := s.part(t, id)
 		if err != nil {
 			return err
@@ -59,7 +60,7 @@ func (s *Store) WidenPart(ctx context.Context, id store.PartID, parity int) erro
 		p.M = parity
 		p.Chunks = append(p.Chunks, make([]store.Placement, p.K+p.M-old)...)
 		nodes, sums := pack.Pack(p.Chunks)
-		if _, err := t.exec(s.q.Widen, p.M, nodes, sums, id[:]); err != nil {
+		if _, err := t.Exec(s.db.Q.Widen, p.M, nodes, sums, id[:]); err != nil {
 			return err
 		}
 		for i := old; i < len(p.Chunks); i++ {
@@ -71,8 +72,8 @@ func (s *Store) WidenPart(ctx context.Context, id store.PartID, parity int) erro
 	})
 }
 
-func (s *Store) part(a asker, id store.PartID) (store.Part, error) {
-	rows, err := a.query(s.q.Part, id[:])
+func (s *Store) part(a db.Asker, id store.PartID) (store.Part, error) {
+	rows, err := a.Query(s.db.Q.Part, id[:])
 	if err != nil {
 		return store.Part{}, err
 	}
@@ -91,8 +92,8 @@ func (s *Store) PartsAfter(ctx context.Context, after store.PartID, limit int) (
 	if err := (store.ObjectQuery{Limit: limit}).Validate(); err != nil {
 		return nil, err
 	}
-	err = s.read(ctx, "PartsAfter", func(r *reader) error {
-		rows, err := r.query(s.q.PartsAfter, after[:], limit)
+	err = s.db.Read(ctx, "PartsAfter", func(r *db.Reader) error {
+		rows, err := r.Query(s.db.Q.PartsAfter, after[:], limit)
 		if err != nil {
 			return err
 		}
@@ -104,7 +105,7 @@ func (s *Store) PartsAfter(ctx context.Context, after store.PartID, limit int) (
 
 // MoveChunk implements store.Placements.
 func (s *Store) MoveChunk(ctx context.Context, id store.ChunkID, from, to store.Placement) error {
-	return s.write(ctx, "MoveChunk", func(t *tx) error {
+	return s.db.Write(ctx, "MoveChunk", func(t *db.Tx) error {
 		p, err := s.part(t, id.Part)
 		if err != nil {
 			return err
@@ -114,7 +115,7 @@ func (s *Store) MoveChunk(ctx context.Context, id store.ChunkID, from, to store.
 		}
 		p.Chunks[id.Index] = to
 		nodes, sums := pack.Pack(p.Chunks)
-		if _, err := t.exec(s.q.PlaceChunks, nodes, sums, id.Part[:]); err != nil {
+		if _, err := t.Exec(s.db.Q.PlaceChunks, nodes, sums, id.Part[:]); err != nil {
 			return err
 		}
 		return s.afterMove(t, id, from, to)
@@ -122,7 +123,7 @@ func (s *Store) MoveChunk(ctx context.Context, id store.ChunkID, from, to store.
 }
 
 // mayMove checks the move, and removes a reclaim at the new place if it was never claimed.
-func (s *Store) mayMove(t *tx, p store.Part, id store.ChunkID, from, to store.Placement) error {
+func (s *Store) mayMove(t *db.Tx, p store.Part, id store.ChunkID, from, to store.Placement) error {
 	if int(id.Index) >= len(p.Chunks) {
 		return store.Errorf(store.NotFound, "part %s has no chunk %d", id.Part, id.Index)
 	}
@@ -133,18 +134,18 @@ func (s *Store) mayMove(t *tx, p store.Part, id store.ChunkID, from, to store.Pl
 		return nil
 	}
 	reclaim := identity(store.Task{Kind: store.Reclaim, Chunk: id, Node: to.Node})
-	if _, err := t.exec(s.q.CallOff, reclaim...); err != nil {
+	if _, err := t.Exec(s.db.Q.CallOff, reclaim...); err != nil {
 		return err
 	}
 	var queued bool
-	err := t.row(s.q.IsQueued, reclaim...).scan(&queued)
+	err := t.Row(s.db.Q.IsQueued, reclaim...).Scan(&queued)
 	if err == nil && queued {
 		return store.Errorf(store.Conflict, "chunk %s may be being deleted on node %s", id, to.Node).WithHint("Try again when its reclaim is done.")
 	}
 	return err
 }
 
-func (s *Store) afterMove(t *tx, id store.ChunkID, from, to store.Placement) error {
+func (s *Store) afterMove(t *db.Tx, id store.ChunkID, from, to store.Placement) error {
 	var errs []error
 	if !from.Node.IsZero() && from.Node != to.Node {
 		errs = append(errs, s.enqueue(t, store.Task{Kind: store.Reclaim, Chunk: id, Node: from.Node, Reason: "the chunk was moved"}))
@@ -152,7 +153,7 @@ func (s *Store) afterMove(t *tx, id store.ChunkID, from, to store.Placement) err
 	if to.Node.IsZero() {
 		errs = append(errs, s.enqueue(t, store.Task{Kind: store.Repair, Chunk: id, Reason: "the chunk was lost"}))
 	} else {
-		_, err := t.exec(s.q.FinishRepairs, id.Part[:], int64(id.Index))
+		_, err := t.Exec(s.db.Q.FinishRepairs, id.Part[:], int64(id.Index))
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)

@@ -3,13 +3,14 @@ package sqlite
 import (
 	"context"
 
+	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
 // RenameFile implements store.Files.
 func (s *Store) RenameFile(ctx context.Context, r store.Rename) (f store.File, previous store.FileID, err error) {
-	err = s.write(ctx, "RenameFile", func(t *tx) error {
-		if f, err = s.bareFile(t, noFile(r.File), s.q.File, r.File[:]); err != nil {
+	err = s.db.Write(ctx, "RenameFile", func(t *db.Tx) error {
+		if f, err = s.bareFile(t, noFile(r.File), s.db.Q.File, r.File[:]); err != nil {
 			return err
 		}
 		to, _, err := s.bucketID(t, r.Bucket)
@@ -38,7 +39,7 @@ func (s *Store) RenameFile(ctx context.Context, r store.Rename) (f store.File, p
 
 // move makes the file latest under another key, and the newest complete file that is left latest under its old key. It sets the
 // names of the file and its Seq.
-func (s *Store) move(t *tx, f *store.File, to int64, r store.Rename) (previous store.FileID, err error) {
+func (s *Store) move(t *db.Tx, f *store.File, to int64, r store.Rename) (previous store.FileID, err error) {
 	from, _, err := s.bucketID(t, f.Bucket)
 	if err != nil {
 		return previous, err
@@ -51,7 +52,7 @@ func (s *Store) move(t *tx, f *store.File, to int64, r store.Rename) (previous s
 	if f.Seq, err = s.count(t, to, f.Size, 1); err != nil {
 		return previous, err
 	}
-	if _, err := t.exec(s.q.RenameFile, to, []byte(r.Key), r.Caller, int64(f.Seq), f.ID[:]); err != nil {
+	if _, err := t.Exec(s.db.Q.RenameFile, to, []byte(r.Key), r.Caller, int64(f.Seq), f.ID[:]); err != nil {
 		return previous, err
 	}
 	heir, err := s.promote(t, from, string(was.Key))

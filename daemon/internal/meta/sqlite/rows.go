@@ -2,9 +2,9 @@ package sqlite
 
 import (
 	"database/sql"
-	"encoding/json"
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/pack"
+	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -20,13 +20,13 @@ func scanFile(rows *sql.Rows, more ...any) (f store.File, err error) {
 		return f, err
 	}
 	f.ID, f.Bucket, f.Key = store.FileID(id), store.BucketName(bucket), store.Key(key)
-	f.CreatedAt, f.CompletedAt, f.CRC64 = fromMicros(created), fromMicros(completed), uint64(crc)
+	f.CreatedAt, f.CompletedAt, f.CRC64 = db.FromMicros(created), db.FromMicros(completed), uint64(crc)
 	f.Meta, err = pack.ParseStrings(meta)
 	return f, err
 }
 
 func scanFiles(rows *sql.Rows) (files []store.File, err error) {
-	err = each(rows, func() error {
+	err = db.Each(rows, func() error {
 		f, err := scanFile(rows)
 		files = append(files, f)
 		return err
@@ -36,7 +36,7 @@ func scanFiles(rows *sql.Rows) (files []store.File, err error) {
 
 // scanParts reads the columns that the queries list a part as.
 func scanParts(rows *sql.Rows) (parts []store.Part, err error) {
-	err = each(rows, func() error {
+	err = db.Each(rows, func() error {
 		p, err := scanPart(rows)
 		parts = append(parts, p)
 		return err
@@ -54,16 +54,4 @@ func scanPart(rows *sql.Rows, more ...any) (p store.Part, err error) {
 	p.ID, p.CRC64 = store.PartID(id), uint64(crc)
 	p.Chunks, err = pack.Unpack(nodes, sums)
 	return p, err
-}
-
-// metaColumn is the stored form of a file's own metadata.
-func metaColumn(meta map[string]string) (any, error) {
-	if len(meta) == 0 {
-		return nil, nil
-	}
-	b, err := json.Marshal(meta)
-	if err != nil {
-		return nil, store.Errorf(store.Invalid, "metadata of the file: %w", err)
-	}
-	return string(b), nil
 }

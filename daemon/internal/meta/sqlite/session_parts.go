@@ -6,12 +6,13 @@ import (
 	"errors"
 	"time"
 
+	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
 // BeginPart implements store.Sessions.
 func (s *Store) BeginPart(ctx context.Context, id store.FileID, p store.Part) error {
-	err := s.write(ctx, "BeginPart", func(t *tx) error {
+	err := s.db.Write(ctx, "BeginPart", func(t *db.Tx) error {
 		if err := s.alive(t, id); err != nil {
 			return err
 		}
@@ -32,7 +33,7 @@ func partExists(id store.PartID) error {
 
 // partIsNew returns Exists for a part of a session or a file, and Conflict for a dropped one.
 // A begun part counts as new where mayBeBegun is set.
-func (s *Store) partIsNew(t *tx, id store.PartID, mayBeBegun bool) error {
+func (s *Store) partIsNew(t *db.Tx, id store.PartID, mayBeBegun bool) error {
 	_, state, err := s.partState(t, id)
 	switch {
 	case err != nil:
@@ -46,9 +47,9 @@ func (s *Store) partIsNew(t *tx, id store.PartID, mayBeBegun bool) error {
 }
 
 // partState returns the owner and the state of the part's row; 0 when it has no row.
-func (s *Store) partState(t *tx, id store.PartID) (owner store.FileID, state int, err error) {
+func (s *Store) partState(t *db.Tx, id store.PartID) (owner store.FileID, state int, err error) {
 	var of []byte
-	err = t.row(s.q.PartState, id[:]).scan(&of, &state)
+	err = t.Row(s.db.Q.PartState, id[:]).Scan(&of, &state)
 	if errors.Is(err, sql.ErrNoRows) {
 		return owner, 0, nil
 	}
@@ -72,7 +73,7 @@ func (s *Store) takePart(ctx context.Context, op string, id store.FileID, p stor
 	if err := store.ValidTTL(ttl); err != nil {
 		return err
 	}
-	return s.write(ctx, op, func(t *tx) error {
+	return s.db.Write(ctx, op, func(t *db.Tx) error {
 		if err := s.alive(t, id); err != nil {
 			return err
 		}
@@ -88,7 +89,7 @@ func (s *Store) takePart(ctx context.Context, op string, id store.FileID, p stor
 				return err
 			}
 		}
-		planned, err := s.takeNodes(t, s.q.RemoveBegun, p.ID[:])
+		planned, err := s.takeNodes(t, s.db.Q.RemoveBegun, p.ID[:])
 		if err != nil {
 			return err
 		}
@@ -99,9 +100,9 @@ func (s *Store) takePart(ctx context.Context, op string, id store.FileID, p stor
 	})
 }
 
-func (s *Store) numberIsFree(t *tx, session store.FileID, number int) error {
+func (s *Store) numberIsFree(t *db.Tx, session store.FileID, number int) error {
 	var taken bool
-	if err := t.row(s.q.NumberTaken, session[:], number).scan(&taken); err != nil {
+	if err := t.Row(s.db.Q.NumberTaken, session[:], number).Scan(&taken); err != nil {
 		return err
 	}
 	if taken {
@@ -111,8 +112,8 @@ func (s *Store) numberIsFree(t *tx, session store.FileID, number int) error {
 }
 
 // placePart replaces the part of the same number, and extends the session.
-func (s *Store) placePart(t *tx, id store.FileID, p store.Part, ttl time.Duration) error {
-	rows, err := t.query(s.q.RemoveNumber, id[:], p.Number)
+func (s *Store) placePart(t *db.Tx, id store.FileID, p store.Part, ttl time.Duration) error {
+	rows, err := t.Query(s.db.Q.RemoveNumber, id[:], p.Number)
 	if err != nil {
 		return err
 	}
@@ -133,13 +134,13 @@ func (s *Store) placePart(t *tx, id store.FileID, p store.Part, ttl time.Duratio
 	if err := s.queueRepairs(t, []store.Part{p}); err != nil {
 		return err
 	}
-	_, err = t.exec(s.q.SlideSession, micros(s.now().Add(ttl)), grown, id[:])
+	_, err = t.Exec(s.db.Q.SlideSession, db.Micros(s.db.Now().Add(ttl)), grown, id[:])
 	return err
 }
 
 // DropPart implements store.Sessions.
 func (s *Store) DropPart(ctx context.Context, p store.Part) error {
-	return s.write(ctx, "DropPart", func(t *tx) error {
+	return s.db.Write(ctx, "DropPart", func(t *db.Tx) error {
 		_, state, err := s.partState(t, p.ID)
 		switch {
 		case err != nil:
@@ -147,7 +148,7 @@ func (s *Store) DropPart(ctx context.Context, p store.Part) error {
 		case state == partStored:
 			return store.Errorf(store.Conflict, "part %s belongs to a session or a file", p.ID)
 		}
-		planned, err := s.takeNodes(t, s.q.RemoveBegun, p.ID[:])
+		planned, err := s.takeNodes(t, s.db.Q.RemoveBegun, p.ID[:])
 		if err != nil {
 			return err
 		}
@@ -160,10 +161,10 @@ func (s *Store) DropPart(ctx context.Context, p store.Part) error {
 
 // scanSessionParts reads the columns that SessionParts lists.
 func scanSessionParts(rows *sql.Rows) (parts []store.SessionPart, err error) {
-	err = each(rows, func() error {
+	err = db.Each(rows, func() error {
 		var stored int64
 		p, err := scanPart(rows, &stored)
-		parts = append(parts, store.SessionPart{Part: p, StoredAt: fromMicros(stored)})
+		parts = append(parts, store.SessionPart{Part: p, StoredAt: db.FromMicros(stored)})
 		return err
 	})
 	return parts, err

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/listing"
+	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -24,19 +25,19 @@ func (s *Store) CreateSession(ctx context.Context, x store.Session, ttl time.Dur
 	if err := store.ValidTTL(ttl); err != nil {
 		return store.Session{}, err
 	}
-	err := s.write(ctx, "CreateSession", func(t *tx) error {
+	err := s.db.Write(ctx, "CreateSession", func(t *db.Tx) error {
 		bucket, _, err := s.bucketID(t, x.Bucket)
 		if err != nil {
 			return err
 		}
 		var used bool
-		if err := t.row(s.q.IDInUse, x.ID[:]).scan(&used); err != nil {
+		if err := t.Row(s.db.Q.IDInUse, x.ID[:]).Scan(&used); err != nil {
 			return err
 		}
 		if used {
 			return store.Errorf(store.Exists, "a session or a file %s exists already", x.ID)
 		}
-		x.CreatedAt = s.now()
+		x.CreatedAt = s.db.Now()
 		if err := s.withinLimits(t, bucket, x, limits); err != nil {
 			return err
 		}
@@ -54,23 +55,23 @@ func (s *Store) CreateSession(ctx context.Context, x store.Session, ttl time.Dur
 }
 
 // withinLimits returns Unavailable when one more session would exceed a limit.
-func (s *Store) withinLimits(t *tx, bucket int64, x store.Session, limits store.SessionLimits) error {
+func (s *Store) withinLimits(t *db.Tx, bucket int64, x store.Session, limits store.SessionLimits) error {
 	var ofOwner, ofBucket bool
 	if limits.PerOwner > 0 {
-		if err := t.row(s.q.OwnerFull, x.Owner, limits.PerOwner, micros(x.CreatedAt)).scan(&ofOwner); err != nil {
+		if err := t.Row(s.db.Q.OwnerFull, x.Owner, limits.PerOwner, db.Micros(x.CreatedAt)).Scan(&ofOwner); err != nil {
 			return err
 		}
 	}
 	if limits.PerBucket > 0 {
-		if err := t.row(s.q.BucketFull, bucket, limits.PerBucket, micros(x.CreatedAt)).scan(&ofBucket); err != nil {
+		if err := t.Row(s.db.Q.BucketFull, bucket, limits.PerBucket, db.Micros(x.CreatedAt)).Scan(&ofBucket); err != nil {
 			return err
 		}
 	}
 	return limits.Reached(x, ofOwner, ofBucket)
 }
 
-func (s *Store) insertSession(t *tx, bucket int64, x store.Session) error {
-	meta, err := metaColumn(x.Meta)
+func (s *Store) insertSession(t *db.Tx, bucket int64, x store.Session) error {
+	meta, err := db.Document(x.Meta)
 	if err != nil {
 		return err
 	}
@@ -78,14 +79,14 @@ func (s *Store) insertSession(t *tx, bucket int64, x store.Session) error {
 	if x.CRC64 != nil {
 		crc = int64(*x.CRC64)
 	}
-	_, err = t.exec(s.q.InsertSession, x.ID[:], bucket, []byte(x.Key), x.Size, x.ContentType, meta, crc, x.Owner, micros(x.CreatedAt), micros(x.ExpiresAt))
+	_, err = t.Exec(s.db.Q.InsertSession, x.ID[:], bucket, []byte(x.Key), x.Size, x.ContentType, meta, crc, x.Owner, db.Micros(x.CreatedAt), db.Micros(x.ExpiresAt))
 	return err
 }
 
 // Session implements store.Sessions.
 func (s *Store) Session(ctx context.Context, id store.FileID) (x store.Session, err error) {
-	err = s.read(ctx, "Session", func(r *reader) error {
-		rows, err := r.query(s.q.Session, id[:], micros(s.now()))
+	err = s.db.Read(ctx, "Session", func(r *db.Reader) error {
+		rows, err := r.Query(s.db.Q.Session, id[:], db.Micros(s.db.Now()))
 		if err != nil {
 			return err
 		}
@@ -97,7 +98,7 @@ func (s *Store) Session(ctx context.Context, id store.FileID) (x store.Session, 
 			return noSession(id)
 		}
 		x = found[0]
-		if rows, err = r.query(s.q.SessionParts, id[:]); err != nil {
+		if rows, err = r.Query(s.db.Q.SessionParts, id[:]); err != nil {
 			return err
 		}
 		x.Parts, err = scanSessionParts(rows)
@@ -114,9 +115,9 @@ func (s *Store) SetSessionSize(ctx context.Context, id store.FileID, size int64)
 	if err := store.ValidSize(size); err != nil {
 		return err
 	}
-	return s.write(ctx, "SetSessionSize", func(t *tx) error {
+	return s.db.Write(ctx, "SetSessionSize", func(t *db.Tx) error {
 		x := store.Session{ID: id}
-		err := t.row(s.q.SessionSize, id[:], micros(s.now())).scan(&x.Size)
+		err := t.Row(s.db.Q.SessionSize, id[:], db.Micros(s.db.Now())).Scan(&x.Size)
 		if errors.Is(err, sql.ErrNoRows) {
 			return noSession(id)
 		}
@@ -126,15 +127,15 @@ func (s *Store) SetSessionSize(ctx context.Context, id store.FileID, size int64)
 		if x, err = x.Resize(size); err != nil {
 			return err
 		}
-		_, err = t.exec(s.q.SetSessionSize, x.Size, id[:])
+		_, err = t.Exec(s.db.Q.SetSessionSize, x.Size, id[:])
 		return err
 	})
 }
 
 // alive returns NotFound for a session that does not exist, or has expired.
-func (s *Store) alive(t *tx, id store.FileID) error {
+func (s *Store) alive(t *db.Tx, id store.FileID) error {
 	var alive bool
-	err := t.row(s.q.SessionAlive, id[:], micros(s.now())).scan(&alive)
+	err := t.Row(s.db.Q.SessionAlive, id[:], db.Micros(s.db.Now())).Scan(&alive)
 	if err == nil && !alive {
 		return noSession(id)
 	}
@@ -146,7 +147,7 @@ func (s *Store) ListSessions(ctx context.Context, q store.SessionQuery) (page st
 	if err := q.Validate(); err != nil {
 		return page, err
 	}
-	err = s.list(ctx, "ListSessions", func(r *reader) error {
+	err = s.db.List(ctx, "ListSessions", func(r *db.Reader) error {
 		var bucket any // nil: any
 		if q.Bucket != "" {
 			id, _, err := s.bucketID(r, q.Bucket)
@@ -156,7 +157,7 @@ func (s *Store) ListSessions(ctx context.Context, q store.SessionQuery) (page st
 			bucket = id
 		}
 		from, to := listing.PrefixRange(q.Prefix)
-		rows, err := r.query(s.listSessions(q), micros(s.now()), bucket, q.After[:], from, to, q.Limit+1)
+		rows, err := r.Query(s.listSessions(q), db.Micros(s.db.Now()), bucket, q.After[:], from, to, q.Limit+1)
 		if err != nil {
 			return err
 		}
@@ -176,17 +177,17 @@ func (s *Store) ListSessions(ctx context.Context, q store.SessionQuery) (page st
 func (s *Store) listSessions(q store.SessionQuery) string {
 	switch {
 	case q.Expired:
-		return s.q.ListExpiredSessions
+		return s.db.Q.ListExpiredSessions
 	case q.Bucket != "":
-		return s.q.ListSessionsOfBucket
+		return s.db.Q.ListSessionsOfBucket
 	}
-	return s.q.ListSessions
+	return s.db.Q.ListSessions
 }
 
 // AbortSession implements store.Sessions. The parts keep their rows, as those of a Deleted file of the session's id.
 func (s *Store) AbortSession(ctx context.Context, id store.FileID) error {
-	return s.write(ctx, "AbortSession", func(t *tx) error {
-		removed, err := t.exec(s.q.RemoveSession, id[:])
+	return s.db.Write(ctx, "AbortSession", func(t *db.Tx) error {
+		removed, err := t.Exec(s.db.Q.RemoveSession, id[:])
 		if err != nil {
 			return err
 		}
@@ -199,7 +200,7 @@ func (s *Store) AbortSession(ctx context.Context, id store.FileID) error {
 
 // scanSessions reads the columns that the queries list a session as.
 func scanSessions(rows *sql.Rows) (sessions []store.Session, err error) {
-	err = each(rows, func() error {
+	err = db.Each(rows, func() error {
 		x, err := scanSession(rows)
 		sessions = append(sessions, x)
 		return err
@@ -217,7 +218,7 @@ func scanSession(rows *sql.Rows) (x store.Session, err error) {
 		return x, err
 	}
 	x.ID, x.Bucket, x.Key = store.FileID(id), store.BucketName(bucket), store.Key(key)
-	x.CreatedAt, x.ExpiresAt = fromMicros(created), fromMicros(expires)
+	x.CreatedAt, x.ExpiresAt = db.FromMicros(created), db.FromMicros(expires)
 	if crc.Valid {
 		x.CRC64 = new(uint64(crc.Int64))
 	}

@@ -1,46 +1,21 @@
 package sqlite
 
 import (
-	"cmp"
 	"context"
-	"database/sql"
 	"errors"
-	"net/url"
-	"os"
-	"strings"
-	"sync"
-	"time"
 
-	"github.com/pressly/goose/v3"
-	"github.com/pressly/goose/v3/database"
-	_ "modernc.org/sqlite" // the driver "sqlite"
-
-	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/failure"
-	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/reserve"
+	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/control"
+	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
-	schema "github.com/ringstore/ringstore/sql"
-	sqlfiles "github.com/ringstore/ringstore/sql/sqlite"
 )
 
 // Options configure a Store. The zero value is right for production.
-type Options struct {
-	Readers     int              // connections for reads; default 4
-	Rest        time.Duration    // time without a change after which the log is moved into the database; default 2 s
-	ListTimeout time.Duration    // after which a listing is interrupted; default 3 s
-	Now         func() time.Time // default time.Now
-}
+type Options = db.Options
 
 // Store is the metadata in one SQLite file. Safe for concurrent use.
 type Store struct {
-	q       queries
-	now     func() time.Time
-	last    time.Time // that completed returned; used by the writer only
-	db      *sql.DB   // of the writer
-	writer  *writer
-	readers *readers
-	reserve *reserve.Reserve
-	listing time.Duration // how long a listing may take
-	close1  func() error  // closes, the first time
+	*control.Store
+	db *db.DB
 }
 
 var _ store.Metadata = (*Store)(nil)
@@ -50,213 +25,34 @@ var _ store.Metadata = (*Store)(nil)
 // may be open on one file; they wait for each other's writes.
 // Errors: Unavailable, Corrupt, Conflict (schema of a newer release), NoSpace.
 func Open(ctx context.Context, path string, o Options) (*Store, error) {
-	const op = "sqlite.Open"
-	s, err := open(ctx, path, o)
-	// Retry when another process creates the file at the same time: SQLite does not wait
-	// for a lock while the journal mode changes, and the tables may appear during the migration.
-	for try := 0; err != nil && try < openTries(err) && pause(ctx, 20*time.Millisecond); try++ {
-		if failure.NeedsSpace(err) {
-			_ = os.Truncate(reserve.Path(path), 0) // the log and the shared memory are made at an open
-		}
-		s, err = open(ctx, path, o)
-	}
+	file, err := db.Open(ctx, path, o)
 	if err != nil {
-		return nil, failure.Translate(ctx, op, err)
+		return nil, err
 	}
+	s := &Store{control.New(file), file}
 	if err := s.prepareData(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
 
-// openTries is how often opening is retried after the error.
-func openTries(err error) int {
-	switch {
-	case failure.IsBusy(err):
-		return 250
-	case store.KindOf(err) == store.Conflict:
-		return 0
-	}
-	return 3
-}
-
-// pause waits, and reports whether the time passed before ctx ended.
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-func open(ctx context.Context, path string, o Options) (_ *Store, err error) {
-	s := &Store{now: clock(o.Now), listing: cmp.Or(o.ListTimeout, 3*time.Second)}
-	s.close1 = sync.OnceValue(func() error {
-		return errors.Join(s.readers.close(), s.writer.close(), s.db.Close())
-	})
-	if err := schema.Load(sqlfiles.Queries, &s.q); err != nil {
-		return nil, err
-	}
-	makePrivate(path)
-	if s.db, err = sql.Open("sqlite", dsn(path, "_txlock=immediate", "_pragma=journal_mode(WAL)")); err != nil {
-		return nil, err
-	}
-	s.db.SetMaxOpenConns(1)
-	if err := migrate(ctx, s.db); err != nil {
-		return nil, errors.Join(err, s.db.Close())
-	}
-	conn, err := s.db.Conn(ctx)
-	if err != nil {
-		return nil, errors.Join(err, s.db.Close())
-	}
-	readers := o.Readers
-	if readers == 0 {
-		readers = 4
-	}
-	if s.readers, err = newReaders(ctx, dsn(path, "mode=ro", "_pragma=query_only(1)"), readers); err != nil {
-		return nil, errors.Join(err, conn.Close(), s.db.Close())
-	}
-	rest := o.Rest
-	if rest == 0 {
-		rest = 2 * time.Second
-	}
-	s.reserve = reserve.Open(path)
-	s.writer = newWriter(conn, rest, s.reserve.Spent())
-	return s, nil
-}
-
-// clock gives the store's time: UTC, in microseconds.
-func clock(now func() time.Time) func() time.Time {
-	if now == nil {
-		now = time.Now
-	}
-	return func() time.Time { return now().UTC().Truncate(time.Microsecond) }
-}
-
-// dsn names the file with the settings that each connection needs: they are
-// per connection, so a PRAGMA on the pool would reach only one. The log is moved into the
-// database whenever it has grown by 16 MiB, and truncated where it exceeds 64 MiB.
-func dsn(path string, more ...string) string {
-	settings := append([]string{
-		"_pragma=busy_timeout(5000)", "_pragma=synchronous(FULL)", "_pragma=mmap_size(268435456)", "_pragma=cache_size(-16384)",
-		"_pragma=wal_autocheckpoint(4096)", "_pragma=journal_size_limit(67108864)",
-	}, more...)
-	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + strings.Join(settings, "&")
-}
-
-func migrate(ctx context.Context, db *sql.DB) error {
-	p, err := goose.NewProvider(database.DialectSQLite3, db, sqlfiles.Migrations(), goose.WithDisableGlobalRegistry(true))
-	if err != nil {
-		return err
-	}
-	have, want, err := p.GetVersions(ctx)
-	if err != nil {
-		return err
-	}
-	if have > want {
-		return store.Errorf(store.Conflict, "the database has schema version %d, this program knows %d", have, want).
-			WithHint("Use the release that wrote it, or a newer one.")
-	}
-	_, err = p.Up(ctx)
-	return err
-}
-
 // prepareData stores the cluster's id and, in the same step and never again, the default bucket.
 func (s *Store) prepareData(ctx context.Context) error {
-	return s.write(ctx, "Open", func(t *tx) error {
+	return s.db.Write(ctx, "Open", func(t *db.Tx) error {
 		id := store.NewClusterID()
-		isNew, err := t.exec(s.q.EnsureCluster, id[:])
+		isNew, err := t.Exec(s.db.Q.EnsureCluster, id[:])
 		if err != nil || isNew == 0 {
 			return err
 		}
-		_, err = t.exec(s.q.CreateBucket, string(store.DefaultBucket), micros(s.now()), store.SurviveDefault)
+		_, err = t.Exec(s.db.Q.CreateBucket, string(store.DefaultBucket), db.Micros(s.db.Now()), store.SurviveDefault)
 		return err
 	})
 }
 
 // Ping implements store.Metadata.
 func (s *Store) Ping(ctx context.Context) error {
-	return s.read(ctx, "Ping", func(*reader) error { return nil })
+	return s.db.Read(ctx, "Ping", func(*db.Reader) error { return nil })
 }
 
 // Close implements store.Metadata. Calls that were accepted are finished first.
-func (s *Store) Close() error { return s.close1() }
-
-// write runs f in the writer, and returns when its changes are durable. On a full disk an f that frees space
-// runs a second time, and must set all its results again.
-func (s *Store) write(ctx context.Context, op string, f func(*tx) error) error {
-	op, free := "sqlite."+op, frees(op)
-	if !free {
-		if err := s.reserve.Admit(); err != nil {
-			return err
-		}
-	}
-	err := failure.Translate(ctx, op, s.writer.do(ctx, f))
-	if free && errors.Is(err, store.NoSpace) {
-		s.reserve.Release()
-		err = failure.Translate(ctx, op, s.writer.do(ctx, f))
-	}
-	return err
-}
-
-// frees reports whether a change frees space, or is needed by changes that do (leases, background work, a node that rejoins
-// at a start). All others take space, heartbeats included: these show whether a write would succeed.
-func frees(op string) bool {
-	switch op {
-	case "DeleteFile", "FailFile", "DeleteBucket", "DeleteCredential", "AbortSession", "DropPart", "Abandon", "SweepDeleted", "MoveChunk", "TrimChanges",
-		"Enqueue", "Claim", "TakeOver", "Unclaim", "Hasten", "Finish", "Postpone",
-		"AcquireLease", "RenewLease", "ReleaseLease", "Open", "JoinNode",
-		"TrimJobs", "TrimEvents", "ClaimJob", "SaveJob", "WishJob", "SaveLoops", "WakeLoops":
-		return true
-	}
-	return false
-}
-
-// read runs f on one connection, in one snapshot.
-func (s *Store) read(ctx context.Context, op string, f func(*reader) error) error {
-	return failure.Translate(ctx, "sqlite."+op, s.readers.do(ctx, f))
-}
-
-// list is read for listings, whose cost grows with the query: their queries are interrupted after a limit, so that they
-// do not occupy the few connections.
-func (s *Store) list(ctx context.Context, op string, f func(*reader) error) error {
-	limited, cancel := context.WithTimeout(ctx, s.listing)
-	defer cancel()
-	err := s.readers.do(limited, func(r *reader) error {
-		r.within = limited
-		defer func() { r.within = context.Background() }()
-		return f(r)
-	})
-	if err != nil && limited.Err() != nil && ctx.Err() == nil {
-		err = store.Errorf(store.Unavailable, "the listing took longer than %s", s.listing).WithHint("Ask for fewer entries at once, or narrow the prefix.")
-	}
-	return failure.Translate(ctx, "sqlite."+op, err)
-}
-
-// completed is the time of completion of a file, for the writer: later than that of every file that it completed before, although
-// the clock may be set back.
-func (s *Store) completed() time.Time {
-	t := s.now()
-	if !t.After(s.last) {
-		t = s.last.Add(time.Microsecond)
-	}
-	s.last = t
-	return t
-}
-
-func micros(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixMicro()
-}
-
-func fromMicros(us int64) time.Time {
-	if us == 0 {
-		return time.Time{}
-	}
-	return time.UnixMicro(us).UTC()
-}
+func (s *Store) Close() error { return s.db.Close() }

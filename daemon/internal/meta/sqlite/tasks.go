@@ -9,15 +9,16 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-func (s *Store) enqueue(t *tx, task store.Task) error {
-	_, err := t.exec(s.q.Enqueue, int64(task.Kind), task.Chunk.Part[:], int64(task.Chunk.Index), task.Node[:], micros(s.now()), task.Reason)
+func (s *Store) enqueue(t *db.Tx, task store.Task) error {
+	_, err := t.Exec(s.db.Q.Enqueue, int64(task.Kind), task.Chunk.Part[:], int64(task.Chunk.Index), task.Node[:], db.Micros(s.db.Now()), task.Reason)
 	return err
 }
 
-func (s *Store) enqueueAll(t *tx, tasks []store.Task) error {
+func (s *Store) enqueueAll(t *db.Tx, tasks []store.Task) error {
 	for _, task := range tasks {
 		if err := s.enqueue(t, task); err != nil {
 			return err
@@ -28,7 +29,7 @@ func (s *Store) enqueueAll(t *tx, tasks []store.Task) error {
 
 // Enqueue implements store.Queues.
 func (s *Store) Enqueue(ctx context.Context, tasks []store.Task) error {
-	return s.write(ctx, "Enqueue", func(t *tx) error { return s.enqueueAll(t, tasks) })
+	return s.db.Write(ctx, "Enqueue", func(t *db.Tx) error { return s.enqueueAll(t, tasks) })
 }
 
 // Claim implements store.Queues.
@@ -36,15 +37,15 @@ func (s *Store) Claim(ctx context.Context, q store.ClaimQuery) (claimed []store.
 	if err := q.Validate(); err != nil {
 		return nil, err
 	}
-	err = s.write(ctx, "Claim", func(t *tx) error {
-		now := s.now()
+	err = s.db.Write(ctx, "Claim", func(t *db.Tx) error {
+		now := s.db.Now()
 		if claimed, err = s.due(t, q, now); err != nil {
 			return err
 		}
 		for i := range claimed {
 			claimed[i].Attempts++
 			claimed[i].Term = q.Term
-			if _, err := t.exec(s.q.ClaimTask, append([]any{micros(now.Add(q.Hold)), int64(q.Term)}, identity(claimed[i])...)...); err != nil {
+			if _, err := t.Exec(s.db.Q.ClaimTask, append([]any{db.Micros(now.Add(q.Hold)), int64(q.Term)}, identity(claimed[i])...)...); err != nil {
 				return err
 			}
 		}
@@ -57,7 +58,7 @@ func (s *Store) Claim(ctx context.Context, q store.ClaimQuery) (claimed []store.
 }
 
 // due finds up to Limit tasks, the longest due first.
-func (s *Store) due(t *tx, q store.ClaimQuery, now time.Time) ([]store.Task, error) {
+func (s *Store) due(t *db.Tx, q store.ClaimQuery, now time.Time) ([]store.Task, error) {
 	nodes := slices.SortedFunc(slices.Values(q.Nodes), compareNodes)
 	if q.Nodes == nil {
 		var err error
@@ -67,7 +68,7 @@ func (s *Store) due(t *tx, q store.ClaimQuery, now time.Time) ([]store.Task, err
 	}
 	var found []dueTask
 	for _, node := range slices.Compact(nodes) {
-		rows, err := t.query(s.q.DueOfNode, int64(q.Kind), node[:], micros(now), q.Limit)
+		rows, err := t.Query(s.db.Q.DueOfNode, int64(q.Kind), node[:], db.Micros(now), q.Limit)
 		if err != nil {
 			return nil, err
 		}
@@ -84,11 +85,11 @@ func (s *Store) due(t *tx, q store.ClaimQuery, now time.Time) ([]store.Task, err
 }
 
 // queuedNodes are the nodes that have tasks of the kind; each is one step in the index.
-func (s *Store) queuedNodes(t *tx, kind store.TaskKind) (nodes []store.NodeID, err error) {
+func (s *Store) queuedNodes(t *db.Tx, kind store.TaskKind) (nodes []store.NodeID, err error) {
 	after := []byte{} // below every id
 	for {
 		var node []byte
-		err := t.row(s.q.NextNode, int64(kind), after).scan(&node)
+		err := t.Row(s.db.Q.NextNode, int64(kind), after).Scan(&node)
 		if errors.Is(err, sql.ErrNoRows) {
 			return nodes, nil
 		}
@@ -109,7 +110,7 @@ type dueTask struct {
 
 // scanTasks appends the rows to tasks.
 func scanTasks(rows *sql.Rows, tasks []dueTask) ([]dueTask, error) {
-	err := each(rows, func() error {
+	err := db.Each(rows, func() error {
 		var task dueTask
 		var part, node []byte
 		var queued int64
@@ -117,7 +118,7 @@ func scanTasks(rows *sql.Rows, tasks []dueTask) ([]dueTask, error) {
 		if err != nil {
 			return err
 		}
-		task.Chunk.Part, task.Node, task.QueuedAt = store.PartID(part), store.NodeID(node), fromMicros(queued)
+		task.Chunk.Part, task.Node, task.QueuedAt = store.PartID(part), store.NodeID(node), db.FromMicros(queued)
 		tasks = append(tasks, task)
 		return nil
 	})
@@ -131,33 +132,33 @@ func identity(t store.Task) []any {
 
 // TakeOver implements store.Queues.
 func (s *Store) TakeOver(ctx context.Context, term uint64) error {
-	return s.write(ctx, "TakeOver", func(t *tx) error {
-		_, err := t.exec(s.q.TakeOver, micros(s.now()), int64(term))
+	return s.db.Write(ctx, "TakeOver", func(t *db.Tx) error {
+		_, err := t.Exec(s.db.Q.TakeOver, db.Micros(s.db.Now()), int64(term))
 		return err
 	})
 }
 
 // Unclaim implements store.Queues.
 func (s *Store) Unclaim(ctx context.Context, kind store.TaskKind, term uint64) error {
-	return s.write(ctx, "Unclaim", func(t *tx) error {
-		_, err := t.exec(s.q.Unclaim, micros(s.now()), int64(term), int64(kind))
+	return s.db.Write(ctx, "Unclaim", func(t *db.Tx) error {
+		_, err := t.Exec(s.db.Q.Unclaim, db.Micros(s.db.Now()), int64(term), int64(kind))
 		return err
 	})
 }
 
 // Hasten implements store.Queues.
 func (s *Store) Hasten(ctx context.Context, kind store.TaskKind) error {
-	return s.write(ctx, "Hasten", func(t *tx) error {
-		_, err := t.exec(s.q.Hasten, micros(s.now()), int64(kind))
+	return s.db.Write(ctx, "Hasten", func(t *db.Tx) error {
+		_, err := t.Exec(s.db.Q.Hasten, db.Micros(s.db.Now()), int64(kind))
 		return err
 	})
 }
 
 // Finish implements store.Queues.
 func (s *Store) Finish(ctx context.Context, tasks []store.Task) error {
-	return s.write(ctx, "Finish", func(t *tx) error {
+	return s.db.Write(ctx, "Finish", func(t *db.Tx) error {
 		for _, task := range tasks {
-			if _, err := t.exec(s.q.Finish, append(identity(task), int64(task.Term))...); err != nil {
+			if _, err := t.Exec(s.db.Q.Finish, append(identity(task), int64(task.Term))...); err != nil {
 				return err
 			}
 		}
@@ -167,10 +168,10 @@ func (s *Store) Finish(ctx context.Context, tasks []store.Task) error {
 
 // Postpone implements store.Queues.
 func (s *Store) Postpone(ctx context.Context, tasks []store.Task, delay time.Duration) error {
-	return s.write(ctx, "Postpone", func(t *tx) error {
-		due := micros(s.now().Add(delay))
+	return s.db.Write(ctx, "Postpone", func(t *db.Tx) error {
+		due := db.Micros(s.db.Now().Add(delay))
 		for _, task := range tasks {
-			if _, err := t.exec(s.q.Postpone, append(append([]any{due, task.Reason}, identity(task)...), int64(task.Term))...); err != nil {
+			if _, err := t.Exec(s.db.Q.Postpone, append(append([]any{due, task.Reason}, identity(task)...), int64(task.Term))...); err != nil {
 				return err
 			}
 		}
@@ -180,10 +181,10 @@ func (s *Store) Postpone(ctx context.Context, tasks []store.Task, delay time.Dur
 
 // Depth implements store.Queues.
 func (s *Store) Depth(ctx context.Context, kind store.TaskKind) (d store.QueueDepth, err error) {
-	err = s.read(ctx, "Depth", func(r *reader) error {
+	err = s.db.Read(ctx, "Depth", func(r *db.Reader) error {
 		var oldest int64
-		err := r.row(s.q.Depth, int64(kind)).scan(&d.Tasks, &oldest)
-		d.Oldest = fromMicros(oldest)
+		err := r.Row(s.db.Q.Depth, int64(kind)).Scan(&d.Tasks, &oldest)
+		d.Oldest = db.FromMicros(oldest)
 		return err
 	})
 	return d, err

@@ -1,4 +1,4 @@
-package postgres
+package db
 
 import (
 	"context"
@@ -32,10 +32,10 @@ const (
 	stateUndefinedTable = "42P01"
 )
 
-// migrate brings the schema up to date. Gateways that start together take turns with a
+// Migrate brings the schema up to date. Gateways that start together take turns with a
 // lease row, not with an advisory lock, which some engines lack; the
 // usual start, with nothing to do, takes no lock.
-func migrate(ctx context.Context, pool *pgxpool.Pool, address *link.Address) error {
+func Migrate(ctx context.Context, pool *pgxpool.Pool, address *link.Address) error {
 	files, err := fs.Sub(sqlfiles.Migrations, "migrations")
 	if err != nil {
 		return err

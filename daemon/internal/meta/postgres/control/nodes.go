@@ -1,4 +1,4 @@
-package postgres
+package control
 
 import (
 	"bytes"
@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -20,15 +21,15 @@ func (s *Store) JoinNode(ctx context.Context, n store.Node) (m store.Membership,
 	if err != nil {
 		return m, err
 	}
-	err = s.control.write(ctx, "JoinNode", func(c *conn) error {
+	err = s.calls.Write(ctx, "JoinNode", func(c *db.Conn) error {
 		b := &pgx.Batch{}
 		b.Queue(s.q.LockCluster)
-		b.Queue(s.q.JoinNode, s.q.args(s.q.JoinNode, v)...)
+		b.Queue(s.q.JoinNode, s.q.Args(s.q.JoinNode, v)...)
 		b.Queue(s.q.Members).Query(func(rows pgx.Rows) (err error) {
 			m, err = collectMembers(rows)
 			return err
 		})
-		if err := pipeline(ctx, c, b); err != nil {
+		if err := db.Pipeline(ctx, c, b); err != nil {
 			return err
 		}
 		for _, known := range m.Nodes {
@@ -46,18 +47,18 @@ func (s *Store) JoinNode(ctx context.Context, n store.Node) (m store.Membership,
 }
 
 // joinValues are the values of JoinNode.
-func joinValues(n store.Node) (values, error) {
+func joinValues(n store.Node) (db.Values, error) {
 	c, changed := n.Capacity, n.ChangedEvent()
-	return values{
+	return db.Values{
 		"id": [16]byte(n.ID), "name": n.Name, "address": n.Address, "zone": n.Zone, "weight": n.Weight,
 		"total": c.Total, "used": c.Used, "free": c.Free, "chunks": c.Chunks, "disk_state": int16(c.Disk.State), "disk_reason": c.Disk.Reason,
 		"version": n.Version, "changed": changed.Kind, "changed_message": changed.Message,
-	}.withEvent(n.JoinedEvent())
+	}.WithEvent(n.JoinedEvent())
 }
 
 // Members implements store.Nodes.
 func (s *Store) Members(ctx context.Context) (m store.Membership, err error) {
-	err = s.control.read(ctx, "Members", func(c *conn) error {
+	err = s.calls.Read(ctx, "Members", func(c *db.Conn) error {
 		rows, err := c.Query(ctx, s.q.Members)
 		if err != nil {
 			return err
@@ -87,7 +88,7 @@ func (s *Store) BeatNodes(ctx context.Context, beats []store.Beat) (unknown []st
 		states, reasons = append(states, int16(c.Disk.State)), append(reasons, c.Disk.Reason)
 	}
 	var known map[store.NodeID]bool
-	err = s.control.write(ctx, "BeatNodes", func(c *conn) error {
+	err = s.calls.Write(ctx, "BeatNodes", func(c *db.Conn) error {
 		known = make(map[store.NodeID]bool, len(last))
 		rows, err := c.Query(ctx, s.q.BeatNodes, ids, total, used, free, chunks, states, reasons)
 		if err != nil {
@@ -117,19 +118,19 @@ func (s *Store) SetNodeState(ctx context.Context, id store.NodeID, state store.N
 	if state < store.NodeActive || state > store.NodeRemoved {
 		return store.Errorf(store.Invalid, "node state %d is unknown", state)
 	}
-	v, err := values{"id": [16]byte(id), "state": int16(state)}.withEvent(store.NodeStateEvent(id, state, caller))
+	v, err := db.Values{"id": [16]byte(id), "state": int16(state)}.WithEvent(store.NodeStateEvent(id, state, caller))
 	if err != nil {
 		return err
 	}
-	return s.control.write(ctx, "SetNodeState", func(c *conn) error {
+	return s.calls.Write(ctx, "SetNodeState", func(c *db.Conn) error {
 		var before int16
 		b := &pgx.Batch{}
 		b.Queue(s.q.LockCluster)
 		b.Queue(s.q.NodeState, [16]byte(id)).QueryRow(func(row pgx.Row) error { return row.Scan(&before) })
-		b.Queue(s.q.SetNodeState, s.q.args(s.q.SetNodeState, v)...)
-		err := pipeline(ctx, c, b)
+		b.Queue(s.q.SetNodeState, s.q.Args(s.q.SetNodeState, v)...)
+		err := db.Pipeline(ctx, c, b)
 		switch {
-		case isNoRows(err):
+		case db.IsNoRows(err):
 			return store.Errorf(store.NotFound, "node %s does not exist", id)
 		case err == nil && store.NodeState(before) == store.NodeRemoved && state != store.NodeRemoved:
 			return store.Errorf(store.Conflict, "node %s was removed from the cluster", id)

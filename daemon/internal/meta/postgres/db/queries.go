@@ -1,4 +1,4 @@
-package postgres
+package db
 
 import (
 	"reflect"
@@ -10,17 +10,17 @@ import (
 	sqlfiles "github.com/ringstore/ringstore/sql/postgres"
 )
 
-// queries are the statements, with the names of the arguments of those that name them.
-type queries struct {
-	texts
+// Queries are the statements, with the names of the arguments of those that name them.
+type Queries struct {
+	Texts
 	params map[string][]string // by text, in the order of the numbers
 }
 
-// values are the arguments of a statement by their names.
-type values map[string]any
+// Values are the arguments of a statement by their names.
+type Values map[string]any
 
-// texts are the statements of sql/postgres/queries, each in the field of its name.
-type texts struct {
+// Texts are the statements of sql/postgres/queries, each in the field of its name.
+type Texts struct {
 	CreateBucket, Bucket, ListBuckets, UpdateBucket                                                                     string
 	ClaimBucket, DropBucket, KeepBucket                                                                                 string
 	ClaimUpload, ReplaceLatest, DropPlanned, StoreFiles, CompleteUpload, UploadState, SetMarks, Parts                   string
@@ -46,12 +46,13 @@ type texts struct {
 	SaveLoops, LoopReport, WakeLoops, Wakeups                                                                           string
 }
 
-func loadQueries() (*queries, error) {
-	q := &queries{params: map[string][]string{}}
-	if err := schema.Load(sqlfiles.Queries, &q.texts); err != nil {
+// Load reads the statements.
+func Load() (*Queries, error) {
+	q := &Queries{params: map[string][]string{}}
+	if err := schema.Load(sqlfiles.Queries, &q.Texts); err != nil {
 		return nil, err
 	}
-	fields := reflect.ValueOf(&q.texts).Elem()
+	fields := reflect.ValueOf(&q.Texts).Elem()
 	for i := range fields.NumField() {
 		text, names := number(fields.Field(i).String())
 		fields.Field(i).SetString(text)
@@ -74,9 +75,9 @@ func number(text string) (numbered string, names []string) {
 	return numbered, names
 }
 
-// args are the arguments of a statement that names them. Where a value is missing there are none, and the driver
+// Args are the arguments of a statement that names them. Where a value is missing they are nil, and the driver
 // refuses the statement.
-func (q *queries) args(text string, v values) []any {
+func (q *Queries) Args(text string, v Values) []any {
 	names := q.params[text]
 	args := make([]any, len(names))
 	for i, name := range names {

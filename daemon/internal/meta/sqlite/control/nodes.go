@@ -1,10 +1,11 @@
-package sqlite
+package control
 
 import (
 	"context"
 	"database/sql"
 	"errors"
 
+	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -13,21 +14,21 @@ func (s *Store) JoinNode(ctx context.Context, n store.Node) (m store.Membership,
 	if err := n.Validate(); err != nil {
 		return m, err
 	}
-	err = s.write(ctx, "JoinNode", func(t *tx) error {
+	err = s.db.Write(ctx, "JoinNode", func(t *db.Tx) error {
 		event, err := s.mayJoin(t, n)
 		if err != nil {
 			return err
 		}
 		c := n.Capacity
-		if _, err := t.exec(s.q.SaveNode, n.ID[:], n.Name, n.Address, n.Zone, n.Weight, micros(s.now()),
+		if _, err := t.Exec(s.db.Q.SaveNode, n.ID[:], n.Name, n.Address, n.Zone, n.Weight, db.Micros(s.db.Now()),
 			c.Total, c.Used, c.Free, c.Chunks, n.Version, c.Disk.State, c.Disk.Reason); err != nil {
 			return err
 		}
 		if event != nil {
-			if _, err := t.exec(s.q.NextEpoch); err != nil {
+			if _, err := t.Exec(s.db.Q.NextEpoch); err != nil {
 				return err
 			}
-			if _, err := s.tell(t, *event); err != nil {
+			if _, err := s.Tell(t, *event); err != nil {
 				return err
 			}
 		}
@@ -38,9 +39,9 @@ func (s *Store) JoinNode(ctx context.Context, n store.Node) (m store.Membership,
 }
 
 // mayJoin checks the node against those there are, and returns the event of its joining, nil where the epoch stays.
-func (s *Store) mayJoin(t *tx, n store.Node) (event *store.Event, err error) {
+func (s *Store) mayJoin(t *db.Tx, n store.Node) (event *store.Event, err error) {
 	var was store.Node
-	err = t.row(s.q.Node, n.ID[:]).scan(&was.State, &was.Address, &was.Zone, &was.Weight)
+	err = t.Row(s.db.Q.Node, n.ID[:]).Scan(&was.State, &was.Address, &was.Zone, &was.Weight)
 	known := err == nil
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return nil, err
@@ -50,7 +51,7 @@ func (s *Store) mayJoin(t *tx, n store.Node) (event *store.Event, err error) {
 			WithHint("Give the daemon an empty data directory, so that it joins as a new node.")
 	}
 	var other []byte
-	err = t.row(s.q.NodeNamed, n.Name).scan(&other)
+	err = t.Row(s.db.Q.NodeNamed, n.Name).Scan(&other)
 	if err == nil && store.NodeID(other) != n.ID {
 		return nil, store.Errorf(store.Conflict, "node %s has the name %q already", store.NodeID(other), n.Name).
 			WithHint("Give this node another name, or remove the other one.")
@@ -72,24 +73,24 @@ func (s *Store) mayJoin(t *tx, n store.Node) (event *store.Event, err error) {
 
 // Members implements store.Nodes.
 func (s *Store) Members(ctx context.Context) (m store.Membership, err error) {
-	err = s.read(ctx, "Members", func(r *reader) error {
+	err = s.db.Read(ctx, "Members", func(r *db.Reader) error {
 		m, err = s.members(r)
 		return err
 	})
 	return m, err
 }
 
-func (s *Store) members(a asker) (m store.Membership, err error) {
+func (s *Store) members(a db.Asker) (m store.Membership, err error) {
 	var cluster []byte
-	if err := a.row(s.q.Cluster).scan(&cluster, &m.Epoch); err != nil {
+	if err := a.Row(s.db.Q.Cluster).Scan(&cluster, &m.Epoch); err != nil {
 		return m, err
 	}
-	m.Cluster, m.Now = store.ClusterID(cluster), s.now()
-	rows, err := a.query(s.q.Members)
+	m.Cluster, m.Now = store.ClusterID(cluster), s.db.Now()
+	rows, err := a.Query(s.db.Q.Members)
 	if err != nil {
 		return m, err
 	}
-	err = each(rows, func() error {
+	err = db.Each(rows, func() error {
 		var n store.Node
 		var id []byte
 		var joined, beat int64
@@ -99,7 +100,7 @@ func (s *Store) members(a asker) (m store.Membership, err error) {
 		if err != nil {
 			return err
 		}
-		n.ID, n.JoinedAt, n.LastBeat = store.NodeID(id), fromMicros(joined), fromMicros(beat)
+		n.ID, n.JoinedAt, n.LastBeat = store.NodeID(id), db.FromMicros(joined), db.FromMicros(beat)
 		m.Nodes = append(m.Nodes, n)
 		return nil
 	})
@@ -108,11 +109,11 @@ func (s *Store) members(a asker) (m store.Membership, err error) {
 
 // BeatNodes implements store.Nodes.
 func (s *Store) BeatNodes(ctx context.Context, beats []store.Beat) (unknown []store.NodeID, err error) {
-	err = s.write(ctx, "BeatNodes", func(t *tx) error {
-		now := micros(s.now())
+	err = s.db.Write(ctx, "BeatNodes", func(t *db.Tx) error {
+		now := db.Micros(s.db.Now())
 		for _, b := range beats {
 			c := b.Capacity
-			changed, err := t.exec(s.q.BeatNode, now, c.Total, c.Used, c.Free, c.Chunks, c.Disk.State, c.Disk.Reason, b.Node[:])
+			changed, err := t.Exec(s.db.Q.BeatNode, now, c.Total, c.Used, c.Free, c.Chunks, c.Disk.State, c.Disk.Reason, b.Node[:])
 			if err != nil {
 				return err
 			}
@@ -133,9 +134,9 @@ func (s *Store) SetNodeState(ctx context.Context, id store.NodeID, state store.N
 	if state.String() == "" {
 		return store.Errorf(store.Invalid, "node state %d is unknown", state)
 	}
-	return s.write(ctx, "SetNodeState", func(t *tx) error {
+	return s.db.Write(ctx, "SetNodeState", func(t *db.Tx) error {
 		var was store.Node
-		err := t.row(s.q.Node, id[:]).scan(&was.State, &was.Address, &was.Zone, &was.Weight)
+		err := t.Row(s.db.Q.Node, id[:]).Scan(&was.State, &was.Address, &was.Zone, &was.Weight)
 		switch {
 		case errors.Is(err, sql.ErrNoRows):
 			return store.Errorf(store.NotFound, "node %s does not exist", id)
@@ -144,13 +145,13 @@ func (s *Store) SetNodeState(ctx context.Context, id store.NodeID, state store.N
 		case was.State == store.NodeRemoved:
 			return store.Errorf(store.Conflict, "node %s was removed from the cluster", id)
 		}
-		if _, err := t.exec(s.q.SetNodeState, int64(state), id[:]); err != nil {
+		if _, err := t.Exec(s.db.Q.SetNodeState, int64(state), id[:]); err != nil {
 			return err
 		}
-		if _, err := t.exec(s.q.NextEpoch); err != nil {
+		if _, err := t.Exec(s.db.Q.NextEpoch); err != nil {
 			return err
 		}
-		_, err = s.tell(t, store.NodeStateEvent(id, state, caller))
+		_, err = s.Tell(t, store.NodeStateEvent(id, state, caller))
 		return err
 	})
 }

@@ -1,10 +1,11 @@
-package sqlite
+package control
 
 import (
 	"context"
 	"database/sql"
 	"errors"
 
+	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -14,7 +15,7 @@ func noKey(accessKey string) error {
 
 // SaveCredential implements store.Credentials.
 func (s *Store) SaveCredential(ctx context.Context, c store.Credential, caller string) error {
-	err := s.write(ctx, "SaveCredential", func(t *tx) error {
+	err := s.db.Write(ctx, "SaveCredential", func(t *db.Tx) error {
 		return s.saveCredential(t, c, store.EventKeyMade, caller)
 	})
 	if errors.Is(err, store.Exists) {
@@ -25,8 +26,8 @@ func (s *Store) SaveCredential(ctx context.Context, c store.Credential, caller s
 
 // ReplaceCredentials implements store.Credentials.
 func (s *Store) ReplaceCredentials(ctx context.Context, c store.Credential, caller string) error {
-	return s.write(ctx, "ReplaceCredentials", func(t *tx) error {
-		if _, err := t.exec(s.q.EndCredentials, c.AccessKey, c.Note); err != nil {
+	return s.db.Write(ctx, "ReplaceCredentials", func(t *db.Tx) error {
+		if _, err := t.Exec(s.db.Q.EndCredentials, c.AccessKey, c.Note); err != nil {
 			return err
 		}
 		return s.saveCredential(t, c, store.EventKeyReplaced, caller)
@@ -34,18 +35,18 @@ func (s *Store) ReplaceCredentials(ctx context.Context, c store.Credential, call
 }
 
 // saveCredential adds the key, and the event of that kind.
-func (s *Store) saveCredential(t *tx, c store.Credential, kind, caller string) error {
-	if _, err := t.exec(s.q.SaveCredential, c.AccessKey, append([]byte{}, c.Sealed...), c.Note, micros(s.now())); err != nil {
+func (s *Store) saveCredential(t *db.Tx, c store.Credential, kind, caller string) error {
+	if _, err := t.Exec(s.db.Q.SaveCredential, c.AccessKey, append([]byte{}, c.Sealed...), c.Note, db.Micros(s.db.Now())); err != nil {
 		return err
 	}
-	_, err := s.tell(t, store.KeyEvent(kind, c.AccessKey, c.Note, caller))
+	_, err := s.Tell(t, store.KeyEvent(kind, c.AccessKey, c.Note, caller))
 	return err
 }
 
 // Credential implements store.Credentials.
 func (s *Store) Credential(ctx context.Context, accessKey string) (c store.Credential, err error) {
-	err = s.read(ctx, "Credential", func(r *reader) error {
-		all, err := scanCredentials(r.query(s.q.Credential, accessKey))
+	err = s.db.Read(ctx, "Credential", func(r *db.Reader) error {
+		all, err := scanCredentials(r.Query(s.db.Q.Credential, accessKey))
 		if err != nil {
 			return err
 		}
@@ -60,8 +61,8 @@ func (s *Store) Credential(ctx context.Context, accessKey string) (c store.Crede
 
 // ListCredentials implements store.Credentials.
 func (s *Store) ListCredentials(ctx context.Context) (all []store.Credential, err error) {
-	err = s.read(ctx, "ListCredentials", func(r *reader) (err error) {
-		all, err = scanCredentials(r.query(s.q.ListCredentials))
+	err = s.db.Read(ctx, "ListCredentials", func(r *db.Reader) (err error) {
+		all, err = scanCredentials(r.Query(s.db.Q.ListCredentials))
 		return err
 	})
 	return all, err
@@ -71,11 +72,11 @@ func scanCredentials(rows *sql.Rows, err error) (all []store.Credential, _ error
 	if err != nil {
 		return nil, err
 	}
-	err = each(rows, func() error {
+	err = db.Each(rows, func() error {
 		var c store.Credential
 		var created int64
 		err := rows.Scan(&c.AccessKey, &c.Sealed, &c.Note, &created)
-		c.CreatedAt = fromMicros(created)
+		c.CreatedAt = db.FromMicros(created)
 		all = append(all, c)
 		return err
 	})
@@ -84,15 +85,15 @@ func scanCredentials(rows *sql.Rows, err error) (all []store.Credential, _ error
 
 // DeleteCredential implements store.Credentials.
 func (s *Store) DeleteCredential(ctx context.Context, accessKey, caller string) error {
-	return s.write(ctx, "DeleteCredential", func(t *tx) error {
-		changed, err := t.exec(s.q.DeleteCredential, accessKey)
+	return s.db.Write(ctx, "DeleteCredential", func(t *db.Tx) error {
+		changed, err := t.Exec(s.db.Q.DeleteCredential, accessKey)
 		if err == nil && changed == 0 {
 			return noKey(accessKey)
 		}
 		if err != nil {
 			return err
 		}
-		_, err = s.tell(t, store.KeyEvent(store.EventKeyGone, accessKey, "", caller))
+		_, err = s.Tell(t, store.KeyEvent(store.EventKeyGone, accessKey, "", caller))
 		return err
 	})
 }

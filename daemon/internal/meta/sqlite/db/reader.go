@@ -1,4 +1,4 @@
-package sqlite
+package db
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 // statements, which belong to a connection in SQLite.
 type readers struct {
 	db     *sql.DB
-	idle   chan *reader  // all that are not in use
+	idle   chan *Reader  // all that are not in use
 	closed chan struct{} // close has begun
 	close1 func() error  // closes, the first time
 }
@@ -22,7 +22,7 @@ func newReaders(ctx context.Context, dsn string, n int) (*readers, error) {
 		return nil, err
 	}
 	db.SetMaxOpenConns(n)
-	rs := &readers{db: db, idle: make(chan *reader, n), closed: make(chan struct{})}
+	rs := &readers{db: db, idle: make(chan *Reader, n), closed: make(chan struct{})}
 	opened := 0
 	rs.close1 = sync.OnceValue(func() error { return rs.drain(opened) })
 	for ; opened < n; opened++ {
@@ -30,33 +30,33 @@ func newReaders(ctx context.Context, dsn string, n int) (*readers, error) {
 		if err != nil {
 			return nil, errors.Join(err, rs.close())
 		}
-		rs.idle <- &reader{newStatements(conn)}
+		rs.idle <- &Reader{newStatements(conn)}
 	}
 	return rs, nil
 }
 
 // do runs f in a read transaction: all its queries see one snapshot of the database.
-func (rs *readers) do(ctx context.Context, f func(*reader) error) error {
+func (rs *readers) do(ctx context.Context, f func(*Reader) error) error {
 	r, err := rs.take(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { rs.idle <- r }()
-	if _, err := r.exec("BEGIN"); err != nil {
+	if _, err := r.Exec("BEGIN"); err != nil {
 		return err
 	}
 	err = f(r)
-	_, end := r.exec("COMMIT")
+	_, end := r.Exec("COMMIT")
 	return errors.Join(err, end)
 }
 
 // take waits for a connection. An ended context and a closed store take precedence over a free connection.
-func (rs *readers) take(ctx context.Context) (*reader, error) {
+func (rs *readers) take(ctx context.Context) (*Reader, error) {
 	select {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	case <-rs.closed:
-		return nil, errClosed
+		return nil, ErrClosed
 	default:
 	}
 	select {
@@ -65,7 +65,7 @@ func (rs *readers) take(ctx context.Context) (*reader, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	case <-rs.closed:
-		return nil, errClosed
+		return nil, ErrClosed
 	}
 }
 
@@ -81,23 +81,23 @@ func (rs *readers) drain(opened int) error {
 	return errors.Join(append(errs, rs.db.Close())...)
 }
 
-// reader is one connection in a read transaction.
-type reader struct{ statements }
+// Reader is one connection in a read transaction.
+type Reader struct{ Statements }
 
-// statements are a connection and its prepared statements. Used by one goroutine
+// Statements are a connection and its prepared statements. Used by one goroutine
 // at a time. Contexts are checked before a statement, not during it, except for listings: a statement is short,
 // and watching a context would cost more than running it.
-type statements struct {
+type Statements struct {
 	conn     *sql.Conn
 	prepared map[string]*sql.Stmt // by text
 	within   context.Context      // interrupts queries; Background but during a listing
 }
 
-func newStatements(conn *sql.Conn) statements {
-	return statements{conn: conn, prepared: map[string]*sql.Stmt{}, within: context.Background()}
+func newStatements(conn *sql.Conn) Statements {
+	return Statements{conn: conn, prepared: map[string]*sql.Stmt{}, within: context.Background()}
 }
 
-func (s *statements) stmt(text string) (*sql.Stmt, error) {
+func (s *Statements) stmt(text string) (*sql.Stmt, error) {
 	if st, ok := s.prepared[text]; ok {
 		return st, nil
 	}
@@ -109,7 +109,8 @@ func (s *statements) stmt(text string) (*sql.Stmt, error) {
 	return st, nil
 }
 
-func (s *statements) exec(text string, args ...any) (changed int64, err error) {
+// Exec runs a statement, and returns how many rows it changed.
+func (s *Statements) Exec(text string, args ...any) (changed int64, err error) {
 	st, err := s.stmt(text)
 	if err != nil {
 		return 0, err
@@ -121,7 +122,8 @@ func (s *statements) exec(text string, args ...any) (changed int64, err error) {
 	return r.RowsAffected()
 }
 
-func (s *statements) query(text string, args ...any) (*sql.Rows, error) {
+// Query runs a query; Each reads its result.
+func (s *Statements) Query(text string, args ...any) (*sql.Rows, error) {
 	st, err := s.stmt(text)
 	if err != nil {
 		return nil, err
@@ -129,12 +131,13 @@ func (s *statements) query(text string, args ...any) (*sql.Rows, error) {
 	return st.QueryContext(s.within, args...)
 }
 
-func (s *statements) row(text string, args ...any) rowScanner {
-	rows, err := s.query(text, args...)
-	return rowScanner{rows, err}
+// Row runs a query whose result has one row at most.
+func (s *Statements) Row(text string, args ...any) Row {
+	rows, err := s.Query(text, args...)
+	return Row{rows, err}
 }
 
-func (s *statements) close() error {
+func (s *Statements) close() error {
 	var errs []error
 	for _, st := range s.prepared {
 		errs = append(errs, st.Close())
@@ -142,14 +145,14 @@ func (s *statements) close() error {
 	return errors.Join(append(errs, s.conn.Close())...)
 }
 
-// rowScanner reads the single row of a result.
-type rowScanner struct {
+// Row is the single row of a result.
+type Row struct {
 	rows *sql.Rows
 	err  error
 }
 
-// scan returns sql.ErrNoRows when the result is empty.
-func (r rowScanner) scan(dest ...any) error {
+// Scan returns sql.ErrNoRows when the result is empty.
+func (r Row) Scan(dest ...any) error {
 	if r.err != nil {
 		return r.err
 	}
@@ -163,8 +166,14 @@ func (r rowScanner) scan(dest ...any) error {
 	return r.rows.Close()
 }
 
-// each calls f for every row and closes the result.
-func each(rows *sql.Rows, f func() error) error {
+// Asker is a Reader or a Tx.
+type Asker interface {
+	Query(text string, args ...any) (*sql.Rows, error)
+	Row(text string, args ...any) Row
+}
+
+// Each calls f for every row and closes the result.
+func Each(rows *sql.Rows, f func() error) error {
 	defer rows.Close()
 	for rows.Next() {
 		if err := f(); err != nil {

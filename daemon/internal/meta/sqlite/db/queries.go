@@ -1,7 +1,7 @@
-package sqlite
+package db
 
-// queries are the statements of sql/sqlite/queries, each in the field of its name.
-type queries struct {
+// Queries are the statements of sql/sqlite/queries, each in the field of its name.
+type Queries struct {
 	CreateBucket, Bucket, ListBuckets, UpdateBucket, BucketInUse, DeleteFailed, DropBucket                                                 string
 	InsertFile, InsertPart, FileState, Shown, Heir, Show, RenameFile, RemoveFile, RemoveParts, MarkFailed, MarkDeleted, InsertMarker, Hide string
 	File, LatestFile, Parts, PartsPage, SetMarks, ListObjects, ListFiles, ListFilesOfBucket, ListFilesByKey, CountByKey                    string

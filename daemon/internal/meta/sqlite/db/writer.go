@@ -1,4 +1,4 @@
-package sqlite
+package db
 
 import (
 	"context"
@@ -21,7 +21,7 @@ const maxTight = 16
 // arrive during a commit share the next one. No change waits for others to arrive:
 // a single change is committed at once.
 type writer struct {
-	tx    tx // used by the goroutine only
+	tx    Tx // used by the goroutine only
 	idle  time.Duration
 	tight *atomic.Bool // the disk is full, and changes use the reserve
 	queue chan *change
@@ -33,14 +33,14 @@ type writer struct {
 
 // change is one call to the writer.
 type change struct {
-	f      func(*tx) error
+	f      func(*Tx) error
 	begun  atomic.Bool // set by the owner of the change: the writer runs it, or the caller cancels it
 	result chan error  // one value, buffered
 	err    error       // of f
 }
 
 func newWriter(conn *sql.Conn, idle time.Duration, tight *atomic.Bool) *writer {
-	w := &writer{tx: tx{newStatements(conn)}, idle: idle, tight: tight, queue: make(chan *change, maxGroup), done: make(chan struct{})}
+	w := &writer{tx: Tx{newStatements(conn)}, idle: idle, tight: tight, queue: make(chan *change, maxGroup), done: make(chan struct{})}
 	go w.run()
 	return w
 }
@@ -48,7 +48,7 @@ func newWriter(conn *sql.Conn, idle time.Duration, tight *atomic.Bool) *writer {
 // do runs f in a transaction and returns its error, or nil once it is durable.
 // When ctx ends while f is queued, f is not run. Once f has begun do waits for its
 // end, so that f may use variables of the caller, and the outcome is known.
-func (w *writer) do(ctx context.Context, f func(*tx) error) error {
+func (w *writer) do(ctx context.Context, f func(*Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -71,7 +71,7 @@ func (w *writer) send(ctx context.Context, c *change) error {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
 	if w.closed {
-		return errClosed
+		return ErrClosed
 	}
 	select {
 	case w.queue <- c:
@@ -169,7 +169,7 @@ func (w *writer) serve(group []*change) {
 // commit runs the group in one transaction; an error means that all of it was rolled back.
 func (w *writer) commit(group []*change) error {
 	t := &w.tx
-	if _, err := t.exec("BEGIN IMMEDIATE"); err != nil {
+	if _, err := t.Exec("BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
 	for _, c := range group {
@@ -183,43 +183,43 @@ func (w *writer) commit(group []*change) error {
 		return nil
 	}
 	// The group becomes durable here: COMMIT returns after the log is synced.
-	if _, err := t.exec("COMMIT"); err != nil {
+	if _, err := t.Exec("COMMIT"); err != nil {
 		t.rollback()
 		return err
 	}
 	return nil
 }
 
-// tx is what a change may do. It belongs to the writer's goroutine.
-type tx struct{ statements }
+// Tx is what a change may do. It belongs to the writer's goroutine.
+type Tx struct{ Statements }
 
 // runOne runs a change; an error of the change undoes that change only. The returned error concerns the whole transaction.
-func (t *tx) runOne(c *change, alone bool) error {
+func (t *Tx) runOne(c *change, alone bool) error {
 	if alone {
 		c.err = c.f(t)
 		return nil
 	}
-	if _, err := t.exec("SAVEPOINT one"); err != nil {
+	if _, err := t.Exec("SAVEPOINT one"); err != nil {
 		return err
 	}
 	if c.err = c.f(t); c.err != nil {
-		if _, err := t.exec("ROLLBACK TO one"); err != nil {
+		if _, err := t.Exec("ROLLBACK TO one"); err != nil {
 			// A full disk or a read error has ended the whole transaction: report that first.
 			return errors.Join(c.err, err)
 		}
 	}
-	_, err := t.exec("RELEASE one")
+	_, err := t.Exec("RELEASE one")
 	return err
 }
 
 // rollback ends the transaction. It fails only where SQLite has ended it
 // already, as it does when the disk is full.
-func (t *tx) rollback() { _, _ = t.exec("ROLLBACK") }
+func (t *Tx) rollback() { _, _ = t.Exec("ROLLBACK") }
 
 // checkpoint moves the log into the database and truncates it, so that an idle store
 // is one file and opens fast. What cannot be moved now, because of a
 // reader or an error, stays in the log until the next checkpoint.
-func (t *tx) checkpoint() {
+func (t *Tx) checkpoint() {
 	var busy, pages, moved int
-	_ = t.row("PRAGMA wal_checkpoint(TRUNCATE)").scan(&busy, &pages, &moved)
+	_ = t.Row("PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &pages, &moved)
 }

@@ -1,4 +1,4 @@
-package postgres
+package control
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -15,17 +16,17 @@ func (s *Store) AcquireLease(ctx context.Context, name, owner string, ttl time.D
 		return store.Lease{}, err
 	}
 	lease := store.Lease{Name: name, Owner: owner, TTL: ttl}
-	v, err := values{"name": name, "owner": owner, "ttl": ttl}.withEvent(store.LeaseEvent(name, owner))
+	v, err := db.Values{"name": name, "owner": owner, "ttl": ttl}.WithEvent(store.LeaseEvent(name, owner))
 	if err != nil {
 		return store.Lease{}, err
 	}
-	err = s.control.write(ctx, "AcquireLease", func(c *conn) error {
+	err = s.calls.Write(ctx, "AcquireLease", func(c *db.Conn) error {
 		var term int64
 		b := &pgx.Batch{}
 		b.Queue(s.q.LockLease, name)
-		b.Queue(s.q.AcquireLease, s.q.args(s.q.AcquireLease, v)...).QueryRow(func(row pgx.Row) error { return row.Scan(&term) })
-		err := pipeline(ctx, c, b)
-		if isNoRows(err) {
+		b.Queue(s.q.AcquireLease, s.q.Args(s.q.AcquireLease, v)...).QueryRow(func(row pgx.Row) error { return row.Scan(&term) })
+		err := db.Pipeline(ctx, c, b)
+		if db.IsNoRows(err) {
 			return store.Errorf(store.Conflict, "another owner holds the lease %q", name)
 		}
 		lease.Term = uint64(term)
@@ -42,7 +43,7 @@ func (s *Store) RenewLease(ctx context.Context, l store.Lease, ttl time.Duration
 	if err := store.ValidTTL(ttl); err != nil {
 		return store.Lease{}, err
 	}
-	changed, err := s.control.exec(ctx, "RenewLease", s.q.RenewLease, l.Name, l.Owner, int64(l.Term), ttl)
+	changed, err := s.calls.Exec(ctx, "RenewLease", s.q.RenewLease, l.Name, l.Owner, int64(l.Term), ttl)
 	switch {
 	case err != nil:
 		return store.Lease{}, err
@@ -55,6 +56,6 @@ func (s *Store) RenewLease(ctx context.Context, l store.Lease, ttl time.Duration
 
 // ReleaseLease implements store.Leases.
 func (s *Store) ReleaseLease(ctx context.Context, l store.Lease) error {
-	_, err := s.control.exec(ctx, "ReleaseLease", s.q.ReleaseLease, l.Name, l.Owner, int64(l.Term))
+	_, err := s.calls.Exec(ctx, "ReleaseLease", s.q.ReleaseLease, l.Name, l.Owner, int64(l.Term))
 	return err
 }

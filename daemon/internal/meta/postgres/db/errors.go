@@ -1,4 +1,4 @@
-package postgres
+package db
 
 import (
 	"context"
@@ -40,21 +40,21 @@ const (
 
 const hintRetry = "Try again."
 
-// errClosed is the error of calls on a closed Store.
-var errClosed = link.ErrClosed
+// ErrClosed is the error of calls on a closed Store.
+var ErrClosed = link.ErrClosed
 
-// errSavedAtOnce is the error of a save when a concurrent save has stored a part of the same number.
-var errSavedAtOnce = store.Errorf(store.Unavailable, "too many saves of the same part at once").WithHint(hintRetry)
+// ErrSavedAtOnce is the error of a save when a concurrent save has stored a part of the same number.
+var ErrSavedAtOnce = store.Errorf(store.Unavailable, "too many saves of the same part at once").WithHint(hintRetry)
 
-// errReplaced is the error of a change whose file was replaced while it waited for the file's lock.
-var errReplaced = store.Errorf(store.Unavailable, "too many changes of the same name at once").WithHint(hintRetry)
+// ErrReplaced is the error of a change whose file was replaced while it waited for the file's lock.
+var ErrReplaced = store.Errorf(store.Unavailable, "too many changes of the same name at once").WithHint(hintRetry)
 
-// errJobChanged is the error of a change of a job that another change came before.
-var errJobChanged = store.Errorf(store.Unavailable, "too many changes of the same job at once").WithHint(hintRetry)
+// ErrJobChanged is the error of a change of a job that another change came before.
+var ErrJobChanged = store.Errorf(store.Unavailable, "too many changes of the same job at once").WithHint(hintRetry)
 
-// translate turns err into a *store.Error of the operation, or wraps the error of an
+// Translate turns err into a *store.Error of the operation, or wraps the error of an
 // ended context. Only this function and link.Explain interpret errors of the driver.
-func translate(ctx context.Context, op string, err error) error {
+func Translate(ctx context.Context, op string, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -64,7 +64,7 @@ func translate(ctx context.Context, op string, err error) error {
 		}
 		return err
 	}
-	if ctx.Err() != nil && !errors.Is(err, errClosed) {
+	if ctx.Err() != nil && !errors.Is(err, ErrClosed) {
 		return fmt.Errorf("postgres.%s: %w", op, context.Cause(ctx))
 	}
 	e := classify(err)
@@ -125,10 +125,10 @@ func classifyUnique(e *pgconn.PgError) *store.Error {
 	return store.Errorf(store.Exists, "%w", e)
 }
 
-// isCollision reports whether the transaction was rolled back because of another
+// IsCollision reports whether the transaction was rolled back because of another
 // one: retrying it is safe and likely to succeed.
-func isCollision(err error) bool {
-	if errors.Is(err, errSavedAtOnce) || errors.Is(err, errReplaced) || errors.Is(err, errJobChanged) {
+func IsCollision(err error) bool {
+	if errors.Is(err, ErrSavedAtOnce) || errors.Is(err, ErrReplaced) || errors.Is(err, ErrJobChanged) {
 		return true
 	}
 	e, ok := errors.AsType[*pgconn.PgError](err)
@@ -147,14 +147,14 @@ func isCollision(err error) bool {
 	return false
 }
 
-// isNumberTaken reports whether the session has another part of the number.
-func isNumberTaken(err error) bool {
+// IsNumberTaken reports whether the session has another part of the number.
+func IsNumberTaken(err error) bool {
 	e, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && e.Code == stateUniqueViolation && e.ConstraintName == constraintPartNumber
 }
 
-// isAway reports whether the server ended the connection or cannot be reached.
-func isAway(err error) bool { return link.IsAway(err) }
+// IsAway reports whether the server ended the connection or cannot be reached.
+func IsAway(err error) bool { return link.IsAway(err) }
 
-// isNoRows reports whether a query returned no row.
-func isNoRows(err error) bool { return errors.Is(err, pgx.ErrNoRows) }
+// IsNoRows reports whether a query returned no row.
+func IsNoRows(err error) bool { return errors.Is(err, pgx.ErrNoRows) }

@@ -1,11 +1,12 @@
-package postgres
+// Package group lets commits that arrive at the same time share a transaction.
+package group
 
 import (
 	"context"
 	"sync"
 	"time"
 
-	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/link"
 )
 
 const (
@@ -16,76 +17,72 @@ const (
 	maxGroup = 64
 )
 
-// committer groups commits: a commit that finds a free lane is sent at
+// Committer groups commits: a commit that finds a free lane is sent at
 // once and alone, and those that arrive while all lanes are busy share
 // the next group. No commit waits for others to arrive.
 //
 // Two commits of one name are never in flight at the same time, so within a
 // gateway they queue here instead of colliding in the database.
-type committer struct {
+// Name is what a row's name is compared by, Row what is stored, Outcome what the caller learns of it.
+type Committer[Name comparable, Row, Outcome any] struct {
 	limit time.Duration // of one transaction
-	store func(context.Context, []*fileRow) ([]outcome, error)
+	name  func(Row) Name
+	store func(context.Context, []Row) ([]Outcome, error)
 
 	mu      sync.Mutex // guards the following fields
-	waiting []*commit
-	names   map[objectName]bool // those in flight
-	running int                 // lanes in use
+	waiting []*commit[Row, Outcome]
+	names   map[Name]bool // those in flight
+	running int           // lanes in use
 	closed  bool
 	idle    sync.WaitGroup // one count per lane in use
 }
 
-type objectName struct {
-	bucket store.BucketName
-	key    store.Key
-}
-
 // commit is the commit of one caller.
-type commit struct {
-	row   *fileRow
-	left  bool  // its caller has returned; guarded by committer.mu
-	group *lane // that stores it, while it is being stored; guarded by committer.mu
+type commit[Row, Outcome any] struct {
+	row   Row
+	left  bool  // its caller has returned; guarded by Committer.mu
+	group *lane // that stores it, while it is being stored; guarded by Committer.mu
 
 	done chan struct{} // closed after the following fields were set
-	got  outcome
+	got  Outcome
 	err  error
 }
 
 // lane is one transaction in progress.
 type lane struct {
-	live   int // callers that still wait; guarded by committer.mu
+	live   int // callers that still wait; guarded by Committer.mu
 	cancel context.CancelFunc
 }
 
-func (c *commit) name() objectName { return objectName{c.row.file.Bucket, c.row.file.Key} }
-
-// newCommitter returns a committer that stores groups with f, each within the limit: no
+// New returns a Committer of rows with these names that stores groups with f, each within the limit: no
 // single caller can cancel a group, and a group must not hold its lane indefinitely.
-func newCommitter(limit time.Duration, f func(context.Context, []*fileRow) ([]outcome, error)) *committer {
-	return &committer{limit: limit, store: f, names: map[objectName]bool{}}
+func New[Name comparable, Row, Outcome any](limit time.Duration, name func(Row) Name, f func(context.Context, []Row) ([]Outcome, error)) *Committer[Name, Row, Outcome] {
+	return &Committer[Name, Row, Outcome]{limit: limit, name: name, store: f, names: map[Name]bool{}}
 }
 
-// commit stores the row and returns what became of it. When ctx ends first, a row that was not
+// Commit stores the row and returns what became of it. When ctx ends first, a row that was not
 // being stored is dropped, and one that was is never retried: its outcome is open. The
 // transaction of a group is canceled when the last of its callers has returned.
-func (g *committer) commit(ctx context.Context, row *fileRow) (outcome, error) {
+func (g *Committer[Name, Row, Outcome]) Commit(ctx context.Context, row Row) (Outcome, error) {
+	var none Outcome
 	if err := ctx.Err(); err != nil {
-		return outcome{}, err
+		return none, err
 	}
-	c := &commit{row: row, done: make(chan struct{})}
+	c := &commit[Row, Outcome]{row: row, done: make(chan struct{})}
 	if !g.enter(c) {
-		return outcome{}, errClosed
+		return none, link.ErrClosed
 	}
 	select {
 	case <-c.done:
 		return c.got, c.err
 	case <-ctx.Done():
 		g.leave(c)
-		return outcome{}, ctx.Err()
+		return none, ctx.Err()
 	}
 }
 
 // enter queues the commit, and opens a lane for it if one is free.
-func (g *committer) enter(c *commit) bool {
+func (g *Committer[Name, Row, Outcome]) enter(c *commit[Row, Outcome]) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closed {
@@ -101,7 +98,7 @@ func (g *committer) enter(c *commit) bool {
 }
 
 // leave takes the commit out of the queue if it still is in it, and else out of its group.
-func (g *committer) leave(c *commit) {
+func (g *Committer[Name, Row, Outcome]) leave(c *commit[Row, Outcome]) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	c.left = true
@@ -119,9 +116,9 @@ func (g *committer) leave(c *commit) {
 }
 
 // drain is one lane: it stores groups until nothing waits that it may take.
-func (g *committer) drain() {
+func (g *Committer[Name, Row, Outcome]) drain() {
 	defer g.idle.Done()
-	var last []*commit
+	var last []*commit[Row, Outcome]
 	for {
 		group := g.next(last)
 		if group == nil {
@@ -134,19 +131,19 @@ func (g *committer) drain() {
 
 // next frees the names of the last group and takes the next, at most one
 // commit of a name, in the order of arrival; nil ends the lane.
-func (g *committer) next(last []*commit) (group []*commit) {
+func (g *Committer[Name, Row, Outcome]) next(last []*commit[Row, Outcome]) (group []*commit[Row, Outcome]) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, c := range last {
-		delete(g.names, c.name())
+		delete(g.names, g.name(c.row))
 	}
 	rest := g.waiting[:0]
 	for _, c := range g.waiting {
-		if len(group) == maxGroup || g.names[c.name()] {
+		if len(group) == maxGroup || g.names[g.name(c.row)] {
 			rest = append(rest, c)
 			continue
 		}
-		g.names[c.name()] = true
+		g.names[g.name(c.row)] = true
 		group = append(group, c)
 	}
 	clear(g.waiting[len(rest):])
@@ -159,7 +156,7 @@ func (g *committer) next(last []*commit) (group []*commit) {
 
 // storeGroup stores the group and passes each caller its outcome. A group that cannot be stored
 // as a whole is stored one by one, so that a commit fails only for its own reasons.
-func (g *committer) storeGroup(group []*commit) {
+func (g *Committer[Name, Row, Outcome]) storeGroup(group []*commit[Row, Outcome]) {
 	ctx, rows, end := g.begin(group)
 	if rows == nil {
 		end()
@@ -168,7 +165,7 @@ func (g *committer) storeGroup(group []*commit) {
 	}
 	outcomes, err := g.store(ctx, rows)
 	end()
-	if err != nil && len(group) > 1 && !isAway(err) {
+	if err != nil && len(group) > 1 && !link.IsAway(err) {
 		for i := range group {
 			g.storeGroup(group[i : i+1])
 		}
@@ -178,12 +175,12 @@ func (g *committer) storeGroup(group []*commit) {
 }
 
 // begin returns the group's context and the rows to store: none when all callers have returned.
-func (g *committer) begin(group []*commit) (ctx context.Context, rows []*fileRow, end func()) {
+func (g *Committer[Name, Row, Outcome]) begin(group []*commit[Row, Outcome]) (ctx context.Context, rows []Row, end func()) {
 	ctx, cancel := context.WithTimeout(context.Background(), g.limit)
 	l := &lane{cancel: cancel}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	all := make([]*fileRow, len(group))
+	all := make([]Row, len(group))
 	for i, c := range group {
 		all[i], c.group = c.row, l
 		if !c.left {
@@ -203,7 +200,7 @@ func (g *committer) begin(group []*commit) (ctx context.Context, rows []*fileRow
 	}
 }
 
-func finish(group []*commit, outcomes []outcome, err error) {
+func finish[Row, Outcome any](group []*commit[Row, Outcome], outcomes []Outcome, err error) {
 	for i, c := range group {
 		if c.err = err; err == nil {
 			c.got = outcomes[i]
@@ -212,8 +209,8 @@ func finish(group []*commit, outcomes []outcome, err error) {
 	}
 }
 
-// close waits for the groups in flight. Later commits are refused.
-func (g *committer) close() {
+// Close waits for the groups in flight. Later commits are refused.
+func (g *Committer[Name, Row, Outcome]) Close() {
 	g.mu.Lock()
 	g.closed = true
 	g.mu.Unlock()

@@ -1,4 +1,4 @@
-package postgres
+package control
 
 import (
 	"cmp"
@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -16,7 +17,7 @@ func (s *Store) SaveCredential(ctx context.Context, c store.Credential, caller s
 	if err != nil {
 		return err
 	}
-	_, err = s.control.exec(ctx, "SaveCredential", s.q.SaveCredential, s.q.args(s.q.SaveCredential, v)...)
+	_, err = s.calls.Exec(ctx, "SaveCredential", s.q.SaveCredential, s.q.Args(s.q.SaveCredential, v)...)
 	return err
 }
 
@@ -26,17 +27,17 @@ func (s *Store) ReplaceCredentials(ctx context.Context, c store.Credential, call
 	if err != nil {
 		return err
 	}
-	return s.control.write(ctx, "ReplaceCredentials", func(on *conn) error {
+	return s.calls.Write(ctx, "ReplaceCredentials", func(on *db.Conn) error {
 		b := &pgx.Batch{}
 		b.Queue(s.q.EndCredentials, c.AccessKey, c.Note)
-		b.Queue(s.q.ReplaceCredential, s.q.args(s.q.ReplaceCredential, v)...)
-		return pipeline(ctx, on, b)
+		b.Queue(s.q.ReplaceCredential, s.q.Args(s.q.ReplaceCredential, v)...)
+		return db.Pipeline(ctx, on, b)
 	})
 }
 
 // keyValues are the values of a statement that changes an access key, and of its event.
-func keyValues(kind string, c store.Credential, caller string) (values, error) {
-	return values{"access_key": c.AccessKey, "sealed": notNull(c.Sealed), "note": c.Note}.withEvent(store.KeyEvent(kind, c.AccessKey, c.Note, caller))
+func keyValues(kind string, c store.Credential, caller string) (db.Values, error) {
+	return db.Values{"access_key": c.AccessKey, "sealed": notNull(c.Sealed), "note": c.Note}.WithEvent(store.KeyEvent(kind, c.AccessKey, c.Note, caller))
 }
 
 // notNull is b, or no bytes where b is nil.
@@ -49,13 +50,13 @@ func notNull(b []byte) []byte {
 
 // Credential implements store.Credentials.
 func (s *Store) Credential(ctx context.Context, accessKey string) (found store.Credential, err error) {
-	err = s.control.read(ctx, "Credential", func(c *conn) error {
+	err = s.calls.Read(ctx, "Credential", func(c *db.Conn) error {
 		rows, err := c.Query(ctx, s.q.Credential, accessKey)
 		if err != nil {
 			return err
 		}
 		found, err = pgx.CollectExactlyOneRow(rows, scanCredential)
-		if isNoRows(err) {
+		if db.IsNoRows(err) {
 			return noCredential()
 		}
 		return err
@@ -65,7 +66,7 @@ func (s *Store) Credential(ctx context.Context, accessKey string) (found store.C
 
 // ListCredentials implements store.Credentials.
 func (s *Store) ListCredentials(ctx context.Context) (all []store.Credential, err error) {
-	err = s.control.read(ctx, "ListCredentials", func(c *conn) error {
+	err = s.calls.Read(ctx, "ListCredentials", func(c *db.Conn) error {
 		rows, err := c.Query(ctx, s.q.ListCredentials)
 		if err != nil {
 			return err
@@ -83,7 +84,7 @@ func (s *Store) DeleteCredential(ctx context.Context, accessKey, caller string) 
 	if err != nil {
 		return err
 	}
-	changed, err := s.control.exec(ctx, "DeleteCredential", s.q.DeleteCredential, s.q.args(s.q.DeleteCredential, v)...)
+	changed, err := s.calls.Exec(ctx, "DeleteCredential", s.q.DeleteCredential, s.q.Args(s.q.DeleteCredential, v)...)
 	if err == nil && changed == 0 {
 		return noCredential()
 	}

@@ -1,41 +1,28 @@
-package postgres
+package control
 
 import (
 	"context"
-	"encoding/json"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/pack"
+	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
-
-// withEvent adds the values of the event that a statement appends.
-func (v values) withEvent(e store.Event) (values, error) {
-	v["event"], v["severity"], v["subject"], v["message"], v["caller"], v["attrs"] = e.Kind, int16(e.Severity), e.Subject, e.Message, e.Caller, nil
-	if len(e.Attrs) > 0 {
-		attrs, err := json.Marshal(e.Attrs)
-		if err != nil {
-			return nil, store.Errorf(store.Invalid, "the attributes of the event: %w", err)
-		}
-		v["attrs"] = attrs
-	}
-	return v, nil
-}
 
 // AppendEvent implements store.Events.
 func (s *Store) AppendEvent(ctx context.Context, e store.Event) (seq store.EventSeq, err error) {
 	if err := e.Validate(); err != nil {
 		return 0, err
 	}
-	v, err := values{}.withEvent(e)
+	v, err := db.Values{}.WithEvent(e)
 	if err != nil {
 		return 0, err
 	}
 	var n int64
-	err = s.control.write(ctx, "AppendEvent", func(c *conn) error {
-		return c.QueryRow(ctx, s.q.AppendEvent, s.q.args(s.q.AppendEvent, v)...).Scan(&n)
+	err = s.calls.Write(ctx, "AppendEvent", func(c *db.Conn) error {
+		return c.QueryRow(ctx, s.q.AppendEvent, s.q.Args(s.q.AppendEvent, v)...).Scan(&n)
 	})
 	return store.EventSeq(n), err
 }
@@ -45,7 +32,7 @@ func (s *Store) EventsAfter(ctx context.Context, after store.EventSeq, limit int
 	if err := (store.Retention{}).Validate(limit); err != nil {
 		return page, err
 	}
-	err = s.control.read(ctx, "EventsAfter", func(c *conn) error {
+	err = s.calls.Read(ctx, "EventsAfter", func(c *db.Conn) error {
 		rows, err := c.Query(ctx, s.q.EventsAfter, int64(after), limit)
 		if err != nil {
 			return err
@@ -102,6 +89,6 @@ func (s *Store) trim(ctx context.Context, op, text string, keep store.Retention,
 	if keep.Count > 0 {
 		count = int64(keep.Count)
 	}
-	n, err := s.control.exec(ctx, op, text, age, count, limit)
+	n, err := s.calls.Exec(ctx, op, text, age, count, limit)
 	return int(n), err
 }

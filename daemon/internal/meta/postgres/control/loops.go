@@ -1,4 +1,4 @@
-package postgres
+package control
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/pack"
+	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -19,7 +20,7 @@ func (s *Store) SaveLoops(ctx context.Context, r store.LoopReport) error {
 	if err != nil {
 		return err
 	}
-	changed, err := s.control.exec(ctx, "SaveLoops", s.q.SaveLoops, r.Owner, int64(r.Term), loops)
+	changed, err := s.calls.Exec(ctx, "SaveLoops", s.q.SaveLoops, r.Owner, int64(r.Term), loops)
 	if err == nil && changed == 0 {
 		return store.ErrLaterReport(r.Term)
 	}
@@ -28,11 +29,11 @@ func (s *Store) SaveLoops(ctx context.Context, r store.LoopReport) error {
 
 // LoopReport implements store.Loops.
 func (s *Store) LoopReport(ctx context.Context) (r store.LoopReport, err error) {
-	err = s.control.read(ctx, "LoopReport", func(c *conn) error {
+	err = s.calls.Read(ctx, "LoopReport", func(c *db.Conn) error {
 		var term int64
 		var loops []byte
 		err := c.QueryRow(ctx, s.q.LoopReport).Scan(&r.Owner, &term, &loops, &r.Age)
-		if isNoRows(err) {
+		if db.IsNoRows(err) {
 			return nil
 		}
 		if err != nil {
@@ -50,13 +51,13 @@ func (s *Store) WakeLoops(ctx context.Context, names []string) error {
 	if err := store.ValidLoops(names); err != nil || len(names) == 0 {
 		return err
 	}
-	_, err := s.control.exec(ctx, "WakeLoops", s.q.WakeLoops, slices.Compact(slices.Sorted(slices.Values(names))))
+	_, err := s.calls.Exec(ctx, "WakeLoops", s.q.WakeLoops, slices.Compact(slices.Sorted(slices.Values(names))))
 	return err
 }
 
 // Wakeups implements store.Loops.
 func (s *Store) Wakeups(ctx context.Context) (counts map[string]uint64, err error) {
-	err = s.control.read(ctx, "Wakeups", func(c *conn) error {
+	err = s.calls.Read(ctx, "Wakeups", func(c *db.Conn) error {
 		counts = map[string]uint64{}
 		rows, err := c.Query(ctx, s.q.Wakeups)
 		if err != nil {

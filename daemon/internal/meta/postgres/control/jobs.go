@@ -1,4 +1,4 @@
-package postgres
+package control
 
 import (
 	"bytes"
@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -16,21 +17,21 @@ func (s *Store) CreateJob(ctx context.Context, j store.Job) (store.Job, error) {
 	if err != nil {
 		return store.Job{}, err
 	}
-	v, err := values{
+	v, err := db.Values{
 		"id": [16]byte(j.ID), "kind": j.Kind, "target": j.Target, "args": j.Args, "created_by": j.CreatedBy, "loop": store.JobsLoop, "wakes": true,
-	}.withEvent(event)
+	}.WithEvent(event)
 	if err != nil {
 		return store.Job{}, err
 	}
-	err = s.control.write(ctx, "CreateJob", func(c *conn) error {
-		err := c.QueryRow(ctx, s.q.CreateJob, s.q.args(s.q.CreateJob, v)...).Scan(&j.CreatedAt)
-		if !isNoRows(err) {
+	err = s.calls.Write(ctx, "CreateJob", func(c *db.Conn) error {
+		err := c.QueryRow(ctx, s.q.CreateJob, s.q.Args(s.q.CreateJob, v)...).Scan(&j.CreatedAt)
+		if !db.IsNoRows(err) {
 			return err
 		}
 		var other [16]byte
 		err = c.QueryRow(ctx, s.q.SameJob, [16]byte(j.ID), j.Kind, j.Target).Scan(&other)
-		if isNoRows(err) {
-			return errJobChanged // it has ended meanwhile
+		if db.IsNoRows(err) {
+			return db.ErrJobChanged // it has ended meanwhile
 		}
 		if err != nil {
 			return err
@@ -70,13 +71,13 @@ func scanJob(row pgx.CollectableRow) (r jobRow, err error) {
 	return r, err
 }
 
-func (s *Store) job(ctx context.Context, c *conn, id store.JobID) (jobRow, error) {
+func (s *Store) job(ctx context.Context, c *db.Conn, id store.JobID) (jobRow, error) {
 	rows, err := c.Query(ctx, s.q.Job, [16]byte(id))
 	if err != nil {
 		return jobRow{}, err
 	}
 	r, err := pgx.CollectExactlyOneRow(rows, scanJob)
-	if isNoRows(err) {
+	if db.IsNoRows(err) {
 		err = store.ErrNoJob(id)
 	}
 	return r, err
@@ -85,7 +86,7 @@ func (s *Store) job(ctx context.Context, c *conn, id store.JobID) (jobRow, error
 // Job implements store.Jobs.
 func (s *Store) Job(ctx context.Context, id store.JobID) (store.Job, error) {
 	var r jobRow
-	err := s.control.read(ctx, "Job", func(c *conn) (err error) {
+	err := s.calls.Read(ctx, "Job", func(c *db.Conn) (err error) {
 		r, err = s.job(ctx, c, id)
 		return err
 	})
@@ -112,7 +113,7 @@ func (s *Store) ListJobs(ctx context.Context, q store.JobQuery) (page store.JobP
 			states = append(states, int16(state))
 		}
 	}
-	err = s.control.list(ctx, "ListJobs", func(c *conn) error {
+	err = s.calls.List(ctx, "ListJobs", func(c *db.Conn) error {
 		rows, err := c.Query(ctx, text, [16]byte(after), states, q.Limit+1)
 		if err != nil {
 			return err
@@ -130,7 +131,7 @@ func (s *Store) ListJobs(ctx context.Context, q store.JobQuery) (page store.JobP
 // change applies a call to a job: it reads the job, computes what the call does to it, and replaces the revision that it read.
 // Where another change came between, it starts again.
 func (s *Store) change(ctx context.Context, op string, id store.JobID, f func(j store.Job, now time.Time) (store.JobStep, error)) (j store.Job, err error) {
-	err = s.control.write(ctx, op, func(c *conn) error {
+	err = s.calls.Write(ctx, op, func(c *db.Conn) error {
 		was, err := s.job(ctx, c, id)
 		if err != nil {
 			return err
@@ -148,11 +149,11 @@ func (s *Store) change(ctx context.Context, op string, id store.JobID, f func(j 
 			return err
 		}
 		var changed int
-		if err := c.QueryRow(ctx, s.q.UpdateJob, s.q.args(s.q.UpdateJob, v)...).Scan(&changed); err != nil {
+		if err := c.QueryRow(ctx, s.q.UpdateJob, s.q.Args(s.q.UpdateJob, v)...).Scan(&changed); err != nil {
 			return err
 		}
 		if changed == 0 {
-			return errJobChanged
+			return db.ErrJobChanged
 		}
 		return nil
 	})
@@ -163,14 +164,14 @@ func (s *Store) change(ctx context.Context, op string, id store.JobID, f func(j 
 }
 
 // jobValues are the values of UpdateJob.
-func jobValues(s store.JobStep, revision int64) (values, error) {
+func jobValues(s store.JobStep, revision int64) (db.Values, error) {
 	j := &s.Job
-	return values{
+	return db.Values{
 		"id": [16]byte(j.ID), "revision": revision, "state": int16(j.State), "wish": int16(j.Wish), "done_items": j.Done.Items, "done_bytes": j.Done.Bytes,
 		"total_items": j.Total.Items, "total_bytes": j.Total.Bytes, "rate_items": j.Rate.Items, "rate_bytes": j.Rate.Bytes, "resume_from": j.Cursor,
-		"owner": j.Owner, "term": int64(j.Term), "reason": j.Reason, "started_at": timeOrNull(&j.StartedAt), "updated_at": j.UpdatedAt,
-		"ended_at": timeOrNull(&j.EndedAt), "tells": s.Event.Kind != "", "loop": store.JobsLoop, "wakes": s.Wakes,
-	}.withEvent(s.Event)
+		"owner": j.Owner, "term": int64(j.Term), "reason": j.Reason, "started_at": db.TimeOrNull(&j.StartedAt), "updated_at": j.UpdatedAt,
+		"ended_at": db.TimeOrNull(&j.EndedAt), "tells": s.Event.Kind != "", "loop": store.JobsLoop, "wakes": s.Wakes,
+	}.WithEvent(s.Event)
 }
 
 // WishJob implements store.Jobs.

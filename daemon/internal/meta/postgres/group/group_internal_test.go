@@ -1,4 +1,4 @@
-package postgres
+package group
 
 import (
 	"context"
@@ -10,31 +10,34 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/link"
 )
 
 // gate is a transaction that the test lets through by hand.
 type gate struct {
-	groups chan []*fileRow // each group as it arrives
-	let    chan error      // what it ends with
+	groups chan []*row // each group as it arrives
+	let    chan error  // what it ends with
 }
 
-func newGate() *gate { return &gate{groups: make(chan []*fileRow), let: make(chan error)} }
+func newGate() *gate { return &gate{groups: make(chan []*row), let: make(chan error)} }
 
-func (g *gate) store(_ context.Context, rows []*fileRow) ([]outcome, error) {
+func (g *gate) store(_ context.Context, rows []*row) ([]*row, error) {
 	g.groups <- rows
 	if err := <-g.let; err != nil {
 		return nil, err
 	}
-	outcomes := make([]outcome, len(rows))
-	for i, r := range rows {
-		outcomes[i] = outcome{stored: true, replaced: r.file.ID} // so that a mix-up shows
-	}
-	return outcomes, nil
+	return rows, nil
 }
 
-func rowOf(key string) *fileRow {
-	return &fileRow{file: store.File{ID: store.NewFileID(), Bucket: "b", Key: store.Key(key)}}
+// row is what the tests commit; its outcome is the row itself, so that a mix-up shows.
+type row struct{ key string }
+
+func rowOf(key string) *row { return &row{key} }
+
+type committer = Committer[string, *row, *row]
+
+func newCommitter(limit time.Duration, f func(context.Context, []*row) ([]*row, error)) *committer {
+	return New(limit, func(r *row) string { return r.key }, f)
 }
 
 // waitFor returns once n commits wait.
@@ -52,7 +55,7 @@ func occupy(t *testing.T, c *committer, g *gate, all *sync.WaitGroup) {
 	t.Helper()
 	for i := range lanes {
 		all.Go(func() {
-			_, err := c.commit(context.Background(), rowOf(fmt.Sprint("busy-", i)))
+			_, err := c.Commit(context.Background(), rowOf(fmt.Sprint("busy-", i)))
 			if err != nil {
 				t.Error(err)
 			}
@@ -71,8 +74,8 @@ func TestCommitsShareATransaction(t *testing.T) {
 	for i := range waiters {
 		all.Go(func() {
 			row := rowOf(fmt.Sprint(i))
-			got, err := c.commit(context.Background(), row)
-			if err != nil || got.replaced != row.file.ID {
+			got, err := c.Commit(context.Background(), row)
+			if err != nil || got != row {
 				t.Errorf("outcome of another: %v, %v", got, err)
 			}
 		})
@@ -84,9 +87,9 @@ func TestCommitsShareATransaction(t *testing.T) {
 		g.let <- nil
 	}
 	all.Wait()
-	c.close()
-	_, err := c.commit(context.Background(), rowOf("late"))
-	require.ErrorIs(t, err, errClosed)
+	c.Close()
+	_, err := c.Commit(context.Background(), rowOf("late"))
+	require.ErrorIs(t, err, link.ErrClosed)
 }
 
 func TestCommitsOfOneNameTakeTurns(t *testing.T) {
@@ -96,7 +99,7 @@ func TestCommitsOfOneNameTakeTurns(t *testing.T) {
 	var all sync.WaitGroup
 	for range 3 {
 		all.Go(func() {
-			if _, err := c.commit(context.Background(), rowOf("same")); err != nil {
+			if _, err := c.Commit(context.Background(), rowOf("same")); err != nil {
 				t.Error(err)
 			}
 		})
@@ -110,23 +113,23 @@ func TestCommitsOfOneNameTakeTurns(t *testing.T) {
 		}
 	}
 	all.Wait()
-	c.close()
+	c.Close()
 }
 
 func TestAGroupThatFailsIsTriedOneByOne(t *testing.T) {
 	t.Parallel()
 	bad := errors.New("bad row")
-	c := newCommitter(time.Minute, func(_ context.Context, rows []*fileRow) ([]outcome, error) {
+	c := newCommitter(time.Minute, func(_ context.Context, rows []*row) ([]*row, error) {
 		for _, r := range rows {
-			if r.file.Key == "bad" {
+			if r.key == "bad" {
 				return nil, bad
 			}
 		}
-		return make([]outcome, len(rows)), nil
+		return make([]*row, len(rows)), nil
 	})
-	group := []*commit{}
+	group := []*commit[*row, *row]{}
 	for _, key := range []string{"good", "bad", "fine"} {
-		group = append(group, &commit{row: rowOf(key), done: make(chan struct{})})
+		group = append(group, &commit[*row, *row]{row: rowOf(key), done: make(chan struct{})})
 	}
 	c.storeGroup(group)
 	require.NoError(t, group[0].err)
@@ -137,11 +140,11 @@ func TestAGroupThatFailsIsTriedOneByOne(t *testing.T) {
 func TestAnOutageFailsTheGroupOnce(t *testing.T) {
 	t.Parallel()
 	calls := 0
-	c := newCommitter(time.Minute, func(_ context.Context, rows []*fileRow) ([]outcome, error) {
+	c := newCommitter(time.Minute, func(_ context.Context, rows []*row) ([]*row, error) {
 		calls++
 		return nil, context.DeadlineExceeded
 	})
-	group := []*commit{{row: rowOf("a"), done: make(chan struct{})}, {row: rowOf("b"), done: make(chan struct{})}}
+	group := []*commit[*row, *row]{{row: rowOf("a"), done: make(chan struct{})}, {row: rowOf("b"), done: make(chan struct{})}}
 	c.storeGroup(group)
 	require.Error(t, group[0].err)
 	require.Error(t, group[1].err)
@@ -157,7 +160,7 @@ func TestACanceledCommitLeavesTheQueue(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	left := make(chan error, 1)
 	go func() {
-		_, err := c.commit(ctx, rowOf("canceled"))
+		_, err := c.Commit(ctx, rowOf("canceled"))
 		left <- err
 	}()
 	waitFor(t, c, 1)
@@ -168,8 +171,8 @@ func TestACanceledCommitLeavesTheQueue(t *testing.T) {
 		g.let <- nil
 	}
 	all.Wait()
-	c.close() // would block if the canceled commit were still in a group
-	_, err := c.commit(ctx, rowOf("canceled"))
+	c.Close() // would block if the canceled commit were still in a group
+	_, err := c.Commit(ctx, rowOf("canceled"))
 	require.ErrorIs(t, err, context.Canceled)
 }
 
@@ -182,7 +185,7 @@ func TestGroupsAreBounded(t *testing.T) {
 	occupy(t, c, g, &all)
 	for i := range maxGroup + 5 {
 		all.Go(func() {
-			if _, err := c.commit(context.Background(), rowOf(fmt.Sprint(i))); err != nil {
+			if _, err := c.Commit(context.Background(), rowOf(fmt.Sprint(i))); err != nil {
 				t.Error(err)
 			}
 		})
@@ -196,48 +199,48 @@ func TestGroupsAreBounded(t *testing.T) {
 		g.let <- nil
 	}
 	all.Wait()
-	c.close()
+	c.Close()
 }
 
 // A commit whose caller has left is not started again when its group is stored one by one.
 func TestACommitWithoutACallerIsNotRestarted(t *testing.T) {
 	t.Parallel()
-	var stored []store.Key
+	var stored []string
 	first := true
 	c := newCommitter(time.Minute, nil)
-	group := []*commit{}
+	group := []*commit[*row, *row]{}
 	for _, key := range []string{"stays", "left", "also stays"} {
-		group = append(group, &commit{row: rowOf(key), done: make(chan struct{})})
+		group = append(group, &commit[*row, *row]{row: rowOf(key), done: make(chan struct{})})
 	}
-	c.store = func(_ context.Context, rows []*fileRow) ([]outcome, error) {
+	c.store = func(_ context.Context, rows []*row) ([]*row, error) {
 		if first {
 			first = false
 			c.leave(group[1])
 			return nil, errors.New("the statement took too long")
 		}
 		for _, r := range rows {
-			stored = append(stored, r.file.Key)
+			stored = append(stored, r.key)
 		}
-		return make([]outcome, len(rows)), nil
+		return make([]*row, len(rows)), nil
 	}
 	c.storeGroup(group)
 	require.NoError(t, group[0].err)
 	require.ErrorIs(t, group[1].err, context.Canceled)
 	require.NoError(t, group[2].err)
-	require.Equal(t, []store.Key{"stays", "also stays"}, stored)
+	require.Equal(t, []string{"stays", "also stays"}, stored)
 }
 
 // The transaction of a group ends with the last of its callers, and not before.
 func TestAGroupEndsWithItsLastCaller(t *testing.T) {
 	t.Parallel()
 	begun, ended := make(chan struct{}), make(chan error, 1)
-	c := newCommitter(time.Minute, func(ctx context.Context, _ []*fileRow) ([]outcome, error) {
+	c := newCommitter(time.Minute, func(ctx context.Context, _ []*row) ([]*row, error) {
 		close(begun)
 		<-ctx.Done()
 		ended <- ctx.Err()
 		return nil, ctx.Err()
 	})
-	group := []*commit{{row: rowOf("a"), done: make(chan struct{})}, {row: rowOf("b"), done: make(chan struct{})}}
+	group := []*commit[*row, *row]{{row: rowOf("a"), done: make(chan struct{})}, {row: rowOf("b"), done: make(chan struct{})}}
 	go c.storeGroup(group)
 	<-begun
 	c.leave(group[0])

@@ -1,4 +1,4 @@
-package postgres
+package db
 
 import (
 	"errors"
@@ -26,9 +26,9 @@ func TestWhatCountsAsCollisionAndAway(t *testing.T) {
 		{"53100", "", false, false},
 	} {
 		err := &pgconn.PgError{Code: c.code, ConstraintName: c.constraint}
-		require.Equal(t, c.collision, isCollision(err), c.code+c.constraint)
-		require.Equal(t, c.away, isAway(err), c.code+c.constraint)
+		require.Equal(t, c.collision, IsCollision(err), c.code+c.constraint)
+		require.Equal(t, c.away, IsAway(err), c.code+c.constraint)
 	}
-	require.False(t, isCollision(errors.New("other")))
-	require.False(t, isAway(errors.New("other")))
+	require.False(t, IsCollision(errors.New("other")))
+	require.False(t, IsAway(errors.New("other")))
 }

@@ -1,23 +1,24 @@
-package sqlite
+package control
 
 import (
 	"context"
 	"database/sql"
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/pack"
+	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// tell appends an event in the transaction of the change that it tells of.
-func (s *Store) tell(t *tx, e store.Event) (seq store.EventSeq, err error) {
-	attrs, err := metaColumn(e.Attrs)
+// Tell appends an event in the transaction of the change that it tells of.
+func (s *Store) Tell(t *db.Tx, e store.Event) (seq store.EventSeq, err error) {
+	attrs, err := db.Document(e.Attrs)
 	if err != nil {
 		return 0, err
 	}
-	if err := t.row(s.q.NextEvent).scan(&seq); err != nil {
+	if err := t.Row(s.db.Q.NextEvent).Scan(&seq); err != nil {
 		return 0, err
 	}
-	_, err = t.exec(s.q.InsertEvent, int64(seq), micros(s.now()), e.Kind, int64(e.Severity), e.Subject, e.Message, attrs, e.Caller)
+	_, err = t.Exec(s.db.Q.InsertEvent, int64(seq), db.Micros(s.db.Now()), e.Kind, int64(e.Severity), e.Subject, e.Message, attrs, e.Caller)
 	return seq, err
 }
 
@@ -26,8 +27,8 @@ func (s *Store) AppendEvent(ctx context.Context, e store.Event) (seq store.Event
 	if err := e.Validate(); err != nil {
 		return 0, err
 	}
-	err = s.write(ctx, "AppendEvent", func(t *tx) error {
-		seq, err = s.tell(t, e)
+	err = s.db.Write(ctx, "AppendEvent", func(t *db.Tx) error {
+		seq, err = s.Tell(t, e)
 		return err
 	})
 	return seq, err
@@ -38,20 +39,20 @@ func (s *Store) EventsAfter(ctx context.Context, after store.EventSeq, limit int
 	if err := (store.Retention{}).Validate(limit); err != nil {
 		return page, err
 	}
-	err = s.read(ctx, "EventsAfter", func(r *reader) error {
+	err = s.db.Read(ctx, "EventsAfter", func(r *db.Reader) error {
 		page = store.EventPage{}
 		var trimmed store.EventSeq
-		if err := r.row(s.q.EventHead).scan(&page.Head, &trimmed); err != nil {
+		if err := r.Row(s.db.Q.EventHead).Scan(&page.Head, &trimmed); err != nil {
 			return err
 		}
 		if after < trimmed {
 			return store.ErrEventsTrimmed(after, trimmed)
 		}
-		rows, err := r.query(s.q.EventsAfter, int64(after), limit)
+		rows, err := r.Query(s.db.Q.EventsAfter, int64(after), limit)
 		if err != nil {
 			return err
 		}
-		return each(rows, func() error {
+		return db.Each(rows, func() error {
 			e, err := scanEvent(rows)
 			page.Events = append(page.Events, e)
 			return err
@@ -66,7 +67,7 @@ func scanEvent(rows *sql.Rows) (e store.Event, err error) {
 	if err := rows.Scan(&e.Seq, &at, &e.Kind, &e.Severity, &e.Subject, &e.Message, &attrs, &e.Caller); err != nil {
 		return e, err
 	}
-	e.At = fromMicros(at)
+	e.At = db.FromMicros(at)
 	e.Attrs, err = pack.ParseStrings(attrs)
 	return e, err
 }
@@ -76,9 +77,9 @@ func (s *Store) TrimEvents(ctx context.Context, keep store.Retention, limit int)
 	if err := keep.Validate(limit); err != nil {
 		return 0, err
 	}
-	err = s.write(ctx, "TrimEvents", func(t *tx) error {
+	err = s.db.Write(ctx, "TrimEvents", func(t *db.Tx) error {
 		var head, last int64
-		if err := t.row(s.q.EventHead).scan(&head, &last); err != nil {
+		if err := t.Row(s.db.Q.EventHead).Scan(&head, &last); err != nil {
 			return err
 		}
 		upTo, before := int64(0), int64(0)
@@ -86,9 +87,9 @@ func (s *Store) TrimEvents(ctx context.Context, keep store.Retention, limit int)
 			upTo = head - int64(keep.Count)
 		}
 		if keep.Age > 0 {
-			before = micros(s.now().Add(-keep.Age))
+			before = db.Micros(s.db.Now().Add(-keep.Age))
 		}
-		n, err := t.exec(s.q.TrimEvents, last+1, upTo, before, limit)
+		n, err := t.Exec(s.db.Q.TrimEvents, last+1, upTo, before, limit)
 		trimmed = int(n)
 		return err
 	})

@@ -1,4 +1,4 @@
-package sqlite
+package control
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/pack"
+	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -19,8 +20,8 @@ func (s *Store) SaveLoops(ctx context.Context, r store.LoopReport) error {
 	if err != nil {
 		return err
 	}
-	return s.write(ctx, "SaveLoops", func(t *tx) error {
-		changed, err := t.exec(s.q.SaveLoops, r.Owner, int64(r.Term), micros(s.now()), loops)
+	return s.db.Write(ctx, "SaveLoops", func(t *db.Tx) error {
+		changed, err := t.Exec(s.db.Q.SaveLoops, r.Owner, int64(r.Term), db.Micros(s.db.Now()), loops)
 		if err == nil && changed == 0 {
 			return store.ErrLaterReport(r.Term)
 		}
@@ -30,17 +31,17 @@ func (s *Store) SaveLoops(ctx context.Context, r store.LoopReport) error {
 
 // LoopReport implements store.Loops.
 func (s *Store) LoopReport(ctx context.Context) (r store.LoopReport, err error) {
-	err = s.read(ctx, "LoopReport", func(from *reader) error {
+	err = s.db.Read(ctx, "LoopReport", func(from *db.Reader) error {
 		var saved int64
 		var loops []byte
-		err := from.row(s.q.LoopReport).scan(&r.Owner, &r.Term, &saved, &loops)
+		err := from.Row(s.db.Q.LoopReport).Scan(&r.Owner, &r.Term, &saved, &loops)
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		r.Age = max(0, s.now().Sub(fromMicros(saved)))
+		r.Age = max(0, s.db.Now().Sub(db.FromMicros(saved)))
 		r.Loops, err = pack.ParseLoops(loops)
 		return err
 	})
@@ -52,9 +53,9 @@ func (s *Store) WakeLoops(ctx context.Context, names []string) error {
 	if err := store.ValidLoops(names); err != nil {
 		return err
 	}
-	return s.write(ctx, "WakeLoops", func(t *tx) error {
+	return s.db.Write(ctx, "WakeLoops", func(t *db.Tx) error {
 		for _, n := range slices.Compact(slices.Sorted(slices.Values(names))) {
-			if _, err := t.exec(s.q.WakeLoop, n); err != nil {
+			if _, err := t.Exec(s.db.Q.WakeLoop, n); err != nil {
 				return err
 			}
 		}
@@ -64,13 +65,13 @@ func (s *Store) WakeLoops(ctx context.Context, names []string) error {
 
 // Wakeups implements store.Loops.
 func (s *Store) Wakeups(ctx context.Context) (counts map[string]uint64, err error) {
-	err = s.read(ctx, "Wakeups", func(r *reader) error {
+	err = s.db.Read(ctx, "Wakeups", func(r *db.Reader) error {
 		counts = map[string]uint64{}
-		rows, err := r.query(s.q.Wakeups)
+		rows, err := r.Query(s.db.Q.Wakeups)
 		if err != nil {
 			return err
 		}
-		return each(rows, func() error {
+		return db.Each(rows, func() error {
 			var name string
 			var n uint64
 			err := rows.Scan(&name, &n)

@@ -1,4 +1,4 @@
-package sqlite
+package control
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -15,20 +16,20 @@ func (s *Store) AcquireLease(ctx context.Context, name, owner string, ttl time.D
 		return store.Lease{}, err
 	}
 	var term uint64
-	err := s.write(ctx, "AcquireLease", func(t *tx) error {
-		now := s.now()
+	err := s.db.Write(ctx, "AcquireLease", func(t *db.Tx) error {
+		now := s.db.Now()
 		var holder string
-		if err := t.row(s.q.LeaseOwner, name).scan(&holder); err != nil && !errors.Is(err, sql.ErrNoRows) {
+		if err := t.Row(s.db.Q.LeaseOwner, name).Scan(&holder); err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
-		err := t.row(s.q.AcquireLease, name, owner, micros(now), micros(now.Add(ttl))).scan(&term)
+		err := t.Row(s.db.Q.AcquireLease, name, owner, db.Micros(now), db.Micros(now.Add(ttl))).Scan(&term)
 		switch {
 		case errors.Is(err, sql.ErrNoRows):
 			return store.Errorf(store.Conflict, "lease %q is held by %s", name, holder)
 		case err != nil || holder == owner:
 			return err
 		}
-		_, err = s.tell(t, store.LeaseEvent(name, owner))
+		_, err = s.Tell(t, store.LeaseEvent(name, owner))
 		return err
 	})
 	if err != nil {
@@ -42,9 +43,9 @@ func (s *Store) RenewLease(ctx context.Context, l store.Lease, ttl time.Duration
 	if err := store.ValidTTL(ttl); err != nil {
 		return store.Lease{}, err
 	}
-	err := s.write(ctx, "RenewLease", func(t *tx) error {
-		now := s.now()
-		changed, err := t.exec(s.q.RenewLease, l.Name, l.Owner, int64(l.Term), micros(now), micros(now.Add(ttl)))
+	err := s.db.Write(ctx, "RenewLease", func(t *db.Tx) error {
+		now := s.db.Now()
+		changed, err := t.Exec(s.db.Q.RenewLease, l.Name, l.Owner, int64(l.Term), db.Micros(now), db.Micros(now.Add(ttl)))
 		if err == nil && changed == 0 {
 			return store.Errorf(store.Conflict, "term %d of lease %q is over", l.Term, l.Name)
 		}
@@ -59,8 +60,8 @@ func (s *Store) RenewLease(ctx context.Context, l store.Lease, ttl time.Duration
 
 // ReleaseLease implements store.Leases.
 func (s *Store) ReleaseLease(ctx context.Context, l store.Lease) error {
-	return s.write(ctx, "ReleaseLease", func(t *tx) error {
-		_, err := t.exec(s.q.ReleaseLease, l.Name, l.Owner, int64(l.Term))
+	return s.db.Write(ctx, "ReleaseLease", func(t *db.Tx) error {
+		_, err := t.Exec(s.db.Q.ReleaseLease, l.Name, l.Owner, int64(l.Term))
 		return err
 	})
 }

@@ -1,4 +1,4 @@
-package sqlite
+package control
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -16,18 +17,18 @@ func (s *Store) CreateJob(ctx context.Context, j store.Job) (store.Job, error) {
 	if err != nil {
 		return store.Job{}, err
 	}
-	err = s.write(ctx, "CreateJob", func(t *tx) error {
+	err = s.db.Write(ctx, "CreateJob", func(t *db.Tx) error {
 		var other []byte
-		err := t.row(s.q.SameJob, j.ID[:], j.Kind, j.Target).scan(&other)
+		err := t.Row(s.db.Q.SameJob, j.ID[:], j.Kind, j.Target).Scan(&other)
 		if err == nil {
 			return store.ErrJobExists(store.JobID(other))
 		}
 		if !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
-		j.CreatedAt = s.now()
+		j.CreatedAt = s.db.Now()
 		j.UpdatedAt = j.CreatedAt
-		return s.storeJob(t, s.q.InsertJob, store.JobStep{Job: j, Event: event, Wakes: true})
+		return s.storeJob(t, s.db.Q.InsertJob, store.JobStep{Job: j, Event: event, Wakes: true})
 	})
 	if err != nil {
 		return store.Job{}, err
@@ -36,22 +37,22 @@ func (s *Store) CreateJob(ctx context.Context, j store.Job) (store.Job, error) {
 }
 
 // storeJob stores the outcome of a call by the statement.
-func (s *Store) storeJob(t *tx, statement string, step store.JobStep) error {
+func (s *Store) storeJob(t *db.Tx, statement string, step store.JobStep) error {
 	j := step.Job
-	if _, err := t.exec(statement, j.ID[:], j.Kind, j.Target, j.Args, int64(j.State), int64(j.Wish),
+	if _, err := t.Exec(statement, j.ID[:], j.Kind, j.Target, j.Args, int64(j.State), int64(j.Wish),
 		j.Done.Items, j.Done.Bytes, j.Total.Items, j.Total.Bytes, j.Rate.Items, j.Rate.Bytes, j.Cursor, j.Owner, int64(j.Term), j.Reason,
-		j.CreatedBy, micros(j.CreatedAt), micros(j.StartedAt), micros(j.UpdatedAt), micros(j.EndedAt)); err != nil {
+		j.CreatedBy, db.Micros(j.CreatedAt), db.Micros(j.StartedAt), db.Micros(j.UpdatedAt), db.Micros(j.EndedAt)); err != nil {
 		return err
 	}
 	if step.Event.Kind != "" {
-		if _, err := s.tell(t, step.Event); err != nil {
+		if _, err := s.Tell(t, step.Event); err != nil {
 			return err
 		}
 	}
 	if !step.Wakes {
 		return nil
 	}
-	_, err := t.exec(s.q.WakeLoop, store.JobsLoop)
+	_, err := t.Exec(s.db.Q.WakeLoop, store.JobsLoop)
 	return err
 }
 
@@ -64,16 +65,16 @@ func scanJob(rows *sql.Rows) (j store.Job, err error) {
 		return j, err
 	}
 	j.ID = store.JobID(id)
-	j.CreatedAt, j.StartedAt, j.UpdatedAt, j.EndedAt = fromMicros(created), fromMicros(started), fromMicros(updated), fromMicros(ended)
+	j.CreatedAt, j.StartedAt, j.UpdatedAt, j.EndedAt = db.FromMicros(created), db.FromMicros(started), db.FromMicros(updated), db.FromMicros(ended)
 	return j, nil
 }
 
-func (s *Store) job(a asker, id store.JobID) (j store.Job, err error) {
-	rows, err := a.query(s.q.Job, id[:])
+func (s *Store) job(a db.Asker, id store.JobID) (j store.Job, err error) {
+	rows, err := a.Query(s.db.Q.Job, id[:])
 	if err != nil {
 		return j, err
 	}
-	err = each(rows, func() (err error) {
+	err = db.Each(rows, func() (err error) {
 		j, err = scanJob(rows)
 		return err
 	})
@@ -85,7 +86,7 @@ func (s *Store) job(a asker, id store.JobID) (j store.Job, err error) {
 
 // Job implements store.Jobs.
 func (s *Store) Job(ctx context.Context, id store.JobID) (j store.Job, err error) {
-	err = s.read(ctx, "Job", func(r *reader) error {
+	err = s.db.Read(ctx, "Job", func(r *db.Reader) error {
 		j, err = s.job(r, id)
 		return err
 	})
@@ -97,9 +98,9 @@ func (s *Store) ListJobs(ctx context.Context, q store.JobQuery) (page store.JobP
 	if err := q.Validate(); err != nil {
 		return page, err
 	}
-	text, after := s.q.ListJobs, q.After
+	text, after := s.db.Q.ListJobs, q.After
 	if q.Descending {
-		if text = s.q.ListJobsDown; after.IsZero() {
+		if text = s.db.Q.ListJobsDown; after.IsZero() {
 			after = store.JobID{0: math.MaxUint8} // no id of version 7 is greater
 		}
 	}
@@ -109,13 +110,13 @@ func (s *Store) ListJobs(ctx context.Context, q store.JobQuery) (page store.JobP
 			states |= 1 << state
 		}
 	}
-	err = s.list(ctx, "ListJobs", func(r *reader) error {
-		rows, err := r.query(text, after[:], states, q.Limit+1)
+	err = s.db.List(ctx, "ListJobs", func(r *db.Reader) error {
+		rows, err := r.Query(text, after[:], states, q.Limit+1)
 		if err != nil {
 			return err
 		}
 		var jobs []store.Job
-		err = each(rows, func() error {
+		err = db.Each(rows, func() error {
 			j, err := scanJob(rows)
 			jobs = append(jobs, j)
 			return err
@@ -128,12 +129,12 @@ func (s *Store) ListJobs(ctx context.Context, q store.JobQuery) (page store.JobP
 
 // change applies a call to a job.
 func (s *Store) change(ctx context.Context, op string, id store.JobID, f func(j store.Job, now time.Time) (store.JobStep, error)) (j store.Job, err error) {
-	err = s.write(ctx, op, func(t *tx) error {
+	err = s.db.Write(ctx, op, func(t *db.Tx) error {
 		was, err := s.job(t, id)
 		if err != nil {
 			return err
 		}
-		step, err := f(was, s.now())
+		step, err := f(was, s.db.Now())
 		if err != nil {
 			return err
 		}
@@ -141,7 +142,7 @@ func (s *Store) change(ctx context.Context, op string, id store.JobID, f func(j 
 		if !step.Changed {
 			return nil
 		}
-		return s.storeJob(t, s.q.UpdateJob, step)
+		return s.storeJob(t, s.db.Q.UpdateJob, step)
 	})
 	if err != nil {
 		return store.Job{}, err
@@ -173,11 +174,11 @@ func (s *Store) TrimJobs(ctx context.Context, keep store.Retention, limit int) (
 	if keep.Count > 0 {
 		count = int64(keep.Count)
 	}
-	err = s.write(ctx, "TrimJobs", func(t *tx) error {
+	err = s.db.Write(ctx, "TrimJobs", func(t *db.Tx) error {
 		if keep.Age > 0 {
-			before = micros(s.now().Add(-keep.Age))
+			before = db.Micros(s.db.Now().Add(-keep.Age))
 		}
-		n, err := t.exec(s.q.TrimJobs, before, count, limit)
+		n, err := t.Exec(s.db.Q.TrimJobs, before, count, limit)
 		trimmed = int(n)
 		return err
 	})
