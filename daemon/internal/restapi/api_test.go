@@ -422,3 +422,42 @@ func (r *rig) bare(method, path string) reply {
 	defer resp.Body.Close()
 	return whole(r.t, resp)
 }
+
+// agedChanges are changes that were made so long ago.
+type agedChanges struct {
+	*mem.Metadata
+	age time.Duration
+}
+
+func (a agedChanges) ChangesAfter(ctx context.Context, after store.Revision, limit int) (store.ChangePage, error) {
+	page, err := a.Metadata.ChangesAfter(ctx, after, limit)
+	for i := range page.Changes {
+		page.Changes[i].At = page.Changes[i].At.Add(-a.age)
+	}
+	return page, err
+}
+
+func TestHealthShowsHowFarTheMetadataLogIsBehind(t *testing.T) {
+	t.Parallel()
+	m := mem.NewMetadata()
+	look := func(u restapi.Upkeep) (h rest.Health) {
+		return decode[rest.Health](t, newRig(t, setup{config: func(c *restapi.Config) { c.Upkeep = u }}).bare("GET", "/health"), http.StatusOK)
+	}
+	require.Equal(t, rest.MetadataLogState{Complete: true}, look(m).MetadataLog, "nothing was changed yet")
+	require.NoError(t, m.UpdateBucket(t.Context(), store.Bucket{Name: store.DefaultBucket, Survive: 1}, ""))
+	h := look(agedChanges{m, 7 * time.Second})
+	require.False(t, h.MetadataLog.Complete)
+	require.InDelta(t, 7, h.MetadataLog.Lag, 5)
+	require.Equal(t, rest.HealthOK, h.Status)
+	h = look(agedChanges{m, time.Hour})
+	require.Equal(t, rest.HealthDegraded, h.Status)
+	require.Contains(t, h.Reasons[len(h.Reasons)-1], "1h0m")
+
+	segment := store.LogSegment{
+		Log: store.NewLogID(), Number: 1, Term: 1, Kind: store.TailSegment, Last: 1, Part: store.Part{ID: store.NewLogPartID(), Number: 1, Size: 1, K: 1, UnitSize: 1},
+	}
+	require.NoError(t, m.ChangeLog(t.Context(), store.LogChange{Term: 1, Add: []store.LogSegment{segment}}))
+	require.Equal(t, rest.MetadataLogState{Complete: true}, look(m).MetadataLog)
+	require.NoError(t, m.Close())
+	require.Zero(t, look(m).MetadataLog, "it is not known")
+}

@@ -78,13 +78,13 @@ func small(c *logwriter.Config) {
 // TestReplayEqualsTheStore: after each settled step the replay equals the store, whatever was changed, merged and compacted.
 func TestReplayEqualsTheStore(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(3) {
+	for seed := range uint64(2) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, 6, small)
 			o := seeded(t, r, seed)
 			kinds := map[store.LogSegmentKind]bool{}
-			for range 60 {
+			for range 30 {
 				for range o.random.IntN(8) {
 					o.change(t)
 				}
@@ -105,7 +105,7 @@ func TestReplayEqualsTheStore(t *testing.T) {
 // replaced meanwhile is there until its successor is.
 func TestReplayIsTheStateOfARevision(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(3) {
+	for seed := range uint64(2) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, 4, small)
@@ -117,7 +117,7 @@ func TestReplayIsTheStateOfARevision(t *testing.T) {
 				require.NoError(t, err)
 				states[head] = stateOf(t, r.Meta)
 			}
-			for range 40 {
+			for range 25 {
 				for range 1 + o.random.IntN(5) {
 					change()
 				}
@@ -157,7 +157,7 @@ func TestEveryCut(t *testing.T) {
 				clean := reclaim.New(reclaim.Config{Meta: r.Meta, Fleet: r.Fleet, Log: upkeeptest.Quiet})
 				states := map[store.Revision]state{1: stateOf(t, r.Meta)}
 				reached := store.Revision(0)
-				for range 60 {
+				for range 30 {
 					for range o.random.IntN(5) {
 						o.change(t)
 						head, err := r.Meta.ChangeHead(context.Background())
@@ -358,7 +358,7 @@ func TestAnIdleClusterWritesNothing(t *testing.T) {
 func TestManyChanges(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 4, nil)
-	for i := range 2600 {
+	for i := range 1600 {
 		r.put(t, file(store.Key(fmt.Sprint(i%7)), 1), store.ReplaceBefore)
 	}
 	for {
