@@ -1,6 +1,6 @@
 -- +goose Up
 
--- Explained in docs/format/postgres-schema.md. Keys are bytea, so that they
+-- Explained in docs/format/postgres-schema.md, the settings of tables (WITH), too. Keys are bytea, so that they
 -- compare as bytes whatever the database's locale is.
 
 CREATE TABLE cluster (
@@ -98,7 +98,7 @@ CREATE TABLE changes_new (
     files     bigint      NOT NULL,
     caller    text        NOT NULL,
     at        timestamptz NOT NULL
-);
+) WITH (autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 1000);
 
 CREATE TABLE changes (
     revision bigint      PRIMARY KEY,
@@ -118,7 +118,7 @@ CREATE TABLE changes (
 CREATE TABLE change_head (
     only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     revision bigint  NOT NULL
-);
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 200);
 
 INSERT INTO change_head (revision) VALUES (0);
 
@@ -127,7 +127,7 @@ CREATE TABLE bucket_usage (
     bucket_id bigint PRIMARY KEY,
     bytes     bigint NOT NULL,
     files     bigint NOT NULL
-);
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 200);
 
 -- Unfinished resumable uploads.
 CREATE TABLE sessions (
@@ -151,7 +151,7 @@ CREATE INDEX sessions_of_owner ON sessions (owner ASC, id ASC);
 CREATE TABLE session_expiries (
     session_id uuid        PRIMARY KEY,
     expires_at timestamptz NOT NULL
-);
+) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000);
 
 CREATE INDEX session_expiries_by_time ON session_expiries (expires_at ASC);
 
@@ -186,7 +186,7 @@ CREATE TABLE nodes (
     version         text        NOT NULL,
     disk_state      smallint    NOT NULL DEFAULT 0, -- what the disk takes: 0 ok, 1 full, 2 read-only, 3 failing
     disk_reason     text        NOT NULL DEFAULT ''
-);
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 200);
 
 CREATE UNIQUE INDEX nodes_name ON nodes (name ASC) WHERE state <> 3;
 
@@ -201,7 +201,7 @@ CREATE TABLE tasks (
     reason    text        NOT NULL DEFAULT '',
     term      bigint      NOT NULL DEFAULT 0, -- of the lease under which it is claimed, 0 while it is not
     PRIMARY KEY (kind, part_id, idx, node_id)
-);
+) WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000);
 
 CREATE INDEX tasks_claimed ON tasks (term ASC) WHERE term > 0;
 
@@ -215,7 +215,7 @@ CREATE TABLE leases (
     owner      text        NOT NULL,
     term       bigint      NOT NULL,
     expires_at timestamptz NOT NULL
-);
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 200);
 
 CREATE TABLE credentials (
     access_key text        PRIMARY KEY,
@@ -270,7 +270,7 @@ CREATE TABLE events (
 CREATE TABLE event_head (
     only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     seq      bigint  NOT NULL
-);
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 200);
 
 INSERT INTO event_head (seq) VALUES (0);
 
@@ -281,10 +281,10 @@ CREATE TABLE loop_report (
     term     bigint      NOT NULL,
     saved_at timestamptz NOT NULL,
     loops    jsonb       NOT NULL
-);
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 200);
 
 -- How often each loop was woken.
 CREATE TABLE wakeups (
     loop  text   PRIMARY KEY,
     woken bigint NOT NULL
-);
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 200);

@@ -186,3 +186,16 @@ func TestOpenReportsTheConnection(t *testing.T) {
 		require.NotContains(t, log.String(), "level=WARN")
 	}
 }
+
+// Tables whose rows change all the time have settings of their own for vacuum.
+func TestTablesThatChangeOftenAreVacuumedOften(t *testing.T) {
+	t.Parallel()
+	s := open(t, pgtest.Fresh(t), postgres.Options{})
+	rows, err := s.Pool().Query(t.Context(), "SELECT relname FROM pg_class WHERE relkind = 'r' AND reloptions::text LIKE '%autovacuum_vacuum_threshold%'")
+	require.NoError(t, err)
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	require.NoError(t, err)
+	require.ElementsMatch(t, []string{
+		"tasks", "session_expiries", "changes_new", "nodes", "leases", "change_head", "bucket_usage", "event_head", "loop_report", "wakeups",
+	}, names)
+}
