@@ -61,9 +61,9 @@ func BucketEvent(kind string, name BucketName, caller string) Event {
 // KeyEvent tells of a change of the access key, by one of the kinds of its events. It holds no secret.
 func KeyEvent(kind, accessKey, note, caller string) Event {
 	_, what, _ := strings.Cut(kind, ".")
-	e := Event{Kind: kind, Subject: accessKey, Message: cut("Access key "+accessKey+" was "+what+"."), Caller: caller}
+	e := Event{Kind: kind, Subject: accessKey, Message: cut("Access key " + accessKey + " was " + what + "."), Caller: caller}
 	if kind == EventKeyReplaced {
-		e.Message = cut("Access key "+accessKey+" took the place of the others with its note.")
+		e.Message = cut("Access key " + accessKey + " took the place of the others with its note.")
 	}
 	if note != "" {
 		e.Attrs = map[string]string{"note": cut(note)}
@@ -73,7 +73,7 @@ func KeyEvent(kind, accessKey, note, caller string) Event {
 
 // LeaseEvent tells that the lease has another owner.
 func LeaseEvent(name, owner string) Event {
-	return Event{Kind: EventLeaseTaken, Subject: name, Message: cut("Lease "+name+" is held by "+owner+" now."), Attrs: map[string]string{"owner": owner}}
+	return Event{Kind: EventLeaseTaken, Subject: name, Message: cut("Lease " + name + " is held by " + owner + " now."), Attrs: map[string]string{"owner": owner}}
 }
 
 // Validate reports the first rule that the event breaks, as Invalid.

@@ -154,7 +154,7 @@ func (j Job) event(kind string, s Severity, what, caller string) Event {
 		name += " of " + j.Target
 		attrs["target"] = j.Target
 	}
-	return Event{Kind: kind, Severity: s, Subject: j.ID.String(), Message: cut(name+" "+what+"."), Attrs: attrs, Caller: caller}
+	return Event{Kind: kind, Severity: s, Subject: j.ID.String(), Message: cut(name + " " + what + "."), Attrs: attrs, Caller: caller}
 }
 
 // Validate reports the first rule that the query breaks, as Invalid.

@@ -35,8 +35,11 @@ func (s *Store) restore(t *db.Tx, r store.LogRecord) error {
 		return s.restoreFile(t, f, shown)
 	case store.FileMoved:
 		moved := []call{
-			{s.db.Q.NeedBucketOf, []any{bucket, id, store.SurviveDefault}}, {s.db.Q.CountFile, []any{id, -1}},
-			{s.db.Q.MoveRestored, []any{bucket, key, f.ChangedBy, int64(f.Seq), id}}, {s.db.Q.CountFile, []any{id, 1}}, {s.db.Q.SkipSeq, []any{int64(f.Seq), bucket}},
+			{s.db.Q.NeedBucketOf, []any{bucket, id, store.SurviveDefault}},
+			{s.db.Q.CountFile, []any{id, -1}},
+			{s.db.Q.MoveRestored, []any{bucket, key, f.ChangedBy, int64(f.Seq), id}},
+			{s.db.Q.CountFile, []any{id, 1}},
+			{s.db.Q.SkipSeq, []any{int64(f.Seq), bucket}},
 		}
 		if f.Latest {
 			moved = append(moved, shown...)

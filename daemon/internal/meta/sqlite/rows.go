@@ -14,8 +14,10 @@ func scanFile(rows *sql.Rows, more ...any) (f store.File, err error) {
 	var id, key []byte
 	var created, completed, crc int64
 	var meta []byte
-	err = rows.Scan(append([]any{&bucket, &id, &key, &f.Size, &f.ContentType, &f.State, &f.Latest, &f.DeleteMarker,
-		&created, &completed, &crc, &f.SHA256, &f.ETag, &meta, &f.Failure, &f.ChangedBy, &f.Seq}, more...)...)
+	err = rows.Scan(append([]any{
+		&bucket, &id, &key, &f.Size, &f.ContentType, &f.State, &f.Latest, &f.DeleteMarker,
+		&created, &completed, &crc, &f.SHA256, &f.ETag, &meta, &f.Failure, &f.ChangedBy, &f.Seq,
+	}, more...)...)
 	if err != nil {
 		return f, err
 	}

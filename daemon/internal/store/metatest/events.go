@@ -77,9 +77,18 @@ var eventTests = []test{
 	{"invalid events are not appended", func(t *testing.T, m store.Metadata) {
 		f := follow(t, m)
 		for _, e := range []store.Event{
-			{}, {Kind: "a"}, {Kind: "a."}, {Kind: ".b"}, {Kind: "A.b"}, {Kind: "a.b", Severity: 77}, {Kind: "a." + strings.Repeat("b", 63)},
-			{Kind: "a.b", Message: strings.Repeat("m", store.MaxReason+1)}, {Kind: "a.b", Message: "\xff"}, {Kind: "a.b", Subject: "\x00"},
-			{Kind: "a.b", Attrs: map[string]string{"a": strings.Repeat("m", store.MaxEventAttrs)}}, {Kind: "a.b", Attrs: map[string]string{"a": "\x00"}},
+			{},
+			{Kind: "a"},
+			{Kind: "a."},
+			{Kind: ".b"},
+			{Kind: "A.b"},
+			{Kind: "a.b", Severity: 77},
+			{Kind: "a." + strings.Repeat("b", 63)},
+			{Kind: "a.b", Message: strings.Repeat("m", store.MaxReason+1)},
+			{Kind: "a.b", Message: "\xff"},
+			{Kind: "a.b", Subject: "\x00"},
+			{Kind: "a.b", Attrs: map[string]string{"a": strings.Repeat("m", store.MaxEventAttrs)}},
+			{Kind: "a.b", Attrs: map[string]string{"a": "\x00"}},
 		} {
 			_, err := m.AppendEvent(t.Context(), e)
 			requireKind(t, store.Invalid, err)

@@ -70,7 +70,9 @@ var loopTests = []test{
 	}},
 	{"a report without a term, or a loop without a name, is Invalid", func(t *testing.T, m store.Metadata) {
 		for _, r := range []store.LoopReport{
-			{Owner: "a"}, {Term: 1, Loops: []store.LoopProgress{{}}}, {Term: 1, Loops: []store.LoopProgress{{Name: strings.Repeat("a", 65)}}},
+			{Owner: "a"},
+			{Term: 1, Loops: []store.LoopProgress{{}}},
+			{Term: 1, Loops: []store.LoopProgress{{Name: strings.Repeat("a", 65)}}},
 			{Term: 1, Loops: []store.LoopProgress{{Name: "a"}, {Name: "b"}, {Name: "a"}}},
 		} {
 			requireKind(t, store.Invalid, m.SaveLoops(t.Context(), r))
