@@ -10,9 +10,8 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// The records of a segment are a table of nodes and then fields, each a type, a length and a value (field.go). The types of the fields are the kinds of
-// store.LogRecord, and recordSealed.
-const recordSealed = 32 // reserved: what of an encrypted file is sealed with its key
+// The records of a segment are a table of nodes and then fields, each a type, a length and a value (parse.go). The types of the fields are the kinds of
+// store.LogRecord; 32 is reserved for what of an encrypted file is sealed with its key.
 
 // The flags of a file.
 const (
