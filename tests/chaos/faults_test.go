@@ -196,7 +196,7 @@ func (f *faults) killNodes(n int) func(ctx context.Context, rng *rand.Rand) erro
 }
 
 // leads is what a gateway logs when it becomes the leader of upkeep.
-const leads = "this gateway runs the upkeep jobs now"
+const leads = "this gateway runs the upkeep now"
 
 // leader returns the gateway that last logged that it runs the upkeep, or the first if the logs do not say.
 func (f *faults) leader() int {

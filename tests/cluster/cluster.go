@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -307,10 +306,6 @@ func KeepReplaced(ctx context.Context, bin, program string, d time.Duration) ([]
 
 // FreeAddress returns an unused loopback address.
 func FreeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	return l.Addr().String(), nil
+	port, err := pgserver.FreePort()
+	return fmt.Sprintf("127.0.0.1:%d", port), err
 }

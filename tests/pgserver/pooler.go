@@ -35,7 +35,7 @@ func (s *Server) NewPooler(ctx context.Context, o PoolerOptions) (_ *Pooler, err
 		return nil, err
 	}
 	p := new(Pooler)
-	if p.port, err = freePort(); err != nil {
+	if p.port, err = FreePort(); err != nil {
 		return nil, err
 	}
 	if p.dir, err = os.MkdirTemp(s.dir, "pooler-"); err != nil {

@@ -58,7 +58,7 @@ func New(ctx context.Context, o Options) (_ *Server, err error) {
 	}
 	s := &Server{binaries: bin, account: who, port: 5432, tcp: o.TCP}
 	if o.TCP {
-		if s.port, err = freePort(); err != nil {
+		if s.port, err = FreePort(); err != nil {
 			return nil, err
 		}
 	}
@@ -192,13 +192,4 @@ func makeDir(parent string, who account) (string, error) {
 		return "", errors.Join(fmt.Errorf("pgserver: %w", err), os.RemoveAll(dir))
 	}
 	return dir, nil
-}
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("pgserver: free port: %w", err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
 }
