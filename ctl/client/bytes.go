@@ -75,7 +75,7 @@ func (c *Client) sendBody(req *http.Request, r io.Reader, size int64, crc string
 	body := &source{r: r}
 	req.Body, req.ContentLength = io.NopCloser(body), size
 	if size == 0 {
-		req.Body = http.NoBody // an empty body of "unknown" length would be sent chunked
+		req.Body = http.NoBody // without this an empty body, whose length net/http cannot tell from a missing one, is sent chunked
 	}
 	if crc != "" {
 		req.Header.Set(crcHeader, crc)
