@@ -2,9 +2,12 @@
 INSERT INTO changes (kind, bucket, key, file, seq, latest, bytes, files, caller, at)
 VALUES (?1, (SELECT name FROM buckets WHERE id = ?2), ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10);
 
--- Counts a change in the usage of its bucket, and returns the seq of the file that it adds.
+-- Adds what the changes of a transaction altered to the usage of a bucket, with the last seq that they drew.
 -- name: AddUsage
-UPDATE buckets SET bytes = bytes + ?, files = files + ?, seq = seq + 1 WHERE id = ? RETURNING seq;
+UPDATE buckets SET bytes = bytes + ?, files = files + ?, seq = max(seq, ?) WHERE id = ?;
+
+-- name: LastSeq
+SELECT seq FROM buckets WHERE id = ?;
 
 -- Files that are completed from now on come after those that were restored.
 -- name: SkipSeq

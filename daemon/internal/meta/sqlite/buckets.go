@@ -21,6 +21,14 @@ func (s *Store) bucketID(a db.Asker, name store.BucketName) (id int64, b store.B
 	return id, b, err
 }
 
+// bucketOf returns the id of the bucket's row, for a change that does not change buckets. NotFound.
+func (s *Store) bucketOf(t *db.Tx, name store.BucketName) (int64, error) {
+	return t.BucketID(string(name), func() (int64, error) {
+		id, _, err := s.bucketID(t, name)
+		return id, err
+	})
+}
+
 // CreateBucket implements store.Buckets.
 func (s *Store) CreateBucket(ctx context.Context, b store.Bucket, caller string) error {
 	if err := b.Validate(); err != nil {
@@ -96,6 +104,9 @@ func (s *Store) DeleteBucket(ctx context.Context, name store.BucketName, caller 
 			return err
 		}
 		var used bool
+		if err := t.Settle(); err != nil {
+			return err
+		}
 		if err := t.Row(s.db.Q.BucketInUse, id).Scan(&used); err != nil {
 			return err
 		}

@@ -16,12 +16,6 @@ func (s *Store) record(t *db.Tx, bucket int64, c store.ObjectChange) error {
 	return err
 }
 
-// count alters the usage of the bucket, and returns a Seq for a file of it.
-func (s *Store) count(t *db.Tx, bucket, bytes, files int64) (seq uint64, err error) {
-	err = t.Row(s.db.Q.AddUsage, bytes, files, bucket).Scan(&seq)
-	return seq, err
-}
-
 // recordAdded records that the file was added to its key, as latest. It is counted already.
 func (s *Store) recordAdded(t *db.Tx, bucket int64, kind store.ChangeKind, f store.File, caller string) error {
 	return s.record(t, bucket, store.ObjectChange{Kind: kind, Key: f.Key, File: f.ID, Seq: f.Seq, Latest: f.ID, Bytes: f.Size, Files: 1, Caller: caller})
@@ -29,7 +23,7 @@ func (s *Store) recordAdded(t *db.Tx, bucket int64, kind store.ChangeKind, f sto
 
 // recordRemoved counts and records that the file was removed from its key, where heir becomes latest.
 func (s *Store) recordRemoved(t *db.Tx, bucket int64, kind store.ChangeKind, f store.File, heir store.FileID, caller string) error {
-	if _, err := s.count(t, bucket, -f.Size, -1); err != nil {
+	if _, err := t.Count(bucket, -f.Size, -1); err != nil {
 		return err
 	}
 	return s.record(t, bucket, store.ObjectChange{Kind: kind, Key: f.Key, File: f.ID, Latest: heir, Bytes: -f.Size, Files: -1, Caller: caller})

@@ -19,7 +19,7 @@ func (s *Store) BeginFile(ctx context.Context, f store.File) error {
 	f.State, f.Latest, f.CompletedAt, f.Seq = store.Uploading, false, time.Time{}, 0
 	f.CreatedAt = cmp.Or(f.CreatedAt, s.db.Now())
 	err := s.db.Write(ctx, "BeginFile", func(t *db.Tx) error {
-		bucket, _, err := s.bucketID(t, f.Bucket)
+		bucket, err := s.bucketOf(t, f.Bucket)
 		if err != nil {
 			return err
 		}
@@ -82,17 +82,14 @@ func (s *Store) CommitFile(ctx context.Context, c store.Commit) (store.File, sto
 	f := c.File
 	var previous store.FileID
 	err := s.db.Write(ctx, "CommitFile", func(t *db.Tx) (err error) {
-		bucket, _, err := s.bucketID(t, f.Bucket)
+		bucket, err := s.bucketOf(t, f.Bucket)
 		if err != nil {
 			return err
 		}
 		if c.Begun {
-			err = s.takeOver(t, bucket, &f)
-		} else {
-			err = s.notAbandoned(t, f.ID)
-		}
-		if err != nil {
-			return err
+			if err := s.takeOver(t, bucket, &f); err != nil {
+				return err
+			}
 		}
 		if previous, err = s.show(t, bucket, &f, c.Change); err != nil {
 			return err
@@ -103,7 +100,7 @@ func (s *Store) CommitFile(ctx context.Context, c store.Commit) (store.File, sto
 		return s.queueRepairs(t, f.Parts)
 	})
 	if err != nil {
-		return store.File{}, store.FileID{}, existing(f, err)
+		return store.File{}, store.FileID{}, s.unlessAbandoned(ctx, f, err)
 	}
 	f.Parts = nil
 	return asStored(f), previous, nil
@@ -114,7 +111,7 @@ func (s *Store) show(t *db.Tx, bucket int64, f *store.File, c store.Change) (pre
 	if previous, err = s.replace(t, bucket, f.Key, c); err != nil {
 		return previous, err
 	}
-	if f.Seq, err = s.count(t, bucket, f.Size, 1); err != nil {
+	if f.Seq, err = t.Count(bucket, f.Size, 1); err != nil {
 		return previous, err
 	}
 	f.State, f.Latest, f.CompletedAt, f.ChangedBy = store.Complete, true, s.db.Completed(), c.Caller
@@ -132,16 +129,16 @@ func (s *Store) show(t *db.Tx, bucket int64, f *store.File, c store.Change) (pre
 	return previous, s.recordAdded(t, bucket, store.FilePut, bare, c.Caller)
 }
 
-// notAbandoned is Conflict for a file whose write was abandoned.
-func (s *Store) notAbandoned(t *db.Tx, id store.FileID) error {
-	r, err := s.fileState(t, id)
-	switch {
-	case errors.Is(err, store.NotFound):
-		return nil
-	case err == nil && (r.state == store.Failed || r.state == store.Deleted):
-		return store.Errorf(store.Conflict, "the write of file %s was abandoned", id)
+// unlessAbandoned turns Exists into Conflict where the id exists because the write of its file was abandoned.
+func (s *Store) unlessAbandoned(ctx context.Context, f store.File, err error) error {
+	if !errors.Is(err, store.Exists) {
+		return err
 	}
-	return err
+	there, lookup := s.File(ctx, f.ID)
+	if lookup == nil && (there.State == store.Failed || there.State == store.Deleted) {
+		return store.Errorf(store.Conflict, "the write of file %s was abandoned", f.ID)
+	}
+	return existing(f, err)
 }
 
 // asStored is the file as it would be read; it shares only Parts with the argument.
@@ -338,7 +335,7 @@ func (s *Store) FailFile(ctx context.Context, f store.File, reason string, attem
 
 // fence stores a file that was never begun as Failed, or as Deleted where its bucket was deleted: no commit of its id can follow.
 func (s *Store) fence(t *db.Tx, f store.File, reason string) error {
-	bucket, _, err := s.bucketID(t, f.Bucket)
+	bucket, err := s.bucketOf(t, f.Bucket)
 	switch {
 	case errors.Is(err, store.NotFound):
 		return s.insertMarker(t, f, 0, store.Deleted, reason, s.db.Now())
@@ -395,7 +392,7 @@ func (s *Store) deleteVersion(t *db.Tx, d store.Deletion, r rowState) (err error
 
 // deleteObject deletes the latest file of a key. No other file of the key becomes latest.
 func (s *Store) deleteObject(t *db.Tx, d store.Deletion) error {
-	bucket, _, err := s.bucketID(t, d.Bucket)
+	bucket, err := s.bucketOf(t, d.Bucket)
 	if err != nil {
 		return err
 	}

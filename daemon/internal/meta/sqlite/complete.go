@@ -15,7 +15,7 @@ func (s *Store) CompleteSession(ctx context.Context, c store.Completion) (store.
 	var previous store.FileID
 	err := s.db.Write(ctx, "CompleteSession", func(t *db.Tx) (err error) {
 		f = c.File
-		bucket, _, err := s.bucketID(t, f.Bucket)
+		bucket, err := s.bucketOf(t, f.Bucket)
 		if err != nil {
 			return err
 		}

@@ -1,11 +1,10 @@
 package sqlite
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
+	"encoding/hex"
 	"errors"
-	"slices"
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/pack"
 	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/db"
@@ -117,29 +116,9 @@ func (s *Store) FilesByID(ctx context.Context, ids []store.FileID) (batch store.
 	if err := (store.ObjectQuery{Limit: len(ids)}).Validate(); err != nil {
 		return batch, err
 	}
-	ids = slices.Clone(ids)
-	slices.SortFunc(ids, func(a, b store.FileID) int { return bytes.Compare(a[:], b[:]) })
-	err = s.db.Read(ctx, "FilesByID", func(r *db.Reader) error {
-		batch = store.FileBatch{}
-		parts := 0
-		for i, id := range slices.Compact(ids) {
-			f, err := s.bareFile(r, noFile(id), s.db.Q.File, id[:])
-			if errors.Is(err, store.NotFound) {
-				continue
-			}
-			if err == nil {
-				err = s.addParts(r, &f)
-			}
-			if err != nil {
-				return err
-			}
-			batch.Files = append(batch.Files, f)
-			if parts += len(f.Parts); parts > store.BatchParts {
-				batch.More = i+1 < len(ids)
-				return nil
-			}
-		}
-		return nil
+	err = s.db.Read(ctx, "FilesByID", func(r *db.Reader) (err error) {
+		batch, err = s.filesWithParts(r, s.db.Q.FilesByID, hexList(ids))
+		return err
 	})
 	return batch, err
 }
@@ -149,39 +128,55 @@ func (s *Store) CompleteFiles(ctx context.Context, after store.FileID, limit int
 	if err := (store.ObjectQuery{Limit: limit}).Validate(); err != nil {
 		return batch, err
 	}
-	err = s.db.Read(ctx, "CompleteFiles", func(r *db.Reader) error {
-		rows, err := r.Query(s.db.Q.FilesAfter, after[:], limit+1)
-		if err != nil {
-			return err
-		}
-		files, err := scanFiles(rows)
-		if err != nil {
-			return err
-		}
-		batch = store.FileBatch{Files: files[:min(limit, len(files))], More: len(files) > limit}
-		parts := 0
-		for i := range batch.Files {
-			f := &batch.Files[i]
-			if err := s.addParts(r, f); err != nil {
-				return err
-			}
-			if parts += len(f.Parts); parts > store.BatchParts && i+1 < len(files) {
-				batch = store.FileBatch{Files: files[:i+1], More: true}
-				return nil
-			}
-		}
-		return nil
+	err = s.db.Read(ctx, "CompleteFiles", func(r *db.Reader) (err error) {
+		batch, err = s.filesWithParts(r, s.db.Q.FilesAfter, after[:], limit)
+		batch.More = batch.More || len(batch.Files) == limit
+		return err
 	})
 	return batch, err
 }
 
-// addParts reads all parts of a file.
-func (s *Store) addParts(r *db.Reader, f *store.File) error {
-	rows, err := r.Query(s.db.Q.Parts, f.ID[:])
+// filesWithParts runs a statement that lists files by id, and then reads their parts.
+func (s *Store) filesWithParts(r *db.Reader, text string, args ...any) (batch store.FileBatch, err error) {
+	rows, err := r.Query(text, args...)
 	if err != nil {
-		return err
+		return batch, err
 	}
-	f.Parts, err = scanParts(rows)
-	f.Marks = nil
-	return err
+	files, err := scanFiles(rows)
+	if err != nil || len(files) == 0 {
+		return batch, err
+	}
+	ids := make([]store.FileID, len(files))
+	at := make(map[store.FileID]int, len(files))
+	for i, f := range files {
+		ids[i], at[f.ID] = f.ID, i
+	}
+	if rows, err = r.Query(s.db.Q.PartsOfFiles, hexList(ids), store.BatchParts+store.MaxParts); err != nil {
+		return batch, err
+	}
+	err = db.Each(rows, func() error {
+		var owner []byte
+		p, err := scanPart(rows, &owner)
+		if err == nil {
+			f := &files[at[store.FileID(owner)]]
+			f.Parts = append(f.Parts, p)
+		}
+		return err
+	})
+	return store.EndOfBatch(files), err
+}
+
+// hexList is a JSON array of the ids in hexadecimal.
+func hexList(ids []store.FileID) string {
+	b := make([]byte, 0, len(ids)*(2*len(store.FileID{})+3)+2)
+	b = append(b, '[')
+	for i, id := range ids {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, '"')
+		b = hex.AppendEncode(b, id[:])
+		b = append(b, '"')
+	}
+	return string(append(b, ']'))
 }

@@ -13,7 +13,7 @@ func (s *Store) RenameFile(ctx context.Context, r store.Rename) (f store.File, p
 		if f, err = s.bareFile(t, noFile(r.File), s.db.Q.File, r.File[:]); err != nil {
 			return err
 		}
-		to, _, err := s.bucketID(t, r.Bucket)
+		to, err := s.bucketOf(t, r.Bucket)
 		switch {
 		case err != nil:
 			return err
@@ -40,7 +40,7 @@ func (s *Store) RenameFile(ctx context.Context, r store.Rename) (f store.File, p
 // move makes the file latest under another key, and the newest complete file that is left latest under its old key. It sets the
 // names of the file and its Seq.
 func (s *Store) move(t *db.Tx, f *store.File, to int64, r store.Rename) (previous store.FileID, err error) {
-	from, _, err := s.bucketID(t, f.Bucket)
+	from, err := s.bucketOf(t, f.Bucket)
 	if err != nil {
 		return previous, err
 	}
@@ -49,7 +49,7 @@ func (s *Store) move(t *db.Tx, f *store.File, to int64, r store.Rename) (previou
 	}
 	was := *f
 	f.Bucket, f.Key, f.ChangedBy = r.Bucket, r.Key, r.Caller
-	if f.Seq, err = s.count(t, to, f.Size, 1); err != nil {
+	if f.Seq, err = t.Count(to, f.Size, 1); err != nil {
 		return previous, err
 	}
 	if _, err := t.Exec(s.db.Q.RenameFile, to, []byte(r.Key), r.Caller, int64(f.Seq), f.ID[:]); err != nil {

@@ -11,6 +11,9 @@ import (
 // Restore implements store.MetadataLog.
 func (s *Store) Restore(ctx context.Context, records []store.LogRecord) error {
 	return s.db.Write(ctx, "Restore", func(t *db.Tx) error {
+		if err := t.Settle(); err != nil {
+			return err
+		}
 		for _, r := range records {
 			if err := s.restore(t, r); err != nil {
 				return err

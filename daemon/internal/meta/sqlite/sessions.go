@@ -26,7 +26,7 @@ func (s *Store) CreateSession(ctx context.Context, x store.Session, ttl time.Dur
 		return store.Session{}, err
 	}
 	err := s.db.Write(ctx, "CreateSession", func(t *db.Tx) error {
-		bucket, _, err := s.bucketID(t, x.Bucket)
+		bucket, err := s.bucketOf(t, x.Bucket)
 		if err != nil {
 			return err
 		}

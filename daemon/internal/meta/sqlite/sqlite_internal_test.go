@@ -91,6 +91,13 @@ func TestPlansUseAnIndex(t *testing.T) {
 		require.NotContains(t, got, "SCAN", name)
 		require.NotContains(t, got, "TEMP B-TREE", name)
 	}
+	// Lists of ids are read whole; the files and parts are found by them, and need not be sorted.
+	for text, uses := range map[string]string{s.db.Q.FilesByID: "SEARCH f USING PRIMARY KEY (id=?)", s.db.Q.PartsOfFiles: "SEARCH parts USING PRIMARY KEY (owner=?)"} {
+		got := plan(t, s, text)
+		require.Contains(t, got, uses)
+		require.Equal(t, 1, strings.Count(got, "SCAN"), got)
+		require.NotContains(t, got, "TEMP B-TREE")
+	}
 	inUse := plan(t, s, s.db.Q.BucketInUse)
 	for _, uses := range []string{"files_latest (bucket_id=?", "files_of_bucket_by_time (bucket_id=?", "sessions_of_bucket (bucket_id=?"} {
 		require.Contains(t, inUse, uses)

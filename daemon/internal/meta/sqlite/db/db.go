@@ -123,7 +123,7 @@ func open(ctx context.Context, path string, o Options) (_ *DB, err error) {
 		rest = 2 * time.Second
 	}
 	s.reserve = reserve.Open(path)
-	s.writer = newWriter(conn, rest, s.reserve.Spent())
+	s.writer = newWriter(conn, &s.Q, rest, s.reserve.Spent())
 	return s, nil
 }
 

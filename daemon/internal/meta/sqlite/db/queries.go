@@ -5,7 +5,7 @@ type Queries struct {
 	CreateBucket, Bucket, ListBuckets, UpdateBucket, BucketInUse, DeleteFailed, DropBucket                                                 string
 	InsertFile, InsertPart, FileState, Shown, Heir, Show, RenameFile, RemoveFile, RemoveParts, MarkFailed, MarkDeleted, InsertMarker, Hide string
 	File, LatestFile, Parts, PartsPage, SetMarks, ListObjects, ListFiles, ListFilesOfBucket, ListFilesByKey, CountByKey                    string
-	Record, AddUsage, SkipSeq, Usage, ChangeHead, ChangesAfter, DueChanges, TrimChanges                                                    string
+	Record, AddUsage, LastSeq, SkipSeq, Usage, ChangeHead, ChangesAfter, DueChanges, TrimChanges                                           string
 	DueDeleted, SweepParts, RemoveSwept, ForgetDropped, ForgetAttempts, Attempt, InsertAttempt                                             string
 	Part, OwnerOfPart, SessionNames, PartsAfter, Widen, PlaceChunks, CallOff, IsQueued, FinishRepairs                                      string
 	EnsureCluster, Cluster, NextEpoch, Members, Node, NodeNamed, SaveNode, BeatNode, SetNodeState                                          string
@@ -14,7 +14,7 @@ type Queries struct {
 	InsertSession, IDInUse, FileExists, Session, SessionAlive, SessionSize, SetSessionSize, SessionParts, RemoveSession, SlideSession      string
 	ListSessions, ListSessionsOfBucket, ListExpiredSessions, OwnerFull, BucketFull                                                         string
 	NumberTaken, PartState, RemoveNumber, RemoveBegun, TakePart, HandOver                                                                  string
-	LoggedTo, LogSegments, NewestSegment, InsertSegment, RemoveSegment, RemovePart, FilesAfter                                             string
+	LoggedTo, LogSegments, NewestSegment, InsertSegment, RemoveSegment, RemovePart, FilesByID, PartsOfFiles, FilesAfter                    string
 	RestoreBucket, NeedBucket, NeedBucketOf, EraseBucket, HideOthers, HideKey, ShowRestored, MoveRestored, EraseParts, CountFile           string
 	SaveCredential, Credential, ListCredentials, DeleteCredential                                                                          string
 	EndCredentials                                                                                                                         string

@@ -39,8 +39,8 @@ type change struct {
 	err    error       // of f
 }
 
-func newWriter(conn *sql.Conn, idle time.Duration, tight *atomic.Bool) *writer {
-	w := &writer{tx: Tx{newStatements(conn)}, idle: idle, tight: tight, queue: make(chan *change, maxGroup), done: make(chan struct{})}
+func newWriter(conn *sql.Conn, q *Queries, idle time.Duration, tight *atomic.Bool) *writer {
+	w := &writer{tx: Tx{Statements: newStatements(conn), q: q}, idle: idle, tight: tight, queue: make(chan *change, maxGroup), done: make(chan struct{})}
 	go w.run()
 	return w
 }
@@ -169,6 +169,7 @@ func (w *writer) serve(group []*change) {
 // commit runs the group in one transaction; an error means that all of it was rolled back.
 func (w *writer) commit(group []*change) error {
 	t := &w.tx
+	t.forget()
 	if _, err := t.Exec("BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
@@ -182,6 +183,10 @@ func (w *writer) commit(group []*change) error {
 		t.rollback()
 		return nil
 	}
+	if err := t.Settle(); err != nil {
+		t.rollback()
+		return err
+	}
 	// The group becomes durable here: COMMIT returns after the log is synced.
 	if _, err := t.Exec("COMMIT"); err != nil {
 		t.rollback()
@@ -191,7 +196,11 @@ func (w *writer) commit(group []*change) error {
 }
 
 // Tx is what a change may do. It belongs to the writer's goroutine.
-type Tx struct{ Statements }
+type Tx struct {
+	Statements
+	q *Queries
+	ledger
+}
 
 // runOne runs a change; an error of the change undoes that change only. The returned error concerns the whole transaction.
 func (t *Tx) runOne(c *change, alone bool) error {
@@ -202,7 +211,9 @@ func (t *Tx) runOne(c *change, alone bool) error {
 	if _, err := t.Exec("SAVEPOINT one"); err != nil {
 		return err
 	}
+	before := t.ledger.clone()
 	if c.err = c.f(t); c.err != nil {
+		t.ledger = before
 		if _, err := t.Exec("ROLLBACK TO one"); err != nil {
 			// A full disk or a read error has ended the whole transaction: report that first.
 			return errors.Join(c.err, err)

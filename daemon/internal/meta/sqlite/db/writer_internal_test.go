@@ -205,3 +205,92 @@ func TestAnotherWriterIsWaitedFor(t *testing.T) {
 	require.NoError(t, held.Rollback())
 	require.NoError(t, <-result)
 }
+
+// usage is what the row of a bucket counts.
+type usage struct{ bytes, files, seq int64 }
+
+func usageOf(t *testing.T, s *DB, name string) (u usage) {
+	t.Helper()
+	require.NoError(t, s.Read(t.Context(), "Test", func(r *Reader) error {
+		return r.Row("SELECT bytes, files, seq FROM buckets WHERE name = ?", name).Scan(&u.bytes, &u.files, &u.seq)
+	}))
+	return u
+}
+
+// inOneGroup runs the changes in one transaction, in order, and returns their errors.
+func inOneGroup(t *testing.T, s *DB, changes ...func(*Tx) error) []error {
+	t.Helper()
+	release := stalled(t, s.writer)
+	errs := make([]error, len(changes))
+	var all sync.WaitGroup
+	for i, f := range changes {
+		all.Go(func() { errs[i] = s.writer.do(context.Background(), f) })
+		await(t, s.writer, i+1)
+	}
+	release()
+	all.Wait()
+	return errs
+}
+
+func TestAGroupCountsOnce(t *testing.T) {
+	t.Parallel()
+	s := opened(t)
+	require.NoError(t, s.Write(t.Context(), "Test", func(tx *Tx) error { _, err := tx.Exec(s.Q.CreateBucket, "b", 0, 0); return err }))
+	refused := errors.New("refused")
+	lookups := 0
+	var seqs []uint64
+	count := func(bytes int64, then error) func(*Tx) error {
+		return func(tx *Tx) error {
+			id, err := tx.BucketID("b", func() (id int64, err error) {
+				lookups++
+				return id, tx.Row("SELECT id FROM buckets WHERE name = 'b'").Scan(&id)
+			})
+			if err != nil {
+				return err
+			}
+			seq, err := tx.Count(id, bytes, 1)
+			seqs = append(seqs, seq)
+			return errors.Join(err, then)
+		}
+	}
+	errs := inOneGroup(t, s, count(10, nil), count(5, refused), count(1, nil))
+	require.NoError(t, errs[0])
+	require.ErrorIs(t, errs[1], refused)
+	require.NoError(t, errs[2])
+	require.Equal(t, 1, lookups)
+	require.Equal(t, []uint64{1, 2, 2}, seqs, "the number of the change that was undone is drawn again")
+	require.Equal(t, usage{11, 2, 2}, usageOf(t, s, "b"), "and it is not counted")
+	require.NoError(t, s.writer.do(t.Context(), count(1, nil)))
+	require.Equal(t, usage{12, 3, 3}, usageOf(t, s, "b"))
+}
+
+// The row of a new bucket may have the id of one that was deleted in the same transaction.
+func TestASettledGroupCountsNothingForTheNextBucket(t *testing.T) {
+	t.Parallel()
+	s := opened(t)
+	find := func(tx *Tx) func() (int64, error) {
+		return func() (id int64, err error) { return id, tx.Row("SELECT max(id) FROM buckets").Scan(&id) }
+	}
+	create := func(name string) func(*Tx) error {
+		return func(tx *Tx) error { _, err := tx.Exec(s.Q.CreateBucket, name, 0, 0); return err }
+	}
+	var old, next int64
+	errs := inOneGroup(t, s, create("old"), func(tx *Tx) (err error) {
+		if old, err = tx.BucketID("old", find(tx)); err == nil {
+			_, err = tx.Count(old, 7, 1)
+		}
+		return err
+	}, func(tx *Tx) error {
+		if err := tx.Settle(); err != nil {
+			return err
+		}
+		_, err := tx.Exec(s.Q.DropBucket, old)
+		return err
+	}, create("next"), func(tx *Tx) (err error) {
+		next, err = tx.BucketID("next", find(tx))
+		return err
+	})
+	require.NoError(t, errors.Join(errs...))
+	require.Equal(t, old, next)
+	require.Equal(t, usage{}, usageOf(t, s, "next"))
+}
