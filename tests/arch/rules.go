@@ -59,7 +59,7 @@ const (
 // ringstore are the rules of this module. In the rows of daemon/internal a package is below everything that it may
 // import: the order of the layers is the order of this table. All of them may import the domain, store.
 var ringstore = Rules{
-	Everywhere: []string{internal + "store"},
+	Everywhere: []string{internal + "store", internal + "wait"},
 	Below:      "daemon/...",
 
 	Imports: []Row{
@@ -68,6 +68,8 @@ var ringstore = Rules{
 		{internal + "store/metatest", nil},
 		{internal + "store/chunktest", nil},
 		{internal + "store/mem", nil},
+
+		{internal + "wait", nil},
 
 		// The request id of log lines; below all that logs.
 		{internal + "telemetry", nil},

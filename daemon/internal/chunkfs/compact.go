@@ -8,6 +8,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs/format"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs/segment"
 	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/wait"
 )
 
 // moveBytes is how many bytes compaction copies between two pauses. The chunks of one such
@@ -31,14 +32,7 @@ func (s *Store) compactLoop(ctx context.Context) {
 
 // throttle waits for the time that n bytes take at the configured rate.
 func (s *Store) throttle(ctx context.Context, n int64) error {
-	pause := time.NewTimer(time.Duration(float64(n) / float64(s.cfg.CompactRate) * float64(time.Second)))
-	defer pause.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-pause.C:
-		return nil
-	}
+	return wait.For(ctx, time.Duration(float64(n)/float64(s.cfg.CompactRate)*float64(time.Second)))
 }
 
 // Compact rewrites all segments with enough garbage now, without pauses. The store does so

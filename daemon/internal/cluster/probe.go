@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/wait"
 )
 
 // probeLimit bounds one probe.
@@ -72,13 +73,10 @@ func (f *Fleet) firstPause(p pace) time.Duration {
 // node is no longer Suspect, and returns the next pause.
 func (f *Fleet) probeUntilReached(ctx context.Context, id store.NodeID, pause time.Duration) time.Duration {
 	for {
-		wait := time.NewTimer(pause + rand.N(pause/4+1)) // jitter, since many gateways see the same failure
+		ended := wait.For(ctx, pause+rand.N(pause/4+1)) // jitter, since many gateways see the same failure
 		pause = min(2*pause, maxProbePause*f.cfg.Probe)
-		select {
-		case <-ctx.Done():
-			wait.Stop()
+		if ended != nil {
 			return pause
-		case <-wait.C:
 		}
 		if m, ok := f.View().Member(id); !ok || m.Status != Suspect {
 			return pause

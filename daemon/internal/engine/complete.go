@@ -141,7 +141,7 @@ func smallest(parts []store.Part, least int64) error {
 func assemble(s store.Session, parts []store.Part) store.File {
 	f := store.File{
 		ID: s.ID, Bucket: s.Bucket, Key: s.Key, ContentType: s.ContentType, Meta: s.Meta,
-		CreatedAt: s.CreatedAt, ETag: etagOf(s.ID), Parts: parts,
+		CreatedAt: s.CreatedAt, ETag: s.ID.ETag(), Parts: parts,
 	}
 	for _, p := range parts {
 		f.Size += p.Size

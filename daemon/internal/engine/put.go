@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"encoding/hex"
 	"io"
 
 	"github.com/ringstore/ringstore/daemon/internal/store"
@@ -94,7 +93,7 @@ func (e *Engine) planUpload(ctx context.Context, r PutRequest) (*upload, error) 
 		partWrite: partWrite{e: e, ctx: context.WithoutCancel(ctx), plan: plan, body: body}, req: r,
 		file: store.File{
 			ID: id, Bucket: r.Bucket, Key: r.Key, Size: r.Size, ContentType: r.ContentType, Meta: r.Meta,
-			ETag: etagOf(id),
+			ETag: id.ETag(),
 		},
 	}, nil
 }
@@ -105,10 +104,6 @@ func validNames(b store.BucketName, k store.Key) error {
 	}
 	return k.Validate()
 }
-
-// etagOf is the entity tag of a file whose surface gives it none: a file never changes, so its id identifies its content. Clients of
-// S3 take 32 hexadecimal digits for the MD5 of the content, and such digits with -N for that of N parts; no file has 0 parts.
-func etagOf(id store.FileID) string { return hex.EncodeToString(id[:]) + "-0" }
 
 // recordAbove is the size in bytes above which an upload is recorded before it is complete. Smaller ones
 // end before their status could be of use, and would pay a second metadata transaction.

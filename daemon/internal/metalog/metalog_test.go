@@ -36,7 +36,7 @@ func anyFile(t *rapid.T) store.File {
 	}
 	copy(f.ID[:], rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "id"))
 	if rapid.Bool().Draw(t, "tag is id") {
-		f.ETag = hex.EncodeToString(f.ID[:])
+		f.ETag = f.ID.ETag()
 	}
 	if rapid.Bool().Draw(t, "sha") {
 		f.SHA256 = rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, "sha256")
@@ -275,7 +275,7 @@ func example() metalog.Segment {
 	}
 	f := store.File{
 		ID: store.FileID(a), Bucket: "default", Key: "folder/file", Size: 10, ContentType: "text/plain", State: store.Complete, Latest: true,
-		CreatedAt: micros(1700000000000000), CompletedAt: micros(1700000000500000), CRC64: 0x0102030405060708, ETag: hex.EncodeToString(a[:]),
+		CreatedAt: micros(1700000000000000), CompletedAt: micros(1700000000500000), CRC64: 0x0102030405060708, ETag: store.FileID(a).ETag(),
 		Meta: map[string]string{"colour": "blue"}, ChangedBy: "key",
 		Parts: []store.Part{{ID: store.PartID(b), Number: 1, Size: 10, K: 1, M: 2, UnitSize: 262144, CRC64: 0x0102030405060708, Chunks: []store.Placement{
 			{Node: store.NodeID(n), Sum: 0x01020304}, {Node: store.NodeID(b), Sum: 0x01020304}, {Sum: 0x01020304},

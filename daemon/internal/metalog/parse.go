@@ -2,7 +2,6 @@ package metalog
 
 import (
 	"encoding/binary"
-	"encoding/hex"
 	"math"
 	"time"
 
@@ -131,7 +130,7 @@ func (p *parser) file() (f store.File) {
 	if flags&flagSHA256 != 0 {
 		f.SHA256 = p.bytes(32)
 	}
-	f.ETag = hex.EncodeToString(f.ID[:])
+	f.ETag = f.ID.ETag()
 	if flags&flagTagIsID == 0 {
 		f.ETag = p.string()
 	}

@@ -2,7 +2,6 @@ package metalog
 
 import (
 	"encoding/binary"
-	"encoding/hex"
 	"maps"
 	"slices"
 	"time"
@@ -17,7 +16,7 @@ import (
 const (
 	flagLatest = 1 << iota
 	flagDeleteMarker
-	flagTagIsID // the entity tag is the id in hexadecimal
+	flagTagIsID // the entity tag is that of the id
 	flagSHA256
 	flagOneSum // there is one part, and its CRC64 is that of the file
 )
@@ -116,7 +115,7 @@ func appendFile(b []byte, f store.File, nodes nodeTable) []byte {
 
 func fileFlags(f store.File) (flags uint64) {
 	for flag, set := range map[uint64]bool{
-		flagLatest: f.Latest, flagDeleteMarker: f.DeleteMarker, flagTagIsID: f.ETag == hex.EncodeToString(f.ID[:]),
+		flagLatest: f.Latest, flagDeleteMarker: f.DeleteMarker, flagTagIsID: f.ETag == f.ID.ETag(),
 		flagSHA256: len(f.SHA256) == 32, flagOneSum: len(f.Parts) == 1 && f.Parts[0].CRC64 == f.CRC64,
 	} {
 		if set {

@@ -1,6 +1,9 @@
 package store
 
-import "time"
+import (
+	"encoding/hex"
+	"time"
+)
 
 // FileState is where a file is in its life. Values are stored: add at the end.
 type FileState uint8
@@ -66,6 +69,10 @@ type Part struct {
 	CRC64    uint64
 	Chunks   []Placement // K+M of them, by chunk index
 }
+
+// ETag is the entity tag of a file whose surface gives it none: a file never changes, so its id identifies its content. Clients of
+// S3 take 32 hexadecimal digits for the MD5 of the content, and such digits with -N for that of N parts; no file has 0 parts.
+func (id FileID) ETag() string { return hex.EncodeToString(id[:]) + "-0" }
 
 // ChunkSize is the number of bytes of the chunk of that index: whole units for
 // every full stripe, and for a last short stripe of r bytes one unit of

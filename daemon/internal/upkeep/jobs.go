@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/wait"
 )
 
 const (
@@ -63,7 +64,7 @@ func (w *jobWorker) work(ctx context.Context, term uint64) {
 			if failures++; failures == 1 {
 				w.log.Warn("the jobs cannot be read or changed; this is retried", "error", err)
 			}
-			pause(ctx, jitter(retryAfter(failures)))
+			_ = wait.For(ctx, jitter(retryAfter(failures)))
 		case worked:
 			failures = 0
 		default:
@@ -254,7 +255,7 @@ func (r *jobRun) finish(ctx context.Context, to store.JobState, reason string) e
 		if err == nil || isLost(err) || ctx.Err() != nil {
 			return err
 		}
-		pause(ctx, jitter(retryAfter(n)))
+		_ = wait.For(ctx, jitter(retryAfter(n)))
 	}
 }
 

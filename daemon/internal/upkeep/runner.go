@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/wait"
 )
 
 // LeaseName is the lease that the leader holds.
@@ -181,7 +182,7 @@ func (r *Runner) campaign(ctx context.Context) {
 			failing = true
 			r.cfg.Log.Warn("the upkeep lease cannot be requested", "error", err)
 		}
-		pause(ctx, jitter(r.cfg.TTL/3))
+		_ = wait.For(ctx, jitter(r.cfg.TTL/3))
 	}
 }
 
@@ -230,7 +231,7 @@ func (r *Runner) takeOver(ctx context.Context, term uint64) bool {
 		if err == nil {
 			return true
 		}
-		pause(ctx, jitter(retryAfter(n)))
+		_ = wait.For(ctx, jitter(retryAfter(n)))
 	}
 	return false
 }
@@ -238,9 +239,9 @@ func (r *Runner) takeOver(ctx context.Context, term uint64) bool {
 // hold renews the lease. It returns nil when ctx ended, and otherwise the reason why the lease is lost.
 func (r *Runner) hold(ctx context.Context, lease store.Lease, asked time.Time) error {
 	trusted := asked.Add(lease.TTL)
-	wait := r.cfg.TTL / 3
+	next := r.cfg.TTL / 3
 	for {
-		pause(ctx, min(wait, time.Until(trusted)))
+		_ = wait.For(ctx, min(next, time.Until(trusted)))
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -250,13 +251,13 @@ func (r *Runner) hold(ctx context.Context, lease store.Lease, asked time.Time) e
 		cancel()
 		switch {
 		case err == nil:
-			lease, trusted, wait = renewed, began.Add(renewed.TTL), r.cfg.TTL/3
+			lease, trusted, next = renewed, began.Add(renewed.TTL), r.cfg.TTL/3
 		case ctx.Err() != nil:
 			return nil
 		case store.KindOf(err) == store.Conflict || !time.Now().Before(trusted):
 			return err
 		default:
-			wait = r.cfg.TTL / 15 // the store may answer again before the lease expires
+			next = r.cfg.TTL / 15 // the store may answer again before the lease expires
 		}
 	}
 }
@@ -274,16 +275,6 @@ func (r *Runner) setTerm(term uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.term = term
-}
-
-// pause waits, or returns early when ctx ends.
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	}
 }
 
 // jitter is d plus or minus up to a quarter, so that gateways do not send requests at the same time.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/wait"
 )
 
 const (
@@ -67,11 +68,11 @@ func (w *waker) run(ctx context.Context) {
 		cancel()
 		if err == nil {
 			failures = 0
-			pause(ctx, wakeEvery)
+			_ = wait.For(ctx, wakeEvery)
 			continue
 		}
 		failures++
-		pause(ctx, jitter(retryAfter(failures)))
+		_ = wait.For(ctx, jitter(retryAfter(failures)))
 		w.wake(names...)
 	}
 }
@@ -91,13 +92,13 @@ func (r *Runner) listen(ctx context.Context) {
 			}
 			heard = counts
 		}
-		pause(ctx, listenEvery)
+		_ = wait.For(ctx, listenEvery)
 	}
 }
 
 // report stores the state of the loops until ctx ends: soon after the start, and then as often as the lease is renewed.
 func (r *Runner) report(ctx context.Context, term uint64) {
-	for pause(ctx, min(time.Second, r.cfg.TTL/3)); ctx.Err() == nil; pause(ctx, jitter(r.cfg.TTL/3)) {
+	for next := min(time.Second, r.cfg.TTL/3); wait.For(ctx, next) == nil; next = jitter(r.cfg.TTL / 3) {
 		limited, cancel := context.WithTimeout(ctx, r.cfg.TTL)
 		// A report that is lost is replaced by the next one. Where a later leader has reported, the lease ends soon.
 		_ = r.cfg.Meta.SaveLoops(limited, r.loopReport(term))

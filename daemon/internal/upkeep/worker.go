@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/wait"
 )
 
 // Progress is the state of a loop and what it has done since the process started.
@@ -99,7 +100,7 @@ func (w *worker) work(ctx context.Context, term uint64) {
 				w.log.Warn("upkeep failed and will be retried", "error", err)
 			}
 			w.setState(Failing)
-			pause(ctx, jitter(retryAfter(failures)))
+			_ = wait.For(ctx, jitter(retryAfter(failures)))
 		case out.State == Busy:
 			failures = 0
 			w.rest(ctx)
@@ -171,7 +172,7 @@ func smooth(average, next time.Duration) time.Duration {
 func (w *worker) rest(ctx context.Context) {
 	if d := time.Duration(w.pace.Throttle * float64(w.snapshot().Cost)); d > 0 {
 		w.setState(Throttled)
-		pause(ctx, d)
+		_ = wait.For(ctx, d)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/bufpool"
 	"github.com/ringstore/ringstore/daemon/internal/rpc"
 	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/wait"
 	clusterv1 "github.com/ringstore/ringstore/proto/cluster/v1"
 )
 
@@ -136,7 +137,7 @@ func (j *Joiner) join(ctx context.Context) (interval time.Duration, err error) {
 		if err == nil || isFinal(err) || ctx.Err() != nil {
 			return interval, err
 		}
-		if !sleep(ctx, pause/2+rand.N(pause/2)) {
+		if wait.For(ctx, pause/2+rand.N(pause/2)) != nil {
 			return 0, context.Cause(ctx)
 		}
 	}
@@ -190,7 +191,7 @@ func (j *Joiner) interval(cluster time.Duration) time.Duration {
 // beat sends heartbeats until the cluster no longer knows the node (nil), ctx ends, or an
 // error is final.
 func (j *Joiner) beat(ctx context.Context, interval time.Duration) error {
-	for sleep(ctx, interval) {
+	for wait.For(ctx, interval) == nil {
 		err := j.anyGateway(ctx, "heartbeat", j.beatThrough)
 		switch {
 		case err == nil || ctx.Err() != nil:
@@ -272,16 +273,4 @@ func isFinal(err error) bool {
 	}
 	code := rpc.CodeOf(err)
 	return code == codes.PermissionDenied || code == codes.InvalidArgument
-}
-
-// sleep waits for d and reports true, or false as soon as ctx ends.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/wait"
 )
 
 // Calls run functions of one call each on connections of one pool, and retry them where that is safe:
@@ -78,18 +79,6 @@ func (k *Calls) Change(ctx context.Context, f func(*Conn) error) error {
 	return err
 }
 
-// sleep waits, and returns early with the error of a context that ends.
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
 // resetsKey is the key of a connection's count of resets at its first use.
 const resetsKey = "ringstore.resets"
 
@@ -139,7 +128,7 @@ func (k *Calls) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 		case bounded.Err() != nil || !IsAway(err) || k.outage.age(began) >= k.opts.Reconnect:
 			return nil, &unmade{err}
 		}
-		if sleep(bounded, reconnectPause) != nil {
+		if wait.For(bounded, reconnectPause) != nil {
 			return nil, &unmade{err}
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/failure"
 	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/reserve"
 	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/wait"
 	schema "github.com/ringstore/ringstore/sql"
 	sqlfiles "github.com/ringstore/ringstore/sql/sqlite"
 )
@@ -56,7 +57,7 @@ func Open(ctx context.Context, path string, o Options) (*DB, error) {
 	s, err := open(ctx, path, o)
 	// Retry when another process creates the file at the same time: SQLite does not wait
 	// for a lock while the journal mode changes, and the tables may appear during the migration.
-	for try := 0; err != nil && try < openTries(err) && pause(ctx, 20*time.Millisecond); try++ {
+	for try := 0; err != nil && try < openTries(err) && wait.For(ctx, 20*time.Millisecond) == nil; try++ {
 		if failure.NeedsSpace(err) {
 			_ = os.Truncate(reserve.Path(path), 0) // the log and the shared memory are made at an open
 		}
@@ -77,18 +78,6 @@ func openTries(err error) int {
 		return 0
 	}
 	return 3
-}
-
-// pause waits, and reports whether the time passed before ctx ended.
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 func open(ctx context.Context, path string, o Options) (_ *DB, err error) {

@@ -72,7 +72,7 @@ func seeded(t testing.TB, r *rig, seed uint64) ops {
 
 // small makes merges and snapshots frequent.
 func small(c *logwriter.Config) {
-	c.TailBytes, c.MergeCount, c.MergeBytes, c.PieceFiles = 2000, 4, 1500, 3
+	c.TailBytes, c.MergeCount, c.MergeBytes, c.PieceFiles = 1200, 4, 900, 3
 }
 
 // TestReplayEqualsTheStore: after each settled step the replay equals the store, whatever was changed, merged and compacted.
