@@ -61,6 +61,7 @@ type Config struct {
 	Stall      time.Duration // see stripe.Config
 	SyncStall  time.Duration // see stripe.Config
 	HedgeFloor time.Duration // see stripe.Config
+	LateFloor  time.Duration // see stripe.Config
 
 	WakeReclaim func() // called after files were deleted or chunks put on the reclaim queue; may be nil
 	WakeRepair  func() // called after chunks were put on the repair queue; may be nil
@@ -110,7 +111,7 @@ func New(cfg Config) *Engine {
 	e := &Engine{cfg: cfg, meta: cfg.Meta, fleet: cfg.Fleet, pool: pool}
 	e.io = stripe.New(stripe.Config{
 		Fleet: cfg.Fleet, Meta: cfg.Meta, WakeRepair: cfg.WakeRepair, Log: cfg.Log,
-		Window: cfg.Window, Stall: cfg.Stall, SyncStall: cfg.SyncStall, HedgeFloor: cfg.HedgeFloor,
+		Window: cfg.Window, Stall: cfg.Stall, SyncStall: cfg.SyncStall, HedgeFloor: cfg.HedgeFloor, LateFloor: cfg.LateFloor,
 	})
 	e.closing, e.close = context.WithCancel(context.Background())
 	return e

@@ -17,6 +17,9 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store/mem"
 )
 
+// lateFloor is the default of Config.LateFloor; the rig's own is so long that a loaded machine makes no chunk late.
+const lateFloor = 100 * time.Millisecond
+
 // sizes of the three ways in which a body is stored: copies, one stripe, several stripes.
 var lateSizes = map[string]int{"copies": 50, "one stripe": 5 * testUnit, "several stripes": 40 * testUnit}
 
@@ -36,7 +39,7 @@ func TestAHealthyClusterQueuesNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				r := newRig(t, options{nodes: 6})
+				r := newRig(t, options{late: lateFloor, nodes: 6})
 				r.nodes.hook(slowBy(40 * time.Millisecond)) // every step of every node
 				for range 100 {
 					f := r.put(t, "key", randomBytes(size))
@@ -70,7 +73,7 @@ func TestAHungNodeDelaysWritesByLessThanASecond(t *testing.T) {
 			t.Run(name+", "+string(op), func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
-					r := newRig(t, options{nodes: 6})
+					r := newRig(t, options{late: lateFloor, nodes: 6})
 					hung := r.nodes.View().Members[0].ID
 					r.nodes.all()[hung].SetHook(mem.Stall(nil, op))
 					var holes int64
@@ -115,7 +118,7 @@ func TestAHungNodeDelaysWritesByLessThanASecond(t *testing.T) {
 func TestASpareNodeTakesTheChunkThatIsRequired(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, options{nodes: 3, config: func(c *engine.Config) { c.Survive = 1 }})
+		r := newRig(t, options{late: lateFloor, nodes: 3, config: func(c *engine.Config) { c.Survive = 1 }})
 		hung := r.nodes.View().Members[0].ID
 		r.nodes.all()[hung].SetHook(mem.Stall(nil, mem.OpCommit))
 		for range 20 {
@@ -141,7 +144,7 @@ func (noQueue) Enqueue(context.Context, []store.Task) error {
 func TestAChunkOfALateNodeIsRecordedBeforeTheAnswer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, options{nodes: 6, config: func(c *engine.Config) { c.Meta = noQueue{c.Meta} }})
+		r := newRig(t, options{late: lateFloor, nodes: 6, config: func(c *engine.Config) { c.Meta = noQueue{c.Meta} }})
 		session := r.session(t, "session", -1)
 		for name, write := range map[string]func() error{
 			"put": func() error {
@@ -180,7 +183,7 @@ func TestAChunkOfALateNodeIsRecordedBeforeTheAnswer(t *testing.T) {
 func TestAChunkOfALateNodeIsReclaimed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, options{nodes: 6})
+		r := newRig(t, options{late: lateFloor, nodes: 6})
 		var asked atomic.Int64
 		late := r.nodes.View().Members[0].ID
 		r.nodes.all()[late].SetHook(func(ctx context.Context, c mem.Call) error {
@@ -210,7 +213,7 @@ func TestAChunkOfALateNodeIsReclaimed(t *testing.T) {
 func TestASingleLateWriteIsNotReported(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, options{nodes: 3})
+		r := newRig(t, options{late: lateFloor, nodes: 3})
 		slow := r.nodes.View().Members[0].ID
 		r.nodes.all()[slow].SetHook(mem.Stall(nil, mem.OpCommit))
 		r.put(t, "key", randomBytes(50))
@@ -228,7 +231,7 @@ func TestASingleLateWriteIsNotReported(t *testing.T) {
 func TestALongUploadContinuesWithoutANodeThatTakesNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, options{nodes: 6})
+		r := newRig(t, options{late: lateFloor, nodes: 6})
 		hung := r.nodes.View().Members[2].ID
 		r.nodes.all()[hung].SetHook(mem.Stall(nil, mem.OpAppend))
 		body := randomBytes(500 * testUnit)

@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -35,6 +36,7 @@ type options struct {
 	nodes  int
 	zones  []int // nodes of each zone, instead of nodes; none: each node its own
 	config func(*engine.Config)
+	late   time.Duration // see engine.Config.LateFloor; default one minute
 }
 
 const testUnit = 64 // bytes: stripes of 384, so that small bodies have many
@@ -44,7 +46,7 @@ func newRig(t testing.TB, o options) *rig {
 	r := &rig{meta: mem.NewMetadata(), nodes: newNodes(o)}
 	cfg := engine.Config{
 		Meta: r.meta, Fleet: r.nodes, Survive: 2, UnitSize: testUnit,
-		Log: slog.New(slog.DiscardHandler), HedgeFloor: time.Minute,
+		Log: slog.New(slog.DiscardHandler), HedgeFloor: time.Minute, LateFloor: cmp.Or(o.late, time.Minute),
 	}
 	if o.config != nil {
 		o.config(&cfg)

@@ -8,8 +8,7 @@ import (
 )
 
 const (
-	// The bounds of patience. The floor keeps ordinary jitter of a loaded node from causing repairs.
-	minPatience       = 100 * time.Millisecond
+	// The upper bounds of patience. The lower one, Config.LateFloor, keeps ordinary jitter of a loaded node from causing repairs.
 	maxPatienceSmall  = 250 * time.Millisecond // of chunks of one unit
 	maxPatienceStream = time.Second            // of longer ones, whose commits write more
 	// lateFor is how long all writes of a node must have been late before it is reported as unreachable.
@@ -17,12 +16,12 @@ const (
 )
 
 // patience is how long a commit waits for further chunks once the first is durable: four times the 95th percentile of what the nodes
-// needed recently, within bounds.
+// needed recently, within bounds. A floor above the upper bound prevails.
 func (w *Writer) patience() time.Duration {
 	if w.spec.Whole {
-		return min(max(4*w.io.smalls.p95(), minPatience), maxPatienceSmall)
+		return max(min(4*w.io.smalls.p95(), maxPatienceSmall), w.io.cfg.LateFloor)
 	}
-	return min(max(4*w.io.commits.p95(), minPatience), maxPatienceStream)
+	return max(min(4*w.io.commits.p95(), maxPatienceStream), w.io.cfg.LateFloor)
 }
 
 // streamEnded counts a stream that ended, and wakes Commit when that may change what it waits for.

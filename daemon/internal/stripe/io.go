@@ -51,6 +51,7 @@ type Config struct {
 	SyncStall  time.Duration // the same while it makes a chunk durable; default 30 s
 	Lag        time.Duration // how long one node may delay the others during a write that can do without it; default 1 s
 	HedgeFloor time.Duration // the shortest wait after which a unit counts as slow; default 250 ms
+	LateFloor  time.Duration // the shortest wait of a commit for further chunks once the first is durable; default 100 ms
 }
 
 // IO reads and writes parts. It holds what its readers and writers share: measured latencies, codes and background work. Safe
@@ -79,6 +80,7 @@ func New(c Config) *IO {
 	c.SyncStall = cmp.Or(c.SyncStall, 30*time.Second)
 	c.Lag = cmp.Or(c.Lag, time.Second)
 	c.HedgeFloor = cmp.Or(c.HedgeFloor, 250*time.Millisecond)
+	c.LateFloor = cmp.Or(c.LateFloor, 100*time.Millisecond)
 	return &IO{cfg: c, buffers: bufpool.New()}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -29,7 +30,7 @@ func newClients(t *testing.T) *clients {
 }
 
 func engineOn(t *testing.T, r *rig, m *mem.Metadata, fleet *cluster.Fleet) *engine.Engine {
-	e := engine.New(engine.Config{Meta: m, Fleet: fleet, Survive: 2, UnitSize: upkeeptest.UnitSize, CopyBelow: 60, Log: upkeeptest.Quiet})
+	e := engine.New(engine.Config{Meta: m, Fleet: fleet, Survive: 2, UnitSize: upkeeptest.UnitSize, CopyBelow: 60, LateFloor: time.Minute, Log: upkeeptest.Quiet})
 	t.Cleanup(e.Close)
 	return e
 }
