@@ -171,24 +171,30 @@ CREATE TABLE log_segments (
 );
 
 CREATE TABLE nodes (
-    id              uuid        PRIMARY KEY,
-    name            text        NOT NULL,
-    address         text        NOT NULL,
-    zone            text        NOT NULL,
-    weight          integer     NOT NULL,
-    state           smallint    NOT NULL,
-    joined_at       timestamptz NOT NULL,
+    id        uuid        PRIMARY KEY,
+    name      text        NOT NULL,
+    address   text        NOT NULL,
+    zone      text        NOT NULL,
+    weight    integer     NOT NULL,
+    state     smallint    NOT NULL,
+    joined_at timestamptz NOT NULL
+);
+
+CREATE UNIQUE INDEX nodes_name ON nodes (name ASC) WHERE state <> 3;
+
+-- What changes with each heartbeat of a node, one row a node. No index has a changing column, so that the new
+-- version of a row stays in its page and needs no index entry.
+CREATE TABLE heartbeats (
+    node_id         uuid        PRIMARY KEY,
     last_beat       timestamptz NOT NULL,
     capacity_total  bigint      NOT NULL,
     capacity_used   bigint      NOT NULL,
     capacity_free   bigint      NOT NULL,
     capacity_chunks bigint      NOT NULL,
     version         text        NOT NULL,
-    disk_state      smallint    NOT NULL DEFAULT 0, -- what the disk takes: 0 ok, 1 full, 2 read-only, 3 failing
-    disk_reason     text        NOT NULL DEFAULT ''
+    disk_state      smallint    NOT NULL, -- what the disk takes: 0 ok, 1 full, 2 read-only, 3 failing
+    disk_reason     text        NOT NULL
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 200);
-
-CREATE UNIQUE INDEX nodes_name ON nodes (name ASC) WHERE state <> 3;
 
 CREATE TABLE tasks (
     kind      smallint    NOT NULL,

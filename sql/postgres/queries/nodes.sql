@@ -5,24 +5,31 @@ INSERT INTO cluster (id, epoch) VALUES ($1, 0) ON CONFLICT DO NOTHING;
 -- name: LockCluster
 SELECT epoch FROM cluster FOR UPDATE;
 
--- The event is one of two: that of a new node, or that of a changed one.
+-- The event is one of two: that of a new node, or that of a changed one. The row of a node that joins again
+-- unchanged stays as it is.
 -- name: JoinNode
 WITH known AS (
-    SELECT id FROM nodes WHERE id = @id
+    SELECT id, state FROM nodes WHERE id = @id
 ), same AS (
     SELECT id FROM nodes WHERE id = @id AND address = @address AND zone = @zone AND weight = @weight
 ), joined AS (
-    INSERT INTO nodes (id, name, address, zone, weight, capacity_total, capacity_used, capacity_free, capacity_chunks,
-                       disk_state, disk_reason, version, state, joined_at, last_beat)
-    VALUES (@id, @name, @address, @zone, @weight, @total, @used, @free, @chunks, @disk_state, @disk_reason, @version, 1, clock_timestamp(), clock_timestamp())
+    INSERT INTO nodes (id, name, address, zone, weight, state, joined_at)
+    VALUES (@id, @name, @address, @zone, @weight, 1, clock_timestamp())
     ON CONFLICT (id) DO UPDATE SET
-        name = excluded.name, address = excluded.address, zone = excluded.zone, weight = excluded.weight,
-        capacity_total = excluded.capacity_total, capacity_used = excluded.capacity_used,
-        capacity_free = excluded.capacity_free, capacity_chunks = excluded.capacity_chunks,
-        disk_state = excluded.disk_state, disk_reason = excluded.disk_reason,
-        version = excluded.version, last_beat = excluded.last_beat
-    WHERE nodes.state <> 3
+        name = excluded.name, address = excluded.address, zone = excluded.zone, weight = excluded.weight
+    WHERE nodes.state <> 3 AND (nodes.name <> excluded.name OR nodes.address <> excluded.address
+                                OR nodes.zone <> excluded.zone OR nodes.weight <> excluded.weight)
     RETURNING id
+), beaten AS (
+    INSERT INTO heartbeats (node_id, last_beat, capacity_total, capacity_used, capacity_free, capacity_chunks,
+                            version, disk_state, disk_reason)
+    SELECT @id::uuid, clock_timestamp(), @total::bigint, @used::bigint, @free::bigint, @chunks::bigint,
+           @version::text, @disk_state::smallint, @disk_reason::text
+    WHERE NOT EXISTS (SELECT FROM known WHERE state = 3)
+    ON CONFLICT (node_id) DO UPDATE SET
+        last_beat = excluded.last_beat, capacity_total = excluded.capacity_total, capacity_used = excluded.capacity_used,
+        capacity_free = excluded.capacity_free, capacity_chunks = excluded.capacity_chunks, version = excluded.version,
+        disk_state = excluded.disk_state, disk_reason = excluded.disk_reason
 ), grown AS (
     UPDATE cluster SET epoch = epoch + 1 WHERE EXISTS (SELECT FROM joined) AND NOT EXISTS (SELECT FROM same) RETURNING epoch
 ), numbered AS (
@@ -34,21 +41,23 @@ SELECT seq, clock_timestamp(), CASE WHEN EXISTS (SELECT FROM known) THEN @change
 FROM numbered;
 
 -- name: Members
-SELECT c.id, c.epoch, clock_timestamp(), n.id, n.name, n.address, n.zone, n.weight, n.state, n.joined_at, n.last_beat,
-       n.capacity_total, n.capacity_used, n.capacity_free, n.capacity_chunks,
-       n.disk_state, n.disk_reason, n.version
-FROM cluster c LEFT JOIN nodes n ON true;
+SELECT c.id, c.epoch, clock_timestamp(), n.id, n.name, n.address, n.zone, n.weight, n.state, n.joined_at, h.last_beat,
+       h.capacity_total, h.capacity_used, h.capacity_free, h.capacity_chunks,
+       h.disk_state, h.disk_reason, h.version
+FROM cluster c LEFT JOIN (nodes n JOIN heartbeats h ON h.node_id = n.id) ON true;
 
--- Returns the nodes that are known. Rows are locked in one order, so that gateways do not deadlock.
+-- Returns the nodes that are known. Rows are locked in one order, so that gateways do not deadlock; those of nodes are
+-- not, so that no heartbeat waits for a change of the membership.
 -- name: BeatNodes
 WITH known AS MATERIALIZED (
-    SELECT id FROM nodes WHERE id = ANY ($1::uuid[]) AND state <> 3 ORDER BY id FOR UPDATE
+    SELECT h.node_id AS id FROM heartbeats h JOIN nodes n ON n.id = h.node_id
+    WHERE h.node_id = ANY ($1::uuid[]) AND n.state <> 3 ORDER BY h.node_id FOR UPDATE OF h
 ), beaten AS (
-    UPDATE nodes SET last_beat = now(), capacity_total = b.total, capacity_used = b.used,
-                     capacity_free = b.free, capacity_chunks = b.chunks, disk_state = b.state, disk_reason = b.reason
+    UPDATE heartbeats SET last_beat = now(), capacity_total = b.total, capacity_used = b.used,
+                          capacity_free = b.free, capacity_chunks = b.chunks, disk_state = b.state, disk_reason = b.reason
     FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::smallint[], $7::text[])
              AS b (id, total, used, free, chunks, state, reason), known
-    WHERE nodes.id = known.id AND b.id = known.id
+    WHERE heartbeats.node_id = known.id AND b.id = known.id
 )
 SELECT id FROM known;
 

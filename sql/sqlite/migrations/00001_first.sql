@@ -129,24 +129,29 @@ CREATE TABLE log_segments (
 ) STRICT;
 
 CREATE TABLE nodes (
-    id              BLOB    PRIMARY KEY,
-    name            TEXT    NOT NULL,
-    address         TEXT    NOT NULL,
-    zone            TEXT    NOT NULL,
-    weight          INTEGER NOT NULL,
-    state           INTEGER NOT NULL,
-    joined_at       INTEGER NOT NULL,
+    id        BLOB    PRIMARY KEY,
+    name      TEXT    NOT NULL,
+    address   TEXT    NOT NULL,
+    zone      TEXT    NOT NULL,
+    weight    INTEGER NOT NULL,
+    state     INTEGER NOT NULL,
+    joined_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE UNIQUE INDEX nodes_name ON nodes (name) WHERE state <> 3;
+
+-- What changes with each heartbeat of a node, one row a node.
+CREATE TABLE heartbeats (
+    node_id         BLOB    PRIMARY KEY,
     last_beat       INTEGER NOT NULL,
     capacity_total  INTEGER NOT NULL,
     capacity_used   INTEGER NOT NULL,
     capacity_free   INTEGER NOT NULL,
     capacity_chunks INTEGER NOT NULL,
     version         TEXT    NOT NULL,
-    disk_state      INTEGER NOT NULL DEFAULT 0, -- what the disk takes: 0 ok, 1 full, 2 read-only, 3 failing
-    disk_reason     TEXT    NOT NULL DEFAULT ''
+    disk_state      INTEGER NOT NULL, -- what the disk takes: 0 ok, 1 full, 2 read-only, 3 failing
+    disk_reason     TEXT    NOT NULL
 ) STRICT, WITHOUT ROWID;
-
-CREATE UNIQUE INDEX nodes_name ON nodes (name) WHERE state <> 3;
 
 CREATE TABLE tasks (
     kind      INTEGER NOT NULL,

@@ -10,7 +10,7 @@ UPDATE cluster SET epoch = epoch + 1;
 -- name: Members
 SELECT id, name, address, zone, weight, state, joined_at, last_beat,
        capacity_total, capacity_used, capacity_free, capacity_chunks, disk_state, disk_reason, version
-FROM nodes ORDER BY name, id;
+FROM nodes JOIN heartbeats ON node_id = id ORDER BY name, id;
 
 -- name: Node
 SELECT state, address, zone, weight FROM nodes WHERE id = ?;
@@ -18,18 +18,23 @@ SELECT state, address, zone, weight FROM nodes WHERE id = ?;
 -- name: NodeNamed
 SELECT id FROM nodes WHERE name = ? AND state <> 3;
 
+-- The row of a node that joins again unchanged stays as it is.
 -- name: SaveNode
-INSERT INTO nodes (id, name, address, zone, weight, state, joined_at, last_beat,
-                   capacity_total, capacity_used, capacity_free, capacity_chunks, version, disk_state, disk_reason)
-VALUES (?1, ?2, ?3, ?4, ?5, 1, ?6, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
-ON CONFLICT (id) DO UPDATE SET name = ?2, address = ?3, zone = ?4, weight = ?5, last_beat = ?6,
-    capacity_total = ?7, capacity_used = ?8, capacity_free = ?9, capacity_chunks = ?10, version = ?11,
-    disk_state = ?12, disk_reason = ?13;
+INSERT INTO nodes (id, name, address, zone, weight, state, joined_at)
+VALUES (?1, ?2, ?3, ?4, ?5, 1, ?6)
+ON CONFLICT (id) DO UPDATE SET name = ?2, address = ?3, zone = ?4, weight = ?5
+WHERE name <> ?2 OR address <> ?3 OR zone <> ?4 OR weight <> ?5;
+
+-- name: FirstBeat
+INSERT INTO heartbeats (node_id, last_beat, capacity_total, capacity_used, capacity_free, capacity_chunks, version, disk_state, disk_reason)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+ON CONFLICT (node_id) DO UPDATE SET last_beat = ?2, capacity_total = ?3, capacity_used = ?4, capacity_free = ?5, capacity_chunks = ?6,
+    version = ?7, disk_state = ?8, disk_reason = ?9;
 
 -- name: BeatNode
-UPDATE nodes SET last_beat = ?, capacity_total = ?, capacity_used = ?, capacity_free = ?, capacity_chunks = ?,
+UPDATE heartbeats SET last_beat = ?, capacity_total = ?, capacity_used = ?, capacity_free = ?, capacity_chunks = ?,
     disk_state = ?, disk_reason = ?
-WHERE id = ? AND state <> 3;
+WHERE node_id = ? AND EXISTS (SELECT 1 FROM nodes WHERE id = node_id AND state <> 3);
 
 -- name: SetNodeState
 UPDATE nodes SET state = ? WHERE id = ?;

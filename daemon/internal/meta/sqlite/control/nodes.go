@@ -20,8 +20,11 @@ func (s *Store) JoinNode(ctx context.Context, n store.Node) (m store.Membership,
 			return err
 		}
 		c := n.Capacity
-		if _, err := t.Exec(s.db.Q.SaveNode, n.ID[:], n.Name, n.Address, n.Zone, n.Weight, db.Micros(s.db.Now()),
-			c.Total, c.Used, c.Free, c.Chunks, n.Version, c.Disk.State, c.Disk.Reason); err != nil {
+		now := db.Micros(s.db.Now())
+		if _, err := t.Exec(s.db.Q.SaveNode, n.ID[:], n.Name, n.Address, n.Zone, n.Weight, now); err != nil {
+			return err
+		}
+		if _, err := t.Exec(s.db.Q.FirstBeat, n.ID[:], now, c.Total, c.Used, c.Free, c.Chunks, n.Version, c.Disk.State, c.Disk.Reason); err != nil {
 			return err
 		}
 		if event != nil {
