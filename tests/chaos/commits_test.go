@@ -151,7 +151,7 @@ func (s *slowCommits) prepare(ctx context.Context, kind int) func() {
 		var created fileInfo
 		require.NoError(s.t, s.api.json(ctx, http.MethodPost, "/sessions", nil, map[string]any{"bucket": bucket, "name": key}, &created))
 		o.id = created.SessionID
-		require.True(s.t, s.w.part(ctx, rand.New(rand.NewPCG(1, 1)), o.id, 1, o.version, 0, size))
+		require.True(s.t, s.w.part(ctx, rand.New(rand.NewPCG(1, 1)), key, o.id, 1, o.version, 0, size))
 		return func() { s.w.complete(ctx, 0, o) }
 	case kind < 10:
 		s.w.put(ctx, 0, other, size)

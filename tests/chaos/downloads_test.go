@@ -103,7 +103,7 @@ func (d *downloads) upload(ctx context.Context, key string) (string, version, er
 	}
 	rng := rand.New(rand.NewPCG(0, 0))
 	for i := range int64(downloadParts) {
-		if !d.w.part(ctx, rng, s.SessionID, int(i)+1, v, i*downloadPart, (i+1)*downloadPart) {
+		if !d.w.part(ctx, rng, key, s.SessionID, int(i)+1, v, i*downloadPart, (i+1)*downloadPart) {
 			return "", v, errors.New("a part was not taken")
 		}
 	}
