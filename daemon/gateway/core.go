@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ringstore/ringstore/daemon/internal/access"
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/cluster"
 	"github.com/ringstore/ringstore/daemon/internal/connlimit"
 	"github.com/ringstore/ringstore/daemon/internal/engine"
@@ -35,7 +36,7 @@ import (
 type Parts struct {
 	Meta    *watch.Store
 	Master  *access.MasterKey
-	Connect func(store.Node) (store.Chunks, io.Closer, error) // to a node's chunks; see cluster.Config
+	Connect func(store.Node) (chunk.Store, io.Closer, error) // to a node's chunks; see cluster.Config
 	Log     *slog.Logger
 }
 

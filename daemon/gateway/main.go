@@ -17,6 +17,7 @@ import (
 
 	"github.com/ringstore/ringstore/daemon/internal/access"
 	"github.com/ringstore/ringstore/daemon/internal/bufpool"
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/conf"
 	"github.com/ringstore/ringstore/daemon/internal/lifecycle"
 	"github.com/ringstore/ringstore/daemon/internal/meta/postgres"
@@ -120,7 +121,7 @@ func run(ctx context.Context, c Config, meta *watch.Store, master *access.Master
 		return store.Errorf(store.Unavailable, "--listen-grpc %s: %w", c.ListenGRPC, err).
 			WithHint("Choose another address with --listen-grpc, or stop what uses this one.")
 	}
-	core, err := NewCore(ctx, c.Settings, Parts{Meta: meta, Master: master, Log: log, Connect: func(n store.Node) (store.Chunks, io.Closer, error) {
+	core, err := NewCore(ctx, c.Settings, Parts{Meta: meta, Master: master, Log: log, Connect: func(n store.Node) (chunk.Store, io.Closer, error) {
 		client, err := chunks.Dial(n.Address, chunks.DialConfig{Node: n.ID, JoinToken: token, Buffers: buffers})
 		return client, client, err
 	}})

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ringstore/ringstore/daemon/gateway"
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs"
 	"github.com/ringstore/ringstore/daemon/internal/cluster"
 	"github.com/ringstore/ringstore/daemon/internal/store"
@@ -76,7 +77,7 @@ func (ns *nodes) open(ctx context.Context, name, dir string, members store.Membe
 }
 
 // connect returns the chunks of a node: the same interface as over gRPC, called directly.
-func (ns *nodes) connect(n store.Node) (store.Chunks, io.Closer, error) {
+func (ns *nodes) connect(n store.Node) (chunk.Store, io.Closer, error) {
 	for _, have := range ns.all {
 		if have.chunks.Identity().Node == n.ID {
 			return have.chunks, io.NopCloser(nil), nil
@@ -88,7 +89,7 @@ func (ns *nodes) connect(n store.Node) (store.Chunks, io.Closer, error) {
 
 // pulse sends the heartbeats of all nodes of this process.
 func (ns *nodes) pulse() cluster.Heartbeater {
-	all := make(map[store.NodeID]store.Chunks, len(ns.all))
+	all := make(map[store.NodeID]chunk.Store, len(ns.all))
 	for _, n := range ns.all {
 		all[n.chunks.Identity().Node] = n.chunks
 	}

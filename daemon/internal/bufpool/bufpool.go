@@ -13,7 +13,7 @@ import "sync"
 const slack = 4 << 10
 
 // tiers are the sizes of pooled slices in bytes, ascending: small messages, HTTP/2 frames as
-// gRPC reads them, then units with their fields, up to store.MaxUnitSize.
+// gRPC reads them, then units with their fields, up to chunk.MaxUnitSize.
 var tiers = [...]int{2 << 10, 8 << 10, 16 << 10, 32<<10 + slack, 64<<10 + slack, 128<<10 + slack, 256<<10 + slack, 512<<10 + slack, 1<<20 + slack}
 
 // Pool is a pool of byte slices. Safe for concurrent use. It does not clear slices, which
@@ -55,8 +55,8 @@ func (p *Pool) Put(b *[]byte) {
 	}
 }
 
-// Buffer is memory of a pool that owns a unit: it implements store.Releaser and
-// store.Abandoner. Exactly one of the two methods is called, once, unless the buffer becomes
+// Buffer is memory of a pool that owns a unit: it implements chunk.Releaser and
+// chunk.Abandoner. Exactly one of the two methods is called, once, unless the buffer becomes
 // unreachable, in which case the garbage collector frees it.
 type Buffer struct {
 	Data  []byte

@@ -7,12 +7,12 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/ringstore/ringstore/daemon/internal/bufpool"
-	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 )
 
 var (
-	_ store.Releaser  = (*bufpool.Buffer)(nil)
-	_ store.Abandoner = (*bufpool.Buffer)(nil)
+	_ chunk.Releaser  = (*bufpool.Buffer)(nil)
+	_ chunk.Abandoner = (*bufpool.Buffer)(nil)
 )
 
 // Buffers that are lent at the same time never share memory, whatever was returned before.
@@ -24,7 +24,7 @@ func TestPool_LendsEachByteOnce(t *testing.T) {
 		next := byte(0)
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			if len(lent) < 8 && rapid.Bool().Draw(t, "lend") {
-				n := rapid.OneOf(rapid.IntRange(0, 40<<10), rapid.SampledFrom([]int{store.DefaultUnitSize, store.MaxUnitSize, store.MaxUnitSize + 1, 2 << 20})).Draw(t, "size")
+				n := rapid.OneOf(rapid.IntRange(0, 40<<10), rapid.SampledFrom([]int{chunk.DefaultUnitSize, chunk.MaxUnitSize, chunk.MaxUnitSize + 1, 2 << 20})).Draw(t, "size")
 				b := pool.Lend(n)
 				require.Len(t, b.Data, n)
 				next++
@@ -83,6 +83,6 @@ func BenchmarkLend(b *testing.B) {
 	pool := bufpool.New()
 	b.ReportAllocs()
 	for b.Loop() {
-		pool.Lend(store.DefaultUnitSize).Release()
+		pool.Lend(chunk.DefaultUnitSize).Release()
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs/format"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs/segment"
 	"github.com/ringstore/ringstore/daemon/internal/store"
@@ -19,14 +20,14 @@ func TestHalfADeleteShowsTheCopy(t *testing.T) {
 	s := assemble(Config{FS: vfstest.NewCrashable(), Now: time.Now})
 	id := store.ChunkID{Part: store.PartID{1}}
 	at := func(seg, off uint32) format.Record {
-		return format.Record{Kind: format.KindChunk, At: format.Place{Seg: seg, Off: off}, Head: 100, Content: format.Content{Info: store.ChunkInfo{ID: id, Size: 20}}}
+		return format.Record{Kind: format.KindChunk, At: format.Place{Seg: seg, Off: off}, Head: 100, Content: format.Content{Info: chunk.Info{ID: id, Size: 20}}}
 	}
 	var segments []*segment.Segment
 	for n := uint32(1); n <= 3; n++ {
 		segments = append(segments, segment.New(n, format.Salt(n), nil))
 		s.table.Add(segments[n-1])
 	}
-	tombstone := format.Record{Kind: format.KindTombstone, At: format.Place{Seg: 3, Off: 64}, Head: format.TombstoneSize, Target: format.Place{Seg: 2, Off: 64}, TargetSalt: 2, Content: format.Content{Info: store.ChunkInfo{ID: id}}}
+	tombstone := format.Record{Kind: format.KindTombstone, At: format.Place{Seg: 3, Off: 64}, Head: format.TombstoneSize, Target: format.Place{Seg: 2, Off: 64}, TargetSalt: 2, Content: format.Content{Info: chunk.Info{ID: id}}}
 	useless := tombstone
 	useless.Target.Seg, useless.At.Off = 9, 136
 	stale := tombstone // of an earlier segment of that number

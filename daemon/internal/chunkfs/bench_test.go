@@ -11,14 +11,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
+	"github.com/ringstore/ringstore/daemon/internal/chunk/chunktest"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs"
-	"github.com/ringstore/ringstore/daemon/internal/store"
-	"github.com/ringstore/ringstore/daemon/internal/store/chunktest"
 	"github.com/ringstore/ringstore/daemon/internal/vfs"
 )
 
 func BenchmarkChunks(b *testing.B) {
-	chunktest.Benchmark(b, func(b testing.TB) store.Chunks { return open(b, chunkfs.Config{Dir: b.TempDir()}) })
+	chunktest.Benchmark(b, func(b testing.TB) chunk.Store { return open(b, chunkfs.Config{Dir: b.TempDir()}) })
 }
 
 // cpuTime is the CPU time that this process has used.
@@ -65,9 +65,9 @@ func BenchmarkSixSmall(b *testing.B) {
 		for i := range stores {
 			stores[i] = open(b, chunkfs.Config{Dir: b.TempDir()})
 		}
-		u, label := store.NewUnit(chunktest.Bytes(1, size), nil), chunktest.SampleLabel()
+		u, label := chunk.NewUnit(chunktest.Bytes(1, size), nil), chunktest.SampleLabel()
 		spread(b, 8, func(p, _ int) error {
-			spec := store.ChunkSpec{ID: chunktest.NewID(), UnitSize: store.DefaultUnitSize, SizeHint: size}
+			spec := chunk.Spec{ID: chunktest.NewID(), UnitSize: chunk.DefaultUnitSize, SizeHint: size}
 			_, err := stores[p].PutSmall(context.Background(), spec, u, label)
 			return err
 		})
@@ -108,17 +108,17 @@ func bareFiles(b *testing.B) (files [6]vfs.File, ends [6]int64) {
 // disk, beside six plain streams that write and sync the same.
 func BenchmarkSixLarge(b *testing.B) {
 	const size = 64 << 20
-	data := chunktest.Bytes(1, store.DefaultUnitSize)
+	data := chunktest.Bytes(1, chunk.DefaultUnitSize)
 	b.Run("stores", func(b *testing.B) {
 		var stores [6]*chunkfs.Store
 		for i := range stores {
 			stores[i] = open(b, chunkfs.Config{Dir: b.TempDir()})
 		}
-		u, label := store.NewUnit(data, nil), chunktest.SampleLabel()
+		u, label := chunk.NewUnit(data, nil), chunktest.SampleLabel()
 		b.SetBytes(size)
 		spread(b, 1, func(p, _ int) error {
 			id := chunktest.NewID()
-			w, err := stores[p].Create(context.Background(), store.ChunkSpec{ID: id, UnitSize: len(data), SizeHint: size})
+			w, err := stores[p].Create(context.Background(), chunk.Spec{ID: id, UnitSize: len(data), SizeHint: size})
 			if err != nil {
 				return err
 			}

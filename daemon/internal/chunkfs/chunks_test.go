@@ -10,9 +10,10 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
+	"github.com/ringstore/ringstore/daemon/internal/chunk/chunktest"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs"
 	"github.com/ringstore/ringstore/daemon/internal/store"
-	"github.com/ringstore/ringstore/daemon/internal/store/chunktest"
 	"github.com/ringstore/ringstore/daemon/internal/vfs/vfstest"
 )
 
@@ -39,7 +40,7 @@ func TestContract(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			chunktest.Run(t, func(t testing.TB) store.Chunks {
+			chunktest.Run(t, func(t testing.TB) chunk.Store {
 				cfg := cfg
 				cfg.Dir = t.TempDir()
 				return open(t, cfg)
@@ -48,7 +49,7 @@ func TestContract(t *testing.T) {
 	}
 	t.Run("crashable", func(t *testing.T) {
 		t.Parallel()
-		chunktest.Run(t, func(t testing.TB) store.Chunks {
+		chunktest.Run(t, func(t testing.TB) chunk.Store {
 			fs := vfstest.NewCrashable()
 			t.Cleanup(func() { require.Zero(t, fs.OpenFiles(), "files left open") })
 			return open(t, chunkfs.Config{FS: fs})
@@ -63,7 +64,7 @@ func TestContractDamaged(t *testing.T) {
 	for what, below := range map[string]int64{"packed": 1 << 20, "files": 1} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
-			chunktest.RunDamage(t, func(t testing.TB) (store.Chunks, chunktest.Damage) {
+			chunktest.RunDamage(t, func(t testing.TB) (chunk.Store, chunktest.Damage) {
 				var end int64 // of the segment, before the last record
 				fs := vfstest.NewInject(vfstest.NewCrashable(), nil)
 				fs.SetHook(func(c vfstest.Call) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs/disk"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs/format"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs/segment"
@@ -186,7 +187,7 @@ func (m *rewriter) consider(r *format.Record) (sound bool) {
 		if r.Target.Seg != m.seg.Number && m.s.table.Holds(r.Target.Seg, r.TargetSalt) {
 			m.tombs[r.Target.Seg] += r.Size()
 			m.add(&format.Record{
-				Kind: format.KindTombstone, Content: format.Content{Info: store.ChunkInfo{ID: r.Info.ID}},
+				Kind: format.KindTombstone, Content: format.Content{Info: chunk.Info{ID: r.Info.ID}},
 				Target: r.Target, TargetSalt: r.TargetSalt,
 			})
 		}

@@ -11,9 +11,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk/chunktest"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs"
 	"github.com/ringstore/ringstore/daemon/internal/store"
-	"github.com/ringstore/ringstore/daemon/internal/store/chunktest"
 	"github.com/ringstore/ringstore/daemon/internal/vfs/vfstest"
 )
 

@@ -14,9 +14,10 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
+	"github.com/ringstore/ringstore/daemon/internal/chunk/chunktest"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs"
 	"github.com/ringstore/ringstore/daemon/internal/store"
-	"github.com/ringstore/ringstore/daemon/internal/store/chunktest"
 	"github.com/ringstore/ringstore/daemon/internal/vfs"
 	"github.com/ringstore/ringstore/daemon/internal/vfs/vfstest"
 )
@@ -110,20 +111,20 @@ func (o *oracle) clone() *oracle {
 }
 
 // put writes a chunk in pieces of 1000 bytes.
-func put(s store.Chunks, id store.ChunkID, data string, label store.Label) error {
+func put(s chunk.Store, id store.ChunkID, data string, label chunk.Label) error {
 	const unit = 1000
 	if len(data) <= unit {
-		spec := store.ChunkSpec{ID: id, UnitSize: unit, SizeHint: int64(len(data))}
-		_, err := store.PutSmall(context.Background(), s, spec, store.NewUnit([]byte(data), nil), label)
+		spec := chunk.Spec{ID: id, UnitSize: unit, SizeHint: int64(len(data))}
+		_, err := chunk.PutSmall(context.Background(), s, spec, chunk.NewUnit([]byte(data), nil), label)
 		return err
 	}
-	w, err := s.Create(context.Background(), store.ChunkSpec{ID: id, UnitSize: unit})
+	w, err := s.Create(context.Background(), chunk.Spec{ID: id, UnitSize: unit})
 	if err != nil {
 		return err
 	}
 	defer w.Abort()
 	for rest := data; rest != ""; rest = rest[min(unit, len(rest)):] {
-		if err := w.Append(store.NewUnit([]byte(rest[:min(unit, len(rest))]), nil)); err != nil {
+		if err := w.Append(chunk.NewUnit([]byte(rest[:min(unit, len(rest))]), nil)); err != nil {
 			return err
 		}
 	}
@@ -193,12 +194,12 @@ func steps(ctx context.Context, s *chunkfs.Store, o *oracle, further func(error)
 }
 
 func aborted(s *chunkfs.Store, id store.ChunkID, size int) error {
-	w, err := s.Create(context.Background(), store.ChunkSpec{ID: id, UnitSize: size})
+	w, err := s.Create(context.Background(), chunk.Spec{ID: id, UnitSize: size})
 	if err != nil {
 		return err
 	}
 	defer w.Abort()
-	return w.Append(store.NewUnit(chunktest.Bytes(1, size), nil))
+	return w.Append(chunk.NewUnit(chunktest.Bytes(1, size), nil))
 }
 
 // TestCutAtEveryBoundary cuts the power before every call that changes the
@@ -361,7 +362,7 @@ func TestAgainstOracle(t *testing.T) {
 			}
 			writes++
 			data := text(writes, size.Draw(t, "size"))
-			return o.attempt(at, data, func() error { return put(s, at, data, store.Label{Key: "k"}) })
+			return o.attempt(at, data, func() error { return put(s, at, data, chunk.Label{Key: "k"}) })
 		}
 		remove := func(t *rapid.T) error {
 			at := id.Draw(t, "id")

@@ -11,9 +11,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
+	"github.com/ringstore/ringstore/daemon/internal/chunk/chunktest"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs"
 	"github.com/ringstore/ringstore/daemon/internal/store"
-	"github.com/ringstore/ringstore/daemon/internal/store/chunktest"
 	"github.com/ringstore/ringstore/daemon/internal/vfs"
 	"github.com/ringstore/ringstore/daemon/internal/vfs/vfstest"
 )
@@ -361,7 +362,7 @@ func requireSoundOrCorrupt(t *testing.T, s *chunkfs.Store, id store.ChunkID) {
 	t.Helper()
 	r, err := s.Open(context.Background(), id, 0, -1)
 	for err == nil {
-		var u store.Unit
+		var u chunk.Unit
 		if u, err = r.Next(); err == nil {
 			require.NoError(t, u.Check())
 			u.Release()

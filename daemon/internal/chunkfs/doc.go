@@ -1,4 +1,4 @@
-// Package chunkfs stores chunks on a disk. It is the store.Chunks of a storage node.
+// Package chunkfs stores chunks on a disk. It is the chunk.Store of a storage node.
 //
 // # The data directory
 //

@@ -16,9 +16,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
+	"github.com/ringstore/ringstore/daemon/internal/chunk/chunktest"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs"
 	"github.com/ringstore/ringstore/daemon/internal/store"
-	"github.com/ringstore/ringstore/daemon/internal/store/chunktest"
 	"github.com/ringstore/ringstore/daemon/internal/vfs"
 	"github.com/ringstore/ringstore/daemon/internal/vfs/vfstest"
 )
@@ -172,11 +173,11 @@ func TestTroublesThatPass(t *testing.T) {
 	fail("nothing", nil)
 	require.NoError(t, s.Delete(t.Context(), fixedID(5000)))
 	fail("writeback", syscall.EIO)
-	w, err := s.Create(t.Context(), store.ChunkSpec{ID: fixedID(30), UnitSize: 1 << 20})
+	w, err := s.Create(t.Context(), chunk.Spec{ID: fixedID(30), UnitSize: 1 << 20})
 	require.NoError(t, err)
 	defer w.Abort()
 	for err == nil {
-		err = w.Append(store.NewUnit(make([]byte, 1<<20), nil))
+		err = w.Append(chunk.NewUnit(make([]byte, 1<<20), nil))
 	}
 	require.ErrorIs(t, err, store.Unavailable)
 }
@@ -225,8 +226,8 @@ func TestSpaceIsAskedForBeforeItRunsOut(t *testing.T) {
 	cfg := tiny(disk)
 	cfg.Reserve = 1 << 20
 	s := open(t, cfg)
-	create := func(n int, hint int64) (store.ChunkWriter, error) {
-		return s.Create(t.Context(), store.ChunkSpec{ID: fixedID(n), UnitSize: 1000, SizeHint: hint})
+	create := func(n int, hint int64) (chunk.Writer, error) {
+		return s.Create(t.Context(), chunk.Spec{ID: fixedID(n), UnitSize: 1000, SizeHint: hint})
 	}
 	one, err := create(1, 700_000)
 	require.NoError(t, err)
@@ -245,7 +246,7 @@ func TestSpaceIsAskedForBeforeItRunsOut(t *testing.T) {
 	three, err := create(3, 0)
 	require.NoError(t, err)
 	for err == nil {
-		err = three.Append(store.NewUnit(make([]byte, 1000), nil))
+		err = three.Append(chunk.NewUnit(make([]byte, 1000), nil))
 	}
 	require.ErrorIs(t, err, store.NoSpace)
 	three.Abort()
@@ -300,9 +301,9 @@ func TestUsedIsWhatIsThere(t *testing.T) {
 			require.NoError(t, s.Delete(t.Context(), fixedID(n)))
 		}
 	}
-	w, err := s.Create(t.Context(), store.ChunkSpec{ID: fixedID(50), UnitSize: 9000, SizeHint: 9000}) // the hint is wrong
+	w, err := s.Create(t.Context(), chunk.Spec{ID: fixedID(50), UnitSize: 9000, SizeHint: 9000}) // the hint is wrong
 	require.NoError(t, err)
-	require.NoError(t, w.Append(store.NewUnit(make([]byte, 4000), nil)))
+	require.NoError(t, w.Append(chunk.NewUnit(make([]byte, 4000), nil)))
 	_, err = w.Commit(goldenLabel)
 	require.NoError(t, err)
 	require.NoError(t, s.Compact(t.Context()))
@@ -429,15 +430,15 @@ func TestCallsAfterClose(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, put(s, fixedID(1), text(1, 2900), goldenLabel))
 	require.NoError(t, put(s, fixedID(2), text(2, 5000), goldenLabel))
-	var readers []store.ChunkReader
+	var readers []chunk.Reader
 	for n := 1; n <= 2; n++ {
 		r, err := s.Open(t.Context(), fixedID(n), 0, -1)
 		require.NoError(t, err)
 		readers = append(readers, r)
 	}
-	w, err := s.Create(t.Context(), store.ChunkSpec{ID: fixedID(3), UnitSize: 5000})
+	w, err := s.Create(t.Context(), chunk.Spec{ID: fixedID(3), UnitSize: 5000})
 	require.NoError(t, err)
-	require.NoError(t, w.Append(store.NewUnit([]byte(text(3, 5000)), nil)))
+	require.NoError(t, w.Append(chunk.NewUnit([]byte(text(3, 5000)), nil)))
 	require.NoError(t, s.Close())
 	for _, r := range readers { // they may continue
 		u, err := r.Next()

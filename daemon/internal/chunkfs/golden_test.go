@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/vfs"
@@ -32,7 +33,7 @@ func golden(t *testing.T, name string, got []byte) {
 }
 
 // goldenLabel has a different value in every field.
-var goldenLabel = store.Label{
+var goldenLabel = chunk.Label{
 	File: store.FileID{1, 2, 3, 15: 16}, Bucket: "photos", Key: "summer/ä.jpg", ContentType: "image/jpeg", CreatedAt: 1_700_000_000_123_456,
 	FileSize: 12345, PartNumber: 2, PartOffset: 5000, PartSize: 7345, PartCRC64: 0x0123456789abcdef, K: 6, M: 4, UnitSize: 1000,
 }
@@ -47,7 +48,7 @@ func goldenDisk(t *testing.T, fs vfs.FS) {
 	s, err := chunkfs.Open(t.Context(), cfg)
 	require.NoError(t, err)
 	require.NoError(t, put(s, fixedID(1), text(1, 2500), goldenLabel)) // packed, three units
-	require.NoError(t, put(s, fixedID(2), text(2, 10), store.Label{}))
+	require.NoError(t, put(s, fixedID(2), text(2, 10), chunk.Label{}))
 	require.NoError(t, s.Delete(t.Context(), fixedID(2)))
 	require.NoError(t, put(s, fixedID(3), text(3, 3500), goldenLabel)) // a file of four units
 	require.NoError(t, s.Close())
@@ -116,10 +117,10 @@ func TestDurableSequence(t *testing.T) {
 	section("next small chunk")
 	require.NoError(t, put(s, fixedID(4), text(1, 500), goldenLabel))
 	section("large chunk, its size known before")
-	w, err := s.Create(t.Context(), store.ChunkSpec{ID: fixedID(2), UnitSize: 4000, SizeHint: 12_000})
+	w, err := s.Create(t.Context(), chunk.Spec{ID: fixedID(2), UnitSize: 4000, SizeHint: 12_000})
 	require.NoError(t, err)
 	for range 3 {
-		require.NoError(t, w.Append(store.NewUnit([]byte(text(2, 4000)), nil)))
+		require.NoError(t, w.Append(chunk.NewUnit([]byte(text(2, 4000)), nil)))
 	}
 	_, err = w.Commit(goldenLabel)
 	require.NoError(t, err)

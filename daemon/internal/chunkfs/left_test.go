@@ -7,8 +7,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
+	"github.com/ringstore/ringstore/daemon/internal/chunk/chunktest"
 	"github.com/ringstore/ringstore/daemon/internal/store"
-	"github.com/ringstore/ringstore/daemon/internal/store/chunktest"
 	"github.com/ringstore/ringstore/daemon/internal/vfs/vfstest"
 )
 
@@ -26,8 +27,8 @@ func TestNothingIsStoredForACallerThatLeft(t *testing.T) {
 			defer cancel()
 			done := make(chan error, 1)
 			go func() {
-				u := store.NewUnit(chunktest.Bytes(1, size), nil)
-				_, err := s.PutSmall(ctx, store.ChunkSpec{ID: id, UnitSize: store.DefaultUnitSize, SizeHint: int64(size)}, u, goldenLabel)
+				u := chunk.NewUnit(chunktest.Bytes(1, size), nil)
+				_, err := s.PutSmall(ctx, chunk.Spec{ID: id, UnitSize: chunk.DefaultUnitSize, SizeHint: int64(size)}, u, goldenLabel)
 				done <- err
 			}()
 			require.Eventually(t, waited, time.Minute, time.Millisecond)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/vfs/vfstest"
 )
@@ -16,12 +17,12 @@ func TestListReadsNoChunk(t *testing.T) {
 	t.Parallel()
 	disk := vfstest.NewCrashable()
 	s := open(t, tiny(disk))
-	var want []store.ListedChunk
+	var want []chunk.Listed
 	for n, size := range []int{300, 5000, 2000, 7000} { // packed and files
 		require.NoError(t, put(s, fixedID(n+1), text(n+1, size), goldenLabel))
 		info, err := s.Stat(t.Context(), fixedID(n+1))
 		require.NoError(t, err)
-		want = append(want, store.ListedChunk{ID: info.ID, Sum: info.Sum})
+		want = append(want, chunk.Listed{ID: info.ID, Sum: info.Sum})
 	}
 	require.NoError(t, s.Close())
 	name := "chunks/03/" + fixedID(2).String()
@@ -35,7 +36,7 @@ func TestListReadsNoChunk(t *testing.T) {
 		return nil
 	})
 	s = open(t, cfg)
-	list := func() []store.ListedChunk {
+	list := func() []chunk.Listed {
 		listed, err := s.List(t.Context(), store.ChunkID{}, 10)
 		require.NoError(t, err)
 		return listed
@@ -52,12 +53,12 @@ func TestListReadsNoChunk(t *testing.T) {
 	info, err := s.Stat(t.Context(), fixedID(9))
 	require.NoError(t, err)
 	reads.Store(0)
-	require.Contains(t, list(), store.ListedChunk{ID: info.ID, Sum: info.Sum})
+	require.Contains(t, list(), chunk.Listed{ID: info.ID, Sum: info.Sum})
 	require.Zero(t, reads.Load())
 
 	require.NoError(t, s.Close())
 	whole := contentOf(t, disk, name)
 	overwrite(t, disk, name, whole[:len(whole)-1])
 	s = open(t, tiny(disk))
-	require.Contains(t, list(), store.ListedChunk{ID: fixedID(2), Damaged: true})
+	require.Contains(t, list(), chunk.Listed{ID: fixedID(2), Damaged: true})
 }

@@ -69,7 +69,7 @@ func (s *Store) probeNow() {
 	}
 }
 
-// Capacity implements store.ChunkKeeper. It detects that a disk became full, read-only or
+// Capacity implements chunk.Keeper. It detects that a disk became full, read-only or
 // writable again without a write by a client.
 func (s *Store) Capacity(ctx context.Context) (store.Capacity, error) {
 	if err := s.begin(ctx); err != nil {

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/ringstore/ringstore/daemon/internal/bufpool"
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs/disk"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs/format"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs/index"
@@ -94,23 +95,23 @@ func (s *Store) sound(id store.ChunkID) bool {
 }
 
 // unit reads unit n into a buffer of the pool and checks it. The unit owns the buffer.
-func (src *source) unit(pool *bufpool.Pool, n int) (store.Unit, error) {
+func (src *source) unit(pool *bufpool.Pool, n int) (chunk.Unit, error) {
 	off := int64(n) * int64(src.Info.UnitSize)
 	buf := pool.Lend(int(min(int64(src.Info.UnitSize), src.Info.Size-off)))
-	u := store.Unit{Data: buf.Data, CRC: src.CRCs[n], Owner: buf}
+	u := chunk.Unit{Data: buf.Data, CRC: src.CRCs[n], Owner: buf}
 	err := format.ReadFull(src.file, buf.Data, src.dataAt+off)
 	if err == nil {
 		err = u.Check()
 	}
 	if err != nil {
 		buf.Release()
-		return store.Unit{}, err
+		return chunk.Unit{}, err
 	}
 	return u, nil
 }
 
-// Open implements store.ChunkReaderOpener.
-func (s *Store) Open(ctx context.Context, id store.ChunkID, first, count int) (store.ChunkReader, error) {
+// Open implements chunk.ReaderOpener.
+func (s *Store) Open(ctx context.Context, id store.ChunkID, first, count int) (chunk.Reader, error) {
 	if err := s.begin(ctx); err != nil {
 		return nil, err
 	}
@@ -130,12 +131,12 @@ func (s *Store) Open(ctx context.Context, id store.ChunkID, first, count int) (s
 	return &reader{ctx: ctx, pool: s.pool, src: src, next: first, end: end}, nil
 }
 
-// Verify implements store.ChunkVerifier.
+// Verify implements chunk.Verifier.
 func (s *Store) Verify(ctx context.Context, id store.ChunkID) error {
-	return store.VerifyByReading(ctx, s, id)
+	return chunk.VerifyByReading(ctx, s, id)
 }
 
-// reader is a store.ChunkReader. next and end belong to the goroutine that
+// reader is a chunk.Reader. next and end belong to the goroutine that
 // reads; Close may come from another.
 type reader struct {
 	ctx    context.Context
@@ -146,16 +147,16 @@ type reader struct {
 	closed atomic.Bool
 }
 
-// Next implements store.ChunkReader.
-func (r *reader) Next() (store.Unit, error) {
+// Next implements chunk.Reader.
+func (r *reader) Next() (chunk.Unit, error) {
 	if r.closed.Load() {
-		return store.Unit{}, errReaderClosed
+		return chunk.Unit{}, errReaderClosed
 	}
 	if err := r.ctx.Err(); err != nil {
-		return store.Unit{}, err
+		return chunk.Unit{}, err
 	}
 	if r.next >= r.end {
-		return store.Unit{}, io.EOF
+		return chunk.Unit{}, io.EOF
 	}
 	u, err := r.src.unit(r.pool, r.next)
 	switch {
@@ -163,13 +164,13 @@ func (r *reader) Next() (store.Unit, error) {
 		r.next++
 		return u, nil
 	case r.closed.Load(): // the file was closed during the read
-		return store.Unit{}, errReaderClosed
+		return chunk.Unit{}, errReaderClosed
 	}
 	r.end = r.next
-	return store.Unit{}, disk.ReadFailed("Next", r.src.Info.ID, err)
+	return chunk.Unit{}, disk.ReadFailed("Next", r.src.Info.ID, err)
 }
 
-// Close implements store.ChunkReader.
+// Close implements chunk.Reader.
 func (r *reader) Close() error {
 	if r.closed.Swap(true) {
 		return nil

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs/format"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
@@ -22,11 +23,11 @@ func BenchmarkStart(b *testing.B) {
 	}
 	s := start()
 	data := [][]byte{make([]byte, size)}
-	crcs := []uint32{store.CRC32C(data[0])}
+	crcs := []uint32{chunk.CRC32C(data[0])}
 	for range chunks / 1000 {
 		var recs []*format.Record
 		for range 1000 {
-			info := store.ChunkInfo{ID: store.ChunkID{Part: store.NewPartID()}, UnitSize: store.DefaultUnitSize, Size: size, Sum: format.SumOf(crcs), Label: store.Label{Bucket: "bucket", Key: "some/key/of/usual/length.jpg"}}
+			info := chunk.Info{ID: store.ChunkID{Part: store.NewPartID()}, UnitSize: chunk.DefaultUnitSize, Size: size, Sum: format.SumOf(crcs), Label: chunk.Label{Bucket: "bucket", Key: "some/key/of/usual/length.jpg"}}
 			recs = append(recs, &format.Record{Kind: format.KindChunk, Content: format.Content{Info: info, CRCs: crcs}, Data: data})
 		}
 		if err := s.log.Append(recs...); err != nil {

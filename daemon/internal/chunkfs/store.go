@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ringstore/ringstore/daemon/internal/bufpool"
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs/disk"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs/format"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs/index"
@@ -99,7 +100,7 @@ func randomSalt() uint64 {
 	}
 }
 
-// Store is a store.Chunks in a data directory. Open creates one.
+// Store is a chunk.Store in a data directory. Open creates one.
 type Store struct {
 	cfg  Config
 	fs   vfs.FS
@@ -132,9 +133,9 @@ type Store struct {
 }
 
 var (
-	_ store.Chunks           = (*Store)(nil)
-	_ store.ChunkVerifier    = (*Store)(nil)
-	_ store.SmallChunkPutter = (*Store)(nil)
+	_ chunk.Store       = (*Store)(nil)
+	_ chunk.Verifier    = (*Store)(nil)
+	_ chunk.SmallPutter = (*Store)(nil)
 )
 
 // Open opens the data directory, and recovers it where the previous process did not
@@ -269,9 +270,9 @@ func (s *Store) begin(ctx context.Context) error {
 	return s.enter()
 }
 
-// Create implements store.ChunkWriterOpener. It reserves space for spec.SizeHint, so that
+// Create implements chunk.WriterOpener. It reserves space for spec.SizeHint, so that
 // a full disk is reported before the first byte.
-func (s *Store) Create(ctx context.Context, spec store.ChunkSpec) (store.ChunkWriter, error) {
+func (s *Store) Create(ctx context.Context, spec chunk.Spec) (chunk.Writer, error) {
 	if err := spec.Validate(); err != nil {
 		return nil, err
 	}
@@ -282,31 +283,31 @@ func (s *Store) Create(ctx context.Context, spec store.ChunkSpec) (store.ChunkWr
 	return s.newWriter(ctx, spec)
 }
 
-// Stat implements store.ChunkKeeper.
-func (s *Store) Stat(ctx context.Context, id store.ChunkID) (store.ChunkInfo, error) {
+// Stat implements chunk.Keeper.
+func (s *Store) Stat(ctx context.Context, id store.ChunkID) (chunk.Info, error) {
 	if err := s.begin(ctx); err != nil {
-		return store.ChunkInfo{}, err
+		return chunk.Info{}, err
 	}
 	defer s.life.RUnlock()
 	return s.stat(id)
 }
 
-func (s *Store) stat(id store.ChunkID) (store.ChunkInfo, error) {
+func (s *Store) stat(id store.ChunkID) (chunk.Info, error) {
 	src, err := s.source(id)
 	if err != nil {
-		return store.ChunkInfo{}, disk.ReadFailed("Stat", id, err)
+		return chunk.Info{}, disk.ReadFailed("Stat", id, err)
 	}
 	return src.Info, disk.ReadFailed("Stat", id, src.close())
 }
 
-// List implements store.ChunkKeeper. Ids and sums come from the index. The sum of a chunk file
+// List implements chunk.Keeper. Ids and sums come from the index. The sum of a chunk file
 // that a previous process wrote is read from the file when it is first listed.
-func (s *Store) List(ctx context.Context, after store.ChunkID, limit int) ([]store.ListedChunk, error) {
+func (s *Store) List(ctx context.Context, after store.ChunkID, limit int) ([]chunk.Listed, error) {
 	if err := s.begin(ctx); err != nil {
 		return nil, err
 	}
 	defer s.life.RUnlock()
-	var listed []store.ListedChunk
+	var listed []chunk.Listed
 	var shard []index.Indexed
 	for first := int(after.Part[0]); first < 256; first++ {
 		shard = s.index.List(byte(first), after, shard[:0])
@@ -328,24 +329,24 @@ func (s *Store) List(ctx context.Context, after store.ChunkID, limit int) ([]sto
 	return listed, nil
 }
 
-func (s *Store) listed(ctx context.Context, at index.Indexed) (store.ListedChunk, error) {
+func (s *Store) listed(ctx context.Context, at index.Indexed) (chunk.Listed, error) {
 	if at.Entry.SumKnown() {
-		return store.ListedChunk{ID: at.ID, Sum: at.Entry.Sum}, nil
+		return chunk.Listed{ID: at.ID, Sum: at.Entry.Sum}, nil
 	}
 	if err := ctx.Err(); err != nil {
-		return store.ListedChunk{}, err
+		return chunk.Listed{}, err
 	}
 	info, err := s.stat(at.ID)
 	if errors.Is(err, store.Corrupt) {
-		return store.ListedChunk{ID: at.ID, Damaged: true}, nil
+		return chunk.Listed{ID: at.ID, Damaged: true}, nil
 	}
 	if err == nil {
 		s.index.LearnSum(at.ID, info.Sum)
 	}
-	return store.ListedChunk{ID: at.ID, Sum: info.Sum}, err
+	return chunk.Listed{ID: at.ID, Sum: info.Sum}, err
 }
 
-// Delete implements store.ChunkKeeper.
+// Delete implements chunk.Keeper.
 func (s *Store) Delete(ctx context.Context, id store.ChunkID) error {
 	if err := s.begin(ctx); err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/ringstore/ringstore/daemon/internal/bufpool"
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs/disk"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs/format"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs/index"
@@ -19,12 +20,12 @@ import (
 // their writeback is started, so that the final sync is short.
 const writebackEvery = 8 << 20
 
-// writer is a store.ChunkWriter. It buffers in memory, or writes to a file if the size hint
+// writer is a chunk.Writer. It buffers in memory, or writes to a file if the size hint
 // says that the chunk is large; a chunk that grows beyond the limit is moved to a file.
 type writer struct {
 	s    *Store
 	ctx  context.Context
-	spec store.ChunkSpec
+	spec chunk.Spec
 
 	mu     sync.Mutex // guards everything below
 	ended  bool       // by Commit or Abort
@@ -48,7 +49,7 @@ type tempFile struct {
 // errEnded is returned by a writer that is used after its end.
 var errEnded error = store.Errorf(store.Canceled, "the write was ended before")
 
-func (s *Store) newWriter(ctx context.Context, spec store.ChunkSpec) (*writer, error) {
+func (s *Store) newWriter(ctx context.Context, spec chunk.Spec) (*writer, error) {
 	if err := s.writable(); err != nil {
 		return nil, err
 	}
@@ -66,8 +67,8 @@ func (s *Store) newWriter(ctx context.Context, spec store.ChunkSpec) (*writer, e
 	return w, nil
 }
 
-// Append implements store.ChunkWriter.
-func (w *writer) Append(u store.Unit) error {
+// Append implements chunk.Writer.
+func (w *writer) Append(u chunk.Unit) error {
 	defer u.Release()
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -90,7 +91,7 @@ func (w *writer) ready() error {
 	return w.s.begin(w.ctx)
 }
 
-func (w *writer) append(u store.Unit) error {
+func (w *writer) append(u chunk.Unit) error {
 	if err := checkUnit(u, w.spec, w.size); err != nil {
 		return err
 	}
@@ -116,7 +117,7 @@ func (w *writer) append(u store.Unit) error {
 }
 
 // checkUnit checks the length and the checksum of a unit that follows size bytes of the chunk.
-func checkUnit(u store.Unit, spec store.ChunkSpec, size int64) error {
+func checkUnit(u chunk.Unit, spec chunk.Spec, size int64) error {
 	if err := spec.CheckUnit(u, size); err != nil {
 		return err
 	}
@@ -198,22 +199,22 @@ func (w *writer) forget() {
 	w.bufs = nil
 }
 
-// Commit implements store.ChunkWriter.
-func (w *writer) Commit(label store.Label) (store.ChunkInfo, error) {
+// Commit implements chunk.Writer.
+func (w *writer) Commit(label chunk.Label) (chunk.Info, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err := w.ready(); err != nil {
 		w.end()
-		return store.ChunkInfo{}, err
+		return chunk.Info{}, err
 	}
 	defer w.s.life.RUnlock()
 	defer w.end()
 	if len(w.crcs) == 0 {
-		return store.ChunkInfo{}, store.Errorf(store.Invalid, "a chunk without units").WithItem(w.spec.ID)
+		return chunk.Info{}, store.Errorf(store.Invalid, "a chunk without units").WithItem(w.spec.ID)
 	}
 	c, err := w.s.describe(w.spec, label, w.size, w.crcs)
 	if err != nil {
-		return store.ChunkInfo{}, err
+		return chunk.Info{}, err
 	}
 	if w.temp != nil {
 		return w.s.exclusively(w.ctx, c.Info, func() error { return w.commitFile(c) })
@@ -226,11 +227,11 @@ func (w *writer) Commit(label store.Label) (store.ChunkInfo, error) {
 }
 
 // describe assembles what is stored beside the data.
-func (s *Store) describe(spec store.ChunkSpec, label store.Label, size int64, crcs []uint32) (format.Content, error) {
+func (s *Store) describe(spec chunk.Spec, label chunk.Label, size int64, crcs []uint32) (format.Content, error) {
 	if err := format.CheckLabel(label); err != nil {
 		return format.Content{}, err
 	}
-	return format.Content{CRCs: crcs, Info: store.ChunkInfo{
+	return format.Content{CRCs: crcs, Info: chunk.Info{
 		ID:       spec.ID,
 		Size:     size,
 		UnitSize: spec.UnitSize,
@@ -242,34 +243,34 @@ func (s *Store) describe(spec store.ChunkSpec, label store.Label, size int64, cr
 
 // exclusively runs the last steps of a commit under the chunk's lock, unless the chunk exists already. A caller that has left
 // meanwhile gets nothing stored: it may have asked for the chunk's deletion since, and that may have come first.
-func (s *Store) exclusively(ctx context.Context, info store.ChunkInfo, commit func() error) (store.ChunkInfo, error) {
+func (s *Store) exclusively(ctx context.Context, info chunk.Info, commit func() error) (chunk.Info, error) {
 	s.ids.lock(info.ID)
 	defer s.ids.unlock(info.ID)
 	if err := ctx.Err(); err != nil {
-		return store.ChunkInfo{}, err
+		return chunk.Info{}, err
 	}
 	if _, ok := s.index.Find(info.ID, nil); ok || s.folders.unlisted(info.ID) {
 		have, err := s.stat(info.ID)
 		switch {
 		case errors.Is(err, store.NotFound): // the file was removed behind our back: write it again
 		case errors.Is(err, store.Corrupt):
-			return store.ChunkInfo{}, store.Errorf(store.Exists, "a damaged chunk with this id exists: %w", err).
+			return chunk.Info{}, store.Errorf(store.Exists, "a damaged chunk with this id exists: %w", err).
 				WithItem(info.ID).WithHint("Delete it first.")
 		case err != nil:
-			return store.ChunkInfo{}, err
+			return chunk.Info{}, err
 		case !have.Matches(info.Size, info.Sum):
-			return store.ChunkInfo{}, store.Errorf(store.Exists, "a chunk with this id and another checksum exists").WithItem(info.ID)
+			return chunk.Info{}, store.Errorf(store.Exists, "a chunk with this id and another checksum exists").WithItem(info.ID)
 		default:
 			return have, nil
 		}
 	}
 	if err := commit(); err != nil {
-		return store.ChunkInfo{}, disk.Translate("Commit", info.ID, err)
+		return chunk.Info{}, disk.Translate("Commit", info.ID, err)
 	}
 	return info, nil
 }
 
-func (s *Store) commitRecord(ctx context.Context, c format.Content, data [][]byte) (store.ChunkInfo, error) {
+func (s *Store) commitRecord(ctx context.Context, c format.Content, data [][]byte) (chunk.Info, error) {
 	return s.exclusively(ctx, c.Info, func() error {
 		return s.log.Append(&format.Record{Kind: format.KindChunk, Content: c, Data: data})
 	})
@@ -309,7 +310,7 @@ func (w *writer) commitFile(c format.Content) error {
 	return nil
 }
 
-// Abort implements store.ChunkWriter.
+// Abort implements chunk.Writer.
 func (w *writer) Abort() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -332,44 +333,44 @@ func (w *writer) end() {
 	w.room.Release()
 }
 
-// PutSmall implements store.SmallChunkPutter. The data is written from u's buffer without a copy.
-func (s *Store) PutSmall(ctx context.Context, spec store.ChunkSpec, u store.Unit, label store.Label) (store.ChunkInfo, error) {
+// PutSmall implements chunk.SmallPutter. The data is written from u's buffer without a copy.
+func (s *Store) PutSmall(ctx context.Context, spec chunk.Spec, u chunk.Unit, label chunk.Label) (chunk.Info, error) {
 	if int64(len(u.Data)) > s.cfg.PackBelow {
 		return s.putLarge(ctx, spec, u, label)
 	}
 	defer u.Release()
 	if err := spec.Validate(); err != nil {
-		return store.ChunkInfo{}, err
+		return chunk.Info{}, err
 	}
 	if err := s.begin(ctx); err != nil {
-		return store.ChunkInfo{}, err
+		return chunk.Info{}, err
 	}
 	defer s.life.RUnlock()
 	if err := checkUnit(u, spec, 0); err != nil {
-		return store.ChunkInfo{}, err
+		return chunk.Info{}, err
 	}
 	c, err := s.describe(spec, label, int64(len(u.Data)), []uint32{u.CRC})
 	if err != nil {
-		return store.ChunkInfo{}, err
+		return chunk.Info{}, err
 	}
 	room, err := s.space.Reserve(c.Info.Size)
 	if err != nil {
-		return store.ChunkInfo{}, disk.Translate("PutSmall", spec.ID, err)
+		return chunk.Info{}, disk.Translate("PutSmall", spec.ID, err)
 	}
 	defer room.Release() // the log counts the record
 	return s.commitRecord(ctx, c, [][]byte{u.Data})
 }
 
 // putLarge is PutSmall for a unit that is too large for a segment.
-func (s *Store) putLarge(ctx context.Context, spec store.ChunkSpec, u store.Unit, label store.Label) (store.ChunkInfo, error) {
+func (s *Store) putLarge(ctx context.Context, spec chunk.Spec, u chunk.Unit, label chunk.Label) (chunk.Info, error) {
 	w, err := s.Create(ctx, spec)
 	if err != nil {
 		u.Release()
-		return store.ChunkInfo{}, err
+		return chunk.Info{}, err
 	}
 	defer w.Abort()
 	if err := w.Append(u); err != nil {
-		return store.ChunkInfo{}, err
+		return chunk.Info{}, err
 	}
 	return w.Commit(label)
 }

@@ -7,12 +7,13 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
 // connections holds one connection per node, created on first use.
 type connections struct {
-	connect func(store.Node) (store.Chunks, io.Closer, error)
+	connect func(store.Node) (chunk.Store, io.Closer, error)
 	linger  time.Duration
 	log     *slog.Logger
 
@@ -25,12 +26,12 @@ type connections struct {
 // conn is a connection to the node at an address.
 type conn struct {
 	address string
-	chunks  store.Chunks
+	chunks  chunk.Store
 	closer  io.Closer // may be nil
 }
 
 // get returns the connection to the node's current address.
-func (c *connections) get(n store.Node) (store.Chunks, error) {
+func (c *connections) get(n store.Node) (chunk.Store, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -21,7 +22,7 @@ type Config struct {
 	WriteFailure func() error
 	// Connect returns the chunk store of a node, without waiting for the node to answer.
 	// Closing the closer, which may be nil, ends the connection; calls in flight fail.
-	Connect   func(store.Node) (store.Chunks, io.Closer, error)
+	Connect   func(store.Node) (chunk.Store, io.Closer, error)
 	Heartbeat time.Duration // of the nodes; default 10 s
 	Refresh   time.Duration // between reads of the membership; default 1 s
 	Probe     time.Duration // before the first probe of a suspect; doubles up to 16 times that; default 250 ms
@@ -167,7 +168,7 @@ func (f *Fleet) logDisk(was, m Member) {
 // Chunks returns a node's chunk store and connects on the first call. Unavailable when the
 // node is unknown or removed, or connecting is impossible. It ignores the node's status, which
 // is for the caller to check.
-func (f *Fleet) Chunks(id store.NodeID) (store.Chunks, error) {
+func (f *Fleet) Chunks(id store.NodeID) (chunk.Store, error) {
 	m, ok := f.View().Member(id)
 	if !ok {
 		return nil, store.Errorf(store.Unavailable, "storage node %s is not a member of the cluster", id)

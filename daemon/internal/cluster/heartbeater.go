@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -13,9 +14,9 @@ import (
 // own, through a gateway.
 type Heartbeater struct {
 	Meta  store.Nodes
-	Nodes map[store.NodeID]store.Chunks // must not change while Run runs
-	Every time.Duration                 // interval; default 10 s
-	Log   *slog.Logger                  // default: slog.Default()
+	Nodes map[store.NodeID]chunk.Store // must not change while Run runs
+	Every time.Duration                // interval; default 10 s
+	Log   *slog.Logger                 // default: slog.Default()
 }
 
 // Run sends heartbeats at once and then in every interval until ctx ends, and returns nil

@@ -13,6 +13,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/cluster"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/store/mem"
@@ -129,7 +130,7 @@ func (r *rig) joinAt(i int, address string) {
 	}
 }
 
-func (r *rig) connect(n store.Node) (store.Chunks, io.Closer, error) {
+func (r *rig) connect(n store.Node) (chunk.Store, io.Closer, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.refused != nil {
@@ -155,7 +156,7 @@ func (r *rig) run(beating ...int) (stopPulse func()) {
 	pulse, stop := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = r.fleet.Run(ctx) })
-	nodes := map[store.NodeID]store.Chunks{}
+	nodes := map[store.NodeID]chunk.Store{}
 	for _, i := range beating {
 		nodes[id(i)] = r.chunks[id(i)]
 	}

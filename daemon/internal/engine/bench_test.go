@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/engine"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/store/mem"
@@ -91,7 +92,7 @@ type benchRig struct {
 
 func benchEngine(b *testing.B) *benchRig {
 	b.Helper()
-	n := &benchNodes{nodes: newNodes(options{nodes: 6}), chunks: map[store.NodeID]store.Chunks{}}
+	n := &benchNodes{nodes: newNodes(options{nodes: 6}), chunks: map[store.NodeID]chunk.Store{}}
 	for id := range n.all() {
 		n.chunks[id] = &hollow{}
 	}
@@ -126,10 +127,10 @@ func (m *benchMeta) Part(context.Context, store.PartID) (store.Part, store.File,
 // benchNodes is a fleet of nodes that keep no bytes. A node without chunks cannot be reached.
 type benchNodes struct {
 	*nodes
-	chunks map[store.NodeID]store.Chunks
+	chunks map[store.NodeID]chunk.Store
 }
 
-func (n *benchNodes) Chunks(id store.NodeID) (store.Chunks, error) {
+func (n *benchNodes) Chunks(id store.NodeID) (chunk.Store, error) {
 	if c := n.chunks[id]; c != nil {
 		return c, nil
 	}
@@ -144,36 +145,36 @@ func (zeros) Read(p []byte) (int, error) { return len(p), nil }
 
 // hollow is a chunk store that keeps the sizes of its chunks, and reads them as zeros.
 type hollow struct {
-	store.Chunks
+	chunk.Store
 	sizes sync.Map // store.ChunkID -> int64, bytes
 }
 
-func (h *hollow) Create(_ context.Context, spec store.ChunkSpec) (store.ChunkWriter, error) {
-	return &hollowWriter{h: h, info: store.ChunkInfo{ID: spec.ID}}, nil
+func (h *hollow) Create(_ context.Context, spec chunk.Spec) (chunk.Writer, error) {
+	return &hollowWriter{h: h, info: chunk.Info{ID: spec.ID}}, nil
 }
 
 type hollowWriter struct {
 	h    *hollow
-	info store.ChunkInfo
+	info chunk.Info
 }
 
-func (w *hollowWriter) Append(u store.Unit) error {
+func (w *hollowWriter) Append(u chunk.Unit) error {
 	w.info.Size += int64(len(u.Data))
 	w.info.Sum = w.info.Sum.Add(u.CRC)
 	u.Release()
 	return nil
 }
 
-func (w *hollowWriter) Commit(store.Label) (store.ChunkInfo, error) {
+func (w *hollowWriter) Commit(chunk.Label) (chunk.Info, error) {
 	w.h.sizes.Store(w.info.ID, w.info.Size)
 	return w.info, nil
 }
 
 func (w *hollowWriter) Abort() {}
 
-func (h *hollow) Open(_ context.Context, id store.ChunkID, first, count int) (store.ChunkReader, error) {
+func (h *hollow) Open(_ context.Context, id store.ChunkID, first, count int) (chunk.Reader, error) {
 	size, _ := h.sizes.Load(id)
-	return &hollowReader{units: count, bytes: size.(int64) - int64(first)*store.DefaultUnitSize}, nil
+	return &hollowReader{units: count, bytes: size.(int64) - int64(first)*chunk.DefaultUnitSize}, nil
 }
 
 type hollowReader struct {
@@ -181,19 +182,19 @@ type hollowReader struct {
 	bytes int64 // to the end of the chunk
 }
 
-var zeroUnit = store.NewUnit(make([]byte, store.DefaultUnitSize), nil)
+var zeroUnit = chunk.NewUnit(make([]byte, chunk.DefaultUnitSize), nil)
 
-func (r *hollowReader) Next() (store.Unit, error) {
-	n := min(r.bytes, store.DefaultUnitSize)
+func (r *hollowReader) Next() (chunk.Unit, error) {
+	n := min(r.bytes, chunk.DefaultUnitSize)
 	if r.units == 0 || n <= 0 {
-		return store.Unit{}, io.EOF
+		return chunk.Unit{}, io.EOF
 	}
 	r.units--
 	r.bytes -= n
-	if n == store.DefaultUnitSize {
+	if n == chunk.DefaultUnitSize {
 		return zeroUnit, nil
 	}
-	return store.NewUnit(zeroUnit.Data[:n], nil), nil
+	return chunk.NewUnit(zeroUnit.Data[:n], nil), nil
 }
 
 func (r *hollowReader) Close() error { return nil }

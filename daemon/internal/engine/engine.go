@@ -27,6 +27,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/erasure"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/stripe"
@@ -44,7 +45,7 @@ type Config struct {
 
 	Survive     int   // node failures that data survives in buckets without a policy of their own; no default
 	MaxFileSize int64 // bytes of a file that is put in one request; default 10 GiB
-	UnitSize    int   // bytes; default store.DefaultUnitSize
+	UnitSize    int   // bytes; default chunk.DefaultUnitSize
 	CopyBelow   int64 // bytes up to which a part is stored as whole copies; default UnitSize
 	WriteBudget int64 // bytes of stripes, the sum over all puts; default 128 MiB
 	Window      int   // units that may wait for one node; default 2
@@ -70,7 +71,7 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	c.Log = cmp.Or(c.Log, slog.Default())
 	c.MaxFileSize = cmp.Or(c.MaxFileSize, 10<<30)
-	c.UnitSize = cmp.Or(c.UnitSize, store.DefaultUnitSize)
+	c.UnitSize = cmp.Or(c.UnitSize, chunk.DefaultUnitSize)
 	c.CopyBelow = cmp.Or(c.CopyBelow, int64(c.UnitSize))
 	c.WriteBudget = cmp.Or(c.WriteBudget, 128<<20)
 	c.MaxSessionFile = cmp.Or(c.MaxSessionFile, store.MaxFileBytes)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/erasure"
 	"github.com/ringstore/ringstore/daemon/internal/placement"
 	"github.com/ringstore/ringstore/daemon/internal/store"
@@ -21,7 +22,7 @@ type partWrite struct {
 	part store.Part // with its size and sums once the body was read, and with the nodes of its chunks once it is durable
 
 	stripe *erasure.Stripe // to be encoded next; nil: the body was read to its end
-	units  []store.Unit    // reused by encode
+	units  []chunk.Unit    // reused by encode
 	out    *stripe.Writer  // nil before the first send
 
 	stored    []store.Part // the part, once it is durable
@@ -71,7 +72,7 @@ func (w *partWrite) read(ctx context.Context, l erasure.Layout) (err error) {
 func (w *partWrite) more() bool { return w.stripe != nil }
 
 // encode returns the units of the stripe that was read last, the parity included.
-func (w *partWrite) encode(ctx context.Context) ([]store.Unit, error) {
+func (w *partWrite) encode(ctx context.Context) ([]chunk.Unit, error) {
 	if w.part.K == 1 {
 		return w.stripe.Share(len(w.part.Chunks)), nil
 	}
@@ -84,7 +85,7 @@ func (w *partWrite) encode(ctx context.Context) ([]store.Unit, error) {
 }
 
 // send passes the units to the nodes, and reads the next stripe. A part of a single stripe is sent by makeDurable.
-func (w *partWrite) send(ctx context.Context, units []store.Unit) error {
+func (w *partWrite) send(ctx context.Context, units []chunk.Unit) error {
 	if w.out == nil {
 		spec := stripe.WriteSpec{Part: w.part, Size: w.body.size, Required: w.plan.Required(), Whole: w.body.ended}
 		if spec.Whole {
@@ -109,7 +110,7 @@ func (w *partWrite) seal() Sums {
 }
 
 // makeDurable returns when the part's chunks are durable on enough nodes. The label is stored with each.
-func (w *partWrite) makeDurable(label store.Label) (err error) {
+func (w *partWrite) makeDurable(label chunk.Label) (err error) {
 	if w.out == nil {
 		return nil // there are no bytes
 	}
@@ -145,9 +146,9 @@ func (w *partWrite) wantsRepair() bool {
 }
 
 // label returns the part's label, but for what is known of its file.
-func (w *partWrite) label() store.Label {
+func (w *partWrite) label() chunk.Label {
 	p := w.part
-	return store.Label{PartNumber: p.Number, PartSize: p.Size, PartCRC64: p.CRC64, K: p.K, M: p.M, UnitSize: p.UnitSize}
+	return chunk.Label{PartNumber: p.Number, PartSize: p.Size, PartCRC64: p.CRC64, K: p.K, M: p.M, UnitSize: p.UnitSize}
 }
 
 // orphans are the chunks that must be reclaimed when the part is abandoned.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/cluster"
 	"github.com/ringstore/ringstore/daemon/internal/engine"
 	"github.com/ringstore/ringstore/daemon/internal/store"
@@ -179,7 +180,7 @@ func (r *rig) move(t *testing.T, id store.ChunkID, from store.Placement, to stor
 	require.NoError(t, err)
 	in, err := source.Open(ctx, id, 0, -1)
 	require.NoError(t, err)
-	out, err := target.Create(ctx, store.ChunkSpec{ID: id, UnitSize: info.UnitSize})
+	out, err := target.Create(ctx, chunk.Spec{ID: id, UnitSize: info.UnitSize})
 	require.NoError(t, err)
 	for range info.Units() {
 		u, err := in.Next()
@@ -226,7 +227,7 @@ func TestIntactBytesOfAnotherLongChunk(t *testing.T) {
 	require.NoError(t, to.Delete(ctx, p.ChunkID(2)))
 	in, err := from.Open(ctx, other.Parts[0].ChunkID(2), 0, -1)
 	require.NoError(t, err)
-	out, err := to.Create(ctx, store.ChunkSpec{ID: p.ChunkID(2), UnitSize: p.UnitSize})
+	out, err := to.Create(ctx, chunk.Spec{ID: p.ChunkID(2), UnitSize: p.UnitSize})
 	require.NoError(t, err)
 	for {
 		u, err := in.Next()
@@ -236,7 +237,7 @@ func TestIntactBytesOfAnotherLongChunk(t *testing.T) {
 		require.NoError(t, out.Append(u))
 	}
 	require.NoError(t, in.Close())
-	_, err = out.Commit(store.Label{})
+	_, err = out.Commit(chunk.Label{})
 	require.NoError(t, err)
 
 	o, err := r.Open(ctx, f.ID)
@@ -261,7 +262,7 @@ func TestIntactBytesOfTheWrongChunk(t *testing.T) {
 		c := p.Chunks[i]
 		node := r.nodes.all()[c.Node]
 		require.NoError(t, node.Delete(context.Background(), p.ChunkID(i)))
-		_, err := store.PutSmall(context.Background(), node, store.ChunkSpec{ID: p.ChunkID(i), UnitSize: p.UnitSize}, store.NewUnit(randomBytes(49-n), nil), store.Label{})
+		_, err := chunk.PutSmall(context.Background(), node, chunk.Spec{ID: p.ChunkID(i), UnitSize: p.UnitSize}, chunk.NewUnit(randomBytes(49-n), nil), chunk.Label{})
 		require.NoError(t, err)
 	}
 	require.Equal(t, body, r.get(t, f.ID))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -136,7 +137,7 @@ func (u *upload) verify() error {
 }
 
 // label is stored with each chunk.
-func (u *upload) label() store.Label {
+func (u *upload) label() chunk.Label {
 	l, f := u.partWrite.label(), u.file
 	l.File, l.Bucket, l.Key, l.ContentType, l.CreatedAt, l.FileSize = f.ID, f.Bucket, f.Key, f.ContentType, nowMicros().UnixMicro(), f.Size
 	return l

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/cluster"
 	"github.com/ringstore/ringstore/daemon/internal/engine"
 	"github.com/ringstore/ringstore/daemon/internal/ring"
@@ -101,7 +102,7 @@ func (n *nodes) View() *cluster.View {
 	return n.view
 }
 
-func (n *nodes) Chunks(id store.NodeID) (store.Chunks, error) {
+func (n *nodes) Chunks(id store.NodeID) (chunk.Store, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	c, ok := n.chunks[id]

@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -125,7 +126,7 @@ func (u *partUpload) verify() error {
 }
 
 // label is stored with each chunk. Where the part begins in the file is known only when the session is completed.
-func (u *partUpload) label() store.Label {
+func (u *partUpload) label() chunk.Label {
 	l, s := u.partWrite.label(), u.session
 	l.File, l.Bucket, l.Key, l.ContentType, l.CreatedAt, l.FileSize = s.ID, s.Bucket, s.Key, s.ContentType, s.CreatedAt.UnixMicro(), s.Size
 	l.PartOffset = -1

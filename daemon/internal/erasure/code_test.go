@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -91,9 +92,9 @@ func BenchmarkEncode6p4(b *testing.B) {
 	code, _ := New(6, 4)
 	units := make([][]byte, 10)
 	for i := range units {
-		units[i] = make([]byte, store.DefaultUnitSize)
+		units[i] = make([]byte, chunk.DefaultUnitSize)
 	}
-	b.SetBytes(6 * store.DefaultUnitSize)
+	b.SetBytes(6 * chunk.DefaultUnitSize)
 	for b.Loop() {
 		_ = code.Encode(units)
 	}

@@ -3,7 +3,10 @@
 // stripe that is filled from a body, in memory lent by package writemem.
 package erasure
 
-import "github.com/ringstore/ringstore/daemon/internal/store"
+import (
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
+	"github.com/ringstore/ringstore/daemon/internal/store"
+)
 
 // Layout is how a part is cut: K data and M parity chunks in units of
 // UnitSize bytes. K = 1 means M+1 whole copies.
@@ -20,8 +23,8 @@ func (l Layout) Validate() error {
 	switch {
 	case l.K < 1 || l.M < 0 || l.K+l.M > store.MaxChunksPerPart:
 		return store.Errorf(store.Invalid, "a layout of %d+%d chunks is not within 1+0 and %d in all", l.K, l.M, store.MaxChunksPerPart)
-	case l.UnitSize < 1 || l.UnitSize > store.MaxUnitSize:
-		return store.Errorf(store.Invalid, "unit size %d is not within 1..%d bytes", l.UnitSize, store.MaxUnitSize)
+	case l.UnitSize < 1 || l.UnitSize > chunk.MaxUnitSize:
+		return store.Errorf(store.Invalid, "unit size %d is not within 1..%d bytes", l.UnitSize, chunk.MaxUnitSize)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -78,9 +79,9 @@ func TestLayoutRefusesNonsense(t *testing.T) {
 		{K: 1, M: -1, UnitSize: 1},
 		{K: 60, M: 5, UnitSize: 1},
 		{K: 6, M: 4, UnitSize: 0},
-		{K: 6, M: 4, UnitSize: store.MaxUnitSize + 1},
+		{K: 6, M: 4, UnitSize: chunk.MaxUnitSize + 1},
 	} {
 		require.ErrorIs(t, l.Validate(), store.Invalid, "%+v", l)
 	}
-	require.NoError(t, Layout{K: 6, M: 4, UnitSize: store.DefaultUnitSize}.Validate())
+	require.NoError(t, Layout{K: 6, M: 4, UnitSize: chunk.DefaultUnitSize}.Validate())
 }

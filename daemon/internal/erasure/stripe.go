@@ -3,6 +3,7 @@ package erasure
 import (
 	"context"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/writemem"
 )
@@ -115,7 +116,7 @@ func (s *Stripe) Data() []byte {
 // Units takes the rest of the memory, pads the data to K equal units, computes the parity with
 // code, and returns all K+M units with their checksums. The units own the memory from then
 // on. dst is reused if it has room. Errors: those of writemem.Upload.Take.
-func (s *Stripe) Units(ctx context.Context, code *Code, dst []store.Unit) ([]store.Unit, error) {
+func (s *Stripe) Units(ctx context.Context, code *Code, dst []chunk.Unit) ([]chunk.Unit, error) {
 	l := s.layout
 	unit := l.unitLen(s.size)
 	for len(s.bufs) < l.K {
@@ -160,17 +161,17 @@ func (s *Stripe) cut(unit int) {
 	}
 }
 
-func (s *Stripe) passOn(views [][]byte, dst []store.Unit) []store.Unit {
+func (s *Stripe) passOn(views [][]byte, dst []chunk.Unit) []chunk.Unit {
 	dst = dst[:0]
 	if s.layout.K == 1 {
 		s.bufs[0].Retain(len(views) - 1)
 	}
 	for i, v := range views {
 		if s.layout.K == 1 && i > 0 {
-			dst = append(dst, store.Unit{Data: v, CRC: dst[0].CRC, Owner: s.bufs[0]})
+			dst = append(dst, chunk.Unit{Data: v, CRC: dst[0].CRC, Owner: s.bufs[0]})
 			continue
 		}
-		dst = append(dst, store.NewUnit(v, s.bufs[i]))
+		dst = append(dst, chunk.NewUnit(v, s.bufs[i]))
 	}
 	s.bufs = s.bufs[:0]
 	return dst
@@ -179,12 +180,12 @@ func (s *Stripe) passOn(views [][]byte, dst []store.Unit) []store.Unit {
 // Share returns the data of a stripe of at most one unit, unpadded, as n units with the same
 // memory, for whole copies. Each unit holds its own reference; the stripe keeps one until Release.
 // No more bytes may be added afterwards. Safe for concurrent use.
-func (s *Stripe) Share(n int) []store.Unit {
+func (s *Stripe) Share(n int) []chunk.Unit {
 	s.mem.Finish()
-	units := make([]store.Unit, n)
-	crc := store.CRC32C(s.Data())
+	units := make([]chunk.Unit, n)
+	crc := chunk.CRC32C(s.Data())
 	for i := range units {
-		units[i] = store.Unit{Data: s.Data(), CRC: crc, Owner: s.bufs[0]}
+		units[i] = chunk.Unit{Data: s.Data(), CRC: crc, Owner: s.bufs[0]}
 	}
 	s.bufs[0].Retain(n)
 	return units

@@ -1,6 +1,6 @@
 package metalog
 
-import "github.com/ringstore/ringstore/daemon/internal/store"
+import "github.com/ringstore/ringstore/daemon/internal/chunk"
 
 // Parts of the codec for fuzzing.
 var (
@@ -11,6 +11,6 @@ var (
 // Reseal corrects the checksum at the end, so that a fuzzer gets past it.
 func Reseal(b []byte) {
 	if n := len(b) - sumSize; n >= 0 {
-		le.PutUint32(b[n:], store.CRC32C(b[:n]))
+		le.PutUint32(b[n:], chunk.CRC32C(b[:n]))
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/metalog"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
@@ -50,7 +51,7 @@ func anyFile(t *rapid.T) store.File {
 func anyPart(t *rapid.T, number int, crc uint64) store.Part {
 	p := store.Part{
 		Number: number, Size: rapid.Int64Range(0, store.MaxFileBytes).Draw(t, "part size"), K: rapid.IntRange(1, 32).Draw(t, "k"),
-		M: rapid.IntRange(0, 32).Draw(t, "m"), UnitSize: rapid.IntRange(1, store.MaxUnitSize).Draw(t, "unit"), CRC64: crc,
+		M: rapid.IntRange(0, 32).Draw(t, "m"), UnitSize: rapid.IntRange(1, chunk.MaxUnitSize).Draw(t, "unit"), CRC64: crc,
 	}
 	copy(p.ID[:], rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "part"))
 	if rapid.Bool().Draw(t, "own crc") {
@@ -191,7 +192,7 @@ func typical(parts int) []store.File {
 			k, m = 1, 2
 		}
 		for n := range parts {
-			p := store.Part{ID: store.NewPartID(), Number: n + 1, Size: 1 << 20, K: k, M: m, UnitSize: store.DefaultUnitSize, CRC64: rand.Uint64()}
+			p := store.Part{ID: store.NewPartID(), Number: n + 1, Size: 1 << 20, K: k, M: m, UnitSize: chunk.DefaultUnitSize, CRC64: rand.Uint64()}
 			for i := range k + m {
 				p.Chunks = append(p.Chunks, store.Placement{Node: nodes[(i*7+n)%20], Sum: store.ChunkSum(rand.Uint32())})
 			}
@@ -249,7 +250,7 @@ func TestLargestFile(t *testing.T) {
 	t.Parallel()
 	f := store.File{Key: store.Key(strings.Repeat("k", store.MaxKeyBytes))}
 	for n := range store.MaxParts {
-		p := store.Part{ID: store.NewPartID(), Number: n + 1, Size: store.MaxFileBytes, K: 6, M: store.MaxChunksPerPart - 6, UnitSize: store.MaxUnitSize}
+		p := store.Part{ID: store.NewPartID(), Number: n + 1, Size: store.MaxFileBytes, K: 6, M: store.MaxChunksPerPart - 6, UnitSize: chunk.MaxUnitSize}
 		for i := range store.MaxChunksPerPart {
 			p.Chunks = append(p.Chunks, store.Placement{Node: store.NodeID{byte(i), byte(n), byte(n >> 8)}, Sum: store.ChunkSum(i*n + i)})
 		}

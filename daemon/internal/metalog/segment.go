@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -65,7 +66,7 @@ func Encode(s Segment) ([]byte, error) {
 	if err != nil {
 		return nil, store.Errorf(store.Internal, "compressing a segment: %w", err)
 	}
-	return le.AppendUint32(out.Bytes(), store.CRC32C(out.Bytes())), nil
+	return le.AppendUint32(out.Bytes(), chunk.CRC32C(out.Bytes())), nil
 }
 
 func appendHeader(b []byte, h Header, raw int) []byte {
@@ -106,7 +107,7 @@ func decodeHeader(b []byte) (h Header, raw int, err error) {
 	switch {
 	case len(b) < headerSize+sumSize || len(b) > MaxSegment || string(b[:8]) != magic:
 		return h, 0, damaged("it does not begin like one, or is too short or too long")
-	case store.CRC32C(b[:len(b)-sumSize]) != le.Uint32(b[len(b)-sumSize:]):
+	case chunk.CRC32C(b[:len(b)-sumSize]) != le.Uint32(b[len(b)-sumSize:]):
 		return h, 0, damaged("its checksum does not match")
 	case le.Uint32(b[8:]) != version:
 		return h, 0, damaged("its version is not %d", version)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/rpc"
 	"github.com/ringstore/ringstore/daemon/internal/rpc/chunks"
 	"github.com/ringstore/ringstore/daemon/internal/store"
@@ -56,7 +57,7 @@ func (l *logText) logger(t *testing.T) *slog.Logger {
 }
 
 // overWire serves the chunks by gRPC, with a log, and returns a client of them.
-func overWire(t *testing.T, kept store.Chunks, log *slog.Logger) store.Chunks {
+func overWire(t *testing.T, kept chunk.Store, log *slog.Logger) chunk.Store {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -80,7 +81,7 @@ func TestRequestIDReachesEngineAndNode(t *testing.T) {
 	nodeLog := node.logger(t)
 	r := newRig(t, setup{
 		nodes: 1, log: gateway.logger(t),
-		wire: func(c *mem.Chunks) store.Chunks { return overWire(t, c, nodeLog) },
+		wire: func(c *mem.Chunks) chunk.Store { return overWire(t, c, nodeLog) },
 	})
 	f := r.put("x", pattern(5000))
 	r.damage(f, func(n *mem.Chunks, id store.ChunkID) { n.CorruptUnit(id, 0) })

@@ -24,6 +24,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/ringstore/ringstore/daemon/internal/access"
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/cluster"
 	"github.com/ringstore/ringstore/daemon/internal/engine"
 	"github.com/ringstore/ringstore/daemon/internal/httpedge"
@@ -53,10 +54,10 @@ type setup struct {
 	ttl     time.Duration // of sessions; 0: 7 days
 	idle    time.Duration
 	gate    func(http.Handler) http.Handler
-	quick   bool                           // no check of answers against the description
-	silent  bool                           // no log
-	log     *slog.Logger                   // of all parts, instead of rig.lines
-	wire    func(*mem.Chunks) store.Chunks // between the engine and each node; nil: none
+	quick   bool                          // no check of answers against the description
+	silent  bool                          // no log
+	log     *slog.Logger                  // of all parts, instead of rig.lines
+	wire    func(*mem.Chunks) chunk.Store // between the engine and each node; nil: none
 	config  func(*restapi.Config)
 	reclaim bool // chunks of replaced files are deleted, as upkeep would
 	engine  func(*engine.Config)
@@ -97,7 +98,7 @@ func newRig(t testing.TB, s setup) *rig {
 	}
 	r.fleet = cluster.NewFleet(cluster.Config{
 		Meta: r.meta, Heartbeat: time.Hour, Log: slog.New(slog.DiscardHandler),
-		Connect: func(n store.Node) (store.Chunks, io.Closer, error) { return r.connect(n.ID, s.wire), nil, nil },
+		Connect: func(n store.Node) (chunk.Store, io.Closer, error) { return r.connect(n.ID, s.wire), nil, nil },
 	})
 	for i := range s.nodes {
 		id := store.NewNodeID()
@@ -126,7 +127,7 @@ func newRig(t testing.TB, s setup) *rig {
 	return r
 }
 
-func (r *rig) connect(id store.NodeID, wire func(*mem.Chunks) store.Chunks) store.Chunks {
+func (r *rig) connect(id store.NodeID, wire func(*mem.Chunks) chunk.Store) chunk.Store {
 	if wire == nil {
 		return r.nodes[id]
 	}

@@ -7,7 +7,7 @@
 // A [File] is one immutable version of an object and has a [FileID]. An object
 // is what a ([BucketName], [Key]) pair shows: its latest complete file. A file
 // has one or more [Part]s, contiguous byte ranges that were encoded on their own.
-// A part is cut into stripes of K data [Unit]s plus M parity units; all units of
+// A part is cut into stripes of K data units plus M parity units; all units of
 // one index of a part are a chunk, which lives on one [Node] under a [ChunkID].
 // A part with K = 1 is kept as M + 1 whole copies. A [Session] is a resumable
 // upload; completing it turns its parts into a file.
@@ -15,15 +15,14 @@
 // # Contracts
 //
 //	Metadata     all state of the cluster but the chunks; SQL in production
-//	Chunks       a place that keeps chunks: a disk, a node behind gRPC, memory
 //	Leases       work that must run once in a cluster holds a lease
 //	Credentials  the access keys, with encrypted secrets
 //	Jobs         background work that an operator starts: its state, progress and end
 //	Loops        background work that never ends: what it does now, and how it is woken
 //	Events       what happened in the cluster, for operators
 //
-// Each contract has a conformance suite (metatest, chunktest) that all its
-// implementations pass, the in-memory ones in package mem included.
+// Package metatest is their conformance suite: all implementations pass it, the
+// in-memory one in package mem included. The contract of a place that keeps chunks is package chunk.
 //
 // # Invariants
 //

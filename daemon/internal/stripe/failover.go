@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -19,7 +20,7 @@ var (
 
 // await takes the source's next unit. A source that is slower than its peers
 // usually are is abandoned, as long as there are other chunks to read instead.
-func (r *Reader) await(src *source) (store.Unit, error) {
+func (r *Reader) await(src *source) (chunk.Unit, error) {
 	began := time.Now()
 	select {
 	case got := <-src.units: // the usual case: it was read ahead
@@ -40,11 +41,11 @@ func (r *Reader) await(src *source) (store.Unit, error) {
 		r.io.units.add(time.Since(began))
 		return got.unit, got.err
 	case <-hedge:
-		return store.Unit{}, errSlow
+		return chunk.Unit{}, errSlow
 	case <-stall.C:
-		return store.Unit{}, store.Errorf(store.Unavailable, "the node sent nothing for %v", r.io.cfg.Stall)
+		return chunk.Unit{}, store.Errorf(store.Unavailable, "the node sent nothing for %v", r.io.cfg.Stall)
 	case <-r.ctx.Done():
-		return store.Unit{}, r.ctx.Err()
+		return chunk.Unit{}, r.ctx.Err()
 	}
 }
 
@@ -112,7 +113,7 @@ func (r *Reader) moved(index int) bool {
 // so for all small files, that is done before a byte is delivered. Of a longer chunk only the last unit is withheld, and the
 // read fails. For a chunk that is reconstructed, each unit's checksum is computed again: the
 // new chunk gets new checksums, which would hide a wrong byte.
-func (r *Reader) verify(index, s int, u store.Unit, length int) error {
+func (r *Reader) verify(index, s int, u chunk.Unit, length int) error {
 	if len(u.Data) != length {
 		return store.Errorf(store.Corrupt, "unit %d has %d bytes, expected %d", s, len(u.Data), length)
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/ringstore/ringstore/daemon/internal/bufpool"
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/cluster"
 	"github.com/ringstore/ringstore/daemon/internal/erasure"
 	"github.com/ringstore/ringstore/daemon/internal/store"
@@ -25,7 +26,7 @@ type Fleet interface {
 	// View is the current snapshot of the nodes; it is never modified.
 	View() *cluster.View
 	// Chunks returns a node's chunk store. Unavailable when there is no connection to it.
-	Chunks(id store.NodeID) (store.Chunks, error)
+	Chunks(id store.NodeID) (chunk.Store, error)
 	// Report records the outcome of a call to the node; nil is a success.
 	Report(id store.NodeID, err error)
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"github.com/ringstore/ringstore/daemon/internal/bufpool"
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/cluster"
 	"github.com/ringstore/ringstore/daemon/internal/erasure"
 	"github.com/ringstore/ringstore/daemon/internal/store"
@@ -143,15 +144,15 @@ func (r *Reader) Stripe(w io.Writer, s int) error {
 
 // Unit returns the stripe's unit of the chunk that ReadChunk opened. The stripe must be the one after that of the last call. The
 // caller releases the unit. Errors: those of Stripe.
-func (r *Reader) Unit(s int) (store.Unit, error) {
+func (r *Reader) Unit(s int) (chunk.Unit, error) {
 	got, err := r.read(s)
 	if err != nil {
-		return store.Unit{}, err
+		return chunk.Unit{}, err
 	}
 	data := got.data[r.chunk]
 	for i, u := range got.units {
 		if &u.Data[0] == &data[0] { // the chunk itself or a copy of it: passed on in the memory in which it arrived
-			got.units[i] = store.Unit{}
+			got.units[i] = chunk.Unit{}
 			got.release()
 			return u, nil
 		}
@@ -159,7 +160,7 @@ func (r *Reader) Unit(s int) (store.Unit, error) {
 	defer got.release()
 	buf := r.scratch[r.chunk]
 	r.scratch[r.chunk] = nil // the unit owns it now
-	return store.NewUnit(data, buf), nil
+	return chunk.NewUnit(data, buf), nil
 }
 
 // spans are the runs of units that the range has of a stripe.
@@ -255,7 +256,7 @@ func (r *Reader) closeSources() {
 // row is one stripe as it was read.
 type row struct {
 	data  [][]byte     // by chunk; empty where nothing was read or needed. Valid until the next stripe is read
-	units []store.Unit // the memory of data
+	units []chunk.Unit // the memory of data
 }
 
 func (w row) release() {
@@ -286,7 +287,7 @@ func (r *Reader) read(s int) (row, error) {
 // collect takes the stripe's unit from each source that has one, and reconstructs the units that are missing.
 func (r *Reader) collect(s int) (row, error) {
 	width := r.layout.Width()
-	got := row{data: r.views[:width], units: make([]store.Unit, 0, r.layout.K)}
+	got := row{data: r.views[:width], units: make([]chunk.Unit, 0, r.layout.K)}
 	clear(got.data)
 	want := r.layout.UnitLen(r.part.Size, s)
 	for i, src := range r.sources[:width] {

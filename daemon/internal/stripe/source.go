@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -16,7 +17,7 @@ type source struct {
 }
 
 type sourceUnit struct {
-	unit store.Unit
+	unit chunk.Unit
 	err  error
 }
 

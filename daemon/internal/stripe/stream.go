@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -16,7 +17,7 @@ type stream struct {
 	w     *Writer
 	index int
 	node  store.NodeID
-	queue chan store.Unit // nil: the chunk is one unit and is sent in one call
+	queue chan chunk.Unit // nil: the chunk is one unit and is sent in one call
 	over  chan struct{}   // closed by end: the stream takes no more units
 	timer *time.Timer     // ends the stream when a call takes too long; of the stream's goroutine
 	late  bool            // a spare node was given the chunk; used by the writer's goroutine only
@@ -25,7 +26,7 @@ type stream struct {
 	cancel context.CancelFunc // nil: they end with the write
 
 	mu    sync.Mutex // guards the fields below
-	out   store.ChunkWriter
+	out   chunk.Writer
 	err   error
 	asked bool // to make the chunk durable: it may be stored
 }
@@ -36,10 +37,10 @@ var (
 )
 
 // start starts a stream. Its goroutine belongs to the IO, because a call that hangs may outlive the write.
-func (w *Writer) start(index int, node store.NodeID, queue chan store.Unit) *stream {
+func (w *Writer) start(index int, node store.NodeID, queue chan chunk.Unit) *stream {
 	s := &stream{w: w, index: index, node: node, queue: queue, over: make(chan struct{})}
 	w.streams = append(w.streams, s)
-	var unit store.Unit
+	var unit chunk.Unit
 	if queue == nil {
 		unit = share(w.chunks[index].unit)
 	} else {
@@ -63,19 +64,19 @@ func (w *Writer) start(index int, node store.NodeID, queue chan store.Unit) *str
 type retainer interface{ Retain(n int) }
 
 // share returns a second reference to the unit.
-func share(u store.Unit) store.Unit {
+func share(u chunk.Unit) chunk.Unit {
 	switch owner := u.Owner.(type) {
 	case nil:
 	case retainer:
 		owner.Retain(1)
 	default:
-		return store.Unit{Data: slices.Clone(u.Data), CRC: u.CRC}
+		return chunk.Unit{Data: slices.Clone(u.Data), CRC: u.CRC}
 	}
 	return u
 }
 
 // put writes a chunk of one unit. It takes the unit over. The writer limits its time.
-func (s *stream) put(u store.Unit) error {
+func (s *stream) put(u chunk.Unit) error {
 	o := s.w.io
 	chunks, err := o.cfg.Fleet.Chunks(s.node)
 	if err != nil {
@@ -83,10 +84,10 @@ func (s *stream) put(u store.Unit) error {
 		return err
 	}
 	size, sum := int64(len(u.Data)), store.ChunkSum(0).Add(u.CRC)
-	spec := store.ChunkSpec{ID: s.w.spec.Part.ChunkID(s.index), UnitSize: s.w.spec.Part.UnitSize, SizeHint: size}
+	spec := chunk.Spec{ID: s.w.spec.Part.ChunkID(s.index), UnitSize: s.w.spec.Part.UnitSize, SizeHint: size}
 	s.ask()
 	began := time.Now()
-	info, err := store.PutSmall(s.w.ctx, chunks, spec, u, s.w.label)
+	info, err := chunk.PutSmall(s.w.ctx, chunks, spec, u, s.w.label)
 	if err != nil {
 		return err
 	}
@@ -123,9 +124,9 @@ func (s *stream) write() error {
 	return s.commit(out)
 }
 
-func (s *stream) create(c store.Chunks) (store.ChunkWriter, error) {
+func (s *stream) create(c chunk.Store) (chunk.Writer, error) {
 	part := s.w.spec.Part
-	spec := store.ChunkSpec{ID: part.ChunkID(s.index), UnitSize: part.UnitSize}
+	spec := chunk.Spec{ID: part.ChunkID(s.index), UnitSize: part.UnitSize}
 	if part.Size = s.w.spec.Size; part.Size > 0 {
 		spec.SizeHint = part.ChunkSize()
 	}
@@ -139,7 +140,7 @@ func (s *stream) create(c store.Chunks) (store.ChunkWriter, error) {
 	return out, nil
 }
 
-func (s *stream) commit(out store.ChunkWriter) error {
+func (s *stream) commit(out chunk.Writer) error {
 	s.ask()
 	began := s.begin(s.w.io.cfg.SyncStall)
 	info, err := out.Commit(s.w.label)
@@ -154,7 +155,7 @@ func (s *stream) commit(out store.ChunkWriter) error {
 }
 
 // compare checks what a node reports that it stored against what was sent.
-func compare(info store.ChunkInfo, size int64, sum store.ChunkSum) error {
+func compare(info chunk.Info, size int64, sum store.ChunkSum) error {
 	if info.Size != size || info.Sum != sum {
 		return store.Errorf(store.Corrupt, "the node stored %d bytes with sum %08x, %d bytes with sum %08x were sent",
 			info.Size, uint32(info.Sum), size, uint32(sum))

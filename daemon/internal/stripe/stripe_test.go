@@ -10,6 +10,7 @@ import (
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/placement"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/store/mem"
@@ -130,13 +131,13 @@ func TestAWriteAccountsForEveryChunk(t *testing.T) {
 			Part: p, Size: p.Size, Required: required, Whole: stripes == 1, Spares: c.Fleet.View().Ring.Place(p.ID, len(c.IDs), nil), Share: 2,
 		})
 		for range stripes {
-			units := make([]store.Unit, len(p.Chunks))
+			units := make([]chunk.Unit, len(p.Chunks))
 			for i := range units {
-				units[i] = store.NewUnit(bytes.Repeat([]byte{byte(i)}, upkeeptest.UnitSize), nil)
+				units[i] = chunk.NewUnit(bytes.Repeat([]byte{byte(i)}, upkeeptest.UnitSize), nil)
 			}
 			w.Send(units)
 		}
-		placed, err := w.Commit(store.Label{PartSize: p.Size})
+		placed, err := w.Commit(chunk.Label{PartSize: p.Size})
 		uncertain := map[store.NodeID]map[store.ChunkID]bool{}
 		for _, task := range w.Uncertain() {
 			if uncertain[task.Node] == nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -27,11 +28,11 @@ func (o *IO) Verify(ctx context.Context, p store.Part, index int) error {
 	if info.Sum != at.Sum || info.Size != p.ChunkSize() {
 		return store.Errorf(store.Corrupt, "chunk %s has %d bytes with sum %08x, not %d with %08x", id, info.Size, info.Sum, p.ChunkSize(), at.Sum)
 	}
-	return store.Verify(ctx, chunks, id)
+	return chunk.Verify(ctx, chunks, id)
 }
 
 // Label returns the label of the part's chunks, which is the same for all of them, from the first that can be read.
-func (r *Reader) Label() (store.Label, error) {
+func (r *Reader) Label() (chunk.Label, error) {
 	var last error = store.Errorf(store.Unavailable, "no chunk of part %s can be read now", r.part.ID)
 	for i := range r.part.Chunks {
 		if r.state[i] >= chunkAway {
@@ -42,17 +43,17 @@ func (r *Reader) Label() (store.Label, error) {
 			return info.Label, nil
 		}
 		if r.ctx.Err() != nil {
-			return store.Label{}, r.ctx.Err()
+			return chunk.Label{}, r.ctx.Err()
 		}
 		last = err
 	}
-	return store.Label{}, last
+	return chunk.Label{}, last
 }
 
-func (r *Reader) stat(index int) (store.ChunkInfo, error) {
+func (r *Reader) stat(index int) (chunk.Info, error) {
 	chunks, err := r.io.cfg.Fleet.Chunks(r.part.Chunks[index].Node)
 	if err != nil {
-		return store.ChunkInfo{}, err
+		return chunk.Info{}, err
 	}
 	ctx, cancel := context.WithTimeout(r.ctx, r.io.cfg.Stall)
 	defer cancel()

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/placement"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
@@ -31,7 +32,7 @@ type Writer struct {
 	spec    WriteSpec
 	ctx     context.Context
 	cancel  context.CancelFunc
-	chunks  []chunk
+	chunks  []sentChunk
 	streams []*stream         // in the order of their start
 	pending atomic.Int32      // streams that have not ended
 	failed  atomic.Int32      // streams that ended with an error
@@ -39,28 +40,28 @@ type Writer struct {
 	first   atomic.Int64      // when the first chunk became durable, nanoseconds after began; 0: none is
 	eager   atomic.Bool       // Commit waits for each stream that ends, not only for the last
 	ended   chan struct{}     // wakes Commit; holds one signal
-	label   store.Label       // set before the queues are closed
+	label   chunk.Label       // set before the queues are closed
 	result  []store.Placement // of Commit; nil before, and where it failed
 	closed  bool              // the queues are
 }
 
-// chunk is what the writer knows of one chunk of the part.
-type chunk struct {
+// sentChunk is what the writer knows of one chunk of the part.
+type sentChunk struct {
 	sum    store.ChunkSum // of the units that were sent, also where its node failed: its repair is compared with it
-	unit   store.Unit     // Whole: the chunk
+	unit   chunk.Unit     // Whole: the chunk
 	stream *stream        // the first one; nil: there is no node for it, or Commit was not called yet
 }
 
 // Write starts to write a part. Unless the spec says Whole, its nodes are called at once. ctx covers the whole write.
 func (o *IO) Write(ctx context.Context, spec WriteSpec) *Writer {
-	w := &Writer{io: o, spec: spec, chunks: make([]chunk, len(spec.Part.Chunks)), ended: make(chan struct{}, 1)}
+	w := &Writer{io: o, spec: spec, chunks: make([]sentChunk, len(spec.Part.Chunks)), ended: make(chan struct{}, 1)}
 	w.ctx, w.cancel = context.WithCancel(ctx)
 	if spec.Whole {
 		return w
 	}
 	for i, c := range spec.Part.Chunks {
 		if !c.Node.IsZero() {
-			w.chunks[i].stream = w.start(i, c.Node, make(chan store.Unit, o.cfg.Window))
+			w.chunks[i].stream = w.start(i, c.Node, make(chan chunk.Unit, o.cfg.Window))
 		}
 	}
 	return w
@@ -68,7 +69,7 @@ func (o *IO) Write(ctx context.Context, spec WriteSpec) *Writer {
 
 // Send passes the units of one stripe to the streams, by index. It takes them over. Where one node delays the
 // others for longer than Config.Lag, and the part survives enough without it, its chunks are abandoned.
-func (w *Writer) Send(units []store.Unit) {
+func (w *Writer) Send(units []chunk.Unit) {
 	for i, u := range units {
 		c := &w.chunks[i]
 		c.sum = c.sum.Add(u.CRC)
@@ -83,7 +84,7 @@ func (w *Writer) Send(units []store.Unit) {
 	}
 }
 
-func (w *Writer) push(s *stream, u store.Unit) {
+func (w *Writer) push(s *stream, u chunk.Unit) {
 	select {
 	case s.queue <- u: // the usual case
 		return
@@ -142,7 +143,7 @@ func (w *Writer) Err() error {
 // a few times what nodes usually need (see patience). After that, spare nodes get the chunks that are still missing, where that is
 // possible, and as much time again. After that Commit returns as soon as the durable chunks survive enough. Until then it
 // waits for each node up to Config.SyncStall.
-func (w *Writer) Commit(label store.Label) ([]store.Placement, error) {
+func (w *Writer) Commit(label chunk.Label) ([]store.Placement, error) {
 	w.label, w.began = label, time.Now()
 	w.closeQueues()
 	if w.spec.Whole {
@@ -232,7 +233,7 @@ func (w *Writer) Abort() {
 	w.closeQueues()
 	for i := range w.chunks {
 		w.chunks[i].unit.Release()
-		w.chunks[i].unit = store.Unit{}
+		w.chunks[i].unit = chunk.Unit{}
 	}
 }
 

@@ -41,7 +41,7 @@ func (b *Buffer) Retain(n int) { b.refs.Add(int32(n)) }
 
 // Abandon is Release for a reference under which something may still read the memory. The
 // memory counts as returned with the last reference, and is then left to the garbage collector
-// instead of being lent again. It implements store.Abandoner.
+// instead of being lent again. It implements chunk.Abandoner.
 func (b *Buffer) Abandon() {
 	b.read.Store(true)
 	b.Release()

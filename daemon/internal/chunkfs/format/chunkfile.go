@@ -3,6 +3,7 @@ package format
 import (
 	"hash/crc32"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -23,7 +24,7 @@ const (
 )
 
 // FileHeader encodes the header block of a new chunk file.
-func FileHeader(spec store.ChunkSpec) []byte {
+func FileHeader(spec chunk.Spec) []byte {
 	b := make([]byte, 0, FileDataAt)
 	b = append(b, fileMagic...)
 	b = le.AppendUint32(b, Version)
@@ -51,13 +52,13 @@ func FileTail(c Content) []byte {
 	b = le.AppendUint32(b, uint32(len(label)))
 	b = le.AppendUint32(b, inner)
 	b = le.AppendUint32(b, 0)
-	return le.AppendUint32(b, store.CRC32C(b[at:]))
+	return le.AppendUint32(b, chunk.CRC32C(b[at:]))
 }
 
 // boundCRC is the checksum of the chunk's id followed by b, so that the same bytes stored
 // under another chunk's id do not match.
 func boundCRC(id store.ChunkID, b []byte) uint32 {
-	return crc32.Update(store.CRC32C(appendID(nil, id)), castagnoli, b)
+	return crc32.Update(chunk.CRC32C(appendID(nil, id)), castagnoli, b)
 }
 
 // ReadChunkFile reads and checks everything but the data of a file that should hold the
@@ -124,7 +125,7 @@ func parseFooter(b []byte, id store.ChunkID, fileSize int64) (c Content, length 
 	case parseID(b[16:]) != id:
 		return c, 0, corrupt(id, "chunk file has the footer of another chunk: %s", parseID(b[16:]))
 	}
-	c.Info = store.ChunkInfo{
+	c.Info = chunk.Info{
 		ID:       id,
 		UnitSize: int(le.Uint32(b[12:])),
 		Sum:      store.ChunkSum(le.Uint32(b[36:])),
@@ -132,7 +133,7 @@ func parseFooter(b []byte, id store.ChunkID, fileSize int64) (c Content, length 
 		StoredAt: int64(le.Uint64(b[48:])),
 	}
 	label := int64(le.Uint32(b[56:]))
-	if c.Info.UnitSize < 1 || c.Info.UnitSize > store.MaxUnitSize || c.Info.Size < 1 || c.Info.Size > fileSize || label > maxLabelBytes {
+	if c.Info.UnitSize < 1 || c.Info.UnitSize > chunk.MaxUnitSize || c.Info.Size < 1 || c.Info.Size > fileSize || label > maxLabelBytes {
 		return c, 0, corrupt(id, "chunk file: the footer is out of bounds")
 	}
 	length = 4*UnitsIn(c.Info.Size, c.Info.UnitSize) + label + FileFooterSize

@@ -5,6 +5,7 @@ import (
 	"hash/crc32"
 	"math"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -32,7 +33,7 @@ func parseID(b []byte) (id store.ChunkID) {
 }
 
 // CheckLabel is Invalid for a label that the format cannot hold.
-func CheckLabel(l store.Label) error {
+func CheckLabel(l chunk.Label) error {
 	for _, f := range []struct {
 		name  string
 		value int
@@ -54,7 +55,7 @@ func CheckLabel(l store.Label) error {
 }
 
 // appendLabel encodes a label, followed by the extension bytes as they are.
-func appendLabel(b []byte, l store.Label, ext []byte) []byte {
+func appendLabel(b []byte, l chunk.Label, ext []byte) []byte {
 	b = append(b, l.File[:]...)
 	b = le.AppendUint64(b, uint64(l.CreatedAt))
 	b = le.AppendUint64(b, uint64(l.FileSize))
@@ -75,7 +76,7 @@ func appendLabel(b []byte, l store.Label, ext []byte) []byte {
 }
 
 // parseLabel decodes what appendLabel encoded; ok is false for anything else. ext is a copy.
-func parseLabel(b []byte) (l store.Label, ext []byte, ok bool) {
+func parseLabel(b []byte) (l chunk.Label, ext []byte, ok bool) {
 	if len(b) < labelFixed {
 		return l, nil, false
 	}
@@ -91,14 +92,14 @@ func parseLabel(b []byte) (l store.Label, ext []byte, ok bool) {
 	bucket, key, kind := int(le.Uint16(b[68:])), int(le.Uint16(b[70:])), int(le.Uint16(b[72:]))
 	texts := b[labelFixed:]
 	if len(texts) < bucket+key+kind {
-		return store.Label{}, nil, false
+		return chunk.Label{}, nil, false
 	}
 	l.Bucket = store.BucketName(texts[:bucket])
 	l.Key = store.Key(texts[bucket : bucket+key])
 	l.ContentType = string(texts[bucket+key : bucket+key+kind])
 	rest := texts[bucket+key+kind:]
 	if !soundExtension(rest) {
-		return store.Label{}, nil, false
+		return chunk.Label{}, nil, false
 	}
 	return l, append([]byte(nil), rest...), true
 }
@@ -140,7 +141,7 @@ func SumOf(crcs []uint32) store.ChunkSum {
 	for _, c := range crcs {
 		b = binary.BigEndian.AppendUint32(b, c)
 	}
-	return store.ChunkSum(store.CRC32C(b))
+	return store.ChunkSum(chunk.CRC32C(b))
 }
 
 // UnitsIn is the number of units of a chunk of size bytes.
@@ -149,17 +150,17 @@ func UnitsIn(size int64, unitSize int) int64 {
 }
 
 // sealCRC appends the checksum of all of b.
-func sealCRC(b []byte) []byte { return le.AppendUint32(b, store.CRC32C(b)) }
+func sealCRC(b []byte) []byte { return le.AppendUint32(b, chunk.CRC32C(b)) }
 
 // sealed reports whether the last four bytes are the checksum of the rest.
 func sealed(b []byte) bool {
 	n := len(b) - 4
-	return n >= 0 && store.CRC32C(b[:n]) == le.Uint32(b[n:])
+	return n >= 0 && chunk.CRC32C(b[:n]) == le.Uint32(b[n:])
 }
 
 // Content is what both formats store of a chunk besides its data.
 type Content struct {
-	Info store.ChunkInfo
+	Info chunk.Info
 	CRCs []uint32
 	Ext  []byte // the label's extension, as it was read
 }

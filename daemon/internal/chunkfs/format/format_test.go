@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/vfs/vfstest"
 )
@@ -21,14 +22,14 @@ func anyContent(t *rapid.T) Content {
 		c.Ext = le.AppendUint16(c.Ext, rapid.Uint16().Draw(t, "type"))
 		c.Ext = append(le.AppendUint16(c.Ext, uint16(len(value))), value...)
 	}
-	unit := rapid.IntRange(1, store.MaxUnitSize).Draw(t, "unit size")
-	c.Info = store.ChunkInfo{
+	unit := rapid.IntRange(1, chunk.MaxUnitSize).Draw(t, "unit size")
+	c.Info = chunk.Info{
 		ID:       store.ChunkID{Part: store.PartID{0: rapid.Byte().Draw(t, "part"), 15: 1}, Index: rapid.Uint8().Draw(t, "index")},
 		UnitSize: unit,
 		Size:     int64(unit)*int64(len(c.CRCs)-1) + int64(rapid.IntRange(1, unit).Draw(t, "last")),
 		Sum:      SumOf(c.CRCs),
 		StoredAt: rapid.Int64().Draw(t, "stored at"),
-		Label: store.Label{
+		Label: chunk.Label{
 			File:        store.FileID{3: rapid.Byte().Draw(t, "file")},
 			Bucket:      store.BucketName(rapid.String().Draw(t, "bucket")),
 			Key:         store.Key(rapid.String().Draw(t, "key")),
@@ -55,7 +56,7 @@ func TestRecordHeaderReadsBack(t *testing.T) {
 		if rapid.Bool().Draw(t, "tombstone") {
 			r.TargetSalt = Salt(rapid.Uint64().Draw(t, "target's salt"))
 			r.Kind, r.Target = KindTombstone, Place{rapid.Uint32().Draw(t, "target"), rapid.Uint32().Draw(t, "at")}
-			r.Content = Content{Info: store.ChunkInfo{ID: r.Info.ID}}
+			r.Content = Content{Info: chunk.Info{ID: r.Info.ID}}
 		}
 		b := r.AppendHeader([]byte("before"), salt)[6:]
 		require.EqualValues(t, len(b), r.Head)
@@ -93,7 +94,7 @@ func TestRecordHeaderReadsBack(t *testing.T) {
 // TestExtensionOfTheLabel: fields of later versions are preserved, malformed ones are refused.
 func TestExtensionOfTheLabel(t *testing.T) {
 	t.Parallel()
-	l := store.Label{Bucket: "b", Key: "k"}
+	l := chunk.Label{Bucket: "b", Key: "k"}
 	for _, ext := range [][]byte{nil, {1, 0, 0, 0}, {1, 0, 2, 0, 7, 8, 2, 0, 1, 0, 9}} {
 		got, kept, ok := parseLabel(appendLabel(nil, l, ext))
 		require.True(t, ok)
@@ -121,7 +122,7 @@ func TestSumIsTheSameAsUnitByUnit(t *testing.T) {
 func TestLabelBeyondTheFormatIsInvalid(t *testing.T) {
 	t.Parallel()
 	long := string(make([]byte, 1<<16))
-	for _, l := range []store.Label{
+	for _, l := range []chunk.Label{
 		{Key: store.Key(long)},
 		{Bucket: store.BucketName(long)},
 		{ContentType: long},
@@ -135,14 +136,14 @@ func TestLabelBeyondTheFormatIsInvalid(t *testing.T) {
 	} {
 		require.ErrorIs(t, CheckLabel(l), store.Invalid)
 	}
-	require.NoError(t, CheckLabel(store.Label{Key: store.Key(long[1:]), Bucket: store.BucketName(long[1:]), ContentType: long[1:]}))
+	require.NoError(t, CheckLabel(chunk.Label{Key: store.Key(long[1:]), Bucket: store.BucketName(long[1:]), ContentType: long[1:]}))
 }
 
 // reseal corrects the checksum in the last four bytes, so that a fuzzer gets past it.
 func reseal(b []byte) []byte {
 	b = bytes.Clone(b)
 	if len(b) >= 4 {
-		le.PutUint32(b[len(b)-4:], store.CRC32C(b[:len(b)-4]))
+		le.PutUint32(b[len(b)-4:], chunk.CRC32C(b[:len(b)-4]))
 	}
 	return b
 }
@@ -150,7 +151,7 @@ func reseal(b []byte) []byte {
 // FuzzParseHeader fuzzes a record's header with a correct checksum.
 func FuzzParseHeader(f *testing.F) {
 	at := Place{1, 64}
-	chunk := Record{Kind: KindChunk, At: at, Content: Content{CRCs: []uint32{1, 2}, Info: store.ChunkInfo{UnitSize: 10, Size: 15, Label: store.Label{Key: "k"}}}}
+	chunk := Record{Kind: KindChunk, At: at, Content: Content{CRCs: []uint32{1, 2}, Info: chunk.Info{UnitSize: 10, Size: 15, Label: chunk.Label{Key: "k"}}}}
 	chunk.Info.Sum = SumOf(chunk.CRCs)
 	tombstone := Record{Kind: KindTombstone, At: at}
 	f.Add(chunk.AppendHeader(nil, 5))
@@ -174,7 +175,7 @@ func FuzzParseHeader(f *testing.F) {
 
 // FuzzFileTail fuzzes the end of a chunk file with correct checksums.
 func FuzzFileTail(f *testing.F) {
-	c := Content{CRCs: []uint32{7, 8}, Info: store.ChunkInfo{UnitSize: 10, Size: 15, Label: store.Label{Key: "k"}}}
+	c := Content{CRCs: []uint32{7, 8}, Info: chunk.Info{UnitSize: 10, Size: 15, Label: chunk.Label{Key: "k"}}}
 	c.Info.Sum = SumOf(c.CRCs)
 	f.Add(FileTail(c))
 	f.Fuzz(func(t *testing.T, tail []byte) {
@@ -188,7 +189,7 @@ func FuzzFileTail(f *testing.F) {
 		disk := vfstest.NewCrashable()
 		file, err := disk.Create("f")
 		require.NoError(t, err)
-		_, err = file.WritevAt([][]byte{FileHeader(store.ChunkSpec{UnitSize: 10}), make([]byte, 15), tail}, 0)
+		_, err = file.WritevAt([][]byte{FileHeader(chunk.Spec{UnitSize: 10}), make([]byte, 15), tail}, 0)
 		require.NoError(t, err)
 		got, err := ReadChunkFile(file, store.ChunkID{})
 		require.NoError(t, file.Close())

@@ -3,6 +3,7 @@ package format
 import (
 	"hash/crc32"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -167,7 +168,7 @@ func (r *Record) parseChunk(b []byte) (ok bool) {
 	r.Info.Size = int64(le.Uint64(b[56:]))
 	r.Info.StoredAt = int64(le.Uint64(b[64:]))
 	r.Info.Sum = store.ChunkSum(le.Uint32(b[72:]))
-	if r.Info.UnitSize < 1 || r.Info.UnitSize > store.MaxUnitSize || r.Info.Size < 1 || r.Info.Size > MaxPackBelow {
+	if r.Info.UnitSize < 1 || r.Info.UnitSize > chunk.MaxUnitSize || r.Info.Size < 1 || r.Info.Size > MaxPackBelow {
 		return false
 	}
 	table := 4 * UnitsIn(r.Info.Size, r.Info.UnitSize)
@@ -242,7 +243,7 @@ func SegmentFooter(number uint32, salt Salt, entries []byte, indexAt int64) []by
 	b = le.AppendUint64(b, uint64(len(entries)/indexEntrySize))
 	b = le.AppendUint64(b, uint64(indexAt))
 	b = le.AppendUint64(b, uint64(salt))
-	b = le.AppendUint32(b, store.CRC32C(entries))
+	b = le.AppendUint32(b, chunk.CRC32C(entries))
 	b = append(b, make([]byte, segmentFooterSize-4-len(b))...)
 	return sealCRC(b)
 }

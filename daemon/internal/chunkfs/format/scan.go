@@ -6,7 +6,7 @@ import (
 	"errors"
 	"io"
 
-	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 )
 
 const (
@@ -83,7 +83,7 @@ func readIndex(f io.ReaderAt, number uint32, size int64) (s Segment, ok bool) {
 		return s, false
 	}
 	lines := make([]byte, count*indexEntrySize)
-	if ReadFull(f, lines, at) != nil || store.CRC32C(lines) != le.Uint32(foot[40:]) {
+	if ReadFull(f, lines, at) != nil || chunk.CRC32C(lines) != le.Uint32(foot[40:]) {
 		return s, false
 	}
 	s = Segment{Salt: Salt(le.Uint64(foot[32:])), Records: make([]Record, 0, count), Whole: true}
@@ -233,7 +233,7 @@ func (w *window) scan(mayBeTorn bool) Segment {
 			f := found{Record: *r}
 			f.BadData = w.hasBadData(r)
 			f.bad = f.BadData && w.isBad(Span{off, off + r.Size()})
-			f.CRCs, f.Ext, f.Info.Label = nil, nil, store.Label{} // not kept in the index
+			f.CRCs, f.Ext, f.Info.Label = nil, nil, chunk.Label{} // not kept in the index
 			all = append(all, f)
 			off += r.Size()
 			continue
@@ -286,7 +286,7 @@ func (w *window) hasBadData(r *Record) bool {
 	off, left := int64(r.At.Off)+r.Head, r.Info.Size
 	for _, crc := range r.CRCs {
 		n := min(left, int64(r.Info.UnitSize))
-		if b := w.bytes(off, n); b == nil || store.CRC32C(b) != crc {
+		if b := w.bytes(off, n); b == nil || chunk.CRC32C(b) != crc {
 			return true
 		}
 		off, left = off+n, left-n

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -40,8 +41,8 @@ func segmentOf(sizes ...int) (b []byte, ends []int, lines []byte) {
 	}
 	for n, size := range sizes {
 		data := bytes.Repeat([]byte{byte(n + 1)}, size)
-		r := Record{Kind: KindChunk, Content: Content{CRCs: []uint32{store.CRC32C(data)}}}
-		r.Info = store.ChunkInfo{ID: store.ChunkID{Index: uint8(n)}, UnitSize: size, Size: int64(size), Sum: SumOf(r.CRCs)}
+		r := Record{Kind: KindChunk, Content: Content{CRCs: []uint32{chunk.CRC32C(data)}}}
+		r.Info = chunk.Info{ID: store.ChunkID{Index: uint8(n)}, UnitSize: size, Size: int64(size), Sum: SumOf(r.CRCs)}
 		add(r, data)
 	}
 	add(Record{Kind: KindTombstone, Target: Place{Seg: 1, Off: SegmentHeaderSize}, TargetSalt: salt}, nil)
@@ -189,8 +190,8 @@ func TestUserBytesAreNoRecords(t *testing.T) {
 		evil = r.AppendHeader(evil, salt+1) // clients cannot know the salt
 	}
 	b := SegmentHeader(1, salt)
-	r := Record{Kind: KindChunk, Batch: 1, At: Place{Seg: 1, Off: SegmentHeaderSize}, Content: Content{CRCs: []uint32{store.CRC32C(evil)}}}
-	r.Info = store.ChunkInfo{UnitSize: len(evil), Size: int64(len(evil)), Sum: SumOf(r.CRCs)}
+	r := Record{Kind: KindChunk, Batch: 1, At: Place{Seg: 1, Off: SegmentHeaderSize}, Content: Content{CRCs: []uint32{chunk.CRC32C(evil)}}}
+	r.Info = chunk.Info{UnitSize: len(evil), Size: int64(len(evil)), Sum: SumOf(r.CRCs)}
 	b = r.AppendHeader(b, salt)
 	for len(b)%RecordAlign != 0 {
 		b = append(b, 0)
@@ -249,9 +250,9 @@ func TestChunkFileReadsBackAndNothingElseDoes(t *testing.T) {
 	t.Parallel()
 	id := store.ChunkID{Part: store.PartID{1}, Index: 2}
 	data := bytes.Repeat([]byte("x"), 25)
-	c := Content{CRCs: []uint32{store.CRC32C(data[:10]), store.CRC32C(data[:10]), store.CRC32C(data[:5])}}
-	c.Info = store.ChunkInfo{ID: id, UnitSize: 10, Size: 25, Sum: SumOf(c.CRCs), StoredAt: 7, Label: store.Label{Key: store.Key(bytes.Repeat([]byte("k"), 6000))}}
-	whole := append(append(FileHeader(store.ChunkSpec{ID: id, UnitSize: 10}), data...), FileTail(c)...)
+	c := Content{CRCs: []uint32{chunk.CRC32C(data[:10]), chunk.CRC32C(data[:10]), chunk.CRC32C(data[:5])}}
+	c.Info = chunk.Info{ID: id, UnitSize: 10, Size: 25, Sum: SumOf(c.CRCs), StoredAt: 7, Label: chunk.Label{Key: store.Key(bytes.Repeat([]byte("k"), 6000))}}
+	whole := append(append(FileHeader(chunk.Spec{ID: id, UnitSize: 10}), data...), FileTail(c)...)
 	got, err := ReadChunkFile(inMemory(whole), id)
 	require.NoError(t, err)
 	require.Equal(t, c, got)

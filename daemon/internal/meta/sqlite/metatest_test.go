@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/store/metatest"
@@ -40,7 +41,7 @@ func open(tb testing.TB, path string) *sqlite.Store {
 
 // newFile is a small file of one part in three copies.
 func newFile(key string) store.File {
-	p := store.Part{ID: store.NewPartID(), Number: 1, Size: 4096, K: 1, M: 2, UnitSize: store.DefaultUnitSize}
+	p := store.Part{ID: store.NewPartID(), Number: 1, Size: 4096, K: 1, M: 2, UnitSize: chunk.DefaultUnitSize}
 	for range 3 {
 		p.Chunks = append(p.Chunks, store.Placement{Node: store.NewNodeID(), Sum: 7})
 	}

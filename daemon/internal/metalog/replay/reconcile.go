@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -55,7 +56,7 @@ type reconciler struct {
 // copyOf is a chunk of the part on a node.
 type copyOf struct {
 	node store.NodeID
-	store.ListedChunk
+	chunk.Listed
 }
 
 // part corrects the placements of one part.
@@ -181,7 +182,7 @@ func (x *reconciler) advance(ctx context.Context) {
 // lister reads the list of a node. page begins with the current chunk.
 type lister struct {
 	node Node
-	page []store.ListedChunk
+	page []chunk.Listed
 	last store.ChunkID
 	more bool
 	done bool

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -20,10 +21,10 @@ type Node struct {
 	Chunks Chunks
 }
 
-// Chunks is what a replay needs of a node; store.Chunks has it.
+// Chunks is what a replay needs of a node; chunk.Store has it.
 type Chunks interface {
-	store.ChunkReaderOpener
-	List(ctx context.Context, after store.ChunkID, limit int) ([]store.ListedChunk, error)
+	chunk.ReaderOpener
+	List(ctx context.Context, after store.ChunkID, limit int) ([]chunk.Listed, error)
 }
 
 // Target is the store that is rebuilt; store.Metadata has it. Nothing else changes it meanwhile.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/metalog"
 	"github.com/ringstore/ringstore/daemon/internal/metalog/replay"
 	"github.com/ringstore/ringstore/daemon/internal/store"
@@ -46,8 +47,8 @@ func (d *disks) write(t *testing.T, h metalog.Header, keys []string, on ...int) 
 	require.NoError(t, err)
 	id := store.NewLogPartID()
 	for i, node := range on {
-		spec := store.ChunkSpec{ID: store.ChunkID{Part: id, Index: uint8(i)}, UnitSize: store.DefaultUnitSize}
-		_, err := store.PutSmall(t.Context(), d.nodes[node], spec, store.NewUnit(data, nil), store.Label{})
+		spec := chunk.Spec{ID: store.ChunkID{Part: id, Index: uint8(i)}, UnitSize: chunk.DefaultUnitSize}
+		_, err := chunk.PutSmall(t.Context(), d.nodes[node], spec, chunk.NewUnit(data, nil), chunk.Label{})
 		require.NoError(t, err)
 	}
 	return id
@@ -188,7 +189,7 @@ type cutOff struct {
 	left int
 }
 
-func (c *cutOff) List(ctx context.Context, after store.ChunkID, limit int) ([]store.ListedChunk, error) {
+func (c *cutOff) List(ctx context.Context, after store.ChunkID, limit int) ([]chunk.Listed, error) {
 	if c.left--; c.left < 0 {
 		return nil, store.Errorf(store.Unavailable, "away")
 	}
@@ -206,11 +207,11 @@ func TestReconcileManyParts(t *testing.T) {
 	for i := range 2500 {
 		p := store.Part{ID: store.NewPartID(), Number: 1, Size: 1, K: 1, M: 1, UnitSize: 16}
 		for j, n := range []*mem.Chunks{a, b} {
-			info, err := store.PutSmall(ctx, n, store.ChunkSpec{ID: p.ChunkID(j), UnitSize: 16}, store.NewUnit([]byte{byte(i)}, nil), store.Label{})
+			info, err := chunk.PutSmall(ctx, n, chunk.Spec{ID: p.ChunkID(j), UnitSize: 16}, chunk.NewUnit([]byte{byte(i)}, nil), chunk.Label{})
 			require.NoError(t, err)
 			p.Chunks = append(p.Chunks, store.Placement{Node: ids[j], Sum: info.Sum})
 		}
-		_, err := store.PutSmall(ctx, c, store.ChunkSpec{ID: store.ChunkID{Part: store.NewPartID()}, UnitSize: 16}, store.NewUnit([]byte{1}, nil), store.Label{})
+		_, err := chunk.PutSmall(ctx, c, chunk.Spec{ID: store.ChunkID{Part: store.NewPartID()}, UnitSize: 16}, chunk.NewUnit([]byte{1}, nil), chunk.Label{})
 		require.NoError(t, err)
 		p.Chunks[1].Node = ids[2] // as it was when it was logged; it was moved to the second node since
 		records = append(records, store.LogRecord{Kind: store.FileStored, File: store.File{

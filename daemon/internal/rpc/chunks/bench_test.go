@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/rpc"
 	"github.com/ringstore/ringstore/daemon/internal/rpc/chunks"
 	"github.com/ringstore/ringstore/daemon/internal/rpc/rpctest"
@@ -24,37 +25,37 @@ import (
 // wireStreams is how many chunks are transferred at once.
 const wireStreams = 6
 
-// void is a store.Chunks that discards writes and can serve every chunk, so that a benchmark
+// void is a chunk.Store that discards writes and can serve every chunk, so that a benchmark
 // measures only the protocol.
 type void struct {
-	store.Chunks
+	chunk.Store
 	data  []byte // of one unit
 	units int    // in each chunk
 }
 
 type voidWriter struct{}
 
-func (void) Create(context.Context, store.ChunkSpec) (store.ChunkWriter, error) {
+func (void) Create(context.Context, chunk.Spec) (chunk.Writer, error) {
 	return voidWriter{}, nil
 }
-func (voidWriter) Append(u store.Unit) error { u.Release(); return nil }
-func (voidWriter) Commit(l store.Label) (store.ChunkInfo, error) {
-	return store.ChunkInfo{ID: store.ChunkID{}, Label: l}, nil
+func (voidWriter) Append(u chunk.Unit) error { u.Release(); return nil }
+func (voidWriter) Commit(l chunk.Label) (chunk.Info, error) {
+	return chunk.Info{ID: store.ChunkID{}, Label: l}, nil
 }
 func (voidWriter) Abort() {}
 
-func (v void) Open(context.Context, store.ChunkID, int, int) (store.ChunkReader, error) {
-	return &voidReader{unit: store.Unit{Data: v.data, CRC: store.CRC32C(v.data), Owner: nobody{}}, left: v.units}, nil
+func (v void) Open(context.Context, store.ChunkID, int, int) (chunk.Reader, error) {
+	return &voidReader{unit: chunk.Unit{Data: v.data, CRC: chunk.CRC32C(v.data), Owner: nobody{}}, left: v.units}, nil
 }
 
 type voidReader struct {
-	unit store.Unit
+	unit chunk.Unit
 	left int
 }
 
-func (r *voidReader) Next() (store.Unit, error) {
+func (r *voidReader) Next() (chunk.Unit, error) {
 	if r.left == 0 {
-		return store.Unit{}, io.EOF
+		return chunk.Unit{}, io.EOF
 	}
 	r.left--
 	return r.unit, nil
@@ -71,7 +72,7 @@ func (nobody) Abandon() {}
 // ends together. For comparison the same bytes are sent as generated messages of 64 KiB with
 // gRPC's standard codec and settings.
 func BenchmarkWire(b *testing.B) {
-	data := make([]byte, store.DefaultUnitSize)
+	data := make([]byte, chunk.DefaultUnitSize)
 	for i := range data {
 		data[i] = byte(i * 7)
 	}
@@ -137,9 +138,9 @@ func benchID() store.ChunkID { return store.ChunkID{Part: store.NewPartID()} }
 
 func benchPut(b *testing.B, data []byte, connections int) {
 	c := wireClient(b, void{}, connections)
-	u := store.NewUnit(data, nobody{})
+	u := chunk.NewUnit(data, nobody{})
 	metered(b, len(data), func(units int) error {
-		w, err := c.Create(context.Background(), store.ChunkSpec{ID: benchID(), UnitSize: len(data)})
+		w, err := c.Create(context.Background(), chunk.Spec{ID: benchID(), UnitSize: len(data)})
 		if err != nil {
 			return err
 		}
@@ -149,7 +150,7 @@ func benchPut(b *testing.B, data []byte, connections int) {
 				return err
 			}
 		}
-		_, err = w.Commit(store.Label{})
+		_, err = w.Commit(chunk.Label{})
 		return err
 	})
 }
@@ -175,10 +176,10 @@ func benchGet(b *testing.B, data []byte, connections int) {
 
 func benchPutSmall(b *testing.B, data []byte) {
 	c := wireClient(b, void{}, 0)
-	u := store.NewUnit(data, nobody{})
+	u := chunk.NewUnit(data, nobody{})
 	metered(b, len(data), func(units int) error {
 		for range units {
-			_, err := c.PutSmall(context.Background(), store.ChunkSpec{ID: benchID(), UnitSize: store.DefaultUnitSize}, u, store.Label{Bucket: "photos", Key: "a/key"})
+			_, err := c.PutSmall(context.Background(), chunk.Spec{ID: benchID(), UnitSize: chunk.DefaultUnitSize}, u, chunk.Label{Bucket: "photos", Key: "a/key"})
 			if err != nil {
 				return err
 			}

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/credentials"
 
 	"github.com/ringstore/ringstore/daemon/internal/bufpool"
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/rpc"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	storagev1 "github.com/ringstore/ringstore/proto/storage/v1"
@@ -31,8 +32,8 @@ type DialConfig struct {
 	Dialer func(ctx context.Context, address string) (net.Conn, error)
 }
 
-// Client is the chunks of a remote node: a store.Chunks, store.SmallChunkPutter and
-// store.ChunkVerifier. Safe for concurrent use.
+// Client is the chunks of a remote node: a chunk.Store, chunk.SmallPutter and
+// chunk.Verifier. Safe for concurrent use.
 //
 // Calls to an unreachable node are Unavailable at once, or within three seconds during the
 // first attempt to connect; connecting is retried in the background. A node that does not
@@ -49,9 +50,9 @@ type link struct {
 }
 
 var (
-	_ store.Chunks           = (*Client)(nil)
-	_ store.SmallChunkPutter = (*Client)(nil)
-	_ store.ChunkVerifier    = (*Client)(nil)
+	_ chunk.Store       = (*Client)(nil)
+	_ chunk.SmallPutter = (*Client)(nil)
+	_ chunk.Verifier    = (*Client)(nil)
 )
 
 // Dial creates a client of the node at address (host:port) and begins to connect in the
@@ -114,15 +115,15 @@ func (c *Client) call(ctx context.Context, method string, req, resp any) error {
 	return nil
 }
 
-// PutSmall implements store.SmallChunkPutter.
-func (c *Client) PutSmall(ctx context.Context, spec store.ChunkSpec, u store.Unit, label store.Label) (store.ChunkInfo, error) {
+// PutSmall implements chunk.SmallPutter.
+func (c *Client) PutSmall(ctx context.Context, spec chunk.Spec, u chunk.Unit, label chunk.Label) (chunk.Info, error) {
 	err := spec.Validate()
 	if err == nil {
 		err = spec.CheckUnit(u, 0)
 	}
 	if err != nil {
 		u.Release()
-		return store.ChunkInfo{}, err
+		return chunk.Info{}, err
 	}
 	held := new(lending)
 	defer held.end()
@@ -133,30 +134,30 @@ func (c *Client) PutSmall(ctx context.Context, spec store.ChunkSpec, u store.Uni
 		u.Release()
 	}
 	if err != nil {
-		return store.ChunkInfo{}, err
+		return chunk.Info{}, err
 	}
 	return infoFromWire(resp.GetInfo())
 }
 
-// Stat implements store.ChunkKeeper.
-func (c *Client) Stat(ctx context.Context, id store.ChunkID) (store.ChunkInfo, error) {
+// Stat implements chunk.Keeper.
+func (c *Client) Stat(ctx context.Context, id store.ChunkID) (chunk.Info, error) {
 	resp := new(storagev1.StatChunkResponse)
 	err := c.call(ctx, storagev1.StorageService_StatChunk_FullMethodName, &storagev1.StatChunkRequest{ChunkId: id.String()}, resp)
 	if err != nil {
-		return store.ChunkInfo{}, err
+		return chunk.Info{}, err
 	}
 	return infoFromWire(resp.GetInfo())
 }
 
-// Delete implements store.ChunkKeeper.
+// Delete implements chunk.Keeper.
 func (c *Client) Delete(ctx context.Context, id store.ChunkID) error {
 	return c.call(ctx, storagev1.StorageService_DeleteChunk_FullMethodName,
 		&storagev1.DeleteChunkRequest{ChunkId: id.String()}, new(storagev1.DeleteChunkResponse))
 }
 
-// List implements store.ChunkKeeper. A long list takes several calls.
-func (c *Client) List(ctx context.Context, after store.ChunkID, limit int) ([]store.ListedChunk, error) {
-	var listed []store.ListedChunk
+// List implements chunk.Keeper. A long list takes several calls.
+func (c *Client) List(ctx context.Context, after store.ChunkID, limit int) ([]chunk.Listed, error) {
+	var listed []chunk.Listed
 	for len(listed) < limit {
 		want := min(limit-len(listed), store.MaxListLimit)
 		page, err := c.listPage(ctx, after, want)
@@ -172,7 +173,7 @@ func (c *Client) List(ctx context.Context, after store.ChunkID, limit int) ([]st
 	return listed, nil
 }
 
-func (c *Client) listPage(ctx context.Context, after store.ChunkID, limit int) ([]store.ListedChunk, error) {
+func (c *Client) listPage(ctx context.Context, after store.ChunkID, limit int) ([]chunk.Listed, error) {
 	req := &storagev1.ListChunksRequest{Limit: int32(limit)}
 	if after != (store.ChunkID{}) {
 		req.After = after.String()
@@ -184,24 +185,24 @@ func (c *Client) listPage(ctx context.Context, after store.ChunkID, limit int) (
 	if len(resp.GetChunks()) > limit {
 		return nil, store.Errorf(store.Internal, "node %s listed %d chunks, where at most %d were requested", c.peer.Address, len(resp.GetChunks()), limit)
 	}
-	listed := make([]store.ListedChunk, len(resp.GetChunks()))
+	listed := make([]chunk.Listed, len(resp.GetChunks()))
 	for i, w := range resp.GetChunks() {
 		id, err := store.ParseChunkID(w.GetChunkId())
 		if err != nil {
 			return nil, err
 		}
-		listed[i] = store.ListedChunk{ID: id, Sum: store.ChunkSum(w.GetSum()), Damaged: w.GetDamaged()}
+		listed[i] = chunk.Listed{ID: id, Sum: store.ChunkSum(w.GetSum()), Damaged: w.GetDamaged()}
 	}
 	return listed, nil
 }
 
-// Verify implements store.ChunkVerifier.
+// Verify implements chunk.Verifier.
 func (c *Client) Verify(ctx context.Context, id store.ChunkID) error {
 	return c.call(ctx, storagev1.StorageService_VerifyChunk_FullMethodName,
 		&storagev1.VerifyChunkRequest{ChunkId: id.String()}, new(storagev1.VerifyChunkResponse))
 }
 
-// Capacity implements store.ChunkKeeper.
+// Capacity implements chunk.Keeper.
 func (c *Client) Capacity(ctx context.Context) (store.Capacity, error) {
 	h, err := c.Health(ctx)
 	return h.Capacity, err

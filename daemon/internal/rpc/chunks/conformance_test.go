@@ -3,8 +3,9 @@ package chunks_test
 import (
 	"testing"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
+	"github.com/ringstore/ringstore/daemon/internal/chunk/chunktest"
 	"github.com/ringstore/ringstore/daemon/internal/store"
-	"github.com/ringstore/ringstore/daemon/internal/store/chunktest"
 	"github.com/ringstore/ringstore/daemon/internal/store/mem"
 )
 
@@ -12,17 +13,17 @@ import (
 
 func TestClient_KeepsThePromisesOverTCP(t *testing.T) {
 	t.Parallel()
-	chunktest.Run(t, func(t testing.TB) store.Chunks { return overTCP(t, mem.NewChunks()) })
+	chunktest.Run(t, func(t testing.TB) chunk.Store { return overTCP(t, mem.NewChunks()) })
 }
 
 func TestClient_KeepsThePromisesOverABuffer(t *testing.T) {
 	t.Parallel()
-	chunktest.Run(t, func(t testing.TB) store.Chunks { return overBuffer(t, mem.NewChunks()) })
+	chunktest.Run(t, func(t testing.TB) chunk.Store { return overBuffer(t, mem.NewChunks()) })
 }
 
 func TestClient_TellsDamageOverTheWire(t *testing.T) {
 	t.Parallel()
-	chunktest.RunDamage(t, func(t testing.TB) (store.Chunks, chunktest.Damage) {
+	chunktest.RunDamage(t, func(t testing.TB) (chunk.Store, chunktest.Damage) {
 		c := mem.NewChunks()
 		return overBuffer(t, c), func(id store.ChunkID) { c.CorruptUnit(id, 0) }
 	})

@@ -1,26 +1,27 @@
 package chunks
 
 import (
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	storagev1 "github.com/ringstore/ringstore/proto/storage/v1"
 )
 
 // Conversions between the types of store and of the wire. Received values are only checked
-// for syntax; store.Chunks validates the rest.
+// for syntax; chunk.Store validates the rest.
 
-func specToWire(s store.ChunkSpec) *storagev1.ChunkSpec {
+func specToWire(s chunk.Spec) *storagev1.ChunkSpec {
 	return &storagev1.ChunkSpec{ChunkId: s.ID.String(), UnitSize: int32(s.UnitSize), SizeHint: s.SizeHint}
 }
 
-func specFromWire(s *storagev1.ChunkSpec) (store.ChunkSpec, error) {
+func specFromWire(s *storagev1.ChunkSpec) (chunk.Spec, error) {
 	if s == nil {
-		return store.ChunkSpec{}, store.Errorf(store.Invalid, "the first message of the write has no spec")
+		return chunk.Spec{}, store.Errorf(store.Invalid, "the first message of the write has no spec")
 	}
 	id, err := store.ParseChunkID(s.GetChunkId())
-	return store.ChunkSpec{ID: id, UnitSize: int(s.GetUnitSize()), SizeHint: s.GetSizeHint()}, err
+	return chunk.Spec{ID: id, UnitSize: int(s.GetUnitSize()), SizeHint: s.GetSizeHint()}, err
 }
 
-func labelToWire(l store.Label) *storagev1.Label {
+func labelToWire(l chunk.Label) *storagev1.Label {
 	w := &storagev1.Label{
 		Bucket:      string(l.Bucket),
 		Key:         string(l.Key),
@@ -41,7 +42,7 @@ func labelToWire(l store.Label) *storagev1.Label {
 	return w
 }
 
-func labelFromWire(w *storagev1.Label) (l store.Label, err error) {
+func labelFromWire(w *storagev1.Label) (l chunk.Label, err error) {
 	if w.GetFileId() != "" {
 		if l.File, err = store.ParseFileID(w.GetFileId()); err != nil {
 			return l, err
@@ -60,7 +61,7 @@ func labelFromWire(w *storagev1.Label) (l store.Label, err error) {
 	return l, nil
 }
 
-func infoToWire(i store.ChunkInfo) *storagev1.ChunkInfo {
+func infoToWire(i chunk.Info) *storagev1.ChunkInfo {
 	return &storagev1.ChunkInfo{
 		ChunkId:  i.ID.String(),
 		Size:     i.Size,
@@ -71,7 +72,7 @@ func infoToWire(i store.ChunkInfo) *storagev1.ChunkInfo {
 	}
 }
 
-func infoFromWire(w *storagev1.ChunkInfo) (i store.ChunkInfo, err error) {
+func infoFromWire(w *storagev1.ChunkInfo) (i chunk.Info, err error) {
 	if i.ID, err = store.ParseChunkID(w.GetChunkId()); err != nil {
 		return i, err
 	}

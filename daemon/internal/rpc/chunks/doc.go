@@ -1,9 +1,9 @@
 // Package chunks is the data plane over gRPC: both ends of the protocol by which gateways write, read and delete the chunks of a node.
 //
-//	NewServer  serves a store.Chunks                on a node
-//	Dial       returns a *Client, a store.Chunks    on a gateway
+//	NewServer  serves a chunk.Store                on a node
+//	Dial       returns a *Client, a chunk.Store    on a gateway
 //
-// A Client of a server of any store.Chunks keeps every promise of that contract,
+// A Client of a server of any chunk.Store keeps every promise of that contract,
 // including the exact kind of an error, which is sent as a status detail.
 //
 // # Bytes by reference

@@ -10,8 +10,8 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/ringstore/ringstore/daemon/internal/bufpool"
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/rpc"
-	"github.com/ringstore/ringstore/daemon/internal/store"
 	storagev1 "github.com/ringstore/ringstore/proto/storage/v1"
 )
 
@@ -32,7 +32,7 @@ const copyBelow = 16 << 10
 type frame struct {
 	spec  *storagev1.ChunkSpec
 	label *storagev1.Label
-	unit  store.Unit // no unit if Data is empty
+	unit  chunk.Unit // no unit if Data is empty
 
 	lending *lending // sending: tracks the unit while the transport holds it; nil: see lending.lend
 	taken   bool     // sending: the codec took over the unit
@@ -122,10 +122,10 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 // share is a unit's reference to the buffer that holds its bytes.
 type share struct{ buffer mem.Buffer }
 
-// Release implements store.Releaser.
+// Release implements chunk.Releaser.
 func (s share) Release() { s.buffer.Free() }
 
-// Abandon implements store.Abandoner. The reference is never returned, so the buffer's memory is
+// Abandon implements chunk.Abandoner. The reference is never returned, so the buffer's memory is
 // left to the garbage collector.
 func (s share) Abandon() {}
 

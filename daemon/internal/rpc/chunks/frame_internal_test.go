@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/ringstore/ringstore/daemon/internal/bufpool"
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	storagev1 "github.com/ringstore/ringstore/proto/storage/v1"
 )
@@ -47,13 +48,13 @@ func split(b []byte, at ...int) mem.BufferSlice {
 func drawFrame(t *rapid.T) *frame {
 	f := &frame{}
 	if rapid.Bool().Draw(t, "spec") {
-		f.spec = specToWire(store.ChunkSpec{ID: store.ChunkID{Part: store.NewPartID()}, UnitSize: rapid.IntRange(1, 1<<20).Draw(t, "unit size")})
+		f.spec = specToWire(chunk.Spec{ID: store.ChunkID{Part: store.NewPartID()}, UnitSize: rapid.IntRange(1, 1<<20).Draw(t, "unit size")})
 	}
 	if rapid.Bool().Draw(t, "label") {
-		f.label = labelToWire(store.Label{Key: store.Key(rapid.String().Draw(t, "key")), PartOffset: -1, ContentType: "\xff"})
+		f.label = labelToWire(chunk.Label{Key: store.Key(rapid.String().Draw(t, "key")), PartOffset: -1, ContentType: "\xff"})
 	}
 	size := rapid.SampledFrom([]int{0, 1, 100, copyBelow - 1, copyBelow, 20_000}).Draw(t, "size")
-	f.unit = store.Unit{Data: bytes.Repeat([]byte{7}, size), CRC: rapid.Uint32().Draw(t, "crc")}
+	f.unit = chunk.Unit{Data: bytes.Repeat([]byte{7}, size), CRC: rapid.Uint32().Draw(t, "crc")}
 	return f
 }
 
@@ -65,7 +66,7 @@ func TestCodec_AgreesWithProtobuf(t *testing.T) {
 		f := drawFrame(t)
 		own := &owner{}
 		f.unit.Owner = own
-		want := asMessage(&frame{spec: f.spec, label: f.label, unit: store.Unit{Data: bytes.Clone(f.unit.Data), CRC: f.unit.CRC}})
+		want := asMessage(&frame{spec: f.spec, label: f.label, unit: chunk.Unit{Data: bytes.Clone(f.unit.Data), CRC: f.unit.CRC}})
 
 		sent, err := ours.Marshal(f)
 		require.NoError(t, err)
@@ -106,7 +107,7 @@ func TestCodec_OtherMessagesGoToTheStockCodec(t *testing.T) {
 // When encoding fails, the unit remains with the caller.
 func TestCodec_FailureTakesNothing(t *testing.T) {
 	t.Parallel()
-	f := &frame{label: labelToWire(store.Label{Key: "\xff"}), unit: store.NewUnit(make([]byte, copyBelow), &owner{})}
+	f := &frame{label: labelToWire(chunk.Label{Key: "\xff"}), unit: chunk.NewUnit(make([]byte, copyBelow), &owner{})}
 	_, err := newCodec(bufpool.New()).Marshal(f)
 	require.Error(t, err)
 	require.False(t, f.taken)
@@ -119,7 +120,7 @@ func TestCodec_PassesByReference(t *testing.T) {
 	c := newCodec(bufpool.New())
 	data := make([]byte, copyBelow)
 	own := &owner{}
-	sent, err := c.Marshal(&frame{unit: store.NewUnit(data, own)})
+	sent, err := c.Marshal(&frame{unit: chunk.NewUnit(data, own)})
 	require.NoError(t, err)
 	require.Len(t, sent, 2)
 	require.Same(t, &data[0], &sent[1].ReadOnlyData()[0])

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/ringstore/ringstore/daemon/internal/bufpool"
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/rpc"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
@@ -27,19 +28,19 @@ func TestWireFormat(t *testing.T) {
 	require.NoError(t, err)
 	file, err := store.ParseFileID("01890a5d-ac96-774b-bcce-b302099a8057")
 	require.NoError(t, err)
-	spec := specToWire(store.ChunkSpec{ID: store.ChunkID{Part: part, Index: 7}, UnitSize: store.DefaultUnitSize, SizeHint: 1 << 30})
-	label := labelToWire(store.Label{
+	spec := specToWire(chunk.Spec{ID: store.ChunkID{Part: part, Index: 7}, UnitSize: chunk.DefaultUnitSize, SizeHint: 1 << 30})
+	label := labelToWire(chunk.Label{
 		File: file, Bucket: "photos", Key: "2026/ä.jpg", ContentType: "image/jpeg", CreatedAt: 1_700_000_000_000_000,
-		FileSize: -1, PartNumber: 2, PartOffset: 5 << 30, PartSize: 1 << 30, PartCRC64: 0x0123456789abcdef, K: 6, M: 4, UnitSize: store.DefaultUnitSize,
+		FileSize: -1, PartNumber: 2, PartOffset: 5 << 30, PartSize: 1 << 30, PartCRC64: 0x0123456789abcdef, K: 6, M: 4, UnitSize: chunk.DefaultUnitSize,
 	})
-	u := store.NewUnit([]byte("the bytes of a unit"), nil)
+	u := chunk.NewUnit([]byte("the bytes of a unit"), nil)
 	fault := rpc.ToStatus(&store.Error{Op: "chunkfs.Append", Kind: store.NoSpace, Item: "n1", Msg: "the disk is full", Hint: "Add a node."})
 	for name, b := range map[string][]byte{
 		"first":  marshalled(t, &frame{spec: spec, unit: u}),
 		"middle": marshalled(t, &frame{unit: u}),
 		"last":   marshalled(t, &frame{label: label}),
 		"small":  marshalled(t, &frame{spec: spec, label: label, unit: u}),
-		"info":   protobuf(t, infoToWire(store.ChunkInfo{ID: store.ChunkID{Part: part}, Size: 19, UnitSize: 64, Sum: store.ChunkSum(0).Add(u.CRC), StoredAt: 1_700_000_000})),
+		"info":   protobuf(t, infoToWire(chunk.Info{ID: store.ChunkID{Part: part}, Size: 19, UnitSize: 64, Sum: store.ChunkSum(0).Add(u.CRC), StoredAt: 1_700_000_000})),
 		"error":  protobuf(t, status.Convert(fault).Proto()),
 		"token":  []byte(rpc.DataPlane.Token("swordfish") + "\n" + rpc.Membership.Token("swordfish")),
 	} {

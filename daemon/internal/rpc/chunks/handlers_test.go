@@ -18,11 +18,12 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/ringstore/ringstore/daemon/internal/bufpool"
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
+	"github.com/ringstore/ringstore/daemon/internal/chunk/chunktest"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs"
 	"github.com/ringstore/ringstore/daemon/internal/rpc/chunks"
 	"github.com/ringstore/ringstore/daemon/internal/rpc/rpctest"
 	"github.com/ringstore/ringstore/daemon/internal/store"
-	"github.com/ringstore/ringstore/daemon/internal/store/chunktest"
 	"github.com/ringstore/ringstore/daemon/internal/vfs"
 	"github.com/ringstore/ringstore/daemon/internal/vfs/vfstest"
 	storagev1 "github.com/ringstore/ringstore/proto/storage/v1"
@@ -58,8 +59,8 @@ func pattern(b []byte, i int64) []byte {
 }
 
 // stream writes a chunk of size bytes, a multiple of the unit size, and returns its checksum.
-func stream(ctx context.Context, c store.Chunks, id store.ChunkID, size int64) (store.ChunkSum, error) {
-	w, err := c.Create(ctx, store.ChunkSpec{ID: id, UnitSize: unitSize, SizeHint: size})
+func stream(ctx context.Context, c chunk.Store, id store.ChunkID, size int64) (store.ChunkSum, error) {
+	w, err := c.Create(ctx, chunk.Spec{ID: id, UnitSize: unitSize, SizeHint: size})
 	if err != nil {
 		return 0, err
 	}
@@ -68,7 +69,7 @@ func stream(ctx context.Context, c store.Chunks, id store.ChunkID, size int64) (
 	var sum store.ChunkSum
 	for i := range size / unitSize {
 		b := free.Lend(unitSize)
-		u := store.NewUnit(pattern(b.Data, i), b)
+		u := chunk.NewUnit(pattern(b.Data, i), b)
 		sum = sum.Add(u.CRC)
 		if err := w.Append(u); err != nil {
 			return 0, err
@@ -82,7 +83,7 @@ func stream(ctx context.Context, c store.Chunks, id store.ChunkID, size int64) (
 }
 
 // compare reads a chunk that stream wrote and compares every byte.
-func compare(ctx context.Context, c store.Chunks, id store.ChunkID, size int64) error {
+func compare(ctx context.Context, c chunk.Store, id store.ChunkID, size int64) error {
 	r, err := c.Open(ctx, id, 0, -1)
 	if err != nil {
 		return err

@@ -7,7 +7,7 @@ import (
 
 	"google.golang.org/grpc/mem"
 
-	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 )
 
 // lending tracks the units of one call that the transport holds by reference.
@@ -28,8 +28,8 @@ type lending struct {
 //
 // A nil *lending tracks nothing, for a server that sends the units of a chunk store: those of
 // chunkfs are pool memory, and the garbage collector frees the ones that the transport drops.
-func (l *lending) lend(u store.Unit) mem.Buffer {
-	owner, ok := u.Owner.(store.Abandoner)
+func (l *lending) lend(u chunk.Unit) mem.Buffer {
+	owner, ok := u.Owner.(chunk.Abandoner)
 	if u.Owner == nil {
 		return mem.SliceBuffer(u.Data)
 	}
@@ -70,7 +70,7 @@ func (l *lending) end() {
 // gRPC frees the buffer.
 type lentBuffer struct {
 	data     []byte
-	owner    store.Abandoner
+	owner    chunk.Abandoner
 	returned atomic.Bool // Release or Abandon of the owner was called
 }
 

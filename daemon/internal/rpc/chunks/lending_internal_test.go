@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 )
 
 // lender counts how its unit was returned.
@@ -21,8 +21,8 @@ type releaser struct{ released atomic.Int64 }
 
 func (r *releaser) Release() { r.released.Add(1) }
 
-func bigUnit(owner store.Releaser) store.Unit {
-	return store.NewUnit(make([]byte, copyBelow), owner)
+func bigUnit(owner chunk.Releaser) chunk.Unit {
+	return chunk.NewUnit(make([]byte, copyBelow), owner)
 }
 
 // A unit that the transport never frees is abandoned at the end of the call, at once.

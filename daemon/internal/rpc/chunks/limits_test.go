@@ -17,17 +17,18 @@ import (
 	"google.golang.org/grpc/reflection/grpc_reflection_v1"
 	"google.golang.org/grpc/status"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
+	"github.com/ringstore/ringstore/daemon/internal/chunk/chunktest"
 	"github.com/ringstore/ringstore/daemon/internal/rpc"
 	"github.com/ringstore/ringstore/daemon/internal/rpc/chunks"
 	"github.com/ringstore/ringstore/daemon/internal/rpc/rpctest"
 	"github.com/ringstore/ringstore/daemon/internal/store"
-	"github.com/ringstore/ringstore/daemon/internal/store/chunktest"
 	"github.com/ringstore/ringstore/daemon/internal/store/mem"
 	storagev1 "github.com/ringstore/ringstore/proto/storage/v1"
 )
 
 // impatient serves chunks without a token, with short deadlines.
-func impatient(t *testing.T, kept store.Chunks, calls int) string {
+func impatient(t *testing.T, kept chunk.Store, calls int) string {
 	t.Helper()
 	l := rpctest.Listen(t)
 	rpctest.Serve(t, chunks.NewImpatientServer(chunks.ServerConfig{ServerConfig: rpc.ServerConfig{Log: rpctest.Quiet()}, Chunks: kept}, 50*time.Millisecond, calls), l)
@@ -45,7 +46,7 @@ func TestLimits_IdleStreamsEnd(t *testing.T) {
 		require.NoError(t, err)
 		for range frames {
 			data := chunktest.Bytes(1, 1000)
-			require.NoError(t, s.Send(&storagev1.PutChunkRequest{Spec: &storagev1.ChunkSpec{ChunkId: id.String(), UnitSize: unitSize}, Data: data, Crc32C: store.CRC32C(data)}))
+			require.NoError(t, s.Send(&storagev1.PutChunkRequest{Spec: &storagev1.ChunkSpec{ChunkId: id.String(), UnitSize: unitSize}, Data: data, Crc32C: chunk.CRC32C(data)}))
 		}
 		err = s.RecvMsg(new(storagev1.PutChunkResponse)) // only the server can end the call
 		require.Equal(t, codes.DeadlineExceeded, status.Code(err), "%s: %v", name, err)
@@ -87,7 +88,7 @@ func TestLimits_CallsOfOneClient(t *testing.T) {
 	l := rpctest.Listen(t)
 	rpctest.Serve(t, chunks.NewImpatientServer(chunks.ServerConfig{ServerConfig: rpc.ServerConfig{Log: rpctest.Quiet()}, Chunks: kept}, rpctest.Patience, 2), l)
 	c := dial(t, l.Addr().String(), chunks.DialConfig{})
-	var readers []store.ChunkReader
+	var readers []chunk.Reader
 	for range 2 {
 		r, err := c.Open(t.Context(), id, 0, -1)
 		require.NoError(t, err)

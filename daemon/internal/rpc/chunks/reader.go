@@ -8,14 +8,15 @@ import (
 
 	"google.golang.org/grpc/codes"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/rpc"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	storagev1 "github.com/ringstore/ringstore/proto/storage/v1"
 )
 
-// Open implements store.ChunkReaderOpener. It sends the request and does not wait for the
+// Open implements chunk.ReaderOpener. It sends the request and does not wait for the
 // node, which begins to send at once: up to Window bytes arrive ahead of Next.
-func (c *Client) Open(ctx context.Context, id store.ChunkID, first, count int) (store.ChunkReader, error) {
+func (c *Client) Open(ctx context.Context, id store.ChunkID, first, count int) (chunk.Reader, error) {
 	req := &storagev1.GetChunkRequest{ChunkId: id.String(), FirstUnit: int64(first)}
 	if count >= 0 {
 		n := int64(count)
@@ -39,7 +40,7 @@ func (c *Client) Open(ctx context.Context, id store.ChunkID, first, count int) (
 	return r, nil
 }
 
-// reader is a store.ChunkReader over a stream. Its fields belong to the
+// reader is a chunk.Reader over a stream. Its fields belong to the
 // goroutine that reads; Close, which any goroutine may call, only cancels.
 type reader struct {
 	stream  *stream
@@ -51,11 +52,11 @@ type reader struct {
 
 var errClosed = store.Errorf(store.Canceled, "the reader was closed")
 
-// Next implements store.ChunkReader. The node compared the unit's checksum with the stored
+// Next implements chunk.Reader. The node compared the unit's checksum with the stored
 // bytes; here it is compared with the received ones.
-func (r *reader) Next() (store.Unit, error) {
+func (r *reader) Next() (chunk.Unit, error) {
 	if r.over != nil {
-		return store.Unit{}, r.over
+		return chunk.Unit{}, r.over
 	}
 	u, err := r.receive()
 	if err != nil {
@@ -65,29 +66,29 @@ func (r *reader) Next() (store.Unit, error) {
 	return u, err
 }
 
-func (r *reader) receive() (store.Unit, error) {
+func (r *reader) receive() (chunk.Unit, error) {
 	if err := rpc.EndOf(r.stream.ctx, codes.OK); err != nil {
-		return store.Unit{}, err // units received before the end of the context are not returned
+		return chunk.Unit{}, err // units received before the end of the context are not returned
 	}
 	var f frame
 	err := r.stream.RecvMsg(&f)
 	if errors.Is(err, io.EOF) {
-		return store.Unit{}, io.EOF
+		return chunk.Unit{}, io.EOF
 	}
 	if err != nil {
-		return store.Unit{}, r.stream.wrong(err)
+		return chunk.Unit{}, r.stream.wrong(err)
 	}
 	if len(f.unit.Data) == 0 {
-		return store.Unit{}, store.Errorf(store.Internal, "node %s sent a message without a unit", r.stream.client.peer.Address).WithItem(r.id)
+		return chunk.Unit{}, store.Errorf(store.Internal, "node %s sent a message without a unit", r.stream.client.peer.Address).WithItem(r.id)
 	}
 	if err := f.unit.Check(); err != nil {
 		f.unit.Release()
-		return store.Unit{}, store.Errorf(store.Corrupt, "received from node %s: %w", r.stream.client.peer.Address, err).WithItem(r.id)
+		return chunk.Unit{}, store.Errorf(store.Corrupt, "received from node %s: %w", r.stream.client.peer.Address, err).WithItem(r.id)
 	}
 	return f.unit, nil
 }
 
-// Close implements store.ChunkReader.
+// Close implements chunk.Reader.
 func (r *reader) Close() error {
 	r.end(errClosed)
 	return nil

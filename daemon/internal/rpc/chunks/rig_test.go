@@ -9,6 +9,7 @@ import (
 	"go.uber.org/goleak"
 	"google.golang.org/grpc/test/bufconn"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/rpc"
 	"github.com/ringstore/ringstore/daemon/internal/rpc/chunks"
 	"github.com/ringstore/ringstore/daemon/internal/rpc/rpctest"
@@ -29,7 +30,7 @@ func dial(t testing.TB, address string, c chunks.DialConfig) *chunks.Client {
 }
 
 // overTCP serves chunks on loopback and returns a client.
-func overTCP(t testing.TB, kept store.Chunks) *chunks.Client {
+func overTCP(t testing.TB, kept chunk.Store) *chunks.Client {
 	t.Helper()
 	l := rpctest.Listen(t)
 	node := store.NewNodeID()
@@ -40,7 +41,7 @@ func overTCP(t testing.TB, kept store.Chunks) *chunks.Client {
 }
 
 // overBuffer is overTCP without a network.
-func overBuffer(t testing.TB, kept store.Chunks) *chunks.Client {
+func overBuffer(t testing.TB, kept chunk.Store) *chunks.Client {
 	t.Helper()
 	l := bufconn.Listen(64 << 10)
 	rpctest.Serve(t, chunks.NewServer(chunks.ServerConfig{ServerConfig: rpc.ServerConfig{Log: rpctest.Quiet()}, Chunks: kept}), l)

@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/rpc"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	storagev1 "github.com/ringstore/ringstore/proto/storage/v1"
@@ -18,14 +19,14 @@ import (
 // ServerConfig configures the server of a storage node.
 type ServerConfig struct {
 	rpc.ServerConfig
-	Chunks  store.Chunks           // served; the caller closes it after Shutdown
+	Chunks  chunk.Store            // served; the caller closes it after Shutdown
 	Node    store.NodeID           // calls addressed to another node are refused; zero: none are
 	Cluster func() store.ClusterID // the joined cluster, zero before; nil: always zero
 	Version string                 // of the daemon
 }
 
 const (
-	maxFrame   = store.MaxUnitSize + rpc.MaxControl // bytes of a request with a unit
+	maxFrame   = chunk.MaxUnitSize + rpc.MaxControl // bytes of a request with a unit
 	maxStreams = 1024                               // calls in progress on one connection
 )
 
@@ -120,7 +121,7 @@ func (s *storage) putSmall(ctx context.Context, f *frame) (*storagev1.PutSmallCh
 		f.unit.Release()
 		return nil, err
 	}
-	info, err := store.PutSmall(ctx, s.config.Chunks, spec, f.unit, label)
+	info, err := chunk.PutSmall(ctx, s.config.Chunks, spec, f.unit, label)
 	if err != nil {
 		return nil, err
 	}
@@ -138,42 +139,42 @@ func (s *storage) PutChunk(stream grpc.ClientStreamingServer[storagev1.PutChunkR
 
 // receive passes the units to the store one by one. A frame is taken off the stream only
 // when the previous one is stored, so that flow control slows the sender down.
-func (s *storage) receive(stream grpc.ServerStream) (store.ChunkInfo, error) {
+func (s *storage) receive(stream grpc.ServerStream) (chunk.Info, error) {
 	f, err := nextFrame(stream)
 	if err != nil {
-		return store.ChunkInfo{}, err
+		return chunk.Info{}, err
 	}
 	spec, err := specFromWire(f.spec)
 	if err != nil {
 		f.unit.Release()
-		return store.ChunkInfo{}, err
+		return chunk.Info{}, err
 	}
 	w, err := s.config.Chunks.Create(stream.Context(), spec)
 	if err != nil {
 		f.unit.Release()
-		return store.ChunkInfo{}, err
+		return chunk.Info{}, err
 	}
 	defer w.Abort()
 	for {
 		if len(f.unit.Data) > 0 {
 			if err := w.Append(f.unit); err != nil {
-				return store.ChunkInfo{}, err
+				return chunk.Info{}, err
 			}
 		}
 		if f.label != nil {
 			break
 		}
 		if f, err = nextFrame(stream); err != nil {
-			return store.ChunkInfo{}, err
+			return chunk.Info{}, err
 		}
 		if f.spec != nil {
 			f.unit.Release()
-			return store.ChunkInfo{}, store.Errorf(store.Invalid, "the write has a second spec").WithItem(spec.ID)
+			return chunk.Info{}, store.Errorf(store.Invalid, "the write has a second spec").WithItem(spec.ID)
 		}
 	}
 	label, err := labelFromWire(f.label)
 	if err != nil {
-		return store.ChunkInfo{}, err
+		return chunk.Info{}, err
 	}
 	return w.Commit(label)
 }
@@ -285,7 +286,7 @@ func (s *storage) VerifyChunk(ctx context.Context, req *storagev1.VerifyChunkReq
 	if err != nil {
 		return nil, err
 	}
-	if err := store.Verify(ctx, s.config.Chunks, id); err != nil {
+	if err := chunk.Verify(ctx, s.config.Chunks, id); err != nil {
 		return nil, err
 	}
 	return &storagev1.VerifyChunkResponse{}, nil

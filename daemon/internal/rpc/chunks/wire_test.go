@@ -19,23 +19,24 @@ import (
 	"google.golang.org/grpc/reflection/grpc_reflection_v1"
 	"google.golang.org/grpc/status"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
+	"github.com/ringstore/ringstore/daemon/internal/chunk/chunktest"
 	"github.com/ringstore/ringstore/daemon/internal/rpc"
 	"github.com/ringstore/ringstore/daemon/internal/rpc/chunks"
 	"github.com/ringstore/ringstore/daemon/internal/rpc/rpctest"
 	"github.com/ringstore/ringstore/daemon/internal/store"
-	"github.com/ringstore/ringstore/daemon/internal/store/chunktest"
 	"github.com/ringstore/ringstore/daemon/internal/store/mem"
 	storagev1 "github.com/ringstore/ringstore/proto/storage/v1"
 )
 
-const unitSize = store.DefaultUnitSize
+const unitSize = chunk.DefaultUnitSize
 
 // unitsOf splits data into units, each of which reports its release.
-func unitsOf(data []byte, back chan<- struct{}) []store.Unit {
-	var units []store.Unit
+func unitsOf(data []byte, back chan<- struct{}) []chunk.Unit {
+	var units []chunk.Unit
 	for len(data) > 0 {
 		n := min(unitSize, len(data))
-		units = append(units, store.NewUnit(data[:n:n], &lender{back: back}))
+		units = append(units, chunk.NewUnit(data[:n:n], &lender{back: back}))
 		data = data[n:]
 	}
 	return units
@@ -56,10 +57,10 @@ func (l *lender) Release() {
 
 func (l *lender) Abandon() { l.Release() }
 
-func put(ctx context.Context, c store.Chunks, id store.ChunkID, units []store.Unit) (store.ChunkInfo, error) {
-	w, err := c.Create(ctx, store.ChunkSpec{ID: id, UnitSize: unitSize})
+func put(ctx context.Context, c chunk.Store, id store.ChunkID, units []chunk.Unit) (chunk.Info, error) {
+	w, err := c.Create(ctx, chunk.Spec{ID: id, UnitSize: unitSize})
 	if err != nil {
-		return store.ChunkInfo{}, err
+		return chunk.Info{}, err
 	}
 	defer w.Abort()
 	for i, u := range units {
@@ -67,14 +68,14 @@ func put(ctx context.Context, c store.Chunks, id store.ChunkID, units []store.Un
 			for _, rest := range units[i+1:] {
 				rest.Release()
 			}
-			return store.ChunkInfo{}, err
+			return chunk.Info{}, err
 		}
 	}
 	return w.Commit(chunktest.SampleLabel())
 }
 
 // serveChunks serves chunks without a token and returns the address.
-func serveChunks(t testing.TB, kept store.Chunks) string {
+func serveChunks(t testing.TB, kept chunk.Store) string {
 	t.Helper()
 	l := rpctest.Listen(t)
 	rpctest.Serve(t, chunks.NewServer(chunks.ServerConfig{ServerConfig: rpc.ServerConfig{Log: rpctest.Quiet()}, Chunks: kept}), l)
@@ -110,12 +111,12 @@ func TestServer_ServesStockClients(t *testing.T) {
 			break
 		}
 		require.NoError(t, err)
-		require.Equal(t, store.CRC32C(m.GetData()), m.GetCrc32C())
+		require.Equal(t, chunk.CRC32C(m.GetData()), m.GetCrc32C())
 		got = append(got, m.GetData()...)
 	}
 	require.True(t, bytes.Equal(data, got))
 
-	small := store.NewUnit([]byte("small"), nil)
+	small := chunk.NewUnit([]byte("small"), nil)
 	_, err = client.PutSmallChunk(t.Context(), &storagev1.PutSmallChunkRequest{
 		Spec: &storagev1.ChunkSpec{ChunkId: chunktest.NewID().String(), UnitSize: unitSize}, Label: &storagev1.Label{}, Data: small.Data, Crc32C: small.CRC,
 	})
@@ -179,7 +180,7 @@ func TestClient_UsesStockServers(t *testing.T) {
 	got, err := chunktest.Read(t.Context(), c, info.ID)
 	require.NoError(t, err)
 	require.True(t, bytes.Equal(data, got))
-	_, err = c.PutSmall(t.Context(), store.ChunkSpec{ID: info.ID, UnitSize: unitSize}, store.NewUnit(data[:100_000], nil), store.Label{})
+	_, err = c.PutSmall(t.Context(), chunk.Spec{ID: info.ID, UnitSize: unitSize}, chunk.NewUnit(data[:100_000], nil), chunk.Label{})
 	require.NoError(t, err)
 	got, err = chunktest.Read(t.Context(), c, info.ID)
 	require.NoError(t, err)
@@ -193,7 +194,7 @@ func TestServer_RefusesWhatIsMalformed(t *testing.T) {
 	t.Parallel()
 	client := storagev1.NewStorageServiceClient(rpctest.Conn(t, serveChunks(t, mem.NewChunks())))
 	spec := &storagev1.ChunkSpec{ChunkId: chunktest.NewID().String(), UnitSize: unitSize}
-	u := store.NewUnit([]byte("data"), nil)
+	u := chunk.NewUnit([]byte("data"), nil)
 	step := &storagev1.PutChunkRequest{Data: u.Data, Crc32C: u.CRC}
 	write := func(steps ...*storagev1.PutChunkRequest) error {
 		s, err := client.PutChunk(t.Context())
@@ -253,7 +254,7 @@ func TestServer_TakesOnlyCallsWithTheToken(t *testing.T) {
 		require.ErrorIs(t, err, store.Denied, name)
 		_, err = put(t.Context(), c, chunktest.NewID(), unitsOf(chunktest.Bytes(3, 100_000), back))
 		require.ErrorIs(t, err, store.Denied, name)
-		_, err = c.PutSmall(t.Context(), store.ChunkSpec{ID: chunktest.NewID(), UnitSize: unitSize}, unitsOf(chunktest.Bytes(3, 100_000), back)[0], store.Label{})
+		_, err = c.PutSmall(t.Context(), chunk.Spec{ID: chunktest.NewID(), UnitSize: unitSize}, unitsOf(chunktest.Bytes(3, 100_000), back)[0], chunk.Label{})
 		require.ErrorIs(t, err, store.Denied, name)
 		rpctest.Await(t, "the unit", back)
 		rpctest.Await(t, "the small unit", back)
@@ -311,10 +312,10 @@ func TestClient_HealthTellsWhoAnswers(t *testing.T) {
 }
 
 // panicky panics on request.
-type panicky struct{ store.Chunks }
+type panicky struct{ chunk.Store }
 
-func (panicky) Stat(context.Context, store.ChunkID) (store.ChunkInfo, error) { panic("stat") }
-func (panicky) Open(context.Context, store.ChunkID, int, int) (store.ChunkReader, error) {
+func (panicky) Stat(context.Context, store.ChunkID) (chunk.Info, error) { panic("stat") }
+func (panicky) Open(context.Context, store.ChunkID, int, int) (chunk.Reader, error) {
 	panic("open")
 }
 
@@ -350,7 +351,7 @@ func TestClient_NodeAway(t *testing.T) {
 	require.ErrorIs(t, err, store.Unavailable)
 	require.ErrorContains(t, err, "storage node "+address+" cannot be reached: dial tcp")
 	require.NotEmpty(t, store.HintOf(err))
-	_, err = c.PutSmall(ctx, store.ChunkSpec{ID: chunktest.NewID(), UnitSize: unitSize}, unitsOf(chunktest.Bytes(4, 100), back)[0], store.Label{})
+	_, err = c.PutSmall(ctx, chunk.Spec{ID: chunktest.NewID(), UnitSize: unitSize}, unitsOf(chunktest.Bytes(4, 100), back)[0], chunk.Label{})
 	require.ErrorIs(t, err, store.Unavailable)
 	_, err = c.Stat(ctx, chunktest.NewID())
 	require.ErrorIs(t, err, store.Unavailable)
@@ -389,7 +390,7 @@ func TestClient_StalledNode(t *testing.T) {
 	c := overTCP(t, kept)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	w, err := c.Create(ctx, store.ChunkSpec{ID: chunktest.NewID(), UnitSize: unitSize})
+	w, err := c.Create(ctx, chunk.Spec{ID: chunktest.NewID(), UnitSize: unitSize})
 	require.NoError(t, err)
 	defer w.Abort()
 	data := chunktest.Bytes(5, unitSize)
@@ -397,7 +398,7 @@ func TestClient_StalledNode(t *testing.T) {
 	failed := make(chan error, 1)
 	go func() {
 		for {
-			if err := w.Append(store.NewUnit(data, nil)); err != nil {
+			if err := w.Append(chunk.NewUnit(data, nil)); err != nil {
 				failed <- err
 				return
 			}
@@ -457,9 +458,9 @@ func (p *proxy) cut() {
 // units are released all the same, each once.
 func TestClient_UnitsComeBackFromABrokenStream(t *testing.T) {
 	t.Parallel()
-	for name, hurt := range map[string]func(*proxy, store.ChunkWriter){
-		"connection": func(p *proxy, _ store.ChunkWriter) { p.cut() },
-		"abort":      func(_ *proxy, w store.ChunkWriter) { w.Abort() },
+	for name, hurt := range map[string]func(*proxy, chunk.Writer){
+		"connection": func(p *proxy, _ chunk.Writer) { p.cut() },
+		"abort":      func(_ *proxy, w chunk.Writer) { w.Abort() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -467,7 +468,7 @@ func TestClient_UnitsComeBackFromABrokenStream(t *testing.T) {
 			kept.SetHook(mem.Stall(never, mem.OpAppend))
 			p := newProxy(t, serveChunks(t, kept))
 			c := dial(t, p.Addr().String(), chunks.DialConfig{})
-			w, err := c.Create(t.Context(), store.ChunkSpec{ID: chunktest.NewID(), UnitSize: unitSize})
+			w, err := c.Create(t.Context(), chunk.Spec{ID: chunktest.NewID(), UnitSize: unitSize})
 			require.NoError(t, err)
 			defer w.Abort()
 
@@ -512,7 +513,7 @@ func TestServer_ShutdownWaitsForCalls(t *testing.T) {
 	c := dial(t, l.Addr().String(), chunks.DialConfig{Connections: 1})
 	answered := make(chan error, 1)
 	go func() {
-		_, err := put(t.Context(), c, chunktest.NewID(), []store.Unit{store.NewUnit([]byte("x"), nil)})
+		_, err := put(t.Context(), c, chunktest.NewID(), []chunk.Unit{chunk.NewUnit([]byte("x"), nil)})
 		answered <- err
 	}()
 	rpctest.Await(t, "the commit", waiting)
@@ -598,7 +599,7 @@ func TestCheckHealth(t *testing.T) {
 }
 
 // plain hides the optional interfaces of a store.
-type plain struct{ store.Chunks }
+type plain struct{ chunk.Store }
 
 func TestServer_VerifiesAStoreThatCannot(t *testing.T) {
 	t.Parallel()

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/rpc"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	storagev1 "github.com/ringstore/ringstore/proto/storage/v1"
@@ -20,9 +21,9 @@ var (
 	getStream = &grpc.StreamDesc{StreamName: "GetChunk", ServerStreams: true}
 )
 
-// Create implements store.ChunkWriterOpener. It makes no call: the spec is sent with the
+// Create implements chunk.WriterOpener. It makes no call: the spec is sent with the
 // first unit, whose Append or a later step then returns the node's error.
-func (c *Client) Create(ctx context.Context, spec store.ChunkSpec) (store.ChunkWriter, error) {
+func (c *Client) Create(ctx context.Context, spec chunk.Spec) (chunk.Writer, error) {
 	if err := spec.Validate(); err != nil {
 		return nil, err
 	}
@@ -30,13 +31,13 @@ func (c *Client) Create(ctx context.Context, spec store.ChunkSpec) (store.ChunkW
 	return &writer{client: c, ctx: ctx, cancel: cancel, spec: spec, lending: new(lending)}, nil
 }
 
-// writer is a store.ChunkWriter over a stream. Its fields belong to the writing goroutine,
+// writer is a chunk.Writer over a stream. Its fields belong to the writing goroutine,
 // except those that Abort uses, which any goroutine may call.
 type writer struct {
 	client  *Client
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
-	spec    store.ChunkSpec
+	spec    chunk.Spec
 	size    int64 // bytes sent so far
 	failed  error // of an earlier step: sticky
 	lending *lending
@@ -49,8 +50,8 @@ type writer struct {
 
 var errEnded = store.Errorf(store.Canceled, "the write has already ended")
 
-// Append implements store.ChunkWriter. It blocks while the node is behind by more than Window.
-func (w *writer) Append(u store.Unit) error {
+// Append implements chunk.Writer. It blocks while the node is behind by more than Window.
+func (w *writer) Append(u chunk.Unit) error {
 	f := &frame{unit: u, lending: w.lending}
 	if w.failed == nil {
 		w.failed = w.append(f)
@@ -111,8 +112,8 @@ func (w *writer) send(s *stream, f *frame) error {
 	return store.Errorf(store.Internal, "the node answered before the chunk was complete").WithItem(w.spec.ID)
 }
 
-// Commit implements store.ChunkWriter. The node's answer means that the chunk is durable.
-func (w *writer) Commit(label store.Label) (store.ChunkInfo, error) {
+// Commit implements chunk.Writer. The node's answer means that the chunk is durable.
+func (w *writer) Commit(label chunk.Label) (chunk.Info, error) {
 	defer w.end(errEnded)
 	info, err := w.commit(label)
 	if w.failed == nil {
@@ -121,7 +122,7 @@ func (w *writer) Commit(label store.Label) (store.ChunkInfo, error) {
 	return info, err
 }
 
-func (w *writer) commit(label store.Label) (info store.ChunkInfo, err error) {
+func (w *writer) commit(label chunk.Label) (info chunk.Info, err error) {
 	s := w.current()
 	switch {
 	case w.failed != nil:
@@ -144,7 +145,7 @@ func (w *writer) commit(label store.Label) (info store.ChunkInfo, err error) {
 	return infoFromWire(resp.GetInfo())
 }
 
-// Abort implements store.ChunkWriter.
+// Abort implements chunk.Writer.
 func (w *writer) Abort() { w.end(errEnded) }
 
 // end cancels the stream, which has no effect on a finished one, and releases it once. Units

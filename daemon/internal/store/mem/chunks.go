@@ -11,18 +11,19 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
 // unlimited is the capacity of a place without a limit, far below an overflow.
 const unlimited = 1 << 50
 
-// Chunks keeps chunks in memory. It is a whole store.Chunks, and passes
+// Chunks keeps chunks in memory. It is a whole chunk.Store, and passes
 // chunktest; what a test does to it beyond that is in chunks_fault.go.
 // All methods are safe for concurrent use.
 type Chunks struct {
 	mu      sync.Mutex // guards the fields up to the blank line; held for map work only, never in a hook
-	chunks  map[store.ChunkID]*chunk
+	chunks  map[store.ChunkID]*storedChunk
 	limit   int64 // bytes that may be kept
 	used    int64 // bytes kept
 	claimed int64 // bytes that open writers hold
@@ -33,24 +34,24 @@ type Chunks struct {
 }
 
 // chunk never changes once it is in the map, except under CorruptUnit, which puts another one there.
-type chunk struct {
-	info  store.ChunkInfo
-	units []store.Unit // Owner is nil
+type storedChunk struct {
+	info  chunk.Info
+	units []chunk.Unit // Owner is nil
 }
 
 var (
-	_ store.Chunks           = (*Chunks)(nil)
-	_ store.ChunkVerifier    = (*Chunks)(nil)
-	_ store.SmallChunkPutter = (*Chunks)(nil)
+	_ chunk.Store       = (*Chunks)(nil)
+	_ chunk.Verifier    = (*Chunks)(nil)
+	_ chunk.SmallPutter = (*Chunks)(nil)
 )
 
 // NewChunks returns an empty place without a limit.
 func NewChunks() *Chunks {
-	return &Chunks{chunks: make(map[store.ChunkID]*chunk), limit: unlimited}
+	return &Chunks{chunks: make(map[store.ChunkID]*storedChunk), limit: unlimited}
 }
 
-// Create implements store.ChunkWriterOpener.
-func (c *Chunks) Create(ctx context.Context, spec store.ChunkSpec) (store.ChunkWriter, error) {
+// Create implements chunk.WriterOpener.
+func (c *Chunks) Create(ctx context.Context, spec chunk.Spec) (chunk.Writer, error) {
 	if err := spec.Validate(); err != nil {
 		return nil, err
 	}
@@ -64,22 +65,22 @@ func (c *Chunks) Create(ctx context.Context, spec store.ChunkSpec) (store.ChunkW
 	return &writer{c: c, ctx: ctx, cancel: cancel, spec: spec}, nil
 }
 
-// PutSmall implements store.SmallChunkPutter.
-func (c *Chunks) PutSmall(ctx context.Context, spec store.ChunkSpec, u store.Unit, label store.Label) (store.ChunkInfo, error) {
+// PutSmall implements chunk.SmallPutter.
+func (c *Chunks) PutSmall(ctx context.Context, spec chunk.Spec, u chunk.Unit, label chunk.Label) (chunk.Info, error) {
 	w, err := c.Create(ctx, spec)
 	if err != nil {
 		u.Release()
-		return store.ChunkInfo{}, err
+		return chunk.Info{}, err
 	}
 	defer w.Abort()
 	if err := w.Append(u); err != nil {
-		return store.ChunkInfo{}, err
+		return chunk.Info{}, err
 	}
 	return w.Commit(label)
 }
 
-// Open implements store.ChunkReaderOpener.
-func (c *Chunks) Open(ctx context.Context, id store.ChunkID, first, count int) (store.ChunkReader, error) {
+// Open implements chunk.ReaderOpener.
+func (c *Chunks) Open(ctx context.Context, id store.ChunkID, first, count int) (chunk.Reader, error) {
 	if err := c.ask(ctx, Call{Op: OpOpen, ID: id}); err != nil {
 		return nil, err
 	}
@@ -98,19 +99,19 @@ func (c *Chunks) Open(ctx context.Context, id store.ChunkID, first, count int) (
 	return &reader{c: c, ctx: ctx, cancel: cancel, id: id, next: first, units: k.units[:end]}, nil
 }
 
-// Stat implements store.ChunkKeeper.
-func (c *Chunks) Stat(ctx context.Context, id store.ChunkID) (store.ChunkInfo, error) {
+// Stat implements chunk.Keeper.
+func (c *Chunks) Stat(ctx context.Context, id store.ChunkID) (chunk.Info, error) {
 	if err := c.ask(ctx, Call{Op: OpStat, ID: id}); err != nil {
-		return store.ChunkInfo{}, err
+		return chunk.Info{}, err
 	}
 	k, err := c.lookup(id)
 	if err != nil {
-		return store.ChunkInfo{}, err
+		return chunk.Info{}, err
 	}
 	return k.info, nil
 }
 
-// Delete implements store.ChunkKeeper.
+// Delete implements chunk.Keeper.
 func (c *Chunks) Delete(ctx context.Context, id store.ChunkID) error {
 	if err := c.ask(ctx, Call{Op: OpDelete, ID: id}); err != nil {
 		return err
@@ -125,24 +126,24 @@ func (c *Chunks) Delete(ctx context.Context, id store.ChunkID) error {
 	return nil
 }
 
-// List implements store.ChunkKeeper.
-func (c *Chunks) List(ctx context.Context, after store.ChunkID, limit int) ([]store.ListedChunk, error) {
+// List implements chunk.Keeper.
+func (c *Chunks) List(ctx context.Context, after store.ChunkID, limit int) ([]chunk.Listed, error) {
 	if err := c.ask(ctx, Call{Op: OpList, ID: after}); err != nil {
 		return nil, err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var listed []store.ListedChunk
+	var listed []chunk.Listed
 	for id, k := range c.chunks {
 		if after == (store.ChunkID{}) || id.Compare(after) > 0 {
-			listed = append(listed, store.ListedChunk{ID: id, Sum: k.info.Sum})
+			listed = append(listed, chunk.Listed{ID: id, Sum: k.info.Sum})
 		}
 	}
-	slices.SortFunc(listed, func(a, b store.ListedChunk) int { return a.ID.Compare(b.ID) })
+	slices.SortFunc(listed, func(a, b chunk.Listed) int { return a.ID.Compare(b.ID) })
 	return listed[:min(max(limit, 0), len(listed))], nil
 }
 
-// Capacity implements store.ChunkKeeper.
+// Capacity implements chunk.Keeper.
 func (c *Chunks) Capacity(ctx context.Context) (store.Capacity, error) {
 	if err := c.ask(ctx, Call{Op: OpCapacity}); err != nil {
 		return store.Capacity{}, err
@@ -165,7 +166,7 @@ func (c *Chunks) Capacity(ctx context.Context) (store.Capacity, error) {
 	return space, nil
 }
 
-// Verify implements store.ChunkVerifier.
+// Verify implements chunk.Verifier.
 func (c *Chunks) Verify(ctx context.Context, id store.ChunkID) error {
 	if err := c.ask(ctx, Call{Op: OpVerify, ID: id}); err != nil {
 		return err
@@ -182,7 +183,7 @@ func (c *Chunks) Verify(ctx context.Context, id store.ChunkID) error {
 	return nil
 }
 
-func (c *Chunks) lookup(id store.ChunkID) (*chunk, error) {
+func (c *Chunks) lookup(id store.ChunkID) (*storedChunk, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	k, ok := c.chunks[id]
@@ -218,13 +219,13 @@ func (c *Chunks) unclaim(n int64) {
 
 // show makes the chunk visible under its id, or finds the one that exists already.
 // The bytes that its writer claimed are free or used from then on.
-func (c *Chunks) show(k *chunk) (store.ChunkInfo, error) {
+func (c *Chunks) show(k *storedChunk) (chunk.Info, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.claimed -= k.info.Size
 	if old, ok := c.chunks[k.info.ID]; ok {
 		if !old.info.Matches(k.info.Size, k.info.Sum) {
-			return store.ChunkInfo{}, store.Errorf(store.Exists, "a chunk with another sum is there").WithItem(k.info.ID)
+			return chunk.Info{}, store.Errorf(store.Exists, "a chunk with another sum is there").WithItem(k.info.ID)
 		}
 		return old.info, nil
 	}
@@ -233,14 +234,14 @@ func (c *Chunks) show(k *chunk) (store.ChunkInfo, error) {
 	return k.info, nil
 }
 
-// writer is a store.ChunkWriter. Its fields belong to the goroutine that
+// writer is a chunk.Writer. Its fields belong to the goroutine that
 // writes; Abort, which any goroutine may call, only cancels ctx and returns the claim.
 type writer struct {
 	c      *Chunks
 	ctx    context.Context
 	cancel context.CancelCauseFunc
-	spec   store.ChunkSpec
-	units  []store.Unit
+	spec   chunk.Spec
+	units  []chunk.Unit
 	size   int64
 	sum    store.ChunkSum
 	failed error // of an earlier step: sticky
@@ -252,7 +253,7 @@ type writer struct {
 
 var errEnded error = store.Errorf(store.Canceled, "the write was ended before")
 
-func (w *writer) Append(u store.Unit) error {
+func (w *writer) Append(u chunk.Unit) error {
 	defer u.Release()
 	if w.failed == nil {
 		w.failed = w.append(u)
@@ -260,7 +261,7 @@ func (w *writer) Append(u store.Unit) error {
 	return w.failed
 }
 
-func (w *writer) append(u store.Unit) error {
+func (w *writer) append(u chunk.Unit) error {
 	if err := w.c.ask(w.ctx, Call{Op: OpAppend, ID: w.spec.ID, Unit: len(w.units)}); err != nil {
 		return err
 	}
@@ -273,7 +274,7 @@ func (w *writer) append(u store.Unit) error {
 	if err := w.claim(int64(len(u.Data))); err != nil {
 		return err
 	}
-	w.units = append(w.units, store.Unit{Data: slices.Clone(u.Data), CRC: u.CRC})
+	w.units = append(w.units, chunk.Unit{Data: slices.Clone(u.Data), CRC: u.CRC})
 	w.size += int64(len(u.Data))
 	w.sum = w.sum.Add(u.CRC)
 	return nil
@@ -292,24 +293,24 @@ func (w *writer) claim(n int64) error {
 	return nil
 }
 
-func (w *writer) Commit(label store.Label) (store.ChunkInfo, error) {
+func (w *writer) Commit(label chunk.Label) (chunk.Info, error) {
 	defer w.Abort() // frees the writer's claim; the chunk stays
 	if w.failed == nil {
 		w.failed = w.c.ask(w.ctx, Call{Op: OpCommit, ID: w.spec.ID, Unit: len(w.units)})
 	}
 	switch {
 	case w.failed != nil:
-		return store.ChunkInfo{}, w.failed
+		return chunk.Info{}, w.failed
 	case len(w.units) == 0:
-		return store.ChunkInfo{}, store.Errorf(store.Invalid, "a chunk without units").WithItem(w.spec.ID)
+		return chunk.Info{}, store.Errorf(store.Invalid, "a chunk without units").WithItem(w.spec.ID)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.ended {
-		return store.ChunkInfo{}, errEnded
+		return chunk.Info{}, errEnded
 	}
 	w.claimed = 0
-	return w.c.show(&chunk{units: w.units, info: store.ChunkInfo{
+	return w.c.show(&storedChunk{units: w.units, info: chunk.Info{
 		ID:       w.spec.ID,
 		Size:     w.size,
 		UnitSize: w.spec.UnitSize,
@@ -329,36 +330,36 @@ func (w *writer) Abort() {
 	}
 }
 
-// reader is a store.ChunkReader. Its fields belong to the goroutine that reads; Close only cancels ctx.
+// reader is a chunk.Reader. Its fields belong to the goroutine that reads; Close only cancels ctx.
 type reader struct {
 	c      *Chunks
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	id     store.ChunkID
 	next   int          // number of the next unit
-	units  []store.Unit // from the chunk's first to the last that was asked for
+	units  []chunk.Unit // from the chunk's first to the last that was asked for
 }
 
 var errClosed error = store.Errorf(store.Canceled, "the reader was closed")
 
-func (r *reader) Next() (store.Unit, error) {
+func (r *reader) Next() (chunk.Unit, error) {
 	if r.next >= len(r.units) {
 		if err := ended(r.ctx); err != nil {
-			return store.Unit{}, err
+			return chunk.Unit{}, err
 		}
-		return store.Unit{}, io.EOF
+		return chunk.Unit{}, io.EOF
 	}
 	if err := r.c.ask(r.ctx, Call{Op: OpNext, ID: r.id, Unit: r.next}); err != nil {
-		return store.Unit{}, err
+		return chunk.Unit{}, err
 	}
 	u := r.units[r.next]
 	if err := u.Check(); err != nil {
 		r.units = r.units[:r.next]
-		return store.Unit{}, err
+		return chunk.Unit{}, err
 	}
 	r.next++
 	r.c.lent.Add(1)
-	return store.Unit{Data: slices.Clone(u.Data), CRC: u.CRC, Owner: lentUnit{&r.c.lent}}, nil
+	return chunk.Unit{Data: slices.Clone(u.Data), CRC: u.CRC, Owner: lentUnit{&r.c.lent}}, nil
 }
 
 func (r *reader) Close() error {

@@ -96,7 +96,7 @@ func (c *Chunks) CorruptUnit(id store.ChunkID, unit int) bool {
 	rotten := slices.Clone(k.units)
 	rotten[unit].Data = slices.Clone(rotten[unit].Data)
 	rotten[unit].Data[0] ^= 1
-	c.chunks[id] = &chunk{info: k.info, units: rotten}
+	c.chunks[id] = &storedChunk{info: k.info, units: rotten}
 	return true
 }
 

@@ -8,19 +8,20 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
+	"github.com/ringstore/ringstore/daemon/internal/chunk/chunktest"
 	"github.com/ringstore/ringstore/daemon/internal/store"
-	"github.com/ringstore/ringstore/daemon/internal/store/chunktest"
 	"github.com/ringstore/ringstore/daemon/internal/store/mem"
 )
 
 func TestChunks(t *testing.T) {
 	t.Parallel()
-	chunktest.Run(t, func(testing.TB) store.Chunks { return mem.NewChunks() })
+	chunktest.Run(t, func(testing.TB) chunk.Store { return mem.NewChunks() })
 }
 
 func TestChunksDamaged(t *testing.T) {
 	t.Parallel()
-	chunktest.RunDamage(t, func(testing.TB) (store.Chunks, chunktest.Damage) {
+	chunktest.RunDamage(t, func(testing.TB) (chunk.Store, chunktest.Damage) {
 		c := mem.NewChunks()
 		return c, func(id store.ChunkID) { c.CorruptUnit(id, 0) }
 	})
@@ -46,7 +47,7 @@ func TestDiskThatTakesNothingIsRead(t *testing.T) {
 }
 
 func BenchmarkChunks(b *testing.B) {
-	chunktest.Benchmark(b, func(testing.TB) store.Chunks { return mem.NewChunks() })
+	chunktest.Benchmark(b, func(testing.TB) chunk.Store { return mem.NewChunks() })
 }
 
 func TestHookFailsEachStep(t *testing.T) {
@@ -67,7 +68,7 @@ func TestHookFailsEachStep(t *testing.T) {
 
 // everyStep takes each step once and returns the first error.
 func everyStep(ctx context.Context, c *mem.Chunks, id store.ChunkID) error {
-	_, err := store.PutSmall(ctx, c, chunktest.Spec(chunktest.NewID()), store.NewUnit([]byte("x"), nil), store.Label{})
+	_, err := chunk.PutSmall(ctx, c, chunktest.Spec(chunktest.NewID()), chunk.NewUnit([]byte("x"), nil), chunk.Label{})
 	if err != nil {
 		return err
 	}
@@ -102,7 +103,7 @@ func TestStallEndsWithAbortCloseAndContext(t *testing.T) {
 	w, err := c.Create(t.Context(), chunktest.Spec(chunktest.NewID()))
 	require.NoError(t, err)
 	failed := make(chan error, 1)
-	go func() { failed <- w.Append(store.NewUnit([]byte("x"), nil)) }()
+	go func() { failed <- w.Append(chunk.NewUnit([]byte("x"), nil)) }()
 	require.Equal(t, mem.OpAppend, (<-reached).Op)
 	w.Abort()
 	require.Equal(t, store.Canceled, store.KindOf(<-failed))
@@ -164,11 +165,11 @@ func TestLimitIsNoSpaceAndCountsOpenWriters(t *testing.T) {
 	chunktest.Put(t, c, chunktest.NewID(), chunktest.Bytes(1, 4000))
 	w, err := c.Create(t.Context(), chunktest.Spec(chunktest.NewID()))
 	require.NoError(t, err)
-	require.NoError(t, w.Append(store.NewUnit(chunktest.Bytes(1, 4096), nil)))
+	require.NoError(t, w.Append(chunk.NewUnit(chunktest.Bytes(1, 4096), nil)))
 	space, err := c.Capacity(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, store.Capacity{Total: 10_000, Used: 4000, Free: 10_000 - 4000 - 4096, Chunks: 1}, space)
-	require.ErrorIs(t, w.Append(store.NewUnit(chunktest.Bytes(1, 4096), nil)), store.NoSpace)
+	require.ErrorIs(t, w.Append(chunk.NewUnit(chunktest.Bytes(1, 4096), nil)), store.NoSpace)
 	w.Abort()
 	space, err = c.Capacity(t.Context())
 	require.NoError(t, err)

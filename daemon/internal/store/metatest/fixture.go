@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/stretchr/testify/require"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -36,7 +37,7 @@ func newFile(key store.Key, parts ...store.Part) store.File {
 func newPart(number int, nodes ...store.NodeID) store.Part {
 	p := store.Part{
 		ID: store.NewPartID(), Number: number, Size: 1000 + int64(number), K: 1, M: len(nodes) - 1,
-		UnitSize: store.DefaultUnitSize, CRC64: 1<<63 | uint64(number),
+		UnitSize: chunk.DefaultUnitSize, CRC64: 1<<63 | uint64(number),
 	}
 	for i, n := range nodes {
 		sum := store.ChunkSum(0)

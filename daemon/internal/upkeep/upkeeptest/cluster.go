@@ -16,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/cluster"
 	"github.com/ringstore/ringstore/daemon/internal/erasure"
 	"github.com/ringstore/ringstore/daemon/internal/store"
@@ -72,7 +73,7 @@ func (c *Cluster) Join(t T) {
 }
 
 // Connect returns a node's chunks, for a Fleet.
-func (c *Cluster) Connect(n store.Node) (store.Chunks, io.Closer, error) {
+func (c *Cluster) Connect(n store.Node) (chunk.Store, io.Closer, error) {
 	return c.Nodes[n.ID], nil, nil
 }
 
@@ -85,7 +86,7 @@ func (c *Cluster) Refresh(t T) {
 // Pulse sends heartbeats of the nodes that are not killed, and refreshes the view, until the test ends.
 func (c *Cluster) Pulse(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
-	nodes := map[store.NodeID]store.Chunks{}
+	nodes := map[store.NodeID]chunk.Store{}
 	for id, n := range c.Nodes {
 		nodes[id] = n
 	}
@@ -135,16 +136,16 @@ func (c *Cluster) Put(t T, k, m int, size int64) (store.File, []byte) {
 }
 
 // write stores one chunk.
-func (c *Cluster) write(t T, chunks store.Chunks, f store.File, p store.Part, index int, data []byte) store.ChunkSum {
+func (c *Cluster) write(t T, chunks chunk.Store, f store.File, p store.Part, index int, data []byte) store.ChunkSum {
 	t.Helper()
-	w, err := chunks.Create(context.Background(), store.ChunkSpec{ID: p.ChunkID(index), UnitSize: p.UnitSize})
+	w, err := chunks.Create(context.Background(), chunk.Spec{ID: p.ChunkID(index), UnitSize: p.UnitSize})
 	require.NoError(t, err)
 	defer w.Abort()
 	l := erasure.LayoutOf(p)
 	for s := range l.Stripes(p.Size) {
-		require.NoError(t, w.Append(store.NewUnit(encode(t, l, p.Size, s, data)[index], nil)))
+		require.NoError(t, w.Append(chunk.NewUnit(encode(t, l, p.Size, s, data)[index], nil)))
 	}
-	info, err := w.Commit(store.Label{File: f.ID, Bucket: f.Bucket, Key: f.Key, PartNumber: 1, PartSize: p.Size, K: p.K, M: p.M, UnitSize: p.UnitSize})
+	info, err := w.Commit(chunk.Label{File: f.ID, Bucket: f.Bucket, Key: f.Key, PartNumber: 1, PartSize: p.Size, K: p.K, M: p.M, UnitSize: p.UnitSize})
 	require.NoError(t, err)
 	return info.Sum
 }
@@ -177,11 +178,11 @@ func (c *Cluster) Copy(t T, id store.ChunkID, from, to store.NodeID) {
 	t.Helper()
 	info, err := c.Nodes[from].Stat(context.Background(), id)
 	require.NoError(t, err)
-	w, err := c.Nodes[to].Create(context.Background(), store.ChunkSpec{ID: id, UnitSize: info.UnitSize})
+	w, err := c.Nodes[to].Create(context.Background(), chunk.Spec{ID: id, UnitSize: info.UnitSize})
 	require.NoError(t, err)
 	defer w.Abort()
 	for _, data := range readAll(t, c.Nodes[from], id) {
-		require.NoError(t, w.Append(store.NewUnit(data, nil)))
+		require.NoError(t, w.Append(chunk.NewUnit(data, nil)))
 	}
 	_, err = w.Commit(info.Label)
 	require.NoError(t, err)
@@ -252,7 +253,7 @@ func (c *Cluster) RequireWhole(t T, f store.File, data []byte) store.Part {
 	return p
 }
 
-func readAll(t T, chunks store.Chunks, id store.ChunkID) (units [][]byte) {
+func readAll(t T, chunks chunk.Store, id store.ChunkID) (units [][]byte) {
 	t.Helper()
 	r, err := chunks.Open(context.Background(), id, 0, -1)
 	require.NoError(t, err)

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
+
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/stretchr/testify/require"
@@ -201,7 +203,7 @@ func file(key store.Key, parts int) store.File {
 		Meta: map[string]string{"of": string(key)}, SHA256: bytes.Repeat([]byte{1}, 32), CRC64: 1 << 60, ETag: fmt.Sprint("tag-", key),
 	}
 	for i := range parts {
-		p := store.Part{ID: store.NewPartID(), Number: i + 1, Size: 100, K: 1, M: 2, UnitSize: store.DefaultUnitSize, CRC64: uint64(i) << 33}
+		p := store.Part{ID: store.NewPartID(), Number: i + 1, Size: 100, K: 1, M: 2, UnitSize: chunk.DefaultUnitSize, CRC64: uint64(i) << 33}
 		for range 3 {
 			p.Chunks = append(p.Chunks, store.Placement{Node: store.NodeID{1, 15: 1}, Sum: 7})
 		}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
+
 	"github.com/minio/crc64nvme"
 
 	"github.com/ringstore/ringstore/daemon/internal/metalog"
@@ -86,7 +88,7 @@ func (l *Loop) plan(ctx context.Context) (*placement.Plan, error) {
 // write makes the data durable as copies, as many as survive the failures of the plan.
 func (l *Loop) write(ctx context.Context, plan *placement.Plan, x store.LogSegment, data []byte) (store.Part, error) {
 	p := store.Part{
-		ID: store.NewLogPartID(), Number: 1, Size: int64(len(data)), K: 1, M: plan.Survive, UnitSize: store.DefaultUnitSize, CRC64: crc64nvme.Checksum(data),
+		ID: store.NewLogPartID(), Number: 1, Size: int64(len(data)), K: 1, M: plan.Survive, UnitSize: chunk.DefaultUnitSize, CRC64: crc64nvme.Checksum(data),
 	}
 	p.Chunks = plan.Place(p.ID, 1+p.M)
 	spec := stripe.WriteSpec{Part: p, Size: p.Size, Required: plan.Required(), Whole: len(data) <= p.UnitSize}
@@ -96,12 +98,12 @@ func (l *Loop) write(ctx context.Context, plan *placement.Plan, x store.LogSegme
 	w := l.io.Write(ctx, spec)
 	defer w.Abort()
 	for unit := range slices.Chunk(data, p.UnitSize) {
-		w.Send(slices.Repeat([]store.Unit{store.NewUnit(unit, nil)}, len(p.Chunks)))
+		w.Send(slices.Repeat([]chunk.Unit{chunk.NewUnit(unit, nil)}, len(p.Chunks)))
 		if err := w.Err(); err != nil {
 			return p, err
 		}
 	}
-	chunks, err := w.Commit(store.Label{
+	chunks, err := w.Commit(chunk.Label{
 		Key: store.Key(fmt.Sprintf("metadata log %s, segment %d", x.Log, x.Number)), ContentType: contentType, CreatedAt: x.At.UnixMicro(),
 		FileSize: p.Size, PartNumber: 1, PartSize: p.Size, PartCRC64: p.CRC64, K: p.K, M: p.M, UnitSize: p.UnitSize,
 	})

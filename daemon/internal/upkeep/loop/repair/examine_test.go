@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/store/mem"
 	"github.com/ringstore/ringstore/daemon/internal/upkeep"
@@ -18,10 +19,10 @@ import (
 // wrapped is a fleet whose chunk stores are seen through something.
 type wrapped struct {
 	upkeep.Fleet
-	wrap func(store.NodeID, store.Chunks) store.Chunks
+	wrap func(store.NodeID, chunk.Store) chunk.Store
 }
 
-func (w wrapped) Chunks(id store.NodeID) (store.Chunks, error) {
+func (w wrapped) Chunks(id store.NodeID) (chunk.Store, error) {
 	c, err := w.Fleet.Chunks(id)
 	if err != nil {
 		return nil, err
@@ -30,9 +31,9 @@ func (w wrapped) Chunks(id store.NodeID) (store.Chunks, error) {
 }
 
 // bare is a chunk store without optional powers, as one behind a wire may be.
-type bare struct{ store.Chunks }
+type bare struct{ chunk.Store }
 
-func newLoopOn(c *upkeeptest.Cluster, wrap func(store.NodeID, store.Chunks) store.Chunks) *repair.Loop {
+func newLoopOn(c *upkeeptest.Cluster, wrap func(store.NodeID, chunk.Store) chunk.Store) *repair.Loop {
 	return repair.New(repair.Config{Meta: c.Meta, Fleet: wrapped{c.Fleet, wrap}, Log: upkeeptest.Quiet})
 }
 
@@ -43,7 +44,7 @@ func TestChunksAreReadThroughWhereNodesCannotVerify(t *testing.T) {
 	p := f.Parts[0]
 	c.Rot(t, p, 1, 5)
 	c.Suspect(t, p, 2)
-	drain(t, newLoopOn(c, func(_ store.NodeID, k store.Chunks) store.Chunks { return bare{k} }))
+	drain(t, newLoopOn(c, func(_ store.NodeID, k chunk.Store) chunk.Store { return bare{k} }))
 	now := c.RequireWhole(t, f, data)
 	require.NotEqual(t, p.Chunks[1], now.Chunks[1])
 	require.Equal(t, p.Chunks[2], now.Chunks[2])
@@ -51,17 +52,17 @@ func TestChunksAreReadThroughWhereNodesCannotVerify(t *testing.T) {
 }
 
 // bent changes a byte of every unit in flight.
-type bent struct{ store.Chunks }
+type bent struct{ chunk.Store }
 
-func (b bent) Open(ctx context.Context, id store.ChunkID, first, count int) (store.ChunkReader, error) {
-	r, err := b.Chunks.Open(ctx, id, first, count)
+func (b bent) Open(ctx context.Context, id store.ChunkID, first, count int) (chunk.Reader, error) {
+	r, err := b.Store.Open(ctx, id, first, count)
 	return bentReader{r}, err
 }
 
-type bentReader struct{ store.ChunkReader }
+type bentReader struct{ chunk.Reader }
 
-func (b bentReader) Next() (store.Unit, error) {
-	u, err := b.ChunkReader.Next()
+func (b bentReader) Next() (chunk.Unit, error) {
+	u, err := b.Reader.Next()
 	if err == nil {
 		u.Data = append([]byte{u.Data[0] ^ 1}, u.Data[1:]...)
 	}
@@ -76,7 +77,7 @@ func TestWhatABadWireBringsIsNotUsed(t *testing.T) {
 		p := f.Parts[0]
 		c.Lose(t, p, 2)
 		bad := p.Chunks[0].Node
-		out, err := newLoopOn(c, func(id store.NodeID, k store.Chunks) store.Chunks {
+		out, err := newLoopOn(c, func(id store.NodeID, k chunk.Store) chunk.Store {
 			if id == bad {
 				return bent{k}
 			}
@@ -97,10 +98,10 @@ func TestAChunkThatIsNotWhatTheMetadataSaysIsReplaced(t *testing.T) {
 	p := f.Parts[0]
 	node := c.Nodes[p.Chunks[3].Node]
 	require.True(t, node.Drop(p.ChunkID(3)))
-	w, err := node.Create(t.Context(), store.ChunkSpec{ID: p.ChunkID(3), UnitSize: upkeeptest.UnitSize})
+	w, err := node.Create(t.Context(), chunk.Spec{ID: p.ChunkID(3), UnitSize: upkeeptest.UnitSize})
 	require.NoError(t, err)
-	require.NoError(t, w.Append(store.NewUnit([]byte("sound, but another"), nil)))
-	_, err = w.Commit(store.Label{})
+	require.NoError(t, w.Append(chunk.NewUnit([]byte("sound, but another"), nil)))
+	_, err = w.Commit(chunk.Label{})
 	require.NoError(t, err)
 	c.Suspect(t, p, 3)
 	drain(t, newLoop(c))

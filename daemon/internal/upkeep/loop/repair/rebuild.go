@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/stripe"
 )
@@ -45,7 +46,7 @@ func (l *Loop) rebuild(ctx context.Context, p *chunkTask, lost bool, target stor
 
 // transfer sends all units of the chunk and returns its sum.
 func transfer(ctx context.Context, index int, in *stripe.Reader, out *stripe.Writer) (sum store.ChunkSum, err error) {
-	var units [store.MaxChunksPerPart]store.Unit // none but the chunk's
+	var units [store.MaxChunksPerPart]chunk.Unit // none but the chunk's
 	first, last := in.Stripes()
 	for s := first; s <= last; s++ {
 		u, err := in.Unit(s)

@@ -25,6 +25,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/cluster"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/stripe"
@@ -273,7 +274,7 @@ func (l *Loop) placeOn(ctx context.Context, p *chunkTask, lost bool, target stor
 // mustBeAbsent refuses a target that has a chunk of that id. That is a leftover
 // of unknown condition, or the copy of a repair that runs at the same time; the reclaim
 // loop deletes it unless the metadata places it there.
-func (l *Loop) mustBeAbsent(ctx context.Context, p *chunkTask, chunks store.Chunks, target store.NodeID) error {
+func (l *Loop) mustBeAbsent(ctx context.Context, p *chunkTask, chunks chunk.Store, target store.NodeID) error {
 	ctx, cancel := context.WithTimeout(ctx, l.cfg.Stall)
 	defer cancel()
 	_, err := chunks.Stat(ctx, p.id())
@@ -292,7 +293,7 @@ func (l *Loop) mustBeAbsent(ctx context.Context, p *chunkTask, chunks store.Chun
 // there and no reclaim can delete it. Between commit and move one could:
 // another gateway that repairs the same chunk takes this copy for a leftover, queues it, and
 // it is deleted before the move. Then the chunk is to be repaired again.
-func (l *Loop) mustBePresent(ctx context.Context, p *chunkTask, chunks store.Chunks, target store.NodeID) error {
+func (l *Loop) mustBePresent(ctx context.Context, p *chunkTask, chunks chunk.Store, target store.NodeID) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordLimit)
 	defer cancel()
 	_, err := chunks.Stat(ctx, p.id())

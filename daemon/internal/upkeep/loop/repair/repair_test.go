@@ -12,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/store/mem"
 	"github.com/ringstore/ringstore/daemon/internal/upkeep"
@@ -411,10 +412,10 @@ func TestAnOldCopyOnTheTargetIsNotTrusted(t *testing.T) {
 	p := f.Parts[0]
 	c.Lose(t, p, 2)
 	target, _ := c.Fleet.View().Ring.Next(p.ID, nodesBut(p, 2), nil)
-	w, err := c.Nodes[target].Create(t.Context(), store.ChunkSpec{ID: p.ChunkID(2), UnitSize: upkeeptest.UnitSize})
+	w, err := c.Nodes[target].Create(t.Context(), chunk.Spec{ID: p.ChunkID(2), UnitSize: upkeeptest.UnitSize})
 	require.NoError(t, err)
-	require.NoError(t, w.Append(store.NewUnit([]byte("leftover"), nil)))
-	_, err = w.Commit(store.Label{})
+	require.NoError(t, w.Append(chunk.NewUnit([]byte("leftover"), nil)))
+	_, err = w.Commit(chunk.Label{})
 	require.NoError(t, err)
 	drain(t, newLoop(c))
 	require.NotEqual(t, target, c.RequireWhole(t, f, data).Chunks[2].Node)

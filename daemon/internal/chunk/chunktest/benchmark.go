@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 )
 
 // Benchmark measures small chunks by many concurrent writers, large chunks, and reading, in
@@ -20,16 +20,16 @@ func Benchmark(b *testing.B, open Open) {
 	b.Run("Read4KiB", func(b *testing.B) { benchRead(b, open(b), 4<<10) })
 }
 
-func benchPutSmall(b *testing.B, c store.Chunks, writers int) {
-	u, label := store.NewUnit(Bytes(1, 4<<10), nil), SampleLabel()
+func benchPutSmall(b *testing.B, c chunk.Store, writers int) {
+	u, label := chunk.NewUnit(Bytes(1, 4<<10), nil), SampleLabel()
 	var next atomic.Int64
 	b.SetBytes(4 << 10)
 	b.ReportAllocs()
 	b.ResetTimer()
 	for _, err := range together(writers, func(int) error {
 		for next.Add(1) <= int64(b.N) {
-			spec := store.ChunkSpec{ID: NewID(), UnitSize: store.DefaultUnitSize, SizeHint: 4 << 10}
-			if _, err := store.PutSmall(context.Background(), c, spec, u, label); err != nil {
+			spec := chunk.Spec{ID: NewID(), UnitSize: chunk.DefaultUnitSize, SizeHint: 4 << 10}
+			if _, err := chunk.PutSmall(context.Background(), c, spec, u, label); err != nil {
 				return err
 			}
 		}
@@ -41,14 +41,14 @@ func benchPutSmall(b *testing.B, c store.Chunks, writers int) {
 	}
 }
 
-func benchWrite(b *testing.B, c store.Chunks, size int) {
-	units := cut(Bytes(1, size), store.DefaultUnitSize)
+func benchWrite(b *testing.B, c chunk.Store, size int) {
+	units := cut(Bytes(1, size), chunk.DefaultUnitSize)
 	label := SampleLabel()
 	b.SetBytes(int64(size))
 	b.ReportAllocs()
 	for b.Loop() {
 		id := NewID()
-		spec := store.ChunkSpec{ID: id, UnitSize: store.DefaultUnitSize, SizeHint: int64(size)}
+		spec := chunk.Spec{ID: id, UnitSize: chunk.DefaultUnitSize, SizeHint: int64(size)}
 		if _, err := write(context.Background(), c, spec, units, label); err != nil {
 			b.Fatal(err)
 		}
@@ -60,10 +60,10 @@ func benchWrite(b *testing.B, c store.Chunks, size int) {
 	}
 }
 
-func benchRead(b *testing.B, c store.Chunks, size int) {
+func benchRead(b *testing.B, c chunk.Store, size int) {
 	id := NewID()
-	spec := store.ChunkSpec{ID: id, UnitSize: store.DefaultUnitSize, SizeHint: int64(size)}
-	if _, err := write(context.Background(), c, spec, cut(Bytes(1, size), store.DefaultUnitSize), SampleLabel()); err != nil {
+	spec := chunk.Spec{ID: id, UnitSize: chunk.DefaultUnitSize, SizeHint: int64(size)}
+	if _, err := write(context.Background(), c, spec, cut(Bytes(1, size), chunk.DefaultUnitSize), SampleLabel()); err != nil {
 		b.Fatal(err)
 	}
 	b.SetBytes(int64(size))

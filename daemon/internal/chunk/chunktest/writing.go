@@ -11,17 +11,18 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/stretchr/testify/require"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-func readsBack(t *testing.T, c store.Chunks) {
+func readsBack(t *testing.T, c chunk.Store) {
 	id, data, label := NewID(), Bytes(1, 3*unitSize+17), SampleLabel()
 	before := time.Now().Unix()
 	info, err := write(t.Context(), c, Spec(id), cut(data, unitSize), label)
 	require.NoError(t, err)
 	require.WithinRange(t, time.Unix(info.StoredAt, 0), time.Unix(before-2, 0), time.Unix(time.Now().Unix()+2, 0))
 
-	want := store.ChunkInfo{ID: id, Size: int64(len(data)), UnitSize: unitSize, Sum: SumOf(data, unitSize), StoredAt: info.StoredAt, Label: label}
+	want := chunk.Info{ID: id, Size: int64(len(data)), UnitSize: unitSize, Sum: SumOf(data, unitSize), StoredAt: info.StoredAt, Label: label}
 	require.Empty(t, cmp.Diff(want, info), "Commit")
 	require.Equal(t, 4, info.Units())
 	got, err := c.Stat(t.Context(), id)
@@ -29,27 +30,27 @@ func readsBack(t *testing.T, c store.Chunks) {
 	require.Empty(t, cmp.Diff(want, got), "Stat")
 	listed, err := c.List(t.Context(), store.ChunkID{}, 10)
 	require.NoError(t, err)
-	require.Equal(t, []store.ListedChunk{{ID: id, Sum: want.Sum}}, listed, "List")
+	require.Equal(t, []chunk.Listed{{ID: id, Sum: want.Sum}}, listed, "List")
 	requireContent(t, c, id, data)
 }
 
-func manySizes(t *testing.T, c store.Chunks) {
+func manySizes(t *testing.T, c chunk.Store) {
 	for i, n := range []int{1, 2, unitSize - 1, unitSize, unitSize + 1, 2 * unitSize, 33*unitSize + 5} {
 		id, data := NewID(), Bytes(uint64(i), n)
 		Put(t, c, id, data)
 		requireContent(t, c, id, data)
 	}
 	// The largest unit, and the smallest.
-	for _, size := range []int{store.MaxUnitSize, 1} {
+	for _, size := range []int{chunk.MaxUnitSize, 1} {
 		id, data := NewID(), Bytes(99, 2*size+size/2)
-		spec := store.ChunkSpec{ID: id, UnitSize: size, SizeHint: int64(len(data))}
+		spec := chunk.Spec{ID: id, UnitSize: size, SizeHint: int64(len(data))}
 		_, err := write(t.Context(), c, spec, cut(data, size), SampleLabel())
 		require.NoError(t, err)
 		requireContent(t, c, id, data)
 	}
 }
 
-func hintIsNoLimit(t *testing.T, c store.Chunks) {
+func hintIsNoLimit(t *testing.T, c chunk.Store) {
 	for _, hint := range []int64{0, 1, 10 * unitSize, 40 << 20} {
 		for _, n := range []int{5, 10 * unitSize, 10*unitSize + 3, 6<<20 + 1} {
 			id, data := NewID(), Bytes(uint64(n), n)
@@ -62,7 +63,7 @@ func hintIsNoLimit(t *testing.T, c store.Chunks) {
 	}
 }
 
-func invisibleBeforeCommit(t *testing.T, c store.Chunks) {
+func invisibleBeforeCommit(t *testing.T, c chunk.Store) {
 	id, data := NewID(), Bytes(2, 5*unitSize)
 	w, err := c.Create(t.Context(), Spec(id))
 	require.NoError(t, err)
@@ -77,7 +78,7 @@ func invisibleBeforeCommit(t *testing.T, c store.Chunks) {
 	requireContent(t, c, id, data)
 }
 
-func abortLeavesNothing(t *testing.T, c store.Chunks) {
+func abortLeavesNothing(t *testing.T, c chunk.Store) {
 	for _, n := range []int{0, 1, 3} {
 		id := NewID()
 		w, err := c.Create(t.Context(), Spec(id))
@@ -98,7 +99,7 @@ func abortLeavesNothing(t *testing.T, c store.Chunks) {
 	}
 }
 
-func abortAfterCommit(t *testing.T, c store.Chunks) {
+func abortAfterCommit(t *testing.T, c chunk.Store) {
 	id, data := NewID(), Bytes(4, unitSize+1)
 	w, err := c.Create(t.Context(), Spec(id))
 	require.NoError(t, err)
@@ -117,7 +118,7 @@ func abortAfterCommit(t *testing.T, c store.Chunks) {
 	requireContent(t, c, id, data)
 }
 
-func abortDuringAppend(t *testing.T, c store.Chunks) {
+func abortDuringAppend(t *testing.T, c chunk.Store) {
 	id := NewID()
 	w, err := c.Create(t.Context(), Spec(id))
 	require.NoError(t, err)
@@ -125,7 +126,7 @@ func abortDuringAppend(t *testing.T, c store.Chunks) {
 	started, failed := make(chan struct{}), make(chan error, 1)
 	go func() {
 		for i := 0; ; i++ {
-			if err := w.Append(store.NewUnit(data, nil)); err != nil {
+			if err := w.Append(chunk.NewUnit(data, nil)); err != nil {
 				failed <- err
 				return
 			}
@@ -146,7 +147,7 @@ func requireKindOneOf(t testing.TB, err error, kinds ...store.Kind) {
 	require.Contains(t, kinds, store.KindOf(err), "%v", err)
 }
 
-func contextEndsWriter(t *testing.T, c store.Chunks) {
+func contextEndsWriter(t *testing.T, c chunk.Store) {
 	id := NewID()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -167,7 +168,7 @@ func contextEndsWriter(t *testing.T, c store.Chunks) {
 	requireAbsent(t, c, id)
 }
 
-func sameChunkAgain(t *testing.T, c store.Chunks) {
+func sameChunkAgain(t *testing.T, c chunk.Store) {
 	id, data := NewID(), Bytes(7, 2*unitSize+9)
 	first := Put(t, c, id, data)
 	other := SampleLabel()
@@ -181,7 +182,7 @@ func sameChunkAgain(t *testing.T, c store.Chunks) {
 	requireContent(t, c, id, data)
 }
 
-func otherChunkExists(t *testing.T, c store.Chunks) {
+func otherChunkExists(t *testing.T, c chunk.Store) {
 	id, data := NewID(), Bytes(8, 2*unitSize+9)
 	Put(t, c, id, data)
 	for _, other := range [][]byte{Bytes(9, len(data)), data[:unitSize], append(data[:len(data):len(data)], 1)} {
@@ -191,7 +192,7 @@ func otherChunkExists(t *testing.T, c store.Chunks) {
 	}
 }
 
-func wrongUnitChecksum(t *testing.T, c store.Chunks) {
+func wrongUnitChecksum(t *testing.T, c chunk.Store) {
 	for wrong := range 3 {
 		id := NewID()
 		units := cut(Bytes(10, 3*unitSize), unitSize)
@@ -202,30 +203,30 @@ func wrongUnitChecksum(t *testing.T, c store.Chunks) {
 	}
 }
 
-func noUnits(t *testing.T, c store.Chunks) {
+func noUnits(t *testing.T, c chunk.Store) {
 	id := NewID()
 	_, err := write(t.Context(), c, Spec(id), nil, SampleLabel())
 	requireKind(t, store.Invalid, err)
 	requireAbsent(t, c, id)
 }
 
-func emptyUnit(t *testing.T, c store.Chunks) {
-	requireRefused(t, c, store.NewUnit(nil, nil))
-	requireRefused(t, c, store.NewUnit(Bytes(1, unitSize), nil), store.NewUnit([]byte{}, nil))
+func emptyUnit(t *testing.T, c chunk.Store) {
+	requireRefused(t, c, chunk.NewUnit(nil, nil))
+	requireRefused(t, c, chunk.NewUnit(Bytes(1, unitSize), nil), chunk.NewUnit([]byte{}, nil))
 }
 
-func longUnit(t *testing.T, c store.Chunks) {
-	requireRefused(t, c, store.NewUnit(Bytes(11, unitSize+1), nil))
+func longUnit(t *testing.T, c chunk.Store) {
+	requireRefused(t, c, chunk.NewUnit(Bytes(11, unitSize+1), nil))
 }
 
-func unitAfterShort(t *testing.T, c store.Chunks) {
+func unitAfterShort(t *testing.T, c chunk.Store) {
 	full, short := Bytes(12, unitSize), Bytes(13, unitSize-1)
-	requireRefused(t, c, store.NewUnit(full, nil), store.NewUnit(short, nil), store.NewUnit(full, nil))
-	requireRefused(t, c, store.NewUnit(short, nil), store.NewUnit(short, nil))
+	requireRefused(t, c, chunk.NewUnit(full, nil), chunk.NewUnit(short, nil), chunk.NewUnit(full, nil))
+	requireRefused(t, c, chunk.NewUnit(short, nil), chunk.NewUnit(short, nil))
 }
 
 // requireRefused checks that these units are Invalid, and leave nothing.
-func requireRefused(t *testing.T, c store.Chunks, units ...store.Unit) {
+func requireRefused(t *testing.T, c chunk.Store, units ...chunk.Unit) {
 	t.Helper()
 	id := NewID()
 	_, err := write(t.Context(), c, Spec(id), units, SampleLabel())
@@ -233,13 +234,13 @@ func requireRefused(t *testing.T, c store.Chunks, units ...store.Unit) {
 	requireAbsent(t, c, id)
 }
 
-func wrongSpec(t *testing.T, c store.Chunks) {
+func wrongSpec(t *testing.T, c chunk.Store) {
 	good := NewID()
-	for _, spec := range []store.ChunkSpec{
+	for _, spec := range []chunk.Spec{
 		{},
 		{ID: good},
 		{ID: good, UnitSize: -1},
-		{ID: good, UnitSize: store.MaxUnitSize + 1},
+		{ID: good, UnitSize: chunk.MaxUnitSize + 1},
 		{ID: good, UnitSize: unitSize, SizeHint: -1},
 		{ID: store.ChunkID{Index: 1}, UnitSize: unitSize},
 		{ID: store.ChunkID{Part: good.Part, Index: store.MaxChunksPerPart}, UnitSize: unitSize},
@@ -250,7 +251,7 @@ func wrongSpec(t *testing.T, c store.Chunks) {
 }
 
 // releasedOnce tests every path that takes over units.
-func releasedOnce(t *testing.T, c store.Chunks) {
+func releasedOnce(t *testing.T, c chunk.Store) {
 	data := Bytes(15, 4*unitSize+5)
 	id := NewID()
 	for name, run := range map[string]func(l *ledger){
@@ -288,23 +289,23 @@ func releasedOnce(t *testing.T, c store.Chunks) {
 			requireKind(t, store.Invalid, first)
 		},
 		"small": func(l *ledger) {
-			_, err := store.PutSmall(t.Context(), c, Spec(NewID()), l.lend(data[:100], unitSize)[0], SampleLabel())
+			_, err := chunk.PutSmall(t.Context(), c, Spec(NewID()), l.lend(data[:100], unitSize)[0], SampleLabel())
 			require.NoError(t, err)
 		},
 		"small, wrong checksum": func(l *ledger) {
 			u := l.lend(data[:100], unitSize)[0]
 			u.CRC++
-			_, err := store.PutSmall(t.Context(), c, Spec(NewID()), u, SampleLabel())
+			_, err := chunk.PutSmall(t.Context(), c, Spec(NewID()), u, SampleLabel())
 			requireKind(t, store.Corrupt, err)
 		},
 		"small, wrong spec": func(l *ledger) {
-			_, err := store.PutSmall(t.Context(), c, store.ChunkSpec{}, l.lend(data[:100], unitSize)[0], SampleLabel())
+			_, err := chunk.PutSmall(t.Context(), c, chunk.Spec{}, l.lend(data[:100], unitSize)[0], SampleLabel())
 			requireKind(t, store.Invalid, err)
 		},
 		"small, context over": func(l *ledger) {
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
-			_, err := store.PutSmall(ctx, c, Spec(NewID()), l.lend(data[:100], unitSize)[0], SampleLabel())
+			_, err := chunk.PutSmall(ctx, c, Spec(NewID()), l.lend(data[:100], unitSize)[0], SampleLabel())
 			requireKind(t, store.Canceled, err)
 		},
 	} {
@@ -316,7 +317,7 @@ func releasedOnce(t *testing.T, c store.Chunks) {
 	requireContent(t, c, id, data) // the buffers were overwritten at release
 }
 
-func labelKept(t *testing.T, c store.Chunks) {
+func labelKept(t *testing.T, c chunk.Store) {
 	long := SampleLabel()
 	long.Key = store.Key(strings.Repeat("ключ", store.MaxKeyBytes/8))
 	long.ContentType = strings.Repeat("x", 1000)
@@ -325,7 +326,7 @@ func labelKept(t *testing.T, c store.Chunks) {
 	large := SampleLabel()
 	large.FileSize, large.PartSize, large.PartOffset = 1<<62, 1<<61, 1<<60
 	large.K, large.M, large.PartNumber = 63, 1, 1_000_000
-	for _, label := range []store.Label{{}, SampleLabel(), long, unknown, large} {
+	for _, label := range []chunk.Label{{}, SampleLabel(), long, unknown, large} {
 		id := NewID()
 		info, err := write(t.Context(), c, Spec(id), cut(Bytes(16, 100), unitSize), label)
 		require.NoError(t, err)
@@ -347,7 +348,7 @@ func together(n int, f func(i int) error) []error {
 	return errs
 }
 
-func manyWriters(t *testing.T, c store.Chunks) {
+func manyWriters(t *testing.T, c chunk.Store) {
 	const writers, each = 16, 6
 	ids := make([][each]store.ChunkID, writers)
 	size := func(w, i int) int { return 1 + (w*each+i)*517 }
@@ -373,7 +374,7 @@ func manyWriters(t *testing.T, c store.Chunks) {
 	require.Len(t, all, writers*each)
 }
 
-func manyWritersOneChunk(t *testing.T, c store.Chunks) {
+func manyWritersOneChunk(t *testing.T, c chunk.Store) {
 	for _, n := range []int{100, 20 * unitSize} {
 		id, data := NewID(), Bytes(17, n)
 		for _, err := range together(12, func(int) error {
@@ -386,7 +387,7 @@ func manyWritersOneChunk(t *testing.T, c store.Chunks) {
 	}
 }
 
-func disagreeingWriters(t *testing.T, c store.Chunks) {
+func disagreeingWriters(t *testing.T, c chunk.Store) {
 	for _, n := range []int{100, 20 * unitSize} {
 		id := NewID()
 		won := -1
@@ -406,11 +407,11 @@ func disagreeingWriters(t *testing.T, c store.Chunks) {
 	}
 }
 
-func putSmall(t *testing.T, c store.Chunks) {
+func putSmall(t *testing.T, c chunk.Store) {
 	for _, n := range []int{1, 100, unitSize} {
 		id, data, label := NewID(), Bytes(18, n), SampleLabel()
 		for range 2 { // the second time changes nothing
-			info, err := store.PutSmall(t.Context(), c, Spec(id), store.NewUnit(data, nil), label)
+			info, err := chunk.PutSmall(t.Context(), c, Spec(id), chunk.NewUnit(data, nil), label)
 			require.NoError(t, err)
 			require.Empty(t, cmp.Diff(label, info.Label))
 			require.Equal(t, SumOf(data, unitSize), info.Sum)
@@ -419,19 +420,19 @@ func putSmall(t *testing.T, c store.Chunks) {
 	}
 }
 
-func putSmallRules(t *testing.T, c store.Chunks) {
-	put := func(id store.ChunkID, u store.Unit) error {
-		_, err := store.PutSmall(t.Context(), c, Spec(id), u, SampleLabel())
+func putSmallRules(t *testing.T, c chunk.Store) {
+	put := func(id store.ChunkID, u chunk.Unit) error {
+		_, err := chunk.PutSmall(t.Context(), c, Spec(id), u, SampleLabel())
 		return err
 	}
 	id := NewID()
-	requireKind(t, store.Invalid, put(id, store.NewUnit(nil, nil)))
-	requireKind(t, store.Invalid, put(id, store.NewUnit(Bytes(1, unitSize+1), nil)))
-	wrong := store.NewUnit(Bytes(1, 10), nil)
+	requireKind(t, store.Invalid, put(id, chunk.NewUnit(nil, nil)))
+	requireKind(t, store.Invalid, put(id, chunk.NewUnit(Bytes(1, unitSize+1), nil)))
+	wrong := chunk.NewUnit(Bytes(1, 10), nil)
 	wrong.CRC++
 	requireKind(t, store.Corrupt, put(id, wrong))
 	requireAbsent(t, c, id)
-	require.NoError(t, put(id, store.NewUnit(Bytes(1, 10), nil)))
-	requireKind(t, store.Exists, put(id, store.NewUnit(Bytes(2, 10), nil)))
+	require.NoError(t, put(id, chunk.NewUnit(Bytes(1, 10), nil)))
+	requireKind(t, store.Exists, put(id, chunk.NewUnit(Bytes(2, 10), nil)))
 	requireContent(t, c, id, Bytes(1, 10))
 }

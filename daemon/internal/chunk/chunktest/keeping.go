@@ -10,22 +10,23 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/stretchr/testify/require"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-func listPages(t *testing.T, c store.Chunks) {
-	var want []store.ListedChunk
+func listPages(t *testing.T, c chunk.Store) {
+	var want []chunk.Listed
 	part := store.NewPartID()
 	for i := range 40 {
 		id := NewID()
 		if i%3 == 0 { // several chunks of one part
 			id = store.ChunkID{Part: part, Index: uint8(i)}
 		}
-		want = append(want, store.ListedChunk{ID: id, Sum: Put(t, c, id, Bytes(uint64(i), 1+i*600)).Sum})
+		want = append(want, chunk.Listed{ID: id, Sum: Put(t, c, id, Bytes(uint64(i), 1+i*600)).Sum})
 	}
-	slices.SortFunc(want, func(a, b store.ListedChunk) int { return a.ID.Compare(b.ID) })
+	slices.SortFunc(want, func(a, b chunk.Listed) int { return a.ID.Compare(b.ID) })
 	for _, limit := range []int{1, 7, 39, 40, 41, 1000} {
-		var got []store.ListedChunk
+		var got []chunk.Listed
 		for after := (store.ChunkID{}); ; after = got[len(got)-1].ID {
 			page, err := c.List(t.Context(), after, limit)
 			require.NoError(t, err)
@@ -45,7 +46,7 @@ func listPages(t *testing.T, c store.Chunks) {
 	require.Empty(t, cmp.Diff(want[21:26], page))
 }
 
-func listEmpty(t *testing.T, c store.Chunks) {
+func listEmpty(t *testing.T, c chunk.Store) {
 	page, err := c.List(t.Context(), store.ChunkID{}, 10)
 	require.NoError(t, err)
 	require.Empty(t, page)
@@ -56,7 +57,7 @@ func listEmpty(t *testing.T, c store.Chunks) {
 	require.Empty(t, page, "nothing comes after the last")
 }
 
-func deleteTwice(t *testing.T, c store.Chunks) {
+func deleteTwice(t *testing.T, c chunk.Store) {
 	kept, keptData := NewID(), Bytes(31, 3*unitSize)
 	Put(t, c, kept, keptData)
 	for _, n := range []int{10, 30 * unitSize} {
@@ -70,7 +71,7 @@ func deleteTwice(t *testing.T, c store.Chunks) {
 	requireContent(t, c, kept, keptData)
 }
 
-func writeAfterDelete(t *testing.T, c store.Chunks) {
+func writeAfterDelete(t *testing.T, c chunk.Store) {
 	id := NewID()
 	for round := range 3 {
 		data := Bytes(uint64(40+round), 100+round*unitSize)
@@ -81,7 +82,7 @@ func writeAfterDelete(t *testing.T, c store.Chunks) {
 	}
 }
 
-func deleteDuringRead(t *testing.T, c store.Chunks) {
+func deleteDuringRead(t *testing.T, c chunk.Store) {
 	for _, n := range []int{3*unitSize + 1, 100 * unitSize} {
 		id, data := NewID(), Bytes(32, n)
 		Put(t, c, id, data)
@@ -111,7 +112,7 @@ func deleteDuringRead(t *testing.T, c store.Chunks) {
 	}
 }
 
-func capacity(t *testing.T, c store.Chunks) {
+func capacity(t *testing.T, c chunk.Store) {
 	Put(t, c, NewID(), Bytes(33, 10*unitSize))
 	got, err := c.Capacity(t.Context())
 	require.NoError(t, err)
@@ -123,8 +124,8 @@ func capacity(t *testing.T, c store.Chunks) {
 	require.LessOrEqual(t, got.Chunks, int64(1))
 }
 
-func verify(t *testing.T, c store.Chunks) {
-	v, ok := c.(store.ChunkVerifier)
+func verify(t *testing.T, c chunk.Store) {
+	v, ok := c.(chunk.Verifier)
 	if !ok {
 		return // an optional power
 	}
@@ -136,7 +137,7 @@ func verify(t *testing.T, c store.Chunks) {
 	}
 }
 
-func endedContext(t *testing.T, c store.Chunks) {
+func endedContext(t *testing.T, c chunk.Store) {
 	id := NewID()
 	Put(t, c, id, Bytes(35, 2*unitSize))
 	ctx, cancel := context.WithCancel(t.Context())

@@ -5,15 +5,16 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
 // Damage makes the bytes of one chunk unreadable, by flipped bits or by errors of the disk.
 type Damage func(id store.ChunkID)
 
-// RunDamage checks the promises of store.Chunks for a chunk that cannot be read, each time on
+// RunDamage checks the promises of chunk.Store for a chunk that cannot be read, each time on
 // a new store.
-func RunDamage(t *testing.T, open func(t testing.TB) (store.Chunks, Damage)) {
+func RunDamage(t *testing.T, open func(t testing.TB) (chunk.Store, Damage)) {
 	for _, size := range []int{10, 30*unitSize + 1} {
 		c, damage := open(t)
 		other, data := NewID(), Bytes(50, size)
@@ -24,7 +25,7 @@ func RunDamage(t *testing.T, open func(t testing.TB) (store.Chunks, Damage)) {
 
 		_, err := Read(t.Context(), c, id)
 		requireKind(t, store.Corrupt, err)
-		if v, ok := c.(store.ChunkVerifier); ok {
+		if v, ok := c.(chunk.Verifier); ok {
 			requireKind(t, store.Corrupt, v.Verify(t.Context(), id))
 		}
 		listed, err := c.List(t.Context(), store.ChunkID{}, 10)

@@ -8,10 +8,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-func ranges(t *testing.T, c store.Chunks) {
+func ranges(t *testing.T, c chunk.Store) {
 	const units = 7
 	id, data := NewID(), Bytes(20, (units-1)*unitSize+11)
 	Put(t, c, id, data)
@@ -28,7 +29,7 @@ func ranges(t *testing.T, c store.Chunks) {
 	}
 }
 
-func outOfRange(t *testing.T, c store.Chunks) {
+func outOfRange(t *testing.T, c chunk.Store) {
 	id := NewID()
 	Put(t, c, id, Bytes(21, 2*unitSize))
 	for _, first := range []int{2, 3, 1 << 30, -1} {
@@ -39,7 +40,7 @@ func outOfRange(t *testing.T, c store.Chunks) {
 	}
 }
 
-func absent(t *testing.T, c store.Chunks) {
+func absent(t *testing.T, c chunk.Store) {
 	requireAbsent(t, c, NewID())
 	id := NewID()
 	Put(t, c, id, Bytes(22, 10))
@@ -49,14 +50,14 @@ func absent(t *testing.T, c store.Chunks) {
 }
 
 // unitsStay holds all units of a chunk at once: buffers may be reused after Release only.
-func unitsStay(t *testing.T, c store.Chunks) {
+func unitsStay(t *testing.T, c chunk.Store) {
 	const units = 40
 	id, data := NewID(), Bytes(23, units*unitSize)
 	Put(t, c, id, data)
 	r, err := c.Open(t.Context(), id, 0, -1)
 	require.NoError(t, err)
 	defer r.Close()
-	var held []store.Unit
+	var held []chunk.Unit
 	for range units {
 		u, err := r.Next()
 		require.NoError(t, err)
@@ -76,7 +77,7 @@ func unitsStay(t *testing.T, c store.Chunks) {
 }
 
 // drain reads to the end or an error, which it returns.
-func drain(r store.ChunkReader) error {
+func drain(r chunk.Reader) error {
 	for {
 		u, err := r.Next()
 		if err != nil {
@@ -86,7 +87,7 @@ func drain(r store.ChunkReader) error {
 	}
 }
 
-func closeDuringNext(t *testing.T, c store.Chunks) {
+func closeDuringNext(t *testing.T, c chunk.Store) {
 	const units = 200
 	id, data := NewID(), Bytes(24, units*unitSize)
 	Put(t, c, id, data)
@@ -112,7 +113,7 @@ func closeDuringNext(t *testing.T, c store.Chunks) {
 	requireContent(t, c, id, data)
 }
 
-func contextEndsReader(t *testing.T, c store.Chunks) {
+func contextEndsReader(t *testing.T, c chunk.Store) {
 	const units = 500
 	id := NewID()
 	Put(t, c, id, Bytes(25, units*unitSize))
@@ -128,7 +129,7 @@ func contextEndsReader(t *testing.T, c store.Chunks) {
 	requireKind(t, store.Canceled, drain(r))
 }
 
-func manyReaders(t *testing.T, c store.Chunks) {
+func manyReaders(t *testing.T, c chunk.Store) {
 	id, data := NewID(), Bytes(26, 30*unitSize+1)
 	Put(t, c, id, data)
 	for _, err := range together(16, func(i int) error {

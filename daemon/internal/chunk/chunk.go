@@ -1,10 +1,12 @@
-package store
+package chunk
 
 import (
 	"context"
 	"errors"
 	"hash/crc32"
 	"io"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
 // DefaultUnitSize is the size of a unit in bytes where nothing else is set.
@@ -13,9 +15,9 @@ const DefaultUnitSize = 256 << 10
 // MaxUnitSize bounds a unit, and with it a frame on the wire, in bytes.
 const MaxUnitSize = 1 << 20
 
-// Chunks is a place that keeps chunks: a disk, a node behind gRPC, memory.
+// Store is a place that keeps chunks: a disk, a node behind gRPC, memory.
 // All methods are safe for concurrent use. Every error is an
-// *Error or that of an ended context; Unavailable and Canceled leave the outcome open.
+// *store.Error or that of an ended context; Unavailable and Canceled leave the outcome open.
 //
 // The kind of an error tells whether the chunk is lost at this place:
 //
@@ -34,14 +36,14 @@ const MaxUnitSize = 1 << 20
 // full place still deletes.
 //
 // Implementations pass package chunktest.
-type Chunks interface {
-	ChunkWriterOpener
-	ChunkReaderOpener
-	ChunkKeeper
+type Store interface {
+	WriterOpener
+	ReaderOpener
+	Keeper
 }
 
-// ChunkWriterOpener creates chunks.
-type ChunkWriterOpener interface {
+// WriterOpener creates chunks.
+type WriterOpener interface {
 	// Create begins the chunk spec.ID. It is not visible, and a crash leaves nothing
 	// of it, before the writer's Commit has returned.
 	//
@@ -49,45 +51,45 @@ type ChunkWriterOpener interface {
 	// fails. Exactly one of Commit and Abort must be called on the writer.
 	// Errors: Invalid (spec), NoSpace, Unavailable. An implementation may report
 	// them from Append or Commit instead, when asking at once would cost a round trip.
-	Create(ctx context.Context, spec ChunkSpec) (ChunkWriter, error)
+	Create(ctx context.Context, spec Spec) (Writer, error)
 }
 
-// ChunkSpec is what must be known of a chunk before its first byte.
-type ChunkSpec struct {
-	ID       ChunkID
+// Spec is what must be known of a chunk before its first byte.
+type Spec struct {
+	ID       store.ChunkID
 	UnitSize int   // bytes of every unit but the last, 1..MaxUnitSize
 	SizeHint int64 // expected bytes of the chunk, 0 if unknown; for preallocation and the choice of form, never a limit
 }
 
 // Validate reports the first rule that the spec breaks, as Invalid.
-func (s ChunkSpec) Validate() error {
+func (s Spec) Validate() error {
 	switch {
-	case s.ID.Part == PartID{}:
-		return Errorf(Invalid, "chunk has no part id")
-	case s.ID.Index >= MaxChunksPerPart:
-		return Errorf(Invalid, "chunk index %d is not below %d", s.ID.Index, MaxChunksPerPart)
+	case s.ID.Part == store.PartID{}:
+		return store.Errorf(store.Invalid, "chunk has no part id")
+	case s.ID.Index >= store.MaxChunksPerPart:
+		return store.Errorf(store.Invalid, "chunk index %d is not below %d", s.ID.Index, store.MaxChunksPerPart)
 	case s.UnitSize < 1 || s.UnitSize > MaxUnitSize:
-		return Errorf(Invalid, "unit size %d is not within 1..%d bytes", s.UnitSize, MaxUnitSize)
+		return store.Errorf(store.Invalid, "unit size %d is not within 1..%d bytes", s.UnitSize, MaxUnitSize)
 	case s.SizeHint < 0:
-		return Errorf(Invalid, "size hint %d is negative", s.SizeHint)
+		return store.Errorf(store.Invalid, "size hint %d is negative", s.SizeHint)
 	}
 	return nil
 }
 
 // CheckUnit reports, as Invalid, a unit whose length is not allowed as the next one of a chunk
 // that has size bytes so far. It does not compare the checksum; see Unit.Check.
-func (s ChunkSpec) CheckUnit(u Unit, size int64) error {
+func (s Spec) CheckUnit(u Unit, size int64) error {
 	switch n := len(u.Data); {
 	case n < 1 || n > s.UnitSize:
-		return Errorf(Invalid, "unit of %d bytes is not within 1..%d", n, s.UnitSize).WithItem(s.ID)
+		return store.Errorf(store.Invalid, "unit of %d bytes is not within 1..%d", n, s.UnitSize).WithItem(s.ID)
 	case size%int64(s.UnitSize) != 0:
-		return Errorf(Invalid, "a unit follows one that was shorter than %d bytes", s.UnitSize).WithItem(s.ID)
+		return store.Errorf(store.Invalid, "a unit follows one that was shorter than %d bytes", s.UnitSize).WithItem(s.ID)
 	}
 	return nil
 }
 
-// ChunkWriter takes the units of one chunk in order. It is used by one goroutine at a time.
-type ChunkWriter interface {
+// Writer takes the units of one chunk in order. It is used by one goroutine at a time.
+type Writer interface {
 	// Append adds the next unit. It takes over u and releases it exactly once,
 	// whatever it returns, possibly after it returned; the caller may not touch
 	// u.Data again. Every unit but the last has UnitSize bytes, and none has 0.
@@ -102,7 +104,7 @@ type ChunkWriter interface {
 	// units is Invalid.
 	// After an error nothing is visible (or, where the kind is Unavailable or
 	// Canceled, the outcome is open); Abort after Commit does nothing.
-	Commit(label Label) (ChunkInfo, error)
+	Commit(label Label) (Info, error)
 
 	// Abort discards the chunk and frees its resources. It may be called at any
 	// time, more than once, and also while Append is blocked in another
@@ -110,18 +112,18 @@ type ChunkWriter interface {
 	Abort()
 }
 
-// ChunkReaderOpener reads chunks.
-type ChunkReaderOpener interface {
+// ReaderOpener reads chunks.
+type ReaderOpener interface {
 	// Open reads count units, beginning with number first (0 is the first);
 	// count < 0 means to the end. A range that begins at or past the end
 	// is OutOfRange, one that reaches past it ends there. ctx covers the whole read.
 	// Errors: NotFound, Corrupt (header or table unreadable), OutOfRange, Unavailable.
 	// They may come from the first Next instead.
-	Open(ctx context.Context, id ChunkID, first, count int) (ChunkReader, error)
+	Open(ctx context.Context, id store.ChunkID, first, count int) (Reader, error)
 }
 
-// ChunkReader returns the units of one chunk in order. It is used by one goroutine at a time.
-type ChunkReader interface {
+// Reader returns the units of one chunk in order. It is used by one goroutine at a time.
+type Reader interface {
 	// Next returns the next unit, its checksum compared with what was stored, or
 	// io.EOF after the last. The caller must Release the unit. A unit whose
 	// bytes changed is Corrupt, and the reader is then at its end.
@@ -132,47 +134,47 @@ type ChunkReader interface {
 	Close() error
 }
 
-// ChunkKeeper manages stored chunks.
-type ChunkKeeper interface {
+// Keeper manages stored chunks.
+type Keeper interface {
 	// Stat describes what is stored under id without reading its data. NotFound if absent.
-	Stat(ctx context.Context, id ChunkID) (ChunkInfo, error)
+	Stat(ctx context.Context, id store.ChunkID) (Info, error)
 
 	// Delete removes the chunk durably; deleting what is absent is nil.
 	// An open reader may continue to its end or fail with NotFound.
 	// A full disk does not prevent it. Errors: Unavailable (a disk that cannot be
 	// written), NoSpace (full to the point that not even a deletion can be recorded).
-	Delete(ctx context.Context, id ChunkID) error
+	Delete(ctx context.Context, id store.ChunkID) error
 
-	// List returns up to limit chunks in the order of ChunkID.Compare, from the first id after
+	// List returns up to limit chunks in the order of store.ChunkID.Compare, from the first id after
 	// the marker on; the zero id begins at the start. Fewer than limit means the end. Chunks
 	// that are stored or deleted concurrently may or may not be listed. It reads no data, so
 	// it neither finds damage nor fails because of it; Stat returns the rest of a chunk's
 	// properties, and Verify checks it.
-	List(ctx context.Context, after ChunkID, limit int) ([]ListedChunk, error)
+	List(ctx context.Context, after store.ChunkID, limit int) ([]Listed, error)
 
 	// Capacity returns the state of the disk under the chunks, at most a few seconds old.
-	Capacity(ctx context.Context) (Capacity, error)
+	Capacity(ctx context.Context) (store.Capacity, error)
 }
 
-// ChunkVerifier is an optional capability of a Chunks: checking in place.
-type ChunkVerifier interface {
+// Verifier is an optional capability of a Store: checking in place.
+type Verifier interface {
 	// Verify reads the whole chunk where it is stored and compares every checksum.
 	// Errors as Open and Next.
-	Verify(ctx context.Context, id ChunkID) error
+	Verify(ctx context.Context, id store.ChunkID) error
 }
 
-// Verify reads a whole chunk and compares every checksum: in place if c is a ChunkVerifier,
+// Verify reads a whole chunk and compares every checksum: in place if c is a Verifier,
 // otherwise by VerifyByReading. Errors as Open and Next.
-func Verify(ctx context.Context, c Chunks, id ChunkID) error {
-	if v, ok := c.(ChunkVerifier); ok {
+func Verify(ctx context.Context, c Store, id store.ChunkID) error {
+	if v, ok := c.(Verifier); ok {
 		return v.Verify(ctx, id)
 	}
 	return VerifyByReading(ctx, c, id)
 }
 
-// VerifyByReading reads a whole chunk; ChunkReader.Next compares the checksum of each unit.
+// VerifyByReading reads a whole chunk; Reader.Next compares the checksum of each unit.
 // Errors as Open and Next.
-func VerifyByReading(ctx context.Context, c ChunkReaderOpener, id ChunkID) error {
+func VerifyByReading(ctx context.Context, c ReaderOpener, id store.ChunkID) error {
 	r, err := c.Open(ctx, id, 0, -1)
 	if err != nil {
 		return err
@@ -190,26 +192,26 @@ func VerifyByReading(ctx context.Context, c ChunkReaderOpener, id ChunkID) error
 	}
 }
 
-// SmallChunkPutter is an optional capability of a Chunks: a chunk of one unit in one step.
+// SmallPutter is an optional capability of a Store: a chunk of one unit in one step.
 // The function PutSmall uses it where it is available.
-type SmallChunkPutter interface {
+type SmallPutter interface {
 	// PutSmall is Create, one Append and Commit. It takes over u as Append does.
-	PutSmall(ctx context.Context, spec ChunkSpec, u Unit, label Label) (ChunkInfo, error)
+	PutSmall(ctx context.Context, spec Spec, u Unit, label Label) (Info, error)
 }
 
 // PutSmall stores a chunk of one unit, in one step where c can do that. It takes over u.
-func PutSmall(ctx context.Context, c Chunks, spec ChunkSpec, u Unit, label Label) (ChunkInfo, error) {
-	if p, ok := c.(SmallChunkPutter); ok {
+func PutSmall(ctx context.Context, c Store, spec Spec, u Unit, label Label) (Info, error) {
+	if p, ok := c.(SmallPutter); ok {
 		return p.PutSmall(ctx, spec, u, label)
 	}
 	w, err := c.Create(ctx, spec)
 	if err != nil {
 		u.Release()
-		return ChunkInfo{}, err
+		return Info{}, err
 	}
 	defer w.Abort()
 	if err := w.Append(u); err != nil {
-		return ChunkInfo{}, err
+		return Info{}, err
 	}
 	return w.Commit(label)
 }
@@ -253,7 +255,7 @@ func (u Unit) Release() {
 // Check compares Data with CRC; a difference is Corrupt.
 func (u Unit) Check() error {
 	if got := CRC32C(u.Data); got != u.CRC {
-		return Errorf(Corrupt, "unit of %d bytes has CRC32C %08x, expected %08x", len(u.Data), got, u.CRC)
+		return store.Errorf(store.Corrupt, "unit of %d bytes has CRC32C %08x, expected %08x", len(u.Data), got, u.CRC)
 	}
 	return nil
 }
@@ -263,55 +265,40 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // CRC32C is the CRC-32 with the Castagnoli polynomial (RFC 3720, appendix B.4).
 func CRC32C(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
 
-// ChunkSum identifies the content of a chunk: the CRC32C over its units'
-// CRC32Cs, each as four big-endian bytes, in order. It needs no second
-// pass over the data, and covers every byte, the number of units and their order.
-type ChunkSum uint32
-
-// Add returns the sum with the next unit's CRC32C appended; begin with 0.
-func (s ChunkSum) Add(unitCRC uint32) ChunkSum {
-	// Byte by byte: a slice passed to hash/crc32 would be allocated for every unit.
-	crc := ^uint32(s)
-	for shift := 24; shift >= 0; shift -= 8 {
-		crc = castagnoli[byte(crc)^byte(unitCRC>>shift)] ^ crc>>8
-	}
-	return ChunkSum(^crc)
-}
-
-// ChunkInfo describes a chunk as its place keeps it.
-type ChunkInfo struct {
-	ID       ChunkID
+// Info describes a chunk as its place keeps it.
+type Info struct {
+	ID       store.ChunkID
 	Size     int64 // bytes of data, without header, label and checksums
 	UnitSize int   // bytes of every unit but the last
-	Sum      ChunkSum
+	Sum      store.ChunkSum
 	StoredAt int64 // Unix seconds of Commit by the place's own clock
 	Label    Label
 }
 
 // Matches reports whether the chunk has this content: its size in bytes and its sum.
-func (i ChunkInfo) Matches(size int64, sum ChunkSum) bool { return i.Size == size && i.Sum == sum }
+func (i Info) Matches(size int64, sum store.ChunkSum) bool { return i.Size == size && i.Sum == sum }
 
 // Units is the number of units in the chunk.
-func (i ChunkInfo) Units() int {
+func (i Info) Units() int {
 	if i.UnitSize == 0 {
 		return 0
 	}
 	return int((i.Size + int64(i.UnitSize) - 1) / int64(i.UnitSize))
 }
 
-// ListedChunk is an entry of List.
-type ListedChunk struct {
-	ID      ChunkID
-	Sum     ChunkSum // of the content that was stored
-	Damaged bool     // the stored sum cannot be read, so Sum is 0
+// Listed is an entry of List.
+type Listed struct {
+	ID      store.ChunkID
+	Sum     store.ChunkSum // of the content that was stored
+	Damaged bool           // the stored sum cannot be read, so Sum is 0
 }
 
 // Label describes the file that a chunk belongs to, as of its upload. It is stored with the chunk and never changes. A
-// lost database is rebuilt from the metadata log (MetadataLog); labels are for what the log has not reached.
+// lost database is rebuilt from the metadata log (store.MetadataLog); labels are for what the log has not reached.
 type Label struct {
-	File        FileID
-	Bucket      BucketName
-	Key         Key
+	File        store.FileID
+	Bucket      store.BucketName
+	Key         store.Key
 	ContentType string
 	CreatedAt   int64 // of the file: Unix microseconds
 	FileSize    int64 // bytes, -1 while unknown (a part of an unfinished session)
@@ -322,45 +309,3 @@ type Label struct {
 	K, M        int // the part's layout
 	UnitSize    int // of the part's layout, bytes
 }
-
-// Capacity is the state of the disk under a Chunks.
-type Capacity struct {
-	Total  int64 // bytes of the file system or the configured limit
-	Used   int64 // bytes used by chunks, garbage included
-	Free   int64 // bytes that new chunks may still take, the reserve left out; 0 unless Disk.State is DiskOK
-	Chunks int64 // chunks kept
-	Disk   Disk
-}
-
-// Disk is what the disk under a Chunks can do at present.
-type Disk struct {
-	State  DiskState
-	Reason string // cause in words, for a person; may be set with DiskOK too, where something else needs attention
-}
-
-// DiskState tells which calls a disk can serve. Reads are served in every state.
-// The values are sent in heartbeats and stored: add at the end, change none.
-type DiskState uint8
-
-// The states of a disk.
-const (
-	DiskOK       DiskState = iota // takes new chunks
-	DiskFull                      // takes deletions, but no new chunks (disk, quota or limit used up)
-	DiskReadOnly                  // takes no change: the file system is read-only
-	DiskFailing                   // takes no change: a write or a sync failed, the disk's content is uncertain
-
-	diskStateEnd
-)
-
-var diskStateNames = [diskStateEnd]string{"ok", "full", "read_only", "failing"}
-
-// String gives the name that operators see; an unknown state is failing.
-func (s DiskState) String() string {
-	if s < diskStateEnd {
-		return diskStateNames[s]
-	}
-	return diskStateNames[DiskFailing]
-}
-
-// Writable reports whether the disk takes new chunks.
-func (d Disk) Writable() bool { return d.State == DiskOK }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -24,7 +25,7 @@ const patience = 30 * time.Second
 func NewID() store.ChunkID { return store.ChunkID{Part: store.NewPartID(), Index: 3} }
 
 // Spec returns a spec with the suite's unit size and no hint.
-func Spec(id store.ChunkID) store.ChunkSpec { return store.ChunkSpec{ID: id, UnitSize: unitSize} }
+func Spec(id store.ChunkID) chunk.Spec { return chunk.Spec{ID: id, UnitSize: unitSize} }
 
 // Bytes returns n pseudo-random bytes that depend only on seed.
 func Bytes(seed uint64, n int) []byte {
@@ -34,8 +35,8 @@ func Bytes(seed uint64, n int) []byte {
 }
 
 // SampleLabel returns a label with a different value in every field.
-func SampleLabel() store.Label {
-	return store.Label{
+func SampleLabel() chunk.Label {
+	return chunk.Label{
 		File:        store.NewFileID(),
 		Bucket:      "photos.example",
 		Key:         "summer/ä b+c/../%2F\n.jpg",
@@ -53,24 +54,24 @@ func SampleLabel() store.Label {
 }
 
 // cut splits data into units; the last may be short.
-func cut(data []byte, size int) []store.Unit {
-	var units []store.Unit
+func cut(data []byte, size int) []chunk.Unit {
+	var units []chunk.Unit
 	for len(data) > 0 {
 		n := min(size, len(data))
-		units = append(units, store.NewUnit(data[:n:n], nil))
+		units = append(units, chunk.NewUnit(data[:n:n], nil))
 		data = data[n:]
 	}
 	return units
 }
 
 // write stores units in the usual way and returns the first error of any step.
-func write(ctx context.Context, c store.Chunks, spec store.ChunkSpec, units []store.Unit, label store.Label) (store.ChunkInfo, error) {
+func write(ctx context.Context, c chunk.Store, spec chunk.Spec, units []chunk.Unit, label chunk.Label) (chunk.Info, error) {
 	w, err := c.Create(ctx, spec)
 	if err != nil {
 		for _, u := range units {
 			u.Release()
 		}
-		return store.ChunkInfo{}, err
+		return chunk.Info{}, err
 	}
 	defer w.Abort()
 	for i, u := range units {
@@ -78,14 +79,14 @@ func write(ctx context.Context, c store.Chunks, spec store.ChunkSpec, units []st
 			for _, rest := range units[i+1:] {
 				rest.Release()
 			}
-			return store.ChunkInfo{}, err
+			return chunk.Info{}, err
 		}
 	}
 	return w.Commit(label)
 }
 
 // Put stores data under id, and checks the returned information.
-func Put(t testing.TB, c store.Chunks, id store.ChunkID, data []byte) store.ChunkInfo {
+func Put(t testing.TB, c chunk.Store, id store.ChunkID, data []byte) chunk.Info {
 	t.Helper()
 	info, err := write(context.Background(), c, Spec(id), cut(data, unitSize), SampleLabel())
 	require.NoError(t, err)
@@ -103,7 +104,7 @@ func SumOf(data []byte, size int) (sum store.ChunkSum) {
 }
 
 // readRange reads units and joins them; every unit is checked and released.
-func readRange(ctx context.Context, c store.Chunks, id store.ChunkID, first, count int) ([]byte, error) {
+func readRange(ctx context.Context, c chunk.Store, id store.ChunkID, first, count int) ([]byte, error) {
 	r, err := c.Open(ctx, id, first, count)
 	if err != nil {
 		return nil, err
@@ -128,12 +129,12 @@ func readRange(ctx context.Context, c store.Chunks, id store.ChunkID, first, cou
 }
 
 // Read reads a whole chunk.
-func Read(ctx context.Context, c store.Chunks, id store.ChunkID) ([]byte, error) {
+func Read(ctx context.Context, c chunk.Store, id store.ChunkID) ([]byte, error) {
 	return readRange(ctx, c, id, 0, -1)
 }
 
 // requireContent checks that the chunk exists and holds data.
-func requireContent(t testing.TB, c store.Chunks, id store.ChunkID, data []byte) {
+func requireContent(t testing.TB, c chunk.Store, id store.ChunkID, data []byte) {
 	t.Helper()
 	got, err := Read(context.Background(), c, id)
 	require.NoError(t, err)
@@ -144,7 +145,7 @@ func requireContent(t testing.TB, c store.Chunks, id store.ChunkID, data []byte)
 }
 
 // requireAbsent checks that no call shows the chunk.
-func requireAbsent(t testing.TB, c store.Chunks, id store.ChunkID) {
+func requireAbsent(t testing.TB, c chunk.Store, id store.ChunkID) {
 	t.Helper()
 	ctx := context.Background()
 	_, err := c.Stat(ctx, id)
@@ -195,7 +196,7 @@ func (l *lent) Abandon() {
 }
 
 // lend wraps every unit of a copy of data.
-func (l *ledger) lend(data []byte, size int) []store.Unit {
+func (l *ledger) lend(data []byte, size int) []chunk.Unit {
 	units := cut(append([]byte(nil), data...), size)
 	for i := range units {
 		one := &lent{data: units[i].Data, back: make(chan struct{})}

@@ -1,4 +1,4 @@
-// Package chunktest is the conformance suite of store.Chunks: one subtest for each promise in
+// Package chunktest is the conformance suite of chunk.Store: one subtest for each promise in
 // the comments of that contract. Every implementation runs it, including the one in memory and
 // the gRPC client.
 package chunktest
@@ -6,13 +6,13 @@ package chunktest
 import (
 	"testing"
 
-	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 )
 
 // Open returns a new, empty store for one subtest and removes it in t.Cleanup.
-type Open func(t testing.TB) store.Chunks
+type Open func(t testing.TB) chunk.Store
 
-// Run checks every promise of store.Chunks, each on its own store, in parallel. Optional
+// Run checks every promise of chunk.Store, each on its own store, in parallel. Optional
 // interfaces are checked if the implementation has them.
 func Run(t *testing.T, open Open) {
 	for _, c := range promises {
@@ -26,7 +26,7 @@ func Run(t *testing.T, open Open) {
 // promises is the suite; each name states the promise.
 var promises = []struct {
 	name  string
-	check func(t *testing.T, c store.Chunks)
+	check func(t *testing.T, c chunk.Store)
 }{
 	{"a chunk reads back as it was written", readsBack},
 	{"a chunk of many sizes reads back", manySizes},
