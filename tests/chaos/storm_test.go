@@ -316,14 +316,17 @@ func (s *storm) kept() map[string]map[string]string {
 }
 
 // unknownChunks lists the chunks without metadata. Only writes whose gateway was killed before it could update the
-// metadata may leave some; a running gateway may still be about to update it.
+// metadata may leave some, and so may the metadata log, which writes one segment at a time; a running gateway may still be about to update it.
 func (s *storm) unknownChunks() {
 	for end := time.Now().Add(cleanUp); ; time.Sleep(500 * time.Millisecond) { // ADR 111: polls other processes
 		chunks, left := s.leftover()
 		perKey, tooMany := map[string]int{}, 0
 		for _, key := range left {
+			if strings.HasPrefix(key, segmentKey) {
+				key = segmentKey
+			}
 			perKey[key]++
-			if perKey[key] > s.w.cutKeys[key] {
+			if perKey[key] > s.cut(key) {
 				tooMany++
 			}
 		}
@@ -332,12 +335,23 @@ func (s *storm) unknownChunks() {
 		}
 		s.t.Logf("%d chunks of %d writes that were cut off by the end of their gateway are known to no metadata", chunks, len(left)-tooMany)
 		for key, n := range perKey {
-			if allowed := s.w.cutKeys[key]; n > allowed {
+			if allowed := s.cut(key); n > allowed {
 				s.w.h.fail(key, "%d writes left chunks that no metadata knows; their gateway had %d in hand when it was killed", n, allowed)
 			}
 		}
 		return
 	}
+}
+
+// segmentKey begins the keys in the labels of all segments of the metadata log.
+const segmentKey = "metadata log "
+
+// cut is how many writes of the key gateways had in progress when they were killed; of segmentKey the most segments.
+func (s *storm) cut(key string) int {
+	if key == segmentKey {
+		return s.w.kills
+	}
+	return s.w.cutKeys[key]
 }
 
 // leftover counts the chunks without metadata, and returns the keys of their parts.

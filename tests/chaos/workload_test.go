@@ -34,6 +34,7 @@ type workload struct {
 	inHand  map[*claim]int // writes in progress, and their gateway
 	failed  []failedWrite  // writes whose gateway may still have to queue their chunks for reclaim
 	cutKeys map[string]int // for each key, how many writes their gateway had in progress when it was killed
+	kills   int            // of gateways; each may have cut off one segment of the metadata log
 }
 
 // failedWrite is a write that was not acknowledged. Its gateway updates the metadata in the background as soon as possible.
@@ -186,6 +187,7 @@ func (w *workload) end(what string, err error, claims ...*claim) outcome {
 func (w *workload) killed(gateway int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.kills++
 	for c, g := range w.inHand {
 		if g == gateway {
 			w.cutKeys[c.key]++

@@ -68,6 +68,7 @@ type Loop struct {
 	looked   time.Time          // when changes were last read
 	snap     *snapshot          // in progress; nil: none
 	rest     time.Time          // no merge before; a segment could not be read
+	stray    []store.Task       // chunks to be reclaimed, of which the metadata store does not know yet
 	doubtful []store.Part       // parts of segments of which it is not known whether the list has them
 }
 
@@ -115,6 +116,9 @@ func (l *Loop) Step(ctx context.Context, term uint64) (upkeep.Outcome, error) {
 
 // load reads the list of segments, and resumes the newest log. What an earlier writer left unfinished is removed by compact.
 func (l *Loop) load(ctx context.Context, term uint64) error {
+	if err := l.queueStray(ctx); err != nil {
+		return err
+	}
 	for len(l.doubtful) > 0 {
 		if err := l.drop(ctx, l.doubtful[0]); err != nil {
 			return err

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/store/mem"
 	"github.com/ringstore/ringstore/daemon/internal/upkeep"
 	"github.com/ringstore/ringstore/daemon/internal/upkeep/loop/logwriter"
 	"github.com/ringstore/ringstore/daemon/internal/upkeep/loop/reclaim"
@@ -371,4 +372,32 @@ func TestManyChanges(t *testing.T) {
 		}
 	}
 	r.requireReplay(t)
+}
+
+// TestStrayChunksAreQueuedOnceTheStoreAnswers has nodes whose answer is lost, and a metadata store that fails when the chunks that they may
+// have are to be queued for reclaim.
+func TestStrayChunksAreQueuedOnceTheStoreAnswers(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 6, nil)
+	r.put(t, file("a", 1), 0)
+	for _, c := range r.Nodes {
+		c.SetHook(mem.Fail(store.Errorf(store.Unavailable, "the answer was lost"), mem.OpCommit))
+	}
+	r.meta.set(func(call string) error {
+		if call == "Enqueue" {
+			return store.Errorf(store.Unavailable, "the database is down")
+		}
+		return nil
+	})
+	_, err := r.step()
+	require.ErrorIs(t, err, store.Unavailable)
+
+	_, err = r.step()
+	require.ErrorIs(t, err, store.Unavailable, "the database is down, still")
+	r.meta.set(nil)
+	_, err = r.step()
+	require.Error(t, err, "the nodes are out of use for a while")
+	depth, err := r.Meta.Depth(context.Background(), store.Reclaim)
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, depth.Tasks, int64(3), "all copies of the segment that was given up")
 }

@@ -10,13 +10,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ringstore/ringstore/daemon/internal/chunk"
-
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/metalog/replay"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/store/mem"
@@ -80,6 +79,13 @@ func (m *meta) DropPart(ctx context.Context, p store.Part) error {
 		return err
 	}
 	return m.Metadata.DropPart(ctx, p)
+}
+
+func (m *meta) Enqueue(ctx context.Context, tasks []store.Task) error {
+	if err := m.call("Enqueue"); err != nil {
+		return err
+	}
+	return m.Metadata.Enqueue(ctx, tasks)
 }
 
 // rig is a cluster in memory with a loop that writes its log.

@@ -8,10 +8,9 @@ import (
 	"slices"
 	"time"
 
-	"github.com/ringstore/ringstore/daemon/internal/chunk"
-
 	"github.com/minio/crc64nvme"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/metalog"
 	"github.com/ringstore/ringstore/daemon/internal/placement"
 	"github.com/ringstore/ringstore/daemon/internal/store"
@@ -107,16 +106,25 @@ func (l *Loop) write(ctx context.Context, plan *placement.Plan, x store.LogSegme
 		Key: store.Key(fmt.Sprintf("metadata log %s, segment %d", x.Log, x.Number)), ContentType: contentType, CreatedAt: x.At.UnixMicro(),
 		FileSize: p.Size, PartNumber: 1, PartSize: p.Size, PartCRC64: p.CRC64, K: p.K, M: p.M, UnitSize: p.UnitSize,
 	})
-	if uncertain := w.Uncertain(); len(uncertain) > 0 {
-		l.cfg.Reclaim()
-		err = errors.Join(err, l.cfg.Meta.Enqueue(ctx, uncertain))
-	}
-	if err != nil {
-		p.Chunks = chunks
+	p.Chunks = chunks
+	l.stray = append(l.stray, w.Uncertain()...)
+	if err = errors.Join(err, l.queueStray(ctx)); err != nil {
 		return p, errors.Join(err, l.abandon(ctx, p))
 	}
-	p.Chunks = chunks
 	return p, nil
+}
+
+// queueStray queues the chunks for reclaim that nodes may have beside those of the segments. Where that fails, load tries again.
+func (l *Loop) queueStray(ctx context.Context) error {
+	if len(l.stray) == 0 {
+		return nil
+	}
+	if err := l.cfg.Meta.Enqueue(ctx, l.stray); err != nil {
+		return err
+	}
+	l.stray = nil
+	l.cfg.Reclaim()
+	return nil
 }
 
 // change changes the list of segments. When its answer is lost, the new segments are fenced: afterwards the list has them, or never will.
