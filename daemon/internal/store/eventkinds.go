@@ -39,8 +39,8 @@ func (n Node) ChangedEvent() Event {
 }
 
 func (n Node) event(kind, message string) Event {
-	attrs := map[string]string{"name": cut(n.Name), "address": cut(n.Address), "zone": cut(n.Zone)}
-	return Event{Kind: kind, Subject: n.ID.String(), Message: cut(message), Attrs: attrs}
+	attrs := map[string]string{"name": CutText(n.Name), "address": CutText(n.Address), "zone": CutText(n.Zone)}
+	return Event{Kind: kind, Subject: n.ID.String(), Message: CutText(message), Attrs: attrs}
 }
 
 // NodeStateEvent tells that the node was set to another state.
@@ -61,19 +61,19 @@ func BucketEvent(kind string, name BucketName, caller string) Event {
 // KeyEvent tells of a change of the access key, by one of the kinds of its events. It holds no secret.
 func KeyEvent(kind, accessKey, note, caller string) Event {
 	_, what, _ := strings.Cut(kind, ".")
-	e := Event{Kind: kind, Subject: accessKey, Message: cut("Access key " + accessKey + " was " + what + "."), Caller: caller}
+	e := Event{Kind: kind, Subject: accessKey, Message: CutText("Access key " + accessKey + " was " + what + "."), Caller: caller}
 	if kind == EventKeyReplaced {
-		e.Message = cut("Access key " + accessKey + " took the place of the others with its note.")
+		e.Message = CutText("Access key " + accessKey + " took the place of the others with its note.")
 	}
 	if note != "" {
-		e.Attrs = map[string]string{"note": cut(note)}
+		e.Attrs = map[string]string{"note": CutText(note)}
 	}
 	return e
 }
 
 // LeaseEvent tells that the lease has another owner.
 func LeaseEvent(name, owner string) Event {
-	return Event{Kind: EventLeaseTaken, Subject: name, Message: cut("Lease " + name + " is held by " + owner + " now."), Attrs: map[string]string{"owner": owner}}
+	return Event{Kind: EventLeaseTaken, Subject: name, Message: CutText("Lease " + name + " is held by " + owner + " now."), Attrs: map[string]string{"owner": owner}}
 }
 
 // Validate reports the first rule that the event breaks, as Invalid.
@@ -103,8 +103,8 @@ func (e Event) Validate() error {
 
 func cleanText(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }
 
-// cut shortens a text to at most MaxReason bytes, at the border of a character, and makes it valid UTF-8 without NUL.
-func cut(s string) string {
+// CutText shortens a text to at most MaxReason bytes, at the border of a character, and makes it valid UTF-8 without NUL.
+func CutText(s string) string {
 	s = strings.ReplaceAll(strings.ToValidUTF8(s, "�"), "\x00", "�")
 	if len(s) <= MaxReason {
 		return s

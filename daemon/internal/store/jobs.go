@@ -2,6 +2,9 @@ package store
 
 import (
 	"context"
+	"encoding/json"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -188,3 +191,42 @@ type Jobs interface {
 
 // JobsLoop is the name under which changes of jobs wake the leader; see Loops.
 const JobsLoop = "jobs"
+
+// Validate reports the first rule that a new job breaks, as Invalid.
+func (j Job) Validate() error {
+	const kinds = "a kind has 1 to 32 lower-case letters, digits and hyphens"
+	switch {
+	case j.ID.IsZero():
+		return Errorf(Invalid, "the job has no id")
+	case j.Kind == "" || len(j.Kind) > 32 || strings.Trim(j.Kind, "abcdefghijklmnopqrstuvwxyz0123456789-") != "":
+		return Errorf(Invalid, "kind of job %q: %s", clip(j.Kind, 32), kinds)
+	case len(j.Target) > MaxKeyBytes || !cleanText(j.Target) || len(j.CreatedBy) > MaxKeyBytes || !cleanText(j.CreatedBy):
+		return Errorf(Invalid, "target or caller of the job is too long, not valid UTF-8, or has a NUL byte")
+	case len(j.Args) > MaxJobBytes:
+		return Errorf(Invalid, "the arguments of the job have %d bytes, more than %d", len(j.Args), MaxJobBytes)
+	case j.Args != nil && !json.Valid(j.Args):
+		return Errorf(Invalid, "the arguments of the job are not valid JSON")
+	}
+	return nil
+}
+
+// Validate reports the first rule that the query breaks, as Invalid.
+func (q JobQuery) Validate() error {
+	for _, s := range q.States {
+		if s.String() == "" {
+			return Errorf(Invalid, "state %d of a job is unknown", s)
+		}
+	}
+	return validLimit(q.Limit)
+}
+
+// Selects reports whether the query asks for jobs in that state.
+func (q JobQuery) Selects(s JobState) bool { return q.States == nil || slices.Contains(q.States, s) }
+
+// Validate reports a retention or the limit of its call out of bounds, as Invalid.
+func (r Retention) Validate(limit int) error {
+	if r.Age < 0 || r.Count < 0 {
+		return Errorf(Invalid, "a retention of %s and %d records is negative", r.Age, r.Count)
+	}
+	return validLimit(limit)
+}

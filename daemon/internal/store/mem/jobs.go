@@ -9,23 +9,24 @@ import (
 	"time"
 
 	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/store/jobstate"
 )
 
 // CreateJob implements store.Jobs.
 func (m *Metadata) CreateJob(ctx context.Context, j store.Job) (store.Job, error) {
-	j, event, err := j.Queued()
+	j, event, err := jobstate.Queued(j)
 	if err != nil {
 		return store.Job{}, err
 	}
 	err = m.do(ctx, func(d *data) error {
 		for _, o := range d.jobs {
-			if o.ID == j.ID || o.Same(j) {
-				return store.ErrJobExists(o.ID)
+			if o.ID == j.ID || jobstate.Same(o, j) {
+				return jobstate.ErrExists(o.ID)
 			}
 		}
 		j.CreatedAt = d.now()
 		j.UpdatedAt = j.CreatedAt
-		d.storeJob(store.JobStep{Job: j, Event: event, Wakes: true})
+		d.storeJob(jobstate.Step{Job: j, Event: event, Wakes: true})
 		return nil
 	})
 	if err != nil {
@@ -35,7 +36,7 @@ func (m *Metadata) CreateJob(ctx context.Context, j store.Job) (store.Job, error
 }
 
 // storeJob stores the outcome of a call.
-func (d *data) storeJob(s store.JobStep) {
+func (d *data) storeJob(s jobstate.Step) {
 	d.jobs[s.Job.ID] = cloneJob(s.Job)
 	if s.Event.Kind != "" {
 		d.tell(s.Event)
@@ -55,7 +56,7 @@ func (m *Metadata) Job(ctx context.Context, id store.JobID) (j store.Job, err er
 	err = m.do(ctx, func(d *data) error {
 		var ok bool
 		if j, ok = d.jobs[id]; !ok {
-			return store.ErrNoJob(id)
+			return jobstate.ErrNoJob(id)
 		}
 		j = cloneJob(j)
 		return nil
@@ -90,11 +91,11 @@ func (m *Metadata) ListJobs(ctx context.Context, q store.JobQuery) (page store.J
 }
 
 // change applies a call to a job.
-func (m *Metadata) change(ctx context.Context, id store.JobID, f func(j store.Job, now time.Time) (store.JobStep, error)) (j store.Job, err error) {
+func (m *Metadata) change(ctx context.Context, id store.JobID, f func(j store.Job, now time.Time) (jobstate.Step, error)) (j store.Job, err error) {
 	err = m.do(ctx, func(d *data) error {
 		was, ok := d.jobs[id]
 		if !ok {
-			return store.ErrNoJob(id)
+			return jobstate.ErrNoJob(id)
 		}
 		step, err := f(was, d.now())
 		if err != nil {
@@ -111,17 +112,17 @@ func (m *Metadata) change(ctx context.Context, id store.JobID, f func(j store.Jo
 
 // WishJob implements store.Jobs.
 func (m *Metadata) WishJob(ctx context.Context, id store.JobID, w store.JobWish, caller string) (store.Job, error) {
-	return m.change(ctx, id, func(j store.Job, now time.Time) (store.JobStep, error) { return j.Wished(w, caller, now) })
+	return m.change(ctx, id, func(j store.Job, now time.Time) (jobstate.Step, error) { return jobstate.Wished(j, w, caller, now) })
 }
 
 // ClaimJob implements store.Jobs.
 func (m *Metadata) ClaimJob(ctx context.Context, c store.JobClaim) (store.Job, error) {
-	return m.change(ctx, c.ID, func(j store.Job, now time.Time) (store.JobStep, error) { return j.Claimed(c, now) })
+	return m.change(ctx, c.ID, func(j store.Job, now time.Time) (jobstate.Step, error) { return jobstate.Claimed(j, c, now) })
 }
 
 // SaveJob implements store.Jobs.
 func (m *Metadata) SaveJob(ctx context.Context, p store.JobProgress) (store.Job, error) {
-	return m.change(ctx, p.ID, func(j store.Job, now time.Time) (store.JobStep, error) { return j.Saved(p, now) })
+	return m.change(ctx, p.ID, func(j store.Job, now time.Time) (jobstate.Step, error) { return jobstate.Saved(j, p, now) })
 }
 
 // TrimJobs implements store.Jobs.

@@ -9,11 +9,12 @@ import (
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/store/jobstate"
 )
 
 // CreateJob implements store.Jobs.
 func (s *Store) CreateJob(ctx context.Context, j store.Job) (store.Job, error) {
-	j, event, err := j.Queued()
+	j, event, err := jobstate.Queued(j)
 	if err != nil {
 		return store.Job{}, err
 	}
@@ -36,7 +37,7 @@ func (s *Store) CreateJob(ctx context.Context, j store.Job) (store.Job, error) {
 		if err != nil {
 			return err
 		}
-		return store.ErrJobExists(store.JobID(other))
+		return jobstate.ErrExists(store.JobID(other))
 	})
 	if err != nil {
 		return store.Job{}, err
@@ -78,7 +79,7 @@ func (s *Store) job(ctx context.Context, c *db.Conn, id store.JobID) (jobRow, er
 	}
 	r, err := pgx.CollectExactlyOneRow(rows, scanJob)
 	if db.IsNoRows(err) {
-		err = store.ErrNoJob(id)
+		err = jobstate.ErrNoJob(id)
 	}
 	return r, err
 }
@@ -130,7 +131,7 @@ func (s *Store) ListJobs(ctx context.Context, q store.JobQuery) (page store.JobP
 
 // change applies a call to a job: it reads the job, computes what the call does to it, and replaces the revision that it read.
 // Where another change came between, it starts again.
-func (s *Store) change(ctx context.Context, op string, id store.JobID, f func(j store.Job, now time.Time) (store.JobStep, error)) (j store.Job, err error) {
+func (s *Store) change(ctx context.Context, op string, id store.JobID, f func(j store.Job, now time.Time) (jobstate.Step, error)) (j store.Job, err error) {
 	err = s.calls.Write(ctx, op, func(c *db.Conn) error {
 		was, err := s.job(ctx, c, id)
 		if err != nil {
@@ -164,7 +165,7 @@ func (s *Store) change(ctx context.Context, op string, id store.JobID, f func(j 
 }
 
 // jobValues are the values of UpdateJob.
-func jobValues(s store.JobStep, revision int64) (db.Values, error) {
+func jobValues(s jobstate.Step, revision int64) (db.Values, error) {
 	j := &s.Job
 	return db.Values{
 		"id": [16]byte(j.ID), "revision": revision, "state": int16(j.State), "wish": int16(j.Wish), "done_items": j.Done.Items, "done_bytes": j.Done.Bytes,
@@ -176,17 +177,17 @@ func jobValues(s store.JobStep, revision int64) (db.Values, error) {
 
 // WishJob implements store.Jobs.
 func (s *Store) WishJob(ctx context.Context, id store.JobID, w store.JobWish, caller string) (store.Job, error) {
-	return s.change(ctx, "WishJob", id, func(j store.Job, now time.Time) (store.JobStep, error) { return j.Wished(w, caller, now) })
+	return s.change(ctx, "WishJob", id, func(j store.Job, now time.Time) (jobstate.Step, error) { return jobstate.Wished(j, w, caller, now) })
 }
 
 // ClaimJob implements store.Jobs.
 func (s *Store) ClaimJob(ctx context.Context, claim store.JobClaim) (store.Job, error) {
-	return s.change(ctx, "ClaimJob", claim.ID, func(j store.Job, now time.Time) (store.JobStep, error) { return j.Claimed(claim, now) })
+	return s.change(ctx, "ClaimJob", claim.ID, func(j store.Job, now time.Time) (jobstate.Step, error) { return jobstate.Claimed(j, claim, now) })
 }
 
 // SaveJob implements store.Jobs.
 func (s *Store) SaveJob(ctx context.Context, p store.JobProgress) (store.Job, error) {
-	return s.change(ctx, "SaveJob", p.ID, func(j store.Job, now time.Time) (store.JobStep, error) { return j.Saved(p, now) })
+	return s.change(ctx, "SaveJob", p.ID, func(j store.Job, now time.Time) (jobstate.Step, error) { return jobstate.Saved(j, p, now) })
 }
 
 // TrimJobs implements store.Jobs.

@@ -9,11 +9,12 @@ import (
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/store/jobstate"
 )
 
 // CreateJob implements store.Jobs.
 func (s *Store) CreateJob(ctx context.Context, j store.Job) (store.Job, error) {
-	j, event, err := j.Queued()
+	j, event, err := jobstate.Queued(j)
 	if err != nil {
 		return store.Job{}, err
 	}
@@ -21,14 +22,14 @@ func (s *Store) CreateJob(ctx context.Context, j store.Job) (store.Job, error) {
 		var other []byte
 		err := t.Row(s.db.Q.SameJob, j.ID[:], j.Kind, j.Target).Scan(&other)
 		if err == nil {
-			return store.ErrJobExists(store.JobID(other))
+			return jobstate.ErrExists(store.JobID(other))
 		}
 		if !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
 		j.CreatedAt = s.db.Now()
 		j.UpdatedAt = j.CreatedAt
-		return s.storeJob(t, s.db.Q.InsertJob, store.JobStep{Job: j, Event: event, Wakes: true})
+		return s.storeJob(t, s.db.Q.InsertJob, jobstate.Step{Job: j, Event: event, Wakes: true})
 	})
 	if err != nil {
 		return store.Job{}, err
@@ -37,7 +38,7 @@ func (s *Store) CreateJob(ctx context.Context, j store.Job) (store.Job, error) {
 }
 
 // storeJob stores the outcome of a call by the statement.
-func (s *Store) storeJob(t *db.Tx, statement string, step store.JobStep) error {
+func (s *Store) storeJob(t *db.Tx, statement string, step jobstate.Step) error {
 	j := step.Job
 	if _, err := t.Exec(statement, j.ID[:], j.Kind, j.Target, j.Args, int64(j.State), int64(j.Wish),
 		j.Done.Items, j.Done.Bytes, j.Total.Items, j.Total.Bytes, j.Rate.Items, j.Rate.Bytes, j.Cursor, j.Owner, int64(j.Term), j.Reason,
@@ -79,7 +80,7 @@ func (s *Store) job(a db.Asker, id store.JobID) (j store.Job, err error) {
 		return err
 	})
 	if err == nil && j.ID.IsZero() {
-		err = store.ErrNoJob(id)
+		err = jobstate.ErrNoJob(id)
 	}
 	return j, err
 }
@@ -128,7 +129,7 @@ func (s *Store) ListJobs(ctx context.Context, q store.JobQuery) (page store.JobP
 }
 
 // change applies a call to a job.
-func (s *Store) change(ctx context.Context, op string, id store.JobID, f func(j store.Job, now time.Time) (store.JobStep, error)) (j store.Job, err error) {
+func (s *Store) change(ctx context.Context, op string, id store.JobID, f func(j store.Job, now time.Time) (jobstate.Step, error)) (j store.Job, err error) {
 	err = s.db.Write(ctx, op, func(t *db.Tx) error {
 		was, err := s.job(t, id)
 		if err != nil {
@@ -152,17 +153,17 @@ func (s *Store) change(ctx context.Context, op string, id store.JobID, f func(j 
 
 // WishJob implements store.Jobs.
 func (s *Store) WishJob(ctx context.Context, id store.JobID, w store.JobWish, caller string) (store.Job, error) {
-	return s.change(ctx, "WishJob", id, func(j store.Job, now time.Time) (store.JobStep, error) { return j.Wished(w, caller, now) })
+	return s.change(ctx, "WishJob", id, func(j store.Job, now time.Time) (jobstate.Step, error) { return jobstate.Wished(j, w, caller, now) })
 }
 
 // ClaimJob implements store.Jobs.
 func (s *Store) ClaimJob(ctx context.Context, c store.JobClaim) (store.Job, error) {
-	return s.change(ctx, "ClaimJob", c.ID, func(j store.Job, now time.Time) (store.JobStep, error) { return j.Claimed(c, now) })
+	return s.change(ctx, "ClaimJob", c.ID, func(j store.Job, now time.Time) (jobstate.Step, error) { return jobstate.Claimed(j, c, now) })
 }
 
 // SaveJob implements store.Jobs.
 func (s *Store) SaveJob(ctx context.Context, p store.JobProgress) (store.Job, error) {
-	return s.change(ctx, "SaveJob", p.ID, func(j store.Job, now time.Time) (store.JobStep, error) { return j.Saved(p, now) })
+	return s.change(ctx, "SaveJob", p.ID, func(j store.Job, now time.Time) (jobstate.Step, error) { return jobstate.Saved(j, p, now) })
 }
 
 // TrimJobs implements store.Jobs.
