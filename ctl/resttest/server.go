@@ -213,8 +213,8 @@ func (s *Server) listBuckets(w http.ResponseWriter, _ *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	list := rest.BucketList{Buckets: []rest.Bucket{}}
-	for _, b := range s.buckets {
-		list.Buckets = append(list.Buckets, b)
+	for name := range s.buckets {
+		list.Buckets = append(list.Buckets, s.bucket(name))
 	}
 	slices.SortFunc(list.Buckets, func(a, b rest.Bucket) int { return strings.Compare(a.Name, b.Name) })
 	answer(w, http.StatusOK, list)
@@ -245,8 +245,19 @@ func (s *Server) getBucket(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.known(w, r.PathValue("bucket")) {
-		answer(w, http.StatusOK, s.buckets[r.PathValue("bucket")])
+		answer(w, http.StatusOK, s.bucket(r.PathValue("bucket")))
 	}
+}
+
+// bucket returns a bucket with its usage. The caller holds mu.
+func (s *Server) bucket(name string) rest.Bucket {
+	b := s.buckets[name]
+	for _, f := range s.files {
+		if f.Bucket == name {
+			b.Usage = rest.Usage{Bytes: b.Usage.Bytes + f.Size, Files: b.Usage.Files + 1}
+		}
+	}
+	return b
 }
 
 func (s *Server) known(w http.ResponseWriter, bucket string) bool {

@@ -109,11 +109,26 @@ func (s *suite) bucketCalls() {
 	require.NoError(s, err)
 	require.Contains(s, names(all), made.Name)
 	s.put("k", "v")
+	s.put("k2", "twelve bytes")
+	s.usage(13, 2)
+	s.put("k", "longer")
+	s.usage(18, 2)
 	s.fails(problem.Conflict, s.c.DeleteBucket(s.Context(), s.bucket))
 	require.NoError(s, s.c.DeleteBucket(s.Context(), made.Name))
 	s.fails(problem.NotFound, s.c.DeleteBucket(s.Context(), made.Name))
 	_, err = s.c.Bucket(s.Context(), made.Name)
 	s.fails(problem.NotFound, err)
+}
+
+// usage requires the usage of the bucket, also in the list.
+func (s *suite) usage(bytes, files int64) {
+	s.Helper()
+	b, err := s.c.Bucket(s.Context(), s.bucket)
+	require.NoError(s, err)
+	require.Equal(s, rest.Usage{Bytes: bytes, Files: files}, b.Usage)
+	all, err := s.c.Buckets(s.Context())
+	require.NoError(s, err)
+	require.Contains(s, all, b)
 }
 
 func names(buckets []rest.Bucket) (list []string) {

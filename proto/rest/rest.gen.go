@@ -318,6 +318,10 @@ type Bucket struct {
 
 	// Survive Node failures that new data must survive. Absent or null: the cluster's default.
 	Survive *Survive `json:"survive,omitempty"`
+
+	// Usage What the complete files of a bucket take: those that it shows and earlier versions that are kept. Every change counts as soon as it is
+	// acknowledged. Parity, copies, uploads in progress and files that were deleted are not included.
+	Usage Usage `json:"usage"`
 }
 
 // BucketChange defines model for BucketChange.
@@ -835,6 +839,16 @@ type UpkeepState struct {
 
 	// ReportAge Seconds since the report about the loops. A gateway reports every few seconds; a report that is older than half a minute says that none runs the loops.
 	ReportAge float32 `json:"report_age"`
+}
+
+// Usage What the complete files of a bucket take: those that it shows and earlier versions that are kept. Every change counts as soon as it is
+// acknowledged. Parity, copies, uploads in progress and files that were deleted are not included.
+type Usage struct {
+	// Bytes Sizes of the files.
+	Bytes int64 `json:"bytes"`
+
+	// Files Number of the files.
+	Files int64 `json:"files"`
 }
 
 // FileID defines model for FileID.

@@ -43,6 +43,16 @@ func (e *Engine) ListBuckets(ctx context.Context) ([]store.Bucket, error) {
 	return e.meta.ListBuckets(ctx)
 }
 
+// Usage returns what the complete files of a bucket take, exactly; see store.Buckets. NotFound.
+func (e *Engine) Usage(ctx context.Context, name store.BucketName) (store.Usage, error) {
+	return e.meta.Usage(ctx, name)
+}
+
+// Usages returns the usage of every bucket, in one query.
+func (e *Engine) Usages(ctx context.Context) (map[store.BucketName]store.Usage, error) {
+	return e.meta.Usages(ctx)
+}
+
 // UpdateBucket changes a bucket's policies. They apply to new data within a few seconds
 // on every gateway. Invalid, NotFound.
 func (e *Engine) UpdateBucket(ctx context.Context, b store.Bucket, caller string) error {

@@ -202,7 +202,12 @@ func TestBuckets(t *testing.T) {
 
 	f := decode[rest.File](t, r.call("POST", "/files?bucket=photos&name=x", strings.NewReader("x"), "Content-Type", "text/plain"), http.StatusCreated)
 	refused(t, send("DELETE", "/buckets/photos", ""), http.StatusConflict, rest.CodeConflict)
+	b.Survive, b.Usage = nil, rest.Usage{Bytes: 1, Files: 1}
+	require.Equal(t, b, decode[rest.Bucket](t, send("GET", "/buckets/photos", ""), http.StatusOK))
+	require.Equal(t, b, decode[rest.Bucket](t, send("PATCH", "/buckets/photos", `{}`), http.StatusOK))
+	require.Equal(t, []rest.Bucket{all.Buckets[0], b}, decode[rest.BucketList](t, send("GET", "/buckets", ""), http.StatusOK).Buckets)
 	require.Equal(t, http.StatusNoContent, send("DELETE", "/files/"+f.FileID, "").status)
+	require.Zero(t, decode[rest.Bucket](t, send("GET", "/buckets/photos", ""), http.StatusOK).Usage)
 	require.Equal(t, http.StatusNoContent, send("DELETE", "/buckets/photos", "").status)
 	for _, method := range []string{"GET", "DELETE", "PATCH"} {
 		refused(t, send(method, "/buckets/photos", "{}"), http.StatusNotFound, rest.CodeNotFound)

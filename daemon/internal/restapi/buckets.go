@@ -18,9 +18,13 @@ func (a *api) ListBuckets(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	usages, err := a.cfg.Engine.Usages(c.Request().Context())
+	if err != nil {
+		return err
+	}
 	out := rest.BucketList{Buckets: make([]rest.Bucket, 0, len(all))}
 	for _, b := range all {
-		out.Buckets = append(out.Buckets, bucketOf(b))
+		out.Buckets = append(out.Buckets, bucketOf(b, usages[b.Name]))
 	}
 	return httpedge.WriteJSON(c, http.StatusOK, out)
 }
@@ -70,7 +74,7 @@ func (a *api) UpdateBucket(c echo.Context, name string) error {
 			return err
 		}
 	}
-	return httpedge.WriteJSON(c, http.StatusOK, bucketOf(b))
+	return a.writeBucket(c, http.StatusOK, b)
 }
 
 // DeleteBucket implements DELETE /buckets/{bucket}.
@@ -87,7 +91,16 @@ func (a *api) showBucket(c echo.Context, status int, name store.BucketName) erro
 	if err != nil {
 		return err
 	}
-	return httpedge.WriteJSON(c, status, bucketOf(b))
+	return a.writeBucket(c, status, b)
+}
+
+// writeBucket writes the bucket with its usage.
+func (a *api) writeBucket(c echo.Context, status int, b store.Bucket) error {
+	u, err := a.cfg.Engine.Usage(c.Request().Context(), b.Name)
+	if err != nil {
+		return err
+	}
+	return httpedge.WriteJSON(c, status, bucketOf(b, u))
 }
 
 func parseSurvive(raw json.RawMessage) (int, error) {

@@ -83,8 +83,8 @@ func sessionPartOf(p store.SessionPart) rest.SessionPart {
 	return rest.SessionPart{Number: p.Number, Size: p.Size, CRC64NVME: checksum.Encode(p.CRC64), StoredAt: p.StoredAt}
 }
 
-func bucketOf(b store.Bucket) rest.Bucket {
-	out := rest.Bucket{Name: b.Name.String(), CreatedAt: b.CreatedAt}
+func bucketOf(b store.Bucket, u store.Usage) rest.Bucket {
+	out := rest.Bucket{Name: b.Name.String(), CreatedAt: b.CreatedAt, Usage: rest.Usage{Bytes: u.Bytes, Files: u.Files}}
 	if b.Survive != store.SurviveDefault {
 		out.Survive = &b.Survive
 	}

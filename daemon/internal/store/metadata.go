@@ -57,6 +57,8 @@ type Buckets interface {
 	DeleteBucket(ctx context.Context, name BucketName, caller string) error
 	// Usage returns what the complete files of the bucket take. It is exact: each change counts from its commit on. NotFound.
 	Usage(ctx context.Context, name BucketName) (Usage, error)
+	// Usages returns the usage of every bucket, as Usage does, all at one moment.
+	Usages(ctx context.Context) (map[BucketName]Usage, error)
 }
 
 // Files changes the versions of objects.

@@ -14,7 +14,7 @@ import (
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
-	// ListBuckets List all buckets, by name
+	// ListBuckets List all buckets, by name, with their usage
 	// (GET /buckets)
 	ListBuckets(ctx echo.Context) error
 	// CreateBucket Create a bucket
@@ -23,7 +23,7 @@ type ServerInterface interface {
 	// DeleteBucket Delete an empty bucket
 	// (DELETE /buckets/{bucket})
 	DeleteBucket(ctx echo.Context, bucket string) error
-	// GetBucket Look a bucket up
+	// GetBucket Read a bucket and its usage
 	// (GET /buckets/{bucket})
 	GetBucket(ctx echo.Context, bucket string) error
 	// UpdateBucket Change a bucket's policies

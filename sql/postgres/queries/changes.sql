@@ -40,6 +40,13 @@ CROSS JOIN LATERAL (
 ) AS added
 WHERE b.name = $1;
 
+-- name: Usages
+SELECT b.name, coalesce(u.bytes, 0) + coalesce(added.bytes, 0), coalesce(u.files, 0) + coalesce(added.files, 0)
+FROM buckets b LEFT JOIN bucket_usage u ON u.bucket_id = b.id
+LEFT JOIN (
+    SELECT bucket_id, sum(bytes)::bigint AS bytes, sum(files)::bigint AS files FROM changes_new GROUP BY bucket_id
+) AS added ON added.bucket_id = b.id;
+
 -- Of the $1 oldest changes removes those up to the last that was made $2 ago or earlier (null: none was), or has a revision of at least
 -- $3 less than the newest (0: none has).
 -- name: TrimChanges

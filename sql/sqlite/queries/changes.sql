@@ -16,6 +16,9 @@ UPDATE buckets SET seq = ?1 WHERE name = ?2 AND seq < ?1;
 -- name: Usage
 SELECT bytes, files FROM buckets WHERE name = ?;
 
+-- name: Usages
+SELECT name, bytes, files FROM buckets;
+
 -- The newest revision, also when its row was trimmed.
 -- name: ChangeHead
 SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'changes'), 0);

@@ -130,3 +130,22 @@ func (s *Store) Usage(ctx context.Context, name store.BucketName) (u store.Usage
 	})
 	return u, err
 }
+
+// Usages implements store.Buckets.
+func (s *Store) Usages(ctx context.Context) (all map[store.BucketName]store.Usage, err error) {
+	err = s.clients.Read(ctx, "Usages", func(c *db.Conn) error {
+		rows, err := c.Query(ctx, s.q.Usages)
+		if err != nil {
+			return err
+		}
+		all = map[store.BucketName]store.Usage{}
+		var name string
+		var u store.Usage
+		_, err = pgx.ForEachRow(rows, []any{&name, &u.Bytes, &u.Files}, func() error {
+			all[store.BucketName(name)] = u
+			return nil
+		})
+		return err
+	})
+	return all, err
+}

@@ -124,3 +124,22 @@ func (s *Store) Usage(ctx context.Context, name store.BucketName) (u store.Usage
 	})
 	return u, err
 }
+
+// Usages implements store.Buckets.
+func (s *Store) Usages(ctx context.Context) (all map[store.BucketName]store.Usage, err error) {
+	all = map[store.BucketName]store.Usage{}
+	err = s.db.Read(ctx, "Usages", func(r *db.Reader) error {
+		rows, err := r.Query(s.db.Q.Usages)
+		if err != nil {
+			return err
+		}
+		return db.Each(rows, func() error {
+			var name string
+			var u store.Usage
+			err := rows.Scan(&name, &u.Bytes, &u.Files)
+			all[store.BucketName(name)] = u
+			return err
+		})
+	})
+	return all, err
+}

@@ -92,6 +92,23 @@ func (m *Metadata) TrimChanges(ctx context.Context, keep store.Retention, limit 
 	return trimmed, err
 }
 
+// Usages implements store.Buckets, by counting.
+func (m *Metadata) Usages(ctx context.Context) (all map[store.BucketName]store.Usage, err error) {
+	err = m.do(ctx, func(d *data) error {
+		all = make(map[store.BucketName]store.Usage, len(d.buckets))
+		for name := range d.buckets {
+			all[name] = store.Usage{}
+		}
+		for _, f := range d.files {
+			if u, ok := all[f.Bucket]; ok && f.State == store.Complete {
+				all[f.Bucket] = store.Usage{Bytes: u.Bytes + f.Size, Files: u.Files + 1}
+			}
+		}
+		return nil
+	})
+	return all, err
+}
+
 // Usage implements store.Buckets, by counting.
 func (m *Metadata) Usage(ctx context.Context, name store.BucketName) (u store.Usage, err error) {
 	err = m.do(ctx, func(d *data) error {

@@ -42,6 +42,7 @@ func every(ctx context.Context, m store.Metadata) map[string]error {
 	one("RenameFile", err)
 	one("DeleteFile", m.DeleteFile(ctx, store.Deletion{File: f.ID, Attempt: store.NewAttemptID()}))
 	two("Usage")(m.Usage(ctx, f.Bucket))
+	two("Usages")(m.Usages(ctx))
 	two("ChangesAfter")(m.ChangesAfter(ctx, 0, 1))
 	two("ChangeHead")(m.ChangeHead(ctx))
 	two("TrimChanges")(m.TrimChanges(ctx, store.Retention{Count: 1}, 1))

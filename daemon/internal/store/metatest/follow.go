@@ -76,6 +76,12 @@ func requireUsage(tb testing.TB, m store.Metadata, name store.BucketName, want s
 	got, err := m.Usage(tb.Context(), name)
 	require.NoError(tb, err)
 	require.Equal(tb, want, got)
+	all, err := m.Usages(tb.Context())
+	require.NoError(tb, err)
+	require.Equal(tb, want, all[name])
+	buckets, err := m.ListBuckets(tb.Context())
+	require.NoError(tb, err)
+	require.Len(tb, all, len(buckets), "each bucket has one usage")
 }
 
 // randomChange makes a change to one of a few keys, and returns the file that it may have added. files are those that it may

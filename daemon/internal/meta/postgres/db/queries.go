@@ -33,7 +33,7 @@ type Texts struct {
 	LockNames, ClaimName, MoveName, BareFile                                                                            string
 	SweepDeleted, ForgetDropped, ForgetAttempts, NoteAttempt, AbandonAttempt, Attempt                                   string
 	Part, PartOfSession, PartsAfter, WidenPart, MoveChunk                                                               string
-	ChangesAfter, LockChangeHead, NumberChanges, SkipSeq, Usage, TrimChanges                                            string
+	ChangesAfter, LockChangeHead, NumberChanges, SkipSeq, Usage, Usages, TrimChanges                                    string
 	EnsureCluster, LockCluster, JoinNode, Members, BeatNodes, NodeState, SetNodeState                                   string
 	Enqueue, Claim, ClaimOfNodes, TakeOver, Unclaim, Hasten, Finish, Postpone, Depth                                    string
 	LoggedTo, LogSegments, PartOfLog, GuardLog, AddSegment, RemoveSegments, FilesByID, FilesAfter, PartsOfFiles         string

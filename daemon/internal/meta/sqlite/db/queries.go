@@ -5,7 +5,7 @@ type Queries struct {
 	CreateBucket, Bucket, ListBuckets, UpdateBucket, BucketInUse, DeleteFailed, DropBucket                                                 string
 	InsertFile, InsertPart, FileState, Shown, Heir, Show, RenameFile, RemoveFile, RemoveParts, MarkFailed, MarkDeleted, InsertMarker, Hide string
 	File, LatestFile, Parts, PartsPage, SetMarks, ListObjects, ListFiles, ListFilesOfBucket, ListFilesByKey, CountByKey                    string
-	Record, AddUsage, LastSeq, SkipSeq, Usage, ChangeHead, ChangesAfter, DueChanges, TrimChanges                                           string
+	Record, AddUsage, LastSeq, SkipSeq, Usage, Usages, ChangeHead, ChangesAfter, DueChanges, TrimChanges                                   string
 	DueDeleted, SweepParts, RemoveSwept, ForgetDropped, ForgetAttempts, Attempt, InsertAttempt                                             string
 	Part, OwnerOfPart, SessionNames, PartsAfter, Widen, PlaceChunks, CallOff, IsQueued, FinishRepairs                                      string
 	EnsureCluster, Cluster, NextEpoch, Members, Node, NodeNamed, SaveNode, FirstBeat, BeatNode, SetNodeState                               string
