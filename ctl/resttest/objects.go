@@ -56,6 +56,28 @@ func (s *Server) Damage(bucket, name string) {
 // index finds a file. The caller holds mu.
 func (s *Server) index(is func(stored) bool) int { return slices.IndexFunc(s.files, is) }
 
+// deleteByName deletes the file that a bucket shows under a name. Of conditions it knows "*" and one entity tag.
+func (s *Server) deleteByName(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	bucket, name := cmp.Or(r.URL.Query().Get("bucket"), "default"), r.URL.Query().Get("name")
+	if !s.known(w, bucket) {
+		return
+	}
+	at := s.index(func(f stored) bool { return f.Bucket == bucket && f.Name == name })
+	is := func(tag string) bool { return at >= 0 && (tag == "*" || tag == `"`+s.files[at].ETag+`"`) }
+	match, none := r.Header.Get("If-Match"), r.Header.Get("If-None-Match")
+	switch {
+	case match != "" && !is(match), none != "" && is(none):
+		Refuse(w, http.StatusPreconditionFailed, rest.CodePreconditionFailed, "the condition does not hold", "")
+	case at < 0:
+		Refuse(w, http.StatusNotFound, rest.CodeNotFound, "no such file", "")
+	default:
+		s.files = slices.Delete(s.files, at, at+1)
+		w.WriteHeader(http.StatusNoContent)
+	}
+}
+
 func (s *Server) copyFile(w http.ResponseWriter, r *http.Request) {
 	f, ok := s.find(w, r.PathValue("id"))
 	if !ok {

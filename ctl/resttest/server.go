@@ -71,6 +71,7 @@ func New(t testing.TB) *Server {
 	mux.HandleFunc("GET /files/{id}", s.download)
 	mux.HandleFunc("GET /files/{id}/metadata", s.metadata)
 	mux.HandleFunc("DELETE /files/{id}", s.deleteFile)
+	mux.HandleFunc("DELETE /files/by-name", s.deleteByName)
 	s.routeSessions(mux)
 	s.routeObjects(mux)
 	s.mux = mux

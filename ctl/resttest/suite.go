@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/http"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -25,7 +27,7 @@ func Suite(t *testing.T, p profile.Profile, prefix string) {
 	for name, test := range map[string]func(*suite){
 		"Health": (*suite).health, "WrongKey": (*suite).wrongKey, "Buckets": (*suite).bucketCalls, "Upload": (*suite).upload,
 		"Replace": (*suite).replace, "WrongChecksum": (*suite).wrongChecksum, "Range": (*suite).ranges, "Absent": (*suite).absent,
-		"Listing": (*suite).listing, "Delete": (*suite).deletes, "Copy": (*suite).copies, "Rename": (*suite).renames,
+		"Listing": (*suite).listing, "Delete": (*suite).deletes, "DeleteByName": (*suite).deletesByName, "Copy": (*suite).copies, "Rename": (*suite).renames,
 		"Session": (*suite).session, "SessionConflicts": (*suite).sessionConflicts, "SessionAbort": (*suite).sessionAbort,
 		"SessionsOfAPrefix": (*suite).sessionsOfAPrefix, "CopyPart": (*suite).copyPart,
 	} {
@@ -239,6 +241,38 @@ func (s *suite) deletes() {
 	require.NoError(s, s.c.DeleteFile(s.Context(), f.FileID))
 	s.fails(problem.NotFound, s.c.DeleteFile(s.Context(), f.FileID))
 	require.Empty(s, s.list(client.Query{Bucket: s.bucket}))
+}
+
+// deletesByName sends its requests itself: s3ctl deletes by id what it looked up.
+func (s *suite) deletesByName() {
+	send := func(bucket, name, header, value string) int {
+		s.Helper()
+		query := url.Values{"bucket": {bucket}, "name": {name}}
+		req, err := http.NewRequestWithContext(s.Context(), http.MethodDelete, s.profile.Endpoint+"/files/by-name?"+query.Encode(), nil)
+		require.NoError(s, err)
+		req.SetBasicAuth(s.profile.AccessKey, s.profile.Secret)
+		if header != "" {
+			req.Header.Set(header, value)
+		}
+		answer, err := http.DefaultClient.Do(req)
+		require.NoError(s, err)
+		require.NoError(s, answer.Body.Close())
+		return answer.StatusCode
+	}
+	for _, name := range []string{"k", "/a//b/../c", "é b?#%2f&+", "by-name"} {
+		require.Equal(s, http.StatusNotFound, send(s.bucket, name, "", ""), name)
+		require.Equal(s, http.StatusPreconditionFailed, send(s.bucket, name, "If-Match", "*"), name)
+		old := s.put(name, "old")
+		f := s.put(name, "new")
+		s.put(name+"x", "beside it")
+		require.Equal(s, http.StatusPreconditionFailed, send(s.bucket, name, "If-Match", `"`+old.ETag+`"`), name)
+		require.Equal(s, http.StatusPreconditionFailed, send(s.bucket, name, "If-None-Match", "*"), name)
+		require.Equal(s, "new", s.get(f, nil))
+		require.Equal(s, http.StatusNoContent, send(s.bucket, name, "If-Match", `"`+f.ETag+`"`), name)
+		require.Equal(s, name+"x", s.list(client.Query{Bucket: s.bucket}))
+		require.Equal(s, http.StatusNoContent, send(s.bucket, name+"x", "", ""), name)
+	}
+	require.Equal(s, http.StatusNotFound, send(s.bucket+"-absent", "k", "", ""))
 }
 
 func (s *suite) copies() {

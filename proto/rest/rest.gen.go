@@ -960,6 +960,15 @@ type UploadFileParams struct {
 	XChecksumAlgorithm ChecksumAlgorithm `json:"X-Checksum-Algorithm,omitempty,omitzero"`
 }
 
+// DeleteByNameParams defines parameters for DeleteByName.
+type DeleteByNameParams struct {
+	// Bucket The bucket.
+	Bucket InBucket `form:"bucket,omitempty" json:"bucket,omitempty,omitzero"`
+
+	// Name The name of the file.
+	Name string `form:"name" json:"name"`
+}
+
 // DownloadByNameParams defines parameters for DownloadByName.
 type DownloadByNameParams struct {
 	// Bucket The bucket.

@@ -102,8 +102,22 @@ func (u *upload) fence(ctx context.Context, cause error) error {
 // Delete makes a file of any state Deleted. Reads in progress complete; its chunks are reclaimed after the
 // grace, those on nodes that are away when the nodes return. NotFound, PreconditionFailed, OutcomeUnknown.
 func (e *Engine) Delete(ctx context.Context, id store.FileID, ch store.Change) error {
+	return e.remove(ctx, store.Deletion{Change: ch, File: id})
+}
+
+// DeleteLatest deletes the latest file of a key, found and deleted in one step of the metadata store: the condition is decided for
+// the file that is deleted. Afterwards the key shows nothing. Errors: Invalid, NotFound, PreconditionFailed, OutcomeUnknown.
+func (e *Engine) DeleteLatest(ctx context.Context, bucket store.BucketName, key store.Key, ch store.Change) error {
+	if err := validNames(bucket, key); err != nil {
+		return err
+	}
+	return e.remove(ctx, store.Deletion{Change: ch, Bucket: bucket, Key: key})
+}
+
+func (e *Engine) remove(ctx context.Context, d store.Deletion) error {
 	_, err := e.change(ctx, "engine.Delete", func(ctx context.Context, a store.AttemptID) error {
-		return e.meta.DeleteFile(ctx, store.Deletion{Change: ch, File: id, Attempt: a})
+		d.Attempt = a
+		return e.meta.DeleteFile(ctx, d)
 	})
 	if err != nil {
 		return err

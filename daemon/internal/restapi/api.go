@@ -78,7 +78,7 @@ func New(c Config) http.Handler {
 
 // conditional are the routes that evaluate If-Match and If-None-Match for the object that they change.
 var conditional = map[string]bool{
-	"POST /files": true, "DELETE /files/:file_id": true, "POST /files/:file_id/copy": true, "POST /files/:file_id/rename": true,
+	"POST /files": true, "DELETE /files/:file_id": true, "DELETE /files/by-name": true, "POST /files/:file_id/copy": true, "POST /files/:file_id/rename": true,
 	"POST /sessions/:session_id/complete": true,
 }
 

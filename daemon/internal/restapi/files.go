@@ -1,6 +1,7 @@
 package restapi
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 
@@ -35,6 +36,19 @@ func (a *api) DeleteFile(c echo.Context, text rest.FileID) error {
 		return err
 	}
 	if err := a.cfg.Engine.Delete(c.Request().Context(), id, change); err != nil {
+		return err
+	}
+	return c.NoContent(http.StatusNoContent)
+}
+
+// DeleteByName implements DELETE /files/by-name.
+func (a *api) DeleteByName(c echo.Context, p rest.DeleteByNameParams) error {
+	change, err := changeOf(c)
+	if err != nil {
+		return err
+	}
+	bucket := cmp.Or(store.BucketName(p.Bucket), store.DefaultBucket)
+	if err := a.cfg.Engine.DeleteLatest(c.Request().Context(), bucket, store.Key(p.Name), change); err != nil {
 		return err
 	}
 	return c.NoContent(http.StatusNoContent)

@@ -35,6 +35,9 @@ type ServerInterface interface {
 	// UploadFile Upload a file
 	// (POST /files)
 	UploadFile(ctx echo.Context, params UploadFileParams) error
+	// DeleteByName Delete the latest file of a name
+	// (DELETE /files/by-name)
+	DeleteByName(ctx echo.Context, params DeleteByNameParams) error
 	// DownloadByName Download the latest file of a name
 	// (GET /files/by-name)
 	DownloadByName(ctx echo.Context, params DownloadByNameParams) error
@@ -315,6 +318,31 @@ func (w *ServerInterfaceWrapper) UploadFile(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.UploadFile(ctx, params)
+	return err
+}
+
+// DeleteByName converts echo context to params.
+func (w *ServerInterfaceWrapper) DeleteByName(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteByNameParams
+	// ------------- Optional query parameter "bucket" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "bucket", ctx.QueryParams(), &params.Bucket, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter bucket: %s", err))
+	}
+
+	// ------------- Required query parameter "name" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "name", ctx.QueryParams(), &params.Name, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter name: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DeleteByName(ctx, params)
 	return err
 }
 
@@ -721,6 +749,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.DELETE(options.BaseURL+"/files/:file_id", wrapper.DeleteFile, options.OperationMiddlewares["deleteFile"]...)
 	router.GET(options.BaseURL+"/files/:file_id", wrapper.DownloadFile, options.OperationMiddlewares["downloadFile"]...)
 	router.HEAD(options.BaseURL+"/files/:file_id", wrapper.HeadFile, options.OperationMiddlewares["headFile"]...)
+	router.DELETE(options.BaseURL+"/files/by-name", wrapper.DeleteByName, options.OperationMiddlewares["deleteByName"]...)
 	router.GET(options.BaseURL+"/files/by-name", wrapper.DownloadByName, options.OperationMiddlewares["downloadByName"]...)
 	router.HEAD(options.BaseURL+"/files/by-name", wrapper.HeadByName, options.OperationMiddlewares["headByName"]...)
 	router.GET(options.BaseURL+"/files/:file_id/metadata", wrapper.GetFileMetadata, options.OperationMiddlewares["getFileMetadata"]...)
