@@ -395,6 +395,12 @@ type CompleteSession struct {
 	Size *int64 `json:"size,omitempty"`
 }
 
+// DesiredWeight Weight that an operator set. Absent or null: what the node reports.
+type DesiredWeight = int
+
+// DesiredZone Failure domain that an operator set; empty: the node is its own. Absent or null: what the node reports.
+type DesiredZone = string
+
 // File One immutable version of an object.
 type File struct {
 	Bucket string `json:"bucket"`
@@ -616,11 +622,23 @@ type Node struct {
 	Address string `json:"address"`
 
 	// Capacity As of the last heartbeat.
-	Capacity Capacity  `json:"capacity"`
-	JoinedAt time.Time `json:"joined_at"`
-	LastBeat time.Time `json:"last_beat"`
-	Name     string    `json:"name"`
-	NodeID   string    `json:"node_id"`
+	Capacity Capacity `json:"capacity"`
+
+	// DesiredWeight Weight that an operator set. Absent or null: what the node reports.
+	DesiredWeight *DesiredWeight `json:"desired_weight,omitempty"`
+
+	// DesiredZone Failure domain that an operator set; empty: the node is its own. Absent or null: what the node reports.
+	DesiredZone *DesiredZone `json:"desired_zone,omitempty"`
+	JoinedAt    time.Time    `json:"joined_at"`
+	LastBeat    time.Time    `json:"last_beat"`
+	Name        string       `json:"name"`
+	NodeID      string       `json:"node_id"`
+
+	// ReportedWeight What the node was started with.
+	ReportedWeight int `json:"reported_weight"`
+
+	// ReportedZone What the node was started with.
+	ReportedZone string `json:"reported_zone"`
 
 	// State The operator's setting.
 	State NodeState `json:"state"`
@@ -628,9 +646,11 @@ type Node struct {
 	// Status Observed state: `suspect` means that this gateway just failed to reach it, `inactive` that its heartbeats stopped.
 	Status  NodeStatus `json:"status"`
 	Version string     `json:"version"`
-	Weight  int        `json:"weight"`
 
-	// Zone Failure domain; empty: the host of the node.
+	// Weight Weight that placement uses: the desired one, else the reported one.
+	Weight int `json:"weight"`
+
+	// Zone Failure domain that placement uses: the desired one, else the reported one; empty: the node is its own.
 	Zone string `json:"zone"`
 }
 
@@ -639,6 +659,15 @@ type NodeState string
 
 // NodeStatus Observed state: `suspect` means that this gateway just failed to reach it, `inactive` that its heartbeats stopped.
 type NodeStatus string
+
+// NodeChange defines model for NodeChange.
+type NodeChange struct {
+	// DesiredWeight Weight that an operator set. Absent or null: what the node reports.
+	DesiredWeight *DesiredWeight `json:"desired_weight,omitempty"`
+
+	// DesiredZone Failure domain that an operator set; empty: the node is its own. Absent or null: what the node reports.
+	DesiredZone *DesiredZone `json:"desired_zone,omitempty"`
+}
 
 // NodeCounts defines model for NodeCounts.
 type NodeCounts struct {
@@ -1031,6 +1060,9 @@ type CopyFileJSONRequestBody = Target
 
 // RenameFileJSONRequestBody defines body for RenameFile for application/json ContentType.
 type RenameFileJSONRequestBody = Target
+
+// UpdateNodeJSONRequestBody defines body for UpdateNode for application/json ContentType.
+type UpdateNodeJSONRequestBody = NodeChange
 
 // CreateSessionJSONRequestBody defines body for CreateSession for application/json ContentType.
 type CreateSessionJSONRequestBody = NewSession

@@ -117,6 +117,15 @@ func (f *Fleet) Refresh(ctx context.Context) error {
 	return nil
 }
 
+// SetDesired sets what is desired of a node, and reads the membership, so that the view of this gateway has it. Other gateways
+// have it after their next Refresh. Errors: those of store.Nodes; after one of the reading the change is made.
+func (f *Fleet) SetDesired(ctx context.Context, id store.NodeID, d store.Desired, caller string) error {
+	if err := f.cfg.Meta.SetNodeDesired(ctx, id, d, caller); err != nil {
+		return err
+	}
+	return f.Refresh(ctx)
+}
+
 // Report takes the result of a call to the node: nil ends Suspect, Unavailable sets it at
 // once, other errors say nothing about whether the node can be reached.
 func (f *Fleet) Report(id store.NodeID, err error) {

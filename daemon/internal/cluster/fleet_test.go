@@ -467,3 +467,30 @@ func TestFleetIsSafeForConcurrentUse(t *testing.T) {
 	require.NoError(t, r.fleet.Refresh(t.Context()))
 	require.Len(t, r.fleet.View().Members, 3)
 }
+
+// What an operator set for a node decides where chunks are placed, not what the node reports.
+func TestDesiredZoneAndWeightCount(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 4)
+	require.NoError(t, r.fleet.Refresh(t.Context()))
+	first := r.fleet.View()
+	heavy := store.Desired{Zone: new("shared"), Weight: new(5)}
+	require.NoError(t, r.fleet.SetDesired(t.Context(), id(0), heavy, ""))
+	second := r.fleet.View()
+	require.Equal(t, first.Epoch+1, second.Epoch)
+	diff := ring.Diff(first.Ring, second.Ring)
+	require.NotEmpty(t, diff)
+	for _, moved := range diff {
+		require.Equal(t, id(0), moved.To)
+	}
+	for _, n := range second.Ring.Nodes() {
+		if n.ID == id(0) {
+			require.Equal(t, []any{"shared", 5}, []any{n.Zone, n.Weight})
+		}
+	}
+	for i, zone := range []string{"shared", "other", "other"} {
+		require.NoError(t, r.fleet.SetDesired(t.Context(), id(i+1), store.Desired{Zone: &zone}, ""))
+	}
+	require.Greater(t, r.fleet.View().Policy(1).Parity, first.Policy(1).Parity, "half of the nodes can fail as a zone")
+	require.ErrorIs(t, r.fleet.SetDesired(t.Context(), store.NewNodeID(), heavy, ""), store.NotFound)
+}

@@ -85,6 +85,10 @@ func (r *roll) SetNodeState(ctx context.Context, id store.NodeID, s store.NodeSt
 	return r.mem.SetNodeState(ctx, id, s, caller)
 }
 
+func (r *roll) SetNodeDesired(ctx context.Context, id store.NodeID, d store.Desired, caller string) error {
+	return r.mem.SetNodeDesired(ctx, id, d, caller)
+}
+
 // rig is a fleet with nodes in memory.
 type rig struct {
 	t      *testing.T

@@ -131,7 +131,7 @@ func ringOf(m store.Membership) *ring.Ring {
 	var nodes []ring.Node
 	for _, n := range m.Nodes {
 		if n.State == store.NodeActive {
-			nodes = append(nodes, ring.Node{ID: n.ID, Zone: n.Zone, Weight: n.Weight})
+			nodes = append(nodes, ring.Node{ID: n.ID, Zone: n.EffectiveZone(), Weight: n.EffectiveWeight()})
 		}
 	}
 	return ring.New(m.Epoch, nodes)

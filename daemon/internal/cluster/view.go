@@ -112,7 +112,7 @@ func (v *View) Policy(wanted int) placement.Policy {
 	var nodes []placement.Node
 	for _, m := range v.Members {
 		if m.State == store.NodeActive {
-			nodes = append(nodes, placement.Node{ID: m.ID, Zone: m.Zone})
+			nodes = append(nodes, placement.Node{ID: m.ID, Zone: m.EffectiveZone()})
 		}
 	}
 	return placement.PolicyFor(nodes, wanted)
@@ -125,7 +125,7 @@ func (v *View) Plan(wanted int) (*placement.Plan, error) {
 	for i, m := range v.Members {
 		active := m.State == store.NodeActive
 		members[i] = placement.Member{
-			Node:   placement.Node{ID: m.ID, Zone: m.Zone},
+			Node:   placement.Node{ID: m.ID, Zone: m.EffectiveZone()},
 			Active: active, Writable: m.Writable(), Full: active && m.Status == Online,
 		}
 	}

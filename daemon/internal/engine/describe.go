@@ -65,7 +65,7 @@ func describePart(view *cluster.View, p store.Part) PartDescription {
 	for i, c := range p.Chunks {
 		d := ChunkDescription{ID: p.ChunkID(i), Node: c.Node, Bytes: p.ChunkSize(), Role: role(p, i)}
 		if m, ok := view.Member(c.Node); ok {
-			d.NodeName, d.Zone, d.Reachable = m.Name, m.Zone, m.Readable()
+			d.NodeName, d.Zone, d.Reachable = m.Name, m.EffectiveZone(), m.Readable()
 		}
 		out.Chunks = append(out.Chunks, d)
 	}

@@ -34,14 +34,18 @@ type Config struct {
 	Idle        time.Duration // as httpedge.Config
 }
 
-// Nodes returns the current view of the storage nodes.
+// Nodes is the storage nodes as this gateway knows them.
 type Nodes interface {
 	View() *cluster.View
+	Refresh(ctx context.Context) error
+	SetDesired(ctx context.Context, id store.NodeID, d store.Desired, caller string) error
 }
 
 // Upkeep returns what is known of the cluster's background work.
 type Upkeep interface {
-	store.LogMeta
+	LoggedTo(ctx context.Context) (store.Revision, error)
+	ChangesAfter(ctx context.Context, after store.Revision, limit int) (store.ChangePage, error)
+	Members(ctx context.Context) (store.Membership, error)
 	LoopReport(ctx context.Context) (store.LoopReport, error)
 	ListJobs(ctx context.Context, q store.JobQuery) (store.JobPage, error)
 }

@@ -251,6 +251,68 @@ func TestNodes(t *testing.T) {
 	require.WithinDuration(t, time.Now(), n.LastBeat, time.Hour)
 }
 
+// Zone and weight of a node can be set, and cleared, one without the other; placement uses them at once.
+func TestUpdateNode(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, setup{})
+	node := decode[rest.NodeList](t, r.call("GET", "/nodes", nil), http.StatusOK).Nodes[0]
+	require.Equal(t, []any{"rack-0", 1, "rack-0", 1}, []any{node.Zone, node.Weight, node.ReportedZone, node.ReportedWeight})
+	require.Nil(t, node.DesiredZone)
+	require.Nil(t, node.DesiredWeight)
+	path := "/nodes/" + node.NodeID
+	patch := func(body string) reply {
+		return r.call("PATCH", path, strings.NewReader(body), "Content-Type", "application/json")
+	}
+	for _, c := range []struct {
+		body   string
+		zone   string
+		weight int
+	}{
+		{`{}`, "rack-0", 1},
+		{`{"desired_zone":"rack-7"}`, "rack-7", 1},
+		{`{"desired_weight":4}`, "rack-7", 4},
+		{`{"desired_zone":""}`, "", 4},
+		{`{"desired_zone":null}`, "rack-0", 4},
+		{`{"desired_zone":"rack-8","desired_weight":null}`, "rack-8", 1},
+	} {
+		now := decode[rest.Node](t, patch(c.body), http.StatusOK)
+		require.Equal(t, []any{c.zone, c.weight, "rack-0", 1}, []any{now.Zone, now.Weight, now.ReportedZone, now.ReportedWeight}, c.body)
+		require.Equal(t, now, decode[rest.NodeList](t, r.call("GET", "/nodes", nil), http.StatusOK).Nodes[0])
+	}
+	list := decode[rest.NodeList](t, r.call("GET", "/nodes", nil), http.StatusOK)
+	require.EqualValues(t, 6+5, list.Epoch)
+	require.Equal(t, "rack-8", *list.Nodes[0].DesiredZone)
+	require.Nil(t, list.Nodes[0].DesiredWeight)
+	f := r.put("a", []byte("a file"))
+	m := decode[rest.FileMetadata](t, r.call("GET", "/files/"+f.FileID+"/metadata", nil), http.StatusOK)
+	zones := map[string]bool{}
+	for _, c := range m.Parts[0].Chunks {
+		zones[c.Zone] = true
+		if c.NodeID == node.NodeID {
+			require.Equal(t, "rack-8", c.Zone)
+		}
+	}
+	require.Len(t, zones, 3)
+	events, err := r.meta.EventsAfter(t.Context(), 0, 100)
+	require.NoError(t, err)
+	last := events.Events[len(events.Events)-1]
+	require.Equal(t, []any{store.EventNodeDesired, node.NodeID, r.pair.AccessKey}, []any{last.Kind, last.Subject, last.Caller})
+
+	for _, body := range []string{
+		``, `[]`, `{"zone":"x"}`, `{"desired_zone":7}`, `{"desired_weight":"2"}`, `{"desired_weight":1.5}`, `{"desired_weight":0}`,
+		`{"desired_weight":1001}`, `{"desired_zone":"` + strings.Repeat("z", 256) + `"}`, `{"desired_zone":"a\u0000"}`,
+	} {
+		refused(t, patch(body), http.StatusBadRequest, rest.CodeInvalid)
+	}
+	for _, id := range []string{"nonsense", store.NewNodeID().String()} {
+		refused(t, r.call("PATCH", "/nodes/"+id, strings.NewReader(`{}`), "Content-Type", "application/json"), http.StatusNotFound, rest.CodeNotFound)
+	}
+	id, err := store.ParseNodeID(node.NodeID)
+	require.NoError(t, err)
+	require.NoError(t, r.meta.SetNodeState(t.Context(), id, store.NodeRemoved, ""))
+	refused(t, patch(`{"desired_weight":2}`), http.StatusConflict, rest.CodeConflict)
+}
+
 func TestHealth(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{})

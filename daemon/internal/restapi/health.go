@@ -119,11 +119,26 @@ func (a *api) metadataLog(ctx context.Context) rest.MetadataLogState {
 	if a.cfg.Upkeep == nil {
 		return rest.MetadataLogState{}
 	}
-	lag, err := store.LogLag(ctx, a.cfg.Upkeep)
+	lag, err := logLag(ctx, a.cfg.Upkeep)
 	if err != nil {
 		return rest.MetadataLogState{}
 	}
 	return rest.MetadataLogState{Complete: lag == 0, Lag: max(seconds(lag), 0)}
+}
+
+// logLag returns how long ago the oldest change was made that the metadata log does not hold, by the store's clock; 0 where it holds all.
+// Errors are those of the store; NotFound where that change was trimmed.
+func logLag(ctx context.Context, m Upkeep) (time.Duration, error) {
+	last, err := m.LoggedTo(ctx)
+	if err != nil && store.KindOf(err) != store.NotFound {
+		return 0, err
+	}
+	page, err := m.ChangesAfter(ctx, last, 1)
+	if err != nil || len(page.Changes) == 0 {
+		return 0, err
+	}
+	members, err := m.Members(ctx)
+	return max(members.Now.Sub(page.Changes[0].At), time.Microsecond), err
 }
 
 func amountOf(a store.Amount) rest.JobAmount { return rest.JobAmount{Items: a.Items, Bytes: a.Bytes} }
@@ -179,16 +194,6 @@ func reportOf(h health) rest.Health {
 		worse(rest.HealthDegraded, "The metadata of the last %s is in the metadata store only: a loss of that could not be repaired from the nodes.", lag)
 	}
 	return out
-}
-
-// ListNodes implements GET /nodes.
-func (a *api) ListNodes(c echo.Context) error {
-	view := a.cfg.Nodes.View()
-	out := rest.NodeList{ClusterID: view.Cluster.String(), Epoch: int64(view.Epoch), Nodes: make([]rest.Node, 0, len(view.Members))}
-	for _, m := range view.Members {
-		out.Nodes = append(out.Nodes, nodeOf(m))
-	}
-	return httpedge.WriteJSON(c, http.StatusOK, out)
 }
 
 // GetOpenAPI implements GET /openapi.json.

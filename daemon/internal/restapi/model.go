@@ -3,7 +3,6 @@ package restapi
 import (
 	"encoding/base64"
 
-	"github.com/ringstore/ringstore/daemon/internal/cluster"
 	"github.com/ringstore/ringstore/daemon/internal/engine"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/proto/checksum"
@@ -89,13 +88,4 @@ func bucketOf(b store.Bucket, u store.Usage) rest.Bucket {
 		out.Survive = &b.Survive
 	}
 	return out
-}
-
-func nodeOf(m cluster.Member) rest.Node {
-	return rest.Node{
-		NodeID: m.ID.String(), Name: m.Name, Address: m.Address, Zone: m.Zone, Weight: m.Weight,
-		State: rest.NodeState(m.State.String()), Status: rest.NodeStatus(m.Status.String()), Version: m.Version,
-		JoinedAt: m.JoinedAt, LastBeat: m.LastBeat,
-		Capacity: rest.Capacity{Total: m.Capacity.Total, Used: m.Capacity.Used, Free: m.Capacity.Free, Chunks: m.Capacity.Chunks},
-	}
 }

@@ -34,6 +34,7 @@ func TestCrossOrigin_WritesOfForeignPagesAreRefused(t *testing.T) {
 		{"POST", "/sessions", doc, `{"name":"x"}`},
 		{"POST", "/files/" + victim.FileID + "/rename", doc, `{"name":"x"}`},
 		{"PATCH", "/buckets/default", doc, `{"survive":0}`},
+		{"PATCH", "/nodes/5b3c2d1e-0f9a-4b8c-9d7e-6f5a4b3c2d1e", doc, `{"desired_weight":1}`},
 		{"DELETE", "/files/" + victim.FileID, "", ""},
 		{"POST", "/tus", "text/plain", ""},
 	}

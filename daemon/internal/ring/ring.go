@@ -37,7 +37,7 @@ import (
 const VirtualNodes = 150
 
 // MaxWeight bounds a node's weight, and with it the memory that a ring takes.
-const MaxWeight = 1000
+const MaxWeight = store.MaxWeight
 
 // Node is a node as the ring knows it.
 type Node struct {

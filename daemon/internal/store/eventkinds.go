@@ -1,6 +1,7 @@
 package store
 
 import (
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -8,8 +9,9 @@ import (
 // The kinds of events that the store appends itself.
 const (
 	EventNodeJoined   = "node.joined"  // a node that was not a member
-	EventNodeChanged  = "node.changed" // its address, zone or weight
+	EventNodeChanged  = "node.changed" // its address, effective zone or effective weight, as it joined again
 	EventNodeState    = "node.state"   // it was set to another state
+	EventNodeDesired  = "node.desired" // its desired zone or weight was set or cleared
 	EventBucketMade   = "bucket.created"
 	EventBucketSet    = "bucket.changed"
 	EventBucketGone   = "bucket.deleted"
@@ -48,6 +50,18 @@ func NodeStateEvent(id NodeID, s NodeState, caller string) Event {
 	e := Event{Kind: EventNodeState, Subject: id.String(), Message: "Node " + id.String() + " is " + s.String() + " now.", Attrs: map[string]string{"state": s.String()}, Caller: caller}
 	if s == NodeRemoved {
 		e.Severity = Warning
+	}
+	return e
+}
+
+// NodeDesiredEvent tells what is desired of the node now; its attributes hold what is set.
+func NodeDesiredEvent(id NodeID, d Desired, caller string) Event {
+	e := Event{Kind: EventNodeDesired, Subject: id.String(), Message: "The desired zone or weight of node " + id.String() + " was changed.", Attrs: map[string]string{}, Caller: caller}
+	if d.Zone != nil {
+		e.Attrs["zone"] = *d.Zone
+	}
+	if d.Weight != nil {
+		e.Attrs["weight"] = strconv.Itoa(*d.Weight)
 	}
 	return e
 }

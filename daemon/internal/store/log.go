@@ -163,25 +163,3 @@ func (c LogChange) Check(term, number uint64) error {
 
 // ErrNoTail is the error of LoggedTo when there is no tail segment.
 func ErrNoTail() *Error { return Errorf(NotFound, "the metadata log has no changes yet") }
-
-// LogMeta is what LogLag needs of a Metadata.
-type LogMeta interface {
-	LoggedTo(ctx context.Context) (Revision, error)
-	ChangesAfter(ctx context.Context, after Revision, limit int) (ChangePage, error)
-	Members(ctx context.Context) (Membership, error)
-}
-
-// LogLag returns how long ago the oldest change was made that the metadata log does not hold, by the store's clock; 0 where it holds all.
-// Errors are those of the store; NotFound where that change was trimmed.
-func LogLag(ctx context.Context, m LogMeta) (time.Duration, error) {
-	last, err := m.LoggedTo(ctx)
-	if err != nil && KindOf(err) != NotFound {
-		return 0, err
-	}
-	page, err := m.ChangesAfter(ctx, last, 1)
-	if err != nil || len(page.Changes) == 0 {
-		return 0, err
-	}
-	members, err := m.Members(ctx)
-	return max(members.Now.Sub(page.Changes[0].At), time.Microsecond), err
-}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"time"
 )
@@ -272,13 +273,34 @@ type Node struct {
 	ID       NodeID
 	Name     string // unique among nodes that are not removed, for people
 	Address  string // host:port of its gRPC server; "" for a node in the gateway's own process
-	Zone     string // failure domain; "": the node is its own
-	Weight   int    // 150 virtual nodes each; at least 1
+	Zone     string // failure domain, as the node reports it; "": the node is its own
+	Weight   int    // 150 virtual nodes each, as the node reports it; at least 1
+	Desired  Desired
 	State    NodeState
 	JoinedAt time.Time // microseconds, UTC, store's clock
 	LastBeat time.Time // microseconds, UTC, store's clock
 	Capacity Capacity
 	Version  string // of the daemon
+}
+
+// MaxWeight bounds the weight of a node, and MaxZone the bytes of a desired zone.
+const MaxWeight, MaxZone = 1000, 255
+
+// Desired is what an operator set for a node in place of what it reports. Nil: not set, the reported value counts.
+type Desired struct {
+	Zone   *string // at most MaxZone bytes; "": the node is its own failure domain
+	Weight *int    // 1..MaxWeight
+}
+
+// EffectiveZone is the failure domain that placement uses; "": the node is its own.
+func (n Node) EffectiveZone() string { return *cmp.Or(n.Desired.Zone, &n.Zone) }
+
+// EffectiveWeight is the weight that the ring uses.
+func (n Node) EffectiveWeight() int { return *cmp.Or(n.Desired.Weight, &n.Weight) }
+
+// SamePlace reports whether the epoch stays when the node becomes o: address, effective zone and effective weight are the same.
+func (n Node) SamePlace(o Node) bool {
+	return n.Address == o.Address && n.EffectiveZone() == o.EffectiveZone() && n.EffectiveWeight() == o.EffectiveWeight()
 }
 
 // Epoch is the version of the ring; every membership change adds one.
@@ -301,8 +323,8 @@ type Beat struct {
 // Nodes keeps the membership. The ClusterID is assigned when the store is first opened, and never changes.
 type Nodes interface {
 	// JoinNode adds the node as active, or brings its Name, Address, Zone, Weight, Capacity
-	// and Version up to date, keeping State and JoinedAt; counts as a beat.
-	// The epoch grows when the node is new or its Address, Zone or Weight changed.
+	// and Version up to date, keeping State, Desired and JoinedAt; counts as a beat.
+	// The epoch grows when the node is new, or its Address, effective zone or effective weight changed.
 	// Denied for a removed node, Conflict when another node has the name, Invalid.
 	JoinNode(ctx context.Context, n Node) (Membership, error)
 	// Members returns all nodes.
@@ -313,6 +335,9 @@ type Nodes interface {
 	// SetNodeState changes the state; the epoch grows if it differs. The caller is the client's access key, or "". NotFound;
 	// Conflict for a removed node, which stays removed.
 	SetNodeState(ctx context.Context, id NodeID, s NodeState, caller string) error
+	// SetNodeDesired replaces what is desired; the epoch grows if the effective zone or weight differs.
+	// NotFound; Conflict for a removed node; Invalid.
+	SetNodeDesired(ctx context.Context, id NodeID, d Desired, caller string) error
 }
 
 // TaskKind says what a task is. Values are stored: add at the end.

@@ -26,6 +26,17 @@ func (n Node) Validate() error {
 	return nil
 }
 
+// Validate reports the first value that is out of range, as Invalid.
+func (d Desired) Validate() error {
+	if d.Weight != nil && (*d.Weight < 1 || *d.Weight > MaxWeight) {
+		return Errorf(Invalid, "weight %d is not within 1..%d", *d.Weight, MaxWeight)
+	}
+	if d.Zone != nil && (len(*d.Zone) > MaxZone || !cleanText(*d.Zone)) {
+		return Errorf(Invalid, "a zone has at most %d bytes of valid UTF-8, without NUL", MaxZone)
+	}
+	return nil
+}
+
 // Validate reports a limit out of bounds, as Invalid.
 func (q ObjectQuery) Validate() error { return validLimit(q.Limit) }
 

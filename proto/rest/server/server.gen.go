@@ -74,6 +74,9 @@ type ServerInterface interface {
 	// ListNodes List the storage nodes, by name
 	// (GET /nodes)
 	ListNodes(ctx echo.Context) error
+	// UpdateNode Set the zone and the weight of a node
+	// (PATCH /nodes/{node_id})
+	UpdateNode(ctx echo.Context, nodeID string) error
 	// GetOpenAPI This document
 	// (GET /openapi.json)
 	GetOpenAPI(ctx echo.Context) error
@@ -528,6 +531,22 @@ func (w *ServerInterfaceWrapper) ListNodes(ctx echo.Context) error {
 	return err
 }
 
+// UpdateNode converts echo context to params.
+func (w *ServerInterfaceWrapper) UpdateNode(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "node_id" -------------
+	var nodeID string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "node_id", ctx.Param("node_id"), &nodeID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter node_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.UpdateNode(ctx, nodeID)
+	return err
+}
+
 // GetOpenAPI converts echo context to params.
 func (w *ServerInterfaceWrapper) GetOpenAPI(ctx echo.Context) error {
 	var err error
@@ -767,6 +786,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/buckets/:bucket", wrapper.GetBucket, options.OperationMiddlewares["getBucket"]...)
 	router.PATCH(options.BaseURL+"/buckets/:bucket", wrapper.UpdateBucket, options.OperationMiddlewares["updateBucket"]...)
 	router.GET(options.BaseURL+"/nodes", wrapper.ListNodes, options.OperationMiddlewares["listNodes"]...)
+	router.PATCH(options.BaseURL+"/nodes/:node_id", wrapper.UpdateNode, options.OperationMiddlewares["updateNode"]...)
 	router.GET(options.BaseURL+"/health", wrapper.GetHealth, options.OperationMiddlewares["getHealth"]...)
 	router.GET(options.BaseURL+"/health/live", wrapper.GetLive, options.OperationMiddlewares["getLive"]...)
 	router.GET(options.BaseURL+"/health/ready", wrapper.GetReady, options.OperationMiddlewares["getReady"]...)

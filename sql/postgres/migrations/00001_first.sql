@@ -177,7 +177,9 @@ CREATE TABLE nodes (
     zone      text        NOT NULL,
     weight    integer     NOT NULL,
     state     smallint    NOT NULL,
-    joined_at timestamptz NOT NULL
+    joined_at timestamptz NOT NULL,
+    desired_zone   text, -- set by an operator in place of what the node reports; NULL: the report counts
+    desired_weight integer
 );
 
 CREATE UNIQUE INDEX nodes_name ON nodes (name ASC) WHERE state <> 3;

@@ -11,7 +11,8 @@ SELECT epoch FROM cluster FOR UPDATE;
 WITH known AS (
     SELECT id, state FROM nodes WHERE id = @id
 ), same AS (
-    SELECT id FROM nodes WHERE id = @id AND address = @address AND zone = @zone AND weight = @weight
+    SELECT id FROM nodes WHERE id = @id AND address = @address AND COALESCE(desired_zone, @zone) = COALESCE(desired_zone, zone)
+                           AND COALESCE(desired_weight, @weight) = COALESCE(desired_weight, weight)
 ), joined AS (
     INSERT INTO nodes (id, name, address, zone, weight, state, joined_at)
     VALUES (@id, @name, @address, @zone, @weight, 1, clock_timestamp())
@@ -41,7 +42,8 @@ SELECT seq, clock_timestamp(), CASE WHEN EXISTS (SELECT FROM known) THEN @change
 FROM numbered;
 
 -- name: Members
-SELECT c.id, c.epoch, clock_timestamp(), n.id, n.name, n.address, n.zone, n.weight, n.state, n.joined_at, h.last_beat,
+SELECT c.id, c.epoch, clock_timestamp(), n.id, n.name, n.address, n.zone, n.weight, n.desired_zone, n.desired_weight, n.state,
+       n.joined_at, h.last_beat,
        h.capacity_total, h.capacity_used, h.capacity_free, h.capacity_chunks,
        h.disk_state, h.disk_reason, h.version
 FROM cluster c LEFT JOIN (nodes n JOIN heartbeats h ON h.node_id = n.id) ON true;
@@ -71,6 +73,23 @@ WITH changed AS (
     UPDATE cluster SET epoch = epoch + 1 WHERE EXISTS (SELECT FROM changed) RETURNING epoch
 ), numbered AS (
     UPDATE event_head SET seq = event_head.seq + 1 FROM grown RETURNING event_head.seq
+)
+INSERT INTO events (seq, happened_at, kind, severity, subject, message, attrs, caller)
+SELECT seq, clock_timestamp(), @event::text, @severity::smallint, @subject::text, @message::text, @attrs::jsonb, @caller::text FROM numbered;
+
+-- The epoch grows only where the effective zone or weight differs.
+-- name: SetNodeDesired
+WITH before AS (
+    SELECT COALESCE(desired_zone, zone) AS zone, COALESCE(desired_weight, weight) AS weight FROM nodes WHERE id = @id
+), changed AS (
+    UPDATE nodes SET desired_zone = @zone::text, desired_weight = @weight::integer
+    WHERE id = @id AND state <> 3 AND (desired_zone IS DISTINCT FROM @zone::text OR desired_weight IS DISTINCT FROM @weight::integer)
+    RETURNING COALESCE(desired_zone, zone) AS zone, COALESCE(desired_weight, weight) AS weight
+), grown AS (
+    UPDATE cluster SET epoch = epoch + 1
+    WHERE EXISTS (SELECT FROM changed c JOIN before b ON c.zone <> b.zone OR c.weight <> b.weight)
+), numbered AS (
+    UPDATE event_head SET seq = event_head.seq + 1 FROM changed RETURNING event_head.seq
 )
 INSERT INTO events (seq, happened_at, kind, severity, subject, message, attrs, caller)
 SELECT seq, clock_timestamp(), @event::text, @severity::smallint, @subject::text, @message::text, @attrs::jsonb, @caller::text FROM numbered;

@@ -135,7 +135,9 @@ CREATE TABLE nodes (
     zone      TEXT    NOT NULL,
     weight    INTEGER NOT NULL,
     state     INTEGER NOT NULL,
-    joined_at INTEGER NOT NULL
+    joined_at INTEGER NOT NULL,
+    desired_zone   TEXT, -- set by an operator in place of what the node reports; NULL: the report counts
+    desired_weight INTEGER
 ) STRICT, WITHOUT ROWID;
 
 CREATE UNIQUE INDEX nodes_name ON nodes (name) WHERE state <> 3;

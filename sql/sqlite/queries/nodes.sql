@@ -8,12 +8,12 @@ SELECT id, epoch FROM cluster;
 UPDATE cluster SET epoch = epoch + 1;
 
 -- name: Members
-SELECT id, name, address, zone, weight, state, joined_at, last_beat,
+SELECT id, name, address, zone, weight, desired_zone, desired_weight, state, joined_at, last_beat,
        capacity_total, capacity_used, capacity_free, capacity_chunks, disk_state, disk_reason, version
 FROM nodes JOIN heartbeats ON node_id = id ORDER BY name, id;
 
 -- name: Node
-SELECT state, address, zone, weight FROM nodes WHERE id = ?;
+SELECT state, address, zone, weight, desired_zone, desired_weight FROM nodes WHERE id = ?;
 
 -- name: NodeNamed
 SELECT id FROM nodes WHERE name = ? AND state <> 3;
@@ -38,3 +38,6 @@ WHERE node_id = ? AND EXISTS (SELECT 1 FROM nodes WHERE id = node_id AND state <
 
 -- name: SetNodeState
 UPDATE nodes SET state = ? WHERE id = ?;
+
+-- name: SetNodeDesired
+UPDATE nodes SET desired_zone = ?, desired_weight = ? WHERE id = ?;

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"maps"
+	"reflect"
 	"slices"
 	"time"
 
@@ -195,15 +196,15 @@ func (m *Metadata) JoinNode(ctx context.Context, n store.Node) (members store.Me
 		now := d.now()
 		n.LastBeat = now
 		if known {
-			n.State, n.JoinedAt = was.State, was.JoinedAt
+			n.State, n.JoinedAt, n.Desired = was.State, was.JoinedAt, was.Desired
 		} else {
-			n.State, n.JoinedAt = store.NodeActive, now
+			n.State, n.JoinedAt, n.Desired = store.NodeActive, now, store.Desired{}
 		}
 		switch {
 		case !known:
 			d.epoch++
 			d.tell(n.JoinedEvent())
-		case was.Address != n.Address || was.Zone != n.Zone || was.Weight != n.Weight:
+		case !was.SamePlace(n):
 			d.epoch++
 			d.tell(n.ChangedEvent())
 		}
@@ -222,7 +223,11 @@ func (m *Metadata) Members(ctx context.Context) (members store.Membership, err e
 
 func (d *data) members() store.Membership {
 	byName := func(a, b store.Node) int { return cmp.Or(cmp.Compare(a.Name, b.Name), bytes.Compare(a.ID[:], b.ID[:])) }
-	return store.Membership{Cluster: d.cluster, Epoch: d.epoch, Now: d.now(), Nodes: slices.SortedFunc(maps.Values(d.nodes), byName)}
+	nodes := slices.SortedFunc(maps.Values(d.nodes), byName)
+	for i := range nodes {
+		nodes[i].Desired = cloneDesired(nodes[i].Desired)
+	}
+	return store.Membership{Cluster: d.cluster, Epoch: d.epoch, Now: d.now(), Nodes: nodes}
 }
 
 // BeatNodes implements store.Nodes.
@@ -264,6 +269,43 @@ func (m *Metadata) SetNodeState(ctx context.Context, id store.NodeID, s store.No
 		d.tell(store.NodeStateEvent(id, s, caller))
 		return nil
 	})
+}
+
+// SetNodeDesired implements store.Nodes.
+func (m *Metadata) SetNodeDesired(ctx context.Context, id store.NodeID, desired store.Desired, caller string) error {
+	if err := desired.Validate(); err != nil {
+		return err
+	}
+	return m.do(ctx, func(d *data) error {
+		was, ok := d.nodes[id]
+		switch {
+		case !ok:
+			return store.Errorf(store.NotFound, "node %s does not exist", id)
+		case was.State == store.NodeRemoved:
+			return store.Errorf(store.Conflict, "node %s was removed from the cluster", id)
+		case reflect.DeepEqual(was.Desired, desired):
+			return nil
+		}
+		n := was
+		n.Desired = cloneDesired(desired)
+		d.nodes[id] = n
+		if !was.SamePlace(n) {
+			d.epoch++
+		}
+		d.tell(store.NodeDesiredEvent(id, desired, caller))
+		return nil
+	})
+}
+
+// cloneDesired copies the values, which the caller might change.
+func cloneDesired(d store.Desired) store.Desired {
+	if d.Zone != nil {
+		d.Zone = new(*d.Zone)
+	}
+	if d.Weight != nil {
+		d.Weight = new(*d.Weight)
+	}
+	return d
 }
 
 // taskID is the identity of a task.

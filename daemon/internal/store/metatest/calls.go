@@ -53,6 +53,7 @@ func every(ctx context.Context, m store.Metadata) map[string]error {
 	two("Members")(m.Members(ctx))
 	two("BeatNodes")(m.BeatNodes(ctx, []store.Beat{{Node: node.ID}}))
 	one("SetNodeState", m.SetNodeState(ctx, node.ID, store.NodeDraining, ""))
+	one("SetNodeDesired", m.SetNodeDesired(ctx, node.ID, store.Desired{Weight: new(2)}, ""))
 	tasks := []store.Task{newTask(store.Repair, node.ID)}
 	one("Enqueue", m.Enqueue(ctx, tasks))
 	two("Claim")(m.Claim(ctx, store.ClaimQuery{Term: 1, Kind: store.Repair, Limit: 1, Hold: time.Hour}))

@@ -2,6 +2,7 @@ package metatest
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -225,9 +226,92 @@ var nodeTests = []test{
 		require.Equal(t, store.NodeRemoved, nodeOf(t, view, n.ID).State)
 		requireKind(t, store.NotFound, m.SetNodeState(t.Context(), store.NewNodeID(), store.NodeActive, ""))
 	}},
+	{"what is desired of a node counts instead of what it reports, and stays when it joins again", func(t *testing.T, m store.Metadata) {
+		desiredStays(t, m)
+	}},
+	{"a desired value out of range, and one of an unknown or removed node, is refused", func(t *testing.T, m store.Metadata) {
+		n := newNode("n1")
+		join(t, m, n)
+		for _, d := range []store.Desired{
+			{Weight: new(0)},
+			{Weight: new(-1)},
+			{Weight: new(store.MaxWeight + 1)},
+			{Zone: new(strings.Repeat("z", store.MaxZone+1))},
+			{Zone: new("\xff")},
+			{Zone: new("a\x00")},
+		} {
+			requireKind(t, store.Invalid, m.SetNodeDesired(t.Context(), n.ID, d, ""))
+		}
+		requireKind(t, store.NotFound, m.SetNodeDesired(t.Context(), store.NewNodeID(), store.Desired{Weight: new(2)}, ""))
+		require.NoError(t, m.SetNodeState(t.Context(), n.ID, store.NodeRemoved, ""))
+		before := members(t, m)
+		requireKind(t, store.Conflict, m.SetNodeDesired(t.Context(), n.ID, store.Desired{Weight: new(2)}, ""))
+		requireKind(t, store.Conflict, m.SetNodeDesired(t.Context(), n.ID, store.Desired{}, ""))
+		after := members(t, m)
+		after.Now = before.Now
+		same(t, before, after)
+	}},
 	{"nodes that join at once each get in, under an epoch of their own", func(t *testing.T, m store.Metadata) {
 		joinAtOnce(t, m)
 	}},
+}
+
+// desiredStays sets and clears what is desired of a node, also while it reports other values.
+func desiredStays(t *testing.T, m store.Metadata) {
+	n := newNode("n1")
+	n.Desired = store.Desired{Zone: new("a node cannot set this"), Weight: new(9)}
+	epoch := join(t, m, n).Epoch
+	require.Zero(t, nodeOf(t, members(t, m), n.ID).Desired)
+	f := follow(t, m)
+	for _, step := range []struct {
+		what    string
+		desired store.Desired
+		zone    string
+		weight  int
+		grows   store.Epoch
+		tells   bool
+	}{
+		{"nothing", store.Desired{}, "z1", 1, 0, false},
+		{"what it reports", store.Desired{Zone: new("z1"), Weight: new(1)}, "z1", 1, 0, true},
+		{"the same again", store.Desired{Zone: new("z1"), Weight: new(1)}, "z1", 1, 0, false},
+		{"another zone", store.Desired{Zone: new("zé"), Weight: new(1)}, "zé", 1, 1, true},
+		{"a zone of its own", store.Desired{Zone: new(""), Weight: new(1)}, "", 1, 1, true},
+		{"weight alone", store.Desired{Weight: new(store.MaxWeight)}, "z1", store.MaxWeight, 1, true},
+		{"zone alone", store.Desired{Zone: new("z7")}, "z7", 1, 1, true},
+		{"both", store.Desired{Zone: new("z7"), Weight: new(3)}, "z7", 3, 1, true},
+	} {
+		require.NoError(t, m.SetNodeDesired(t.Context(), n.ID, step.desired, "AKIA"), step.what)
+		view := members(t, m)
+		got := nodeOf(t, view, n.ID)
+		same(t, step.desired, got.Desired)
+		require.Equal(t, step.zone, got.EffectiveZone(), step.what)
+		require.Equal(t, step.weight, got.EffectiveWeight(), step.what)
+		require.Equal(t, []any{"z1", 1}, []any{got.Zone, got.Weight}, "%s: what the node reports", step.what)
+		require.Equal(t, epoch+step.grows, view.Epoch, step.what)
+		epoch = view.Epoch
+		if step.tells {
+			f.requires(t, step.what, store.NodeDesiredEvent(n.ID, step.desired, "AKIA"))
+		}
+		f.requires(t, step.what+", no more")
+	}
+	n.Zone, n.Weight = "z2", 2
+	view := join(t, m, n)
+	require.Equal(t, epoch, view.Epoch, "what does not count changed")
+	f.requires(t, "what does not count changed")
+	got := nodeOf(t, view, n.ID)
+	require.Equal(t, []any{"z2", 2, "z7", 3}, []any{got.Zone, got.Weight, got.EffectiveZone(), got.EffectiveWeight()})
+	require.NoError(t, m.SetNodeState(t.Context(), n.ID, store.NodeDraining, ""))
+	require.NoError(t, m.SetNodeDesired(t.Context(), n.ID, store.Desired{Weight: new(3)}, ""))
+	got = nodeOf(t, members(t, m), n.ID)
+	require.Equal(t, store.NodeDraining, got.State)
+	require.Equal(t, "z2", got.EffectiveZone(), "what it reports counts again")
+	require.Equal(t, epoch+2, members(t, m).Epoch)
+	n.Weight = 5
+	require.Equal(t, epoch+2, join(t, m, n).Epoch)
+	n.Zone = "z9"
+	require.Equal(t, epoch+3, join(t, m, n).Epoch, "the zone counts, the weight does not")
+	*got.Desired.Weight = 77
+	require.Equal(t, 3, nodeOf(t, members(t, m), n.ID).EffectiveWeight(), "a result is the caller's own")
 }
 
 // joinAtOnce lets nodes join side by side, and as many fight for one name.

@@ -122,21 +122,44 @@ func (s *Store) SetNodeState(ctx context.Context, id store.NodeID, state store.N
 	if err != nil {
 		return err
 	}
-	return s.calls.Write(ctx, "SetNodeState", func(c *db.Conn) error {
-		var before int16
+	before, err := s.setNode(ctx, "SetNodeState", s.q.SetNodeState, id, v)
+	if err == nil && before == store.NodeRemoved && state != store.NodeRemoved {
+		return store.Errorf(store.Conflict, "node %s was removed from the cluster", id)
+	}
+	return err
+}
+
+// SetNodeDesired implements store.Nodes.
+func (s *Store) SetNodeDesired(ctx context.Context, id store.NodeID, d store.Desired, caller string) error {
+	if err := d.Validate(); err != nil {
+		return err
+	}
+	v, err := db.Values{"id": [16]byte(id), "zone": d.Zone, "weight": d.Weight}.WithEvent(store.NodeDesiredEvent(id, d, caller))
+	if err != nil {
+		return err
+	}
+	before, err := s.setNode(ctx, "SetNodeDesired", s.q.SetNodeDesired, id, v)
+	if err == nil && before == store.NodeRemoved {
+		return store.Errorf(store.Conflict, "node %s was removed from the cluster", id)
+	}
+	return err
+}
+
+// setNode executes a statement that changes a node, unless it is removed, and returns the state that the node had before. NotFound.
+func (s *Store) setNode(ctx context.Context, op, text string, id store.NodeID, v db.Values) (before store.NodeState, err error) {
+	var state int16
+	err = s.calls.Write(ctx, op, func(c *db.Conn) error {
 		b := &pgx.Batch{}
 		b.Queue(s.q.LockCluster)
-		b.Queue(s.q.NodeState, [16]byte(id)).QueryRow(func(row pgx.Row) error { return row.Scan(&before) })
-		b.Queue(s.q.SetNodeState, s.q.Args(s.q.SetNodeState, v)...)
+		b.Queue(s.q.NodeState, [16]byte(id)).QueryRow(func(row pgx.Row) error { return row.Scan(&state) })
+		b.Queue(text, s.q.Args(text, v)...)
 		err := db.Pipeline(ctx, c, b)
-		switch {
-		case db.IsNoRows(err):
+		if db.IsNoRows(err) {
 			return store.Errorf(store.NotFound, "node %s does not exist", id)
-		case err == nil && store.NodeState(before) == store.NodeRemoved && state != store.NodeRemoved:
-			return store.Errorf(store.Conflict, "node %s was removed from the cluster", id)
 		}
 		return err
 	})
+	return store.NodeState(state), err
 }
 
 // collectMembers reads the rows of Members: the cluster, beside each of its nodes.
@@ -147,7 +170,7 @@ func collectMembers(rows pgx.Rows) (m store.Membership, err error) {
 	var state, disk int16
 	cluster := []any{(*[16]byte)(&m.Cluster), &epoch, &m.Now}
 	node := slices.Concat(cluster, []any{
-		(*[16]byte)(&n.ID), &n.Name, &n.Address, &n.Zone, &n.Weight, &state, &n.JoinedAt,
+		(*[16]byte)(&n.ID), &n.Name, &n.Address, &n.Zone, &n.Weight, &n.Desired.Zone, &n.Desired.Weight, &state, &n.JoinedAt,
 		&n.LastBeat, &n.Capacity.Total, &n.Capacity.Used, &n.Capacity.Free, &n.Capacity.Chunks, &disk, &n.Capacity.Disk.Reason, &n.Version,
 	})
 	without := slices.Concat(cluster, make([]any, len(node)-len(cluster)))

@@ -34,7 +34,7 @@ type Texts struct {
 	SweepDeleted, ForgetDropped, ForgetAttempts, NoteAttempt, AbandonAttempt, Attempt                                   string
 	Part, PartOfSession, PartsAfter, WidenPart, MoveChunk                                                               string
 	ChangesAfter, LockChangeHead, NumberChanges, SkipSeq, Usage, Usages, TrimChanges                                    string
-	EnsureCluster, LockCluster, JoinNode, Members, BeatNodes, NodeState, SetNodeState                                   string
+	EnsureCluster, LockCluster, JoinNode, Members, BeatNodes, NodeState, SetNodeState, SetNodeDesired                   string
 	Enqueue, Claim, ClaimOfNodes, TakeOver, Unclaim, Hasten, Finish, Postpone, Depth                                    string
 	LoggedTo, LogSegments, PartOfLog, GuardLog, AddSegment, RemoveSegments, FilesByID, FilesAfter, PartsOfFiles         string
 	EraseParts, EraseFile, NeedBucket, NeedBucketOfFile, HideOthers, HideOthersOfMoved, RestoreFile, RestoreParts       string

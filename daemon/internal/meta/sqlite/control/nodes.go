@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"reflect"
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
@@ -43,8 +44,7 @@ func (s *Store) JoinNode(ctx context.Context, n store.Node) (m store.Membership,
 
 // mayJoin checks the node against those there are, and returns the event of its joining, nil where the epoch stays.
 func (s *Store) mayJoin(t *db.Tx, n store.Node) (event *store.Event, err error) {
-	var was store.Node
-	err = t.Row(s.db.Q.Node, n.ID[:]).Scan(&was.State, &was.Address, &was.Zone, &was.Weight)
+	was, err := s.node(t, n.ID)
 	known := err == nil
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return nil, err
@@ -62,16 +62,23 @@ func (s *Store) mayJoin(t *db.Tx, n store.Node) (event *store.Event, err error) 
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return nil, err
 	}
+	n.Desired = was.Desired
 	var happened store.Event
 	switch {
 	case !known:
 		happened = n.JoinedEvent()
-	case was.Address != n.Address || was.Zone != n.Zone || was.Weight != n.Weight:
+	case !was.SamePlace(n):
 		happened = n.ChangedEvent()
 	default:
 		return nil, nil
 	}
 	return &happened, nil
+}
+
+// node returns what of the node decides about the epoch, and its state; sql.ErrNoRows if it is unknown.
+func (s *Store) node(t *db.Tx, id store.NodeID) (n store.Node, err error) {
+	err = t.Row(s.db.Q.Node, id[:]).Scan(&n.State, &n.Address, &n.Zone, &n.Weight, &n.Desired.Zone, &n.Desired.Weight)
+	return n, err
 }
 
 // Members implements store.Nodes.
@@ -98,8 +105,8 @@ func (s *Store) members(a db.Asker) (m store.Membership, err error) {
 		var id []byte
 		var joined, beat int64
 		c := &n.Capacity
-		err := rows.Scan(&id, &n.Name, &n.Address, &n.Zone, &n.Weight, &n.State, &joined, &beat, &c.Total, &c.Used, &c.Free, &c.Chunks,
-			&c.Disk.State, &c.Disk.Reason, &n.Version)
+		err := rows.Scan(&id, &n.Name, &n.Address, &n.Zone, &n.Weight, &n.Desired.Zone, &n.Desired.Weight, &n.State, &joined, &beat,
+			&c.Total, &c.Used, &c.Free, &c.Chunks, &c.Disk.State, &c.Disk.Reason, &n.Version)
 		if err != nil {
 			return err
 		}
@@ -138,8 +145,7 @@ func (s *Store) SetNodeState(ctx context.Context, id store.NodeID, state store.N
 		return store.Errorf(store.Invalid, "node state %d is unknown", state)
 	}
 	return s.db.Write(ctx, "SetNodeState", func(t *db.Tx) error {
-		var was store.Node
-		err := t.Row(s.db.Q.Node, id[:]).Scan(&was.State, &was.Address, &was.Zone, &was.Weight)
+		was, err := s.node(t, id)
 		switch {
 		case errors.Is(err, sql.ErrNoRows):
 			return store.Errorf(store.NotFound, "node %s does not exist", id)
@@ -155,6 +161,37 @@ func (s *Store) SetNodeState(ctx context.Context, id store.NodeID, state store.N
 			return err
 		}
 		_, err = s.Tell(t, store.NodeStateEvent(id, state, caller))
+		return err
+	})
+}
+
+// SetNodeDesired implements store.Nodes.
+func (s *Store) SetNodeDesired(ctx context.Context, id store.NodeID, d store.Desired, caller string) error {
+	if err := d.Validate(); err != nil {
+		return err
+	}
+	return s.db.Write(ctx, "SetNodeDesired", func(t *db.Tx) error {
+		was, err := s.node(t, id)
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+			return store.Errorf(store.NotFound, "node %s does not exist", id)
+		case err != nil:
+			return err
+		case was.State == store.NodeRemoved:
+			return store.Errorf(store.Conflict, "node %s was removed from the cluster", id)
+		case reflect.DeepEqual(was.Desired, d):
+			return nil
+		}
+		if _, err := t.Exec(s.db.Q.SetNodeDesired, d.Zone, d.Weight, id[:]); err != nil {
+			return err
+		}
+		n := was
+		if n.Desired = d; !was.SamePlace(n) {
+			if _, err := t.Exec(s.db.Q.NextEpoch); err != nil {
+				return err
+			}
+		}
+		_, err = s.Tell(t, store.NodeDesiredEvent(id, d, caller))
 		return err
 	})
 }
