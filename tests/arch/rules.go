@@ -89,7 +89,8 @@ var ringstore = Rules{
 		{internal + "access", in("vfs", "connlimit")}, // vfs, to keep the master key's file
 		{internal + "stripe", in("bufpool", "placement", "erasure", "cluster")},
 		{internal + "engine", append(in("placement", "writemem", "erasure", "cluster", "stripe"), "proto/checksum")},
-		{internal + "metalog", nil},
+		{internal + "meta/pack", nil}, // encodings that columns and the metadata log share
+		{internal + "metalog", in("meta/pack")},
 		{internal + "metalog/replay", in("metalog")},
 		{internal + "upkeep", in("stripe")},
 		{internal + "upkeep/loop/changes", in("upkeep")},
@@ -109,7 +110,6 @@ var ringstore = Rules{
 		{internal + "chunkfs/segment", in("vfs", "chunkfs/disk", "chunkfs/format", "chunkfs/index", "chunkfs/space")},
 		{internal + "chunkfs", in("bufpool", "vfs", "chunkfs/disk", "chunkfs/format", "chunkfs/index", "chunkfs/space", "chunkfs/segment")},
 		{internal + "meta/listing", nil},
-		{internal + "meta/pack", nil},
 		{internal + "meta/postgres/link", nil},
 		{internal + "meta/postgres/db", append(in("meta/postgres/link"), "sql", "sql/postgres")},
 		{internal + "meta/postgres/control", in("store/jobstate", "meta/pack", "meta/postgres/db")},

@@ -5,6 +5,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/ringstore/ringstore/daemon/internal/meta/pack"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -157,11 +158,19 @@ func (p *parser) part(crc uint64, noCRC bool) (part store.Part) {
 	if !noCRC {
 		part.CRC64 = p.uint64()
 	}
-	one := p.bytes(1)[0]
-	if part.K+part.M > store.MaxChunksPerPart || one > 1 {
+	flags := p.bytes(1)[0]
+	if part.K+part.M > store.MaxChunksPerPart || flags > partOneSum|partChecksums {
 		p.fail()
 		return part
 	}
+	if flags&partChecksums != 0 {
+		var err error
+		if part.Checksums, err = pack.ReadChecksums(p.bytes(p.count(1))); err != nil || part.Checksums == nil {
+			p.fail()
+			return part
+		}
+	}
+	one := flags & partOneSum
 	part.Chunks = make([]store.Placement, part.K+part.M)
 	for i := range part.Chunks {
 		c := &part.Chunks[i]

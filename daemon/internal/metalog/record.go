@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ringstore/ringstore/daemon/internal/meta/pack"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -19,6 +20,12 @@ const (
 	flagTagIsID // the entity tag is that of the id
 	flagSHA256
 	flagOneSum // there is one part, and its CRC64 is that of the file
+)
+
+// The flags of a part.
+const (
+	partOneSum    = 1 // all chunks have the same sum
+	partChecksums = 2 // checksums follow
 )
 
 // appendRecords encodes the records with the table of the nodes that they name.
@@ -134,8 +141,12 @@ func appendPart(b []byte, p store.Part, nodes nodeTable, noCRC bool) []byte {
 	if !noCRC {
 		b = le.AppendUint64(b, p.CRC64)
 	}
-	one := equalSums(p)
-	b = append(b, one)
+	one, sums := equalSums(p), pack.Checksums(p.Checksums)
+	if sums == nil {
+		b = append(b, one)
+	} else {
+		b = appendString(append(b, one|partChecksums), string(sums))
+	}
 	for i, c := range p.Chunks {
 		b = binary.AppendUvarint(b, nodes.index[c.Node])
 		if one == 0 || i == 0 {
@@ -151,7 +162,7 @@ func equalSums(p store.Part) byte {
 			return 0
 		}
 	}
-	return 1
+	return partOneSum
 }
 
 func appendMoved(b []byte, f store.File) []byte {

@@ -61,13 +61,14 @@ type File struct {
 
 // Part is a contiguous byte range of a file that is encoded independently.
 type Part struct {
-	ID       PartID
-	Number   int   // from 1, ascending with the offset in the file
-	Size     int64 // bytes
-	K, M     int   // data and parity chunks; K = 1: M+1 whole copies
-	UnitSize int   // bytes
-	CRC64    uint64
-	Chunks   []Placement // K+M of them, by chunk index
+	ID        PartID
+	Number    int   // from 1, ascending with the offset in the file
+	Size      int64 // bytes
+	K, M      int   // data and parity chunks; K = 1: M+1 whole copies
+	UnitSize  int   // bytes
+	CRC64     uint64
+	Chunks    []Placement // K+M of them, by chunk index
+	Checksums Checksums   // of its bytes, those that the client sent and that were compared with them; usually none
 }
 
 // ETag is the entity tag of a file whose surface gives it none: a file never changes, so its id identifies its content. Clients of

@@ -112,7 +112,7 @@ type Sessions interface {
 type SessionParts interface {
 	// BeginPart records where a part is about to be stored, so that its chunks
 	// can be reclaimed if its writer dies. It is not one of the
-	// session's parts before SavePart. NotFound (session), Exists (part id), Conflict (the part was dropped).
+	// session's parts before SavePart. NotFound (session), Exists (part id), Conflict (the part was dropped), Invalid (checksums).
 	BeginPart(ctx context.Context, id FileID, p Part) error
 
 	// SavePart adds the part to the session, replacing the part of that
@@ -121,7 +121,7 @@ type SessionParts interface {
 	// and the chunks of the part that it replaces, are put on the reclaim queue; each placement without a
 	// node is put on the repair queue, as for parts of files. The
 	// same part id again is nil and changes nothing.
-	// NotFound (session): the caller still has to reclaim the part's chunks. Conflict (the part was dropped).
+	// NotFound (session): the caller still has to reclaim the part's chunks. Conflict (the part was dropped). Invalid (ttl, checksums).
 	SavePart(ctx context.Context, id FileID, p Part, ttl time.Duration) error
 
 	// AddPart is SavePart for a part that must not replace another: Conflict when the

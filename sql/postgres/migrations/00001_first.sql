@@ -67,6 +67,7 @@ CREATE TABLE parts (
     crc64     bigint      NOT NULL,
     nodes     bytea       NOT NULL, -- 16 bytes a chunk, by index
     sums      bytea       NOT NULL, -- 4 bytes a chunk, big endian, by index
+    checksums bytea,                -- that its client sent, usually none: package meta/pack
     stored_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT parts_placements CHECK (length(nodes) = 16 * (k + m) AND length(sums) = 4 * (k + m))
 );

@@ -118,11 +118,11 @@ WITH holders AS MATERIALIZED (
     SELECT stored.bucket_id, 1, holders.name, stored.key, stored.id, stored.seq, stored.id, stored.size, 1, stored.changed_by, stored.completed_at
     FROM stored JOIN holders ON holders.id = stored.bucket_id WHERE @state::smallint = 2
 ), with_parts AS (
-    INSERT INTO parts (owner, id, number, size, k, m, unit_size, crc64, nodes, sums, state)
+    INSERT INTO parts (owner, id, number, size, k, m, unit_size, crc64, nodes, sums, checksums, state)
     SELECT p.*, 2
     FROM unnest(@part_files::uuid[], @part_ids::uuid[], @numbers::integer[], @part_sizes::bigint[], @k::smallint[], @m::smallint[],
-                @unit_sizes::integer[], @part_crcs::bigint[], @nodes::bytea[], @sums::bytea[])
-         AS p (file_id, id, number, size, k, m, unit_size, crc64, nodes, sums)
+                @unit_sizes::integer[], @part_crcs::bigint[], @nodes::bytea[], @sums::bytea[], @checksums::bytea[])
+         AS p (file_id, id, number, size, k, m, unit_size, crc64, nodes, sums, checksums)
     JOIN stored ON stored.id = p.file_id
 ), queued AS (
     INSERT INTO tasks (kind, part_id, idx, node_id, reason)
@@ -144,11 +144,11 @@ WITH stored AS (
     INSERT INTO changes_new (bucket_id, kind, bucket, key, file, seq, latest, bytes, files, caller, at)
     SELECT bucket_id, 1, @bucket, key, id, seq, id, size, 1, @caller, completed_at FROM stored
 ), with_parts AS (
-    INSERT INTO parts (owner, id, number, size, k, m, unit_size, crc64, nodes, sums, state)
+    INSERT INTO parts (owner, id, number, size, k, m, unit_size, crc64, nodes, sums, checksums, state)
     SELECT stored.id, p.*, 2
     FROM unnest(@part_ids::uuid[], @numbers::integer[], @part_sizes::bigint[], @k::smallint[], @m::smallint[],
-                @unit_sizes::integer[], @part_crcs::bigint[], @nodes::bytea[], @sums::bytea[])
-         AS p (id, number, size, k, m, unit_size, crc64, nodes, sums), stored
+                @unit_sizes::integer[], @part_crcs::bigint[], @nodes::bytea[], @sums::bytea[], @checksums::bytea[])
+         AS p (id, number, size, k, m, unit_size, crc64, nodes, sums, checksums), stored
 ), queued AS (
     INSERT INTO tasks (kind, part_id, idx, node_id, reason)
     SELECT 2, r.part_id, r.idx, '00000000-0000-0000-0000-000000000000', 'not written'

@@ -2,7 +2,7 @@
 -- name: File
 SELECT coalesce(b.name, ''), f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
        f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq,
-       f.marks, p.id, p.number, p.size, p.k, p.m, p.unit_size, p.crc64, p.nodes, p.sums
+       f.marks, p.id, p.number, p.size, p.k, p.m, p.unit_size, p.crc64, p.nodes, p.sums, p.checksums
 FROM files f LEFT JOIN buckets b ON b.id = f.bucket_id
 LEFT JOIN LATERAL (SELECT * FROM parts WHERE owner = f.id AND state = 2 ORDER BY number LIMIT 64) AS p ON true
 WHERE f.id = $1 ORDER BY p.number;
@@ -10,14 +10,14 @@ WHERE f.id = $1 ORDER BY p.number;
 -- name: LatestFile
 SELECT b.name, f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
        f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq,
-       f.marks, p.id, p.number, p.size, p.k, p.m, p.unit_size, p.crc64, p.nodes, p.sums
+       f.marks, p.id, p.number, p.size, p.k, p.m, p.unit_size, p.crc64, p.nodes, p.sums, p.checksums
 FROM buckets b JOIN files f ON f.bucket_id = b.id AND f.latest AND NOT f.delete_marker
 LEFT JOIN LATERAL (SELECT * FROM parts WHERE owner = f.id AND state = 2 ORDER BY number LIMIT 64) AS p ON true
 WHERE b.name = $1 AND f.key = $2 ORDER BY p.number;
 
 -- A page of the parts of a file, from a number on.
 -- name: Parts
-SELECT id, number, size, k, m, unit_size, crc64, nodes, sums FROM parts
+SELECT id, number, size, k, m, unit_size, crc64, nodes, sums, checksums FROM parts
 WHERE owner = $1 AND state = 2 AND number >= $2 ORDER BY number LIMIT 64;
 
 -- An empty bucket is a row with nulls, so that an empty result means that the bucket does not exist.

@@ -3,11 +3,11 @@ SELECT last FROM log_segments WHERE kind = 1 ORDER BY number DESC LIMIT 1;
 
 -- name: LogSegments
 SELECT l.log_id, l.number, l.term, l.kind, l.grp, l.first, l.last, l.written_at,
-       p.id, p.number, p.size, p.k, p.m, p.unit_size, p.crc64, p.nodes, p.sums
+       p.id, p.number, p.size, p.k, p.m, p.unit_size, p.crc64, p.nodes, p.sums, p.checksums
 FROM log_segments l JOIN parts p ON p.id = l.part_id ORDER BY l.number;
 
 -- name: PartOfLog
-SELECT p.id, p.number, p.size, p.k, p.m, p.unit_size, p.crc64, p.nodes, p.sums
+SELECT p.id, p.number, p.size, p.k, p.m, p.unit_size, p.crc64, p.nodes, p.sums, p.checksums
 FROM parts p JOIN log_segments l ON l.part_id = p.id WHERE p.id = $1 AND p.state = 2;
 
 -- Fails the transaction with 22P02 where there is a segment of a later term than $1, or one whose number is not below $2, or a part with
@@ -22,8 +22,8 @@ SELECT CAST(CASE
 -- Adds a segment with its part, and queues its chunks that are not stored (indexes).
 -- name: AddSegment
 WITH part AS (
-    INSERT INTO parts (owner, id, number, size, k, m, unit_size, crc64, nodes, sums, state)
-    VALUES (@id, @id, @number, @size, @k, @m, @unit_size, @crc, @nodes, @sums, 2)
+    INSERT INTO parts (owner, id, number, size, k, m, unit_size, crc64, nodes, sums, checksums, state)
+    VALUES (@id, @id, @number, @size, @k, @m, @unit_size, @crc, @nodes, @sums, @checksums, 2)
 ), queued AS (
     INSERT INTO tasks (kind, part_id, idx, node_id, reason)
     SELECT 2, @id, idx, '00000000-0000-0000-0000-000000000000', 'not written' FROM unnest(@missing::smallint[]) AS a (idx)
@@ -60,7 +60,7 @@ SELECT coalesce(b.name, ''), f.id, f.key, f.size, f.content_type, f.state, f.lat
 FROM files f LEFT JOIN buckets b ON b.id = f.bucket_id WHERE f.id > $1 AND f.state = 2 ORDER BY f.id LIMIT $2;
 
 -- name: PartsOfFiles
-SELECT owner, id, number, size, k, m, unit_size, crc64, nodes, sums
+SELECT owner, id, number, size, k, m, unit_size, crc64, nodes, sums, checksums
 FROM parts WHERE owner = ANY ($1::uuid[]) AND state = 2 ORDER BY owner, number LIMIT $2;
 
 -- Counts the complete file $1 in the usage of its bucket, or with $2 = -1 no longer.
@@ -106,11 +106,11 @@ INSERT INTO files (id, bucket_id, key, size, content_type, state, latest, delete
 SELECT @id, b.id, @key, @size, @type, 2, @latest, @marker, @created, @completed, @crc, @sha, @etag, @meta, @caller, @seq FROM buckets b WHERE b.name = @bucket;
 
 -- name: RestoreParts
-INSERT INTO parts (owner, id, number, size, k, m, unit_size, crc64, nodes, sums, state)
+INSERT INTO parts (owner, id, number, size, k, m, unit_size, crc64, nodes, sums, checksums, state)
 SELECT p.*, 2
 FROM unnest(@part_files::uuid[], @part_ids::uuid[], @numbers::integer[], @part_sizes::bigint[], @k::smallint[], @m::smallint[],
-            @unit_sizes::integer[], @part_crcs::bigint[], @nodes::bytea[], @sums::bytea[])
-     AS p (file_id, id, number, size, k, m, unit_size, crc64, nodes, sums);
+            @unit_sizes::integer[], @part_crcs::bigint[], @nodes::bytea[], @sums::bytea[], @checksums::bytea[])
+     AS p (file_id, id, number, size, k, m, unit_size, crc64, nodes, sums, checksums);
 
 -- name: MoveRestored
 UPDATE files SET bucket_id = b.id, key = $2, latest = $4, changed_by = $5, seq = $6 FROM buckets b WHERE b.name = $1 AND files.id = $3;

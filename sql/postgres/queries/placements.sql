@@ -1,17 +1,17 @@
 -- name: Part
 SELECT coalesce(b.name, ''), f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
        f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq,
-       f.marks, p.id, p.number, p.size, p.k, p.m, p.unit_size, p.crc64, p.nodes, p.sums
+       f.marks, p.id, p.number, p.size, p.k, p.m, p.unit_size, p.crc64, p.nodes, p.sums, p.checksums
 FROM parts p JOIN files f ON f.id = p.owner LEFT JOIN buckets b ON b.id = f.bucket_id
 WHERE p.id = $1 AND p.state = 2;
 
 -- name: PartOfSession
-SELECT b.name, s.id, s.key, p.id, p.number, p.size, p.k, p.m, p.unit_size, p.crc64, p.nodes, p.sums
+SELECT b.name, s.id, s.key, p.id, p.number, p.size, p.k, p.m, p.unit_size, p.crc64, p.nodes, p.sums, p.checksums
 FROM parts p JOIN sessions s ON s.id = p.owner JOIN buckets b ON b.id = s.bucket_id
 WHERE p.id = $1 AND p.state = 2;
 
 -- name: PartsAfter
-SELECT p.id, p.number, p.size, p.k, p.m, p.unit_size, p.crc64, p.nodes, p.sums
+SELECT p.id, p.number, p.size, p.k, p.m, p.unit_size, p.crc64, p.nodes, p.sums, p.checksums
 FROM parts p LEFT JOIN files f ON f.id = p.owner
 WHERE p.id > $1 AND p.state = 2 AND (f.state IS NULL OR f.state = 2) ORDER BY p.id LIMIT $2;
 

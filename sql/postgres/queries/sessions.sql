@@ -37,7 +37,7 @@ SELECT stored.created_at, ends.expires_at, reached.of_owner, reached.of_bucket F
 
 -- name: Session
 SELECT b.name, s.id, s.key, s.size, s.content_type, s.meta, s.want_crc64, s.owner, s.created_at, e.expires_at,
-       p.id, p.number, p.size, p.k, p.m, p.unit_size, p.crc64, p.nodes, p.sums, p.stored_at
+       p.id, p.number, p.size, p.k, p.m, p.unit_size, p.crc64, p.nodes, p.sums, p.checksums, p.stored_at
 FROM sessions s JOIN session_expiries e ON e.session_id = s.id JOIN buckets b ON b.id = s.bucket_id
 LEFT JOIN parts p ON p.owner = s.id AND p.state = 2
 WHERE s.id = $1 AND e.expires_at - now() > interval '0' ORDER BY p.number;
@@ -98,8 +98,8 @@ WITH session AS MATERIALIZED (
     SELECT s.id FROM sessions s JOIN session_expiries e ON e.session_id = s.id
     WHERE s.id = @session AND e.expires_at - now() > interval '0' FOR SHARE OF s
 ), begun AS (
-    INSERT INTO parts (owner, id, number, state, size, k, m, unit_size, crc64, nodes, sums)
-    SELECT session.id, @id, @number, 1, @size, @k, @m, @unit_size, @crc, @nodes, @sums FROM session
+    INSERT INTO parts (owner, id, number, state, size, k, m, unit_size, crc64, nodes, sums, checksums)
+    SELECT session.id, @id, @number, 1, @size, @k, @m, @unit_size, @crc, @nodes, @sums, @checksums FROM session
     WHERE NOT EXISTS (SELECT FROM parts WHERE id = @id)
     RETURNING id
 )
@@ -147,10 +147,10 @@ WITH session AS MATERIALIZED (
     SELECT s.id FROM sessions s JOIN session_expiries e ON e.session_id = s.id
     WHERE s.id = @session AND e.expires_at - now() > interval '0' FOR SHARE OF s
 ), stored AS (
-    INSERT INTO parts (owner, id, number, state, size, k, m, unit_size, crc64, nodes, sums)
-    SELECT session.id, @id, @number, 2, @size, @k, @m, @unit_size, @crc, @nodes, @sums FROM session
+    INSERT INTO parts (owner, id, number, state, size, k, m, unit_size, crc64, nodes, sums, checksums)
+    SELECT session.id, @id, @number, 2, @size, @k, @m, @unit_size, @crc, @nodes, @sums, @checksums FROM session
     ON CONFLICT (id) DO UPDATE SET owner = excluded.owner, number = excluded.number, state = 2, size = excluded.size, k = excluded.k, m = excluded.m,
-        unit_size = excluded.unit_size, crc64 = excluded.crc64, nodes = excluded.nodes, sums = excluded.sums, stored_at = now()
+        unit_size = excluded.unit_size, crc64 = excluded.crc64, nodes = excluded.nodes, sums = excluded.sums, checksums = excluded.checksums, stored_at = now()
     WHERE parts.state = 1
     RETURNING id
 ), queued AS (
@@ -179,8 +179,8 @@ SELECT id FROM parts WHERE id = $1 FOR UPDATE;
 
 -- Makes sure that the part $1 has a row: a new one keeps any later save of that id from happening. It waits for a save in progress.
 -- name: FencePart
-INSERT INTO parts (id, owner, number, state, size, k, m, unit_size, crc64, nodes, sums)
-VALUES ($1, $1, 0, 3, 0, 0, 0, 0, 0, '', '') ON CONFLICT (id) DO NOTHING;
+INSERT INTO parts (id, owner, number, state, size, k, m, unit_size, crc64, nodes, sums, checksums)
+VALUES ($1, $1, 0, 3, 0, 0, 0, 0, 0, '', '', NULL) ON CONFLICT (id) DO NOTHING;
 
 -- Abandons the part $1, unless a session or a file has it: its planned chunks and the
 -- chunks ($2 indexes, $3 nodes) are queued for reclaim. Returns: it is stored.
@@ -249,7 +249,7 @@ FROM files, unnest($2::uuid[], $3::integer[]) AS want (id, number)
 WHERE files.id = $1 AND files.state = 0 AND parts.id = want.id AND parts.owner IS NOT DISTINCT FROM $4::uuid;
 
 -- name: PartsOf
-SELECT id, number, size, k, m, unit_size, crc64, nodes, sums FROM parts WHERE owner = $1 AND state = 2 ORDER BY number;
+SELECT id, number, size, k, m, unit_size, crc64, nodes, sums, checksums FROM parts WHERE owner = $1 AND state = 2 ORDER BY number;
 
 -- Removes the locked sessions $1 once the file $2 is claimed. Parts that were moved to $3 and not taken stay
 -- there as the parts of a Deleted file, to be swept without a grace.

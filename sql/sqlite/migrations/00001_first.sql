@@ -65,6 +65,7 @@ CREATE TABLE parts (
     crc64     INTEGER NOT NULL,
     nodes     BLOB    NOT NULL, -- 16 bytes a chunk, by index
     sums      BLOB    NOT NULL, -- 4 bytes a chunk, big endian, by index
+    checksums BLOB,             -- that its client sent, usually none: package meta/pack
     stored_at INTEGER NOT NULL,
     PRIMARY KEY (owner, number, id),
     CHECK (length(nodes) = 16 * (k + m) AND length(sums) = 4 * (k + m))

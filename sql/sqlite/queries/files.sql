@@ -4,7 +4,7 @@ INSERT INTO files (id, bucket_id, key, size, content_type, state, latest, delete
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?, ?);
 
 -- name: InsertPart
-INSERT INTO parts (owner, number, id, state, size, k, m, unit_size, crc64, nodes, sums, stored_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+INSERT INTO parts (owner, number, id, state, size, k, m, unit_size, crc64, nodes, sums, checksums, stored_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: FileState
 SELECT state, bucket_id, key, latest, size, created_at FROM files WHERE id = ?;
@@ -82,11 +82,11 @@ SELECT b.name, f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_
 FROM buckets b JOIN files f ON f.bucket_id = b.id AND f.key = ?2 AND f.latest = 1 WHERE b.name = ?1 AND NOT f.delete_marker;
 
 -- name: Parts
-SELECT id, number, size, k, m, unit_size, crc64, nodes, sums FROM parts WHERE owner = ? AND state <> 3 ORDER BY number;
+SELECT id, number, size, k, m, unit_size, crc64, nodes, sums, checksums FROM parts WHERE owner = ? AND state <> 3 ORDER BY number;
 
 -- A page of them, from a number on: as many as store.PartsPage.
 -- name: PartsPage
-SELECT id, number, size, k, m, unit_size, crc64, nodes, sums FROM parts WHERE owner = ? AND state <> 3 AND number >= ? ORDER BY number LIMIT 64;
+SELECT id, number, size, k, m, unit_size, crc64, nodes, sums, checksums FROM parts WHERE owner = ? AND state <> 3 AND number >= ? ORDER BY number LIMIT 64;
 
 -- name: SetMarks
 UPDATE files SET marks = ? WHERE id = ?;

@@ -3,7 +3,7 @@ SELECT last FROM log_segments WHERE kind = 1 ORDER BY number DESC LIMIT 1;
 
 -- name: LogSegments
 SELECT l.log_id, l.number, l.term, l.kind, l.grp, l.first, l.last, l.written_at,
-       p.id, p.number, p.size, p.k, p.m, p.unit_size, p.crc64, p.nodes, p.sums
+       p.id, p.number, p.size, p.k, p.m, p.unit_size, p.crc64, p.nodes, p.sums, p.checksums
 FROM log_segments l JOIN parts p ON p.id = l.part_id ORDER BY l.number;
 
 -- name: NewestSegment
@@ -25,7 +25,7 @@ FROM files f LEFT JOIN buckets b ON b.id = f.bucket_id WHERE f.id IN (SELECT unh
 
 -- The parts of such files.
 -- name: PartsOfFiles
-SELECT id, number, size, k, m, unit_size, crc64, nodes, sums, owner
+SELECT id, number, size, k, m, unit_size, crc64, nodes, sums, checksums, owner
 FROM parts WHERE owner IN (SELECT unhex(value) FROM json_each(?)) AND state <> 3 ORDER BY owner, number LIMIT ?;
 
 -- name: FilesAfter

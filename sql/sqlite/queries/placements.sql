@@ -1,5 +1,5 @@
 -- name: Part
-SELECT id, number, size, k, m, unit_size, crc64, nodes, sums FROM parts WHERE id = ? AND state = 2;
+SELECT id, number, size, k, m, unit_size, crc64, nodes, sums, checksums FROM parts WHERE id = ? AND state = 2;
 
 -- name: OwnerOfPart
 SELECT owner FROM parts WHERE id = ? AND state = 2;
@@ -8,7 +8,7 @@ SELECT owner FROM parts WHERE id = ? AND state = 2;
 SELECT b.name, s.key FROM sessions s JOIN buckets b ON b.id = s.bucket_id WHERE s.id = ?;
 
 -- name: PartsAfter
-SELECT p.id, p.number, p.size, p.k, p.m, p.unit_size, p.crc64, p.nodes, p.sums
+SELECT p.id, p.number, p.size, p.k, p.m, p.unit_size, p.crc64, p.nodes, p.sums, p.checksums
 FROM parts p LEFT JOIN files f ON f.id = p.owner
 WHERE p.id > ? AND p.state = 2 AND (f.state IS NULL OR f.state = 2) ORDER BY p.id LIMIT ?;
 

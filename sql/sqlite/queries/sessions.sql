@@ -36,7 +36,7 @@ SELECT size FROM sessions WHERE id = ? AND expires_at > ?;
 UPDATE sessions SET size = ? WHERE id = ?;
 
 -- name: SessionParts
-SELECT id, number, size, k, m, unit_size, crc64, nodes, sums, stored_at FROM parts WHERE owner = ? AND state = 2 ORDER BY number;
+SELECT id, number, size, k, m, unit_size, crc64, nodes, sums, checksums, stored_at FROM parts WHERE owner = ? AND state = 2 ORDER BY number;
 
 -- CROSS: in this order, or SQLite may begin with the buckets and sort.
 -- name: ListSessions
@@ -70,7 +70,7 @@ SELECT owner, state FROM parts WHERE id = ?;
 -- Removes the stored part of a number, before another replaces it.
 -- name: RemoveNumber
 DELETE FROM parts WHERE owner = ? AND number = ? AND state = 2
-RETURNING id, number, size, k, m, unit_size, crc64, nodes, sums;
+RETURNING id, number, size, k, m, unit_size, crc64, nodes, sums, checksums;
 
 -- name: RemoveBegun
 DELETE FROM parts WHERE id = ? AND state = 1 RETURNING id, nodes;

@@ -5,6 +5,7 @@
 package pack
 
 import (
+	"bytes"
 	"encoding/binary"
 
 	"github.com/ringstore/ringstore/daemon/internal/store"
@@ -71,4 +72,33 @@ func ReadMarks(b []byte) ([]store.PartMark, error) {
 		b = b[n+m:]
 	}
 	return marks, nil
+}
+
+// Checksums encodes checksums: of each one byte of algorithm, the number of parts as an unsigned varint, one byte of length, and the
+// value. No checksums are nil.
+func Checksums(all store.Checksums) []byte {
+	var b []byte
+	for _, c := range all {
+		b = append(b, byte(c.Algorithm))
+		b = binary.AppendUvarint(b, uint64(c.Parts))
+		b = append(append(b, byte(len(c.Value))), c.Value...)
+	}
+	return b
+}
+
+// ReadChecksums decodes what Checksums encoded. Internal where it did not.
+func ReadChecksums(b []byte) (all store.Checksums, err error) {
+	for len(b) > 0 {
+		parts, n := binary.Uvarint(b[1:])
+		if n <= 0 || len(b) < 2+n || parts > store.MaxParts || len(b) < 2+n+int(b[1+n]) {
+			return nil, store.Errorf(store.Internal, "the checksums of a part are malformed")
+		}
+		end := 2 + n + int(b[1+n])
+		all = append(all, store.Checksum{Algorithm: store.ChecksumAlgorithm(b[0]), Parts: int(parts), Value: bytes.Clone(b[2+n : end])})
+		b = b[end:]
+	}
+	if store.ValidChecksums(store.Part{Checksums: all}) != nil {
+		return nil, store.Errorf(store.Internal, "the checksums of a part are malformed")
+	}
+	return all, nil
 }

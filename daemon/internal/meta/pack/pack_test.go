@@ -55,3 +55,36 @@ func FuzzReadMarks(f *testing.F) {
 		require.Equal(t, marks, again)
 	})
 }
+
+func FuzzReadChecksums(f *testing.F) {
+	f.Add(Checksums(store.Checksums{{Algorithm: store.ChecksumCRC32, Value: []byte{1, 2, 3, 4}}, {Algorithm: store.ChecksumMD5, Parts: 7, Value: make([]byte, 16)}}))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		all, err := ReadChecksums(b)
+		if err != nil {
+			require.ErrorIs(t, err, store.Internal)
+			return
+		}
+		again, err := ReadChecksums(Checksums(all))
+		require.NoError(t, err)
+		require.Equal(t, all, again)
+	})
+}
+
+func TestChecksumsAreStable(t *testing.T) {
+	t.Parallel()
+	all := store.Checksums{{Algorithm: store.ChecksumCRC32, Parts: 200, Value: []byte{1, 2, 3, 4}}, {Algorithm: store.ChecksumMD5, Value: make([]byte, 16)}}
+	b := Checksums(all)
+	require.Equal(t, "01"+"c801"+"04"+"01020304"+"06"+"00"+"10"+"00000000000000000000000000000000", hex.EncodeToString(b))
+	back, err := ReadChecksums(b)
+	require.NoError(t, err)
+	require.Equal(t, all, back)
+	require.Nil(t, Checksums(nil))
+	back, err = ReadChecksums(nil)
+	require.NoError(t, err)
+	require.Nil(t, back)
+	for n := 1; n < len(b); n++ {
+		if _, err := ReadChecksums(b[:n]); n != 8 {
+			require.ErrorIs(t, err, store.Internal, "%d bytes", n)
+		}
+	}
+}

@@ -45,7 +45,7 @@ func partValues(session store.FileID, p store.Part) db.Values {
 	nodes, sums := pack.Pack(p.Chunks)
 	return db.Values{
 		"session": [16]byte(session), "id": [16]byte(p.ID), "number": int32(p.Number), "size": p.Size, "k": int16(p.K), "m": int16(p.M),
-		"unit_size": int32(p.UnitSize), "crc": int64(p.CRC64), "nodes": nodes, "sums": sums,
+		"unit_size": int32(p.UnitSize), "crc": int64(p.CRC64), "nodes": nodes, "sums": sums, "checksums": pack.Checksums(p.Checksums),
 	}
 }
 
@@ -87,6 +87,7 @@ type partArrays struct {
 	unitSizes    []int32
 	crcs         []int64
 	nodes, sums  pgtype.FlatArray[[]byte]
+	checksums    pgtype.FlatArray[[]byte]
 	missingFiles [][16]byte
 	missingParts [][16]byte
 
@@ -102,6 +103,7 @@ func newPartArrays(rows []*fileRow) *partArrays {
 		files: make([][16]byte, 0, n), ids: make([][16]byte, 0, n), numbers: make([]int32, 0, n), sizes: make([]int64, 0, n),
 		k: make([]int16, 0, n), m: make([]int16, 0, n), unitSizes: make([]int32, 0, n), crcs: make([]int64, 0, n),
 		nodes: make(pgtype.FlatArray[[]byte], 0, n), sums: make(pgtype.FlatArray[[]byte], 0, n),
+		checksums:    make(pgtype.FlatArray[[]byte], 0, n),
 		missingFiles: [][16]byte{}, missingParts: [][16]byte{}, missingIndexes: []int16{},
 	}
 	for _, r := range rows {
@@ -119,6 +121,7 @@ func (a *partArrays) add(file store.FileID, r *partRow) {
 	a.k, a.m = append(a.k, int16(p.K)), append(a.m, int16(p.M))
 	a.unitSizes, a.crcs = append(a.unitSizes, int32(p.UnitSize)), append(a.crcs, int64(p.CRC64))
 	a.nodes, a.sums = append(a.nodes, r.nodes), append(a.sums, r.sums)
+	a.checksums = append(a.checksums, r.checksums)
 	for _, index := range r.missing {
 		a.missingFiles, a.missingParts = append(a.missingFiles, file), append(a.missingParts, p.ID)
 		a.missingIndexes = append(a.missingIndexes, index)
@@ -129,6 +132,7 @@ func (a *partArrays) add(file store.FileID, r *partRow) {
 func (a *partArrays) addTo(v db.Values) db.Values {
 	v["part_files"], v["part_ids"], v["numbers"], v["part_sizes"] = a.files, a.ids, a.numbers, a.sizes
 	v["k"], v["m"], v["unit_sizes"], v["part_crcs"], v["nodes"], v["sums"] = a.k, a.m, a.unitSizes, a.crcs, a.nodes, a.sums
+	v["checksums"] = a.checksums
 	v["missing_files"], v["missing_parts"], v["missing_indexes"] = a.missingFiles, a.missingParts, a.missingIndexes
 	return v
 }

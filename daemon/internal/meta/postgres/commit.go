@@ -28,8 +28,9 @@ type fileRow struct {
 }
 
 type partRow struct {
-	part        store.Part // without Chunks
+	part        store.Part // without Chunks and Checksums
 	nodes, sums []byte
+	checksums   []byte
 	missing     []int16 // indexes of the chunks that are not stored
 }
 
@@ -46,18 +47,22 @@ func newFileRow(f store.File, c store.Change) (fileRow, error) {
 	if r.meta, err = metaColumn(f.Meta); err != nil {
 		return r, err
 	}
+	if err := store.ValidChecksums(f.Parts...); err != nil {
+		return r, err
+	}
 	r.marks = pack.Marks(store.MarksOf(f.Parts))
 	r.parts = make([]partRow, len(f.Parts))
 	for i, p := range f.Parts {
 		row := &r.parts[i]
 		row.nodes, row.sums = pack.Pack(p.Chunks)
+		row.checksums = pack.Checksums(p.Checksums)
 		for index, c := range p.Chunks {
 			if c.Node.IsZero() {
 				row.missing = append(row.missing, int16(index))
 			}
 		}
 		row.part = p
-		row.part.Chunks = nil
+		row.part.Chunks, row.part.Checksums = nil, nil
 	}
 	r.file.Meta, r.file.SHA256, r.file.Parts = nil, nil, nil
 	return r, nil

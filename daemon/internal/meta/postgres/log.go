@@ -160,7 +160,7 @@ func (s *Store) filesWithParts(ctx context.Context, c *db.Conn, sql string, args
 	_, err = pgx.ForEachRow(rows, part.append([]any{(*[16]byte)(&owner)}), func() error {
 		p, err := part.result()
 		files[at[owner]].Parts = append(files[at[owner]].Parts, p)
-		part.nodes, part.sums = nil, nil
+		part.nodes, part.sums, part.checksums = nil, nil, nil
 		return err
 	})
 	return store.EndOfBatch(files), err

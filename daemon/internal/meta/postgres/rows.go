@@ -12,11 +12,11 @@ import (
 
 // The queries list a file as fileColumns columns (bucket name, id, key, size, content_type,
 // state, latest, delete_marker, created_at, completed_at, crc64, sha256, etag, meta, failure, changed_by, seq)
-// and then, where they have parts, the marks, and a part as partColumns (id, number, size, k, m, unit_size, crc64, nodes, sums).
+// and then, where they have parts, the marks, and a part as partColumns (id, number, size, k, m, unit_size, crc64, nodes, sums, checksums).
 const (
 	fileColumns = 17
 	fileID      = 1 // the column that is null in a row without a file
-	partColumns = 9
+	partColumns = 10
 )
 
 // fileScan is the target of the columns of one file.
@@ -58,18 +58,22 @@ type partScan struct {
 	part        store.Part
 	crc64       int64
 	nodes, sums []byte
+	checksums   []byte
 }
 
 func (s *partScan) append(dst []any) []any {
 	p := &s.part
-	return append(dst, (*[16]byte)(&p.ID), &p.Number, &p.Size, &p.K, &p.M, &p.UnitSize, &s.crc64, &s.nodes, &s.sums)
+	return append(dst, (*[16]byte)(&p.ID), &p.Number, &p.Size, &p.K, &p.M, &p.UnitSize, &s.crc64, &s.nodes, &s.sums, &s.checksums)
 }
 
 func (s *partScan) result() (store.Part, error) {
 	p := s.part
 	p.CRC64 = uint64(s.crc64)
 	var err error
-	p.Chunks, err = pack.Unpack(s.nodes, s.sums)
+	if p.Chunks, err = pack.Unpack(s.nodes, s.sums); err != nil {
+		return p, err
+	}
+	p.Checksums, err = pack.ReadChecksums(s.checksums)
 	return p, err
 }
 
@@ -109,7 +113,7 @@ func collectFile(rows pgx.Rows) (f store.File, err error) {
 			return f, err
 		}
 		parts = append(parts, p)
-		part.nodes, part.sums = nil, nil
+		part.nodes, part.sums, part.checksums = nil, nil, nil
 	}
 	if err := rows.Err(); err != nil {
 		return f, err

@@ -12,6 +12,9 @@ import (
 
 // BeginPart implements store.Sessions.
 func (s *Store) BeginPart(ctx context.Context, id store.FileID, p store.Part) error {
+	if err := store.ValidChecksums(p); err != nil {
+		return err
+	}
 	begin := s.q.Args(s.q.BeginPart, partValues(id, p))
 	return s.clients.Write(ctx, "BeginPart", func(c *db.Conn) error {
 		var there, begun bool
@@ -49,6 +52,9 @@ func (s *Store) AddPart(ctx context.Context, id store.FileID, p store.Part, ttl 
 
 func (s *Store) takePart(ctx context.Context, op string, id store.FileID, p store.Part, ttl time.Duration, replace bool) error {
 	if err := store.ValidTTL(ttl); err != nil {
+		return err
+	}
+	if err := store.ValidChecksums(p); err != nil {
 		return err
 	}
 	session, part := [16]byte(id), [16]byte(p.ID)

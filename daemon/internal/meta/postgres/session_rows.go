@@ -83,7 +83,7 @@ func collectSession(rows pgx.Rows) (x store.Session, err error) {
 		}
 		parts = append(parts, store.SessionPart{Part: p, StoredAt: storedAt.UTC()})
 		session.session.Received += p.Size
-		part.nodes, part.sums = nil, nil
+		part.nodes, part.sums, part.checksums = nil, nil, nil
 	}
 	if err := rows.Err(); err != nil {
 		return x, err

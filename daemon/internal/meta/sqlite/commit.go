@@ -16,6 +16,9 @@ import (
 
 // BeginFile implements store.Files.
 func (s *Store) BeginFile(ctx context.Context, f store.File) error {
+	if err := store.ValidChecksums(f.Parts...); err != nil {
+		return err
+	}
 	f.State, f.Latest, f.CompletedAt, f.Seq = store.Uploading, false, time.Time{}, 0
 	f.CreatedAt = cmp.Or(f.CreatedAt, s.db.Now())
 	err := s.db.Write(ctx, "BeginFile", func(t *db.Tx) error {
@@ -73,7 +76,7 @@ func (s *Store) insertParts(t *db.Tx, owner store.FileID, state int, parts []sto
 
 func (s *Store) insertPart(t *db.Tx, owner store.FileID, state int, p store.Part) error {
 	nodes, sums := pack.Pack(p.Chunks)
-	_, err := t.Exec(s.db.Q.InsertPart, owner[:], p.Number, p.ID[:], state, p.Size, p.K, p.M, p.UnitSize, int64(p.CRC64), nodes, sums, db.Micros(s.db.Now()))
+	_, err := t.Exec(s.db.Q.InsertPart, owner[:], p.Number, p.ID[:], state, p.Size, p.K, p.M, p.UnitSize, int64(p.CRC64), nodes, sums, pack.Checksums(p.Checksums), db.Micros(s.db.Now()))
 	return err
 }
 
@@ -81,6 +84,9 @@ func (s *Store) insertPart(t *db.Tx, owner store.FileID, state int, p store.Part
 func (s *Store) CommitFile(ctx context.Context, c store.Commit) (store.File, store.FileID, error) {
 	f := c.File
 	var previous store.FileID
+	if err := store.ValidChecksums(f.Parts...); err != nil {
+		return store.File{}, previous, err
+	}
 	err := s.db.Write(ctx, "CommitFile", func(t *db.Tx) (err error) {
 		bucket, err := s.bucketOf(t, f.Bucket)
 		if err != nil {

@@ -28,16 +28,19 @@ func (s *Store) LogSegments(ctx context.Context) (all []store.LogSegment, err er
 }
 
 func scanSegment(rows *sql.Rows) (x store.LogSegment, err error) {
-	var log, id, nodes, sums []byte
+	var log, id, nodes, sums, checksums []byte
 	var at, crc int64
 	p := &x.Part
 	err = rows.Scan(&log, &x.Number, &x.Term, &x.Kind, &x.Group, &x.First, &x.Last, &at,
-		&id, &p.Number, &p.Size, &p.K, &p.M, &p.UnitSize, &crc, &nodes, &sums)
+		&id, &p.Number, &p.Size, &p.K, &p.M, &p.UnitSize, &crc, &nodes, &sums, &checksums)
 	if err != nil {
 		return x, err
 	}
 	x.Log, x.At, p.ID, p.CRC64 = store.LogID(log), db.FromMicros(at), store.PartID(id), uint64(crc)
-	p.Chunks, err = pack.Unpack(nodes, sums)
+	if p.Chunks, err = pack.Unpack(nodes, sums); err != nil {
+		return x, err
+	}
+	p.Checksums, err = pack.ReadChecksums(checksums)
 	return x, err
 }
 

@@ -48,12 +48,15 @@ func scanParts(rows *sql.Rows) (parts []store.Part, err error) {
 
 // scanPart reads those columns, and further ones that follow them.
 func scanPart(rows *sql.Rows, more ...any) (p store.Part, err error) {
-	var id, nodes, sums []byte
+	var id, nodes, sums, checksums []byte
 	var crc int64
-	if err := rows.Scan(append([]any{&id, &p.Number, &p.Size, &p.K, &p.M, &p.UnitSize, &crc, &nodes, &sums}, more...)...); err != nil {
+	if err := rows.Scan(append([]any{&id, &p.Number, &p.Size, &p.K, &p.M, &p.UnitSize, &crc, &nodes, &sums, &checksums}, more...)...); err != nil {
 		return p, err
 	}
 	p.ID, p.CRC64 = store.PartID(id), uint64(crc)
-	p.Chunks, err = pack.Unpack(nodes, sums)
+	if p.Chunks, err = pack.Unpack(nodes, sums); err != nil {
+		return p, err
+	}
+	p.Checksums, err = pack.ReadChecksums(checksums)
 	return p, err
 }

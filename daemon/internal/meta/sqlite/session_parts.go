@@ -12,6 +12,9 @@ import (
 
 // BeginPart implements store.Sessions.
 func (s *Store) BeginPart(ctx context.Context, id store.FileID, p store.Part) error {
+	if err := store.ValidChecksums(p); err != nil {
+		return err
+	}
 	err := s.db.Write(ctx, "BeginPart", func(t *db.Tx) error {
 		if err := s.alive(t, id); err != nil {
 			return err
@@ -71,6 +74,9 @@ func (s *Store) AddPart(ctx context.Context, id store.FileID, p store.Part, ttl 
 
 func (s *Store) takePart(ctx context.Context, op string, id store.FileID, p store.Part, ttl time.Duration, replace bool) error {
 	if err := store.ValidTTL(ttl); err != nil {
+		return err
+	}
+	if err := store.ValidChecksums(p); err != nil {
 		return err
 	}
 	return s.db.Write(ctx, op, func(t *db.Tx) error {

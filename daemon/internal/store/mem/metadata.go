@@ -193,6 +193,9 @@ func (m *Metadata) DeleteBucket(ctx context.Context, name store.BucketName, call
 
 // BeginFile implements store.Files.
 func (m *Metadata) BeginFile(ctx context.Context, f store.File) error {
+	if err := store.ValidChecksums(f.Parts...); err != nil {
+		return err
+	}
 	return m.do(ctx, func(d *data) error {
 		if _, err := d.bucket(f.Bucket); err != nil {
 			return err
@@ -246,6 +249,9 @@ func (d *data) reclaimPart(p store.Part, reason string) {
 
 // CommitFile implements store.Files.
 func (m *Metadata) CommitFile(ctx context.Context, c store.Commit) (stored store.File, previous store.FileID, err error) {
+	if err := store.ValidChecksums(c.File.Parts...); err != nil {
+		return stored, previous, err
+	}
 	err = m.do(ctx, func(d *data) error {
 		f := c.File
 		if err := d.mayCommit(f, c.Begun); err != nil {
@@ -639,6 +645,9 @@ func cloneFile(f store.File) store.File {
 }
 
 func clonePart(p store.Part) store.Part {
-	p.Chunks = slices.Clone(p.Chunks)
+	p.Chunks, p.Checksums = slices.Clone(p.Chunks), slices.Clone(p.Checksums)
+	for i, c := range p.Checksums {
+		p.Checksums[i].Value = bytes.Clone(c.Value)
+	}
 	return p
 }

@@ -132,6 +132,9 @@ func (m *Metadata) ListSessions(ctx context.Context, q store.SessionQuery) (page
 
 // BeginPart implements store.Sessions.
 func (m *Metadata) BeginPart(ctx context.Context, id store.FileID, p store.Part) error {
+	if err := store.ValidChecksums(p); err != nil {
+		return err
+	}
 	return m.do(ctx, func(d *data) error {
 		if _, err := d.session(id); err != nil {
 			return err
@@ -167,6 +170,9 @@ func (m *Metadata) AddPart(ctx context.Context, id store.FileID, p store.Part, t
 
 func (m *Metadata) takePart(ctx context.Context, id store.FileID, p store.Part, ttl time.Duration, replace bool) error {
 	if err := store.ValidTTL(ttl); err != nil {
+		return err
+	}
+	if err := store.ValidChecksums(p); err != nil {
 		return err
 	}
 	return m.do(ctx, func(d *data) error {

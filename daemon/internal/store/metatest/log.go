@@ -38,6 +38,7 @@ var logTests = []test{
 		log, n := store.NewLogID(), newNodes(3)
 		a, b, c := newSegment(log, 1, 3, n...), newSegment(log, 2, 3, n...), newSegment(log, 7, 4, n...)
 		b.Kind, b.Group = store.SnapshotSegment, 2
+		a.Part.Checksums = store.Checksums{sum(store.ChecksumMD5, 0, 16)}
 		_, err := m.LoggedTo(t.Context())
 		requireKind(t, store.NotFound, err)
 		changeLog(t, m, store.LogChange{Term: 3, Add: []store.LogSegment{a, b}})

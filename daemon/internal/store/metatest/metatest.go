@@ -46,6 +46,7 @@ func Run(t *testing.T, fresh Fresh) {
 		{"SessionParts", sessionPartTests},
 		{"CompleteSession", completeTests},
 		{"Parts", partsTests},
+		{"Checksums", checksumTests},
 		{"ListObjects", objectTests},
 		{"ListFiles", listFilesTests},
 		{"Placements", placementTests},

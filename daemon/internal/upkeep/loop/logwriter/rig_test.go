@@ -213,6 +213,9 @@ func file(key store.Key, parts int) store.File {
 		for range 3 {
 			p.Chunks = append(p.Chunks, store.Placement{Node: store.NodeID{1, 15: 1}, Sum: 7})
 		}
+		if i == 1 {
+			p.Checksums = store.Checksums{{Algorithm: store.ChecksumMD5, Value: bytes.Repeat([]byte{byte(len(key))}, 16)}}
+		}
 		f.Parts = append(f.Parts, p)
 		f.Size += p.Size
 	}
