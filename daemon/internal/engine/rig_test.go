@@ -188,8 +188,19 @@ func (r *rig) read(t testing.TB, o *engine.Object, off, n int64) []byte {
 	return out.Bytes()
 }
 
-func (r *rig) depth(t testing.TB, kind store.TaskKind) int64 {
+// depth counts the queued reclaims, or the chunks of the queued repairs.
+func (r *rig) depth(t testing.TB, kind store.TaskKind) (chunks int64) {
 	t.Helper()
+	if kind == store.Repair {
+		const term = 1 << 40
+		tasks, err := r.meta.Claim(context.Background(), store.ClaimQuery{Kind: kind, Limit: store.MaxListLimit, Hold: time.Hour, Term: term})
+		require.NoError(t, err)
+		for _, task := range tasks {
+			chunks += int64(len(task.Chunks.Indexes()))
+		}
+		require.NoError(t, r.meta.Unclaim(context.Background(), kind, term))
+		return chunks
+	}
 	d, err := r.meta.Depth(context.Background(), kind)
 	require.NoError(t, err)
 	return d.Tasks

@@ -146,3 +146,16 @@ func survivesLoads(k int, loads []int) int {
 	}
 	return len(loads)
 }
+
+// Repair is the task that rebuilds the lost chunks of a part. Its priority is the number of further node failures that
+// the part survives without them, as its other chunks are placed.
+func Repair(p store.Part, lost store.ChunkSet, reason string) store.Task {
+	left := slices.Clone(p.Chunks)
+	for i := range left {
+		if lost.Has(i) {
+			left[i] = store.Placement{}
+		}
+	}
+	t := store.Task{Kind: store.Repair, Chunk: store.ChunkID{Part: p.ID}, Chunks: lost, Priority: Survives(p.K, left), Reason: reason}
+	return t.Queued()
+}

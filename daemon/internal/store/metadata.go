@@ -72,8 +72,8 @@ type Files interface {
 
 	// CommitFile makes the file complete and latest: it is the step in which a write
 	// becomes visible. In the same step: the parts and placements are stored
-	// as given (replacing those of BeginFile); each placement without a node is put on the
-	// repair queue; the file that was latest under the key before is treated as c.Before says.
+	// as given (replacing those of BeginFile); a part with placements without a node is put on the
+	// repair queue, with its priority; the file that was latest under the key before is treated as c.Before says.
 	// Chunks that BeginFile planned at a place where the commit does not have them are put
 	// on the reclaim queue.
 	// c.File.ID must be new, or where c.Begun is set that of an Uploading file of the same bucket and key.
@@ -226,8 +226,8 @@ type Placements interface {
 
 	// MoveChunk changes one placement, if it still is from: Conflict if not. NotFound (chunk).
 	// In the same step a from that names a node is put on the reclaim queue,
-	// unless to is the same node, and a repair task for the chunk is finished.
-	// A to without a node puts the chunk on the repair queue instead, as CommitFile does: Task.Node is zero.
+	// unless to is the same node, and the chunk is removed from the repair task of the part, which is finished when it has no other.
+	// A to without a node puts the chunk on the repair queue instead, as CommitFile does.
 	// A reclaim that is queued for the chunk at to is removed from the queue if it was
 	// never claimed; otherwise it could still delete the new copy, so it is a Conflict.
 	MoveChunk(ctx context.Context, id ChunkID, from, to Placement) error
@@ -338,64 +338,6 @@ type Nodes interface {
 	// SetNodeDesired replaces what is desired; the epoch grows if the effective zone or weight differs.
 	// NotFound; Conflict for a removed node; Invalid.
 	SetNodeDesired(ctx context.Context, id NodeID, d Desired, caller string) error
-}
-
-// TaskKind says what a task is. Values are stored: add at the end.
-type TaskKind uint8
-
-// The kinds of tasks.
-const (
-	Reclaim TaskKind = iota + 1 // delete Chunk on Node; no metadata refers to it
-	Repair                      // make Chunk again from its part's others; Node is where it was lost, or zero
-)
-
-// Task is queued work on one chunk. (Kind, Chunk, Node) is its identity.
-type Task struct {
-	Kind     TaskKind
-	Chunk    ChunkID
-	Node     NodeID
-	Attempts int       // claims so far, this one included
-	Term     uint64    // of the lease under which it was claimed; 0: it is not claimed
-	QueuedAt time.Time // microseconds, UTC, store's clock
-	Reason   string    // of the last Postpone, or of the Enqueue; for a person
-}
-
-// ClaimQuery asks for tasks.
-type ClaimQuery struct {
-	Kind  TaskKind
-	Nodes []NodeID      // only tasks of these nodes; nil: all
-	Limit int           // 1..MaxListLimit
-	Hold  time.Duration // claimed tasks stay hidden so long, then come back if not finished
-	Term  uint64        // of the lease that the claimer holds; at least 1
-}
-
-// QueueDepth counts the tasks of a queue.
-type QueueDepth struct {
-	Tasks  int64
-	Oldest time.Time // QueuedAt of the oldest, zero when empty
-}
-
-// Queues keeps work that must not be lost. A task is given to one
-// claimer at a time, at least once, in the order in which tasks became due. A claim is bound to the term
-// of the claimer's lease: it ends after Hold, or as soon as a newer term takes over.
-type Queues interface {
-	// Enqueue adds tasks, due at once; a task that is queued already is not changed.
-	Enqueue(ctx context.Context, tasks []Task) error
-	// Claim hides up to Limit due tasks for Hold and returns them, with the Term.
-	Claim(ctx context.Context, q ClaimQuery) ([]Task, error)
-	// TakeOver ends all claims of terms before this one: their tasks are due at once.
-	TakeOver(ctx context.Context, term uint64) error
-	// Unclaim ends all claims of the kind under this term: their tasks are due at once. It is for a claimer that works on no task
-	// and may hold claims that it does not know of, because the answer of a Claim, Finish or Postpone was lost.
-	Unclaim(ctx context.Context, kind TaskKind, term uint64) error
-	// Finish removes tasks that are still claimed under Task.Term, and ignores the others.
-	Finish(ctx context.Context, tasks []Task) error
-	// Postpone makes tasks that are still claimed under Task.Term due again after the delay, and stores the Task.Reason of each.
-	Postpone(ctx context.Context, tasks []Task, delay time.Duration) error
-	// Hasten makes all postponed, unclaimed tasks of the kind due now: the reason for the delay may no longer hold.
-	Hasten(ctx context.Context, kind TaskKind) error
-	// Depth counts the tasks of a kind, hidden ones included.
-	Depth(ctx context.Context, kind TaskKind) (QueueDepth, error)
 }
 
 // Lease is the right to run, for a limited time, work that must run only once in a cluster.

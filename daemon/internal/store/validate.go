@@ -65,6 +65,9 @@ func (q ClaimQuery) Validate() error {
 	if q.Term == 0 {
 		return Errorf(Invalid, "a claim needs the term of a lease")
 	}
+	if q.Kind == Repair && q.Nodes != nil {
+		return Errorf(Invalid, "repairs are not claimed by node")
+	}
 	return validLimit(q.Limit)
 }
 

@@ -118,8 +118,9 @@ func (w *Writer) settled() bool {
 	return true
 }
 
+// survives reports whether Commit need not wait for more chunks.
 func (w *Writer) survives() bool {
-	return placement.Survives(w.spec.Part.K, w.placed((*stream).durable)) >= w.spec.Required
+	return !w.spec.All && placement.Survives(w.spec.Part.K, w.placed((*stream).durable)) >= w.spec.Required
 }
 
 // noteLate records that a write of the node was abandoned because it was slower than its peers. A single one means little; a node that

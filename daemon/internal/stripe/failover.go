@@ -81,11 +81,21 @@ func (r *Reader) abandon(index int, err error) error {
 	switch kind := store.KindOf(err); {
 	case r.gone:
 	case kind == store.NotFound, kind == store.Corrupt, kind == store.OutOfRange:
-		r.io.reportDamage(r.ctx, r.part.ChunkID(index), node, err)
+		r.io.reportDamage(r.ctx, r.part, index, r.failed(), err)
 	default:
 		r.io.cfg.Fleet.Report(node, err)
 	}
 	return errAgain
+}
+
+// failed is the set of the chunks that are missing, damaged, or failed in this read.
+func (r *Reader) failed() (chunks store.ChunkSet) {
+	for i := range r.part.Chunks {
+		if r.state[i] == chunkFailed {
+			chunks |= store.NewChunkSet(i)
+		}
+	}
+	return chunks
 }
 
 // moved reads the part's placements again, once for each chunk that cannot be read: during the read it may
@@ -117,7 +127,7 @@ func (r *Reader) verify(index, s int, u chunk.Unit, length int) error {
 	if len(u.Data) != length {
 		return store.Errorf(store.Corrupt, "unit %d has %d bytes, expected %d", s, len(u.Data), length)
 	}
-	if r.chunk >= 0 {
+	if len(r.chunks) > 0 {
 		if err := u.Check(); err != nil {
 			return err
 		}

@@ -18,6 +18,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/cluster"
 	"github.com/ringstore/ringstore/daemon/internal/erasure"
+	"github.com/ringstore/ringstore/daemon/internal/placement"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -106,13 +107,16 @@ func (o *IO) Code(k, m int) (*erasure.Code, error) {
 // reportLimit bounds the report of a damaged chunk.
 const reportLimit = 15 * time.Second
 
-// reportDamage queues the chunk for repair, in the background: the reader does not wait for the metadata store.
-func (o *IO) reportDamage(ctx context.Context, id store.ChunkID, node store.NodeID, cause error) {
+// reportDamage queues a chunk of the part for repair, with the priority that the part has without the chunks that failed in this
+// read. It works in the background: the reader does not wait for the metadata store.
+func (o *IO) reportDamage(ctx context.Context, p store.Part, index int, failed store.ChunkSet, cause error) {
+	id, node := p.ChunkID(index), p.Chunks[index].Node
+	task := placement.Repair(p, failed, "chunk "+id.String()+" on node "+node.String()+": "+cause.Error())
+	task.Chunks = store.NewChunkSet(index)
 	o.cfg.Log.WarnContext(ctx, "a chunk cannot be read; it is reconstructed from the others and queued for repair", "chunk", id, "node", node, "error", cause)
 	o.background.Go(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reportLimit)
 		defer cancel()
-		task := store.Task{Kind: store.Repair, Chunk: id, Node: node, Reason: cause.Error()}
 		if err := o.cfg.Meta.Enqueue(ctx, []store.Task{task}); err != nil {
 			o.cfg.Log.WarnContext(ctx, "a damaged chunk could not be queued for repair", "chunk", id, "node", node, "error", err)
 			return

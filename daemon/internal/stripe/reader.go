@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 
 	"github.com/ringstore/ringstore/daemon/internal/bufpool"
 	"github.com/ringstore/ringstore/daemon/internal/chunk"
@@ -24,7 +25,7 @@ type Reader struct {
 	cancel context.CancelFunc
 	part   store.Part
 	layout erasure.Layout
-	chunk  int   // the chunk that is read; -1: the bytes from..to
+	chunks []int // the chunks that are read, ascending; none: the bytes from..to
 	from   int64 // the range is [from, to) of the part
 	to     int64
 	first  int // stripes, both included
@@ -63,22 +64,22 @@ func (o *IO) Read(ctx context.Context, p store.Part, from, to int64) (*Reader, e
 	return r.begin()
 }
 
-// ReadChunk opens a reader of one chunk of the part, by index: from its node where it can be read there, otherwise
-// reconstructed from the others. lost says that it is not to be read where the metadata places it.
-func (o *IO) ReadChunk(ctx context.Context, p store.Part, index int, lost bool) (*Reader, error) {
+// ReadChunks opens a reader of whole chunks of the part: each is read from its node where that is possible, and all others are
+// reconstructed from one read of any K chunks. Chunks that are lost are not read where the metadata places them.
+func (o *IO) ReadChunks(ctx context.Context, p store.Part, chunks, lost store.ChunkSet) (*Reader, error) {
 	r := o.newReader(ctx, p, erasure.LayoutOf(p))
-	r.chunk = index
+	r.chunks = chunks.Indexes()
 	r.to = p.Size
 	r.last = r.layout.Stripes(p.Size) - 1
-	if lost {
-		r.state[index] = chunkFailed
-		r.looked[index] = true
+	for _, i := range lost.Indexes() {
+		r.state[i] = chunkFailed
+		r.looked[i] = true
 	}
 	return r.begin()
 }
 
 func (o *IO) newReader(ctx context.Context, p store.Part, l erasure.Layout) *Reader {
-	r := &Reader{io: o, part: p, layout: l, chunk: -1}
+	r := &Reader{io: o, part: p, layout: l}
 	r.ctx, r.cancel = context.WithCancel(ctx)
 	view := o.cfg.Fleet.View()
 	for i, c := range p.Chunks {
@@ -96,7 +97,7 @@ func (o *IO) newReader(ctx context.Context, p store.Part, l erasure.Layout) *Rea
 
 func (r *Reader) begin() (*Reader, error) {
 	// Of copies any will do, and choose begins with one that depends on the part, to distribute the load.
-	r.reconstruct = r.layout.K == 1 && r.chunk < 0
+	r.reconstruct = r.layout.K == 1 && len(r.chunks) == 0
 	if err := r.open(r.first); err != nil {
 		r.Close()
 		return nil, err
@@ -142,31 +143,47 @@ func (r *Reader) Stripe(w io.Writer, s int) error {
 	return nil
 }
 
-// Unit returns the stripe's unit of the chunk that ReadChunk opened. The stripe must be the one after that of the last call. The
-// caller releases the unit. Errors: those of Stripe.
-func (r *Reader) Unit(s int) (chunk.Unit, error) {
+// Units returns the stripe's units of the chunks that ReadChunks opened, by index; those of other chunks are empty. The stripe
+// must be the one after that of the last call. The caller releases the units. Errors: those of Stripe.
+func (r *Reader) Units(s int) ([]chunk.Unit, error) {
 	got, err := r.read(s)
 	if err != nil {
-		return chunk.Unit{}, err
-	}
-	data := got.data[r.chunk]
-	for i, u := range got.units {
-		if &u.Data[0] == &data[0] { // the chunk itself or a copy of it: passed on in the memory in which it arrived
-			got.units[i] = chunk.Unit{}
-			got.release()
-			return u, nil
-		}
+		return nil, err
 	}
 	defer got.release()
-	buf := r.scratch[r.chunk]
-	r.scratch[r.chunk] = nil // the unit owns it now
-	return chunk.NewUnit(data, buf), nil
+	units := make([]chunk.Unit, r.layout.Width())
+	for _, i := range r.chunks {
+		units[i] = r.take(got, units, i)
+	}
+	return units, nil
+}
+
+// take returns the chunk's unit in the memory in which it, or another copy of it, arrived or was reconstructed. Units
+// that were taken before may be in the same memory.
+func (r *Reader) take(got row, taken []chunk.Unit, index int) chunk.Unit {
+	data := got.data[index]
+	same := func(u chunk.Unit) bool { return len(u.Data) > 0 && &u.Data[0] == &data[0] }
+	if i := slices.IndexFunc(taken, same); i >= 0 {
+		return share(taken[i])
+	}
+	if i := slices.IndexFunc(got.units, same); i >= 0 {
+		u := got.units[i]
+		got.units[i] = chunk.Unit{}
+		return u
+	}
+	buf := r.scratch[index]
+	r.scratch[index] = nil // the unit owns it now
+	return chunk.NewUnit(data, buf)
 }
 
 // spans are the runs of units that the range has of a stripe.
 func (r *Reader) spans(stripe int) []erasure.Span {
-	if r.chunk >= 0 {
-		return []erasure.Span{{Index: r.chunk, To: r.layout.UnitLen(r.part.Size, stripe)}}
+	if len(r.chunks) > 0 {
+		spans := make([]erasure.Span, len(r.chunks))
+		for n, i := range r.chunks {
+			spans[n] = erasure.Span{Index: i, To: r.layout.UnitLen(r.part.Size, stripe)}
+		}
+		return spans
 	}
 	return r.layout.Spans(r.part.Size, stripe, r.from, r.to)
 }
@@ -223,7 +240,7 @@ func (r *Reader) openRange(s int) bool {
 func (r *Reader) choose() []int {
 	width := r.layout.Width()
 	turn := 0
-	if r.layout.K == 1 && r.chunk < 0 {
+	if r.layout.K == 1 && len(r.chunks) == 0 {
 		turn = int(r.part.ID[15]) % width
 	}
 	chosen := make([]int, 0, r.layout.K)

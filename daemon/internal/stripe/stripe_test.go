@@ -84,20 +84,27 @@ func TestEachChunkIsReadOrReconstructed(t *testing.T) {
 		for _, i := range victims {
 			require.Error(t, o.Verify(context.Background(), p, i))
 		}
-		for i, at := range p.Chunks {
-			r, err := o.ReadChunk(context.Background(), p, i, len(victims) < p.M && rapid.Bool().Draw(t, "lost"))
+		var lost store.ChunkSet
+		if len(victims) < p.M && rapid.Bool().Draw(t, "lost") {
+			lost = store.NewChunkSet(rapid.IntRange(0, len(p.Chunks)-1).Draw(t, "which"))
+		}
+		chunks := rapid.SliceOfNDistinct(rapid.IntRange(0, len(p.Chunks)-1), 1, len(p.Chunks), rapid.ID[int]).Draw(t, "chunks")
+		r, err := o.ReadChunks(context.Background(), p, store.NewChunkSet(chunks...), lost)
+		require.NoError(t, err)
+		var sums [store.MaxChunksPerPart]store.ChunkSum
+		first, last := r.Stripes()
+		for s := first; s <= last; s++ {
+			units, err := r.Units(s)
 			require.NoError(t, err)
-			var sum store.ChunkSum
-			first, last := r.Stripes()
-			for s := first; s <= last; s++ {
-				u, err := r.Unit(s)
-				require.NoError(t, err)
+			for i, u := range units {
 				require.NoError(t, u.Check())
-				sum = sum.Add(u.CRC)
+				sums[i] = sums[i].Add(u.CRC)
 				u.Release()
 			}
-			r.Close()
-			require.Equal(t, at.Sum, sum, "chunk %d", i)
+		}
+		r.Close()
+		for _, i := range chunks {
+			require.Equal(t, p.Chunks[i].Sum, sums[i], "chunk %d", i)
 		}
 		o.Wait()
 		c.RequireNothingLent(t)

@@ -16,6 +16,8 @@ type WriteSpec struct {
 	Part     store.Part // Chunks names the node of each chunk; the zero node: the chunk is not written
 	Size     int64      // expected bytes of the part, -1 if unknown; for preallocation
 	Required int        // node failures that the durable chunks must survive; -1: any result will do
+	// All: no node is abandoned because others are faster, only one that fails or stalls.
+	All bool
 	// Whole: each chunk is one unit. It is sent by Commit in one call, and kept until then, so
 	// that it can be sent to a spare node when the first one fails or is late.
 	Whole  bool
@@ -121,6 +123,9 @@ func (w *Writer) abandon(node store.NodeID) {
 
 // canSpare reports whether the part survives enough without the node's chunks.
 func (w *Writer) canSpare(node store.NodeID) bool {
+	if w.spec.All {
+		return false
+	}
 	left := w.placed(func(s *stream) bool { return s.node != node && s.error() == nil })
 	return placement.Survives(w.spec.Part.K, left) >= max(w.spec.Required, 0)
 }

@@ -209,15 +209,35 @@ CREATE TABLE tasks (
     due_at    timestamptz NOT NULL DEFAULT now(),
     reason    text        NOT NULL DEFAULT '',
     term      bigint      NOT NULL DEFAULT 0, -- of the lease under which it is claimed, 0 while it is not
-    PRIMARY KEY (kind, part_id, idx, node_id)
+    chunks    bigint      NOT NULL DEFAULT 0, -- of a repair, a bit for each chunk: those that are to be examined
+    held      bigint      NOT NULL DEFAULT 0, -- those for which it is claimed
+    priority  smallint    NOT NULL DEFAULT 0, -- of a repair: how many further failures its part survives
+    was       smallint    NOT NULL DEFAULT -1, -- priority before the last merge, -1 before the first: what a merge adds to the counts
+    PRIMARY KEY (kind, part_id, idx, node_id) -- a repair is of a part: its idx is 0, its node_id zero
 ) WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000);
 
 CREATE INDEX tasks_claimed ON tasks (term ASC) WHERE term > 0;
 
 -- kind + 0: the planner must not use these for a look-up by the primary key, though they cost
 -- as little while the table is empty and statements are prepared.
-CREATE INDEX tasks_due ON tasks ((kind + 0) ASC, due_at ASC);
+CREATE INDEX tasks_due ON tasks ((kind + 0) ASC, priority ASC, due_at ASC);
 CREATE INDEX tasks_due_of_node ON tasks ((kind + 0) ASC, node_id ASC, due_at ASC);
+
+-- The lengths of the queues, and what was added to or removed from them since: a transaction that changes a queue adds a row
+-- here, which no other waits for. Claims add the rows up.
+CREATE TABLE queue_counts (
+    kind     smallint NOT NULL,
+    priority smallint NOT NULL,
+    tasks    bigint   NOT NULL,
+    PRIMARY KEY (kind, priority)
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 200);
+
+CREATE TABLE queue_changes (
+    id       bigint   GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    kind     smallint NOT NULL,
+    priority smallint NOT NULL,
+    tasks    bigint   NOT NULL
+) WITH (autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 1000);
 
 CREATE TABLE leases (
     name       text        PRIMARY KEY,

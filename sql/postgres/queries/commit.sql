@@ -88,13 +88,15 @@ WITH dropped AS (
 ), planned AS (
     SELECT d.id, i, encode(substring(d.nodes FROM 16 * i + 1 FOR 16), 'hex')::uuid AS node
     FROM dropped d, generate_series(0, d.chunks - 1) AS i
+), queued AS (
+    INSERT INTO tasks (kind, part_id, idx, node_id, reason)
+    SELECT 1, id, i, node, 'planned, not used' FROM planned
+    WHERE node <> '00000000-0000-0000-0000-000000000000'
+      AND (id, i, node) NOT IN (SELECT * FROM unnest($2::uuid[], $3::smallint[], $4::uuid[]))
+    ORDER BY 2, 3, 4
+    ON CONFLICT DO NOTHING RETURNING kind
 )
-INSERT INTO tasks (kind, part_id, idx, node_id, reason)
-SELECT 1, id, i, node, 'planned, not used' FROM planned
-WHERE node <> '00000000-0000-0000-0000-000000000000'
-  AND (id, i, node) NOT IN (SELECT * FROM unnest($2::uuid[], $3::smallint[], $4::uuid[]))
-ORDER BY 2, 3, 4
-ON CONFLICT DO NOTHING;
+INSERT INTO queue_changes (kind, priority, tasks) SELECT 1, 0, count(*) FROM queued HAVING count(*) > 0;
 
 -- Inserts new files in the state. A file is completed at clock_timestamp, not now, and draws its seq: ReplaceLatest has locked
 -- the file before it, so both follow the order of the commits of the key. Files whose
@@ -124,14 +126,20 @@ WITH holders AS MATERIALIZED (
                 @unit_sizes::integer[], @part_crcs::bigint[], @nodes::bytea[], @sums::bytea[], @checksums::bytea[])
          AS p (file_id, id, number, size, k, m, unit_size, crc64, nodes, sums, checksums)
     JOIN stored ON stored.id = p.file_id
-), queued AS (
-    INSERT INTO tasks (kind, part_id, idx, node_id, reason)
-    SELECT 2, r.part_id, r.idx, '00000000-0000-0000-0000-000000000000', 'not written'
-    FROM unnest(@missing_files::uuid[], @missing_parts::uuid[], @missing_indexes::smallint[]) AS r (file_id, part_id, idx)
-    JOIN stored ON stored.id = r.file_id
-    ON CONFLICT DO NOTHING
 )
 SELECT id, created_at, completed_at, seq FROM stored;
+
+-- Queues the repairs of parts that this transaction has stored (chunks as in tasks). A part whose file was left out has none.
+-- name: QueueRepairs
+WITH queued AS (
+    INSERT INTO tasks (kind, part_id, idx, node_id, reason, chunks, priority)
+    SELECT 2, r.part_id, 0, '00000000-0000-0000-0000-000000000000', 'not written', r.chunks, r.priority
+    FROM unnest($1::uuid[], $2::bigint[], $3::smallint[]) AS r (part_id, chunks, priority)
+    JOIN parts ON parts.id = r.part_id AND parts.state = 2
+    ORDER BY 2
+    ON CONFLICT DO NOTHING RETURNING kind, priority
+)
+INSERT INTO queue_changes (kind, priority, tasks) SELECT kind, priority, count(*) FROM queued GROUP BY kind, priority;
 
 -- Completes the claimed upload with the values of the commit.
 -- name: CompleteUpload
@@ -150,10 +158,13 @@ WITH stored AS (
                 @unit_sizes::integer[], @part_crcs::bigint[], @nodes::bytea[], @sums::bytea[], @checksums::bytea[])
          AS p (id, number, size, k, m, unit_size, crc64, nodes, sums, checksums), stored
 ), queued AS (
-    INSERT INTO tasks (kind, part_id, idx, node_id, reason)
-    SELECT 2, r.part_id, r.idx, '00000000-0000-0000-0000-000000000000', 'not written'
-    FROM unnest(@missing_parts::uuid[], @missing_indexes::smallint[]) AS r (part_id, idx), stored
-    ON CONFLICT DO NOTHING
+    INSERT INTO tasks (kind, part_id, idx, node_id, reason, chunks, priority)
+    SELECT 2, r.part_id, 0, '00000000-0000-0000-0000-000000000000', 'not written', r.chunks, r.priority
+    FROM unnest(@missing_parts::uuid[], @missing::bigint[], @priorities::smallint[]) AS r (part_id, chunks, priority), stored
+    ORDER BY 2
+    ON CONFLICT DO NOTHING RETURNING kind, priority
+), counted AS (
+    INSERT INTO queue_changes (kind, priority, tasks) SELECT kind, priority, count(*) FROM queued GROUP BY kind, priority
 )
 SELECT id, created_at, completed_at, seq FROM stored;
 
@@ -187,19 +198,21 @@ WITH target AS MATERIALIZED (
 ), dropped AS (
     DELETE FROM parts USING target WHERE parts.owner = target.id AND target.state = 1
     RETURNING parts.id, parts.nodes, parts.k + parts.m AS chunks
+), queued AS (
+    INSERT INTO tasks (kind, part_id, idx, node_id, reason)
+    SELECT 1, part_id, idx, node_id, 'upload failed'
+    FROM (
+        SELECT d.id AS part_id, i AS idx, encode(substring(d.nodes FROM 16 * i + 1 FOR 16), 'hex')::uuid AS node_id
+        FROM dropped d, generate_series(0, d.chunks - 1) AS i
+        UNION
+        SELECT a.part_id, a.idx, a.node_id
+        FROM unnest($3::uuid[], $4::smallint[], $5::uuid[]) AS a (part_id, idx, node_id), target
+    ) AS chunks
+    WHERE node_id <> '00000000-0000-0000-0000-000000000000'
+    ORDER BY 2, 3, 4
+    ON CONFLICT DO NOTHING RETURNING kind
 )
-INSERT INTO tasks (kind, part_id, idx, node_id, reason)
-SELECT 1, part_id, idx, node_id, 'upload failed'
-FROM (
-    SELECT d.id AS part_id, i AS idx, encode(substring(d.nodes FROM 16 * i + 1 FOR 16), 'hex')::uuid AS node_id
-    FROM dropped d, generate_series(0, d.chunks - 1) AS i
-    UNION
-    SELECT a.part_id, a.idx, a.node_id
-    FROM unnest($3::uuid[], $4::smallint[], $5::uuid[]) AS a (part_id, idx, node_id), target
-) AS chunks
-WHERE node_id <> '00000000-0000-0000-0000-000000000000'
-ORDER BY 2, 3, 4
-ON CONFLICT DO NOTHING;
+INSERT INTO queue_changes (kind, priority, tasks) SELECT 1, 0, count(*) FROM queued HAVING count(*) > 0;
 
 -- name: FileState
 SELECT state FROM files WHERE id = $1;
@@ -272,7 +285,9 @@ WITH due AS MATERIALIZED (
     FROM dropped d, generate_series(0, d.chunks - 1) AS i
     WHERE substring(d.nodes FROM 16 * i + 1 FOR 16) <> '\x00000000000000000000000000000000'
     ORDER BY 2, 3
-    ON CONFLICT DO NOTHING
+    ON CONFLICT DO NOTHING RETURNING kind
+), counted AS (
+    INSERT INTO queue_changes (kind, priority, tasks) SELECT 1, 0, count(*) FROM queued HAVING count(*) > 0
 ), empty AS MATERIALIZED (
     SELECT due.id FROM due WHERE due.removable AND NOT EXISTS (SELECT FROM parts WHERE parts.owner = due.id)
     LIMIT greatest($3 - (SELECT count(*) FROM picked), 0)

@@ -25,9 +25,11 @@ WITH part AS (
     INSERT INTO parts (owner, id, number, size, k, m, unit_size, crc64, nodes, sums, checksums, state)
     VALUES (@id, @id, @number, @size, @k, @m, @unit_size, @crc, @nodes, @sums, @checksums, 2)
 ), queued AS (
-    INSERT INTO tasks (kind, part_id, idx, node_id, reason)
-    SELECT 2, @id, idx, '00000000-0000-0000-0000-000000000000', 'not written' FROM unnest(@missing::smallint[]) AS a (idx)
-    ON CONFLICT DO NOTHING
+    INSERT INTO tasks (kind, part_id, idx, node_id, reason, chunks, priority)
+    SELECT 2, @id, 0, '00000000-0000-0000-0000-000000000000', 'not written', @missing::bigint, @priority::smallint WHERE @missing::bigint <> 0
+    ON CONFLICT DO NOTHING RETURNING kind, priority
+), counted AS (
+    INSERT INTO queue_changes (kind, priority, tasks) SELECT kind, priority, 1 FROM queued
 )
 INSERT INTO log_segments (number, log_id, term, kind, grp, first, last, written_at, part_id)
 VALUES (@segment, @log, @term, @kind, @grp, @first, @last, @at, @id);
@@ -38,16 +40,18 @@ WITH removed AS (
     DELETE FROM log_segments WHERE number = ANY ($1::bigint[]) RETURNING part_id
 ), dropped AS (
     DELETE FROM parts USING removed WHERE parts.id = removed.part_id RETURNING parts.id, parts.nodes, parts.k, parts.m
+), queued AS (
+    INSERT INTO tasks (kind, part_id, idx, node_id, reason)
+    SELECT 1, c.id, c.idx, c.node_id, 'replaced segment of the metadata log'
+    FROM (
+        SELECT dropped.id, i AS idx, encode(substring(dropped.nodes FROM 16 * i + 1 FOR 16), 'hex')::uuid AS node_id
+        FROM dropped, generate_series(0, dropped.k + dropped.m - 1) AS i
+    ) AS c
+    WHERE c.node_id <> '00000000-0000-0000-0000-000000000000'
+    ORDER BY 2, 3
+    ON CONFLICT DO NOTHING RETURNING kind
 )
-INSERT INTO tasks (kind, part_id, idx, node_id, reason)
-SELECT 1, c.id, c.idx, c.node_id, 'replaced segment of the metadata log'
-FROM (
-    SELECT dropped.id, i AS idx, encode(substring(dropped.nodes FROM 16 * i + 1 FOR 16), 'hex')::uuid AS node_id
-    FROM dropped, generate_series(0, dropped.k + dropped.m - 1) AS i
-) AS c
-WHERE c.node_id <> '00000000-0000-0000-0000-000000000000'
-ORDER BY 2, 3
-ON CONFLICT DO NOTHING;
+INSERT INTO queue_changes (kind, priority, tasks) SELECT 1, 0, count(*) FROM queued HAVING count(*) > 0;
 
 -- name: FilesByID
 SELECT coalesce(b.name, ''), f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,

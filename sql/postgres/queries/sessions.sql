@@ -115,13 +115,15 @@ WITH session AS MATERIALIZED (
     WHERE p.owner = session.id AND p.number = $3 AND p.state = 2
       AND NOT EXISTS (SELECT FROM parts WHERE id = $2 AND state <> 1)
     RETURNING p.id, p.nodes, p.k + p.m AS chunks
+), queued AS (
+    INSERT INTO tasks (kind, part_id, idx, node_id, reason)
+    SELECT 1, d.id, i, encode(substring(d.nodes FROM 16 * i + 1 FOR 16), 'hex')::uuid, 'sent again'
+    FROM dropped d, generate_series(0, d.chunks - 1) AS i
+    WHERE substring(d.nodes FROM 16 * i + 1 FOR 16) <> '\x00000000000000000000000000000000'
+    ORDER BY 2, 3
+    ON CONFLICT DO NOTHING RETURNING kind
 )
-INSERT INTO tasks (kind, part_id, idx, node_id, reason)
-SELECT 1, d.id, i, encode(substring(d.nodes FROM 16 * i + 1 FOR 16), 'hex')::uuid, 'sent again'
-FROM dropped d, generate_series(0, d.chunks - 1) AS i
-WHERE substring(d.nodes FROM 16 * i + 1 FOR 16) <> '\x00000000000000000000000000000000'
-ORDER BY 2, 3
-ON CONFLICT DO NOTHING;
+INSERT INTO queue_changes (kind, priority, tasks) SELECT 1, 0, count(*) FROM queued HAVING count(*) > 0;
 
 -- Queues for reclaim the chunks that the begun part $2 planned on a node where it does not have them; $3 are the actual nodes.
 -- A separate statement, because in StorePart the row could be read after its change.
@@ -131,13 +133,15 @@ WITH session AS MATERIALIZED (
     WHERE s.id = $1 AND e.expires_at - now() > interval '0' FOR SHARE OF s
 ), begun AS MATERIALIZED (
     SELECT p.id, p.nodes, p.k + p.m AS chunks FROM parts p CROSS JOIN session WHERE p.id = $2 AND p.state = 1 FOR UPDATE OF p
+), queued AS (
+    INSERT INTO tasks (kind, part_id, idx, node_id, reason)
+    SELECT 1, id, i, encode(substring(nodes FROM 16 * i + 1 FOR 16), 'hex')::uuid, 'planned, not used'
+    FROM begun, generate_series(0, chunks - 1) AS i
+    WHERE substring(nodes FROM 16 * i + 1 FOR 16) NOT IN ('\x00000000000000000000000000000000', substring($3::bytea FROM 16 * i + 1 FOR 16))
+    ORDER BY 2, 3
+    ON CONFLICT DO NOTHING RETURNING kind
 )
-INSERT INTO tasks (kind, part_id, idx, node_id, reason)
-SELECT 1, id, i, encode(substring(nodes FROM 16 * i + 1 FOR 16), 'hex')::uuid, 'planned, not used'
-FROM begun, generate_series(0, chunks - 1) AS i
-WHERE substring(nodes FROM 16 * i + 1 FOR 16) NOT IN ('\x00000000000000000000000000000000', substring($3::bytea FROM 16 * i + 1 FOR 16))
-ORDER BY 2, 3
-ON CONFLICT DO NOTHING;
+INSERT INTO queue_changes (kind, priority, tasks) SELECT 1, 0, count(*) FROM queued HAVING count(*) > 0;
 
 -- Adds the part to the session. Chunks that are not stored are queued for repair.
 -- Where a row has the id already, it must be a begun part.
@@ -154,12 +158,11 @@ WITH session AS MATERIALIZED (
     WHERE parts.state = 1
     RETURNING id
 ), queued AS (
-    INSERT INTO tasks (kind, part_id, idx, node_id, reason)
-    SELECT 2, stored.id, i, '00000000-0000-0000-0000-000000000000', 'not written'
-    FROM stored, generate_series(0, @k::smallint + @m::smallint - 1) AS i
-    WHERE substring(@nodes::bytea FROM 16 * i + 1 FOR 16) = '\x00000000000000000000000000000000'
-    ORDER BY 2, 3
-    ON CONFLICT DO NOTHING
+    INSERT INTO tasks (kind, part_id, idx, node_id, reason, chunks, priority)
+    SELECT 2, stored.id, 0, '00000000-0000-0000-0000-000000000000', 'not written', @missing::bigint, @priority::smallint FROM stored WHERE @missing::bigint <> 0
+    ON CONFLICT DO NOTHING RETURNING kind, priority
+), counted AS (
+    INSERT INTO queue_changes (kind, priority, tasks) SELECT kind, priority, 1 FROM queued
 )
 SELECT EXISTS (SELECT FROM session), EXISTS (SELECT FROM stored);
 
@@ -198,7 +201,9 @@ WITH kept AS MATERIALIZED (
     ) AS chunks
     WHERE node_id <> '00000000-0000-0000-0000-000000000000' AND NOT EXISTS (SELECT FROM kept)
     ORDER BY 3, 4
-    ON CONFLICT DO NOTHING
+    ON CONFLICT DO NOTHING RETURNING kind
+), counted AS (
+    INSERT INTO queue_changes (kind, priority, tasks) SELECT 1, 0, count(*) FROM queued HAVING count(*) > 0
 )
 SELECT EXISTS (SELECT FROM kept);
 

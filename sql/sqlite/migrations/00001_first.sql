@@ -166,13 +166,45 @@ CREATE TABLE tasks (
     due_at    INTEGER NOT NULL,
     reason    TEXT    NOT NULL,
     term      INTEGER NOT NULL, -- of the lease under which it is claimed, 0 while it is not
-    PRIMARY KEY (kind, part_id, idx, node_id)
+    chunks    INTEGER NOT NULL, -- of a repair, a bit for each chunk: those that are to be examined
+    held      INTEGER NOT NULL, -- those for which it is claimed
+    priority  INTEGER NOT NULL, -- of a repair: how many further failures its part survives; else 0
+    PRIMARY KEY (kind, part_id, idx, node_id) -- a repair is of a part: its index is 0, its node_id zero
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX tasks_claimed ON tasks (term) WHERE term > 0;
 
--- Every claim proceeds node by node. queued_at is included so that a count reads the index alone.
-CREATE INDEX tasks_due ON tasks (kind, node_id, due_at, queued_at);
+-- Every claim proceeds node by node, or priority by priority.
+CREATE INDEX tasks_due ON tasks (kind, node_id, priority, due_at);
+
+-- The lengths of the queues.
+CREATE TABLE queue_counts (
+    kind     INTEGER NOT NULL,
+    priority INTEGER NOT NULL,
+    tasks    INTEGER NOT NULL,
+    PRIMARY KEY (kind, priority)
+) STRICT, WITHOUT ROWID;
+
+-- +goose StatementBegin
+CREATE TRIGGER tasks_added AFTER INSERT ON tasks BEGIN
+    INSERT INTO queue_counts (kind, priority, tasks) VALUES (new.kind, new.priority, 1)
+    ON CONFLICT (kind, priority) DO UPDATE SET tasks = tasks + 1;
+END;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE TRIGGER tasks_removed AFTER DELETE ON tasks BEGIN
+    UPDATE queue_counts SET tasks = tasks - 1 WHERE kind = old.kind AND priority = old.priority;
+END;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE TRIGGER tasks_raised AFTER UPDATE OF priority ON tasks WHEN old.priority <> new.priority BEGIN
+    UPDATE queue_counts SET tasks = tasks - 1 WHERE kind = old.kind AND priority = old.priority;
+    INSERT INTO queue_counts (kind, priority, tasks) VALUES (new.kind, new.priority, 1)
+    ON CONFLICT (kind, priority) DO UPDATE SET tasks = tasks + 1;
+END;
+-- +goose StatementEnd
 
 CREATE TABLE leases (
     name       TEXT    PRIMARY KEY,

@@ -25,5 +25,9 @@ DELETE FROM tasks WHERE kind = ? AND part_id = ? AND idx = ? AND node_id = ? AND
 -- name: IsQueued
 SELECT EXISTS (SELECT 1 FROM tasks WHERE kind = ? AND part_id = ? AND idx = ? AND node_id = ?);
 
--- name: FinishRepairs
-DELETE FROM tasks WHERE kind = 2 AND part_id = ? AND idx = ?;
+-- Removes the chunk ?2, a bit, from the repair of its part.
+-- name: DropRepair
+UPDATE tasks SET chunks = chunks & ~?2, held = held & ~?2 WHERE kind = 2 AND part_id = ?1;
+
+-- name: FinishRepair
+DELETE FROM tasks WHERE kind = 2 AND part_id = ? AND chunks | held = 0;

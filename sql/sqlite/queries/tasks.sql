@@ -1,32 +1,49 @@
+-- A repair that is queued already gets the chunks, the urgency and the reason (?6) of the new one, if the first two add something:
+-- store.Task.Merge. ?9 is store.MaxReasons.
 -- name: Enqueue
-INSERT INTO tasks (kind, part_id, idx, node_id, attempts, queued_at, due_at, reason, term)
-VALUES (?1, ?2, ?3, ?4, 0, ?5, ?5, ?6, 0) ON CONFLICT DO NOTHING;
+INSERT INTO tasks (kind, part_id, idx, node_id, attempts, queued_at, due_at, reason, term, chunks, held, priority)
+VALUES (?1, ?2, ?3, ?4, 0, ?5, ?5, ?6, 0, ?7, 0, ?8)
+ON CONFLICT (kind, part_id, idx, node_id) DO UPDATE SET
+    chunks = tasks.chunks | excluded.chunks,
+    priority = min(tasks.priority, excluded.priority),
+    due_at = CASE WHEN tasks.term = 0 THEN min(tasks.due_at, excluded.due_at) ELSE tasks.due_at END,
+    reason = CASE WHEN instr(tasks.reason, excluded.reason) > 0 THEN tasks.reason
+                  WHEN tasks.reason = '' THEN excluded.reason
+                  WHEN octet_length(tasks.reason) + 2 + octet_length(excluded.reason) > ?9 THEN tasks.reason
+                  ELSE tasks.reason || '; ' || excluded.reason END
+WHERE tasks.chunks | excluded.chunks <> tasks.chunks OR excluded.priority < tasks.priority;
 
 -- The first node after the given one that has tasks.
 -- name: NextNode
 SELECT node_id FROM tasks WHERE kind = ? AND node_id > ? ORDER BY node_id LIMIT 1;
 
--- name: DueOfNode
-SELECT kind, part_id, idx, node_id, attempts, queued_at, due_at, reason FROM tasks
-WHERE kind = ? AND node_id = ? AND due_at <= ? ORDER BY due_at LIMIT ?;
+-- name: DueTasks
+SELECT kind, part_id, idx, node_id, attempts, queued_at, due_at, reason, chunks | held, priority FROM tasks
+WHERE kind = ? AND node_id = ? AND priority = ? AND due_at <= ? ORDER BY due_at LIMIT ?;
 
 -- name: ClaimTask
-UPDATE tasks SET attempts = attempts + 1, due_at = ?, term = ? WHERE kind = ? AND part_id = ? AND idx = ? AND node_id = ?;
+UPDATE tasks SET attempts = attempts + 1, due_at = ?, term = ?, held = held | chunks, chunks = 0
+WHERE kind = ? AND part_id = ? AND idx = ? AND node_id = ?;
 
 -- name: TakeOver
-UPDATE tasks INDEXED BY tasks_claimed SET term = 0, due_at = ? WHERE term > 0 AND term < ?;
+UPDATE tasks INDEXED BY tasks_claimed SET term = 0, due_at = ?, chunks = chunks | held, held = 0 WHERE term > 0 AND term < ?;
 
 -- name: Unclaim
-UPDATE tasks INDEXED BY tasks_claimed SET term = 0, due_at = ?1 WHERE term > 0 AND term = ?2 AND +kind = ?3;
+UPDATE tasks INDEXED BY tasks_claimed SET term = 0, due_at = ?1, chunks = chunks | held, held = 0 WHERE term > 0 AND term = ?2 AND +kind = ?3;
 
 -- name: Hasten
 UPDATE tasks SET due_at = ?1 WHERE kind = ?2 AND due_at > ?1 AND term = 0;
 
 -- name: Finish
-DELETE FROM tasks WHERE kind = ? AND part_id = ? AND idx = ? AND node_id = ? AND term = ?;
+DELETE FROM tasks WHERE kind = ? AND part_id = ? AND idx = ? AND node_id = ? AND term = ? AND chunks = 0;
+
+-- Ends the claim of a repair to which chunks were added.
+-- name: FinishSome
+UPDATE tasks SET due_at = ?, term = 0, held = 0 WHERE kind = ? AND part_id = ? AND idx = ? AND node_id = ? AND term = ?;
 
 -- name: Postpone
-UPDATE tasks SET due_at = ?, reason = ?, term = 0 WHERE kind = ? AND part_id = ? AND idx = ? AND node_id = ? AND term = ?;
+UPDATE tasks SET due_at = ?, reason = ?, term = 0, chunks = chunks | held, held = 0
+WHERE kind = ? AND part_id = ? AND idx = ? AND node_id = ? AND term = ?;
 
 -- name: Depth
-SELECT count(*), coalesce(min(queued_at), 0) FROM tasks WHERE kind = ?;
+SELECT coalesce(sum(tasks), 0), coalesce(sum(CASE WHEN priority = 0 THEN tasks END), 0) FROM queue_counts WHERE kind = ?;

@@ -78,20 +78,16 @@ func fileOrNull(id store.FileID) any {
 	return [16]byte(id)
 }
 
-// partArrays are the parts of some files, one array per column, and their chunks that are not stored.
+// partArrays are the parts of some files, one array per column.
 type partArrays struct {
-	files, ids   [][16]byte
-	numbers      []int32
-	sizes        []int64
-	k, m         []int16
-	unitSizes    []int32
-	crcs         []int64
-	nodes, sums  pgtype.FlatArray[[]byte]
-	checksums    pgtype.FlatArray[[]byte]
-	missingFiles [][16]byte
-	missingParts [][16]byte
-
-	missingIndexes []int16
+	files, ids  [][16]byte
+	numbers     []int32
+	sizes       []int64
+	k, m        []int16
+	unitSizes   []int32
+	crcs        []int64
+	nodes, sums pgtype.FlatArray[[]byte]
+	checksums   pgtype.FlatArray[[]byte]
 }
 
 func newPartArrays(rows []*fileRow) *partArrays {
@@ -103,8 +99,7 @@ func newPartArrays(rows []*fileRow) *partArrays {
 		files: make([][16]byte, 0, n), ids: make([][16]byte, 0, n), numbers: make([]int32, 0, n), sizes: make([]int64, 0, n),
 		k: make([]int16, 0, n), m: make([]int16, 0, n), unitSizes: make([]int32, 0, n), crcs: make([]int64, 0, n),
 		nodes: make(pgtype.FlatArray[[]byte], 0, n), sums: make(pgtype.FlatArray[[]byte], 0, n),
-		checksums:    make(pgtype.FlatArray[[]byte], 0, n),
-		missingFiles: [][16]byte{}, missingParts: [][16]byte{}, missingIndexes: []int16{},
+		checksums: make(pgtype.FlatArray[[]byte], 0, n),
 	}
 	for _, r := range rows {
 		for i := range r.parts {
@@ -122,10 +117,6 @@ func (a *partArrays) add(file store.FileID, r *partRow) {
 	a.unitSizes, a.crcs = append(a.unitSizes, int32(p.UnitSize)), append(a.crcs, int64(p.CRC64))
 	a.nodes, a.sums = append(a.nodes, r.nodes), append(a.sums, r.sums)
 	a.checksums = append(a.checksums, r.checksums)
-	for _, index := range r.missing {
-		a.missingFiles, a.missingParts = append(a.missingFiles, file), append(a.missingParts, p.ID)
-		a.missingIndexes = append(a.missingIndexes, index)
-	}
 }
 
 // addTo adds the arrays to the values of a statement.
@@ -133,7 +124,31 @@ func (a *partArrays) addTo(v db.Values) db.Values {
 	v["part_files"], v["part_ids"], v["numbers"], v["part_sizes"] = a.files, a.ids, a.numbers, a.sizes
 	v["k"], v["m"], v["unit_sizes"], v["part_crcs"], v["nodes"], v["sums"] = a.k, a.m, a.unitSizes, a.crcs, a.nodes, a.sums
 	v["checksums"] = a.checksums
-	v["missing_files"], v["missing_parts"], v["missing_indexes"] = a.missingFiles, a.missingParts, a.missingIndexes
+	return v
+}
+
+// repairArrays are the repairs that the parts of some files need, one array per column.
+type repairArrays struct {
+	parts      [][16]byte
+	chunks     []int64
+	priorities []int16
+}
+
+func newRepairArrays(rows []*fileRow) repairArrays {
+	a := repairArrays{parts: [][16]byte{}, chunks: []int64{}, priorities: []int16{}}
+	for _, r := range rows {
+		for _, p := range r.parts {
+			if t := p.repair; t.Chunks != 0 {
+				a.parts, a.chunks, a.priorities = append(a.parts, t.Chunk.Part), append(a.chunks, int64(t.Chunks)), append(a.priorities, int16(t.Priority))
+			}
+		}
+	}
+	return a
+}
+
+// addTo adds the arrays to the values of a statement.
+func (a repairArrays) addTo(v db.Values) db.Values {
+	v["missing_parts"], v["missing"], v["priorities"] = a.parts, a.chunks, a.priorities
 	return v
 }
 

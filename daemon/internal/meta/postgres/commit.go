@@ -11,6 +11,7 @@ import (
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/pack"
 	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/db"
+	"github.com/ringstore/ringstore/daemon/internal/placement"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -31,7 +32,7 @@ type partRow struct {
 	part        store.Part // without Chunks and Checksums
 	nodes, sums []byte
 	checksums   []byte
-	missing     []int16 // indexes of the chunks that are not stored
+	repair      store.Task // of the chunks that are not stored, if there are any
 }
 
 type objectName struct {
@@ -56,10 +57,8 @@ func newFileRow(f store.File, c store.Change) (fileRow, error) {
 		row := &r.parts[i]
 		row.nodes, row.sums = pack.Pack(p.Chunks)
 		row.checksums = pack.Checksums(p.Checksums)
-		for index, c := range p.Chunks {
-			if c.Node.IsZero() {
-				row.missing = append(row.missing, int16(index))
-			}
+		if missing := p.Missing(); missing != 0 {
+			row.repair = placement.Repair(p, missing, "")
 		}
 		row.part = p
 		row.part.Chunks, row.part.Checksums = nil, nil
@@ -83,7 +82,7 @@ func (s *Store) BeginFile(ctx context.Context, f store.File) error {
 		return err
 	}
 	for i := range row.parts {
-		row.parts[i].missing = nil // planned, not lost
+		row.parts[i].repair = store.Task{} // planned, not lost
 	}
 	return s.clients.Write(ctx, "BeginFile", func(c *db.Conn) error {
 		rows, err := c.Query(ctx, s.q.StoreFiles, s.q.Args(s.q.StoreFiles, storeValues(store.Uploading, []*fileRow{&row}))...)
@@ -180,6 +179,9 @@ func (s *Store) commitRows(ctx context.Context, rows []*fileRow) (outcomes []out
 		b.Queue(s.q.StoreFiles, s.q.Args(s.q.StoreFiles, storeValues(store.Complete, rows))...).Query(func(answer pgx.Rows) error {
 			return readStored(answer, rows, outcomes)
 		})
+		if repairs := newRepairArrays(rows); len(repairs.parts) > 0 {
+			b.Queue(s.q.QueueRepairs, repairs.parts, repairs.chunks, repairs.priorities)
+		}
 		for _, r := range rows {
 			s.setMarks(b, r, store.Complete)
 		}
@@ -219,7 +221,7 @@ func (s *Store) commitUpload(ctx context.Context, c *db.Conn, r *fileRow) (outco
 	placed := placedChunks(r)
 	b.Queue(s.q.DropPlanned, [16]byte(f.ID), placed.parts, placed.indexes, placed.nodes)
 	s.setMarks(b, r, claimed)
-	b.Queue(s.q.CompleteUpload, s.q.Args(s.q.CompleteUpload, newPartArrays(rows).addTo(fileValues(r)))...).
+	b.Queue(s.q.CompleteUpload, s.q.Args(s.q.CompleteUpload, newRepairArrays(rows).addTo(newPartArrays(rows).addTo(fileValues(r))))...).
 		Query(func(answer pgx.Rows) error { return readStored(answer, rows, outcomes) })
 	b.Queue(s.q.UploadState, [16]byte(f.ID), string(f.Bucket)).
 		QueryRow(func(row pgx.Row) error { return row.Scan(&there, &state) })

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/db"
+	"github.com/ringstore/ringstore/daemon/internal/placement"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -101,13 +102,8 @@ func (s *Store) ChangeLog(ctx context.Context, c store.LogChange) error {
 func segmentValues(x store.LogSegment) db.Values {
 	v := partValues(store.FileID{}, x.Part)
 	delete(v, "session")
-	missing := []int16{}
-	for i, c := range x.Part.Chunks {
-		if c.Node.IsZero() {
-			missing = append(missing, int16(i))
-		}
-	}
-	v["missing"], v["segment"], v["log"], v["term"], v["kind"] = missing, int64(x.Number), [16]byte(x.Log), int64(x.Term), int16(x.Kind)
+	repair := placement.Repair(x.Part, x.Part.Missing(), "")
+	v["missing"], v["priority"], v["segment"], v["log"], v["term"], v["kind"] = int64(repair.Chunks), int16(repair.Priority), int64(x.Number), [16]byte(x.Log), int64(x.Term), int16(x.Kind)
 	v["grp"], v["first"], v["last"], v["at"] = int64(x.Group), int64(x.First), int64(x.Last), x.At
 	return v
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -81,7 +82,7 @@ func TestAgainstTheModel(t *testing.T) {
 	s := open(t, dsn, postgres.Options{})
 	rapid.Check(t, func(rt *rapid.T) {
 		_, err := s.Pool().Exec(context.Background(), `TRUNCATE files, parts, sessions, session_expiries, attempts, nodes, tasks, leases, credentials,
-			changes_new, changes, bucket_usage; UPDATE change_head SET revision = 0; UPDATE cluster SET epoch = 0`)
+			changes_new, changes, bucket_usage, queue_counts, queue_changes; UPDATE change_head SET revision = 0; UPDATE cluster SET epoch = 0`)
 		require.NoError(rt, err)
 		p := &pair{t: rt, model: mem.NewMetadata(), real: s}
 		actions := map[string]func(*rapid.T){}
@@ -189,11 +190,13 @@ func lookAround(p *pair) {
 }
 
 func newTask() store.Task {
-	return store.Task{Kind: store.Repair, Chunk: store.ChunkID{Part: store.NewPartID(), Index: 3}, Node: store.NewNodeID(), Reason: "x"}
+	return store.Task{Kind: store.Repair, Chunk: store.ChunkID{Part: store.NewPartID(), Index: 3}, Node: store.NewNodeID(), Chunks: 8, Priority: 2, Reason: "x"}
 }
 
 func enqueueSome(p *pair) {
 	tasks := []store.Task{newTask(), pick(p, p.tasks, newTask)}
+	tasks[1].Chunks, tasks[1].Priority = store.NewChunkSet(rapid.IntRange(0, 3).Draw(p.t, "chunk")), rapid.IntRange(-1, 9).Draw(p.t, "priority")
+	tasks[1].Reason = rapid.SampledFrom([]string{"", "x", "yy", strings.Repeat("z", store.MaxReasons/2)}).Draw(p.t, "reason")
 	_ = only(p, "Enqueue", func(m store.Metadata) error { return m.Enqueue(context.Background(), tasks) })
 	p.tasks = append(p.tasks, tasks...)
 }

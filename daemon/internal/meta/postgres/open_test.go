@@ -196,6 +196,6 @@ func TestTablesThatChangeOftenAreVacuumedOften(t *testing.T) {
 	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	require.NoError(t, err)
 	require.ElementsMatch(t, []string{
-		"tasks", "session_expiries", "changes_new", "heartbeats", "leases", "change_head", "bucket_usage", "event_head", "loop_report", "wakeups",
+		"tasks", "queue_counts", "queue_changes", "session_expiries", "changes_new", "heartbeats", "leases", "change_head", "bucket_usage", "event_head", "loop_report", "wakeups",
 	}, names)
 }

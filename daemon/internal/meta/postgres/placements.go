@@ -1,7 +1,9 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
+	"errors"
 
 	"github.com/jackc/pgx/v5"
 
@@ -59,7 +61,7 @@ func (s *Store) WidenPart(ctx context.Context, id store.PartID, parity int) erro
 	return s.clients.Write(ctx, "WidenPart", func(c *db.Conn) error {
 		var k, m int
 		zeros := make([]byte, pack.NodeBytes*store.MaxChunksPerPart)
-		err := c.QueryRow(ctx, s.q.WidenPart, [16]byte(id), parity, zeros, store.MaxChunksPerPart).Scan(&k, &m)
+		err := c.QueryRow(ctx, s.q.WidenPart, [16]byte(id), parity, zeros, store.MaxChunksPerPart, store.MaxPriority, store.MaxReasons).Scan(&k, &m)
 		if db.IsNoRows(err) {
 			return noPart(id)
 		}
@@ -90,19 +92,25 @@ func (s *Store) PartsAfter(ctx context.Context, after store.PartID, limit int) (
 func (s *Store) MoveChunk(ctx context.Context, id store.ChunkID, from, to store.Placement) error {
 	fromNode, fromSum := pack.Pack([]store.Placement{from})
 	toNode, toSum := pack.Pack([]store.Placement{to})
-	return s.clients.Write(ctx, "MoveChunk", func(c *db.Conn) error {
-		var there, moved bool
-		err := c.QueryRow(ctx, s.q.MoveChunk, [16]byte(id.Part), int32(id.Index), fromNode, fromSum, toNode, toSum).Scan(&there, &moved)
-		switch {
-		case err != nil:
-			return err
-		case !there:
-			return store.Errorf(store.NotFound, "chunk %s does not exist", id)
-		case !moved:
-			return store.Errorf(store.Conflict, "chunk %s is no longer at the place it was to be moved from, or is being deleted at the new one", id)
+	part, chunk := [16]byte(id.Part), int64(store.NewChunkSet(int(id.Index)))
+	err := s.clients.Write(ctx, "MoveChunk", func(c *db.Conn) error {
+		b := &pgx.Batch{}
+		b.Queue(s.q.MoveChunk, part, int32(id.Index), fromNode, fromSum, toNode, toSum)
+		if to.Node.IsZero() {
+			b.Queue(s.q.QueueLost, part, chunk, store.MaxPriority, store.MaxReasons)
+		} else {
+			b.Queue(s.q.DropRepair, part, chunk)
+			b.Queue(s.q.FinishRepair, part)
 		}
-		return nil
+		return db.Pipeline(ctx, c, b)
 	})
+	if !errors.Is(err, store.PreconditionFailed) {
+		return err
+	}
+	if p, _, err := s.Part(ctx, id.Part); err != nil || int(id.Index) >= len(p.Chunks) {
+		return cmp.Or(err, error(store.Errorf(store.NotFound, "chunk %s does not exist", id)))
+	}
+	return store.Errorf(store.Conflict, "chunk %s is no longer at the place it was to be moved from, or is being deleted at the new one", id)
 }
 
 func noPart(id store.PartID) error {

@@ -20,13 +20,18 @@ import (
 // any arguments. args are SQL literals.
 func plan(t *testing.T, s *postgres.Store, sql string, args ...string) string {
 	t.Helper()
+	return explain(t, s, "ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF", sql, args...)
+}
+
+// explain is plan with other options of EXPLAIN. Without ANALYZE the statement is not executed.
+func explain(t *testing.T, s *postgres.Store, options, sql string, args ...string) string {
+	t.Helper()
 	conn, err := s.Pool().Acquire(t.Context())
 	require.NoError(t, err)
 	defer conn.Release()
 	_, err = conn.Exec(t.Context(), "PREPARE planned AS "+sql, pgx.QueryExecModeSimpleProtocol)
 	require.NoError(t, err)
-	explain := "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) EXECUTE planned (" + strings.Join(args, ", ") + ")"
-	rows, err := conn.Query(t.Context(), explain, pgx.QueryExecModeSimpleProtocol)
+	rows, err := conn.Query(t.Context(), "EXPLAIN ("+options+") EXECUTE planned ("+strings.Join(args, ", ")+")", pgx.QueryExecModeSimpleProtocol)
 	require.NoError(t, err)
 	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	require.NoError(t, err)
@@ -79,9 +84,12 @@ func TestPlansOfAnEmptyDatabase(t *testing.T) {
 		"tasks_due":           plan(t, s, q.Claim, "1", "10", "'1 s'", "1"),
 		"tasks_due_of_node":   plan(t, s, q.ClaimOfNodes, "1", "10", "'1 s'", "1", ids),
 		"tasks_pkey":          plan(t, s, q.Finish, "'{1}'", ids, "'{1}'", ids, "'{1}'"),
+		"tasks_pkey on tasks": plan(t, s, q.FinishSome, "'{1}'", ids, "'{1}'", ids, "'{1}'"),
+		"tasks_due on tasks":  plan(t, s, q.ClaimRepairs, "2", "4", "'1 s'", "1", "3", "7"),
+		"queue_counts_pkey":   plan(t, s, q.Depth, "2"),
 		"files_pkey":          plan(t, s, q.DeleteFile, id, "null", "''"),
 		"files_behind":        plan(t, s, q.DeleteFile, id, "null", "''"),
-		"parts_pkey on parts": plan(t, s, q.MoveChunk, id, "0", zero, zero, zero, zero),
+		"parts_pkey on parts": explain(t, s, "COSTS OFF", q.MoveChunk, id, "0", zero, zero, zero, zero),
 		"files_pkey on files": plan(t, s, q.ClaimUpload, id, "'default'", "'a'"),
 		"files_deleted":       plan(t, s, q.SweepDeleted, "'1 s'", "'1 s'", "10"),
 		"parts_dropped":       plan(t, s, q.ForgetDropped, "'1 s'"),
@@ -124,7 +132,7 @@ func TestPlansOfSessions(t *testing.T) {
 		},
 		"DropReplaced": {plan(t, s, q.DropReplaced, id, id, "1"), []string{"sessions_pkey", "session_expiries_pkey", "parts_of_owner", "parts_pkey"}},
 		"StorePart": {
-			plan(t, s, q.StorePart, id, id, "1", "1", "1", "0", "1", "1", zero, `'\x00000000'`),
+			plan(t, s, q.StorePart, id, id, "1", "1", "1", "0", "1", "1", zero, `'\x00000000'`, "0", "0"),
 			[]string{"sessions_pkey", "session_expiries_pkey"},
 		},
 		"DropUnused":   {plan(t, s, q.DropUnused, id, id, zero), []string{"sessions_pkey", "session_expiries_pkey", "parts_pkey"}},

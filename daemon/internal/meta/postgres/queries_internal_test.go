@@ -18,9 +18,11 @@ func TestStatementsGetTheirValues(t *testing.T) {
 	rows := []*fileRow{r}
 	claims := fileValues(r)
 	claims["sessions"], claims["parts"] = 1, 2
+	saved := partValues(r.file.ID, store.Part{})
+	saved["missing"], saved["priority"] = 1, 2
 	for text, v := range map[string]db.Values{
-		q.StoreFiles: storeValues(store.Complete, rows), q.CompleteUpload: newPartArrays(rows).addTo(fileValues(r)), q.ClaimSessions: claims,
-		q.BeginPart: partValues(r.file.ID, store.Part{}), q.StorePart: partValues(r.file.ID, store.Part{}),
+		q.StoreFiles: storeValues(store.Complete, rows), q.CompleteUpload: newRepairArrays(rows).addTo(newPartArrays(rows).addTo(fileValues(r))), q.ClaimSessions: claims,
+		q.BeginPart: partValues(r.file.ID, store.Part{}), q.StorePart: saved, q.AddSegment: segmentValues(store.LogSegment{}),
 	} {
 		require.NotEmpty(t, q.Args(text, v))
 	}

@@ -134,10 +134,10 @@ func TestClaimsAreExclusive(t *testing.T) {
 	t.Parallel()
 	s := open(t, pgtest.Database(t), postgres.Options{})
 	const tasks = 400
-	nodes := []store.NodeID{store.NewNodeID(), store.NewNodeID(), store.NewNodeID()}
+	nodes, kinds := []store.NodeID{store.NewNodeID(), store.NewNodeID(), store.NewNodeID()}, []store.TaskKind{store.Reclaim, store.Repair}
 	var queue []store.Task
 	for i := range tasks {
-		queue = append(queue, store.Task{Kind: store.Repair, Chunk: store.ChunkID{Part: store.NewPartID()}, Node: nodes[i%3]})
+		queue = append(queue, store.Task{Kind: kinds[i%2], Chunk: store.ChunkID{Part: store.NewPartID()}, Node: nodes[i%3], Chunks: 1, Priority: i % 5})
 	}
 	require.NoError(t, s.Enqueue(t.Context(), queue))
 	var mu sync.Mutex
@@ -145,8 +145,8 @@ func TestClaimsAreExclusive(t *testing.T) {
 	var all sync.WaitGroup
 	for worker := range 8 {
 		all.Go(func() {
-			q := store.ClaimQuery{Term: 1, Kind: store.Repair, Limit: 7, Hold: time.Hour}
-			if worker%2 == 0 {
+			q := store.ClaimQuery{Term: 1, Kind: kinds[worker%2], Limit: 7, Hold: time.Hour}
+			if worker%4 == 0 {
 				q.Nodes = nodes
 			}
 			for {

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/db"
+	"github.com/ringstore/ringstore/daemon/internal/placement"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -58,7 +59,8 @@ func (s *Store) takePart(ctx context.Context, op string, id store.FileID, p stor
 		return err
 	}
 	session, part := [16]byte(id), [16]byte(p.ID)
-	save := partValues(id, p)
+	save, repair := partValues(id, p), placement.Repair(p, p.Missing(), "")
+	save["missing"], save["priority"] = int64(repair.Chunks), int16(repair.Priority)
 	return s.clients.Write(ctx, op, func(c *db.Conn) error {
 		var there, stored bool
 		var owner [16]byte

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -13,19 +14,50 @@ import (
 
 // taskArrays are tasks, one array per column.
 type taskArrays struct {
-	kinds   []int16
-	chunks  *chunkArrays
-	terms   []int64
-	reasons []string
+	kinds      []int16
+	chunks     *chunkArrays
+	terms      []int64
+	reasons    []string
+	sets       []int64
+	priorities []int16
 }
 
 func newTaskArrays(tasks []store.Task) taskArrays {
 	a := taskArrays{chunks: newChunkArrays()}
 	for _, t := range tasks {
+		t = t.Queued()
 		a.kinds, a.terms, a.reasons = append(a.kinds, int16(t.Kind)), append(a.terms, int64(t.Term)), append(a.reasons, t.Reason)
+		a.sets, a.priorities = append(a.sets, int64(t.Chunks)), append(a.priorities, int16(t.Priority))
 		a.chunks.add(t.Chunk.Part, int(t.Chunk.Index), t.Node)
 	}
 	return a
+}
+
+// identities are the arguments of a statement that begin with the primary keys of the tasks, and their terms.
+func (a taskArrays) identities() []any {
+	return []any{a.kinds, a.chunks.parts, a.chunks.indexes, a.chunks.nodes, a.terms}
+}
+
+// merged are the tasks, each once: a statement cannot change a row twice.
+func merged(tasks []store.Task) []store.Task {
+	type identity struct {
+		kind  store.TaskKind
+		chunk store.ChunkID
+		node  store.NodeID
+	}
+	at := map[identity]int{}
+	all := make([]store.Task, 0, len(tasks))
+	for _, t := range tasks {
+		t = t.Queued()
+		id := identity{t.Kind, t.Chunk, t.Node}
+		if i, known := at[id]; known {
+			all[i], _ = all[i].Merge(t)
+			continue
+		}
+		at[id] = len(all)
+		all = append(all, t)
+	}
+	return all
 }
 
 // Enqueue implements store.Queues.
@@ -33,39 +65,52 @@ func (s *Store) Enqueue(ctx context.Context, tasks []store.Task) error {
 	if len(tasks) == 0 {
 		return nil
 	}
-	a := newTaskArrays(tasks)
-	_, err := s.clients.Exec(ctx, "Enqueue", s.q.Enqueue, a.kinds, a.chunks.parts, a.chunks.indexes, a.chunks.nodes, a.reasons)
+	a := newTaskArrays(merged(tasks))
+	_, err := s.clients.Exec(ctx, "Enqueue", s.q.Enqueue, a.kinds, a.chunks.parts, a.chunks.indexes, a.chunks.nodes, a.reasons, a.sets, a.priorities, store.MaxReasons)
 	return err
 }
 
-// Claim implements store.Queues.
+// Claim implements store.Queues. It adds up the counts of the queues, too.
 func (s *Store) Claim(ctx context.Context, q store.ClaimQuery) (tasks []store.Task, err error) {
 	if err := q.Validate(); err != nil {
 		return nil, err
 	}
-	sql, args := s.q.Claim, []any{int16(q.Kind), q.Limit, q.Hold, int64(q.Term)}
-	if q.Nodes != nil {
-		nodes := make([][16]byte, len(q.Nodes))
-		for i, n := range q.Nodes {
-			nodes[i] = n
-		}
-		sql, args = s.q.ClaimOfNodes, append(args, nodes)
-	}
+	sql, args := s.claim(q)
 	err = s.clients.Write(ctx, "Claim", func(c *db.Conn) error {
-		rows, err := c.Query(ctx, sql, args...)
-		if err != nil {
+		b := &pgx.Batch{}
+		b.Queue(s.q.AddUpQueues)
+		b.Queue(sql, args...).Query(func(rows pgx.Rows) (err error) {
+			tasks, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (store.Task, error) {
+				t := store.Task{Kind: q.Kind, Term: q.Term}
+				var chunks int64
+				err := row.Scan((*[16]byte)(&t.Chunk.Part), &t.Chunk.Index, (*[16]byte)(&t.Node), &t.Attempts, &t.QueuedAt, &t.Reason, &chunks, &t.Priority)
+				t.QueuedAt, t.Chunks = t.QueuedAt.UTC(), store.ChunkSet(chunks)
+				return t, err
+			})
 			return err
-		}
-		tasks, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (store.Task, error) {
-			t := store.Task{Kind: q.Kind, Term: q.Term}
-			err := row.Scan((*[16]byte)(&t.Chunk.Part), &t.Chunk.Index, (*[16]byte)(&t.Node), &t.Attempts, &t.QueuedAt, &t.Reason)
-			t.QueuedAt = t.QueuedAt.UTC()
-			return t, err
 		})
-		return err
+		return db.Pipeline(ctx, c, b)
 	})
-	slices.SortStableFunc(tasks, func(a, b store.Task) int { return a.QueuedAt.Compare(b.QueuedAt) })
+	slices.SortStableFunc(tasks, func(a, b store.Task) int {
+		return cmp.Or(cmp.Compare(a.Priority, b.Priority), a.QueuedAt.Compare(b.QueuedAt))
+	})
 	return tasks, err
+}
+
+// claim is the statement of a claim, with its arguments.
+func (s *Store) claim(q store.ClaimQuery) (sql string, args []any) {
+	args = []any{int16(q.Kind), q.Limit, q.Hold, int64(q.Term)}
+	switch {
+	case q.Kind == store.Repair:
+		return s.q.ClaimRepairs, append(args, q.Urgent(), store.MaxPriority)
+	case q.Nodes == nil:
+		return s.q.Claim, args
+	}
+	nodes := make([][16]byte, len(q.Nodes))
+	for i, n := range q.Nodes {
+		nodes[i] = n
+	}
+	return s.q.ClaimOfNodes, append(args, nodes)
 }
 
 // TakeOver implements store.Queues.
@@ -92,8 +137,14 @@ func (s *Store) Finish(ctx context.Context, tasks []store.Task) error {
 		return nil
 	}
 	a := newTaskArrays(tasks)
-	_, err := s.clients.Exec(ctx, "Finish", s.q.Finish, a.kinds, a.chunks.parts, a.chunks.indexes, a.chunks.nodes, a.terms)
-	return err
+	return s.clients.Write(ctx, "Finish", func(c *db.Conn) error {
+		b := &pgx.Batch{}
+		b.Queue(s.q.Finish, a.identities()...)
+		if slices.Contains(a.kinds, int16(store.Repair)) {
+			b.Queue(s.q.FinishSome, a.identities()...)
+		}
+		return db.Pipeline(ctx, c, b)
+	})
 }
 
 // Postpone implements store.Queues.
@@ -102,21 +153,14 @@ func (s *Store) Postpone(ctx context.Context, tasks []store.Task, delay time.Dur
 		return nil
 	}
 	a := newTaskArrays(tasks)
-	_, err := s.clients.Exec(ctx, "Postpone", s.q.Postpone, a.kinds, a.chunks.parts, a.chunks.indexes, a.chunks.nodes, a.terms, a.reasons, delay)
+	_, err := s.clients.Exec(ctx, "Postpone", s.q.Postpone, append(a.identities(), a.reasons, delay)...)
 	return err
 }
 
 // Depth implements store.Queues.
 func (s *Store) Depth(ctx context.Context, kind store.TaskKind) (d store.QueueDepth, err error) {
 	err = s.clients.Read(ctx, "Depth", func(c *db.Conn) error {
-		var oldest *time.Time
-		if err := c.QueryRow(ctx, s.q.Depth, int16(kind)).Scan(&d.Tasks, &oldest); err != nil {
-			return err
-		}
-		if oldest != nil {
-			d.Oldest = oldest.UTC()
-		}
-		return nil
+		return c.QueryRow(ctx, s.q.Depth, int16(kind)).Scan(&d.Tasks, &d.Endangered)
 	})
 	return d, err
 }

@@ -298,13 +298,8 @@ func reclaims(parts []store.Part, reason string) (tasks []store.Task) {
 
 func (s *Store) queueRepairs(t *db.Tx, parts []store.Part) error {
 	for _, p := range parts {
-		for i, c := range p.Chunks {
-			if !c.Node.IsZero() {
-				continue
-			}
-			if err := s.enqueue(t, store.Task{Kind: store.Repair, Chunk: p.ChunkID(i), Reason: "not written"}); err != nil {
-				return err
-			}
+		if err := s.queueRepair(t, p, p.Missing(), "not written"); err != nil {
+			return err
 		}
 	}
 	return nil

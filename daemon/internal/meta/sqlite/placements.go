@@ -7,6 +7,7 @@ import (
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/pack"
 	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/db"
+	"github.com/ringstore/ringstore/daemon/internal/placement"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -63,12 +64,11 @@ func (s *Store) WidenPart(ctx context.Context, id store.PartID, parity int) erro
 		if _, err := t.Exec(s.db.Q.Widen, p.M, nodes, sums, id[:]); err != nil {
 			return err
 		}
+		var added store.ChunkSet
 		for i := old; i < len(p.Chunks); i++ {
-			if err := s.enqueue(t, store.Task{Kind: store.Repair, Chunk: p.ChunkID(i), Reason: "its part was widened"}); err != nil {
-				return err
-			}
+			added |= store.NewChunkSet(i)
 		}
-		return nil
+		return s.queueRepair(t, p, added, "widened")
 	})
 }
 
@@ -118,7 +118,7 @@ func (s *Store) MoveChunk(ctx context.Context, id store.ChunkID, from, to store.
 		if _, err := t.Exec(s.db.Q.PlaceChunks, nodes, sums, id.Part[:]); err != nil {
 			return err
 		}
-		return s.afterMove(t, id, from, to)
+		return s.afterMove(t, p, id, from, to)
 	})
 }
 
@@ -145,16 +145,29 @@ func (s *Store) mayMove(t *db.Tx, p store.Part, id store.ChunkID, from, to store
 	return err
 }
 
-func (s *Store) afterMove(t *db.Tx, id store.ChunkID, from, to store.Placement) error {
-	var errs []error
+func (s *Store) afterMove(t *db.Tx, p store.Part, id store.ChunkID, from, to store.Placement) error {
 	if !from.Node.IsZero() && from.Node != to.Node {
-		errs = append(errs, s.enqueue(t, store.Task{Kind: store.Reclaim, Chunk: id, Node: from.Node, Reason: "the chunk was moved"}))
+		if err := s.enqueue(t, store.Task{Kind: store.Reclaim, Chunk: id, Node: from.Node, Reason: "the chunk was moved"}); err != nil {
+			return err
+		}
 	}
+	chunk := store.NewChunkSet(int(id.Index))
 	if to.Node.IsZero() {
-		errs = append(errs, s.enqueue(t, store.Task{Kind: store.Repair, Chunk: id, Reason: "the chunk was lost"}))
-	} else {
-		_, err := t.Exec(s.db.Q.FinishRepairs, id.Part[:], int64(id.Index))
-		errs = append(errs, err)
+		return s.queueRepair(t, p, chunk, "lost")
 	}
-	return errors.Join(errs...)
+	if _, err := t.Exec(s.db.Q.DropRepair, id.Part[:], int64(chunk)); err != nil {
+		return err
+	}
+	_, err := t.Exec(s.db.Q.FinishRepair, id.Part[:])
+	return err
+}
+
+// queueRepair queues the repair of chunks of the part, if there are any.
+func (s *Store) queueRepair(t *db.Tx, p store.Part, chunks store.ChunkSet, reason string) error {
+	if chunks == 0 {
+		return nil
+	}
+	task := placement.Repair(p, p.Missing(), reason)
+	task.Chunks = chunks
+	return s.enqueue(t, task)
 }

@@ -68,9 +68,9 @@ func TestPlansUseAnIndex(t *testing.T) {
 		"Part":                  {s.db.Q.Part, "(id=?)"},
 		"PartsAfter":            {s.db.Q.PartsAfter, "(id>?)"},
 		"Shown":                 {s.db.Q.Shown, "INDEX files_latest (bucket_id=? AND key=?)"},
-		"DueOfNode":             {s.db.Q.DueOfNode, "USING INDEX tasks_due (kind=? AND node_id=? AND due_at<?)"},
+		"DueTasks":              {s.db.Q.DueTasks, "USING INDEX tasks_due (kind=? AND node_id=? AND priority=? AND due_at<?)"},
 		"NextNode":              {s.db.Q.NextNode, "USING COVERING INDEX tasks_due (kind=? AND node_id>?)"},
-		"Depth":                 {s.db.Q.Depth, "USING COVERING INDEX tasks_due (kind=?)"},
+		"Depth":                 {s.db.Q.Depth, "SEARCH queue_counts USING PRIMARY KEY (kind=?)"},
 		"Session":               {s.db.Q.Session, "USING PRIMARY KEY (id=?)"},
 		"SessionParts":          {s.db.Q.SessionParts, "USING PRIMARY KEY (owner=?)"},
 		"PartState":             {s.db.Q.PartState, "(id=?)"},
@@ -84,7 +84,8 @@ func TestPlansUseAnIndex(t *testing.T) {
 		"ForgetDropped":         {s.db.Q.ForgetDropped, "USING COVERING INDEX parts_dropped (stored_at<?)"},
 		"ForgetAttempts":        {s.db.Q.ForgetAttempts, "PRIMARY KEY (id<?)"},
 		"TakeOver":              {s.db.Q.TakeOver, "INDEX tasks_claimed (term>? AND term<?)"},
-		"FinishRepairs":         {s.db.Q.FinishRepairs, "USING PRIMARY KEY (kind=? AND part_id=? AND idx=?)"},
+		"DropRepair":            {s.db.Q.DropRepair, "USING PRIMARY KEY (kind=? AND part_id=?)"},
+		"FinishRepair":          {s.db.Q.FinishRepair, "USING PRIMARY KEY (kind=? AND part_id=?)"},
 	} {
 		got := plan(t, s, c.text)
 		require.Contains(t, got, c.uses, name)

@@ -14,7 +14,9 @@ import (
 )
 
 func (s *Store) enqueue(t *db.Tx, task store.Task) error {
-	_, err := t.Exec(s.db.Q.Enqueue, int64(task.Kind), task.Chunk.Part[:], int64(task.Chunk.Index), task.Node[:], db.Micros(s.db.Now()), task.Reason)
+	task = task.Queued()
+	_, err := t.Exec(s.db.Q.Enqueue, int64(task.Kind), task.Chunk.Part[:], int64(task.Chunk.Index), task.Node[:], db.Micros(s.db.Now()), task.Reason,
+		int64(task.Chunks), task.Priority, store.MaxReasons)
 	return err
 }
 
@@ -57,8 +59,24 @@ func (s *Store) Claim(ctx context.Context, q store.ClaimQuery) (claimed []store.
 	return claimed, nil
 }
 
-// due finds up to Limit tasks, the longest due first.
+// due finds the tasks that the claim gets, the most endangered first. Each query that it makes is a range of the index.
 func (s *Store) due(t *db.Tx, q store.ClaimQuery, now time.Time) ([]store.Task, error) {
+	var found []dueTask
+	find := func(node store.NodeID, priority int) error {
+		rows, err := t.Query(s.db.Q.DueTasks, int64(q.Kind), node[:], priority, db.Micros(now), q.Limit)
+		if err == nil {
+			found, err = scanTasks(rows, found)
+		}
+		return err
+	}
+	if q.Kind == store.Repair {
+		for priority := range store.MaxPriority + 1 {
+			if err := find(store.NodeID{}, priority); err != nil {
+				return nil, err
+			}
+		}
+		return chooseTasks(found, q), nil
+	}
 	nodes := slices.SortedFunc(slices.Values(q.Nodes), compareNodes)
 	if q.Nodes == nil {
 		var err error
@@ -66,22 +84,27 @@ func (s *Store) due(t *db.Tx, q store.ClaimQuery, now time.Time) ([]store.Task, 
 			return nil, err
 		}
 	}
-	var found []dueTask
 	for _, node := range slices.Compact(nodes) {
-		rows, err := t.Query(s.db.Q.DueOfNode, int64(q.Kind), node[:], db.Micros(now), q.Limit)
-		if err != nil {
-			return nil, err
-		}
-		if found, err = scanTasks(rows, found); err != nil {
+		if err := find(node, 0); err != nil {
 			return nil, err
 		}
 	}
-	slices.SortStableFunc(found, func(a, b dueTask) int { return cmp.Compare(a.due, b.due) })
-	tasks := make([]store.Task, min(q.Limit, len(found)))
+	return chooseTasks(found, q), nil
+}
+
+// chooseTasks returns the tasks that the claim gets of those found.
+func chooseTasks(found []dueTask, q store.ClaimQuery) []store.Task {
+	older := func(a, b dueTask) int { return cmp.Compare(a.due, b.due) }
+	urgent := func(a, b dueTask) int { return cmp.Or(cmp.Compare(a.Priority, b.Priority), older(a, b)) }
+	slices.SortStableFunc(found, urgent)
+	slices.SortStableFunc(found[min(q.Urgent(), len(found)):], older)
+	found = found[:min(q.Limit, len(found))]
+	slices.SortStableFunc(found, urgent)
+	tasks := make([]store.Task, len(found))
 	for i := range tasks {
 		tasks[i] = found[i].Task
 	}
-	return tasks, nil
+	return tasks
 }
 
 // queuedNodes are the nodes that have tasks of the kind; each is one step in the index.
@@ -113,12 +136,13 @@ func scanTasks(rows *sql.Rows, tasks []dueTask) ([]dueTask, error) {
 	err := db.Each(rows, func() error {
 		var task dueTask
 		var part, node []byte
-		var queued int64
-		err := rows.Scan(&task.Kind, &part, &task.Chunk.Index, &node, &task.Attempts, &queued, &task.due, &task.Reason)
+		var queued, chunks int64
+		err := rows.Scan(&task.Kind, &part, &task.Chunk.Index, &node, &task.Attempts, &queued, &task.due, &task.Reason, &chunks, &task.Priority)
 		if err != nil {
 			return err
 		}
 		task.Chunk.Part, task.Node, task.QueuedAt = store.PartID(part), store.NodeID(node), db.FromMicros(queued)
+		task.Chunks = store.ChunkSet(chunks)
 		tasks = append(tasks, task)
 		return nil
 	})
@@ -127,6 +151,7 @@ func scanTasks(rows *sql.Rows, tasks []dueTask) ([]dueTask, error) {
 
 // identity gives the columns of the primary key.
 func identity(t store.Task) []any {
+	t = t.Queued()
 	return []any{int64(t.Kind), t.Chunk.Part[:], int64(t.Chunk.Index), t.Node[:]}
 }
 
@@ -158,7 +183,14 @@ func (s *Store) Hasten(ctx context.Context, kind store.TaskKind) error {
 func (s *Store) Finish(ctx context.Context, tasks []store.Task) error {
 	return s.db.Write(ctx, "Finish", func(t *db.Tx) error {
 		for _, task := range tasks {
-			if _, err := t.Exec(s.db.Q.Finish, append(identity(task), int64(task.Term))...); err != nil {
+			claim := append(identity(task), int64(task.Term))
+			if _, err := t.Exec(s.db.Q.Finish, claim...); err != nil {
+				return err
+			}
+			if task.Kind != store.Repair {
+				continue
+			}
+			if _, err := t.Exec(s.db.Q.FinishSome, append([]any{db.Micros(s.db.Now())}, claim...)...); err != nil {
 				return err
 			}
 		}
@@ -182,10 +214,7 @@ func (s *Store) Postpone(ctx context.Context, tasks []store.Task, delay time.Dur
 // Depth implements store.Queues.
 func (s *Store) Depth(ctx context.Context, kind store.TaskKind) (d store.QueueDepth, err error) {
 	err = s.db.Read(ctx, "Depth", func(r *db.Reader) error {
-		var oldest int64
-		err := r.Row(s.db.Q.Depth, int64(kind)).Scan(&d.Tasks, &oldest)
-		d.Oldest = db.FromMicros(oldest)
-		return err
+		return r.Row(s.db.Q.Depth, int64(kind)).Scan(&d.Tasks, &d.Endangered)
 	})
 	return d, err
 }

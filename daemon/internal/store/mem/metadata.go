@@ -303,11 +303,7 @@ func (d *data) latest(b store.BucketName, k store.Key) (store.File, bool) {
 }
 
 func (d *data) repairMissing(p store.Part) {
-	for i, c := range p.Chunks {
-		if c.Node.IsZero() {
-			d.enqueue(store.Task{Kind: store.Repair, Chunk: p.ChunkID(i), Reason: "not written"})
-		}
-	}
+	d.repair(p, p.Missing(), "not written")
 }
 
 // replace ends the latest file of the key being latest, as the change says.

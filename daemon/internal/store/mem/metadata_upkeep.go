@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ringstore/ringstore/daemon/internal/placement"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -91,11 +92,13 @@ func (m *Metadata) WidenPart(ctx context.Context, id store.PartID, parity int) e
 		if err := store.ValidWidth(p.K, parity); err != nil {
 			return err
 		}
+		var added store.ChunkSet
 		for p.M < parity {
 			p.M++
+			added |= store.NewChunkSet(len(p.Chunks))
 			p.Chunks = append(p.Chunks, store.Placement{})
-			d.enqueue(store.Task{Kind: store.Repair, Chunk: p.ChunkID(len(p.Chunks) - 1), Reason: "its part was widened"})
 		}
+		d.repair(*p, added, "widened")
 		return nil
 	})
 }
@@ -158,24 +161,37 @@ func (m *Metadata) MoveChunk(ctx context.Context, id store.ChunkID, from, to sto
 		}
 		delete(d.tasks, reclaim)
 		p.Chunks[id.Index] = to
-		d.afterMove(id, from, to)
+		d.afterMove(*p, id, from, to)
 		return nil
 	})
 }
 
-func (d *data) afterMove(id store.ChunkID, from, to store.Placement) {
+func (d *data) afterMove(p store.Part, id store.ChunkID, from, to store.Placement) {
+	chunk := store.NewChunkSet(int(id.Index))
 	if !from.Node.IsZero() && from.Node != to.Node {
 		d.enqueue(store.Task{Kind: store.Reclaim, Chunk: id, Node: from.Node, Reason: "the chunk was moved"})
 	}
 	if to.Node.IsZero() {
-		d.enqueue(store.Task{Kind: store.Repair, Chunk: id, Reason: "the chunk was lost"})
+		d.repair(p, chunk, "lost")
 		return
 	}
-	for t := range d.tasks {
-		if t.kind == store.Repair && t.chunk == id {
-			delete(d.tasks, t)
+	repair := idOf(placement.Repair(p, chunk, ""))
+	if t := d.tasks[repair]; t != nil {
+		t.Chunks, t.held = t.Chunks&^chunk, t.held&^chunk
+		if t.Chunks|t.held == 0 {
+			delete(d.tasks, repair)
 		}
 	}
+}
+
+// repair queues the repair of chunks of the part, if there are any.
+func (d *data) repair(p store.Part, chunks store.ChunkSet, reason string) {
+	if chunks == 0 {
+		return
+	}
+	t := placement.Repair(p, p.Missing(), reason)
+	t.Chunks = chunks
+	d.enqueue(t)
 }
 
 // JoinNode implements store.Nodes.
@@ -318,17 +334,24 @@ type taskID struct {
 // task is a queued task, hidden until due.
 type task struct {
 	store.Task
-	due time.Time
+	due  time.Time
+	held store.ChunkSet // the chunks of a claimed repair; Chunks are those that were added since
 }
 
 func idOf(t store.Task) taskID { return taskID{t.Kind, t.Chunk, t.Node} }
 
 func (d *data) enqueue(t store.Task) {
-	if _, ok := d.tasks[idOf(t)]; ok {
+	t = t.Queued()
+	queued := d.tasks[idOf(t)]
+	if queued == nil {
+		t.Attempts, t.Term, t.QueuedAt = 0, 0, d.now()
+		d.tasks[idOf(t)] = &task{Task: t, due: t.QueuedAt}
 		return
 	}
-	t.Attempts, t.Term, t.QueuedAt = 0, 0, d.now()
-	d.tasks[idOf(t)] = &task{Task: t, due: t.QueuedAt}
+	merged, changed := queued.Merge(t)
+	if queued.Task = merged; changed && queued.Term == 0 && queued.due.After(d.now()) {
+		queued.due = d.now()
+	}
 }
 
 // Enqueue implements store.Queues.
@@ -354,15 +377,34 @@ func (m *Metadata) Claim(ctx context.Context, q store.ClaimQuery) (claimed []sto
 				due = append(due, t)
 			}
 		}
-		slices.SortFunc(due, func(a, b *task) int { return a.due.Compare(b.due) })
-		for _, t := range due[:min(q.Limit, len(due))] {
+		for _, t := range choose(due, q) {
 			t.Attempts++
 			t.Term, t.due = q.Term, now.Add(q.Hold)
-			claimed = append(claimed, t.Task)
+			t.held, t.Chunks = t.held|t.Chunks, 0
+			given := t.Task
+			given.Chunks = t.held
+			claimed = append(claimed, given)
 		}
 		return nil
 	})
 	return claimed, err
+}
+
+// choose returns the tasks that the claim gets, the most endangered first.
+func choose(due []*task, q store.ClaimQuery) []*task {
+	older := func(a, b *task) int { return a.due.Compare(b.due) }
+	urgent := func(a, b *task) int { return cmp.Or(cmp.Compare(a.Priority, b.Priority), older(a, b)) }
+	slices.SortFunc(due, urgent)
+	slices.SortFunc(due[min(q.Urgent(), len(due)):], older)
+	chosen := due[:min(q.Limit, len(due))]
+	slices.SortFunc(chosen, urgent)
+	return chosen
+}
+
+// release ends the claim; the task is due then.
+func (t *task) release(due time.Time) {
+	t.Term, t.due = 0, due
+	t.Chunks, t.held = t.Chunks|t.held, 0
 }
 
 // TakeOver implements store.Queues.
@@ -370,7 +412,7 @@ func (m *Metadata) TakeOver(ctx context.Context, term uint64) error {
 	return m.do(ctx, func(d *data) error {
 		for _, t := range d.tasks {
 			if t.Term > 0 && t.Term < term {
-				t.Term, t.due = 0, d.now()
+				t.release(d.now())
 			}
 		}
 		return nil
@@ -382,7 +424,7 @@ func (m *Metadata) Unclaim(ctx context.Context, kind store.TaskKind, term uint64
 	return m.do(ctx, func(d *data) error {
 		for _, t := range d.tasks {
 			if t.Kind == kind && t.Term > 0 && t.Term == term {
-				t.Term, t.due = 0, d.now()
+				t.release(d.now())
 			}
 		}
 		return nil
@@ -403,7 +445,7 @@ func (m *Metadata) Hasten(ctx context.Context, kind store.TaskKind) error {
 
 // claimed is the queued task, if it is still claimed under the term of t.
 func (d *data) claimed(t store.Task) (*task, bool) {
-	queued, ok := d.tasks[idOf(t)]
+	queued, ok := d.tasks[idOf(t.Queued())]
 	return queued, ok && queued.Term == t.Term
 }
 
@@ -411,8 +453,14 @@ func (d *data) claimed(t store.Task) (*task, bool) {
 func (m *Metadata) Finish(ctx context.Context, tasks []store.Task) error {
 	return m.do(ctx, func(d *data) error {
 		for _, t := range tasks {
-			if _, ok := d.claimed(t); ok {
-				delete(d.tasks, idOf(t))
+			queued, ok := d.claimed(t)
+			switch {
+			case !ok:
+			case queued.Chunks == 0:
+				delete(d.tasks, idOf(queued.Task))
+			default:
+				queued.held = 0
+				queued.release(d.now())
 			}
 		}
 		return nil
@@ -424,7 +472,8 @@ func (m *Metadata) Postpone(ctx context.Context, tasks []store.Task, delay time.
 	return m.do(ctx, func(d *data) error {
 		for _, t := range tasks {
 			if queued, ok := d.claimed(t); ok {
-				queued.Term, queued.due, queued.Reason = 0, d.now().Add(delay), t.Reason
+				queued.release(d.now().Add(delay))
+				queued.Reason = t.Reason
 			}
 		}
 		return nil
@@ -438,8 +487,8 @@ func (m *Metadata) Depth(ctx context.Context, kind store.TaskKind) (depth store.
 			if t.Kind != kind {
 				continue
 			}
-			if depth.Tasks++; depth.Oldest.IsZero() || t.QueuedAt.Before(depth.Oldest) {
-				depth.Oldest = t.QueuedAt
+			if depth.Tasks++; t.Priority == 0 {
+				depth.Endangered++
 			}
 		}
 		return nil

@@ -164,7 +164,12 @@ func requireQueued(tb testing.TB, m store.Metadata, kind store.TaskKind, want ..
 	tasks := claimAll(tb, m, kind)
 	var got []work
 	for _, task := range tasks {
-		got = append(got, work{task.Chunk, task.Node})
+		if task.Kind != store.Repair {
+			got = append(got, work{task.Chunk, task.Node})
+		}
+		for _, i := range task.Chunks.Indexes() {
+			got = append(got, work{Chunk: store.ChunkID{Part: task.Chunk.Part, Index: uint8(i)}})
+		}
 	}
 	want = slices.Clone(want)
 	slices.SortFunc(want, compareWork)

@@ -104,21 +104,24 @@ var placementTests = []test{
 		requireQueued(t, m, store.Repair, work{Chunk: p.ChunkID(2)})
 		requireQueued(t, m, store.Reclaim)
 	}},
-	{"a repair finishes tasks of the chunk on any node, claimed or not", func(t *testing.T, m store.Metadata) {
+	{"a moved chunk leaves the repair of its part, claimed or not", func(t *testing.T, m store.Metadata) {
 		n := newNodes(3)
 		p := newPart(1, n[0], n[1])
 		put(t, m, newFile("a", p))
-		require.NoError(t, m.Enqueue(t.Context(), []store.Task{
-			{Kind: store.Repair, Chunk: p.ChunkID(1), Node: n[1]},
-			{Kind: store.Repair, Chunk: p.ChunkID(1)},
-			{Kind: store.Repair, Chunk: p.ChunkID(0), Node: n[0]},
-		}))
-		claimAll(t, m, store.Repair)
-		require.NoError(t, m.MoveChunk(t.Context(), p.ChunkID(1), p.Chunks[1], store.Placement{Node: n[2]}))
-		depth, err := m.Depth(t.Context(), store.Repair)
-		require.NoError(t, err)
-		require.EqualValues(t, 1, depth.Tasks)
+		enqueue(t, m, newRepair(p.ID, 0, 0, 1))
+		claimed := claimAll(t, m, store.Repair)
+		require.Len(t, claimed, 1)
+		moved := store.Placement{Node: n[2]}
+		require.NoError(t, m.MoveChunk(t.Context(), p.ChunkID(1), p.Chunks[1], moved))
+		require.EqualValues(t, 1, depth(t, m, store.Repair).Tasks, "the other chunk is left")
 		requireQueued(t, m, store.Reclaim, work{p.ChunkID(1), n[1]})
+		enqueue(t, m, newRepair(p.ID, 0, 1))
+		require.NoError(t, m.Finish(t.Context(), claimed))
+		requireQueued(t, m, store.Repair, work{Chunk: p.ChunkID(1)})
+
+		enqueue(t, m, newRepair(p.ID, 0, 1))
+		require.NoError(t, m.MoveChunk(t.Context(), p.ChunkID(1), moved, store.Placement{Node: n[1]}))
+		require.Zero(t, depth(t, m, store.Repair))
 	}},
 	{"a move to nowhere queues the repair and reclaims the old place", func(t *testing.T, m store.Metadata) {
 		n := newNodes(2)

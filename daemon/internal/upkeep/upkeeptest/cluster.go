@@ -199,7 +199,7 @@ func (c *Cluster) Rot(t T, p store.Part, index, unit int) {
 // Suspect queues the repair of a chunk where it is.
 func (c *Cluster) Suspect(t T, p store.Part, index int) {
 	t.Helper()
-	task := store.Task{Kind: store.Repair, Chunk: p.ChunkID(index), Node: p.Chunks[index].Node, Reason: "test"}
+	task := store.Task{Kind: store.Repair, Chunk: p.ChunkID(index), Chunks: store.NewChunkSet(index), Reason: "test"}
 	require.NoError(t, c.Meta.Enqueue(context.Background(), []store.Task{task}))
 }
 

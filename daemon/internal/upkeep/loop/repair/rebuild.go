@@ -4,63 +4,91 @@ import (
 	"context"
 	"errors"
 
-	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/stripe"
 )
 
-// rebuild writes the chunk to the target node and returns its sum. The bytes come from the chunk itself unless it is lost, and
-// otherwise from any K others. When it returns nil the chunk is durable, and equal to the one before wherever the sum of that is known.
-// Errors of the target are refusals.
-func (l *Loop) rebuild(ctx context.Context, p *chunkTask, lost bool, target store.NodeID) (store.ChunkSum, error) {
-	in, err := l.io.ReadChunk(ctx, p.part, p.index, lost)
+// refusal is an error of the target node: another node may take the chunk.
+type refusal struct{ err error }
+
+func (r *refusal) Error() string { return r.err.Error() }
+
+func (r *refusal) Unwrap() error { return r.err }
+
+// rebuild writes the planned chunks to their nodes. The bytes come from the chunks themselves unless they are lost, and
+// otherwise from one read of any K others. A move without an error is durable, and equal to the chunk before wherever the
+// sum of that is known. The error of a target is a refusal, and fails its chunk only.
+func (l *Loop) rebuild(ctx context.Context, p *partTask) ([]move, error) {
+	var chunks store.ChunkSet
+	only := p.part
+	only.Chunks = make([]store.Placement, len(p.part.Chunks))
+	for i, node := range p.plan {
+		chunks |= store.NewChunkSet(i)
+		only.Chunks[i].Node = node
+	}
+	in, err := l.io.ReadChunks(ctx, p.part, chunks, p.lost)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	defer in.Close()
 	label, err := in.Label()
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	only := p.part
-	only.Chunks = make([]store.Placement, len(p.part.Chunks))
-	only.Chunks[p.index].Node = target
-	out := l.io.Write(ctx, stripe.WriteSpec{Part: only, Size: only.Size, Required: -1})
+	out := l.io.Write(ctx, stripe.WriteSpec{Part: only, Size: only.Size, Required: -1, All: true})
 	defer out.Abort()
-	sum, err := transfer(ctx, p.index, in, out)
+	sums, err := transfer(ctx, chunks, in, out)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	if before := p.at.Sum; before != 0 && before != sum {
-		return 0, store.Errorf(store.Corrupt, "chunk %s was reconstructed with sum %08x instead of %08x", p.id(), sum, before)
+	var moves []move
+	for _, i := range chunks.Indexes() {
+		m := move{candidate: candidate{i, p.plan[i]}, from: p.part.Chunks[i], sum: sums[i]}
+		if before := m.from.Sum; before != 0 && before != m.sum && out.Failure(i) == nil {
+			return nil, store.Errorf(store.Corrupt, "chunk %s was reconstructed with sum %08x instead of %08x", p.part.ChunkID(i), m.sum, before)
+		}
+		moves = append(moves, m)
 	}
 	_, err = out.Commit(label)
-	if err == nil {
-		err = refused(out.Failure(p.index))
+	for _, t := range out.Uncertain() {
+		err = errors.Join(err, l.takeBack(ctx, p, candidate{int(t.Chunk.Index), t.Node}))
 	}
-	if err != nil && len(out.Uncertain()) > 0 {
-		err = errors.Join(err, l.takeBack(ctx, p, target))
+	for i := range moves {
+		moves[i].err = refused(out.Failure(moves[i].index))
 	}
-	return sum, err
+	return moves, err
 }
 
-// transfer sends all units of the chunk and returns its sum.
-func transfer(ctx context.Context, index int, in *stripe.Reader, out *stripe.Writer) (sum store.ChunkSum, err error) {
-	var units [store.MaxChunksPerPart]chunk.Unit // none but the chunk's
+// transfer sends all units of the chunks, and returns the chunks' sums. It ends early when no target takes more.
+func transfer(ctx context.Context, chunks store.ChunkSet, in *stripe.Reader, out *stripe.Writer) (sums [store.MaxChunksPerPart]store.ChunkSum, err error) {
 	first, last := in.Stripes()
 	for s := first; s <= last; s++ {
-		u, err := in.Unit(s)
+		units, err := in.Units(s)
 		if err != nil {
-			return 0, err
+			return sums, err
 		}
-		sum = sum.Add(u.CRC)
-		units[index] = u
-		out.Send(units[:index+1])
-		if err := errors.Join(ctx.Err(), refused(out.Failure(index))); err != nil {
-			return 0, err
+		for _, i := range chunks.Indexes() {
+			sums[i] = sums[i].Add(units[i].CRC)
+		}
+		out.Send(units)
+		if err := ctx.Err(); err != nil {
+			return sums, err
+		}
+		if !taken(chunks, out) {
+			break
 		}
 	}
-	return sum, nil
+	return sums, nil
+}
+
+// taken reports whether a target still takes its chunk.
+func taken(chunks store.ChunkSet, out *stripe.Writer) bool {
+	for _, i := range chunks.Indexes() {
+		if out.Failure(i) == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // refused makes an error of the target a refusal.

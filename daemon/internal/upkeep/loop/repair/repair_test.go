@@ -71,7 +71,7 @@ func TestANodeIsLostAndItsChunksAreMadeAgain(t *testing.T) {
 	}
 	c.Remove(t, dead)
 	items, bytes := drain(t, newLoop(c))
-	require.Equal(t, lost, items)
+	require.EqualValues(t, 1, items, "one task for the part")
 	require.Equal(t, lost*p.ChunkSize(), bytes)
 	now := c.RequireWhole(t, f, data)
 	count := map[store.NodeID]int{}
@@ -82,6 +82,58 @@ func TestANodeIsLostAndItsChunksAreMadeAgain(t *testing.T) {
 	}
 	require.Zero(t, c.Depth(t, store.Repair))
 	c.RequireNothingLent(t)
+}
+
+// The chunks that a node held are rebuilt by one read of each part, however many of them it held.
+func TestEachPartIsReadOnce(t *testing.T) {
+	t.Parallel()
+	const k, stripes = 6, 5
+	c := upkeeptest.New(t, 5)
+	var files []store.File
+	var contents [][]byte
+	for range 3 {
+		f, data := c.Put(t, k, 4, stripes*k*upkeeptest.UnitSize)
+		files, contents = append(files, f), append(contents, data)
+	}
+	dead, lost := files[0].Parts[0].Chunks[0].Node, 0
+	for _, f := range files {
+		for i, at := range f.Parts[0].Chunks {
+			if at.Node == dead {
+				c.Lose(t, f.Parts[0], i)
+				lost++
+			}
+		}
+	}
+	require.Greater(t, lost, len(files), "10 chunks on 5 nodes")
+	c.Remove(t, dead)
+	var mu sync.Mutex
+	opened, read := map[store.PartID]int{}, map[store.PartID]int{}
+	for _, n := range c.Nodes {
+		n.SetHook(func(_ context.Context, call mem.Call) error {
+			mu.Lock()
+			defer mu.Unlock()
+			switch call.Op {
+			case mem.OpOpen:
+				opened[call.ID.Part]++
+			case mem.OpNext:
+				read[call.ID.Part]++
+			}
+			return nil
+		})
+	}
+	items, bytes := drain(t, newLoop(c))
+	mu.Lock()
+	for _, f := range files {
+		p := f.Parts[0]
+		require.Equal(t, k, opened[p.ID])
+		require.LessOrEqual(t, read[p.ID], k*(stripes+1), "each unit once, and the end of each chunk")
+	}
+	mu.Unlock()
+	require.EqualValues(t, len(files), items)
+	require.EqualValues(t, int64(lost)*files[0].Parts[0].ChunkSize(), bytes)
+	for i, f := range files {
+		c.RequireWhole(t, f, contents[i])
+	}
 }
 
 // Whatever is lost or rotten, up to M chunks of each part: all is whole again
@@ -130,14 +182,8 @@ func mend(t upkeeptest.T, c *upkeeptest.Cluster, j *repair.Loop) {
 		if c.Depth(t, store.Repair)+c.Depth(t, store.Reclaim) == 0 {
 			return
 		}
-		for _, f := range c.Files(t) {
-			for i := range f.Parts[0].Chunks {
-				for _, node := range append(c.IDs, store.NodeID{}) {
-					due := store.Task{Kind: store.Repair, Chunk: f.Parts[0].ChunkID(i), Node: node}
-					require.NoError(t, c.Meta.Postpone(ctx, []store.Task{due}, 0))
-				}
-			}
-		}
+		require.NoError(t, c.Meta.Hasten(ctx, store.Repair))
+		require.NoError(t, c.Meta.Hasten(ctx, store.Reclaim))
 	}
 	t.Errorf("repair does not come to an end")
 }
@@ -166,7 +212,7 @@ func TestAChunkThatIsWellStays(t *testing.T) {
 		c.Suspect(t, f.Parts[0], i)
 	}
 	items, bytes := drain(t, newLoop(c))
-	require.EqualValues(t, 10, items)
+	require.EqualValues(t, 1, items)
 	require.Zero(t, bytes)
 	require.Equal(t, f.Parts[0].Chunks, c.RequireWhole(t, f, data).Chunks)
 	require.Zero(t, c.Depth(t, store.Reclaim))
@@ -180,13 +226,9 @@ func TestTasksThatMeanNothingAreDropped(t *testing.T) {
 	gone, _ := c.Put(t, 2, 1, 500)
 	require.NoError(t, c.Meta.DeleteFile(t.Context(), store.Deletion{File: gone.ID, Attempt: store.NewAttemptID()}))
 	require.NoError(t, c.Meta.Enqueue(t.Context(), []store.Task{
-		{Kind: store.Repair, Chunk: gone.Parts[0].ChunkID(1)},                  // its file was deleted
-		{Kind: store.Repair, Chunk: p.ChunkID(17)},                             // no such chunk
-		{Kind: store.Repair, Chunk: p.ChunkID(1), Node: store.NewNodeID()},     // it is elsewhere
-		{Kind: store.Repair, Chunk: p.ChunkID(2)},                              // it is somewhere by now
-		{Kind: store.Repair, Chunk: store.ChunkID{Part: store.NewPartID()}},    // no such part
-		{Kind: store.Repair, Chunk: p.ChunkID(0), Node: p.Chunks[0].Node},      // it is well
-		{Kind: store.Repair, Chunk: p.ChunkID(0), Node: store.NodeID{7, 7, 7}}, // twice
+		{Kind: store.Repair, Chunk: gone.Parts[0].ChunkID(1), Chunks: 2},                // its file was deleted
+		{Kind: store.Repair, Chunk: p.ChunkID(0), Chunks: store.NewChunkSet(0, 17, 63)}, // one is intact, the others do not exist
+		{Kind: store.Repair, Chunk: store.ChunkID{Part: store.NewPartID()}, Chunks: 1},  // no such part
 	}))
 	j := newLoop(c)
 	require.NotPanics(t, func() { drain(t, j) })
@@ -355,10 +397,9 @@ func TestTheLoserOfARaceTakesItsCopyBack(t *testing.T) {
 				if step != at || !raced.CompareAndSwap(false, true) {
 					return
 				}
-				// The slow one has claimed the task; the other finds the same chunk under another name.
-				task := store.Task{Kind: store.Repair, Chunk: p.ChunkID(0), Node: store.NodeID{1, 2, 3}}
-				assertNoError(t, c.Meta.Enqueue(context.Background(), []store.Task{task}))
-				out, err := newLoop(c).Step(context.Background(), 1)
+				// The slow one has claimed the task; the other takes it over with a newer lease.
+				assertNoError(t, c.Meta.TakeOver(context.Background(), 2))
+				out, err := newLoop(c).Step(context.Background(), 2)
 				assertNoError(t, err)
 				if out.Items != 1 {
 					t.Errorf("the fast one did %d tasks", out.Items)
@@ -485,7 +526,7 @@ func TestManyRunnersAtOnce(t *testing.T) {
 				c.Nodes[at.Node].CorruptUnit(id, 2)
 				c.Suspect(t, p, i)
 				// the same chunk under a second name, so that two work on it
-				require.NoError(t, c.Meta.Enqueue(t.Context(), []store.Task{{Kind: store.Repair, Chunk: id}}))
+				require.NoError(t, c.Meta.Enqueue(t.Context(), []store.Task{{Kind: store.Repair, Chunk: id, Chunks: store.NewChunkSet(int(id.Index))}}))
 			}
 		}
 		require.Eventually(t, func() bool {

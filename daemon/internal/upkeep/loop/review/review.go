@@ -192,19 +192,26 @@ func enough(view *cluster.View, policy placement.Policy, p store.Part) bool {
 	return p.M >= policy.ParityOf(p.K) && len(misplaced(view, policy, p)) == 0
 }
 
-// misplaced returns the repairs of holes, and of chunks beyond their node's share.
-func misplaced(view *cluster.View, policy placement.Policy, p store.Part) (tasks []store.Task) {
-	share, held := policy.Share(len(p.Chunks)), map[store.NodeID]int{}
+// misplaced returns the repair of the part's holes, and of chunks beyond their node's share, if there are any.
+func misplaced(view *cluster.View, policy placement.Policy, p store.Part) []store.Task {
+	share, held, holes := policy.Share(len(p.Chunks)), map[store.NodeID]int{}, p.Missing()
+	var beyond store.ChunkSet
 	for i, c := range p.Chunks {
 		held[c.Node]++
-		switch _, member := view.Member(c.Node); {
-		case c.Node.IsZero():
-			tasks = append(tasks, store.Task{Kind: store.Repair, Chunk: p.ChunkID(i), Reason: "it is on no node"})
-		case member && held[c.Node] > share:
-			tasks = append(tasks, store.Task{Kind: store.Repair, Chunk: p.ChunkID(i), Node: c.Node, Reason: "its node holds more than its share of the part"})
+		if _, member := view.Member(c.Node); member && held[c.Node] > share {
+			beyond |= store.NewChunkSet(i)
 		}
 	}
-	return tasks
+	if holes|beyond == 0 {
+		return nil
+	}
+	reason := "it has chunks on no node"
+	if holes == 0 {
+		reason = "a node holds more than its share of it"
+	}
+	task := placement.Repair(p, holes, reason)
+	task.Chunks |= beyond
+	return []store.Task{task}
 }
 
 func (l *Loop) queue(ctx context.Context, tasks []store.Task) error {
@@ -214,7 +221,9 @@ func (l *Loop) queue(ctx context.Context, tasks []store.Task) error {
 	if err := l.cfg.Meta.Enqueue(ctx, tasks); err != nil {
 		return err
 	}
-	l.walk.found += len(tasks)
+	for _, t := range tasks {
+		l.walk.found += len(t.Chunks.Indexes())
+	}
 	l.cfg.Repair()
 	return nil
 }
