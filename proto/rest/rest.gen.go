@@ -518,6 +518,9 @@ type Health struct {
 	MetadataLog MetadataLogState `json:"metadata_log,omitempty,omitzero"`
 	Nodes       NodeCounts       `json:"nodes"`
 
+	// Queues Work of the cluster that is queued or in progress. Absent while the metadata store does not answer.
+	Queues *QueueState `json:"queues,omitempty"`
+
 	// Reasons Why the status is not ok; one sentence each.
 	Reasons []string `json:"reasons"`
 
@@ -768,6 +771,18 @@ type Problem struct {
 
 // ProblemCode Stable; programs act on it.
 type ProblemCode string
+
+// QueueState Work of the cluster that is queued or in progress. Absent while the metadata store does not answer.
+type QueueState struct {
+	// Endangered Those of these parts that may not survive one more failure of a node. They are repaired first.
+	Endangered int64 `json:"endangered"`
+
+	// Reclaims Chunks to delete, because no file uses them any more.
+	Reclaims int64 `json:"reclaims"`
+
+	// Repairs Parts of files that have chunks to examine, because they are missing, damaged or badly placed.
+	Repairs int64 `json:"repairs"`
+}
 
 // RunningJob defines model for RunningJob.
 type RunningJob struct {

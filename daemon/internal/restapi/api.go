@@ -48,6 +48,7 @@ type Upkeep interface {
 	Members(ctx context.Context) (store.Membership, error)
 	LoopReport(ctx context.Context) (store.LoopReport, error)
 	ListJobs(ctx context.Context, q store.JobQuery) (store.JobPage, error)
+	Depth(ctx context.Context, kind store.TaskKind) (store.QueueDepth, error)
 }
 
 const defaultMaxFileSize = 10 << 30

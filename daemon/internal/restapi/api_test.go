@@ -528,3 +528,21 @@ func TestHealthShowsHowFarTheMetadataLogIsBehind(t *testing.T) {
 	require.NoError(t, m.Close())
 	require.Zero(t, look(m).MetadataLog, "it is not known")
 }
+
+func TestHealthShowsTheQueues(t *testing.T) {
+	t.Parallel()
+	m := mem.NewMetadata()
+	look := func() *rest.QueueState {
+		r := newRig(t, setup{config: func(c *restapi.Config) { c.Upkeep = m }})
+		return decode[rest.Health](t, r.bare("GET", "/health"), http.StatusOK).Queues
+	}
+	require.Equal(t, &rest.QueueState{}, look())
+	repair := func(priority int) store.Task {
+		return store.Task{Kind: store.Repair, Chunk: store.ChunkID{Part: store.NewPartID()}, Chunks: store.NewChunkSet(1, 2), Priority: priority}
+	}
+	reclaim := store.Task{Kind: store.Reclaim, Chunk: store.ChunkID{Part: store.NewPartID()}, Node: store.NewNodeID()}
+	require.NoError(t, m.Enqueue(t.Context(), []store.Task{repair(0), repair(1), repair(2), repair(0), reclaim}))
+	require.Equal(t, &rest.QueueState{Repairs: 4, Endangered: 2, Reclaims: 1}, look())
+	require.NoError(t, m.Close())
+	require.Nil(t, look(), "they are not known")
+}

@@ -36,6 +36,7 @@ type health struct {
 	upkeep rest.UpkeepState      // zero: it is not known
 	age    time.Duration         // of the report that it rests on
 	log    rest.MetadataLogState // zero: it is not known
+	queues *rest.QueueState      // nil: they are not known
 }
 
 func (a *api) look(ctx context.Context) health {
@@ -47,6 +48,7 @@ func (a *api) look(ctx context.Context) health {
 		a.health.last = health{Health: a.cfg.Engine.Health(ctx)}
 		a.health.last.upkeep, a.health.last.age = a.upkeep(ctx)
 		a.health.last.log = a.metadataLog(ctx)
+		a.health.last.queues = a.queues(ctx)
 		a.health.at = time.Now()
 	}
 	return a.health.last
@@ -141,6 +143,22 @@ func logLag(ctx context.Context, m Upkeep) (time.Duration, error) {
 	return max(members.Now.Sub(page.Changes[0].At), time.Microsecond), err
 }
 
+// queues returns the lengths of the queues; nil where they are not known.
+func (a *api) queues(ctx context.Context) *rest.QueueState {
+	if a.cfg.Upkeep == nil {
+		return nil
+	}
+	repairs, err := a.cfg.Upkeep.Depth(ctx, store.Repair)
+	if err != nil {
+		return nil
+	}
+	reclaims, err := a.cfg.Upkeep.Depth(ctx, store.Reclaim)
+	if err != nil {
+		return nil
+	}
+	return &rest.QueueState{Repairs: repairs.Tasks, Endangered: repairs.Endangered, Reclaims: reclaims.Tasks}
+}
+
 func amountOf(a store.Amount) rest.JobAmount { return rest.JobAmount{Items: a.Items, Bytes: a.Bytes} }
 
 // seconds is a duration in seconds, to the millisecond.
@@ -158,7 +176,7 @@ func reportOf(h health) rest.Health {
 		Status: rest.HealthOK, Metadata: rest.MetadataOK, Reasons: []string{},
 		Nodes:   rest.NodeCounts{Total: len(h.Nodes), Writable: h.Writable},
 		Survive: rest.SurviveState{Wanted: h.Wanted, Now: h.Survive},
-		Upkeep:  h.upkeep, MetadataLog: h.log,
+		Upkeep:  h.upkeep, MetadataLog: h.log, Queues: h.queues,
 	}
 	for _, m := range h.Nodes {
 		if m.Status == cluster.Online {
