@@ -127,12 +127,12 @@ func TestPlansOfSessions(t *testing.T) {
 		"ListSessionsOfBucket": {plan(t, s, q.ListSessionsOfBucket, append(page, "'default'")...), []string{"sessions_of_bucket", "session_expiries_pkey"}},
 		"ListExpiredSessions":  {plan(t, s, q.ListExpiredSessions, append(page, "'default'")...), []string{"session_expiries_by_time", "sessions_pkey"}},
 		"BeginPart": {
-			plan(t, s, q.BeginPart, id, id, "1", "1", "1", "0", "1", "1", zero, `'\x00000000'`),
+			plan(t, s, q.BeginPart, id, id, "1", "1", "1", "0", "1", "1", zero, `'\x00000000'`, "null"),
 			[]string{"sessions_pkey", "session_expiries_pkey", "parts_pkey"},
 		},
 		"DropReplaced": {plan(t, s, q.DropReplaced, id, id, "1"), []string{"sessions_pkey", "session_expiries_pkey", "parts_of_owner", "parts_pkey"}},
 		"StorePart": {
-			plan(t, s, q.StorePart, id, id, "1", "1", "1", "0", "1", "1", zero, `'\x00000000'`, "0", "0"),
+			plan(t, s, q.StorePart, id, id, "1", "1", "1", "0", "1", "1", zero, `'\x00000000'`, "null", "0", "0"),
 			[]string{"sessions_pkey", "session_expiries_pkey"},
 		},
 		"DropUnused":   {plan(t, s, q.DropUnused, id, id, zero), []string{"sessions_pkey", "session_expiries_pkey", "parts_pkey"}},

@@ -199,7 +199,7 @@ func saveHalf(t *testing.T, s *postgres.Store, tx pgx.Tx, session store.FileID, 
 	nodes, sums := pack.Pack(p.Chunks)
 	_, err := tx.Exec(t.Context(), s.SQL().DropReplaced, [16]byte(session), [16]byte(p.ID), p.Number)
 	require.NoError(t, err)
-	_, err = tx.Exec(t.Context(), s.SQL().StorePart, [16]byte(session), [16]byte(p.ID), p.Number, p.Size, p.K, p.M, p.UnitSize, int64(p.CRC64), nodes, sums, int64(0), int16(0))
+	_, err = tx.Exec(t.Context(), s.SQL().StorePart, [16]byte(session), [16]byte(p.ID), p.Number, p.Size, p.K, p.M, p.UnitSize, int64(p.CRC64), nodes, sums, pack.Checksums(p.Checksums), int64(0), int16(0))
 	require.NoError(t, err)
 	_, err = tx.Exec(t.Context(), s.SQL().SlideSession, [16]byte(session), [16]byte(p.ID), 2*time.Hour)
 	require.NoError(t, err)
