@@ -36,6 +36,7 @@ import (
 type Parts struct {
 	Meta    *watch.Store
 	Master  *access.MasterKey
+	Name    string                                           // unique to this process, from ProcessName: under which it holds leases and is listed among the gateways
 	Connect func(store.Node) (chunk.Store, io.Closer, error) // to a node's chunks; see cluster.Config
 	Log     *slog.Logger
 }
@@ -50,6 +51,7 @@ type Core struct {
 	engine   *engine.Engine
 	upkeep   *upkeep.Runner
 	server   *httpedge.Server
+	announce lifecycle.Service
 	settings Settings
 	log      *slog.Logger
 }
@@ -58,7 +60,7 @@ type Core struct {
 // anything, ensures the root key, and wires the parts. The caller adds its services to a
 // group with AddTo, and calls Close after the group has ended.
 func NewCore(ctx context.Context, s Settings, p Parts) (_ *Core, err error) {
-	c := &Core{settings: s, log: p.Log, Throttle: access.NewThrottle(access.ThrottleConfig{Log: p.Log})}
+	c := &Core{settings: s, log: p.Log, Throttle: access.NewThrottle(access.ThrottleConfig{Log: p.Log}), announce: announce(p)}
 	plain, err := net.Listen("tcp", s.Listen)
 	if err != nil {
 		return nil, store.Errorf(store.Unavailable, "--listen %s: %w", s.Listen, err).
@@ -117,7 +119,7 @@ func (c *Core) newAPI(s Settings, p Parts) (http.Handler, error) {
 func (c *Core) newUpkeep(p Parts) *upkeep.Runner {
 	kick := func() { c.upkeep.Kick(reclaim.Name) }
 	return upkeep.NewRunner(upkeep.Config{
-		Meta: p.Meta, Owner: owner(), Log: p.Log,
+		Meta: p.Meta, Owner: p.Name, Log: p.Log,
 		Loops: []upkeep.Loop{
 			reclaim.New(reclaim.Config{Meta: p.Meta, Fleet: c.fleet, Grace: c.settings.DeleteGrace, Log: p.Log}),
 			repair.New(repair.Config{Meta: p.Meta, Fleet: c.fleet, Reclaim: kick, Log: p.Log}),
@@ -131,8 +133,8 @@ func (c *Core) newUpkeep(p Parts) *upkeep.Runner {
 	})
 }
 
-// owner returns a name that is unique to this process.
-func owner() string {
+// ProcessName returns a name that is unique to this process; each call returns another.
+func ProcessName() string {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"
@@ -143,6 +145,7 @@ func owner() string {
 // AddTo adds the core's services to a group, after the services that they depend on.
 // ready is called once requests are accepted.
 func (c *Core) AddTo(g *lifecycle.Group, ready func()) {
+	g.Add(c.announce)
 	g.Add(lifecycle.ReturnMemory())
 	g.Add(lifecycle.Service{
 		Name:  "membership view",

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -104,16 +103,17 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	database, err := postgres.Open(ctx, c.Database.Reveal(), postgres.Options{Log: log})
+	name := ProcessName()
+	database, err := postgres.Open(ctx, c.Database.Reveal(), postgres.Options{Gateway: name, Version: Version(), Log: log})
 	if err != nil {
 		return err
 	}
 	meta := watch.New(database, c.Heartbeat)
-	return errors.Join(run(ctx, c, meta, master, log, stdout), meta.Close())
+	return errors.Join(run(ctx, c, Parts{Meta: meta, Master: master, Name: name, Log: log}, stdout), meta.Close())
 }
 
 // run wires the gateway and runs it until ctx ends.
-func run(ctx context.Context, c Config, meta *watch.Store, master *access.MasterKey, log *slog.Logger, stdout io.Writer) error {
+func run(ctx context.Context, c Config, p Parts, stdout io.Writer) error {
 	buffers := bufpool.New()
 	token := c.JoinToken.Reveal()
 	joins, err := net.Listen("tcp", c.ListenGRPC)
@@ -121,22 +121,23 @@ func run(ctx context.Context, c Config, meta *watch.Store, master *access.Master
 		return store.Errorf(store.Unavailable, "--listen-grpc %s: %w", c.ListenGRPC, err).
 			WithHint("Choose another address with --listen-grpc, or stop what uses this one.")
 	}
-	core, err := NewCore(ctx, c.Settings, Parts{Meta: meta, Master: master, Log: log, Connect: func(n store.Node) (chunk.Store, io.Closer, error) {
+	p.Connect = func(n store.Node) (chunk.Store, io.Closer, error) {
 		client, err := chunks.Dial(n.Address, chunks.DialConfig{Node: n.ID, JoinToken: token, Buffers: buffers})
 		return client, client, err
-	}})
+	}
+	core, err := NewCore(ctx, c.Settings, p)
 	if err != nil {
 		return errors.Join(err, joins.Close())
 	}
-	showKey, err := firstKey(ctx, core.Root, c, meta, stdout)
+	showKey, err := firstKey(ctx, core.Root, c, p.Meta, stdout)
 	if err != nil {
 		return errors.Join(err, core.Close(), joins.Close())
 	}
-	lifecycle.WarnPlain(log, core.Listener.Addr(), joins.Addr())
+	lifecycle.WarnPlain(p.Log, core.Listener.Addr(), joins.Addr())
 	members := member.NewServer(member.ServerConfig{
-		ServerConfig: rpc.ServerConfig{JoinToken: token, Buffers: buffers, Throttle: core.Throttle, Log: log}, Nodes: meta, Heartbeat: c.Heartbeat,
+		ServerConfig: rpc.ServerConfig{JoinToken: token, Buffers: buffers, Throttle: core.Throttle, Log: p.Log}, Nodes: p.Meta, Heartbeat: c.Heartbeat,
 	})
-	g := lifecycle.NewGroup(log)
+	g := lifecycle.NewGroup(p.Log)
 	g.Add(lifecycle.Service{Name: "membership", Run: func(context.Context) error { return members.Serve(joins) }, Stop: members.Shutdown})
 	core.AddTo(g, func() {
 		fmt.Fprintf(stdout, "%s: ready, REST API on http://%s, storage nodes join at %s\n", program, core.Listener.Addr(), joins.Addr())

@@ -82,7 +82,7 @@ func run(ctx context.Context, c Config, log *slog.Logger, stdout io.Writer) erro
 	if err != nil {
 		return errors.Join(err, meta.Close())
 	}
-	err = runCore(ctx, c, ns, gateway.Parts{Meta: meta, Master: master, Connect: ns.connect, Log: log}, stdout)
+	err = runCore(ctx, c, ns, gateway.Parts{Meta: meta, Master: master, Name: gateway.ProcessName(), Connect: ns.connect, Log: log}, stdout)
 	return errors.Join(err, ns.close(), meta.Close())
 }
 

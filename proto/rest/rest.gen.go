@@ -510,6 +510,31 @@ type FileSort string
 // FileStatus State of a file. Only a completed one can be downloaded.
 type FileStatus string
 
+// Gateway A gateway process.
+type Gateway struct {
+	// BeatAge Seconds since it last reported itself.
+	BeatAge float32 `json:"beat_age"`
+
+	// Live It reported itself within the last minute: migrations wait for it.
+	Live bool `json:"live"`
+
+	// Name Unique to the process; leases and the report of the background loops name it.
+	Name string `json:"name"`
+
+	// SchemaMax Newest schema that it works with.
+	SchemaMax int64 `json:"schema_max"`
+
+	// SchemaMin Oldest schema of the metadata store that it works with.
+	SchemaMin int64     `json:"schema_min"`
+	StartedAt time.Time `json:"started_at"`
+	Version   string    `json:"version"`
+}
+
+// GatewayList defines model for GatewayList.
+type GatewayList struct {
+	Gateways []Gateway `json:"gateways"`
+}
+
 // Health defines model for Health.
 type Health struct {
 	Metadata HealthMetadata `json:"metadata"`

@@ -23,7 +23,7 @@ type Config struct {
 	Engine *engine.Engine
 	Auth   *access.Authenticator
 	Nodes  Nodes        // *cluster.Fleet implements it
-	Upkeep Upkeep       // any store.Metadata implements it; nil: the health has no upkeep
+	Upkeep Upkeep       // any store.Metadata implements it; nil: the health has no upkeep, and no gateway is listed
 	Log    *slog.Logger // as httpedge.Config
 
 	Failures       httpedge.FailureLimit // limits failed authentications; *access.Throttle implements it; nil: no limit
@@ -47,6 +47,7 @@ type Upkeep interface {
 	ChangesAfter(ctx context.Context, after store.Revision, limit int) (store.ChangePage, error)
 	Members(ctx context.Context) (store.Membership, error)
 	LoopReport(ctx context.Context) (store.LoopReport, error)
+	ListGateways(ctx context.Context) ([]store.Gateway, error)
 	ListJobs(ctx context.Context, q store.JobQuery) (store.JobPage, error)
 	Depth(ctx context.Context, kind store.TaskKind) (store.QueueDepth, error)
 }

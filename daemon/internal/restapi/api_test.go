@@ -313,6 +313,24 @@ func TestUpdateNode(t *testing.T) {
 	refused(t, patch(`{"desired_weight":2}`), http.StatusConflict, rest.CodeConflict)
 }
 
+func TestGateways(t *testing.T) {
+	t.Parallel()
+	meta := mem.NewMetadata()
+	for _, set := range []restapi.Upkeep{nil, meta} {
+		r := newRig(t, setup{config: func(c *restapi.Config) { c.Upkeep = set }})
+		require.JSONEq(t, `{"gateways":[]}`, string(r.call("GET", "/gateways", nil).body))
+	}
+	r := newRig(t, setup{config: func(c *restapi.Config) { c.Upkeep = meta }})
+	require.NoError(t, meta.BeatGateway(t.Context(), "gw-2", "v1"))
+	require.NoError(t, meta.BeatGateway(t.Context(), "gw-1", "v2"))
+	all := decode[rest.GatewayList](t, r.call("GET", "/gateways", nil), http.StatusOK).Gateways
+	require.Len(t, all, 2)
+	g := all[0]
+	require.Equal(t, []any{"gw-1", "v2", int64(1), int64(1), true}, []any{g.Name, g.Version, g.SchemaMin, g.SchemaMax, g.Live})
+	require.WithinDuration(t, time.Now(), g.StartedAt, time.Hour)
+	require.Equal(t, http.StatusUnauthorized, r.bare("GET", "/gateways").status)
+}
+
 func TestHealth(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{})

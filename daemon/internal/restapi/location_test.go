@@ -84,7 +84,7 @@ func TestHead_WhereverGetIs(t *testing.T) {
 	s := decode[rest.Session](t, r.call("POST", "/sessions", strings.NewReader(`{"name":"s"}`), "Content-Type", "application/json"), http.StatusCreated)
 	for _, path := range []string{
 		"/files", "/files?page=0", "/files/" + f.FileID, "/files/" + f.FileID + "/metadata", "/files/nonsense", "/sessions", "/sessions/" + s.SessionID,
-		"/buckets", "/buckets/default", "/buckets/absent", "/nodes", "/health", "/health/live", "/health/ready", "/openapi.json",
+		"/buckets", "/buckets/default", "/buckets/absent", "/nodes", "/gateways", "/health", "/health/live", "/health/ready", "/openapi.json",
 	} {
 		get, head := r.call("GET", path, nil), r.call("HEAD", path, nil)
 		require.Equal(t, get.status, head.status, path)

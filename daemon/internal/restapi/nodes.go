@@ -22,6 +22,25 @@ func (a *api) ListNodes(c echo.Context) error {
 	return httpedge.WriteJSON(c, http.StatusOK, out)
 }
 
+// ListGateways implements GET /gateways.
+func (a *api) ListGateways(c echo.Context) error {
+	out := rest.GatewayList{Gateways: []rest.Gateway{}}
+	if a.cfg.Upkeep == nil {
+		return httpedge.WriteJSON(c, http.StatusOK, out)
+	}
+	all, err := a.cfg.Upkeep.ListGateways(c.Request().Context())
+	if err != nil {
+		return err
+	}
+	for _, g := range all {
+		out.Gateways = append(out.Gateways, rest.Gateway{
+			Name: g.Name, Version: g.Version, SchemaMin: g.SchemaMin, SchemaMax: g.SchemaMax,
+			StartedAt: g.StartedAt, BeatAge: seconds(g.Silence), Live: g.Silence < store.GatewaySilence,
+		})
+	}
+	return httpedge.WriteJSON(c, http.StatusOK, out)
+}
+
 // UpdateNode implements PATCH /nodes/{node_id}: an absent member keeps its value, null clears it.
 func (a *api) UpdateNode(c echo.Context, text string) error {
 	id, err := store.ParseNodeID(text)

@@ -36,6 +36,7 @@ type Metadata interface {
 	Jobs
 	Events
 	Loops
+	Gateways
 
 	// Ping returns nil when the store answers.
 	Ping(ctx context.Context) error

@@ -62,6 +62,9 @@ type ServerInterface interface {
 	// RenameFile Rename a file
 	// (POST /files/{file_id}/rename)
 	RenameFile(ctx echo.Context, fileID FileID) error
+	// ListGateways List the gateways, by name
+	// (GET /gateways)
+	ListGateways(ctx echo.Context) error
 	// GetHealth The state of the service
 	// (GET /health)
 	GetHealth(ctx echo.Context) error
@@ -495,6 +498,15 @@ func (w *ServerInterfaceWrapper) RenameFile(ctx echo.Context) error {
 	return err
 }
 
+// ListGateways converts echo context to params.
+func (w *ServerInterfaceWrapper) ListGateways(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListGateways(ctx)
+	return err
+}
+
 // GetHealth converts echo context to params.
 func (w *ServerInterfaceWrapper) GetHealth(ctx echo.Context) error {
 	var err error
@@ -787,6 +799,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.PATCH(options.BaseURL+"/buckets/:bucket", wrapper.UpdateBucket, options.OperationMiddlewares["updateBucket"]...)
 	router.GET(options.BaseURL+"/nodes", wrapper.ListNodes, options.OperationMiddlewares["listNodes"]...)
 	router.PATCH(options.BaseURL+"/nodes/:node_id", wrapper.UpdateNode, options.OperationMiddlewares["updateNode"]...)
+	router.GET(options.BaseURL+"/gateways", wrapper.ListGateways, options.OperationMiddlewares["listGateways"]...)
 	router.GET(options.BaseURL+"/health", wrapper.GetHealth, options.OperationMiddlewares["getHealth"]...)
 	router.GET(options.BaseURL+"/health/live", wrapper.GetLive, options.OperationMiddlewares["getLive"]...)
 	router.GET(options.BaseURL+"/health/ready", wrapper.GetReady, options.OperationMiddlewares["getReady"]...)

@@ -246,6 +246,16 @@ CREATE TABLE leases (
     expires_at timestamptz NOT NULL
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 200);
 
+-- The gateways that work with this database, one row a process, and the versions of the schema that they know.
+CREATE TABLE gateways (
+    name       text        PRIMARY KEY,
+    version    text        NOT NULL,
+    schema_min bigint      NOT NULL,
+    schema_max bigint      NOT NULL,
+    started_at timestamptz NOT NULL,
+    last_beat  timestamptz NOT NULL
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 200);
+
 CREATE TABLE credentials (
     access_key text        PRIMARY KEY,
     sealed     bytea       NOT NULL,

@@ -213,6 +213,16 @@ CREATE TABLE leases (
     expires_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- The gateways that work with this database, one row a process, and the versions of the schema that they know.
+CREATE TABLE gateways (
+    name       TEXT    PRIMARY KEY,
+    version    TEXT    NOT NULL,
+    schema_min INTEGER NOT NULL,
+    schema_max INTEGER NOT NULL,
+    started_at INTEGER NOT NULL,
+    last_beat  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE credentials (
     access_key TEXT    PRIMARY KEY,
     sealed     BLOB    NOT NULL,

@@ -85,6 +85,28 @@ func TestOpenOfANewerSchema(t *testing.T) {
 	require.NotEmpty(t, store.HintOf(err))
 }
 
+// A store that is opened with a name is listed among the gateways; one that is refused is not.
+func TestOpenListsTheGateway(t *testing.T) {
+	t.Parallel()
+	dsn := pgtest.Fresh(t)
+	s := open(t, dsn, postgres.Options{Gateway: "gw-1", Version: "v1"})
+	open(t, dsn, postgres.Options{})
+	run(t, dsn, "INSERT INTO gateways VALUES ('migration-x', '', 7, 9, now(), now())")
+	_, err := postgres.Open(t.Context(), dsn, postgres.Options{Gateway: "gw-2", Version: "v1"})
+	requireKind(t, store.Conflict, err)
+	require.ErrorContains(t, err, "migration-x")
+	all, err := s.ListGateways(t.Context())
+	require.NoError(t, err)
+	require.Len(t, all, 2)
+	require.Equal(t, []any{"gw-1", "v1", int64(1), int64(1)}, []any{all[0].Name, all[0].Version, all[0].SchemaMin, all[0].SchemaMax})
+	require.Equal(t, "migration-x", all[1].Name)
+	run(t, dsn, "UPDATE gateways SET last_beat = now() - interval '25 hours' WHERE name = 'migration-x'")
+	require.NoError(t, s.BeatGateway(t.Context(), "gw-1", "v1"))
+	all, err = s.ListGateways(t.Context())
+	require.NoError(t, err)
+	require.Len(t, all, 1, "what was silent for a day is forgotten")
+}
+
 func TestOpenFails(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Server(t)
@@ -197,5 +219,6 @@ func TestTablesThatChangeOftenAreVacuumedOften(t *testing.T) {
 	require.NoError(t, err)
 	require.ElementsMatch(t, []string{
 		"tasks", "queue_counts", "queue_changes", "session_expiries", "changes_new", "heartbeats", "leases", "change_head", "bucket_usage", "event_head", "loop_report", "wakeups",
+		"gateways",
 	}, names)
 }

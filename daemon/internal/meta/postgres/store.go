@@ -3,6 +3,7 @@ package postgres
 import (
 	"cmp"
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -88,7 +89,21 @@ func (s *Store) prepare(ctx context.Context, address *link.Address) error {
 	if err := s.clients.On.WarnOfRisks(ctx, log); err != nil {
 		return err
 	}
-	return s.control.Read(ctx, "Open", func(c *db.Conn) error { return c.Ping(ctx) })
+	return s.announce(ctx, address.Options())
+}
+
+// announce lists the gateway, from the first moment in which it relies on the schema.
+func (s *Store) announce(ctx context.Context, o Options) error {
+	if o.Gateway == "" {
+		return s.control.Read(ctx, "Open", func(c *db.Conn) error { return c.Ping(ctx) })
+	}
+	if err := s.BeatGateway(ctx, o.Gateway, o.Version); err != nil {
+		return err
+	}
+	if err := s.q.Confirm(ctx, s.clients.On.Pool()); err != nil {
+		return errors.Join(err, s.RemoveGateway(ctx, o.Gateway))
+	}
+	return nil
 }
 
 // Ping implements store.Metadata.

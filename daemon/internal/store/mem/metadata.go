@@ -49,6 +49,7 @@ type data struct {
 	head        store.EventSeq
 	report      report
 	wakeups     map[string]uint64
+	gateways    map[string]gateway
 	changes     changeLog
 }
 
@@ -59,7 +60,7 @@ func NewMetadata() *Metadata {
 		parts: map[store.PartID]store.FileID{}, sessions: map[store.FileID]store.Session{}, arrived: map[store.PartID]store.FileID{}, begun: map[store.PartID]begunPart{}, loose: map[store.PartID]bool{},
 		deleted: map[store.FileID]time.Time{}, dropped: map[store.PartID]time.Time{}, attempts: map[store.AttemptID]attempt{}, nodes: map[store.NodeID]store.Node{}, tasks: map[taskID]*task{},
 		leases: map[string]*lease{}, credentials: map[string]store.Credential{},
-		jobs: map[store.JobID]store.Job{}, wakeups: map[string]uint64{},
+		jobs: map[store.JobID]store.Job{}, wakeups: map[string]uint64{}, gateways: map[string]gateway{},
 	}
 	d.buckets[store.DefaultBucket] = store.Bucket{Name: store.DefaultBucket, CreatedAt: d.now(), Survive: store.SurviveDefault}
 	return &Metadata{data: d}

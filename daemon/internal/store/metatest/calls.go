@@ -90,6 +90,9 @@ func everyOfJobs(ctx context.Context, m store.Metadata, errs map[string]error) {
 	_, errs["LoopReport"] = m.LoopReport(ctx)
 	errs["WakeLoops"] = m.WakeLoops(ctx, []string{"every"})
 	_, errs["Wakeups"] = m.Wakeups(ctx)
+	errs["BeatGateway"] = m.BeatGateway(ctx, "every", "v1")
+	_, errs["ListGateways"] = m.ListGateways(ctx)
+	errs["RemoveGateway"] = m.RemoveGateway(ctx, "every")
 }
 
 // everyOfSessions is every for store.Sessions.

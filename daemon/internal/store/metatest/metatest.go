@@ -62,6 +62,7 @@ func Run(t *testing.T, fresh Fresh) {
 		{"Jobs", jobTests},
 		{"Events", eventTests},
 		{"Loops", loopTests},
+		{"Gateways", gatewayTests},
 		{"Calls", callTests},
 	}
 	for _, g := range groups {

@@ -13,6 +13,7 @@ import (
 // Queries are the statements, with the names of the arguments of those that name them.
 type Queries struct {
 	Texts
+	Schema Range               // versions of the schema that the statements work with
 	params map[string][]string // by text, in the order of the numbers
 }
 
@@ -44,11 +45,16 @@ type Texts struct {
 	CreateJob, SameJob, Job, UpdateJob, ListJobs, ListJobsDown, TrimJobs                                                    string
 	AppendEvent, EventsAfter, TrimEvents                                                                                    string
 	SaveLoops, LoopReport, WakeLoops, Wakeups                                                                               string
+	BeatGateway, ForgetGateways, ListGateways, RemoveGateway                                                                string
 }
 
 // Load reads the statements.
 func Load() (*Queries, error) {
-	q := &Queries{params: map[string][]string{}}
+	set, err := embedded()
+	if err != nil {
+		return nil, err
+	}
+	q := &Queries{Schema: set.known, params: map[string][]string{}}
 	if err := schema.Load(sqlfiles.Queries, &q.Texts); err != nil {
 		return nil, err
 	}

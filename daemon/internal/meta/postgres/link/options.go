@@ -15,6 +15,8 @@ type Options struct {
 	AcquireTimeout   time.Duration // 5 s for waiting for a free connection
 	Reconnect        time.Duration // 1 s from the start of an outage in which calls wait for the server to return
 	DeadPeer         time.Duration // 12 s without an answer of its kernel until a server counts as vanished; at least 2 s
+	Gateway          string        // name among the gateways (store.Gateways); "": the store is opened without being listed there
+	Version          string        // of the gateway's program
 	Log              *slog.Logger  // nil: nothing is logged
 }
 

@@ -33,7 +33,8 @@ type Options struct {
 
 // DB is the database file. Safe for concurrent use.
 type DB struct {
-	Q Queries // the statements
+	Q      Queries // the statements
+	Schema int64   // version of the schema
 
 	now     func() time.Time
 	last    time.Time // that Completed returned; used by the writer only
@@ -93,7 +94,7 @@ func open(ctx context.Context, path string, o Options) (_ *DB, err error) {
 		return nil, err
 	}
 	s.db.SetMaxOpenConns(1)
-	if err := migrate(ctx, s.db); err != nil {
+	if s.Schema, err = migrate(ctx, s.db); err != nil {
 		return nil, errors.Join(err, s.db.Close())
 	}
 	conn, err := s.db.Conn(ctx)
@@ -135,21 +136,22 @@ func dsn(path string, more ...string) string {
 	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + strings.Join(settings, "&")
 }
 
-func migrate(ctx context.Context, db *sql.DB) error {
+// migrate brings the schema up to date and returns its version. The program works with no other: one process has the file.
+func migrate(ctx context.Context, db *sql.DB) (version int64, err error) {
 	p, err := goose.NewProvider(database.DialectSQLite3, db, sqlfiles.Migrations(), goose.WithDisableGlobalRegistry(true))
 	if err != nil {
-		return err
+		return 0, err
 	}
 	have, want, err := p.GetVersions(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if have > want {
-		return store.Errorf(store.Conflict, "the database has schema version %d, this program knows %d", have, want).
+		return 0, store.Errorf(store.Conflict, "the database has schema version %d, this program knows %d", have, want).
 			WithHint("Use the release that wrote it, or a newer one.")
 	}
 	_, err = p.Up(ctx)
-	return err
+	return want, err
 }
 
 // Close ends the store. Calls that were accepted are finished first.
@@ -182,7 +184,7 @@ func frees(op string) bool {
 	case "DeleteFile", "FailFile", "DeleteBucket", "DeleteCredential", "AbortSession", "DropPart", "Abandon", "SweepDeleted", "MoveChunk", "TrimChanges",
 		"Enqueue", "Claim", "TakeOver", "Unclaim", "Hasten", "Finish", "Postpone",
 		"AcquireLease", "RenewLease", "ReleaseLease", "Open", "JoinNode",
-		"TrimJobs", "TrimEvents", "ClaimJob", "SaveJob", "WishJob", "SaveLoops", "WakeLoops":
+		"TrimJobs", "TrimEvents", "ClaimJob", "SaveJob", "WishJob", "SaveLoops", "WakeLoops", "BeatGateway", "RemoveGateway":
 		return true
 	}
 	return false

@@ -21,4 +21,5 @@ type Queries struct {
 	InsertJob, UpdateJob, SameJob, Job, ListJobs, ListJobsDown, TrimJobs                                                                   string
 	NextEvent, InsertEvent, EventHead, EventsAfter, TrimEvents                                                                             string
 	SaveLoops, LoopReport, WakeLoop, Wakeups                                                                                               string
+	BeatGateway, ForgetGateways, ListGateways, RemoveGateway                                                                               string
 }
