@@ -3,6 +3,8 @@ package sqlsubset
 import (
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -176,4 +178,26 @@ func TestCheck(t *testing.T) {
 		}
 		require.Contains(t, found, want, text)
 	}
+}
+
+// All pipelines are sent at one place, which encloses several statements in BEGIN and COMMIT: in CockroachDB and YugabyteDB a pipeline
+// without them is not one transaction.
+func TestPipelinesAreTransactions(t *testing.T) {
+	const root, sender = "../../daemon/internal/meta/postgres", "link/conn.go"
+	sends := map[string]int{}
+	require.NoError(t, fs.WalkDir(os.DirFS(root), ".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := fs.ReadFile(os.DirFS(root), path)
+		if n := strings.Count(string(text), ".SendBatch("); n > 0 {
+			sends[path] = n
+		}
+		return err
+	}))
+	require.Equal(t, map[string]int{sender: 2}, sends, "statements are sent with link.Conn.Pipeline")
+	text, err := os.ReadFile(filepath.Join(root, sender))
+	require.NoError(t, err)
+	require.Regexp(t, `(?s)if c\.before == "" && b\.Len\(\) == 1 \{\s+return c\.pooled\.SendBatch\(ctx, b\)\s+\}`+
+		`.*all\.Queue\("BEGIN"\).*all\.Queue\("COMMIT"\)\.Exec\(committed\)\s+return c\.pooled\.SendBatch\(ctx, all\)`, string(text))
 }

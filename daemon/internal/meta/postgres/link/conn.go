@@ -10,7 +10,7 @@ import (
 )
 
 // Conn is a connection of the pool for one attempt of one call. What it sends is one pipeline and one
-// transaction, within the time limit of the attempt (see lend), and runs under the session's settings
+// transaction, of which a connection that is lost after it was sent leaves the outcome open, within the time limit of the attempt (see lend), and runs under the session's settings
 // whichever server connection a pooler lends for it. Not safe for concurrent use.
 type Conn struct {
 	pooled *pgxpool.Conn
@@ -39,19 +39,18 @@ func (c *Conn) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, er
 		return c.pooled.Query(ctx, sql, args...)
 	}
 	b := &pgx.Batch{}
-	b.Queue(c.before)
 	b.Queue(sql, args...)
-	results := c.pooled.SendBatch(ctx, b)
-	if _, err := results.Exec(); err != nil {
-		_ = results.Close() // returns the same error
-		return nil, err
+	results := c.send(ctx, b)
+	for range 2 { // BEGIN, and the settings
+		if _, err := results.Exec(); err != nil {
+			return nil, c.end(results)
+		}
 	}
 	rows, err := results.Query()
 	if err != nil {
-		_ = results.Close()
-		return nil, err
+		return nil, c.end(results)
 	}
-	return &lastRows{Rows: rows, batch: results}, nil
+	return &lastRows{Rows: rows, end: func() error { return c.end(results) }}, nil
 }
 
 // QueryRow runs one statement for its first row; Scan returns pgx.ErrNoRows when no row was found.
@@ -78,24 +77,51 @@ func (c *Conn) Exec(ctx context.Context, sql string, args ...any) (pgconn.Comman
 
 // Pipeline sends the batch as one round trip and one transaction. Its rows are read by the
 // functions that were given to QueuedQuery.
-func (c *Conn) Pipeline(ctx context.Context, b *pgx.Batch) error {
-	if c.before != "" {
-		first := &pgx.Batch{}
-		first.Queue(c.before)
-		b.QueuedQueries = append(first.QueuedQueries, b.QueuedQueries...)
+func (c *Conn) Pipeline(ctx context.Context, b *pgx.Batch) error { return c.end(c.send(ctx, b)) }
+
+// send is where all pipelines are sent. Several statements are enclosed in BEGIN and COMMIT, in the same round trip: that a pipeline is
+// a transaction without them is a property of PostgreSQL, which engines that resemble it do not have.
+func (c *Conn) send(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
+	if c.before == "" && b.Len() == 1 {
+		return c.pooled.SendBatch(ctx, b)
 	}
-	return c.pooled.SendBatch(ctx, b).Close()
+	all := &pgx.Batch{QueuedQueries: make([]*pgx.QueuedQuery, 0, b.Len()+3)}
+	all.Queue("BEGIN")
+	if c.before != "" {
+		all.Queue(c.before)
+	}
+	all.QueuedQueries = append(all.QueuedQueries, b.QueuedQueries...)
+	all.Queue("COMMIT").Exec(committed)
+	return c.pooled.SendBatch(ctx, all)
+}
+
+// committed checks the answer to COMMIT: in a transaction that has failed it is a ROLLBACK, and not an error.
+func committed(tag pgconn.CommandTag) error {
+	if tag.String() != "COMMIT" {
+		return errRolledBack
+	}
+	return nil
+}
+
+// end reads the results to their end. The server ignores what follows a statement that fails, COMMIT included, so the transaction, which
+// has no effect and no locks any more, is ended by another round trip: without it the pool would close the connection.
+func (c *Conn) end(results pgx.BatchResults) error {
+	err := results.Close()
+	if server := c.pooled.Conn().PgConn(); err != nil && !server.IsClosed() && !server.IsBusy() && server.TxStatus() != 'I' {
+		_ = server.Exec(context.Background(), "ROLLBACK").Close() // else the pool closes the connection
+	}
+	return err
 }
 
 // Ping checks that the server answers.
 func (c *Conn) Ping(ctx context.Context) error { return c.pooled.Ping(ctx) }
 
-// lastRows are the rows of the last statement of a batch: their end is the batch's.
+// lastRows are the rows of a transaction's last statement before COMMIT: their end is that of the transaction.
 type lastRows struct {
 	pgx.Rows
-	batch  pgx.BatchResults
+	end    func() error // of the transaction
 	closed bool
-	err    error // of the batch
+	err    error // of end
 }
 
 // Next implements pgx.Rows.
@@ -111,7 +137,7 @@ func (r *lastRows) Next() bool {
 func (r *lastRows) Close() {
 	r.Rows.Close()
 	if !r.closed {
-		r.closed, r.err = true, r.batch.Close()
+		r.closed, r.err = true, r.end()
 	}
 }
 

@@ -61,6 +61,9 @@ func (e *unmade) Unwrap() error { return e.error }
 // errBusy is the error of calls that found no free connection in time.
 var errBusy = errors.New("all connections to the database are in use")
 
+// errRolledBack is the error of a transaction whose COMMIT was answered with ROLLBACK: it did not happen.
+var errRolledBack = errors.New("the database rolled the transaction back")
+
 // Explain translates err where it concerns the connection or the server as a whole and not the
 // statement; otherwise it returns nil.
 func Explain(err error) *store.Error {
@@ -72,6 +75,8 @@ func Explain(err error) *store.Error {
 		return store.Errorf(store.Unavailable, "%w", err)
 	case errors.Is(err, errBusy):
 		return store.Errorf(store.Unavailable, "%w", err).WithHint("Raise the number of connections, or lower the load.")
+	case errors.Is(err, errRolledBack):
+		return store.Errorf(store.Unavailable, "%w", err).WithHint(hintRetry)
 	case isUnmade(err):
 		return store.Errorf(store.Unavailable, "cannot connect to the database: %w", err).WithHint(hintAway)
 	case isTimeout(err):

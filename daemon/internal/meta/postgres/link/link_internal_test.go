@@ -7,6 +7,8 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
+
+	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
 func TestSSLModes(t *testing.T) {
@@ -76,4 +78,14 @@ func TestWhatIsRepeatedOnce(t *testing.T) {
 		require.Equal(t, c.refused, isRefused(c.err), name)
 		require.Equal(t, c.lost, isLost(c.err), name)
 	}
+}
+
+// A COMMIT that is answered with ROLLBACK did not happen.
+func TestCommitThatIsARollback(t *testing.T) {
+	t.Parallel()
+	require.NoError(t, committed(pgconn.NewCommandTag("COMMIT")))
+	err := committed(pgconn.NewCommandTag("ROLLBACK"))
+	require.Error(t, err)
+	require.Equal(t, store.Unavailable, Explain(err).Kind)
+	require.False(t, IsAway(err), "the connection is in order")
 }
