@@ -10,6 +10,7 @@ import (
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/pack"
 	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/db"
+	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/scan"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -96,7 +97,7 @@ func (s *Store) completeSessions(ctx context.Context, c *db.Conn, want *completi
 		return err
 	})
 	b.Queue(s.q.PartsOf, id).Query(func(answer pgx.Rows) (err error) {
-		parts, err = pgx.CollectRows(answer, scanPart)
+		parts, err = pgx.CollectRows(answer, scan.ReadPart)
 		return err
 	})
 	if err := db.Pipeline(ctx, c, b); err != nil {

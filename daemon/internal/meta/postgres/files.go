@@ -8,6 +8,7 @@ import (
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/listing"
 	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/db"
+	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/scan"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -41,7 +42,7 @@ func (s *Store) File(ctx context.Context, id store.FileID) (f store.File, err er
 		if err != nil {
 			return err
 		}
-		f, err = collectFile(rows)
+		f, err = scan.OneFile(rows)
 		if db.IsNoRows(err) {
 			return noFile(id)
 		}
@@ -57,7 +58,7 @@ func (s *Store) LatestFile(ctx context.Context, bucket store.BucketName, key sto
 		if err != nil {
 			return err
 		}
-		f, err = collectFile(rows)
+		f, err = scan.OneFile(rows)
 		if db.IsNoRows(err) {
 			return noObject(bucket, key)
 		}
@@ -73,7 +74,7 @@ func (s *Store) Parts(ctx context.Context, id store.FileID, number int) (parts [
 		if err != nil {
 			return err
 		}
-		parts, err = pgx.CollectRows(rows, scanPart)
+		parts, err = pgx.CollectRows(rows, scan.ReadPart)
 		return err
 	})
 	return parts, err
@@ -161,7 +162,7 @@ func (s *Store) ListFiles(ctx context.Context, q store.FileQuery) (page store.Fi
 		if some {
 			sql, args := s.listFiles(q, from, to)
 			b.Queue(sql, args...).Query(func(rows pgx.Rows) (err error) {
-				files, err = collectFiles(rows)
+				files, err = scan.Files(rows)
 				return err
 			})
 		}

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/db"
+	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/scan"
 	"github.com/ringstore/ringstore/daemon/internal/placement"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
@@ -27,13 +28,13 @@ func (s *Store) LogSegments(ctx context.Context) (all []store.LogSegment, err er
 func scanSegment(row pgx.CollectableRow) (x store.LogSegment, err error) {
 	var number, term, group, first, last int64
 	var kind int16
-	var part partScan
-	if err := row.Scan(part.append([]any{(*[16]byte)(&x.Log), &number, &term, &kind, &group, &first, &last, &x.At})...); err != nil {
+	var part scan.Part
+	if err := row.Scan(part.Append([]any{(*[16]byte)(&x.Log), &number, &term, &kind, &group, &first, &last, &x.At})...); err != nil {
 		return x, err
 	}
 	x.Number, x.Term, x.Kind, x.Group = uint64(number), uint64(term), store.LogSegmentKind(kind), uint64(group)
 	x.First, x.Last, x.At = store.Revision(first), store.Revision(last), x.At.UTC()
-	x.Part, err = part.result()
+	x.Part, err = part.Result()
 	return x, err
 }
 
@@ -44,7 +45,7 @@ func (s *Store) partOfLog(ctx context.Context, id store.PartID) (p store.Part, e
 		if err != nil {
 			return err
 		}
-		p, err = pgx.CollectOneRow(rows, scanPart)
+		p, err = pgx.CollectOneRow(rows, scan.ReadPart)
 		if db.IsNoRows(err) {
 			return noPart(id)
 		}
@@ -139,7 +140,7 @@ func (s *Store) filesWithParts(ctx context.Context, c *db.Conn, sql string, args
 	if err != nil {
 		return batch, err
 	}
-	files, err := collectFiles(rows)
+	files, err := scan.Files(rows)
 	if err != nil || len(files) == 0 {
 		return batch, err
 	}
@@ -152,11 +153,10 @@ func (s *Store) filesWithParts(ctx context.Context, c *db.Conn, sql string, args
 		return batch, err
 	}
 	var owner store.FileID
-	var part partScan
-	_, err = pgx.ForEachRow(rows, part.append([]any{(*[16]byte)(&owner)}), func() error {
-		p, err := part.result()
+	var part scan.Part
+	_, err = pgx.ForEachRow(rows, part.Append([]any{(*[16]byte)(&owner)}), func() error {
+		p, err := part.Result()
 		files[at[owner]].Parts = append(files[at[owner]].Parts, p)
-		part.nodes, part.sums, part.checksums = nil, nil, nil
 		return err
 	})
 	return store.EndOfBatch(files), err

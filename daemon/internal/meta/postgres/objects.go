@@ -9,6 +9,7 @@ import (
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/listing"
 	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/db"
+	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/scan"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -55,22 +56,22 @@ func (s *Store) listObjects(q store.ObjectQuery) (sql string, args []any) {
 // found tells whether there was any row: the bucket's own has neither.
 func collectEntries(rows pgx.Rows) (entries []store.Entry, found bool, err error) {
 	defer rows.Close()
-	const key = fileID + 1
+	const key = scan.FileID + 1
 	for rows.Next() {
 		found = true
 		raw := rows.RawValues()
 		switch {
 		case raw[key] == nil:
 			continue
-		case raw[fileID] == nil:
+		case raw[scan.FileID] == nil:
 			entries = append(entries, store.Entry{Name: string(raw[key])})
 			continue
 		}
-		var file fileScan
-		if err := rows.Scan(file.append(make([]any, 0, fileColumns))...); err != nil {
+		var file scan.File
+		if err := rows.Scan(file.Append(make([]any, 0, scan.FileColumns))...); err != nil {
 			return nil, false, err
 		}
-		f, err := file.result()
+		f, err := file.Result()
 		if err != nil {
 			return nil, false, err
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/pack"
 	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/db"
+	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/scan"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -23,7 +24,7 @@ func (s *Store) Part(ctx context.Context, id store.PartID) (p store.Part, f stor
 		b := &pgx.Batch{}
 		b.Queue(s.q.Part, [16]byte(id)).Query(func(rows pgx.Rows) error {
 			var err error
-			if f, err = collectFile(rows); err == nil {
+			if f, err = scan.OneFile(rows); err == nil {
 				p, f.Parts = f.Parts[0], nil
 			}
 			if db.IsNoRows(err) {
@@ -32,12 +33,12 @@ func (s *Store) Part(ctx context.Context, id store.PartID) (p store.Part, f stor
 			return err
 		})
 		b.Queue(s.q.PartOfSession, [16]byte(id)).Query(func(rows pgx.Rows) error {
-			var part partScan
+			var part scan.Part
 			var bucket string
 			var key []byte
-			_, err := pgx.ForEachRow(rows, part.append([]any{&bucket, (*[16]byte)(&f.ID), &key}), func() (err error) {
+			_, err := pgx.ForEachRow(rows, part.Append([]any{&bucket, (*[16]byte)(&f.ID), &key}), func() (err error) {
 				f.Bucket, f.Key, f.State = store.BucketName(bucket), store.Key(key), store.Uploading
-				p, err = part.result()
+				p, err = part.Result()
 				return err
 			})
 			return err
@@ -82,7 +83,7 @@ func (s *Store) PartsAfter(ctx context.Context, after store.PartID, limit int) (
 		if err != nil {
 			return err
 		}
-		parts, err = pgx.CollectRows(rows, scanPart)
+		parts, err = pgx.CollectRows(rows, scan.ReadPart)
 		return err
 	})
 	return parts, err

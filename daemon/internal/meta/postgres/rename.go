@@ -6,6 +6,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/db"
+	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/scan"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -43,7 +44,7 @@ func (s *Store) rename(ctx context.Context, c *db.Conn, r store.Rename) (f store
 		return rows.Err()
 	})
 	b.Queue(s.q.BareFile, file).Query(func(rows pgx.Rows) (err error) {
-		files, err = collectFiles(rows)
+		files, err = scan.Files(rows)
 		return err
 	})
 	if err := db.Pipeline(ctx, c, b); err != nil {

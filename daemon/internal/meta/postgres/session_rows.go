@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/scan"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -58,11 +59,11 @@ func scanSession(row pgx.CollectableRow) (store.Session, error) {
 func collectSession(rows pgx.Rows) (x store.Session, err error) {
 	defer rows.Close()
 	var session sessionScan
-	var part partScan
+	var part scan.Part
 	var storedAt time.Time
-	const all = sessionColumns + partColumns + 1
-	targets := append(part.append(session.append(make([]any, 0, all))), &storedAt)
-	withoutPart := append(session.append(make([]any, 0, all)), make([]any, partColumns+1)...)
+	const all = sessionColumns + scan.PartColumns + 1
+	targets := append(part.Append(session.append(make([]any, 0, all))), &storedAt)
+	withoutPart := append(session.append(make([]any, 0, all)), make([]any, scan.PartColumns+1)...)
 	var parts []store.SessionPart
 	for n := 0; rows.Next(); n++ {
 		if rows.RawValues()[sessionColumns] == nil {
@@ -77,13 +78,12 @@ func collectSession(rows pgx.Rows) (x store.Session, err error) {
 		if n == 0 {
 			clear(targets[:sessionColumns]) // the other rows repeat the session
 		}
-		p, err := part.result()
+		p, err := part.Result()
 		if err != nil {
 			return x, err
 		}
 		parts = append(parts, store.SessionPart{Part: p, StoredAt: storedAt.UTC()})
 		session.session.Received += p.Size
-		part.nodes, part.sums, part.checksums = nil, nil, nil
 	}
 	if err := rows.Err(); err != nil {
 		return x, err

@@ -1,4 +1,5 @@
-package postgres
+// Package scan reads the rows of files and parts that the queries of the metadata store list.
+package scan
 
 import (
 	"encoding/json"
@@ -10,17 +11,17 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// The queries list a file as fileColumns columns (bucket name, id, key, size, content_type,
+// The queries list a file as FileColumns columns (bucket name, id, key, size, content_type,
 // state, latest, delete_marker, created_at, completed_at, crc64, sha256, etag, meta, failure, changed_by, seq)
-// and then, where they have parts, the marks, and a part as partColumns (id, number, size, k, m, unit_size, crc64, nodes, sums, checksums).
+// and then, where they have parts, the marks, and a part as PartColumns (id, number, size, k, m, unit_size, crc64, nodes, sums, checksums).
 const (
-	fileColumns = 17
-	fileID      = 1 // the column that is null in a row without a file
-	partColumns = 10
+	FileColumns = 17
+	FileID      = 1 // the column that is null in a row without a file
+	PartColumns = 10
 )
 
-// fileScan is the target of the columns of one file.
-type fileScan struct {
+// File is the target of the columns of one file.
+type File struct {
 	bucket      string
 	file        store.File
 	key         []byte
@@ -30,15 +31,15 @@ type fileScan struct {
 	meta        []byte
 }
 
-// append adds the targets of the columns to dst.
-func (s *fileScan) append(dst []any) []any {
+// Append adds the targets of the columns to dst.
+func (s *File) Append(dst []any) []any {
 	f := &s.file
 	return append(dst, &s.bucket, (*[16]byte)(&f.ID), &s.key, &f.Size, &f.ContentType, &s.state, &f.Latest, &f.DeleteMarker,
 		&f.CreatedAt, &s.completedAt, &s.crc64, &f.SHA256, &f.ETag, &s.meta, &f.Failure, &f.ChangedBy, &f.Seq)
 }
 
-// result is the file that was scanned.
-func (s *fileScan) result() (store.File, error) {
+// Result is the file that was scanned.
+func (s *File) Result() (store.File, error) {
 	f := s.file
 	f.Bucket, f.Key, f.State, f.CRC64 = store.BucketName(s.bucket), store.Key(s.key), store.FileState(s.state), uint64(s.crc64)
 	f.CreatedAt = f.CreatedAt.UTC()
@@ -53,20 +54,22 @@ func (s *fileScan) result() (store.File, error) {
 	return f, nil
 }
 
-// partScan is the target of the columns of one part.
-type partScan struct {
+// Part is the target of the columns of one part.
+type Part struct {
 	part        store.Part
 	crc64       int64
 	nodes, sums []byte
 	checksums   []byte
 }
 
-func (s *partScan) append(dst []any) []any {
+// Append adds the targets of the columns to dst.
+func (s *Part) Append(dst []any) []any {
 	p := &s.part
 	return append(dst, (*[16]byte)(&p.ID), &p.Number, &p.Size, &p.K, &p.M, &p.UnitSize, &s.crc64, &s.nodes, &s.sums, &s.checksums)
 }
 
-func (s *partScan) result() (store.Part, error) {
+// Result is the part that was scanned. Another row may be scanned afterwards.
+func (s *Part) Result() (store.Part, error) {
 	p := s.part
 	p.CRC64 = uint64(s.crc64)
 	var err error
@@ -74,29 +77,30 @@ func (s *partScan) result() (store.Part, error) {
 		return p, err
 	}
 	p.Checksums, err = pack.ReadChecksums(s.checksums)
+	s.nodes, s.sums, s.checksums = nil, nil, nil
 	return p, err
 }
 
-// scanPart reads a row of a part alone.
-func scanPart(row pgx.CollectableRow) (store.Part, error) {
-	var part partScan
-	if err := row.Scan(part.append(make([]any, 0, partColumns))...); err != nil {
+// ReadPart reads a row of a part alone.
+func ReadPart(row pgx.CollectableRow) (store.Part, error) {
+	var part Part
+	if err := row.Scan(part.Append(make([]any, 0, PartColumns))...); err != nil {
 		return store.Part{}, err
 	}
-	return part.result()
+	return part.Result()
 }
 
-// collectFile reads rows of one file, each with one of its parts, or a single one without.
-func collectFile(rows pgx.Rows) (f store.File, err error) {
+// OneFile reads rows of one file, each with one of its parts, or a single one without.
+func OneFile(rows pgx.Rows) (f store.File, err error) {
 	defer rows.Close()
-	var file fileScan
-	var part partScan
+	var file File
+	var part Part
 	var marks []byte
-	targets := part.append(append(file.append(make([]any, 0, fileColumns+1+partColumns)), &marks))
-	withoutPart := append(file.append(make([]any, 0, fileColumns+1+partColumns)), make([]any, 1+partColumns)...)
+	targets := part.Append(append(file.Append(make([]any, 0, FileColumns+1+PartColumns)), &marks))
+	withoutPart := append(file.Append(make([]any, 0, FileColumns+1+PartColumns)), make([]any, 1+PartColumns)...)
 	var parts []store.Part
 	for n := 0; rows.Next(); n++ {
-		if rows.RawValues()[fileColumns+1] == nil {
+		if rows.RawValues()[FileColumns+1] == nil {
 			if err := rows.Scan(withoutPart...); err != nil {
 				return f, err
 			}
@@ -106,14 +110,13 @@ func collectFile(rows pgx.Rows) (f store.File, err error) {
 			return f, err
 		}
 		if n == 0 {
-			clear(targets[:fileColumns+1]) // the other rows repeat the file
+			clear(targets[:FileColumns+1]) // the other rows repeat the file
 		}
-		p, err := part.result()
+		p, err := part.Result()
 		if err != nil {
 			return f, err
 		}
 		parts = append(parts, p)
-		part.nodes, part.sums, part.checksums = nil, nil, nil
 	}
 	if err := rows.Err(); err != nil {
 		return f, err
@@ -121,7 +124,7 @@ func collectFile(rows pgx.Rows) (f store.File, err error) {
 	if file.file.ID.IsZero() {
 		return f, pgx.ErrNoRows
 	}
-	if f, err = file.result(); err != nil {
+	if f, err = file.Result(); err != nil {
 		return f, err
 	}
 	f.Parts = parts
@@ -129,15 +132,15 @@ func collectFile(rows pgx.Rows) (f store.File, err error) {
 	return f, err
 }
 
-// collectFiles reads rows of files.
-func collectFiles(rows pgx.Rows) (files []store.File, err error) {
+// Files reads rows of files.
+func Files(rows pgx.Rows) (files []store.File, err error) {
 	defer rows.Close()
 	for rows.Next() {
-		var file fileScan
-		if err := rows.Scan(file.append(make([]any, 0, fileColumns))...); err != nil {
+		var file File
+		if err := rows.Scan(file.Append(make([]any, 0, FileColumns))...); err != nil {
 			return nil, err
 		}
-		f, err := file.result()
+		f, err := file.Result()
 		if err != nil {
 			return nil, err
 		}
