@@ -65,10 +65,11 @@ var ringstore = Rules{
 	Imports: []Row{
 		// The domain, its conformance suites, and the fakes that pass them.
 		{internal + "store", []string{"proto/problem"}},
-		{internal + "store/metatest", nil},
+		{internal + "store/eventof", nil},
+		{internal + "store/metatest", in("store/eventof")},
 		{internal + "chunk", nil},
 		{internal + "chunk/chunktest", nil},
-		{internal + "store/jobstate", nil},
+		{internal + "store/jobstate", in("store/eventof")},
 
 		{internal + "wait", nil},
 
@@ -78,7 +79,7 @@ var ringstore = Rules{
 		// The centre: no disk, no network, no SQL.
 		{internal + "ring", nil},
 		{internal + "placement", nil},
-		{internal + "store/mem", in("placement", "store/jobstate")},
+		{internal + "store/mem", in("placement", "store/eventof", "store/jobstate")},
 		{internal + "writemem", nil},
 		{internal + "erasure", in("writemem")},
 		{internal + "cluster", in("ring", "placement")},
@@ -112,15 +113,16 @@ var ringstore = Rules{
 		{internal + "meta/listing", nil},
 		{internal + "meta/postgres/link", nil},
 		{internal + "meta/postgres/db", append(in("meta/postgres/link"), "sql", "sql/postgres")},
-		{internal + "meta/postgres/control", in("store/jobstate", "meta/pack", "meta/postgres/db")},
+		{internal + "meta/postgres/control", in("store/eventof", "store/jobstate", "meta/pack", "meta/postgres/db")},
+		{internal + "meta/postgres/scan", in("meta/pack")},
 		{internal + "meta/postgres/group", in("meta/postgres/link")},
-		{internal + "meta/postgres", in("placement", "meta/listing", "meta/pack", "meta/postgres/link", "meta/postgres/db", "meta/postgres/control", "meta/postgres/group")},
+		{internal + "meta/postgres", in("store/eventof", "placement", "meta/listing", "meta/pack", "meta/postgres/link", "meta/postgres/db", "meta/postgres/control", "meta/postgres/scan", "meta/postgres/group")},
 		{internal + "meta/postgres/pgtest", []string{internal + "meta/postgres", "sql/postgres", "tests/pgserver"}},
 		{internal + "meta/sqlite/failure", nil},
 		{internal + "meta/sqlite/reserve", nil},
 		{internal + "meta/sqlite/db", append(in("meta/sqlite/failure", "meta/sqlite/reserve"), "sql", "sql/sqlite")},
-		{internal + "meta/sqlite/control", in("store/jobstate", "meta/pack", "meta/sqlite/db")},
-		{internal + "meta/sqlite", in("placement", "meta/listing", "meta/pack", "meta/sqlite/db", "meta/sqlite/control")},
+		{internal + "meta/sqlite/control", in("store/eventof", "store/jobstate", "meta/pack", "meta/sqlite/db")},
+		{internal + "meta/sqlite", in("store/eventof", "placement", "meta/listing", "meta/pack", "meta/sqlite/db", "meta/sqlite/control")},
 		{internal + "meta/watch", nil},
 		{internal + "rpc", append(in("bufpool", "telemetry", "connlimit", "access"), wireNode)},
 		{internal + "rpc/chunks", append(in("bufpool", "rpc"), wireNode)},

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -30,66 +29,6 @@ const (
 	maxEventKindBytes = 64
 )
 
-// JoinedEvent tells that the node joined.
-func (n Node) JoinedEvent() Event {
-	return n.event(EventNodeJoined, "Node "+n.Name+" joined.")
-}
-
-// ChangedEvent tells that the node has another address, zone or weight.
-func (n Node) ChangedEvent() Event {
-	return n.event(EventNodeChanged, "Node "+n.Name+" joined again with another address, zone or weight.")
-}
-
-func (n Node) event(kind, message string) Event {
-	attrs := map[string]string{"name": CutText(n.Name), "address": CutText(n.Address), "zone": CutText(n.Zone)}
-	return Event{Kind: kind, Subject: n.ID.String(), Message: CutText(message), Attrs: attrs}
-}
-
-// NodeStateEvent tells that the node was set to another state.
-func NodeStateEvent(id NodeID, s NodeState, caller string) Event {
-	e := Event{Kind: EventNodeState, Subject: id.String(), Message: "Node " + id.String() + " is " + s.String() + " now.", Attrs: map[string]string{"state": s.String()}, Caller: caller}
-	if s == NodeRemoved {
-		e.Severity = Warning
-	}
-	return e
-}
-
-// NodeDesiredEvent tells what is desired of the node now; its attributes hold what is set.
-func NodeDesiredEvent(id NodeID, d Desired, caller string) Event {
-	e := Event{Kind: EventNodeDesired, Subject: id.String(), Message: "The desired zone or weight of node " + id.String() + " was changed.", Attrs: map[string]string{}, Caller: caller}
-	if d.Zone != nil {
-		e.Attrs["zone"] = *d.Zone
-	}
-	if d.Weight != nil {
-		e.Attrs["weight"] = strconv.Itoa(*d.Weight)
-	}
-	return e
-}
-
-// BucketEvent tells of a change of the bucket, by one of the kinds of its events.
-func BucketEvent(kind string, name BucketName, caller string) Event {
-	_, what, _ := strings.Cut(kind, ".")
-	return Event{Kind: kind, Subject: name.String(), Message: "Bucket " + name.String() + " was " + what + ".", Caller: caller}
-}
-
-// KeyEvent tells of a change of the access key, by one of the kinds of its events. It holds no secret.
-func KeyEvent(kind, accessKey, note, caller string) Event {
-	_, what, _ := strings.Cut(kind, ".")
-	e := Event{Kind: kind, Subject: accessKey, Message: CutText("Access key " + accessKey + " was " + what + "."), Caller: caller}
-	if kind == EventKeyReplaced {
-		e.Message = CutText("Access key " + accessKey + " took the place of the others with its note.")
-	}
-	if note != "" {
-		e.Attrs = map[string]string{"note": CutText(note)}
-	}
-	return e
-}
-
-// LeaseEvent tells that the lease has another owner.
-func LeaseEvent(name, owner string) Event {
-	return Event{Kind: EventLeaseTaken, Subject: name, Message: CutText("Lease " + name + " is held by " + owner + " now."), Attrs: map[string]string{"owner": owner}}
-}
-
 // Validate reports the first rule that the event breaks, as Invalid.
 func (e Event) Validate() error {
 	area, what, ok := strings.Cut(e.Kind, ".")
@@ -116,16 +55,3 @@ func (e Event) Validate() error {
 }
 
 func cleanText(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }
-
-// CutText shortens a text to at most MaxReason bytes, at the border of a character, and makes it valid UTF-8 without NUL.
-func CutText(s string) string {
-	s = strings.ReplaceAll(strings.ToValidUTF8(s, "�"), "\x00", "�")
-	if len(s) <= MaxReason {
-		return s
-	}
-	s = s[:MaxReason-len("…")]
-	for len(s) > 0 && !utf8.ValidString(s) {
-		s = s[:len(s)-1]
-	}
-	return s + "…"
-}

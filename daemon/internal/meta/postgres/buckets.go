@@ -9,6 +9,7 @@ import (
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/store/eventof"
 )
 
 // CreateBucket implements store.Buckets.
@@ -26,7 +27,7 @@ func (s *Store) CreateBucket(ctx context.Context, b store.Bucket, caller string)
 
 // bucketValues are the values of a statement that changes a bucket, and of its event.
 func bucketValues(event string, b store.Bucket, caller string) (db.Values, error) {
-	return db.Values{"name": string(b.Name), "survive": b.Survive}.WithEvent(store.BucketEvent(event, b.Name, caller))
+	return db.Values{"name": string(b.Name), "survive": b.Survive}.WithEvent(eventof.Bucket(event, b.Name, caller))
 }
 
 // Bucket implements store.Buckets.

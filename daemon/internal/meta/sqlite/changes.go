@@ -8,6 +8,7 @@ import (
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/store/eventof"
 )
 
 // record stores a change in the bucket of that id. The store sets Revision, Bucket and At.
@@ -34,7 +35,7 @@ func (s *Store) recordBucket(t *db.Tx, bucket int64, event string, name store.Bu
 	if err := s.record(t, bucket, store.ObjectChange{Kind: store.BucketChanged, Caller: caller}); err != nil {
 		return err
 	}
-	_, err := s.Tell(t, store.BucketEvent(event, name, caller))
+	_, err := s.Tell(t, eventof.Bucket(event, name, caller))
 	return err
 }
 

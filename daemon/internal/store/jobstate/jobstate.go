@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/store/eventof"
 )
 
 // Queued is the job as CreateJob stores it, and its event. Invalid.
@@ -99,7 +100,7 @@ func Saved(j store.Job, p store.JobProgress, now time.Time) (Step, error) {
 	}
 	was := j.State
 	j.Term, j.State, j.Done, j.Total, j.Rate = p.Term, p.State, p.Done, p.Total, p.Rate
-	j.Cursor, j.Reason, j.UpdatedAt = bytes.Clone(p.Cursor), store.CutText(p.Reason), now
+	j.Cursor, j.Reason, j.UpdatedAt = bytes.Clone(p.Cursor), eventof.Cut(p.Reason), now
 	if j.State != store.JobRunning {
 		j.Rate = store.Amount{}
 	}
@@ -138,5 +139,5 @@ func event(j store.Job, kind string, s store.Severity, what, caller string) stor
 		name += " of " + j.Target
 		attrs["target"] = j.Target
 	}
-	return store.Event{Kind: kind, Severity: s, Subject: j.ID.String(), Message: store.CutText(name + " " + what + "."), Attrs: attrs, Caller: caller}
+	return store.Event{Kind: kind, Severity: s, Subject: j.ID.String(), Message: eventof.Cut(name + " " + what + "."), Attrs: attrs, Caller: caller}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/store/eventof"
 )
 
 // changeLog are the changes of objects.
@@ -36,7 +37,7 @@ func (d *data) record(kind store.ChangeKind, f store.File, latest store.FileID, 
 // recordBucket stores a change of the bucket itself, and its event.
 func (d *data) recordBucket(event string, name store.BucketName, caller string) {
 	d.appendChange(store.ObjectChange{Kind: store.BucketChanged, Bucket: name, Caller: caller})
-	d.tell(store.BucketEvent(event, name, caller))
+	d.tell(eventof.Bucket(event, name, caller))
 }
 
 func (d *data) appendChange(c store.ObjectChange) {

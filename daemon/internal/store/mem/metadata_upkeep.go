@@ -11,6 +11,7 @@ import (
 
 	"github.com/ringstore/ringstore/daemon/internal/placement"
 	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/store/eventof"
 )
 
 // Part implements store.Placements.
@@ -219,10 +220,10 @@ func (m *Metadata) JoinNode(ctx context.Context, n store.Node) (members store.Me
 		switch {
 		case !known:
 			d.epoch++
-			d.tell(n.JoinedEvent())
+			d.tell(eventof.NodeJoined(n))
 		case !was.SamePlace(n):
 			d.epoch++
-			d.tell(n.ChangedEvent())
+			d.tell(eventof.NodeChanged(n))
 		}
 		d.nodes[n.ID] = n
 		members = d.members()
@@ -282,7 +283,7 @@ func (m *Metadata) SetNodeState(ctx context.Context, id store.NodeID, s store.No
 		n.State = s
 		d.nodes[id] = n
 		d.epoch++
-		d.tell(store.NodeStateEvent(id, s, caller))
+		d.tell(eventof.NodeState(id, s, caller))
 		return nil
 	})
 }
@@ -308,7 +309,7 @@ func (m *Metadata) SetNodeDesired(ctx context.Context, id store.NodeID, desired 
 		if !was.SamePlace(n) {
 			d.epoch++
 		}
-		d.tell(store.NodeDesiredEvent(id, desired, caller))
+		d.tell(eventof.NodeDesired(id, desired, caller))
 		return nil
 	})
 }
@@ -519,7 +520,7 @@ func (m *Metadata) AcquireLease(ctx context.Context, name, owner string, ttl tim
 			return store.Errorf(store.Conflict, "lease %q is held by %s", name, l.owner)
 		}
 		if l.owner != owner {
-			d.tell(store.LeaseEvent(name, owner))
+			d.tell(eventof.Lease(name, owner))
 		}
 		l.owner, l.until = owner, now.Add(ttl)
 		l.term++
@@ -568,7 +569,7 @@ func (m *Metadata) SaveCredential(ctx context.Context, c store.Credential, calle
 		}
 		c.Sealed, c.CreatedAt = bytes.Clone(c.Sealed), d.now()
 		d.credentials[c.AccessKey] = c
-		d.tell(store.KeyEvent(store.EventKeyMade, c.AccessKey, c.Note, caller))
+		d.tell(eventof.Key(store.EventKeyMade, c.AccessKey, c.Note, caller))
 		return nil
 	})
 }
@@ -579,7 +580,7 @@ func (m *Metadata) ReplaceCredentials(ctx context.Context, c store.Credential, c
 		maps.DeleteFunc(d.credentials, func(_ string, old store.Credential) bool { return old.Note == c.Note })
 		c.Sealed, c.CreatedAt = bytes.Clone(c.Sealed), d.now()
 		d.credentials[c.AccessKey] = c
-		d.tell(store.KeyEvent(store.EventKeyReplaced, c.AccessKey, c.Note, caller))
+		d.tell(eventof.Key(store.EventKeyReplaced, c.AccessKey, c.Note, caller))
 		return nil
 	})
 }
@@ -617,7 +618,7 @@ func (m *Metadata) DeleteCredential(ctx context.Context, accessKey, caller strin
 			return store.Errorf(store.NotFound, "access key %q does not exist", accessKey)
 		}
 		delete(d.credentials, accessKey)
-		d.tell(store.KeyEvent(store.EventKeyGone, accessKey, "", caller))
+		d.tell(eventof.Key(store.EventKeyGone, accessKey, "", caller))
 		return nil
 	})
 }

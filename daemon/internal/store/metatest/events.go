@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/store/eventof"
 )
 
 // follower reads events, each once.
@@ -105,14 +106,14 @@ var eventTests = []test{
 		f := follow(t, m)
 		n := newNode("n1")
 		join(t, m, n)
-		f.requires(t, "join", n.JoinedEvent())
+		f.requires(t, "join", eventof.NodeJoined(n))
 		n.Name, n.Version, n.Capacity.Free = "n2", "v9", 0
 		join(t, m, n)
 		f.requires(t, "the same node again")
 		for _, change := range []func(){func() { n.Address = "other:1" }, func() { n.Zone = "" }, func() { n.Weight++ }} {
 			change()
 			join(t, m, n)
-			f.requires(t, "a change", n.ChangedEvent())
+			f.requires(t, "a change", eventof.NodeChanged(n))
 		}
 		_, err := m.JoinNode(t.Context(), newNode("n2"))
 		requireKind(t, store.Conflict, err)
@@ -120,12 +121,12 @@ var eventTests = []test{
 		require.NoError(t, err)
 		f.requires(t, "a refused join, a heartbeat")
 		require.NoError(t, m.SetNodeState(t.Context(), n.ID, store.NodeDraining, "AKIA"))
-		f.requires(t, "drain", store.NodeStateEvent(n.ID, store.NodeDraining, "AKIA"))
+		f.requires(t, "drain", eventof.NodeState(n.ID, store.NodeDraining, "AKIA"))
 		require.NoError(t, m.SetNodeState(t.Context(), n.ID, store.NodeDraining, "AKIA"))
 		requireKind(t, store.NotFound, m.SetNodeState(t.Context(), store.NewNodeID(), store.NodeActive, "AKIA"))
 		f.requires(t, "nothing")
 		require.NoError(t, m.SetNodeState(t.Context(), n.ID, store.NodeRemoved, ""))
-		f.requires(t, "remove", store.NodeStateEvent(n.ID, store.NodeRemoved, ""))
+		f.requires(t, "remove", eventof.NodeState(n.ID, store.NodeRemoved, ""))
 		_, err = m.JoinNode(t.Context(), n)
 		requireKind(t, store.Denied, err)
 		requireKind(t, store.Conflict, m.SetNodeState(t.Context(), n.ID, store.NodeActive, "AKIA"))
@@ -135,24 +136,24 @@ var eventTests = []test{
 		f := follow(t, m)
 		c := store.Credential{AccessKey: "AKIB", Sealed: []byte("secret"), Note: "of Ann"}
 		require.NoError(t, m.SaveCredential(t.Context(), c, "AKIA"))
-		f.requires(t, "save", store.KeyEvent(store.EventKeyMade, "AKIB", "of Ann", "AKIA"))
+		f.requires(t, "save", eventof.Key(store.EventKeyMade, "AKIB", "of Ann", "AKIA"))
 		requireKind(t, store.Exists, m.SaveCredential(t.Context(), c, "AKIA"))
 		requireKind(t, store.NotFound, m.DeleteCredential(t.Context(), "unknown", "AKIA"))
 		f.requires(t, "refused")
 		c.AccessKey = "AKIC"
 		require.NoError(t, m.ReplaceCredentials(t.Context(), c, ""))
-		f.requires(t, "replace", store.KeyEvent(store.EventKeyReplaced, "AKIC", "of Ann", ""))
+		f.requires(t, "replace", eventof.Key(store.EventKeyReplaced, "AKIC", "of Ann", ""))
 		require.NoError(t, m.DeleteCredential(t.Context(), "AKIC", "AKIA"))
-		f.requires(t, "delete", store.KeyEvent(store.EventKeyGone, "AKIC", "", "AKIA"))
+		f.requires(t, "delete", eventof.Key(store.EventKeyGone, "AKIC", "", "AKIA"))
 	}},
 	{"changes of buckets append their events", func(t *testing.T, m store.Metadata) {
 		f := follow(t, m)
 		require.NoError(t, m.CreateBucket(t.Context(), store.Bucket{Name: "photos"}, "AKIA"))
 		requireKind(t, store.Exists, m.CreateBucket(t.Context(), store.Bucket{Name: "photos"}, "AKIA"))
-		f.requires(t, "create", store.BucketEvent(store.EventBucketMade, "photos", "AKIA"))
+		f.requires(t, "create", eventof.Bucket(store.EventBucketMade, "photos", "AKIA"))
 		require.NoError(t, m.UpdateBucket(t.Context(), store.Bucket{Name: "photos", Survive: 1}, ""))
 		requireKind(t, store.NotFound, m.UpdateBucket(t.Context(), store.Bucket{Name: "unknown", Survive: 1}, ""))
-		f.requires(t, "update", store.BucketEvent(store.EventBucketSet, "photos", ""))
+		f.requires(t, "update", eventof.Bucket(store.EventBucketSet, "photos", ""))
 		file := newFile("a")
 		file.Bucket = "photos"
 		put(t, m, file)
@@ -160,12 +161,12 @@ var eventTests = []test{
 		require.NoError(t, m.DeleteFile(t.Context(), store.Deletion{File: file.ID}))
 		f.requires(t, "refused, and files")
 		require.NoError(t, m.DeleteBucket(t.Context(), "photos", "AKIA"))
-		f.requires(t, "delete", store.BucketEvent(store.EventBucketGone, "photos", "AKIA"))
+		f.requires(t, "delete", eventof.Bucket(store.EventBucketGone, "photos", "AKIA"))
 	}},
 	{"a lease that gets another owner appends an event", func(t *testing.T, m store.Metadata) {
 		f := follow(t, m)
 		acquire(t, m, "upkeep", "a", time.Hour)
-		f.requires(t, "the first", store.LeaseEvent("upkeep", "a"))
+		f.requires(t, "the first", eventof.Lease("upkeep", "a"))
 		l := acquire(t, m, "upkeep", "a", time.Hour)
 		_, err := m.AcquireLease(t.Context(), "upkeep", "b", time.Hour)
 		requireKind(t, store.Conflict, err)
@@ -176,7 +177,7 @@ var eventTests = []test{
 		require.NoError(t, m.ReleaseLease(t.Context(), l))
 		f.requires(t, "the same owner")
 		acquire(t, m, "upkeep", "b", time.Hour)
-		f.requires(t, "another", store.LeaseEvent("upkeep", "b"))
+		f.requires(t, "another", eventof.Lease("upkeep", "b"))
 	}},
 	{"changes of a job's state and wish append their events", func(t *testing.T, m store.Metadata) {
 		f := follow(t, m)

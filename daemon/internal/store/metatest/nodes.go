@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/store/eventof"
 )
 
 // newNode is a node as it asks to join.
@@ -290,7 +291,7 @@ func desiredStays(t *testing.T, m store.Metadata) {
 		require.Equal(t, epoch+step.grows, view.Epoch, step.what)
 		epoch = view.Epoch
 		if step.tells {
-			f.requires(t, step.what, store.NodeDesiredEvent(n.ID, step.desired, "AKIA"))
+			f.requires(t, step.what, eventof.NodeDesired(n.ID, step.desired, "AKIA"))
 		}
 		f.requires(t, step.what+", no more")
 	}

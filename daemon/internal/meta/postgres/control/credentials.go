@@ -9,6 +9,7 @@ import (
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/store/eventof"
 )
 
 // SaveCredential implements store.Credentials.
@@ -37,7 +38,7 @@ func (s *Store) ReplaceCredentials(ctx context.Context, c store.Credential, call
 
 // keyValues are the values of a statement that changes an access key, and of its event.
 func keyValues(kind string, c store.Credential, caller string) (db.Values, error) {
-	return db.Values{"access_key": c.AccessKey, "sealed": notNull(c.Sealed), "note": c.Note}.WithEvent(store.KeyEvent(kind, c.AccessKey, c.Note, caller))
+	return db.Values{"access_key": c.AccessKey, "sealed": notNull(c.Sealed), "note": c.Note}.WithEvent(eventof.Key(kind, c.AccessKey, c.Note, caller))
 }
 
 // notNull is b, or no bytes where b is nil.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/store/eventof"
 )
 
 // AcquireLease implements store.Leases.
@@ -16,7 +17,7 @@ func (s *Store) AcquireLease(ctx context.Context, name, owner string, ttl time.D
 		return store.Lease{}, err
 	}
 	lease := store.Lease{Name: name, Owner: owner, TTL: ttl}
-	v, err := db.Values{"name": name, "owner": owner, "ttl": ttl}.WithEvent(store.LeaseEvent(name, owner))
+	v, err := db.Values{"name": name, "owner": owner, "ttl": ttl}.WithEvent(eventof.Lease(name, owner))
 	if err != nil {
 		return store.Lease{}, err
 	}

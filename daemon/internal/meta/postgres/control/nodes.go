@@ -10,6 +10,7 @@ import (
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/store/eventof"
 )
 
 // JoinNode implements store.Nodes.
@@ -48,12 +49,12 @@ func (s *Store) JoinNode(ctx context.Context, n store.Node) (m store.Membership,
 
 // joinValues are the values of JoinNode.
 func joinValues(n store.Node) (db.Values, error) {
-	c, changed := n.Capacity, n.ChangedEvent()
+	c, changed := n.Capacity, eventof.NodeChanged(n)
 	return db.Values{
 		"id": [16]byte(n.ID), "name": n.Name, "address": n.Address, "zone": n.Zone, "weight": n.Weight,
 		"total": c.Total, "used": c.Used, "free": c.Free, "chunks": c.Chunks, "disk_state": int16(c.Disk.State), "disk_reason": c.Disk.Reason,
 		"version": n.Version, "changed": changed.Kind, "changed_message": changed.Message,
-	}.WithEvent(n.JoinedEvent())
+	}.WithEvent(eventof.NodeJoined(n))
 }
 
 // Members implements store.Nodes.
@@ -118,7 +119,7 @@ func (s *Store) SetNodeState(ctx context.Context, id store.NodeID, state store.N
 	if state < store.NodeActive || state > store.NodeRemoved {
 		return store.Errorf(store.Invalid, "node state %d is unknown", state)
 	}
-	v, err := db.Values{"id": [16]byte(id), "state": int16(state)}.WithEvent(store.NodeStateEvent(id, state, caller))
+	v, err := db.Values{"id": [16]byte(id), "state": int16(state)}.WithEvent(eventof.NodeState(id, state, caller))
 	if err != nil {
 		return err
 	}
@@ -134,7 +135,7 @@ func (s *Store) SetNodeDesired(ctx context.Context, id store.NodeID, d store.Des
 	if err := d.Validate(); err != nil {
 		return err
 	}
-	v, err := db.Values{"id": [16]byte(id), "zone": d.Zone, "weight": d.Weight}.WithEvent(store.NodeDesiredEvent(id, d, caller))
+	v, err := db.Values{"id": [16]byte(id), "zone": d.Zone, "weight": d.Weight}.WithEvent(eventof.NodeDesired(id, d, caller))
 	if err != nil {
 		return err
 	}

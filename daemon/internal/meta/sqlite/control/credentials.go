@@ -7,6 +7,7 @@ import (
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/store/eventof"
 )
 
 func noKey(accessKey string) error {
@@ -39,7 +40,7 @@ func (s *Store) saveCredential(t *db.Tx, c store.Credential, kind, caller string
 	if _, err := t.Exec(s.db.Q.SaveCredential, c.AccessKey, append([]byte{}, c.Sealed...), c.Note, db.Micros(s.db.Now())); err != nil {
 		return err
 	}
-	_, err := s.Tell(t, store.KeyEvent(kind, c.AccessKey, c.Note, caller))
+	_, err := s.Tell(t, eventof.Key(kind, c.AccessKey, c.Note, caller))
 	return err
 }
 
@@ -93,7 +94,7 @@ func (s *Store) DeleteCredential(ctx context.Context, accessKey, caller string) 
 		if err != nil {
 			return err
 		}
-		_, err = s.Tell(t, store.KeyEvent(store.EventKeyGone, accessKey, "", caller))
+		_, err = s.Tell(t, eventof.Key(store.EventKeyGone, accessKey, "", caller))
 		return err
 	})
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/store/eventof"
 )
 
 // AcquireLease implements store.Leases.
@@ -29,7 +30,7 @@ func (s *Store) AcquireLease(ctx context.Context, name, owner string, ttl time.D
 		case err != nil || holder == owner:
 			return err
 		}
-		_, err = s.Tell(t, store.LeaseEvent(name, owner))
+		_, err = s.Tell(t, eventof.Lease(name, owner))
 		return err
 	})
 	if err != nil {

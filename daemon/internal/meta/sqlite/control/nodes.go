@@ -8,6 +8,7 @@ import (
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/store/eventof"
 )
 
 // JoinNode implements store.Nodes.
@@ -66,9 +67,9 @@ func (s *Store) mayJoin(t *db.Tx, n store.Node) (event *store.Event, err error) 
 	var happened store.Event
 	switch {
 	case !known:
-		happened = n.JoinedEvent()
+		happened = eventof.NodeJoined(n)
 	case !was.SamePlace(n):
-		happened = n.ChangedEvent()
+		happened = eventof.NodeChanged(n)
 	default:
 		return nil, nil
 	}
@@ -160,7 +161,7 @@ func (s *Store) SetNodeState(ctx context.Context, id store.NodeID, state store.N
 		if _, err := t.Exec(s.db.Q.NextEpoch); err != nil {
 			return err
 		}
-		_, err = s.Tell(t, store.NodeStateEvent(id, state, caller))
+		_, err = s.Tell(t, eventof.NodeState(id, state, caller))
 		return err
 	})
 }
@@ -191,7 +192,7 @@ func (s *Store) SetNodeDesired(ctx context.Context, id store.NodeID, d store.Des
 				return err
 			}
 		}
-		_, err = s.Tell(t, store.NodeDesiredEvent(id, d, caller))
+		_, err = s.Tell(t, eventof.NodeDesired(id, d, caller))
 		return err
 	})
 }
