@@ -16,7 +16,10 @@ type Gateway struct {
 }
 
 // A gateway that is silent for GatewaySilence counts as stopped, and for GatewayKept is removed.
-const GatewaySilence, GatewayKept = time.Minute, 24 * time.Hour
+const (
+	GatewaySilence = time.Minute
+	GatewayKept    = 24 * time.Hour
+)
 
 // Gateways keeps which gateways run and which schemas they know, so that a migration that removes what they use waits for them.
 type Gateways interface {

@@ -285,7 +285,10 @@ type Node struct {
 }
 
 // MaxWeight bounds the weight of a node, and MaxZone the bytes of a desired zone.
-const MaxWeight, MaxZone = 1000, 255
+const (
+	MaxWeight = 1000
+	MaxZone   = 255
+)
 
 // Desired is what an operator set for a node in place of what it reports. Nil: not set, the reported value counts.
 type Desired struct {
