@@ -108,6 +108,27 @@ func TestAChunkThatIsNotWhatTheMetadataSaysIsReplaced(t *testing.T) {
 	require.NotEqual(t, p.Chunks[3].Node, c.RequireWhole(t, f, data).Chunks[3].Node)
 }
 
+// A chunk whose sum in the metadata is wrong cannot be rebuilt; the other lost chunks of its part are.
+func TestAWrongSumFailsItsChunkOnly(t *testing.T) {
+	t.Parallel()
+	c := upkeeptest.New(t, 9)
+	f, _ := c.Put(t, 3, 3, 3000)
+	p := f.Parts[0]
+	wrong := store.Placement{Node: p.Chunks[1].Node, Sum: p.Chunks[1].Sum + 1}
+	require.NoError(t, c.Meta.MoveChunk(t.Context(), p.ChunkID(1), p.Chunks[1], wrong))
+	for _, i := range []int{1, 4} {
+		require.True(t, c.Nodes[p.Chunks[i].Node].Drop(p.ChunkID(i)))
+		c.Suspect(t, p, i)
+	}
+	drain(t, newLoop(c))
+	now := c.Part(t, p.ID)
+	require.Equal(t, wrong, now.Chunks[1])
+	_, err := c.Nodes[now.Chunks[4].Node].Stat(t.Context(), p.ChunkID(4))
+	require.NoError(t, err, "chunk 4 was rebuilt")
+	require.EqualValues(t, 1, c.Depth(t, store.Repair), "chunk 1 is tried again")
+	c.RequireNothingLent(t)
+}
+
 func TestWhatTheNodeOfABadChunkIsAt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

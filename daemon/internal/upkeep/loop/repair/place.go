@@ -77,6 +77,11 @@ func (l *Loop) place(ctx context.Context, p *partTask, chunks store.ChunkSet, pa
 			break
 		}
 		moves, err := l.rebuild(ctx, p)
+		if wrong := (*differing)(nil); errors.As(err, &wrong) {
+			errs = append(errs, err)
+			chunks &^= wrong.chunks // the others are rebuilt without them
+			continue
+		}
 		if err != nil {
 			errs = append(errs, err)
 			break

@@ -15,9 +15,19 @@ func (r *refusal) Error() string { return r.err.Error() }
 
 func (r *refusal) Unwrap() error { return r.err }
 
+// differing is the error of chunks that were reconstructed with other sums than they had. Nothing was stored.
+type differing struct {
+	chunks store.ChunkSet
+	err    error
+}
+
+func (d *differing) Error() string { return d.err.Error() }
+
+func (d *differing) Unwrap() error { return d.err }
+
 // rebuild writes the planned chunks to their nodes. The bytes come from the chunks themselves unless they are lost, and
 // otherwise from one read of any K others. A move without an error is durable, and equal to the chunk before wherever the
-// sum of that is known. The error of a target is a refusal, and fails its chunk only.
+// sum of that is known. The error of a target is a refusal, and fails its chunk only. Where sums differ the error is a *differing.
 func (l *Loop) rebuild(ctx context.Context, p *partTask) ([]move, error) {
 	var chunks store.ChunkSet
 	only := p.part
@@ -42,12 +52,17 @@ func (l *Loop) rebuild(ctx context.Context, p *partTask) ([]move, error) {
 		return nil, err
 	}
 	var moves []move
+	var wrong differing
 	for _, i := range chunks.Indexes() {
 		m := move{candidate: candidate{i, p.plan[i]}, from: p.part.Chunks[i], sum: sums[i]}
 		if before := m.from.Sum; before != 0 && before != m.sum && out.Failure(i) == nil {
-			return nil, store.Errorf(store.Corrupt, "chunk %s was reconstructed with sum %08x instead of %08x", p.part.ChunkID(i), m.sum, before)
+			wrong.chunks |= store.NewChunkSet(i)
+			wrong.err = errors.Join(wrong.err, store.Errorf(store.Corrupt, "chunk %s was reconstructed with sum %08x instead of %08x", p.part.ChunkID(i), m.sum, before))
 		}
 		moves = append(moves, m)
+	}
+	if wrong.chunks != 0 {
+		return nil, &wrong
 	}
 	_, err = out.Commit(label)
 	for _, t := range out.Uncertain() {
