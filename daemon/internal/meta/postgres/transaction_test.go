@@ -11,6 +11,7 @@ import (
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/link"
 	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/pgtest"
+	"github.com/ringstore/ringstore/tests/pgserver"
 )
 
 // Several statements are a transaction by BEGIN and COMMIT, not by how PostgreSQL handles a pipeline. Of one that fails nothing
@@ -63,6 +64,38 @@ func TestPipelinesAreTransactions(t *testing.T) {
 			require.Equal(t, conns, calls.Pool().Stat().NewConnsCount(), "no connection was closed")
 		})
 	}
+}
+
+// A server that falls silent after a statement has failed costs its connection, and does not hold the call.
+func TestARollbackWithoutAnAnswer(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Private(t, pgserver.Options{TCP: true})
+	relay := newRelay(t, hostOf(t, server.TCPDSN("postgres")))
+	address, err := link.Parse("postgres://postgres@"+relay.address+"/postgres?sslmode=disable", link.Options{MaxConns: 1})
+	require.NoError(t, err)
+	var closed atomic.Bool
+	calls, err := address.Calls(t.Context(), &closed)
+	require.NoError(t, err)
+	defer calls.Close()
+	failed := make(chan error, 1)
+	go func() {
+		failed <- calls.Change(t.Context(), func(c *link.Conn) error {
+			b := &pgx.Batch{}
+			b.Queue("SELECT 1").Exec(func(pgconn.CommandTag) error {
+				relay.hold() // the answer to the next statement came with this one
+				return nil
+			})
+			b.Queue("SELECT 1/0")
+			return c.Pipeline(t.Context(), b)
+		})
+	}()
+	select {
+	case err := <-failed:
+		requireState(t, "22012", err)
+	case <-time.After(20 * time.Second):
+		t.Error("the call waits for the answer to ROLLBACK")
+	}
+	relay.turnTo("") // or closing would wait for it, too
 }
 
 func requireState(tb testing.TB, code string, err error) {

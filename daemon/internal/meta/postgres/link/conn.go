@@ -103,12 +103,17 @@ func committed(tag pgconn.CommandTag) error {
 	return nil
 }
 
+// rollbackLimit is how long the answer to a ROLLBACK may take; then the connection is closed instead.
+const rollbackLimit = time.Second
+
 // end reads the results to their end. The server ignores what follows a statement that fails, COMMIT included, so the transaction, which
 // has no effect and no locks any more, is ended by another round trip: without it the pool would close the connection.
 func (c *Conn) end(results pgx.BatchResults) error {
 	err := results.Close()
 	if server := c.pooled.Conn().PgConn(); err != nil && !server.IsClosed() && !server.IsBusy() && server.TxStatus() != 'I' {
-		_ = server.Exec(context.Background(), "ROLLBACK").Close() // else the pool closes the connection
+		ctx, cancel := context.WithTimeout(context.Background(), rollbackLimit)
+		defer cancel()
+		_ = server.Exec(ctx, "ROLLBACK").Close() // else the pool closes the connection
 	}
 	return err
 }
