@@ -146,6 +146,10 @@ func (f *Fleet) Report(id store.NodeID, err error) {
 // publish makes the tracker's state the current view and logs the changes. The caller holds mu.
 func (f *Fleet) publish() {
 	next := &snapshot{view: f.tracker.view(), changed: make(chan struct{})}
+	next.view.Gains = f.View().Gains
+	if next.view.gained(f.View()) {
+		next.view.Gains++
+	}
 	last := f.current.Swap(next)
 	for _, m := range next.view.Members {
 		was, known := last.view.Member(m.ID)

@@ -21,6 +21,7 @@ package cluster
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/ringstore/ringstore/daemon/internal/placement"
 	"github.com/ringstore/ringstore/daemon/internal/ring"
@@ -92,6 +93,9 @@ type View struct {
 	Epoch   store.Epoch
 	Ring    *ring.Ring // of the active nodes, whether they can be reached or not
 	Members []Member   // by name, removed ones left out
+	// Gains counts how often, since this gateway began, nodes became able to take new chunks. Two views with the same set of such
+	// nodes have different counts if a node was away between them.
+	Gains uint64
 	// Removed are the nodes that were members and were removed for good. A node that
 	// is in neither list may have joined after this view.
 	Removed []store.NodeID
@@ -130,6 +134,14 @@ func (v *View) Plan(wanted int) (*placement.Plan, error) {
 		}
 	}
 	return placement.NewPlan(v.Ring, members, wanted)
+}
+
+// gained reports whether a node takes new chunks that did not in the view before.
+func (v *View) gained(before *View) bool {
+	return slices.ContainsFunc(v.Members, func(m Member) bool {
+		was, _ := before.Member(m.ID)
+		return m.Writable() && !was.Writable()
+	})
 }
 
 // Member looks a node up. False for unknown and removed nodes.

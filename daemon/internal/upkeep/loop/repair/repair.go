@@ -159,6 +159,7 @@ func (l *Loop) replace(ctx context.Context, p *partTask) error {
 		p.refuse(i, p.part.Chunks[i].Node)
 	}
 	moves, err := l.place(ctx, p, p.lost, anyNode)
+	p.view = l.cfg.Fleet.View() // a node that returned meanwhile may have started a review that saw the part before these moves
 	for _, m := range moves {
 		l.cfg.Log.Info("a lost chunk was reconstructed", "chunk", p.part.ChunkID(m.index), "was", m.from.Node, "now", m.node, "reason", p.task.Reason)
 		if better, ok := p.better(m.index, m.node); ok {

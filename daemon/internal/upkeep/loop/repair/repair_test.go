@@ -23,6 +23,21 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// A node that returns while a chunk is rebuilt elsewhere gets it in a second move: a review of all parts may have run between.
+func TestANodeThatReturnsDuringTheRepairIsUsed(t *testing.T) {
+	t.Parallel()
+	c := upkeeptest.New(t, 3)
+	f, data := c.Put(t, 1, 2, 1000)
+	p := f.Parts[0]
+	away := p.Chunks[1].Node
+	c.Lose(t, p, 1)
+	c.Kill(away)
+	meta := before{Meta: c.Meta, move: func() { c.Revive(away) }}
+	mend(t, c, repair.New(repair.Config{Meta: meta, Fleet: c.Fleet, Log: upkeeptest.Quiet}))
+	require.Equal(t, away, c.RequireWhole(t, f, data).Chunks[1].Node)
+	require.Equal(t, 3, c.Stored(t))
+}
+
 func newLoop(c *upkeeptest.Cluster) *repair.Loop {
 	return repair.New(repair.Config{Meta: c.Meta, Fleet: c.Fleet, Stall: 5 * time.Second, Log: upkeeptest.Quiet})
 }

@@ -2,16 +2,14 @@
 //
 // A part can be below its policy because nodes were away when it was written (holes), because the cluster was too
 // small for the policy, or because a repair had to place several of its chunks on one node. Reads find
-// only damage and repair none of these. So when nodes have joined, left or returned, the loop visits all parts once, throttled: it
+// only damage and repair none of these. So when nodes have joined, left or returned, however briefly they were away, the loop visits all parts once, throttled: it
 // widens parts that have too few chunks, and queues holes and chunks beyond their node's share for repair. Chunks on
 // nodes that are temporarily away are not lost and are left alone.
 package review
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
-	"hash/fnv"
 	"log/slog"
 	"time"
 
@@ -48,20 +46,30 @@ type Config struct {
 // Loop is the upkeep loop. Make it with New.
 type Loop struct {
 	cfg  Config
-	walk *walk  // in progress; nil: none
-	done uint64 // signature of the membership for which a walk was completed
+	walk *walk // in progress; nil: none
+	done state // for which a walk was completed
 }
+
+// state changes with everything that could improve a part's placement. It is no set of nodes: one that was away and returned between
+// two steps has left parts below their policy, too.
+type state struct {
+	known bool // the membership was read
+	epoch store.Epoch
+	gains uint64
+}
+
+func stateOf(v *cluster.View) state { return state{true, v.Epoch, v.Gains} }
 
 var _ upkeep.Loop = (*Loop)(nil)
 
 // walk is one visit of all parts.
 type walk struct {
-	signature uint64
-	after     store.PartID
-	policies  map[int]placement.Policy // by the number of failures that must be survived
-	wanted    map[store.BucketName]int
-	most      int // the highest of them: a part that meets it meets the policy of every bucket
-	found     int
+	state    state
+	after    store.PartID
+	policies map[int]placement.Policy // by the number of failures that must be survived
+	wanted   map[store.BucketName]int
+	most     int // the highest of them: a part that meets it meets the policy of every bucket
+	found    int
 }
 
 // New makes the loop.
@@ -84,9 +92,9 @@ func (l *Loop) Pace() upkeep.Pace { return upkeep.Pace{Every: 5 * time.Second, T
 // Step checks a batch of parts, if the membership has changed since they were checked last.
 func (l *Loop) Step(ctx context.Context, _ uint64) (upkeep.Outcome, error) {
 	view := l.cfg.Fleet.View()
-	if now := signature(view); l.walk == nil && now == l.done {
+	if now := stateOf(view); l.walk == nil && now == l.done {
 		return upkeep.Outcome{State: upkeep.Idle}, nil
-	} else if l.walk == nil || l.walk.signature != now {
+	} else if l.walk == nil || l.walk.state != now {
 		if err := l.begin(ctx, view, now); err != nil {
 			return upkeep.Outcome{}, err
 		}
@@ -114,20 +122,8 @@ func (l *Loop) Step(ctx context.Context, _ uint64) (upkeep.Outcome, error) {
 	return upkeep.Outcome{State: upkeep.Busy, Items: int64(len(tasks))}, nil
 }
 
-// signature changes with everything that could improve a part's placement: the members, and which of them take chunks.
-func signature(v *cluster.View) uint64 {
-	h := fnv.New64a()
-	_ = binary.Write(h, binary.BigEndian, uint64(v.Epoch)+1)
-	for _, m := range v.Members {
-		if m.Writable() {
-			h.Write(m.ID[:])
-		}
-	}
-	return h.Sum64()
-}
-
 // begin starts a walk, and makes postponed repairs due at once.
-func (l *Loop) begin(ctx context.Context, view *cluster.View, now uint64) error {
+func (l *Loop) begin(ctx context.Context, view *cluster.View, now state) error {
 	buckets, err := l.cfg.Meta.ListBuckets(ctx)
 	if err != nil {
 		return err
@@ -135,7 +131,7 @@ func (l *Loop) begin(ctx context.Context, view *cluster.View, now uint64) error 
 	if err := l.cfg.Meta.Hasten(ctx, store.Repair); err != nil {
 		return err
 	}
-	w := &walk{signature: now, policies: map[int]placement.Policy{}, wanted: map[store.BucketName]int{}, most: l.cfg.Survive}
+	w := &walk{state: now, policies: map[int]placement.Policy{}, wanted: map[store.BucketName]int{}, most: l.cfg.Survive}
 	for _, b := range buckets {
 		wanted := b.Survive
 		if wanted == store.SurviveDefault {
@@ -157,7 +153,7 @@ func (l *Loop) end() {
 	if l.walk.found > 0 {
 		l.cfg.Log.Info("parts below their policy were queued for repair", "chunks", l.walk.found)
 	}
-	l.done, l.walk = l.walk.signature, nil
+	l.done, l.walk = l.walk.state, nil
 }
 
 // look returns the repairs that the part needs, and widens it where the members now allow what its policy requires.

@@ -113,3 +113,30 @@ func TestWhatIsEnoughIsLeftAlone(t *testing.T) {
 	require.Equal(t, review.Name, r.review.Name())
 	require.Positive(t, r.review.Pace().Every)
 }
+
+// Nodes that were away between two steps of the loop count as returned: a repair that ran meanwhile placed several chunks on one node.
+func TestNodesThatWereAwayBrieflyAreNotMissed(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 6)
+	f, data := r.Put(t, 6, 4, 3000)
+	r.settle(t)
+	p := r.part(t, f)
+	for _, away := range r.IDs[:3] {
+		r.Kill(away)
+	}
+	for i, c := range p.Chunks {
+		if c.Node == r.IDs[3] {
+			r.Lose(t, p, i)
+		}
+	}
+	_, err := r.repair.Step(t.Context(), 1)
+	require.NoError(t, err)
+	require.Less(t, placement.Survives(p.K, r.part(t, f).Chunks), 2, "three nodes must hold more than their share")
+	for _, back := range r.IDs[:3] {
+		r.Revive(back)
+	}
+	r.settle(t)
+	got := r.RequireWhole(t, f, data)
+	require.Equal(t, 2, placement.Survives(got.K, got.Chunks))
+	require.Zero(t, r.Depth(t, store.Repair))
+}
