@@ -3,6 +3,7 @@ package segment
 import (
 	"errors"
 	"log/slog"
+	"runtime"
 	"slices"
 	"sync"
 
@@ -129,6 +130,7 @@ func (l *Log) enter(q *request) error {
 // leadFor writes one batch, which begins with q, and makes the first request that arrived
 // in the meantime the next leader.
 func (l *Log) leadFor(q *request) {
+	runtime.Gosched() // callers that are about to enter run first, and share the batch
 	batch := l.take()
 	l.handle(batch)
 	l.mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -106,6 +107,7 @@ func (w *writer) run() {
 			if !open {
 				return
 			}
+			runtime.Gosched() // callers that are about to send run first, and share the commit
 			group = w.gather(append(group[:0], c))
 			w.serve(group)
 			clear(group) // keeps nothing of the callers alive
