@@ -44,10 +44,10 @@ CREATE TABLE files (
 
 -- The latest file of each key, and all other files: each file is in exactly one of the two.
 CREATE UNIQUE INDEX files_latest ON files (bucket_id, key) WHERE latest = 1;
-CREATE INDEX files_behind ON files (bucket_id, key, seq) WHERE latest = 0;
-CREATE INDEX files_by_time ON files (state, created_at, id);
+CREATE INDEX files_behind ON files (bucket_id, key, seq, state) WHERE latest = 0 AND state <> 4;
+CREATE INDEX files_by_time ON files (state, created_at, id) WHERE state <> 4;
 CREATE INDEX files_deleted ON files (deleted_at) WHERE state = 4;
-CREATE INDEX files_of_bucket_by_time ON files (bucket_id, state, created_at, id);
+CREATE INDEX files_of_bucket_by_time ON files (bucket_id, state, created_at, id) WHERE state <> 4;
 
 -- The parts of files and of unfinished sessions alike; owner is the id of one or the other, and a session that becomes a
 -- file keeps its id, so its rows stay. By owner and number: the parts of a file lie together, and new ones at the end.
@@ -177,7 +177,7 @@ CREATE INDEX tasks_claimed ON tasks (term) WHERE term > 0;
 -- Every claim proceeds node by node, or priority by priority.
 CREATE INDEX tasks_due ON tasks (kind, node_id, priority, due_at);
 
--- The lengths of the queues.
+-- The lengths of the queues. Reclaims are many: each transaction counts its own.
 CREATE TABLE queue_counts (
     kind     INTEGER NOT NULL,
     priority INTEGER NOT NULL,
@@ -186,14 +186,14 @@ CREATE TABLE queue_counts (
 ) STRICT, WITHOUT ROWID;
 
 -- +goose StatementBegin
-CREATE TRIGGER tasks_added AFTER INSERT ON tasks BEGIN
+CREATE TRIGGER tasks_added AFTER INSERT ON tasks WHEN new.kind = 2 BEGIN
     INSERT INTO queue_counts (kind, priority, tasks) VALUES (new.kind, new.priority, 1)
     ON CONFLICT (kind, priority) DO UPDATE SET tasks = tasks + 1;
 END;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
-CREATE TRIGGER tasks_removed AFTER DELETE ON tasks BEGIN
+CREATE TRIGGER tasks_removed AFTER DELETE ON tasks WHEN old.kind = 2 BEGIN
     UPDATE queue_counts SET tasks = tasks - 1 WHERE kind = old.kind AND priority = old.priority;
 END;
 -- +goose StatementEnd

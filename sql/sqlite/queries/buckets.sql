@@ -13,11 +13,11 @@ UPDATE buckets SET survive = ? WHERE id = ?;
 -- Whether the bucket holds a file that is not failed, or a session.
 -- name: BucketInUse
 SELECT EXISTS (SELECT 1 FROM files WHERE bucket_id = ?1 AND latest = 1)
-    OR EXISTS (SELECT 1 FROM files WHERE bucket_id = ?1 AND latest = 0 AND state NOT IN (3, 4))
+    OR EXISTS (SELECT 1 FROM files WHERE bucket_id = ?1 AND latest = 0 AND state <> 4 AND state <> 3)
     OR EXISTS (SELECT 1 FROM sessions WHERE bucket_id = ?1);
 
 -- name: DeleteFailed
-UPDATE files SET state = 4, deleted_at = ? WHERE bucket_id = ? AND latest = 0 AND state = 3;
+UPDATE files SET state = 4, deleted_at = ? WHERE bucket_id = ? AND latest = 0 AND state <> 4 AND state = 3;
 
 -- name: DropBucket
 DELETE FROM buckets WHERE id = ?;

@@ -15,7 +15,7 @@ SELECT id, size, etag, delete_marker FROM files WHERE bucket_id = ? AND key = ? 
 -- The newest complete file of a key, needed when the latest one was deleted. The index is
 -- named, because the planner would otherwise choose the one by time and read all of it.
 -- name: Heir
-SELECT id FROM files INDEXED BY files_behind WHERE bucket_id = ? AND key = ? AND latest = 0 AND state = 2 ORDER BY seq DESC LIMIT 1;
+SELECT id FROM files INDEXED BY files_behind WHERE bucket_id = ? AND key = ? AND latest = 0 AND state <> 4 AND state = 2 ORDER BY seq DESC LIMIT 1;
 
 -- name: Show
 UPDATE files SET latest = 1 WHERE id = ?;
@@ -102,14 +102,14 @@ FROM files WHERE bucket_id = ? AND latest = 1 AND NOT delete_marker AND key >= ?
 SELECT b.name, f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
        f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq
 FROM files f JOIN buckets b ON b.id = f.bucket_id
-WHERE f.state = ?1 AND NOT f.delete_marker AND (f.created_at, f.id) > (?5, ?6)
+WHERE f.state = ?1 AND f.state <> 4 AND NOT f.delete_marker AND (f.created_at, f.id) > (?5, ?6)
 ORDER BY f.created_at ASC, f.id ASC LIMIT ?7 OFFSET ?8;
 
 -- name: ListFilesOfBucket
 SELECT b.name, f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
        f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq
 FROM files f JOIN buckets b ON b.id = f.bucket_id
-WHERE f.bucket_id = ?2 AND f.state = ?1 AND NOT f.delete_marker AND (f.created_at, f.id) > (?5, ?6)
+WHERE f.bucket_id = ?2 AND f.state = ?1 AND f.state <> 4 AND NOT f.delete_marker AND (f.created_at, f.id) > (?5, ?6)
 ORDER BY f.created_at ASC, f.id ASC LIMIT ?7 OFFSET ?8;
 
 -- How many files, up to ?4, have a key from ?2 to ?3, in the bucket ?1 (null: all).
@@ -117,7 +117,7 @@ ORDER BY f.created_at ASC, f.id ASC LIMIT ?7 OFFSET ?8;
 SELECT count(*) FROM (
     SELECT 1 FROM buckets b CROSS JOIN files f ON f.bucket_id = b.id AND f.key >= ?2 AND f.key < ?3 AND f.latest = 1 WHERE ?1 IS NULL OR b.id = ?1
     UNION ALL
-    SELECT 1 FROM buckets b CROSS JOIN files f ON f.bucket_id = b.id AND f.key >= ?2 AND f.key < ?3 AND f.latest = 0 WHERE ?1 IS NULL OR b.id = ?1
+    SELECT 1 FROM buckets b CROSS JOIN files f ON f.bucket_id = b.id AND f.key >= ?2 AND f.key < ?3 AND f.latest = 0 AND f.state <> 4 WHERE ?1 IS NULL OR b.id = ?1
     LIMIT ?4
 );
 
@@ -132,6 +132,6 @@ SELECT * FROM (
     UNION ALL
     SELECT b.name, f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
            f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq
-    FROM buckets b CROSS JOIN files f ON f.bucket_id = b.id AND f.key >= ?3 AND f.key < ?4 AND f.latest = 0
+    FROM buckets b CROSS JOIN files f ON f.bucket_id = b.id AND f.key >= ?3 AND f.key < ?4 AND f.latest = 0 AND f.state <> 4
     WHERE (?2 IS NULL OR b.id = ?2) AND +f.state = ?1 AND NOT f.delete_marker AND (+f.created_at, f.id) > (?5, ?6)
 ) ORDER BY created_at ASC, id ASC LIMIT ?7 OFFSET ?8;

@@ -47,3 +47,7 @@ WHERE kind = ? AND part_id = ? AND idx = ? AND node_id = ? AND term = ?;
 
 -- name: Depth
 SELECT coalesce(sum(tasks), 0), coalesce(sum(CASE WHEN priority = 0 THEN tasks END), 0) FROM queue_counts WHERE kind = ?;
+
+-- Counts reclaims, which no trigger counts.
+-- name: CountReclaims
+INSERT INTO queue_counts (kind, priority, tasks) VALUES (1, 0, ?) ON CONFLICT (kind, priority) DO UPDATE SET tasks = tasks + excluded.tasks;

@@ -365,11 +365,13 @@ func (s *Store) DeleteFile(ctx context.Context, d store.Deletion) error {
 		if r.state == store.Deleted {
 			return noFile(d.File)
 		}
-		latest, err := s.latest(t, r.bucket, store.Key(r.key))
-		if err != nil {
-			return err
+		if !d.If.IsZero() {
+			latest, err := s.latest(t, r.bucket, store.Key(r.key))
+			if err := errors.Join(err, d.If.Check(latest)); err != nil {
+				return err
+			}
 		}
-		if err := errors.Join(d.If.Check(latest), s.attempt(t, d.Attempt)); err != nil {
+		if err := s.attempt(t, d.Attempt); err != nil {
 			return err
 		}
 		return s.deleteVersion(t, d, r)

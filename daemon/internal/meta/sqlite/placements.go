@@ -134,7 +134,7 @@ func (s *Store) mayMove(t *db.Tx, p store.Part, id store.ChunkID, from, to store
 		return nil
 	}
 	reclaim := identity(store.Task{Kind: store.Reclaim, Chunk: id, Node: to.Node})
-	if _, err := t.Exec(s.db.Q.CallOff, reclaim...); err != nil {
+	if err := s.removeTask(t, store.Reclaim, s.db.Q.CallOff, reclaim...); err != nil {
 		return err
 	}
 	var queued bool

@@ -100,7 +100,7 @@ func TestPlansUseAnIndex(t *testing.T) {
 		require.NotContains(t, got, "TEMP B-TREE")
 	}
 	inUse := plan(t, s, s.db.Q.BucketInUse)
-	for _, uses := range []string{"files_latest (bucket_id=?", "files_of_bucket_by_time (bucket_id=?", "sessions_of_bucket (bucket_id=?"} {
+	for _, uses := range []string{"COVERING INDEX files_latest (bucket_id=?", "COVERING INDEX files_behind (bucket_id=?", "COVERING INDEX sessions_of_bucket (bucket_id=?"} {
 		require.Contains(t, inUse, uses)
 	}
 	// Expired sessions are sorted, but found by their time.

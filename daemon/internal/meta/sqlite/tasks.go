@@ -15,8 +15,20 @@ import (
 
 func (s *Store) enqueue(t *db.Tx, task store.Task) error {
 	task = task.Queued()
-	_, err := t.Exec(s.db.Q.Enqueue, int64(task.Kind), task.Chunk.Part[:], int64(task.Chunk.Index), task.Node[:], db.Micros(s.db.Now()), task.Reason,
+	added, err := t.Exec(s.db.Q.Enqueue, int64(task.Kind), task.Chunk.Part[:], int64(task.Chunk.Index), task.Node[:], db.Micros(s.db.Now()), task.Reason,
 		int64(task.Chunks), task.Priority, store.MaxReasons)
+	if task.Kind == store.Reclaim {
+		t.CountReclaims(added) // a reclaim that is queued is not changed
+	}
+	return err
+}
+
+// removeTask runs a statement that removes a task of the kind, if there is one.
+func (s *Store) removeTask(t *db.Tx, kind store.TaskKind, text string, args ...any) error {
+	removed, err := t.Exec(text, args...)
+	if kind == store.Reclaim {
+		t.CountReclaims(-removed)
+	}
 	return err
 }
 
@@ -184,7 +196,7 @@ func (s *Store) Finish(ctx context.Context, tasks []store.Task) error {
 	return s.db.Write(ctx, "Finish", func(t *db.Tx) error {
 		for _, task := range tasks {
 			claim := append(identity(task), int64(task.Term))
-			if _, err := t.Exec(s.db.Q.Finish, claim...); err != nil {
+			if err := s.removeTask(t, task.Kind, s.db.Q.Finish, claim...); err != nil {
 				return err
 			}
 			if task.Kind != store.Repair {

@@ -9,7 +9,7 @@ type Queries struct {
 	DueDeleted, SweepParts, RemoveSwept, ForgetDropped, ForgetAttempts, Attempt, InsertAttempt                                             string
 	Part, OwnerOfPart, SessionNames, PartsAfter, Widen, PlaceChunks, CallOff, IsQueued, DropRepair, FinishRepair                           string
 	EnsureCluster, Cluster, NextEpoch, Members, Node, NodeNamed, SaveNode, FirstBeat, BeatNode, SetNodeState, SetNodeDesired               string
-	Enqueue, NextNode, DueTasks, ClaimTask, TakeOver, Unclaim, Hasten, Finish, FinishSome, Postpone, Depth                                 string
+	Enqueue, NextNode, DueTasks, ClaimTask, TakeOver, Unclaim, Hasten, Finish, FinishSome, Postpone, Depth, CountReclaims                  string
 	AcquireLease, LeaseOwner, RenewLease, ReleaseLease                                                                                     string
 	InsertSession, IDInUse, FileExists, Session, SessionAlive, SessionSize, SetSessionSize, SessionParts, RemoveSession, SlideSession      string
 	ListSessions, ListSessionsOfBucket, ListExpiredSessions, OwnerFull, BucketFull                                                         string
