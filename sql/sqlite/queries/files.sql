@@ -70,16 +70,19 @@ INSERT INTO attempts (id, happened) VALUES (?, ?) ON CONFLICT DO NOTHING;
 -- name: MarkFailed
 UPDATE files SET state = 3, failure = ? WHERE id = ?;
 
--- The deleted files of a deleted bucket have no bucket name.
+-- A file with its first two parts, one a row: most files have one. The deleted files of a deleted bucket have no bucket name.
 -- name: File
 SELECT coalesce(b.name, ''), f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
-       f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq, f.marks
-FROM files f LEFT JOIN buckets b ON b.id = f.bucket_id WHERE f.id = ?;
+       f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq, f.marks,
+       p.id, coalesce(p.number, 0), coalesce(p.size, 0), coalesce(p.k, 0), coalesce(p.m, 0), coalesce(p.unit_size, 0), coalesce(p.crc64, 0), p.nodes, p.sums, p.checksums
+FROM files f LEFT JOIN buckets b ON b.id = f.bucket_id LEFT JOIN parts p ON p.owner = f.id AND p.state <> 3 WHERE f.id = ? ORDER BY p.number LIMIT 2;
 
 -- name: LatestFile
 SELECT b.name, f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
-       f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq, f.marks
-FROM buckets b JOIN files f ON f.bucket_id = b.id AND f.key = ?2 AND f.latest = 1 WHERE b.name = ?1 AND NOT f.delete_marker;
+       f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq, f.marks,
+       p.id, coalesce(p.number, 0), coalesce(p.size, 0), coalesce(p.k, 0), coalesce(p.m, 0), coalesce(p.unit_size, 0), coalesce(p.crc64, 0), p.nodes, p.sums, p.checksums
+FROM buckets b JOIN files f ON f.bucket_id = b.id AND f.key = ?2 AND f.latest = 1 LEFT JOIN parts p ON p.owner = f.id AND p.state <> 3
+WHERE b.name = ?1 AND NOT f.delete_marker ORDER BY p.number LIMIT 2;
 
 -- name: Parts
 SELECT id, number, size, k, m, unit_size, crc64, nodes, sums, checksums FROM parts WHERE owner = ? AND state <> 3 ORDER BY number;

@@ -6,36 +6,64 @@ import (
 	"strings"
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/listing"
-	"github.com/ringstore/ringstore/daemon/internal/meta/pack"
 	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
 // File implements store.Files.
-func (s *Store) File(ctx context.Context, id store.FileID) (f store.File, err error) {
-	err = s.db.Read(ctx, "File", func(r *db.Reader) (err error) {
-		f, err = s.oneFile(r, noFile(id), s.db.Q.File, id[:])
-		return err
-	})
-	return f, err
+func (s *Store) File(ctx context.Context, id store.FileID) (store.File, error) {
+	return s.wholeFile(ctx, "File", noFile(id), s.db.Q.File, id[:])
 }
 
 // LatestFile implements store.Files.
-func (s *Store) LatestFile(ctx context.Context, bucket store.BucketName, key store.Key) (f store.File, err error) {
-	err = s.db.Read(ctx, "LatestFile", func(r *db.Reader) (err error) {
-		f, err = s.oneFile(r, noObject(bucket, key), s.db.Q.LatestFile, string(bucket), []byte(key))
-		return err
-	})
-	return f, err
+func (s *Store) LatestFile(ctx context.Context, bucket store.BucketName, key store.Key) (store.File, error) {
+	return s.wholeFile(ctx, "LatestFile", noObject(bucket, key), s.db.Q.LatestFile, string(bucket), []byte(key))
 }
 
-// oneFile reads a file with its first parts.
-func (s *Store) oneFile(r *db.Reader, none error, text string, args ...any) (store.File, error) {
-	f, err := s.bareFile(r, none, text, args...)
+// wholeFile reads a file with its first parts. Where it has one part at most, a single statement does.
+func (s *Store) wholeFile(ctx context.Context, op string, none error, text string, args ...any) (f store.File, err error) {
+	var more bool
+	err = s.db.ReadOnce(ctx, op, func(r *db.Reader) (err error) {
+		f, more, err = s.oneFile(r, none, text, args...)
+		return err
+	})
+	if err == nil && more {
+		err = s.db.Read(ctx, op, func(r *db.Reader) (err error) {
+			if f, _, err = s.oneFile(r, none, text, args...); err == nil {
+				f.Parts, err = s.partsPage(r, f.ID, 0)
+			}
+			return err
+		})
+	}
 	if err != nil {
 		return store.File{}, err
 	}
-	f.Parts, err = s.partsPage(r, f.ID, 0)
+	return f, nil
+}
+
+// oneFile reads a file with its first part. more: it has others.
+func (s *Store) oneFile(a db.Asker, none error, text string, args ...any) (f store.File, more bool, err error) {
+	rows, err := a.Query(text, args...)
+	if err != nil {
+		return f, false, err
+	}
+	n := 0
+	err = db.Each(rows, func() (err error) {
+		if n++; n == 1 {
+			f, err = scanFileAndPart(rows)
+		}
+		return err
+	})
+	if err == nil && n == 0 {
+		err = none
+	}
+	return f, n > 1, err
+}
+
+// bareFile reads a file without its parts.
+func (s *Store) bareFile(a db.Asker, none error, text string, args ...any) (store.File, error) {
+	f, _, err := s.oneFile(a, none, text, args...)
+	f.Parts = nil
 	return f, err
 }
 
@@ -54,28 +82,6 @@ func (s *Store) Parts(ctx context.Context, id store.FileID, number int) (parts [
 		return err
 	})
 	return parts, err
-}
-
-// bareFile reads a file without its parts, of which there may be very many.
-func (s *Store) bareFile(a db.Asker, none error, text string, args ...any) (store.File, error) {
-	rows, err := a.Query(text, args...)
-	if err != nil {
-		return store.File{}, err
-	}
-	var f store.File
-	found := false
-	err = db.Each(rows, func() (err error) {
-		var marks []byte
-		if f, err = scanFile(rows, &marks); err == nil {
-			found = true
-			f.Marks, err = pack.ReadMarks(marks)
-		}
-		return err
-	})
-	if err == nil && !found {
-		err = none
-	}
-	return f, err
 }
 
 // ListObjects implements store.Files.

@@ -47,16 +47,47 @@ func scanParts(rows *sql.Rows) (parts []store.Part, err error) {
 }
 
 // scanPart reads those columns, and further ones that follow them.
-func scanPart(rows *sql.Rows, more ...any) (p store.Part, err error) {
-	var id, nodes, sums, checksums []byte
-	var crc int64
-	if err := rows.Scan(append([]any{&id, &p.Number, &p.Size, &p.K, &p.M, &p.UnitSize, &crc, &nodes, &sums, &checksums}, more...)...); err != nil {
+func scanPart(rows *sql.Rows, more ...any) (store.Part, error) {
+	var row partRow
+	if err := rows.Scan(append(row.columns(), more...)...); err != nil {
+		return store.Part{}, err
+	}
+	return row.part()
+}
+
+// partRow is a row of the table parts.
+type partRow struct {
+	p                          store.Part
+	id, nodes, sums, checksums []byte
+	crc                        int64
+}
+
+func (r *partRow) columns() []any {
+	return []any{&r.id, &r.p.Number, &r.p.Size, &r.p.K, &r.p.M, &r.p.UnitSize, &r.crc, &r.nodes, &r.sums, &r.checksums}
+}
+
+func (r *partRow) part() (p store.Part, err error) {
+	p = r.p
+	p.ID, p.CRC64 = store.PartID(r.id), uint64(r.crc)
+	if p.Chunks, err = pack.Unpack(r.nodes, r.sums); err != nil {
 		return p, err
 	}
-	p.ID, p.CRC64 = store.PartID(id), uint64(crc)
-	if p.Chunks, err = pack.Unpack(nodes, sums); err != nil {
-		return p, err
-	}
-	p.Checksums, err = pack.ReadChecksums(checksums)
+	p.Checksums, err = pack.ReadChecksums(r.checksums)
 	return p, err
+}
+
+// scanFileAndPart reads a file with its marks, and the part that follows, which may be null.
+func scanFileAndPart(rows *sql.Rows) (store.File, error) {
+	var marks []byte
+	var row partRow
+	f, err := scanFile(rows, append([]any{&marks}, row.columns()...)...)
+	if err != nil {
+		return f, err
+	}
+	if f.Marks, err = pack.ReadMarks(marks); err != nil || row.id == nil {
+		return f, err
+	}
+	p, err := row.part()
+	f.Parts = []store.Part{p}
+	return f, err
 }

@@ -195,6 +195,11 @@ func (s *DB) Read(ctx context.Context, op string, f func(*Reader) error) error {
 	return failure.Translate(ctx, "sqlite."+op, s.readers.do(ctx, f))
 }
 
+// ReadOnce is Read for a single query, which needs no transaction to see one snapshot.
+func (s *DB) ReadOnce(ctx context.Context, op string, f func(*Reader) error) error {
+	return failure.Translate(ctx, "sqlite."+op, s.readers.once(ctx, f))
+}
+
 // List is Read for listings, whose cost grows with the query: their queries are interrupted after a limit, so that they
 // do not occupy the few connections.
 func (s *DB) List(ctx context.Context, op string, f func(*Reader) error) error {

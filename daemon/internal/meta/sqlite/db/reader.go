@@ -37,17 +37,24 @@ func newReaders(ctx context.Context, dsn string, n int) (*readers, error) {
 
 // do runs f in a read transaction: all its queries see one snapshot of the database.
 func (rs *readers) do(ctx context.Context, f func(*Reader) error) error {
+	return rs.once(ctx, func(r *Reader) error {
+		if _, err := r.Exec("BEGIN"); err != nil {
+			return err
+		}
+		err := f(r)
+		_, end := r.Exec("COMMIT")
+		return errors.Join(err, end)
+	})
+}
+
+// once runs f, which makes a single query, on a connection.
+func (rs *readers) once(ctx context.Context, f func(*Reader) error) error {
 	r, err := rs.take(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { rs.idle <- r }()
-	if _, err := r.Exec("BEGIN"); err != nil {
-		return err
-	}
-	err = f(r)
-	_, end := r.Exec("COMMIT")
-	return errors.Join(err, end)
+	return f(r)
 }
 
 // take waits for a connection. An ended context and a closed store take precedence over a free connection.
