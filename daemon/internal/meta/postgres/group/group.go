@@ -3,6 +3,7 @@ package group
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"time"
 
@@ -120,6 +121,7 @@ func (g *Committer[Name, Row, Outcome]) drain() {
 	defer g.idle.Done()
 	var last []*commit[Row, Outcome]
 	for {
+		runtime.Gosched() // commits that are about to enter share the group
 		group := g.next(last)
 		if group == nil {
 			return
