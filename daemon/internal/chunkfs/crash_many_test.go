@@ -93,11 +93,11 @@ func TestCutInAGroupCommit(t *testing.T) {
 			if !call.Changes() {
 				return nil
 			}
-			for !gathered && s.Waiting() < callers-1 {
+			for !gathered && s.Waiting() < callers {
 				runtime.Gosched()
 			}
 			gathered = true
-			for range 4 {
+			for range 8 {
 				cuts++
 				l.survived(t, disk.CrashClone(cuts), fmt.Sprintf("round %d, before %s, seed %d", round, call, cuts))
 			}

@@ -13,7 +13,7 @@ func (s *Store) Lock(id store.ChunkID) (unlock func(), waited func() bool) {
 	}
 }
 
-// Waiting is the number of callers that wait for the next batch of the log.
+// Waiting is the number of callers that wait for this batch of the log or the next.
 func (s *Store) Waiting() int { return s.log.Waiting() }
 
 // SetMoveBytes makes compaction write its copies in groups of n bytes.

@@ -307,6 +307,7 @@ func (w *window) judge(all []found, mayBeTorn bool) Segment {
 			firm = i
 		}
 	}
+	newest := mayBeTorn
 	mayBeTorn = mayBeTorn && !w.wasSealed()
 	for i := range all {
 		f := &all[i]
@@ -315,7 +316,7 @@ func (w *window) judge(all []found, mayBeTorn bool) Segment {
 		case f.gap.To > 0 && torn:
 			s.Torn = append(s.Torn, f.gap)
 		case f.gap.To > 0:
-			if i == len(all)-1 && !f.bad && w.isIndex(&s, f.gap) {
+			if i == len(all)-1 && !f.bad && w.isIndex(&s, f.gap, newest) {
 				continue // an incomplete index, or one with a damaged footer
 			}
 			s.Damage.Lost++
@@ -362,8 +363,10 @@ func (w *window) wasSealed() bool {
 }
 
 // isIndex reports whether the bytes behind the records are the index of exactly these
-// records: complete with any footer, or a prefix of what sealing would write.
-func (w *window) isIndex(s *Segment, gap Span) bool {
+// records: complete with any footer, or a prefix of what sealing would write. A power cut during the sealing of the newest segment may
+// also have kept any of its sectors, with previous content of the disk in the others: then the length and a footer at the end tell.
+// A record that is lost would make the bytes longer, by itself and by its line.
+func (w *window) isIndex(s *Segment, gap Span, newest bool) bool {
 	if len(s.Records) == 0 || gap.From < s.End || gap.To-s.End > int64(len(s.Records)+2)*indexEntrySize+segmentFooterSize {
 		return false
 	}
@@ -376,6 +379,9 @@ func (w *window) isIndex(s *Segment, gap Span) bool {
 		return true
 	}
 	lines = append(lines, SegmentFooter(w.number, w.salt, lines, s.End)...)
+	if newest && len(got) == len(lines) && gap.To == w.size && w.wasSealed() {
+		return true
+	}
 	for i, b := range got {
 		if b != 0 && (i >= len(lines) || b != lines[i]) {
 			return false

@@ -86,11 +86,23 @@ func TestSealedAndOpenSegmentReadTheSame(t *testing.T) {
 			require.Empty(t, read.Torn, "byte %d", bit/8)
 			inFooter := bit/8 >= len(sealed)-len(footer)
 			if hurt[bit/8] != 0 { // a missing byte may be an interrupted sealing
-				require.Equal(t, !inFooter, read.Damage.Any(), "byte %d: with the index whole nothing else can be missing", bit/8)
+				require.Equal(t, !inFooter && !newest, read.Damage.Any(), "byte %d: with the index whole nothing else can be missing", bit/8)
 			}
 		}
 	}
 	require.True(t, load(t, sealed, 2, true).Foreign)
+	// Neither is it where sectors of the index did not reach the disk, which has other bytes there.
+	for from := len(b); from < len(sealed)-len(footer); from += 5 {
+		cut := bytes.Clone(sealed)
+		copy(cut[len(b):from], bytes.Repeat([]byte{0xa7}, from-len(b)))
+		read := load(t, cut, 1, true)
+		require.False(t, read.Damage.Any(), "%d bytes", from-len(b))
+		require.Equal(t, offsets(indexed.Records), offsets(read.Records))
+		if from > len(b) {
+			older := load(t, cut, 1, false)
+			require.True(t, older.Damage.Any(), "an older segment was sealed before the next was begun")
+		}
+	}
 	// An interrupted sealing is no damage: it loses no record.
 	for length := len(b); length < len(sealed); length += 7 {
 		read := load(t, append(bytes.Clone(sealed[:length]), make([]byte, length%13)...), 1, false)

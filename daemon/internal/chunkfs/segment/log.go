@@ -53,8 +53,9 @@ type Log struct {
 	salt   func() format.Salt
 	log    *slog.Logger
 
-	mu      sync.Mutex // guards the next two fields
+	mu      sync.Mutex // guards the next three fields
 	waiting []*request
+	taken   int  // requests in the batch that the leader writes
 	led     bool // there is a leader
 
 	// Used by the leader only:
@@ -134,6 +135,7 @@ func (l *Log) leadFor(q *request) {
 	batch := l.take()
 	l.handle(batch)
 	l.mu.Lock()
+	l.taken = 0
 	var next *request
 	if len(l.waiting) > 0 {
 		next = l.waiting[0]
@@ -162,7 +164,7 @@ func (l *Log) take() []*request {
 		n++
 	}
 	batch := append([]*request(nil), l.waiting[:n]...)
-	l.waiting = append(l.waiting[:0], l.waiting[n:]...)
+	l.waiting, l.taken = append(l.waiting[:0], l.waiting[n:]...), n
 	return batch
 }
 
@@ -429,9 +431,9 @@ func (l *Log) Free() error {
 	return nil
 }
 
-// Waiting is the number of callers that wait for the next batch.
+// Waiting is the number of callers that wait for this batch or the next.
 func (l *Log) Waiting() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.waiting)
+	return len(l.waiting) + l.taken
 }
