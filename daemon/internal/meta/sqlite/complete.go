@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/db"
+	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/scan"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -141,7 +142,7 @@ func (s *Store) hasExactly(t *db.Tx, owner store.FileID, parts []store.Part) (bo
 	}
 	at, same := 0, true
 	err = db.Each(rows, func() error {
-		p, err := scanPart(rows)
+		p, err := scan.Part(rows)
 		same = same && at < len(parts) && parts[at].ID == p.ID && parts[at].Number == p.Number
 		at++
 		return err

@@ -7,6 +7,7 @@ import (
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/listing"
 	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/db"
+	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/scan"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -50,7 +51,7 @@ func (s *Store) oneFile(a db.Asker, none error, text string, args ...any) (f sto
 	n := 0
 	err = db.Each(rows, func() (err error) {
 		if n++; n == 1 {
-			f, err = scanFileAndPart(rows)
+			f, err = scan.FileAndPart(rows)
 		}
 		return err
 	})
@@ -72,7 +73,7 @@ func (s *Store) partsPage(r *db.Reader, id store.FileID, number int) ([]store.Pa
 	if err != nil {
 		return nil, err
 	}
-	return scanParts(rows)
+	return scan.Parts(rows)
 }
 
 // Parts implements store.FileReader.
@@ -134,7 +135,7 @@ func (s *Store) run(r *db.Reader, bucket int64, q store.ObjectQuery, from, to []
 	}
 	defer rows.Close()
 	for len(*all) <= q.Limit && rows.Next() {
-		f, err := scanFile(rows)
+		f, err := scan.File(rows)
 		if err != nil {
 			return nil, err
 		}
@@ -199,7 +200,7 @@ func (s *Store) listFiles(r *db.Reader, q store.FileQuery, bucket any) ([]store.
 	if err != nil {
 		return nil, err
 	}
-	return scanFiles(rows)
+	return scan.Files(rows)
 }
 
 // newestFirst is the statement in the other order.

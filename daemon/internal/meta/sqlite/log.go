@@ -8,6 +8,7 @@ import (
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/pack"
 	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/db"
+	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/scan"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -145,7 +146,7 @@ func (s *Store) filesWithParts(r *db.Reader, text string, args ...any) (batch st
 	if err != nil {
 		return batch, err
 	}
-	files, err := scanFiles(rows)
+	files, err := scan.Files(rows)
 	if err != nil || len(files) == 0 {
 		return batch, err
 	}
@@ -159,7 +160,7 @@ func (s *Store) filesWithParts(r *db.Reader, text string, args ...any) (batch st
 	}
 	err = db.Each(rows, func() error {
 		var owner []byte
-		p, err := scanPart(rows, &owner)
+		p, err := scan.Part(rows, &owner)
 		if err == nil {
 			f := &files[at[store.FileID(owner)]]
 			f.Parts = append(f.Parts, p)

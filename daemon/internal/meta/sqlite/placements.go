@@ -7,6 +7,7 @@ import (
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/pack"
 	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/db"
+	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/scan"
 	"github.com/ringstore/ringstore/daemon/internal/placement"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
@@ -77,7 +78,7 @@ func (s *Store) part(a db.Asker, id store.PartID) (store.Part, error) {
 	if err != nil {
 		return store.Part{}, err
 	}
-	parts, err := scanParts(rows)
+	parts, err := scan.Parts(rows)
 	if err != nil {
 		return store.Part{}, err
 	}
@@ -97,7 +98,7 @@ func (s *Store) PartsAfter(ctx context.Context, after store.PartID, limit int) (
 		if err != nil {
 			return err
 		}
-		parts, err = scanParts(rows)
+		parts, err = scan.Parts(rows)
 		return err
 	})
 	return parts, err

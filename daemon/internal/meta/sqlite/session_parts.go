@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/db"
+	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/scan"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -123,7 +124,7 @@ func (s *Store) placePart(t *db.Tx, id store.FileID, p store.Part, ttl time.Dura
 	if err != nil {
 		return err
 	}
-	old, err := scanParts(rows)
+	old, err := scan.Parts(rows)
 	if err != nil {
 		return err
 	}
@@ -169,7 +170,7 @@ func (s *Store) DropPart(ctx context.Context, p store.Part) error {
 func scanSessionParts(rows *sql.Rows) (parts []store.SessionPart, err error) {
 	err = db.Each(rows, func() error {
 		var stored int64
-		p, err := scanPart(rows, &stored)
+		p, err := scan.Part(rows, &stored)
 		parts = append(parts, store.SessionPart{Part: p, StoredAt: db.FromMicros(stored)})
 		return err
 	})

@@ -1,4 +1,5 @@
-package sqlite
+// Package scan reads the rows of files and parts that the queries of the metadata store list.
+package scan
 
 import (
 	"database/sql"
@@ -8,8 +9,8 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// scanFile reads the columns that the queries list a file as, and further ones that follow them.
-func scanFile(rows *sql.Rows, more ...any) (f store.File, err error) {
+// File reads the columns that the queries list a file as, and further ones that follow them.
+func File(rows *sql.Rows, more ...any) (f store.File, err error) {
 	var bucket string
 	var id, key []byte
 	var created, completed, crc int64
@@ -27,27 +28,28 @@ func scanFile(rows *sql.Rows, more ...any) (f store.File, err error) {
 	return f, err
 }
 
-func scanFiles(rows *sql.Rows) (files []store.File, err error) {
+// Files reads rows of files.
+func Files(rows *sql.Rows) (files []store.File, err error) {
 	err = db.Each(rows, func() error {
-		f, err := scanFile(rows)
+		f, err := File(rows)
 		files = append(files, f)
 		return err
 	})
 	return files, err
 }
 
-// scanParts reads the columns that the queries list a part as.
-func scanParts(rows *sql.Rows) (parts []store.Part, err error) {
+// Parts reads the columns that the queries list a part as.
+func Parts(rows *sql.Rows) (parts []store.Part, err error) {
 	err = db.Each(rows, func() error {
-		p, err := scanPart(rows)
+		p, err := Part(rows)
 		parts = append(parts, p)
 		return err
 	})
 	return parts, err
 }
 
-// scanPart reads those columns, and further ones that follow them.
-func scanPart(rows *sql.Rows, more ...any) (store.Part, error) {
+// Part reads those columns, and further ones that follow them.
+func Part(rows *sql.Rows, more ...any) (store.Part, error) {
 	var row partRow
 	if err := rows.Scan(append(row.columns(), more...)...); err != nil {
 		return store.Part{}, err
@@ -76,11 +78,11 @@ func (r *partRow) part() (p store.Part, err error) {
 	return p, err
 }
 
-// scanFileAndPart reads a file with its marks, and the part that follows, which may be null.
-func scanFileAndPart(rows *sql.Rows) (store.File, error) {
+// FileAndPart reads a file with its marks, and the part that follows, which may be null.
+func FileAndPart(rows *sql.Rows) (store.File, error) {
 	var marks []byte
 	var row partRow
-	f, err := scanFile(rows, append([]any{&marks}, row.columns()...)...)
+	f, err := File(rows, append([]any{&marks}, row.columns()...)...)
 	if err != nil {
 		return f, err
 	}
