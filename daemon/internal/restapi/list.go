@@ -76,7 +76,7 @@ func (a *api) listByName(c echo.Context, given url.Values, p rest.ListFilesParam
 	if err != nil {
 		return err
 	}
-	out := rest.FileList{Files: []rest.File{}, Prefixes: []string{}, PerPage: p.PerPage, HasMore: page.More}
+	out := rest.FileList{Files: make([]rest.File, 0, len(page.Entries)), Prefixes: []string{}, PerPage: p.PerPage, HasMore: page.More}
 	if page.More {
 		out.Next = page.Next
 	}

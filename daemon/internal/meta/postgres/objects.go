@@ -25,7 +25,7 @@ func (s *Store) ListObjects(ctx context.Context, q store.ObjectQuery) (page stor
 			return err
 		}
 		var found bool
-		page.Entries, found, err = collectEntries(rows)
+		page.Entries, found, err = collectEntries(rows, q.Limit+1)
 		if err == nil && !found {
 			return noBucket(q.Bucket)
 		}
@@ -52,13 +52,17 @@ func (s *Store) listObjects(q store.ObjectQuery) (sql string, args []any) {
 	return s.q.ListObjectsByDelimiter, append(args, []byte(q.Delimiter), past, int32(len(q.Prefix)))
 }
 
-// collectEntries reads rows of files and common prefixes (a key without an id).
+// collectEntries reads rows of files and common prefixes (a key without an id), at most so many.
 // found tells whether there was any row: the bucket's own has neither.
-func collectEntries(rows pgx.Rows) (entries []store.Entry, found bool, err error) {
+func collectEntries(rows pgx.Rows, most int) (entries []store.Entry, found bool, err error) {
 	defer rows.Close()
 	const key = scan.FileID + 1
+	var file scan.File // each row gets bytes and strings of its own
+	targets := file.Append(make([]any, 0, scan.FileColumns))
 	for rows.Next() {
-		found = true
+		if !found {
+			found, entries = true, make([]store.Entry, 0, most)
+		}
 		raw := rows.RawValues()
 		switch {
 		case raw[key] == nil:
@@ -67,8 +71,7 @@ func collectEntries(rows pgx.Rows) (entries []store.Entry, found bool, err error
 			entries = append(entries, store.Entry{Name: string(raw[key])})
 			continue
 		}
-		var file scan.File
-		if err := rows.Scan(file.Append(make([]any, 0, scan.FileColumns))...); err != nil {
+		if err := rows.Scan(targets...); err != nil {
 			return nil, false, err
 		}
 		f, err := file.Result()

@@ -97,11 +97,11 @@ func OneFile(rows pgx.Rows) (f store.File, err error) {
 	var part Part
 	var marks []byte
 	targets := part.Append(append(file.Append(make([]any, 0, FileColumns+1+PartColumns)), &marks))
-	withoutPart := append(file.Append(make([]any, 0, FileColumns+1+PartColumns)), make([]any, 1+PartColumns)...)
 	var parts []store.Part
 	for n := 0; rows.Next(); n++ {
 		if rows.RawValues()[FileColumns+1] == nil {
-			if err := rows.Scan(withoutPart...); err != nil {
+			clear(targets[FileColumns:]) // the only row, of a file without parts
+			if err := rows.Scan(targets...); err != nil {
 				return f, err
 			}
 			continue
@@ -135,9 +135,10 @@ func OneFile(rows pgx.Rows) (f store.File, err error) {
 // Files reads rows of files.
 func Files(rows pgx.Rows) (files []store.File, err error) {
 	defer rows.Close()
+	var file File // each row gets bytes and strings of its own
+	targets := file.Append(make([]any, 0, FileColumns))
 	for rows.Next() {
-		var file File
-		if err := rows.Scan(file.Append(make([]any, 0, FileColumns))...); err != nil {
+		if err := rows.Scan(targets...); err != nil {
 			return nil, err
 		}
 		f, err := file.Result()
