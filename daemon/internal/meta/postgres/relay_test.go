@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"bytes"
 	"net"
 	"strconv"
 	"sync"
@@ -14,7 +15,8 @@ import (
 // relay forwards connections to a server, which can be changed; those there are then cut.
 type relay struct {
 	address string
-	held    atomic.Bool // takes bytes and forwards none
+	held    atomic.Bool            // takes bytes and forwards none
+	holdAt  atomic.Pointer[[]byte] // hold when such bytes come, from either side
 
 	mu     sync.Mutex // guards the following fields
 	server string
@@ -63,6 +65,9 @@ func (r *relay) forward(from, to net.Conn) {
 		n, err := from.Read(buf)
 		if err != nil {
 			return
+		}
+		if at := r.holdAt.Load(); at != nil && bytes.Contains(buf[:n], *at) {
+			r.hold()
 		}
 		if r.held.Load() {
 			continue
