@@ -2,8 +2,8 @@
 //
 // A part can be below its policy because nodes were away when it was written (holes), because the cluster was too
 // small for the policy, or because a repair had to place several of its chunks on one node. Reads find
-// only damage and repair none of these. So when nodes have joined, left or returned, however briefly they were away, the loop visits all parts once, throttled: it
-// widens parts that have too few chunks, and queues holes and chunks beyond their node's share for repair. Chunks on
+// only damage and repair none of these. So when nodes have joined, left or returned, however briefly they were away, and when the leader
+// has changed, the loop visits all parts once, throttled: it widens parts that have too few chunks, and queues holes and chunks beyond their node's share for repair. Chunks on
 // nodes that are temporarily away are not lost and are left alone.
 package review
 
@@ -51,14 +51,12 @@ type Loop struct {
 }
 
 // state changes with everything that could improve a part's placement. It is no set of nodes: one that was away and returned between
-// two steps has left parts below their policy, too.
+// two steps has left parts below their policy, too. A term before this one may have left some that this gateway's view does not tell of.
 type state struct {
-	known bool // the membership was read
+	term  uint64 // at least 1
 	epoch store.Epoch
 	gains uint64
 }
-
-func stateOf(v *cluster.View) state { return state{true, v.Epoch, v.Gains} }
 
 var _ upkeep.Loop = (*Loop)(nil)
 
@@ -89,10 +87,10 @@ func (l *Loop) Name() string { return Name }
 // Pace implements upkeep.Loop.
 func (l *Loop) Pace() upkeep.Pace { return upkeep.Pace{Every: 5 * time.Second, Throttle: 4} }
 
-// Step checks a batch of parts, if the membership has changed since they were checked last.
-func (l *Loop) Step(ctx context.Context, _ uint64) (upkeep.Outcome, error) {
+// Step checks a batch of parts, if the membership or the leader has changed since they were checked last.
+func (l *Loop) Step(ctx context.Context, term uint64) (upkeep.Outcome, error) {
 	view := l.cfg.Fleet.View()
-	if now := stateOf(view); l.walk == nil && now == l.done {
+	if now := (state{term, view.Epoch, view.Gains}); l.walk == nil && now == l.done {
 		return upkeep.Outcome{State: upkeep.Idle}, nil
 	} else if l.walk == nil || l.walk.state != now {
 		if err := l.begin(ctx, view, now); err != nil {

@@ -140,3 +140,28 @@ func TestNodesThatWereAwayBrieflyAreNotMissed(t *testing.T) {
 	require.Equal(t, 2, placement.Survives(got.K, got.Chunks))
 	require.Zero(t, r.Depth(t, store.Repair))
 }
+
+// What another leader left is found, although nothing has changed in the view of this gateway: the other may have taken nodes
+// for unreachable, and may have ended before its own review.
+func TestANewTermReviewsAllParts(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 6)
+	f, data := r.Put(t, 6, 4, 3000)
+	r.settle(t)
+	p := r.part(t, f)
+	crowded := p.Chunks[0]
+	to := store.Placement{Node: p.Chunks[1].Node, Sum: crowded.Sum}
+	r.Copy(t, p.ChunkID(0), crowded.Node, to.Node)
+	require.NoError(t, r.Meta.MoveChunk(t.Context(), p.ChunkID(0), crowded, to))
+	r.Nodes[crowded.Node].Drop(p.ChunkID(0))
+	deleted := store.Task{Kind: store.Reclaim, Chunk: p.ChunkID(0), Node: crowded.Node}
+	require.NoError(t, r.Meta.Finish(t.Context(), []store.Task{deleted}))
+	r.settle(t)
+	require.Equal(t, to.Node, r.part(t, f).Chunks[0].Node, "nothing has changed")
+	for range 4 {
+		_, err := r.review.Step(t.Context(), 2)
+		require.NoError(t, err)
+	}
+	require.Equal(t, int64(1), r.Depth(t, store.Repair))
+	r.RequireWhole(t, f, data)
+}
