@@ -26,6 +26,10 @@ import (
 // hardStop is how long handlers may take to end after their streams were closed.
 const hardStop = 5 * time.Second
 
+// streamWorkers is the number of goroutines that are kept to handle calls; further calls get goroutines of their own. A kept
+// goroutine has grown its stack already, which a new one does several times in each call.
+const streamWorkers = 16
+
 // Server is a gRPC server with one service, health and reflection. Safe for
 // concurrent use.
 type Server struct {
@@ -93,6 +97,7 @@ func (s Service) options(c ServerConfig) []grpc.ServerOption {
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingAfter, Timeout: pingTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: leastPingGap, PermitWithoutStream: true}),
 		grpc.WaitForHandlers(true),
+		grpc.NumStreamWorkers(streamWorkers),
 		grpc.MaxHeaderListSize(maxHeaders),
 		grpc.ConnectionTimeout(handshakeLimit),
 		grpc.InTapHandle(g.enter),
