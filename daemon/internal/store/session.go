@@ -65,6 +65,21 @@ type SessionQuery struct {
 	Limit   int        // 1..MaxListLimit
 }
 
+// SessionKeyQuery selects sessions of a bucket that have not expired, in the byte order of their keys, those of one key by id.
+type SessionKeyQuery struct {
+	Bucket BucketName
+	Prefix string // keys that begin with it
+	After  SessionCursor
+	Limit  int // 1..MaxListLimit
+}
+
+// SessionCursor is a place in a listing by key: after the session of that key and id or, with the zero id, after all of that key. The
+// key need not be one: "p\xff" is after all keys that begin with p. The zero cursor is the start.
+type SessionCursor struct {
+	Key string
+	ID  FileID
+}
+
 // SessionPage is one page of sessions, without Parts.
 type SessionPage struct {
 	Sessions []Session
@@ -92,6 +107,9 @@ type Sessions interface {
 
 	// ListSessions returns one page. NotFound (bucket, where one is named).
 	ListSessions(ctx context.Context, q SessionQuery) (SessionPage, error)
+
+	// ListSessionsByKey returns one page. A page costs as much as it has sessions, wherever it begins. NotFound (bucket).
+	ListSessionsByKey(ctx context.Context, q SessionKeyQuery) (SessionPage, error)
 
 	// CompleteSession creates the file c.File from parts of the sessions, and makes it
 	// latest, as CommitFile does: it is the step in which a resumable upload becomes visible.
@@ -165,6 +183,9 @@ func (s Session) Resize(size int64) (Session, error) {
 
 // Validate reports a limit out of bounds, as Invalid.
 func (q SessionQuery) Validate() error { return validLimit(q.Limit) }
+
+// Validate reports a limit out of bounds, as Invalid.
+func (q SessionKeyQuery) Validate() error { return validLimit(q.Limit) }
 
 // ValidPartNumber reports a number that no part can have, as Invalid.
 func ValidPartNumber(n int) error {

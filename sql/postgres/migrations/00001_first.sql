@@ -143,8 +143,9 @@ CREATE TABLE sessions (
     created_at   timestamptz NOT NULL
 );
 
--- Sessions of a bucket are listed by id, not by key.
+-- Sessions of a bucket are listed by id, and by key.
 CREATE INDEX sessions_of_bucket ON sessions (bucket_id ASC, id ASC);
+CREATE INDEX sessions_by_key ON sessions (bucket_id ASC, key ASC, id ASC);
 CREATE INDEX sessions_of_owner ON sessions (owner ASC, id ASC);
 
 -- A session's expiry moves with each part, so it is a row of its own: the session's row does not

@@ -52,11 +52,12 @@ WHERE s.id = $1 AND e.expires_at - now() > interval '0';
 
 -- Sessions after $1 with $2 <= key < $3, at most $4, by id. The received bytes
 -- are summed for the sessions of the page, so that saves of parts need not update a common sum.
+-- The key is compared as an expression: the index by key would read and sort all sessions of its range.
 -- name: ListSessions
 SELECT b.name, s.id, s.key, s.size, s.content_type, s.meta, s.want_crc64, s.owner, s.created_at, s.expires_at, sent.bytes
 FROM (
     SELECT s.*, e.expires_at FROM sessions s JOIN session_expiries e ON e.session_id = s.id
-    WHERE s.id > $1 AND s.key >= $2 AND s.key < $3 AND e.expires_at - now() > interval '0'
+    WHERE s.id > $1 AND s.key || '' >= $2 AND s.key || '' < $3 AND e.expires_at - now() > interval '0'
     ORDER BY s.id LIMIT $4
 ) AS s
 JOIN buckets b ON b.id = s.bucket_id
@@ -68,12 +69,24 @@ ORDER BY s.id;
 SELECT b.name, s.id, s.key, s.size, s.content_type, s.meta, s.want_crc64, s.owner, s.created_at, s.expires_at, sent.bytes
 FROM buckets b CROSS JOIN LATERAL (
     SELECT s.*, e.expires_at FROM sessions s JOIN session_expiries e ON e.session_id = s.id
-    WHERE s.bucket_id = b.id AND s.id > $1 AND s.key >= $2 AND s.key < $3 AND e.expires_at - now() > interval '0'
+    WHERE s.bucket_id = b.id AND s.id > $1 AND s.key || '' >= $2 AND s.key || '' < $3 AND e.expires_at - now() > interval '0'
     ORDER BY s.id LIMIT $4
 ) AS s
 CROSS JOIN LATERAL (SELECT coalesce(sum(size), 0)::bigint AS bytes FROM parts WHERE owner = s.id AND state = 2) AS sent
 WHERE b.name = $5
 ORDER BY s.id;
+
+-- Those of the bucket $5 by key, after the key $1 and the id $2, below the key $3.
+-- name: ListSessionsByKey
+SELECT b.name, s.id, s.key, s.size, s.content_type, s.meta, s.want_crc64, s.owner, s.created_at, s.expires_at, sent.bytes
+FROM buckets b CROSS JOIN LATERAL (
+    SELECT s.*, e.expires_at FROM sessions s JOIN session_expiries e ON e.session_id = s.id
+    WHERE s.bucket_id = b.id AND (s.key, s.id) > ($1, $2) AND s.key < $3 AND e.expires_at - now() > interval '0'
+    ORDER BY s.key, s.id LIMIT $4
+) AS s
+CROSS JOIN LATERAL (SELECT coalesce(sum(size), 0)::bigint AS bytes FROM parts WHERE owner = s.id AND state = 2) AS sent
+WHERE b.name = $5
+ORDER BY s.key, s.id;
 
 -- The same for expired sessions, of the bucket $5 (null: all). They are few,
 -- because background work ends them: they are found by time, and sorted.
@@ -84,7 +97,7 @@ WITH expired AS MATERIALIZED (
 SELECT b.name, s.id, s.key, s.size, s.content_type, s.meta, s.want_crc64, s.owner, s.created_at, s.expires_at, sent.bytes
 FROM (
     SELECT s.*, e.expires_at FROM expired e JOIN sessions s ON s.id = e.session_id
-    WHERE e.session_id > $1 AND s.key >= $2 AND s.key < $3
+    WHERE e.session_id > $1 AND s.key || '' >= $2 AND s.key || '' < $3
       AND ($5::text IS NULL OR s.bucket_id + 0 = (SELECT id FROM buckets WHERE name = $5))
     ORDER BY s.id LIMIT $4
 ) AS s

@@ -110,8 +110,9 @@ CREATE TABLE sessions (
     received     INTEGER NOT NULL  -- bytes of the parts that are stored
 ) STRICT, WITHOUT ROWID;
 
--- Sessions of a bucket are listed by id, not by key.
+-- Sessions of a bucket are listed by id, and by key.
 CREATE INDEX sessions_of_bucket ON sessions (bucket_id, id);
+CREATE INDEX sessions_by_key ON sessions (bucket_id, key, id);
 CREATE INDEX sessions_of_owner ON sessions (owner, id);
 CREATE INDEX sessions_by_expiry ON sessions (expires_at);
 

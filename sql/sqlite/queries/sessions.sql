@@ -49,6 +49,11 @@ SELECT b.name, s.id, s.key, s.size, s.content_type, s.meta, s.want_crc64, s.owne
 FROM sessions s INDEXED BY sessions_of_bucket CROSS JOIN buckets b ON b.id = s.bucket_id
 WHERE s.bucket_id = ?2 AND s.id > ?3 AND s.expires_at > ?1 AND s.key >= ?4 AND s.key < ?5 ORDER BY s.id LIMIT ?6;
 
+-- name: ListSessionsByKey
+SELECT b.name, s.id, s.key, s.size, s.content_type, s.meta, s.want_crc64, s.owner, s.created_at, s.expires_at, s.received
+FROM sessions s INDEXED BY sessions_by_key CROSS JOIN buckets b ON b.id = s.bucket_id
+WHERE s.bucket_id = ?2 AND (s.key, s.id) > (?3, ?4) AND s.key < ?5 AND s.expires_at > ?1 ORDER BY s.key, s.id LIMIT ?6;
+
 -- Expired sessions are few, because background work ends them: they are found by time, and sorted.
 -- name: ListExpiredSessions
 SELECT b.name, s.id, s.key, s.size, s.content_type, s.meta, s.want_crc64, s.owner, s.created_at, s.expires_at, s.received

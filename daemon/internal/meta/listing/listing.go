@@ -31,6 +31,22 @@ func PrefixRange(prefix string) (from, to []byte) {
 	return []byte(prefix), to
 }
 
+// SessionKeyRange returns what a listing of sessions by key selects, in the order of key, then id: those after a key and an
+// id, with keys below to. It is one range, so that the index is read from where the page begins.
+func SessionKeyRange(q store.SessionKeyQuery) (after []byte, id store.FileID, to []byte) {
+	from, to := PrefixRange(q.Prefix)
+	switch {
+	case q.After.Key < q.Prefix:
+		return from, id, to // no session has the zero id
+	case q.After.ID.IsZero() && q.After.Key != "":
+		for i := range id {
+			id[i] = 0xff
+		}
+		return []byte(q.After.Key), id, to
+	}
+	return []byte(q.After.Key), q.After.ID, to
+}
+
 // KeyRange returns the range of keys that a listing by time selects, as PrefixRange does; nil where it selects
 // all keys. some is false when no key matches.
 func KeyRange(q store.FileQuery) (from, to []byte, some bool) {

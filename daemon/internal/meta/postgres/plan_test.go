@@ -125,7 +125,11 @@ func TestPlansOfSessions(t *testing.T) {
 		"SessionSize":          {plan(t, s, q.SessionSize, id), []string{"sessions_pkey", "session_expiries_pkey"}},
 		"ListSessions":         {plan(t, s, q.ListSessions, page...), []string{"sessions_pkey", "session_expiries_pkey", "parts_of_owner"}},
 		"ListSessionsOfBucket": {plan(t, s, q.ListSessionsOfBucket, append(page, "'default'")...), []string{"sessions_of_bucket", "session_expiries_pkey"}},
-		"ListExpiredSessions":  {plan(t, s, q.ListExpiredSessions, append(page, "'default'")...), []string{"session_expiries_by_time", "sessions_pkey"}},
+		"ListSessionsByKey": {
+			plan(t, s, q.ListSessionsByKey, "'a'", id, `'\xff'`, "10", "'default'"),
+			[]string{"sessions_by_key", "session_expiries_pkey", "parts_of_owner"},
+		},
+		"ListExpiredSessions": {plan(t, s, q.ListExpiredSessions, append(page, "'default'")...), []string{"session_expiries_by_time", "sessions_pkey"}},
 		"BeginPart": {
 			plan(t, s, q.BeginPart, id, id, "1", "1", "1", "0", "1", "1", zero, `'\x00000000'`, "null"),
 			[]string{"sessions_pkey", "session_expiries_pkey", "parts_pkey"},
@@ -158,7 +162,7 @@ func TestPlansOfSessions(t *testing.T) {
 		"ClaimName":    {plan(t, s, q.ClaimName, id, "'default'", "'a'"), []string{"buckets_name", "files_pkey"}},
 		"MoveName":     {plan(t, s, q.MoveName, id, "'default'", "'a'", "''"), []string{"files_pkey", "files_behind", "buckets_name"}},
 		"BareFile":     {plan(t, s, q.BareFile, id), []string{"files_pkey", "buckets_pkey"}},
-		"DropBucket":   {plan(t, s, q.DropBucket, "'x'", "''", "'bucket.deleted'", "0", "''", "''", "null"), []string{"buckets_name", "files_by_time", "sessions_of_bucket"}},
+		"DropBucket":   {plan(t, s, q.DropBucket, "'x'", "''", "'bucket.deleted'", "0", "''", "''", "null"), []string{"buckets_name", "files_by_time", "sessions_by_key"}},
 	} {
 		for _, index := range c.steps {
 			require.Contains(t, c.plan, "using "+index+" on ", "%s\n%s", name, c.plan)

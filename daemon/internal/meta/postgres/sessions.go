@@ -110,11 +110,26 @@ func (s *Store) ListSessions(ctx context.Context, q store.SessionQuery) (page st
 		return page, err
 	}
 	sql, args := s.listSessions(q)
-	err = s.clients.List(ctx, "ListSessions", func(c *db.Conn) error {
+	return s.sessionPage(ctx, "ListSessions", q.Bucket, q.Limit, sql, args)
+}
+
+// ListSessionsByKey implements store.Sessions.
+func (s *Store) ListSessionsByKey(ctx context.Context, q store.SessionKeyQuery) (page store.SessionPage, err error) {
+	if err := q.Validate(); err != nil {
+		return page, err
+	}
+	key, id, to := listing.SessionKeyRange(q)
+	args := []any{key, [16]byte(id), to, int64(q.Limit) + 1, string(q.Bucket)}
+	return s.sessionPage(ctx, "ListSessionsByKey", q.Bucket, q.Limit, s.q.ListSessionsByKey, args)
+}
+
+// sessionPage returns the page of a statement that finds one session more than the limit. NotFound (bucket, unless it is "").
+func (s *Store) sessionPage(ctx context.Context, op string, bucket store.BucketName, limit int, sql string, args []any) (page store.SessionPage, err error) {
+	err = s.clients.List(ctx, op, func(c *db.Conn) error {
 		page = store.SessionPage{}
-		known := q.Bucket == ""
+		known := bucket == ""
 		b := &pgx.Batch{}
-		b.Queue(s.q.Bucket, string(q.Bucket)).Query(func(rows pgx.Rows) error {
+		b.Queue(s.q.Bucket, string(bucket)).Query(func(rows pgx.Rows) error {
 			known = known || rows.Next()
 			rows.Close()
 			return rows.Err()
@@ -127,15 +142,15 @@ func (s *Store) ListSessions(ctx context.Context, q store.SessionQuery) (page st
 			return err
 		}
 		if !known {
-			return noBucket(q.Bucket)
+			return noBucket(bucket)
 		}
 		return nil
 	})
 	if err != nil {
 		return store.SessionPage{}, err
 	}
-	if len(page.Sessions) > q.Limit {
-		page.Sessions, page.More = page.Sessions[:q.Limit], true
+	if len(page.Sessions) > limit {
+		page.Sessions, page.More = page.Sessions[:limit], true
 	}
 	return page, nil
 }

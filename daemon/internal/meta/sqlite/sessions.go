@@ -173,6 +173,33 @@ func (s *Store) ListSessions(ctx context.Context, q store.SessionQuery) (page st
 	return page, nil
 }
 
+// ListSessionsByKey implements store.Sessions.
+func (s *Store) ListSessionsByKey(ctx context.Context, q store.SessionKeyQuery) (page store.SessionPage, err error) {
+	if err := q.Validate(); err != nil {
+		return page, err
+	}
+	err = s.db.List(ctx, "ListSessionsByKey", func(r *db.Reader) error {
+		bucket, _, err := s.bucketID(r, q.Bucket)
+		if err != nil {
+			return err
+		}
+		key, id, to := listing.SessionKeyRange(q)
+		rows, err := r.Query(s.db.Q.ListSessionsByKey, db.Micros(s.db.Now()), bucket, key, id[:], to, q.Limit+1)
+		if err != nil {
+			return err
+		}
+		page.Sessions, err = scanSessions(rows)
+		return err
+	})
+	if err != nil {
+		return store.SessionPage{}, err
+	}
+	if len(page.Sessions) > q.Limit {
+		page.Sessions, page.More = page.Sessions[:q.Limit], true
+	}
+	return page, nil
+}
+
 // listSessions returns the statement that answers q.
 func (s *Store) listSessions(q store.SessionQuery) string {
 	switch {

@@ -130,6 +130,34 @@ func (m *Metadata) ListSessions(ctx context.Context, q store.SessionQuery) (page
 	return page, err
 }
 
+// ListSessionsByKey implements store.Sessions.
+func (m *Metadata) ListSessionsByKey(ctx context.Context, q store.SessionKeyQuery) (page store.SessionPage, err error) {
+	if err := q.Validate(); err != nil {
+		return page, err
+	}
+	err = m.do(ctx, func(d *data) error {
+		if _, err := d.bucket(q.Bucket); err != nil {
+			return err
+		}
+		order := func(a, b store.Session) int {
+			return cmp.Or(strings.Compare(string(a.Key), string(b.Key)), bytes.Compare(a.ID[:], b.ID[:]))
+		}
+		after := store.Session{ID: q.After.ID, Key: store.Key(q.After.Key)}
+		var all []store.Session
+		for _, x := range d.sessions {
+			follows := order(x, after) > 0 && (!q.After.ID.IsZero() || string(x.Key) != q.After.Key)
+			if x.Bucket == q.Bucket && strings.HasPrefix(string(x.Key), q.Prefix) && follows && !d.expired(x) {
+				x.Parts = nil
+				all = append(all, cloneSession(x))
+			}
+		}
+		slices.SortFunc(all, order)
+		page = store.SessionPage{Sessions: all[:min(q.Limit, len(all))], More: len(all) > q.Limit}
+		return nil
+	})
+	return page, err
+}
+
 // BeginPart implements store.Sessions.
 func (m *Metadata) BeginPart(ctx context.Context, id store.FileID, p store.Part) error {
 	if err := store.ValidChecksums(p); err != nil {

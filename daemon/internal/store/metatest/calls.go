@@ -104,6 +104,7 @@ func everyOfSessions(ctx context.Context, m store.Metadata, errs map[string]erro
 	_, _ = m.CreateSession(ctx, s, time.Hour, store.SessionLimits{})
 	_, errs["Session"] = m.Session(ctx, s.ID)
 	_, errs["ListSessions"] = m.ListSessions(ctx, store.SessionQuery{Limit: 1})
+	_, errs["ListSessionsByKey"] = m.ListSessionsByKey(ctx, store.SessionKeyQuery{Bucket: store.DefaultBucket, Limit: 1})
 	errs["SetSessionSize"] = m.SetSessionSize(ctx, s.ID, s.Size)
 	errs["BeginPart"] = m.BeginPart(ctx, s.ID, begun)
 	errs["SavePart"] = m.SavePart(ctx, s.ID, saved, time.Hour)

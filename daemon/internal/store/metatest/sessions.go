@@ -280,6 +280,7 @@ var sessionTests = []test{
 			requireKind(t, store.Invalid, err)
 		}
 	}},
+	{"by key sessions come in byte order, those of a key by id, after any cursor", sessionsByKey},
 	{"an expired session is NotFound to all but the list of those, and the abort", func(t *testing.T, m store.Metadata) {
 		alive, s := session(t, m, "a"), newSession("a")
 		saved, begun := newPart(1, newNodes(2)...), newPart(2, newNodes(2)...)

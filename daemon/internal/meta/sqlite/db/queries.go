@@ -12,7 +12,7 @@ type Queries struct {
 	Enqueue, NextNode, DueTasks, ClaimTask, TakeOver, Unclaim, Hasten, Finish, FinishSome, Postpone, Depth, CountReclaims                  string
 	AcquireLease, LeaseOwner, RenewLease, ReleaseLease                                                                                     string
 	InsertSession, IDInUse, FileExists, Session, SessionAlive, SessionSize, SetSessionSize, SessionParts, RemoveSession, SlideSession      string
-	ListSessions, ListSessionsOfBucket, ListExpiredSessions, OwnerFull, BucketFull                                                         string
+	ListSessions, ListSessionsOfBucket, ListSessionsByKey, ListExpiredSessions, OwnerFull, BucketFull                                      string
 	NumberTaken, PartState, RemoveNumber, RemoveBegun, TakePart, HandOver                                                                  string
 	LoggedTo, LogSegments, NewestSegment, InsertSegment, RemoveSegment, RemovePart, FilesByID, PartsOfFiles, FilesAfter                    string
 	RestoreBucket, NeedBucket, NeedBucketOf, EraseBucket, HideOthers, HideKey, ShowRestored, MoveRestored, EraseParts, CountFile           string
