@@ -57,14 +57,15 @@ const (
 )
 
 // ringstore are the rules of this module. In the rows of daemon/internal a package is below everything that it may
-// import: the order of the layers is the order of this table. All of them may import the domain: store and chunk.
+// import: the order of the layers is the order of this table. All of them may import the domain: attr, store and chunk.
 var ringstore = Rules{
-	Everywhere: []string{internal + "store", internal + "chunk", internal + "wait"},
+	Everywhere: []string{internal + "attr", internal + "store", internal + "chunk", internal + "wait"},
 	Below:      "daemon/...",
 
 	Imports: []Row{
 		// The domain, its conformance suites, and the fakes that pass them.
-		{internal + "store", []string{"proto/problem"}},
+		{internal + "attr", nil},
+		{internal + "store", append(in("attr"), "proto/problem")},
 		{internal + "store/eventof", nil},
 		{internal + "store/metatest", in("store/eventof")},
 		{internal + "chunk", nil},
@@ -211,7 +212,7 @@ var ringstore = Rules{
 
 	TestOnly:     isTestHelper,
 	TestRoots:    []string{"tests/..."},
-	StandardOnly: []string{internal + "store", "profile", "proto/problem"},
+	StandardOnly: []string{internal + "attr", internal + "store", "profile", "proto/problem"},
 	MaxSteps:     10, // the last step leads from the domain to proto/problem, which only has the kinds of errors
 	MaxLines:     2500,
 	MaxMainLines: 30,

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/ringstore/ringstore/daemon/internal/attr"
 	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/metalog"
 	"github.com/ringstore/ringstore/daemon/internal/store"
@@ -42,6 +43,9 @@ func anyFile(t *rapid.T) store.File {
 	if rapid.Bool().Draw(t, "sha") {
 		f.SHA256 = rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, "sha256")
 	}
+	if rapid.Bool().Draw(t, "tagged") {
+		f.Attributes = attr.Set{Owner: rapid.String().Draw(t, "owner"), Tags: map[string]string{"name": rapid.StringMatching("[a-z]{0,9}").Draw(t, "tag")}}
+	}
 	for i := range rapid.IntRange(0, 3).Draw(t, "parts") {
 		f.Parts = append(f.Parts, anyPart(t, i+1, f.CRC64))
 	}
@@ -55,7 +59,7 @@ func anyPart(t *rapid.T, number int, crc uint64) store.Part {
 	}
 	copy(p.ID[:], rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "part"))
 	if rapid.Bool().Draw(t, "md5") {
-		p.Checksums = store.Checksums{{Algorithm: store.ChecksumMD5, Parts: rapid.IntRange(0, store.MaxParts).Draw(t, "of parts"), Value: rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "sum")}}
+		p.Checksums = attr.Checksums{{Algorithm: attr.ChecksumMD5, Parts: rapid.IntRange(0, store.MaxParts).Draw(t, "of parts"), Value: rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "sum")}}
 	}
 	if rapid.Bool().Draw(t, "own crc") {
 		p.CRC64 = rapid.Uint64().Draw(t, "part crc")
@@ -146,6 +150,7 @@ func TestEveryFieldIsInTheLog(t *testing.T) {
 	}
 	f.State = store.Complete
 	f.Parts[0].K, f.Parts[0].M, f.Parts[0].Chunks = 1, 0, f.Parts[0].Chunks[:1]
+	f.Attributes.Checksums[0].Value = bytes.Repeat([]byte{8}, 8)
 	f.Parts[0].Checksums[0].Value = bytes.Repeat([]byte{7}, 8) // as long as the algorithm 3 has it
 	f.SHA256 = bytes.Repeat([]byte{7}, 32)
 	s := metalog.Segment{Header: metalog.Header{Kind: store.TailSegment, Written: micros(1)}, Records: []store.LogRecord{{Kind: store.FileStored, File: f}, {Kind: store.BucketStored, Bucket: b}}}
@@ -294,11 +299,14 @@ func example() metalog.Segment {
 	f := store.File{
 		ID: store.FileID(a), Bucket: "default", Key: "folder/file", Size: 10, ContentType: "text/plain", State: store.Complete, Latest: true,
 		CreatedAt: micros(1700000000000000), CompletedAt: micros(1700000000500000), CRC64: 0x0102030405060708, ETag: store.FileID(a).ETag(),
-		Meta: map[string]string{"colour": "blue"}, ChangedBy: "key",
+		Meta: map[string]string{"colour": "blue"}, ChangedBy: "key", Attributes: attr.Set{
+			Checksums: attr.Checksums{{Algorithm: attr.ChecksumSHA1, Parts: 2, Value: append(n[:], 1, 2, 3, 4)}}, Tags: map[string]string{"tag": "value", "empty": ""},
+			Owner: "owner", Encryption: attr.Encryption{Algorithm: "AES256", KeyID: "id", Key: []byte{1, 2, 3}},
+		},
 		Parts: []store.Part{{
 			ID: store.PartID(b), Number: 1, Size: 10, K: 1, M: 2, UnitSize: 262144, CRC64: 0x0102030405060708,
 			Chunks:    []store.Placement{{Node: store.NodeID(n), Sum: 0x01020304}, {Node: store.NodeID(b), Sum: 0x01020304}, {Sum: 0x01020304}},
-			Checksums: store.Checksums{{Algorithm: store.ChecksumCRC32C, Value: []byte{1, 2, 3, 4}}, {Algorithm: store.ChecksumMD5, Value: n[:]}},
+			Checksums: attr.Checksums{{Algorithm: attr.ChecksumCRC32C, Value: []byte{1, 2, 3, 4}}, {Algorithm: attr.ChecksumMD5, Value: n[:]}},
 		}},
 	}
 	return metalog.Segment{

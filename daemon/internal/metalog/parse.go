@@ -143,6 +143,12 @@ func (p *parser) file() (f store.File) {
 			f.Meta[name] = p.string()
 		}
 	}
+	if flags&flagAttributes != 0 {
+		var err error
+		if f.Attributes, err = pack.ReadAttributes(p.bytes(p.count(1))); err != nil {
+			p.fail()
+		}
+	}
 	const leastPart = 16 + 5 + 1
 	for range p.count(leastPart) {
 		f.Parts = append(f.Parts, p.part(f.CRC64, flags&flagOneSum != 0))

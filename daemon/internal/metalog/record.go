@@ -20,6 +20,7 @@ const (
 	flagTagIsID // the entity tag is that of the id
 	flagSHA256
 	flagOneSum // there is one part, and its CRC64 is that of the file
+	flagAttributes
 )
 
 // The flags of a part.
@@ -113,6 +114,9 @@ func appendFile(b []byte, f store.File, nodes nodeTable) []byte {
 	for _, name := range slices.Sorted(maps.Keys(f.Meta)) {
 		b = appendString(appendString(b, name), f.Meta[name])
 	}
+	if flags&flagAttributes != 0 {
+		b = appendString(b, string(pack.Attributes(f.Attributes)))
+	}
 	b = binary.AppendUvarint(b, uint64(len(f.Parts)))
 	for _, p := range f.Parts {
 		b = appendPart(b, p, nodes, flags&flagOneSum != 0)
@@ -124,6 +128,7 @@ func fileFlags(f store.File) (flags uint64) {
 	for flag, set := range map[uint64]bool{
 		flagLatest: f.Latest, flagDeleteMarker: f.DeleteMarker, flagTagIsID: f.ETag == f.ID.ETag(),
 		flagSHA256: len(f.SHA256) == 32, flagOneSum: len(f.Parts) == 1 && f.Parts[0].CRC64 == f.CRC64,
+		flagAttributes: !f.Attributes.IsZero(),
 	} {
 		if set {
 			flags |= flag

@@ -3,6 +3,8 @@ package store
 import (
 	"encoding/hex"
 	"time"
+
+	"github.com/ringstore/ringstore/daemon/internal/attr"
 )
 
 // FileState is where a file is in its life. Values are stored: add at the end.
@@ -53,6 +55,7 @@ type File struct {
 	Seq          uint64    // order of the versions of a key: the one that became latest later, by a commit or a rename, has the higher one; 0 before complete
 	ETag         string    // entity tag without quotes, free for the surface that made the file to choose; "" before complete
 	Meta         map[string]string
+	Attributes   attr.Set   // what it carries for S3 clients
 	ChangedBy    string     // access key of the last commit, rename or delete; "" for an anonymous or internal one
 	Failure      string     // why a failed file failed, for a person
 	Parts        []Part     // in order of Number; as returned, the first PartsPage of them: PartsFrom has all. Listings leave it nil
@@ -67,8 +70,8 @@ type Part struct {
 	K, M      int   // data and parity chunks; K = 1: M+1 whole copies
 	UnitSize  int   // bytes
 	CRC64     uint64
-	Chunks    []Placement // K+M of them, by chunk index
-	Checksums Checksums   // of its bytes, those that the client sent and that were compared with them; usually none
+	Chunks    []Placement    // K+M of them, by chunk index
+	Checksums attr.Checksums // of its bytes, those that the client sent and that were compared with them; usually none
 }
 
 // ETag is the entity tag of a file whose surface gives it none: a file never changes, so its id identifies its content. Clients of

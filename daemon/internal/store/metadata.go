@@ -68,7 +68,7 @@ type Files interface {
 	// BeginFile records a file as Uploading, with the parts and placements
 	// that are planned, so that an abandoned write can be found and its
 	// chunks reclaimed. Used for large bodies; small ones call CommitFile alone.
-	// NotFound (bucket), Exists (id), Invalid (checksums).
+	// NotFound (bucket), Exists (id), Invalid (attributes, checksums).
 	BeginFile(ctx context.Context, f File) error
 
 	// CommitFile makes the file complete and latest: it is the step in which a write
@@ -79,7 +79,7 @@ type Files interface {
 	// on the reclaim queue.
 	// c.File.ID must be new, or where c.Begun is set that of an Uploading file of the same bucket and key.
 	// NotFound (bucket, or a begun file that was deleted), PreconditionFailed, Conflict (the file was abandoned with
-	// FailFile, or the begun file is not Uploading any more), Exists (id), Invalid (checksums). Returns the file as
+	// FailFile, or the begun file is not Uploading any more), Exists (id), Invalid (attributes, checksums). Returns the file as
 	// stored, without Parts, and the id of the file that was latest before, or the zero id.
 	CommitFile(ctx context.Context, c Commit) (stored File, previous FileID, err error)
 

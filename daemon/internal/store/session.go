@@ -3,10 +3,12 @@ package store
 import (
 	"context"
 	"time"
+
+	"github.com/ringstore/ringstore/daemon/internal/attr"
 )
 
 // MaxParts is the most parts that a file may have; they are numbered 1..MaxParts.
-const MaxParts = 10000
+const MaxParts = attr.MaxParts
 
 // MaxFileBytes is the largest file that a session may make, in bytes: 5 TiB.
 const MaxFileBytes = 5 << 40
@@ -118,7 +120,7 @@ type Sessions interface {
 	// are not in the file, and of parts that were only begun, on the reclaim queue.
 	// File.ID is that of the session, or a new one where several are joined.
 	// NotFound (a session, or the bucket), PreconditionFailed, Conflict (a part of the file is not in any of the sessions:
-	// it was replaced in the meantime; or the attempt was abandoned), Exists (a file of that id). Returns as CommitFile does, with Parts.
+	// it was replaced in the meantime; or the attempt was abandoned), Exists (a file of that id), Invalid (attributes). Returns as CommitFile does, with Parts.
 	CompleteSession(ctx context.Context, c Completion) (stored File, previous FileID, err error)
 
 	// AbortSession removes a session, expired or not, in one step of the same cost however many parts it

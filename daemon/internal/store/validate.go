@@ -1,5 +1,7 @@
 package store
 
+import "github.com/ringstore/ringstore/daemon/internal/attr"
+
 import "time"
 
 // Validate reports the first rule that the bucket breaks, as Invalid.
@@ -106,6 +108,32 @@ func ValidSize(n int64) error {
 func validLimit(n int) error {
 	if n < 1 || n > MaxListLimit {
 		return Errorf(Invalid, "limit %d is not within 1..%d", n, MaxListLimit)
+	}
+	return nil
+}
+
+// ValidFile reports the first attribute of the file, or checksum of its parts, that is not valid, as Invalid.
+func ValidFile(f File) error {
+	if err := ValidAttributes(f.Attributes); err != nil {
+		return err
+	}
+	return ValidChecksums(f.Parts...)
+}
+
+// ValidAttributes reports the first attribute that is not valid, as Invalid.
+func ValidAttributes(a attr.Set) error {
+	if err := a.Validate(); err != nil {
+		return Errorf(Invalid, "%w", err)
+	}
+	return nil
+}
+
+// ValidChecksums reports the first checksum of the parts that is not valid, as Invalid.
+func ValidChecksums(parts ...Part) error {
+	for _, p := range parts {
+		if err := p.Checksums.Validate(); err != nil {
+			return Errorf(Invalid, "%w", err)
+		}
 	}
 	return nil
 }

@@ -39,6 +39,7 @@ CREATE TABLE files (
     seq           bigint      NOT NULL DEFAULT 0, -- order of the versions of a key; 0 before complete
     deleted_at    timestamptz, -- of state 4; 1970: no read can be in progress
     marks         bytea,       -- where its parts begin, of a file of many: package meta/pack
+    attributes    bytea,       -- what S3 clients set, usually none: package meta/pack
     CONSTRAINT files_latest_is_complete CHECK (state = 2 OR NOT latest)
 );
 

@@ -1,7 +1,7 @@
 -- A file with its first parts: as many as store.PartsPage, as in Parts. The deleted files of a deleted bucket have no bucket name.
 -- name: File
 SELECT coalesce(b.name, ''), f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
-       f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq,
+       f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq, f.attributes,
        f.marks, p.id, p.number, p.size, p.k, p.m, p.unit_size, p.crc64, p.nodes, p.sums, p.checksums
 FROM files f LEFT JOIN buckets b ON b.id = f.bucket_id
 LEFT JOIN LATERAL (SELECT * FROM parts WHERE owner = f.id AND state = 2 ORDER BY number LIMIT 64) AS p ON true
@@ -9,7 +9,7 @@ WHERE f.id = $1 ORDER BY p.number;
 
 -- name: LatestFile
 SELECT b.name, f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
-       f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq,
+       f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq, f.attributes,
        f.marks, p.id, p.number, p.size, p.k, p.m, p.unit_size, p.crc64, p.nodes, p.sums, p.checksums
 FROM buckets b JOIN files f ON f.bucket_id = b.id AND f.latest AND NOT f.delete_marker
 LEFT JOIN LATERAL (SELECT * FROM parts WHERE owner = f.id AND state = 2 ORDER BY number LIMIT 64) AS p ON true
@@ -25,7 +25,7 @@ WHERE owner = $1 AND state = 2 AND number >= $2 ORDER BY number LIMIT 64;
 SELECT b.name, f.*
 FROM buckets b LEFT JOIN LATERAL (
     SELECT f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
-           f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq
+           f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq, f.attributes
     FROM files f
     WHERE f.bucket_id = b.id AND f.latest AND NOT f.delete_marker AND f.key >= $2 AND f.key < $3
     ORDER BY f.key LIMIT $4
@@ -52,6 +52,6 @@ WITH RECURSIVE page (n, bucket_id, bucket, common, key, next) AS (
     WHERE page.n < $4::integer
 )
 SELECT page.bucket, f.id, page.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
-       f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq
+       f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq, f.attributes
 FROM page LEFT JOIN files f
   ON f.bucket_id = page.bucket_id AND f.key = CASE WHEN NOT page.common THEN page.key END AND f.latest;

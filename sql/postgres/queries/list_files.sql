@@ -4,7 +4,7 @@
 SELECT b.name, f.*
 FROM buckets b CROSS JOIN LATERAL (
     SELECT f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
-           f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq
+           f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq, f.attributes
     FROM files f
     WHERE f.bucket_id = b.id AND f.state = $2 AND NOT f.delete_marker AND (f.created_at, f.id) > ($5::timestamptz, $6::uuid)
     ORDER BY f.created_at, f.id LIMIT $3::bigint + $4::bigint
@@ -16,7 +16,7 @@ ORDER BY f.created_at, f.id OFFSET $3::bigint LIMIT $4::bigint;
 SELECT b.name, f.*
 FROM buckets b CROSS JOIN LATERAL (
     SELECT f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
-           f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq
+           f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq, f.attributes
     FROM files f
     WHERE f.bucket_id = b.id AND f.state = $2 AND NOT f.delete_marker AND (f.created_at, f.id) < ($5::timestamptz, $6::uuid)
     ORDER BY f.created_at DESC, f.id DESC LIMIT $3::bigint + $4::bigint
@@ -40,11 +40,11 @@ SELECT count(*) FROM (
 SELECT b.name, f.*
 FROM buckets b CROSS JOIN LATERAL (
     SELECT f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
-           f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq
+           f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq, f.attributes
     FROM files f WHERE f.bucket_id = b.id AND f.latest AND f.key >= $7 AND f.key < $8 AND f.state = $2 AND NOT f.delete_marker
     UNION ALL
     SELECT f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
-           f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq
+           f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq, f.attributes
     FROM files f WHERE f.bucket_id = b.id AND NOT f.latest AND f.key >= $7 AND f.key < $8 AND f.state = $2 AND NOT f.delete_marker
 ) AS f
 WHERE ($1::text IS NULL OR b.name = $1) AND (f.created_at, f.id) > ($5::timestamptz, $6::uuid)
@@ -54,11 +54,11 @@ ORDER BY f.created_at, f.id OFFSET $3::bigint LIMIT $4::bigint;
 SELECT b.name, f.*
 FROM buckets b CROSS JOIN LATERAL (
     SELECT f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
-           f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq
+           f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq, f.attributes
     FROM files f WHERE f.bucket_id = b.id AND f.latest AND f.key >= $7 AND f.key < $8 AND f.state = $2 AND NOT f.delete_marker
     UNION ALL
     SELECT f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
-           f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq
+           f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq, f.attributes
     FROM files f WHERE f.bucket_id = b.id AND NOT f.latest AND f.key >= $7 AND f.key < $8 AND f.state = $2 AND NOT f.delete_marker
 ) AS f
 WHERE ($1::text IS NULL OR b.name = $1) AND (f.created_at, f.id) < ($5::timestamptz, $6::uuid)

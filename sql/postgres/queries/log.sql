@@ -55,12 +55,12 @@ INSERT INTO queue_changes (kind, priority, tasks) SELECT 1, 0, count(*) FROM que
 
 -- name: FilesByID
 SELECT coalesce(b.name, ''), f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
-       f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq
+       f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq, f.attributes
 FROM files f LEFT JOIN buckets b ON b.id = f.bucket_id WHERE f.id = ANY ($1::uuid[]) ORDER BY f.id;
 
 -- name: FilesAfter
 SELECT coalesce(b.name, ''), f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
-       f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq
+       f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq, f.attributes
 FROM files f LEFT JOIN buckets b ON b.id = f.bucket_id WHERE f.id > $1 AND f.state = 2 ORDER BY f.id LIMIT $2;
 
 -- name: PartsOfFiles
@@ -106,8 +106,8 @@ WHERE b.name = $1 AND files.bucket_id = b.id AND files.key = $2 AND files.latest
 UPDATE files SET latest = true FROM buckets b WHERE b.name = $1 AND files.bucket_id = b.id AND files.key = $2 AND files.id = $3;
 
 -- name: RestoreFile
-INSERT INTO files (id, bucket_id, key, size, content_type, state, latest, delete_marker, created_at, completed_at, crc64, sha256, etag, meta, changed_by, seq)
-SELECT @id, b.id, @key, @size, @type, 2, @latest, @marker, @created, @completed, @crc, @sha, @etag, @meta, @caller, @seq FROM buckets b WHERE b.name = @bucket;
+INSERT INTO files (id, bucket_id, key, size, content_type, state, latest, delete_marker, created_at, completed_at, crc64, sha256, etag, meta, attributes, changed_by, seq)
+SELECT @id, b.id, @key, @size, @type, 2, @latest, @marker, @created, @completed, @crc, @sha, @etag, @meta, @attributes, @caller, @seq FROM buckets b WHERE b.name = @bucket;
 
 -- name: RestoreParts
 INSERT INTO parts (owner, id, number, size, k, m, unit_size, crc64, nodes, sums, checksums, state)

@@ -1,6 +1,6 @@
 -- name: Part
 SELECT coalesce(b.name, ''), f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
-       f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq,
+       f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq, f.attributes,
        f.marks, p.id, p.number, p.size, p.k, p.m, p.unit_size, p.crc64, p.nodes, p.sums, p.checksums
 FROM parts p JOIN files f ON f.id = p.owner LEFT JOIN buckets b ON b.id = f.bucket_id
 WHERE p.id = $1 AND p.state = 2;

@@ -50,5 +50,5 @@ SELECT new_bucket, 2, $2, $3, claimed.id, moved.seq, claimed.id, size, 1, $4, no
 
 -- name: BareFile
 SELECT b.name, f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
-       f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq
+       f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq, f.attributes
 FROM files f JOIN buckets b ON b.id = f.bucket_id WHERE f.id = $1 AND f.state <> 4;

@@ -240,8 +240,8 @@ WITH holder AS MATERIALIZED (
             WHERE p.state = 2 AND array_position(@sessions::uuid[], p.owner) IS NOT NULL) AS parts
 ), stored AS (
     INSERT INTO files (id, bucket_id, key, size, content_type, state, latest, delete_marker,
-                       created_at, crc64, sha256, etag, meta, changed_by)
-    SELECT @id, holder.id, @key, @size, @type, 0, false, @marker, coalesce(@created, now()), @crc, @sha, @etag, @meta, @caller
+                       created_at, crc64, sha256, etag, meta, attributes, changed_by)
+    SELECT @id, holder.id, @key, @size, @type, 0, false, @marker, coalesce(@created, now()), @crc, @sha, @etag, @meta, @attributes, @caller
     FROM holder, found WHERE found.sessions = cardinality(@sessions::uuid[]) AND found.parts = cardinality(@parts::uuid[])
     RETURNING created_at
 )

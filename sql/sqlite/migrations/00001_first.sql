@@ -39,6 +39,7 @@ CREATE TABLE files (
     seq           INTEGER NOT NULL DEFAULT 0, -- order of the versions of a key; 0 before complete
     deleted_at    INTEGER NOT NULL DEFAULT 0, -- of state 4; 0 there: no read can be in progress
     marks         BLOB,             -- where its parts begin, of a file of many: package meta/pack
+    attributes    BLOB,             -- what S3 clients set, usually none: package meta/pack
     CHECK (state = 2 OR NOT latest)
 ) STRICT, WITHOUT ROWID;
 

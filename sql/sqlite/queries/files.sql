@@ -1,7 +1,7 @@
 -- name: InsertFile
 INSERT INTO files (id, bucket_id, key, size, content_type, state, latest, delete_marker,
-                   created_at, completed_at, crc64, sha256, etag, meta, failure, changed_by, seq)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?, ?);
+                   created_at, completed_at, crc64, sha256, etag, meta, failure, changed_by, seq, attributes)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?, ?, ?);
 
 -- name: InsertPart
 INSERT INTO parts (owner, number, id, state, size, k, m, unit_size, crc64, nodes, sums, checksums, stored_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
@@ -73,13 +73,13 @@ UPDATE files SET state = 3, failure = ? WHERE id = ?;
 -- A file with its first two parts, one a row: most files have one. The deleted files of a deleted bucket have no bucket name.
 -- name: File
 SELECT coalesce(b.name, ''), f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
-       f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq, f.marks,
+       f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq, f.attributes, f.marks,
        p.id, coalesce(p.number, 0), coalesce(p.size, 0), coalesce(p.k, 0), coalesce(p.m, 0), coalesce(p.unit_size, 0), coalesce(p.crc64, 0), p.nodes, p.sums, p.checksums
 FROM files f LEFT JOIN buckets b ON b.id = f.bucket_id LEFT JOIN parts p ON p.owner = f.id AND p.state <> 3 WHERE f.id = ? ORDER BY p.number LIMIT 2;
 
 -- name: LatestFile
 SELECT b.name, f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
-       f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq, f.marks,
+       f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq, f.attributes, f.marks,
        p.id, coalesce(p.number, 0), coalesce(p.size, 0), coalesce(p.k, 0), coalesce(p.m, 0), coalesce(p.unit_size, 0), coalesce(p.crc64, 0), p.nodes, p.sums, p.checksums
 FROM buckets b JOIN files f ON f.bucket_id = b.id AND f.key = ?2 AND f.latest = 1 LEFT JOIN parts p ON p.owner = f.id AND p.state <> 3
 WHERE b.name = ?1 AND NOT f.delete_marker ORDER BY p.number LIMIT 2;
@@ -97,20 +97,20 @@ UPDATE files SET marks = ? WHERE id = ?;
 -- The latest files of a bucket, from one key to another. The result is read only as far as needed:
 -- with a changing LIMIT SQLite would prepare the statement again each time.
 -- name: ListObjects
-SELECT '', id, key, size, content_type, state, latest, delete_marker, created_at, completed_at, crc64, sha256, etag, meta, failure, changed_by, seq
+SELECT '', id, key, size, content_type, state, latest, delete_marker, created_at, completed_at, crc64, sha256, etag, meta, failure, changed_by, seq, attributes
 FROM files WHERE bucket_id = ? AND latest = 1 AND NOT delete_marker AND key >= ? AND key < ? ORDER BY key;
 
 -- Oldest first, after (?5, ?6); for newest first, ASC is replaced by DESC and > (? by < (?.
 -- name: ListFiles
 SELECT b.name, f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
-       f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq
+       f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq, f.attributes
 FROM files f JOIN buckets b ON b.id = f.bucket_id
 WHERE f.state = ?1 AND f.state <> 4 AND NOT f.delete_marker AND (f.created_at, f.id) > (?5, ?6)
 ORDER BY f.created_at ASC, f.id ASC LIMIT ?7 OFFSET ?8;
 
 -- name: ListFilesOfBucket
 SELECT b.name, f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
-       f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq
+       f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq, f.attributes
 FROM files f JOIN buckets b ON b.id = f.bucket_id
 WHERE f.bucket_id = ?2 AND f.state = ?1 AND f.state <> 4 AND NOT f.delete_marker AND (f.created_at, f.id) > (?5, ?6)
 ORDER BY f.created_at ASC, f.id ASC LIMIT ?7 OFFSET ?8;
@@ -129,12 +129,12 @@ SELECT count(*) FROM (
 -- name: ListFilesByKey
 SELECT * FROM (
     SELECT b.name, f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
-           f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq
+           f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq, f.attributes
     FROM buckets b CROSS JOIN files f ON f.bucket_id = b.id AND f.key >= ?3 AND f.key < ?4 AND f.latest = 1
     WHERE (?2 IS NULL OR b.id = ?2) AND +f.state = ?1 AND NOT f.delete_marker AND (+f.created_at, f.id) > (?5, ?6)
     UNION ALL
     SELECT b.name, f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
-           f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq
+           f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq, f.attributes
     FROM buckets b CROSS JOIN files f ON f.bucket_id = b.id AND f.key >= ?3 AND f.key < ?4 AND f.latest = 0 AND f.state <> 4
     WHERE (?2 IS NULL OR b.id = ?2) AND +f.state = ?1 AND NOT f.delete_marker AND (+f.created_at, f.id) > (?5, ?6)
 ) ORDER BY created_at ASC, id ASC LIMIT ?7 OFFSET ?8;

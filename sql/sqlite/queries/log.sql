@@ -20,7 +20,7 @@ DELETE FROM parts WHERE id = ? RETURNING id, nodes;
 
 -- The files of a JSON array of ids in hexadecimal.
 -- name: FilesByID
-SELECT coalesce(b.name, ''), f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at, f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq
+SELECT coalesce(b.name, ''), f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at, f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq, f.attributes
 FROM files f LEFT JOIN buckets b ON b.id = f.bucket_id WHERE f.id IN (SELECT unhex(value) FROM json_each(?)) ORDER BY f.id;
 
 -- The parts of such files.
@@ -29,7 +29,7 @@ SELECT id, number, size, k, m, unit_size, crc64, nodes, sums, checksums, owner
 FROM parts WHERE owner IN (SELECT unhex(value) FROM json_each(?)) AND state <> 3 ORDER BY owner, number LIMIT ?;
 
 -- name: FilesAfter
-SELECT coalesce(b.name, ''), f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at, f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq
+SELECT coalesce(b.name, ''), f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at, f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq, f.attributes
 FROM files f LEFT JOIN buckets b ON b.id = f.bucket_id WHERE f.id > ? AND f.state = 2 ORDER BY f.id LIMIT ?;
 
 -- name: RestoreBucket

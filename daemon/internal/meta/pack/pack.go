@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"encoding/binary"
 
+	"github.com/ringstore/ringstore/daemon/internal/attr"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -76,7 +77,7 @@ func ReadMarks(b []byte) ([]store.PartMark, error) {
 
 // Checksums encodes checksums: of each one byte of algorithm, the number of parts as an unsigned varint, one byte of length, and the
 // value. No checksums are nil.
-func Checksums(all store.Checksums) []byte {
+func Checksums(all attr.Checksums) []byte {
 	var b []byte
 	for _, c := range all {
 		b = append(b, byte(c.Algorithm))
@@ -87,17 +88,17 @@ func Checksums(all store.Checksums) []byte {
 }
 
 // ReadChecksums decodes what Checksums encoded. Internal where it did not.
-func ReadChecksums(b []byte) (all store.Checksums, err error) {
+func ReadChecksums(b []byte) (all attr.Checksums, err error) {
 	for len(b) > 0 {
 		parts, n := binary.Uvarint(b[1:])
 		if n <= 0 || len(b) < 2+n || parts > store.MaxParts || len(b) < 2+n+int(b[1+n]) {
 			return nil, store.Errorf(store.Internal, "the checksums of a part are malformed")
 		}
 		end := 2 + n + int(b[1+n])
-		all = append(all, store.Checksum{Algorithm: store.ChecksumAlgorithm(b[0]), Parts: int(parts), Value: bytes.Clone(b[2+n : end])})
+		all = append(all, attr.Checksum{Algorithm: attr.ChecksumAlgorithm(b[0]), Parts: int(parts), Value: bytes.Clone(b[2+n : end])})
 		b = b[end:]
 	}
-	if store.ValidChecksums(store.Part{Checksums: all}) != nil {
+	if all.Validate() != nil {
 		return nil, store.Errorf(store.Internal, "the checksums of a part are malformed")
 	}
 	return all, nil

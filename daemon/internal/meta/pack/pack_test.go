@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ringstore/ringstore/daemon/internal/attr"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -57,7 +58,7 @@ func FuzzReadMarks(f *testing.F) {
 }
 
 func FuzzReadChecksums(f *testing.F) {
-	f.Add(Checksums(store.Checksums{{Algorithm: store.ChecksumCRC32, Value: []byte{1, 2, 3, 4}}, {Algorithm: store.ChecksumMD5, Parts: 7, Value: make([]byte, 16)}}))
+	f.Add(Checksums(attr.Checksums{{Algorithm: attr.ChecksumCRC32, Value: []byte{1, 2, 3, 4}}, {Algorithm: attr.ChecksumMD5, Parts: 7, Value: make([]byte, 16)}}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		all, err := ReadChecksums(b)
 		if err != nil {
@@ -72,7 +73,7 @@ func FuzzReadChecksums(f *testing.F) {
 
 func TestChecksumsAreStable(t *testing.T) {
 	t.Parallel()
-	all := store.Checksums{{Algorithm: store.ChecksumCRC32, Parts: 200, Value: []byte{1, 2, 3, 4}}, {Algorithm: store.ChecksumMD5, Value: make([]byte, 16)}}
+	all := attr.Checksums{{Algorithm: attr.ChecksumCRC32, Parts: 200, Value: []byte{1, 2, 3, 4}}, {Algorithm: attr.ChecksumMD5, Value: make([]byte, 16)}}
 	b := Checksums(all)
 	require.Equal(t, "01"+"c801"+"04"+"01020304"+"06"+"00"+"10"+"00000000000000000000000000000000", hex.EncodeToString(b))
 	back, err := ReadChecksums(b)

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/ringstore/ringstore/daemon/internal/attr"
 	"github.com/ringstore/ringstore/daemon/internal/meta/pack"
 	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/db"
 	"github.com/ringstore/ringstore/daemon/internal/placement"
@@ -20,12 +21,14 @@ type commandTag = pgconn.CommandTag
 // fileRow is a file as it will be stored. It shares nothing with the caller's
 // File, because a commit may continue after its caller has returned.
 type fileRow struct {
-	file   store.File // without Meta, SHA256 and Parts
+	file   store.File // without Meta, SHA256, Attributes and Parts
 	change store.Change
 	meta   []byte // JSON, nil when empty
 	sha    []byte
 	parts  []partRow
 	marks  []byte // of a file with many parts, else nil
+
+	attributes []byte // nil when there are none
 }
 
 type partRow struct {
@@ -48,10 +51,10 @@ func newFileRow(f store.File, c store.Change) (fileRow, error) {
 	if r.meta, err = metaColumn(f.Meta); err != nil {
 		return r, err
 	}
-	if err := store.ValidChecksums(f.Parts...); err != nil {
+	if err := store.ValidFile(f); err != nil {
 		return r, err
 	}
-	r.marks = pack.Marks(store.MarksOf(f.Parts))
+	r.marks, r.attributes = pack.Marks(store.MarksOf(f.Parts)), pack.Attributes(f.Attributes)
 	r.parts = make([]partRow, len(f.Parts))
 	for i, p := range f.Parts {
 		row := &r.parts[i]
@@ -63,7 +66,7 @@ func newFileRow(f store.File, c store.Change) (fileRow, error) {
 		row.part = p
 		row.part.Chunks, row.part.Checksums = nil, nil
 	}
-	r.file.Meta, r.file.SHA256, r.file.Parts = nil, nil, nil
+	r.file.Meta, r.file.SHA256, r.file.Parts, r.file.Attributes = nil, nil, nil, attr.Set{}
 	return r, nil
 }
 
@@ -155,7 +158,7 @@ func (s *Store) unlessAbandoned(ctx context.Context, id store.FileID, err error)
 func storedFile(f store.File, c store.Change, o outcome) store.File {
 	f.State, f.Latest, f.Parts, f.Failure, f.ChangedBy = store.Complete, true, nil, "", c.Caller
 	f.CreatedAt, f.CompletedAt, f.Seq = o.createdAt.UTC(), o.completedAt.UTC(), o.seq
-	f.SHA256 = slices.Clone(f.SHA256)
+	f.SHA256, f.Attributes = slices.Clone(f.SHA256), f.Attributes.Clone()
 	meta := make(map[string]string, len(f.Meta))
 	for k, v := range f.Meta {
 		meta[k] = v

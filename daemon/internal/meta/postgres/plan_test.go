@@ -145,7 +145,7 @@ func TestPlansOfSessions(t *testing.T) {
 		"DropPart":     {plan(t, s, q.DropPart, id, "'{0}'", ids), []string{"parts_pkey"}},
 		"LockSessions": {plan(t, s, q.LockSessions, ids), []string{"sessions_pkey"}},
 		"ClaimSessions": {
-			plan(t, s, q.ClaimSessions, "'default'", ids, ids, id, "'a'", "1", "''", "false", "null", "1", "null", "''", "null", "''"),
+			plan(t, s, q.ClaimSessions, "'default'", ids, ids, id, "'a'", "1", "''", "false", "null", "1", "null", "''", "null", "null", "''"),
 			[]string{"buckets_name", "sessions_pkey", "session_expiries_pkey", "parts_pkey"},
 		},
 		"HandOver":     {plan(t, s, q.HandOver, id, ids, "'{1}'", ids, id), []string{"files_pkey", "parts_of_owner"}},

@@ -16,7 +16,7 @@ import (
 
 // BeginFile implements store.Files.
 func (s *Store) BeginFile(ctx context.Context, f store.File) error {
-	if err := store.ValidChecksums(f.Parts...); err != nil {
+	if err := store.ValidFile(f); err != nil {
 		return err
 	}
 	f.State, f.Latest, f.CompletedAt, f.Seq = store.Uploading, false, time.Time{}, 0
@@ -46,7 +46,7 @@ func (s *Store) insert(t *db.Tx, bucket int64, f store.File) error {
 		return err
 	}
 	_, err = t.Exec(s.db.Q.InsertFile, f.ID[:], bucket, []byte(f.Key), f.Size, f.ContentType, int64(f.State), f.Latest, f.DeleteMarker,
-		db.Micros(f.CreatedAt), db.Micros(f.CompletedAt), int64(f.CRC64), f.SHA256, f.ETag, meta, f.ChangedBy, int64(f.Seq))
+		db.Micros(f.CreatedAt), db.Micros(f.CompletedAt), int64(f.CRC64), f.SHA256, f.ETag, meta, f.ChangedBy, int64(f.Seq), pack.Attributes(f.Attributes))
 	if err != nil {
 		return err
 	}
@@ -84,7 +84,7 @@ func (s *Store) insertPart(t *db.Tx, owner store.FileID, state int, p store.Part
 func (s *Store) CommitFile(ctx context.Context, c store.Commit) (store.File, store.FileID, error) {
 	f := c.File
 	var previous store.FileID
-	if err := store.ValidChecksums(f.Parts...); err != nil {
+	if err := store.ValidFile(f); err != nil {
 		return store.File{}, previous, err
 	}
 	err := s.db.Write(ctx, "CommitFile", func(t *db.Tx) (err error) {
@@ -150,7 +150,7 @@ func (s *Store) unlessAbandoned(ctx context.Context, f store.File, err error) er
 // asStored is the file as it would be read; it shares only Parts with the argument.
 func asStored(f store.File) store.File {
 	f.Failure = ""
-	f.SHA256, f.Meta = bytes.Clone(f.SHA256), maps.Clone(f.Meta)
+	f.SHA256, f.Meta, f.Attributes = bytes.Clone(f.SHA256), maps.Clone(f.Meta), f.Attributes.Clone()
 	f.CreatedAt = db.FromMicros(db.Micros(f.CreatedAt))
 	return f
 }

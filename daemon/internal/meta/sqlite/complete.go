@@ -14,6 +14,9 @@ import (
 func (s *Store) CompleteSession(ctx context.Context, c store.Completion) (store.File, store.FileID, error) {
 	f := c.File
 	var previous store.FileID
+	if err := store.ValidAttributes(f.Attributes); err != nil {
+		return store.File{}, previous, err
+	}
 	err := s.db.Write(ctx, "CompleteSession", func(t *db.Tx) (err error) {
 		f = c.File
 		bucket, err := s.bucketOf(t, f.Bucket)

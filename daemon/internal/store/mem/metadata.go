@@ -194,7 +194,7 @@ func (m *Metadata) DeleteBucket(ctx context.Context, name store.BucketName, call
 
 // BeginFile implements store.Files.
 func (m *Metadata) BeginFile(ctx context.Context, f store.File) error {
-	if err := store.ValidChecksums(f.Parts...); err != nil {
+	if err := store.ValidFile(f); err != nil {
 		return err
 	}
 	return m.do(ctx, func(d *data) error {
@@ -250,7 +250,7 @@ func (d *data) reclaimPart(p store.Part, reason string) {
 
 // CommitFile implements store.Files.
 func (m *Metadata) CommitFile(ctx context.Context, c store.Commit) (stored store.File, previous store.FileID, err error) {
-	if err := store.ValidChecksums(c.File.Parts...); err != nil {
+	if err := store.ValidFile(c.File); err != nil {
 		return stored, previous, err
 	}
 	err = m.do(ctx, func(d *data) error {
@@ -635,6 +635,7 @@ func withoutParts(f store.File) store.File {
 // cloneFile copies all that the value refers to.
 func cloneFile(f store.File) store.File {
 	f.SHA256, f.Meta, f.Parts = bytes.Clone(f.SHA256), maps.Clone(f.Meta), slices.Clone(f.Parts)
+	f.Attributes = f.Attributes.Clone()
 	for i := range f.Parts {
 		f.Parts[i] = clonePart(f.Parts[i])
 	}
@@ -642,9 +643,6 @@ func cloneFile(f store.File) store.File {
 }
 
 func clonePart(p store.Part) store.Part {
-	p.Chunks, p.Checksums = slices.Clone(p.Chunks), slices.Clone(p.Checksums)
-	for i, c := range p.Checksums {
-		p.Checksums[i].Value = bytes.Clone(c.Value)
-	}
+	p.Chunks, p.Checksums = slices.Clone(p.Chunks), p.Checksums.Clone()
 	return p
 }

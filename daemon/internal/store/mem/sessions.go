@@ -261,6 +261,9 @@ func (m *Metadata) DropPart(ctx context.Context, p store.Part) error {
 
 // CompleteSession implements store.Sessions.
 func (m *Metadata) CompleteSession(ctx context.Context, c store.Completion) (stored store.File, previous store.FileID, err error) {
+	if err := store.ValidAttributes(c.File.Attributes); err != nil {
+		return stored, previous, err
+	}
 	err = m.do(ctx, func(d *data) error {
 		f := c.File
 		if _, err := d.bucket(f.Bucket); err != nil {

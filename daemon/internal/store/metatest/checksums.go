@@ -7,23 +7,24 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ringstore/ringstore/daemon/internal/attr"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-func sum(algorithm store.ChecksumAlgorithm, parts, length int) store.Checksum {
-	return store.Checksum{Algorithm: algorithm, Parts: parts, Value: bytes.Repeat([]byte{byte(algorithm), 0, 0xff, 0x80}, 8)[:length]}
+func sum(algorithm attr.ChecksumAlgorithm, parts, length int) attr.Checksum {
+	return attr.Checksum{Algorithm: algorithm, Parts: parts, Value: bytes.Repeat([]byte{byte(algorithm), 0, 0xff, 0x80}, 8)[:length]}
 }
 
 // everySum has a checksum of each algorithm, and one of them of the two types.
-func everySum() store.Checksums {
-	return store.Checksums{
-		sum(store.ChecksumCRC32, 0, 4), sum(store.ChecksumCRC32C, 0, 4), sum(store.ChecksumCRC64NVME, 0, 8), sum(store.ChecksumSHA1, 0, 20),
-		sum(store.ChecksumSHA256, 0, 32), sum(store.ChecksumSHA256, store.MaxParts, 32), sum(store.ChecksumMD5, 0, 16),
+func everySum() attr.Checksums {
+	return attr.Checksums{
+		sum(attr.ChecksumCRC32, 0, 4), sum(attr.ChecksumCRC32C, 0, 4), sum(attr.ChecksumCRC64NVME, 0, 8), sum(attr.ChecksumSHA1, 0, 20),
+		sum(attr.ChecksumSHA256, 0, 32), sum(attr.ChecksumSHA256, store.MaxParts, 32), sum(attr.ChecksumMD5, 0, 16),
 	}
 }
 
 // checkedPart is newPart with these checksums.
-func checkedPart(number int, sums store.Checksums, nodes ...store.NodeID) store.Part {
+func checkedPart(number int, sums attr.Checksums, nodes ...store.NodeID) store.Part {
 	p := newPart(number, nodes...)
 	p.Checksums = sums
 	return p
@@ -65,7 +66,7 @@ func requirePartsEverywhere(t *testing.T, m store.Metadata, f store.File, parts 
 var checksumTests = []test{
 	{"the parts of a file keep their checksums, and those without keep none", func(t *testing.T, m store.Metadata) {
 		nodes := newNodes(2)
-		md5 := store.Checksums{sum(store.ChecksumMD5, 0, 16)}
+		md5 := attr.Checksums{sum(attr.ChecksumMD5, 0, 16)}
 		parts := []store.Part{checkedPart(1, everySum(), nodes...), newPart(2, nodes...), checkedPart(3, md5, nodes...), newPart(4, nodes...)}
 		f := newFile("a", parts...)
 		put(t, m, f)
@@ -75,7 +76,7 @@ var checksumTests = []test{
 		require.Nil(t, got.Parts[1].Checksums)
 	}},
 	{"so do those of an upload that was begun, as the commit has them", func(t *testing.T, m store.Metadata) {
-		f := newFile("a", checkedPart(1, store.Checksums{sum(store.ChecksumCRC32, 0, 4)}, newNodes(2)...))
+		f := newFile("a", checkedPart(1, attr.Checksums{sum(attr.ChecksumCRC32, 0, 4)}, newNodes(2)...))
 		begin(t, m, f)
 		begun, err := m.File(t.Context(), f.ID)
 		require.NoError(t, err)
@@ -88,7 +89,7 @@ var checksumTests = []test{
 	{"parts of sessions have theirs, and keep them when the sessions are joined", func(t *testing.T, m store.Metadata) {
 		s, other := session(t, m, "a"), session(t, m, "b")
 		nodes := newNodes(2)
-		md5 := store.Checksums{sum(store.ChecksumMD5, 0, 16)}
+		md5 := attr.Checksums{sum(attr.ChecksumMD5, 0, 16)}
 		one, two, three := checkedPart(1, md5, nodes...), newPart(2, nodes...), checkedPart(3, everySum(), nodes...)
 		beginPart(t, m, s.ID, newPart(1, nodes...))
 		savePart(t, m, s.ID, one)
@@ -127,19 +128,19 @@ var checksumTests = []test{
 	}},
 	{"checksums that are not valid are Invalid, and nothing is stored", func(t *testing.T, m store.Metadata) {
 		s := session(t, m, "a")
-		crc, crc32c := sum(store.ChecksumCRC32, 0, 4), sum(store.ChecksumCRC32C, 0, 4)
-		for name, sums := range map[string]store.Checksums{
+		crc, crc32c := sum(attr.ChecksumCRC32, 0, 4), sum(attr.ChecksumCRC32C, 0, 4)
+		for name, sums := range map[string]attr.Checksums{
 			"no algorithm":      {sum(0, 0, 0)},
-			"unknown algorithm": {sum(store.ChecksumMD5+1, 0, 16)},
-			"too short":         {sum(store.ChecksumMD5, 0, 15)},
-			"too long":          {sum(store.ChecksumCRC64NVME, 0, 9)},
-			"none":              {{Algorithm: store.ChecksumSHA1}},
+			"unknown algorithm": {sum(attr.ChecksumMD5+1, 0, 16)},
+			"too short":         {sum(attr.ChecksumMD5, 0, 15)},
+			"too long":          {sum(attr.ChecksumCRC64NVME, 0, 9)},
+			"none":              {{Algorithm: attr.ChecksumSHA1}},
 			"twice":             {crc, crc},
-			"composite twice":   {sum(store.ChecksumCRC32, 2, 4), sum(store.ChecksumCRC32, 3, 4)},
+			"composite twice":   {sum(attr.ChecksumCRC32, 2, 4), sum(attr.ChecksumCRC32, 3, 4)},
 			"not in order":      {crc32c, crc},
-			"composite first":   {sum(store.ChecksumCRC32, 2, 4), crc},
-			"negative parts":    {sum(store.ChecksumCRC32, -1, 4)},
-			"too many parts":    {sum(store.ChecksumCRC32, store.MaxParts+1, 4)},
+			"composite first":   {sum(attr.ChecksumCRC32, 2, 4), crc},
+			"negative parts":    {sum(attr.ChecksumCRC32, -1, 4)},
+			"too many parts":    {sum(attr.ChecksumCRC32, store.MaxParts+1, 4)},
 		} {
 			f := newFile("a", newPart(1, newNodes(1)...), checkedPart(2, sums, newNodes(1)...))
 			_, _, err := m.CommitFile(t.Context(), store.Commit{File: f})

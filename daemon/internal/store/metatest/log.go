@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ringstore/ringstore/daemon/internal/attr"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -38,7 +39,7 @@ var logTests = []test{
 		log, n := store.NewLogID(), newNodes(3)
 		a, b, c := newSegment(log, 1, 3, n...), newSegment(log, 2, 3, n...), newSegment(log, 7, 4, n...)
 		b.Kind, b.Group = store.SnapshotSegment, 2
-		a.Part.Checksums = store.Checksums{sum(store.ChecksumMD5, 0, 16)}
+		a.Part.Checksums = attr.Checksums{sum(attr.ChecksumMD5, 0, 16)}
 		_, err := m.LoggedTo(t.Context())
 		requireKind(t, store.NotFound, err)
 		changeLog(t, m, store.LogChange{Term: 3, Add: []store.LogSegment{a, b}})

@@ -47,6 +47,7 @@ func Run(t *testing.T, fresh Fresh) {
 		{"CompleteSession", completeTests},
 		{"Parts", partsTests},
 		{"Checksums", checksumTests},
+		{"Attributes", attributeTests},
 		{"ListObjects", objectTests},
 		{"ListFiles", listFilesTests},
 		{"Placements", placementTests},

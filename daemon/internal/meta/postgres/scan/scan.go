@@ -12,10 +12,10 @@ import (
 )
 
 // The queries list a file as FileColumns columns (bucket name, id, key, size, content_type,
-// state, latest, delete_marker, created_at, completed_at, crc64, sha256, etag, meta, failure, changed_by, seq)
+// state, latest, delete_marker, created_at, completed_at, crc64, sha256, etag, meta, failure, changed_by, seq, attributes)
 // and then, where they have parts, the marks, and a part as PartColumns (id, number, size, k, m, unit_size, crc64, nodes, sums, checksums).
 const (
-	FileColumns = 17
+	FileColumns = 18
 	FileID      = 1 // the column that is null in a row without a file
 	PartColumns = 10
 )
@@ -29,13 +29,14 @@ type File struct {
 	completedAt *time.Time
 	crc64       int64
 	meta        []byte
+	attributes  []byte
 }
 
 // Append adds the targets of the columns to dst.
 func (s *File) Append(dst []any) []any {
 	f := &s.file
 	return append(dst, &s.bucket, (*[16]byte)(&f.ID), &s.key, &f.Size, &f.ContentType, &s.state, &f.Latest, &f.DeleteMarker,
-		&f.CreatedAt, &s.completedAt, &s.crc64, &f.SHA256, &f.ETag, &s.meta, &f.Failure, &f.ChangedBy, &f.Seq)
+		&f.CreatedAt, &s.completedAt, &s.crc64, &f.SHA256, &f.ETag, &s.meta, &f.Failure, &f.ChangedBy, &f.Seq, &s.attributes)
 }
 
 // Result is the file that was scanned.
@@ -51,7 +52,9 @@ func (s *File) Result() (store.File, error) {
 			return f, store.Errorf(store.Internal, "metadata of file %s is malformed: %w", f.ID, err)
 		}
 	}
-	return f, nil
+	var err error
+	f.Attributes, err = pack.ReadAttributes(s.attributes)
+	return f, err
 }
 
 // Part is the target of the columns of one part.

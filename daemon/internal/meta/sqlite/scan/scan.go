@@ -14,17 +14,20 @@ func File(rows *sql.Rows, more ...any) (f store.File, err error) {
 	var bucket string
 	var id, key []byte
 	var created, completed, crc int64
-	var meta []byte
+	var meta, attributes []byte
 	err = rows.Scan(append([]any{
 		&bucket, &id, &key, &f.Size, &f.ContentType, &f.State, &f.Latest, &f.DeleteMarker,
-		&created, &completed, &crc, &f.SHA256, &f.ETag, &meta, &f.Failure, &f.ChangedBy, &f.Seq,
+		&created, &completed, &crc, &f.SHA256, &f.ETag, &meta, &f.Failure, &f.ChangedBy, &f.Seq, &attributes,
 	}, more...)...)
 	if err != nil {
 		return f, err
 	}
 	f.ID, f.Bucket, f.Key = store.FileID(id), store.BucketName(bucket), store.Key(key)
 	f.CreatedAt, f.CompletedAt, f.CRC64 = db.FromMicros(created), db.FromMicros(completed), uint64(crc)
-	f.Meta, err = pack.ParseStrings(meta)
+	if f.Meta, err = pack.ParseStrings(meta); err != nil {
+		return f, err
+	}
+	f.Attributes, err = pack.ReadAttributes(attributes)
 	return f, err
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/ringstore/ringstore/daemon/internal/attr"
 	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/metalog/replay"
 	"github.com/ringstore/ringstore/daemon/internal/store"
@@ -208,13 +209,16 @@ func file(key store.Key, parts int) store.File {
 		ID: store.NewFileID(), Bucket: store.DefaultBucket, Key: key, ContentType: "text/plain", CreatedAt: time.Now().UTC().Truncate(time.Microsecond),
 		Meta: map[string]string{"of": string(key)}, SHA256: bytes.Repeat([]byte{1}, 32), CRC64: 1 << 60, ETag: fmt.Sprint("tag-", key),
 	}
+	if parts == 2 {
+		f.Attributes = attr.Set{Owner: "owner", Tags: map[string]string{"parts": "2"}}
+	}
 	for i := range parts {
 		p := store.Part{ID: store.NewPartID(), Number: i + 1, Size: 100, K: 1, M: 2, UnitSize: chunk.DefaultUnitSize, CRC64: uint64(i) << 33}
 		for range 3 {
 			p.Chunks = append(p.Chunks, store.Placement{Node: store.NodeID{1, 15: 1}, Sum: 7})
 		}
 		if i == 1 {
-			p.Checksums = store.Checksums{{Algorithm: store.ChecksumMD5, Value: bytes.Repeat([]byte{byte(len(key))}, 16)}}
+			p.Checksums = attr.Checksums{{Algorithm: attr.ChecksumMD5, Value: bytes.Repeat([]byte{byte(len(key))}, 16)}}
 		}
 		f.Parts = append(f.Parts, p)
 		f.Size += p.Size
