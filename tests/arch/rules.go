@@ -71,6 +71,7 @@ var ringstore = Rules{
 		{internal + "chunk", nil},
 		{internal + "chunk/chunktest", nil},
 		{internal + "store/jobstate", in("store/eventof")},
+		{internal + "store/logrule", nil},
 
 		{internal + "wait", nil},
 
@@ -80,7 +81,7 @@ var ringstore = Rules{
 		// The centre: no disk, no network, no SQL.
 		{internal + "ring", nil},
 		{internal + "placement", nil},
-		{internal + "store/mem", in("placement", "store/eventof", "store/jobstate")},
+		{internal + "store/mem", in("placement", "store/eventof", "store/jobstate", "store/logrule")},
 		{internal + "writemem", nil},
 		{internal + "erasure", in("writemem")},
 		{internal + "cluster", in("ring", "placement")},
@@ -117,14 +118,14 @@ var ringstore = Rules{
 		{internal + "meta/postgres/control", in("store/eventof", "store/jobstate", "meta/pack", "meta/postgres/db")},
 		{internal + "meta/postgres/scan", in("meta/pack")},
 		{internal + "meta/postgres/group", in("meta/postgres/link")},
-		{internal + "meta/postgres", in("store/eventof", "placement", "meta/listing", "meta/pack", "meta/postgres/link", "meta/postgres/db", "meta/postgres/control", "meta/postgres/scan", "meta/postgres/group")},
+		{internal + "meta/postgres", in("store/eventof", "store/logrule", "placement", "meta/listing", "meta/pack", "meta/postgres/link", "meta/postgres/db", "meta/postgres/control", "meta/postgres/scan", "meta/postgres/group")},
 		{internal + "meta/postgres/pgtest", []string{internal + "meta/postgres", "sql/postgres", "tests/pgserver"}},
 		{internal + "meta/sqlite/failure", nil},
 		{internal + "meta/sqlite/reserve", nil},
 		{internal + "meta/sqlite/db", append(in("meta/sqlite/failure", "meta/sqlite/reserve"), "sql", "sql/sqlite")},
 		{internal + "meta/sqlite/control", in("store/eventof", "store/jobstate", "meta/pack", "meta/sqlite/db")},
 		{internal + "meta/sqlite/scan", in("meta/pack", "meta/sqlite/db")},
-		{internal + "meta/sqlite", in("store/eventof", "placement", "meta/listing", "meta/pack", "meta/sqlite/db", "meta/sqlite/control", "meta/sqlite/scan")},
+		{internal + "meta/sqlite", in("store/eventof", "store/logrule", "placement", "meta/listing", "meta/pack", "meta/sqlite/db", "meta/sqlite/control", "meta/sqlite/scan")},
 		{internal + "meta/watch", nil},
 		{internal + "rpc", append(in("bufpool", "telemetry", "connlimit", "access"), wireNode)},
 		{internal + "rpc/chunks", append(in("bufpool", "rpc"), wireNode)},

@@ -1,4 +1,4 @@
-// Package attr has what a file or a part of it carries for S3 clients beside its data and its user metadata: checksums, tags, an owner,
+// Package attr has what a bucket, a file or a part carries for S3 clients beside data and user metadata: configurations, checksums, tags, an owner,
 // and how it is encrypted. The metadata stores keep these values as they are; only the surfaces know what they mean.
 package attr
 

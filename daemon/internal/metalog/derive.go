@@ -4,8 +4,8 @@ import "github.com/ringstore/ringstore/daemon/internal/store"
 
 // Rows are rows of the metadata store that changes name, read after the changes. A row may therefore be newer than the changes.
 type Rows struct {
-	Files   map[store.FileID]store.File        // those that exist, with their parts
-	Buckets map[store.BucketName]*store.Bucket // nil: the bucket does not exist
+	Files   map[store.FileID]store.File          // those that exist, with their parts
+	Buckets map[store.BucketName]store.LogRecord // BucketStored, or BucketGone where it does not exist
 }
 
 // Needed returns the ids of the files whose rows Derive needs.
@@ -60,7 +60,7 @@ func Derive(changes []store.ObjectChange, rows Rows) (records []store.LogRecord,
 				fold.Add(store.LogRecord{Kind: store.FileShown, File: store.File{ID: c.Latest, Bucket: c.Bucket, Key: c.Key}})
 			}
 		case store.BucketChanged:
-			fold.Add(bucketRecord(c.Bucket, rows.Buckets[c.Bucket]))
+			fold.Add(rows.Buckets[c.Bucket])
 		}
 	}
 	return fold.Records(), missing
@@ -75,13 +75,6 @@ func lastRenames(changes []store.ObjectChange) map[store.FileID]int {
 		}
 	}
 	return last
-}
-
-func bucketRecord(name store.BucketName, b *store.Bucket) store.LogRecord {
-	if b == nil {
-		return store.LogRecord{Kind: store.BucketGone, Bucket: store.Bucket{Name: name}}
-	}
-	return store.LogRecord{Kind: store.BucketStored, Bucket: *b}
 }
 
 // whole reports whether the row still has all of the file: the parts of a file that was deleted are removed step by step.

@@ -89,6 +89,9 @@ func anyRecord(t *rapid.T) store.LogRecord {
 		r.File = store.File{ID: f.ID}
 	case store.BucketStored:
 		r.Bucket = store.Bucket{Name: f.Bucket, CreatedAt: f.CreatedAt, Survive: rapid.IntRange(-1, 3).Draw(t, "survive")}
+		for i := range rapid.IntRange(0, 2).Draw(t, "documents") {
+			r.Documents = append(r.Documents, attr.Document{Kind: attr.DocumentKinds[i], Revision: rapid.Uint64().Draw(t, "revision"), Body: []byte(rapid.StringN(1, 9, -1).Draw(t, "body"))})
+		}
 	case store.BucketGone:
 		r.Bucket.Name = f.Bucket
 	}
@@ -141,6 +144,8 @@ func TestEveryFieldIsInTheLog(t *testing.T) {
 	t.Parallel()
 	var f store.File
 	var b store.Bucket
+	var d attr.Document
+	fill(reflect.ValueOf(&d).Elem())
 	fill(reflect.ValueOf(&f).Elem())
 	fill(reflect.ValueOf(&b).Elem())
 	for name, reason := range notInTheLog {
@@ -153,7 +158,7 @@ func TestEveryFieldIsInTheLog(t *testing.T) {
 	f.Attributes.Checksums[0].Value = bytes.Repeat([]byte{8}, 8)
 	f.Parts[0].Checksums[0].Value = bytes.Repeat([]byte{7}, 8) // as long as the algorithm 3 has it
 	f.SHA256 = bytes.Repeat([]byte{7}, 32)
-	s := metalog.Segment{Header: metalog.Header{Kind: store.TailSegment, Written: micros(1)}, Records: []store.LogRecord{{Kind: store.FileStored, File: f}, {Kind: store.BucketStored, Bucket: b}}}
+	s := metalog.Segment{Header: metalog.Header{Kind: store.TailSegment, Written: micros(1)}, Records: []store.LogRecord{{Kind: store.FileStored, File: f}, {Kind: store.BucketStored, Bucket: b, Documents: []attr.Document{d}}}}
 	encoded, err := metalog.Encode(s)
 	require.NoError(t, err)
 	got, err := metalog.Decode(encoded)
@@ -314,7 +319,9 @@ func example() metalog.Segment {
 			Cluster: store.ClusterID(a), Log: store.LogID(b), Kind: store.TailSegment, Term: 3, Number: 7, First: 41, Last: 48, Written: micros(1700000001000000),
 		},
 		Records: []store.LogRecord{
-			{Kind: store.BucketStored, Bucket: store.Bucket{Name: "default", CreatedAt: micros(1600000000000000), Survive: -1}},
+			{Kind: store.BucketStored, Bucket: store.Bucket{Name: "default", CreatedAt: micros(1600000000000000), Survive: -1}, Documents: []attr.Document{
+				{Kind: attr.DocumentCORS, Revision: 1700000000000000, Body: []byte("cors")}, {Kind: attr.DocumentPolicy, Revision: 5, Body: []byte{0, 0xff}},
+			}},
 			{Kind: store.KeyHidden, File: store.File{Bucket: "default", Key: "hidden"}},
 			{Kind: store.FileStored, File: f},
 			{Kind: store.FileMoved, File: store.File{ID: store.FileID(b), Bucket: "default", Key: "new name", Latest: true, ChangedBy: "key"}},

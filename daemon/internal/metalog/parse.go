@@ -5,6 +5,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/ringstore/ringstore/daemon/internal/attr"
 	"github.com/ringstore/ringstore/daemon/internal/meta/pack"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
@@ -35,6 +36,7 @@ func parseRecords(b []byte) ([]store.LogRecord, error) {
 			r.File.ID = store.FileID(body.id())
 		case store.BucketStored:
 			r.Bucket = store.Bucket{Name: store.BucketName(body.string()), CreatedAt: body.time(), Survive: int(body.varint())}
+			r.Documents = body.documents()
 		case store.BucketGone:
 			r.Bucket.Name = store.BucketName(body.string())
 		default:
@@ -188,6 +190,14 @@ func (p *parser) part(crc uint64, noCRC bool) (part store.Part) {
 		}
 	}
 	return part
+}
+
+func (p *parser) documents() (all []attr.Document) {
+	const least = 1 + 1 + 1
+	for range p.count(least) {
+		all = append(all, attr.Document{Kind: attr.DocumentKind(p.string()), Revision: p.uvarint(), Body: []byte(p.string())})
+	}
+	return all
 }
 
 func (p *parser) moved() (f store.File) {

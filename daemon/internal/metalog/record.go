@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ringstore/ringstore/daemon/internal/attr"
 	"github.com/ringstore/ringstore/daemon/internal/meta/pack"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
@@ -51,6 +52,7 @@ func appendRecords(b []byte, records []store.LogRecord) ([]byte, error) {
 			body = appendString(nil, string(r.Bucket.Name))
 			body = appendTime(body, r.Bucket.CreatedAt)
 			body = binary.AppendVarint(body, int64(r.Bucket.Survive))
+			body = appendDocuments(body, r.Documents)
 		case store.BucketGone:
 			body = appendString(nil, string(r.Bucket.Name))
 		default:
@@ -168,6 +170,16 @@ func equalSums(p store.Part) byte {
 		}
 	}
 	return partOneSum
+}
+
+func appendDocuments(b []byte, all []attr.Document) []byte {
+	b = binary.AppendUvarint(b, uint64(len(all)))
+	for _, d := range all {
+		b = appendString(b, string(d.Kind))
+		b = binary.AppendUvarint(b, d.Revision)
+		b = appendString(b, string(d.Body))
+	}
+	return b
 }
 
 func appendMoved(b []byte, f store.File) []byte {

@@ -14,6 +14,7 @@ const (
 	EventBucketMade   = "bucket.created"
 	EventBucketSet    = "bucket.changed"
 	EventBucketGone   = "bucket.deleted"
+	EventBucketDoc    = "bucket.document" // one of its configurations was set or removed
 	EventKeyMade      = "key.created"
 	EventKeyReplaced  = "key.replaced" // it took the place of the other keys with its note
 	EventKeyGone      = "key.deleted"

@@ -5,6 +5,8 @@ import (
 	"context"
 	"crypto/rand"
 	"time"
+
+	"github.com/ringstore/ringstore/daemon/internal/attr"
 )
 
 // LogRecordKind says what a record of the metadata log states. Values are stored: add at the end.
@@ -17,7 +19,7 @@ const (
 	FileShown                             // the file ID is the latest of Bucket and Key again, because a newer one was removed
 	KeyHidden                             // no file is the latest of Bucket and Key
 	FileRemoved                           // File.ID was deleted or replaced
-	BucketStored                          // Bucket exists, with these settings
+	BucketStored                          // Bucket exists, with these settings and Documents
 	BucketGone                            // Bucket.Name was deleted
 )
 
@@ -26,6 +28,8 @@ type LogRecord struct {
 	Kind   LogRecordKind
 	File   File
 	Bucket Bucket
+
+	Documents []attr.Document // of the bucket: all of them, by kind
 }
 
 // LogID names one metadata log: the history of one metadata store. A store that was rebuilt begins another. Version 4.
@@ -127,39 +131,6 @@ type MetadataLog interface {
 	// changes nothing but files, parts, buckets and what is counted of them; it queues no work and records no changes.
 	// FileStored stores the file as given, times included, replacing a file of that id, and creates its bucket if needed; where it is
 	// latest, another file of the key is not any more; so it is with FileMoved and FileShown. What does not exist is not changed or removed, a file
-	// that has another key is not shown, and a bucket with files is kept. It may be repeated.
+	// that has another key is not shown, and a bucket with files is kept, without documents. It may be repeated.
 	Restore(ctx context.Context, records []LogRecord) error
 }
-
-// EndOfBatch cuts files, of which the last may lack parts, after BatchParts parts: of files with more parts in all the ones after that
-// are left out. It is for implementations that read at most BatchParts+MaxParts parts.
-func EndOfBatch(files []File) FileBatch {
-	parts := 0
-	for i, f := range files {
-		if parts += len(f.Parts); parts > BatchParts && i+1 < len(files) {
-			return FileBatch{Files: files[:i+1], More: true}
-		}
-	}
-	return FileBatch{Files: files}
-}
-
-// Check reports whether the change may be made to a log whose segments have at most this term and this number:
-// Conflict as ChangeLog has it, without the fence; Invalid.
-func (c LogChange) Check(term, number uint64) error {
-	if term > c.Term {
-		return Errorf(Conflict, "the metadata log is written by a gateway of term %d, which is newer than %d", term, c.Term)
-	}
-	for _, s := range c.Add {
-		switch {
-		case s.Number <= number:
-			return Errorf(Conflict, "segment %d of the metadata log is not newer than the last one, %d", s.Number, number)
-		case s.Term != c.Term, !s.Part.ID.IsLog(), s.Log.IsZero():
-			return Errorf(Invalid, "segment %d has no log, another term than its writer, or a part that is not one of the metadata log", s.Number)
-		}
-		number = s.Number
-	}
-	return nil
-}
-
-// ErrNoTail is the error of LoggedTo when there is no tail segment.
-func ErrNoTail() *Error { return Errorf(NotFound, "the metadata log has no changes yet") }

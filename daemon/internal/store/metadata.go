@@ -21,6 +21,7 @@ import (
 // Implementations pass package metatest.
 type Metadata interface {
 	Buckets
+	Documents
 	Files
 	FileReader
 	Changes
@@ -386,4 +387,9 @@ type Credentials interface {
 	ListCredentials(ctx context.Context) ([]Credential, error)
 	// DeleteCredential removes one. NotFound.
 	DeleteCredential(ctx context.Context, accessKey, caller string) error
+}
+
+// ErrNoBucket is the error of calls that name a bucket that does not exist.
+func ErrNoBucket(name BucketName) *Error {
+	return Errorf(NotFound, "bucket %q does not exist", name).WithHint("Create the bucket, or choose another one.")
 }

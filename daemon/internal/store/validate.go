@@ -1,8 +1,10 @@
 package store
 
-import "github.com/ringstore/ringstore/daemon/internal/attr"
+import (
+	"time"
 
-import "time"
+	"github.com/ringstore/ringstore/daemon/internal/attr"
+)
 
 // Validate reports the first rule that the bucket breaks, as Invalid.
 func (b Bucket) Validate() error {

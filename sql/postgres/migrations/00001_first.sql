@@ -131,6 +131,15 @@ CREATE TABLE bucket_usage (
     files     bigint NOT NULL
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 200);
 
+-- Configurations of buckets.
+CREATE TABLE bucket_documents (
+    bucket_id bigint NOT NULL,
+    kind      text   NOT NULL,
+    revision  bigint NOT NULL, -- package attr
+    body      bytea  NOT NULL,
+    PRIMARY KEY (bucket_id, kind)
+);
+
 -- Unfinished resumable uploads.
 CREATE TABLE sessions (
     id           uuid        PRIMARY KEY,

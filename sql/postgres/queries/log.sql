@@ -123,6 +123,12 @@ UPDATE files SET bucket_id = b.id, key = $2, latest = $4, changed_by = $5, seq =
 INSERT INTO buckets (name, created_at, survive) VALUES ($1, $2, $3)
 ON CONFLICT (name) DO UPDATE SET created_at = $2, survive = $3;
 
+-- name: RestoreDocument
+INSERT INTO bucket_documents (bucket_id, kind, revision, body) SELECT id, $2, $3, $4 FROM buckets WHERE name = $1;
+
+-- name: EraseDocuments
+DELETE FROM bucket_documents USING buckets b WHERE b.name = $1 AND bucket_documents.bucket_id = b.id;
+
 -- name: EraseBucket
 DELETE FROM buckets WHERE name = $1 AND NOT EXISTS (SELECT FROM files f WHERE f.bucket_id = buckets.id);
 

@@ -19,6 +19,15 @@ CREATE TABLE buckets (
     seq        INTEGER NOT NULL DEFAULT 0  -- the highest that was given to a file
 ) STRICT;
 
+-- Configurations of buckets.
+CREATE TABLE bucket_documents (
+    bucket_id INTEGER NOT NULL,
+    kind      TEXT    NOT NULL,
+    revision  INTEGER NOT NULL, -- package attr
+    body      BLOB    NOT NULL,
+    PRIMARY KEY (bucket_id, kind)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE files (
     id            BLOB    PRIMARY KEY,
     bucket_id     INTEGER NOT NULL,

@@ -21,3 +21,18 @@ UPDATE files SET state = 4, deleted_at = ? WHERE bucket_id = ? AND latest = 0 AN
 
 -- name: DropBucket
 DELETE FROM buckets WHERE id = ?;
+
+-- name: Documents
+SELECT kind, revision, body FROM bucket_documents WHERE bucket_id = ? ORDER BY kind;
+
+-- name: DocumentRevision
+SELECT coalesce((SELECT revision FROM bucket_documents WHERE bucket_id = ? AND kind = ?), 0);
+
+-- name: SetDocument
+INSERT OR REPLACE INTO bucket_documents (bucket_id, kind, revision, body) VALUES (?, ?, ?, ?);
+
+-- name: RemoveDocument
+DELETE FROM bucket_documents WHERE bucket_id = ? AND kind = ?;
+
+-- name: DropDocuments
+DELETE FROM bucket_documents WHERE bucket_id = ?;

@@ -42,6 +42,9 @@ INSERT INTO buckets (name, created_at, survive) VALUES (?, ?, ?) ON CONFLICT (na
 -- name: NeedBucketOf
 INSERT INTO buckets (name, created_at, survive) SELECT ?1, created_at, ?3 FROM files WHERE id = ?2 ON CONFLICT (name) DO NOTHING;
 
+-- name: EraseDocuments
+DELETE FROM bucket_documents WHERE bucket_id = (SELECT id FROM buckets WHERE name = ?);
+
 -- name: EraseBucket
 DELETE FROM buckets WHERE name = ? AND NOT EXISTS (SELECT 1 FROM files f WHERE f.bucket_id = buckets.id);
 

@@ -39,7 +39,7 @@ func (s *Store) Bucket(ctx context.Context, name store.BucketName) (b store.Buck
 		}
 		b, err = pgx.CollectExactlyOneRow(rows, scanBucket)
 		if db.IsNoRows(err) {
-			return noBucket(name)
+			return store.ErrNoBucket(name)
 		}
 		return err
 	})
@@ -71,7 +71,7 @@ func (s *Store) UpdateBucket(ctx context.Context, b store.Bucket, caller string)
 	}
 	changed, err := s.clients.Exec(ctx, "UpdateBucket", s.q.UpdateBucket, s.q.Args(s.q.UpdateBucket, v)...)
 	if err == nil && changed == 0 {
-		return noBucket(b.Name)
+		return store.ErrNoBucket(b.Name)
 	}
 	return err
 }
@@ -99,7 +99,7 @@ func (s *Store) DeleteBucket(ctx context.Context, name store.BucketName, caller 
 		}
 		switch {
 		case !there:
-			return noBucket(name)
+			return store.ErrNoBucket(name)
 		case kept:
 			return store.Errorf(store.Conflict, "bucket %q is not empty", name).WithHint("Delete its files and end its uploads first.")
 		}
@@ -111,8 +111,4 @@ func scanBucket(row pgx.CollectableRow) (b store.Bucket, err error) {
 	err = row.Scan((*string)(&b.Name), &b.CreatedAt, &b.Survive)
 	b.CreatedAt = b.CreatedAt.UTC()
 	return b, err
-}
-
-func noBucket(name store.BucketName) error {
-	return store.Errorf(store.NotFound, "bucket %q does not exist", name).WithHint("Create the bucket, or choose another one.")
 }

@@ -124,7 +124,7 @@ func (s *Store) Usage(ctx context.Context, name store.BucketName) (u store.Usage
 	err = s.clients.Read(ctx, "Usage", func(c *db.Conn) error {
 		err := c.QueryRow(ctx, s.q.Usage, string(name)).Scan(&u.Bytes, &u.Files)
 		if db.IsNoRows(err) {
-			return noBucket(name)
+			return store.ErrNoBucket(name)
 		}
 		return err
 	})

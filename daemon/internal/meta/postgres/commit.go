@@ -97,7 +97,7 @@ func (s *Store) BeginFile(ctx context.Context, f store.File) error {
 			return err
 		}
 		if rows.CommandTag().RowsAffected() == 0 {
-			return noBucket(f.Bucket)
+			return store.ErrNoBucket(f.Bucket)
 		}
 		return nil
 	})
@@ -119,7 +119,7 @@ func (s *Store) CommitFile(ctx context.Context, c store.Commit) (store.File, sto
 	} else {
 		done, err = s.commitNew(ctx, &row)
 		if err == nil && !done.stored {
-			err = noBucket(f.Bucket)
+			err = store.ErrNoBucket(f.Bucket)
 		}
 		err = s.unlessAbandoned(ctx, f.ID, db.Translate(ctx, "CommitFile", err))
 	}
@@ -235,7 +235,7 @@ func (s *Store) commitUpload(ctx context.Context, c *db.Conn, r *fileRow) (outco
 	case outcomes[0].stored:
 		return outcomes[0], nil
 	case !there:
-		return outcome{}, noBucket(f.Bucket)
+		return outcome{}, store.ErrNoBucket(f.Bucket)
 	case state == nil || store.FileState(*state) == store.Deleted:
 		return outcome{}, noFile(f.ID)
 	case store.FileState(*state) == store.Uploading:

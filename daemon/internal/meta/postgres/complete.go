@@ -115,7 +115,7 @@ func (s *Store) completeSessions(ctx context.Context, c *db.Conn, want *completi
 func (w *completion) missing(found claim) error {
 	switch {
 	case !found.bucket:
-		return noBucket(w.row.file.Bucket)
+		return store.ErrNoBucket(w.row.file.Bucket)
 	case found.sessions < len(w.sessions):
 		return store.Errorf(store.NotFound, "%d of %d sessions do not exist, or have expired", len(w.sessions)-found.sessions, len(w.sessions))
 	case found.parts < len(w.parts):

@@ -131,7 +131,7 @@ func (s *Store) deleteObject(ctx context.Context, c *db.Conn, d store.Deletion) 
 	}
 	switch {
 	case !known:
-		return noBucket(d.Bucket)
+		return store.ErrNoBucket(d.Bucket)
 	case seen == 0:
 		return noObject(d.Bucket, d.Key)
 	case deleted == 0:
@@ -171,7 +171,7 @@ func (s *Store) ListFiles(ctx context.Context, q store.FileQuery) (page store.Fi
 		}
 		switch {
 		case !known:
-			return noBucket(q.Bucket)
+			return store.ErrNoBucket(q.Bucket)
 		case matching > store.MaxSorted:
 			return q.TooMany()
 		}

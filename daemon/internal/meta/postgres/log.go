@@ -10,6 +10,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/scan"
 	"github.com/ringstore/ringstore/daemon/internal/placement"
 	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/store/logrule"
 )
 
 // LogSegments implements store.MetadataLog.
@@ -60,7 +61,7 @@ func (s *Store) LoggedTo(ctx context.Context) (store.Revision, error) {
 	err := s.clients.Read(ctx, "LoggedTo", func(c *db.Conn) error {
 		err := c.QueryRow(ctx, s.q.LoggedTo).Scan(&last)
 		if db.IsNoRows(err) {
-			return store.ErrNoTail()
+			return logrule.ErrNoTail()
 		}
 		return err
 	})
@@ -69,7 +70,7 @@ func (s *Store) LoggedTo(ctx context.Context) (store.Revision, error) {
 
 // ChangeLog implements store.MetadataLog.
 func (s *Store) ChangeLog(ctx context.Context, c store.LogChange) error {
-	if err := c.Check(0, 0); err != nil {
+	if err := logrule.Check(c, 0, 0); err != nil {
 		return err
 	}
 	err := s.clients.Write(ctx, "ChangeLog", func(conn *db.Conn) error {
@@ -159,7 +160,7 @@ func (s *Store) filesWithParts(ctx context.Context, c *db.Conn, sql string, args
 		files[at[owner]].Parts = append(files[at[owner]].Parts, p)
 		return err
 	})
-	return store.EndOfBatch(files), err
+	return logrule.EndOfBatch(files), err
 }
 
 func uuids(ids []store.FileID) [][16]byte {

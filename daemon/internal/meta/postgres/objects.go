@@ -27,7 +27,7 @@ func (s *Store) ListObjects(ctx context.Context, q store.ObjectQuery) (page stor
 		var found bool
 		page.Entries, found, err = collectEntries(rows, q.Limit+1)
 		if err == nil && !found {
-			return noBucket(q.Bucket)
+			return store.ErrNoBucket(q.Bucket)
 		}
 		return err
 	})

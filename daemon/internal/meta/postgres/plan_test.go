@@ -163,6 +163,7 @@ func TestPlansOfSessions(t *testing.T) {
 		"MoveName":     {plan(t, s, q.MoveName, id, "'default'", "'a'", "''"), []string{"files_pkey", "files_behind", "buckets_name"}},
 		"BareFile":     {plan(t, s, q.BareFile, id), []string{"files_pkey", "buckets_pkey"}},
 		"DropBucket":   {plan(t, s, q.DropBucket, "'x'", "''", "'bucket.deleted'", "0", "''", "''", "null"), []string{"buckets_name", "files_by_time", "sessions_by_key"}},
+		"Documents":    {plan(t, s, q.Documents, "'default'"), []string{"buckets_name", "bucket_documents_pkey"}},
 	} {
 		for _, index := range c.steps {
 			require.Contains(t, c.plan, "using "+index+" on ", "%s\n%s", name, c.plan)

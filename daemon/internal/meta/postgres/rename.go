@@ -54,7 +54,7 @@ func (s *Store) rename(ctx context.Context, c *db.Conn, r store.Rename) (f store
 	case len(files) == 0:
 		return f, replaced, noFile(r.File)
 	case !known:
-		return f, replaced, noBucket(r.Bucket)
+		return f, replaced, store.ErrNoBucket(r.Bucket)
 	}
 	f = files[0]
 	if !f.Latest || f.DeleteMarker || f.Bucket != r.Bucket || f.Key != r.Key {

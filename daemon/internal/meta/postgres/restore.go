@@ -47,8 +47,13 @@ func (s *Store) restore(b *pgx.Batch, r store.LogRecord) error {
 		s.eraseFile(b, f.ID)
 	case store.BucketStored:
 		b.Queue(s.q.RestoreBucket, string(r.Bucket.Name), r.Bucket.CreatedAt, int16(r.Bucket.Survive))
+		b.Queue(s.q.EraseDocuments, string(r.Bucket.Name))
+		for _, d := range r.Documents {
+			b.Queue(s.q.RestoreDocument, string(r.Bucket.Name), string(d.Kind), int64(d.Revision), d.Body)
+		}
 	case store.BucketGone:
 		b.Queue(s.q.EraseUsage, string(r.Bucket.Name))
+		b.Queue(s.q.EraseDocuments, string(r.Bucket.Name))
 		b.Queue(s.q.EraseBucket, string(r.Bucket.Name))
 	}
 	return nil

@@ -38,7 +38,7 @@ func (s *Store) CreateSession(ctx context.Context, x store.Session, ttl time.Dur
 			Scan(&created, &expires, &ofOwner, &ofBucket)
 		switch {
 		case db.IsNoRows(err):
-			return noBucket(x.Bucket)
+			return store.ErrNoBucket(x.Bucket)
 		case err != nil:
 			return err
 		case ofOwner || ofBucket:
@@ -142,7 +142,7 @@ func (s *Store) sessionPage(ctx context.Context, op string, bucket store.BucketN
 			return err
 		}
 		if !known {
-			return noBucket(bucket)
+			return store.ErrNoBucket(bucket)
 		}
 		return nil
 	})

@@ -2,29 +2,16 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// bucketID returns a bucket and the id of its row. NotFound.
-func (s *Store) bucketID(a db.Asker, name store.BucketName) (id int64, b store.Bucket, err error) {
-	var created int64
-	b.Name = name
-	err = a.Row(s.db.Q.Bucket, string(name)).Scan(&id, &created, &b.Survive)
-	if errors.Is(err, sql.ErrNoRows) {
-		return 0, b, noBucket(name)
-	}
-	b.CreatedAt = db.FromMicros(created)
-	return id, b, err
-}
-
 // bucketOf returns the id of the bucket's row, for a change that does not change buckets. NotFound.
 func (s *Store) bucketOf(t *db.Tx, name store.BucketName) (int64, error) {
 	return t.BucketID(string(name), func() (int64, error) {
-		id, _, err := s.bucketID(t, name)
+		id, _, err := s.FindBucket(t, name)
 		return id, err
 	})
 }
@@ -38,7 +25,7 @@ func (s *Store) CreateBucket(ctx context.Context, b store.Bucket, caller string)
 		if _, err := t.Exec(s.db.Q.CreateBucket, string(b.Name), db.Micros(s.db.Now()), b.Survive); err != nil {
 			return err
 		}
-		id, _, err := s.bucketID(t, b.Name)
+		id, _, err := s.FindBucket(t, b.Name)
 		if err != nil {
 			return err
 		}
@@ -53,7 +40,7 @@ func (s *Store) CreateBucket(ctx context.Context, b store.Bucket, caller string)
 // Bucket implements store.Buckets.
 func (s *Store) Bucket(ctx context.Context, name store.BucketName) (b store.Bucket, err error) {
 	err = s.db.Read(ctx, "Bucket", func(r *db.Reader) (err error) {
-		_, b, err = s.bucketID(r, name)
+		_, b, err = s.FindBucket(r, name)
 		return err
 	})
 	return b, err
@@ -85,7 +72,7 @@ func (s *Store) UpdateBucket(ctx context.Context, b store.Bucket, caller string)
 		return err
 	}
 	return s.db.Write(ctx, "UpdateBucket", func(t *db.Tx) error {
-		id, _, err := s.bucketID(t, b.Name)
+		id, _, err := s.FindBucket(t, b.Name)
 		if err != nil {
 			return err
 		}
@@ -99,7 +86,7 @@ func (s *Store) UpdateBucket(ctx context.Context, b store.Bucket, caller string)
 // DeleteBucket implements store.Buckets.
 func (s *Store) DeleteBucket(ctx context.Context, name store.BucketName, caller string) error {
 	return s.db.Write(ctx, "DeleteBucket", func(t *db.Tx) error {
-		id, _, err := s.bucketID(t, name)
+		id, _, err := s.FindBucket(t, name)
 		if err != nil {
 			return err
 		}
@@ -119,7 +106,6 @@ func (s *Store) DeleteBucket(ctx context.Context, name store.BucketName, caller 
 		if err := s.recordBucket(t, id, store.EventBucketGone, name, caller); err != nil {
 			return err
 		}
-		_, err = t.Exec(s.db.Q.DropBucket, id)
-		return err
+		return all(t, []call{{s.db.Q.DropDocuments, []any{id}}, {s.db.Q.DropBucket, []any{id}}})
 	})
 }

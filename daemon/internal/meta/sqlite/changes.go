@@ -11,15 +11,9 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store/eventof"
 )
 
-// record stores a change in the bucket of that id. The store sets Revision, Bucket and At.
-func (s *Store) record(t *db.Tx, bucket int64, c store.ObjectChange) error {
-	_, err := t.Exec(s.db.Q.Record, int64(c.Kind), bucket, []byte(c.Key), c.File[:], int64(c.Seq), c.Latest[:], c.Bytes, c.Files, c.Caller, db.Micros(s.db.Now()))
-	return err
-}
-
 // recordAdded records that the file was added to its key, as latest. It is counted already.
 func (s *Store) recordAdded(t *db.Tx, bucket int64, kind store.ChangeKind, f store.File, caller string) error {
-	return s.record(t, bucket, store.ObjectChange{Kind: kind, Key: f.Key, File: f.ID, Seq: f.Seq, Latest: f.ID, Bytes: f.Size, Files: 1, Caller: caller})
+	return s.Record(t, bucket, store.ObjectChange{Kind: kind, Key: f.Key, File: f.ID, Seq: f.Seq, Latest: f.ID, Bytes: f.Size, Files: 1, Caller: caller})
 }
 
 // recordRemoved counts and records that the file was removed from its key, where heir becomes latest.
@@ -27,12 +21,12 @@ func (s *Store) recordRemoved(t *db.Tx, bucket int64, kind store.ChangeKind, f s
 	if _, err := t.Count(bucket, -f.Size, -1); err != nil {
 		return err
 	}
-	return s.record(t, bucket, store.ObjectChange{Kind: kind, Key: f.Key, File: f.ID, Latest: heir, Bytes: -f.Size, Files: -1, Caller: caller})
+	return s.Record(t, bucket, store.ObjectChange{Kind: kind, Key: f.Key, File: f.ID, Latest: heir, Bytes: -f.Size, Files: -1, Caller: caller})
 }
 
 // recordBucket stores a change of the bucket itself, and its event.
 func (s *Store) recordBucket(t *db.Tx, bucket int64, event string, name store.BucketName, caller string) error {
-	if err := s.record(t, bucket, store.ObjectChange{Kind: store.BucketChanged, Caller: caller}); err != nil {
+	if err := s.Record(t, bucket, store.ObjectChange{Kind: store.BucketChanged, Caller: caller}); err != nil {
 		return err
 	}
 	_, err := s.Tell(t, eventof.Bucket(event, name, caller))
@@ -119,7 +113,7 @@ func (s *Store) Usage(ctx context.Context, name store.BucketName) (u store.Usage
 	err = s.db.Read(ctx, "Usage", func(r *db.Reader) error {
 		err := r.Row(s.db.Q.Usage, string(name)).Scan(&u.Bytes, &u.Files)
 		if errors.Is(err, sql.ErrNoRows) {
-			return noBucket(name)
+			return store.ErrNoBucket(name)
 		}
 		return err
 	})

@@ -2,10 +2,6 @@ package sqlite
 
 import "github.com/ringstore/ringstore/daemon/internal/store"
 
-func noBucket(name store.BucketName) error {
-	return store.Errorf(store.NotFound, "bucket %q does not exist", name)
-}
-
 func noObject(bucket store.BucketName, key store.Key) error {
 	return store.Errorf(store.NotFound, "bucket %q has no object %q", bucket, key)
 }

@@ -91,7 +91,7 @@ func (s *Store) ListObjects(ctx context.Context, q store.ObjectQuery) (page stor
 		return page, err
 	}
 	err = s.db.List(ctx, "ListObjects", func(r *db.Reader) error {
-		bucket, _, err := s.bucketID(r, q.Bucket)
+		bucket, _, err := s.FindBucket(r, q.Bucket)
 		if err != nil {
 			return err
 		}
@@ -159,7 +159,7 @@ func (s *Store) ListFiles(ctx context.Context, q store.FileQuery) (page store.Fi
 	err = s.db.List(ctx, "ListFiles", func(r *db.Reader) error {
 		var bucket any // nil: any
 		if q.Bucket != "" {
-			id, _, err := s.bucketID(r, q.Bucket)
+			id, _, err := s.FindBucket(r, q.Bucket)
 			if err != nil {
 				return err
 			}

@@ -10,6 +10,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/db"
 	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/scan"
 	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/store/logrule"
 )
 
 // LogSegments implements store.MetadataLog.
@@ -50,7 +51,7 @@ func (s *Store) LoggedTo(ctx context.Context) (last store.Revision, err error) {
 	err = s.db.Read(ctx, "LoggedTo", func(r *db.Reader) error {
 		err := r.Row(s.db.Q.LoggedTo).Scan(&last)
 		if errors.Is(err, sql.ErrNoRows) {
-			return store.ErrNoTail()
+			return logrule.ErrNoTail()
 		}
 		return err
 	})
@@ -64,7 +65,7 @@ func (s *Store) ChangeLog(ctx context.Context, c store.LogChange) error {
 		if err := t.Row(s.db.Q.NewestSegment).Scan(&term, &number); err != nil {
 			return err
 		}
-		if err := c.Check(term, number); err != nil {
+		if err := logrule.Check(c, term, number); err != nil {
 			return err
 		}
 		for _, x := range c.Add {
@@ -167,7 +168,7 @@ func (s *Store) filesWithParts(r *db.Reader, text string, args ...any) (batch st
 		}
 		return err
 	})
-	return store.EndOfBatch(files), err
+	return logrule.EndOfBatch(files), err
 }
 
 // hexList is a JSON array of the ids in hexadecimal.

@@ -55,11 +55,27 @@ func (s *Store) restore(t *db.Tx, r store.LogRecord) error {
 	case store.FileRemoved:
 		return all(t, s.erasure(f.ID))
 	case store.BucketStored:
-		return all(t, []call{{s.db.Q.RestoreBucket, []any{string(b.Name), db.Micros(b.CreatedAt), b.Survive}}})
+		return s.restoreBucket(t, r)
 	case store.BucketGone:
-		return all(t, []call{{s.db.Q.EraseBucket, []any{string(b.Name)}}})
+		return all(t, []call{{s.db.Q.EraseDocuments, []any{string(b.Name)}}, {s.db.Q.EraseBucket, []any{string(b.Name)}}})
 	}
 	return nil
+}
+
+// restoreBucket stores the bucket and its documents in place of what there is of its name.
+func (s *Store) restoreBucket(t *db.Tx, r store.LogRecord) error {
+	name := string(r.Bucket.Name)
+	err := all(t, []call{{s.db.Q.RestoreBucket, []any{name, db.Micros(r.Bucket.CreatedAt), r.Bucket.Survive}}, {s.db.Q.EraseDocuments, []any{name}}})
+	if err != nil {
+		return err
+	}
+	id, _, err := s.FindBucket(t, r.Bucket.Name)
+	for _, d := range r.Documents {
+		if err == nil {
+			err = s.StoreDocument(t, id, d)
+		}
+	}
+	return err
 }
 
 // restoreFile stores the file in place of what there is of its id. Where it is latest, it is shown last.
@@ -68,7 +84,7 @@ func (s *Store) restoreFile(t *db.Tx, f store.File, shown []call) error {
 	if err != nil {
 		return err
 	}
-	bucket, _, err := s.bucketID(t, f.Bucket)
+	bucket, _, err := s.FindBucket(t, f.Bucket)
 	if err != nil {
 		return err
 	}

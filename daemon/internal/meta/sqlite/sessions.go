@@ -150,7 +150,7 @@ func (s *Store) ListSessions(ctx context.Context, q store.SessionQuery) (page st
 	err = s.db.List(ctx, "ListSessions", func(r *db.Reader) error {
 		var bucket any // nil: any
 		if q.Bucket != "" {
-			id, _, err := s.bucketID(r, q.Bucket)
+			id, _, err := s.FindBucket(r, q.Bucket)
 			if err != nil {
 				return err
 			}
@@ -179,7 +179,7 @@ func (s *Store) ListSessionsByKey(ctx context.Context, q store.SessionKeyQuery) 
 		return page, err
 	}
 	err = s.db.List(ctx, "ListSessionsByKey", func(r *db.Reader) error {
-		bucket, _, err := s.bucketID(r, q.Bucket)
+		bucket, _, err := s.FindBucket(r, q.Bucket)
 		if err != nil {
 			return err
 		}

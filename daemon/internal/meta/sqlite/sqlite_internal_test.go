@@ -135,7 +135,7 @@ func versions(t *testing.T, s *Store, key store.Key, n int) []store.File {
 	for i := range files {
 		files[i] = store.File{ID: store.NewFileID(), Bucket: store.DefaultBucket, Key: key, CreatedAt: now, DeleteMarker: i == 1}
 		require.NoError(t, s.db.Write(t.Context(), "test", func(tx *db.Tx) error {
-			bucket, _, err := s.bucketID(tx, store.DefaultBucket)
+			bucket, _, err := s.FindBucket(tx, store.DefaultBucket)
 			if err != nil {
 				return err
 			}

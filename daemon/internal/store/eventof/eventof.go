@@ -51,6 +51,18 @@ func Bucket(kind string, name store.BucketName, caller string) store.Event {
 	return store.Event{Kind: kind, Subject: name.String(), Message: "Bucket " + name.String() + " was " + what + ".", Caller: caller}
 }
 
+// Document tells that a configuration of a bucket was set or removed. It does not hold the configuration.
+func Document(c store.DocumentChange) store.Event {
+	what := "set"
+	if c.Body == nil {
+		what = "removed"
+	}
+	return store.Event{
+		Kind: store.EventBucketDoc, Subject: c.Bucket.String(), Message: "The " + string(c.Kind) + " configuration of bucket " + c.Bucket.String() + " was " + what + ".",
+		Attrs: map[string]string{"kind": string(c.Kind)}, Caller: c.Caller,
+	}
+}
+
 // Key tells of a change of the access key, by one of the kinds of its events. It holds no secret.
 func Key(kind, accessKey, note, caller string) store.Event {
 	_, what, _ := strings.Cut(kind, ".")

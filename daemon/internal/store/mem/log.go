@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/store/logrule"
 )
 
 // metadataLog is the list of the segments, by number.
@@ -45,7 +46,7 @@ func (m *Metadata) LoggedTo(ctx context.Context) (last store.Revision, err error
 				return nil
 			}
 		}
-		return store.ErrNoTail()
+		return logrule.ErrNoTail()
 	})
 	return last, err
 }
@@ -54,7 +55,8 @@ func (m *Metadata) LoggedTo(ctx context.Context) (last store.Revision, err error
 func (m *Metadata) ChangeLog(ctx context.Context, c store.LogChange) error {
 	return m.do(ctx, func(d *data) error {
 		l := &d.log
-		if err := c.Check(l.newest()); err != nil {
+		term, number := l.newest()
+		if err := logrule.Check(c, term, number); err != nil {
 			return err
 		}
 		for _, s := range c.Add {
@@ -126,7 +128,7 @@ func compareIDs(a, b store.File) int { return bytes.Compare(a.ID[:], b.ID[:]) }
 func batchOf(files []store.File) store.FileBatch {
 	slices.SortFunc(files, compareIDs)
 	files = slices.CompactFunc(files, func(a, b store.File) bool { return a.ID == b.ID })
-	batch := store.EndOfBatch(files)
+	batch := logrule.EndOfBatch(files)
 	for i := range batch.Files {
 		batch.Files[i] = cloneFile(batch.Files[i])
 		batch.Files[i].Marks = nil
@@ -174,8 +176,9 @@ func (d *data) restore(r store.LogRecord) {
 	case store.FileRemoved:
 		d.eraseFile(r.File.ID)
 	case store.BucketStored:
-		d.buckets[r.Bucket.Name] = r.Bucket
+		d.buckets[r.Bucket.Name], d.documents[r.Bucket.Name] = r.Bucket, cloneDocuments(r.Documents)
 	case store.BucketGone:
+		delete(d.documents, r.Bucket.Name)
 		for _, f := range d.files {
 			if f.Bucket == r.Bucket.Name {
 				return

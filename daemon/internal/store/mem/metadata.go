@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ringstore/ringstore/daemon/internal/attr"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -30,6 +31,7 @@ type data struct {
 	cluster     store.ClusterID
 	epoch       store.Epoch
 	buckets     map[store.BucketName]store.Bucket
+	documents   map[store.BucketName][]attr.Document // by kind
 	files       map[store.FileID]store.File
 	parts       map[store.PartID]store.FileID
 	sessions    map[store.FileID]store.Session
@@ -56,7 +58,7 @@ type data struct {
 // NewMetadata returns an empty store with the default bucket.
 func NewMetadata() *Metadata {
 	d := &data{
-		cluster: store.NewClusterID(), buckets: map[store.BucketName]store.Bucket{}, files: map[store.FileID]store.File{},
+		cluster: store.NewClusterID(), buckets: map[store.BucketName]store.Bucket{}, documents: map[store.BucketName][]attr.Document{}, files: map[store.FileID]store.File{},
 		parts: map[store.PartID]store.FileID{}, sessions: map[store.FileID]store.Session{}, arrived: map[store.PartID]store.FileID{}, begun: map[store.PartID]begunPart{}, loose: map[store.PartID]bool{},
 		deleted: map[store.FileID]time.Time{}, dropped: map[store.PartID]time.Time{}, attempts: map[store.AttemptID]attempt{}, nodes: map[store.NodeID]store.Node{}, tasks: map[taskID]*task{},
 		leases: map[string]*lease{}, credentials: map[string]store.Credential{},
@@ -106,7 +108,7 @@ func (d *data) now() time.Time {
 func (d *data) bucket(name store.BucketName) (store.Bucket, error) {
 	b, ok := d.buckets[name]
 	if !ok {
-		return b, store.Errorf(store.NotFound, "bucket %q does not exist", name)
+		return b, store.ErrNoBucket(name)
 	}
 	return b, nil
 }
@@ -187,6 +189,7 @@ func (m *Metadata) DeleteBucket(ctx context.Context, name store.BucketName, call
 			d.remove(id)
 		}
 		delete(d.buckets, name)
+		delete(d.documents, name)
 		d.recordBucket(store.EventBucketGone, name, caller)
 		return nil
 	})

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ringstore/ringstore/daemon/internal/attr"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -25,6 +26,8 @@ func every(ctx context.Context, m store.Metadata) map[string]error {
 	two("Bucket")(m.Bucket(ctx, store.DefaultBucket))
 	two("ListBuckets")(m.ListBuckets(ctx))
 	one("UpdateBucket", m.UpdateBucket(ctx, store.Bucket{Name: "every", Survive: 2}, ""))
+	two("SetDocument")(m.SetDocument(ctx, store.DocumentChange{Bucket: "every", Kind: attr.DocumentCORS, Body: []byte("x")}))
+	two("Documents")(m.Documents(ctx, "every"))
 	one("DeleteBucket", m.DeleteBucket(ctx, "every", ""))
 	one("BeginFile", m.BeginFile(ctx, begun))
 	_, _, err := m.CommitFile(ctx, store.Commit{File: f})

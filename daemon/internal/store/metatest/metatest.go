@@ -36,6 +36,7 @@ func Run(t *testing.T, fresh Fresh) {
 		tests []test
 	}{
 		{"Buckets", bucketTests},
+		{"Documents", documentTests},
 		{"Commit", commitTests},
 		{"Upload", uploadTests},
 		{"Files", fileTests},

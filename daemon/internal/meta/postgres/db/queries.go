@@ -22,30 +22,30 @@ type Values map[string]any
 
 // Texts are the statements of sql/postgres/queries, each in the field of its name.
 type Texts struct {
-	CreateBucket, Bucket, ListBuckets, UpdateBucket                                                                                 string
-	ClaimBucket, DropBucket, KeepBucket                                                                                             string
-	ClaimUpload, ReplaceLatest, DropPlanned, StoreFiles, CompleteUpload, UploadState, SetMarks, Parts                               string
-	Guard, LockFile, DeleteObject, FenceFile, FailFile, FileState, DeleteFile, File, LatestFile                                     string
-	ListObjects, ListObjectsByDelimiter                                                                                             string
-	CountByKey, ListFilesByTime, ListFilesByTimeDown, ListFilesByKey, ListFilesByKeyDown                                            string
-	CreateSession, Session, SetSessionSize, SessionSize, ListSessions, ListSessionsOfBucket, ListSessionsByKey, ListExpiredSessions string
-	BeginPart, DropReplaced, DropUnused, StorePart, PartState, SlideSession, LockPart, FencePart, DropPart, MarkDropped             string
-	LockSessions, ClaimSessions, HandOver, TakeParts, PartsOf, EndSessions, EndSession, ShowFile                                    string
-	LockNames, ClaimName, MoveName, BareFile                                                                                        string
-	SweepDeleted, ForgetDropped, ForgetAttempts, NoteAttempt, AbandonAttempt, Attempt                                               string
-	Part, PartOfSession, PartsAfter, WidenPart, MoveChunk, DropRepair, FinishRepair, QueueLost, QueueRepairs                        string
-	ChangesAfter, LockChangeHead, NumberChanges, SkipSeq, Usage, Usages, TrimChanges                                                string
-	EnsureCluster, LockCluster, JoinNode, Members, BeatNodes, NodeState, SetNodeState, SetNodeDesired                               string
-	Enqueue, Claim, ClaimRepairs, ClaimOfNodes, TakeOver, Unclaim, Hasten, Finish, FinishSome, Postpone, Depth, AddUpQueues         string
-	LoggedTo, LogSegments, PartOfLog, GuardLog, AddSegment, RemoveSegments, FilesByID, FilesAfter, PartsOfFiles                     string
-	EraseParts, EraseFile, NeedBucket, NeedBucketOfFile, HideOthers, HideOthersOfMoved, RestoreFile, RestoreParts                   string
-	MoveRestored, HideOthersOfShown, ShowRestored, RestoreBucket, EraseBucket, CountFile, EraseUsage                                string
-	LockLease, AcquireLease, RenewLease, ReleaseLease                                                                               string
-	SaveCredential, Credential, ListCredentials, DeleteCredential, EndCredentials, ReplaceCredential                                string
-	CreateJob, SameJob, Job, UpdateJob, ListJobs, ListJobsDown, TrimJobs                                                            string
-	AppendEvent, EventsAfter, TrimEvents                                                                                            string
-	SaveLoops, LoopReport, WakeLoops, Wakeups                                                                                       string
-	BeatGateway, ForgetGateways, ListGateways, RemoveGateway                                                                        string
+	CreateBucket, Bucket, ListBuckets, UpdateBucket                                                                                   string
+	ClaimBucket, DropBucket, KeepBucket, LockBucket, SetDocument, RemoveDocument, Documents                                           string
+	ClaimUpload, ReplaceLatest, DropPlanned, StoreFiles, CompleteUpload, UploadState, SetMarks, Parts                                 string
+	Guard, LockFile, DeleteObject, FenceFile, FailFile, FileState, DeleteFile, File, LatestFile                                       string
+	ListObjects, ListObjectsByDelimiter                                                                                               string
+	CountByKey, ListFilesByTime, ListFilesByTimeDown, ListFilesByKey, ListFilesByKeyDown                                              string
+	CreateSession, Session, SetSessionSize, SessionSize, ListSessions, ListSessionsOfBucket, ListSessionsByKey, ListExpiredSessions   string
+	BeginPart, DropReplaced, DropUnused, StorePart, PartState, SlideSession, LockPart, FencePart, DropPart, MarkDropped               string
+	LockSessions, ClaimSessions, HandOver, TakeParts, PartsOf, EndSessions, EndSession, ShowFile                                      string
+	LockNames, ClaimName, MoveName, BareFile                                                                                          string
+	SweepDeleted, ForgetDropped, ForgetAttempts, NoteAttempt, AbandonAttempt, Attempt                                                 string
+	Part, PartOfSession, PartsAfter, WidenPart, MoveChunk, DropRepair, FinishRepair, QueueLost, QueueRepairs                          string
+	ChangesAfter, LockChangeHead, NumberChanges, SkipSeq, Usage, Usages, TrimChanges                                                  string
+	EnsureCluster, LockCluster, JoinNode, Members, BeatNodes, NodeState, SetNodeState, SetNodeDesired                                 string
+	Enqueue, Claim, ClaimRepairs, ClaimOfNodes, TakeOver, Unclaim, Hasten, Finish, FinishSome, Postpone, Depth, AddUpQueues           string
+	LoggedTo, LogSegments, PartOfLog, GuardLog, AddSegment, RemoveSegments, FilesByID, FilesAfter, PartsOfFiles                       string
+	EraseParts, EraseFile, NeedBucket, NeedBucketOfFile, HideOthers, HideOthersOfMoved, RestoreFile, RestoreParts                     string
+	MoveRestored, HideOthersOfShown, ShowRestored, RestoreBucket, EraseBucket, RestoreDocument, EraseDocuments, CountFile, EraseUsage string
+	LockLease, AcquireLease, RenewLease, ReleaseLease                                                                                 string
+	SaveCredential, Credential, ListCredentials, DeleteCredential, EndCredentials, ReplaceCredential                                  string
+	CreateJob, SameJob, Job, UpdateJob, ListJobs, ListJobsDown, TrimJobs                                                              string
+	AppendEvent, EventsAfter, TrimEvents                                                                                              string
+	SaveLoops, LoopReport, WakeLoops, Wakeups                                                                                         string
+	BeatGateway, ForgetGateways, ListGateways, RemoveGateway                                                                          string
 }
 
 // Load reads the statements.

@@ -1,4 +1,4 @@
-// Package control keeps what the cluster is run with: nodes, leases, access keys, jobs, loops and events.
+// Package control keeps what the cluster is run with: nodes, leases, access keys, configurations of buckets, jobs, loops and events.
 package control
 
 import "github.com/ringstore/ringstore/daemon/internal/meta/sqlite/db"

@@ -21,6 +21,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/ringstore/ringstore/daemon/internal/attr"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/stripe"
 	"github.com/ringstore/ringstore/daemon/internal/upkeep"
@@ -37,6 +38,7 @@ type Meta interface {
 	ChangeHead(ctx context.Context) (store.Revision, error)
 	Bucket(ctx context.Context, name store.BucketName) (store.Bucket, error)
 	ListBuckets(ctx context.Context) ([]store.Bucket, error)
+	Documents(ctx context.Context, bucket store.BucketName) ([]attr.Document, error)
 	DropPart(ctx context.Context, p store.Part) error
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ringstore/ringstore/daemon/internal/attr"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/store/mem"
 	"github.com/ringstore/ringstore/daemon/internal/upkeep"
@@ -32,7 +33,7 @@ func (o ops) change(t testing.TB) {
 	before := store.Before(o.random.IntN(2))
 	ch := store.Change{Before: before, Caller: fmt.Sprint("caller-", o.random.IntN(3))}
 	var err error
-	switch o.random.IntN(12) {
+	switch o.random.IntN(13) {
 	case 0, 1, 2, 3:
 		f := file(key, o.random.IntN(3))
 		f.Bucket = bucket
@@ -60,6 +61,12 @@ func (o ops) change(t testing.TB) {
 		err = o.Meta.UpdateBucket(ctx, store.Bucket{Name: bucket, Survive: o.random.IntN(3)}, "")
 	case 11:
 		err = o.Meta.DeleteBucket(ctx, "photos", "")
+	case 12:
+		c := store.DocumentChange{Bucket: bucket, Kind: attr.DocumentKinds[o.random.IntN(3)]}
+		if o.random.IntN(3) > 0 {
+			c.Body = []byte(fmt.Sprint(o.random.IntN(100)))
+		}
+		_, err = o.Meta.SetDocument(ctx, c)
 	}
 	if err != nil && !errors.Is(err, store.NotFound) && !errors.Is(err, store.Conflict) && !errors.Is(err, store.Exists) {
 		require.NoError(t, err)
@@ -142,8 +149,8 @@ func TestReplayIsTheStateOfARevision(t *testing.T) {
 	}
 }
 
-// withBucketsOf takes over the settings of buckets, which are read as they are when a segment is written.
-func (s state) withBucketsOf(o state) state { return state{s.Files, o.Buckets} }
+// withBucketsOf takes over the settings and documents of buckets, which are read as they are when a segment is written.
+func (s state) withBucketsOf(o state) state { return state{s.Files, o.Buckets, o.Documents} }
 
 // TestEveryCut: wherever a writer fails or dies, the log that it leaves leads to the state as of a revision, not before the last one that was
 // reached, and the next leader continues.

@@ -153,13 +153,14 @@ func (r *rig) replayed(t testing.TB) (*mem.Metadata, replay.Report) {
 
 // state is all that the log is to keep.
 type state struct {
-	Files   map[store.FileID]store.File
-	Buckets []store.Bucket
+	Files     map[store.FileID]store.File
+	Buckets   []store.Bucket
+	Documents map[store.BucketName][]attr.Document
 }
 
 func stateOf(t testing.TB, m *mem.Metadata) state {
 	t.Helper()
-	s := state{Files: map[store.FileID]store.File{}}
+	s := state{Files: map[store.FileID]store.File{}, Documents: map[store.BucketName][]attr.Document{}}
 	for after, more := (store.FileID{}), true; more; {
 		batch, err := m.CompleteFiles(context.Background(), after, store.MaxListLimit)
 		require.NoError(t, err)
@@ -171,6 +172,10 @@ func stateOf(t testing.TB, m *mem.Metadata) state {
 	var err error
 	s.Buckets, err = m.ListBuckets(context.Background())
 	require.NoError(t, err)
+	for _, b := range s.Buckets {
+		s.Documents[b.Name], err = m.Documents(context.Background(), b.Name)
+		require.NoError(t, err)
+	}
 	return s
 }
 
@@ -192,7 +197,7 @@ func (s state) bare() state {
 		}
 		files[id] = f
 	}
-	return state{files, s.Buckets}
+	return state{files, s.Buckets, s.Documents}
 }
 
 // requireReplay demands that the replay equals the metadata store.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ringstore/ringstore/daemon/internal/attr"
 	"github.com/ringstore/ringstore/daemon/internal/cluster"
 	"github.com/ringstore/ringstore/daemon/internal/engine"
 	"github.com/ringstore/ringstore/daemon/internal/metalog/replay"
@@ -98,6 +99,12 @@ func (c *clients) work(t *testing.T) {
 	require.NotEqual(t, renamed.ID, f.ID)
 	c.session(t, "open", 100) // is not in the log
 	require.NoError(t, c.UpdateBucket(ctx, store.Bucket{Name: "photos", Survive: 2}, ""))
+	for _, kind := range []attr.DocumentKind{attr.DocumentCORS, attr.DocumentPolicy, attr.DocumentLifecycle} {
+		_, err := c.rig.Meta.SetDocument(ctx, store.DocumentChange{Bucket: "photos", Kind: kind, Body: []byte("configuration")})
+		require.NoError(t, err)
+	}
+	_, err = c.rig.Meta.SetDocument(ctx, store.DocumentChange{Bucket: "photos", Kind: attr.DocumentPolicy})
+	require.NoError(t, err)
 }
 
 // TestALostDatabaseIsRebuilt: what clients can see of a cluster is the same after its metadata store was lost and rebuilt from the nodes.
@@ -119,6 +126,11 @@ func TestALostDatabaseIsRebuilt(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, lost, got)
 	for _, b := range lost {
+		want, err := c.rig.Meta.Documents(t.Context(), b.Name)
+		require.NoError(t, err)
+		got, err := rebuilt.Documents(t.Context(), b.Name)
+		require.NoError(t, err)
+		require.Equal(t, want, got)
 		requireSameObjects(t, c.Engine, e, b.Name)
 	}
 	requireSameFiles(t, c.Engine, e)

@@ -16,7 +16,7 @@ const mostPages = 4
 // read returns the changes after the last logged one, with the rows that they name. more: others follow. Where they do, the
 // changes end where they can be recorded on their own. NotFound when changes are missing.
 func (l *Loop) read(ctx context.Context) (changes []store.ObjectChange, rows metalog.Rows, more bool, err error) {
-	rows = metalog.Rows{Files: map[store.FileID]store.File{}, Buckets: map[store.BucketName]*store.Bucket{}}
+	rows = metalog.Rows{Files: map[store.FileID]store.File{}, Buckets: map[store.BucketName]store.LogRecord{}}
 	after, parts := l.logged, 0
 	for range mostPages {
 		page, err := l.cfg.Meta.ChangesAfter(ctx, after, store.MaxListLimit)
@@ -46,12 +46,14 @@ func (l *Loop) read(ctx context.Context) (changes []store.ObjectChange, rows met
 func (l *Loop) readRows(ctx context.Context, changes []store.ObjectChange, rows metalog.Rows) (parts int, err error) {
 	ids, names := metalog.Needed(changes)
 	for _, name := range names {
-		switch b, err := l.cfg.Meta.Bucket(ctx, name); {
-		case err == nil:
-			rows.Buckets[name] = &b
-		case errors.Is(err, store.NotFound):
-			rows.Buckets[name] = nil
-		default:
+		b, err := l.cfg.Meta.Bucket(ctx, name)
+		if err == nil {
+			rows.Buckets[name], err = l.bucket(ctx, b)
+		}
+		if errors.Is(err, store.NotFound) {
+			rows.Buckets[name], err = store.LogRecord{Kind: store.BucketGone, Bucket: store.Bucket{Name: name}}, nil
+		}
+		if err != nil {
 			return 0, err
 		}
 	}
@@ -107,8 +109,25 @@ func (l *Loop) writeTail(ctx context.Context, changes []store.ObjectChange, rows
 
 func (l *Loop) buckets(ctx context.Context) (records []store.LogRecord, err error) {
 	all, err := l.cfg.Meta.ListBuckets(ctx)
-	for _, b := range all {
-		records = append(records, store.LogRecord{Kind: store.BucketStored, Bucket: b})
+	if err != nil {
+		return nil, err
 	}
-	return records, err
+	for _, b := range all {
+		r, err := l.bucket(ctx, b)
+		if errors.Is(err, store.NotFound) {
+			continue // its deletion is a change that follows
+		}
+		if err != nil {
+			return nil, err
+		}
+		records = append(records, r)
+	}
+	return records, nil
+}
+
+// bucket returns the record of a bucket with its documents. NotFound.
+func (l *Loop) bucket(ctx context.Context, b store.Bucket) (r store.LogRecord, err error) {
+	r = store.LogRecord{Kind: store.BucketStored, Bucket: b}
+	r.Documents, err = l.cfg.Meta.Documents(ctx, b.Name)
+	return r, err
 }
