@@ -111,7 +111,8 @@ type MetadataLog interface {
 	// LogSegments returns all segments by Number, with their parts.
 	LogSegments(ctx context.Context) ([]LogSegment, error)
 
-	// LoggedTo returns the revision up to which the newest tail segment holds the changes. NotFound when there is no tail segment.
+	// LoggedTo returns the revision up to which the nodes have everything: the last one of a log that begins with the first change, or
+	// has a whole snapshot. NotFound when there is no such log.
 	LoggedTo(ctx context.Context) (Revision, error)
 
 	// ChangeLog adds and removes segments in one step. Placements of the new parts without a node are put on the
@@ -126,6 +127,10 @@ type MetadataLog interface {
 	// CompleteFiles returns up to limit (1..MaxListLimit) complete files by ID, versions and delete markers included, beginning with the first
 	// after the marker; the zero id means the start.
 	CompleteFiles(ctx context.Context, after FileID, limit int) (FileBatch, error)
+
+	// AdoptCluster gives a store that is being rebuilt the id of the cluster that it is rebuilt for: nodes let no gateway of another
+	// cluster use them. Conflict when a node has joined it under another id.
+	AdoptCluster(ctx context.Context, id ClusterID) error
 
 	// Restore applies records in order, in one step. It is for a store that is being rebuilt and takes no other changes, and
 	// changes nothing but files, parts, buckets and what is counted of them; it queues no work and records no changes.

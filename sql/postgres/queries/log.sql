@@ -1,5 +1,8 @@
+-- Kind 1 is a tail, 3 the end of a snapshot.
 -- name: LoggedTo
-SELECT last FROM log_segments WHERE kind = 1 ORDER BY number DESC LIMIT 1;
+SELECT last FROM log_segments l WHERE kind IN (1, 3)
+  AND EXISTS (SELECT FROM log_segments b WHERE b.log_id = l.log_id AND (b.kind = 3 OR b.kind = 1 AND b.first = 0))
+ORDER BY last DESC LIMIT 1;
 
 -- name: LogSegments
 SELECT l.log_id, l.number, l.term, l.kind, l.grp, l.first, l.last, l.written_at,

@@ -1,6 +1,10 @@
 -- name: EnsureCluster
 INSERT INTO cluster (only_row, id, epoch) VALUES (1, ?, 0) ON CONFLICT DO NOTHING;
 
+-- Only before the first node: the epoch counts the changes of the membership.
+-- name: AdoptCluster
+UPDATE cluster SET id = ?1 WHERE id = ?1 OR epoch = 0;
+
 -- name: Cluster
 SELECT id, epoch FROM cluster;
 

@@ -61,7 +61,7 @@ func (s *Store) LoggedTo(ctx context.Context) (store.Revision, error) {
 	err := s.clients.Read(ctx, "LoggedTo", func(c *db.Conn) error {
 		err := c.QueryRow(ctx, s.q.LoggedTo).Scan(&last)
 		if db.IsNoRows(err) {
-			return logrule.ErrNoTail()
+			return logrule.ErrNoLog()
 		}
 		return err
 	})

@@ -7,7 +7,17 @@ import (
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/store/logrule"
 )
+
+// AdoptCluster implements store.MetadataLog.
+func (s *Store) AdoptCluster(ctx context.Context, id store.ClusterID) error {
+	changed, err := s.clients.Exec(ctx, "AdoptCluster", s.q.AdoptCluster, [16]byte(id))
+	if err == nil && changed == 0 {
+		return logrule.ErrOtherCluster(id)
+	}
+	return err
+}
 
 // Restore implements store.MetadataLog.
 func (s *Store) Restore(ctx context.Context, records []store.LogRecord) error {

@@ -51,7 +51,7 @@ func (s *Store) LoggedTo(ctx context.Context) (last store.Revision, err error) {
 	err = s.db.Read(ctx, "LoggedTo", func(r *db.Reader) error {
 		err := r.Row(s.db.Q.LoggedTo).Scan(&last)
 		if errors.Is(err, sql.ErrNoRows) {
-			return logrule.ErrNoTail()
+			return logrule.ErrNoLog()
 		}
 		return err
 	})

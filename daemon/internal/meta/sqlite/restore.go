@@ -6,7 +6,19 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/meta/pack"
 	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/store/logrule"
 )
+
+// AdoptCluster implements store.MetadataLog.
+func (s *Store) AdoptCluster(ctx context.Context, id store.ClusterID) error {
+	return s.db.Write(ctx, "AdoptCluster", func(t *db.Tx) error {
+		changed, err := t.Exec(s.db.Q.AdoptCluster, id[:])
+		if err == nil && changed == 0 {
+			return logrule.ErrOtherCluster(id)
+		}
+		return err
+	})
+}
 
 // Restore implements store.MetadataLog.
 func (s *Store) Restore(ctx context.Context, records []store.LogRecord) error {

@@ -13,8 +13,11 @@ const (
 	batchParts   = 5000
 )
 
-// Apply restores the log into an empty store. Errors are those of the store. A segment that cannot be read any more is reported as damaged.
+// Apply restores the log into an empty store, which belongs to the log's cluster then. Errors are those of the store. A segment that cannot be read any more is reported as damaged.
 func (l *Log) Apply(ctx context.Context, into Target) error {
+	if err := into.AdoptCluster(ctx, l.Report.Cluster); err != nil {
+		return err
+	}
 	deleted := map[store.BucketName]bool{} // buckets
 	for _, step := range l.steps {
 		s, err := l.segment(ctx, step.part)

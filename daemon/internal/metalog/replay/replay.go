@@ -29,6 +29,7 @@ type Chunks interface {
 
 // Target is the store that is rebuilt; store.Metadata has it. Nothing else changes it meanwhile.
 type Target interface {
+	AdoptCluster(ctx context.Context, id store.ClusterID) error
 	Restore(ctx context.Context, records []store.LogRecord) error
 	Part(ctx context.Context, id store.PartID) (store.Part, store.File, error)
 	PartsAfter(ctx context.Context, after store.PartID, limit int) ([]store.Part, error)

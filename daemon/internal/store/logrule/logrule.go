@@ -33,7 +33,28 @@ func Check(c store.LogChange, term, number uint64) error {
 	return nil
 }
 
-// ErrNoTail is the error of store.MetadataLog.LoggedTo when there is no tail segment.
-func ErrNoTail() *store.Error {
-	return store.Errorf(store.NotFound, "the metadata log has no changes yet")
+// LoggedTo returns what store.MetadataLog.LoggedTo returns of these segments; 0 when there is no log that has everything.
+func LoggedTo(segments []store.LogSegment) (last store.Revision) {
+	whole := map[store.LogID]bool{}
+	for _, s := range segments {
+		if s.Kind == store.SnapshotEnd || s.Kind == store.TailSegment && s.First == 0 {
+			whole[s.Log] = true
+		}
+	}
+	for _, s := range segments {
+		if s.Kind != store.SnapshotSegment && whole[s.Log] {
+			last = max(last, s.Last)
+		}
+	}
+	return last
+}
+
+// ErrNoLog is the error of store.MetadataLog.LoggedTo when no log has everything.
+func ErrNoLog() *store.Error {
+	return store.Errorf(store.NotFound, "no metadata log is complete yet")
+}
+
+// ErrOtherCluster is the error of AdoptCluster in a store with nodes.
+func ErrOtherCluster(id store.ClusterID) *store.Error {
+	return store.Errorf(store.Conflict, "this metadata store has nodes of another cluster than %s", id).WithHint("Rebuild into a new, empty store.")
 }

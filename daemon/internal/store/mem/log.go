@@ -40,13 +40,10 @@ func (m *Metadata) LogSegments(ctx context.Context) (all []store.LogSegment, err
 // LoggedTo implements store.MetadataLog.
 func (m *Metadata) LoggedTo(ctx context.Context) (last store.Revision, err error) {
 	err = m.do(ctx, func(d *data) error {
-		for _, s := range slices.Backward(d.log.segments) {
-			if s.Kind == store.TailSegment {
-				last = s.Last
-				return nil
-			}
+		if last = logrule.LoggedTo(d.log.segments); last == 0 {
+			return logrule.ErrNoLog()
 		}
-		return logrule.ErrNoTail()
+		return nil
 	})
 	return last, err
 }
@@ -134,6 +131,17 @@ func batchOf(files []store.File) store.FileBatch {
 		batch.Files[i].Marks = nil
 	}
 	return batch
+}
+
+// AdoptCluster implements store.MetadataLog.
+func (m *Metadata) AdoptCluster(ctx context.Context, id store.ClusterID) error {
+	return m.do(ctx, func(d *data) error {
+		if d.epoch > 0 && d.cluster != id {
+			return logrule.ErrOtherCluster(id)
+		}
+		d.cluster = id
+		return nil
+	})
 }
 
 // Restore implements store.MetadataLog.

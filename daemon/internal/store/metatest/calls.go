@@ -261,10 +261,13 @@ func readersSeeWholeSteps(t *testing.T, writer, reader store.Metadata) {
 // everyOfLog is every for store.MetadataLog.
 func everyOfLog(ctx context.Context, m store.Metadata, errs map[string]error) {
 	segment := newSegment(store.NewLogID(), 1, 1, newNodes(2)...)
+	segment.First = 0
 	errs["ChangeLog"] = m.ChangeLog(ctx, store.LogChange{Term: 1, Add: []store.LogSegment{segment}, Remove: []uint64{7}})
 	_, errs["LoggedTo"] = m.LoggedTo(ctx)
 	_, errs["LogSegments"] = m.LogSegments(ctx)
 	_, errs["FilesByID"] = m.FilesByID(ctx, []store.FileID{store.NewFileID()})
 	_, errs["CompleteFiles"] = m.CompleteFiles(ctx, store.FileID{}, 1)
+	own, _ := m.Members(ctx)
+	errs["AdoptCluster"] = m.AdoptCluster(ctx, own.Cluster)
 	errs["Restore"] = m.Restore(ctx, []store.LogRecord{{Kind: store.BucketStored, Bucket: store.Bucket{Name: "every-log", CreatedAt: now()}}})
 }

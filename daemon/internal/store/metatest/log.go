@@ -34,21 +34,58 @@ func requireSegments(tb testing.TB, m store.Metadata, want ...store.LogSegment) 
 }
 
 var logTests = []test{
+	{"a store without nodes takes the id of a cluster, one with nodes keeps its own", func(t *testing.T, m store.Metadata) {
+		first, second := store.NewClusterID(), store.NewClusterID()
+		for _, id := range []store.ClusterID{first, second, second} {
+			require.NoError(t, m.AdoptCluster(t.Context(), id))
+			require.Equal(t, id, members(t, m).Cluster)
+		}
+		require.Equal(t, second, join(t, m, newNode("a")).Cluster)
+		requireKind(t, store.Conflict, m.AdoptCluster(t.Context(), first))
+		require.NoError(t, m.AdoptCluster(t.Context(), second))
+		require.Equal(t, second, members(t, m).Cluster)
+	}},
 	{"segments are listed by number, with their parts", func(t *testing.T, m store.Metadata) {
 		requireSegments(t, m)
 		log, n := store.NewLogID(), newNodes(3)
 		a, b, c := newSegment(log, 1, 3, n...), newSegment(log, 2, 3, n...), newSegment(log, 7, 4, n...)
 		b.Kind, b.Group = store.SnapshotSegment, 2
 		a.Part.Checksums = attr.Checksums{sum(attr.ChecksumMD5, 0, 16)}
-		_, err := m.LoggedTo(t.Context())
-		requireKind(t, store.NotFound, err)
 		changeLog(t, m, store.LogChange{Term: 3, Add: []store.LogSegment{a, b}})
-		last, err := m.LoggedTo(t.Context())
-		require.NoError(t, err)
-		require.Equal(t, a.Last, last, "a snapshot holds no changes")
 		changeLog(t, m, store.LogChange{Term: 4, Add: []store.LogSegment{c}})
 		requireSegments(t, m, a, b, c)
 		requireQueued(t, m, store.Repair)
+	}},
+	{"a log has everything from its first change on, or by a whole snapshot", func(t *testing.T, m store.Metadata) {
+		var all []store.LogSegment
+		add := func(log store.LogID, kind store.LogSegmentKind, first, last store.Revision, want store.Revision) {
+			t.Helper()
+			s := newSegment(log, uint64(len(all)+1), 1, newNodes(1)...)
+			s.Kind, s.First, s.Last = kind, first, last
+			all = append(all, s)
+			changeLog(t, m, store.LogChange{Term: 1, Add: []store.LogSegment{s}})
+			got, err := m.LoggedTo(t.Context())
+			if want == 0 {
+				requireKind(t, store.NotFound, err)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, want, got)
+		}
+		_, err := m.LoggedTo(t.Context())
+		requireKind(t, store.NotFound, err)
+		lost, begun, second := store.NewLogID(), store.NewLogID(), store.NewLogID()
+		add(lost, store.TailSegment, 5, 9, 0)
+		add(begun, store.TailSegment, 0, 10, 10)
+		add(begun, store.TailSegment, 10, 20, 20)
+		add(second, store.TailSegment, 30, 40, 20)
+		add(second, store.SnapshotSegment, 0, 30, 20)
+		add(second, store.TailSegment, 40, 45, 20)
+		add(second, store.SnapshotEnd, 0, 30, 45)
+		changeLog(t, m, store.LogChange{Term: 1, Remove: []uint64{1, 2, 3, 4, 6}})
+		last, err := m.LoggedTo(t.Context())
+		require.NoError(t, err)
+		require.EqualValues(t, 30, last, "without its tail")
 	}},
 	{"parts of the log are found, listed, moved and widened like others", func(t *testing.T, m store.Metadata) {
 		n := newNodes(3)

@@ -35,7 +35,7 @@ type Texts struct {
 	SweepDeleted, ForgetDropped, ForgetAttempts, NoteAttempt, AbandonAttempt, Attempt                                                 string
 	Part, PartOfSession, PartsAfter, WidenPart, MoveChunk, DropRepair, FinishRepair, QueueLost, QueueRepairs                          string
 	ChangesAfter, LockChangeHead, NumberChanges, SkipSeq, Usage, Usages, TrimChanges                                                  string
-	EnsureCluster, LockCluster, JoinNode, Members, BeatNodes, NodeState, SetNodeState, SetNodeDesired                                 string
+	EnsureCluster, AdoptCluster, LockCluster, JoinNode, Members, BeatNodes, NodeState, SetNodeState, SetNodeDesired                   string
 	Enqueue, Claim, ClaimRepairs, ClaimOfNodes, TakeOver, Unclaim, Hasten, Finish, FinishSome, Postpone, Depth, AddUpQueues           string
 	LoggedTo, LogSegments, PartOfLog, GuardLog, AddSegment, RemoveSegments, FilesByID, FilesAfter, PartsOfFiles                       string
 	EraseParts, EraseFile, NeedBucket, NeedBucketOfFile, HideOthers, HideOthersOfMoved, RestoreFile, RestoreParts                     string

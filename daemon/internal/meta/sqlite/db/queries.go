@@ -8,7 +8,7 @@ type Queries struct {
 	Record, AddUsage, LastSeq, SkipSeq, Usage, Usages, ChangeHead, ChangesAfter, DueChanges, TrimChanges                                                            string
 	DueDeleted, SweepParts, RemoveSwept, ForgetDropped, ForgetAttempts, Attempt, InsertAttempt                                                                      string
 	Part, OwnerOfPart, SessionNames, PartsAfter, Widen, PlaceChunks, CallOff, IsQueued, DropRepair, FinishRepair                                                    string
-	EnsureCluster, Cluster, NextEpoch, Members, Node, NodeNamed, SaveNode, FirstBeat, BeatNode, SetNodeState, SetNodeDesired                                        string
+	EnsureCluster, AdoptCluster, Cluster, NextEpoch, Members, Node, NodeNamed, SaveNode, FirstBeat, BeatNode, SetNodeState, SetNodeDesired                          string
 	Enqueue, NextNode, DueTasks, ClaimTask, TakeOver, Unclaim, Hasten, Finish, FinishSome, Postpone, Depth, CountReclaims                                           string
 	AcquireLease, LeaseOwner, RenewLease, ReleaseLease                                                                                                              string
 	InsertSession, IDInUse, FileExists, Session, SessionAlive, SessionSize, SetSessionSize, SessionParts, RemoveSession, SlideSession                               string
