@@ -159,5 +159,9 @@ func (n *Node) stopServing(ctx context.Context) error {
 
 // Close releases the resources of New; for use when Run is not called.
 func (n *Node) Close() error {
-	return errors.Join(n.listener.Close(), n.chunks.Close())
+	var err error
+	if n.server != nil {
+		err = n.server.Shutdown(context.Background()) // it has no calls, but goroutines for them
+	}
+	return errors.Join(err, n.listener.Close(), n.chunks.Close())
 }
