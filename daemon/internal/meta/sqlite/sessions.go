@@ -161,16 +161,10 @@ func (s *Store) ListSessions(ctx context.Context, q store.SessionQuery) (page st
 		if err != nil {
 			return err
 		}
-		page.Sessions, err = scanSessions(rows)
+		page, err = scanPage(rows, q.Limit)
 		return err
 	})
-	if err != nil {
-		return store.SessionPage{}, err
-	}
-	if len(page.Sessions) > q.Limit {
-		page.Sessions, page.More = page.Sessions[:q.Limit], true
-	}
-	return page, nil
+	return page, err
 }
 
 // ListSessionsByKey implements store.Sessions.
@@ -188,16 +182,10 @@ func (s *Store) ListSessionsByKey(ctx context.Context, q store.SessionKeyQuery) 
 		if err != nil {
 			return err
 		}
-		page.Sessions, err = scanSessions(rows)
+		page, err = scanPage(rows, q.Limit)
 		return err
 	})
-	if err != nil {
-		return store.SessionPage{}, err
-	}
-	if len(page.Sessions) > q.Limit {
-		page.Sessions, page.More = page.Sessions[:q.Limit], true
-	}
-	return page, nil
+	return page, err
 }
 
 // listSessions returns the statement that answers q.
@@ -223,6 +211,15 @@ func (s *Store) AbortSession(ctx context.Context, id store.FileID) error {
 		}
 		return s.insertMarker(t, store.File{ID: id}, 0, store.Deleted, "its session was ended", time.Time{})
 	})
+}
+
+// scanPage reads the rows of a page, of which there may be one more than the limit.
+func scanPage(rows *sql.Rows, limit int) (page store.SessionPage, err error) {
+	all, err := scanSessions(rows)
+	if err != nil {
+		return page, err
+	}
+	return store.SessionPage{Sessions: all[:min(limit, len(all))], More: len(all) > limit}, nil
 }
 
 // scanSessions reads the columns that the queries list a session as.
