@@ -29,9 +29,9 @@ func onNode(ctx context.Context, address string, f func(ctx context.Context, nod
 	return f(ctx, storagev1.NewStorageServiceClient(conn))
 }
 
-// chunksOf lists the chunks of a storage node: the key in each chunk's label, by chunk id.
-func chunksOf(ctx context.Context, address string) (map[string]string, error) {
-	all := map[string]string{}
+// chunksOf lists the chunks of a storage node: their labels, by chunk id.
+func chunksOf(ctx context.Context, address string) (map[string]*storagev1.Label, error) {
+	all := map[string]*storagev1.Label{}
 	err := onNode(ctx, address, func(ctx context.Context, node storagev1.StorageServiceClient) error {
 		for after := ""; ; {
 			page, err := node.ListChunks(ctx, &storagev1.ListChunksRequest{After: after, Limit: 1000})
@@ -47,7 +47,7 @@ func chunksOf(ctx context.Context, address string) (map[string]string, error) {
 				if err != nil {
 					return err
 				}
-				all[after] = stat.GetInfo().GetLabel().GetKey()
+				all[after] = stat.GetInfo().GetLabel()
 			}
 			if len(page.GetChunks()) < 1000 {
 				return nil

@@ -19,6 +19,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	storagev1 "github.com/ringstore/ringstore/proto/storage/v1"
 	"github.com/ringstore/ringstore/tests/cluster"
 	"github.com/ringstore/ringstore/tests/pgserver"
 )
@@ -304,9 +305,9 @@ func (s *storm) compareChunks() {
 	s.unknownChunks()
 }
 
-// kept lists the chunks of every node: the key of each label by chunk id, by node id.
-func (s *storm) kept() map[string]map[string]string {
-	all := map[string]map[string]string{}
+// kept lists the chunks of every node: the label by chunk id, by node id.
+func (s *storm) kept() map[string]map[string]*storagev1.Label {
+	all := map[string]map[string]*storagev1.Label{}
 	for id, address := range nodeAddresses(s.t, s.apis[0]) {
 		chunks, err := chunksOf(s.t.Context(), address)
 		require.NoError(s.t, err)
@@ -320,13 +321,13 @@ func (s *storm) kept() map[string]map[string]string {
 func (s *storm) unknownChunks() {
 	for end := time.Now().Add(cleanUp); ; time.Sleep(500 * time.Millisecond) { // ADR 111: polls other processes
 		chunks, left := s.leftover()
-		perKey, tooMany := map[string]int{}, 0
-		for _, key := range left {
-			if strings.HasPrefix(key, segmentKey) {
-				key = segmentKey
+		perKey, tooMany := map[string][]orphan{}, 0
+		for _, o := range left {
+			if strings.HasPrefix(o.key, segmentKey) {
+				o.key = segmentKey
 			}
-			perKey[key]++
-			if perKey[key] > s.cut(key) {
+			perKey[o.key] = append(perKey[o.key], o)
+			if len(perKey[o.key]) > s.cut(o.key) {
 				tooMany++
 			}
 		}
@@ -334,9 +335,9 @@ func (s *storm) unknownChunks() {
 			continue
 		}
 		s.t.Logf("%d chunks of %d writes that were cut off by the end of their gateway are known to no metadata", chunks, len(left)-tooMany)
-		for key, n := range perKey {
-			if allowed := s.cut(key); n > allowed {
-				s.w.h.fail(key, "%d writes left chunks that no metadata knows; their gateway had %d in hand when it was killed", n, allowed)
+		for key, all := range perKey {
+			if allowed := s.cut(key); len(all) > allowed {
+				s.w.h.fail(key, "%d writes left chunks that no metadata knows; their gateway had %d in hand when it was killed:%s", len(all), allowed, all)
 			}
 		}
 		return
@@ -354,15 +355,27 @@ func (s *storm) cut(key string) int {
 	return s.w.cutKeys[key]
 }
 
-// leftover counts the chunks without metadata, and returns the keys of their parts.
-func (s *storm) leftover() (chunks int, left map[string]string) {
+// orphan is a part of which nodes have chunks and that no metadata knows.
+type orphan struct {
+	key    string
+	label  *storagev1.Label // of one of the chunks
+	chunks []string         // each with its node
+}
+
+func (o orphan) String() string {
+	return fmt.Sprintf("\n      part %d of file %s, created at %s, %d bytes: %s", o.label.GetPartNumber(), o.label.GetFileId(),
+		time.UnixMicro(o.label.GetCreatedAt()).UTC().Format(time.StampMicro), o.label.GetPartSize(), strings.Join(o.chunks, ", "))
+}
+
+// leftover counts the chunks without metadata, and returns their parts by id.
+func (s *storm) leftover() (chunks int, left map[string]orphan) {
 	known, err := s.db.knownParts(s.t.Context())
 	require.NoError(s.t, err)
-	left = map[string]string{}
-	for _, ids := range s.kept() {
-		for id, key := range ids {
+	left = map[string]orphan{}
+	for node, labels := range s.kept() {
+		for id, label := range labels {
 			if part, _, _ := strings.Cut(id, "-"); !known[part] {
-				left[part] = key
+				left[part] = orphan{key: label.GetKey(), label: label, chunks: append(left[part].chunks, id+" on node "+node)}
 				chunks++
 			}
 		}

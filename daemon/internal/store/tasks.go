@@ -62,12 +62,13 @@ type Task struct {
 	Kind     TaskKind
 	Chunk    ChunkID
 	Node     NodeID
-	Chunks   ChunkSet  // of a repair: the chunks that may be lost
-	Priority int       // of a repair: how many further node failures the part survives, 0..MaxPriority; package placement computes it
-	Attempts int       // claims so far, this one included
-	Term     uint64    // of the lease under which it was claimed; 0: it is not claimed
-	QueuedAt time.Time // microseconds, UTC, store's clock
-	Reason   string    // of the last Postpone, or of the Enqueues, separated by "; "; for a person
+	Chunks   ChunkSet      // of a repair: the chunks that may be lost
+	Priority int           // of a repair: how many further node failures the part survives, 0..MaxPriority; package placement computes it
+	Attempts int           // claims so far, this one included
+	Term     uint64        // of the lease under which it was claimed; 0: it is not claimed
+	Delay    time.Duration // of a reclaim, for Enqueue: how long no claim gets it; microseconds
+	QueuedAt time.Time     // microseconds, UTC, store's clock
+	Reason   string        // of the last Postpone, or of the Enqueues, separated by "; "; for a person
 }
 
 // Queued returns the task as a queue stores it, without what its kind does not use.
@@ -76,7 +77,7 @@ func (t Task) Queued() Task {
 		t.Chunks, t.Priority = 0, 0
 		return t
 	}
-	t.Chunk.Index, t.Node, t.Priority = 0, NodeID{}, min(max(t.Priority, 0), MaxPriority)
+	t.Chunk.Index, t.Node, t.Priority, t.Delay = 0, NodeID{}, min(max(t.Priority, 0), MaxPriority), 0
 	return t
 }
 
@@ -121,7 +122,7 @@ type QueueDepth struct {
 // first (see ClaimQuery.Urgent), and of equal ones in that order. A claim is bound to the term
 // of the claimer's lease: it ends after Hold, or as soon as a newer term takes over.
 type Queues interface {
-	// Enqueue adds tasks, due at once. A reclaim that is queued already is not changed. A repair of a part that has one is merged
+	// Enqueue adds tasks, due after their Delay. A reclaim that is queued already is not changed. A repair of a part that has one is merged
 	// with it as Task.Merge says; where that adds chunks or urgency, and the task is not claimed, it is due at once. Chunks that are
 	// added to a claimed repair, also those that its claimer works on, are left for the next claim.
 	Enqueue(ctx context.Context, tasks []Task) error

@@ -5,9 +5,11 @@
 -- store.Task.Merge. $8 is store.MaxReasons.
 -- name: Enqueue
 WITH queued AS (
-    INSERT INTO tasks (kind, part_id, idx, node_id, reason, chunks, priority)
-    SELECT * FROM unnest($1::smallint[], $2::uuid[], $3::smallint[], $4::uuid[], $5::text[], $6::bigint[], $7::smallint[])
-    ORDER BY 1, 2, 3, 4
+    INSERT INTO tasks (kind, part_id, idx, node_id, reason, chunks, priority, due_at)
+    SELECT kind, part_id, idx, node_id, reason, chunks, priority, now() + delay
+    FROM unnest($1::smallint[], $2::uuid[], $3::smallint[], $4::uuid[], $5::text[], $6::bigint[], $7::smallint[], $9::interval[])
+        AS t (kind, part_id, idx, node_id, reason, chunks, priority, delay)
+    ORDER BY kind, part_id, idx, node_id
     ON CONFLICT (kind, part_id, idx, node_id) DO UPDATE SET
         chunks = tasks.chunks | excluded.chunks,
         priority = least(tasks.priority, excluded.priority),

@@ -2,7 +2,7 @@
 -- store.Task.Merge. ?9 is store.MaxReasons.
 -- name: Enqueue
 INSERT INTO tasks (kind, part_id, idx, node_id, attempts, queued_at, due_at, reason, term, chunks, held, priority)
-VALUES (?1, ?2, ?3, ?4, 0, ?5, ?5, ?6, 0, ?7, 0, ?8)
+VALUES (?1, ?2, ?3, ?4, 0, ?5, ?5 + ?10, ?6, 0, ?7, 0, ?8)
 ON CONFLICT (kind, part_id, idx, node_id) DO UPDATE SET
     chunks = tasks.chunks | excluded.chunks,
     priority = min(tasks.priority, excluded.priority),

@@ -20,6 +20,7 @@ type taskArrays struct {
 	reasons    []string
 	sets       []int64
 	priorities []int16
+	delays     []time.Duration
 }
 
 func newTaskArrays(tasks []store.Task) taskArrays {
@@ -27,7 +28,7 @@ func newTaskArrays(tasks []store.Task) taskArrays {
 	for _, t := range tasks {
 		t = t.Queued()
 		a.kinds, a.terms, a.reasons = append(a.kinds, int16(t.Kind)), append(a.terms, int64(t.Term)), append(a.reasons, t.Reason)
-		a.sets, a.priorities = append(a.sets, int64(t.Chunks)), append(a.priorities, int16(t.Priority))
+		a.sets, a.priorities, a.delays = append(a.sets, int64(t.Chunks)), append(a.priorities, int16(t.Priority)), append(a.delays, t.Delay)
 		a.chunks.add(t.Chunk.Part, int(t.Chunk.Index), t.Node)
 	}
 	return a
@@ -66,7 +67,7 @@ func (s *Store) Enqueue(ctx context.Context, tasks []store.Task) error {
 		return nil
 	}
 	a := newTaskArrays(merged(tasks))
-	_, err := s.clients.Exec(ctx, "Enqueue", s.q.Enqueue, a.kinds, a.chunks.parts, a.chunks.indexes, a.chunks.nodes, a.reasons, a.sets, a.priorities, store.MaxReasons)
+	_, err := s.clients.Exec(ctx, "Enqueue", s.q.Enqueue, a.kinds, a.chunks.parts, a.chunks.indexes, a.chunks.nodes, a.reasons, a.sets, a.priorities, store.MaxReasons, a.delays)
 	return err
 }
 

@@ -16,7 +16,7 @@ import (
 func (s *Store) enqueue(t *db.Tx, task store.Task) error {
 	task = task.Queued()
 	added, err := t.Exec(s.db.Q.Enqueue, int64(task.Kind), task.Chunk.Part[:], int64(task.Chunk.Index), task.Node[:], db.Micros(s.db.Now()), task.Reason,
-		int64(task.Chunks), task.Priority, store.MaxReasons)
+		int64(task.Chunks), task.Priority, store.MaxReasons, task.Delay.Microseconds())
 	if task.Kind == store.Reclaim {
 		t.CountReclaims(added) // a reclaim that is queued is not changed
 	}

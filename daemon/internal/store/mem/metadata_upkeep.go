@@ -346,7 +346,9 @@ func (d *data) enqueue(t store.Task) {
 	queued := d.tasks[idOf(t)]
 	if queued == nil {
 		t.Attempts, t.Term, t.QueuedAt = 0, 0, d.now()
-		d.tasks[idOf(t)] = &task{Task: t, due: t.QueuedAt}
+		due := t.QueuedAt.Add(t.Delay)
+		t.Delay = 0
+		d.tasks[idOf(t)] = &task{Task: t, due: due}
 		return
 	}
 	merged, changed := queued.Merge(t)

@@ -314,6 +314,29 @@ var queueTests = []test{
 		require.Equal(t, 2, priority())
 	}},
 	{"the depth is the number of tasks, whatever happens to them", countRandomly},
+	{"no claim gets a reclaim during its delay, and a move ends it", func(t *testing.T, m store.Metadata) {
+		n := newNodes(4)
+		p := newPart(1, n[0], n[1], n[2])
+		put(t, m, newFile("a", p))
+		later := store.Task{Kind: store.Reclaim, Chunk: p.ChunkID(1), Node: n[3], Delay: time.Hour}
+		other := newTask(store.Reclaim, n[3])
+		other.Delay = time.Hour
+		enqueue(t, m, later, other)
+		require.EqualValues(t, 2, depth(t, m, store.Reclaim).Tasks)
+		require.Empty(t, claimAll(t, m, store.Reclaim))
+		later.Delay = 0
+		enqueue(t, m, later)
+		require.Empty(t, claimAll(t, m, store.Reclaim), "it is not changed")
+		require.NoError(t, m.MoveChunk(t.Context(), p.ChunkID(1), p.Chunks[1], store.Placement{Node: n[3], Sum: p.Chunks[1].Sum}))
+		old := store.Task{Kind: store.Reclaim, Chunk: p.ChunkID(1), Node: n[1]}
+		requireTasks(t, []store.Task{old}, claimAll(t, m, store.Reclaim))
+		require.NoError(t, m.Hasten(t.Context(), store.Reclaim))
+		requireTasks(t, []store.Task{other}, claimAll(t, m, store.Reclaim))
+		soon := newTask(store.Reclaim, n[0])
+		soon.Delay = 20 * time.Millisecond
+		enqueue(t, m, soon)
+		requireTasks(t, []store.Task{soon}, awaitClaim(t, m, store.ClaimQuery{Term: 1, Kind: store.Reclaim, Limit: 9, Hold: time.Hour}))
+	}},
 	{"no tasks are nothing to do", func(t *testing.T, m store.Metadata) {
 		require.NoError(t, m.Enqueue(t.Context(), nil))
 		require.NoError(t, m.Finish(t.Context(), nil))

@@ -3,6 +3,7 @@ package repair
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/stripe"
@@ -64,6 +65,9 @@ func (l *Loop) rebuild(ctx context.Context, p *partTask) ([]move, error) {
 	if wrong.chunks != 0 {
 		return nil, &wrong
 	}
+	if err := l.announce(ctx, p); err != nil {
+		return nil, err
+	}
 	_, err = out.Commit(label)
 	for _, t := range out.Uncertain() {
 		err = errors.Join(err, l.takeBack(ctx, p, candidate{int(t.Chunk.Index), t.Node}))
@@ -72,6 +76,20 @@ func (l *Loop) rebuild(ctx context.Context, p *partTask) ([]move, error) {
 		moves[i].err = refused(out.Failure(moves[i].index))
 	}
 	return moves, err
+}
+
+// unfinished is when copies that were committed and not moved to count as those of a gateway that has ended: later than a commit
+// of a long chunk takes. If the repair still runs then, its copy may be deleted, and it is repeated: see record and mustBePresent.
+const unfinished = 30 * time.Second
+
+// announce queues a delayed reclaim of each copy that is about to be committed; the move removes it. Without it, a gateway that is
+// killed between the two would leave a copy that no one knows of once the file is deleted.
+func (l *Loop) announce(ctx context.Context, p *partTask) error {
+	var tasks []store.Task
+	for i, node := range p.plan {
+		tasks = append(tasks, store.Task{Kind: store.Reclaim, Chunk: p.part.ChunkID(i), Node: node, Reason: leftByRepair, Delay: unfinished})
+	}
+	return l.cfg.Meta.Enqueue(ctx, tasks)
 }
 
 // transfer sends all units of the chunks, and returns the chunks' sums. It ends early when no target takes more.

@@ -1,10 +1,11 @@
 // Package repair reconstructs lost and damaged chunks from the other chunks of their parts.
 //
-// A task is the repair of a part. It has five steps, each in its own function:
+// A task is the repair of a part. Its steps, each in its own function:
 //
 //	examine   which of its chunks are really lost where the metadata places them?  (examine.go)
 //	choose    a node for each that can take it, by the rule of the ring            (place.go)
 //	rebuild   all of them by one read of any K others, stripe by stripe            (rebuild.go, package stripe)
+//	announce  a delayed reclaim of each copy, in case this gateway ends before the move
 //	commit    durable on the new nodes, their sums compared
 //	move      the metadata places each there, unless another runner was faster; then a check that it is still present
 //
@@ -204,8 +205,10 @@ func (l *Loop) takeBack(ctx context.Context, p *partTask, c candidate) error {
 		return nil
 	}
 	defer l.cfg.Reclaim()
-	return l.cfg.Meta.Enqueue(ctx, []store.Task{{Kind: store.Reclaim, Chunk: p.part.ChunkID(c.index), Node: c.node, Reason: "a repair that was not completed left it"}})
+	return l.cfg.Meta.Enqueue(ctx, []store.Task{{Kind: store.Reclaim, Chunk: p.part.ChunkID(c.index), Node: c.node, Reason: leftByRepair}})
 }
+
+const leftByRepair = "a repair that was not completed left it"
 
 // recordLimit bounds the calls that must be made although ctx has ended.
 const recordLimit = 10 * time.Second

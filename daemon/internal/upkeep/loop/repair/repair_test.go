@@ -461,6 +461,63 @@ func TestTheFileIsDeletedMeanwhile(t *testing.T) {
 	require.Zero(t, c.Stored(t))
 }
 
+// A gateway that is killed after the copy was stored and before the metadata places it leaves a copy that the metadata knows: as a reclaim
+// that a claim gets later. So it goes, although the file was deleted meanwhile.
+func TestTheCopyOfAKilledRepairIsKnown(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := upkeeptest.New(t, 8)
+		f, _ := c.Put(t, 3, 2, 3000)
+		c.Lose(t, f.Parts[0], 0)
+		killed := repair.New(repair.Config{Meta: &killedGateway{Meta: c.Meta}, Fleet: c.Fleet, Log: upkeeptest.Quiet})
+		_, err := killed.Step(t.Context(), 1)
+		require.Error(t, err)
+		require.Equal(t, 5, c.Stored(t))
+		require.EqualValues(t, 1, c.Depth(t, store.Reclaim))
+
+		require.NoError(t, c.Meta.TakeOver(t.Context(), 2))
+		drain(t, newReclaim(c))
+		require.Equal(t, 5, c.Stored(t), "the repair may still run")
+		require.NoError(t, c.Meta.DeleteFile(t.Context(), store.Deletion{File: f.ID, Attempt: store.NewAttemptID()}))
+		time.Sleep(time.Minute) // in a bubble
+		drain(t, newReclaim(c))
+		require.Zero(t, c.Stored(t))
+		require.Zero(t, c.Depth(t, store.Reclaim))
+	})
+}
+
+// killedGateway makes no change of the metadata any more from the first move on.
+type killedGateway struct {
+	repair.Meta
+	gone atomic.Bool
+}
+
+var errGone = store.Errorf(store.Unavailable, "the gateway was killed")
+
+func (g *killedGateway) change(call func() error) error {
+	if g.gone.Load() {
+		return errGone
+	}
+	return call()
+}
+
+func (g *killedGateway) MoveChunk(context.Context, store.ChunkID, store.Placement, store.Placement) error {
+	g.gone.Store(true)
+	return errGone
+}
+
+func (g *killedGateway) Enqueue(ctx context.Context, tasks []store.Task) error {
+	return g.change(func() error { return g.Meta.Enqueue(ctx, tasks) })
+}
+
+func (g *killedGateway) Finish(ctx context.Context, tasks []store.Task) error {
+	return g.change(func() error { return g.Meta.Finish(ctx, tasks) })
+}
+
+func (g *killedGateway) Postpone(ctx context.Context, tasks []store.Task, delay time.Duration) error {
+	return g.change(func() error { return g.Meta.Postpone(ctx, tasks, delay) })
+}
+
 func TestAnOldCopyOnTheTargetIsNotTrusted(t *testing.T) {
 	t.Parallel()
 	c := upkeeptest.New(t, 8)
@@ -579,6 +636,7 @@ func TestACopyThatWasReclaimedBeforeTheMoveIsMadeAgain(t *testing.T) {
 		once.Do(func() {
 			task := store.Task{Kind: store.Reclaim, Chunk: p.ChunkID(0), Node: target}
 			assertNoError(t, c.Meta.Enqueue(context.Background(), []store.Task{task}))
+			assertNoError(t, c.Meta.Hasten(context.Background(), store.Reclaim)) // as if the repair had taken long
 			_, err := newReclaim(c).Step(context.Background(), 1)
 			assertNoError(t, err)
 			if c.Stored(t) != 4 {
