@@ -24,6 +24,9 @@ func TestStorageNodesKilled(t *testing.T) {
 		body := noiseBytes(t, size)
 		bodies[put(t, c, fmt.Sprint("before/", size), body).ID] = body
 	}
+	for id := range bodies { // a write is acknowledged when it survives one failure; a node that was late makes it whole afterwards
+		require.Eventually(t, func() bool { return describe(t, c, id).Survives == 2 }, time.Minute, 50*time.Millisecond)
+	}
 	require.NoError(t, c.Nodes[1].Kill())
 	require.NoError(t, c.Nodes[4].Kill())
 	allThere(t, c, bodies)

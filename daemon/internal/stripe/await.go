@@ -8,20 +8,38 @@ import (
 )
 
 const (
-	// The upper bounds of patience. The lower one, Config.LateFloor, keeps ordinary jitter of a loaded node from causing repairs.
-	maxPatienceSmall  = 250 * time.Millisecond // of chunks of one unit
-	maxPatienceStream = time.Second            // of longer ones, whose commits write more
+	// The upper bound of patience for chunks of one unit. The lower one, Config.LateFloor, keeps ordinary jitter of a loaded node from causing repairs.
+	maxPatienceSmall = 250 * time.Millisecond
+	// The same for longer chunks, whatever is usual, and worth is added.
+	patienceStream = time.Second
+	// repairRate is the bytes a second of a part at which its repair is assumed to run.
+	repairRate = 100e6
 	// lateFor is how long all writes of a node must have been late before it is reported as unreachable.
 	lateFor = time.Second
 )
 
-// patience is how long a commit waits for further chunks once the first is durable: four times the 95th percentile of what the nodes
-// needed recently, within bounds. A floor above the upper bound prevails.
+// patience is how long a commit waits for further chunks once the first is durable. For chunks of one unit it is four times the 95th
+// percentile of what the nodes needed recently, within bounds; the upper one while that is not known. A floor above the upper bound prevails.
 func (w *Writer) patience() time.Duration {
-	if w.spec.Whole {
-		return max(min(4*w.io.smalls.p95(), maxPatienceSmall), w.io.cfg.LateFloor)
+	usual := w.io.smalls.p95()
+	switch {
+	case !w.spec.Whole:
+		return max(patienceStream+w.worth(), w.io.cfg.LateFloor)
+	case usual == 0:
+		return max(maxPatienceSmall, w.io.cfg.LateFloor)
 	}
-	return max(min(4*w.io.commits.p95(), maxPatienceStream), w.io.cfg.LateFloor)
+	return max(min(4*usual, maxPatienceSmall), w.io.cfg.LateFloor)
+}
+
+// worth is how much longer a write waits for a slow node than it would if it had few bytes: as long as the repair would take that makes
+// up for the node's chunks. It reads K chunks of the part. A disk that is busy writing what it has cached stops for seconds.
+func (w *Writer) worth() time.Duration {
+	return time.Duration(float64(max(w.spec.Size, w.sent)) / repairRate * float64(time.Second))
+}
+
+// lag is how long one node may delay the others.
+func (w *Writer) lag() time.Duration {
+	return max(min(w.io.cfg.Lag+w.worth(), w.io.cfg.Stall), w.io.cfg.Lag)
 }
 
 // streamEnded counts a stream that ended, and wakes Commit when that may change what it waits for.

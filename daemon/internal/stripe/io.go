@@ -51,7 +51,7 @@ type Config struct {
 	Ahead      int           // units that a Reader reads ahead of each chunk while at most crowd readers are open; default 2
 	Stall      time.Duration // a node that makes no progress for so long is not used further by that read or write; default 10 s
 	SyncStall  time.Duration // the same while it makes a chunk durable; default 30 s
-	Lag        time.Duration // how long one node may delay the others during a write that can do without it; default 1 s
+	Lag        time.Duration // how long one node may delay the others during a write that can do without it, and longer if the part is long; default 1 s
 	HedgeFloor time.Duration // the shortest wait after which a unit counts as slow; default 250 ms
 	LateFloor  time.Duration // the shortest wait of a commit for further chunks once the first is durable; default 100 ms
 }
@@ -62,7 +62,6 @@ type IO struct {
 	cfg        Config
 	units      latency       // waits of readers for a unit
 	smalls     latency       // writes of chunks of one unit
-	commits    latency       // commits of longer chunks
 	lateSince  sync.Map      // store.NodeID -> time.Time: since when writes of the node were late, with none completed
 	codes      sync.Map      // [2]int{k, m} -> *erasure.Code
 	buffers    *bufpool.Pool // for reconstructed units

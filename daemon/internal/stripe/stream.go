@@ -142,13 +142,12 @@ func (s *stream) create(c chunk.Store) (chunk.Writer, error) {
 
 func (s *stream) commit(out chunk.Writer) error {
 	s.ask()
-	began := s.begin(s.w.io.cfg.SyncStall)
+	s.begin(s.w.io.cfg.SyncStall)
 	info, err := out.Commit(s.w.label)
 	s.pause()
 	if err != nil {
 		return err
 	}
-	s.w.io.commits.add(time.Since(began))
 	part := s.w.spec.Part
 	part.Size = s.w.label.PartSize
 	return compare(info, part.ChunkSize(), s.w.chunks[s.index].sum)
@@ -163,12 +162,11 @@ func compare(info chunk.Info, size int64, sum store.ChunkSum) error {
 	return nil
 }
 
-// begin starts the time limit of the call that follows and returns its start; pause ends it.
-func (s *stream) begin(limit time.Duration) time.Time {
+// begin starts the time limit of the call that follows; pause ends it.
+func (s *stream) begin(limit time.Duration) {
 	s.timer = time.AfterFunc(limit, func() {
 		s.end(store.Errorf(store.Unavailable, "the node made no progress for %v", limit))
 	})
-	return time.Now()
 }
 
 func (s *stream) pause() { s.timer.Stop() }

@@ -45,6 +45,7 @@ type Writer struct {
 	label   chunk.Label       // set before the queues are closed
 	result  []store.Placement // of Commit; nil before, and where it failed
 	closed  bool              // the queues are
+	sent    int64             // bytes of the part
 }
 
 // sentChunk is what the writer knows of one chunk of the part.
@@ -70,11 +71,14 @@ func (o *IO) Write(ctx context.Context, spec WriteSpec) *Writer {
 }
 
 // Send passes the units of one stripe to the streams, by index. It takes them over. Where one node delays the
-// others for longer than Config.Lag, and the part survives enough without it, its chunks are abandoned.
+// others for too long (see lag), and the part survives enough without it, its chunks are abandoned.
 func (w *Writer) Send(units []chunk.Unit) {
 	for i, u := range units {
 		c := &w.chunks[i]
 		c.sum = c.sum.Add(u.CRC)
+		if i < w.spec.Part.K {
+			w.sent += int64(len(u.Data))
+		}
 		switch {
 		case w.spec.Whole:
 			c.unit = u
@@ -92,7 +96,7 @@ func (w *Writer) push(s *stream, u chunk.Unit) {
 		return
 	default:
 	}
-	late := time.NewTimer(w.io.cfg.Lag)
+	late := time.NewTimer(w.lag())
 	defer late.Stop()
 	for {
 		select {
