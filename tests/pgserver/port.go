@@ -15,14 +15,13 @@ const (
 	lastPort  = 32_000
 )
 
-var given sync.Map // ports that this process was given
-
-// FreePort returns an unused port of loopback, each time another. Its user listens on it later.
+// FreePort returns an unused port of loopback. Its user listens on it later. No other call returns it until this process has ended, in
+// other test processes neither: each holds an abstract Unix socket of the port's number.
 func FreePort() (int, error) {
 	var last error
 	for range 1000 {
 		port := firstPort + rand.N(lastPort-firstPort)
-		if _, taken := given.LoadOrStore(port, true); taken {
+		if !reserve(port) {
 			continue
 		}
 		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
@@ -33,4 +32,14 @@ func FreePort() (int, error) {
 		return port, l.Close()
 	}
 	return 0, fmt.Errorf("pgserver: free port: %w", errors.Join(errors.New("no free port was found"), last))
+}
+
+var reserved sync.Map // by port, the listeners: one that nothing refers to is closed by the garbage collector
+
+func reserve(port int) bool {
+	l, err := net.Listen("unix", fmt.Sprintf("@ringstore-test-port-%d", port))
+	if err == nil {
+		reserved.Store(port, l)
+	}
+	return err == nil
 }

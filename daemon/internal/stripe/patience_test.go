@@ -57,7 +57,7 @@ func holesAfter(t *testing.T, op mem.Op, pause time.Duration, size int64, stripe
 	return holes
 }
 
-// How long a write waits for a slow node depends on what giving it up costs: the repair of a long part reads and writes for seconds.
+// How long a write waits for a slow node depends on what it costs to abandon it: the repair of a long part reads and writes for seconds.
 func TestAPauseOfANodeCostsALongPartNoRepair(t *testing.T) {
 	t.Parallel()
 	const gigabyte = 1e9

@@ -462,7 +462,7 @@ func TestTheFileIsDeletedMeanwhile(t *testing.T) {
 }
 
 // A gateway that is killed after the copy was stored and before the metadata places it leaves a copy that the metadata knows: as a reclaim
-// that a claim gets later. So it goes, although the file was deleted meanwhile.
+// that a claim gets later. So the node deletes it, although the file was deleted meanwhile.
 func TestTheCopyOfAKilledRepairIsKnown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
