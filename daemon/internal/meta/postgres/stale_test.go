@@ -128,6 +128,29 @@ func TestDeadConnectionsInThePool(t *testing.T) {
 	}
 }
 
+// A connection that was used a moment ago is not looked at before the next call. Where the server has ended it meanwhile, nothing of
+// that call was executed, so a change is sent again, too.
+func TestAConnectionThatEndedAMomentAgoCostsNoChange(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Private(t, pgserver.Options{TCP: true, TLS: true})
+	for name, dsn := range map[string]string{
+		"socket": server.DSN("postgres"), "tcp": server.TCPDSN("postgres"), "tls": server.TLSDSN("postgres"),
+	} {
+		s := open(t, dsn, postgres.Options{MaxConns: 1, Reconnect: patience})
+		for n := range 10 {
+			held, err := s.Pool().Acquire(t.Context())
+			require.NoError(t, err)
+			terminate(t, server.DSN("postgres"))
+			held.Release() // it counts as used now
+			f := smallFile(store.Key(fmt.Sprint(name, n)))
+			_, _, err = s.CommitFile(t.Context(), store.Commit{File: f})
+			require.NoError(t, err)
+			_, err = s.File(t.Context(), f.ID)
+			require.NoError(t, err)
+		}
+	}
+}
+
 // terminate ends all other connections of the database, and returns once none is left.
 func terminate(t *testing.T, dsn string) {
 	t.Helper()

@@ -17,7 +17,8 @@ import (
 
 // Calls run functions of one call each on connections of one pool, and retry them where that is safe:
 //
-//   - a connection that turns out to be dead before anything was sent on it is replaced, for any call;
+//   - a connection that turns out to be dead before anything was sent on it, or that the server ended before it executed
+//     anything of what was sent, is replaced, for any call;
 //   - a statement that the server refused because of what it had cached (a prepared statement or plan from
 //     before a change of the schema), or because the server is read-only since a failover, had no effect: any
 //     call is retried once, on a new connection;
@@ -73,7 +74,7 @@ func (k *Calls) lookUp(ctx context.Context, limit time.Duration, f func(*Conn) e
 // Change runs f, one transaction that may change something. f must set all its results each time.
 func (k *Calls) Change(ctx context.Context, f func(*Conn) error) error {
 	err := k.attempt(ctx, 0, k.opts.ChangeLimit(), f)
-	if ctx.Err() == nil && (isRefused(err) || pgconn.SafeToRetry(err)) {
+	if ctx.Err() == nil && (isRefused(err) || pgconn.SafeToRetry(err) || isUnstarted(err)) {
 		err = k.attempt(ctx, 0, k.opts.ChangeLimit(), f)
 	}
 	return err
@@ -98,7 +99,7 @@ func (k *Calls) attempt(ctx context.Context, limit, most time.Duration, f func(*
 	}
 	c := lend(pooled, k.session.before(limit), most)
 	defer c.release()
-	err = f(c)
+	err = c.started(f(c))
 	if err != nil && ctx.Err() == nil && (IsAway(err) || isRefused(err)) && k.resets.CompareAndSwap(since, since+1) {
 		k.pool.Reset()
 	}

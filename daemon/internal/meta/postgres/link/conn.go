@@ -2,6 +2,7 @@ package link
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -15,6 +16,7 @@ import (
 type Conn struct {
 	pooled *pgxpool.Conn
 	before string // statement that each pipeline begins with, or ""
+	begun  bool   // the server may have executed something: it has answered a BEGIN, or a statement was sent outside a pipeline
 }
 
 // lend prepares a connection for one attempt. All that it sends must be answered within the most (0: no limit), because a
@@ -27,6 +29,14 @@ func lend(pooled *pgxpool.Conn, before string, most time.Duration) *Conn {
 	return &Conn{pooled: pooled, before: before}
 }
 
+// started returns the error of what was sent on the connection, as *unstarted where it had no effect.
+func (c *Conn) started(err error) error {
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok && e.Code == stateShutdown && !c.begun {
+		return &unstarted{err}
+	}
+	return err
+}
+
 // release returns the connection to the pool, which closes a broken one.
 func (c *Conn) release() {
 	_ = c.pooled.Conn().PgConn().Conn().SetDeadline(time.Time{})
@@ -36,6 +46,7 @@ func (c *Conn) release() {
 // Query runs one statement. The caller must close the rows, or read them to their end, and check their Err.
 func (c *Conn) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
 	if c.before == "" {
+		c.begun = true
 		return c.pooled.Query(ctx, sql, args...)
 	}
 	b := &pgx.Batch{}
@@ -45,6 +56,7 @@ func (c *Conn) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, er
 		if _, err := results.Exec(); err != nil {
 			return nil, c.end(results)
 		}
+		c.begun = true
 	}
 	rows, err := results.Query()
 	if err != nil {
@@ -56,6 +68,7 @@ func (c *Conn) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, er
 // QueryRow runs one statement for its first row; Scan returns pgx.ErrNoRows when no row was found.
 func (c *Conn) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
 	if c.before == "" {
+		c.begun = true
 		return c.pooled.QueryRow(ctx, sql, args...)
 	}
 	rows, err := c.Query(ctx, sql, args...)
@@ -65,6 +78,7 @@ func (c *Conn) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
 // Exec runs one statement.
 func (c *Conn) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
 	if c.before == "" {
+		c.begun = true
 		return c.pooled.Exec(ctx, sql, args...)
 	}
 	rows, err := c.Query(ctx, sql, args...)
@@ -83,10 +97,14 @@ func (c *Conn) Pipeline(ctx context.Context, b *pgx.Batch) error { return c.end(
 // a transaction without them is a property of PostgreSQL, which engines that resemble it do not have.
 func (c *Conn) send(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
 	if c.before == "" && b.Len() == 1 {
+		c.begun = true
 		return c.pooled.SendBatch(ctx, b)
 	}
 	all := &pgx.Batch{QueuedQueries: make([]*pgx.QueuedQuery, 0, b.Len()+3)}
-	all.Queue("BEGIN")
+	all.Queue("BEGIN").Exec(func(pgconn.CommandTag) error {
+		c.begun = true
+		return nil
+	})
 	if c.before != "" {
 		all.Queue(c.before)
 	}

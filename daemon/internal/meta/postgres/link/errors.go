@@ -140,6 +140,19 @@ func isTimeout(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || ok && e.Timeout()
 }
 
+// unstarted is the error of a transaction of which the server executed nothing: it announced the end of the connection (57P01) before
+// any answer. Answers are sent in the order of execution, so that of BEGIN would have come before the notice.
+type unstarted struct{ err error }
+
+func (u *unstarted) Error() string { return u.err.Error() }
+
+func (u *unstarted) Unwrap() error { return u.err }
+
+func isUnstarted(err error) bool {
+	_, ok := errors.AsType[*unstarted](err)
+	return ok
+}
+
 // isLost reports whether the connection was lost during the call. What was sent on it may have happened or not: the server
 // may end a connection (57P01) between a commit and its acknowledgement.
 func isLost(err error) bool { return err != nil && IsAway(err) && !isUnmade(err) }
