@@ -198,6 +198,6 @@ func TestPipelinesAreTransactions(t *testing.T) {
 	require.Equal(t, map[string]int{sender: 2}, sends, "statements are sent with link.Conn.Pipeline")
 	text, err := os.ReadFile(filepath.Join(root, sender))
 	require.NoError(t, err)
-	require.Regexp(t, `(?s)if c\.before == "" && b\.Len\(\) == 1 \{\s+return c\.pooled\.SendBatch\(ctx, b\)\s+\}`+
+	require.Regexp(t, `(?s)if c\.before == "" && b\.Len\(\) == 1 \{\s+c\.begun = true\s+return c\.pooled\.SendBatch\(ctx, b\)\s+\}`+
 		`.*all\.Queue\("BEGIN"\).*all\.Queue\("COMMIT"\)\.Exec\(committed\)\s+return c\.pooled\.SendBatch\(ctx, all\)`, string(text))
 }
