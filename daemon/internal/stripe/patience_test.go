@@ -16,7 +16,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/upkeep/upkeeptest"
 )
 
-// pausing makes the node wait once for d at each call of the operation's first chunk, as a disk that writes what it has cached.
+// pausing makes the node wait for d at the first call of the operation, as a disk does that writes what it has cached.
 func pausing(op mem.Op, d time.Duration) mem.Hook {
 	var paused bool
 	return func(_ context.Context, call mem.Call) error {
