@@ -46,11 +46,12 @@ CREATE TABLE files (
 -- Of files.seq. A value is drawn while the file's key is locked, so they order as the commits of the key.
 CREATE SEQUENCE file_seq;
 
--- The latest file of each key, and all other files: each file is in exactly one of the two.
+-- The latest file of each key, and all other files: each file is in exactly one of the two. bucket_id + 0: the planner must not use the index
+-- by time to look for a key, though it costs as little while the table is small and statements are prepared.
 CREATE UNIQUE INDEX files_latest ON files (bucket_id ASC, key ASC) WHERE latest;
 CREATE INDEX files_behind ON files (bucket_id ASC, key ASC, seq ASC) WHERE NOT latest;
 CREATE INDEX files_deleted ON files (deleted_at ASC) WHERE state = 4;
-CREATE INDEX files_by_time ON files (bucket_id ASC, state ASC, created_at ASC, id ASC);
+CREATE INDEX files_by_time ON files ((bucket_id + 0) ASC, state ASC, created_at ASC, id ASC);
 
 -- The parts of files and of unfinished sessions alike; owner is the id of one or the other, and a session that
 -- becomes a file keeps its id, so its rows stay. State: 1 begun (of a session, its chunks are being written),

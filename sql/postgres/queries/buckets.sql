@@ -39,10 +39,10 @@ UPDATE buckets SET name = '/' || name WHERE name = $1;
 -- name: DropBucket
 WITH bucket AS (
     SELECT b.id FROM buckets b
-    WHERE b.name = '/' || @name::text AND NOT EXISTS (SELECT FROM files f WHERE f.bucket_id = b.id AND f.state IN (1, 2))
+    WHERE b.name = '/' || @name::text AND NOT EXISTS (SELECT FROM files f WHERE f.bucket_id + 0 = b.id AND f.state IN (1, 2))
       AND NOT EXISTS (SELECT FROM sessions s WHERE s.bucket_id = b.id)
 ), failed AS (
-    UPDATE files SET state = 4, deleted_at = now() FROM bucket WHERE files.bucket_id = bucket.id AND files.state = 3
+    UPDATE files SET state = 4, deleted_at = now() FROM bucket WHERE files.bucket_id + 0 = bucket.id AND files.state = 3
 ), usage AS (
     DELETE FROM bucket_usage USING bucket WHERE bucket_usage.bucket_id = bucket.id
 ), documents AS (

@@ -4,12 +4,11 @@
 -- (@name); the others number them.
 
 -- Claims an upload for its commit: state 0 marks it for the following
--- statements, and is never visible outside the transaction. + 0 keeps the planner
--- from files_by_time, which costs as little as the primary key while the table is empty.
+-- statements, and is never visible outside the transaction.
 -- name: ClaimUpload
 UPDATE files SET state = 0
 WHERE id = $1 AND state = 1 AND key = $3
-  AND bucket_id + 0 = (SELECT id FROM buckets WHERE name = $2 FOR KEY SHARE)
+  AND bucket_id = (SELECT id FROM buckets WHERE name = $2 FOR KEY SHARE)
 RETURNING id;
 
 -- Fails the transaction, and with it the whole pipeline, unless the condition holds for the latest file of the key $2 of
@@ -26,10 +25,11 @@ WITH holder AS MATERIALIZED (
     UNION ALL
     SELECT bucket_id, key FROM files WHERE id = $8::uuid AND state <> 4
 ), seen AS MATERIALIZED (
-    SELECT f.id, target.bucket_id, target.key FROM target JOIN files f ON f.bucket_id = target.bucket_id AND f.key = target.key AND f.latest
+    SELECT f.id, target.bucket_id, target.key
+    FROM target CROSS JOIN LATERAL (SELECT id FROM files WHERE bucket_id = target.bucket_id AND key = target.key AND latest LIMIT 1) AS f
 ), latest AS MATERIALIZED (
     SELECT f.id, f.etag, f.delete_marker FROM seen JOIN files f ON f.id = seen.id
-    WHERE f.latest AND f.bucket_id + 0 = seen.bucket_id AND f.key = seen.key FOR UPDATE OF f
+    WHERE f.latest AND f.bucket_id = seen.bucket_id AND f.key = seen.key FOR UPDATE OF f
 ), object AS MATERIALIZED (
     SELECT id, etag FROM latest WHERE NOT delete_marker
 )
@@ -57,16 +57,21 @@ SELECT id FROM files WHERE id = $1 AND state <> 4 FOR UPDATE;
 -- after the insertion into files_latest. So for each key the ids order as the commits do.
 -- name: ReplaceLatest
 WITH holders AS MATERIALIZED (
-    SELECT id, name FROM buckets WHERE name = ANY ($1::text[]) ORDER BY id FOR KEY SHARE
-), shown AS MATERIALIZED (
-    SELECT f.id, holders.name, want.keep, want.caller
+    SELECT id, name FROM buckets WHERE name = ANY ($1::text[]) ORDER BY name FOR KEY SHARE
+), wanted AS MATERIALIZED (
+    SELECT holders.id AS bucket_id, holders.name, want.key, want.keep, want.caller
     FROM unnest($1::text[], $2::bytea[], $4::boolean[], $5::text[]) AS want (bucket, key, keep, caller)
     JOIN holders ON holders.name = want.bucket
-    JOIN files f ON f.bucket_id = holders.id AND f.key = want.key AND f.latest
-    WHERE ($3::uuid IS NULL OR EXISTS (SELECT FROM files u WHERE u.id = $3 AND u.state = 0))
-      AND (f.delete_marker OR NOT $6::boolean AND ($7::text[] IS NULL OR f.etag <> ALL ($7)))
-    ORDER BY f.bucket_id, f.key
-    FOR UPDATE OF f
+    WHERE $3::uuid IS NULL OR EXISTS (SELECT FROM files u WHERE u.id = $3 AND u.state = 0)
+    ORDER BY 1, 3
+), shown AS MATERIALIZED (
+    SELECT f.id, wanted.name, wanted.keep, wanted.caller
+    FROM wanted CROSS JOIN LATERAL (
+        SELECT id FROM files
+        WHERE bucket_id = wanted.bucket_id AND key = wanted.key AND latest
+          AND (delete_marker OR NOT $6::boolean AND ($7::text[] IS NULL OR etag <> ALL ($7)))
+        FOR UPDATE
+    ) AS f
 ), gone AS (
     UPDATE files SET latest = false, state = CASE WHEN shown.keep THEN files.state ELSE 4 END,
         deleted_at = CASE WHEN NOT shown.keep THEN now() END, changed_by = CASE WHEN shown.keep THEN changed_by ELSE shown.caller END
@@ -103,7 +108,7 @@ INSERT INTO queue_changes (kind, priority, tasks) SELECT 1, 0, count(*) FROM que
 -- bucket does not exist are left out, with their parts and repairs.
 -- name: StoreFiles
 WITH holders AS MATERIALIZED (
-    SELECT id, name FROM buckets WHERE name = ANY (@buckets::text[]) ORDER BY id FOR KEY SHARE
+    SELECT id, name FROM buckets WHERE name = ANY (@buckets::text[]) ORDER BY name FOR KEY SHARE
 ), stored AS (
     INSERT INTO files (id, bucket_id, key, size, content_type, state, latest, delete_marker,
                        created_at, completed_at, crc64, sha256, etag, meta, attributes, changed_by, seq)
@@ -224,10 +229,12 @@ SELECT state FROM files WHERE id = $1;
 WITH holder AS MATERIALIZED (
     SELECT id FROM buckets WHERE name = $1 FOR KEY SHARE
 ), seen AS MATERIALIZED (
-    SELECT f.id, f.bucket_id FROM holder JOIN files f ON f.bucket_id = holder.id AND f.key = $2 AND f.latest AND NOT f.delete_marker
+    SELECT f.id, holder.id AS bucket_id
+    FROM holder CROSS JOIN LATERAL (SELECT id, delete_marker FROM files WHERE bucket_id = holder.id AND key = $2 AND latest LIMIT 1) AS f
+    WHERE NOT f.delete_marker
 ), target AS MATERIALIZED (
     SELECT f.id FROM seen JOIN files f ON f.id = seen.id
-    WHERE f.latest AND f.bucket_id + 0 = seen.bucket_id AND f.key = $2 AND NOT $5::boolean AND ($6::text[] IS NULL OR f.etag <> ALL ($6)) FOR UPDATE OF f
+    WHERE f.latest AND f.bucket_id = seen.bucket_id AND f.key = $2 AND NOT $5::boolean AND ($6::text[] IS NULL OR f.etag <> ALL ($6)) FOR UPDATE OF f
 ), noted AS (
     INSERT INTO attempts (id, happened) SELECT $3::uuid, true FROM target WHERE $3::uuid IS NOT NULL
 ), gone AS (

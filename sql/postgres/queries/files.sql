@@ -11,9 +11,9 @@ WHERE f.id = $1 ORDER BY p.number;
 SELECT b.name, f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
        f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq, f.attributes,
        f.marks, p.id, p.number, p.size, p.k, p.m, p.unit_size, p.crc64, p.nodes, p.sums, p.checksums
-FROM buckets b JOIN files f ON f.bucket_id = b.id AND f.latest AND NOT f.delete_marker
+FROM buckets b CROSS JOIN LATERAL (SELECT * FROM files WHERE bucket_id = b.id AND key = $2 AND latest LIMIT 1) AS f
 LEFT JOIN LATERAL (SELECT * FROM parts WHERE owner = f.id AND state = 2 ORDER BY number LIMIT 64) AS p ON true
-WHERE b.name = $1 AND f.key = $2 ORDER BY p.number;
+WHERE b.name = $1 AND NOT f.delete_marker ORDER BY p.number;
 
 -- A page of the parts of a file, from a number on.
 -- name: Parts

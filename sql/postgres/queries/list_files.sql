@@ -6,7 +6,7 @@ FROM buckets b CROSS JOIN LATERAL (
     SELECT f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
            f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq, f.attributes
     FROM files f
-    WHERE f.bucket_id = b.id AND f.state = $2 AND NOT f.delete_marker AND (f.created_at, f.id) > ($5::timestamptz, $6::uuid)
+    WHERE f.bucket_id + 0 = b.id AND f.state = $2 AND NOT f.delete_marker AND (f.created_at, f.id) > ($5::timestamptz, $6::uuid)
     ORDER BY f.created_at, f.id LIMIT $3::bigint + $4::bigint
 ) AS f
 WHERE $1::text IS NULL OR b.name = $1
@@ -18,7 +18,7 @@ FROM buckets b CROSS JOIN LATERAL (
     SELECT f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
            f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq, f.attributes
     FROM files f
-    WHERE f.bucket_id = b.id AND f.state = $2 AND NOT f.delete_marker AND (f.created_at, f.id) < ($5::timestamptz, $6::uuid)
+    WHERE f.bucket_id + 0 = b.id AND f.state = $2 AND NOT f.delete_marker AND (f.created_at, f.id) < ($5::timestamptz, $6::uuid)
     ORDER BY f.created_at DESC, f.id DESC LIMIT $3::bigint + $4::bigint
 ) AS f
 WHERE $1::text IS NULL OR b.name = $1

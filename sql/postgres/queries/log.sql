@@ -64,7 +64,7 @@ FROM files f LEFT JOIN buckets b ON b.id = f.bucket_id WHERE f.id = ANY ($1::uui
 -- name: FilesAfter
 SELECT coalesce(b.name, ''), f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
        f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq, f.attributes
-FROM files f LEFT JOIN buckets b ON b.id = f.bucket_id WHERE f.id > $1 AND f.state = 2 ORDER BY f.id LIMIT $2;
+FROM files f LEFT JOIN buckets b ON b.id = f.bucket_id WHERE f.id > $1 AND f.state + 0 = 2 ORDER BY f.id LIMIT $2;
 
 -- name: PartsOfFiles
 SELECT owner, id, number, size, k, m, unit_size, crc64, nodes, sums, checksums
@@ -78,7 +78,7 @@ ON CONFLICT (bucket_id) DO UPDATE SET bytes = bucket_usage.bytes + excluded.byte
 
 -- name: EraseUsage
 DELETE FROM bucket_usage USING buckets b
-WHERE b.name = $1 AND bucket_usage.bucket_id = b.id AND NOT EXISTS (SELECT FROM files f WHERE f.bucket_id = b.id);
+WHERE b.name = $1 AND bucket_usage.bucket_id = b.id AND NOT EXISTS (SELECT FROM files f WHERE f.bucket_id + 0 = b.id);
 
 -- name: EraseParts
 DELETE FROM parts WHERE owner = $1;
@@ -94,16 +94,16 @@ INSERT INTO buckets (name, created_at, survive) SELECT $1::text, created_at, $3:
 
 -- Makes the latest file of the key not latest, unless it is the file $3.
 -- name: HideOthers
-UPDATE files SET latest = false FROM buckets b WHERE b.name = $1 AND files.bucket_id = b.id AND files.key = $2 AND files.latest AND files.id <> $3;
+UPDATE files SET latest = false WHERE bucket_id = (SELECT id FROM buckets WHERE name = $1) AND key = $2 AND latest AND id <> $3;
 
 -- name: HideOthersOfMoved
-UPDATE files SET latest = false FROM buckets b
-WHERE b.name = $1 AND files.bucket_id = b.id AND files.key = $2 AND files.latest AND files.id <> $3 AND EXISTS (SELECT FROM files f WHERE f.id = $3);
+UPDATE files SET latest = false
+WHERE bucket_id = (SELECT id FROM buckets WHERE name = $1) AND key = $2 AND latest AND id <> $3 AND EXISTS (SELECT FROM files f WHERE f.id = $3);
 
 -- name: HideOthersOfShown
-UPDATE files SET latest = false FROM buckets b
-WHERE b.name = $1 AND files.bucket_id = b.id AND files.key = $2 AND files.latest AND files.id <> $3
-  AND EXISTS (SELECT FROM files f WHERE f.id = $3 AND f.bucket_id = b.id AND f.key = $2);
+UPDATE files SET latest = false
+WHERE bucket_id = (SELECT id FROM buckets WHERE name = $1) AND key = $2 AND latest AND id <> $3
+  AND EXISTS (SELECT FROM files f WHERE f.id = $3 AND f.bucket_id = files.bucket_id AND f.key = $2);
 
 -- name: ShowRestored
 UPDATE files SET latest = true FROM buckets b WHERE b.name = $1 AND files.bucket_id = b.id AND files.key = $2 AND files.id = $3;
@@ -133,7 +133,7 @@ INSERT INTO bucket_documents (bucket_id, kind, revision, body) SELECT id, $2, $3
 DELETE FROM bucket_documents USING buckets b WHERE b.name = $1 AND bucket_documents.bucket_id = b.id;
 
 -- name: EraseBucket
-DELETE FROM buckets WHERE name = $1 AND NOT EXISTS (SELECT FROM files f WHERE f.bucket_id = buckets.id);
+DELETE FROM buckets WHERE name = $1 AND NOT EXISTS (SELECT FROM files f WHERE f.bucket_id + 0 = buckets.id);
 
 -- Files that are completed from now on come after all that were restored, of which $1 is the highest.
 -- name: SkipSeq

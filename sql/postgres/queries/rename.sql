@@ -8,7 +8,7 @@ WITH holder AS MATERIALIZED (
 ), named AS MATERIALIZED (
     SELECT $1::uuid AS id
     UNION
-    SELECT f.id FROM holder JOIN files f ON f.bucket_id = holder.id AND f.key = $3 AND f.latest
+    SELECT f.id FROM holder CROSS JOIN LATERAL (SELECT id FROM files WHERE bucket_id = holder.id AND key = $3 AND latest LIMIT 1) AS f
 )
 SELECT files.id FROM named JOIN files ON files.id = named.id
 ORDER BY files.bucket_id, files.key, files.id FOR UPDATE OF files;

@@ -96,7 +96,7 @@ WITH expired AS MATERIALIZED (
 )
 SELECT b.name, s.id, s.key, s.size, s.content_type, s.meta, s.want_crc64, s.owner, s.created_at, s.expires_at, sent.bytes
 FROM (
-    SELECT s.*, e.expires_at FROM expired e JOIN sessions s ON s.id = e.session_id
+    SELECT s.*, e.expires_at FROM expired e CROSS JOIN LATERAL (SELECT * FROM sessions WHERE id = e.session_id LIMIT 1) AS s
     WHERE e.session_id > $1 AND s.key || '' >= $2 AND s.key || '' < $3
       AND ($5::text IS NULL OR s.bucket_id + 0 = (SELECT id FROM buckets WHERE name = $5))
     ORDER BY s.id LIMIT $4

@@ -3,11 +3,15 @@ package postgres_test
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
@@ -73,103 +77,110 @@ func TestListingIsByIndex(t *testing.T) {
 func TestPlansOfAnEmptyDatabase(t *testing.T) {
 	t.Parallel()
 	s := open(t, pgtest.Fresh(t), postgres.Options{})
-	q := s.SQL()
-	id := "'" + store.NewFileID().String() + "'"
-	zero := `'\x00000000000000000000000000000000'`
-	ids := "ARRAY[" + id + "]::uuid[]"
-	for index, text := range map[string]string{
-		"files_latest":        plan(t, s, q.ReplaceLatest, "'{default}'", `'{a}'`, "null", "'{f}'", "'{x}'", "false", "null"),
-		"parts_of_owner":      plan(t, s, q.File, id),
-		"parts_pkey":          plan(t, s, q.Part, id),
-		"tasks_due":           plan(t, s, q.Claim, "1", "10", "'1 s'", "1"),
-		"tasks_due_of_node":   plan(t, s, q.ClaimOfNodes, "1", "10", "'1 s'", "1", ids),
-		"tasks_pkey":          plan(t, s, q.Finish, "'{1}'", ids, "'{1}'", ids, "'{1}'"),
-		"tasks_pkey on tasks": plan(t, s, q.FinishSome, "'{1}'", ids, "'{1}'", ids, "'{1}'"),
-		"tasks_due on tasks":  plan(t, s, q.ClaimRepairs, "2", "4", "'1 s'", "1", "3", "7"),
-		"queue_counts_pkey":   plan(t, s, q.Depth, "2"),
-		"files_pkey":          plan(t, s, q.DeleteFile, id, "null", "''"),
-		"files_behind":        plan(t, s, q.DeleteFile, id, "null", "''"),
-		"parts_pkey on parts": explain(t, s, "COSTS OFF", q.MoveChunk, id, "0", zero, zero, zero, zero),
-		"files_pkey on files": plan(t, s, q.ClaimUpload, id, "'default'", "'a'"),
-		"files_deleted":       plan(t, s, q.SweepDeleted, "'1 s'", "'1 s'", "10"),
-		"parts_dropped":       plan(t, s, q.ForgetDropped, "'1 s'"),
-		"attempts_pkey":       plan(t, s, q.ForgetAttempts, id),
-		"tasks_claimed":       plan(t, s, q.TakeOver, "2"),
-	} {
-		require.Contains(t, text, "using "+index, text)
-		for _, table := range []string{"files", "parts", "tasks"} {
-			require.NotContains(t, text, "Seq Scan on "+table, text)
+	for _, x := range planned(s.SQL(), store.NewFileID()) {
+		text := explain(t, s, x.options(), x.sql, x.args...)
+		for _, index := range x.steps {
+			require.Contains(t, text, "using "+index+" on ", "%s\n%s", x.name, text)
+		}
+		for _, table := range []string{"files", "parts", "tasks", "sessions", "session_expiries"} {
+			require.NotContains(t, text, "Seq Scan on "+table, "%s\n%s", x.name, text)
 		}
 	}
 }
 
-// The same for sessions and renames. Of each statement what is to be found in its plan.
-func TestPlansOfSessions(t *testing.T) {
+// A statement whose plan was made while the tables were small reads as few pages when they have grown: an index by which it finds its rows
+// is not enough where the plan reads all rows of the bucket by it.
+func TestPlansOfASmallDatabaseWhenItHasGrown(t *testing.T) {
 	t.Parallel()
-	s := open(t, pgtest.Fresh(t), postgres.Options{})
-	q := s.SQL()
-	id := "'" + store.NewFileID().String() + "'"
-	ids := "ARRAY[" + id + "]::uuid[]"
-	zero := `'\x00000000000000000000000000000000'`
-	page := []string{id, "''", `'\xff'`, "10"}
-	for name, c := range map[string]struct {
-		plan  string
-		steps []string
+	for name, small := range map[string]struct {
+		rows    int
+		analyze string
 	}{
-		"CreateSession": {
-			plan(t, s, q.CreateSession, id, "'default'", "'a'", "1", "''", "null", "null", "''", "'1 s'", "10", "10"),
-			[]string{"buckets_name", "files_pkey", "sessions_of_owner", "sessions_of_bucket", "session_expiries_pkey"},
-		},
-		"Session":              {plan(t, s, q.Session, id), []string{"sessions_pkey", "session_expiries_pkey", "parts_of_owner"}},
-		"SetSessionSize":       {plan(t, s, q.SetSessionSize, id, "1"), []string{"sessions_pkey", "session_expiries_pkey"}},
-		"SessionSize":          {plan(t, s, q.SessionSize, id), []string{"sessions_pkey", "session_expiries_pkey"}},
-		"ListSessions":         {plan(t, s, q.ListSessions, page...), []string{"sessions_pkey", "session_expiries_pkey", "parts_of_owner"}},
-		"ListSessionsOfBucket": {plan(t, s, q.ListSessionsOfBucket, append(page, "'default'")...), []string{"sessions_of_bucket", "session_expiries_pkey"}},
-		"ListSessionsByKey": {
-			plan(t, s, q.ListSessionsByKey, "'a'", id, `'\xff'`, "10", "'default'"),
-			[]string{"sessions_by_key", "session_expiries_pkey", "parts_of_owner"},
-		},
-		"ListExpiredSessions": {plan(t, s, q.ListExpiredSessions, append(page, "'default'")...), []string{"session_expiries_by_time", "sessions_pkey"}},
-		"BeginPart": {
-			plan(t, s, q.BeginPart, id, id, "1", "1", "1", "0", "1", "1", zero, `'\x00000000'`, "null"),
-			[]string{"sessions_pkey", "session_expiries_pkey", "parts_pkey"},
-		},
-		"DropReplaced": {plan(t, s, q.DropReplaced, id, id, "1"), []string{"sessions_pkey", "session_expiries_pkey", "parts_of_owner", "parts_pkey"}},
-		"StorePart": {
-			plan(t, s, q.StorePart, id, id, "1", "1", "1", "0", "1", "1", zero, `'\x00000000'`, "null", "0", "0"),
-			[]string{"sessions_pkey", "session_expiries_pkey"},
-		},
-		"DropUnused":   {plan(t, s, q.DropUnused, id, id, zero), []string{"sessions_pkey", "session_expiries_pkey", "parts_pkey"}},
-		"SlideSession": {plan(t, s, q.SlideSession, id, id, "'1 s'"), []string{"session_expiries_pkey", "parts_pkey"}},
-		"LockPart":     {plan(t, s, q.LockPart, id), []string{"parts_pkey"}},
-		"DropPart":     {plan(t, s, q.DropPart, id, "'{0}'", ids), []string{"parts_pkey"}},
-		"LockSessions": {plan(t, s, q.LockSessions, ids), []string{"sessions_pkey"}},
-		"ClaimSessions": {
-			plan(t, s, q.ClaimSessions, "'default'", ids, ids, id, "'a'", "1", "''", "false", "null", "1", "null", "''", "null", "null", "''"),
-			[]string{"buckets_name", "sessions_pkey", "session_expiries_pkey", "parts_pkey"},
-		},
-		"HandOver":     {plan(t, s, q.HandOver, id, ids, "'{1}'", ids, id), []string{"files_pkey", "parts_of_owner"}},
-		"TakeParts":    {plan(t, s, q.TakeParts, id, ids, "'{1}'", id), []string{"files_pkey", "parts_pkey"}},
-		"Parts":        {plan(t, s, q.Parts, id, "5"), []string{"parts_of_owner"}},
-		"SetMarks":     {plan(t, s, q.SetMarks, id, "null", "0"), []string{"files_pkey"}},
-		"PartsOf":      {plan(t, s, q.PartsOf, id), []string{"parts_of_owner"}},
-		"EndSessions":  {plan(t, s, q.EndSessions, ids, id, "'"+store.NewFileID().String()+"'"), []string{"sessions_pkey", "session_expiries_pkey", "files_pkey", "parts_of_owner"}},
-		"EndSession":   {plan(t, s, q.EndSession, "'"+store.NewFileID().String()+"'"), []string{"sessions_pkey", "session_expiries_pkey"}},
-		"ShowFile":     {plan(t, s, q.ShowFile, id, "'default'"), []string{"files_pkey"}},
-		"Guard":        {plan(t, s, q.Guard, "'default'", "'a'", "false", "false", "null", "null", "'{x}'", id), []string{"buckets_name", "files_latest", "files_pkey"}},
-		"DeleteObject": {plan(t, s, q.DeleteObject, "'default'", "'a'", "null", "''", "false", "null"), []string{"buckets_name", "files_latest", "files_pkey"}},
-		"LockNames":    {plan(t, s, q.LockNames, id, "'default'", "'a'"), []string{"buckets_name", "files_latest", "files_pkey"}},
-		"ClaimName":    {plan(t, s, q.ClaimName, id, "'default'", "'a'"), []string{"buckets_name", "files_pkey"}},
-		"MoveName":     {plan(t, s, q.MoveName, id, "'default'", "'a'", "''"), []string{"files_pkey", "files_behind", "buckets_name"}},
-		"BareFile":     {plan(t, s, q.BareFile, id), []string{"files_pkey", "buckets_pkey"}},
-		"DropBucket":   {plan(t, s, q.DropBucket, "'x'", "''", "'bucket.deleted'", "0", "''", "''", "null"), []string{"buckets_name", "files_by_time", "sessions_by_key"}},
-		"Documents":    {plan(t, s, q.Documents, "'default'"), []string{"buckets_name", "bucket_documents_pkey"}},
+		"empty":    {0, ""},
+		"5":        {5, ""},
+		"300":      {300, ""},
+		"1500":     {1500, ""},
+		"analyzed": {300, "ANALYZE"},
 	} {
-		for _, index := range c.steps {
-			require.Contains(t, c.plan, "using "+index+" on ", "%s\n%s", name, c.plan)
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dsn := pgtest.Fresh(t)
+			s := open(t, dsn, postgres.Options{})
+			conn, err := s.Pool().Acquire(t.Context())
+			require.NoError(t, err)
+			defer conn.Release()
+			id := store.NewFileID()
+			all := planned(s.SQL(), id)
+			grow(t, dsn, small.rows, store.NewFileID(), "b")
+			run(t, dsn, small.analyze)
+			for _, x := range all {
+				_, err := conn.Exec(t.Context(), "PREPARE "+x.name+" AS "+x.sql, pgx.QueryExecModeSimpleProtocol)
+				require.NoError(t, err, x.name)
+				executed(t, conn, x, "COSTS OFF") // the plan is kept
+			}
+			grow(t, dsn, 10_000, id, "a")
+			for _, x := range all {
+				if x.refused {
+					continue
+				}
+				text := executed(t, conn, x, "ANALYZE, BUFFERS, COSTS OFF, TIMING OFF, SUMMARY OFF")
+				assert.LessOrEqual(t, pages(t, text), 150, "%s reads too much:\n%s", x.name, text)
+			}
+		})
+	}
+}
+
+// executed explains the statement, which is prepared under its name, and undoes what it did.
+func executed(t *testing.T, conn *pgxpool.Conn, x statement, options string) string {
+	t.Helper()
+	tx, err := conn.Begin(t.Context())
+	require.NoError(t, err)
+	defer func() { require.NoError(t, tx.Rollback(t.Context())) }()
+	sql := "EXPLAIN (" + options + ") EXECUTE " + x.name + " (" + strings.Join(x.args, ", ") + ")"
+	rows, err := tx.Query(t.Context(), sql, pgx.QueryExecModeSimpleProtocol)
+	require.NoError(t, err, sql)
+	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	require.NoError(t, err, sql)
+	return strings.Join(lines, "\n")
+}
+
+// pages returns how many pages the plan of EXPLAIN (ANALYZE, BUFFERS) read: the first line that counts them is of the whole plan.
+func pages(t *testing.T, plan string) (n int) {
+	t.Helper()
+	line := regexp.MustCompile(`Buffers: shared( hit=(\d+))?( read=(\d+))?`).FindStringSubmatch(plan)
+	if line == nil {
+		return 0
+	}
+	for _, digits := range []string{line[2], line[4]} {
+		if digits != "" {
+			more, err := strconv.Atoi(digits)
+			require.NoError(t, err)
+			n += more
 		}
-		withoutHead := strings.ReplaceAll(c.plan, "Seq Scan on event_head", "") // it has one row
-		require.NotContains(t, withoutHead, "Seq Scan", "%s\n%s", name, c.plan)
+	}
+	return n
+}
+
+// grow adds n rows to each table, and no statistics. A file, its part and a session have the id and the key.
+func grow(t *testing.T, dsn string, n int, id store.FileID, key store.Key) {
+	t.Helper()
+	const the = "CASE WHEN i = 1 THEN '{id}' ELSE gen_random_uuid() END"
+	const name = "convert_to(CASE WHEN i < 3 THEN '{key}' ELSE 'key-' || gen_random_uuid() END, 'UTF8')"
+	const node, chunk = "gen_random_uuid()", "decode(repeat('07', 16), 'hex'), decode(repeat('05', 4), 'hex')"
+	for _, sql := range []string{
+		`INSERT INTO files (id, bucket_id, key, size, content_type, state, latest, delete_marker, created_at, completed_at, crc64, etag)
+			SELECT ` + the + `, 1, ` + name + `, 1, '', 2, i % 2 = 1, false, now(), now(), 1, '' FROM generate_series(1, {n}) AS i`,
+		`INSERT INTO parts (owner, number, id, state, size, k, m, unit_size, crc64, nodes, sums)
+			SELECT id, 1, CASE WHEN id = '{id}' THEN id ELSE gen_random_uuid() END, 2, 1, 1, 0, 1, 1, ` + chunk + ` FROM files ON CONFLICT DO NOTHING`,
+		`INSERT INTO tasks (kind, part_id, idx, node_id, due_at)
+			SELECT 1 + i % 2, ` + node + `, 0, ` + node + `, now() + interval '1 h' FROM generate_series(1, {n}) AS i`,
+		`INSERT INTO sessions (id, bucket_id, key, size, content_type, owner, created_at)
+			SELECT ` + the + `, 1, ` + name + `, 1, '', 'o', now() FROM generate_series(1, {n}) AS i`,
+		`INSERT INTO session_expiries (session_id, expires_at) SELECT id, now() + interval '1 h' FROM sessions ON CONFLICT DO NOTHING`,
+		`INSERT INTO buckets (name, survive) SELECT gen_random_uuid()::text, -1 FROM generate_series(1, {n})`,
+		`INSERT INTO attempts (id, happened) SELECT gen_random_uuid(), true FROM generate_series(1, {n})`,
+	} {
+		run(t, dsn, strings.NewReplacer("{n}", strconv.Itoa(n), "{id}", id.String(), "{key}", string(key)).Replace(sql))
 	}
 }
 
