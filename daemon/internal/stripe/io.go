@@ -66,7 +66,7 @@ type IO struct {
 	codes      sync.Map      // [2]int{k, m} -> *erasure.Code
 	buffers    *bufpool.Pool // for reconstructed units
 	readers    atomic.Int64  // open now
-	background sync.WaitGroup
+	background crew
 }
 
 // New returns an IO. The caller keeps Fleet and Meta and closes them after Wait.
