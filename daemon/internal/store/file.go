@@ -52,7 +52,7 @@ type File struct {
 	CompletedAt  time.Time // microseconds, UTC: acknowledged; zero before
 	CRC64        uint64    // CRC64NVME of all bytes; 0 before complete
 	SHA256       []byte    // 32 bytes, or nil when none was requested
-	Seq          uint64    // order of the versions of a key: the one that became latest later, by a commit or a rename, has the higher one; 0 before complete
+	Seq          uint64    // order of the versions of a key, of those that are complete: the one that became latest later, by a commit or a rename, has the higher one; 0 before complete
 	ETag         string    // entity tag without quotes, free for the surface that made the file to choose; "" before complete
 	Meta         map[string]string
 	Attributes   attr.Set   // what it carries for S3 clients

@@ -104,7 +104,8 @@ WITH dropped AS (
 INSERT INTO queue_changes (kind, priority, tasks) SELECT 1, 0, count(*) FROM queued HAVING count(*) > 0;
 
 -- Inserts new files in the state. A file is completed at clock_timestamp, not now, and draws its seq: ReplaceLatest has locked
--- the file before it, so both follow the order of the commits of the key. Files whose
+-- the file before it, so both follow the order of the commits of the key. Where no file was latest, one that was stored and deleted
+-- after the seq was drawn and before the file has its key may have a higher one; no version that exists has. Files whose
 -- bucket does not exist are left out, with their parts and repairs.
 -- name: StoreFiles
 WITH holders AS MATERIALIZED (

@@ -16,7 +16,7 @@ type replay struct {
 	latest   map[objectName]store.FileID
 	complete map[store.FileID]objectName
 	usage    map[store.BucketName]store.Usage
-	seq      map[objectName]uint64 // the highest of the versions of the key
+	seq      map[store.FileID]uint64 // of the complete files
 }
 
 type objectName struct {
@@ -25,7 +25,7 @@ type objectName struct {
 }
 
 func newReplay() *replay {
-	return &replay{map[objectName]store.FileID{}, map[store.FileID]objectName{}, map[store.BucketName]store.Usage{}, map[objectName]uint64{}}
+	return &replay{map[objectName]store.FileID{}, map[store.FileID]objectName{}, map[store.BucketName]store.Usage{}, map[store.FileID]uint64{}}
 }
 
 // apply takes a change over, and demands that it follows from the ones before it.
@@ -37,8 +37,12 @@ func (r *replay) apply(tb testing.TB, c store.ObjectChange) {
 	switch c.Kind {
 	case store.FilePut, store.FileRenamed:
 		require.NotContains(tb, r.complete, c.File, "revision %d", c.Revision)
-		require.Greater(tb, c.Seq, r.seq[name], "revision %d: an earlier version is newer", c.Revision)
-		r.complete[c.File], r.latest[name], r.seq[name] = name, c.Latest, c.Seq
+		for id, at := range r.complete {
+			if at == name {
+				require.Greater(tb, c.Seq, r.seq[id], "revision %d: the earlier version %s is newer", c.Revision, id)
+			}
+		}
+		r.complete[c.File], r.latest[name], r.seq[c.File] = name, c.Latest, c.Seq
 	case store.FileReplaced, store.FileGone:
 		require.Equal(tb, name, r.complete[c.File], "revision %d: %s of a file that is not known under this key", c.Revision, c.Kind)
 		delete(r.complete, c.File)
