@@ -3,7 +3,7 @@ package stripe
 import "sync"
 
 // crew executes functions in goroutines that it keeps for the next ones. A call to a node needs a deep stack, which a new goroutine grows
-// in several steps, each a copy: a twentieth of the gateway's CPU time for small files. The zero crew is ready.
+// in several steps, each a copy: 3% of the gateway's CPU time for small gets, 7% for small puts. The zero crew is ready.
 type crew struct {
 	running sync.WaitGroup
 
