@@ -1,19 +1,21 @@
--- A file with its first parts: as many as store.PartsPage, as in Parts. The deleted files of a deleted bucket have no bucket name.
+-- A file with its first parts: as many as store.PartsPage, as in Parts, in no promised order: a step that sorts
+-- costs more than the rest of the reading of one part. The name of the bucket is a look-up of its own,
+-- because a join would copy every column once more. The deleted files of a deleted bucket have no bucket name.
+
 -- name: File
-SELECT coalesce(b.name, ''), f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
+SELECT coalesce((SELECT name FROM buckets b WHERE b.id = f.bucket_id), ''),
+       f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
        f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq, f.attributes,
        f.marks, p.id, p.number, p.size, p.k, p.m, p.unit_size, p.crc64, p.nodes, p.sums, p.checksums
-FROM files f LEFT JOIN buckets b ON b.id = f.bucket_id
-LEFT JOIN LATERAL (SELECT * FROM parts WHERE owner = f.id AND state = 2 ORDER BY number LIMIT 64) AS p ON true
-WHERE f.id = $1 ORDER BY p.number;
+FROM files f LEFT JOIN LATERAL (SELECT * FROM parts WHERE owner = f.id AND state = 2 ORDER BY number LIMIT 64) AS p ON true
+WHERE f.id = $1;
 
 -- name: LatestFile
-SELECT b.name, f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
+SELECT $1::text, f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
        f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq, f.attributes,
        f.marks, p.id, p.number, p.size, p.k, p.m, p.unit_size, p.crc64, p.nodes, p.sums, p.checksums
-FROM buckets b CROSS JOIN LATERAL (SELECT * FROM files WHERE bucket_id = b.id AND key = $2 AND latest LIMIT 1) AS f
-LEFT JOIN LATERAL (SELECT * FROM parts WHERE owner = f.id AND state = 2 ORDER BY number LIMIT 64) AS p ON true
-WHERE b.name = $1 AND NOT f.delete_marker ORDER BY p.number;
+FROM files f LEFT JOIN LATERAL (SELECT * FROM parts WHERE owner = f.id AND state = 2 ORDER BY number LIMIT 64) AS p ON true
+WHERE f.bucket_id = (SELECT id FROM buckets WHERE name = $1) AND f.key = $2 AND f.latest AND NOT f.delete_marker;
 
 -- A page of the parts of a file, from a number on.
 -- name: Parts

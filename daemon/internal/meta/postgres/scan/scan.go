@@ -2,7 +2,9 @@
 package scan
 
 import (
+	"cmp"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -93,7 +95,7 @@ func ReadPart(row pgx.CollectableRow) (store.Part, error) {
 	return part.Result()
 }
 
-// OneFile reads rows of one file, each with one of its parts, or a single one without.
+// OneFile reads rows of one file, each with one of its parts, in any order, or a single one without.
 func OneFile(rows pgx.Rows) (f store.File, err error) {
 	defer rows.Close()
 	var file File
@@ -130,6 +132,7 @@ func OneFile(rows pgx.Rows) (f store.File, err error) {
 	if f, err = file.Result(); err != nil {
 		return f, err
 	}
+	slices.SortFunc(parts, func(a, b store.Part) int { return cmp.Compare(a.Number, b.Number) })
 	f.Parts = parts
 	f.Marks, err = pack.ReadMarks(marks)
 	return f, err
