@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 
 	"github.com/ringstore/ringstore/daemon/internal/bufpool"
@@ -104,8 +103,8 @@ func (j *Joiner) close() error {
 
 // Run joins, retrying indefinitely, then sends heartbeats, and joins again when the cluster
 // no longer knows the node. It returns nil when ctx ends, and an error that retrying cannot
-// resolve: Denied (the node was removed), Conflict (its data belongs to another cluster),
-// Invalid, or the error of Joined. It logs each cause of failure once until the next success.
+// resolve: that with which all gateways refuse the node, as Denied (it was removed, or its join token is wrong),
+// PreconditionFailed (its data belongs to another cluster) or Invalid, or the error of Joined. It logs each cause of failure once until the next success.
 // Call it once.
 func (j *Joiner) Run(ctx context.Context) error {
 	defer j.close()
@@ -195,6 +194,7 @@ func (j *Joiner) beat(ctx context.Context, interval time.Duration) error {
 		err := j.anyGateway(ctx, "heartbeat", j.beatThrough)
 		switch {
 		case err == nil || ctx.Err() != nil:
+		case errors.Is(err, store.Denied): // the gateways have another token now: the node keeps what it stores available, and tries on
 		case isFinal(err):
 			return err
 		case errors.Is(err, store.NotFound):
@@ -217,12 +217,12 @@ func (j *Joiner) beatThrough(ctx context.Context, g *gatewayLink) error {
 }
 
 // anyGateway calls the gateway that answered last, then the others in turn, until one
-// succeeds or its answer is one that all others would give, too.
+// succeeds, or answers that it does not know the node.
 //
-// A gateway of another cluster is skipped like an unreachable one, so that one wrong address
-// among several does not stop the node. If all of them are of other clusters, that is final.
+// A gateway that refuses the node is skipped like an unreachable one, so that one wrong address
+// among several does not stop the node. If all of them refuse it, that is final.
 func (j *Joiner) anyGateway(ctx context.Context, what string, call func(context.Context, *gatewayLink) error) (err error) {
-	foreign := 0
+	refused := 0
 	for range j.gates {
 		g := j.gates[j.current]
 		err = j.oneGateway(ctx, g, call)
@@ -234,15 +234,25 @@ func (j *Joiner) anyGateway(ctx context.Context, what string, call func(context.
 			return err
 		}
 		j.logOnce(what, g, err)
-		if rpc.CodeOf(err) == codes.FailedPrecondition {
-			foreign++
+		if isRefusal(err) {
+			refused++
 		}
 		j.current = (j.current + 1) % len(j.gates)
 	}
-	if foreign == len(j.gates) {
+	if refused == len(j.gates) {
 		return final{err}
 	}
 	return err
+}
+
+// isRefusal reports whether the gateway knows that it will not accept this node: it was removed, has another token,
+// belongs to another cluster, or says something about itself that is not valid.
+func isRefusal(err error) bool {
+	switch store.KindOf(err) {
+	case store.Denied, store.PreconditionFailed, store.Invalid:
+		return true
+	}
+	return false
 }
 
 func (j *Joiner) oneGateway(ctx context.Context, g *gatewayLink, call func(context.Context, *gatewayLink) error) error {
@@ -258,7 +268,7 @@ func (j *Joiner) logOnce(what string, g *gatewayLink, err error) {
 		return
 	}
 	j.logged[key] = true
-	j.config.Log.Warn(what+" failed; the node keeps trying", "gateway", g.peer.Address, "cause", err, "hint", store.HintOf(err))
+	j.config.Log.Warn(what+" failed at this gateway", "gateway", g.peer.Address, "cause", err, "hint", store.HintOf(err))
 }
 
 // final is an error that no retry can resolve.
@@ -266,11 +276,7 @@ type final struct{ error }
 
 func (f final) Unwrap() error { return f.error }
 
-// isFinal reports whether no retry at any gateway can succeed.
 func isFinal(err error) bool {
-	if _, ok := errors.AsType[final](err); ok {
-		return true
-	}
-	code := rpc.CodeOf(err)
-	return code == codes.PermissionDenied || code == codes.InvalidArgument
+	_, ok := errors.AsType[final](err)
+	return ok
 }

@@ -318,7 +318,7 @@ func TestJoiner_StopsWhereTryingOnCannotHelp(t *testing.T) {
 		t.Parallel()
 		j := startJoiner(t, member.JoinerConfig{Gateways: []string{gateway(t, newWatched(), "")}, Cluster: store.NewClusterID()})
 		err := rpctest.Await(t, "Run to end", j.done)
-		require.ErrorIs(t, err, store.Conflict)
+		require.ErrorIs(t, err, store.PreconditionFailed)
 		require.NotEmpty(t, store.HintOf(err))
 	})
 	t.Run("invalid", func(t *testing.T) {
@@ -334,13 +334,26 @@ func TestJoiner_StopsWhereTryingOnCannotHelp(t *testing.T) {
 	})
 }
 
-// A wrong token is reported with a hint, and the node keeps trying.
+// A node with a wrong token ends with a hint, and no token is in the log or the error.
 func TestJoiner_WrongToken(t *testing.T) {
 	t.Parallel()
 	j := startJoiner(t, member.JoinerConfig{Gateways: []string{gateway(t, newWatched(), joinToken)}, JoinToken: "perch"})
-	require.Eventually(t, func() bool { return strings.Contains(j.log.String(), "same join token") }, rpctest.Patience, time.Millisecond)
-	require.NotContains(t, j.log.String(), joinToken)
-	require.NotContains(t, j.log.String(), "perch")
+	err := rpctest.Await(t, "Run to end", j.done)
+	require.ErrorIs(t, err, store.Denied)
+	require.Contains(t, store.HintOf(err), "same join token")
+	for _, text := range []string{j.log.String(), err.Error(), store.HintOf(err)} {
+		require.NotContains(t, text, joinToken)
+		require.NotContains(t, text, "perch")
+	}
+}
+
+// A gateway with another token does not keep a node from joining through the next one.
+func TestJoiner_OneWrongTokenOfTwo(t *testing.T) {
+	t.Parallel()
+	meta := newWatched()
+	j := startJoiner(t, member.JoinerConfig{Gateways: []string{gateway(t, newWatched(), joinToken+"2"), gateway(t, meta, joinToken)}, JoinToken: joinToken})
+	rpctest.Await(t, "the join", meta.joins)
+	require.Contains(t, j.log.String(), "same join token")
 	require.Empty(t, j.done)
 }
 

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/ringstore/ringstore/daemon/internal/rpc"
@@ -128,9 +127,8 @@ func (m *members) sameCluster(ctx context.Context, wanted string) error {
 	if err != nil || ours == theirs {
 		return err
 	}
-	return rpc.WithCode(codes.FailedPrecondition,
-		store.Errorf(store.Conflict, "the node's data belongs to cluster %s, this is cluster %s", theirs, ours).
-			WithHint("Configure a gateway of the node's own cluster, or start the node with an empty data directory."))
+	return store.Errorf(store.PreconditionFailed, "the node's data belongs to cluster %s, this is cluster %s", theirs, ours).
+		WithHint("Configure a gateway of the node's own cluster, or start the node with an empty data directory.")
 }
 
 func (m *members) cluster(ctx context.Context) (store.ClusterID, error) {
