@@ -31,6 +31,10 @@ type Checksum struct {
 	Value     []byte // as the algorithm gives it, numbers in big endian
 }
 
+func (c Checksum) equal(o Checksum) bool {
+	return c.Algorithm == o.Algorithm && c.Parts == o.Parts && bytes.Equal(c.Value, o.Value)
+}
+
 // Checksums are the checksums of the same data, ascending by algorithm, and of one algorithm that of the data before the composite one.
 type Checksums []Checksum
 

@@ -140,7 +140,7 @@ func smallest(parts []store.Part, least int64) error {
 // assemble returns the file that has these parts.
 func assemble(s store.Session, parts []store.Part) store.File {
 	f := store.File{
-		ID: s.ID, Bucket: s.Bucket, Key: s.Key, ContentType: s.ContentType, Meta: s.Meta,
+		ID: s.ID, Bucket: s.Bucket, Key: s.Key, ContentType: s.ContentType, Meta: s.Meta, Attributes: s.Attributes,
 		CreatedAt: s.CreatedAt, ETag: s.ID.ETag(), Parts: parts,
 	}
 	for _, p := range parts {

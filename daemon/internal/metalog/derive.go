@@ -17,7 +17,7 @@ func Needed(changes []store.ObjectChange) (files []store.FileID, buckets []store
 		case c.Kind == store.BucketChanged && !named[c.Bucket]:
 			named[c.Bucket] = true
 			buckets = append(buckets, c.Bucket)
-		case (c.Kind == store.FilePut || c.Kind == store.FileGone) && !seen[c.File]:
+		case (c.Kind == store.FilePut || c.Kind == store.FileGone || c.Kind == store.FileChanged) && !seen[c.File]:
 			seen[c.File] = true
 			files = append(files, c.File)
 		}
@@ -27,7 +27,7 @@ func Needed(changes []store.ObjectChange) (files []store.FileID, buckets []store
 
 // Derive returns the records that say what the changes did, as of the last of them: what never changes of a file comes from its row, its
 // key and whether it is the latest from the changes alone, because the row may have changed since. So a version that was replaced after the last
-// change is still recorded. missing counts the files that were removed since, with their rows: they are recorded as removed.
+// change is still recorded. Attributes come from the row, too, and may be newer than the changes: the change that set them follows. missing counts the files that were removed since, with their rows: they are recorded as removed.
 func Derive(changes []store.ObjectChange, rows Rows) (records []store.LogRecord, missing int) {
 	renamed, at := lastRenames(changes), map[store.FileID]object{}
 	fold := NewFold()
@@ -58,6 +58,10 @@ func Derive(changes []store.ObjectChange, rows Rows) (records []store.LogRecord,
 			}
 			if !c.Latest.IsZero() {
 				fold.Add(store.LogRecord{Kind: store.FileShown, File: store.File{ID: c.Latest, Bucket: c.Bucket, Key: c.Key}})
+			}
+		case store.FileChanged:
+			if f, ok := rows.Files[c.File]; ok && f.State == store.Complete {
+				fold.Add(store.LogRecord{Kind: store.AttributesSet, File: store.File{ID: c.File, Attributes: f.Attributes}})
 			}
 		case store.BucketChanged:
 			fold.Add(rows.Buckets[c.Bucket])

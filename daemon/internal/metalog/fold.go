@@ -13,6 +13,7 @@ import (
 // no more: they may be applied in any order, but for buckets without files, which come last. It is for one goroutine.
 type Fold struct {
 	files   map[store.FileID]*store.LogRecord // FileStored, FileMoved, FileShown or FileRemoved
+	attrs   map[store.FileID]store.LogRecord  // AttributesSet, of files whose other properties are not known
 	buckets map[store.BucketName]store.LogRecord
 	latest  map[object]store.FileID // of keys, where the records say it; zero: no file is
 }
@@ -26,7 +27,10 @@ func objectOf(f store.File) object { return object{f.Bucket, f.Key} }
 
 // NewFold returns one without records.
 func NewFold() *Fold {
-	return &Fold{files: map[store.FileID]*store.LogRecord{}, buckets: map[store.BucketName]store.LogRecord{}, latest: map[object]store.FileID{}}
+	return &Fold{
+		files: map[store.FileID]*store.LogRecord{}, attrs: map[store.FileID]store.LogRecord{},
+		buckets: map[store.BucketName]store.LogRecord{}, latest: map[object]store.FileID{},
+	}
 }
 
 // Add adds a record.
@@ -35,6 +39,10 @@ func (f *Fold) Add(r store.LogRecord) {
 	case store.FileStored, store.FileRemoved:
 		f.leave(r.File.ID)
 		f.files[r.File.ID] = &r
+		delete(f.attrs, r.File.ID)
+	case store.AttributesSet:
+		f.setAttributes(r)
+		return
 	case store.FileMoved:
 		f.move(r)
 	case store.FileShown:
@@ -48,6 +56,16 @@ func (f *Fold) Add(r store.LogRecord) {
 	}
 	if x := f.files[r.File.ID]; x != nil && x.Kind != store.FileRemoved && x.File.Latest {
 		f.setLatest(x.File)
+	}
+}
+
+// setAttributes changes what is known of the file, or notes the attributes where its other properties are not known.
+func (f *Fold) setAttributes(r store.LogRecord) {
+	switch x := f.files[r.File.ID]; {
+	case x != nil && x.Kind == store.FileStored:
+		x.File.Attributes = r.File.Attributes
+	case x == nil || x.Kind != store.FileRemoved:
+		f.attrs[r.File.ID] = r
 	}
 }
 
@@ -102,7 +120,7 @@ func (f *Fold) setLatest(of store.File) {
 	}
 }
 
-// Records returns the records: buckets by name, keys that show nothing, files by id, and buckets that no longer exist.
+// Records returns the records: buckets by name, keys that show nothing, files by id, attributes by id, and buckets that no longer exist.
 func (f *Fold) Records() (records []store.LogRecord) {
 	names := slices.Sorted(maps.Keys(f.buckets))
 	for _, name := range names {
@@ -111,13 +129,15 @@ func (f *Fold) Records() (records []store.LogRecord) {
 		}
 	}
 	records = append(records, f.hidden()...)
-	ids := slices.SortedFunc(maps.Keys(f.files), func(a, b store.FileID) int { return bytes.Compare(a[:], b[:]) })
-	for _, id := range ids {
+	for _, id := range slices.SortedFunc(maps.Keys(f.files), compareIDs) {
 		r := *f.files[id]
 		if r.Kind == store.FileRemoved {
 			r.File = store.File{ID: id}
 		}
 		records = append(records, r)
+	}
+	for _, id := range slices.SortedFunc(maps.Keys(f.attrs), compareIDs) {
+		records = append(records, f.attrs[id])
 	}
 	for _, name := range names {
 		if r := f.buckets[name]; r.Kind == store.BucketGone {
@@ -126,6 +146,8 @@ func (f *Fold) Records() (records []store.LogRecord) {
 	}
 	return records
 }
+
+func compareIDs(a, b store.FileID) int { return bytes.Compare(a[:], b[:]) }
 
 // hidden returns the keys that show nothing.
 func (f *Fold) hidden() (records []store.LogRecord) {

@@ -94,12 +94,14 @@ func anyRecord(t *rapid.T) store.LogRecord {
 		}
 	case store.BucketGone:
 		r.Bucket.Name = f.Bucket
+	case store.AttributesSet:
+		r.File = store.File{ID: f.ID, Attributes: f.Attributes}
 	}
 	return r
 }
 
 var kinds = []store.LogRecordKind{
-	store.FileStored, store.FileMoved, store.FileShown, store.KeyHidden, store.FileRemoved, store.BucketStored, store.BucketGone,
+	store.FileStored, store.FileMoved, store.FileShown, store.KeyHidden, store.FileRemoved, store.BucketStored, store.BucketGone, store.AttributesSet,
 }
 
 func requireSame(t require.TestingT, want, got any) {
@@ -156,6 +158,7 @@ func TestEveryFieldIsInTheLog(t *testing.T) {
 	f.State = store.Complete
 	f.Parts[0].K, f.Parts[0].M, f.Parts[0].Chunks = 1, 0, f.Parts[0].Chunks[:1]
 	f.Attributes.Checksums[0].Value = bytes.Repeat([]byte{8}, 8)
+	f.Attributes.Lock.Mode = attr.Compliance
 	f.Parts[0].Checksums[0].Value = bytes.Repeat([]byte{7}, 8) // as long as the algorithm 3 has it
 	f.SHA256 = bytes.Repeat([]byte{7}, 32)
 	s := metalog.Segment{Header: metalog.Header{Kind: store.TailSegment, Written: micros(1)}, Records: []store.LogRecord{{Kind: store.FileStored, File: f}, {Kind: store.BucketStored, Bucket: b, Documents: []attr.Document{d}}}}
@@ -326,6 +329,7 @@ func example() metalog.Segment {
 			{Kind: store.FileStored, File: f},
 			{Kind: store.FileMoved, File: store.File{ID: store.FileID(b), Bucket: "default", Key: "new name", Latest: true, ChangedBy: "key"}},
 			{Kind: store.FileShown, File: store.File{ID: store.FileID(n), Bucket: "default", Key: "old name", Latest: true}},
+			{Kind: store.AttributesSet, File: store.File{ID: store.FileID(n), Attributes: attr.Set{Lock: attr.Lock{Mode: attr.Compliance, Until: micros(1800000000000000), Hold: true}}}},
 			{Kind: store.FileRemoved, File: store.File{ID: store.FileID(n)}},
 			{Kind: store.BucketGone, Bucket: store.Bucket{Name: "photos"}},
 		},

@@ -39,6 +39,9 @@ func parseRecords(b []byte) ([]store.LogRecord, error) {
 			r.Documents = body.documents()
 		case store.BucketGone:
 			r.Bucket.Name = store.BucketName(body.string())
+		case store.AttributesSet:
+			r.File.ID = store.FileID(body.id())
+			r.File.Attributes = body.attributes()
 		default:
 			continue // of a later version, or sealed
 		}
@@ -146,10 +149,7 @@ func (p *parser) file() (f store.File) {
 		}
 	}
 	if flags&flagAttributes != 0 {
-		var err error
-		if f.Attributes, err = pack.ReadAttributes(p.bytes(p.count(1))); err != nil {
-			p.fail()
-		}
+		f.Attributes = p.attributes()
 	}
 	const leastPart = 16 + 5 + 1
 	for range p.count(leastPart) {
@@ -198,6 +198,14 @@ func (p *parser) documents() (all []attr.Document) {
 		all = append(all, attr.Document{Kind: attr.DocumentKind(p.string()), Revision: p.uvarint(), Body: []byte(p.string())})
 	}
 	return all
+}
+
+func (p *parser) attributes() attr.Set {
+	a, err := pack.ReadAttributes(p.bytes(p.count(1)))
+	if err != nil {
+		p.fail()
+	}
+	return a
 }
 
 func (p *parser) moved() (f store.File) {

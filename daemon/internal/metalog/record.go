@@ -55,6 +55,8 @@ func appendRecords(b []byte, records []store.LogRecord) ([]byte, error) {
 			body = appendDocuments(body, r.Documents)
 		case store.BucketGone:
 			body = appendString(nil, string(r.Bucket.Name))
+		case store.AttributesSet:
+			body = appendString(slices.Clone(r.File.ID[:]), string(pack.Attributes(r.File.Attributes)))
 		default:
 			return nil, store.Errorf(store.Invalid, "a log record of kind %d cannot be stored", r.Kind)
 		}

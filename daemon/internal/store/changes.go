@@ -20,9 +20,10 @@ const (
 	FileReplaced                        // File was latest and was deleted: the next change of the key puts another in its place
 	FileGone                            // File was deleted, or given another key
 	BucketChanged                       // the bucket was created, changed or deleted; it names no key and no file
+	FileChanged                         // the attributes of File were replaced
 )
 
-var changeKindNames = [...]string{"", "put", "renamed", "replaced", "gone", "bucket"}
+var changeKindNames = [...]string{"", "put", "renamed", "replaced", "gone", "bucket", "changed"}
 
 // String gives a name for logs.
 func (k ChangeKind) String() string {

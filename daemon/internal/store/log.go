@@ -14,13 +14,14 @@ type LogRecordKind uint8
 
 // The kinds of log records.
 const (
-	FileStored   LogRecordKind = iota + 1 // File is complete, and this is all of it
-	FileMoved                             // a file was renamed: ID, Bucket, Key, Latest and ChangedBy are these now
-	FileShown                             // the file ID is the latest of Bucket and Key again, because a newer one was removed
-	KeyHidden                             // no file is the latest of Bucket and Key
-	FileRemoved                           // File.ID was deleted or replaced
-	BucketStored                          // Bucket exists, with these settings and Documents
-	BucketGone                            // Bucket.Name was deleted
+	FileStored    LogRecordKind = iota + 1 // File is complete, and this is all of it
+	FileMoved                              // a file was renamed: ID, Bucket, Key, Latest and ChangedBy are these now
+	FileShown                              // the file ID is the latest of Bucket and Key again, because a newer one was removed
+	KeyHidden                              // no file is the latest of Bucket and Key
+	FileRemoved                            // File.ID was deleted or replaced
+	BucketStored                           // Bucket exists, with these settings and Documents
+	BucketGone                             // Bucket.Name was deleted
+	AttributesSet                          // File.Attributes are those of the file ID now
 )
 
 // LogRecord is one statement of the metadata log about a file or a bucket. Of two about the same one the later one counts.
@@ -134,6 +135,7 @@ type MetadataLog interface {
 
 	// Restore applies records in order, in one step. It is for a store that is being rebuilt and takes no other changes, and
 	// changes nothing but files, parts, buckets and what is counted of them; it queues no work and records no changes.
+	// A file that is locked is removed and replaced like any other.
 	// FileStored stores the file as given, times included, replacing a file of that id, and creates its bucket if needed; where it is
 	// latest, another file of the key is not any more; so it is with FileMoved and FileShown. What does not exist is not changed or removed, a file
 	// that has another key is not shown, and a bucket with files is kept, without documents. It may be repeated.

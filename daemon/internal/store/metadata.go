@@ -24,6 +24,7 @@ type Metadata interface {
 	Documents
 	Files
 	FileReader
+	Attributes
 	Changes
 	Sessions
 	SessionParts
@@ -79,8 +80,8 @@ type Files interface {
 	// Chunks that BeginFile planned at a place where the commit does not have them are put
 	// on the reclaim queue.
 	// c.File.ID must be new, or where c.Begun is set that of an Uploading file of the same bucket and key.
-	// NotFound (bucket, or a begun file that was deleted), PreconditionFailed, Conflict (the file was abandoned with
-	// FailFile, or the begun file is not Uploading any more), Exists (id), Invalid (attributes, checksums). Returns the file as
+	// NotFound (bucket, or a begun file that was deleted), PreconditionFailed, Denied (the file that it replaces is locked), Conflict (the file was
+	// abandoned with FailFile, or the begun file is not Uploading any more), Exists (id), Invalid (attributes, checksums). Returns the file as
 	// stored, without Parts, and the id of the file that was latest before, or the zero id.
 	CommitFile(ctx context.Context, c Commit) (stored File, previous FileID, err error)
 
@@ -98,15 +99,16 @@ type Files interface {
 	// that is left, by Seq, becomes latest. The CommitFile of an upload in flight is then NotFound.
 	// Without d.File it deletes the object d.Bucket, d.Key: its latest file. Files behind it stay what they are, so
 	// afterwards the key shows nothing. (To keep the versions of an object, commit a delete marker instead.)
-	// PreconditionFailed; NotFound (bucket, object, file, also a file that is Deleted already); Conflict (the attempt was abandoned).
+	// PreconditionFailed; NotFound (bucket, object, file, also a file that is Deleted already); Denied (the file is locked); Conflict (the
+	// attempt was abandoned).
 	DeleteFile(ctx context.Context, d Deletion) error
 
 	// RenameFile gives a file that is latest another key, in the same or another bucket,
 	// and makes it latest there. The file that was latest there is treated as r.Before says; of the old key
 	// the newest complete file that is left becomes latest.
 	// Everything else of the file stays, its parts' placements included. To its own
-	// key it changes nothing. NotFound (file, bucket), PreconditionFailed, Conflict (not latest, a
-	// delete marker, or the attempt was abandoned). Returns as CommitFile does, without Parts.
+	// key it changes nothing. NotFound (file, bucket), PreconditionFailed, Denied (the file, or the one that it replaces, is locked), Conflict (not
+	// latest, a delete marker, or the attempt was abandoned). Returns as CommitFile does, without Parts.
 	RenameFile(ctx context.Context, r Rename) (stored File, previous FileID, err error)
 }
 

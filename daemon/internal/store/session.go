@@ -22,6 +22,7 @@ type Session struct {
 	Size        int64 // bytes that the file will have, or -1 when that is not known yet
 	ContentType string
 	Meta        map[string]string // of the file
+	Attributes  attr.Set          // of the file
 	CRC64       *uint64           // CRC64NVME that the file must have; nil: not given
 	Owner       string            // access key that created it
 	CreatedAt   time.Time         // microseconds, UTC, store's clock
@@ -170,7 +171,7 @@ func (s Session) Validate() error {
 	case s.Size < -1:
 		return Errorf(Invalid, "size %d is negative", s.Size)
 	}
-	return nil
+	return ValidAttributes(s.Attributes)
 }
 
 // Resize returns the session with the size of its file set.

@@ -1,10 +1,6 @@
 package store
 
-import (
-	"time"
-
-	"github.com/ringstore/ringstore/daemon/internal/attr"
-)
+import "github.com/ringstore/ringstore/daemon/internal/attr"
 
 // Validate reports the first rule that the bucket breaks, as Invalid.
 func (b Bucket) Validate() error {
@@ -75,38 +71,6 @@ func (q ClaimQuery) Validate() error {
 	return validLimit(q.Limit)
 }
 
-// ValidSweep reports a grace or a limit of SweepDeleted out of bounds, as Invalid.
-func ValidSweep(grace time.Duration, limit int) error {
-	if grace < 0 {
-		return Errorf(Invalid, "grace %s is negative", grace)
-	}
-	return validLimit(limit)
-}
-
-// ValidWidth reports a number of chunks that no part can have, as Invalid.
-func ValidWidth(k, m int) error {
-	if m < 0 || k+m > MaxChunksPerPart {
-		return Errorf(Invalid, "a part of %d data chunks cannot have %d more; all together are at most %d", k, m, MaxChunksPerPart)
-	}
-	return nil
-}
-
-// ValidTTL reports a time to live of a lease or a session that is not positive, as Invalid.
-func ValidTTL(ttl time.Duration) error {
-	if ttl <= 0 {
-		return Errorf(Invalid, "time to live must be positive, not %s", ttl)
-	}
-	return nil
-}
-
-// ValidSize reports a negative number of bytes, as Invalid.
-func ValidSize(n int64) error {
-	if n < 0 {
-		return Errorf(Invalid, "size %d is negative", n)
-	}
-	return nil
-}
-
 func validLimit(n int) error {
 	if n < 1 || n > MaxListLimit {
 		return Errorf(Invalid, "limit %d is not within 1..%d", n, MaxListLimit)
@@ -114,28 +78,10 @@ func validLimit(n int) error {
 	return nil
 }
 
-// ValidFile reports the first attribute of the file, or checksum of its parts, that is not valid, as Invalid.
-func ValidFile(f File) error {
-	if err := ValidAttributes(f.Attributes); err != nil {
-		return err
-	}
-	return ValidChecksums(f.Parts...)
-}
-
 // ValidAttributes reports the first attribute that is not valid, as Invalid.
 func ValidAttributes(a attr.Set) error {
 	if err := a.Validate(); err != nil {
 		return Errorf(Invalid, "%w", err)
-	}
-	return nil
-}
-
-// ValidChecksums reports the first checksum of the parts that is not valid, as Invalid.
-func ValidChecksums(parts ...Part) error {
-	for _, p := range parts {
-		if err := p.Checksums.Validate(); err != nil {
-			return Errorf(Invalid, "%w", err)
-		}
 	}
 	return nil
 }

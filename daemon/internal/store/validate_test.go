@@ -2,7 +2,6 @@ package store
 
 import (
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -34,11 +33,6 @@ func TestValidate(t *testing.T) {
 		"claim limit":         {ClaimQuery{Term: 1, Hold: 1}.Validate(), false},
 		"claim hold":          {ClaimQuery{Term: 1, Limit: 1}.Validate(), false},
 		"claim term":          {ClaimQuery{Limit: 1, Hold: 1}.Validate(), false},
-		"sweep":               {ValidSweep(0, 1), true},
-		"sweep grace":         {ValidSweep(-1, 1), false},
-		"sweep limit":         {ValidSweep(0, 0), false},
-		"ttl":                 {ValidTTL(time.Second), true},
-		"ttl none":            {ValidTTL(0), false},
 	} {
 		if c.ok {
 			require.NoError(t, c.err, name)

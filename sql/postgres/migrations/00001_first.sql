@@ -40,7 +40,9 @@ CREATE TABLE files (
     deleted_at    timestamptz, -- of state 4; 1970: no read can be in progress
     marks         bytea,       -- where its parts begin, of a file of many: package meta/pack
     attributes    bytea,       -- what S3 clients set, usually none: package meta/pack
-    CONSTRAINT files_latest_is_complete CHECK (state = 2 OR NOT latest)
+    locked_until  timestamptz, -- when the lock among them ends; of complete files only
+    CONSTRAINT files_latest_is_complete CHECK (state = 2 OR NOT latest),
+    CONSTRAINT files_locked CHECK (state <> 4 OR locked_until IS NULL OR locked_until <= deleted_at)
 );
 
 -- Of files.seq. A value is drawn while the file's key is locked, so they order as the commits of the key.
@@ -149,6 +151,7 @@ CREATE TABLE sessions (
     size         bigint      NOT NULL, -- -1 while unknown
     content_type text        NOT NULL,
     meta         jsonb,
+    attributes   bytea,                -- of the file: package meta/pack
     want_crc64   bigint,               -- null: not given
     owner        text        NOT NULL, -- access key that created it
     created_at   timestamptz NOT NULL

@@ -112,13 +112,14 @@ WITH holders AS MATERIALIZED (
     SELECT id, name FROM buckets WHERE name = ANY (@buckets::text[]) ORDER BY name FOR KEY SHARE
 ), stored AS (
     INSERT INTO files (id, bucket_id, key, size, content_type, state, latest, delete_marker,
-                       created_at, completed_at, crc64, sha256, etag, meta, attributes, changed_by, seq)
+                       created_at, completed_at, crc64, sha256, etag, meta, attributes, locked_until, changed_by, seq)
     SELECT f.id, holders.id, f.key, f.size, f.content_type, @state::smallint, @state::smallint = 2, f.delete_marker,
-           coalesce(f.created_at, now()), CASE WHEN @state::smallint = 2 THEN clock_timestamp() END, f.crc64, f.sha256, f.etag, f.meta, f.attributes, f.changed_by,
+           coalesce(f.created_at, now()), CASE WHEN @state::smallint = 2 THEN clock_timestamp() END, f.crc64, f.sha256, f.etag, f.meta, f.attributes,
+           CASE WHEN @state::smallint = 2 THEN f.locked_until END, f.changed_by,
            CASE WHEN @state::smallint = 2 THEN nextval('file_seq') ELSE 0 END
     FROM unnest(@ids::uuid[], @buckets::text[], @keys::bytea[], @sizes::bigint[], @types::text[], @markers::boolean[],
-                @created::timestamptz[], @crcs::bigint[], @shas::bytea[], @etags::text[], @metas::jsonb[], @attributes::bytea[], @callers::text[])
-         AS f (id, bucket, key, size, content_type, delete_marker, created_at, crc64, sha256, etag, meta, attributes, changed_by)
+                @created::timestamptz[], @crcs::bigint[], @shas::bytea[], @etags::text[], @metas::jsonb[], @attributes::bytea[], @locks::timestamptz[], @callers::text[])
+         AS f (id, bucket, key, size, content_type, delete_marker, created_at, crc64, sha256, etag, meta, attributes, locked_until, changed_by)
     JOIN holders ON holders.name = f.bucket
     RETURNING id, bucket_id, key, size, created_at, completed_at, changed_by, seq
 ), recorded AS (
@@ -151,7 +152,7 @@ INSERT INTO queue_changes (kind, priority, tasks) SELECT kind, priority, count(*
 -- name: CompleteUpload
 WITH stored AS (
     UPDATE files SET state = 2, latest = true, completed_at = clock_timestamp(), seq = nextval('file_seq'), size = @size, content_type = @type, delete_marker = @marker,
-                     created_at = coalesce(@created, created_at), crc64 = @crc, sha256 = @sha, etag = @etag, meta = @meta, attributes = @attributes, changed_by = @caller
+                     created_at = coalesce(@created, created_at), crc64 = @crc, sha256 = @sha, etag = @etag, meta = @meta, attributes = @attributes, locked_until = @lock, changed_by = @caller
     WHERE id = @id AND state = 0
     RETURNING id, bucket_id, key, size, created_at, completed_at, seq
 ), recorded AS (

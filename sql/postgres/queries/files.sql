@@ -57,3 +57,21 @@ SELECT page.bucket, f.id, page.key, f.size, f.content_type, f.state, f.latest, f
        f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq, f.attributes
 FROM page LEFT JOIN files f
   ON f.bucket_id = page.bucket_id AND f.key = CASE WHEN NOT page.common THEN page.key END AND f.latest;
+
+-- Replaces the attributes $2 of the complete file $1 by $3, of which the lock ends at $4. Returns why not: 1 it has other attributes, 2 the
+-- lock that it has binds until $5, 0 they are replaced. $6 the caller.
+-- name: SetAttributes
+WITH target AS MATERIALIZED (
+    SELECT id, bucket_id, key,
+           CASE WHEN attributes IS DISTINCT FROM $2::bytea THEN 1 WHEN $5::timestamptz > now() THEN 2 ELSE 0 END AS refused
+    FROM files WHERE id = $1 AND state = 2 FOR UPDATE
+), changed AS (
+    UPDATE files SET attributes = $3::bytea, locked_until = $4::timestamptz FROM target
+    WHERE files.id = target.id AND target.refused = 0 RETURNING files.id
+), recorded AS (
+    INSERT INTO changes_new (bucket_id, kind, bucket, key, file, latest, bytes, files, caller, at)
+    SELECT target.bucket_id, 6, (SELECT name FROM buckets WHERE id = target.bucket_id), target.key, target.id,
+           '00000000-0000-0000-0000-000000000000', 0, 0, $6::text, now()
+    FROM target JOIN changed ON changed.id = target.id
+)
+SELECT refused FROM target;

@@ -109,8 +109,11 @@ WHERE bucket_id = (SELECT id FROM buckets WHERE name = $1) AND key = $2 AND late
 UPDATE files SET latest = true FROM buckets b WHERE b.name = $1 AND files.bucket_id = b.id AND files.key = $2 AND files.id = $3;
 
 -- name: RestoreFile
-INSERT INTO files (id, bucket_id, key, size, content_type, state, latest, delete_marker, created_at, completed_at, crc64, sha256, etag, meta, attributes, changed_by, seq)
-SELECT @id, b.id, @key, @size, @type, 2, @latest, @marker, @created, @completed, @crc, @sha, @etag, @meta, @attributes, @caller, @seq FROM buckets b WHERE b.name = @bucket;
+INSERT INTO files (id, bucket_id, key, size, content_type, state, latest, delete_marker, created_at, completed_at, crc64, sha256, etag, meta, attributes, locked_until, changed_by, seq)
+SELECT @id, b.id, @key, @size, @type, 2, @latest, @marker, @created, @completed, @crc, @sha, @etag, @meta, @attributes, @lock, @caller, @seq FROM buckets b WHERE b.name = @bucket;
+
+-- name: RestoreAttributes
+UPDATE files SET attributes = $2, locked_until = $3 WHERE id = $1;
 
 -- name: RestoreParts
 INSERT INTO parts (owner, id, number, size, k, m, unit_size, crc64, nodes, sums, checksums, state)

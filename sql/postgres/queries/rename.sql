@@ -13,13 +13,13 @@ WITH holder AS MATERIALIZED (
 SELECT files.id FROM named JOIN files ON files.id = named.id
 ORDER BY files.bucket_id, files.key, files.id FOR UPDATE OF files;
 
--- Removes the file $1 from its key, if it is the latest there and the new key is another one.
+-- Removes the file $1 from its key, if it is the latest there, is not locked, and the new key is another one.
 -- State 0 marks it for the following statements, and is never visible outside the transaction.
 -- name: ClaimName
 UPDATE files SET state = 0, latest = false
 FROM buckets b
 WHERE files.id = $1 AND files.latest AND NOT files.delete_marker AND b.name = $2
-  AND (files.bucket_id <> b.id OR files.key <> $3);
+  AND (files.bucket_id <> b.id OR files.key <> $3) AND (files.locked_until IS NULL OR files.locked_until <= now());
 
 -- Makes the claimed file latest under the key $3 of the bucket $2, and under its old key the
 -- newest complete file that is left.

@@ -24,8 +24,8 @@ WITH holder AS MATERIALIZED (
                WHERE s.bucket_id = holder.id AND e.expires_at - now() > interval '0' LIMIT $11) AS s) AS of_bucket
     FROM holder
 ), stored AS (
-    INSERT INTO sessions (id, bucket_id, key, size, content_type, meta, want_crc64, owner, created_at)
-    SELECT $1, holder.id, $3, $4, $5, $6, $7, $8, now()
+    INSERT INTO sessions (id, bucket_id, key, size, content_type, meta, attributes, want_crc64, owner, created_at)
+    SELECT $1, holder.id, $3, $4, $5, $6, $12, $7, $8, now()
     FROM holder, reached
     WHERE NOT reached.of_owner AND NOT reached.of_bucket AND NOT EXISTS (SELECT FROM files WHERE files.id = $1)
     RETURNING id, created_at
@@ -36,7 +36,7 @@ WITH holder AS MATERIALIZED (
 SELECT stored.created_at, ends.expires_at, reached.of_owner, reached.of_bucket FROM reached LEFT JOIN stored ON true LEFT JOIN ends ON true;
 
 -- name: Session
-SELECT b.name, s.id, s.key, s.size, s.content_type, s.meta, s.want_crc64, s.owner, s.created_at, e.expires_at,
+SELECT b.name, s.id, s.key, s.size, s.content_type, s.meta, s.attributes, s.want_crc64, s.owner, s.created_at, e.expires_at,
        p.id, p.number, p.size, p.k, p.m, p.unit_size, p.crc64, p.nodes, p.sums, p.checksums, p.stored_at
 FROM sessions s JOIN session_expiries e ON e.session_id = s.id JOIN buckets b ON b.id = s.bucket_id
 LEFT JOIN parts p ON p.owner = s.id AND p.state = 2
@@ -54,7 +54,7 @@ WHERE s.id = $1 AND e.expires_at - now() > interval '0';
 -- are summed for the sessions of the page, so that saves of parts need not update a common sum.
 -- The key is compared as an expression: the index by key would read and sort all sessions of its range.
 -- name: ListSessions
-SELECT b.name, s.id, s.key, s.size, s.content_type, s.meta, s.want_crc64, s.owner, s.created_at, s.expires_at, sent.bytes
+SELECT b.name, s.id, s.key, s.size, s.content_type, s.meta, s.attributes, s.want_crc64, s.owner, s.created_at, s.expires_at, sent.bytes
 FROM (
     SELECT s.*, e.expires_at FROM sessions s JOIN session_expiries e ON e.session_id = s.id
     WHERE s.id > $1 AND s.key || '' >= $2 AND s.key || '' < $3 AND e.expires_at - now() > interval '0'
@@ -66,7 +66,7 @@ ORDER BY s.id;
 
 -- The same of the bucket $5.
 -- name: ListSessionsOfBucket
-SELECT b.name, s.id, s.key, s.size, s.content_type, s.meta, s.want_crc64, s.owner, s.created_at, s.expires_at, sent.bytes
+SELECT b.name, s.id, s.key, s.size, s.content_type, s.meta, s.attributes, s.want_crc64, s.owner, s.created_at, s.expires_at, sent.bytes
 FROM buckets b CROSS JOIN LATERAL (
     SELECT s.*, e.expires_at FROM sessions s JOIN session_expiries e ON e.session_id = s.id
     WHERE s.bucket_id = b.id AND s.id > $1 AND s.key || '' >= $2 AND s.key || '' < $3 AND e.expires_at - now() > interval '0'
@@ -78,7 +78,7 @@ ORDER BY s.id;
 
 -- Those of the bucket $5 by key, after the key $1 and the id $2, below the key $3.
 -- name: ListSessionsByKey
-SELECT b.name, s.id, s.key, s.size, s.content_type, s.meta, s.want_crc64, s.owner, s.created_at, s.expires_at, sent.bytes
+SELECT b.name, s.id, s.key, s.size, s.content_type, s.meta, s.attributes, s.want_crc64, s.owner, s.created_at, s.expires_at, sent.bytes
 FROM buckets b CROSS JOIN LATERAL (
     SELECT s.*, e.expires_at FROM sessions s JOIN session_expiries e ON e.session_id = s.id
     WHERE s.bucket_id = b.id AND (s.key, s.id) > ($1, $2) AND s.key < $3 AND e.expires_at - now() > interval '0'
@@ -94,7 +94,7 @@ ORDER BY s.key, s.id;
 WITH expired AS MATERIALIZED (
     SELECT session_id, expires_at FROM session_expiries WHERE expires_at <= now()
 )
-SELECT b.name, s.id, s.key, s.size, s.content_type, s.meta, s.want_crc64, s.owner, s.created_at, s.expires_at, sent.bytes
+SELECT b.name, s.id, s.key, s.size, s.content_type, s.meta, s.attributes, s.want_crc64, s.owner, s.created_at, s.expires_at, sent.bytes
 FROM (
     SELECT s.*, e.expires_at FROM expired e CROSS JOIN LATERAL (SELECT * FROM sessions WHERE id = e.session_id LIMIT 1) AS s
     WHERE e.session_id > $1 AND s.key || '' >= $2 AND s.key || '' < $3
@@ -240,8 +240,8 @@ WITH holder AS MATERIALIZED (
             WHERE p.state = 2 AND array_position(@sessions::uuid[], p.owner) IS NOT NULL) AS parts
 ), stored AS (
     INSERT INTO files (id, bucket_id, key, size, content_type, state, latest, delete_marker,
-                       created_at, crc64, sha256, etag, meta, attributes, changed_by)
-    SELECT @id, holder.id, @key, @size, @type, 0, false, @marker, coalesce(@created, now()), @crc, @sha, @etag, @meta, @attributes, @caller
+                       created_at, crc64, sha256, etag, meta, attributes, locked_until, changed_by)
+    SELECT @id, holder.id, @key, @size, @type, 0, false, @marker, coalesce(@created, now()), @crc, @sha, @etag, @meta, @attributes, @lock, @caller
     FROM holder, found WHERE found.sessions = cardinality(@sessions::uuid[]) AND found.parts = cardinality(@parts::uuid[])
     RETURNING created_at
 )

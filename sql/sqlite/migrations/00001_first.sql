@@ -49,7 +49,9 @@ CREATE TABLE files (
     deleted_at    INTEGER NOT NULL DEFAULT 0, -- of state 4; 0 there: no read can be in progress
     marks         BLOB,             -- where its parts begin, of a file of many: package meta/pack
     attributes    BLOB,             -- what S3 clients set, usually none: package meta/pack
-    CHECK (state = 2 OR NOT latest)
+    locked_until  INTEGER NOT NULL DEFAULT 0, -- when the lock among them ends; of complete files only
+    CHECK (state = 2 OR NOT latest),
+    CHECK (state <> 4 OR locked_until <= deleted_at)
 ) STRICT, WITHOUT ROWID;
 
 -- The latest file of each key, and all other files: each file is in exactly one of the two.
@@ -113,6 +115,7 @@ CREATE TABLE sessions (
     size         INTEGER NOT NULL, -- -1 while unknown
     content_type TEXT    NOT NULL,
     meta         TEXT,
+    attributes   BLOB,             -- of the file: package meta/pack
     want_crc64   INTEGER,          -- null: not given
     owner        TEXT    NOT NULL, -- access key that created it
     created_at   INTEGER NOT NULL,

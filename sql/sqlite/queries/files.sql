@@ -1,7 +1,7 @@
 -- name: InsertFile
 INSERT INTO files (id, bucket_id, key, size, content_type, state, latest, delete_marker,
-                   created_at, completed_at, crc64, sha256, etag, meta, failure, changed_by, seq, attributes)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?, ?, ?);
+                   created_at, completed_at, crc64, sha256, etag, meta, failure, changed_by, seq, attributes, locked_until)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?, ?, ?, ?);
 
 -- name: InsertPart
 INSERT INTO parts (owner, number, id, state, size, k, m, unit_size, crc64, nodes, sums, checksums, stored_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
@@ -33,8 +33,15 @@ DELETE FROM files WHERE id = ?;
 -- name: RemoveParts
 DELETE FROM parts WHERE owner = ? RETURNING id, nodes;
 
+-- It changes no row while the file is locked.
 -- name: MarkDeleted
-UPDATE files SET state = 4, latest = 0, deleted_at = ?, changed_by = ? WHERE id = ?;
+UPDATE files SET state = 4, latest = 0, deleted_at = ?1, changed_by = ?2 WHERE id = ?3 AND locked_until <= ?1;
+
+-- name: AttributesOf
+SELECT bucket_id, key, attributes FROM files WHERE id = ? AND state = 2;
+
+-- name: SetAttributes
+UPDATE files SET attributes = ?, locked_until = ? WHERE id = ?;
 
 -- A file that owns parts to be swept, or is a fence against a write.
 -- name: InsertMarker

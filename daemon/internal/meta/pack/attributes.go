@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/ringstore/ringstore/daemon/internal/attr"
 	"github.com/ringstore/ringstore/daemon/internal/store"
@@ -16,6 +17,8 @@ const (
 	fieldTag        = 2 // the length of its name, its name, its value; there is one for each tag, by name
 	fieldOwner      = 3
 	fieldEncryption = 4 // length and bytes of the algorithm and of the id of the key, then the sealed key
+	fieldRetention  = 5 // the mode, a byte, and the end in microseconds since 1970, as an unsigned varint
+	fieldHold       = 6 // empty: there is a legal hold
 )
 
 // Attributes encodes the attributes of a file as fields, in the order of their types. No attributes are nil.
@@ -38,6 +41,12 @@ func Attributes(a attr.Set) []byte {
 	}
 	if e := a.Encryption; e.Algorithm != "" {
 		field(fieldEncryption, append(appendString(appendString(nil, e.Algorithm), e.KeyID), e.Key...))
+	}
+	if l := a.Lock; l.Mode != 0 {
+		field(fieldRetention, binary.AppendUvarint([]byte{byte(l.Mode)}, uint64(l.Until.UnixMicro())))
+	}
+	if a.Lock.Hold {
+		field(fieldHold, nil)
 	}
 	return b
 }
@@ -96,8 +105,25 @@ func readField(a *attr.Set, kind byte, value []byte) (ok bool) {
 			a.Encryption.Key = bytes.Clone(key)
 		}
 		return ok
+	case fieldRetention:
+		return readRetention(&a.Lock, value)
+	case fieldHold:
+		a.Lock.Hold = true
+		return len(value) == 0
 	}
 	return false
+}
+
+func readRetention(l *attr.Lock, value []byte) (ok bool) {
+	if len(value) == 0 {
+		return false
+	}
+	micros, n := binary.Uvarint(value[1:])
+	if n <= 0 || n != len(value)-1 || micros > uint64(attr.Forever.UnixMicro()) {
+		return false
+	}
+	l.Mode, l.Until = attr.LockMode(value[0]), time.UnixMicro(int64(micros)).UTC()
+	return l.Mode != 0
 }
 
 // cutString returns the bytes whose length stands in front of them, and what follows them.

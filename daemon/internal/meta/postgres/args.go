@@ -17,18 +17,18 @@ func storeValues(state store.FileState, rows []*fileRow) db.Values {
 	sizes, types, markers := make([]int64, n), make([]string, n), make([]bool, n)
 	created, crcs := make(pgtype.FlatArray[*time.Time], n), make([]int64, n)
 	shas, etags, metas := make(pgtype.FlatArray[[]byte], n), make([]string, n), make(pgtype.FlatArray[[]byte], n)
-	callers, attributes := make([]string, n), make(pgtype.FlatArray[[]byte], n)
+	callers, attributes, locks := make([]string, n), make(pgtype.FlatArray[[]byte], n), make(pgtype.FlatArray[*time.Time], n)
 	for i, r := range rows {
 		f := &r.file
 		ids[i], buckets[i], keys[i] = f.ID, string(f.Bucket), []byte(f.Key)
 		sizes[i], types[i], markers[i] = f.Size, f.ContentType, f.DeleteMarker
 		created[i], crcs[i] = db.TimeOrNull(&f.CreatedAt), int64(f.CRC64)
 		shas[i], etags[i], metas[i], callers[i] = r.sha, f.ETag, r.meta, r.change.Caller
-		attributes[i] = r.attributes
+		attributes[i], locks[i] = r.attributes, db.TimeOrNull(&r.locked)
 	}
 	return newPartArrays(rows).addTo(db.Values{
 		"state": int16(state), "ids": ids, "buckets": buckets, "keys": keys, "sizes": sizes, "types": types, "markers": markers,
-		"created": created, "crcs": crcs, "shas": shas, "etags": etags, "metas": metas, "callers": callers, "attributes": attributes,
+		"created": created, "crcs": crcs, "shas": shas, "etags": etags, "metas": metas, "callers": callers, "attributes": attributes, "locks": locks,
 	})
 }
 
@@ -38,7 +38,7 @@ func fileValues(r *fileRow) db.Values {
 	return db.Values{
 		"id": [16]byte(f.ID), "bucket": string(f.Bucket), "key": []byte(f.Key), "size": f.Size, "type": f.ContentType, "marker": f.DeleteMarker,
 		"created": db.TimeOrNull(&f.CreatedAt), "crc": int64(f.CRC64), "sha": r.sha, "etag": f.ETag, "meta": r.meta, "caller": r.change.Caller,
-		"attributes": r.attributes,
+		"attributes": r.attributes, "lock": db.TimeOrNull(&r.locked),
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/db"
 	"github.com/ringstore/ringstore/daemon/internal/placement"
 	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/store/valid"
 )
 
 type commandTag = pgconn.CommandTag
@@ -28,7 +29,8 @@ type fileRow struct {
 	parts  []partRow
 	marks  []byte // of a file with many parts, else nil
 
-	attributes []byte // nil when there are none
+	attributes []byte    // nil when there are none
+	locked     time.Time // until; zero: it is not
 }
 
 type partRow struct {
@@ -51,10 +53,10 @@ func newFileRow(f store.File, c store.Change) (fileRow, error) {
 	if r.meta, err = metaColumn(f.Meta); err != nil {
 		return r, err
 	}
-	if err := store.ValidFile(f); err != nil {
+	if err := valid.File(f); err != nil {
 		return r, err
 	}
-	r.marks, r.attributes = pack.Marks(store.MarksOf(f.Parts)), pack.Attributes(f.Attributes)
+	r.marks, r.attributes, r.locked = pack.Marks(store.MarksOf(f.Parts)), pack.Attributes(f.Attributes), f.Attributes.Lock.Ends()
 	r.parts = make([]partRow, len(f.Parts))
 	for i, p := range f.Parts {
 		row := &r.parts[i]

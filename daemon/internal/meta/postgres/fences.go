@@ -8,6 +8,7 @@ import (
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/store/valid"
 )
 
 // attemptOrNull is the argument of statements that note an attempt: null notes none.
@@ -34,7 +35,7 @@ func (s *Store) Abandon(ctx context.Context, id store.AttemptID) (happened bool,
 
 // SweepDeleted implements store.Placements.
 func (s *Store) SweepDeleted(ctx context.Context, grace time.Duration, limit int) (swept int, err error) {
-	if err := store.ValidSweep(grace, limit); err != nil {
+	if err := valid.Sweep(grace, limit); err != nil {
 		return 0, err
 	}
 	err = s.clients.Write(ctx, "SweepDeleted", func(c *db.Conn) error {

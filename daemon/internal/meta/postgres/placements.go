@@ -11,6 +11,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/db"
 	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/scan"
 	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/store/valid"
 )
 
 // Part implements store.Placements.
@@ -67,7 +68,7 @@ func (s *Store) WidenPart(ctx context.Context, id store.PartID, parity int) erro
 			return noPart(id)
 		}
 		if err == nil {
-			err = store.ValidWidth(k, parity)
+			err = valid.Width(k, parity)
 		}
 		return err
 	})

@@ -196,7 +196,7 @@ func TestCompletionIsByIndex(t *testing.T) {
 		ids[i] = parts[7*i].ID.String()
 	}
 	wanted, id := "'{"+strings.Join(ids, ",")+"}'", "'"+x.ID.String()+"'"
-	text := plan(t, s, s.SQL().ClaimSessions, "'default'", "'{"+x.ID.String()+"}'", wanted, id, "'a'", "1", "''", "false", "null", "1", "null", "''", "null", "null", "''")
+	text := plan(t, s, s.SQL().ClaimSessions, "'default'", "'{"+x.ID.String()+"}'", wanted, id, "'a'", "1", "''", "false", "null", "1", "null", "''", "null", "null", "null", "''")
 	require.Contains(t, text, "using parts_pkey on parts p (actual rows=1 loops=10)", text)
 }
 

@@ -57,8 +57,11 @@ func (s *Store) rename(ctx context.Context, c *db.Conn, r store.Rename) (f store
 		return f, replaced, store.ErrNoBucket(r.Bucket)
 	}
 	f = files[0]
-	if !f.Latest || f.DeleteMarker || f.Bucket != r.Bucket || f.Key != r.Key {
+	switch {
+	case !f.Latest || f.DeleteMarker:
 		return f, replaced, store.Errorf(store.Conflict, "file %s is not the latest of its key", r.File)
+	case f.Bucket != r.Bucket || f.Key != r.Key:
+		return f, replaced, store.ErrLocked() // all else that ClaimName requires holds
 	}
 	return f, outcomes[0].replaced, nil
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/ringstore/ringstore/daemon/internal/meta/pack"
 	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/store/logrule"
@@ -51,6 +52,9 @@ func (s *Store) restore(b *pgx.Batch, r store.LogRecord) error {
 	case store.FileShown:
 		b.Queue(s.q.HideOthersOfShown, string(f.Bucket), []byte(f.Key), [16]byte(f.ID))
 		b.Queue(s.q.ShowRestored, string(f.Bucket), []byte(f.Key), [16]byte(f.ID))
+	case store.AttributesSet:
+		until := f.Attributes.Lock.Ends()
+		b.Queue(s.q.RestoreAttributes, [16]byte(f.ID), pack.Attributes(f.Attributes), db.TimeOrNull(&until))
 	case store.KeyHidden:
 		b.Queue(s.q.HideOthers, string(f.Bucket), []byte(f.Key), [16]byte{})
 	case store.FileRemoved:

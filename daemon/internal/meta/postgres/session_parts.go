@@ -9,11 +9,12 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/db"
 	"github.com/ringstore/ringstore/daemon/internal/placement"
 	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/store/valid"
 )
 
 // BeginPart implements store.Sessions.
 func (s *Store) BeginPart(ctx context.Context, id store.FileID, p store.Part) error {
-	if err := store.ValidChecksums(p); err != nil {
+	if err := valid.Checksums(p); err != nil {
 		return err
 	}
 	begin := s.q.Args(s.q.BeginPart, partValues(id, p))
@@ -52,10 +53,10 @@ func (s *Store) AddPart(ctx context.Context, id store.FileID, p store.Part, ttl 
 }
 
 func (s *Store) takePart(ctx context.Context, op string, id store.FileID, p store.Part, ttl time.Duration, replace bool) error {
-	if err := store.ValidTTL(ttl); err != nil {
+	if err := valid.TTL(ttl); err != nil {
 		return err
 	}
-	if err := store.ValidChecksums(p); err != nil {
+	if err := valid.Checksums(p); err != nil {
 		return err
 	}
 	session, part := [16]byte(id), [16]byte(p.ID)

@@ -6,14 +6,15 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/ringstore/ringstore/daemon/internal/meta/pack"
 	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/scan"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
 // The queries list a session as sessionColumns columns (bucket name, id, key, size,
-// content_type, meta, want_crc64, owner, created_at, expires_at), and then either the number of received
+// content_type, meta, attributes, want_crc64, owner, created_at, expires_at), and then either the number of received
 // bytes, or one of its parts with the time when it was stored.
-const sessionColumns = 10
+const sessionColumns = 11
 
 // sessionScan is the target of the columns of one session.
 type sessionScan struct {
@@ -21,13 +22,14 @@ type sessionScan struct {
 	session store.Session
 	key     []byte
 	meta    []byte
+	packed  []byte // attributes
 	crc64   *int64
 }
 
 // append adds the targets of the columns to dst.
 func (s *sessionScan) append(dst []any) []any {
 	x := &s.session
-	return append(dst, &s.bucket, (*[16]byte)(&x.ID), &s.key, &x.Size, &x.ContentType, &s.meta, &s.crc64, &x.Owner, &x.CreatedAt, &x.ExpiresAt)
+	return append(dst, &s.bucket, (*[16]byte)(&x.ID), &s.key, &x.Size, &x.ContentType, &s.meta, &s.packed, &s.crc64, &x.Owner, &x.CreatedAt, &x.ExpiresAt)
 }
 
 // result is the session that was scanned.
@@ -43,7 +45,9 @@ func (s *sessionScan) result() (store.Session, error) {
 			return x, store.Errorf(store.Internal, "metadata of session %s is malformed: %w", x.ID, err)
 		}
 	}
-	return x, nil
+	var err error
+	x.Attributes, err = pack.ReadAttributes(s.packed)
+	return x, err
 }
 
 // scanSession reads a row of a list.

@@ -9,8 +9,10 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/listing"
+	"github.com/ringstore/ringstore/daemon/internal/meta/pack"
 	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/store/valid"
 )
 
 // CreateSession implements store.Sessions.
@@ -18,14 +20,14 @@ func (s *Store) CreateSession(ctx context.Context, x store.Session, ttl time.Dur
 	if err := x.Validate(); err != nil {
 		return store.Session{}, err
 	}
-	if err := store.ValidTTL(ttl); err != nil {
+	if err := valid.TTL(ttl); err != nil {
 		return store.Session{}, err
 	}
 	meta, err := metaColumn(x.Meta)
 	if err != nil {
 		return store.Session{}, err
 	}
-	x.Meta, x.Received, x.Parts = maps.Clone(x.Meta), 0, nil
+	x.Meta, x.Attributes, x.Received, x.Parts = maps.Clone(x.Meta), x.Attributes.Clone(), 0, nil
 	var crc *int64
 	if x.CRC64 != nil {
 		x.CRC64 = new(*x.CRC64)
@@ -34,7 +36,7 @@ func (s *Store) CreateSession(ctx context.Context, x store.Session, ttl time.Dur
 	err = s.clients.Write(ctx, "CreateSession", func(c *db.Conn) error {
 		var created, expires *time.Time
 		var ofOwner, ofBucket bool
-		err := c.QueryRow(ctx, s.q.CreateSession, [16]byte(x.ID), string(x.Bucket), []byte(x.Key), x.Size, x.ContentType, meta, crc, x.Owner, ttl, limits.PerOwner, limits.PerBucket).
+		err := c.QueryRow(ctx, s.q.CreateSession, [16]byte(x.ID), string(x.Bucket), []byte(x.Key), x.Size, x.ContentType, meta, crc, x.Owner, ttl, limits.PerOwner, limits.PerBucket, pack.Attributes(x.Attributes)).
 			Scan(&created, &expires, &ofOwner, &ofBucket)
 		switch {
 		case db.IsNoRows(err):
@@ -85,7 +87,7 @@ func (s *Store) Session(ctx context.Context, id store.FileID) (x store.Session, 
 
 // SetSessionSize implements store.Sessions. It waits for concurrent saves of the session's parts, and locks nothing else.
 func (s *Store) SetSessionSize(ctx context.Context, id store.FileID, size int64) error {
-	if err := store.ValidSize(size); err != nil {
+	if err := valid.Size(size); err != nil {
 		return err
 	}
 	return s.clients.Write(ctx, "SetSessionSize", func(c *db.Conn) error {

@@ -12,11 +12,12 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/meta/pack"
 	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/store/valid"
 )
 
 // BeginFile implements store.Files.
 func (s *Store) BeginFile(ctx context.Context, f store.File) error {
-	if err := store.ValidFile(f); err != nil {
+	if err := valid.File(f); err != nil {
 		return err
 	}
 	f.State, f.Latest, f.CompletedAt, f.Seq = store.Uploading, false, time.Time{}, 0
@@ -46,11 +47,19 @@ func (s *Store) insert(t *db.Tx, bucket int64, f store.File) error {
 		return err
 	}
 	_, err = t.Exec(s.db.Q.InsertFile, f.ID[:], bucket, []byte(f.Key), f.Size, f.ContentType, int64(f.State), f.Latest, f.DeleteMarker,
-		db.Micros(f.CreatedAt), db.Micros(f.CompletedAt), int64(f.CRC64), f.SHA256, f.ETag, meta, f.ChangedBy, int64(f.Seq), pack.Attributes(f.Attributes))
+		db.Micros(f.CreatedAt), db.Micros(f.CompletedAt), int64(f.CRC64), f.SHA256, f.ETag, meta, f.ChangedBy, int64(f.Seq), pack.Attributes(f.Attributes), lockOf(f))
 	if err != nil {
 		return err
 	}
 	return s.insertParts(t, f.ID, partStored, f.Parts)
+}
+
+// lockOf is when the file's lock ends. An upload has none yet, so that it can be abandoned.
+func lockOf(f store.File) int64 {
+	if f.State != store.Complete {
+		return 0
+	}
+	return db.Micros(f.Attributes.Lock.Ends())
 }
 
 // The states of a part's row.
@@ -84,7 +93,7 @@ func (s *Store) insertPart(t *db.Tx, owner store.FileID, state int, p store.Part
 func (s *Store) CommitFile(ctx context.Context, c store.Commit) (store.File, store.FileID, error) {
 	f := c.File
 	var previous store.FileID
-	if err := store.ValidFile(f); err != nil {
+	if err := valid.File(f); err != nil {
 		return store.File{}, previous, err
 	}
 	err := s.db.Write(ctx, "CommitFile", func(t *db.Tx) (err error) {
@@ -278,9 +287,12 @@ func (s *Store) replace(t *db.Tx, bucket int64, key store.Key, c store.Change) (
 	return f.ID, s.recordRemoved(t, bucket, store.FileReplaced, *f, store.FileID{}, c.Caller)
 }
 
-// remove makes a file Deleted. Its parts stay until they are swept.
+// remove makes a file Deleted, unless it is locked. Its parts stay until they are swept.
 func (s *Store) remove(t *db.Tx, id store.FileID, caller string) error {
-	_, err := t.Exec(s.db.Q.MarkDeleted, db.Micros(s.db.Now()), caller, id[:])
+	changed, err := t.Exec(s.db.Q.MarkDeleted, db.Micros(s.db.Now()), caller, id[:])
+	if err == nil && changed == 0 {
+		return store.ErrLocked()
+	}
 	return err
 }
 

@@ -59,7 +59,7 @@ func (s *Store) partsOf(t *db.Tx, sessions []store.FileID) (map[store.PartID]sto
 		if err != nil {
 			return nil, err
 		}
-		parts, err := scanSessionParts(rows)
+		parts, err := scan.SessionParts(rows)
 		if err != nil {
 			return nil, err
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/store/valid"
 )
 
 // attempt lets a change happen unless it was abandoned. The zero attempt cannot be abandoned.
@@ -39,7 +40,7 @@ func (s *Store) Abandon(ctx context.Context, id store.AttemptID) (happened bool,
 
 // SweepDeleted implements store.Placements.
 func (s *Store) SweepDeleted(ctx context.Context, grace time.Duration, limit int) (swept int, err error) {
-	if err := store.ValidSweep(grace, limit); err != nil {
+	if err := valid.Sweep(grace, limit); err != nil {
 		return 0, err
 	}
 	err = s.db.Write(ctx, "SweepDeleted", func(t *db.Tx) error {

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 
-	"github.com/ringstore/ringstore/daemon/internal/meta/pack"
 	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/db"
 	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/scan"
 	"github.com/ringstore/ringstore/daemon/internal/store"
@@ -20,30 +19,10 @@ func (s *Store) LogSegments(ctx context.Context) (all []store.LogSegment, err er
 		if err != nil {
 			return err
 		}
-		return db.Each(rows, func() error {
-			x, err := scanSegment(rows)
-			all = append(all, x)
-			return err
-		})
+		all, err = scan.Segments(rows)
+		return err
 	})
 	return all, err
-}
-
-func scanSegment(rows *sql.Rows) (x store.LogSegment, err error) {
-	var log, id, nodes, sums, checksums []byte
-	var at, crc int64
-	p := &x.Part
-	err = rows.Scan(&log, &x.Number, &x.Term, &x.Kind, &x.Group, &x.First, &x.Last, &at,
-		&id, &p.Number, &p.Size, &p.K, &p.M, &p.UnitSize, &crc, &nodes, &sums, &checksums)
-	if err != nil {
-		return x, err
-	}
-	x.Log, x.At, p.ID, p.CRC64 = store.LogID(log), db.FromMicros(at), store.PartID(id), uint64(crc)
-	if p.Chunks, err = pack.Unpack(nodes, sums); err != nil {
-		return x, err
-	}
-	p.Checksums, err = pack.ReadChecksums(checksums)
-	return x, err
 }
 
 // LoggedTo implements store.MetadataLog.

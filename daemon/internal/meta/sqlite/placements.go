@@ -10,6 +10,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/scan"
 	"github.com/ringstore/ringstore/daemon/internal/placement"
 	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/store/valid"
 )
 
 func noPart(id store.PartID) error { return store.Errorf(store.NotFound, "part %s does not exist", id) }
@@ -55,7 +56,7 @@ func (s *Store) WidenPart(ctx context.Context, id store.PartID, parity int) erro
 		if err != nil {
 			return err
 		}
-		if err := store.ValidWidth(p.K, parity); err != nil || parity <= p.M {
+		if err := valid.Width(p.K, parity); err != nil || parity <= p.M {
 			return err
 		}
 		old := len(p.Chunks)

@@ -28,6 +28,9 @@ func (s *Store) RenameFile(ctx context.Context, r store.Rename) (f store.File, p
 		if f.Bucket == r.Bucket && f.Key == r.Key {
 			return r.If.Check(&f)
 		}
+		if f.Attributes.Lock.Ends().After(s.db.Now()) {
+			return store.ErrLocked()
+		}
 		previous, err = s.move(t, &f, to, r)
 		return err
 	})

@@ -62,6 +62,9 @@ func (s *Store) restore(t *db.Tx, r store.LogRecord) error {
 		return all(t, moved)
 	case store.FileShown:
 		return all(t, shown)
+	case store.AttributesSet:
+		f.State = store.Complete
+		return all(t, []call{{s.db.Q.SetAttributes, []any{pack.Attributes(f.Attributes), lockOf(f), id}}})
 	case store.KeyHidden:
 		return all(t, []call{{s.db.Q.HideKey, []any{bucket, key}}})
 	case store.FileRemoved:

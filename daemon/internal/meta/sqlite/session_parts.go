@@ -9,11 +9,12 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/db"
 	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/scan"
 	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/store/valid"
 )
 
 // BeginPart implements store.Sessions.
 func (s *Store) BeginPart(ctx context.Context, id store.FileID, p store.Part) error {
-	if err := store.ValidChecksums(p); err != nil {
+	if err := valid.Checksums(p); err != nil {
 		return err
 	}
 	err := s.db.Write(ctx, "BeginPart", func(t *db.Tx) error {
@@ -74,10 +75,10 @@ func (s *Store) AddPart(ctx context.Context, id store.FileID, p store.Part, ttl 
 }
 
 func (s *Store) takePart(ctx context.Context, op string, id store.FileID, p store.Part, ttl time.Duration, replace bool) error {
-	if err := store.ValidTTL(ttl); err != nil {
+	if err := valid.TTL(ttl); err != nil {
 		return err
 	}
-	if err := store.ValidChecksums(p); err != nil {
+	if err := valid.Checksums(p); err != nil {
 		return err
 	}
 	return s.db.Write(ctx, op, func(t *db.Tx) error {
@@ -164,15 +165,4 @@ func (s *Store) DropPart(ctx context.Context, p store.Part) error {
 		}
 		return s.insertPart(t, store.FileID(p.ID), partDropped, store.Part{ID: p.ID})
 	})
-}
-
-// scanSessionParts reads the columns that SessionParts lists.
-func scanSessionParts(rows *sql.Rows) (parts []store.SessionPart, err error) {
-	err = db.Each(rows, func() error {
-		var stored int64
-		p, err := scan.Part(rows, &stored)
-		parts = append(parts, store.SessionPart{Part: p, StoredAt: db.FromMicros(stored)})
-		return err
-	})
-	return parts, err
 }

@@ -3,14 +3,16 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"maps"
 	"time"
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/listing"
+	"github.com/ringstore/ringstore/daemon/internal/meta/pack"
 	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/db"
+	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/scan"
 	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/store/valid"
 )
 
 func noSession(id store.FileID) error {
@@ -22,7 +24,7 @@ func (s *Store) CreateSession(ctx context.Context, x store.Session, ttl time.Dur
 	if err := x.Validate(); err != nil {
 		return store.Session{}, err
 	}
-	if err := store.ValidTTL(ttl); err != nil {
+	if err := valid.TTL(ttl); err != nil {
 		return store.Session{}, err
 	}
 	err := s.db.Write(ctx, "CreateSession", func(t *db.Tx) error {
@@ -47,7 +49,7 @@ func (s *Store) CreateSession(ctx context.Context, x store.Session, ttl time.Dur
 	if err != nil {
 		return store.Session{}, err
 	}
-	x.Meta = maps.Clone(x.Meta)
+	x.Meta, x.Attributes = maps.Clone(x.Meta), x.Attributes.Clone()
 	if x.CRC64 != nil {
 		x.CRC64 = new(*x.CRC64)
 	}
@@ -79,7 +81,7 @@ func (s *Store) insertSession(t *db.Tx, bucket int64, x store.Session) error {
 	if x.CRC64 != nil {
 		crc = int64(*x.CRC64)
 	}
-	_, err = t.Exec(s.db.Q.InsertSession, x.ID[:], bucket, []byte(x.Key), x.Size, x.ContentType, meta, crc, x.Owner, db.Micros(x.CreatedAt), db.Micros(x.ExpiresAt))
+	_, err = t.Exec(s.db.Q.InsertSession, x.ID[:], bucket, []byte(x.Key), x.Size, x.ContentType, meta, pack.Attributes(x.Attributes), crc, x.Owner, db.Micros(x.CreatedAt), db.Micros(x.ExpiresAt))
 	return err
 }
 
@@ -90,7 +92,7 @@ func (s *Store) Session(ctx context.Context, id store.FileID) (x store.Session, 
 		if err != nil {
 			return err
 		}
-		found, err := scanSessions(rows)
+		found, err := scan.Sessions(rows)
 		if err != nil {
 			return err
 		}
@@ -101,7 +103,7 @@ func (s *Store) Session(ctx context.Context, id store.FileID) (x store.Session, 
 		if rows, err = r.Query(s.db.Q.SessionParts, id[:]); err != nil {
 			return err
 		}
-		x.Parts, err = scanSessionParts(rows)
+		x.Parts, err = scan.SessionParts(rows)
 		return err
 	})
 	if err != nil {
@@ -112,7 +114,7 @@ func (s *Store) Session(ctx context.Context, id store.FileID) (x store.Session, 
 
 // SetSessionSize implements store.Sessions.
 func (s *Store) SetSessionSize(ctx context.Context, id store.FileID, size int64) error {
-	if err := store.ValidSize(size); err != nil {
+	if err := valid.Size(size); err != nil {
 		return err
 	}
 	return s.db.Write(ctx, "SetSessionSize", func(t *db.Tx) error {
@@ -161,7 +163,7 @@ func (s *Store) ListSessions(ctx context.Context, q store.SessionQuery) (page st
 		if err != nil {
 			return err
 		}
-		page, err = scanPage(rows, q.Limit)
+		page, err = scan.SessionPage(rows, q.Limit)
 		return err
 	})
 	return page, err
@@ -182,7 +184,7 @@ func (s *Store) ListSessionsByKey(ctx context.Context, q store.SessionKeyQuery) 
 		if err != nil {
 			return err
 		}
-		page, err = scanPage(rows, q.Limit)
+		page, err = scan.SessionPage(rows, q.Limit)
 		return err
 	})
 	return page, err
@@ -211,45 +213,4 @@ func (s *Store) AbortSession(ctx context.Context, id store.FileID) error {
 		}
 		return s.insertMarker(t, store.File{ID: id}, 0, store.Deleted, "its session was ended", time.Time{})
 	})
-}
-
-// scanPage reads the rows of a page, of which there may be one more than the limit.
-func scanPage(rows *sql.Rows, limit int) (page store.SessionPage, err error) {
-	all, err := scanSessions(rows)
-	if err != nil {
-		return page, err
-	}
-	return store.SessionPage{Sessions: all[:min(limit, len(all))], More: len(all) > limit}, nil
-}
-
-// scanSessions reads the columns that the queries list a session as.
-func scanSessions(rows *sql.Rows) (sessions []store.Session, err error) {
-	err = db.Each(rows, func() error {
-		x, err := scanSession(rows)
-		sessions = append(sessions, x)
-		return err
-	})
-	return sessions, err
-}
-
-func scanSession(rows *sql.Rows) (x store.Session, err error) {
-	var bucket string
-	var id, key []byte
-	var meta sql.NullString
-	var crc sql.NullInt64
-	var created, expires int64
-	if err := rows.Scan(&bucket, &id, &key, &x.Size, &x.ContentType, &meta, &crc, &x.Owner, &created, &expires, &x.Received); err != nil {
-		return x, err
-	}
-	x.ID, x.Bucket, x.Key = store.FileID(id), store.BucketName(bucket), store.Key(key)
-	x.CreatedAt, x.ExpiresAt = db.FromMicros(created), db.FromMicros(expires)
-	if crc.Valid {
-		x.CRC64 = new(uint64(crc.Int64))
-	}
-	if meta.Valid {
-		if err := json.Unmarshal([]byte(meta.String), &x.Meta); err != nil {
-			return x, store.Errorf(store.Internal, "metadata of session %s is malformed: %w", x.ID, err)
-		}
-	}
-	return x, nil
 }

@@ -179,6 +179,11 @@ func (d *data) restore(r store.LogRecord) {
 			d.hideLatest(f)
 			d.files[f.ID] = f
 		}
+	case store.AttributesSet:
+		if f, ok := d.files[r.File.ID]; ok {
+			f.Attributes = r.File.Attributes.Clone()
+			d.files[f.ID] = f
+		}
 	case store.KeyHidden:
 		d.hideLatest(store.File{Bucket: r.File.Bucket, Key: r.File.Key, Latest: true})
 	case store.FileRemoved:

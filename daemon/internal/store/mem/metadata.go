@@ -13,6 +13,7 @@ import (
 
 	"github.com/ringstore/ringstore/daemon/internal/attr"
 	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/store/valid"
 )
 
 // Metadata is a store.Metadata in memory: one lock, maps, and listings that
@@ -197,7 +198,7 @@ func (m *Metadata) DeleteBucket(ctx context.Context, name store.BucketName, call
 
 // BeginFile implements store.Files.
 func (m *Metadata) BeginFile(ctx context.Context, f store.File) error {
-	if err := store.ValidFile(f); err != nil {
+	if err := valid.File(f); err != nil {
 		return err
 	}
 	return m.do(ctx, func(d *data) error {
@@ -253,7 +254,7 @@ func (d *data) reclaimPart(p store.Part, reason string) {
 
 // CommitFile implements store.Files.
 func (m *Metadata) CommitFile(ctx context.Context, c store.Commit) (stored store.File, previous store.FileID, err error) {
-	if err := store.ValidFile(c.File); err != nil {
+	if err := valid.File(c.File); err != nil {
 		return stored, previous, err
 	}
 	err = m.do(ctx, func(d *data) error {
@@ -261,7 +262,7 @@ func (m *Metadata) CommitFile(ctx context.Context, c store.Commit) (stored store
 		if err := d.mayCommit(f, c.Begun); err != nil {
 			return err
 		}
-		if err := d.check(c.If, f.Bucket, f.Key); err != nil {
+		if err := d.mayChange(c.Change, f.Bucket, f.Key); err != nil {
 			return err
 		}
 		if c.Begun {
@@ -294,6 +295,47 @@ func (d *data) check(c store.Condition, b store.BucketName, k store.Key) error {
 		return c.Check(&f)
 	}
 	return c.Check(nil)
+}
+
+// mayChange decides the condition of a change that makes another file latest, and whether the one that is may be replaced.
+func (d *data) mayChange(c store.Change, b store.BucketName, k store.Key) error {
+	if err := d.check(c.If, b, k); err != nil {
+		return err
+	}
+	if f, ok := d.latest(b, k); ok && c.Before != store.KeepBefore {
+		return d.unlocked(f)
+	}
+	return nil
+}
+
+// unlocked is Denied while the file is locked.
+func (d *data) unlocked(f store.File) error {
+	if f.State == store.Complete && f.Attributes.Lock.Ends().After(d.now()) {
+		return store.ErrLocked()
+	}
+	return nil
+}
+
+// SetAttributes implements store.Attributes.
+func (m *Metadata) SetAttributes(ctx context.Context, c store.AttributeChange) error {
+	if err := c.Validate(); err != nil {
+		return err
+	}
+	return m.do(ctx, func(d *data) error {
+		f, ok := d.files[c.File]
+		switch {
+		case !ok || f.State != store.Complete:
+			return store.Errorf(store.NotFound, "file %s does not exist", c.File)
+		case !f.Attributes.Equal(c.From):
+			return c.ErrOther()
+		case c.From.Lock.Binds(c.To.Lock).After(d.now()):
+			return c.ErrBound()
+		}
+		f.Attributes = c.To.Clone()
+		d.files[f.ID] = f
+		d.appendChange(store.ObjectChange{Kind: store.FileChanged, Bucket: f.Bucket, Key: f.Key, File: f.ID, Caller: c.Caller})
+		return nil
+	})
 }
 
 // latest is the latest file of the key, a delete marker included.
@@ -460,6 +502,9 @@ func (m *Metadata) DeleteFile(ctx context.Context, x store.Deletion) error {
 	return m.do(ctx, func(d *data) error {
 		f, err := d.target(x)
 		if err != nil {
+			return err
+		}
+		if err := d.unlocked(f); err != nil {
 			return err
 		}
 		if err := d.attempt(x.Attempt); err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/placement"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/store/eventof"
+	"github.com/ringstore/ringstore/daemon/internal/store/valid"
 )
 
 // Part implements store.Placements.
@@ -90,7 +91,7 @@ func (m *Metadata) WidenPart(ctx context.Context, id store.PartID, parity int) e
 		if err != nil {
 			return err
 		}
-		if err := store.ValidWidth(p.K, parity); err != nil {
+		if err := valid.Width(p.K, parity); err != nil {
 			return err
 		}
 		var added store.ChunkSet
@@ -106,7 +107,7 @@ func (m *Metadata) WidenPart(ctx context.Context, id store.PartID, parity int) e
 
 // SweepDeleted implements store.Placements.
 func (m *Metadata) SweepDeleted(ctx context.Context, grace time.Duration, limit int) (swept int, err error) {
-	if err := store.ValidSweep(grace, limit); err != nil {
+	if err := valid.Sweep(grace, limit); err != nil {
 		return 0, err
 	}
 	err = m.do(ctx, func(d *data) error {
@@ -508,7 +509,7 @@ type lease struct {
 
 // AcquireLease implements store.Leases.
 func (m *Metadata) AcquireLease(ctx context.Context, name, owner string, ttl time.Duration) (got store.Lease, err error) {
-	if err := store.ValidTTL(ttl); err != nil {
+	if err := valid.TTL(ttl); err != nil {
 		return got, err
 	}
 	err = m.do(ctx, func(d *data) error {
@@ -534,7 +535,7 @@ func (m *Metadata) AcquireLease(ctx context.Context, name, owner string, ttl tim
 
 // RenewLease implements store.Leases.
 func (m *Metadata) RenewLease(ctx context.Context, l store.Lease, ttl time.Duration) (store.Lease, error) {
-	if err := store.ValidTTL(ttl); err != nil {
+	if err := valid.TTL(ttl); err != nil {
 		return store.Lease{}, err
 	}
 	err := m.do(ctx, func(d *data) error {

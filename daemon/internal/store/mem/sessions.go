@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/store/valid"
 )
 
 // begunPart is a part whose chunks are being written.
@@ -23,7 +24,7 @@ func (m *Metadata) CreateSession(ctx context.Context, x store.Session, ttl time.
 	if err := x.Validate(); err != nil {
 		return store.Session{}, err
 	}
-	if err := store.ValidTTL(ttl); err != nil {
+	if err := valid.TTL(ttl); err != nil {
 		return store.Session{}, err
 	}
 	x = cloneSession(x)
@@ -78,7 +79,7 @@ func (m *Metadata) Session(ctx context.Context, id store.FileID) (x store.Sessio
 
 // SetSessionSize implements store.Sessions.
 func (m *Metadata) SetSessionSize(ctx context.Context, id store.FileID, size int64) error {
-	if err := store.ValidSize(size); err != nil {
+	if err := valid.Size(size); err != nil {
 		return err
 	}
 	return m.do(ctx, func(d *data) error {
@@ -160,7 +161,7 @@ func (m *Metadata) ListSessionsByKey(ctx context.Context, q store.SessionKeyQuer
 
 // BeginPart implements store.Sessions.
 func (m *Metadata) BeginPart(ctx context.Context, id store.FileID, p store.Part) error {
-	if err := store.ValidChecksums(p); err != nil {
+	if err := valid.Checksums(p); err != nil {
 		return err
 	}
 	return m.do(ctx, func(d *data) error {
@@ -197,10 +198,10 @@ func (m *Metadata) AddPart(ctx context.Context, id store.FileID, p store.Part, t
 }
 
 func (m *Metadata) takePart(ctx context.Context, id store.FileID, p store.Part, ttl time.Duration, replace bool) error {
-	if err := store.ValidTTL(ttl); err != nil {
+	if err := valid.TTL(ttl); err != nil {
 		return err
 	}
-	if err := store.ValidChecksums(p); err != nil {
+	if err := valid.Checksums(p); err != nil {
 		return err
 	}
 	return m.do(ctx, func(d *data) error {
@@ -279,7 +280,7 @@ func (m *Metadata) CompleteSession(ctx context.Context, c store.Completion) (sto
 		if f.Parts, err = take(have, f.Parts); err != nil {
 			return err
 		}
-		if err := d.check(c.If, f.Bucket, f.Key); err != nil {
+		if err := d.mayChange(c.Change, f.Bucket, f.Key); err != nil {
 			return err
 		}
 		if err := d.attempt(c.Attempt); err != nil {
@@ -398,13 +399,18 @@ func (m *Metadata) RenameFile(ctx context.Context, r store.Rename) (stored store
 		if !f.Latest || f.DeleteMarker {
 			return store.Errorf(store.Conflict, "file %s is not the latest of its key", r.File)
 		}
-		if err := d.check(r.If, r.Bucket, r.Key); err != nil {
+		moves := f.Bucket != r.Bucket || f.Key != r.Key
+		err := d.check(r.If, r.Bucket, r.Key)
+		if moves && err == nil {
+			err = cmp.Or(d.unlocked(f), d.mayChange(r.Change, r.Bucket, r.Key))
+		}
+		if err == nil {
+			err = d.attempt(r.Attempt)
+		}
+		if err != nil {
 			return err
 		}
-		if err := d.attempt(r.Attempt); err != nil {
-			return err
-		}
-		if f.Bucket != r.Bucket || f.Key != r.Key {
+		if moves {
 			previous = d.replace(r.Bucket, r.Key, r.Change)
 			was := f
 			f.Bucket, f.Key, f.Latest, f.Seq, f.ChangedBy = r.Bucket, r.Key, true, d.nextSeq(), r.Caller
@@ -419,7 +425,7 @@ func (m *Metadata) RenameFile(ctx context.Context, r store.Rename) (stored store
 }
 
 func cloneSession(x store.Session) store.Session {
-	x.Meta, x.Parts = maps.Clone(x.Meta), slices.Clone(x.Parts)
+	x.Meta, x.Attributes, x.Parts = maps.Clone(x.Meta), x.Attributes.Clone(), slices.Clone(x.Parts)
 	if x.CRC64 != nil {
 		x.CRC64 = new(*x.CRC64)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -16,6 +17,7 @@ func everyAttribute() attr.Set {
 	a := attr.Set{
 		Checksums: everySum(), Tags: map[string]string{"empty": ""}, Owner: "owner",
 		Encryption: attr.Encryption{Algorithm: "AES256", KeyID: "master-1", Key: []byte{0, 1, 0xff}},
+		Lock:       attr.Lock{Mode: attr.Compliance, Until: time.UnixMicro(1e15 + 1).UTC()}, // it has ended
 	}
 	for i := range attr.MaxTags - 1 {
 		a.Tags[strings.Repeat("ю", attr.MaxTagName-1)+fmt.Sprint(i)] = strings.Repeat("水", attr.MaxTagValue)
@@ -83,7 +85,7 @@ var attributeTests = []test{
 	}},
 	{"each attribute is kept alone", func(t *testing.T, m store.Metadata) {
 		all := everyAttribute()
-		for i, a := range []attr.Set{{Checksums: all.Checksums}, {Tags: all.Tags}, {Owner: all.Owner}, {Encryption: all.Encryption}} {
+		for i, a := range []attr.Set{{Checksums: all.Checksums}, {Tags: all.Tags}, {Owner: all.Owner}, {Encryption: all.Encryption}, {Lock: all.Lock}, {Lock: attr.Lock{Hold: true}}} {
 			f := newFile(store.Key(fmt.Sprint(i)))
 			f.Attributes = a
 			put(t, m, f)
@@ -119,6 +121,28 @@ var attributeTests = []test{
 		f.State, f.Latest, f.CompletedAt, f.Attributes = store.Complete, true, now(), everyAttribute()
 		restore(t, m, store.LogRecord{Kind: store.FileStored, File: f})
 		requireAttributes(t, m, f, everyAttribute())
+	}},
+	{"a session keeps those of its file, and may have none", func(t *testing.T, m store.Metadata) {
+		with := session(t, m, "a")
+		bare := newSession("a")
+		bare.Attributes = attr.Set{}
+		bare = create(t, m, bare, time.Hour)
+		for _, s := range []store.Session{with, bare} {
+			got, err := m.Session(t.Context(), s.ID)
+			require.NoError(t, err)
+			same(t, s.Attributes, got.Attributes)
+		}
+		with.Attributes.Tags["empty"] = "changed"
+		same(t, everyAttribute(), sessionOf(t, m, with.ID).Attributes)
+		page, err := m.ListSessionsByKey(t.Context(), store.SessionKeyQuery{Bucket: with.Bucket, Limit: 10})
+		require.NoError(t, err)
+		for _, s := range page.Sessions {
+			require.Equal(t, s.ID == bare.ID, s.Attributes.IsZero())
+		}
+		bad := newSession("a")
+		bad.Attributes.Tags = map[string]string{"": "x"}
+		_, err = m.CreateSession(t.Context(), bad, time.Hour, store.SessionLimits{})
+		requireKind(t, store.Invalid, err)
 	}},
 	{"attributes that are not valid are Invalid, and nothing is stored", func(t *testing.T, m store.Metadata) {
 		s := session(t, m, "a")

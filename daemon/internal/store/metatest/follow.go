@@ -43,6 +43,8 @@ func (r *replay) apply(tb testing.TB, c store.ObjectChange) {
 			}
 		}
 		r.complete[c.File], r.latest[name], r.seq[c.File] = name, c.Latest, c.Seq
+	case store.FileChanged:
+		require.Equal(tb, name, r.complete[c.File], "revision %d: the attributes of a file that is not known under this key", c.Revision)
 	case store.FileReplaced, store.FileGone:
 		require.Equal(tb, name, r.complete[c.File], "revision %d: %s of a file that is not known under this key", c.Revision, c.Kind)
 		delete(r.complete, c.File)

@@ -49,6 +49,7 @@ func Run(t *testing.T, fresh Fresh) {
 		{"Parts", partsTests},
 		{"Checksums", checksumTests},
 		{"Attributes", attributeTests},
+		{"Locks", lockTests},
 		{"ListObjects", objectTests},
 		{"ListFiles", listFilesTests},
 		{"Placements", placementTests},

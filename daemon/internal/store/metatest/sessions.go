@@ -16,7 +16,7 @@ func newSession(key store.Key) store.Session {
 	return store.Session{
 		ID: store.NewFileID(), Bucket: store.DefaultBucket, Key: key, Size: 1 << 40, ContentType: "text/plain",
 		Meta:  map[string]string{"colour": "blue", "": "empty name", "ключ": "\"quoted\" \x01"},
-		CRC64: new(uint64(0xfedcba9876543210)), Owner: "RS \"key\" ключ",
+		CRC64: new(uint64(0xfedcba9876543210)), Owner: "RS \"key\" ключ", Attributes: everyAttribute(),
 	}
 }
 

@@ -9,11 +9,12 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/db"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/store/eventof"
+	"github.com/ringstore/ringstore/daemon/internal/store/valid"
 )
 
 // AcquireLease implements store.Leases.
 func (s *Store) AcquireLease(ctx context.Context, name, owner string, ttl time.Duration) (store.Lease, error) {
-	if err := store.ValidTTL(ttl); err != nil {
+	if err := valid.TTL(ttl); err != nil {
 		return store.Lease{}, err
 	}
 	lease := store.Lease{Name: name, Owner: owner, TTL: ttl}
@@ -41,7 +42,7 @@ func (s *Store) AcquireLease(ctx context.Context, name, owner string, ttl time.D
 
 // RenewLease implements store.Leases.
 func (s *Store) RenewLease(ctx context.Context, l store.Lease, ttl time.Duration) (store.Lease, error) {
-	if err := store.ValidTTL(ttl); err != nil {
+	if err := valid.TTL(ttl); err != nil {
 		return store.Lease{}, err
 	}
 	changed, err := s.calls.Exec(ctx, "RenewLease", s.q.RenewLease, l.Name, l.Owner, int64(l.Term), ttl)

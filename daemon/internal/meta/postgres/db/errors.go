@@ -36,6 +36,7 @@ const (
 	constraintCredentials = "credentials_pkey"
 	constraintSessionID   = "sessions_pkey"
 	constraintAttemptID   = "attempts_pkey"
+	constraintLocked      = "files_locked"
 )
 
 const hintRetry = "Try again."
@@ -96,6 +97,9 @@ func classifyState(e *pgconn.PgError) *store.Error {
 	case stateUntranslatable, stateNotInRepertoire:
 		return store.Errorf(store.Invalid, "a text is not valid UTF-8 or has a NUL: %w", e)
 	case stateCheckViolation:
+		if e.ConstraintName == constraintLocked {
+			return store.ErrLocked()
+		}
 		return store.Errorf(store.Invalid, "%w", e)
 	}
 	return &store.Error{Kind: store.Internal, Err: e}

@@ -40,6 +40,7 @@ type Texts struct {
 	LoggedTo, LogSegments, PartOfLog, GuardLog, AddSegment, RemoveSegments, FilesByID, FilesAfter, PartsOfFiles                       string
 	EraseParts, EraseFile, NeedBucket, NeedBucketOfFile, HideOthers, HideOthersOfMoved, RestoreFile, RestoreParts                     string
 	MoveRestored, HideOthersOfShown, ShowRestored, RestoreBucket, EraseBucket, RestoreDocument, EraseDocuments, CountFile, EraseUsage string
+	SetAttributes, RestoreAttributes                                                                                                  string
 	LockLease, AcquireLease, RenewLease, ReleaseLease                                                                                 string
 	SaveCredential, Credential, ListCredentials, DeleteCredential, EndCredentials, ReplaceCredential                                  string
 	CreateJob, SameJob, Job, UpdateJob, ListJobs, ListJobsDown, TrimJobs                                                              string

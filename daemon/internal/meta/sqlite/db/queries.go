@@ -3,6 +3,7 @@ package db
 // Queries are the statements of sql/sqlite/queries, each in the field of its name.
 type Queries struct {
 	CreateBucket, Bucket, ListBuckets, UpdateBucket, BucketInUse, DeleteFailed, DropBucket, Documents, DocumentRevision, SetDocument, RemoveDocument, DropDocuments string
+	AttributesOf, SetAttributes                                                                                                                                     string
 	InsertFile, InsertPart, FileState, Shown, Heir, Show, RenameFile, RemoveFile, RemoveParts, MarkFailed, MarkDeleted, InsertMarker, Hide                          string
 	File, LatestFile, Parts, PartsPage, SetMarks, ListObjects, ListFiles, ListFilesOfBucket, ListFilesByKey, CountByKey                                             string
 	Record, AddUsage, LastSeq, SkipSeq, Usage, Usages, ChangeHead, ChangesAfter, DueChanges, TrimChanges                                                            string

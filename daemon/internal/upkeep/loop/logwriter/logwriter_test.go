@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -33,7 +34,7 @@ func (o ops) change(t testing.TB) {
 	before := store.Before(o.random.IntN(2))
 	ch := store.Change{Before: before, Caller: fmt.Sprint("caller-", o.random.IntN(3))}
 	var err error
-	switch o.random.IntN(13) {
+	switch o.random.IntN(15) {
 	case 0, 1, 2, 3:
 		f := file(key, o.random.IntN(3))
 		f.Bucket = bucket
@@ -67,6 +68,14 @@ func (o ops) change(t testing.TB) {
 			c.Body = []byte(fmt.Sprint(o.random.IntN(100)))
 		}
 		_, err = o.Meta.SetDocument(ctx, c)
+	case 13, 14:
+		page, list := o.Meta.ListFiles(ctx, store.FileQuery{Limit: store.MaxListLimit})
+		require.NoError(t, list)
+		if len(page.Files) > 0 {
+			f := page.Files[o.random.IntN(len(page.Files))]
+			tags := attr.Set{Tags: map[string]string{"tag": fmt.Sprint(o.random.IntN(100))}}
+			err = o.Meta.SetAttributes(ctx, store.AttributeChange{File: f.ID, From: f.Attributes, To: tags})
+		}
 	}
 	if err != nil && !errors.Is(err, store.NotFound) && !errors.Is(err, store.Conflict) && !errors.Is(err, store.Exists) {
 		require.NoError(t, err)
@@ -143,14 +152,21 @@ func TestReplayIsTheStateOfARevision(t *testing.T) {
 				got, report := r.replayed(t)
 				want, ok := states[report.Revision]
 				require.True(t, ok, "revision %d lies within a change", report.Revision)
-				requireSame(t, want, stateOf(t, got).withBucketsOf(want))
+				requireSame(t, want, stateOf(t, got).withRowsOf(want))
 			}
 		})
 	}
 }
 
-// withBucketsOf takes over the settings and documents of buckets, which are read as they are when a segment is written.
-func (s state) withBucketsOf(o state) state { return state{s.Files, o.Buckets, o.Documents} }
+// withRowsOf takes over what is read as it is when a segment is written: settings and documents of buckets, and attributes of files.
+func (s state) withRowsOf(o state) state {
+	files := maps.Clone(s.Files)
+	for id, f := range files {
+		f.Attributes = o.Files[id].Attributes
+		files[id] = f
+	}
+	return state{files, o.Buckets, o.Documents}
+}
 
 // TestEveryCut: wherever a writer fails or dies, the log that it leaves leads to the state as of a revision, not before the last one that was
 // reached, and the next leader continues.
@@ -194,7 +210,7 @@ func TestEveryCut(t *testing.T) {
 					want, ok := states[reached]
 					require.True(t, ok)
 					t.Logf("%+v", report)
-					requireSame(t, want, stateOf(t, got).withBucketsOf(want))
+					requireSame(t, want, stateOf(t, got).withRowsOf(want))
 					require.True(t, len(report.Gaps) == 0 && len(report.Pieces) == 0, "%+v", report)
 				}
 				r.settle(t)
