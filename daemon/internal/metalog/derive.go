@@ -27,7 +27,9 @@ func Needed(changes []store.ObjectChange) (files []store.FileID, buckets []store
 
 // Derive returns the records that say what the changes did, as of the last of them: what never changes of a file comes from its row, its
 // key and whether it is the latest from the changes alone, because the row may have changed since. So a version that was replaced after the last
-// change is still recorded. Attributes come from the row, too, and may be newer than the changes: the change that set them follows. missing counts the files that were removed since, with their rows: they are recorded as removed.
+// change is still recorded. Attributes come from the row, too, and may be newer than the changes: the change that set them follows.
+//
+// missing counts the files that were removed since, with their rows: they are recorded as removed.
 func Derive(changes []store.ObjectChange, rows Rows) (records []store.LogRecord, missing int) {
 	renamed, at := lastRenames(changes), map[store.FileID]object{}
 	fold := NewFold()
