@@ -1,4 +1,4 @@
-// Package scan reads the rows of files and parts that the queries of the metadata store list.
+// Package scan reads the rows of files, parts, sessions and log segments that the queries of the metadata store list.
 package scan
 
 import (

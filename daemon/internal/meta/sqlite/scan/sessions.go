@@ -2,7 +2,6 @@ package scan
 
 import (
 	"database/sql"
-	"encoding/json"
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/pack"
 	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/db"
@@ -30,8 +29,7 @@ func Sessions(rows *sql.Rows) (sessions []store.Session, err error) {
 
 func session(rows *sql.Rows) (x store.Session, err error) {
 	var bucket string
-	var id, key, attributes []byte
-	var meta sql.NullString
+	var id, key, meta, attributes []byte
 	var crc sql.NullInt64
 	var created, expires int64
 	if err := rows.Scan(&bucket, &id, &key, &x.Size, &x.ContentType, &meta, &attributes, &crc, &x.Owner, &created, &expires, &x.Received); err != nil {
@@ -42,10 +40,8 @@ func session(rows *sql.Rows) (x store.Session, err error) {
 	if crc.Valid {
 		x.CRC64 = new(uint64(crc.Int64))
 	}
-	if meta.Valid {
-		if err := json.Unmarshal([]byte(meta.String), &x.Meta); err != nil {
-			return x, store.Errorf(store.Internal, "metadata of session %s is malformed: %w", x.ID, err)
-		}
+	if x.Meta, err = pack.ParseStrings(meta); err != nil {
+		return x, err
 	}
 	x.Attributes, err = pack.ReadAttributes(attributes)
 	return x, err
