@@ -34,7 +34,8 @@ type Package struct {
 }
 
 // Load reads the module whose root folder is root.
-// // The test cache does not see the files that the go command reads, so every Go file of the module is opened here, too:
+//
+// The test cache does not see the files that the go command reads, so every Go file of the module is opened here, too:
 // a cached result can then never be older than the code that it was computed from.
 func Load(root string) (Graph, error) {
 	if err := touch(root); err != nil {

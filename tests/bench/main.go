@@ -1,6 +1,7 @@
 // Command bench measures Ringstore on this machine, and in the same run the limits of the machine, so that every figure
 // is also a ratio.
-// // It starts real processes: a gateway with six nodes on a durable PostgreSQL, and standalone. Its own client shares the
+//
+// It starts real processes: a gateway with six nodes on a durable PostgreSQL, and standalone. Its own client shares the
 // machine with them.
 //
 //	make bench                                  the whole table, about ten minutes

@@ -22,10 +22,12 @@ func (v version) String() string {
 
 // history records, for each key, which versions it may show at which time, and detects reads that contradict that. It
 // requires one writer for each key at a time; reads may overlap everything.
-// // An acknowledged write is the key's version from its answer on. A refused write never becomes visible. A write of
+//
+// An acknowledged write is the key's version from its answer on. A refused write never becomes visible. A write of
 // unknown outcome may take effect until late has passed since its end, before or after writes that began later; until
 // then both outcomes are possible.
-// // Safe for concurrent use.
+//
+// Safe for concurrent use.
 type history struct {
 	late  time.Duration
 	start time.Time
