@@ -22,26 +22,24 @@ WHERE f.bucket_id = (SELECT id FROM buckets WHERE name = $1) AND f.key = $2 AND 
 SELECT id, number, size, k, m, unit_size, crc64, nodes, sums, checksums FROM parts
 WHERE owner = $1 AND state = 2 AND number >= $2 ORDER BY number LIMIT 64;
 
--- An empty bucket is a row with nulls, so that an empty result means that the bucket does not exist.
+-- Only what differs among the latest files of a bucket: each column of each row costs both sides.
+-- The last row, all nulls, stands for the bucket: a result without rows means that it does not exist.
 -- name: ListObjects
-SELECT b.name, f.*
-FROM buckets b LEFT JOIN LATERAL (
-    SELECT f.id, f.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
-           f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq, f.attributes
-    FROM files f
-    WHERE f.bucket_id = b.id AND f.latest AND NOT f.delete_marker AND f.key >= $2 AND f.key < $3
-    ORDER BY f.key LIMIT $4
-) AS f ON true
-WHERE b.name = $1;
+(SELECT f.id, f.key, f.size, f.content_type, f.created_at, f.completed_at, f.crc64, f.sha256, f.etag, f.meta, f.changed_by, f.seq, f.attributes
+ FROM files f
+ WHERE f.bucket_id = (SELECT id FROM buckets WHERE name = $1) AND f.latest AND NOT f.delete_marker AND f.key >= $2 AND f.key < $3
+ ORDER BY f.key LIMIT $4)
+UNION ALL
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM buckets WHERE name = $1;
 
 -- Steps from entry to entry: each step is one descent of the index, from next on.
 -- $5 is the delimiter, $6 the least string after all that begin with it, $7 the prefix's length.
 -- Row 0 stands for the bucket. A common prefix has no file. The order is not guaranteed.
 -- name: ListObjectsByDelimiter
-WITH RECURSIVE page (n, bucket_id, bucket, common, key, next) AS (
-    SELECT 0, id, name, false, NULL::bytea, $2::bytea FROM buckets WHERE name = $1
+WITH RECURSIVE page (n, bucket_id, common, key, next) AS (
+    SELECT 0, id, false, NULL::bytea, $2::bytea FROM buckets WHERE name = $1
     UNION ALL
-    SELECT page.n + 1, page.bucket_id, page.bucket, cut.at > 0,
+    SELECT page.n + 1, page.bucket_id, cut.at > 0,
            CASE WHEN cut.at > 0 THEN substring(f.key FROM 1 FOR $7 + cut.at - 1 + length($5::bytea)) ELSE f.key END,
            CASE WHEN cut.at > 0 THEN substring(f.key FROM 1 FOR $7 + cut.at - 1) || $6::bytea ELSE f.key || '\x00' END
     FROM page
@@ -53,8 +51,7 @@ WITH RECURSIVE page (n, bucket_id, bucket, common, key, next) AS (
     CROSS JOIN LATERAL (SELECT position($5::bytea IN substring(f.key FROM $7::integer + 1)) AS at) AS cut
     WHERE page.n < $4::integer
 )
-SELECT page.bucket, f.id, page.key, f.size, f.content_type, f.state, f.latest, f.delete_marker, f.created_at, f.completed_at,
-       f.crc64, f.sha256, f.etag, f.meta, f.failure, f.changed_by, f.seq, f.attributes
+SELECT f.id, page.key, f.size, f.content_type, f.created_at, f.completed_at, f.crc64, f.sha256, f.etag, f.meta, f.changed_by, f.seq, f.attributes
 FROM page LEFT JOIN files f
   ON f.bucket_id = page.bucket_id AND f.key = CASE WHEN NOT page.common THEN page.key END AND f.latest;
 

@@ -101,10 +101,10 @@ SELECT id, number, size, k, m, unit_size, crc64, nodes, sums, checksums FROM par
 -- name: SetMarks
 UPDATE files SET marks = ? WHERE id = ?;
 
--- The latest files of a bucket, from one key to another. The result is read only as far as needed:
--- with a changing LIMIT SQLite would prepare the statement again each time.
+-- What differs among the latest files of a bucket, from one key to another: each column of each row costs. The result is read only as far
+-- as needed: with a changing LIMIT SQLite would prepare the statement again each time.
 -- name: ListObjects
-SELECT '', id, key, size, content_type, state, latest, delete_marker, created_at, completed_at, crc64, sha256, etag, meta, failure, changed_by, seq, attributes
+SELECT id, key, size, content_type, created_at, completed_at, crc64, sha256, etag, meta, changed_by, seq, attributes
 FROM files WHERE bucket_id = ? AND latest = 1 AND NOT delete_marker AND key >= ? AND key < ? ORDER BY key;
 
 -- Oldest first, after (?5, ?6); for newest first, ASC is replaced by DESC and > (? by < (?.

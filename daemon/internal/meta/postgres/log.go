@@ -26,17 +26,20 @@ func (s *Store) LogSegments(ctx context.Context) (all []store.LogSegment, err er
 	return all, err
 }
 
-func scanSegment(row pgx.CollectableRow) (x store.LogSegment, err error) {
-	var number, term, group, first, last int64
-	var kind int16
-	var part scan.Part
-	if err := row.Scan(part.Append([]any{(*[16]byte)(&x.Log), &number, &term, &kind, &group, &first, &last, &x.At})...); err != nil {
-		return x, err
+func scanSegment(row pgx.CollectableRow) (store.LogSegment, error) {
+	r := scan.Of(row)
+	x := store.LogSegment{
+		Log:    r.UUID(),
+		Number: uint64(r.Int()),
+		Term:   uint64(r.Int()),
+		Kind:   store.LogSegmentKind(r.Int()),
+		Group:  uint64(r.Int()),
+		First:  store.Revision(r.Int()),
+		Last:   store.Revision(r.Int()),
+		At:     r.Time(),
+		Part:   r.Part(),
 	}
-	x.Number, x.Term, x.Kind, x.Group = uint64(number), uint64(term), store.LogSegmentKind(kind), uint64(group)
-	x.First, x.Last, x.At = store.Revision(first), store.Revision(last), x.At.UTC()
-	x.Part, err = part.Result()
-	return x, err
+	return x, r.End()
 }
 
 // partOfLog returns the part of a segment. NotFound.
@@ -153,12 +156,9 @@ func (s *Store) filesWithParts(ctx context.Context, c *db.Conn, sql string, args
 	if rows, err = c.Query(ctx, s.q.PartsOfFiles, uuids(ids), store.BatchParts+store.MaxParts); err != nil {
 		return batch, err
 	}
-	var owner store.FileID
-	var part scan.Part
-	_, err = pgx.ForEachRow(rows, part.Append([]any{(*[16]byte)(&owner)}), func() error {
-		p, err := part.Result()
-		files[at[owner]].Parts = append(files[at[owner]].Parts, p)
-		return err
+	err = scan.Each(rows, func(r *scan.Row) {
+		f := &files[at[r.UUID()]]
+		f.Parts = append(f.Parts, r.Part())
 	})
 	return logrule.EndOfBatch(files), err
 }

@@ -2,10 +2,6 @@ package postgres
 
 import (
 	"context"
-	"slices"
-	"strings"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/listing"
 	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/db"
@@ -25,7 +21,7 @@ func (s *Store) ListObjects(ctx context.Context, q store.ObjectQuery) (page stor
 			return err
 		}
 		var found bool
-		page.Entries, found, err = collectEntries(rows, q.Limit+1)
+		page.Entries, found, err = scan.Entries(rows, q.Bucket, q.Limit+1)
 		if err == nil && !found {
 			return store.ErrNoBucket(q.Bucket)
 		}
@@ -50,37 +46,4 @@ func (s *Store) listObjects(q store.ObjectQuery) (sql string, args []any) {
 		return s.q.ListObjects, args // no delimiter, or one that no key can have
 	}
 	return s.q.ListObjectsByDelimiter, append(args, []byte(q.Delimiter), past, int32(len(q.Prefix)))
-}
-
-// collectEntries reads rows of files and common prefixes (a key without an id), at most so many.
-// found tells whether there was any row: the bucket's own has neither.
-func collectEntries(rows pgx.Rows, most int) (entries []store.Entry, found bool, err error) {
-	defer rows.Close()
-	const key = scan.FileID + 1
-	var file scan.File // each row gets bytes and strings of its own
-	targets := file.Append(make([]any, 0, scan.FileColumns))
-	for rows.Next() {
-		if !found {
-			found, entries = true, make([]store.Entry, 0, most)
-		}
-		raw := rows.RawValues()
-		switch {
-		case raw[key] == nil:
-			continue
-		case raw[scan.FileID] == nil:
-			entries = append(entries, store.Entry{Name: string(raw[key])})
-			continue
-		}
-		if err := rows.Scan(targets...); err != nil {
-			return nil, false, err
-		}
-		f, err := file.Result()
-		if err != nil {
-			return nil, false, err
-		}
-		entries = append(entries, store.Entry{Name: string(f.Key), File: &f})
-	}
-	// They arrive in order, though the statement does not guarantee it; sorting a sorted slice is one pass.
-	slices.SortFunc(entries, func(a, b store.Entry) int { return strings.Compare(a.Name, b.Name) })
-	return entries, found, rows.Err()
 }

@@ -34,15 +34,10 @@ func (s *Store) Part(ctx context.Context, id store.PartID) (p store.Part, f stor
 			return err
 		})
 		b.Queue(s.q.PartOfSession, [16]byte(id)).Query(func(rows pgx.Rows) error {
-			var part scan.Part
-			var bucket string
-			var key []byte
-			_, err := pgx.ForEachRow(rows, part.Append([]any{&bucket, (*[16]byte)(&f.ID), &key}), func() (err error) {
-				f.Bucket, f.Key, f.State = store.BucketName(bucket), store.Key(key), store.Uploading
-				p, err = part.Result()
-				return err
+			return scan.Each(rows, func(r *scan.Row) {
+				f.Bucket, f.ID, f.Key, f.State = store.BucketName(r.Text()), r.UUID(), store.Key(r.Text()), store.Uploading
+				p = r.Part()
 			})
-			return err
 		})
 		if err := db.Pipeline(ctx, c, b); err != nil {
 			return err

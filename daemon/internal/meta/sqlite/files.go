@@ -118,11 +118,6 @@ func (s *Store) entries(r *db.Reader, bucket int64, q store.ObjectQuery) (all []
 			return nil, err
 		}
 	}
-	for i := range all {
-		if all[i].File != nil {
-			all[i].File.Bucket = q.Bucket
-		}
-	}
 	return all, nil
 }
 
@@ -135,7 +130,7 @@ func (s *Store) run(r *db.Reader, bucket int64, q store.ObjectQuery, from, to []
 	}
 	defer rows.Close()
 	for len(*all) <= q.Limit && rows.Next() {
-		f, err := scan.File(rows)
+		f, err := scan.Listed(rows, q.Bucket)
 		if err != nil {
 			return nil, err
 		}
@@ -143,7 +138,7 @@ func (s *Store) run(r *db.Reader, bucket int64, q store.ObjectQuery, from, to []
 			*all = append(*all, store.Entry{Name: prefix})
 			return next, rows.Close()
 		}
-		*all = append(*all, store.Entry{Name: string(f.Key), File: &f})
+		*all = append(*all, store.Entry{Name: string(f.Key), File: f})
 	}
 	return nil, rows.Err()
 }

@@ -3,12 +3,11 @@ package scan
 
 import (
 	"cmp"
-	"encoding/json"
 	"slices"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/ringstore/ringstore/daemon/internal/attr"
 	"github.com/ringstore/ringstore/daemon/internal/meta/pack"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
@@ -18,140 +17,149 @@ import (
 // and then, where they have parts, the marks, and a part as PartColumns (id, number, size, k, m, unit_size, crc64, nodes, sums, checksums).
 const (
 	FileColumns = 18
-	FileID      = 1 // the column that is null in a row without a file
 	PartColumns = 10
 )
 
-// File is the target of the columns of one file.
-type File struct {
-	bucket      string
-	file        store.File
-	key         []byte
-	state       int16
-	completedAt *time.Time
-	crc64       int64
-	meta        []byte
-	attributes  []byte
-}
-
-// Append adds the targets of the columns to dst.
-func (s *File) Append(dst []any) []any {
-	f := &s.file
-	return append(dst, &s.bucket, (*[16]byte)(&f.ID), &s.key, &f.Size, &f.ContentType, &s.state, &f.Latest, &f.DeleteMarker,
-		&f.CreatedAt, &s.completedAt, &s.crc64, &f.SHA256, &f.ETag, &s.meta, &f.Failure, &f.ChangedBy, &f.Seq, &s.attributes)
-}
-
-// Result is the file that was scanned.
-func (s *File) Result() (store.File, error) {
-	f := s.file
-	f.Bucket, f.Key, f.State, f.CRC64 = store.BucketName(s.bucket), store.Key(s.key), store.FileState(s.state), uint64(s.crc64)
-	f.CreatedAt = f.CreatedAt.UTC()
-	if s.completedAt != nil {
-		f.CompletedAt = s.completedAt.UTC()
+// File reads the columns of a file. Texts that are equal to those of the file like, the one of the row before, are shared with it.
+func (r *Row) File(like *store.File) store.File {
+	return store.File{
+		Bucket:       store.BucketName(r.TextLike(string(like.Bucket))),
+		ID:           r.UUID(),
+		Key:          store.Key(r.Text()),
+		Size:         r.Int(),
+		ContentType:  r.TextLike(like.ContentType),
+		State:        store.FileState(r.Int()),
+		Latest:       r.Bool(),
+		DeleteMarker: r.Bool(),
+		CreatedAt:    r.Time(),
+		CompletedAt:  r.Time(),
+		CRC64:        uint64(r.Int()),
+		SHA256:       r.Bytes(),
+		ETag:         r.Text(),
+		Meta:         r.Strings(),
+		Failure:      r.Text(),
+		ChangedBy:    r.TextLike(like.ChangedBy),
+		Seq:          uint64(r.Int()),
+		Attributes:   r.Attributes(),
 	}
-	if s.meta != nil {
-		if err := json.Unmarshal(s.meta, &f.Meta); err != nil {
-			return f, store.Errorf(store.Internal, "metadata of file %s is malformed: %w", f.ID, err)
-		}
+}
+
+// Part reads the columns of a part.
+func (r *Row) Part() store.Part {
+	p := store.Part{
+		ID:       r.UUID(),
+		Number:   int(r.Int()),
+		Size:     r.Int(),
+		K:        int(r.Int()),
+		M:        int(r.Int()),
+		UnitSize: int(r.Int()),
+		CRC64:    uint64(r.Int()),
 	}
-	var err error
-	f.Attributes, err = pack.ReadAttributes(s.attributes)
-	return f, err
+	nodes := r.next()
+	p.Chunks = decode(r, func(sums []byte) ([]store.Placement, error) { return pack.Unpack(nodes, sums) })
+	p.Checksums = decode(r, pack.ReadChecksums)
+	return p
 }
 
-// Part is the target of the columns of one part.
-type Part struct {
-	part        store.Part
-	crc64       int64
-	nodes, sums []byte
-	checksums   []byte
-}
+// Strings reads a column that has a JSON object of strings, which the server sends as text.
+func (r *Row) Strings() map[string]string { return decode(r, pack.ParseStrings) }
 
-// Append adds the targets of the columns to dst.
-func (s *Part) Append(dst []any) []any {
-	p := &s.part
-	return append(dst, (*[16]byte)(&p.ID), &p.Number, &p.Size, &p.K, &p.M, &p.UnitSize, &s.crc64, &s.nodes, &s.sums, &s.checksums)
-}
-
-// Result is the part that was scanned. Another row may be scanned afterwards.
-func (s *Part) Result() (store.Part, error) {
-	p := s.part
-	p.CRC64 = uint64(s.crc64)
-	var err error
-	if p.Chunks, err = pack.Unpack(s.nodes, s.sums); err != nil {
-		return p, err
-	}
-	p.Checksums, err = pack.ReadChecksums(s.checksums)
-	s.nodes, s.sums, s.checksums = nil, nil, nil
-	return p, err
-}
+// Attributes reads the column of attributes.
+func (r *Row) Attributes() attr.Set { return decode(r, pack.ReadAttributes) }
 
 // ReadPart reads a row of a part alone.
 func ReadPart(row pgx.CollectableRow) (store.Part, error) {
-	var part Part
-	if err := row.Scan(part.Append(make([]any, 0, PartColumns))...); err != nil {
-		return store.Part{}, err
-	}
-	return part.Result()
+	r := Of(row)
+	p := r.Part()
+	return p, r.End()
 }
 
-// OneFile reads rows of one file, each with one of its parts, in any order, or a single one without.
+// OneFile reads rows of one file, each with one of its parts, in any order, or a single one without. pgx.ErrNoRows without rows.
 func OneFile(rows pgx.Rows) (f store.File, err error) {
-	defer rows.Close()
-	var file File
-	var part Part
-	var marks []byte
-	targets := part.Append(append(file.Append(make([]any, 0, FileColumns+1+PartColumns)), &marks))
-	var parts []store.Part
-	for n := 0; rows.Next(); n++ {
-		if rows.RawValues()[FileColumns+1] == nil {
-			clear(targets[FileColumns:]) // the only row, of a file without parts
-			if err := rows.Scan(targets...); err != nil {
-				return f, err
-			}
-			continue
+	found := false
+	err = Each(rows, func(r *Row) {
+		if found {
+			r.Skip(FileColumns + 1) // the other rows repeat the file
+		} else {
+			f, found = r.File(&store.File{}), true
+			f.Marks = decode(r, pack.ReadMarks)
 		}
-		if err := rows.Scan(targets...); err != nil {
-			return f, err
+		if r.Null() {
+			r.Skip(PartColumns) // the only row, of a file without parts
+		} else {
+			f.Parts = append(f.Parts, r.Part())
 		}
-		if n == 0 {
-			clear(targets[:FileColumns+1]) // the other rows repeat the file
-		}
-		p, err := part.Result()
-		if err != nil {
-			return f, err
-		}
-		parts = append(parts, p)
+	})
+	if err == nil && !found {
+		err = pgx.ErrNoRows
 	}
-	if err := rows.Err(); err != nil {
-		return f, err
-	}
-	if file.file.ID.IsZero() {
-		return f, pgx.ErrNoRows
-	}
-	if f, err = file.Result(); err != nil {
-		return f, err
-	}
-	slices.SortFunc(parts, func(a, b store.Part) int { return cmp.Compare(a.Number, b.Number) })
-	f.Parts = parts
-	f.Marks, err = pack.ReadMarks(marks)
+	slices.SortFunc(f.Parts, func(a, b store.Part) int { return cmp.Compare(a.Number, b.Number) })
 	return f, err
 }
 
 // Files reads rows of files.
 func Files(rows pgx.Rows) (files []store.File, err error) {
-	defer rows.Close()
-	var file File // each row gets bytes and strings of its own
-	targets := file.Append(make([]any, 0, FileColumns))
-	for rows.Next() {
-		if err := rows.Scan(targets...); err != nil {
-			return nil, err
-		}
-		f, err := file.Result()
-		if err != nil {
-			return nil, err
-		}
-		files = append(files, f)
+	like := &store.File{}
+	err = Each(rows, func(r *Row) {
+		files = append(files, r.File(like))
+		like = &files[len(files)-1]
+	})
+	return files, err
+}
+
+// A listing of objects has entryColumns of a file (id, key, size, content_type, created_at, completed_at, crc64, sha256, etag, meta,
+// changed_by, seq, attributes): the others are the same for all latest files of a bucket.
+const entryColumns = 13
+
+// listed reads the columns of a file in a listing of objects of the bucket. like as in File.
+func (r *Row) listed(bucket store.BucketName, like *store.File) store.File {
+	return store.File{
+		Bucket:      bucket,
+		State:       store.Complete,
+		Latest:      true,
+		ID:          r.UUID(),
+		Key:         store.Key(r.Text()),
+		Size:        r.Int(),
+		ContentType: r.TextLike(like.ContentType),
+		CreatedAt:   r.Time(),
+		CompletedAt: r.Time(),
+		CRC64:       uint64(r.Int()),
+		SHA256:      r.Bytes(),
+		ETag:        r.Text(),
+		Meta:        r.Strings(),
+		ChangedBy:   r.TextLike(like.ChangedBy),
+		Seq:         uint64(r.Int()),
+		Attributes:  r.Attributes(),
 	}
-	return files, rows.Err()
+}
+
+// block is how many entries of a page get their files in one allocation.
+const block = 64
+
+// Entries reads a listing of objects of the bucket: rows of files, rows of common prefixes, which have only a key, and one of nulls, which
+// stands for the bucket. It sorts them by name. found tells whether there was any row. most is how many entries there can be.
+func Entries(rows pgx.Rows, bucket store.BucketName, most int) (entries []store.Entry, found bool, err error) {
+	var files []store.File
+	like := &store.File{}
+	err = Each(rows, func(r *Row) {
+		if !found {
+			found, entries = true, make([]store.Entry, 0, most)
+		}
+		if id, key := r.columns[0], r.columns[1]; id == nil {
+			if key != nil {
+				entries = append(entries, store.Entry{Name: string(key)})
+			}
+			r.Skip(entryColumns)
+			return
+		}
+		if len(files) == cap(files) {
+			files = make([]store.File, 0, min(block, max(1, most-len(entries))))
+		}
+		files = append(files, r.listed(bucket, like))
+		like = &files[len(files)-1]
+		entries = append(entries, store.Entry{Name: string(like.Key), File: like})
+	})
+	// They arrive in order, though the statement does not guarantee it; sorting a sorted slice is one pass.
+	slices.SortFunc(entries, func(a, b store.Entry) int { return cmp.Compare(a.Name, b.Name) })
+	return entries, found, err
 }

@@ -31,6 +31,24 @@ func File(rows *sql.Rows, more ...any) (f store.File, err error) {
 	return f, err
 }
 
+// Listed reads the columns of a file in a listing of objects of the bucket: the others are the same for all its latest files.
+func Listed(rows *sql.Rows, bucket store.BucketName) (*store.File, error) {
+	f := &store.File{Bucket: bucket, State: store.Complete, Latest: true}
+	var id, key, meta, attributes sql.RawBytes
+	var created, completed, crc int64
+	err := rows.Scan(&id, &key, &f.Size, &f.ContentType, &created, &completed, &crc, &f.SHA256, &f.ETag, &meta, &f.ChangedBy, &f.Seq, &attributes)
+	if err != nil {
+		return nil, err
+	}
+	f.ID, f.Key = store.FileID(id), store.Key(key)
+	f.CreatedAt, f.CompletedAt, f.CRC64 = db.FromMicros(created), db.FromMicros(completed), uint64(crc)
+	if f.Meta, err = pack.ParseStrings(meta); err != nil {
+		return nil, err
+	}
+	f.Attributes, err = pack.ReadAttributes(attributes)
+	return f, err
+}
+
 // Files reads rows of files.
 func Files(rows *sql.Rows) (files []store.File, err error) {
 	err = db.Each(rows, func() error {
