@@ -2,6 +2,7 @@ package metatest
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"runtime"
 	"strconv"
@@ -16,7 +17,7 @@ import (
 )
 
 // BenchFilesVariable names the environment variable that says how many files
-// the bucket of the listing benchmarks has; 2000 when it is not set.
+// the bucket of the reading and listing benchmarks has; 2000 when it is not set.
 const BenchFilesVariable = "RINGSTORE_BENCH_FILES"
 
 // Benchmark measures what the data path waits for. Besides the usual figures
@@ -53,52 +54,52 @@ func benchCommit(b *testing.B, m store.Metadata, overwrite bool) {
 	stop()
 }
 
-func benchRead(b *testing.B, m store.Metadata) {
-	nodes := newNodes(3)
-	var files []store.File
-	for i := range 1000 {
-		files = append(files, newFile(store.Key(fmt.Sprintf("photos/%04d", i)), newPart(1, nodes...)))
-	}
-	CommitAll(b, m, files)
-	b.Run("File", func(b *testing.B) {
-		stop := cpu(b)
-		for i := 0; b.Loop(); i++ {
-			_, err := m.File(b.Context(), files[i%len(files)].ID)
-			require.NoError(b, err)
-		}
-		stop()
-	})
-	b.Run("LatestFile", func(b *testing.B) {
-		stop := cpu(b)
-		for i := 0; b.Loop(); i++ {
-			_, err := m.LatestFile(b.Context(), store.DefaultBucket, files[i%len(files)].Key)
-			require.NoError(b, err)
-		}
-		stop()
-	})
-}
-
-// benchList lists a bucket of ten folders with a tenth of the files each.
-func benchList(b *testing.B, m store.Metadata) {
+// benchFiles commits as many files of one part as BenchFilesVariable says: ten folders with a tenth of the files each.
+func benchFiles(b *testing.B, m store.Metadata) (all []store.File) {
 	count := 2000
 	if s := os.Getenv(BenchFilesVariable); s != "" {
 		n, err := strconv.Atoi(s)
 		require.NoError(b, err)
 		count = n
 	}
-	began := time.Now()
-	var files []store.File
+	began, nodes := time.Now(), newNodes(3)
 	for i := range count {
-		files = append(files, store.File{
-			ID: store.NewFileID(), Bucket: store.DefaultBucket, CreatedAt: now(),
-			Key: store.Key(fmt.Sprintf("folder-%d/%04d/file-%07d", i%10, i/1000, i)),
-		})
-		if len(files) == 10000 || i == count-1 {
-			CommitAll(b, m, files)
-			files = files[:0]
+		f := newFile(store.Key(fmt.Sprintf("folder-%d/%04d/file-%07d", i%10, i/1000, i)), newPart(1, nodes...))
+		f.Meta = nil
+		all = append(all, f)
+		if begun := i / 10000 * 10000; i-begun == 9999 || i == count-1 {
+			CommitAll(b, m, all[begun:])
 		}
 	}
 	b.Logf("%d files committed in %v", count, time.Since(began).Round(time.Millisecond))
+	return all
+}
+
+// benchRead reads files in random order.
+func benchRead(b *testing.B, m store.Metadata) {
+	files := benchFiles(b, m)
+	random := rand.New(rand.NewPCG(1, 2))
+	b.Run("File", func(b *testing.B) {
+		stop := cpu(b)
+		for b.Loop() {
+			_, err := m.File(b.Context(), files[random.IntN(len(files))].ID)
+			require.NoError(b, err)
+		}
+		stop()
+	})
+	b.Run("LatestFile", func(b *testing.B) {
+		stop := cpu(b)
+		for b.Loop() {
+			_, err := m.LatestFile(b.Context(), store.DefaultBucket, files[random.IntN(len(files))].Key)
+			require.NoError(b, err)
+		}
+		stop()
+	})
+}
+
+// benchList lists pages of a bucket.
+func benchList(b *testing.B, m store.Metadata) {
+	benchFiles(b, m)
 	for name, q := range map[string]store.ObjectQuery{
 		"TenCommonPrefixes": {Delimiter: "/"},
 		"Keys1000":          {Limit: 1000, Prefix: "folder-3/"},

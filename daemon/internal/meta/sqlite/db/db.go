@@ -127,10 +127,11 @@ func clock(now func() time.Time) func() time.Time {
 
 // dsn names the file with the settings that each connection needs: they are
 // per connection, so a PRAGMA on the pool would reach only one. The log is moved into the
-// database whenever it has grown by 16 MiB, and truncated where it exceeds 64 MiB.
+// database whenever it has grown by 16 MiB, and truncated where it exceeds 64 MiB. The first 2 GiB of the file, as much as
+// SQLite allows, are mapped: pages that are read by a system call each took a third of the time of a look-up among a million files.
 func dsn(path string, more ...string) string {
 	settings := append([]string{
-		"_pragma=busy_timeout(5000)", "_pragma=synchronous(FULL)", "_pragma=mmap_size(268435456)", "_pragma=cache_size(-16384)",
+		"_pragma=busy_timeout(5000)", "_pragma=synchronous(FULL)", "_pragma=mmap_size(2147418112)", "_pragma=cache_size(-16384)",
 		"_pragma=wal_autocheckpoint(4096)", "_pragma=journal_size_limit(67108864)",
 	}, more...)
 	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + strings.Join(settings, "&")
