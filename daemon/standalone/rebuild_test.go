@@ -34,27 +34,36 @@ func TestALostDatabaseIsRebuiltFromTheDisks(t *testing.T) {
 	lost, err := sqlite.Open(t.Context(), filepath.Join(data, "metadata.db"), sqlite.Options{})
 	require.NoError(t, err)
 	defer lost.Close()
-	rebuilt, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "rebuilt.db"), sqlite.Options{})
-	require.NoError(t, err)
-	defer rebuilt.Close()
-	members, err := lost.Members(t.Context())
-	require.NoError(t, err)
-	var nodes []replay.Node
-	for i := range 6 {
-		dir := filepath.Join(data, "nodes", fmt.Sprintf("node-%d", i+1))
-		chunks, err := chunkfs.Open(t.Context(), chunkfs.Config{Dir: dir, Identity: chunkfs.Identity{Cluster: members.Cluster}, Log: slog.New(slog.DiscardHandler)})
-		require.NoError(t, err)
-		defer chunks.Close()
-		if i > 1 { // two of the six directories are lost, too
-			nodes = append(nodes, replay.Node{ID: chunks.Identity().Node, Chunks: chunks})
-		}
-	}
-	report, err := replay.Rebuild(t.Context(), replay.Config{Nodes: nodes, Cluster: members.Cluster, Log: slog.New(slog.DiscardHandler)}, rebuilt)
-	require.NoError(t, err)
-	require.True(t, report.Complete(), "%+v", report)
+	rebuilt, report := rebuild(t, data, 2)
 	require.Zero(t, report.Missing+report.Moved)
 	require.Positive(t, report.Unknown, "chunks of replaced files are not reclaimed yet")
 	requireSameStore(t, lost, rebuilt)
+}
+
+// rebuild makes a database from the directories of the nodes but for the first few, which are lost, too.
+func rebuild(t *testing.T, data string, gone int) (*sqlite.Store, replay.Report) {
+	t.Helper()
+	silent := slog.New(slog.DiscardHandler)
+	lost, err := sqlite.Open(t.Context(), filepath.Join(data, "metadata.db"), sqlite.Options{})
+	require.NoError(t, err)
+	members, err := lost.Members(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, lost.Close())
+	var nodes []replay.Node
+	for i := gone; i < 6; i++ {
+		dir := filepath.Join(data, "nodes", fmt.Sprintf("node-%d", i+1))
+		chunks, err := chunkfs.Open(t.Context(), chunkfs.Config{Dir: dir, Identity: chunkfs.Identity{Cluster: members.Cluster}, Log: silent})
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, chunks.Close()) })
+		nodes = append(nodes, replay.Node{ID: chunks.Identity().Node, Chunks: chunks})
+	}
+	rebuilt, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "rebuilt.db"), sqlite.Options{})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, rebuilt.Close()) })
+	report, err := replay.Rebuild(t.Context(), replay.Config{Nodes: nodes, Cluster: members.Cluster, Log: silent}, rebuilt)
+	require.NoError(t, err)
+	require.True(t, report.Complete(), "%+v", report)
+	return rebuilt, report
 }
 
 // useAll stores files in every way that there is.
