@@ -7,6 +7,7 @@
 //	make bench                                  the whole table, about ten minutes
 //	make bench BENCH='-quick'                   small and short, to check that it works
 //	make bench BENCH='-setups cluster -sizes 4KiB,1GiB -json out.json'
+//	make bench BENCH='-setups cluster -sizes 4KiB -at-once 8'     only small puts beside a hung node
 //	make bench BENCH='-tool'                    s3ctl instead: one large file, directly and over a link of 20 ms, many small ones, sync
 //	make bench BENCH='-tool -sizes 1GiB'        s3ctl, the large file only
 //	make bench BENCH='-against FOLDER'          these programs alternating with those of FOLDER: medians of the ratios

@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -52,15 +54,28 @@ func (r *Report) measureSetup(ctx context.Context, s settings, setup, dir, bin s
 				continue
 			}
 			// A new cluster each, so that no measurement affects the next.
-			if err := r.measureCase(ctx, s, setup, size, lanes, dir, bin); err != nil {
+			err := r.measureCase(ctx, s, setup, dir, bin, func(c *cluster.Cluster) ([]Result, error) {
+				m := &measurement{settings: s, setup: setup, size: size, lanes: lanes, dir: dir, base: r.Baseline, load: newLoader(c, setup, sizeOf(size, s.quick))}
+				defer m.load.close()
+				return m.run(ctx)
+			})
+			if err != nil {
 				return fmt.Errorf("%s, %d at once: %w", size, lanes, err)
 			}
 		}
 	}
+	if setup != "cluster" || !slices.Contains(s.sizes, "4KiB") || s.lanes != 0 && s.lanes != hungLanes {
+		return nil
+	}
+	err := r.measureCase(ctx, s, setup, dir, bin, func(c *cluster.Cluster) ([]Result, error) { return besideHungNode(ctx, c, s.quick) })
+	if err != nil {
+		return fmt.Errorf("beside a hung node: %w", err)
+	}
 	return nil
 }
 
-func (r *Report) measureCase(ctx context.Context, s settings, setup, size string, lanes int, dir, bin string) error {
+// measureCase adds what run measures of a cluster of its own.
+func (r *Report) measureCase(ctx context.Context, s settings, setup, dir, bin string, run func(*cluster.Cluster) ([]Result, error)) error {
 	data := filepath.Join(dir, setup)
 	if err := os.Mkdir(data, 0o755); err != nil {
 		return err
@@ -70,18 +85,12 @@ func (r *Report) measureCase(ctx context.Context, s settings, setup, size string
 	if err != nil {
 		return err
 	}
-	m := &measurement{settings: s, setup: setup, size: size, lanes: lanes, dir: dir, base: r.Baseline, load: newLoader(c, setup, sizeOf(size, s.quick))}
-	defer m.load.close()
-	results, err := m.run(ctx)
+	results, err := run(c)
 	r.Results = append(r.Results, results...)
 	for _, x := range results {
 		fmt.Fprintf(os.Stderr, "%s %s %s, %d at once: %.0f/s, %.1f MB/s, p99 %.1f ms\n", x.Setup, x.Op, x.Size, x.Lanes, x.OpsPerS, x.MBps, x.P99)
 	}
-	if err != nil {
-		_ = c.Close()
-		return err
-	}
-	return c.Close()
+	return errors.Join(err, c.Close())
 }
 
 func sizeOf(size string, quick bool) int64 {
@@ -242,8 +251,9 @@ func (r *Report) print(out io.Writer) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "setup\top\tsize\tat once\tcount\tops/s\tMB/s\tp50 ms\tp99 ms\tCPU s/GB\tgateway MiB\tof disk\tof TCP\t")
 	for _, x := range r.Results {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%.0f\t%.1f\t%.1f\t%.1f\t%.2f\t%.0f\t%s\t%s\t\n",
-			x.Setup, x.Op, x.Size, x.Lanes, x.Count, x.OpsPerS, x.MBps, x.P50, x.P99, x.CPUPerGB, x.GatewayMiB, percent(x.DiskRatio), percent(x.TCPRatio))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%.0f\t%s\t%.1f\t%.1f\t%s\t%s\t%s\t%s\t\n",
+			x.Setup, x.Op, x.Size, x.Lanes, x.Count, x.OpsPerS, measured("%.1f", x.MBps), x.P50, x.P99, measured("%.2f", x.CPUPerGB), measured("%.0f", x.GatewayMiB),
+			measured("%.0f%%", x.DiskRatio*100), measured("%.0f%%", x.TCPRatio*100))
 	}
 	_ = w.Flush()
 }
@@ -264,9 +274,10 @@ func (r *Report) printTool(out io.Writer) {
 	_ = w.Flush()
 }
 
-func percent(ratio float64) string {
-	if ratio == 0 {
+// measured formats a figure; 0 is one that was not measured.
+func measured(format string, x float64) string {
+	if x == 0 {
 		return "-"
 	}
-	return fmt.Sprintf("%.0f%%", ratio*100)
+	return fmt.Sprintf(format, x)
 }
