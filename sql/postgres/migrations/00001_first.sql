@@ -84,9 +84,10 @@ CREATE INDEX parts_dropped ON parts (stored_at ASC) WHERE state = 3;
 -- Attempts of changes whose answer can be lost. A row records that the change happened, or
 -- that it was abandoned and must not happen. Ids begin with the time of their creation.
 CREATE TABLE attempts (
-    id       uuid    PRIMARY KEY,
-    happened boolean NOT NULL
-);
+    id       uuid        PRIMARY KEY,
+    happened boolean     NOT NULL,
+    noted_at timestamptz NOT NULL DEFAULT now()
+) WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000);
 
 -- What happened to objects. A commit adds its changes to changes_new, which no commit waits for. Readers move them to changes,
 -- numbered in the order of the ids: an id is drawn while the change holds its key. See ADR 112.

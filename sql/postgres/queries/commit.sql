@@ -308,8 +308,9 @@ SELECT (SELECT count(*) FROM dropped) + (SELECT count(*) FROM removed);
 -- name: ForgetDropped
 DELETE FROM parts WHERE id IN (SELECT id FROM parts WHERE state = 3 AND stored_at <= now() - $1::interval LIMIT 1000);
 
+-- Attempts that were noted $2 ago. Their ids, which begin with a gateway's time, only find them: $1 is above the ids of that age.
 -- name: ForgetAttempts
-DELETE FROM attempts WHERE id IN (SELECT id FROM attempts WHERE id < $1 ORDER BY id LIMIT 1000);
+DELETE FROM attempts WHERE id IN (SELECT id FROM attempts WHERE id < $1 AND now() - noted_at > $2::interval ORDER BY id LIMIT 1000);
 
 -- Records that the change of the file $2, which this transaction has claimed, happens with the attempt $1.
 -- name: NoteAttempt

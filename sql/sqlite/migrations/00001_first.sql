@@ -89,7 +89,8 @@ CREATE INDEX parts_dropped ON parts (stored_at) WHERE state = 3;
 -- that it was abandoned and must not happen (0). Ids begin with the time of their creation.
 CREATE TABLE attempts (
     id       BLOB    PRIMARY KEY,
-    happened INTEGER NOT NULL
+    happened INTEGER NOT NULL,
+    noted_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- What happened to objects. AUTOINCREMENT: a revision is not used again when the newest rows were trimmed.

@@ -65,14 +65,15 @@ DELETE FROM files WHERE id = ?1 AND (completed_at <> 0 OR deleted_at <= ?2) AND 
 -- name: ForgetDropped
 DELETE FROM parts WHERE id IN (SELECT id FROM parts WHERE state = 3 AND stored_at <= ? LIMIT 1000);
 
+-- Those noted up to then; their ids only find them.
 -- name: ForgetAttempts
-DELETE FROM attempts WHERE id IN (SELECT id FROM attempts WHERE id < ? ORDER BY id LIMIT 1000);
+DELETE FROM attempts WHERE id IN (SELECT id FROM attempts WHERE id < ? AND noted_at <= ? ORDER BY id LIMIT 1000);
 
 -- name: Attempt
 SELECT happened FROM attempts WHERE id = ?;
 
 -- name: InsertAttempt
-INSERT INTO attempts (id, happened) VALUES (?, ?) ON CONFLICT DO NOTHING;
+INSERT INTO attempts (id, happened, noted_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING;
 
 -- name: MarkFailed
 UPDATE files SET state = 3, failure = ? WHERE id = ?;

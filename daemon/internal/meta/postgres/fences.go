@@ -41,7 +41,7 @@ func (s *Store) SweepDeleted(ctx context.Context, grace time.Duration, limit int
 	err = s.clients.Write(ctx, "SweepDeleted", func(c *db.Conn) error {
 		b := &pgx.Batch{}
 		b.Queue(s.q.ForgetDropped, store.FenceFor)
-		b.Queue(s.q.ForgetAttempts, [16]byte(store.AttemptsFrom(time.Now().Add(-store.FenceFor))))
+		b.Queue(s.q.ForgetAttempts, [16]byte(store.AttemptsFrom(time.Now().Add(-store.FenceFor))), store.FenceFor)
 		b.Queue(s.q.SweepDeleted, grace, store.FenceFor, limit).QueryRow(func(row pgx.Row) error { return row.Scan(&swept) })
 		return db.Pipeline(ctx, c, b)
 	})

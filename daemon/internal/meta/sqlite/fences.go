@@ -16,7 +16,7 @@ func (s *Store) attempt(t *db.Tx, id store.AttemptID) error {
 	if id.IsZero() {
 		return nil
 	}
-	made, err := t.Exec(s.db.Q.InsertAttempt, id[:], true)
+	made, err := t.Exec(s.db.Q.InsertAttempt, id[:], true, db.Micros(s.db.Now()))
 	if err == nil && made == 0 {
 		return store.Errorf(store.Conflict, "the change was abandoned before it arrived")
 	}
@@ -31,7 +31,7 @@ func (s *Store) Abandon(ctx context.Context, id store.AttemptID) (happened bool,
 	err = s.db.Write(ctx, "Abandon", func(t *db.Tx) error {
 		err := t.Row(s.db.Q.Attempt, id[:]).Scan(&happened)
 		if errors.Is(err, sql.ErrNoRows) {
-			_, err = t.Exec(s.db.Q.InsertAttempt, id[:], false)
+			_, err = t.Exec(s.db.Q.InsertAttempt, id[:], false, db.Micros(s.db.Now()))
 		}
 		return err
 	})
@@ -97,6 +97,6 @@ func (s *Store) forgetFences(t *db.Tx, limit time.Time) error {
 		return err
 	}
 	oldest := store.AttemptsFrom(limit)
-	_, err := t.Exec(s.db.Q.ForgetAttempts, oldest[:])
+	_, err := t.Exec(s.db.Q.ForgetAttempts, oldest[:], db.Micros(limit))
 	return err
 }

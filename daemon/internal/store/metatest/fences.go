@@ -158,6 +158,18 @@ var fenceTests = []test{
 		_, err := m.Abandon(t.Context(), store.AttemptID{})
 		requireKind(t, store.Invalid, err)
 	}},
+	{"an attempt of a gateway whose clock is days behind is kept as long as others", func(t *testing.T, m store.Metadata) {
+		f := newFile("a", newPart(1, newNodes(2)...))
+		put(t, m, f)
+		attempt := store.AttemptsFrom(time.Now().Add(-3 * store.FenceFor))
+		happened, err := m.Abandon(t.Context(), attempt)
+		require.NoError(t, err)
+		require.False(t, happened)
+		_, err = m.SweepDeleted(t.Context(), 0, 100)
+		require.NoError(t, err)
+		requireKind(t, store.Conflict, m.DeleteFile(t.Context(), store.Deletion{File: f.ID, Attempt: attempt}))
+		requireShown(t, m, f.Bucket, "a", f.ID)
+	}},
 	{"of a change and its being abandoned at once exactly one wins", func(t *testing.T, m store.Metadata) {
 		changeAgainstAbandon(t, m, m)
 	}},
