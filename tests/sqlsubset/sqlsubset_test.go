@@ -31,9 +31,6 @@ var rules = []rule{
 	{regexp.MustCompile(`(?i)\bpg_current_(snapshot|xact_id)|\btxid_|\bxmin\b`), "CockroachDB has no transaction ids"},
 }
 
-// pending are the statements that change a table twice, which CockroachDB refuses by default. It may only shrink.
-var pending = map[string]bool{"MoveChunk": true}
-
 var (
 	comments = regexp.MustCompile(`--[^\n]*`)
 	literals = regexp.MustCompile(`'(?:[^']|'')*'`)
@@ -118,17 +115,10 @@ func check(s statement) (found []string) {
 	for _, m := range changes.FindAllStringSubmatch(updating.ReplaceAllString(bare, ""), -1) {
 		tables[m[2]]++
 	}
-	twice := false
 	for table, n := range tables {
 		if n > 1 {
-			twice = true
-			if !pending[s.name] {
-				found = append(found, fmt.Sprintf("%s: changes table %s %d times in one statement, which CockroachDB refuses", s.name, table, n))
-			}
+			found = append(found, fmt.Sprintf("%s: changes table %s %d times in one statement, which CockroachDB refuses", s.name, table, n))
 		}
-	}
-	if pending[s.name] && !twice {
-		found = append(found, s.name+": changes no table twice, take it off the list")
 	}
 	return found
 }

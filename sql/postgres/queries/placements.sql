@@ -56,34 +56,35 @@ WITH part AS MATERIALIZED (
 )
 SELECT k, m FROM part;
 
--- Moves chunk ($1 part, $2 index) from ($3 node, $4 sum) to ($5 node, $6 sum), nodes and sums as stored.
--- The part's row is locked first. A reclaim of the chunk at the new place is
--- removed from the queue; if it was ever claimed nothing moves. Fails the transaction with 22P02 if the chunk was not moved.
--- name: MoveChunk
+-- Before MoveChunk, in its transaction: locks the part's row, and removes a reclaim of the chunk ($1 part, $2 index) on its new
+-- node $3 from the queue. One that was ever claimed stays.
+-- name: TakeReclaim
 WITH part AS MATERIALIZED (
-    SELECT id, substring(nodes FROM 16 * $2::integer + 1 FOR 16) = $3::bytea
-           AND substring(sums FROM 4 * $2::integer + 1 FOR 4) = $4::bytea AS matches
-    FROM parts WHERE id = $1 AND state = 2 AND $2::integer < k + m FOR UPDATE
-), reclaims AS MATERIALIZED (
-    SELECT node_id FROM tasks WHERE kind = 1 AND part_id = $1 AND idx = $2::integer AND node_id = encode($5::bytea, 'hex')::uuid
+    SELECT id FROM parts WHERE id = $1 AND state = 2 FOR UPDATE
 ), taken AS (
     DELETE FROM tasks USING part
-    WHERE part.matches AND kind = 1 AND part_id = $1 AND idx = $2::integer AND node_id = encode($5::bytea, 'hex')::uuid AND attempts = 0
-    RETURNING node_id
-), moved AS (
+    WHERE kind = 1 AND part_id = $1 AND idx = $2::integer AND node_id = encode($3::bytea, 'hex')::uuid AND attempts = 0
+    RETURNING kind
+)
+INSERT INTO queue_changes (kind, priority, tasks) SELECT 1, 0, -count(*) FROM taken HAVING count(*) > 0;
+
+-- Moves chunk ($1 part, $2 index) from ($3 node, $4 sum) to ($5 node, $6 sum), nodes and sums as stored.
+-- Fails the transaction with 22P02 if the chunk is not there, or a reclaim of it at the new place is queued.
+-- name: MoveChunk
+WITH moved AS (
     UPDATE parts SET nodes = substring(nodes FROM 1 FOR 16 * $2::integer) || $5::bytea || substring(nodes FROM 16 * $2::integer + 17),
                      sums = substring(sums FROM 1 FOR 4 * $2::integer) || $6::bytea || substring(sums FROM 4 * $2::integer + 5)
-    FROM part
-    WHERE parts.id = part.id AND part.matches AND (SELECT count(*) FROM reclaims) = (SELECT count(*) FROM taken)
-    RETURNING parts.id
+    WHERE id = $1 AND state = 2 AND $2::integer < k + m
+      AND substring(nodes FROM 16 * $2::integer + 1 FOR 16) = $3::bytea AND substring(sums FROM 4 * $2::integer + 1 FOR 4) = $4::bytea
+      AND NOT EXISTS (SELECT FROM tasks WHERE kind = 1 AND part_id = $1 AND idx = $2::integer AND node_id = encode($5::bytea, 'hex')::uuid)
+    RETURNING id
 ), queued AS (
     INSERT INTO tasks (kind, part_id, idx, node_id, reason)
     SELECT 1, id, $2::integer, encode($3::bytea, 'hex')::uuid, 'moved' FROM moved
     WHERE $3::bytea <> '\x00000000000000000000000000000000' AND $3::bytea <> $5::bytea
     ON CONFLICT DO NOTHING RETURNING kind
 ), counted AS (
-    INSERT INTO queue_changes (kind, priority, tasks)
-    SELECT 1, 0, count(*) - (SELECT count(*) FROM taken) FROM queued HAVING count(*) <> (SELECT count(*) FROM taken)
+    INSERT INTO queue_changes (kind, priority, tasks) SELECT 1, 0, count(*) FROM queued HAVING count(*) > 0
 )
 SELECT CAST(CASE WHEN EXISTS (SELECT FROM moved) THEN '1' ELSE 'refused' END AS integer);
 

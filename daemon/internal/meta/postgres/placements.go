@@ -92,6 +92,7 @@ func (s *Store) MoveChunk(ctx context.Context, id store.ChunkID, from, to store.
 	part, chunk := [16]byte(id.Part), int64(store.NewChunkSet(int(id.Index)))
 	err := s.clients.Write(ctx, "MoveChunk", func(c *db.Conn) error {
 		b := &pgx.Batch{}
+		b.Queue(s.q.TakeReclaim, part, int32(id.Index), toNode)
 		b.Queue(s.q.MoveChunk, part, int32(id.Index), fromNode, fromSum, toNode, toSum)
 		if to.Node.IsZero() {
 			b.Queue(s.q.QueueLost, part, chunk, store.MaxPriority, store.MaxReasons)
