@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"time"
 
 	"github.com/ringstore/ringstore/daemon/internal/attr"
 )
@@ -82,10 +81,9 @@ type LogSegment struct {
 	Number uint64 // ascending
 	Term   uint64 // of the lease under which it was written
 	Kind   LogSegmentKind
-	Group  uint64    // of a piece of a snapshot: the Number of the snapshot's first piece; 0 for a tail segment
-	First  Revision  // of a tail segment: it holds all changes after First
-	Last   Revision  // up to Last; of a snapshot: the changes after Last bring it up to date
-	At     time.Time // microseconds, UTC, the gateway's clock: when it was written
+	Group  uint64   // of a piece of a snapshot: the Number of the snapshot's first piece; 0 for a tail segment
+	First  Revision // of a tail segment: it holds all changes after First
+	Last   Revision // up to Last; of a snapshot: the changes after Last bring it up to date
 	Part   Part
 }
 

@@ -118,7 +118,7 @@ CREATE TABLE changes (
     files    bigint      NOT NULL,
     caller   text        NOT NULL,
     at       timestamptz NOT NULL
-);
+) WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000);
 
 -- The newest revision. Its row is locked while changes are numbered.
 CREATE TABLE change_head (
@@ -182,10 +182,9 @@ CREATE TABLE log_segments (
     grp        bigint      NOT NULL, -- of a snapshot: the number of its first piece; else 0
     first      bigint      NOT NULL, -- revisions
     last       bigint      NOT NULL,
-    written_at timestamptz NOT NULL,
     part_id    uuid        NOT NULL,
     CONSTRAINT log_segments_part UNIQUE (part_id)
-);
+) WITH (autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 200);
 
 CREATE TABLE nodes (
     id        uuid        PRIMARY KEY,
@@ -304,7 +303,7 @@ CREATE TABLE jobs (
     updated_at  timestamptz NOT NULL,
     ended_at    timestamptz,
     revision    bigint      NOT NULL DEFAULT 0 -- grows with each change: a change replaces the revision that it was computed from
-);
+) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 200);
 
 CREATE UNIQUE INDEX jobs_unfinished ON jobs (kind ASC, target ASC) WHERE state <= 3;
 CREATE INDEX jobs_ended ON jobs (ended_at ASC, id ASC) WHERE state > 3;

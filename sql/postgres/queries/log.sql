@@ -5,7 +5,7 @@ SELECT last FROM log_segments l WHERE kind IN (1, 3)
 ORDER BY last DESC LIMIT 1;
 
 -- name: LogSegments
-SELECT l.log_id, l.number, l.term, l.kind, l.grp, l.first, l.last, l.written_at,
+SELECT l.log_id, l.number, l.term, l.kind, l.grp, l.first, l.last,
        p.id, p.number, p.size, p.k, p.m, p.unit_size, p.crc64, p.nodes, p.sums, p.checksums
 FROM log_segments l JOIN parts p ON p.id = l.part_id ORDER BY l.number;
 
@@ -34,8 +34,8 @@ WITH part AS (
 ), counted AS (
     INSERT INTO queue_changes (kind, priority, tasks) SELECT kind, priority, 1 FROM queued
 )
-INSERT INTO log_segments (number, log_id, term, kind, grp, first, last, written_at, part_id)
-VALUES (@segment, @log, @term, @kind, @grp, @first, @last, @at, @id);
+INSERT INTO log_segments (number, log_id, term, kind, grp, first, last, part_id)
+VALUES (@segment, @log, @term, @kind, @grp, @first, @last, @id);
 
 -- Removes the segments of these numbers with their parts, and queues their chunks for reclaim.
 -- name: RemoveSegments

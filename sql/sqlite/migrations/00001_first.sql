@@ -140,7 +140,6 @@ CREATE TABLE log_segments (
     grp        INTEGER NOT NULL, -- of a snapshot: the number of its first piece; else 0
     first      INTEGER NOT NULL, -- revisions
     last       INTEGER NOT NULL,
-    written_at INTEGER NOT NULL,
     part_id    BLOB    NOT NULL UNIQUE
 ) STRICT;
 

@@ -5,7 +5,7 @@ SELECT last FROM log_segments l WHERE kind IN (1, 3)
 ORDER BY last DESC LIMIT 1;
 
 -- name: LogSegments
-SELECT l.log_id, l.number, l.term, l.kind, l.grp, l.first, l.last, l.written_at,
+SELECT l.log_id, l.number, l.term, l.kind, l.grp, l.first, l.last,
        p.id, p.number, p.size, p.k, p.m, p.unit_size, p.crc64, p.nodes, p.sums, p.checksums
 FROM log_segments l JOIN parts p ON p.id = l.part_id ORDER BY l.number;
 
@@ -13,7 +13,7 @@ FROM log_segments l JOIN parts p ON p.id = l.part_id ORDER BY l.number;
 SELECT coalesce(max(term), 0), coalesce(max(number), 0) FROM log_segments;
 
 -- name: InsertSegment
-INSERT INTO log_segments (number, log_id, term, kind, grp, first, last, written_at, part_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
+INSERT INTO log_segments (number, log_id, term, kind, grp, first, last, part_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: RemoveSegment
 DELETE FROM log_segments WHERE number = ? RETURNING part_id;

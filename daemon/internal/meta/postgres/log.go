@@ -36,7 +36,6 @@ func scanSegment(row pgx.CollectableRow) (store.LogSegment, error) {
 		Group:  uint64(r.Int()),
 		First:  store.Revision(r.Int()),
 		Last:   store.Revision(r.Int()),
-		At:     r.Time(),
 		Part:   r.Part(),
 	}
 	return x, r.End()
@@ -109,7 +108,7 @@ func segmentValues(x store.LogSegment) db.Values {
 	delete(v, "session")
 	repair := placement.Repair(x.Part, x.Part.Missing(), "")
 	v["missing"], v["priority"], v["segment"], v["log"], v["term"], v["kind"] = int64(repair.Chunks), int16(repair.Priority), int64(x.Number), [16]byte(x.Log), int64(x.Term), int16(x.Kind)
-	v["grp"], v["first"], v["last"], v["at"] = int64(x.Group), int64(x.First), int64(x.Last), x.At
+	v["grp"], v["first"], v["last"] = int64(x.Group), int64(x.First), int64(x.Last)
 	return v
 }
 

@@ -72,7 +72,7 @@ func (s *Store) addSegment(t *db.Tx, x store.LogSegment) error {
 	if err := s.insertPart(t, store.FileID(x.Part.ID), partStored, x.Part); err != nil {
 		return err
 	}
-	_, err = t.Exec(s.db.Q.InsertSegment, int64(x.Number), x.Log[:], int64(x.Term), int64(x.Kind), int64(x.Group), int64(x.First), int64(x.Last), db.Micros(x.At), x.Part.ID[:])
+	_, err = t.Exec(s.db.Q.InsertSegment, int64(x.Number), x.Log[:], int64(x.Term), int64(x.Kind), int64(x.Group), int64(x.First), int64(x.Last), x.Part.ID[:])
 	if err != nil {
 		return err
 	}

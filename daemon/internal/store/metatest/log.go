@@ -17,7 +17,7 @@ func newSegment(log store.LogID, number, term uint64, nodes ...store.NodeID) sto
 	p := newPart(1, nodes...)
 	p.ID = store.NewLogPartID()
 	return store.LogSegment{
-		Log: log, Number: number, Term: term, Kind: store.TailSegment, First: store.Revision(number) * 10, Last: store.Revision(number)*10 + 10, At: now(), Part: p,
+		Log: log, Number: number, Term: term, Kind: store.TailSegment, First: store.Revision(number) * 10, Last: store.Revision(number)*10 + 10, Part: p,
 	}
 }
 

@@ -13,12 +13,11 @@ func Segments(rows *sql.Rows) (all []store.LogSegment, err error) {
 		var x store.LogSegment
 		var row partRow
 		var log []byte
-		var at int64
-		err := rows.Scan(append([]any{&log, &x.Number, &x.Term, &x.Kind, &x.Group, &x.First, &x.Last, &at}, row.columns()...)...)
+		err := rows.Scan(append([]any{&log, &x.Number, &x.Term, &x.Kind, &x.Group, &x.First, &x.Last}, row.columns()...)...)
 		if err != nil {
 			return err
 		}
-		x.Log, x.At = store.LogID(log), db.FromMicros(at)
+		x.Log = store.LogID(log)
 		x.Part, err = row.part()
 		all = append(all, x)
 		return err

@@ -43,14 +43,14 @@ func (l *Loop) store(ctx context.Context, s segment) (store.LogSegment, error) {
 		return store.LogSegment{}, err
 	}
 	x := store.LogSegment{
-		Log: l.log, Number: l.nextNumber(), Term: l.term, Kind: s.kind, Group: s.group, First: s.first, Last: s.last, At: time.Now().UTC().Truncate(time.Microsecond),
+		Log: l.log, Number: l.nextNumber(), Term: l.term, Kind: s.kind, Group: s.group, First: s.first, Last: s.last,
 	}
 	if s.kind != store.TailSegment && s.group == 0 {
 		x.Group = x.Number
 	}
 	data, err := metalog.Encode(metalog.Segment{Records: s.records, Header: metalog.Header{
 		Cluster: l.cfg.Fleet.View().Cluster, Log: x.Log, Kind: x.Kind, Term: x.Term, Number: x.Number, Group: x.Group, Piece: s.piece,
-		First: x.First, Last: x.Last, Written: x.At,
+		First: x.First, Last: x.Last, Written: time.Now().UTC().Truncate(time.Microsecond),
 	}})
 	if errors.Is(err, store.Invalid) {
 		return store.LogSegment{}, errors.Join(errTooLarge, err)
@@ -103,7 +103,7 @@ func (l *Loop) write(ctx context.Context, plan *placement.Plan, x store.LogSegme
 		}
 	}
 	chunks, err := w.Commit(chunk.Label{
-		Key: store.Key(fmt.Sprintf("metadata log %s, segment %d", x.Log, x.Number)), ContentType: contentType, CreatedAt: x.At.UnixMicro(),
+		Key: store.Key(fmt.Sprintf("metadata log %s, segment %d", x.Log, x.Number)), ContentType: contentType, CreatedAt: time.Now().UnixMicro(),
 		FileSize: p.Size, PartNumber: 1, PartSize: p.Size, PartCRC64: p.CRC64, K: p.K, M: p.M, UnitSize: p.UnitSize,
 	})
 	p.Chunks = chunks
