@@ -48,7 +48,7 @@ func (s *Store) Bucket(ctx context.Context, name store.BucketName) (b store.Buck
 
 // ListBuckets implements store.Buckets.
 func (s *Store) ListBuckets(ctx context.Context) (all []store.Bucket, err error) {
-	err = s.clients.Read(ctx, "ListBuckets", func(c *db.Conn) error {
+	err = s.clients.List(ctx, "ListBuckets", func(c *db.Conn) error {
 		rows, err := c.Query(ctx, s.q.ListBuckets)
 		if err != nil {
 			return err

@@ -133,7 +133,7 @@ func (s *Store) Usage(ctx context.Context, name store.BucketName) (u store.Usage
 
 // Usages implements store.Buckets.
 func (s *Store) Usages(ctx context.Context) (all map[store.BucketName]store.Usage, err error) {
-	err = s.clients.Read(ctx, "Usages", func(c *db.Conn) error {
+	err = s.clients.List(ctx, "Usages", func(c *db.Conn) error {
 		rows, err := c.Query(ctx, s.q.Usages)
 		if err != nil {
 			return err

@@ -219,6 +219,6 @@ func TestTablesThatChangeOftenAreVacuumedOften(t *testing.T) {
 	require.NoError(t, err)
 	require.ElementsMatch(t, []string{
 		"tasks", "queue_counts", "queue_changes", "session_expiries", "changes_new", "heartbeats", "leases", "change_head", "bucket_usage", "event_head", "loop_report", "wakeups",
-		"gateways",
+		"gateways", "changes", "attempts", "jobs", "log_segments",
 	}, names)
 }

@@ -48,7 +48,7 @@ func (s *Store) Bucket(ctx context.Context, name store.BucketName) (b store.Buck
 
 // ListBuckets implements store.Buckets.
 func (s *Store) ListBuckets(ctx context.Context) (all []store.Bucket, err error) {
-	err = s.db.Read(ctx, "ListBuckets", func(r *db.Reader) error {
+	err = s.db.List(ctx, "ListBuckets", func(r *db.Reader) error {
 		rows, err := r.Query(s.db.Q.ListBuckets)
 		if err != nil {
 			return err

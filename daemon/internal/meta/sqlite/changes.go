@@ -123,7 +123,7 @@ func (s *Store) Usage(ctx context.Context, name store.BucketName) (u store.Usage
 // Usages implements store.Buckets.
 func (s *Store) Usages(ctx context.Context) (all map[store.BucketName]store.Usage, err error) {
 	all = map[store.BucketName]store.Usage{}
-	err = s.db.Read(ctx, "Usages", func(r *db.Reader) error {
+	err = s.db.List(ctx, "Usages", func(r *db.Reader) error {
 		rows, err := r.Query(s.db.Q.Usages)
 		if err != nil {
 			return err

@@ -67,7 +67,7 @@ func (s *Store) Credential(ctx context.Context, accessKey string) (found store.C
 
 // ListCredentials implements store.Credentials.
 func (s *Store) ListCredentials(ctx context.Context) (all []store.Credential, err error) {
-	err = s.calls.Read(ctx, "ListCredentials", func(c *db.Conn) error {
+	err = s.calls.List(ctx, "ListCredentials", func(c *db.Conn) error {
 		rows, err := c.Query(ctx, s.q.ListCredentials)
 		if err != nil {
 			return err

@@ -32,7 +32,7 @@ func (s *Store) EventsAfter(ctx context.Context, after store.EventSeq, limit int
 	if err := (store.Retention{}).Validate(limit); err != nil {
 		return page, err
 	}
-	err = s.calls.Read(ctx, "EventsAfter", func(c *db.Conn) error {
+	err = s.calls.List(ctx, "EventsAfter", func(c *db.Conn) error {
 		rows, err := c.Query(ctx, s.q.EventsAfter, int64(after), limit)
 		if err != nil {
 			return err

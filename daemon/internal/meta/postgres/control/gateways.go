@@ -27,7 +27,7 @@ func (s *Store) BeatGateway(ctx context.Context, name, version string) error {
 
 // ListGateways implements store.Gateways.
 func (s *Store) ListGateways(ctx context.Context) (all []store.Gateway, err error) {
-	err = s.calls.Read(ctx, "ListGateways", func(c *db.Conn) error {
+	err = s.calls.List(ctx, "ListGateways", func(c *db.Conn) error {
 		rows, err := c.Query(ctx, s.q.ListGateways)
 		if err != nil {
 			return err

@@ -62,7 +62,7 @@ func (s *Store) Credential(ctx context.Context, accessKey string) (c store.Crede
 
 // ListCredentials implements store.Credentials.
 func (s *Store) ListCredentials(ctx context.Context) (all []store.Credential, err error) {
-	err = s.db.Read(ctx, "ListCredentials", func(r *db.Reader) (err error) {
+	err = s.db.List(ctx, "ListCredentials", func(r *db.Reader) (err error) {
 		all, err = scanCredentials(r.Query(s.db.Q.ListCredentials))
 		return err
 	})

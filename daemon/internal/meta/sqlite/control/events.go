@@ -39,7 +39,7 @@ func (s *Store) EventsAfter(ctx context.Context, after store.EventSeq, limit int
 	if err := (store.Retention{}).Validate(limit); err != nil {
 		return page, err
 	}
-	err = s.db.Read(ctx, "EventsAfter", func(r *db.Reader) error {
+	err = s.db.List(ctx, "EventsAfter", func(r *db.Reader) error {
 		page = store.EventPage{}
 		var trimmed store.EventSeq
 		if err := r.Row(s.db.Q.EventHead).Scan(&page.Head, &trimmed); err != nil {

@@ -24,7 +24,7 @@ func (s *Store) BeatGateway(ctx context.Context, name, version string) error {
 
 // ListGateways implements store.Gateways.
 func (s *Store) ListGateways(ctx context.Context) (all []store.Gateway, err error) {
-	err = s.db.Read(ctx, "ListGateways", func(r *db.Reader) error {
+	err = s.db.List(ctx, "ListGateways", func(r *db.Reader) error {
 		all = nil
 		rows, err := r.Query(s.db.Q.ListGateways)
 		if err != nil {
