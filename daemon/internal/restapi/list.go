@@ -11,10 +11,7 @@ import (
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-const (
-	defaultPerPage = 100
-	maxPage        = 1_000_000
-)
+const defaultPerPage = 100
 
 // ListFiles implements GET /files, by time or by name.
 func (a *api) ListFiles(c echo.Context, p rest.ListFilesParams) error {
@@ -142,11 +139,11 @@ func offsetOf(given url.Values, p *rest.ListFilesParams) (int, error) {
 		p.Page = 1
 	}
 	switch offset := (p.Page - 1) * p.PerPage; {
-	case p.Page < 1 || p.Page > maxPage:
-		return 0, store.Errorf(store.Invalid, "page %d is not within 1..%d", p.Page, maxPage).WithHint("Pages count from 1; far into a bucket, list by name.")
-	case offset > store.MaxOffset:
+	case p.Page < 1:
+		return 0, store.Errorf(store.Invalid, "page %d: pages count from 1", p.Page)
+	case p.Page > store.MaxOffset || offset >= store.MaxOffset:
 		return 0, store.Errorf(store.Invalid, "page %d of %d entries begins after the first %d, which are all that page numbers reach", p.Page, p.PerPage, store.MaxOffset).
-			WithHint("Pass `next` of the last page as cursor; every page has it.")
+			WithHint("Pass `next` of the page before as cursor; every page that another one follows has it.")
 	default:
 		return offset, nil
 	}
