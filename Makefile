@@ -6,7 +6,7 @@ LISTEN  ?= 127.0.0.1:8080
 NODES   ?= 6
 BENCH   ?=
 FUZZTIME ?= 30s
-MIN_COVERAGE ?= 85
+MIN_COVERAGE ?= 94
 
 # The version is read by the binaries from their own build information, which
 # holds the commit when git can name one.
@@ -27,10 +27,10 @@ build: ## build s3gateway, s3storage and s3ctl into bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=$(BUILDVCS) -o bin/ ./cmd/...
 
 .PHONY: test
-test: ## install what is missing, run all tests with the race detector, sum up coverage
+test: ## install what is missing, run all tests with the race detector, demand MIN_COVERAGE percent of daemon/internal
 	@scripts/setup --race
 	@scripts/test --race
-	@scripts/coverage
+	@scripts/coverage --min $(MIN_COVERAGE)
 
 .PHONY: test-fast
 test-fast: ## run all tests without the race detector
