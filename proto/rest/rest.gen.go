@@ -906,7 +906,7 @@ type UpkeepState struct {
 	// Loops Work that never ends, by name.
 	Loops []LoopState `json:"loops"`
 
-	// ReportAge Seconds since the report about the loops. A gateway reports every few seconds; a report that is older than half a minute says that none runs the loops.
+	// ReportAge Seconds since the report about the loops. A gateway reports every few seconds; a report that is older than half a minute says that no gateway runs the loops.
 	ReportAge float32 `json:"report_age"`
 }
 

@@ -263,7 +263,7 @@ func (x *HeartbeatRequest) GetCapacity() *v1.Capacity {
 	return nil
 }
 
-// HeartbeatResponse says that the heartbeat was written down.
+// HeartbeatResponse says that the heartbeat was stored.
 type HeartbeatResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Time until the next heartbeat.

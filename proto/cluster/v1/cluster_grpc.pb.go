@@ -30,7 +30,7 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// MembershipService takes nodes in and hears their heartbeats. Calls carry a token made
+// MembershipService admits nodes and receives their heartbeats. Calls carry a token made
 // from the cluster's join token; errors carry ringstore.storage.v1.Error.
 type MembershipServiceClient interface {
 	// Join makes the node a member, or brings what is known of it up to date. It
@@ -75,7 +75,7 @@ func (c *membershipServiceClient) Heartbeat(ctx context.Context, in *HeartbeatRe
 // All implementations must embed UnimplementedMembershipServiceServer
 // for forward compatibility.
 //
-// MembershipService takes nodes in and hears their heartbeats. Calls carry a token made
+// MembershipService admits nodes and receives their heartbeats. Calls carry a token made
 // from the cluster's join token; errors carry ringstore.storage.v1.Error.
 type MembershipServiceServer interface {
 	// Join makes the node a member, or brings what is known of it up to date. It

@@ -763,7 +763,7 @@ func (x *PutSmallChunkRequest) GetData() []byte {
 // PutSmallChunkResponse answers a write that is durable.
 type PutSmallChunkResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What was stored, by the node's own reckoning.
+	// What was stored, as computed by the node itself.
 	Info          *ChunkInfo `protobuf:"bytes,1,opt,name=info,proto3" json:"info,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

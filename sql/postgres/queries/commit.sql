@@ -12,7 +12,7 @@ WHERE id = $1 AND state = 1 AND key = $3
 RETURNING id;
 
 -- Fails the transaction, and with it the whole pipeline, unless the condition holds for the latest file of the key $2 of
--- the bucket $1, or of the key of the file $8: $3 there is an object, $4 there is none, $5 it is this file (null: any), $6 it has
+-- the bucket $1, or of the key of the file $8: $3 there is an object, $4 there is no object, $5 it is this file (null: any), $6 it has
 -- one of these entity tags (null: any), $7 it has none of these (null). The file is locked, so the condition still holds when the
 -- following statements run. It holds where the bucket or the file $8 does not exist: the following statements find that.
 -- The cast fails with 22P02 where the condition does not hold, and with 22003 where the file was replaced while this waited
