@@ -91,7 +91,7 @@ func (s *Store) DeleteBucket(ctx context.Context, name store.BucketName, caller 
 			return err
 		}
 		var used bool
-		if err := t.Settle(); err != nil {
+		if err := t.FlushCounts(); err != nil {
 			return err
 		}
 		if err := t.Row(s.db.Q.BucketInUse, id).Scan(&used); err != nil {

@@ -23,7 +23,7 @@ func (s *Store) AdoptCluster(ctx context.Context, id store.ClusterID) error {
 // Restore implements store.MetadataLog.
 func (s *Store) Restore(ctx context.Context, records []store.LogRecord) error {
 	return s.db.Write(ctx, "Restore", func(t *db.Tx) error {
-		if err := t.Settle(); err != nil {
+		if err := t.FlushCounts(); err != nil {
 			return err
 		}
 		for _, r := range records {

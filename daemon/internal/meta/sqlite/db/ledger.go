@@ -6,13 +6,13 @@ import "maps"
 // usage of each, and how many reclaims they queue. It is written once, before the transaction commits. So a group of commits to one
 // bucket reads and changes its row once.
 type ledger struct {
-	ids      map[string]int64 // of buckets that exist, by name
-	usage    map[int64]tally  // by bucket
-	reclaims int64            // that were added to the queue, less those that were removed
+	ids      map[string]int64     // of buckets that exist, by name
+	usage    map[int64]usageDelta // by bucket
+	reclaims int64                // that were added to the queue, less those that were removed
 }
 
-// tally is what changes add to the usage of a bucket.
-type tally struct {
+// usageDelta is what changes add to the usage of a bucket.
+type usageDelta struct {
 	bytes, files int64
 	seq          uint64 // the last that was drawn
 }
@@ -20,7 +20,7 @@ type tally struct {
 func (l *ledger) clone() ledger { return ledger{maps.Clone(l.ids), maps.Clone(l.usage), l.reclaims} }
 
 // forget begins an empty ledger.
-func (t *Tx) forget() { t.ledger = ledger{map[string]int64{}, map[int64]tally{}, 0} }
+func (t *Tx) forget() { t.ledger = ledger{map[string]int64{}, map[int64]usageDelta{}, 0} }
 
 // BucketID returns the id of the row of a bucket. Where it was not looked up yet, find does that.
 func (t *Tx) BucketID(name string, find func() (int64, error)) (id int64, err error) {
@@ -49,9 +49,9 @@ func (t *Tx) Count(bucket, bytes, files int64) (seq uint64, err error) {
 // CountReclaims counts n reclaims that were added to the queue, or -n that were removed.
 func (t *Tx) CountReclaims(n int64) { t.reclaims += n }
 
-// Settle writes what was counted, and forgets the buckets. A change of the rows of buckets calls it first: a row that is created
+// FlushCounts writes what was counted, and forgets the buckets. A change of the rows of buckets calls it first: a row that is created
 // later in the transaction may have the id of one that is deleted.
-func (t *Tx) Settle() error {
+func (t *Tx) FlushCounts() error {
 	for bucket, sum := range t.usage {
 		if _, err := t.Exec(t.q.AddUsage, sum.bytes, sum.files, int64(sum.seq), bucket); err != nil {
 			return err

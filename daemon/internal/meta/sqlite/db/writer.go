@@ -185,7 +185,7 @@ func (w *writer) commit(group []*change) error {
 		t.rollback()
 		return nil
 	}
-	if err := t.Settle(); err != nil {
+	if err := t.FlushCounts(); err != nil {
 		t.rollback()
 		return err
 	}

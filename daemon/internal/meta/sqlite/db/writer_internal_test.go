@@ -265,7 +265,7 @@ func TestAGroupCountsOnce(t *testing.T) {
 }
 
 // The row of a new bucket may have the id of one that was deleted in the same transaction.
-func TestASettledGroupCountsNothingForTheNextBucket(t *testing.T) {
+func TestAFlushedGroupCountsNothingForTheNextBucket(t *testing.T) {
 	t.Parallel()
 	s := opened(t)
 	find := func(tx *Tx) func() (int64, error) {
@@ -281,7 +281,7 @@ func TestASettledGroupCountsNothingForTheNextBucket(t *testing.T) {
 		}
 		return err
 	}, func(tx *Tx) error {
-		if err := tx.Settle(); err != nil {
+		if err := tx.FlushCounts(); err != nil {
 			return err
 		}
 		_, err := tx.Exec(s.Q.DropBucket, old)
