@@ -92,9 +92,9 @@ func whole(f store.File) bool {
 	return size == f.Size && (f.State == store.Complete || f.State == store.Deleted)
 }
 
-// Settled returns how many of the changes, from the first on, can be recorded on their own when others follow them: a replaced file
+// CompletePrefix returns how many of the changes, from the first on, can be recorded on their own when others follow them: a replaced file
 // is recorded together with its successor, and a file that left a key together with its arrival under another. At least one.
-func Settled(changes []store.ObjectChange, rows Rows) int {
+func CompletePrefix(changes []store.ObjectChange, rows Rows) int {
 	renamed, put := lastRenames(changes), map[object]int{}
 	for i, c := range changes {
 		if c.Kind == store.FilePut || c.Kind == store.FileRenamed {

@@ -39,7 +39,7 @@ func (l *Loop) read(ctx context.Context) (changes []store.ObjectChange, rows met
 			break
 		}
 	}
-	return changes[:metalog.Settled(changes, rows)], rows, true, nil
+	return changes[:metalog.CompletePrefix(changes, rows)], rows, true, nil
 }
 
 // readRows adds the rows that the changes name, and returns how many parts they have.
@@ -93,7 +93,7 @@ func (l *Loop) writeTail(ctx context.Context, changes []store.ObjectChange, rows
 	done, err := l.store(ctx, segment{kind: store.TailSegment, first: l.logged, last: last, records: records})
 	if errors.Is(err, errTooLarge) && len(changes) > 1 {
 		l.looked = l.looked.Add(-l.cfg.Every) // the rest follows at once
-		return l.writeTail(ctx, changes[:metalog.Settled(changes[:len(changes)/2], rows)], rows, out)
+		return l.writeTail(ctx, changes[:metalog.CompletePrefix(changes[:len(changes)/2], rows)], rows, out)
 	}
 	if err != nil {
 		return err
