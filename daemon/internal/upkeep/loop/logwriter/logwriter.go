@@ -62,16 +62,16 @@ type Loop struct {
 	cfg Config
 	io  *stripe.IO
 
-	term     uint64             // of the lease under which the fields below were read
-	loaded   bool               // they say what the metadata store has
-	segments []store.LogSegment // by number
-	log      store.LogID        // that is written
-	logged   store.Revision     // the tail holds all changes up to it
-	looked   time.Time          // when changes were last read
-	snap     *snapshot          // in progress; nil: none
-	rest     time.Time          // no merge before; a segment could not be read
-	stray    []store.Task       // chunks to be reclaimed, of which the metadata store does not know yet
-	doubtful []store.Part       // parts of segments of which it is not known whether the list has them
+	term      uint64             // of the lease under which the fields below were read
+	loaded    bool               // they say what the metadata store has
+	segments  []store.LogSegment // by number
+	log       store.LogID        // that is written
+	logged    store.Revision     // the tail holds all changes up to it
+	looked    time.Time          // when changes were last read
+	snap      *snapshot          // in progress; nil: none
+	rest      time.Time          // no merge before; a segment could not be read
+	uncertain []store.Task       // chunks to be reclaimed, of which the metadata store does not know yet
+	doubtful  []store.Part       // parts of segments of which it is not known whether the list has them
 }
 
 // New makes the loop.
@@ -118,7 +118,7 @@ func (l *Loop) Step(ctx context.Context, term uint64) (upkeep.Outcome, error) {
 
 // load reads the list of segments, and resumes the newest log. What an earlier writer left unfinished is removed by compact.
 func (l *Loop) load(ctx context.Context, term uint64) error {
-	if err := l.queueStray(ctx); err != nil {
+	if err := l.queueUncertain(ctx); err != nil {
 		return err
 	}
 	for len(l.doubtful) > 0 {

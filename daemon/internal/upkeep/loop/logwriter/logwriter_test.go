@@ -397,9 +397,9 @@ func TestManyChanges(t *testing.T) {
 	r.requireReplay(t)
 }
 
-// TestStrayChunksAreQueuedOnceTheStoreAnswers has nodes whose answer is lost, and a metadata store that fails when the chunks that they may
+// TestUncertainChunksAreQueuedOnceTheStoreAnswers has nodes whose answer is lost, and a metadata store that fails when the chunks that they may
 // have are to be queued for reclaim.
-func TestStrayChunksAreQueuedOnceTheStoreAnswers(t *testing.T) {
+func TestUncertainChunksAreQueuedOnceTheStoreAnswers(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 6, nil)
 	r.put(t, file("a", 1), 0)
@@ -422,5 +422,5 @@ func TestStrayChunksAreQueuedOnceTheStoreAnswers(t *testing.T) {
 	require.Error(t, err, "the nodes are out of use for a while")
 	depth, err := r.Meta.Depth(context.Background(), store.Reclaim)
 	require.NoError(t, err)
-	require.GreaterOrEqual(t, depth.Tasks, int64(3), "all copies of the segment that was given up")
+	require.GreaterOrEqual(t, depth.Tasks, int64(3), "all copies of the segment that was abandoned")
 }

@@ -107,22 +107,22 @@ func (l *Loop) write(ctx context.Context, plan *placement.Plan, x store.LogSegme
 		FileSize: p.Size, PartNumber: 1, PartSize: p.Size, PartCRC64: p.CRC64, K: p.K, M: p.M, UnitSize: p.UnitSize,
 	})
 	p.Chunks = chunks
-	l.stray = append(l.stray, w.Uncertain()...)
-	if err = errors.Join(err, l.queueStray(ctx)); err != nil {
+	l.uncertain = append(l.uncertain, w.Uncertain()...)
+	if err = errors.Join(err, l.queueUncertain(ctx)); err != nil {
 		return p, errors.Join(err, l.abandon(ctx, p))
 	}
 	return p, nil
 }
 
-// queueStray queues the chunks for reclaim that nodes may have beside those of the segments. Where that fails, load tries again.
-func (l *Loop) queueStray(ctx context.Context) error {
-	if len(l.stray) == 0 {
+// queueUncertain queues the chunks for reclaim that nodes may have beside those of the segments. Where that fails, load tries again.
+func (l *Loop) queueUncertain(ctx context.Context) error {
+	if len(l.uncertain) == 0 {
 		return nil
 	}
-	if err := l.cfg.Meta.Enqueue(ctx, l.stray); err != nil {
+	if err := l.cfg.Meta.Enqueue(ctx, l.uncertain); err != nil {
 		return err
 	}
-	l.stray = nil
+	l.uncertain = nil
 	l.cfg.Reclaim()
 	return nil
 }
