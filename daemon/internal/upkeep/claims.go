@@ -32,9 +32,9 @@ func (c *Claims) Claim(ctx context.Context, q store.Queues, query store.ClaimQue
 	return tasks, err
 }
 
-// Settle calls the function Settle and notes a lost answer.
+// Settle stores the outcomes of claimed tasks, as recordOutcomes says, and notes a lost answer.
 func (c *Claims) Settle(ctx context.Context, q store.Queues, results []Result) (done int64, err error) {
-	done, err = Settle(ctx, q, results)
+	done, err = recordOutcomes(ctx, q, results)
 	c.note(err)
 	return done, err
 }

@@ -18,14 +18,14 @@ type Result struct {
 // maxPostpone bounds how long a task that keeps failing waits.
 const maxPostpone = 5 * time.Minute
 
-// settleLimit bounds the calls of Settle.
-const settleLimit = 10 * time.Second
+// recordLimit bounds the calls of recordOutcomes.
+const recordLimit = 10 * time.Second
 
-// Settle records the outcome of claimed tasks: finished ones leave the queue,
+// recordOutcomes stores the outcomes of claimed tasks: finished ones leave the queue,
 // the others become due again with increasing delay and their error as the reason. When
 // ctx has ended they are due at once, for the next leader; the calls to the store do not
 // depend on ctx. It returns the number of finished tasks.
-func Settle(ctx context.Context, q store.Queues, results []Result) (done int64, err error) {
+func recordOutcomes(ctx context.Context, q store.Queues, results []Result) (done int64, err error) {
 	var finished []store.Task
 	later := map[time.Duration][]store.Task{}
 	for _, r := range results {
@@ -41,7 +41,7 @@ func Settle(ctx context.Context, q store.Queues, results []Result) (done int64, 
 		}
 		later[delay] = append(later[delay], r.Task)
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleLimit)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordLimit)
 	defer cancel()
 	var errs []error
 	if len(finished) > 0 {
