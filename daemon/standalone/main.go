@@ -98,7 +98,7 @@ func runCore(ctx context.Context, c Config, ns *nodes, p gateway.Parts, stdout i
 		return errors.Join(err, core.Close())
 	}
 	g := lifecycle.NewGroup(p.Log)
-	g.Add(lifecycle.Service{Name: "heartbeats", Run: ns.pulse().Run})
+	g.Add(lifecycle.Service{Name: "heartbeats", Run: ns.heartbeater().Run})
 	core.AddTo(g, func() {
 		fmt.Fprintf(stdout, "Ringstore standalone, %d storage nodes, data in %s\n", len(ns.all), c.Data)
 		fmt.Fprintf(stdout, "  REST API  %s\n  profile   %s (%q)\n", endpoint, where, name)

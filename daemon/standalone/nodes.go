@@ -87,8 +87,8 @@ func (ns *nodes) connect(n store.Node) (chunk.Store, io.Closer, error) {
 		WithHint("Start with the directories of all nodes, or remove the node.")
 }
 
-// pulse sends the heartbeats of all nodes of this process.
-func (ns *nodes) pulse() cluster.Heartbeater {
+// heartbeater sends the heartbeats of all nodes of this process.
+func (ns *nodes) heartbeater() cluster.Heartbeater {
 	all := make(map[store.NodeID]chunk.Store, len(ns.all))
 	for _, n := range ns.all {
 		all[n.chunks.Identity().Node] = n.chunks

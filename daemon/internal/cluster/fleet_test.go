@@ -276,7 +276,7 @@ func TestDatabaseAwayDoesNotMakeNodesInactive(t *testing.T) {
 		require.Equal(t, cluster.Online, r.status(0))
 		require.Equal(t, cluster.Inactive, r.status(1), "30 s of its own")
 		time.Sleep(10 * time.Second)
-		require.Equal(t, cluster.Inactive, r.status(0), "the excuse does not last for ever")
+		require.Equal(t, cluster.Inactive, r.status(0), "the excuse does not last indefinitely")
 	})
 }
 
@@ -416,7 +416,7 @@ func TestNoWayToANode(t *testing.T) {
 	require.NoError(t, err, "a failure is not kept")
 }
 
-func TestPulseSkipsANodeThatDoesNotAnswer(t *testing.T) {
+func TestHeartbeaterSkipsANodeThatDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 2)

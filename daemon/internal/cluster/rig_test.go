@@ -155,9 +155,9 @@ func (r *rig) log() (dials, closed []string) {
 }
 
 // run starts the fleet and heartbeats for the given nodes; the returned function stops only the heartbeats.
-func (r *rig) run(beating ...int) (stopPulse func()) {
+func (r *rig) run(beating ...int) (stopHeartbeats func()) {
 	ctx, cancel := context.WithCancel(context.Background())
-	pulse, stop := context.WithCancel(ctx)
+	beat, stop := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = r.fleet.Run(ctx) })
 	nodes := map[store.NodeID]chunk.Store{}
@@ -165,10 +165,10 @@ func (r *rig) run(beating ...int) (stopPulse func()) {
 		nodes[id(i)] = r.chunks[id(i)]
 	}
 	p := cluster.Heartbeater{Meta: r.meta, Nodes: nodes, Every: heartbeat, Log: slog.New(slog.DiscardHandler)}
-	pulsing := make(chan struct{})
-	wg.Go(func() { defer close(pulsing); _ = p.Run(pulse) })
+	stopped := make(chan struct{})
+	wg.Go(func() { defer close(stopped); _ = p.Run(beat) })
 	r.t.Cleanup(func() { cancel(); wg.Wait() })
-	return func() { stop(); <-pulsing }
+	return func() { stop(); <-stopped }
 }
 
 func (r *rig) status(i int) cluster.Status {
