@@ -156,10 +156,10 @@ func TestComplete_IsSilentWhenItFails(t *testing.T) {
 		_, err := w.Write([]byte("<html>"))
 		return err == nil
 	}
-	for name, spoil := range map[string]func(*rig){
+	for name, misconfigure := range map[string]func(*rig){
 		"refused":        func(r *rig) { r.SetHook(refuse) },
 		"no gateway":     func(r *rig) { r.SetHook(nonsense) },
-		"nobody there":   func(r *rig) { r.env[profile.EnvEndpoint] = "http://127.0.0.1:1" },
+		"no server":      func(r *rig) { r.env[profile.EnvEndpoint] = "http://127.0.0.1:1" },
 		"wrong key":      func(r *rig) { r.env[profile.EnvSecret] = "wrong" },
 		"no profile":     func(r *rig) { r.env[profile.EnvProfile] = "nope" },
 		"broken file":    func(r *rig) { require.NoError(r.t, os.WriteFile(string(r.profiles), []byte("{half"), 0o600)) },
@@ -168,7 +168,7 @@ func TestComplete_IsSilentWhenItFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
-			spoil(r)
+			misconfigure(r)
 			for _, line := range []string{"ls s3://", "ls s3://default/", "bucket rm ", "session abort ", "cp s3://default/a s3://d"} {
 				values, _ := r.offered(strings.Split(line, " ")...)
 				require.Empty(t, values, line)

@@ -60,9 +60,9 @@ func TestCheckFindsEachViolation(t *testing.T) {
 		return func(g Graph) { g[path].Imports = append(g[path].Imports, more...) }
 	}
 	cases := []struct {
-		name  string
-		spoil func(Graph)
-		want  []string
+		name   string
+		change func(Graph)
+		want   []string
 	}{
 		{"an import upwards", imports("lib/disk", "cmd/tool"), []string{"lib/disk: may not import cmd/tool"}},
 		{"an import between neighbours", func(g Graph) {
@@ -107,7 +107,7 @@ func TestCheckFindsEachViolation(t *testing.T) {
 	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {
 			graph := smallGraph()
-			tc.spoil(graph)
+			tc.change(graph)
 			require.Equal(t, tc.want, Check(graph, smallRules()))
 		})
 	}

@@ -195,8 +195,8 @@ func (h *history) read(key string, v version, began, ended time.Time) {
 	}
 }
 
-// settled returns the version of a key if it can show exactly one.
-func (h *history) settled(key string) (version, bool) {
+// onlyVersion returns the version of a key if it can show exactly one.
+func (h *history) onlyVersion(key string) (version, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var only *claim

@@ -257,8 +257,8 @@ func (w *workload) relocate(ctx context.Context, gateway int, key string, rng *r
 		return
 	}
 	defer w.locks[to].Unlock()
-	v, certain := w.h.settled(key)
-	if _, other := w.h.settled(to); !certain || !other || v == absent {
+	v, certain := w.h.onlyVersion(key)
+	if _, other := w.h.onlyVersion(to); !certain || !other || v == absent {
 		return
 	}
 	id, err := w.apis[gateway].latest(ctx, bucket, key)

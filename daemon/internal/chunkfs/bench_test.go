@@ -30,9 +30,9 @@ func cpuTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// spread runs step b.N times, by the given number of writers on each of six stores, and
+// runWriters runs step b.N times, by the given number of writers on each of six stores, and
 // reports steps per second and CPU time per step.
-func spread(b *testing.B, writers int, step func(place, writer int) error) {
+func runWriters(b *testing.B, writers int, step func(place, writer int) error) {
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	b.ResetTimer()
@@ -66,7 +66,7 @@ func BenchmarkSixSmall(b *testing.B) {
 			stores[i] = open(b, chunkfs.Config{Dir: b.TempDir()})
 		}
 		u, label := chunk.NewUnit(chunktest.Bytes(1, size), nil), chunktest.SampleLabel()
-		spread(b, 8, func(p, _ int) error {
+		runWriters(b, 8, func(p, _ int) error {
 			spec := chunk.Spec{ID: chunktest.NewID(), UnitSize: chunk.DefaultUnitSize, SizeHint: size}
 			_, err := stores[p].PutSmall(context.Background(), spec, u, label)
 			return err
@@ -76,7 +76,7 @@ func BenchmarkSixSmall(b *testing.B) {
 		b.Run(fmt.Sprintf("bare files, %d a sync", perSync), func(b *testing.B) {
 			files, ends := bareFiles(b)
 			data := chunktest.Bytes(1, (size+300)*perSync)
-			spread(b, 1, func(p, _ int) error {
+			runWriters(b, 1, func(p, _ int) error {
 				ends[p] += int64(len(data))
 				if _, err := files[p].WriteAt(data, ends[p]-int64(len(data))); err != nil {
 					return err
@@ -116,7 +116,7 @@ func BenchmarkSixLarge(b *testing.B) {
 		}
 		u, label := chunk.NewUnit(data, nil), chunktest.SampleLabel()
 		b.SetBytes(size)
-		spread(b, 1, func(p, _ int) error {
+		runWriters(b, 1, func(p, _ int) error {
 			id := chunktest.NewID()
 			w, err := stores[p].Create(context.Background(), chunk.Spec{ID: id, UnitSize: len(data), SizeHint: size})
 			if err != nil {
@@ -137,7 +137,7 @@ func BenchmarkSixLarge(b *testing.B) {
 	b.Run("bare streams", func(b *testing.B) {
 		dir := b.TempDir()
 		b.SetBytes(size)
-		spread(b, 1, func(p, _ int) error {
+		runWriters(b, 1, func(p, _ int) error {
 			name := filepath.Join(dir, fmt.Sprint(p))
 			f, err := os.Create(name)
 			if err != nil {

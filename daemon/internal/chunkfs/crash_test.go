@@ -56,11 +56,11 @@ func (o *oracle) attempt(id store.ChunkID, data string, change func() error) err
 		return err // the outcome remains unknown
 	}
 	o.busy = false
-	o.settle(id, data)
+	o.apply(id, data)
 	return nil
 }
 
-func (o *oracle) settle(id store.ChunkID, data string) {
+func (o *oracle) apply(id store.ChunkID, data string) {
 	if data == "" {
 		delete(o.kept, id)
 	} else {
@@ -92,7 +92,7 @@ func (o *oracle) check(t TB, s *chunkfs.Store) {
 	if o.busy {
 		got := found[o.id]
 		require.True(t, got == o.kept[o.id] || got == o.open, "chunk %s is %d bytes, neither as before (%d) nor as after (%d)", o.id, len(got), len(o.kept[o.id]), len(o.open))
-		o.settle(o.id, got)
+		o.apply(o.id, got)
 		o.busy = false
 	}
 	require.Equal(t, slices.SortedFunc(maps.Keys(o.kept), store.ChunkID.Compare), slices.SortedFunc(maps.Keys(found), store.ChunkID.Compare))

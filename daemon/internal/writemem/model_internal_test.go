@@ -12,12 +12,12 @@ import (
 // account of what each upload holds.
 type machine struct {
 	pool *Pool
-	open []*Upload // with a stripe, waiting or not
-	lent []loan    // buffers of completed stripes: nodes return them at any time
+	open []*Upload    // with a stripe, waiting or not
+	lent []lentBuffer // buffers of completed stripes: nodes return them at any time
 	unit int64
 }
 
-type loan struct {
+type lentBuffer struct {
 	area *area
 	who  *caller
 	n    int64
@@ -66,7 +66,7 @@ func (m *machine) ask(t *rapid.T, u *Upload) {
 
 func (m *machine) complete(u *Upload) {
 	if u.stripe.taken > 0 {
-		m.lent = append(m.lent, loan{u.stripe.area, u.stripe.who, u.stripe.taken})
+		m.lent = append(m.lent, lentBuffer{u.stripe.area, u.stripe.who, u.stripe.taken})
 	}
 	m.drop(u)
 }

@@ -177,7 +177,7 @@ var callTests = []test{
 		put(t, m, f)
 		want, err := m.File(t.Context(), f.ID)
 		require.NoError(t, err)
-		spoil := func(f store.File) {
+		modify := func(f store.File) {
 			f.SHA256[0]++
 			f.Meta["colour"] = "red"
 			if len(f.Parts) > 0 {
@@ -185,18 +185,18 @@ var callTests = []test{
 				f.Parts[0].Size++
 			}
 		}
-		spoil(f)
+		modify(f)
 		got, err := m.File(t.Context(), f.ID)
 		require.NoError(t, err)
 		same(t, want, got)
-		spoil(got)
+		modify(got)
 		page, err := m.ListObjects(t.Context(), store.ObjectQuery{Bucket: f.Bucket, Limit: 1})
 		require.NoError(t, err)
-		spoil(*page.Entries[0].File)
+		modify(*page.Entries[0].File)
 		p, of, err := m.Part(t.Context(), f.Parts[0].ID)
 		require.NoError(t, err)
 		p.Chunks[0].Sum++
-		spoil(of)
+		modify(of)
 		again, err := m.File(t.Context(), f.ID)
 		require.NoError(t, err)
 		same(t, want, again)

@@ -109,14 +109,14 @@ var jobTests = []test{
 		require.Contains(t, err.Error(), first.ID.String(), "a repeated call finds its own id")
 	}},
 	{"an invalid job is not stored", func(t *testing.T, m store.Metadata) {
-		for _, spoil := range []func(*store.Job){
+		for _, invalidate := range []func(*store.Job){
 			func(j *store.Job) { j.ID = store.JobID{} }, func(j *store.Job) { j.Kind = "" }, func(j *store.Job) { j.Kind = "Drain" },
 			func(j *store.Job) { j.Kind = strings.Repeat("a", 33) }, func(j *store.Job) { j.Target = "a\x00" },
 			func(j *store.Job) { j.Target = strings.Repeat("a", 1025) }, func(j *store.Job) { j.Args = []byte("{") },
 			func(j *store.Job) { j.Args = []byte(`"` + strings.Repeat("a", store.MaxJobBytes) + `"`) },
 		} {
 			j := newJob("drain", "n1")
-			spoil(&j)
+			invalidate(&j)
 			_, err := m.CreateJob(t.Context(), j)
 			requireKind(t, store.Invalid, err)
 		}

@@ -148,12 +148,12 @@ var nodeTests = []test{
 		require.Equal(t, store.NodeRemoved, nodeOf(t, view, n.ID).State)
 	}},
 	{"a node without id, name or weight is Invalid", func(t *testing.T, m store.Metadata) {
-		for _, spoil := range []func(*store.Node){
+		for _, invalidate := range []func(*store.Node){
 			func(n *store.Node) { n.ID = store.NodeID{} }, func(n *store.Node) { n.Name = "" },
 			func(n *store.Node) { n.Weight = 0 }, func(n *store.Node) { n.Weight = -1 },
 		} {
 			n := newNode("n1")
-			spoil(&n)
+			invalidate(&n)
 			_, err := m.JoinNode(t.Context(), n)
 			requireKind(t, store.Invalid, err)
 		}

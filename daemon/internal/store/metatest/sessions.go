@@ -184,14 +184,14 @@ var sessionTests = []test{
 		same(t, alive, sessionOf(t, m, alive.ID))
 	}},
 	{"create is Invalid for what no session can be", func(t *testing.T, m store.Metadata) {
-		for name, spoil := range map[string]func(*store.Session){
+		for name, invalidate := range map[string]func(*store.Session){
 			"bucket": func(s *store.Session) { s.Bucket = "A" },
 			"key":    func(s *store.Session) { s.Key = "" },
 			"id":     func(s *store.Session) { s.ID = store.FileID{} },
 			"size":   func(s *store.Session) { s.Size = -2 },
 		} {
 			s := newSession("a")
-			spoil(&s)
+			invalidate(&s)
 			_, err := m.CreateSession(t.Context(), s, time.Hour, store.SessionLimits{})
 			require.Error(t, err, name)
 			requireKind(t, store.Invalid, err)
