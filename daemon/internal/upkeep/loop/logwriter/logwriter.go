@@ -88,10 +88,10 @@ func New(c Config) *Loop {
 	return &Loop{cfg: c, io: stripe.New(stripe.Config{Fleet: c.Fleet, Meta: c.Meta, Log: c.Log})}
 }
 
-// Name implements upkeep.Job.
+// Name implements upkeep.Loop.
 func (l *Loop) Name() string { return Name }
 
-// Pace implements upkeep.Job. The tail is written once a second; a snapshot takes half of the time in between.
+// Pace implements upkeep.Loop. The tail is written once a second; a snapshot takes half of the time in between.
 func (l *Loop) Pace() upkeep.Pace { return upkeep.Pace{Every: l.cfg.Every, Throttle: 1} }
 
 // Step writes what changed, and then does one piece of compaction.
