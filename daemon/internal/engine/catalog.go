@@ -8,9 +8,6 @@ import (
 
 // ListObjects lists the latest files of a bucket by key; see store.Files. Invalid, NotFound.
 func (e *Engine) ListObjects(ctx context.Context, q store.ObjectQuery) (store.ObjectPage, error) {
-	if err := q.Validate(); err != nil {
-		return store.ObjectPage{}, err
-	}
 	if err := q.Bucket.Validate(); err != nil {
 		return store.ObjectPage{}, err
 	}
@@ -19,17 +16,11 @@ func (e *Engine) ListObjects(ctx context.Context, q store.ObjectQuery) (store.Ob
 
 // ListFiles lists files of one state by time of creation; see store.Files. Invalid, NotFound.
 func (e *Engine) ListFiles(ctx context.Context, q store.FileQuery) (store.FilePage, error) {
-	if err := q.Validate(); err != nil {
-		return store.FilePage{}, err
-	}
 	return e.meta.ListFiles(ctx, q)
 }
 
 // CreateBucket adds a bucket. The caller, here and below, is the client's access key, or "". Invalid, Exists.
 func (e *Engine) CreateBucket(ctx context.Context, b store.Bucket, caller string) error {
-	if err := b.Validate(); err != nil {
-		return err
-	}
 	return e.meta.CreateBucket(ctx, b, caller)
 }
 
@@ -56,9 +47,6 @@ func (e *Engine) Usages(ctx context.Context) (map[store.BucketName]store.Usage, 
 // UpdateBucket changes a bucket's policies. They apply to new data within a few seconds
 // on every gateway. Invalid, NotFound.
 func (e *Engine) UpdateBucket(ctx context.Context, b store.Bucket, caller string) error {
-	if err := b.Validate(); err != nil {
-		return err
-	}
 	if err := e.meta.UpdateBucket(ctx, b, caller); err != nil {
 		return err
 	}

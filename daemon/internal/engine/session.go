@@ -29,9 +29,6 @@ func (e *Engine) CreateSession(ctx context.Context, r SessionRequest) (store.Ses
 		ID: store.NewFileID(), Bucket: r.Bucket, Key: r.Key, Size: r.Size, ContentType: r.ContentType,
 		Meta: r.Meta, CRC64: r.CRC64, Owner: r.Caller,
 	}
-	if err := s.Validate(); err != nil {
-		return store.Session{}, err
-	}
 	if r.Size > e.cfg.MaxSessionFile {
 		return store.Session{}, tooLarge(e.cfg.MaxSessionFile)
 	}
@@ -64,9 +61,6 @@ func (e *Engine) SetSessionSize(ctx context.Context, id store.FileID, size int64
 
 // ListSessions lists sessions; see store.Sessions. Invalid, NotFound.
 func (e *Engine) ListSessions(ctx context.Context, q store.SessionQuery) (store.SessionPage, error) {
-	if err := q.Validate(); err != nil {
-		return store.SessionPage{}, err
-	}
 	return e.meta.ListSessions(ctx, q)
 }
 
