@@ -39,7 +39,7 @@ func (e *Engine) open(ctx context.Context, id store.FileID, etag string) (*Objec
 	case err != nil:
 		return nil, err
 	case f.State == store.Uploading:
-		return nil, store.Errorf(store.Conflict, "file %s is still being uploaded", id).WithHint("Query its metadata until its status is complete.")
+		return nil, store.Errorf(store.Conflict, "file %s is still being uploaded", id).WithHint("Query its metadata until its status is completed.")
 	case f.State != store.Complete || f.DeleteMarker:
 		return nil, noFile(id)
 	}
