@@ -52,16 +52,8 @@ func (e *Engine) CompleteSession(ctx context.Context, r CompleteRequest) (store.
 	if err := smallest(parts, r.MinPartSize); err != nil {
 		return store.File{}, err
 	}
-	f := assemble(s, parts)
-	for _, want := range []expectation{{s.Size, s.CRC64}, {r.Size, r.CRC64}} {
-		if err := want.check(f); err != nil {
-			return store.File{}, err
-		}
-	}
-	if f.Size > e.cfg.MaxSessionFile {
-		return store.File{}, tooLarge(e.cfg.MaxSessionFile)
-	}
-	return e.commitSessions(ctx, store.Completion{Change: r.Change, File: f, Sessions: []store.FileID{s.ID}})
+	c := store.Completion{Change: r.Change, File: assemble(s, parts), Sessions: []store.FileID{s.ID}}
+	return e.commitSessions(ctx, c, expectation{s.Size, s.CRC64}, expectation{r.Size, r.CRC64})
 }
 
 // Concatenate makes one file of the parts of several sessions, in the order of the
@@ -88,14 +80,8 @@ func (e *Engine) Concatenate(ctx context.Context, r SessionRequest, sessions []s
 	if err := store.ValidPartNumber(max(len(parts), 1)); err != nil {
 		return store.File{}, err
 	}
-	f := assemble(whole, parts)
-	if err := (expectation{r.Size, r.CRC64}).check(f); err != nil {
-		return store.File{}, err
-	}
-	if f.Size > e.cfg.MaxSessionFile {
-		return store.File{}, tooLarge(e.cfg.MaxSessionFile)
-	}
-	return e.commitSessions(ctx, store.Completion{Change: store.Change{Caller: r.Caller}, File: f, Sessions: sessions})
+	c := store.Completion{Change: store.Change{Caller: r.Caller}, File: assemble(whole, parts), Sessions: sessions}
+	return e.commitSessions(ctx, c, expectation{r.Size, r.CRC64})
 }
 
 // choose returns the requested ones of the parts that have arrived. Both are ordered by number.
@@ -184,8 +170,16 @@ func (e *Engine) completedBefore(ctx context.Context, r CompleteRequest, missing
 	return f, nil
 }
 
-// commitSessions makes the file visible. Its parts are durable.
-func (e *Engine) commitSessions(ctx context.Context, c store.Completion) (stored store.File, err error) {
+// commitSessions makes the file visible, if it is what is expected. Its parts are durable.
+func (e *Engine) commitSessions(ctx context.Context, c store.Completion, expected ...expectation) (stored store.File, err error) {
+	for _, want := range expected {
+		if err := want.check(c.File); err != nil {
+			return store.File{}, err
+		}
+	}
+	if c.File.Size > e.cfg.MaxSessionFile {
+		return store.File{}, tooLarge(e.cfg.MaxSessionFile)
+	}
 	if err := e.readable(c.File.Parts); err != nil {
 		return store.File{}, err
 	}
