@@ -22,6 +22,7 @@ package cluster
 import (
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/ringstore/ringstore/daemon/internal/placement"
 	"github.com/ringstore/ringstore/daemon/internal/ring"
@@ -100,6 +101,7 @@ type View struct {
 	// is in neither list may have joined after this view.
 	Removed []store.NodeID
 	byID    map[store.NodeID]int
+	plans   sync.Map // of Plan: int -> *placement.Plan
 }
 
 // NewView builds a view. It takes over members.
@@ -123,8 +125,11 @@ func (v *View) Policy(wanted int) placement.Policy {
 }
 
 // Plan decides where new data that is to survive the wanted number of node failures is placed, as long as this view is
-// current. Errors: those of placement.NewPlan.
+// current. It is made once, so that a small put does not visit all nodes. Errors: those of placement.NewPlan.
 func (v *View) Plan(wanted int) (*placement.Plan, error) {
+	if p, ok := v.plans.Load(wanted); ok {
+		return p.(*placement.Plan), nil
+	}
 	members := make([]placement.Member, len(v.Members))
 	for i, m := range v.Members {
 		active := m.State == store.NodeActive
@@ -133,7 +138,24 @@ func (v *View) Plan(wanted int) (*placement.Plan, error) {
 			Active: active, Writable: m.Writable(), Full: active && m.Status == Online,
 		}
 	}
-	return placement.NewPlan(v.Ring, members, wanted)
+	p, err := placement.NewPlan(v.Ring, members, wanted)
+	if err != nil {
+		return nil, err
+	}
+	v.plans.Store(wanted, p)
+	return p, nil
+}
+
+// Survives is the number of further node failures that the part survives, counting only nodes that can be read now; -1 when it
+// cannot be read now.
+func (v *View) Survives(p store.Part) int {
+	placed := make([]store.Placement, len(p.Chunks))
+	for i, c := range p.Chunks {
+		if m, ok := v.Member(c.Node); ok && m.Readable() {
+			placed[i] = c
+		}
+	}
+	return placement.Survives(p.K, placed)
 }
 
 // gained reports whether a node takes new chunks that did not in the view before.

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ringstore/ringstore/daemon/internal/placement"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/proto/checksum"
 )
@@ -207,7 +206,7 @@ func (e *Engine) readable(parts []store.Part) error {
 	view := e.fleet.View()
 	var lost []string
 	for _, p := range parts {
-		if placement.Survives(p.K, reachable(view, p)) < 0 {
+		if view.Survives(p) < 0 {
 			lost = append(lost, strconv.Itoa(p.Number))
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/ringstore/ringstore/daemon/internal/cluster"
-	"github.com/ringstore/ringstore/daemon/internal/placement"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -87,20 +86,9 @@ func role(p store.Part, index int) string {
 func survivesNow(view *cluster.View, parts []store.Part) int {
 	least := len(view.Members)
 	for _, p := range parts {
-		least = min(least, placement.Survives(p.K, reachable(view, p)))
+		least = min(least, view.Survives(p))
 	}
 	return least
-}
-
-// reachable returns the part's placements, those on nodes that cannot be read now without a node.
-func reachable(view *cluster.View, p store.Part) []store.Placement {
-	placed := make([]store.Placement, len(p.Chunks))
-	for i, c := range p.Chunks {
-		if m, ok := view.Member(c.Node); ok && m.Readable() {
-			placed[i] = c
-		}
-	}
-	return placed
 }
 
 // Health is the state of the metadata store and the nodes.
@@ -121,7 +109,7 @@ func (e *Engine) Health(ctx context.Context) Health {
 			h.Writable++
 		}
 	}
-	if p, err := e.plans.get(view, e.cfg.Survive); err == nil {
+	if p, err := view.Plan(e.cfg.Survive); err == nil {
 		h.Survive = p.AtOnce
 	}
 	return h

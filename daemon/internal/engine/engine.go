@@ -92,7 +92,6 @@ type Engine struct {
 	meta     store.Metadata
 	fleet    Fleet
 	pool     *writemem.Pool
-	plans    planner
 	buckets  sync.Map // store.BucketName -> cachedBucket
 	sessions sessionCache
 	io       *stripe.IO

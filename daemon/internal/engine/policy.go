@@ -2,42 +2,11 @@ package engine
 
 import (
 	"context"
-	"sync/atomic"
 	"time"
 
-	"github.com/ringstore/ringstore/daemon/internal/cluster"
 	"github.com/ringstore/ringstore/daemon/internal/placement"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
-
-// planner caches the plans for the current view, one for each number of failures,
-// so that a small put does not visit all nodes.
-type planner struct {
-	now atomic.Pointer[planSet]
-}
-
-type planSet struct {
-	view  *cluster.View
-	plans [store.MaxSurvive + 1]atomic.Pointer[placement.Plan]
-}
-
-// get returns the plan for the view. Errors: those of placement.NewPlan.
-func (p *planner) get(v *cluster.View, wanted int) (*placement.Plan, error) {
-	set := p.now.Load()
-	if set == nil || set.view != v {
-		set = &planSet{view: v}
-		p.now.Store(set)
-	}
-	if made := set.plans[wanted].Load(); made != nil {
-		return made, nil
-	}
-	made, err := v.Plan(wanted)
-	if err != nil {
-		return nil, err
-	}
-	set.plans[wanted].Store(made)
-	return made, nil
-}
 
 // bucketTTL is how long a bucket's policy is cached. CommitFile itself checks whether
 // the bucket still exists.
@@ -71,5 +40,5 @@ func (e *Engine) planFor(ctx context.Context, name store.BucketName) (*placement
 	if wanted == store.SurviveDefault {
 		wanted = e.cfg.Survive
 	}
-	return e.plans.get(e.fleet.View(), wanted)
+	return e.fleet.View().Plan(wanted)
 }
