@@ -158,6 +158,15 @@ func (v *View) Survives(p store.Part) int {
 	return placement.Survives(p.K, placed)
 }
 
+// Next is the node where the ring places the chunk of the part, given the nodes of its other chunks, among those with room for it for
+// which pass is true. False when no node qualifies.
+func (v *View) Next(p store.Part, index int, pass func(store.NodeID) bool) (store.NodeID, bool) {
+	return v.Ring.Next(p.ID, placement.Others(p, index), func(id store.NodeID) bool {
+		m, known := v.Member(id)
+		return known && m.Writable() && m.Capacity.Free > p.ChunkSize() && pass(id)
+	})
+}
+
 // gained reports whether a node takes new chunks that did not in the view before.
 func (v *View) gained(before *View) bool {
 	return slices.ContainsFunc(v.Members, func(m Member) bool {

@@ -4,6 +4,7 @@
 // [Reader] returns a byte range of a part, or one of its chunks, from any K chunks: it reads ahead, replaces chunks that are
 // missing, damaged or slow by parity, and reports them. [Writer] sends each chunk of a part to its node in a stream of its own,
 // bounds how long a node may delay the others, and compares the checksum that the node computed with that of the sent bytes.
+// [IO.Rebuild] joins the two: it writes chunks of a part to other nodes, whether they can be read or have to be reconstructed.
 package stripe
 
 import (

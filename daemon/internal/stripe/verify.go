@@ -31,14 +31,14 @@ func (o *IO) Verify(ctx context.Context, p store.Part, index int) error {
 	return chunk.Verify(ctx, chunks, id)
 }
 
-// Label returns the label of the part's chunks, which is the same for all of them, from the first that can be read.
-func (r *Reader) Label() (chunk.Label, error) {
+// label returns the label of the part's chunks, which is the same for all of them, from the first that can be read.
+func (r *Reader) label() (chunk.Label, error) {
 	var last error = store.Errorf(store.Unavailable, "no chunk of part %s can be read now", r.part.ID)
 	for i := range r.part.Chunks {
 		if r.state[i] >= chunkAway {
 			continue
 		}
-		info, err := r.stat(i)
+		info, err := r.io.Stat(r.ctx, r.part.Chunks[i].Node, r.part.ChunkID(i))
 		if err == nil {
 			return info.Label, nil
 		}
@@ -50,12 +50,17 @@ func (r *Reader) Label() (chunk.Label, error) {
 	return chunk.Label{}, last
 }
 
-func (r *Reader) stat(index int) (chunk.Info, error) {
-	chunks, err := r.io.cfg.Fleet.Chunks(r.part.Chunks[index].Node)
+// Stat looks for a chunk on the node, which is reported if it does not answer. Errors: those of chunk.Store.Stat.
+func (o *IO) Stat(ctx context.Context, node store.NodeID, id store.ChunkID) (chunk.Info, error) {
+	chunks, err := o.cfg.Fleet.Chunks(node)
 	if err != nil {
 		return chunk.Info{}, err
 	}
-	ctx, cancel := context.WithTimeout(r.ctx, r.io.cfg.Stall)
+	ctx, cancel := context.WithTimeout(ctx, o.cfg.Stall)
 	defer cancel()
-	return chunks.Stat(ctx, r.part.ChunkID(index))
+	info, err := chunks.Stat(ctx, id)
+	if err != nil {
+		o.cfg.Fleet.Report(node, err)
+	}
+	return info, err
 }

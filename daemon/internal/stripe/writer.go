@@ -227,8 +227,8 @@ func (w *Writer) Errors() (errs []error) {
 	return errs
 }
 
-// Failure returns why the chunk is not written by its first stream; nil as long as it may be, and when it is.
-func (w *Writer) Failure(index int) error {
+// failure returns why the chunk is not written by its first stream; nil as long as it may be, and when it is.
+func (w *Writer) failure(index int) error {
 	if s := w.chunks[index].stream; s != nil {
 		return s.error()
 	}

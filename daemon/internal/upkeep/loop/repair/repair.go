@@ -4,7 +4,7 @@
 //
 //	examine   which of its chunks are really lost where the metadata places them?  (examine.go)
 //	choose    a node for each that can take it, by the rule of the ring            (place.go)
-//	rebuild   all of them by one read of any K others, stripe by stripe            (rebuild.go, package stripe)
+//	rebuild   all of them by one read of any K others, stripe by stripe            (package stripe)
 //	announce  a delayed reclaim of each copy, in case this gateway ends before the move
 //	commit    durable on the new nodes, their sums compared
 //	move      the metadata places each there, unless another runner was faster; then a check that it is still present
@@ -159,13 +159,13 @@ func (l *Loop) replace(ctx context.Context, p *partTask) error {
 	for _, i := range p.lost.Indexes() {
 		p.refuse(i, p.part.Chunks[i].Node)
 	}
-	moves, err := l.place(ctx, p, p.lost, anyNode)
+	moved, err := l.place(ctx, p, p.lost, anyNode)
 	p.view = l.cfg.Fleet.View() // a node that returned meanwhile may have started a review that saw the part before these moves
-	for _, m := range moves {
-		l.cfg.Log.Info("a lost chunk was reconstructed", "chunk", p.part.ChunkID(m.index), "was", m.from.Node, "now", m.node, "reason", p.task.Reason)
-		if better, ok := p.better(m.index, m.node); ok {
+	for _, c := range moved {
+		l.cfg.Log.Info("a lost chunk was reconstructed", "chunk", p.part.ChunkID(c.Index), "was", c.From.Node, "now", c.To.Node, "reason", p.task.Reason)
+		if better, ok := p.better(c.Index); ok {
 			// Its old node is the better place, once the damaged copy was deleted there.
-			err = errors.Join(err, l.again(ctx, p, m.index, "to be moved to node "+better.String()+", which holds fewer chunks of its part"))
+			err = errors.Join(err, l.again(ctx, p, c.Index, "to be moved to node "+better.String()+", which holds fewer chunks of its part"))
 		}
 	}
 	return err
@@ -174,17 +174,19 @@ func (l *Loop) replace(ctx context.Context, p *partTask) error {
 // improve moves an intact chunk if its node holds more chunks of the part
 // than another node that can take it: repairs place several on one node when nodes are few.
 func (l *Loop) improve(ctx context.Context, p *partTask, index int) error {
-	at := p.part.Chunks[index].Node
-	if _, ok := p.better(index, at); !ok {
+	if _, ok := p.better(index); !ok {
 		return nil
 	}
-	p.refuse(index, at)
-	held := p.held(index)
-	moves, err := l.place(ctx, p, store.NewChunkSet(index), func(id store.NodeID) bool { return held[id] < held[at] })
-	for _, m := range moves {
-		l.cfg.Log.Info("a chunk was moved to a node that held fewer of its part", "chunk", p.part.ChunkID(index), "was", at, "now", m.node)
+	moved, err := l.place(ctx, p, store.NewChunkSet(index), placement.FewerThan(p.part, index, p.part.Chunks[index].Node))
+	for _, c := range moved {
+		l.cfg.Log.Info("a chunk was moved to a node that held fewer of its part", "chunk", p.part.ChunkID(index), "was", c.From.Node, "now", c.To.Node)
 	}
 	return err
+}
+
+// better is the ring's choice for the chunk among the nodes that hold fewer of the part's other chunks than its own.
+func (p *partTask) better(index int) (store.NodeID, bool) {
+	return p.view.Next(p.part, index, placement.FewerThan(p.part, index, p.part.Chunks[index].Node))
 }
 
 // again queues one more repair of the chunk. While the task is claimed it gets the chunk again; otherwise there is a new task. Neither
@@ -197,18 +199,21 @@ func (l *Loop) again(ctx context.Context, p *partTask, index int, why string) er
 
 // takeBack queues the target's copy for reclaim, unless the metadata places
 // it there. It is safe where that cannot be looked up: reclaim looks again.
-func (l *Loop) takeBack(ctx context.Context, p *partTask, c candidate) error {
+func (l *Loop) takeBack(ctx context.Context, p *partTask, index int, node store.NodeID) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordLimit)
 	defer cancel()
 	now, _, err := l.cfg.Meta.Part(ctx, p.part.ID)
-	if err == nil && now.Chunks[c.index].Node == c.node {
+	if err == nil && now.Chunks[index].Node == node {
 		return nil
 	}
 	defer l.cfg.Reclaim()
-	return l.cfg.Meta.Enqueue(ctx, []store.Task{{Kind: store.Reclaim, Chunk: p.part.ChunkID(c.index), Node: c.node, Reason: leftByRepair}})
+	return l.cfg.Meta.Enqueue(ctx, []store.Task{p.leftover(index, node)})
 }
 
-const leftByRepair = "a repair that was not completed left it"
+// leftover is the reclaim of a copy that the metadata does not place on the node.
+func (p *partTask) leftover(index int, node store.NodeID) store.Task {
+	return store.Task{Kind: store.Reclaim, Chunk: p.part.ChunkID(index), Node: node, Reason: "a repair that was not completed left it"}
+}
 
 // recordLimit bounds the calls that must be made although ctx has ended.
 const recordLimit = 10 * time.Second
