@@ -58,8 +58,13 @@ func (c *checker) imports(p *Package) {
 	}
 }
 
-// unused reports rows of the import table that match no package, and allowed imports that none of a row's packages has.
+// unused reports rows of the tables that match no package, and allowed imports that none of a row's packages has.
 func (c *checker) unused() {
+	for _, limit := range c.rules.Smaller {
+		if !c.owns(limit.Package) {
+			c.report(limit.Package, "has a limit of lines, but no package")
+		}
+	}
 	for _, row := range c.rules.Imports {
 		var imported []string
 		found := false
@@ -115,6 +120,11 @@ func (c *checker) size(p *Package) {
 		return
 	}
 	limit := c.rules.MaxLines
+	for _, smaller := range c.rules.Smaller {
+		if smaller.Package == p.Path {
+			limit = smaller.Lines
+		}
+	}
 	if p.Main && strings.HasPrefix(p.Path, "cmd/") {
 		limit = c.rules.MaxMainLines
 	}

@@ -31,6 +31,7 @@ func smallRules() Rules {
 		MaxSteps:     3,
 		MaxLines:     100,
 		MaxMainLines: 30,
+		Smaller:      []Limit{{"lib/logic", 50}},
 		MayExit:      []string{"tests/..."},
 	}
 }
@@ -99,6 +100,7 @@ func TestCheckFindsEachViolation(t *testing.T) {
 			"lib/words: imports example.org/screen, which is not in the standard library",
 		}},
 		{"a large package", func(g Graph) { g["lib/disk"].Lines = 101 }, []string{"lib/disk: 101 lines, more than 100"}},
+		{"a package above its own limit", func(g Graph) { g["lib/logic"].Lines = 51 }, []string{"lib/logic: 51 lines, more than 50"}},
 		{"a large main", func(g Graph) { g["cmd/tool"].Lines = 31 }, []string{"cmd/tool: 31 lines, more than 30"}},
 		{"an exit from deep inside", func(g Graph) {
 			g["lib/disk"].Exits = []string{"disk.go:7: log.Fatalf"}
@@ -123,9 +125,11 @@ func TestCheckFindsUnusedAllowances(t *testing.T) {
 	rules := smallRules()
 	rules.Imports[2].May = []string{"lib/words", "example.org/..."}
 	rules.Imports = append(rules.Imports, Row{Package: "lib/gone/..."})
+	rules.Smaller = append(rules.Smaller, Limit{"lib/small", 10})
 	require.Equal(t, []string{
 		"lib/disk: is allowed to import lib/words, but does not",
 		"lib/gone/...: has a row in the import table, but no package",
+		"lib/small: has a limit of lines, but no package",
 	}, Check(smallGraph(), rules))
 }
 

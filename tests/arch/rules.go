@@ -25,6 +25,8 @@ type Rules struct {
 	// MaxSteps is the longest chain of imports inside the module, MaxLines the largest package in lines, MaxMainLines
 	// the largest main package; tests and generated code are not counted.
 	MaxSteps, MaxLines, MaxMainLines int
+	// Smaller are packages with a lower limit than MaxLines.
+	Smaller []Limit
 	// MayExit are the packages besides main packages and test helpers that may
 	// end the process.
 	MayExit []string
@@ -34,6 +36,12 @@ type Rules struct {
 type Row struct {
 	Package string
 	May     []string
+}
+
+// Limit is a package and the lines that it may have.
+type Limit struct {
+	Package string
+	Lines   int
 }
 
 // Library is an outside module, by import path prefix, and where it may be imported.
@@ -218,7 +226,11 @@ var ringstore = Rules{
 	MaxSteps:     10, // the last step leads from the domain to proto/problem, which only has the kinds of errors
 	MaxLines:     2500,
 	MaxMainLines: 30,
-	MayExit:      []string{"tests/..."},
+	Smaller: []Limit{
+		{internal + "engine", 2000},
+		{internal + "upkeep/loop/repair", 450},
+	},
+	MayExit: []string{"tests/..."},
 }
 
 // in gives the full paths of packages of daemon/internal.
