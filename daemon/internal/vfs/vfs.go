@@ -26,6 +26,16 @@ import (
 // it, with forward slashes and without "..". Safe for concurrent use. Errors match fs.ErrNotExist, fs.ErrExist and the
 // errnos of package syscall by errors.Is.
 type FS interface {
+	Opener
+	Tree
+	// Space returns the size of the disk under the root.
+	Space() (Space, error)
+	// Close closes the root. Open files stay open.
+	Close() error
+}
+
+// Opener opens files.
+type Opener interface {
 	// Create creates a new file, open for reading and writing. fs.ErrExist if the name exists.
 	Create(name string) (File, error)
 	// Open opens an existing file for reading and writing.
@@ -33,6 +43,10 @@ type FS interface {
 	// OpenRead opens an existing file for reading only, which works on a read-only file
 	// system. Calls that change the file fail; Lock does not.
 	OpenRead(name string) (File, error)
+}
+
+// Tree is the names of files and directories. None of its changes is durable before SyncDir.
+type Tree interface {
 	// Rename renames a file and atomically replaces a file with the new name.
 	Rename(from, to string) error
 	// Remove removes the name of a file or of an empty directory. Open files stay readable.
@@ -45,10 +59,6 @@ type FS interface {
 	SyncDir(name string) error
 	// Stat describes a name.
 	Stat(name string) (Entry, error)
-	// Space returns the size of the disk under the root.
-	Space() (Space, error)
-	// Close closes the root. Open files stay open.
-	Close() error
 }
 
 // File is an open file. Safe for concurrent use; of two overlapping writes either may win.
@@ -56,12 +66,29 @@ type File interface {
 	io.ReaderAt
 	io.WriterAt
 	io.Closer
+	Sized
+	Syncer
 	// WritevAt writes the buffers one after the other from off on, as one write
 	// if the system supports that. It returns the bytes written, fewer only with an error.
 	WritevAt(bufs [][]byte, off int64) (int64, error)
+	// Lock locks the file for this process until Close. ErrLocked, without waiting, if another
+	// process holds the lock.
+	Lock() error
+}
+
+// Sized is the size of an open file and the room that it has on the disk.
+type Sized interface {
+	// Size is the size in bytes.
+	Size() (int64, error)
+	// Truncate sets the size; what is added reads as zeros.
+	Truncate(size int64) error
 	// Preallocate reserves disk blocks for the first size bytes and leaves the
 	// file's size alone. ENOSPC if there are not enough; nil where it is not supported.
 	Preallocate(size int64) error
+}
+
+// Syncer makes an open file durable.
+type Syncer interface {
 	// StartWriteback begins to write a range to the disk without waiting. It makes nothing
 	// durable; it only shortens a later sync.
 	StartWriteback(off, n int64) error
@@ -69,13 +96,6 @@ type File interface {
 	Datasync() error
 	// Sync makes the file durable with all its attributes.
 	Sync() error
-	// Truncate sets the size; what is added reads as zeros.
-	Truncate(size int64) error
-	// Size is the size in bytes.
-	Size() (int64, error)
-	// Lock locks the file for this process until Close. ErrLocked, without waiting, if another
-	// process holds the lock.
-	Lock() error
 }
 
 // Entry describes a name.
