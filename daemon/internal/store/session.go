@@ -46,17 +46,18 @@ type SessionLimits struct {
 // sessionsRetry is when to try again after a limit was reached: other uploads end in the meantime.
 const sessionsRetry = 10 * time.Second
 
-// Reached returns the error of a CreateSession that reached a limit, and names it: the owner's, or else the bucket's; nil when neither is reached.
-func (l SessionLimits) Reached(s Session, ofOwner, ofBucket bool) error {
-	switch {
-	case ofOwner:
-		return Errorf(Unavailable, "access key %s has %d open sessions, its limit (--max-sessions-per-key)", s.Owner, l.PerOwner).
-			WithLimit("open_sessions", sessionsRetry).WithHint("Complete or abort sessions that are not needed.")
-	case ofBucket:
-		return Errorf(Unavailable, "bucket %s has %d open sessions, its limit (--max-sessions)", s.Bucket, l.PerBucket).
-			WithLimit("open_sessions", sessionsRetry).WithHint("Complete or abort sessions that are not needed.")
-	}
-	return nil
+// OwnerReached is the error of a CreateSession whose owner has as many open sessions as its limit.
+func (l SessionLimits) OwnerReached(s Session) error {
+	return tooManySessions("access key %s has %d open sessions, its limit (--max-sessions-per-key)", s.Owner, l.PerOwner)
+}
+
+// BucketReached is the error of a CreateSession in a bucket that has as many open sessions as its limit.
+func (l SessionLimits) BucketReached(s Session) error {
+	return tooManySessions("bucket %s has %d open sessions, its limit (--max-sessions)", s.Bucket, l.PerBucket)
+}
+
+func tooManySessions(format string, args ...any) error {
+	return Errorf(Unavailable, format, args...).WithLimit("open_sessions", sessionsRetry).WithHint("Complete or abort sessions that are not needed.")
 }
 
 // SessionQuery selects sessions in the order of their ids, which is that of their creation.

@@ -43,8 +43,10 @@ func (s *Store) CreateSession(ctx context.Context, x store.Session, ttl time.Dur
 			return store.ErrNoBucket(x.Bucket)
 		case err != nil:
 			return err
-		case ofOwner || ofBucket:
-			return limits.Reached(x, ofOwner, ofBucket)
+		case ofOwner:
+			return limits.OwnerReached(x)
+		case ofBucket:
+			return limits.BucketReached(x)
 		case created == nil:
 			return store.Errorf(store.Exists, "a file %s is there already", x.ID)
 		}

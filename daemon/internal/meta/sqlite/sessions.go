@@ -58,18 +58,24 @@ func (s *Store) CreateSession(ctx context.Context, x store.Session, ttl time.Dur
 
 // withinLimits returns Unavailable when one more session would exceed a limit.
 func (s *Store) withinLimits(t *db.Tx, bucket int64, x store.Session, limits store.SessionLimits) error {
-	var ofOwner, ofBucket bool
+	var full bool
 	if limits.PerOwner > 0 {
-		if err := t.Row(s.db.Q.OwnerFull, x.Owner, limits.PerOwner, db.Micros(x.CreatedAt)).Scan(&ofOwner); err != nil {
+		if err := t.Row(s.db.Q.OwnerFull, x.Owner, limits.PerOwner, db.Micros(x.CreatedAt)).Scan(&full); err != nil {
 			return err
+		}
+		if full {
+			return limits.OwnerReached(x)
 		}
 	}
 	if limits.PerBucket > 0 {
-		if err := t.Row(s.db.Q.BucketFull, bucket, limits.PerBucket, db.Micros(x.CreatedAt)).Scan(&ofBucket); err != nil {
+		if err := t.Row(s.db.Q.BucketFull, bucket, limits.PerBucket, db.Micros(x.CreatedAt)).Scan(&full); err != nil {
 			return err
 		}
+		if full {
+			return limits.BucketReached(x)
+		}
 	}
-	return limits.Reached(x, ofOwner, ofBucket)
+	return nil
 }
 
 func (s *Store) insertSession(t *db.Tx, bucket int64, x store.Session) error {

@@ -64,7 +64,13 @@ func (d *data) withinLimits(x store.Session, limits store.SessionLimits) error {
 			ofBucket++
 		}
 	}
-	return limits.Reached(x, limits.PerOwner > 0 && ofOwner >= limits.PerOwner, limits.PerBucket > 0 && ofBucket >= limits.PerBucket)
+	switch {
+	case limits.PerOwner > 0 && ofOwner >= limits.PerOwner:
+		return limits.OwnerReached(x)
+	case limits.PerBucket > 0 && ofBucket >= limits.PerBucket:
+		return limits.BucketReached(x)
+	}
+	return nil
 }
 
 // Session implements store.Sessions.
