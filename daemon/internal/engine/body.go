@@ -68,7 +68,11 @@ func (in *bodyReader) next(ctx context.Context, l erasure.Layout) (*erasure.Stri
 	if in.size >= 0 || l.K == 1 && in.most >= 0 { // the length of data units depends on the true size
 		expect = int(max(1, min(in.most-in.total, int64(l.StripeSize()))))
 	}
-	s, err := erasure.NewStripe(in.mem, l, expect, in.total == 0)
+	newStripe := erasure.NewStripe
+	if in.total == 0 {
+		newStripe = erasure.NewFirstStripe
+	}
+	s, err := newStripe(in.mem, l, expect)
 	if err != nil {
 		return nil, err
 	}

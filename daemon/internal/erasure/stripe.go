@@ -31,21 +31,27 @@ type Stripe struct {
 }
 
 // NewStripe returns a stripe of the layout for up to size data bytes (0: unknown, a full stripe).
-// It holds no memory yet. gradual makes the first buffer start
-// small. Error: TooLarge when the write memory could never hold it.
-func NewStripe(mem *writemem.Upload, l Layout, size int, gradual bool) (*Stripe, error) {
+// It holds no memory yet. Error: TooLarge when the write memory could never hold it.
+func NewStripe(mem *writemem.Upload, l Layout, size int) (*Stripe, error) {
 	s := &Stripe{mem: mem, layout: l, unit: l.UnitSize}
 	if size > 0 && size < l.StripeSize() {
 		s.unit = l.unitLen(size)
 	}
 	s.first = s.unit
-	if gradual {
-		s.first = min(s.unit, firstBuffer)
-	}
 	if err := mem.Begin(s.buffers() * writemem.Class(s.unit)); err != nil {
 		return nil, err
 	}
 	s.bufs = make([]*writemem.Buffer, 0, s.buffers())
+	return s, nil
+}
+
+// NewFirstStripe is NewStripe for the first one of a body, of which nothing has arrived: its first buffer starts small.
+func NewFirstStripe(mem *writemem.Upload, l Layout, size int) (*Stripe, error) {
+	s, err := NewStripe(mem, l, size)
+	if err != nil {
+		return nil, err
+	}
+	s.first = min(s.unit, firstBuffer)
 	return s, nil
 }
 

@@ -58,7 +58,7 @@ func TestStripesCarryABody(t *testing.T) {
 			if known {
 				expect = l.DataLen(int64(len(body)), stripe)
 			}
-			s, err := NewStripe(up, l, expect, rapid.Bool().Draw(t, "gradual"))
+			s, err := rapid.SampledFrom([]func(*writemem.Upload, Layout, int) (*Stripe, error){NewStripe, NewFirstStripe}).Draw(t, "new")(up, l, expect)
 			require.NoError(t, err)
 			err = pour(context.Background(), s, src)
 			ended = errors.Is(err, io.EOF)
@@ -109,7 +109,7 @@ func TestStripeHoldsWhatArrived(t *testing.T) {
 	code, err := New(l.K, l.M)
 	require.NoError(t, err)
 	pool, up := lender(t, 64<<20, unit)
-	s, err := NewStripe(up, l, 0, true)
+	s, err := NewFirstStripe(up, l, 0)
 	require.NoError(t, err)
 	require.Zero(t, pool.Used(), "nothing has arrived")
 	body := bytes.Repeat([]byte("0123456789abcdef"), 50<<10/16*16)
@@ -139,7 +139,7 @@ func TestStripeHoldsWhatArrived(t *testing.T) {
 func TestShareHandsOutWholeCopies(t *testing.T) {
 	t.Parallel()
 	pool, up := lender(t, 1<<20, 64)
-	s, err := NewStripe(up, Layout{K: 1, M: 2, UnitSize: 64}, 5, false)
+	s, err := NewStripe(up, Layout{K: 1, M: 2, UnitSize: 64}, 5)
 	require.NoError(t, err)
 	require.NoError(t, pour(t.Context(), s, bytes.NewReader([]byte("hello"))), "full before the end was seen")
 	units := s.Share(3)
@@ -156,6 +156,6 @@ func TestShareHandsOutWholeCopies(t *testing.T) {
 func TestStripeThatNeverFitsIsRefused(t *testing.T) {
 	t.Parallel()
 	_, up := lender(t, 1<<10, 1<<10)
-	_, err := NewStripe(up, Layout{K: 2, M: 0, UnitSize: 1 << 10}, 0, false)
+	_, err := NewStripe(up, Layout{K: 2, M: 0, UnitSize: 1 << 10}, 0)
 	require.ErrorIs(t, err, store.TooLarge, "not waited for")
 }
