@@ -144,7 +144,7 @@ type rewriter struct {
 
 func (m *rewriter) run(ctx context.Context) error {
 	defer m.unlock()
-	read, err := format.LoadSegment(m.seg.File, m.seg.Number, false)
+	read, err := format.LoadSegment(m.seg.File, m.seg.Number)
 	if err == nil && disk.Passes(read.Damage.Cause) {
 		err = read.Damage.Cause
 	}

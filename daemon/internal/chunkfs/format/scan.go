@@ -45,15 +45,18 @@ type Damage struct {
 func (d *Damage) Any() bool { return d.Unreadable > 0 || d.Lost > 0 || d.BadData > 0 }
 
 // LoadSegment decodes a segment: from its index where that is intact, otherwise by scanning
-// the whole file and skipping blocks that the disk cannot read. mayBeTorn tells that the last
-// write may have been interrupted, which is possible for the newest segment only.
-//
-// An interrupted write leaves a last batch of which any part may be missing. Its intact
-// records are kept; the rest was never acknowledged and is reported as Torn. Everything else
-// that does not match its checksum was acknowledged and is Damage.
+// the whole file and skipping blocks that the disk cannot read. What does not match its checksum was acknowledged and is Damage.
 //
 // The error is that of determining the file's size; every other problem is Damage.
-func LoadSegment(f File, number uint32, mayBeTorn bool) (Segment, error) {
+func LoadSegment(f File, number uint32) (Segment, error) { return loadSegment(f, number, false) }
+
+// LoadNewestSegment is LoadSegment for the newest segment, the only one whose last write may have been interrupted.
+//
+// An interrupted write leaves a last batch of which any part may be missing. Its intact
+// records are kept; the rest was never acknowledged and is reported as Torn.
+func LoadNewestSegment(f File, number uint32) (Segment, error) { return loadSegment(f, number, true) }
+
+func loadSegment(f File, number uint32, mayBeTorn bool) (Segment, error) {
 	size, err := f.Size()
 	if err != nil {
 		return Segment{}, err

@@ -23,7 +23,7 @@ const salt = Salt(0x5a17_5a17_5a17_5a17)
 // load reads a segment that may be the newest, or may not.
 func load(t *testing.T, b []byte, number uint32, mayBeTorn bool) Segment {
 	t.Helper()
-	s, err := LoadSegment(inMemory(b), number, mayBeTorn)
+	s, err := loadSegment(inMemory(b), number, mayBeTorn)
 	require.NoError(t, err)
 	return s
 }
@@ -239,7 +239,7 @@ func TestScanReadsAroundBadSectors(t *testing.T) {
 	for block := int64(0); block*4096 < int64(len(b)); block++ {
 		bad := Span{block * 4096, min((block+1)*4096, int64(len(b)))}
 		for _, newest := range []bool{true, false} {
-			read, err := LoadSegment(badSectors{inMemory(b), bad}, 1, newest)
+			read, err := loadSegment(badSectors{inMemory(b), bad}, 1, newest)
 			require.NoError(t, err)
 			require.Equal(t, bad.To-bad.From, read.Damage.Unreadable, "block %d", block)
 			sound := map[uint32]bool{}

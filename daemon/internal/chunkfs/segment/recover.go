@@ -79,7 +79,11 @@ func (r *recovery) read(number uint32, newest bool) error {
 	if err != nil {
 		return r.disk.Unreadable(name, err)
 	}
-	read, err := format.LoadSegment(f, number, newest)
+	load := format.LoadSegment
+	if newest {
+		load = format.LoadNewestSegment
+	}
+	read, err := load(f, number)
 	if err == nil && disk.Passes(read.Damage.Cause) {
 		err = read.Damage.Cause
 	}
