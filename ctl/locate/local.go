@@ -23,26 +23,33 @@ func (l Local) String() string { return l.Path }
 
 // Destination is the target of put, cp or mv.
 type Destination struct {
-	Remote address.Remote
-	folder bool // file names are appended to the key
+	Remote    address.Remote
+	folder    bool // file names are appended to the key
+	recursive bool
+}
+
+// Sources is what is sent to a destination.
+type Sources struct {
+	Many      bool // more than one argument, or one that matches several objects
+	Recursive bool // folders are sent with all that is below them
 }
 
 // ReadDestination parses the target argument: a key, or a folder if it ends in a slash or names only the bucket. With many
-// sources it must be a folder. Invalid.
-func ReadDestination(arg string, many, recursive bool) (Destination, error) {
+// sources it must be a folder; with recursive ones it is one. Invalid.
+func ReadDestination(arg string, from Sources) (Destination, error) {
 	remote, err := address.Parse(arg)
 	if err != nil {
 		return Destination{}, err
 	}
 	folder := remote.Key == "" || strings.HasSuffix(remote.Key, "/")
-	if many && !folder && !recursive {
+	if from.Many && !folder && !from.Recursive {
 		return Destination{}, fault.New(problem.Invalid, "%s is a single key, but there are several files", arg).
 			WithHint("end it with a slash to use it as a folder: %s/", arg)
 	}
-	if recursive {
+	if from.Recursive {
 		remote.Key, folder = remote.Folder(), true
 	}
-	return Destination{Remote: remote, folder: folder}, nil
+	return Destination{Remote: remote, folder: folder, recursive: from.Recursive}, nil
 }
 
 // Folder reports whether file names are appended to the key.
@@ -80,9 +87,9 @@ type Found struct {
 
 func failed(path string, err error) Found { return Found{Local: Local{Path: path}, Err: err} }
 
-// Files finds the files that a path argument of put names, and calls found for each: the file itself or, with recursive, all
+// Files finds the files that a path argument of put names, and calls found for each: the file itself or, if the sources are recursive, all
 // files below the folder, in order of their keys. Links to files are followed, links to folders are not.
-func Files(arg string, dst Destination, recursive bool, found func(Found)) {
+func Files(arg string, dst Destination, found func(Found)) {
 	info, err := os.Stat(arg)
 	switch {
 	case err != nil:
@@ -91,7 +98,7 @@ func Files(arg string, dst Destination, recursive bool, found func(Found)) {
 		found(one(arg, filepath.Base(arg), info.Size(), dst))
 	case !info.IsDir(): // a pipe, as of a shell's <(command), is sent as a stream
 		found(one(arg, filepath.Base(arg), -1, dst))
-	case !recursive:
+	case !dst.recursive:
 		found(failed(arg, fault.Wrap(arg, fault.New(problem.Invalid, "it is a folder").WithHint("s3ctl put -r %s %s", arg, dst.Remote))))
 	default:
 		walk(arg, dst, found)

@@ -199,35 +199,35 @@ func TestTarget_FindsExactlyWhatMatches(t *testing.T) {
 func TestReadDestination(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
-		arg             string
-		many, recursive bool
-		key             string
-		folder          bool
+		arg    string
+		from   locate.Sources
+		key    string
+		folder bool
 	}{
-		{"s3://bkt", false, false, "", true},
-		{"s3://bkt/", true, false, "", true},
-		{"s3://bkt/k", false, false, "k", false},
-		{"s3://bkt/k*", false, false, "k*", false},
-		{"s3://bkt/p/", true, false, "p/", true},
-		{"s3://bkt/p", false, true, "p/", true},
-		{"s3://bkt/p", true, true, "p/", true},
+		{"s3://bkt", locate.Sources{}, "", true},
+		{"s3://bkt/", locate.Sources{Many: true}, "", true},
+		{"s3://bkt/k", locate.Sources{}, "k", false},
+		{"s3://bkt/k*", locate.Sources{}, "k*", false},
+		{"s3://bkt/p/", locate.Sources{Many: true}, "p/", true},
+		{"s3://bkt/p", locate.Sources{Recursive: true}, "p/", true},
+		{"s3://bkt/p", locate.Sources{Many: true, Recursive: true}, "p/", true},
 	} {
-		d, err := locate.ReadDestination(tc.arg, tc.many, tc.recursive)
+		d, err := locate.ReadDestination(tc.arg, tc.from)
 		require.NoError(t, err, tc.arg)
 		require.Equal(t, tc.key, d.Remote.Key, tc.arg)
 		require.Equal(t, tc.folder, d.Folder(), tc.arg)
 	}
-	_, err := locate.ReadDestination("s3://bkt/k", true, false)
+	_, err := locate.ReadDestination("s3://bkt/k", locate.Sources{Many: true})
 	require.Contains(t, fault.HintOf(err), "s3://bkt/k/")
-	_, err = locate.ReadDestination("nope", false, false)
+	_, err = locate.ReadDestination("nope", locate.Sources{})
 	require.Equal(t, fault.Invalid, fault.ExitOf(err))
 }
 
 func files(t *testing.T, arg, dst string, recursive bool) (keys []string, skipped, failed int) {
 	t.Helper()
-	d, err := locate.ReadDestination(dst, false, recursive)
+	d, err := locate.ReadDestination(dst, locate.Sources{Recursive: recursive})
 	require.NoError(t, err)
-	locate.Files(arg, d, recursive, func(f locate.Found) {
+	locate.Files(arg, d, func(f locate.Found) {
 		switch {
 		case f.Err != nil:
 			failed++
@@ -287,9 +287,9 @@ func TestFiles_LinksPipesAndBadNames(t *testing.T) {
 	require.Equal(t, 2, skipped, "the loop and the pipe")
 	require.Equal(t, 2, failed, "the dangling link, and the name that is no UTF-8")
 
-	d, err := locate.ReadDestination("s3://bkt/k", false, false)
+	d, err := locate.ReadDestination("s3://bkt/k", locate.Sources{})
 	require.NoError(t, err)
-	locate.Files(filepath.Join(dir, "pipe"), d, false, func(f locate.Found) {
+	locate.Files(filepath.Join(dir, "pipe"), d, func(f locate.Found) {
 		require.NoError(t, f.Err)
 		require.EqualValues(t, -1, f.Size, "named outright, a pipe is sent as a stream")
 	})

@@ -104,7 +104,7 @@ func readPairArgs(cmd *cobra.Command, sources []string, target string, opts loca
 		return nil, locate.Destination{}, err
 	}
 	many := len(targets) > 1 || targets[0].Wild()
-	dst, err := locate.ReadDestination(target, many, opts.Recursive)
+	dst, err := locate.ReadDestination(target, locate.Sources{Many: many, Recursive: opts.Recursive})
 	return targets, dst, err
 }
 

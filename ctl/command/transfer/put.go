@@ -77,7 +77,7 @@ func (o *PutOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if strings.HasPrefix(strings.ToLower(o.ContentType), "multipart/form-data") {
 		return cli.Usage(cmd, "content type %q cannot be stored", o.ContentType)
 	}
-	dst, err := locate.ReadDestination(o.Destination, len(o.Sources) > 1, o.Recursive)
+	dst, err := locate.ReadDestination(o.Destination, locate.Sources{Many: len(o.Sources) > 1, Recursive: o.Recursive})
 	if err != nil {
 		return err
 	}
@@ -127,7 +127,7 @@ func (o *PutOptions) find(dst locate.Destination, takes filter.Filter, report *c
 			add(locate.Found{Local: locate.Local{Path: source, Key: dst.Remote.Key, Size: -1}})
 			continue
 		}
-		locate.Files(source, dst, o.Recursive, add)
+		locate.Files(source, dst, add)
 	}
 	return files
 }
