@@ -142,7 +142,10 @@ func (r *Report) End(ctx context.Context) error {
 func (r *Report) Close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.progress.Close(r.failures == 0 && !r.interrupted)
+	if r.failures == 0 && !r.interrupted {
+		r.progress.Complete()
+	}
+	r.progress.Close()
 	total := r.done + r.failures
 	switch {
 	case r.interrupted:

@@ -74,18 +74,25 @@ func (b *bar) Above(write func()) {
 
 func (b *bar) wipe() { fmt.Fprint(b.w, "\r\x1b[2K") }
 
+// Complete implements Progress.
+func (b *bar) Complete() {
+	b.end(func() {
+		if b.frames > 0 && !b.count.unknown {
+			b.draw(b.count.snapshot(time.Now()).whole(), "\n")
+			return
+		}
+		b.erase()
+	})
+}
+
 // Close implements Progress. A bar that is not complete is erased, so that only the error remains on the
 // screen.
-func (b *bar) Close(complete bool) {
-	b.end(func() {
-		switch {
-		case b.frames == 0:
-		case complete && !b.count.unknown:
-			b.draw(b.count.snapshot(time.Now()).whole(), "\n")
-		default:
-			b.wipe()
-		}
-	})
+func (b *bar) Close() { b.end(b.erase) }
+
+func (b *bar) erase() {
+	if b.frames > 0 {
+		b.wipe()
+	}
 }
 
 // leastBar is the smallest useful width of a bar in columns.

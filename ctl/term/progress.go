@@ -10,7 +10,7 @@ import (
 )
 
 // Progress displays the progress of transfers. All methods are safe for concurrent use. It never shows the last byte before
-// Close(true), because bytes that were sent are not durable yet.
+// Complete, because bytes that were sent are not durable yet.
 type Progress interface {
 	// Plan adds work to the totals before it starts; bytes < 0 if the size is unknown.
 	Plan(files int, bytes int64)
@@ -22,8 +22,10 @@ type Progress interface {
 	Finished()
 	// Above runs write, which writes lines to any stream, while the bar is erased.
 	Above(write func())
-	// Close ends the display; complete means that everything planned was verified.
-	Close(complete bool)
+	// Complete ends the display: everything planned was verified.
+	Complete()
+	// Close ends the display of a run that is not complete. After Complete it does nothing.
+	Close()
 }
 
 // ProgressStyle is the value of --progress.
@@ -78,7 +80,8 @@ func (*silence) Plan(int, int64) {}
 func (*silence) Moved(int64)     {}
 func (*silence) Resumed(int64)   {}
 func (*silence) Finished()       {}
-func (*silence) Close(bool)      {}
+func (*silence) Complete()       {}
+func (*silence) Close()          {}
 
 func (s *silence) Above(write func()) {
 	s.mu.Lock()
@@ -164,16 +167,15 @@ func (l *lines) Above(write func()) {
 	write()
 }
 
+// Complete implements Progress.
+func (l *lines) Complete() { l.end(func() { l.showLast(l.count.snapshot(time.Now()).whole()) }) }
+
 // Close implements Progress.
-func (l *lines) Close(complete bool) {
-	l.end(func() {
-		end := l.count.snapshot(time.Now())
-		end.ended = true
-		if complete {
-			end = end.whole()
-		}
-		if l.shown || l.due(l.last, end) {
-			l.show(end)
-		}
-	})
+func (l *lines) Close() { l.end(func() { l.showLast(l.count.snapshot(time.Now())) }) }
+
+func (l *lines) showLast(end snapshot) {
+	end.ended = true
+	if l.shown || l.due(l.last, end) {
+		l.show(end)
+	}
 }

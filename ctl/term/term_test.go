@@ -146,11 +146,11 @@ func TestBar_ClaimsAllOnlyAtTheEnd(t *testing.T) {
 	require.Contains(t, out.String(), "\r\x1b[2Ka.txt\n", "a line stands alone, above the bar")
 	b.Finished()
 	require.NotContains(t, out.String(), "100%")
-	b.Close(true)
+	b.Complete()
 	require.Contains(t, out.String(), "2/2")
 	require.Contains(t, out.String(), "100%")
 	require.True(t, strings.HasSuffix(out.String(), "\n"))
-	b.Close(true)
+	b.Complete()
 }
 
 // Every combination of fields that affects the width of a frame.
@@ -225,7 +225,7 @@ func TestBar_AFrameIsOneWrite(t *testing.T) {
 	b.columns = func() int { narrow += 7; return 80 - narrow }
 	b.Moved(0)
 	b.Moved(0)
-	b.Close(true)
+	b.Complete()
 	require.Equal(t, 13, out.writes)
 	frames := strings.Split(out.String(), "\r")
 	require.Less(t, len(frames[12]), len(frames[10]), "it follows a terminal that becomes narrower")
@@ -235,7 +235,7 @@ func TestBar_FailureLeavesNoBar(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	b := newBar(&out, 0)
-	b.Close(false)
+	b.Close()
 	b.Above(func() {})
 	b.Moved(1) // a late report from an aborted transfer
 	b.Finished()
@@ -245,7 +245,7 @@ func TestBar_FailureLeavesNoBar(t *testing.T) {
 	b.Moved(3)
 	b.Plan(1, 5) // found while the first is in progress
 	b.Moved(12)
-	b.Close(false)
+	b.Close()
 	require.NotContains(t, out.String(), "100%")
 	require.True(t, strings.HasSuffix(out.String(), "\r\x1b[2K"))
 }
@@ -259,7 +259,7 @@ func TestBar_UnknownLengthSpins(t *testing.T) {
 		b.Moved(1 << 20)
 	}
 	b.Finished()
-	b.Close(true)
+	b.Complete()
 	require.Contains(t, out.String(), "MiB")
 	require.NotContains(t, out.String(), "%")
 }
@@ -270,7 +270,7 @@ func TestBar_EmptyFilesReachTheEndToo(t *testing.T) {
 	b := newBar(&out, 0)
 	b.Plan(1, 0)
 	b.Finished()
-	b.Close(true)
+	b.Complete()
 	require.Contains(t, out.String(), "100%")
 }
 
@@ -288,7 +288,7 @@ func TestProgress_SilentWhereNobodyLooks(t *testing.T) {
 		}
 		wg.Wait()
 		require.Equal(t, 10, lines)
-		p.Close(true)
+		p.Complete()
 	}
 	require.Empty(t, out.String())
 	_, ok := (&Streams{Err: &out, ErrTTY: true}).ProgressAs(ProgressAuto).(*bar)
