@@ -16,6 +16,7 @@ func Check(graph Graph, rules Rules) []string {
 		c.helpers(graph[path])
 		c.size(graph[path])
 		c.exits(graph[path])
+		c.bools(graph[path])
 		c.standard(graph[path])
 	}
 	c.unused()
@@ -139,6 +140,16 @@ func (c *checker) exits(p *Package) {
 	}
 	for _, place := range p.Exits {
 		c.report(p.Path, "ends the process at %s", place)
+	}
+}
+
+// bools reports boolean parameters, test helpers excepted.
+func (c *checker) bools(p *Package) {
+	if c.rules.TestOnly(p.Path) {
+		return
+	}
+	for _, place := range p.Bools {
+		c.report(p.Path, "has a boolean parameter at %s: use two functions, or a type with names", place)
 	}
 }
 

@@ -105,6 +105,9 @@ func TestCheckFindsEachViolation(t *testing.T) {
 		{"an exit from deep inside", func(g Graph) {
 			g["lib/disk"].Exits = []string{"disk.go:7: log.Fatalf"}
 		}, []string{"lib/disk: ends the process at disk.go:7: log.Fatalf"}},
+		{"a boolean parameter", func(g Graph) {
+			g["lib/disk"].Bools = []string{"disk.go:8:6: Open"}
+		}, []string{"lib/disk: has a boolean parameter at disk.go:8:6: Open: use two functions, or a type with names"}},
 	}
 	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {
@@ -162,6 +165,25 @@ func f() {
 	file, err := parser.ParseFile(set, "p.go", source, 0)
 	require.NoError(t, err)
 	require.Equal(t, []string{"p.go:10:2: os.Exit", "p.go:11:2: log.Fatalln", "p.go:13:7: log.Fatal"}, exits(set, file))
+}
+
+func TestBooleanParametersAreFound(t *testing.T) {
+	const source = `package p
+
+func Open(name string, create bool) {}
+func Each(names ...bool)            {}
+func open(create bool) bool         { return create }
+func Walk(f func(bool)) bool        { return true }
+
+type disk interface {
+	Close(sync bool)
+	Sync() bool
+}
+`
+	set := token.NewFileSet()
+	file, err := parser.ParseFile(set, "p.go", source, 0)
+	require.NoError(t, err)
+	require.Equal(t, []string{"p.go:3:6: Open", "p.go:4:6: Each", "p.go:9:2: Close"}, bools(set, file))
 }
 
 // The answer of the go command: packages of the module are named by their relative path, and a package that does not

@@ -31,6 +31,7 @@ type Package struct {
 	TestImports []string // of its tests, both kinds
 	Lines       int      // outside tests and generated files
 	Exits       []string // places that end the process, as file:line: call
+	Bools       []string // exported functions and methods of interfaces with a boolean parameter, as file:line: name
 }
 
 // Load reads the module whose root folder is root.
@@ -125,8 +126,8 @@ func relatives(module string, paths []string) []string {
 	return slices.Compact(out)
 }
 
-// read counts the lines of the package's files and finds the calls that end the process. Generated files are
-// skipped.
+// read counts the lines of the package's files and finds the calls that end the process and boolean parameters. Generated
+// files are skipped.
 func (p *Package) read(dir string, files []string) error {
 	for _, name := range files {
 		source, err := os.ReadFile(filepath.Join(dir, name))
@@ -143,6 +144,7 @@ func (p *Package) read(dir string, files []string) error {
 		}
 		p.Lines += bytes.Count(source, []byte("\n"))
 		p.Exits = append(p.Exits, exits(set, file)...)
+		p.Bools = append(p.Bools, bools(set, file)...)
 	}
 	return nil
 }
@@ -175,6 +177,38 @@ func exits(set *token.FileSet, file *ast.File) []string {
 		return true
 	})
 	return found
+}
+
+// bools finds exported functions and methods, and methods of interfaces, with a boolean parameter.
+func bools(set *token.FileSet, file *ast.File) (found []string) {
+	check := func(name *ast.Ident, t ast.Expr) {
+		if f, ok := t.(*ast.FuncType); ok && name.IsExported() && slices.ContainsFunc(f.Params.List, isBool) {
+			found = append(found, fmt.Sprintf("%s: %s", set.Position(name.Pos()), name.Name))
+		}
+	}
+	ast.Inspect(file, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.FuncDecl:
+			check(n.Name, n.Type)
+		case *ast.InterfaceType:
+			for _, method := range n.Methods.List {
+				for _, name := range method.Names {
+					check(name, method.Type)
+				}
+			}
+		}
+		return true
+	})
+	return found
+}
+
+func isBool(parameter *ast.Field) bool {
+	t := parameter.Type
+	if variadic, ok := t.(*ast.Ellipsis); ok {
+		t = variadic.Elt
+	}
+	name, ok := t.(*ast.Ident)
+	return ok && name.Name == "bool"
 }
 
 // touch opens every folder and Go file of the module.

@@ -1,7 +1,9 @@
 package arch
 
-// Rules is what Check compares a Graph with. Paths are relative to the module; a
-// path that ends in /... means the package and all below it.
+// Rules is what Check compares a Graph with. One rule has no exceptions and therefore no entry: exported functions and methods
+// have no boolean parameters, because a call does not show what true means.
+//
+// Paths are relative to the module; a path that ends in /... means the package and all below it.
 type Rules struct {
 	// Imports lists, for each package, the packages of this module that it may
 	// import outside its tests. A package that no row names is a violation, and
