@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ringstore/ringstore/daemon/internal/access"
+	"github.com/ringstore/ringstore/daemon/internal/bufpool"
 	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/cluster"
 	"github.com/ringstore/ringstore/daemon/internal/connlimit"
@@ -39,6 +40,7 @@ type Parts struct {
 	Name    string                                           // unique to this process, from ProcessName: under which it holds leases and is listed among the gateways
 	Connect func(store.Node) (chunk.Store, io.Closer, error) // to a node's chunks; see cluster.Config
 	Log     *slog.Logger
+	Buffers *bufpool.Pool // of the process
 }
 
 // Core is a gateway without its metadata store and its nodes: the view of the
@@ -74,7 +76,7 @@ func NewCore(ctx context.Context, s Settings, p Parts) (_ *Core, err error) {
 	c.fleet = cluster.NewFleet(cluster.Config{Meta: p.Meta, WriteFailure: p.Meta.WriteFailure, Connect: p.Connect, Heartbeat: s.Heartbeat, Log: p.Log})
 	c.upkeep = c.newUpkeep(p)
 	c.engine = engine.New(engine.Config{
-		Meta: p.Meta, Fleet: c.fleet, Log: p.Log,
+		Meta: p.Meta, Fleet: c.fleet, Log: p.Log, Buffers: p.Buffers,
 		Survive: s.Survive, MaxFileSize: int64(s.MaxFileSize), WriteBudget: int64(s.WriteMemory), SessionTTL: s.SessionTTL,
 		SessionLimits: store.SessionLimits{PerOwner: s.KeySessions, PerBucket: s.MaxSessions},
 		WakeReclaim:   c.wakeReclaim(),
@@ -122,12 +124,12 @@ func (c *Core) newUpkeep(p Parts) *upkeep.Runner {
 		Meta: p.Meta, Owner: p.Name, Log: p.Log,
 		Loops: []upkeep.Loop{
 			reclaim.New(reclaim.Config{Meta: p.Meta, Fleet: c.fleet, Grace: c.settings.DeleteGrace, Log: p.Log}),
-			repair.New(repair.Config{Meta: p.Meta, Fleet: c.fleet, Reclaim: kick, Log: p.Log}),
+			repair.New(repair.Config{Meta: p.Meta, Fleet: c.fleet, Reclaim: kick, Log: p.Log, Buffers: p.Buffers}),
 			review.New(review.Config{Meta: p.Meta, Fleet: c.fleet, Survive: c.settings.Survive, Repair: func() { c.upkeep.Kick(repair.Name) }, Log: p.Log}),
 			expire.New(expire.Config{Meta: p.Meta, Reclaim: kick, Log: p.Log}),
 			expire.NewSessions(expire.SessionsConfig{Meta: p.Meta, Every: min(time.Minute, c.settings.SessionTTL/4), Reclaim: kick, Log: p.Log}),
 			trim.New(trim.Config{Meta: p.Meta}),
-			logwriter.New(logwriter.Config{Meta: p.Meta, Fleet: c.fleet, Survive: c.settings.Survive, Reclaim: kick, Log: p.Log}),
+			logwriter.New(logwriter.Config{Meta: p.Meta, Fleet: c.fleet, Survive: c.settings.Survive, Reclaim: kick, Log: p.Log, Buffers: p.Buffers}),
 			changes.New(changes.Config{Meta: p.Meta, Keep: store.Retention{Age: c.settings.ChangeAge, Count: c.settings.ChangeCount}}),
 		},
 	})

@@ -109,12 +109,11 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	meta := watch.New(database, c.Heartbeat)
-	return errors.Join(run(ctx, c, Parts{Meta: meta, Master: master, Name: name, Log: log}, stdout), meta.Close())
+	return errors.Join(run(ctx, c, Parts{Meta: meta, Master: master, Name: name, Log: log, Buffers: bufpool.New()}, stdout), meta.Close())
 }
 
 // run wires the gateway and runs it until ctx ends.
 func run(ctx context.Context, c Config, p Parts, stdout io.Writer) error {
-	buffers := bufpool.New()
 	token := c.JoinToken.Reveal()
 	joins, err := net.Listen("tcp", c.ListenGRPC)
 	if err != nil {
@@ -122,7 +121,7 @@ func run(ctx context.Context, c Config, p Parts, stdout io.Writer) error {
 			WithHint("Choose another address with --listen-grpc, or stop what uses this one.")
 	}
 	p.Connect = func(n store.Node) (chunk.Store, io.Closer, error) {
-		client, err := chunks.Dial(n.Address, chunks.DialConfig{Node: n.ID, JoinToken: token, Buffers: buffers})
+		client, err := chunks.Dial(n.Address, chunks.DialConfig{Node: n.ID, JoinToken: token, Buffers: p.Buffers})
 		return client, client, err
 	}
 	core, err := NewCore(ctx, c.Settings, p)
@@ -135,7 +134,7 @@ func run(ctx context.Context, c Config, p Parts, stdout io.Writer) error {
 	}
 	lifecycle.WarnPlain(p.Log, core.Listener.Addr(), joins.Addr())
 	members := member.NewServer(member.ServerConfig{
-		ServerConfig: rpc.ServerConfig{JoinToken: token, Buffers: buffers, Throttle: core.Throttle, Log: p.Log}, Nodes: p.Meta, Heartbeat: c.Heartbeat,
+		ServerConfig: rpc.ServerConfig{JoinToken: token, Buffers: p.Buffers, Throttle: core.Throttle, Log: p.Log}, Nodes: p.Meta, Heartbeat: c.Heartbeat,
 	})
 	g := lifecycle.NewGroup(p.Log)
 	g.Add(lifecycle.Service{Name: "membership", Run: func(context.Context) error { return members.Serve(joins) }, Stop: members.Shutdown})

@@ -23,6 +23,7 @@ import (
 
 	"github.com/ringstore/ringstore/daemon/gateway"
 	"github.com/ringstore/ringstore/daemon/internal/access"
+	"github.com/ringstore/ringstore/daemon/internal/bufpool"
 	"github.com/ringstore/ringstore/daemon/internal/conf"
 	"github.com/ringstore/ringstore/daemon/internal/lifecycle"
 	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite"
@@ -78,11 +79,13 @@ func run(ctx context.Context, c Config, log *slog.Logger, stdout io.Writer) erro
 		return err
 	}
 	meta := watch.New(database, c.Heartbeat)
-	ns, err := openNodes(ctx, c, meta, log)
+	buffers := bufpool.New()
+	ns, err := openNodes(ctx, c, meta, log, buffers)
 	if err != nil {
 		return errors.Join(err, meta.Close())
 	}
-	err = runCore(ctx, c, ns, gateway.Parts{Meta: meta, Master: master, Name: gateway.ProcessName(), Connect: ns.connect, Log: log}, stdout)
+	parts := gateway.Parts{Meta: meta, Master: master, Name: gateway.ProcessName(), Connect: ns.connect, Log: log, Buffers: buffers}
+	err = runCore(ctx, c, ns, parts, stdout)
 	return errors.Join(err, ns.close(), meta.Close())
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ringstore/ringstore/daemon/gateway"
+	"github.com/ringstore/ringstore/daemon/internal/bufpool"
 	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs"
 	"github.com/ringstore/ringstore/daemon/internal/cluster"
@@ -16,10 +17,11 @@ import (
 
 // nodes are the storage nodes of this process.
 type nodes struct {
-	meta  store.Nodes
-	every time.Duration // heartbeat
-	log   *slog.Logger
-	all   []node
+	meta    store.Nodes
+	every   time.Duration // heartbeat
+	log     *slog.Logger
+	buffers *bufpool.Pool
+	all     []node
 }
 
 type node struct {
@@ -28,8 +30,8 @@ type node struct {
 }
 
 // openNodes opens every node's directory and makes it a member of the cluster.
-func openNodes(ctx context.Context, c Config, meta store.Nodes, log *slog.Logger) (_ *nodes, err error) {
-	ns := &nodes{meta: meta, every: c.Heartbeat, log: log}
+func openNodes(ctx context.Context, c Config, meta store.Nodes, log *slog.Logger, buffers *bufpool.Pool) (_ *nodes, err error) {
+	ns := &nodes{meta: meta, every: c.Heartbeat, log: log, buffers: buffers}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, ns.close())
@@ -51,7 +53,7 @@ func openNodes(ctx context.Context, c Config, meta store.Nodes, log *slog.Logger
 // open opens one directory. A new directory replaces one that was lost under the same
 // name: the lost node is marked removed, so that its chunks count as lost.
 func (ns *nodes) open(ctx context.Context, name, dir string, members store.Membership, reserve int64) error {
-	chunks, err := chunkfs.Open(ctx, chunkfs.Config{Dir: dir, Reserve: reserve, Identity: chunkfs.Identity{Cluster: members.Cluster}, Log: ns.log})
+	chunks, err := chunkfs.Open(ctx, chunkfs.Config{Dir: dir, Reserve: reserve, Identity: chunkfs.Identity{Cluster: members.Cluster}, Buffers: ns.buffers, Log: ns.log})
 	if err != nil {
 		return err
 	}

@@ -66,6 +66,7 @@ func New(ctx context.Context, c Config, version string, log *slog.Logger) (n *No
 		Joined:    n.keepCluster,
 		Heartbeat: c.Heartbeat,
 		Log:       log,
+		Buffers:   buffers,
 	})
 	if err != nil {
 		return nil, errors.Join(err, n.Close())

@@ -102,7 +102,7 @@ var ringstore = Rules{
 		{internal + "connlimit", nil},
 		{internal + "access", in("vfs", "connlimit")}, // vfs, to keep the master key's file
 		{internal + "stripe", in("bufpool", "placement", "erasure", "cluster")},
-		{internal + "engine", append(in("placement", "writemem", "erasure", "cluster", "stripe"), "proto/checksum")},
+		{internal + "engine", append(in("placement", "writemem", "erasure", "cluster", "bufpool", "stripe"), "proto/checksum")},
 		{internal + "meta/pack", nil}, // encodings that columns and the metadata log share
 		{internal + "metalog", in("meta/pack")},
 		{internal + "metalog/replay", in("metalog")},
@@ -110,10 +110,10 @@ var ringstore = Rules{
 		{internal + "upkeep/loop/changes", in("upkeep")},
 		{internal + "upkeep/loop/expire", in("upkeep")},
 		{internal + "upkeep/loop/reclaim", in("cluster", "upkeep")},
-		{internal + "upkeep/loop/repair", in("placement", "cluster", "stripe", "upkeep")},
+		{internal + "upkeep/loop/repair", in("placement", "cluster", "bufpool", "stripe", "upkeep")},
 		{internal + "upkeep/loop/review", in("cluster", "placement", "upkeep")},
 		{internal + "upkeep/loop/trim", in("upkeep")},
-		{internal + "upkeep/loop/logwriter", in("placement", "metalog", "stripe", "upkeep")},
+		{internal + "upkeep/loop/logwriter", in("placement", "bufpool", "metalog", "stripe", "upkeep")},
 		{internal + "upkeep/upkeeptest", in("store/mem", "erasure", "cluster", "upkeep")},
 
 		// Adapters: each knows the domain and one technology, none knows another.

@@ -1,6 +1,6 @@
 // Package bufpool is a pool of byte slices of a few sizes, from small messages to whole units.
-// The chunk store, the gRPC protocols and the rebuilding of chunks share one pool per process,
-// so that a buffer which one of them returns serves the others.
+// The chunk stores, the gRPC protocols and the readers of stripes share one pool per process, which its main function makes,
+// so that a buffer which one of them returns serves the others. Where a configuration has none, as in tests, its owner makes one.
 //
 // A pool bounds nothing and counts nothing: its free buffers are left to the garbage collector
 // after two collections. Memory with a budget is package writemem.

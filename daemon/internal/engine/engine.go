@@ -27,6 +27,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ringstore/ringstore/daemon/internal/bufpool"
 	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/erasure"
 	"github.com/ringstore/ringstore/daemon/internal/store"
@@ -39,9 +40,10 @@ type Fleet = stripe.Fleet
 
 // Config is what an Engine is made of. Zero values take the defaults named here.
 type Config struct {
-	Meta  store.Metadata
-	Fleet Fleet
-	Log   *slog.Logger // default: slog.Default()
+	Meta    store.Metadata
+	Fleet   Fleet
+	Log     *slog.Logger  // default: slog.Default()
+	Buffers *bufpool.Pool // see stripe.Config
 
 	Survive     int   // node failures that data survives in buckets without a policy of their own; no default
 	MaxFileSize int64 // bytes of a file that is put in one request; default 10 GiB
@@ -110,7 +112,7 @@ func New(cfg Config) *Engine {
 	})
 	e := &Engine{cfg: cfg, meta: cfg.Meta, fleet: cfg.Fleet, pool: pool}
 	e.io = stripe.New(stripe.Config{
-		Fleet: cfg.Fleet, Meta: cfg.Meta, WakeRepair: cfg.WakeRepair, Log: cfg.Log,
+		Fleet: cfg.Fleet, Meta: cfg.Meta, WakeRepair: cfg.WakeRepair, Log: cfg.Log, Buffers: cfg.Buffers,
 		Window: cfg.Window, Stall: cfg.Stall, SyncStall: cfg.SyncStall, HedgeFloor: cfg.HedgeFloor, LateFloor: cfg.LateFloor,
 	})
 	e.closing, e.close = context.WithCancel(context.Background())

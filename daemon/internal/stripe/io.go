@@ -45,8 +45,9 @@ type Meta interface {
 type Config struct {
 	Fleet      Fleet
 	Meta       Meta
-	WakeRepair func()       // called after damaged chunks were queued for repair; may be nil
-	Log        *slog.Logger // default: slog.Default()
+	WakeRepair func()        // called after damaged chunks were queued for repair; may be nil
+	Log        *slog.Logger  // default: slog.Default()
+	Buffers    *bufpool.Pool // for reconstructed units; default: its own
 
 	Window     int           // units that may wait for one node in a Writer; default 2
 	Ahead      int           // units that a Reader reads ahead of each chunk while at most crowd readers are open; default 2
@@ -61,12 +62,11 @@ type Config struct {
 // for concurrent use.
 type IO struct {
 	cfg        Config
-	units      latency       // waits of readers for a unit
-	smalls     latency       // writes of chunks of one unit
-	lateSince  sync.Map      // store.NodeID -> time.Time: since when writes of the node were late, with none completed
-	codes      sync.Map      // [2]int{k, m} -> *erasure.Code
-	buffers    *bufpool.Pool // for reconstructed units
-	readers    atomic.Int64  // open now
+	units      latency      // waits of readers for a unit
+	smalls     latency      // writes of chunks of one unit
+	lateSince  sync.Map     // store.NodeID -> time.Time: since when writes of the node were late, with none completed
+	codes      sync.Map     // [2]int{k, m} -> *erasure.Code
+	readers    atomic.Int64 // open now
 	background crew
 }
 
@@ -83,7 +83,10 @@ func New(c Config) *IO {
 	c.Lag = cmp.Or(c.Lag, time.Second)
 	c.HedgeFloor = cmp.Or(c.HedgeFloor, 250*time.Millisecond)
 	c.LateFloor = cmp.Or(c.LateFloor, 100*time.Millisecond)
-	return &IO{cfg: c, buffers: bufpool.New()}
+	if c.Buffers == nil {
+		c.Buffers = bufpool.New()
+	}
+	return &IO{cfg: c}
 }
 
 // Wait returns when all background work has ended: calls to nodes that outlived their reader or writer, and reports. No

@@ -355,7 +355,7 @@ func (r *Reader) complete(views [][]byte, s, unit int) error {
 
 func (r *Reader) scratchFor(index int) []byte {
 	if r.scratch[index] == nil {
-		r.scratch[index] = r.io.buffers.Lend(r.layout.UnitSize)
+		r.scratch[index] = r.io.cfg.Buffers.Lend(r.layout.UnitSize)
 	}
 	return r.scratch[index].Data
 }

@@ -38,6 +38,7 @@ type JoinerConfig struct {
 	Joined      func(store.ClusterID) error // called after each join, to store the cluster's id; its error ends Run
 	Heartbeat   time.Duration               // longest time between heartbeats; 0: the cluster's setting
 	Log         *slog.Logger                // nil: slog.Default
+	Buffers     *bufpool.Pool               // nil: its own
 
 	// Dialer replaces the network's dialer, for tests.
 	Dialer func(ctx context.Context, address string) (net.Conn, error)
@@ -67,6 +68,9 @@ func NewJoiner(c JoinerConfig) (*Joiner, error) {
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
+	if c.Buffers == nil {
+		c.Buffers = bufpool.New()
+	}
 	for _, address := range c.Gateways {
 		if err := rpc.CheckAddress("gateway", address); err != nil && c.Dialer == nil {
 			return nil, err
@@ -78,7 +82,7 @@ func NewJoiner(c JoinerConfig) (*Joiner, error) {
 // dial creates the connections; gRPC opens them on first use.
 func (j *Joiner) dial() error {
 	config := rpc.ConnectConfig{
-		Purpose: rpc.Membership, JoinToken: j.config.JoinToken, Credentials: j.config.Credentials, Buffers: bufpool.New(), Dialer: j.config.Dialer,
+		Purpose: rpc.Membership, JoinToken: j.config.JoinToken, Credentials: j.config.Credentials, Buffers: j.config.Buffers, Dialer: j.config.Dialer,
 	}
 	for _, address := range j.config.Gateways {
 		conn, err := rpc.Connect(address, config)

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/ringstore/ringstore/daemon/internal/attr"
+	"github.com/ringstore/ringstore/daemon/internal/bufpool"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/stripe"
 	"github.com/ringstore/ringstore/daemon/internal/upkeep"
@@ -46,9 +47,10 @@ type Meta interface {
 type Config struct {
 	Meta    Meta
 	Fleet   upkeep.Fleet
-	Survive int          // node failures that the log survives at least; more where a bucket asks for more
-	Reclaim func()       // called after chunks were put on the reclaim queue; may be nil
-	Log     *slog.Logger // default: slog.Default()
+	Survive int           // node failures that the log survives at least; more where a bucket asks for more
+	Reclaim func()        // called after chunks were put on the reclaim queue; may be nil
+	Log     *slog.Logger  // default: slog.Default()
+	Buffers *bufpool.Pool // see stripe.Config
 
 	Every      time.Duration // between two looks for changes; default 1 s
 	TailBytes  int64         // the tail may have so many bytes, or as many as the snapshot, before there is another snapshot; default 8 MiB
@@ -85,7 +87,7 @@ func New(c Config) *Loop {
 	if c.Reclaim == nil {
 		c.Reclaim = func() {}
 	}
-	return &Loop{cfg: c, io: stripe.New(stripe.Config{Fleet: c.Fleet, Meta: c.Meta, Log: c.Log})}
+	return &Loop{cfg: c, io: stripe.New(stripe.Config{Fleet: c.Fleet, Meta: c.Meta, Log: c.Log, Buffers: c.Buffers})}
 }
 
 // Name implements upkeep.Loop.

@@ -26,6 +26,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ringstore/ringstore/daemon/internal/bufpool"
 	"github.com/ringstore/ringstore/daemon/internal/cluster"
 	"github.com/ringstore/ringstore/daemon/internal/placement"
 	"github.com/ringstore/ringstore/daemon/internal/store"
@@ -54,6 +55,7 @@ type Config struct {
 	Stall    time.Duration // a node that makes no progress for so long is not used for that chunk; default 30 s
 	Reclaim  func()        // called after chunks were put on the reclaim queue; may be nil
 	Log      *slog.Logger  // default: slog.Default()
+	Buffers  *bufpool.Pool // see stripe.Config
 }
 
 // Loop is the upkeep loop. Make it with New.
@@ -73,7 +75,7 @@ func New(c Config) *Loop {
 		c.Reclaim = func() {}
 	}
 	return &Loop{cfg: c, io: stripe.New(stripe.Config{
-		Fleet: c.Fleet, Meta: c.Meta, Log: c.Log, Stall: c.Stall, SyncStall: c.Stall,
+		Fleet: c.Fleet, Meta: c.Meta, Log: c.Log, Buffers: c.Buffers, Stall: c.Stall, SyncStall: c.Stall,
 		Ahead: 1, HedgeFloor: c.Stall, // no client waits: rather a slow node than more load on the others
 	})}
 }
