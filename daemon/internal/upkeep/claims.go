@@ -32,8 +32,8 @@ func (c *Claims) Claim(ctx context.Context, q store.Queues, query store.ClaimQue
 	return tasks, err
 }
 
-// Settle stores the outcomes of claimed tasks, as recordOutcomes says, and notes a lost answer.
-func (c *Claims) Settle(ctx context.Context, q store.Queues, results []Result) (done int64, err error) {
+// RecordOutcomes stores the outcomes of claimed tasks, as recordOutcomes says, and notes a lost answer.
+func (c *Claims) RecordOutcomes(ctx context.Context, q store.Queues, results []Result) (done int64, err error) {
 	done, err = recordOutcomes(ctx, q, results)
 	c.note(err)
 	return done, err

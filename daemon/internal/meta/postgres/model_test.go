@@ -88,7 +88,7 @@ func TestAgainstTheModel(t *testing.T) {
 		actions := map[string]func(*rapid.T){}
 		for name, f := range map[string]func(*pair){
 			"commit": commitOne, "upload": uploadOne, "fail": failOne, "delete": deleteOne, "look": lookAround, "enqueue": enqueueSome,
-			"claim": claimSome, "settle": settleSome, "join": joinOne, "beat": beatSome, "set state": setState,
+			"claim": claimSome, "outcomes": recordSome, "join": joinOne, "beat": beatSome, "set state": setState,
 			"lease": leaseOne, "credential": credentialOne, "session": sessionOne, "part": partOne, "drop": dropOne, "end": endOne, "rename": renameOne,
 		} {
 			actions[name] = func(at *rapid.T) {
@@ -216,7 +216,7 @@ func claimSome(p *pair) {
 	p.tasks = append(p.tasks, claimed...)
 }
 
-func settleSome(p *pair) {
+func recordSome(p *pair) {
 	tasks := []store.Task{pick(p, p.tasks, newTask), pick(p, p.tasks, newTask)}
 	if rapid.Bool().Draw(p.t, "finish") {
 		_ = only(p, "Finish", func(m store.Metadata) error { return m.Finish(context.Background(), tasks) })

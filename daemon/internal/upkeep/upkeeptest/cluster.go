@@ -83,8 +83,8 @@ func (c *Cluster) Refresh(t T) {
 	require.NoError(t, c.Fleet.Refresh(context.Background()))
 }
 
-// Pulse sends heartbeats of the nodes that are not killed, and refreshes the view, until the test ends.
-func (c *Cluster) Pulse(t *testing.T) {
+// Heartbeat sends heartbeats of the nodes that are not killed, and refreshes the view, until the test ends.
+func (c *Cluster) Heartbeat(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	nodes := map[store.NodeID]chunk.Store{}
 	for id, n := range c.Nodes {

@@ -120,7 +120,7 @@ func (l *Loop) work(ctx context.Context, view *cluster.View, term uint64) (upkee
 		_, member := view.Member(node)
 		g.Go(func() error {
 			// Each node's share is settled on its own, so that a slow node delays no other.
-			done, err := l.claims.Settle(ctx, l.cfg.Meta, l.workNode(ctx, node, member, share, placed))
+			done, err := l.claims.RecordOutcomes(ctx, l.cfg.Meta, l.workNode(ctx, node, member, share, placed))
 			mu.Lock()
 			defer mu.Unlock()
 			out.Items += done

@@ -115,7 +115,7 @@ func TestFailuresComeBackLaterAndLater(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := upkeeptest.New(t, 3)
-		c.Pulse(t)
+		c.Heartbeat(t)
 		f, _ := c.Put(t, 1, 2, 100)
 		bad := f.Parts[0].Chunks[0].Node
 		c.Nodes[bad].SetHook(mem.Fail(store.Errorf(store.Internal, "the disk says no"), mem.OpDelete))

@@ -144,7 +144,7 @@ func TestWhatTheNodeOfABadChunkIsAt(t *testing.T) {
 			}, false},
 		} {
 			c := upkeeptest.New(t, 7)
-			c.Pulse(t)
+			c.Heartbeat(t)
 			f, _ := c.Put(t, 3, 2, 3000)
 			p := f.Parts[0]
 			c.Suspect(t, p, 4)

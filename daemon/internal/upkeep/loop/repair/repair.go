@@ -100,7 +100,7 @@ func (l *Loop) Step(ctx context.Context, term uint64) (upkeep.Outcome, error) {
 	}
 	wg.Wait()
 	l.io.Wait() // for reports of damaged chunks
-	done, err := l.claims.Settle(ctx, l.cfg.Meta, results)
+	done, err := l.claims.RecordOutcomes(ctx, l.cfg.Meta, results)
 	return upkeep.Outcome{State: upkeep.Busy, Items: done, Bytes: l.written.Load() - before}, err
 }
 

@@ -254,7 +254,7 @@ func TestTooFewChunksLeft(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := upkeeptest.New(t, 6)
-		c.Pulse(t)
+		c.Heartbeat(t)
 		f, data := c.Put(t, 3, 2, 3000)
 		p := f.Parts[0]
 		c.Lose(t, p, 0)
@@ -373,7 +373,7 @@ func TestNobodyCanTakeTheChunk(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := upkeeptest.New(t, 3)
-		c.Pulse(t)
+		c.Heartbeat(t)
 		f, _ := c.Put(t, 1, 2, 100)
 		for _, id := range c.IDs {
 			c.Nodes[id].SetLimit(10)
