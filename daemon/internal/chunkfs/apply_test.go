@@ -32,7 +32,11 @@ func TestHalfADeleteShowsTheCopy(t *testing.T) {
 	useless.Target.Seg, useless.At.Off = 9, 136
 	stale := tombstone // of an earlier segment of that number
 	stale.Target, stale.TargetSalt, stale.At.Off = format.Place{Seg: 1, Off: 64}, 77, 208
-	s.apply(segment.Content{Records: [][]format.Record{{at(1, 64)}, {at(2, 64)}, {tombstone, useless, stale}}})
+	var rest found
+	for _, records := range [][]format.Record{{at(1, 64)}, {at(2, 64)}, {tombstone, useless, stale}} {
+		s.apply(records, &rest)
+	}
+	s.applyDeletions(&rest, nil)
 	e, ok := s.index.Find(id, nil)
 	require.True(t, ok)
 	require.Equal(t, format.Place{Seg: 1, Off: 64}, e.Place())

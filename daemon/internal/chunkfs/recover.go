@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"strconv"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs/disk"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs/format"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs/index"
@@ -67,50 +68,74 @@ func (s *Store) emptyTmp(context.Context) error {
 
 // readSegments reads all segments and adds their records to the index.
 func (s *Store) readSegments(ctx context.Context) error {
-	found, err := s.log.Recover(ctx)
+	var found found
+	suspects, err := s.log.Recover(ctx, func(records []format.Record) { s.apply(records, &found) })
 	if err != nil {
 		return err
 	}
-	s.apply(found)
+	s.applyDeletions(&found, suspects)
 	return nil
 }
 
-// apply adds the records of all segments to the index, oldest first, and removes those
-// that tombstones refer to.
-func (s *Store) apply(found segment.Content) {
-	for _, recs := range found.Records {
-		for i := range recs {
-			rec := &recs[i]
-			s.table.Wrote(rec)
-			if rec.Kind == format.KindChunk {
-				s.show(rec)
-			}
-		}
+// found is what the segments have besides chunks. It is applied when all of them were read: a tombstone may be in an older segment than what it
+// deletes, because spare segments have numbers of their own.
+type found struct{ tombstones []tombstone }
+
+// tombstone is what a start keeps of the record.
+type tombstone struct {
+	id     store.ChunkID
+	at     format.Place
+	target format.Place
+	salt   format.Salt
+	head   int64
+}
+
+func (t *tombstone) record() *format.Record {
+	return &format.Record{
+		Kind: format.KindTombstone, Content: format.Content{Info: chunk.Info{ID: t.id}}, At: t.at, Head: t.head, Target: t.target, TargetSalt: t.salt,
 	}
+}
+
+// apply adds the chunks of a segment to the index, and its tombstones to found. Segments are applied oldest first.
+func (s *Store) apply(records []format.Record, to *found) {
+	for i := range records {
+		rec := &records[i]
+		if rec.Kind == format.KindTombstone {
+			to.tombstones = append(to.tombstones, tombstone{rec.Info.ID, rec.At, rec.Target, rec.TargetSalt, rec.Head})
+			continue
+		}
+		s.table.Wrote(rec)
+		s.show(rec)
+	}
+}
+
+// applyDeletions removes the chunks that tombstones refer to, and adds suspects, which were decoded from damaged headers.
+func (s *Store) applyDeletions(found *found, suspects []format.Record) {
 	dead := map[format.Place]bool{} // suspects that a tombstone refers to
-	for i := range found.Suspects {
-		dead[found.Suspects[i].At] = false
+	for i := range suspects {
+		dead[suspects[i].At] = false
 	}
-	for _, recs := range found.Records {
-		for i := range recs {
-			if rec := &recs[i]; rec.Kind == format.KindTombstone && s.table.SaltOf(rec.Target.Seg) == rec.TargetSalt {
-				if _, ok := dead[rec.Target]; ok {
-					dead[rec.Target] = true
-				}
-				s.hide(rec)
-			}
+	for i := range found.tombstones {
+		rec := found.tombstones[i].record()
+		s.table.Wrote(rec)
+		if s.table.SaltOf(rec.Target.Seg) != rec.TargetSalt {
+			continue
 		}
+		if _, ok := dead[rec.Target]; ok {
+			dead[rec.Target] = true
+		}
+		s.hide(rec)
 	}
-	for i := range found.Suspects {
-		if rec := &found.Suspects[i]; rec.Kind == format.KindTombstone {
+	for i := range suspects {
+		if rec := &suspects[i]; rec.Kind == format.KindTombstone {
 			s.suspectTombstone(rec)
 		}
 	}
 	for _, e := range s.index.Promote() {
 		s.table.BecameLive(e)
 	}
-	for i := range found.Suspects {
-		if rec := &found.Suspects[i]; rec.Kind == format.KindChunk && !dead[rec.At] {
+	for i := range suspects {
+		if rec := &suspects[i]; rec.Kind == format.KindChunk && !dead[rec.At] {
 			s.suspectChunk(rec)
 		}
 	}

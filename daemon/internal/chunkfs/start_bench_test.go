@@ -1,6 +1,10 @@
 package chunkfs
 
 import (
+	"os"
+	"runtime"
+	"runtime/metrics"
+	"strconv"
 	"testing"
 	"time"
 
@@ -9,10 +13,19 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// BenchmarkStart reports how long a start takes, for a million packed chunks of
-// 4 KiB: after a kill, when the open segment is scanned, and with all sealed.
+// benchChunks is how many chunks BenchmarkStart writes. A segment holds 150,000 of them.
+func benchChunks() int {
+	if n, err := strconv.Atoi(os.Getenv("RINGSTORE_BENCH_CHUNKS")); err == nil {
+		return n
+	}
+	return 50_000
+}
+
+// BenchmarkStart reports how long a start takes for a million packed chunks of 1 KiB, and how much memory for one: after a kill,
+// when the open segment is scanned, and with all sealed.
 func BenchmarkStart(b *testing.B) {
-	const chunks, size = 50_000, 4 << 10
+	const size = 1 << 10
+	chunks := benchChunks()
 	cfg := Config{Dir: b.TempDir(), NoBackground: true}
 	start := func() *Store {
 		s, err := Open(b.Context(), cfg)
@@ -41,12 +54,41 @@ func BenchmarkStart(b *testing.B) {
 		if err := end(); err != nil {
 			b.Fatal(err)
 		}
-		began := time.Now()
+		runtime.GC()
+		began, peak := time.Now(), peakHeap()
 		s = start()
-		b.ReportMetric(time.Since(began).Seconds()*1e6/chunks, "s/M-"+what)
+		b.ReportMetric(time.Since(began).Seconds()*1e6/float64(chunks), "s/M-"+what)
+		b.ReportMetric(float64(peak())/float64(chunks), "B/chunk-"+what)
 		end = s.Close
 	}
 	if err := s.Close(); err != nil {
 		b.Fatal(err)
+	}
+}
+
+// peakHeap watches the heap until the function that it returns is called, which returns by how many bytes it grew at most.
+func peakHeap() (grown func() uint64) {
+	read := func() uint64 {
+		sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+		metrics.Read(sample)
+		return sample[0].Value.Uint64()
+	}
+	before, stop, peak := read(), make(chan struct{}), make(chan uint64)
+	go func() {
+		tick := time.NewTicker(time.Millisecond)
+		defer tick.Stop()
+		for most := before; ; {
+			select {
+			case <-tick.C:
+				most = max(most, read())
+			case <-stop:
+				peak <- most - before
+				return
+			}
+		}
+	}()
+	return func() uint64 {
+		close(stop)
+		return <-peak
 	}
 }

@@ -12,25 +12,20 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/vfs"
 )
 
-// Content is what the segments of a data directory hold.
-type Content struct {
-	Records  [][]format.Record // by segment, oldest first
-	Suspects []format.Record   // decoded from damaged headers
-}
-
 // Recover reads every segment, adds it to the table as closed, and seals those that were open when the previous process ended. It
-// counts no record as live yet: the caller passes those that are in Content to Table.Wrote.
+// calls each with the records of one segment after the other, oldest first, and keeps none of them, so that a start needs memory for one
+// segment's; it counts no record as live: each passes them to Table.Wrote. It returns what was decoded from damaged headers.
 //
 // Damage does not stop it: what cannot be read is reported in the log and left out. It returns only errors that are
 // unrelated to the disk.
-func (l *Log) Recover(ctx context.Context) (Content, error) {
+func (l *Log) Recover(ctx context.Context, each func([]format.Record)) (suspects []format.Record, err error) {
 	entries, err := l.fs.ReadDir("segments")
 	if err != nil {
 		// Without the names the next segment could reuse the number of an existing one.
 		_ = l.disk.Fail(err)
-		return Content{}, l.disk.Unreadable("segments", err)
+		return nil, l.disk.Unreadable("segments", err)
 	}
-	r := recovery{Log: l}
+	r := recovery{Log: l, each: each}
 	var numbers []uint32
 	for _, e := range entries {
 		number, ok := parseName(e.Name)
@@ -48,15 +43,15 @@ func (l *Log) Recover(ctx context.Context) (Content, error) {
 	newest, newestSpare := l.next, l.spare.next
 	for _, number := range numbers {
 		if err := ctx.Err(); err != nil {
-			return Content{}, err
+			return nil, err
 		}
 		if err := r.read(number, number == newest || number == newestSpare); err != nil {
-			return Content{}, err
+			return nil, err
 		}
 	}
 	l.next++
 	l.spare.next++
-	return r.content, nil
+	return r.suspects, nil
 }
 
 func parseName(name string) (uint32, bool) {
@@ -65,10 +60,11 @@ func parseName(name string) (uint32, bool) {
 	return uint32(n), ok && err == nil && n&^spareBit > 0 && len(digits) == 8
 }
 
-// recovery collects the content of the segments while they are read.
+// recovery is a Recover in progress.
 type recovery struct {
 	*Log
-	content Content
+	each     func([]format.Record)
+	suspects []format.Record
 }
 
 // read opens one segment and adds it to the table as closed. A segment in which nothing was
@@ -115,7 +111,7 @@ func (r *recovery) read(number uint32, newest bool) error {
 	if read.Damage.Any() {
 		r.report(seg, &read.Damage)
 	}
-	r.content.Records = append(r.content.Records, read.Records)
+	r.each(read.Records)
 	return nil
 }
 
@@ -127,7 +123,7 @@ func (r *recovery) report(seg *Segment, d *format.Damage) {
 	if d.Unreadable > 0 || d.Lost > 0 {
 		r.table.Damage(seg, strconv.Itoa(d.Lost)+" records lost, "+strconv.FormatInt(d.Unreadable, 10)+" bytes unreadable at start")
 	}
-	r.content.Suspects = append(r.content.Suspects, d.Suspects...)
+	r.suspects = append(r.suspects, d.Suspects...)
 }
 
 // finish seals a segment that was open when the previous process ended: torn writes are
