@@ -156,7 +156,7 @@ func (f *faults) killGateway(ctx context.Context, rng *rand.Rand) error {
 	}
 	f.killing(i) // also the writes that began in between
 	pause(ctx, 0, 3000, rng)
-	return f.c.Gateways[i].Start()
+	return f.c.StartGateway(context.WithoutCancel(ctx), i) // the database may be away at the same time
 }
 
 func (f *faults) stopGateway(ctx context.Context, i, least, most int, rng *rand.Rand) error {

@@ -206,6 +206,22 @@ func (c *Cluster) WaitReady(ctx context.Context, nodes int) error {
 	return nil
 }
 
+// StartGateway starts a gateway that has ended and waits until it answers. Where it ends again, because it does not find its database, it is
+// started again, as a supervisor does, for a minute.
+func (c *Cluster) StartGateway(ctx context.Context, i int) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	for g := c.Gateways[i]; ; {
+		if err := g.Start(); err != nil {
+			return err
+		}
+		err := g.waitFor(ctx, "answering", func(ctx context.Context) error { return c.get(ctx, c.URLs[i]+"/health/live", nil) })
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
 func (c *Cluster) ready(ctx context.Context, gateway string, nodes int) error {
 	if err := c.get(ctx, gateway+"/health/ready", nil); err != nil {
 		return err
