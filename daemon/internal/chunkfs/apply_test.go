@@ -27,16 +27,16 @@ func TestHalfADeleteShowsTheCopy(t *testing.T) {
 		segments = append(segments, segment.New(n, format.Salt(n), nil))
 		s.table.Add(segments[n-1])
 	}
-	tombstone := format.Record{Kind: format.KindTombstone, At: format.Place{Seg: 3, Off: 64}, Head: format.TombstoneSize, Target: format.Place{Seg: 2, Off: 64}, TargetSalt: 2, Content: format.Content{Info: chunk.Info{ID: id}}}
-	useless := tombstone
+	deletion := format.Record{Kind: format.KindTombstone, At: format.Place{Seg: 3, Off: 64}, Head: format.TombstoneSize, Target: format.Place{Seg: 2, Off: 64}, TargetSalt: 2, Content: format.Content{Info: chunk.Info{ID: id}}}
+	useless := deletion
 	useless.Target.Seg, useless.At.Off = 9, 136
-	stale := tombstone // of an earlier segment of that number
+	stale := deletion // of an earlier segment of that number
 	stale.Target, stale.TargetSalt, stale.At.Off = format.Place{Seg: 1, Off: 64}, 77, 208
-	var rest found
-	for _, records := range [][]format.Record{{at(1, 64)}, {at(2, 64)}, {tombstone, useless, stale}} {
-		s.apply(records, &rest)
+	var deletions []tombstone
+	for _, records := range [][]format.Record{{at(1, 64)}, {at(2, 64)}, {deletion, useless, stale}} {
+		deletions = s.apply(records, deletions)
 	}
-	s.applyDeletions(&rest, nil)
+	s.applyDeletions(deletions, nil)
 	e, ok := s.index.Find(id, nil)
 	require.True(t, ok)
 	require.Equal(t, format.Place{Seg: 1, Off: 64}, e.Place())

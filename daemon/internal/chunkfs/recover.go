@@ -68,20 +68,17 @@ func (s *Store) emptyTmp(context.Context) error {
 
 // readSegments reads all segments and adds their records to the index.
 func (s *Store) readSegments(ctx context.Context) error {
-	var found found
-	suspects, err := s.log.Recover(ctx, func(records []format.Record) { s.apply(records, &found) })
+	var deletions []tombstone
+	suspects, err := s.log.Recover(ctx, func(records []format.Record) { deletions = s.apply(records, deletions) })
 	if err != nil {
 		return err
 	}
-	s.applyDeletions(&found, suspects)
+	s.applyDeletions(deletions, suspects)
 	return nil
 }
 
-// found is what the segments have besides chunks. It is applied when all of them were read: a tombstone may be in an older segment than what it
+// tombstone is what a start keeps of the record until all segments were read: a tombstone may be in an older segment than what it
 // deletes, because spare segments have numbers of their own.
-type found struct{ tombstones []tombstone }
-
-// tombstone is what a start keeps of the record.
 type tombstone struct {
 	id     store.ChunkID
 	at     format.Place
@@ -96,27 +93,28 @@ func (t *tombstone) record() *format.Record {
 	}
 }
 
-// apply adds the chunks of a segment to the index, and its tombstones to found. Segments are applied oldest first.
-func (s *Store) apply(records []format.Record, to *found) {
+// apply adds the chunks of a segment to the index, and appends its tombstones. Segments are applied oldest first.
+func (s *Store) apply(records []format.Record, deletions []tombstone) []tombstone {
 	for i := range records {
 		rec := &records[i]
 		if rec.Kind == format.KindTombstone {
-			to.tombstones = append(to.tombstones, tombstone{rec.Info.ID, rec.At, rec.Target, rec.TargetSalt, rec.Head})
+			deletions = append(deletions, tombstone{rec.Info.ID, rec.At, rec.Target, rec.TargetSalt, rec.Head})
 			continue
 		}
 		s.table.Wrote(rec)
 		s.show(rec)
 	}
+	return deletions
 }
 
 // applyDeletions removes the chunks that tombstones refer to, and adds suspects, which were decoded from damaged headers.
-func (s *Store) applyDeletions(found *found, suspects []format.Record) {
+func (s *Store) applyDeletions(deletions []tombstone, suspects []format.Record) {
 	dead := map[format.Place]bool{} // suspects that a tombstone refers to
 	for i := range suspects {
 		dead[suspects[i].At] = false
 	}
-	for i := range found.tombstones {
-		rec := found.tombstones[i].record()
+	for i := range deletions {
+		rec := deletions[i].record()
 		s.table.Wrote(rec)
 		if s.table.SaltOf(rec.Target.Seg) != rec.TargetSalt {
 			continue
