@@ -80,8 +80,8 @@ func (s *slow) CommitFile(_ context.Context, c store.Commit) (stored store.File,
 	return stored, replaced, err
 }
 
-func (s *slow) SavePart(_ context.Context, id store.FileID, p store.Part, ttl time.Duration) error {
-	return s.change(func() error { return s.Metadata.SavePart(context.Background(), id, p, ttl) })
+func (s *slow) SavePart(_ context.Context, c store.SessionChange, p store.Part, ttl time.Duration) error {
+	return s.change(func() error { return s.Metadata.SavePart(context.Background(), c, p, ttl) })
 }
 
 func (s *slow) CompleteSession(_ context.Context, c store.Completion) (stored store.File, replaced store.FileID, err error) {

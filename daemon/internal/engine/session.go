@@ -48,14 +48,14 @@ func (e *Engine) Session(ctx context.Context, id store.FileID) (store.Session, e
 // SetSessionSize sets the size in bytes of the file of a session that was created
 // without one. Setting the same size again is nil. Errors: NotFound, Invalid
 // (negative), Conflict (it has another size), TooLarge.
-func (e *Engine) SetSessionSize(ctx context.Context, id store.FileID, size int64) error {
+func (e *Engine) SetSessionSize(ctx context.Context, c store.SessionChange, size int64) error {
 	if size > e.cfg.MaxSessionFile {
 		return tooLarge(e.cfg.MaxSessionFile)
 	}
-	if err := e.meta.SetSessionSize(ctx, id, size); err != nil {
-		return noSession(id, err)
+	if err := e.meta.SetSessionSize(ctx, c, size); err != nil {
+		return noSession(c.Session, err)
 	}
-	e.sessions.forget(id)
+	e.sessions.forget(c.Session)
 	return nil
 }
 
@@ -66,10 +66,10 @@ func (e *Engine) ListSessions(ctx context.Context, q store.SessionQuery) (store.
 
 // AbortSession removes a session; its parts are reclaimed. Uploads of parts
 // that are in progress fail when they are saved. NotFound.
-func (e *Engine) AbortSession(ctx context.Context, id store.FileID) error {
-	e.sessions.forget(id)
-	if err := e.meta.AbortSession(ctx, id); err != nil {
-		return noSession(id, err)
+func (e *Engine) AbortSession(ctx context.Context, c store.SessionChange) error {
+	e.sessions.forget(c.Session)
+	if err := e.meta.AbortSession(ctx, c); err != nil {
+		return noSession(c.Session, err)
 	}
 	e.cfg.WakeReclaim()
 	return nil

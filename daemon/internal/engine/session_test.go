@@ -148,9 +148,9 @@ func TestSession_AbortReclaimsEverything(t *testing.T) {
 	s := r.session(t, "k", -1)
 	r.part(t, s, 1, randomBytes(5000))
 	r.part(t, s, 2, randomBytes(10))
-	require.NoError(t, r.AbortSession(context.Background(), s.ID))
+	require.NoError(t, r.AbortSession(context.Background(), store.SessionChange{Session: s.ID}))
 	require.Equal(t, int64(13), r.reclaims(t))
-	require.ErrorIs(t, r.AbortSession(context.Background(), s.ID), store.NotFound)
+	require.ErrorIs(t, r.AbortSession(context.Background(), store.SessionChange{Session: s.ID}), store.NotFound)
 	_, err := r.CompleteSession(context.Background(), all(s))
 	require.ErrorIs(t, err, store.NotFound)
 	_, err = r.PutPart(context.Background(), partRequest(s, 3, randomBytes(5000)))
@@ -166,7 +166,9 @@ func TestSession_AbortedUnderAPart(t *testing.T) {
 	body := randomBytes(5000)
 	_, err := r.PutPart(context.Background(), engine.PartRequest{
 		Session: s.ID, Number: 1, Size: -1, Body: bytes.NewReader(body),
-		Verify: func(engine.Sums) error { return r.AbortSession(context.Background(), s.ID) },
+		Verify: func(engine.Sums) error {
+			return r.AbortSession(context.Background(), store.SessionChange{Session: s.ID})
+		},
 	})
 	require.ErrorIs(t, err, store.NotFound)
 	r.Close()
@@ -191,7 +193,7 @@ func TestSession_OpenOnesAreLimited(t *testing.T) {
 	_, err = create("three")
 	require.ErrorIs(t, err, store.Unavailable)
 	require.Contains(t, err.Error(), "bucket "+first.Bucket.String()+" has 2 open sessions")
-	require.NoError(t, r.AbortSession(t.Context(), first.ID))
+	require.NoError(t, r.AbortSession(t.Context(), store.SessionChange{Session: first.ID}))
 	_, err = create("one")
 	require.NoError(t, err)
 }

@@ -153,7 +153,7 @@ func (u *partUpload) save(ctx context.Context) (store.SessionPart, error) {
 	if u.req.Append {
 		save = u.e.meta.AddPart
 	}
-	err := save(ctx, u.req.Session, u.part, u.e.cfg.SessionTTL) // here the part is acknowledged
+	err := save(ctx, store.SessionChange{Session: u.req.Session, Caller: u.req.Caller}, u.part, u.e.cfg.SessionTTL) // here the part is acknowledged
 	switch {
 	case err == nil:
 		return u.saved(), nil

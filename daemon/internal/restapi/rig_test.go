@@ -274,18 +274,18 @@ func (m *metadata) ListSessions(ctx context.Context, q store.SessionQuery) (stor
 	return m.Metadata.ListSessions(ctx, q)
 }
 
-func (m *metadata) SavePart(ctx context.Context, id store.FileID, p store.Part, ttl time.Duration) error {
+func (m *metadata) SavePart(ctx context.Context, c store.SessionChange, p store.Part, ttl time.Duration) error {
 	if err := m.reach(); err != nil {
 		return err
 	}
-	return m.Metadata.SavePart(ctx, id, p, ttl)
+	return m.Metadata.SavePart(ctx, c, p, ttl)
 }
 
-func (m *metadata) AbortSession(ctx context.Context, id store.FileID) error {
+func (m *metadata) AbortSession(ctx context.Context, c store.SessionChange) error {
 	if err := m.reach(); err != nil {
 		return err
 	}
-	return m.Metadata.AbortSession(ctx, id)
+	return m.Metadata.AbortSession(ctx, c)
 }
 
 func (m *metadata) ListBuckets(ctx context.Context) ([]store.Bucket, error) {

@@ -116,7 +116,7 @@ func (a *api) AbortSession(c echo.Context, text rest.SessionID) error {
 	if err != nil {
 		return err
 	}
-	if err := a.cfg.Engine.AbortSession(c.Request().Context(), id); err != nil {
+	if err := a.cfg.Engine.AbortSession(c.Request().Context(), store.SessionChange{Session: id, Caller: httpedge.Caller(c).AccessKey}); err != nil {
 		return err
 	}
 	return c.NoContent(http.StatusNoContent)

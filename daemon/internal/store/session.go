@@ -25,10 +25,17 @@ type Session struct {
 	Attributes  attr.Set          // of the file
 	CRC64       *uint64           // CRC64NVME that the file must have; nil: not given
 	Owner       string            // access key that created it
+	ChangedBy   string            // access key of the last change: the creation, a size that was set, a part that was stored
 	CreatedAt   time.Time         // microseconds, UTC, store's clock
 	ExpiresAt   time.Time         // microseconds, UTC, store's clock: from then on the session is treated as absent
 	Received    int64             // bytes of the parts that have arrived
 	Parts       []SessionPart     // those that have arrived, by Number; listings leave it nil
+}
+
+// SessionChange says which session a call changes, and who asked for it.
+type SessionChange struct {
+	Session FileID
+	Caller  string // access key of the client, stored as Session.ChangedBy; "" for an anonymous or internal change
 }
 
 // SessionPart is a part that has arrived and is durable.
@@ -94,8 +101,8 @@ type SessionPage struct {
 // NotFound to every method but ListSessions and AbortSession, those of SessionParts included. A bucket with a session in it,
 // expired or not, cannot be deleted (Buckets.DeleteBucket is then a Conflict).
 type Sessions interface {
-	// CreateSession stores a session that expires in ttl. CreatedAt, ExpiresAt
-	// and Received are set by the store, Parts is ignored. NotFound (bucket), Exists (a session or a file of that id), Invalid,
+	// CreateSession stores a session that expires in ttl. CreatedAt, ExpiresAt, Received and ChangedBy, which is
+	// Owner, are set by the store, Parts is ignored. NotFound (bucket), Exists (a session or a file of that id), Invalid,
 	// Unavailable with the limit "open_sessions" when the owner or the bucket has as many open sessions as the limits allow.
 	// Sessions are counted in the transaction that stores the new one, but without a lock: calls at the same time
 	// may each store theirs, so the count exceeds a limit by at most the number of concurrent calls less one.
@@ -104,10 +111,9 @@ type Sessions interface {
 	// Session returns a session with its parts. NotFound.
 	Session(ctx context.Context, id FileID) (Session, error)
 
-	// SetSessionSize sets how many bytes the file will have, for a session that was created
-	// without a size. The same size again is nil. NotFound, Invalid (negative), Conflict (it has
-	// another size).
-	SetSessionSize(ctx context.Context, id FileID, size int64) error
+	// SetSessionSize sets how many bytes the file will have, for a session that was created without a size. The
+	// same size again is nil and changes nothing. NotFound, Invalid (negative), Conflict (it has another size).
+	SetSessionSize(ctx context.Context, c SessionChange, size int64) error
 
 	// ListSessions returns one page. NotFound (bucket, where one is named).
 	ListSessions(ctx context.Context, q SessionQuery) (SessionPage, error)
@@ -126,35 +132,35 @@ type Sessions interface {
 	CompleteSession(ctx context.Context, c Completion) (stored File, previous FileID, err error)
 
 	// AbortSession removes a session, expired or not, in one step of the same cost however many parts it
-	// has; the chunks of all its parts, begun ones included, are put on the reclaim queue by SweepDeleted. NotFound.
-	AbortSession(ctx context.Context, id FileID) error
+	// has; the chunks of all its parts, begun ones included, are put on the reclaim queue by SweepDeleted. Until then
+	// they are those of a Deleted file of the session's id, whose ChangedBy is the caller. NotFound.
+	AbortSession(ctx context.Context, c SessionChange) error
 }
 
 // SessionParts changes the parts of unfinished sessions. A session that has expired is NotFound.
 type SessionParts interface {
-	// BeginPart records where a part is about to be stored, so that its chunks
-	// can be reclaimed if its writer dies. It is not one of the
-	// session's parts before SavePart. NotFound (session), Exists (part id), Conflict (the part was dropped), Invalid (checksums).
+	// BeginPart records where a part is about to be stored, so that its chunks can be reclaimed if its writer dies. It is
+	// not one of the session's parts before SavePart, and no row of the session is written: no caller is recorded.
+	// NotFound (session), Exists (part id), Conflict (the part was dropped), Invalid (checksums).
 	BeginPart(ctx context.Context, id FileID, p Part) error
 
-	// SavePart adds the part to the session, replacing the part of that
-	// Number, and sets the session's expiry to ttl from now. In the same step, what BeginPart recorded of it
-	// is removed; chunks that were planned on a node where the part does not have them,
-	// and the chunks of the part that it replaces, are put on the reclaim queue; each placement without a
-	// node is put on the repair queue, as for parts of files. The
-	// same part id again is nil and changes nothing.
+	// SavePart adds the part to the session, replacing the part of that Number, and sets the session's expiry to ttl
+	// from now. In the same step, what BeginPart recorded of it is removed; chunks that were planned on a node where
+	// the part does not have them, and the chunks of the part that it replaces, are put on the reclaim queue; each
+	// placement without a node is put on the repair queue, as for parts of files. The same part id again is nil and
+	// changes nothing, ChangedBy included.
 	// NotFound (session): the caller still has to reclaim the part's chunks. Conflict (the part was dropped). Invalid (ttl, checksums).
-	SavePart(ctx context.Context, id FileID, p Part, ttl time.Duration) error
+	SavePart(ctx context.Context, c SessionChange, p Part, ttl time.Duration) error
 
 	// AddPart is SavePart for a part that must not replace another: Conflict when the
 	// session has a part of that Number already. Callers that append to a session use it, so that of two
 	// appends at the same offset, through two gateways, only one succeeds.
-	AddPart(ctx context.Context, id FileID, p Part, ttl time.Duration) error
+	AddPart(ctx context.Context, c SessionChange, p Part, ttl time.Duration) error
 
 	// DropPart abandons a part that BeginPart recorded, or that the session does not
 	// know, and fences it: afterwards no SavePart of that part id can happen, however late it arrives. Its
-	// chunks, as planned and as given, are put on the reclaim queue. A part
-	// that belongs to a session or a file is kept: that is a Conflict. The session need not exist.
+	// chunks, as planned and as given, are put on the reclaim queue. A part that belongs to a session or a
+	// file is kept: that is a Conflict. The session need not exist. It is the clean-up of a writer, so no caller is recorded.
 	DropPart(ctx context.Context, p Part) error
 }
 

@@ -163,11 +163,12 @@ CREATE INDEX sessions_of_bucket ON sessions (bucket_id ASC, id ASC);
 CREATE INDEX sessions_by_key ON sessions (bucket_id ASC, key ASC, id ASC);
 CREATE INDEX sessions_of_owner ON sessions (owner ASC, id ASC);
 
--- A session's expiry moves with each part, so it is a row of its own: the session's row does not
--- change, so that changes that add to it can lock it together, and the one that ends it alone.
+-- A session's expiry and the caller of its last change move with each part, so they are a row of their own: the session's row
+-- does not change, so that changes that add to it can lock it together, and the one that ends it alone.
 CREATE TABLE session_expiries (
     session_id uuid        PRIMARY KEY,
-    expires_at timestamptz NOT NULL
+    expires_at timestamptz NOT NULL,
+    changed_by text        NOT NULL -- access key of the last change
 ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000);
 
 CREATE INDEX session_expiries_by_time ON session_expiries (expires_at ASC);

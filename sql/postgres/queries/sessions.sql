@@ -1,8 +1,9 @@
 -- Changes that add to a session lock its row FOR SHARE, several at once; the change that ends it
 -- locks it FOR UPDATE, and only then begins its next statement, so that it sees what they added.
 -- Not FOR KEY SHARE, which PostgreSQL sometimes grants beside FOR UPDATE: see ADR 52.
--- The row itself changes at most once, when an unknown size is set; the expiry, which changes often,
--- is a row of session_expiries.
+-- The row itself changes at most once, when an unknown size is set; the expiry and the caller of the last change,
+-- which change often, are a row of session_expiries. Several calls that hold the session's row FOR SHARE and then
+-- changed it would wait for each other in a circle.
 -- Conditions on it compare a difference of times: the planner must not use the index by time for a look-up by id,
 -- though that costs as little while the table is empty and statements are prepared.
 
@@ -28,23 +29,27 @@ WITH holder AS MATERIALIZED (
     SELECT $1, holder.id, $3, $4, $5, $6, $12, $7, $8, now()
     FROM holder, reached
     WHERE NOT reached.of_owner AND NOT reached.of_bucket AND NOT EXISTS (SELECT FROM files WHERE files.id = $1)
-    RETURNING id, created_at
+    RETURNING id, owner, created_at
 ), ends AS (
-    INSERT INTO session_expiries (session_id, expires_at) SELECT id, created_at + $9::interval FROM stored
+    INSERT INTO session_expiries (session_id, expires_at, changed_by) SELECT id, created_at + $9::interval, owner FROM stored
     RETURNING expires_at
 )
 SELECT stored.created_at, ends.expires_at, reached.of_owner, reached.of_bucket FROM reached LEFT JOIN stored ON true LEFT JOIN ends ON true;
 
 -- name: Session
-SELECT b.name, s.id, s.key, s.size, s.content_type, s.meta, s.attributes, s.want_crc64, s.owner, s.created_at, e.expires_at,
+SELECT b.name, s.id, s.key, s.size, s.content_type, s.meta, s.attributes, s.want_crc64, s.owner, e.changed_by, s.created_at, e.expires_at,
        p.id, p.number, p.size, p.k, p.m, p.unit_size, p.crc64, p.nodes, p.sums, p.checksums, p.stored_at
 FROM sessions s JOIN session_expiries e ON e.session_id = s.id JOIN buckets b ON b.id = s.bucket_id
 LEFT JOIN parts p ON p.owner = s.id AND p.state = 2
 WHERE s.id = $1 AND e.expires_at - now() > interval '0' ORDER BY p.number;
 
 -- name: SetSessionSize
-UPDATE sessions s SET size = $2 FROM session_expiries e
-WHERE s.id = $1 AND s.size = -1 AND e.session_id = s.id AND e.expires_at - now() > interval '0';
+WITH sized AS (
+    UPDATE sessions s SET size = $2 FROM session_expiries e
+    WHERE s.id = $1 AND s.size = -1 AND e.session_id = s.id AND e.expires_at - now() > interval '0'
+    RETURNING s.id
+)
+UPDATE session_expiries SET changed_by = $3 FROM sized WHERE session_id = sized.id;
 
 -- name: SessionSize
 SELECT s.size FROM sessions s JOIN session_expiries e ON e.session_id = s.id
@@ -54,9 +59,9 @@ WHERE s.id = $1 AND e.expires_at - now() > interval '0';
 -- are summed for the sessions of the page, so that saves of parts need not update a common sum.
 -- The key is compared as an expression: the index by key would read and sort all sessions of its range.
 -- name: ListSessions
-SELECT b.name, s.id, s.key, s.size, s.content_type, s.meta, s.attributes, s.want_crc64, s.owner, s.created_at, s.expires_at, sent.bytes
+SELECT b.name, s.id, s.key, s.size, s.content_type, s.meta, s.attributes, s.want_crc64, s.owner, s.changed_by, s.created_at, s.expires_at, sent.bytes
 FROM (
-    SELECT s.*, e.expires_at FROM sessions s JOIN session_expiries e ON e.session_id = s.id
+    SELECT s.*, e.expires_at, e.changed_by FROM sessions s JOIN session_expiries e ON e.session_id = s.id
     WHERE s.id > $1 AND s.key || '' >= $2 AND s.key || '' < $3 AND e.expires_at - now() > interval '0'
     ORDER BY s.id LIMIT $4
 ) AS s
@@ -66,9 +71,9 @@ ORDER BY s.id;
 
 -- The same of the bucket $5.
 -- name: ListSessionsOfBucket
-SELECT b.name, s.id, s.key, s.size, s.content_type, s.meta, s.attributes, s.want_crc64, s.owner, s.created_at, s.expires_at, sent.bytes
+SELECT b.name, s.id, s.key, s.size, s.content_type, s.meta, s.attributes, s.want_crc64, s.owner, s.changed_by, s.created_at, s.expires_at, sent.bytes
 FROM buckets b CROSS JOIN LATERAL (
-    SELECT s.*, e.expires_at FROM sessions s JOIN session_expiries e ON e.session_id = s.id
+    SELECT s.*, e.expires_at, e.changed_by FROM sessions s JOIN session_expiries e ON e.session_id = s.id
     WHERE s.bucket_id = b.id AND s.id > $1 AND s.key || '' >= $2 AND s.key || '' < $3 AND e.expires_at - now() > interval '0'
     ORDER BY s.id LIMIT $4
 ) AS s
@@ -78,9 +83,9 @@ ORDER BY s.id;
 
 -- Those of the bucket $5 by key, after the key $1 and the id $2, below the key $3.
 -- name: ListSessionsByKey
-SELECT b.name, s.id, s.key, s.size, s.content_type, s.meta, s.attributes, s.want_crc64, s.owner, s.created_at, s.expires_at, sent.bytes
+SELECT b.name, s.id, s.key, s.size, s.content_type, s.meta, s.attributes, s.want_crc64, s.owner, s.changed_by, s.created_at, s.expires_at, sent.bytes
 FROM buckets b CROSS JOIN LATERAL (
-    SELECT s.*, e.expires_at FROM sessions s JOIN session_expiries e ON e.session_id = s.id
+    SELECT s.*, e.expires_at, e.changed_by FROM sessions s JOIN session_expiries e ON e.session_id = s.id
     WHERE s.bucket_id = b.id AND (s.key, s.id) > ($1, $2) AND s.key < $3 AND e.expires_at - now() > interval '0'
     ORDER BY s.key, s.id LIMIT $4
 ) AS s
@@ -92,11 +97,11 @@ ORDER BY s.key, s.id;
 -- because background work ends them: they are found by time, and sorted.
 -- name: ListExpiredSessions
 WITH expired AS MATERIALIZED (
-    SELECT session_id, expires_at FROM session_expiries WHERE expires_at <= now()
+    SELECT session_id, expires_at, changed_by FROM session_expiries WHERE expires_at <= now()
 )
-SELECT b.name, s.id, s.key, s.size, s.content_type, s.meta, s.attributes, s.want_crc64, s.owner, s.created_at, s.expires_at, sent.bytes
+SELECT b.name, s.id, s.key, s.size, s.content_type, s.meta, s.attributes, s.want_crc64, s.owner, s.changed_by, s.created_at, s.expires_at, sent.bytes
 FROM (
-    SELECT s.*, e.expires_at FROM expired e CROSS JOIN LATERAL (SELECT * FROM sessions WHERE id = e.session_id LIMIT 1) AS s
+    SELECT s.*, e.expires_at, e.changed_by FROM expired e CROSS JOIN LATERAL (SELECT * FROM sessions WHERE id = e.session_id LIMIT 1) AS s
     WHERE e.session_id > $1 AND s.key || '' >= $2 AND s.key || '' < $3
       AND ($5::text IS NULL OR s.bucket_id + 0 = (SELECT id FROM buckets WHERE name = $5))
     ORDER BY s.id LIMIT $4
@@ -182,11 +187,13 @@ SELECT EXISTS (SELECT FROM session), EXISTS (SELECT FROM stored);
 -- name: PartState
 SELECT owner, state FROM parts WHERE id = $1;
 
--- Sets the expiry of the session $1, to which this transaction added the part $2, to $3 from now. The row is changed
--- at most once a second, so that concurrent saves of parts of one session rarely wait for each other here.
+-- Sets the expiry of the session $1, to which this transaction added the part $2, to $3 from now, and its last caller to $4.
+-- For one caller the row is changed at most once a second, so that concurrent saves of parts of one session rarely wait for
+-- each other here; where the callers alternate, each save changes it.
 -- name: SlideSession
-UPDATE session_expiries SET expires_at = now() + $3::interval
-WHERE session_id = $1 AND (expires_at - now() > $3::interval OR expires_at - now() < $3::interval - interval '1 s')
+UPDATE session_expiries SET expires_at = now() + $3::interval, changed_by = $4
+WHERE session_id = $1
+  AND (changed_by <> $4 OR expires_at - now() > $3::interval OR expires_at - now() < $3::interval - interval '1 s')
   AND EXISTS (SELECT FROM parts p WHERE p.id = $2 AND p.owner = $1 AND p.state = 2 AND p.stored_at = now());
 
 -- A concurrent save of the part locks this row too: the next statement sees its outcome.
@@ -283,16 +290,16 @@ INSERT INTO files (id, bucket_id, key, size, content_type, state, latest, delete
 SELECT $3, 0, '', 0, '', 4, false, false, now(), 0, '', 'not in the file', 'epoch'
 WHERE EXISTS (SELECT FROM ended) AND EXISTS (SELECT FROM parts WHERE owner = $3);
 
--- Removes the locked session $1. Its parts stay as those of a Deleted file of its id, to be swept without a grace,
--- so the cost does not depend on their number.
+-- Removes the locked session $1 for the caller $2. Its parts stay as those of a Deleted file of its id, to be swept without
+-- a grace, so the cost does not depend on their number.
 -- name: EndSession
 WITH ended AS (
     DELETE FROM sessions WHERE id = $1 RETURNING id
 ), expiries AS (
     DELETE FROM session_expiries USING ended WHERE session_id = ended.id
 )
-INSERT INTO files (id, bucket_id, key, size, content_type, state, latest, delete_marker, created_at, crc64, etag, failure, deleted_at)
-SELECT id, 0, '', 0, '', 4, false, false, now(), 0, '', 'session ended', 'epoch' FROM ended;
+INSERT INTO files (id, bucket_id, key, size, content_type, state, latest, delete_marker, created_at, crc64, etag, failure, changed_by, deleted_at)
+SELECT id, 0, '', 0, '', 4, false, false, now(), 0, '', 'session ended', $2, 'epoch' FROM ended;
 
 -- Makes the claimed file of the bucket $2 complete and latest. See StoreFiles for its time.
 -- name: ShowFile

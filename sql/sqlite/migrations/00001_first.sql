@@ -119,6 +119,7 @@ CREATE TABLE sessions (
     attributes   BLOB,             -- of the file: package meta/pack
     want_crc64   INTEGER,          -- null: not given
     owner        TEXT    NOT NULL, -- access key that created it
+    changed_by   TEXT    NOT NULL, -- access key of the last change
     created_at   INTEGER NOT NULL,
     expires_at   INTEGER NOT NULL,
     received     INTEGER NOT NULL  -- bytes of the parts that are stored

@@ -46,8 +46,8 @@ UPDATE files SET attributes = ?, locked_until = ? WHERE id = ?;
 -- A file that owns parts to be swept, or is a fence against a write.
 -- name: InsertMarker
 INSERT INTO files (id, bucket_id, key, size, content_type, state, latest, delete_marker,
-                   created_at, completed_at, crc64, sha256, etag, meta, failure, deleted_at)
-VALUES (?, ?, ?, ?, '', ?, 0, 0, ?, 0, 0, NULL, '', NULL, ?, ?);
+                   created_at, completed_at, crc64, sha256, etag, meta, failure, changed_by, deleted_at)
+VALUES (?, ?, ?, ?, '', ?, 0, 0, ?, 0, 0, NULL, '', NULL, ?, ?, ?);
 
 -- Deleted files that have something to sweep: parts, or themselves. One that was never complete is a fence until ?2.
 -- name: DueDeleted

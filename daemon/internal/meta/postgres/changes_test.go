@@ -26,8 +26,8 @@ func TestTheLowerIDCommitsLast(t *testing.T) {
 	x := newSession(t, s, "slow")
 	part, left := smallFile("").Parts[0], smallFile("").Parts[0]
 	left.Number = 2
-	require.NoError(t, s.SavePart(t.Context(), x.ID, part, time.Hour))
-	require.NoError(t, s.SavePart(t.Context(), x.ID, left, time.Hour))
+	require.NoError(t, s.SavePart(t.Context(), store.SessionChange{Session: x.ID}, part, time.Hour))
+	require.NoError(t, s.SavePart(t.Context(), store.SessionChange{Session: x.ID}, left, time.Hour))
 
 	// The completion records that it replaces a file, and then waits for the part that it does not take.
 	holder := transaction(t, dsn)

@@ -309,6 +309,7 @@ func partOne(p *pair) {
 		return part
 	})
 	p.sent = append(p.sent, part)
+	change := store.SessionChange{Session: id, Caller: rapid.SampledFrom([]string{"", "t", "u"}).Draw(p.t, "caller")}
 	if rapid.Bool().Draw(p.t, "begin") {
 		_ = only(p, "BeginPart", func(m store.Metadata) error { return m.BeginPart(ctx, id, part) })
 	}
@@ -317,11 +318,11 @@ func partOne(p *pair) {
 		part.Chunks[0].Node, part.Chunks[1] = store.NewNodeID(), store.Placement{}
 	}
 	if rapid.Bool().Draw(p.t, "save") {
-		_ = only(p, "SavePart", func(m store.Metadata) error { return m.SavePart(ctx, id, part, time.Hour) })
+		_ = only(p, "SavePart", func(m store.Metadata) error { return m.SavePart(ctx, change, part, time.Hour) })
 	}
 	if rapid.IntRange(0, 3).Draw(p.t, "size") == 0 {
 		size := rapid.Int64Range(-1, 2).Draw(p.t, "bytes")
-		_ = only(p, "SetSessionSize", func(m store.Metadata) error { return m.SetSessionSize(ctx, id, size) })
+		_ = only(p, "SetSessionSize", func(m store.Metadata) error { return m.SetSessionSize(ctx, change, size) })
 	}
 	_, _ = both(p, "Session", func(m store.Metadata) (store.Session, error) { return m.Session(ctx, id) })
 }
@@ -338,7 +339,7 @@ func endOne(p *pair) {
 	q := store.SessionQuery{Bucket: store.DefaultBucket, Prefix: "a", Limit: 2}
 	_, _ = both(p, "ListSessions", func(m store.Metadata) (store.SessionPage, error) { return m.ListSessions(ctx, q) })
 	if rapid.Bool().Draw(p.t, "abort") {
-		_ = only(p, "AbortSession", func(m store.Metadata) error { return m.AbortSession(ctx, ids[0]) })
+		_ = only(p, "AbortSession", func(m store.Metadata) error { return m.AbortSession(ctx, store.SessionChange{Session: ids[0]}) })
 		return
 	}
 	if rapid.Bool().Draw(p.t, "two") {

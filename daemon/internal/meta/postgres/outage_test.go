@@ -392,9 +392,9 @@ func oneOfEachSessionCall(ctx context.Context, s *postgres.Store) (calls int64, 
 		func() error { _, err := s.CreateSession(ctx, x, time.Hour, store.SessionLimits{}); return err },
 		func() error { _, err := s.CreateSession(ctx, aborted, time.Hour, store.SessionLimits{}); return err },
 		func() error { return s.BeginPart(ctx, x.ID, p) },
-		func() error { return s.SavePart(ctx, x.ID, p, 2*time.Hour) },
+		func() error { return s.SavePart(ctx, store.SessionChange{Session: x.ID}, p, 2*time.Hour) },
 		func() error { return s.DropPart(ctx, dropped) },
-		func() error { return s.SetSessionSize(ctx, x.ID, 1) },
+		func() error { return s.SetSessionSize(ctx, store.SessionChange{Session: x.ID}, 1) },
 		func() error { _, err := s.Session(ctx, x.ID); return err },
 		func() error {
 			_, err := s.ListSessions(ctx, store.SessionQuery{Bucket: x.Bucket, Limit: 9})
@@ -404,7 +404,7 @@ func oneOfEachSessionCall(ctx context.Context, s *postgres.Store) (calls int64, 
 			_, _, err := s.CompleteSession(ctx, store.Completion{File: f, Sessions: []store.FileID{x.ID}, Attempt: store.NewAttemptID()})
 			return err
 		},
-		func() error { return s.AbortSession(ctx, aborted.ID) },
+		func() error { return s.AbortSession(ctx, store.SessionChange{Session: aborted.ID}) },
 		func() error {
 			_, _, err := s.RenameFile(ctx, store.Rename{File: x.ID, Bucket: x.Bucket, Key: "renamed", Attempt: store.NewAttemptID()})
 			return err

@@ -176,7 +176,7 @@ func grow(t *testing.T, dsn string, n int, id store.FileID, key store.Key) {
 			SELECT 1 + i % 2, ` + node + `, 0, ` + node + `, now() + interval '1 h' FROM generate_series(1, {n}) AS i`,
 		`INSERT INTO sessions (id, bucket_id, key, size, content_type, owner, created_at)
 			SELECT ` + the + `, 1, ` + name + `, 1, '', 'o', now() FROM generate_series(1, {n}) AS i`,
-		`INSERT INTO session_expiries (session_id, expires_at) SELECT id, now() + interval '1 h' FROM sessions ON CONFLICT DO NOTHING`,
+		`INSERT INTO session_expiries (session_id, expires_at, changed_by) SELECT id, now() + interval '1 h', 'o' FROM sessions ON CONFLICT DO NOTHING`,
 		`INSERT INTO buckets (name, survive) SELECT gen_random_uuid()::text, -1 FROM generate_series(1, {n})`,
 		`INSERT INTO attempts (id, happened) SELECT gen_random_uuid(), true FROM generate_series(1, {n})`,
 	} {

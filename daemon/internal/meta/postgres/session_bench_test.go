@@ -40,7 +40,7 @@ func BenchmarkSavePart(b *testing.B) {
 				if err := s.BeginPart(context.Background(), x.ID, p); err != nil {
 					return err
 				}
-				return s.SavePart(context.Background(), x.ID, p, time.Hour)
+				return s.SavePart(context.Background(), store.SessionChange{Session: x.ID}, p, time.Hour)
 			})
 		})
 	}

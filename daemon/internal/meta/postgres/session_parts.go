@@ -42,25 +42,25 @@ const (
 	partDropped = 3 // a fence: no part of that id can be stored any more
 )
 
-// SavePart implements store.Sessions. The expiry may be that of a part saved up to a second earlier: see SlideSession.
-func (s *Store) SavePart(ctx context.Context, id store.FileID, p store.Part, ttl time.Duration) error {
-	return s.takePart(ctx, "SavePart", id, p, ttl, true)
+// SavePart implements store.Sessions. The expiry may be that of a part that the same caller saved up to a second earlier: see SlideSession.
+func (s *Store) SavePart(ctx context.Context, c store.SessionChange, p store.Part, ttl time.Duration) error {
+	return s.takePart(ctx, "SavePart", c, p, ttl, true)
 }
 
 // AddPart implements store.Sessions. It does not remove the part of the number, so the unique index refuses a second one.
-func (s *Store) AddPart(ctx context.Context, id store.FileID, p store.Part, ttl time.Duration) error {
-	return s.takePart(ctx, "AddPart", id, p, ttl, false)
+func (s *Store) AddPart(ctx context.Context, c store.SessionChange, p store.Part, ttl time.Duration) error {
+	return s.takePart(ctx, "AddPart", c, p, ttl, false)
 }
 
-func (s *Store) takePart(ctx context.Context, op string, id store.FileID, p store.Part, ttl time.Duration, replace bool) error {
+func (s *Store) takePart(ctx context.Context, op string, change store.SessionChange, p store.Part, ttl time.Duration, replace bool) error {
 	if err := valid.TTL(ttl); err != nil {
 		return err
 	}
 	if err := valid.Checksums(p); err != nil {
 		return err
 	}
-	session, part := [16]byte(id), [16]byte(p.ID)
-	save, repair := partValues(id, p), placement.Repair(p, p.Missing(), "")
+	session, part := [16]byte(change.Session), [16]byte(p.ID)
+	save, repair := partValues(change.Session, p), placement.Repair(p, p.Missing(), "")
 	save["missing"], save["priority"] = int64(repair.Chunks), int16(repair.Priority)
 	return s.clients.Write(ctx, op, func(c *db.Conn) error {
 		var there, stored bool
@@ -73,7 +73,7 @@ func (s *Store) takePart(ctx context.Context, op string, id store.FileID, p stor
 		b.Queue(s.q.DropUnused, session, part, save["nodes"])
 		b.Queue(s.q.StorePart, s.q.Args(s.q.StorePart, save)...).
 			QueryRow(func(row pgx.Row) error { return row.Scan(&there, &stored) })
-		b.Queue(s.q.SlideSession, session, part, ttl)
+		b.Queue(s.q.SlideSession, session, part, ttl, change.Caller)
 		b.Queue(s.q.PartState, part).Query(func(rows pgx.Rows) error {
 			_, err := pgx.ForEachRow(rows, []any{&owner, &state}, func() error { return nil })
 			return err
@@ -83,13 +83,13 @@ func (s *Store) takePart(ctx context.Context, op string, id store.FileID, p stor
 				return db.ErrSavedAtOnce
 			}
 			if db.IsNumberTaken(err) {
-				return store.Errorf(store.Conflict, "session %s has a part %d already", id, p.Number)
+				return store.Errorf(store.Conflict, "session %s has a part %d already", change.Session, p.Number)
 			}
 			return err
 		}
 		switch {
 		case !there:
-			return noSession(id)
+			return noSession(change.Session)
 		case stored, state == partStored && owner == session:
 			return nil
 		case state == partDropped:

@@ -92,13 +92,13 @@ func (x *traffic) change(ctx context.Context, s *postgres.Store) error {
 	case 0:
 		err = x.complete(ctx, s, at, *session)
 	case 1:
-		if err = s.AbortSession(ctx, session.ID); err == nil {
+		if err = s.AbortSession(ctx, byAny(session.ID)); err == nil {
 			err = x.begin(ctx, s, at)
 		}
 	case 2, 3:
 		err = x.commit(ctx, s)
 	case 4:
-		err = s.SetSessionSize(ctx, session.ID, rand.Int64N(2))
+		err = s.SetSessionSize(ctx, byAny(session.ID), rand.Int64N(2))
 	default:
 		return x.send(ctx, s, session.ID)
 	}
@@ -166,12 +166,17 @@ func (x *traffic) send(ctx context.Context, s *postgres.Store, session store.Fil
 	if rand.N(4) == 0 {
 		return s.DropPart(ctx, p)
 	}
-	// Times of their own make each save change when the session expires.
-	err := s.SavePart(ctx, session, p, time.Hour+rand.N(time.Hour))
+	// Times and callers of their own make each save change the row of the session's expiry.
+	err := s.SavePart(ctx, byAny(session), p, time.Hour+rand.N(time.Hour))
 	if err != nil && store.KindOf(err) == store.NotFound {
 		return s.DropPart(ctx, p)
 	}
 	return err
+}
+
+// byAny is a change of a session by one of two clients.
+func byAny(session store.FileID) store.SessionChange {
+	return store.SessionChange{Session: session, Caller: fmt.Sprint("key-", rand.N(2))}
 }
 
 // transaction is one that the test ends by hand.
@@ -201,7 +206,7 @@ func saveHalf(t *testing.T, s *postgres.Store, tx pgx.Tx, session store.FileID, 
 	require.NoError(t, err)
 	_, err = tx.Exec(t.Context(), s.SQL().StorePart, [16]byte(session), [16]byte(p.ID), p.Number, p.Size, p.K, p.M, p.UnitSize, int64(p.CRC64), nodes, sums, pack.Checksums(p.Checksums), int64(0), int16(0))
 	require.NoError(t, err)
-	_, err = tx.Exec(t.Context(), s.SQL().SlideSession, [16]byte(session), [16]byte(p.ID), 2*time.Hour)
+	_, err = tx.Exec(t.Context(), s.SQL().SlideSession, [16]byte(session), [16]byte(p.ID), 2*time.Hour, "")
 	require.NoError(t, err)
 }
 
@@ -211,7 +216,7 @@ func TestTheEndOfASessionWaitsForItsParts(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(*postgres.Store, store.Session, store.Part) error{
 		"abort": func(s *postgres.Store, x store.Session, _ store.Part) error {
-			return s.AbortSession(context.Background(), x.ID)
+			return s.AbortSession(context.Background(), store.SessionChange{Session: x.ID})
 		},
 		"complete": func(s *postgres.Store, x store.Session, taken store.Part) error {
 			f := store.File{ID: x.ID, Bucket: x.Bucket, Key: x.Key, Parts: []store.Part{taken}}
@@ -230,7 +235,7 @@ func TestTheEndOfASessionWaitsForItsParts(t *testing.T) {
 			saveHalf(t, s, tx, x.ID, slow)
 
 			require.NoError(t, s.BeginPart(t.Context(), x.ID, other))
-			require.NoError(t, s.SavePart(t.Context(), x.ID, other, time.Hour))
+			require.NoError(t, s.SavePart(t.Context(), store.SessionChange{Session: x.ID}, other, time.Hour))
 			got, err := s.Session(t.Context(), x.ID)
 			require.NoError(t, err)
 			require.Len(t, got.Parts, 1)
@@ -263,13 +268,15 @@ func TestAPartWaitsForTheEndOfItsSession(t *testing.T) {
 	p := stripedPart(1)
 	for name, add := range map[string]func(store.FileID) error{
 		"begin": func(id store.FileID) error { return s.BeginPart(context.Background(), id, p) },
-		"save":  func(id store.FileID) error { return s.SavePart(context.Background(), id, p, time.Hour) },
+		"save": func(id store.FileID) error {
+			return s.SavePart(context.Background(), store.SessionChange{Session: id}, p, time.Hour)
+		},
 	} {
 		x := newSession(t, s, "a")
 		tx := transaction(t, dsn)
 		_, err := tx.Exec(t.Context(), s.SQL().LockSessions, [][16]byte{x.ID})
 		require.NoError(t, err)
-		_, err = tx.Exec(t.Context(), s.SQL().EndSession, [16]byte(x.ID))
+		_, err = tx.Exec(t.Context(), s.SQL().EndSession, [16]byte(x.ID), "")
 		require.NoError(t, err)
 		added := make(chan error, 1)
 		go func() { added <- add(x.ID) }()
@@ -289,13 +296,15 @@ func TestTwoSavesOfOneNumber(t *testing.T) {
 	for _, before := range []bool{false, true} { // whether both find a part to replace
 		x := newSession(t, s, store.Key(fmt.Sprint(before)))
 		if before {
-			require.NoError(t, s.SavePart(t.Context(), x.ID, stripedPart(1), time.Hour))
+			require.NoError(t, s.SavePart(t.Context(), store.SessionChange{Session: x.ID}, stripedPart(1), time.Hour))
 		}
 		first, second := stripedPart(1), stripedPart(1)
 		tx := transaction(t, dsn)
 		saveHalf(t, s, tx, x.ID, first)
 		saved := make(chan error, 1)
-		go func() { saved <- s.SavePart(context.Background(), x.ID, second, time.Hour) }()
+		go func() {
+			saved <- s.SavePart(context.Background(), store.SessionChange{Session: x.ID}, second, time.Hour)
+		}()
 		awaitWaiter(t, dsn)
 		require.Empty(t, saved)
 		require.NoError(t, tx.Commit(t.Context()))
@@ -325,7 +334,7 @@ func TestADropWaitsForTheSave(t *testing.T) {
 	require.Zero(t, count(t, s, "SELECT count(*) FROM tasks"))
 }
 
-// A save slides the session on, to the second.
+// A save slides the session on, to the second, and at once where another client made the last change.
 func TestSessionsSlideOnceASecond(t *testing.T) {
 	t.Parallel()
 	dsn := pgtest.Database(t)
@@ -335,22 +344,26 @@ func TestSessionsSlideOnceASecond(t *testing.T) {
 		require.NoError(t, s.Pool().QueryRow(t.Context(), "SELECT xmin::text FROM session_expiries").Scan(&v))
 		return v
 	}
-	expiry := func(age time.Duration) (first, second string, kept time.Duration) {
+	expiry := func(caller string, age time.Duration) (first, second string, kept time.Duration) {
 		run(t, dsn, "UPDATE session_expiries SET expires_at = now() + interval '1 h' - $1::interval", age)
 		first = version()
-		require.NoError(t, s.SavePart(t.Context(), x.ID, stripedPart(1), time.Hour))
+		require.NoError(t, s.SavePart(t.Context(), store.SessionChange{Session: x.ID, Caller: caller}, stripedPart(1), time.Hour))
 		got, err := s.Session(t.Context(), x.ID)
 		require.NoError(t, err)
+		require.Equal(t, caller, got.ChangedBy)
 		return first, version(), got.ExpiresAt.Sub(got.Parts[0].StoredAt)
 	}
-	first, second, kept := expiry(2 * time.Second)
+	first, second, kept := expiry("one", 2*time.Second)
 	require.NotEqual(t, first, second)
 	require.Equal(t, time.Hour, kept)
-	first, second, kept = expiry(-30 * time.Minute)
+	first, second, kept = expiry("one", -30*time.Minute)
 	require.NotEqual(t, first, second, "sooner")
 	require.Equal(t, time.Hour, kept)
 	// The test may take its time: either the row is left alone, or its second is over.
-	first, second, kept = expiry(0)
+	first, second, kept = expiry("one", 0)
 	require.True(t, first == second || kept == time.Hour)
 	require.Greater(t, kept, time.Hour-time.Second)
+	first, second, kept = expiry("two", 0)
+	require.NotEqual(t, first, second)
+	require.Equal(t, time.Hour, kept)
 }

@@ -8,9 +8,9 @@ import (
 )
 
 // The queries list a session as sessionColumns columns (bucket name, id, key, size,
-// content_type, meta, attributes, want_crc64, owner, created_at, expires_at), and then either the number of received
+// content_type, meta, attributes, want_crc64, owner, changed_by, created_at, expires_at), and then either the number of received
 // bytes, or one of its parts with the time when it was stored.
-const sessionColumns = 11
+const sessionColumns = 12
 
 // readSession reads the columns of a session.
 func readSession(r *scan.Row) store.Session {
@@ -24,6 +24,7 @@ func readSession(r *scan.Row) store.Session {
 		Attributes:  r.Attributes(),
 		CRC64:       readChecksum(r),
 		Owner:       r.Text(),
+		ChangedBy:   r.Text(),
 		CreatedAt:   r.Time(),
 		ExpiresAt:   r.Time(),
 	}

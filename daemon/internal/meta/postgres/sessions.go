@@ -28,6 +28,7 @@ func (s *Store) CreateSession(ctx context.Context, x store.Session, ttl time.Dur
 		return store.Session{}, err
 	}
 	x.Meta, x.Attributes, x.Received, x.Parts = maps.Clone(x.Meta), x.Attributes.Clone(), 0, nil
+	x.ChangedBy = x.Owner
 	var crc *int64
 	if x.CRC64 != nil {
 		x.CRC64 = new(*x.CRC64)
@@ -87,19 +88,20 @@ func (s *Store) Session(ctx context.Context, id store.FileID) (x store.Session, 
 	return x, err
 }
 
-// SetSessionSize implements store.Sessions. It waits for concurrent saves of the session's parts, and locks nothing else.
-func (s *Store) SetSessionSize(ctx context.Context, id store.FileID, size int64) error {
+// SetSessionSize implements store.Sessions. It waits for concurrent saves of the session's parts, and locks nothing but
+// the session and then its expiry, in the order of these.
+func (s *Store) SetSessionSize(ctx context.Context, change store.SessionChange, size int64) error {
 	if err := valid.Size(size); err != nil {
 		return err
 	}
 	return s.clients.Write(ctx, "SetSessionSize", func(c *db.Conn) error {
-		x := store.Session{ID: id}
+		x := store.Session{ID: change.Session}
 		b := &pgx.Batch{}
-		b.Queue(s.q.SetSessionSize, [16]byte(id), size)
-		b.Queue(s.q.SessionSize, [16]byte(id)).QueryRow(func(row pgx.Row) error { return row.Scan(&x.Size) })
+		b.Queue(s.q.SetSessionSize, [16]byte(x.ID), size, change.Caller)
+		b.Queue(s.q.SessionSize, [16]byte(x.ID)).QueryRow(func(row pgx.Row) error { return row.Scan(&x.Size) })
 		err := db.Pipeline(ctx, c, b)
 		if db.IsNoRows(err) {
-			return noSession(id)
+			return noSession(x.ID)
 		}
 		if err == nil {
 			_, err = x.Resize(size)
@@ -175,13 +177,13 @@ func (s *Store) listSessions(q store.SessionQuery) (sql string, args []any) {
 }
 
 // AbortSession implements store.Sessions.
-func (s *Store) AbortSession(ctx context.Context, id store.FileID) error {
+func (s *Store) AbortSession(ctx context.Context, change store.SessionChange) error {
 	return s.clients.Write(ctx, "AbortSession", func(c *db.Conn) error {
-		ids := [][16]byte{id}
+		id := [16]byte(change.Session)
 		var ended bool
 		b := &pgx.Batch{}
-		b.Queue(s.q.LockSessions, ids)
-		b.Queue(s.q.EndSession, [16]byte(id)).Exec(func(tag commandTag) error {
+		b.Queue(s.q.LockSessions, [][16]byte{id})
+		b.Queue(s.q.EndSession, id, change.Caller).Exec(func(tag commandTag) error {
 			ended = tag.RowsAffected() > 0
 			return nil
 		})
@@ -189,7 +191,7 @@ func (s *Store) AbortSession(ctx context.Context, id store.FileID) error {
 			return err
 		}
 		if !ended {
-			return noSession(id)
+			return noSession(change.Session)
 		}
 		return nil
 	})

@@ -348,6 +348,7 @@ func (s *Store) FailFile(ctx context.Context, f store.File, reason string, attem
 
 // fence stores a file that was never begun as Failed, or as Deleted where its bucket was deleted: no commit of its id can follow.
 func (s *Store) fence(t *db.Tx, f store.File, reason string) error {
+	f.ChangedBy = "" // no client changed it
 	bucket, err := s.bucketOf(t, f.Bucket)
 	switch {
 	case errors.Is(err, store.NotFound):
@@ -360,7 +361,7 @@ func (s *Store) fence(t *db.Tx, f store.File, reason string) error {
 
 // insertMarker stores a file that was never complete. Without deleted its parts are swept whatever the grace.
 func (s *Store) insertMarker(t *db.Tx, f store.File, bucket int64, state store.FileState, reason string, deleted time.Time) error {
-	_, err := t.Exec(s.db.Q.InsertMarker, f.ID[:], bucket, []byte(f.Key), f.Size, int64(state), db.Micros(cmp.Or(f.CreatedAt, s.db.Now())), reason, db.Micros(deleted))
+	_, err := t.Exec(s.db.Q.InsertMarker, f.ID[:], bucket, []byte(f.Key), f.Size, int64(state), db.Micros(cmp.Or(f.CreatedAt, s.db.Now())), reason, f.ChangedBy, db.Micros(deleted))
 	return err
 }
 

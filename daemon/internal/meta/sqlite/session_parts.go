@@ -65,16 +65,16 @@ func (s *Store) partState(t *db.Tx, id store.PartID) (owner store.FileID, state 
 }
 
 // SavePart implements store.Sessions.
-func (s *Store) SavePart(ctx context.Context, id store.FileID, p store.Part, ttl time.Duration) error {
-	return s.takePart(ctx, "SavePart", id, p, ttl, true)
+func (s *Store) SavePart(ctx context.Context, c store.SessionChange, p store.Part, ttl time.Duration) error {
+	return s.takePart(ctx, "SavePart", c, p, ttl, true)
 }
 
 // AddPart implements store.Sessions.
-func (s *Store) AddPart(ctx context.Context, id store.FileID, p store.Part, ttl time.Duration) error {
-	return s.takePart(ctx, "AddPart", id, p, ttl, false)
+func (s *Store) AddPart(ctx context.Context, c store.SessionChange, p store.Part, ttl time.Duration) error {
+	return s.takePart(ctx, "AddPart", c, p, ttl, false)
 }
 
-func (s *Store) takePart(ctx context.Context, op string, id store.FileID, p store.Part, ttl time.Duration, replace bool) error {
+func (s *Store) takePart(ctx context.Context, op string, c store.SessionChange, p store.Part, ttl time.Duration, replace bool) error {
 	if err := valid.TTL(ttl); err != nil {
 		return err
 	}
@@ -82,18 +82,18 @@ func (s *Store) takePart(ctx context.Context, op string, id store.FileID, p stor
 		return err
 	}
 	return s.db.Write(ctx, op, func(t *db.Tx) error {
-		if err := s.alive(t, id); err != nil {
+		if err := s.alive(t, c.Session); err != nil {
 			return err
 		}
 		owner, state, err := s.partState(t, p.ID)
-		if err != nil || owner == id && state == partStored {
+		if err != nil || owner == c.Session && state == partStored {
 			return err
 		}
 		if err := s.partIsNew(t, p.ID, true); err != nil {
 			return err
 		}
 		if !replace {
-			if err := s.numberIsFree(t, id, p.Number); err != nil {
+			if err := s.numberIsFree(t, c.Session, p.Number); err != nil {
 				return err
 			}
 		}
@@ -104,7 +104,7 @@ func (s *Store) takePart(ctx context.Context, op string, id store.FileID, p stor
 		if err := s.reclaimPlanned(t, planned, []store.Part{p}); err != nil {
 			return err
 		}
-		return s.placePart(t, id, p, ttl)
+		return s.placePart(t, c, p, ttl)
 	})
 }
 
@@ -120,8 +120,8 @@ func (s *Store) numberIsFree(t *db.Tx, session store.FileID, number int) error {
 }
 
 // placePart replaces the part of the same number, and extends the session.
-func (s *Store) placePart(t *db.Tx, id store.FileID, p store.Part, ttl time.Duration) error {
-	rows, err := t.Query(s.db.Q.RemoveNumber, id[:], p.Number)
+func (s *Store) placePart(t *db.Tx, c store.SessionChange, p store.Part, ttl time.Duration) error {
+	rows, err := t.Query(s.db.Q.RemoveNumber, c.Session[:], p.Number)
 	if err != nil {
 		return err
 	}
@@ -136,13 +136,13 @@ func (s *Store) placePart(t *db.Tx, id store.FileID, p store.Part, ttl time.Dura
 	for _, o := range old {
 		grown -= o.Size
 	}
-	if err := s.insertPart(t, id, partStored, p); err != nil {
+	if err := s.insertPart(t, c.Session, partStored, p); err != nil {
 		return err
 	}
 	if err := s.queueRepairs(t, []store.Part{p}); err != nil {
 		return err
 	}
-	_, err = t.Exec(s.db.Q.SlideSession, db.Micros(s.db.Now().Add(ttl)), grown, id[:])
+	_, err = t.Exec(s.db.Q.SlideSession, db.Micros(s.db.Now().Add(ttl)), grown, c.Caller, c.Session[:])
 	return err
 }
 

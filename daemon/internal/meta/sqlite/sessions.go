@@ -44,6 +44,7 @@ func (s *Store) CreateSession(ctx context.Context, x store.Session, ttl time.Dur
 			return err
 		}
 		x.ExpiresAt, x.Received, x.Parts = x.CreatedAt.Add(ttl).Truncate(time.Microsecond), 0, nil
+		x.ChangedBy = x.Owner
 		return s.insertSession(t, bucket, x)
 	})
 	if err != nil {
@@ -87,7 +88,7 @@ func (s *Store) insertSession(t *db.Tx, bucket int64, x store.Session) error {
 	if x.CRC64 != nil {
 		crc = int64(*x.CRC64)
 	}
-	_, err = t.Exec(s.db.Q.InsertSession, x.ID[:], bucket, []byte(x.Key), x.Size, x.ContentType, meta, pack.Attributes(x.Attributes), crc, x.Owner, db.Micros(x.CreatedAt), db.Micros(x.ExpiresAt))
+	_, err = t.Exec(s.db.Q.InsertSession, x.ID[:], bucket, []byte(x.Key), x.Size, x.ContentType, meta, pack.Attributes(x.Attributes), crc, x.Owner, x.ChangedBy, db.Micros(x.CreatedAt), db.Micros(x.ExpiresAt))
 	return err
 }
 
@@ -119,23 +120,23 @@ func (s *Store) Session(ctx context.Context, id store.FileID) (x store.Session, 
 }
 
 // SetSessionSize implements store.Sessions.
-func (s *Store) SetSessionSize(ctx context.Context, id store.FileID, size int64) error {
+func (s *Store) SetSessionSize(ctx context.Context, c store.SessionChange, size int64) error {
 	if err := valid.Size(size); err != nil {
 		return err
 	}
 	return s.db.Write(ctx, "SetSessionSize", func(t *db.Tx) error {
-		x := store.Session{ID: id}
-		err := t.Row(s.db.Q.SessionSize, id[:], db.Micros(s.db.Now())).Scan(&x.Size)
+		x := store.Session{ID: c.Session}
+		err := t.Row(s.db.Q.SessionSize, x.ID[:], db.Micros(s.db.Now())).Scan(&x.Size)
 		if errors.Is(err, sql.ErrNoRows) {
-			return noSession(id)
+			return noSession(x.ID)
 		}
-		if err != nil {
+		if err != nil || x.Size == size {
 			return err
 		}
 		if x, err = x.Resize(size); err != nil {
 			return err
 		}
-		_, err = t.Exec(s.db.Q.SetSessionSize, x.Size, id[:])
+		_, err = t.Exec(s.db.Q.SetSessionSize, x.Size, c.Caller, x.ID[:])
 		return err
 	})
 }
@@ -208,15 +209,15 @@ func (s *Store) listSessions(q store.SessionQuery) string {
 }
 
 // AbortSession implements store.Sessions. The parts keep their rows, as those of a Deleted file of the session's id.
-func (s *Store) AbortSession(ctx context.Context, id store.FileID) error {
+func (s *Store) AbortSession(ctx context.Context, c store.SessionChange) error {
 	return s.db.Write(ctx, "AbortSession", func(t *db.Tx) error {
-		removed, err := t.Exec(s.db.Q.RemoveSession, id[:])
+		removed, err := t.Exec(s.db.Q.RemoveSession, c.Session[:])
 		if err != nil {
 			return err
 		}
 		if removed == 0 {
-			return noSession(id)
+			return noSession(c.Session)
 		}
-		return s.insertMarker(t, store.File{ID: id}, 0, store.Deleted, "its session was ended", time.Time{})
+		return s.insertMarker(t, store.File{ID: c.Session, ChangedBy: c.Caller}, 0, store.Deleted, "its session was ended", time.Time{})
 	})
 }

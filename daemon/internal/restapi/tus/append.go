@@ -81,7 +81,7 @@ func (h *handler) lengthNow(c echo.Context, u upload) (upload, error) {
 	if err := h.fits(n); err != nil {
 		return u, err
 	}
-	if err := h.Engine.SetSessionSize(c.Request().Context(), u.id, n); err != nil {
+	if err := h.Engine.SetSessionSize(c.Request().Context(), u.change(c), n); err != nil {
 		return u, err
 	}
 	u.length = n

@@ -62,6 +62,11 @@ func uploadOf(s store.Session) upload {
 	return u
 }
 
+// change is one of the upload's session by the client of the request.
+func (u upload) change(c echo.Context) store.SessionChange {
+	return store.SessionChange{Session: u.id, Caller: httpedge.Caller(c).AccessKey}
+}
+
 // headers sets the offset and the creation headers of the upload.
 func (u upload) headers(c echo.Context) {
 	out := c.Response().Header()
@@ -124,7 +129,7 @@ func (h *handler) remove(c echo.Context) error {
 	if u.done {
 		return httpedge.WithStatus(http.StatusConflict, store.Errorf(store.Conflict, "upload %s is complete", u.id).WithHint("DELETE /files/%s removes the file.", u.id))
 	}
-	if err := h.Engine.AbortSession(ctx, u.id); err != nil {
+	if err := h.Engine.AbortSession(ctx, u.change(c)); err != nil {
 		return err
 	}
 	return c.NoContent(http.StatusNoContent)

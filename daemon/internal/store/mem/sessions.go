@@ -41,6 +41,7 @@ func (m *Metadata) CreateSession(ctx context.Context, x store.Session, ttl time.
 		}
 		x.CreatedAt = d.now()
 		x.ExpiresAt, x.Received, x.Parts = x.CreatedAt.Add(ttl).Truncate(time.Microsecond), 0, nil
+		x.ChangedBy = x.Owner
 		d.sessions[x.ID] = cloneSession(x)
 		return nil
 	})
@@ -84,17 +85,18 @@ func (m *Metadata) Session(ctx context.Context, id store.FileID) (x store.Sessio
 }
 
 // SetSessionSize implements store.Sessions.
-func (m *Metadata) SetSessionSize(ctx context.Context, id store.FileID, size int64) error {
+func (m *Metadata) SetSessionSize(ctx context.Context, c store.SessionChange, size int64) error {
 	if err := valid.Size(size); err != nil {
 		return err
 	}
 	return m.do(ctx, func(d *data) error {
-		x, err := d.session(id)
-		if err != nil {
+		x, err := d.session(c.Session)
+		if err != nil || x.Size == size {
 			return err
 		}
 		if x, err = x.Resize(size); err == nil {
-			d.sessions[id] = x
+			x.ChangedBy = c.Caller
+			d.sessions[x.ID] = x
 		}
 		return err
 	})
@@ -194,16 +196,16 @@ func (d *data) taken(id store.PartID) bool {
 }
 
 // SavePart implements store.Sessions.
-func (m *Metadata) SavePart(ctx context.Context, id store.FileID, p store.Part, ttl time.Duration) error {
-	return m.takePart(ctx, id, p, ttl, true)
+func (m *Metadata) SavePart(ctx context.Context, c store.SessionChange, p store.Part, ttl time.Duration) error {
+	return m.takePart(ctx, c, p, ttl, true)
 }
 
 // AddPart implements store.Sessions.
-func (m *Metadata) AddPart(ctx context.Context, id store.FileID, p store.Part, ttl time.Duration) error {
-	return m.takePart(ctx, id, p, ttl, false)
+func (m *Metadata) AddPart(ctx context.Context, c store.SessionChange, p store.Part, ttl time.Duration) error {
+	return m.takePart(ctx, c, p, ttl, false)
 }
 
-func (m *Metadata) takePart(ctx context.Context, id store.FileID, p store.Part, ttl time.Duration, replace bool) error {
+func (m *Metadata) takePart(ctx context.Context, c store.SessionChange, p store.Part, ttl time.Duration, replace bool) error {
 	if err := valid.TTL(ttl); err != nil {
 		return err
 	}
@@ -211,22 +213,23 @@ func (m *Metadata) takePart(ctx context.Context, id store.FileID, p store.Part, 
 		return err
 	}
 	return m.do(ctx, func(d *data) error {
-		x, err := d.session(id)
+		x, err := d.session(c.Session)
 		switch {
 		case err != nil:
 			return err
-		case d.arrived[p.ID] == id:
+		case d.arrived[p.ID] == x.ID:
 			return nil
 		case d.taken(p.ID):
 			return store.Errorf(store.Exists, "part %s exists already", p.ID)
 		case !replace && slices.ContainsFunc(x.Parts, func(old store.SessionPart) bool { return old.Number == p.Number }):
-			return store.Errorf(store.Conflict, "session %s has a part %d already", id, p.Number)
+			return store.Errorf(store.Conflict, "session %s has a part %d already", x.ID, p.Number)
 		}
 		if err := d.notDropped(p.ID); err != nil {
 			return err
 		}
 		d.reclaimPlanned([]store.Part{d.begun[p.ID].Part, d.takeLoose(p.ID)}, []store.Part{p})
 		delete(d.begun, p.ID)
+		x.ChangedBy = c.Caller
 		d.savePart(x, p, ttl)
 		return nil
 	})
@@ -376,17 +379,17 @@ func (d *data) leave(f store.File) {
 }
 
 // AbortSession implements store.Sessions.
-func (m *Metadata) AbortSession(ctx context.Context, id store.FileID) error {
+func (m *Metadata) AbortSession(ctx context.Context, c store.SessionChange) error {
 	return m.do(ctx, func(d *data) error {
-		x, ok := d.sessions[id]
+		x, ok := d.sessions[c.Session]
 		if !ok {
-			return store.Errorf(store.NotFound, "session %s does not exist", id)
+			return store.Errorf(store.NotFound, "session %s does not exist", c.Session)
 		}
-		f := store.File{ID: id, Bucket: x.Bucket, Key: x.Key}
+		f := store.File{ID: x.ID, Bucket: x.Bucket, Key: x.Key, ChangedBy: c.Caller}
 		for _, p := range x.Parts {
 			f.Parts = append(f.Parts, p.Part)
 		}
-		f.Parts = append(f.Parts, d.endSession(id)...)
+		f.Parts = append(f.Parts, d.endSession(x.ID)...)
 		d.leave(f)
 		return nil
 	})

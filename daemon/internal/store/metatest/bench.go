@@ -134,7 +134,7 @@ func benchSavePart(b *testing.B, m store.Metadata) {
 				b.Error(err)
 				return
 			}
-			if err := m.SavePart(b.Context(), s.ID, p, time.Hour); err != nil {
+			if err := m.SavePart(b.Context(), by(s.ID), p, time.Hour); err != nil {
 				b.Error(err)
 				return
 			}

@@ -187,7 +187,7 @@ var changeTests = []test{
 		requireRecorded(t, m, func() {
 			s = session(t, m, "a")
 			savePart(t, m, s.ID, p)
-			require.NoError(t, m.AbortSession(t.Context(), session(t, m, "a").ID))
+			require.NoError(t, m.AbortSession(t.Context(), by(session(t, m, "a").ID)))
 		})
 		f := fileOf(s, p)
 		requireRecorded(t, m, func() {

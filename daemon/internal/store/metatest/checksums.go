@@ -93,7 +93,7 @@ var checksumTests = []test{
 		one, two, three := checkedPart(1, md5, nodes...), newPart(2, nodes...), checkedPart(3, everySum(), nodes...)
 		beginPart(t, m, s.ID, newPart(1, nodes...))
 		savePart(t, m, s.ID, one)
-		require.NoError(t, m.AddPart(t.Context(), s.ID, two, time.Hour))
+		require.NoError(t, m.AddPart(t.Context(), by(s.ID), two, time.Hour))
 		savePart(t, m, other.ID, checkedPart(3, md5, nodes...))
 		beginPart(t, m, other.ID, three)
 		savePart(t, m, other.ID, three)
@@ -148,8 +148,8 @@ var checksumTests = []test{
 			requireKind(t, store.Invalid, m.BeginFile(t.Context(), f))
 			requireNoFile(t, m, f.ID)
 			requireKind(t, store.Invalid, m.BeginPart(t.Context(), s.ID, f.Parts[1]))
-			requireKind(t, store.Invalid, m.SavePart(t.Context(), s.ID, f.Parts[1], time.Hour))
-			requireKind(t, store.Invalid, m.AddPart(t.Context(), s.ID, f.Parts[1], time.Hour))
+			requireKind(t, store.Invalid, m.SavePart(t.Context(), by(s.ID), f.Parts[1], time.Hour))
+			requireKind(t, store.Invalid, m.AddPart(t.Context(), by(s.ID), f.Parts[1], time.Hour))
 		}
 		requireParts(t, m, s.ID)
 	}},

@@ -189,7 +189,7 @@ var completeTests = []test{
 		complete(t, m, fileOf(s, taken), s.ID)
 		requireQueued(t, m, store.Reclaim, chunksOf(left, begun)...)
 		requireParts(t, m, beside.ID, kept)
-		requireKind(t, store.NotFound, m.SavePart(t.Context(), s.ID, begun, time.Hour))
+		requireKind(t, store.NotFound, m.SavePart(t.Context(), by(s.ID), begun, time.Hour))
 	}},
 	{"several sessions become one file", func(t *testing.T, m store.Metadata) {
 		one, two, three := session(t, m, "a"), session(t, m, "b"), session(t, m, "c")
@@ -224,7 +224,7 @@ var completeTests = []test{
 		requireQueued(t, m, store.Reclaim, chunksOf(old)...)
 		requireRefused(t, m, store.Conflict, fileOf(s, one, old), s.ID)
 		requireRefused(t, m, store.Conflict, fileOf(s, one, begun), s.ID) // has not arrived
-		require.NoError(t, m.AbortSession(t.Context(), s.ID))
+		require.NoError(t, m.AbortSession(t.Context(), by(s.ID)))
 		requireQueued(t, m, store.Reclaim, chunksOf(one, next, begun)...)
 	}},
 	{"a part of a session that is not named is Conflict, and so is one named twice", func(t *testing.T, m store.Metadata) {
@@ -269,10 +269,10 @@ var completeTests = []test{
 		stored := complete(t, m, fileOf(s, p), s.ID)
 		_, _, err := m.CompleteSession(t.Context(), store.Completion{File: fileOf(s, p), Sessions: []store.FileID{s.ID}, Attempt: store.NewAttemptID()})
 		requireKind(t, store.NotFound, err)
-		requireKind(t, store.NotFound, m.AbortSession(t.Context(), s.ID))
+		requireKind(t, store.NotFound, m.AbortSession(t.Context(), by(s.ID)))
 		requireKind(t, store.NotFound, m.BeginPart(t.Context(), s.ID, newPart(2, newNodes(1)...)))
-		requireKind(t, store.NotFound, m.SavePart(t.Context(), s.ID, newPart(2, newNodes(1)...), time.Hour))
-		requireKind(t, store.NotFound, m.SavePart(t.Context(), s.ID, p, time.Hour))
+		requireKind(t, store.NotFound, m.SavePart(t.Context(), by(s.ID), newPart(2, newNodes(1)...), time.Hour))
+		requireKind(t, store.NotFound, m.SavePart(t.Context(), by(s.ID), p, time.Hour))
 		_, err = m.CreateSession(t.Context(), s, time.Hour, store.SessionLimits{})
 		requireKind(t, store.Exists, err)
 		got, err := m.File(t.Context(), s.ID)
@@ -366,7 +366,7 @@ func completeAgainstSave(t *testing.T, one, two store.Metadata) {
 		both.Go(func() {
 			_, _, completed = one.CompleteSession(t.Context(), store.Completion{File: fileOf(s, old), Sessions: []store.FileID{s.ID}, Attempt: store.NewAttemptID()})
 		})
-		both.Go(func() { saved = two.SavePart(t.Context(), s.ID, next, time.Hour) })
+		both.Go(func() { saved = two.SavePart(t.Context(), by(s.ID), next, time.Hour) })
 		both.Wait()
 		require.NotEqual(t, completed == nil, saved == nil, "complete: %v, save: %v", completed, saved)
 		if completed == nil {
@@ -379,7 +379,7 @@ func completeAgainstSave(t *testing.T, one, two store.Metadata) {
 		requireKind(t, store.Conflict, completed)
 		requireQueued(t, one, store.Reclaim, chunksOf(old)...)
 		requireParts(t, one, s.ID, next)
-		require.NoError(t, one.AbortSession(t.Context(), s.ID))
+		require.NoError(t, one.AbortSession(t.Context(), by(s.ID)))
 		requireQueued(t, one, store.Reclaim, chunksOf(next)...)
 	}
 }
@@ -394,7 +394,7 @@ func completeAgainstAbort(t *testing.T, one, two store.Metadata) {
 		both.Go(func() {
 			_, _, completed = one.CompleteSession(t.Context(), store.Completion{File: fileOf(s, p), Sessions: []store.FileID{s.ID}, Attempt: store.NewAttemptID()})
 		})
-		both.Go(func() { aborted = two.AbortSession(t.Context(), s.ID) })
+		both.Go(func() { aborted = two.AbortSession(t.Context(), by(s.ID)) })
 		both.Wait()
 		require.NotEqual(t, completed == nil, aborted == nil, "complete: %v, abort: %v", completed, aborted)
 		if completed == nil {

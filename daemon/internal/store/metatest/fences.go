@@ -69,8 +69,8 @@ var fenceTests = []test{
 		beginPart(t, m, s.ID, q)
 		for _, x := range []store.Part{p, q} {
 			require.NoError(t, m.DropPart(t.Context(), x))
-			requireKind(t, store.Conflict, m.SavePart(t.Context(), s.ID, x, time.Hour))
-			requireKind(t, store.Conflict, m.AddPart(t.Context(), s.ID, x, time.Hour))
+			requireKind(t, store.Conflict, m.SavePart(t.Context(), by(s.ID), x, time.Hour))
+			requireKind(t, store.Conflict, m.AddPart(t.Context(), by(s.ID), x, time.Hour))
 			requireKind(t, store.Conflict, m.BeginPart(t.Context(), s.ID, x))
 		}
 		requireParts(t, m, s.ID)
@@ -250,7 +250,7 @@ func saveAgainstDrop(t *testing.T, one, two store.Metadata) {
 			beginPart(t, one, s.ID, p)
 		}
 		saved, dropped := both(
-			func() error { return one.SavePart(t.Context(), s.ID, p, time.Hour) },
+			func() error { return one.SavePart(t.Context(), by(s.ID), p, time.Hour) },
 			func() error { return two.DropPart(t.Context(), p) })
 		if saved == nil {
 			requireKind(t, store.Conflict, dropped)
@@ -375,7 +375,7 @@ var sweepTests = []test{
 		beginPart(t, m, s.ID, begun)
 		savePart(t, m, aborted.ID, other)
 		complete(t, m, fileOf(s, taken), s.ID)
-		require.NoError(t, m.AbortSession(t.Context(), aborted.ID))
+		require.NoError(t, m.AbortSession(t.Context(), by(aborted.ID)))
 		for {
 			swept, err := m.SweepDeleted(t.Context(), time.Hour, 100)
 			require.NoError(t, err)

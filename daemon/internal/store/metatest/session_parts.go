@@ -22,7 +22,7 @@ func beginPart(tb testing.TB, m store.Metadata, id store.FileID, p store.Part) {
 // savePart makes the part one of the session's, which stays for an hour.
 func savePart(tb testing.TB, m store.Metadata, id store.FileID, p store.Part) {
 	tb.Helper()
-	require.NoError(tb, m.SavePart(tb.Context(), id, p, time.Hour))
+	require.NoError(tb, m.SavePart(tb.Context(), by(id), p, time.Hour))
 }
 
 // saveParts saves many parts of one session, 64 at once.
@@ -33,7 +33,7 @@ func saveParts(tb testing.TB, m store.Metadata, id store.FileID, parts []store.P
 	for w := range errs {
 		all.Go(func() {
 			for i := w; i < len(parts) && errs[w] == nil; i += len(errs) {
-				errs[w] = m.SavePart(tb.Context(), id, parts[i], time.Hour)
+				errs[w] = m.SavePart(tb.Context(), by(id), parts[i], time.Hour)
 			}
 		})
 	}
@@ -120,9 +120,9 @@ var sessionPartTests = []test{
 			requireKind(t, store.Exists, m.BeginPart(t.Context(), s.ID, p))
 			requireKind(t, store.Exists, m.BeginPart(t.Context(), other.ID, p))
 		}
-		require.NoError(t, m.AbortSession(t.Context(), other.ID))
+		require.NoError(t, m.AbortSession(t.Context(), by(other.ID)))
 		requireQueued(t, m, store.Reclaim)
-		require.NoError(t, m.AbortSession(t.Context(), s.ID))
+		require.NoError(t, m.AbortSession(t.Context(), by(s.ID)))
 		requireQueued(t, m, store.Reclaim, chunksOf(begun, saved)...)
 	}},
 	{"save is Exists for a part that a file or another session has, and changes nothing", func(t *testing.T, m store.Metadata) {
@@ -132,7 +132,7 @@ var sessionPartTests = []test{
 		put(t, m, newFile("c", whole))
 		savePart(t, m, other.ID, old)
 		for _, p := range []store.Part{saved, whole} {
-			requireKind(t, store.Exists, m.SavePart(t.Context(), other.ID, p, time.Hour))
+			requireKind(t, store.Exists, m.SavePart(t.Context(), by(other.ID), p, time.Hour))
 		}
 		requireParts(t, m, other.ID, old)
 		requireParts(t, m, s.ID, saved)
@@ -141,18 +141,18 @@ var sessionPartTests = []test{
 	{"a saved part has its time, and the session slides on", func(t *testing.T, m store.Metadata) {
 		s := session(t, m, "a")
 		p := newPart(1, newNodes(1)...)
-		require.NoError(t, m.SavePart(t.Context(), s.ID, p, 100*time.Hour))
+		require.NoError(t, m.SavePart(t.Context(), by(s.ID), p, 100*time.Hour))
 		got := sessionOf(t, m, s.ID)
 		requireStoreTime(t, got.Parts[0].StoredAt)
 		require.False(t, got.Parts[0].StoredAt.Before(s.CreatedAt))
 		require.WithinDuration(t, got.Parts[0].StoredAt.Add(100*time.Hour), got.ExpiresAt, time.Hour)
 		require.Equal(t, s.CreatedAt, got.CreatedAt)
 
-		require.NoError(t, m.SavePart(t.Context(), s.ID, newPart(2, newNodes(1)...), 50*time.Hour))
+		require.NoError(t, m.SavePart(t.Context(), by(s.ID), newPart(2, newNodes(1)...), 50*time.Hour))
 		again := sessionOf(t, m, s.ID)
 		require.WithinDuration(t, again.Parts[1].StoredAt.Add(50*time.Hour), again.ExpiresAt, time.Hour, "from now, be it sooner")
 		same(t, got.Parts[0], again.Parts[0])
-		require.NoError(t, m.SavePart(t.Context(), s.ID, newPart(3, newNodes(1)...), time.Millisecond))
+		require.NoError(t, m.SavePart(t.Context(), by(s.ID), newPart(3, newNodes(1)...), time.Millisecond))
 		awaitExpired(t, m, s.ID)
 	}},
 	{"add does not replace", func(t *testing.T, m store.Metadata) {
@@ -160,15 +160,38 @@ var sessionPartTests = []test{
 		one, late := newPart(1, newNodes(2)...), newPart(1, newNodes(2)...)
 		beginPart(t, m, s.ID, one)
 		beginPart(t, m, s.ID, late)
-		require.NoError(t, m.AddPart(t.Context(), s.ID, one, time.Hour))
-		requireKind(t, store.Conflict, m.AddPart(t.Context(), s.ID, late, time.Hour))
+		require.NoError(t, m.AddPart(t.Context(), by(s.ID), one, time.Hour))
+		requireKind(t, store.Conflict, m.AddPart(t.Context(), by(s.ID), late, time.Hour))
 		requireParts(t, m, s.ID, one)
 		requireQueued(t, m, store.Reclaim)
-		require.NoError(t, m.AddPart(t.Context(), s.ID, one, time.Hour), "the same part again changes nothing")
+		require.NoError(t, m.AddPart(t.Context(), by(s.ID), one, time.Hour), "the same part again changes nothing")
 		require.NoError(t, m.DropPart(t.Context(), late))
 		requireQueued(t, m, store.Reclaim, chunksOf(late)...)
-		requireKind(t, store.NotFound, m.AddPart(t.Context(), store.NewFileID(), newPart(1, newNodes(1)...), time.Hour))
-		requireKind(t, store.Invalid, m.AddPart(t.Context(), s.ID, newPart(2, newNodes(1)...), 0))
+		requireKind(t, store.NotFound, m.AddPart(t.Context(), by(store.NewFileID()), newPart(1, newNodes(1)...), time.Hour))
+		requireKind(t, store.Invalid, m.AddPart(t.Context(), by(s.ID), newPart(2, newNodes(1)...), 0))
+	}},
+	{"each part that is stored makes its caller the session's last", func(t *testing.T, m store.Metadata) {
+		s := session(t, m, "a")
+		last := newPart(store.MaxParts, newNodes(2)...)
+		require.Equal(t, s.Owner, s.ChangedBy)
+		for i, caller := range []string{"one ключ", "two", "two", "one ключ", "", "two"} { // faster than one a second
+			c := store.SessionChange{Session: s.ID, Caller: caller}
+			require.NoError(t, m.SavePart(t.Context(), c, newPart(1, newNodes(2)...), time.Hour))
+			require.Equal(t, caller, sessionOf(t, m, s.ID).ChangedBy)
+			c.Caller += " adds"
+			last = newPart(2+i, newNodes(2)...)
+			require.NoError(t, m.AddPart(t.Context(), c, last, time.Hour))
+			require.Equal(t, c.Caller, sessionOf(t, m, s.ID).ChangedBy)
+		}
+		begun, other := newPart(2, newNodes(2)...), newPart(2, newNodes(2)...)
+		want := sessionOf(t, m, s.ID)
+		beginPart(t, m, s.ID, begun)
+		requireKind(t, store.Conflict, m.AddPart(t.Context(), by(s.ID), other, time.Hour))
+		require.NoError(t, m.SavePart(t.Context(), by(s.ID), last, time.Hour), "the same part again changes nothing")
+		require.NoError(t, m.AddPart(t.Context(), by(s.ID), last, time.Hour), "the same part again changes nothing")
+		require.NoError(t, m.DropPart(t.Context(), begun))
+		requireKind(t, store.Conflict, m.SavePart(t.Context(), by(s.ID), begun, time.Hour))
+		same(t, want, sessionOf(t, m, s.ID))
 	}},
 	{"of many that add one number, one does", func(t *testing.T, m store.Metadata) {
 		s := session(t, m, "a")
@@ -176,7 +199,7 @@ var sessionPartTests = []test{
 		var all sync.WaitGroup
 		for i := range errs {
 			p := newPart(3, newNodes(2)...)
-			all.Go(func() { errs[i] = m.AddPart(t.Context(), s.ID, p, time.Hour) })
+			all.Go(func() { errs[i] = m.AddPart(t.Context(), by(s.ID), p, time.Hour) })
 		}
 		all.Wait()
 		added := 0
@@ -194,7 +217,7 @@ var sessionPartTests = []test{
 	{"save for no time is Invalid", func(t *testing.T, m store.Metadata) {
 		s := session(t, m, "a")
 		for _, ttl := range []time.Duration{0, -time.Second} {
-			requireKind(t, store.Invalid, m.SavePart(t.Context(), s.ID, newPart(1, newNodes(1)...), ttl))
+			requireKind(t, store.Invalid, m.SavePart(t.Context(), by(s.ID), newPart(1, newNodes(1)...), ttl))
 		}
 		same(t, s, sessionOf(t, m, s.ID))
 	}},
@@ -227,8 +250,9 @@ var sessionPartTests = []test{
 		again := p
 		again.Chunks = []store.Placement{{Node: n[2], Sum: 1}, {Node: n[3], Sum: 2}}
 		again.Size, again.Number = 7, 2
-		require.NoError(t, m.SavePart(t.Context(), s.ID, again, 100*time.Hour))
-		require.NoError(t, m.SavePart(t.Context(), s.ID, p, 100*time.Hour))
+		anyone := store.SessionChange{Session: s.ID, Caller: "another"}
+		require.NoError(t, m.SavePart(t.Context(), anyone, again, 100*time.Hour))
+		require.NoError(t, m.SavePart(t.Context(), anyone, p, 100*time.Hour))
 		same(t, want, sessionOf(t, m, s.ID))
 		requireQueued(t, m, store.Reclaim)
 	}},
@@ -249,19 +273,19 @@ var sessionPartTests = []test{
 		requireQueued(t, m, store.Reclaim, work{p.ChunkID(1), n[1]}, work{p.ChunkID(2), n[2]})
 		requireQueued(t, m, store.Repair, work{Chunk: p.ChunkID(2)})
 
-		require.NoError(t, m.AbortSession(t.Context(), s.ID)) // what was begun is forgotten
+		require.NoError(t, m.AbortSession(t.Context(), by(s.ID))) // what was begun is forgotten
 		requireQueued(t, m, store.Reclaim, chunksOf(p)...)
 	}},
 	{"a part that is not saved in time reclaims with its session, as it was begun", func(t *testing.T, m store.Metadata) {
 		s := session(t, m, "a")
 		begun := newPart(1, newNodes(2)...)
 		beginPart(t, m, s.ID, begun)
-		require.NoError(t, m.AbortSession(t.Context(), s.ID))
+		require.NoError(t, m.AbortSession(t.Context(), by(s.ID)))
 		requireQueued(t, m, store.Reclaim, chunksOf(begun)...)
 		late := begun
 		late.Chunks = slices.Clone(begun.Chunks)
 		late.Chunks[1].Node = store.NewNodeID()
-		requireKind(t, store.NotFound, m.SavePart(t.Context(), s.ID, late, time.Hour))
+		requireKind(t, store.NotFound, m.SavePart(t.Context(), by(s.ID), late, time.Hour))
 		requireQueued(t, m, store.Reclaim)
 		require.NoError(t, m.DropPart(t.Context(), late))
 		requireQueued(t, m, store.Reclaim, chunksOf(late)...)
@@ -278,7 +302,7 @@ var sessionPartTests = []test{
 		same(t, s, sessionOf(t, m, s.ID))
 		require.NoError(t, m.DropPart(t.Context(), given), "again")
 		requireQueued(t, m, store.Reclaim, chunksOf(given)...)
-		require.NoError(t, m.AbortSession(t.Context(), s.ID)) // what was begun is forgotten
+		require.NoError(t, m.AbortSession(t.Context(), by(s.ID))) // what was begun is forgotten
 		requireQueued(t, m, store.Reclaim)
 	}},
 	{"a part that no session ever saw can be dropped", func(t *testing.T, m store.Metadata) {
@@ -325,8 +349,8 @@ var sessionPartTests = []test{
 			beginPart(t, m, s.ID, p)
 			var saved, aborted error
 			var both sync.WaitGroup
-			both.Go(func() { saved = m.SavePart(t.Context(), s.ID, p, time.Hour) })
-			both.Go(func() { aborted = m.AbortSession(t.Context(), s.ID) })
+			both.Go(func() { saved = m.SavePart(t.Context(), by(s.ID), p, time.Hour) })
+			both.Go(func() { aborted = m.AbortSession(t.Context(), by(s.ID)) })
 			both.Wait()
 			require.NoError(t, aborted)
 			if saved != nil {
@@ -349,7 +373,7 @@ func savePartsAtOnce(t *testing.T, stores ...store.Metadata) {
 		m := stores[i%len(stores)]
 		all.Go(func() {
 			if errs[i] = m.BeginPart(t.Context(), s.ID, parts[i]); errs[i] == nil {
-				errs[i] = m.SavePart(t.Context(), s.ID, parts[i], time.Hour)
+				errs[i] = m.SavePart(t.Context(), by(s.ID), parts[i], time.Hour)
 			}
 		})
 	}
@@ -370,7 +394,7 @@ func saveOnePartAtOnce(t *testing.T, stores ...store.Metadata) {
 	for i := range parts {
 		parts[i] = newPart(7, newNodes(2)...)
 		parts[i].Size += int64(i)
-		all.Go(func() { errs[i] = stores[i%len(stores)].SavePart(t.Context(), s.ID, parts[i], time.Hour) })
+		all.Go(func() { errs[i] = stores[i%len(stores)].SavePart(t.Context(), by(s.ID), parts[i], time.Hour) })
 	}
 	all.Wait()
 	for _, err := range errs {

@@ -60,7 +60,7 @@ var limitTests = []test{
 			first := ownedSession("one", store.DefaultBucket)
 			require.NoError(t, createWithin(t, m, first, limits))
 			requireFull(t, m, "one", store.DefaultBucket, limits)
-			require.NoError(t, m.AbortSession(t.Context(), first.ID))
+			require.NoError(t, m.AbortSession(t.Context(), by(first.ID)))
 
 			second := ownedSession("one", store.DefaultBucket)
 			require.NoError(t, createWithin(t, m, second, limits), "after an abort")
@@ -76,7 +76,7 @@ var limitTests = []test{
 			awaitExpired(t, m, third.ID)
 			fourth := ownedSession("one", store.DefaultBucket)
 			require.NoError(t, createWithin(t, m, fourth, limits), "after an expiry, before the sweep")
-			require.NoError(t, m.AbortSession(t.Context(), fourth.ID))
+			require.NoError(t, m.AbortSession(t.Context(), by(fourth.ID)))
 		}
 	}},
 	{"concurrent creates exceed a limit by no more than there are of them", func(t *testing.T, m store.Metadata) {

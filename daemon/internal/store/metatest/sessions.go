@@ -1,6 +1,7 @@
 package metatest
 
 import (
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -34,6 +35,11 @@ func session(tb testing.TB, m store.Metadata, key store.Key) store.Session {
 	return create(tb, m, newSession(key), time.Hour)
 }
 
+// by is a change of a session by another client than the one that created it, always the same.
+func by(id store.FileID) store.SessionChange {
+	return store.SessionChange{Session: id, Caller: "RS \"changer\" ключ"}
+}
+
 // sessionOf is the session as it is now, with its parts.
 func sessionOf(tb testing.TB, m store.Metadata, id store.FileID) store.Session {
 	tb.Helper()
@@ -57,7 +63,7 @@ func expired(t *testing.T, m store.Metadata, s store.Session, begun store.Part, 
 		savePart(t, m, s.ID, p)
 	}
 	last := newPart(store.MaxParts, store.NodeID{}) // has no chunk anywhere
-	require.NoError(t, m.SavePart(t.Context(), s.ID, last, time.Millisecond))
+	require.NoError(t, m.SavePart(t.Context(), by(s.ID), last, time.Millisecond))
 	awaitExpired(t, m, s.ID)
 }
 
@@ -95,11 +101,12 @@ var sessionTests = []test{
 		s := newSession("docs/ключ \x01")
 		given := s
 		given.CreatedAt, given.ExpiresAt, given.Received = now().AddDate(-1, 0, 0), now().AddDate(1, 0, 0), 77
+		given.ChangedBy = "not the owner"
 		given.Parts = []store.SessionPart{{Part: newPart(1, newNodes(1)...)}}
 		stored := create(t, m, given, 100*time.Hour)
 		requireStoreTime(t, stored.CreatedAt)
 		require.Equal(t, stored.CreatedAt.Add(100*time.Hour), stored.ExpiresAt)
-		s.CreatedAt, s.ExpiresAt = stored.CreatedAt, stored.ExpiresAt
+		s.CreatedAt, s.ExpiresAt, s.ChangedBy = stored.CreatedAt, stored.ExpiresAt, s.Owner
 		same(t, s, stored)
 		same(t, s, sessionOf(t, m, s.ID))
 	}},
@@ -110,6 +117,7 @@ var sessionTests = []test{
 		require.Nil(t, got.Meta)
 		require.Empty(t, got.ContentType)
 		require.Empty(t, got.Owner)
+		require.Empty(t, got.ChangedBy)
 		require.Empty(t, got.Parts)
 		require.Zero(t, got.Received)
 		require.Equal(t, int64(-1), got.Size)
@@ -121,15 +129,28 @@ var sessionTests = []test{
 			s = create(t, m, s, time.Hour)
 			savePart(t, m, s.ID, newPart(1, newNodes(1)...))
 			s = sessionOf(t, m, s.ID)
-			requireKind(t, store.Invalid, m.SetSessionSize(t.Context(), s.ID, -1))
+			requireKind(t, store.Invalid, m.SetSessionSize(t.Context(), by(s.ID), -1))
 			same(t, s, sessionOf(t, m, s.ID))
 			for range 2 {
-				require.NoError(t, m.SetSessionSize(t.Context(), s.ID, size))
+				require.NoError(t, m.SetSessionSize(t.Context(), by(s.ID), size))
 				s.Size = size
 				same(t, s, sessionOf(t, m, s.ID))
 			}
-			requireKind(t, store.Conflict, m.SetSessionSize(t.Context(), s.ID, size+1))
-			requireKind(t, store.Invalid, m.SetSessionSize(t.Context(), s.ID, -1))
+			requireKind(t, store.Conflict, m.SetSessionSize(t.Context(), by(s.ID), size+1))
+			requireKind(t, store.Invalid, m.SetSessionSize(t.Context(), by(s.ID), -1))
+			same(t, s, sessionOf(t, m, s.ID))
+		}
+	}},
+	{"the size that counts makes its caller the session's last", func(t *testing.T, m store.Metadata) {
+		for _, caller := range []string{"setter ключ", ""} {
+			s := newSession("a")
+			s.Size = -1
+			s = create(t, m, s, time.Hour)
+			require.NoError(t, m.SetSessionSize(t.Context(), store.SessionChange{Session: s.ID, Caller: caller}, 7))
+			require.Equal(t, caller, sessionOf(t, m, s.ID).ChangedBy)
+			require.NoError(t, m.SetSessionSize(t.Context(), by(s.ID), 7))
+			requireKind(t, store.Conflict, m.SetSessionSize(t.Context(), by(s.ID), 8))
+			s.Size, s.ChangedBy = 7, caller
 			same(t, s, sessionOf(t, m, s.ID))
 		}
 	}},
@@ -140,10 +161,13 @@ var sessionTests = []test{
 		errs := make([]error, 4)
 		var wg sync.WaitGroup
 		for i := range errs {
-			wg.Go(func() { errs[i] = m.SetSessionSize(t.Context(), s.ID, int64(i)) })
+			c := store.SessionChange{Session: s.ID, Caller: fmt.Sprint("caller ", i)}
+			wg.Go(func() { errs[i] = m.SetSessionSize(t.Context(), c, int64(i)) })
 		}
 		wg.Wait()
-		counts := sessionOf(t, m, s.ID).Size
+		got := sessionOf(t, m, s.ID)
+		counts := got.Size
+		require.Equal(t, fmt.Sprint("caller ", counts), got.ChangedBy)
 		for i, err := range errs {
 			if int64(i) == counts {
 				require.NoError(t, err)
@@ -206,10 +230,10 @@ var sessionTests = []test{
 		id := store.NewFileID()
 		requireNoSession(t, m, id)
 		requireKind(t, store.NotFound, m.BeginPart(t.Context(), id, newPart(1, newNodes(1)...)))
-		requireKind(t, store.NotFound, m.SavePart(t.Context(), id, newPart(1, newNodes(1)...), time.Hour))
-		requireKind(t, store.NotFound, m.SetSessionSize(t.Context(), id, 1))
-		requireKind(t, store.Invalid, m.SetSessionSize(t.Context(), id, -1))
-		requireKind(t, store.NotFound, m.AbortSession(t.Context(), id))
+		requireKind(t, store.NotFound, m.SavePart(t.Context(), by(id), newPart(1, newNodes(1)...), time.Hour))
+		requireKind(t, store.NotFound, m.SetSessionSize(t.Context(), by(id), 1))
+		requireKind(t, store.Invalid, m.SetSessionSize(t.Context(), by(id), -1))
+		requireKind(t, store.NotFound, m.AbortSession(t.Context(), by(id)))
 		_, _, err := m.CompleteSession(t.Context(), store.Completion{File: newFile("a"), Sessions: []store.FileID{id}, Attempt: store.NewAttemptID()})
 		requireKind(t, store.NotFound, err)
 		requireQueued(t, m, store.Reclaim)
@@ -245,12 +269,16 @@ var sessionTests = []test{
 		want := sessionOf(t, m, s.ID)
 		want.Parts = nil
 		require.Equal(t, int64(2007), want.Received)
+		require.Equal(t, by(s.ID).Caller, want.ChangedBy)
 		for _, bucket := range []store.BucketName{"", store.DefaultBucket} {
 			page, err := m.ListSessions(t.Context(), store.SessionQuery{Bucket: bucket, Limit: 10})
 			require.NoError(t, err)
 			same(t, []store.Session{want}, page.Sessions)
 			require.False(t, page.More)
 		}
+		byKey, err := m.ListSessionsByKey(t.Context(), store.SessionKeyQuery{Bucket: store.DefaultBucket, Limit: 10})
+		require.NoError(t, err)
+		same(t, []store.Session{want}, byKey.Sessions)
 	}},
 	{"the list filters by bucket and prefix, as bytes", func(t *testing.T, m store.Metadata) {
 		photos := bucket(t, m, "photos")
@@ -287,9 +315,9 @@ var sessionTests = []test{
 		expired(t, m, s, begun, saved)
 
 		requireKind(t, store.NotFound, m.BeginPart(t.Context(), s.ID, newPart(3, newNodes(1)...)))
-		requireKind(t, store.NotFound, m.SavePart(t.Context(), s.ID, begun, time.Hour))
-		requireKind(t, store.NotFound, m.SavePart(t.Context(), s.ID, saved, time.Hour))
-		requireKind(t, store.NotFound, m.SetSessionSize(t.Context(), s.ID, 1))
+		requireKind(t, store.NotFound, m.SavePart(t.Context(), by(s.ID), begun, time.Hour))
+		requireKind(t, store.NotFound, m.SavePart(t.Context(), by(s.ID), saved, time.Hour))
+		requireKind(t, store.NotFound, m.SetSessionSize(t.Context(), by(s.ID), 1))
 		_, _, err := m.CompleteSession(t.Context(), store.Completion{File: fileOf(s, saved), Sessions: []store.FileID{s.ID}, Attempt: store.NewAttemptID()})
 		requireKind(t, store.NotFound, err)
 		_, _, err = m.CompleteSession(t.Context(), store.Completion{File: newFile("b"), Sessions: []store.FileID{alive.ID, s.ID}, Attempt: store.NewAttemptID()})
@@ -304,8 +332,9 @@ var sessionTests = []test{
 		page, err := m.ListSessions(t.Context(), store.SessionQuery{Expired: true, Limit: 1})
 		require.NoError(t, err)
 		require.Equal(t, saved.Size+1000+store.MaxParts, page.Sessions[0].Received)
+		require.Equal(t, by(s.ID).Caller, page.Sessions[0].ChangedBy)
 
-		require.NoError(t, m.AbortSession(t.Context(), s.ID))
+		require.NoError(t, m.AbortSession(t.Context(), by(s.ID)))
 		requireQueued(t, m, store.Reclaim, chunksOf(saved, begun)...)
 		require.Empty(t, sessionIDs(t, m, store.SessionQuery{Expired: true, Limit: 10}))
 		same(t, alive, sessionOf(t, m, alive.ID))
@@ -342,20 +371,32 @@ var sessionTests = []test{
 		beside, besideBegun := newPart(1, n...), newPart(2, n...)
 		savePart(t, m, other.ID, beside)
 		beginPart(t, m, other.ID, besideBegun)
-		require.NoError(t, m.AbortSession(t.Context(), s.ID))
+		require.NoError(t, m.AbortSession(t.Context(), by(s.ID)))
 		requireNoSession(t, m, s.ID)
 		requireQueued(t, m, store.Reclaim, chunksOf(one, two, begun)...)
 		requireQueued(t, m, store.Repair, work{Chunk: one.ChunkID(1)})
-		requireKind(t, store.NotFound, m.AbortSession(t.Context(), s.ID))
-		requireKind(t, store.NotFound, m.SavePart(t.Context(), s.ID, begun, time.Hour))
+		requireKind(t, store.NotFound, m.AbortSession(t.Context(), by(s.ID)))
+		requireKind(t, store.NotFound, m.SavePart(t.Context(), by(s.ID), begun, time.Hour))
 		requireParts(t, m, other.ID, beside)
-		require.NoError(t, m.AbortSession(t.Context(), other.ID))
+		require.NoError(t, m.AbortSession(t.Context(), by(other.ID)))
 		requireQueued(t, m, store.Reclaim, chunksOf(beside, besideBegun)...)
+	}},
+	{"what an abort leaves until it is swept was changed by its caller", func(t *testing.T, m store.Metadata) {
+		for _, caller := range []string{"aborter ключ", ""} {
+			s := session(t, m, "a")
+			savePart(t, m, s.ID, newPart(1, newNodes(2)...))
+			require.NoError(t, m.AbortSession(t.Context(), store.SessionChange{Session: s.ID, Caller: caller}))
+			f, err := m.File(t.Context(), s.ID)
+			require.NoError(t, err)
+			require.Equal(t, store.Deleted, f.State)
+			require.Equal(t, caller, f.ChangedBy)
+			sweep(t, m)
+		}
 	}},
 	{"the id of an aborted session is free once its parts were swept", func(t *testing.T, m store.Metadata) {
 		s := session(t, m, "a")
 		savePart(t, m, s.ID, newPart(1, newNodes(1)...))
-		require.NoError(t, m.AbortSession(t.Context(), s.ID))
+		require.NoError(t, m.AbortSession(t.Context(), by(s.ID)))
 		sweep(t, m)
 		again := newSession("b")
 		again.ID = s.ID
@@ -369,7 +410,7 @@ var sessionTests = []test{
 		errs := make([]error, 8)
 		var all sync.WaitGroup
 		for i := range errs {
-			all.Go(func() { errs[i] = m.AbortSession(t.Context(), s.ID) })
+			all.Go(func() { errs[i] = m.AbortSession(t.Context(), by(s.ID)) })
 		}
 		all.Wait()
 		requireOneWon(t, store.NotFound, errs)
@@ -380,10 +421,10 @@ var sessionTests = []test{
 		s.Bucket = bucket(t, m, "photos")
 		create(t, m, s, time.Hour)
 		requireKind(t, store.Conflict, m.DeleteBucket(t.Context(), "photos", ""))
-		require.NoError(t, m.SavePart(t.Context(), s.ID, newPart(1, newNodes(1)...), time.Millisecond))
+		require.NoError(t, m.SavePart(t.Context(), by(s.ID), newPart(1, newNodes(1)...), time.Millisecond))
 		awaitExpired(t, m, s.ID)
 		requireKind(t, store.Conflict, m.DeleteBucket(t.Context(), "photos", ""))
-		require.NoError(t, m.AbortSession(t.Context(), s.ID))
+		require.NoError(t, m.AbortSession(t.Context(), by(s.ID)))
 		require.NoError(t, m.DeleteBucket(t.Context(), "photos", ""))
 		_, err := m.CreateSession(t.Context(), s, time.Hour, store.SessionLimits{})
 		requireKind(t, store.NotFound, err)
@@ -473,7 +514,7 @@ func createAgainstDelete(t *testing.T, one, two store.Metadata) {
 			continue
 		}
 		requireKind(t, store.Conflict, deleted)
-		require.NoError(t, one.AbortSession(t.Context(), s.ID))
+		require.NoError(t, one.AbortSession(t.Context(), by(s.ID)))
 		require.NoError(t, one.DeleteBucket(t.Context(), s.Bucket, ""))
 	}
 }

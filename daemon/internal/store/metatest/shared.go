@@ -149,7 +149,7 @@ var sharedTests = []struct {
 		require.NoError(t, m.Close())
 		m = opened(t, open)
 		same(t, want, sessionOf(t, m, s.ID))
-		require.NoError(t, m.AbortSession(t.Context(), s.ID))
+		require.NoError(t, m.AbortSession(t.Context(), by(s.ID)))
 		requireQueued(t, m, store.Reclaim, chunksOf(saved, begun)...)
 	}},
 	{"parts sent through two stores at once are all there", func(t *testing.T, open Open) {

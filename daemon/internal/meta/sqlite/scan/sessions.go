@@ -32,7 +32,7 @@ func session(rows *sql.Rows) (x store.Session, err error) {
 	var id, key, meta, attributes []byte
 	var crc sql.NullInt64
 	var created, expires int64
-	if err := rows.Scan(&bucket, &id, &key, &x.Size, &x.ContentType, &meta, &attributes, &crc, &x.Owner, &created, &expires, &x.Received); err != nil {
+	if err := rows.Scan(&bucket, &id, &key, &x.Size, &x.ContentType, &meta, &attributes, &crc, &x.Owner, &x.ChangedBy, &created, &expires, &x.Received); err != nil {
 		return x, err
 	}
 	x.ID, x.Bucket, x.Key = store.FileID(id), store.BucketName(bucket), store.Key(key)

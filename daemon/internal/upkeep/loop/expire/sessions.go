@@ -16,7 +16,7 @@ const SessionsName = "expire-sessions"
 // SessionMeta is what that loop needs of the metadata store.
 type SessionMeta interface {
 	ListSessions(ctx context.Context, q store.SessionQuery) (store.SessionPage, error)
-	AbortSession(ctx context.Context, id store.FileID) error
+	AbortSession(ctx context.Context, c store.SessionChange) error
 }
 
 // SessionsConfig is what the loop is made of. The time of expiry is part of each session.
@@ -61,7 +61,7 @@ func (l *SessionsLoop) Step(ctx context.Context, _ uint64) (upkeep.Outcome, erro
 	}
 	var ended int64
 	for _, s := range page.Sessions {
-		err := l.cfg.Meta.AbortSession(ctx, s.ID)
+		err := l.cfg.Meta.AbortSession(ctx, store.SessionChange{Session: s.ID})
 		if errors.Is(err, store.NotFound) {
 			continue // it was aborted meanwhile
 		}

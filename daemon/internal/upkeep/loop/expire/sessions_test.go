@@ -28,7 +28,7 @@ func open(t *testing.T, m *mem.Metadata, name string) store.Session {
 func feed(t *testing.T, m *mem.Metadata, s store.Session) {
 	t.Helper()
 	p := store.Part{ID: store.NewPartID(), Number: 1, Size: 10, K: 1, UnitSize: 64, Chunks: []store.Placement{{Node: store.NewNodeID()}}}
-	require.NoError(t, m.SavePart(t.Context(), s.ID, p, 24*time.Hour))
+	require.NoError(t, m.SavePart(t.Context(), store.SessionChange{Session: s.ID, Caller: "client"}, p, 24*time.Hour))
 }
 
 func TestCleanupJob_ExpiredSessions(t *testing.T) {
@@ -55,7 +55,10 @@ func TestCleanupJob_ExpiredSessions(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, upkeep.Idle, out.State)
 		for _, s := range old {
-			require.ErrorIs(t, m.AbortSession(t.Context(), s.ID), store.NotFound)
+			require.ErrorIs(t, m.AbortSession(t.Context(), store.SessionChange{Session: s.ID}), store.NotFound)
+			f, err := m.File(t.Context(), s.ID)
+			require.NoError(t, err)
+			require.Empty(t, f.ChangedBy, "no client asked for it")
 		}
 		swept, err := m.SweepDeleted(t.Context(), time.Hour, store.MaxListLimit)
 		require.NoError(t, err)
@@ -94,7 +97,7 @@ type stubborn struct {
 	err error
 }
 
-func (s stubborn) AbortSession(context.Context, store.FileID) error { return s.err }
+func (s stubborn) AbortSession(context.Context, store.SessionChange) error { return s.err }
 
 func TestSessionsThatEndMeanwhile(t *testing.T) {
 	t.Parallel()
