@@ -36,9 +36,10 @@ func TestSessionEnds_KnowTheirCaller(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, setup{})
 	for name, end := range map[string]func(id string) reply{
-		"abort":      func(id string) reply { return r.call("DELETE", "/sessions/"+id, nil) },
-		"complete":   func(id string) reply { return r.call("POST", "/sessions/"+id+"/complete", nil) },
-		"tus: abort": func(id string) reply { return r.tus("DELETE", "/tus/"+id, nil) },
+		"abort":         func(id string) reply { return r.call("DELETE", "/sessions/"+id, nil) },
+		"complete":      func(id string) reply { return r.call("POST", "/sessions/"+id+"/complete", nil) },
+		"tus: abort":    func(id string) reply { return r.tus("DELETE", "/tus/"+id, nil) },
+		"tus: complete": func(id string) reply { return r.tusPatch("/tus/"+id, 0, nil, "Upload-Length", "0") },
 	} {
 		s := r.sessionOfAnother()
 		require.Less(t, end(s.ID.String()).status, 300, name)

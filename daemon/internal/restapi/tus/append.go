@@ -60,7 +60,7 @@ func (h *handler) patch(c echo.Context) error {
 	if u, err = h.take(c, u); err != nil {
 		return err
 	}
-	if u, err = h.complete(ctx, u); err != nil {
+	if u, err = h.complete(c, u); err != nil {
 		return err
 	}
 	u.headers(c)

@@ -42,7 +42,7 @@ func (h *handler) create(c echo.Context) error {
 			return err
 		}
 	}
-	if u, err = h.complete(ctx, u); err != nil {
+	if u, err = h.complete(c, u); err != nil {
 		return err
 	}
 	return h.created(c, u)

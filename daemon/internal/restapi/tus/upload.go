@@ -111,7 +111,7 @@ func (h *handler) head(c echo.Context) error {
 		return err
 	}
 	if !u.done {
-		if u, err = h.complete(ctx, u); err != nil {
+		if u, err = h.complete(c, u); err != nil {
 			return err
 		}
 	}
@@ -136,11 +136,12 @@ func (h *handler) remove(c echo.Context) error {
 }
 
 // complete makes an upload a file once it has all its bytes. A partial one waits for concatenation.
-func (h *handler) complete(ctx context.Context, u upload) (upload, error) {
+func (h *handler) complete(c echo.Context, u upload) (upload, error) {
 	if u.tag.partial() || u.length < 0 || u.offset < u.length {
 		return u, nil
 	}
-	_, err := h.Engine.CompleteSession(context.WithoutCancel(ctx), engine.CompleteRequest{Session: u.id, Size: u.length})
+	r := engine.CompleteRequest{Change: store.Change{Caller: httpedge.Caller(c).AccessKey}, Session: u.id, Size: u.length}
+	_, err := h.Engine.CompleteSession(context.WithoutCancel(c.Request().Context()), r)
 	u.done = err == nil
 	return u, err
 }
