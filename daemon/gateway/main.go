@@ -23,6 +23,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/meta/watch"
 	"github.com/ringstore/ringstore/daemon/internal/rpc"
 	"github.com/ringstore/ringstore/daemon/internal/rpc/chunks"
+	"github.com/ringstore/ringstore/daemon/internal/rpc/data"
 	"github.com/ringstore/ringstore/daemon/internal/rpc/member"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/telemetry"
@@ -121,8 +122,12 @@ func run(ctx context.Context, c Config, p Parts, stdout io.Writer) error {
 			WithHint("Choose another address with --listen-grpc, or stop what uses this one.")
 	}
 	p.Connect = func(n store.Node) (chunk.Store, io.Closer, error) {
-		client, err := chunks.Dial(n.Address, chunks.DialConfig{Node: n.ID, JoinToken: token, Buffers: p.Buffers})
-		return client, client, err
+		control, err := chunks.Dial(n.Address, chunks.DialConfig{Node: n.ID, JoinToken: token, Buffers: p.Buffers})
+		if err != nil || n.DataPort != data.Version || c.DataPlane == data.OnlyGRPC {
+			return control, control, err
+		}
+		client := data.Dial(n.Address, data.DialConfig{GRPC: control, Node: n.ID, JoinToken: token, Buffers: p.Buffers, Log: p.Log})
+		return client, client, nil
 	}
 	core, err := NewCore(ctx, c.Settings, p)
 	if err != nil {

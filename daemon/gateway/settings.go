@@ -13,6 +13,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/conf"
 	"github.com/ringstore/ringstore/daemon/internal/httpedge"
 	"github.com/ringstore/ringstore/daemon/internal/rpc"
+	"github.com/ringstore/ringstore/daemon/internal/rpc/data"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/telemetry"
 	"github.com/ringstore/ringstore/daemon/internal/upkeep/loop/changes"
@@ -127,17 +128,21 @@ type Config struct {
 	FirstKeyFile string      `conf:"first-key-file" arg:"FILE" help:"new file for the first access key, when standard output is no terminal"`
 	JoinToken    conf.Secret `conf:"join-token" arg:"TOKEN" help:"join token of the cluster, the same at every gateway and node"`
 	MasterKey    conf.Secret `conf:"master-key" arg:"KEY" help:"key that seals the secrets in the database: 32 bytes as 64 hexadecimal digits or base64; the same at every gateway"`
+	DataPlane    string      `conf:"data-plane" arg:"PLANE" help:"how data travels to the nodes: auto (through their data port where they have one) or grpc"`
 	Insecure     bool        `conf:"insecure" help:"run without a join token: any process that reaches the port may join as a node; for tests"`
 }
 
 // DefaultConfig returns the defaults.
 func DefaultConfig() Config {
-	return Config{Settings: DefaultSettings(), ListenGRPC: "127.0.0.1:9090", FirstKeyFile: "ringstore-first-key"}
+	return Config{Settings: DefaultSettings(), ListenGRPC: "127.0.0.1:9090", FirstKeyFile: "ringstore-first-key", DataPlane: data.Auto}
 }
 
 // Validate implements conf.Validator.
 func (c *Config) Validate() error {
 	if err := c.Settings.Validate(); err != nil {
+		return err
+	}
+	if err := data.CheckPlane(c.DataPlane); err != nil {
 		return err
 	}
 	switch {

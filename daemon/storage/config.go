@@ -7,6 +7,7 @@ import (
 
 	"github.com/ringstore/ringstore/daemon/internal/conf"
 	"github.com/ringstore/ringstore/daemon/internal/rpc"
+	"github.com/ringstore/ringstore/daemon/internal/rpc/data"
 	"github.com/ringstore/ringstore/daemon/internal/rpc/member"
 	"github.com/ringstore/ringstore/daemon/internal/telemetry"
 )
@@ -26,6 +27,7 @@ type Config struct {
 	Reserve   conf.Size     `conf:"reserve" arg:"SIZE" help:"space on the disk that chunks must leave free"`
 	Limit     conf.Size     `conf:"limit" arg:"SIZE" help:"space that chunks may use at most; 0 is the whole disk"`
 	Grace     time.Duration `conf:"grace" arg:"TIME" help:"how long calls in progress may take to finish when the node is stopped"`
+	DataPlane string        `conf:"data-plane" arg:"PLANE" help:"how gateways may send and read data: auto (through the data port, beside gRPC on the same address) or grpc"`
 	LogLevel  string        `conf:"log-level" arg:"LEVEL" help:"lowest level to log: debug, info, warn or error"`
 	LogFormat string        `conf:"log-format" arg:"FORMAT" help:"text, json, or auto: text on a terminal and json elsewhere"`
 }
@@ -38,6 +40,7 @@ func DefaultConfig() Config {
 		Heartbeat: member.DefaultHeartbeat,
 		Reserve:   1 << 30,
 		Grace:     20 * time.Second,
+		DataPlane: data.Auto,
 		LogLevel:  "info",
 		LogFormat: string(telemetry.Auto),
 	}
@@ -45,6 +48,9 @@ func DefaultConfig() Config {
 
 // Validate implements conf.Validator.
 func (c *Config) Validate() error {
+	if err := data.CheckPlane(c.DataPlane); err != nil {
+		return err
+	}
 	switch {
 	case c.JoinToken == "" && !c.Insecure:
 		return errors.New("--join-token (or RINGSTORE_JOIN_TOKEN, or --join-token-file) is required, unless --insecure is given")

@@ -15,6 +15,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/lifecycle"
 	"github.com/ringstore/ringstore/daemon/internal/rpc"
 	"github.com/ringstore/ringstore/daemon/internal/rpc/chunks"
+	"github.com/ringstore/ringstore/daemon/internal/rpc/data"
 	"github.com/ringstore/ringstore/daemon/internal/rpc/member"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
@@ -56,6 +57,7 @@ func New(ctx context.Context, c Config, version string, log *slog.Logger) (n *No
 		Node:         n.self.ID,
 		Cluster:      func() store.ClusterID { return n.chunks.Identity().Cluster },
 		Version:      version,
+		Beside:       n.dataPort(buffers),
 	})
 	n.joiner, err = member.NewJoiner(member.JoinerConfig{
 		Gateways:  c.Gateway,
@@ -72,6 +74,14 @@ func New(ctx context.Context, c Config, version string, log *slog.Logger) (n *No
 		return nil, errors.Join(err, n.Close())
 	}
 	return n, nil
+}
+
+// dataPort is the data port that the node offers, or nil.
+func (n *Node) dataPort(buffers *bufpool.Pool) rpc.Port {
+	if n.self.DataPort == 0 {
+		return nil
+	}
+	return data.NewServer(data.ServerConfig{Chunks: n.chunks, Node: n.self.ID, JoinToken: n.config.JoinToken.Reveal(), Buffers: buffers, Log: n.log})
 }
 
 // introduce determines how the node describes itself to the cluster.
@@ -94,6 +104,9 @@ func (n *Node) introduce(version string) error {
 		Zone:    n.config.Zone,
 		Weight:  n.config.Weight,
 		Version: version,
+	}
+	if n.config.DataPlane != data.OnlyGRPC {
+		n.self.DataPort = data.Version
 	}
 	if _, _, err := net.SplitHostPort(n.self.Address); err != nil {
 		return store.Errorf(store.Invalid, "--advertise %q is not host:port", n.self.Address)

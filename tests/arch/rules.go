@@ -140,6 +140,7 @@ var ringstore = Rules{
 		{internal + "meta/watch", nil},
 		{internal + "rpc", append(in("bufpool", "telemetry", "connlimit", "access"), wireNode)},
 		{internal + "rpc/chunks", append(in("bufpool", "rpc"), wireNode)},
+		{internal + "rpc/data", in("access", "bufpool", "connlimit", "rpc", "rpc/chunks", "telemetry")},
 		{internal + "rpc/member", append(in("bufpool", "rpc"), wireRing)},
 		{internal + "rpc/rpctest", in("rpc")},
 		{internal + "httpedge", append(in("access", "telemetry"), "proto/rest", "proto/checksum")},
@@ -152,7 +153,7 @@ var ringstore = Rules{
 
 		// Composition roots wire everything, and are imported by cmd only.
 		{"daemon/gateway", []string{internal + "..."}},
-		{"daemon/storage", in("bufpool", "chunkfs", "rpc", "rpc/chunks", "rpc/member", "conf", "lifecycle", "telemetry")},
+		{"daemon/storage", in("bufpool", "chunkfs", "rpc", "rpc/chunks", "rpc/data", "rpc/member", "conf", "lifecycle", "telemetry")},
 		// profile, because standalone writes the `local` profile that s3ctl reads.
 		{"daemon/standalone", []string{internal + "...", "daemon/gateway", "profile"}},
 		{"cmd/s3gateway", []string{"daemon/gateway", "daemon/standalone"}},

@@ -16,9 +16,11 @@ import (
 
 // TestStorageNodesKilled kills two of six nodes at once, the most that is guaranteed: everything stays readable, and
 // new files are accepted.
-func TestStorageNodesKilled(t *testing.T) {
+func TestStorageNodesKilled(t *testing.T) { overEachPlane(t, testStorageNodesKilled) }
+
+func testStorageNodesKilled(t *testing.T, plane string) {
 	t.Parallel()
-	c := start(t, cluster.Options{Gateway: []string{"--heartbeat", "500ms"}, Storage: []string{"--heartbeat", "500ms"}})
+	c := start(t, plane, cluster.Options{Gateway: []string{"--heartbeat", "500ms"}, Storage: []string{"--heartbeat", "500ms"}})
 	bodies := map[string][]byte{}
 	for _, size := range []int64{0, 1, 4 << 10, 256 << 10, 1 << 20, 20 << 20} {
 		body := noiseBytes(t, size)
@@ -54,9 +56,11 @@ func allThere(t *testing.T, c *cluster.Cluster, bodies map[string][]byte) {
 
 // TestNodeHangingMidUpload pauses a node during an upload: the upload is acknowledged without it after the stall
 // timeout.
-func TestNodeHangingMidUpload(t *testing.T) {
+func TestNodeHangingMidUpload(t *testing.T) { overEachPlane(t, testNodeHangingMidUpload) }
+
+func testNodeHangingMidUpload(t *testing.T, plane string) {
 	t.Parallel()
-	c := start(t, cluster.Options{})
+	c := start(t, plane, cluster.Options{})
 	pr, pw := io.Pipe()
 	done := make(chan file, 1)
 	go func() {
@@ -79,9 +83,11 @@ func TestNodeHangingMidUpload(t *testing.T) {
 }
 
 // TestDatabaseAway stops the database and starts it again.
-func TestDatabaseAway(t *testing.T) {
+func TestDatabaseAway(t *testing.T) { overEachPlane(t, testDatabaseAway) }
+
+func testDatabaseAway(t *testing.T, plane string) {
 	t.Parallel()
-	c := start(t, cluster.Options{})
+	c := start(t, plane, cluster.Options{})
 	body := noiseBytes(t, 100_000)
 	f := put(t, c, "kept", body)
 	require.NoError(t, c.Database.Stop())
@@ -100,8 +106,12 @@ func TestDatabaseAway(t *testing.T) {
 
 // TestInterruptedUpload_ClientDisconnect interrupts an upload half way.
 func TestInterruptedUpload_ClientDisconnect(t *testing.T) {
+	overEachPlane(t, testInterruptedUpload_ClientDisconnect)
+}
+
+func testInterruptedUpload_ClientDisconnect(t *testing.T, plane string) {
 	t.Parallel()
-	c := start(t, cluster.Options{})
+	c := start(t, plane, cluster.Options{})
 	before := chunkFiles(t, c)
 	pr, pw := io.Pipe()
 	done := make(chan error, 1)
@@ -128,8 +138,12 @@ func TestInterruptedUpload_ClientDisconnect(t *testing.T) {
 // TestKillsLoseNothingAcknowledged kills the gateway and every node while files are stored, and reads every
 // acknowledged file.
 func TestKillsLoseNothingAcknowledged(t *testing.T) {
+	overEachPlane(t, testKillsLoseNothingAcknowledged)
+}
+
+func testKillsLoseNothingAcknowledged(t *testing.T, plane string) {
 	t.Parallel()
-	c := start(t, cluster.Options{Durable: true})
+	c := start(t, plane, cluster.Options{Durable: true})
 	bodies := map[string][]byte{}
 	for round := range 3 {
 		type acked struct {
@@ -177,7 +191,7 @@ func TestKillsLoseNothingAcknowledged(t *testing.T) {
 // TestStandaloneSurvivesKill does the same to a standalone process.
 func TestStandaloneSurvivesKill(t *testing.T) {
 	t.Parallel()
-	c := start(t, cluster.Options{Standalone: true})
+	c := start(t, auto, cluster.Options{Standalone: true})
 	bodies := map[string][]byte{}
 	for i, size := range []int64{0, 100, 300_000, 30 << 20} {
 		body := noiseBytes(t, size)

@@ -19,9 +19,11 @@ import (
 )
 
 // TestFiles runs the tests without special requirements on one cluster.
-func TestFiles(t *testing.T) {
+func TestFiles(t *testing.T) { overEachPlane(t, testFiles) }
+
+func testFiles(t *testing.T, plane string) {
 	t.Parallel()
-	c := start(t, cluster.Options{})
+	c := start(t, plane, cluster.Options{})
 	for name, test := range map[string]func(*testing.T, *cluster.Cluster){
 		"TestUploadDownload_SmallFile":  testSmallFile,
 		"TestUploadDownload_LargeFile":  testLargeFile,

@@ -38,11 +38,29 @@ func run(m *testing.M) int {
 // full reports whether files have the sizes of the requirements: 5 and 10 GB.
 func full() bool { return os.Getenv("RINGSTORE_E2E_FULL") != "" }
 
-// start runs a cluster for the test.
-func start(t *testing.T, o cluster.Options) *cluster.Cluster {
+// overEachPlane runs a test with data that travels through the nodes' data ports, and again over gRPC alone.
+func overEachPlane(t *testing.T, test func(t *testing.T, plane string)) {
+	t.Helper()
+	t.Parallel()
+	for _, plane := range []string{auto, onlyGRPC} {
+		t.Run(plane, func(t *testing.T) { test(t, plane) })
+	}
+}
+
+// Values of --data-plane.
+const (
+	auto     = "auto"
+	onlyGRPC = "grpc"
+)
+
+// start runs a cluster for the test, with that --data-plane.
+func start(t *testing.T, plane string, o cluster.Options) *cluster.Cluster {
 	t.Helper()
 	o.Dir, o.Bin = t.TempDir(), bin
 	o.Gateway = append(slices.Clone(o.Gateway), "--delete-grace", "0s") // the chunks of deleted files are removed at once
+	if !o.Standalone {
+		o.Gateway = append(o.Gateway, "--data-plane", plane)
+	}
 	c, err := cluster.Start(t.Context(), o)
 	require.NoError(t, err)
 	t.Cleanup(func() {

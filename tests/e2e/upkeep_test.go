@@ -15,7 +15,7 @@ import (
 // one that is left when the other is killed.
 func TestEveryGatewayShowsTheUpkeep(t *testing.T) {
 	t.Parallel()
-	c := start(t, cluster.Options{Gateways: 2})
+	c := start(t, auto, cluster.Options{Gateways: 2})
 	shows := func(url string) (loops int, age float64) {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"/health", nil)
 		require.NoError(t, err)

@@ -25,12 +25,20 @@ type connections struct {
 
 // conn is a connection to the node at an address.
 type conn struct {
-	address string
-	chunks  chunk.Store
-	closer  io.Closer // may be nil
+	place  place
+	chunks chunk.Store
+	closer io.Closer // may be nil
 }
 
-// get returns the connection to the node's current address.
+// place is how a node is reached.
+type place struct {
+	address  string
+	dataPort int
+}
+
+func placeOf(n store.Node) place { return place{n.Address, n.DataPort} }
+
+// get returns the connection to the node where it is now.
 func (c *connections) get(n store.Node) (chunk.Store, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -38,7 +46,7 @@ func (c *connections) get(n store.Node) (chunk.Store, error) {
 		return nil, store.Errorf(store.Unavailable, "the connections to the storage nodes were closed")
 	}
 	if k, ok := c.open[n.ID]; ok {
-		if k.address == n.Address {
+		if k.place == placeOf(n) {
 			return k.chunks, nil
 		}
 		c.retire(n.ID, k)
@@ -47,16 +55,16 @@ func (c *connections) get(n store.Node) (chunk.Store, error) {
 	if err != nil {
 		return nil, &store.Error{Op: "cluster.Connect", Kind: store.Unavailable, Item: "node " + n.Name, Err: err}
 	}
-	c.open[n.ID] = &conn{address: n.Address, chunks: chunks, closer: closer}
+	c.open[n.ID] = &conn{place: placeOf(n), chunks: chunks, closer: closer}
 	return chunks, nil
 }
 
-// keep retires the connections of nodes that are not in the view or have another address.
+// keep retires the connections of nodes that are not in the view or are reached in another way.
 func (c *connections) keep(v *View) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for id, k := range c.open {
-		if m, ok := v.Member(id); !ok || m.Address != k.address {
+		if m, ok := v.Member(id); !ok || placeOf(m.Node) != k.place {
 			c.retire(id, k)
 		}
 	}
@@ -74,7 +82,7 @@ func (c *connections) retire(id store.NodeID, k *conn) {
 			return
 		}
 		if err := k.close(); err != nil {
-			c.log.Warn("closing a connection to a storage node failed", "address", k.address, "error", err)
+			c.log.Warn("closing a connection to a storage node failed", "address", k.place.address, "error", err)
 		}
 	})
 }

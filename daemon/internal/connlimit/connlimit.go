@@ -3,6 +3,7 @@ package connlimit
 import (
 	"bufio"
 	"container/list"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -202,6 +203,7 @@ type Conn struct {
 	from     netip.Addr
 	proven   atomic.Bool   // makes a repeated Prove cheap
 	buffer   *bufio.Reader // nil until a read after Prove; used by the one goroutine that reads
+	peeked   []byte        // returned by the next reads; used by the same
 
 	// Guarded by listener.mu.
 	counted      bool
@@ -210,6 +212,11 @@ type Conn struct {
 
 // Read implements net.Conn. It is called by one goroutine at a time.
 func (c *Conn) Read(p []byte) (int, error) {
+	if len(c.peeked) > 0 {
+		n := copy(p, c.peeked)
+		c.Skip(n)
+		return n, nil
+	}
 	if c.buffer != nil {
 		return c.buffer.Read(p)
 	}
@@ -218,6 +225,22 @@ func (c *Conn) Read(p []byte) (int, error) {
 		return c.buffer.Read(p)
 	}
 	return c.Conn.Read(p)
+}
+
+// Peek returns the first n bytes, which the next reads return again. It is called before the first Read.
+func (c *Conn) Peek(n int) ([]byte, error) {
+	c.peeked = make([]byte, n)
+	if _, err := io.ReadFull(c.Conn, c.peeked); err != nil {
+		return nil, err
+	}
+	return c.peeked, nil
+}
+
+// Skip leaves out n of the bytes that Peek returned.
+func (c *Conn) Skip(n int) {
+	if c.peeked = c.peeked[n:]; len(c.peeked) == 0 {
+		c.peeked = nil
+	}
 }
 
 // Close closes the connection and no longer counts it.

@@ -42,10 +42,11 @@ func CheckJoinToken(token string) error {
 // valid for another service, and the join token itself is never sent.
 type Purpose string
 
-// The purposes of the two services.
+// The purposes of the two services, and that of the keys of the data port.
 const (
 	DataPlane  Purpose = "ringstore data plane v1"
 	Membership Purpose = "ringstore membership v1"
+	DataPort   Purpose = "ringstore data port v1"
 )
 
 // Token derives the token that calls carry; "" without a join token.

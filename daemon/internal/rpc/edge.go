@@ -46,14 +46,17 @@ func streamEdge(log *slog.Logger) grpc.StreamServerInterceptor {
 // ended logs a failure and translates its error for the wire.
 func ended(ctx context.Context, panicked any, method string, err error, log *slog.Logger) error {
 	if panicked != nil {
-		return ToStatus(survive(ctx, panicked, method, log))
+		return ToStatus(Survive(ctx, panicked, method, nil, log))
 	}
-	logFailure(ctx, log, method, err)
+	LogFailure(ctx, log, method, err)
 	return ToStatus(err)
 }
 
-// survive converts a panic into an error of this call. A panic is a defect, so the stack is logged.
-func survive(ctx context.Context, panicked any, method string, log *slog.Logger) error {
+// Survive converts a panic into an error of this call; where there was none it returns err. A panic is a defect, so the stack is logged.
+func Survive(ctx context.Context, panicked any, method string, err error, log *slog.Logger) error {
+	if panicked == nil {
+		return err
+	}
 	log.ErrorContext(ctx, "a call panicked", "method", method, "panic", fmt.Sprint(panicked), "stack", string(debug.Stack()))
 	return store.Errorf(store.Internal, "%s panicked", method).WithHint("This is a defect; the server's log has the details.")
 }

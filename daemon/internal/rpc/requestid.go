@@ -39,8 +39,8 @@ func receiveRequest(ctx context.Context) context.Context {
 	return ctx
 }
 
-// logFailure logs a call that failed: a defect or damaged data as a warning, what the other end handles at debug level.
-func logFailure(ctx context.Context, log *slog.Logger, method string, err error) {
+// LogFailure logs a call that failed: a defect or damaged data as a warning, what the other end handles at debug level.
+func LogFailure(ctx context.Context, log *slog.Logger, method string, err error) {
 	if err == nil {
 		return
 	}

@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -23,8 +24,8 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
-// hardStop is how long handlers may take to end after their streams were closed.
-const hardStop = 5 * time.Second
+// HardStop is how long handlers may take to end after their streams were closed.
+const HardStop = 5 * time.Second
 
 // streamWorkers is the number of goroutines that are kept to handle calls; further calls get goroutines of their own. A kept
 // goroutine has grown its stack already, which a new one does several times in each call.
@@ -37,6 +38,15 @@ type Server struct {
 	health *health.Server
 	limits connlimit.Config
 	onStop func()
+	beside Port // nil: none
+}
+
+// Port is another protocol on the listener of a Server.
+type Port interface {
+	Magic() string           // with which its connections begin; no longer than the preface of HTTP/2, 24 bytes
+	Serve(c *connlimit.Conn) // serves a connection whose magic was read, and closes it
+	// Shutdown ends its connections, those with a request in progress when ctx ends. Errors as those of Server.Shutdown.
+	Shutdown(ctx context.Context) error
 }
 
 // Service describes the service of a server.
@@ -45,6 +55,7 @@ type Service struct {
 	Register func(*grpc.Server) // adds the service
 	OnStop   func()             // called when Shutdown begins; nil: nothing
 
+	Beside  Port             // another protocol on the same listener; nil: none
 	Purpose Purpose          // of the tokens that its calls carry
 	Node    store.NodeID     // calls addressed to another node are refused; zero: none are
 	Writes  map[string]Write // full names of the methods that carry units
@@ -70,7 +81,7 @@ const (
 // NewServer creates a server of one service, with health and reflection beside it.
 func NewServer(c ServerConfig, service Service) *Server {
 	c = c.WithDefaults()
-	s := &Server{grpc: grpc.NewServer(service.options(c)...), health: health.NewServer(), limits: connectionLimits(c, service.ReadBuffer), onStop: service.OnStop}
+	s := &Server{grpc: grpc.NewServer(service.options(c)...), health: health.NewServer(), limits: connectionLimits(c, service.ReadBuffer), onStop: service.OnStop, beside: service.Beside}
 	service.Register(s.grpc)
 	grpc_health_v1.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc)
@@ -110,14 +121,18 @@ func (s Service) options(c ServerConfig) []grpc.ServerOption {
 // listener. It may run on several listeners at once; the limits of connections apply to each
 // of them.
 func (s *Server) Serve(l net.Listener) error {
-	if err := s.grpc.Serve(connlimit.New(l, s.limits)); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+	l = connlimit.New(l, s.limits)
+	if s.beside != nil {
+		l = split(l.(*connlimit.Listener), s.beside)
+	}
+	if err := s.grpc.Serve(l); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 		return store.Errorf(store.Unavailable, "serving on %s: %w", l.Addr(), err)
 	}
 	return nil
 }
 
 // Shutdown reports the server as not serving, accepts no new calls, and waits for those in
-// progress until ctx ends; then it closes their streams and waits hardStop for the handlers.
+// progress until ctx ends; then it closes their streams and waits HardStop for the handlers.
 // It returns nil when all calls have finished, Canceled when some were interrupted, and
 // Internal when some handlers still run.
 func (s *Server) Shutdown(ctx context.Context) error {
@@ -125,6 +140,16 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	if s.onStop != nil {
 		s.onStop()
 	}
+	if s.beside == nil {
+		return s.shutdown(ctx)
+	}
+	beside := make(chan error, 1)
+	go func() { beside <- s.beside.Shutdown(ctx) }()
+	return cmp.Or(s.shutdown(ctx), <-beside)
+}
+
+// shutdown ends gRPC.
+func (s *Server) shutdown(ctx context.Context) error {
 	graceful := make(chan struct{})
 	go func() { defer close(graceful); s.grpc.GracefulStop() }()
 	select {
@@ -134,14 +159,14 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	cut := make(chan struct{})
 	go func() { defer close(cut); s.grpc.Stop() }()
-	limit := time.NewTimer(hardStop)
+	limit := time.NewTimer(HardStop)
 	defer limit.Stop()
 	select {
 	case <-cut:
 		<-graceful
 		return store.Errorf(store.Canceled, "calls in progress were interrupted: %w", context.Cause(ctx))
 	case <-limit.C:
-		return store.Errorf(store.Internal, "calls are still running %s after their streams were closed", hardStop)
+		return store.Errorf(store.Internal, "calls are still running %s after their streams were closed", HardStop)
 	}
 }
 

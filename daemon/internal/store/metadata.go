@@ -285,6 +285,7 @@ type Node struct {
 	LastBeat time.Time // microseconds, UTC, store's clock
 	Capacity Capacity
 	Version  string // of the daemon
+	DataPort int    // version of the data port that it offers on its address beside gRPC; 0: none
 }
 
 // MaxWeight bounds the weight of a node, and MaxZone the bytes of a desired zone.
@@ -329,8 +330,8 @@ type Beat struct {
 
 // Nodes keeps the membership. The ClusterID is assigned when the store is first opened, and never changes.
 type Nodes interface {
-	// JoinNode adds the node as active, or brings its Name, Address, Zone, Weight, Capacity
-	// and Version up to date, keeping State, Desired and JoinedAt; counts as a beat.
+	// JoinNode adds the node as active, or brings its Name, Address, Zone, Weight, Capacity,
+	// Version and DataPort up to date, keeping State, Desired and JoinedAt; counts as a beat.
 	// The epoch grows when the node is new, or its Address, effective zone or effective weight changed.
 	// Denied for a removed node, Conflict when another node has the name, Invalid.
 	JoinNode(ctx context.Context, n Node) (Membership, error)

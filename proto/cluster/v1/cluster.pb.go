@@ -44,7 +44,10 @@ type JoinRequest struct {
 	// Version of the daemon.
 	Version string `protobuf:"bytes,7,opt,name=version,proto3" json:"version,omitempty"`
 	// The space under its chunks.
-	Capacity      *v1.Capacity `protobuf:"bytes,8,opt,name=capacity,proto3" json:"capacity,omitempty"`
+	Capacity *v1.Capacity `protobuf:"bytes,8,opt,name=capacity,proto3" json:"capacity,omitempty"`
+	// Version of the data port that the node offers on its address beside its
+	// StorageService; 0: none.
+	DataPort      int32 `protobuf:"varint,9,opt,name=data_port,json=dataPort,proto3" json:"data_port,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -133,6 +136,13 @@ func (x *JoinRequest) GetCapacity() *v1.Capacity {
 		return x.Capacity
 	}
 	return nil
+}
+
+func (x *JoinRequest) GetDataPort() int32 {
+	if x != nil {
+		return x.DataPort
+	}
+	return 0
 }
 
 // JoinResponse makes the node a member.
@@ -313,7 +323,7 @@ var File_cluster_v1_cluster_proto protoreflect.FileDescriptor
 
 const file_cluster_v1_cluster_proto_rawDesc = "" +
 	"\n" +
-	"\x18cluster/v1/cluster.proto\x12\x14ringstore.cluster.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x18storage/v1/storage.proto\"\xf5\x01\n" +
+	"\x18cluster/v1/cluster.proto\x12\x14ringstore.cluster.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x18storage/v1/storage.proto\"\x92\x02\n" +
 	"\vJoinRequest\x12\x17\n" +
 	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x12\x1d\n" +
 	"\n" +
@@ -323,7 +333,8 @@ const file_cluster_v1_cluster_proto_rawDesc = "" +
 	"\x04zone\x18\x05 \x01(\tR\x04zone\x12\x16\n" +
 	"\x06weight\x18\x06 \x01(\x05R\x06weight\x12\x18\n" +
 	"\aversion\x18\a \x01(\tR\aversion\x12:\n" +
-	"\bcapacity\x18\b \x01(\v2\x1e.ringstore.storage.v1.CapacityR\bcapacity\"\x8d\x01\n" +
+	"\bcapacity\x18\b \x01(\v2\x1e.ringstore.storage.v1.CapacityR\bcapacity\x12\x1b\n" +
+	"\tdata_port\x18\t \x01(\x05R\bdataPort\"\x8d\x01\n" +
 	"\fJoinResponse\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\tR\tclusterId\x12\x14\n" +

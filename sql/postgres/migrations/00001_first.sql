@@ -211,6 +211,7 @@ CREATE TABLE heartbeats (
     capacity_free   bigint      NOT NULL,
     capacity_chunks bigint      NOT NULL,
     version         text        NOT NULL,
+    data_port       smallint    NOT NULL, -- version of the data port that it offers, 0: none
     disk_state      smallint    NOT NULL, -- what the disk takes: 0 ok, 1 full, 2 read-only, 3 failing
     disk_reason     text        NOT NULL
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 200);

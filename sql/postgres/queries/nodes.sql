@@ -27,14 +27,14 @@ WITH known AS (
     RETURNING id
 ), beaten AS (
     INSERT INTO heartbeats (node_id, last_beat, capacity_total, capacity_used, capacity_free, capacity_chunks,
-                            version, disk_state, disk_reason)
+                            version, data_port, disk_state, disk_reason)
     SELECT @id::uuid, clock_timestamp(), @total::bigint, @used::bigint, @free::bigint, @chunks::bigint,
-           @version::text, @disk_state::smallint, @disk_reason::text
+           @version::text, @data_port::smallint, @disk_state::smallint, @disk_reason::text
     WHERE NOT EXISTS (SELECT FROM known WHERE state = 3)
     ON CONFLICT (node_id) DO UPDATE SET
         last_beat = excluded.last_beat, capacity_total = excluded.capacity_total, capacity_used = excluded.capacity_used,
         capacity_free = excluded.capacity_free, capacity_chunks = excluded.capacity_chunks, version = excluded.version,
-        disk_state = excluded.disk_state, disk_reason = excluded.disk_reason
+        data_port = excluded.data_port, disk_state = excluded.disk_state, disk_reason = excluded.disk_reason
 ), grown AS (
     UPDATE cluster SET epoch = epoch + 1 WHERE EXISTS (SELECT FROM joined) AND NOT EXISTS (SELECT FROM same) RETURNING epoch
 ), numbered AS (
@@ -49,7 +49,7 @@ FROM numbered;
 SELECT c.id, c.epoch, clock_timestamp(), n.id, n.name, n.address, n.zone, n.weight, n.desired_zone, n.desired_weight, n.state,
        n.joined_at, h.last_beat,
        h.capacity_total, h.capacity_used, h.capacity_free, h.capacity_chunks,
-       h.disk_state, h.disk_reason, h.version
+       h.disk_state, h.disk_reason, h.version, h.data_port
 FROM cluster c LEFT JOIN (nodes n JOIN heartbeats h ON h.node_id = n.id) ON true;
 
 -- Returns the nodes that are known. Rows are locked in one order, so that gateways do not deadlock; those of nodes are

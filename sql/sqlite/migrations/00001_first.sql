@@ -167,6 +167,7 @@ CREATE TABLE heartbeats (
     capacity_free   INTEGER NOT NULL,
     capacity_chunks INTEGER NOT NULL,
     version         TEXT    NOT NULL,
+    data_port       INTEGER NOT NULL, -- version of the data port that it offers, 0: none
     disk_state      INTEGER NOT NULL, -- what the disk takes: 0 ok, 1 full, 2 read-only, 3 failing
     disk_reason     TEXT    NOT NULL
 ) STRICT, WITHOUT ROWID;

@@ -68,7 +68,7 @@ func Dial(address string, c DialConfig) (*Client, error) {
 	if c.Connections == 0 {
 		c.Connections = connections
 	}
-	client := &Client{peer: rpc.Peer{What: "storage node", Address: address, Hint: "Check that s3storage runs there and that this host can reach the address."}}
+	client := &Client{peer: PeerOf(address)}
 	for range c.Connections {
 		conn, err := rpc.Connect(address, rpc.ConnectConfig{
 			Purpose: rpc.DataPlane, JoinToken: c.JoinToken, Node: c.Node, Credentials: c.Credentials, Buffers: c.Buffers, Codec: newCodec(c.Buffers), Dialer: c.Dialer,
@@ -257,3 +257,8 @@ func (c *Client) openStream(ctx context.Context, desc *grpc.StreamDesc, method s
 
 // wrong translates an error of gRPC on the stream.
 func (s *stream) wrong(err error) error { return s.client.peer.Error(s.ctx, err) }
+
+// PeerOf describes the storage node at an address in messages.
+func PeerOf(address string) rpc.Peer {
+	return rpc.Peer{What: "storage node", Address: address, Hint: "Check that s3storage runs there and that this host can reach the address."}
+}

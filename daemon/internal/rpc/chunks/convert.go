@@ -1,6 +1,8 @@
 package chunks
 
 import (
+	"google.golang.org/protobuf/proto"
+
 	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	storagev1 "github.com/ringstore/ringstore/proto/storage/v1"
@@ -59,6 +61,24 @@ func labelFromWire(w *storagev1.Label) (l chunk.Label, err error) {
 	l.PartCRC64 = w.GetPartCrc64()
 	l.K, l.M, l.UnitSize = int(w.GetK()), int(w.GetM()), int(w.GetUnitSize())
 	return l, nil
+}
+
+// EncodeLabel encodes a label as the protobuf message Label.
+func EncodeLabel(l chunk.Label) []byte {
+	b, err := proto.Marshal(labelToWire(l))
+	if err != nil { // the bucket or the key is not UTF-8, which no surface admits
+		return nil
+	}
+	return b
+}
+
+// DecodeLabel decodes a label of EncodeLabel. Invalid: it is not one.
+func DecodeLabel(b []byte) (chunk.Label, error) {
+	w := new(storagev1.Label)
+	if err := proto.Unmarshal(b, w); err != nil {
+		return chunk.Label{}, store.Errorf(store.Invalid, "the label cannot be read: %w", err)
+	}
+	return labelFromWire(w)
 }
 
 func infoToWire(i chunk.Info) *storagev1.ChunkInfo {

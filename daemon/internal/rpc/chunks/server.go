@@ -23,6 +23,7 @@ type ServerConfig struct {
 	Node    store.NodeID           // calls addressed to another node are refused; zero: none are
 	Cluster func() store.ClusterID // the joined cluster, zero before; nil: always zero
 	Version string                 // of the daemon
+	Beside  rpc.Port               // another protocol on the same listener; nil: none
 }
 
 const (
@@ -54,6 +55,7 @@ func newServer(c ServerConfig, l *rpc.Limits) *rpc.Server {
 		Name:     desc.ServiceName,
 		Register: func(g *grpc.Server) { g.RegisterService(&desc, s) },
 		OnStop:   func() { s.stopping.Store(true) },
+		Beside:   c.Beside,
 		Purpose:  rpc.DataPlane,
 		Node:     c.Node,
 		Writes: map[string]rpc.Write{

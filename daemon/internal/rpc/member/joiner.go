@@ -154,7 +154,7 @@ func (j *Joiner) joinThrough(ctx context.Context, g *gatewayLink) (time.Duration
 	n := j.config.Node
 	req := &clusterv1.JoinRequest{
 		NodeId: n.ID.String(), ClusterId: j.clusterText(), Name: n.Name, Address: n.Address, Zone: n.Zone,
-		Weight: weightToWire(n.Weight), Version: n.Version, Capacity: rpc.CapacityToWire(capacity),
+		Weight: weightToWire(n.Weight), Version: n.Version, DataPort: int32(n.DataPort), Capacity: rpc.CapacityToWire(capacity),
 	}
 	resp, err := g.client.Join(ctx, req)
 	if err != nil {

@@ -107,6 +107,7 @@ func nodeFromWire(req *clusterv1.JoinRequest) (store.Node, error) {
 		Weight:   int(req.GetWeight()),
 		Capacity: rpc.CapacityFromWire(req.GetCapacity()),
 		Version:  req.GetVersion(),
+		DataPort: max(0, min(int(req.GetDataPort()), math.MaxInt16)),
 	}
 	if n.Address == "" {
 		return n, store.Errorf(store.Invalid, "node %q has no address", n.Name)

@@ -89,7 +89,7 @@ var nodeTests = []test{
 		n := newNode("n1")
 		first := nodeOf(t, join(t, m, n), n.ID)
 		require.NoError(t, m.SetNodeState(t.Context(), n.ID, store.NodeDraining, ""))
-		n.Name, n.Address, n.Zone, n.Weight, n.Version = "renamed", "elsewhere:1", "z2", 7, "v2"
+		n.Name, n.Address, n.Zone, n.Weight, n.Version, n.DataPort = "renamed", "elsewhere:1", "z2", 7, "v2", 3
 		n.Capacity = store.Capacity{Total: 9, Used: 8, Free: 7, Chunks: 6}
 		got := nodeOf(t, join(t, m, n), n.ID)
 		require.False(t, got.LastBeat.Before(first.LastBeat))
@@ -108,6 +108,7 @@ var nodeTests = []test{
 			{"nothing", func() {}, 0},
 			{"name", func() { n.Name = "n2" }, 0},
 			{"version", func() { n.Version = "v9" }, 0},
+			{"data port", func() { n.DataPort++ }, 0},
 			{"capacity", func() { n.Capacity.Free++ }, 0},
 			{"address", func() { n.Address = "other:1" }, 1},
 			{"zone", func() { n.Zone = "" }, 1},

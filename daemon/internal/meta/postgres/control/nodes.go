@@ -53,7 +53,7 @@ func joinValues(n store.Node) (db.Values, error) {
 	return db.Values{
 		"id": [16]byte(n.ID), "name": n.Name, "address": n.Address, "zone": n.Zone, "weight": n.Weight,
 		"total": c.Total, "used": c.Used, "free": c.Free, "chunks": c.Chunks, "disk_state": int16(c.Disk.State), "disk_reason": c.Disk.Reason,
-		"version": n.Version, "changed": changed.Kind, "changed_message": changed.Message,
+		"version": n.Version, "data_port": int16(n.DataPort), "changed": changed.Kind, "changed_message": changed.Message,
 	}.WithEvent(eventof.NodeJoined(n))
 }
 
@@ -172,7 +172,7 @@ func collectMembers(rows pgx.Rows) (m store.Membership, err error) {
 	cluster := []any{(*[16]byte)(&m.Cluster), &epoch, &m.Now}
 	node := slices.Concat(cluster, []any{
 		(*[16]byte)(&n.ID), &n.Name, &n.Address, &n.Zone, &n.Weight, &n.Desired.Zone, &n.Desired.Weight, &state, &n.JoinedAt,
-		&n.LastBeat, &n.Capacity.Total, &n.Capacity.Used, &n.Capacity.Free, &n.Capacity.Chunks, &disk, &n.Capacity.Disk.Reason, &n.Version,
+		&n.LastBeat, &n.Capacity.Total, &n.Capacity.Used, &n.Capacity.Free, &n.Capacity.Chunks, &disk, &n.Capacity.Disk.Reason, &n.Version, &n.DataPort,
 	})
 	without := slices.Concat(cluster, make([]any, len(node)-len(cluster)))
 	for rows.Next() {

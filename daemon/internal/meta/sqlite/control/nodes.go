@@ -26,7 +26,7 @@ func (s *Store) JoinNode(ctx context.Context, n store.Node) (m store.Membership,
 		if _, err := t.Exec(s.db.Q.SaveNode, n.ID[:], n.Name, n.Address, n.Zone, n.Weight, now); err != nil {
 			return err
 		}
-		if _, err := t.Exec(s.db.Q.FirstBeat, n.ID[:], now, c.Total, c.Used, c.Free, c.Chunks, n.Version, c.Disk.State, c.Disk.Reason); err != nil {
+		if _, err := t.Exec(s.db.Q.FirstBeat, n.ID[:], now, c.Total, c.Used, c.Free, c.Chunks, n.Version, c.Disk.State, c.Disk.Reason, n.DataPort); err != nil {
 			return err
 		}
 		if event != nil {
@@ -107,7 +107,7 @@ func (s *Store) members(a db.Asker) (m store.Membership, err error) {
 		var joined, beat int64
 		c := &n.Capacity
 		err := rows.Scan(&id, &n.Name, &n.Address, &n.Zone, &n.Weight, &n.Desired.Zone, &n.Desired.Weight, &n.State, &joined, &beat,
-			&c.Total, &c.Used, &c.Free, &c.Chunks, &c.Disk.State, &c.Disk.Reason, &n.Version)
+			&c.Total, &c.Used, &c.Free, &c.Chunks, &c.Disk.State, &c.Disk.Reason, &n.Version, &n.DataPort)
 		if err != nil {
 			return err
 		}
