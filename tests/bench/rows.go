@@ -27,6 +27,8 @@ type side struct {
 	next      int           // makes names unique
 	small     []string      // ids of files of 4 KiB
 	medium    []string      // of 1 MiB
+	big       []string      // of 64 MiB
+	bigPut    []string      // those of the last run of puts
 	large     string        // of largeSize
 	doomedIDs []string      // for the next run of deletes
 	toolCPU   time.Duration // of all runs of s3ctl
@@ -51,6 +53,7 @@ type row struct {
 const (
 	smallSize  = 4 << 10
 	mediumSize = 1 << 20
+	bigSize    = 64 << 20
 	largeFile  = 1 << 30
 	toolFile   = 256 << 20
 	toolFiles  = 1000 // small ones
@@ -64,6 +67,9 @@ func rows() []row {
 		{name: "get4k", what: "get 4 KiB, 16 at once", unit: "/s", per: "op", size: 1, room: 256 * mib, prepare: storeSmall, run: getFor(16, smallIDs)},
 		{name: "put1m", what: "put 1 MiB, 8 at once", unit: "MB/s", per: "GB", size: mediumSize / gigabyte, room: 6 * gib, run: putFor(8, mediumSize, 200)},
 		{name: "get1m", what: "get 1 MiB, 8 at once", unit: "MB/s", per: "GB", size: mediumSize / gigabyte, room: 512 * mib, prepare: storeMedium, run: getFor(8, mediumIDs)},
+		{name: "mixed1m", what: "half gets, half puts, 1 MiB, 8 at once", unit: "MB/s", per: "GB", size: mediumSize / gigabyte, room: 3 * gib, prepare: storeMedium, run: mixedMediumFor(8, 200)},
+		{name: "put64m", what: "put 64 MiB, 4 at once", unit: "MB/s", per: "GB", size: bigSize / gigabyte, room: 8 * gib, run: putBig, after: removeBig},
+		{name: "get64m", what: "get 64 MiB, 4 at once", unit: "MB/s", per: "GB", size: bigSize / gigabyte, room: gib, prepare: storeBig, run: getBig},
 		{name: "put1g", what: "put 1 GiB", unit: "MB/s", per: "GB", size: largeFile / gigabyte, room: 2 * gib, run: putLarge, after: removeLarge},
 		{name: "get1g", what: "get 1 GiB", unit: "MB/s", per: "GB", size: largeFile / gigabyte, room: 2 * gib, prepare: storeLarge, run: getLarge},
 		{name: "stat", what: "headers of a file, 16 at once", unit: "/s", per: "op", size: 1, prepare: storeSmall, run: statFor(16)},
@@ -168,15 +174,59 @@ func getFor(lanes int, ids func(*side) []string) runner {
 		if lanes == 8 {
 			size = mediumSize
 		}
-		load, bufs := s.loader(size), make([][]byte, lanes)
-		for i := range bufs {
-			bufs[i] = make([]byte, 256<<10)
-		}
+		load, bufs := s.loader(size), buffers(lanes, 256<<10)
 		took, wall, err := drive(ctx, lanes, 0, d, func(ctx context.Context, lane, n int) error {
 			return load.get(ctx, stored[n%len(stored)], bufs[lane])
 		})
 		return len(took), wall, err
 	}
+}
+
+// Files of 64 MiB are moved four at once, in two rounds.
+const (
+	bigLanes = 4
+	bigCount = 8
+)
+
+func putBig(ctx context.Context, s *side, _ time.Duration) (int, time.Duration, error) {
+	load, base := s.loader(bigSize), s.name1("big")
+	s.bigPut = make([]string, bigCount)
+	took, wall, err := drive(ctx, bigLanes, bigCount, 0, func(ctx context.Context, _, n int) (err error) {
+		s.bigPut[n], err = load.put(ctx, fmt.Sprint(base, "/", n))
+		return err
+	})
+	return len(took), wall, err
+}
+
+func removeBig(ctx context.Context, s *side) error {
+	var errs []error
+	for _, id := range s.bigPut {
+		errs = append(errs, s.loader(0).delete(ctx, id))
+	}
+	return errors.Join(errs...)
+}
+
+func storeBig(ctx context.Context, s *side) (err error) {
+	if s.big == nil {
+		s.big, err = s.store(ctx, "stored-big", s.scale(bigSize), bigLanes)
+	}
+	return err
+}
+
+func getBig(ctx context.Context, s *side, _ time.Duration) (int, time.Duration, error) {
+	load, bufs := s.loader(bigSize), buffers(bigLanes, 256<<10)
+	took, wall, err := drive(ctx, bigLanes, bigCount, 0, func(ctx context.Context, lane, n int) error {
+		return load.get(ctx, s.big[n%len(s.big)], bufs[lane])
+	})
+	return len(took), wall, err
+}
+
+func buffers(count, size int) [][]byte {
+	bufs := make([][]byte, count)
+	for i := range bufs {
+		bufs[i] = make([]byte, size)
+	}
+	return bufs
 }
 
 func putLarge(ctx context.Context, s *side, _ time.Duration) (int, time.Duration, error) {
@@ -274,6 +324,21 @@ func mixedFor(lanes int) runner {
 			}
 			id, err := load.put(ctx, fmt.Sprint(base, "/", n))
 			mine[lane] = append(mine[lane], id)
+			return err
+		})
+		return len(took), wall, err
+	}
+}
+
+// mixedMediumFor gets and puts files of 1 MiB in turn.
+func mixedMediumFor(lanes, count int) runner {
+	return func(ctx context.Context, s *side, _ time.Duration) (int, time.Duration, error) {
+		load, base, bufs := s.loader(mediumSize), s.name1("mixed"), buffers(lanes, 256<<10)
+		took, wall, err := drive(ctx, lanes, count, 0, func(ctx context.Context, lane, n int) error {
+			if n%2 == 0 {
+				return load.get(ctx, s.medium[n/2%len(s.medium)], bufs[lane])
+			}
+			_, err := load.put(ctx, fmt.Sprint(base, "/", n))
 			return err
 		})
 		return len(took), wall, err

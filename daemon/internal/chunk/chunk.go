@@ -5,6 +5,7 @@ import (
 	"errors"
 	"hash/crc32"
 	"io"
+	"syscall"
 
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
@@ -132,6 +133,22 @@ type Reader interface {
 	// Close ends the read, early or not. It may be called more than once, and
 	// while Next is blocked in another goroutine, which then fails.
 	Close() error
+}
+
+// RangeReader is an optional capability of a Reader: units that lie in a file, so that a network can send them without copying.
+type RangeReader interface {
+	Reader
+	// NextRange is Next without reading the unit. Nothing compares the bytes with the checksum: whoever receives them must. Where
+	// File is nil, the unit cannot be sent from a file, and Next returns it.
+	NextRange() (Range, error)
+}
+
+// Range is where a unit lies. It is valid until its reader is closed.
+type Range struct {
+	File   syscall.Conn // nil: nowhere that can be told
+	Offset int64        // bytes
+	Length int          // bytes
+	CRC    uint32       // CRC32C that the bytes should have
 }
 
 // Keeper manages stored chunks.

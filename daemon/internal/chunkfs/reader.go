@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/ringstore/ringstore/daemon/internal/bufpool"
 	"github.com/ringstore/ringstore/daemon/internal/chunk"
@@ -94,10 +95,16 @@ func (s *Store) sound(id store.ChunkID) bool {
 	return src.close() == nil
 }
 
+// place returns where unit n lies in the chunk's data, and its length, in bytes.
+func (src *source) place(n int) (off int64, length int) {
+	off = int64(n) * int64(src.Info.UnitSize)
+	return off, int(min(int64(src.Info.UnitSize), src.Info.Size-off))
+}
+
 // unit reads unit n into a buffer of the pool and checks it. The unit owns the buffer.
 func (src *source) unit(pool *bufpool.Pool, n int) (chunk.Unit, error) {
-	off := int64(n) * int64(src.Info.UnitSize)
-	buf := pool.Lend(int(min(int64(src.Info.UnitSize), src.Info.Size-off)))
+	off, length := src.place(n)
+	buf := pool.Lend(length)
 	u := chunk.Unit{Data: buf.Data, CRC: src.CRCs[n], Owner: buf}
 	err := format.ReadFull(src.file, buf.Data, src.dataAt+off)
 	if err == nil {
@@ -136,7 +143,7 @@ func (s *Store) Verify(ctx context.Context, id store.ChunkID) error {
 	return chunk.VerifyByReading(ctx, s, id)
 }
 
-// reader is a chunk.Reader. next and end belong to the goroutine that
+// reader is a chunk.Reader and a chunk.RangeReader. next and end belong to the goroutine that
 // reads; Close may come from another.
 type reader struct {
 	ctx    context.Context
@@ -147,16 +154,40 @@ type reader struct {
 	closed atomic.Bool
 }
 
+// ready reports why there is no next unit.
+func (r *reader) ready() error {
+	switch {
+	case r.closed.Load():
+		return errReaderClosed
+	case r.ctx.Err() != nil:
+		return r.ctx.Err()
+	case r.next >= r.end:
+		return io.EOF
+	}
+	return nil
+}
+
+// shortRange is the size in bytes below which a unit is not worth to be sent from its file.
+const shortRange = 64 << 10
+
+// NextRange implements chunk.RangeReader.
+func (r *reader) NextRange() (chunk.Range, error) {
+	if err := r.ready(); err != nil {
+		return chunk.Range{}, err
+	}
+	off, length := r.src.place(r.next)
+	file, ok := r.src.file.(syscall.Conn)
+	if !ok || length < shortRange {
+		return chunk.Range{}, nil
+	}
+	r.next++
+	return chunk.Range{File: file, Offset: r.src.dataAt + off, Length: length, CRC: r.src.CRCs[r.next-1]}, nil
+}
+
 // Next implements chunk.Reader.
 func (r *reader) Next() (chunk.Unit, error) {
-	if r.closed.Load() {
-		return chunk.Unit{}, errReaderClosed
-	}
-	if err := r.ctx.Err(); err != nil {
+	if err := r.ready(); err != nil {
 		return chunk.Unit{}, err
-	}
-	if r.next >= r.end {
-		return chunk.Unit{}, io.EOF
 	}
 	u, err := r.src.unit(r.pool, r.next)
 	switch {

@@ -100,7 +100,10 @@ func (r *reader) next(conn *clientConn) (chunk.Unit, error) {
 	u, err := readUnit(conn.in, r.client.config.Buffers, int(a.length), a.crc)
 	if err != nil {
 		r.end(false)
-		return chunk.Unit{}, r.asClosed(conn.translate(r.ctx, err))
+		if err := r.asClosed(conn.translate(r.ctx, err)); r.ctx.Err() != nil || errors.Is(err, errClosed) || !errors.Is(err, store.Unavailable) {
+			return chunk.Unit{}, err
+		}
+		return chunk.Unit{}, damaged{err} // the node's disk has failed, or its network
 	}
 	if err := u.Check(); err != nil {
 		u.Release()
@@ -128,8 +131,10 @@ func (r *reader) asClosed(err error) error {
 	return err
 }
 
-// damaged is the error of a unit that is not what its checksum says.
+// damaged is the error of a unit that is not what its checksum says, or ends too early.
 type damaged struct{ error }
+
+func (d damaged) Unwrap() error { return d.error }
 
 // fallBack continues over gRPC after misbehaviour of the data port, where it has no connection left, and where a unit did not match
 // its checksum: over gRPC the node compares it, too, and says so if the chunk is damaged.
@@ -138,7 +143,7 @@ func (r *reader) fallBack(err error) bool {
 	if !bad && !errors.Is(err, errCrowded) && !r.client.fellBack(err) {
 		return false
 	}
-	if bad {
+	if bad && errors.Is(err, store.Corrupt) {
 		r.client.config.Log.Warn("a unit from the data port of a node does not match its checksum; it is read again over gRPC",
 			"address", r.client.address, "node", r.client.config.Node, "chunk", r.id, "cause", err)
 	}

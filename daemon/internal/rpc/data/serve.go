@@ -8,6 +8,7 @@ import (
 	"net"
 	"runtime"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/ringstore/ringstore/daemon/internal/bufpool"
@@ -44,21 +45,44 @@ func (c *serverConn) sendUnits(ctx context.Context, h *head) (err error) {
 	}
 	defer r.Close()
 	for n := 0; n != count; n++ {
-		u, err := r.Next()
+		err := c.sendUnit(h.number, r)
 		if errors.Is(err, io.EOF) {
 			return c.sendAnswer(answer{kind: answerEnd, number: h.number}, nil)
 		}
 		if err != nil {
 			return err
 		}
-		err = c.sendAnswer(answer{kind: answerUnit, number: h.number, length: uint32(len(u.Data)), crc: u.CRC}, u.Data)
-		u.Release()
-		if err != nil {
-			return err
-		}
 	}
 	if count == 0 {
 		return c.sendAnswer(answer{kind: answerEnd, number: h.number}, nil)
+	}
+	return nil
+}
+
+// sendUnit sends the next unit, from its file where that can be.
+func (c *serverConn) sendUnit(number uint32, r chunk.Reader) error {
+	if ranges, ok := r.(chunk.RangeReader); ok && c.out.file != nil {
+		g, err := ranges.NextRange()
+		if err != nil {
+			return err
+		}
+		if g.File != nil {
+			return c.sendRange(answer{kind: answerUnit, number: number, length: uint32(g.Length), crc: g.CRC}, g)
+		}
+	}
+	u, err := r.Next()
+	if err != nil {
+		return err
+	}
+	defer u.Release()
+	return c.sendAnswer(answer{kind: answerUnit, number: number, length: uint32(len(u.Data)), crc: u.CRC}, u.Data)
+}
+
+// sendRange sends a unit from its file. An error of the disk ends the connection, too: the client reads the unit over gRPC then, which tells it.
+func (c *serverConn) sendRange(a answer, g chunk.Range) error {
+	var b [answerSize]byte
+	if err := c.out.writeRange(c.server.waits.idle, a.append(b[:0]), g); err != nil {
+		return errors.Join(errWrite, err)
 	}
 	return nil
 }
@@ -276,6 +300,7 @@ func (c *serverConn) watch(left func()) (stop func()) {
 // outbox writes answers to a connection. Safe for concurrent use.
 type outbox struct {
 	conn net.Conn
+	file syscall.RawConn // of conn, to send from files; nil: that cannot be
 
 	writeMu sync.Mutex // held while writing
 
@@ -331,6 +356,16 @@ func (o *outbox) write(limit time.Duration, head, body []byte) error {
 	bufs := net.Buffers{head, body}
 	_, err := bufs.WriteTo(o.conn)
 	return err
+}
+
+// writeRange writes head and a range of a file within the time limit.
+func (o *outbox) writeRange(limit time.Duration, head []byte, g chunk.Range) error {
+	o.writeMu.Lock()
+	defer o.writeMu.Unlock()
+	if err := o.conn.SetWriteDeadline(time.Now().Add(limit)); err != nil {
+		return err
+	}
+	return sendFile(o.file, head, g)
 }
 
 // workers keep some goroutines for the next call: a kept goroutine has grown its stack already. Safe for concurrent use.

@@ -41,7 +41,7 @@ const maxPuts = 64
 func newServerConn(s *Server, conn *connlimit.Conn) *serverConn {
 	c := &serverConn{server: s, conn: conn, raw: conn.Conn, slots: make(chan struct{}, maxPuts), cancels: map[uint32]context.CancelFunc{}}
 	c.in = bufio.NewReaderSize(c.raw, readBuffer)
-	c.out.conn = c.raw
+	c.out.conn, c.out.file = c.raw, fileSender(c.raw)
 	return c
 }
 
