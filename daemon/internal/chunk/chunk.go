@@ -138,7 +138,7 @@ type Reader interface {
 // RangeReader is an optional capability of a Reader: units that lie in a file, so that a network can send them without copying.
 type RangeReader interface {
 	Reader
-	// NextRange is Next without reading the unit. Nothing compares the bytes with the checksum: whoever receives them must. Where
+	// NextRange is Next without reading the unit. Nothing compares the bytes with the checksum: the receiver must. Where
 	// File is nil, the unit cannot be sent from a file, and Next returns it.
 	NextRange() (Range, error)
 }
