@@ -27,15 +27,25 @@ type Comparison struct {
 	OldRate float64 `json:"old_rate"`
 	NewCPU  float64 `json:"new_cpu_s"` // median of the seconds for each of Per
 	OldCPU  float64 `json:"old_cpu_s"`
+	New     Costs   `json:"new_costs"` // medians
+	Old     Costs   `json:"old_costs"`
 	Rate    Spread  `json:"rate_ratio"`
 	CPU     Spread  `json:"cpu_ratio"`
 	Verdict string  `json:"verdict"`
+}
+
+// Costs are what a row takes besides CPU time.
+type Costs struct {
+	Device  float64 `json:"device_bytes"` // written to the disks, for each of the row's operations
+	Wakeups float64 `json:"wakeups"`      // of the daemons' threads, for each operation
+	PeakMiB float64 `json:"peak_mib"`     // resident memory of the daemons together
 }
 
 // sample is one run of a row.
 type sample struct {
 	rate float64
 	cpu  float64 // seconds for each of the row's per
+	Costs
 }
 
 // compare measures rows with both sets of programs. Each has one cluster for all pairs, so that both have the same
@@ -156,6 +166,11 @@ func (r row) comparison(newer, older []sample) Comparison {
 	rate, cpu := func(x sample) float64 { return x.rate }, func(x sample) float64 { return x.cpu }
 	c.NewRate, c.OldRate = middle(newer, rate), middle(older, rate)
 	c.NewCPU, c.OldCPU = middle(newer, cpu), middle(older, cpu)
+	for costs, samples := range map[*Costs][]sample{&c.New: newer, &c.Old: older} {
+		costs.Device = middle(samples, func(x sample) float64 { return x.Device })
+		costs.Wakeups = middle(samples, func(x sample) float64 { return x.Wakeups })
+		costs.PeakMiB = middle(samples, func(x sample) float64 { return x.PeakMiB })
+	}
 	c.Rate, c.CPU = spreadOf(rates), spreadOf(cpus)
 	c.Verdict = verdict(c.Rate, c.CPU)
 	return c
@@ -171,7 +186,10 @@ func measureSide(ctx context.Context, s settings, r row, one *side, sides [2]*si
 	if err := idle(ctx, sides); err != nil {
 		return sample{}, err
 	}
-	before, err := one.cpu(r)
+	if _, err := one.peak(); err != nil {
+		return sample{}, err
+	}
+	before, err := one.counters(r)
 	if err != nil {
 		return sample{}, err
 	}
@@ -183,7 +201,11 @@ func measureSide(ctx context.Context, s settings, r row, one *side, sides [2]*si
 	if err := idle(ctx, sides); err != nil {
 		return sample{}, err
 	}
-	after, err := one.cpu(r)
+	after, err := one.counters(r)
+	if err != nil {
+		return sample{}, err
+	}
+	peak, err := one.peak()
 	if err != nil {
 		return sample{}, err
 	}
@@ -192,11 +214,14 @@ func measureSide(ctx context.Context, s settings, r row, one *side, sides [2]*si
 			return sample{}, err
 		}
 	}
-	if after <= before {
+	if after.cpu <= before.cpu {
 		return sample{}, errors.New("no CPU time was measured: the runs are too short, raise -each")
 	}
 	amount := r.amount(one)
-	return sample{rate: r.rate(count, amount, wall), cpu: (after - before) / (float64(count) * amount)}, nil
+	ops := float64(count)
+	return sample{rate: r.rate(count, amount, wall), cpu: (after.cpu - before.cpu) / (ops * amount), Costs: Costs{
+		Device: float64(after.device-before.device) / ops, Wakeups: float64(after.wakeups-before.wakeups) / ops, PeakMiB: peak,
+	}}, nil
 }
 
 // cpu returns the seconds that the programs measured by the row have used so far.
@@ -241,6 +266,11 @@ func (r *Report) printComparisons(out io.Writer) {
 		}
 		fmt.Fprintf(w, "%s\t%s\t%.0f\t%.0f\t%s\t%v\t%.4g\t%.4g\t%s\t%v\t%s\t\n",
 			c.Setup, c.Row, c.NewRate, c.OldRate, c.Unit, c.Rate, c.NewCPU*scale, c.OldCPU*scale, unit, c.CPU, c.Verdict)
+	}
+	fmt.Fprintln(w, "\nsetup\trow\tdisk KB/op\tbefore\twake-ups/op\tbefore\tpeak MiB\tbefore\t")
+	for _, c := range r.Comparisons {
+		fmt.Fprintf(w, "%s\t%s\t%.4g\t%.4g\t%.4g\t%.4g\t%.0f\t%.0f\t\n",
+			c.Setup, c.Row, c.New.Device/1e3, c.Old.Device/1e3, c.New.Wakeups, c.Old.Wakeups, c.New.PeakMiB, c.Old.PeakMiB)
 	}
 	_ = w.Flush()
 	fmt.Fprintf(out, "\nmedians (lower to upper quartile) of the ratios of %d pairs; ok: the median of the rate is at least %.2f, that of the CPU time\n"+
