@@ -17,17 +17,19 @@ import (
 type Lanes struct {
 	most int
 
-	mu      sync.Mutex // guards what follows
-	open    float64    // how many requests may be in progress now, 1..most
-	busy    int
-	cuts    int // halvings so far
-	waiting []chan struct{}
+	mu    sync.Mutex // guards what follows
+	freed *sync.Cond // of mu: a lane may be free, or a wait has ended
+	open  float64    // how many requests may be in progress now, 1..most
+	busy  int
+	cuts  int // halvings so far
 }
 
 // NewLanes allows at most so many concurrent requests.
 func NewLanes(most int) *Lanes {
 	most = max(most, 1)
-	return &Lanes{most: most, open: max(float64(most)/2, 1)}
+	l := &Lanes{most: most, open: max(float64(most)/2, 1)}
+	l.freed = sync.NewCond(&l.mu)
+	return l
 }
 
 // lane is the permission for one request that carries bytes.
@@ -39,38 +41,21 @@ type lane struct {
 
 // take waits for a lane. Errors: the context's.
 func (l *Lanes) take(ctx context.Context) (*lane, error) {
-	l.mu.Lock()
-	if l.busy < int(l.open) && len(l.waiting) == 0 {
+	defer context.AfterFunc(ctx, func() {
+		l.mu.Lock() // otherwise the signal could come between the check of ctx and the wait
 		defer l.mu.Unlock()
-		l.busy++
-		return &lane{of: l, cuts: l.cuts}, nil
-	}
-	turn := make(chan struct{})
-	l.waiting = append(l.waiting, turn)
-	l.mu.Unlock()
-	select {
-	case <-turn: // wake counted the lane as busy already
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		return &lane{of: l, cuts: l.cuts}, nil
-	case <-ctx.Done():
-		l.leave(turn)
-		return nil, ctx.Err()
-	}
-}
-
-// leave ends a wait. A lane that was granted at the same moment is passed to the next waiter.
-func (l *Lanes) leave(turn chan struct{}) {
+		l.freed.Broadcast()
+	})()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for i, w := range l.waiting {
-		if w == turn {
-			l.waiting = append(l.waiting[:i], l.waiting[i+1:]...)
-			return
+	for l.busy >= int(l.open) {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
 		}
+		l.freed.Wait()
 	}
-	l.busy--
-	l.wake()
+	l.busy++
+	return &lane{of: l, cuts: l.cuts}, nil
 }
 
 // sent frees the lane before its request is answered: once the last byte is sent, other requests can use
@@ -81,12 +66,13 @@ func (ln *lane) sent() {
 	ln.release()
 }
 
+// release frees the lane; mu is held.
 func (ln *lane) release() {
 	if !ln.free {
 		ln.free = true
 		ln.of.busy--
 	}
-	ln.of.wake()
+	ln.of.freed.Broadcast()
 }
 
 // give reports the outcome of the lane's request and frees it. Concurrent requests that fail together count as one
@@ -103,14 +89,6 @@ func (ln *lane) give(err error) {
 		l.cuts++
 	}
 	ln.release()
-}
-
-func (l *Lanes) wake() {
-	for l.busy < int(l.open) && len(l.waiting) > 0 {
-		close(l.waiting[0])
-		l.waiting = l.waiting[1:]
-		l.busy++
-	}
 }
 
 // congested reports whether fewer concurrent requests could have succeeded.

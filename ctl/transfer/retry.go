@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync/atomic"
@@ -34,39 +35,35 @@ func DefaultRetry() Retry {
 func (r Retry) Do(ctx context.Context, op func() error) error {
 	pauses := backoff.NewExponentialBackOff()
 	pauses.InitialInterval, pauses.Multiplier, pauses.MaxInterval = r.Initial, 2, r.Max
-	var last error
-	var failing time.Time // the time of the first failure
-	failures := 0
-	_, err := backoff.Retry(ctx, func() (struct{}, error) {
-		if last = op(); last == nil {
+	var since time.Time // the time of the first failure
+	for failures := 1; ; failures++ {
+		err := op()
+		if err == nil {
 			if r.Success != nil {
 				r.Success.Store(time.Now().UnixNano())
 			}
-			return struct{}{}, nil
+			return nil
 		}
-		if failures++; failures == 1 {
-			failing = time.Now()
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
-		if r.spent(last, failures, failing) {
-			return struct{}{}, backoff.Permanent(last)
+		if failures == 1 {
+			since = time.Now()
 		}
-		return struct{}{}, judge(last)
-	},
-		backoff.WithBackOff(pauses),
-		backoff.WithMaxElapsedTime(0),
-		backoff.WithNotify(func(_ error, pause time.Duration) {
-			if r.Notify != nil {
-				r.Notify(last, pause)
-			}
-		}),
-	)
-	switch {
-	case err == nil:
-		return nil
-	case ctx.Err() != nil:
-		return ctx.Err()
+		e, ok := errors.AsType[*fault.Error](err)
+		if !ok || !retryable(e) || r.spent(e.Kind, failures, since) {
+			return err
+		}
+		pause := cmp.Or(e.RetryAfter, pauses.NextBackOff())
+		if r.Notify != nil {
+			r.Notify(err, pause)
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
-	return last
 }
 
 // Try is Retry.Do for an operation with a result; it returns that of the last attempt.
@@ -80,28 +77,14 @@ func Try[T any](ctx context.Context, r Retry, op func() (T, error)) (result T, e
 
 // spent reports whether the tries are used up. While other operations succeed, the server is reachable:
 // Patience then counts from their last success.
-func (r Retry) spent(err error, failures int, since time.Time) bool {
-	if r.Patience == 0 || r.Success == nil || r.Success.Load() == 0 || fault.KindOf(err) == problem.Corrupt {
+func (r Retry) spent(kind problem.Kind, failures int, since time.Time) bool {
+	if r.Patience == 0 || r.Success == nil || r.Success.Load() == 0 || kind == problem.Corrupt {
 		return failures >= max(r.Tries, 1)
 	}
 	if last := time.Unix(0, r.Success.Load()); last.After(since) {
 		since = last
 	}
 	return time.Since(since) > r.Patience
-}
-
-// judge tells the backoff library whether to retry after err.
-func judge(err error) error {
-	e, ok := errors.AsType[*fault.Error](err)
-	switch {
-	case err == nil:
-		return nil
-	case !ok || !retryable(e):
-		return backoff.Permanent(err)
-	case e.RetryAfter > 0:
-		return &backoff.RetryAfterError{Duration: e.RetryAfter}
-	}
-	return err
 }
 
 // retryable reports whether a retry may succeed.

@@ -13,6 +13,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/address"
 	"github.com/ringstore/ringstore/ctl/client"
 	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/ctl/localfile"
 	"github.com/ringstore/ringstore/proto/checksum"
 	"github.com/ringstore/ringstore/proto/problem"
 	"github.com/ringstore/ringstore/proto/rest"
@@ -34,10 +35,15 @@ const (
 // cannot be read again.
 func (m *Manager) PutStream(ctx context.Context, r io.Reader, dst address.Remote) (rest.File, error) {
 	m = m.ready()
-	p := newPump(r)
-	defer p.stop()
-	defer context.AfterFunc(ctx, p.stop)() // the read of a terminal or a pipe cannot be interrupted
-	s := &stream{m: m, dst: dst, in: m.limited(ctx, p), kind: cmp.Or(m.ContentType, defaultType)}
+	in, out := io.Pipe()
+	go func() {
+		_, err := localfile.Copy(out, r)
+		_ = out.CloseWithError(fromReading("the input", err)) // io.EOF if there was none
+	}()
+	// The read of a terminal or a pipe cannot be interrupted. Without this reader it ends by itself, or with the process.
+	defer in.Close()
+	defer context.AfterFunc(ctx, func() { _ = in.Close() })()
+	s := &stream{m: m, dst: dst, in: m.limited(ctx, in), kind: cmp.Or(m.ContentType, defaultType)}
 	first, ended, err := s.fill(streamPart)
 	switch {
 	case ctx.Err() != nil:
