@@ -9,13 +9,13 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/require"
 
+	"github.com/ringstore/ringstore/ctl/address"
 	"github.com/ringstore/ringstore/ctl/cli"
 	"github.com/ringstore/ringstore/ctl/command/bucket"
 	"github.com/ringstore/ringstore/ctl/command/object"
 	"github.com/ringstore/ringstore/ctl/command/profile"
 	"github.com/ringstore/ringstore/ctl/command/session"
 	"github.com/ringstore/ringstore/ctl/command/transfer"
-	"github.com/ringstore/ringstore/ctl/filter"
 )
 
 // parse parses a command line to the options of its command, without running it.
@@ -78,9 +78,9 @@ func TestPut_FlagsToOptions(t *testing.T) {
 func TestGet_FlagsToOptions(t *testing.T) {
 	t.Parallel()
 	check(t, transfer.NewGet, []line[transfer.GetOptions]{
-		{[]string{"s3://b/k"}, &transfer.GetOptions{Sources: []string{"s3://b/k"}, ManagerOptions: transfer.ManagerOptions{Parallel: 8, Tries: 6}}},
-		{[]string{"s3://b/k", "."}, &transfer.GetOptions{Sources: []string{"s3://b/k"}, Target: ".", ManagerOptions: transfer.ManagerOptions{Parallel: 8, Tries: 6}}},
-		{[]string{"-r", "--raw", "s3://b/k", "s3://b/l", "-"}, &transfer.GetOptions{Sources: []string{"s3://b/k", "s3://b/l"}, Target: "-", Recursive: true, Raw: true, ManagerOptions: transfer.ManagerOptions{Parallel: 8, Tries: 6}}},
+		{[]string{"s3://b/k"}, &transfer.GetOptions{Selection: cli.Selection{Addresses: []string{"s3://b/k"}}, ManagerOptions: transfer.ManagerOptions{Parallel: 8, Tries: 6}}},
+		{[]string{"s3://b/k", "."}, &transfer.GetOptions{Selection: cli.Selection{Addresses: []string{"s3://b/k"}}, Target: ".", ManagerOptions: transfer.ManagerOptions{Parallel: 8, Tries: 6}}},
+		{[]string{"-r", "--raw", "s3://b/k", "s3://b/l", "-"}, &transfer.GetOptions{Selection: cli.Selection{Addresses: []string{"s3://b/k", "s3://b/l"}, Recursive: true, Raw: true}, Target: "-", ManagerOptions: transfer.ManagerOptions{Parallel: 8, Tries: 6}}},
 		{nil, nil},
 	})
 }
@@ -89,16 +89,16 @@ func TestLs_FlagsToOptions(t *testing.T) {
 	t.Parallel()
 	check(t, object.NewLs, []line[object.LsOptions]{
 		{nil, &object.LsOptions{}},
-		{[]string{"-lh", "s3://b"}, &object.LsOptions{Addresses: []string{"s3://b"}, Long: true, Human: true}},
-		{[]string{"-r", "--raw", "s3://b", "s3://c"}, &object.LsOptions{Addresses: []string{"s3://b", "s3://c"}, Recursive: true, Raw: true}},
+		{[]string{"-lh", "s3://b"}, &object.LsOptions{Selection: cli.Selection{Addresses: []string{"s3://b"}}, Long: true, Human: true}},
+		{[]string{"-r", "--raw", "s3://b", "s3://c"}, &object.LsOptions{Selection: cli.Selection{Addresses: []string{"s3://b", "s3://c"}, Recursive: true, Raw: true}}},
 	})
 }
 
 func TestRm_FlagsToOptions(t *testing.T) {
 	t.Parallel()
 	check(t, object.NewRm, []line[object.RmOptions]{
-		{[]string{"s3://b/k"}, &object.RmOptions{Addresses: []string{"s3://b/k"}}},
-		{[]string{"-ry", "--raw", "s3://b/k"}, &object.RmOptions{Addresses: []string{"s3://b/k"}, Recursive: true, Yes: true, Raw: true}},
+		{[]string{"s3://b/k"}, &object.RmOptions{Selection: cli.Selection{Addresses: []string{"s3://b/k"}}}},
+		{[]string{"-ry", "--raw", "s3://b/k"}, &object.RmOptions{Selection: cli.Selection{Addresses: []string{"s3://b/k"}, Recursive: true, Raw: true}, Yes: true}},
 		{nil, nil},
 	})
 }
@@ -106,12 +106,12 @@ func TestRm_FlagsToOptions(t *testing.T) {
 func TestStatAndCat_FlagsToOptions(t *testing.T) {
 	t.Parallel()
 	check(t, object.NewStat, []line[object.StatOptions]{
-		{[]string{"--raw", "s3://b/k"}, &object.StatOptions{Addresses: []string{"s3://b/k"}, Raw: true}},
+		{[]string{"--raw", "s3://b/k"}, &object.StatOptions{Selection: cli.Selection{Addresses: []string{"s3://b/k"}, Raw: true}}},
 		{nil, nil},
 	})
 	check(t, transfer.NewCat, []line[transfer.CatOptions]{
-		{[]string{"--range", "-5", "s3://b/k"}, &transfer.CatOptions{Sources: []string{"s3://b/k"}, Range: "-5"}},
-		{[]string{"--raw", "s3://b/k"}, &transfer.CatOptions{Sources: []string{"s3://b/k"}, Raw: true}},
+		{[]string{"--range", "-5", "s3://b/k"}, &transfer.CatOptions{Selection: cli.Selection{Addresses: []string{"s3://b/k"}}, Range: "-5"}},
+		{[]string{"--raw", "s3://b/k"}, &transfer.CatOptions{Selection: cli.Selection{Addresses: []string{"s3://b/k"}, Raw: true}}},
 		{nil, nil},
 	})
 }
@@ -149,22 +149,19 @@ func TestProfile_FlagsToOptions(t *testing.T) {
 func TestCpAndMv_FlagsToOptions(t *testing.T) {
 	t.Parallel()
 	check(t, transfer.NewCp, []line[transfer.CpOptions]{
-		{[]string{"s3://b/k", "s3://c"}, &transfer.CpOptions{Sources: []string{"s3://b/k"}, Target: "s3://c", Parallel: 8, Tries: 6}},
+		{[]string{"s3://b/k", "s3://c"}, &transfer.CpOptions{PairOptions: transfer.PairOptions{Selection: cli.Selection{Addresses: []string{"s3://b/k"}}, Target: "s3://c"}, ManagerOptions: transfer.ManagerOptions{Parallel: 8, Tries: 6}}},
 		{
 			[]string{"-rn", "--raw", "-j2", "--tries", "1", "s3://b/k", "s3://b/l", "s3://c", "--exclude", "x", "--include", "y"},
-			&transfer.CpOptions{
-				Sources: []string{"s3://b/k", "s3://b/l"}, Target: "s3://c", Recursive: true, DryRun: true, Raw: true, Parallel: 2, Tries: 1,
-				Rules: filter.Rules{{Pattern: "x"}, {Pattern: "y", Include: true}},
-			},
+			&transfer.CpOptions{PairOptions: transfer.PairOptions{Selection: cli.Selection{Addresses: []string{"s3://b/k", "s3://b/l"}, Recursive: true, Raw: true, Rules: address.Rules{{Pattern: "x"}, {Pattern: "y", Include: true}}}, Target: "s3://c", DryRun: true}, ManagerOptions: transfer.ManagerOptions{Parallel: 2, Tries: 1}},
 		},
 		{[]string{"s3://b/k"}, nil},
 		{[]string{"s3://b/k", "s3://c", "--include", "["}, nil},
 	})
 	check(t, transfer.NewMv, []line[transfer.MvOptions]{
-		{[]string{"s3://b/k", "s3://c"}, &transfer.MvOptions{Sources: []string{"s3://b/k"}, Target: "s3://c"}},
+		{[]string{"s3://b/k", "s3://c"}, &transfer.MvOptions{PairOptions: transfer.PairOptions{Selection: cli.Selection{Addresses: []string{"s3://b/k"}}, Target: "s3://c"}}},
 		{
 			[]string{"-r", "--raw", "--dry-run", "--exclude=x", "s3://b/k", "s3://c"},
-			&transfer.MvOptions{Sources: []string{"s3://b/k"}, Target: "s3://c", Recursive: true, Raw: true, DryRun: true, Rules: filter.Rules{{Pattern: "x"}}},
+			&transfer.MvOptions{PairOptions: transfer.PairOptions{Selection: cli.Selection{Addresses: []string{"s3://b/k"}, Recursive: true, Raw: true, Rules: address.Rules{{Pattern: "x"}}}, Target: "s3://c", DryRun: true}},
 		},
 		{[]string{"s3://b/k"}, nil},
 	})
@@ -179,7 +176,7 @@ func TestSyncAndDiff_FlagsToOptions(t *testing.T) {
 			[]string{"-cny", "--delete", "--include", "x", "-j", "3", "a", "s3://b"},
 			&transfer.SyncOptions{
 				Source: "a", Target: "s3://b", Checksum: true, DryRun: true, Yes: true, Delete: true,
-				Rules: filter.Rules{{Pattern: "x", Include: true}}, ManagerOptions: transfer.ManagerOptions{Parallel: 3, Tries: 6},
+				Rules: address.Rules{{Pattern: "x", Include: true}}, ManagerOptions: transfer.ManagerOptions{Parallel: 3, Tries: 6},
 			},
 		},
 		{[]string{"a"}, nil},
@@ -194,20 +191,18 @@ func TestSyncAndDiff_FlagsToOptions(t *testing.T) {
 func TestFindDuTreeVerify_FlagsToOptions(t *testing.T) {
 	t.Parallel()
 	check(t, object.NewFind, []line[object.FindOptions]{
-		{[]string{"s3://b"}, &object.FindOptions{Addresses: []string{"s3://b"}, Larger: object.NoCount, Smaller: object.NoCount}},
+		{[]string{"s3://b"}, &object.FindOptions{Selection: cli.Selection{Addresses: []string{"s3://b"}}, Larger: object.NoSize, Smaller: object.NoSize}},
 		{
 			[]string{"-lh", "--name", "*.x", "--type", "a/*", "--larger", "1.5KiB", "--smaller", "0", "--newer", "7d", "--older", "2026-01-02", "--raw", "s3://b"},
-			&object.FindOptions{
-				Addresses: []string{"s3://b"}, Name: "*.x", Type: "a/*", Larger: 1536, Smaller: 0, Newer: "7d", Older: "2026-01-02", Long: true, Human: true, Raw: true,
-			},
+			&object.FindOptions{Selection: cli.Selection{Addresses: []string{"s3://b"}, Raw: true}, Name: "*.x", Type: "a/*", Larger: 1536, Smaller: 0, Newer: "7d", Older: "2026-01-02", Long: true, Human: true},
 		},
 		{[]string{"s3://b", "--larger", "x"}, nil},
 		{[]string{"s3://b", "--larger", "-1"}, nil},
 		{nil, nil},
 	})
 	check(t, object.NewDu, []line[object.DuOptions]{
-		{[]string{"s3://b"}, &object.DuOptions{Addresses: []string{"s3://b"}, Depth: 1}},
-		{[]string{"-d0", "--raw", "--exclude", "x", "s3://b", "s3://c"}, &object.DuOptions{Addresses: []string{"s3://b", "s3://c"}, Raw: true, Rules: filter.Rules{{Pattern: "x"}}}},
+		{[]string{"s3://b"}, &object.DuOptions{Selection: cli.Selection{Addresses: []string{"s3://b"}}, Depth: 1}},
+		{[]string{"-d0", "--raw", "--exclude", "x", "s3://b", "s3://c"}, &object.DuOptions{Selection: cli.Selection{Addresses: []string{"s3://b", "s3://c"}, Raw: true, Rules: address.Rules{{Pattern: "x"}}}}},
 		{nil, nil},
 	})
 	check(t, object.NewTree, []line[object.TreeOptions]{
@@ -215,7 +210,7 @@ func TestFindDuTreeVerify_FlagsToOptions(t *testing.T) {
 		{[]string{"s3://b", "s3://c"}, nil},
 	})
 	check(t, transfer.NewVerify, []line[transfer.VerifyOptions]{
-		{[]string{"-r", "s3://b"}, &transfer.VerifyOptions{Addresses: []string{"s3://b"}, Recursive: true, ManagerOptions: transfer.ManagerOptions{Parallel: 8, Tries: 6}}},
+		{[]string{"-r", "s3://b"}, &transfer.VerifyOptions{Selection: cli.Selection{Addresses: []string{"s3://b"}, Recursive: true}, ManagerOptions: transfer.ManagerOptions{Parallel: 8, Tries: 6}}},
 		{nil, nil},
 	})
 }

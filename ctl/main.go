@@ -2,12 +2,11 @@
 // where. It uses the REST API only and imports nothing of the daemons.
 //
 //	command/   the commands, by noun             locate/    objects and files that arguments name
-//	cli/       what all commands share           address/   s3:// addresses, wildcards
-//	transfer/  uploads and downloads             client/    REST client
+//	cli/       what all commands share           address/   s3:// addresses, wildcards, rules
+//	transfer/  uploads, downloads, copies        client/    REST client
 //	localfile/ files that a transfer writes      journal/   logs of unfinished transfers
 //	term/      tables, progress, questions       fault/     errors and exit codes
 //	syncer/    synchronization of two folders    compare/   comparison of two folders
-//	copier/    copies on the server              filter/    --include and --exclude
 //	complete/  shell completion                  manual/    the manual as Markdown and man pages
 //
 // Servers and access keys are in package profile of the module, since standalone servers write them, too.

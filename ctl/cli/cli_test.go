@@ -142,14 +142,16 @@ func TestFactory_ClientOfTheChosenProfile(t *testing.T) {
 	f.Profiles = func() (profile.File, error) { return file, nil }
 	require.NoError(t, file.Save("p", profile.Profile{Endpoint: "http://h:1", AccessKey: "k", Secret: "s"}))
 	f.Global.Profile = "p"
-	m, c, err := f.Transfers(term.Silent(), f.Retry())
+	c, err := f.Client()
 	require.NoError(t, err)
 	require.Equal(t, "http://h:1", c.Endpoint())
+	m := f.NewReport("put", "file", term.Silent()).Manager(c)
+	require.Equal(t, c, m.Client)
 	require.Equal(t, 6, m.Retry.Tries)
 
 	f, _, _ = factory(t)
 	f.Profiles = func() (profile.File, error) { return "", errors.New("no home") }
-	_, _, err = f.Transfers(term.Silent(), f.Retry())
+	_, err = f.Client()
 	require.EqualError(t, err, "no home")
 	require.Equal(t, fault.Invalid, fault.ExitOf(err), "and no defect of s3ctl's")
 	env := map[string]string{profile.EnvEndpoint: "http://h:2", profile.EnvAccessKey: "k", profile.EnvSecret: "s"}

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
-	"strings"
 
-	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
 	"github.com/ringstore/ringstore/ctl/fault"
@@ -60,11 +58,6 @@ func arguments(least, most int, store func(args []string)) cobra.PositionalArgs 
 	}
 }
 
-// DryRunFlag adds --dry-run to a command.
-func DryRunFlag(cmd *cobra.Command, dryRun *bool) {
-	cmd.Flags().BoolVarP(dryRun, "dry-run", "n", false, "show what would be done, without doing it")
-}
-
 // Run returns a cobra.Command.RunE that runs a command after its options were parsed. Its errors are classified.
 func (f *Factory) Run(options any, run func(context.Context, *cobra.Command) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, _ []string) error {
@@ -110,14 +103,4 @@ func Unknown(cmd *cobra.Command, word string) *fault.Error {
 		err.Hint = cmd.CommandPath() + " " + near + " --help\n" + err.Hint
 	}
 	return err
-}
-
-// ParseBytes parses a flag value in bytes, of at least least: 500K, 10M or 1.5GiB.
-func ParseBytes(text string, least uint64) (int64, error) {
-	n, err := humanize.ParseBytes(text)
-	// The library reads "1,5" as fifteen.
-	if err != nil || n < least || n > math.MaxInt64 || strings.Contains(text, ",") {
-		return 0, fault.New(problem.Usage, "%q is not a number of bytes, such as 500K, 10M or 1.5GiB", text)
-	}
-	return int64(n), nil
 }

@@ -100,12 +100,3 @@ func (f *Factory) Progress() term.Progress {
 	}
 	return f.IO.ProgressAs(style)
 }
-
-// Transfers returns a transfer manager for the profile's gateway, which reports to progress.
-func (f *Factory) Transfers(progress term.Progress, retry transfer.Retry) (*transfer.Manager, *client.Client, error) {
-	c, err := f.Client()
-	if err != nil {
-		return nil, nil, err
-	}
-	return &transfer.Manager{Store: c, Meter: progress, Retry: retry}, c, nil
-}

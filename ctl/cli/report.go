@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ringstore/ringstore/ctl/client"
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/term"
 	"github.com/ringstore/ringstore/ctl/transfer"
@@ -36,6 +37,11 @@ type Report struct {
 // NewReport starts a report; noun is the singular name of the items.
 func (f *Factory) NewReport(command, noun string, progress term.Progress) *Report {
 	return &Report{f: f, command: command, noun: noun, progress: progress}
+}
+
+// Manager returns a transfer manager that shows its progress and notes with those of the report.
+func (r *Report) Manager(c *client.Client) *transfer.Manager {
+	return &transfer.Manager{Client: c, Meter: r.progress, Retry: r.f.Retry(), Note: func(text string) { r.Note("%s", text) }}
 }
 
 // Done counts and shows a success; --quiet hides it.

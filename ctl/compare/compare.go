@@ -12,7 +12,6 @@ import (
 
 	"github.com/ringstore/ringstore/ctl/address"
 	"github.com/ringstore/ringstore/ctl/fault"
-	"github.com/ringstore/ringstore/ctl/filter"
 	"github.com/ringstore/ringstore/proto/problem"
 	"github.com/ringstore/ringstore/proto/rest"
 )
@@ -79,7 +78,7 @@ func (s Side) Unless(why func(name string) string) Side {
 }
 
 // Only makes the names Excluded that the rules do not select.
-func (s Side) Only(takes filter.Filter) Side {
+func (s Side) Only(takes address.Filter) Side {
 	return s.Unless(func(name string) string {
 		if takes.Takes(name) {
 			return ""

@@ -22,7 +22,6 @@ import (
 	"github.com/ringstore/ringstore/ctl/address"
 	"github.com/ringstore/ringstore/ctl/client"
 	"github.com/ringstore/ringstore/ctl/compare"
-	"github.com/ringstore/ringstore/ctl/filter"
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
@@ -100,7 +99,7 @@ func TestPairs_UnknownHidesWhatLiesBehind(t *testing.T) {
 func TestSide_Only(t *testing.T) {
 	t.Parallel()
 	trouble := errors.New("trouble")
-	takes, err := filter.Rules{{Pattern: "x"}}.Compile()
+	takes, err := address.Rules{{Pattern: "x"}}.Compile()
 	require.NoError(t, err)
 	var got []string
 	for e := range side(compare.Entry{Name: "a", State: compare.Present}, compare.Entry{Name: "x", Err: trouble}, compare.Entry{Name: "x/", Err: trouble},

@@ -189,7 +189,7 @@ func (s *Syncer) remove(ctx context.Context, e compare.Entry) error {
 	if s.DryRun {
 		return nil
 	}
-	err := s.Transfers.Retry.Do(ctx, func() error { return s.Client.DeleteFile(ctx, e.File.FileID) })
+	err := s.Transfers.Retry.Do(ctx, func() error { return s.Transfers.Client.DeleteFile(ctx, e.File.FileID) })
 	if fault.ExitOf(err) == fault.NotFound {
 		return nil // it was removed or replaced meanwhile; a newer file must not be removed
 	}

@@ -23,11 +23,8 @@ import (
 	"time"
 
 	"github.com/ringstore/ringstore/ctl/address"
-	"github.com/ringstore/ringstore/ctl/client"
 	"github.com/ringstore/ringstore/ctl/compare"
-	"github.com/ringstore/ringstore/ctl/copier"
 	"github.com/ringstore/ringstore/ctl/fault"
-	"github.com/ringstore/ringstore/ctl/filter"
 	"github.com/ringstore/ringstore/ctl/transfer"
 	"github.com/ringstore/ringstore/proto/problem"
 )
@@ -38,16 +35,14 @@ const removing = 16
 // Job is a synchronization to run.
 type Job struct {
 	Source, Target compare.Folder
-	Takes          filter.Filter
+	Takes          address.Filter
 	Delete         bool // remove what the source does not have
 	Checksum       bool // compare checksums instead of times
 	DryRun         bool // only show what would change
 	Yes            bool // do not ask before removing
 	Parallel       int  // concurrent files
 
-	Client    *client.Client
 	Transfers *transfer.Manager
-	Copier    copier.Copier
 	View      View
 }
 
@@ -136,8 +131,8 @@ func (s *Syncer) skip(side compare.Folder, e compare.Entry) {
 
 // differences compares the folders and yields the differences, as far as they show without reading files.
 func (s *Syncer) differences(ctx context.Context) iter.Seq[change] {
-	left := s.Source.Side(ctx, s.Client, compare.Follow).Only(s.Takes)
-	right := s.Target.Side(ctx, s.Client, compare.Keep).Unless(s.foreign).Only(s.Takes)
+	left := s.Source.Side(ctx, s.Transfers.Client, compare.Follow).Only(s.Takes)
+	right := s.Target.Side(ctx, s.Transfers.Client, compare.Keep).Unless(s.foreign).Only(s.Takes)
 	return func(yield func(change) bool) {
 		for p := range compare.Pairs(ctx, left, right) {
 			s.note(p)

@@ -94,11 +94,7 @@ func (s *Syncer) transfer(ctx context.Context, c change) (rest.File, error) {
 	if s.Source.Local() {
 		return manager.PutFile(ctx, c.Left.Path, s.Target.Object(c.Name))
 	}
-	fetch := func(f rest.File) (rest.File, error) {
-		one := s.Copier
-		one.Retry.Notify = manager.Retry.Notify
-		return one.Copy(ctx, f, s.Target.Object(c.Name))
-	}
+	fetch := func(f rest.File) (rest.File, error) { return manager.CopyFile(ctx, f, s.Target.Object(c.Name)) }
 	if s.Target.Local() {
 		root, err := s.openRoot()
 		if err != nil {
@@ -120,7 +116,7 @@ func (s *Syncer) replaced(ctx context.Context, c change, err error) (now rest.Fi
 	if !mayBeGone(err) {
 		return now, false
 	}
-	now, err = s.Client.Latest(ctx, c.Left.File.Bucket, c.Left.File.Name)
+	now, err = s.Transfers.Client.Latest(ctx, c.Left.File.Bucket, c.Left.File.Name)
 	return now, err == nil && now.FileID != c.Left.File.FileID
 }
 
@@ -130,7 +126,7 @@ func (s *Syncer) vanished(ctx context.Context, c change, err error) bool {
 		return false
 	}
 	if c.Left.File != nil {
-		_, err = s.Client.Latest(ctx, c.Left.File.Bucket, c.Left.File.Name)
+		_, err = s.Transfers.Client.Latest(ctx, c.Left.File.Bucket, c.Left.File.Name)
 		return fault.ExitOf(err) == fault.NotFound
 	}
 	_, err = os.Lstat(c.Left.Path)

@@ -111,7 +111,7 @@ func (g *fetch) open(ctx context.Context) error {
 	case err != nil:
 		return err
 	}
-	if found && !g.head.of(g.file, g.m.Store.Endpoint()) {
+	if found && !g.head.of(g.file, g.m.Client.Endpoint()) {
 		g.m.note("%s: the object was replaced since its download was interrupted; starting from the beginning", g.at.Path)
 		found = false
 	}
@@ -142,7 +142,7 @@ func (g *fetch) openBoth() (entries []journal.Entry, found bool, err error) {
 // begin starts the download from the beginning.
 func (g *fetch) begin() error {
 	g.head = fetchHead{
-		Head: journal.Head{Format: journal.Download, Version: journal.Version}, Endpoint: g.m.Store.Endpoint(), FileID: g.file.FileID, Size: g.file.Size,
+		Head: journal.Head{Format: journal.Download, Version: journal.Version}, Endpoint: g.m.Client.Endpoint(), FileID: g.file.FileID, Size: g.file.Size,
 		CRC: g.file.Checksums.CRC64NVME, PartSize: g.m.Sizes.part(g.file.Size, g.m.Lanes.most),
 	}
 	g.progress = newProgress(cut{g.file.Size, g.head.PartSize})

@@ -113,7 +113,7 @@ func (m *Manager) fetchRest(ctx context.Context, file rest.File, out *counting, 
 
 // receive is one attempt to fetch a file, or a range of it, to w.
 func (m *Manager) receive(ctx context.Context, file rest.File, r *client.Range, w io.Writer, moved *metered) error {
-	body, err := m.Store.Download(ctx, file, r)
+	body, err := m.Client.Download(ctx, file, r)
 	if err != nil {
 		return err
 	}

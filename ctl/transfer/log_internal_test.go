@@ -66,7 +66,7 @@ func TestCut_WhatIsChosenIsPossible(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		size := rapid.Int64Range(1, maxSize).Draw(t, "size")
-		s := Sizes{Least: rapid.Int64Range(1, 1<<30).Draw(t, "least"), Most: rapid.Int64Range(1, 1<<30).Draw(t, "most")}.withDefaults()
+		s := Sizes{Least: rapid.Int64Range(1, 1<<30).Draw(t, "least"), Most: rapid.Int64Range(1, 1<<30).Draw(t, "most")}.or(sizes)
 		c := cut{size, s.part(size, rapid.IntRange(0, 300).Draw(t, "streams"))}
 		if c.part-mib < size {
 			require.True(t, c.possible(), "%+v", c)

@@ -13,6 +13,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/journal"
 	"github.com/ringstore/ringstore/proto/checksum"
 	"github.com/ringstore/ringstore/proto/problem"
+	"github.com/ringstore/ringstore/proto/rest"
 )
 
 const (
@@ -20,16 +21,22 @@ const (
 	maxParts = 10000
 )
 
-// Sizes define how files are split into parts, in bytes. Zero values mean the defaults named here.
+// Sizes define how files are split into parts, in bytes. Zero values mean the defaults of the field in Manager.
 type Sizes struct {
-	Whole int64 // the largest file that is moved in one request, since a session costs three more; default 64 MiB
-	Least int64 // the smallest part, so that the cost of a request stays negligible; default 32 MiB
-	Most  int64 // the largest part, which is what an interruption can cost each stream; default 128 MiB
+	Whole int64 // the largest file that is moved in one request, since a session costs three more
+	Least int64 // the smallest part, so that the cost of a request stays negligible
+	Most  int64 // the largest part, which is what an interruption can cost each stream
 }
 
-func (s Sizes) withDefaults() Sizes {
-	return Sizes{Whole: cmp.Or(s.Whole, 64*mib), Least: cmp.Or(s.Least, 32*mib), Most: cmp.Or(s.Most, 128*mib)}
+func (s Sizes) or(d Sizes) Sizes {
+	return Sizes{Whole: cmp.Or(s.Whole, d.Whole), Least: cmp.Or(s.Least, d.Least), Most: cmp.Or(s.Most, d.Most)}
 }
+
+var (
+	sizes = Sizes{Whole: 64 * mib, Least: 32 * mib, Most: 128 * mib}
+	// A copy moves no bytes, but a request still has to take seconds: that is what a lost connection costs.
+	copySizes = Sizes{Whole: 256 * mib, Least: 64 * mib, Most: 256 * mib}
+)
 
 // part is the part size for a file: one part for each stream within the bounds, and at most maxParts.
 func (s Sizes) part(size int64, streams int) int64 {
@@ -138,6 +145,16 @@ func (p *progress) whole() (crc uint64) {
 	return crc
 }
 
+// refs lists all parts as a session is completed with them.
+func (p *progress) refs() []rest.PartRef {
+	refs := make([]rest.PartRef, p.cut.count())
+	for i := range refs {
+		crc, _ := p.get(i)
+		refs[i] = rest.PartRef{Number: i + 1, CRC64NVME: checksum.Encode(crc)}
+	}
+	return refs
+}
+
 // progress describes how much has arrived: "1.0 GiB of 4.0 GiB".
 func (p *progress) String() string {
 	return humanize.IBytes(uint64(p.bytes())) + " of " + humanize.IBytes(uint64(p.cut.size))
@@ -217,11 +234,23 @@ func (m *Manager) deadline(bytes int64) time.Duration {
 
 var errDeadline = fmt.Errorf("it took too long")
 
-// Abort deletes a session and its parts, even if ctx has ended. If the server cannot be reached, the session expires.
-func Abort(ctx context.Context, in Aborter, id string) {
+// complete completes a session. Corrupt parts are not retried, since that does not change them.
+func (m *Manager) complete(ctx context.Context, id string, want rest.CompleteSession) (f rest.File, err error) {
+	var corrupt error
+	err = m.Retry.Do(ctx, func() (err error) {
+		if f, err = m.Client.CompleteSession(ctx, id, want); fault.KindOf(err) == problem.Corrupt {
+			corrupt, err = err, nil
+		}
+		return err
+	})
+	return f, cmp.Or(err, corrupt)
+}
+
+// abort deletes a session and its parts, even if ctx has ended. If the server cannot be reached, the session expires.
+func (m *Manager) abort(ctx context.Context, id string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	_ = in.AbortSession(ctx, id)
+	_ = m.Client.AbortSession(ctx, id)
 }
 
 // resuming tells the user and the meter what an earlier run has transferred.

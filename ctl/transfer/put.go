@@ -119,7 +119,7 @@ func (m *Manager) sendBytes(ctx context.Context, u client.Upload, data []byte) (
 func (m *Manager) send(ctx context.Context, u client.Upload, body io.Reader, crc func() uint64) (rest.File, error) {
 	moved := &metered{meter: m.Meter, r: body}
 	u.Body = moved
-	f, err := m.Store.Upload(ctx, u)
+	f, err := m.Client.Upload(ctx, u)
 	if err == nil {
 		err = m.confirm(ctx, f, moved.n, checksum.Encode(crc()))
 	}
@@ -140,7 +140,7 @@ func (m *Manager) confirm(ctx context.Context, f rest.File, size int64, crc stri
 		f.Size, f.Checksums.CRC64NVME, size, crc).WithHint("the wrong file was removed; try again, and check the network if it happens often")
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
-	if failed := m.Store.DeleteFile(ctx, f.FileID); failed != nil {
+	if failed := m.Client.DeleteFile(ctx, f.FileID); failed != nil {
 		err.Hint = "the wrong file could not be removed (" + failed.Error() + "): s3ctl rm s3://" + f.Bucket + "/" + f.Name
 	}
 	return err

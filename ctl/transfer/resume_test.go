@@ -96,7 +96,7 @@ func another(t *testing.T, s *resttest.Server, m *transfer.Manager) (own *transf
 	c := client.New(client.Config{Profile: s.Profile(), Agent: agent})
 	t.Cleanup(c.Close)
 	copied := *m
-	copied.Store = c
+	copied.Client = c
 	return &copied, agent
 }
 

@@ -112,13 +112,13 @@ func (s *stream) putWhole(ctx context.Context, data []byte) (f rest.File, err er
 // putParts sends a stream that has more than its first part.
 func (s *stream) putParts(ctx context.Context, part []byte) (f rest.File, err error) {
 	n := rest.NewSession{Bucket: s.dst.Bucket, Name: s.dst.Key, ContentType: s.kind}
-	session, err := Try(ctx, s.m.Retry, func() (rest.Session, error) { return s.m.Store.CreateSession(ctx, n) })
+	session, err := Try(ctx, s.m.Retry, func() (rest.Session, error) { return s.m.Client.CreateSession(ctx, n) })
 	if err != nil {
 		return rest.File{}, err
 	}
 	defer func() {
 		if err != nil {
-			Abort(ctx, s.m.Store, session.SessionID)
+			s.m.abort(ctx, session.SessionID)
 		}
 	}()
 	if err := s.sendParts(ctx, session.SessionID, part); err != nil {
@@ -126,8 +126,7 @@ func (s *stream) putParts(ctx context.Context, part []byte) (f rest.File, err er
 	}
 	whole := checksum.Encode(s.crc)
 	want := rest.CompleteSession{Size: &s.size, Checksums: rest.PartsChecksum{CRC64NVME: whole}}
-	f, err = Try(ctx, s.m.Retry, func() (rest.File, error) { return s.m.Store.CompleteSession(ctx, session.SessionID, want) })
-	if err != nil {
+	if f, err = s.m.complete(ctx, session.SessionID, want); err != nil {
 		return rest.File{}, err
 	}
 	return f, s.m.confirm(ctx, f, s.size, whole)
@@ -162,7 +161,7 @@ func (s *stream) sendParts(ctx context.Context, session string, part []byte) (er
 func (s *stream) sendPart(ctx context.Context, session string, number int, data []byte, crc uint64) error {
 	return s.m.try(ctx, int64(len(data)), func(ctx context.Context) error {
 		meter := &metered{meter: s.m.Meter, r: bytes.NewReader(data)}
-		_, err := s.m.Store.PutPart(ctx, client.PartUpload{
+		_, err := s.m.Client.PutPart(ctx, client.PartUpload{
 			Session: session, Number: number, Size: int64(len(data)), CRC: checksum.Encode(crc), Body: meter,
 		})
 		if err != nil {

@@ -5,6 +5,7 @@
 //	put.go stream.go             upload of a file or a stream in one request, of a stream in parts
 //	upload.go uploadlog.go       upload of a large file in parts, and the log by which it is resumed
 //	get.go                       download of a file in one request, of a range, to a stream
+//	copy.go                      copy of a file on the server
 //	fetch.go                     download of a large file in ranges, and the log by which it is resumed
 //	parts.go lanes.go retry.go   shared by both directions
 //
@@ -14,59 +15,16 @@ package transfer
 import (
 	"context"
 	"fmt"
-	"io"
 	"iter"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
 
 	"github.com/ringstore/ringstore/ctl/client"
-	"github.com/ringstore/ringstore/proto/rest"
 )
 
 // DefaultParallel is the default number of concurrent requests.
 const DefaultParallel = 8
-
-// Store is a gateway; *client.Client is one. Its methods are safe for concurrent use. Errors are *fault.Error with the kinds
-// named, or the context's; nothing is retried inside.
-type Store interface {
-	Files
-	Sessions
-	Endpoint() string // base URL, which identifies the server in logs of unfinished transfers
-}
-
-// Files are the calls that move or delete whole files.
-type Files interface {
-	// Upload stores a file and returns it once it is durable and visible. After Unavailable, Canceled or OutcomeUnknown it
-	// may be stored. NotFound (bucket), Corrupt, NoSpace, TooLarge.
-	Upload(ctx context.Context, u client.Upload) (rest.File, error)
-	// Download opens a file, or a range of it if r is not nil. The caller closes it. It returns exactly the bytes of that
-	// file version, or an error; the caller compares the checksum. NotFound, OutOfRange, Corrupt.
-	Download(ctx context.Context, file rest.File, r *client.Range) (io.ReadCloser, error)
-	// DeleteFile deletes a file by id. NotFound.
-	DeleteFile(ctx context.Context, fileID string) error
-}
-
-// Sessions are the calls of an upload in parts.
-type Sessions interface {
-	// CreateSession starts an upload in parts; it expires unless it is completed. NotFound (bucket), Invalid, TooLarge.
-	CreateSession(ctx context.Context, n rest.NewSession) (rest.Session, error)
-	// Session returns a session and the parts that are durable. NotFound: completed, aborted or expired.
-	Session(ctx context.Context, id string) (rest.Session, error)
-	// PutPart stores a part and returns it once it is durable; it replaces a part of the same number. After an error the
-	// part may be stored. NotFound, Corrupt, NoSpace.
-	PutPart(ctx context.Context, p client.PartUpload) (rest.SessionPart, error)
-	// CompleteSession makes the parts a visible file. It is idempotent: after success it returns the same file again.
-	// NotFound, Conflict (other parts than wanted), Corrupt, Invalid.
-	CompleteSession(ctx context.Context, id string, want rest.CompleteSession) (rest.File, error)
-	Aborter
-}
-
-// Aborter ends uploads in parts.
-type Aborter interface {
-	// AbortSession deletes a session and its parts. NotFound.
-	AbortSession(ctx context.Context, id string) error
-}
 
 // Meter is told how many bytes were transferred; a negative number takes back bytes that have to be sent
 // again. It is called concurrently.
@@ -78,14 +36,15 @@ type Resumer interface{ Resumed(bytes int64) }
 
 // Manager transfers files. Its methods are safe for concurrent use. A copy shares lanes and limit with the original.
 type Manager struct {
-	Store Store
-	Meter Meter
-	Retry Retry
+	Client *client.Client
+	Meter  Meter
+	Retry  Retry
 
 	ContentType string        // of uploads; "" guesses it from the file's name
 	Lanes       *Lanes        // concurrent requests over all files; nil: DefaultParallel for each file
 	Limit       *rate.Limiter // bytes a second over all files and both directions; nil: unlimited
-	Sizes       Sizes         // of parts
+	Sizes       Sizes         // of parts of uploads and downloads; default 64, 32 and 128 MiB
+	Copies      Sizes         // of parts of copies; default 256, 64 and 256 MiB
 	State       string        // folder for the logs of unfinished uploads; "": uploads cannot be resumed
 	Note        func(string)  // receives messages for the user, such as that a transfer is resumed; may be nil
 }
@@ -93,7 +52,7 @@ type Manager struct {
 // ready returns a copy with all defaults set.
 func (m *Manager) ready() *Manager {
 	own := *m
-	own.Sizes = m.Sizes.withDefaults()
+	own.Sizes, own.Copies = m.Sizes.or(sizes), m.Copies.or(copySizes)
 	if m.Lanes == nil {
 		own.Lanes = NewLanes(DefaultParallel)
 	}

@@ -46,7 +46,7 @@ func rig(t *testing.T) (*resttest.Server, *transfer.Manager, *meter) {
 	c := client.New(client.Config{Profile: s.Profile()})
 	t.Cleanup(c.Close)
 	m := &meter{}
-	return s, &transfer.Manager{Store: c, Meter: m, Retry: fast()}, m
+	return s, &transfer.Manager{Client: c, Meter: m, Retry: fast()}, m
 }
 
 func to(key string) address.Remote { return address.Remote{Bucket: "default", Key: key} }
@@ -494,7 +494,7 @@ func BenchmarkPutFile(b *testing.B) {
 	require.NoError(b, f.Close())
 	c := client.New(client.Config{Profile: s.Profile()})
 	defer c.Close()
-	m := &transfer.Manager{Store: trusting{c}, Meter: &meter{}}
+	m := &transfer.Manager{Client: c, Meter: &meter{}}
 	b.SetBytes(size)
 	for b.Loop() {
 		if _, err := m.PutFile(b.Context(), path, to("k")); fault.ExitOf(err) != fault.Corrupt {
@@ -502,7 +502,3 @@ func BenchmarkPutFile(b *testing.B) {
 		}
 	}
 }
-
-type trusting struct{ *client.Client }
-
-func (trusting) DeleteFile(context.Context, string) error { return nil }

@@ -75,12 +75,12 @@ func (u *upload) resume(ctx context.Context) (rest.File, error) {
 	}
 	if u.head.Source != fingerprintOf(u.info) || !(cut{u.info.Size(), u.head.PartSize}).possible() {
 		u.m.note("%s: the file has changed since its upload was interrupted; starting from the beginning", u.path)
-		Abort(ctx, u.m.Store, u.head.Session)
+		u.m.abort(ctx, u.head.Session)
 		return rest.File{}, u.begin(ctx)
 	}
 	u.progress = newProgress(cut{u.info.Size(), u.head.PartSize})
 	known := u.progress.known(entries)
-	s, err := Try(ctx, u.m.Retry, func() (rest.Session, error) { return u.m.Store.Session(ctx, u.head.Session) })
+	s, err := Try(ctx, u.m.Retry, func() (rest.Session, error) { return u.m.Client.Session(ctx, u.head.Session) })
 	switch {
 	case fault.KindOf(err) == problem.NotFound:
 		return u.wasCompleted(ctx, known)
@@ -145,12 +145,12 @@ func (u *upload) begin(ctx context.Context) error {
 	n := rest.NewSession{
 		Bucket: u.dst.Bucket, Name: u.dst.Key, Size: &size, ContentType: cmp.Or(u.m.ContentType, contentType(u.path)), Meta: metaOf(u.info),
 	}
-	s, err := Try(ctx, u.m.Retry, func() (rest.Session, error) { return u.m.Store.CreateSession(ctx, n) })
+	s, err := Try(ctx, u.m.Retry, func() (rest.Session, error) { return u.m.Client.CreateSession(ctx, n) })
 	if err != nil {
 		return err
 	}
 	u.head = uploadHead{
-		Head: journal.Head{Format: journal.Upload, Version: journal.Version}, Session: s.SessionID, Endpoint: u.m.Store.Endpoint(), Bucket: u.dst.Bucket, Key: u.dst.Key,
+		Head: journal.Head{Format: journal.Upload, Version: journal.Version}, Session: s.SessionID, Endpoint: u.m.Client.Endpoint(), Bucket: u.dst.Bucket, Key: u.dst.Key,
 		Path: u.path, Source: fingerprintOf(u.info), PartSize: u.m.Sizes.part(size, u.m.Lanes.most),
 	}
 	u.progress = newProgress(cut{size, u.head.PartSize})
@@ -181,12 +181,12 @@ func (u *upload) send(ctx context.Context) (rest.File, error) {
 	case ctx.Err() != nil:
 		return rest.File{}, interrupted(ctx, u.progress)
 	case errors.Is(err, errChanged):
-		Abort(ctx, u.m.Store, u.head.Session)
+		u.m.abort(ctx, u.head.Session)
 		u.log.Remove()
 		u.log = nil
 		return rest.File{}, changed(u.path)
 	case u.log == nil:
-		Abort(ctx, u.m.Store, u.head.Session) // no later run could resume it
+		u.m.abort(ctx, u.head.Session) // no later run could resume it
 	case fault.ExitOf(err) == fault.Unavailable, fault.ExitOf(err) == fault.NoSpace:
 		return rest.File{}, u.withResumeHint(err)
 	}
@@ -208,7 +208,7 @@ func (u *upload) sendPart(ctx context.Context, i int, first *lane) error {
 		part := &partReader{r: io.NewSectionReader(u.f, off, n), left: n, path: u.path, onLastByte: ln.sent}
 		summed := &checksumReader{r: u.m.limited(ctx, part)}
 		body := &metered{meter: u.m.Meter, r: summed}
-		p, err := u.m.Store.PutPart(ctx, client.PartUpload{Session: u.head.Session, Number: i + 1, Size: n, Body: body})
+		p, err := u.m.Client.PutPart(ctx, client.PartUpload{Session: u.head.Session, Number: i + 1, Size: n, Body: body})
 		crc := summed.crc
 		if err == nil && (p.Size != n || p.CRC64NVME != checksum.Encode(crc)) {
 			err = fault.New(problem.Corrupt, "the server stored %d bytes with checksum %s as part %d, but %d bytes with checksum %s were sent",
@@ -231,12 +231,8 @@ func (u *upload) sendPart(ctx context.Context, i int, first *lane) error {
 // complete completes the session and compares the file that the server returns.
 func (u *upload) complete(ctx context.Context) (f rest.File, err error) {
 	size, whole := u.info.Size(), checksum.Encode(u.progress.whole())
-	want := rest.CompleteSession{Size: &size, Checksums: rest.PartsChecksum{CRC64NVME: whole}}
-	for i := range u.progress.cut.count() {
-		crc, _ := u.progress.get(i)
-		want.Parts = append(want.Parts, rest.PartRef{Number: i + 1, CRC64NVME: checksum.Encode(crc)})
-	}
-	f, err = Try(ctx, u.m.Retry, func() (rest.File, error) { return u.m.Store.CompleteSession(ctx, u.head.Session, want) })
+	want := rest.CompleteSession{Size: &size, Parts: u.progress.refs(), Checksums: rest.PartsChecksum{CRC64NVME: whole}}
+	f, err = u.m.complete(ctx, u.head.Session, want)
 	switch {
 	case fault.KindOf(err) == problem.NotFound:
 		return rest.File{}, errSessionGone

@@ -51,7 +51,7 @@ func (m *Manager) openUploadLog(path, bucket, key string, h *uploadHead) (l *jou
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, nil, false, fault.Local(err)
 	}
-	sum := sha256.Sum256([]byte(strings.Join([]string{m.Store.Endpoint(), bucket, key, whole}, "\x00")))
+	sum := sha256.Sum256([]byte(strings.Join([]string{m.Client.Endpoint(), bucket, key, whole}, "\x00")))
 	name := filepath.Join(dir, hex.EncodeToString(sum[:16])+".jsonl")
 	return journal.Open(journal.System, name, journal.Upload, h)
 }

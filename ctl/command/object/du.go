@@ -8,9 +8,6 @@ import (
 
 	"github.com/ringstore/ringstore/ctl/address"
 	"github.com/ringstore/ringstore/ctl/cli"
-	"github.com/ringstore/ringstore/ctl/client"
-	"github.com/ringstore/ringstore/ctl/command/lookup"
-	"github.com/ringstore/ringstore/ctl/filter"
 	"github.com/ringstore/ringstore/ctl/locate"
 	"github.com/ringstore/ringstore/ctl/term"
 )
@@ -18,11 +15,8 @@ import (
 // DuOptions are the options of du.
 type DuOptions struct {
 	Factory *cli.Factory
-
-	Addresses []string
-	Depth     int
-	Raw       bool
-	Rules     filter.Rules
+	cli.Selection
+	Depth int
 }
 
 // NewDu returns the command.
@@ -34,7 +28,7 @@ func NewDu(f *cli.Factory) *cobra.Command {
 		Long: `Sum up the number and size of the objects under a prefix: one line for each folder
 directly below it, and one for the total at the end. --depth shows more levels, or with 0
 the total only. Sizes are those of the objects; the space on the nodes, with all copies
-and parity, depends on how many failures their bucket survives: s3ctl stat.` + lookup.WildcardHelp + filter.Help,
+and parity, depends on how many failures their bucket survives: s3ctl stat.` + cli.WildcardHelp + cli.RulesHelp,
 		Example: `  s3ctl du s3://photos
   s3ctl du --depth 0 --include '*.jpg' s3://photos s3://backup
   s3ctl du --depth 3 s3://logs/2026`,
@@ -42,8 +36,8 @@ and parity, depends on how many failures their bucket survives: s3ctl stat.` + l
 		RunE: f.Run(o, o.run),
 	}
 	cmd.Flags().IntVarP(&o.Depth, "depth", "d", 1, "show folders down to this depth")
-	lookup.RawFlag(cmd, &o.Raw)
-	o.Rules.Flags(cmd.Flags())
+	o.RawFlag(cmd)
+	cli.RulesFlags(cmd, &o.Rules)
 	return cmd
 }
 
@@ -51,21 +45,13 @@ func (o *DuOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if o.Depth < 0 {
 		return cli.Usage(cmd, "--depth must be 0 or more")
 	}
-	targets, err := lookup.Read(o.Addresses, locate.Options{Recursive: true, Raw: o.Raw, MayLack: true})
-	if err != nil {
-		return err
-	}
-	takes, err := o.Rules.Compile()
-	if err != nil {
-		return err
-	}
-	c, err := o.Factory.Client()
+	search, err := o.Open(o.Factory, locate.Options{Recursive: true, MayLack: true})
 	if err != nil {
 		return err
 	}
 	rows := o.Factory.Rows(term.Column{Title: "SIZE", Right: true}, term.Column{Title: "OBJECTS", Right: true}, term.Column{Title: "ADDRESS"})
-	for _, t := range targets {
-		if err = o.sum(ctx, c, t, takes, rows); err != nil {
+	for _, t := range search.Targets {
+		if err = o.sum(ctx, search, t, rows); err != nil {
 			break
 		}
 	}
@@ -74,18 +60,15 @@ func (o *DuOptions) run(ctx context.Context, cmd *cobra.Command) error {
 
 // sum shows one target. Keys arrive in order, so a folder is complete at the first key that is not in it, and only as many
 // folders as the depth are kept in memory.
-func (o *DuOptions) sum(ctx context.Context, c *client.Client, t locate.Target, takes filter.Filter, rows *cli.Rows) error {
+func (o *DuOptions) sum(ctx context.Context, search *cli.Search, t locate.Target, rows *cli.Rows) error {
 	whole := usage{Address: t.String(), Bucket: t.Remote().Bucket, Prefix: t.Base()}
 	if !t.Wild() {
 		whole.Address = address.Remote{Bucket: whole.Bucket, Key: whole.Prefix}.String()
 	}
 	open := []usage{whole}
-	for object, err := range t.Objects(ctx, c) {
+	for object, err := range search.In(ctx, t) {
 		if err != nil {
 			return err
-		}
-		if !takes.Takes(object.Rel) {
-			continue
 		}
 		for last := len(open) - 1; last > 0 && !strings.HasPrefix(object.File.Name, open[last].Prefix); last-- {
 			if err := o.show(rows, open[last]); err != nil {

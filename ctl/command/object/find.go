@@ -7,13 +7,10 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
 	"github.com/ringstore/ringstore/ctl/address"
 	"github.com/ringstore/ringstore/ctl/cli"
-	"github.com/ringstore/ringstore/ctl/command/lookup"
-	"github.com/ringstore/ringstore/ctl/filter"
 	"github.com/ringstore/ringstore/ctl/locate"
 	"github.com/ringstore/ringstore/proto/rest"
 )
@@ -21,21 +18,21 @@ import (
 // FindOptions are the options of find.
 type FindOptions struct {
 	Factory *cli.Factory
-
-	Addresses       []string
+	cli.Selection
 	Name            string
 	Type            string
-	Larger, Smaller ByteCount
+	Larger, Smaller int64 // bytes; NoSize: any
 	Newer, Older    string
 	Long            bool
 	Human           bool
-	Raw             bool
-	Rules           filter.Rules
 }
+
+// NoSize means that a size was not given.
+const NoSize = -1
 
 // NewFind returns the command.
 func NewFind(f *cli.Factory) *cobra.Command {
-	o := &FindOptions{Factory: f, Larger: NoCount, Smaller: NoCount}
+	o := &FindOptions{Factory: f, Larger: NoSize, Smaller: NoSize}
 	cmd := &cobra.Command{
 		Use:   "find s3://BUCKET[/PREFIX]...",
 		Short: "Find objects by name, size, age and type",
@@ -43,7 +40,7 @@ func NewFind(f *cli.Factory) *cobra.Command {
 addresses for other commands. Finding none is not an error.
 
 A TIME is an age (90s, 12h, 7d, 2w), a day (2026-01-31, from midnight local time) or a time
-(2026-01-31T12:00:00Z). It is compared with the time at which the object was stored.` + lookup.WildcardHelp + filter.Help,
+(2026-01-31T12:00:00Z). It is compared with the time at which the object was stored.` + cli.WildcardHelp + cli.RulesHelp,
 		Example: `  s3ctl find s3://logs --older 30d
   s3ctl find s3://photos/2026 --name '*.jpg' --larger 10MiB
   s3ctl find s3://www --type 'text/*' --newer 2026-01-31`,
@@ -53,14 +50,14 @@ A TIME is an age (90s, 12h, 7d, 2w), a day (2026-01-31, from midnight local time
 	cmd.Flags().Bool("help", false, "help for find") // without -h, which is --human here as in ls
 	cmd.Flags().StringVar(&o.Name, "name", "", "the part of the key after its last slash matches this pattern")
 	cmd.Flags().StringVar(&o.Type, "type", "", "the content type matches this pattern")
-	cmd.Flags().Var(&o.Larger, "larger", "larger than this, for example 500K, 10M or 1.5GiB")
-	cmd.Flags().Var(&o.Smaller, "smaller", "smaller than this")
+	cli.BytesFlag(cmd, &o.Larger, "larger", 0, "larger than this, for example 500K, 10M or 1.5GiB")
+	cli.BytesFlag(cmd, &o.Smaller, "smaller", 0, "smaller than this")
 	cmd.Flags().StringVar(&o.Newer, "newer", "", "stored after this `TIME`")
 	cmd.Flags().StringVar(&o.Older, "older", "", "stored before this `TIME`")
 	cmd.Flags().BoolVarP(&o.Long, "long", "l", false, "show sizes and times too")
 	cmd.Flags().BoolVarP(&o.Human, "human", "h", false, "show sizes as 1.5 GiB; implies -l")
-	lookup.RawFlag(cmd, &o.Raw)
-	o.Rules.Flags(cmd.Flags())
+	o.RawFlag(cmd)
+	cli.RulesFlags(cmd, &o.Rules)
 	return cmd
 }
 
@@ -69,22 +66,14 @@ func (o *FindOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	targets, err := lookup.Read(o.Addresses, locate.Options{Recursive: true, Raw: o.Raw, MayLack: true})
-	if err != nil {
-		return err
-	}
-	takes, err := o.Rules.Compile()
-	if err != nil {
-		return err
-	}
-	c, err := o.Factory.Client()
+	search, err := o.Open(o.Factory, locate.Options{Recursive: true, MayLack: true})
 	if err != nil {
 		return err
 	}
 	list := newListing(o.Factory, o.Long || o.Human, o.Human)
-	for _, t := range targets {
-		for object, err := range t.Objects(ctx, c) {
-			if err == nil && takes.Takes(object.Rel) && meets(object.File) {
+	for _, t := range search.Targets {
+		for object, err := range search.In(ctx, t) {
+			if err == nil && meets(object.File) {
 				err = list.object(object.File)
 			}
 			if err != nil {
@@ -114,7 +103,7 @@ func (o *FindOptions) conditions(cmd *cobra.Command, now time.Time) (func(rest.F
 	}
 	return func(f rest.File) bool {
 		return (name == nil || name.Match(address.Base(f.Name))) && (kind == nil || kind.Match(f.ContentType)) &&
-			(o.Larger == NoCount || f.Size > int64(o.Larger)) && (o.Smaller == NoCount || f.Size < int64(o.Smaller)) &&
+			(o.Larger == NoSize || f.Size > o.Larger) && (o.Smaller == NoSize || f.Size < o.Smaller) &&
 			(newer.IsZero() || f.CreatedAt.After(newer)) && (older.IsZero() || f.CreatedAt.Before(older))
 	}, nil
 }
@@ -147,29 +136,3 @@ func readMoment(text string, now time.Time) (time.Time, bool) {
 	at, err := time.Parse(time.RFC3339Nano, text)
 	return at, err == nil
 }
-
-// ByteCount is a flag value in bytes.
-type ByteCount int64
-
-// NoCount means that the flag was not given.
-const NoCount ByteCount = -1
-
-// String implements pflag.Value.
-func (b *ByteCount) String() string {
-	if *b < 0 {
-		return ""
-	}
-	return humanize.IBytes(uint64(*b))
-}
-
-// Set implements pflag.Value.
-func (b *ByteCount) Set(text string) error {
-	n, err := cli.ParseBytes(text, 0)
-	if err == nil {
-		*b = ByteCount(n)
-	}
-	return err
-}
-
-// Type implements pflag.Value.
-func (*ByteCount) Type() string { return "BYTES" }

@@ -12,7 +12,6 @@ import (
 	"github.com/ringstore/ringstore/ctl/address"
 	"github.com/ringstore/ringstore/ctl/cli"
 	"github.com/ringstore/ringstore/ctl/client"
-	"github.com/ringstore/ringstore/ctl/command/lookup"
 	"github.com/ringstore/ringstore/ctl/locate"
 	"github.com/ringstore/ringstore/ctl/term"
 	"github.com/ringstore/ringstore/proto/rest"
@@ -20,14 +19,11 @@ import (
 
 // LsOptions are the options of ls.
 type LsOptions struct {
-	Factory *cli.Factory
-
-	Addresses []string // none: list the buckets
-	Recursive bool
-	Long      bool
-	Human     bool
-	Total     bool
-	Raw       bool
+	Factory       *cli.Factory
+	cli.Selection // without addresses: list the buckets
+	Long          bool
+	Human         bool
+	Total         bool
 }
 
 // NewLs returns the command.
@@ -41,7 +37,7 @@ commands. The prefix is the beginning of keys, not a folder: "s3://b/ph" lists b
 "photo.jpg" and "photos/". Keys with a further slash are shown as one line for their
 folder, unless -r is given. Without an address, list the buckets.
 
-An empty bucket or prefix lists nothing and is not an error.` + lookup.WildcardHelp,
+An empty bucket or prefix lists nothing and is not an error.` + cli.WildcardHelp,
 		Example: `  s3ctl ls
   s3ctl ls -lh s3://photos/2026/
   s3ctl ls -r --total s3://photos
@@ -54,27 +50,23 @@ An empty bucket or prefix lists nothing and is not an error.` + lookup.WildcardH
 	cmd.Flags().BoolVarP(&o.Long, "long", "l", false, "show sizes and times too")
 	cmd.Flags().BoolVarP(&o.Human, "human", "h", false, "show sizes as 1.5 GiB; implies -l")
 	cmd.Flags().BoolVar(&o.Total, "total", false, "show the number and size of the listed objects at the end")
-	lookup.RawFlag(cmd, &o.Raw)
+	o.RawFlag(cmd)
 	return cmd
 }
 
 func (o *LsOptions) run(ctx context.Context, _ *cobra.Command) error {
 	o.Long = o.Long || o.Human
-	targets, err := lookup.Read(o.Addresses, locate.Options{Recursive: o.Recursive, Raw: o.Raw})
-	if err != nil {
-		return err
-	}
-	c, err := o.Factory.Client()
+	search, err := o.Open(o.Factory, locate.Options{})
 	if err != nil {
 		return err
 	}
 	list := newListing(o.Factory, o.Long, o.Human)
-	if len(targets) == 0 {
-		err = o.buckets(ctx, c, list)
+	if len(search.Targets) == 0 {
+		err = o.buckets(ctx, search.Client, list)
 	}
-	for _, t := range targets {
+	for _, t := range search.Targets {
 		if err == nil {
-			err = o.objects(ctx, c, t, list)
+			err = o.objects(ctx, search.Client, t, list)
 		}
 	}
 	err = list.rows.Flush(err)

@@ -10,9 +10,7 @@ import (
 
 	"github.com/ringstore/ringstore/ctl/cli"
 	"github.com/ringstore/ringstore/ctl/client"
-	"github.com/ringstore/ringstore/ctl/command/lookup"
 	"github.com/ringstore/ringstore/ctl/fault"
-	"github.com/ringstore/ringstore/ctl/filter"
 	"github.com/ringstore/ringstore/ctl/locate"
 	"github.com/ringstore/ringstore/ctl/term"
 	"github.com/ringstore/ringstore/proto/problem"
@@ -24,13 +22,9 @@ const rmParallel = 16
 // RmOptions are the options of rm.
 type RmOptions struct {
 	Factory *cli.Factory
-
-	Addresses []string
-	Recursive bool
-	Yes       bool
-	Raw       bool
-	DryRun    bool
-	Rules     filter.Rules
+	cli.Selection
+	Yes    bool
+	DryRun bool
 }
 
 // NewRm returns the command.
@@ -41,21 +35,21 @@ func NewRm(f *cli.Factory) *cobra.Command {
 		Short: "Remove objects",
 		Long: `Remove objects. With -r, remove everything under a prefix: "s3://b/logs" means "logs/…" and
 never "logs-old". Before rm removes objects at several levels (-r, or a ** in a key), it shows
-their number and size and asks; without a terminal it fails unless --yes is given.` + lookup.WildcardHelp + filter.Help,
+their number and size and asks; without a terminal it fails unless --yes is given.` + cli.WildcardHelp + cli.RulesHelp,
 		Example: `  s3ctl rm s3://docs/old.txt 's3://docs/*.tmp'
   s3ctl rm -r --yes s3://docs/2019/
   s3ctl rm -r --dry-run --include '*.tmp' s3://docs`,
 		Args: cli.List(&o.Addresses, 1),
 		RunE: f.Run(o, o.run),
 	}
-	lookup.Flags(cmd, "remove", &o.Recursive, &o.Raw, &o.Rules)
+	o.Flags(cmd, "remove")
 	cmd.Flags().BoolVarP(&o.Yes, "yes", "y", false, "do not ask")
 	cli.DryRunFlag(cmd, &o.DryRun)
 	return cmd
 }
 
 func (o *RmOptions) run(ctx context.Context, cmd *cobra.Command) error {
-	targets, err := lookup.Read(o.Addresses, locate.Options{Recursive: o.Recursive, Raw: o.Raw})
+	search, err := o.Open(o.Factory, locate.Options{})
 	if err != nil {
 		return err
 	}
@@ -63,15 +57,8 @@ func (o *RmOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if ask && !o.Factory.IO.CanAsk() {
 		return cli.Usage(cmd, "this would remove many objects, and there is no terminal to ask on").WithHint("add --yes to confirm")
 	}
-	c, err := o.Factory.Client()
-	if err != nil {
-		return err
-	}
 	report := o.Factory.NewReport("rm", "object", term.Silent())
-	objects, err := lookup.Find(ctx, c, targets, o.Rules, report)
-	if err != nil {
-		return err
-	}
+	objects, bytes := search.Find(ctx, report)
 	if o.DryRun {
 		for _, object := range objects {
 			report.Done(o.result(object))
@@ -79,13 +66,13 @@ func (o *RmOptions) run(ctx context.Context, cmd *cobra.Command) error {
 		return report.Close()
 	}
 	if ask && len(objects) > 0 {
-		yes, err := o.Factory.IO.Confirm("Remove " + term.Count(len(objects), "object") + " (" + term.Size(lookup.Bytes(objects)) + ")?")
+		yes, err := o.Factory.IO.Confirm("Remove " + term.Count(len(objects), "object") + " (" + term.Size(bytes) + ")?")
 		if err != nil || !yes {
 			return fault.New(problem.Interrupted, "nothing was removed")
 		}
 	}
 	return cli.Each(ctx, report, rmParallel, objects, func(object locate.Object, _ func(error, time.Duration)) (cli.Result, error) {
-		return o.result(object), o.remove(ctx, c, object)
+		return o.result(object), o.remove(ctx, search.Client, object)
 	})
 }
 

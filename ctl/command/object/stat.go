@@ -10,7 +10,6 @@ import (
 
 	"github.com/ringstore/ringstore/ctl/address"
 	"github.com/ringstore/ringstore/ctl/cli"
-	"github.com/ringstore/ringstore/ctl/command/lookup"
 	"github.com/ringstore/ringstore/ctl/locate"
 	"github.com/ringstore/ringstore/ctl/term"
 	"github.com/ringstore/ringstore/proto/rest"
@@ -19,9 +18,7 @@ import (
 // StatOptions are the options of stat.
 type StatOptions struct {
 	Factory *cli.Factory
-
-	Addresses []string
-	Raw       bool
+	cli.Selection
 }
 
 // NewStat returns the command.
@@ -31,27 +28,23 @@ func NewStat(f *cli.Factory) *cobra.Command {
 		Use:   "stat s3://BUCKET/KEY...",
 		Short: "Show the metadata of objects, and where their bytes are stored",
 		Long: `Show size, type, times and checksums of objects, the nodes on which their bytes are stored,
-and which failures they survive at present: unreachable nodes do not count.` + lookup.WildcardHelp,
+and which failures they survive at present: unreachable nodes do not count.` + cli.WildcardHelp,
 		Args: cli.List(&o.Addresses, 1),
 		RunE: f.Run(o, o.run),
 	}
-	lookup.RawFlag(cmd, &o.Raw)
+	o.RawFlag(cmd)
 	return cmd
 }
 
 func (o *StatOptions) run(ctx context.Context, _ *cobra.Command) error {
-	targets, err := lookup.Read(o.Addresses, locate.Options{Raw: o.Raw})
-	if err != nil {
-		return err
-	}
-	c, err := o.Factory.Client()
+	search, err := o.Open(o.Factory, locate.Options{})
 	if err != nil {
 		return err
 	}
 	report := o.Factory.NewReport("stat", "object", term.Silent())
 	first := true
-	lookup.Each(ctx, c, targets, report, func(object locate.Object) error {
-		m, err := c.Metadata(ctx, object.File.FileID)
+	return search.Each(ctx, report, func(object locate.Object) error {
+		m, err := search.Client.Metadata(ctx, object.File.FileID)
 		if err != nil {
 			return err
 		}
@@ -61,7 +54,6 @@ func (o *StatOptions) run(ctx context.Context, _ *cobra.Command) error {
 		first = false
 		return o.show(m)
 	})
-	return report.Close()
 }
 
 // described is the --json line for stat: the metadata of the REST API, the address, and the safety.

@@ -9,7 +9,6 @@ import (
 
 	"github.com/ringstore/ringstore/ctl/cli"
 	"github.com/ringstore/ringstore/ctl/client"
-	"github.com/ringstore/ringstore/ctl/command/lookup"
 	"github.com/ringstore/ringstore/ctl/locate"
 	"github.com/ringstore/ringstore/ctl/term"
 )
@@ -17,10 +16,8 @@ import (
 // CatOptions are the options of cat.
 type CatOptions struct {
 	Factory *cli.Factory
-
-	Sources []string
-	Range   string
-	Raw     bool
+	cli.Selection
+	Range string
 }
 
 // NewCat returns the command.
@@ -30,15 +27,15 @@ func NewCat(f *cli.Factory) *cobra.Command {
 		Use:   "cat s3://BUCKET/KEY...",
 		Short: "Write objects to standard output",
 		Long: `Write objects to standard output, one after another. The checksum of each is compared at
-its end: corrupt bytes have been written by then, and the exit code is 9.` + lookup.WildcardHelp,
+its end: corrupt bytes have been written by then, and the exit code is 9.` + cli.WildcardHelp,
 		Example: `  s3ctl cat s3://docs/notes.txt
   s3ctl cat --range 0-99 s3://docs/notes.txt    the first 100 bytes
   s3ctl cat --range -100 s3://docs/notes.txt    the last 100 bytes`,
-		Args: cli.List(&o.Sources, 1),
+		Args: cli.List(&o.Addresses, 1),
 		RunE: f.Run(o, o.run),
 	}
 	cmd.Flags().StringVar(&o.Range, "range", "", "only these bytes of each: FIRST-LAST (both included, from 0), FIRST- or -COUNT")
-	lookup.RawFlag(cmd, &o.Raw)
+	o.RawFlag(cmd)
 	return cmd
 }
 
@@ -51,24 +48,19 @@ func (o *CatOptions) run(ctx context.Context, cmd *cobra.Command) error {
 		}
 		rng = &r
 	}
-	targets, err := lookup.Read(o.Sources, locate.Options{Raw: o.Raw})
+	search, err := o.Open(o.Factory, locate.Options{})
 	if err != nil {
 		return err
 	}
-	progress := term.Silent() // no bar: the bytes may be written to the same terminal
-	manager, client, err := o.Factory.Transfers(progress, o.Factory.Retry())
-	if err != nil {
-		return err
-	}
-	report := o.Factory.NewReport("cat", "object", progress)
-	lookup.Each(ctx, client, targets, report, func(object locate.Object) error {
+	report := o.Factory.NewReport("cat", "object", term.Silent()) // no bar: the bytes may be written to the same terminal
+	manager := report.Manager(search.Client)
+	return search.Each(ctx, report, func(object locate.Object) error {
 		manager.Retry.Notify = report.Retrying(object.Address.String())
 		if rng != nil {
 			return manager.GetRange(ctx, object.File, *rng, o.Factory.IO.Out)
 		}
 		return manager.GetStream(ctx, object.File, o.Factory.IO.Out)
 	})
-	return report.Close()
 }
 
 var rangeForm = regexp.MustCompile(`^([0-9]*)-([0-9]*)$`)

@@ -2,32 +2,21 @@ package transfer
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/ringstore/ringstore/ctl/address"
 	"github.com/ringstore/ringstore/ctl/cli"
-	"github.com/ringstore/ringstore/ctl/command/lookup"
-	"github.com/ringstore/ringstore/ctl/copier"
-	"github.com/ringstore/ringstore/ctl/filter"
-	"github.com/ringstore/ringstore/ctl/locate"
+	"github.com/ringstore/ringstore/ctl/term"
 	"github.com/ringstore/ringstore/ctl/transfer"
+	"github.com/ringstore/ringstore/proto/rest"
 )
 
 // CpOptions are the options of cp.
 type CpOptions struct {
 	Factory *cli.Factory
-
-	Sources   []string
-	Target    string
-	Recursive bool
-	Raw       bool
-	DryRun    bool
-	Rules     filter.Rules
-	Parallel  int
-	Tries     int
+	PairOptions
+	ManagerOptions
 }
 
 // NewCp returns the command.
@@ -43,14 +32,14 @@ other is the key of a single copy. With -r, everything under a prefix is copied:
 "s3://b/photos" keeps "photos" in the keys, "s3://b/photos/" does not.
 
 An existing object is replaced atomically, once the copy is durable and has the source's
-checksum. Objects of more than 256 MiB are copied in concurrent parts.` + lookup.WildcardHelp + filter.Help,
+checksum. Objects of more than 256 MiB are copied in concurrent parts.` + cli.WildcardHelp + cli.RulesHelp,
 		Example: `  s3ctl cp s3://docs/plan.txt s3://archive/2026/plan.txt
   s3ctl cp 's3://photos/bergen/*.jpg' s3://shared/bergen/
   s3ctl cp -r --exclude '*.tmp' s3://www/ s3://www-next`,
-		Args: cli.ListAndLast(&o.Sources, &o.Target),
+		Args: cli.ListAndLast(&o.Addresses, &o.Target),
 		RunE: f.Run(o, o.run),
 	}
-	lookup.Flags(cmd, "copy", &o.Recursive, &o.Raw, &o.Rules)
+	o.Selection.Flags(cmd, "copy")
 	cli.DryRunFlag(cmd, &o.DryRun)
 	parallelFlag(cmd, &o.Parallel, "objects to copy concurrently")
 	triesFlag(cmd, &o.Tries)
@@ -58,70 +47,69 @@ checksum. Objects of more than 256 MiB are copied in concurrent parts.` + lookup
 }
 
 func (o *CpOptions) run(ctx context.Context, cmd *cobra.Command) error {
-	targets, dst, err := readPairArgs(cmd, o.Sources, o.Target, locate.Options{Recursive: o.Recursive, Raw: o.Raw})
-	if err != nil {
-		return err
-	}
-	c, err := o.Factory.Client()
-	if err != nil {
-		return err
-	}
 	progress := o.Factory.Progress()
 	report := o.Factory.NewReport("cp", "object", progress)
-	pairs, err := pairUp(ctx, c, targets, dst, o.Rules, report)
+	pairs, c, err := o.find(ctx, cmd, o.Factory, report, "copy")
 	if err != nil {
 		return err
-	}
-	if o.DryRun {
-		return dryRun(report, pairs, "copy")
 	}
 	for _, p := range pairs {
 		progress.Plan(1, p.File.Size)
 	}
-	copies := newCopier(o.Factory, c, progress, o.Parallel, o.Tries)
+	manager := o.manager(report, c)
 	return cli.Each(ctx, report, o.Parallel, pairs, func(p pair, retrying func(error, time.Duration)) (cli.Result, error) {
-		one := copies
+		one := *manager
 		one.Retry.Notify = retrying
-		f, err := one.Copy(ctx, p.File, p.dst)
+		f, err := one.CopyFile(ctx, p.File, p.dst)
 		return p.result(f), err
 	})
 }
 
-// newCopier returns a copier that copies as many parts of a large object concurrently as objects.
-func newCopier(f *cli.Factory, store copier.Store, meter transfer.Meter, parallel, tries int) copier.Copier {
-	c := copier.Copier{Store: store, Retry: f.Retry(), Meter: meter, Sizes: copier.DefaultSizes(), Parallel: parallel}
-	c.Retry.Tries = tries
-	return c
+// mvParallel is how many objects are renamed concurrently.
+const mvParallel = 16
+
+// MvOptions are the options of mv.
+type MvOptions struct {
+	Factory *cli.Factory
+	PairOptions
 }
 
-// readPairArgs parses the arguments of cp and mv before anything is done.
-func readPairArgs(cmd *cobra.Command, sources []string, target string, opts locate.Options) ([]locate.Target, locate.Destination, error) {
-	if !allRemote(append(slices.Clone(sources), target)) {
-		return nil, locate.Destination{}, notLocal(cmd, sources, target)
+// NewMv returns the command.
+func NewMv(f *cli.Factory) *cobra.Command {
+	o := &MvOptions{Factory: f}
+	cmd := &cobra.Command{
+		Use:   "mv s3://BUCKET/KEY... s3://BUCKET[/KEY]",
+		Short: "Rename objects",
+		Long: `Rename objects, also to another bucket. Each rename is atomic, whatever the object's
+size: it is never visible under both names or under none. The bytes are not moved and keep
+the durability that they were stored with; for that of another bucket use cp and rm. An
+existing object of the new name is replaced.
+
+A target that ends in a slash, or names only the bucket, keeps the names; any other is the
+new name of a single object. With -r, everything under a prefix is renamed:
+"s3://b/photos" keeps "photos" in the keys, "s3://b/photos/" does not.` + cli.WildcardHelp + cli.RulesHelp,
+		Example: `  s3ctl mv s3://docs/draft.txt s3://docs/2026/report.txt
+  s3ctl mv 's3://inbox/*.pdf' s3://docs/
+  s3ctl mv -r s3://www/old/ s3://www/new`,
+		Args: cli.ListAndLast(&o.Addresses, &o.Target),
+		RunE: f.Run(o, o.run),
 	}
-	targets, err := lookup.Read(sources, opts)
+	o.Selection.Flags(cmd, "rename")
+	cli.DryRunFlag(cmd, &o.DryRun)
+	return cmd
+}
+
+func (o *MvOptions) run(ctx context.Context, cmd *cobra.Command) error {
+	report := o.Factory.NewReport("mv", "object", term.Silent())
+	pairs, c, err := o.find(ctx, cmd, o.Factory, report, "rename")
 	if err != nil {
-		return nil, locate.Destination{}, err
+		return err
 	}
-	many := len(targets) > 1 || targets[0].Wild()
-	dst, err := locate.ReadDestination(target, locate.Sources{Many: many, Recursive: opts.Recursive})
-	return targets, dst, err
-}
-
-// notLocal is the error about a local path in the arguments of cp and mv; the hint has the command for local files.
-func notLocal(cmd *cobra.Command, sources []string, target string) error {
-	way := "s3ctl put " + sources[0] + " " + target
-	switch {
-	case !address.IsRemote(sources[0]) && !address.IsRemote(target):
-		return cli.Usage(cmd, "%s works between s3:// addresses, but both arguments are local", cmd.Name())
-	case !address.IsRemote(target):
-		way = "s3ctl get " + sources[0] + " " + target
-	case address.IsRemote(sources[0]):
-		way = "s3ctl put FILE " + target
-	}
-	err := cli.Usage(cmd, "%s works between s3:// addresses only", cmd.Name())
-	if cmd.Name() == "mv" {
-		way += "    and remove the source after that has succeeded"
-	}
-	return err.WithHint("%s", way)
+	return cli.Each(ctx, report, mvParallel, pairs, func(p pair, retrying func(error, time.Duration)) (cli.Result, error) {
+		retry := o.Factory.Retry()
+		retry.Notify = retrying
+		// It is retried, since renaming a file to its present name does nothing.
+		f, err := transfer.Try(ctx, retry, func() (rest.File, error) { return c.Rename(ctx, p.File.FileID, p.dst.Bucket, p.dst.Key) })
+		return p.result(f), err
+	})
 }

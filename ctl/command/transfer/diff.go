@@ -8,11 +8,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ringstore/ringstore/ctl/address"
 	"github.com/ringstore/ringstore/ctl/cli"
 	"github.com/ringstore/ringstore/ctl/client"
 	"github.com/ringstore/ringstore/ctl/compare"
 	"github.com/ringstore/ringstore/ctl/fault"
-	"github.com/ringstore/ringstore/ctl/filter"
 	"github.com/ringstore/ringstore/ctl/term"
 	"github.com/ringstore/ringstore/ctl/transfer"
 	"github.com/ringstore/ringstore/proto/problem"
@@ -23,7 +23,7 @@ type DiffOptions struct {
 	Factory *cli.Factory
 
 	Left, Right string
-	Rules       filter.Rules
+	Rules       address.Rules
 	Parallel    int
 }
 
@@ -43,7 +43,7 @@ If LEFT or RIGHT is a local file, the other one is a file, too: the object of ex
 key, or the file of the same name in a folder, a bucket, or under a prefix that ends in "/".
 
 Ends with 0 if everything was compared and is equal, with 11 if there is a difference, and
-with 10 if no difference was found but something could not be compared.` + filter.Help,
+with 10 if no difference was found but something could not be compared.` + cli.RulesHelp,
 		Example: `  s3ctl diff photos s3://backup/photos
   s3ctl diff report.pdf s3://backup/2026/
   s3ctl diff --exclude '*.tmp' s3://www s3://www-next`,
@@ -51,7 +51,7 @@ with 10 if no difference was found but something could not be compared.` + filte
 		RunE: f.Run(o, o.run),
 	}
 	cmd.Flags().IntVarP(&o.Parallel, "parallel", "j", transfer.DefaultParallel, "local files to read concurrently")
-	o.Rules.Flags(cmd.Flags())
+	cli.RulesFlags(cmd, &o.Rules)
 	return cmd
 }
 

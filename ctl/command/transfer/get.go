@@ -13,9 +13,7 @@ import (
 
 	"github.com/ringstore/ringstore/ctl/address"
 	"github.com/ringstore/ringstore/ctl/cli"
-	"github.com/ringstore/ringstore/ctl/command/lookup"
 	"github.com/ringstore/ringstore/ctl/fault"
-	"github.com/ringstore/ringstore/ctl/filter"
 	"github.com/ringstore/ringstore/ctl/localfile"
 	"github.com/ringstore/ringstore/ctl/locate"
 	"github.com/ringstore/ringstore/ctl/term"
@@ -26,12 +24,8 @@ import (
 // GetOptions are the options of get.
 type GetOptions struct {
 	Factory *cli.Factory
-
-	Sources   []string
-	Target    string // "": the current folder
-	Recursive bool
-	Raw       bool
-	Rules     filter.Rules
+	cli.Selection
+	Target string // "": the current folder
 	ManagerOptions
 }
 
@@ -54,7 +48,7 @@ A file appears under its name only after it is complete and its checksum matches
 Objects of more than 64 MiB are fetched in concurrent ranges to ".NAME.part" beside the
 target. If that is interrupted, run the same command again: ranges that have arrived are
 not fetched again. An object that was replaced since is fetched from the beginning. Smaller
-files are not synced to disk: a power cut may lose the local copy.` + lookup.WildcardHelp + filter.Help,
+files are not synced to disk: a power cut may lose the local copy.` + cli.WildcardHelp + cli.RulesHelp,
 		Example: `  s3ctl get s3://docs/2026/report.pdf
   s3ctl get 's3://photos/bergen/*.jpg' pictures/
   s3ctl get -r s3://www/ site
@@ -62,7 +56,7 @@ files are not synced to disk: a power cut may lose the local copy.` + lookup.Wil
 		Args: o.read,
 		RunE: f.Run(o, o.run),
 	}
-	lookup.Flags(cmd, "fetch", &o.Recursive, &o.Raw, &o.Rules)
+	o.Selection.Flags(cmd, "fetch")
 	o.flags(cmd)
 	return cmd
 }
@@ -70,38 +64,30 @@ files are not synced to disk: a power cut may lose the local copy.` + lookup.Wil
 // read parses the arguments: the last one is the target if it is local.
 func (o *GetOptions) read(cmd *cobra.Command, args []string) error {
 	if n := len(args); n > 0 && !address.IsRemote(args[n-1]) {
-		o.Sources, o.Target = args[:n-1], args[n-1]
+		o.Addresses, o.Target = args[:n-1], args[n-1]
 		return nil
 	}
-	return cli.List(&o.Sources, 1)(cmd, args)
+	return cli.List(&o.Addresses, 1)(cmd, args)
 }
 
 func (o *GetOptions) run(ctx context.Context, cmd *cobra.Command) error {
-	if len(o.Sources) == 0 || !allRemote(o.Sources) {
+	if len(o.Addresses) == 0 || !allRemote(o.Addresses) {
 		return cli.Usage(cmd, "the sources of get must be s3:// addresses; only the last argument is local")
 	}
-	targets, err := lookup.Read(o.Sources, locate.Options{Recursive: o.Recursive, Raw: o.Raw})
+	search, err := o.Open(o.Factory, locate.Options{})
 	if err != nil {
 		return err
 	}
-	many := len(targets) > 1 || targets[0].Many()
-	if address.IsStream(o.Target) && many {
+	if address.IsStream(o.Target) && search.Many() {
 		return cli.Usage(cmd, "get writes one object to standard output; use s3ctl cat for several")
 	}
 	progress := o.Factory.Progress()
 	report := o.Factory.NewReport("get", "object", progress)
-	manager, client, err := o.manager(o.Factory, progress, report)
-	if err != nil {
-		return err
-	}
-	takes, err := o.Rules.Compile()
-	if err != nil {
-		return err
-	}
+	manager := o.manager(report, search.Client)
 	// All are looked up before the first is fetched, so that the total is known. An object that two sources name is kept twice: it
 	// would be the same local file.
-	objects := slices.Collect(lookup.All(ctx, client, targets, takes, report))
-	if many && len(objects) > 0 {
+	objects := slices.Collect(search.All(ctx, report))
+	if search.Many() && len(objects) > 0 {
 		return o.getMany(ctx, manager, report, progress, objects)
 	}
 	for _, object := range objects {

@@ -2,39 +2,85 @@ package transfer
 
 import (
 	"context"
+	"slices"
+
+	"github.com/spf13/cobra"
 
 	"github.com/ringstore/ringstore/ctl/address"
 	"github.com/ringstore/ringstore/ctl/cli"
 	"github.com/ringstore/ringstore/ctl/client"
-	"github.com/ringstore/ringstore/ctl/command/lookup"
 	"github.com/ringstore/ringstore/ctl/fault"
-	"github.com/ringstore/ringstore/ctl/filter"
 	"github.com/ringstore/ringstore/ctl/locate"
+	"github.com/ringstore/ringstore/ctl/term"
 	"github.com/ringstore/ringstore/proto/problem"
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
-// pair is an object and its target address, for cp and mv.
+// PairOptions are the options of cp and mv: which objects, and their target.
+type PairOptions struct {
+	cli.Selection
+	Target string
+	DryRun bool
+}
+
+// pair is an object and its target address.
 type pair struct {
 	locate.Object
 	dst address.Remote
 }
 
-// pairUp finds the objects of the targets and the target address of each. An object that would overwrite another one of the
-// sources, or has no valid target, is reported and left out. All checks that need no transfer are made here, so that --dry-run
-// ends with the same exit code.
-func pairUp(ctx context.Context, c *client.Client, targets []locate.Target, dst locate.Destination, rules filter.Rules, report *cli.Report) ([]pair, error) {
-	objects, err := lookup.Find(ctx, c, targets, rules, report)
-	if err != nil {
-		return nil, err
+// find parses the arguments, and finds the objects and the target address of each. An object that would overwrite another one of
+// the sources, or has no valid target, is reported and left out. All checks that need no transfer are made here, so that
+// --dry-run, which verb describes, ends with the same exit code. It returns no pairs after a dry run.
+func (o *PairOptions) find(ctx context.Context, cmd *cobra.Command, f *cli.Factory, report *cli.Report, verb string) ([]pair, *client.Client, error) {
+	if !allRemote(append(slices.Clone(o.Addresses), o.Target)) {
+		return nil, nil, notLocal(cmd, o.Addresses, o.Target)
 	}
+	search, err := o.Open(f, locate.Options{})
+	if err != nil {
+		return nil, nil, err
+	}
+	dst, err := locate.ReadDestination(o.Target, locate.Sources{Many: search.Many(), Recursive: o.Recursive})
+	if err != nil {
+		return nil, nil, err
+	}
+	objects, _ := search.Find(ctx, report)
+	pairs := pairUp(objects, dst, checkBucket(ctx, search.Client, dst.Remote.Bucket, objects), report)
+	if !o.DryRun {
+		return pairs, search.Client, nil
+	}
+	for _, p := range pairs {
+		line := moved{Source: p.Address.String(), Target: p.dst.String(), Bucket: p.dst.Bucket, Key: p.dst.Key, Size: p.File.Size, DryRun: true}
+		report.Done(line.result("would " + verb + " "))
+	}
+	return nil, search.Client, nil
+}
+
+// notLocal is the error about a local path in the arguments; the hint has the command for local files.
+func notLocal(cmd *cobra.Command, sources []string, target string) error {
+	way := "s3ctl put " + sources[0] + " " + target
+	switch {
+	case !address.IsRemote(sources[0]) && !address.IsRemote(target):
+		return cli.Usage(cmd, "%s works between s3:// addresses, but both arguments are local", cmd.Name())
+	case !address.IsRemote(target):
+		way = "s3ctl get " + sources[0] + " " + target
+	case address.IsRemote(sources[0]):
+		way = "s3ctl put FILE " + target
+	}
+	err := cli.Usage(cmd, "%s works between s3:// addresses only", cmd.Name())
+	if cmd.Name() == "mv" {
+		way += "    and remove the source after that has succeeded"
+	}
+	return err.WithHint("%s", way)
+}
+
+// pairUp determines the target address of each object. missing is why none of them can be written, or nil.
+func pairUp(objects []locate.Object, dst locate.Destination, missing error, report *cli.Report) (pairs []pair) {
 	sources := map[address.Remote]bool{}
 	for _, object := range objects {
 		sources[object.Address] = true
 	}
-	pairs := make([]pair, 0, len(objects))
 	taken := map[address.Remote]address.Remote{}
-	missing := checkBucket(ctx, c, dst.Remote.Bucket, objects)
 	for _, object := range objects {
 		to, err := dst.Place(object.Rel)
 		other, twice := taken[to]
@@ -56,7 +102,7 @@ func pairUp(ctx context.Context, c *client.Client, targets []locate.Target, dst 
 		taken[to] = object.Address
 		pairs = append(pairs, pair{Object: object, dst: to})
 	}
-	return pairs, nil
+	return pairs
 }
 
 // checkBucket checks that the target's bucket exists, unless a source was found in it.
@@ -75,16 +121,33 @@ func (p pair) result(f rest.File) cli.Result {
 	return movedResult(p.Address.String(), p.dst.String(), p.dst, f)
 }
 
-// wouldResult is the result with --dry-run.
-func (p pair) wouldResult(verb string) cli.Result {
-	line := moved{Source: p.Address.String(), Target: p.dst.String(), Bucket: p.dst.Bucket, Key: p.dst.Key, Size: p.File.Size, DryRun: true}
-	return line.result("would " + verb + " ")
+// moved is the --json line for a file that was uploaded or downloaded, or an object that was copied or renamed. With --dry-run
+// there is no new file yet.
+type moved struct {
+	Source  string `json:"source"`
+	Target  string `json:"target"`
+	Bucket  string `json:"bucket"`
+	Key     string `json:"key"`
+	FileID  string `json:"file_id,omitempty"`
+	Size    int64  `json:"size"`
+	CRC     string `json:"crc64nvme,omitempty"`
+	Created string `json:"created_at,omitempty"`
+	DryRun  bool   `json:"dry_run,omitempty"`
 }
 
-// dryRun shows what would be done with the pairs.
-func dryRun(report *cli.Report, pairs []pair, verb string) error {
-	for _, p := range pairs {
-		report.Done(p.wouldResult(verb))
+// movedResult is the result for the file f, which is the object at.
+func movedResult(source, target string, at address.Remote, f rest.File) cli.Result {
+	return moved{
+		Source: source, Target: target, Bucket: at.Bucket, Key: at.Key, FileID: f.FileID, Size: f.Size,
+		CRC: f.Checksums.CRC64NVME, Created: cli.Time(f.CreatedAt),
+	}.result("")
+}
+
+// result is the result with the line; did precedes it on a terminal.
+func (m moved) result(did string) cli.Result {
+	return cli.Result{
+		JSON:  m,
+		Cells: []string{m.Source, m.Target, cli.Number(m.Size)},
+		Line:  did + m.Source + " -> " + m.Target + "  " + term.Size(m.Size),
 	}
-	return report.Close()
 }

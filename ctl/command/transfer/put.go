@@ -15,7 +15,6 @@ import (
 	"github.com/ringstore/ringstore/ctl/address"
 	"github.com/ringstore/ringstore/ctl/cli"
 	"github.com/ringstore/ringstore/ctl/fault"
-	"github.com/ringstore/ringstore/ctl/filter"
 	"github.com/ringstore/ringstore/ctl/locate"
 	"github.com/ringstore/ringstore/ctl/term"
 	"github.com/ringstore/ringstore/ctl/transfer"
@@ -31,7 +30,7 @@ type PutOptions struct {
 	Destination string
 	Recursive   bool
 	ContentType string
-	Rules       filter.Rules
+	Rules       address.Rules
 	ManagerOptions
 }
 
@@ -51,7 +50,7 @@ durable and their checksum was compared.
 
 Files of more than 64 MiB are sent in concurrent parts. If that is interrupted, by Ctrl-C, a
 crash or a network failure, run the same command again: parts that have arrived are not sent
-again. A file that has changed since is sent from the beginning.` + filter.Help,
+again. A file that has changed since is sent from the beginning.` + cli.RulesHelp,
 		Example: `  s3ctl put report.pdf s3://docs/2026/report.pdf
   s3ctl put *.jpg s3://photos/bergen/
   s3ctl put -r site/ s3://www --exclude '*.tmp'
@@ -61,7 +60,7 @@ again. A file that has changed since is sent from the beginning.` + filter.Help,
 	}
 	cmd.Flags().BoolVarP(&o.Recursive, "recursive", "r", false, "store folders with everything in them")
 	cmd.Flags().StringVar(&o.ContentType, "content-type", "", "content type to store; by default it is derived from the file's name")
-	o.Rules.Flags(cmd.Flags())
+	cli.RulesFlags(cmd, &o.Rules)
 	o.flags(cmd)
 	return cmd
 }
@@ -84,16 +83,17 @@ func (o *PutOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if slices.ContainsFunc(o.Sources, address.IsStream) && (len(o.Sources) > 1 || dst.Folder()) {
 		return cli.Usage(cmd, "standard input has no name: store it alone, under a complete key: s3ctl put - s3://BUCKET/KEY")
 	}
-	progress := o.Factory.Progress()
-	report := o.Factory.NewReport("put", "file", progress)
-	manager, _, err := o.manager(o.Factory, progress, report)
-	if err != nil {
-		return err
-	}
 	takes, err := o.Rules.Compile()
 	if err != nil {
 		return err
 	}
+	c, err := o.Factory.Client()
+	if err != nil {
+		return err
+	}
+	progress := o.Factory.Progress()
+	report := o.Factory.NewReport("put", "file", progress)
+	manager := o.manager(report, c)
 	files := o.find(dst, takes, report, progress)
 	return cli.Each(ctx, report, o.Parallel, files, func(l locate.Local, retrying func(error, time.Duration)) (cli.Result, error) {
 		f, err := o.send(ctx, *manager, retrying, l, dst.Remote.Bucket)
@@ -103,7 +103,7 @@ func (o *PutOptions) run(ctx context.Context, cmd *cobra.Command) error {
 }
 
 // find resolves the arguments to files and keys. What cannot be sent is reported.
-func (o *PutOptions) find(dst locate.Destination, takes filter.Filter, report *cli.Report, progress term.Progress) []locate.Local {
+func (o *PutOptions) find(dst locate.Destination, takes address.Filter, report *cli.Report, progress term.Progress) []locate.Local {
 	var files []locate.Local
 	sourceOf := map[string]string{}
 	add := func(f locate.Found) {

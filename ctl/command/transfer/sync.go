@@ -5,10 +5,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ringstore/ringstore/ctl/address"
 	"github.com/ringstore/ringstore/ctl/cli"
 	"github.com/ringstore/ringstore/ctl/compare"
 	"github.com/ringstore/ringstore/ctl/fault"
-	"github.com/ringstore/ringstore/ctl/filter"
 	"github.com/ringstore/ringstore/ctl/syncer"
 	"github.com/ringstore/ringstore/ctl/term"
 	"github.com/ringstore/ringstore/proto/problem"
@@ -23,7 +23,7 @@ type SyncOptions struct {
 	Checksum       bool
 	DryRun         bool
 	Yes            bool
-	Rules          filter.Rules
+	Rules          address.Rules
 	ManagerOptions
 }
 
@@ -51,7 +51,7 @@ What sync cannot compare, it leaves unchanged on both sides, shows and counts: n
 --exclude skips, links to folders and everything below them, devices, unfinished downloads,
 files that were removed meanwhile, and names that the other side cannot have. Links in a
 local target are neither replaced nor followed. Empty folders, and objects that only stand
-for a folder, are not synced with a local folder.` + filter.Help,
+for a folder, are not synced with a local folder.` + cli.RulesHelp,
 		Example: `  s3ctl sync photos s3://backup/photos
   s3ctl sync --delete --dry-run site s3://www
   s3ctl sync s3://www restored --exclude '*.tmp'`,
@@ -62,7 +62,7 @@ for a folder, are not synced with a local folder.` + filter.Help,
 	cmd.Flags().BoolVarP(&o.Checksum, "checksum", "c", false, "compare checksums instead of times")
 	cli.DryRunFlag(cmd, &o.DryRun)
 	cmd.Flags().BoolVarP(&o.Yes, "yes", "y", false, "do not ask before removing")
-	o.Rules.Flags(cmd.Flags())
+	cli.RulesFlags(cmd, &o.Rules)
 	o.flags(cmd)
 	return cmd
 }
@@ -79,20 +79,19 @@ func (o *SyncOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if o.Delete && !o.Yes && !o.DryRun && !o.Factory.IO.CanAsk() {
 		return cli.Usage(cmd, "this could remove many files, and there is no terminal to ask on").WithHint("add --yes to confirm, or --dry-run to see what would be removed")
 	}
+	c, err := o.Factory.Client()
+	if err != nil {
+		return err
+	}
 	progress := o.Factory.Progress()
 	if o.DryRun {
 		progress = term.Silent()
 	}
 	report := o.Factory.NewReport("sync", "file", progress)
-	manager, c, err := o.manager(o.Factory, progress, report)
-	if err != nil {
-		return err
-	}
-	copies := newCopier(o.Factory, c, progress, o.Parallel, o.Tries)
 	view := &syncView{Report: report, Progress: progress, f: o.Factory, question: "from " + dst.String() + " that " + src.String() + " does not have"}
 	counts, err := syncer.New(syncer.Job{
 		Source: src, Target: dst, Takes: takes, Delete: o.Delete, Checksum: o.Checksum, DryRun: o.DryRun, Yes: o.Yes, Parallel: o.Parallel,
-		Client: c, Transfers: manager, Copier: copies, View: view,
+		Transfers: o.manager(report, c), View: view,
 	}).Run(ctx)
 	view.summary(counts, o.DryRun)
 	return err

@@ -9,8 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ringstore/ringstore/ctl/cli"
-	"github.com/ringstore/ringstore/ctl/command/lookup"
-	"github.com/ringstore/ringstore/ctl/filter"
 	"github.com/ringstore/ringstore/ctl/locate"
 	"github.com/ringstore/ringstore/ctl/term"
 	"github.com/ringstore/ringstore/ctl/transfer"
@@ -19,11 +17,7 @@ import (
 // VerifyOptions are the options of verify.
 type VerifyOptions struct {
 	Factory *cli.Factory
-
-	Addresses []string
-	Recursive bool
-	Raw       bool
-	Rules     filter.Rules
+	cli.Selection
 	ManagerOptions
 }
 
@@ -38,33 +32,27 @@ CRC64NVME with those that were acknowledged when they were stored. Bytes that a 
 to reconstruct from parity count as good, and are reported for repair. To compare with local
 files, use diff.
 
-Ends with 9 if the bytes of an object are not those that were stored.` + lookup.WildcardHelp + filter.Help,
+Ends with 9 if the bytes of an object are not those that were stored.` + cli.WildcardHelp + cli.RulesHelp,
 		Example: `  s3ctl verify s3://backup/shop.sql
   s3ctl verify -r s3://photos`,
 		Args: cli.List(&o.Addresses, 1),
 		RunE: f.Run(o, o.run),
 	}
-	lookup.Flags(cmd, "verify", &o.Recursive, &o.Raw, &o.Rules)
+	o.Selection.Flags(cmd, "verify")
 	o.flags(cmd)
 	return cmd
 }
 
 func (o *VerifyOptions) run(ctx context.Context, _ *cobra.Command) error {
-	targets, err := lookup.Read(o.Addresses, locate.Options{Recursive: o.Recursive, Raw: o.Raw})
+	search, err := o.Open(o.Factory, locate.Options{})
 	if err != nil {
 		return err
 	}
 	progress := o.Factory.Progress()
 	report := o.Factory.NewReport("verify", "object", progress)
-	manager, c, err := o.manager(o.Factory, progress, report)
-	if err != nil {
-		return err
-	}
-	objects, err := lookup.Find(ctx, c, targets, o.Rules, report)
-	if err != nil {
-		return err
-	}
-	progress.Plan(len(objects), lookup.Bytes(objects))
+	manager := o.manager(report, search.Client)
+	objects, bytes := search.Find(ctx, report)
+	progress.Plan(len(objects), bytes)
 	var good, total atomic.Int64
 	err = cli.Each(ctx, report, o.Parallel, objects, func(object locate.Object, retrying func(error, time.Duration)) (cli.Result, error) {
 		err := o.read(ctx, *manager, retrying, object)

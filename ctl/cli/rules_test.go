@@ -1,28 +1,27 @@
-package filter_test
+package cli_test
 
 import (
-	"io"
 	"regexp"
 	"strings"
 	"testing"
 
-	"github.com/spf13/pflag"
+	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/ringstore/ringstore/ctl/address"
+	"github.com/ringstore/ringstore/ctl/cli"
 	"github.com/ringstore/ringstore/ctl/fault"
-	"github.com/ringstore/ringstore/ctl/filter"
 )
 
 // read parses the rules of a command line.
-func read(t require.TestingT, args ...string) (filter.Rules, error) {
-	var rules filter.Rules
-	flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
-	flags.SetOutput(io.Discard)
-	rules.Flags(flags)
-	err := flags.Parse(args)
+func read(t require.TestingT, args ...string) (address.Rules, error) {
+	var rules address.Rules
+	cmd := &cobra.Command{}
+	cli.RulesFlags(cmd, &rules)
+	err := cmd.ParseFlags(args)
 	if err == nil {
-		require.Empty(t, flags.Args())
+		require.Empty(t, cmd.Flags().Args())
 	}
 	return rules, err
 }
@@ -64,11 +63,11 @@ func TestRules_KeepTheOrderOfTheCommandLine(t *testing.T) {
 	t.Parallel()
 	rules, err := read(t, "--exclude=a", "--include", "b", "--exclude", "c")
 	require.NoError(t, err)
-	require.Equal(t, filter.Rules{{Pattern: "a"}, {Pattern: "b", Include: true}, {Pattern: "c"}}, rules)
+	require.Equal(t, address.Rules{{Pattern: "a"}, {Pattern: "b", Include: true}, {Pattern: "c"}}, rules)
 
 	_, err = read(t, "--include", "[open")
 	require.ErrorContains(t, err, `has a "[" without "]"`)
-	_, err = filter.Rules{{Pattern: `x\`}}.Compile()
+	_, err = address.Rules{{Pattern: `x\`}}.Compile()
 	require.Equal(t, fault.Invalid, fault.ExitOf(err))
 }
 
@@ -77,9 +76,9 @@ func TestFilter_AgreesWithRegularExpressions(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
 		pattern := rapid.StringMatching(`/?([ab?]|\*|\*\*|/[ab*?]){1,4}/?`)
-		rules := make(filter.Rules, rapid.IntRange(0, 4).Draw(rt, "rules"))
+		rules := make(address.Rules, rapid.IntRange(0, 4).Draw(rt, "rules"))
 		for i := range rules {
-			rules[i] = filter.Rule{Pattern: pattern.Draw(rt, "pattern"), Include: rapid.Bool().Draw(rt, "include")}
+			rules[i] = address.Rule{Pattern: pattern.Draw(rt, "pattern"), Include: rapid.Bool().Draw(rt, "include")}
 		}
 		f, err := rules.Compile()
 		require.NoError(rt, err)
@@ -89,7 +88,7 @@ func TestFilter_AgreesWithRegularExpressions(t *testing.T) {
 	})
 }
 
-func oracle(rules filter.Rules, name string) bool {
+func oracle(rules address.Rules, name string) bool {
 	taken := len(rules) == 0 || !rules[0].Include
 	for _, r := range rules {
 		if expression(r.Pattern).MatchString(name) {
