@@ -1,6 +1,9 @@
 package address
 
 import (
+	"errors"
+	"fmt"
+	"regexp"
 	"strings"
 	"unicode/utf8"
 
@@ -16,105 +19,111 @@ import (
 //     [abc]  one of these; [a-z] a range; [!a] or [^a] any other one, but never "/"
 //     \x     x itself
 //
-// Matching takes time proportional to the length of the pattern times that of the key in all cases.
+// It is a regular expression of package regexp: matching takes time proportional to the length of the pattern times that of the
+// key in all cases.
 type Pattern struct {
 	text   string
-	tokens []token
+	prefix string // the literals before the first wildcard
+	wild   bool   // there is a wildcard
+	deep   bool   // a "/" may follow the prefix
+	expr   *regexp.Regexp
 }
-
-type tokenKind uint8
-
-const (
-	literal  tokenKind = iota // r itself
-	one                       // any rune but '/'
-	class                     // a rune in the ranges (or not in them)
-	star                      // any run without '/'
-	globstar                  // any run
-)
-
-type token struct {
-	kind   tokenKind
-	r      rune
-	negate bool
-	ranges []runeRange
-}
-
-type runeRange struct{ lo, hi rune }
 
 // Compile parses a pattern. A "[" without "]" or a "\" at the end is Invalid.
 func Compile(text string) (Pattern, error) {
 	p := Pattern{text: text}
-	for rest := text; rest != ""; {
-		t, n, why := readToken(rest)
-		if why != "" {
-			return Pattern{}, fault.New(problem.Invalid, "pattern %q %s", text, why).
-				WithHint(`write \[ for a literal bracket, or use --raw to turn wildcards off`)
+	expr := "(?s)^"
+	var n int
+	var err error
+	for rest := text; rest != "" && err == nil; rest = rest[n:] {
+		var one, literal string
+		one, literal, n, err = readToken(rest)
+		expr += one
+		p.wild = p.wild || literal == ""
+		p.deep = p.deep || p.wild && (literal == "/" || strings.HasPrefix(rest, "**"))
+		if !p.wild {
+			p.prefix += literal
 		}
-		p.tokens = append(p.tokens, t)
-		rest = rest[n:]
+	}
+	if err == nil {
+		p.expr, err = regexp.Compile(expr + "$")
+	}
+	if err != nil {
+		return Pattern{}, fault.New(problem.Invalid, "pattern %q %v", text, err).
+			WithHint(`write \[ for a literal bracket, or use --raw to turn wildcards off`)
 	}
 	return p, nil
 }
 
-// readToken parses the token at the start of s and returns its length in bytes.
-func readToken(s string) (t token, n int, why string) {
-	switch s[0] {
-	case '*':
-		if strings.HasPrefix(s, "**") {
-			return token{kind: globstar}, 2, ""
-		}
-		return token{kind: star}, 1, ""
-	case '?':
-		return token{kind: one}, 1, ""
-	case '[':
-		return readClass(s)
+// readToken translates the token at the start of s, which takes n bytes, to a regular expression. literal is the character that
+// the token matches, or "" for a wildcard.
+func readToken(s string) (expr, literal string, n int, err error) {
+	switch {
+	case strings.HasPrefix(s, "**"):
+		return ".*", "", 2, nil
+	case s[0] == '*':
+		return "[^/]*", "", 1, nil
+	case s[0] == '?':
+		return "[^/]", "", 1, nil
+	case s[0] == '[':
+		expr, n, err = readClass(s)
+		return expr, "", n, err
 	}
-	r, n, why := readRune(s)
-	return token{kind: literal, r: r}, n, why
+	r, n, err := readRune(s)
+	return regexp.QuoteMeta(string(r)), string(r), n, err
 }
 
 // readRune parses one character, which may be escaped.
-func readRune(s string) (r rune, n int, why string) {
-	skip := 0
-	if s[0] == '\\' {
-		skip = 1
+func readRune(s string) (r rune, n int, err error) {
+	escape := len(s) - len(strings.TrimPrefix(s, `\`))
+	if len(s) == escape {
+		return 0, 0, errors.New(`ends in "\"`)
 	}
-	if len(s) == skip {
-		return 0, 0, `ends in "\"`
-	}
-	r, n = utf8.DecodeRuneInString(s[skip:])
-	return r, n + skip, ""
+	r, n = utf8.DecodeRuneInString(s[escape:])
+	return r, n + escape, nil
 }
 
-// readClass parses "[...]". A "]" right after the opening is a member.
-func readClass(s string) (t token, n int, why string) {
-	t.kind = class
+// readClass translates "[...]". A "]" right after the opening is a member.
+func readClass(s string) (expr string, n int, err error) {
 	n = 1
-	if n < len(s) && (s[n] == '!' || s[n] == '^') {
-		t.negate = true
+	negate := len(s) > 1 && (s[1] == '!' || s[1] == '^')
+	if negate {
 		n++
+	}
+	add := func(lo, hi rune) {
+		if lo <= hi {
+			expr += fmt.Sprintf(`\x{%x}-\x{%x}`, lo, hi)
+		}
 	}
 	for first := true; ; first = false {
 		switch {
 		case n >= len(s):
-			return token{}, 0, `has a "[" without "]"`
+			return "", 0, errors.New(`has a "[" without "]"`)
+		case s[n] == ']' && !first && negate:
+			return "[^/" + expr + "]", n + 1, nil
+		case s[n] == ']' && !first && expr == "":
+			return `[^\x{0}-\x{10ffff}]`, n + 1, nil // nothing
 		case s[n] == ']' && !first:
-			return t, n + 1, ""
+			return "[" + expr + "]", n + 1, nil
 		}
-		lo, w, why := readRune(s[n:])
-		if why != "" {
-			return token{}, 0, why
+		lo, w, err := readRune(s[n:])
+		if err != nil {
+			return "", 0, err
 		}
 		n += w
 		hi := lo
 		if strings.HasPrefix(s[n:], "-") && !strings.HasPrefix(s[n:], "-]") && n+1 < len(s) {
-			hi, w, why = readRune(s[n+1:])
-			if why != "" {
-				return token{}, 0, why
+			if hi, w, err = readRune(s[n+1:]); err != nil {
+				return "", 0, err
 			}
 			n += 1 + w
 		}
-		t.ranges = append(t.ranges, runeRange{lo, hi})
+		if negate {
+			add(lo, hi)
+		} else {
+			add(lo, min(hi, '/'-1)) // never "/"
+			add(max(lo, '/'+1), hi)
+		}
 	}
 }
 
@@ -122,95 +131,20 @@ func readClass(s string) (t token, n int, why string) {
 func (p Pattern) String() string { return p.text }
 
 // HasWildcards reports whether the pattern can match more than one key.
-func (p Pattern) HasWildcards() bool {
-	for _, t := range p.tokens {
-		if t.kind != literal {
-			return true
-		}
-	}
-	return false
-}
+func (p Pattern) HasWildcards() bool { return p.wild }
 
 // Prefix returns the literal prefix of all matching keys; for a pattern without wildcards that is the whole key.
-func (p Pattern) Prefix() string {
-	var b strings.Builder
-	for _, t := range p.tokens {
-		if t.kind != literal {
-			break
-		}
-		b.WriteRune(t.r)
-	}
-	return b.String()
-}
+func (p Pattern) Prefix() string { return p.prefix }
 
 // Flat reports whether no matching key can have a "/" after the literal prefix, so that a listing may skip
 // everything deeper.
-func (p Pattern) Flat() bool {
-	wild := false
-	for _, t := range p.tokens {
-		wild = wild || t.kind != literal
-		if wild && (t.kind == globstar || t.kind == literal && t.r == '/') {
-			return false
-		}
-	}
-	return true
-}
+func (p Pattern) Flat() bool { return !p.deep }
 
 // Deep returns the pattern that matches everything in a folder that p matches.
 func (p Pattern) Deep() Pattern {
-	tokens := append([]token(nil), p.tokens...)
-	if n := len(tokens); n == 0 || tokens[n-1].kind != literal || tokens[n-1].r != '/' {
-		tokens = append(tokens, token{kind: literal, r: '/'})
-	}
-	return Pattern{text: p.text + "/**", tokens: append(tokens, token{kind: globstar})}
+	deep, _ := Compile(strings.TrimSuffix(p.text, "/") + "/**") // a valid pattern followed by valid tokens
+	return deep
 }
 
-// Match reports whether the whole key matches. It tracks all positions in the pattern at once and never
-// backtracks.
-func (p Pattern) Match(key string) bool {
-	now := make([]bool, len(p.tokens)+1)
-	next := make([]bool, len(p.tokens)+1)
-	p.reach(now, 0)
-	for _, r := range key {
-		clear(next)
-		for i, t := range p.tokens {
-			if !now[i] || !t.accepts(r) {
-				continue
-			}
-			if t.kind == star || t.kind == globstar {
-				p.reach(next, i)
-			} else {
-				p.reach(next, i+1)
-			}
-		}
-		now, next = next, now
-	}
-	return now[len(p.tokens)]
-}
-
-// reach marks position i and the positions after stars that may match nothing.
-func (p Pattern) reach(set []bool, i int) {
-	for !set[i] {
-		set[i] = true
-		if i == len(p.tokens) || p.tokens[i].kind != star && p.tokens[i].kind != globstar {
-			return
-		}
-		i++
-	}
-}
-
-func (t token) accepts(r rune) bool {
-	switch t.kind {
-	case literal:
-		return r == t.r
-	case globstar:
-		return true
-	case one, star:
-		return r != '/'
-	}
-	in := false
-	for _, rr := range t.ranges {
-		in = in || rr.lo <= r && r <= rr.hi
-	}
-	return in != t.negate && r != '/'
-}
+// Match reports whether the whole key matches.
+func (p Pattern) Match(key string) bool { return p.expr.MatchString(key) }

@@ -37,6 +37,7 @@ type Target struct {
 	opts    Options
 	remote  address.Remote
 	pattern address.Pattern // of keys; a literal key unless wild
+	deep    address.Pattern // of everything in the folders that match
 	wild    bool
 }
 
@@ -53,7 +54,7 @@ func ReadTarget(arg string, opts Options) (Target, error) {
 	if t.pattern, err = address.Compile(remote.Key); err != nil {
 		return Target{}, err
 	}
-	t.wild = t.pattern.HasWildcards()
+	t.wild, t.deep = t.pattern.HasWildcards(), t.pattern.Deep()
 	if !t.wild {
 		t.remote.Key = t.pattern.Prefix() // the key without escapes
 	}
@@ -172,7 +173,7 @@ func (t Target) matches(key string) bool {
 	if !t.wild {
 		return true
 	}
-	return t.pattern.Match(key) || t.opts.Recursive && t.pattern.Deep().Match(key)
+	return t.pattern.Match(key) || t.opts.Recursive && t.deep.Match(key)
 }
 
 // object adds the relative name to a file. As in rsync, "dir" keeps its name in it and "dir/" does not.
