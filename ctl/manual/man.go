@@ -3,66 +3,55 @@ package manual
 import (
 	"fmt"
 	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ringstore/ringstore/ctl/cli"
 )
 
-// Man returns the page in the format of man(1), with references to its parent and the pages below it.
-func (p *Page) Man() string {
+// Man returns the page of a command in the format of man(1), with references to its parent and the pages below it.
+func Man(cmd *cobra.Command) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, ".TH %s %s \"\" \"Ringstore\" \"Ringstore\"\n", quote(strings.ToUpper(p.dashed())), p.section())
-	fmt.Fprintf(&b, ".SH NAME\n%s \\- %s\n", roff(p.dashed()), roff(p.Short))
-	if !p.Topic() {
-		fmt.Fprintf(&b, ".SH SYNOPSIS\n.B %s\n", quote(p.Use))
+	fmt.Fprintf(&b, ".TH %s %s \"\" \"Ringstore\" \"Ringstore\"\n", quote(strings.ToUpper(dashed(cmd))), section(cmd))
+	fmt.Fprintf(&b, ".SH NAME\n%s \\- %s\n", roff(dashed(cmd)), roff(cmd.Short))
+	if !cmd.IsAdditionalHelpTopicCommand() {
+		fmt.Fprintf(&b, ".SH SYNOPSIS\n.B %s\n", quote(cmd.UseLine()))
 	}
 	b.WriteString(".SH DESCRIPTION\n")
-	for _, block := range p.Text {
-		block.man(&b)
-	}
-	for _, g := range p.Below {
-		fmt.Fprintf(&b, ".SH %s\n", quote(strings.ToUpper(g.Title)))
-		for _, below := range g.Pages {
-			fmt.Fprintf(&b, ".TP\n.B %s\n%s\n", quote(below.Path), roff(below.Short))
+	for _, block := range blocks(cmd) {
+		if block.plain {
+			verbatim(&b, block.lines)
+		} else {
+			fmt.Fprintf(&b, ".PP\n%s\n", roff(block.lines[0]))
 		}
 	}
-	manFlags(&b, "OPTIONS", p.Flags)
-	manFlags(&b, "OPTIONS OF ALL COMMANDS", p.Global)
-	if len(p.Examples) > 0 {
+	var others []*cobra.Command
+	if cmd.HasParent() {
+		others = append(others, cmd.Parent())
+	}
+	for _, g := range groups(cmd) {
+		fmt.Fprintf(&b, ".SH %s\n", quote(strings.ToUpper(g.title)))
+		for _, below := range g.commands {
+			fmt.Fprintf(&b, ".TP\n.B %s\n%s\n", quote(below.CommandPath()), roff(below.Short))
+		}
+		others = append(others, g.commands...)
+	}
+	manFlags(&b, "OPTIONS", flags(cmd.LocalNonPersistentFlags()))
+	manFlags(&b, "OPTIONS OF ALL COMMANDS", flags(cmd.PersistentFlags()))
+	if cmd.HasExample() {
 		b.WriteString(".SH EXAMPLES\n")
-		verbatim(&b, p.Examples)
+		verbatim(&b, examples(cmd))
 	}
-	if p.ExitCodes != "" {
-		fmt.Fprintf(&b, ".SH EXIT STATUS\n%s.\n", roff(p.ExitCodes))
+	if codes := cmd.Annotations[cli.ExitCodes]; codes != "" {
+		fmt.Fprintf(&b, ".SH EXIT STATUS\n%s.\n", roff(codes))
 	}
-	p.seeAlso(&b)
-	return b.String()
-}
-
-func (p *Page) seeAlso(b *strings.Builder) {
-	var others []*Page
-	if p.Parent != nil {
-		others = append(others, p.Parent)
+	if len(others) > 0 {
+		b.WriteString(".SH SEE ALSO\n")
 	}
-	for _, g := range p.Below {
-		others = append(others, g.Pages...)
-	}
-	if len(others) == 0 {
-		return
-	}
-	b.WriteString(".SH SEE ALSO\n")
 	for i, other := range others {
-		end := ","
-		if i == len(others)-1 {
-			end = ""
-		}
-		fmt.Fprintf(b, ".BR %s (%s)%s\n", roff(other.dashed()), other.section(), end)
+		fmt.Fprintf(&b, ".BR %s (%s)%s\n", roff(dashed(other)), section(other), strings.Repeat(",", min(len(others)-1-i, 1)))
 	}
-}
-
-func (block Block) man(b *strings.Builder) {
-	if block.Plain {
-		verbatim(b, block.Lines)
-		return
-	}
-	fmt.Fprintf(b, ".PP\n%s\n", roff(block.Lines[0]))
+	return b.String()
 }
 
 func verbatim(b *strings.Builder, lines []string) {
@@ -73,13 +62,13 @@ func verbatim(b *strings.Builder, lines []string) {
 	b.WriteString(".fi\n")
 }
 
-func manFlags(b *strings.Builder, title string, flags []Flag) {
+func manFlags(b *strings.Builder, title string, flags []flag) {
 	if len(flags) == 0 {
 		return
 	}
 	fmt.Fprintf(b, ".SH %s\n", quote(title))
 	for _, f := range flags {
-		fmt.Fprintf(b, ".TP\n%s\n%s\n", roff(f.synopsis()), roff(f.text()))
+		fmt.Fprintf(b, ".TP\n%s\n%s\n", roff(f.synopsis), roff(f.text))
 	}
 }
 

@@ -3,178 +3,116 @@
 package manual
 
 import (
+	"cmp"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-
-	"github.com/ringstore/ringstore/ctl/cli"
 )
 
-// Page is the documentation of a command or a help topic.
-type Page struct {
-	Path      string // "s3ctl bucket create"
-	Short     string
-	Use       string // synopsis; "" for a topic
-	Text      []Block
-	Examples  []string // lines
-	Flags     []Flag   // of the command itself
-	Global    []Flag   // of all commands below; set for the root only
-	ExitCodes string   // one line; "" for a command that only has verbs below it
-	Below     []Group
-	Parent    *Page // nil for the root
-}
-
-// Block is a paragraph, or preformatted lines.
-type Block struct {
-	Plain bool
-	Lines []string // a paragraph has one
-}
-
-// Flag is a flag.
-type Flag struct {
-	Name    string // "-r, --recursive"
-	Value   string // the type of its value, such as "int" or "PATTERN"; "" if it has none
-	Usage   string
-	Default string // "" if it is the zero value
-}
-
-func (f Flag) synopsis() string { return strings.TrimSpace(f.Name + " " + f.Value) }
-
-// text is the usage and the default.
-func (f Flag) text() string {
-	if f.Default == "" {
-		return f.Usage
-	}
-	return f.Usage + " (default " + f.Default + ")"
-}
-
-// Group is a titled list of commands below another.
-type Group struct {
-	Title string
-	Pages []*Page
-}
-
-// Topic reports whether the page is a help topic and not a command.
-func (p *Page) Topic() bool { return p.Use == "" }
-
-// File returns the path of the page in a folder of man pages: commands are in section 1, topics in section 7.
-func (p *Page) File() string { return "man" + p.section() + "/" + p.dashed() + "." + p.section() }
-
-func (p *Page) dashed() string { return strings.ReplaceAll(p.Path, " ", "-") }
-
-func (p *Page) section() string {
-	if p.Topic() {
-		return "7"
-	}
-	return "1"
-}
-
-// All returns the page and all pages below it, in the order of the help.
-func (p *Page) All() []*Page {
-	pages := []*Page{p}
-	for _, g := range p.Below {
-		for _, below := range g.Pages {
-			pages = append(pages, below.All()...)
+// Pages returns the commands and topics that have a page: the command and all below it that are not hidden, in the order of the
+// help.
+func Pages(cmd *cobra.Command) []*cobra.Command {
+	pages := []*cobra.Command{cmd}
+	for _, g := range groups(cmd) {
+		for _, below := range g.commands {
+			pages = append(pages, Pages(below)...)
 		}
 	}
 	return pages
 }
 
-// Read returns the page of a command and of all commands below it that are not hidden.
-func Read(cmd *cobra.Command) *Page {
-	p := &Page{Path: cmd.CommandPath(), Short: cmd.Short, ExitCodes: cmd.Annotations[cli.ExitCodes]}
-	p.Text = blocks(cmd.Long)
-	if len(p.Text) == 0 {
-		p.Text = blocks(cmd.Short + ".")
+// File returns the path of a page in a folder of man pages: commands are in section 1, topics in section 7.
+func File(cmd *cobra.Command) string {
+	return "man" + section(cmd) + "/" + dashed(cmd) + "." + section(cmd)
+}
+
+func section(cmd *cobra.Command) string {
+	if cmd.IsAdditionalHelpTopicCommand() {
+		return "7"
 	}
-	if !cmd.IsAdditionalHelpTopicCommand() {
-		p.Use = cmd.UseLine()
-	}
-	if cmd.HasExample() {
-		p.Examples = undent(cmd.Example)
-	}
-	p.Flags = flags(cmd.LocalNonPersistentFlags())
-	p.Global = flags(cmd.PersistentFlags())
-	p.Below = groups(cmd)
-	for _, g := range p.Below {
-		for _, below := range g.Pages {
-			below.Parent = p
-		}
-	}
-	return p
+	return "1"
+}
+
+func dashed(cmd *cobra.Command) string { return strings.ReplaceAll(cmd.CommandPath(), " ", "-") }
+
+// group is a titled list of commands below another.
+type group struct {
+	id, title string
+	commands  []*cobra.Command
 }
 
 // groups groups the commands below by the titles of the help.
-func groups(cmd *cobra.Command) []Group {
-	all := make([]Group, 0, len(cmd.Groups())+2)
-	byID := map[string]int{}
+func groups(cmd *cobra.Command) []group {
+	all := make([]group, 0, len(cmd.Groups())+2)
 	for _, g := range cmd.Groups() {
-		byID[g.ID] = len(all)
-		all = append(all, Group{Title: strings.TrimSuffix(g.Title, ":")})
+		all = append(all, group{id: g.ID, title: strings.TrimSuffix(g.Title, ":")})
 	}
-	other, topics := len(all), len(all)+1
-	all = append(all, Group{Title: "Commands"}, Group{Title: "Topics"})
+	all = append(all, group{title: "Commands"}, group{id: "topic", title: "Topics"})
 	for _, below := range cmd.Commands() {
-		at, grouped := byID[below.GroupID]
+		id := below.GroupID
 		switch {
 		case below.IsAdditionalHelpTopicCommand():
-			at = topics
+			id = "topic"
 		case !below.IsAvailableCommand(), below.Name() == "help":
 			continue
-		case !grouped:
-			at = other
 		}
-		all[at].Pages = append(all[at].Pages, Read(below))
+		at := slices.IndexFunc(all, func(g group) bool { return g.id == id })
+		all[at].commands = append(all[at].commands, below)
 	}
-	var used []Group
-	for _, g := range all {
-		if len(g.Pages) > 0 {
-			used = append(used, g)
-		}
-	}
-	return used
+	return slices.DeleteFunc(all, func(g group) bool { return len(g.commands) == 0 })
 }
 
-func flags(set *pflag.FlagSet) (list []Flag) {
+// flag is a flag as it is written, and what it does.
+type flag struct{ synopsis, text string }
+
+func flags(set *pflag.FlagSet) (list []flag) {
 	set.VisitAll(func(f *pflag.Flag) {
 		if f.Hidden || f.Name == "help" {
 			return
 		}
-		one := Flag{Name: "--" + f.Name}
+		value, text := pflag.UnquoteUsage(f)
+		if value != "" && f.DefValue != "" && f.DefValue != "0" {
+			text += " (default " + f.DefValue + ")"
+		}
+		name := "--" + f.Name
 		if f.Shorthand != "" {
-			one.Name = "-" + f.Shorthand + ", " + one.Name
+			name = "-" + f.Shorthand + ", " + name
 		}
-		one.Value, one.Usage = pflag.UnquoteUsage(f)
-		if one.Value != "" && f.DefValue != "" && f.DefValue != "0" {
-			one.Default = f.DefValue
-		}
-		list = append(list, one)
+		list = append(list, flag{strings.TrimSpace(name + " " + value), text})
 	})
 	return list
 }
 
-// blocks splits a text at blank lines. Indented lines and tables are preformatted.
-func blocks(text string) (list []Block) {
-	for part := range strings.SplitSeq(strings.Trim(text, "\n"), "\n\n") {
+// block is a paragraph of one line, or preformatted lines.
+type block struct {
+	plain bool
+	lines []string
+}
+
+// blocks splits the text of a page at blank lines. Indented lines and tables are preformatted.
+func blocks(cmd *cobra.Command) (list []block) {
+	for part := range strings.SplitSeq(strings.Trim(cmp.Or(cmd.Long, cmd.Short+"."), "\n"), "\n\n") {
 		lines := strings.Split(strings.Trim(part, "\n"), "\n")
-		if lines[0] == "" {
-			continue
+		plain := strings.HasPrefix(lines[0], "  ") || strings.HasPrefix(lines[0], "|")
+		if !plain {
+			lines = []string{strings.Join(lines, " ")}
 		}
-		b := Block{Plain: strings.HasPrefix(lines[0], "  ") || strings.HasPrefix(lines[0], "|"), Lines: lines}
-		if !b.Plain {
-			b.Lines = []string{strings.Join(lines, " ")}
-		}
-		list = append(list, b)
+		list = append(list, block{plain, lines})
 	}
 	return list
 }
 
 // undent removes the indentation that examples have in the help.
-func undent(text string) []string {
-	lines := strings.Split(strings.Trim(text, "\n"), "\n")
+func undent(lines ...string) []string {
 	for i := range lines {
 		lines[i] = strings.TrimPrefix(lines[i], "  ")
 	}
 	return lines
+}
+
+// examples returns the lines of the examples.
+func examples(cmd *cobra.Command) []string {
+	return undent(strings.Split(strings.Trim(cmd.Example, "\n"), "\n")...)
 }

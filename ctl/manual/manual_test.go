@@ -86,16 +86,16 @@ Exit codes: 0 ok, 2 usage.
 ## tool topic
 
 What a topic says.
-`, manual.Markdown(manual.Read(tool())))
+`, manual.Markdown(tool()))
 }
 
 func TestMan(t *testing.T) {
 	t.Parallel()
-	root := manual.Read(tool())
-	pages := root.All()
+	root := tool()
+	pages := manual.Pages(root)
 	require.Len(t, pages, 3, "what is hidden has no page")
 	cut, topic := pages[1], pages[2]
-	require.Equal(t, []string{"man1/tool.1", "man1/tool-cut.1", "man7/tool-topic.7"}, []string{root.File(), cut.File(), topic.File()})
+	require.Equal(t, []string{"man1/tool.1", "man1/tool-cut.1", "man7/tool-topic.7"}, []string{manual.File(root), manual.File(cut), manual.File(topic)})
 	require.Equal(t, `.TH "TOOL\-CUT" 1 "" "Ringstore" "Ringstore"
 .SH NAME
 tool\-cut \- Cut files
@@ -131,8 +131,8 @@ tool cut *.jpg
 0 ok, 2 usage.
 .SH SEE ALSO
 .BR tool (1)
-`, cut.Man())
-	require.Contains(t, root.Man(), ".SH \"GROUP\"\n.TP\n.B \"tool cut\"\nCut files\n")
-	require.Contains(t, root.Man(), ".SH SEE ALSO\n.BR tool\\-cut (1),\n.BR tool\\-topic (7)\n")
-	require.NotContains(t, topic.Man(), "SYNOPSIS")
+`, manual.Man(cut))
+	require.Contains(t, manual.Man(root), ".SH \"GROUP\"\n.TP\n.B \"tool cut\"\nCut files\n")
+	require.Contains(t, manual.Man(root), ".SH SEE ALSO\n.BR tool\\-cut (1),\n.BR tool\\-topic (7)\n")
+	require.NotContains(t, manual.Man(topic), "SYNOPSIS")
 }

@@ -4,72 +4,67 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ringstore/ringstore/ctl/cli"
 )
 
 // Markdown returns the whole manual as one document.
-func Markdown(root *Page) string {
+func Markdown(root *cobra.Command) string {
 	var b strings.Builder
 	b.WriteString("# s3ctl\n\n<!-- Generated from the commands; do not edit. To regenerate: scripts/generate docs -->\n\n")
-	contents(&b, root)
-	for _, p := range root.All() {
-		if p != root {
-			fmt.Fprintf(&b, "## %s\n\n", p.Path)
-		}
-		p.markdown(&b)
-	}
-	return strings.TrimRight(b.String(), "\n") + "\n"
-}
-
-// contents writes the list of all pages, as links.
-func contents(b *strings.Builder, root *Page) {
-	for _, g := range root.Below {
-		fmt.Fprintf(b, "**%s**:", g.Title)
-		for _, p := range g.Pages {
-			for _, one := range p.All() {
-				if len(one.Below) == 0 {
-					fmt.Fprintf(b, "\n[%s](#%s)", strings.TrimPrefix(one.Path, root.Path+" "), one.dashed())
+	for _, g := range groups(root) { // the contents
+		fmt.Fprintf(&b, "**%s**:", g.title)
+		for _, cmd := range g.commands {
+			for _, one := range Pages(cmd) {
+				if !one.HasSubCommands() {
+					fmt.Fprintf(&b, "\n[%s](#%s)", strings.TrimPrefix(one.CommandPath(), root.CommandPath()+" "), dashed(one))
 				}
 			}
 		}
 		b.WriteString("\n\n")
 	}
+	for _, cmd := range Pages(root) {
+		if cmd != root {
+			fmt.Fprintf(&b, "## %s\n\n", cmd.CommandPath())
+		}
+		markdown(&b, cmd)
+	}
+	return strings.TrimRight(b.String(), "\n") + "\n"
 }
 
-func (p *Page) markdown(b *strings.Builder) {
-	if !p.Topic() {
-		fmt.Fprintf(b, "```\n%s\n```\n\n", p.Use)
+func markdown(b *strings.Builder, cmd *cobra.Command) {
+	if !cmd.IsAdditionalHelpTopicCommand() {
+		fmt.Fprintf(b, "```\n%s\n```\n\n", cmd.UseLine())
 	}
-	for _, block := range p.Text {
-		block.markdown(b)
+	for _, block := range blocks(cmd) {
+		switch {
+		case !block.plain:
+			b.WriteString(escape(block.lines[0]) + "\n\n")
+		case strings.HasPrefix(block.lines[0], "|"): // tables have the same syntax
+			b.WriteString(strings.Join(block.lines, "\n") + "\n\n")
+		default:
+			b.WriteString("```\n" + strings.Join(undent(block.lines...), "\n") + "\n```\n\n")
+		}
 	}
-	if len(p.Examples) > 0 {
-		fmt.Fprintf(b, "Examples:\n\n```\n%s\n```\n\n", strings.Join(p.Examples, "\n"))
+	if cmd.HasExample() {
+		fmt.Fprintf(b, "Examples:\n\n```\n%s\n```\n\n", strings.Join(examples(cmd), "\n"))
 	}
-	markdownFlags(b, "Flags", p.Flags)
-	markdownFlags(b, "Flags of all commands", p.Global)
-	if p.ExitCodes != "" {
-		fmt.Fprintf(b, "Exit codes: %s.\n\n", escape(p.ExitCodes))
-	}
-}
-
-func (block Block) markdown(b *strings.Builder) {
-	switch {
-	case !block.Plain:
-		b.WriteString(escape(block.Lines[0]) + "\n\n")
-	case strings.HasPrefix(block.Lines[0], "|"): // tables have the same syntax
-		b.WriteString(strings.Join(block.Lines, "\n") + "\n\n")
-	default:
-		b.WriteString("```\n" + strings.Join(undent(strings.Join(block.Lines, "\n")), "\n") + "\n```\n\n")
+	markdownFlags(b, "Flags", flags(cmd.LocalNonPersistentFlags()))
+	markdownFlags(b, "Flags of all commands", flags(cmd.PersistentFlags()))
+	if codes := cmd.Annotations[cli.ExitCodes]; codes != "" {
+		fmt.Fprintf(b, "Exit codes: %s.\n\n", escape(codes))
 	}
 }
 
-func markdownFlags(b *strings.Builder, title string, flags []Flag) {
+func markdownFlags(b *strings.Builder, title string, flags []flag) {
 	if len(flags) == 0 {
 		return
 	}
 	fmt.Fprintf(b, "| %s | |\n| --- | --- |\n", title)
 	for _, f := range flags {
-		fmt.Fprintf(b, "| `%s` | %s |\n", f.synopsis(), strings.ReplaceAll(escape(f.text()), "|", `\|`))
+		fmt.Fprintf(b, "| `%s` | %s |\n", f.synopsis, strings.ReplaceAll(escape(f.text), "|", `\|`))
 	}
 	b.WriteString("\n")
 }

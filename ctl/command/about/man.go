@@ -47,7 +47,7 @@ are created if they do not exist, and list them. They have the same text as --he
 }
 
 func (o *ManOptions) run(_ context.Context, cmd *cobra.Command) error {
-	root := manual.Read(cmd.Root())
+	root := cmd.Root()
 	switch {
 	case o.Dir != "" && len(o.Command) > 0:
 		return cli.Usage(cmd, "--dir writes all pages, and takes no command")
@@ -57,15 +57,15 @@ func (o *ManOptions) run(_ context.Context, cmd *cobra.Command) error {
 	case o.Dir != "":
 		return o.all(root)
 	}
-	path := strings.Join(append([]string{root.Path}, o.Command...), " ")
-	for _, page := range root.All() {
-		if page.Path == path {
-			_, err := io.WriteString(o.Factory.IO.Out, page.Man())
+	path := strings.Join(append([]string{root.Name()}, o.Command...), " ")
+	for _, page := range manual.Pages(root) {
+		if page.CommandPath() == path {
+			_, err := io.WriteString(o.Factory.IO.Out, manual.Man(page))
 			return err
 		}
 	}
-	return fault.New(problem.NotFound, "the command %q does not exist", strings.TrimPrefix(path, root.Path+" ")).
-		WithHint("%s --help    lists the commands", root.Path)
+	return fault.New(problem.NotFound, "the command %q does not exist", strings.TrimPrefix(path, root.Name()+" ")).
+		WithHint("%s --help    lists the commands", root.Name())
 }
 
 // page is the --json line for a man page that was written.
@@ -74,14 +74,14 @@ type page struct {
 }
 
 // all writes all pages and lists their paths.
-func (o *ManOptions) all(root *manual.Page) error {
+func (o *ManOptions) all(root *cobra.Command) error {
 	var written []string
-	for _, p := range root.All() {
-		path := filepath.Join(o.Dir, filepath.FromSlash(p.File()))
+	for _, p := range manual.Pages(root) {
+		path := filepath.Join(o.Dir, filepath.FromSlash(manual.File(p)))
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return fault.Wrap(filepath.Dir(path), err)
 		}
-		if err := replace(path, p.Man()); err != nil {
+		if err := replace(path, manual.Man(p)); err != nil {
 			return fault.Wrap(path, err)
 		}
 		written = append(written, path)
