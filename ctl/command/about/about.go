@@ -3,11 +3,14 @@
 package about
 
 import (
+	_ "embed"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/ringstore/ringstore/ctl/cli"
+	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/proto/problem"
 )
 
 // NewVersion makes the command.
@@ -48,4 +51,42 @@ func short(b cli.Build) string {
 		commit += " and changes"
 	}
 	return commit
+}
+
+// The completion scripts. None of them evaluates the command line or the completions, since a key could otherwise run a
+// command.
+var (
+	//go:embed completion.bash
+	bashScript []byte
+	//go:embed completion.zsh
+	zshScript []byte
+	//go:embed completion.fish
+	fishScript []byte
+)
+
+// NewCompletion returns the command. It replaces cobra's own, whose scripts evaluate the command line including completed
+// names.
+func NewCompletion(f *cli.Factory) *cobra.Command {
+	shell := ""
+	return &cobra.Command{
+		Use:   "completion bash|zsh|fish",
+		Short: "Write a shell completion script",
+		Long: `Write a script that adds completion of s3ctl command lines to a shell: commands and flags,
+profiles and sessions, and live from the server buckets and keys. It waits for the server
+for at most two seconds, and completes nothing after an error.`,
+		Example: `  source <(s3ctl completion bash)                 this shell
+  s3ctl completion bash > ~/.local/share/bash-completion/completions/s3ctl
+  s3ctl completion zsh > "${fpath[1]}/_s3ctl"
+  s3ctl completion fish > ~/.config/fish/completions/s3ctl.fish`,
+		Args:      cli.Words(&shell),
+		ValidArgs: []string{"bash", "zsh", "fish"},
+		RunE: func(*cobra.Command, []string) error {
+			script, known := map[string][]byte{"bash": bashScript, "zsh": zshScript, "fish": fishScript}[shell]
+			if !known {
+				return fault.New(problem.Usage, "there is no completion for %q", shell).WithHint("choose bash, zsh or fish")
+			}
+			_, err := f.IO.Out.Write(script)
+			return cli.Classified(err)
+		},
+	}
 }

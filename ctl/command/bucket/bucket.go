@@ -1,8 +1,9 @@
-// Package bucket has the commands below `s3ctl bucket`, one file each.
+// Package bucket has the commands below `s3ctl bucket`.
 package bucket
 
 import (
 	"context"
+	"strconv"
 	"strings"
 	"time"
 
@@ -63,4 +64,118 @@ type shown struct {
 
 func describe(b rest.Bucket) shown {
 	return shown{Address: address.Scheme + b.Name, Bucket: b.Name, Survive: b.Survive, Created: cli.Time(b.CreatedAt)}
+}
+
+// CreateOptions are the options of bucket create.
+type CreateOptions struct {
+	Factory *cli.Factory
+
+	Buckets []string
+	Survive *int // nil: the cluster's default
+}
+
+// NewCreate returns the command.
+func NewCreate(f *cli.Factory) *cobra.Command {
+	o := &CreateOptions{Factory: f}
+	survive := 0
+	cmd := &cobra.Command{
+		Use:   "create s3://BUCKET...",
+		Short: "Create buckets",
+		Example: `  s3ctl bucket create s3://photos
+  s3ctl bucket create --survive 1 s3://scratch`,
+		Args: cli.List(&o.Buckets, 1),
+		PreRun: func(cmd *cobra.Command, _ []string) {
+			if cmd.Flags().Changed("survive") {
+				o.Survive = &survive
+			}
+		},
+		RunE: f.Run(o, o.run),
+	}
+	cmd.Flags().IntVar(&survive, "survive", 0, "node failures that new data must survive, 0 to 3 (default: the cluster's setting)")
+	return cmd
+}
+
+func (o *CreateOptions) run(ctx context.Context, _ *cobra.Command) error {
+	return each(ctx, o.Factory, "bucket create", o.Buckets, func(c *client.Client, bucket address.Remote) (cli.Result, error) {
+		b, err := c.CreateBucket(ctx, bucket.Bucket, o.Survive)
+		s := describe(b)
+		return cli.Result{JSON: s, Cells: []string{s.Address}, Line: "created " + s.Address}, err
+	})
+}
+
+// LsOptions are the options of bucket ls.
+type LsOptions struct {
+	Factory *cli.Factory
+}
+
+// NewLs returns the command.
+func NewLs(f *cli.Factory) *cobra.Command {
+	o := &LsOptions{Factory: f}
+	return &cobra.Command{
+		Use:   "ls",
+		Short: "List buckets and their policies",
+		Args:  cli.Words(),
+		RunE:  f.Run(o, o.run),
+	}
+}
+
+func (o *LsOptions) run(ctx context.Context, _ *cobra.Command) error {
+	c, err := o.Factory.Client()
+	if err != nil {
+		return err
+	}
+	buckets, err := c.Buckets(ctx)
+	if err != nil {
+		return err
+	}
+	rows := o.Factory.Rows(term.Column{Title: "BUCKET"}, term.Column{Title: "SURVIVES"}, term.Column{Title: "CREATED"})
+	for _, b := range buckets {
+		s := describe(b)
+		if err := rows.Add(s, s.Address, survives(s.Survive), s.Created); err != nil {
+			return err
+		}
+	}
+	return rows.Flush(nil)
+}
+
+func survives(n *int) string {
+	if n == nil {
+		return "default"
+	}
+	return strconv.Itoa(*n)
+}
+
+// RmOptions are the options of bucket rm.
+type RmOptions struct {
+	Factory *cli.Factory
+
+	Buckets []string
+}
+
+// NewRm returns the command.
+func NewRm(f *cli.Factory) *cobra.Command {
+	o := &RmOptions{Factory: f}
+	return &cobra.Command{
+		Use:   "rm s3://BUCKET...",
+		Short: "Remove empty buckets",
+		Args:  cli.List(&o.Buckets, 1),
+		RunE:  f.Run(o, o.run),
+	}
+}
+
+// removed is the --json line for a bucket that was removed.
+type removed struct {
+	Address string `json:"address"`
+	Bucket  string `json:"bucket"`
+}
+
+func (o *RmOptions) run(ctx context.Context, _ *cobra.Command) error {
+	return each(ctx, o.Factory, "bucket rm", o.Buckets, func(c *client.Client, bucket address.Remote) (cli.Result, error) {
+		where := bucket.String()
+		err := c.DeleteBucket(ctx, bucket.Bucket)
+		if e, ok := err.(*fault.Error); ok && e.Kind == problem.Conflict { //nolint:errorlint // the client returns it unwrapped
+			e.Hint = "s3ctl rm -r " + where + "    removes its objects"
+		}
+		return cli.Result{JSON: removed{Address: where, Bucket: bucket.Bucket}, Cells: []string{where}, Line: "removed " + where}, err
+	})
 }

@@ -1,10 +1,13 @@
-// Package profile has the commands below `s3ctl profile`, one file each.
+// Package profile has the commands below `s3ctl profile`.
 package profile
 
 import (
+	"context"
+
 	"github.com/spf13/cobra"
 
 	"github.com/ringstore/ringstore/ctl/cli"
+	"github.com/ringstore/ringstore/ctl/term"
 	profiles "github.com/ringstore/ringstore/profile"
 )
 
@@ -36,4 +39,92 @@ func load(f *cli.Factory) (file profiles.File, set profiles.Set, err error) {
 		set, err = file.Load()
 	}
 	return file, set, err
+}
+
+// LsOptions are the options of profile ls.
+type LsOptions struct {
+	Factory *cli.Factory
+}
+
+// NewLs returns the command.
+func NewLs(f *cli.Factory) *cobra.Command {
+	o := &LsOptions{Factory: f}
+	return &cobra.Command{
+		Use:   "ls",
+		Short: "List the profiles, without their secrets",
+		Args:  cli.Words(),
+		RunE:  f.Run(o, o.run),
+	}
+}
+
+func (o *LsOptions) run(context.Context, *cobra.Command) error {
+	_, set, err := load(o.Factory)
+	if err != nil {
+		return err
+	}
+	rows := o.Factory.Rows(term.Column{Title: "NAME"}, term.Column{Title: "ENDPOINT"}, term.Column{Title: "ACCESS KEY"}, term.Column{Title: "DEFAULT"})
+	for _, name := range set.Names() {
+		line := describe(name, set.Profiles[name], name == set.DefaultName())
+		star := map[bool]string{true: "*", false: ""}[line.Default]
+		if err := rows.Add(line, name, line.Endpoint, line.AccessKey, star); err != nil {
+			return err
+		}
+	}
+	return rows.Flush(nil)
+}
+
+// UseOptions are the options of profile use.
+type UseOptions struct {
+	Factory *cli.Factory
+
+	Name string
+}
+
+// NewUse returns the command.
+func NewUse(f *cli.Factory) *cobra.Command {
+	o := &UseOptions{Factory: f}
+	return &cobra.Command{
+		Use:   "use NAME",
+		Short: "Make a profile the default",
+		Args:  cli.Words(&o.Name),
+		RunE:  f.Run(o, o.run),
+	}
+}
+
+func (o *UseOptions) run(context.Context, *cobra.Command) error {
+	return change(o.Factory, o.Name, "the default profile is now "+o.Name, profiles.File.Use, true)
+}
+
+// change applies do to an existing profile and shows the result.
+func change(f *cli.Factory, name, line string, do func(profiles.File, string) error, isDefault bool) error {
+	file, before, err := load(f)
+	if err != nil {
+		return err
+	}
+	if err := do(file, name); err != nil {
+		return cli.FromProfile(err)
+	}
+	return done(f, line, describe(name, before.Profiles[name], isDefault))
+}
+
+// RmOptions are the options of profile rm.
+type RmOptions struct {
+	Factory *cli.Factory
+
+	Name string
+}
+
+// NewRm returns the command.
+func NewRm(f *cli.Factory) *cobra.Command {
+	o := &RmOptions{Factory: f}
+	return &cobra.Command{
+		Use:   "rm NAME",
+		Short: "Remove a profile",
+		Args:  cli.Words(&o.Name),
+		RunE:  f.Run(o, o.run),
+	}
+}
+
+func (o *RmOptions) run(context.Context, *cobra.Command) error {
+	return change(o.Factory, o.Name, "removed profile "+o.Name, profiles.File.Remove, false)
 }
