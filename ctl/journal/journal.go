@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/proto/problem"
@@ -41,7 +42,7 @@ type Entry struct {
 //
 // A nil Log records nothing.
 type Log struct {
-	in   Folder
+	in   *os.Root
 	name string
 	f    *os.File // opened with O_APPEND
 }
@@ -58,58 +59,56 @@ var (
 	ErrNewer = errors.New("a newer s3ctl wrote this record of a transfer")
 )
 
-// Open creates or opens the log of that name, locks it and reads it: its first line into first, and the others as entries;
-// found is false if it is new or empty. The file must have the given format. Errors: ErrForeign, ErrTaken, ErrNewer,
-// ErrUnreadable (l is then open and usable), and those of the file system. Except after ErrUnreadable, l is nil after an error.
-func Open(in Folder, name, format string, first any) (l *Log, entries []Entry, found bool, err error) {
+// Open creates or opens the log of that name in a folder, which stays open as long as the log. It locks it and reads it: its
+// first line into first, and the others as entries; found is false if it is new or empty. The file must have the given format.
+// Errors: ErrForeign, ErrTaken, ErrNewer, ErrUnreadable (l is then open and usable), and those of the file system. Except after
+// ErrUnreadable, l is nil after an error.
+func Open(in *os.Root, name, format string, first any) (l *Log, entries []Entry, found bool, err error) {
 	for {
 		f, err := OpenOwn(in, name, os.O_APPEND)
 		if err != nil {
 			return nil, nil, false, err
 		}
-		l, entries, found, err = read(in, name, f, format, first)
-		if l == nil || l.isNamed() {
+		l = &Log{in, name, f}
+		entries, found, err = l.read(format, first)
+		switch {
+		case err != nil && !errors.Is(err, ErrUnreadable):
+			l.Close()
+			return nil, nil, false, err
+		case l.isNamed():
 			return l, entries, found, err
 		}
 		l.Close() // the process that held the lock removed it meanwhile
 	}
 }
 
-// read locks and reads an open log. It closes f unless it returns a log.
-func read(in Folder, name string, f *os.File, format string, first any) (l *Log, entries []Entry, found bool, err error) {
-	if taken, err := tryLock(f); err != nil || taken {
-		_ = f.Close()
-		if err != nil {
-			return nil, nil, false, fault.Local(err)
-		}
-		return nil, nil, false, (&fault.Error{Kind: problem.Conflict, Err: ErrTaken}).WithHint("wait for it, or stop it")
+// read locks and reads a log.
+func (l *Log) read(format string, first any) (entries []Entry, found bool, err error) {
+	taken, err := tryLock(l.f)
+	switch {
+	case err != nil:
+		return nil, false, fault.Local(err)
+	case taken:
+		return nil, false, (&fault.Error{Kind: problem.Conflict, Err: ErrTaken}).WithHint("wait for it, or stop it")
 	}
-	l = &Log{in, name, f}
-	data, err := io.ReadAll(io.LimitReader(f, maxLog+1))
-	if err != nil {
-		_ = f.Close()
-		return nil, nil, false, fault.Local(err)
-	}
-	if len(data) == 0 {
-		return l, nil, false, nil
-	}
-	if len(data) > maxLog {
-		return l, nil, false, ErrUnreadable
+	data, err := io.ReadAll(io.LimitReader(l.f, maxLog+1))
+	switch {
+	case err != nil:
+		return nil, false, fault.Local(err)
+	case len(data) == 0:
+		return nil, false, nil
+	case len(data) > maxLog:
+		return nil, false, ErrUnreadable
 	}
 	entries, err = Parse(data, format, first)
 	if e, ok := errors.AsType[*fault.Error](err); ok {
-		_ = f.Close()
-		e.Item = name
-		return nil, nil, false, e
+		e.Item = filepath.Join(l.in.Name(), l.name)
+	}
+	if err != nil {
+		return entries, false, err
 	}
 	// Drop a torn last line, so that the next one does not continue it.
-	if err == nil {
-		if cut := fault.Local(f.Truncate(int64(bytes.LastIndexByte(data, '\n') + 1))); cut != nil {
-			_ = f.Close()
-			return nil, nil, false, cut
-		}
-	}
-	return l, entries, err == nil, err
+	return entries, true, fault.Local(l.f.Truncate(int64(bytes.LastIndexByte(data, '\n') + 1)))
 }
 
 // Parse parses the content of a log: the first line into first, and the others as entries. A torn last line is ignored.

@@ -5,17 +5,11 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/proto/problem"
 )
-
-// Folder holds files with fixed names from one run to the next; *os.Root is one.
-type Folder interface {
-	Lstat(name string) (fs.FileInfo, error)
-	OpenFile(name string, flag int, mode fs.FileMode) (*os.File, error)
-	Remove(name string) error
-}
 
 // ErrForeign means that a file which s3ctl did not create has one of its fixed names.
 var ErrForeign = errors.New("was not created by s3ctl")
@@ -23,7 +17,7 @@ var ErrForeign = errors.New("was not created by s3ctl")
 // OpenOwn opens a file with a predictable name that an earlier run may have created, or creates it with mode 0600.
 // An existing file is used only if no one else can have created it: it must be regular, have one link, belong to
 // the user and not be writable by others. Otherwise the error is ErrForeign, and the file is left as it is.
-func OpenOwn(in Folder, name string, flag int) (*os.File, error) {
+func OpenOwn(in *os.Root, name string, flag int) (*os.File, error) {
 	const tries = 16 // another process may create and remove it meanwhile
 	for range tries {
 		f, err := in.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_RDWR|flag, 0o600)
@@ -38,7 +32,7 @@ func OpenOwn(in Folder, name string, flag int) (*os.File, error) {
 			return nil, fault.Local(err)
 		}
 		if why := foreign(info); why != "" {
-			return nil, fmt.Errorf("%s %w: %s", name, ErrForeign, why)
+			return nil, fmt.Errorf("%s %w: %s", filepath.Join(in.Name(), name), ErrForeign, why)
 		}
 		f, err = in.OpenFile(name, os.O_RDWR|flag|noFollow, 0)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -55,19 +49,3 @@ func OpenOwn(in Folder, name string, flag int) (*os.File, error) {
 	}
 	return nil, fault.New(problem.Conflict, "another program keeps replacing %s", name).WithHint("use a folder that others cannot write to")
 }
-
-// System is the Folder in which names are plain paths.
-var System Folder = system{}
-
-type system struct{}
-
-// Lstat implements Folder.
-func (system) Lstat(name string) (fs.FileInfo, error) { return os.Lstat(name) }
-
-// OpenFile implements Folder.
-func (system) OpenFile(name string, flag int, mode fs.FileMode) (*os.File, error) {
-	return os.OpenFile(name, flag, mode)
-}
-
-// Remove implements Folder.
-func (system) Remove(name string) error { return os.Remove(name) }

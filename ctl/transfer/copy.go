@@ -23,7 +23,7 @@ func (m *Manager) CopyFile(ctx context.Context, file rest.File, dst address.Remo
 	if file.Size > m.Copies.Whole {
 		copied, err = m.copyParts(ctx, file, dst)
 	} else {
-		err = m.try(ctx, file.Size, func(ctx context.Context) (err error) {
+		err = m.try(ctx, nil, file.Size, func(ctx context.Context, _ *lane) (err error) {
 			copied, err = m.Client.Copy(ctx, file.FileID, dst.Bucket, dst.Key)
 			return err
 		})
@@ -54,7 +54,7 @@ func (m *Manager) copyParts(ctx context.Context, file rest.File, dst address.Rem
 	all := newProgress(cut{file.Size, m.Copies.part(file.Size, copyStreams)})
 	err = m.eachPart(ctx, all.missing(), func(ctx context.Context, i int, first *lane) error {
 		off, length := all.cut.span(i)
-		return m.tryFrom(ctx, first, length, func(ctx context.Context, _ *lane) error {
+		return m.try(ctx, first, length, func(ctx context.Context, _ *lane) error {
 			stored, err := m.Client.CopyPart(ctx, session.SessionID, i+1, file.FileID, off, length)
 			if err != nil {
 				return err

@@ -7,8 +7,9 @@ import (
 	"io"
 	"os"
 	"runtime"
-	"slices"
-	"sync/atomic"
+
+	"github.com/minio/crc64nvme"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/ringstore/ringstore/ctl/client"
 	"github.com/ringstore/ringstore/ctl/fault"
@@ -26,14 +27,12 @@ import (
 // file is complete. If one of these names belongs to a file that this package cannot have created, the bytes are written
 // to a random name instead and no log is kept.
 type fetch struct {
-	m        *Manager
-	file     rest.File
-	at       localfile.Target
-	part     string // name of the file that fills up
-	f        *os.File
-	log      *journal.Log // nil: a later run cannot continue
-	head     fetchHead
-	progress *progress
+	resumable
+	file rest.File
+	at   localfile.Target
+	part string // name of the file that fills up
+	f    *os.File
+	head fetchHead
 }
 
 // logSuffix is appended to the name of a partial file for that of its log.
@@ -56,7 +55,7 @@ func (h fetchHead) of(file rest.File, endpoint string) bool {
 
 // getParts fetches a file in ranges. Ranges that an earlier run fetched are kept if the bytes on disk still have their checksums.
 func (m *Manager) getParts(ctx context.Context, file rest.File, t localfile.Target) error {
-	g := &fetch{m: m, file: file, at: t, part: t.PartName(len(logSuffix))}
+	g := &fetch{resumable: resumable{m: m, path: t.Path}, file: file, at: t, part: t.PartName(len(logSuffix))}
 	if err := t.MkdirParent(); err != nil {
 		return err
 	}
@@ -74,25 +73,13 @@ func (m *Manager) getParts(ctx context.Context, file rest.File, t localfile.Targ
 	case g.log == nil:
 		g.discard() // no other run would find it
 		return err
-	case ctx.Err() != nil:
-		return interrupted(ctx, g.progress)
-	case fault.KindOf(err) == problem.NotFound:
+	case fault.KindOf(err) == problem.NotFound && ctx.Err() == nil:
 		g.discard()
 		return fault.New(problem.Conflict, "the object was replaced or removed while it was fetched").WithHint("run the same command again to fetch what is there now")
-	case fault.ExitOf(err) == fault.Unavailable || fault.ExitOf(err) == fault.NoSpace:
-		return g.withResumeHint(err)
+	case fault.KindOf(err) == problem.NoSpace:
+		err = &fault.Error{Kind: problem.NoSpace, Err: err, Hint: "free some space, or remove " + g.part + " and its .log"}
 	}
-	return err
-}
-
-// withResumeHint adds to a temporary error how to resume.
-func (g *fetch) withResumeHint(err error) error {
-	e := &fault.Error{Kind: fault.KindOf(err), Err: err}
-	e.Hint = "run the same command again to resume: " + g.progress.String() + " have arrived"
-	if e.Kind == problem.NoSpace {
-		e.Hint = "free some space, then " + e.Hint + "; or remove " + g.part + " and its .log"
-	}
-	return e
+	return g.stopped(ctx, err)
 }
 
 // open opens both files and determines which ranges they already hold.
@@ -100,19 +87,19 @@ func (g *fetch) open(ctx context.Context) error {
 	entries, found, err := g.openBoth()
 	switch {
 	case errors.Is(err, journal.ErrForeign):
-		g.m.note("%s: %v; the bytes are written under another name, and this download cannot be resumed", g.at.Path, err)
+		g.note("%v; the bytes are written under another name, and this download cannot be resumed", err)
 		g.part = g.at.TempName()
 		if g.f, err = g.at.Root.OpenFile(g.part, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600); err != nil {
 			return fault.Local(err)
 		}
 		return g.begin()
 	case errors.Is(err, journal.ErrUnreadable):
-		g.m.note("%s: %v; starting from the beginning", g.at.Path, err)
+		g.note("%v; starting from the beginning", err)
 	case err != nil:
 		return err
 	}
 	if found && !g.head.of(g.file, g.m.Client.Endpoint()) {
-		g.m.note("%s: the object was replaced since its download was interrupted; starting from the beginning", g.at.Path)
+		g.note("the object was replaced since its download was interrupted; starting from the beginning")
 		found = false
 	}
 	// A part size that Sizes.part never chooses is rejected: it could make this process allocate any amount of memory.
@@ -172,7 +159,7 @@ func (g *fetch) verifyExisting(ctx context.Context, entries []journal.Entry) err
 		g.close()
 		return err
 	}
-	g.m.resuming(g.at.Path, g.progress)
+	g.resuming()
 	return nil
 }
 
@@ -188,23 +175,20 @@ func (g *fetch) compare(ctx context.Context) error {
 // eachSum computes the CRC64NVME of parts of a file on all processors. It calls done for each, concurrently from several
 // goroutines; whole is false if the file ended within the part.
 func eachSum(ctx context.Context, f io.ReaderAt, c cut, parts []int, done func(i int, crc uint64, whole bool)) error {
-	var failed atomic.Pointer[error]
-	Each(ctx, runtime.GOMAXPROCS(0), slices.Values(parts), func(i int) {
-		off, n := c.span(i)
-		crc, read, err := localfile.Sum(ctx, io.NewSectionReader(f, off, n))
-		if err != nil {
-			failed.CompareAndSwap(nil, &err)
-			return
-		}
-		done(i, crc, read == n)
-	})
-	if ctx.Err() != nil {
-		return ctx.Err()
+	group, reading := errgroup.WithContext(ctx)
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for _, i := range parts {
+		group.Go(func() error {
+			off, n := c.span(i)
+			crc, read, err := localfile.Sum(reading, io.NewSectionReader(f, off, n))
+			if err == nil {
+				done(i, crc, read == n)
+			}
+			return err
+		})
 	}
-	if err := failed.Load(); err != nil {
-		return fault.Local(*err)
-	}
-	return nil
+	err := group.Wait()
+	return cmp.Or(ctx.Err(), fault.Local(err))
 }
 
 // sumFile computes the CRC64NVME of the first size bytes of a file; short reports that the file has fewer.
@@ -239,10 +223,10 @@ func (g *fetch) run(ctx context.Context) error {
 				WithHint("try again; if it happens again, see where the bytes are stored: s3ctl stat")
 		}
 		if len(missing) > 0 {
-			g.m.note("%s: %d of %d ranges changed on disk after they arrived; fetching those again", g.at.Path, len(missing), g.progress.cut.count())
+			g.note("%d of %d ranges changed on disk after they arrived; fetching those again", len(missing), g.progress.cut.count())
 			continue
 		}
-		g.m.note("%s: the checksum of the file does not match; fetching all of it again", g.at.Path)
+		g.note("the checksum of the file does not match; fetching all of it again")
 		g.m.Meter.Moved(-g.progress.bytes())
 		for i := range g.progress.cut.count() {
 			g.progress.unset(i)
@@ -266,13 +250,14 @@ func (g *fetch) verify(ctx context.Context) error {
 // fetchPart fetches one range, writes it within that range only, and records it.
 func (g *fetch) fetchPart(ctx context.Context, i int, first *lane) error {
 	off, n := g.progress.cut.span(i)
-	return g.m.tryFrom(ctx, first, n, func(ctx context.Context, _ *lane) error {
-		out := &counting{bounded: bounded{w: io.NewOffsetWriter(g.f, off), most: n}}
+	return g.m.try(ctx, first, n, func(ctx context.Context, _ *lane) error {
+		sum := crc64nvme.New()
+		out := &bounded{w: io.MultiWriter(io.NewOffsetWriter(g.f, off), sum), most: n}
 		if err := g.m.fetchRange(ctx, g.file, &client.Range{First: off, Last: off + n - 1}, out, n); err != nil {
 			return err
 		}
-		g.progress.set(i, out.crc)
-		return g.log.Add(journal.Entry{Part: i + 1, CRC: checksum.Encode(out.crc)})
+		g.progress.set(i, sum.Sum64())
+		return g.log.Add(journal.Entry{Part: i + 1, CRC: checksum.Encode(sum.Sum64())})
 	})
 }
 

@@ -58,7 +58,7 @@ func (m *Manager) getWhole(ctx context.Context, file rest.File, t localfile.Targ
 	if err := localfile.Preallocate(f, file.Size); err != nil {
 		return fault.Local(err)
 	}
-	if err := m.try(ctx, file.Size, func(ctx context.Context) error { return m.fetch(ctx, file, f) }); err != nil {
+	if err := m.try(ctx, nil, file.Size, func(ctx context.Context, _ *lane) error { return m.fetch(ctx, file, f) }); err != nil {
 		return err
 	}
 	if err := t.Place(f, temp, file.Size, modified(file)); err != nil {
@@ -79,7 +79,8 @@ func modified(file rest.File) time.Time {
 // GetStream writes a file to w. Written bytes cannot be taken back: an interrupted download continues at the same
 // offset, and Corrupt is detected only after all bytes have been written.
 func (m *Manager) GetStream(ctx context.Context, file rest.File, w io.Writer) error {
-	out := &counting{bounded: bounded{w: w, most: file.Size}}
+	sum := crc64nvme.New()
+	out := &bounded{w: io.MultiWriter(w, sum), most: file.Size}
 	moved := &metered{meter: m.Meter}
 	for ended := false; !ended; {
 		err := m.Retry.Do(ctx, func() (err error) {
@@ -96,11 +97,11 @@ func (m *Manager) GetStream(ctx context.Context, file rest.File, w io.Writer) er
 			return err
 		}
 	}
-	return compare(file, out.n, out.crc)
+	return compare(file, out.n, sum.Sum64())
 }
 
 // fetchRest is one attempt to fetch the bytes after those that were written.
-func (m *Manager) fetchRest(ctx context.Context, file rest.File, out *counting, moved *metered) error {
+func (m *Manager) fetchRest(ctx context.Context, file rest.File, out *bounded, moved *metered) error {
 	var behind *client.Range
 	if out.n > 0 {
 		behind = &client.Range{First: out.n, Last: -1}
@@ -202,18 +203,5 @@ func (b *bounded) Write(p []byte) (int, error) {
 		err = fault.New(problem.Corrupt, "more bytes arrived than were requested").
 			WithHint("try again; if it happens again, check the endpoint and the proxies in between")
 	}
-	return n, err
-}
-
-// counting is bounded and computes the CRC64NVME of the bytes that it passes.
-type counting struct {
-	bounded
-	crc uint64
-}
-
-// Write implements io.Writer.
-func (c *counting) Write(p []byte) (int, error) {
-	n, err := c.bounded.Write(p)
-	c.crc = crc64nvme.Update(c.crc, p[:n])
 	return n, err
 }

@@ -3,7 +3,10 @@ package transfer
 import (
 	"context"
 	"errors"
+	"io"
 	"sync"
+
+	"golang.org/x/time/rate"
 
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/proto/problem"
@@ -39,7 +42,7 @@ type lane struct {
 	free bool // no longer counted as busy; guarded by of.mu
 }
 
-// take waits for a lane. Errors: the context's.
+// take waits for a lane. Errors: the context's, also if a lane is free.
 func (l *Lanes) take(ctx context.Context) (*lane, error) {
 	defer context.AfterFunc(ctx, func() {
 		l.mu.Lock() // otherwise the signal could come between the check of ctx and the wait
@@ -48,11 +51,11 @@ func (l *Lanes) take(ctx context.Context) (*lane, error) {
 	})()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for l.busy >= int(l.open) {
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
+	for ctx.Err() == nil && l.busy >= int(l.open) {
 		l.freed.Wait()
+	}
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
 	}
 	l.busy++
 	return &lane{of: l, cuts: l.cuts}, nil
@@ -95,4 +98,44 @@ func (ln *lane) give(err error) {
 func congested(err error) bool {
 	e, ok := errors.AsType[*fault.Error](err)
 	return ok && (e.Kind == problem.Unavailable || e.Kind == problem.NoQuorum || e.Kind == problem.Canceled)
+}
+
+// limitPiece is the most bytes that pass the rate limit at once; a limiter's burst is at least this.
+const limitPiece = 64 << 10
+
+// pieceOf is how many bytes pass the limit at once: few if the limit is low, because several connections take
+// turns and each would otherwise wait so long that both ends consider it dead.
+func pieceOf(l *rate.Limiter) int {
+	return int(min(max(l.Limit()/16, 1<<10), limitPiece))
+}
+
+// NewLimit limits a Manager to so many bytes a second.
+func NewLimit(bytesPerSecond int64) *rate.Limiter {
+	return rate.NewLimiter(rate.Limit(bytesPerSecond), limitPiece)
+}
+
+// limited restricts a reader to the manager's rate limit.
+func (m *Manager) limited(ctx context.Context, r io.Reader) io.Reader {
+	if m.Limit == nil {
+		return r
+	}
+	return &limitedReader{ctx, r, m.Limit, pieceOf(m.Limit)}
+}
+
+type limitedReader struct {
+	ctx   context.Context //nolint:containedctx // of the one request that reads
+	r     io.Reader
+	limit *rate.Limiter
+	piece int
+}
+
+// Read implements io.Reader.
+func (l *limitedReader) Read(p []byte) (int, error) {
+	n, err := l.r.Read(p[:min(len(p), l.piece)])
+	if n > 0 {
+		if waited := l.limit.WaitN(l.ctx, n); waited != nil {
+			return n, waited
+		}
+	}
+	return n, err
 }

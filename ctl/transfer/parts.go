@@ -74,30 +74,28 @@ type progress struct {
 	cut cut
 
 	mu   sync.Mutex // guards what follows
-	have []bool
-	crcs []uint64
+	crcs map[int]uint64
 }
 
-func newProgress(c cut) *progress {
-	return &progress{cut: c, have: make([]bool, c.count()), crcs: make([]uint64, c.count())}
-}
+func newProgress(c cut) *progress { return &progress{cut: c, crcs: map[int]uint64{}} }
 
 func (p *progress) set(i int, crc uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.have[i], p.crcs[i] = true, crc
+	p.crcs[i] = crc
 }
 
 func (p *progress) unset(i int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.have[i] = false
+	delete(p.crcs, i)
 }
 
 func (p *progress) get(i int) (crc uint64, have bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.crcs[i], p.have[i]
+	crc, have = p.crcs[i]
+	return crc, have
 }
 
 // present lists the parts that have arrived.
@@ -107,7 +105,7 @@ func (p *progress) present() []int { return p.those(true) }
 func (p *progress) missing() []int { return p.those(false) }
 
 func (p *progress) those(wanted bool) (parts []int) {
-	for i := range p.have {
+	for i := range p.cut.count() {
 		if _, have := p.get(i); have == wanted {
 			parts = append(parts, i)
 		}
@@ -137,7 +135,7 @@ func (p *progress) known(entries []journal.Entry) map[int]uint64 {
 
 // whole combines the checksums of all parts.
 func (p *progress) whole() (crc uint64) {
-	for i := range p.crcs {
+	for i := range p.cut.count() {
 		one, _ := p.get(i)
 		_, n := p.cut.span(i)
 		crc = checksum.Combine(crc, one, n)
@@ -160,8 +158,8 @@ func (p *progress) String() string {
 	return humanize.IBytes(uint64(p.bytes())) + " of " + humanize.IBytes(uint64(p.cut.size))
 }
 
-// eachPart runs work on every missing part, on as many goroutines as there are lanes. The first error cancels
-// the other parts and is returned after all work has ended. Parts start in order, each in a lane that work gives back.
+// eachPart runs work on the parts, on as many goroutines as there are lanes. The first error cancels the other parts and is
+// returned after all work has ended. Parts start in order, each in a lane for its first request.
 func (m *Manager) eachPart(ctx context.Context, parts []int, work func(ctx context.Context, part int, first *lane) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -172,9 +170,6 @@ func (m *Manager) eachPart(ctx context.Context, parts []int, work func(ctx conte
 		select {
 		case slots <- struct{}{}:
 		case <-ctx.Done():
-		}
-		if ctx.Err() != nil {
-			break
 		}
 		first, err := m.Lanes.take(ctx)
 		if err != nil {
@@ -191,26 +186,16 @@ func (m *Manager) eachPart(ctx context.Context, parts []int, work func(ctx conte
 	return context.Cause(ctx)
 }
 
-// try runs one request in a lane and retries it as the manager's Retry says; each attempt has a deadline that fits its bytes.
-func (m *Manager) try(ctx context.Context, bytes int64, request func(ctx context.Context) error) error {
-	first, err := m.Lanes.take(ctx)
-	if err != nil {
-		return err
-	}
-	return m.tryFrom(ctx, first, bytes, func(ctx context.Context, _ *lane) error { return request(ctx) })
-}
-
-// tryFrom is try with a lane already taken for the first attempt, which it gives back. The request may free its lane earlier.
-func (m *Manager) tryFrom(ctx context.Context, first *lane, bytes int64, request func(ctx context.Context, ln *lane) error) error {
-	again := false
+// try runs a request in a lane, which it may free before it ends, and retries it as the manager's Retry says; each attempt has a
+// deadline that fits its bytes. first is a lane that was already taken for the first attempt, or nil.
+func (m *Manager) try(ctx context.Context, first *lane, bytes int64, request func(ctx context.Context, ln *lane) error) error {
 	return m.Retry.Do(ctx, func() (err error) {
 		ln := first
-		if again {
+		if first = nil; ln == nil {
 			if ln, err = m.Lanes.take(ctx); err != nil {
 				return err
 			}
 		}
-		again = true
 		limited, cancel := context.WithTimeoutCause(ctx, m.deadline(bytes), errDeadline)
 		defer cancel()
 		err = request(limited, ln)
@@ -253,16 +238,38 @@ func (m *Manager) abort(ctx context.Context, id string) {
 	_ = m.Client.AbortSession(ctx, id)
 }
 
+// resumable is a transfer in parts that a later run can resume: what uploads and downloads have in common.
+type resumable struct {
+	m        *Manager
+	path     string       // of the local file, for messages
+	log      *journal.Log // nil: a later run cannot resume
+	progress *progress
+}
+
+// note tells the user something about the file.
+func (r *resumable) note(format string, args ...any) {
+	r.m.note("%s: "+format, append([]any{r.path}, args...)...)
+}
+
 // resuming tells the user and the meter what an earlier run has transferred.
-func (m *Manager) resuming(path string, p *progress) {
-	if bytes := p.bytes(); bytes > 0 {
-		m.note("%s: resuming, %s have arrived already", path, p.String())
-		m.resumed(bytes)
+func (r *resumable) resuming() {
+	if bytes := r.progress.bytes(); bytes > 0 {
+		r.note("resuming, %s have arrived already", r.progress)
+		r.m.resumed(bytes)
 	}
 }
 
-// interrupted is the error of a transfer that the user or a signal ended, with how to resume it.
-func interrupted(ctx context.Context, p *progress) error {
-	return (&fault.Error{Kind: problem.Interrupted, Msg: "interrupted", Err: ctx.Err()}).
-		WithHint("run the same command again to resume: %s have arrived", p.String())
+// stopped adds to the error that ended the transfer how to resume it, if it was interrupted or the error is temporary.
+func (r *resumable) stopped(ctx context.Context, err error) error {
+	e := &fault.Error{Kind: fault.KindOf(err), Err: err}
+	e.Hint = fmt.Sprintf("run the same command again to resume: %s have arrived", r.progress)
+	switch first := fault.HintOf(err); {
+	case ctx.Err() != nil:
+		e.Kind, e.Msg, e.Err = problem.Interrupted, "interrupted", ctx.Err()
+	case fault.ExitOf(err) != fault.Unavailable && fault.ExitOf(err) != fault.NoSpace:
+		return err
+	case first != "":
+		e.Hint = first + "\n" + e.Hint
+	}
+	return e
 }

@@ -45,39 +45,32 @@ func (m *Manager) PutFile(ctx context.Context, path string, dst address.Remote) 
 		return rest.File{}, err
 	}
 	if info.Size() == 0 {
-		if more, err := behind(f, 0); err != nil || more {
-			return m.putUnsized(ctx, path, f, err, dst)
+		more, err := behind(f, 0)
+		if err != nil {
+			return rest.File{}, fromReading(path, err)
+		}
+		if more {
+			m.ContentType = cmp.Or(m.ContentType, contentType(path))
+			return m.PutStream(ctx, f, dst)
 		}
 	}
 	if info.Size() > m.Sizes.Whole {
 		return m.putParts(ctx, path, f, info, dst)
 	}
 	var stored rest.File
-	err = m.try(ctx, info.Size(), func(ctx context.Context) (err error) {
+	err = m.try(ctx, nil, info.Size(), func(ctx context.Context, _ *lane) (err error) {
 		stored, err = m.putOnce(ctx, path, f, info, dst)
 		return err
 	})
+	if errors.Is(err, errChanged) {
+		err = changed(path)
+	}
 	return stored, err
 }
 
-// putUnsized sends a file whose size is unknown until it has been read.
-func (m *Manager) putUnsized(ctx context.Context, path string, f *os.File, err error, dst address.Remote) (rest.File, error) {
-	if err != nil {
-		return rest.File{}, fromReading(path, err)
-	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return rest.File{}, fromReading(path, err)
-	}
-	m.ContentType = cmp.Or(m.ContentType, contentType(path))
-	return m.PutStream(ctx, f, dst)
-}
-
-// behind reports whether an open file has a byte at off, whatever its size says. It moves the file's offset.
+// behind reports whether an open file has a byte at off, whatever its size says.
 func behind(f *os.File, off int64) (bool, error) {
-	if _, err := f.Seek(off, io.SeekStart); err != nil {
-		return false, err
-	}
-	n, err := f.Read(make([]byte, 1))
+	n, err := f.ReadAt(make([]byte, 1), off)
 	if errors.Is(err, io.EOF) {
 		err = nil
 	}
@@ -86,14 +79,13 @@ func behind(f *os.File, off int64) (bool, error) {
 
 // putOnce is one attempt to send a whole file.
 func (m *Manager) putOnce(ctx context.Context, path string, f *os.File, info os.FileInfo, dst address.Remote) (rest.File, error) {
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return rest.File{}, fromReading(path, err)
-	}
 	u := client.Upload{Bucket: dst.Bucket, Name: dst.Key, Size: info.Size(), ContentType: cmp.Or(m.ContentType, contentType(path)), Meta: metaOf(info)}
-	src := m.limited(ctx, &fileReader{f: f, info: info, left: info.Size()})
+	src := m.limited(ctx, &section{
+		r: io.NewSectionReader(f, 0, info.Size()), path: path, left: info.Size(), last: func() error { return unchanged(path, f, info) },
+	})
 	if info.Size() > smallFile {
-		summed := &checksumReader{r: src}
-		return m.send(ctx, u, summed, func() uint64 { return summed.crc })
+		sum := crc64nvme.New()
+		return m.send(ctx, u, io.TeeReader(src, sum), sum.Sum64)
 	}
 	whole := wholeFiles.Get().(*[]byte) // the pool holds nothing else
 	defer wholeFiles.Put(whole)
@@ -159,36 +151,55 @@ func contentType(path string) string {
 // defaultType is the content type of bytes whose type is unknown.
 const defaultType = "application/octet-stream"
 
-// fileReader reads exactly as many bytes as the file had when it was opened. Before it returns the last of them it checks
-// that no byte follows and that the file is unchanged; otherwise it fails, and a server that lacks the last bytes stores nothing.
-type fileReader struct {
-	f    *os.File
-	info os.FileInfo
+// section reads exactly the bytes of a file, or of a part of it: it fails if the file ends earlier. Before it returns the last of
+// them it calls last; if that fails, a server that lacks the last bytes stores nothing.
+type section struct {
+	r    io.Reader
+	path string
 	left int64
+	last func() error
 }
 
-// Read implements io.Reader.
-func (r *fileReader) Read(p []byte) (int, error) {
-	if r.left == 0 {
+// Read implements io.Reader. Its errors are *fault.Error.
+func (s *section) Read(p []byte) (int, error) {
+	if s.left == 0 {
 		return 0, io.EOF
 	}
-	n, err := r.f.Read(p[:min(int64(len(p)), r.left)])
-	r.left -= int64(n)
+	n, err := s.r.Read(p[:min(int64(len(p)), s.left)])
+	s.left -= int64(n)
 	switch {
-	case errors.Is(err, io.EOF) && r.left > 0:
-		return 0, changed(r.f.Name())
+	case errors.Is(err, io.EOF) && s.left > 0:
+		return 0, errChanged
 	case err != nil && !errors.Is(err, io.EOF):
-		return 0, fromReading(r.f.Name(), err)
-	case r.left > 0:
-		return n, nil
-	}
-	if err := unchanged(r.f.Name(), r.f, r.info); err != nil {
-		if errors.Is(err, errChanged) {
-			err = changed(r.f.Name())
+		return 0, fromReading(s.path, err)
+	case s.left == 0:
+		if err := s.last(); err != nil {
+			return 0, err
 		}
-		return 0, err
 	}
 	return n, nil
+}
+
+// errChanged: the local file has changed since it was opened.
+var errChanged error = fault.New(problem.Conflict, "the file changed while it was sent")
+
+// changed is errChanged for the user, after nothing was stored.
+func changed(path string) error {
+	return fault.New(problem.Conflict, "%v; nothing was stored", errChanged).
+		WithHint("try again when no program writes to it, or store its present content: s3ctl put - s3://BUCKET/KEY < %s", path)
+}
+
+// unchanged checks that an open file still is as info says, and has no further bytes: errChanged.
+func unchanged(path string, f *os.File, info os.FileInfo) error {
+	now, err := f.Stat()
+	if err != nil {
+		return fromReading(path, err)
+	}
+	more, err := behind(f, info.Size())
+	if err == nil && (more || fingerprintOf(now) != fingerprintOf(info)) {
+		return errChanged
+	}
+	return fromReading(path, err)
 }
 
 // fromReading classifies a local read error, so that it is not mistaken for a network error.
@@ -197,19 +208,6 @@ func fromReading(path string, err error) error {
 		return e
 	}
 	return fault.Wrap("read "+path, err)
-}
-
-// checksumReader computes the CRC64NVME of the bytes read through it.
-type checksumReader struct {
-	r   io.Reader
-	crc uint64
-}
-
-// Read implements io.Reader.
-func (s *checksumReader) Read(p []byte) (int, error) {
-	n, err := s.r.Read(p)
-	s.crc = crc64nvme.Update(s.crc, p[:n])
-	return n, err
 }
 
 // metered reports the bytes that are read or written through it to a meter.

@@ -102,7 +102,7 @@ func (s *stream) fill(size int) (part []byte, ended bool, err error) {
 
 // putWhole sends a stream that was read completely, in one request.
 func (s *stream) putWhole(ctx context.Context, data []byte) (f rest.File, err error) {
-	err = s.m.try(ctx, int64(len(data)), func(ctx context.Context) (err error) {
+	err = s.m.try(ctx, nil, int64(len(data)), func(ctx context.Context, _ *lane) (err error) {
 		f, err = s.m.sendBytes(ctx, client.Upload{Bucket: s.dst.Bucket, Name: s.dst.Key, ContentType: s.kind}, data)
 		return err
 	})
@@ -159,7 +159,7 @@ func (s *stream) sendParts(ctx context.Context, session string, part []byte) (er
 }
 
 func (s *stream) sendPart(ctx context.Context, session string, number int, data []byte, crc uint64) error {
-	return s.m.try(ctx, int64(len(data)), func(ctx context.Context) error {
+	return s.m.try(ctx, nil, int64(len(data)), func(ctx context.Context, _ *lane) error {
 		meter := &metered{meter: s.m.Meter, r: bytes.NewReader(data)}
 		_, err := s.m.Client.PutPart(ctx, client.PartUpload{
 			Session: session, Number: number, Size: int64(len(data)), CRC: checksum.Encode(crc), Body: meter,

@@ -3,7 +3,7 @@
 // progress is reported to a Meter.
 //
 //	put.go stream.go             upload of a file or a stream in one request, of a stream in parts
-//	upload.go uploadlog.go       upload of a large file in parts, and the log by which it is resumed
+//	upload.go                    upload of a large file in parts, and the log by which it is resumed
 //	get.go                       download of a file in one request, of a range, to a stream
 //	copy.go                      copy of a file on the server
 //	fetch.go                     download of a large file in ranges, and the log by which it is resumed

@@ -3,10 +3,17 @@ package transfer
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"strings"
 	"time"
+
+	"github.com/minio/crc64nvme"
 
 	"github.com/ringstore/ringstore/ctl/address"
 	"github.com/ringstore/ringstore/ctl/client"
@@ -20,21 +27,19 @@ import (
 
 // upload is the upload of a large file in parts.
 type upload struct {
-	m    *Manager
+	resumable
 	f    *os.File
 	info os.FileInfo
-	path string
 	dst  address.Remote
 
-	log      *journal.Log // nil: a later run cannot resume
-	head     uploadHead
-	progress *progress
+	state *os.Root // folder of the log; nil: none
+	head  uploadHead
 }
 
 // putParts sends an open file in parts. Parts that an earlier run stored are not sent again.
 func (m *Manager) putParts(ctx context.Context, path string, f *os.File, info os.FileInfo, dst address.Remote) (rest.File, error) {
-	u := &upload{m: m, f: f, info: info, path: path, dst: dst}
-	defer func() { u.log.Close() }()
+	u := &upload{resumable: resumable{m: m, path: path}, f: f, info: info, dst: dst}
+	defer u.close()
 	stored, err := u.resume(ctx)
 	if stored.FileID != "" || err != nil {
 		return stored, err
@@ -44,7 +49,7 @@ func (m *Manager) putParts(ctx context.Context, path string, f *os.File, info os
 		if err == nil || !errors.Is(err, errSessionGone) {
 			break
 		}
-		m.note("%s: the upload session no longer exists; starting from the beginning", path)
+		u.note("the upload session no longer exists; starting from the beginning")
 		if err = u.begin(ctx); err == nil {
 			stored, err = u.send(ctx)
 		}
@@ -58,23 +63,22 @@ func (m *Manager) putParts(ctx context.Context, path string, f *os.File, info os
 // resume continues the session of an earlier run, or starts a new one if no session can be
 // continued. It returns a file if the earlier run had completed the upload.
 func (u *upload) resume(ctx context.Context) (rest.File, error) {
-	l, entries, found, err := u.m.openUploadLog(u.path, u.dst.Bucket, u.dst.Key, &u.head)
+	entries, found, err := u.openLog()
 	switch {
 	case errors.Is(err, journal.ErrUnreadable):
-		u.m.note("%s: %v; starting from the beginning", u.path, err)
-	case err == nil && l == nil:
-		u.m.note("%s: this upload cannot be resumed if it is interrupted, since there is no folder for its log: set HOME or XDG_STATE_HOME", u.path)
+		u.note("%v; starting from the beginning", err)
+	case err == nil && u.log == nil:
+		u.note("this upload cannot be resumed if it is interrupted, since there is no folder for its log: set HOME or XDG_STATE_HOME")
 	case errors.Is(err, journal.ErrTaken), errors.Is(err, journal.ErrNewer):
 		return rest.File{}, err
 	case err != nil:
-		u.m.note("%s: this upload cannot be resumed if it is interrupted, since its log cannot be written: %v", u.path, err)
+		u.note("this upload cannot be resumed if it is interrupted, since its log cannot be written: %v", err)
 	}
-	u.log = l
 	if !found {
 		return rest.File{}, u.begin(ctx)
 	}
 	if u.head.Source != fingerprintOf(u.info) || !(cut{u.info.Size(), u.head.PartSize}).possible() {
-		u.m.note("%s: the file has changed since its upload was interrupted; starting from the beginning", u.path)
+		u.note("the file has changed since its upload was interrupted; starting from the beginning")
 		u.m.abort(ctx, u.head.Session)
 		return rest.File{}, u.begin(ctx)
 	}
@@ -90,7 +94,7 @@ func (u *upload) resume(ctx context.Context) (rest.File, error) {
 	if err := u.compareParts(ctx, s, known); err != nil {
 		return rest.File{}, err
 	}
-	u.m.resuming(u.path, u.progress)
+	u.resuming()
 	return rest.File{}, nil
 }
 
@@ -99,7 +103,7 @@ func (u *upload) resume(ctx context.Context) (rest.File, error) {
 func (u *upload) compareParts(ctx context.Context, s rest.Session, known map[int]uint64) error {
 	for _, p := range s.Parts {
 		i := p.Number - 1
-		if i >= u.progress.cut.count() {
+		if i < 0 || i >= u.progress.cut.count() {
 			continue // not a part of this upload; complete does not list it
 		}
 		off, n := u.progress.cut.span(i)
@@ -126,7 +130,7 @@ func (u *upload) wasCompleted(ctx context.Context, known map[int]uint64) (rest.F
 	if len(u.progress.missing()) == 0 {
 		f, err := u.complete(ctx)
 		if err == nil {
-			u.m.note("%s: an earlier run had already completed this upload", u.path)
+			u.note("an earlier run had already completed this upload")
 			u.m.resumed(f.Size)
 			u.log.Remove()
 			return f, nil
@@ -135,7 +139,7 @@ func (u *upload) wasCompleted(ctx context.Context, known map[int]uint64) (rest.F
 			return rest.File{}, err
 		}
 	}
-	u.m.note("%s: the session of the earlier upload no longer exists; starting from the beginning", u.path)
+	u.note("the session of the earlier upload no longer exists; starting from the beginning")
 	return rest.File{}, u.begin(ctx)
 }
 
@@ -155,7 +159,7 @@ func (u *upload) begin(ctx context.Context) error {
 	}
 	u.progress = newProgress(cut{size, u.head.PartSize})
 	if err := u.log.Begin(u.head); err != nil {
-		u.m.note("%s: this upload cannot be resumed if it is interrupted, since its log cannot be written: %v", u.path, err)
+		u.note("this upload cannot be resumed if it is interrupted, since its log cannot be written: %v", err)
 		u.log.Remove()
 		u.log = nil
 	}
@@ -179,7 +183,6 @@ func (u *upload) send(ctx context.Context) (rest.File, error) {
 	case err == nil:
 		return f, nil
 	case ctx.Err() != nil:
-		return rest.File{}, interrupted(ctx, u.progress)
 	case errors.Is(err, errChanged):
 		u.m.abort(ctx, u.head.Session)
 		u.log.Remove()
@@ -187,29 +190,22 @@ func (u *upload) send(ctx context.Context) (rest.File, error) {
 		return rest.File{}, changed(u.path)
 	case u.log == nil:
 		u.m.abort(ctx, u.head.Session) // no later run could resume it
-	case fault.ExitOf(err) == fault.Unavailable, fault.ExitOf(err) == fault.NoSpace:
-		return rest.File{}, u.withResumeHint(err)
+		return rest.File{}, err
 	}
-	return rest.File{}, err
-}
-
-// withResumeHint adds to a temporary error how to resume.
-func (u *upload) withResumeHint(err error) error {
-	hint := "run the same command again to resume: " + u.progress.String() + " have arrived"
-	if first := fault.HintOf(err); first != "" {
-		hint = first + "\n" + hint
-	}
-	return &fault.Error{Kind: fault.KindOf(err), Err: err, Hint: hint}
+	return rest.File{}, u.stopped(ctx, err)
 }
 
 func (u *upload) sendPart(ctx context.Context, i int, first *lane) error {
 	off, n := u.progress.cut.span(i)
-	err := u.m.tryFrom(ctx, first, n, func(ctx context.Context, ln *lane) error {
-		part := &partReader{r: io.NewSectionReader(u.f, off, n), left: n, path: u.path, onLastByte: ln.sent}
-		summed := &checksumReader{r: u.m.limited(ctx, part)}
-		body := &metered{meter: u.m.Meter, r: summed}
+	err := u.m.try(ctx, first, n, func(ctx context.Context, ln *lane) error {
+		part := &section{r: io.NewSectionReader(u.f, off, n), path: u.path, left: n, last: func() error {
+			ln.sent()
+			return nil
+		}}
+		sum := crc64nvme.New()
+		body := &metered{meter: u.m.Meter, r: io.TeeReader(u.m.limited(ctx, part), sum)}
 		p, err := u.m.Client.PutPart(ctx, client.PartUpload{Session: u.head.Session, Number: i + 1, Size: n, Body: body})
-		crc := summed.crc
+		crc := sum.Sum64()
 		if err == nil && (p.Size != n || p.CRC64NVME != checksum.Encode(crc)) {
 			err = fault.New(problem.Corrupt, "the server stored %d bytes with checksum %s as part %d, but %d bytes with checksum %s were sent",
 				p.Size, p.CRC64NVME, i+1, n, checksum.Encode(crc)).WithHint("no wrong bytes became visible; check the network if it happens often")
@@ -242,53 +238,61 @@ func (u *upload) complete(ctx context.Context) (f rest.File, err error) {
 	return f, u.m.confirm(ctx, f, size, whole)
 }
 
-// errChanged: the local file has changed since it was opened.
-var errChanged = errors.New("the file changed while it was sent")
-
-func changed(path string) error {
-	return fault.New(problem.Conflict, "%v; nothing was stored", errChanged).
-		WithHint("try again when no program writes to it, or store its present content: s3ctl put - s3://BUCKET/KEY < %s", path)
-}
-
-// unchanged checks that an open file still is as info says, and has no further bytes: errChanged. It moves the file's offset.
-func unchanged(path string, f *os.File, info os.FileInfo) error {
-	now, err := f.Stat()
-	if err != nil {
-		return fromReading(path, err)
-	}
-	more, err := behind(f, info.Size())
-	if err == nil && (more || fingerprintOf(now) != fingerprintOf(info)) {
-		return errChanged
-	}
-	return fromReading(path, err)
-}
-
-// partReader reads exactly the bytes of a part.
-type partReader struct {
-	r    io.Reader
-	left int64
-	path string
-
-	onLastByte func() // called with the last byte
-}
-
-// Read implements io.Reader. An early end is a *fault.Error that wraps errChanged.
-func (r *partReader) Read(p []byte) (int, error) {
-	n, err := r.r.Read(p)
-	r.left -= int64(n)
-	if r.left == 0 {
-		r.onLastByte()
-	}
-	switch {
-	case errors.Is(err, io.EOF) && r.left > 0:
-		return n, &fault.Error{Kind: problem.Conflict, Err: errChanged}
-	case err != nil && !errors.Is(err, io.EOF):
-		return n, fromReading(r.path, err)
-	}
-	return n, err
-}
-
 // metaOf is the metadata that is stored with a local file.
 func metaOf(info os.FileInfo) map[string]string {
 	return map[string]string{"mtime": info.ModTime().UTC().Format(time.RFC3339Nano)}
+}
+
+// uploadHead is the first line of an upload's log: it identifies the upload.
+type uploadHead struct {
+	journal.Head
+	Session  string      `json:"session_id"`
+	Endpoint string      `json:"endpoint"`
+	Bucket   string      `json:"bucket"`
+	Key      string      `json:"key"`
+	Path     string      `json:"path"`
+	Source   fingerprint `json:"source"`
+	PartSize int64       `json:"part_size"`
+}
+
+// fingerprint detects that a local file has changed.
+type fingerprint struct {
+	Size    int64  `json:"size"`
+	ModTime int64  `json:"mtime_ns"` // Unix nanoseconds
+	Device  uint64 `json:"device"`
+	Inode   uint64 `json:"inode"`
+}
+
+func fingerprintOf(info fs.FileInfo) fingerprint {
+	dev, ino := localfile.Identity(info)
+	return fingerprint{Size: info.Size(), ModTime: info.ModTime().UnixNano(), Device: dev, Inode: ino}
+}
+
+// openLog opens the log of the upload; nil if Manager.State is not set.
+func (u *upload) openLog() (entries []journal.Entry, found bool, err error) {
+	if u.m.State == "" {
+		return nil, false, nil
+	}
+	whole, err := filepath.Abs(u.path)
+	if err != nil {
+		return nil, false, fault.Local(err)
+	}
+	dir := filepath.Join(u.m.State, "uploads")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, false, fault.Local(err)
+	}
+	if u.state, err = os.OpenRoot(dir); err != nil {
+		return nil, false, fault.Local(err)
+	}
+	sum := sha256.Sum256([]byte(strings.Join([]string{u.m.Client.Endpoint(), u.dst.Bucket, u.dst.Key, whole}, "\x00")))
+	u.log, entries, found, err = journal.Open(u.state, hex.EncodeToString(sum[:16])+".jsonl", journal.Upload, &u.head)
+	return entries, found, err
+}
+
+// close closes the log; it stays for a later run.
+func (u *upload) close() {
+	u.log.Close()
+	if u.state != nil {
+		_ = u.state.Close()
+	}
 }
