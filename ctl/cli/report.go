@@ -104,16 +104,16 @@ func (r *Report) Note(format string, args ...any) {
 	r.progress.Above(func() { r.f.Note(format, args...) })
 }
 
-// Retrying returns a transfer.Retry.Notify that notes each retry of an item.
-func (r *Report) Retrying(item string) func(error, time.Duration) {
+// Retrying returns what notes each retry of an item.
+func (r *Report) Retrying(item string) transfer.Notify {
 	return func(err error, pause time.Duration) {
 		r.Note("%s %s: %v; trying again in %s", r.command, item, err, pause.Round(100*time.Millisecond))
 	}
 }
 
 // Each runs work on the items, up to parallel at the same time, and reports the result of each, or its error under the name
-// of the item. It ends the report and returns its overall result. Work receives a transfer.Retry.Notify.
-func Each[T fmt.Stringer](ctx context.Context, r *Report, parallel int, items []T, work func(T, func(error, time.Duration)) (Result, error)) error {
+// of the item. It ends the report and returns its overall result
+func Each[T fmt.Stringer](ctx context.Context, r *Report, parallel int, items []T, work func(T, transfer.Notify) (Result, error)) error {
 	transfer.Each(ctx, parallel, slices.Values(items), func(item T) {
 		defer r.progress.Finished()
 		result, err := work(item, r.Retrying(item.String()))

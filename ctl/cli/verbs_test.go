@@ -15,6 +15,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/cli"
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/term"
+	"github.com/ringstore/ringstore/ctl/transfer"
 	"github.com/ringstore/ringstore/proto/problem"
 )
 
@@ -81,7 +82,7 @@ func TestEach_ReportsEveryItemUnderItsName(t *testing.T) {
 	for _, parallel := range []int{1, 4} {
 		f, out, errs := factory(t)
 		report := f.NewReport("verb", "object", term.Silent())
-		err := cli.Each(t.Context(), report, parallel, remotes("good", "bad", "fine"), func(at address.Remote, retrying func(error, time.Duration)) (cli.Result, error) {
+		err := cli.Each(t.Context(), report, parallel, remotes("good", "bad", "fine"), func(at address.Remote, retrying transfer.Notify) (cli.Result, error) {
 			if at.Key == "bad" {
 				retrying(errors.New("busy"), time.Second)
 				return cli.Result{}, fault.New(problem.Conflict, "it is bad")
@@ -101,7 +102,7 @@ func TestEach_StartsNothingAfterTheEnd(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var began atomic.Int64
 	report := f.NewReport("verb", "object", term.Silent())
-	err := cli.Each(ctx, report, 1, remotes(strings.Split(strings.Repeat("k ", 50), " ")...), func(address.Remote, func(error, time.Duration)) (cli.Result, error) {
+	err := cli.Each(ctx, report, 1, remotes(strings.Split(strings.Repeat("k ", 50), " ")...), func(address.Remote, transfer.Notify) (cli.Result, error) {
 		began.Add(1)
 		cancel()
 		return cli.Result{}, nil

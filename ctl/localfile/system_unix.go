@@ -74,3 +74,8 @@ func duplicate(fd int, name string) (*os.File, error) {
 	}
 	return os.NewFile(uintptr(own), name), nil
 }
+
+// MayWrite checks that files can be created and removed in a folder.
+func MayWrite(folder string) error {
+	return unix.Faccessat(unix.AT_FDCWD, folder, unix.W_OK|unix.X_OK, unix.AT_EACCESS)
+}

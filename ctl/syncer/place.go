@@ -11,6 +11,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/address"
 	"github.com/ringstore/ringstore/ctl/compare"
 	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/ctl/localfile"
 	"github.com/ringstore/ringstore/proto/problem"
 )
 
@@ -160,7 +161,7 @@ func (s *Syncer) writable(name string) error {
 			at = up
 			continue
 		}
-		if err := mayWrite(at); err != nil {
+		if err := localfile.MayWrite(at); err != nil {
 			return fault.Wrap(at, err)
 		}
 		return nil

@@ -20,13 +20,13 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/ringstore/ringstore/ctl/address"
 	"github.com/ringstore/ringstore/ctl/compare"
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/transfer"
 	"github.com/ringstore/ringstore/proto/problem"
+	"github.com/ringstore/ringstore/proto/rest"
 )
 
 // removing is how many files are removed concurrently.
@@ -48,14 +48,14 @@ type Job struct {
 
 // View shows a run to the user. Its methods are safe for concurrent use; End is the last call.
 type View interface {
-	Plan(files int, bytes int64)                     // a transfer is about to start
-	Finished()                                       // a transfer has ended
-	Changed(c Change)                                // a change was made, or would be made
-	Fail(err error)                                  // a name failed, or the run as a whole
-	Note(format string, args ...any)                 // neither a change nor a failure
-	Retrying(item string) func(error, time.Duration) // returns what to call before each retry
-	Confirm(files int) bool                          // asks whether so many files may be removed
-	End(ctx context.Context) error                   // ends the display and returns the overall error
+	Plan(files int, bytes int64)          // a transfer is about to start
+	Finished()                            // a transfer has ended
+	Changed(c Change)                     // a change was made, or would be made
+	Fail(err error)                       // a name failed, or the run as a whole
+	Note(format string, args ...any)      // neither a change nor a failure
+	Retrying(item string) transfer.Notify // returns what to call before each retry
+	Confirm(files int) bool               // asks whether so many files may be removed
+	End(ctx context.Context) error        // ends the display and returns the overall error
 }
 
 // Syncer is one run of a job. One goroutine compares the folders while others transfer what differs; removals, and changes that
@@ -247,4 +247,49 @@ func (s *Syncer) judge(p compare.Pair) (reason string, differs bool) {
 		return "", true
 	}
 	return "time", compare.Older(&p.Right, &p.Left)
+}
+
+// Change is a change of the target that was made, or in a dry run would be made. Its JSON is a line of s3ctl sync --json.
+type Change struct {
+	Action string `json:"action"` // put, get, copy or remove
+	Source string `json:"source,omitempty"`
+	Target string `json:"target"`
+	Reason string `json:"reason"` // new, size, time, checksum or extra
+	Size   int64  `json:"size"`
+	FileID string `json:"file_id,omitempty"`
+	CRC    string `json:"crc64nvme,omitempty"`
+	DryRun bool   `json:"dry_run,omitempty"`
+}
+
+func (s *Syncer) changed(c change, f rest.File) Change {
+	action := "copy"
+	switch {
+	case s.Source.Local():
+		action = "put"
+	case s.Target.Local():
+		action = "get"
+	}
+	return Change{
+		Action: action, Source: s.Source.At(c.Name), Target: s.Target.At(c.Name), Reason: c.reason, Size: f.Size,
+		FileID: f.FileID, CRC: f.Checksums.CRC64NVME, DryRun: s.DryRun,
+	}
+}
+
+func (s *Syncer) removal(e compare.Entry) Change {
+	c := Change{Action: "remove", Target: s.Target.At(e.Name), Reason: "extra", Size: max(e.Size, 0), DryRun: s.DryRun}
+	if e.File != nil {
+		c.FileID = e.File.FileID
+	}
+	return c
+}
+
+// Counts are the names of a run by what was done about them, and the bytes of what changed.
+type Counts struct {
+	Changed   int64 `json:"changed"`
+	Removed   int64 `json:"removed"`
+	Unchanged int64 `json:"unchanged"`
+	Skipped   int64 `json:"skipped"`
+	Excluded  int64 `json:"excluded"`
+	Failed    int64 `json:"failed"`
+	Bytes     int64 `json:"bytes"`
 }

@@ -89,8 +89,7 @@ func readable(path string) error {
 
 // transfer uploads, downloads or copies a file.
 func (s *Syncer) transfer(ctx context.Context, c change) (rest.File, error) {
-	manager := *s.Transfers
-	manager.Retry.Notify = s.View.Retrying(s.Source.At(c.Name))
+	manager := s.Transfers.Notifying(s.View.Retrying(s.Source.At(c.Name)))
 	if s.Source.Local() {
 		return manager.PutFile(ctx, c.Left.Path, s.Target.Object(c.Name))
 	}

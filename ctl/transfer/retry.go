@@ -19,9 +19,12 @@ type Retry struct {
 	Patience time.Duration // how long to retry without any success once it was reached; 0: Tries applies then too
 	Initial  time.Duration // roughly the first pause; each further pause is twice as long
 	Max      time.Duration // the longest pause, unless the server asks for a longer one
-	Notify   func(err error, pause time.Duration)
+	Notify   Notify        // may be nil
 	Success  *atomic.Int64 // when an operation of any copy last succeeded, in Unix nanoseconds; nil: not recorded
 }
+
+// Notify is called before each retry, with the error of the last attempt.
+type Notify func(err error, pause time.Duration)
 
 // DefaultRetry stops within seconds if the server was never reached, and retries for five minutes if it becomes
 // unreachable later.

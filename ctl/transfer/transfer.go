@@ -49,6 +49,13 @@ type Manager struct {
 	Note        func(string)  // receives messages for the user, such as that a transfer is resumed; may be nil
 }
 
+// Notifying returns a copy that calls notify before each retry.
+func (m *Manager) Notifying(notify Notify) *Manager {
+	own := *m
+	own.Retry.Notify = notify
+	return &own
+}
+
 // ready returns a copy with all defaults set.
 func (m *Manager) ready() *Manager {
 	own := *m

@@ -5,7 +5,6 @@ import (
 	"context"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -14,6 +13,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/client"
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/term"
+	"github.com/ringstore/ringstore/ctl/transfer"
 	"github.com/ringstore/ringstore/proto/problem"
 	"github.com/ringstore/ringstore/proto/rest"
 )
@@ -51,7 +51,7 @@ func each(ctx context.Context, f *cli.Factory, command string, args []string, wo
 		return err
 	}
 	report := f.NewReport(command, "bucket", term.Silent())
-	return cli.Each(ctx, report, 1, buckets, func(bucket address.Remote, _ func(error, time.Duration)) (cli.Result, error) { return work(c, bucket) })
+	return cli.Each(ctx, report, 1, buckets, func(bucket address.Remote, _ transfer.Notify) (cli.Result, error) { return work(c, bucket) })
 }
 
 // shown is the --json line for a bucket.

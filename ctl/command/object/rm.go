@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -13,6 +12,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/locate"
 	"github.com/ringstore/ringstore/ctl/term"
+	"github.com/ringstore/ringstore/ctl/transfer"
 	"github.com/ringstore/ringstore/proto/problem"
 )
 
@@ -71,7 +71,7 @@ func (o *RmOptions) run(ctx context.Context, cmd *cobra.Command) error {
 			return fault.New(problem.Interrupted, "nothing was removed")
 		}
 	}
-	return cli.Each(ctx, report, rmParallel, objects, func(object locate.Object, _ func(error, time.Duration)) (cli.Result, error) {
+	return cli.Each(ctx, report, rmParallel, objects, func(object locate.Object, _ transfer.Notify) (cli.Result, error) {
 		return o.result(object), o.remove(ctx, search.Client, object)
 	})
 }

@@ -6,7 +6,6 @@ import (
 	"iter"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -15,6 +14,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/client"
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/term"
+	"github.com/ringstore/ringstore/ctl/transfer"
 	"github.com/ringstore/ringstore/proto/problem"
 	"github.com/ringstore/ringstore/proto/rest"
 )
@@ -192,7 +192,7 @@ func (o *AbortOptions) run(ctx context.Context, cmd *cobra.Command) error {
 			return fault.New(problem.Interrupted, "nothing was aborted")
 		}
 	}
-	return cli.Each(ctx, report, 1, sessions, func(s unfinished, _ func(error, time.Duration)) (cli.Result, error) {
+	return cli.Each(ctx, report, 1, sessions, func(s unfinished, _ transfer.Notify) (cli.Result, error) {
 		if o.DryRun {
 			return o.result(s.Session), nil
 		}

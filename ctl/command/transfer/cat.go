@@ -55,7 +55,7 @@ func (o *CatOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	report := o.Factory.NewReport("cat", "object", term.Silent()) // no bar: the bytes may be written to the same terminal
 	manager := report.Manager(search.Client)
 	return search.Each(ctx, report, func(object locate.Object) error {
-		manager.Retry.Notify = report.Retrying(object.Address.String())
+		manager := manager.Notifying(report.Retrying(object.String()))
 		if rng != nil {
 			return manager.GetRange(ctx, object.File, *rng, o.Factory.IO.Out)
 		}

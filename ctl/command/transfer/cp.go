@@ -2,7 +2,6 @@ package transfer
 
 import (
 	"context"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -57,10 +56,8 @@ func (o *CpOptions) run(ctx context.Context, cmd *cobra.Command) error {
 		progress.Plan(1, p.File.Size)
 	}
 	manager := o.manager(report, c)
-	return cli.Each(ctx, report, o.Parallel, pairs, func(p pair, retrying func(error, time.Duration)) (cli.Result, error) {
-		one := *manager
-		one.Retry.Notify = retrying
-		f, err := one.CopyFile(ctx, p.File, p.dst)
+	return cli.Each(ctx, report, o.Parallel, pairs, func(p pair, retrying transfer.Notify) (cli.Result, error) {
+		f, err := manager.Notifying(retrying).CopyFile(ctx, p.File, p.dst)
 		return p.result(f), err
 	})
 }
@@ -105,10 +102,9 @@ func (o *MvOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	return cli.Each(ctx, report, mvParallel, pairs, func(p pair, retrying func(error, time.Duration)) (cli.Result, error) {
-		retry := o.Factory.Retry()
+	return cli.Each(ctx, report, mvParallel, pairs, func(p pair, retrying transfer.Notify) (cli.Result, error) {
+		retry := o.Factory.Retry() // safe, since renaming a file to its present name does nothing
 		retry.Notify = retrying
-		// It is retried, since renaming a file to its present name does nothing.
 		f, err := transfer.Try(ctx, retry, func() (rest.File, error) { return c.Rename(ctx, p.File.FileID, p.dst.Bucket, p.dst.Key) })
 		return p.result(f), err
 	})

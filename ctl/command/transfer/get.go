@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -104,8 +103,7 @@ func allRemote(args []string) bool {
 
 // getOne fetches the one object to a file, a folder or a stream, and reports the result.
 func (o *GetOptions) getOne(ctx context.Context, manager *transfer.Manager, report *cli.Report, object locate.Object) {
-	manager.Retry.Notify = report.Retrying(object.String())
-	path, err := o.fetch(ctx, manager, object)
+	path, err := o.fetch(ctx, manager.Notifying(report.Retrying(object.String())), object)
 	switch {
 	case err != nil:
 		report.Fail(fault.Wrap(object.String(), err))
@@ -210,14 +208,12 @@ func (o *GetOptions) getMany(ctx context.Context, manager *transfer.Manager, rep
 	for _, j := range jobs {
 		progress.Plan(1, j.File.Size)
 	}
-	return cli.Each(ctx, report, o.Parallel, jobs, func(j placed, retrying func(error, time.Duration)) (cli.Result, error) {
+	return cli.Each(ctx, report, o.Parallel, jobs, func(j placed, retrying transfer.Notify) (cli.Result, error) {
 		result := movedResult(j.String(), filepath.Join(o.folder(), j.path), j.Address, j.File)
 		if j.folder {
 			return result, localfile.MkdirAll(root, j.path)
 		}
-		m := *manager
-		m.Retry.Notify = retrying
-		return result, m.GetFile(ctx, j.File, root, j.path)
+		return result, manager.Notifying(retrying).GetFile(ctx, j.File, root, j.path)
 	})
 }
 

@@ -8,7 +8,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -94,10 +93,11 @@ func (o *PutOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	progress := o.Factory.Progress()
 	report := o.Factory.NewReport("put", "file", progress)
 	manager := o.manager(report, c)
+	manager.ContentType = o.ContentType
 	files := o.find(dst, takes, report, progress)
-	return cli.Each(ctx, report, o.Parallel, files, func(l locate.Local, retrying func(error, time.Duration)) (cli.Result, error) {
-		f, err := o.send(ctx, *manager, retrying, l, dst.Remote.Bucket)
-		at := address.Remote{Bucket: f.Bucket, Key: f.Name}
+	return cli.Each(ctx, report, o.Parallel, files, func(l locate.Local, retrying transfer.Notify) (cli.Result, error) {
+		at := address.Remote{Bucket: dst.Remote.Bucket, Key: l.Key}
+		f, err := o.send(ctx, manager.Notifying(retrying), l, at)
 		return movedResult(l.Path, at.String(), at, f), err
 	})
 }
@@ -132,10 +132,7 @@ func (o *PutOptions) find(dst locate.Destination, takes address.Filter, report *
 	return files
 }
 
-func (o *PutOptions) send(ctx context.Context, manager transfer.Manager, retrying func(error, time.Duration), l locate.Local, bucket string) (rest.File, error) {
-	manager.Retry.Notify = retrying
-	manager.ContentType = o.ContentType
-	dst := address.Remote{Bucket: bucket, Key: l.Key}
+func (o *PutOptions) send(ctx context.Context, manager *transfer.Manager, l locate.Local, dst address.Remote) (rest.File, error) {
 	switch {
 	case address.IsStream(l.Path):
 		return manager.PutStream(ctx, o.Factory.IO.In, dst)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"sync/atomic"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -54,8 +53,11 @@ func (o *VerifyOptions) run(ctx context.Context, _ *cobra.Command) error {
 	objects, bytes := search.Find(ctx, report)
 	progress.Plan(len(objects), bytes)
 	var good, total atomic.Int64
-	err = cli.Each(ctx, report, o.Parallel, objects, func(object locate.Object, retrying func(error, time.Duration)) (cli.Result, error) {
-		err := o.read(ctx, *manager, retrying, object)
+	err = cli.Each(ctx, report, o.Parallel, objects, func(object locate.Object, retrying transfer.Notify) (cli.Result, error) {
+		// It is retried as a whole, since the bytes are not written anywhere.
+		once, retry := *manager, manager.Notifying(retrying).Retry
+		once.Retry = transfer.Retry{}
+		err := retry.Do(ctx, func() error { return once.GetStream(ctx, object.File, io.Discard) })
 		if err == nil {
 			good.Add(1)
 			total.Add(object.File.Size)
@@ -64,14 +66,6 @@ func (o *VerifyOptions) run(ctx context.Context, _ *cobra.Command) error {
 	})
 	report.Note("verify: %s good, %s", term.Count(int(good.Load()), "object"), term.Size(total.Load()))
 	return err
-}
-
-// read is retried as a whole, since the bytes are not written anywhere.
-func (o *VerifyOptions) read(ctx context.Context, manager transfer.Manager, retrying func(error, time.Duration), object locate.Object) error {
-	retry := manager.Retry
-	retry.Notify = retrying
-	manager.Retry = transfer.Retry{}
-	return retry.Do(ctx, func() error { return manager.GetStream(ctx, object.File, io.Discard) })
 }
 
 // verified is the --json line for an object that was read completely and has the right checksum.
