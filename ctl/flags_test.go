@@ -119,14 +119,14 @@ func TestStatAndCat_FlagsToOptions(t *testing.T) {
 func TestBucket_FlagsToOptions(t *testing.T) {
 	t.Parallel()
 	zero, two := 0, 2
-	check(t, bucket.NewCreate, []line[bucket.CreateOptions]{
-		{[]string{"a"}, &bucket.CreateOptions{Buckets: []string{"a"}}},
-		{[]string{"a", "--survive", "0"}, &bucket.CreateOptions{Buckets: []string{"a"}, Survive: &zero}},
-		{[]string{"a", "b", "--survive=2"}, &bucket.CreateOptions{Buckets: []string{"a", "b"}, Survive: &two}},
+	check(t, bucket.NewCreate, []line[bucket.Options]{
+		{[]string{"a"}, &bucket.Options{Buckets: []string{"a"}}},
+		{[]string{"a", "--survive", "0"}, &bucket.Options{Buckets: []string{"a"}, Survive: &zero}},
+		{[]string{"a", "b", "--survive=2"}, &bucket.Options{Buckets: []string{"a", "b"}, Survive: &two}},
 		{nil, nil},
 	})
-	check(t, bucket.NewRm, []line[bucket.RmOptions]{{[]string{"a"}, &bucket.RmOptions{Buckets: []string{"a"}}}, {nil, nil}})
-	check(t, bucket.NewLs, []line[bucket.LsOptions]{{nil, &bucket.LsOptions{}}, {[]string{"a"}, nil}})
+	check(t, bucket.NewRm, []line[bucket.Options]{{[]string{"a"}, &bucket.Options{Buckets: []string{"a"}}}, {nil, nil}})
+	check(t, bucket.NewLs, []line[bucket.Options]{{nil, &bucket.Options{}}, {[]string{"a"}, nil}})
 }
 
 func TestProfile_FlagsToOptions(t *testing.T) {
@@ -135,15 +135,15 @@ func TestProfile_FlagsToOptions(t *testing.T) {
 		{[]string{"p", "--endpoint", "e", "--access-key", "k", "--use"}, &profile.AddOptions{Name: "p", Endpoint: "e", AccessKey: "k", Use: true}},
 		{nil, nil},
 	})
-	check(t, profile.NewUse, []line[profile.UseOptions]{{[]string{"p"}, &profile.UseOptions{Name: "p"}}, {nil, nil}})
-	check(t, profile.NewRm, []line[profile.RmOptions]{{[]string{"p"}, &profile.RmOptions{Name: "p"}}, {nil, nil}})
+	check(t, profile.NewUse, []line[profile.Options]{{[]string{"p"}, &profile.Options{Name: "p"}}, {nil, nil}})
+	check(t, profile.NewRm, []line[profile.Options]{{[]string{"p"}, &profile.Options{Name: "p"}}, {nil, nil}})
 	check(t, profile.NewAdd, []line[profile.AddOptions]{{[]string{"p", "--no-check"}, &profile.AddOptions{Name: "p", NoCheck: true}}})
-	check(t, profile.NewShow, []line[profile.ShowOptions]{
-		{nil, &profile.ShowOptions{}},
-		{[]string{"p"}, &profile.ShowOptions{Name: "p"}},
+	check(t, profile.NewShow, []line[profile.Options]{
+		{nil, &profile.Options{}},
+		{[]string{"p"}, &profile.Options{Name: "p"}},
 		{[]string{"p", "q"}, nil},
 	})
-	check(t, profile.NewLs, []line[profile.LsOptions]{{nil, &profile.LsOptions{}}, {[]string{"p"}, nil}})
+	check(t, profile.NewLs, []line[profile.Options]{{nil, &profile.Options{}}, {[]string{"p"}, nil}})
 }
 
 func TestCpAndMv_FlagsToOptions(t *testing.T) {

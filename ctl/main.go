@@ -142,7 +142,8 @@ to standard error.`,
 	flags := root.PersistentFlags()
 	flags.StringVar(&f.Global.Profile, "profile", "", "server to use (environment: RINGSTORE_PROFILE); see s3ctl help profiles")
 	flags.BoolVar(&f.Global.JSON, "json", false, "write results and errors as JSON, one object a line")
-	flags.Var(&f.Global.Progress, "progress", "how transfers show their progress: auto, bar, log, json or none")
+	flags.Var(cli.NewValue("STYLE", &f.Global.Progress, term.ParseProgressStyle, func(s term.ProgressStyle) string { return string(s) }), "progress",
+		"how transfers show their progress: auto, bar, log, json or none")
 	flags.BoolVarP(&f.Global.Quiet, "quiet", "q", false, "no progress, no notes, no lines for successes")
 	group(root, "data", "Files and objects:",
 		transfer.NewPut(f), transfer.NewGet(f), object.NewLs(f), object.NewRm(f),

@@ -93,7 +93,7 @@ func FromProfile(err error) error {
 
 // Progress returns the progress display of a command that transfers bytes, in the style of --progress. Without that flag,
 // --quiet and --json disable it.
-func (f *Factory) Progress() term.Progress {
+func (f *Factory) Progress() *term.Progress {
 	style := f.Global.Progress
 	if style == term.ProgressAuto && (f.Global.Quiet || f.Global.JSON) {
 		style = term.ProgressNone

@@ -20,7 +20,7 @@ type Report struct {
 	f        *Factory
 	command  string
 	noun     string
-	progress term.Progress
+	progress *term.Progress
 
 	mu          sync.Mutex // guards what follows
 	done        int
@@ -35,7 +35,7 @@ type Report struct {
 }
 
 // NewReport starts a report; noun is the singular name of the items.
-func (f *Factory) NewReport(command, noun string, progress term.Progress) *Report {
+func (f *Factory) NewReport(command, noun string, progress *term.Progress) *Report {
 	return &Report{f: f, command: command, noun: noun, progress: progress}
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,24 +15,16 @@ import (
 // bar is a one-line progress bar for all transfers. Each frame is rendered for the present width of the terminal and
 // written in one call, since a longer line would wrap and leave a line behind with every frame.
 type bar struct {
-	recorder
 	w        io.Writer
 	throttle time.Duration
 	columns  func() int
 
-	drawn  time.Time // guarded by mu
-	frames int       // guarded by mu
+	drawn time.Time
+	begun bool // a frame was drawn
 }
 
-func newBar(w io.Writer, throttle time.Duration) *bar {
-	b := &bar{w: w, throttle: throttle, columns: func() int { return columnsOf(w) }}
-	b.changed = func(now time.Time) {
-		if now.Sub(b.drawn) >= b.throttle {
-			b.drawn = now
-			b.draw(b.count.snapshot(now), "")
-		}
-	}
-	return b
+func newBar(w io.Writer, throttle time.Duration) *Progress {
+	return &Progress{display: &bar{w: w, throttle: throttle, columns: func() int { return columnsOf(w) }}}
 }
 
 // columnsOf returns the present width of the terminal in columns; 80 if it is unknown.
@@ -44,54 +37,41 @@ func columnsOf(w io.Writer) int {
 	return 80
 }
 
-// Plan implements Progress. It draws nothing, since nothing has happened yet.
-func (b *bar) Plan(files int, bytes int64) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.count.plan(files, bytes)
+// update draws nothing before the first byte or file.
+func (b *bar) update(now snapshot) {
+	if now.at.Sub(b.drawn) >= b.throttle && (now.moved > 0 || now.done > 0) {
+		b.drawn = now.at
+		b.draw(now, "")
+	}
 }
 
-// draw overwrites the previous frame in one write. Errors are ignored: a closed terminal must not fail a
-// transfer.
+// draw overwrites the previous frame in one write.
 func (b *bar) draw(s snapshot, end string) {
 	// The last column stays free, because some terminals start a new line after it.
-	fmt.Fprint(b.w, "\r"+frame(s, b.columns()-1, b.frames)+"\x1b[0K"+end)
-	b.frames++
+	fmt.Fprint(b.w, "\r"+frame(s, b.columns()-1)+"\x1b[0K"+end)
+	b.begun = true
 }
 
-// Above implements Progress.
-func (b *bar) Above(write func()) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.frames == 0 || b.closed {
-		write()
+func (b *bar) above(now snapshot, write func()) {
+	b.wipe()
+	write()
+	if b.begun {
+		b.draw(now, "")
+	}
+}
+
+// end erases a bar that is not complete, so that only the error remains on the screen.
+func (b *bar) end(last snapshot) {
+	if b.begun && last.complete && last.total >= 0 {
+		b.draw(last, "\n")
 		return
 	}
 	b.wipe()
-	write()
-	b.draw(b.count.snapshot(time.Now()), "")
 }
 
-func (b *bar) wipe() { fmt.Fprint(b.w, "\r\x1b[2K") }
-
-// Complete implements Progress.
-func (b *bar) Complete() {
-	b.end(func() {
-		if b.frames > 0 && !b.count.unknown {
-			b.draw(b.count.snapshot(time.Now()).whole(), "\n")
-			return
-		}
-		b.erase()
-	})
-}
-
-// Close implements Progress. A bar that is not complete is erased, so that only the error remains on the
-// screen.
-func (b *bar) Close() { b.end(b.erase) }
-
-func (b *bar) erase() {
-	if b.frames > 0 {
-		b.wipe()
+func (b *bar) wipe() {
+	if b.begun {
+		fmt.Fprint(b.w, "\r\x1b[2K")
 	}
 }
 
@@ -100,7 +80,7 @@ const leastBar = 8
 
 // frame renders a snapshot in at most so many columns; every character is one column wide. If there are too few columns, it
 // leaves out in this order: the rate, the remaining time, the bar, and then everything except the percentage.
-func frame(s snapshot, columns, number int) string {
+func frame(s snapshot, columns int) string {
 	sized := Size(s.moved)
 	if s.total >= 0 {
 		sized += " of " + Size(s.total)
@@ -113,16 +93,17 @@ func frame(s snapshot, columns, number int) string {
 	if d := s.left(); d > 0 {
 		left = d.String()
 	}
-	for _, label := range []string{join(counted, sized, rate, left), join(counted, sized, left), join(counted, sized)} {
-		if text := rendered(s, label, columns, number); text != "" {
-			return text
-		}
-	}
-	percent := ""
+	texts := []string{join(counted, sized, rate, left), join(counted, sized, left), join(counted, sized), Size(s.moved)}
 	if s.total >= 0 {
-		percent = fmt.Sprintf("%d%%", s.percent())
+		for _, label := range texts[:3] {
+			if width := leastBar + columns - len(drawn(s, label, leastBar)); width >= leastBar {
+				return drawn(s, label, width) // the bar fills the columns
+			}
+		}
+		percent := fmt.Sprintf("%d%%", s.percent())
+		texts = []string{join(counted, sized, percent), join(sized, percent), join(Size(s.moved), percent), percent}
 	}
-	for _, text := range []string{join(counted, sized, percent), join(sized, percent), join(Size(s.moved), percent), percent} {
+	for _, text := range texts {
 		if len(text) <= columns {
 			return text
 		}
@@ -131,51 +112,28 @@ func frame(s snapshot, columns, number int) string {
 }
 
 func join(parts ...string) string {
-	return strings.Join(strings.FieldsFunc(strings.Join(parts, "\x00"), func(r rune) bool { return r == 0 }), "  ")
+	return strings.Join(slices.DeleteFunc(parts, func(part string) bool { return part == "" }), "  ")
 }
 
-// rendered returns the label followed by a bar that fills the columns; "" if there are too few.
-func rendered(s snapshot, label string, columns, number int) string {
-	if s.total < 0 {
-		if text := drawn(s, label, 0, number); len(text) <= columns {
-			return text
-		}
-		return ""
-	}
-	width := leastBar + columns - len(drawn(s, label, leastBar, number))
-	if width < leastBar {
-		return ""
-	}
-	return drawn(s, label, width, number)
-}
-
-// spinner are the frames for an unknown total.
-var spinner = []string{"|", "/", "-", "\\"}
-
-// drawn returns one frame of the progress bar library for a bar of that width.
-func drawn(s snapshot, label string, width, number int) string {
-	size, done := max(s.total, 1), s.moved
-	if s.total < 0 {
-		size = -1 // the library then shows a spinner
-	}
-	if s.complete {
-		done = size
-	}
+// drawn returns one frame of the progress bar library for a bar of that width and a known total.
+func drawn(s snapshot, label string, width int) string {
+	size := max(s.total, 1)
 	one := progressbar.NewOptions64(size,
 		progressbar.OptionSetWriter(io.Discard),
 		progressbar.OptionSetWidth(width),
 		progressbar.OptionSetPredictTime(false),
 		progressbar.OptionSetElapsedTime(false),
 		progressbar.OptionThrottle(0),
-		// Otherwise the library starts a goroutine that draws.
-		progressbar.OptionSetSpinnerChangeInterval(0),
-		progressbar.OptionSpinnerCustom(spinner[number%len(spinner):]),
 		progressbar.OptionSetTheme(progressbar.Theme{Saucer: "=", SaucerHead: ">", SaucerPadding: " ", BarStart: "[", BarEnd: "]"}),
 		progressbar.OptionSetDescription(label),
 	)
-	if done == 0 {
+	if s.complete {
+		_ = one.Set64(size)
+		return strings.TrimSpace(one.String())
+	}
+	if s.moved == 0 {
 		_ = one.RenderBlank()
 	}
-	_ = one.Set64(done)
+	_ = one.Set64(s.moved)
 	return strings.TrimSpace(one.String())
 }

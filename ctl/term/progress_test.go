@@ -11,35 +11,35 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestProgressStyle_IsAFlag(t *testing.T) {
+func TestParseProgressStyle(t *testing.T) {
 	t.Parallel()
-	var p ProgressStyle
-	for _, name := range progressStyles {
-		require.NoError(t, p.Set(name))
-		require.Equal(t, name, p.String())
+	for _, style := range []ProgressStyle{ProgressAuto, ProgressBar, ProgressLog, ProgressJSON, ProgressNone} {
+		got, err := ParseProgressStyle(string(style))
+		require.NoError(t, err)
+		require.Equal(t, style, got)
 	}
-	require.ErrorContains(t, p.Set("fancy"), "auto, bar, log, json, none")
-	require.Equal(t, "none", p.String(), "a wrong value changes nothing")
+	_, err := ParseProgressStyle("fancy")
+	require.ErrorContains(t, err, "auto, bar, log, json, none")
 }
 
 func TestProgressAs_WhatFitsTheStream(t *testing.T) {
 	t.Parallel()
 	for _, tty := range []bool{true, false} {
 		s := &Streams{Err: &bytes.Buffer{}, ErrTTY: tty}
-		require.IsType(t, &silence{}, s.ProgressAs(ProgressNone))
-		require.IsType(t, &bar{}, s.ProgressAs(ProgressBar), "who asks for a bar gets it")
-		require.IsType(t, &lines{}, s.ProgressAs(ProgressJSON))
-		require.IsType(t, &lines{}, s.ProgressAs(ProgressLog))
+		require.Nil(t, s.ProgressAs(ProgressNone).display)
+		require.IsType(t, &bar{}, s.ProgressAs(ProgressBar).display, "who asks for a bar gets it")
+		require.IsType(t, &lines{}, s.ProgressAs(ProgressJSON).display)
+		require.IsType(t, &lines{}, s.ProgressAs(ProgressLog).display)
 		if tty {
-			require.IsType(t, &bar{}, s.ProgressAs(ProgressAuto))
+			require.IsType(t, &bar{}, s.ProgressAs(ProgressAuto).display)
 		} else {
-			require.IsType(t, &lines{}, s.ProgressAs(ProgressAuto))
+			require.IsType(t, &lines{}, s.ProgressAs(ProgressAuto).display)
 		}
 	}
 }
 
 // run moves so many MiB a second for a number of seconds.
-func run(p Progress, seconds int, mibPerSecond int64) {
+func run(p *Progress, seconds int, mibPerSecond int64) {
 	for range seconds * 10 {
 		time.Sleep(100 * time.Millisecond)
 		p.Moved(mibPerSecond << 20 / 10)

@@ -171,7 +171,7 @@ func TestBar_FitsItsTerminal(t *testing.T) {
 	for _, s := range standings() {
 		last := 0
 		for columns := 1; columns <= 300; columns++ {
-			text := frame(s, columns, columns)
+			text := frame(s, columns)
 			require.LessOrEqual(t, len(text), columns, "%q", text)
 			for _, r := range text {
 				require.True(t, r >= ' ' && r <= '~', "%q", text)
@@ -196,7 +196,7 @@ func TestBar_FitsItsTerminal(t *testing.T) {
 		40: "3/10  50 MiB of 100 MiB  50% [===>     ]", 44: "3/10  50 MiB of 100 MiB  5s  50% [===>     ]",
 		55: "3/10  50 MiB of 100 MiB  10 MiB/s  5s  50% [====>     ]",
 	} {
-		require.Equal(t, want, frame(one, columns, 0), "%d columns", columns)
+		require.Equal(t, want, frame(one, columns), "%d columns", columns)
 	}
 }
 
@@ -222,7 +222,7 @@ func TestBar_AFrameIsOneWrite(t *testing.T) {
 	require.Equal(t, 10, out.writes, "an update is drawn once")
 	require.Equal(t, 10, strings.Count(out.String(), "%"))
 	narrow := 0
-	b.columns = func() int { narrow += 7; return 80 - narrow }
+	b.display.(*bar).columns = func() int { narrow += 7; return 80 - narrow }
 	b.Moved(0)
 	b.Moved(0)
 	b.Complete()
@@ -277,7 +277,7 @@ func TestBar_EmptyFilesReachTheEndToo(t *testing.T) {
 func TestProgress_SilentWhereNobodyLooks(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	for _, p := range []Progress{Silent(), (&Streams{Err: &out, ErrTTY: true}).ProgressAs(ProgressNone)} {
+	for _, p := range []*Progress{Silent(), (&Streams{Err: &out, ErrTTY: true}).ProgressAs(ProgressNone)} {
 		p.Plan(1, 10)
 		p.Moved(10)
 		p.Finished()
@@ -291,6 +291,6 @@ func TestProgress_SilentWhereNobodyLooks(t *testing.T) {
 		p.Complete()
 	}
 	require.Empty(t, out.String())
-	_, ok := (&Streams{Err: &out, ErrTTY: true}).ProgressAs(ProgressAuto).(*bar)
+	_, ok := (&Streams{Err: &out, ErrTTY: true}).ProgressAs(ProgressAuto).display.(*bar)
 	require.True(t, ok)
 }

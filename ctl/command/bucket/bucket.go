@@ -37,20 +37,20 @@ func readName(arg string) (string, error) {
 }
 
 // each runs work on the buckets that the arguments name, after all were parsed, and reports the results.
-func each(ctx context.Context, f *cli.Factory, command string, args []string, work func(*client.Client, address.Remote) (cli.Result, error)) error {
-	buckets := make([]address.Remote, len(args))
-	for i, arg := range args {
+func (o *Options) each(ctx context.Context, command string, work func(*client.Client, address.Remote) (cli.Result, error)) error {
+	buckets := make([]address.Remote, len(o.Buckets))
+	for i, arg := range o.Buckets {
 		name, err := readName(strings.TrimSuffix(arg, "/"))
 		if err != nil {
 			return err
 		}
 		buckets[i].Bucket = name
 	}
-	c, err := f.Client()
+	c, err := o.Factory.Client()
 	if err != nil {
 		return err
 	}
-	report := f.NewReport(command, "bucket", term.Silent())
+	report := o.Factory.NewReport(command, "bucket", term.Silent())
 	return cli.Each(ctx, report, 1, buckets, func(bucket address.Remote, _ transfer.Notify) (cli.Result, error) { return work(c, bucket) })
 }
 
@@ -66,17 +66,17 @@ func describe(b rest.Bucket) shown {
 	return shown{Address: address.Scheme + b.Name, Bucket: b.Name, Survive: b.Survive, Created: cli.Time(b.CreatedAt)}
 }
 
-// CreateOptions are the options of bucket create.
-type CreateOptions struct {
+// Options are the options of the commands.
+type Options struct {
 	Factory *cli.Factory
 
 	Buckets []string
-	Survive *int // nil: the cluster's default
+	Survive *int // of new buckets; nil: the cluster's default
 }
 
 // NewCreate returns the command.
 func NewCreate(f *cli.Factory) *cobra.Command {
-	o := &CreateOptions{Factory: f}
+	o := &Options{Factory: f}
 	survive := 0
 	cmd := &cobra.Command{
 		Use:   "create s3://BUCKET...",
@@ -89,37 +89,32 @@ func NewCreate(f *cli.Factory) *cobra.Command {
 				o.Survive = &survive
 			}
 		},
-		RunE: f.Run(o, o.run),
+		RunE: f.Run(o, o.create),
 	}
 	cmd.Flags().IntVar(&survive, "survive", 0, "node failures that new data must survive, 0 to 3 (default: the cluster's setting)")
 	return cmd
 }
 
-func (o *CreateOptions) run(ctx context.Context, _ *cobra.Command) error {
-	return each(ctx, o.Factory, "bucket create", o.Buckets, func(c *client.Client, bucket address.Remote) (cli.Result, error) {
+func (o *Options) create(ctx context.Context, _ *cobra.Command) error {
+	return o.each(ctx, "bucket create", func(c *client.Client, bucket address.Remote) (cli.Result, error) {
 		b, err := c.CreateBucket(ctx, bucket.Bucket, o.Survive)
 		s := describe(b)
 		return cli.Result{JSON: s, Cells: []string{s.Address}, Line: "created " + s.Address}, err
 	})
 }
 
-// LsOptions are the options of bucket ls.
-type LsOptions struct {
-	Factory *cli.Factory
-}
-
 // NewLs returns the command.
 func NewLs(f *cli.Factory) *cobra.Command {
-	o := &LsOptions{Factory: f}
+	o := &Options{Factory: f}
 	return &cobra.Command{
 		Use:   "ls",
 		Short: "List buckets and their policies",
 		Args:  cli.Words(),
-		RunE:  f.Run(o, o.run),
+		RunE:  f.Run(o, o.list),
 	}
 }
 
-func (o *LsOptions) run(ctx context.Context, _ *cobra.Command) error {
+func (o *Options) list(ctx context.Context, _ *cobra.Command) error {
 	c, err := o.Factory.Client()
 	if err != nil {
 		return err
@@ -131,35 +126,25 @@ func (o *LsOptions) run(ctx context.Context, _ *cobra.Command) error {
 	rows := o.Factory.Rows(term.Column{Title: "BUCKET"}, term.Column{Title: "SURVIVES"}, term.Column{Title: "CREATED"})
 	for _, b := range buckets {
 		s := describe(b)
-		if err := rows.Add(s, s.Address, survives(s.Survive), s.Created); err != nil {
+		survives := "default"
+		if s.Survive != nil {
+			survives = strconv.Itoa(*s.Survive)
+		}
+		if err := rows.Add(s, s.Address, survives, s.Created); err != nil {
 			return err
 		}
 	}
 	return rows.Flush(nil)
 }
 
-func survives(n *int) string {
-	if n == nil {
-		return "default"
-	}
-	return strconv.Itoa(*n)
-}
-
-// RmOptions are the options of bucket rm.
-type RmOptions struct {
-	Factory *cli.Factory
-
-	Buckets []string
-}
-
 // NewRm returns the command.
 func NewRm(f *cli.Factory) *cobra.Command {
-	o := &RmOptions{Factory: f}
+	o := &Options{Factory: f}
 	return &cobra.Command{
 		Use:   "rm s3://BUCKET...",
 		Short: "Remove empty buckets",
 		Args:  cli.List(&o.Buckets, 1),
-		RunE:  f.Run(o, o.run),
+		RunE:  f.Run(o, o.remove),
 	}
 }
 
@@ -169,8 +154,8 @@ type removed struct {
 	Bucket  string `json:"bucket"`
 }
 
-func (o *RmOptions) run(ctx context.Context, _ *cobra.Command) error {
-	return each(ctx, o.Factory, "bucket rm", o.Buckets, func(c *client.Client, bucket address.Remote) (cli.Result, error) {
+func (o *Options) remove(ctx context.Context, _ *cobra.Command) error {
+	return o.each(ctx, "bucket rm", func(c *client.Client, bucket address.Remote) (cli.Result, error) {
 		where := bucket.String()
 		err := c.DeleteBucket(ctx, bucket.Bucket)
 		if e, ok := err.(*fault.Error); ok && e.Kind == problem.Conflict { //nolint:errorlint // the client returns it unwrapped

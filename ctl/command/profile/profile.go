@@ -41,23 +41,25 @@ func load(f *cli.Factory) (file profiles.File, set profiles.Set, err error) {
 	return file, set, err
 }
 
-// LsOptions are the options of profile ls.
-type LsOptions struct {
+// Options are the options of the commands that take at most the name of a profile.
+type Options struct {
 	Factory *cli.Factory
+
+	Name string // "": the one in use
 }
 
 // NewLs returns the command.
 func NewLs(f *cli.Factory) *cobra.Command {
-	o := &LsOptions{Factory: f}
+	o := &Options{Factory: f}
 	return &cobra.Command{
 		Use:   "ls",
 		Short: "List the profiles, without their secrets",
 		Args:  cli.Words(),
-		RunE:  f.Run(o, o.run),
+		RunE:  f.Run(o, o.list),
 	}
 }
 
-func (o *LsOptions) run(context.Context, *cobra.Command) error {
+func (o *Options) list(context.Context, *cobra.Command) error {
 	_, set, err := load(o.Factory)
 	if err != nil {
 		return err
@@ -73,58 +75,38 @@ func (o *LsOptions) run(context.Context, *cobra.Command) error {
 	return rows.Flush(nil)
 }
 
-// UseOptions are the options of profile use.
-type UseOptions struct {
-	Factory *cli.Factory
-
-	Name string
-}
-
 // NewUse returns the command.
 func NewUse(f *cli.Factory) *cobra.Command {
-	o := &UseOptions{Factory: f}
+	o := &Options{Factory: f}
 	return &cobra.Command{
 		Use:   "use NAME",
 		Short: "Make a profile the default",
 		Args:  cli.Words(&o.Name),
-		RunE:  f.Run(o, o.run),
+		RunE:  f.Run(o, o.change("the default profile is now ", profiles.File.Use, true)),
 	}
-}
-
-func (o *UseOptions) run(context.Context, *cobra.Command) error {
-	return change(o.Factory, o.Name, "the default profile is now "+o.Name, profiles.File.Use, true)
-}
-
-// change applies do to an existing profile and shows the result.
-func change(f *cli.Factory, name, line string, do func(profiles.File, string) error, isDefault bool) error {
-	file, before, err := load(f)
-	if err != nil {
-		return err
-	}
-	if err := do(file, name); err != nil {
-		return cli.FromProfile(err)
-	}
-	return done(f, line, describe(name, before.Profiles[name], isDefault))
-}
-
-// RmOptions are the options of profile rm.
-type RmOptions struct {
-	Factory *cli.Factory
-
-	Name string
 }
 
 // NewRm returns the command.
 func NewRm(f *cli.Factory) *cobra.Command {
-	o := &RmOptions{Factory: f}
+	o := &Options{Factory: f}
 	return &cobra.Command{
 		Use:   "rm NAME",
 		Short: "Remove a profile",
 		Args:  cli.Words(&o.Name),
-		RunE:  f.Run(o, o.run),
+		RunE:  f.Run(o, o.change("removed profile ", profiles.File.Remove, false)),
 	}
 }
 
-func (o *RmOptions) run(context.Context, *cobra.Command) error {
-	return change(o.Factory, o.Name, "removed profile "+o.Name, profiles.File.Remove, false)
+// change returns a run that applies do to an existing profile and shows the result.
+func (o *Options) change(did string, do func(profiles.File, string) error, isDefault bool) func(context.Context, *cobra.Command) error {
+	return func(context.Context, *cobra.Command) error {
+		file, before, err := load(o.Factory)
+		if err != nil {
+			return err
+		}
+		if err := do(file, o.Name); err != nil {
+			return cli.FromProfile(err)
+		}
+		return done(o.Factory, did+o.Name, describe(o.Name, before.Profiles[o.Name], isDefault))
+	}
 }

@@ -13,16 +13,9 @@ import (
 	profiles "github.com/ringstore/ringstore/profile"
 )
 
-// ShowOptions are the options of profile show.
-type ShowOptions struct {
-	Factory *cli.Factory
-
-	Name string // "": the one in use
-}
-
 // NewShow returns the command.
 func NewShow(f *cli.Factory) *cobra.Command {
-	o := &ShowOptions{Factory: f}
+	o := &Options{Factory: f}
 	return &cobra.Command{
 		Use:   "show [NAME]",
 		Short: "Show which server and key are in use, and why",
@@ -31,7 +24,7 @@ where it comes from. The server is not contacted, and the secret is not shown.`,
 		Example: `  s3ctl profile show
   RINGSTORE_PROFILE=prod s3ctl profile show`,
 		Args: cli.Optional(&o.Name),
-		RunE: f.Run(o, o.run),
+		RunE: f.Run(o, o.show),
 	}
 }
 
@@ -50,7 +43,7 @@ type origins struct {
 	Secret    string `json:"secret_key"`
 }
 
-func (o *ShowOptions) run(context.Context, *cobra.Command) error {
+func (o *Options) show(context.Context, *cobra.Command) error {
 	file, set, err := load(o.Factory)
 	if err != nil {
 		return err
@@ -84,7 +77,7 @@ func (o *ShowOptions) run(context.Context, *cobra.Command) error {
 	return table.Flush()
 }
 
-func (o *ShowOptions) origins(asked, name string, set profiles.Set) origins {
+func (o *Options) origins(asked, name string, set profiles.Set) origins {
 	from := func(variable string) string {
 		if o.Factory.Getenv(variable) != "" {
 			return variable
@@ -106,7 +99,7 @@ func (o *ShowOptions) origins(asked, name string, set profiles.Set) origins {
 }
 
 // warn notes that others can read the file of secrets. s3ctl itself always writes it with mode 0600.
-func (o *ShowOptions) warn(file profiles.File) {
+func (o *Options) warn(file profiles.File) {
 	info, err := os.Stat(string(file))
 	if err != nil || info.Mode().Perm()&0o077 == 0 || info.Mode()&fs.ModeType != 0 {
 		return

@@ -133,6 +133,8 @@ type diffSide struct {
 	Size   int64  `json:"size"`
 	CRC    string `json:"crc64nvme,omitempty"`
 	FileID string `json:"file_id,omitempty"`
+
+	entry *compare.Entry
 }
 
 // diffed is the result of comparing a pair.
@@ -157,31 +159,26 @@ func comparePair(ctx context.Context, p compare.Pair) diffed {
 	case p.Left.Size != p.Right.Size:
 		d.line.Status, d.line.By = differs, "size"
 	default:
-		d.sums(ctx, p)
+		for _, side := range []*diffSide{d.line.Left, d.line.Right} {
+			sum, err := side.entry.Sum(ctx)
+			if err != nil {
+				return diffed{err: fault.Wrap(side.entry.At(), err)}
+			}
+			side.CRC = sum
+		}
+		d.line.Status = same
+		if d.line.Left.CRC != d.line.Right.CRC {
+			d.line.Status, d.line.By = differs, "checksum"
+		}
 	}
 	return d
-}
-
-func (d *diffed) sums(ctx context.Context, p compare.Pair) {
-	for i, e := range []*compare.Entry{&p.Left, &p.Right} {
-		sum, err := e.Sum(ctx)
-		if err != nil {
-			d.err = fault.Wrap(e.At(), err)
-			return
-		}
-		[]*diffSide{d.line.Left, d.line.Right}[i].CRC = sum
-	}
-	d.line.Status = same
-	if d.line.Left.CRC != d.line.Right.CRC {
-		d.line.Status, d.line.By = differs, "checksum"
-	}
 }
 
 func sideOf(e *compare.Entry) *diffSide {
 	if e.State != compare.Present {
 		return nil
 	}
-	s := &diffSide{Size: e.Size}
+	s := &diffSide{Size: e.Size, entry: e}
 	if e.File != nil {
 		s.FileID, s.CRC = e.File.FileID, e.File.Checksums.CRC64NVME
 	}

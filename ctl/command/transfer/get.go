@@ -91,7 +91,15 @@ func (o *GetOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	}
 	for _, object := range objects {
 		progress.Plan(1, object.File.Size)
-		o.getOne(ctx, manager, report, object)
+		path, err := o.fetch(ctx, manager.Notifying(report.Retrying(object.String())), object)
+		switch {
+		case err != nil:
+			report.Fail(fault.Wrap(object.String(), err))
+		case path == "":
+			report.Count() // standard output has the bytes only
+		default:
+			report.Done(movedResult(object.String(), path, object.Address, object.File))
+		}
 		progress.Finished()
 	}
 	return report.Close()
@@ -99,19 +107,6 @@ func (o *GetOptions) run(ctx context.Context, cmd *cobra.Command) error {
 
 func allRemote(args []string) bool {
 	return !slices.ContainsFunc(args, func(a string) bool { return !address.IsRemote(a) })
-}
-
-// getOne fetches the one object to a file, a folder or a stream, and reports the result.
-func (o *GetOptions) getOne(ctx context.Context, manager *transfer.Manager, report *cli.Report, object locate.Object) {
-	path, err := o.fetch(ctx, manager.Notifying(report.Retrying(object.String())), object)
-	switch {
-	case err != nil:
-		report.Fail(fault.Wrap(object.String(), err))
-	case path == "":
-		report.Count() // standard output has the bytes only
-	default:
-		report.Done(movedResult(object.String(), path, object.Address, object.File))
-	}
 }
 
 // fetch fetches an object to the target and returns its path; "" means standard output.
@@ -129,9 +124,18 @@ func (o *GetOptions) fetch(ctx context.Context, manager *transfer.Manager, objec
 	case o.isStdout(spot):
 		return "", manager.GetStream(ctx, object.File, o.Factory.IO.Out)
 	case spot.Stream:
-		return path, toStream(ctx, manager, object, spot)
+		f, err := spot.Open()
+		if err != nil {
+			return "", err
+		}
+		return path, cmp.Or(manager.GetStream(ctx, object.File, f), f.Close())
 	}
-	return path, toFile(ctx, manager, object, spot.Path)
+	root, err := os.OpenRoot(filepath.Dir(spot.Path))
+	if err != nil {
+		return "", err
+	}
+	defer root.Close()
+	return path, manager.GetFile(ctx, object.File, root, filepath.Base(spot.Path))
 }
 
 // path returns the target of a single object: LOCAL itself, or the key's name in that folder, which is created.
@@ -173,29 +177,11 @@ func (o *GetOptions) isStdout(spot localfile.Spot) bool {
 	return err == nil && failed == nil && mine.Mode().IsRegular() && os.SameFile(there, mine)
 }
 
-func toFile(ctx context.Context, manager *transfer.Manager, object locate.Object, path string) error {
-	root, err := os.OpenRoot(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	return manager.GetFile(ctx, object.File, root, filepath.Base(path))
-}
-
-func toStream(ctx context.Context, manager *transfer.Manager, object locate.Object, spot localfile.Spot) error {
-	f, err := spot.Open()
-	if err != nil {
-		return err
-	}
-	err = manager.GetStream(ctx, object.File, f)
-	return cmp.Or(err, f.Close())
-}
-
 // folder returns the target as a folder.
 func (o *GetOptions) folder() string { return cmp.Or(o.Target, ".") }
 
 // getMany fetches objects to paths below one folder, which none of them can leave.
-func (o *GetOptions) getMany(ctx context.Context, manager *transfer.Manager, report *cli.Report, progress term.Progress, objects []locate.Object) error {
+func (o *GetOptions) getMany(ctx context.Context, manager *transfer.Manager, report *cli.Report, progress *term.Progress, objects []locate.Object) error {
 	if err := os.MkdirAll(o.folder(), 0o777); err != nil {
 		return fault.Wrap(o.folder(), err)
 	}
@@ -249,8 +235,7 @@ func (o *GetOptions) place(objects []locate.Object, report *cli.Report) []placed
 func localPath(object locate.Object) (path string, folder bool, err error) {
 	rel := object.Rel
 	if object.File.Size == 0 && strings.HasSuffix(object.Address.Key, "/") {
-		rel, folder = strings.TrimSuffix(rel, "/"), true
-		if rel == "" {
+		if rel, folder = strings.TrimSuffix(rel, "/"), true; rel == "" {
 			return ".", true, nil
 		}
 	}

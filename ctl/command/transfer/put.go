@@ -103,7 +103,7 @@ func (o *PutOptions) run(ctx context.Context, cmd *cobra.Command) error {
 }
 
 // find resolves the arguments to files and keys. What cannot be sent is reported.
-func (o *PutOptions) find(dst locate.Destination, takes address.Filter, report *cli.Report, progress term.Progress) []locate.Local {
+func (o *PutOptions) find(dst locate.Destination, takes address.Filter, report *cli.Report, progress *term.Progress) []locate.Local {
 	var files []locate.Local
 	sourceOf := map[string]string{}
 	add := func(f locate.Found) {

@@ -114,7 +114,7 @@ func (o *SyncOptions) folders(cmd *cobra.Command) (src, dst compare.Folder, err 
 // syncView shows a run of sync.
 type syncView struct {
 	*cli.Report
-	term.Progress
+	*term.Progress
 	f        *cli.Factory
 	question string // what it asks before it removes files
 }

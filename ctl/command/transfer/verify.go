@@ -62,7 +62,12 @@ func (o *VerifyOptions) run(ctx context.Context, _ *cobra.Command) error {
 			good.Add(1)
 			total.Add(object.File.Size)
 		}
-		return verifiedResult(object), err
+		name, f := object.String(), object.File
+		return cli.Result{
+			JSON:  verified{Address: name, Bucket: f.Bucket, Key: f.Name, FileID: f.FileID, Size: f.Size, CRC: f.Checksums.CRC64NVME},
+			Cells: []string{name, cli.Number(f.Size), f.Checksums.CRC64NVME},
+			Line:  "good " + name + "  " + term.Size(f.Size),
+		}, err
 	})
 	report.Note("verify: %s good, %s", term.Count(int(good.Load()), "object"), term.Size(total.Load()))
 	return err
@@ -76,13 +81,4 @@ type verified struct {
 	FileID  string `json:"file_id"`
 	Size    int64  `json:"size"`
 	CRC     string `json:"crc64nvme"`
-}
-
-func verifiedResult(object locate.Object) cli.Result {
-	name, f := object.Address.String(), object.File
-	return cli.Result{
-		JSON:  verified{Address: name, Bucket: f.Bucket, Key: f.Name, FileID: f.FileID, Size: f.Size, CRC: f.Checksums.CRC64NVME},
-		Cells: []string{name, cli.Number(f.Size), f.Checksums.CRC64NVME},
-		Line:  "good " + name + "  " + term.Size(f.Size),
-	}
 }
