@@ -164,6 +164,9 @@ func (c *Client) callAnyTime(ctx context.Context, method, path string, in, out a
 	return c.do(req, maxAnswer, out)
 }
 
+// errTooLong: the answer exceeds its bound.
+var errTooLong = errors.New("the answer is too long")
+
 // do sends a request and decodes the answer of at most so many bytes into out, unless that is nil.
 func (c *Client) do(req *http.Request, most int64, out any) error {
 	resp, err := c.http.Do(req)
@@ -177,16 +180,9 @@ func (c *Client) do(req *http.Request, most int64, out any) error {
 	if out == nil {
 		return nil
 	}
-	return c.decode(resp, most, out)
-}
-
-// errTooLong: the answer exceeds its bound.
-var errTooLong = errors.New("the answer is too long")
-
-func (c *Client) decode(resp *http.Response, most int64, out any) error {
 	data, err := io.ReadAll(io.LimitReader(resp.Body, most+1))
 	if err != nil {
-		return c.translate(resp.Request.Context(), err)
+		return c.translate(req.Context(), err)
 	}
 	if int64(len(data)) > most {
 		return &fault.Error{Kind: problem.Internal, Msg: fmt.Sprintf("%s answered with more than %d MiB of JSON", c.base, most>>20), Err: errTooLong, Hint: noGateway}

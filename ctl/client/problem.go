@@ -118,12 +118,13 @@ func (c *Client) translate(ctx context.Context, err error) error {
 	if s, ok := errors.AsType[*os.SyscallError](err); ok {
 		err = s.Err
 	}
+	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
 	e := &fault.Error{
 		Kind: problem.Unavailable, Msg: fmt.Sprintf("cannot reach %s", c.base), Err: err,
 		Hint: "check that the server runs (`make up` starts one here), or choose another with --profile; s3ctl profile ls shows them",
 	}
 	switch {
-	case untrusted(err):
+	case untrusted:
 		e.Kind, e.Msg, e.Hint = problem.Denied, "the certificate of "+c.base+" is not trusted", trust
 		if _, name := errors.AsType[x509.HostnameError](err); name {
 			e.Hint = "use a host name of the certificate in the endpoint: s3ctl profile add NAME --endpoint URL"
@@ -136,13 +137,3 @@ func (c *Client) translate(ctx context.Context, err error) error {
 
 // trust is the hint for an untrusted certificate.
 const trust = "if it is the right server, trust the authority that issued the certificate: SSL_CERT_FILE=/path/ca.pem s3ctl …, or add it to the system's authorities; s3ctl help environment"
-
-// untrusted reports whether err is a failed certificate verification.
-func untrusted(err error) bool {
-	_, verification := errors.AsType[*tls.CertificateVerificationError](err)
-	_, authority := errors.AsType[x509.UnknownAuthorityError](err)
-	_, invalid := errors.AsType[x509.CertificateInvalidError](err)
-	_, name := errors.AsType[x509.HostnameError](err)
-	_, roots := errors.AsType[x509.SystemRootsError](err)
-	return verification || authority || invalid || name || roots
-}

@@ -34,7 +34,13 @@ func Bash(line, word, kind string, ask func(args []string) string) string {
 		flag = current[:at+1]
 	}
 	values, descriptions, directive := readReply(ask(whole.words[1:]))
-	offers := []string{instructions(directive)}
+	offers := []string{"offers"} // with instructions for bash
+	if directive&cobra.ShellCompDirectiveNoSpace != 0 {
+		offers[0] += " nospace"
+	}
+	if directive&cobra.ShellCompDirectiveNoFileComp != 0 {
+		offers[0] += " nofiles"
+	}
 	for i, value := range values {
 		rest, ok := strings.CutPrefix(flag+value, head.words[len(head.words)-1])
 		if !ok || !strings.HasPrefix(flag+value, current) {
@@ -47,21 +53,9 @@ func Bash(line, word, kind string, ask func(args []string) string) string {
 		offers = append(offers, text)
 	}
 	if len(offers) == 2 && directive&cobra.ShellCompDirectiveNoSpace == 0 {
-		offers[1] += head.quote.end() // bash closes the quote itself, but not after an escaped quote
+		offers[1] += map[quoting]string{single: "'", double: `"`}[head.quote] // bash closes the quote itself, but not after an escaped quote
 	}
 	return strings.Join(offers, "\n") + "\n"
-}
-
-// instructions tell bash what to do with the completions.
-func instructions(directive cobra.ShellCompDirective) string {
-	text := "offers"
-	if directive&cobra.ShellCompDirectiveNoSpace != 0 {
-		text += " nospace"
-	}
-	if directive&cobra.ShellCompDirectiveNoFileComp != 0 {
-		text += " nofiles"
-	}
-	return text
 }
 
 // readReply parses the answer to a completion request.
@@ -115,17 +109,6 @@ func (q quoting) write(text string) string {
 		}
 	}
 	return b.String()
-}
-
-// end closes the quotes.
-func (q quoting) end() string {
-	switch q {
-	case single:
-		return "'"
-	case double:
-		return `"`
-	}
-	return ""
 }
 
 // harmless characters have no meaning for bash within a word.

@@ -27,8 +27,8 @@ type offer func(ctx context.Context, c *completer, args []string, word string) (
 
 // offers has the completion of each command's arguments.
 var offers = map[string]offer{
-	"s3ctl put":           putWords,
-	"s3ctl get":           getWords,
+	"s3ctl put":           after(files, orFiles(keys(plain))),
+	"s3ctl get":           after(keys(patterns), orFiles(keys(patterns))),
 	"s3ctl ls":            keys(patterns),
 	"s3ctl rm":            keys(patterns),
 	"s3ctl stat":          keys(patterns),
@@ -36,21 +36,21 @@ var offers = map[string]offer{
 	"s3ctl du":            keys(patterns),
 	"s3ctl find":          keys(patterns),
 	"s3ctl verify":        keys(patterns),
-	"s3ctl tree":          first(keys(patterns)),
-	"s3ctl cp":            ontoWords,
-	"s3ctl mv":            ontoWords,
-	"s3ctl sync":          either,
-	"s3ctl diff":          either,
+	"s3ctl tree":          after(keys(patterns), nothing),
+	"s3ctl cp":            after(keys(patterns), keys(unclear)), // a later one may be the target, without wildcards
+	"s3ctl mv":            after(keys(patterns), keys(unclear)),
+	"s3ctl sync":          orFiles(keys(plain)),
+	"s3ctl diff":          orFiles(keys(plain)),
 	"s3ctl bucket create": nothing,
 	"s3ctl bucket ls":     nothing,
 	"s3ctl bucket rm":     bucketNames,
-	"s3ctl session ls":    first(keys(plain)),
+	"s3ctl session ls":    after(keys(plain), nothing),
 	"s3ctl session abort": sessionWords,
 	"s3ctl profile add":   nothing,
 	"s3ctl profile ls":    nothing,
-	"s3ctl profile rm":    first(profileNames),
-	"s3ctl profile show":  first(profileNames),
-	"s3ctl profile use":   first(profileNames),
+	"s3ctl profile rm":    after(profileNames, nothing),
+	"s3ctl profile show":  after(profileNames, nothing),
+	"s3ctl profile use":   after(profileNames, nothing),
 	"s3ctl completion":    nil, // cobra completes its ValidArgs
 	"s3ctl version":       nothing,
 	"s3ctl man":           commandWords,
@@ -105,7 +105,7 @@ func attach(cmd *cobra.Command, f *cli.Factory) {
 	}
 	o, known := offers[cmd.CommandPath()]
 	if !known {
-		o = either
+		o = orFiles(keys(plain))
 	}
 	if o != nil {
 		cmd.ValidArgsFunction = c.run(o)
@@ -157,46 +157,24 @@ func fixed(directive cobra.ShellCompDirective, list ...string) offer {
 	}
 }
 
-// first completes the first argument only.
-func first(o offer) offer {
+// after completes the first argument with one offer, and all others with another.
+func after(one, others offer) offer {
 	return func(ctx context.Context, c *completer, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		if len(args) > 0 {
-			return nil, done
+			return others(ctx, c, args, word)
 		}
-		return o(ctx, c, args, word)
+		return one(ctx, c, args, word)
 	}
 }
 
-// either completes an address if the word begins like one, and otherwise a local file.
-func either(ctx context.Context, c *completer, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	if address.IsRemote(word) {
-		return keys(plain)(ctx, c, args, word)
-	}
-	return nil, local
-}
-
-// putWords completes local files, and addresses from the second word on.
-func putWords(ctx context.Context, c *completer, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	if len(args) == 0 {
+// orFiles completes an address if the word begins like one, and otherwise a local file.
+func orFiles(o offer) offer {
+	return func(ctx context.Context, c *completer, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		if address.IsRemote(word) {
+			return o(ctx, c, args, word)
+		}
 		return nil, local
 	}
-	return either(ctx, c, args, word)
-}
-
-// getWords completes addresses, and local files from the second word on.
-func getWords(ctx context.Context, c *completer, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	if len(args) > 0 && !address.IsRemote(word) {
-		return nil, local
-	}
-	return keys(patterns)(ctx, c, args, word)
-}
-
-// ontoWords completes the arguments of cp and mv: the first is a source, with wildcards; a later one may be the target, without.
-func ontoWords(ctx context.Context, c *completer, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	if len(args) == 0 {
-		return keys(patterns)(ctx, c, args, word)
-	}
-	return keys(unclear)(ctx, c, args, word)
 }
 
 func profileNames(_ context.Context, c *completer, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {

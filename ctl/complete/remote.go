@@ -133,7 +133,7 @@ func (r reading) write(rest string) (string, bool) {
 // sessionWords completes session ids, and with --all addresses.
 func sessionWords(ctx context.Context, c *completer, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	if all, err := c.cmd.Flags().GetBool("all"); err == nil && all {
-		return first(keys(plain))(ctx, c, args, word)
+		return after(keys(plain), nothing)(ctx, c, args, word)
 	}
 	server, err := c.f.Client()
 	if err != nil {

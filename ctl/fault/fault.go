@@ -62,16 +62,6 @@ func Table() []Row {
 	}
 }
 
-// exitOf returns the exit code of a kind; that of an unlisted kind is Failed.
-func exitOf(kind problem.Kind) Exit {
-	for _, row := range Table() {
-		if slices.Contains(row.Kinds, kind) {
-			return row.Exit
-		}
-	}
-	return Failed
-}
-
 // MainKind returns the first kind of an exit code.
 func MainKind(exit Exit) problem.Kind {
 	for _, row := range Table() {
@@ -123,7 +113,12 @@ func Wrap(item string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return &Error{Kind: KindOf(err), Item: item, Hint: HintOf(err), Err: brief(err)}
+	e := &Error{Kind: KindOf(err), Item: item, Hint: HintOf(err), Err: err}
+	// The item repeats operation and path: "open a.txt: no such file" becomes "no such file".
+	if p, ok := err.(*fs.PathError); ok { //nolint:errorlint // only the outermost repeats the item
+		e.Err = p.Err
+	}
+	return e
 }
 
 // Local classifies an error of the local file system and removes operation and path from its text. Local(nil) is nil.
@@ -139,15 +134,6 @@ func Local(err error) error {
 		e.Hint = "there is a file where a folder is needed: the two keys cannot both be stored here"
 	}
 	return e
-}
-
-// brief removes operation and path from a file error, which the item repeats: "open a.txt: no such file" becomes "no
-// such file".
-func brief(err error) error {
-	if p, ok := err.(*fs.PathError); ok { //nolint:errorlint // only the outermost repeats the item
-		return p.Err
-	}
-	return err
 }
 
 // KindOf returns the kind of the outermost Error in err's chain, or classifies an error of the operating system.
@@ -177,8 +163,16 @@ func KindOf(err error) problem.Kind {
 	return problem.Internal
 }
 
-// ExitOf returns the exit code for err. ExitOf(nil) is OK.
-func ExitOf(err error) Exit { return exitOf(KindOf(err)) }
+// ExitOf returns the exit code for err; that of an unlisted kind is Failed. ExitOf(nil) is OK.
+func ExitOf(err error) Exit {
+	kind := KindOf(err)
+	for _, row := range Table() {
+		if slices.Contains(row.Kinds, kind) {
+			return row.Exit
+		}
+	}
+	return Failed
+}
 
 // NextOf returns the next step after err: its own hint, or the one for its kind. "" if the server gave a hint, or there is
 // nothing to do.

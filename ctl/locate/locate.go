@@ -36,12 +36,13 @@ type Options struct {
 
 // Target is one argument that names objects.
 type Target struct {
-	arg     string
+	Arg    string         // as it was written
+	Remote address.Remote // wildcards and their escapes are kept, unless the target has no wildcards
+	Wild   bool           // it has wildcards
+
 	opts    Options
-	remote  address.Remote
-	pattern address.Pattern // of keys; a literal key unless wild
+	pattern address.Pattern // of keys; a literal key unless Wild
 	deep    address.Pattern // of everything in the folders that match
-	wild    bool
 }
 
 // ReadTarget parses an argument. Invalid.
@@ -50,39 +51,30 @@ func ReadTarget(arg string, opts Options) (Target, error) {
 	if err != nil {
 		return Target{}, err
 	}
-	t := Target{arg: arg, opts: opts, remote: remote}
+	t := Target{Arg: arg, opts: opts, Remote: remote}
 	if opts.Raw {
 		return t, nil
 	}
 	if t.pattern, err = address.Compile(remote.Key); err != nil {
 		return Target{}, err
 	}
-	t.wild, t.deep = t.pattern.HasWildcards(), t.pattern.Deep()
-	if !t.wild {
-		t.remote.Key = t.pattern.Prefix() // the key without escapes
+	t.Wild, t.deep = t.pattern.HasWildcards(), t.pattern.Deep()
+	if !t.Wild {
+		t.Remote.Key = t.pattern.Prefix() // the key without escapes
 	}
 	return t, nil
 }
 
 // Many reports whether the target can be more than one object.
-func (t Target) Many() bool { return t.wild || t.opts.Recursive }
-
-// Wild reports whether the target has wildcards.
-func (t Target) Wild() bool { return t.wild }
-
-// Remote returns the address; wildcards and their escapes are kept, unless the target has no wildcards.
-func (t Target) Remote() address.Remote { return t.remote }
-
-// String returns the argument as it was written.
-func (t Target) String() string { return t.arg }
+func (t Target) Many() bool { return t.Wild || t.opts.Recursive }
 
 // Base returns the common folder of the keys of a target that can be many: the folder itself, or the part before the first
 // wildcard up to its last slash.
 func (t Target) Base() string {
-	if t.wild {
+	if t.Wild {
 		return address.Parent(t.pattern.Prefix())
 	}
-	return t.remote.Folder()
+	return t.Remote.Folder()
 }
 
 // Objects yields the objects of the target in byte order of their keys, or an error, which ends it. If there are no objects, the
@@ -110,15 +102,15 @@ func (t Target) Objects(ctx context.Context, l client.Lister) iter.Seq2[Object, 
 // a target without wildcards is a prefix of keys, not a folder, and finding nothing is not an error.
 func (t Target) Entries(ctx context.Context, l client.Lister) iter.Seq2[client.Entry, error] {
 	q := t.query()
-	if !t.wild {
-		q = client.Query{Bucket: t.remote.Bucket, Prefix: t.remote.Key}
+	if !t.Wild {
+		q = client.Query{Bucket: t.Remote.Bucket, Prefix: t.Remote.Key}
 		if !t.opts.Recursive {
 			q.Delimiter = "/"
 		}
 	}
 	return t.list(ctx, l, q, func(e client.Entry) bool {
 		return t.matches(e.Name) || e.File == nil && t.matches(strings.TrimSuffix(e.Name, "/"))
-	}, t.wild)
+	}, t.Wild)
 }
 
 // list yields the entries of a listing that are wanted, or an error, which ends it: with must, finding none is one.
@@ -128,7 +120,7 @@ func (t Target) list(ctx context.Context, l client.Lister, q client.Query, wante
 		for e, err := range l.List(ctx, q) {
 			switch {
 			case err != nil:
-				yield(e, fault.Wrap(t.arg, err))
+				yield(e, fault.Wrap(t.Arg, err))
 				return
 			case !wanted(e):
 				continue
@@ -145,24 +137,24 @@ func (t Target) list(ctx context.Context, l client.Lister, q client.Query, wante
 }
 
 func (t Target) single(ctx context.Context, l client.Lister) (Object, error) {
-	if t.remote.Key == "" {
-		return Object{}, fault.Wrap(t.arg, fault.New(problem.Invalid, "it is a bucket, not an object").
-			WithHint("add -r for everything in it, or name an object: %s/KEY", t.remote))
+	if t.Remote.Key == "" {
+		return Object{}, fault.Wrap(t.Arg, fault.New(problem.Invalid, "it is a bucket, not an object").
+			WithHint("add -r for everything in it, or name an object: %s/KEY", t.Remote))
 	}
-	f, err := l.Latest(ctx, t.remote.Bucket, t.remote.Key)
+	f, err := l.Latest(ctx, t.Remote.Bucket, t.Remote.Key)
 	if err == nil {
 		return t.object(f), nil
 	}
-	if fault.ExitOf(err) == fault.NotFound && strings.HasSuffix(t.remote.Key, "/") {
+	if fault.ExitOf(err) == fault.NotFound && strings.HasSuffix(t.Remote.Key, "/") {
 		err = fault.New(problem.NotFound, "the object does not exist").WithHint("add -r for everything under it")
 	}
-	return Object{}, fault.Wrap(t.arg, err)
+	return Object{}, fault.Wrap(t.Arg, err)
 }
 
 func (t Target) query() client.Query {
-	q := client.Query{Bucket: t.remote.Bucket}
-	if !t.wild {
-		q.Prefix = t.remote.Folder()
+	q := client.Query{Bucket: t.Remote.Bucket}
+	if !t.Wild {
+		q.Prefix = t.Remote.Folder()
 		return q
 	}
 	q.Prefix = t.pattern.Prefix()
@@ -173,7 +165,7 @@ func (t Target) query() client.Query {
 }
 
 func (t Target) matches(key string) bool {
-	if !t.wild {
+	if !t.Wild {
 		return true
 	}
 	return t.pattern.Match(key) || t.opts.Recursive && t.deep.Match(key)
@@ -181,20 +173,20 @@ func (t Target) matches(key string) bool {
 
 // object adds the relative name to a file. As in rsync, "dir" keeps its name in it and "dir/" does not.
 func (t Target) object(f rest.File) Object {
-	base := address.Parent(t.remote.Key)
-	if t.wild {
+	base := address.Parent(t.Remote.Key)
+	if t.Wild {
 		base = address.Parent(t.pattern.Prefix())
 	}
-	return Object{Address: address.Remote{Bucket: t.remote.Bucket, Key: f.Name}, File: f, Rel: strings.TrimPrefix(f.Name, base)}
+	return Object{Address: address.Remote{Bucket: t.Remote.Bucket, Key: f.Name}, File: f, Rel: strings.TrimPrefix(f.Name, base)}
 }
 
 func (t Target) nothing() error {
-	if t.wild {
-		return fault.Wrap(t.arg, fault.New(problem.NotFound, "nothing matches").
+	if t.Wild {
+		return fault.Wrap(t.Arg, fault.New(problem.NotFound, "nothing matches").
 			WithHint("* and ? do not match a slash, ** does; with --raw the characters * ? [ are literal"))
 	}
-	return fault.Wrap(t.arg, fault.New(problem.NotFound, "there is nothing under it").
-		WithHint("s3ctl ls %s", address.Remote{Bucket: t.remote.Bucket, Key: address.Parent(strings.TrimSuffix(t.remote.Key, "/"))}))
+	return fault.Wrap(t.Arg, fault.New(problem.NotFound, "there is nothing under it").
+		WithHint("s3ctl ls %s", address.Remote{Bucket: t.Remote.Bucket, Key: address.Parent(strings.TrimSuffix(t.Remote.Key, "/"))}))
 }
 
 // Local is a local file to send.
@@ -210,7 +202,7 @@ func (l Local) String() string { return l.Path }
 // Destination is the target of put, cp or mv.
 type Destination struct {
 	Remote    address.Remote
-	folder    bool // file names are appended to the key
+	Folder    bool // file names are appended to the key
 	recursive bool
 }
 
@@ -235,15 +227,12 @@ func ReadDestination(arg string, from Sources) (Destination, error) {
 	if from.Recursive {
 		remote.Key, folder = remote.Folder(), true
 	}
-	return Destination{Remote: remote, folder: folder, recursive: from.Recursive}, nil
+	return Destination{Remote: remote, Folder: folder, recursive: from.Recursive}, nil
 }
-
-// Folder reports whether file names are appended to the key.
-func (d Destination) Folder() bool { return d.folder }
 
 // Rel is the name of a file relative to the destination, to which --include and --exclude apply.
 func (d Destination) Rel(l Local) string {
-	if d.folder {
+	if d.Folder {
 		return strings.TrimPrefix(l.Key, d.Remote.Key)
 	}
 	return filepath.Base(l.Path)
@@ -251,17 +240,11 @@ func (d Destination) Rel(l Local) string {
 
 // Place returns the address for a file of that relative name, with slashes as separators. Invalid.
 func (d Destination) Place(rel string) (address.Remote, error) {
-	key, err := d.key(rel)
-	return address.Remote{Bucket: d.Remote.Bucket, Key: key}, err
-}
-
-// key returns the key for a file of that relative name, with slashes as separators. Invalid.
-func (d Destination) key(rel string) (string, error) {
-	key := d.Remote.Key
-	if d.folder {
-		key += rel
+	to := d.Remote
+	if d.Folder {
+		to.Key += rel
 	}
-	return key, address.CheckKey(key)
+	return to, address.CheckKey(to.Key)
 }
 
 // Found is a file that was found, or a path that cannot be sent. A skipped path is not an error.
@@ -292,8 +275,8 @@ func Files(arg string, dst Destination, found func(Found)) {
 }
 
 func one(path, rel string, size int64, dst Destination) Found {
-	key, err := dst.key(rel)
-	return Found{Local: Local{Path: path, Key: key, Size: size}, Err: fault.Wrap(path, err)}
+	to, err := dst.Place(rel)
+	return Found{Local: Local{Path: path, Key: to.Key, Size: size}, Err: fault.Wrap(path, err)}
 }
 
 func walk(arg string, dst Destination, found func(Found)) {

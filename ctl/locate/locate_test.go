@@ -151,7 +151,7 @@ func TestTarget_Entries(t *testing.T) {
 			got = append(got, e.Name)
 		}
 		require.Equal(t, tc.want, got, tc.arg)
-		require.Equal(t, tc.arg, target.String())
+		require.Equal(t, tc.arg, target.Arg)
 	}
 	for arg, stop := range map[string]bool{"s3://nope/": false, "s3://bkt/zz*": false, "s3://bkt/": true} {
 		target, err := locate.ReadTarget(arg, locate.Options{})
@@ -215,7 +215,7 @@ func TestReadDestination(t *testing.T) {
 		d, err := locate.ReadDestination(tc.arg, tc.from)
 		require.NoError(t, err, tc.arg)
 		require.Equal(t, tc.key, d.Remote.Key, tc.arg)
-		require.Equal(t, tc.folder, d.Folder(), tc.arg)
+		require.Equal(t, tc.folder, d.Folder, tc.arg)
 	}
 	_, err := locate.ReadDestination("s3://bkt/k", locate.Sources{Many: true})
 	require.Contains(t, fault.HintOf(err), "s3://bkt/k/")

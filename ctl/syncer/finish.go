@@ -19,7 +19,7 @@ import (
 // finish ends the run after both sides were read and all changes that were possible at once are made. It removes what only
 // the target has: first what is in the way of a deferred change, then makes that change, then removes the rest. Nothing is
 // removed after an error: a name that failed may be the new name of an extra file.
-func (s *Syncer) finish(ctx context.Context) error {
+func (s *syncer) finish(ctx context.Context) error {
 	s.confirmExtra()
 	s.refuseEmpty()
 	s.refuseDeferred()
@@ -28,7 +28,7 @@ func (s *Syncer) finish(ctx context.Context) error {
 		s.noteLeft(s.extra)
 		return nil
 	}
-	if !s.agreed() {
+	if !s.DryRun && !s.Yes && !s.View.Confirm(len(s.extra)) {
 		return fault.New(problem.Interrupted, "nothing was removed")
 	}
 	var first, rest []compare.Entry
@@ -49,14 +49,14 @@ func (s *Syncer) finish(ctx context.Context) error {
 }
 
 // noteLeft notes that extra files were kept because of errors.
-func (s *Syncer) noteLeft(left []compare.Entry) {
+func (s *syncer) noteLeft(left []compare.Entry) {
 	if s.failed.Load() > 0 && len(left) > 0 {
 		s.View.Note("sync: nothing was removed, because of the errors above")
 	}
 }
 
 // confirmExtra checks again that the source lacks what is about to be removed, since it may have changed since it was read.
-func (s *Syncer) confirmExtra() {
+func (s *syncer) confirmExtra() {
 	if !s.Source.Local() {
 		return
 	}
@@ -73,7 +73,7 @@ func (s *Syncer) confirmExtra() {
 }
 
 // refuseEmpty refuses to remove everything because of an empty source, which is most likely not mounted or not the intended one.
-func (s *Syncer) refuseEmpty() {
+func (s *syncer) refuseEmpty() {
 	if s.files == 0 && len(s.extra) > 0 && s.failed.Load() == 0 {
 		s.fail(fault.Wrap(s.Source.String(), fault.New(problem.NotFound, "it contains no file, and everything in %s would be removed (files: %d)", s.Target, len(s.extra)).
 			WithHint("make sure that it is mounted and the intended one; to empty the target, use rm")))
@@ -81,7 +81,7 @@ func (s *Syncer) refuseEmpty() {
 }
 
 // refuseDeferred fails the deferred changes whose path will not be free.
-func (s *Syncer) refuseDeferred() {
+func (s *syncer) refuseDeferred() {
 	refuse := func(which func(l *deferred) bool, why string) {
 		s.deferred = slices.DeleteFunc(s.deferred, func(l *deferred) bool {
 			if !which(l) {
@@ -96,31 +96,19 @@ func (s *Syncer) refuseDeferred() {
 		})
 	}
 	refuse(func(l *deferred) bool { return l.stays }, "and something in it must not be removed")
-	refuse(func(l *deferred) bool { return !l.folder && !s.removes(l.file) }, "and it must not be removed")
+	extra := func(which func(name string) bool) bool {
+		return slices.ContainsFunc(s.extra, func(e compare.Entry) bool { return which(e.Name) })
+	}
+	refuse(func(l *deferred) bool {
+		return !l.folder && !extra(func(name string) bool { return name == l.file })
+	}, "and it must not be removed")
 	if s.failed.Load() > 0 {
-		refuse(s.needsRoom, "and nothing is removed because of the other errors")
+		refuse(func(l *deferred) bool { return extra(l.waitsFor) }, "and nothing is removed because of the other errors")
 	}
-}
-
-func (s *Syncer) removes(name string) bool {
-	return slices.ContainsFunc(s.extra, func(e compare.Entry) bool { return e.Name == name })
-}
-
-// needsRoom reports whether something has to be removed for the change.
-func (s *Syncer) needsRoom(l *deferred) bool {
-	return slices.ContainsFunc(s.extra, func(e compare.Entry) bool { return l.waitsFor(e.Name) })
-}
-
-// agreed asks for permission to remove, unless --yes gave it or nothing is removed.
-func (s *Syncer) agreed() bool {
-	if s.DryRun || s.Yes {
-		return true
-	}
-	return s.View.Confirm(len(s.extra))
 }
 
 // applyDeferred makes the deferred changes. left are the names that could not be removed for them.
-func (s *Syncer) applyDeferred(ctx context.Context, left []string) {
+func (s *syncer) applyDeferred(ctx context.Context, left []string) {
 	transfer.Each(ctx, s.workers(s.Parallel), slices.Values(s.deferred), func(l *deferred) {
 		err := error(nil)
 		switch {
@@ -138,7 +126,7 @@ func (s *Syncer) applyDeferred(ctx context.Context, left []string) {
 }
 
 // clear removes a folder that contains only folders.
-func (s *Syncer) clear(name string) error {
+func (s *syncer) clear(name string) error {
 	root, err := s.openRoot()
 	if err != nil {
 		return err
@@ -166,7 +154,7 @@ func (s *Syncer) clear(name string) error {
 }
 
 // removeAll removes entries of the target and returns the names that could not be removed.
-func (s *Syncer) removeAll(ctx context.Context, entries []compare.Entry) (left []string) {
+func (s *syncer) removeAll(ctx context.Context, entries []compare.Entry) (left []string) {
 	var mu sync.Mutex // guards left
 	transfer.Each(ctx, s.workers(removing), slices.Values(entries), func(e compare.Entry) {
 		if err := s.remove(ctx, e); err != nil {
@@ -182,7 +170,7 @@ func (s *Syncer) removeAll(ctx context.Context, entries []compare.Entry) (left [
 	return left
 }
 
-func (s *Syncer) remove(ctx context.Context, e compare.Entry) error {
+func (s *syncer) remove(ctx context.Context, e compare.Entry) error {
 	if e.File == nil {
 		return s.removeLocal(e.Name)
 	}
@@ -197,7 +185,7 @@ func (s *Syncer) remove(ctx context.Context, e compare.Entry) error {
 }
 
 // removeLocal removes a file and the parent folders that are then empty. Anything other than the listed file is kept.
-func (s *Syncer) removeLocal(name string) error {
+func (s *syncer) removeLocal(name string) error {
 	local := filepath.FromSlash(name)
 	for at := local; at != "."; at = filepath.Dir(at) {
 		info, err := os.Lstat(filepath.Join(s.Target.Dir, at))

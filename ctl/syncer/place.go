@@ -33,7 +33,7 @@ func (l *deferred) waitsFor(name string) bool {
 }
 
 // keep marks the deferred changes that need this name removed: it must not be. It is called with names in order.
-func (s *Syncer) keep(name string) {
+func (s *syncer) keep(name string) {
 	s.open = slices.DeleteFunc(s.open, func(l *deferred) bool { return name >= l.Name+"0" }) // '0' follows '/'
 	for _, l := range s.open {
 		if l.waitsFor(name) {
@@ -43,7 +43,7 @@ func (s *Syncer) keep(name string) {
 }
 
 // placed reports whether a change can be made at once. Otherwise it is deferred, or fails if its path can never be free.
-func (s *Syncer) placed(c change) bool {
+func (s *syncer) placed(c change) bool {
 	if !s.Target.Local() || c.reason == "" { // if a checksum decides, the target has the file already
 		return true
 	}
@@ -67,7 +67,7 @@ func (s *Syncer) placed(c change) bool {
 
 // place checks the path of a file in the local target, and its parents, without following links. nil means that the path is
 // free or is a file to replace. Invalid, Conflict, and errors of the system.
-func (s *Syncer) place(name string) (*deferred, error) {
+func (s *syncer) place(name string) (*deferred, error) {
 	local, err := address.Localize(name)
 	if err != nil {
 		return nil, err
@@ -136,7 +136,7 @@ func longElements(name string) (long []string) {
 }
 
 // waitForFile defers a change that needs a folder where there is a file; below are the names that it needs in the folder.
-func (s *Syncer) waitForFile(name, path string, below []string) (*deferred, error) {
+func (s *syncer) waitForFile(name, path string, below []string) (*deferred, error) {
 	_, extra := slices.BinarySearchFunc(s.extra, name, func(e compare.Entry, name string) int { return strings.Compare(e.Name, name) })
 	if !extra {
 		return nil, fault.New(problem.Conflict, "%s is a file, but a folder is needed", path).WithHint("move it away, or use --delete to remove it")
@@ -146,7 +146,7 @@ func (s *Syncer) waitForFile(name, path string, below []string) (*deferred, erro
 
 // writable checks that a name in the local target can be created or replaced: its nearest existing parent folder must be
 // writable.
-func (s *Syncer) writable(name string) error {
+func (s *syncer) writable(name string) error {
 	at := filepath.Dir(filepath.Join(s.Target.Dir, filepath.FromSlash(name)))
 	for {
 		info, err := os.Stat(at)

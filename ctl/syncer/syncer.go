@@ -58,9 +58,9 @@ type View interface {
 	End(ctx context.Context) error        // ends the display and returns the overall error
 }
 
-// Syncer is one run of a job. One goroutine compares the folders while others transfer what differs; removals, and changes that
+// syncer is one run of a job. One goroutine compares the folders while others transfer what differs; removals, and changes that
 // need them, are made at the end.
-type Syncer struct {
+type syncer struct {
 	Job
 
 	once    sync.Once // opens the local target
@@ -84,12 +84,14 @@ type change struct {
 	reason string // new, size, time or checksum; "" if checksums have to be compared first
 }
 
-// New returns a syncer for one run.
-func New(job Job) *Syncer { return &Syncer{Job: job} }
-
 // Run runs the job and shows each file. The error is that of the view, or interrupted if the question was answered with no.
-func (s *Syncer) Run(ctx context.Context) (Counts, error) {
-	defer s.close()
+func (j Job) Run(ctx context.Context) (Counts, error) {
+	s := &syncer{Job: j}
+	defer func() {
+		if s.root != nil {
+			_ = s.root.Close()
+		}
+	}()
 	transfer.Each(ctx, s.workers(s.Parallel), s.differences(ctx), func(c change) { s.apply(ctx, c) })
 	if !s.Source.Local() && s.listed == 0 && s.failed.Load() == 0 && ctx.Err() == nil {
 		s.fail(fault.Wrap(s.Source.String(), fault.New(problem.NotFound, "there is nothing under it").
@@ -107,14 +109,14 @@ func (s *Syncer) Run(ctx context.Context) (Counts, error) {
 }
 
 // workers is most, or 1 for a dry run, which shows the changes in order.
-func (s *Syncer) workers(most int) int {
+func (s *syncer) workers(most int) int {
 	if s.DryRun {
 		return 1
 	}
 	return most
 }
 
-func (s *Syncer) fail(err error) {
+func (s *syncer) fail(err error) {
 	if fault.ExitOf(err) != fault.Interrupted {
 		s.failed.Add(1)
 	}
@@ -122,7 +124,7 @@ func (s *Syncer) fail(err error) {
 }
 
 // skip counts and shows a name that is left unchanged because it is not known what one side has there.
-func (s *Syncer) skip(side compare.Folder, e compare.Entry) {
+func (s *syncer) skip(side compare.Folder, e compare.Entry) {
 	s.skipped.Add(1)
 	if !e.Inherited() { // names below an Unknown folder are only counted
 		s.View.Note("sync %s: skipped: %s", side.At(e.Name), e.Why)
@@ -130,7 +132,7 @@ func (s *Syncer) skip(side compare.Folder, e compare.Entry) {
 }
 
 // differences compares the folders and yields the differences, as far as they show without reading files.
-func (s *Syncer) differences(ctx context.Context) iter.Seq[change] {
+func (s *syncer) differences(ctx context.Context) iter.Seq[change] {
 	left := s.Source.Side(ctx, s.Transfers.Client, compare.Follow).Only(s.Takes)
 	right := s.Target.Side(ctx, s.Transfers.Client, compare.Keep).Unless(s.foreign).Only(s.Takes)
 	return func(yield func(change) bool) {
@@ -145,7 +147,7 @@ func (s *Syncer) differences(ctx context.Context) iter.Seq[change] {
 }
 
 // foreign returns why the source cannot have a name of the target, or "". That the source lacks such a name means nothing.
-func (s *Syncer) foreign(name string) string {
+func (s *syncer) foreign(name string) string {
 	var err error
 	switch {
 	case s.Source.Local():
@@ -162,7 +164,7 @@ func (s *Syncer) foreign(name string) string {
 }
 
 // note counts the names of the source, and marks deferred changes that would need this name removed although it must stay.
-func (s *Syncer) note(p compare.Pair) {
+func (s *syncer) note(p compare.Pair) {
 	if p.Left.State != compare.Absent && p.Left.Err == nil {
 		s.listed++
 	}
@@ -176,7 +178,7 @@ func (s *Syncer) note(p compare.Pair) {
 }
 
 // decide returns whether a pair may need a change, and records all others.
-func (s *Syncer) decide(p compare.Pair) (c change, differs bool) {
+func (s *syncer) decide(p compare.Pair) (c change, differs bool) {
 	c.Pair = p
 	left, right := p.Left.State, p.Right.State
 	switch {
@@ -197,7 +199,9 @@ func (s *Syncer) decide(p compare.Pair) (c change, differs bool) {
 	case right == compare.Unknown && !p.Right.Linked:
 		s.failAt(p.Name, inTheWay(p.Right.Why))
 	default:
-		s.below(p.Name)
+		if s.Target.Local() {
+			s.above = append(s.above, p.Name+"/") // a local target cannot have a name below a file
+		}
 		if c.reason, differs = s.judge(p); !differs {
 			s.unchanged.Add(1)
 		} else if right == compare.Unknown && c.reason != "" {
@@ -214,17 +218,10 @@ func inTheWay(why string) error {
 }
 
 // failAt reports a failure of a name of the source.
-func (s *Syncer) failAt(name string, err error) { s.fail(fault.Wrap(s.Source.At(name), err)) }
-
-// below records a file of the source: a local target cannot have a name below it.
-func (s *Syncer) below(name string) {
-	if s.Target.Local() {
-		s.above = append(s.above, name+"/")
-	}
-}
+func (s *syncer) failAt(name string, err error) { s.fail(fault.Wrap(s.Source.At(name), err)) }
 
 // under returns the file of the source that a name is below, or "". It is called with names in order.
-func (s *Syncer) under(name string) string {
+func (s *syncer) under(name string) string {
 	s.above = slices.DeleteFunc(s.above, func(folder string) bool { return name >= folder[:len(folder)-1]+"0" }) // '0' follows '/'
 	for _, folder := range s.above {
 		if strings.HasPrefix(name, folder) {
@@ -235,7 +232,7 @@ func (s *Syncer) under(name string) string {
 }
 
 // judge compares what both sides have under a name.
-func (s *Syncer) judge(p compare.Pair) (reason string, differs bool) {
+func (s *syncer) judge(p compare.Pair) (reason string, differs bool) {
 	switch {
 	case p.Right.State == compare.Absent:
 		return "new", true
@@ -261,7 +258,7 @@ type Change struct {
 	DryRun bool   `json:"dry_run,omitempty"`
 }
 
-func (s *Syncer) changed(c change, f rest.File) Change {
+func (s *syncer) changed(c change, f rest.File) Change {
 	action := "copy"
 	switch {
 	case s.Source.Local():
@@ -275,7 +272,7 @@ func (s *Syncer) changed(c change, f rest.File) Change {
 	}
 }
 
-func (s *Syncer) removal(e compare.Entry) Change {
+func (s *syncer) removal(e compare.Entry) Change {
 	c := Change{Action: "remove", Target: s.Target.At(e.Name), Reason: "extra", Size: max(e.Size, 0), DryRun: s.DryRun}
 	if e.File != nil {
 		c.FileID = e.File.FileID

@@ -17,7 +17,7 @@ import (
 
 // apply transfers a file, unless the checksums are equal. Everything that can be refused before a byte is transferred is refused
 // before --dry-run ends.
-func (s *Syncer) apply(ctx context.Context, c change) {
+func (s *syncer) apply(ctx context.Context, c change) {
 	err := s.compareSums(ctx, &c)
 	if err == nil && c.reason == "" {
 		s.unchanged.Add(1)
@@ -46,7 +46,7 @@ func (s *Syncer) apply(ctx context.Context, c change) {
 }
 
 // compareSums decides by checksums if the reason is still open: it stays "" if they are equal.
-func (s *Syncer) compareSums(ctx context.Context, c *change) error {
+func (s *syncer) compareSums(ctx context.Context, c *change) error {
 	if c.reason != "" {
 		return nil
 	}
@@ -66,7 +66,7 @@ func (s *Syncer) compareSums(ctx context.Context, c *change) error {
 }
 
 // ready returns why a file cannot be transferred, as far as this can be known in advance.
-func (s *Syncer) ready(c change) error {
+func (s *syncer) ready(c change) error {
 	if s.Source.Local() {
 		if err := readable(c.Left.Path); err != nil {
 			return err
@@ -88,7 +88,7 @@ func readable(path string) error {
 }
 
 // transfer uploads, downloads or copies a file.
-func (s *Syncer) transfer(ctx context.Context, c change) (rest.File, error) {
+func (s *syncer) transfer(ctx context.Context, c change) (rest.File, error) {
 	manager := s.Transfers.Notifying(s.View.Retrying(s.Source.At(c.Name)))
 	if s.Source.Local() {
 		return manager.PutFile(ctx, c.Left.Path, s.Target.Object(c.Name))
@@ -104,23 +104,17 @@ func (s *Syncer) transfer(ctx context.Context, c change) (rest.File, error) {
 		}
 	}
 	f, err := fetch(*c.Left.File)
-	if now, replaced := s.replaced(ctx, c, err); replaced {
-		return fetch(now)
+	if mayBeGone(err) { // the object that was listed may have been replaced
+		now, failed := s.Transfers.Client.Latest(ctx, c.Left.File.Bucket, c.Left.File.Name)
+		if failed == nil && now.FileID != c.Left.File.FileID {
+			return fetch(now)
+		}
 	}
 	return f, err
 }
 
-// replaced returns the present object if err means that the listed one was replaced.
-func (s *Syncer) replaced(ctx context.Context, c change, err error) (now rest.File, yes bool) {
-	if !mayBeGone(err) {
-		return now, false
-	}
-	now, err = s.Transfers.Client.Latest(ctx, c.Left.File.Bucket, c.Left.File.Name)
-	return now, err == nil && now.FileID != c.Left.File.FileID
-}
-
 // vanished reports whether err only means that the file was removed after it was listed.
-func (s *Syncer) vanished(ctx context.Context, c change, err error) bool {
+func (s *syncer) vanished(ctx context.Context, c change, err error) bool {
 	if !mayBeGone(err) {
 		return false
 	}
@@ -141,7 +135,7 @@ func mayBeGone(err error) bool {
 func absent(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) }
 
 // openRoot opens the local target as a root that no name can leave, on first use.
-func (s *Syncer) openRoot() (*os.Root, error) {
+func (s *syncer) openRoot() (*os.Root, error) {
 	s.once.Do(func() {
 		if s.rootErr = os.MkdirAll(s.Target.Dir, 0o777); s.rootErr == nil {
 			s.root, s.rootErr = os.OpenRoot(s.Target.Dir)
@@ -151,10 +145,4 @@ func (s *Syncer) openRoot() (*os.Root, error) {
 		}
 	})
 	return s.root, s.rootErr
-}
-
-func (s *Syncer) close() {
-	if s.root != nil {
-		_ = s.root.Close()
-	}
 }

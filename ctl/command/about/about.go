@@ -4,6 +4,7 @@ package about
 
 import (
 	_ "embed"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -28,29 +29,16 @@ platform, without contacting a server. s3ctl --version shows the same.`,
 // ShowVersion runs version and --version.
 func ShowVersion(f *cli.Factory) error {
 	b := f.Build
-	with := []string{}
-	for _, fact := range []string{short(b), b.Go, b.Platform} {
-		if fact != "" {
-			with = append(with, fact)
-		}
+	var with []string
+	if b.Commit != "" {
+		with = append(with, "commit "+b.Commit[:min(len(b.Commit), 12)]+map[bool]string{true: " and changes"}[b.Modified])
 	}
+	with = slices.DeleteFunc(append(with, b.Go, b.Platform), func(fact string) bool { return fact == "" })
 	line := "s3ctl " + b.Version
 	if len(with) > 0 {
 		line += " (" + strings.Join(with, ", ") + ")"
 	}
 	return f.Show(cli.Result{JSON: b, Cells: []string{b.Version, b.Commit, b.Go, b.Platform}, Line: line})
-}
-
-// short returns the abbreviated commit.
-func short(b cli.Build) string {
-	if b.Commit == "" {
-		return ""
-	}
-	commit := "commit " + b.Commit[:min(len(b.Commit), 12)]
-	if b.Modified {
-		commit += " and changes"
-	}
-	return commit
 }
 
 // The completion scripts. None of them evaluates the command line or the completions, since a key could otherwise run a

@@ -61,8 +61,8 @@ func (o *DuOptions) run(ctx context.Context, cmd *cobra.Command) error {
 // sum shows one target. Keys arrive in order, so a folder is complete at the first key that is not in it, and only as many
 // folders as the depth are kept in memory.
 func (o *DuOptions) sum(ctx context.Context, search *cli.Search, t locate.Target, rows *cli.Rows) error {
-	whole := usage{Address: t.String(), Bucket: t.Remote().Bucket, Prefix: t.Base()}
-	if !t.Wild() {
+	whole := usage{Address: t.Arg, Bucket: t.Remote.Bucket, Prefix: t.Base()}
+	if !t.Wild {
 		whole.Address = address.Remote{Bucket: whole.Bucket, Key: whole.Prefix}.String()
 	}
 	open := []usage{whole}

@@ -96,7 +96,7 @@ func (o *LsOptions) objects(ctx context.Context, c *client.Client, t locate.Targ
 			return err
 		}
 		if e.File == nil {
-			err = list.add(prefixLine(t.Remote().Bucket, e.Name), nil, time.Time{})
+			err = list.add(prefixLine(t.Remote.Bucket, e.Name), nil, time.Time{})
 		} else {
 			err = list.object(*e.File)
 		}

@@ -54,7 +54,7 @@ func (o *TreeOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	d := &drawing{o: o, c: c, bucket: t.Remote().Bucket, out: bufio.NewWriter(o.Factory.IO.Out)}
+	d := &drawing{o: o, c: c, bucket: t.Remote.Bucket, out: bufio.NewWriter(o.Factory.IO.Out)}
 	root := address.Remote{Bucket: d.bucket, Key: t.Base()}
 	if !o.Factory.Global.JSON {
 		d.line("", root.String())

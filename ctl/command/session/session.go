@@ -63,9 +63,6 @@ func describe(s rest.Session) shown {
 	return line
 }
 
-// progress describes how much of a session has arrived.
-func progress(s rest.Session) string { return term.Size(s.Received) + " of " + term.Size(s.Size) }
-
 // LsOptions are the options of session ls.
 type LsOptions struct {
 	Factory *cli.Factory
@@ -239,5 +236,5 @@ func (o *AbortOptions) result(s rest.Session) cli.Result {
 	if o.DryRun {
 		did = "would abort "
 	}
-	return cli.Result{JSON: line, Cells: []string{s.SessionID, line.Address}, Line: did + line.Address + "  " + progress(s) + "  " + s.SessionID}
+	return cli.Result{JSON: line, Cells: []string{s.SessionID, line.Address}, Line: did + line.Address + "  " + term.Size(s.Received) + " of " + term.Size(s.Size) + "  " + s.SessionID}
 }

@@ -79,7 +79,7 @@ func (o *PutOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	if slices.ContainsFunc(o.Sources, address.IsStream) && (len(o.Sources) > 1 || dst.Folder()) {
+	if slices.ContainsFunc(o.Sources, address.IsStream) && (len(o.Sources) > 1 || dst.Folder) {
 		return cli.Usage(cmd, "standard input has no name: store it alone, under a complete key: s3ctl put - s3://BUCKET/KEY")
 	}
 	takes, err := o.Rules.Compile()

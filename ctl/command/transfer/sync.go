@@ -89,10 +89,10 @@ func (o *SyncOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	}
 	report := o.Factory.NewReport("sync", "file", progress)
 	view := &syncView{Report: report, Progress: progress, f: o.Factory, question: "from " + dst.String() + " that " + src.String() + " does not have"}
-	counts, err := syncer.New(syncer.Job{
+	counts, err := syncer.Job{
 		Source: src, Target: dst, Takes: takes, Delete: o.Delete, Checksum: o.Checksum, DryRun: o.DryRun, Yes: o.Yes, Parallel: o.Parallel,
 		Transfers: o.manager(report, c), View: view,
-	}).Run(ctx)
+	}.Run(ctx)
 	view.summary(counts, o.DryRun)
 	return err
 }
