@@ -165,45 +165,31 @@ func next(l, r *reader) (p Pair, ok bool) {
 // broken reports whether the entry is an error of the side as a whole.
 func (e *Entry) broken() bool { return e.Name == "" && e.Err != nil }
 
-// Sizes of the read-ahead: about two pages of a listing.
-const (
-	batchEntries = 256
-	batches      = 8
-)
+// ahead is how many entries of a side are read ahead: about two pages of a listing.
+const ahead = 2048
 
 // reader receives entries from a side that is read on its own goroutine.
 type reader struct {
-	in    chan []Entry
-	batch []Entry
+	in    chan Entry
+	next  *Entry          // nil: to be received
 	last  string          // the previous name
 	above []unknownFolder // Unknown folders in which more names may follow, outermost first
-	begun bool
 	ended bool
 	stop  func() // ends the goroutine and waits for it
 }
 
 func readAhead(ctx context.Context, side Side) *reader {
 	ctx, cancel := context.WithCancel(ctx)
-	r := &reader{in: make(chan []Entry, batches)}
+	r := &reader{in: make(chan Entry, ahead)}
 	go func() {
 		defer close(r.in)
-		batch := make([]Entry, 0, batchEntries)
-		send := func() bool {
-			select {
-			case r.in <- batch:
-				batch = make([]Entry, 0, batchEntries)
-				return true
-			case <-ctx.Done():
-				return false
-			}
-		}
 		for e := range side {
-			batch = append(batch, e)
-			if len(batch) == batchEntries && !send() {
+			select {
+			case r.in <- e:
+			case <-ctx.Done():
 				return
 			}
 		}
-		send()
 	}()
 	r.stop = func() {
 		cancel()
@@ -213,38 +199,30 @@ func readAhead(ctx context.Context, side Side) *reader {
 	return r
 }
 
-// peek returns the next entry; nil at the end.
+// peek returns the next entry; nil at the end. A name that is not in order is an error, which ends the side.
 func (r *reader) peek() *Entry {
-	for len(r.batch) == 0 {
-		var ok bool
-		if r.batch, ok = <-r.in; !ok || r.ended {
-			return nil
-		}
-		r.check()
+	if r.next != nil || r.ended {
+		return r.next
 	}
-	return &r.batch[0]
-}
-
-// check truncates a batch at a name that is not in order, and ends it with an error.
-func (r *reader) check() {
-	for i := range r.batch {
-		e := &r.batch[i]
-		if e.broken() {
-			continue
-		}
-		if r.begun && e.Name <= r.last {
-			err := fault.New(problem.Internal, "name %q was listed after %q", e.Name, r.last)
-			r.batch = append(r.batch[:i:i], Entry{Err: err})
-			r.ended = true
-			return
-		}
-		r.last, r.begun = e.Name, true
+	e, ok := <-r.in
+	switch {
+	case !ok:
+		r.ended = true
+		return nil
+	case e.broken():
+	case e.Name <= r.last:
+		e = Entry{Err: fault.New(problem.Internal, "name %q was listed after %q", e.Name, r.last)}
+		r.ended = true
+	default:
+		r.last = e.Name
 	}
+	r.next = &e
+	return r.next
 }
 
 func (r *reader) take() Entry {
-	e := r.batch[0]
-	r.batch = r.batch[1:]
+	e := *r.next
+	r.next = nil
 	if e.State == Unknown && e.Below {
 		folder := strings.TrimSuffix(e.Name, "/")
 		r.above = append(r.above, unknownFolder{folder + "/", behind + folder + ": " + e.Why})
