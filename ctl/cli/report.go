@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -50,14 +51,7 @@ func (r *Report) Done(result Result) {
 	defer r.mu.Unlock()
 	r.done++
 	r.showHeld()
-	if r.f.Global.Quiet && !r.f.Global.JSON {
-		return
-	}
-	r.progress.Above(func() {
-		if err := r.f.Show(result); err != nil && r.broken == nil {
-			r.broken = err
-		}
-	})
+	r.progress.Above(func() { r.broken = cmp.Or(r.broken, r.f.ShowSuccess(result)) })
 }
 
 // Count counts a success without output.
@@ -96,9 +90,6 @@ func (r *Report) Fail(err error) {
 
 // Note writes a message that is neither a result nor an error.
 func (r *Report) Note(format string, args ...any) {
-	if r.f.Global.Quiet || r.f.Global.JSON {
-		return // without redrawing the progress bar
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.progress.Above(func() { r.f.Note(format, args...) })

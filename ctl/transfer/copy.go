@@ -47,33 +47,28 @@ func (m *Manager) copyParts(ctx context.Context, file rest.File, dst address.Rem
 		Bucket: dst.Bucket, Name: dst.Key, Size: &file.Size, ContentType: file.ContentType, Meta: file.Meta,
 		Checksums: rest.PartsChecksum{CRC64NVME: file.Checksums.CRC64NVME},
 	}
-	session, err := Try(ctx, m.Retry, func() (rest.Session, error) { return m.Client.CreateSession(ctx, n) })
-	if err != nil {
-		return rest.File{}, err
-	}
 	all := newProgress(cut{file.Size, m.Copies.part(file.Size, copyStreams)})
-	err = m.eachPart(ctx, all.missing(), func(ctx context.Context, i int, first *lane) error {
-		off, length := all.cut.span(i)
-		return m.try(ctx, first, length, func(ctx context.Context, _ *lane) error {
-			stored, err := m.Client.CopyPart(ctx, session.SessionID, i+1, file.FileID, off, length)
-			if err != nil {
-				return err
-			}
-			crc, err := checksum.Decode(stored.CRC64NVME)
-			if err != nil || stored.Size != length {
-				return fault.New(problem.Internal, "part %d has %d bytes instead of %d, and the checksum %q", i+1, stored.Size, length, stored.CRC64NVME)
-			}
-			all.set(i, crc)
-			m.Meter.Moved(length)
-			return nil
+	copied, err = m.inSession(ctx, n, func(id string) (rest.CompleteSession, error) {
+		err := m.eachPart(ctx, all.missing(), func(ctx context.Context, i int, first *lane) error {
+			off, length := all.cut.span(i)
+			return m.try(ctx, first, length, func(ctx context.Context, _ *lane) error {
+				stored, err := m.Client.CopyPart(ctx, id, i+1, file.FileID, off, length)
+				if err != nil {
+					return err
+				}
+				crc, err := checksum.Decode(stored.CRC64NVME)
+				if err != nil || stored.Size != length {
+					return fault.New(problem.Internal, "part %d has %d bytes instead of %d, and the checksum %q", i+1, stored.Size, length, stored.CRC64NVME)
+				}
+				all.set(i, crc)
+				m.Meter.Moved(length)
+				return nil
+			})
 		})
+		return rest.CompleteSession{Size: n.Size, Parts: all.refs(), Checksums: n.Checksums}, err
 	})
-	if err == nil {
-		copied, err = m.complete(ctx, session.SessionID, rest.CompleteSession{Size: n.Size, Parts: all.refs(), Checksums: n.Checksums})
-	}
 	if err != nil {
 		m.Meter.Moved(-all.bytes())
-		m.abort(ctx, session.SessionID)
 	}
 	return copied, err
 }

@@ -85,7 +85,12 @@ func (m *Manager) GetStream(ctx context.Context, file rest.File, w io.Writer) er
 	for ended := false; !ended; {
 		err := m.Retry.Do(ctx, func() (err error) {
 			before := out.n
-			err = m.fetchRest(ctx, file, out, moved)
+			switch {
+			case before == 0:
+				err = m.receive(ctx, file, nil, out, moved)
+			case before < file.Size:
+				err = m.receive(ctx, file, &client.Range{First: before, Last: -1}, out, moved)
+			}
 			e, ok := errors.AsType[*fault.Error](err)
 			if ok && retryable(e) && out.n > before {
 				return nil // progress was made: the next failure starts a new count of tries
@@ -98,18 +103,6 @@ func (m *Manager) GetStream(ctx context.Context, file rest.File, w io.Writer) er
 		}
 	}
 	return compare(file, out.n, sum.Sum64())
-}
-
-// fetchRest is one attempt to fetch the bytes after those that were written.
-func (m *Manager) fetchRest(ctx context.Context, file rest.File, out *bounded, moved *metered) error {
-	var behind *client.Range
-	if out.n > 0 {
-		behind = &client.Range{First: out.n, Last: -1}
-	}
-	if out.n > 0 && out.n >= file.Size {
-		return nil
-	}
-	return m.receive(ctx, file, behind, out, moved)
 }
 
 // receive is one attempt to fetch a file, or a range of it, to w.

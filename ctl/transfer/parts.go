@@ -219,6 +219,22 @@ func (m *Manager) deadline(bytes int64) time.Duration {
 
 var errDeadline = fmt.Errorf("it took too long")
 
+// inSession creates a session, sends its parts with send, and completes it as that returns. After an error the session is aborted.
+func (m *Manager) inSession(ctx context.Context, n rest.NewSession, send func(id string) (rest.CompleteSession, error)) (f rest.File, err error) {
+	session, err := Try(ctx, m.Retry, func() (rest.Session, error) { return m.Client.CreateSession(ctx, n) })
+	if err != nil {
+		return rest.File{}, err
+	}
+	want, err := send(session.SessionID)
+	if err == nil {
+		f, err = m.complete(ctx, session.SessionID, want)
+	}
+	if err != nil {
+		m.abort(ctx, session.SessionID)
+	}
+	return f, err
+}
+
 // complete completes a session. Corrupt parts are not retried, since that does not change them.
 func (m *Manager) complete(ctx context.Context, id string, want rest.CompleteSession) (f rest.File, err error) {
 	var corrupt error

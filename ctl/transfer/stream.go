@@ -110,26 +110,16 @@ func (s *stream) putWhole(ctx context.Context, data []byte) (f rest.File, err er
 }
 
 // putParts sends a stream that has more than its first part.
-func (s *stream) putParts(ctx context.Context, part []byte) (f rest.File, err error) {
+func (s *stream) putParts(ctx context.Context, part []byte) (rest.File, error) {
 	n := rest.NewSession{Bucket: s.dst.Bucket, Name: s.dst.Key, ContentType: s.kind}
-	session, err := Try(ctx, s.m.Retry, func() (rest.Session, error) { return s.m.Client.CreateSession(ctx, n) })
+	f, err := s.m.inSession(ctx, n, func(id string) (rest.CompleteSession, error) {
+		err := s.sendParts(ctx, id, part)
+		return rest.CompleteSession{Size: &s.size, Checksums: rest.PartsChecksum{CRC64NVME: checksum.Encode(s.crc)}}, err
+	})
 	if err != nil {
 		return rest.File{}, err
 	}
-	defer func() {
-		if err != nil {
-			s.m.abort(ctx, session.SessionID)
-		}
-	}()
-	if err := s.sendParts(ctx, session.SessionID, part); err != nil {
-		return rest.File{}, err
-	}
-	whole := checksum.Encode(s.crc)
-	want := rest.CompleteSession{Size: &s.size, Checksums: rest.PartsChecksum{CRC64NVME: whole}}
-	if f, err = s.m.complete(ctx, session.SessionID, want); err != nil {
-		return rest.File{}, err
-	}
-	return f, s.m.confirm(ctx, f, s.size, whole)
+	return f, s.m.confirm(ctx, f, s.size, checksum.Encode(s.crc))
 }
 
 // sendParts reads the parts one after another and sends several concurrently.
