@@ -6,6 +6,8 @@ package address
 
 import (
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -65,18 +67,13 @@ func bad(s, why string) error {
 		WithHint("write s3://BUCKET/KEY; a local file with this name is written ./%s", s)
 }
 
+var bucketForm = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
+
 // CheckBucket checks that a bucket name is valid. The server checks more; this detects mistakes before
 // anything is sent. Invalid.
 func CheckBucket(name string) error {
 	const rule = "a bucket name has 3 to 63 lower-case letters, digits, hyphens or dots, and begins and ends with a letter or digit"
-	ok := len(name) >= 3 && len(name) <= 63 && !strings.Contains(name, "..")
-	for i := range len(name) {
-		c := name[i]
-		alnum := c >= 'a' && c <= 'z' || c >= '0' && c <= '9'
-		inner := i > 0 && i < len(name)-1
-		ok = ok && (alnum || inner && (c == '-' || c == '.'))
-	}
-	if !ok {
+	if !bucketForm.MatchString(name) || strings.Contains(name, "..") {
 		return fault.New(problem.Invalid, "bucket name %q: %s", name, rule)
 	}
 	return nil
@@ -123,7 +120,7 @@ func Localize(name string) (string, error) {
 			return path, nil
 		}
 	}
-	why := "cannot be a local file name"
+	why, elements := "cannot be a local file name", strings.Split(name, "/")
 	switch {
 	case name == "":
 		why = "has no local file name"
@@ -133,9 +130,9 @@ func Localize(name string) (string, error) {
 		why = `ends in "/" and cannot be a local file`
 	case strings.Contains(name, "//"):
 		why = `has an empty element ("//") and cannot be a local path`
-	case hasElement(name, ".."):
+	case slices.Contains(elements, ".."):
 		why = `has the element ".." and would leave the target folder`
-	case hasElement(name, "."):
+	case slices.Contains(elements, "."):
 		why = `has the element "." and cannot be a local path`
 	}
 	return "", fault.New(problem.Invalid, "name %q %s", name, why).
@@ -166,13 +163,4 @@ func Resolve(path string) (string, error) {
 		return "", fault.Wrap(path, err)
 	}
 	return filepath.Join(folder, filepath.FromSlash(strings.Join(elements[last+1:], "/"))), nil
-}
-
-func hasElement(name, element string) bool {
-	for e := range strings.SplitSeq(name, "/") {
-		if e == element {
-			return true
-		}
-	}
-	return false
 }

@@ -4,6 +4,7 @@ package client
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -33,12 +34,9 @@ const (
 
 // Client calls one gateway. Its methods are safe for concurrent use.
 type Client struct {
-	base      string // without a trailing slash
-	accessKey string
-	secret    string
-	agent     string
-	stall     time.Duration
-	http      *http.Client
+	config Config
+	base   string // without a trailing slash
+	http   *http.Client
 }
 
 // Config is the configuration of a Client.
@@ -50,22 +48,13 @@ type Config struct {
 
 // New returns a client. It opens no connection yet; call Close at the end.
 func New(c Config) *Client {
-	stall := c.Stall
-	if stall == 0 {
-		stall = time.Minute
-	}
-	return &Client{
-		base:      strings.TrimRight(c.Profile.Endpoint, "/"),
-		accessKey: c.Profile.AccessKey,
-		secret:    c.Profile.Secret,
-		agent:     c.Agent,
-		stall:     stall,
-		http:      &http.Client{Transport: newTransport(stall), CheckRedirect: noRedirect},
-	}
+	c.Stall = cmp.Or(c.Stall, time.Minute)
+	return &Client{config: c, base: strings.TrimRight(c.Profile.Endpoint, "/"), http: &http.Client{
+		Transport: newTransport(c.Stall),
+		// A redirect could send the access key and file bytes to a server that no profile names.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
 }
-
-// noRedirect follows no redirect, which could send the access key and file bytes to a server that no profile names.
-func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // Close closes the idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
@@ -202,8 +191,8 @@ func (c *Client) request(ctx context.Context, method, path string, body io.Reade
 	if err != nil {
 		return nil, fault.New(problem.Invalid, "endpoint %q: %v", c.base, err).WithHint("s3ctl profile show    shows where it is configured")
 	}
-	req.SetBasicAuth(c.accessKey, c.secret)
-	req.Header.Set("User-Agent", c.agent)
+	req.SetBasicAuth(c.config.Profile.AccessKey, c.config.Profile.Secret)
+	req.Header.Set("User-Agent", c.config.Agent)
 	return req, nil
 }
 

@@ -58,7 +58,7 @@ func (c *Client) Download(ctx context.Context, file rest.File, r *Range) (io.Rea
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	// The timer covers the wait for the answer and every read.
-	watchdog := time.AfterFunc(c.stall, func() { cancel(errStalled) })
+	watchdog := time.AfterFunc(c.config.Stall, func() { cancel(errStalled) })
 	fail := func(err error) (io.ReadCloser, error) {
 		watchdog.Stop()
 		cancel(nil)
@@ -137,7 +137,7 @@ type checkedBody struct {
 
 // Read implements io.Reader.
 func (s *checkedBody) Read(p []byte) (int, error) {
-	s.watchdog.Reset(s.c.stall)
+	s.watchdog.Reset(s.c.config.Stall)
 	if s.left == 0 {
 		return 0, s.end()
 	}

@@ -48,11 +48,6 @@ type fetchHead struct {
 	PartSize int64  `json:"part_size"`
 }
 
-// of reports whether the log is of a download of this file.
-func (h fetchHead) of(file rest.File, endpoint string) bool {
-	return h.FileID == file.FileID && h.Endpoint == endpoint
-}
-
 // getParts fetches a file in ranges. Ranges that an earlier run fetched are kept if the bytes on disk still have their checksums.
 func (m *Manager) getParts(ctx context.Context, file rest.File, t localfile.Target) error {
 	g := &fetch{resumable: resumable{m: m, path: t.Path}, file: file, at: t, part: t.PartName(len(logSuffix))}
@@ -98,7 +93,7 @@ func (g *fetch) open(ctx context.Context) error {
 	case err != nil:
 		return err
 	}
-	if found && !g.head.of(g.file, g.m.Client.Endpoint()) {
+	if found && (g.head.FileID != g.file.FileID || g.head.Endpoint != g.m.Client.Endpoint()) {
 		g.note("the object was replaced since its download was interrupted; starting from the beginning")
 		found = false
 	}

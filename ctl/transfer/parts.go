@@ -271,7 +271,7 @@ func (r *resumable) note(format string, args ...any) {
 func (r *resumable) resuming() {
 	if bytes := r.progress.bytes(); bytes > 0 {
 		r.note("resuming, %s have arrived already", r.progress)
-		r.m.resumed(bytes)
+		r.m.Meter.Resumed(bytes)
 	}
 }
 

@@ -26,13 +26,13 @@ import (
 // DefaultParallel is the default number of concurrent requests.
 const DefaultParallel = 8
 
-// Meter is told how many bytes were transferred; a negative number takes back bytes that have to be sent
-// again. It is called concurrently.
-type Meter interface{ Moved(bytes int64) }
-
-// Resumer is an optional method of a Meter: it receives the bytes that an earlier run transferred, separately from
-// those of this run. A Meter without it receives them in Moved.
-type Resumer interface{ Resumed(bytes int64) }
+// Meter is called with the progress of transfers, concurrently.
+type Meter interface {
+	// Moved counts transferred bytes; a negative number takes back bytes that have to be sent again.
+	Moved(bytes int64)
+	// Resumed counts bytes that an earlier run transferred.
+	Resumed(bytes int64)
+}
 
 // Manager transfers files. Its methods are safe for concurrent use. A copy shares lanes and limit with the original.
 type Manager struct {
@@ -70,15 +70,6 @@ func (m *Manager) note(format string, args ...any) {
 	if m.Note != nil {
 		m.Note(fmt.Sprintf(format, args...))
 	}
-}
-
-// resumed reports to the meter bytes that need not be transferred again.
-func (m *Manager) resumed(bytes int64) {
-	if r, ok := m.Meter.(Resumer); ok {
-		r.Resumed(bytes)
-		return
-	}
-	m.Meter.Moved(bytes)
 }
 
 // Each runs work on every item, on up to parallel goroutines, and returns when all have ended. No further item

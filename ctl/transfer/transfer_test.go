@@ -35,7 +35,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // meter adds up the bytes.
 type meter struct{ atomic.Int64 }
 
-func (m *meter) Moved(n int64) { m.Add(n) }
+func (m *meter) Moved(n int64)   { m.Add(n) }
+func (m *meter) Resumed(n int64) { m.Add(n) }
 
 // fast retries with short pauses.
 func fast() transfer.Retry { return transfer.Retry{Tries: 4, Initial: 1, Max: 1} }

@@ -131,7 +131,7 @@ func (u *upload) wasCompleted(ctx context.Context, known map[int]uint64) (rest.F
 		f, err := u.complete(ctx)
 		if err == nil {
 			u.note("an earlier run had already completed this upload")
-			u.m.resumed(f.Size)
+			u.m.Meter.Resumed(f.Size)
 			u.log.Remove()
 			return f, nil
 		}
