@@ -217,25 +217,24 @@ var localNext = map[problem.Kind]string{
 
 // SaidOf returns the server's hint of the first error in err's chain that has one, or "".
 func SaidOf(err error) string {
-	for err != nil {
-		if e, ok := err.(*Error); ok && e.Said != "" { //nolint:errorlint // the loop walks the chain itself
-			return e.Said
+	said := ""
+	for ; err != nil && said == ""; err = errors.Unwrap(err) {
+		if e, ok := err.(*Error); ok { //nolint:errorlint // the loop walks the chain itself
+			said = e.Said
 		}
-		err = errors.Unwrap(err)
 	}
-	return ""
+	return said
 }
 
 // HintOf returns the first hint in err's chain, or "".
 func HintOf(err error) string {
-	for err != nil {
-		if e, ok := err.(*Error); ok && e.Hint != "" { //nolint:errorlint // the loop walks the chain itself
-			return e.Hint
+	hint := ""
+	for ; err != nil && hint == ""; err = errors.Unwrap(err) {
+		if e, ok := err.(*Error); ok { //nolint:errorlint // the loop walks the chain itself
+			hint = e.Hint
+		} else if h, ok := err.(interface{ Hint() string }); ok {
+			hint = h.Hint()
 		}
-		if h, ok := err.(interface{ Hint() string }); ok {
-			return h.Hint()
-		}
-		err = errors.Unwrap(err)
 	}
-	return ""
+	return hint
 }

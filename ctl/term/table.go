@@ -13,7 +13,7 @@ type Column struct {
 	Right bool // align right, for numbers
 }
 
-// Table writes rows: aligned under titles on a terminal, tab-separated without titles in a pipe. Cells are escaped with Clean.
+// Table writes rows: aligned under titles, if there are any, on a terminal, tab-separated without titles in a pipe. Cells are escaped with Clean.
 // Rows are written at Flush, and in blocks before it, so that a table of any length takes little memory.
 type Table struct {
 	out     *bufio.Writer
@@ -68,7 +68,9 @@ func (t *Table) Flush() error {
 		for i, c := range t.columns {
 			titles[i] = c.Title
 		}
-		t.line(titles)
+		if strings.Join(titles, "") != "" {
+			t.line(titles)
+		}
 	}
 	for _, row := range t.rows {
 		t.line(row)

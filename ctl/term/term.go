@@ -46,23 +46,25 @@ func (s *Streams) Confirm(question string) (bool, error) {
 	if _, err := fmt.Fprintf(s.Err, "%s [y/N] ", Clean(question)); err != nil {
 		return false, err
 	}
-	line, err := bufio.NewReader(s.In).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return false, err
-	}
+	line, err := s.readLine()
 	answer := strings.ToLower(strings.TrimSpace(line))
-	return answer == "y" || answer == "yes", nil
+	return answer == "y" || answer == "yes", err
+}
+
+// readLine reads a line from In; the end of the stream ends it, too.
+func (s *Streams) readLine() (string, error) {
+	line, err := bufio.NewReader(s.In).ReadString('\n')
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return strings.TrimRight(line, "\r\n"), err
 }
 
 // ReadSecret asks for a secret without echoing it. If In is not a terminal, it reads one line without asking.
 func (s *Streams) ReadSecret(question string) (string, error) {
 	f, ok := s.In.(*os.File)
 	if !ok || !s.InTTY {
-		line, err := bufio.NewReader(s.In).ReadString('\n')
-		if err != nil && !errors.Is(err, io.EOF) {
-			return "", err
-		}
-		return strings.TrimRight(line, "\r\n"), nil
+		return s.readLine()
 	}
 	if _, err := fmt.Fprintf(s.Err, "%s: ", question); err != nil {
 		return "", err

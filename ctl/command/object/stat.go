@@ -89,17 +89,8 @@ func (o *StatOptions) show(m rest.FileMetadata) error {
 	}
 	out := o.Factory.IO.NewTable(term.Column{}, term.Column{})
 	for _, fact := range facts {
-		if fact[1] == "" {
-			continue
-		}
-		var err error
-		if o.Factory.IO.OutTTY {
-			_, err = fmt.Fprintf(o.Factory.IO.Out, "%-10s %s\n", fact[0], term.Clean(fact[1]))
-		} else {
-			err = out.Row(fact[0], fact[1])
-		}
-		if err != nil {
-			return err
+		if fact[1] != "" {
+			_ = out.Row(fact[0], fact[1]) // an error is returned by Flush, too
 		}
 	}
 	if err := out.Flush(); err != nil {

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"cmp"
 	"context"
-	"iter"
 
 	"github.com/spf13/cobra"
 
@@ -81,9 +80,12 @@ type drawing struct {
 // folder writes the content of a folder; indent precedes each of its lines.
 func (d *drawing) folder(ctx context.Context, prefix, indent string, depth int) error {
 	var held *client.Entry // an entry is drawn differently if it is the last
-	for e, err := range d.entries(ctx, prefix) {
+	for e, err := range d.c.List(ctx, client.Query{Bucket: d.bucket, Prefix: prefix, Delimiter: "/"}) {
 		if err != nil {
 			return err
+		}
+		if e.Name == prefix {
+			continue // the object that stands for the folder itself
 		}
 		if held != nil {
 			if err := d.entry(ctx, *held, prefix, indent, depth, false); err != nil {
@@ -96,20 +98,6 @@ func (d *drawing) folder(ctx context.Context, prefix, indent string, depth int) 
 		return nil
 	}
 	return d.entry(ctx, *held, prefix, indent, depth, true)
-}
-
-// entries lists one level, without the object that stands for the folder itself.
-func (d *drawing) entries(ctx context.Context, prefix string) iter.Seq2[client.Entry, error] {
-	return func(yield func(client.Entry, error) bool) {
-		for e, err := range d.c.List(ctx, client.Query{Bucket: d.bucket, Prefix: prefix, Delimiter: "/"}) {
-			if err == nil && e.Name == prefix {
-				continue
-			}
-			if !yield(e, err) {
-				return
-			}
-		}
-	}
 }
 
 func (d *drawing) entry(ctx context.Context, e client.Entry, prefix, indent string, depth int, last bool) error {

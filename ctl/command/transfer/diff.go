@@ -222,29 +222,26 @@ func (t diffCounts) conclude(report *cli.Report, what string) error {
 // results are in progress or not yet consumed.
 func inOrder[T, R any](parallel int, items iter.Seq[T], work func(T) R) iter.Seq[R] {
 	return func(yield func(R) bool) {
-		queue := make([]chan R, 0, max(parallel, 1))
-		defer func() {
-			for _, one := range queue {
-				<-one
-			}
-		}()
-		shift := func() bool {
-			r := <-queue[0]
+		var queue []chan R
+		wanted := true
+		shift := func() {
+			r := <-queue[0] // also if it is not wanted any more: no work outlives this call
 			queue = queue[1:]
-			return yield(r)
+			wanted = wanted && yield(r)
 		}
 		for item := range items {
-			if len(queue) >= max(parallel, 1) && !shift() {
-				return
+			if len(queue) >= max(parallel, 1) {
+				shift()
+			}
+			if !wanted {
+				break
 			}
 			one := make(chan R, 1)
 			queue = append(queue, one)
 			go func() { one <- work(item) }()
 		}
 		for len(queue) > 0 {
-			if !shift() {
-				return
-			}
+			shift()
 		}
 	}
 }
