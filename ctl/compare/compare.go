@@ -233,15 +233,14 @@ func (r *reader) take() Entry {
 // unknownFolder makes the names Unknown that begin with prefix, which ends in a slash.
 type unknownFolder struct{ prefix, why string }
 
-// past reports whether no name from this one on begins with the prefix ('0' follows '/').
-func (v unknownFolder) past(name string) bool { return name >= v.prefix[:len(v.prefix)-1]+"0" }
-
 // at returns the entry under a name. It is called with names in order, none of which is after that of the next entry.
 func (r *reader) at(name string) Entry {
 	if e := r.peek(); e != nil && e.Name == name {
 		return r.take()
 	}
-	r.above = slices.DeleteFunc(r.above, func(v unknownFolder) bool { return v.past(name) })
+	r.above = slices.DeleteFunc(r.above, func(v unknownFolder) bool {
+		return name >= v.prefix[:len(v.prefix)-1]+"0" // no name from this one on begins with the prefix: '0' follows '/'
+	})
 	for _, v := range r.above {
 		if strings.HasPrefix(name, v.prefix) {
 			return Entry{Name: name, State: Unknown, Why: v.why}

@@ -189,11 +189,13 @@ func (t Target) nothing() error {
 		WithHint("s3ctl ls %s", address.Remote{Bucket: t.Remote.Bucket, Key: address.Parent(strings.TrimSuffix(t.Remote.Key, "/"))}))
 }
 
-// Local is a local file to send.
+// Local is a local file to send, or a path that cannot be sent. A skipped path is not an error.
 type Local struct {
 	Path string // as opened and shown
 	Key  string // the key that it is stored under
 	Size int64  // bytes; -1 if it is not a regular file
+	Err  error  // about Path
+	Skip string // why it is skipped; "" if it is not
 }
 
 // String returns the path.
@@ -247,39 +249,30 @@ func (d Destination) Place(rel string) (address.Remote, error) {
 	return to, address.CheckKey(to.Key)
 }
 
-// Found is a file that was found, or a path that cannot be sent. A skipped path is not an error.
-type Found struct {
-	Local
-	Err  error  // about Path
-	Skip string // why it is skipped; "" if it is not
-}
-
-func failed(path string, err error) Found { return Found{Local: Local{Path: path}, Err: err} }
-
 // Files finds the files that a path argument of put names, and calls found for each: the file itself or, if the sources are recursive, all
 // files below the folder, in order of their keys. Links to files are followed, links to folders are not.
-func Files(arg string, dst Destination, found func(Found)) {
+func Files(arg string, dst Destination, found func(Local)) {
 	info, err := os.Stat(arg)
 	switch {
 	case err != nil:
-		found(failed(arg, fault.Wrap(arg, err)))
+		found(Local{Path: arg, Err: fault.Wrap(arg, err)})
 	case info.Mode().IsRegular():
 		found(one(arg, filepath.Base(arg), info.Size(), dst))
 	case !info.IsDir(): // a pipe, as of a shell's <(command), is sent as a stream
 		found(one(arg, filepath.Base(arg), -1, dst))
 	case !dst.recursive:
-		found(failed(arg, fault.Wrap(arg, fault.New(problem.Invalid, "it is a folder").WithHint("s3ctl put -r %s %s", arg, dst.Remote))))
+		found(Local{Path: arg, Err: fault.Wrap(arg, fault.New(problem.Invalid, "it is a folder").WithHint("s3ctl put -r %s %s", arg, dst.Remote))})
 	default:
 		walk(arg, dst, found)
 	}
 }
 
-func one(path, rel string, size int64, dst Destination) Found {
+func one(path, rel string, size int64, dst Destination) Local {
 	to, err := dst.Place(rel)
-	return Found{Local: Local{Path: path, Key: to.Key, Size: size}, Err: fault.Wrap(path, err)}
+	return Local{Path: path, Key: to.Key, Size: size, Err: fault.Wrap(path, err)}
 }
 
-func walk(arg string, dst Destination, found func(Found)) {
+func walk(arg string, dst Destination, found func(Local)) {
 	// As in rsync, "dir" keeps its name in the keys and "dir/" does not, nor do "." and "..".
 	base := ""
 	if !strings.HasSuffix(arg, "/") && !strings.HasSuffix(arg, string(filepath.Separator)) {
@@ -289,15 +282,15 @@ func walk(arg string, dst Destination, found func(Found)) {
 	}
 	root, err := address.Resolve(arg)
 	if err != nil {
-		found(failed(arg, err))
+		found(Local{Path: arg, Err: err})
 		return
 	}
 	for e := range compare.Local(root, compare.Follow) {
 		switch {
 		case e.Err != nil:
-			found(failed(e.Path, e.Err))
+			found(Local{Path: e.Path, Err: e.Err})
 		case e.State != compare.Present:
-			found(Found{Local: Local{Path: e.Path}, Skip: e.Why})
+			found(Local{Path: e.Path, Skip: e.Why})
 		default:
 			found(one(e.Path, base+e.Name, e.Size, dst))
 		}

@@ -227,7 +227,7 @@ func files(t *testing.T, arg, dst string, recursive bool) (keys []string, skippe
 	t.Helper()
 	d, err := locate.ReadDestination(dst, locate.Sources{Recursive: recursive})
 	require.NoError(t, err)
-	locate.Files(arg, d, func(f locate.Found) {
+	locate.Files(arg, d, func(f locate.Local) {
 		switch {
 		case f.Err != nil:
 			failed++
@@ -289,7 +289,7 @@ func TestFiles_LinksPipesAndBadNames(t *testing.T) {
 
 	d, err := locate.ReadDestination("s3://bkt/k", locate.Sources{})
 	require.NoError(t, err)
-	locate.Files(filepath.Join(dir, "pipe"), d, func(f locate.Found) {
+	locate.Files(filepath.Join(dir, "pipe"), d, func(f locate.Local) {
 		require.NoError(t, f.Err)
 		require.EqualValues(t, -1, f.Size, "named outright, a pipe is sent as a stream")
 	})

@@ -50,11 +50,17 @@ func (m *Manager) PutStream(ctx context.Context, r io.Reader, dst address.Remote
 		return rest.File{}, ctx.Err()
 	case err != nil:
 		return rest.File{}, err
-	case ended:
-		return s.putWhole(ctx, first)
 	}
-	f, err := s.putParts(ctx, first)
-	if ctx.Err() != nil {
+	var f rest.File
+	if ended {
+		err = m.try(ctx, nil, int64(len(first)), func(ctx context.Context, _ *lane) (err error) {
+			f, err = m.sendBytes(ctx, client.Upload{Bucket: dst.Bucket, Name: dst.Key, ContentType: s.kind}, first)
+			return err
+		})
+	} else {
+		f, err = s.putParts(ctx, first)
+	}
+	if err != nil && ctx.Err() != nil {
 		return rest.File{}, ctx.Err()
 	}
 	return f, withRestartHint(err)
@@ -98,15 +104,6 @@ func (s *stream) fill(size int) (part []byte, ended bool, err error) {
 		return nil, false, err
 	}
 	return part, false, nil
-}
-
-// putWhole sends a stream that was read completely, in one request.
-func (s *stream) putWhole(ctx context.Context, data []byte) (f rest.File, err error) {
-	err = s.m.try(ctx, nil, int64(len(data)), func(ctx context.Context, _ *lane) (err error) {
-		f, err = s.m.sendBytes(ctx, client.Upload{Bucket: s.dst.Bucket, Name: s.dst.Key, ContentType: s.kind}, data)
-		return err
-	})
-	return f, withRestartHint(err)
 }
 
 // putParts sends a stream that has more than its first part.

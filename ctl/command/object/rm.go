@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ringstore/ringstore/ctl/cli"
-	"github.com/ringstore/ringstore/ctl/client"
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/locate"
 	"github.com/ringstore/ringstore/ctl/term"
@@ -72,18 +71,14 @@ func (o *RmOptions) run(ctx context.Context, cmd *cobra.Command) error {
 		}
 	}
 	return cli.Each(ctx, report, rmParallel, objects, func(object locate.Object, _ transfer.Notify) (cli.Result, error) {
-		return o.result(object), o.remove(ctx, search.Client, object)
+		// The version that was looked up is deleted. If it does not exist any more, the object was removed or replaced meanwhile: that is a
+		// success, and the newer version is kept.
+		err := o.Factory.Retry().Do(ctx, func() error { return search.Client.DeleteFile(ctx, object.File.FileID) })
+		if fault.ExitOf(err) == fault.NotFound {
+			err = nil
+		}
+		return o.result(object), err
 	})
-}
-
-// remove deletes the file version that was looked up. If that does not exist any more, the object was removed or replaced
-// meanwhile: that is a success, and the newer version is kept.
-func (o *RmOptions) remove(ctx context.Context, c *client.Client, object locate.Object) error {
-	err := o.Factory.Retry().Do(ctx, func() error { return c.DeleteFile(ctx, object.File.FileID) })
-	if fault.ExitOf(err) == fault.NotFound {
-		return nil
-	}
-	return err
 }
 
 // removed is the --json line for an object that was removed.

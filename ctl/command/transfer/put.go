@@ -106,9 +106,9 @@ func (o *PutOptions) run(ctx context.Context, cmd *cobra.Command) error {
 func (o *PutOptions) find(dst locate.Destination, takes address.Filter, report *cli.Report, progress *term.Progress) []locate.Local {
 	var files []locate.Local
 	sourceOf := map[string]string{}
-	add := func(f locate.Found) {
+	add := func(f locate.Local) {
 		switch other, taken := sourceOf[f.Key]; {
-		case f.Key != "" && !takes.Takes(dst.Rel(f.Local)):
+		case f.Key != "" && !takes.Takes(dst.Rel(f)):
 		case f.Err != nil:
 			report.Fail(f.Err)
 		case f.Skip != "":
@@ -118,13 +118,13 @@ func (o *PutOptions) find(dst locate.Destination, takes address.Filter, report *
 				WithHint("put them under different prefixes")))
 		default:
 			sourceOf[f.Key] = f.Path
-			files = append(files, f.Local)
+			files = append(files, f)
 			progress.Plan(1, f.Size)
 		}
 	}
 	for _, source := range o.Sources {
 		if address.IsStream(source) {
-			add(locate.Found{Local: locate.Local{Path: source, Key: dst.Remote.Key, Size: -1}})
+			add(locate.Local{Path: source, Key: dst.Remote.Key, Size: -1})
 			continue
 		}
 		locate.Files(source, dst, add)
