@@ -215,7 +215,7 @@ func TestComplete_OfManyNames(t *testing.T) {
 func TestComplete_KnowsAllCommands(t *testing.T) {
 	t.Parallel()
 	for name, cmd := range runnable(tree(t)) {
-		require.True(t, complete.Knows(cmd), "s3ctl %s: say in complete.offers what its arguments can be", name)
+		require.True(t, complete.Knows(cmd), "s3ctl %s: say in complete.arguments what its arguments can be", name)
 	}
 	r := newRig(t)
 	for _, shell := range []string{"bash", "zsh", "fish"} {

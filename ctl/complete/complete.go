@@ -4,6 +4,7 @@
 package complete
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -22,107 +23,104 @@ import (
 // patience bounds the requests to the server.
 const patience = 2 * time.Second
 
-// offer returns the completions of the word under the cursor. args are the words before it.
-type offer func(ctx context.Context, c *completer, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective)
+// completer has what completions need.
+type completer struct{ f *cli.Factory }
 
-// offers has the completion of each command's arguments.
-var offers = map[string]offer{
-	"s3ctl put":           after(files, orFiles(keys(plain))),
-	"s3ctl get":           after(keys(patterns), orFiles(keys(patterns))),
-	"s3ctl ls":            keys(patterns),
-	"s3ctl rm":            keys(patterns),
-	"s3ctl stat":          keys(patterns),
-	"s3ctl cat":           keys(patterns),
-	"s3ctl du":            keys(patterns),
-	"s3ctl find":          keys(patterns),
-	"s3ctl verify":        keys(patterns),
-	"s3ctl tree":          after(keys(patterns), nothing),
-	"s3ctl cp":            after(keys(patterns), keys(unclear)), // a later one may be the target, without wildcards
-	"s3ctl mv":            after(keys(patterns), keys(unclear)),
-	"s3ctl sync":          orFiles(keys(plain)),
-	"s3ctl diff":          orFiles(keys(plain)),
-	"s3ctl bucket create": nothing,
-	"s3ctl bucket ls":     nothing,
-	"s3ctl bucket rm":     bucketNames,
-	"s3ctl session ls":    after(keys(plain), nothing),
-	"s3ctl session abort": sessionWords,
-	"s3ctl profile add":   nothing,
-	"s3ctl profile ls":    nothing,
-	"s3ctl profile rm":    after(profileNames, nothing),
-	"s3ctl profile show":  after(profileNames, nothing),
-	"s3ctl profile use":   after(profileNames, nothing),
-	"s3ctl completion":    nil, // cobra completes its ValidArgs
-	"s3ctl version":       nothing,
-	"s3ctl man":           commandWords,
-	"s3ctl help":          commandWords,
+// arguments has the completion of each command's arguments.
+func (c *completer) arguments() map[string]cobra.CompletionFunc {
+	nothing, objects, either := cobra.NoFileCompletions, c.keys(patterns), orFiles(c.keys(plain))
+	onto := after(objects, c.keys(unclear)) // a later one may be the target, without wildcards
+	profiles := after(c.profileNames, nothing)
+	return map[string]cobra.CompletionFunc{
+		"s3ctl put":           after(files, either),
+		"s3ctl get":           after(objects, orFiles(objects)),
+		"s3ctl ls":            objects,
+		"s3ctl rm":            objects,
+		"s3ctl stat":          objects,
+		"s3ctl cat":           objects,
+		"s3ctl du":            objects,
+		"s3ctl find":          objects,
+		"s3ctl verify":        objects,
+		"s3ctl tree":          after(objects, nothing),
+		"s3ctl cp":            onto,
+		"s3ctl mv":            onto,
+		"s3ctl sync":          either,
+		"s3ctl diff":          either,
+		"s3ctl bucket create": nothing,
+		"s3ctl bucket ls":     nothing,
+		"s3ctl bucket rm":     c.bucketNames,
+		"s3ctl session ls":    after(c.keys(plain), nothing),
+		"s3ctl session abort": c.sessionWords,
+		"s3ctl profile add":   nothing,
+		"s3ctl profile ls":    nothing,
+		"s3ctl profile rm":    profiles,
+		"s3ctl profile show":  profiles,
+		"s3ctl profile use":   profiles,
+		"s3ctl completion":    nil, // cobra completes its ValidArgs
+		"s3ctl version":       nothing,
+		"s3ctl man":           commandWords,
+		"s3ctl help":          commandWords,
+	}
 }
 
-// flagOffers has the completion of flag values, by the flag's name. Values of other flags have none.
-var flagOffers = map[string]offer{
-	"profile":  profileNames,
-	"progress": words("auto", "bar", "log", "json", "none"),
-	"survive":  words("0", "1", "2", "3"),
-	"dir":      files,
+// flagValues has the completion of flag values, by the flag's name. Values of other flags have none.
+func (c *completer) flagValues() map[string]cobra.CompletionFunc {
+	return map[string]cobra.CompletionFunc{
+		"profile":  c.profileNames,
+		"progress": cobra.FixedCompletions([]cobra.Completion{"auto", "bar", "log", "json", "none"}, done),
+		"survive":  cobra.FixedCompletions([]cobra.Completion{"0", "1", "2", "3"}, done),
+		"dir":      files,
+	}
 }
 
 // Knows reports whether the completion of a command's arguments is defined here.
 func Knows(cmd *cobra.Command) bool {
-	_, known := offers[cmd.CommandPath()]
+	_, known := (&completer{}).arguments()[cmd.CommandPath()]
 	return known
 }
 
-// completer has what offers need.
-type completer struct {
-	f   *cli.Factory
-	cmd *cobra.Command
-}
-
-// Attach adds completion to root and all commands below it. A command that is not in offers completes addresses and local
+// Attach adds completion to root and all commands below it. A command that is not in arguments completes addresses and local
 // files.
 func Attach(root *cobra.Command, f *cli.Factory) {
 	root.InitDefaultHelpCmd()
-	attach(root, f)
+	(&completer{f}).attach(root)
 }
 
-func attach(cmd *cobra.Command, f *cli.Factory) {
+func (c *completer) attach(cmd *cobra.Command) {
 	for _, below := range cmd.Commands() {
-		attach(below, f)
+		c.attach(below)
 	}
-	c := &completer{f: f, cmd: cmd}
-	flagsOf := func(flag *pflag.Flag) {
+	values := c.flagValues()
+	cmd.LocalFlags().VisitAll(func(flag *pflag.Flag) {
 		if _, has := cmd.GetFlagCompletionFunc(flag.Name); flag.NoOptDefVal != "" || has {
 			return
 		}
-		o, known := flagOffers[flag.Name]
+		value, known := values[flag.Name]
 		if !known {
-			o = nothing
+			value = cobra.NoFileCompletions
 		}
-		_ = cmd.RegisterFlagCompletionFunc(flag.Name, c.run(o)) // fails only for an unknown flag or a second function
-	}
-	cmd.LocalFlags().VisitAll(flagsOf)
+		_ = cmd.RegisterFlagCompletionFunc(flag.Name, limited(value)) // fails only for an unknown flag or a second function
+	})
 	if !cmd.Runnable() || cmd.HasSubCommands() {
 		return
 	}
-	o, known := offers[cmd.CommandPath()]
+	argument, known := c.arguments()[cmd.CommandPath()]
 	if !known {
-		o = orFiles(keys(plain))
+		argument = orFiles(c.keys(plain))
 	}
-	if o != nil {
-		cmd.ValidArgsFunction = c.run(o)
+	if argument != nil {
+		cmd.ValidArgsFunction = limited(argument)
 	}
 }
 
-// run runs an offer with its time limit, and drops completions that cannot be passed to the shell.
-func (c *completer) run(o offer) cobra.CompletionFunc {
+// limited limits the time of a completion, and drops names that cannot be passed to the shell.
+func limited(complete cobra.CompletionFunc) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		ctx := cmd.Context()
-		if ctx == nil {
-			ctx = context.Background()
-		}
-		ctx, cancel := context.WithTimeout(ctx, patience)
+		ctx, cancel := context.WithTimeout(cmp.Or(cmd.Context(), context.Background()), patience)
 		defer cancel()
-		found, directive := o(ctx, c, args, word)
-		found = slices.DeleteFunc(found, func(one cobra.Completion) bool {
+		cmd.SetContext(ctx)
+		found, directive := complete(cmd, args, word)
+		found = slices.DeleteFunc(slices.Clone(found), func(one cobra.Completion) bool {
 			value, description, _ := strings.Cut(one, "\t")
 			return strings.ContainsFunc(value+description, unprintable)
 		})
@@ -143,41 +141,29 @@ const (
 	local  = cobra.ShellCompDirectiveDefault // the shell completes local files
 )
 
-var (
-	nothing = fixed(done)
-	files   = fixed(local)
-)
+var files = cobra.FixedCompletions(nil, local)
 
-// words offers a fixed list.
-func words(list ...string) offer { return fixed(done, list...) }
-
-func fixed(directive cobra.ShellCompDirective, list ...string) offer {
-	return func(context.Context, *completer, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		return slices.Clone(list), directive
-	}
-}
-
-// after completes the first argument with one offer, and all others with another.
-func after(one, others offer) offer {
-	return func(ctx context.Context, c *completer, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+// after completes the first argument in one way, and all others in another.
+func after(one, others cobra.CompletionFunc) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		if len(args) > 0 {
-			return others(ctx, c, args, word)
+			return others(cmd, args, word)
 		}
-		return one(ctx, c, args, word)
+		return one(cmd, args, word)
 	}
 }
 
 // orFiles completes an address if the word begins like one, and otherwise a local file.
-func orFiles(o offer) offer {
-	return func(ctx context.Context, c *completer, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+func orFiles(complete cobra.CompletionFunc) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		if address.IsRemote(word) {
-			return o(ctx, c, args, word)
+			return complete(cmd, args, word)
 		}
 		return nil, local
 	}
 }
 
-func profileNames(_ context.Context, c *completer, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+func (c *completer) profileNames(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	file, err := c.f.Profiles()
 	if err != nil {
 		return nil, done
@@ -196,8 +182,8 @@ func profileNames(_ context.Context, c *completer, _ []string, _ string) ([]cobr
 }
 
 // commandWords completes commands and topics word by word.
-func commandWords(_ context.Context, c *completer, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	at := c.cmd.Root()
+func commandWords(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	at := cmd.Root()
 	for _, arg := range args {
 		below := slices.IndexFunc(at.Commands(), func(one *cobra.Command) bool { return one.Name() == arg })
 		if below < 0 {

@@ -24,31 +24,31 @@ const (
 )
 
 // keys completes buckets, and after a bucket's slash the keys and folders directly below the prefix.
-func keys(usual reading) offer {
-	return func(ctx context.Context, c *completer, _ []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+func (c *completer) keys(usual reading) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, _ []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		rest, remote := strings.CutPrefix(word, address.Scheme)
 		bucket, key, inBucket := strings.Cut(rest, "/")
 		switch {
 		case !remote || !inBucket:
-			return c.buckets(ctx, word, "/"), inside
+			return c.buckets(cmd.Context(), word, "/"), inside
 		case address.CheckBucket(bucket) != nil:
 			return nil, done
 		}
 		r := usual
-		if flag := c.cmd.Flags().Lookup("raw"); flag != nil && flag.Changed {
+		if flag := cmd.Flags().Lookup("raw"); flag != nil && flag.Changed {
 			r = plain
 		}
 		prefix, ok := r.prefix(key)
 		if !ok {
 			return nil, done
 		}
-		return c.keys(ctx, client.Query{Bucket: bucket, Prefix: prefix, Delimiter: "/", PageSize: most}, r, word)
+		return c.list(cmd.Context(), client.Query{Bucket: bucket, Prefix: prefix, Delimiter: "/", PageSize: most}, r, word)
 	}
 }
 
 // bucketNames completes buckets without a slash.
-func bucketNames(ctx context.Context, c *completer, _ []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	return c.buckets(ctx, word, ""), done
+func (c *completer) bucketNames(cmd *cobra.Command, _ []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return c.buckets(cmd.Context(), word, ""), done
 }
 
 func (c *completer) buckets(ctx context.Context, word, end string) []cobra.Completion {
@@ -73,7 +73,7 @@ func (c *completer) buckets(ctx context.Context, word, end string) []cobra.Compl
 	return names
 }
 
-func (c *completer) keys(ctx context.Context, q client.Query, r reading, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+func (c *completer) list(ctx context.Context, q client.Query, r reading, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	server, err := c.f.Client()
 	if err != nil {
 		return nil, done
@@ -131,16 +131,16 @@ func (r reading) write(rest string) (string, bool) {
 }
 
 // sessionWords completes session ids, and with --all addresses.
-func sessionWords(ctx context.Context, c *completer, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	if all, err := c.cmd.Flags().GetBool("all"); err == nil && all {
-		return after(keys(plain), nothing)(ctx, c, args, word)
+func (c *completer) sessionWords(cmd *cobra.Command, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if all, err := cmd.Flags().GetBool("all"); err == nil && all {
+		return after(c.keys(plain), cobra.NoFileCompletions)(cmd, args, word)
 	}
 	server, err := c.f.Client()
 	if err != nil {
 		return nil, done
 	}
 	var ids []cobra.Completion
-	for s, err := range server.Sessions(ctx, "", "") {
+	for s, err := range server.Sessions(cmd.Context(), "", "") {
 		if err != nil || len(ids) == most {
 			return nil, done
 		}
