@@ -96,14 +96,12 @@ func (s *syncer) refuseDeferred() {
 		})
 	}
 	refuse(func(l *deferred) bool { return l.stays }, "and something in it must not be removed")
-	extra := func(which func(name string) bool) bool {
-		return slices.ContainsFunc(s.extra, func(e compare.Entry) bool { return which(e.Name) })
+	waits := func(l *deferred) bool { // something has to be removed for it
+		return slices.ContainsFunc(s.extra, func(e compare.Entry) bool { return l.waitsFor(e.Name) })
 	}
-	refuse(func(l *deferred) bool {
-		return !l.folder && !extra(func(name string) bool { return name == l.file })
-	}, "and it must not be removed")
+	refuse(func(l *deferred) bool { return !l.folder && !waits(l) }, "and it must not be removed")
 	if s.failed.Load() > 0 {
-		refuse(func(l *deferred) bool { return extra(l.waitsFor) }, "and nothing is removed because of the other errors")
+		refuse(waits, "and nothing is removed because of the other errors")
 	}
 }
 
