@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"cmp"
 	"context"
 	"regexp"
 	"strconv"
@@ -68,20 +69,13 @@ var rangeForm = regexp.MustCompile(`^([0-9]*)-([0-9]*)$`)
 // readRange parses a byte range in the syntax of HTTP.
 func readRange(s string) (client.Range, bool) {
 	m := rangeForm.FindStringSubmatch(s)
-	if m == nil || m[1] == "" && m[2] == "" {
+	if m == nil {
 		return client.Range{}, false
 	}
-	number := func(digits string) (int64, bool) {
-		if digits == "" {
-			return -1, true
-		}
-		n, err := strconv.ParseInt(digits, 10, 64)
-		return n, err == nil
-	}
-	first, ok1 := number(m[1])
-	last, ok2 := number(m[2])
+	first, err := strconv.ParseInt(cmp.Or(m[1], "-"+m[2]), 10, 64)
 	if m[1] == "" {
-		return client.Range{First: -last}, ok2 && last > 0
+		return client.Range{First: first}, err == nil && first < 0
 	}
-	return client.Range{First: first, Last: last}, ok1 && ok2 && (last < 0 || first <= last)
+	last, failed := strconv.ParseInt(cmp.Or(m[2], "-1"), 10, 64)
+	return client.Range{First: first, Last: last}, err == nil && failed == nil && (last < 0 || first <= last)
 }
