@@ -56,14 +56,29 @@ func check[O any](t *testing.T, make func(*cli.Factory) *cobra.Command, lines []
 	}
 }
 
+// at selects addresses without any flag.
+func at(addresses ...string) cli.Selection { return cli.Selection{Addresses: addresses} }
+
+// usual are the options without any flag.
+var usual = transfer.ManagerOptions{Parallel: 8, Tries: 6}
+
 func TestPut_FlagsToOptions(t *testing.T) {
 	t.Parallel()
 	check(t, transfer.NewPut, []line[transfer.PutOptions]{
-		{[]string{"a", "s3://b"}, &transfer.PutOptions{Sources: []string{"a"}, Destination: "s3://b", ManagerOptions: transfer.ManagerOptions{Parallel: 8, Tries: 6}}},
-		{[]string{"-r", "a", "b", "-j", "2", "s3://b", "--tries=1"}, &transfer.PutOptions{Sources: []string{"a", "b"}, Destination: "s3://b", Recursive: true, ManagerOptions: transfer.ManagerOptions{Parallel: 2, Tries: 1}}},
-		{[]string{"-", "s3://b/k", "--content-type", "text/x"}, &transfer.PutOptions{Sources: []string{"-"}, Destination: "s3://b/k", ManagerOptions: transfer.ManagerOptions{Parallel: 8, Tries: 6}, ContentType: "text/x"}},
-		{[]string{"--", "-x", "s3://b"}, &transfer.PutOptions{Sources: []string{"-x"}, Destination: "s3://b", ManagerOptions: transfer.ManagerOptions{Parallel: 8, Tries: 6}}},
-		{[]string{"a", "s3://b", "--bwlimit", "1.5MiB"}, &transfer.PutOptions{Sources: []string{"a"}, Destination: "s3://b", ManagerOptions: transfer.ManagerOptions{Parallel: 8, Tries: 6, Limit: 3 << 19}}},
+		{[]string{"a", "s3://b"}, &transfer.PutOptions{Sources: []string{"a"}, Destination: "s3://b", ManagerOptions: usual}},
+		{
+			[]string{"-r", "a", "b", "-j", "2", "s3://b", "--tries=1"},
+			&transfer.PutOptions{Sources: []string{"a", "b"}, Destination: "s3://b", Recursive: true, ManagerOptions: transfer.ManagerOptions{Parallel: 2, Tries: 1}},
+		},
+		{
+			[]string{"-", "s3://b/k", "--content-type", "text/x"},
+			&transfer.PutOptions{Sources: []string{"-"}, Destination: "s3://b/k", ManagerOptions: usual, ContentType: "text/x"},
+		},
+		{[]string{"--", "-x", "s3://b"}, &transfer.PutOptions{Sources: []string{"-x"}, Destination: "s3://b", ManagerOptions: usual}},
+		{
+			[]string{"a", "s3://b", "--bwlimit", "1.5MiB"},
+			&transfer.PutOptions{Sources: []string{"a"}, Destination: "s3://b", ManagerOptions: transfer.ManagerOptions{Parallel: 8, Tries: 6, Limit: 3 << 19}},
+		},
 		{[]string{"a"}, nil},
 		{[]string{"a", "s3://b", "--bwlimit", "0"}, nil},
 		{[]string{"a", "s3://b", "--bwlimit", "1,000"}, nil},
@@ -78,9 +93,12 @@ func TestPut_FlagsToOptions(t *testing.T) {
 func TestGet_FlagsToOptions(t *testing.T) {
 	t.Parallel()
 	check(t, transfer.NewGet, []line[transfer.GetOptions]{
-		{[]string{"s3://b/k"}, &transfer.GetOptions{Selection: cli.Selection{Addresses: []string{"s3://b/k"}}, ManagerOptions: transfer.ManagerOptions{Parallel: 8, Tries: 6}}},
-		{[]string{"s3://b/k", "."}, &transfer.GetOptions{Selection: cli.Selection{Addresses: []string{"s3://b/k"}}, Target: ".", ManagerOptions: transfer.ManagerOptions{Parallel: 8, Tries: 6}}},
-		{[]string{"-r", "--raw", "s3://b/k", "s3://b/l", "-"}, &transfer.GetOptions{Selection: cli.Selection{Addresses: []string{"s3://b/k", "s3://b/l"}, Recursive: true, Raw: true}, Target: "-", ManagerOptions: transfer.ManagerOptions{Parallel: 8, Tries: 6}}},
+		{[]string{"s3://b/k"}, &transfer.GetOptions{Selection: at("s3://b/k"), ManagerOptions: usual}},
+		{[]string{"s3://b/k", "."}, &transfer.GetOptions{Selection: at("s3://b/k"), Target: ".", ManagerOptions: usual}},
+		{
+			[]string{"-r", "--raw", "s3://b/k", "s3://b/l", "-"},
+			&transfer.GetOptions{Selection: cli.Selection{Addresses: []string{"s3://b/k", "s3://b/l"}, Recursive: true, Raw: true}, Target: "-", ManagerOptions: usual},
+		},
 		{nil, nil},
 	})
 }
@@ -89,16 +107,22 @@ func TestLs_FlagsToOptions(t *testing.T) {
 	t.Parallel()
 	check(t, object.NewLs, []line[object.LsOptions]{
 		{nil, &object.LsOptions{}},
-		{[]string{"-lh", "s3://b"}, &object.LsOptions{Selection: cli.Selection{Addresses: []string{"s3://b"}}, Long: true, Human: true}},
-		{[]string{"-r", "--raw", "s3://b", "s3://c"}, &object.LsOptions{Selection: cli.Selection{Addresses: []string{"s3://b", "s3://c"}, Recursive: true, Raw: true}}},
+		{[]string{"-lh", "s3://b"}, &object.LsOptions{Selection: at("s3://b"), Long: true, Human: true}},
+		{
+			[]string{"-r", "--raw", "s3://b", "s3://c"},
+			&object.LsOptions{Selection: cli.Selection{Addresses: []string{"s3://b", "s3://c"}, Recursive: true, Raw: true}},
+		},
 	})
 }
 
 func TestRm_FlagsToOptions(t *testing.T) {
 	t.Parallel()
 	check(t, object.NewRm, []line[object.RmOptions]{
-		{[]string{"s3://b/k"}, &object.RmOptions{Selection: cli.Selection{Addresses: []string{"s3://b/k"}}}},
-		{[]string{"-ry", "--raw", "s3://b/k"}, &object.RmOptions{Selection: cli.Selection{Addresses: []string{"s3://b/k"}, Recursive: true, Raw: true}, Yes: true}},
+		{[]string{"s3://b/k"}, &object.RmOptions{Selection: at("s3://b/k")}},
+		{
+			[]string{"-ry", "--raw", "s3://b/k"},
+			&object.RmOptions{Selection: cli.Selection{Addresses: []string{"s3://b/k"}, Recursive: true, Raw: true}, Yes: true},
+		},
 		{nil, nil},
 	})
 }
@@ -110,7 +134,7 @@ func TestStatAndCat_FlagsToOptions(t *testing.T) {
 		{nil, nil},
 	})
 	check(t, transfer.NewCat, []line[transfer.CatOptions]{
-		{[]string{"--range", "-5", "s3://b/k"}, &transfer.CatOptions{Selection: cli.Selection{Addresses: []string{"s3://b/k"}}, Range: "-5"}},
+		{[]string{"--range", "-5", "s3://b/k"}, &transfer.CatOptions{Selection: at("s3://b/k"), Range: "-5"}},
 		{[]string{"--raw", "s3://b/k"}, &transfer.CatOptions{Selection: cli.Selection{Addresses: []string{"s3://b/k"}, Raw: true}}},
 		{nil, nil},
 	})
@@ -149,19 +173,29 @@ func TestProfile_FlagsToOptions(t *testing.T) {
 func TestCpAndMv_FlagsToOptions(t *testing.T) {
 	t.Parallel()
 	check(t, transfer.NewCp, []line[transfer.CpOptions]{
-		{[]string{"s3://b/k", "s3://c"}, &transfer.CpOptions{PairOptions: transfer.PairOptions{Selection: cli.Selection{Addresses: []string{"s3://b/k"}}, Target: "s3://c"}, ManagerOptions: transfer.ManagerOptions{Parallel: 8, Tries: 6}}},
+		{
+			[]string{"s3://b/k", "s3://c"},
+			&transfer.CpOptions{PairOptions: transfer.PairOptions{Selection: at("s3://b/k"), Target: "s3://c"}, ManagerOptions: usual},
+		},
 		{
 			[]string{"-rn", "--raw", "-j2", "--tries", "1", "s3://b/k", "s3://b/l", "s3://c", "--exclude", "x", "--include", "y"},
-			&transfer.CpOptions{PairOptions: transfer.PairOptions{Selection: cli.Selection{Addresses: []string{"s3://b/k", "s3://b/l"}, Recursive: true, Raw: true, Rules: address.Rules{{Pattern: "x"}, {Pattern: "y", Include: true}}}, Target: "s3://c", DryRun: true}, ManagerOptions: transfer.ManagerOptions{Parallel: 2, Tries: 1}},
+			&transfer.CpOptions{
+				PairOptions: transfer.PairOptions{Target: "s3://c", DryRun: true, Selection: cli.Selection{
+					Addresses: []string{"s3://b/k", "s3://b/l"}, Recursive: true, Raw: true, Rules: address.Rules{{Pattern: "x"}, {Pattern: "y", Include: true}},
+				}},
+				ManagerOptions: transfer.ManagerOptions{Parallel: 2, Tries: 1},
+			},
 		},
 		{[]string{"s3://b/k"}, nil},
 		{[]string{"s3://b/k", "s3://c", "--include", "["}, nil},
 	})
 	check(t, transfer.NewMv, []line[transfer.MvOptions]{
-		{[]string{"s3://b/k", "s3://c"}, &transfer.MvOptions{PairOptions: transfer.PairOptions{Selection: cli.Selection{Addresses: []string{"s3://b/k"}}, Target: "s3://c"}}},
+		{[]string{"s3://b/k", "s3://c"}, &transfer.MvOptions{PairOptions: transfer.PairOptions{Selection: at("s3://b/k"), Target: "s3://c"}}},
 		{
 			[]string{"-r", "--raw", "--dry-run", "--exclude=x", "s3://b/k", "s3://c"},
-			&transfer.MvOptions{PairOptions: transfer.PairOptions{Selection: cli.Selection{Addresses: []string{"s3://b/k"}, Recursive: true, Raw: true, Rules: address.Rules{{Pattern: "x"}}}, Target: "s3://c", DryRun: true}},
+			&transfer.MvOptions{PairOptions: transfer.PairOptions{Target: "s3://c", DryRun: true, Selection: cli.Selection{
+				Addresses: []string{"s3://b/k"}, Recursive: true, Raw: true, Rules: address.Rules{{Pattern: "x"}},
+			}}},
 		},
 		{[]string{"s3://b/k"}, nil},
 	})
@@ -169,9 +203,8 @@ func TestCpAndMv_FlagsToOptions(t *testing.T) {
 
 func TestSyncAndDiff_FlagsToOptions(t *testing.T) {
 	t.Parallel()
-	moving := transfer.ManagerOptions{Parallel: 8, Tries: 6}
 	check(t, transfer.NewSync, []line[transfer.SyncOptions]{
-		{[]string{"a", "s3://b"}, &transfer.SyncOptions{Source: "a", Target: "s3://b", ManagerOptions: moving}},
+		{[]string{"a", "s3://b"}, &transfer.SyncOptions{Source: "a", Target: "s3://b", ManagerOptions: usual}},
 		{
 			[]string{"-cny", "--delete", "--include", "x", "-j", "3", "a", "s3://b"},
 			&transfer.SyncOptions{
@@ -191,18 +224,24 @@ func TestSyncAndDiff_FlagsToOptions(t *testing.T) {
 func TestFindDuTreeVerify_FlagsToOptions(t *testing.T) {
 	t.Parallel()
 	check(t, object.NewFind, []line[object.FindOptions]{
-		{[]string{"s3://b"}, &object.FindOptions{Selection: cli.Selection{Addresses: []string{"s3://b"}}, Larger: object.NoSize, Smaller: object.NoSize}},
+		{[]string{"s3://b"}, &object.FindOptions{Selection: at("s3://b"), Larger: object.NoSize, Smaller: object.NoSize}},
 		{
 			[]string{"-lh", "--name", "*.x", "--type", "a/*", "--larger", "1.5KiB", "--smaller", "0", "--newer", "7d", "--older", "2026-01-02", "--raw", "s3://b"},
-			&object.FindOptions{Selection: cli.Selection{Addresses: []string{"s3://b"}, Raw: true}, Name: "*.x", Type: "a/*", Larger: 1536, Smaller: 0, Newer: "7d", Older: "2026-01-02", Long: true, Human: true},
+			&object.FindOptions{
+				Selection: cli.Selection{Addresses: []string{"s3://b"}, Raw: true}, Name: "*.x", Type: "a/*",
+				Larger: 1536, Smaller: 0, Newer: "7d", Older: "2026-01-02", Long: true, Human: true,
+			},
 		},
 		{[]string{"s3://b", "--larger", "x"}, nil},
 		{[]string{"s3://b", "--larger", "-1"}, nil},
 		{nil, nil},
 	})
 	check(t, object.NewDu, []line[object.DuOptions]{
-		{[]string{"s3://b"}, &object.DuOptions{Selection: cli.Selection{Addresses: []string{"s3://b"}}, Depth: 1}},
-		{[]string{"-d0", "--raw", "--exclude", "x", "s3://b", "s3://c"}, &object.DuOptions{Selection: cli.Selection{Addresses: []string{"s3://b", "s3://c"}, Raw: true, Rules: address.Rules{{Pattern: "x"}}}}},
+		{[]string{"s3://b"}, &object.DuOptions{Selection: at("s3://b"), Depth: 1}},
+		{
+			[]string{"-d0", "--raw", "--exclude", "x", "s3://b", "s3://c"},
+			&object.DuOptions{Selection: cli.Selection{Addresses: []string{"s3://b", "s3://c"}, Raw: true, Rules: address.Rules{{Pattern: "x"}}}},
+		},
 		{nil, nil},
 	})
 	check(t, object.NewTree, []line[object.TreeOptions]{
@@ -210,7 +249,10 @@ func TestFindDuTreeVerify_FlagsToOptions(t *testing.T) {
 		{[]string{"s3://b", "s3://c"}, nil},
 	})
 	check(t, transfer.NewVerify, []line[transfer.VerifyOptions]{
-		{[]string{"-r", "s3://b"}, &transfer.VerifyOptions{Selection: cli.Selection{Addresses: []string{"s3://b"}, Recursive: true}, ManagerOptions: transfer.ManagerOptions{Parallel: 8, Tries: 6}}},
+		{
+			[]string{"-r", "s3://b"},
+			&transfer.VerifyOptions{Selection: cli.Selection{Addresses: []string{"s3://b"}, Recursive: true}, ManagerOptions: usual},
+		},
 		{nil, nil},
 	})
 }

@@ -13,8 +13,8 @@ type Column struct {
 	Right bool // align right, for numbers
 }
 
-// Table writes rows: aligned under titles, if there are any, on a terminal, tab-separated without titles in a pipe. Cells are escaped with Clean.
-// Rows are written at Flush, and in blocks before it, so that a table of any length takes little memory.
+// Table writes rows: aligned under titles, if there are any, on a terminal, tab-separated without titles in a pipe. Cells are
+// escaped with Clean. Rows are written at Flush, and in blocks before it, so that a table of any length takes little memory.
 type Table struct {
 	out     *bufio.Writer
 	aligned bool

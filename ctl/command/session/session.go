@@ -236,5 +236,8 @@ func (o *AbortOptions) result(s rest.Session) cli.Result {
 	if o.DryRun {
 		did = "would abort "
 	}
-	return cli.Result{JSON: line, Cells: []string{s.SessionID, line.Address}, Line: did + line.Address + "  " + term.Size(s.Received) + " of " + term.Size(s.Size) + "  " + s.SessionID}
+	return cli.Result{
+		JSON: line, Cells: []string{s.SessionID, line.Address},
+		Line: did + line.Address + "  " + term.Size(s.Received) + " of " + term.Size(s.Size) + "  " + s.SessionID,
+	}
 }
