@@ -233,6 +233,38 @@ func PutSmall(ctx context.Context, c Store, spec Spec, u Unit, label Label) (Inf
 	return w.Commit(label)
 }
 
+// ManyPutter is an optional capability of a Store: several chunks of one unit in one step, which is durable with one sync.
+type ManyPutter interface {
+	// PutMany is PutSmall for each, and returns their results by index. It takes over the units. One that fails fails no other.
+	PutMany(puts []SmallPut) []PutResult
+}
+
+// SmallPut is a chunk of one unit to store.
+type SmallPut struct {
+	Context context.Context //nolint:containedctx // of this one: a caller that has left gets nothing stored
+	Spec    Spec
+	Unit    Unit
+	Label   Label
+}
+
+// PutResult is what PutSmall returns.
+type PutResult struct {
+	Info Info
+	Err  error
+}
+
+// PutMany stores chunks of one unit, in one step where c can do that, otherwise one after the other. It takes over the units.
+func PutMany(c Store, puts []SmallPut) []PutResult {
+	if p, ok := c.(ManyPutter); ok {
+		return p.PutMany(puts)
+	}
+	results := make([]PutResult, len(puts))
+	for i, p := range puts {
+		results[i].Info, results[i].Err = PutSmall(p.Context, c, p.Spec, p.Unit, p.Label)
+	}
+	return results
+}
+
 // Unit is a range of bytes of a chunk with its checksum. Its owner must
 // Release it once, or pass it to a callee that takes ownership.
 type Unit struct {

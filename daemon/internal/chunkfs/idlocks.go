@@ -31,6 +31,17 @@ func (l *idLocks) lock(id store.ChunkID) {
 	}
 }
 
+// tryLock takes the chunk's lock if no other goroutine holds it.
+func (l *idLocks) tryLock(id store.ChunkID) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, busy := l.held[id]; busy {
+		return false
+	}
+	l.held[id] = nil
+	return true
+}
+
 func (l *idLocks) unlock(id store.ChunkID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -249,25 +249,34 @@ func (s *Store) exclusively(ctx context.Context, info chunk.Info, commit func() 
 	if err := ctx.Err(); err != nil {
 		return chunk.Info{}, err
 	}
-	if _, ok := s.index.Find(info.ID, nil); ok || s.folders.unlisted(info.ID) {
-		have, err := s.stat(info.ID)
-		switch {
-		case errors.Is(err, store.NotFound): // the file was removed behind our back: write it again
-		case errors.Is(err, store.Corrupt):
-			return chunk.Info{}, store.Errorf(store.Exists, "a damaged chunk with this id exists: %w", err).
-				WithItem(info.ID).WithHint("Delete it first.")
-		case err != nil:
-			return chunk.Info{}, err
-		case !have.Matches(info.Size, info.Sum):
-			return chunk.Info{}, store.Errorf(store.Exists, "a chunk with this id and another checksum exists").WithItem(info.ID)
-		default:
-			return have, nil
-		}
+	have, err := s.existing(info)
+	if err != nil || have.ID == info.ID {
+		return have, err
 	}
 	if err := commit(); err != nil {
 		return chunk.Info{}, disk.Translate("Commit", info.ID, err)
 	}
 	return info, nil
+}
+
+// existing returns the chunk if it is stored already, zero if it is not, and an error if another content is stored under its id.
+func (s *Store) existing(info chunk.Info) (chunk.Info, error) {
+	if _, ok := s.index.Find(info.ID, nil); !ok && !s.folders.unlisted(info.ID) {
+		return chunk.Info{}, nil
+	}
+	have, err := s.stat(info.ID)
+	switch {
+	case errors.Is(err, store.NotFound): // the file was removed behind our back: write it again
+		return chunk.Info{}, nil
+	case errors.Is(err, store.Corrupt):
+		return chunk.Info{}, store.Errorf(store.Exists, "a damaged chunk with this id exists: %w", err).
+			WithItem(info.ID).WithHint("Delete it first.")
+	case err != nil:
+		return chunk.Info{}, err
+	case !have.Matches(info.Size, info.Sum):
+		return chunk.Info{}, store.Errorf(store.Exists, "a chunk with this id and another checksum exists").WithItem(info.ID)
+	}
+	return have, nil
 }
 
 func (s *Store) commitRecord(ctx context.Context, c format.Content, data [][]byte) (chunk.Info, error) {
@@ -331,46 +340,4 @@ func (w *writer) end() {
 		}
 	}
 	w.room.Release()
-}
-
-// PutSmall implements chunk.SmallPutter. The data is written from u's buffer without a copy.
-func (s *Store) PutSmall(ctx context.Context, spec chunk.Spec, u chunk.Unit, label chunk.Label) (chunk.Info, error) {
-	if int64(len(u.Data)) > s.cfg.PackBelow {
-		return s.putLarge(ctx, spec, u, label)
-	}
-	defer u.Release()
-	if err := spec.Validate(); err != nil {
-		return chunk.Info{}, err
-	}
-	if err := s.begin(ctx); err != nil {
-		return chunk.Info{}, err
-	}
-	defer s.life.RUnlock()
-	if err := checkUnit(u, spec, 0); err != nil {
-		return chunk.Info{}, err
-	}
-	c, err := s.describe(spec, label, int64(len(u.Data)), []uint32{u.CRC})
-	if err != nil {
-		return chunk.Info{}, err
-	}
-	room, err := s.space.Reserve(c.Info.Size)
-	if err != nil {
-		return chunk.Info{}, disk.Translate("PutSmall", spec.ID, err)
-	}
-	defer room.Release() // the log counts the record
-	return s.commitRecord(ctx, c, [][]byte{u.Data})
-}
-
-// putLarge is PutSmall for a unit that is too large for a segment.
-func (s *Store) putLarge(ctx context.Context, spec chunk.Spec, u chunk.Unit, label chunk.Label) (chunk.Info, error) {
-	w, err := s.Create(ctx, spec)
-	if err != nil {
-		u.Release()
-		return chunk.Info{}, err
-	}
-	defer w.Abort()
-	if err := w.Append(u); err != nil {
-		return chunk.Info{}, err
-	}
-	return w.Commit(label)
 }

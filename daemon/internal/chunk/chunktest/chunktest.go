@@ -51,6 +51,8 @@ var promises = []struct {
 	{"writers with different contents leave one chunk", disagreeingWriters},
 	{"PutSmall stores a chunk of one unit", putSmall},
 	{"PutSmall has the rules of a writer", putSmallRules},
+	{"PutMany stores each for itself", putMany},
+	{"PutMany and others store the same chunks", putManyTogether},
 
 	{"a range gives its units", ranges},
 	{"a range that begins past the end is OutOfRange", outOfRange},

@@ -54,10 +54,9 @@ type Server struct {
 	keys   *keys
 	waits  waits
 
-	ctx     context.Context //nolint:containedctx // of all requests; ends when they are interrupted
-	stop    context.CancelFunc
-	workers workers
-	slots   chan struct{} // one for each put in progress
+	ctx   context.Context //nolint:containedctx // of all requests; ends when they are interrupted
+	stop  context.CancelFunc
+	slots chan struct{} // one for each put in progress
 
 	mu    sync.Mutex // guards what follows
 	conns map[*serverConn]struct{}
@@ -83,7 +82,6 @@ func newServer(c ServerConfig, w waits) *Server {
 	}
 	s := &Server{config: c, keys: newKeys(c.JoinToken), waits: w, conns: map[*serverConn]struct{}{}, gone: make(chan struct{}), slots: make(chan struct{}, maxPutsTotal)}
 	s.ctx, s.stop = context.WithCancel(context.Background())
-	s.workers = newWorkers(s.ctx.Done())
 	return s
 }
 

@@ -354,6 +354,27 @@ func TestServer_AnswersPutsByNumber(t *testing.T) {
 	require.Equal(t, map[uint32]byte{1: data.AnswerStored, 2: data.AnswerStored, 3: data.AnswerStored, 4: data.AnswerFailed, 5: data.AnswerStored}, kinds)
 }
 
+// A node that was paused finds a put and its cancel together, and stores nothing.
+func TestServer_StoresNothingThatWasCancelledBeforeItWasRead(t *testing.T) {
+	t.Parallel()
+	s := serve(t, rpctest.Patience)
+	c := s.speak(t)
+	unit := []byte("unit")
+	kept, gone := c.put(s, unit), c.put(s, unit)
+	kept.Number, gone.Number = 1, 2
+	cancel := gone
+	cancel.Op, cancel.Count, cancel.CRC = data.Cancel, 0, 0
+	encode := func(r data.Request) []byte { return r.Encode(joinToken, c.nonce) }
+	c.send(encode(gone), unit, encode(kept), unit, encode(cancel))
+	kinds := map[uint32]byte{}
+	for range 2 {
+		kind, number, _ := c.answer()
+		kinds[number] = kind
+	}
+	require.Equal(t, map[uint32]byte{1: data.AnswerStored, 2: data.AnswerFailed}, kinds)
+	requireAbsent(t, s, gone.Chunk)
+}
+
 func FuzzServer(f *testing.F) {
 	var r data.Request
 	nonce := make([]byte, data.NonceSize)

@@ -26,20 +26,22 @@ type serverConn struct {
 	in     *bufio.Reader
 	nonce  [nonceSize]byte
 	out    outbox
-	slots  chan struct{}  // one for each put in progress
-	puts   sync.WaitGroup // in progress
+
+	batch      []received     // puts that were read and are to be stored together
+	batchBytes int            // of their units
+	aside      sync.WaitGroup // puts that are stored while further requests are read
 
 	mu       sync.Mutex                    // guards what follows
 	idle     bool                          // it waits for a request
 	stopping bool                          // it takes no further request
-	cancels  map[uint32]context.CancelFunc // of the puts in progress
+	cancels  map[uint32]context.CancelFunc // of the puts that are stored aside
 }
 
-// maxPuts bounds the puts of one connection that are in progress. The connection is not read while there are as many.
+// maxPuts bounds the puts that are stored together.
 const maxPuts = 64
 
 func newServerConn(s *Server, conn *connlimit.Conn) *serverConn {
-	c := &serverConn{server: s, conn: conn, raw: conn.Conn, slots: make(chan struct{}, maxPuts), cancels: map[uint32]context.CancelFunc{}}
+	c := &serverConn{server: s, conn: conn, raw: conn.Conn, cancels: map[uint32]context.CancelFunc{}}
 	c.in = bufio.NewReaderSize(c.raw, readBuffer)
 	c.out.conn, c.out.file = c.raw, fileSender(c.raw)
 	return c
@@ -133,7 +135,12 @@ func (c *serverConn) end() {
 		}
 	}
 	c.mu.Unlock()
-	c.puts.Wait()
+	c.aside.Wait()
+	for _, r := range c.takeBatch() { // the connection broke before they could be stored
+		r.cancel()
+		r.put.Unit.Release()
+		<-c.server.slots
+	}
 }
 
 // admit refuses a request before anything that follows its head is read.
@@ -172,7 +179,7 @@ func (c *serverConn) handle(h *head) (err error) {
 		return c.stream(ctx, h)
 	case opCancel:
 		c.cancelPut(h.number)
-		return nil
+		return c.settle()
 	default:
 		return c.get(ctx, h)
 	}
