@@ -120,7 +120,7 @@ type storm struct {
 
 // run opens all streams and keeps them open until the caller closes what it returns. Errors are the server's
 // defence and not a failure.
-func (s storm) run(address string) (open []*hostile) {
+func (s storm) run(address string) (open []io.Closer) {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, 16)
@@ -174,16 +174,34 @@ func TestHostileStreams(t *testing.T) {
 			{"reflection", 3, "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", 1 << 20, nil},
 			{"a member", 30, join, 60 << 10, bearer("ringstore membership v1")},
 		} {
-			t.Run(at.process.Name+"/"+s.name, func(t *testing.T) { requireBounded(t, at.process, at.address, s) })
+			t.Run(at.process.Name+"/"+s.name, func(t *testing.T) { requireBounded(t, at.process, at.address, s.run) })
 		}
 	}
+	t.Run(node.process.Name+"/data port", func(t *testing.T) { requireBounded(t, node.process, node.address, knock) })
 	require.True(t, c.Gateway.Running())
 	require.NoError(t, c.WaitReady(t.Context(), 1), "and the cluster works")
 }
 
-func requireBounded(t *testing.T, p *cluster.Process, address string, s storm) {
+// knock opens connections to the data port of a node, and sends puts without a proof and more than they announce.
+func knock(address string) (open []io.Closer) {
+	for i := range hostileStreams {
+		c, err := net.DialTimeout("tcp", address, 10*time.Second)
+		if err != nil {
+			continue
+		}
+		open = append(open, c)
+		go func() { _, _ = io.Copy(io.Discard, c) }()
+		_ = c.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
+		if _, err := io.WriteString(c, "RSdata1\n"[:8-i%2]); err == nil && i%4 == 0 {
+			_, _ = c.Write(make([]byte, hostileBytes))
+		}
+	}
+	return open
+}
+
+func requireBounded(t *testing.T, p *cluster.Process, address string, run func(address string) []io.Closer) {
 	before := resident(t, p.PID())
-	open := s.run(address)
+	open := run(address)
 	most := resident(t, p.PID())
 	for range 20 {
 		time.Sleep(50 * time.Millisecond) // ADR 111: polls a process that is still reading
