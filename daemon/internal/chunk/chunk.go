@@ -265,6 +265,52 @@ func PutMany(c Store, puts []SmallPut) []PutResult {
 	return results
 }
 
+// ManyDeleter is an optional capability of a Store: the deletion of many chunks in one step.
+// The function DeleteMany uses it where it is available.
+type ManyDeleter interface {
+	// DeleteMany deletes each of up to store.MaxListLimit chunks as Delete does. It returns one result for each id, in the order of
+	// the ids: nil where the chunk is durably deleted. One that cannot be deleted does not prevent the others. More ids are
+	// Invalid, and nothing is deleted. An id may be given more than once.
+	DeleteMany(ctx context.Context, ids []store.ChunkID) []error
+}
+
+// DeleteMany deletes chunks, in one step where c can do that. Results as those of ManyDeleter.
+func DeleteMany(ctx context.Context, c Keeper, ids []store.ChunkID) []error {
+	if d, ok := c.(ManyDeleter); ok {
+		return d.DeleteMany(ctx, ids)
+	}
+	return DeleteEach(ctx, c, ids)
+}
+
+// DeleteEach deletes chunks one by one, with the results of ManyDeleter.
+func DeleteEach(ctx context.Context, c Keeper, ids []store.ChunkID) []error {
+	if err := CheckMany(ids); err != nil {
+		return AllFailed(ids, err)
+	}
+	results := make([]error, len(ids))
+	for i, id := range ids {
+		results[i] = c.Delete(ctx, id)
+	}
+	return results
+}
+
+// CheckMany reports more ids than one call may have, as Invalid.
+func CheckMany(ids []store.ChunkID) error {
+	if len(ids) > store.MaxListLimit {
+		return store.Errorf(store.Invalid, "%d chunks are more than %d", len(ids), store.MaxListLimit)
+	}
+	return nil
+}
+
+// AllFailed returns the error as the result of each id.
+func AllFailed(ids []store.ChunkID, err error) []error {
+	results := make([]error, len(ids))
+	for i := range results {
+		results[i] = err
+	}
+	return results
+}
+
 // Unit is a range of bytes of a chunk with its checksum. Its owner must
 // Release it once, or pass it to a callee that takes ownership.
 type Unit struct {

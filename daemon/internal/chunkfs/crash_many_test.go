@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -130,6 +131,87 @@ func TestCutInAGroupCommit(t *testing.T) {
 		l.survived(t, disk.CrashClone(seed), "at the end")
 	}
 	require.Greater(t, cuts, uint64(100))
+}
+
+// TestCutInADeletionOfMany cuts the power at every change of the disk while one call deletes packed chunks and files: each of the
+// chunks exists completely or not at all, and after the call none does.
+func TestCutInADeletionOfMany(t *testing.T) {
+	t.Parallel()
+	disk := vfstest.NewCrashable()
+	fs := vfstest.NewInject(disk, nil)
+	cfg := tiny(fs)
+	cfg.SegmentSize = 60_000
+	s := open(t, cfg)
+	l := &ledger{kept: map[store.ChunkID]string{}, open: map[store.ChunkID]string{}}
+	var doomed []store.ChunkID
+	for n := range 30 {
+		id, data := fixedID(n), text(n, 300+n%5*2000) // two of five are files
+		require.NoError(t, l.change(id, data, func() error { return put(s, id, data, goldenLabel) }))
+		if n%3 > 0 {
+			doomed = append(doomed, id)
+			l.open[id] = ""
+		}
+	}
+	var calls atomic.Uint64 // files are removed by several goroutines
+	syncs := map[string]int{}
+	var one sync.Mutex
+	fs.SetHook(func(call vfstest.Call) error {
+		if !call.Changes() {
+			return nil
+		}
+		one.Lock()
+		defer one.Unlock()
+		syncs[call.Op]++
+		for range 6 {
+			seed := calls.Add(1)
+			l.survived(t, disk.CrashClone(seed), fmt.Sprintf("before %s, seed %d", call, seed))
+		}
+		return nil
+	})
+	for _, err := range s.DeleteMany(t.Context(), doomed) {
+		require.NoError(t, err)
+	}
+	fs.SetHook(nil)
+	require.Equal(t, 1, syncs["datasync"], "one sync for all packed chunks: %v", syncs)
+	require.LessOrEqual(t, syncs["syncdir"], 3, "one sync a folder: %v", syncs)
+	require.Positive(t, syncs["remove"])
+	for _, id := range doomed {
+		delete(l.kept, id)
+		delete(l.open, id)
+	}
+	for seed := range uint64(10) {
+		l.survived(t, disk.CrashClone(seed), "after it")
+	}
+	l.survived(t, disk.CrashClone(vfstest.CrashLosesAll), "after it")
+}
+
+// A deletion of many chunks waits for the lock of a chunk, as compaction holds it, while it holds none itself.
+func TestADeletionOfManyHoldsNoLockWhileItWaits(t *testing.T) {
+	t.Parallel()
+	s := open(t, tiny(vfstest.NewCrashable()))
+	for n := range 3 {
+		require.NoError(t, put(s, fixedID(n), text(n, 300), goldenLabel))
+	}
+	unlock, waited := s.Lock(fixedID(1))
+	done := make(chan []error, 1)
+	go func() {
+		done <- s.DeleteMany(context.Background(), []store.ChunkID{fixedID(0), fixedID(1), fixedID(2)})
+	}()
+	for !waited() {
+		runtime.Gosched()
+	}
+	for _, n := range []int{0, 2} { // deleted, and not locked
+		free, _ := s.Lock(fixedID(n))
+		_, err := s.Stat(t.Context(), fixedID(n))
+		require.ErrorIs(t, err, store.NotFound)
+		free()
+	}
+	unlock()
+	for _, err := range <-done {
+		require.NoError(t, err)
+	}
+	_, err := s.Stat(t.Context(), fixedID(1))
+	require.ErrorIs(t, err, store.NotFound)
 }
 
 // TestCutBetweenTheFlushesOfACompaction moves records in small groups, cuts the power before

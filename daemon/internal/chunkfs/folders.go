@@ -1,13 +1,10 @@
 package chunkfs
 
 import (
-	"errors"
-	"io/fs"
 	"sync"
 	"sync/atomic"
 
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs/disk"
-	"github.com/ringstore/ringstore/daemon/internal/chunkfs/format"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/vfs"
 )
@@ -105,19 +102,4 @@ func (f *folders) run(dir string, own *dirSync) {
 	}
 	f.mu.Unlock()
 	close(own.done)
-}
-
-// removeFile removes the chunk's file durably. A missing file is no error.
-func (s *Store) removeFile(id store.ChunkID) error {
-	name := chunkName(id)
-	entry, err := s.fs.Stat(name)
-	if err == nil {
-		err = s.fs.Remove(name)
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return s.disk.Judge(id, err)
-	}
-	s.space.Add(-entry.Size)
-	s.index.RemoveAt(id, format.Place{})
-	return s.folders.sync(folderOf(id))
 }

@@ -77,6 +77,32 @@ func TestFullDiskDeletes(t *testing.T) {
 	require.Equal(t, store.Disk{}, space.Disk)
 }
 
+// On a full disk one call deletes as many chunks as have room for their deletion, and reports the others.
+func TestFullDiskDeletesManyAsFarAsItCan(t *testing.T) {
+	t.Parallel()
+	disk, o := vfstest.NewCrashable(), &oracle{kept: map[store.ChunkID]string{}}
+	s := open(t, tiny(disk)) // its spare segment has room for a few deletions
+	var ids []store.ChunkID
+	for n := range 200 {
+		ids = append(ids, fixedID(n))
+		require.NoError(t, o.attempt(ids[n], text(n, 300), func() error { return put(s, ids[n], text(n, 300), goldenLabel) }))
+	}
+	fill(t, disk)
+	deleted := 0
+	for i, err := range s.DeleteMany(t.Context(), ids) {
+		if err == nil {
+			deleted++
+			o.apply(ids[i], "")
+			continue
+		}
+		require.ErrorIs(t, err, store.NoSpace)
+	}
+	require.Positive(t, deleted)
+	require.Less(t, deleted, len(ids))
+	o.check(t, s)
+	reopened(t, disk.CrashClone(1), o.clone(), "deleted as far as there was room")
+}
+
 // TestFullDiskDeletesAfterARestart: the spare segment stays in use, and chunks
 // deleted in it stay deleted.
 func TestFullDiskDeletesAfterARestart(t *testing.T) {

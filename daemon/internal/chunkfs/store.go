@@ -136,6 +136,7 @@ var (
 	_ chunk.Store       = (*Store)(nil)
 	_ chunk.Verifier    = (*Store)(nil)
 	_ chunk.SmallPutter = (*Store)(nil)
+	_ chunk.ManyDeleter = (*Store)(nil)
 )
 
 // Open opens the data directory, and recovers it where the previous process did not
@@ -344,54 +345,6 @@ func (s *Store) listed(ctx context.Context, at index.Indexed) (chunk.Listed, err
 		s.index.LearnSum(at.ID, info.Sum)
 	}
 	return chunk.Listed{ID: at.ID, Sum: info.Sum}, err
-}
-
-// Delete implements chunk.Keeper.
-func (s *Store) Delete(ctx context.Context, id store.ChunkID) error {
-	if err := s.begin(ctx); err != nil {
-		return err
-	}
-	defer s.life.RUnlock()
-	if err := s.disk.Check(); err != nil {
-		return err
-	}
-	s.ids.lock(id)
-	defer s.ids.unlock(id)
-	e, ok := s.index.Find(id, nil)
-	switch {
-	case !ok && !s.folders.unlisted(id):
-		return nil
-	case ok && !e.IsFile():
-		return s.deletePacked(id, append(s.index.DuplicatesOf(id), e)) // the entry last: until then the chunk exists
-	}
-	// A file may have duplicates where a damaged tombstone restored a deleted record.
-	if err := s.deletePacked(id, s.index.DuplicatesOf(id)); err != nil {
-		return err
-	}
-	return s.removeFile(id)
-}
-
-// deletePacked writes tombstones for the places of a packed chunk.
-func (s *Store) deletePacked(id store.ChunkID, places []index.Entry) error {
-	var tombstones []*format.Record
-	for _, at := range places {
-		salt := s.table.SaltOf(at.Seg)
-		if salt == 0 { // no such segment, so the record cannot reappear
-			s.index.RemoveAt(id, at.Place())
-			continue
-		}
-		tombstone := &format.Record{Kind: format.KindTombstone, Target: at.Place(), TargetSalt: salt, Head: format.TombstoneSize}
-		tombstone.Info.ID = id
-		tombstones = append(tombstones, tombstone)
-	}
-	if len(tombstones) == 0 {
-		return nil
-	}
-	if err := s.log.Append(tombstones...); err != nil {
-		return disk.Translate("Delete", id, err)
-	}
-	s.wakeCompaction()
-	return nil
 }
 
 // recordDone makes a durable record visible in the index. The log calls it before the

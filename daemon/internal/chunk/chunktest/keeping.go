@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -69,6 +70,81 @@ func deleteTwice(t *testing.T, c chunk.Store) {
 		require.NoError(t, c.Delete(t.Context(), id), "deleted before")
 	}
 	requireContent(t, c, kept, keptData)
+}
+
+func deleteMany(t *testing.T, c chunk.Store) {
+	kept, keptData := NewID(), Bytes(35, 3*unitSize)
+	Put(t, c, kept, keptData)
+	var ids []store.ChunkID
+	for i := range 40 {
+		id := NewID()
+		ids = append(ids, id)
+		switch i % 4 {
+		case 0, 1: // small
+			Put(t, c, id, Bytes(uint64(i), 1+i*10))
+		case 2:
+			Put(t, c, id, Bytes(uint64(i), 30*unitSize))
+		} // the last is absent
+	}
+	ids = append(ids, ids[0]) // once more
+	results := chunk.DeleteMany(t.Context(), c, ids)
+	require.Len(t, results, len(ids))
+	for i, id := range ids {
+		require.NoError(t, results[i])
+		requireAbsent(t, c, id)
+	}
+	requireContent(t, c, kept, keptData)
+	require.Empty(t, chunk.DeleteMany(t.Context(), c, nil))
+	page, err := c.List(t.Context(), store.ChunkID{}, 10)
+	require.NoError(t, err)
+	require.Len(t, page, 1)
+	for _, id := range ids[:2] { // again, after they were deleted
+		Put(t, c, id, keptData)
+		requireContent(t, c, id, keptData)
+	}
+}
+
+func deleteTooMany(t *testing.T, c chunk.Store) {
+	data := Bytes(36, 100)
+	ids := make([]store.ChunkID, store.MaxListLimit+1)
+	for i := range ids {
+		ids[i] = NewID()
+	}
+	Put(t, c, ids[0], data)
+	results := chunk.DeleteMany(t.Context(), c, ids)
+	require.Len(t, results, len(ids))
+	for _, err := range results {
+		requireKind(t, store.Invalid, err)
+	}
+	requireContent(t, c, ids[0], data)
+	for _, err := range chunk.DeleteMany(t.Context(), c, ids[:store.MaxListLimit]) {
+		require.NoError(t, err)
+	}
+	requireAbsent(t, c, ids[0])
+}
+
+func deleteManyAtOnce(t *testing.T, c chunk.Store) {
+	var ids []store.ChunkID
+	for i := range 60 {
+		ids = append(ids, NewID())
+		Put(t, c, ids[i], Bytes(uint64(i), 1+i%3*20*unitSize))
+	}
+	reversed := slices.Clone(ids)
+	slices.Reverse(reversed)
+	var all sync.WaitGroup
+	for _, some := range [][]store.ChunkID{ids, reversed, ids[20:], reversed[20:]} {
+		all.Go(func() {
+			for _, err := range chunk.DeleteMany(t.Context(), c, some) {
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	for _, id := range ids {
+		requireAbsent(t, c, id)
+	}
 }
 
 func writeAfterDelete(t *testing.T, c chunk.Store) {
@@ -151,6 +227,9 @@ func endedContext(t *testing.T, c chunk.Store) {
 	_, err = c.Capacity(ctx)
 	requireKind(t, store.Canceled, err)
 	requireKind(t, store.Canceled, c.Delete(ctx, id))
+	for _, err := range chunk.DeleteMany(ctx, c, []store.ChunkID{id, NewID()}) {
+		requireKind(t, store.Canceled, err)
+	}
 	_, err = write(ctx, c, Spec(NewID()), cut(Bytes(1, 10), unitSize), SampleLabel())
 	requireKind(t, store.Canceled, err)
 }

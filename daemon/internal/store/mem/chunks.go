@@ -43,6 +43,7 @@ var (
 	_ chunk.Store       = (*Chunks)(nil)
 	_ chunk.Verifier    = (*Chunks)(nil)
 	_ chunk.SmallPutter = (*Chunks)(nil)
+	_ chunk.ManyDeleter = (*Chunks)(nil)
 )
 
 // NewChunks returns an empty place without a limit.
@@ -124,6 +125,11 @@ func (c *Chunks) Delete(ctx context.Context, id store.ChunkID) error {
 	}
 	c.Drop(id)
 	return nil
+}
+
+// DeleteMany implements chunk.ManyDeleter. A hook is called for each chunk.
+func (c *Chunks) DeleteMany(ctx context.Context, ids []store.ChunkID) []error {
+	return chunk.DeleteEach(ctx, c, ids)
 }
 
 // List implements chunk.Keeper.

@@ -325,7 +325,7 @@ func (c *Crashable) release(n *inode) {
 	if n.dir != nil || len(n.durable) == 0 {
 		return
 	}
-	c.freed = append(c.freed, slices.Clone(n.durable))
+	c.freed = append(slices.Clip(c.freed), slices.Clone(n.durable)) // not into the array of a clone
 	if len(c.freed) > freedFiles {
 		c.freed = slices.Clone(c.freed[1:]) // clones still use the old slice
 	}
