@@ -73,19 +73,32 @@ func ToStatus(err error) error {
 
 // WithCode converts an error to a status with a code other than the kind's.
 func WithCode(code codes.Code, err error) error {
+	s, bad := status.New(code, strings.ToValidUTF8(err.Error(), "?")).WithDetails(Detail(err, maxErrorText))
+	if bad != nil { // cannot happen: the detail is a plain message
+		return status.Error(codes.Internal, bad.Error())
+	}
+	return s.Err()
+}
+
+// Detail is the error as it is sent, each text of at most limit bytes.
+func Detail(err error, limit int) *storagev1.Error {
 	detail := &storagev1.Error{Kind: store.KindOf(err).String(), Hint: store.HintOf(err), Message: err.Error()}
 	if e, ok := errors.AsType[*store.Error](err); ok {
 		detail.Op, detail.Item = e.Op, e.Item
 		detail.Message = (&store.Error{Kind: e.Kind, Msg: e.Msg, Err: e.Err}).Error()
 	}
 	for _, text := range []*string{&detail.Op, &detail.Item, &detail.Message, &detail.Hint} {
-		*text = strings.ToValidUTF8((*text)[:min(len(*text), maxErrorText)], "?")
+		*text = strings.ToValidUTF8((*text)[:min(len(*text), limit)], "?")
 	}
-	s, bad := status.New(code, strings.ToValidUTF8(err.Error(), "?")).WithDetails(detail)
-	if bad != nil { // cannot happen: the detail is a plain message
-		return status.Error(codes.Internal, bad.Error())
+	return detail
+}
+
+// FromDetail is the error that was sent; nil where none was.
+func FromDetail(d *storagev1.Error) error {
+	if d == nil {
+		return nil
 	}
-	return s.Err()
+	return fromDetail(d, nil)
 }
 
 // Peer describes the other end in messages.
@@ -140,11 +153,13 @@ func EndOf(ctx context.Context, code codes.Code) error {
 	return &store.Error{Kind: store.Canceled, Err: cause}
 }
 
-func fromDetail(d *storagev1.Error, err error) error {
-	return &store.Error{
-		Op: d.GetOp(), Kind: store.ParseKind(d.GetKind()), Item: d.GetItem(),
-		Msg: d.GetMessage(), Hint: d.GetHint(), Err: remote{err: err},
+// fromDetail is the error that was sent, with the answer of gRPC that it came with, or nil.
+func fromDetail(d *storagev1.Error, answer error) error {
+	e := &store.Error{Op: d.GetOp(), Kind: store.ParseKind(d.GetKind()), Item: d.GetItem(), Msg: d.GetMessage(), Hint: d.GetHint()}
+	if answer != nil {
+		e.Err = remote{err: answer}
 	}
+	return e
 }
 
 // remote wraps gRPC's error, so that its code is available; its text is in the message already.

@@ -981,6 +981,144 @@ func (*DeleteChunkResponse) Descriptor() ([]byte, []int) {
 	return file_storage_v1_storage_proto_rawDescGZIP(), []int{12}
 }
 
+// DeleteChunksRequest names chunks.
+type DeleteChunksRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Ids of the chunks, 1 to 1000.
+	ChunkIds      []string `protobuf:"bytes,1,rep,name=chunk_ids,json=chunkIds,proto3" json:"chunk_ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteChunksRequest) Reset() {
+	*x = DeleteChunksRequest{}
+	mi := &file_storage_v1_storage_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteChunksRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteChunksRequest) ProtoMessage() {}
+
+func (x *DeleteChunksRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_storage_v1_storage_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteChunksRequest.ProtoReflect.Descriptor instead.
+func (*DeleteChunksRequest) Descriptor() ([]byte, []int) {
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *DeleteChunksRequest) GetChunkIds() []string {
+	if x != nil {
+		return x.ChunkIds
+	}
+	return nil
+}
+
+// DeleteChunksResponse tells what became of each chunk.
+type DeleteChunksResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Results in the order of the ids. None at all: every chunk is removed.
+	Results       []*DeleteResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteChunksResponse) Reset() {
+	*x = DeleteChunksResponse{}
+	mi := &file_storage_v1_storage_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteChunksResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteChunksResponse) ProtoMessage() {}
+
+func (x *DeleteChunksResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_storage_v1_storage_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteChunksResponse.ProtoReflect.Descriptor instead.
+func (*DeleteChunksResponse) Descriptor() ([]byte, []int) {
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *DeleteChunksResponse) GetResults() []*DeleteResult {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
+// DeleteResult is what became of one chunk.
+type DeleteResult struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Why the chunk was not removed. Absent: it does not exist any more.
+	Error         *Error `protobuf:"bytes,1,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteResult) Reset() {
+	*x = DeleteResult{}
+	mi := &file_storage_v1_storage_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteResult) ProtoMessage() {}
+
+func (x *DeleteResult) ProtoReflect() protoreflect.Message {
+	mi := &file_storage_v1_storage_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteResult.ProtoReflect.Descriptor instead.
+func (*DeleteResult) Descriptor() ([]byte, []int) {
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *DeleteResult) GetError() *Error {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
 // ListChunksRequest asks for a page of chunks.
 type ListChunksRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -994,7 +1132,7 @@ type ListChunksRequest struct {
 
 func (x *ListChunksRequest) Reset() {
 	*x = ListChunksRequest{}
-	mi := &file_storage_v1_storage_proto_msgTypes[13]
+	mi := &file_storage_v1_storage_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1006,7 +1144,7 @@ func (x *ListChunksRequest) String() string {
 func (*ListChunksRequest) ProtoMessage() {}
 
 func (x *ListChunksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_storage_v1_storage_proto_msgTypes[13]
+	mi := &file_storage_v1_storage_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1019,7 +1157,7 @@ func (x *ListChunksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChunksRequest.ProtoReflect.Descriptor instead.
 func (*ListChunksRequest) Descriptor() ([]byte, []int) {
-	return file_storage_v1_storage_proto_rawDescGZIP(), []int{13}
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListChunksRequest) GetAfter() string {
@@ -1047,7 +1185,7 @@ type ListChunksResponse struct {
 
 func (x *ListChunksResponse) Reset() {
 	*x = ListChunksResponse{}
-	mi := &file_storage_v1_storage_proto_msgTypes[14]
+	mi := &file_storage_v1_storage_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1059,7 +1197,7 @@ func (x *ListChunksResponse) String() string {
 func (*ListChunksResponse) ProtoMessage() {}
 
 func (x *ListChunksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_storage_v1_storage_proto_msgTypes[14]
+	mi := &file_storage_v1_storage_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1072,7 +1210,7 @@ func (x *ListChunksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChunksResponse.ProtoReflect.Descriptor instead.
 func (*ListChunksResponse) Descriptor() ([]byte, []int) {
-	return file_storage_v1_storage_proto_rawDescGZIP(), []int{14}
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListChunksResponse) GetChunks() []*ListedChunk {
@@ -1097,7 +1235,7 @@ type ListedChunk struct {
 
 func (x *ListedChunk) Reset() {
 	*x = ListedChunk{}
-	mi := &file_storage_v1_storage_proto_msgTypes[15]
+	mi := &file_storage_v1_storage_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1109,7 +1247,7 @@ func (x *ListedChunk) String() string {
 func (*ListedChunk) ProtoMessage() {}
 
 func (x *ListedChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_storage_v1_storage_proto_msgTypes[15]
+	mi := &file_storage_v1_storage_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1122,7 +1260,7 @@ func (x *ListedChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListedChunk.ProtoReflect.Descriptor instead.
 func (*ListedChunk) Descriptor() ([]byte, []int) {
-	return file_storage_v1_storage_proto_rawDescGZIP(), []int{15}
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListedChunk) GetChunkId() string {
@@ -1157,7 +1295,7 @@ type VerifyChunkRequest struct {
 
 func (x *VerifyChunkRequest) Reset() {
 	*x = VerifyChunkRequest{}
-	mi := &file_storage_v1_storage_proto_msgTypes[16]
+	mi := &file_storage_v1_storage_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1169,7 +1307,7 @@ func (x *VerifyChunkRequest) String() string {
 func (*VerifyChunkRequest) ProtoMessage() {}
 
 func (x *VerifyChunkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_storage_v1_storage_proto_msgTypes[16]
+	mi := &file_storage_v1_storage_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1182,7 +1320,7 @@ func (x *VerifyChunkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyChunkRequest.ProtoReflect.Descriptor instead.
 func (*VerifyChunkRequest) Descriptor() ([]byte, []int) {
-	return file_storage_v1_storage_proto_rawDescGZIP(), []int{16}
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *VerifyChunkRequest) GetChunkId() string {
@@ -1201,7 +1339,7 @@ type VerifyChunkResponse struct {
 
 func (x *VerifyChunkResponse) Reset() {
 	*x = VerifyChunkResponse{}
-	mi := &file_storage_v1_storage_proto_msgTypes[17]
+	mi := &file_storage_v1_storage_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1213,7 +1351,7 @@ func (x *VerifyChunkResponse) String() string {
 func (*VerifyChunkResponse) ProtoMessage() {}
 
 func (x *VerifyChunkResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_storage_v1_storage_proto_msgTypes[17]
+	mi := &file_storage_v1_storage_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1226,7 +1364,7 @@ func (x *VerifyChunkResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyChunkResponse.ProtoReflect.Descriptor instead.
 func (*VerifyChunkResponse) Descriptor() ([]byte, []int) {
-	return file_storage_v1_storage_proto_rawDescGZIP(), []int{17}
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{20}
 }
 
 // HealthCheckRequest queries the node's state.
@@ -1238,7 +1376,7 @@ type HealthCheckRequest struct {
 
 func (x *HealthCheckRequest) Reset() {
 	*x = HealthCheckRequest{}
-	mi := &file_storage_v1_storage_proto_msgTypes[18]
+	mi := &file_storage_v1_storage_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1250,7 +1388,7 @@ func (x *HealthCheckRequest) String() string {
 func (*HealthCheckRequest) ProtoMessage() {}
 
 func (x *HealthCheckRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_storage_v1_storage_proto_msgTypes[18]
+	mi := &file_storage_v1_storage_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1263,7 +1401,7 @@ func (x *HealthCheckRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthCheckRequest.ProtoReflect.Descriptor instead.
 func (*HealthCheckRequest) Descriptor() ([]byte, []int) {
-	return file_storage_v1_storage_proto_rawDescGZIP(), []int{18}
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{21}
 }
 
 // HealthCheckResponse is the node's state.
@@ -1285,7 +1423,7 @@ type HealthCheckResponse struct {
 
 func (x *HealthCheckResponse) Reset() {
 	*x = HealthCheckResponse{}
-	mi := &file_storage_v1_storage_proto_msgTypes[19]
+	mi := &file_storage_v1_storage_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1297,7 +1435,7 @@ func (x *HealthCheckResponse) String() string {
 func (*HealthCheckResponse) ProtoMessage() {}
 
 func (x *HealthCheckResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_storage_v1_storage_proto_msgTypes[19]
+	mi := &file_storage_v1_storage_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1310,7 +1448,7 @@ func (x *HealthCheckResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthCheckResponse.ProtoReflect.Descriptor instead.
 func (*HealthCheckResponse) Descriptor() ([]byte, []int) {
-	return file_storage_v1_storage_proto_rawDescGZIP(), []int{19}
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *HealthCheckResponse) GetState() NodeState {
@@ -1369,7 +1507,7 @@ type Capacity struct {
 
 func (x *Capacity) Reset() {
 	*x = Capacity{}
-	mi := &file_storage_v1_storage_proto_msgTypes[20]
+	mi := &file_storage_v1_storage_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1381,7 +1519,7 @@ func (x *Capacity) String() string {
 func (*Capacity) ProtoMessage() {}
 
 func (x *Capacity) ProtoReflect() protoreflect.Message {
-	mi := &file_storage_v1_storage_proto_msgTypes[20]
+	mi := &file_storage_v1_storage_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1394,7 +1532,7 @@ func (x *Capacity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Capacity.ProtoReflect.Descriptor instead.
 func (*Capacity) Descriptor() ([]byte, []int) {
-	return file_storage_v1_storage_proto_rawDescGZIP(), []int{20}
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Capacity) GetTotal() int64 {
@@ -1443,7 +1581,7 @@ var File_storage_v1_storage_proto protoreflect.FileDescriptor
 
 const file_storage_v1_storage_proto_rawDesc = "" +
 	"\n" +
-	"\x18storage/v1/storage.proto\x12\x14ringstore.storage.v1\"`\n" +
+	"\x18storage/v1/storage.proto\x12\x14ringstore.storage.v1\x1a\x16storage/v1/error.proto\"`\n" +
 	"\tChunkSpec\x12\x19\n" +
 	"\bchunk_id\x18\x01 \x01(\tR\achunkId\x12\x1b\n" +
 	"\tunit_size\x18\x02 \x01(\x05R\bunitSize\x12\x1b\n" +
@@ -1504,7 +1642,13 @@ const file_storage_v1_storage_proto_rawDesc = "" +
 	"\x04info\x18\x01 \x01(\v2\x1f.ringstore.storage.v1.ChunkInfoR\x04info\"/\n" +
 	"\x12DeleteChunkRequest\x12\x19\n" +
 	"\bchunk_id\x18\x01 \x01(\tR\achunkId\"\x15\n" +
-	"\x13DeleteChunkResponse\"?\n" +
+	"\x13DeleteChunkResponse\"2\n" +
+	"\x13DeleteChunksRequest\x12\x1b\n" +
+	"\tchunk_ids\x18\x01 \x03(\tR\bchunkIds\"T\n" +
+	"\x14DeleteChunksResponse\x12<\n" +
+	"\aresults\x18\x01 \x03(\v2\".ringstore.storage.v1.DeleteResultR\aresults\"A\n" +
+	"\fDeleteResult\x121\n" +
+	"\x05error\x18\x01 \x01(\v2\x1b.ringstore.storage.v1.ErrorR\x05error\"?\n" +
 	"\x11ListChunksRequest\x12\x14\n" +
 	"\x05after\x18\x01 \x01(\tR\x05after\x12\x14\n" +
 	"\x05limit\x18\x02 \x01(\x05R\x05limit\"O\n" +
@@ -1542,13 +1686,14 @@ const file_storage_v1_storage_proto_rawDesc = "" +
 	"\x16DISK_STATE_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fDISK_STATE_FULL\x10\x01\x12\x18\n" +
 	"\x14DISK_STATE_READ_ONLY\x10\x02\x12\x16\n" +
-	"\x12DISK_STATE_FAILING\x10\x032\x9f\x06\n" +
+	"\x12DISK_STATE_FAILING\x10\x032\x86\a\n" +
 	"\x0eStorageService\x12[\n" +
 	"\bPutChunk\x12%.ringstore.storage.v1.PutChunkRequest\x1a&.ringstore.storage.v1.PutChunkResponse(\x01\x12[\n" +
 	"\bGetChunk\x12%.ringstore.storage.v1.GetChunkRequest\x1a&.ringstore.storage.v1.GetChunkResponse0\x01\x12h\n" +
 	"\rPutSmallChunk\x12*.ringstore.storage.v1.PutSmallChunkRequest\x1a+.ringstore.storage.v1.PutSmallChunkResponse\x12\\\n" +
 	"\tStatChunk\x12&.ringstore.storage.v1.StatChunkRequest\x1a'.ringstore.storage.v1.StatChunkResponse\x12b\n" +
-	"\vDeleteChunk\x12(.ringstore.storage.v1.DeleteChunkRequest\x1a).ringstore.storage.v1.DeleteChunkResponse\x12_\n" +
+	"\vDeleteChunk\x12(.ringstore.storage.v1.DeleteChunkRequest\x1a).ringstore.storage.v1.DeleteChunkResponse\x12e\n" +
+	"\fDeleteChunks\x12).ringstore.storage.v1.DeleteChunksRequest\x1a*.ringstore.storage.v1.DeleteChunksResponse\x12_\n" +
 	"\n" +
 	"ListChunks\x12'.ringstore.storage.v1.ListChunksRequest\x1a(.ringstore.storage.v1.ListChunksResponse\x12b\n" +
 	"\vVerifyChunk\x12(.ringstore.storage.v1.VerifyChunkRequest\x1a).ringstore.storage.v1.VerifyChunkResponse\x12b\n" +
@@ -1567,7 +1712,7 @@ func file_storage_v1_storage_proto_rawDescGZIP() []byte {
 }
 
 var file_storage_v1_storage_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_storage_v1_storage_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_storage_v1_storage_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_storage_v1_storage_proto_goTypes = []any{
 	(NodeState)(0),                // 0: ringstore.storage.v1.NodeState
 	(DiskState)(0),                // 1: ringstore.storage.v1.DiskState
@@ -1584,14 +1729,18 @@ var file_storage_v1_storage_proto_goTypes = []any{
 	(*StatChunkResponse)(nil),     // 12: ringstore.storage.v1.StatChunkResponse
 	(*DeleteChunkRequest)(nil),    // 13: ringstore.storage.v1.DeleteChunkRequest
 	(*DeleteChunkResponse)(nil),   // 14: ringstore.storage.v1.DeleteChunkResponse
-	(*ListChunksRequest)(nil),     // 15: ringstore.storage.v1.ListChunksRequest
-	(*ListChunksResponse)(nil),    // 16: ringstore.storage.v1.ListChunksResponse
-	(*ListedChunk)(nil),           // 17: ringstore.storage.v1.ListedChunk
-	(*VerifyChunkRequest)(nil),    // 18: ringstore.storage.v1.VerifyChunkRequest
-	(*VerifyChunkResponse)(nil),   // 19: ringstore.storage.v1.VerifyChunkResponse
-	(*HealthCheckRequest)(nil),    // 20: ringstore.storage.v1.HealthCheckRequest
-	(*HealthCheckResponse)(nil),   // 21: ringstore.storage.v1.HealthCheckResponse
-	(*Capacity)(nil),              // 22: ringstore.storage.v1.Capacity
+	(*DeleteChunksRequest)(nil),   // 15: ringstore.storage.v1.DeleteChunksRequest
+	(*DeleteChunksResponse)(nil),  // 16: ringstore.storage.v1.DeleteChunksResponse
+	(*DeleteResult)(nil),          // 17: ringstore.storage.v1.DeleteResult
+	(*ListChunksRequest)(nil),     // 18: ringstore.storage.v1.ListChunksRequest
+	(*ListChunksResponse)(nil),    // 19: ringstore.storage.v1.ListChunksResponse
+	(*ListedChunk)(nil),           // 20: ringstore.storage.v1.ListedChunk
+	(*VerifyChunkRequest)(nil),    // 21: ringstore.storage.v1.VerifyChunkRequest
+	(*VerifyChunkResponse)(nil),   // 22: ringstore.storage.v1.VerifyChunkResponse
+	(*HealthCheckRequest)(nil),    // 23: ringstore.storage.v1.HealthCheckRequest
+	(*HealthCheckResponse)(nil),   // 24: ringstore.storage.v1.HealthCheckResponse
+	(*Capacity)(nil),              // 25: ringstore.storage.v1.Capacity
+	(*Error)(nil),                 // 26: ringstore.storage.v1.Error
 }
 var file_storage_v1_storage_proto_depIdxs = []int32{
 	3,  // 0: ringstore.storage.v1.ChunkInfo.label:type_name -> ringstore.storage.v1.Label
@@ -1602,31 +1751,35 @@ var file_storage_v1_storage_proto_depIdxs = []int32{
 	3,  // 5: ringstore.storage.v1.PutSmallChunkRequest.label:type_name -> ringstore.storage.v1.Label
 	4,  // 6: ringstore.storage.v1.PutSmallChunkResponse.info:type_name -> ringstore.storage.v1.ChunkInfo
 	4,  // 7: ringstore.storage.v1.StatChunkResponse.info:type_name -> ringstore.storage.v1.ChunkInfo
-	17, // 8: ringstore.storage.v1.ListChunksResponse.chunks:type_name -> ringstore.storage.v1.ListedChunk
-	0,  // 9: ringstore.storage.v1.HealthCheckResponse.state:type_name -> ringstore.storage.v1.NodeState
-	22, // 10: ringstore.storage.v1.HealthCheckResponse.capacity:type_name -> ringstore.storage.v1.Capacity
-	1,  // 11: ringstore.storage.v1.Capacity.disk:type_name -> ringstore.storage.v1.DiskState
-	5,  // 12: ringstore.storage.v1.StorageService.PutChunk:input_type -> ringstore.storage.v1.PutChunkRequest
-	7,  // 13: ringstore.storage.v1.StorageService.GetChunk:input_type -> ringstore.storage.v1.GetChunkRequest
-	9,  // 14: ringstore.storage.v1.StorageService.PutSmallChunk:input_type -> ringstore.storage.v1.PutSmallChunkRequest
-	11, // 15: ringstore.storage.v1.StorageService.StatChunk:input_type -> ringstore.storage.v1.StatChunkRequest
-	13, // 16: ringstore.storage.v1.StorageService.DeleteChunk:input_type -> ringstore.storage.v1.DeleteChunkRequest
-	15, // 17: ringstore.storage.v1.StorageService.ListChunks:input_type -> ringstore.storage.v1.ListChunksRequest
-	18, // 18: ringstore.storage.v1.StorageService.VerifyChunk:input_type -> ringstore.storage.v1.VerifyChunkRequest
-	20, // 19: ringstore.storage.v1.StorageService.HealthCheck:input_type -> ringstore.storage.v1.HealthCheckRequest
-	6,  // 20: ringstore.storage.v1.StorageService.PutChunk:output_type -> ringstore.storage.v1.PutChunkResponse
-	8,  // 21: ringstore.storage.v1.StorageService.GetChunk:output_type -> ringstore.storage.v1.GetChunkResponse
-	10, // 22: ringstore.storage.v1.StorageService.PutSmallChunk:output_type -> ringstore.storage.v1.PutSmallChunkResponse
-	12, // 23: ringstore.storage.v1.StorageService.StatChunk:output_type -> ringstore.storage.v1.StatChunkResponse
-	14, // 24: ringstore.storage.v1.StorageService.DeleteChunk:output_type -> ringstore.storage.v1.DeleteChunkResponse
-	16, // 25: ringstore.storage.v1.StorageService.ListChunks:output_type -> ringstore.storage.v1.ListChunksResponse
-	19, // 26: ringstore.storage.v1.StorageService.VerifyChunk:output_type -> ringstore.storage.v1.VerifyChunkResponse
-	21, // 27: ringstore.storage.v1.StorageService.HealthCheck:output_type -> ringstore.storage.v1.HealthCheckResponse
-	20, // [20:28] is the sub-list for method output_type
-	12, // [12:20] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	17, // 8: ringstore.storage.v1.DeleteChunksResponse.results:type_name -> ringstore.storage.v1.DeleteResult
+	26, // 9: ringstore.storage.v1.DeleteResult.error:type_name -> ringstore.storage.v1.Error
+	20, // 10: ringstore.storage.v1.ListChunksResponse.chunks:type_name -> ringstore.storage.v1.ListedChunk
+	0,  // 11: ringstore.storage.v1.HealthCheckResponse.state:type_name -> ringstore.storage.v1.NodeState
+	25, // 12: ringstore.storage.v1.HealthCheckResponse.capacity:type_name -> ringstore.storage.v1.Capacity
+	1,  // 13: ringstore.storage.v1.Capacity.disk:type_name -> ringstore.storage.v1.DiskState
+	5,  // 14: ringstore.storage.v1.StorageService.PutChunk:input_type -> ringstore.storage.v1.PutChunkRequest
+	7,  // 15: ringstore.storage.v1.StorageService.GetChunk:input_type -> ringstore.storage.v1.GetChunkRequest
+	9,  // 16: ringstore.storage.v1.StorageService.PutSmallChunk:input_type -> ringstore.storage.v1.PutSmallChunkRequest
+	11, // 17: ringstore.storage.v1.StorageService.StatChunk:input_type -> ringstore.storage.v1.StatChunkRequest
+	13, // 18: ringstore.storage.v1.StorageService.DeleteChunk:input_type -> ringstore.storage.v1.DeleteChunkRequest
+	15, // 19: ringstore.storage.v1.StorageService.DeleteChunks:input_type -> ringstore.storage.v1.DeleteChunksRequest
+	18, // 20: ringstore.storage.v1.StorageService.ListChunks:input_type -> ringstore.storage.v1.ListChunksRequest
+	21, // 21: ringstore.storage.v1.StorageService.VerifyChunk:input_type -> ringstore.storage.v1.VerifyChunkRequest
+	23, // 22: ringstore.storage.v1.StorageService.HealthCheck:input_type -> ringstore.storage.v1.HealthCheckRequest
+	6,  // 23: ringstore.storage.v1.StorageService.PutChunk:output_type -> ringstore.storage.v1.PutChunkResponse
+	8,  // 24: ringstore.storage.v1.StorageService.GetChunk:output_type -> ringstore.storage.v1.GetChunkResponse
+	10, // 25: ringstore.storage.v1.StorageService.PutSmallChunk:output_type -> ringstore.storage.v1.PutSmallChunkResponse
+	12, // 26: ringstore.storage.v1.StorageService.StatChunk:output_type -> ringstore.storage.v1.StatChunkResponse
+	14, // 27: ringstore.storage.v1.StorageService.DeleteChunk:output_type -> ringstore.storage.v1.DeleteChunkResponse
+	16, // 28: ringstore.storage.v1.StorageService.DeleteChunks:output_type -> ringstore.storage.v1.DeleteChunksResponse
+	19, // 29: ringstore.storage.v1.StorageService.ListChunks:output_type -> ringstore.storage.v1.ListChunksResponse
+	22, // 30: ringstore.storage.v1.StorageService.VerifyChunk:output_type -> ringstore.storage.v1.VerifyChunkResponse
+	24, // 31: ringstore.storage.v1.StorageService.HealthCheck:output_type -> ringstore.storage.v1.HealthCheckResponse
+	23, // [23:32] is the sub-list for method output_type
+	14, // [14:23] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_storage_v1_storage_proto_init() }
@@ -1634,6 +1787,7 @@ func file_storage_v1_storage_proto_init() {
 	if File_storage_v1_storage_proto != nil {
 		return
 	}
+	file_storage_v1_error_proto_init()
 	file_storage_v1_storage_proto_msgTypes[5].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1641,7 +1795,7 @@ func file_storage_v1_storage_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_storage_v1_storage_proto_rawDesc), len(file_storage_v1_storage_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   21,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -28,6 +28,7 @@ const (
 	StorageService_PutSmallChunk_FullMethodName = "/ringstore.storage.v1.StorageService/PutSmallChunk"
 	StorageService_StatChunk_FullMethodName     = "/ringstore.storage.v1.StorageService/StatChunk"
 	StorageService_DeleteChunk_FullMethodName   = "/ringstore.storage.v1.StorageService/DeleteChunk"
+	StorageService_DeleteChunks_FullMethodName  = "/ringstore.storage.v1.StorageService/DeleteChunks"
 	StorageService_ListChunks_FullMethodName    = "/ringstore.storage.v1.StorageService/ListChunks"
 	StorageService_VerifyChunk_FullMethodName   = "/ringstore.storage.v1.StorageService/VerifyChunk"
 	StorageService_HealthCheck_FullMethodName   = "/ringstore.storage.v1.StorageService/HealthCheck"
@@ -53,6 +54,9 @@ type StorageServiceClient interface {
 	StatChunk(ctx context.Context, in *StatChunkRequest, opts ...grpc.CallOption) (*StatChunkResponse, error)
 	// DeleteChunk removes a chunk durably. Deleting an absent chunk is success.
 	DeleteChunk(ctx context.Context, in *DeleteChunkRequest, opts ...grpc.CallOption) (*DeleteChunkResponse, error)
+	// DeleteChunks removes chunks as DeleteChunk does, in one step. One that cannot be removed
+	// does not prevent the others.
+	DeleteChunks(ctx context.Context, in *DeleteChunksRequest, opts ...grpc.CallOption) (*DeleteChunksResponse, error)
 	// ListChunks returns a page of ids and sums, in the order of the ids. It reads no data.
 	ListChunks(ctx context.Context, in *ListChunksRequest, opts ...grpc.CallOption) (*ListChunksResponse, error)
 	// VerifyChunk reads a whole chunk where it lies and compares every checksum.
@@ -131,6 +135,16 @@ func (c *storageServiceClient) DeleteChunk(ctx context.Context, in *DeleteChunkR
 	return out, nil
 }
 
+func (c *storageServiceClient) DeleteChunks(ctx context.Context, in *DeleteChunksRequest, opts ...grpc.CallOption) (*DeleteChunksResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeleteChunksResponse)
+	err := c.cc.Invoke(ctx, StorageService_DeleteChunks_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *storageServiceClient) ListChunks(ctx context.Context, in *ListChunksRequest, opts ...grpc.CallOption) (*ListChunksResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListChunksResponse)
@@ -181,6 +195,9 @@ type StorageServiceServer interface {
 	StatChunk(context.Context, *StatChunkRequest) (*StatChunkResponse, error)
 	// DeleteChunk removes a chunk durably. Deleting an absent chunk is success.
 	DeleteChunk(context.Context, *DeleteChunkRequest) (*DeleteChunkResponse, error)
+	// DeleteChunks removes chunks as DeleteChunk does, in one step. One that cannot be removed
+	// does not prevent the others.
+	DeleteChunks(context.Context, *DeleteChunksRequest) (*DeleteChunksResponse, error)
 	// ListChunks returns a page of ids and sums, in the order of the ids. It reads no data.
 	ListChunks(context.Context, *ListChunksRequest) (*ListChunksResponse, error)
 	// VerifyChunk reads a whole chunk where it lies and compares every checksum.
@@ -211,6 +228,9 @@ func (UnimplementedStorageServiceServer) StatChunk(context.Context, *StatChunkRe
 }
 func (UnimplementedStorageServiceServer) DeleteChunk(context.Context, *DeleteChunkRequest) (*DeleteChunkResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteChunk not implemented")
+}
+func (UnimplementedStorageServiceServer) DeleteChunks(context.Context, *DeleteChunksRequest) (*DeleteChunksResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeleteChunks not implemented")
 }
 func (UnimplementedStorageServiceServer) ListChunks(context.Context, *ListChunksRequest) (*ListChunksResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListChunks not implemented")
@@ -314,6 +334,24 @@ func _StorageService_DeleteChunk_Handler(srv interface{}, ctx context.Context, d
 	return interceptor(ctx, in, info, handler)
 }
 
+func _StorageService_DeleteChunks_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeleteChunksRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StorageServiceServer).DeleteChunks(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StorageService_DeleteChunks_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StorageServiceServer).DeleteChunks(ctx, req.(*DeleteChunksRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _StorageService_ListChunks_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListChunksRequest)
 	if err := dec(in); err != nil {
@@ -386,6 +424,10 @@ var StorageService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "DeleteChunk",
 			Handler:    _StorageService_DeleteChunk_Handler,
+		},
+		{
+			MethodName: "DeleteChunks",
+			Handler:    _StorageService_DeleteChunks_Handler,
 		},
 		{
 			MethodName: "ListChunks",

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 
 	"github.com/ringstore/ringstore/daemon/internal/bufpool"
@@ -32,8 +33,8 @@ type DialConfig struct {
 	Dialer func(ctx context.Context, address string) (net.Conn, error)
 }
 
-// Client is the chunks of a remote node: a chunk.Store, chunk.SmallPutter and
-// chunk.Verifier. Safe for concurrent use.
+// Client is the chunks of a remote node: a chunk.Store, chunk.SmallPutter,
+// chunk.ManyDeleter and chunk.Verifier. Safe for concurrent use.
 //
 // Calls to an unreachable node are Unavailable at once, or within three seconds during the
 // first attempt to connect; connecting is retried in the background. A node that does not
@@ -52,6 +53,7 @@ type link struct {
 var (
 	_ chunk.Store       = (*Client)(nil)
 	_ chunk.SmallPutter = (*Client)(nil)
+	_ chunk.ManyDeleter = (*Client)(nil)
 	_ chunk.Verifier    = (*Client)(nil)
 )
 
@@ -153,6 +155,36 @@ func (c *Client) Stat(ctx context.Context, id store.ChunkID) (chunk.Info, error)
 func (c *Client) Delete(ctx context.Context, id store.ChunkID) error {
 	return c.call(ctx, storagev1.StorageService_DeleteChunk_FullMethodName,
 		&storagev1.DeleteChunkRequest{ChunkId: id.String()}, new(storagev1.DeleteChunkResponse))
+}
+
+// DeleteMany implements chunk.ManyDeleter. A node of an earlier release gets a call for each chunk.
+func (c *Client) DeleteMany(ctx context.Context, ids []store.ChunkID) []error {
+	if err := chunk.CheckMany(ids); err != nil {
+		return chunk.AllFailed(ids, err)
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	req, resp := &storagev1.DeleteChunksRequest{ChunkIds: make([]string, len(ids))}, new(storagev1.DeleteChunksResponse)
+	for i, id := range ids {
+		req.ChunkIds[i] = id.String()
+	}
+	err := c.call(ctx, storagev1.StorageService_DeleteChunks_FullMethodName, req, resp)
+	if rpc.CodeOf(err) == codes.Unimplemented {
+		return chunk.DeleteEach(ctx, c, ids)
+	}
+	results := resp.GetResults()
+	if n := len(results); err == nil && n != 0 && n != len(ids) {
+		err = store.Errorf(store.Internal, "node %s answered for %d of %d deletions", c.peer.Address, n, len(ids))
+	}
+	if err != nil {
+		return chunk.AllFailed(ids, err)
+	}
+	errs := make([]error, len(ids))
+	for i, r := range results {
+		errs[i] = rpc.FromDetail(r.GetError())
+	}
+	return errs
 }
 
 // List implements chunk.Keeper. A long list takes several calls.

@@ -8,12 +8,15 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -21,9 +24,11 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/chunk/chunktest"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs"
+	"github.com/ringstore/ringstore/daemon/internal/rpc"
 	"github.com/ringstore/ringstore/daemon/internal/rpc/chunks"
 	"github.com/ringstore/ringstore/daemon/internal/rpc/rpctest"
 	"github.com/ringstore/ringstore/daemon/internal/store"
+	"github.com/ringstore/ringstore/daemon/internal/store/mem"
 	"github.com/ringstore/ringstore/daemon/internal/vfs"
 	"github.com/ringstore/ringstore/daemon/internal/vfs/vfstest"
 	storagev1 "github.com/ringstore/ringstore/proto/storage/v1"
@@ -243,6 +248,79 @@ func TestDeleteChunk_Success(t *testing.T) {
 		require.ErrorIs(t, err, store.NotFound)
 	}
 	require.Zero(t, filesIn(t, dir))
+}
+
+// Each result is that of its chunk, with kind, message and hint.
+func TestDeleteChunks_TellsWhatBecameOfEach(t *testing.T) {
+	t.Parallel()
+	kept := mem.NewChunks()
+	c := dial(t, serveChunks(t, kept), chunks.DialConfig{JoinToken: joinToken})
+	ids := []store.ChunkID{chunktest.NewID(), chunktest.NewID(), chunktest.NewID()}
+	for _, id := range ids {
+		chunktest.Put(t, kept, id, chunktest.Bytes(1, 100))
+	}
+	kept.SetHook(func(_ context.Context, call mem.Call) error {
+		if call.ID != ids[1] {
+			return nil
+		}
+		return store.Errorf(store.NoSpace, "no room %s", strings.Repeat("x", 5000)).WithHint("Free space.").WithItem(call.ID)
+	})
+	results := c.DeleteMany(t.Context(), ids)
+	require.NoError(t, results[0])
+	require.ErrorIs(t, results[1], store.NoSpace)
+	require.ErrorContains(t, results[1], ids[1].String()+": no room")
+	require.Less(t, len(results[1].Error()), 2000)
+	require.Equal(t, "Free space.", store.HintOf(results[1]))
+	require.NoError(t, results[2])
+	kept.SetHook(nil)
+	page, err := kept.List(t.Context(), store.ChunkID{}, 10)
+	require.NoError(t, err)
+	require.Len(t, page, 1)
+}
+
+// What the server refuses, it refuses before anything is deleted.
+func TestDeleteChunks_RefusesBeforeItDeletes(t *testing.T) {
+	t.Parallel()
+	kept, id := mem.NewChunks(), chunktest.NewID()
+	chunktest.Put(t, kept, id, chunktest.Bytes(1, 100))
+	l := rpctest.Listen(t)
+	rpctest.Serve(t, chunks.NewServer(chunks.ServerConfig{ServerConfig: rpc.ServerConfig{Log: rpctest.Quiet()}, Chunks: kept}), l)
+	client := storagev1.NewStorageServiceClient(rpctest.Conn(t, l.Addr().String()))
+	many := slices.Repeat([]string{id.String()}, store.MaxListLimit+1)
+	for name, ids := range map[string][]string{"none": nil, "too many": many, "no id": {id.String(), "x"}} {
+		_, err := client.DeleteChunks(t.Context(), &storagev1.DeleteChunksRequest{ChunkIds: ids})
+		require.Equal(t, codes.InvalidArgument, status.Code(err), name)
+		_, err = kept.Stat(t.Context(), id)
+		require.NoError(t, err, name)
+	}
+	_, err := client.DeleteChunks(t.Context(), &storagev1.DeleteChunksRequest{ChunkIds: many[1:]})
+	require.NoError(t, err)
+	_, err = kept.Stat(t.Context(), id)
+	require.ErrorIs(t, err, store.NotFound)
+}
+
+// earlier is a node of a release that does not know DeleteChunks.
+type earlier struct {
+	storagev1.UnimplementedStorageServiceServer
+	deleted atomic.Int64
+}
+
+func (e *earlier) DeleteChunk(context.Context, *storagev1.DeleteChunkRequest) (*storagev1.DeleteChunkResponse, error) {
+	e.deleted.Add(1)
+	return new(storagev1.DeleteChunkResponse), nil
+}
+
+func TestDeleteMany_OnANodeOfAnEarlierRelease(t *testing.T) {
+	t.Parallel()
+	l, s, node := rpctest.Listen(t), grpc.NewServer(), new(earlier)
+	storagev1.RegisterStorageServiceServer(s, node)
+	go func() { _ = s.Serve(l) }()
+	t.Cleanup(s.Stop)
+	c := dial(t, l.Addr().String(), chunks.DialConfig{})
+	for _, err := range c.DeleteMany(t.Context(), []store.ChunkID{chunktest.NewID(), chunktest.NewID()}) {
+		require.NoError(t, err)
+	}
+	require.EqualValues(t, 2, node.deleted.Load())
 }
 
 func TestHealthCheck(t *testing.T) {

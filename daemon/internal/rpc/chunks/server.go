@@ -259,6 +259,41 @@ func (s *storage) DeleteChunk(ctx context.Context, req *storagev1.DeleteChunkReq
 	return &storagev1.DeleteChunkResponse{}, nil
 }
 
+// maxResultText bounds each text of a result in bytes, so that 1000 of them fit in an answer.
+const maxResultText = 1 << 10
+
+// DeleteChunks implements the service.
+func (s *storage) DeleteChunks(ctx context.Context, req *storagev1.DeleteChunksRequest) (*storagev1.DeleteChunksResponse, error) {
+	n := len(req.GetChunkIds())
+	if n < 1 || n > store.MaxListLimit {
+		return nil, store.Errorf(store.Invalid, "%d chunks are not within 1..%d", n, store.MaxListLimit)
+	}
+	ids := make([]store.ChunkID, n)
+	for i, text := range req.GetChunkIds() {
+		var err error
+		if ids[i], err = store.ParseChunkID(text); err != nil {
+			return nil, err
+		}
+	}
+	resp := new(storagev1.DeleteChunksResponse)
+	for i, err := range chunk.DeleteMany(ctx, s.config.Chunks, ids) {
+		if err == nil {
+			continue
+		}
+		if resp.Results == nil {
+			resp.Results = make([]*storagev1.DeleteResult, n)
+			for j := range resp.Results {
+				resp.Results[j] = new(storagev1.DeleteResult)
+			}
+		}
+		resp.Results[i].Error = rpc.Detail(err, maxResultText)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return resp, nil
+}
+
 // ListChunks implements the service.
 func (s *storage) ListChunks(ctx context.Context, req *storagev1.ListChunksRequest) (*storagev1.ListChunksResponse, error) {
 	var after store.ChunkID
