@@ -5,6 +5,7 @@ package placement
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
@@ -158,4 +159,22 @@ func Repair(p store.Part, lost store.ChunkSet, reason string) store.Task {
 	}
 	t := store.Task{Kind: store.Repair, Chunk: store.ChunkID{Part: p.ID}, Chunks: lost, Priority: Survives(p.K, left), Reason: reason}
 	return t.Queued()
+}
+
+// Merge adds the chunks, the higher urgency and the reason of another repair of the part to a queued one. False: the other adds nothing.
+func Merge(queued, o store.Task) (merged store.Task, changed bool) {
+	if queued.Kind != store.Repair || queued.Chunks|o.Chunks == queued.Chunks && o.Priority >= queued.Priority {
+		return queued, false
+	}
+	merged = queued
+	merged.Chunks |= o.Chunks
+	merged.Priority = min(merged.Priority, o.Priority)
+	switch {
+	case strings.Contains(merged.Reason, o.Reason):
+	case merged.Reason == "":
+		merged.Reason = o.Reason
+	case len(merged.Reason)+len("; ")+len(o.Reason) <= store.MaxReasons:
+		merged.Reason += "; " + o.Reason
+	}
+	return merged, true
 }

@@ -224,6 +224,9 @@ type Placements interface {
 	// A part of a Deleted file is found until SweepDeleted has removed it. NotFound.
 	Part(ctx context.Context, id PartID) (Part, File, error)
 
+	// PartsByID returns those of the 1..MaxListLimit parts that Part finds, in the byte order of their ids. Invalid (their number).
+	PartsByID(ctx context.Context, ids []PartID) ([]Part, error)
+
 	// PartsAfter returns up to limit parts of complete files and of sessions in the byte order of their ids,
 	// beginning with the first after the marker; the zero id means the start.
 	PartsAfter(ctx context.Context, after PartID, limit int) ([]Part, error)

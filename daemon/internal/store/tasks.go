@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"math/bits"
-	"strings"
 	"time"
 )
 
@@ -81,23 +80,6 @@ func (t Task) Queued() Task {
 	return t
 }
 
-// Merge adds the chunks, the higher urgency and the reason of another repair of the part. False: the other adds nothing.
-func (t Task) Merge(o Task) (merged Task, changed bool) {
-	if t.Kind != Repair || t.Chunks|o.Chunks == t.Chunks && o.Priority >= t.Priority {
-		return t, false
-	}
-	t.Chunks |= o.Chunks
-	t.Priority = min(t.Priority, o.Priority)
-	switch {
-	case strings.Contains(t.Reason, o.Reason):
-	case t.Reason == "":
-		t.Reason = o.Reason
-	case len(t.Reason)+len("; ")+len(o.Reason) <= MaxReasons:
-		t.Reason += "; " + o.Reason
-	}
-	return t, true
-}
-
 // ClaimQuery asks for tasks.
 type ClaimQuery struct {
 	Kind  TaskKind
@@ -123,7 +105,7 @@ type QueueDepth struct {
 // of the claimer's lease: it ends after Hold, or as soon as a newer term takes over.
 type Queues interface {
 	// Enqueue adds tasks, due after their Delay. A reclaim that is queued already is not changed. A repair of a part that has one is merged
-	// with it as Task.Merge says; where that adds chunks or urgency, and the task is not claimed, it is due at once. Chunks that are
+	// with it as placement.Merge says; where that adds chunks or urgency, and the task is not claimed, it is due at once. Chunks that are
 	// added to a claimed repair, also those that its claimer works on, are left for the next claim.
 	Enqueue(ctx context.Context, tasks []Task) error
 	// Claim hides up to Limit due tasks for Hold and returns them, with the Term. Invalid (limits, or Nodes for repairs).

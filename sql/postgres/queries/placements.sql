@@ -10,6 +10,9 @@ SELECT b.name, s.id, s.key, p.id, p.number, p.size, p.k, p.m, p.unit_size, p.crc
 FROM parts p JOIN sessions s ON s.id = p.owner JOIN buckets b ON b.id = s.bucket_id
 WHERE p.id = $1 AND p.state = 2;
 
+-- name: PartsByID
+SELECT id, number, size, k, m, unit_size, crc64, nodes, sums, checksums FROM parts WHERE id = ANY ($1::uuid[]) AND state = 2 ORDER BY id;
+
 -- name: PartsAfter
 SELECT p.id, p.number, p.size, p.k, p.m, p.unit_size, p.crc64, p.nodes, p.sums, p.checksums
 FROM parts p LEFT JOIN files f ON f.id = p.owner

@@ -2,7 +2,7 @@
 -- counted in queue_changes.
 
 -- A repair that is queued already gets the chunks, the urgency and the reason of the new one, if the first two add something:
--- store.Task.Merge. $8 is store.MaxReasons.
+-- placement.Merge. $8 is store.MaxReasons.
 -- name: Enqueue
 WITH queued AS (
     INSERT INTO tasks (kind, part_id, idx, node_id, reason, chunks, priority, due_at)

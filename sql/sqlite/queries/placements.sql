@@ -1,6 +1,11 @@
 -- name: Part
 SELECT id, number, size, k, m, unit_size, crc64, nodes, sums, checksums FROM parts WHERE id = ? AND state = 2;
 
+-- The parts of a JSON array of ids in hexadecimal.
+-- name: PartsByID
+SELECT id, number, size, k, m, unit_size, crc64, nodes, sums, checksums FROM parts
+WHERE id IN (SELECT unhex(value) FROM json_each(?)) AND state = 2 ORDER BY id;
+
 -- name: OwnerOfPart
 SELECT owner FROM parts WHERE id = ? AND state = 2;
 

@@ -1,5 +1,5 @@
 -- A repair that is queued already gets the chunks, the urgency and the reason (?6) of the new one, if the first two add something:
--- store.Task.Merge. ?9 is store.MaxReasons.
+-- placement.Merge. ?9 is store.MaxReasons.
 -- name: Enqueue
 INSERT INTO tasks (kind, part_id, idx, node_id, attempts, queued_at, due_at, reason, term, chunks, held, priority)
 VALUES (?1, ?2, ?3, ?4, 0, ?5, ?5 + ?10, ?6, 0, ?7, 0, ?8)

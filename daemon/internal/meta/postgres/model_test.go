@@ -175,6 +175,7 @@ func lookAround(p *pair) {
 		file.Parts = append(file.Parts, part)
 		return committed{File: file}, err
 	})
+	_, _ = both(p, "PartsByID", func(m store.Metadata) ([]store.Part, error) { return m.PartsByID(ctx, []store.PartID{f.Parts[0].ID}) })
 	for _, limit := range []int{0, 2, 1000} {
 		_, _ = both(p, "PartsAfter", func(m store.Metadata) ([]store.Part, error) { return m.PartsAfter(ctx, store.PartID{0x40}, limit) })
 	}

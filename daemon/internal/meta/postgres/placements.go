@@ -69,6 +69,26 @@ func (s *Store) WidenPart(ctx context.Context, id store.PartID, parity int) erro
 	})
 }
 
+// PartsByID implements store.Placements.
+func (s *Store) PartsByID(ctx context.Context, ids []store.PartID) (parts []store.Part, err error) {
+	if err := (store.ObjectQuery{Limit: len(ids)}).Validate(); err != nil {
+		return nil, err
+	}
+	all := make([][16]byte, len(ids))
+	for i, id := range ids {
+		all[i] = id
+	}
+	err = s.clients.Read(ctx, "PartsByID", func(c *db.Conn) error {
+		rows, err := c.Query(ctx, s.q.PartsByID, all)
+		if err != nil {
+			return err
+		}
+		parts, err = pgx.CollectRows(rows, scan.ReadPart)
+		return err
+	})
+	return parts, err
+}
+
 // PartsAfter implements store.Placements.
 func (s *Store) PartsAfter(ctx context.Context, after store.PartID, limit int) (parts []store.Part, err error) {
 	if limit < 1 || limit > store.MaxListLimit {

@@ -86,6 +86,7 @@ func planned(q *db.Queries, row store.FileID) []statement {
 		{name: "PartsOfFiles", sql: q.PartsOfFiles, args: []string{ids, "100"}, steps: []string{"parts_of_owner"}},
 		{name: "FilesAfter", sql: q.FilesAfter, args: []string{id, "10"}, steps: []string{"files_pkey"}},
 		{name: "PartsAfter", sql: q.PartsAfter, args: []string{id, "10"}, steps: []string{"parts_pkey"}},
+		{name: "PartsByID", sql: q.PartsByID, args: []string{ids}, steps: []string{"parts_pkey"}},
 		{name: "PartOfSession", sql: q.PartOfSession, args: []string{id}, steps: []string{"parts_pkey", "sessions_pkey"}},
 		{name: "QueueRepairs", sql: q.QueueRepairs, args: []string{ids, "'{1}'", "'{0}'"}, steps: []string{"parts_pkey"}},
 		{name: "Enqueue", sql: q.Enqueue, args: []string{"'{1}'", ids, "'{0}'", ids, "'{x}'", "'{0}'", "'{0}'", "1000", "'{0 s}'"}},

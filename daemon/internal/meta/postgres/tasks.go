@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/db"
+	"github.com/ringstore/ringstore/daemon/internal/placement"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -52,7 +53,7 @@ func merged(tasks []store.Task) []store.Task {
 		t = t.Queued()
 		id := identity{t.Kind, t.Chunk, t.Node}
 		if i, known := at[id]; known {
-			all[i], _ = all[i].Merge(t)
+			all[i], _ = placement.Merge(all[i], t)
 			continue
 		}
 		at[id] = len(all)

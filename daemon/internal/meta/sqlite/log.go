@@ -151,8 +151,8 @@ func (s *Store) filesWithParts(r *db.Reader, text string, args ...any) (batch st
 }
 
 // hexList is a JSON array of the ids in hexadecimal.
-func hexList(ids []store.FileID) string {
-	b := make([]byte, 0, len(ids)*(2*len(store.FileID{})+3)+2)
+func hexList[ID ~[16]byte](ids []ID) string {
+	b := make([]byte, 0, len(ids)*(2*16+3)+2)
 	b = append(b, '[')
 	for i, id := range ids {
 		if i > 0 {

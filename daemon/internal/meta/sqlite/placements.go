@@ -89,6 +89,22 @@ func (s *Store) part(a db.Asker, id store.PartID) (store.Part, error) {
 	return parts[0], nil
 }
 
+// PartsByID implements store.Placements.
+func (s *Store) PartsByID(ctx context.Context, ids []store.PartID) (parts []store.Part, err error) {
+	if err := (store.ObjectQuery{Limit: len(ids)}).Validate(); err != nil {
+		return nil, err
+	}
+	err = s.db.ReadOnce(ctx, "PartsByID", func(r *db.Reader) error {
+		rows, err := r.Query(s.db.Q.PartsByID, hexList(ids))
+		if err != nil {
+			return err
+		}
+		parts, err = scan.Parts(rows)
+		return err
+	})
+	return parts, err
+}
+
 // PartsAfter implements store.Placements.
 func (s *Store) PartsAfter(ctx context.Context, after store.PartID, limit int) (parts []store.Part, err error) {
 	if err := (store.ObjectQuery{Limit: limit}).Validate(); err != nil {

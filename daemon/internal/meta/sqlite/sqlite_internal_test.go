@@ -93,7 +93,7 @@ func TestPlansUseAnIndex(t *testing.T) {
 		require.NotContains(t, got, "TEMP B-TREE", name)
 	}
 	// Lists of ids are read whole; the files and parts are found by them, and need not be sorted.
-	for text, uses := range map[string]string{s.db.Q.FilesByID: "SEARCH f USING PRIMARY KEY (id=?)", s.db.Q.PartsOfFiles: "SEARCH parts USING PRIMARY KEY (owner=?)"} {
+	for text, uses := range map[string]string{s.db.Q.PartsByID: "SEARCH parts USING", s.db.Q.FilesByID: "SEARCH f USING PRIMARY KEY (id=?)", s.db.Q.PartsOfFiles: "SEARCH parts USING PRIMARY KEY (owner=?)"} {
 		got := plan(t, s, text)
 		require.Contains(t, got, uses)
 		require.Equal(t, 1, strings.Count(got, "SCAN"), got)

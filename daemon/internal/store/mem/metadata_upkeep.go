@@ -54,6 +54,24 @@ func (d *data) part(id store.PartID) (*store.Part, store.File, error) {
 	return nil, store.File{}, store.Errorf(store.NotFound, "part %s does not exist", id)
 }
 
+// PartsByID implements store.Placements.
+func (m *Metadata) PartsByID(ctx context.Context, ids []store.PartID) (parts []store.Part, err error) {
+	if err := (store.ObjectQuery{Limit: len(ids)}).Validate(); err != nil {
+		return nil, err
+	}
+	ids = slices.Clone(ids)
+	slices.SortFunc(ids, func(a, b store.PartID) int { return bytes.Compare(a[:], b[:]) })
+	err = m.do(ctx, func(d *data) error {
+		for _, id := range slices.Compact(ids) {
+			if p, _, err := d.part(id); err == nil {
+				parts = append(parts, clonePart(*p))
+			}
+		}
+		return nil
+	})
+	return parts, err
+}
+
 // PartsAfter implements store.Placements.
 func (m *Metadata) PartsAfter(ctx context.Context, after store.PartID, limit int) (parts []store.Part, err error) {
 	if err := (store.ObjectQuery{Limit: limit}).Validate(); err != nil {
@@ -352,7 +370,7 @@ func (d *data) enqueue(t store.Task) {
 		d.tasks[idOf(t)] = &task{Task: t, due: due}
 		return
 	}
-	merged, changed := queued.Merge(t)
+	merged, changed := placement.Merge(queued.Task, t)
 	if queued.Task = merged; changed && queued.Term == 0 && queued.due.After(d.now()) {
 		queued.due = d.now()
 	}

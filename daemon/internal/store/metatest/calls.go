@@ -39,6 +39,7 @@ func every(ctx context.Context, m store.Metadata) map[string]error {
 	two("ListFiles")(m.ListFiles(ctx, store.FileQuery{Limit: 1}))
 	_, _, err = m.Part(ctx, f.Parts[0].ID)
 	one("Part", err)
+	two("PartsByID")(m.PartsByID(ctx, []store.PartID{f.Parts[0].ID}))
 	two("PartsAfter")(m.PartsAfter(ctx, store.PartID{}, 1))
 	one("MoveChunk", m.MoveChunk(ctx, f.Parts[0].ChunkID(0), f.Parts[0].Chunks[0], store.Placement{}))
 	_, _, err = m.RenameFile(ctx, store.Rename{File: f.ID, Bucket: f.Bucket, Key: "renamed", Attempt: store.NewAttemptID()})

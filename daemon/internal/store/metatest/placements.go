@@ -36,6 +36,27 @@ var placementTests = []test{
 		chunk := store.ChunkID{Part: store.NewPartID()}
 		requireKind(t, store.NotFound, m.MoveChunk(t.Context(), chunk, store.Placement{}, store.Placement{}))
 	}},
+	{"parts are found by their ids, all that exist", func(t *testing.T, m store.Metadata) {
+		f, deleted := newFile("a", newPart(1, newNodes(3)...), newPart(2, newNodes(3)...)), newFile("b", newPart(1, newNodes(2)...))
+		put(t, m, f)
+		put(t, m, deleted)
+		require.NoError(t, m.DeleteFile(t.Context(), store.Deletion{File: deleted.ID, Attempt: store.NewAttemptID()}))
+		want := []store.Part{f.Parts[0], f.Parts[1], deleted.Parts[0]}
+		slices.SortFunc(want, func(a, b store.Part) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+		ids := []store.PartID{deleted.Parts[0].ID, f.Parts[1].ID, store.NewPartID(), f.Parts[0].ID, f.Parts[1].ID}
+		got, err := m.PartsByID(t.Context(), ids)
+		require.NoError(t, err)
+		same(t, want, got)
+		_, err = m.SweepDeleted(t.Context(), 0, 10)
+		require.NoError(t, err)
+		got, err = m.PartsByID(t.Context(), ids[:1])
+		require.NoError(t, err)
+		require.Empty(t, got)
+		_, err = m.PartsByID(t.Context(), nil)
+		requireKind(t, store.Invalid, err)
+		_, err = m.PartsByID(t.Context(), make([]store.PartID, store.MaxListLimit+1))
+		requireKind(t, store.Invalid, err)
+	}},
 	{"parts of complete files come in byte order of their ids, page by page", func(t *testing.T, m store.Metadata) {
 		var want []store.Part
 		for i := range 11 {

@@ -33,7 +33,7 @@ type Texts struct {
 	LockSessions, ClaimSessions, HandOver, TakeParts, PartsOf, EndSessions, EndSession, ShowFile                                      string
 	LockNames, ClaimName, MoveName, BareFile                                                                                          string
 	SweepDeleted, ForgetDropped, ForgetAttempts, NoteAttempt, AbandonAttempt, Attempt                                                 string
-	Part, PartOfSession, PartsAfter, WidenPart, TakeReclaim, MoveChunk, DropRepair, FinishRepair, QueueLost, QueueRepairs             string
+	Part, PartsByID, PartOfSession, PartsAfter, WidenPart, TakeReclaim, MoveChunk, DropRepair, FinishRepair, QueueLost, QueueRepairs             string
 	ChangesAfter, LockChangeHead, NumberChanges, SkipSeq, Usage, Usages, TrimChanges                                                  string
 	EnsureCluster, AdoptCluster, LockCluster, JoinNode, Members, BeatNodes, NodeState, SetNodeState, SetNodeDesired                   string
 	Enqueue, Claim, ClaimRepairs, ClaimOfNodes, TakeOver, Unclaim, Hasten, Finish, FinishSome, Postpone, Depth, AddUpQueues           string
