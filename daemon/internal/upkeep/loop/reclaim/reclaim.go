@@ -8,11 +8,14 @@ package reclaim
 import (
 	"context"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/ringstore/ringstore/daemon/internal/chunk"
 	"github.com/ringstore/ringstore/daemon/internal/cluster"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 	"github.com/ringstore/ringstore/daemon/internal/upkeep"
@@ -26,11 +29,11 @@ const (
 	hold  = 5 * time.Minute
 
 	// stepLimit ends a step long before its claims expire: see package upkeep.
-	stepLimit   = time.Minute
-	deleteLimit = 10 * time.Second
+	stepLimit = time.Minute
 
-	lookups = 8  // concurrent lookups of parts
-	perNode = 16 // concurrent deletions on one node
+	// perCall is how many chunks one call to a node deletes, and callLimit how long it may take: each may be a file of its own.
+	perCall   = 200
+	callLimit = 20 * time.Second
 )
 
 // Meta is what the loop needs of the metadata store.
@@ -108,7 +111,7 @@ func (l *Loop) work(ctx context.Context, view *cluster.View, term uint64) (upkee
 	if err != nil || len(tasks) == 0 {
 		return upkeep.Outcome{State: upkeep.Idle}, err
 	}
-	placed := l.lookUp(ctx, tasks)
+	placed, lookup := l.lookUp(ctx, tasks)
 	byNode := map[store.NodeID][]store.Task{}
 	for _, t := range tasks {
 		byNode[t.Node] = append(byNode[t.Node], t)
@@ -120,7 +123,7 @@ func (l *Loop) work(ctx context.Context, view *cluster.View, term uint64) (upkee
 		_, member := view.Member(node)
 		g.Go(func() error {
 			// Each node's share is settled on its own, so that a slow node delays no other.
-			done, err := l.claims.RecordOutcomes(ctx, l.cfg.Meta, l.workNode(ctx, node, member, share, placed))
+			done, err := l.claims.RecordOutcomes(ctx, l.cfg.Meta, l.workNode(ctx, node, member, share, placed, lookup))
 			mu.Lock()
 			defer mu.Unlock()
 			out.Items += done
@@ -142,114 +145,90 @@ func reachable(v *cluster.View) []store.NodeID {
 	return nodes
 }
 
-// placement is where the metadata has a part's chunks now.
-type placement struct {
-	chunks []store.Placement // none when the part does not exist any more
-	err    error             // of the lookup
-}
-
-// has reports whether the metadata places the chunk on the task's node.
-func (p placement) has(t store.Task) bool {
-	return int(t.Chunk.Index) < len(p.chunks) && p.chunks[t.Chunk.Index].Node == t.Node
-}
-
-// lookUp looks up the parts of the tasks, each once.
-func (l *Loop) lookUp(ctx context.Context, tasks []store.Task) map[store.PartID]placement {
-	placed := map[store.PartID]placement{}
+// lookUp looks up the parts of the tasks, of which there are at most as many as one call takes.
+func (l *Loop) lookUp(ctx context.Context, tasks []store.Task) (placed map[store.PartID][]store.Placement, err error) {
+	placed = map[store.PartID][]store.Placement{}
 	for _, t := range tasks {
-		placed[t.Chunk.Part] = placement{}
+		placed[t.Chunk.Part] = nil
 	}
-	var mu sync.Mutex // guards placed
-	var g errgroup.Group
-	g.SetLimit(lookups)
-	parts := make([]store.PartID, 0, len(placed))
-	for id := range placed {
-		parts = append(parts, id)
+	parts, err := l.cfg.Meta.PartsByID(ctx, slices.Collect(maps.Keys(placed)))
+	for _, p := range parts {
+		placed[p.ID] = p.Chunks
 	}
-	for _, id := range parts {
-		g.Go(func() error {
-			part, _, err := l.cfg.Meta.Part(ctx, id)
-			if err != nil && store.KindOf(err) == store.NotFound {
-				err = nil
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			placed[id] = placement{chunks: part.Chunks, err: err}
-			return nil
-		})
-	}
-	_ = g.Wait() // errors are recorded with their parts
-	return placed
+	return placed, err
 }
 
-// workNode does the tasks of one node.
-func (l *Loop) workNode(ctx context.Context, node store.NodeID, member bool, tasks []store.Task, placed map[store.PartID]placement) []upkeep.Result {
+// inUse reports whether the metadata places the task's chunk on its node; chunks are those of its part, none where that does not exist any more.
+func inUse(t store.Task, chunks []store.Placement) bool {
+	return int(t.Chunk.Index) < len(chunks) && chunks[t.Chunk.Index].Node == t.Node
+}
+
+// workNode does the tasks of one node, whose parts were looked up with the error.
+func (l *Loop) workNode(ctx context.Context, node store.NodeID, member bool, tasks []store.Task, placed map[store.PartID][]store.Placement, lookup error) []upkeep.Result {
 	results := make([]upkeep.Result, len(tasks))
-	var g errgroup.Group
-	g.SetLimit(perNode)
-	unreachable := &failure{}
+	var doomed []*upkeep.Result
 	for i, t := range tasks {
-		results[i].Task = t
-		where := placed[t.Chunk.Part]
+		results[i] = upkeep.Result{Task: t, Err: lookup}
 		switch {
-		case where.err != nil:
-			results[i].Err = where.err
-		case where.has(t):
+		case lookup != nil:
+		case inUse(t, placed[t.Chunk.Part]):
 			l.cfg.Log.Warn("a chunk that is in use was queued for reclaim; it is kept", "chunk", t.Chunk, "node", node, "reason", t.Reason)
 		case member:
-			g.Go(func() error {
-				results[i].Err = l.remove(ctx, t, unreachable)
-				return nil
-			})
+			doomed = append(doomed, &results[i])
 		}
 	}
-	_ = g.Wait() // errors are recorded with their tasks
+	var unreachable error
+	for some := range slices.Chunk(doomed, perCall) {
+		if unreachable == nil {
+			unreachable = l.remove(ctx, node, some)
+			continue
+		}
+		for _, r := range some {
+			r.Err = unreachable
+		}
+	}
 	return results
 }
 
-// failure records that a node cannot be reached, so that its remaining tasks fail without a call each.
-type failure struct {
-	mu  sync.Mutex // guards err
-	err error
-}
-
-func (f *failure) get() error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.err
-}
-
-func (f *failure) set(err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.err = err
-}
-
-func (l *Loop) remove(ctx context.Context, t store.Task, unreachable *failure) error {
-	if err := unreachable.get(); err != nil {
-		return err
+// remove deletes chunks on the node with one call, and records what became of each. It returns the error of a node that cannot be reached,
+// so that its remaining tasks fail without a call.
+func (l *Loop) remove(ctx context.Context, node store.NodeID, some []*upkeep.Result) (unreachable error) {
+	ids := make([]store.ChunkID, len(some))
+	for i, r := range some {
+		ids[i] = r.Task.Chunk
 	}
-	err := l.delete(ctx, t)
-	l.cfg.Fleet.Report(t.Node, err)
-	if err != nil && store.KindOf(err) == store.Unavailable {
-		unreachable.set(err)
+	for i, err := range l.delete(ctx, node, ids) {
+		some[i].Err = err
+		if err != nil && store.KindOf(err) == store.Unavailable {
+			unreachable = err
+		}
 	}
-	return err
+	report := unreachable
+	if report == nil {
+		report = some[0].Err
+	}
+	l.cfg.Fleet.Report(node, report)
+	return unreachable
 }
 
-func (l *Loop) delete(ctx context.Context, t store.Task) error {
+func (l *Loop) delete(ctx context.Context, node store.NodeID, ids []store.ChunkID) []error {
 	if err := ctx.Err(); err != nil {
-		return err
+		return chunk.AllFailed(ids, err)
 	}
-	chunks, err := l.cfg.Fleet.Chunks(t.Node)
+	chunks, err := l.cfg.Fleet.Chunks(node)
 	if err != nil {
-		return err
+		return chunk.AllFailed(ids, err)
 	}
-	limited, cancel := context.WithTimeout(ctx, deleteLimit)
+	limited, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
-	err = chunks.Delete(limited, t.Chunk)
-	if err != nil && ctx.Err() == nil && limited.Err() != nil {
-		return store.Errorf(store.Unavailable, "node %s did not answer for %s", t.Node, deleteLimit)
+	results := chunk.DeleteMany(limited, chunks, ids)
+	if ctx.Err() != nil || limited.Err() == nil {
+		return results
 	}
-	return err
+	for i, err := range results {
+		if err != nil {
+			results[i] = store.Errorf(store.Unavailable, "node %s did not answer for %s", node, callLimit)
+		}
+	}
+	return results
 }

@@ -2,6 +2,7 @@ package reclaim_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -153,6 +154,86 @@ func TestANodeThatDiesMidwayIsLeftAlone(t *testing.T) {
 	})
 }
 
+// counting counts the calls to a store.
+type counting struct {
+	reclaim.Meta
+	lookups, finished atomic.Int64
+}
+
+func (c *counting) PartsByID(ctx context.Context, ids []store.PartID) ([]store.Part, error) {
+	c.lookups.Add(1)
+	return c.Meta.PartsByID(ctx, ids)
+}
+
+func (c *counting) Finish(ctx context.Context, tasks []store.Task) error {
+	c.finished.Add(1)
+	return c.Meta.Finish(ctx, tasks)
+}
+
+// A step looks all parts up at once, and each node's tasks are finished at once, whatever their number.
+func TestAStepMakesFewCalls(t *testing.T) {
+	t.Parallel()
+	c := upkeeptest.New(t, 3)
+	for range 100 {
+		f, _ := c.Put(t, 1, 2, 100)
+		require.NoError(t, c.Meta.DeleteFile(t.Context(), store.Deletion{File: f.ID, Attempt: store.NewAttemptID()}))
+	}
+	meta := &counting{Meta: c.Meta}
+	j := reclaim.New(reclaim.Config{Meta: meta, Fleet: c.Fleet, Log: upkeeptest.Quiet})
+	require.EqualValues(t, 300, step(t, j).Items)
+	require.EqualValues(t, 1, meta.lookups.Load())
+	require.EqualValues(t, 3, meta.finished.Load())
+	require.Zero(t, c.Stored(t))
+}
+
+// A node that hangs delays only its own tasks: those of the others are finished before.
+func TestANodeThatHangsHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := upkeeptest.New(t, 3)
+		f, _ := c.Put(t, 1, 2, 100)
+		c.Nodes[c.IDs[0]].SetHook(mem.Stall(nil, mem.OpDelete))
+		require.NoError(t, c.Meta.DeleteFile(t.Context(), store.Deletion{File: f.ID, Attempt: store.NewAttemptID()}))
+		done := make(chan upkeep.Outcome, 1)
+		go func() {
+			out, _ := newLoop(c).Step(context.Background(), 1)
+			done <- out
+		}()
+		synctest.Wait() // the step waits for the node
+		require.Empty(t, done)
+		require.EqualValues(t, 1, c.Depth(t, store.Reclaim))
+		require.Equal(t, 1, c.Stored(t))
+		require.EqualValues(t, 2, (<-done).Items)
+	})
+}
+
+// One chunk that cannot be deleted is tried again; the others of its call are done.
+func TestAFailedDeletionFailsNoOther(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := upkeeptest.New(t, 1)
+		c.Heartbeat(t)
+		f, _ := c.Put(t, 1, 0, 100)
+		g, _ := c.Put(t, 1, 0, 100)
+		c.Nodes[c.IDs[0]].SetHook(func(_ context.Context, call mem.Call) error {
+			if call.Op == mem.OpDelete && call.ID.Part == f.Parts[0].ID {
+				return store.Errorf(store.NoSpace, "no room")
+			}
+			return nil
+		})
+		for _, id := range []store.FileID{f.ID, g.ID} {
+			require.NoError(t, c.Meta.DeleteFile(t.Context(), store.Deletion{File: id, Attempt: store.NewAttemptID()}))
+		}
+		j := newLoop(c)
+		require.EqualValues(t, 1, step(t, j).Items)
+		require.EqualValues(t, 1, c.Depth(t, store.Reclaim))
+		c.Nodes[c.IDs[0]].SetHook(nil)
+		time.Sleep(2 * time.Second)
+		require.EqualValues(t, 1, step(t, j).Items)
+		require.Zero(t, c.Stored(t))
+	})
+}
+
 func TestALostLeaseGivesTheTasksBack(t *testing.T) {
 	t.Parallel()
 	c := upkeeptest.New(t, 6)
@@ -181,8 +262,8 @@ func TestALostLeaseGivesTheTasksBack(t *testing.T) {
 // lost is a metadata store whose lookups of parts fail.
 type lost struct{ reclaim.Meta }
 
-func (lost) Part(context.Context, store.PartID) (store.Part, store.File, error) {
-	return store.Part{}, store.File{}, upkeeptest.ErrAway
+func (lost) PartsByID(context.Context, []store.PartID) ([]store.Part, error) {
+	return nil, upkeeptest.ErrAway
 }
 
 func TestNothingIsDeletedWithoutTheMetadata(t *testing.T) {
