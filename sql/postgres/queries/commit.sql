@@ -121,6 +121,7 @@ WITH holders AS MATERIALIZED (
                 @created::timestamptz[], @crcs::bigint[], @shas::bytea[], @etags::text[], @metas::jsonb[], @attributes::bytea[], @locks::timestamptz[], @callers::text[])
          AS f (id, bucket, key, size, content_type, delete_marker, created_at, crc64, sha256, etag, meta, attributes, locked_until, changed_by)
     JOIN holders ON holders.name = f.bucket
+    ORDER BY holders.id, f.key -- as in ReplaceLatest, for groups with common keys that are new
     RETURNING id, bucket_id, key, size, created_at, completed_at, changed_by, seq
 ), recorded AS (
     INSERT INTO changes_new (bucket_id, kind, bucket, key, file, seq, latest, bytes, files, caller, at)
@@ -273,6 +274,79 @@ WITH target AS MATERIALIZED (
     FROM target JOIN gone ON gone.id = target.id JOIN buckets ON buckets.id = target.bucket_id WHERE target.state = 2
 )
 SELECT id FROM target;
+
+-- Locks what a group of deletions deletes: the files $1, and the latest files of ($2 buckets, $3 keys). The order is that of
+-- ReplaceLatest and LockNames, so that groups with common keys do not deadlock.
+-- name: LockDoomed
+WITH holders AS MATERIALIZED (
+    SELECT id, name FROM buckets WHERE name = ANY ($2::text[]) ORDER BY name FOR KEY SHARE
+), named AS MATERIALIZED (
+    SELECT unnest($1::uuid[]) AS id
+    UNION
+    SELECT f.id FROM unnest($2::text[], $3::bytea[]) AS want (bucket, key)
+    JOIN holders ON holders.name = want.bucket
+    CROSS JOIN LATERAL (SELECT id FROM files WHERE bucket_id = holders.id AND key = want.key AND latest LIMIT 1) AS f
+)
+SELECT files.id FROM named JOIN files ON files.id = named.id
+WHERE files.state <> 4
+ORDER BY files.bucket_id, files.key, files.id FOR UPDATE OF files;
+
+-- DeleteFile for a group: ($1 ids, $2 attempts, the zero id for none, $3 callers), each id once. A file with a version behind it that would
+-- become latest is left alone. Returns the places of the files that exist in the group, from 1, and whether each was deleted.
+-- name: DeleteFiles
+WITH target AS MATERIALIZED (
+    SELECT want.n, want.attempt, want.caller, f.id, f.bucket_id, f.key, f.size, f.state, f.latest
+    FROM unnest($1::uuid[], $2::uuid[], $3::text[]) WITH ORDINALITY AS want (id, attempt, caller, n)
+    JOIN files f ON f.id = want.id
+    WHERE f.state <> 4
+), doomed AS MATERIALIZED (
+    SELECT target.* FROM target LEFT JOIN LATERAL (
+        SELECT id FROM files
+        WHERE target.latest AND bucket_id = target.bucket_id AND key = target.key AND NOT latest AND state = 2
+        ORDER BY seq DESC LIMIT 1
+    ) AS heir ON true
+    WHERE heir.id IS NULL
+), noted AS (
+    INSERT INTO attempts (id, happened) SELECT attempt, true FROM doomed WHERE attempt <> '00000000-0000-0000-0000-000000000000' ORDER BY 1
+), gone AS (
+    UPDATE files SET state = 4, latest = false, deleted_at = now(), changed_by = doomed.caller FROM doomed WHERE files.id = doomed.id
+    RETURNING files.id
+), recorded AS (
+    INSERT INTO changes_new (bucket_id, kind, bucket, key, file, latest, bytes, files, caller, at)
+    SELECT doomed.bucket_id, 4, buckets.name, doomed.key, doomed.id, '00000000-0000-0000-0000-000000000000', -doomed.size, -1, doomed.caller, now()
+    FROM doomed JOIN gone ON gone.id = doomed.id JOIN buckets ON buckets.id = doomed.bucket_id WHERE doomed.state = 2
+)
+SELECT target.n, gone.id IS NOT NULL FROM target LEFT JOIN gone ON gone.id = target.id;
+
+-- DeleteObject for a group: ($1 buckets, $2 keys, $3 attempts, the zero id for none, $4 callers), each key once, without conditions.
+-- Returns for each, by its place from 1: the bucket exists, a file was seen, and it was deleted. A file that became latest since LockDoomed,
+-- and that another transaction has locked, is not waited for: that would be out of order.
+-- name: DeleteObjects
+WITH holders AS MATERIALIZED (
+    SELECT id, name FROM buckets WHERE name = ANY ($1::text[]) ORDER BY name FOR KEY SHARE
+), wanted AS MATERIALIZED (
+    SELECT want.n, want.bucket, want.key, want.attempt, want.caller, holders.id AS bucket_id
+    FROM unnest($1::text[], $2::bytea[], $3::uuid[], $4::text[]) WITH ORDINALITY AS want (bucket, key, attempt, caller, n)
+    LEFT JOIN holders ON holders.name = want.bucket
+), seen AS MATERIALIZED (
+    SELECT wanted.n, f.id
+    FROM wanted CROSS JOIN LATERAL (SELECT id, delete_marker FROM files WHERE bucket_id = wanted.bucket_id AND key = wanted.key AND latest LIMIT 1) AS f
+    WHERE NOT f.delete_marker
+), target AS MATERIALIZED (
+    SELECT wanted.n, wanted.bucket, wanted.attempt, wanted.caller, f.id
+    FROM seen JOIN wanted ON wanted.n = seen.n JOIN files f ON f.id = seen.id
+    WHERE f.latest AND f.bucket_id = wanted.bucket_id AND f.key = wanted.key FOR UPDATE OF f SKIP LOCKED
+), noted AS (
+    INSERT INTO attempts (id, happened) SELECT attempt, true FROM target WHERE attempt <> '00000000-0000-0000-0000-000000000000' ORDER BY 1
+), gone AS (
+    UPDATE files SET state = 4, latest = false, deleted_at = now(), changed_by = target.caller FROM target WHERE files.id = target.id
+    RETURNING files.id, files.bucket_id, files.key, files.size, target.n, target.bucket, target.caller
+), recorded AS (
+    INSERT INTO changes_new (bucket_id, kind, bucket, key, file, latest, bytes, files, caller, at)
+    SELECT bucket_id, 4, bucket, key, id, '00000000-0000-0000-0000-000000000000', -size, -1, caller, now() FROM gone
+)
+SELECT wanted.n, wanted.bucket_id IS NOT NULL, seen.id IS NOT NULL, gone.id IS NOT NULL
+FROM wanted LEFT JOIN seen ON seen.n = wanted.n LEFT JOIN gone ON gone.n = wanted.n;
 
 -- Removes up to $3 parts of files that have been Deleted for $1 (an interval) or longer, and queues their chunks for reclaim. A file
 -- without parts is removed; one that was never complete is a fence, and is kept for the interval $2.

@@ -23,6 +23,10 @@
 // Small commits that arrive while others are in flight share the next
 // pipeline (package group): one transaction makes many files complete. If it fails,
 // each commit is retried alone, so that a commit fails only for its own reasons.
+// Deletions have groups of their own: each says what it found in its place of the answer, and what
+// needs more than one row of a key (a version behind the file becomes latest) gets a transaction of its own.
+// A group of deletions locks all its files, in the same order as a commit, before it changes one. Changes with
+// conditions are never in a group, because a condition that does not hold fails the transaction.
 //
 // # Clocks
 //
@@ -31,7 +35,7 @@
 // # Connections
 //
 // Package link sends calls to the server and knows what is retried after which failure; package db has the statements and
-// translates their failures; package control has membership, leases, keys and jobs. Membership, leases, keys and Ping use connections of
+// translates their failures; package control has membership, leases, keys and jobs, package queue the tasks. Membership, leases, keys and Ping use connections of
 // their own (Store.control), so that no number of slow client calls delays them.
 //
 // # Poolers and failover

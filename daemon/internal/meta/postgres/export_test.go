@@ -6,6 +6,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/db"
+	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
 // What the tests look at from inside.
@@ -44,3 +45,16 @@ func (s *Store) Pooled() bool { return s.clients.On.Pooled() }
 
 // ControlPool is the pool of the calls that keep the cluster together.
 func (s *Store) ControlPool() *pgxpool.Pool { return s.control.On.Pool() }
+
+// DeleteGroup makes deletions in one group, and returns for each whether it was made.
+func (s *Store) DeleteGroup(ctx context.Context, group ...store.Deletion) (made []bool, err error) {
+	all := make([]*store.Deletion, len(group))
+	for i := range group {
+		all[i] = &group[i]
+	}
+	outcomes, err := s.deleteGroup(ctx, all)
+	for _, o := range outcomes {
+		made = append(made, o == removed)
+	}
+	return made, err
+}

@@ -84,62 +84,6 @@ func noObject(bucket store.BucketName, key store.Key) error {
 	return store.Errorf(store.NotFound, "bucket %q has no object %q", bucket, key)
 }
 
-// DeleteFile implements store.Files.
-func (s *Store) DeleteFile(ctx context.Context, d store.Deletion) error {
-	return s.clients.Write(ctx, "DeleteFile", func(c *db.Conn) error {
-		if d.File.IsZero() {
-			return s.deleteObject(ctx, c, d)
-		}
-		return s.deleteFile(ctx, c, d)
-	})
-}
-
-// deleteFile deletes a file by its id.
-func (s *Store) deleteFile(ctx context.Context, c *db.Conn, d store.Deletion) error {
-	var deleted bool
-	b := &pgx.Batch{}
-	b.Queue(s.q.LockFile, [16]byte(d.File))
-	if !d.If.IsZero() {
-		b.Queue(s.q.Guard, guardArgs(d.If, "", "", d.File)...)
-	}
-	b.Queue(s.q.DeleteFile, [16]byte(d.File), attemptOrNull(d.Attempt), d.Caller).Query(func(rows pgx.Rows) error {
-		deleted = rows.Next()
-		rows.Close()
-		return rows.Err()
-	})
-	if err := db.Pipeline(ctx, c, b); err != nil {
-		return err
-	}
-	if !deleted {
-		return noFile(d.File)
-	}
-	return nil
-}
-
-// deleteObject deletes the object of a key.
-func (s *Store) deleteObject(ctx context.Context, c *db.Conn, d store.Deletion) error {
-	var known bool
-	var seen, deleted int
-	b := &pgx.Batch{}
-	if !d.If.IsZero() {
-		b.Queue(s.q.Guard, guardArgs(d.If, d.Bucket, d.Key, store.FileID{})...)
-	}
-	b.Queue(s.q.DeleteObject, string(d.Bucket), []byte(d.Key), attemptOrNull(d.Attempt), d.Caller, d.If.Absent, d.If.NoETags).
-		QueryRow(func(row pgx.Row) error { return row.Scan(&known, &seen, &deleted) })
-	if err := db.Pipeline(ctx, c, b); err != nil {
-		return err
-	}
-	switch {
-	case !known:
-		return store.ErrNoBucket(d.Bucket)
-	case seen == 0:
-		return noObject(d.Bucket, d.Key)
-	case deleted == 0:
-		return db.ErrReplaced
-	}
-	return nil
-}
-
 // ListFiles implements store.Files.
 func (s *Store) ListFiles(ctx context.Context, q store.FileQuery) (page store.FilePage, err error) {
 	if err := q.Validate(); err != nil {

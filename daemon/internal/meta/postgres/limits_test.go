@@ -29,7 +29,10 @@ func TestControlCallsDoNotWaitForClients(t *testing.T) {
 	tx := holdFile(t, dsn, f.ID)
 	gone := make(chan error, 2)
 	for range 2 {
-		go func() { gone <- s.DeleteFile(ctx, store.Deletion{File: f.ID, Attempt: store.NewAttemptID()}) }()
+		go func() {
+			one := store.Change{If: store.Condition{Exists: true}} // of its own transaction
+			gone <- s.DeleteFile(ctx, store.Deletion{Change: one, File: f.ID, Attempt: store.NewAttemptID()})
+		}()
 	}
 	require.Eventually(t, func() bool { return s.Pool().Stat().AcquiredConns() == 2 }, patience, time.Millisecond)
 	_, err = s.File(ctx, f.ID)

@@ -11,6 +11,7 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/db"
 	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/group"
 	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/link"
+	"github.com/ringstore/ringstore/daemon/internal/meta/postgres/queue"
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
@@ -27,11 +28,13 @@ const noLimit = 24 * time.Hour
 // fsync or full_page_writes off.
 type Store struct {
 	*control.Store
-	clients db.Calls
-	control db.Calls    // of the control plane: membership, leases, keys, jobs, Ping. They never wait for calls of clients
-	q       *db.Queries // the statements
-	group   *group.Committer[objectName, *fileRow, outcome]
-	closing atomic.Bool
+	*queue.Queues
+	clients   db.Calls
+	control   db.Calls    // of the control plane: membership, leases, keys, jobs, Ping. They never wait for calls of clients
+	q         *db.Queries // the statements
+	group     *group.Committer[objectName, *fileRow, outcome]
+	deletions *group.Committer[deletionName, *store.Deletion, removal]
+	closing   atomic.Bool
 }
 
 var _ store.Metadata = (*Store)(nil)
@@ -66,11 +69,13 @@ func open(ctx context.Context, dsn string, o Options) (_ *Store, err error) {
 	if s.control.On, err = address.Control(ctx, &s.closing); err != nil {
 		return nil, err
 	}
-	s.Store = control.New(s.control, s.q)
+	s.Store, s.Queues = control.New(s.control, s.q), queue.New(s.clients, s.q)
 	if err := s.prepare(ctx, address); err != nil {
 		return nil, err
 	}
-	s.group = group.New(cmp.Or(o.ChangeLimit(), noLimit), nameOf, s.commitRows)
+	limit := cmp.Or(o.ChangeLimit(), noLimit)
+	s.group = group.New(limit, nameOf, s.commitRows)
+	s.deletions = group.New(limit, nameOfDeletion, s.deleteGroup)
 	return s, nil
 }
 
@@ -118,6 +123,7 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.group.Close()
+	s.deletions.Close()
 	s.closePools()
 	return nil
 }

@@ -25,6 +25,7 @@ type Texts struct {
 	CreateBucket, Bucket, ListBuckets, UpdateBucket                                                                                   string
 	ClaimBucket, DropBucket, KeepBucket, LockBucket, SetDocument, RemoveDocument, Documents                                           string
 	ClaimUpload, ReplaceLatest, DropPlanned, StoreFiles, CompleteUpload, UploadState, SetMarks, Parts                                 string
+	LockDoomed, DeleteFiles, DeleteObjects                                                                                            string
 	Guard, LockFile, DeleteObject, FenceFile, FailFile, FileState, DeleteFile, File, LatestFile                                       string
 	ListObjects, ListObjectsByDelimiter                                                                                               string
 	CountByKey, ListFilesByTime, ListFilesByTimeDown, ListFilesByKey, ListFilesByKeyDown                                              string
@@ -33,7 +34,7 @@ type Texts struct {
 	LockSessions, ClaimSessions, HandOver, TakeParts, PartsOf, EndSessions, EndSession, ShowFile                                      string
 	LockNames, ClaimName, MoveName, BareFile                                                                                          string
 	SweepDeleted, ForgetDropped, ForgetAttempts, NoteAttempt, AbandonAttempt, Attempt                                                 string
-	Part, PartsByID, PartOfSession, PartsAfter, WidenPart, TakeReclaim, MoveChunk, DropRepair, FinishRepair, QueueLost, QueueRepairs             string
+	Part, PartsByID, PartOfSession, PartsAfter, WidenPart, TakeReclaim, MoveChunk, DropRepair, FinishRepair, QueueLost, QueueRepairs  string
 	ChangesAfter, LockChangeHead, NumberChanges, SkipSeq, Usage, Usages, TrimChanges                                                  string
 	EnsureCluster, AdoptCluster, LockCluster, JoinNode, Members, BeatNodes, NodeState, SetNodeState, SetNodeDesired                   string
 	Enqueue, Claim, ClaimRepairs, ClaimOfNodes, TakeOver, Unclaim, Hasten, Finish, FinishSome, Postpone, Depth, AddUpQueues           string

@@ -8,7 +8,7 @@ type Queries struct {
 	File, LatestFile, Parts, PartsPage, SetMarks, ListObjects, ListFiles, ListFilesOfBucket, ListFilesByKey, CountByKey                                             string
 	Record, AddUsage, LastSeq, SkipSeq, Usage, Usages, ChangeHead, ChangesAfter, DueChanges, TrimChanges                                                            string
 	DueDeleted, SweepParts, RemoveSwept, ForgetDropped, ForgetAttempts, Attempt, InsertAttempt                                                                      string
-	Part, PartsByID, OwnerOfPart, SessionNames, PartsAfter, Widen, PlaceChunks, CallOff, IsQueued, DropRepair, FinishRepair                                                    string
+	Part, PartsByID, OwnerOfPart, SessionNames, PartsAfter, Widen, PlaceChunks, CallOff, IsQueued, DropRepair, FinishRepair                                         string
 	EnsureCluster, AdoptCluster, Cluster, NextEpoch, Members, Node, NodeNamed, SaveNode, FirstBeat, BeatNode, SetNodeState, SetNodeDesired                          string
 	Enqueue, NextNode, DueTasks, ClaimTask, TakeOver, Unclaim, Hasten, Finish, FinishSome, Postpone, Depth, CountReclaims                                           string
 	AcquireLease, LeaseOwner, RenewLease, ReleaseLease                                                                                                              string

@@ -1,4 +1,5 @@
-package postgres
+// Package queue keeps the tasks of background work.
+package queue
 
 import (
 	"cmp"
@@ -13,10 +14,23 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/store"
 )
 
+// Queues is that part of the metadata in PostgreSQL. Safe for concurrent use.
+type Queues struct {
+	calls db.Calls
+	q     *db.Queries
+}
+
+var _ store.Queues = (*Queues)(nil)
+
+// New returns the part of the database that the calls go to.
+func New(calls db.Calls, q *db.Queries) *Queues { return &Queues{calls, q} }
+
 // taskArrays are tasks, one array per column.
 type taskArrays struct {
 	kinds      []int16
-	chunks     *chunkArrays
+	parts      [][16]byte
+	indexes    []int16
+	nodes      [][16]byte
 	terms      []int64
 	reasons    []string
 	sets       []int64
@@ -24,20 +38,19 @@ type taskArrays struct {
 	delays     []time.Duration
 }
 
-func newTaskArrays(tasks []store.Task) taskArrays {
-	a := taskArrays{chunks: newChunkArrays()}
+func newTaskArrays(tasks []store.Task) (a taskArrays) {
 	for _, t := range tasks {
 		t = t.Queued()
 		a.kinds, a.terms, a.reasons = append(a.kinds, int16(t.Kind)), append(a.terms, int64(t.Term)), append(a.reasons, t.Reason)
 		a.sets, a.priorities, a.delays = append(a.sets, int64(t.Chunks)), append(a.priorities, int16(t.Priority)), append(a.delays, t.Delay)
-		a.chunks.add(t.Chunk.Part, int(t.Chunk.Index), t.Node)
+		a.parts, a.indexes, a.nodes = append(a.parts, t.Chunk.Part), append(a.indexes, int16(t.Chunk.Index)), append(a.nodes, t.Node)
 	}
 	return a
 }
 
 // identities are the arguments of a statement that begin with the primary keys of the tasks, and their terms.
 func (a taskArrays) identities() []any {
-	return []any{a.kinds, a.chunks.parts, a.chunks.indexes, a.chunks.nodes, a.terms}
+	return []any{a.kinds, a.parts, a.indexes, a.nodes, a.terms}
 }
 
 // merged are the tasks, each once: a statement cannot change a row twice.
@@ -63,22 +76,22 @@ func merged(tasks []store.Task) []store.Task {
 }
 
 // Enqueue implements store.Queues.
-func (s *Store) Enqueue(ctx context.Context, tasks []store.Task) error {
+func (s *Queues) Enqueue(ctx context.Context, tasks []store.Task) error {
 	if len(tasks) == 0 {
 		return nil
 	}
 	a := newTaskArrays(merged(tasks))
-	_, err := s.clients.Exec(ctx, "Enqueue", s.q.Enqueue, a.kinds, a.chunks.parts, a.chunks.indexes, a.chunks.nodes, a.reasons, a.sets, a.priorities, store.MaxReasons, a.delays)
+	_, err := s.calls.Exec(ctx, "Enqueue", s.q.Enqueue, a.kinds, a.parts, a.indexes, a.nodes, a.reasons, a.sets, a.priorities, store.MaxReasons, a.delays)
 	return err
 }
 
 // Claim implements store.Queues. It adds up the counts of the queues, too.
-func (s *Store) Claim(ctx context.Context, q store.ClaimQuery) (tasks []store.Task, err error) {
+func (s *Queues) Claim(ctx context.Context, q store.ClaimQuery) (tasks []store.Task, err error) {
 	if err := q.Validate(); err != nil {
 		return nil, err
 	}
 	sql, args := s.claim(q)
-	err = s.clients.Write(ctx, "Claim", func(c *db.Conn) error {
+	err = s.calls.Write(ctx, "Claim", func(c *db.Conn) error {
 		b := &pgx.Batch{}
 		b.Queue(s.q.AddUpQueues)
 		b.Queue(sql, args...).Query(func(rows pgx.Rows) (err error) {
@@ -100,7 +113,7 @@ func (s *Store) Claim(ctx context.Context, q store.ClaimQuery) (tasks []store.Ta
 }
 
 // claim is the statement of a claim, with its arguments.
-func (s *Store) claim(q store.ClaimQuery) (sql string, args []any) {
+func (s *Queues) claim(q store.ClaimQuery) (sql string, args []any) {
 	args = []any{int16(q.Kind), q.Limit, q.Hold, int64(q.Term)}
 	switch {
 	case q.Kind == store.Repair:
@@ -116,30 +129,30 @@ func (s *Store) claim(q store.ClaimQuery) (sql string, args []any) {
 }
 
 // TakeOver implements store.Queues.
-func (s *Store) TakeOver(ctx context.Context, term uint64) error {
-	_, err := s.clients.Exec(ctx, "TakeOver", s.q.TakeOver, int64(term))
+func (s *Queues) TakeOver(ctx context.Context, term uint64) error {
+	_, err := s.calls.Exec(ctx, "TakeOver", s.q.TakeOver, int64(term))
 	return err
 }
 
 // Unclaim implements store.Queues.
-func (s *Store) Unclaim(ctx context.Context, kind store.TaskKind, term uint64) error {
-	_, err := s.clients.Exec(ctx, "Unclaim", s.q.Unclaim, int16(kind), int64(term))
+func (s *Queues) Unclaim(ctx context.Context, kind store.TaskKind, term uint64) error {
+	_, err := s.calls.Exec(ctx, "Unclaim", s.q.Unclaim, int16(kind), int64(term))
 	return err
 }
 
 // Hasten implements store.Queues.
-func (s *Store) Hasten(ctx context.Context, kind store.TaskKind) error {
-	_, err := s.clients.Exec(ctx, "Hasten", s.q.Hasten, int16(kind))
+func (s *Queues) Hasten(ctx context.Context, kind store.TaskKind) error {
+	_, err := s.calls.Exec(ctx, "Hasten", s.q.Hasten, int16(kind))
 	return err
 }
 
 // Finish implements store.Queues.
-func (s *Store) Finish(ctx context.Context, tasks []store.Task) error {
+func (s *Queues) Finish(ctx context.Context, tasks []store.Task) error {
 	if len(tasks) == 0 {
 		return nil
 	}
 	a := newTaskArrays(tasks)
-	return s.clients.Write(ctx, "Finish", func(c *db.Conn) error {
+	return s.calls.Write(ctx, "Finish", func(c *db.Conn) error {
 		b := &pgx.Batch{}
 		b.Queue(s.q.Finish, a.identities()...)
 		if slices.Contains(a.kinds, int16(store.Repair)) {
@@ -150,18 +163,18 @@ func (s *Store) Finish(ctx context.Context, tasks []store.Task) error {
 }
 
 // Postpone implements store.Queues.
-func (s *Store) Postpone(ctx context.Context, tasks []store.Task, delay time.Duration) error {
+func (s *Queues) Postpone(ctx context.Context, tasks []store.Task, delay time.Duration) error {
 	if len(tasks) == 0 {
 		return nil
 	}
 	a := newTaskArrays(tasks)
-	_, err := s.clients.Exec(ctx, "Postpone", s.q.Postpone, append(a.identities(), a.reasons, delay)...)
+	_, err := s.calls.Exec(ctx, "Postpone", s.q.Postpone, append(a.identities(), a.reasons, delay)...)
 	return err
 }
 
 // Depth implements store.Queues.
-func (s *Store) Depth(ctx context.Context, kind store.TaskKind) (d store.QueueDepth, err error) {
-	err = s.clients.Read(ctx, "Depth", func(c *db.Conn) error {
+func (s *Queues) Depth(ctx context.Context, kind store.TaskKind) (d store.QueueDepth, err error) {
+	err = s.calls.Read(ctx, "Depth", func(c *db.Conn) error {
 		return c.QueryRow(ctx, s.q.Depth, int16(kind)).Scan(&d.Tasks, &d.Endangered)
 	})
 	return d, err
