@@ -56,11 +56,18 @@ WHERE state = 4 AND deleted_at <= ?1
   AND (completed_at <> 0 OR deleted_at <= ?2 OR EXISTS (SELECT 1 FROM parts WHERE owner = files.id))
 ORDER BY deleted_at LIMIT ?3;
 
+-- Removes up to ?2 parts of files (?1, a JSON array of ids in hexadecimal), in the order of the array and of their numbers.
 -- name: SweepParts
-DELETE FROM parts WHERE id IN (SELECT id FROM parts WHERE owner = ? ORDER BY number LIMIT ?) RETURNING id, nodes;
+DELETE FROM parts WHERE (owner, number, id) IN (
+    SELECT p.owner, p.number, p.id FROM json_each(?1) AS f CROSS JOIN parts AS p ON p.owner = unhex(f.value) LIMIT ?2
+) RETURNING id, nodes;
 
+-- Removes up to ?3 of such files that have no parts and are no fences.
 -- name: RemoveSwept
-DELETE FROM files WHERE id = ?1 AND (completed_at <> 0 OR deleted_at <= ?2) AND NOT EXISTS (SELECT 1 FROM parts WHERE owner = ?1);
+DELETE FROM files WHERE id IN (
+    SELECT f.id FROM json_each(?1) AS j CROSS JOIN files AS f ON f.id = unhex(j.value)
+    WHERE (f.completed_at <> 0 OR f.deleted_at <= ?2) AND NOT EXISTS (SELECT 1 FROM parts WHERE owner = f.id) LIMIT ?3
+);
 
 -- name: ForgetDropped
 DELETE FROM parts WHERE id IN (SELECT id FROM parts WHERE state = 3 AND stored_at <= ? LIMIT 1000);

@@ -13,6 +13,14 @@ ON CONFLICT (kind, part_id, idx, node_id) DO UPDATE SET
                   ELSE tasks.reason || '; ' || excluded.reason END
 WHERE tasks.chunks | excluded.chunks <> tasks.chunks OR excluded.priority < tasks.priority;
 
+-- Reclaims (?1, a JSON array of texts: part and node in hexadecimal, and the index) with the reason ?3, due after ?4. One that is queued
+-- already is not changed.
+-- name: EnqueueReclaims
+INSERT INTO tasks (kind, part_id, idx, node_id, attempts, queued_at, due_at, reason, term, chunks, held, priority)
+SELECT 1, unhex(substr(value, 1, 32)), CAST(substr(value, 65) AS INTEGER), unhex(substr(value, 33, 32)), 0, ?2, ?2 + ?4, ?3, 0, 0, 0, 0
+FROM json_each(?1) WHERE true
+ON CONFLICT DO NOTHING;
+
 -- The first node after the given one that has tasks.
 -- name: NextNode
 SELECT node_id FROM tasks WHERE kind = ? AND node_id > ? ORDER BY node_id LIMIT 1;
@@ -25,6 +33,13 @@ WHERE kind = ? AND node_id = ? AND priority = ? AND due_at <= ? ORDER BY due_at 
 UPDATE tasks SET attempts = attempts + 1, due_at = ?, term = ?, held = held | chunks, chunks = 0
 WHERE kind = ? AND part_id = ? AND idx = ? AND node_id = ?;
 
+-- ClaimTask for such a list of reclaims.
+-- name: ClaimReclaims
+UPDATE tasks SET attempts = attempts + 1, due_at = ?2, term = ?3
+WHERE (kind, part_id, idx, node_id) IN (
+    SELECT 1, unhex(substr(value, 1, 32)), CAST(substr(value, 65) AS INTEGER), unhex(substr(value, 33, 32)) FROM json_each(?1)
+);
+
 -- name: TakeOver
 UPDATE tasks INDEXED BY tasks_claimed SET term = 0, due_at = ?, chunks = chunks | held, held = 0 WHERE term > 0 AND term < ?;
 
@@ -36,6 +51,13 @@ UPDATE tasks SET due_at = ?1 WHERE kind = ?2 AND due_at > ?1 AND term = 0;
 
 -- name: Finish
 DELETE FROM tasks WHERE kind = ? AND part_id = ? AND idx = ? AND node_id = ? AND term = ? AND chunks = 0;
+
+-- Finish for such a list of reclaims.
+-- name: FinishReclaims
+DELETE FROM tasks
+WHERE (kind, part_id, idx, node_id) IN (
+    SELECT 1, unhex(substr(value, 1, 32)), CAST(substr(value, 65) AS INTEGER), unhex(substr(value, 33, 32)) FROM json_each(?1)
+) AND term = ?2;
 
 -- Ends the claim of a repair to which chunks were added.
 -- name: FinishSome

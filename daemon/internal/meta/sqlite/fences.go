@@ -49,22 +49,18 @@ func (s *Store) SweepDeleted(ctx context.Context, grace time.Duration, limit int
 		if err := s.forgetFences(t, now.Add(-store.FenceFor)); err != nil {
 			return err
 		}
-		swept = 0
 		due, err := s.dueDeleted(t, db.Micros(now.Add(-grace)), fence, limit)
-		for _, id := range due {
-			if err != nil || swept >= limit {
-				break
-			}
-			var n int
-			n, err = s.sweep(t, id, fence, limit-swept)
-			swept += n
+		if err != nil || len(due) == 0 {
+			swept = 0
+			return err
 		}
+		swept, err = s.sweep(t, due, fence, limit)
 		return err
 	})
 	return swept, err
 }
 
-func (s *Store) dueDeleted(t *db.Tx, before, fence int64, limit int) (due [][]byte, err error) {
+func (s *Store) dueDeleted(t *db.Tx, before, fence int64, limit int) (due []store.FileID, err error) {
 	rows, err := t.Query(s.db.Q.DueDeleted, before, fence, limit)
 	if err != nil {
 		return nil, err
@@ -72,22 +68,24 @@ func (s *Store) dueDeleted(t *db.Tx, before, fence int64, limit int) (due [][]by
 	err = db.Each(rows, func() error {
 		var id []byte
 		err := rows.Scan(&id)
-		due = append(due, id)
+		due = append(due, store.FileID(id))
 		return err
 	})
 	return due, err
 }
 
-// sweep removes up to limit parts of a Deleted file, and then the file if it has no more parts and is not a fence.
-func (s *Store) sweep(t *db.Tx, id []byte, fence int64, limit int) (swept int, err error) {
-	parts, err := s.takeNodes(t, s.db.Q.SweepParts, id, limit)
+// sweep removes up to limit parts of Deleted files and, where that is not reached, those of the files that have no more parts and are
+// not fences.
+func (s *Store) sweep(t *db.Tx, due []store.FileID, fence int64, limit int) (swept int, err error) {
+	files := db.IDs(due)
+	parts, err := s.takeNodes(t, s.db.Q.SweepParts, files, limit)
 	if err != nil {
 		return 0, err
 	}
 	if err := s.enqueueAll(t, reclaims(parts, "its file was deleted")); err != nil || len(parts) == limit {
 		return len(parts), err
 	}
-	removed, err := t.Exec(s.db.Q.RemoveSwept, id, fence)
+	removed, err := t.Exec(s.db.Q.RemoveSwept, files, fence, limit-len(parts))
 	return len(parts) + int(removed), err
 }
 

@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"encoding/hex"
 	"errors"
 
 	"github.com/ringstore/ringstore/daemon/internal/meta/sqlite/db"
@@ -101,7 +100,7 @@ func (s *Store) FilesByID(ctx context.Context, ids []store.FileID) (batch store.
 		return batch, err
 	}
 	err = s.db.Read(ctx, "FilesByID", func(r *db.Reader) (err error) {
-		batch, err = s.filesWithParts(r, s.db.Q.FilesByID, hexList(ids))
+		batch, err = s.filesWithParts(r, s.db.Q.FilesByID, db.IDs(ids))
 		return err
 	})
 	return batch, err
@@ -135,7 +134,7 @@ func (s *Store) filesWithParts(r *db.Reader, text string, args ...any) (batch st
 	for i, f := range files {
 		ids[i], at[f.ID] = f.ID, i
 	}
-	if rows, err = r.Query(s.db.Q.PartsOfFiles, hexList(ids), store.BatchParts+store.MaxParts); err != nil {
+	if rows, err = r.Query(s.db.Q.PartsOfFiles, db.IDs(ids), store.BatchParts+store.MaxParts); err != nil {
 		return batch, err
 	}
 	err = db.Each(rows, func() error {
@@ -148,19 +147,4 @@ func (s *Store) filesWithParts(r *db.Reader, text string, args ...any) (batch st
 		return err
 	})
 	return logrule.EndOfBatch(files), err
-}
-
-// hexList is a JSON array of the ids in hexadecimal.
-func hexList[ID ~[16]byte](ids []ID) string {
-	b := make([]byte, 0, len(ids)*(2*16+3)+2)
-	b = append(b, '[')
-	for i, id := range ids {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = append(b, '"')
-		b = hex.AppendEncode(b, id[:])
-		b = append(b, '"')
-	}
-	return string(append(b, ']'))
 }

@@ -95,7 +95,7 @@ func (s *Store) PartsByID(ctx context.Context, ids []store.PartID) (parts []stor
 		return nil, err
 	}
 	err = s.db.ReadOnce(ctx, "PartsByID", func(r *db.Reader) error {
-		rows, err := r.Query(s.db.Q.PartsByID, hexList(ids))
+		rows, err := r.Query(s.db.Q.PartsByID, db.IDs(ids))
 		if err != nil {
 			return err
 		}

@@ -80,7 +80,6 @@ func TestPlansUseAnIndex(t *testing.T) {
 		"RemoveBegun":           {s.db.Q.RemoveBegun, "(id=?)"},
 		"HandOver":              {s.db.Q.HandOver, "USING PRIMARY KEY (owner=?)"},
 		"DueDeleted":            {s.db.Q.DueDeleted, "USING INDEX files_deleted (deleted_at<?)"},
-		"SweepParts":            {s.db.Q.SweepParts, "USING PRIMARY KEY (owner=?)"},
 		"ForgetDropped":         {s.db.Q.ForgetDropped, "USING COVERING INDEX parts_dropped (stored_at<?)"},
 		"ForgetAttempts":        {s.db.Q.ForgetAttempts, "PRIMARY KEY (id<?)"},
 		"TakeOver":              {s.db.Q.TakeOver, "INDEX tasks_claimed (term>? AND term<?)"},
@@ -93,7 +92,11 @@ func TestPlansUseAnIndex(t *testing.T) {
 		require.NotContains(t, got, "TEMP B-TREE", name)
 	}
 	// Lists of ids are read whole; the files and parts are found by them, and need not be sorted.
-	for text, uses := range map[string]string{s.db.Q.PartsByID: "SEARCH parts USING", s.db.Q.FilesByID: "SEARCH f USING PRIMARY KEY (id=?)", s.db.Q.PartsOfFiles: "SEARCH parts USING PRIMARY KEY (owner=?)"} {
+	for text, uses := range map[string]string{
+		s.db.Q.PartsByID: "SEARCH parts USING", s.db.Q.SweepParts: "SEARCH p USING PRIMARY KEY (owner=?)", s.db.Q.RemoveSwept: "SEARCH f USING PRIMARY KEY (id=?)",
+		s.db.Q.ClaimReclaims: "SEARCH tasks USING PRIMARY KEY (kind=? AND part_id=? AND idx=? AND node_id=?)", s.db.Q.FinishReclaims: "SEARCH tasks USING PRIMARY KEY (kind=? AND part_id=? AND idx=? AND node_id=?)",
+		s.db.Q.FilesByID: "SEARCH f USING PRIMARY KEY (id=?)", s.db.Q.PartsOfFiles: "SEARCH parts USING PRIMARY KEY (owner=?)",
+	} {
 		got := plan(t, s, text)
 		require.Contains(t, got, uses)
 		require.Equal(t, 1, strings.Count(got, "SCAN"), got)

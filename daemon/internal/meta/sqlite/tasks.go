@@ -32,13 +32,37 @@ func (s *Store) removeTask(t *db.Tx, kind store.TaskKind, text string, args ...a
 	return err
 }
 
+// enqueueAll queues tasks: reclaims that differ in their chunks and nodes only, with one statement.
 func (s *Store) enqueueAll(t *db.Tx, tasks []store.Task) error {
-	for _, task := range tasks {
-		if err := s.enqueue(t, task); err != nil {
+	for len(tasks) > 0 {
+		n := alike(tasks)
+		if tasks[0].Kind != store.Reclaim || n == 1 {
+			if err := s.enqueue(t, tasks[0]); err != nil {
+				return err
+			}
+			tasks = tasks[1:]
+			continue
+		}
+		added, err := t.Exec(s.db.Q.EnqueueReclaims, db.Tasks(tasks[:n]), db.Micros(s.db.Now()), tasks[0].Reason, tasks[0].Delay.Microseconds())
+		t.CountReclaims(added)
+		if err != nil {
 			return err
 		}
+		tasks = tasks[n:]
 	}
 	return nil
+}
+
+// alike is how many of the first tasks have the kind, the term, the reason and the delay of the first.
+func alike(tasks []store.Task) int {
+	first := tasks[0]
+	n := slices.IndexFunc(tasks, func(t store.Task) bool {
+		return t.Kind != first.Kind || t.Term != first.Term || t.Reason != first.Reason || t.Delay != first.Delay
+	})
+	if n < 0 {
+		return len(tasks)
+	}
+	return n
 }
 
 // Enqueue implements store.Queues.
@@ -59,7 +83,14 @@ func (s *Store) Claim(ctx context.Context, q store.ClaimQuery) (claimed []store.
 		for i := range claimed {
 			claimed[i].Attempts++
 			claimed[i].Term = q.Term
-			if _, err := t.Exec(s.db.Q.ClaimTask, append([]any{db.Micros(now.Add(q.Hold)), int64(q.Term)}, identity(claimed[i])...)...); err != nil {
+		}
+		due := db.Micros(now.Add(q.Hold))
+		if q.Kind == store.Reclaim && len(claimed) > 0 {
+			_, err := t.Exec(s.db.Q.ClaimReclaims, db.Tasks(claimed), due, int64(q.Term))
+			return err
+		}
+		for i := range claimed {
+			if _, err := t.Exec(s.db.Q.ClaimTask, append([]any{due, int64(q.Term)}, identity(claimed[i])...)...); err != nil {
 				return err
 			}
 		}
@@ -194,13 +225,20 @@ func (s *Store) Hasten(ctx context.Context, kind store.TaskKind) error {
 // Finish implements store.Queues.
 func (s *Store) Finish(ctx context.Context, tasks []store.Task) error {
 	return s.db.Write(ctx, "Finish", func(t *db.Tx) error {
-		for _, task := range tasks {
+		for left := tasks; len(left) > 0; {
+			task := left[0]
+			if task.Kind == store.Reclaim {
+				n := alike(left)
+				if err := s.removeTask(t, task.Kind, s.db.Q.FinishReclaims, db.Tasks(left[:n]), int64(task.Term)); err != nil {
+					return err
+				}
+				left = left[n:]
+				continue
+			}
+			left = left[1:]
 			claim := append(identity(task), int64(task.Term))
 			if err := s.removeTask(t, task.Kind, s.db.Q.Finish, claim...); err != nil {
 				return err
-			}
-			if task.Kind != store.Repair {
-				continue
 			}
 			if _, err := t.Exec(s.db.Q.FinishSome, append([]any{db.Micros(s.db.Now())}, claim...)...); err != nil {
 				return err

@@ -10,6 +10,7 @@ type Queries struct {
 	DueDeleted, SweepParts, RemoveSwept, ForgetDropped, ForgetAttempts, Attempt, InsertAttempt                                                                      string
 	Part, PartsByID, OwnerOfPart, SessionNames, PartsAfter, Widen, PlaceChunks, CallOff, IsQueued, DropRepair, FinishRepair                                         string
 	EnsureCluster, AdoptCluster, Cluster, NextEpoch, Members, Node, NodeNamed, SaveNode, FirstBeat, BeatNode, SetNodeState, SetNodeDesired                          string
+	EnqueueReclaims, ClaimReclaims, FinishReclaims                                                                                                                  string
 	Enqueue, NextNode, DueTasks, ClaimTask, TakeOver, Unclaim, Hasten, Finish, FinishSome, Postpone, Depth, CountReclaims                                           string
 	AcquireLease, LeaseOwner, RenewLease, ReleaseLease                                                                                                              string
 	InsertSession, IDInUse, FileExists, Session, SessionAlive, SessionSize, SetSessionSize, SessionParts, RemoveSession, SlideSession                               string
