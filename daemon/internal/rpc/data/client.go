@@ -118,6 +118,10 @@ func (c *Client) fellBack(err error) bool {
 	return true
 }
 
+// refused reports whether the node did not accept a proof. Over gRPC a wrong token is refused as well; the proof may only be too
+// old, because the node's clock was set.
+func refused(err error) bool { return errors.Is(err, store.Denied) }
+
 // wrong translates an error of a connection.
 func (c *Client) wrong(ctx context.Context, err error) error {
 	if ended := rpc.EndOf(ctx, 0); ended != nil {

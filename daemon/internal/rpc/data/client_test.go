@@ -245,6 +245,33 @@ func TestClient_NoticesThatTheNodeWasRestarted(t *testing.T) {
 	stop()
 }
 
+func TestClient_TakesGRPCWhenTheClockOfTheNodeIsSet(t *testing.T) {
+	t.Parallel()
+	var ahead atomic.Int64
+	kept, node := mem.NewChunks(), store.NewNodeID()
+	l := rpctest.Listen(t)
+	rpctest.Serve(t, chunks.NewServer(chunks.ServerConfig{
+		ServerConfig: rpc.ServerConfig{JoinToken: joinToken, Log: rpctest.Quiet()}, Chunks: kept, Node: node,
+		Beside: data.NewServer(data.ServerConfig{
+			Chunks: kept, Node: node, JoinToken: joinToken, Log: rpctest.Quiet(),
+			Now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) },
+		}),
+	}), l)
+	d := &dialed{}
+	client, log := dialTo(t, served{address: l.Addr().String(), node: node}, d)
+	for n, set := range []time.Duration{0, time.Hour, -24 * time.Hour} {
+		ahead.Store(int64(set))
+		for range 3 { // the first calls meet connections that know an older time
+			id := store1(t, client, []byte("small"))
+			got, err := read(t, client, id)
+			require.NoError(t, err)
+			require.Equal(t, "small", string(got))
+		}
+		require.LessOrEqual(t, int(d.count.Load()), 2*(n+1), "later ones have new connections")
+	}
+	require.Empty(t, log.String())
+}
+
 func TestClient_AnUnreachableNodeIsUnavailableAtOnce(t *testing.T) {
 	t.Parallel()
 	l := rpctest.Listen(t)

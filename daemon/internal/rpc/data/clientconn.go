@@ -25,7 +25,8 @@ type clientConn struct {
 	pool   *pool // that counts it; nil: none
 	in     *bufio.Reader
 	nonce  [nonceSize]byte
-	skew   int64 // seconds: the node's time less ours, when it was opened
+	opened time.Time // with the reading of the monotonic clock, so that it does not matter when this host's clock is set
+	time   int64     // of the node then, Unix seconds
 	head   [headSize]byte
 	once   sync.Once // of discard
 }
@@ -68,13 +69,13 @@ func (c *clientConn) greet(ctx context.Context) error {
 		return misbehaved("another greeting")
 	}
 	copy(c.nonce[:], b[len(Magic):])
-	c.skew = int64(le.Uint64(b[len(Magic)+nonceSize:])) - time.Now().Unix()
+	c.opened, c.time = time.Now(), int64(le.Uint64(b[len(Magic)+nonceSize:]))
 	return c.SetDeadline(time.Time{})
 }
 
 // request encodes a head on the connection.
 func (c *clientConn) request(ctx context.Context, b []byte, h head) []byte {
-	h.node, h.time, h.request = c.client.config.Node, time.Now().Unix()+c.skew, telemetry.Request(ctx)
+	h.node, h.time, h.request = c.client.config.Node, c.time+int64(time.Since(c.opened).Seconds()), telemetry.Request(ctx)
 	return h.append(b, c.client.keys.at(h.time), c.nonce[:])
 }
 
@@ -136,9 +137,12 @@ func (c *clientConn) storedInfo(a answer, id store.ChunkID, label chunk.Label) (
 	return info, nil
 }
 
-// alive reports whether an idle connection can be used: the node has neither closed it nor sent anything.
+// maxLife is how long a connection is used, so that clocks which run at different speeds do not matter.
+const maxLife = 10 * time.Minute
+
+// alive reports whether an idle connection can be used: it is not too old, and the node has neither closed it nor sent anything.
 func (c *clientConn) alive() bool {
-	if c.in.Buffered() > 0 {
+	if c.in.Buffered() > 0 || time.Since(c.opened) > maxLife {
 		return false
 	}
 	return !hasBytes(c.Conn)

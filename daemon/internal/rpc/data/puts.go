@@ -83,7 +83,7 @@ func (q *putQueue) put(ctx context.Context, spec chunk.Spec, u chunk.Unit, label
 		}
 		<-p.done
 	}
-	if errors.Is(p.err, errCrowded) || q.client.fellBack(p.err) {
+	if refused(p.err) || errors.Is(p.err, errCrowded) || q.client.fellBack(p.err) {
 		return q.client.Client.PutSmall(ctx, spec, chunk.Unit{Data: u.Data, CRC: u.CRC, Owner: p}, label)
 	}
 	p.Release()
@@ -175,6 +175,10 @@ func (q *putQueue) take() ([]*put, *putConn) {
 	if n == 0 {
 		q.sending = false
 		return nil, nil
+	}
+	if q.conn != nil && time.Since(q.conn.opened) > maxLife {
+		q.conn.discard() // nothing on it is unanswered
+		q.conn = nil
 	}
 	group := slices.Clone(q.waiting[:n])
 	q.waiting = slices.Delete(q.waiting, 0, n)

@@ -140,7 +140,7 @@ func (d damaged) Unwrap() error { return d.error }
 // its checksum: over gRPC the node compares it, too, and says so if the chunk is damaged.
 func (r *reader) fallBack(err error) bool {
 	_, bad := errors.AsType[damaged](err)
-	if !bad && !errors.Is(err, errCrowded) && !r.client.fellBack(err) {
+	if !bad && !refused(err) && !errors.Is(err, errCrowded) && !r.client.fellBack(err) {
 		return false
 	}
 	if bad && errors.Is(err, store.Corrupt) {
