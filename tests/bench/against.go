@@ -50,7 +50,7 @@ type sample struct {
 
 // compare measures rows with both sets of programs. Each has one cluster for all pairs, so that both have the same
 // history; they run alternately (new old, old new, ...), so that changes of the machine's speed affect both.
-func (r *Report) compare(ctx context.Context, s settings, setup, dir, bin string) error {
+func (r *Report) compare(ctx context.Context, s settings, setup, dir, bin string) (err error) {
 	chosen := chooseRows(s.rows)
 	if err := checkRoom(dir, chosen, s.pairs); err != nil {
 		return err
@@ -64,6 +64,12 @@ func (r *Report) compare(ctx context.Context, s settings, setup, dir, bin string
 		defer os.RemoveAll(one.dir)
 		defer one.c.Close()
 		sides[i] = one
+	}
+	if s.full {
+		if s.cache, err = newCacheFiller(dir); err != nil {
+			return err
+		}
+		defer s.cache.close()
 	}
 	for _, row := range chosen {
 		c, err := comparePairs(ctx, s, row, sides)
@@ -185,6 +191,11 @@ func measureSide(ctx context.Context, s settings, r row, one *side, sides [2]*si
 	}
 	if err := idle(ctx, sides); err != nil {
 		return sample{}, err
+	}
+	if s.cache != nil {
+		if err := s.cache.fill(ctx); err != nil {
+			return sample{}, err
+		}
 	}
 	if _, err := one.peak(); err != nil {
 		return sample{}, err

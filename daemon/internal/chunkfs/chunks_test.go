@@ -37,6 +37,7 @@ func TestContract(t *testing.T) {
 		"all are files":      {PackBelow: 1},
 		"tiny segments":      {SegmentSize: 10_000, CompactRate: 1 << 40},
 		"no memory to spare": {BufferLimit: 1},
+		"a full page cache":  {PackBelow: 1, MemoryShort: func() bool { return true }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

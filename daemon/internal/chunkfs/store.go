@@ -58,6 +58,8 @@ type Config struct {
 	// Salt returns the random number of a new segment; nil: a cryptographic one.
 	// For tests that compare bytes.
 	Salt func() uint64
+	// MemoryShort tells whether the page cache has used up the machine's memory. Default: what the system says.
+	MemoryShort func() bool
 }
 
 func (c *Config) fill() error {
@@ -72,6 +74,10 @@ func (c *Config) fill() error {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.MemoryShort == nil {
+		m := new(disk.Memory)
+		c.MemoryShort = func() bool { return m.Short(time.Now()) }
 	}
 	if c.Salt == nil {
 		c.Salt = randomSalt

@@ -3,6 +3,7 @@ package vfs
 import (
 	"errors"
 	"io"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -59,6 +60,39 @@ func advance(bufs [][]byte, n int) [][]byte {
 		bufs[0] = bufs[0][n:]
 	}
 	return bufs
+}
+
+// dontCache is RWF_DONTCACHE, which Linux has since 6.14 for some file systems.
+const dontCache = 0x80
+
+// cannotUncache is set when the kernel or the file system has refused dontCache.
+var cannotUncache atomic.Bool
+
+// WriteAtUncached implements Uncached.
+func (f osFile) WriteAtUncached(p []byte, off int64) (written int, err error) {
+	if cannotUncache.Load() {
+		return f.WriteAt(p, off)
+	}
+	err = f.control("pwritev2", func(fd int) error {
+		for written < len(p) {
+			n, err := unix.Pwritev2(fd, [][]byte{p[written:]}, off+int64(written), dontCache)
+			switch {
+			case errors.Is(err, unix.EINTR):
+				continue
+			case err != nil:
+				return err
+			case n == 0:
+				return io.ErrShortWrite
+			}
+			written += n
+		}
+		return nil
+	})
+	if written == 0 && (errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EINVAL)) {
+		cannotUncache.Store(true)
+		return f.WriteAt(p, off)
+	}
+	return written, err
 }
 
 func (f osFile) Preallocate(size int64) error {

@@ -76,6 +76,13 @@ type File interface {
 	Lock() error
 }
 
+// Uncached is an optional capability of a File.
+type Uncached interface {
+	// WriteAtUncached is WriteAt of bytes that nothing will read soon: the system writes them to the disk at once, and drops
+	// them from its cache then. Where the system cannot do that, it is WriteAt.
+	WriteAtUncached(p []byte, off int64) (int, error)
+}
+
 // Sized is the size of an open file and the room that it has on the disk.
 type Sized interface {
 	// Size is the size in bytes.

@@ -232,3 +232,30 @@ func TestOpenOSOnAFile(t *testing.T) {
 	_, err = vfs.OpenOS(filepath.Join(file, "below"))
 	require.Error(t, err)
 }
+
+// What is written past the cache is there at once, and with the bytes around it.
+func TestWriteAtUncached(t *testing.T) {
+	t.Parallel()
+	fs, err := vfs.OpenOS(t.TempDir())
+	require.NoError(t, err)
+	defer fs.Close()
+	f, err := fs.Create("file")
+	require.NoError(t, err)
+	defer f.Close()
+	u, ok := f.(vfs.Uncached)
+	require.True(t, ok)
+	want := bytes.Repeat([]byte("0123456789"), 50_000)
+	for _, piece := range []struct{ from, to int }{{0, 1}, {1, 4096}, {4096, 300_001}, {300_001, len(want)}, {17, 4097}} {
+		n, err := u.WriteAtUncached(want[piece.from:piece.to], int64(piece.from))
+		require.NoError(t, err)
+		require.Equal(t, piece.to-piece.from, n)
+	}
+	got := make([]byte, len(want))
+	_, err = f.ReadAt(got, 0)
+	require.NoError(t, err)
+	require.True(t, bytes.Equal(want, got))
+	require.NoError(t, f.Datasync())
+	require.NoError(t, f.Close())
+	_, err = u.WriteAtUncached([]byte("x"), 0)
+	require.Error(t, err)
+}
