@@ -87,9 +87,7 @@ func (x *Index) Put(id store.ChunkID, e Entry) (before Entry, was bool) {
 	s := x.shard(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	before, was = s.entries.get(id)
-	s.entries.put(id, e)
-	return before, was
+	return s.entries.put(id, e)
 }
 
 // RemoveAt removes the entry at a place, or the duplicate there. was reports whether it

@@ -57,15 +57,18 @@ func (t *table) get(id store.ChunkID) (e Entry, ok bool) {
 	return t.entries[at], ok // a free slot has the zero entry
 }
 
-func (t *table) put(id store.ChunkID, e Entry) {
+// put sets the entry of an id and returns the previous one.
+func (t *table) put(id store.ChunkID, e Entry) (before Entry, was bool) {
 	if (t.n+1)*tableFullDen > len(t.ids)*tableFullNum {
 		t.grow()
 	}
-	at, found := t.slot(id)
-	if !found {
+	at, was := t.slot(id)
+	if !was {
 		t.n++
 	}
+	before = t.entries[at] // a free slot has the zero entry
 	t.ids[at], t.entries[at] = id, e
+	return before, was
 }
 
 func (t *table) grow() {
