@@ -34,7 +34,7 @@ func TestHalfADeleteShowsTheCopy(t *testing.T) {
 	stale.Target, stale.TargetSalt, stale.At.Off = format.Place{Seg: 1, Off: 64}, 77, 208
 	var deletions []tombstone
 	for _, records := range [][]format.Record{{at(1, 64)}, {at(2, 64)}, {deletion, useless, stale}} {
-		deletions = s.apply(records, deletions)
+		deletions = s.apply(&format.Segment{Records: records}, deletions)
 	}
 	s.applyDeletions(deletions, nil)
 	e, ok := s.index.Find(id, nil)

@@ -152,8 +152,7 @@ func (m *rewriter) run(ctx context.Context) error {
 		return disk.Translate("Compact", store.ChunkID{}, err)
 	}
 	_, end := m.s.table.Sizes(m.seg)
-	for i := range read.Records {
-		r := &read.Records[i]
+	for r := range read.All() {
 		if int64(r.At.Off) >= end {
 			break // part of a write that was undone
 		}

@@ -69,7 +69,7 @@ func (s *Store) emptyTmp(context.Context) error {
 // readSegments reads all segments and adds their records to the index.
 func (s *Store) readSegments(ctx context.Context) error {
 	var deletions []tombstone
-	suspects, err := s.log.Recover(ctx, func(records []format.Record) { deletions = s.apply(records, deletions) })
+	suspects, err := s.log.Recover(ctx, func(read *format.Segment) { deletions = s.apply(read, deletions) })
 	if err != nil {
 		return err
 	}
@@ -94,9 +94,8 @@ func (t *tombstone) record() *format.Record {
 }
 
 // apply adds the chunks of a segment to the index, and appends its tombstones. Segments are applied oldest first.
-func (s *Store) apply(records []format.Record, deletions []tombstone) []tombstone {
-	for i := range records {
-		rec := &records[i]
+func (s *Store) apply(read *format.Segment, deletions []tombstone) []tombstone {
+	for rec := range read.All() {
 		if rec.Kind == format.KindTombstone {
 			deletions = append(deletions, tombstone{rec.Info.ID, rec.At, rec.Target, rec.TargetSalt, rec.Head})
 			continue

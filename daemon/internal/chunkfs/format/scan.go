@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"errors"
 	"io"
+	"iter"
 
 	"github.com/ringstore/ringstore/daemon/internal/chunk"
 )
@@ -17,8 +18,8 @@ const (
 // Segment is the decoded content of a segment's file.
 type Segment struct {
 	Salt    Salt     // 0 when it cannot be determined
-	Records []Record // in order, including those with BadData
-	Whole   bool     // the records come from an intact index
+	Records []Record // those that a scan found, in order, including those with BadData; none if Whole
+	Whole   bool     // the records come from an intact index, and All decodes them
 	Foreign bool     // the file is a segment with another number; nothing else is set
 	End     int64    // where the last record ends
 
@@ -27,6 +28,30 @@ type Segment struct {
 	// be zeroed before records follow, so that a later scan does not report them as damage.
 	Torn   []Span
 	Damage Damage
+
+	number  uint32
+	entries []byte // the encoded index if Whole: a seventh of the memory of decoded records
+}
+
+// Len is the number of records.
+func (s *Segment) Len() int { return len(s.Records) + len(s.entries)/indexEntrySize }
+
+// All yields the records in order. A record is valid until the next one.
+func (s *Segment) All() iter.Seq[*Record] {
+	return func(yield func(*Record) bool) {
+		for i := range s.Records {
+			if !yield(&s.Records[i]) {
+				return
+			}
+		}
+		var r Record
+		for rest := s.entries; len(rest) > 0; rest = rest[indexEntrySize:] {
+			r = parseIndexEntry(rest, s.number)
+			if !yield(&r) {
+				return
+			}
+		}
+	}
 }
 
 // Span is a range of a file, in bytes; To is exclusive.
@@ -89,13 +114,10 @@ func readIndex(f io.ReaderAt, number uint32, size int64) (s Segment, ok bool) {
 	if ReadFull(f, lines, at) != nil || chunk.CRC32C(lines) != le.Uint32(foot[40:]) {
 		return s, false
 	}
-	s = Segment{Salt: Salt(le.Uint64(foot[32:])), Records: make([]Record, 0, count), Whole: true}
-	for ; len(lines) > 0; lines = lines[indexEntrySize:] {
-		s.Records = append(s.Records, parseIndexEntry(lines, number))
-	}
-	last := &s.Records[count-1]
-	s.End = int64(last.At.Off) + last.Size()
-	return s, true
+	last := parseIndexEntry(lines[(count-1)*indexEntrySize:], number)
+	return Segment{
+		Salt: Salt(le.Uint64(foot[32:])), Whole: true, End: int64(last.At.Off) + last.Size(), number: number, entries: lines,
+	}, true
 }
 
 // window reads a segment's file in large blocks and remembers the last one.

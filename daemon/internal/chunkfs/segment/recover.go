@@ -18,7 +18,7 @@ import (
 //
 // Damage does not stop it: what cannot be read is reported in the log and left out. It returns only errors that are
 // unrelated to the disk.
-func (l *Log) Recover(ctx context.Context, each func([]format.Record)) (suspects []format.Record, err error) {
+func (l *Log) Recover(ctx context.Context, each func(*format.Segment)) (suspects []format.Record, err error) {
 	entries, err := l.fs.ReadDir("segments")
 	if err != nil {
 		// Without the names the next segment could reuse the number of an existing one.
@@ -63,7 +63,7 @@ func parseName(name string) (uint32, bool) {
 // recovery is a Recover in progress.
 type recovery struct {
 	*Log
-	each     func([]format.Record)
+	each     func(*format.Segment)
 	suspects []format.Record
 }
 
@@ -97,7 +97,7 @@ func (r *recovery) read(number uint32, newest bool) error {
 	switch {
 	case isSpare && newest && r.resumeSpare(seg, &read):
 		// its bytes are counted when it is closed
-	case len(read.Records) == 0 && !read.Damage.Any():
+	case read.Len() == 0 && !read.Damage.Any():
 		_ = f.Close()
 		return r.dropEmpty(number, newest)
 	default:
@@ -111,7 +111,7 @@ func (r *recovery) read(number uint32, newest bool) error {
 	if read.Damage.Any() {
 		r.report(seg, &read.Damage)
 	}
-	r.each(read.Records)
+	r.each(&read)
 	return nil
 }
 
@@ -134,14 +134,14 @@ func (l *Log) finish(seg *Segment, read *format.Segment) error {
 	if read.Whole || !clean && len(read.Torn) == 0 || l.disk.Check() != nil {
 		return nil
 	}
-	l.log.Info("segment was open; closed after its last complete record", "segment", Name(seg.Number), "records", len(read.Records), "end", seg.size)
+	l.log.Info("segment was open; closed after its last complete record", "segment", Name(seg.Number), "records", read.Len(), "end", seg.size)
 	if n := len(read.Torn); n > 0 {
 		l.log.Warn("the last write to a segment was interrupted: its incomplete records were not acknowledged and are dropped",
 			"segment", Name(seg.Number), "places", n, "from", read.Torn[0].From, "to", read.Torn[n-1].To)
 	}
 	var lines []byte
-	for i := range read.Records {
-		lines = format.AppendIndexEntry(lines, &read.Records[i])
+	for rec := range read.All() {
+		lines = format.AppendIndexEntry(lines, rec)
 	}
 	err := l.withWritable(seg, func(f vfs.File) error {
 		if err := zeroTorn(f, read.Torn, read.End, l.zeros, !clean); err != nil {
@@ -218,8 +218,7 @@ func (l *Log) resumeSpare(seg *Segment, read *format.Segment) bool {
 	}
 	seg.closed = false
 	sp.seg, sp.file, sp.end, sp.index = seg, f, read.End, nil
-	for i := range read.Records {
-		rec := &read.Records[i]
+	for rec := range read.All() {
 		sp.batch = max(sp.batch, rec.Batch)
 		sp.index = format.AppendIndexEntry(sp.index, rec)
 	}
