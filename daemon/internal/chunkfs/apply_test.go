@@ -24,7 +24,7 @@ func TestHalfADeleteShowsTheCopy(t *testing.T) {
 	}
 	var segments []*segment.Segment
 	for n := uint32(1); n <= 3; n++ {
-		segments = append(segments, segment.New(n, format.Salt(n), nil))
+		segments = append(segments, segment.New(n, format.Salt(n)))
 		s.table.Add(segments[n-1])
 	}
 	deletion := format.Record{Kind: format.KindTombstone, At: format.Place{Seg: 3, Off: 64}, Head: format.TombstoneSize, Target: format.Place{Seg: 2, Off: 64}, TargetSalt: 2, Content: format.Content{Info: chunk.Info{ID: id}}}

@@ -2,6 +2,8 @@ package chunkfs
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"time"
 
 	"github.com/ringstore/ringstore/daemon/internal/chunk"
@@ -144,7 +146,17 @@ type rewriter struct {
 
 func (m *rewriter) run(ctx context.Context) error {
 	defer m.unlock()
-	read, err := format.LoadSegment(m.seg.File, m.seg.Number)
+	m.seg.Acquire()
+	defer m.seg.Release()
+	f, err := m.seg.Open()
+	if errors.Is(err, fs.ErrNotExist) {
+		m.s.keepDamaged(m.seg, "its file does not exist")
+		return nil
+	}
+	if err != nil {
+		return disk.Translate("Compact", store.ChunkID{}, err)
+	}
+	read, err := format.LoadSegment(f, m.seg.Number)
 	if err == nil && disk.Passes(read.Damage.Cause) {
 		err = read.Damage.Cause
 	}
@@ -239,7 +251,7 @@ func (m *rewriter) preferSound(r *format.Record) {
 	m.s.table.BecameGarbage(e)
 }
 
-// read returns a verified copy of a record, ready to be appended.
+// read returns a verified copy of a record, ready to be appended. The segment is acquired, so its source is not closed.
 func (m *rewriter) read(r *format.Record) (*format.Record, error) {
 	e, _ := m.s.index.Find(r.Info.ID, nil)
 	src, err := packedSource(m.seg, r.Info.ID, e)
@@ -305,5 +317,5 @@ func (s *Store) removeSegment(seg *segment.Segment) error {
 	s.table.Drop(seg)
 	_, size := s.table.Sizes(seg)
 	s.space.Add(-size)
-	return disk.Translate("Compact", store.ChunkID{}, seg.Release())
+	return nil
 }

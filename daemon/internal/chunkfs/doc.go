@@ -50,6 +50,7 @@
 //	segment.Log.mu  the queue of records; not held during I/O
 //	shard.mu        the index entries of one first byte
 //	segment.Table.mu the table of segments and what is live in each
+//	segment.files.mu which files of segments are open, and in use; not held during I/O
 //	space.Account   bytes reserved and used
 //
 // The leader of the log holds no lock; the requests that it writes hold their id locks.

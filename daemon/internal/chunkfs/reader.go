@@ -28,27 +28,46 @@ type source struct {
 // errReaderClosed is returned by a reader that is used after its end.
 var errReaderClosed error = store.Errorf(store.Canceled, "the reader was closed")
 
+// maxLookups is how often a chunk is looked up whose segment was removed before its file was opened. Each further one takes another
+// compaction between the look-up and the opening of a file.
+const maxLookups = 8
+
 // source opens a chunk and checks everything but its data. The caller closes it.
 func (s *Store) source(id store.ChunkID) (source, error) {
-	var seg *segment.Segment
-	e, ok := s.index.Find(id, func(e index.Entry) {
-		if !e.IsFile() {
-			seg = s.table.Acquire(e.Seg)
+	var before index.Entry // the place whose segment had no file
+	for range maxLookups {
+		var seg *segment.Segment
+		e, ok := s.index.Find(id, func(e index.Entry) {
+			if !e.IsFile() {
+				seg = s.table.Acquire(e.Seg)
+			}
+		})
+		switch {
+		case !ok && !s.folders.unlisted(id):
+			return source{}, fs.ErrNotExist
+		case !ok, e.IsFile():
+			return s.fileSource(id)
+		case seg == nil:
+			return source{}, withoutSegment(id, e)
 		}
-	})
-	switch {
-	case !ok && !s.folders.unlisted(id):
-		return source{}, fs.ErrNotExist
-	case !ok, e.IsFile():
-		return s.fileSource(id)
-	case seg == nil:
-		return source{}, disk.Corrupt(id, "%s, which holds it, does not exist", segment.Name(e.Seg))
+		src, err := packedSource(seg, id, e)
+		if err == nil {
+			return src, nil
+		}
+		seg.Release()
+		if !errors.Is(err, fs.ErrNotExist) {
+			return source{}, err
+		}
+		if e == before { // compaction moves what is live before it removes a segment
+			return source{}, withoutSegment(id, e)
+		}
+		before = e
 	}
-	src, err := packedSource(seg, id, e)
-	if err != nil {
-		return source{}, errors.Join(err, seg.Release())
-	}
-	return src, nil
+	return source{}, store.Errorf(store.Unavailable, "compaction moved it during each of %d look-ups", maxLookups).WithItem(id)
+}
+
+func withoutSegment(id store.ChunkID, e index.Entry) error {
+	return disk.Corrupt(id, "%s, which holds it, does not exist", segment.Name(e.Seg))
 }
 
 func (s *Store) fileSource(id store.ChunkID) (source, error) {
@@ -63,9 +82,14 @@ func (s *Store) fileSource(id store.ChunkID) (source, error) {
 	return source{Content: c, file: f, dataAt: format.FileDataAt, close: f.Close}, nil
 }
 
+// packedSource opens a chunk in a segment, which the caller has acquired. Closing it releases the segment.
 func packedSource(seg *segment.Segment, id store.ChunkID, e index.Entry) (source, error) {
+	f, err := seg.Open()
+	if err != nil {
+		return source{}, err
+	}
 	head := make([]byte, e.Head)
-	if err := format.ReadFull(seg.File, head, int64(e.Off)); err != nil {
+	if err := format.ReadFull(f, head, int64(e.Off)); err != nil {
 		return source{}, err
 	}
 	r, ok := format.ParseHeader(head, e.Place(), seg.Salt)
@@ -75,7 +99,11 @@ func packedSource(seg *segment.Segment, id store.ChunkID, e index.Entry) (source
 	case r.Info.ID != id || r.Kind != format.KindChunk:
 		return source{}, disk.Corrupt(id, "the record in segment %08x at %d holds another chunk: %s", e.Seg, e.Off, r.Info.ID)
 	}
-	return source{Content: r.Content, file: seg.File, dataAt: int64(e.Off) + r.Head, close: seg.Release}, nil
+	closed := func() error {
+		seg.Release()
+		return nil
+	}
+	return source{Content: r.Content, file: f, dataAt: int64(e.Off) + r.Head, close: closed}, nil
 }
 
 // sound reports whether the whole chunk matches its checksums.

@@ -30,6 +30,8 @@ const (
 	DefaultBufferLimit = 64 << 20
 	DefaultCompactRate = 32 << 20
 	DefaultSpare       = 4 << 20 // room for 58,000 deletions
+
+	DefaultOpenSegments = 512 // 128 GiB of small chunks
 )
 
 // Config configures Open. Zero fields take the defaults.
@@ -47,6 +49,8 @@ type Config struct {
 	CompactRate int64 // bytes per second that compaction may copy
 
 	Buffers *bufpool.Pool // nil: its own
+
+	OpenSegments int // files of segments that are kept open while they are not in use
 
 	Spare int64 // bytes preallocated for deletions on a full disk; negative: none
 
@@ -68,6 +72,7 @@ func (c *Config) fill() error {
 	c.BufferLimit = cmp.Or(c.BufferLimit, DefaultBufferLimit)
 	c.CompactRate = cmp.Or(c.CompactRate, DefaultCompactRate)
 	c.Spare = cmp.Or(c.Spare, DefaultSpare)
+	c.OpenSegments = cmp.Or(c.OpenSegments, DefaultOpenSegments)
 	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
 	if c.Buffers == nil {
 		c.Buffers = bufpool.New()
@@ -87,8 +92,8 @@ func (c *Config) fill() error {
 		return store.Errorf(store.Invalid, "chunkfs: packing below %d bytes is not within 1..%d", c.PackBelow, format.MaxPackBelow)
 	case c.SegmentSize < format.SegmentHeaderSize || c.SegmentSize > 1<<30:
 		return store.Errorf(store.Invalid, "chunkfs: a segment size of %d bytes is not within %d..%d", c.SegmentSize, format.SegmentHeaderSize, 1<<30)
-	case c.Reserve < 0 || c.Limit < 0 || c.BufferLimit < 0 || c.CompactRate < 0:
-		return store.Errorf(store.Invalid, "chunkfs: a negative reserve, limit or rate")
+	case c.Reserve < 0 || c.Limit < 0 || c.BufferLimit < 0 || c.CompactRate < 0 || c.OpenSegments < 0:
+		return store.Errorf(store.Invalid, "chunkfs: a negative reserve, limit, rate or number of files")
 	case c.Spare > 1<<30:
 		return store.Errorf(store.Invalid, "chunkfs: a spare segment of %d bytes is over %d", c.Spare, 1<<30)
 	}
@@ -185,7 +190,7 @@ func assemble(cfg Config) *Store {
 		fs:    cfg.FS,
 		disk:  disk.NewHealth(cfg.Log),
 		index: index.New(),
-		table: segment.NewTable(),
+		table: segment.NewTable(cfg.FS, cfg.OpenSegments),
 		space: space.New(space.Config{Measure: cfg.FS.Space, Now: cfg.Now, Reserve: cfg.Reserve, Limit: cfg.Limit}),
 		ids:   idLocks{held: map[store.ChunkID]chan struct{}{}},
 		wake:  make(chan struct{}, 1),
@@ -252,9 +257,11 @@ func (s *Store) Close() error {
 
 // free releases what Open acquired, also after an incomplete Open.
 func (s *Store) free() error {
-	err := errors.Join(s.log.Free(), s.table.CloseAll())
+	s.log.Free()
+	s.table.CloseAll()
+	var err error
 	if s.lock != nil {
-		err = errors.Join(err, s.lock.Close())
+		err = s.lock.Close()
 	}
 	return disk.Translate("Close", store.ChunkID{}, errors.Join(err, s.fs.Close()))
 }

@@ -60,7 +60,8 @@ type Log struct {
 
 	// Used by the leader only:
 	next   uint32   // number of the next segment
-	active *Segment // nil before the first record
+	active *Segment // nil before the first record; acquired
+	file   vfs.File // of the active segment, for reading and writing
 	end    int64    // offset of the next record
 	zeroed int64    // the file's bytes from end to here are zeros
 	batch  uint64   // number of the last batch
@@ -236,11 +237,11 @@ func (l *Log) put(end int64, withZeros bool) error {
 		vec = append(vec, l.zeroesFrom(end))
 		l.vec = vec
 	}
-	n, err := l.active.File.WritevAt(vec, l.end)
+	n, err := l.file.WritevAt(vec, l.end)
 	if err == nil {
 		// A failed sync cannot be undone unless the disk is merely full: what reached the
 		// disk is unknown.
-		err = l.active.File.Datasync()
+		err = l.file.Datasync()
 	}
 	if err == nil {
 		clear(vec)
@@ -303,12 +304,13 @@ func (l *Log) room(size int64) error {
 // every removal of a segment that a killed process did not sync.
 func (l *Log) start() error {
 	salt := l.salt()
-	f, err := createSegment(l.fs, l.next, salt, nil)
+	f, err := l.table.files.openWith(func() (vfs.File, error) { return createSegment(l.fs, l.next, salt, nil) })
 	if err != nil {
 		return l.disk.Judge(store.ChunkID{}, err)
 	}
 	if err := l.fs.SyncDir("segments"); err != nil {
 		_ = f.Close()
+		l.table.files.forget()
 		if disk.IsFull(err) {
 			_ = l.fs.Remove(Name(l.next)) // if that fails, the next start removes it
 			l.next++
@@ -316,9 +318,9 @@ func (l *Log) start() error {
 		}
 		return l.disk.Fail(err)
 	}
-	l.active = New(l.next, salt, f)
+	l.active, l.file = New(l.next, salt), f
 	l.active.size = format.SegmentHeaderSize
-	l.table.Add(l.active)
+	l.table.addOpen(l.active, f)
 	l.space.Add(format.SegmentHeaderSize)
 	l.next++
 	l.end, l.zeroed, l.batch, l.index = format.SegmentHeaderSize, format.SegmentHeaderSize, 0, l.index[:0]
@@ -343,7 +345,7 @@ func createSegment(fs vfs.FS, number uint32, salt format.Salt, rest [][]byte) (v
 // Seal ends the active segment with its index, so that the next start reads only that.
 // On a full disk the segment stays without an index, and the next start scans it.
 func (l *Log) seal() error {
-	if err := writeSegmentEnd(l.active, l.active.File, l.index, l.end); err != nil && !disk.IsFull(err) {
+	if err := writeSegmentEnd(l.active, l.file, l.index, l.end); err != nil && !disk.IsFull(err) {
 		return l.disk.Fail(err)
 	}
 	l.close()
@@ -353,8 +355,14 @@ func (l *Log) seal() error {
 // close ends the active segment without writing to it.
 func (l *Log) close() {
 	l.table.Seal(l.active)
-	l.active = nil
+	l.release()
 	l.sealed()
+}
+
+// release ends the log's use of the active segment.
+func (l *Log) release() {
+	l.active.Release()
+	l.active, l.file = nil, nil
 }
 
 // Retire closes the active segment when nothing in it is live, so that it can be removed.
@@ -398,9 +406,9 @@ func (l *Log) undo(err error) error {
 	if !disk.IsFull(err) {
 		return l.disk.Fail(err)
 	}
-	cut := l.active.File.Truncate(l.end)
+	cut := l.file.Truncate(l.end)
 	if cut == nil {
-		cut = l.active.File.Datasync()
+		cut = l.file.Datasync()
 	}
 	l.zeroed = l.end
 	switch {
@@ -423,12 +431,14 @@ func (l *Log) Close() error {
 	return l.seal()
 }
 
-// Free closes the files that the table does not hold, without writing to them.
-func (l *Log) Free() error {
-	if sp := &l.spare; sp.seg != nil && sp.file != sp.seg.File {
-		return sp.file.Close()
+// Free ends the log's use of its files, without writing to them.
+func (l *Log) Free() {
+	if l.active != nil {
+		l.release()
 	}
-	return nil
+	if l.spare.seg != nil {
+		l.spare.release()
+	}
 }
 
 // Waiting is the number of callers that wait for this batch or the next.

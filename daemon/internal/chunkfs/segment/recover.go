@@ -80,34 +80,32 @@ func (r *recovery) read(number uint32, newest bool) error {
 		load = format.LoadNewestSegment
 	}
 	read, err := load(f, number)
+	_ = f.Close() // it was only read
 	if err == nil && disk.Passes(read.Damage.Cause) {
 		err = read.Damage.Cause
 	}
 	switch {
 	case err != nil:
-		_ = f.Close()
 		return r.disk.Unreadable(name, err)
 	case read.Foreign:
 		r.log.Warn("the segment has the header of another number, ignored", "segment", name)
-		return f.Close()
+		return nil
 	}
-	seg := New(number, read.Salt, f)
+	seg := New(number, read.Salt)
 	seg.closed, seg.size = true, read.End
 	isSpare := number&spareBit != 0
 	switch {
 	case isSpare && newest && r.resumeSpare(seg, &read):
-		// its bytes are counted when it is closed
+		// it is in the table, and its bytes are counted when it is closed
 	case read.Len() == 0 && !read.Damage.Any():
-		_ = f.Close()
 		return r.dropEmpty(number, newest)
 	default:
 		r.space.Add(seg.size)
 		if err := r.finish(seg, &read); err != nil {
-			_ = f.Close()
 			return err
 		}
+		r.table.Add(seg)
 	}
-	r.table.Add(seg)
 	if read.Damage.Any() {
 		r.report(seg, &read.Damage)
 	}
@@ -199,24 +197,28 @@ func zeroTorn(f vfs.File, torn []format.Span, end int64, zeros []byte, behind bo
 // was sealed, is damaged, or was never complete.
 func (l *Log) resumeSpare(seg *Segment, read *format.Segment) bool {
 	sp := &l.spare
-	size, err := seg.File.Size()
-	if err != nil || sp.size == 0 || size < sp.size || read.Whole || read.Salt == 0 || read.Damage.Any() || l.disk.TakesNothing() {
+	if sp.size == 0 || read.Whole || read.Salt == 0 || read.Damage.Any() || l.disk.TakesNothing() {
 		return false
 	}
-	f, err := l.fs.Open(Name(seg.Number))
+	f, err := l.table.files.openWith(func() (vfs.File, error) { return l.fs.Open(Name(seg.Number)) })
 	if err != nil {
 		return false
 	}
-	err = zeroTorn(f, read.Torn, read.End, l.zeros, true)
-	if err == nil {
-		err = f.Datasync()
-	}
-	if err != nil {
-		_ = f.Close()
+	size, err := f.Size()
+	ready := err == nil && size >= sp.size
+	if ready {
+		if err = zeroTorn(f, read.Torn, read.End, l.zeros, true); err == nil {
+			err = f.Datasync()
+		}
 		_ = l.judgeStartup(err) // the store works without a spare
+	}
+	if !ready || err != nil {
+		_ = f.Close()
+		l.table.files.forget()
 		return false
 	}
 	seg.closed = false
+	l.table.addOpen(seg, f)
 	sp.seg, sp.file, sp.end, sp.index = seg, f, read.End, nil
 	for rec := range read.All() {
 		sp.batch = max(sp.batch, rec.Batch)

@@ -15,8 +15,8 @@ const spareBit = 1 << 31
 // room in the active segment, and is replaced when half of it is used and there is space
 // again. Only the leader of the log uses it.
 type spare struct {
-	seg   *Segment // nil when none could be created
-	file  vfs.File // the same file, open for writing
+	seg   *Segment // nil when none could be created; acquired
+	file  vfs.File // its file, for reading and writing
 	size  int64    // bytes of a spare segment; 0: spare segments are disabled
 	end   int64    // offset of the next record
 	batch uint64
@@ -75,9 +75,11 @@ func (l *Log) writeSpare(recs []*format.Record) error {
 func (sp *spare) close(l *Log) {
 	l.space.Add(sp.end)
 	l.table.Seal(sp.seg)
-	if sp.file != sp.seg.File {
-		_ = sp.file.Close() // everything that matters was synced
-	}
+	sp.release()
+}
+
+func (sp *spare) release() {
+	sp.seg.Release()
 	sp.seg, sp.file = nil, nil
 }
 
@@ -94,13 +96,16 @@ func (l *Log) renewSpare() error {
 		return err
 	}
 	number, salt := sp.next, l.salt()
-	f, err := createSegment(l.fs, number, salt, zeroPieces(l.zeros, sp.size-format.SegmentHeaderSize))
+	f, err := l.table.files.openWith(func() (vfs.File, error) {
+		return createSegment(l.fs, number, salt, zeroPieces(l.zeros, sp.size-format.SegmentHeaderSize))
+	})
 	if err == nil {
 		if err = f.Datasync(); err == nil {
 			err = l.fs.SyncDir("segments")
 		}
 		if err != nil {
 			_ = f.Close()
+			l.table.files.forget()
 			_ = l.fs.Remove(Name(number))
 		}
 	}
@@ -114,13 +119,14 @@ func (l *Log) renewSpare() error {
 	if sp.seg != nil {
 		if err := writeSegmentEnd(sp.seg, sp.file, sp.index, sp.end); err != nil && !disk.IsFull(err) {
 			_ = f.Close()
+			l.table.files.forget()
 			return l.disk.Fail(err)
 		}
 		sp.close(l)
 	}
-	seg := New(number, salt, f)
+	seg := New(number, salt)
 	seg.size = format.SegmentHeaderSize
-	l.table.Add(seg)
+	l.table.addOpen(seg, f)
 	sp.seg, sp.file, sp.end, sp.batch, sp.index = seg, f, format.SegmentHeaderSize, 0, nil
 	return nil
 }

@@ -2,12 +2,11 @@ package segment
 
 import (
 	"cmp"
-	"errors"
+	"container/list"
 	"fmt"
-	"io/fs"
+	"maps"
 	"slices"
 	"sync"
-	"sync/atomic"
 
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs/format"
 	"github.com/ringstore/ringstore/daemon/internal/chunkfs/index"
@@ -15,12 +14,19 @@ import (
 	"github.com/ringstore/ringstore/daemon/internal/vfs"
 )
 
-// Segment is one file of records. Releasing the last reference closes the file.
+// Segment is one file of records. Readers of the file call Acquire, Open and Release.
 type Segment struct {
 	Number uint32
 	Salt   format.Salt
-	File   vfs.File     // for reading, and of the active segment for writing
-	refs   atomic.Int32 // one for the table while the segment is in it, one for each reader
+
+	files   *files     // of the table that the segment is in
+	opening sync.Mutex // held while the file is opened
+
+	// Guarded by files.mu:
+	file    vfs.File      // nil while it is closed
+	users   int           // calls of Acquire without Release
+	idle    *list.Element // of files.idle, while the file is open and has no users
+	dropped bool          // from the table: the file is not kept open
 
 	// Guarded by Table.mu:
 	size     int64            // bytes of the header and all records
@@ -31,19 +37,9 @@ type Segment struct {
 	damaged  string           // damage beyond single records, as text: the segment is never rewritten or removed; "" for none
 }
 
-// New returns a segment with one reference.
-func New(number uint32, salt format.Salt, f vfs.File) *Segment {
-	s := &Segment{Number: number, Salt: salt, File: f, tombs: map[uint32]int64{}}
-	s.refs.Store(1)
-	return s
-}
-
-// Release returns a reference.
-func (s *Segment) Release() error {
-	if s.refs.Add(-1) > 0 {
-		return nil
-	}
-	return s.File.Close()
+// New returns a segment whose file is closed.
+func New(number uint32, salt format.Salt) *Segment {
+	return &Segment{Number: number, Salt: salt, tombs: map[uint32]int64{}}
 }
 
 // Name is the name of a segment's file in the data directory.
@@ -51,21 +47,26 @@ func Name(number uint32) string { return fmt.Sprintf("segments/%08x.seg", number
 
 // Table holds all segments, with the bytes that are live in each. Safe for concurrent use.
 type Table struct {
+	files *files
+
 	mu  sync.Mutex // guards the map and the marked fields of each segment
 	all map[uint32]*Segment
 }
 
-// NewTable returns an empty table.
-func NewTable() *Table { return &Table{all: map[uint32]*Segment{}} }
+// NewTable returns an empty table, which keeps open up to limit files of segments in fs.
+func NewTable(fs vfs.Opener, limit int) *Table {
+	return &Table{files: newFiles(fs, limit), all: map[uint32]*Segment{}}
+}
 
-// Acquire takes a reference for a reader; nil if there is no such segment. The caller
-// Holds the lock of the shard in which it found the number, so the segment cannot be removed before.
+// Acquire acquires a segment for a reader; nil if there is no such segment. The caller
+// holds the lock of the shard in which it found the number, so the segment cannot leave the table before. Its file can be removed before
+// it is opened.
 func (t *Table) Acquire(number uint32) *Segment {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := t.all[number]
 	if s != nil {
-		s.refs.Add(1)
+		s.Acquire()
 	}
 	return s
 }
@@ -74,11 +75,20 @@ func (t *Table) Acquire(number uint32) *Segment {
 func (t *Table) Add(s *Segment) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	s.files = t.files
 	t.all[s.Number] = s
 }
 
-// Drop removes a segment from the table; tombstones that point into it are garbage from then on.
+// addOpen adds a segment that the caller has acquired, with its file, which openWith counted.
+func (t *Table) addOpen(s *Segment, f vfs.File) {
+	s.file, s.users = f, 1
+	t.Add(s)
+}
+
+// Drop removes a segment from the table; tombstones that point into it are garbage from then on. Its file is closed when the last
+// reader has released it.
 func (t *Table) Drop(s *Segment) {
+	defer t.files.drop(s)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.all, s.Number)
@@ -264,16 +274,13 @@ func (t *Table) Sizes(s *Segment) (live, size int64) {
 	return s.live, s.size
 }
 
-// CloseAll releases the table's references.
-func (t *Table) CloseAll() error {
+// CloseAll empties the table. Files in use are closed by their last user, all others at once.
+func (t *Table) CloseAll() {
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	var errs []error
-	for _, s := range t.all {
-		if err := s.Release(); err != nil && !errors.Is(err, fs.ErrClosed) {
-			errs = append(errs, err)
-		}
-	}
+	all := slices.Collect(maps.Values(t.all))
 	clear(t.all)
-	return errors.Join(errs...)
+	t.mu.Unlock()
+	for _, s := range all {
+		t.files.drop(s)
+	}
 }

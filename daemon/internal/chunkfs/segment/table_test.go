@@ -10,10 +10,10 @@ import (
 
 func TestFewSmallSegmentsStayManyAreMerged(t *testing.T) {
 	t.Parallel()
-	table := NewTable()
+	table := NewTable(nil, 0)
 	for n := uint32(1); n <= smallCount; n++ {
 		require.Empty(t, table.Compactable(1000))
-		seg := New(n, format.Salt(n), nil)
+		seg := New(n, format.Salt(n))
 		seg.size, seg.live, seg.closed = 100, 90, true
 		table.Add(seg)
 	}
