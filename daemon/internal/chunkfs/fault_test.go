@@ -194,17 +194,18 @@ func TestOpenFails(t *testing.T) {
 	left := killed.Clone() // with an open segment
 	require.NoError(t, s.Close())
 	require.NoError(t, vfs.Replace(left, "tmp", "leftover", nil))
-	for n := 0; ; n++ {
-		d, calls := left.Clone(), 0
+	for n := int64(0); ; n++ {
+		d := left.Clone()
+		var calls atomic.Int64 // segments are read in parallel
 		_, err := chunkfs.Open(t.Context(), tiny(vfstest.NewInject(d, func(vfstest.Call) error {
-			if calls++; calls == n+1 {
+			if calls.Add(1) == n+1 {
 				return syscall.EIO
 			}
 			return nil
 		})))
-		if n >= calls {
+		if n >= calls.Load() {
 			require.NoError(t, err)
-			require.Greater(t, n, 25)
+			require.Greater(t, n, int64(25))
 			break
 		}
 		if err == nil { // a close that failed after all was read

@@ -13,8 +13,8 @@ import (
 )
 
 // Recover reads every segment, adds it to the table as closed, and seals those that were open when the previous process ended. It
-// calls each with the records of one segment after the other, oldest first, and keeps none of them, so that a start needs memory for one
-// segment's; it counts no record as live: each passes them to Table.Wrote. It returns what was decoded from damaged headers.
+// calls each with the records of one segment after the other, oldest first, while the next few are read, and keeps none of them;
+// it counts no record as live: each passes them to Table.Wrote. It returns what was decoded from damaged headers.
 //
 // Damage does not stop it: what cannot be read is reported in the log and left out. It returns only errors that are
 // unrelated to the disk.
@@ -26,26 +26,28 @@ func (l *Log) Recover(ctx context.Context, each func(*format.Segment)) (suspects
 		return nil, l.disk.Unreadable("segments", err)
 	}
 	r := recovery{Log: l, each: each}
-	var numbers []uint32
+	var files []file
 	for _, e := range entries {
 		number, ok := parseName(e.Name)
 		if !ok {
 			l.log.Warn("not a segment, ignored", "name", "segments/"+e.Name)
 			continue
 		}
-		numbers = append(numbers, number)
+		files = append(files, file{number: number})
 		if number&spareBit == 0 {
 			l.next = number
 		} else {
 			l.spare.next = number
 		}
 	}
-	newest, newestSpare := l.next, l.spare.next
-	for _, number := range numbers {
+	for i := range files {
+		files[i].newest = files[i].number == l.next || files[i].number == l.spare.next
+	}
+	for next := range readAhead(l.fs, files) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		if err := r.read(number, number == newest || number == newestSpare); err != nil {
+		if err := r.add(next); err != nil {
 			return nil, err
 		}
 	}
@@ -67,20 +69,11 @@ type recovery struct {
 	suspects []format.Record
 }
 
-// read opens one segment and adds it to the table as closed. A segment in which nothing was
+// add adds a segment that was read to the table as closed. A segment in which nothing was
 // ever acknowledged is removed.
-func (r *recovery) read(number uint32, newest bool) error {
+func (r *recovery) add(file *file) error {
+	number, read, err := file.number, &file.read, file.err
 	name := Name(number)
-	f, err := r.fs.OpenRead(name)
-	if err != nil {
-		return r.disk.Unreadable(name, err)
-	}
-	load := format.LoadSegment
-	if newest {
-		load = format.LoadNewestSegment
-	}
-	read, err := load(f, number)
-	_ = f.Close() // it was only read
 	if err == nil && disk.Passes(read.Damage.Cause) {
 		err = read.Damage.Cause
 	}
@@ -95,13 +88,13 @@ func (r *recovery) read(number uint32, newest bool) error {
 	seg.closed, seg.size = true, read.End
 	isSpare := number&spareBit != 0
 	switch {
-	case isSpare && newest && r.resumeSpare(seg, &read):
+	case isSpare && file.newest && r.resumeSpare(seg, read):
 		// it is in the table, and its bytes are counted when it is closed
 	case read.Len() == 0 && !read.Damage.Any():
-		return r.dropEmpty(number, newest)
+		return r.dropEmpty(number, file.newest)
 	default:
 		r.space.Add(seg.size)
-		if err := r.finish(seg, &read); err != nil {
+		if err := r.finish(seg, read); err != nil {
 			return err
 		}
 		r.table.Add(seg)
@@ -109,7 +102,7 @@ func (r *recovery) read(number uint32, newest bool) error {
 	if read.Damage.Any() {
 		r.report(seg, &read.Damage)
 	}
-	r.each(&read)
+	r.each(read)
 	return nil
 }
 
