@@ -66,10 +66,8 @@ func (r *Report) compare(ctx context.Context, s settings, setup, dir, bin string
 		sides[i] = one
 	}
 	if s.full {
-		if s.cache, err = newCacheFiller(dir); err != nil {
-			return err
-		}
-		defer s.cache.close()
+		s.memory = new(memoryUser)
+		defer func() { err = errors.Join(err, s.memory.close()) }()
 	}
 	for _, row := range chosen {
 		c, err := comparePairs(ctx, s, row, sides)
@@ -192,8 +190,8 @@ func measureSide(ctx context.Context, s settings, r row, one *side, sides [2]*si
 	if err := idle(ctx, sides); err != nil {
 		return sample{}, err
 	}
-	if s.cache != nil {
-		if err := s.cache.fill(ctx); err != nil {
+	if s.memory != nil {
+		if err := s.memory.take(); err != nil {
 			return sample{}, err
 		}
 	}

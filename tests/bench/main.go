@@ -12,7 +12,7 @@
 //	make bench BENCH='-tool -sizes 1GiB'        s3ctl, the large file only
 //	make bench BENCH='-against FOLDER'          these programs alternating with those of FOLDER: medians of the ratios
 //	make bench BENCH='-against FOLDER -rows put4k,get4k -pairs 31 -setups cluster'
-//	make bench BENCH='-against FOLDER -rows put64m,get64m -full-memory'      the same with the memory used up by the page cache
+//	make bench BENCH='-against FOLDER -rows put64m,get64m -full-memory'      the same with the memory used up
 package main
 
 import (
@@ -48,8 +48,8 @@ type settings struct {
 	json   string
 	dir    string
 	quick  bool
-	full   bool // the page cache is filled before each run
-	cache  *cacheFiller
+	full   bool // each run begins with the memory used up
+	memory *memoryUser
 	tool   bool
 	time   time.Duration
 	flags  []string // of the gateway
@@ -71,7 +71,7 @@ func parse(args []string) (settings, error) {
 	f.StringVar(&s.json, "json", "", "write the results to this file as JSON")
 	f.StringVar(&s.dir, "dir", "", "directory on the disk to measure; default: the temporary directory")
 	f.BoolVar(&s.quick, "quick", false, "a tenth of the time and data")
-	f.BoolVar(&s.full, "full-memory", false, "with -against, measure with a page cache that has used up the memory")
+	f.BoolVar(&s.full, "full-memory", false, "with -against, measure with the memory used up")
 	f.BoolVar(&s.tool, "tool", false, "measure s3ctl instead of the server")
 	f.DurationVar(&s.time, "time", 8*time.Second, "how long each of the small measurements runs")
 	f.StringVar(&s.bin, "bin", "", "folder of the programs to measure; by default they are built from this tree")

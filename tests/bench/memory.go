@@ -2,58 +2,47 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
-// exhausted is how many bytes of memory are free at most when it counts as used up by the page cache.
+// exhausted is how many bytes of memory are free at most when it counts as used up.
 const exhausted = 700 << 20
 
-// cacheFiller fills the page cache, as that of a machine is that has run for a while: with the holes of a sparse file, which take
-// no disk.
-type cacheFiller struct{ f *os.File }
+// memoryUser takes memory, so that the page cache has to make room for each page that is written. A page cache that is full of pages which are
+// not used does not last where the kernel reclaims such pages by itself (DAMON).
+type memoryUser struct{ taken [][]byte }
 
-func newCacheFiller(dir string) (*cacheFiller, error) {
-	total, err := memory("MemTotal:")
-	if err != nil {
-		return nil, err
-	}
-	f, err := os.Create(filepath.Join(dir, "holes"))
-	if err != nil {
-		return nil, err
-	}
-	return &cacheFiller{f}, errors.Join(f.Truncate(2*total), os.Remove(f.Name()))
-}
-
-// fill reads until little memory is free.
-func (c *cacheFiller) fill(ctx context.Context) error {
-	piece := make([]byte, 8<<20)
-	for ctx.Err() == nil {
+// take takes what is free, but for a rest.
+func (m *memoryUser) take() error {
+	for {
 		free, err := memory("MemFree:")
 		if err != nil || free < exhausted {
 			return err
 		}
-		for range 8 {
-			if _, err := c.f.Read(piece); errors.Is(err, io.EOF) {
-				_, err = c.f.Seek(0, io.SeekStart)
-				if err != nil {
-					return err
-				}
-			} else if err != nil {
-				return err
-			}
+		piece, err := unix.Mmap(-1, 0, int(min(free-exhausted/2, 1<<30)), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+		if err != nil {
+			return fmt.Errorf("taking memory: %w", err)
 		}
+		for i := 0; i < len(piece); i += os.Getpagesize() {
+			piece[i] = 1
+		}
+		m.taken = append(m.taken, piece)
 	}
-	return ctx.Err()
 }
 
-func (c *cacheFiller) close() { _ = c.f.Close() }
+func (m *memoryUser) close() error {
+	var errs []error
+	for _, piece := range m.taken {
+		errs = append(errs, unix.Munmap(piece))
+	}
+	return errors.Join(errs...)
+}
 
 // memory returns a line of /proc/meminfo in bytes.
 func memory(name string) (int64, error) {
