@@ -50,7 +50,7 @@ func (c *serverConn) settle() error {
 	case !c.more():
 		c.store(c.takeBatch())
 	case len(c.batch) == maxPuts || c.batchBytes >= maxBatchBytes || c.nextOp() != opPut && c.nextOp() != opCancel:
-		return c.storeAside()
+		return c.storeInBackground()
 	}
 	return nil
 }
@@ -62,7 +62,7 @@ func (c *serverConn) takeSlot(ctx context.Context) bool {
 		return true
 	default:
 	}
-	if c.storeAside() != nil {
+	if c.storeInBackground() != nil {
 		return false
 	}
 	select {
@@ -91,9 +91,9 @@ func (c *serverConn) takeBatch() []received {
 	return batch
 }
 
-// storeAside stores the puts that were read in a goroutine of their own, so that further requests are read, such as those that cancel
+// storeInBackground stores the puts that were read in a goroutine of their own, so that further requests are read, such as those that cancel
 // them.
-func (c *serverConn) storeAside() error {
+func (c *serverConn) storeInBackground() error {
 	batch := c.takeBatch()
 	if len(batch) == 0 {
 		return nil
@@ -103,7 +103,7 @@ func (c *serverConn) storeAside() error {
 		c.cancels[r.number] = r.cancel
 	}
 	c.mu.Unlock()
-	c.aside.Go(func() {
+	c.background.Go(func() {
 		c.store(batch)
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -147,7 +147,7 @@ func (c *serverConn) putMany(batch []received) (results []chunk.PutResult) {
 	return chunk.PutMany(c.server.config.Chunks, puts)
 }
 
-// cancelPut ends a put that waits or is stored aside. One that was stored by the reading goroutine has been answered before this is called.
+// cancelPut ends a put that waits or is stored in the background. One that was stored by the reading goroutine has been answered before this is called.
 func (c *serverConn) cancelPut(number uint32) {
 	for _, r := range c.batch {
 		if r.number == number {

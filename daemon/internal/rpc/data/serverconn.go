@@ -29,12 +29,12 @@ type serverConn struct {
 
 	batch      []received     // puts that were read and are to be stored together
 	batchBytes int            // of their units
-	aside      sync.WaitGroup // puts that are stored while further requests are read
+	background sync.WaitGroup // puts that are stored while further requests are read
 
 	mu       sync.Mutex                    // guards what follows
 	idle     bool                          // it waits for a request
 	stopping bool                          // it takes no further request
-	cancels  map[uint32]context.CancelFunc // of the puts that are stored aside
+	cancels  map[uint32]context.CancelFunc // of the puts that are stored in the background
 }
 
 // maxPuts bounds the puts that are stored together.
@@ -135,7 +135,7 @@ func (c *serverConn) end() {
 		}
 	}
 	c.mu.Unlock()
-	c.aside.Wait()
+	c.background.Wait()
 	for _, r := range c.takeBatch() { // the connection broke before they could be stored
 		r.cancel()
 		r.put.Unit.Release()
