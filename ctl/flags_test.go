@@ -60,7 +60,7 @@ func check[O any](t *testing.T, make func(*cli.Factory) *cobra.Command, lines []
 func at(addresses ...string) cli.Selection { return cli.Selection{Addresses: addresses} }
 
 // usual are the options without any flag.
-var usual = transfer.ManagerOptions{Parallel: 8, Tries: 6}
+var usual = transfer.ManagerOptions{Parallel: 8}
 
 func TestPut_FlagsToOptions(t *testing.T) {
 	t.Parallel()
@@ -77,7 +77,7 @@ func TestPut_FlagsToOptions(t *testing.T) {
 		{[]string{"--", "-x", "s3://b"}, &transfer.PutOptions{Sources: []string{"-x"}, Destination: "s3://b", ManagerOptions: usual}},
 		{
 			[]string{"a", "s3://b", "--bwlimit", "1.5MiB"},
-			&transfer.PutOptions{Sources: []string{"a"}, Destination: "s3://b", ManagerOptions: transfer.ManagerOptions{Parallel: 8, Tries: 6, Limit: 3 << 19}},
+			&transfer.PutOptions{Sources: []string{"a"}, Destination: "s3://b", ManagerOptions: transfer.ManagerOptions{Parallel: 8, Limit: 3 << 19}},
 		},
 		{[]string{"a"}, nil},
 		{[]string{"a", "s3://b", "--bwlimit", "0"}, nil},
@@ -209,7 +209,7 @@ func TestSyncAndDiff_FlagsToOptions(t *testing.T) {
 			[]string{"-cny", "--delete", "--include", "x", "-j", "3", "a", "s3://b"},
 			&transfer.SyncOptions{
 				Source: "a", Target: "s3://b", Checksum: true, DryRun: true, Yes: true, Delete: true,
-				Rules: address.Rules{{Pattern: "x", Include: true}}, ManagerOptions: transfer.ManagerOptions{Parallel: 3, Tries: 6},
+				Rules: address.Rules{{Pattern: "x", Include: true}}, ManagerOptions: transfer.ManagerOptions{Parallel: 3},
 			},
 		},
 		{[]string{"a"}, nil},

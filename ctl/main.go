@@ -22,6 +22,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -144,6 +145,9 @@ to standard error.`,
 	flags.BoolVar(&f.Global.JSON, "json", false, "write results and errors as JSON, one object a line")
 	flags.Var(cli.NewValue("STYLE", &f.Global.Progress, term.ParseProgressStyle, func(s term.ProgressStyle) string { return string(s) }), "progress",
 		"how transfers show their progress: auto, bar, log, json or none")
+	flags.Var(cli.NewValue("DURATION", &f.Global.Wait, cli.ParseWait, time.Duration.String), "wait",
+		"how long to wait for a server that does not answer")
+	flags.BoolVarP(&f.Global.Verbose, "verbose", "v", false, "show each request that is tried again")
 	flags.BoolVarP(&f.Global.Quiet, "quiet", "q", false, "no progress, no notes, no lines for successes")
 	group(root, "data", "Files and objects:",
 		transfer.NewPut(f), transfer.NewGet(f), object.NewLs(f), object.NewRm(f),

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -16,8 +17,8 @@ import (
 	"github.com/ringstore/ringstore/ctl/cli"
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/resttest"
+	"github.com/ringstore/ringstore/ctl/retry"
 	"github.com/ringstore/ringstore/ctl/term"
-	"github.com/ringstore/ringstore/ctl/transfer"
 	"github.com/ringstore/ringstore/profile"
 )
 
@@ -65,7 +66,7 @@ func (r *rig) runContext(ctx context.Context, args ...string) outcome {
 	})
 	defer closeAll()
 	f.Profiles = func() (profile.File, error) { return r.profiles, nil }
-	f.Retry = func() transfer.Retry { return transfer.Retry{Tries: 2, Initial: 1, Max: 1} }
+	f.Retry = func() retry.Policy { return retry.Policy{Wait: time.Minute, Tries: 2, Initial: 1, Max: 1} }
 	lines := make([]string, len(args))
 	for i, a := range args {
 		lines[i] = strings.ReplaceAll(strings.ReplaceAll(a, "DIR", r.dir), "URL", r.URL)
@@ -74,8 +75,11 @@ func (r *rig) runContext(ctx context.Context, args ...string) outcome {
 	requireDeclared(r.t, lines, code)
 	requireNextSteps(r.t, errs.String())
 	hide := strings.NewReplacer(r.dir, "DIR", r.URL, "URL", string(r.profiles), "PROFILES")
-	return outcome{code: code, out: hide.Replace(out.String()), err: hide.Replace(errs.String())}
+	return outcome{code: code, out: hide.Replace(out.String()), err: took.ReplaceAllString(hide.Replace(errs.String()), " in TIME")}
 }
+
+// took is the end of a summary.
+var took = regexp.MustCompile(` in [0-9hms]+( \([0-9.]+ [KMG]?i?B/s\))?`)
 
 // ok runs a command line that must succeed, and returns its standard output.
 func (r *rig) ok(args ...string) string {
@@ -149,7 +153,7 @@ func requireNextSteps(t *testing.T, errs string) {
 
 // isNote reports whether a line on standard error is a note and not an error.
 func isNote(line string) bool {
-	for _, text := range []string{"trying again in", "skipped:", "all equal", "others can read", " changed (", " change (", " good, "} {
+	for _, text := range []string{"trying again", " in 0s", " in 1s", "s3ctl: back after", "skipped:", "all equal", "others can read", " changed (", " change (", " good, "} {
 		if strings.Contains(line, text) {
 			return true
 		}

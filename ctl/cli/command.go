@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"strings"
+	"time"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
@@ -151,6 +152,15 @@ func BytesFlag(cmd *cobra.Command, to *int64, name string, least int64, usage st
 		return humanize.IBytes(uint64(n))
 	}
 	cmd.Flags().Var(NewValue("BYTES", to, parse, show), name, usage)
+}
+
+// ParseWait parses the value of --wait: 0, or a time such as 30s or 5m.
+func ParseWait(text string) (time.Duration, error) {
+	d, err := time.ParseDuration(text)
+	if err != nil || d < 0 || d > 24*time.Hour {
+		return 0, fault.New(problem.Usage, "%q is not a time from 0 to 24h, such as 30s or 5m", text)
+	}
+	return d, nil
 }
 
 // ParseBytes parses a flag value in bytes, of at least least: 500K, 10M or 1.5GiB.

@@ -4,12 +4,14 @@ package cli
 
 import (
 	"cmp"
+	"errors"
 	"sync"
+	"time"
 
 	"github.com/ringstore/ringstore/ctl/client"
 	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/ctl/retry"
 	"github.com/ringstore/ringstore/ctl/term"
-	"github.com/ringstore/ringstore/ctl/transfer"
 	"github.com/ringstore/ringstore/profile"
 	"github.com/ringstore/ringstore/proto/problem"
 )
@@ -19,7 +21,9 @@ type Global struct {
 	Profile  string
 	JSON     bool
 	Quiet    bool
+	Verbose  bool
 	Progress term.ProgressStyle
+	Wait     time.Duration // for a server that was not reached yet
 }
 
 // Build is the build information; it is the --json line of version.
@@ -40,23 +44,37 @@ type Factory struct {
 	Getenv   func(string) string
 	Profiles func() (profile.File, error)
 	Client   func() (*client.Client, error)
-	Retry    func() transfer.Retry
+	Retry    func() retry.Policy   // of all operations; they share the time of the last success
+	Progress func() *term.Progress // the display of the run
 
 	Inspect func(options any) error // receives the options of a command instead of running it, for tests; nil: run it
 }
 
 // NewFactory returns the factory of the program. closeAll closes its connections.
 func NewFactory(streams *term.Streams, getenv func(string) string, build Build) (f *Factory, closeAll func()) {
-	f = &Factory{IO: streams, Global: &Global{Progress: term.ProgressAuto}, Build: build, Getenv: getenv, Profiles: profile.UserFile, Retry: transfer.DefaultRetry}
+	f = &Factory{IO: streams, Global: &Global{Progress: term.ProgressAuto, Wait: retry.DefaultWait}, Build: build, Getenv: getenv, Profiles: profile.UserFile}
+	var progress *term.Progress
+	f.Progress = sync.OnceValue(func() *term.Progress {
+		progress = f.IO.ProgressAs(f.style())
+		return progress
+	})
+	f.Retry = sync.OnceValue(func() retry.Policy {
+		policy := retry.After(f.Global.Wait)
+		policy.Notify = f.Retrying
+		return policy
+	})
 	var made *client.Client
 	f.Client = sync.OnceValues(func() (*client.Client, error) {
 		p, err := f.choose()
 		if err == nil {
-			made = client.New(client.Config{Profile: p, Agent: "s3ctl/" + build.Version})
+			made = client.New(client.Config{Profile: p, Agent: "s3ctl/" + build.Version, Retry: f.Retry()})
 		}
 		return made, err
 	})
 	return f, func() {
+		if progress != nil {
+			progress.Close()
+		}
 		if made != nil {
 			made.Close()
 		}
@@ -91,12 +109,35 @@ func FromProfile(err error) error {
 	return &fault.Error{Kind: kind, Err: err, Hint: cmp.Or(fault.HintOf(err), "s3ctl help profiles    explains what a profile needs")}
 }
 
-// Progress returns the progress display of a command that transfers bytes, in the style of --progress. Without that flag,
-// --quiet and --json disable it.
-func (f *Factory) Progress() *term.Progress {
-	style := f.Global.Progress
-	if style == term.ProgressAuto && (f.Global.Quiet || f.Global.JSON) {
-		style = term.ProgressNone
+// style returns the style of the progress display. Without --progress, --quiet and --json disable it.
+func (f *Factory) style() term.ProgressStyle {
+	if f.Global.Progress == term.ProgressAuto && (f.Global.Quiet || f.Global.JSON) {
+		return term.ProgressNone
 	}
-	return f.IO.ProgressAs(style)
+	return f.Global.Progress
+}
+
+// Retrying shows that an operation failed and is tried again, or that it succeeded after that: one line for all operations
+// together, since they fail together when the server is away. With --verbose each failure has its line.
+func (f *Factory) Retrying(e retry.Event) {
+	if e.Err == nil {
+		f.Progress().Working()
+		return
+	}
+	f.Progress().Failing(outageOf(e.Err), e.Limit)
+	if f.Global.Verbose {
+		f.Progress().Above(func() { f.Note("%v; trying again in %s", e.Err, e.Pause.Round(100*time.Millisecond)) })
+	}
+}
+
+// outageOf describes a temporary failure in a few words.
+func outageOf(err error) string {
+	e, ok := errors.AsType[*fault.Error](err)
+	switch {
+	case ok && e.Away && e.Err != nil:
+		return "server away (" + e.Err.Error() + ")"
+	case ok && e.Msg != "":
+		return e.Msg
+	}
+	return err.Error()
 }

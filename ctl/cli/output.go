@@ -19,6 +19,7 @@ type Result struct {
 	JSON  any      // --json: one line; docs/json-output.md documents the fields
 	Cells []string // in a pipe: one tab-separated line
 	Line  string   // on a terminal: one line
+	Size  int64    // bytes that the summary counts
 }
 
 // Show writes a result to standard output, in the format that applies.

@@ -5,11 +5,13 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/ringstore/ringstore/ctl/client"
 	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/ctl/retry"
 	"github.com/ringstore/ringstore/ctl/term"
 	"github.com/ringstore/ringstore/ctl/transfer"
 	"github.com/ringstore/ringstore/proto/problem"
@@ -22,9 +24,14 @@ type Report struct {
 	command  string
 	noun     string
 	progress *term.Progress
+	began    time.Time
+	sums     bool // Close notes a summary
+	did      string
 
 	mu          sync.Mutex // guards what follows
 	done        int
+	skipped     int
+	size        int64 // of what was done, in bytes
 	failures    int
 	exit        fault.Exit // of the last failure
 	mixed       bool       // failures have different exit codes
@@ -36,13 +43,19 @@ type Report struct {
 }
 
 // NewReport starts a report; noun is the singular name of the items.
-func (f *Factory) NewReport(command, noun string, progress *term.Progress) *Report {
-	return &Report{f: f, command: command, noun: noun, progress: progress}
+func (f *Factory) NewReport(command, noun string) *Report {
+	return &Report{f: f, command: command, noun: noun, progress: f.Progress(), began: time.Now()}
 }
 
-// Manager returns a transfer manager that shows its progress and notes with those of the report.
+// Summing makes Close note the sums, for a command that may work on many objects: so many of them, did.
+func (r *Report) Summing(did string) *Report {
+	r.sums, r.did = true, did
+	return r
+}
+
+// Manager returns a transfer manager that shows its notes with those of the report.
 func (r *Report) Manager(c *client.Client) *transfer.Manager {
-	return &transfer.Manager{Client: c, Meter: r.progress, Retry: r.f.Retry(), Note: func(text string) { r.Note("%s", text) }}
+	return &transfer.Manager{Client: c, Meter: r.progress.Start("", -1), Retry: r.f.Retry(), Note: func(text string) { r.Note("%s", text) }}
 }
 
 // Done counts and shows a success; --quiet hides it.
@@ -50,6 +63,7 @@ func (r *Report) Done(result Result) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.done++
+	r.size += result.Size
 	r.showHeld()
 	r.progress.Above(func() { r.broken = cmp.Or(r.broken, r.f.ShowSuccess(result)) })
 }
@@ -95,26 +109,98 @@ func (r *Report) Note(format string, args ...any) {
 	r.progress.Above(func() { r.f.Note(format, args...) })
 }
 
-// Retrying returns what notes each retry of an item.
-func (r *Report) Retrying(item string) transfer.Notify {
-	return func(err error, pause time.Duration) {
-		r.Note("%s %s: %v; trying again in %s", r.command, item, err, pause.Round(100*time.Millisecond))
+// Skip counts an item that was left unchanged, and notes why.
+func (r *Report) Skip(format string, args ...any) {
+	r.mu.Lock()
+	r.skipped++
+	r.mu.Unlock()
+	r.Note(format, args...)
+}
+
+// Task is an item in progress. Its methods are safe for concurrent use.
+type Task struct {
+	*term.Item
+	report *Report
+	name   string
+}
+
+// Start shows an item as one in progress; bytes < 0 if its size is unknown. End ends it.
+func (r *Report) Start(name string, bytes int64) *Task {
+	return &Task{Item: r.progress.Start(name, bytes), report: r, name: name}
+}
+
+// With returns a manager whose progress and retries are those of the task.
+func (t *Task) With(m *transfer.Manager) *transfer.Manager {
+	own := *m
+	own.Meter, own.Retry.Notify = t.Item, t.notify
+	return &own
+}
+
+// notify shows that bytes arrived damaged; all other failures are those of the server, which are shown for all items together.
+func (t *Task) notify(e retry.Event) {
+	if fault.KindOf(e.Err) != problem.Corrupt {
+		t.report.f.Retrying(e)
+		return
+	}
+	t.report.Note("%s %s: %v; trying again", t.report.command, t.name, e.Err)
+}
+
+// End ends the task with its result: nil, or why it failed, which is reported under the item's name.
+func (t *Task) End(err error) {
+	t.Item.End(fault.ExitOf(err) == fault.Interrupted)
+	if err != nil {
+		t.report.Fail(fault.Wrap(t.name, err))
 	}
 }
 
+// Sized is an item of a known size in bytes, < 0 if it is unknown.
+type Sized interface{ Bytes() int64 }
+
 // Each runs work on the items, up to parallel at the same time, and reports the result of each, or its error under the name
 // of the item. It ends the report and returns its overall result
-func Each[T fmt.Stringer](ctx context.Context, r *Report, parallel int, items []T, work func(T, transfer.Notify) (Result, error)) error {
+func Each[T fmt.Stringer](ctx context.Context, r *Report, parallel int, items []T, work func(T, *Task) (Result, error)) error {
 	transfer.Each(ctx, parallel, slices.Values(items), func(item T) {
-		defer r.progress.Finished()
-		result, err := work(item, r.Retrying(item.String()))
-		if err != nil {
-			r.Fail(fault.Wrap(item.String(), err))
-			return
+		bytes := int64(-1)
+		if sized, ok := any(item).(Sized); ok {
+			bytes = sized.Bytes()
 		}
-		r.Done(result)
+		task := r.Start(item.String(), bytes)
+		result, err := work(item, task)
+		task.End(err)
+		if err == nil {
+			r.Done(result)
+		}
 	})
 	return r.End(ctx)
+}
+
+// Took describes how long the command has taken, and its rate if it has transferred bytes: " in 8s (60 MiB/s)".
+func (r *Report) Took() string {
+	took := time.Since(r.began)
+	text := " in " + term.Duration(took)
+	if moved := r.progress.Transferred(); moved > 0 && took >= time.Second {
+		text += " (" + term.Size(int64(float64(moved)/took.Seconds())) + "/s)"
+	}
+	return text
+}
+
+// summary notes the sums of a command that worked on several items.
+func (r *Report) summary() {
+	if !r.sums || r.f.Global.Progress == term.ProgressJSON || r.done == 0 || r.done+r.failures+r.skipped < 2 {
+		return // the results, or the error that follows, say it all
+	}
+	text := strings.TrimSpace(fmt.Sprintf("%s: %s %s", r.command, term.Count(r.done, r.noun), r.did))
+	if r.size > 0 {
+		text += ", " + term.Size(r.size)
+	}
+	text += r.Took()
+	if r.skipped > 0 {
+		text += fmt.Sprintf(", %d skipped", r.skipped)
+	}
+	if r.failures > 0 {
+		text += fmt.Sprintf(", %d failed", r.failures)
+	}
+	r.f.Note("%s", text)
 }
 
 func (r *Report) showHeld() {
@@ -143,6 +229,7 @@ func (r *Report) Close() error {
 		r.progress.Complete()
 	}
 	r.progress.Close()
+	r.summary()
 	total := r.done + r.failures
 	switch {
 	case r.interrupted:

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/require"
@@ -15,7 +14,6 @@ import (
 	"github.com/ringstore/ringstore/ctl/cli"
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/term"
-	"github.com/ringstore/ringstore/ctl/transfer"
 	"github.com/ringstore/ringstore/proto/problem"
 )
 
@@ -81,10 +79,10 @@ func TestEach_ReportsEveryItemUnderItsName(t *testing.T) {
 	t.Parallel()
 	for _, parallel := range []int{1, 4} {
 		f, out, errs := factory(t)
-		report := f.NewReport("verb", "object", term.Silent())
-		err := cli.Each(t.Context(), report, parallel, remotes("good", "bad", "fine"), func(at address.Remote, retrying transfer.Notify) (cli.Result, error) {
+		report := f.NewReport("verb", "object").Summing("")
+		err := cli.Each(t.Context(), report, parallel, remotes("good", "bad", "fine"), func(at address.Remote, task *cli.Task) (cli.Result, error) {
 			if at.Key == "bad" {
-				retrying(errors.New("busy"), time.Second)
+				task.Moved(1)
 				return cli.Result{}, fault.New(problem.Conflict, "it is bad")
 			}
 			return cli.Result{Cells: []string{at.Key}}, nil
@@ -92,7 +90,8 @@ func TestEach_ReportsEveryItemUnderItsName(t *testing.T) {
 		require.Equal(t, fault.Partial, fault.ExitOf(err))
 		require.ElementsMatch(t, []string{"good", "fine"}, strings.Fields(out.String()))
 		require.Contains(t, errs.String(), "s3ctl: verb s3://b/bad: it is bad\n")
-		require.Contains(t, errs.String(), "s3ctl: verb s3://b/bad: busy; trying again in 1s\n")
+		require.Contains(t, errs.String(), "s3ctl: verb: 2 objects in 0s")
+		require.Contains(t, errs.String(), ", 1 failed\n")
 	}
 }
 
@@ -101,8 +100,8 @@ func TestEach_StartsNothingAfterTheEnd(t *testing.T) {
 	f, _, _ := factory(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	var began atomic.Int64
-	report := f.NewReport("verb", "object", term.Silent())
-	err := cli.Each(ctx, report, 1, remotes(strings.Split(strings.Repeat("k ", 50), " ")...), func(address.Remote, transfer.Notify) (cli.Result, error) {
+	report := f.NewReport("verb", "object").Summing("")
+	err := cli.Each(ctx, report, 1, remotes(strings.Split(strings.Repeat("k ", 50), " ")...), func(address.Remote, *cli.Task) (cli.Result, error) {
 		began.Add(1)
 		cancel()
 		return cli.Result{}, nil

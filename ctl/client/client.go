@@ -1,5 +1,6 @@
 // Package client calls the REST API of a gateway, as far as s3ctl needs it. It uses the types of proto/rest; every
-// error is a *fault.Error or that of an ended context. Nothing is retried here: package transfer decides what may be.
+// error is a *fault.Error or that of an ended context. Calls without file bytes are retried as Config.Retry says, except those of
+// sessions and copies: package transfer retries these, and all that carry bytes.
 package client
 
 import (
@@ -18,6 +19,7 @@ import (
 	"time"
 
 	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/ctl/retry"
 	"github.com/ringstore/ringstore/profile"
 	"github.com/ringstore/ringstore/proto/problem"
 	"github.com/ringstore/ringstore/proto/rest"
@@ -43,6 +45,7 @@ type Client struct {
 type Config struct {
 	Profile profile.Profile
 	Agent   string        // User-Agent
+	Retry   retry.Policy  // of calls without file bytes, except those that package transfer retries itself
 	Stall   time.Duration // close a connection on which nothing is transferred for so long; 0: one minute
 }
 
@@ -56,6 +59,13 @@ func New(c Config) *Client {
 	}}
 }
 
+// Once returns a client that retries nothing; it shares the connections of c.
+func (c *Client) Once() *Client {
+	own := *c
+	own.config.Retry = retry.Policy{}
+	return &own
+}
+
 // Close closes the idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
@@ -65,31 +75,36 @@ func (c *Client) Endpoint() string { return c.base }
 // Buckets lists all buckets by name.
 func (c *Client) Buckets(ctx context.Context) ([]rest.Bucket, error) {
 	var list rest.BucketList
-	err := c.call(ctx, http.MethodGet, "/buckets", nil, &list)
+	err := c.get(ctx, "/buckets", &list)
 	return list.Buckets, err
 }
 
 // Bucket returns a bucket. NotFound.
 func (c *Client) Bucket(ctx context.Context, name string) (b rest.Bucket, err error) {
-	err = c.call(ctx, http.MethodGet, "/buckets/"+url.PathEscape(name), nil, &b)
+	err = c.get(ctx, "/buckets/"+url.PathEscape(name), &b)
 	return b, inBucket(name, err)
 }
 
 // CreateBucket creates a bucket; survive nil means the cluster's default. Exists, Invalid.
 func (c *Client) CreateBucket(ctx context.Context, name string, survive *int) (b rest.Bucket, err error) {
-	err = c.call(ctx, http.MethodPost, "/buckets", rest.NewBucket{Name: name, Survive: survive}, &b)
+	err = c.change(ctx, problem.Exists, func() error {
+		return c.call(ctx, http.MethodPost, "/buckets", rest.NewBucket{Name: name, Survive: survive}, &b)
+	})
+	if err == nil && b.Name == "" { // created by an attempt whose answer was lost
+		return c.Bucket(ctx, name)
+	}
 	return b, err
 }
 
 // DeleteBucket deletes an empty bucket. NotFound, Conflict.
 func (c *Client) DeleteBucket(ctx context.Context, name string) error {
-	return inBucket(name, c.call(ctx, http.MethodDelete, "/buckets/"+url.PathEscape(name), nil, nil))
+	return inBucket(name, c.delete(ctx, "/buckets/"+url.PathEscape(name)))
 }
 
 // Latest returns the latest file of exactly this name in a bucket. NotFound.
 func (c *Client) Latest(ctx context.Context, bucket, name string) (rest.File, error) {
 	var list rest.FileList
-	if err := c.call(ctx, http.MethodGet, "/files?"+query("bucket", bucket, "name", name, "per_page", "100"), nil, &list); err != nil {
+	if err := c.get(ctx, "/files?"+query("bucket", bucket, "name", name, "per_page", "100"), &list); err != nil {
 		return rest.File{}, inBucket(bucket, err)
 	}
 	for _, f := range list.Files {
@@ -103,18 +118,20 @@ func (c *Client) Latest(ctx context.Context, bucket, name string) (rest.File, er
 
 // Metadata returns the complete metadata of a file. NotFound.
 func (c *Client) Metadata(ctx context.Context, fileID string) (m rest.FileMetadata, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, callTimeout, errTimeout)
-	defer cancel()
-	req, err := c.request(ctx, http.MethodGet, "/files/"+url.PathEscape(fileID)+"/metadata", nil)
-	if err != nil {
-		return m, err
-	}
-	return m, c.do(req, maxMetadata, &m)
+	return m, c.config.Retry.Do(ctx, func() error {
+		ctx, cancel := context.WithTimeoutCause(ctx, callTimeout, errTimeout)
+		defer cancel()
+		req, err := c.request(ctx, http.MethodGet, "/files/"+url.PathEscape(fileID)+"/metadata", nil)
+		if err != nil {
+			return err
+		}
+		return c.do(req, maxMetadata, &m)
+	})
 }
 
 // DeleteFile deletes a file. NotFound.
 func (c *Client) DeleteFile(ctx context.Context, fileID string) error {
-	return c.call(ctx, http.MethodDelete, "/files/"+url.PathEscape(fileID), nil, nil)
+	return c.delete(ctx, "/files/"+url.PathEscape(fileID))
 }
 
 // inBucket replaces a NotFound error by one that names the missing bucket and how to create it.
@@ -123,6 +140,30 @@ func inBucket(bucket string, err error) error {
 		return err
 	}
 	return fault.New(problem.NotFound, "bucket %q does not exist", bucket).WithHint("s3ctl bucket create s3://%s", bucket)
+}
+
+// get is a retried call that changes nothing.
+func (c *Client) get(ctx context.Context, path string, out any) error {
+	return c.config.Retry.Do(ctx, func() error { return c.call(ctx, http.MethodGet, path, nil, out) })
+}
+
+// delete is a retried deletion.
+func (c *Client) delete(ctx context.Context, path string) error {
+	return c.change(ctx, problem.NotFound, func() error { return c.call(ctx, http.MethodDelete, path, nil, nil) })
+}
+
+// change retries a call that changes something. The answer of an attempt may be lost although it succeeded: the next one then fails
+// with the kind done, which is a success.
+func (c *Client) change(ctx context.Context, done problem.Kind, call func() error) error {
+	lost := false
+	return c.config.Retry.Do(ctx, func() error {
+		err := call()
+		if lost && err != nil && fault.KindOf(err) == done {
+			return nil
+		}
+		lost = lost || err != nil
+		return err
+	})
 }
 
 // call sends a request without file bytes, with in as its JSON body unless that is nil, and decodes the answer into out unless
@@ -230,7 +271,7 @@ func (c *Client) Session(ctx context.Context, id string) (s rest.Session, err er
 func (c *Client) Sessions(ctx context.Context, bucket, prefix string) iter.Seq2[rest.Session, error] {
 	return pages(c, func(after string) ([]rest.Session, bool, string, error) {
 		var page rest.SessionList
-		err := c.call(ctx, http.MethodGet, "/sessions?"+query("per_page", "1000", "bucket", bucket, "prefix", prefix, "after", after), nil, &page)
+		err := c.get(ctx, "/sessions?"+query("per_page", "1000", "bucket", bucket, "prefix", prefix, "after", after), &page)
 		return page.Sessions, page.HasMore, page.Next, inBucket(bucket, err)
 	})
 }
@@ -256,12 +297,14 @@ func (c *Client) CompleteSession(ctx context.Context, id string, want rest.Compl
 
 // AbortSession deletes a session and its parts. NotFound.
 func (c *Client) AbortSession(ctx context.Context, id string) error {
-	return c.call(ctx, http.MethodDelete, sessionPath(id), nil, nil)
+	return c.delete(ctx, sessionPath(id))
 }
 
 // Rename renames a file, also into another bucket, atomically. NotFound, Conflict.
 func (c *Client) Rename(ctx context.Context, fileID, bucket, name string) (f rest.File, err error) {
-	err = c.call(ctx, http.MethodPost, "/files/"+url.PathEscape(fileID)+"/rename", rest.Target{Bucket: bucket, Name: name}, &f)
+	err = c.change(ctx, problem.OK, func() error { // renaming a file to its present name does nothing
+		return c.call(ctx, http.MethodPost, "/files/"+url.PathEscape(fileID)+"/rename", rest.Target{Bucket: bucket, Name: name}, &f)
+	})
 	return f, err
 }
 

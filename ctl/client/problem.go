@@ -120,7 +120,7 @@ func (c *Client) translate(ctx context.Context, err error) error {
 	}
 	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
 	e := &fault.Error{
-		Kind: problem.Unavailable, Msg: fmt.Sprintf("cannot reach %s", c.base), Err: err,
+		Kind: problem.Unavailable, Msg: fmt.Sprintf("cannot reach %s", c.base), Err: err, Away: true,
 		Hint: "check that the server runs (`make up` starts one here), or choose another with --profile; s3ctl profile ls shows them",
 	}
 	switch {

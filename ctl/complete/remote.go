@@ -56,7 +56,7 @@ func (c *completer) buckets(ctx context.Context, word, end string) []cobra.Compl
 	if !strings.HasPrefix(word, scheme) {
 		return nil
 	}
-	server, err := c.f.Client()
+	server, err := c.server()
 	if err != nil {
 		return nil
 	}
@@ -74,7 +74,7 @@ func (c *completer) buckets(ctx context.Context, word, end string) []cobra.Compl
 }
 
 func (c *completer) list(ctx context.Context, q client.Query, r reading, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	server, err := c.f.Client()
+	server, err := c.server()
 	if err != nil {
 		return nil, done
 	}
@@ -135,7 +135,7 @@ func (c *completer) sessionWords(cmd *cobra.Command, args []string, word string)
 	if all, err := cmd.Flags().GetBool("all"); err == nil && all {
 		return after(c.keys(plain), cobra.NoFileCompletions)(cmd, args, word)
 	}
-	server, err := c.f.Client()
+	server, err := c.server()
 	if err != nil {
 		return nil, done
 	}
@@ -150,4 +150,13 @@ func (c *completer) sessionWords(cmd *cobra.Command, args []string, word string)
 		}
 	}
 	return ids, done
+}
+
+// server returns a client that does not wait for a server that is away: the user waits for the completions.
+func (c *completer) server() (*client.Client, error) {
+	server, err := c.f.Client()
+	if err != nil {
+		return nil, err
+	}
+	return server.Once(), nil
 }

@@ -81,6 +81,7 @@ type Error struct {
 	Said string // the server's hint, which is shown as the server's and never as s3ctl's own; may be empty
 	Err  error  // may be nil
 
+	Away       bool          // no answer came: the server does not run, or the network is down
 	RetryAfter time.Duration // how long the server asks to wait before a retry; 0 if it does not say
 }
 

@@ -27,6 +27,9 @@ type Object struct {
 // String returns the address.
 func (o Object) String() string { return o.Address.String() }
 
+// Bytes returns the size.
+func (o Object) Bytes() int64 { return o.File.Size }
+
 // Options define how an argument is parsed.
 type Options struct {
 	Recursive bool // the argument names a folder: everything below it
@@ -200,6 +203,9 @@ type Local struct {
 
 // String returns the path.
 func (l Local) String() string { return l.Path }
+
+// Bytes returns the size, < 0 if it is unknown.
+func (l Local) Bytes() int64 { return l.Size }
 
 // Destination is the target of put, cp or mv.
 type Destination struct {

@@ -119,6 +119,7 @@ func (s *syncer) applyDeferred(ctx context.Context, left []string) {
 			s.failAt(l.Name, err)
 			return
 		}
+		s.plan(1, l.change)
 		s.apply(ctx, l.change)
 	})
 }
@@ -175,7 +176,7 @@ func (s *syncer) remove(ctx context.Context, e compare.Entry) error {
 	if s.DryRun {
 		return nil
 	}
-	err := s.Transfers.Retry.Do(ctx, func() error { return s.Transfers.Client.DeleteFile(ctx, e.File.FileID) })
+	err := s.Client.DeleteFile(ctx, e.File.FileID)
 	if fault.ExitOf(err) == fault.NotFound {
 		return nil // it was removed or replaced meanwhile; a newer file must not be removed
 	}

@@ -22,6 +22,7 @@ import (
 	"sync/atomic"
 
 	"github.com/ringstore/ringstore/ctl/address"
+	"github.com/ringstore/ringstore/ctl/client"
 	"github.com/ringstore/ringstore/ctl/compare"
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/transfer"
@@ -42,20 +43,20 @@ type Job struct {
 	Yes            bool // do not ask before removing
 	Parallel       int  // concurrent files
 
-	Transfers *transfer.Manager
-	View      View
+	Client *client.Client
+	View   View
 }
 
 // View shows a run to the user. Its methods are safe for concurrent use; End is the last call.
 type View interface {
-	Plan(files int, bytes int64)          // a transfer is about to start
-	Finished()                            // a transfer has ended
-	Changed(c Change)                     // a change was made, or would be made
-	Fail(err error)                       // a name failed, or the run as a whole
-	Note(format string, args ...any)      // neither a change nor a failure
-	Retrying(item string) transfer.Notify // returns what to call before each retry
-	Confirm(files int) bool               // asks whether so many files may be removed
-	End(ctx context.Context) error        // ends the display and returns the overall error
+	Plan(files int, bytes int64)                                           // transfers were found; negative: they turn out not to be needed
+	Listing(on bool)                                                       // whether more transfers may be found
+	Start(name string, bytes int64) (m *transfer.Manager, end func(error)) // a transfer starts, with m, and ends
+	Changed(c Change)                                                      // a change was made, or would be made
+	Fail(err error)                                                        // a name failed, or the run as a whole
+	Note(format string, args ...any)                                       // neither a change nor a failure
+	Confirm(files int) bool                                                // asks whether so many files may be removed
+	End(ctx context.Context) error                                         // ends the display and returns the overall error
 }
 
 // syncer is one run of a job. One goroutine compares the folders while others transfer what differs; removals, and changes that
@@ -75,7 +76,7 @@ type syncer struct {
 	above    []string        // files of the source that the next names may extend, each with a slash; outermost first
 	checked  string          // a folder below the target that was seen to be a folder
 
-	changes, removed, unchanged, failed, skipped, excluded, bytes atomic.Int64
+	changes, removed, unchanged, assumed, failed, skipped, excluded, bytes atomic.Int64
 }
 
 // change is a file that may have to be transferred.
@@ -92,7 +93,8 @@ func (j Job) Run(ctx context.Context) (Counts, error) {
 			_ = s.root.Close()
 		}
 	}()
-	transfer.Each(ctx, s.workers(s.Parallel), s.differences(ctx), func(c change) { s.apply(ctx, c) })
+	s.View.Listing(true)
+	transfer.Each(ctx, s.workers(s.Parallel), ahead(s.differences(ctx), lookAhead), func(c change) { s.apply(ctx, c) })
 	if !s.Source.Local() && s.listed == 0 && s.failed.Load() == 0 && ctx.Err() == nil {
 		s.fail(fault.Wrap(s.Source.String(), fault.New(problem.NotFound, "there is nothing under it").
 			WithHint("s3ctl ls %s    lists what exists; to empty the target, use rm", address.Remote{Bucket: s.Source.Remote.Bucket})))
@@ -103,7 +105,7 @@ func (j Job) Run(ctx context.Context) (Counts, error) {
 	}
 	err := cmp.Or(s.View.End(ctx), refused)
 	return Counts{
-		Changed: s.changes.Load(), Removed: s.removed.Load(), Unchanged: s.unchanged.Load(), Skipped: s.skipped.Load(),
+		Changed: s.changes.Load(), Removed: s.removed.Load(), Unchanged: s.unchanged.Load(), Assumed: s.assumed.Load(), Skipped: s.skipped.Load(),
 		Excluded: s.excluded.Load(), Failed: s.failed.Load(), Bytes: s.bytes.Load(),
 	}, err
 }
@@ -133,16 +135,56 @@ func (s *syncer) skip(side compare.Folder, e compare.Entry) {
 
 // differences compares the folders and yields the differences, as far as they show without reading files.
 func (s *syncer) differences(ctx context.Context) iter.Seq[change] {
-	left := s.Source.Side(ctx, s.Transfers.Client, compare.Follow).Only(s.Takes)
-	right := s.Target.Side(ctx, s.Transfers.Client, compare.Keep).Unless(s.foreign).Only(s.Takes)
+	left := s.Source.Side(ctx, s.Client, compare.Follow).Only(s.Takes)
+	right := s.Target.Side(ctx, s.Client, compare.Keep).Unless(s.foreign).Only(s.Takes)
 	return func(yield func(change) bool) {
 		for p := range compare.Pairs(ctx, left, right) {
 			s.note(p)
 			c, differs := s.decide(p)
-			if differs && s.placed(c) && !yield(c) {
+			if !differs || !s.placed(c) {
+				continue
+			}
+			s.plan(1, c)
+			if !yield(c) {
 				return
 			}
 		}
+		s.View.Listing(false)
+	}
+}
+
+// lookAhead is how many differences are found before they are transferred, so that the total is known early.
+const lookAhead = 4096
+
+// ahead yields the items while another goroutine finds up to so many more.
+func ahead[T any](items iter.Seq[T], most int) iter.Seq[T] {
+	return func(yield func(T) bool) {
+		found, ended := make(chan T, most), make(chan struct{})
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			defer close(found)
+			for item := range items {
+				select {
+				case found <- item:
+				case <-ended:
+					return
+				}
+			}
+		})
+		defer wg.Wait()
+		defer close(ended)
+		for item := range found {
+			if !yield(item) {
+				return
+			}
+		}
+	}
+}
+
+// plan adds a transfer to the totals, or takes it back.
+func (s *syncer) plan(files int, c change) {
+	if !s.DryRun {
+		s.View.Plan(files, int64(files)*c.Left.Size)
 	}
 }
 
@@ -243,7 +285,11 @@ func (s *syncer) judge(p compare.Pair) (reason string, differs bool) {
 	case s.Checksum:
 		return "", true
 	}
-	return "time", compare.Older(&p.Right, &p.Left)
+	differs = compare.Older(&p.Right, &p.Left)
+	if !differs {
+		s.assumed.Add(1)
+	}
+	return "time", differs
 }
 
 // Change is a change of the target that was made, or in a dry run would be made. Its JSON is a line of s3ctl sync --json.
@@ -285,6 +331,7 @@ type Counts struct {
 	Changed   int64 `json:"changed"`
 	Removed   int64 `json:"removed"`
 	Unchanged int64 `json:"unchanged"`
+	Assumed   int64 `json:"unchanged_by_time"` // those of Unchanged whose sizes and times were compared, and nothing else
 	Skipped   int64 `json:"skipped"`
 	Excluded  int64 `json:"excluded"`
 	Failed    int64 `json:"failed"`

@@ -12,6 +12,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/address"
 	"github.com/ringstore/ringstore/ctl/compare"
 	"github.com/ringstore/ringstore/ctl/fault"
+	"github.com/ringstore/ringstore/ctl/transfer"
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
@@ -20,6 +21,7 @@ import (
 func (s *syncer) apply(ctx context.Context, c change) {
 	err := s.compareSums(ctx, &c)
 	if err == nil && c.reason == "" {
+		s.plan(-1, c)
 		s.unchanged.Add(1)
 		return
 	}
@@ -28,9 +30,11 @@ func (s *syncer) apply(ctx context.Context, c change) {
 	}
 	f := rest.File{Size: c.Left.Size}
 	if err == nil && !s.DryRun {
-		s.View.Plan(1, c.Left.Size)
-		f, err = s.transfer(ctx, c)
-		s.View.Finished()
+		manager, end := s.View.Start(s.Source.At(c.Name), c.Left.Size)
+		f, err = s.transfer(ctx, manager, c)
+		end(err)
+	} else {
+		s.plan(-1, c)
 	}
 	switch {
 	case err == nil:
@@ -88,8 +92,7 @@ func readable(path string) error {
 }
 
 // transfer uploads, downloads or copies a file.
-func (s *syncer) transfer(ctx context.Context, c change) (rest.File, error) {
-	manager := s.Transfers.Notifying(s.View.Retrying(s.Source.At(c.Name)))
+func (s *syncer) transfer(ctx context.Context, manager *transfer.Manager, c change) (rest.File, error) {
 	if s.Source.Local() {
 		return manager.PutFile(ctx, c.Left.Path, s.Target.Object(c.Name))
 	}
@@ -105,7 +108,7 @@ func (s *syncer) transfer(ctx context.Context, c change) (rest.File, error) {
 	}
 	f, err := fetch(*c.Left.File)
 	if mayBeGone(err) { // the object that was listed may have been replaced
-		now, failed := s.Transfers.Client.Latest(ctx, c.Left.File.Bucket, c.Left.File.Name)
+		now, failed := s.Client.Latest(ctx, c.Left.File.Bucket, c.Left.File.Name)
 		if failed == nil && now.FileID != c.Left.File.FileID {
 			return fetch(now)
 		}
@@ -119,7 +122,7 @@ func (s *syncer) vanished(ctx context.Context, c change, err error) bool {
 		return false
 	}
 	if c.Left.File != nil {
-		_, err = s.Transfers.Client.Latest(ctx, c.Left.File.Bucket, c.Left.File.Name)
+		_, err = s.Client.Latest(ctx, c.Left.File.Bucket, c.Left.File.Name)
 		return fault.ExitOf(err) == fault.NotFound
 	}
 	_, err = os.Lstat(c.Left.Path)

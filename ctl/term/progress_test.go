@@ -39,10 +39,10 @@ func TestProgressAs_WhatFitsTheStream(t *testing.T) {
 }
 
 // run moves so many MiB a second for a number of seconds.
-func run(p *Progress, seconds int, mibPerSecond int64) {
+func run(i *Item, seconds int, mibPerSecond int64) {
 	for range seconds * 10 {
 		time.Sleep(100 * time.Millisecond)
-		p.Moved(mibPerSecond << 20 / 10)
+		i.Moved(mibPerSecond << 20 / 10)
 	}
 }
 
@@ -51,9 +51,10 @@ func TestLog_SaysNothingOfWhatIsShort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
 		p := (&Streams{Err: &out}).ProgressAs(ProgressAuto)
+		i := p.Start("", -1)
 		p.Plan(1, 90<<20)
-		run(p, 9, 10)
-		p.Finished()
+		run(i, 9, 10)
+		i.End(false)
 		p.Above(func() { out.WriteString("a result\n") })
 		p.Complete()
 		require.Equal(t, "a result\n", out.String())
@@ -69,21 +70,22 @@ func TestLog_ALineForEachTenthOrMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
 		p := (&Streams{Err: &out}).ProgressAs(ProgressLog)
+		i := p.Start("", -1)
 		p.Plan(2, 3000<<20)
-		p.Resumed(300 << 20)
-		run(p, 50, 30) // a tenth takes ten seconds
-		p.Finished()
-		run(p, 120, 5) // a tenth takes a minute
-		p.Moved(600 << 20)
+		i.Resumed(300 << 20)
+		run(i, 50, 30) // a tenth takes ten seconds
+		i.End(false)
+		run(i, 120, 5) // a tenth takes a minute
+		i.Moved(600 << 20)
 		require.NotContains(t, out.String(), "100%", "sent is not acknowledged")
-		p.Finished()
+		i.End(false)
 		p.Complete()
 		lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
-		require.Equal(t, "s3ctl: 600 MiB of 2.9 GiB (20%), 0 of 2 files, 30 MiB/s, 1m20s left", lines[0])
+		require.Equal(t, "s3ctl: 0.58 of 2.92 GiB (20%), 0 of 2 files, 30 MiB/s, 1m20s left", lines[0])
 		require.Len(t, lines, 5+2+1, out.String())
-		require.Equal(t, "s3ctl: 2.3 GiB of 2.9 GiB (80%), 1 of 2 files, 5.0 MiB/s, 2m0s left", lines[6])
-		require.Contains(t, lines[7], "2.9 GiB of 2.9 GiB (100%), 2 of 2 files")
-		p.Moved(1)
+		require.Equal(t, "s3ctl: 2.34 of 2.92 GiB (80%), 1 of 2 files, 5.0 MiB/s, 2m left", lines[6])
+		require.Contains(t, lines[7], "2.92 of 2.92 GiB (100%), 2 of 2 files")
+		i.Moved(1)
 		p.Complete()
 		require.Equal(t, 8, strings.Count(out.String(), "\n"), "nothing comes behind the end")
 	})
@@ -107,8 +109,9 @@ func TestLog_OfWhatFailedClaimsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
 		p := (&Streams{Err: &out}).ProgressAs(ProgressLog)
+		i := p.Start("", -1)
 		p.Plan(1, 200<<20)
-		run(p, 20, 10)
+		run(i, 20, 10)
 		p.Close()
 		require.NotContains(t, out.String(), "100%")
 		require.Contains(t, out.String(), "99%")
@@ -132,21 +135,29 @@ func TestJSON_ALineASecondAndTheWholeOnlyAtTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
 		p := (&Streams{Err: &out, ErrTTY: true}).ProgressAs(ProgressJSON)
+		i := p.Start("", -1)
 		p.Plan(2, 100<<20)
-		p.Resumed(40 << 20)
-		run(p, 6, 10)
-		p.Finished()
-		p.Finished()
+		i.Resumed(40 << 20)
+		run(i, 6, 10)
+		i.End(false)
+		i.End(false)
 		p.Complete()
 		all := jsonLines(t, out.String())
-		require.Equal(t, progressJSON{"progress", 50 << 20, 100 << 20, 0, 2, 10 << 20, 5, 40 << 20, false}, all[0])
+		require.InDelta(t, 50<<20, all[0].BytesDone, 1<<20)
+		require.InDelta(t, 10<<20, all[0].Rate, 1<<20)
+		require.InDelta(t, 5, all[0].Left, 1)
+		require.Equal(t, progressJSON{
+			Type: "progress", BytesDone: all[0].BytesDone, BytesTotal: 100 << 20, FilesTotal: 2, Rate: all[0].Rate, Left: all[0].Left, Resumed: 40 << 20, Elapsed: 1,
+		}, all[0])
 		last := len(all) - 1
 		require.InDelta(t, 7, len(all), 1)
 		for _, line := range all[:last] {
 			require.Less(t, line.BytesDone, line.BytesTotal, "sent is not acknowledged")
 			require.False(t, line.Complete)
 		}
-		require.Equal(t, progressJSON{"progress", 100 << 20, 100 << 20, 2, 2, all[last].Rate, 0, 40 << 20, true}, all[last])
+		require.Equal(t, progressJSON{
+			Type: "progress", BytesDone: 100 << 20, BytesTotal: 100 << 20, FilesDone: 2, FilesTotal: 2, Rate: all[last].Rate, Resumed: 40 << 20, Elapsed: 6, Complete: true,
+		}, all[last])
 	})
 }
 
@@ -155,11 +166,12 @@ func TestJSON_WhatIsNotKnownIsMinusOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
 		p := (&Streams{Err: &out}).ProgressAs(ProgressJSON)
+		i := p.Start("", -1)
 		p.Plan(1, -1)
-		run(p, 2, 1)
-		p.Moved(-(2 << 20)) // these have to be sent again
+		run(i, 2, 1)
+		i.Moved(-(2 << 20)) // these have to be sent again
 		time.Sleep(time.Second)
-		p.Moved(0)
+		i.Moved(0)
 		p.Close()
 		for _, line := range jsonLines(t, out.String()) {
 			require.EqualValues(t, -1, line.BytesTotal)
@@ -186,23 +198,76 @@ func TestPace_FollowsAChangeWithinSeconds(t *testing.T) {
 		p.see(moved, now)
 	}
 	require.InDelta(t, 100, p.rate(moved, now), 10)
-	require.InDelta(t, 50, p.rate(moved, now.Add(10*time.Second)), 10, "and it falls while nothing moves")
-	require.LessOrEqual(t, len(p.seen), paceMarks)
+	require.InDelta(t, 50, p.rate(moved, now.Add(5*time.Second)), 5, "and it falls while nothing moves")
+	require.LessOrEqual(t, len(p.seen), int(paceRange/paceStep)+1)
 	require.Zero(t, p.rate(0, now), "what was taken back is not negative speed")
+	now = now.Add(time.Hour)
+	require.Zero(t, p.rate(moved, now), "marks go by their age: a pause is not in the rate")
+	for range 20 {
+		now, moved = now.Add(100*time.Millisecond), moved+5000
+		p.see(moved, now)
+	}
+	require.InDelta(t, 50_000, p.rate(moved, now), 5000)
+	p.restart(moved-10_000, now)
+	require.Zero(t, p.rate(moved-10_000, now), "a step back begins anew")
+}
+
+func TestLog_AnOutageHasALineAMinute(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		p := (&Streams{Err: &out}).ProgressAs(ProgressAuto)
+		p.Plan(1, 100<<20)
+		i := p.Start("x", 100<<20)
+		run(i, 5, 1)
+		for range 900 { // 90 s
+			p.Failing("server away (connection refused)", 5*time.Minute)
+			time.Sleep(100 * time.Millisecond)
+		}
+		p.Working()
+		require.Equal(t, "s3ctl: server away (connection refused); waiting for 1s, up to 5m\n"+
+			"s3ctl: server away (connection refused); waiting for 1m1s, up to 5m\ns3ctl: back after 1m30s\ns3ctl: 4 of 100 MiB (4%), 0 of 1 file\n", out.String())
+		p.Close()
+	})
+}
+
+func TestSizes_HaveOneUnit(t *testing.T) {
+	t.Parallel()
+	for want, n := range map[string][2]int64{
+		"0 of 0 B": {0, 0}, "7 of 999 B": {7, 999}, "0.99 of 1.00 KiB": {1023, 1024}, "0.99 of 1.00 GiB": {1022 << 20, 1 << 30},
+		"549 of 1000 MiB": {550<<20 - 1, 1000 << 20}, "3.99 of 4.00 PiB": {4<<50 - 1, 4 << 50}, "1 of 4096 PiB": {1 << 50, 1 << 62},
+	} {
+		require.Equal(t, want, sizes(n[0], n[1], false))
+	}
+	require.Equal(t, "1.0 GiB", sizes(1<<30, -1, false))
+	for want, d := range map[string]time.Duration{"0s": 0, "8s": 8 * time.Second, "1m": time.Minute, "1m20s": 80 * time.Second, "2h5m": 2*time.Hour + 5*time.Minute + 3*time.Second} {
+		require.Equal(t, want, Duration(d))
+	}
+}
+
+func TestCut_KeepsTheEndInColumns(t *testing.T) {
+	t.Parallel()
+	for columns, want := range map[int]string{0: "", 1: "…", 2: "…", 3: "…京", 4: "…京", 5: "…東京", 6: "日東京", 100: "日東京"} {
+		require.Equal(t, want, cut("日東京", columns), columns)
+	}
+	for columns, want := range map[int]string{0: "", 1: "…", 3: "ab…", 6: "abcdef", 7: "abcdef"} {
+		require.Equal(t, want, cutEnd("abcdef", columns), columns)
+	}
 }
 
 func TestBar_ShowsResumedBytesButNotAsSpeed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
-		b := newBar(&out, 0)
+		b := newBar(&out, 0, false)
+		i := b.Start("", -1)
 		b.Plan(1, 1000<<20)
-		b.Resumed(500 << 20)
-		run(b, 5, 10)
-		require.Contains(t, out.String(), "550 MiB of 1000 MiB  10 MiB/s  45s")
+		i.Resumed(500 << 20)
+		run(i, 5, 10)
+		require.Contains(t, out.String(), "550 of 1000 MiB  10 MiB/s")
 		require.Contains(t, out.String(), "55%")
-		b.Finished()
+		i.End(false)
 		b.Complete()
-		require.Contains(t, out.String(), "1/1  1000 MiB of 1000 MiB")
+		require.Contains(t, out.String(), "1000 of 1000 MiB")
 	})
 }

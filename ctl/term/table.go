@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"io"
 	"strings"
-	"unicode/utf8"
 )
 
 // Column is the head of a column.
@@ -35,7 +34,7 @@ func (s *Streams) NewTable(columns ...Column) *Table {
 func newTable(w io.Writer, aligned bool, columns []Column) *Table {
 	t := &Table{out: bufio.NewWriterSize(w, 32<<10), aligned: aligned, columns: columns, widths: make([]int, len(columns))}
 	for i, c := range columns {
-		t.widths[i] = utf8.RuneCountInString(c.Title)
+		t.widths[i] = width(c.Title)
 	}
 	return t
 }
@@ -51,7 +50,7 @@ func (t *Table) Row(cells ...string) error {
 		return err
 	}
 	for i, c := range row {
-		t.widths[i] = max(t.widths[i], utf8.RuneCountInString(c))
+		t.widths[i] = max(t.widths[i], width(c))
 	}
 	t.rows = append(t.rows, row)
 	if len(t.rows) < blockRows {
@@ -82,7 +81,7 @@ func (t *Table) Flush() error {
 func (t *Table) line(cells []string) {
 	var b strings.Builder
 	for i, c := range cells {
-		pad := strings.Repeat(" ", t.widths[i]-utf8.RuneCountInString(c))
+		pad := strings.Repeat(" ", t.widths[i]-width(c))
 		switch {
 		case t.columns[i].Right:
 			b.WriteString(pad + c)

@@ -12,6 +12,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/client"
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/localfile"
+	"github.com/ringstore/ringstore/ctl/retry"
 	"github.com/ringstore/ringstore/proto/checksum"
 	"github.com/ringstore/ringstore/proto/problem"
 	"github.com/ringstore/ringstore/proto/rest"
@@ -92,7 +93,7 @@ func (m *Manager) GetStream(ctx context.Context, file rest.File, w io.Writer) er
 				err = m.receive(ctx, file, &client.Range{First: before, Last: -1}, out, moved)
 			}
 			e, ok := errors.AsType[*fault.Error](err)
-			if ok && retryable(e) && out.n > before {
+			if ok && retry.Temporary(e.Kind) && out.n > before {
 				return nil // progress was made: the next failure starts a new count of tries
 			}
 			ended = err == nil

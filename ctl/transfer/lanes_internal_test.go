@@ -94,34 +94,6 @@ func TestPartSizes(t *testing.T) {
 	}
 }
 
-func TestRetry_Patience(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		r := DefaultRetry()
-		away := fault.New(problem.Unavailable, "away")
-		began := time.Now()
-		require.Error(t, r.Do(t.Context(), func() error { return away }))
-		require.Less(t, time.Since(began), time.Minute, "a server that was never there is not waited for")
-
-		require.NoError(t, r.Do(t.Context(), func() error { return nil }))
-		began = time.Now()
-		require.NoError(t, r.Do(t.Context(), func() error {
-			if time.Since(began) < 2*time.Minute {
-				return away
-			}
-			return nil
-		}), "one that was there is waited for")
-		began = time.Now()
-		require.Error(t, r.Do(t.Context(), func() error { return away }))
-		require.Greater(t, time.Since(began), 5*time.Minute)
-		require.Less(t, time.Since(began), 6*time.Minute)
-
-		tries := 0
-		require.Error(t, r.Do(t.Context(), func() error { tries++; return fault.New(problem.Corrupt, "wrong") }))
-		require.Equal(t, 6, tries, "bytes that stay wrong are named, not waited for")
-	})
-}
-
 func TestLimit(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

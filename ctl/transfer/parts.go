@@ -11,6 +11,7 @@ import (
 
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/journal"
+	"github.com/ringstore/ringstore/ctl/retry"
 	"github.com/ringstore/ringstore/proto/checksum"
 	"github.com/ringstore/ringstore/proto/problem"
 	"github.com/ringstore/ringstore/proto/rest"
@@ -221,7 +222,7 @@ var errDeadline = fmt.Errorf("it took too long")
 
 // inSession creates a session, sends its parts with send, and completes it as that returns. After an error the session is aborted.
 func (m *Manager) inSession(ctx context.Context, n rest.NewSession, send func(id string) (rest.CompleteSession, error)) (f rest.File, err error) {
-	session, err := Try(ctx, m.Retry, func() (rest.Session, error) { return m.Client.CreateSession(ctx, n) })
+	session, err := retry.Try(ctx, m.Retry, func() (rest.Session, error) { return m.Client.CreateSession(ctx, n) })
 	if err != nil {
 		return rest.File{}, err
 	}
@@ -249,9 +250,9 @@ func (m *Manager) complete(ctx context.Context, id string, want rest.CompleteSes
 
 // abort deletes a session and its parts, even if ctx has ended. If the server cannot be reached, the session expires.
 func (m *Manager) abort(ctx context.Context, id string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
-	_ = m.Client.AbortSession(ctx, id)
+	_ = m.Client.Once().AbortSession(ctx, id)
 }
 
 // resumable is a transfer in parts that a later run can resume: what uploads and downloads have in common.

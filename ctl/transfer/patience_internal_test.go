@@ -8,28 +8,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/ringstore/ringstore/ctl/fault"
-	"github.com/ringstore/ringstore/proto/problem"
 )
-
-// While other operations succeed the server is reachable: patience counts from their last success.
-func TestRetry_PatienceIsTimeWithoutProgress(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		r := DefaultRetry()
-		began := time.Now()
-		go func() {
-			for range 20 {
-				_ = r.Do(t.Context(), func() error { return nil })
-				time.Sleep(time.Minute)
-			}
-		}()
-		time.Sleep(time.Second)
-		require.Error(t, r.Do(t.Context(), func() error { return fault.New(problem.Unavailable, "not this one") }))
-		require.InDelta(t, (19*time.Minute + 5*time.Minute).Seconds(), time.Since(began).Seconds(), 20)
-	})
-}
 
 // A rate limit that the user chose never runs into the deadline of a part.
 func TestDeadline_LeavesRoomForALimit(t *testing.T) {

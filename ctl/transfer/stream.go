@@ -14,6 +14,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/client"
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/localfile"
+	"github.com/ringstore/ringstore/ctl/retry"
 	"github.com/ringstore/ringstore/proto/checksum"
 	"github.com/ringstore/ringstore/proto/problem"
 	"github.com/ringstore/ringstore/proto/rest"
@@ -68,7 +69,7 @@ func (m *Manager) PutStream(ctx context.Context, r io.Reader, dst address.Remote
 
 // withRestartHint adds to the error of a stream how to try again.
 func withRestartHint(err error) error {
-	if e, ok := errors.AsType[*fault.Error](err); ok && retryable(e) {
+	if e, ok := errors.AsType[*fault.Error](err); ok && retry.Temporary(e.Kind) {
 		e.Hint = "a stream cannot be resumed: run the whole command again"
 	}
 	return err

@@ -7,7 +7,7 @@
 //	get.go                       download of a file in one request, of a range, to a stream
 //	copy.go                      copy of a file on the server
 //	fetch.go                     download of a large file in ranges, and the log by which it is resumed
-//	parts.go lanes.go retry.go   shared by both directions
+//	parts.go lanes.go            shared by both directions
 //
 // The files that downloads write are those of package localfile.
 package transfer
@@ -21,6 +21,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/ringstore/ringstore/ctl/client"
+	"github.com/ringstore/ringstore/ctl/retry"
 )
 
 // DefaultParallel is the default number of concurrent requests.
@@ -38,7 +39,7 @@ type Meter interface {
 type Manager struct {
 	Client *client.Client
 	Meter  Meter
-	Retry  Retry
+	Retry  retry.Policy
 
 	ContentType string        // of uploads; "" guesses it from the file's name
 	Lanes       *Lanes        // concurrent requests over all files; nil: DefaultParallel for each file
@@ -47,13 +48,6 @@ type Manager struct {
 	Copies      Sizes         // of parts of copies; default 256, 64 and 256 MiB
 	State       string        // folder for the logs of unfinished uploads; "": uploads cannot be resumed
 	Note        func(string)  // receives messages for the user, such as that a transfer is resumed; may be nil
-}
-
-// Notifying returns a copy that calls notify before each retry.
-func (m *Manager) Notifying(notify Notify) *Manager {
-	own := *m
-	own.Retry.Notify = notify
-	return &own
 }
 
 // ready returns a copy with all defaults set.

@@ -25,8 +25,8 @@ import (
 	"github.com/ringstore/ringstore/ctl/client"
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/resttest"
+	"github.com/ringstore/ringstore/ctl/retry"
 	"github.com/ringstore/ringstore/ctl/transfer"
-	"github.com/ringstore/ringstore/proto/problem"
 	"github.com/ringstore/ringstore/proto/rest"
 )
 
@@ -39,7 +39,7 @@ func (m *meter) Moved(n int64)   { m.Add(n) }
 func (m *meter) Resumed(n int64) { m.Add(n) }
 
 // fast retries with short pauses.
-func fast() transfer.Retry { return transfer.Retry{Tries: 4, Initial: 1, Max: 1} }
+func fast() retry.Policy { return retry.Policy{Wait: time.Minute, Tries: 4, Initial: 1, Max: 1} }
 
 func rig(t *testing.T) (*resttest.Server, *transfer.Manager, *meter) {
 	t.Helper()
@@ -99,7 +99,11 @@ func TestPutFile_TriedAgainUntilItWorks(t *testing.T) {
 		s, m, moved := rig(t)
 		seen := failTimes(s, "POST", 3, 503, rest.CodeUnavailable)
 		var notes []string
-		m.Retry.Notify = func(err error, _ time.Duration) { notes = append(notes, err.Error()) }
+		m.Retry.Notify = func(e retry.Event) {
+			if e.Err != nil {
+				notes = append(notes, e.Err.Error())
+			}
+		}
 		path, data := writeFile(t, size)
 		_, err := m.PutFile(t.Context(), path, to("k"))
 		require.NoError(t, err)
@@ -418,26 +422,6 @@ type full struct{}
 
 func (full) Write([]byte) (int, error) {
 	return 0, &os.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}
-}
-
-func TestRetry_WaitsAsTheServerAsks(t *testing.T) {
-	t.Parallel()
-	var pauses []time.Duration
-	ctx, cancel := context.WithCancel(t.Context())
-	r := transfer.Retry{Tries: 3, Initial: 1, Max: 1, Notify: func(_ error, pause time.Duration) {
-		pauses = append(pauses, pause)
-		cancel() // the test does not wait for the timeout
-	}}
-	err := r.Do(ctx, func() error {
-		e := fault.New(problem.Unavailable, "busy")
-		e.RetryAfter = 42 * time.Second
-		return e
-	})
-	require.ErrorIs(t, err, context.Canceled)
-	require.Equal(t, []time.Duration{42 * time.Second}, pauses)
-	require.EqualError(t, transfer.Retry{}.Do(t.Context(), func() error { return fault.New(problem.Unavailable, "busy") }), "busy")
-	plain := errors.New("plain")
-	require.Equal(t, plain, transfer.DefaultRetry().Do(t.Context(), func() error { return plain }))
 }
 
 func TestEach_AtMostSoManyAtOnceAndAllOfThem(t *testing.T) {

@@ -20,6 +20,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/journal"
 	"github.com/ringstore/ringstore/ctl/localfile"
+	"github.com/ringstore/ringstore/ctl/retry"
 	"github.com/ringstore/ringstore/proto/checksum"
 	"github.com/ringstore/ringstore/proto/problem"
 	"github.com/ringstore/ringstore/proto/rest"
@@ -84,7 +85,7 @@ func (u *upload) resume(ctx context.Context) (rest.File, error) {
 	}
 	u.progress = newProgress(cut{u.info.Size(), u.head.PartSize})
 	known := u.progress.known(entries)
-	s, err := Try(ctx, u.m.Retry, func() (rest.Session, error) { return u.m.Client.Session(ctx, u.head.Session) })
+	s, err := retry.Try(ctx, u.m.Retry, func() (rest.Session, error) { return u.m.Client.Session(ctx, u.head.Session) })
 	switch {
 	case fault.KindOf(err) == problem.NotFound:
 		return u.wasCompleted(ctx, known)
@@ -149,7 +150,7 @@ func (u *upload) begin(ctx context.Context) error {
 	n := rest.NewSession{
 		Bucket: u.dst.Bucket, Name: u.dst.Key, Size: &size, ContentType: cmp.Or(u.m.ContentType, contentType(u.path)), Meta: metaOf(u.info),
 	}
-	s, err := Try(ctx, u.m.Retry, func() (rest.Session, error) { return u.m.Client.CreateSession(ctx, n) })
+	s, err := retry.Try(ctx, u.m.Retry, func() (rest.Session, error) { return u.m.Client.CreateSession(ctx, n) })
 	if err != nil {
 		return err
 	}

@@ -13,7 +13,6 @@ import (
 	"github.com/ringstore/ringstore/ctl/client"
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/term"
-	"github.com/ringstore/ringstore/ctl/transfer"
 	"github.com/ringstore/ringstore/proto/problem"
 	"github.com/ringstore/ringstore/proto/rest"
 )
@@ -50,8 +49,8 @@ func (o *Options) each(ctx context.Context, command string, work func(*client.Cl
 	if err != nil {
 		return err
 	}
-	report := o.Factory.NewReport(command, "bucket", term.Silent())
-	return cli.Each(ctx, report, 1, buckets, func(bucket address.Remote, _ transfer.Notify) (cli.Result, error) { return work(c, bucket) })
+	report := o.Factory.NewReport(command, "bucket")
+	return cli.Each(ctx, report, 1, buckets, func(bucket address.Remote, _ *cli.Task) (cli.Result, error) { return work(c, bucket) })
 }
 
 // shown is the --json line for a bucket.

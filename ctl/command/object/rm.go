@@ -11,7 +11,6 @@ import (
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/locate"
 	"github.com/ringstore/ringstore/ctl/term"
-	"github.com/ringstore/ringstore/ctl/transfer"
 	"github.com/ringstore/ringstore/proto/problem"
 )
 
@@ -56,7 +55,7 @@ func (o *RmOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if ask && !o.Factory.IO.CanAsk() {
 		return cli.Usage(cmd, "this would remove many objects, and there is no terminal to ask on").WithHint("add --yes to confirm")
 	}
-	report := o.Factory.NewReport("rm", "object", term.Silent())
+	report := o.Factory.NewReport("rm", "object")
 	objects, bytes := search.Find(ctx, report)
 	if o.DryRun {
 		for _, object := range objects {
@@ -70,10 +69,12 @@ func (o *RmOptions) run(ctx context.Context, cmd *cobra.Command) error {
 			return fault.New(problem.Interrupted, "nothing was removed")
 		}
 	}
-	return cli.Each(ctx, report, rmParallel, objects, func(object locate.Object, _ transfer.Notify) (cli.Result, error) {
+	report.Summing("")
+	o.Factory.Progress().Plan(len(objects), 0)
+	return cli.Each(ctx, report, rmParallel, objects, func(object locate.Object, _ *cli.Task) (cli.Result, error) {
 		// The version that was looked up is deleted. If it does not exist any more, the object was removed or replaced meanwhile: that is a
 		// success, and the newer version is kept.
-		err := o.Factory.Retry().Do(ctx, func() error { return search.Client.DeleteFile(ctx, object.File.FileID) })
+		err := search.Client.DeleteFile(ctx, object.File.FileID)
 		if fault.ExitOf(err) == fault.NotFound {
 			err = nil
 		}
@@ -100,5 +101,6 @@ func (o *RmOptions) result(object locate.Object) cli.Result {
 		JSON:  removed{Address: at.String(), Bucket: at.Bucket, Key: at.Key, FileID: object.File.FileID, Size: object.File.Size, DryRun: o.DryRun},
 		Cells: []string{at.String()},
 		Line:  did + at.String(),
+		Size:  object.File.Size,
 	}
 }

@@ -41,7 +41,7 @@ func (o *StatOptions) run(ctx context.Context, _ *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	report := o.Factory.NewReport("stat", "object", term.Silent())
+	report := o.Factory.NewReport("stat", "object")
 	first := true
 	return search.Each(ctx, report, func(object locate.Object) error {
 		m, err := search.Client.Metadata(ctx, object.File.FileID)

@@ -14,7 +14,6 @@ import (
 	"github.com/ringstore/ringstore/ctl/client"
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/term"
-	"github.com/ringstore/ringstore/ctl/transfer"
 	"github.com/ringstore/ringstore/proto/problem"
 	"github.com/ringstore/ringstore/proto/rest"
 )
@@ -178,7 +177,7 @@ func (o *AbortOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	report := o.Factory.NewReport("session abort", "session", term.Silent())
+	report := o.Factory.NewReport("session abort", "session")
 	sessions, err := o.find(ctx, c, report)
 	if err != nil {
 		return err
@@ -189,11 +188,11 @@ func (o *AbortOptions) run(ctx context.Context, cmd *cobra.Command) error {
 			return fault.New(problem.Interrupted, "nothing was aborted")
 		}
 	}
-	return cli.Each(ctx, report, 1, sessions, func(s unfinished, _ transfer.Notify) (cli.Result, error) {
+	return cli.Each(ctx, report, 1, sessions, func(s unfinished, _ *cli.Task) (cli.Result, error) {
 		if o.DryRun {
 			return o.result(s.Session), nil
 		}
-		return o.result(s.Session), o.Factory.Retry().Do(ctx, func() error { return c.AbortSession(ctx, s.SessionID) })
+		return o.result(s.Session), c.AbortSession(ctx, s.SessionID)
 	})
 }
 

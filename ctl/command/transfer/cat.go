@@ -11,7 +11,6 @@ import (
 	"github.com/ringstore/ringstore/ctl/cli"
 	"github.com/ringstore/ringstore/ctl/client"
 	"github.com/ringstore/ringstore/ctl/locate"
-	"github.com/ringstore/ringstore/ctl/term"
 )
 
 // CatOptions are the options of cat.
@@ -53,10 +52,12 @@ func (o *CatOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	report := o.Factory.NewReport("cat", "object", term.Silent()) // no bar: the bytes may be written to the same terminal
+	report := o.Factory.NewReport("cat", "object")
 	manager := report.Manager(search.Client)
 	return search.Each(ctx, report, func(object locate.Object) error {
-		manager := manager.Notifying(report.Retrying(object.String()))
+		task := report.Start(object.String(), object.File.Size) // no bar: the bytes may be written to the same terminal
+		defer task.Item.End(false)
+		manager := task.With(manager)
 		if rng != nil {
 			return manager.GetRange(ctx, object.File, *rng, o.Factory.IO.Out)
 		}

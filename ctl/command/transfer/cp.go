@@ -6,9 +6,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ringstore/ringstore/ctl/cli"
-	"github.com/ringstore/ringstore/ctl/term"
-	"github.com/ringstore/ringstore/ctl/transfer"
-	"github.com/ringstore/ringstore/proto/rest"
 )
 
 // CpOptions are the options of cp.
@@ -47,7 +44,7 @@ checksum. Objects of more than 256 MiB are copied in concurrent parts.` + cli.Wi
 
 func (o *CpOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	progress := o.Factory.Progress()
-	report := o.Factory.NewReport("cp", "object", progress)
+	report := o.Factory.NewReport("cp", "object")
 	pairs, c, err := o.find(ctx, cmd, o.Factory, report, "copy")
 	if err != nil {
 		return err
@@ -56,8 +53,8 @@ func (o *CpOptions) run(ctx context.Context, cmd *cobra.Command) error {
 		progress.Plan(1, p.File.Size)
 	}
 	manager := o.manager(report, c)
-	return cli.Each(ctx, report, o.Parallel, pairs, func(p pair, retrying transfer.Notify) (cli.Result, error) {
-		f, err := manager.Notifying(retrying).CopyFile(ctx, p.File, p.dst)
+	return cli.Each(ctx, report, o.Parallel, pairs, func(p pair, task *cli.Task) (cli.Result, error) {
+		f, err := task.With(manager).CopyFile(ctx, p.File, p.dst)
 		return p.result(f), err
 	})
 }
@@ -97,15 +94,14 @@ new name of a single object. With -r, everything under a prefix is renamed:
 }
 
 func (o *MvOptions) run(ctx context.Context, cmd *cobra.Command) error {
-	report := o.Factory.NewReport("mv", "object", term.Silent())
+	report := o.Factory.NewReport("mv", "object")
 	pairs, c, err := o.find(ctx, cmd, o.Factory, report, "rename")
 	if err != nil {
 		return err
 	}
-	return cli.Each(ctx, report, mvParallel, pairs, func(p pair, retrying transfer.Notify) (cli.Result, error) {
-		retry := o.Factory.Retry() // safe, since renaming a file to its present name does nothing
-		retry.Notify = retrying
-		f, err := transfer.Try(ctx, retry, func() (rest.File, error) { return c.Rename(ctx, p.File.FileID, p.dst.Bucket, p.dst.Key) })
+	o.Factory.Progress().Plan(len(pairs), 0)
+	return cli.Each(ctx, report, mvParallel, pairs, func(p pair, _ *cli.Task) (cli.Result, error) {
+		f, err := c.Rename(ctx, p.File.FileID, p.dst.Bucket, p.dst.Key)
 		return p.result(f), err
 	})
 }

@@ -68,7 +68,7 @@ func (o *DiffOptions) run(ctx context.Context, _ *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	report := o.Factory.NewReport("diff", "name", term.Silent())
+	report := o.Factory.NewReport("diff", "name")
 	counts := diffCounts{}
 	pairs := compare.Pairs(ctx, left.Side(ctx, c, compare.Follow).Only(takes), right.Side(ctx, c, compare.Follow).Only(takes))
 	for r := range inOrder(o.Parallel, pairs, func(p compare.Pair) diffed { return comparePair(ctx, p) }) {

@@ -81,7 +81,7 @@ func (o *GetOptions) run(ctx context.Context, cmd *cobra.Command) error {
 		return cli.Usage(cmd, "get writes one object to standard output; use s3ctl cat for several")
 	}
 	progress := o.Factory.Progress()
-	report := o.Factory.NewReport("get", "object", progress)
+	report := o.Factory.NewReport("get", "object").Summing("")
 	manager := o.manager(report, search.Client)
 	// All are looked up before the first is fetched, so that the total is known. An object that two sources name is kept twice: it
 	// would be the same local file.
@@ -91,16 +91,16 @@ func (o *GetOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	}
 	for _, object := range objects {
 		progress.Plan(1, object.File.Size)
-		path, err := o.fetch(ctx, manager.Notifying(report.Retrying(object.String())), object)
+		task := report.Start(object.String(), object.File.Size)
+		path, err := o.fetch(ctx, task.With(manager), object)
+		task.End(err)
 		switch {
 		case err != nil:
-			report.Fail(fault.Wrap(object.String(), err))
 		case path == "":
 			report.Count() // standard output has the bytes only
 		default:
 			report.Done(movedResult(object.String(), path, object.Address, object.File))
 		}
-		progress.Finished()
 	}
 	return report.Close()
 }
@@ -194,12 +194,12 @@ func (o *GetOptions) getMany(ctx context.Context, manager *transfer.Manager, rep
 	for _, j := range jobs {
 		progress.Plan(1, j.File.Size)
 	}
-	return cli.Each(ctx, report, o.Parallel, jobs, func(j placed, retrying transfer.Notify) (cli.Result, error) {
+	return cli.Each(ctx, report, o.Parallel, jobs, func(j placed, task *cli.Task) (cli.Result, error) {
 		result := movedResult(j.String(), filepath.Join(o.folder(), j.path), j.Address, j.File)
 		if j.folder {
 			return result, localfile.MkdirAll(root, j.path)
 		}
-		return result, manager.Notifying(retrying).GetFile(ctx, j.File, root, j.path)
+		return result, task.With(manager).GetFile(ctx, j.File, root, j.path)
 	})
 }
 

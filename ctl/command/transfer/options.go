@@ -31,7 +31,9 @@ func (m *ManagerOptions) flags(cmd *cobra.Command) {
 // manager returns a transfer manager with these options.
 func (m *ManagerOptions) manager(report *cli.Report, c *client.Client) *transfer.Manager {
 	manager := report.Manager(c)
-	manager.Retry.Tries = m.Tries
+	if m.Tries > 0 {
+		manager.Retry.Tries = m.Tries
+	}
 	manager.Lanes = transfer.NewLanes(m.Parallel)
 	if m.Limit > 0 {
 		manager.Limit = transfer.NewLimit(m.Limit)
@@ -55,8 +57,7 @@ func parallelFlag(cmd *cobra.Command, n *int, usage string) {
 
 // triesFlag adds --tries to a command.
 func triesFlag(cmd *cobra.Command, n *int) {
-	*n = transfer.DefaultRetry().Tries
-	cmd.Flags().Var(counted(n, maxTries), "tries", "attempts to reach the server; after it was reached, requests are retried for 5 minutes")
+	cmd.Flags().Var(counted(n, maxTries), "tries", "attempts of each request at most (default: as many as --wait allows)")
 }
 
 // counted is a flag value from 1 to most.

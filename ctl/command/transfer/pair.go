@@ -47,6 +47,7 @@ func (o *PairOptions) find(ctx context.Context, cmd *cobra.Command, f *cli.Facto
 	objects, _ := search.Find(ctx, report)
 	pairs := pairUp(objects, dst, checkBucket(ctx, search.Client, dst.Remote.Bucket, objects), report)
 	if !o.DryRun {
+		report.Summing("")
 		return pairs, search.Client, nil
 	}
 	for _, p := range pairs {
@@ -149,5 +150,6 @@ func (m moved) result(did string) cli.Result {
 		JSON:  m,
 		Cells: []string{m.Source, m.Target, cli.Number(m.Size)},
 		Line:  did + m.Source + " -> " + m.Target + "  " + term.Size(m.Size),
+		Size:  m.Size,
 	}
 }

@@ -91,13 +91,13 @@ func (o *PutOptions) run(ctx context.Context, cmd *cobra.Command) error {
 		return err
 	}
 	progress := o.Factory.Progress()
-	report := o.Factory.NewReport("put", "file", progress)
+	report := o.Factory.NewReport("put", "file").Summing("")
 	manager := o.manager(report, c)
 	manager.ContentType = o.ContentType
 	files := o.find(dst, takes, report, progress)
-	return cli.Each(ctx, report, o.Parallel, files, func(l locate.Local, retrying transfer.Notify) (cli.Result, error) {
+	return cli.Each(ctx, report, o.Parallel, files, func(l locate.Local, task *cli.Task) (cli.Result, error) {
 		at := address.Remote{Bucket: dst.Remote.Bucket, Key: l.Key}
-		f, err := o.send(ctx, manager.Notifying(retrying), l, at)
+		f, err := o.send(ctx, task.With(manager), l, at)
 		return movedResult(l.Path, at.String(), at, f), err
 	})
 }
@@ -112,7 +112,7 @@ func (o *PutOptions) find(dst locate.Destination, takes address.Filter, report *
 		case f.Err != nil:
 			report.Fail(f.Err)
 		case f.Skip != "":
-			report.Note("put %s: skipped: %s", f.Path, f.Skip)
+			report.Skip("put %s: skipped: %s", f.Path, f.Skip)
 		case taken:
 			report.Fail(fault.Wrap(f.Path, fault.New(problem.Conflict, "it would get the same key as %s", other).
 				WithHint("put them under different prefixes")))

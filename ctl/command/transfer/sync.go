@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/ringstore/ringstore/ctl/fault"
 	"github.com/ringstore/ringstore/ctl/syncer"
 	"github.com/ringstore/ringstore/ctl/term"
+	"github.com/ringstore/ringstore/ctl/transfer"
 	"github.com/ringstore/ringstore/proto/problem"
 )
 
@@ -83,15 +85,11 @@ func (o *SyncOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	progress := o.Factory.Progress()
-	if o.DryRun {
-		progress = term.Silent()
-	}
-	report := o.Factory.NewReport("sync", "file", progress)
-	view := &syncView{Report: report, Progress: progress, f: o.Factory, question: "from " + dst.String() + " that " + src.String() + " does not have"}
+	report := o.Factory.NewReport("sync", "file")
+	view := &syncView{Report: report, Progress: o.Factory.Progress(), f: o.Factory, manager: o.manager(report, c), question: "from " + dst.String() + " that " + src.String() + " does not have"}
 	counts, err := syncer.Job{
 		Source: src, Target: dst, Takes: takes, Delete: o.Delete, Checksum: o.Checksum, DryRun: o.DryRun, Yes: o.Yes, Parallel: o.Parallel,
-		Transfers: o.manager(report, c), View: view,
+		Client: c, View: view,
 	}.Run(ctx)
 	view.summary(counts, o.DryRun)
 	return err
@@ -116,11 +114,18 @@ type syncView struct {
 	*cli.Report
 	*term.Progress
 	f        *cli.Factory
+	manager  *transfer.Manager
 	question string // what it asks before it removes files
 }
 
 // Close is ambiguous between the report and the progress, and the report closes both.
 func (v *syncView) Close() error { return v.Report.Close() }
+
+// Start shows a transfer as one in progress.
+func (v *syncView) Start(name string, bytes int64) (m *transfer.Manager, end func(error)) {
+	task := v.Report.Start(name, bytes)
+	return task.With(v.manager), func(err error) { task.Item.End(fault.ExitOf(err) == fault.Interrupted) }
+}
 
 // Changed shows a change.
 func (v *syncView) Changed(c syncer.Change) { v.Done(changeResult(c)) }
@@ -156,11 +161,23 @@ func (v *syncView) summary(c syncer.Counts, dryRun bool) {
 		_ = v.f.ShowJSON(lastLine{c}) // a broken stream has already failed an earlier line
 		return
 	}
-	form := "sync: %s changed (%s), %d removed, %d unchanged, %d failed%s"
+	lead := "sync"
 	if dryRun {
-		form = "sync (dry run): %s changed (%s), %d removed, %d unchanged, %d failed%s"
+		lead = "sync (dry run)"
 	}
-	v.Note(form, term.Count(int(c.Changed), "file"), term.Size(c.Bytes), c.Removed, c.Unchanged, c.Failed, uncompared(c))
+	v.Note("%s: %s changed (%s), %d removed, %d unchanged%s, %d failed%s%s", lead, term.Count(int(c.Changed), "file"), term.Size(c.Bytes),
+		c.Removed, c.Unchanged, assumed(c), c.Failed, uncompared(c), v.Took())
+}
+
+// assumed describes how many files were called unchanged without reading them.
+func assumed(c syncer.Counts) string {
+	switch {
+	case c.Assumed == 0:
+		return ""
+	case c.Assumed == c.Unchanged:
+		return " (by size and time alone)"
+	}
+	return fmt.Sprintf(" (%d by size and time alone)", c.Assumed)
 }
 
 // uncompared describes the names that were not compared, if any.

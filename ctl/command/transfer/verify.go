@@ -3,14 +3,13 @@ package transfer
 import (
 	"context"
 	"io"
-	"sync/atomic"
 
 	"github.com/spf13/cobra"
 
 	"github.com/ringstore/ringstore/ctl/cli"
 	"github.com/ringstore/ringstore/ctl/locate"
+	"github.com/ringstore/ringstore/ctl/retry"
 	"github.com/ringstore/ringstore/ctl/term"
-	"github.com/ringstore/ringstore/ctl/transfer"
 )
 
 // VerifyOptions are the options of verify.
@@ -48,29 +47,24 @@ func (o *VerifyOptions) run(ctx context.Context, _ *cobra.Command) error {
 		return err
 	}
 	progress := o.Factory.Progress()
-	report := o.Factory.NewReport("verify", "object", progress)
+	report := o.Factory.NewReport("verify", "object").Summing("good")
 	manager := o.manager(report, search.Client)
 	objects, bytes := search.Find(ctx, report)
 	progress.Plan(len(objects), bytes)
-	var good, total atomic.Int64
-	err = cli.Each(ctx, report, o.Parallel, objects, func(object locate.Object, retrying transfer.Notify) (cli.Result, error) {
+	return cli.Each(ctx, report, o.Parallel, objects, func(object locate.Object, task *cli.Task) (cli.Result, error) {
 		// It is retried as a whole, since the bytes are not written anywhere.
-		once, retry := *manager, manager.Notifying(retrying).Retry
-		once.Retry = transfer.Retry{}
-		err := retry.Do(ctx, func() error { return once.GetStream(ctx, object.File, io.Discard) })
-		if err == nil {
-			good.Add(1)
-			total.Add(object.File.Size)
-		}
+		once := task.With(manager)
+		policy := once.Retry
+		once.Retry = retry.Policy{}
+		err := policy.Do(ctx, func() error { return once.GetStream(ctx, object.File, io.Discard) })
 		name, f := object.String(), object.File
 		return cli.Result{
 			JSON:  verified{Address: name, Bucket: f.Bucket, Key: f.Name, FileID: f.FileID, Size: f.Size, CRC: f.Checksums.CRC64NVME},
 			Cells: []string{name, cli.Number(f.Size), f.Checksums.CRC64NVME},
 			Line:  "good " + name + "  " + term.Size(f.Size),
+			Size:  f.Size,
 		}, err
 	})
-	report.Note("verify: %s good, %s", term.Count(int(good.Load()), "object"), term.Size(total.Load()))
-	return err
 }
 
 // verified is the --json line for an object that was read completely and has the right checksum.
