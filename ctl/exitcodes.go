@@ -41,6 +41,8 @@ var (
 // endings are the exit codes of each command, besides those of every command.
 var endings = map[string][]fault.Exit{
 	"s3ctl put": moving, "s3ctl get": moving, "s3ctl cp": moving, "s3ctl mv": moving, "s3ctl sync": moving,
+	"s3ctl head": append(slices.Clone(reading), fault.NoSpace), "s3ctl tail": append(slices.Clone(reading), fault.NoSpace),
+	"s3ctl mb": append(slices.Clone(several), fault.Conflict), "s3ctl rb": append(slices.Clone(several), fault.Conflict),
 	"s3ctl cat": append(slices.Clone(reading), fault.NoSpace), "s3ctl verify": reading, "s3ctl diff": append(slices.Clone(reading), fault.Different),
 	"s3ctl ls": asking, "s3ctl stat": several, "s3ctl rm": several, "s3ctl du": several, "s3ctl find": several, "s3ctl tree": several,
 	"s3ctl bucket create": append(slices.Clone(several), fault.Conflict), "s3ctl bucket ls": asking, "s3ctl bucket rm": append(slices.Clone(several), fault.Conflict),

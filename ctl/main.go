@@ -151,11 +151,11 @@ to standard error.`,
 	flags.BoolVarP(&f.Global.Quiet, "quiet", "q", false, "no progress, no notes, no lines for successes")
 	group(root, "data", "Files and objects:",
 		transfer.NewPut(f), transfer.NewGet(f), object.NewLs(f), object.NewRm(f),
-		object.NewStat(f), transfer.NewCat(f), transfer.NewCp(f), transfer.NewMv(f),
+		object.NewStat(f), transfer.NewCat(f), transfer.NewHead(f), transfer.NewTail(f), transfer.NewCp(f), transfer.NewMv(f),
 		transfer.NewSync(f), object.NewDu(f), object.NewFind(f), object.NewTree(f),
 		transfer.NewDiff(f), transfer.NewVerify(f))
 	group(root, "sessions", "Unfinished uploads:", session.New(f))
-	group(root, "buckets", "Buckets:", bucket.New(f))
+	group(root, "buckets", "Buckets:", bucket.NewMb(f), bucket.NewRb(f), bucket.New(f))
 	group(root, "setup", "Setting up:", profile.New(f), about.NewCompletion(f), about.NewMan(f), about.NewVersion(f))
 	root.AddCommand(topics()...)
 	root.SetHelpCommandGroupID("setup")

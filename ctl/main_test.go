@@ -57,6 +57,9 @@ func TestGolden(t *testing.T) {
 		"profile-use":    {args: []string{"profile", "use", "local"}},
 		"profile-rm":     {args: []string{"profile", "rm", "local"}},
 		"error":          {args: []string{"put", "DIR/a.txt", "s3://nope/x"}},
+		"put-dry-run":    {args: []string{"put", "-rn", "DIR/photos", "s3://empty"}},
+		"get-dry-run":    {args: []string{"get", "-n", "-r", "s3://default/logs", "DIR/new"}},
+		"ls-print0":      {args: []string{"ls", "-0", "s3://default"}},
 		"error-usage":    {args: []string{"get", "--nope"}},
 		"error-no-items": {args: []string{"ls", "s3://nope"}},
 	} {

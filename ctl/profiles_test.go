@@ -131,8 +131,8 @@ func TestErrors_NextSteps(t *testing.T) {
 	r.SetHook(nil)
 	require.Contains(t, r.run("put", "DIR/absent", "s3://default").err, "next: check the path; a relative one is relative to the current folder\n")
 	require.Contains(t, r.run("put", "--bwlimit", "x", "DIR/absent", "s3://default").err, "next: s3ctl put --help\n")
-	require.Contains(t, r.run("lss").err, "next: s3ctl ls --help\nnext: s3ctl --help\n")
-	require.Contains(t, r.run("bucket", "lss").err, "next: s3ctl bucket ls --help\n")
+	require.Contains(t, r.run("lss").err, "next: did you mean: s3ctl ls?\nnext: s3ctl --help\n")
+	require.Contains(t, r.run("bucket", "lss").err, "next: did you mean: s3ctl bucket ls?\n")
 	require.Contains(t, r.run("--profile", "ls", "nonsense").err, `unknown command "nonsense"`)
 	for _, row := range fault.Table() {
 		for _, kind := range row.Kinds {

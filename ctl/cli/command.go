@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -101,12 +102,28 @@ func Help(cmd *cobra.Command, args []string) error {
 
 // Unknown is the error of a word that is not a command below cmd. The hint names similar commands.
 func Unknown(cmd *cobra.Command, word string) *fault.Error {
-	cmd.SuggestionsMinimumDistance = 1
+	cmd.SuggestionsMinimumDistance = 2
 	err := Usage(cmd, "unknown command %q for %q", word, cmd.CommandPath())
-	for _, near := range cmd.SuggestionsFor(word) {
-		err.Hint = cmd.CommandPath() + " " + near + " --help\n" + err.Hint
+	near := cmd.SuggestionsFor(word)
+	if own, ok := elsewhere[word]; ok && !cmd.HasParent() {
+		near = []string{own}
+	}
+	likely := slices.DeleteFunc(slices.Clone(near), func(name string) bool { return name[0] != word[0] }) // the first letter is rarely wrong
+	if len(likely) > 0 {
+		near = likely
+	}
+	if len(near) > 0 {
+		lead := cmd.CommandPath() + " "
+		err.Hint = "did you mean: " + lead + strings.Join(near, ", "+lead) + "?\n" + err.Hint
 	}
 	return err
+}
+
+// elsewhere are the commands of other tools by the word that they have there.
+var elsewhere = map[string]string{
+	"alias": "profile", "config": "profile", "configure": "profile", "copy": "cp", "copyto": "cp", "create": "mb", "delete": "rm", "del": "rm",
+	"dir": "ls", "download": "get", "info": "stat", "list": "ls", "lsd": "ls", "move": "mv", "mkdir": "mb", "pipe": "put -", "purge": "rm -r",
+	"rcat": "put -", "remove": "rm", "rename": "mv", "rmdir": "rb", "size": "du", "update": "version", "upload": "put",
 }
 
 // value is the value of a flag; its zero value has the text "".
@@ -144,6 +161,11 @@ func DryRunFlag(cmd *cobra.Command, dryRun *bool) {
 
 // BytesFlag adds a flag for a number of bytes, of at least least. Before it is given, to must have a lower value.
 func BytesFlag(cmd *cobra.Command, to *int64, name string, least int64, usage string) {
+	BytesFlagP(cmd, to, name, "", least, usage)
+}
+
+// BytesFlagP is BytesFlag with a letter.
+func BytesFlagP(cmd *cobra.Command, to *int64, name, letter string, least int64, usage string) {
 	parse := func(text string) (int64, error) { return ParseBytes(text, uint64(least)) }
 	show := func(n int64) string {
 		if n < least {
@@ -151,7 +173,7 @@ func BytesFlag(cmd *cobra.Command, to *int64, name string, least int64, usage st
 		}
 		return humanize.IBytes(uint64(n))
 	}
-	cmd.Flags().Var(NewValue("BYTES", to, parse, show), name, usage)
+	cmd.Flags().VarP(NewValue("BYTES", to, parse, show), name, letter, usage)
 }
 
 // ParseWait parses the value of --wait: 0, or a time such as 30s or 5m.

@@ -71,8 +71,16 @@ func (f *Factory) Size(n int64) string {
 // Number formats a number for programs.
 func Number(n int64) string { return strconv.FormatInt(n, 10) }
 
-// Time formats a time for programs.
-func Time(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
+// Time formats a time for programs: RFC 3339 in UTC, always of the same width.
+func Time(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000Z07:00") }
+
+// Moment formats a time for a terminal in local time, and for programs otherwise.
+func (f *Factory) Moment(t time.Time) string {
+	if f.IO.OutTTY {
+		return t.Local().Format("2006-01-02 15:04:05")
+	}
+	return Time(t)
+}
 
 // ShowSuccess is Show for a result that --quiet hides.
 func (f *Factory) ShowSuccess(r Result) error {

@@ -38,9 +38,16 @@ type Selection struct {
 
 // Flags adds --recursive, to do something with everything under a prefix, --raw, --include and --exclude.
 func (s *Selection) Flags(cmd *cobra.Command, do string) {
-	cmd.Flags().BoolVarP(&s.Recursive, "recursive", "r", false, do+" everything under the prefix")
+	RecursiveFlag(cmd, &s.Recursive, do+" everything under the prefix")
 	s.RawFlag(cmd)
 	RulesFlags(cmd, &s.Rules)
+}
+
+// RecursiveFlag adds --recursive, also as -R, as cp(1) and ls(1) have it.
+func RecursiveFlag(cmd *cobra.Command, recursive *bool, usage string) {
+	cmd.Flags().BoolVarP(recursive, "recursive", "r", false, usage)
+	cmd.Flags().BoolVarP(recursive, "Recursive", "R", false, usage)
+	cmd.Flag("Recursive").Hidden = true
 }
 
 // RawFlag adds --raw.

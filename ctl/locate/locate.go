@@ -80,6 +80,15 @@ func (t Target) Base() string {
 	return t.Remote.Folder()
 }
 
+// Beginning is what all addresses of the target have in common, up to a slash.
+func (t Target) Beginning() string {
+	key := t.Remote.Key
+	if t.Wild {
+		key = t.pattern.Prefix()
+	}
+	return address.Remote{Bucket: t.Remote.Bucket}.String() + "/" + address.Parent(key)
+}
+
 // Objects yields the objects of the target in byte order of their keys, or an error, which ends it. If there are no objects, the
 // error is NotFound, unless MayLack. A bucket or folder without Recursive is Invalid.
 func (t Target) Objects(ctx context.Context, l client.Lister) iter.Seq2[Object, error] {

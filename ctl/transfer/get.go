@@ -83,18 +83,29 @@ func (m *Manager) GetStream(ctx context.Context, file rest.File, w io.Writer) er
 	sum := crc64nvme.New()
 	out := &bounded{w: io.MultiWriter(w, sum), most: file.Size}
 	moved := &metered{meter: m.Meter}
+	err := m.continued(ctx, out, func() error {
+		switch {
+		case out.n == 0:
+			return m.receive(ctx, file, nil, out, moved)
+		case out.n < file.Size:
+			return m.receive(ctx, file, &client.Range{First: out.n, Last: -1}, out, moved)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return compare(file, out.n, sum.Sum64())
+}
+
+// continued retries what receives to out. An attempt that received something is progress: the next failure is a first one.
+func (m *Manager) continued(ctx context.Context, out *bounded, receive func() error) error {
 	for ended := false; !ended; {
-		err := m.Retry.Do(ctx, func() (err error) {
+		err := m.Retry.Do(ctx, func() error {
 			before := out.n
-			switch {
-			case before == 0:
-				err = m.receive(ctx, file, nil, out, moved)
-			case before < file.Size:
-				err = m.receive(ctx, file, &client.Range{First: before, Last: -1}, out, moved)
-			}
-			e, ok := errors.AsType[*fault.Error](err)
-			if ok && retry.Temporary(e.Kind) && out.n > before {
-				return nil // progress was made: the next failure starts a new count of tries
+			err := receive()
+			if e, ok := errors.AsType[*fault.Error](err); ok && retry.Temporary(e.Kind) && out.n > before {
+				return nil
 			}
 			ended = err == nil
 			return err
@@ -103,7 +114,7 @@ func (m *Manager) GetStream(ctx context.Context, file rest.File, w io.Writer) er
 			return err
 		}
 	}
-	return compare(file, out.n, sum.Sum64())
+	return nil
 }
 
 // receive is one attempt to fetch a file, or a range of it, to w.
@@ -118,15 +129,21 @@ func (m *Manager) receive(ctx context.Context, file rest.File, r *client.Range, 
 	return err
 }
 
-// GetRange writes a range of a file to w. A range has no checksum of its own; the gateway
-// verifies each unit of it. OutOfRange.
+// GetRange writes a range of a file to w, and after an interruption continues at the same offset. A range has no checksum of its
+// own; the gateway verifies each unit of it. OutOfRange.
 func (m *Manager) GetRange(ctx context.Context, file rest.File, r client.Range, w io.Writer) error {
-	_, n, err := r.Of(file.Size)
+	off, n, err := r.Of(file.Size)
 	if err != nil {
 		return err
 	}
-	out := &bounded{w: w, most: n}
-	if err := m.receive(ctx, file, &r, out, &metered{meter: m.Meter}); err != nil {
+	out, moved := &bounded{w: w, most: n}, &metered{meter: m.Meter}
+	err = m.continued(ctx, out, func() error {
+		if out.n >= n {
+			return nil
+		}
+		return m.receive(ctx, file, &client.Range{First: off + out.n, Last: off + n - 1}, out, moved)
+	})
+	if err != nil {
 		return err
 	}
 	return arrived(out.n, n)

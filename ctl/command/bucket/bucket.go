@@ -36,7 +36,7 @@ func readName(arg string) (string, error) {
 }
 
 // each runs work on the buckets that the arguments name, after all were parsed, and reports the results.
-func (o *Options) each(ctx context.Context, command string, work func(*client.Client, address.Remote) (cli.Result, error)) error {
+func (o *Options) each(ctx context.Context, cmd *cobra.Command, work func(*client.Client, address.Remote) (cli.Result, error)) error {
 	buckets := make([]address.Remote, len(o.Buckets))
 	for i, arg := range o.Buckets {
 		name, err := readName(strings.TrimSuffix(arg, "/"))
@@ -49,7 +49,7 @@ func (o *Options) each(ctx context.Context, command string, work func(*client.Cl
 	if err != nil {
 		return err
 	}
-	report := o.Factory.NewReport(command, "bucket")
+	report := o.Factory.NewReport(strings.TrimPrefix(cmd.CommandPath(), cmd.Root().Name()+" "), "bucket")
 	return cli.Each(ctx, report, 1, buckets, func(bucket address.Remote, _ *cli.Task) (cli.Result, error) { return work(c, bucket) })
 }
 
@@ -74,15 +74,19 @@ type Options struct {
 }
 
 // NewCreate returns the command.
-func NewCreate(f *cli.Factory) *cobra.Command {
+func NewCreate(f *cli.Factory) *cobra.Command { return newCreate(f, "create", "bucket create") }
+
+// NewMb returns the command, which is bucket create by the name that other tools have for it.
+func NewMb(f *cli.Factory) *cobra.Command { return newCreate(f, "mb", "mb") }
+
+func newCreate(f *cli.Factory, name, path string) *cobra.Command {
 	o := &Options{Factory: f}
 	survive := 0
 	cmd := &cobra.Command{
-		Use:   "create s3://BUCKET...",
-		Short: "Create buckets",
-		Example: `  s3ctl bucket create s3://photos
-  s3ctl bucket create --survive 1 s3://scratch`,
-		Args: cli.List(&o.Buckets, 1),
+		Use:     name + " s3://BUCKET...",
+		Short:   "Create buckets",
+		Example: "  s3ctl " + path + " s3://photos\n  s3ctl " + path + " --survive 1 s3://scratch",
+		Args:    cli.List(&o.Buckets, 1),
 		PreRun: func(cmd *cobra.Command, _ []string) {
 			if cmd.Flags().Changed("survive") {
 				o.Survive = &survive
@@ -94,8 +98,8 @@ func NewCreate(f *cli.Factory) *cobra.Command {
 	return cmd
 }
 
-func (o *Options) create(ctx context.Context, _ *cobra.Command) error {
-	return o.each(ctx, "bucket create", func(c *client.Client, bucket address.Remote) (cli.Result, error) {
+func (o *Options) create(ctx context.Context, cmd *cobra.Command) error {
+	return o.each(ctx, cmd, func(c *client.Client, bucket address.Remote) (cli.Result, error) {
 		b, err := c.CreateBucket(ctx, bucket.Bucket, o.Survive)
 		s := describe(b)
 		return cli.Result{JSON: s, Cells: []string{s.Address}, Line: "created " + s.Address}, err
@@ -122,25 +126,42 @@ func (o *Options) list(ctx context.Context, _ *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	rows := o.Factory.Rows(term.Column{Title: "BUCKET"}, term.Column{Title: "SURVIVES"}, term.Column{Title: "CREATED"})
+	usual := -1
+	if health, err := c.Once().Health(ctx); err == nil {
+		usual = health.Survive.Wanted
+	}
+	rows := o.Factory.Rows(term.Column{Title: "BUCKET"}, term.Column{Title: "SURVIVES"}, term.Column{Title: "FILES", Right: true},
+		term.Column{Title: "SIZE", Right: true}, term.Column{Title: "CREATED"})
 	for _, b := range buckets {
 		s := describe(b)
-		survives := "default"
-		if s.Survive != nil {
-			survives = strconv.Itoa(*s.Survive)
-		}
-		if err := rows.Add(s, s.Address, survives, s.Created); err != nil {
+		if err := rows.Add(s, s.Address, survives(b, usual), cli.Number(b.Usage.Files), o.Factory.Size(b.Usage.Bytes), o.Factory.Moment(b.CreatedAt)); err != nil {
 			return err
 		}
 	}
 	return rows.Flush(nil)
 }
 
+// survives describes how many node failures new data of a bucket survives; usual is the cluster's setting, < 0 if it is unknown.
+func survives(b rest.Bucket, usual int) string {
+	switch {
+	case b.Survive != nil:
+		return strconv.Itoa(*b.Survive)
+	case usual >= 0:
+		return strconv.Itoa(usual) + " (default)"
+	}
+	return "default"
+}
+
 // NewRm returns the command.
-func NewRm(f *cli.Factory) *cobra.Command {
+func NewRm(f *cli.Factory) *cobra.Command { return newRm(f, "rm") }
+
+// NewRb returns the command, which is bucket rm by the name that other tools have for it.
+func NewRb(f *cli.Factory) *cobra.Command { return newRm(f, "rb") }
+
+func newRm(f *cli.Factory, name string) *cobra.Command {
 	o := &Options{Factory: f}
 	return &cobra.Command{
-		Use:   "rm s3://BUCKET...",
+		Use:   name + " s3://BUCKET...",
 		Short: "Remove empty buckets",
 		Args:  cli.List(&o.Buckets, 1),
 		RunE:  f.Run(o, o.remove),
@@ -153,8 +174,8 @@ type removed struct {
 	Bucket  string `json:"bucket"`
 }
 
-func (o *Options) remove(ctx context.Context, _ *cobra.Command) error {
-	return o.each(ctx, "bucket rm", func(c *client.Client, bucket address.Remote) (cli.Result, error) {
+func (o *Options) remove(ctx context.Context, cmd *cobra.Command) error {
+	return o.each(ctx, cmd, func(c *client.Client, bucket address.Remote) (cli.Result, error) {
 		where := bucket.String()
 		err := c.DeleteBucket(ctx, bucket.Bucket)
 		if e, ok := err.(*fault.Error); ok && e.Kind == problem.Conflict { //nolint:errorlint // the client returns it unwrapped

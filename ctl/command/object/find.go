@@ -25,6 +25,7 @@ type FindOptions struct {
 	Newer, Older    string
 	Long            bool
 	Human           bool
+	Print0          bool
 }
 
 // NoSize means that a size was not given.
@@ -47,15 +48,13 @@ A TIME is an age (90s, 12h, 7d, 2w), a day (2026-01-31, from midnight local time
 		Args: cli.List(&o.Addresses, 1),
 		RunE: f.Run(o, o.run),
 	}
-	cmd.Flags().Bool("help", false, "help for find") // without -h, which is --human here as in ls
 	cmd.Flags().StringVar(&o.Name, "name", "", "the part of the key after its last slash matches this pattern")
 	cmd.Flags().StringVar(&o.Type, "type", "", "the content type matches this pattern")
 	cli.BytesFlag(cmd, &o.Larger, "larger", 0, "larger than this, for example 500K, 10M or 1.5GiB")
 	cli.BytesFlag(cmd, &o.Smaller, "smaller", 0, "smaller than this")
 	cmd.Flags().StringVar(&o.Newer, "newer", "", "stored after this `TIME`")
 	cmd.Flags().StringVar(&o.Older, "older", "", "stored before this `TIME`")
-	cmd.Flags().BoolVarP(&o.Long, "long", "l", false, "show sizes and times too")
-	cmd.Flags().BoolVarP(&o.Human, "human", "h", false, "show sizes as 1.5 GiB; implies -l")
+	listingFlags(cmd, &o.Long, &o.Human, &o.Print0)
 	o.RawFlag(cmd)
 	cli.RulesFlags(cmd, &o.Rules)
 	return cmd
@@ -70,7 +69,10 @@ func (o *FindOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	list := newListing(o.Factory, o.Long || o.Human, o.Human)
+	list := newListing(o.Factory, o.Long, o.Human, o.Print0)
+	if len(search.Targets) == 1 {
+		list.below = search.Targets[0].Beginning()
+	}
 	for _, t := range search.Targets {
 		for object, err := range search.In(ctx, t) {
 			if err == nil && meets(object.File) {

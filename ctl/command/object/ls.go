@@ -3,8 +3,10 @@
 package object
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,6 +26,7 @@ type LsOptions struct {
 	Long          bool
 	Human         bool
 	Total         bool
+	Print0        bool
 }
 
 // NewLs returns the command.
@@ -32,35 +35,37 @@ func NewLs(f *cli.Factory) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ls [s3://BUCKET[/PREFIX]...]",
 		Short: "List buckets and objects",
-		Long: `List the objects of a bucket, in byte order of the keys, as addresses for other
-commands. The prefix is the beginning of keys, not a folder: "s3://b/ph" lists both
-"photo.jpg" and "photos/". Keys with a further slash are shown as one line for their
-folder, unless -r is given. Without an address, list the buckets.
+		Long: `List the objects of a bucket in byte order of the keys: on a terminal with size, date
+and the name below the prefix, in a pipe as addresses for other commands. The prefix
+is the beginning of keys, not a folder: "s3://b/ph" lists both "photo.jpg" and
+"photos/". Keys with a further slash are shown as one line for their folder, unless
+-r is given. Without an address, list the buckets.
 
 An empty bucket or prefix lists nothing and is not an error.` + cli.WildcardHelp,
 		Example: `  s3ctl ls
-  s3ctl ls -lh s3://photos/2026/
+  s3ctl ls s3://photos/2026/
   s3ctl ls -r --total s3://photos
-  s3ctl ls 's3://photos/**.jpg'`,
+  s3ctl ls 's3://photos/**.jpg'
+  s3ctl ls -r -0 s3://photos | xargs -0 -n 1 s3ctl stat --raw`,
 		Args: cli.List(&o.Addresses, 0),
 		RunE: f.Run(o, o.run),
 	}
-	cmd.Flags().Bool("help", false, "help for ls") // without -h, which is --human here as in ls(1)
-	cmd.Flags().BoolVarP(&o.Recursive, "recursive", "r", false, "list everything under the prefix")
-	cmd.Flags().BoolVarP(&o.Long, "long", "l", false, "show sizes and times too")
-	cmd.Flags().BoolVarP(&o.Human, "human", "h", false, "show sizes as 1.5 GiB; implies -l")
+	cli.RecursiveFlag(cmd, &o.Recursive, "list everything under the prefix")
+	listingFlags(cmd, &o.Long, &o.Human, &o.Print0)
 	cmd.Flags().BoolVar(&o.Total, "total", false, "show the number and size of the listed objects at the end")
 	o.RawFlag(cmd)
 	return cmd
 }
 
 func (o *LsOptions) run(ctx context.Context, _ *cobra.Command) error {
-	o.Long = o.Long || o.Human
 	search, err := o.Open(o.Factory, locate.Options{})
 	if err != nil {
 		return err
 	}
-	list := newListing(o.Factory, o.Long, o.Human)
+	list := newListing(o.Factory, o.Long, o.Human, o.Print0)
+	if len(search.Targets) == 1 {
+		list.below = search.Targets[0].Beginning()
+	}
 	if len(search.Targets) == 0 {
 		err = o.buckets(ctx, search.Client, list)
 	}
@@ -127,19 +132,36 @@ type listed struct {
 type listing struct {
 	f           *cli.Factory
 	long, human bool
+	print0      bool
+	below       string // what addresses are shown without on a terminal
 	rows        *cli.Rows
 
 	count int // of objects
 	bytes int64
 }
 
-func newListing(f *cli.Factory, long, human bool) *listing {
-	columns := []term.Column{{Title: "ADDRESS"}}
-	if long {
-		columns = []term.Column{{Title: "SIZE", Right: true}, {Title: "CREATED"}, {Title: "ADDRESS"}}
-	}
-	return &listing{f: f, long: long, human: human, rows: f.Rows(columns...)}
+// listingFlags adds the flags for the format of a listing.
+func listingFlags(cmd *cobra.Command, long, human, print0 *bool) {
+	cmd.Flags().BoolVarP(long, "long", "l", false, "show sizes in bytes, times and whole addresses")
+	cmd.Flags().BoolVar(human, "human", false, "show sizes as 1.5 GiB; implies -l")
+	cmd.Flags().BoolVarP(print0, "print0", "0", false, "only addresses, unchanged, each with a NUL byte behind it")
 }
+
+func newListing(f *cli.Factory, long, human, print0 bool) *listing {
+	l := &listing{f: f, long: long || human, human: human, print0: print0}
+	switch {
+	case l.long:
+		l.rows = f.Rows(term.Column{Title: "SIZE", Right: true}, term.Column{Title: "CREATED"}, term.Column{Title: "ADDRESS"})
+	case l.pretty():
+		l.rows = f.Rows(term.Column{Title: "SIZE", Right: true}, term.Column{Title: "CREATED"}, term.Column{Title: "NAME"})
+	default:
+		l.rows = f.Rows(term.Column{Title: "ADDRESS"})
+	}
+	return l
+}
+
+// pretty reports whether the listing is for a person and not for a program.
+func (l *listing) pretty() bool { return l.f.IO.OutTTY && !l.long && !l.print0 }
 
 func prefixLine(bucket, prefix string) listed {
 	return listed{Type: "prefix", Address: address.Remote{Bucket: bucket, Key: prefix}.String(), Bucket: bucket, Prefix: prefix}
@@ -160,17 +182,23 @@ func objectLine(f rest.File) listed {
 }
 
 func (l *listing) add(line listed, size *int64, at time.Time) error {
-	if !l.long {
-		return l.rows.Add(line, line.Address)
+	switch {
+	case l.print0 && !l.f.Global.JSON:
+		_, err := l.f.IO.Out.Write(append([]byte(line.Address), 0))
+		return err
+	case l.pretty():
+		return l.rows.Add(line, l.size(size), l.time(at), cmp.Or(strings.TrimPrefix(line.Address, l.below), line.Address))
+	case l.long:
+		return l.rows.Add(line, l.size(size), l.time(at), line.Address)
 	}
-	return l.rows.Add(line, l.size(size), l.time(at), line.Address)
+	return l.rows.Add(line, line.Address)
 }
 
 func (l *listing) size(n *int64) string {
 	switch {
 	case n == nil:
 		return "-"
-	case l.human:
+	case l.human || l.pretty():
 		return term.Size(*n)
 	}
 	return cli.Number(*n)
@@ -180,10 +208,8 @@ func (l *listing) time(at time.Time) string {
 	switch {
 	case at.IsZero():
 		return "-"
-	case l.f.IO.OutTTY:
-		return at.Local().Format("2006-01-02 15:04:05")
 	}
-	return cli.Time(at)
+	return l.f.Moment(at)
 }
 
 // total writes the sum of what was listed; without --json to standard error, so that standard output has addresses only.

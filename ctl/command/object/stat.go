@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -19,6 +21,7 @@ import (
 type StatOptions struct {
 	Factory *cli.Factory
 	cli.Selection
+	Long bool
 }
 
 // NewStat returns the command.
@@ -27,11 +30,13 @@ func NewStat(f *cli.Factory) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "stat s3://BUCKET/KEY...",
 		Short: "Show the metadata of objects, and where their bytes are stored",
-		Long: `Show size, type, times and checksums of objects, the nodes on which their bytes are stored,
-and which failures they survive at present: unreachable nodes do not count.` + cli.WildcardHelp,
+		Long: `Show size, type, times and checksums of objects, how much of them each node stores,
+and which failures they survive at present: unreachable nodes do not count. With -l,
+show each chunk.` + cli.WildcardHelp,
 		Args: cli.List(&o.Addresses, 1),
 		RunE: f.Run(o, o.run),
 	}
+	cmd.Flags().BoolVarP(&o.Long, "long", "l", false, "show each chunk, and not only the sum of each node")
 	o.RawFlag(cmd)
 	return cmd
 }
@@ -73,13 +78,12 @@ func (o *StatOptions) show(m rest.FileMetadata) error {
 		{"size", cli.Number(m.Size)},
 		{"type", m.ContentType},
 		{"status", string(m.Status)},
-		{"created", cli.Time(m.CreatedAt)},
-		{"completed", cli.Time(m.CompletedAt)},
+		{"created", o.Factory.Moment(m.CreatedAt)},
+		{"completed", o.Factory.Moment(m.CompletedAt)},
 		{"file id", m.FileID},
 		{"etag", m.ETag},
 		{"crc64nvme", m.Checksums.CRC64NVME},
 		{"sha256", m.Checksums.SHA256},
-		{"safety", safety(m)},
 	}
 	if o.Factory.IO.OutTTY {
 		facts[1][1] = term.Size(m.Size)
@@ -87,16 +91,93 @@ func (o *StatOptions) show(m rest.FileMetadata) error {
 			facts[1][1] += " (" + cli.Number(m.Size) + " bytes)"
 		}
 	}
+	if err := o.showFacts(facts); err != nil {
+		return err
+	}
+	show := o.showNodes
+	if o.Long {
+		show = o.showChunks
+	}
+	if len(m.Parts) > 0 {
+		o.gap()
+		if err := show(m); err != nil {
+			return err
+		}
+		o.gap()
+	}
+	return o.showFacts([][2]string{{"safety", safety(m)}})
+}
+
+// gap separates tables on a terminal.
+func (o *StatOptions) gap() {
+	if o.Factory.IO.OutTTY {
+		fmt.Fprintln(o.Factory.IO.Out)
+	}
+}
+
+// showFacts shows names and values, without those that are empty.
+func (o *StatOptions) showFacts(facts [][2]string) error {
 	out := o.Factory.IO.NewTable(term.Column{}, term.Column{})
 	for _, fact := range facts {
 		if fact[1] != "" {
 			_ = out.Row(fact[0], fact[1]) // an error is returned by Flush, too
 		}
 	}
-	if err := out.Flush(); err != nil {
-		return err
+	return out.Flush()
+}
+
+// share is what a node stores of a file.
+type share struct {
+	node, zone, state string
+	chunks            int
+	bytes             int64
+}
+
+// shares sums up the chunks by node and state, ordered so that node-2 comes before node-10.
+func shares(m rest.FileMetadata) (all []*share) {
+	known := map[[2]string]*share{}
+	for _, part := range m.Parts {
+		for _, chunk := range part.Chunks {
+			key := [2]string{chunk.NodeID, stateOf(chunk)}
+			s := known[key]
+			if s == nil {
+				s = &share{node: cmp.Or(chunk.Node, "-"), zone: cmp.Or(chunk.Zone, "-"), state: key[1]}
+				known[key] = s
+				all = append(all, s)
+			}
+			s.chunks++
+			s.bytes += chunk.Bytes
+		}
 	}
-	return o.showChunks(m)
+	slices.SortStableFunc(all, func(a, b *share) int {
+		return cmp.Or(cmp.Compare(len(a.node), len(b.node)), strings.Compare(a.node, b.node))
+	})
+	return all
+}
+
+// showNodes shows the sum of each node.
+func (o *StatOptions) showNodes(m rest.FileMetadata) error {
+	table := o.Factory.IO.NewTable(
+		term.Column{Title: "NODE"}, term.Column{Title: "ZONE"}, term.Column{Title: "CHUNKS", Right: true}, term.Column{Title: "BYTES", Right: true},
+		term.Column{Title: "STATE"},
+	)
+	for _, s := range shares(m) {
+		if err := table.Row(s.node, s.zone, strconv.Itoa(s.chunks), o.Factory.Size(s.bytes), s.state); err != nil {
+			return err
+		}
+	}
+	return table.Flush()
+}
+
+// stateOf describes whether a chunk can be read.
+func stateOf(chunk rest.Chunk) string {
+	switch {
+	case chunk.NodeID == "":
+		return "missing, queued for repair"
+	case !chunk.Reachable:
+		return "not reachable"
+	}
+	return "reachable"
 }
 
 // showChunks shows the table of chunk locations.
@@ -105,19 +186,10 @@ func (o *StatOptions) showChunks(m rest.FileMetadata) error {
 		term.Column{Title: "PART", Right: true}, term.Column{Title: "CHUNK"}, term.Column{Title: "ROLE"}, term.Column{Title: "BYTES", Right: true},
 		term.Column{Title: "NODE"}, term.Column{Title: "ZONE"}, term.Column{Title: "STATE"},
 	)
-	if o.Factory.IO.OutTTY && len(m.Parts) > 0 {
-		fmt.Fprintln(o.Factory.IO.Out)
-	}
 	for _, part := range m.Parts {
 		for i, chunk := range part.Chunks {
-			node, state := chunk.Node, "reachable"
-			switch {
-			case chunk.NodeID == "":
-				node, state = "-", "missing, queued for repair"
-			case !chunk.Reachable:
-				state = "not reachable"
-			}
-			err := table.Row(strconv.Itoa(part.Number), strconv.Itoa(i), string(chunk.Role), o.Factory.Size(chunk.Bytes), node, cmp.Or(chunk.Zone, "-"), state)
+			err := table.Row(strconv.Itoa(part.Number), strconv.Itoa(i), string(chunk.Role), o.Factory.Size(chunk.Bytes), cmp.Or(chunk.Node, "-"),
+				cmp.Or(chunk.Zone, "-"), stateOf(chunk))
 			if err != nil {
 				return err
 			}

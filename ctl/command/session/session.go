@@ -112,7 +112,7 @@ func (o *LsOptions) run(ctx context.Context, _ *cobra.Command) error {
 func (o *LsOptions) cells(s rest.Session) []string {
 	name := address.Remote{Bucket: s.Bucket, Key: s.Name}.String()
 	if o.Factory.IO.OutTTY {
-		return []string{s.SessionID, term.Size(s.Received), term.Size(s.Size), s.ExpiresAt.Local().Format("2006-01-02 15:04"), name}
+		return []string{s.SessionID, term.Size(s.Received), term.Size(s.Size), o.Factory.Moment(s.ExpiresAt), name}
 	}
 	size := "unknown"
 	if s.Size >= 0 {

@@ -2,9 +2,11 @@ package transfer
 
 import (
 	"context"
+	"slices"
 
 	"github.com/spf13/cobra"
 
+	"github.com/ringstore/ringstore/ctl/address"
 	"github.com/ringstore/ringstore/ctl/cli"
 )
 
@@ -12,6 +14,7 @@ import (
 type CpOptions struct {
 	Factory *cli.Factory
 	PairOptions
+	ContentType string
 	ManagerOptions
 }
 
@@ -19,30 +22,50 @@ type CpOptions struct {
 func NewCp(f *cli.Factory) *cobra.Command {
 	o := &CpOptions{Factory: f}
 	cmd := &cobra.Command{
-		Use:   "cp s3://BUCKET/KEY... s3://BUCKET[/KEY]",
-		Short: "Copy objects on the server",
-		Long: `Copy objects on the server, also from bucket to bucket; their bytes do not pass through
-this machine. Content type and metadata are kept; durability is that of the target's
-bucket. A target that ends in a slash, or names only the bucket, keeps the names; any
-other is the key of a single copy. With -r, everything under a prefix is copied:
-"s3://b/photos" keeps "photos" in the keys, "s3://b/photos/" does not.
+		Use:   "cp SOURCE... TARGET",
+		Short: "Copy files to, from and between buckets",
+		Long: `Copy files, as put does to an s3:// address and get from one; "-" is a standard stream.
+Between two addresses objects are copied on the server: their bytes do not pass
+through this machine, content type and metadata are kept, and durability is that of
+the target's bucket.
 
-An existing object is replaced atomically, once the copy is durable and has the source's
-checksum. Objects of more than 256 MiB are copied in concurrent parts.` + cli.WildcardHelp + cli.RulesHelp,
-		Example: `  s3ctl cp s3://docs/plan.txt s3://archive/2026/plan.txt
-  s3ctl cp 's3://photos/bergen/*.jpg' s3://shared/bergen/
+A target that ends in a slash, or names only a bucket, keeps the names; any other is
+the name of a single copy. With -r, everything under a prefix or in a folder is
+copied: "photos" keeps its own name in those of the copies, "photos/" does not.
+
+An existing object is replaced atomically, once the copy is durable and has the
+source's checksum.` + cli.WildcardHelp + cli.RulesHelp,
+		Example: `  s3ctl cp report.pdf s3://docs/2026/
+  s3ctl cp s3://docs/plan.txt s3://archive/2026/plan.txt
+  s3ctl cp 's3://photos/bergen/*.jpg' pictures/
   s3ctl cp -r --exclude '*.tmp' s3://www/ s3://www-next`,
 		Args: cli.ListAndLast(&o.Addresses, &o.Target),
 		RunE: f.Run(o, o.run),
 	}
 	o.Selection.Flags(cmd, "copy")
 	cli.DryRunFlag(cmd, &o.DryRun)
-	parallelFlag(cmd, &o.Parallel, "objects to copy concurrently")
-	triesFlag(cmd, &o.Tries)
+	contentTypeFlag(cmd, &o.ContentType)
+	o.flags(cmd)
 	return cmd
 }
 
 func (o *CpOptions) run(ctx context.Context, cmd *cobra.Command) error {
+	switch {
+	case !slices.ContainsFunc(o.Addresses, address.IsRemote) && address.IsRemote(o.Target):
+		put := PutOptions{
+			Factory: o.Factory, Sources: o.Addresses, Destination: o.Target, Recursive: o.Recursive, ContentType: o.ContentType, DryRun: o.DryRun,
+			Rules: o.Rules, ManagerOptions: o.ManagerOptions,
+		}
+		return put.run(ctx, cmd)
+	case allRemote(o.Addresses) && !address.IsRemote(o.Target):
+		get := GetOptions{Factory: o.Factory, Selection: o.Selection, Target: o.Target, DryRun: o.DryRun, ManagerOptions: o.ManagerOptions}
+		return get.run(ctx, cmd)
+	}
+	return o.copy(ctx, cmd)
+}
+
+// copy copies objects on the server.
+func (o *CpOptions) copy(ctx context.Context, cmd *cobra.Command) error {
 	progress := o.Factory.Progress()
 	report := o.Factory.NewReport("cp", "object")
 	pairs, c, err := o.find(ctx, cmd, o.Factory, report, "copy")

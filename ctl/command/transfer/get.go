@@ -25,6 +25,7 @@ type GetOptions struct {
 	Factory *cli.Factory
 	cli.Selection
 	Target string // "": the current folder
+	DryRun bool
 	ManagerOptions
 }
 
@@ -56,6 +57,7 @@ files are not synced to disk: a power cut may lose the local copy.` + cli.Wildca
 		RunE: f.Run(o, o.run),
 	}
 	o.Selection.Flags(cmd, "fetch")
+	cli.DryRunFlag(cmd, &o.DryRun)
 	o.flags(cmd)
 	return cmd
 }
@@ -71,21 +73,25 @@ func (o *GetOptions) read(cmd *cobra.Command, args []string) error {
 
 func (o *GetOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if len(o.Addresses) == 0 || !allRemote(o.Addresses) {
-		return cli.Usage(cmd, "the sources of get must be s3:// addresses; only the last argument is local")
+		return cli.Usage(cmd, "the sources of %s must be s3:// addresses here; only the last argument is local", cmd.Name())
 	}
 	search, err := o.Open(o.Factory, locate.Options{})
 	if err != nil {
 		return err
 	}
 	if address.IsStream(o.Target) && search.Many() {
-		return cli.Usage(cmd, "get writes one object to standard output; use s3ctl cat for several")
+		return cli.Usage(cmd, "%s writes one object to standard output; use s3ctl cat for several", cmd.Name())
 	}
 	progress := o.Factory.Progress()
-	report := o.Factory.NewReport("get", "object").Summing("")
+	report := o.Factory.NewReport(cmd.Name(), "object")
 	manager := o.manager(report, search.Client)
 	// All are looked up before the first is fetched, so that the total is known. An object that two sources name is kept twice: it
 	// would be the same local file.
 	objects := slices.Collect(search.All(ctx, report))
+	if o.DryRun {
+		return o.foretell(objects, search.Many(), report)
+	}
+	report.Summing("")
 	if search.Many() && len(objects) > 0 {
 		return o.getMany(ctx, manager, report, progress, objects)
 	}
@@ -101,6 +107,30 @@ func (o *GetOptions) run(ctx context.Context, cmd *cobra.Command) error {
 		default:
 			report.Done(movedResult(object.String(), path, object.Address, object.File))
 		}
+	}
+	return report.Close()
+}
+
+// foretell shows where each object would be written.
+func (o *GetOptions) foretell(objects []locate.Object, many bool, report *cli.Report) error {
+	tell := func(object locate.Object, path string) {
+		report.Done(moved{
+			Source: object.String(), Target: path, Bucket: object.Address.Bucket, Key: object.Address.Key, Size: object.File.Size, DryRun: true,
+		}.result("would get "))
+	}
+	if many {
+		for _, j := range o.place(objects, report) {
+			tell(j.Object, filepath.Join(o.folder(), j.path))
+		}
+		return report.Close()
+	}
+	for _, object := range objects {
+		path, err := o.target(object)
+		if err != nil {
+			report.Fail(fault.Wrap(object.String(), err))
+			continue
+		}
+		tell(object, path)
 	}
 	return report.Close()
 }
@@ -138,22 +168,31 @@ func (o *GetOptions) fetch(ctx context.Context, manager *transfer.Manager, objec
 	return path, manager.GetFile(ctx, object.File, root, filepath.Base(spot.Path))
 }
 
-// path returns the target of a single object: LOCAL itself, or the key's name in that folder, which is created.
+// path returns the target of a single object, whose folder it creates if it is one.
 func (o *GetOptions) path(object locate.Object) (string, error) {
+	path, err := o.target(object)
+	if err == nil && o.inside() {
+		err = os.MkdirAll(o.folder(), 0o777)
+	}
+	return path, err
+}
+
+// inside reports whether LOCAL is a folder.
+func (o *GetOptions) inside() bool {
 	info, err := os.Stat(o.Target)
-	inside := o.Target == "" || os.IsPathSeparator(o.Target[len(o.Target)-1]) || err == nil && info.IsDir()
-	if !inside {
+	return o.Target == "" || os.IsPathSeparator(o.Target[len(o.Target)-1]) || err == nil && info.IsDir()
+}
+
+// target returns the target of a single object: LOCAL itself, or the key's name in that folder.
+func (o *GetOptions) target(object locate.Object) (string, error) {
+	if !o.inside() {
 		return o.Target, nil
 	}
 	name, err := address.Localize(address.Base(object.Address.Key))
-	if err != nil {
-		return "", err
-	}
 	dir := o.folder()
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return "", err
-	}
 	switch {
+	case err != nil:
+		return "", err
 	case dir == ".":
 		return name, nil
 	case os.IsPathSeparator(dir[len(dir)-1]):

@@ -57,22 +57,16 @@ func (o *PairOptions) find(ctx context.Context, cmd *cobra.Command, f *cli.Facto
 	return nil, search.Client, nil
 }
 
-// notLocal is the error about a local path in the arguments; the hint has the command for local files.
+// notLocal is the error about local paths in the arguments of cp or mv; the hint has the command for them.
 func notLocal(cmd *cobra.Command, sources []string, target string) error {
-	way := "s3ctl put " + sources[0] + " " + target
-	switch {
-	case !address.IsRemote(sources[0]) && !address.IsRemote(target):
-		return cli.Usage(cmd, "%s works between s3:// addresses, but both arguments are local", cmd.Name())
-	case !address.IsRemote(target):
-		way = "s3ctl get " + sources[0] + " " + target
-	case address.IsRemote(sources[0]):
-		way = "s3ctl put FILE " + target
+	if !slices.ContainsFunc(append(slices.Clone(sources), target), address.IsRemote) {
+		return cli.Usage(cmd, "both sides are local; one must be an s3:// address").WithHint("cp, mv or rsync of the system do this")
 	}
-	err := cli.Usage(cmd, "%s works between s3:// addresses only", cmd.Name())
-	if cmd.Name() == "mv" {
-		way += "    and remove the source after that has succeeded"
+	if cmd.Name() == "cp" {
+		return cli.Usage(cmd, "the sources must be either all local or all s3:// addresses").WithHint("copy them with two commands")
 	}
-	return err.WithHint("%s", way)
+	way := "s3ctl cp " + sources[0] + " " + target
+	return cli.Usage(cmd, "%s works between s3:// addresses only", cmd.Name()).WithHint("%s    then remove the source", way)
 }
 
 // pairUp determines the target address of each object. missing is why none of them can be written, or nil.

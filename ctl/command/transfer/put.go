@@ -29,6 +29,7 @@ type PutOptions struct {
 	Destination string
 	Recursive   bool
 	ContentType string
+	DryRun      bool
 	Rules       address.Rules
 	ManagerOptions
 }
@@ -57,16 +58,22 @@ again. A file that has changed since is sent from the beginning.` + cli.RulesHel
 		Args: cli.ListAndLast(&o.Sources, &o.Destination),
 		RunE: f.Run(o, o.run),
 	}
-	cmd.Flags().BoolVarP(&o.Recursive, "recursive", "r", false, "store folders with everything in them")
-	cmd.Flags().StringVar(&o.ContentType, "content-type", "", "content type to store; by default it is derived from the file's name")
+	cli.RecursiveFlag(cmd, &o.Recursive, "store folders with everything in them")
+	contentTypeFlag(cmd, &o.ContentType)
+	cli.DryRunFlag(cmd, &o.DryRun)
 	cli.RulesFlags(cmd, &o.Rules)
 	o.flags(cmd)
 	return cmd
 }
 
+// contentTypeFlag adds --content-type.
+func contentTypeFlag(cmd *cobra.Command, to *string) {
+	cmd.Flags().StringVar(to, "content-type", "", "content type to store; by default it is derived from the file's name")
+}
+
 func (o *PutOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if slices.ContainsFunc(o.Sources, address.IsRemote) {
-		return cli.Usage(cmd, "the sources of put must be local files; only the last argument is an s3:// address")
+		return cli.Usage(cmd, "the sources of %s must be local files here; only the last argument is an s3:// address", cmd.Name())
 	}
 	if !address.IsRemote(o.Destination) {
 		return cli.Usage(cmd, "the last argument must be an s3:// address, but is %q", o.Destination)
@@ -91,10 +98,18 @@ func (o *PutOptions) run(ctx context.Context, cmd *cobra.Command) error {
 		return err
 	}
 	progress := o.Factory.Progress()
-	report := o.Factory.NewReport("put", "file").Summing("")
+	report := o.Factory.NewReport(cmd.Name(), "file")
 	manager := o.manager(report, c)
 	manager.ContentType = o.ContentType
 	files := o.find(dst, takes, report, progress)
+	if o.DryRun {
+		for _, l := range files {
+			at := address.Remote{Bucket: dst.Remote.Bucket, Key: l.Key}
+			report.Done(moved{Source: l.Path, Target: at.String(), Bucket: at.Bucket, Key: at.Key, Size: l.Size, DryRun: true}.result("would put "))
+		}
+		return report.Close()
+	}
+	report.Summing("")
 	return cli.Each(ctx, report, o.Parallel, files, func(l locate.Local, task *cli.Task) (cli.Result, error) {
 		at := address.Remote{Bucket: dst.Remote.Bucket, Key: l.Key}
 		f, err := o.send(ctx, task.With(manager), l, at)
