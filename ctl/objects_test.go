@@ -661,16 +661,40 @@ func TestSync_MakesFoldersTheSame(t *testing.T) {
 	}
 }
 
-// Excluded names cannot fail.
-func TestSync_TroubleWithWhatIsExcluded(t *testing.T) {
+// What can never be stored is skipped, and does not make every run of a tree fail.
+func TestSync_SkipsWhatCannotBeStored(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.write("in/a", "a")
 	require.NoError(t, os.Symlink("nowhere", filepath.Join(r.dir, "in", "dangling")))
+	require.NoError(t, os.Symlink("round", filepath.Join(r.dir, "in", "round")))
+	r.write("in/bad\xff", "x")
+	r.write("in/d/"+strings.Repeat("x", 250), "x")
 	r.write("in/d/x", "x")
-	r.ok("sync", "--exclude", "dangling", "DIR/in", "s3://default/p")
-	require.Equal(t, int(fault.NotFound), r.run("sync", "DIR/in", "s3://default/p").code)
-	require.Equal(t, []string{"p/a", "p/d/x"}, r.Names("default"))
+	r.Add("default", "p/old", "o")
+	long := strings.Repeat("p/", 400)
+	o := r.run("sync", "--delete", "--yes", "DIR/in", "s3://default/"+long)
+	require.Zero(t, o.code, o.err)
+	require.Contains(t, o.err, "dangling: skipped: it is a link that leads nowhere")
+	require.Contains(t, o.err, ", 4 skipped")
+	require.ElementsMatch(t, []string{long + "a", long + "d/x", "p/old"}, r.Names("default"))
+	require.Zero(t, r.run("put", "-r", "DIR/in/", "s3://default/q").code)
+}
+
+// A link to a folder is followed when this is wanted, and never in a circle.
+func TestFollowLinks(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.write("in/a", "a")
+	r.write("outside/x", "x")
+	require.NoError(t, os.Symlink("../outside", filepath.Join(r.dir, "in", "there")))
+	require.NoError(t, os.Symlink("../in", filepath.Join(r.dir, "outside", "back")))
+	r.ok("sync", "DIR/in", "s3://default/p")
+	require.Equal(t, []string{"p/a"}, r.Names("default"))
+	r.ok("sync", "--follow-links", "DIR/in", "s3://default/p")
+	require.Equal(t, []string{"p/a", "p/there/x"}, r.Names("default"))
+	r.ok("put", "-r", "--follow-links", "DIR/in/", "s3://default/q")
+	require.Equal(t, []string{"p/a", "p/there/x", "q/a", "q/there/x"}, r.Names("default"))
 }
 
 func TestInterrupted_ObjectsLeaveNothingBehind(t *testing.T) {

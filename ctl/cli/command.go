@@ -105,6 +105,9 @@ func Unknown(cmd *cobra.Command, word string) *fault.Error {
 	cmd.SuggestionsMinimumDistance = 2
 	err := Usage(cmd, "unknown command %q for %q", word, cmd.CommandPath())
 	near := cmd.SuggestionsFor(word)
+	if word == "" {
+		return err
+	}
 	if own, ok := elsewhere[word]; ok && !cmd.HasParent() {
 		near = []string{own}
 	}

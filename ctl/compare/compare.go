@@ -33,6 +33,9 @@ const (
 	Excluded   = "excluded" // by --include and --exclude; all others are properties of the entry
 	LinkFolder = "links to folders are not followed"
 	LinkFile   = "it is a link"
+	LinkLoop   = "it is a link to a folder that it is in"
+	Dangling   = "it is a link that leads nowhere"
+	Unstorable = "its name cannot be stored: it is not valid UTF-8, or too long"
 	Irregular  = "not a regular file"
 	Vanished   = "it was removed meanwhile"
 	Unfinished = "an unfinished download"

@@ -203,8 +203,9 @@ func TestLocal_LinksPipesAndUnfinished(t *testing.T) {
 	}
 	own := []string{".big.part 0 " + compare.Unfinished, ".big.part.log 0 " + compare.Unfinished, ".mine.part 1 ", ".yours.part 1 ", ".yours.part.log 2 "}
 	ends := []string{"loop 0 " + compare.LinkFolder, "pipe 0 " + compare.Irregular}
-	require.Equal(t, slices.Concat(own, []string{"dangling 0 an error", "file 3 ", "link 5 "}, ends), read(compare.Follow))
+	require.Equal(t, slices.Concat(own, []string{"dangling 0 " + compare.Dangling, "file 3 ", "link 5 "}, ends), read(compare.Follow))
 	require.Equal(t, slices.Concat(own, []string{"dangling 0 " + compare.LinkFile, "file 3 ", "link 5 " + compare.LinkFile}, ends), read(compare.Keep))
+	require.Equal(t, slices.Concat(own, []string{"dangling 0 " + compare.Dangling, "file 3 ", "link 5 ", "loop 0 " + compare.LinkLoop, ends[1]}), read(compare.FollowAll))
 	for range compare.Local(filepath.Join(root, "absent"), compare.Keep) {
 		t.Fatal("what is not there has nothing in it")
 	}

@@ -48,14 +48,16 @@ func object(f rest.File, prefix string) Entry {
 	return e
 }
 
-// Links defines what a walk does with links to files; links to folders are never followed.
-type Links bool
+// Links defines what a walk does with links.
+type Links int
 
-// With Follow, for a source, a link to a file is the file that it leads to. With Keep, for a target, it is Unknown: a link
-// is neither replaced nor followed for writing.
+// With Follow, for a source, a link to a file is the file that it leads to, and a link to a folder is not followed; with FollowAll
+// it is, except into a folder that the walk is already in. With Keep, for a target, links are Unknown: they are neither replaced
+// nor followed for writing.
 const (
-	Follow Links = true
-	Keep   Links = false
+	Keep Links = iota
+	Follow
+	FollowAll
 )
 
 // Local lists a local folder; one that does not exist is empty. Files of unfinished downloads, devices, and everything
@@ -69,14 +71,23 @@ func Local(root string, links Links) Side {
 
 // walk walks a folder in byte order of the keys that its files would have.
 type walk struct {
-	root  string
-	links Links
-	yield func(Entry) bool
+	root   string
+	links  Links
+	yield  func(Entry) bool
+	inside []fs.FileInfo // the folders that it is in, with FollowAll
 }
 
 // folder walks one folder; prefix is its name with a slash, or "". It returns false to stop the walk.
 func (w *walk) folder(prefix string) bool {
 	path := w.path(prefix)
+	if w.links == FollowAll {
+		info, err := os.Stat(path)
+		if err == nil && slices.ContainsFunc(w.inside, func(above fs.FileInfo) bool { return os.SameFile(above, info) }) {
+			return w.yield(Entry{Name: strings.TrimSuffix(prefix, "/"), Why: LinkLoop, Below: true, Path: path})
+		}
+		w.inside = append(w.inside, info)
+		defer func() { w.inside = w.inside[:len(w.inside)-1] }()
+	}
 	entries, err := os.ReadDir(path)
 	gone := errors.Is(err, fs.ErrNotExist)
 	switch {
@@ -88,24 +99,30 @@ func (w *walk) folder(prefix string) bool {
 		return false
 	}
 	// In keys a folder's name is followed by a slash: "a-b" sorts before everything in "a".
-	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return cmp.Compare(keyOf(a), keyOf(b)) })
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return cmp.Compare(w.keyOf(path, a), w.keyOf(path, b)) })
 	for _, d := range entries {
-		name := prefix + d.Name()
-		if d.IsDir() {
-			if !w.folder(name + "/") {
+		key := prefix + w.keyOf(path, d)
+		if strings.HasSuffix(key, "/") {
+			if !w.folder(key) {
 				return false
 			}
 			continue
 		}
-		if !w.yield(w.entry(path, name, d)) {
+		if !w.yield(w.entry(path, key, d)) {
 			return false
 		}
 	}
 	return true
 }
 
-func keyOf(d fs.DirEntry) string {
-	if d.IsDir() {
+// keyOf returns the name of an entry, and behind that of a folder that is walked a slash.
+func (w *walk) keyOf(dir string, d fs.DirEntry) string {
+	folder := d.IsDir()
+	if w.links == FollowAll && d.Type()&fs.ModeSymlink != 0 {
+		info, err := os.Stat(filepath.Join(dir, d.Name()))
+		folder = err == nil && info.IsDir()
+	}
+	if folder {
 		return d.Name() + "/"
 	}
 	return d.Name()
@@ -128,6 +145,8 @@ func (w *walk) entry(dir, name string, d fs.DirEntry) Entry {
 	switch {
 	case err != nil && link && w.links == Keep: // a broken link is a link, too
 		e.Why = LinkFile
+	case link && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ELOOP)):
+		e.Why = Dangling
 	case errors.Is(err, fs.ErrNotExist) && !link:
 		e.Why = Vanished
 	case err != nil:

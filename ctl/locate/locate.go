@@ -221,12 +221,14 @@ type Destination struct {
 	Remote    address.Remote
 	Folder    bool // file names are appended to the key
 	recursive bool
+	links     compare.Links
 }
 
 // Sources is what is sent to a destination.
 type Sources struct {
 	Many      bool // more than one argument, or one that matches several objects
 	Recursive bool // folders are sent with all that is below them
+	Linked    bool // and with what is below links to folders
 }
 
 // ReadDestination parses the target argument: a key, or a folder if it ends in a slash or names only the bucket. With many
@@ -244,7 +246,11 @@ func ReadDestination(arg string, from Sources) (Destination, error) {
 	if from.Recursive {
 		remote.Key, folder = remote.Folder(), true
 	}
-	return Destination{Remote: remote, Folder: folder, recursive: from.Recursive}, nil
+	links := compare.Follow
+	if from.Linked {
+		links = compare.FollowAll
+	}
+	return Destination{Remote: remote, Folder: folder, recursive: from.Recursive, links: links}, nil
 }
 
 // Rel is the name of a file relative to the destination, to which --include and --exclude apply.
@@ -300,12 +306,15 @@ func walk(arg string, dst Destination, found func(Local)) {
 		found(Local{Path: arg, Err: err})
 		return
 	}
-	for e := range compare.Local(root, compare.Follow) {
+	for e := range compare.Local(root, dst.links) {
+		_, unstorable := dst.Place(base + e.Name)
 		switch {
 		case e.Err != nil:
 			found(Local{Path: e.Path, Err: e.Err})
 		case e.State != compare.Present:
 			found(Local{Path: e.Path, Skip: e.Why})
+		case unstorable != nil:
+			found(Local{Path: e.Path, Skip: compare.Unstorable})
 		default:
 			found(one(e.Path, base+e.Name, e.Size, dst))
 		}

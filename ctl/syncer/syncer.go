@@ -37,11 +37,12 @@ const removing = 16
 type Job struct {
 	Source, Target compare.Folder
 	Takes          address.Filter
-	Delete         bool // remove what the source does not have
-	Checksum       bool // compare checksums instead of times
-	DryRun         bool // only show what would change
-	Yes            bool // do not ask before removing
-	Parallel       int  // concurrent files
+	Delete         bool          // remove what the source does not have
+	Checksum       bool          // compare checksums instead of times
+	Links          compare.Links // to folders, of a local source
+	DryRun         bool          // only show what would change
+	Yes            bool          // do not ask before removing
+	Parallel       int           // concurrent files
 
 	Client *client.Client
 	View   View
@@ -135,7 +136,7 @@ func (s *syncer) skip(side compare.Folder, e compare.Entry) {
 
 // differences compares the folders and yields the differences, as far as they show without reading files.
 func (s *syncer) differences(ctx context.Context) iter.Seq[change] {
-	left := s.Source.Side(ctx, s.Client, compare.Follow).Only(s.Takes)
+	left := s.Source.Side(ctx, s.Client, s.Links).Only(s.Takes)
 	right := s.Target.Side(ctx, s.Client, compare.Keep).Unless(s.foreign).Only(s.Takes)
 	return func(yield func(change) bool) {
 		for p := range compare.Pairs(ctx, left, right) {
@@ -230,6 +231,9 @@ func (s *syncer) decide(p compare.Pair) (c change, differs bool) {
 		s.fail(p.Trouble())
 	case left == compare.Unknown:
 		s.skip(s.Source, p.Left)
+	case left == compare.Present && !s.storable(p.Name):
+		p.Left.Why = compare.Unstorable
+		s.skip(s.Source, p.Left)
 	case left == compare.Absent && !s.Delete: // kept
 	case left == compare.Absent && right == compare.Unknown:
 		s.skip(s.Target, p.Right)
@@ -252,6 +256,11 @@ func (s *syncer) decide(p compare.Pair) (c change, differs bool) {
 		}
 	}
 	return c, differs
+}
+
+// storable reports whether the target can have a key of that name.
+func (s *syncer) storable(name string) bool {
+	return s.Target.Local() || address.CheckKey(s.Target.Object(name).Key) == nil
 }
 
 // inTheWay is the error about a name in the target that must not be written.

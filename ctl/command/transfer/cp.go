@@ -15,6 +15,7 @@ type CpOptions struct {
 	Factory *cli.Factory
 	PairOptions
 	ContentType string
+	FollowLinks bool
 	ManagerOptions
 }
 
@@ -45,6 +46,7 @@ source's checksum.` + cli.WildcardHelp + cli.RulesHelp,
 	o.Selection.Flags(cmd, "copy")
 	cli.DryRunFlag(cmd, &o.DryRun)
 	contentTypeFlag(cmd, &o.ContentType)
+	followFlag(cmd, &o.FollowLinks)
 	o.flags(cmd)
 	return cmd
 }
@@ -54,7 +56,7 @@ func (o *CpOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	case !slices.ContainsFunc(o.Addresses, address.IsRemote) && address.IsRemote(o.Target):
 		put := PutOptions{
 			Factory: o.Factory, Sources: o.Addresses, Destination: o.Target, Recursive: o.Recursive, ContentType: o.ContentType, DryRun: o.DryRun,
-			Rules: o.Rules, ManagerOptions: o.ManagerOptions,
+			FollowLinks: o.FollowLinks, Rules: o.Rules, ManagerOptions: o.ManagerOptions,
 		}
 		return put.run(ctx, cmd)
 	case allRemote(o.Addresses) && !address.IsRemote(o.Target):

@@ -30,6 +30,7 @@ type PutOptions struct {
 	Recursive   bool
 	ContentType string
 	DryRun      bool
+	FollowLinks bool
 	Rules       address.Rules
 	ManagerOptions
 }
@@ -61,9 +62,15 @@ again. A file that has changed since is sent from the beginning.` + cli.RulesHel
 	cli.RecursiveFlag(cmd, &o.Recursive, "store folders with everything in them")
 	contentTypeFlag(cmd, &o.ContentType)
 	cli.DryRunFlag(cmd, &o.DryRun)
+	followFlag(cmd, &o.FollowLinks)
 	cli.RulesFlags(cmd, &o.Rules)
 	o.flags(cmd)
 	return cmd
+}
+
+// followFlag adds --follow-links.
+func followFlag(cmd *cobra.Command, follow *bool) {
+	cmd.Flags().BoolVar(follow, "follow-links", false, "also send what is below links to folders")
 }
 
 // contentTypeFlag adds --content-type.
@@ -82,7 +89,7 @@ func (o *PutOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if strings.HasPrefix(strings.ToLower(o.ContentType), "multipart/form-data") {
 		return cli.Usage(cmd, "content type %q cannot be stored", o.ContentType)
 	}
-	dst, err := locate.ReadDestination(o.Destination, locate.Sources{Many: len(o.Sources) > 1, Recursive: o.Recursive})
+	dst, err := locate.ReadDestination(o.Destination, locate.Sources{Many: len(o.Sources) > 1, Recursive: o.Recursive, Linked: o.FollowLinks})
 	if err != nil {
 		return err
 	}

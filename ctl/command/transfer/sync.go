@@ -25,6 +25,7 @@ type SyncOptions struct {
 	Checksum       bool
 	DryRun         bool
 	Yes            bool
+	FollowLinks    bool
 	Rules          address.Rules
 	ManagerOptions
 }
@@ -63,6 +64,7 @@ for a folder, are not synced with a local folder.` + cli.RulesHelp,
 	cmd.Flags().BoolVar(&o.Delete, "delete", false, "remove what the source does not have")
 	cmd.Flags().BoolVarP(&o.Checksum, "checksum", "c", false, "compare checksums instead of times")
 	cli.DryRunFlag(cmd, &o.DryRun)
+	followFlag(cmd, &o.FollowLinks)
 	cmd.Flags().BoolVarP(&o.Yes, "yes", "y", false, "do not ask before removing")
 	cli.RulesFlags(cmd, &o.Rules)
 	o.flags(cmd)
@@ -87,8 +89,12 @@ func (o *SyncOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	}
 	report := o.Factory.NewReport("sync", "file")
 	view := &syncView{Report: report, Progress: o.Factory.Progress(), f: o.Factory, manager: o.manager(report, c), question: "from " + dst.String() + " that " + src.String() + " does not have"}
+	links := compare.Follow
+	if o.FollowLinks {
+		links = compare.FollowAll
+	}
 	counts, err := syncer.Job{
-		Source: src, Target: dst, Takes: takes, Delete: o.Delete, Checksum: o.Checksum, DryRun: o.DryRun, Yes: o.Yes, Parallel: o.Parallel,
+		Source: src, Target: dst, Takes: takes, Delete: o.Delete, Checksum: o.Checksum, Links: links, DryRun: o.DryRun, Yes: o.Yes, Parallel: o.Parallel,
 		Client: c, View: view,
 	}.Run(ctx)
 	view.summary(counts, o.DryRun)
