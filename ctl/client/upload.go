@@ -53,7 +53,7 @@ func (c *Client) Upload(ctx context.Context, u Upload) (f rest.File, err error) 
 type PartUpload struct {
 	Session string
 	Number  int       // 1..10000
-	Size    int64     // bytes of Body
+	Size    int64     // bytes of Body; -1 if unknown
 	CRC     string    // the checksum if known in advance; the server rejects other bytes
 	Body    io.Reader // not read any more once PutPart has returned
 }

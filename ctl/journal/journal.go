@@ -19,7 +19,7 @@ import (
 )
 
 // Version is the version of both formats.
-const Version = 1
+const Version = 2
 
 // The formats of the two logs, as in Head.Format.
 const (
@@ -33,14 +33,15 @@ type Head struct {
 	Version int    `json:"version"`
 }
 
-// Entry is every further line: a part that has arrived.
+// Entry is every further line: a range of the file that has arrived.
 type Entry struct {
-	Part int    `json:"part"` // from 1
-	CRC  string `json:"crc64nvme"`
+	Offset int64  `json:"offset"` // bytes
+	Size   int64  `json:"size"`   // bytes
+	CRC    string `json:"crc64nvme"`
 }
 
-// Log is an append-only file of JSON lines. The first identifies the transfer, each other names a part that has
-// arrived; of several lines for one part the last is valid. The file is locked while it is open. A line that a crash cut
+// Log is an append-only file of JSON lines. The first identifies the transfer, each other names a range that has
+// arrived; of several lines for one offset the last is valid. The file is locked while it is open. A line that a crash cut
 // off is ignored.
 //
 // A nil Log records nothing.

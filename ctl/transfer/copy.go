@@ -47,23 +47,27 @@ func (m *Manager) copyParts(ctx context.Context, file rest.File, dst address.Rem
 		Bucket: dst.Bucket, Name: dst.Key, Size: &file.Size, ContentType: file.ContentType, Meta: file.Meta,
 		Checksums: rest.PartsChecksum{CRC64NVME: file.Checksums.CRC64NVME},
 	}
-	all := newProgress(cut{file.Size, m.Copies.part(file.Size, copyStreams)})
+	unit := m.Copies.unit(file.Size)
+	all := newPieces(file.Size, unit)
 	copied, err = m.inSession(ctx, n, func(id string) (rest.CompleteSession, error) {
-		err := m.eachPart(ctx, all.missing(), func(ctx context.Context, i int, first *lane) error {
-			off, length := all.cut.span(i)
-			return m.try(ctx, first, length, func(ctx context.Context, _ *lane) error {
-				stored, err := m.Client.CopyPart(ctx, id, i+1, file.FileID, off, length)
+		err := m.each(ctx, all, m.Copies.share(file.Size, unit, copyStreams), func(ctx context.Context, s span, first *lane) (rest span, err error) {
+			rest = s
+			err = m.try(ctx, first, s.n, func(ctx context.Context, _ *lane) error {
+				number := all.number(s.off)
+				stored, err := m.Client.CopyPart(ctx, id, number, file.FileID, s.off, s.n)
 				if err != nil {
 					return err
 				}
 				crc, err := checksum.Decode(stored.CRC64NVME)
-				if err != nil || stored.Size != length {
-					return fault.New(problem.Internal, "part %d has %d bytes instead of %d, and the checksum %q", i+1, stored.Size, length, stored.CRC64NVME)
+				if err != nil || stored.Size != s.n {
+					return fault.New(problem.Internal, "part %d has %d bytes instead of %d, and the checksum %q", number, stored.Size, s.n, stored.CRC64NVME)
 				}
-				all.set(i, crc)
-				m.Meter.Moved(length)
+				all.record(piece{s, crc})
+				rest = span{s.end(), 0}
+				m.Meter.Moved(s.n)
 				return nil
 			})
+			return rest, err
 		})
 		return rest.CompleteSession{Size: n.Size, Parts: all.refs(), Checksums: n.Checksums}, err
 	})

@@ -7,7 +7,9 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/minio/crc64nvme"
 	"golang.org/x/sync/errgroup"
 
@@ -45,7 +47,6 @@ type fetchHead struct {
 	FileID   string `json:"file_id"`
 	Size     int64  `json:"size"`
 	CRC      string `json:"crc64nvme"`
-	PartSize int64  `json:"part_size"`
 }
 
 // getParts fetches a file in ranges. Ranges that an earlier run fetched are kept if the bytes on disk still have their checksums.
@@ -97,8 +98,7 @@ func (g *fetch) open(ctx context.Context) error {
 		g.note("the object was replaced since its download was interrupted; starting from the beginning")
 		found = false
 	}
-	// A part size that Sizes.part never chooses is rejected: it could make this process allocate any amount of memory.
-	if !found || g.head.Size != g.file.Size || !(cut{g.head.Size, g.head.PartSize}).possible() {
+	if !found || g.head.Size != g.file.Size {
 		return g.begin()
 	}
 	return g.verifyExisting(ctx, entries)
@@ -125,9 +125,9 @@ func (g *fetch) openBoth() (entries []journal.Entry, found bool, err error) {
 func (g *fetch) begin() error {
 	g.head = fetchHead{
 		Head: journal.Head{Format: journal.Download, Version: journal.Version}, Endpoint: g.m.Client.Endpoint(), FileID: g.file.FileID, Size: g.file.Size,
-		CRC: g.file.Checksums.CRC64NVME, PartSize: g.m.Sizes.part(g.file.Size, g.m.Lanes.most),
+		CRC: g.file.Checksums.CRC64NVME,
 	}
-	g.progress = newProgress(cut{g.file.Size, g.head.PartSize})
+	g.progress = newPieces(g.file.Size, 1)
 	err := g.log.Begin(g.head)
 	if err == nil {
 		err = localfile.Reset(g.f, g.file.Size)
@@ -142,11 +142,13 @@ func (g *fetch) begin() error {
 // verifyExisting reads what an earlier run fetched and compares checksums: the machine may have crashed before
 // the bytes reached the disk, or another program may have changed the file since.
 func (g *fetch) verifyExisting(ctx context.Context, entries []journal.Entry) error {
-	g.progress = newProgress(cut{g.head.Size, g.head.PartSize})
+	g.progress = newPieces(g.head.Size, 1)
 	err := fault.Local(g.f.Truncate(g.head.Size)) // missing bytes become a hole, surplus ones are dropped
 	if err == nil {
-		for i, crc := range g.progress.known(entries) {
-			g.progress.set(i, crc)
+		for _, e := range entries { // in the order in which they arrived: of ranges that overlap the first is kept
+			if crc, failed := checksum.Decode(e.CRC); failed == nil {
+				g.progress.add(piece{span{e.Offset, e.Size}, crc})
+			}
 		}
 		err = g.compare(ctx)
 	}
@@ -158,26 +160,25 @@ func (g *fetch) verifyExisting(ctx context.Context, entries []journal.Entry) err
 	return nil
 }
 
-// compare reads the ranges that have arrived from disk, and marks those with another checksum as missing.
+// compare reads the ranges that have arrived from disk, and drops those with another checksum.
 func (g *fetch) compare(ctx context.Context) error {
-	return eachSum(ctx, g.f, g.progress.cut, g.progress.present(), func(i int, got uint64, whole bool) {
-		if want, _ := g.progress.get(i); got != want || !whole {
-			g.progress.unset(i)
+	return eachSum(ctx, g.f, g.progress.arrived(), func(one piece, got uint64, whole bool) {
+		if one.crc != got || !whole {
+			g.progress.drop(one.off)
 		}
 	})
 }
 
-// eachSum computes the CRC64NVME of parts of a file on all processors. It calls done for each, concurrently from several
-// goroutines; whole is false if the file ended within the part.
-func eachSum(ctx context.Context, f io.ReaderAt, c cut, parts []int, done func(i int, crc uint64, whole bool)) error {
+// eachSum computes the CRC64NVME of ranges of a file on all processors. It calls done for each, concurrently from several
+// goroutines; whole is false if the file ended within the range.
+func eachSum(ctx context.Context, f io.ReaderAt, ranges []piece, done func(one piece, crc uint64, whole bool)) error {
 	group, reading := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))
-	for _, i := range parts {
+	for _, one := range ranges {
 		group.Go(func() error {
-			off, n := c.span(i)
-			crc, read, err := localfile.Sum(reading, io.NewSectionReader(f, off, n))
+			crc, read, err := localfile.Sum(reading, io.NewSectionReader(f, one.off, one.n))
 			if err == nil {
-				done(i, crc, read == n)
+				done(one, crc, read == one.n)
 			}
 			return err
 		})
@@ -189,27 +190,33 @@ func eachSum(ctx context.Context, f io.ReaderAt, c cut, parts []int, done func(i
 // sumFile computes the CRC64NVME of the first size bytes of a file; short reports that the file has fewer.
 func sumFile(ctx context.Context, f io.ReaderAt, size int64) (crc uint64, short bool, err error) {
 	const least = 4 * mib // smaller pieces are not worth a goroutine
-	all := newProgress(cut{size, max(size/int64(runtime.GOMAXPROCS(0))+1, least)})
-	err = eachSum(ctx, f, all.cut, all.missing(), func(i int, crc uint64, whole bool) {
+	each := max(size/int64(runtime.GOMAXPROCS(0))+1, least)
+	all, sums := []piece{}, newPieces(size, 1)
+	for off := int64(0); off < size; off += each {
+		all = append(all, piece{span: span{off, min(each, size-off)}})
+	}
+	err = eachSum(ctx, f, all, func(one piece, crc uint64, whole bool) {
 		if whole {
-			all.set(i, crc)
+			sums.add(piece{one.span, crc})
 		}
 	})
-	return all.whole(), len(all.missing()) > 0, err
+	crc, whole := sums.whole()
+	return crc, !whole, err
 }
 
 // run fetches what is missing until the bytes on disk are synced and have the checksum of the file.
 func (g *fetch) run(ctx context.Context) error {
 	const rounds = 2
 	for round := 1; ; round++ {
-		if err := g.m.eachPart(ctx, g.progress.missing(), g.fetchPart); err != nil {
+		if err := g.m.each(ctx, g.progress, g.m.Sizes.share(g.file.Size, mib, g.m.Lanes.most), g.fetchSpan); err != nil {
 			return err
 		}
 		if err := g.verify(ctx); err != nil {
 			return err
 		}
-		missing, got := g.progress.missing(), checksum.Encode(g.progress.whole())
-		if len(missing) == 0 && got == g.file.Checksums.CRC64NVME {
+		crc, whole := g.progress.whole()
+		got := checksum.Encode(crc)
+		if whole && got == g.file.Checksums.CRC64NVME {
 			return nil
 		}
 		if round == rounds {
@@ -217,15 +224,13 @@ func (g *fetch) run(ctx context.Context) error {
 			return fault.New(problem.Corrupt, "the bytes that arrived have the checksum %s, but the file has %s", got, g.file.Checksums.CRC64NVME).
 				WithHint("try again; if it happens again, see where the bytes are stored: s3ctl stat")
 		}
-		if len(missing) > 0 {
-			g.note("%d of %d ranges changed on disk after they arrived; fetching those again", len(missing), g.progress.cut.count())
+		if !whole {
+			g.note("%s changed on disk after they arrived; fetching those again", humanize.IBytes(uint64(g.file.Size-g.progress.bytes())))
 			continue
 		}
 		g.note("the checksum of the file does not match; fetching all of it again")
 		g.m.Meter.Moved(-g.progress.bytes())
-		for i := range g.progress.cut.count() {
-			g.progress.unset(i)
-		}
+		g.progress.reset()
 		if err := g.log.Begin(g.head); err != nil {
 			return err
 		}
@@ -242,18 +247,80 @@ func (g *fetch) verify(ctx context.Context) error {
 	return cmp.Or(err, fault.Local(<-synced))
 }
 
-// fetchPart fetches one range, writes it within that range only, and records it.
-func (g *fetch) fetchPart(ctx context.Context, i int, first *lane) error {
-	off, n := g.progress.cut.span(i)
-	return g.m.try(ctx, first, n, func(ctx context.Context, _ *lane) error {
-		sum := crc64nvme.New()
-		out := &bounded{w: io.MultiWriter(io.NewOffsetWriter(g.f, off), sum), most: n}
-		if err := g.m.fetchRange(ctx, g.file, &client.Range{First: off, Last: off + n - 1}, out, n); err != nil {
-			return err
+// fetchSpan fetches a span and writes it within that span only. What arrives is recorded on the way, and is kept when the rest does
+// not arrive. It returns the rest.
+func (g *fetch) fetchSpan(ctx context.Context, s span, first *lane) (rest span, err error) {
+	rest = s
+	err = g.m.try(ctx, first, s.n, func(ctx context.Context, _ *lane) error {
+		if rest.n == 0 {
+			return nil // all of it came before the failure
 		}
-		g.progress.set(i, sum.Sum64())
-		return g.log.Add(journal.Entry{Part: i + 1, CRC: checksum.Encode(sum.Sum64())})
+		out := &arriving{g: g, at: rest.off, from: rest.off, sum: crc64nvme.New(), last: time.Now()}
+		within := &bounded{w: out, most: rest.n}
+		moved := &metered{m: g.m}
+		err := g.m.receive(ctx, g.file, &client.Range{First: rest.off, Last: rest.end() - 1}, within, moved)
+		if err == nil {
+			err = arrived(within.n, rest.n)
+		}
+		if fault.KindOf(err) == problem.Corrupt {
+			out.at = out.from // what came with an answer that is wrong is not kept
+		}
+		failed := out.keep()
+		g.m.Meter.Moved(out.from - rest.off - moved.n)
+		rest = span{out.from, s.end() - out.from}
+		return cmp.Or(err, failed)
 	})
+	return rest, err
+}
+
+// arriving writes what arrives of a span, and records it in ranges.
+type arriving struct {
+	g    *fetch
+	at   int64  // offset of the next byte
+	from int64  // where the next range begins
+	sum  crcSum // of the bytes between
+	last time.Time
+}
+
+// crcSum is a CRC64NVME.
+type crcSum interface {
+	io.Writer
+	Sum64() uint64
+	Reset()
+}
+
+// A range is recorded after keepBytes, or after keepTime if it is long enough for the log of a huge file to stay short.
+const (
+	keepBytes = 8 * mib
+	keepTime  = time.Second
+)
+
+// Write implements io.Writer.
+func (a *arriving) Write(p []byte) (int, error) {
+	n, err := a.g.f.WriteAt(p, a.at)
+	_, _ = a.sum.Write(p[:n])
+	a.at += int64(n)
+	if err != nil {
+		return n, err
+	}
+	long := a.at - a.from
+	if long >= max(keepBytes, a.g.file.Size/maxParts) || time.Since(a.last) >= keepTime && long >= max(256<<10, a.g.file.Size/(2*maxParts)) {
+		err = a.keep()
+	}
+	return n, err
+}
+
+// keep records what was written since the last range.
+func (a *arriving) keep() error {
+	a.last = time.Now()
+	if a.at == a.from {
+		return nil
+	}
+	one := piece{span{a.from, a.at - a.from}, a.sum.Sum64()}
+	a.g.progress.record(one)
+	a.from = a.at
+	a.sum.Reset()
+	return a.g.log.Add(journal.Entry{Offset: one.off, Size: one.n, CRC: checksum.Encode(one.crc)})
 }
 
 // finish renames the synced file to the target.

@@ -37,7 +37,7 @@ func (m *Manager) GetFile(ctx context.Context, file rest.File, root *os.Root, pa
 		return err
 	case file.Size < 0, file.Size > maxSize:
 		return fault.New(problem.Internal, "the server reports a file size of %d bytes", file.Size)
-	case file.Size > m.Sizes.Whole:
+	case file.Size > m.most():
 		return m.getParts(ctx, file, t)
 	}
 	return m.getWhole(ctx, file, t)
@@ -80,9 +80,10 @@ func modified(file rest.File) time.Time {
 // GetStream writes a file to w. Written bytes cannot be taken back: an interrupted download continues at the same
 // offset, and Corrupt is detected only after all bytes have been written.
 func (m *Manager) GetStream(ctx context.Context, file rest.File, w io.Writer) error {
+	m = m.ready()
 	sum := crc64nvme.New()
 	out := &bounded{w: io.MultiWriter(w, sum), most: file.Size}
-	moved := &metered{meter: m.Meter}
+	moved := &metered{m: m}
 	err := m.continued(ctx, out, func() error {
 		switch {
 		case out.n == 0:
@@ -132,11 +133,12 @@ func (m *Manager) receive(ctx context.Context, file rest.File, r *client.Range, 
 // GetRange writes a range of a file to w, and after an interruption continues at the same offset. A range has no checksum of its
 // own; the gateway verifies each unit of it. OutOfRange.
 func (m *Manager) GetRange(ctx context.Context, file rest.File, r client.Range, w io.Writer) error {
+	m = m.ready()
 	off, n, err := r.Of(file.Size)
 	if err != nil {
 		return err
 	}
-	out, moved := &bounded{w: w, most: n}, &metered{meter: m.Meter}
+	out, moved := &bounded{w: w, most: n}, &metered{m: m}
 	err = m.continued(ctx, out, func() error {
 		if out.n >= n {
 			return nil
@@ -179,7 +181,7 @@ func (m *Manager) fetch(ctx context.Context, file rest.File, f *os.File) error {
 // fetchRange is one attempt to fetch the n bytes of a range, nil meaning the whole file, to w. After an error the meter is
 // corrected.
 func (m *Manager) fetchRange(ctx context.Context, file rest.File, r *client.Range, w io.Writer, n int64) error {
-	moved := &metered{meter: m.Meter}
+	moved := &metered{m: m}
 	err := m.receive(ctx, file, r, w, moved)
 	if err == nil {
 		err = arrived(moved.n, n)

@@ -19,6 +19,7 @@ import (
 // Its methods are safe for concurrent use.
 type Lanes struct {
 	most int
+	flow *flow
 
 	mu    sync.Mutex // guards what follows
 	freed *sync.Cond // of mu: a lane may be free, or a wait has ended
@@ -30,7 +31,7 @@ type Lanes struct {
 // NewLanes allows at most so many concurrent requests.
 func NewLanes(most int) *Lanes {
 	most = max(most, 1)
-	l := &Lanes{most: most, open: max(float64(most)/2, 1)}
+	l := &Lanes{most: most, flow: newFlow(), open: max(float64(most)/2, 1)}
 	l.freed = sync.NewCond(&l.mu)
 	return l
 }

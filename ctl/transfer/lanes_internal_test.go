@@ -82,18 +82,6 @@ func TestLanes_Wait(t *testing.T) {
 	})
 }
 
-func TestPartSizes(t *testing.T) {
-	t.Parallel()
-	for size, want := range map[int64]int64{65 * mib: 32 * mib, 500 * mib: 63 * mib, 1 << 30: 128 * mib, 10 << 30: 128 * mib, 5 << 40: 525 * mib} {
-		require.Equal(t, want, Sizes{}.or(sizes).part(size, 8))
-		require.LessOrEqual(t, cut{size, want}.count(), maxParts)
-	}
-	for size, want := range map[int64]int64{300 * mib: 64 * mib, 2 << 30: 128 * mib, 100 << 30: 256 * mib, 5 << 40: 525 * mib} {
-		require.Equal(t, want, copySizes.part(size, copyStreams))
-		require.LessOrEqual(t, cut{size, want}.count(), maxParts)
-	}
-}
-
 func TestLimit(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

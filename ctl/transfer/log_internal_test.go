@@ -16,8 +16,8 @@ import (
 	"github.com/ringstore/ringstore/proto/problem"
 )
 
-// parsed applies the bounds of a download and an upload to a parsed log.
-func parsed(t *testing.T, data []byte, format string, first any, of func() cut) {
+// parsed takes a parsed log into the pieces of a file.
+func parsed(t *testing.T, data []byte, format string, first any, size, unit func() int64) {
 	entries, err := journal.Parse(data, format, first)
 	_, known := errors.AsType[*fault.Error](err)
 	switch {
@@ -26,52 +26,62 @@ func parsed(t *testing.T, data []byte, format string, first any, of func() cut) 
 	case err != nil:
 		return
 	}
-	c := of()
-	if !c.possible() {
+	if size() < 0 || !possible(unit(), size()) && unit() != 1 {
 		return
 	}
-	if n := c.count(); n < 1 || n > maxParts {
-		t.Fatalf("%+v has %d parts", c, n)
+	all := newPieces(size(), unit())
+	for _, one := range knownOf(entries) {
+		all.add(one)
 	}
-	all := newProgress(c)
-	for i := range all.known(entries) {
-		off, n := c.span(i)
-		if off < 0 || n < 1 || off+n > c.size {
-			t.Fatalf("part %d of %+v is %d bytes at %d", i, c, n, off)
+	end := int64(0)
+	for _, one := range all.arrived() {
+		if one.off < end || one.n < 1 || one.end() > size() {
+			t.Fatalf("%+v of a file of %d bytes, behind %d", one, size(), end)
 		}
+		end = one.end()
+	}
+	if all.bytes() > size() {
+		t.Fatalf("%d of %d bytes", all.bytes(), size())
 	}
 }
 
 // FuzzParseLog: no log content makes a run allocate unbounded memory or address bytes outside the file.
 func FuzzParseLog(f *testing.F) {
-	head := `{"format":"s3ctl download","version":1,"endpoint":"http://h","file_id":"x","size":%d,"crc64nvme":"SrNGGKm3HVA=","part_size":%d}` + "\n"
+	head := `{"format":"s3ctl download","version":2,"endpoint":"http://h","file_id":"x","size":%d,"crc64nvme":"SrNGGKm3HVA="}` + "\n"
 	for _, size := range []int64{0, 1, 33 << 20, 5 << 40, 1<<63 - 1, -1} {
-		for _, part := range []int64{0, 1, 1 << 20, 1 << 62, -1 << 20} {
-			f.Add([]byte(fmt.Sprintf(head, size, part) + `{"part":1,"crc64nvme":"SrNGGKm3HVA="}` + "\n" + `{"part":99999,"crc64nvme":""}` + "\n"))
+		for _, off := range []int64{0, 1, 1 << 20, 1 << 62, -1 << 20} {
+			f.Add([]byte(fmt.Sprintf(head, size) + fmt.Sprintf(`{"offset":%d,"size":1048576,"crc64nvme":"SrNGGKm3HVA="}`, off) + "\n" +
+				fmt.Sprintf(`{"offset":0,"size":%d,"crc64nvme":"SrNGGKm3HVA="}`, off) + "\n"))
 		}
 	}
-	f.Add([]byte(`{"format":"s3ctl upload","version":1,"session_id":"s","source":{"size":70000000},"part_size":1048576}` + "\n"))
-	f.Add([]byte(`{"format":"s3ctl download","version":2}` + "\n"))
+	f.Add([]byte(`{"format":"s3ctl upload","version":2,"session_id":"s","source":{"size":70000000},"unit":1048576}` + "\n" +
+		`{"offset":1048576,"size":2097152,"crc64nvme":"SrNGGKm3HVA="}` + "\n"))
+	f.Add([]byte(`{"format":"s3ctl download","version":3}` + "\n"))
 	f.Add([]byte("\n\n{"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var down fetchHead
-		parsed(t, data, journal.Download, &down, func() cut { return cut{down.Size, down.PartSize} })
+		parsed(t, data, journal.Download, &down, func() int64 { return down.Size }, func() int64 { return 1 })
 		var up uploadHead
-		parsed(t, data, journal.Upload, &up, func() cut { return cut{up.Source.Size, up.PartSize} })
+		parsed(t, data, journal.Upload, &up, func() int64 { return up.Source.Size }, func() int64 { return up.Unit })
 	})
 }
 
-// Every part size that a run chooses is accepted by a later run.
-func TestCut_WhatIsChosenIsPossible(t *testing.T) {
+// Every unit that a run chooses is accepted by a later run, and gives part numbers that a session has.
+func TestUnit_WhatIsChosenIsPossible(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		size := rapid.Int64Range(1, maxSize).Draw(t, "size")
 		s := Sizes{Least: rapid.Int64Range(1, 1<<30).Draw(t, "least"), Most: rapid.Int64Range(1, 1<<30).Draw(t, "most")}.or(sizes)
-		c := cut{size, s.part(size, rapid.IntRange(0, 300).Draw(t, "streams"))}
-		if c.part-mib < size {
-			require.True(t, c.possible(), "%+v", c)
+		unit := s.unit(size)
+		if unit-mib < size {
+			require.True(t, possible(unit, size), "%d of %d", unit, size)
 		}
+		require.LessOrEqual(t, newPieces(size, unit).number(size-1-(size-1)%unit), maxParts)
+		share := s.share(size, unit, rapid.IntRange(0, 300).Draw(t, "streams"))
+		require.GreaterOrEqual(t, share, unit)
+		require.LessOrEqual(t, share, max(s.Most, unit))
 	})
+	require.EqualValues(t, mib, sizes.unit(9<<30), "an interruption costs no more than this of each stream, up to 9.7 GiB")
 }
 
 // memory is an in-memory io.WriterAt.
@@ -110,7 +120,7 @@ func TestBounded_LeavesWhatIsBesideTheRange(t *testing.T) {
 // The JSON field names are the format: docs/format/transfer-state.md.
 func TestFetchHead_AsDocumented(t *testing.T) {
 	t.Parallel()
-	data, err := json.Marshal(fetchHead{Head: journal.Head{Format: journal.Download, Version: journal.Version}, Endpoint: "e", FileID: "f", Size: 1, CRC: "c", PartSize: 2})
+	data, err := json.Marshal(fetchHead{Head: journal.Head{Format: journal.Download, Version: journal.Version}, Endpoint: "e", FileID: "f", Size: 1, CRC: "c"})
 	require.NoError(t, err)
-	require.JSONEq(t, `{"format":"s3ctl download","version":1,"endpoint":"e","file_id":"f","size":1,"crc64nvme":"c","part_size":2}`, string(data))
+	require.JSONEq(t, `{"format":"s3ctl download","version":2,"endpoint":"e","file_id":"f","size":1,"crc64nvme":"c"}`, string(data))
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -24,161 +25,75 @@ const (
 
 // Sizes define how files are split into parts, in bytes. Zero values mean the defaults of the field in Manager.
 type Sizes struct {
-	Whole int64 // the largest file that is moved in one request, since a session costs three more
-	Least int64 // the smallest part, so that the cost of a request stays negligible
-	Most  int64 // the largest part, which is what an interruption can cost each stream
+	Whole int64 // the largest file that is moved in one request
+	Quick int64 // the same while the rate is so high that it takes less than a second; default Whole where that is given
+	Least int64 // the smallest part: they begin at its multiples
+	Most  int64 // the largest part
 }
 
 func (s Sizes) or(d Sizes) Sizes {
-	return Sizes{Whole: cmp.Or(s.Whole, d.Whole), Least: cmp.Or(s.Least, d.Least), Most: cmp.Or(s.Most, d.Most)}
+	return Sizes{Whole: cmp.Or(s.Whole, d.Whole), Quick: cmp.Or(s.Quick, s.Whole, d.Quick), Least: cmp.Or(s.Least, d.Least), Most: cmp.Or(s.Most, d.Most)}
 }
 
 var (
-	sizes = Sizes{Whole: 64 * mib, Least: 32 * mib, Most: 128 * mib}
+	// What of a part has arrived is lost with an interruption. So a part ends after partTime, wherever it is, and a file that takes
+	// longer than that is sent in parts; see ADR 141.
+	sizes = Sizes{Whole: 8 * mib, Quick: 64 * mib, Least: mib, Most: 128 * mib}
 	// A copy moves no bytes, but a request still has to take seconds: that is what a lost connection costs.
 	copySizes = Sizes{Whole: 256 * mib, Least: 64 * mib, Most: 256 * mib}
 )
 
-// part is the part size for a file: one part for each stream within the bounds, and at most maxParts.
-func (s Sizes) part(size int64, streams int) int64 {
-	part := min(max(size/int64(max(streams, 1)), s.Least), s.Most)
-	part = max(part, (size+maxParts-1)/maxParts)
-	return (part + mib - 1) / mib * mib
+// most is the size up to which a file is moved in one request, since a session costs three more.
+func (m *Manager) most() int64 {
+	return max(m.Sizes.Whole, min(int64(m.Lanes.flow.rate()), m.Sizes.Quick))
 }
 
-// cut is a file split into parts of one size; the last may be shorter.
-type cut struct {
-	size, part int64
+// unit is the least part size for a file: a file has at most maxParts parts.
+func (s Sizes) unit(size int64) int64 {
+	return (max(s.Least, (size+maxParts-1)/maxParts) + mib - 1) / mib * mib
 }
 
-// possible reports whether Sizes.part can have chosen this part size.
-func (c cut) possible() bool {
-	return c.part >= mib && c.part%mib == 0 && c.part-mib < c.size && c.size/maxParts <= c.part && c.count() <= maxParts
+// share is how much of a file one of so many streams takes at once, at most.
+func (s Sizes) share(size, unit int64, streams int) int64 {
+	const least = 16 * mib // less is not worth a request
+	share := max(size/int64(max(streams, 1)), least, unit)
+	share = (share + unit - 1) / unit * unit
+	return max(min(share, s.Most), unit)
 }
 
-func (c cut) count() int {
-	n := c.size / c.part
-	if c.size%c.part > 0 {
-		n++
-	}
-	return int(n)
+// possible reports whether unit can have chosen this one for a file.
+func possible(unit, size int64) bool {
+	return unit >= mib && unit%mib == 0 && unit-mib < size && size/maxParts <= unit && (size+unit-1)/unit <= maxParts
 }
 
-// span returns the offset and the length of part i, counted from 0.
-func (c cut) span(i int) (off, n int64) {
-	off = int64(i) * c.part
-	return off, min(c.part, c.size-off)
-}
-
-// progress records which parts have arrived, and the CRC64NVME of each. Its methods are safe for concurrent use.
-type progress struct {
-	cut cut
-
-	mu   sync.Mutex // guards what follows
-	crcs map[int]uint64
-}
-
-func newProgress(c cut) *progress { return &progress{cut: c, crcs: map[int]uint64{}} }
-
-func (p *progress) set(i int, crc uint64) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.crcs[i] = crc
-}
-
-func (p *progress) unset(i int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.crcs, i)
-}
-
-func (p *progress) get(i int) (crc uint64, have bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	crc, have = p.crcs[i]
-	return crc, have
-}
-
-// present lists the parts that have arrived.
-func (p *progress) present() []int { return p.those(true) }
-
-// missing lists the parts that have not arrived.
-func (p *progress) missing() []int { return p.those(false) }
-
-func (p *progress) those(wanted bool) (parts []int) {
-	for i := range p.cut.count() {
-		if _, have := p.get(i); have == wanted {
-			parts = append(parts, i)
-		}
-	}
-	return parts
-}
-
-// bytes is how many bytes have arrived.
-func (p *progress) bytes() (sum int64) {
-	for _, i := range p.present() {
-		_, n := p.cut.span(i)
-		sum += n
-	}
-	return sum
-}
-
-// known returns the checksums of parts that a log records, by part from 0. It does not change p.
-func (p *progress) known(entries []journal.Entry) map[int]uint64 {
-	known := map[int]uint64{}
-	for _, e := range entries {
-		if crc, err := checksum.Decode(e.CRC); err == nil && e.Part >= 1 && e.Part <= p.cut.count() {
-			known[e.Part-1] = crc
-		}
-	}
-	return known
-}
-
-// whole combines the checksums of all parts.
-func (p *progress) whole() (crc uint64) {
-	for i := range p.cut.count() {
-		one, _ := p.get(i)
-		_, n := p.cut.span(i)
-		crc = checksum.Combine(crc, one, n)
-	}
-	return crc
-}
-
-// refs lists all parts as a session is completed with them.
-func (p *progress) refs() []rest.PartRef {
-	refs := make([]rest.PartRef, p.cut.count())
-	for i := range refs {
-		crc, _ := p.get(i)
-		refs[i] = rest.PartRef{Number: i + 1, CRC64NVME: checksum.Encode(crc)}
-	}
-	return refs
-}
-
-// progress describes how much has arrived: "1.0 GiB of 4.0 GiB".
-func (p *progress) String() string {
-	return humanize.IBytes(uint64(p.bytes())) + " of " + humanize.IBytes(uint64(p.cut.size))
-}
-
-// eachPart runs work on the parts, on as many goroutines as there are lanes. The first error cancels the other parts and is
-// returned after all work has ended. Parts start in order, each in a lane for its first request.
-func (m *Manager) eachPart(ctx context.Context, parts []int, work func(ctx context.Context, part int, first *lane) error) error {
+// each runs work on the spans that are free, of at most so many bytes each, on as many goroutines as there are lanes. The first error
+// cancels the others and is returned after all work has ended. Spans start in order, each in a lane for its first request. work
+// records what arrives, and returns what of its span is left.
+func (m *Manager) each(ctx context.Context, p *pieces, most int64, work func(ctx context.Context, s span, first *lane) (rest span, err error)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	// Lanes bound the requests; slots bound the goroutines, also those that wait to retry.
 	slots := make(chan struct{}, m.Lanes.most)
 	var wg sync.WaitGroup
-	for _, part := range parts {
+	for {
 		select {
 		case slots <- struct{}{}:
 		case <-ctx.Done():
 		}
+		s, ok := p.take(ctx, most)
+		if !ok {
+			break
+		}
 		first, err := m.Lanes.take(ctx)
 		if err != nil {
+			p.release(s)
 			break
 		}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			if err := work(ctx, part, first); err != nil {
+			rest, err := work(ctx, s, first)
+			p.release(rest)
+			if err != nil {
 				cancel(err)
 			}
 		})
@@ -260,7 +175,19 @@ type resumable struct {
 	m        *Manager
 	path     string       // of the local file, for messages
 	log      *journal.Log // nil: a later run cannot resume
-	progress *progress
+	progress *pieces
+	lost     atomic.Int64 // bytes that were sent and are not safe, since the transfer was interrupted
+}
+
+// knownOf returns the pieces that a log records, by offset; of several for one offset the last.
+func knownOf(entries []journal.Entry) map[int64]piece {
+	known := map[int64]piece{}
+	for _, e := range entries {
+		if crc, err := checksum.Decode(e.CRC); err == nil {
+			known[e.Offset] = piece{span{e.Offset, e.Size}, crc}
+		}
+	}
+	return known
 }
 
 // note tells the user something about the file.
@@ -280,6 +207,10 @@ func (r *resumable) resuming() {
 func (r *resumable) stopped(ctx context.Context, err error) error {
 	e := &fault.Error{Kind: fault.KindOf(err), Err: err}
 	e.Hint = fmt.Sprintf("run the same command again to resume: %s have arrived", r.progress)
+	if lost := r.lost.Load(); lost > 0 {
+		e.Hint = fmt.Sprintf("run the same command again to resume: %s were sent, and %s are safe",
+			humanize.IBytes(uint64(r.progress.bytes()+lost)), r.progress)
+	}
 	switch first := fault.HintOf(err); {
 	case ctx.Err() != nil:
 		e.Kind, e.Msg, e.Err = problem.Interrupted, "interrupted", ctx.Err()

@@ -54,7 +54,7 @@ func (m *Manager) PutFile(ctx context.Context, path string, dst address.Remote) 
 			return m.PutStream(ctx, f, dst)
 		}
 	}
-	if info.Size() > m.Sizes.Whole {
+	if info.Size() > m.most() {
 		return m.putParts(ctx, path, f, info, dst)
 	}
 	var stored rest.File
@@ -109,7 +109,7 @@ func (m *Manager) sendBytes(ctx context.Context, u client.Upload, data []byte) (
 // send uploads a file and compares what was stored; crc is called after body was read. After an error the meter is corrected by
 // the bytes sent.
 func (m *Manager) send(ctx context.Context, u client.Upload, body io.Reader, crc func() uint64) (rest.File, error) {
-	moved := &metered{meter: m.Meter, r: body}
+	moved := &metered{m: m, r: body}
 	u.Body = moved
 	f, err := m.Client.Upload(ctx, u)
 	if err == nil {
@@ -210,12 +210,12 @@ func fromReading(path string, err error) error {
 	return fault.Wrap("read "+path, err)
 }
 
-// metered reports the bytes that are read or written through it to a meter.
+// metered reports the bytes that are read or written through it to the manager's meter.
 type metered struct {
-	r     io.Reader
-	w     io.Writer
-	meter Meter
-	n     int64
+	m *Manager
+	r io.Reader
+	w io.Writer
+	n int64
 }
 
 // Read implements io.Reader.
@@ -235,7 +235,10 @@ func (m *metered) Write(p []byte) (int, error) {
 func (m *metered) add(n int64) {
 	if n != 0 {
 		m.n += n
-		m.meter.Moved(n)
+		m.m.Meter.Moved(n)
+	}
+	if n > 0 {
+		m.m.Lanes.flow.moved(n)
 	}
 }
 

@@ -256,7 +256,7 @@ func TestLargePut_ARecordOfANewerVersionIsLeftAlone(t *testing.T) {
 	state := states(t, m)[0]
 	record, err := os.ReadFile(state)
 	require.NoError(t, err)
-	record = bytes.Replace(record, []byte(`"version":1`), []byte(`"version":2`), 1)
+	record = bytes.Replace(record, []byte(`"version":2`), []byte(`"version":3`), 1)
 	require.NoError(t, os.WriteFile(state, record, 0o600))
 	_, err = m.PutFile(t.Context(), path, to("k"))
 	require.Equal(t, fault.Conflict, fault.ExitOf(err))

@@ -148,7 +148,7 @@ func (s *stream) sendParts(ctx context.Context, session string, part []byte) (er
 
 func (s *stream) sendPart(ctx context.Context, session string, number int, data []byte, crc uint64) error {
 	return s.m.try(ctx, nil, int64(len(data)), func(ctx context.Context, _ *lane) error {
-		meter := &metered{meter: s.m.Meter, r: bytes.NewReader(data)}
+		meter := &metered{m: s.m, r: bytes.NewReader(data)}
 		_, err := s.m.Client.PutPart(ctx, client.PartUpload{
 			Session: session, Number: number, Size: int64(len(data)), CRC: checksum.Encode(crc), Body: meter,
 		})

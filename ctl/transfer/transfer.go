@@ -44,8 +44,8 @@ type Manager struct {
 	ContentType string        // of uploads; "" guesses it from the file's name
 	Lanes       *Lanes        // concurrent requests over all files; nil: DefaultParallel for each file
 	Limit       *rate.Limiter // bytes a second over all files and both directions; nil: unlimited
-	Sizes       Sizes         // of parts of uploads and downloads; default 64, 32 and 128 MiB
-	Copies      Sizes         // of parts of copies; default 256, 64 and 256 MiB
+	Sizes       Sizes         // of parts of uploads and downloads; default 8, 64, 1 and 128 MiB
+	Copies      Sizes         // of parts of copies; default 256, 256, 64 and 256 MiB
 	State       string        // folder for the logs of unfinished uploads; "": uploads cannot be resumed
 	Note        func(string)  // receives messages for the user, such as that a transfer is resumed; may be nil
 }

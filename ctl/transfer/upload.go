@@ -78,13 +78,13 @@ func (u *upload) resume(ctx context.Context) (rest.File, error) {
 	if !found {
 		return rest.File{}, u.begin(ctx)
 	}
-	if u.head.Source != fingerprintOf(u.info) || !(cut{u.info.Size(), u.head.PartSize}).possible() {
+	if u.head.Source != fingerprintOf(u.info) || !possible(u.head.Unit, u.info.Size()) {
 		u.note("the file has changed since its upload was interrupted; starting from the beginning")
 		u.m.abort(ctx, u.head.Session)
 		return rest.File{}, u.begin(ctx)
 	}
-	u.progress = newProgress(cut{u.info.Size(), u.head.PartSize})
-	known := u.progress.known(entries)
+	u.progress = newPieces(u.info.Size(), u.head.Unit)
+	known := knownOf(entries)
 	s, err := retry.Try(ctx, u.m.Retry, func() (rest.Session, error) { return u.m.Client.Session(ctx, u.head.Session) })
 	switch {
 	case fault.KindOf(err) == problem.NotFound:
@@ -99,24 +99,24 @@ func (u *upload) resume(ctx context.Context) (rest.File, error) {
 	return rest.File{}, nil
 }
 
-// compareParts marks the parts that the server has stored with the right checksum as present. If the log does
-// not have a part's checksum, the part is read again, which is faster than sending it.
-func (u *upload) compareParts(ctx context.Context, s rest.Session, known map[int]uint64) error {
+// compareParts adds the parts that the server has stored with the right checksum. If the log does not have a part's checksum, the
+// part is read again, which is faster than sending it.
+func (u *upload) compareParts(ctx context.Context, s rest.Session, known map[int64]piece) error {
 	for _, p := range s.Parts {
-		i := p.Number - 1
-		if i < 0 || i >= u.progress.cut.count() {
+		one := piece{span: span{off: int64(p.Number-1) * u.progress.unit, n: p.Size}}
+		if one.off < 0 || one.n <= 0 || one.n > u.progress.size-one.off {
 			continue // not a part of this upload; complete does not list it
 		}
-		off, n := u.progress.cut.span(i)
-		crc, ok := known[i]
-		if !ok {
+		if logged, ok := known[one.off]; ok && logged.n == one.n {
+			one.crc = logged.crc
+		} else {
 			var err error
-			if crc, _, err = localfile.Sum(ctx, io.NewSectionReader(u.f, off, n)); err != nil {
+			if one.crc, _, err = localfile.Sum(ctx, io.NewSectionReader(u.f, one.off, one.n)); err != nil {
 				return fromReading(u.path, err)
 			}
 		}
-		if p.Size == n && p.CRC64NVME == checksum.Encode(crc) {
-			u.progress.set(i, crc)
+		if p.CRC64NVME == checksum.Encode(one.crc) {
+			u.progress.add(one)
 		}
 	}
 	return nil
@@ -124,11 +124,11 @@ func (u *upload) compareParts(ctx context.Context, s rest.Session, known map[int
 
 // wasCompleted handles a session that no longer exists: the earlier run may have completed it and ended before it
 // received the answer. Otherwise it starts a new session.
-func (u *upload) wasCompleted(ctx context.Context, known map[int]uint64) (rest.File, error) {
-	for i, crc := range known {
-		u.progress.set(i, crc)
+func (u *upload) wasCompleted(ctx context.Context, known map[int64]piece) (rest.File, error) {
+	for _, one := range known {
+		u.progress.add(one)
 	}
-	if len(u.progress.missing()) == 0 {
+	if _, whole := u.progress.whole(); whole {
 		f, err := u.complete(ctx)
 		if err == nil {
 			u.note("an earlier run had already completed this upload")
@@ -156,9 +156,9 @@ func (u *upload) begin(ctx context.Context) error {
 	}
 	u.head = uploadHead{
 		Head: journal.Head{Format: journal.Upload, Version: journal.Version}, Session: s.SessionID, Endpoint: u.m.Client.Endpoint(), Bucket: u.dst.Bucket, Key: u.dst.Key,
-		Path: u.path, Source: fingerprintOf(u.info), PartSize: u.m.Sizes.part(size, u.m.Lanes.most),
+		Path: u.path, Source: fingerprintOf(u.info), Unit: u.m.Sizes.unit(size),
 	}
-	u.progress = newProgress(cut{size, u.head.PartSize})
+	u.progress = newPieces(size, u.head.Unit)
 	if err := u.log.Begin(u.head); err != nil {
 		u.note("this upload cannot be resumed if it is interrupted, since its log cannot be written: %v", err)
 		u.log.Remove()
@@ -172,7 +172,7 @@ var errSessionGone = errors.New("the upload session no longer exists")
 
 // send sends the missing parts and completes the session.
 func (u *upload) send(ctx context.Context) (rest.File, error) {
-	err := u.m.eachPart(ctx, u.progress.missing(), u.sendPart)
+	err := u.m.each(ctx, u.progress, u.m.Sizes.share(u.info.Size(), u.head.Unit, u.m.Lanes.most), u.sendPart)
 	if err == nil {
 		err = unchanged(u.path, u.f, u.info)
 	}
@@ -196,38 +196,110 @@ func (u *upload) send(ctx context.Context) (rest.File, error) {
 	return rest.File{}, u.stopped(ctx, err)
 }
 
-func (u *upload) sendPart(ctx context.Context, i int, first *lane) error {
-	off, n := u.progress.cut.span(i)
-	err := u.m.try(ctx, first, n, func(ctx context.Context, ln *lane) error {
-		part := &section{r: io.NewSectionReader(u.f, off, n), path: u.path, left: n, last: func() error {
-			ln.sent()
-			return nil
-		}}
-		sum := crc64nvme.New()
-		body := &metered{meter: u.m.Meter, r: io.TeeReader(u.m.limited(ctx, part), sum)}
-		p, err := u.m.Client.PutPart(ctx, client.PartUpload{Session: u.head.Session, Number: i + 1, Size: n, Body: body})
-		crc := sum.Sum64()
-		if err == nil && (p.Size != n || p.CRC64NVME != checksum.Encode(crc)) {
-			err = fault.New(problem.Corrupt, "the server stored %d bytes with checksum %s as part %d, but %d bytes with checksum %s were sent",
-				p.Size, p.CRC64NVME, i+1, n, checksum.Encode(crc)).WithHint("no wrong bytes became visible; check the network if it happens often")
-		}
-		if err != nil {
-			body.takeBack()
-			return err
-		}
-		u.progress.set(i, crc)
-		_ = u.log.Add(journal.Entry{Part: i + 1, CRC: checksum.Encode(crc)}) // without it the next run reads the part again
-		return nil
+// sendPart sends the beginning of a span as a part: as much as is sent within partTime. It returns the rest.
+func (u *upload) sendPart(ctx context.Context, s span, first *lane) (rest span, err error) {
+	rest = s
+	err = u.m.try(ctx, first, s.n, func(ctx context.Context, ln *lane) error {
+		n, err := u.sendOnce(ctx, s, ln)
+		rest = span{s.off + n, s.n - n}
+		return err
 	})
 	if fault.KindOf(err) == problem.NotFound && !errors.Is(err, os.ErrNotExist) {
-		return errSessionGone
+		err = errSessionGone
 	}
-	return err
+	return rest, err
+}
+
+// sendOnce is one attempt of sendPart. It returns how many bytes are stored.
+func (u *upload) sendOnce(ctx context.Context, s span, ln *lane) (int64, error) {
+	part := &growing{path: u.path, r: io.NewSectionReader(u.f, s.off, s.n), left: s.n, unit: u.progress.unit, flow: u.m.Lanes.flow, ended: ln.sent}
+	if err := part.begin(ctx); err != nil {
+		return 0, err
+	}
+	defer part.end()
+	sum := crc64nvme.New()
+	body := &metered{m: u.m, r: io.TeeReader(u.m.limited(ctx, part), sum)}
+	p, err := u.m.Client.PutPart(ctx, client.PartUpload{Session: u.head.Session, Number: u.progress.number(s.off), Size: -1, Body: body})
+	n, crc := body.n, sum.Sum64()
+	if err == nil && (p.Size != n || p.CRC64NVME != checksum.Encode(crc)) {
+		err = fault.New(problem.Corrupt, "the server stored %d bytes with checksum %s as part %d, but %d bytes with checksum %s were sent",
+			p.Size, p.CRC64NVME, p.Number, n, checksum.Encode(crc)).WithHint("no wrong bytes became visible; check the network if it happens often")
+	}
+	if err != nil {
+		if errors.Is(ctx.Err(), context.Canceled) {
+			u.lost.Add(n)
+		}
+		body.takeBack()
+		return 0, err
+	}
+	u.progress.record(piece{span{s.off, n}, crc})
+	_ = u.log.Add(journal.Entry{Offset: s.off, Size: n, CRC: checksum.Encode(crc)}) // without it the next run reads the part again
+	return n, nil
+}
+
+// growing is the body of a part, which ends once it has taken partTime, or more would be unsafe than may be: behind a whole number
+// of units, or with the span.
+type growing struct {
+	path  string
+	r     io.Reader
+	left  int64 // bytes of the span
+	unit  int64
+	flow  *flow
+	ended func() // called before the end is returned
+
+	began   time.Time
+	n       int64 // bytes so far
+	claimed int64
+}
+
+// begin waits until the part may begin. Errors: the context's.
+func (g *growing) begin(ctx context.Context) error {
+	g.claimed = min(g.unit, g.left)
+	if err := g.flow.begin(ctx, g.claimed); err != nil {
+		g.claimed = 0
+		return err
+	}
+	return nil
+}
+
+// end is called after the part was acknowledged, or has failed.
+func (g *growing) end() { g.flow.safe(g.claimed) }
+
+// Read implements io.Reader. Its errors are *fault.Error.
+func (g *growing) Read(p []byte) (int, error) {
+	if g.began.IsZero() {
+		g.began = time.Now()
+	}
+	if g.n == g.claimed && !g.more() {
+		g.ended()
+		return 0, io.EOF
+	}
+	n, err := g.r.Read(p[:min(int64(len(p)), g.claimed-g.n)])
+	g.n += int64(n)
+	g.left -= int64(n)
+	switch {
+	case errors.Is(err, io.EOF) && n == 0:
+		return 0, errChanged
+	case err != nil && !errors.Is(err, io.EOF):
+		return n, fromReading(g.path, err)
+	}
+	return n, nil
+}
+
+// more claims another unit, if the part may grow.
+func (g *growing) more() bool {
+	n := min(g.unit, g.left)
+	if n == 0 || time.Since(g.began) >= partTime || !g.flow.grow(n) {
+		return false
+	}
+	g.claimed += n
+	return true
 }
 
 // complete completes the session and compares the file that the server returns.
 func (u *upload) complete(ctx context.Context) (f rest.File, err error) {
-	size, whole := u.info.Size(), checksum.Encode(u.progress.whole())
+	crc, _ := u.progress.whole()
+	size, whole := u.info.Size(), checksum.Encode(crc)
 	want := rest.CompleteSession{Size: &size, Parts: u.progress.refs(), Checksums: rest.PartsChecksum{CRC64NVME: whole}}
 	f, err = u.m.complete(ctx, u.head.Session, want)
 	switch {
@@ -253,7 +325,7 @@ type uploadHead struct {
 	Key      string      `json:"key"`
 	Path     string      `json:"path"`
 	Source   fingerprint `json:"source"`
-	PartSize int64       `json:"part_size"`
+	Unit     int64       `json:"unit"` // bytes: part n begins at (n-1) times it
 }
 
 // fingerprint detects that a local file has changed.
