@@ -147,10 +147,19 @@ func (t *Task) notify(e retry.Event) {
 
 // End ends the task with its result: nil, or why it failed, which is reported under the item's name.
 func (t *Task) End(err error) {
-	t.Item.End(fault.ExitOf(err) == fault.Interrupted)
+	t.Leave(err)
 	if err != nil {
 		t.report.Fail(fault.Wrap(t.name, err))
 	}
+}
+
+// Leave is End without a report.
+func (t *Task) Leave(err error) {
+	if fault.ExitOf(err) == fault.Interrupted {
+		t.Interrupted()
+		return
+	}
+	t.Item.End()
 }
 
 // Sized is an item of a known size in bytes, < 0 if it is unknown.

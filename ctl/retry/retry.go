@@ -21,7 +21,7 @@ type Policy struct {
 	Tries    int           // the most attempts of an operation; 0: as many as fit
 	Initial  time.Duration // roughly the first pause; each further pause is twice as long
 	Max      time.Duration // the longest pause, unless the server asks for a longer one
-	Notify   func(Event)   // is told of failures and recoveries, concurrently; may be nil
+	Notify   func(Event)   // receives failures and recoveries, concurrently; may be nil
 	Contact  *atomic.Int64 // when an operation of any copy last succeeded, in Unix nanoseconds; nil: not recorded
 }
 

@@ -51,7 +51,8 @@ type Job struct {
 // View shows a run to the user. Its methods are safe for concurrent use; End is the last call.
 type View interface {
 	Plan(files int, bytes int64)                                           // transfers were found; negative: they turn out not to be needed
-	Listing(on bool)                                                       // whether more transfers may be found
+	Listing()                                                              // more transfers may be found, until Listed
+	Listed()                                                               // all were found
 	Start(name string, bytes int64) (m *transfer.Manager, end func(error)) // a transfer starts, with m, and ends
 	Changed(c Change)                                                      // a change was made, or would be made
 	Fail(err error)                                                        // a name failed, or the run as a whole
@@ -94,7 +95,7 @@ func (j Job) Run(ctx context.Context) (Counts, error) {
 			_ = s.root.Close()
 		}
 	}()
-	s.View.Listing(true)
+	s.View.Listing()
 	transfer.Each(ctx, s.workers(s.Parallel), ahead(s.differences(ctx), lookAhead), func(c change) { s.apply(ctx, c) })
 	if !s.Source.Local() && s.listed == 0 && s.failed.Load() == 0 && ctx.Err() == nil {
 		s.fail(fault.Wrap(s.Source.String(), fault.New(problem.NotFound, "there is nothing under it").
@@ -150,7 +151,7 @@ func (s *syncer) differences(ctx context.Context) iter.Seq[change] {
 				return
 			}
 		}
-		s.View.Listing(false)
+		s.View.Listed()
 	}
 }
 

@@ -26,10 +26,10 @@ func TestBar_ClaimsAllOnlyAtTheEnd(t *testing.T) {
 	require.Contains(t, out.String(), "99%")
 	i.Moved(-500 << 20)
 	i.Moved(500 << 20)
-	i.End(false)
+	i.End()
 	b.Above(func() { out.WriteString("a.txt\n") })
 	require.Contains(t, out.String(), "\r\x1b[0Ja.txt\n", "a line stands alone, above the bar")
-	i.End(false)
+	i.End()
 	require.NotContains(t, out.String(), "100%")
 	b.Complete()
 	require.Contains(t, out.String(), "2/2")
@@ -143,10 +143,10 @@ func TestBar_RowsOfTheFilesInProgress(t *testing.T) {
 	require.Equal(t, 2, strings.Count(out.String(), "\n"), "two rows and the sum of all")
 	require.True(t, strings.HasPrefix(out.String(), "\r\x1b[2A"), "they replace those before: %q", out.String())
 	out.Reset()
-	one.End(false)
+	one.End()
 	require.Equal(t, 1, strings.Count(out.String(), "\n"), "a row ends with its file, and the lines below are erased")
 	require.True(t, strings.HasSuffix(out.String(), "\x1b[0J"))
-	two.End(true)
+	two.Interrupted()
 	require.Contains(t, out.String(), "1/3", "what was interrupted is not done")
 	b.Close()
 	require.True(t, strings.HasSuffix(out.String(), "\r\x1b[0J"))
@@ -187,16 +187,16 @@ func TestBar_APercentageNeedsATotal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
 		b := newBar(&out, 0, false)
-		b.Listing(true)
+		b.Listing()
 		b.Plan(10, 0)
 		for range 9 {
-			b.Start("x", 0).End(false)
+			b.Start("x", 0).End()
 			time.Sleep(time.Second)
 		}
 		require.Contains(t, out.String(), "9 done, still listing")
 		require.NotContains(t, out.String(), "%")
 		require.NotContains(t, out.String(), "left")
-		b.Listing(false)
+		b.Listed()
 		time.Sleep(time.Second)
 		require.Contains(t, out.String(), "9/10")
 		require.Contains(t, out.String(), "90%", "empty files count as well")
@@ -244,7 +244,7 @@ func TestBar_FailureLeavesNoBar(t *testing.T) {
 	b.Close()
 	b.Above(func() {})
 	i.Moved(1) // a late report from an aborted transfer
-	i.End(false)
+	i.End()
 	require.Empty(t, out.String(), "nothing began, nothing is shown")
 	b = newBar(&out, 0, false)
 	i = b.Start("", -1)
@@ -266,7 +266,7 @@ func TestBar_UnknownLengthSpins(t *testing.T) {
 	for range 100 {
 		i.Moved(1 << 20)
 	}
-	i.End(false)
+	i.End()
 	b.Complete()
 	require.Contains(t, out.String(), "MiB")
 	require.NotContains(t, out.String(), "%")
@@ -278,7 +278,7 @@ func TestBar_EmptyFilesReachTheEndToo(t *testing.T) {
 	b := newBar(&out, 0, false)
 	i := b.Start("", -1)
 	b.Plan(1, 0)
-	i.End(false)
+	i.End()
 	b.Complete()
 	require.Contains(t, out.String(), "100%")
 }

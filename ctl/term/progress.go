@@ -39,8 +39,11 @@ func (p *Progress) Plan(files int, bytes int64) {
 	p.change(func(time.Time) { p.count.plan(files, bytes) })
 }
 
-// Listing says whether more work may be found: the totals are not final then.
-func (p *Progress) Listing(on bool) { p.change(func(time.Time) { p.count.listing = on }) }
+// Listing says that more work may be found: the totals are not final until Listed.
+func (p *Progress) Listing() { p.change(func(time.Time) { p.count.listing = true }) }
+
+// Listed says that all work was found.
+func (p *Progress) Listed() { p.change(func(time.Time) { p.count.listing = false }) }
 
 // Start adds a file that is being transferred now, and was planned; bytes < 0 if its size is unknown. Without a name it is
 // counted, but not shown as one in progress.
@@ -184,15 +187,20 @@ func (i *Item) Resumed(bytes int64) {
 	})
 }
 
-// End removes the file from those in progress. It counts as done unless it was interrupted: the transfer was acknowledged and
-// verified, or has failed permanently.
-func (i *Item) End(interrupted bool) {
+// End ends the progress of the file and counts it as done: its transfer was acknowledged and verified, or has failed permanently.
+func (i *Item) End() {
 	i.of.change(func(now time.Time) {
-		i.of.count.items = slices.DeleteFunc(i.of.count.items, func(other *Item) bool { return other == i })
-		if !interrupted {
-			i.of.count.finish(now)
-		}
+		i.leave()
+		i.of.count.finish(now)
 	})
+}
+
+// Interrupted ends the progress of a file whose transfer was interrupted.
+func (i *Item) Interrupted() { i.of.change(func(time.Time) { i.leave() }) }
+
+// leave removes the file from those in progress; of.mu is held.
+func (i *Item) leave() {
+	i.of.count.items = slices.DeleteFunc(i.of.count.items, func(other *Item) bool { return other == i })
 }
 
 // ProgressStyle is the value of --progress.

@@ -64,7 +64,7 @@ func (c *count) extraDone() int64 {
 	return int64(float64(c.extra) * float64(c.done) / float64(max(c.files, 1)))
 }
 
-// restart begins the rates anew: what was before says nothing about what follows.
+// restart makes the rates begin now: what was before says nothing about what follows.
 func (c *count) restart(now time.Time) {
 	c.pace.restart(c.moved, now)
 	c.effort.restart(c.spent(), now)
@@ -202,7 +202,7 @@ func (p *pace) rate(moved int64, now time.Time) float64 {
 
 // outage is a time in which the server cannot be reached, or cannot serve.
 type outage struct {
-	since time.Time // of the first failure; zero: there is none
+	since time.Time // of the first failure; zero: the server works
 	cause string
 	limit time.Duration
 	shown bool
@@ -211,7 +211,7 @@ type outage struct {
 // patient is how long an outage is not worth a word: a retry has usually ended it.
 const patient = time.Second
 
-// text describes the outage, "" if there is none or it has only begun.
+// text describes the outage, "" while the server works or has only begun to fail.
 func (o *outage) text(now time.Time) string {
 	if o.since.IsZero() || now.Sub(o.since) < patient {
 		return ""

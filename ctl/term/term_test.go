@@ -137,7 +137,7 @@ func TestProgress_SilentWhereNobodyLooks(t *testing.T) {
 		p.Plan(1, 10)
 		i := p.Start("a", 10)
 		i.Moved(10)
-		i.End(false)
+		i.End()
 		lines := 0
 		var wg sync.WaitGroup
 		for range 10 {

@@ -212,7 +212,8 @@ func (l *link) send(ctx context.Context, body io.Reader) error {
 }
 
 // At any moment, at most two seconds of the transfer or 8 MiB are sent and not safe, whichever is more: whatever the rate, the size,
-// the number of streams and the time that the server takes for an acknowledgement, and also when the rate falls on the way.
+// the number of streams and the time that the server takes for an acknowledgement, and also when the rate falls on the way (from less
+// than fixedRate).
 func TestUnsafe_IsBoundedAtAnyMoment(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
@@ -222,6 +223,7 @@ func TestUnsafe_IsBoundedAtAnyMoment(t *testing.T) {
 		delay := time.Duration(rapid.IntRange(0, 300).Draw(rt, "delay")) * time.Millisecond
 		falls := rapid.Bool().Draw(rt, "falls")
 		synctest.Test(t, func(t *testing.T) {
+			falls := falls && perSecond < fixedRate
 			l := &link{rate: rate.NewLimiter(rate.Limit(perSecond), 16<<10), delay: delay}
 			m := (&Manager{Lanes: NewLanes(streams)}).ready()
 			all := newPieces(size, m.Sizes.unit(size))
@@ -247,14 +249,16 @@ func TestUnsafe_IsBoundedAtAnyMoment(t *testing.T) {
 				}
 			}()
 			err := m.each(ctx, all, m.Sizes.share(size, all.unit, streams), func(ctx context.Context, s span, first *lane) (span, error) {
-				g := &growing{r: io.LimitReader(zeros{}, s.n), left: s.n, unit: all.unit, flow: m.Lanes.flow, ended: first.sent}
+				g := &growing{r: io.LimitReader(zeros{}, s.n), left: s.n, unit: all.unit, flow: m.Lanes.flow, streams: streams, ended: first.sent}
 				if err := g.begin(ctx); err != nil {
 					return s, err
 				}
-				defer g.end()
+				stored := int64(0)
+				defer func() { g.end(stored) }()
 				err := l.send(ctx, &counted{g, m.Lanes.flow})
 				first.give(err)
 				if err == nil {
+					stored = g.n
 					all.record(piece{span{s.off, g.n}, 0})
 				}
 				return span{s.off + g.n, s.n - g.n}, err
@@ -312,7 +316,7 @@ func TestGrowing_PartsFollowTheRate(t *testing.T) {
 			require.GreaterOrEqual(t, g.n, want[0])
 			require.LessOrEqual(t, g.n, want[1])
 			require.Zero(t, g.n%mib)
-			g.end()
+			g.end(g.n)
 			require.Zero(t, f.unsafe)
 		})
 	}

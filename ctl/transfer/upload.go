@@ -212,14 +212,17 @@ func (u *upload) sendPart(ctx context.Context, s span, first *lane) (rest span, 
 
 // sendOnce is one attempt of sendPart. It returns how many bytes are stored.
 func (u *upload) sendOnce(ctx context.Context, s span, ln *lane) (int64, error) {
-	part := &growing{path: u.path, r: io.NewSectionReader(u.f, s.off, s.n), left: s.n, unit: u.progress.unit, flow: u.m.Lanes.flow, ended: ln.sent}
+	part := &growing{
+		path: u.path, r: io.NewSectionReader(u.f, s.off, s.n), left: s.n, unit: u.progress.unit, flow: u.m.Lanes.flow, streams: u.m.Lanes.most, ended: ln.sent,
+	}
 	if err := part.begin(ctx); err != nil {
 		return 0, err
 	}
-	defer part.end()
+	stored := int64(0)
+	defer func() { part.end(stored) }()
 	sum := crc64nvme.New()
 	body := &metered{m: u.m, r: io.TeeReader(u.m.limited(ctx, part), sum)}
-	p, err := u.m.Client.PutPart(ctx, client.PartUpload{Session: u.head.Session, Number: u.progress.number(s.off), Size: -1, Body: body})
+	p, err := u.m.Client.PutPart(ctx, client.PartUpload{Session: u.head.Session, Number: u.progress.number(s.off), Size: part.length(), Body: body})
 	n, crc := body.n, sum.Sum64()
 	if err == nil && (p.Size != n || p.CRC64NVME != checksum.Encode(crc)) {
 		err = fault.New(problem.Corrupt, "the server stored %d bytes with checksum %s as part %d, but %d bytes with checksum %s were sent",
@@ -232,29 +235,41 @@ func (u *upload) sendOnce(ctx context.Context, s span, ln *lane) (int64, error) 
 		body.takeBack()
 		return 0, err
 	}
+	stored = n
 	u.progress.record(piece{span{s.off, n}, crc})
 	_ = u.log.Add(journal.Entry{Offset: s.off, Size: n, CRC: checksum.Encode(crc)}) // without it the next run reads the part again
 	return n, nil
 }
 
 // growing is the body of a part, which ends once it has taken partTime, or more would be unsafe than may be: behind a whole number
-// of units, or with the span.
+// of units, or with the span. At a high rate its length is chosen in advance, as much as takes partTime: a body of known length
+// costs both ends less.
 type growing struct {
-	path  string
-	r     io.Reader
-	left  int64 // bytes of the span
-	unit  int64
-	flow  *flow
-	ended func() // called before the end is returned
+	path    string
+	r       io.Reader
+	left    int64 // bytes of the span
+	unit    int64
+	flow    *flow
+	streams int    // that share the rate
+	ended   func() // called before the end is returned
 
 	began   time.Time
 	n       int64 // bytes so far
 	claimed int64
+	fixed   bool // it does not grow beyond what is claimed
 }
+
+// fixedRate is the rate, in bytes a second, from which parts have a length in advance. When the rate falls under it all of a
+// sudden, the parts in progress can be as long as partTime was at the rate before.
+const fixedRate = 64e6
 
 // begin waits until the part may begin. Errors: the context's.
 func (g *growing) begin(ctx context.Context) error {
 	g.claimed = min(g.unit, g.left)
+	if rate := g.flow.storedRate(); rate >= fixedRate {
+		each := int64(rate * partTime.Seconds() / float64(max(g.streams, 1)))
+		g.claimed, g.fixed = min(max(each/g.unit, 1)*g.unit, g.left), true
+	}
 	if err := g.flow.begin(ctx, g.claimed); err != nil {
 		g.claimed = 0
 		return err
@@ -262,8 +277,16 @@ func (g *growing) begin(ctx context.Context) error {
 	return nil
 }
 
-// end is called after the part was acknowledged, or has failed.
-func (g *growing) end() { g.flow.safe(g.claimed) }
+// length returns the bytes of the part, -1 if they are not known yet.
+func (g *growing) length() int64 {
+	if g.fixed {
+		return g.claimed
+	}
+	return -1
+}
+
+// end is called after the part was acknowledged, or has failed with none of its bytes stored.
+func (g *growing) end(stored int64) { g.flow.safe(g.claimed, stored) }
 
 // Read implements io.Reader. Its errors are *fault.Error.
 func (g *growing) Read(p []byte) (int, error) {
@@ -289,7 +312,7 @@ func (g *growing) Read(p []byte) (int, error) {
 // more claims another unit, if the part may grow.
 func (g *growing) more() bool {
 	n := min(g.unit, g.left)
-	if n == 0 || time.Since(g.began) >= partTime || !g.flow.grow(n) {
+	if g.fixed || n == 0 || time.Since(g.began) >= partTime || !g.flow.grow(n) {
 		return false
 	}
 	g.claimed += n

@@ -56,7 +56,7 @@ func (o *CatOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	manager := report.Manager(search.Client)
 	return search.Each(ctx, report, func(object locate.Object) error {
 		task := report.Start(object.String(), object.File.Size) // no bar: the bytes may be written to the same terminal
-		defer task.Item.End(false)
+		defer task.Leave(nil)
 		manager := task.With(manager)
 		if rng != nil {
 			return manager.GetRange(ctx, object.File, *rng, o.Factory.IO.Out)

@@ -45,9 +45,8 @@ inside the folder ("../x", "a//b") is refused, and the others are fetched.
 
 A file appears under its name only after it is complete and its checksum matches.
 
-Objects of more than 64 MiB are fetched in concurrent ranges to ".NAME.part" beside the
-target. If that is interrupted, run the same command again: ranges that have arrived are
-not fetched again. An object that was replaced since is fetched from the beginning. Smaller
+Large objects are fetched in concurrent ranges to ".NAME.part" beside the target. If that
+is interrupted, run the same command again: what has arrived is not fetched again. An object that was replaced since is fetched from the beginning. Smaller
 files are not synced to disk: a power cut may lose the local copy.` + cli.WildcardHelp + cli.RulesHelp,
 		Example: `  s3ctl get s3://docs/2026/report.pdf
   s3ctl get 's3://photos/bergen/*.jpg' pictures/

@@ -49,9 +49,10 @@ everything in them, under their relative paths as keys: "photos" keeps its own n
 "-" is standard input. An existing object is replaced atomically, once the new bytes are
 durable and their checksum was compared.
 
-Files of more than 64 MiB are sent in concurrent parts. If that is interrupted, by Ctrl-C, a
-crash or a network failure, run the same command again: parts that have arrived are not sent
-again. A file that has changed since is sent from the beginning.` + cli.RulesHelp,
+Large files are sent in concurrent parts. If that is interrupted, by Ctrl-C, a crash or a
+network failure, run the same command again: what is safe on the server is not sent again,
+which is all but the last two seconds or 8 MiB. A file that has changed since is sent from
+the beginning.` + cli.RulesHelp,
 		Example: `  s3ctl put report.pdf s3://docs/2026/report.pdf
   s3ctl put *.jpg s3://photos/bergen/
   s3ctl put -r site/ s3://www --exclude '*.tmp'

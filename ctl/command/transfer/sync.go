@@ -130,7 +130,7 @@ func (v *syncView) Close() error { return v.Report.Close() }
 // Start shows a transfer as one in progress.
 func (v *syncView) Start(name string, bytes int64) (m *transfer.Manager, end func(error)) {
 	task := v.Report.Start(name, bytes)
-	return task.With(v.manager), func(err error) { task.Item.End(fault.ExitOf(err) == fault.Interrupted) }
+	return task.With(v.manager), task.Leave
 }
 
 // Changed shows a change.
@@ -177,10 +177,10 @@ func (v *syncView) summary(c syncer.Counts, dryRun bool) {
 
 // assumed describes how many files were called unchanged without reading them.
 func assumed(c syncer.Counts) string {
-	switch {
-	case c.Assumed == 0:
+	switch c.Assumed {
+	case 0:
 		return ""
-	case c.Assumed == c.Unchanged:
+	case c.Unchanged:
 		return " (by size and time alone)"
 	}
 	return fmt.Sprintf(" (%d by size and time alone)", c.Assumed)
