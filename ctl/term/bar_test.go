@@ -1,13 +1,13 @@
 package term
 
 import (
-	"bytes"
 	"flag"
 	"fmt"
 	"maps"
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,7 +17,7 @@ import (
 
 func TestBar_ClaimsAllOnlyAtTheEnd(t *testing.T) {
 	t.Parallel()
-	var out bytes.Buffer
+	var out screen
 	b := newBar(&out, 0, false)
 	i := b.Start("", -1)
 	b.Plan(2, 1000<<20)
@@ -156,7 +156,7 @@ func TestBar_RowsOfTheFilesInProgress(t *testing.T) {
 func TestBar_AnOutageIsOneLine(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var out bytes.Buffer
+		var out screen
 		b := newBar(&out, 0, false)
 		b.Plan(1, 1000<<20)
 		i := b.Start("file", 1000<<20)
@@ -185,7 +185,7 @@ func TestBar_AnOutageIsOneLine(t *testing.T) {
 func TestBar_APercentageNeedsATotal(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var out bytes.Buffer
+		var out screen
 		b := newBar(&out, 0, false)
 		b.Listing()
 		b.Plan(10, 0)
@@ -206,13 +206,39 @@ func TestBar_APercentageNeedsATotal(t *testing.T) {
 
 // counter records the writes.
 type counter struct {
-	bytes.Buffer
+	screen
 	writes int
 }
 
 func (c *counter) Write(p []byte) (int, error) {
 	c.writes++
-	return c.Buffer.Write(p)
+	return c.screen.Write(p)
+}
+
+// screen is a stream that a clock may write to while a test reads it.
+type screen struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (s *screen) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(p)
+}
+
+func (s *screen) WriteString(text string) (int, error) { return s.Write([]byte(text)) }
+
+func (s *screen) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
+}
+
+func (s *screen) Reset() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.text.Reset()
 }
 
 func TestBar_AFrameIsOneWrite(t *testing.T) {
@@ -238,7 +264,7 @@ func TestBar_AFrameIsOneWrite(t *testing.T) {
 
 func TestBar_FailureLeavesNoBar(t *testing.T) {
 	t.Parallel()
-	var out bytes.Buffer
+	var out screen
 	b := newBar(&out, 0, false)
 	i := b.Start("", -1)
 	b.Close()
@@ -259,7 +285,7 @@ func TestBar_FailureLeavesNoBar(t *testing.T) {
 
 func TestBar_UnknownLengthSpins(t *testing.T) {
 	t.Parallel()
-	var out bytes.Buffer
+	var out screen
 	b := newBar(&out, 0, false)
 	i := b.Start("", -1)
 	b.Plan(1, -1)
@@ -274,7 +300,7 @@ func TestBar_UnknownLengthSpins(t *testing.T) {
 
 func TestBar_EmptyFilesReachTheEndToo(t *testing.T) {
 	t.Parallel()
-	var out bytes.Buffer
+	var out screen
 	b := newBar(&out, 0, false)
 	i := b.Start("", -1)
 	b.Plan(1, 0)

@@ -1,7 +1,6 @@
 package term
 
 import (
-	"bytes"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -25,7 +24,7 @@ func TestParseProgressStyle(t *testing.T) {
 func TestProgressAs_WhatFitsTheStream(t *testing.T) {
 	t.Parallel()
 	for _, tty := range []bool{true, false} {
-		s := &Streams{Err: &bytes.Buffer{}, ErrTTY: tty}
+		s := &Streams{Err: &screen{}, ErrTTY: tty}
 		require.Nil(t, s.ProgressAs(ProgressNone).display)
 		require.IsType(t, &bar{}, s.ProgressAs(ProgressBar).display, "who asks for a bar gets it")
 		require.IsType(t, &lines{}, s.ProgressAs(ProgressJSON).display)
@@ -49,7 +48,7 @@ func run(i *Item, seconds int, mibPerSecond int64) {
 func TestLog_SaysNothingOfWhatIsShort(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var out bytes.Buffer
+		var out screen
 		p := (&Streams{Err: &out}).ProgressAs(ProgressAuto)
 		i := p.Start("", -1)
 		p.Plan(1, 90<<20)
@@ -68,7 +67,7 @@ func TestLog_SaysNothingOfWhatIsShort(t *testing.T) {
 func TestLog_ALineForEachTenthOrMinute(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var out bytes.Buffer
+		var out screen
 		p := (&Streams{Err: &out}).ProgressAs(ProgressLog)
 		i := p.Start("", -1)
 		p.Plan(2, 3000<<20)
@@ -107,7 +106,7 @@ func TestLog_SlowOnesAreHeardOfEachMinute(t *testing.T) {
 func TestLog_OfWhatFailedClaimsNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var out bytes.Buffer
+		var out screen
 		p := (&Streams{Err: &out}).ProgressAs(ProgressLog)
 		i := p.Start("", -1)
 		p.Plan(1, 200<<20)
@@ -133,7 +132,7 @@ func jsonLines(t *testing.T, out string) (all []progressJSON) {
 func TestJSON_ALineASecondAndTheWholeOnlyAtTheEnd(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var out bytes.Buffer
+		var out screen
 		p := (&Streams{Err: &out, ErrTTY: true}).ProgressAs(ProgressJSON)
 		i := p.Start("", -1)
 		p.Plan(2, 100<<20)
@@ -164,7 +163,7 @@ func TestJSON_ALineASecondAndTheWholeOnlyAtTheEnd(t *testing.T) {
 func TestJSON_WhatIsNotKnownIsMinusOne(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var out bytes.Buffer
+		var out screen
 		p := (&Streams{Err: &out}).ProgressAs(ProgressJSON)
 		i := p.Start("", -1)
 		p.Plan(1, -1)
@@ -215,7 +214,7 @@ func TestPace_FollowsAChangeWithinSeconds(t *testing.T) {
 func TestLog_AnOutageHasALineAMinute(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var out bytes.Buffer
+		var out screen
 		p := (&Streams{Err: &out}).ProgressAs(ProgressAuto)
 		p.Plan(1, 100<<20)
 		i := p.Start("x", 100<<20)
@@ -258,7 +257,7 @@ func TestCut_KeepsTheEndInColumns(t *testing.T) {
 func TestBar_ShowsResumedBytesButNotAsSpeed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var out bytes.Buffer
+		var out screen
 		b := newBar(&out, 0, false)
 		i := b.Start("", -1)
 		b.Plan(1, 1000<<20)

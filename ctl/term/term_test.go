@@ -28,7 +28,7 @@ func TestDetect_BuffersAndPipesAreNoTerminals(t *testing.T) {
 func TestConfirm_OnlyYesIsYes(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]bool{"y\n": true, "YES\n": true, " yes ": true, "n\n": false, "\n": false, "": false, "yep\n": false} {
-		var out bytes.Buffer
+		var out screen
 		got, err := (&Streams{In: strings.NewReader(in), Err: &out}).Confirm("Remove 3 objects?")
 		require.NoError(t, err)
 		require.Equal(t, want, got, "%q", in)
@@ -42,7 +42,7 @@ func TestConfirm_OnlyYesIsYes(t *testing.T) {
 
 func TestReadSecret_FromAPipeIsOneLine(t *testing.T) {
 	t.Parallel()
-	var out bytes.Buffer
+	var out screen
 	got, err := (&Streams{In: strings.NewReader("se cret\r\nmore"), Err: &out}).ReadSecret("secret")
 	require.NoError(t, err)
 	require.Equal(t, "se cret", got)
@@ -95,7 +95,7 @@ func TestTable_AlignedOnATerminalBareInAPipe(t *testing.T) {
 		{true, " SIZE  KIND  NAME\n    1  ä     a\n12345        b\\nc\n"},
 		{false, "1\tä\ta\n12345\t\tb\\nc\n"},
 	} {
-		var out bytes.Buffer
+		var out screen
 		s := &Streams{Out: &out, OutTTY: tc.tty}
 		table := s.NewTable(columns...)
 		require.NoError(t, table.Row("1", "ä", "a"))
@@ -107,14 +107,14 @@ func TestTable_AlignedOnATerminalBareInAPipe(t *testing.T) {
 
 func TestTable_NoRowsNoTitles(t *testing.T) {
 	t.Parallel()
-	var out bytes.Buffer
+	var out screen
 	require.NoError(t, (&Streams{Out: &out, OutTTY: true}).NewTable(Column{Title: "A"}).Flush())
 	require.Empty(t, out.String())
 }
 
 func TestTable_LongOnesAreShownInBlocksUnderOneTitle(t *testing.T) {
 	t.Parallel()
-	var out bytes.Buffer
+	var out screen
 	table := (&Streams{Out: &out, OutTTY: true}).NewTable(Column{Title: "TITLE"})
 	for range blockRows {
 		require.NoError(t, table.Row("x"))
@@ -132,7 +132,7 @@ func TestTable_LongOnesAreShownInBlocksUnderOneTitle(t *testing.T) {
 
 func TestProgress_SilentWhereNobodyLooks(t *testing.T) {
 	t.Parallel()
-	var out bytes.Buffer
+	var out screen
 	for _, p := range []*Progress{Silent(), (&Streams{Err: &out, ErrTTY: true}).ProgressAs(ProgressNone)} {
 		p.Plan(1, 10)
 		i := p.Start("a", 10)
