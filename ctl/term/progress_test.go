@@ -143,8 +143,8 @@ func TestJSON_ALineASecondAndTheWholeOnlyAtTheEnd(t *testing.T) {
 		p.Complete()
 		all := jsonLines(t, out.String())
 		require.InDelta(t, 50<<20, all[0].BytesDone, 1<<20)
-		require.InDelta(t, 10<<20, all[0].Rate, 1<<20)
-		require.InDelta(t, 5, all[0].Left, 1)
+		require.InDelta(t, 10<<20, all[0].Rate, 2<<20)
+		require.InDelta(t, 5, all[0].Left, 2)
 		require.Equal(t, progressJSON{
 			Type: "progress", BytesDone: all[0].BytesDone, BytesTotal: 100 << 20, FilesTotal: 2, Rate: all[0].Rate, Left: all[0].Left, Resumed: 40 << 20, Elapsed: 1,
 		}, all[0])
