@@ -107,7 +107,7 @@ func TestLs_FlagsToOptions(t *testing.T) {
 	t.Parallel()
 	check(t, object.NewLs, []line[object.LsOptions]{
 		{nil, &object.LsOptions{}},
-		{[]string{"-l", "--human", "s3://b"}, &object.LsOptions{Selection: at("s3://b"), Long: true, Human: true}},
+		{[]string{"-l", "--human", "s3://b"}, &object.LsOptions{Selection: at("s3://b"), Format: object.Format{Long: true, Human: true}}},
 		{
 			[]string{"-r", "--raw", "s3://b", "s3://c"},
 			&object.LsOptions{Selection: cli.Selection{Addresses: []string{"s3://b", "s3://c"}, Recursive: true, Raw: true}},
@@ -229,7 +229,7 @@ func TestFindDuTreeVerify_FlagsToOptions(t *testing.T) {
 			[]string{"-l", "--human", "--name", "*.x", "--type", "a/*", "--larger", "1.5KiB", "--smaller", "0", "--newer", "7d", "--older", "2026-01-02", "--raw", "s3://b"},
 			&object.FindOptions{
 				Selection: cli.Selection{Addresses: []string{"s3://b"}, Raw: true}, Name: "*.x", Type: "a/*",
-				Larger: 1536, Smaller: 0, Newer: "7d", Older: "2026-01-02", Long: true, Human: true,
+				Larger: 1536, Smaller: 0, Newer: "7d", Older: "2026-01-02", Format: object.Format{Long: true, Human: true},
 			},
 		},
 		{[]string{"s3://b", "--larger", "x"}, nil},

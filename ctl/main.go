@@ -7,6 +7,7 @@
 //	localfile/ files that a transfer writes      journal/   logs of unfinished transfers
 //	term/      tables, progress, questions       fault/     errors and exit codes
 //	syncer/    synchronization of two folders    compare/   comparison of two folders
+//	retry/     retries and waiting               pace/      rates of the recent past
 //	complete/  shell completion                  manual/    the manual as Markdown and man pages
 //
 // Servers and access keys are in package profile of the module, since standalone servers write them, too.
@@ -65,12 +66,11 @@ func run(ctx context.Context, f *cli.Factory, args []string) int {
 		return int(fault.OK)
 	}
 	err = classify(cmd, args, err)
-	name := strings.TrimPrefix(strings.TrimPrefix(cmd.CommandPath(), root.Name()), " ")
 	// Cobra stops parsing at the first invalid flag, and so may have missed --json.
 	if fault.ExitOf(err) == fault.Usage {
 		f.Global.JSON = f.Global.JSON || slices.Contains(args, "--json")
 	}
-	f.ShowError(name, err)
+	f.ShowError(cli.Name(cmd), err)
 	return int(fault.ExitOf(err))
 }
 

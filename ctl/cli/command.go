@@ -19,6 +19,11 @@ import (
 // ExitCodes is the annotation of a command with its possible exit codes, in one line.
 const ExitCodes = "exit-codes"
 
+// Name is the name of a command without that of the program: "bucket create"; "" for the program itself.
+func Name(cmd *cobra.Command) string {
+	return strings.TrimPrefix(strings.TrimPrefix(cmd.CommandPath(), cmd.Root().Name()), " ")
+}
+
 // Usage is an error of the command line. Its hint is the command's help.
 func Usage(cmd *cobra.Command, format string, args ...any) *fault.Error {
 	return fault.New(problem.Usage, format, args...).WithHint("%s --help", cmd.CommandPath())

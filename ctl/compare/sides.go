@@ -1,10 +1,10 @@
 package compare
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -99,16 +99,18 @@ func (w *walk) folder(prefix string) bool {
 		return false
 	}
 	// In keys a folder's name is followed by a slash: "a-b" sorts before everything in "a".
-	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return cmp.Compare(w.keyOf(path, a), w.keyOf(path, b)) })
+	byKey := make(map[string]fs.DirEntry, len(entries))
 	for _, d := range entries {
-		key := prefix + w.keyOf(path, d)
+		byKey[prefix+w.keyOf(path, d)] = d
+	}
+	for _, key := range slices.Sorted(maps.Keys(byKey)) {
 		if strings.HasSuffix(key, "/") {
 			if !w.folder(key) {
 				return false
 			}
 			continue
 		}
-		if !w.yield(w.entry(path, key, d)) {
+		if !w.yield(w.entry(path, key, byKey[key])) {
 			return false
 		}
 	}

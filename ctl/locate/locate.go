@@ -307,16 +307,17 @@ func walk(arg string, dst Destination, found func(Local)) {
 		return
 	}
 	for e := range compare.Local(root, dst.links) {
-		_, unstorable := dst.Place(base + e.Name)
 		switch {
 		case e.Err != nil:
 			found(Local{Path: e.Path, Err: e.Err})
 		case e.State != compare.Present:
 			found(Local{Path: e.Path, Skip: e.Why})
-		case unstorable != nil:
-			found(Local{Path: e.Path, Skip: compare.Unstorable})
 		default:
-			found(one(e.Path, base+e.Name, e.Size, dst))
+			f := one(e.Path, base+e.Name, e.Size, dst)
+			if f.Err != nil {
+				f = Local{Path: e.Path, Skip: compare.Unstorable}
+			}
+			found(f)
 		}
 	}
 }

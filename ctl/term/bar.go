@@ -17,17 +17,16 @@ import (
 // the present size of the terminal and written in one call, since a longer line would wrap and leave a line behind with every
 // frame.
 type bar struct {
-	w        io.Writer
-	throttle time.Duration
-	rows     bool // show the files in progress, and the end also of what was too short for a bar
-	size     func() (columns, lines int)
-
-	drawn time.Time
+	w     io.Writer
+	after time.Duration // what is over before needs no bar
+	rows  bool          // show the files in progress, and the end also of what was too short for a bar
+	size  func() (columns, lines int)
 	lines int // of the last frame; 0: none is on the screen
 }
 
-func newBar(w io.Writer, throttle time.Duration, rows bool) *Progress {
-	return show(&bar{w: w, throttle: throttle, rows: rows, size: func() (columns, lines int) { return sizeOf(w) }})
+// newBar returns a Progress with a bar that is drawn at most once in so much time, and first after five times that.
+func newBar(w io.Writer, every time.Duration, rows bool) *Progress {
+	return show(&bar{w: w, after: 5 * every, rows: rows, size: func() (columns, lines int) { return sizeOf(w) }}, every)
 }
 
 // sizeOf returns the present size of the terminal; 80 by 24 if it is unknown.
@@ -42,13 +41,10 @@ func sizeOf(w io.Writer) (columns, lines int) {
 
 func (*bar) ticks() bool { return true }
 
-// update draws nothing before the first byte or file, nor for what is over within five times the throttle, unless there is an outage
-// to tell of.
+// update draws nothing before the first byte or file, nor for what is soon over, unless there is an outage to show.
 func (b *bar) update(now snapshot) {
-	begun := now.files > 0 && (now.moved > 0 || now.done > 0) || now.listing || now.outage != ""
-	begun = begun && (now.elapsed >= 5*b.throttle || now.outage != "")
-	if now.at.Sub(b.drawn) >= b.throttle && (begun || b.lines > 0) {
-		b.drawn = now.at
+	begun := now.files > 0 && (now.moved > 0 || now.done > 0) || now.listing
+	if b.lines > 0 || now.outage != "" || begun && now.elapsed >= b.after {
 		b.draw(now, "")
 	}
 }

@@ -15,7 +15,9 @@ type Progress struct {
 	mu      sync.Mutex // guards what follows, and what is written
 	count   count
 	closed  bool
-	display display // nil: nothing is shown
+	display display       // nil: nothing is shown
+	every   time.Duration // the least time between two updates of the display
+	updated time.Time     // the last one
 	timer   *time.Timer
 }
 
@@ -29,10 +31,15 @@ type display interface {
 }
 
 // Silent returns a Progress that shows nothing.
-func Silent() *Progress { return &Progress{} }
+func Silent() *Progress { return show(nil, 0) }
 
-// show returns a Progress with a display.
-func show(d display) *Progress { return &Progress{display: d} }
+// show returns a Progress with a display, which is updated at most once in so much time.
+func show(d display, every time.Duration) *Progress {
+	return &Progress{display: d, every: every, count: count{pace: recent(), effort: recent()}}
+}
+
+// often is how often a display is updated: each change would be more work than the transfer.
+const often = 100 * time.Millisecond
 
 // Plan adds work to the totals before it starts; bytes < 0 if the size is unknown.
 func (p *Progress) Plan(files int, bytes int64) {
@@ -100,16 +107,21 @@ func (p *Progress) change(what func(now time.Time)) {
 	if p.count.began.IsZero() {
 		p.count.began = now
 	}
+	what(now)
 	if p.display == nil {
-		p.count.outage = outage{}
-		what(now)
 		return
 	}
-	what(now)
-	p.display.update(p.count.snapshot(now))
+	if now.Sub(p.updated) >= p.every {
+		p.update(now)
+	}
 	if p.timer == nil && p.display.ticks() {
 		p.timer = time.AfterFunc(time.Second, p.tick)
 	}
+}
+
+func (p *Progress) update(now time.Time) {
+	p.updated = now
+	p.display.update(p.count.snapshot(now))
 }
 
 // tick shows what changes with time only.
@@ -117,7 +129,7 @@ func (p *Progress) tick() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.closed {
-		p.display.update(p.count.snapshot(time.Now()))
+		p.update(time.Now())
 		p.timer.Reset(time.Second)
 	}
 }
@@ -230,11 +242,11 @@ func (s *Streams) ProgressAs(style ProgressStyle) *Progress {
 	case style == ProgressNone:
 		return Silent()
 	case style == ProgressJSON:
-		return show(&lines{w: s.Err, due: everySecond, text: jsonLine, clock: true})
+		return show(&lines{w: s.Err, due: everySecond, text: jsonLine, clock: true}, often)
 	case style == ProgressBar, style != ProgressLog && s.ErrTTY:
-		return newBar(s.Err, 100*time.Millisecond, style == ProgressBar)
+		return newBar(s.Err, often, style == ProgressBar)
 	}
-	return show(&lines{w: s.Err, due: nowAndThen, text: logLine, tell: true})
+	return show(&lines{w: s.Err, due: nowAndThen, text: logLine, tell: true}, often)
 }
 
 // lines shows progress as lines of text. Of a stalled transfer a log has no lines, except for an outage: one as it begins, one

@@ -182,35 +182,6 @@ func TestJSON_WhatIsNotKnownIsMinusOne(t *testing.T) {
 	})
 }
 
-func TestPace_FollowsAChangeWithinSeconds(t *testing.T) {
-	t.Parallel()
-	var p pace
-	now, moved := time.Unix(0, 0), int64(0)
-	require.Zero(t, p.rate(0, now))
-	for range 1000 { // 100 s at 1000 bytes a second
-		now, moved = now.Add(100*time.Millisecond), moved+100
-		p.see(moved, now)
-	}
-	require.InDelta(t, 1000, p.rate(moved, now), 20)
-	for range 120 { // 12 s at a tenth of it
-		now, moved = now.Add(100*time.Millisecond), moved+10
-		p.see(moved, now)
-	}
-	require.InDelta(t, 100, p.rate(moved, now), 10)
-	require.InDelta(t, 50, p.rate(moved, now.Add(5*time.Second)), 5, "and it falls while nothing moves")
-	require.LessOrEqual(t, len(p.seen), int(paceRange/paceStep)+1)
-	require.Zero(t, p.rate(0, now), "what was taken back is not negative speed")
-	now = now.Add(time.Hour)
-	require.Zero(t, p.rate(moved, now), "marks go by their age: a pause is not in the rate")
-	for range 20 {
-		now, moved = now.Add(100*time.Millisecond), moved+5000
-		p.see(moved, now)
-	}
-	require.InDelta(t, 50_000, p.rate(moved, now), 5000)
-	p.restart(moved-10_000, now)
-	require.Zero(t, p.rate(moved-10_000, now), "a step back begins anew")
-}
-
 func TestLog_AnOutageHasALineAMinute(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

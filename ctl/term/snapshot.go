@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
+
+	"github.com/ringstore/ringstore/ctl/pace"
 )
 
 // count adds up the calls of a Progress.
@@ -16,10 +18,10 @@ type count struct {
 	began                 time.Time // of the first call
 	files, done           int
 	total, moved, resumed int64
-	extra                 int64 // what files cost beyond their bytes, as bytes
-	unknown               bool  // the size of some file is unknown
-	listing               bool  // more files may be found
-	pace, effort          pace  // of bytes, and of the work that percentages are of
+	extra                 int64     // what files cost beyond their bytes, as bytes
+	unknown               bool      // the size of some file is unknown
+	listing               bool      // more files may be found
+	pace, effort          pace.Pace // of bytes, and of the work that percentages are of
 	items                 []*Item
 	outage                outage
 }
@@ -48,13 +50,13 @@ func (c *count) move(bytes int64, now time.Time) {
 		c.restart(now)
 		return
 	}
-	c.pace.see(c.moved, now)
-	c.effort.see(c.spent(), now)
+	c.pace.See(c.moved, now)
+	c.effort.See(c.spent(), now)
 }
 
 func (c *count) finish(now time.Time) {
 	c.done++
-	c.effort.see(c.spent(), now)
+	c.effort.See(c.spent(), now)
 }
 
 // spent is the effort of this run: its bytes, and what the files that are done cost beyond them, on average.
@@ -66,8 +68,8 @@ func (c *count) extraDone() int64 {
 
 // restart makes the rates begin now: what was before says nothing about what follows.
 func (c *count) restart(now time.Time) {
-	c.pace.restart(c.moved, now)
-	c.effort.restart(c.spent(), now)
+	c.pace.Restart(c.moved, now)
+	c.effort.Restart(c.spent(), now)
 }
 
 // snapshot is the progress at a moment, as shown to the user.
@@ -99,7 +101,7 @@ type itemState struct {
 func (c *count) snapshot(now time.Time) snapshot {
 	s := snapshot{
 		at: now, elapsed: now.Sub(c.began), done: c.done, files: c.files, listing: c.listing, moved: max(c.moved+c.resumed, 0), total: c.total,
-		resumed: c.resumed, rate: c.pace.rate(c.moved, now), effort: c.effort.rate(c.spent(), now), outage: c.outage.text(now),
+		resumed: c.resumed, rate: c.pace.Rate(c.moved, now), effort: c.effort.Rate(c.spent(), now), outage: c.outage.text(now),
 		extra: c.extra, extraDone: c.extraDone(),
 	}
 	for _, i := range c.items {
@@ -152,53 +154,8 @@ func (s snapshot) left() time.Duration {
 	return time.Duration(seconds+0.5) * time.Second
 }
 
-// pace computes a rate over the last ten seconds, so that it follows changes but does not jump.
-type pace struct {
-	seen []mark // the oldest first, at least paceStep apart
-}
-
-type mark struct {
-	moved int64
-	at    time.Time
-}
-
-const (
-	paceStep  = 500 * time.Millisecond
-	paceRange = 10 * time.Second
-)
-
-func (p *pace) see(moved int64, now time.Time) {
-	if n := len(p.seen); n > 0 && now.Sub(p.seen[n-1].at) < paceStep {
-		return
-	}
-	p.forget(now)
-	p.seen = append(p.seen, mark{moved, now})
-}
-
-// forget drops the marks that are too old.
-func (p *pace) forget(now time.Time) {
-	old := 0
-	for old < len(p.seen) && now.Sub(p.seen[old].at) > paceRange {
-		old++
-	}
-	p.seen = append(p.seen[:0], p.seen[old:]...)
-}
-
-// restart forgets everything before now.
-func (p *pace) restart(moved int64, now time.Time) { p.seen = append(p.seen[:0], mark{moved, now}) }
-
-// rate returns the change a second; 0 until there is enough to tell.
-func (p *pace) rate(moved int64, now time.Time) float64 {
-	p.forget(now)
-	if len(p.seen) == 0 {
-		return 0
-	}
-	took := now.Sub(p.seen[0].at)
-	if took < paceStep {
-		return 0
-	}
-	return max(float64(moved-p.seen[0].moved)/took.Seconds(), 0)
-}
+// recent returns a pace over the last ten seconds, so that it follows changes but does not jump.
+func recent() pace.Pace { return pace.Pace{Range: 10 * time.Second, Step: 500 * time.Millisecond} }
 
 // outage is a time in which the server cannot be reached, or cannot serve.
 type outage struct {

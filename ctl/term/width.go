@@ -37,6 +37,9 @@ func cutEnd(text string, columns int) string {
 	if width(text) <= columns {
 		return text
 	}
+	if columns < 1 {
+		return ""
+	}
 	var b strings.Builder
 	left := columns - 1
 	for rest, state := text, -1; rest != ""; {
@@ -46,9 +49,6 @@ func cutEnd(text string, columns int) string {
 			break
 		}
 		b.WriteString(cluster)
-	}
-	if columns < 1 {
-		return ""
 	}
 	return b.String() + "…"
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -145,7 +146,7 @@ func (g *fetch) verifyExisting(ctx context.Context, entries []journal.Entry) err
 	g.progress = newPieces(g.head.Size, 1)
 	err := fault.Local(g.f.Truncate(g.head.Size)) // missing bytes become a hole, surplus ones are dropped
 	if err == nil {
-		for _, e := range entries { // in the order in which they arrived: of ranges that overlap the first is kept
+		for _, e := range slices.Backward(entries) { // of ranges that overlap, the one that arrived last counts
 			if crc, failed := checksum.Decode(e.CRC); failed == nil {
 				g.progress.add(piece{span{e.Offset, e.Size}, crc})
 			}

@@ -45,21 +45,27 @@ type lane struct {
 
 // take waits for a lane. Errors: the context's, also if a lane is free.
 func (l *Lanes) take(ctx context.Context) (*lane, error) {
-	defer context.AfterFunc(ctx, func() {
-		l.mu.Lock() // otherwise the signal could come between the check of ctx and the wait
-		defer l.mu.Unlock()
-		l.freed.Broadcast()
-	})()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for ctx.Err() == nil && l.busy >= int(l.open) {
-		l.freed.Wait()
-	}
-	if ctx.Err() != nil {
-		return nil, ctx.Err()
+	if err := waitFor(ctx, l.freed, func() bool { return l.busy < int(l.open) }); err != nil {
+		return nil, err
 	}
 	l.busy++
 	return &lane{of: l, cuts: l.cuts}, nil
+}
+
+// waitFor waits on a condition variable, whose lock is held, until ready or the end of ctx. Errors: the context's, also if it is
+// ready.
+func waitFor(ctx context.Context, changed *sync.Cond, ready func() bool) error {
+	defer context.AfterFunc(ctx, func() {
+		changed.L.Lock() // otherwise the signal could come between the check of ctx and the wait
+		defer changed.L.Unlock()
+		changed.Broadcast()
+	})()
+	for ctx.Err() == nil && !ready() {
+		changed.Wait()
+	}
+	return ctx.Err()
 }
 
 // sent frees the lane before its request is answered: once the last byte is sent, other requests can use

@@ -30,17 +30,16 @@ type pieces struct {
 	size int64
 	unit int64 // pieces begin at multiples of it, and end there or with the file
 
-	mu      sync.Mutex       // guards what follows
-	changed *sync.Cond       // of mu: spans were released, or a wait has ended
-	have    map[int64]uint64 // the checksums of those that have arrived, by offset
-	length  map[int64]int64  // their lengths
-	free    []span           // in order; not adjacent
-	busy    int              // spans in progress
+	mu      sync.Mutex      // guards what follows
+	changed *sync.Cond      // of mu: spans were released, or a wait has ended
+	have    map[int64]piece // those that have arrived, by offset
+	free    []span          // in order; not adjacent
+	busy    int             // spans in progress
 }
 
 // newPieces is a file of which nothing has arrived.
 func newPieces(size, unit int64) *pieces {
-	p := &pieces{size: size, unit: unit, have: map[int64]uint64{}, length: map[int64]int64{}}
+	p := &pieces{size: size, unit: unit, have: map[int64]piece{}}
 	p.changed = sync.NewCond(&p.mu)
 	p.reset()
 	return p
@@ -51,7 +50,6 @@ func (p *pieces) reset() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	clear(p.have)
-	clear(p.length)
 	p.free = nil
 	if p.size > 0 {
 		p.free = []span{{0, p.size}}
@@ -74,24 +72,17 @@ func (p *pieces) add(one piece) bool {
 	s := p.free[i]
 	rest := slices.DeleteFunc([]span{{s.off, one.off - s.off}, {one.end(), s.end() - one.end()}}, func(s span) bool { return s.n == 0 })
 	p.free = slices.Replace(p.free, i, i+1, rest...)
-	p.have[one.off], p.length[one.off] = one.crc, one.n
+	p.have[one.off] = one
 	return true
 }
 
 // take returns the first free span of at most so many bytes, which is then in progress. It waits while none is free but some in
 // progress may become so. It reports false when nothing is free or in progress any more, or ctx has ended.
 func (p *pieces) take(ctx context.Context, most int64) (span, bool) {
-	defer context.AfterFunc(ctx, func() {
-		p.mu.Lock() // otherwise the signal could come between the check of ctx and the wait
-		defer p.mu.Unlock()
-		p.changed.Broadcast()
-	})()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for ctx.Err() == nil && len(p.free) == 0 && p.busy > 0 {
-		p.changed.Wait()
-	}
-	if ctx.Err() != nil || len(p.free) == 0 {
+	err := waitFor(ctx, p.changed, func() bool { return len(p.free) > 0 || p.busy == 0 })
+	if err != nil || len(p.free) == 0 {
 		return span{}, false
 	}
 	first := &p.free[0]
@@ -108,7 +99,7 @@ func (p *pieces) take(ctx context.Context, most int64) (span, bool) {
 func (p *pieces) record(one piece) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.have[one.off], p.length[one.off] = one.crc, one.n
+	p.have[one.off] = one
 }
 
 // release ends the progress of a span. rest is what of it has not arrived; it becomes free.
@@ -124,10 +115,8 @@ func (p *pieces) release(rest span) {
 func (p *pieces) drop(off int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n := p.length[off]
+	p.freed(p.have[off].span)
 	delete(p.have, off)
-	delete(p.length, off)
-	p.freed(span{off, n})
 }
 
 // freed adds a span to those that are free; mu is held.
@@ -151,19 +140,15 @@ func (p *pieces) freed(s span) {
 func (p *pieces) arrived() []piece {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	all := make([]piece, 0, len(p.have))
-	for _, off := range slices.Sorted(maps.Keys(p.have)) {
-		all = append(all, piece{span{off, p.length[off]}, p.have[off]})
-	}
-	return all
+	return slices.SortedFunc(maps.Values(p.have), func(a, b piece) int { return cmp.Compare(a.off, b.off) })
 }
 
 // bytes is how many bytes have arrived.
 func (p *pieces) bytes() (sum int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, n := range p.length {
-		sum += n
+	for _, one := range p.have {
+		sum += one.n
 	}
 	return sum
 }

@@ -49,7 +49,7 @@ func (o *Options) each(ctx context.Context, cmd *cobra.Command, work func(*clien
 	if err != nil {
 		return err
 	}
-	report := o.Factory.NewReport(strings.TrimPrefix(cmd.CommandPath(), cmd.Root().Name()+" "), "bucket")
+	report := o.Factory.NewReport(cli.Name(cmd), "bucket")
 	return cli.Each(ctx, report, 1, buckets, func(bucket address.Remote, _ *cli.Task) (cli.Result, error) { return work(c, bucket) })
 }
 

@@ -23,9 +23,7 @@ type FindOptions struct {
 	Type            string
 	Larger, Smaller int64 // bytes; NoSize: any
 	Newer, Older    string
-	Long            bool
-	Human           bool
-	Print0          bool
+	Format
 }
 
 // NoSize means that a size was not given.
@@ -54,7 +52,7 @@ A TIME is an age (90s, 12h, 7d, 2w), a day (2026-01-31, from midnight local time
 	cli.BytesFlag(cmd, &o.Smaller, "smaller", 0, "smaller than this")
 	cmd.Flags().StringVar(&o.Newer, "newer", "", "stored after this `TIME`")
 	cmd.Flags().StringVar(&o.Older, "older", "", "stored before this `TIME`")
-	listingFlags(cmd, &o.Long, &o.Human, &o.Print0)
+	o.Format.flags(cmd)
 	o.RawFlag(cmd)
 	cli.RulesFlags(cmd, &o.Rules)
 	return cmd
@@ -69,10 +67,7 @@ func (o *FindOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	list := newListing(o.Factory, o.Long, o.Human, o.Print0)
-	if len(search.Targets) == 1 {
-		list.below = search.Targets[0].Beginning()
-	}
+	list := newListing(o.Factory, search, o.Format)
 	for _, t := range search.Targets {
 		for object, err := range search.In(ctx, t) {
 			if err == nil && meets(object.File) {

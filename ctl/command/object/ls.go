@@ -23,10 +23,8 @@ import (
 type LsOptions struct {
 	Factory       *cli.Factory
 	cli.Selection // without addresses: list the buckets
-	Long          bool
-	Human         bool
-	Total         bool
-	Print0        bool
+	Format
+	Total bool
 }
 
 // NewLs returns the command.
@@ -51,7 +49,7 @@ An empty bucket or prefix lists nothing and is not an error.` + cli.WildcardHelp
 		RunE: f.Run(o, o.run),
 	}
 	cli.RecursiveFlag(cmd, &o.Recursive, "list everything under the prefix")
-	listingFlags(cmd, &o.Long, &o.Human, &o.Print0)
+	o.Format.flags(cmd)
 	cmd.Flags().BoolVar(&o.Total, "total", false, "show the number and size of the listed objects at the end")
 	o.RawFlag(cmd)
 	return cmd
@@ -62,10 +60,7 @@ func (o *LsOptions) run(ctx context.Context, _ *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	list := newListing(o.Factory, o.Long, o.Human, o.Print0)
-	if len(search.Targets) == 1 {
-		list.below = search.Targets[0].Beginning()
-	}
+	list := newListing(o.Factory, search, o.Format)
 	if len(search.Targets) == 0 {
 		err = o.buckets(ctx, search.Client, list)
 	}
@@ -128,29 +123,39 @@ type listed struct {
 	Created     string `json:"created_at,omitempty"`
 }
 
+// Format is the format of a listing.
+type Format struct {
+	Long   bool
+	Human  bool // implies Long
+	Print0 bool
+}
+
+// flags adds the flags for the format.
+func (o *Format) flags(cmd *cobra.Command) {
+	cmd.Flags().BoolVarP(&o.Long, "long", "l", false, "show sizes in bytes, times and whole addresses")
+	cmd.Flags().BoolVar(&o.Human, "human", false, "show sizes as 1.5 GiB; implies -l")
+	cmd.Flags().BoolVarP(&o.Print0, "print0", "0", false, "only addresses, unchanged, each with a NUL byte behind it")
+}
+
 // listing writes entries in the requested format, for ls and find.
 type listing struct {
-	f           *cli.Factory
-	long, human bool
-	print0      bool
-	below       string // what addresses are shown without on a terminal
-	rows        *cli.Rows
+	f *cli.Factory
+	Format
+	below string // what addresses are shown without on a terminal
+	rows  *cli.Rows
 
 	count int // of objects
 	bytes int64
 }
 
-// listingFlags adds the flags for the format of a listing.
-func listingFlags(cmd *cobra.Command, long, human, print0 *bool) {
-	cmd.Flags().BoolVarP(long, "long", "l", false, "show sizes in bytes, times and whole addresses")
-	cmd.Flags().BoolVar(human, "human", false, "show sizes as 1.5 GiB; implies -l")
-	cmd.Flags().BoolVarP(print0, "print0", "0", false, "only addresses, unchanged, each with a NUL byte behind it")
-}
-
-func newListing(f *cli.Factory, long, human, print0 bool) *listing {
-	l := &listing{f: f, long: long || human, human: human, print0: print0}
+func newListing(f *cli.Factory, search *cli.Search, format Format) *listing {
+	format.Long = format.Long || format.Human
+	l := &listing{f: f, Format: format}
+	if len(search.Targets) == 1 {
+		l.below = search.Targets[0].Beginning()
+	}
 	switch {
-	case l.long:
+	case l.Long:
 		l.rows = f.Rows(term.Column{Title: "SIZE", Right: true}, term.Column{Title: "CREATED"}, term.Column{Title: "ADDRESS"})
 	case l.pretty():
 		l.rows = f.Rows(term.Column{Title: "SIZE", Right: true}, term.Column{Title: "CREATED"}, term.Column{Title: "NAME"})
@@ -161,7 +166,7 @@ func newListing(f *cli.Factory, long, human, print0 bool) *listing {
 }
 
 // pretty reports whether the listing is for a person and not for a program.
-func (l *listing) pretty() bool { return l.f.IO.OutTTY && !l.long && !l.print0 }
+func (l *listing) pretty() bool { return l.f.IO.OutTTY && !l.Long && !l.Print0 }
 
 func prefixLine(bucket, prefix string) listed {
 	return listed{Type: "prefix", Address: address.Remote{Bucket: bucket, Key: prefix}.String(), Bucket: bucket, Prefix: prefix}
@@ -183,12 +188,12 @@ func objectLine(f rest.File) listed {
 
 func (l *listing) add(line listed, size *int64, at time.Time) error {
 	switch {
-	case l.print0 && !l.f.Global.JSON:
+	case l.Print0 && !l.f.Global.JSON:
 		_, err := l.f.IO.Out.Write(append([]byte(line.Address), 0))
 		return err
 	case l.pretty():
 		return l.rows.Add(line, l.size(size), l.time(at), cmp.Or(strings.TrimPrefix(line.Address, l.below), line.Address))
-	case l.long:
+	case l.Long:
 		return l.rows.Add(line, l.size(size), l.time(at), line.Address)
 	}
 	return l.rows.Add(line, line.Address)
@@ -198,7 +203,7 @@ func (l *listing) size(n *int64) string {
 	switch {
 	case n == nil:
 		return "-"
-	case l.human || l.pretty():
+	case l.Human || l.pretty():
 		return term.Size(*n)
 	}
 	return cli.Number(*n)

@@ -113,9 +113,7 @@ func (o *GetOptions) run(ctx context.Context, cmd *cobra.Command) error {
 // foretell shows where each object would be written.
 func (o *GetOptions) foretell(objects []locate.Object, many bool, report *cli.Report) error {
 	tell := func(object locate.Object, path string) {
-		report.Done(moved{
-			Source: object.String(), Target: path, Bucket: object.Address.Bucket, Key: object.Address.Key, Size: object.File.Size, DryRun: true,
-		}.result("would get "))
+		report.Done(would("get", object.String(), path, object.Address, object.File.Size))
 	}
 	if many {
 		for _, j := range o.place(objects, report) {

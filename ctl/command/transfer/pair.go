@@ -51,8 +51,7 @@ func (o *PairOptions) find(ctx context.Context, cmd *cobra.Command, f *cli.Facto
 		return pairs, search.Client, nil
 	}
 	for _, p := range pairs {
-		line := moved{Source: p.Address.String(), Target: p.dst.String(), Bucket: p.dst.Bucket, Key: p.dst.Key, Size: p.File.Size, DryRun: true}
-		report.Done(line.result("would " + verb + " "))
+		report.Done(would(verb, p.Address.String(), p.dst.String(), p.dst, p.File.Size))
 	}
 	return nil, search.Client, nil
 }
@@ -136,6 +135,11 @@ func movedResult(source, target string, at address.Remote, f rest.File) cli.Resu
 		Source: source, Target: target, Bucket: at.Bucket, Key: at.Key, FileID: f.FileID, Size: f.Size,
 		CRC: f.Checksums.CRC64NVME, Created: cli.Time(f.CreatedAt),
 	}.result("")
+}
+
+// would is the result of a dry run for the object at, of size bytes.
+func would(verb, source, target string, at address.Remote, size int64) cli.Result {
+	return moved{Source: source, Target: target, Bucket: at.Bucket, Key: at.Key, Size: size, DryRun: true}.result("would " + verb + " ")
 }
 
 // result is the result with the line; did precedes it on a terminal.

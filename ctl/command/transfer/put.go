@@ -113,7 +113,7 @@ func (o *PutOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if o.DryRun {
 		for _, l := range files {
 			at := address.Remote{Bucket: dst.Remote.Bucket, Key: l.Key}
-			report.Done(moved{Source: l.Path, Target: at.String(), Bucket: at.Bucket, Key: at.Key, Size: l.Size, DryRun: true}.result("would put "))
+			report.Done(would("put", l.Path, at.String(), at, l.Size))
 		}
 		return report.Close()
 	}
