@@ -52,8 +52,9 @@ func TestWriteMemory_SlowClientsAreEndedOnlyWhileOthersWait(t *testing.T) {
 	t.Parallel()
 	const stripe = 10 * unit
 	r := newRig(t, setup{silent: true, idle: time.Minute, engine: func(c *engine.Config) {
-		c.WriteBudget = 80 * unit // one reserve, so that a single stripe is promised its memory
-		c.MaxLag = 1              // each client is too slow at once
+		c.WriteBudget = 80 * unit         // one reserve, so that a single stripe is promised its memory
+		c.MaxLag = 200 * time.Millisecond // those that send nothing more are soon too slow; the large one sends, and is not
+		c.WriteWait = time.Minute         // the stalled ones have the memory one after another
 	}})
 	slow := r.stall("slow", 2*stripe, unit)
 	for i := range 20 {
